@@ -1,0 +1,1 @@
+//! Whole-process scenarios live in `it/`; the processes they start live in `src/bin`.

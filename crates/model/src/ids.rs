@@ -1,0 +1,210 @@
+//! Names that become part of keys. Each is checked once, when it is made, so that no key can be forged by a name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A name that doesn't fit its grammar. Says which kind of name, never the text itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind}: expected {grammar}")]
+pub struct InvalidId {
+    /// What was to be read.
+    pub kind: &'static str,
+    /// The grammar it has to fit.
+    pub grammar: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $grammar:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as it stands in keys.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.into())) } else { Err(InvalidId { kind: $kind, grammar: $grammar }) }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+fn word(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+id!(
+    /// Who sends: `[A-Za-z0-9_-]{1,64}`.
+    SenderId,
+    "sender id",
+    "1 to 64 of A-Z a-z 0-9 _ -",
+    |text| word(text, 64)
+);
+
+id!(
+    /// A channel: `[a-z][a-z0-9_]{0,31}`.
+    Channel,
+    "channel",
+    "a lower-case letter and at most 31 of a-z 0-9 _",
+    |text| {
+        text.len() <= 32
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    }
+);
+
+id!(
+    /// One run of one courier process: `[A-Za-z0-9_-]{1,64}`. A new process takes a new one.
+    CourierId,
+    "courier id",
+    "1 to 64 of A-Z a-z 0-9 _ -",
+    |text| word(text, 64)
+);
+
+/// What joins `delivery:` and `history:` of an order: `<sender id>:<unix time in ns>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Suffix {
+    text: Box<str>,
+    sender_len: usize,
+}
+
+impl Suffix {
+    /// The suffix of an order of `sender` made at `ns` nanoseconds since 1970.
+    #[must_use]
+    pub fn new(sender: &SenderId, ns: u64) -> Self {
+        Self { text: format!("{sender}:{ns}").into(), sender_len: sender.as_str().len() }
+    }
+
+    /// As it stands in keys.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The sender's part.
+    #[must_use]
+    pub fn sender(&self) -> &str {
+        &self.text[..self.sender_len]
+    }
+
+    /// The id on the wire: `<sender id>.<ns>`.
+    #[must_use]
+    pub fn order_id(&self) -> String {
+        format!("{}.{}", self.sender(), &self.text[self.sender_len + 1..])
+    }
+
+    /// Reads the id on the wire.
+    ///
+    /// # Errors
+    /// When it is not `<sender id>.<ns>`.
+    pub fn from_order_id(id: &str) -> Result<Self, InvalidId> {
+        let (sender, ns) = id.rsplit_once('.').ok_or(SUFFIX)?;
+        format!("{sender}:{ns}").parse()
+    }
+}
+
+const SUFFIX: InvalidId = InvalidId { kind: "order id", grammar: "a sender id, a separator, 1 to 20 digits" };
+
+impl FromStr for Suffix {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let (sender, ns) = text.rsplit_once(':').ok_or(SUFFIX)?;
+        let digits = (1..=20).contains(&ns.len()) && ns.bytes().all(|b| b.is_ascii_digit());
+        if !digits || sender.parse::<SenderId>().is_err() || ns.parse::<u64>().is_err() {
+            return Err(SUFFIX);
+        }
+        Ok(Self { text: text.into(), sender_len: sender.len() })
+    }
+}
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A parcel in the indexes of its channel: `<suffix>:<number>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member {
+    /// Of which order.
+    pub suffix: Suffix,
+    /// Its number among the parcels of the channel, from 0.
+    pub number: u32,
+}
+
+impl FromStr for Member {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let bad = InvalidId { kind: "parcel", grammar: "an order's suffix, a colon, a number" };
+        let (suffix, number) = text.rsplit_once(':').ok_or_else(|| bad.clone())?;
+        Ok(Self { suffix: suffix.parse()?, number: number.parse().map_err(|_| bad)? })
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.suffix, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_forge_a_key_are_refused() {
+        for bad in ["", "a b", "a:b", "{0}", "a\n", "ы", &"x".repeat(65)] {
+            assert!(bad.parse::<SenderId>().is_err(), "{bad:?}");
+        }
+        for bad in ["", "Email", "1a", "a-b", "{0}", &"x".repeat(33)] {
+            assert!(bad.parse::<Channel>().is_err(), "{bad:?}");
+        }
+        for bad in ["u1", "u1:", ":1", "u1:x", "u1:99999999999999999999999", "u1:18446744073709551616"] {
+            assert!(bad.parse::<Suffix>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_has_two_spellings() {
+        let suffix: Suffix = "u-1:1700000000000000001".parse().unwrap();
+        assert_eq!(suffix.order_id(), "u-1.1700000000000000001");
+        assert_eq!(Suffix::from_order_id("u-1.1700000000000000001").unwrap(), suffix);
+        let member: Member = "u-1:1700000000000000001:12".parse().unwrap();
+        assert_eq!((member.number, member.to_string().as_str()), (12, "u-1:1700000000000000001:12"));
+    }
+}

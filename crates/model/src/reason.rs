@@ -1,0 +1,102 @@
+//! Why a row is in its state, as a number of 16 bits in its record. Numbers never change their meaning.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $word:literal;)*) => {
+        /// Why a row is in its state.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+            /// A reason of a provider's own table, 1000 and up.
+            Provider(u16),
+        }
+
+        impl Reason {
+            /// All reasons but the providers' own.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The number in the record.
+            #[must_use]
+            pub fn code(self) -> u16 {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Provider(code) => code,
+                }
+            }
+
+            /// Reads the number of a record.
+            #[must_use]
+            pub fn from_code(code: u16) -> Self {
+                match code {
+                    $($code => Self::$name,)*
+                    other => Self::Provider(other),
+                }
+            }
+
+            /// The stable word for answers and metrics.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                    Self::Provider(_) => "provider",
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Nothing to explain.
+    None = 0, "none";
+    /// `not_after` passed before the row could be begun.
+    NotAfter = 1, "not_after_passed";
+    /// The order was cancelled.
+    Cancelled = 2, "cancelled";
+    /// The parcel ended three couriers.
+    Poison = 3, "poison";
+    /// The courier died, or lost its lease, with the row on the wire.
+    CourierDied = 4, "courier_died";
+    /// No full answer came in time.
+    TimedOut = 5, "timed_out";
+    /// The connection broke after bytes had left.
+    ConnectionLost = 6, "connection_lost";
+    /// Unknown, and by policy not repeated.
+    Held = 7, "held";
+    /// Unknown again after the one repeat.
+    RepeatSpent = 8, "repeat_spent";
+    /// All tries are spent.
+    TriesSpent = 9, "tries_spent";
+    /// The provider asked to wait.
+    Throttled = 10, "throttled";
+    /// No connection: nothing was sent.
+    NotConnected = 11, "not_connected";
+    /// The provider refused the message.
+    Rejected = 12, "rejected";
+    /// The address is wrong.
+    BadAddress = 13, "bad_address";
+    /// The recipient does not want messages.
+    Blocked = 14, "blocked";
+    /// The address is on the suppression list.
+    Suppressed = 15, "suppressed";
+    /// The transport panicked while sending.
+    Panicked = 16, "panicked";
+    /// The channel is stopped.
+    Stopped = 17, "stopped";
+    /// The provider failed for the moment.
+    ProviderFailed = 18, "provider_failed";
+    /// The provider's answer made no sense.
+    BadAnswer = 19, "bad_answer";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_code(reason.code()), *reason);
+            assert!(reason.code() < 1000);
+        }
+        assert_eq!(Reason::from_code(1550), Reason::Provider(1550));
+    }
+}

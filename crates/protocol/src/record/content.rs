@@ -1,0 +1,108 @@
+//! The content of an order as bytes: a version, then per field that is not empty a tag, a length and the bytes.
+
+use posthaste_model::{Content, Text};
+
+use crate::value::Malformed;
+
+const VERSION: u8 = 1;
+
+/// Appends a number, 7 bits a byte, low ones first.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: usize) {
+    while n >= 128 {
+        out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
+        n /= 128;
+    }
+    out.push(u8::try_from(n).unwrap_or(0));
+}
+
+/// Takes a number off the front.
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
+    let mut n = 0_usize;
+    for shift in (0..35).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= usize::from(first & 127) << shift;
+        if first & 128 == 0 {
+            return Some(n);
+        }
+    }
+    None
+}
+
+/// Appends bytes behind their length.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Takes bytes behind their length off the front, as text.
+pub(crate) fn take_text(bytes: &mut &[u8]) -> Option<String> {
+    let length = take_varint(bytes)?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// Packs a content.
+#[must_use]
+pub fn encode_content(content: &Content) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    let fields = [
+        (1, content.text.expose()),
+        (2, content.subject.expose()),
+        (3, content.html.expose()),
+        (4, content.sender_name.expose()),
+        (5, content.sender_email.expose()),
+        (6, content.role.as_str()),
+        (7, content.origin.as_str()),
+        (8, content.metadata.expose()),
+        (9, content.retry_of.as_str()),
+    ];
+    for (tag, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {
+        out.push(tag);
+        put_bytes(&mut out, text.as_bytes());
+    }
+    for (channel, text) in &content.texts {
+        out.push(16);
+        put_bytes(&mut out, channel.as_str().as_bytes());
+        put_bytes(&mut out, text.expose().as_bytes());
+    }
+    out
+}
+
+/// Reads a packed content. Fields of later versions' tags are an error: they would be lost.
+///
+/// # Errors
+/// When the bytes are not a content of this version.
+pub fn decode_content(bytes: &[u8]) -> Result<Content, Malformed> {
+    read_content(bytes).ok_or(Malformed::new("content"))
+}
+
+fn read_content(bytes: &[u8]) -> Option<Content> {
+    let (version, mut rest) = bytes.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    let mut content = Content::default();
+    while let Some((tag, after)) = rest.split_first() {
+        rest = after;
+        let text = take_text(&mut rest)?;
+        match tag {
+            1 => content.text = Text::new(text),
+            2 => content.subject = Text::new(text),
+            3 => content.html = Text::new(text),
+            4 => content.sender_name = Text::new(text),
+            5 => content.sender_email = Text::new(text),
+            6 => content.role = text,
+            7 => content.origin = text,
+            8 => content.metadata = Text::new(text),
+            9 => content.retry_of = text,
+            16 => {
+                let own = take_text(&mut rest)?;
+                content.texts.insert(text.parse().ok()?, Text::new(own));
+            }
+            _ => return None,
+        }
+    }
+    Some(content)
+}

@@ -1,0 +1,11 @@
+//! Packed records: what scripts read by position and this program reads by name.
+
+pub mod content;
+pub mod head;
+pub mod outcome;
+pub mod parcel;
+
+pub use content::{decode_content, encode_content};
+pub use head::{Head, decode_counters};
+pub use outcome::{Outcomes, RowOutcome};
+pub use parcel::{Inline, decode_parcel, encode_parcel};

@@ -1,0 +1,143 @@
+//! `enqueue`: accepts an order, whole.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthaste_model::{Channel, Lane, OnUnknown, Suffix, UnixMs};
+
+use crate::keys::Keys;
+use crate::record::head::encode_channels;
+use crate::script::{Script, arg, arg_text};
+use crate::value::{Fields, Malformed};
+
+contract!("enqueue", drains: false,
+    keys: ["epoch:{p}", "fence:{p}", "due:{p}:<lane>", "history:{p}:<suffix>", "orders:{p}", "sender:{p}:<sender>",
+        "staging:{p}", "channels:{p}"],
+    args: ["request id", "epoch", "suffix", "due ms, 0 or past for now", "lane",
+        "what to do with unknowns: d the channel's default, r repeat once, h hold",
+        "not_after ms, 0 for the span after the due time", "span in ms", "digest (12 bytes)",
+        "layout: i inline, p parcels", "channels: length of name, name, rows (4 bytes), each",
+        "recipients without an address, per channel of ARGV 11 (4 bytes each)", "field, value"],
+    codes: ["now", "later", "same", "conflict", "late", "unstaged", "incomplete", "bad", "epoch"]);
+
+/// Accepts an order.
+#[derive(Debug, Clone)]
+pub struct Enqueue<'a> {
+    /// Keys of the partition.
+    pub keys: &'a Keys,
+    /// Its suffix.
+    pub suffix: &'a Suffix,
+    /// When it is due; `None` for now.
+    pub due: Option<UnixMs>,
+    /// Its lane.
+    pub lane: Lane,
+    /// What becomes of unknowns.
+    pub on_unknown: OnUnknown,
+    /// When it ends; `None` for `span` after the due time.
+    pub not_after: Option<UnixMs>,
+    /// See `not_after`.
+    pub span: Duration,
+    /// Digest of the body.
+    pub digest: [u8; 12],
+    /// Rows of each channel.
+    pub channels: &'a [(Channel, u32)],
+    /// Recipients without an address, for each channel.
+    pub no_contact: &'a [u32],
+    /// The pieces of an inline order; `None` when parcels were staged.
+    pub inline: Option<&'a [(String, Vec<u8>)]>,
+}
+
+/// Why an order was accepted, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is stored.
+    Accepted {
+        /// Whether an earlier call stored it.
+        again: bool,
+        /// Whether it is due now, as this call saw it.
+        now: bool,
+        /// When it was accepted.
+        accepted: UnixMs,
+        /// When it is due.
+        due: UnixMs,
+        /// When a courier of each channel was last seen, in the order of the channels.
+        couriers_seen: Vec<Option<UnixMs>>,
+    },
+    /// An order of this suffix has another body.
+    Conflict,
+    /// It would end before it is due.
+    Late,
+    /// Its staged parcels are gone.
+    Unstaged,
+    /// Its staged parcels are not those named.
+    Incomplete,
+    /// It names no row, or its history can't be read.
+    Bad,
+}
+
+impl Script for Enqueue<'_> {
+    type Reply = Enqueued;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let (k, s) = (self.keys, self.suffix);
+        vec![
+            k.epoch(),
+            k.fence(),
+            k.due(self.lane),
+            k.history(s),
+            k.orders(),
+            k.sender(s.sender()),
+            k.staging(),
+            k.channels(),
+        ]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        let without: Vec<u8> =
+            (0..self.channels.len()).flat_map(|i| self.no_contact.get(i).unwrap_or(&0).to_be_bytes()).collect();
+        let mut args = vec![
+            arg_text(self.suffix.as_str()),
+            arg(self.due.map_or(0, |due| due.0)),
+            arg_text(self.lane.as_str()),
+            Bytes::copy_from_slice(&[self.on_unknown.letter()]),
+            arg(self.not_after.map_or(0, |end| end.0)),
+            arg(self.span.as_millis()),
+            Bytes::copy_from_slice(&self.digest),
+            arg_text(if self.inline.is_some() { "i" } else { "p" }),
+            Bytes::from(encode_channels(self.channels)),
+            Bytes::from(without),
+        ];
+        for (field, piece) in self.inline.unwrap_or_default() {
+            args.extend([arg_text(field), Bytes::copy_from_slice(piece)]);
+        }
+        args
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<Enqueued, Malformed> {
+        Ok(match code {
+            "now" | "later" | "same" => {
+                let (accepted, due) = (UnixMs(f.u64("accepted")?), UnixMs(f.u64("due")?));
+                let seen = f.array("couriers")?.into_iter();
+                Enqueued::Accepted {
+                    again: code == "same",
+                    now: code == "now" || accepted == due,
+                    accepted,
+                    due,
+                    couriers_seen: seen
+                        .map(|v| Ok(Some(UnixMs(v.u64("seen")?)).filter(|at| at.0 > 0)))
+                        .collect::<Result<_, Malformed>>()?,
+                }
+            }
+            "conflict" => Enqueued::Conflict,
+            "late" => Enqueued::Late,
+            "unstaged" => Enqueued::Unstaged,
+            "incomplete" => Enqueued::Incomplete,
+            "bad" => Enqueued::Bad,
+            _ => return Err(Malformed::new("code of enqueue")),
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The codec of every script: one file a script, named as its file in `lua/`.
+
+use crate::script::Contract;
+
+/// Ties a script's file to its codec.
+macro_rules! contract {
+    ($name:literal, drains: $drains:literal, keys: [$($key:literal),* $(,)?], args: [$($arg:literal),* $(,)?], codes: [$($code:literal),* $(,)?]) => {
+        const SOURCE: &str = include_str!(concat!("../../../../lua/", $name, ".lua"));
+        static TEXT: std::sync::LazyLock<$crate::script::ScriptText> =
+            std::sync::LazyLock::new(|| $crate::script::ScriptText::assemble($name, SOURCE, $crate::scripts::PARTS));
+        /// What the script's file promises.
+        pub static CONTRACT: $crate::script::Contract = $crate::script::Contract {
+            text: &TEXT,
+            source: SOURCE,
+            keys: &[$($key),*],
+            args: &[$($arg),*],
+            codes: &[$($code),*],
+            drains: $drains,
+        };
+    };
+}
+
+/// The shared parts in `lua/lib`.
+macro_rules! parts {
+    ($($name:literal),* $(,)?) => {
+        /// Name and text of every shared part.
+        pub const PARTS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../../lua/lib/", $name, ".lua")))),*];
+    };
+}
+
+parts!(
+    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "lease", "begin", "leave",
+    "verdict", "ring", "staging", "drop"
+);
+
+/// Declares the script modules and the list of their contracts.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $module:ident),* $(,)?) => {
+        $($(#[$doc])* pub mod $module;)*
+        /// The contracts of all scripts.
+        pub static ALL: &[&Contract] = &[$(&$module::CONTRACT),*];
+    };
+}
+
+scripts!(
+    /// Puts lost parcels back into their index.
+    audit,
+    /// Marks rows as sending.
+    begin,
+    /// Ties an idempotency key to a suffix.
+    bind,
+    /// Stops what can be stopped.
+    cancel,
+    /// Takes parcels under a lease.
+    claim,
+    /// Ends what nobody will come for.
+    close,
+    /// Accepts an order.
+    enqueue,
+    /// Names parcels with unresolved rows.
+    inquire,
+    /// A late word from outside.
+    receipt,
+    /// The first word to a database.
+    register,
+    /// Hands leases back.
+    release,
+    /// Prolongs leases.
+    renew,
+    /// Moves an order to another time.
+    reschedule,
+    /// Takes a place in the day's limit.
+    reserve,
+    /// Decides unresolved rows.
+    resolve,
+    /// Removes old orders.
+    retire,
+    /// Moves due orders to ready.
+    ring,
+    /// Reports what became of attempts.
+    settle,
+    /// Stores parcels of a big order.
+    stage,
+    /// Takes back leases that are over.
+    sweep,
+    /// Gives places in the day's limit back.
+    unreserve,
+    /// Removes what was staged in vain.
+    unstage,
+);
+
+/// Which rows a call names, and the codes of whole parcels.
+pub mod parcel_code;
+pub use parcel_code::{ParcelCode, ParcelRef};

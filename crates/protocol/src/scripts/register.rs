@@ -1,0 +1,73 @@
+//! `register`: the first word of a process to a database.
+
+use bytes::Bytes;
+use posthaste_model::Channel;
+
+use crate::SCHEMA;
+use crate::keys::Keys;
+use crate::script::{Script, arg, arg_text};
+use crate::value::{Fields, Malformed};
+
+contract!("register", drains: false,
+    keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
+    args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
+        "schema of the caller", "number of partitions", "channel of a courier, or empty"],
+    codes: ["ok", "foreign", "old", "epoch"]);
+
+/// Registers a process.
+#[derive(Debug, Clone)]
+pub struct Register<'a> {
+    /// Keys of the partition.
+    pub keys: &'a Keys,
+    /// A random id for an empty database.
+    pub fresh_epoch: &'a str,
+    /// Number of partitions of the installation.
+    pub partitions: u16,
+    /// The channel of a courier.
+    pub channel: Option<&'a Channel>,
+}
+
+/// What the database is. The epoch is in the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// Ours.
+    Ok {
+        /// Schema of the data.
+        schema: u32,
+    },
+    /// It holds orders without an epoch, or was set up with another number of partitions.
+    Foreign,
+    /// It asks for a newer program.
+    TooOld,
+}
+
+impl Script for Register<'_> {
+    type Reply = Registered;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let k = self.keys;
+        vec![k.epoch(), k.fence(), k.schema(), k.orders(), k.channels()]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        vec![
+            arg_text(self.fresh_epoch),
+            arg(SCHEMA),
+            arg(self.partitions),
+            arg_text(self.channel.map_or("", Channel::as_str)),
+        ]
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<Registered, Malformed> {
+        match code {
+            "ok" => Ok(Registered::Ok { schema: f.u32("schema")? }),
+            "foreign" => Ok(Registered::Foreign),
+            "old" => Ok(Registered::TooOld),
+            _ => Err(Malformed::new("code of register")),
+        }
+    }
+}

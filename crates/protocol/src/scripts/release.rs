@@ -1,0 +1,55 @@
+//! `release`: hands leases back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthaste_model::Channel;
+
+use super::{ParcelCode, ParcelRef};
+use crate::keys::Keys;
+use crate::script::{Script, arg, arg_text};
+use crate::value::{Fields, Malformed};
+
+contract!("release", drains: true,
+    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>"],
+    args: ["request id", "epoch", "channel", "wait in ms", "member, fence"],
+    codes: ["ok", "epoch"]);
+
+/// Hands leases back.
+#[derive(Debug, Clone)]
+pub struct Release<'a> {
+    /// Keys of the partition.
+    pub keys: &'a Keys,
+    /// Of which channel.
+    pub channel: &'a Channel,
+    /// How long pending rows are to wait at least.
+    pub wait: Duration,
+    /// Which parcels, 200 at most.
+    pub parcels: &'a [ParcelRef],
+}
+
+impl Script for Release<'_> {
+    type Reply = Vec<ParcelCode>;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let (k, c) = (self.keys, self.channel);
+        vec![k.epoch(), k.fence(), k.leased(c), k.lease(c), k.unresolved(c)]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        let mut args = vec![arg_text(self.channel.as_str()), arg(self.wait.as_millis())];
+        args.extend(self.parcels.iter().flat_map(|p| [arg(&p.member), arg(p.fence)]));
+        args
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<Self::Reply, Malformed> {
+        if code != "ok" {
+            return Err(Malformed::new("code of release"));
+        }
+        f.array("parcels")?.into_iter().map(|v| ParcelCode::read(&v.text("parcel code")?)).collect()
+    }
+}

@@ -1,0 +1,71 @@
+#!lua flags=allow-oom
+-- audit: puts parcels of one order and channel back into the index their record asks for, should one have been lost.
+-- Finds nothing to do in a sound database.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 due:{p}:urgent
+-- KEYS 4 due:{p}:bulk
+-- KEYS 5 leased:{p}:<channel>
+-- KEYS 6 unresolved:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 suffix
+-- ARGV 5 parcel to start from
+-- REPLY ok parcel to go on from (0: at the end), parcels mended
+-- REPLY gone no such order
+-- REPLY newer a record of a later version
+-- REPLY bad a record that can't be read
+-- REPLY epoch another database
+-- BOUND 100 parcels
+-- uses: num open bell ready reason order rows lease leave
+local channel, suffix, from = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local order, code = find_order(suffix, channel)
+if not order then
+  return answer(code)
+end
+if order.final then
+  return answer('ok', 0, 0)
+end
+redis.call('ZCARD', KEYS[6])
+local lane_key = order.lane == 'urgent' and KEYS[3] or KEYS[4]
+local due = redis.call('ZSCORE', lane_key, suffix)
+local mended = 0
+if due then
+  return answer('ok', 0, 0)
+end
+local parcels = order.inline and 1 or math.ceil(order.rows / PARCEL_ROWS)
+local last = math.min(parcels, from + 100) - 1
+for n = from, last do
+  local member = suffix .. ':' .. n
+  local parcel = find_parcel(order, n)
+  local leased = redis.call('ZSCORE', KEYS[5], member)
+  if parcel then
+    local ready = redis.call('ZSCORE', ready_key(channel, order.lane), member)
+    local before = mended
+    if not leased and parcel.sending > 0 then
+      for i = 0, parcel.rows - 1 do
+        local row = row_at(parcel, i)
+        local s, q, flags = byte(row, 1, 3)
+        if s == ROW_VERSION + SENDING then
+          put_row(parcel, i, SENDING, UNRESOLVED, q, flags, p16(R_COURIER_DIED) .. sub(row, 6, 12))
+        end
+      end
+      mended = before + 1
+    end
+    if not leased and not ready and parcel.pending > 0 then
+      back_to_ready(parcel, member)
+      mended = before + 1
+    end
+    if parcel.unresolved > 0 and not redis.call('ZSCORE', KEYS[6], member) then
+      index_unresolved(parcel, member)
+      mended = before + 1
+    end
+  end
+end
+write_parcels()
+write_orders()
+write_leaving(KEYS[5], nil, KEYS[6])
+write_ready(false)
+return answer('ok', last + 1 < parcels and last + 1 or 0, mended)

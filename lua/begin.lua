@@ -1,0 +1,112 @@
+#!lua flags=allow-oom
+-- begin: marks rows as sending, each under its next attempt. No byte leaves for a row before this has answered `b`. Right
+-- only under the current fence, inside the lease, not cancelled, not past not_after, and when the attempts before it are
+-- recorded; a row already sending under this fence and attempt is a repeat and answers `b` again.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>
+-- KEYS 4 lease:{p}:<channel>
+-- KEYS 5 token:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 send window in ms
+-- ARGV 5 1 when each row is to have a token
+-- ARGV 6… member, fence, rows (row 2 bytes, attempt 1 byte; ascending)
+-- REPLY ok per parcel: code (ok, stale, over, cancelled, expired, gone, newer, bad), a letter a row, tokens (4 bytes each)
+-- REPLY epoch another database
+-- BOUND 200 parcels, 2,000 rows
+-- uses: num open bell ready reason order rows lease begin
+local channel, tokens_wanted = ARGV[3], ARGV[5] == '1'
+local send_by = now + tonumber(ARGV[4])
+local members, count = {}, 0
+for a = 6, #ARGV, 3 do
+  count = count + 1
+  members[count] = ARGV[a]
+end
+if count == 0 then
+  return answer('ok', {})
+end
+local ends = redis.call('ZMSCORE', KEYS[3], unpack(members))
+local leases = redis.call('HMGET', KEYS[4], unpack(members))
+local token = tokens_wanted and (tonumber(redis.call('GET', KEYS[5]) or 0)) or nil
+local first_token = token
+local results, records = {}, {}
+
+-- b begun, a another attempt is recorded, f final, x no such row
+local function begin_rows(parcel, rows)
+  local letters, tokens = {}, {}
+  local any = false
+  for at = 1, #rows, 3 do
+    local i, k = u16(rows, at), byte(rows, at + 2)
+    local letter = 'x'
+    if i < parcel.rows then
+      local row = row_at(parcel, i)
+      local s, q, flags = byte(row, 1, 3)
+      local state = s - ROW_VERSION
+      if state == PENDING and (q + 1) % 256 == k then
+        if token and flags < TOKEN then
+          token = token % 2147483646 + 1
+        end
+        begin_row(parcel, i, row, token)
+        letter, any = 'b', true
+      elseif state == SENDING and q == k then
+        letter = 'b'
+      elseif state == PENDING or state == SENDING then
+        letter = 'a'
+      else
+        letter = 'f'
+      end
+      if tokens_wanted then
+        tokens[#tokens + 1] = sub(row_at(parcel, i), 9, 12)
+      end
+    elseif tokens_wanted then
+      tokens[#tokens + 1] = '\0\0\0\0'
+    end
+    letters[#letters + 1] = letter
+  end
+  return table.concat(letters), table.concat(tokens), any
+end
+
+for p = 1, count do
+  local member, holder = members[p], ARGV[4 + 3 * p]
+  local code, letters, tokens = 'ok', '', ''
+  if not holds(leases[p], holder) then
+    code = 'stale'
+  elseif not ends[p] or tonumber(ends[p]) <= now then
+    code = 'over'
+  else
+    local suffix, n = split_member(member)
+    local order, parcel
+    order, code = find_order(suffix, channel)
+    if order and order.cancelled then
+      code = 'cancelled'
+    elseif order and now >= order.not_after then
+      code = 'expired'
+    elseif order then
+      parcel, code = find_parcel(order, n)
+      if parcel then
+        code = 'ok'
+        local any
+        letters, tokens, any = begin_rows(parcel, ARGV[5 + 3 * p])
+        if any then
+          local _, _, alone, until_ms, courier = read_lease(leases[p])
+          records[#records + 1] = member
+          records[#records + 1] = lease_record(holder, 1, alone, math.max(until_ms, send_by), courier)
+        end
+      end
+    end
+  end
+  results[p] = { code, letters, tokens }
+end
+
+write_parcels()
+write_orders()
+if #records > 0 then
+  redis.call('HSET', KEYS[4], unpack(records))
+end
+if token and token ~= first_token then
+  redis.call('SET', KEYS[5], token)
+end
+return answer('ok', results)

@@ -1,0 +1,22 @@
+#!lua
+-- bind: ties an idempotency key to a suffix and the digest of a body, once; a repeat is told the suffix it was tied to.
+--
+-- KEYS 1 idem:{<owner>:<key>}
+-- ARGV 1 request id
+-- ARGV 2 suffix
+-- ARGV 3 digest (12 bytes)
+-- ARGV 4 time to live in ms
+-- REPLY bound suffix
+-- REPLY same suffix of the first request
+-- REPLY other the key is tied to another body
+-- BOUND one key
+-- uses:
+local held = redis.call('GET', KEYS[1])
+if not held then
+  redis.call('SET', KEYS[1], ARGV[3] .. ARGV[2], 'PX', ARGV[4])
+  return { 'bound', ARGV[1], ARGV[2] }
+end
+if string.sub(held, 1, 12) == ARGV[3] then
+  return { 'same', ARGV[1], string.sub(held, 13) }
+end
+return { 'other', ARGV[1] }

@@ -1,0 +1,242 @@
+#!lua flags=allow-oom
+-- claim: rings, then takes ready parcels of one channel under a lease, urgent ones first; may begin the rows of inline
+-- orders at once. The last request of each courier is remembered with what it took, so a lost reply is asked for again
+-- by the same number and takes nothing more; a smaller number is an old copy and is refused.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 due:{p}:urgent
+-- KEYS 4 due:{p}:bulk
+-- KEYS 5 ready:{p}:<channel>:urgent
+-- KEYS 6 ready:{p}:<channel>:bulk
+-- KEYS 7 leased:{p}:<channel>
+-- KEYS 8 lease:{p}:<channel>
+-- KEYS 9 request:{p}:<channel>
+-- KEYS 10 couriers:{p}:<channel>
+-- KEYS 11 channels:{p}
+-- KEYS 12 crashes:{p}:<channel>
+-- KEYS 13 unresolved:{p}:<channel>
+-- KEYS 14 parked:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 courier id
+-- ARGV 5 number of the request, growing
+-- ARGV 6 lease in ms
+-- ARGV 7 parcels at most
+-- ARGV 8 bulk parcels at most
+-- ARGV 9 rows to begin at once at most
+-- ARGV 10 send window in ms: what is begun must have ended by now + this
+-- REPLY ok next ms (0: nothing waits), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
+-- REPLY ok  each member, mark (1 careful: claim and send it alone), history as field, value, …
+-- REPLY again as ok, for a number already answered
+-- REPLY old the number is smaller than the last one
+-- REPLY epoch another database
+-- BOUND 500 parcels rung, 200 claimed, 4,000 rows closed
+-- uses: num open earliest bell ready reason order rows lease begin ring
+local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
+local begin_left, send_by = tonumber(ARGV[9]), now + tonumber(ARGV[10])
+local CLOSED_ROWS = 4000
+
+-- All keys this script writes are read first: a key of a wrong type stops it here, before any write.
+redis.call('ZCARD', KEYS[7])
+redis.call('HLEN', KEYS[8])
+redis.call('ZSCORE', KEYS[10], courier)
+redis.call('HEXISTS', KEYS[11], channel)
+redis.call('ZCARD', KEYS[14])
+local any_crash = redis.call('HLEN', KEYS[12]) > 0
+
+local function tail(code, taken, closed)
+  local waiting = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
+  local oldest = waiting > 0 and earliest(KEYS[5], KEYS[6]) or 0
+  local next_at = earliest(KEYS[3], KEYS[4], KEYS[7], KEYS[13])
+  if oldest > 0 and (next_at == 0 or oldest < next_at) then
+    next_at = oldest
+  end
+  if rung.again and (next_at == 0 or next_at > now + 1) then
+    next_at = now + 1
+  end
+  return answer(code, next_at, oldest, waiting, rung.parcels, rung.persisted, rung.lost, closed, taken)
+end
+
+local last = redis.call('HGET', KEYS[9], courier)
+if last then
+  local last_number, last_fence, members = string.match(last, '^(%d+) (%d+) ?(.*)$')
+  last_number = tonumber(last_number)
+  if number < last_number then
+    return answer('old')
+  end
+  if number == last_number then
+    local taken = {}
+    for member in string.gmatch(members, '%S+') do
+      local record = redis.call('HGET', KEYS[8], member)
+      if holds(record, last_fence) then
+        local suffix = split_member(member)
+        local fields = redis.pcall('HGETALL', history_key(suffix))
+        if not fields.err and #fields > 0 then
+          taken[#taken + 1] = { member, any_crash and redis.call('HEXISTS', KEYS[12], member) or 0, fields }
+        end
+      end
+    end
+    fence = last_fence
+    return tail('again', taken, 0)
+  end
+end
+
+ring()
+
+-- Looks at one candidate. Answers `take` with its entry, or what is to be done with the member instead.
+local closed_rows, drop, again_later, park = 0, {}, {}, {}
+local begun_members = {}
+
+local function look(member)
+  local suffix, n = split_member(member)
+  if not suffix then
+    return 'drop'
+  end
+  local fields = redis.pcall('HGETALL', history_key(suffix))
+  if fields.err then
+    return 'bad'
+  end
+  local f = {}
+  for i = 1, #fields, 2 do
+    f[fields[i]] = fields[i + 1]
+  end
+  f.c = f['c:' .. channel]
+  local order, code = orders[suffix], nil
+  if not order then
+    order, code = read_order(suffix, channel, f)
+  end
+  if not order then
+    return code
+  end
+  if order.cancelled or now >= order.not_after then
+    local parcel
+    parcel, code = find_parcel(order, n)
+    if not parcel then
+      return code == 'final' and 'gone' or code
+    end
+    if closed_rows + parcel.rows > CLOSED_ROWS then
+      return 'leave'
+    end
+    closed_rows = closed_rows + parcel.rows
+    end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
+    return 'closed'
+  end
+  if begin_left > 0 and order.inline then
+    local parcel
+    parcel, code = find_parcel(order, n)
+    if not parcel then
+      return code
+    end
+    for i = 0, parcel.rows - 1 do
+      local row = row_at(parcel, i)
+      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now then
+        begin_row(parcel, i, row)
+        begin_left = begin_left - 1
+        begun_members[member] = parcel
+      end
+    end
+  end
+  return 'take', { member, 0, fields }
+end
+
+local taken, members, closed = {}, {}, {}
+local stop = false
+
+local function pick(key, limit)
+  if stop or limit <= 0 then
+    return 0
+  end
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit)
+  if #found == 0 then
+    return 0
+  end
+  local marks = any_crash and redis.call('HMGET', KEYS[12], unpack(found)) or {}
+  local out, count = {}, 0
+  for i = 1, #found do
+    local member = found[i]
+    if stop or (marks[i] and #taken > 0) then
+      begin_left = 0
+    else
+      if marks[i] then
+        begin_left = 0
+      end
+      local verdict, entry = look(member)
+      if verdict == 'take' then
+        count = count + 1
+        if marks[i] then
+          entry[2] = 1
+          stop = true
+        end
+        taken[#taken + 1] = entry
+        members[#members + 1] = member
+        out[#out + 1] = member
+      elseif verdict == 'closed' then
+        closed[#closed + 1] = member
+        out[#out + 1] = member
+      elseif verdict == 'newer' then
+        again_later[#again_later + 1] = { key, member }
+      elseif verdict == 'bad' then
+        park[#park + 1] = now
+        park[#park + 1] = member
+        out[#out + 1] = member
+      elseif verdict ~= 'leave' then
+        drop[#drop + 1] = member
+        out[#out + 1] = member
+      end
+    end
+  end
+  if #out > 0 then
+    redis.call('ZREM', key, unpack(out))
+  end
+  return count
+end
+
+room = room - pick(KEYS[5], room)
+pick(KEYS[6], math.min(room, bulk_room))
+
+write_parcels()
+-- What the caller reads is the state after this call.
+for i = 1, #taken do
+  local parcel = begun_members[taken[i][1]]
+  if parcel then
+    local fields = taken[i][3]
+    local at = #fields + 1
+    for k = 1, #fields, 2 do
+      if fields[k] == 'o' then
+        at = k
+      end
+    end
+    fields[at], fields[at + 1] = 'o', parcel.order.o
+  end
+end
+write_orders()
+for i = 1, #again_later do
+  redis.call('ZADD', again_later[i][1], now + 60000, again_later[i][2])
+end
+if #park > 0 then
+  redis.call('ZADD', KEYS[14], unpack(park))
+end
+if any_crash and #closed > 0 then
+  redis.call('HDEL', KEYS[12], unpack(closed))
+end
+if #taken > 0 then
+  fence = string.format('%.0f', redis.call('INCR', KEYS[2]))
+  local ends, records, alone = {}, {}, #taken == 1 and 1 or 0
+  local over = now + tonumber(ARGV[6])
+  for i = 1, #members do
+    local member = members[i]
+    ends[i * 2 - 1], ends[i * 2] = over, member
+    local begun = begun_members[member] and 1 or 0
+    records[i * 2 - 1] = member
+    records[i * 2] = lease_record(fence, begun, alone, begun == 1 and send_by or 0, courier)
+  end
+  redis.call('ZADD', KEYS[7], unpack(ends))
+  redis.call('HSET', KEYS[8], unpack(records))
+end
+redis.call('HSET', KEYS[9], courier, ARGV[5] .. ' ' .. fence .. ' ' .. table.concat(members, ' '))
+redis.call('ZADD', KEYS[10], now, courier)
+redis.call('HSET', KEYS[11], channel, now)
+return tail('ok', taken, #closed)

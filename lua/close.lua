@@ -1,0 +1,83 @@
+#!lua flags=allow-oom
+-- close: walks one index of a channel and ends what nobody will come for: rows of orders cancelled or past not_after, also
+-- where a channel has no courier. Among ready parcels pending rows end; among unresolved ones rows past not_after are held.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 ready:{p}:<channel>:<lane> or unresolved:{p}:<channel>
+-- KEYS 4 unresolved:{p}:<channel>
+-- KEYS 5 parked:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 ready or unresolved
+-- ARGV 5 rank to go on from
+-- ARGV 6 members at most
+-- REPLY ok rank to go on from (0: at the end), parcels closed, lost
+-- REPLY epoch another database
+-- BOUND 200 members, 4,000 rows
+-- uses: num open bell ready reason order rows lease leave
+local channel, what = ARGV[3], ARGV[4]
+local from, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
+local members = redis.call('ZRANGE', KEYS[3], from, from + limit - 1)
+redis.call('ZCARD', KEYS[4])
+redis.call('ZCARD', KEYS[5])
+local out, parked = {}, {}
+local closed, lost, kept, rows, looked = 0, 0, 0, 0, 0
+
+local function hold_unresolved(parcel)
+  for i = 0, parcel.rows - 1 do
+    local row = row_at(parcel, i)
+    local s, q, flags = byte(row, 1, 3)
+    if s == ROW_VERSION + UNRESOLVED then
+      put_row(parcel, i, UNRESOLVED, UNKNOWN, q, flags, p16(R_HELD) .. sub(row, 6, 12))
+    end
+  end
+end
+
+for p = 1, #members do
+  if rows >= 4000 then
+    break
+  end
+  looked = looked + 1
+  local member = members[p]
+  local suffix, n = split_member(member)
+  local order, code, parcel
+  if suffix then
+    order, code = find_order(suffix, channel)
+  else
+    code = 'bad'
+  end
+  local over = order and (now >= order.not_after or (order.cancelled and what == 'ready'))
+  if over then
+    parcel, code = find_parcel(order, n)
+  end
+  if parcel then
+    rows = rows + parcel.rows
+    if what == 'ready' then
+      end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
+    else
+      hold_unresolved(parcel)
+    end
+    closed = closed + 1
+    out[#out + 1] = member
+  elseif (order and not over) or code == 'newer' then
+    kept = kept + 1
+  else
+    lost = lost + 1
+    out[#out + 1] = member
+    if code == 'bad' then
+      parked[#parked + 1] = now
+      parked[#parked + 1] = member
+    end
+  end
+end
+write_parcels()
+write_orders()
+if #out > 0 then
+  redis.call('ZREM', KEYS[3], unpack(out))
+end
+if #parked > 0 then
+  redis.call('ZADD', KEYS[5], unpack(parked))
+end
+return answer('ok', looked < limit and looked == #members and 0 or from + kept, closed, lost)

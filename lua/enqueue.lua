@@ -1,0 +1,142 @@
+#!lua
+-- enqueue: accepts an order, whole: history, indexes and bell in one step. Idempotent by suffix: the same digest gets the
+-- same answer again. A small order carries text and rows in its fields; a big one was staged before and this takes it over.
+-- An order for now is ready at once and its delivery key fires `expired` here; big ones for now go through `due`.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 due:{p}:<lane>
+-- KEYS 4 history:{p}:<suffix>
+-- KEYS 5 orders:{p}
+-- KEYS 6 sender:{p}:<sender>
+-- KEYS 7 staging:{p}
+-- KEYS 8 channels:{p}
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 suffix
+-- ARGV 4 due ms, 0 or past for now
+-- ARGV 5 lane
+-- ARGV 6 what to do with unknowns: d the channel's default, r repeat once, h hold
+-- ARGV 7 not_after ms, 0 for the span after the due time
+-- ARGV 8 span in ms
+-- ARGV 9 digest (12 bytes)
+-- ARGV 10 layout: i inline, p parcels
+-- ARGV 11 channels: length of name, name, rows (4 bytes), each
+-- ARGV 12 recipients without an address, per channel of ARGV 11 (4 bytes each)
+-- ARGV 13… field, value
+-- REPLY now accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY later accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY same accepted ms, due ms, last seen ms of a courier per channel (0: never)
+-- REPLY conflict an order of this suffix has another body
+-- REPLY late not_after is not after the due time
+-- REPLY unstaged the staged parcels are gone
+-- REPLY incomplete the staged parcels are not those of the order
+-- REPLY bad the order names no row, or its history can't be read
+-- REPLY epoch another database
+-- BOUND one order
+-- uses: num open earliest bell ready order staging
+local suffix, lane, digest, layout, channels = ARGV[3], ARGV[5], ARGV[9], ARGV[10], ARGV[11]
+local delivery = 'delivery:' .. tag .. ':' .. suffix
+
+local names, rows, open = {}, {}, 0
+local at = 1
+while at <= #channels do
+  local length = byte(channels, at)
+  names[#names + 1] = sub(channels, at + 1, at + length)
+  rows[#rows + 1] = u32(channels, at + length + 1)
+  open = open + rows[#rows]
+  at = at + length + 5
+end
+if open == 0 then
+  return answer('bad')
+end
+local seen = redis.call('HMGET', KEYS[8], unpack(names))
+for i = 1, #names do
+  seen[i] = tonumber(seen[i] or 0)
+end
+
+local known = redis.pcall('HGET', KEYS[4], 'h')
+if type(known) == 'table' then
+  return answer('bad')
+end
+if known then
+  if #known < 34 or sub(known, 23, 34) ~= digest then
+    return answer('conflict')
+  end
+  return answer('same', u48(known, 5), u48(known, 11), seen)
+end
+
+local due = tonumber(ARGV[4])
+local for_now = due <= now
+if for_now then
+  due = now
+end
+local not_after = tonumber(ARGV[7])
+if not_after == 0 then
+  not_after = due + tonumber(ARGV[8])
+end
+if not_after <= due then
+  return answer('late')
+end
+local big = layout == 'p'
+if big then
+  if not is_staging(KEYS[7], suffix) then
+    return answer('unstaged')
+  end
+  local staged = redis.call('HMGET', staged_key(suffix), unpack(names))
+  for i = 1, #names do
+    if tonumber(staged[i] or 0) ~= math.ceil(rows[i] / PARCEL_ROWS) then
+      return answer('incomplete')
+    end
+  end
+  if redis.call('HLEN', staged_key(suffix)) ~= #names then
+    return answer('incomplete')
+  end
+end
+redis.call('ZCARD', KEYS[5])
+redis.call('ZCARD', KEYS[6])
+local head_of_due = earliest(KEYS[3])
+
+local fields = {
+  'h', char(HEAD_VERSION) .. layout .. sub(lane, 1, 1) .. ARGV[6] .. p48(now) .. p48(due) .. p48(not_after) .. digest .. channels,
+}
+for a = 13, #ARGV do
+  fields[#fields + 1] = ARGV[a]
+end
+for i = 1, #names do
+  local without = sub(ARGV[12], i * 4 - 3, i * 4)
+  if big then
+    fields[#fields + 1] = 'c:' .. names[i]
+    fields[#fields + 1] = p32(rows[i]) .. string.rep('\0', 36) .. without
+  elseif without ~= '\0\0\0\0' then
+    fields[#fields + 1] = 'n:' .. names[i]
+    fields[#fields + 1] = u32(without, 1)
+  end
+end
+if big then
+  fields[#fields + 1] = 'l'
+  fields[#fields + 1] = open
+end
+redis.call('HSET', KEYS[4], unpack(fields))
+redis.call('ZADD', KEYS[5], now, suffix)
+redis.call('ZADD', KEYS[6], now, suffix)
+if big then
+  redis.call('ZREM', KEYS[7], suffix)
+  redis.call('UNLINK', staged_key(suffix))
+end
+if for_now and not big then
+  to_ready(names[1], lane, suffix .. ':0', due)
+  write_ready(true)
+  ring_bell(delivery)
+else
+  redis.call('ZADD', KEYS[3], due, suffix)
+  if for_now then
+    ring_bell(delivery)
+  else
+    redis.call('SET', delivery, 0, 'PXAT', due)
+    if head_of_due == 0 or due < head_of_due then
+      ring_bell('bell:' .. tag)
+    end
+  end
+end
+return answer(for_now and 'now' or 'later', now, due, seen)

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- inquire: names parcels with unresolved rows whose send_by is over, for the channel's resolver, and puts each off so that
+-- other couriers don't ask about it at the same moment.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 unresolved:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 parcels at most
+-- ARGV 4 ms to put each off
+-- REPLY ok next send_by ms (0: none), members
+-- REPLY epoch another database
+-- BOUND 200 parcels
+-- uses: num open earliest
+local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[3])
+local later = {}
+for i = 1, #members do
+  later[i * 2 - 1], later[i * 2] = now + tonumber(ARGV[4]), members[i]
+end
+if #later > 0 then
+  redis.call('ZADD', KEYS[3], unpack(later))
+end
+return answer('ok', earliest(KEYS[3]), members)

@@ -1,0 +1,14 @@
+-- A lease record: fence, begun (0 or 1), alone (0 or 1), send_by ms, courier.
+local function lease_record(holder, begun, alone, send_by, courier)
+  return holder .. ' ' .. begun .. ' ' .. alone .. ' ' .. string.format('%.0f', send_by) .. ' ' .. courier
+end
+
+local function read_lease(record)
+  local holder, begun, alone, send_by, courier = string.match(record, '^(%d+) (%d) (%d) (%d+) (.*)$')
+  return holder, begun, alone, tonumber(send_by), courier
+end
+
+-- Is the record that of the given fence?
+local function holds(record, holder)
+  return record and sub(record, 1, #holder + 1) == holder .. ' '
+end

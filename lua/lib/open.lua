@@ -1,0 +1,18 @@
+-- How every script of a partition starts. KEYS[1] is epoch:{p}, KEYS[2] is fence:{p}; ARGV[1] is the request id, which
+-- every reply repeats so that a caller notices a reply that is not its own; ARGV[2] is the epoch the caller knows. A
+-- database with another epoch, or none, was wiped, restored or is foreign: nothing is written to it.
+-- TIME is read once. The expiry clock of a script is frozen at its start and may lag `now` by a millisecond.
+local tag = string.match(KEYS[1], '{%d+}')
+local meta = redis.call('MGET', KEYS[1], KEYS[2])
+local epoch, fence = meta[1] or '', meta[2] or '0'
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + floor(clock[2] / 1000)
+
+-- The head of every reply: code, request id, epoch, fence, server time in ms; what follows is told by each script.
+local function answer(code, ...)
+  return { code, ARGV[1], epoch, fence, now, ... }
+end
+
+if epoch ~= ARGV[2] then
+  return answer('epoch')
+end

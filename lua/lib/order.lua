@@ -1,0 +1,151 @@
+-- The history of an order: its packed head, its counters, and one write a script call however many parcels were touched.
+--
+-- Head `h`: version, layout (i inline, p parcels), lane (u, b), policy (d, r, h), accepted ms (6), due ms (6),
+-- not_after ms (6), digest (12), then per channel: length of the name, name, rows (4).
+-- Other fields: `v` revision, `x` cancelled ms, `f` final ms, `g` parcels rung, `l` open rows, `c:<channel>` counters of
+-- eleven numbers of 4 bytes (one a state, then no_contact), `o` outcomes and `b0…` text and rows of an inline order.
+local PENDING, SENDING, SENT, DELIVERED, FAILED, UNKNOWN = 0, 1, 2, 3, 4, 5
+local SUPPRESSED, EXPIRED, CANCELLED, UNRESOLVED = 6, 7, 8, 9
+local HEAD_VERSION, PARCEL_ROWS = 1, 500
+local DAY = 86400000
+local INLINE, URGENT = 105, 117 -- 'i', 'u'
+
+local orders, touched_orders = {}, {}
+
+local function history_key(suffix)
+  return 'history:' .. tag .. ':' .. suffix
+end
+
+-- Rows of one channel, 0 when the order has none there.
+local function channel_rows(head, channel)
+  local at = 35
+  while at <= #head do
+    local length = byte(head, at)
+    if sub(head, at + 1, at + length) == channel then
+      return u32(head, at + length + 1)
+    end
+    at = at + length + 5
+  end
+  return 0
+end
+
+-- An order from its fields; nil and a code when the record can't be read by this version.
+local function read_order(suffix, channel, f)
+  local head = f.h
+  if not head then
+    return nil, 'gone'
+  end
+  local version, layout, lane, policy = byte(head, 1, 4)
+  if version ~= HEAD_VERSION then
+    return nil, (version or 0) > HEAD_VERSION and 'newer' or 'bad'
+  end
+  if #head < 34 then
+    return nil, 'bad'
+  end
+  local rows = channel_rows(head, channel)
+  local order = {
+    suffix = suffix,
+    channel = channel,
+    inline = layout == INLINE,
+    lane = lane == URGENT and 'urgent' or 'bulk',
+    policy = policy,
+    accepted = u48(head, 5),
+    due = u48(head, 11),
+    not_after = u48(head, 17),
+    rows = rows,
+    cancelled = f.x,
+    final = f.f,
+    o = f.o,
+    c = f.c,
+    open = f.l,
+    revision = f.v,
+    parcels = {},
+    delta = {},
+  }
+  if rows == 0 or (not order.inline and (not order.c or #order.c ~= 44 or not order.open)) then
+    return nil, 'bad'
+  end
+  orders[suffix] = order
+  return order
+end
+
+-- Looks an order up, once a call. Reads only, so a key of a wrong type is a code and stops nothing.
+local function find_order(suffix, channel)
+  local known = orders[suffix]
+  if known then
+    return known
+  end
+  local r = redis.pcall('HMGET', history_key(suffix), 'h', 'x', 'f', 'o', 'c:' .. channel, 'l', 'v')
+  if r.err then
+    return nil, 'bad'
+  end
+  return read_order(suffix, channel, { h = r[1], x = r[2], f = r[3], o = r[4], c = r[5], l = r[6], v = r[7] })
+end
+
+-- Member of an index <-> suffix and number of the parcel.
+local function split_member(member)
+  local suffix, n = string.match(member, '^(.+):(%d+)$')
+  return suffix, tonumber(n)
+end
+
+-- A row went from one state to another: the counters follow. Called only when the stored state changes.
+local function count_move(order, from, to)
+  local d = order.delta
+  d[from] = (d[from] or 0) - 1
+  d[to] = (d[to] or 0) + 1
+end
+
+local function touch_order(order)
+  if not order.touched then
+    order.touched = true
+    touched_orders[#touched_orders + 1] = order
+  end
+end
+
+local function moved_counters(c, delta)
+  local out = {}
+  for state = 0, 10 do
+    out[state + 1] = p32(u32(c, state * 4 + 1) + (delta[state] or 0))
+  end
+  return table.concat(out)
+end
+
+-- Writes every touched history once; an order whose last row became final is put down for retirement.
+local function write_orders()
+  local ended
+  for i = 1, #touched_orders do
+    local order = touched_orders[i]
+    local key = history_key(order.suffix)
+    local open
+    local revision = (tonumber(order.revision) or 0) + 1
+    if order.inline then
+      open = u16(order.o, 1) + u16(order.o, 3) + u16(order.o, 5)
+    else
+      local d = order.delta
+      open = tonumber(order.open) + (d[PENDING] or 0) + (d[SENDING] or 0) + (d[UNRESOLVED] or 0)
+    end
+    local ends = open == 0 and not order.final
+    if order.inline then
+      if ends then
+        redis.call('HSET', key, 'o', order.o, 'v', revision, 'f', now)
+      else
+        redis.call('HSET', key, 'o', order.o, 'v', revision)
+      end
+    else
+      local c = moved_counters(order.c, order.delta)
+      if ends then
+        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', open, 'v', revision, 'f', now)
+      else
+        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', open, 'v', revision)
+      end
+    end
+    if ends then
+      ended = ended or {}
+      ended[#ended + 1] = order.suffix
+    end
+  end
+  if ended then
+    redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), unpack(ended))
+  end
+  return ended and #ended or 0
+end

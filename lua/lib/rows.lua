@@ -1,0 +1,168 @@
+-- The outcomes of a parcel: 6 bytes of counts (pending, sending, unresolved; 2 each), then 12 bytes a row:
+--   1 version x 16 + state   2 attempt (grows by one at each begin, wraps at 256)
+--   3 tries spent (low 4 bits), 16 = the one repeat after an unknown is spent, 32 = the value is a token
+--   4-5 reason   6-8 seconds since the due time, 0 before   9-12 a token, or of a pending row the wait: hundredths of a
+--   second since the due time before which it is not to be begun again
+-- A parcel never begun has no record: all its rows are pending.
+local ROW_VERSION = 16
+local FRESH = char(ROW_VERSION) .. string.rep('\0', 11)
+local REPEATED, TOKEN = 16, 32
+local MAX_RUNS = 16
+
+local touched_parcels = {}
+
+local function parcel_rows(order, n)
+  if order.inline then
+    return n == 0 and order.rows or 0
+  end
+  return math.min(PARCEL_ROWS, order.rows - n * PARCEL_ROWS)
+end
+
+-- The parcel n of an order, once a call; nil and a code when there is none or its record can't be read.
+local function find_parcel(order, n)
+  local known = order.parcels[n]
+  if known then
+    return known
+  end
+  local rows = parcel_rows(order, n)
+  if rows <= 0 then
+    return nil, 'bad'
+  end
+  local parcel = { order = order, n = n, rows = rows, set = {}, list = {} }
+  local o
+  if order.inline then
+    o = order.o
+  else
+    parcel.key = 'outcome:' .. tag .. ':' .. order.suffix .. ':' .. order.channel .. ':' .. n
+    o = redis.pcall('GET', parcel.key)
+    if type(o) == 'table' then
+      return nil, 'bad'
+    end
+  end
+  if o then
+    if #o ~= 6 + 12 * rows then
+      return nil, 'bad'
+    end
+    if byte(o, 7) >= 32 then
+      return nil, 'newer'
+    end
+    parcel.o = o
+    parcel.pending, parcel.sending, parcel.unresolved = u16(o, 1), u16(o, 3), u16(o, 5)
+  elseif order.final and order.cancelled then
+    return nil, 'final' -- cancelled before it was due: no row was ever touched
+  else
+    parcel.fresh = true
+    parcel.o = p16(rows) .. '\0\0\0\0' .. string.rep(FRESH, rows)
+    parcel.pending, parcel.sending, parcel.unresolved = rows, 0, 0
+  end
+  order.parcels[n] = parcel
+  return parcel
+end
+
+local function row_at(parcel, i)
+  return parcel.set[i] or sub(parcel.o, 7 + 12 * i, 18 + 12 * i)
+end
+
+local COUNTED = { [PENDING] = 'pending', [SENDING] = 'sending', [UNRESOLVED] = 'unresolved' }
+
+-- Replaces row i; counters of parcel and order follow when the state changed.
+local function put_row(parcel, i, from, to, attempt, flags, tail)
+  if from ~= to then
+    local name = COUNTED[from]
+    if name then
+      parcel[name] = parcel[name] - 1
+    end
+    name = COUNTED[to]
+    if name then
+      parcel[name] = parcel[name] + 1
+    end
+    count_move(parcel.order, from, to)
+  end
+  if not parcel.set[i] then
+    parcel.list[#parcel.list + 1] = i
+  end
+  parcel.set[i] = char(ROW_VERSION + to, attempt, flags) .. tail
+  if not parcel.touched then
+    parcel.touched = true
+    touched_parcels[#touched_parcels + 1] = parcel
+    touch_order(parcel.order)
+  end
+end
+
+-- Seconds since the due time as 3 bytes; the last moment that fits stands for all later ones.
+local function since_due(order)
+  local s = floor((now - order.due) / 1000)
+  if s < 0 then
+    s = 0
+  elseif s > 16777215 then
+    s = 16777215
+  end
+  return char(floor(s / 65536), floor(s / 256) % 256, s % 256)
+end
+
+-- A moment in ms as a row's wait.
+local function wait_value(order, at)
+  local w = math.ceil((at - order.due) / 10)
+  return p32(w < 0 and 0 or w > 4294967295 and 4294967295 or w)
+end
+
+-- The moment in ms before which the row is not to be begun again.
+local function wait_of(order, row)
+  if byte(row, 3) >= TOKEN then
+    return 0
+  end
+  local w = u32(row, 9)
+  return w == 0 and 0 or order.due + w * 10
+end
+
+-- Ends all pending rows of a parcel in one state.
+local function end_pending(parcel, state, reason)
+  local tail = p16(reason) .. since_due(parcel.order) .. '\0\0\0\0'
+  for i = 0, parcel.rows - 1 do
+    local row = row_at(parcel, i)
+    local s, attempt, flags = byte(row, 1, 3)
+    if s - ROW_VERSION == PENDING then
+      -- A row that waited for its repeat after an unknown is told as unknown: its first attempt may have arrived.
+      local to = flags % TOKEN >= REPEATED and UNKNOWN or state
+      put_row(parcel, i, PENDING, to, attempt, flags % TOKEN, tail)
+    end
+  end
+end
+
+-- Writes every touched parcel: neighbours together by SETRANGE, or the whole record when that is fewer calls.
+local function write_parcels()
+  for t = 1, #touched_parcels do
+    local parcel = touched_parcels[t]
+    local counts = p16(parcel.pending) .. p16(parcel.sending) .. p16(parcel.unresolved)
+    local list, set = parcel.list, parcel.set
+    local runs = 1
+    for k = 2, #list do
+      if list[k] ~= list[k - 1] + 1 then
+        runs = runs + 1
+      end
+    end
+    if parcel.order.inline or parcel.fresh or runs > MAX_RUNS then
+      local out = { counts }
+      for i = 0, parcel.rows - 1 do
+        out[i + 2] = row_at(parcel, i)
+      end
+      local o = table.concat(out)
+      if parcel.order.inline then
+        parcel.order.o = o
+      else
+        redis.call('SET', parcel.key, o)
+      end
+    else
+      redis.call('SETRANGE', parcel.key, 0, counts)
+      local k = 1
+      while k <= #list do
+        local from, out = list[k], {}
+        repeat
+          out[#out + 1] = set[list[k]]
+          k = k + 1
+        until k > #list or list[k] ~= list[k - 1] + 1
+        redis.call('SETRANGE', parcel.key, 6 + 12 * from, table.concat(out))
+      end
+    end
+  end
+end

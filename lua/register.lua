@@ -1,0 +1,55 @@
+#!lua
+-- register: the first word of every process to a database: sets an empty one up, and tells what it is otherwise. A
+-- database that holds orders but no epoch is not set up but refused: something was lost.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 schema:{p}
+-- KEYS 4 orders:{p}
+-- KEYS 5 channels:{p}
+-- ARGV 1 request id
+-- ARGV 2 epoch known to the caller, empty at its first start
+-- ARGV 3 epoch to set in an empty database
+-- ARGV 4 schema of the caller
+-- ARGV 5 number of partitions
+-- ARGV 6 channel of a courier, or empty
+-- REPLY ok schema, partitions
+-- REPLY foreign orders without an epoch, or another number of partitions
+-- REPLY old the database asks for a newer program
+-- REPLY epoch another database than the one known
+-- BOUND no loop
+-- uses:
+local epoch, fence = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+local schema = redis.call('GET', KEYS[3])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function told(code, ...)
+  return { code, ARGV[1], epoch or '', fence or '0', now, ... }
+end
+if (ARGV[2] ~= '' and epoch ~= ARGV[2]) then
+  return told('epoch')
+end
+if not epoch and (schema or fence or redis.call('EXISTS', KEYS[4]) == 1) then
+  return told('foreign')
+end
+redis.call('HLEN', KEYS[5])
+if epoch then
+  local current, oldest, partitions = string.match(schema or '', '^(%d+) (%d+) (%d+)$')
+  if not current or partitions ~= ARGV[5] then
+    return told('foreign')
+  end
+  if tonumber(ARGV[4]) < tonumber(oldest) then
+    return told('old')
+  end
+  if ARGV[6] ~= '' then
+    redis.call('HSET', KEYS[5], ARGV[6], now)
+  end
+  return told('ok', tonumber(current), tonumber(partitions))
+end
+redis.call('SET', KEYS[1], ARGV[3])
+redis.call('SET', KEYS[3], ARGV[4] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
+if ARGV[6] ~= '' then
+  redis.call('HSET', KEYS[5], ARGV[6], now)
+end
+epoch = ARGV[3]
+return told('ok', tonumber(ARGV[4]), tonumber(ARGV[5]))

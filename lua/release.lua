@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+-- release: hands leases back, as a stopping courier does. Pending rows are ready again at once, or after a wait; counts no
+-- crash. A parcel with a row still sending stays.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>
+-- KEYS 4 lease:{p}:<channel>
+-- KEYS 5 unresolved:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 wait in ms
+-- ARGV 5… member, fence
+-- REPLY ok per parcel: code (ready, left, sending, stale, gone, newer, bad, final)
+-- REPLY epoch another database
+-- BOUND 200 parcels
+-- uses: num open bell ready reason order rows lease leave
+local channel = ARGV[3]
+local wait = tonumber(ARGV[4])
+local members, count = {}, 0
+for a = 5, #ARGV, 2 do
+  count = count + 1
+  members[count] = ARGV[a]
+end
+if count == 0 then
+  return answer('ok', {})
+end
+local leases = redis.call('HMGET', KEYS[4], unpack(members))
+redis.call('ZCARD', KEYS[3])
+redis.call('ZCARD', KEYS[5])
+local results = {}
+for p = 1, count do
+  local member = members[p]
+  local code
+  if holds(leases[p], ARGV[4 + 2 * p]) then
+    local suffix, n = split_member(member)
+    local order, parcel
+    order, code = find_order(suffix, channel)
+    if order then
+      parcel, code = find_parcel(order, n)
+      if parcel then
+        code = leave(parcel, member, wait > 0 and now + wait or 0)
+      end
+    end
+  else
+    code = 'stale'
+  end
+  results[p] = code
+end
+write_parcels()
+write_orders()
+write_leaving(KEYS[3], KEYS[4], KEYS[5])
+write_ready(false)
+return answer('ok', results)

@@ -1,0 +1,64 @@
+#!lua flags=allow-oom
+-- reschedule: moves an order that is wholly in `due` and not yet due to another time; its bell moves with it.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 due:{p}:urgent
+-- KEYS 4 due:{p}:bulk
+-- KEYS 5 history:{p}:<suffix>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 suffix
+-- ARGV 4 new due ms
+-- ARGV 5 new not_after ms, 0 to keep the span between due time and end
+-- REPLY ok due ms, not_after ms
+-- REPLY rung its time has come, or parcels are on their way
+-- REPLY cancelled it was cancelled
+-- REPLY final every row is final
+-- REPLY late not_after is not after the new time
+-- REPLY gone no such order
+-- REPLY newer a record of a later version
+-- REPLY bad a record that can't be read
+-- REPLY epoch another database
+-- BOUND one order
+-- uses: num open earliest bell order
+local suffix = ARGV[3]
+local r = redis.pcall('HMGET', KEYS[5], 'h', 'x', 'f', 'g', 'v')
+if r.err then
+  return answer('bad')
+end
+local head = r[1]
+if not head then
+  return answer('gone')
+end
+if byte(head, 1) ~= HEAD_VERSION or #head < 39 then
+  return answer(byte(head, 1) > HEAD_VERSION and 'newer' or 'bad')
+end
+if r[2] then
+  return answer('cancelled')
+end
+if r[3] then
+  return answer('final')
+end
+local key = byte(head, 3) == URGENT and KEYS[3] or KEYS[4]
+local due = redis.call('ZSCORE', key, suffix)
+if not due or r[4] or tonumber(due) <= now then
+  return answer('rung')
+end
+local new_due = math.max(tonumber(ARGV[4]), now)
+local not_after = tonumber(ARGV[5])
+if not_after == 0 then
+  not_after = new_due + u48(head, 17) - u48(head, 11)
+end
+if not_after <= new_due then
+  return answer('late')
+end
+local first = earliest(key)
+redis.call('HSET', KEYS[5], 'h', sub(head, 1, 10) .. p48(new_due) .. p48(not_after) .. sub(head, 23),
+  'v', (tonumber(r[5]) or 0) + 1)
+redis.call('ZADD', key, new_due, suffix)
+redis.call('SET', 'delivery:' .. tag .. ':' .. suffix, 0, 'PXAT', new_due)
+if new_due < first then
+  ring_bell('bell:' .. tag)
+end
+return answer('ok', new_due, not_after)

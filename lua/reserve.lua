@@ -1,0 +1,35 @@
+#!lua
+-- reserve: takes a place in the day's limit of a sender for one order; the same order twice counts once. When the day is
+-- full, the places of orders older than ten minutes are named, so that the caller may look whether they exist.
+--
+-- KEYS 1 limit:{<sender>}
+-- ARGV 1 request id
+-- ARGV 2 suffix
+-- ARGV 3 orders a day
+-- ARGV 4 start of the day in ms
+-- REPLY ok orders of the day, this one included
+-- REPLY same orders of the day; this one had its place
+-- REPLY full orders of the day, suffixes older than ten minutes (100 at most)
+-- BOUND 1,000 places of earlier days, 100 names
+-- uses:
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[4], 'LIMIT', 0, 1000)
+local had = redis.call('ZSCORE', KEYS[1], ARGV[2])
+local count = redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf')
+local full = not had and count >= tonumber(ARGV[3])
+local named = {}
+if full then
+  named = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[4], now - 600000, 'LIMIT', 0, 100)
+end
+if #old > 0 and not full then
+  redis.call('ZREM', KEYS[1], unpack(old))
+end
+if full then
+  return { 'full', ARGV[1], count, named }
+end
+if had and tonumber(had) >= tonumber(ARGV[4]) then
+  return { 'same', ARGV[1], count }
+end
+redis.call('ZADD', KEYS[1], now, ARGV[2])
+return { 'ok', ARGV[1], redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf') }

@@ -1,0 +1,87 @@
+#!lua flags=allow-oom
+-- resolve: decides unresolved rows of one parcel. Each verdict names the attempt it decides; one for another attempt, or
+-- for a row decided already, changes nothing. r repeats once (refused as `t` when the one repeat is spent), R repeats
+-- under the same token, h holds, s d f x tell what an inquiry found.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>
+-- KEYS 4 unresolved:{p}:<channel>
+-- KEYS 5 crashes:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 member
+-- ARGV 5 verdicts (row 2 bytes, attempt 1, verdict 1, reason 2, value 4 unused; ascending)
+-- REPLY ok orders ended, a letter a verdict: a applied, n nothing new, s another attempt, t the repeat is spent
+-- REPLY gone no such order
+-- REPLY newer a record of a later version
+-- REPLY bad a record that can't be read
+-- REPLY final cancelled before it was due
+-- REPLY epoch another database
+-- BOUND 500 rows
+-- uses: num open bell ready reason order rows lease leave verdict
+local channel, member, verdicts = ARGV[3], ARGV[4], ARGV[5]
+local suffix, n = split_member(member)
+local order, code, parcel
+if suffix then
+  order, code = find_order(suffix, channel)
+end
+if order then
+  parcel, code = find_parcel(order, n)
+end
+if not parcel then
+  return answer(code or 'bad')
+end
+local leased = redis.call('ZSCORE', KEYS[3], member)
+redis.call('ZCARD', KEYS[4])
+redis.call('HLEN', KEYS[5])
+local letters, again, died = {}, false, false
+local before = parcel.unresolved
+for at = 1, #verdicts, 10 do
+  local i, k, verdict = u16(verdicts, at), byte(verdicts, at + 2), sub(verdicts, at + 3, at + 3)
+  local reason = p16(u16(verdicts, at + 4))
+  local letter = 's'
+  if i < parcel.rows then
+    local row = row_at(parcel, i)
+    local s, q, flags = byte(row, 1, 3)
+    local state, repeated = s - ROW_VERSION, flags % TOKEN >= REPEATED
+    if state == UNRESOLVED and q == k then
+      letter = 'a'
+      if verdict == 'r' and repeated then
+        letter = 't'
+      elseif verdict == 'r' or verdict == 'R' then
+        died = died or u16(row, 4) == R_COURIER_DIED
+        again = true
+        -- Keeps the moment of the begin and the token: the repeat is under the same one.
+        local value = flags >= TOKEN and sub(row, 9, 12) or '\0\0\0\0'
+        local spent = repeated and flags or flags + REPEATED
+        put_row(parcel, i, UNRESOLVED, PENDING, q, spent, sub(row, 4, 8) .. value)
+      elseif verdict == 'h' then
+        put_row(parcel, i, UNRESOLVED, UNKNOWN, q, flags, reason .. sub(row, 6, 12))
+      else
+        put_row(parcel, i, UNRESOLVED, FINAL_OF[verdict] or UNKNOWN, q, flags, reason .. since_due(order) .. sub(row, 9, 12))
+      end
+    elseif q == k then
+      letter = 'n'
+    end
+  end
+  letters[#letters + 1] = letter
+end
+if parcel.unresolved ~= before then
+  if parcel.unresolved == 0 then
+    index_unresolved(parcel, member)
+  end
+  if again and not leased then
+    back_to_ready(parcel, member)
+  end
+end
+write_parcels()
+local ended = write_orders()
+write_leaving(KEYS[3], nil, KEYS[4])
+write_ready(false)
+if died then
+  -- What killed a courier is claimed alone when it comes again.
+  redis.call('HSETNX', KEYS[5], member, '0 ' .. string.format('%.0f', now))
+end
+return answer('ok', ended, table.concat(letters))

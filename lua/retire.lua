@@ -1,0 +1,59 @@
+#!lua flags=allow-oom
+-- retire: removes the keys of orders that became final on one day, after the retention, in bounded steps.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 retire:{p}:<day>
+-- KEYS 4 orders:{p}
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 day, days since 1970
+-- ARGV 4 retention in days
+-- REPLY done orders removed; the day is finished
+-- REPLY more orders removed; call again
+-- REPLY early the retention is not over
+-- REPLY epoch another database
+-- BOUND 500 parcels, 100 orders
+-- uses: num open order drop
+if (tonumber(ARGV[3]) + 1 + tonumber(ARGV[4])) * DAY > now then
+  return answer('early')
+end
+local removed, room = 0, 500
+for _ = 1, 100 do
+  local suffix = redis.call('LINDEX', KEYS[3], 0)
+  if not suffix then
+    return answer('done', removed)
+  end
+  local key = history_key(suffix)
+  local r = redis.pcall('HMGET', key, 'h', 'f', 'z')
+  local head = not r.err and r[1]
+  local left = 0
+  if head and r[2] then
+    if byte(head, 2) ~= INLINE then
+      -- `z` counts the parcels already removed, over all channels in the order of the head.
+      local gone = tonumber(r[3] or 0)
+      local at, before, now_gone = 35, 0, gone
+      while at <= #head do
+        local length = byte(head, at)
+        local count = math.ceil(u32(head, at + length + 1) / PARCEL_ROWS)
+        local there = count - math.max(0, math.min(count, gone - before))
+        local kept
+        kept, room = drop_parcels(suffix, sub(head, at + 1, at + length), there, room)
+        now_gone = now_gone + there - kept
+        left = left + kept
+        before = before + count
+        at = at + length + 5
+      end
+      if left > 0 then
+        redis.call('HSET', key, 'z', now_gone)
+        return answer('more', removed)
+      end
+    end
+    redis.call('UNLINK', key, 'text:' .. tag .. ':' .. suffix, 'delivery:' .. tag .. ':' .. suffix)
+    redis.call('ZREM', KEYS[4], suffix)
+    redis.call('ZREM', 'sender:' .. tag .. ':' .. string.match(suffix, '^(.*):'), suffix)
+    removed = removed + 1
+  end
+  redis.call('LPOP', KEYS[3])
+end
+return answer('more', removed)

@@ -1,0 +1,109 @@
+#!lua flags=allow-oom
+-- settle: reports what became of attempts. Each report names its attempt, so a repeat or a late copy changes nothing; that
+-- a message was taken is kept as evidence even from a courier whose lease is gone. A parcel leaves its lease when all its
+-- rows are settled, or, asked to, when none is sending.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>
+-- KEYS 4 lease:{p}:<channel>
+-- KEYS 5 unresolved:{p}:<channel>
+-- KEYS 6 crashes:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4… member, fence, 1 to leave the lease, reports (row 2 bytes, attempt 1, verdict 1, reason 2, value 4; ascending)
+-- REPLY ok orders ended, per parcel: code (held, sending, ready, left, stale, gone, newer, bad, final), a letter a report
+-- REPLY epoch another database
+-- BOUND 200 parcels, 2,000 reports
+-- uses: num open bell ready reason order rows lease leave verdict
+local channel = ARGV[3]
+local members, count = {}, 0
+for a = 4, #ARGV, 4 do
+  count = count + 1
+  members[count] = ARGV[a]
+end
+if count == 0 then
+  return answer('ok', 0, {})
+end
+local leases = redis.call('HMGET', KEYS[4], unpack(members))
+redis.call('ZCARD', KEYS[3])
+redis.call('ZCARD', KEYS[5])
+local any_crash = redis.call('HLEN', KEYS[6]) > 0
+local results = {}
+local progressed, finished = {}, {}
+
+local function settle_parcel(p)
+  local member, holder = members[p], ARGV[1 + 4 * p]
+  local wants_out, reports = ARGV[2 + 4 * p] == '1', ARGV[3 + 4 * p]
+  local current = holds(leases[p], holder)
+  local suffix, n = split_member(member)
+  local order, code = find_order(suffix, channel)
+  if not order then
+    return code, ''
+  end
+  local parcel
+  parcel, code = find_parcel(order, n)
+  if not parcel then
+    return code, ''
+  end
+  local unresolved_before, pending_before = parcel.unresolved, parcel.pending
+  local letters = {}
+  for at = 1, #reports, 10 do
+    local i, k = u16(reports, at), byte(reports, at + 2)
+    local letter = 's'
+    if i < parcel.rows then
+      local verdict = sub(reports, at + 3, at + 3)
+      letter = settle_row(parcel, i, k, verdict, u16(reports, at + 4), u32(reports, at + 6), current)
+      if letter == 'a' and verdict ~= 'u' then
+        progressed[member] = true
+      end
+    end
+    letters[#letters + 1] = letter
+  end
+  local send_by
+  if current then
+    local _
+    _, _, _, send_by = read_lease(leases[p])
+  end
+  if parcel.unresolved ~= unresolved_before then
+    index_unresolved(parcel, member, send_by)
+  end
+  code = 'stale'
+  if current then
+    if wants_out or parcel.pending + parcel.sending == 0 then
+      code = leave(parcel, member)
+      if code == 'left' then
+        finished[#finished + 1] = member
+      end
+    else
+      code = 'held'
+    end
+  elseif parcel.pending > pending_before and not leases[p] then
+    -- A late report made a row pending again and nobody holds the parcel.
+    back_to_ready(parcel, member)
+  end
+  return code, table.concat(letters)
+end
+
+for p = 1, count do
+  local code, letters = settle_parcel(p)
+  results[p] = { code, letters }
+end
+
+write_parcels()
+local ended = write_orders()
+write_leaving(KEYS[3], KEYS[4], KEYS[5])
+write_ready(false)
+if any_crash then
+  local marks = redis.call('HMGET', KEYS[6], unpack(members))
+  for p = 1, count do
+    if marks[p] and progressed[members[p]] then
+      redis.call('HSET', KEYS[6], members[p], '0 ' .. string.format('%.0f', now))
+    end
+  end
+  if #finished > 0 then
+    redis.call('HDEL', KEYS[6], unpack(finished))
+  end
+end
+return answer('ok', ended, results)

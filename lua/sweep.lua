@@ -1,0 +1,119 @@
+#!lua flags=allow-oom
+-- sweep: takes back leases that are over. Rows not begun are ready again; rows begun are unresolved, told as unknown, and
+-- wait for the channel's resolver. A crash counts for a parcel with something begun or claimed alone; the others are only
+-- marked, and marked parcels are claimed alone. Three crashes in 72 hours without progress end the parcel's pending rows.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>
+-- KEYS 4 lease:{p}:<channel>
+-- KEYS 5 unresolved:{p}:<channel>
+-- KEYS 6 crashes:{p}:<channel>
+-- KEYS 7 parked:{p}:<channel>
+-- KEYS 8 request:{p}:<channel>
+-- KEYS 9 couriers:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 leases at most
+-- ARGV 5 1 when a lease that is over means a crash, 0 just after the server was away
+-- ARGV 6 ms after which a courier not seen is forgotten
+-- REPLY ok next lease end ms (0: none), parcels swept, rows now unresolved, parcels given up as poison, lost, couriers forgotten
+-- REPLY epoch another database
+-- BOUND 200 leases, 100 couriers
+-- uses: num open earliest bell ready reason order rows lease leave
+local channel, limit, blame = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local CRASHES, CRASH_SPAN = 3, 72 * 3600 * 1000
+local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, limit)
+local leases, marks = {}, {}
+if #members > 0 then
+  leases = redis.call('HMGET', KEYS[4], unpack(members))
+  marks = redis.call('HMGET', KEYS[6], unpack(members))
+end
+redis.call('ZCARD', KEYS[5])
+redis.call('ZCARD', KEYS[7])
+redis.call('HLEN', KEYS[8])
+local gone_couriers = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)
+
+local crashes, parked, out = {}, {}, {}
+local unresolved, poison, lost = 0, 0, 0
+
+local function sweep_parcel(member, record, mark)
+  local suffix, n = split_member(member)
+  local order, code
+  if suffix then
+    order, code = find_order(suffix, channel)
+  end
+  local parcel
+  if order then
+    parcel, code = find_parcel(order, n)
+  end
+  if not parcel then
+    lost = lost + 1
+    out[#out + 1] = member
+    if code == 'bad' or code == 'newer' then
+      parked[#parked + 1] = now
+      parked[#parked + 1] = member
+    end
+    return
+  end
+  local _, begun, alone, send_by = nil, '0', '0', now
+  if record then
+    _, begun, alone, send_by = read_lease(record)
+  end
+  local was_sending = parcel.sending
+  if was_sending > 0 then
+    for i = 0, parcel.rows - 1 do
+      local row = row_at(parcel, i)
+      local s, q, flags = byte(row, 1, 3)
+      if s == ROW_VERSION + SENDING then
+        put_row(parcel, i, SENDING, UNRESOLVED, q, flags, p16(R_COURIER_DIED) .. sub(row, 6, 12))
+      end
+    end
+    unresolved = unresolved + was_sending
+    index_unresolved(parcel, member, send_by)
+  end
+  if blame and parcel.pending + was_sending > 0 then
+    local crash_count, since = 0, now
+    if mark then
+      local c, s = string.match(mark, '^(%d+) (%d+)$')
+      crash_count, since = tonumber(c) or 0, tonumber(s) or now
+      if now - since > CRASH_SPAN then
+        crash_count, since = 0, now
+      end
+    end
+    if begun == '1' or alone == '1' then
+      crash_count = crash_count + 1
+    end
+    if crash_count >= CRASHES then
+      poison = poison + 1
+      end_pending(parcel, FAILED, R_POISON)
+    end
+    crashes[#crashes + 1] = member
+    crashes[#crashes + 1] = string.format('%.0f %.0f', crash_count, since)
+  end
+  leave(parcel, member)
+end
+
+for p = 1, #members do
+  sweep_parcel(members[p], leases[p], marks[p])
+end
+
+write_parcels()
+write_orders()
+for p = 1, #out do
+  left_members[#left_members + 1] = out[p]
+end
+write_leaving(KEYS[3], KEYS[4], KEYS[5])
+write_ready(false)
+if #crashes > 0 then
+  redis.call('HSET', KEYS[6], unpack(crashes))
+end
+if #parked > 0 then
+  redis.call('ZADD', KEYS[7], unpack(parked))
+end
+if #gone_couriers > 0 then
+  redis.call('HDEL', KEYS[8], unpack(gone_couriers))
+  redis.call('ZREM', KEYS[9], unpack(gone_couriers))
+end
+return answer('ok', earliest(KEYS[3]), #members - lost, unresolved, poison, lost, #gone_couriers)

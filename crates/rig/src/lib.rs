@@ -1,1 +1,31 @@
-//! Private servers, child processes, a fault proxy and waiting for facts: for tests, drills and benchmarks.
+//! Real parts for tests, drills and benchmarks: private servers, child processes, a fault proxy and a
+//! patient way to wait for facts.
+//!
+//! Everything started here dies with the value that owns it, and with the process that owns the value.
+//! Nothing here knows about orders or couriers, so any crate may use it as a dev-dependency.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`servers`] | a Redis or Valkey of one's own, killed, frozen and restarted at will |
+//! | [`process`] | child processes whose every output line is kept |
+//! | [`proxy`] | the network at its worst: latency, cuts, black holes, lost replies, late second copies |
+//! | [`resp`] | a bare connection for raw commands |
+//! | [`mod@eventually`] | waiting for a fact instead of sleeping |
+
+pub mod error;
+pub mod eventually;
+pub mod process;
+pub mod proxy;
+pub mod resp;
+pub mod servers;
+mod spawner;
+
+pub use error::Error;
+pub use eventually::{eventually, eventually_async, patience};
+pub use process::{Child, Sig};
+pub use proxy::Proxy;
+pub use resp::{Connection, Reply};
+pub use servers::{Fsync, PrivateServer, ServerKind};
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

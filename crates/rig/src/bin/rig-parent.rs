@@ -1,0 +1,12 @@
+//! Starts a child through the rig, prints its process id and waits: the test of what happens to children of a
+//! killed parent kills this program.
+
+use std::io::Write;
+
+fn main() -> Result<(), posthaste_rig::Error> {
+    let child = posthaste_rig::Child::spawn("sleep", ["1000"], [("", ""); 0])?;
+    let say = writeln!(std::io::stdout(), "grandchild={}", child.id());
+    say.map_err(|source| posthaste_rig::Error::Io { what: "printing".into(), source })?;
+    child.wait_exit()?;
+    Ok(())
+}

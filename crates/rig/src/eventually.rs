@@ -1,0 +1,121 @@
+//! Waiting for facts instead of sleeping.
+//!
+//! One setting rules how patient all tests are: `POSTHASTE_PATIENCE_SECONDS` (default 30). A healthy test
+//! never waits that long; a slow machine gets a larger number, and no test gets a number of its own.
+
+use std::fmt::Display;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+/// The environment variable with the patience in whole seconds.
+pub const PATIENCE: &str = "POSTHASTE_PATIENCE_SECONDS";
+
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long a test waits for a fact before it fails: `POSTHASTE_PATIENCE_SECONDS`, or 30 seconds when that
+/// is unset or not a number.
+pub fn patience() -> Duration {
+    parse_patience(std::env::var(PATIENCE).ok().as_deref())
+}
+
+fn parse_patience(value: Option<&str>) -> Duration {
+    value.and_then(|v| v.trim().parse().ok()).map_or(DEFAULT_PATIENCE, Duration::from_secs)
+}
+
+/// Asks `probe` again and again until it says `Ok`, and returns what it said.
+///
+/// # Panics
+///
+/// After [`patience`], with `what` and the last `Err`.
+#[track_caller]
+pub fn eventually<T, E: Display>(what: &str, mut probe: impl FnMut() -> Result<T, E>) -> T {
+    let patience = patience();
+    let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match probe() {
+            Ok(value) => return value,
+            Err(last) if Instant::now() >= deadline => panic!("{}", verdict(what, patience, &last)),
+            Err(_) => std::thread::sleep(pause),
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// [`eventually`] for probes that await; other tasks run while it waits.
+///
+/// # Panics
+///
+/// After [`patience`], with `what` and the last `Err`. A probe that never returns is cut off at the same
+/// moment.
+#[track_caller]
+pub fn eventually_async<T, E: Display>(
+    what: &str,
+    mut probe: impl AsyncFnMut() -> Result<T, E>,
+) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    async move {
+        let patience = patience();
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut pause = FIRST_PAUSE;
+        let mut last: Option<E> = None;
+        loop {
+            match tokio::time::timeout_at(deadline, probe()).await {
+                Ok(Ok(value)) => return value,
+                Ok(Err(e)) => last = Some(e),
+                Err(_) => match &last {
+                    Some(last) => panic!("{} (asked at {caller})", verdict(what, patience, last)),
+                    None => panic!("{what}: the probe itself hung for {patience:?} (asked at {caller})"),
+                },
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn verdict(what: &str, patience: Duration, last: &impl Display) -> String {
+    format!("{what}: not true after {patience:?}; last seen: {last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_thirty_seconds_unless_told_otherwise() {
+        assert_eq!(parse_patience(None), Duration::from_secs(30));
+        assert_eq!(parse_patience(Some("soon")), Duration::from_secs(30));
+        assert_eq!(parse_patience(Some(" 120 ")), Duration::from_secs(120));
+    }
+
+    #[test]
+    fn returns_the_first_success() {
+        let mut asked = 0;
+        let answer = eventually("the third answer", || {
+            asked += 1;
+            if asked == 3 { Ok(asked) } else { Err(format!("only {asked}")) }
+        });
+        assert_eq!(answer, 3);
+    }
+
+    #[tokio::test]
+    async fn awaits_the_first_success() {
+        let mut asked = 0;
+        let answer = eventually_async("the third answer", async || {
+            tokio::task::yield_now().await;
+            asked += 1;
+            if asked == 3 { Ok(asked) } else { Err("not yet") }
+        })
+        .await;
+        assert_eq!(answer, 3);
+    }
+
+    #[test]
+    fn the_verdict_names_the_fact_and_what_was_seen() {
+        let text = verdict("ten rows sent", Duration::from_secs(30), &"9 rows");
+        assert_eq!(text, "ten rows sent: not true after 30s; last seen: 9 rows");
+    }
+}

@@ -27,7 +27,7 @@
 -- ARGV 8 bulk parcels at most
 -- ARGV 9 rows to begin at once at most
 -- ARGV 10 send window in ms: what is begun must have ended by now + this
--- REPLY ok next ms (0: nothing waits), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
+-- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
 -- REPLY ok  each member, mark (1 careful: claim and send it alone), history as field, value, …
 -- REPLY again as ok, for a number already answered
 -- REPLY old the number is smaller than the last one
@@ -51,9 +51,6 @@ local function tail(code, taken, closed)
   local waiting = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
   local oldest = waiting > 0 and earliest(KEYS[5], KEYS[6]) or 0
   local next_at = earliest(KEYS[3], KEYS[4], KEYS[7], KEYS[13])
-  if oldest > 0 and (next_at == 0 or oldest < next_at) then
-    next_at = oldest
-  end
   if rung.again and (next_at == 0 or next_at > now + 1) then
     next_at = now + 1
   end

@@ -66,9 +66,9 @@ pub struct Claimed {
 pub struct Taken {
     /// Whether this repeats an earlier answer.
     pub again: bool,
-    /// When to ask again at the latest; `None` when nothing waits.
+    /// The next due time, end of a lease or end of a send on this channel; past when more is to be rung or swept now.
     pub next: Option<UnixMs>,
-    /// Ready moment of the oldest parcel still waiting.
+    /// Ready moment of the first parcel still waiting in ready; may lie ahead.
     pub oldest: Option<UnixMs>,
     /// Parcels still waiting, now or later.
     pub waiting: u64,

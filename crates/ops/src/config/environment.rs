@@ -1,0 +1,121 @@
+//! Settings from environment variables: `POSTHASTE_SECTION__KEY` is the setting `section.key`.
+//!
+//! Variables are given as values, so tests pass their own. Values stay text; the type of the setting decides how
+//! the text is read (a password of digits stays a password).
+
+use std::ffi::OsString;
+
+use figment::util::nest;
+use figment::value::{Dict, Value};
+
+use super::error::ConfigError;
+use super::layer::Layer;
+use super::origin::Origin;
+
+/// The prefix of every variable of the project.
+pub(super) const PREFIX: &str = "POSTHASTE_";
+const SEPARATOR: &str = "__";
+
+/// The variable that sets a dotted key.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_ascii_uppercase())
+}
+
+/// One layer per variable with our prefix. An empty variable counts as not set, because compose files pass
+/// `${NAME:-}` on for what is not set.
+pub(super) fn layers(
+    variables: Vec<(OsString, OsString)>,
+    reserved: &[&str],
+) -> Result<Vec<Layer>, ConfigError> {
+    let mut layers = Vec::new();
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        if reserved.contains(&name) || value.is_empty() {
+            continue;
+        }
+        let refuse = |why: &str| ConfigError::Variable { name: name.to_owned(), why: why.to_owned() };
+        let value = value.into_string().map_err(|_| refuse("its value is not UTF-8"))?;
+        let rest = &name[PREFIX.len()..];
+        if !rest.contains(SEPARATOR) {
+            if is_service_link(rest, &value) {
+                continue;
+            }
+            return Err(refuse(
+                "not a setting; settings are written POSTHASTE_SECTION__KEY, with two underscores",
+            ));
+        }
+        let parts: Vec<String> = rest.split(SEPARATOR).map(str::to_ascii_lowercase).collect();
+        if parts.iter().any(|part| part.is_empty() || part.contains('.')) {
+            return Err(refuse("a part of its name is empty or holds a dot"));
+        }
+        layers.push(Layer {
+            origin: Origin::Environment(name.to_owned()),
+            dict: leaf(&parts.join("."), value),
+        });
+    }
+    // The order of the environment is the system's; a fixed order makes messages and precedence repeatable.
+    layers.sort_by_key(|layer| layer.origin.to_string());
+    Ok(layers)
+}
+
+/// A table with one text at a dotted key.
+pub(super) fn leaf(key: &str, value: String) -> Dict {
+    nest(key, Value::from(value)).into_dict().unwrap_or_default()
+}
+
+/// Kubernetes sets `<NAME>_SERVICE_HOST`, `<NAME>_PORT_80_TCP` and the like for a service called `posthaste…` in
+/// every pod beside it; these must not stop a start.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let names_protocol = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.contains(protocol));
+    let is = |suffix: &str| rest == suffix || rest.ends_with(&format!("_{suffix}"));
+    is("SERVICE_HOST")
+        || is("SERVICE_PORT")
+        || rest.contains("SERVICE_PORT_")
+        || (is("PORT") && is_address)
+        || ((rest.starts_with("PORT_") || rest.contains("_PORT_")) && names_protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
+        let given = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        match layers(given, &["POSTHASTE_CONFIG"]) {
+            Ok(layers) => Ok(layers.into_iter().map(|layer| layer.origin.to_string()).collect()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn only_our_own_set_variables_are_settings() {
+        let found = read(&[
+            ("HOME", "/root"),
+            ("POSTHASTE_CONFIG", "/etc/posthaste.toml"),
+            ("POSTHASTE_REDIS__URL", "redis://h"),
+            ("POSTHASTE_LOG__FILTER", ""),
+        ]);
+        assert_eq!(found, Ok(vec!["environment variable POSTHASTE_REDIS__URL".to_owned()]));
+    }
+
+    #[test]
+    fn service_links_of_kubernetes_are_passed_over() {
+        let found = read(&[
+            ("POSTHASTE_SERVICE_HOST", "10.0.0.7"),
+            ("POSTHASTE_QUEUE_SERVICE_PORT", "80"),
+            ("POSTHASTE_QUEUE_SERVICE_PORT_HTTP", "80"),
+            ("POSTHASTE_PORT", "tcp://10.0.0.7:80"),
+            ("POSTHASTE_QUEUE_PORT_80_TCP_ADDR", "10.0.0.7"),
+        ]);
+        assert_eq!(found, Ok(vec![]));
+    }
+
+    #[test]
+    fn a_name_with_one_underscore_is_refused() {
+        let refused = read(&[("POSTHASTE_REDIS_URL", "redis://h")]).expect_err("a typo must not pass");
+        assert!(refused.contains("POSTHASTE_REDIS_URL") && refused.contains("SECTION__KEY"), "{refused}");
+        assert!(read(&[("POSTHASTE_PORT", "8080")]).is_err());
+        assert!(read(&[("POSTHASTE___X", "1")]).is_err());
+    }
+}

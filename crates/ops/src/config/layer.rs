@@ -1,0 +1,184 @@
+//! A layer of settings: a table and where it came from; and the merge of all layers.
+//!
+//! Layers come in groups of one rank (the defaults, each file, the environment, the flags). figment merges the
+//! tables and remembers for each value which layer gave it.
+
+use std::path::Path;
+
+use figment::value::{Dict, Map, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::error::ConfigError;
+use super::origin::{Entry, Origin};
+use super::secret_file;
+use crate::mask;
+
+/// A table of settings from one place.
+pub(super) struct Layer {
+    pub(super) origin: Origin,
+    pub(super) dict: Dict,
+}
+
+/// Layers of one rank.
+pub(super) type Group = Vec<Layer>;
+
+/// The merged table, and the way from a value's tag to its origin.
+pub(super) struct Merged {
+    figment: Figment,
+    origins: Vec<Origin>,
+    pub(super) root: Value,
+}
+
+/// Gives one layer to figment; the name of its metadata is the number of its origin.
+struct Numbered<'a> {
+    number: usize,
+    dict: &'a Dict,
+}
+
+impl Provider for Numbered<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.number.to_string())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+/// Merges groups given from lowest to highest rank.
+pub(super) fn merge(groups: Vec<Group>) -> Merged {
+    let mut figment = Figment::new();
+    let mut origins = Vec::new();
+    for layer in groups.into_iter().flatten() {
+        figment = figment.merge(Numbered { number: origins.len(), dict: &layer.dict });
+        origins.push(layer.origin);
+    }
+    // Our providers never fail, so the merged table is always there.
+    let dict = figment.data().ok().and_then(|mut map| map.remove(&Profile::Default)).unwrap_or_default();
+    Merged { figment, origins, root: Value::from(dict) }
+}
+
+impl Merged {
+    /// The origin of the value with this tag. A table nobody wrote has none of its own: the defaults.
+    pub(super) fn origin(&self, tag: Tag) -> &Origin {
+        let number = self.figment.get_metadata(tag).and_then(|metadata| metadata.name.parse::<usize>().ok());
+        number.and_then(|number| self.origins.get(number)).unwrap_or(&Origin::Defaults)
+    }
+
+    /// Whether the value arrived as text although its setting may be of another type.
+    pub(super) fn is_text(&self, tag: Tag) -> bool {
+        matches!(self.origin(tag), Origin::Environment(_) | Origin::Flag(_))
+    }
+
+    /// Every leaf in order of its key, secrets masked.
+    pub(super) fn entries(&self, secrets: &[&str]) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        self.collect(&self.root, &mut Vec::new(), secrets, &mut entries);
+        entries
+    }
+
+    fn collect<'a>(
+        &self,
+        value: &'a Value,
+        path: &mut Vec<&'a str>,
+        secrets: &[&str],
+        entries: &mut Vec<Entry>,
+    ) {
+        if let Value::Dict(_, dict) = value {
+            for (key, value) in dict {
+                path.push(key);
+                self.collect(value, path, secrets, entries);
+                path.pop();
+            }
+            return;
+        }
+        let key = path.join(".");
+        let shown = if secrets.contains(&key.as_str()) {
+            "***".to_owned()
+        } else {
+            mask::credentials(&show(value)).into_owned()
+        };
+        entries.push(Entry { key, shown, origin: self.origin(value.tag()).clone() });
+    }
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => text.clone(),
+        Value::Array(_, items) => items.iter().map(show).collect::<Vec<_>>().join(", "),
+        // Numbers and truth values; a table inside a list is shown as JSON.
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+/// Replaces `…_file` settings of secrets by what the files hold.
+///
+/// Only the highest rank that names a secret counts, in either form, so a file that is not used is not read.
+pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(), ConfigError> {
+    for key in secrets {
+        let by_file = format!("{key}_file");
+        let mut settled = false;
+        for group in groups.iter_mut().rev() {
+            let direct = find(group, key);
+            let Some((index, path)) = take(group, &by_file) else {
+                settled = settled || direct.is_some();
+                continue;
+            };
+            if settled {
+                continue;
+            }
+            let named_by = group[index].origin.clone();
+            if let Some(first) = direct {
+                return Err(ConfigError::Twice { key: (*key).to_owned(), first, second: named_by });
+            }
+            let Some(path) = path.into_string() else {
+                let what = "expected the path of a file".to_owned();
+                return Err(ConfigError::Setting { key: by_file, what, origin: named_by });
+            };
+            let text = secret_file::read(key, Path::new(&path), &named_by)?;
+            let origin = Origin::SecretFile { path: path.into(), named_by: Box::new(named_by) };
+            group.push(Layer { origin, dict: super::environment::leaf(key, text) });
+            settled = true;
+        }
+    }
+    Ok(())
+}
+
+/// The origin of a key in a group.
+fn find(group: &Group, key: &str) -> Option<Origin> {
+    let (section, name) = split(key);
+    group
+        .iter()
+        .find(|layer| {
+            let table = section.map_or(Some(&layer.dict), |section| lookup(&layer.dict, section));
+            table.is_some_and(|table| table.contains_key(name))
+        })
+        .map(|layer| layer.origin.clone())
+}
+
+/// Takes a key out of a group; the number says which layer had it.
+fn take(group: &mut Group, key: &str) -> Option<(usize, Value)> {
+    let (section, name) = split(key);
+    group.iter_mut().enumerate().find_map(|(index, layer)| {
+        let table = match section {
+            Some(section) => lookup_mut(&mut layer.dict, section)?,
+            None => &mut layer.dict,
+        };
+        table.remove(name).map(|value| (index, value))
+    })
+}
+
+fn split(key: &str) -> (Option<&str>, &str) {
+    key.rsplit_once('.').map_or((None, key), |(section, name)| (Some(section), name))
+}
+
+fn lookup<'a>(dict: &'a Dict, section: &str) -> Option<&'a Dict> {
+    section.split('.').try_fold(dict, |dict, part| dict.get(part)?.as_dict())
+}
+
+fn lookup_mut<'a>(dict: &'a mut Dict, section: &str) -> Option<&'a mut Dict> {
+    section.split('.').try_fold(dict, |dict, part| match dict.get_mut(part)? {
+        Value::Dict(_, inner) => Some(inner),
+        _ => None,
+    })
+}

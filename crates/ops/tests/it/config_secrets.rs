@@ -1,0 +1,122 @@
+//! Secrets from files, and that no message repeats one.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use posthaste_ops::config::{ConfigError, Origin};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+use crate::sample::{Settings, chain, sources, variables, with};
+
+const VARIABLE: &str = "POSTHASTE_REDIS__PASSWORD";
+const BY_FILE: &str = "POSTHASTE_REDIS__PASSWORD_FILE";
+
+fn secret_file(content: &[u8], mode: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("password");
+    fs::write(&path, content).expect("a secret file");
+    fs::set_permissions(&path, Permissions::from_mode(mode)).expect("the mode");
+    (folder, path)
+}
+
+fn load_by_file(content: &[u8], mode: u32) -> Result<String, ConfigError> {
+    let (_folder, path) = secret_file(content, mode);
+    let loaded = with(&[(BY_FILE, path.to_str().expect("a plain path"))])?;
+    let origin = Origin::SecretFile { path, named_by: Box::new(Origin::Environment(BY_FILE.into())) };
+    assert_eq!(loaded.origins.of("redis.password"), Some(&origin));
+    assert_eq!(loaded.origins.of("redis.password_file"), None);
+    Ok(loaded.settings.redis.password.expect("a password").expose_secret().to_owned())
+}
+
+#[test]
+fn a_secret_is_read_from_its_file_without_one_line_end() {
+    for (content, secret) in [
+        ("hunter2", "hunter2"),
+        ("hunter2\n", "hunter2"),
+        ("hunter2\r\n", "hunter2"),
+        ("hunter2\n\n", "hunter2\n"),
+        (" hunter2 \n", " hunter2 "),
+        ("12345\n", "12345"),
+    ] {
+        assert_eq!(load_by_file(content.as_bytes(), 0o640).expect(content), secret);
+    }
+}
+
+#[test]
+fn a_file_that_everyone_may_read_is_refused_by_name() {
+    for mode in [0o604, 0o644, 0o602] {
+        let (_folder, path) = secret_file(b"hunter2\n", mode);
+        let refused = with(&[(BY_FILE, path.to_str().expect("a plain path"))]).expect_err("an open secret");
+        let text = chain(&refused);
+        let expected =
+            format!("redis.password: secret file {} can be read or written by everyone", path.display());
+        assert!(text.starts_with(&expected) && text.contains(BY_FILE), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_secret_is_refused() {
+    for (content, why) in [
+        (b"".as_slice(), "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff\xfe", "cannot be read as text"),
+        (&[b'x'; 70_000], "is larger than 64 KiB"),
+    ] {
+        let text = load_by_file(content, 0o600).expect_err(why).to_string();
+        assert!(text.contains(why), "{text}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = with(&[(BY_FILE, folder.path().to_str().expect("a plain path"))]).expect_err("a folder");
+    assert!(refused.to_string().contains("is not a plain file"), "{refused}");
+    let refused = with(&[(BY_FILE, "/nonexistent/password")]).expect_err("no file");
+    assert!(chain(&refused).contains("cannot be read"), "{refused}");
+}
+
+#[test]
+fn a_settings_file_may_name_the_file_and_a_variable_beats_it() {
+    let (folder, path) = secret_file(b"from the file\n", 0o600);
+    let settings = folder.path().join("settings.toml");
+    fs::write(&settings, format!("[redis]\npassword_file = {path:?}\n")).expect("a settings file");
+    let loaded = sources().file(&settings).load::<Settings>().expect("good settings");
+    assert_eq!(loaded.settings.redis.password.expect("a password").expose_secret(), "from the file");
+
+    fs::remove_file(&path).expect("the secret goes away");
+    let from_variable = sources().file(&settings).environment(variables(&[(VARIABLE, "from a variable")]));
+    let loaded = from_variable.load::<Settings>().expect("a file that is not used is not read");
+    assert_eq!(loaded.settings.redis.password.expect("a password").expose_secret(), "from a variable");
+}
+
+#[test]
+fn a_secret_given_twice_in_one_place_is_refused() {
+    let (_folder, path) = secret_file(b"hunter2\n", 0o600);
+    let path = path.to_str().expect("a plain path");
+    let refused = with(&[(VARIABLE, "hunter2"), (BY_FILE, path)]).expect_err("two passwords").to_string();
+    assert_eq!(
+        refused,
+        format!(
+            "redis.password: given both by environment variable {VARIABLE} and by environment variable {BY_FILE}; \
+             keep one"
+        )
+    );
+}
+
+#[test]
+fn only_secrets_are_read_from_files() {
+    let refused = with(&[("POSTHASTE_REDIS__URL_FILE", "/etc/hostname")]).expect_err("no secret").to_string();
+    assert!(refused.starts_with("redis.url_file: unknown key"), "{refused}");
+}
+
+#[test]
+fn a_secret_of_the_wrong_type_is_not_repeated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("settings.toml");
+    for text in ["[redis]\npassword = 424242\n", "[redis]\npassword = [\"424242\"]\n"] {
+        fs::write(&path, text).expect("a settings file");
+        let refused = chain(&sources().file(&path).load::<Settings>().expect_err(text));
+        assert!(refused.starts_with("redis.password: expected a string"), "{refused}");
+        assert!(!refused.contains("424242"), "{refused}");
+    }
+}

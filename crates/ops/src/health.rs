@@ -1,0 +1,268 @@
+//! Whether the process gets on with its work: checks by name, read by `/livez` and `/readyz`.
+//!
+//! Ready: every check is well. Alive: no check marked *vital* has failed; only what a restart would mend is vital.
+//! The time is an argument everywhere.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// Makes checks.
+#[derive(Debug)]
+pub enum Check {}
+
+impl Check {
+    /// Work that must succeed again and again: well while the last success is at most `max_age` old, and not before
+    /// the first one.
+    pub fn progress(name: &'static str, max_age: Duration) -> Progress {
+        Progress(Watched::new(name, State::Progress { max_age, made: Mutex::new(None) }))
+    }
+
+    /// Something that is either so or not: not well until it is said to be.
+    pub fn condition(name: &'static str) -> Condition {
+        Condition(Watched::new(name, State::Condition(Mutex::new(Err(Cow::Borrowed("not known yet"))))))
+    }
+}
+
+/// A handle on a progress check; clones are the same check.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Watched>);
+
+/// A handle on a condition; clones are the same check.
+#[derive(Debug, Clone)]
+pub struct Condition(Arc<Watched>);
+
+/// A check as the registry sees it.
+#[derive(Debug)]
+pub struct Watched {
+    name: &'static str,
+    vital: AtomicBool,
+    since: Mutex<Option<Instant>>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Progress { max_age: Duration, made: Mutex<Option<Instant>> },
+    Condition(Mutex<Result<(), Cow<'static, str>>>),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A plain value behind each lock: whole even if a holder panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watched {
+    fn new(name: &'static str, state: State) -> Arc<Self> {
+        Arc::new(Self { name, vital: AtomicBool::new(false), since: Mutex::new(None), state })
+    }
+
+    fn report(&self, now: Instant) -> (CheckReport, bool) {
+        let vital = self.vital.load(Ordering::Relaxed);
+        let (why, age, failed) = match &self.state {
+            State::Condition(state) => {
+                let why = lock(state).as_ref().err().map(ToString::to_string);
+                let failed = why.is_some();
+                (why, None, failed)
+            }
+            State::Progress { max_age, made } => {
+                let made = *lock(made);
+                let age = made.map(|made| now.saturating_duration_since(made));
+                let why = match age {
+                    None => Some("no progress yet".to_owned()),
+                    Some(age) if age > *max_age => Some(format!(
+                        "no progress for {} ms, at most {} expected",
+                        age.as_millis(),
+                        max_age.as_millis()
+                    )),
+                    Some(_) => None,
+                };
+                // Never begun is not stuck: until the first success the age counts from the start of the watch.
+                let begin = made.or(*lock(&self.since)).unwrap_or(now);
+                (why, age, now.saturating_duration_since(begin) > *max_age)
+            }
+        };
+        let age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        (CheckReport { name: self.name, ok: why.is_none(), vital, why, age_ms }, vital && failed)
+    }
+}
+
+impl Progress {
+    /// Marks the check as vital: when it fails the process is reported dead.
+    #[must_use]
+    pub fn vital(self) -> Self {
+        self.0.vital.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// Says that the work succeeded at `now`.
+    pub fn made(&self, now: Instant) {
+        if let State::Progress { made, .. } = &self.0.state {
+            let mut made = lock(made);
+            // Two tasks may report out of order; progress does not go back.
+            *made = (*made).max(Some(now));
+        }
+    }
+}
+
+impl Condition {
+    /// Marks the check as vital: while it does not hold the process is reported dead.
+    #[must_use]
+    pub fn vital(self) -> Self {
+        self.0.vital.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// Says that it is so.
+    pub fn ok(&self) {
+        self.set(Ok(()));
+    }
+
+    /// Says that it is not so, and why. The text is shown to whoever asks: no address, no secret.
+    pub fn failed(&self, why: impl Into<Cow<'static, str>>) {
+        self.set(Err(why.into()));
+    }
+
+    fn set(&self, to: Result<(), Cow<'static, str>>) {
+        if let State::Condition(state) = &self.0.state {
+            *lock(state) = to;
+        }
+    }
+}
+
+impl From<&Progress> for Arc<Watched> {
+    fn from(check: &Progress) -> Self {
+        Arc::clone(&check.0)
+    }
+}
+
+impl From<&Condition> for Arc<Watched> {
+    fn from(check: &Condition) -> Self {
+        Arc::clone(&check.0)
+    }
+}
+
+/// The checks of a process; clones are the same registry.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    checks: Arc<Mutex<Vec<Arc<Watched>>>>,
+}
+
+impl Health {
+    /// A registry without checks: ready and alive.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a check; `now` is when a vital progress check begins to age.
+    pub fn watch(&self, check: impl Into<Arc<Watched>>, now: Instant) {
+        let check = check.into();
+        lock(&check.since).get_or_insert(now);
+        lock(&self.checks).push(check);
+    }
+
+    /// How all checks stand at `now`, in the order they were added.
+    pub fn report(&self, now: Instant) -> Report {
+        let mut report = Report { live: true, ready: true, checks: Vec::new() };
+        for check in lock(&self.checks).iter() {
+            let (check, dead) = check.report(now);
+            report.live &= !dead;
+            report.add(check);
+        }
+        report
+    }
+}
+
+/// How the checks of a process stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// No vital check has failed.
+    pub live: bool,
+    /// Every check is well.
+    pub ready: bool,
+    /// Each check.
+    pub checks: Vec<CheckReport>,
+}
+
+impl Report {
+    /// Adds a check that is known only to who shows the report.
+    pub(crate) fn add(&mut self, check: CheckReport) {
+        self.ready &= check.ok;
+        self.checks.push(check);
+    }
+}
+
+/// How one check stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is well.
+    pub ok: bool,
+    /// Whether the process is dead when it fails.
+    pub vital: bool,
+    /// Why it is not well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Milliseconds since the last progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGE: Duration = Duration::from_secs(30);
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn progress_is_well_until_it_is_too_old() {
+        let (health, start) = (Health::new(), Instant::now());
+        let claims = Check::progress("claims", AGE);
+        health.watch(&claims, start);
+        assert!(!health.report(start).ready, "nothing is known before the first success");
+        claims.made(start);
+        assert!(health.report(start + AGE).ready);
+        let stale = health.report(start + AGE + TICK);
+        assert!(!stale.ready && stale.live, "{stale:?}");
+        assert_eq!(stale.checks[0].why.as_deref(), Some("no progress for 30001 ms, at most 30000 expected"));
+        claims.made(start + AGE);
+        claims.made(start);
+        assert!(health.report(start + AGE + AGE).ready, "an older report does not take progress back");
+    }
+
+    #[test]
+    fn only_vital_checks_decide_about_life() {
+        let (health, start) = (Health::new(), Instant::now());
+        let (redis, claims) = (Check::condition("redis"), Check::progress("claims", AGE).vital());
+        health.watch(&redis, start);
+        health.watch(&claims, start);
+        redis.failed("no answer");
+        assert!(health.report(start + AGE).live, "not begun is not stuck");
+        assert!(!health.report(start + AGE + TICK).live, "never begun for too long is stuck");
+        claims.made(start + AGE);
+        let report = health.report(start + AGE + TICK);
+        assert!(report.live && !report.ready);
+        assert_eq!(report.checks[0].why.as_deref(), Some("no answer"));
+        redis.ok();
+        assert!(health.report(start + AGE + TICK).ready);
+    }
+
+    #[test]
+    fn a_vital_condition_that_does_not_hold_is_death() {
+        let (health, start) = (Health::new(), Instant::now());
+        let storage = Check::condition("storage").vital();
+        storage.ok();
+        health.watch(&storage, start);
+        assert!(health.report(start).live);
+        storage.failed("wiped");
+        assert!(!health.report(start).live);
+    }
+}

@@ -1,0 +1,231 @@
+//! A listener and an accept loop that bounds what strangers can hold: connections, header time, header and body size,
+//! and the life of a connection. (`axum::serve` bounds none of these.)
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::address::Address;
+
+/// How long the loop rests when the system refuses a connection (no file descriptors left, mostly).
+const REST: Duration = Duration::from_millis(100);
+
+/// What one listener lets its clients hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// How long a client may take to send a request's headers. Bounds idle connections too.
+    pub header_time: Duration,
+    /// Most bytes of a request's headers; at least 8 KiB.
+    pub header_bytes: usize,
+    /// Most bytes of a request's body; a larger one is answered with 413.
+    pub body_bytes: usize,
+    /// How long a connection may live; then it answers what it began and closes. `None`: without end.
+    pub connection_life: Option<Duration>,
+    /// How long a connection that is to close may take to answer what it began; then it is cut.
+    pub linger: Duration,
+}
+
+/// A socket that is bound and not yet served.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    address: Address,
+    file: Option<SocketFile>,
+}
+
+/// Why a listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct ListenError {
+    address: Address,
+    source: io::Error,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The file of a unix socket; removed when the listener goes.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+enum Stream {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Stream::Tcp(stream, peer)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+impl Listener {
+    /// Binds the address. The file of a unix socket that a dead process left behind is replaced; the new one may be
+    /// used by owner and group.
+    ///
+    /// # Errors
+    /// The address is taken, not ours or not allowed.
+    pub async fn bind(address: &Address) -> Result<Self, ListenError> {
+        let refuse = |source| ListenError { address: address.clone(), source };
+        match address {
+            Address::Tcp(wanted) => {
+                let listener = TcpListener::bind(wanted).await.map_err(refuse)?;
+                let bound = listener.local_addr().map_err(refuse)?;
+                Ok(Self { socket: Socket::Tcp(listener), address: Address::Tcp(bound), file: None })
+            }
+            Address::Unix(path) => {
+                remove_dead_socket(path).await.map_err(refuse)?;
+                let listener = UnixListener::bind(path).map_err(refuse)?;
+                let file = SocketFile(path.clone());
+                let rights = std::fs::Permissions::from_mode(0o660);
+                std::fs::set_permissions(path, rights).map_err(refuse)?;
+                Ok(Self { socket: Socket::Unix(listener), address: address.clone(), file: Some(file) })
+            }
+        }
+    }
+
+    /// The address that was bound, with the port that was taken.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Serves the router over HTTP/1.1 until `stop`; then takes no new connection, lets the others answer what they
+    /// began and returns when all are closed, after `linger` at the latest. Dropping the future cuts all connections.
+    ///
+    /// Requests over TCP carry `axum::extract::ConnectInfo<SocketAddr>`.
+    pub async fn serve(self, router: Router, limits: Limits, stop: CancellationToken) {
+        let router = router.layer(RequestBodyLimitLayer::new(limits.body_bytes));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.socket.accept(), if connections.len() < limits.connections => match accepted {
+                    Ok(stream) => {
+                        let (router, stop) = (router.clone(), stop.clone());
+                        connections.spawn(converse(stream, router, limits, stop));
+                    }
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(address = %self.address, %error, "cannot accept connections");
+                        tokio::time::sleep(REST).await;
+                    }
+                },
+            }
+        }
+        drop((self.socket, self.file));
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// Removes a socket file nobody listens on. Anything else at that path is left for `bind` to refuse.
+async fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    match UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn converse(stream: Stream, router: Router, limits: Limits, stop: CancellationToken) {
+    match stream {
+        Stream::Tcp(stream, peer) => {
+            // Without it small answers may wait for the client's acknowledgement; a failure only costs time.
+            let _ = stream.set_nodelay(true);
+            drive(stream, Some(peer), router, limits, stop).await;
+        }
+        Stream::Unix(stream) => drive(stream, None, router, limits, stop).await,
+    }
+}
+
+async fn drive<S>(
+    stream: S,
+    peer: Option<SocketAddr>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        router.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_buf_size(limits.header_bytes.max(8 * 1024))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let over = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = after(limits.connection_life) => {}
+        }
+    };
+    // What goes wrong on one connection (a client that leaves, bad HTTP) concerns nobody else.
+    tokio::select! {
+        result = connection.as_mut() => log(result),
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            if let Ok(result) = tokio::time::timeout(limits.linger, connection).await {
+                log(result);
+            }
+        }
+    }
+}
+
+fn log(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,52 @@
+//! A client that speaks HTTP by hand, so that it can also speak it badly, and the tests' one patience.
+
+use std::future::Future;
+use std::time::Duration;
+
+use posthaste_ops::address::Address;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The future's result; fails the test when it does not come.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// A byte stream of either kind.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Connects to a listener.
+pub(crate) async fn connect(address: &Address) -> Box<dyn Stream> {
+    match address {
+        Address::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("a connection")),
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await.expect("a connection")),
+    }
+}
+
+/// Sends text and reads until the other side closes.
+pub(crate) async fn say(stream: &mut dyn Stream, text: &str) -> String {
+    // The other side may have closed already; what it said before is what counts.
+    let _ = stream.write_all(text.as_bytes()).await;
+    let mut heard = Vec::new();
+    let _ = soon("the end of the connection", stream.read_to_end(&mut heard)).await;
+    String::from_utf8(heard).expect("text")
+}
+
+/// Asks for a path on a connection of its own: the status, the head and the body of the answer.
+pub(crate) async fn get(address: &Address, path: &str) -> (u16, String, String) {
+    let mut stream = connect(address).await;
+    let heard = say(&mut *stream, &request(path)).await;
+    let (head, body) = heard.split_once("\r\n\r\n").expect("an answer");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, head.to_owned(), body.to_owned())
+}
+
+/// A request after which the connection closes.
+pub(crate) fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+}

@@ -1,0 +1,181 @@
+//! What the accept loop lets strangers hold, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::routing::{get, post};
+use posthaste_ops::address::Address;
+use posthaste_ops::listen::{Limits, Listener};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{connect, request, say, soon};
+
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Limits that no test meets by chance.
+const WIDE: Limits = Limits {
+    connections: 100,
+    header_time: LONG,
+    header_bytes: 16 * 1024,
+    body_bytes: 1024,
+    connection_life: None,
+    linger: LONG,
+};
+
+struct Server {
+    address: Address,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn bind() -> Listener {
+    Listener::bind(&"127.0.0.1:0".parse().expect("an address")).await.expect("a port")
+}
+
+async fn serve(router: Router, limits: Limits) -> Server {
+    let (listener, stop) = (bind().await, CancellationToken::new());
+    let address = listener.address().clone();
+    let task = tokio::spawn(listener.serve(router, limits, stop.clone()));
+    Server { address, stop, task }
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_headers_is_cut() {
+    let server = serve(hello(), Limits { header_time: SHORT, ..WIDE }).await;
+    let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: te").await;
+    assert!(!heard.contains("hello"), "{heard}");
+    let heard = say(&mut *connect(&server.address).await, "").await;
+    assert_eq!(heard, "", "silence is cut too");
+    let idle = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+    let heard = say(&mut *connect(&server.address).await, idle).await;
+    assert!(heard.ends_with("hello"), "an idle connection is cut after its answer: {heard}");
+}
+
+#[tokio::test]
+async fn headers_and_bodies_that_are_too_large_are_refused() {
+    let router = hello().route("/body", post(async |body: String| body));
+    let server = serve(router, WIDE).await;
+    let large = "x".repeat(20_000);
+    let text = format!("GET / HTTP/1.1\r\nhost: test\r\nlarge: {large}\r\n\r\n");
+    let heard = say(&mut *connect(&server.address).await, &text).await;
+    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard}");
+
+    let post = |length: &str, body: &str| {
+        format!("POST /body HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{length}\r\n\r\n{body}")
+    };
+    let heard = say(&mut *connect(&server.address).await, &post("content-length: 2", "ok")).await;
+    assert!(heard.ends_with("\r\n\r\nok"), "{heard}");
+    let heard = say(&mut *connect(&server.address).await, &post("content-length: 1025", "")).await;
+    assert!(heard.starts_with("HTTP/1.1 413 "), "told by its length: {heard}");
+    let chunk = format!("401\r\n{}\r\n0\r\n\r\n", "x".repeat(0x401));
+    let heard = say(&mut *connect(&server.address).await, &post("transfer-encoding: chunked", &chunk)).await;
+    assert!(heard.starts_with("HTTP/1.1 413 "), "told by what came: {heard}");
+}
+
+#[tokio::test]
+async fn no_more_connections_are_served_than_allowed() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (entered, leave) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (counted, peak, seen, gate) = (now.clone(), most.clone(), entered.clone(), leave.clone());
+    let handler = async move || {
+        peak.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        seen.add_permits(1);
+        gate.acquire().await.expect("the gate").forget();
+        counted.fetch_sub(1, Ordering::SeqCst);
+        "through"
+    };
+    let listener = bind().await;
+    // All clients wait in the kernel's queue before the first is accepted.
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let mut client = connect(listener.address()).await;
+        client.write_all(request("/").as_bytes()).await.expect("a request");
+        clients.push(client);
+    }
+    let router = Router::new().route("/", get(handler));
+    let limits = Limits { connections: 2, ..WIDE };
+    let server = tokio::spawn(listener.serve(router, limits, CancellationToken::new()));
+    for _ in 0..10 {
+        soon("the next request", entered.acquire()).await.expect("a request").forget();
+        leave.add_permits(1);
+    }
+    for client in &mut clients {
+        assert!(say(&mut **client, "").await.ends_with("through"));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_life() {
+    let server = serve(hello(), Limits { connection_life: Some(SHORT), ..WIDE }).await;
+    let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(heard.ends_with("hello"), "{heard}");
+}
+
+#[tokio::test]
+async fn stopping_answers_what_was_begun_and_takes_no_new_connection() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (begun.clone(), go_on.clone());
+    let handler = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        "finished"
+    };
+    let server = serve(Router::new().route("/", get(handler)), WIDE).await;
+    let mut client = connect(&server.address).await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("a request");
+    soon("the request", begun.notified()).await;
+    server.stop.cancel();
+    let Address::Tcp(address) = server.address else { panic!("a TCP address") };
+    soon("the port to close", async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    go_on.notify_one();
+    assert!(say(&mut *client, "").await.ends_with("finished"));
+    soon("the end of serving", server.task).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_cut_after_the_linger() {
+    let begun = Arc::new(Notify::new());
+    let tell = begun.clone();
+    let handler = async move || {
+        tell.notify_one();
+        std::future::pending::<&str>().await
+    };
+    let router = Router::new().route("/", get(handler));
+    let server = serve(router, Limits { linger: SHORT, ..WIDE }).await;
+    let mut client = connect(&server.address).await;
+    client.write_all(request("/").as_bytes()).await.expect("a request");
+    soon("the request", begun.notified()).await;
+    server.stop.cancel();
+    soon("the end of serving", server.task).await.expect("no panic");
+    let mut heard = Vec::new();
+    let _ = soon("the cut", client.read_to_end(&mut heard)).await;
+    assert!(heard.is_empty(), "{heard:?}");
+}
+
+#[tokio::test]
+async fn requests_over_tcp_tell_the_peer() {
+    let router = Router::new()
+        .route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
+    let server = serve(router, WIDE).await;
+    let heard = say(&mut *connect(&server.address).await, &request("/")).await;
+    assert!(heard.ends_with("127.0.0.1"), "{heard}");
+}

@@ -1,0 +1,65 @@
+//! The house rules that a program can check. Each rule is a module with one function that returns what breaks
+//! it, and tests that show it can fail.
+
+mod dependencies;
+mod docs;
+mod lengths;
+mod names;
+mod scripts;
+mod tree;
+mod words;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell::{self, say};
+use crate::workspace;
+
+/// One broken rule.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    /// The file, with a line if there is one, or the crate.
+    pub(crate) place: String,
+    /// What is wrong and what to do about it.
+    pub(crate) text: String,
+}
+
+impl Finding {
+    /// A finding about a whole file or crate.
+    pub(crate) fn new(place: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { place: place.into(), text: text.into() }
+    }
+
+    /// A finding about one line, counted from 1.
+    pub(crate) fn line(path: &str, line: usize, text: impl Into<String>) -> Self {
+        Self::new(format!("{path}:{line}"), text)
+    }
+}
+
+/// Checks all rules and prints what breaks them.
+pub(crate) fn run() -> Result<()> {
+    let root = workspace::root()?;
+    let files = workspace::files(&root)?;
+    let metadata = shell::read(
+        shell::cargo()
+            .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+            .current_dir(&root),
+    )?;
+    let metadata = serde_json::from_str(&metadata).context("reading cargo metadata")?;
+    let tree = ["tree", "--workspace", "--edges", "normal,build", "--target", "all", "--prefix", "none"];
+    let tree = shell::read(shell::cargo().args(tree).args(["--format", "{p}"]).current_dir(&root))?;
+
+    let mut findings = dependencies::check(&metadata);
+    findings.extend(tree::check(&tree));
+    findings.extend(lengths::check(&files));
+    findings.extend(docs::check(&files));
+    findings.extend(names::check(&files));
+    findings.extend(words::check(&files));
+    findings.extend(scripts::check(&files));
+    findings.sort();
+    for finding in &findings {
+        say(&format!("{}: {}", finding.place, finding.text));
+    }
+    ensure!(findings.is_empty(), "{} house rules broken", findings.len());
+    say(&format!("tidy: {} files keep the house rules", files.len()));
+    Ok(())
+}

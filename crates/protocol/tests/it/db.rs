@@ -1,0 +1,230 @@
+//! A private server with the scripts on it: one call, one decoded answer.
+
+use std::cell::{Cell, RefCell};
+
+use posthaste_model::{Channel, UnixMs};
+use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::{Answer, Keys, Refusal, Script, Value};
+use posthaste_rig::{Connection, Fsync, PrivateServer, Reply};
+
+use crate::snapshot::Snapshot;
+
+/// The epoch of every database here.
+pub(crate) const EPOCH: &str = "e1";
+
+/// A server of one's own, and a connection to it.
+pub(crate) struct Db {
+    /// The server.
+    pub(crate) server: PrivateServer,
+    /// Keys of partition 0.
+    pub(crate) keys: Keys,
+    /// The epoch the calls name.
+    pub(crate) epoch: RefCell<String>,
+    connection: RefCell<Connection>,
+    requests: Cell<u64>,
+    moments: RefCell<Vec<u64>>,
+}
+
+/// What a call did: its answer, and every key that changed.
+#[derive(Debug)]
+pub(crate) struct Step<R> {
+    /// The script's own reply.
+    pub(crate) reply: R,
+    /// The server's time in the script.
+    pub(crate) now: u64,
+    /// A line a change.
+    pub(crate) changes: Vec<String>,
+}
+
+impl Db {
+    /// A server with nothing on it.
+    pub(crate) fn empty() -> Self {
+        let server = PrivateServer::builder().fsync(Fsync::Off).start().expect("a server");
+        Self::on(server)
+    }
+
+    /// A database that is set up.
+    pub(crate) fn start() -> Self {
+        let db = Self::empty();
+        db.register();
+        db
+    }
+
+    /// The given server.
+    pub(crate) fn on(server: PrivateServer) -> Self {
+        let connection = RefCell::new(server.connect().expect("a connection"));
+        let db = Self {
+            server,
+            keys: Keys::of_partition(0),
+            epoch: RefCell::new(String::new()),
+            connection,
+            requests: Cell::new(0),
+            moments: RefCell::default(),
+        };
+        // Keys expire when they are touched, as with millions of keys: nothing vanishes between two looks.
+        db.raw(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
+        db
+    }
+
+    /// Sets the database up under [`EPOCH`].
+    pub(crate) fn register(&self) {
+        self.epoch.replace(String::new());
+        let reply = self.reply(&Register { keys: &self.keys, fresh_epoch: EPOCH, partitions: 1, channel: None });
+        assert_eq!(reply, Registered::Ok { schema: 1 });
+        self.epoch.replace(EPOCH.to_owned());
+    }
+
+    /// An empty database, set up again.
+    pub(crate) fn reset(&self) {
+        self.raw(&["FLUSHALL"]);
+        self.moments.borrow_mut().clear();
+        self.register();
+    }
+
+    /// One raw command. An error reply fails the test.
+    pub(crate) fn raw<A: AsRef<[u8]>>(&self, args: &[A]) -> Reply {
+        let reply = self.connection.borrow_mut().command(args).expect("a reply");
+        assert!(reply.error().is_none(), "{}: {reply:?}", String::from_utf8_lossy(args[0].as_ref()));
+        reply
+    }
+
+    /// Calls a script as a client does: by its digest, and with its text when the server does not know it.
+    pub(crate) fn call<S: Script>(&self, script: &S) -> Result<Answer<S::Reply>, Refusal> {
+        self.requests.set(self.requests.get() + 1);
+        let request = format!("r{}", self.requests.get());
+        let call = script.invoke(&request, &self.epoch.borrow());
+        let mut args: Vec<Vec<u8>> = vec![b"EVALSHA".into(), call.script.sha.clone().into()];
+        args.push(call.keys.len().to_string().into());
+        args.extend(call.keys.into_iter().map(String::into_bytes));
+        args.extend(call.args.into_iter().map(Vec::from));
+        let mut connection = self.connection.borrow_mut();
+        let mut reply = connection.command(&args).expect("a reply");
+        if reply.error().is_some_and(|e| e.starts_with("NOSCRIPT")) {
+            (args[0], args[1]) = (b"EVAL".into(), call.script.body.clone().into());
+            reply = connection.command(&args).expect("a reply");
+        }
+        let answer = S::read(&request, value_of(reply));
+        if let Ok(answer) = &answer {
+            self.moments.borrow_mut().push(answer.now.0);
+        }
+        answer
+    }
+
+    /// Calls a script that is to answer.
+    #[track_caller]
+    pub(crate) fn answer<S: Script>(&self, script: &S) -> Answer<S::Reply> {
+        match self.call(script) {
+            Ok(answer) => answer,
+            Err(refusal) => panic!("{}: {refusal}", S::contract().text.name),
+        }
+    }
+
+    /// Calls a script that is to answer, for its reply alone.
+    #[track_caller]
+    pub(crate) fn reply<S: Script>(&self, script: &S) -> S::Reply {
+        self.answer(script).reply
+    }
+
+    /// Calls a script that is to answer and tells what it changed.
+    #[track_caller]
+    pub(crate) fn step<S: Script>(&self, script: &S) -> Step<S::Reply> {
+        let before = self.snapshot();
+        let answer = self.answer(script);
+        let changes = self.snapshot().since(&before, &self.moments.borrow());
+        Step { reply: answer.reply, now: answer.now.0, changes }
+    }
+
+    /// Calls a script and demands that no key changes; the reply.
+    #[track_caller]
+    pub(crate) fn unchanged<S: Script>(&self, script: &S) -> S::Reply {
+        let before = self.snapshot();
+        let reply = self.reply(script);
+        let after = self.snapshot();
+        let changes = after.since(&before, &self.moments.borrow());
+        assert!(changes.is_empty() && after == before, "{}: {changes:#?}", S::contract().text.name);
+        reply
+    }
+
+    /// All keys.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::take(|args| self.raw(args))
+    }
+
+    /// The server's time.
+    pub(crate) fn now(&self) -> UnixMs {
+        let time = self.raw(&["TIME"]);
+        let number = |at: usize| time.items()[at].text().and_then(|t| t.parse::<u64>().ok()).expect("a time");
+        UnixMs(number(0) * 1000 + number(1) / 1000)
+    }
+
+    /// Waits until the server's clock shows more than `moment`: some milliseconds, never a guess.
+    pub(crate) fn pass(&self, moment: UnixMs) {
+        posthaste_rig::eventually("the moment to pass", || match self.now() {
+            now if now > moment => Ok(()),
+            now => Err(format!("{now:?}")),
+        });
+    }
+
+    /// The moments of all calls so far.
+    pub(crate) fn moments(&self) -> Vec<u64> {
+        self.moments.borrow().clone()
+    }
+
+    /// Moves the remembered moments back, as [`crate::travel`] does with all times in the database.
+    pub(crate) fn shift_moments(&self, ms: u64) {
+        self.moments.borrow_mut().iter_mut().for_each(|moment| *moment -= ms);
+    }
+}
+
+impl<R> Step<R> {
+    /// Demands exactly these changes, in any order. `@now` and `@now+N` stand for the time in the script; every other
+    /// `@name` is told in `names`.
+    #[track_caller]
+    pub(crate) fn changed(&self, names: &[(&str, u64)], expected: &[&str]) {
+        let mut expected: Vec<String> = expected.iter().map(|line| fill(line, self.now, names)).collect();
+        let mut found = self.changes.clone();
+        expected.sort();
+        found.sort();
+        let missing: Vec<_> = expected.iter().filter(|line| !found.contains(line)).collect();
+        let surplus: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
+        assert!(
+            missing.is_empty() && surplus.is_empty(),
+            "at {}\nexpected and not seen {missing:#?}\nseen and not expected {surplus:#?}",
+            self.now
+        );
+    }
+}
+
+/// Puts numbers for `@name` and `@name+N`.
+fn fill(line: &str, now: u64, names: &[(&str, u64)]) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('@') {
+        out.push_str(before);
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, tail) = after.split_at(end);
+        let base = if name == "now" { Some(now) } else { names.iter().find(|(n, _)| *n == name).map(|(_, v)| *v) };
+        let base = base.unwrap_or_else(|| panic!("nobody says what @{name} is"));
+        let digits = tail.strip_prefix('+').map_or(0, |t| t.find(|c: char| !c.is_ascii_digit()).unwrap_or(t.len()));
+        let more: u64 = if digits == 0 { 0 } else { tail[1..=digits].parse().expect("digits") };
+        out.push_str(&(base + more).to_string());
+        rest = if digits == 0 { tail } else { &tail[digits + 1..] };
+    }
+    out + rest
+}
+
+/// A channel.
+pub(crate) fn channel(name: &str) -> Channel {
+    name.parse().expect("a channel")
+}
+
+fn value_of(reply: Reply) -> Value {
+    match reply {
+        Reply::Nil => Value::Nil,
+        Reply::Int(n) => Value::Int(n),
+        Reply::Bytes(bytes) => Value::Bytes(bytes.into()),
+        Reply::Status(text) => Value::Bytes(text.into_bytes().into()),
+        Reply::Error(text) => Value::Error(text),
+        Reply::Array(items) => Value::Array(items.into_iter().map(value_of).collect()),
+    }
+}

@@ -1,0 +1,9 @@
+//! The scripts on a real server: their contract, every reply, every key they leave behind, and what they never do.
+
+mod contract;
+mod db;
+mod order;
+mod print;
+mod smoke;
+mod snapshot;
+mod travel;

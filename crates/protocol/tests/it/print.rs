@@ -1,0 +1,138 @@
+//! Packed records as words, so that a table of changes can be read.
+
+use posthaste_model::{Reason, State, UnixMs};
+use posthaste_protocol::record::{Head, Outcomes, decode_counters};
+
+use crate::snapshot::{Held, Snapshot};
+
+/// Prints what one key holds.
+pub(crate) struct Printer<'a> {
+    family: &'a str,
+    head: Option<Head>,
+    parcel: Option<(String, u32)>,
+    moments: &'a [u64],
+}
+
+impl<'a> Printer<'a> {
+    /// For one key of a snapshot.
+    pub(crate) fn of(all: &Snapshot, key: &'a str, moments: &'a [u64]) -> Self {
+        let parts: Vec<&str> = key.split(':').collect();
+        let family = parts[0];
+        let head = match (family, parts.as_slice()) {
+            ("history" | "outcome", [_, tag, sender, ns, ..]) => match all.get(&format!("history:{tag}:{sender}:{ns}")) {
+                Some(Held::Hash(fields)) => fields.get("h").and_then(|h| Head::decode(h).ok()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let parcel = match parts.as_slice() {
+            [_, _, _, _, channel, n] => n.parse().ok().map(|n| ((*channel).to_owned(), n)),
+            _ => None,
+        };
+        Self { family, head, parcel, moments }
+    }
+
+    /// A string.
+    pub(crate) fn text(&self, value: &[u8]) -> String {
+        match (self.family, &self.parcel) {
+            ("outcome", Some((channel, n))) => {
+                let rows = self.head.as_ref().zip(channel.parse().ok()).map(|(head, c)| head.parcel_rows(&c, *n));
+                self.outcomes(value, rows.unwrap_or(0))
+            }
+            _ => plain(value),
+        }
+    }
+
+    /// A field of a hash.
+    pub(crate) fn field(&self, field: &str, value: &[u8]) -> String {
+        if self.family != "history" {
+            return plain(value);
+        }
+        match field {
+            "h" => self.head.as_ref().map_or_else(|| plain(value), head),
+            "o" => {
+                let rows = self.head.as_ref().map_or(0, |h| h.channels.iter().map(|(_, rows)| *rows).sum());
+                self.outcomes(value, rows)
+            }
+            _ if field.starts_with("c:") => counters(value),
+            _ => plain(value),
+        }
+    }
+
+    fn outcomes(&self, record: &[u8], rows: u32) -> String {
+        let due = self.head.as_ref().map_or(UnixMs(0), |head| head.due);
+        let Ok(outcomes) = Outcomes::decode(Some(record), rows, due) else { return plain(record) };
+        let (pending, sending, unresolved) = outcomes.counts();
+        let mut out = format!("{pending}/{sending}/{unresolved}");
+        let told: Vec<String> = outcomes.rows().map(|row| self.row(&row, due)).collect();
+        let mut at = 0;
+        while at < told.len() {
+            let same = told[at..].iter().take_while(|row| **row == told[at]).count();
+            out.push_str(&format!(" {}", told[at]));
+            if same > 1 {
+                out.push_str(&format!("x{same}"));
+            }
+            at += same;
+        }
+        out
+    }
+
+    fn row(&self, row: &posthaste_protocol::record::RowOutcome, due: UnixMs) -> String {
+        let mut out = format!("{:?}#{}", row.state, row.attempt).to_lowercase();
+        if row.tries > 0 {
+            out.push_str(&format!(",tries={}", row.tries));
+        }
+        if row.repeated {
+            out.push_str(",repeated");
+        }
+        if row.reason != Reason::None {
+            out.push_str(&format!(",{}", row.reason.word()));
+        }
+        let seconds = row.changed.0.saturating_sub(due.0) / 1000;
+        let of_a_call = self.moments.iter().any(|moment| moment.saturating_sub(due.0) / 1000 == seconds);
+        if !of_a_call && seconds > 0 {
+            out.push_str(&format!(",s={seconds}"));
+        }
+        if let Some(token) = row.token {
+            out.push_str(&format!(",token={token}"));
+        } else if let Some(until) = row.not_before {
+            out.push_str(&format!(",wait={}", until.0));
+        }
+        out
+    }
+}
+
+fn head(head: &Head) -> String {
+    let channels: Vec<String> = head.channels.iter().map(|(c, rows)| format!("{c}={rows}")).collect();
+    format!(
+        "{} {} {} accepted {} due {} until {} digest {} {}",
+        if head.inline { "inline" } else { "parcels" },
+        head.lane.as_str(),
+        char::from(head.on_unknown.letter()),
+        head.accepted.0,
+        head.due.0,
+        head.not_after.0,
+        head.digest[0],
+        channels.join(" ")
+    )
+}
+
+fn counters(value: &[u8]) -> String {
+    let Ok(counters) = decode_counters(value) else { return plain(value) };
+    let mut told: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| counters[*state] > 0)
+        .map(|state| format!("{}={}", format!("{state:?}").to_lowercase(), counters[state]))
+        .collect();
+    if counters.no_contact > 0 {
+        told.push(format!("no_contact={}", counters.no_contact));
+    }
+    told.join(" ")
+}
+
+fn plain(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) if text.len() <= 40 && !text.contains(|c: char| c.is_control()) => text.to_owned(),
+        _ => format!("<{} bytes>", value.len()),
+    }
+}

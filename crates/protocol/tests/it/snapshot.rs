@@ -1,0 +1,126 @@
+//! All keys of a database with all they hold, and what differs between two of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use posthaste_rig::Reply;
+
+use crate::print::Printer;
+
+/// What a key holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// A string.
+    Text(Vec<u8>),
+    /// A hash.
+    Hash(BTreeMap<String, Vec<u8>>),
+    /// A sorted set.
+    Sorted(BTreeMap<String, String>),
+    /// A list.
+    List(Vec<String>),
+}
+
+/// All keys, and the moment at which each expires (-1: never).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Snapshot {
+    keys: BTreeMap<String, (Held, i64)>,
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8_lossy(&bytes(reply)).into_owned()
+}
+
+fn bytes(reply: &Reply) -> Vec<u8> {
+    match reply {
+        Reply::Bytes(bytes) => bytes.clone(),
+        other => other.text().unwrap_or_default().into(),
+    }
+}
+
+impl Snapshot {
+    /// Reads everything.
+    pub(crate) fn take(raw: impl Fn(&[&str]) -> Reply) -> Self {
+        let mut keys = BTreeMap::new();
+        for key in raw(&["KEYS", "*"]).items().iter().map(text) {
+            let held = match raw(&["TYPE", &key]).text().unwrap_or_default() {
+                "string" => Held::Text(bytes(&raw(&["GET", &key]))),
+                "hash" => {
+                    let flat = raw(&["HGETALL", &key]);
+                    Held::Hash(flat.items().chunks(2).map(|pair| (text(&pair[0]), bytes(&pair[1]))).collect())
+                }
+                "zset" => {
+                    let flat = raw(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]);
+                    Held::Sorted(flat.items().chunks(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
+                }
+                "list" => Held::List(raw(&["LRANGE", &key, "0", "-1"]).items().iter().map(text).collect()),
+                other => panic!("a key of type {other}"),
+            };
+            let until = raw(&["PEXPIRETIME", &key]).int().unwrap_or_default();
+            keys.insert(key, (held, until));
+        }
+        Self { keys }
+    }
+
+    /// The names of all keys.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
+    /// What a key holds.
+    pub(crate) fn get(&self, key: &str) -> Option<&Held> {
+        self.keys.get(key).map(|(held, _)| held)
+    }
+
+    /// A hash; an empty one when there is no such key.
+    pub(crate) fn hash(&self, key: &str) -> BTreeMap<String, Vec<u8>> {
+        match self.get(key) {
+            Some(Held::Hash(fields)) => fields.clone(),
+            None => BTreeMap::new(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    /// A sorted set with scores in ms; an empty one when there is no such key.
+    pub(crate) fn sorted(&self, key: &str) -> BTreeMap<String, u64> {
+        match self.get(key) {
+            Some(Held::Sorted(members)) => {
+                members.iter().map(|(m, score)| (m.clone(), score.parse().expect("whole ms"))).collect()
+            }
+            None => BTreeMap::new(),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
+    /// A line for everything that is different now: `+` new, `-` gone, `~` changed. Moments of rows are told only when
+    /// they are those of no call.
+    pub(crate) fn since(&self, before: &Self, moments: &[u64]) -> Vec<String> {
+        let (old, new) = (before.lines(moments), self.lines(moments));
+        let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let line = |name: &String| match (old.get(name), new.get(name)) {
+            (Some(a), Some(b)) if a == b => None,
+            (Some(a), Some(b)) => Some(format!("~ {name}: {a} -> {b}")),
+            (None, Some(b)) => Some(format!("+ {name}: {b}")),
+            (Some(_), None) => Some(format!("- {name}")),
+            (None, None) => None,
+        };
+        names.into_iter().filter_map(line).collect()
+    }
+
+    fn lines(&self, moments: &[u64]) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::new();
+        for (key, (held, until)) in &self.keys {
+            let printer = Printer::of(self, key, moments);
+            let until = if *until < 0 { String::new() } else { format!(" until {until}") };
+            match held {
+                Held::Text(value) => drop(out.insert(key.clone(), printer.text(value) + &until)),
+                Held::Hash(fields) => {
+                    out.extend(fields.iter().map(|(f, v)| (format!("{key} {f}"), printer.field(f, v) + &until)));
+                }
+                Held::Sorted(members) => {
+                    out.extend(members.iter().map(|(m, score)| (format!("{key} {m}"), score.clone() + &until)));
+                }
+                Held::List(items) => drop(out.insert(key.clone(), items.join(" ") + &until)),
+            }
+        }
+        out
+    }
+}

@@ -206,4 +206,11 @@ mod tests {
     fn a_final_row_never_opens_again() {
         assert!(TABLE.iter().all(|(from, _, to)| from.is_open() || !to.is_open()));
     }
+
+    #[test]
+    fn architecture_shows_this_table() {
+        let page = include_str!("../../../ARCHITECTURE.md");
+        let shown = page.split("<!-- transitions -->\n").nth(1).and_then(|rest| rest.split("<!-- /transitions -->").next());
+        assert_eq!(shown.unwrap_or_default(), markdown(), "write this into ARCHITECTURE.md:\n{}", markdown());
+    }
 }

@@ -31,23 +31,21 @@
 -- REPLY late not_after is not after the due time
 -- REPLY unstaged the staged parcels are gone
 -- REPLY incomplete the staged parcels are not those of the order
--- REPLY bad the order names no row, or its history can't be read
+-- REPLY bad the order names no row, or is inline with rows on two channels, or its history can't be read
 -- REPLY epoch another database
 -- BOUND one order
 -- uses: num open earliest bell ready order staging
 local suffix, lane, digest, layout, channels = ARGV[3], ARGV[5], ARGV[9], ARGV[10], ARGV[11]
 local delivery = 'delivery:' .. tag .. ':' .. suffix
 
-local names, rows, open = {}, {}, 0
-local at = 1
-while at <= #channels do
-  local length = byte(channels, at)
-  names[#names + 1] = sub(channels, at + 1, at + length)
-  rows[#rows + 1] = u32(channels, at + length + 1)
-  open = open + rows[#rows]
-  at = at + length + 5
+local names, rows = channels_of(channels, 1)
+local open, holders, holder = 0, 0, nil
+for i = 1, names and #names or 0 do
+  if rows[i] > 0 then
+    open, holders, holder = open + rows[i], holders + 1, names[i]
+  end
 end
-if open == 0 then
+if open == 0 or (layout == 'i' and (holders > 1 or open > PARCEL_ROWS)) then
   return answer('bad')
 end
 local seen = redis.call('HMGET', KEYS[8], unpack(names))
@@ -60,7 +58,10 @@ if type(known) == 'table' then
   return answer('bad')
 end
 if known then
-  if #known < 34 or sub(known, 23, 34) ~= digest then
+  if #known < 34 or byte(known, 1) ~= HEAD_VERSION then
+    return answer('bad')
+  end
+  if sub(known, 23, 34) ~= digest then
     return answer('conflict')
   end
   return answer('same', u48(known, 5), u48(known, 11), seen)
@@ -85,17 +86,20 @@ if big then
   end
   local staged = redis.call('HMGET', staged_key(suffix), unpack(names))
   for i = 1, #names do
-    if tonumber(staged[i] or 0) ~= math.ceil(rows[i] / PARCEL_ROWS) then
+    if tonumber(staged[i] or 0) ~= parcels_of(rows[i], false) then
       return answer('incomplete')
     end
   end
-  if redis.call('HLEN', staged_key(suffix)) ~= #names then
+  if redis.call('HLEN', staged_key(suffix)) ~= holders then
     return answer('incomplete')
   end
 end
 redis.call('ZCARD', KEYS[5])
 redis.call('ZCARD', KEYS[6])
 local head_of_due = earliest(KEYS[3])
+if for_now and not big then
+  to_ready(holder, lane, suffix .. ':0', due)
+end
 
 local fields = {
   'h', char(HEAD_VERSION) .. layout .. sub(lane, 1, 1) .. ARGV[6] .. p48(now) .. p48(due) .. p48(not_after) .. digest .. channels,
@@ -125,7 +129,6 @@ if big then
   redis.call('UNLINK', staged_key(suffix))
 end
 if for_now and not big then
-  to_ready(names[1], lane, suffix .. ':0', due)
   write_ready(true)
   ring_bell(delivery)
 else

@@ -28,21 +28,23 @@ for _ = 1, 100 do
   local r = redis.pcall('HMGET', key, 'h', 'f', 'z')
   local head = not r.err and r[1]
   local left = 0
-  if head and r[2] then
+  local names, rows
+  if head and #head > 34 then
+    names, rows = channels_of(head, 35)
+  end
+  if names and r[2] then
     if byte(head, 2) ~= INLINE then
       -- `z` counts the parcels already removed, over all channels in the order of the head.
       local gone = tonumber(r[3] or 0)
-      local at, before, now_gone = 35, 0, gone
-      while at <= #head do
-        local length = byte(head, at)
-        local count = math.ceil(u32(head, at + length + 1) / PARCEL_ROWS)
+      local before, now_gone = 0, gone
+      for i = 1, #names do
+        local count = parcels_of(rows[i], false)
         local there = count - math.max(0, math.min(count, gone - before))
         local kept
-        kept, room = drop_parcels(suffix, sub(head, at + 1, at + length), there, room)
+        kept, room = drop_parcels(suffix, names[i], there, room)
         now_gone = now_gone + there - kept
         left = left + kept
         before = before + count
-        at = at + length + 5
       end
       if left > 0 then
         redis.call('HSET', key, 'z', now_gone)

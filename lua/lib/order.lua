@@ -16,17 +16,37 @@ local function history_key(suffix)
   return 'history:' .. tag .. ':' .. suffix
 end
 
--- Rows of one channel, 0 when the order has none there.
+-- Names and rows of the channels from place `at` of a head on; nil when it is cut short or names none.
+local function channels_of(head, at)
+  local names, rows = {}, {}
+  while at <= #head do
+    local length = byte(head, at)
+    if #head < at + length + 4 then
+      return nil
+    end
+    names[#names + 1] = sub(head, at + 1, at + length)
+    rows[#rows + 1] = u32(head, at + length + 1)
+    at = at + length + 5
+  end
+  return names[1] and names, rows
+end
+
+-- Rows of one channel, 0 when the order has none there or the head is cut short.
 local function channel_rows(head, channel)
   local at = 35
   while at <= #head do
     local length = byte(head, at)
     if sub(head, at + 1, at + length) == channel then
-      return u32(head, at + length + 1)
+      return #head < at + length + 4 and 0 or u32(head, at + length + 1)
     end
     at = at + length + 5
   end
   return 0
+end
+
+-- Parcels of a channel of so many rows. A small order has one channel with rows, and one parcel there.
+local function parcels_of(rows, inline)
+  return inline and math.min(rows, 1) or math.ceil(rows / PARCEL_ROWS)
 end
 
 -- An order from its fields; nil and a code when the record can't be read by this version.
@@ -62,7 +82,7 @@ local function read_order(suffix, channel, f)
     parcels = {},
     delta = {},
   }
-  if rows == 0 or (not order.inline and (not order.c or #order.c ~= 44 or not order.open)) then
+  if rows == 0 or (not order.inline and (not order.c or #order.c ~= 44 or not tonumber(order.open))) then
     return nil, 'bad'
   end
   orders[suffix] = order

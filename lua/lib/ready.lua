@@ -9,6 +9,7 @@ local function to_ready(channel, lane, member, at)
   local key = ready_key(channel, lane)
   local list = waiting[key]
   if not list then
+    redis.call('ZCARD', key) -- stops a script before it writes when somebody made another type of it
     list = { first = at }
     waiting[key] = list
     waiting[#waiting + 1] = key

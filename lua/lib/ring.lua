@@ -4,23 +4,30 @@
 -- persisted by somebody: it is deleted, and the bell rung in its place.
 local RING_PARCELS, RING_LAG = 500, 5
 local rung = { parcels = 0, persisted = 0, lost = 0, again = false }
+local rung_writes = {}
 
--- Puts the parcels from number `from` on into ready, at most `room`; answers the number of the next one and of all.
+local function rung_write(...)
+  rung_writes[#rung_writes + 1] = { ... }
+end
+
+-- Puts the parcels from number `from` on into ready, at most `room`; answers the number of the next one and of all, nil
+-- when the head is cut short.
 local function ring_parcels(suffix, head, from, room)
+  local names, rows = channels_of(head, 35)
+  if not names then
+    return nil
+  end
   local lane = byte(head, 3) == URGENT and 'urgent' or 'bulk'
   local inline = byte(head, 2) == INLINE
   local due = u48(head, 11)
-  local at, first, next_parcel = 35, 0, from
-  while at <= #head do
-    local length = byte(head, at)
-    local channel = sub(head, at + 1, at + length)
-    local count = inline and 1 or math.ceil(u32(head, at + length + 1) / PARCEL_ROWS)
+  local first, next_parcel = 0, from
+  for i = 1, #names do
+    local count = parcels_of(rows[i], inline)
     while next_parcel < first + count and next_parcel < from + room do
-      to_ready(channel, lane, suffix .. ':' .. (next_parcel - first), due)
+      to_ready(names[i], lane, suffix .. ':' .. (next_parcel - first), due)
       next_parcel = next_parcel + 1
     end
     first = first + count
-    at = at + length + 5
   end
   return next_parcel, first
 end
@@ -42,34 +49,38 @@ local function ring_lane(key)
       local history = 'history:' .. tag .. ':' .. suffix
       local r = redis.pcall('HMGET', history, 'h', 'g')
       local head = not r.err and r[1]
-      if not head or #head < 34 then
-        rung.lost = rung.lost + 1
-        out[#out + 1] = suffix
-      elseif byte(head, 1) ~= HEAD_VERSION then
-        redis.call('ZADD', key, now + 60000, suffix)
+      local version = head and byte(head, 1) or 0
+      if version > HEAD_VERSION then
+        rung_write('ZADD', key, now + 60000, suffix)
       else
-        if there then
-          redis.call('DEL', delivery)
-          ring_bell('bell:' .. tag)
-          rung.persisted = rung.persisted + 1
+        local from, next_parcel, all = tonumber(r[2]) or 0, nil, nil
+        if version == HEAD_VERSION and #head > 34 then
+          next_parcel, all = ring_parcels(suffix, head, from, room)
         end
-        local from = tonumber(r[2]) or 0
-        local next_parcel, all = ring_parcels(suffix, head, from, room)
-        rung.parcels = rung.parcels + next_parcel - from
-        room = room - (next_parcel - from)
-        if next_parcel >= all then
+        if not next_parcel then
+          rung.lost = rung.lost + 1
           out[#out + 1] = suffix
-          if r[2] then
-            redis.call('HDEL', history, 'g')
-          end
         else
-          redis.call('HSET', history, 'g', next_parcel)
+          if there then
+            rung_write('DEL', delivery)
+            rung.persisted = rung.persisted + 1
+          end
+          rung.parcels = rung.parcels + next_parcel - from
+          room = room - (next_parcel - from)
+          if next_parcel < all then
+            rung_write('HSET', history, 'g', next_parcel)
+          else
+            out[#out + 1] = suffix
+            if r[2] then
+              rung_write('HDEL', history, 'g')
+            end
+          end
         end
       end
     end
   end
   if #out > 0 then
-    redis.call('ZREM', key, unpack(out))
+    rung_write('ZREM', key, unpack(out))
   end
 end
 
@@ -78,4 +89,10 @@ local function ring()
   ring_lane(KEYS[3])
   ring_lane(KEYS[4])
   write_ready(true)
+  for i = 1, #rung_writes do
+    redis.call(unpack(rung_writes[i]))
+  end
+  if rung.persisted > 0 then
+    ring_bell('bell:' .. tag)
+  end
 end

@@ -11,7 +11,7 @@
 -- ARGV 2 epoch
 -- ARGV 3 suffix
 -- REPLY ok rows cancelled or still to be, rows too late
--- REPLY again rows still to be cancelled, rows too late; it was cancelled before
+-- REPLY again rows cancelled or still to be, rows too late; it was cancelled before
 -- REPLY final every row was final
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
@@ -39,19 +39,21 @@ local due = redis.call('ZSCORE', lane_key, suffix)
 local in_due = due and not f.g
 
 -- Per channel the record holds, rows by state.
-local names, counters = {}, {}
-local at = 35
-while at <= #f.h do
-  local length = byte(f.h, at)
-  names[#names + 1] = sub(f.h, at + 1, at + length)
-  at = at + length + 5
+local names, rows = channels_of(f.h, 35)
+if not names then
+  return answer('bad')
 end
+local counters = {}
 local inline = byte(f.h, 2) == INLINE
 local order, parcel, code
-local pending, all = 0, 0
+local pending, ended, all = 0, 0, 0
 if inline then
   f.c = nil
-  order, code = read_order(suffix, names[1], f)
+  local holder = 1
+  while rows[holder] == 0 and names[holder + 1] do
+    holder = holder + 1
+  end
+  order, code = read_order(suffix, names[holder], f)
   if order then
     parcel, code = find_parcel(order, 0)
   end
@@ -59,6 +61,11 @@ if inline then
     return answer(code == 'final' and 'bad' or code)
   end
   pending, all = parcel.pending, parcel.rows
+  for i = 0, all - 1 do
+    if byte(row_at(parcel, i)) == ROW_VERSION + CANCELLED then
+      ended = ended + 1
+    end
+  end
 else
   for i = 1, #names do
     local c = f['c:' .. names[i]]
@@ -67,11 +74,12 @@ else
     end
     counters[i] = c
     pending = pending + u32(c, 1)
-    all = all + channel_rows(f.h, names[i])
+    ended = ended + u32(c, 4 * CANCELLED + 1)
+    all = all + rows[i]
   end
 end
 if f.x then
-  return answer('again', pending, all - pending)
+  return answer('again', pending + ended, all - pending - ended)
 end
 if f.f then
   return answer('final')

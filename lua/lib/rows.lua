@@ -106,10 +106,11 @@ local function wait_value(order, at)
   return p32(w < 0 and 0 or w > 4294967295 and 4294967295 or w)
 end
 
--- The moment in ms before which the row is not to be begun again.
+-- The moment in ms before which a pending row is not to be begun again. With a token it stands where the moment of the
+-- change would be.
 local function wait_of(order, row)
   if byte(row, 3) >= TOKEN then
-    return 0
+    return order.due + (byte(row, 6) * 65536 + u16(row, 7)) * 1000
   end
   local w = u32(row, 9)
   return w == 0 and 0 or order.due + w * 10

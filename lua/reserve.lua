@@ -15,7 +15,8 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[4], 'LIMIT', 0, 1000)
-local had = redis.call('ZSCORE', KEYS[1], ARGV[2])
+local at = redis.call('ZSCORE', KEYS[1], ARGV[2])
+local had = at and tonumber(at) >= tonumber(ARGV[4])
 local count = redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf')
 local full = not had and count >= tonumber(ARGV[3])
 local named = {}
@@ -28,7 +29,7 @@ end
 if full then
   return { 'full', ARGV[1], count, named }
 end
-if had and tonumber(had) >= tonumber(ARGV[4]) then
+if had then
   return { 'same', ARGV[1], count }
 end
 redis.call('ZADD', KEYS[1], now, ARGV[2])

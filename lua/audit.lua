@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- audit: puts parcels of one order and channel back into the index their record asks for, should one have been lost.
+-- audit: puts parcels of one order and channel back into the index their record asks for, should one have been lost: an
+-- order whose time has not come into due, a parcel into ready, unresolved rows into unresolved.
 -- Finds nothing to do in a sound database.
 --
 -- KEYS 1 epoch:{p}
@@ -13,7 +14,7 @@
 -- ARGV 3 channel
 -- ARGV 4 suffix
 -- ARGV 5 parcel to start from
--- REPLY ok parcel to go on from (0: at the end), parcels mended
+-- REPLY ok parcel to go on from (0: at the end), parcels mended (an order not yet due counts as one)
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
 -- REPLY bad a record that can't be read
@@ -30,10 +31,15 @@ if order.final then
 end
 redis.call('ZCARD', KEYS[6])
 local lane_key = order.lane == 'urgent' and KEYS[3] or KEYS[4]
-local due = redis.call('ZSCORE', lane_key, suffix)
 local mended = 0
-if due then
+if redis.call('ZSCORE', lane_key, suffix) then
   return answer('ok', 0, 0)
+end
+if now <= order.due then
+  redis.call('ZADD', lane_key, order.due, suffix)
+  redis.call('SET', 'delivery:' .. tag .. ':' .. suffix, 0, 'PXAT', order.due)
+  ring_bell('bell:' .. tag)
+  return answer('ok', 0, 1)
 end
 local parcels = order.inline and 1 or math.ceil(order.rows / PARCEL_ROWS)
 local last = math.min(parcels, from + 100) - 1

@@ -71,7 +71,8 @@ end
 
 for p = 1, count do
   local member, holder = members[p], ARGV[4 + 3 * p]
-  local code, letters, tokens = 'ok', '', ''
+  local code
+  local letters, tokens = '', ''
   if not holds(leases[p], holder) then
     code = 'stale'
   elseif not ends[p] or tonumber(ends[p]) <= now then

@@ -44,17 +44,20 @@ redis.call('ZCARD', KEYS[7])
 redis.call('HLEN', KEYS[8])
 redis.call('ZSCORE', KEYS[10], courier)
 redis.call('HEXISTS', KEYS[11], channel)
+redis.call('ZCARD', KEYS[5])
+redis.call('ZCARD', KEYS[6])
+redis.call('ZCARD', KEYS[13])
 redis.call('ZCARD', KEYS[14])
 local any_crash = redis.call('HLEN', KEYS[12]) > 0
 
 local function tail(code, taken, closed)
-  local waiting = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
-  local oldest = waiting > 0 and earliest(KEYS[5], KEYS[6]) or 0
+  local left = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
+  local oldest = left > 0 and earliest(KEYS[5], KEYS[6]) or 0
   local next_at = earliest(KEYS[3], KEYS[4], KEYS[7], KEYS[13])
   if rung.again and (next_at == 0 or next_at > now + 1) then
     next_at = now + 1
   end
-  return answer(code, next_at, oldest, waiting, rung.parcels, rung.persisted, rung.lost, closed, taken)
+  return answer(code, next_at, oldest, left, rung.parcels, rung.persisted, rung.lost, closed, taken)
 end
 
 local last = redis.call('HGET', KEYS[9], courier)
@@ -154,9 +157,7 @@ local function pick(key, limit)
   local out, count = {}, 0
   for i = 1, #found do
     local member = found[i]
-    if stop or (marks[i] and #taken > 0) then
-      begin_left = 0
-    else
+    if not stop and not (marks[i] and #taken > 0) then
       if marks[i] then
         begin_left = 0
       end

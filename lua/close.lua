@@ -7,13 +7,14 @@
 -- KEYS 3 ready:{p}:<channel>:<lane> or unresolved:{p}:<channel>
 -- KEYS 4 unresolved:{p}:<channel>
 -- KEYS 5 parked:{p}:<channel>
+-- KEYS 6 crashes:{p}:<channel>
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 ready or unresolved
 -- ARGV 5 rank to go on from
 -- ARGV 6 members at most
--- REPLY ok rank to go on from (0: at the end), parcels closed, lost
+-- REPLY ok rank to go on from (-1: at the end), parcels closed, lost
 -- REPLY epoch another database
 -- BOUND 200 members, 4,000 rows
 -- uses: num open bell ready reason order rows lease leave
@@ -22,6 +23,7 @@ local from, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
 local members = redis.call('ZRANGE', KEYS[3], from, from + limit - 1)
 redis.call('ZCARD', KEYS[4])
 redis.call('ZCARD', KEYS[5])
+local any_crash = redis.call('HLEN', KEYS[6]) > 0
 local out, parked = {}, {}
 local closed, lost, kept, rows, looked = 0, 0, 0, 0, 0
 
@@ -77,7 +79,10 @@ write_orders()
 if #out > 0 then
   redis.call('ZREM', KEYS[3], unpack(out))
 end
+if any_crash and #out > 0 then
+  redis.call('HDEL', KEYS[6], unpack(out))
+end
 if #parked > 0 then
   redis.call('ZADD', KEYS[5], unpack(parked))
 end
-return answer('ok', looked < limit and looked == #members and 0 or from + kept, closed, lost)
+return answer('ok', looked < limit and looked == #members and -1 or from + kept, closed, lost)

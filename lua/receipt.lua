@@ -5,6 +5,7 @@
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
 -- KEYS 3 unresolved:{p}:<channel>
+-- KEYS 4 crashes:{p}:<channel>
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
@@ -34,27 +35,33 @@ if not parcel or i >= parcel.rows then
   return answer(not parcel and code or 'bad')
 end
 redis.call('ZCARD', KEYS[3])
+redis.call('HLEN', KEYS[4])
 local row = row_at(parcel, i)
 local s, q, flags = byte(row, 1, 3)
 local state, to = s - ROW_VERSION, FINAL_OF[verdict]
-local same, older = q == k and (state ~= PENDING or q > 0), was_begun(k, q)
+local same, older = q == k and row ~= FRESH, row ~= FRESH and was_begun(k, q)
 local takes
-if verdict == 'd' then
-  takes = (same or older) and (state == SENDING or EVIDENCE.d[state])
-elseif verdict == 's' then
-  takes = (same and state == SENDING) or ((same or older) and state ~= SENDING and EVIDENCE.s[state])
+if EVIDENCE[verdict] then
+  takes = (same or older) and EVIDENCE[verdict][state]
 else
   takes = same and (state == SENDING or state == SENT or state == UNRESOLVED or state == UNKNOWN)
 end
 if not takes then
   return answer('ok', (same or older) and 'n' or 's')
 end
-local before = parcel.unresolved
+local unresolved_before, pending_before = parcel.unresolved, parcel.pending
 put_row(parcel, i, state, to, q, flags % TOKEN, p16(tonumber(ARGV[8])) .. since_due(order) .. '\0\0\0\0')
-if parcel.unresolved ~= before and parcel.unresolved == 0 then
+if parcel.unresolved ~= unresolved_before and parcel.unresolved == 0 then
   index_unresolved(parcel, member)
 end
+if parcel.pending ~= pending_before and parcel.pending == 0 then
+  out_of_ready(parcel, member)
+end
+local done = is_done(parcel)
 write_parcels()
 write_orders()
 write_leaving(nil, nil, KEYS[3])
+if done then
+  redis.call('HDEL', KEYS[4], member)
+end
 return answer('ok', 'a')

@@ -76,11 +76,14 @@ if parcel.unresolved ~= before then
     back_to_ready(parcel, member)
   end
 end
+local done = is_done(parcel)
 write_parcels()
 local ended = write_orders()
 write_leaving(KEYS[3], nil, KEYS[4])
 write_ready(false)
-if died then
+if done then
+  redis.call('HDEL', KEYS[5], member)
+elseif died then
   -- What killed a courier is claimed alone when it comes again.
   redis.call('HSETNX', KEYS[5], member, '0 ' .. string.format('%.0f', now))
 end

@@ -79,9 +79,16 @@ local function settle_parcel(p)
     else
       code = 'held'
     end
-  elseif parcel.pending > pending_before and not leases[p] then
-    -- A late report made a row pending again and nobody holds the parcel.
-    back_to_ready(parcel, member)
+  elseif not leases[p] then
+    if parcel.pending > pending_before then
+      -- A late report made a row pending again and nobody holds the parcel.
+      back_to_ready(parcel, member)
+    elseif parcel.pending == 0 and pending_before > 0 then
+      out_of_ready(parcel, member)
+    end
+    if is_done(parcel) then
+      finished[#finished + 1] = member
+    end
   end
   return code, table.concat(letters)
 end

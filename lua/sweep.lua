@@ -35,8 +35,8 @@ redis.call('ZCARD', KEYS[7])
 redis.call('HLEN', KEYS[8])
 local gone_couriers = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)
 
-local crashes, parked, out = {}, {}, {}
-local unresolved, poison, lost = 0, 0, 0
+local crashes, unmarked, parked, out, later = {}, {}, {}, {}, {}
+local swept, unresolved, poison, lost = 0, 0, 0, 0
 
 local function sweep_parcel(member, record, mark)
   local suffix, n = split_member(member)
@@ -49,14 +49,24 @@ local function sweep_parcel(member, record, mark)
     parcel, code = find_parcel(order, n)
   end
   if not parcel then
+    if code == 'newer' then
+      -- Left to a program that can read it, and out of the way of the others.
+      later[#later + 1] = now + 60000
+      later[#later + 1] = member
+      return
+    end
     lost = lost + 1
     out[#out + 1] = member
-    if code == 'bad' or code == 'newer' then
+    if mark then
+      unmarked[#unmarked + 1] = member
+    end
+    if code == 'bad' then
       parked[#parked + 1] = now
       parked[#parked + 1] = member
     end
     return
   end
+  swept = swept + 1
   local _, begun, alone, send_by = nil, '0', '0', now
   if record then
     _, begun, alone, send_by = read_lease(record)
@@ -73,6 +83,7 @@ local function sweep_parcel(member, record, mark)
     unresolved = unresolved + was_sending
     index_unresolved(parcel, member, send_by)
   end
+  local counted
   if blame and parcel.pending + was_sending > 0 then
     local crash_count, since = 0, now
     if mark then
@@ -89,10 +100,16 @@ local function sweep_parcel(member, record, mark)
       poison = poison + 1
       end_pending(parcel, FAILED, R_POISON)
     end
-    crashes[#crashes + 1] = member
-    crashes[#crashes + 1] = string.format('%.0f %.0f', crash_count, since)
+    counted = string.format('%.0f %.0f', crash_count, since)
   end
-  leave(parcel, member)
+  if leave(parcel, member) == 'left' and parcel.unresolved == 0 then
+    if mark then
+      unmarked[#unmarked + 1] = member
+    end
+  elseif counted then
+    crashes[#crashes + 1] = member
+    crashes[#crashes + 1] = counted
+  end
 end
 
 for p = 1, #members do
@@ -109,6 +126,12 @@ write_ready(false)
 if #crashes > 0 then
   redis.call('HSET', KEYS[6], unpack(crashes))
 end
+if #unmarked > 0 then
+  redis.call('HDEL', KEYS[6], unpack(unmarked))
+end
+if #later > 0 then
+  redis.call('ZADD', KEYS[3], unpack(later))
+end
 if #parked > 0 then
   redis.call('ZADD', KEYS[7], unpack(parked))
 end
@@ -116,4 +139,4 @@ if #gone_couriers > 0 then
   redis.call('HDEL', KEYS[8], unpack(gone_couriers))
   redis.call('ZREM', KEYS[9], unpack(gone_couriers))
 end
-return answer('ok', earliest(KEYS[3]), #members - lost, unresolved, poison, lost, #gone_couriers)
+return answer('ok', earliest(KEYS[3]), swept, unresolved, poison, lost, #gone_couriers)

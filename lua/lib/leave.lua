@@ -1,6 +1,6 @@
 -- How a parcel leaves `leased`: back to ready when rows are pending, out of every index when all are settled. Never while
 -- one of its rows is sending.
-local left_members, unresolved_add, unresolved_out = {}, {}, {}
+local left_members, unresolved_add, unresolved_out, ready_out = {}, {}, {}, {}
 
 -- The earliest moment at which a pending row may be begun again, never before now.
 local function first_wait(parcel)
@@ -54,6 +54,18 @@ local function leave(parcel, member, not_before)
   return 'left'
 end
 
+-- A late word ended the last pending row of a parcel nobody holds: there is nothing left to claim.
+local function out_of_ready(parcel, member)
+  local key = ready_key(parcel.order.channel, parcel.order.lane)
+  redis.call('ZCARD', key)
+  ready_out[#ready_out + 1] = { key, member }
+end
+
+-- Has the parcel nothing left to do?
+local function is_done(parcel)
+  return parcel.pending + parcel.sending + parcel.unresolved == 0
+end
+
 -- Writes what the functions above collected. Keys: leased, lease, unresolved.
 local function write_leaving(leased, lease, unresolved)
   if #left_members > 0 then
@@ -65,5 +77,8 @@ local function write_leaving(leased, lease, unresolved)
   end
   if #unresolved_out > 0 then
     redis.call('ZREM', unresolved, unpack(unresolved_out))
+  end
+  for i = 1, #ready_out do
+    redis.call('ZREM', unpack(ready_out[i]))
   end
 end

@@ -60,7 +60,7 @@ local function settle_row(parcel, i, k, verdict, reason, value, current)
     return 'a'
   end
   local evidence = EVIDENCE[verdict]
-  if evidence and evidence[state] and (was_begun(k, q) or (k == q and state ~= SENDING and (q > 0 or flags > 0))) then
+  if evidence and evidence[state] and row ~= FRESH and (was_begun(k, q) or (k == q and state ~= SENDING)) then
     put_row(parcel, i, state, to, q, flags % TOKEN, p16(reason) .. since_due(parcel.order) .. '\0\0\0\0')
     return 'e'
   end

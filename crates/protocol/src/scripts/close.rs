@@ -9,7 +9,7 @@ use crate::value::{Fields, Malformed};
 
 contract!("close", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "ready:{p}:<channel>:<lane> or unresolved:{p}:<channel>",
-        "unresolved:{p}:<channel>", "parked:{p}:<channel>"],
+        "unresolved:{p}:<channel>", "parked:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "ready or unresolved", "rank to go on from", "members at most"],
     codes: ["ok", "epoch"]);
 
@@ -61,7 +61,7 @@ impl Script for Close<'_> {
             Index::Ready(lane) => k.ready(c, lane),
             Index::Unresolved => k.unresolved(c),
         };
-        vec![k.epoch(), k.fence(), index, k.unresolved(c), k.parked(c)]
+        vec![k.epoch(), k.fence(), index, k.unresolved(c), k.parked(c), k.crashes(c)]
     }
 
     fn args(&self) -> Vec<Bytes> {
@@ -73,7 +73,7 @@ impl Script for Close<'_> {
         if code != "ok" {
             return Err(Malformed::new("code of close"));
         }
-        let next = f.u64("rank")?;
-        Ok(Closed { next: (next > 0).then_some(next), closed: f.u64("closed")?, lost: f.u64("lost")? })
+        let next = f.value("rank")?.int("rank")?;
+        Ok(Closed { next: u64::try_from(next).ok(), closed: f.u64("closed")?, lost: f.u64("lost")? })
     }
 }

@@ -9,7 +9,7 @@ use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("receipt", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "unresolved:{p}:<channel>"],
+    keys: ["epoch:{p}", "fence:{p}", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member", "row", "attempt the receipt speaks of",
         "s taken, d delivered, f not delivered", "reason"],
     codes: ["ok", "gone", "newer", "bad", "final", "epoch"]);
@@ -53,7 +53,8 @@ impl Script for Receipt<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        vec![self.keys.epoch(), self.keys.fence(), self.keys.unresolved(self.channel)]
+        let (k, c) = (self.keys, self.channel);
+        vec![k.epoch(), k.fence(), k.unresolved(c), k.crashes(c)]
     }
 
     fn args(&self) -> Vec<Bytes> {

@@ -69,7 +69,8 @@ impl Db {
     /// Sets the database up under [`EPOCH`].
     pub(crate) fn register(&self) {
         self.epoch.replace(String::new());
-        let reply = self.reply(&Register { keys: &self.keys, fresh_epoch: EPOCH, partitions: 1, channel: None });
+        let reply =
+            self.reply(&Register { keys: &self.keys, fresh_epoch: EPOCH, partitions: 1, channel: None });
         assert_eq!(reply, Registered::Ok { schema: 1 });
         self.epoch.replace(EPOCH.to_owned());
     }
@@ -203,9 +204,11 @@ fn fill(line: &str, now: u64, names: &[(&str, u64)]) -> String {
         out.push_str(before);
         let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
         let (name, tail) = after.split_at(end);
-        let base = if name == "now" { Some(now) } else { names.iter().find(|(n, _)| *n == name).map(|(_, v)| *v) };
+        let base =
+            if name == "now" { Some(now) } else { names.iter().find(|(n, _)| *n == name).map(|(_, v)| *v) };
         let base = base.unwrap_or_else(|| panic!("nobody says what @{name} is"));
-        let digits = tail.strip_prefix('+').map_or(0, |t| t.find(|c: char| !c.is_ascii_digit()).unwrap_or(t.len()));
+        let digits =
+            tail.strip_prefix('+').map_or(0, |t| t.find(|c: char| !c.is_ascii_digit()).unwrap_or(t.len()));
         let more: u64 = if digits == 0 { 0 } else { tail[1..=digits].parse().expect("digits") };
         out.push_str(&(base + more).to_string());
         rest = if digits == 0 { tail } else { &tail[digits + 1..] };

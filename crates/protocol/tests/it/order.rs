@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use posthaste_model::{Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, Suffix, Text, UnixMs, Verdict};
+use posthaste_model::{
+    Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, Suffix, Text, UnixMs, Verdict,
+};
 use posthaste_protocol::record::{Head, Inline, Outcomes, RowOutcome, encode_content, encode_parcel};
 use posthaste_protocol::scripts::begin::{Begin, RowBegun};
 use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
@@ -279,8 +281,13 @@ impl<'a> Courier<'a> {
         tokens: bool,
     ) -> (ParcelCode, Vec<RowBegun>) {
         let parcels = [(parcel.clone(), rows.to_vec())];
-        let begin =
-            Begin { keys: &self.db.keys, channel: &self.channel, send_window: WINDOW, tokens, parcels: &parcels };
+        let begin = Begin {
+            keys: &self.db.keys,
+            channel: &self.channel,
+            send_window: WINDOW,
+            tokens,
+            parcels: &parcels,
+        };
         self.db.reply(&begin).remove(0)
     }
 
@@ -294,7 +301,12 @@ impl<'a> Courier<'a> {
 
     /// Reports on one parcel.
     #[track_caller]
-    pub(crate) fn settle(&self, parcel: &ParcelRef, leave: bool, reports: &[Report]) -> (ParcelCode, Vec<Reported>) {
+    pub(crate) fn settle(
+        &self,
+        parcel: &ParcelRef,
+        leave: bool,
+        reports: &[Report],
+    ) -> (ParcelCode, Vec<Reported>) {
         let settlements = [Settlement { parcel: parcel.clone(), leave, reports: reports.to_vec() }];
         let mut settled =
             self.db.reply(&Settle { keys: &self.db.keys, channel: &self.channel, settlements: &settlements });

@@ -19,10 +19,12 @@ impl<'a> Printer<'a> {
         let parts: Vec<&str> = key.split(':').collect();
         let family = parts[0];
         let head = match (family, parts.as_slice()) {
-            ("history" | "outcome", [_, tag, sender, ns, ..]) => match all.get(&format!("history:{tag}:{sender}:{ns}")) {
-                Some(Held::Hash(fields)) => fields.get("h").and_then(|h| Head::decode(h).ok()),
-                _ => None,
-            },
+            ("history" | "outcome", [_, tag, sender, ns, ..]) => {
+                match all.get(&format!("history:{tag}:{sender}:{ns}")) {
+                    Some(Held::Hash(fields)) => fields.get("h").and_then(|h| Head::decode(h).ok()),
+                    _ => None,
+                }
+            }
             _ => None,
         };
         let parcel = match parts.as_slice() {
@@ -36,7 +38,8 @@ impl<'a> Printer<'a> {
     pub(crate) fn text(&self, value: &[u8]) -> String {
         match (self.family, &self.parcel) {
             ("outcome", Some((channel, n))) => {
-                let rows = self.head.as_ref().zip(channel.parse().ok()).map(|(head, c)| head.parcel_rows(&c, *n));
+                let rows =
+                    self.head.as_ref().zip(channel.parse().ok()).map(|(head, c)| head.parcel_rows(&c, *n));
                 self.outcomes(value, rows.unwrap_or(0))
             }
             _ => plain(value),

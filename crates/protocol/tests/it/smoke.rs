@@ -75,7 +75,10 @@ fn an_order_waits_moves_and_is_cancelled() {
     let index = Index::Ready(Lane::Bulk);
     let close = Close { keys: &db.keys, channel: &order.channels[0].0, index, from: 0, limit: 10 };
     assert_eq!(db.reply(&close).closed, 1);
-    assert_eq!(db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix }), Cancelled::Ok { again: true, stopped: 1, too_late: 0 });
+    assert_eq!(
+        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix }),
+        Cancelled::Ok { again: true, stopped: 1, too_late: 0 }
+    );
 }
 
 #[test]
@@ -93,8 +96,12 @@ fn an_unknown_is_asked_about_and_repeated() {
     db.later(WINDOW);
     assert_eq!(db.reply(&inquire).members, [order.member(0)]);
     let decisions = [(0, 1, Decision::Retry)];
-    let resolve =
-        Resolve { keys: &db.keys, channel: &courier.channel, member: &order.member(0), decisions: &decisions };
+    let resolve = Resolve {
+        keys: &db.keys,
+        channel: &courier.channel,
+        member: &order.member(0),
+        decisions: &decisions,
+    };
     assert_eq!(db.reply(&resolve), Resolved::Ok { ended: 0, rows: vec![Decided::Applied] });
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 2), (1, 1)]);
@@ -109,8 +116,12 @@ fn an_unknown_is_asked_about_and_repeated() {
         reason: Reason::None,
     };
     assert_eq!(db.reply(&receipt), Some(Reported::Applied));
-    let release =
-        Release { keys: &db.keys, channel: &courier.channel, wait: Duration::ZERO, parcels: &[parcel.clone()] };
+    let release = Release {
+        keys: &db.keys,
+        channel: &courier.channel,
+        wait: Duration::ZERO,
+        parcels: &[parcel.clone()],
+    };
     assert_eq!(db.reply(&release), [ParcelCode::Sending]);
     let settled = courier.settle(&parcel, true, &[report(1, 1, Verdict::NotSent)]);
     assert_eq!(settled, (ParcelCode::Ready, vec![Reported::Applied]));
@@ -121,9 +132,8 @@ fn acceptance_has_its_small_scripts() {
     let db = Db::start();
     let (suffix, other): (Suffix, Suffix) = ("u1:5".parse().unwrap(), "u1:6".parse().unwrap());
     let ttl = Duration::from_secs(86_400);
-    let bind = |suffix, digest| {
-        db.reply(&Bind { owner: "o", key_digest: "abc", suffix, digest: [digest; 12], ttl })
-    };
+    let bind =
+        |suffix, digest| db.reply(&Bind { owner: "o", key_digest: "abc", suffix, digest: [digest; 12], ttl });
     assert_eq!(bind(&suffix, 1), Bound::Fresh);
     assert_eq!(bind(&other, 1), Bound::Same(suffix.clone()));
     assert_eq!(bind(&other, 2), Bound::Other);
@@ -136,5 +146,8 @@ fn acceptance_has_its_small_scripts() {
     assert_eq!(reserve(&other), Reserved::Ok { used: 1, again: false });
     let order = Order::big("u1:5").rows(501);
     order.stage(&db);
-    assert_eq!(db.reply(&Unstage { keys: &db.keys, suffix: Some(&suffix) }), Unstaged::Done(Some("u1:5".into())));
+    assert_eq!(
+        db.reply(&Unstage { keys: &db.keys, suffix: Some(&suffix) }),
+        Unstaged::Done(Some("u1:5".into()))
+    );
 }

@@ -49,7 +49,9 @@ impl Snapshot {
                 }
                 "zset" => {
                     let flat = raw(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]);
-                    Held::Sorted(flat.items().chunks(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect())
+                    Held::Sorted(
+                        flat.items().chunks(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+                    )
                 }
                 "list" => Held::List(raw(&["LRANGE", &key, "0", "-1"]).items().iter().map(text).collect()),
                 other => panic!("a key of type {other}"),
@@ -113,10 +115,14 @@ impl Snapshot {
             match held {
                 Held::Text(value) => drop(out.insert(key.clone(), printer.text(value) + &until)),
                 Held::Hash(fields) => {
-                    out.extend(fields.iter().map(|(f, v)| (format!("{key} {f}"), printer.field(f, v) + &until)));
+                    out.extend(
+                        fields.iter().map(|(f, v)| (format!("{key} {f}"), printer.field(f, v) + &until)),
+                    );
                 }
                 Held::Sorted(members) => {
-                    out.extend(members.iter().map(|(m, score)| (format!("{key} {m}"), score.clone() + &until)));
+                    out.extend(
+                        members.iter().map(|(m, score)| (format!("{key} {m}"), score.clone() + &until)),
+                    );
                 }
                 Held::List(items) => drop(out.insert(key.clone(), items.join(" ") + &until)),
             }

@@ -41,7 +41,8 @@ impl Counts {
         Self { passed: next(), failed: next(), ignored: next() }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// The sum.
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,

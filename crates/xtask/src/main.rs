@@ -19,9 +19,10 @@ tasks:
   lua                      assemble each script and run luacheck over it
   servers                  fetch Redis 8.0 and Valkey 8.1 into target/servers
   advisories               cargo-deny's advisories, from the database or a dated snapshot
-  test [--on <server>] [-- <arguments of cargo test>]
-                           build the programs, run the tests, close with `N passed, N failed`;
-                           <server> is redis (default), redis8 or valkey8
+  test                     build everything, run all tests, close with `N passed, N failed`
+  test --on <server> <folder> …
+                           run the tests of the packages in these folders on another server:
+                           redis8 or valkey8
   counts [--reset]         the sum of all test runs since the last reset";
 
 fn main() -> ExitCode {

@@ -1,9 +1,11 @@
 //! Builds what whole-process tests start, runs the tests, and closes with their sum.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::counts::{self, Counts};
 use crate::shell::{self, say};
@@ -12,34 +14,32 @@ use crate::workspace;
 /// What the rig reads to choose the server.
 const TEST_SERVER: &str = "POSTHASTE_TEST_SERVER";
 
-/// Takes `[--on <server>] [-- <arguments of cargo test>]`.
+/// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the
+/// packages in these folders, on that server.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let (server, rest) = match args {
-        ["--on", server, rest @ ..] => (Some(*server), rest),
-        _ => (None, args),
-    };
-    let selection = match rest {
-        [] => &[][..],
-        ["--", selection @ ..] => selection,
-        [unknown, ..] => bail!("unknown argument {unknown}"),
-    };
     let root = workspace::root()?;
-    // Whole-process tests start programs of other packages, which cargo does not build for them.
-    shell::run(shell::cargo().args(["build", "--workspace", "--bins", "--locked"]).current_dir(&root))?;
-
-    let mut command = shell::cargo();
-    command.args(["test", "--locked", "--no-fail-fast"]).current_dir(&root);
-    if selection.is_empty() {
-        command.arg("--workspace");
-    }
-    command.args(selection);
-    if let Some(server) = server {
-        command.env(TEST_SERVER, server);
-    }
-    let (mut counts, ended_well) = follow(&mut command, say)?;
-    if !ended_well && counts.failed == 0 {
-        say("a test program did not compile or did not come to its end: counted as one failure");
-        counts.failed += 1;
+    let mut counts = Counts::default();
+    match args {
+        [] => {
+            build(&root)?;
+            let mut command = shell::cargo();
+            command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).current_dir(&root);
+            add(&mut counts, &mut command)?;
+        }
+        ["--on", server, folders @ ..] if !folders.is_empty() => {
+            build(&root)?;
+            let programs = programs(&root)?;
+            for folder in folders {
+                // Run without cargo: selecting packages would select features, and so build all of it again.
+                for program in programs.iter().filter(|program| program.folder == root.join(folder)) {
+                    say(&format!("     Running {} on {server}", program.path.display()));
+                    let mut command = Command::new(&program.path);
+                    command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+                    add(&mut counts, command.env(TEST_SERVER, server))?;
+                }
+            }
+        }
+        _ => bail!("say `test`, or `test --on <server> <folder of a package> …`"),
     }
     counts::record(counts)?;
     say(&counts.to_string());
@@ -49,16 +49,56 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Builds everything with the features the tests use. Whole-process tests start programs of other packages,
+/// which `cargo test` alone does not build.
+fn build(root: &Path) -> Result<()> {
+    shell::run(shell::cargo().args(["build", "--workspace", "--all-targets", "--locked"]).current_dir(root))
+}
+
+/// A test program and the folder of its package.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+/// All test programs, as built by [`build`].
+fn programs(root: &Path) -> Result<Vec<Program>> {
+    let args = ["test", "--workspace", "--locked", "--no-run", "--quiet", "--message-format", "json"];
+    Ok(read_programs(&shell::read(shell::cargo().args(args).current_dir(root))?))
+}
+
+fn read_programs(messages: &str) -> Vec<Program> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let programs = messages.filter(|message| message["profile"]["test"] == true).filter_map(|message| {
+        let path = message["executable"].as_str()?;
+        let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+        Some(Program { folder: folder.to_owned(), path: path.into() })
+    });
+    programs.collect()
+}
+
+/// Runs a test command and adds what it counts; one that does not come to its end is one failure more.
+fn add(counts: &mut Counts, command: &mut Command) -> Result<()> {
+    let (found, ended_well) = follow(command, say)?;
+    *counts = counts.plus(found);
+    if !ended_well && found.failed == 0 {
+        say("a test program did not compile or did not come to its end: counted as one failure");
+        counts.failed += 1;
+    }
+    Ok(())
+}
+
 /// Shows the output line by line while counting.
 fn follow(command: &mut Command, mut show: impl FnMut(&str)) -> Result<(Counts, bool)> {
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("starting cargo test")?;
+    let mut child = command.spawn().context("starting the tests")?;
     let mut counts = Counts::default();
     if let Some(stdout) = child.stdout.take() {
         let mut stdout = BufReader::new(stdout);
         let mut line = Vec::new();
         // Bytes, because a test may print anything.
-        while stdout.read_until(b'\n', &mut line).context("reading what cargo test prints")? > 0 {
+        while stdout.read_until(b'\n', &mut line).context("reading what the tests print")? > 0 {
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
             counts.add_line(text);
@@ -66,7 +106,7 @@ fn follow(command: &mut Command, mut show: impl FnMut(&str)) -> Result<(Counts, 
             line.clear();
         }
     }
-    let status = child.wait().context("waiting for cargo test")?;
+    let status = child.wait().context("waiting for the tests")?;
     Ok((counts, status.success()))
 }
 
@@ -88,8 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn test_programs_are_told_from_others() {
+        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","profile":{"test":true},"executable":"/t/a-1"}
+{"reason":"compiler-artifact","manifest_path":"/w/a/Cargo.toml","profile":{"test":false},"executable":"/t/a"}
+{"reason":"compiler-artifact","manifest_path":"/w/b/Cargo.toml","profile":{"test":true},"executable":null}
+{"reason":"build-finished","success":true}"#;
+        let expected = Program { folder: "/w/a".into(), path: "/t/a-1".into() };
+        assert_eq!(read_programs(messages), [expected]);
+    }
+
+    #[test]
     fn unknown_arguments_are_refused() {
         assert!(run(&["--verbose"]).is_err());
-        assert!(run(&["--on", "redis8", "store"]).is_err());
+        assert!(run(&["--on", "redis8"]).is_err());
     }
 }

@@ -94,8 +94,8 @@ if big then
     return answer('incomplete')
   end
 end
-redis.call('ZCARD', KEYS[5])
-redis.call('ZCARD', KEYS[6])
+redis.call('LLEN', KEYS[5])
+redis.call('LLEN', KEYS[6])
 local head_of_due = earliest(KEYS[3])
 if for_now and not big then
   to_ready(holder, lane, suffix .. ':0', due)
@@ -122,8 +122,8 @@ if big then
   fields[#fields + 1] = open
 end
 redis.call('HSET', KEYS[4], unpack(fields))
-redis.call('ZADD', KEYS[5], now, suffix)
-redis.call('ZADD', KEYS[6], now, suffix)
+redis.call('RPUSH', KEYS[5], suffix)
+redis.call('RPUSH', KEYS[6], suffix)
 if big then
   redis.call('ZREM', KEYS[7], suffix)
   redis.call('UNLINK', staged_key(suffix))

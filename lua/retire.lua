@@ -19,6 +19,19 @@ if (tonumber(ARGV[3]) + 1 + tonumber(ARGV[4])) * DAY > now then
   return answer('early')
 end
 local removed, room = 0, 500
+
+-- The lists of orders are in the order of acceptance, so what is old goes from their head; an entry behind an older order
+-- that still lives waits for it, and readers pass over it.
+local function trim(list)
+  for _ = 1, 10 do
+    local first = redis.call('LINDEX', list, 0)
+    if not first or redis.call('EXISTS', history_key(first)) == 1 then
+      return
+    end
+    redis.call('LPOP', list)
+  end
+end
+
 for _ = 1, 100 do
   local suffix = redis.call('LINDEX', KEYS[3], 0)
   if not suffix then
@@ -52,8 +65,8 @@ for _ = 1, 100 do
       end
     end
     redis.call('UNLINK', key, 'text:' .. tag .. ':' .. suffix, 'delivery:' .. tag .. ':' .. suffix)
-    redis.call('ZREM', KEYS[4], suffix)
-    redis.call('ZREM', 'sender:' .. tag .. ':' .. string.match(suffix, '^(.*):'), suffix)
+    trim(KEYS[4])
+    trim('sender:' .. tag .. ':' .. string.match(suffix, '^(.*):'))
     removed = removed + 1
   end
   redis.call('LPOP', KEYS[3])

@@ -113,13 +113,13 @@ impl Keys {
         self.plain("channels")
     }
 
-    /// `orders:{p}`: suffix → accepted ms.
+    /// `orders:{p}`: a list of suffixes in the order of acceptance; those of retired orders are passed over.
     #[must_use]
     pub fn orders(&self) -> String {
         self.plain("orders")
     }
 
-    /// `sender:{p}:<id>`: suffix → accepted ms.
+    /// `sender:{p}:<id>`: the same of one sender.
     #[must_use]
     pub fn sender(&self, sender: &str) -> String {
         self.of("sender", sender)

@@ -1,1 +1,9 @@
 //! Runs the files of lua/ on an in-memory model of Redis, under a model checker.
+
+pub mod lua;
+mod value;
+pub mod world;
+
+pub use lua::{Run, RunError, Script, ScriptError};
+pub use value::Value;
+pub use world::World;

@@ -1,0 +1,75 @@
+//! A reply as the caller of a script sees it, before any codec reads it.
+
+use std::fmt;
+
+/// What a script or a command answers, in the shapes of RESP2.
+///
+/// Nil stands for both the nil bulk string and the nil array: a script cannot tell them apart either.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// Nothing (`$-1` or `*-1`).
+    Nil,
+    /// A whole number.
+    Int(i64),
+    /// A binary-safe string.
+    Bytes(Vec<u8>),
+    /// A list of replies, of any kinds.
+    Array(Vec<Value>),
+    /// A refusal: the code, a space and the text, without the leading `-`. What the server appends about the
+    /// place in the script (` script: …, on @user_script:1.`) is left out.
+    Error(String),
+    /// A short text such as `OK`.
+    Status(String),
+}
+
+impl Value {
+    /// The error's first word, which is what callers decide by; nothing if this is no error.
+    #[must_use]
+    pub fn error_code(&self) -> Option<&str> {
+        match self {
+            Value::Error(text) => Some(text.split(' ').next().unwrap_or(text)),
+            _ => None,
+        }
+    }
+
+    /// The whole number, if this is one.
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Value::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The string's bytes, if this is one.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The replies inside, if this is an array.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+}
+
+/// Readable: bytes as text with everything unprintable escaped.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Nil => f.write_str("nil"),
+            Value::Int(number) => write!(f, "{number}"),
+            Value::Bytes(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Value::Array(items) => f.debug_list().entries(items).finish(),
+            Value::Error(text) => write!(f, "(error {text})"),
+            Value::Status(text) => write!(f, "(status {text})"),
+        }
+    }
+}

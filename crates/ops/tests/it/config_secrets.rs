@@ -120,3 +120,34 @@ fn a_secret_of_the_wrong_type_is_not_repeated() {
         assert!(!refused.contains("424242"), "{refused}");
     }
 }
+
+#[test]
+fn a_secret_that_its_own_type_refuses_is_not_repeated() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Keys {
+        #[expect(dead_code, reason = "the settings are refused")]
+        pin: Pin,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(try_from = "String")]
+    struct Pin;
+    impl TryFrom<String> for Pin {
+        type Error = String;
+        fn try_from(text: String) -> Result<Self, String> {
+            Err(format!("{text} is no key"))
+        }
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Sections {
+        #[expect(dead_code, reason = "the settings are refused")]
+        keys: Keys,
+    }
+    let given = variables(&[("POSTHASTE_KEYS__PIN", "hunter2")]);
+    let sources = posthaste_ops::config::Sources::new("").secrets(&["keys.pin"]).environment(given);
+    let refused = chain(&sources.load::<Sections>().expect_err("no key"));
+    assert!(
+        refused.starts_with("keys.pin: not usable") && refused.contains("POSTHASTE_KEYS__PIN"),
+        "{refused}"
+    );
+    assert!(!refused.contains("hunter2"), "{refused}");
+}

@@ -6,4 +6,6 @@ mod order;
 mod print;
 mod smoke;
 mod snapshot;
+mod sound;
+mod transitions;
 mod travel;

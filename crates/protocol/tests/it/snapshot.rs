@@ -72,6 +72,11 @@ impl Snapshot {
         self.keys.get(key).map(|(held, _)| held)
     }
 
+    /// Whether a key has an end of its own.
+    pub(crate) fn expires(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|(_, until)| *until >= 0)
+    }
+
     /// A hash; an empty one when there is no such key.
     pub(crate) fn hash(&self, key: &str) -> BTreeMap<String, Vec<u8>> {
         match self.get(key) {

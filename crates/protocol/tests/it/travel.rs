@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::db::Db;
 use crate::snapshot::Held;
 
-const TIMED: [&str; 10] =
-    ["due", "ready", "leased", "couriers", "unresolved", "parked", "orders", "sender", "limit", "staging"];
+const TIMED: [&str; 8] = ["due", "ready", "leased", "couriers", "unresolved", "parked", "limit", "staging"];
 
 impl Db {
     /// As if `span` had passed since everything so far.

@@ -1,1 +1,65 @@
-//! The only crate that talks to Redis or Valkey.
+//! The only crate that talks to Redis or Valkey: every verb of the protocol as a function, over connections that mend
+//! themselves, with errors named by what the caller does next.
+//!
+//! ```no_run
+//! use posthaste_store::{Role, Settings, Store};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let (store, report) = Store::connect(Settings::default(), Role::Tool).await?;
+//! println!("{report}");
+//! for (channel, seen) in store.channels(0).await? {
+//!     println!("{channel}: a courier was last seen at {}", seen.0);
+//! }
+//! store.disconnect().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Rules every call keeps: one attempt (a repeat is the caller's, who knows what it means), a request id that the reply
+//! must repeat, a time limit, the epoch and fence of the database watched.
+
+mod call;
+mod confirm;
+mod contents;
+mod endpoint;
+mod error;
+mod guard;
+mod hearing;
+mod link;
+mod node;
+mod pool;
+pub mod preflight;
+mod reply;
+mod settings;
+mod store;
+mod supervise;
+mod verbs;
+
+pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use hearing::{Hearing, HearingEvent};
+pub use link::Link;
+pub use settings::{Role, Settings};
+pub use store::Store;
+pub use verbs::{ClaimAsk, Loaded, OrderView};
+
+pub use posthaste_protocol::Answer;
+pub use posthaste_protocol::Malformed;
+pub use posthaste_protocol::record::{Head, Inline, Outcomes, RowOutcome};
+pub use posthaste_protocol::scripts::audit::Audited;
+pub use posthaste_protocol::scripts::begin::RowBegun;
+pub use posthaste_protocol::scripts::bind::Bound;
+pub use posthaste_protocol::scripts::cancel::Cancelled;
+pub use posthaste_protocol::scripts::claim::{Claimed, Reply as ClaimReply, Taken};
+pub use posthaste_protocol::scripts::close::{Closed, Index};
+pub use posthaste_protocol::scripts::inquire::Inquiry;
+pub use posthaste_protocol::scripts::receipt::Word;
+pub use posthaste_protocol::scripts::renew::Renewed;
+pub use posthaste_protocol::scripts::reschedule::Rescheduled;
+pub use posthaste_protocol::scripts::reserve::Reserved;
+pub use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolved};
+pub use posthaste_protocol::scripts::retire::Retired;
+pub use posthaste_protocol::scripts::ring::Rung;
+pub use posthaste_protocol::scripts::settle::{Report, Reported, Settled, Settlement};
+pub use posthaste_protocol::scripts::sweep::Swept;
+pub use posthaste_protocol::scripts::unstage::Unstaged;
+pub use posthaste_protocol::scripts::{ParcelCode, ParcelRef};

@@ -66,6 +66,20 @@ impl Outcomes {
         if sound { Ok(Self { bytes, due }) } else { Err(Malformed::new("outcomes")) }
     }
 
+    /// The outcomes of `rows` rows of an order that was cancelled before it was due at `due`: they have no record.
+    ///
+    /// # Errors
+    /// When there are more rows than a record holds.
+    pub fn all_cancelled(rows: u32, due: UnixMs) -> Result<Self, Malformed> {
+        let mut outcomes = Self::decode(None, rows, due)?;
+        outcomes.bytes[..COUNTS].fill(0);
+        for row in outcomes.bytes[COUNTS..].chunks_mut(ROW) {
+            row[0] = (ROW_VERSION << 4) | State::Cancelled as u8;
+            row[3..5].copy_from_slice(&Reason::Cancelled.code().to_be_bytes());
+        }
+        Ok(outcomes)
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,173 @@
+//! One call of one script.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use fred::error::ErrorKind;
+use fred::interfaces::ClientLike;
+use fred::types::{ClusterHash, CustomCommand, Value as Arg};
+use posthaste_protocol::{Answer, Invocation, Refusal, Script, Value};
+use tokio::time::Instant;
+
+use crate::error::{CallError, Fault, StopWhy, client_error, server_error};
+use crate::guard::Partition;
+use crate::node::{Node, slot_of, text};
+use crate::pool::Worker;
+use crate::reply;
+use crate::store::Inner;
+
+/// Gives each call an id of its own.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    process: String,
+    count: AtomicU64,
+}
+
+impl Requests {
+    pub(crate) fn new() -> Self {
+        Self { process: format!("{:08x}", rand::random::<u32>()), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        format!("{}-{:x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Inner {
+    /// Calls a script of a partition.
+    pub(crate) async fn call<S: Script>(&self, p: u16, script: &S) -> Result<Answer<S::Reply>, CallError> {
+        self.call_minding(p, script, |_| true).await
+    }
+
+    /// Calls a script of a partition; `minds` says of a reply whether its fence is the partition's highest.
+    pub(crate) async fn call_minding<S: Script>(
+        &self,
+        p: u16,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, CallError> {
+        let partition = self.guard.partition(p)?;
+        let worker = self.pool.wait(self.settings.call_timeout).await?;
+        self.guard.check()?;
+        self.call_on(worker, partition, script, minds).await
+    }
+
+    /// Calls a script whose keys are in slots of their own; its answer has no epoch and no fence.
+    pub(crate) async fn call_apart<S: Script>(&self, script: &S) -> Result<S::Reply, CallError> {
+        let worker = self.pool.wait(self.settings.call_timeout).await?;
+        self.guard.check()?;
+        let slot = script.keys().first().map_or(0, |key| slot_of(key));
+        Ok(self.run(worker, slot, "", script).await.map_err(|error| self.sort(None, error))?.reply)
+    }
+
+    /// Calls a script of a partition over this connection, whatever was seen before.
+    pub(crate) async fn call_on<S: Script>(
+        &self,
+        worker: &Arc<Worker>,
+        partition: &Partition,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, CallError> {
+        let floor = partition.fence();
+        let answer = self.run(worker, partition.slot, partition.epoch(), script).await;
+        let answer = answer.map_err(|error| self.sort(Some(partition), error))?;
+        if minds(&answer.reply) {
+            self.guard.saw_fence(partition, floor, answer.fence)?;
+        }
+        Ok(answer)
+    }
+
+    /// What an error means for all later calls.
+    fn sort(&self, partition: Option<&Partition>, error: Failure) -> CallError {
+        match error {
+            Failure::Epoch(found) => {
+                let partition = partition.map_or(0, |partition| partition.number);
+                self.guard.stop(StopWhy::Epoch { partition, found })
+            }
+            Failure::Call(error) => error,
+        }
+    }
+
+    async fn run<S: Script>(
+        &self,
+        worker: &Arc<Worker>,
+        slot: u16,
+        epoch: &str,
+        script: &S,
+    ) -> Result<Answer<S::Reply>, Failure> {
+        let request = self.requests.next();
+        let name = S::contract().text.name;
+        let started = Instant::now();
+        let mut value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+        if matches!(&value, Value::Error(text) if text.starts_with("NOSCRIPT")) {
+            load(worker, slot, S::contract().text.body.as_bytes()).await?;
+            value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+        }
+        metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
+        match S::read(&request, value) {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => Err(refused(worker, name, refusal)),
+        }
+    }
+}
+
+/// Why a script brought no answer.
+enum Failure {
+    Epoch(String),
+    Call(CallError),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failure {
+    let fault = match refusal {
+        Refusal::Epoch { found } => return Failure::Epoch(found),
+        Refusal::Server(text) => {
+            let error = server_error(&text);
+            if let CallError::Later { why: crate::error::Later::ReadOnly } = error {
+                // Another server is the master now; a new connection finds it.
+                worker.replace();
+            }
+            return Failure::Call(error);
+        }
+        Refusal::Crossed => {
+            worker.replace();
+            Fault::Crossed
+        }
+        Refusal::Malformed(malformed) => Fault::Malformed(malformed),
+    };
+    tracing::error!(script = name, error = %fault, "a reply could not be used");
+    metrics::counter!("posthaste_store_faults_total", "script" => name).increment(1);
+    Failure::Call(CallError::Fault(fault))
+}
+
+async fn evalsha(worker: &Arc<Worker>, slot: u16, call: Invocation) -> Result<Value, CallError> {
+    let mut args = Vec::with_capacity(2 + call.keys.len() + call.args.len());
+    args.push(Arg::Bytes(Bytes::from_static(call.script.sha.as_bytes())));
+    args.push(Arg::Integer(i64::try_from(call.keys.len()).unwrap_or(0)));
+    args.extend(call.keys.into_iter().map(text));
+    args.extend(call.args.into_iter().map(Arg::Bytes));
+    let command = CustomCommand::new_static("EVALSHA", ClusterHash::Custom(slot), false);
+    worker.used.fetch_add(1, Ordering::Relaxed);
+    // Boxed: the client's futures are some kilobytes each.
+    match Box::pin(worker.client.custom_raw(command, args)).await {
+        Ok(frame) => Ok(reply::value(frame)),
+        Err(error) => {
+            if matches!(error.kind(), ErrorKind::Timeout) {
+                // The client measures silence from its last write, so a busy connection that hangs is found out here.
+                worker.replace();
+            }
+            Err(client_error(error))
+        }
+    }
+}
+
+async fn load(worker: &Arc<Worker>, slot: u16, body: &'static [u8]) -> Result<(), CallError> {
+    let args = vec![Arg::from_static_str("LOAD"), Arg::Bytes(Bytes::from_static(body))];
+    Node::any(&worker.client).ask("SCRIPT", args, slot).await.map(drop)
+}

@@ -1,0 +1,170 @@
+//! The URL of the server as a client's configuration, and TLS by rustls with ring.
+
+use std::sync::Arc;
+
+use fred::types::config::{Config, TlsConnector};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use crate::error::ConnectError;
+use crate::settings::Settings;
+
+const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis+unix",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+
+fn refuse(key: &'static str, why: impl ToString) -> ConnectError {
+    ConnectError::Settings { key, why: why.to_string() }
+}
+
+/// Reads the settings that say where the server is. No error repeats the URL: it may hold a password.
+pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
+    let text = settings.url.expose_secret();
+    let url = Url::parse(text).map_err(|e| refuse("url", e))?;
+    if !SCHEMES.contains(&url.scheme()) {
+        return Err(refuse("url", format!("it does not begin with one of {} and ://", SCHEMES.join(", "))));
+    }
+    let tls = url.scheme().starts_with("rediss");
+    // The client would make a TLS configuration of its own that fails when one system certificate is bad.
+    let plain = if tls { text.replacen("rediss", "redis", 1) } else { text.to_owned() };
+    let mut config = Config::from_url(&plain).map_err(|e| refuse("url", e.details()))?;
+    if url.scheme() == "redis+unix" {
+        let db = url.query_pairs().find(|(key, _)| key == "db").map(|(_, value)| value.parse::<u8>());
+        config.database = db.transpose().map_err(|e| refuse("url", e))?;
+    }
+    if config.server.is_clustered() && config.database.unwrap_or(0) != 0 {
+        return Err(refuse("url", "a cluster has no database but 0"));
+    }
+    if let Some(username) = &settings.username {
+        config.username = Some(username.clone());
+    }
+    if let Some(password) = &settings.password {
+        config.password = Some(password.expose_secret().to_owned());
+    }
+    if tls {
+        config.tls = Some(TlsConnector::from(tls_client(settings)?).into());
+    }
+    config.fail_fast = true;
+    Ok(config)
+}
+
+/// TLS with the given certificates, or the system's; of those, bad ones are passed over as long as one is good.
+fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    let (good, bad) = match &settings.ca_file {
+        Some(path) => {
+            let found = CertificateDer::pem_file_iter(path).map_err(|e| refuse("ca_file", e))?;
+            let found = found.collect::<Result<Vec<_>, _>>().map_err(|e| refuse("ca_file", e))?;
+            roots.add_parsable_certificates(found)
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::debug!(%error, "a system certificate can't be read");
+            }
+            roots.add_parsable_certificates(found.certs)
+        }
+    };
+    if bad > 0 {
+        tracing::debug!(good, bad, "some certificates can't be used");
+    }
+    if good == 0 {
+        return Err(refuse("ca_file", "no certificate to trust was found there, nor in the system"));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| refuse("url", e))?;
+    Ok(client.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use fred::types::config::ServerConfig;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn read(url: &str) -> Result<Config, ConnectError> {
+        config(&Settings { url: SecretString::from(url), ..Settings::default() })
+    }
+
+    #[test]
+    fn every_form_of_url_is_read() {
+        let plain = read("redis://joe:pass%20word@host.example:7000/3").unwrap();
+        assert_eq!(plain.server, ServerConfig::new_centralized("host.example", 7000));
+        assert_eq!(
+            (plain.username.as_deref(), plain.password.as_deref(), plain.database),
+            (Some("joe"), Some("pass word"), Some(3))
+        );
+        assert!(plain.tls.is_none());
+        let unix = read("redis+unix://:secret@localhost/run/redis.sock?db=2").unwrap();
+        assert_eq!(unix.server, ServerConfig::new_unix_socket("/run/redis.sock"));
+        assert_eq!((unix.password.as_deref(), unix.database), (Some("secret"), Some(2)));
+        assert_eq!(read("redis+unix:///run/redis.sock").unwrap().server, unix.server);
+        assert!(read("redis-cluster://a:1?node=b:2").unwrap().server.is_clustered());
+        let sentinel = read("redis-sentinel://a:1?sentinelServiceName=main&node=b:2").unwrap();
+        assert!(sentinel.server.is_sentinel());
+    }
+
+    #[test]
+    fn tls_is_made_here_and_with_ring() {
+        let file = std::env::temp_dir().join(format!("posthaste-ca-{}.pem", std::process::id()));
+        std::fs::write(&file, include_str!("../tests/ca.pem")).unwrap();
+        for url in
+            ["rediss://host.example", "rediss-cluster://a:1", "rediss-sentinel://a:1?sentinelServiceName=m"]
+        {
+            let settings =
+                Settings { url: SecretString::from(url), ca_file: Some(file.clone()), ..Settings::default() };
+            assert!(config(&settings).unwrap().tls.is_some(), "{url}");
+        }
+        std::fs::write(&file, "nothing").unwrap();
+        let settings = Settings {
+            url: SecretString::from("rediss://host.example"),
+            ca_file: Some(file.clone()),
+            ..Settings::default()
+        };
+        assert!(matches!(config(&settings), Err(ConnectError::Settings { key: "ca_file", .. })));
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn settings_take_the_place_of_what_the_url_says() {
+        let settings = Settings {
+            url: SecretString::from("redis://joe:old@host.example"),
+            username: Some("ann".into()),
+            password: Some(SecretString::from("new")),
+            ..Settings::default()
+        };
+        let config = config(&settings).unwrap();
+        assert_eq!((config.username.as_deref(), config.password.as_deref()), (Some("ann"), Some("new")));
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_repeating_it() {
+        for bad in [
+            "http://joe:canary@host",
+            "canary",
+            "redis://canary:x@",
+            "redis-cluster://a:1/5",
+            "redis://h/canary",
+        ] {
+            let error = read(bad).err();
+            let shown = format!("{error:?}");
+            if bad == "redis-cluster://a:1/5" && error.is_none() {
+                continue;
+            }
+            assert!(error.is_some(), "{bad}");
+            assert!(!shown.contains("canary"), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What goes wrong, named by what the caller does next. No error holds data of a call or a reply.
+
+use std::fmt;
+
+use posthaste_protocol::Malformed;
+
+use crate::preflight::Report;
+
+/// Why a call brought no answer that counts.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer came: it may have happened. Repeat it as it was; every script is harmless when repeated.
+    #[error("no answer from the server: it may have happened")]
+    Away(#[source] Lost),
+    /// Refused whole: nothing happened. Try again later.
+    #[error("refused for now: {why}")]
+    Later {
+        /// Why.
+        why: Later,
+    },
+    /// Stop: no later call will be answered either.
+    #[error(transparent)]
+    Stop(StopWhy),
+    /// It happened, but is not yet as safe as was asked. Repeat it: the answer then tells the truth.
+    #[error("it happened, but was not confirmed in time by disk or replica: ask again")]
+    Undurable,
+    /// Report: a reply that makes no sense, or a mistake in a script or in the rights given to us.
+    #[error("a reply could not be used")]
+    Fault(#[source] Fault),
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// There was no connection all the time.
+    #[error("not connected")]
+    NotConnected,
+    /// The connection broke, or the time was over.
+    #[error(transparent)]
+    Connection(#[from] ClientError),
+}
+
+/// What the client of the server says. Shows the kind of the failure and what the system said of the connection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct ClientError(pub(crate) fred::error::Error);
+
+/// Why the server, or this process for it, refuses for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Later {
+    /// The server's memory is full (`OOM`).
+    Memory,
+    /// The server's memory is nearly full: what is queued goes first, nothing new is accepted.
+    NearlyFull,
+    /// The server reads its data (`LOADING`).
+    Loading,
+    /// The server is a replica now (`READONLY`).
+    ReadOnly,
+    /// The server can't write its disk (`MISCONF`).
+    Disk,
+    /// A script of somebody else runs for long (`BUSY`).
+    Busy,
+    /// The cluster does not work (`CLUSTERDOWN`).
+    ClusterDown,
+    /// The server is a replica without its master (`MASTERDOWN`).
+    MasterDown,
+    /// Too few replicas (`NOREPLICAS`).
+    NoReplicas,
+    /// The partition is being moved to another node (`TRYAGAIN`).
+    Moving,
+    /// Too many calls wait in this process.
+    Backlog,
+}
+
+impl Later {
+    /// Reads the first word of an error reply.
+    pub(crate) fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "OOM" => Self::Memory,
+            "LOADING" => Self::Loading,
+            "READONLY" => Self::ReadOnly,
+            "MISCONF" => Self::Disk,
+            "BUSY" => Self::Busy,
+            "CLUSTERDOWN" => Self::ClusterDown,
+            "MASTERDOWN" => Self::MasterDown,
+            "NOREPLICAS" => Self::NoReplicas,
+            "TRYAGAIN" => Self::Moving,
+            _ => return None,
+        })
+    }
+
+    /// The stable word for answers and metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_full",
+            Self::NearlyFull => "memory_nearly_full",
+            Self::Loading => "loading",
+            Self::ReadOnly => "read_only",
+            Self::Disk => "disk",
+            Self::Busy => "busy",
+            Self::ClusterDown => "cluster_down",
+            Self::MasterDown => "master_down",
+            Self::NoReplicas => "no_replicas",
+            Self::Moving => "moving",
+            Self::Backlog => "backlog",
+        }
+    }
+}
+
+impl fmt::Display for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Why no call is answered any more.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StopWhy {
+    /// The database is another one than before: wiped, restored or replaced.
+    #[error(
+        "partition {partition} has another epoch than before: the database was wiped, restored or replaced"
+    )]
+    Epoch {
+        /// Where it was seen.
+        partition: u16,
+        /// The epoch found, empty when there is none.
+        found: String,
+    },
+    /// The database lost its last changes: it counts fewer claims than it had told.
+    #[error("partition {partition} went back from fence {known} to {found}: the last changes are lost")]
+    RolledBack {
+        /// Where it was seen.
+        partition: u16,
+        /// The highest fence told before.
+        known: u64,
+        /// The fence told now.
+        found: u64,
+    },
+    /// It holds orders without an epoch, or was set up with another number of partitions.
+    #[error("partition {partition} is foreign: orders without an epoch, or another number of partitions")]
+    Foreign {
+        /// Where it was seen.
+        partition: u16,
+    },
+    /// It asks for a newer program.
+    #[error("partition {partition} asks for a newer program")]
+    TooOld {
+        /// Where it was seen.
+        partition: u16,
+    },
+}
+
+/// A reply that can't be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Fault {
+    /// It belongs to another request. The connection is being replaced.
+    #[error("the reply belongs to another request")]
+    Crossed,
+    /// It has another shape than promised.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The server answered an error that is no passing trouble.
+    #[error("the server answered {0}")]
+    Server(String),
+    /// The client could not make or read a message.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Correct the settings.
+    #[error("the setting {key} can't be used: {why}")]
+    Settings {
+        /// Which one.
+        key: &'static str,
+        /// Why; holds no secret.
+        why: String,
+    },
+    /// Try again later: the server does not answer.
+    #[error("the server can't be reached")]
+    Unreachable(#[source] Lost),
+    /// Correct the server's settings: messages would be lost.
+    #[error("the server is refused:\n{0}")]
+    Refused(Report),
+    /// Look at the database: it is not the one it should be.
+    #[error(transparent)]
+    Stop(StopWhy),
+    /// The first calls failed; named like any call.
+    #[error("the first call failed")]
+    Call(#[source] CallError),
+}
+
+impl From<CallError> for ConnectError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Stop(why) => Self::Stop(why),
+            CallError::Away(lost) => Self::Unreachable(lost),
+            other => Self::Call(other),
+        }
+    }
+}
+
+/// Sorts what the client says.
+pub(crate) fn client_error(error: fred::error::Error) -> CallError {
+    use fred::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::Backpressure => CallError::Later { why: Later::Backlog },
+        ErrorKind::Protocol
+        | ErrorKind::Parse
+        | ErrorKind::InvalidArgument
+        | ErrorKind::InvalidCommand
+        | ErrorKind::Auth => CallError::Fault(Fault::Client(ClientError(error))),
+        _ => CallError::Away(Lost::Connection(ClientError(error))),
+    }
+}
+
+/// Sorts an error reply. What it repeats of the call is cut off.
+pub(crate) fn server_error(text: &str) -> CallError {
+    let word = text.split_ascii_whitespace().next().unwrap_or_default();
+    match Later::of(word) {
+        Some(why) => CallError::Later { why },
+        None => {
+            let text = text.split(", with args").next().unwrap_or_default();
+            CallError::Fault(Fault::Server(text.chars().take(200).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_from_faults() {
+        assert!(matches!(server_error("OOM command not allowed"), CallError::Later { why: Later::Memory }));
+        assert!(matches!(server_error("MISCONF Redis is configured"), CallError::Later { why: Later::Disk }));
+        let text = "ERR unknown command 'X', with args beginning with: 'secret'";
+        match server_error(text) {
+            CallError::Fault(Fault::Server(text)) => assert_eq!(text, "ERR unknown command 'X'"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The connections for calls: a few clients, each pipelining what it is given.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
+use fred::types::config::{
+    Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
+};
+use tokio::sync::Notify;
+
+use crate::error::{CallError, Lost};
+
+/// How often a connection that is not used is tried out. Longer than `UNRESPONSIVE`: the client measures silence from
+/// its last write.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
+/// After which silence a connection with something outstanding is given up.
+pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(2);
+/// Messages of the server kept for a slow reader of events.
+pub(crate) const EVENTS_KEPT: usize = 65_536;
+/// Commands waiting in one client.
+const BACKLOG: usize = 10_000;
+
+/// A client that is not connected yet. `silence` says after what silence its connection is given up.
+pub(crate) fn client(config: &Config, timeout: Duration, silence: Duration, events: usize) -> Client {
+    let performance = PerformanceConfig {
+        default_command_timeout: timeout,
+        broadcast_channel_capacity: events,
+        ..PerformanceConfig::default()
+    };
+    let connection = ConnectionConfig {
+        connection_timeout: Duration::from_secs(2),
+        internal_command_timeout: Duration::from_secs(2),
+        // A lost reply must not run a script twice behind the caller's back.
+        max_command_attempts: 1,
+        max_command_buffer_len: BACKLOG,
+        reconnect_on_auth_error: true,
+        unresponsive: UnresponsiveConfig { max_timeout: Some(silence), interval: Duration::from_millis(500) },
+        tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },
+        ..ConnectionConfig::default()
+    };
+    let policy = ReconnectPolicy::new_exponential(0, 50, 2_000, 2);
+    Client::new(config.clone(), Some(performance), Some(connection), Some(policy))
+}
+
+/// One client and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) client: Client,
+    up: AtomicBool,
+    replacing: AtomicBool,
+    /// Counts uses, so that only an idle connection is tried out.
+    pub(crate) used: AtomicU64,
+}
+
+impl Worker {
+    pub(crate) fn new(client: Client) -> Arc<Self> {
+        let (up, replacing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { client, up, replacing, used: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::Release);
+    }
+
+    /// Replaces the connection: it hangs, or its replies got mixed up. Does not wait for it.
+    pub(crate) fn replace(self: &Arc<Self>) {
+        if self.replacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if !self.client.is_clustered() {
+            self.set_up(false);
+        }
+        let worker = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = worker.client.force_reconnection().await {
+                tracing::debug!(%error, "replacing a connection failed");
+            }
+            worker.replacing.store(false, Ordering::Release);
+        });
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) workers: Vec<Arc<Worker>>,
+    turn: AtomicUsize,
+    pub(crate) changed: Notify,
+}
+
+impl Pool {
+    pub(crate) fn new(workers: Vec<Arc<Worker>>) -> Self {
+        Self { workers, turn: AtomicUsize::new(0), changed: Notify::new() }
+    }
+
+    /// The next one that works.
+    pub(crate) fn pick(&self) -> Option<&Arc<Worker>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.workers.len();
+        (0..count).map(|i| &self.workers[(turn.wrapping_add(i)) % count]).find(|worker| worker.is_up())
+    }
+
+    /// The next one that works, waiting for one at most so long.
+    pub(crate) async fn wait(&self, patience: Duration) -> Result<&Arc<Worker>, CallError> {
+        if let Some(worker) = self.pick() {
+            return Ok(worker);
+        }
+        let found = tokio::time::timeout(patience, async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(worker) = self.pick() {
+                    return worker;
+                }
+                changed.await;
+            }
+        });
+        found.await.map_err(|_| CallError::Away(Lost::NotConnected))
+    }
+}

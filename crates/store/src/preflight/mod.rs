@@ -1,0 +1,52 @@
+//! What must be true of a server before messages are given to it. Asked at the start and after every reconnection.
+//!
+//! What would lose messages is refused; what makes them late or less safe is a warning; what could not be seen is said.
+
+mod checks;
+mod report;
+
+use fred::clients::Client;
+use posthaste_model::Durability;
+
+pub use report::{Level, Line, Report};
+
+use crate::error::{CallError, Lost};
+use crate::node::Node;
+
+/// How it is made sure that something is as safe as was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Confirm {
+    /// The reply itself says so.
+    Reply,
+    /// `WAIT`: so many replicas have it.
+    Replicas(u8),
+    /// `WAITAOF`: it is on the server's disk, and on that of so many replicas.
+    Disk(u8),
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) report: Report,
+    pub(crate) run_id: String,
+    pub(crate) confirm: Confirm,
+}
+
+/// Looks at every server the client is connected to.
+pub(crate) async fn look(client: &Client, durability: Durability) -> Result<Found, CallError> {
+    let nodes = Node::all(client);
+    if nodes.is_empty() {
+        return Err(CallError::Away(Lost::NotConnected));
+    }
+    let mut found = Found { report: Report::default(), run_id: String::new(), confirm: Confirm::Reply };
+    let mut run_ids = Vec::new();
+    for node in &nodes {
+        let (run_id, confirm) = checks::look_at(node, durability, &mut found.report).await?;
+        run_ids.push(run_id);
+        found.confirm = found.confirm.max(confirm);
+    }
+    // The order of a cluster's connections says nothing.
+    run_ids.sort_unstable();
+    found.run_id = run_ids.join(",");
+    Ok(found)
+}

@@ -1,0 +1,72 @@
+//! Where the server is, and how the store is to behave.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use posthaste_model::{Channel, Durability};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Settings of a store. Read by serde with durations as `5s` or `250ms`; what is not given takes its default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `redis://`, `rediss://`, `redis+unix://`, `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://` or
+    /// `rediss-sentinel://`; may hold user and password.
+    pub url: SecretString,
+    /// The user, in place of the one in the URL.
+    pub username: Option<String>,
+    /// The password, in place of the one in the URL.
+    pub password: Option<SecretString>,
+    /// Certificates (PEM) to trust in place of the system's, for TLS.
+    pub ca_file: Option<PathBuf>,
+    /// Number of partitions of the installation, 1 to 1,024. Fixed when the database is set up.
+    pub partitions: u16,
+    /// What "accepted" and "begun" mean.
+    pub durability: Durability,
+    /// How long one call may take, and how long it waits for a connection before.
+    #[serde(with = "humantime_serde")]
+    pub call_timeout: Duration,
+    /// How long to wait for the disk or the replica that `durability` asks for.
+    #[serde(with = "humantime_serde")]
+    pub confirm_timeout: Duration,
+    /// Connections for calls, 1 to 16. Calls of one connection are pipelined.
+    pub connections: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: SecretString::from("redis://127.0.0.1:6379"),
+            username: None,
+            password: None,
+            ca_file: None,
+            partitions: 1,
+            durability: Durability::Fast,
+            call_timeout: Duration::from_secs(5),
+            confirm_timeout: Duration::from_secs(2),
+            connections: 2,
+        }
+    }
+}
+
+/// Who connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A queue service.
+    Queue,
+    /// A courier of this channel, which is thereby known to the database.
+    Courier(Channel),
+    /// A program for people: the command line, a checker, a benchmark.
+    Tool,
+}
+
+impl Role {
+    /// The channel of a courier.
+    pub(crate) fn channel(&self) -> Option<&Channel> {
+        match self {
+            Self::Courier(channel) => Some(channel),
+            Self::Queue | Self::Tool => None,
+        }
+    }
+}

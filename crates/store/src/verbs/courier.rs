@@ -1,0 +1,135 @@
+//! What a courier does with parcels. Every verb is harmless when repeated as it was.
+
+use std::time::Duration;
+
+use posthaste_model::{Channel, CourierId};
+use posthaste_protocol::Answer;
+use posthaste_protocol::scripts::begin::{Begin, RowBegun};
+use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
+use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::renew::{Renew, Renewed};
+use posthaste_protocol::scripts::ring::{Ring, Rung};
+use posthaste_protocol::scripts::settle::{Settle, Settled, Settlement};
+use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
+
+use crate::error::CallError;
+use crate::store::Store;
+
+/// What a courier asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimAsk<'a> {
+    /// For which channel.
+    pub channel: &'a Channel,
+    /// Who asks.
+    pub courier: &'a CourierId,
+    /// Number of the request: one higher after every answer, the same for a repeat.
+    pub number: u64,
+    /// How long the lease lasts.
+    pub lease: Duration,
+    /// Parcels at most, 200 at most.
+    pub limit: u32,
+    /// Bulk parcels among them at most.
+    pub bulk_limit: u32,
+    /// Rows of inline orders to begin at once at most.
+    pub begin: u32,
+    /// How long a send begun here may take.
+    pub send_window: Duration,
+}
+
+impl Store {
+    /// Rings what is due, then takes ready parcels under a lease, and may begin their rows at once.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Undurable` only when rows were begun.
+    pub async fn claim(&self, p: u16, ask: &ClaimAsk<'_>) -> Result<Answer<Reply>, CallError> {
+        let script = Claim {
+            keys: &self.0.partition(p)?.keys,
+            channel: ask.channel,
+            courier: ask.courier,
+            number: ask.number,
+            lease: ask.lease,
+            limit: ask.limit,
+            bulk_limit: ask.bulk_limit,
+            begin: ask.begin,
+            send_window: ask.send_window,
+        };
+        let before = if ask.begin > 0 { self.0.before_confirm() } else { None };
+        // An answer given again tells the fence of that time.
+        let current = |reply: &Reply| !matches!(reply, Reply::Taken(Taken { again: true, .. }));
+        let answer = self.0.call_minding(p, &script, current).await?;
+        if matches!(&answer.reply, Reply::Taken(taken) if taken.parcels.iter().any(|parcel| parcel.inline.is_some()))
+        {
+            self.0.confirmed(p, before).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Moves what is due to ready. A claim does so too.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn ring(&self, p: u16) -> Result<Answer<Rung>, CallError> {
+        self.0.call(p, &Ring { keys: &self.0.partition(p)?.keys }).await
+    }
+
+    /// Marks (row, attempt) of parcels as sending; rows ascending, 200 parcels and 2,000 rows at most. No byte may leave
+    /// for a row before this answered that it is begun.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn begin(
+        &self,
+        p: u16,
+        channel: &Channel,
+        send_window: Duration,
+        tokens: bool,
+        parcels: &[(ParcelRef, Vec<(u16, u8)>)],
+    ) -> Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError> {
+        let before = self.0.before_confirm();
+        let script = Begin { keys: &self.0.partition(p)?.keys, channel, send_window, tokens, parcels };
+        let answer = self.0.call(p, &script).await?;
+        self.0.confirmed(p, before).await?;
+        Ok(answer)
+    }
+
+    /// Reports what became of attempts: 200 parcels and 2,000 reports at most.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn settle(
+        &self,
+        p: u16,
+        channel: &Channel,
+        settlements: &[Settlement],
+    ) -> Result<Answer<Settled>, CallError> {
+        self.0.call(p, &Settle { keys: &self.0.partition(p)?.keys, channel, settlements }).await
+    }
+
+    /// Hands leases back, 200 at most; pending rows wait at least so long.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn release(
+        &self,
+        p: u16,
+        channel: &Channel,
+        wait: Duration,
+        parcels: &[ParcelRef],
+    ) -> Result<Answer<Vec<ParcelCode>>, CallError> {
+        self.0.call(p, &Release { keys: &self.0.partition(p)?.keys, channel, wait, parcels }).await
+    }
+
+    /// Prolongs leases that are not over, 200 at most.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn renew(
+        &self,
+        p: u16,
+        channel: &Channel,
+        lease: Duration,
+        parcels: &[ParcelRef],
+    ) -> Result<Answer<Vec<Renewed>>, CallError> {
+        self.0.call(p, &Renew { keys: &self.0.partition(p)?.keys, channel, lease, parcels }).await
+    }
+}

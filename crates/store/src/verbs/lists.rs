@@ -1,0 +1,105 @@
+//! Small questions: channels, the server's clock, days to retire; and ringing one's own bell.
+
+use futures::future::try_join_all;
+use posthaste_model::{Channel, UnixMs};
+use posthaste_protocol::{Fields, Malformed, Value};
+
+use crate::error::{CallError, Fault};
+use crate::node::text;
+use crate::store::Store;
+
+const DAY_MS: u64 = 86_400_000;
+/// Days looked at by one call of [`Store::days_to_retire`].
+const DAYS_AT_ONCE: u64 = 1_000;
+
+fn fault(malformed: Malformed) -> CallError {
+    CallError::Fault(Fault::Malformed(malformed))
+}
+
+impl Store {
+    /// The channels couriers were seen of, and when last.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn channels(&self, p: u16) -> Result<Vec<(Channel, UnixMs)>, CallError> {
+        let at = self.0.partition(p)?;
+        let node = self.0.reader().await?;
+        let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await?;
+        let mut flat = flat.array("channels").map_err(fault)?.into_iter();
+        let mut channels = Vec::new();
+        while let (Some(name), Some(seen)) = (flat.next(), flat.next()) {
+            let name = name.text("channel").map_err(fault)?;
+            let channel = name.parse().map_err(|_| fault(Malformed::new("channel")))?;
+            channels.push((channel, UnixMs(seen.u64("seen").map_err(fault)?)));
+        }
+        channels.sort();
+        Ok(channels)
+    }
+
+    /// The server's clock; in a cluster that of the first partition's server.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn server_time(&self) -> Result<UnixMs, CallError> {
+        let slot = self.0.partition(0)?.slot;
+        let reply = self.0.reader().await?.ask("TIME", Vec::new(), slot).await?;
+        let mut fields = Fields::new(reply.array("time").map_err(fault)?);
+        let (seconds, micros) = (fields.u64("time").map_err(fault)?, fields.u64("time").map_err(fault)?);
+        Ok(UnixMs(seconds.saturating_mul(1_000) + micros / 1_000))
+    }
+
+    /// Days (since 1970, oldest first) whose finished orders may be removed, given how long they are kept. Looks from the
+    /// day of the oldest order on, 1,000 days at most.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn days_to_retire(&self, p: u16, retention_days: u32) -> Result<Vec<u64>, CallError> {
+        let now = self.server_time().await?;
+        let at = self.0.partition(p)?;
+        let node = &self.0.reader().await?;
+        let args = vec![text(at.keys.orders()), 0.into(), 0.into(), "WITHSCORES".into()];
+        let oldest = node.ask("ZRANGE", args, at.slot).await?.array("oldest order").map_err(fault)?;
+        let Some(Value::Bytes(accepted)) = oldest.into_iter().nth(1) else { return Ok(Vec::new()) };
+        let accepted: f64 = std::str::from_utf8(&accepted)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| fault(Malformed::new("oldest order")))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float is cut at both ends"
+        )]
+        let first = accepted as u64 / DAY_MS;
+        // The day must be over, and the retention behind it: as `retire` counts.
+        let end = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days)).min(first + DAYS_AT_ONCE);
+        let days: Vec<u64> = (first..end).collect();
+        let asked = days.iter().map(|day| node.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
+        let there = try_join_all(asked).await?;
+        Ok(days
+            .into_iter()
+            .zip(there)
+            .filter(|(_, there)| matches!(there, Value::Int(1)))
+            .map(|(day, _)| day)
+            .collect())
+    }
+
+    /// Rings the bell of a partition: whoever listens hears it, us included. Without an effect on any order.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn ring_own_bell(&self, p: u16) -> Result<(), CallError> {
+        let at = self.0.partition(p)?;
+        let node = &self.0.reader().await?;
+        let key = at.keys.bell();
+        // As scripts do it: Redis announces the first pair, Valkey the second, each exactly one of them. The four are
+        // written one behind the other on one connection.
+        let set_past = vec![text(key.clone()), 0.into(), "PXAT".into(), 1.into()];
+        let commands = [
+            ("SET", set_past),
+            ("EXISTS", vec![text(key.clone())]),
+            ("SET", vec![text(key.clone()), 0.into()]),
+            ("PEXPIREAT", vec![text(key), 1.into()]),
+        ];
+        try_join_all(commands.into_iter().map(|(name, args)| node.ask(name, args, at.slot))).await.map(drop)
+    }
+}

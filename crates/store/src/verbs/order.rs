@@ -1,0 +1,128 @@
+//! The record of one order, as histories and checkers read it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures::future::try_join3;
+use posthaste_model::{Channel, Counters, Lane, Suffix, UnixMs};
+use posthaste_protocol::Value;
+use posthaste_protocol::record::{Head, Inline, Outcomes, decode_counters};
+
+use super::load::malformed;
+use crate::error::{CallError, Fault};
+use crate::node::text;
+use crate::store::Store;
+
+/// The record of an order.
+#[derive(Debug, Clone)]
+pub struct OrderView {
+    /// Its head.
+    pub head: Head,
+    /// Rows by state, of each channel in the order of the head.
+    pub counters: Vec<(Channel, Counters)>,
+    /// Grows with every change.
+    pub revision: u64,
+    /// When it was cancelled.
+    pub cancelled: Option<UnixMs>,
+    /// When its last row became final.
+    pub finished: Option<UnixMs>,
+    /// When it is due, as long as not all of it has been rung.
+    pub waits_until: Option<UnixMs>,
+    /// Parcels rung so far, while a big order is being rung.
+    pub rung: Option<u32>,
+    /// Content, rows and outcomes, when they are inside the record.
+    pub inline: Option<(Inline, Outcomes)>,
+}
+
+impl OrderView {
+    /// Whether it was cancelled before it was rung: parcels of a big one have no outcome records then, and all their
+    /// rows are cancelled.
+    #[must_use]
+    pub fn ended_unrung(&self) -> bool {
+        self.cancelled.is_some() && self.finished.is_some()
+    }
+}
+
+type Record = HashMap<Bytes, Bytes>;
+
+impl Store {
+    /// The record of an order; `None` when there is none.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Fault` when the record can't be read.
+    pub async fn load_order(&self, p: u16, suffix: &Suffix) -> Result<Option<OrderView>, CallError> {
+        let at = self.0.partition(p)?;
+        let node = &self.0.reader().await?;
+        let score =
+            |lane| node.ask("ZSCORE", vec![text(at.keys.due(lane)), text(suffix.to_string())], at.slot);
+        let record = node.ask("HGETALL", vec![text(at.keys.history(suffix))], at.slot);
+        let (record, urgent, bulk) = try_join3(record, score(Lane::Urgent), score(Lane::Bulk)).await?;
+        let due = if matches!(urgent, Value::Nil) { bulk } else { urgent };
+        let record = fields(record)?;
+        if record.is_empty() {
+            return Ok(None);
+        }
+        view(&record, due).map(Some)
+    }
+}
+
+fn fields(flat: Value) -> Result<Record, CallError> {
+    let mut flat = flat.array("history").map_err(fault)?.into_iter();
+    let mut record = Record::new();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        record.insert(name.bytes("field").map_err(fault)?, value.bytes("field").map_err(fault)?);
+    }
+    Ok(record)
+}
+
+fn fault(malformed: posthaste_protocol::Malformed) -> CallError {
+    CallError::Fault(Fault::Malformed(malformed))
+}
+
+fn number(record: &Record, field: &str) -> Option<u64> {
+    std::str::from_utf8(record.get(field.as_bytes())?).ok()?.parse().ok()
+}
+
+fn view(record: &Record, due: Value) -> Result<OrderView, CallError> {
+    let head = Head::decode(record.get(&b"h"[..]).ok_or_else(|| malformed("head"))?).map_err(fault)?;
+    let inline = if head.inline { Some(inline(record, &head)?) } else { None };
+    let mut counters = Vec::new();
+    for (channel, _) in &head.channels {
+        let mut of_channel = match (&inline, record.get(format!("c:{channel}").as_bytes())) {
+            // An inline order has one channel with rows; others only have recipients without an address.
+            (Some((_, outcomes)), _) if head.rows(channel) > 0 => outcomes.counters(),
+            (Some(_), _) => Counters::default(),
+            (None, Some(packed)) => decode_counters(packed).map_err(fault)?,
+            (None, None) => return Err(malformed("counters")),
+        };
+        if inline.is_some() {
+            let without = number(record, &format!("n:{channel}")).unwrap_or(0);
+            of_channel.no_contact = u32::try_from(without).map_err(|_| malformed("counters"))?;
+        }
+        counters.push((channel.clone(), of_channel));
+    }
+    let moment = |field| number(record, field).map(UnixMs);
+    Ok(OrderView {
+        counters,
+        revision: number(record, "v").unwrap_or(0),
+        cancelled: moment("x"),
+        finished: moment("f"),
+        waits_until: due.u64("due time").ok().map(UnixMs),
+        rung: number(record, "g").and_then(|rung| u32::try_from(rung).ok()),
+        inline,
+        head,
+    })
+}
+
+fn inline(record: &Record, head: &Head) -> Result<(Inline, Outcomes), CallError> {
+    let mut blob = Vec::new();
+    let mut n = 0;
+    while let Some(piece) = record.get(format!("b{n}").as_bytes()) {
+        blob.extend_from_slice(piece);
+        n += 1;
+    }
+    let inline = Inline::decode(&blob).map_err(fault)?;
+    let rows = u32::try_from(inline.rows.len()).map_err(|_| malformed("rows"))?;
+    let outcomes = Outcomes::decode(record.get(&b"o"[..]).map(|o| &o[..]), rows, head.due).map_err(fault)?;
+    Ok((inline, outcomes))
+}

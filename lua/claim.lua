@@ -33,7 +33,7 @@
 -- REPLY old the number is smaller than the last one
 -- REPLY epoch another database
 -- BOUND 500 parcels rung, 200 claimed, 4,000 rows closed
--- uses: num open earliest bell ready reason order rows lease begin ring
+-- uses: num open earliest bell ready reason order rows single lease begin ring
 local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
 local begin_left, send_by = tonumber(ARGV[9]), now + tonumber(ARGV[10])
@@ -88,7 +88,41 @@ ring()
 
 -- Looks at one candidate. Answers `take` with its entry, or what is to be done with the member instead.
 local closed_rows, drop, again_later, park = 0, {}, {}, {}
-local begun_members = {}
+local begun_members, begun_now = {}, false
+
+-- Begins the only row of an order, when that is all there is to it; what the caller reads is the state after this call.
+local function begin_plain(suffix, fields)
+  local head, o, o_at, revision
+  local last = #fields
+  for i = 1, last, 2 do
+    local name = fields[i]
+    if name == 'h' then
+      head = fields[i + 1]
+    elseif name == 'o' then
+      o, o_at = fields[i + 1], i + 1
+    elseif name == 'v' then
+      revision = fields[i + 1]
+    elseif name == 'x' or name == 'f' then
+      return false
+    end
+  end
+  if not plain_head(head) or sub(head, 36, -5) ~= channel or now >= u48(head, 17) or u32(head, #head - 3) ~= 1 then
+    return false
+  end
+  o = begun_single(head, o)
+  if not o then
+    return false
+  end
+  if o_at then
+    fields[o_at] = o
+  else
+    fields[last + 1], fields[last + 2] = 'o', o
+  end
+  put_single(HISTORY .. suffix, o, revision)
+  begin_left = begin_left - 1
+  begun_now = true
+  return true
+end
 
 local function look(member)
   local suffix, n = split_member(member)
@@ -98,6 +132,9 @@ local function look(member)
   local fields = redis.pcall('HGETALL', history_key(suffix))
   if fields.err then
     return 'bad'
+  end
+  if begin_left > 0 and n == 0 and begin_plain(suffix, fields) then
+    return 'take', { member, 0, fields }
   end
   local f = {}
   for i = 1, #fields, 2 do
@@ -136,20 +173,21 @@ local function look(member)
         begin_row(parcel, i, row)
         begin_left = begin_left - 1
         begun_members[member] = parcel
+        begun_now = true
       end
     end
   end
   return 'take', { member, 0, fields }
 end
 
-local taken, members, closed = {}, {}, {}
+local taken, members, begun, closed = {}, {}, {}, {}
 local stop = false
 
 local function pick(key, limit)
   if stop or limit <= 0 then
     return 0
   end
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit)
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', now_text, 'LIMIT', 0, limit)
   if #found == 0 then
     return 0
   end
@@ -161,6 +199,7 @@ local function pick(key, limit)
       if marks[i] then
         begin_left = 0
       end
+      begun_now = false
       local verdict, entry = look(member)
       if verdict == 'take' then
         count = count + 1
@@ -170,6 +209,7 @@ local function pick(key, limit)
         end
         taken[#taken + 1] = entry
         members[#members + 1] = member
+        begun[#members] = begun_now
         out[#out + 1] = member
       elseif verdict == 'closed' then
         closed[#closed + 1] = member
@@ -198,7 +238,7 @@ pick(KEYS[6], math.min(room, bulk_room))
 write_parcels()
 -- What the caller reads is the state after this call.
 for i = 1, #taken do
-  local parcel = begun_members[taken[i][1]]
+  local parcel = begun_members[members[i]]
   if parcel then
     local fields = taken[i][3]
     local at = #fields + 1
@@ -211,6 +251,7 @@ for i = 1, #taken do
   end
 end
 write_orders()
+write_singles()
 for i = 1, #again_later do
   redis.call('ZADD', again_later[i][1], now + 60000, again_later[i][2])
 end
@@ -221,20 +262,19 @@ if any_crash and #closed > 0 then
   redis.call('HDEL', KEYS[12], unpack(closed))
 end
 if #taken > 0 then
-  fence = string.format('%.0f', redis.call('INCR', KEYS[2]))
+  fence = int(redis.call('INCR', KEYS[2]))
   local ends, records, alone = {}, {}, #taken == 1 and 1 or 0
-  local over = now + tonumber(ARGV[6])
+  local over = int(now + tonumber(ARGV[6]))
+  local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, alone, send_by, courier)
   for i = 1, #members do
     local member = members[i]
     ends[i * 2 - 1], ends[i * 2] = over, member
-    local begun = begun_members[member] and 1 or 0
-    records[i * 2 - 1] = member
-    records[i * 2] = lease_record(fence, begun, alone, begun == 1 and send_by or 0, courier)
+    records[i * 2 - 1], records[i * 2] = member, begun[i] and sending or held
   end
   redis.call('ZADD', KEYS[7], unpack(ends))
   redis.call('HSET', KEYS[8], unpack(records))
 end
 redis.call('HSET', KEYS[9], courier, ARGV[5] .. ' ' .. fence .. ' ' .. table.concat(members, ' '))
-redis.call('ZADD', KEYS[10], now, courier)
-redis.call('HSET', KEYS[11], channel, now)
+redis.call('ZADD', KEYS[10], now_text, courier)
+redis.call('HSET', KEYS[11], channel, now_text)
 return tail('ok', taken, #closed)

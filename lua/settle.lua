@@ -16,7 +16,7 @@
 -- REPLY ok orders ended, per parcel: code (held, sending, ready, left, stale, gone, newer, bad, final), a letter a report
 -- REPLY epoch another database
 -- BOUND 200 parcels, 2,000 reports
--- uses: num open bell ready reason order rows lease leave verdict
+-- uses: num open bell ready reason order rows single lease leave verdict
 local channel = ARGV[3]
 local members, count = {}, 0
 for a = 4, #ARGV, 4 do
@@ -32,6 +32,33 @@ redis.call('ZCARD', KEYS[5])
 local any_crash = redis.call('HLEN', KEYS[6]) > 0
 local results = {}
 local progressed, finished = {}, {}
+
+-- The only row of an order, held and sending, becomes final: true when that is all there is to it.
+local PLAIN = { 'left', 'a' }
+local plain_ended = {}
+
+local function settle_single(member, holder, record, reports)
+  local to = FINAL_OF[sub(reports, 4, 4)]
+  if not to or #reports ~= 10 or sub(member, -2) ~= ':0' or sub(reports, 1, 2) ~= '\0\0' or not holds(record, holder) then
+    return false
+  end
+  local suffix = sub(member, 1, -3)
+  local key = HISTORY .. suffix
+  local r = redis.pcall('HMGET', key, 'h', 'o', 'v', 'f')
+  if r.err or orders[suffix] or r[4] or not plain_head(r[1]) then
+    return false
+  end
+  local o = settled_single(r[1], r[2], byte(reports, 3), to, sub(reports, 5, 6))
+  if not o then
+    return false
+  end
+  put_single(key, o, r[3], true)
+  plain_ended[#plain_ended + 1] = suffix
+  left_members[#left_members + 1] = member
+  finished[#finished + 1] = member
+  progressed[member] = true
+  return true
+end
 
 local function settle_parcel(p)
   local member, holder = members[p], ARGV[1 + 4 * p]
@@ -61,12 +88,12 @@ local function settle_parcel(p)
     end
     letters[#letters + 1] = letter
   end
-  local send_by
-  if current then
-    local _
-    _, _, _, send_by = read_lease(leases[p])
-  end
   if parcel.unresolved ~= unresolved_before then
+    local send_by
+    if current then
+      local _
+      _, _, _, send_by = read_lease(leases[p])
+    end
     index_unresolved(parcel, member, send_by)
   end
   code = 'stale'
@@ -93,13 +120,27 @@ local function settle_parcel(p)
   return code, table.concat(letters)
 end
 
+local settled = {}
 for p = 1, count do
-  local code, letters = settle_parcel(p)
-  results[p] = { code, letters }
+  local member = members[p]
+  if settled[member] then
+    -- Named twice in one call: all there was to say was said the first time.
+    results[p] = { 'left', string.rep('n', #ARGV[3 + 4 * p] / 10) }
+  elseif settle_single(member, ARGV[1 + 4 * p], leases[p], ARGV[3 + 4 * p]) then
+    results[p] = PLAIN
+    settled[member] = true
+  else
+    local code, letters = settle_parcel(p)
+    results[p] = { code, letters }
+  end
 end
 
 write_parcels()
-local ended = write_orders()
+local ended = write_orders() + #plain_ended
+write_singles()
+if #plain_ended > 0 then
+  redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), unpack(plain_ended))
+end
 write_leaving(KEYS[3], KEYS[4], KEYS[5])
 write_ready(false)
 if any_crash then

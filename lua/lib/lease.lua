@@ -1,6 +1,6 @@
 -- A lease record: fence, begun (0 or 1), alone (0 or 1), send_by ms, courier.
 local function lease_record(holder, begun, alone, send_by, courier)
-  return holder .. ' ' .. begun .. ' ' .. alone .. ' ' .. string.format('%.0f', send_by) .. ' ' .. courier
+  return holder .. ' ' .. begun .. ' ' .. alone .. ' ' .. int(send_by) .. ' ' .. courier
 end
 
 local function read_lease(record)

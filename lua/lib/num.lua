@@ -1,6 +1,11 @@
 -- Whole numbers inside packed records: big-endian, unsigned. Lua 5.1 numbers are doubles, so 48 bits (milliseconds
 -- until the year 10889) are exact.
-local byte, char, sub, floor = string.byte, string.char, string.sub, math.floor
+local byte, char, sub, floor, format = string.byte, string.char, string.sub, math.floor, string.format
+
+-- A whole number as text. Numbers handed to redis.call are printed as fractions, which costs more than most commands.
+local function int(n)
+  return format('%d', n)
+end
 
 local function u16(s, at)
   local a, b = byte(s, at, at + 1)

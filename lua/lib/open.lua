@@ -7,6 +7,7 @@ local meta = redis.call('MGET', KEYS[1], KEYS[2])
 local epoch, fence = meta[1] or '', meta[2] or '0'
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
+local now_text = int(now)
 
 -- The head of every reply: code, request id, epoch, fence, server time in ms; what follows is told by each script.
 local function answer(code, ...)

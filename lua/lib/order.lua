@@ -11,9 +11,10 @@ local DAY = 86400000
 local INLINE, URGENT = 105, 117 -- 'i', 'u'
 
 local orders, touched_orders = {}, {}
+local HISTORY = 'history:' .. tag .. ':'
 
 local function history_key(suffix)
-  return 'history:' .. tag .. ':' .. suffix
+  return HISTORY .. suffix
 end
 
 -- Names and rows of the channels from place `at` of a head on; nil when it is cut short or names none.
@@ -69,7 +70,6 @@ local function read_order(suffix, channel, f)
     inline = layout == INLINE,
     lane = lane == URGENT and 'urgent' or 'bulk',
     policy = policy,
-    accepted = u48(head, 5),
     due = u48(head, 11),
     not_after = u48(head, 17),
     rows = rows,
@@ -79,8 +79,8 @@ local function read_order(suffix, channel, f)
     c = f.c,
     open = f.l,
     revision = f.v,
-    parcels = {},
-    delta = {},
+    parcels = false,
+    delta = false,
   }
   if rows == 0 or (not order.inline and (not order.c or #order.c ~= 44 or not tonumber(order.open))) then
     return nil, 'bad'
@@ -95,15 +95,18 @@ local function find_order(suffix, channel)
   if known then
     return known
   end
-  local r = redis.pcall('HMGET', history_key(suffix), 'h', 'x', 'f', 'o', 'c:' .. channel, 'l', 'v')
+  local r = redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'x', 'f', 'l', 'c:' .. channel)
   if r.err then
     return nil, 'bad'
   end
-  return read_order(suffix, channel, { h = r[1], x = r[2], f = r[3], o = r[4], c = r[5], l = r[6], v = r[7] })
+  return read_order(suffix, channel, { h = r[1], o = r[2], v = r[3], x = r[4], f = r[5], l = r[6], c = r[7] })
 end
 
 -- Member of an index <-> suffix and number of the parcel.
 local function split_member(member)
+  if sub(member, -2) == ':0' then
+    return sub(member, 1, -3), 0
+  end
   local suffix, n = string.match(member, '^(.+):(%d+)$')
   return suffix, tonumber(n)
 end
@@ -111,6 +114,10 @@ end
 -- A row went from one state to another: the counters follow. Called only when the stored state changes.
 local function count_move(order, from, to)
   local d = order.delta
+  if not d then
+    d = {}
+    order.delta = d
+  end
   d[from] = (d[from] or 0) - 1
   d[to] = (d[to] or 0) + 1
 end
@@ -135,28 +142,28 @@ local function write_orders()
   local ended
   for i = 1, #touched_orders do
     local order = touched_orders[i]
-    local key = history_key(order.suffix)
+    local key = HISTORY .. order.suffix
     local open
-    local revision = (tonumber(order.revision) or 0) + 1
+    local revision = int((tonumber(order.revision) or 0) + 1)
     if order.inline then
-      open = u16(order.o, 1) + u16(order.o, 3) + u16(order.o, 5)
+      open = order.open_now
     else
-      local d = order.delta
+      local d = order.delta or {}
       open = tonumber(order.open) + (d[PENDING] or 0) + (d[SENDING] or 0) + (d[UNRESOLVED] or 0)
     end
     local ends = open == 0 and not order.final
     if order.inline then
       if ends then
-        redis.call('HSET', key, 'o', order.o, 'v', revision, 'f', now)
+        redis.call('HSET', key, 'o', order.o, 'v', revision, 'f', now_text)
       else
         redis.call('HSET', key, 'o', order.o, 'v', revision)
       end
     else
-      local c = moved_counters(order.c, order.delta)
+      local c = moved_counters(order.c, order.delta or {})
       if ends then
-        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', open, 'v', revision, 'f', now)
+        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', int(open), 'v', revision, 'f', now_text)
       else
-        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', open, 'v', revision)
+        redis.call('HSET', key, 'c:' .. order.channel, c, 'l', int(open), 'v', revision)
       end
     end
     if ends then

@@ -17,7 +17,7 @@ local function to_ready(channel, lane, member, at)
   if at < list.first then
     list.first = at
   end
-  list[#list + 1] = at
+  list[#list + 1] = int(at)
   list[#list + 1] = member
 end
 

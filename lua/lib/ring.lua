@@ -3,6 +3,7 @@
 -- there and less than 5 ms overdue is left for the next call (a script's expiry clock may lag TIME); an older one was
 -- persisted by somebody: it is deleted, and the bell rung in its place.
 local RING_PARCELS, RING_LAG = 500, 5
+local DELIVERY = 'delivery:' .. tag .. ':'
 local rung = { parcels = 0, persisted = 0, lost = 0, again = false }
 local rung_writes = {}
 
@@ -13,6 +14,13 @@ end
 -- Puts the parcels from number `from` on into ready, at most `room`; answers the number of the next one and of all, nil
 -- when the head is cut short.
 local function ring_parcels(suffix, head, from, room)
+  if byte(head, 2) == INLINE and room > 0 then
+    local channel = sub(head, 36, 35 + (byte(head, 35) or 0))
+    if #head == 39 + #channel then
+      to_ready(channel, byte(head, 3) == URGENT and 'urgent' or 'bulk', suffix .. ':0', u48(head, 11))
+      return 1, 1
+    end
+  end
   local names, rows = channels_of(head, 35)
   if not names then
     return nil
@@ -37,16 +45,16 @@ local function ring_lane(key)
   if room <= 0 then
     return
   end
-  local due = redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now, 'WITHSCORES', 'LIMIT', 0, room)
+  local due = redis.call('ZRANGEBYSCORE', key, '-inf', '(' .. now_text, 'WITHSCORES', 'LIMIT', 0, room)
   local out = {}
   for i = 1, #due, 2 do
     local suffix = due[i]
-    local delivery = 'delivery:' .. tag .. ':' .. suffix
+    local delivery = DELIVERY .. suffix
     local there = redis.call('EXISTS', delivery) == 1
     if there and now - due[i + 1] < RING_LAG then
       rung.again = true
     elseif room > 0 then
-      local history = 'history:' .. tag .. ':' .. suffix
+      local history = HISTORY .. suffix
       local r = redis.pcall('HMGET', history, 'h', 'g')
       local head = not r.err and r[1]
       local version = head and byte(head, 1) or 0

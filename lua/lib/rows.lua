@@ -20,7 +20,7 @@ end
 
 -- The parcel n of an order, once a call; nil and a code when there is none or its record can't be read.
 local function find_parcel(order, n)
-  local known = order.parcels[n]
+  local known = order.parcels and order.parcels[n]
   if known then
     return known
   end
@@ -55,6 +55,7 @@ local function find_parcel(order, n)
     parcel.o = p16(rows) .. '\0\0\0\0' .. string.rep(FRESH, rows)
     parcel.pending, parcel.sending, parcel.unresolved = rows, 0, 0
   end
+  order.parcels = order.parcels or {}
   order.parcels[n] = parcel
   return parcel
 end
@@ -76,7 +77,9 @@ local function put_row(parcel, i, from, to, attempt, flags, tail)
     if name then
       parcel[name] = parcel[name] + 1
     end
-    count_move(parcel.order, from, to)
+    if not parcel.order.inline then
+      count_move(parcel.order, from, to)
+    end
   end
   if not parcel.set[i] then
     parcel.list[#parcel.list + 1] = i
@@ -90,14 +93,18 @@ local function put_row(parcel, i, from, to, attempt, flags, tail)
 end
 
 -- Seconds since the due time as 3 bytes; the last moment that fits stands for all later ones.
-local function since_due(order)
-  local s = floor((now - order.due) / 1000)
+local function since_moment(due)
+  local s = floor((now - due) / 1000)
   if s < 0 then
     s = 0
   elseif s > 16777215 then
     s = 16777215
   end
   return char(floor(s / 65536), floor(s / 256) % 256, s % 256)
+end
+
+local function since_due(order)
+  return since_moment(order.due)
 end
 
 -- A moment in ms as a row's wait.
@@ -134,22 +141,28 @@ end
 local function write_parcels()
   for t = 1, #touched_parcels do
     local parcel = touched_parcels[t]
-    local counts = p16(parcel.pending) .. p16(parcel.sending) .. p16(parcel.unresolved)
+    local pending, sending, unresolved = parcel.pending, parcel.sending, parcel.unresolved
+    local counts = char(
+      floor(pending / 256), pending % 256, floor(sending / 256), sending % 256, floor(unresolved / 256), unresolved % 256
+    )
+    parcel.order.open_now = pending + sending + unresolved
     local list, set = parcel.list, parcel.set
-    local runs = 1
+    local order, runs = parcel.order, 1
     for k = 2, #list do
       if list[k] ~= list[k - 1] + 1 then
         runs = runs + 1
       end
     end
-    if parcel.order.inline or parcel.fresh or runs > MAX_RUNS then
+    if order.inline and parcel.rows == 1 then
+      order.o = counts .. set[0]
+    elseif order.inline or parcel.fresh or runs > MAX_RUNS then
       local out = { counts }
       for i = 0, parcel.rows - 1 do
         out[i + 2] = row_at(parcel, i)
       end
       local o = table.concat(out)
-      if parcel.order.inline then
-        parcel.order.o = o
+      if order.inline then
+        order.o = o
       else
         redis.call('SET', parcel.key, o)
       end

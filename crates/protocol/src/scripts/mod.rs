@@ -29,7 +29,7 @@ macro_rules! parts {
 }
 
 parts!(
-    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "lease", "begin", "leave",
+    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "single", "lease", "begin", "leave",
     "verdict", "ring", "staging", "drop"
 );
 

@@ -18,11 +18,13 @@
 //! Rules every call keeps: one attempt (a repeat is the caller's, who knows what it means), a request id that the reply
 //! must repeat, a time limit, the epoch and fence of the database watched.
 
+mod accept;
 mod call;
 mod confirm;
 mod contents;
 mod endpoint;
 mod error;
+mod gate;
 mod guard;
 mod hearing;
 mod link;
@@ -30,11 +32,13 @@ mod node;
 mod pool;
 pub mod preflight;
 mod reply;
+mod rollback;
 mod settings;
 mod store;
 mod supervise;
 mod verbs;
 
+pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;

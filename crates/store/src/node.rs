@@ -55,10 +55,15 @@ impl Node {
     pub(crate) async fn info(&self, sections: &[&'static str]) -> Result<Info, CallError> {
         let mut text = String::new();
         for section in sections {
-            let value = self.ask("INFO", vec![Arg::from_static_str(section)], 0).await?;
-            text.push_str(&value.text("info").map_err(Fault::Malformed).map_err(CallError::Fault)?);
+            text.push_str(&self.info_of_slot(section, 0).await?.0);
         }
         Ok(Info(text))
+    }
+
+    /// The fields of a section of INFO, of the server that holds a slot.
+    pub(crate) async fn info_of_slot(&self, section: &'static str, slot: u16) -> Result<Info, CallError> {
+        let value = self.ask("INFO", vec![Arg::from_static_str(section)], slot).await?;
+        value.text("info").map(Info).map_err(Fault::Malformed).map_err(CallError::Fault)
     }
 
     /// One setting of the server; `None` when it knows none of this name.

@@ -17,6 +17,7 @@ use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
 use crate::endpoint;
 use crate::error::{CallError, ClientError, ConnectError, Lost, StopWhy};
+use crate::gate::Gate;
 use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     confirm: AtomicU8,
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) contents: Contents,
+    pub(crate) gate: Gate,
     pub(crate) report: Mutex<Report>,
     pub(crate) checking: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
@@ -145,6 +147,7 @@ impl Store {
         let stop = CancellationToken::new();
         let guard = Guard::new(settings.partitions);
         let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop).await?;
+        let clustered = config.server.is_clustered();
         let inner = Arc::new(Inner {
             pool: Pool::new(joined.iter().map(|joined| Arc::clone(&joined.worker)).collect()),
             link: LinkState::new(found.run_id),
@@ -153,6 +156,7 @@ impl Store {
             confirm: AtomicU8::new(encode(found.confirm)),
             ear: OnceLock::new(),
             contents: Contents::new(),
+            gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
             report: Mutex::new(found.report.clone()),
             checking: tokio::sync::Mutex::new(()),
             _stop_on_drop: stop.clone().drop_guard(),

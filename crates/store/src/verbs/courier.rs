@@ -92,7 +92,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Reports what became of attempts: 200 parcels and 2,000 reports at most.
+    /// Reports what became of attempts: 200 parcels and 2,000 reports at most. Also taken after a roll-back.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -102,7 +102,7 @@ impl Store {
         channel: &Channel,
         settlements: &[Settlement],
     ) -> Result<Answer<Settled>, CallError> {
-        self.0.call(p, &Settle { keys: &self.0.partition(p)?.keys, channel, settlements }).await
+        self.0.call_reporting(p, &Settle { keys: &self.0.partition(p)?.keys, channel, settlements }).await
     }
 
     /// Hands leases back, 200 at most; pending rows wait at least so long.

@@ -1,7 +1,8 @@
 //! Small questions: channels, the server's clock, days to retire; and ringing one's own bell.
 
 use futures::future::try_join_all;
-use posthaste_model::{Channel, UnixMs};
+use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_protocol::record::Head;
 use posthaste_protocol::{Fields, Malformed, Value};
 
 use crate::error::{CallError, Fault};
@@ -57,19 +58,22 @@ impl Store {
         let now = self.server_time().await?;
         let at = self.0.partition(p)?;
         let node = &self.0.reader().await?;
-        let args = vec![text(at.keys.orders()), 0.into(), 0.into(), "WITHSCORES".into()];
-        let oldest = node.ask("ZRANGE", args, at.slot).await?.array("oldest order").map_err(fault)?;
-        let Some(Value::Bytes(accepted)) = oldest.into_iter().nth(1) else { return Ok(Vec::new()) };
-        let accepted: f64 = std::str::from_utf8(&accepted)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| fault(Malformed::new("oldest order")))?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a float is cut at both ends"
-        )]
-        let first = accepted as u64 / DAY_MS;
+        let oldest = node.ask("LRANGE", vec![text(at.keys.orders()), 0.into(), 9.into()], at.slot).await?;
+        let oldest = oldest.array("oldest orders").map_err(fault)?;
+        if oldest.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Lists are in the order of acceptance; the first orders may be gone already.
+        let mut first = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days) + DAYS_AT_ONCE);
+        for suffix in oldest {
+            let suffix: Suffix =
+                suffix.text("suffix").map_err(fault)?.parse().map_err(|_| fault(Malformed::new("suffix")))?;
+            let head = node.ask("HGET", vec![text(at.keys.history(&suffix)), "h".into()], at.slot).await?;
+            if let Value::Bytes(head) = head {
+                first = first.max(Head::decode(&head).map_err(fault)?.accepted.0 / DAY_MS);
+                break;
+            }
+        }
         // The day must be over, and the retention behind it: as `retire` counts.
         let end = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days)).min(first + DAYS_AT_ONCE);
         let days: Vec<u64> = (first..end).collect();

@@ -4,8 +4,10 @@ mod courier;
 mod lists;
 mod load;
 mod order;
+mod orders;
 mod sweeper;
 
 pub use courier::ClaimAsk;
 pub use load::Loaded;
+pub(crate) use load::malformed;
 pub use order::OrderView;

@@ -82,7 +82,7 @@ impl Store {
         reason: Reason,
     ) -> Result<Answer<Option<Reported>>, CallError> {
         let keys = &self.0.partition(p)?.keys;
-        self.0.call(p, &Receipt { keys, channel, member, row, attempt, word, reason }).await
+        self.0.call_reporting(p, &Receipt { keys, channel, member, row, attempt, word, reason }).await
     }
 
     /// Walks an index of a channel from a rank on and ends what nobody will come for: rows past their time, cancelled

@@ -49,7 +49,12 @@ if open == 0 or (layout == 'i' and (holders > 1 or open > PARCEL_ROWS)) then
   return answer('bad')
 end
 local seen = redis.call('HMGET', KEYS[8], unpack(names))
+local unknown = {}
 for i = 1, #names do
+  if not seen[i] then
+    unknown[#unknown + 1] = names[i]
+    unknown[#unknown + 1] = 0
+  end
   seen[i] = tonumber(seen[i] or 0)
 end
 
@@ -120,6 +125,10 @@ end
 if big then
   fields[#fields + 1] = 'l'
   fields[#fields + 1] = open
+end
+if #unknown > 0 then
+  -- Channels nobody has served yet are known from here on, so that sweepers look after them.
+  redis.call('HSET', KEYS[8], unpack(unknown))
 end
 redis.call('HSET', KEYS[4], unpack(fields))
 redis.call('RPUSH', KEYS[5], suffix)

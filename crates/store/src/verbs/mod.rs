@@ -1,5 +1,6 @@
 //! The verbs, grouped by who uses them.
 
+mod audit;
 mod courier;
 mod lists;
 mod load;

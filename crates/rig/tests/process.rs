@@ -22,11 +22,11 @@ fn keeps_both_streams_and_the_exit_status() {
 
 #[test]
 fn waits_for_a_line_and_for_a_later_one() {
-    let child = shell("echo ready 1; trap 'echo ready 2' HUP; echo armed; while :; do sleep 0.01; done");
+    let child = shell("echo ready 1; trap 'echo ready 2' TERM; echo armed; while :; do sleep 0.01; done");
     child.wait_line("ready", |line| line.starts_with("ready")).expect("the first line");
     child.wait_line("armed", |line| line == "armed").expect("the trap");
     let mark = child.mark();
-    child.signal(Sig::Hup).expect("a signal");
+    child.signal(Sig::Term).expect("a signal");
     let line = child.wait_line_from(mark, "ready again", |line| line.starts_with("ready")).expect("a line");
     assert_eq!(line, "ready 2");
 }

@@ -95,3 +95,11 @@ fn children_die_with_a_killed_parent() {
         if matches!(state, None | Some('Z')) { Ok(()) } else { Err(format!("state {state:?}")) }
     });
 }
+
+#[test]
+fn programs_of_the_workspace_are_found_beside_the_tests() {
+    let found = posthaste_rig::process::workspace_binary("rig-parent").expect("a program");
+    assert_eq!(found, std::path::Path::new(env!("CARGO_BIN_EXE_rig-parent")));
+    let error = posthaste_rig::process::workspace_binary("no-such-program").expect_err("none");
+    assert!(error.to_string().contains("cargo build --workspace --bins"), "{error}");
+}

@@ -168,3 +168,30 @@ fn many_servers_live_side_by_side() {
     assert!(!folder.exists());
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
+
+/// The configuration we recommend, with only the addresses and the folder replaced.
+#[test]
+fn starts_with_the_recommended_configuration() {
+    let recommended =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/redis/redis.conf"));
+    let own = ["bind", "port", "dir", "protected-mode"];
+    let lines = recommended.expect("the file").lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines: Vec<_> = lines.filter(|line| !own.iter().any(|name| line.starts_with(name))).collect();
+    assert!(lines.len() >= 10, "{lines:?}");
+    let builder = lines.iter().fold(PrivateServer::builder(), |builder, line| builder.line(line));
+    let server = builder.start().expect("a server");
+    for line in lines.iter().filter(|line| !line.contains("buffer-limit")) {
+        let (name, value) = line.split_once(' ').expect("a setting with a value");
+        let reply = server.command(&["CONFIG", "GET", name]).expect("a reply");
+        let set = reply.items()[1].text().expect("a value").to_owned();
+        let mut wanted = value.trim_matches('"').replace("2gb", &(2u64 << 30).to_string()).into_bytes();
+        let mut set = set.into_bytes();
+        // The server writes the flags of events in an order of its own.
+        if name == "notify-keyspace-events" {
+            wanted.sort_unstable();
+            set.sort_unstable();
+        }
+        assert_eq!(set, wanted, "{name}");
+    }
+}

@@ -75,7 +75,9 @@ fn read_programs(messages: &str) -> Vec<Program> {
         let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
         Some(Program { folder: folder.to_owned(), path: path.into() })
     });
-    programs.collect()
+    let mut programs: Vec<Program> = programs.collect();
+    programs.sort_by(|a, b| a.path.cmp(&b.path));
+    programs
 }
 
 /// Runs a test command and adds what it counts; one that does not come to its end is one failure more.

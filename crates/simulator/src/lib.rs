@@ -1,5 +1,6 @@
 //! Runs the files of lua/ on an in-memory model of Redis, under a model checker.
 
+pub mod explorer;
 pub mod lua;
 mod value;
 pub mod world;

@@ -7,7 +7,8 @@
 //! `assert`, `setmetatable`. Lua's own `pcall` is not there: it could swallow the limits.
 //!
 //! What differs from a server, knowingly: an error reply does not name the place in the script; `tostring` of a
-//! table or function shows an address; the Lua functions left out are `nil` in their library.
+//! table or function shows an address; the Lua functions left out are `nil` in their library; `string.rep`
+//! complains about wrong arguments in its own words, because its result is bounded here.
 
 mod convert;
 mod engine;

@@ -1,9 +1,8 @@
 //! One Lua state per thread, and a run of a script in it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::rc::Rc;
 
 use mlua::{Function, HookTriggers, Value as LuaValue, VmState, chunk::ChunkMode};
 use thiserror::Error;
@@ -16,11 +15,12 @@ use crate::Value;
 use crate::world::{Argv, Event, Fault, Flavour, World, tag};
 
 /// The most instructions of Lua that one run may take (checked every [`INSTRUCTION_STEP`]).
-pub const INSTRUCTION_LIMIT: u64 = 20_000_000;
-/// The most bytes that a thread's Lua state may hold.
-pub const MEMORY_LIMIT: usize = 128 * 1024 * 1024;
-/// How often the instructions are counted.
-const INSTRUCTION_STEP: u32 = 100_000;
+pub const INSTRUCTION_LIMIT: u64 = 5_000_000;
+/// The most bytes that a thread's Lua state may hold (checked as often; one string is bounded by it at once).
+pub const MEMORY_LIMIT: usize = 64 * 1024 * 1024;
+/// How often the limits are looked at, in instructions. A limit inside Lua's allocator would be exact, but it makes
+/// every step of ours into Lua a protected call and costs a third of the speed.
+const INSTRUCTION_STEP: u32 = 10_000;
 /// The most compiled scripts that a thread keeps.
 const SCRIPTS_KEPT: usize = 4_096;
 
@@ -99,8 +99,8 @@ pub(super) struct Session {
 struct Engine {
     sandbox: Sandbox,
     names: Names,
-    session: Arc<Mutex<Session>>,
-    instructions: Arc<AtomicU64>,
+    session: Rc<RefCell<Session>>,
+    instructions: Rc<Cell<u64>>,
     compiled: HashMap<u64, Function>,
 }
 
@@ -143,15 +143,18 @@ fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Result<T, RunError> {
 
 impl Engine {
     fn new() -> mlua::Result<Self> {
-        let session = Arc::new(Mutex::new(Session::default()));
+        let session = Rc::new(RefCell::new(Session::default()));
         let sandbox = Sandbox::new(|lua| library::redis(lua, &session))?;
-        sandbox.lua.set_memory_limit(MEMORY_LIMIT)?;
-        let instructions = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&instructions);
-        sandbox.lua.set_hook(HookTriggers::new().every_nth_instruction(INSTRUCTION_STEP), move |_, _| {
-            let step = u64::from(INSTRUCTION_STEP);
-            if counted.fetch_add(step, Ordering::Relaxed) >= INSTRUCTION_LIMIT {
+        let instructions = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&instructions);
+        let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTION_STEP);
+        sandbox.lua.set_hook(triggers, move |lua, _| {
+            counted.set(counted.get() + u64::from(INSTRUCTION_STEP));
+            if counted.get() > INSTRUCTION_LIMIT {
                 return Err(mlua::Error::external(Raised::Defect(RunError::Instructions)));
+            }
+            if lua.used_memory() > MEMORY_LIMIT {
+                return Err(mlua::Error::external(Raised::Defect(RunError::Memory)));
             }
             Ok(VmState::Continue)
         })?;
@@ -174,10 +177,6 @@ impl Engine {
         Ok(function)
     }
 
-    fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run<K: AsRef<[u8]>, A: AsRef<[u8]>>(
         &mut self,
         script: &Script,
@@ -196,12 +195,12 @@ impl Engine {
         let args_table = sequence(lua, args, words)?;
         self.sandbox.inputs.raw_set("KEYS", keys_table)?;
         self.sandbox.inputs.raw_set("ARGV", args_table)?;
-        self.instructions.store(0, Ordering::Relaxed);
+        self.instructions.set(0);
 
         let earlier = world.take_events();
         let flavour = world.flavour();
         {
-            let mut session = self.session();
+            let mut session = self.session.borrow_mut();
             session.flags = flags;
             session.slot = script
                 .is_held_to_one_slot()
@@ -211,7 +210,7 @@ impl Engine {
         }
         let ended = self.sandbox.pcall.call::<(bool, LuaValue)>(function);
         let (calls, wrote, log) = {
-            let mut session = self.session();
+            let mut session = self.session.borrow_mut();
             std::mem::swap(world, &mut session.world);
             (session.calls, session.wrote, std::mem::take(&mut session.log))
         };

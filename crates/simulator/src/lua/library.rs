@@ -1,6 +1,7 @@
 //! The `redis` table.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use mlua::{Lua, MultiValue, Table, Value as LuaValue};
 use thiserror::Error;
@@ -37,9 +38,9 @@ impl From<Fault> for Raised {
 }
 
 /// Builds the table over a session that the caller fills before each run.
-pub(super) fn redis(lua: &Lua, session: &Arc<Mutex<Session>>) -> mlua::Result<Table> {
+pub(super) fn redis(lua: &Lua, session: &Rc<RefCell<Session>>) -> mlua::Result<Table> {
     let redis = lua.create_table()?;
-    let calling = Arc::clone(session);
+    let calling = Rc::clone(session);
     redis.set(
         "call",
         lua.create_function(move |lua, words: MultiValue| {
@@ -47,7 +48,7 @@ pub(super) fn redis(lua: &Lua, session: &Arc<Mutex<Session>>) -> mlua::Result<Ta
             convert::to_lua(lua, reply)
         })?,
     )?;
-    let calling = Arc::clone(session);
+    let calling = Rc::clone(session);
     redis.set(
         "pcall",
         lua.create_function(move |lua, words: MultiValue| match call(&calling, &words) {
@@ -90,11 +91,11 @@ pub(super) fn redis(lua: &Lua, session: &Arc<Mutex<Session>>) -> mlua::Result<Ta
             _ => Err(said("wrong number of arguments")),
         })?,
     )?;
-    let logging = Arc::clone(session);
+    let logging = Rc::clone(session);
     redis.set(
         "log",
         lua.create_function(move |_, words: MultiValue| {
-            let mut session = logging.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = logging.borrow_mut();
             let line = log_line(&words, session.world.flavour())?;
             if session.log.len() < LOG_LIMIT {
                 session.log.push(line);
@@ -108,12 +109,12 @@ pub(super) fn redis(lua: &Lua, session: &Arc<Mutex<Session>>) -> mlua::Result<Ta
     Ok(redis)
 }
 
-fn call(session: &Mutex<Session>, words: &MultiValue) -> Result<Pushed, Raised> {
-    session.lock().unwrap_or_else(PoisonError::into_inner).call(words)
+fn call(session: &RefCell<Session>, words: &MultiValue) -> Result<Pushed, Raised> {
+    session.borrow_mut().call(words)
 }
 
-fn flavour(session: &Mutex<Session>) -> Flavour {
-    session.lock().unwrap_or_else(PoisonError::into_inner).world.flavour()
+fn flavour(session: &RefCell<Session>) -> Flavour {
+    session.borrow_mut().world.flavour()
 }
 
 fn said(text: &str) -> mlua::Error {

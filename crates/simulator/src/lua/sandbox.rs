@@ -1,12 +1,14 @@
 //! What a script can see.
 
+use super::engine::{MEMORY_LIMIT, RunError};
+use super::library::Raised;
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, chunk::ChunkMode};
 
-/// Builds the environment. Gets Lua's own globals, the `redis` table and the table that holds `KEYS` and
-/// `ARGV`; answers the environment of scripts. Everything in it is read through an empty table that refuses
+/// Builds the environment. Gets Lua's own globals, the `redis` table, the table that holds `KEYS` and `ARGV`, the
+/// most bytes a string may have and what to call when it would have more; answers the environment of scripts. Everything in it is read through an empty table that refuses
 /// writes, as the server's tables are read-only.
 const BUILD: &str = r#"
-local lua, redis, inputs = ...
+local lua, redis, inputs, longest, too_long = ...
 local function refuse()
   lua.error('Attempt to modify a readonly table', 2)
 end
@@ -17,6 +19,13 @@ local function unknown(_, name)
   lua.error("Script attempted to access nonexistent global variable '" .. lua.tostring(name) .. "'", 2)
 end
 lua.string.dump = nil
+local rep = lua.string.rep
+function lua.string.rep(text, times, ...)
+  if lua.type(text) == 'string' and lua.type(times) == 'number' and #text * times > longest then
+    too_long()
+  end
+  return rep(text, times, ...)
+end
 lua.math.random = nil
 lua.math.randomseed = nil
 inputs.redis = sealed(redis)
@@ -47,8 +56,11 @@ impl Sandbox {
     pub(super) fn new(redis: impl FnOnce(&Lua) -> mlua::Result<Table>) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::STRING | StdLib::TABLE | StdLib::MATH, LuaOptions::new())?;
         let inputs = lua.create_table()?;
+        let too_long = lua.create_function(|_, ()| -> mlua::Result<()> {
+            Err(mlua::Error::external(Raised::Defect(RunError::Memory)))
+        })?;
         let build = lua.load(BUILD).set_mode(ChunkMode::Text).set_name("=sandbox");
-        let environment = build.call((lua.globals(), redis(&lua)?, &inputs))?;
+        let environment = build.call((lua.globals(), redis(&lua)?, &inputs, MEMORY_LIMIT, too_long))?;
         let pcall = lua.globals().get("pcall")?;
         Ok(Self { lua, environment, inputs, pcall })
     }

@@ -1,0 +1,92 @@
+//! How many script calls a second one thread makes, for scripts of several sizes.
+//!
+//! `cargo run -p posthaste-simulator --example calls_per_second`
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use posthaste_simulator::world::{Classes, Clock, Flavour};
+use posthaste_simulator::{Script, World};
+
+/// Nothing but the way in and out.
+const EMPTY: &str = "return 1";
+/// One read.
+const READ: &str = "return redis.call('GET', KEYS[1])";
+/// A small write with a check.
+const SMALL: &str = "
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('SET', KEYS[1], ARGV[1])
+end
+return { 'ok', redis.call('INCR', KEYS[2]) }";
+/// About what a begin does: looks at lease, history and rows, writes rows and counters.
+const MIDDLE: &str = "
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local lease = redis.call('HGET', KEYS[1], ARGV[1])
+local until_ms = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not lease or not until_ms or tonumber(until_ms) <= now then
+  return { 'lost' }
+end
+local fields = redis.call('HMGET', KEYS[3], 'h', 'f', 'c')
+local rows = redis.call('GETRANGE', KEYS[4], 0, 23)
+local first = string.sub(rows, 1, 12)
+redis.call('SETRANGE', KEYS[4], 0, string.char(1, 2) .. string.sub(first, 3))
+redis.call('HSET', KEYS[3], 'c', string.format('%.0f', tonumber(fields[3] or 0) + 1), 'r', 'x')
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + 10000), ARGV[1])
+return { 'ok', string.format('%.0f', now), #rows }";
+
+fn main() -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let world = settled();
+    let keys = ["lease:{0}:sms", "leased:{0}:sms", "history:{0}:a:1", "outcome:{0}:a:1:sms:0"];
+    for (name, text) in [("empty", EMPTY), ("read", READ), ("small", SMALL), ("middle", MIDDLE)] {
+        let Ok(script) = Script::new(text) else { continue };
+        let keys: &[&str] = if name == "middle" { &keys } else { &["bell", "counter"] };
+        let mut kept = world.clone();
+        let alone = rate(|| script.run(&mut kept, keys, &["a:1:0"]).is_ok());
+        let copied = rate(|| script.run(&mut world.clone(), keys, &["a:1:0"]).is_ok());
+        writeln!(out, "{name:8} {alone:>9.0} calls/s on one world, {copied:>9.0} on a fresh copy each")?;
+    }
+    let hasher = RandomState::new();
+    let copies = rate(|| !world.clone().is_empty());
+    let hashes = rate(|| hasher.hash_one(&world) != 0);
+    writeln!(out, "{} keys: {copies:.0} copies/s, {hashes:.0} hashes/s", world.len())
+}
+
+/// A world about as large as a checker's: 30 keys of all kinds.
+fn settled() -> World {
+    let mut world =
+        World::new(Flavour::Redis70, Clock::at_ms(1_700_000_000_000)).watching(Classes::EXPIRED_AND_HASH);
+    let mut commands: Vec<Vec<String>> = vec![
+        ["SET", "bell", "7"].map(String::from).to_vec(),
+        ["HSET", "lease:{0}:sms", "a:1:0", "5 courier-1 0"].map(String::from).to_vec(),
+        ["ZADD", "leased:{0}:sms", "1700000010000", "a:1:0"].map(String::from).to_vec(),
+        ["HSET", "history:{0}:a:1", "h", "head", "f", "flags", "c", "0", "t0", "a text"]
+            .map(String::from)
+            .to_vec(),
+        ["SETRANGE", "outcome:{0}:a:1:sms:0", "0", "0123456789ab0123456789ab"].map(String::from).to_vec(),
+    ];
+    for n in 0..12 {
+        commands.push(["ZADD", &format!("ready:{n}"), "1", "a:1:0", "2", "b:2:0"].map(String::from).to_vec());
+        commands.push(["HSET", &format!("order:{n}"), "f", "1", "g", "2"].map(String::from).to_vec());
+    }
+    for command in commands {
+        if world.call(&command).is_err() {
+            break;
+        }
+    }
+    world
+}
+
+/// Times a second that `work` runs, over about a second.
+fn rate(mut work: impl FnMut() -> bool) -> f64 {
+    let (begun, mut times) = (Instant::now(), 0_u32);
+    while begun.elapsed() < Duration::from_secs(1) {
+        for _ in 0..1_000 {
+            assert!(work());
+        }
+        times += 1_000;
+    }
+    f64::from(times) / begun.elapsed().as_secs_f64()
+}

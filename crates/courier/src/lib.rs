@@ -1,1 +1,22 @@
-//! The transport contract, the runtime that drives it, and the suite every channel must pass.
+//! The courier: the contract of a channel ([`Transport`]), the runtime that drives it ([`Courier`]), and the test transports
+//! every channel is compared with. A channel crate gives a transport; claims, leases, attempts and outcomes are kept here.
+
+pub mod adversary;
+pub mod backoff;
+pub mod clockwatch;
+mod engine;
+mod hearing;
+mod metrics;
+pub mod pace;
+pub mod probe;
+mod resolver;
+mod run;
+pub mod settings;
+mod sweeper;
+pub mod transport;
+
+pub use engine::EngineError;
+pub use probe::{Point, Probe};
+pub use run::{Courier, RunError};
+pub use settings::Settings;
+pub use transport::{Abilities, Batching, Envelope, Found, Outcome, Policy, Scope, Transport};

@@ -1,0 +1,183 @@
+//! Beginning: rows are marked as sending just before they are on the wire, never more than that.
+
+use std::collections::BTreeMap;
+
+use posthaste_model::Lane;
+use posthaste_store::{Answer, CallError, ParcelCode, ParcelRef, RowBegun};
+use tokio::time::Instant;
+
+use super::held::{Id, Waiting};
+use super::{Engine, Note};
+use crate::probe::Point;
+
+/// Rows of one begin call at most.
+const MOST_ROWS: usize = 2_000;
+/// Parcels of one begin call at most.
+const MOST_PARCELS: usize = 200;
+
+pub(super) struct BeginDone {
+    started: Instant,
+    ids: Vec<Id>,
+    asked: Vec<(ParcelRef, Vec<(u16, u8)>)>,
+    result: Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError>,
+}
+
+impl Engine {
+    /// Rows that could go out now, by the calls that are free; `bulk` leaves the share of urgent ones alone.
+    pub(super) fn free_rows(&self, bulk: bool) -> usize {
+        let size = self.abilities.batching.size();
+        let calls = self.pace.concurrency();
+        let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
+        let queued: usize = self.batches.iter().map(|batch| batch.rows.len()).sum();
+        let busy = self.calls * size + queued + self.starting;
+        (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
+    }
+
+    /// Begins what can be on the wire within `begin_ahead`.
+    pub(super) fn begin_rows(&mut self, now: Instant) {
+        self.held.wake_later(now);
+        if !self.up || self.held.runnable() == 0 || self.pace.paused(now).is_some() {
+            return;
+        }
+        if self.held.has_suspects() || self.alone {
+            self.begin_suspect(now);
+            return;
+        }
+        let allowed = self.pace.allowance(now, self.settings.begin_ahead);
+        let mut room = self.free_rows(false).min(allowed).min(MOST_ROWS);
+        let mut bulk_room = self.free_rows(true);
+        let mut chosen: BTreeMap<(u16, Id), Vec<u16>> = BTreeMap::new();
+        while room > 0 && chosen.len() < MOST_PARCELS {
+            let Some(Waiting { id, row }) = self.held.next(now, bulk_room > 0) else { break };
+            let Some(parcel) = self.held.get(id) else { continue };
+            if parcel.head.lane == Lane::Bulk {
+                bulk_room -= 1;
+            }
+            chosen.entry((parcel.partition, id)).or_default().push(row);
+            room -= 1;
+        }
+        self.start_begin(chosen, now);
+    }
+
+    /// A row whose courier died with it goes out alone: should it do so again, nothing else becomes unknown.
+    fn begin_suspect(&mut self, now: Instant) {
+        if self.calls > 0 || self.starting > 0 || !self.batches.is_empty() {
+            return;
+        }
+        self.alone = false;
+        if let Some(Waiting { id, row }) = self.held.next_suspect(now)
+            && let Some(parcel) = self.held.get(id)
+        {
+            let key = (parcel.partition, id);
+            self.alone = true;
+            self.start_begin(BTreeMap::from([(key, vec![row])]), now);
+        }
+    }
+
+    fn start_begin(&mut self, chosen: BTreeMap<(u16, Id), Vec<u16>>, now: Instant) {
+        let mut by_partition: BTreeMap<u16, (Vec<Id>, Vec<(ParcelRef, Vec<(u16, u8)>)>)> = BTreeMap::new();
+        for ((p, id), mut rows) in chosen {
+            let Some(parcel) = self.held.get(id) else { continue };
+            rows.sort_unstable();
+            rows.dedup();
+            parcel.waiting = parcel.waiting.saturating_sub(rows.len());
+            parcel.out += rows.len();
+            let named = rows
+                .iter()
+                .map(|row| {
+                    let last = parcel.outcomes.get(usize::from(*row)).map_or(0, |outcome| outcome.attempt);
+                    (*row, last.wrapping_add(1))
+                })
+                .collect();
+            let at = parcel.at.clone();
+            self.starting += rows.len();
+            self.pace.spend(rows.len());
+            let entry = by_partition.entry(p).or_default();
+            entry.0.push(id);
+            entry.1.push((at, named));
+        }
+        for (p, (ids, asked)) in by_partition {
+            let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+            let (window, tokens) = (self.abilities.send_window, self.abilities.tokens);
+            tokio::spawn(async move {
+                let result = store.begin(p, &channel, window, tokens, &asked).await;
+                let _ = notes.send(Note::Begun(BeginDone { started: now, ids, asked, result }));
+            });
+        }
+    }
+
+    pub(super) fn on_begun(&mut self, done: BeginDone) {
+        let window = done.started + self.abilities.send_window;
+        let named: usize = done.asked.iter().map(|(_, rows)| rows.len()).sum();
+        self.starting -= named;
+        let parcels = match done.result {
+            Ok(answer) => answer.reply,
+            Err(error) => return self.begin_failed(&done.ids, &done.asked, &error),
+        };
+        for ((id, (_, rows)), (code, begun)) in done.ids.into_iter().zip(done.asked).zip(parcels) {
+            if code == ParcelCode::Ok {
+                self.begun_rows(id, &rows, &begun, window);
+            } else {
+                self.not_begun(id, rows.len(), code);
+            }
+        }
+    }
+
+    fn begun_rows(&mut self, id: Id, rows: &[(u16, u8)], begun: &[RowBegun], window: Instant) {
+        let Some(parcel) = self.held.get(id) else { return };
+        let mut out = Vec::new();
+        for ((row, attempt), what) in rows.iter().zip(begun) {
+            let outcome = parcel.outcomes.get_mut(usize::from(*row));
+            match (what, outcome) {
+                (RowBegun::Begun { token }, Some(outcome)) => {
+                    outcome.attempt = *attempt;
+                    if *token != 0 {
+                        outcome.token = Some(*token);
+                    }
+                    out.push(*row);
+                }
+                // Decided by somebody else meanwhile: not ours any more.
+                _ => parcel.out = parcel.out.saturating_sub(1),
+            }
+        }
+        if out.is_empty() {
+            self.alone = false;
+            self.settle_if_done(id);
+        } else {
+            self.probe.reached(Point::AfterBegin);
+            self.dispatch(id, &out, window);
+        }
+    }
+
+    /// The parcel can't be begun: cancelled, over, or no longer ours. What is waiting of it is not ours to send.
+    fn not_begun(&mut self, id: Id, rows: usize, code: ParcelCode) {
+        self.alone = false;
+        self.meter.refused(code);
+        let Some(parcel) = self.held.get(id) else { return };
+        parcel.out -= rows;
+        parcel.close();
+        if matches!(code, ParcelCode::Cancelled | ParcelCode::Expired) {
+            self.settle_if_done(id);
+        } else {
+            parcel.lost = true;
+            self.drop_if_idle(id);
+        }
+    }
+
+    /// No answer to a begin: the rows may be marked. They are not sent; the same attempt is begun again, which is a repeat
+    /// if the first call arrived.
+    fn begin_failed(&mut self, ids: &[Id], asked: &[(ParcelRef, Vec<(u16, u8)>)], error: &CallError) {
+        self.alone = false;
+        if !self.after_failure(error) {
+            return;
+        }
+        let again = Instant::now() + std::time::Duration::from_millis(100);
+        for (id, (_, rows)) in ids.iter().zip(asked) {
+            let Some(parcel) = self.held.get(*id) else { continue };
+            parcel.out -= rows.len();
+            for (row, _) in rows {
+                self.held.requeue(*id, *row, Some(again));
+            }
+        }
+    }
+}

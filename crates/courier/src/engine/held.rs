@@ -1,0 +1,224 @@
+//! The parcels a courier holds, and the rows of them that wait to be begun. No I/O.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use posthaste_model::{Content, Lane, Reason, Row, State, UnixMs};
+use posthaste_store::{Head, ParcelRef, Report, RowOutcome};
+use tokio::time::Instant;
+
+/// A parcel in this courier's hands, by a number of its own: the same parcel may be held twice, under two fences, while
+/// sends of the first are still out.
+pub(super) type Id = u64;
+
+/// A parcel under a lease of ours.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) partition: u16,
+    pub(super) at: ParcelRef,
+    pub(super) head: Head,
+    pub(super) content: Arc<Content>,
+    pub(super) rows: Vec<Row>,
+    pub(super) outcomes: Vec<RowOutcome>,
+    /// Rows waiting here to be begun.
+    pub(super) waiting: usize,
+    /// Rows on the wire or being begun.
+    pub(super) out: usize,
+    /// Nothing more of it is begun; rows that wait are nobody's until it is handed back.
+    pub(super) closed: bool,
+    /// Reports to be settled.
+    pub(super) reports: Vec<Report>,
+    /// Rows to be begun again once their report is settled, and when.
+    pub(super) again: Vec<(u16, Option<Instant>)>,
+    /// The moment after which nothing is begun under this lease.
+    pub(super) lease_until: Instant,
+    /// The lease is gone: nothing more is begun, reports are evidence.
+    pub(super) lost: bool,
+    /// A settle for it is under way.
+    pub(super) settling: bool,
+}
+
+impl Parcel {
+    /// Whether its next settle may leave the lease.
+    pub(super) fn is_done(&self) -> bool {
+        self.out == 0 && (self.closed || (self.waiting == 0 && self.again.is_empty()))
+    }
+
+    /// Nothing more of it is begun.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.again.clear();
+    }
+}
+
+/// A row waiting to be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) id: Id,
+    pub(super) row: u16,
+}
+
+/// Everything held.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    parcels: HashMap<Id, Parcel>,
+    next_id: Id,
+    urgent: VecDeque<Waiting>,
+    bulk: VecDeque<Waiting>,
+    /// Rows whose courier died with them: sent one at a time, with nothing beside them.
+    suspects: VecDeque<Waiting>,
+    /// Rows that wait for their recipient's rate limit.
+    later: BTreeMap<(Instant, u64), Waiting>,
+    rows: usize,
+    /// Rows expected of parcels whose rows are being fetched.
+    pub(super) expected: usize,
+}
+
+impl Held {
+    /// Takes a parcel in. Rows to be begun now wait in their lane; rows begun with the claim are answered; rows that have
+    /// to wait longer, or are not open, are not ours to send.
+    pub(super) fn take(&mut self, mut parcel: Parcel, now: UnixMs) -> (Id, Vec<u16>) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut begun = Vec::new();
+        for (row, outcome) in parcel.outcomes.iter().enumerate() {
+            let Ok(row) = u16::try_from(row) else { continue };
+            match outcome.state {
+                State::Sending => {
+                    begun.push(row);
+                    parcel.out += 1;
+                }
+                State::Pending if outcome.not_before.is_none_or(|at| at <= now) => {
+                    parcel.waiting += 1;
+                    let waiting = Waiting { id, row };
+                    if outcome.repeated && outcome.reason == Reason::CourierDied {
+                        self.suspects.push_back(waiting);
+                    } else {
+                        self.lane(parcel.head.lane).push_back(waiting);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.rows += parcel.rows.len();
+        self.parcels.insert(id, parcel);
+        (id, begun)
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Waiting> {
+        match lane {
+            Lane::Urgent => &mut self.urgent,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+
+    pub(super) fn get(&mut self, id: Id) -> Option<&mut Parcel> {
+        self.parcels.get_mut(&id)
+    }
+
+    pub(super) fn drop_parcel(&mut self, id: Id) {
+        if let Some(parcel) = self.parcels.remove(&id) {
+            self.rows -= parcel.rows.len();
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Parcel)> {
+        self.parcels.iter().map(|(id, parcel)| (*id, parcel))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
+    }
+
+    /// Rows held, those being fetched included.
+    pub(super) fn rows(&self) -> usize {
+        self.rows + self.expected
+    }
+
+    /// Rows that wait to be begun now.
+    pub(super) fn runnable(&self) -> usize {
+        self.urgent.len() + self.bulk.len() + self.suspects.len() + self.expected
+    }
+
+    pub(super) fn urgent_waits(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// Puts a row back: at the front now, or when its moment comes.
+    pub(super) fn requeue(&mut self, id: Id, row: u16, at: Option<Instant>) {
+        let Some(parcel) = self.parcels.get_mut(&id).filter(|parcel| !parcel.closed) else { return };
+        parcel.waiting += 1;
+        let lane = parcel.head.lane;
+        let waiting = Waiting { id, row };
+        match at {
+            None => self.lane(lane).push_front(waiting),
+            Some(at) => {
+                self.next_id += 1;
+                self.later.insert((at, self.next_id), waiting);
+            }
+        }
+    }
+
+    /// Moves rows whose wait is over behind all the others. Answers when the next one's is.
+    pub(super) fn wake_later(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(entry) = self.later.first_entry() {
+            let (at, _) = *entry.key();
+            if at > now {
+                return Some(at);
+            }
+            let waiting = entry.remove();
+            if let Some(lane) = self.parcels.get(&waiting.id).map(|parcel| parcel.head.lane) {
+                self.lane(lane).push_back(waiting);
+            }
+        }
+        None
+    }
+
+    /// The next row to begin: urgent first, bulk only while `bulk` allows. Rows of parcels that are gone, lost, or near the
+    /// end of their lease are passed over.
+    pub(super) fn next(&mut self, now: Instant, bulk: bool) -> Option<Waiting> {
+        loop {
+            let waiting = match self.urgent.pop_front() {
+                Some(waiting) => waiting,
+                None if bulk => self.bulk.pop_front()?,
+                None => return None,
+            };
+            if self.may_begin(waiting.id, now) {
+                return Some(waiting);
+            }
+        }
+    }
+
+    /// The next row that must be sent with nothing beside it.
+    pub(super) fn next_suspect(&mut self, now: Instant) -> Option<Waiting> {
+        loop {
+            let waiting = self.suspects.pop_front()?;
+            if self.may_begin(waiting.id, now) {
+                return Some(waiting);
+            }
+        }
+    }
+
+    fn may_begin(&mut self, id: Id, now: Instant) -> bool {
+        let Some(parcel) = self.parcels.get_mut(&id) else { return false };
+        if parcel.lost || now >= parcel.lease_until {
+            parcel.close();
+        }
+        !parcel.closed
+    }
+
+    /// Closes every parcel: what waits is handed back as it is.
+    pub(super) fn close_all(&mut self) {
+        self.urgent.clear();
+        self.bulk.clear();
+        self.suspects.clear();
+        self.later.clear();
+        for parcel in self.parcels.values_mut() {
+            parcel.close();
+        }
+    }
+}

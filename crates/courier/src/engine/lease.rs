@@ -1,0 +1,145 @@
+//! Leases: prolonged by the task that works on their parcels, handed back when it stops.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use posthaste_store::{Answer, CallError, ParcelCode, ParcelRef, Renewed};
+use tokio::time::Instant;
+
+use super::held::Id;
+use super::{Engine, Note};
+
+const MOST_PARCELS: usize = 200;
+
+pub(super) struct RenewDone {
+    started: Instant,
+    ids: Vec<Id>,
+    last: bool,
+    result: Result<Answer<Vec<Renewed>>, CallError>,
+}
+
+pub(super) struct ReleaseDone {
+    parcels: usize,
+    result: Result<Answer<Vec<ParcelCode>>, CallError>,
+}
+
+impl Engine {
+    /// Prolongs every lease held, so often.
+    pub(super) fn renew_leases(&mut self, now: Instant) {
+        if now < self.next_renewal || self.renewing {
+            return;
+        }
+        self.next_renewal = now + self.settings.renew_every;
+        let mut by_partition: BTreeMap<u16, Vec<(Id, ParcelRef)>> = BTreeMap::new();
+        for (id, parcel) in self.held.iter().filter(|(_, parcel)| !parcel.lost) {
+            by_partition.entry(parcel.partition).or_default().push((id, parcel.at.clone()));
+        }
+        let chunks: Vec<_> = by_partition
+            .into_iter()
+            .flat_map(|(p, parcels)| {
+                parcels.chunks(MOST_PARCELS).map(|chunk| (p, chunk.to_vec())).collect::<Vec<_>>()
+            })
+            .collect();
+        let count = chunks.len();
+        self.renewing = count > 0;
+        for (at, (p, chunk)) in chunks.into_iter().enumerate() {
+            let (ids, parcels): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+            let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+            let lease = self.settings.lease;
+            tokio::spawn(async move {
+                let result = store.renew(p, &channel, lease, &parcels).await;
+                let _ =
+                    notes.send(Note::Renewed(RenewDone { started: now, ids, last: at + 1 == count, result }));
+            });
+        }
+    }
+
+    pub(super) fn on_renewed(&mut self, done: RenewDone) {
+        if done.last {
+            self.renewing = false;
+        }
+        let answer = match done.result {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Not prolonged: what is not begun by the end of the lease is not begun at all.
+                self.after_failure(&error);
+                return;
+            }
+        };
+        let until = done.started + self.settings.lease - self.settings.lease / 10;
+        for (id, renewed) in done.ids.into_iter().zip(answer.reply) {
+            let Some(parcel) = self.held.get(id) else { continue };
+            match renewed {
+                Renewed::Renewed => parcel.lease_until = until,
+                Renewed::Over | Renewed::Stale => {
+                    // A parcel whose last settle is under way has left its lease already.
+                    if !parcel.settling {
+                        tracing::warn!(channel = %self.channel, "a lease was lost");
+                    }
+                    parcel.lost = true;
+                    parcel.close();
+                    self.drop_if_idle(id);
+                }
+            }
+        }
+    }
+
+    /// Hands back what waits, keeps what is on the wire.
+    pub(super) fn hand_back_waiting(&mut self, wait: Duration) {
+        self.held.close_all();
+        let idle: Vec<(Id, u16, ParcelRef)> = self
+            .held
+            .iter()
+            .filter(|(_, parcel)| {
+                parcel.out == 0 && parcel.reports.is_empty() && !parcel.settling && !parcel.lost
+            })
+            .map(|(id, parcel)| (id, parcel.partition, parcel.at.clone()))
+            .collect();
+        let mut by_partition: BTreeMap<u16, Vec<ParcelRef>> = BTreeMap::new();
+        for (id, p, at) in idle {
+            self.held.drop_parcel(id);
+            by_partition.entry(p).or_default().push(at);
+        }
+        for (p, parcels) in by_partition {
+            for chunk in parcels.chunks(MOST_PARCELS) {
+                self.start_release(p, chunk.to_vec(), wait);
+            }
+        }
+        let rest: Vec<Id> = self.held.iter().map(|(id, _)| id).collect();
+        for id in rest {
+            self.drop_if_idle(id);
+            self.settle_if_done(id);
+        }
+    }
+
+    /// Hands one parcel back that was never taken in.
+    pub(super) fn release_one(&mut self, p: u16, parcel: ParcelRef) {
+        self.start_release(p, vec![parcel], Duration::ZERO);
+    }
+
+    fn start_release(&mut self, p: u16, parcels: Vec<ParcelRef>, wait: Duration) {
+        self.releasing += parcels.len();
+        let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        tokio::spawn(async move {
+            let result = store.release(p, &channel, wait, &parcels).await;
+            let _ = notes.send(Note::Released(ReleaseDone { parcels: parcels.len(), result }));
+        });
+    }
+
+    pub(super) fn on_released(&mut self, done: ReleaseDone) {
+        self.releasing -= done.parcels;
+        if let Err(error) = &done.result {
+            // Not handed back: the sweeper takes it when the lease is over.
+            self.after_failure(error);
+        }
+    }
+
+    /// The first stage of a stop: takes nothing new, hands back what is not begun, lets finish what is on the wire.
+    pub(super) fn drain(&mut self) {
+        if !self.draining {
+            self.draining = true;
+            tracing::info!(channel = %self.channel, held = self.held.rows(), "draining");
+            self.hand_back_waiting(Duration::ZERO);
+        }
+    }
+}

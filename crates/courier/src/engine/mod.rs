@@ -1,0 +1,315 @@
+//! The engine: one task that owns all state of a courier and answers to notes from the calls it started. It claims, begins,
+//! sends, settles and renews; nothing in it waits for a call.
+
+mod begin;
+mod claim;
+mod held;
+mod lease;
+mod send;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_model::{Channel, CourierId};
+use posthaste_ops::stop::Stop;
+use posthaste_store::{CallError, Hearing, StopWhy, Store};
+use rand::Rng;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::metrics::Meter;
+use crate::pace::{Pace, Pause};
+use crate::probe::Probe;
+use crate::settings::Settings;
+use crate::transport::{Abilities, Transport};
+use claim::Partition;
+use held::Held;
+
+/// Calls report here; bounded by the calls that may be under way.
+type Notes = mpsc::UnboundedSender<Note>;
+
+/// What a finished call tells the engine.
+enum Note {
+    Claimed(claim::ClaimDone),
+    Rung(claim::RingDone),
+    Loaded(claim::LoadDone),
+    Begun(begin::BeginDone),
+    Sent(send::SendDone),
+    Settled(settle::SettleDone),
+    Renewed(lease::RenewDone),
+    Released(lease::ReleaseDone),
+    Checked(Result<(), String>),
+}
+
+/// Why a courier ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// An operator has to look: the database is not the one it was.
+    #[error("the database is not the one it was; nothing more is begun until somebody looks at it: {0:?}")]
+    Stop(StopWhy),
+}
+
+pub(crate) struct Engine {
+    store: Store,
+    transport: Arc<dyn Transport>,
+    abilities: Abilities,
+    settings: Settings,
+    channel: Channel,
+    courier: CourierId,
+    meter: Arc<Meter>,
+    notes: Notes,
+    inbox: Option<mpsc::UnboundedReceiver<Note>>,
+    held: Held,
+    pace: Pace,
+    partitions: Vec<Partition>,
+    settles: settle::Settles,
+    /// Begun batches that wait for a free call.
+    batches: std::collections::VecDeque<send::Batch>,
+    /// Calls on the wire.
+    calls: usize,
+    /// Rows being begun.
+    starting: usize,
+    /// A suspect row is out: nothing else is begun.
+    alone: bool,
+    /// A check of a stopped channel is under way, or when the next is due.
+    next_check: Option<Instant>,
+    next_renewal: Instant,
+    renewing: bool,
+    releasing: usize,
+    draining: bool,
+    failed: Option<StopWhy>,
+    clock: crate::clockwatch::ClockWatch,
+    kicks: Kicks,
+    probe: Arc<dyn Probe>,
+    up: bool,
+}
+
+/// Calls the tasks beside the engine.
+pub(crate) struct Kicks {
+    /// The sweeper: a lease may be over.
+    pub(crate) sweep: Arc<Notify>,
+    /// The resolver: a send of unknown outcome may be over.
+    pub(crate) resolve: Arc<Notify>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        store: Store,
+        transport: Arc<dyn Transport>,
+        settings: Settings,
+        courier: CourierId,
+        meter: Arc<Meter>,
+        kicks: Kicks,
+        probe: Arc<dyn Probe>,
+    ) -> Self {
+        let (notes, inbox) = mpsc::unbounded_channel();
+        let abilities = transport.abilities();
+        let now = Instant::now();
+        let pace = Pace::new(
+            abilities.concurrency,
+            abilities.max_concurrency,
+            abilities.rate,
+            settings.breaker_after,
+            now,
+        );
+        let partitions = (0..store.partitions()).map(|p| Partition::new(p, now)).collect();
+        Self {
+            inbox: Some(inbox),
+            channel: transport.channel(),
+            clock: crate::clockwatch::ClockWatch::new(settings.lease, now),
+            next_renewal: now + settings.renew_every,
+            store,
+            transport,
+            abilities,
+            settings,
+            courier,
+            meter,
+            notes,
+            held: Held::default(),
+            pace,
+            partitions,
+            settles: settle::Settles::default(),
+            batches: std::collections::VecDeque::new(),
+            calls: 0,
+            starting: 0,
+            alone: false,
+            next_check: None,
+            renewing: false,
+            releasing: 0,
+            draining: false,
+            failed: None,
+            kicks,
+            probe,
+            up: true,
+        }
+    }
+
+    /// Runs until it is stopped, or the database turns out to be another one.
+    pub(crate) async fn run(mut self, mut hearing: Hearing, stop: Stop) -> Result<(), EngineError> {
+        let mut link = self.store.connection();
+        let (_, closed) = mpsc::unbounded_channel();
+        let mut inbox = self.inbox.take().unwrap_or(closed);
+        self.meter.wake("start");
+        loop {
+            let now = Instant::now();
+            self.work(now);
+            if self.draining && self.held.is_empty() && self.releasing == 0 && self.idle() {
+                break;
+            }
+            let wake = self.next_wake(now);
+            tokio::select! {
+                biased;
+                () = stop.hard.cancelled() => break,
+                () = stop.soft.cancelled(), if !self.draining => self.drain(),
+                note = inbox.recv() => {
+                    // `notes` is ours, so the channel never closes.
+                    if let Some(note) = note { self.on_note(note); }
+                    while let Ok(note) = inbox.try_recv() { self.on_note(note); }
+                }
+                changed = link.changed() => {
+                    if changed.is_ok() {
+                        let state = link.borrow_and_update().clone();
+                        self.on_link(&state);
+                    }
+                }
+                event = hearing.wait(), if !self.draining => self.on_bell(event),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+        match self.failed {
+            Some(why) => Err(EngineError::Stop(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts whatever can be started now.
+    fn work(&mut self, now: Instant) {
+        self.check_stopped_channel(now);
+        if !self.draining {
+            self.claim_where_due(now);
+            self.begin_rows(now);
+        }
+        self.send_batches(now);
+        self.settle_dirty();
+        self.renew_leases(now);
+        self.meter.gauges(self.calls, self.held.rows(), self.pace.concurrency());
+    }
+
+    fn idle(&self) -> bool {
+        self.calls == 0 && self.starting == 0 && self.batches.is_empty() && self.settles.is_idle()
+    }
+
+    fn next_wake(&mut self, now: Instant) -> Instant {
+        let mut wake = now + self.settings.poll;
+        let later = self.held.wake_later(now);
+        let paused = match self.pace.paused(now) {
+            Some(Pause::Until(until)) => Some(*until),
+            _ => None,
+        };
+        let rate = (self.held.runnable() > 0).then(|| self.pace.next_allowed()).flatten();
+        let claims =
+            (!self.draining).then(|| self.partitions.iter().filter_map(Partition::next_wake).min()).flatten();
+        for at in
+            [later, paused, rate, claims, Some(self.next_renewal), self.next_check, self.settles.next_try()]
+        {
+            wake = wake.min(at.unwrap_or(wake));
+        }
+        wake.max(now + Duration::from_micros(200))
+    }
+
+    fn on_note(&mut self, note: Note) {
+        match note {
+            Note::Claimed(done) => self.on_claimed(done),
+            Note::Rung(done) => self.on_rung(done),
+            Note::Loaded(done) => self.on_loaded(done),
+            Note::Begun(done) => self.on_begun(done),
+            Note::Sent(done) => self.on_sent(done),
+            Note::Settled(done) => self.on_settled(done),
+            Note::Renewed(done) => self.on_renewed(done),
+            Note::Released(done) => self.on_released(done),
+            Note::Checked(result) => self.on_checked(result),
+        }
+    }
+
+    /// The database is another one, or went back: begin nothing more.
+    fn fail(&mut self, why: StopWhy) {
+        if self.failed.is_none() {
+            tracing::error!(channel = %self.channel, why = ?why, "the database is not the one it was: stopping");
+            self.meter.alarm("database");
+        }
+        self.failed = Some(why);
+        self.settles.give_up();
+        self.drain();
+    }
+
+    /// What a failed call means for all of the engine; true when the call may be repeated.
+    fn after_failure(&mut self, error: &CallError) -> bool {
+        match error {
+            CallError::Stop(why) => {
+                self.fail(why.clone());
+                false
+            }
+            CallError::Fault(fault) => {
+                tracing::error!(channel = %self.channel, error = %fault, "a reply could not be used");
+                self.meter.alarm("fault");
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn on_link(&mut self, link: &posthaste_store::Link) {
+        let was_up = std::mem::replace(&mut self.up, link.up);
+        if link.up && !was_up {
+            // What the server had not written down when it went is told again: repeats are harmless.
+            self.settles.repeat_recent(Instant::now());
+            for partition in &mut self.partitions {
+                partition.wake_now();
+            }
+        }
+    }
+
+    fn on_bell(&mut self, event: posthaste_store::HearingEvent) {
+        self.meter.heard(&event);
+        for partition in &mut self.partitions {
+            partition.heard();
+        }
+    }
+
+    /// A channel that was stopped is looked at every half minute, and goes on when it is mended.
+    fn check_stopped_channel(&mut self, now: Instant) {
+        if !matches!(self.pace.paused(now), Some(Pause::Stopped(_))) {
+            self.next_check = None;
+            return;
+        }
+        match self.next_check {
+            Some(at) if at > now => {}
+            _ => {
+                self.next_check = Some(now + Duration::from_secs(30));
+                let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
+                tokio::spawn(async move {
+                    let _ = notes.send(Note::Checked(transport.check().await));
+                });
+            }
+        }
+    }
+
+    fn on_checked(&mut self, result: Result<(), String>) {
+        match result {
+            Ok(()) => {
+                tracing::info!(channel = %self.channel, "the channel works again");
+                self.pace.resume();
+                self.meter.stopped(false);
+                for partition in &mut self.partitions {
+                    partition.wake_now();
+                }
+            }
+            Err(why) => tracing::warn!(channel = %self.channel, why, "the channel is still stopped"),
+        }
+    }
+
+    fn chance(&self) -> f64 {
+        rand::rng().random()
+    }
+}

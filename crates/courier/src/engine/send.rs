@@ -1,0 +1,260 @@
+//! Sending: begun rows go to the transport in batches, and every outcome becomes a report.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use posthaste_model::{Lane, Reason, Verdict};
+use posthaste_store::Report;
+use tokio::time::Instant;
+
+use super::held::Id;
+use super::{Engine, Note};
+use crate::backoff;
+use crate::transport::{Batching, Envelope, Outcome, Scope};
+
+/// Rows that go out in one call.
+pub(super) struct Batch {
+    lane: Lane,
+    pub(super) rows: Vec<(Id, Envelope)>,
+    /// The call must have ended by then: what was stored with begin.
+    deadline: Instant,
+    /// The call must have started by then, or not at all.
+    start_by: Instant,
+}
+
+pub(super) struct SendDone {
+    lane: Lane,
+    rows: Vec<(Id, Envelope)>,
+    outcomes: Vec<Outcome>,
+    took: Duration,
+}
+
+impl Engine {
+    /// Puts begun rows of one parcel into batches.
+    pub(super) fn dispatch(&mut self, id: Id, rows: &[u16], window: Instant) {
+        let now = Instant::now();
+        let ahead = self.settings.begin_ahead * 4;
+        let Some(parcel) = self.held.get(id) else { return };
+        let lane = parcel.head.lane;
+        let start_by = (now + ahead).min(parcel.lease_until);
+        let envelopes = rows.iter().filter_map(|row| {
+            let outcome = parcel.outcomes.get(usize::from(*row))?;
+            let to = parcel.rows.get(usize::from(*row))?.clone();
+            let envelope = Envelope {
+                suffix: parcel.at.member.suffix.clone(),
+                parcel: parcel.at.member.number,
+                row: *row,
+                attempt: outcome.attempt,
+                to,
+                content: Arc::clone(&parcel.content),
+                due: parcel.head.due,
+                token: outcome.token,
+                tries: outcome.tries,
+                repeat: outcome.repeated,
+            };
+            Some((id, envelope))
+        });
+        let mut envelopes: Vec<(Id, Envelope)> = envelopes.collect();
+        let (size, batching) = (self.abilities.batching.size(), self.abilities.batching);
+        if let Some(last) = self.batches.back_mut()
+            && last.lane == lane
+            && last.rows.len() < size
+            && joins(batching, last, &envelopes)
+        {
+            let room = size - last.rows.len();
+            let rest = envelopes.split_off(room.min(envelopes.len()));
+            last.rows.append(&mut envelopes);
+            last.deadline = last.deadline.min(window);
+            last.start_by = last.start_by.min(start_by);
+            envelopes = rest;
+        }
+        while !envelopes.is_empty() {
+            let rest = envelopes.split_off(size.min(envelopes.len()));
+            let batch = Batch { lane, rows: envelopes, deadline: window, start_by };
+            envelopes = rest;
+            self.batches.push_back(batch);
+        }
+    }
+
+    /// Starts calls while there are free ones; urgent batches first.
+    pub(super) fn send_batches(&mut self, now: Instant) {
+        while self.calls < self.pace.concurrency() && !self.batches.is_empty() {
+            let first = self.batches.iter().position(|batch| batch.lane == Lane::Urgent).unwrap_or(0);
+            let Some(batch) = self.batches.remove(first) else { break };
+            self.start_send(batch, now);
+        }
+        // What could not start in time was provably not sent.
+        while self.batches.front().is_some_and(|batch| batch.start_by <= now) {
+            let Some(batch) = self.batches.pop_front() else { break };
+            let outcomes = unsent(batch.rows.len());
+            self.report_all(batch.rows, outcomes);
+        }
+    }
+
+    fn start_send(&mut self, batch: Batch, now: Instant) {
+        self.calls += 1;
+        let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
+        let Batch { lane, rows, deadline, start_by } = batch;
+        tokio::spawn(async move {
+            let mut envelopes = Vec::with_capacity(rows.len());
+            let mut ids = Vec::with_capacity(rows.len());
+            for (id, envelope) in rows {
+                ids.push(id);
+                envelopes.push(envelope);
+            }
+            // A process that was stopped in between must not send what others may have taken over.
+            let started = Instant::now();
+            let outcomes = if started >= start_by {
+                unsent(envelopes.len())
+            } else {
+                let call = AssertUnwindSafe(transport.send(&envelopes, deadline)).catch_unwind();
+                match tokio::time::timeout_at(deadline, call).await {
+                    Ok(Ok(outcomes)) => outcomes,
+                    Ok(Err(_)) => vec![Outcome::Unknown(Reason::Panicked); envelopes.len()],
+                    Err(_) => vec![Outcome::Unknown(Reason::TimedOut); envelopes.len()],
+                }
+            };
+            let rows = ids.into_iter().zip(envelopes).collect();
+            let _ = notes.send(Note::Sent(SendDone {
+                lane,
+                rows,
+                outcomes,
+                took: started - now.min(started) + started.elapsed(),
+            }));
+        });
+    }
+
+    pub(super) fn on_sent(&mut self, done: SendDone) {
+        self.calls -= 1;
+        if self.alone && self.calls == 0 {
+            self.alone = false;
+        }
+        self.meter.sent(done.took, done.lane);
+        let mut outcomes = done.outcomes;
+        outcomes.resize(done.rows.len(), Outcome::Unknown(Reason::BadAnswer));
+        self.adapt(&outcomes);
+        self.report_all(done.rows, outcomes);
+        self.feed_hungry(Instant::now());
+    }
+
+    /// What the outcomes of a call say about the pace of the channel.
+    fn adapt(&mut self, outcomes: &[Outcome]) {
+        let now = Instant::now();
+        let (mut good, mut bad) = (false, false);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Throttled { scope: Scope::Channel, wait } => {
+                    self.pace.throttled(now, backoff::obey(*wait));
+                    return;
+                }
+                Outcome::Stop(why) => {
+                    tracing::error!(channel = %self.channel, why, "the channel is stopped: somebody has to mend it");
+                    self.meter.stopped(true);
+                    self.pace.stop(why.clone());
+                    self.hand_back_waiting(Duration::ZERO);
+                    return;
+                }
+                Outcome::NotSent { .. } | Outcome::Unknown(_) => bad = true,
+                Outcome::Retry { reason: Reason::ProviderFailed | Reason::BadAnswer, .. } => bad = true,
+                _ => good = true,
+            }
+        }
+        if good {
+            self.pace.success();
+        } else if bad {
+            let chance = self.chance();
+            if self.pace.failure(now, chance) {
+                tracing::warn!(channel = %self.channel, "the provider fails: the breaker is open");
+                self.meter.alarm("breaker");
+            }
+        }
+    }
+
+    fn report_all(&mut self, rows: Vec<(Id, Envelope)>, outcomes: Vec<Outcome>) {
+        for ((id, envelope), outcome) in rows.into_iter().zip(outcomes) {
+            self.report(id, &envelope, outcome);
+        }
+    }
+
+    /// One outcome as a report, and whether the row stays with us.
+    fn report(&mut self, id: Id, envelope: &Envelope, outcome: Outcome) {
+        let now = Instant::now();
+        let chance = self.chance();
+        let (base, cap) = (self.settings.backoff_base, self.settings.backoff_cap);
+        let hold_through = self.settings.hold_through;
+        let max_tries = self.abilities.max_tries;
+        let retry_wait = |after: Option<Duration>| {
+            after.map_or_else(|| backoff::wait(base, cap, envelope.tries, chance), backoff::obey)
+        };
+        let mut again = None;
+        let (verdict, reason, value) = match outcome {
+            Outcome::Accepted => (Verdict::Sent, Reason::None, 0),
+            Outcome::Delivered => (Verdict::Delivered, Reason::None, 0),
+            Outcome::Rejected(reason) => (Verdict::Failed, reason, 0),
+            Outcome::Suppress(reason) => (Verdict::Suppressed, reason, 0),
+            Outcome::Unknown(reason) => (Verdict::Unknown, reason, 0),
+            // The first attempt's fate is open still, so a repeat that gives up is unknown too.
+            Outcome::Retry { .. } if envelope.tries + 1 >= max_tries && envelope.repeat => {
+                (Verdict::Unknown, Reason::TriesSpent, 0)
+            }
+            Outcome::Retry { .. } if envelope.tries + 1 >= max_tries => {
+                (Verdict::Failed, Reason::TriesSpent, 0)
+            }
+            Outcome::Retry { after, reason } => (Verdict::Retry, reason, in_ms(retry_wait(after))),
+            Outcome::NotSent { after, reason } => (Verdict::NotSent, reason, in_ms(retry_wait(after))),
+            Outcome::Stop(_) => (Verdict::NotSent, Reason::Stopped, 0),
+            Outcome::Throttled { scope, wait } => {
+                let wait = backoff::obey(wait);
+                if wait <= hold_through && !self.draining {
+                    again = Some(match scope {
+                        Scope::Channel => None,
+                        Scope::Recipient => Some(now + wait),
+                    });
+                }
+                (Verdict::NotSent, Reason::Throttled, in_ms(wait))
+            }
+            Outcome::Part(done) => {
+                again = (!self.draining).then_some(None);
+                (Verdict::Part, Reason::None, done)
+            }
+        };
+        self.meter.outcome(verdict, reason);
+        let Some(parcel) = self.held.get(id) else { return };
+        parcel.out = parcel.out.saturating_sub(1);
+        parcel.reports.push(Report { row: envelope.row, attempt: envelope.attempt, verdict, reason, value });
+        match again {
+            Some(at) if !parcel.closed => {
+                if verdict == Verdict::Part
+                    && let Some(outcome) = parcel.outcomes.get_mut(usize::from(envelope.row))
+                {
+                    outcome.token = Some(value);
+                }
+                parcel.again.push((envelope.row, at));
+            }
+            _ => {}
+        }
+        self.settles.mark(id);
+    }
+}
+
+/// May these rows join the batch?
+fn joins(batching: Batching, batch: &Batch, envelopes: &[(Id, Envelope)]) -> bool {
+    match batching {
+        Batching::Single => false,
+        Batching::Any(_) => true,
+        Batching::SameOrder(_) => match (batch.rows.first(), envelopes.first()) {
+            (Some((_, a)), Some((_, b))) => a.suffix == b.suffix,
+            _ => false,
+        },
+    }
+}
+
+fn unsent(rows: usize) -> Vec<Outcome> {
+    vec![Outcome::NotSent { after: Some(Duration::from_secs(1)), reason: Reason::NotConnected }; rows]
+}
+
+fn in_ms(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,222 @@
+//! Settling: reports go to the server in batches, one call a partition at a time or two; what got no answer is said again.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use posthaste_store::{Answer, CallError, ParcelCode, Reported, Settled, Settlement};
+use tokio::time::Instant;
+
+use super::held::Id;
+use super::{Engine, Note};
+use crate::probe::Point;
+
+const MOST_PARCELS: usize = 200;
+const MOST_REPORTS: usize = 2_000;
+/// Calls at once, over all partitions.
+const MOST_CALLS: usize = 4;
+/// What is told again when the server may have forgotten it.
+const RECENT: Duration = Duration::from_secs(5);
+/// Settlements remembered for that at most.
+const MOST_RECENT: usize = 20_000;
+
+/// Settles under way and to come.
+#[derive(Default)]
+pub(super) struct Settles {
+    dirty: VecDeque<Id>,
+    marked: HashSet<Id>,
+    calls: usize,
+    /// Calls without an answer, to be repeated.
+    repeats: VecDeque<(Instant, u16, Vec<Id>, Vec<Settlement>)>,
+    recent: VecDeque<(Instant, u16, Settlement)>,
+}
+
+impl Settles {
+    /// The parcel has something to say.
+    pub(super) fn mark(&mut self, id: Id) {
+        if self.marked.insert(id) {
+            self.dirty.push_back(id);
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.dirty.is_empty() && self.calls == 0 && self.repeats.is_empty()
+    }
+
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.repeats.front().map(|(at, ..)| *at)
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn give_up(&mut self) {
+        *self = Self { calls: self.calls, ..Self::default() };
+    }
+
+    /// The server was away: what it confirmed last it may have forgotten.
+    pub(super) fn repeat_recent(&mut self, now: Instant) {
+        let mut again: BTreeMap<u16, Vec<Settlement>> = BTreeMap::new();
+        for (at, p, settlement) in self.recent.drain(..) {
+            if now.saturating_duration_since(at) <= RECENT + Duration::from_secs(60) {
+                again.entry(p).or_default().push(settlement);
+            }
+        }
+        for (p, settlements) in again {
+            for chunk in settlements.chunks(MOST_PARCELS) {
+                self.repeats.push_back((now, p, Vec::new(), chunk.to_vec()));
+            }
+        }
+    }
+
+    fn remember(&mut self, now: Instant, p: u16, settlements: Vec<Settlement>) {
+        self.recent.extend(settlements.into_iter().map(|settlement| (now, p, settlement)));
+        while self.recent.front().is_some_and(|(at, ..)| {
+            now.saturating_duration_since(*at) > RECENT || self.recent.len() > MOST_RECENT
+        }) {
+            self.recent.pop_front();
+        }
+    }
+}
+
+pub(super) struct SettleDone {
+    p: u16,
+    ids: Vec<Id>,
+    settlements: Vec<Settlement>,
+    result: Result<Answer<Settled>, CallError>,
+}
+
+impl Engine {
+    /// Starts settle calls for what has been reported.
+    pub(super) fn settle_dirty(&mut self) {
+        let now = Instant::now();
+        while self.settles.calls < MOST_CALLS
+            && self.settles.repeats.front().is_some_and(|(at, ..)| *at <= now)
+            && let Some((_, p, ids, settlements)) = self.settles.repeats.pop_front()
+        {
+            self.start_settle(p, ids, settlements);
+        }
+        while self.settles.calls < MOST_CALLS && self.up && !self.settles.dirty.is_empty() {
+            let Some((p, ids, settlements)) = self.next_settle() else { break };
+            self.start_settle(p, ids, settlements);
+        }
+    }
+
+    /// Collects the reports of one partition.
+    fn next_settle(&mut self) -> Option<(u16, Vec<Id>, Vec<Settlement>)> {
+        let mut partition = None;
+        let (mut ids, mut settlements, mut put_back) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reports = 0;
+        while ids.len() < MOST_PARCELS && reports < MOST_REPORTS {
+            let Some(id) = self.settles.dirty.pop_front() else { break };
+            let Some(parcel) = self.held.get(id) else {
+                self.settles.marked.remove(&id);
+                continue;
+            };
+            // One call at a time for a parcel: its reports stay in order.
+            if parcel.settling || partition.is_some_and(|p| p != parcel.partition) {
+                put_back.push(id);
+                continue;
+            }
+            self.settles.marked.remove(&id);
+            let leave = parcel.is_done();
+            if parcel.reports.is_empty() && !leave {
+                continue;
+            }
+            partition = Some(parcel.partition);
+            let rest = MOST_REPORTS - reports;
+            parcel.reports.sort_by_key(|report| report.row);
+            let take = parcel.reports.len().min(rest);
+            let now: Vec<_> = parcel.reports.drain(..take).collect();
+            let leave = leave && parcel.reports.is_empty();
+            reports += now.len();
+            parcel.settling = true;
+            settlements.push(Settlement { parcel: parcel.at.clone(), leave, reports: now });
+            ids.push(id);
+        }
+        for id in put_back {
+            self.settles.dirty.push_back(id);
+        }
+        partition.map(|p| (p, ids, settlements))
+    }
+
+    fn start_settle(&mut self, p: u16, ids: Vec<Id>, settlements: Vec<Settlement>) {
+        self.settles.calls += 1;
+        let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        tokio::spawn(async move {
+            let result = store.settle(p, &channel, &settlements).await;
+            let _ = notes.send(Note::Settled(SettleDone { p, ids, settlements, result }));
+        });
+    }
+
+    pub(super) fn on_settled(&mut self, done: SettleDone) {
+        self.settles.calls -= 1;
+        let now = Instant::now();
+        let answer = match done.result {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Saying it again is harmless, and forgetting it would leave the rows unknown.
+                if self.after_failure(&error) {
+                    let at = now + Duration::from_millis(100);
+                    self.settles.repeats.push_back((at, done.p, done.ids, done.settlements));
+                }
+                return;
+            }
+        };
+        self.meter.settled(&done.settlements, &answer.reply);
+        self.probe.reached(Point::AfterSettle);
+        for (id, (code, reported)) in done.ids.iter().zip(answer.reply.parcels) {
+            self.after_settle(*id, code, &reported, now);
+        }
+        self.settles.remember(now, done.p, done.settlements);
+        self.feed_hungry(now);
+    }
+
+    fn after_settle(&mut self, id: Id, code: ParcelCode, reported: &[Reported], now: Instant) {
+        let Some(parcel) = self.held.get(id) else { return };
+        parcel.settling = false;
+        for letter in reported {
+            self.meter.reported(*letter);
+        }
+        match code {
+            ParcelCode::Held | ParcelCode::Sending => {
+                let again = std::mem::take(&mut parcel.again);
+                for (row, at) in again {
+                    self.held.requeue(id, row, at.map(|at| at.max(now)));
+                }
+            }
+            ParcelCode::Ready | ParcelCode::Left => {
+                if parcel.out == 0 {
+                    return self.held.drop_parcel(id);
+                }
+                parcel.lost = true;
+                parcel.close();
+            }
+            _ => {
+                parcel.lost = true;
+                parcel.close();
+            }
+        }
+        self.drop_if_idle(id);
+        self.settle_if_done(id);
+    }
+
+    /// A lost parcel is forgotten when nothing of it is out and everything was said.
+    pub(super) fn drop_if_idle(&mut self, id: Id) {
+        if let Some(parcel) = self.held.get(id)
+            && parcel.lost
+            && parcel.out == 0
+            && parcel.reports.is_empty()
+            && !parcel.settling
+        {
+            self.held.drop_parcel(id);
+        }
+    }
+
+    /// Everything is said or there is nothing to send: the parcel leaves its lease.
+    pub(super) fn settle_if_done(&mut self, id: Id) {
+        if let Some(parcel) = self.held.get(id)
+            && !parcel.settling
+            && (parcel.is_done() || !parcel.reports.is_empty())
+        {
+            self.settles.mark(id);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What a courier tells of itself: names and labels are a public contract, listed here and nowhere else.
+//!
+//! | name | kind | labels | what |
+//! | --- | --- | --- | --- |
+//! | `posthaste_lateness_seconds` | histogram | channel | from the due time of an order to the claim of its rows |
+//! | `posthaste_outcomes_total` | counter | channel, outcome, reason | reports by verdict |
+//! | `posthaste_wakes_total` | counter | channel, source | why the courier looked: event, timer, start |
+//! | `posthaste_in_flight` | gauge | channel | provider calls on the wire |
+//! | `posthaste_held_rows` | gauge | channel | rows under a lease |
+//! | `posthaste_concurrency` | gauge | channel | provider calls allowed at once |
+//! | `posthaste_provider_seconds` | histogram | channel, lane | length of a provider call |
+//! | `posthaste_oldest_overdue_seconds` | gauge | channel | age of the oldest parcel waiting in ready |
+//! | `posthaste_waiting_parcels` | gauge | channel | parcels waiting in ready |
+//! | `posthaste_stale_reports_total` | counter | channel | settled reports refused because their attempt is not the recorded one |
+//! | `posthaste_late_reports_total` | counter | channel | reports taken as evidence after the lease was gone |
+//! | `posthaste_refused_begins_total` | counter | channel, code | parcels that could not be begun |
+//! | `posthaste_alarms_total` | counter | channel, what | something an operator should look at |
+//! | `posthaste_channel_stopped` | gauge | channel | 1 while the channel waits to be mended |
+//! | `posthaste_hearing` | gauge | channel | 1 while the courier hears its own bell |
+//! | `posthaste_swept_parcels_total`, `posthaste_unresolved_rows_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total` | counter | channel | what the sweeper did |
+//! | `posthaste_resolved_total` | counter | channel, how | unknown rows resolved, by which means |
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use posthaste_model::{Channel, Lane, Reason, UnixMs, Verdict};
+use posthaste_ops::health::Progress;
+use posthaste_store::{HearingEvent, ParcelCode, Reported, Settled, Settlement, Taken};
+use tokio::time::Instant;
+
+/// The meter of one courier.
+pub(crate) struct Meter {
+    channel: String,
+    progress: Option<Progress>,
+    flow: Mutex<Flow>,
+}
+
+/// Rows of the last second, and of an average parcel: what claims are sized by.
+struct Flow {
+    second: Instant,
+    rows: usize,
+    last_rows: usize,
+    a_parcel: f64,
+}
+
+impl Meter {
+    pub(crate) fn new(channel: &Channel, progress: Option<Progress>) -> Self {
+        let flow = Flow { second: Instant::now(), rows: 0, last_rows: 0, a_parcel: 1.0 };
+        Self { channel: channel.to_string(), progress, flow: Mutex::new(flow) }
+    }
+
+    fn with_flow<T>(&self, f: impl FnOnce(&mut Flow) -> T) -> T {
+        f(&mut self.flow.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    pub(crate) fn rows_last_second(&self) -> usize {
+        self.with_flow(|flow| {
+            flow.turn();
+            flow.last_rows.max(flow.rows)
+        })
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 500")]
+    pub(crate) fn rows_a_parcel(&self) -> usize {
+        self.with_flow(|flow| flow.a_parcel.clamp(1.0, 500.0) as usize)
+    }
+
+    pub(crate) fn wake(&self, source: &'static str) {
+        counter!("posthaste_wakes_total", "channel" => self.channel.clone(), "source" => source).increment(1);
+    }
+
+    pub(crate) fn heard(&self, event: &HearingEvent) {
+        if matches!(event, HearingEvent::Gap) {
+            self.alarm("gap");
+        }
+    }
+
+    pub(crate) fn alarm(&self, what: &'static str) {
+        counter!("posthaste_alarms_total", "channel" => self.channel.clone(), "what" => what).increment(1);
+    }
+
+    pub(crate) fn stopped(&self, stopped: bool) {
+        gauge!("posthaste_channel_stopped", "channel" => self.channel.clone())
+            .set(f64::from(u8::from(stopped)));
+    }
+
+    pub(crate) fn hearing(&self, hears: bool) {
+        gauge!("posthaste_hearing", "channel" => self.channel.clone()).set(f64::from(u8::from(hears)));
+    }
+
+    pub(crate) fn claimed(&self, taken: &Taken, now: UnixMs) {
+        if let Some(progress) = &self.progress {
+            progress.made(Instant::now());
+        }
+        let overdue = taken.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        gauge!("posthaste_oldest_overdue_seconds", "channel" => self.channel.clone())
+            .set(overdue.as_secs_f64());
+        gauge!("posthaste_waiting_parcels", "channel" => self.channel.clone()).set(count(taken.waiting));
+        counter!("posthaste_lost_members_total", "channel" => self.channel.clone()).increment(taken.lost);
+        if taken.persisted > 0 {
+            self.alarm("persisted");
+        }
+        if taken.unreadable > 0 {
+            self.alarm("unreadable");
+        }
+    }
+
+    /// Rows of an order due at `due`, met at `now` by the server's clock.
+    pub(crate) fn late(&self, due: UnixMs, now: UnixMs, rows: usize) {
+        self.with_flow(|flow| flow.a_parcel = flow.a_parcel * 0.9 + count(rows.max(1) as u64) * 0.1);
+        histogram!("posthaste_lateness_seconds", "channel" => self.channel.clone())
+            .record(now.since(due).as_secs_f64());
+    }
+
+    pub(crate) fn gauges(&self, calls: usize, held: usize, concurrency: usize) {
+        gauge!("posthaste_in_flight", "channel" => self.channel.clone()).set(count(calls as u64));
+        gauge!("posthaste_held_rows", "channel" => self.channel.clone()).set(count(held as u64));
+        gauge!("posthaste_concurrency", "channel" => self.channel.clone()).set(count(concurrency as u64));
+    }
+
+    pub(crate) fn sent(&self, took: Duration, lane: Lane) {
+        histogram!("posthaste_provider_seconds", "channel" => self.channel.clone(), "lane" => lane.as_str())
+            .record(took.as_secs_f64());
+    }
+
+    pub(crate) fn outcome(&self, verdict: Verdict, reason: Reason) {
+        let outcome = match verdict {
+            Verdict::Sent => "sent",
+            Verdict::Delivered => "delivered",
+            Verdict::Failed => "failed",
+            Verdict::Suppressed => "suppressed",
+            Verdict::Unknown => "unknown",
+            Verdict::Retry => "retry",
+            Verdict::NotSent => "not_sent",
+            Verdict::Part => "part",
+        };
+        counter!("posthaste_outcomes_total", "channel" => self.channel.clone(), "outcome" => outcome, "reason" => reason.word())
+            .increment(1);
+    }
+
+    pub(crate) fn settled(&self, settlements: &[Settlement], settled: &Settled) {
+        let rows = settlements.iter().map(|settlement| settlement.reports.len()).sum::<usize>();
+        self.with_flow(|flow| {
+            flow.turn();
+            flow.rows += rows;
+        });
+        counter!("posthaste_orders_ended_total", "channel" => self.channel.clone()).increment(settled.ended);
+    }
+
+    pub(crate) fn reported(&self, letter: Reported) {
+        match letter {
+            Reported::Stale => {
+                counter!("posthaste_stale_reports_total", "channel" => self.channel.clone()).increment(1)
+            }
+            Reported::Evidence => {
+                counter!("posthaste_late_reports_total", "channel" => self.channel.clone()).increment(1)
+            }
+            Reported::Applied | Reported::Known => {}
+        }
+    }
+
+    pub(crate) fn refused(&self, code: ParcelCode) {
+        let code = match code {
+            ParcelCode::Cancelled => "cancelled",
+            ParcelCode::Expired => "expired",
+            ParcelCode::Over => "over",
+            ParcelCode::Stale => "stale",
+            _ => "record",
+        };
+        counter!("posthaste_refused_begins_total", "channel" => self.channel.clone(), "code" => code)
+            .increment(1);
+    }
+
+    pub(crate) fn add(&self, name: &'static str, n: u64) {
+        if n > 0 {
+            counter!(name, "channel" => self.channel.clone()).increment(n);
+        }
+    }
+
+    pub(crate) fn resolved(&self, how: &'static str, n: u64) {
+        if n > 0 {
+            counter!("posthaste_resolved_total", "channel" => self.channel.clone(), "how" => how)
+                .increment(n);
+        }
+    }
+}
+
+impl Flow {
+    fn turn(&mut self) {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.second);
+        if passed >= Duration::from_secs(1) {
+            self.last_rows = if passed >= Duration::from_secs(2) { 0 } else { self.rows };
+            self.rows = 0;
+            self.second = now;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for a gauge")]
+fn count(n: u64) -> f64 {
+    n as f64
+}

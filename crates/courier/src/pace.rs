@@ -1,0 +1,213 @@
+//! How fast a channel goes: calls at once, pauses, an optional rate, and the breaker. Pure: time comes in.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Why a channel sends nothing now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pause {
+    /// A rate limit of the provider, or the breaker, until then.
+    Until(Instant),
+    /// Somebody has to mend something first.
+    Stopped(String),
+}
+
+/// The pace of one channel.
+#[derive(Debug)]
+pub struct Pace {
+    limit: f64,
+    max: f64,
+    failures: u32,
+    breaker_after: u32,
+    opened: u32,
+    pause: Option<Pause>,
+    rate: Option<f64>,
+    tokens: f64,
+    refilled: Instant,
+}
+
+impl Pace {
+    /// A pace of `start` calls at once, `max` at most, and so many envelopes a second.
+    #[must_use]
+    pub fn new(start: usize, max: usize, rate: Option<f64>, breaker_after: u32, now: Instant) -> Self {
+        let max = max.max(1);
+        Self {
+            limit: whole(start.clamp(1, max)),
+            max: whole(max),
+            failures: 0,
+            breaker_after: breaker_after.max(1),
+            opened: 0,
+            pause: None,
+            rate: rate.filter(|r| *r > 0.0),
+            tokens: 1.0,
+            refilled: now,
+        }
+    }
+
+    /// Calls at once.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and max")]
+    pub fn concurrency(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// Why nothing is sent at `now`, if so. A pause that is over is forgotten.
+    pub fn paused(&mut self, now: Instant) -> Option<&Pause> {
+        if matches!(self.pause, Some(Pause::Until(until)) if until <= now) {
+            self.pause = None;
+        }
+        self.pause.as_ref()
+    }
+
+    /// How many envelopes the rate allows now, never more than `ahead` is worth.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
+    pub fn allowance(&mut self, now: Instant, ahead: Duration) -> usize {
+        let Some(rate) = self.rate else { return usize::MAX };
+        let burst = (rate * ahead.as_secs_f64()).max(1.0);
+        self.tokens =
+            (self.tokens + now.saturating_duration_since(self.refilled).as_secs_f64() * rate).min(burst);
+        self.refilled = now;
+        self.tokens as usize
+    }
+
+    /// So many envelopes went out.
+    pub fn spend(&mut self, envelopes: usize) {
+        if self.rate.is_some() {
+            self.tokens -= whole(envelopes);
+        }
+    }
+
+    /// When the rate allows the next envelope.
+    #[must_use]
+    pub fn next_allowed(&self) -> Option<Instant> {
+        let rate = self.rate?;
+        let missing = (1.0 - self.tokens).max(0.0);
+        Some(self.refilled + Duration::from_secs_f64(missing / rate))
+    }
+
+    /// A call ended well.
+    pub fn success(&mut self) {
+        self.failures = 0;
+        self.opened = 0;
+        self.limit = (self.limit + 1.0 / self.limit).min(self.max);
+    }
+
+    /// The provider asked the whole channel to wait.
+    pub fn throttled(&mut self, now: Instant, wait: Duration) {
+        self.limit = (self.limit / 2.0).max(1.0);
+        self.pause_until(now + wait);
+    }
+
+    /// A call failed for a reason that is not the message's. True when this opened the breaker.
+    pub fn failure(&mut self, now: Instant, chance: f64) -> bool {
+        self.failures += 1;
+        self.limit = (self.limit * 0.7).max(1.0);
+        if self.failures < self.breaker_after {
+            return false;
+        }
+        let open = crate::backoff::wait(
+            Duration::from_secs(2),
+            Duration::from_secs(60),
+            u8::try_from(self.opened).unwrap_or(u8::MAX),
+            0.5 + chance / 2.0,
+        );
+        self.opened += 1;
+        // The next failure opens it again: one call at a time finds out.
+        self.failures = self.breaker_after - 1;
+        self.limit = 1.0;
+        self.pause_until(now + open);
+        true
+    }
+
+    /// The channel can't work before somebody mends it.
+    pub fn stop(&mut self, why: String) {
+        self.pause = Some(Pause::Stopped(why));
+    }
+
+    /// It was mended.
+    pub fn resume(&mut self) {
+        self.pause = None;
+        self.failures = 0;
+    }
+
+    fn pause_until(&mut self, until: Instant) {
+        match &self.pause {
+            Some(Pause::Stopped(_)) => {}
+            Some(Pause::Until(other)) if *other >= until => {}
+            _ => self.pause = Some(Pause::Until(until)),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "numbers of calls, far below 2^52")]
+fn whole(n: usize) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(now: Instant) -> Pace {
+        Pace::new(8, 16, None, 3, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn grows_by_one_and_falls_by_half() {
+        let now = Instant::now();
+        let mut pace = pace(now);
+        for _ in 0..9 {
+            pace.success();
+        }
+        assert_eq!(pace.concurrency(), 9);
+        pace.throttled(now, Duration::from_secs(3));
+        assert_eq!(pace.concurrency(), 4);
+        assert_eq!(pace.paused(now), Some(&Pause::Until(now + Duration::from_secs(3))));
+        assert_eq!(pace.paused(now + Duration::from_secs(3)), None);
+        for _ in 0..10_000 {
+            pace.success();
+        }
+        assert_eq!(pace.concurrency(), 16);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_breaker_opens_longer_each_time_and_closes_by_a_success() {
+        let now = Instant::now();
+        let mut pace = pace(now);
+        assert_eq!(
+            [pace.failure(now, 1.0), pace.failure(now, 1.0), pace.failure(now, 1.0)],
+            [false, false, true]
+        );
+        assert_eq!(pace.paused(now), Some(&Pause::Until(now + Duration::from_secs(2))));
+        let later = now + Duration::from_secs(2);
+        assert_eq!(pace.paused(later), None);
+        assert_eq!(pace.concurrency(), 1);
+        assert!(pace.failure(later, 1.0));
+        assert_eq!(pace.paused(later), Some(&Pause::Until(later + Duration::from_secs(4))));
+        pace.success();
+        assert!(!pace.failure(later, 1.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_outlasts_every_pause() {
+        let now = Instant::now();
+        let mut pace = pace(now);
+        pace.stop("bad token".into());
+        pace.throttled(now, Duration::from_secs(1));
+        assert_eq!(pace.paused(now + Duration::from_secs(99)), Some(&Pause::Stopped("bad token".into())));
+        pace.resume();
+        assert_eq!(pace.paused(now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_is_kept() {
+        let now = Instant::now();
+        let mut pace = Pace::new(8, 16, Some(40.0), 3, now);
+        let ahead = Duration::from_millis(250);
+        assert_eq!(pace.allowance(now, ahead), 1);
+        pace.spend(1);
+        assert_eq!(pace.next_allowed(), Some(now + Duration::from_millis(25)));
+        assert_eq!(pace.allowance(now + Duration::from_secs(9), ahead), 10);
+    }
+}

@@ -1,0 +1,199 @@
+//! The contract of a channel: a transport takes envelopes to one provider and tells what became of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_model::{Channel, Content, Reason, Row, Suffix, UnixMs, Verdict};
+use tokio::time::Instant;
+
+/// One row on its way: what a transport sends.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// Of which order.
+    pub suffix: Suffix,
+    /// Parcel of the order's channel.
+    pub parcel: u32,
+    /// Row of the parcel.
+    pub row: u16,
+    /// The attempt, stable for as long as this send lasts. With order, parcel and row it names the send.
+    pub attempt: u8,
+    /// To whom.
+    pub to: Row,
+    /// What it says.
+    pub content: Arc<Content>,
+    /// When the order was due.
+    pub due: UnixMs,
+    /// A token that stays the same when an attempt of unknown outcome is repeated, if the transport asks for tokens; the
+    /// progress, if an earlier part of this message is through.
+    pub token: Option<u32>,
+    /// Tries spent on this row so far.
+    pub tries: u8,
+    /// Whether this repeats an attempt of unknown outcome.
+    pub repeat: bool,
+}
+
+/// What became of one envelope, named by what the runtime does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Settle as sent: the provider took it.
+    Accepted,
+    /// Settle as delivered: the provider says it arrived.
+    Delivered,
+    /// Try again later: the provider refused it for now. Spends a try.
+    Retry {
+        /// The provider's hint; without one the runtime backs off.
+        after: Option<Duration>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Try again: provably nothing left. Spends no try.
+    NotSent {
+        /// Not before.
+        after: Option<Duration>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Settle as failed.
+    Rejected(Reason),
+    /// Settle as suppressed: the address must not be used again.
+    Suppress(Reason),
+    /// Nothing was sent because of a rate limit: wait. Spends no try.
+    Throttled {
+        /// Who has to wait.
+        scope: Scope,
+        /// How long.
+        wait: Duration,
+    },
+    /// Bytes may have left and no full answer came.
+    Unknown(Reason),
+    /// One part of several is through; begin the next. The number counts the parts that are.
+    Part(u32),
+    /// Stop the channel: nothing will work before somebody mends it (a bad credential). No message fails by it.
+    Stop(String),
+}
+
+/// Who has to wait for a rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole channel.
+    Channel,
+    /// One recipient; everyone else goes first.
+    Recipient,
+}
+
+/// Which envelopes may share one call of [`Transport::send`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// One at a time.
+    Single,
+    /// Up to so many of one order.
+    SameOrder(usize),
+    /// Up to so many of any orders.
+    Any(usize),
+}
+
+impl Batching {
+    /// Envelopes of a call at most.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::Single => 1,
+            Self::SameOrder(n) | Self::Any(n) => n.max(1),
+        }
+    }
+}
+
+/// What is known when an unknown outcome has to be resolved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Repeat once; a duplicate is possible.
+    RetryOnce,
+    /// Leave it unknown; a loss is possible.
+    Hold,
+}
+
+/// What a transport can do, and how it wants to be driven.
+#[derive(Debug, Clone)]
+pub struct Abilities {
+    /// Which envelopes may share a call.
+    pub batching: Batching,
+    /// Calls at once to begin with.
+    pub concurrency: usize,
+    /// Calls at once at most.
+    pub max_concurrency: usize,
+    /// Envelopes a second at most, if the runtime is to count them; it always obeys the provider's answers.
+    pub rate: Option<f64>,
+    /// How long a call may take at most.
+    pub send_window: Duration,
+    /// Whether each row is to have a token.
+    pub tokens: bool,
+    /// For how long a repeat under the same token is dropped by the provider; zero: it is not.
+    pub idempotent_for: Duration,
+    /// Whether [`Transport::inquire`] can find out what became of an attempt.
+    pub inquires: bool,
+    /// What becomes of unknowns when the order leaves it to the channel.
+    pub on_unknown: Policy,
+    /// Tries at most, 15 at most.
+    pub max_tries: u8,
+    /// Whether the provider tells of delivery after the send.
+    pub receipts: bool,
+}
+
+impl Default for Abilities {
+    fn default() -> Self {
+        Self {
+            batching: Batching::Single,
+            concurrency: 16,
+            max_concurrency: 256,
+            rate: None,
+            send_window: Duration::from_secs(30),
+            tokens: false,
+            idempotent_for: Duration::ZERO,
+            inquires: false,
+            on_unknown: Policy::Hold,
+            max_tries: 8,
+            receipts: false,
+        }
+    }
+}
+
+/// What an inquiry found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The provider has it, and says this of it.
+    Known(Verdict, Reason),
+    /// The provider has never seen it: it may be sent again.
+    Never,
+    /// It can't be found out now.
+    NotNow,
+    /// It can't be found out at all.
+    CannotTell,
+}
+
+/// A channel's way to its provider.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// The channel it serves.
+    fn channel(&self) -> Channel;
+
+    /// What it can do.
+    fn abilities(&self) -> Abilities;
+
+    /// Sends envelopes; answers one outcome for each, in their order. Every row was begun before. After `deadline` nobody
+    /// waits any more: the runtime drops the future and takes what has no outcome as unknown.
+    async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome>;
+
+    /// Finds out what became of an attempt of unknown outcome. Asked only when the abilities promise it.
+    async fn inquire(&self, _envelope: &Envelope) -> Found {
+        Found::CannotTell
+    }
+
+    /// Whether it could work now: credentials, reachability. `Err` says in words what to mend.
+    ///
+    /// # Errors
+    /// When the channel can't work.
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

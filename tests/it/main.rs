@@ -1,0 +1,3 @@
+//! Scenarios: real servers, real courier processes, one behaviour a file.
+
+mod orders_small_and_big_are_delivered;

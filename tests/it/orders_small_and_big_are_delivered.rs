@@ -1,0 +1,20 @@
+//! Orders for now and for later, of one row and of many, reach the provider once each.
+
+use posthaste_model::State;
+use posthaste_tests::scene::Told;
+use posthaste_tests::{CourierOptions, Scene};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_small_and_big_are_delivered() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier = scene.courier(&CourierOptions::default())?;
+    for due_in in [None, Some(300), Some(50)] {
+        scene.tell(&Told { due_in, ..Told::default() }).await?;
+        scene.tell(&Told { due_in, rows: vec![("email", 3)], ..Told::default() }).await?;
+        scene.tell(&Told { due_in, rows: vec![("email", 1_201)], ..Told::default() }).await?;
+    }
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.count(State::Sent), 3 * (1 + 3 + 1_201));
+    assert_eq!(balance.duplicates, 0);
+    Ok(())
+}

@@ -35,7 +35,7 @@ local mended = 0
 if redis.call('ZSCORE', lane_key, suffix) then
   return answer('ok', 0, 0)
 end
-if now <= order.due then
+if now < order.due then
   redis.call('ZADD', lane_key, order.due, suffix)
   redis.call('SET', 'delivery:' .. tag .. ':' .. suffix, 0, 'PXAT', order.due)
   ring_bell('bell:' .. tag)

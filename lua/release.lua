@@ -7,6 +7,7 @@
 -- KEYS 3 leased:{p}:<channel>
 -- KEYS 4 lease:{p}:<channel>
 -- KEYS 5 unresolved:{p}:<channel>
+-- KEYS 6 crashes:{p}:<channel>
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
@@ -29,7 +30,8 @@ end
 local leases = redis.call('HMGET', KEYS[4], unpack(members))
 redis.call('ZCARD', KEYS[3])
 redis.call('ZCARD', KEYS[5])
-local results = {}
+local any_crash = redis.call('HLEN', KEYS[6]) > 0
+local results, done = {}, {}
 for p = 1, count do
   local member = members[p]
   local code
@@ -41,6 +43,9 @@ for p = 1, count do
       parcel, code = find_parcel(order, n)
       if parcel then
         code = leave(parcel, member, wait > 0 and now + wait or 0)
+        if is_done(parcel) then
+          done[#done + 1] = member
+        end
       end
     end
   else
@@ -52,4 +57,7 @@ write_parcels()
 write_orders()
 write_leaving(KEYS[3], KEYS[4], KEYS[5])
 write_ready(false)
+if any_crash and #done > 0 then
+  redis.call('HDEL', KEYS[6], unpack(done))
+end
 return answer('ok', results)

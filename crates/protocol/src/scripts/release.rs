@@ -11,7 +11,8 @@ use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("release", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>"],
+    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
+        "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "wait in ms", "member, fence"],
     codes: ["ok", "epoch"]);
 
@@ -37,7 +38,7 @@ impl Script for Release<'_> {
 
     fn keys(&self) -> Vec<String> {
         let (k, c) = (self.keys, self.channel);
-        vec![k.epoch(), k.fence(), k.leased(c), k.lease(c), k.unresolved(c)]
+        vec![k.epoch(), k.fence(), k.leased(c), k.lease(c), k.unresolved(c), k.crashes(c)]
     }
 
     fn args(&self) -> Vec<Bytes> {

@@ -260,3 +260,31 @@ async fn ping(client: &Client, ear: &Ear) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+
+    fn event(key: &str) -> KeyspaceEvent {
+        KeyspaceEvent { db: 0, operation: "expired".into(), key: key.into() }
+    }
+
+    #[tokio::test]
+    async fn events_that_were_dropped_are_a_gap() {
+        let ear = Ear(watch::Sender::new(Heard::default()));
+        let (sender, events) = broadcast::channel(4);
+        let (_, connected) = broadcast::channel(1);
+        let (_, errors) = broadcast::channel(1);
+        let mut told = Told { events, connected, errors };
+        for key in ["delivery:{0}:a:1", "other", "bell:{0}", "delivery:{0}:a:2", "x", "bell:{0}", "delivery"]
+        {
+            let _ = sender.send(event(key));
+        }
+        told.count(&ear, &event("bell:{0}"));
+        let heard = *ear.0.borrow();
+        // Four were kept; of them two are bells, and the first one came before.
+        assert_eq!((heard.bells, heard.gaps), (3, 1));
+    }
+}

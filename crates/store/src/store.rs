@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fred::clients::Client;
+use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
@@ -266,6 +267,9 @@ impl Joined {
                 // The first connection counts as one of them.
                 events.reconnects = client.reconnect_rx();
                 Ok(Self { worker: Worker::new(client), task, events })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Auth) => {
+                Err(ConnectError::Settings { key: "password", why: error.details().to_owned() })
             }
             Err(error) => Err(ConnectError::Unreachable(Lost::Connection(ClientError(error)))),
         }

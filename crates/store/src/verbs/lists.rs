@@ -18,7 +18,7 @@ fn fault(malformed: Malformed) -> CallError {
 }
 
 impl Store {
-    /// The channels couriers were seen of, and when last.
+    /// The channels that orders or couriers named, and when a courier was last seen; 0: never.
     ///
     /// # Errors
     /// A [`CallError`].

@@ -1,0 +1,95 @@
+//! What "accepted" means is kept, or it is said that it could not be kept yet.
+
+use std::time::Duration;
+
+use posthaste_model::Durability;
+use posthaste_rig::servers::Fsync;
+use posthaste_rig::{PrivateServer, ServerKind};
+use posthaste_store::preflight::Level;
+use posthaste_store::{AcceptError, CallError, ConnectError, ParcelCode, ParcelRef, Role, Settings, Store};
+
+use crate::house::*;
+
+fn wanting(durability: Durability, server: &PrivateServer) -> Settings {
+    let confirm_timeout = Duration::from_millis(200);
+    Settings { durability, confirm_timeout, ..settings(&server.url()) }
+}
+
+#[tokio::test]
+async fn strict_is_kept_by_a_server_that_writes_before_it_answers() {
+    let mut server = builder().fsync(Fsync::Always).start().unwrap();
+    let (store, report) = Store::connect(wanting(Durability::Strict, &server), Role::Tool).await.unwrap();
+    assert_eq!(report.level_of("durability"), Some(Level::Ok));
+    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    assert_eq!(accepted.durability, Durability::Strict);
+    server.kill9().unwrap();
+    server.restart().unwrap();
+    assert!(tool(&server).await.load_order(0, &suffix(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn strict_without_a_file_is_refused() {
+    let server = builder().fsync(Fsync::Off).start().unwrap();
+    match Store::connect(wanting(Durability::Strict, &server), Role::Tool).await {
+        Err(ConnectError::Refused(report)) => assert_eq!(report.level_of("durability"), Some(Level::Refuse)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn strict_with_a_write_a_second_needs_a_server_that_can_be_waited_for() {
+    let server = server();
+    let settings =
+        Settings { confirm_timeout: Duration::from_secs(5), ..wanting(Durability::Strict, &server) };
+    let connected = Store::connect(settings, Role::Tool).await;
+    if server.kind() == ServerKind::Redis70 {
+        assert!(matches!(connected, Err(ConnectError::Refused(_))));
+        return;
+    }
+    let (store, _) = connected.unwrap();
+    // Many at once wait together, not one after the other.
+    let orders: Vec<_> = (0..50).map(|n| order(suffix(n), 1)).collect();
+    let accepted = futures::future::join_all(orders.iter().map(|order| store.accept(order))).await;
+    assert!(accepted.iter().all(Result::is_ok), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
+    let server = builder().tcp().line("repl-diskless-sync-delay 0").start().unwrap();
+    let (store, report) = Store::connect(wanting(Durability::Replicated, &server), Role::Tool).await.unwrap();
+    assert_eq!(report.level_of("durability"), Some(Level::Warn));
+    for _ in 0..2 {
+        let told = store.accept(&order(suffix(1), 1)).await;
+        assert!(matches!(told, Err(AcceptError::Call(CallError::Undurable))), "{told:?}");
+    }
+    let (taken, fence) = claim(&store, 1, 0).await.unwrap();
+    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
+    let asked = [(parcel, vec![(0, 1)])];
+    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await;
+    assert!(matches!(begun, Err(CallError::Undurable)), "{begun:?}");
+
+    let replica = PrivateServer::start().unwrap();
+    let port = server.tcp_addr().unwrap().port().to_string();
+    replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    let accepted = posthaste_rig::eventually_async("the replica has it", async || {
+        store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert!(accepted.again);
+    assert_eq!(accepted.durability, Durability::Replicated);
+    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await.unwrap();
+    assert_eq!(begun.reply[0].0, ParcelCode::Ok);
+    // What was confirmed is there.
+    assert_eq!(int(replica.command(&["EXISTS", "history:{0}:u1:1"]).unwrap()), 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_begins_is_confirmed_too() {
+    let server = server();
+    let (store, _) = Store::connect(wanting(Durability::Replicated, &server), Role::Tool).await.unwrap();
+    tool(&server).await.accept(&order(suffix(1), 1)).await.unwrap();
+    assert!(matches!(claim(&store, 1, 10).await, Err(CallError::Undurable)));
+    // Repeated, it tells the same parcels, and is not safer than before.
+    assert!(matches!(claim(&store, 1, 10).await, Err(CallError::Undurable)));
+    assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 1);
+}

@@ -1,0 +1,120 @@
+//! Bells are heard, gaps are told.
+
+use std::time::Duration;
+
+use posthaste_rig::patience;
+use posthaste_store::{Hearing, HearingEvent, Role, Settings, Store};
+
+use crate::house::*;
+
+async fn next(hearing: &mut Hearing) -> HearingEvent {
+    tokio::time::timeout(patience(), hearing.wait()).await.expect("something to hear")
+}
+
+/// One that has told its first gap.
+async fn listening(store: &Store) -> Hearing {
+    let mut hearing = store.hearing();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+    assert!(hearing.listening());
+    hearing
+}
+
+#[tokio::test]
+async fn an_order_for_now_is_heard() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut hearing = listening(&store).await;
+    assert_eq!((hearing.bells(), hearing.last_bell()), (0, None));
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(hearing.bells(), 1);
+    assert!(hearing.last_bell().is_some());
+}
+
+#[tokio::test]
+async fn ones_own_bell_is_heard_once_and_leaves_nothing() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut hearing = listening(&store).await;
+    let before = keys(&server);
+    for n in 1..=3 {
+        store.ring_own_bell(0).await.unwrap();
+        assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+        assert_eq!(hearing.bells(), n);
+    }
+    assert_eq!(keys(&server), before);
+}
+
+#[tokio::test]
+async fn other_events_are_not_bells() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut hearing = listening(&store).await;
+    for (name, args) in [("SET", vec!["other", "0", "PXAT", "1"]), ("EXISTS", vec!["other"])] {
+        let words: Vec<&str> = std::iter::once(name).chain(args).collect();
+        server.command(&words).unwrap();
+    }
+    store.ring_own_bell(0).await.unwrap();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(hearing.bells(), 1);
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_a_gap_and_then_bells_are_heard_again() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut hearing = listening(&store).await;
+    for _ in 0..2 {
+        assert_eq!(int(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap()), 1);
+        assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+        assert!(hearing.listening());
+        store.ring_own_bell(0).await.unwrap();
+        assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    }
+    assert_eq!(hearing.gaps(), 3);
+}
+
+#[tokio::test]
+async fn all_who_listen_hear() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut first = listening(&store).await;
+    let mut second = store.hearing();
+    let mut third = first.clone();
+    store.ring_own_bell(0).await.unwrap();
+    for hearing in [&mut first, &mut second, &mut third] {
+        assert_eq!(next(hearing).await, HearingEvent::Bell);
+    }
+    // A flag, not a queue.
+    for _ in 0..5 {
+        store.ring_own_bell(0).await.unwrap();
+    }
+    eventually("all are counted", || if first.bells() == 6 { Ok(()) } else { Err(first.bells()) }).await;
+    assert_eq!(next(&mut first).await, HearingEvent::Bell);
+    assert!(tokio::time::timeout(Duration::ZERO, first.wait()).await.is_err());
+}
+
+#[tokio::test]
+async fn the_bells_of_ones_own_database_are_heard() {
+    let server = server();
+    let url = format!("{}?db=3", server.url());
+    let (store, _) = Store::connect(settings(&url), Role::Tool).await.unwrap();
+    let mut hearing = listening(&store).await;
+    tool(&server).await.ring_own_bell(0).await.unwrap();
+    store.ring_own_bell(0).await.unwrap();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(hearing.bells(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_is_a_gap() {
+    let mut server = server();
+    let quick = Settings { call_timeout: patience(), ..settings(&server.url()) };
+    let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
+    let mut hearing = listening(&store).await;
+    server.kill9().unwrap();
+    server.restart().unwrap();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+    store.ring_own_bell(0).await.unwrap();
+    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+}

@@ -1,0 +1,66 @@
+//! Channels, idempotency keys, the day's limit, days to retire.
+
+use std::time::Duration;
+
+use posthaste_model::{SenderId, UnixMs};
+use posthaste_store::{Bound, Reserved, Retired, Role, Store};
+
+use crate::house::*;
+
+#[tokio::test]
+async fn couriers_make_their_channel_known() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!(store.channels(0).await.unwrap(), []);
+    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    assert_eq!(accepted.channels[0].courier_seen, None);
+    let _courier = Store::connect(settings(&server.url()), Role::Courier(email())).await.unwrap();
+    let channels = store.channels(0).await.unwrap();
+    assert_eq!(channels.len(), 1);
+    assert_eq!(channels[0].0, email());
+    let accepted = store.accept(&order(suffix(2), 1)).await.unwrap();
+    assert_eq!(accepted.channels[0].courier_seen, Some(channels[0].1));
+}
+
+#[tokio::test]
+async fn keys_are_bound_once_and_places_taken_once() {
+    let server = server();
+    let store = tool(&server).await;
+    let sender: SenderId = "u1".parse().unwrap();
+    let ttl = Duration::from_secs(60);
+    let bind = async |n, digest| store.bind(&sender, "abc", &suffix(n), [digest; 12], ttl).await.unwrap();
+    assert_eq!(bind(1, 1).await, Bound::Fresh);
+    assert_eq!(bind(2, 1).await, Bound::Same(suffix(1)));
+    assert_eq!(bind(2, 2).await, Bound::Other);
+
+    let reserve = async |n| store.reserve(&sender, &suffix(n), 1, UnixMs(0)).await.unwrap();
+    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: false });
+    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: true });
+    assert!(matches!(reserve(2).await, Reserved::Full { used: 1, .. }));
+    assert_eq!(store.unreserve(&sender, &[suffix(1)]).await.unwrap(), 1);
+    assert_eq!(reserve(2).await, Reserved::Ok { used: 1, again: false });
+}
+
+#[tokio::test]
+async fn days_to_retire_are_found_from_the_oldest_order_on() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!(store.days_to_retire(0, 90).await.unwrap(), Vec::<u64>::new());
+    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let today = accepted.accepted.0 / 86_400_000;
+    assert_eq!(store.days_to_retire(0, 0).await.unwrap(), Vec::<u64>::new());
+    // As if it had been accepted and finished long ago.
+    let old = (today - 40) * 86_400_000;
+    let head = server.command(&["HGET", "history:{0}:u1:1", "h"]).unwrap();
+    let mut head = head.bytes().unwrap().to_vec();
+    head[4..10].copy_from_slice(&old.to_be_bytes()[2..]);
+    server.command(&[b"HSET".as_slice(), b"history:{0}:u1:1", b"h", &head, b"f", b"1"]).unwrap();
+    for day in [today - 35, today - 30, today - 1, today] {
+        server.command(&["RPUSH".to_owned(), format!("retire:{{0}}:{day}"), "u1:1".into()]).unwrap();
+    }
+    assert_eq!(store.days_to_retire(0, 10).await.unwrap(), [today - 35, today - 30]);
+    assert_eq!(store.days_to_retire(0, 0).await.unwrap(), [today - 35, today - 30, today - 1]);
+    assert_eq!(store.retire(0, today - 35, 10).await.unwrap().reply, Retired::Done(1));
+    assert_eq!(store.retire(0, today, 10).await.unwrap().reply, Retired::Early);
+    assert!(store.load_order(0, &suffix(1)).await.unwrap().is_none());
+}

@@ -1,0 +1,20 @@
+//! The store on real servers, one file a behaviour.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+mod accept_big;
+mod accept_small;
+mod courier;
+mod durability;
+mod hearing;
+mod history;
+mod house;
+mod lists;
+mod memory_full;
+mod mending;
+mod preflight;
+mod repeats;
+mod retry;
+mod rollback;
+mod urls;
+mod wiped;

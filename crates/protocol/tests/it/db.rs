@@ -23,6 +23,7 @@ pub(crate) struct Db {
     connection: RefCell<Connection>,
     requests: Cell<u64>,
     moments: RefCell<Vec<u64>>,
+    sent: RefCell<Vec<Vec<Vec<u8>>>>,
 }
 
 /// What a call did: its answer, and every key that changed.
@@ -60,6 +61,7 @@ impl Db {
             connection,
             requests: Cell::new(0),
             moments: RefCell::default(),
+            sent: RefCell::default(),
         };
         // Keys expire when they are touched, as with millions of keys: nothing vanishes between two looks.
         db.raw(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
@@ -79,6 +81,7 @@ impl Db {
     pub(crate) fn reset(&self) {
         self.raw(&["FLUSHALL"]);
         self.moments.borrow_mut().clear();
+        self.sent.borrow_mut().clear();
         self.register();
     }
 
@@ -87,6 +90,18 @@ impl Db {
         let reply = self.connection.borrow_mut().command(args).expect("a reply");
         assert!(reply.error().is_none(), "{}: {reply:?}", String::from_utf8_lossy(args[0].as_ref()));
         reply
+    }
+
+    /// Many raw commands. An error reply fails the test.
+    pub(crate) fn pipeline(&self, commands: &[Vec<Vec<u8>>]) {
+        let mut connection = self.connection.borrow_mut();
+        for commands in commands.chunks(500) {
+            commands.iter().for_each(|args| connection.send(args).expect("sent"));
+            for args in commands {
+                let reply = connection.receive().expect("a reply");
+                assert!(reply.error().is_none(), "{}: {reply:?}", String::from_utf8_lossy(&args[0]));
+            }
+        }
     }
 
     /// Calls a script as a client does: by its digest, and with its text when the server does not know it.
@@ -104,11 +119,28 @@ impl Db {
             (args[0], args[1]) = (b"EVAL".into(), call.script.body.clone().into());
             reply = connection.command(&args).expect("a reply");
         }
+        self.sent.borrow_mut().push(args);
         let answer = S::read(&request, value_of(reply));
         if let Ok(answer) = &answer {
             self.moments.borrow_mut().push(answer.now.0);
         }
         answer
+    }
+
+    /// How many calls were made.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.borrow().len()
+    }
+
+    /// Forgets the calls made so far.
+    pub(crate) fn forget_sent(&self) {
+        self.sent.borrow_mut().clear();
+    }
+
+    /// Delivers call number `at` once more, as a network may that held a copy of it back.
+    pub(crate) fn late_copy(&self, at: usize) {
+        let args = self.sent.borrow()[at].clone();
+        self.raw(&args);
     }
 
     /// Calls a script that is to answer.

@@ -4,6 +4,8 @@ mod contract;
 mod db;
 mod order;
 mod print;
+mod random;
+mod random_walk;
 mod smoke;
 mod snapshot;
 mod sound;

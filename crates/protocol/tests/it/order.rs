@@ -160,28 +160,25 @@ impl Order {
 
     /// The head of its history as it is now.
     pub(crate) fn head(&self, db: &Db) -> Head {
-        let history = db.snapshot().hash(&db.keys.history(&self.suffix));
-        Head::decode(history.get("h").expect("a head")).expect("a head")
+        let head = db.raw(&["HGET", &db.keys.history(&self.suffix), "h"]);
+        Head::decode(head.bytes().expect("a head")).expect("a head")
     }
 
-    /// The outcomes of its parcel `n` on its first channel.
-    pub(crate) fn outcomes(&self, db: &Db, n: u32) -> Outcomes {
+    /// The outcomes of its parcel `n` on its first channel, if it has rows.
+    pub(crate) fn try_outcomes(&self, db: &Db, n: u32) -> Option<Outcomes> {
         let (name, head) = (&self.channels[0].0, self.head(db));
-        let all = db.snapshot();
         let record = if head.inline {
-            all.hash(&db.keys.history(&self.suffix)).get("o").cloned()
+            db.raw(&["HGET", &db.keys.history(&self.suffix), "o"])
         } else {
-            match all.get(&db.keys.outcome(&self.suffix, name, n)) {
-                Some(crate::snapshot::Held::Text(bytes)) => Some(bytes.clone()),
-                _ => None,
-            }
+            db.raw(&["GET", &db.keys.outcome(&self.suffix, name, n)])
         };
-        Outcomes::decode(record.as_deref(), head.parcel_rows(name, n), head.due).expect("outcomes")
+        let rows = head.parcel_rows(name, n);
+        (rows > 0).then(|| Outcomes::decode(record.bytes(), rows, head.due).expect("outcomes"))
     }
 
     /// The row `i` of its first parcel.
     pub(crate) fn row(&self, db: &Db, i: usize) -> RowOutcome {
-        self.outcomes(db, 0).row(i).expect("a row")
+        self.try_outcomes(db, 0).expect("rows").row(i).expect("a row")
     }
 }
 

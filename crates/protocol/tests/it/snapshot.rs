@@ -25,6 +25,24 @@ pub(crate) struct Snapshot {
     keys: BTreeMap<String, (Held, i64)>,
 }
 
+const DUMP: &str = "
+local out = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local value
+  if kind == 'string' then
+    value = redis.call('GET', key)
+  elseif kind == 'hash' then
+    value = redis.call('HGETALL', key)
+  elseif kind == 'zset' then
+    value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  else
+    value = redis.call('LRANGE', key, 0, -1)
+  end
+  out[#out + 1] = { key, kind, redis.call('PEXPIRETIME', key), value }
+end
+return out";
+
 fn text(reply: &Reply) -> String {
     String::from_utf8_lossy(&bytes(reply)).into_owned()
 }
@@ -37,27 +55,20 @@ fn bytes(reply: &Reply) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// Reads everything.
+    /// Reads everything, in one call.
     pub(crate) fn take(raw: impl Fn(&[&str]) -> Reply) -> Self {
         let mut keys = BTreeMap::new();
-        for key in raw(&["KEYS", "*"]).items().iter().map(text) {
-            let held = match raw(&["TYPE", &key]).text().unwrap_or_default() {
-                "string" => Held::Text(bytes(&raw(&["GET", &key]))),
-                "hash" => {
-                    let flat = raw(&["HGETALL", &key]);
-                    Held::Hash(flat.items().chunks(2).map(|pair| (text(&pair[0]), bytes(&pair[1]))).collect())
-                }
-                "zset" => {
-                    let flat = raw(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]);
-                    Held::Sorted(
-                        flat.items().chunks(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
-                    )
-                }
-                "list" => Held::List(raw(&["LRANGE", &key, "0", "-1"]).items().iter().map(text).collect()),
+        for entry in raw(&["EVAL", DUMP, "0"]).items() {
+            let [key, kind, until, value] = entry.items() else { panic!("{entry:?}") };
+            let pairs = || value.items().chunks(2).map(|pair| (text(&pair[0]), &pair[1]));
+            let held = match text(kind).as_str() {
+                "string" => Held::Text(bytes(value)),
+                "hash" => Held::Hash(pairs().map(|(field, value)| (field, bytes(value))).collect()),
+                "zset" => Held::Sorted(pairs().map(|(member, score)| (member, text(score))).collect()),
+                "list" => Held::List(value.items().iter().map(text).collect()),
                 other => panic!("a key of type {other}"),
             };
-            let until = raw(&["PEXPIRETIME", &key]).int().unwrap_or_default();
-            keys.insert(key, (held, until));
+            keys.insert(text(key), (held, until.int().unwrap_or_default()));
         }
         Self { keys }
     }
@@ -72,9 +83,9 @@ impl Snapshot {
         self.keys.get(key).map(|(held, _)| held)
     }
 
-    /// Whether a key has an end of its own.
-    pub(crate) fn expires(&self, key: &str) -> bool {
-        self.keys.get(key).is_some_and(|(_, until)| *until >= 0)
+    /// When a key expires; `None`: never.
+    pub(crate) fn until(&self, key: &str) -> Option<u64> {
+        self.keys.get(key).and_then(|(_, until)| u64::try_from(*until).ok())
     }
 
     /// A hash; an empty one when there is no such key.

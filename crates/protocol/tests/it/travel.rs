@@ -12,13 +12,15 @@ impl Db {
     pub(crate) fn later(&self, span: Duration) {
         let ms = u64::try_from(span.as_millis()).expect("a span");
         let all = self.snapshot();
+        let mut commands: Vec<Vec<Vec<u8>>> = Vec::new();
+        let mut command = |args: &[&[u8]]| commands.push(args.iter().map(|arg| arg.to_vec()).collect());
         for key in all.names() {
             let family = key.split(':').next().unwrap_or_default();
             match all.get(key).expect("a key") {
                 Held::Sorted(members) if TIMED.contains(&family) => {
                     for (member, score) in members.iter().filter(|(_, score)| *score != "0") {
-                        let score: u64 = score.parse().expect("whole ms");
-                        self.raw(&["ZADD", key, &(score - ms).to_string(), member]);
+                        let score = score.parse::<u64>().expect("whole ms") - ms;
+                        command(&[b"ZADD", key.as_bytes(), score.to_string().as_bytes(), member.as_bytes()]);
                     }
                 }
                 Held::Hash(fields) if ["history", "channels", "lease", "crashes"].contains(&family) => {
@@ -30,18 +32,16 @@ impl Db {
                             ("crashes", _) => earlier_word(value, 1, ms),
                             _ => continue,
                         };
-                        self.raw(&[b"HSET", key.as_bytes(), field.as_bytes(), &earlier]);
-                    }
-                }
-                Held::Text(_) => {
-                    let until = self.raw(&["PEXPIRETIME", key]).int().unwrap_or(-1);
-                    if let Ok(until) = u64::try_from(until) {
-                        self.raw(&["PEXPIREAT", key, &(until - ms).to_string()]);
+                        command(&[b"HSET", key.as_bytes(), field.as_bytes(), &earlier]);
                     }
                 }
                 _ => {}
             }
+            if let Some(until) = all.until(key) {
+                command(&[b"PEXPIREAT", key.as_bytes(), (until - ms).to_string().as_bytes()]);
+            }
         }
+        self.pipeline(&commands);
         self.shift_moments(ms);
     }
 }

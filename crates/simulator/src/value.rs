@@ -60,6 +60,20 @@ impl Value {
     }
 }
 
+/// As a client of the store hands it on: a status is a string.
+impl From<Value> for posthaste_protocol::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Nil => Self::Nil,
+            Value::Int(number) => Self::Int(number),
+            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
+            Value::Status(text) => Self::Bytes(text.into()),
+            Value::Array(items) => Self::Array(items.into_iter().map(Self::from).collect()),
+            Value::Error(text) => Self::Error(text),
+        }
+    }
+}
+
 /// Readable: bytes as text with everything unprintable escaped.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,12 +12,18 @@ mod corpus;
 mod expressions;
 #[path = "differential/pair.rs"]
 mod pair;
+#[path = "differential/walk.rs"]
+mod walk;
+
+use std::collections::BTreeSet;
 
 use commands::{Form, Step, sequence};
 use pair::{Pair, shortest_failing};
+use posthaste_protocol::scripts;
 use posthaste_simulator::{RunError, Value};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use walk::Walk;
 
 /// The first seed of a test; each test takes another ten million.
 fn first_seed(test: u64) -> u64 {
@@ -80,10 +86,31 @@ fn values_are_converted_the_same() {
     let first = first_seed(6);
     for seed in first..first + 4_000 {
         let script = expressions::script(&mut StdRng::seed_from_u64(seed));
-        if let Err(difference) = pair.eval(&script, &[], &[]) {
+        if let Err(difference) = pair.eval::<&str, &str>(&script, &[], &[]) {
             panic!("seed {seed}: {difference}\nfor:\n{script}");
         }
     }
+}
+
+#[test]
+fn the_scripts_of_the_protocol_answer_the_same() {
+    let mut pair = Pair::start();
+    let (first, mut called) = (first_seed(7), BTreeSet::new());
+    for seed in first..first + 150 {
+        let rng = StdRng::seed_from_u64(seed);
+        let walked = Walk::start(&mut pair, rng).and_then(|mut walk| {
+            walk.go(120)?;
+            called.extend(walk.called());
+            Ok(())
+        });
+        walked.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
+    }
+    let missed: Vec<_> = scripts::ALL
+        .iter()
+        .map(|contract| contract.text.name)
+        .filter(|name| !called.contains(name))
+        .collect();
+    assert!(missed.is_empty(), "never called: {missed:?}");
 }
 
 #[test]

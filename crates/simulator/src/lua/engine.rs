@@ -20,7 +20,7 @@ pub const INSTRUCTION_LIMIT: u64 = 5_000_000;
 pub const MEMORY_LIMIT: usize = 64 * 1024 * 1024;
 /// How often the limits are looked at, in instructions. A limit inside Lua's allocator would be exact, but it makes
 /// every step of ours into Lua a protected call and costs a third of the speed.
-const INSTRUCTION_STEP: u32 = 10_000;
+const INSTRUCTION_STEP: u32 = 1_000;
 /// The most compiled scripts that a thread keeps.
 const SCRIPTS_KEPT: usize = 4_096;
 

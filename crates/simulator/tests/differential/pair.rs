@@ -1,5 +1,7 @@
 //! One real server and one world, side by side.
 
+use std::collections::HashMap;
+
 use posthaste_rig::resp::{Connection, Reply};
 use posthaste_rig::servers::{Fsync, PrivateServer, ServerKind};
 use posthaste_simulator::world::{COMPACT_BYTES, Classes, Clock, Data, Event, Flavour, World};
@@ -32,6 +34,7 @@ pub(crate) struct Pair {
     connection: Connection,
     listener: Connection,
     published: u64,
+    scripts: HashMap<String, Script>,
     _server: PrivateServer,
 }
 
@@ -53,7 +56,7 @@ impl Pair {
         let seconds: i64 = time.items()[0].text().and_then(|text| text.parse().ok()).expect("seconds");
         let mut world = World::new(flavour, Clock::at_ms(seconds * 1000)).watching(Classes::ALL);
         world.set_listeners(1);
-        Self { world, connection, listener, published: 0, _server: server }
+        Self { world, connection, listener, published: 0, scripts: HashMap::new(), _server: server }
     }
 
     /// Lets both run out of memory.
@@ -67,19 +70,28 @@ impl Pair {
 
     /// Empties both and plays the steps; says how the two differ, if they do.
     pub(crate) fn play(&mut self, steps: &[Step]) -> Result<(), String> {
-        self.connection.command(&["FLUSHALL"]).expect("an empty database");
-        self.world.wipe();
+        self.empty();
         for (at, step) in steps.iter().enumerate() {
-            self.compare(&step.script, &[], &step.words, Some(step))
+            self.compare::<&str, _>(&step.script, &[], &step.words, Some(step))
                 .map_err(|difference| format!("step {}: {difference}", at + 1))?;
         }
         Ok(())
     }
 
-    /// Runs one script on both; says how the two differ, if they do.
-    pub(crate) fn eval(&mut self, script: &str, keys: &[&str], args: &[&str]) -> Result<(), String> {
-        let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-        self.compare(script, keys, &args, None)
+    /// Empties both.
+    pub(crate) fn empty(&mut self) {
+        self.connection.command(&["FLUSHALL"]).expect("an empty database");
+        self.world.wipe();
+    }
+
+    /// Runs one script on both; says how the two differ, if they do, else what both answer.
+    pub(crate) fn eval<K: AsRef<[u8]>, A: AsRef<[u8]>>(
+        &mut self,
+        script: &str,
+        keys: &[K],
+        args: &[A],
+    ) -> Result<Value, String> {
+        self.compare(script, keys, args, None)
     }
 
     /// Runs one script in the world alone.
@@ -87,20 +99,24 @@ impl Pair {
         Script::new(script).expect("a script").run::<&str, &str>(&mut self.world, &[], &[])
     }
 
-    fn compare(
+    fn compare<K: AsRef<[u8]>, A: AsRef<[u8]>>(
         &mut self,
         text: &str,
-        keys: &[&str],
-        args: &[Vec<u8>],
+        keys: &[K],
+        args: &[A],
         step: Option<&Step>,
-    ) -> Result<(), String> {
+    ) -> Result<Value, String> {
         let before = self.world.clone();
-        let script = Script::new(text).map_err(|error| error.to_string())?;
+        if !self.scripts.contains_key(text) {
+            let script = Script::new(text).map_err(|error| error.to_string())?;
+            self.scripts.insert(text.to_owned(), script);
+        }
+        let script = &self.scripts[text];
         let run = match script.run(&mut self.world, keys, args) {
             // Not claimed to be known: nothing to compare.
             Err(RunError::Unmodelled(_)) => {
                 self.world = before;
-                return Ok(());
+                return Ok(Value::Nil);
             }
             Err(error) => return Err(error.to_string()),
             Ok(run) => run,
@@ -109,8 +125,8 @@ impl Pair {
         let mut words: Vec<&[u8]> = vec![b"EVAL", text.as_bytes()];
         let count = keys.len().to_string();
         words.push(count.as_bytes());
-        words.extend(keys.iter().map(|key| key.as_bytes()));
-        words.extend(args.iter().map(Vec::as_slice));
+        words.extend(keys.iter().map(AsRef::as_ref));
+        words.extend(args.iter().map(AsRef::as_ref));
         let reply = value(self.connection.command(&words).expect("an answer"));
         let heard = self.heard();
 
@@ -127,7 +143,8 @@ impl Pair {
         if told != heard {
             return Err(format!("the model tells\n  {told:?}\nthe server\n  {heard:?}"));
         }
-        self.compare_keys()
+        self.compare_keys()?;
+        Ok(modelled)
     }
 
     fn exactness(&self, clocks_differ: bool) -> Exactness {

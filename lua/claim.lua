@@ -93,8 +93,8 @@ local begun_members, begun_now = {}, false
 -- Begins the only row of an order, when that is all there is to it; what the caller reads is the state after this call.
 local function begin_plain(suffix, fields)
   local head, o, o_at, revision
-  local last = #fields
-  for i = 1, last, 2 do
+  local size = #fields
+  for i = 1, size, 2 do
     local name = fields[i]
     if name == 'h' then
       head = fields[i + 1]
@@ -116,7 +116,7 @@ local function begin_plain(suffix, fields)
   if o_at then
     fields[o_at] = o
   else
-    fields[last + 1], fields[last + 2] = 'o', o
+    fields[size + 1], fields[size + 2] = 'o', o
   end
   put_single(HISTORY .. suffix, o, revision)
   begin_left = begin_left - 1

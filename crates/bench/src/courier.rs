@@ -1,0 +1,121 @@
+//! A courier whose transport answers at once and measures how late each message came. Prints what it measured when stopped.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use posthaste_courier::adversary::{Adversary, Manner, Recorder};
+use posthaste_courier::{Abilities, Batching, Courier, Envelope, Settings};
+use posthaste_model::{Clock, SystemClock};
+use posthaste_ops::config::HumanDuration;
+use posthaste_ops::stop::Stop;
+use posthaste_store::{Role, Store};
+use secrecy::SecretString;
+
+/// Options of the courier process.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The server.
+    #[arg(long)]
+    redis: String,
+    /// Calls at once.
+    #[arg(long, default_value_t = 256)]
+    concurrency: usize,
+    /// Envelopes a call.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Worker threads are the machine's; the poll in ms.
+    #[arg(long, default_value_t = 1_000)]
+    poll_ms: u64,
+}
+
+/// Lateness in microseconds, a value a message.
+#[derive(Default)]
+struct Lateness(Mutex<Vec<i64>>);
+
+impl Recorder for Lateness {
+    fn leaving(&self, envelope: &Envelope) {
+        let now = i64::try_from(SystemClock.now_ns() / 1_000).unwrap_or(i64::MAX);
+        let due = i64::try_from(envelope.due.0 * 1_000).unwrap_or(i64::MAX);
+        let mut values = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if values.len() < 2_000_000 {
+            values.push(now - due);
+        }
+    }
+
+    fn taken(&self, _: &Envelope) {}
+}
+
+/// Runs until it is stopped by a signal.
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = Stop::on_signals(&posthaste_ops::stop::Settings {
+        drain_for: HumanDuration::from_millis(5_000),
+        hand_back_for: HumanDuration::from_millis(1_000),
+    })?;
+    let channel = crate::orders::email()?;
+    let settings = posthaste_store::Settings { url: SecretString::from(options.redis), ..Default::default() };
+    let (store, _) = Store::connect(settings, Role::Courier(channel.clone())).await?;
+    let lateness = Arc::new(Lateness::default());
+    let abilities = Abilities {
+        concurrency: options.concurrency,
+        max_concurrency: options.concurrency,
+        batching: if options.batch > 1 { Batching::Any(options.batch) } else { Batching::Single },
+        ..Abilities::default()
+    };
+    let recorder: Arc<dyn Recorder> = lateness.clone();
+    let courier = Courier {
+        store,
+        transport: Arc::new(Adversary::new(channel, Manner::AtOnce, abilities, recorder)),
+        settings: Settings {
+            poll: Duration::from_millis(options.poll_ms),
+            claim_limit: 200,
+            ..Settings::default()
+        },
+        courier: format!("bench-{}", std::process::id()).parse()?,
+        progress: None,
+        probe: Arc::new(()),
+    };
+    println!("ready");
+    courier.run(stop).await?;
+    let values = lateness.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    println!("{}", serde_json::to_string(&*values)?);
+    Ok(())
+}
+
+/// A courier process of this very program.
+pub(crate) struct Process(posthaste_rig::process::Child);
+
+impl Process {
+    /// Starts it and waits until it is at work.
+    pub(crate) fn start(url: &str, args: &[&str]) -> anyhow::Result<Self> {
+        let mut all = vec!["courier", "--redis", url];
+        all.extend(args);
+        let none: [(&str, &str); 0] = [];
+        let child = posthaste_rig::process::Child::spawn(std::env::current_exe()?, &all, none)?;
+        child.wait_line("ready", |line| line == "ready")?;
+        Ok(Self(child))
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+        let stat = procfs::process::Process::new(i32::try_from(self.0.id())?)?.stat()?;
+        Ok(stat.rss * procfs::page_size())
+    }
+
+    /// Processor seconds so far.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = procfs::process::Process::new(i32::try_from(self.0.id())?)?.stat()?;
+        let ticks = stat.utime + stat.stime;
+        #[expect(clippy::cast_precision_loss, reason = "a count of ticks")]
+        Ok(ticks as f64 / procfs::ticks_per_second() as f64)
+    }
+
+    /// Stops it; answers lateness in microseconds, sorted.
+    pub(crate) fn stop(self) -> anyhow::Result<Vec<i64>> {
+        self.0.signal(posthaste_rig::process::Sig::Term)?;
+        let line = self.0.wait_line("the figures", |line| line.starts_with('['))?;
+        let mut values: Vec<i64> = serde_json::from_str(&line)?;
+        values.sort_unstable();
+        Ok(values)
+    }
+}

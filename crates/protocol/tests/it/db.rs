@@ -121,7 +121,7 @@ impl Db {
         }
         self.sent.borrow_mut().push(args);
         let answer = S::read(&request, value_of(reply));
-        if let Ok(answer) = &answer {
+        if let Some(answer) = answer.as_ref().ok().filter(|answer| answer.now.0 > 0) {
             self.moments.borrow_mut().push(answer.now.0);
         }
         answer
@@ -141,6 +141,21 @@ impl Db {
     pub(crate) fn late_copy(&self, at: usize) {
         let args = self.sent.borrow()[at].clone();
         self.raw(&args);
+    }
+
+    /// Delivers the last call once more and demands that no key changes.
+    #[track_caller]
+    pub(crate) fn again(&self) {
+        self.harmless(self.sent() - 1);
+    }
+
+    /// Delivers call number `at` once more and demands that no key changes.
+    #[track_caller]
+    pub(crate) fn harmless(&self, at: usize) {
+        let before = self.snapshot();
+        self.late_copy(at);
+        let changes = self.snapshot().since(&before, &self.moments());
+        assert!(changes.is_empty(), "a copy of call {at} changed {changes:#?}");
     }
 
     /// Calls a script that is to answer.

@@ -1,13 +1,17 @@
 //! The scripts on a real server: their contract, every reply, every key they leave behind, and what they never do.
 
+mod acceptance;
 mod contract;
 mod db;
+mod enqueue;
 mod order;
 mod print;
 mod random;
 mod random_walk;
+mod register;
 mod smoke;
 mod snapshot;
 mod sound;
+mod stage;
 mod transitions;
 mod travel;

@@ -1,0 +1,125 @@
+//! `bind`, `reserve` and `unreserve`: what goes before an order, in slots of its own.
+
+use std::time::Duration;
+
+use posthaste_model::{SenderId, Suffix, UnixMs};
+use posthaste_protocol::scripts::bind::{Bind, Bound};
+use posthaste_protocol::scripts::reserve::{Reserve, Reserved};
+use posthaste_protocol::scripts::unreserve::Unreserve;
+
+use crate::db::Db;
+
+fn suffix(text: &str) -> Suffix {
+    text.parse().expect("a suffix")
+}
+
+fn bind(suffix: &Suffix, digest: u8) -> Bind<'_> {
+    Bind { owner: "k1", key_digest: "abc", suffix, digest: [digest; 12], ttl: Duration::from_secs(86_400) }
+}
+
+#[test]
+fn a_key_is_bound_once() {
+    let db = Db::start();
+    let (first, second) = (suffix("u1:5"), suffix("u1:6"));
+    let step = db.step(&bind(&first, b'a'));
+    assert_eq!(step.reply, Bound::Fresh);
+    let until = db.snapshot().until("idem:{k1:abc}").expect("an end");
+    step.changed(&[("until", until)], &["+ idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until"]);
+    let now = db.now().0;
+    assert!((now + 86_300_000..=now + 86_400_000).contains(&until), "{until} at {now}");
+    db.again();
+    assert_eq!(db.unchanged(&bind(&first, b'a')), Bound::Same(first.clone()));
+    assert_eq!(db.unchanged(&bind(&second, b'a')), Bound::Same(first));
+    assert_eq!(db.unchanged(&bind(&second, b'b')), Bound::Other);
+    let other_owner = Bind { owner: "k2", ..bind(&second, b'b') };
+    assert_eq!(db.reply(&other_owner), Bound::Fresh);
+}
+
+struct Day<'a> {
+    db: &'a Db,
+    sender: SenderId,
+    daily: u32,
+    start: UnixMs,
+}
+
+impl<'a> Day<'a> {
+    fn new(db: &'a Db, daily: u32) -> Self {
+        let start = UnixMs(db.now().0 - 3_600_000);
+        Self { db, sender: "u1".parse().expect("a sender"), daily, start }
+    }
+
+    fn reserve<'b>(&'b self, suffix: &'b Suffix) -> Reserve<'b> {
+        Reserve { sender: &self.sender, suffix, daily: self.daily, day_start: self.start }
+    }
+
+    /// When a place was taken, which must be just now.
+    fn placed(&self, suffix: &str) -> u64 {
+        let (at, now) = (self.db.snapshot().sorted("limit:{u1}")[suffix], self.db.now().0);
+        assert!(at <= now && at + 60_000 > now, "{at} at {now}");
+        at
+    }
+
+    fn take(&self, text: &str) -> Reserved {
+        self.db.reply(&self.reserve(&suffix(text)))
+    }
+}
+
+#[test]
+fn an_order_takes_one_place() {
+    let db = Db::start();
+    let day = Day::new(&db, 2);
+    let step = db.step(&day.reserve(&suffix("u1:5")));
+    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false });
+    step.changed(&[("at", day.placed("u1:5"))], &["+ limit:{u1} u1:5: @at"]);
+    db.again();
+    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 1, again: true });
+    assert_eq!(day.take("u1:6"), Reserved::Ok { used: 2, again: false });
+    let full = db.unchanged(&day.reserve(&suffix("u1:7")));
+    assert_eq!(full, Reserved::Full { used: 2, to_check: vec![] });
+    // Who has a place keeps it on a full day.
+    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 2, again: true });
+}
+
+#[test]
+fn a_full_day_names_places_older_than_ten_minutes() {
+    let db = Db::start();
+    let day = Day::new(&db, 2);
+    day.take("u1:5");
+    db.later(Duration::from_secs(601));
+    day.take("u1:6");
+    let full = db.unchanged(&day.reserve(&suffix("u1:7")));
+    assert_eq!(full, Reserved::Full { used: 2, to_check: vec![suffix("u1:5")] });
+}
+
+#[test]
+fn places_of_earlier_days_count_for_nothing() {
+    let db = Db::start();
+    let day = Day::new(&db, 1);
+    let yesterday = (day.start.0 - 1).to_string();
+    for old in ["u1:1", "u1:2"] {
+        db.raw(&["ZADD", "limit:{u1}", &yesterday, old]);
+    }
+    let step = db.step(&day.reserve(&suffix("u1:5")));
+    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false });
+    let expected = ["+ limit:{u1} u1:5: @at", "- limit:{u1} u1:1", "- limit:{u1} u1:2"];
+    step.changed(&[("at", day.placed("u1:5"))], &expected);
+    // A place of yesterday is no place of today.
+    db.raw(&["ZADD", "limit:{u1}", &yesterday, "u1:2"]);
+    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:2"))), Reserved::Full { used: 1, to_check: vec![] });
+}
+
+#[test]
+fn places_are_given_back() {
+    let db = Db::start();
+    let day = Day::new(&db, 2);
+    day.take("u1:5");
+    day.take("u1:6");
+    let (sender, suffixes) = (&day.sender, [suffix("u1:5"), suffix("u1:9")]);
+    let step = db.step(&Unreserve { sender, suffixes: &suffixes });
+    assert_eq!(step.reply, 1);
+    step.changed(&[], &["- limit:{u1} u1:5"]);
+    db.again();
+    assert_eq!(db.unchanged(&Unreserve { sender, suffixes: &suffixes }), 0);
+    assert_eq!(db.unchanged(&Unreserve { sender, suffixes: &[] }), 0);
+    assert_eq!(day.take("u1:7"), Reserved::Ok { used: 2, again: false });
+}

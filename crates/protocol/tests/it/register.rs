@@ -1,0 +1,155 @@
+//! `register`, and the epoch: what a database is, and that nothing is ever written to another one.
+
+use std::time::Duration;
+
+use posthaste_model::{Channel, Lane, Reason, Suffix, UnixMs, Verdict};
+use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::audit::Audit;
+use posthaste_protocol::scripts::begin::Begin;
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::renew::Renew;
+use posthaste_protocol::scripts::reschedule::Reschedule;
+use posthaste_protocol::scripts::resolve::{Decision, Resolve};
+use posthaste_protocol::scripts::retire::Retire;
+use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::settle::{Settle, Settlement};
+use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::unstage::Unstage;
+use posthaste_protocol::{Refusal, Script, scripts};
+
+use crate::db::{Db, EPOCH, channel};
+use crate::order::{Courier, LEASE, Order, WINDOW, report};
+
+fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> Register<'a> {
+    Register { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel }
+}
+
+#[test]
+fn an_empty_database_is_set_up() {
+    let (db, email) = (Db::empty(), channel("email"));
+    let step = db.step(&register(&db, Some(&email)));
+    assert_eq!(step.reply, Registered::Ok { schema: 1 });
+    step.changed(&[], &["+ epoch:{0}: e1", "+ schema:{0}: 1 1 1", "+ channels:{0} email: @now"]);
+    // The next one finds its epoch, whatever it would have set.
+    let other = Register { fresh_epoch: "e2", ..register(&db, None) };
+    let answer = db.answer(&other);
+    assert_eq!((answer.reply, answer.epoch.as_str(), answer.fence), (Registered::Ok { schema: 1 }, EPOCH, 0));
+    assert_eq!(db.unchanged(&other), Registered::Ok { schema: 1 });
+}
+
+#[test]
+fn a_courier_is_seen() {
+    let (db, email) = (Db::start(), channel("email"));
+    db.epoch.replace(EPOCH.to_owned());
+    let step = db.step(&register(&db, Some(&email)));
+    step.changed(&[], &["+ channels:{0} email: @now"]);
+}
+
+#[test]
+fn orders_without_an_epoch_are_foreign() {
+    let db = Db::start();
+    Order::inline("u1:5").accept(&db);
+    db.raw(&["DEL", "epoch:{0}"]);
+    db.epoch.replace(String::new());
+    assert_eq!(db.unchanged(&register(&db, None)), Registered::Foreign, "orders and a schema");
+    db.raw(&["DEL", "schema:{0}"]);
+    assert_eq!(db.unchanged(&register(&db, None)), Registered::Foreign, "orders");
+    db.raw(&["FLUSHALL"]);
+    db.raw(&["SET", "fence:{0}", "7"]);
+    assert_eq!(db.unchanged(&register(&db, None)), Registered::Foreign, "a fence");
+}
+
+#[test]
+fn another_number_of_partitions_is_foreign() {
+    let db = Db::start();
+    db.epoch.replace(String::new());
+    assert_eq!(db.unchanged(&Register { partitions: 64, ..register(&db, None) }), Registered::Foreign);
+    for schema in ["", "nonsense", "1 1"] {
+        db.raw(&["SET", "schema:{0}", schema]);
+        assert_eq!(db.unchanged(&register(&db, None)), Registered::Foreign, "{schema:?}");
+    }
+}
+
+#[test]
+fn a_database_that_asks_for_a_newer_program_says_so() {
+    let (db, email) = (Db::start(), channel("email"));
+    db.raw(&["SET", "schema:{0}", "3 2 1"]);
+    assert_eq!(db.unchanged(&register(&db, Some(&email))), Registered::TooOld);
+    db.raw(&["SET", "schema:{0}", "2 1 1"]);
+    assert_eq!(db.unchanged(&register(&db, None)), Registered::Ok { schema: 2 });
+}
+
+#[test]
+fn another_epoch_than_the_known_one_is_told() {
+    let db = Db::start();
+    for (found, set) in [("e9", true), ("", false)] {
+        db.raw(&if set { vec!["SET", "epoch:{0}", found] } else { vec!["DEL", "epoch:{0}"] });
+        let before = db.snapshot();
+        assert_eq!(db.call(&register(&db, None)), Err(Refusal::Epoch { found: found.to_owned() }));
+        assert!(db.snapshot() == before);
+    }
+}
+
+/// Calls one script under a wrong epoch and demands that it refuses and writes nothing.
+fn refused<S: Script>(db: &Db, script: &S, tried: &mut Vec<&'static str>) {
+    let name = S::contract().text.name;
+    let before = db.snapshot();
+    match db.call(script) {
+        Err(Refusal::Epoch { found }) => assert_eq!(found, EPOCH, "{name}"),
+        Err(other) => panic!("{name}: {other}"),
+        Ok(_) => panic!("{name} was answered"),
+    }
+    assert!(db.snapshot() == before, "{name}");
+    tried.push(name);
+}
+
+#[test]
+fn every_script_refuses_another_database() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").rows(2);
+    order.accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    db.epoch.replace("e2".to_owned());
+    let (keys, email, suffix, member) = (&db.keys, &courier.channel, &order.suffix, &order.member(0));
+    let (parcels, other): (&[ParcelRef], Suffix) = (&[parcel.clone()], "u1:6".parse().expect("a suffix"));
+    let (rows, reason) = ([(parcel.clone(), vec![(1, 1)])], Reason::None);
+    let settlements = [Settlement { parcel, leave: true, reports: vec![report(0, 1, Verdict::Sent)] }];
+    let (wait, index) = (Duration::ZERO, Index::Ready(Lane::Bulk));
+    let mut tried = vec![];
+    let t = &mut tried;
+    refused(&db, &Audit { keys, channel: email, suffix, from: 0 }, t);
+    refused(&db, &Begin { keys, channel: email, send_window: WINDOW, tokens: true, parcels: &rows }, t);
+    refused(&db, &Cancel { keys, suffix }, t);
+    refused(&db, &courier.next(), t);
+    refused(&db, &Close { keys, channel: email, index, from: 0, limit: 9 }, t);
+    let new = Order::inline("u1:7");
+    refused(&db, &new.call(&db, new.pieces().as_deref()), t);
+    refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
+    refused(
+        &db,
+        &Receipt { keys, channel: email, member, row: 0, attempt: 1, word: Word::Delivered, reason },
+        t,
+    );
+    refused(&db, &register(&db, Some(email)), t);
+    refused(&db, &Release { keys, channel: email, wait, parcels }, t);
+    refused(&db, &Renew { keys, channel: email, lease: LEASE, parcels }, t);
+    refused(&db, &Reschedule { keys, suffix, due: UnixMs(1), not_after: None }, t);
+    refused(&db, &Resolve { keys, channel: email, member, decisions: &[(0, 1, Decision::Retry)] }, t);
+    refused(&db, &Retire { keys, day: 1, retention_days: 1 }, t);
+    refused(&db, &Ring { keys }, t);
+    refused(&db, &Settle { keys, channel: email, settlements: &settlements }, t);
+    refused(&db, &Stage { keys, suffix: &other, open: Some(b"x"), parcels: &[] }, t);
+    refused(&db, &courier.sweeping(), t);
+    refused(&db, &Unstage { keys, suffix: None }, t);
+    // The others touch slots of their own, which hold nothing that could be lost.
+    tried.extend(["bind", "reserve", "unreserve"]);
+    tried.sort_unstable();
+    assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
+}

@@ -18,6 +18,8 @@ use crate::node::{Info, text};
 use crate::pool::Worker;
 use crate::preflight::Confirm;
 
+/// The write: of no effect, and made also when memory is full, because what drains is confirmed too.
+const WRITE: &str = "#!lua flags=allow-oom\nreturn redis.call('INCRBY', KEYS[1], 0)";
 /// Waiting at once, at most.
 const WAITING: usize = 10_000;
 
@@ -87,8 +89,8 @@ async fn confirm(worker: &std::sync::Arc<Worker>, place: &Place, how: Confirm) -
     };
     let pipeline = worker.client.pipeline();
     // Only queues them; nothing can fail before the last line.
-    let _: Result<Arg, _> =
-        pipeline.custom(command("INCRBY"), vec![text(place.key.clone()), Arg::Integer(0)]).await;
+    let write = vec![Arg::from_static_str(WRITE), Arg::Integer(1), text(place.key.clone())];
+    let _: Result<Arg, _> = pipeline.custom(command("EVAL"), write).await;
     let _: Result<Arg, _> = pipeline.custom(command(name), args).await;
     let _: Result<Arg, _> = pipeline.custom(command("INFO"), vec!["server"]).await;
     let replies: Vec<Result<Arg, _>> = pipeline.try_all().await;

@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) client: Client,
     up: AtomicBool,
     replacing: AtomicBool,
+    /// Told when the connection is being replaced, so that whoever watches it says so.
+    pub(crate) replaced: Notify,
     /// Counts uses, so that only an idle connection is tried out.
     pub(crate) used: AtomicU64,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(client: Client) -> Arc<Self> {
         let (up, replacing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { client, up, replacing, used: AtomicU64::new(0) })
+        Arc::new(Self { client, up, replacing, replaced: Notify::new(), used: AtomicU64::new(0) })
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -76,6 +78,7 @@ impl Worker {
         }
         if !self.client.is_clustered() {
             self.set_up(false);
+            self.replaced.notify_one();
         }
         let worker = Arc::clone(self);
         tokio::spawn(async move {

@@ -8,8 +8,8 @@ use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
-use posthaste_protocol::partition_of;
 use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::{SCHEMA, partition_of};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -17,11 +17,12 @@ use crate::call::Requests;
 use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
 use crate::endpoint;
-use crate::error::{CallError, ClientError, ConnectError, Lost, StopWhy};
+use crate::error::{CallError, ClientError, ConnectError, Later, Lost, StopWhy};
 use crate::gate::Gate;
 use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
+use crate::node::Node;
 use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
 use crate::settings::{Role, Settings};
@@ -109,7 +110,15 @@ impl Inner {
                 partitions: self.settings.partitions,
                 channel: self.role.channel(),
             };
-            let answer = self.call_on(worker, partition, &script, |_| true).await?;
+            let answer = match self.call_on(worker, partition, &script, |_| true).await {
+                Ok(answer) => answer,
+                // Nothing new is stored then, but who is to drain it must be able to start.
+                Err(CallError::Later { why: Later::Memory }) => {
+                    self.recognise(worker, partition).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let number = partition.number;
             match answer.reply {
                 Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch)?,
@@ -118,6 +127,36 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Learns what a partition is by reading alone; one that is not set up stays so.
+    async fn recognise(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
+        let node = Node::any(&worker.client);
+        let read = |key| Self::get(&node, partition.slot, key);
+        let keys = &partition.keys;
+        let (epoch, schema, fence) =
+            futures::future::try_join3(read(keys.epoch()), read(keys.schema()), read(keys.fence())).await?;
+        let words = |bytes: Option<bytes::Bytes>| bytes.map(|b| String::from_utf8_lossy(&b).into_owned());
+        let number = partition.number;
+        let Some(epoch) = words(epoch) else {
+            if partition.epoch().is_empty() {
+                return Err(CallError::Later { why: Later::Memory });
+            }
+            return Err(self.guard.stop(StopWhy::Epoch { partition: number, found: String::new() }));
+        };
+        self.guard.saw_epoch(partition, &epoch)?;
+        let schema = words(schema).unwrap_or_default();
+        let numbers: Vec<u32> = schema.split(' ').filter_map(|word| word.parse().ok()).collect();
+        match numbers[..] {
+            [_, oldest, partitions] if partitions == u32::from(self.settings.partitions) => {
+                if SCHEMA < oldest {
+                    return Err(self.guard.stop(StopWhy::TooOld { partition: number }));
+                }
+            }
+            _ => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
+        }
+        let fence = words(fence).and_then(|fence| fence.parse().ok()).unwrap_or(0);
+        self.guard.saw_fence(partition, partition.fence(), fence)
     }
 
     pub(crate) fn partition(&self, p: u16) -> Result<&Partition, CallError> {

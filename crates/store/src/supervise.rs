@@ -79,6 +79,10 @@ pub(crate) async fn watch(
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => events = Events::of(&worker.client),
             },
+            () = worker.replaced.notified() => {
+                down(&inner, &worker, in_pool);
+                look_at = Instant::now() + RECHECK;
+            }
             server = events.reconnects.recv() => match server {
                 Ok(_) | Err(RecvError::Lagged(_)) => check_now = true,
                 Err(RecvError::Closed) => events = Events::of(&worker.client),
@@ -176,7 +180,6 @@ impl Inner {
             }
         }
         self.set_confirm(found.confirm);
-        worker.set_up(true);
         if !self.link.is_up() || self.link.run_id() != found.run_id {
             tracing::info!(run_id = found.run_id, "connected to the server");
         }

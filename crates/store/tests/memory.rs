@@ -1,5 +1,7 @@
 //! One order of a million recipients streams in with little memory. A program of its own, so that nothing else grows.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
 use std::time::Duration;
 
 use posthaste_model::{Address, Channel, Content, Lane, OnUnknown, Row, Text};

@@ -71,12 +71,20 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     let replica = PrivateServer::start().unwrap();
     let port = server.tcp_addr().unwrap().port().to_string();
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    // Both may take a second to write.
+    let patient =
+        Settings { confirm_timeout: Duration::from_secs(5), ..wanting(Durability::Replicated, &server) };
+    let (store, _) = Store::connect(patient, Role::Tool).await.unwrap();
     let accepted = posthaste_rig::eventually_async("the replica has it", async || {
         store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
     assert!(accepted.again);
     assert_eq!(accepted.durability, Durability::Replicated);
+    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await.unwrap();
+    assert_eq!(begun.reply[0].0, ParcelCode::Ok);
+    // What drains is confirmed also when memory is full.
+    server.command(&["CONFIG", "SET", "maxmemory", "100kb"]).unwrap();
     let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);
     // What was confirmed is there.

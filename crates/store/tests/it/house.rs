@@ -81,7 +81,7 @@ pub(crate) async fn claim(store: &Store, number: u64, begin: u32) -> Result<(Tak
         channel: &channel,
         courier: &courier,
         number,
-        lease: Duration::from_secs(10),
+        lease: Duration::from_secs(60),
         limit: 50,
         bulk_limit: 50,
         begin,

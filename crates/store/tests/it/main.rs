@@ -5,6 +5,7 @@
 mod accept_big;
 mod accept_small;
 mod courier;
+mod crossed;
 mod durability;
 mod hearing;
 mod history;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use posthaste_model::{Reason, SenderId, Verdict};
-use posthaste_store::{AcceptError, CallError, Later, ParcelRef, Report, Reported, Settlement};
+use posthaste_store::{
+    AcceptError, CallError, ConnectError, Later, ParcelRef, Report, Reported, Role, Settlement, Store,
+};
 
 use crate::house::*;
 
@@ -30,6 +32,11 @@ async fn new_orders_wait_and_old_ones_drain() {
     }
     assert_eq!(keys(&server), before);
 
+    // A courier that starts now can drain as well, but nobody can set up another database.
+    let (store, _) = Store::connect(settings(&server.url()), Role::Courier(email())).await.unwrap();
+    let other = format!("{}?db=1", server.url());
+    let told = Store::connect(settings(&other), Role::Queue).await;
+    assert!(matches!(told, Err(ConnectError::Call(CallError::Later { why: Later::Memory }))), "{told:?}");
     let (taken, fence) = claim(&store, 1, 10).await.unwrap();
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };

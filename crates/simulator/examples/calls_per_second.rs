@@ -1,13 +1,28 @@
-//! How many script calls a second one thread makes, for scripts of several sizes.
+//! How many script calls a second one thread makes: scripts of several sizes, and the protocol's own.
 //!
 //! `cargo run -p posthaste-simulator --example calls_per_second`
 
+use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use posthaste_model::{
+    Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, Suffix, Text, Verdict,
+};
+use posthaste_protocol::record::Inline;
+use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::begin::Begin;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::enqueue::Enqueue;
+use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
+use posthaste_protocol::scripts::sweep::Sweep;
+use posthaste_protocol::{Invocation, Keys, Script as _};
 use posthaste_simulator::world::{Classes, Clock, Flavour};
-use posthaste_simulator::{Script, World};
+use posthaste_simulator::{Script, Scripts, World};
+
+const NOW: i64 = 1_700_000_000_000;
 
 /// Nothing but the way in and out.
 const EMPTY: &str = "return 1";
@@ -36,12 +51,12 @@ redis.call('HSET', KEYS[3], 'c', string.format('%.0f', tonumber(fields[3] or 0) 
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + 10000), ARGV[1])
 return { 'ok', string.format('%.0f', now), #rows }";
 
-fn main() -> std::io::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     let world = settled();
     let keys = ["lease:{0}:sms", "leased:{0}:sms", "history:{0}:a:1", "outcome:{0}:a:1:sms:0"];
     for (name, text) in [("empty", EMPTY), ("read", READ), ("small", SMALL), ("middle", MIDDLE)] {
-        let Ok(script) = Script::new(text) else { continue };
+        let script = Script::new(text)?;
         let keys: &[&str] = if name == "middle" { &keys } else { &["bell", "counter"] };
         let mut kept = world.clone();
         let alone = rate(|| script.run(&mut kept, keys, &["a:1:0"]).is_ok());
@@ -51,13 +66,88 @@ fn main() -> std::io::Result<()> {
     let hasher = RandomState::new();
     let copies = rate(|| !world.clone().is_empty());
     let hashes = rate(|| hasher.hash_one(&world) != 0);
-    writeln!(out, "{} keys: {copies:.0} copies/s, {hashes:.0} hashes/s", world.len())
+    writeln!(out, "{} keys: {copies:.0} copies/s, {hashes:.0} hashes/s", world.len())?;
+
+    let scripts = Scripts::load()?;
+    let mut world = World::new(Flavour::Redis70, Clock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
+    for (name, call) in life()? {
+        let copied = rate(|| scripts.invoke(&mut world.clone(), &call).is_ok());
+        let run = scripts.invoke(&mut world, &call)?;
+        writeln!(out, "{name:8} {copied:>9.0} calls/s on a fresh copy each, {} commands a call", run.calls)?;
+        assert_eq!(
+            run.reply.as_array().and_then(|reply| reply[0].as_bytes()),
+            Some(answered(name)),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+fn answered(name: &str) -> &'static [u8] {
+    if name == "enqueue" { b"now" } else { b"ok" }
+}
+
+/// The calls in the life of an order of two rows.
+fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
+    let (keys, channel, suffix): (_, Channel, Suffix) =
+        (Keys::of_partition(0), "sms".parse()?, "u1:1".parse()?);
+    let (courier, minute) = ("c1".parse::<CourierId>()?, Duration::from_secs(60));
+    let row = |index| Row {
+        index,
+        recipient: format!("r{index}"),
+        name: String::new(),
+        address: Address::new(format!("+7900000000{index}")),
+    };
+    let content =
+        Content { text: Text::new("a text of some length, as people send it"), ..Content::default() };
+    let pieces = Inline::encode(&content, &[row(0), row(1)]).ok_or("too long for an inline order")?;
+    let channels = [(channel.clone(), 2)];
+    let enqueue = Enqueue {
+        keys: &keys,
+        suffix: &suffix,
+        due: None,
+        lane: Lane::Bulk,
+        on_unknown: OnUnknown::Default,
+        not_after: None,
+        span: minute * 60,
+        digest: [1; 12],
+        channels: &channels,
+        no_contact: &[],
+        inline: Some(&pieces),
+    };
+    let claim = Claim {
+        keys: &keys,
+        channel: &channel,
+        courier: &courier,
+        number: 1,
+        lease: minute,
+        limit: 10,
+        bulk_limit: 10,
+        begin: 0,
+        send_window: minute,
+    };
+    let parcel = ParcelRef { member: Member { suffix: suffix.clone(), number: 0 }, fence: 1 };
+    let rows = [(parcel.clone(), vec![(0, 1), (1, 1)])];
+    let begin = Begin { keys: &keys, channel: &channel, send_window: minute, tokens: false, parcels: &rows };
+    let report =
+        |row| Report { row, attempt: 1, verdict: Verdict::Delivered, reason: Reason::None, value: 0 };
+    let settlements = [Settlement { parcel, leave: true, reports: vec![report(0), report(1)] }];
+    let settle = Settle { keys: &keys, channel: &channel, settlements: &settlements };
+    let register = Register { keys: &keys, fresh_epoch: "e", partitions: 1, channel: Some(&channel) };
+    let sweep = Sweep { keys: &keys, channel: &channel, limit: 200, blame: true, forget_after: minute };
+    Ok(vec![
+        ("register", register.invoke("r1", "")),
+        ("enqueue", enqueue.invoke("r2", "e")),
+        ("claim", claim.invoke("r3", "e")),
+        ("begin", begin.invoke("r4", "e")),
+        ("settle", settle.invoke("r5", "e")),
+        ("sweep", sweep.invoke("r6", "e")),
+    ])
 }
 
 /// A world about as large as a checker's: 30 keys of all kinds.
 fn settled() -> World {
-    let mut world =
-        World::new(Flavour::Redis70, Clock::at_ms(1_700_000_000_000)).watching(Classes::EXPIRED_AND_HASH);
+    let mut world = World::new(Flavour::Redis70, Clock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
     let mut commands: Vec<Vec<String>> = vec![
         ["SET", "bell", "7"].map(String::from).to_vec(),
         ["HSET", "lease:{0}:sms", "a:1:0", "5 courier-1 0"].map(String::from).to_vec(),

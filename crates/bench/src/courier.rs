@@ -11,6 +11,8 @@ use posthaste_ops::stop::Stop;
 use posthaste_store::{Role, Store};
 use secrecy::SecretString;
 
+use crate::figures::quantile;
+
 /// Options of the courier process.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -26,6 +28,29 @@ pub(crate) struct Options {
     /// Worker threads are the machine's; the poll in ms.
     #[arg(long, default_value_t = 1_000)]
     poll_ms: u64,
+}
+
+/// Lateness of all messages, in microseconds.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) messages: u64,
+    pub(crate) early: u64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Measured {
+    fn of(values: &mut [i64]) -> Self {
+        values.sort_unstable();
+        Self {
+            messages: values.len() as u64,
+            early: values.iter().filter(|late| **late < 0).count() as u64,
+            p50: quantile(values, 0.5),
+            p99: quantile(values, 0.99),
+            max: quantile(values, 1.0),
+        }
+    }
 }
 
 /// Lateness in microseconds, a value a message.
@@ -77,8 +102,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     };
     println!("ready");
     courier.run(stop).await?;
-    let values = lateness.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    println!("{}", serde_json::to_string(&*values)?);
+    let mut values = lateness.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    println!("{}", serde_json::to_string(&Measured::of(&mut values))?);
     Ok(())
 }
 
@@ -110,12 +135,10 @@ impl Process {
         Ok(ticks as f64 / procfs::ticks_per_second() as f64)
     }
 
-    /// Stops it; answers lateness in microseconds, sorted.
-    pub(crate) fn stop(self) -> anyhow::Result<Vec<i64>> {
+    /// Stops it; answers what it measured.
+    pub(crate) fn stop(self) -> anyhow::Result<Measured> {
         self.0.signal(posthaste_rig::process::Sig::Term)?;
-        let line = self.0.wait_line("the figures", |line| line.starts_with('['))?;
-        let mut values: Vec<i64> = serde_json::from_str(&line)?;
-        values.sort_unstable();
-        Ok(values)
+        let line = self.0.wait_line("the figures", |line| line.starts_with('{'))?;
+        Ok(serde_json::from_str(&line)?)
     }
 }

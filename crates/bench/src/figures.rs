@@ -68,7 +68,7 @@ pub(crate) fn quantile(sorted: &[i64], share: f64) -> f64 {
     )]
     let at = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
     #[expect(clippy::cast_precision_loss, reason = "microseconds, far below 2^52")]
-    sorted.get(at).map_or(f64::NAN, |v| *v as f64)
+    sorted.get(at).map_or(0.0, |v| *v as f64)
 }
 
 /// So many a second.

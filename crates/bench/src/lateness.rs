@@ -8,7 +8,7 @@ use posthaste_rig::servers::PrivateServer;
 use posthaste_store::Store;
 
 use crate::Common;
-use crate::courier::Process;
+use crate::courier::{Measured, Process};
 use crate::figures::{Figures, per_second, quantile};
 use crate::orders::{connect, email, single, tell_many};
 
@@ -74,13 +74,12 @@ async fn until(moment: u64) {
     tokio::time::sleep(Duration::from_millis(moment.saturating_sub(SystemClock.now().0))).await;
 }
 
-fn summarise(what: &str, sorted: &[i64], figures: &mut Figures) {
-    figures.add(format!("{what}: p50 ms"), quantile(sorted, 0.5) / 1e3);
-    figures.add(format!("{what}: p99 ms"), quantile(sorted, 0.99) / 1e3);
-    figures.add(format!("{what}: max ms"), quantile(sorted, 1.0) / 1e3);
-    figures.add(format!("{what}: delivered of {MESSAGES}"), per_second(sorted.len() as u64, 1.0));
-    let early = sorted.iter().filter(|late| **late < 0).count();
-    figures.add(format!("{what}: early"), per_second(early as u64, 1.0));
+fn summarise(what: &str, measured: &Measured, figures: &mut Figures) {
+    figures.add(format!("{what}: p50 ms"), measured.p50 / 1e3);
+    figures.add(format!("{what}: p99 ms"), measured.p99 / 1e3);
+    figures.add(format!("{what}: max ms"), measured.max / 1e3);
+    figures.add(format!("{what}: delivered of {MESSAGES}"), per_second(measured.messages, 1.0));
+    figures.add(format!("{what}: early"), per_second(measured.early, 1.0));
 }
 
 /// What the server's own expiry does meanwhile: 300 keys due within 4.5 s, their events awaited for 20 s.

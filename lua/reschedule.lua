@@ -57,7 +57,13 @@ local first = earliest(key)
 redis.call('HSET', KEYS[5], 'h', sub(head, 1, 10) .. p48(new_due) .. p48(not_after) .. sub(head, 23),
   'v', (tonumber(r[5]) or 0) + 1)
 redis.call('ZADD', key, new_due, suffix)
-redis.call('SET', 'delivery:' .. tag .. ':' .. suffix, 0, 'PXAT', new_due)
+local delivery = 'delivery:' .. tag .. ':' .. suffix
+if new_due > now then
+  redis.call('SET', delivery, 0, 'PXAT', new_due)
+else
+  redis.call('DEL', delivery)
+  ring_bell(delivery)
+end
 if new_due < first then
   ring_bell('bell:' .. tag)
 end

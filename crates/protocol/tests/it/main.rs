@@ -4,6 +4,7 @@ mod acceptance;
 mod contract;
 mod db;
 mod enqueue;
+mod events;
 mod order;
 mod print;
 mod random;

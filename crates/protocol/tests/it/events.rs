@@ -1,0 +1,218 @@
+//! Which events each server fires for what the scripts do: the bell depends on it.
+
+use std::time::Duration;
+
+use posthaste_model::UnixMs;
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::reschedule::Reschedule;
+use posthaste_protocol::scripts::ring::Ring;
+use posthaste_rig::{Connection, ServerKind};
+
+use crate::db::Db;
+use crate::order::{Courier, Order};
+
+/// A listener to all key events.
+struct Listener<'a> {
+    db: &'a Db,
+    connection: Connection,
+}
+
+impl<'a> Listener<'a> {
+    fn new(db: &'a Db, flags: &str) -> Self {
+        db.raw(&["CONFIG", "SET", "notify-keyspace-events", flags]);
+        let mut connection = db.server.connect().expect("a connection");
+        connection.command(&["PSUBSCRIBE", "__keyevent@0__:*"]).expect("subscribed");
+        Self { db, connection }
+    }
+
+    /// What was fired since the last look: `event key`.
+    fn heard(&mut self) -> Vec<String> {
+        self.db.raw(&["PUBLISH", "__keyevent@0__:end", "of the list"]);
+        let mut heard = Vec::new();
+        loop {
+            let message = self.connection.receive().expect("a message");
+            let text = |at: usize| message.items()[at].text().unwrap_or_default().to_owned();
+            let event = text(2).trim_start_matches("__keyevent@0__:").to_owned();
+            if event == "end" {
+                return heard;
+            }
+            heard.push(format!("{event} {}", text(3)));
+        }
+    }
+
+    /// What a script fires.
+    fn of(&mut self, script: &str) -> Vec<String> {
+        self.db.raw(&["EVAL", script, "0"]);
+        let heard = self.heard();
+        self.db.raw(&["DEL", "k"]);
+        self.heard();
+        heard.into_iter().map(|line| line.trim_end_matches(" k").to_owned()).collect()
+    }
+}
+
+/// What a script of the left column fires on Redis, and on Valkey.
+const TABLE: &[(&str, &str, &str)] = &[
+    ("redis.call('SET', 'k', 0, 'PXAT', 1)", "set expire", ""),
+    ("redis.call('SET', 'k', 0, 'PXAT', 1) redis.call('EXISTS', 'k')", "set expire expired", ""),
+    ("redis.call('SET', 'k', 0) redis.call('PEXPIREAT', 'k', 1)", "set del", "set expired"),
+    ("redis.call('SET', 'k', 0) redis.call('GETEX', 'k', 'PXAT', 1)", "set del", "set expired"),
+    ("redis.call('SET', 'k', 0, 'PXAT', 1) redis.call('DEL', 'k')", "set expire expired", ""),
+    ("redis.call('SET', 'k', 0, 'PXAT', 1) redis.call('SET', 'k', 1)", "set expire expired set", "set"),
+    ("redis.call('SET', 'k', 0, 'PX', 100000) redis.call('DEL', 'k')", "set expire del", "set expire del"),
+    ("redis.call('SET', 'k', 0) redis.call('UNLINK', 'k')", "set del", "set del"),
+    ("redis.call('ZADD', 'k', 1, 'a') redis.call('ZREM', 'k', 'a')", "zadd zrem del", "zadd zrem del"),
+    ("redis.call('HSET', 'k', 'a', 1) redis.call('HDEL', 'k', 'a')", "hset hdel del", "hset hdel del"),
+    ("redis.call('RPUSH', 'k', 'a') redis.call('LPOP', 'k')", "rpush lpop del", "rpush lpop del"),
+];
+
+#[test]
+fn what_each_server_fires() {
+    let db = Db::empty();
+    let valkey = db.server.kind() == ServerKind::Valkey81;
+    let mut listener = Listener::new(&db, "KEA");
+    for (script, redis, on_valkey) in TABLE {
+        let expected = if valkey { on_valkey } else { redis };
+        assert_eq!(listener.of(script).join(" "), *expected, "{script}");
+    }
+}
+
+/// The bell as scripts ring it: exactly one `expired` on every server, and no key left.
+#[test]
+fn the_bell_fires_once() {
+    let db = Db::empty();
+    let parts = posthaste_protocol::scripts::PARTS;
+    let bell = parts.iter().find(|(name, _)| *name == "bell").map(|(_, text)| *text).expect("the bell");
+    let mut listener = Listener::new(&db, "Ex");
+    for rings in 1..4 {
+        let heard = listener.of(&format!("{bell} for _ = 1, {rings} do ring_bell('k') end"));
+        assert_eq!(heard, vec!["expired"; rings]);
+        assert_eq!(db.raw(&["EXISTS", "k"]).int(), Some(0));
+    }
+}
+
+/// A key is expired after its moment, not at it, and a script's expiry clock may lag TIME: so ring leaves what is there.
+#[test]
+fn a_key_is_gone_once_its_moment_has_passed() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").due_in(&db, Duration::from_millis(20));
+    let due = order.due.expect("a due time");
+    order.accept(&db);
+    db.raw(&["CONFIG", "SET", "notify-keyspace-events", "Ex"]);
+    let mut listener = Listener::new(&db, "Ex");
+    posthaste_rig::eventually("the order to be rung", || {
+        let answer = db.answer(&Ring { keys: &db.keys });
+        if answer.now <= due {
+            assert_eq!((answer.reply.parcels, answer.reply.next), (0, Some(due)), "rung early");
+        }
+        if answer.reply.parcels == 0 && answer.now > due {
+            assert_eq!(answer.reply.next, Some(UnixMs(answer.now.0 + 1)), "left for the next call");
+            assert!(answer.now.0 < due.0 + 5);
+        }
+        if answer.reply.parcels == 1 { Ok(()) } else { Err("not yet") }
+    });
+    assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
+    db.sound();
+}
+
+#[test]
+fn an_order_for_now_fires_its_own_bell() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5");
+        if big {
+            order.stage(&db);
+        }
+        let mut listener = Listener::new(&db, "Ex");
+        order.enqueue(&db);
+        assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
+        order.enqueue(&db);
+        assert!(listener.heard().is_empty(), "a repeat rings nobody");
+        Courier::new(&db, "c1").claim();
+        assert!(listener.heard().is_empty());
+    }
+}
+
+#[test]
+fn what_comes_sooner_than_anything_before_rings_the_bell() {
+    const BELL: &str = "expired bell:{0}";
+    let db = Db::start();
+    let mut listener = Listener::new(&db, "Ex");
+    let order = |name: &str, seconds| Order::inline(name).due_in(&db, Duration::from_secs(seconds));
+    let first = order("u1:1", 60);
+    first.accept(&db);
+    assert_eq!(listener.heard(), [BELL], "the first one");
+    order("u1:2", 90).accept(&db);
+    assert!(listener.heard().is_empty(), "a later one");
+    order("u1:3", 30).accept(&db);
+    assert_eq!(listener.heard(), [BELL], "a sooner one");
+    order("u1:4", 90).urgent().accept(&db);
+    assert_eq!(listener.heard(), [BELL], "the first urgent one");
+    let move_to = |seconds: u64| {
+        let due = UnixMs(db.now().0 + seconds * 1_000);
+        db.reply(&Reschedule { keys: &db.keys, suffix: &first.suffix, due, not_after: None });
+    };
+    move_to(45);
+    assert!(listener.heard().is_empty(), "moved, not to the front");
+    move_to(10);
+    assert_eq!(listener.heard(), [BELL], "moved to the front");
+    move_to(0);
+    assert_eq!(listener.heard(), ["expired delivery:{0}:u1:1", BELL], "moved to now");
+}
+
+#[test]
+fn a_parcel_back_in_ready_rings_the_bell_when_it_is_the_first() {
+    let db = Db::start();
+    ["u1:1", "u1:2"].iter().for_each(|name| drop(Order::inline(name).accept(&db)));
+    let courier = Courier::new(&db, "c1");
+    let parcels = courier.claim();
+    let mut listener = Listener::new(&db, "Ex");
+    for (parcel, expected) in parcels.iter().zip([vec!["expired bell:{0}"], vec![]]) {
+        courier.begun(parcel, &[(0, 1)]);
+        let verdict = posthaste_model::Verdict::NotSent;
+        courier.settle(parcel, true, &[crate::order::report(0, 1, verdict)]);
+        assert_eq!(listener.heard(), expected);
+        db.pass(db.now());
+    }
+}
+
+#[test]
+fn a_persisted_bell_is_rung_all_the_same() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
+    order.accept(&db);
+    db.raw(&["PERSIST", "delivery:{0}:u1:5"]);
+    db.later(Duration::from_secs(61));
+    let mut listener = Listener::new(&db, "Ex");
+    assert_eq!(db.reply(&Ring { keys: &db.keys }).persisted, 1);
+    assert_eq!(listener.heard(), ["expired bell:{0}"]);
+    assert!(db.snapshot().get("delivery:{0}:u1:5").is_none());
+}
+
+#[test]
+fn a_cancelled_order_fires_no_bell() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
+    order.accept(&db);
+    let mut listener = Listener::new(&db, "Ex");
+    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    assert!(listener.heard().is_empty());
+}
+
+/// Trackers listen to the history of their order: one event a settle, however many rows.
+#[test]
+fn a_settle_writes_a_history_once() {
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(3);
+    order.accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1), (2, 1)]);
+    let mut connection = db.server.connect().expect("a connection");
+    connection.command(&["SUBSCRIBE", "__keyspace@0__:history:{0}:u1:5"]).expect("subscribed");
+    let sent = posthaste_model::Verdict::Sent;
+    courier.settle(&parcel, false, &[crate::order::report(0, 1, sent), crate::order::report(2, 1, sent)]);
+    db.raw(&["PUBLISH", "__keyspace@0__:history:{0}:u1:5", "end"]);
+    let mut heard =
+        || connection.receive().expect("a message").items()[2].text().unwrap_or_default().to_owned();
+    assert_eq!((heard(), heard()), ("hset".to_owned(), "end".to_owned()));
+}

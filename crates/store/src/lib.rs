@@ -17,6 +17,15 @@
 //!
 //! Rules every call keeps: one attempt (a repeat is the caller's, who knows what it means), a request id that the reply
 //! must repeat, a time limit, the epoch and fence of the database watched.
+//!
+//! | metric | tells |
+//! |---|---|
+//! | `posthaste_store_call_seconds{script}` | how long answered calls took |
+//! | `posthaste_store_faults_total{script}` | replies that could not be used |
+//! | `posthaste_store_connection_losses_total` | how often there was no connection left |
+//! | `posthaste_store_hearing_gaps_total` | events dropped because they came too fast |
+//! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
+//! | `posthaste_store_stops_total` | databases that were not the one they had been |
 
 mod accept;
 mod call;

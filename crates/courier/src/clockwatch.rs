@@ -1,4 +1,4 @@
-//! Notices when the server's clock jumps: its time is compared with the monotonic progress between two answers.
+//! The server's clock on our monotonic one: when a moment of the server comes here, and whether its clock has jumped.
 
 use std::time::Duration;
 
@@ -11,13 +11,21 @@ pub struct ClockWatch {
     tolerance: Duration,
     last: Option<(UnixMs, Instant)>,
     paused_until: Instant,
+    start: Instant,
+    /// The smallest distance in µs from the server's time to ours, in this span of time and in the one before: an answer is
+    /// never read before it was made, so the smallest is the truest.
+    distance: [Option<i128>; 2],
+    turn: Instant,
 }
+
+/// How long distances count, so that a slow drift of the clocks is followed.
+const SPAN: Duration = Duration::from_secs(5);
 
 impl ClockWatch {
     /// Tolerates differences up to a lease.
     #[must_use]
     pub fn new(lease: Duration, now: Instant) -> Self {
-        Self { tolerance: lease, last: None, paused_until: now }
+        Self { tolerance: lease, last: None, paused_until: now, start: now, distance: [None; 2], turn: now }
     }
 
     /// Takes in the server's time as an answer told it. Answers the jump in ms when it was larger than the tolerance: then
@@ -28,9 +36,30 @@ impl ClockWatch {
             i128::from(server.0) - i128::from(was.0) - passed
         });
         self.last = Some((server, at));
+        self.measure(server, at);
         let jump = jump.filter(|ms| ms.unsigned_abs() > self.tolerance.as_millis())?;
+        self.distance = [None; 2];
+        self.measure(server, at);
         self.paused_until = at + self.tolerance;
         Some(jump)
+    }
+
+    fn measure(&mut self, server: UnixMs, at: Instant) {
+        if at.saturating_duration_since(self.turn) > SPAN {
+            self.distance = [None, self.distance[0]];
+            self.turn = at;
+        }
+        let here = i128::try_from(at.saturating_duration_since(self.start).as_micros()).unwrap_or(i128::MAX);
+        let distance = here - i128::from(server.0) * 1_000;
+        self.distance[0] = Some(self.distance[0].map_or(distance, |least| least.min(distance)));
+    }
+
+    /// When the server's clock shows `server` for the first time, on our clock; `None` before the first answer.
+    #[must_use]
+    pub fn local(&self, server: UnixMs) -> Option<Instant> {
+        let distance = self.distance.into_iter().flatten().min()?;
+        let here = u64::try_from(i128::from(server.0) * 1_000 + distance).unwrap_or(0);
+        Some(self.start + Duration::from_micros(here))
     }
 
     /// Until when nothing is claimed.
@@ -43,6 +72,17 @@ impl ClockWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_of_the_server_is_known_here() {
+        let start = Instant::now();
+        let mut watch = ClockWatch::new(Duration::from_secs(10), start);
+        assert_eq!(watch.local(UnixMs(1_000)), None);
+        // Read 900 µs and 300 µs after the server's millisecond began.
+        watch.saw(UnixMs(1_000), start + Duration::from_micros(900));
+        watch.saw(UnixMs(1_005), start + Duration::from_micros(5_300));
+        assert_eq!(watch.local(UnixMs(1_010)), Some(start + Duration::from_micros(10_300)));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_jump_larger_than_a_lease_pauses() {

@@ -198,7 +198,11 @@ impl Engine {
     fn until_server(&self, at: Option<UnixMs>, server_now: UnixMs, now: Instant) -> Instant {
         match at {
             // Ring takes what is strictly past, so one millisecond after.
-            Some(at) => now + (at.since(server_now) + Duration::from_millis(u64::from(at >= server_now))),
+            Some(at) if at >= server_now => match self.clock.local(UnixMs(at.0 + 1)) {
+                Some(here) => here.max(now),
+                None => now + at.since(server_now) + Duration::from_millis(1),
+            },
+            Some(_) => now,
             None => now + self.settings.poll,
         }
     }

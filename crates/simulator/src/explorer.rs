@@ -1,7 +1,8 @@
 //! How the protocol is explored: what one state of the system is, and what can happen in it.
 //!
-//! The scripts themselves run ([`Script`](crate::Script) on a [`World`](crate::World)); only what is around them
-//! is modelled. `tests/explorer_scaffold.rs` shows the pattern on a toy protocol, with a mutant that is caught.
+//! The scripts themselves run ([`Script`](crate::Script) on a [`World`](crate::World)); only what is around
+//! them is modelled. `tests/explorer_scaffold.rs` shows the pattern on a toy protocol, with a mutant that
+//! is caught.
 //!
 //! # A state
 //!
@@ -14,47 +15,57 @@
 //! | budgets | crashes, lost replies, late copies, refusals, jumps of the clock that are left | they make the space finite, and the figures say which |
 //! | ghosts | what was ever told as unknown; a defect, if a run ended in one | properties look at one state only, so the past must stand in it |
 //!
-//! A state is `Clone + PartialEq + Hash + Debug + Send + Sync`. Only content is hashed, never an address; collections
-//! are ordered. A list whose order means nothing (requests on their way) is kept sorted, so that the same situation
-//! is one state. [`World`](crate::World) does its part: a copy costs one count, a write copies the map of keys and the
-//! value written.
+//! A state is `Clone + PartialEq + Hash + Debug + Send + Sync`. Only content is hashed, never an address;
+//! collections are ordered. A list whose order means nothing (requests on their way) is kept sorted, so
+//! that the same situation is one state. [`World`](crate::World) does its part: a copy costs one count, a
+//! write copies the map of keys and the value written.
 //!
 //! # What can happen
 //!
-//! - **A courier acts**: sends its next request, or gives rows to the provider. It may always ask (its timer), so
-//!   events add no behaviour: each event heard may only *not* be needed. That is how "events lost" is covered; what the
-//!   scripts announce is in [`Run::events`](crate::Run::events).
-//! - **A request arrives**: its script runs whole, because scripts are atomic. The reply goes into the network, and with
-//!   a copy in the budget the request stays there too: that is the late second copy.
-//! - **A reply arrives, or is lost.** A lost one leaves the courier waiting; it repeats under the same request id.
-//! - **The provider answers**: accepted, refused for later, refused for good, nothing at all. Each is an action of its own.
-//! - **A crash**: the courier's memory goes. Its requests on their way stay, and arrive at a dead or new courier.
+//! - **A courier acts**: sends its next request, or gives rows to the provider. It may always ask (its
+//!   timer), so hearing an event adds no behaviour: in the model every event is lost, and nothing may depend
+//!   on one. What the scripts announce is in [`Run::events`](crate::Run::events), for a property that each
+//!   due order is announced.
+//! - **A request arrives**: its script runs whole, because scripts are atomic. The reply goes into the
+//!   network, and with a copy in the budget the request stays there too: that is the late second copy.
+//! - **A reply arrives, or is lost.** A lost one leaves the courier waiting; it repeats under the same
+//!   request id.
+//! - **The provider answers**: accepted, refused for later, refused for good, nothing at all. Each is an
+//!   action of its own.
+//! - **A crash**: the courier's memory goes. Its requests on their way stay, and arrive at a dead or new
+//!   courier.
 //! - **A pause** needs no action: a courier that does not act is paused.
-//! - **Time**: the clock jumps to the millisecond after the next instant that a script can tell apart (an end of a lease,
-//!   a `send_by`, a due time, a deadline of a key), found in the world's own indexes, never by a small step: states
-//!   that differ only in idle milliseconds would never meet again. The clock is part of the state, so jumps have a budget.
-//!   `TIME` ahead of the expiry clock ([`Clock::with_lead_ms`](crate::world::Clock::with_lead_ms)) is an action of the same kind.
-//! - **The server expires a key by itself** ([`World::expire`](crate::World::expire)), is wiped, or loses keys without
-//!   a word ([`World::drop_overdue_silently`](crate::World::drop_overdue_silently)).
+//! - **Time**: the clock jumps to the next instant that a script can tell apart (an end of a lease, a
+//!   `send_by`, a due time, a deadline of a key) or to the millisecond after it, found in the world's own
+//!   indexes, never by a small step: states that differ only in idle milliseconds would never meet again.
+//!   The clock is part of the state, so jumps have a budget. `TIME` ahead of the expiry clock
+//!   ([`Clock::with_lead_ms`](crate::world::Clock::with_lead_ms)) is an action of the same kind.
+//! - **The server expires a key by itself** ([`World::expire`](crate::World::expire)), is wiped, or loses
+//!   keys without a word ([`World::drop_overdue_silently`](crate::World::drop_overdue_silently)).
 //!
 //! # Rules of the checker (stateright 0.31)
 //!
-//! - `Model::actions` must give the same actions in the same order for the same state, and `next_state` the same
-//!   result: paths are stored as indices and played again. `None` means that nothing changed.
+//! - `Model::actions` must give the same actions in the same order for the same state, and `next_state` the
+//!   same result: paths are stored as indices and played again. `None` means that nothing changed.
 //! - Properties are plain functions, so everything they need is in the model or the state.
-//! - `eventually` is not sound where paths meet or turn in a circle, by its own documentation. "Nothing is stuck" is
-//!   therefore an `always` over quiet states: where no request is on its way, no courier holds anything and no
-//!   instant lies ahead, every row has a final outcome; and over every state: whatever is not final is in an index.
+//! - `eventually` is not sound where paths meet or turn in a circle, by its own documentation. "Nothing is
+//!   stuck" is therefore an `always` over quiet states: where no request is on its way, no courier holds
+//!   anything and no instant lies ahead, every row has a final outcome; and over every state: whatever is
+//!   not final is in an index.
 //! - `sometimes` holds the proof that each ambiguous window was entered.
-//! - `next_state` cannot fail: a [`RunError`](crate::RunError) goes into the state and an `always` refuses it.
-//! - A run ends early when every property has its discovery; with an `always` that holds it goes to the end. For
-//!   mutants, `finish_when(HasDiscoveries::AnyFailures)`.
-//! - `is_done` is also true after a time limit or a target count. A run counts as exhaustive only if it had neither.
-//! - `spawn_bfs` finds the shortest path (with one thread); `spawn_dfs` keeps fewer states in memory, and only it and
-//!   `spawn_simulation` know symmetry. Each waiting state carries its path of indices, so deep spaces cost memory there;
-//!   a visited state costs about 16 bytes (breadth first) or 8 (depth first).
-//! - Fingerprints have 64 bits: for ten million states the chance of one being mistaken for another is 3 in a million.
-//! - Couriers are alike, so states that differ by their names are one: a `Representative` would have to rename them
-//!   inside the world too. It is cheaper to let only the first idle courier begin something new.
-//! - Fences and request numbers only grow; `within_boundary` cuts where they pass what the budgets can need, and a
-//!   `sometimes` tells if it ever cut.
+//! - `next_state` cannot fail: a [`RunError`](crate::RunError) goes into the state and an `always` refuses
+//!   it.
+//! - A run ends early when every property has its discovery; with an `always` that holds it goes to the
+//!   end. For mutants, `finish_when(HasDiscoveries::AnyFailures)`.
+//! - `is_done` is also true after a time limit or a target count. A run counts as exhaustive only if it had
+//!   neither.
+//! - `spawn_bfs` finds the shortest path (with one thread); `spawn_dfs` keeps fewer states in memory, and
+//!   only it and `spawn_simulation` know symmetry. Each waiting state carries its path of indices, so deep
+//!   spaces cost memory there; a visited state costs about 16 bytes (breadth first) or 8 (depth first).
+//! - Fingerprints have 64 bits: for ten million states the chance of one being mistaken for another is 3 in
+//!   a million.
+//! - Couriers are alike, so states that differ by their names are one: a `Representative` would have to
+//!   rename them inside the world too. It is cheaper to let only the first idle courier begin something
+//!   new.
+//! - Fences and request numbers only grow; `within_boundary` cuts where they pass what the budgets can
+//!   need, and a `sometimes` tells if it ever cut.

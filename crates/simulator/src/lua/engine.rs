@@ -14,12 +14,13 @@ use super::script::{Flags, Script, ScriptError};
 use crate::Value;
 use crate::world::{Argv, Event, Fault, Flavour, World, tag};
 
-/// The most instructions of Lua that one run may take (checked every [`INSTRUCTION_STEP`]).
+/// The most instructions of Lua that one run may take (counted by the thousand).
 pub const INSTRUCTION_LIMIT: u64 = 5_000_000;
-/// The most bytes that a thread's Lua state may hold (checked as often; one string is bounded by it at once).
+/// The most bytes that a thread's Lua state may hold (checked as often; `string.rep` at
+/// once).
 pub const MEMORY_LIMIT: usize = 64 * 1024 * 1024;
-/// How often the limits are looked at, in instructions. A limit inside Lua's allocator would be exact, but it makes
-/// every step of ours into Lua a protected call and costs a third of the speed.
+/// How often the limits are looked at, in instructions. A limit inside Lua's allocator would be exact, but it
+/// makes every step of ours into Lua a protected call and costs a third of the speed.
 const INSTRUCTION_STEP: u32 = 1_000;
 /// The most compiled scripts that a thread keeps.
 const SCRIPTS_KEPT: usize = 4_096;
@@ -66,7 +67,8 @@ pub enum RunError {
     /// A reply nested too deep to be sent.
     #[error("the script returns a table nested too deep")]
     TooDeep,
-    /// `error({…})` without a text in `err`. It crashes real servers (seen on Redis 7.0.15 and 8.0.2, Valkey 8.1.1).
+    /// `error({…})` without a text in `err`. It crashes real servers (seen on Redis 7.0.15 and 8.0.2 and on
+    /// Valkey 8.1.1).
     #[error("the script raises a table without err, which crashes the server")]
     RaisedTable,
     /// Lua itself failed.

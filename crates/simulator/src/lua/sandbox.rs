@@ -4,9 +4,10 @@ use super::engine::{MEMORY_LIMIT, RunError};
 use super::library::Raised;
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, chunk::ChunkMode};
 
-/// Builds the environment. Gets Lua's own globals, the `redis` table, the table that holds `KEYS` and `ARGV`, the
-/// most bytes a string may have and what to call when it would have more; answers the environment of scripts. Everything in it is read through an empty table that refuses
-/// writes, as the server's tables are read-only.
+/// Builds the environment. Gets Lua's own globals, the `redis` table, the table that holds `KEYS` and `ARGV`,
+/// the most bytes a string may have and what to call when it would have more; answers the environment of
+/// scripts. Everything in it is read through an empty table that refuses writes, as the server's tables are
+/// read-only.
 const BUILD: &str = r#"
 local lua, redis, inputs, longest, too_long = ...
 local function refuse()
@@ -32,8 +33,8 @@ inputs.redis = sealed(redis)
 inputs.string = sealed(lua.string)
 inputs.table = sealed(lua.table)
 inputs.math = sealed(lua.math)
-local names = { 'tonumber', 'tostring', 'type', 'ipairs', 'pairs', 'next', 'select', 'unpack', 'error', 'assert',
-                'setmetatable' }
+local names = { 'tonumber', 'tostring', 'type', 'ipairs', 'pairs', 'next', 'select', 'unpack', 'error',
+                'assert', 'setmetatable' }
 for _, name in lua.ipairs(names) do
   inputs[name] = lua[name]
 end

@@ -213,8 +213,8 @@ fn one(rng: &mut StdRng, words: &[&str]) -> Vec<u8> {
     words.choose(rng).expect("a word").as_bytes().to_vec()
 }
 
-/// One word: a key (k any, S H Z L T of a type), m member, v value, i index or number, j index of LSET, o offset, c count,
-/// s score, b end of a range of scores, D deadline, A option of ZADD, Y the word BYSCORE.
+/// One word: a key (k any, S H Z L T of a type), m member, v value, i index or number, j index of LSET,
+/// o offset, c count, s score, b end of a range of scores, D deadline, A option of ZADD, Y the word BYSCORE.
 fn word(rng: &mut StdRng, kind: char) -> Vec<u8> {
     // Numbers are usually well formed, so that sequences get somewhere.
     let odd = rng.random_bool(0.08);

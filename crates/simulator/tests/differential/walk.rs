@@ -2,36 +2,10 @@
 //!
 //! Both sides read the time from a key, so that leases, windows and days pass at will.
 
-use std::time::Duration;
-
-use posthaste_model::{
-    Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text,
-    UnixMs, Verdict,
-};
-use posthaste_protocol::record::{Head, Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_model::{Channel, CourierId, Member, Suffix};
+use posthaste_protocol::record::{Head, Outcomes};
 use posthaste_protocol::scripts::ParcelRef;
-use posthaste_protocol::scripts::audit::Audit;
-use posthaste_protocol::scripts::begin::Begin;
-use posthaste_protocol::scripts::bind::Bind;
-use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::claim::{Claim, Reply as Claimed};
-use posthaste_protocol::scripts::close::{Close, Index};
-use posthaste_protocol::scripts::enqueue::Enqueue;
-use posthaste_protocol::scripts::inquire::Inquire;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::register::Register;
-use posthaste_protocol::scripts::release::Release;
-use posthaste_protocol::scripts::renew::Renew;
-use posthaste_protocol::scripts::reschedule::Reschedule;
-use posthaste_protocol::scripts::reserve::Reserve;
-use posthaste_protocol::scripts::resolve::{Decision, Resolve};
-use posthaste_protocol::scripts::retire::Retire;
-use posthaste_protocol::scripts::ring::Ring;
-use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
-use posthaste_protocol::scripts::stage::Stage;
-use posthaste_protocol::scripts::sweep::Sweep;
-use posthaste_protocol::scripts::unreserve::Unreserve;
-use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Answer, Invocation, Keys, Refusal, Script};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -39,32 +13,32 @@ use rand::seq::IndexedRandom;
 
 use crate::pair::Pair;
 
-const DAY: u64 = 86_400_000;
-const LEASE: Duration = Duration::from_secs(10);
-const WINDOW: Duration = Duration::from_secs(30);
+/// Milliseconds of a day.
+pub(crate) const DAY: u64 = 86_400_000;
 const EPOCH: &str = "epoch-1";
 
 /// One walk.
 pub(crate) struct Walk<'p> {
-    pair: &'p mut Pair,
-    rng: StdRng,
-    keys: Keys,
-    now: u64,
-    requests: u64,
-    orders: Vec<(Suffix, Vec<Channel>)>,
-    couriers: Vec<Courier>,
-    sent: Vec<Invocation>,
+    pub(crate) pair: &'p mut Pair,
+    pub(crate) rng: StdRng,
+    pub(crate) keys: Keys,
+    pub(crate) now: u64,
+    pub(crate) requests: u64,
+    pub(crate) orders: Vec<(Suffix, Vec<Channel>)>,
+    pub(crate) couriers: Vec<Courier>,
+    pub(crate) sent: Vec<Invocation>,
 }
 
-struct Courier {
-    id: CourierId,
-    channel: Channel,
-    number: u64,
-    held: Vec<ParcelRef>,
+/// A courier, by hand.
+pub(crate) struct Courier {
+    pub(crate) id: CourierId,
+    pub(crate) channel: Channel,
+    pub(crate) number: u64,
+    pub(crate) held: Vec<ParcelRef>,
 }
 
 /// How the two differ.
-type Differ<T = ()> = Result<T, String>;
+pub(crate) type Differ<T = ()> = Result<T, String>;
 
 impl<'p> Walk<'p> {
     /// An empty database, set up. Time begins far in the past or in the future, so that what has a deadline is
@@ -113,7 +87,7 @@ impl<'p> Walk<'p> {
         Ok(reply.into())
     }
 
-    fn call<S: Script>(&mut self, script: &S) -> Differ<Result<Answer<S::Reply>, Refusal>> {
+    pub(crate) fn call<S: Script>(&mut self, script: &S) -> Differ<Result<Answer<S::Reply>, Refusal>> {
         self.requests += 1;
         let request = format!("r{}", self.requests);
         // Now and then the caller comes from another database.
@@ -126,13 +100,13 @@ impl<'p> Walk<'p> {
         Ok(answer)
     }
 
-    fn order(&mut self) -> Option<(Suffix, Vec<Channel>)> {
+    pub(crate) fn order(&mut self) -> Option<(Suffix, Vec<Channel>)> {
         let recent = self.orders.len().saturating_sub(6);
         self.orders[recent..].choose(&mut self.rng).cloned()
     }
 
     /// A courier, a parcel it was given, and the attempts recorded for its rows.
-    fn parcel(&mut self) -> Option<(usize, ParcelRef, Vec<u8>)> {
+    pub(crate) fn parcel(&mut self) -> Option<(usize, ParcelRef, Vec<u8>)> {
         let courier = self.rng.random_range(0..self.couriers.len());
         let held = &self.couriers[courier].held;
         let parcel = held[held.len().saturating_sub(5)..].choose(&mut self.rng)?.clone();
@@ -140,7 +114,7 @@ impl<'p> Walk<'p> {
         Some((courier, parcel, attempts))
     }
 
-    fn attempts(&self, member: &Member, channel: &Channel) -> Vec<u8> {
+    pub(crate) fn attempts(&self, member: &Member, channel: &Channel) -> Vec<u8> {
         let read = || {
             let world = &self.pair.world;
             let history = world.hash_at(self.keys.history(&member.suffix).as_bytes())?;
@@ -156,231 +130,13 @@ impl<'p> Walk<'p> {
     }
 
     /// Some of the rows, in order.
-    fn rows(&mut self, attempts: &[u8]) -> Vec<(u16, u8)> {
+    pub(crate) fn rows(&mut self, attempts: &[u8]) -> Vec<(u16, u8)> {
         let wrong = self.rng.random_bool(0.1);
         let rows = attempts.iter().enumerate().filter(|_| self.rng.random_bool(0.6));
         let off = u8::from(wrong);
         rows.map(|(row, attempt)| (u16::try_from(row).expect("a row"), attempt.wrapping_add(off)))
             .take(500)
             .collect()
-    }
-
-    fn accept(&mut self) -> Differ {
-        let keys = self.keys.clone();
-        let suffix: Suffix =
-            format!("u{}:{}", self.orders.len() % 3, self.orders.len() + 1).parse().expect("a suffix");
-        let (email, sms): (Channel, Channel) = ("email".parse().expect("one"), "sms".parse().expect("one"));
-        let big = self.rng.random_bool(0.3);
-        let rows = if big && self.rng.random_bool(0.2) { 502 } else { self.rng.random_range(1..4) };
-        let channels = match self.rng.random_range(0..4) {
-            0 => vec![(email, rows), (sms, 2)],
-            1 => vec![(sms, rows)],
-            _ => vec![(email, rows)],
-        };
-        let all: u32 = channels.iter().map(|(_, rows)| rows).sum();
-        let content = Content { text: Text::new("some text of a message"), ..Content::default() };
-        let pieces = if big { None } else { Inline::encode(&content, &some_rows(0, all)) };
-        if pieces.is_none() {
-            let mut parcels = Vec::new();
-            for (channel, rows) in &channels {
-                for n in 0..rows.div_ceil(500) {
-                    parcels.push((
-                        channel.clone(),
-                        n,
-                        encode_parcel(&some_rows(n * 500, (rows - n * 500).min(500))),
-                    ));
-                }
-            }
-            let open = encode_content(&content);
-            self.call(&Stage { keys: &keys, suffix: &suffix, open: Some(&open), parcels: &parcels })?.ok();
-            if self.rng.random_bool(0.1) {
-                return Ok(());
-            }
-        }
-        let due = [None, None, Some(self.now + 5_000), Some(self.now + 60_000), Some(self.now - 1)];
-        let enqueue = Enqueue {
-            keys: &keys,
-            suffix: &suffix,
-            due: due.choose(&mut self.rng).copied().flatten().map(UnixMs),
-            lane: if self.rng.random_bool(0.3) { Lane::Urgent } else { Lane::Bulk },
-            on_unknown: [OnUnknown::Default, OnUnknown::Retry, OnUnknown::Hold][self.rng.random_range(0..3)],
-            not_after: None,
-            span: Duration::from_secs(if self.rng.random_bool(0.2) { 30 } else { 259_200 }),
-            digest: [self.rng.random_range(0..2); 12],
-            channels: &channels,
-            no_contact: &[],
-            inline: pieces.as_deref(),
-        };
-        self.call(&enqueue)?.ok();
-        if self.rng.random_bool(0.1) {
-            self.call(&enqueue)?.ok();
-        }
-        self.orders.push((suffix, channels.into_iter().map(|(channel, _)| channel).collect()));
-        Ok(())
-    }
-
-    fn claim(&mut self, again: bool) -> Differ {
-        let keys = self.keys.clone();
-        let at = self.rng.random_range(0..self.couriers.len());
-        self.couriers[at].number += u64::from(!again);
-        let Courier { id, channel, number, .. } = &self.couriers[at];
-        let (id, channel, number) = (id.clone(), channel.clone(), *number);
-        let claim = Claim {
-            keys: &keys,
-            channel: &channel,
-            courier: &id,
-            number,
-            lease: LEASE,
-            limit: self.rng.random_range(1..6),
-            bulk_limit: self.rng.random_range(0..6),
-            begin: self.rng.random_range(0..3),
-            send_window: WINDOW,
-        };
-        if let Ok(Answer { reply: Claimed::Taken(taken), fence, .. }) = self.call(&claim)? {
-            let parcels = taken.parcels.into_iter().map(|parcel| ParcelRef { member: parcel.member, fence });
-            self.couriers[at].held.extend(parcels);
-        }
-        Ok(())
-    }
-
-    fn of_parcel(&mut self, act: u32) -> Differ {
-        let keys = self.keys.clone();
-        let Some((at, parcel, attempts)) = self.parcel() else { return Ok(()) };
-        let channel = self.couriers[at].channel.clone();
-        let rows = self.rows(&attempts);
-        match act {
-            0 => {
-                let rows = rows.into_iter().map(|(row, attempt)| (row, attempt.wrapping_add(1))).collect();
-                let (tokens, parcels) = (self.rng.random(), [(parcel, rows)]);
-                let begin =
-                    Begin { keys: &keys, channel: &channel, send_window: WINDOW, tokens, parcels: &parcels };
-                self.call(&begin)?.ok();
-            }
-            1 => {
-                let report = |(row, attempt)| Report {
-                    row,
-                    attempt,
-                    verdict: Verdict::ALL[self.rng.random_range(0..Verdict::ALL.len())],
-                    reason: Reason::Rejected,
-                    value: self.rng.random_range(0..3_000),
-                };
-                let reports = rows.into_iter().map(report).collect();
-                let settlements = [Settlement { parcel, leave: self.rng.random(), reports }];
-                self.call(&Settle { keys: &keys, channel: &channel, settlements: &settlements })?.ok();
-            }
-            2 => drop(self.call(&Renew {
-                keys: &keys,
-                channel: &channel,
-                lease: LEASE,
-                parcels: &[parcel],
-            })?),
-            _ => {
-                let wait = Duration::from_millis(self.rng.random_range(0..2_000));
-                self.call(&Release { keys: &keys, channel: &channel, wait, parcels: &[parcel] })?.ok();
-            }
-        }
-        Ok(())
-    }
-
-    fn of_order(&mut self, act: u32) -> Differ {
-        let keys = self.keys.clone();
-        let Some((suffix, channels)) = self.order() else { return Ok(()) };
-        let channel = channels[0].clone();
-        let member = Member { suffix: suffix.clone(), number: 0 };
-        let attempts = self.attempts(&member, &channel);
-        let rows = self.rows(&attempts);
-        match act {
-            0 => drop(self.call(&Cancel { keys: &keys, suffix: &suffix })?),
-            1 => {
-                let due = UnixMs(self.now + self.rng.random_range(0..90_000));
-                self.call(&Reschedule { keys: &keys, suffix: &suffix, due, not_after: None })?.ok();
-            }
-            2 => {
-                let decide = |rng: &mut StdRng| match rng.random_range(0..6) {
-                    0 => Decision::Retry,
-                    1 => Decision::Repeat,
-                    2 => Decision::Hold(Reason::Held),
-                    3 => Decision::Found(Verdict::Delivered, Reason::None),
-                    4 => Decision::Found(Verdict::Failed, Reason::Rejected),
-                    _ => Decision::Found(Verdict::Sent, Reason::None),
-                };
-                let decisions: Vec<_> =
-                    rows.into_iter().map(|(row, attempt)| (row, attempt, decide(&mut self.rng))).collect();
-                self.call(&Resolve {
-                    keys: &keys,
-                    channel: &channel,
-                    member: &member,
-                    decisions: &decisions,
-                })?
-                .ok();
-            }
-            3 => {
-                let Some((row, attempt)) = rows.choose(&mut self.rng).copied() else { return Ok(()) };
-                let word = [Word::Sent, Word::Delivered, Word::Failed][self.rng.random_range(0..3)];
-                let reason = Reason::None;
-                self.call(&Receipt {
-                    keys: &keys,
-                    channel: &channel,
-                    member: &member,
-                    row,
-                    attempt,
-                    word,
-                    reason,
-                })?
-                .ok();
-            }
-            _ => drop(self.call(&Audit { keys: &keys, channel: &channel, suffix: &suffix, from: 0 })?),
-        }
-        Ok(())
-    }
-
-    fn of_channel(&mut self, act: u32) -> Differ {
-        let keys = self.keys.clone();
-        let channel = self.couriers[self.rng.random_range(0..self.couriers.len())].channel.clone();
-        match act {
-            0 => {
-                let blame = self.rng.random();
-                let forget_after = Duration::from_millis(DAY);
-                self.call(&Sweep { keys: &keys, channel: &channel, limit: 200, blame, forget_after })?.ok();
-            }
-            1 => {
-                let index = [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved];
-                let index = index.into_iter().nth(self.rng.random_range(0..3)).unwrap_or(Index::Unresolved);
-                self.call(&Close { keys: &keys, channel: &channel, index, from: 0, limit: 200 })?.ok();
-            }
-            2 => drop(self.call(&Inquire { keys: &keys, channel: &channel, limit: 10, put_off: WINDOW })?),
-            3 => {
-                let register =
-                    Register { keys: &keys, fresh_epoch: "epoch-2", partitions: 1, channel: Some(&channel) };
-                self.call(&register)?.ok();
-            }
-            4 => {
-                let day = self.now / DAY - self.rng.random_range(0..100);
-                self.call(&Retire { keys: &keys, day, retention_days: 90 })?.ok();
-            }
-            5 => drop(self.call(&Unstage { keys: &keys, suffix: None })?),
-            _ => drop(self.call(&Ring { keys: &keys })?),
-        }
-        Ok(())
-    }
-
-    fn of_sender(&mut self, act: u32) -> Differ {
-        let sender: SenderId = format!("u{}", self.rng.random_range(0..2)).parse().expect("an id");
-        let suffix = Suffix::new(&sender, self.rng.random_range(1..5));
-        match act {
-            0 => {
-                let (key_digest, digest) =
-                    (["a", "b"][self.rng.random_range(0..2)], [self.rng.random_range(0..2); 12]);
-                let ttl = Duration::from_millis(DAY * 100_000);
-                self.call(&Bind { owner: "o", key_digest, suffix: &suffix, digest, ttl })?.ok();
-            }
-            1 => {
-                let day_start = UnixMs(self.now - self.now % DAY);
-                self.call(&Reserve { sender: &sender, suffix: &suffix, daily: 2, day_start })?.ok();
-            }
-            _ => drop(self.call(&Unreserve { sender: &sender, suffixes: &[suffix] })?),
-        }
-        Ok(())
     }
 
     fn step(&mut self, act: u32) -> Differ {
@@ -420,14 +176,4 @@ impl<'p> Walk<'p> {
     pub(crate) fn called(&self) -> impl Iterator<Item = &'static str> {
         self.sent.iter().map(|call| call.script.name)
     }
-}
-
-fn some_rows(first: u32, count: u32) -> Vec<Row> {
-    let row = |index| Row {
-        index,
-        recipient: format!("r{index}"),
-        name: String::new(),
-        address: Address::new(format!("a{index}@b.c")),
-    };
-    (first..first + count).map(row).collect()
 }

@@ -4,16 +4,13 @@
 //! `POSTHASTE_TEST_SERVER` chooses the server. The sequences are drawn from fixed seeds; `POSTHASTE_SEED`, a
 //! number, moves them to others.
 
-#[path = "differential/commands.rs"]
 mod commands;
-#[path = "differential/corpus.rs"]
 mod corpus;
-#[path = "differential/expressions.rs"]
 mod expressions;
-#[path = "differential/pair.rs"]
 mod pair;
-#[path = "differential/walk.rs"]
 mod walk;
+mod walk_couriers;
+mod walk_orders;
 
 use std::collections::BTreeSet;
 

@@ -53,9 +53,9 @@ local any_crash = redis.call('HLEN', KEYS[12]) > 0
 local function tail(code, taken, closed)
   local left = redis.call('ZCARD', KEYS[5]) + redis.call('ZCARD', KEYS[6])
   local oldest = left > 0 and earliest(KEYS[5], KEYS[6]) or 0
-  local next_at = earliest(KEYS[3], KEYS[4], KEYS[7], KEYS[13])
-  if rung.again and (next_at == 0 or next_at > now + 1) then
-    next_at = now + 1
+  local next_at, over = next_due(), earliest(KEYS[7], KEYS[13])
+  if over > 0 and (next_at == 0 or over < next_at) then
+    next_at = over
   end
   return answer(code, next_at, oldest, left, rung.parcels, rung.persisted, rung.lost, closed, taken)
 end

@@ -13,8 +13,4 @@
 -- BOUND 500 parcels
 -- uses: num open earliest bell ready order ring
 ring()
-local next_at = earliest(KEYS[3], KEYS[4])
-if rung.again and next_at > now + 1 then
-  next_at = now + 1
-end
-return answer('ok', next_at, rung.parcels, rung.persisted, rung.lost)
+return answer('ok', next_due(), rung.parcels, rung.persisted, rung.lost)

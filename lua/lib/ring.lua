@@ -92,6 +92,14 @@ local function ring_lane(key)
   end
 end
 
+-- When to ring again, after ring(): a key left behind is to be looked at in a millisecond, not at once.
+local function next_due()
+  if rung.again and rung.parcels < RING_PARCELS then
+    return now + 1
+  end
+  return earliest(KEYS[3], KEYS[4])
+end
+
 -- KEYS[3] is due:{p}:urgent, KEYS[4] is due:{p}:bulk. The events of the delivery keys wake every courier.
 local function ring()
   ring_lane(KEYS[3])

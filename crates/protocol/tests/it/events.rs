@@ -162,7 +162,9 @@ fn what_comes_sooner_than_anything_before_rings_the_bell() {
 #[test]
 fn a_parcel_back_in_ready_rings_the_bell_when_it_is_the_first() {
     let db = Db::start();
-    ["u1:1", "u1:2"].iter().for_each(|name| drop(Order::inline(name).accept(&db)));
+    for name in ["u1:1", "u1:2"] {
+        Order::inline(name).accept(&db);
+    }
     let courier = Courier::new(&db, "c1");
     let parcels = courier.claim();
     let mut listener = Listener::new(&db, "Ex");

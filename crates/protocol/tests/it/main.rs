@@ -10,6 +10,7 @@ mod print;
 mod random;
 mod random_walk;
 mod register;
+mod ring;
 mod smoke;
 mod snapshot;
 mod sound;

@@ -1,0 +1,204 @@
+//! `ring`: orders whose time has come move from `due` to `ready`, urgent first, in bounded steps.
+
+use std::time::Duration;
+
+use posthaste_model::{Channel, Lane, UnixMs};
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::ring::{Ring, Rung};
+
+use crate::db::{Db, channel};
+use crate::order::{Courier, Order};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn ring(db: &Db) -> Ring<'_> {
+    Ring { keys: &db.keys }
+}
+
+/// An order whose time has come since it was accepted.
+fn overdue(db: &Db, order: Order) -> Order {
+    let order = order.due_in(db, MINUTE);
+    order.accept(db);
+    order
+}
+
+#[test]
+fn nothing_is_rung_early() {
+    let db = Db::start();
+    assert_eq!(db.unchanged(&ring(&db)), Rung { next: None, parcels: 0, persisted: 0, lost: 0 });
+    let order = overdue(&db, Order::inline("u1:5"));
+    assert_eq!(db.unchanged(&ring(&db)), Rung { next: order.due, parcels: 0, persisted: 0, lost: 0 });
+}
+
+#[test]
+fn a_due_order_is_ready_on_all_its_channels() {
+    let db = Db::start();
+    let order = overdue(&db, Order::big("u1:5").channels(&[("email", 501), ("sms", 0), ("vk", 3)]));
+    let due = order.due.expect("a due time").0 - 61_000;
+    db.later(Duration::from_secs(61));
+    let step = db.step(&ring(&db));
+    assert_eq!(step.reply, Rung { next: None, parcels: 3, persisted: 0, lost: 0 });
+    step.changed(
+        &[("due", due)],
+        &[
+            "- due:{0}:bulk u1:5",
+            "+ ready:{0}:email:bulk u1:5:0: @due",
+            "+ ready:{0}:email:bulk u1:5:1: @due",
+            "+ ready:{0}:vk:bulk u1:5:0: @due",
+        ],
+    );
+    db.again();
+    db.sound();
+}
+
+#[test]
+fn the_next_due_time_is_told() {
+    let db = Db::start();
+    overdue(&db, Order::inline("u1:5"));
+    db.later(MINUTE);
+    let next = overdue(&db, Order::inline("u1:6").urgent()).due;
+    overdue(&db, Order::inline("u1:7"));
+    db.pass(UnixMs(db.now().0 + 1));
+    assert_eq!(db.reply(&ring(&db)), Rung { next, parcels: 1, persisted: 0, lost: 0 });
+}
+
+#[test]
+fn a_bell_that_is_still_there_is_left_a_moment_and_then_deleted() {
+    let db = Db::start();
+    let order = overdue(&db, Order::inline("u1:5"));
+    let delivery = db.keys.delivery(&order.suffix);
+    // Less than 5 ms overdue: it may be a lagging clock. Asked again and again until the server's clock has moved on.
+    db.later(MINUTE - Duration::from_millis(30));
+    db.raw(&["SET", &delivery, "0"]);
+    let due = order.due.expect("a due time").0 - 59_970;
+    posthaste_rig::eventually("the key to be taken for persisted", || {
+        let answer = db.answer(&ring(&db));
+        let overdue = answer.now.0.saturating_sub(due);
+        if overdue < 5 {
+            assert_eq!((answer.reply.parcels, answer.reply.persisted), (0, 0));
+            let next = if overdue == 0 { due } else { answer.now.0 + 1 };
+            assert_eq!(answer.reply.next, Some(UnixMs(next)), "at {overdue} ms");
+            return Err("left for the next call");
+        }
+        assert_eq!((answer.reply.parcels, answer.reply.persisted), (1, 1));
+        Ok(())
+    });
+    assert!(db.snapshot().get(&delivery).is_none());
+    db.sound();
+}
+
+/// An order of so many parcels, staged with as few bytes as can be, and its time has come.
+fn huge(db: &Db, name: &str, channels: &[(&str, u32)]) -> Order {
+    let order = overdue(db, Order::big(name).channels(channels));
+    db.later(MINUTE * 2);
+    order
+}
+
+fn ready(db: &Db, name: &str) -> usize {
+    db.snapshot().sorted(&db.keys.ready(&channel(name), Lane::Bulk)).len()
+}
+
+#[test]
+fn a_big_order_is_rung_500_parcels_a_call() {
+    let db = Db::start();
+    // 1,201 parcels: 700 of e-mail, 501 of SMS, the last with one row.
+    let order = huge(&db, "u1:5", &[("email", 350_000), ("sms", 250_001)]);
+    let progress = || db.snapshot().hash(&db.keys.history(&order.suffix)).get("g").cloned();
+    let due = Some(order.due.map(|due| UnixMs(due.0 - 120_000)).expect("a due time"));
+    assert_eq!(db.reply(&ring(&db)), Rung { next: due, parcels: 500, persisted: 0, lost: 0 });
+    assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (500, 0, Some(b"500".to_vec())));
+    db.sound();
+    assert_eq!(db.reply(&ring(&db)), Rung { next: due, parcels: 500, persisted: 0, lost: 0 });
+    assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (700, 300, Some(b"1000".to_vec())));
+    db.sound();
+    assert_eq!(db.reply(&ring(&db)), Rung { next: None, parcels: 201, persisted: 0, lost: 0 });
+    assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (700, 501, None));
+    db.sound();
+    assert_eq!(db.unchanged(&ring(&db)).parcels, 0);
+}
+
+#[test]
+fn every_claim_rings_for_all_channels() {
+    let db = Db::start();
+    huge(&db, "u1:5", &[("email", 350_000), ("sms", 250_001)]);
+    let courier = Courier::on(&db, "c1", "vk");
+    let rung: Vec<u64> = (0..4).map(|_| courier.take(&courier.next()).0.rung).collect();
+    assert_eq!(rung, [500, 500, 201, 0]);
+    db.sound();
+}
+
+#[test]
+fn urgent_is_rung_before_bulk() {
+    let db = Db::start();
+    overdue(&db, Order::big("u1:1").rows(250_000));
+    db.later(Duration::from_secs(1));
+    overdue(&db, Order::big("u1:2").urgent().rows(2_000));
+    db.later(MINUTE * 2);
+    assert_eq!(db.reply(&ring(&db)).parcels, 500);
+    let urgent = db.snapshot().sorted(&db.keys.ready(&channel("email"), Lane::Urgent)).len();
+    assert_eq!((urgent, ready(&db, "email")), (4, 496));
+}
+
+#[test]
+fn records_that_cannot_be_read_stop_nobody() {
+    for (name, spoil) in [
+        ("gone", None),
+        ("another type", Some(("SET", vec![]))),
+        ("a head cut short", Some(("HSET", vec![1; 20]))),
+        (
+            "channels cut short",
+            Some(("HSET", [[1, b'p', b'b', b'd'].as_slice(), &[1; 30], b"\x05ema"].concat())),
+        ),
+        ("no channels", Some(("HSET", [[1, b'p', b'b', b'd'].as_slice(), &[1; 30]].concat()))),
+        (
+            "an inline head cut short",
+            Some(("HSET", [[1, b'i', b'b', b'd'].as_slice(), &[1; 30], b"\x05ema"].concat())),
+        ),
+        ("version 0", Some(("HSET", vec![0; 60]))),
+    ] {
+        let db = Db::start();
+        let broken = overdue(&db, Order::inline("u1:1"));
+        let history = db.keys.history(&broken.suffix);
+        match spoil {
+            None => drop(db.raw(&["DEL", &history])),
+            Some(("SET", _)) => drop(db.raw(&["SET", &history, "x"])),
+            Some((_, head)) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", &head])),
+        }
+        overdue(&db, Order::inline("u1:2"));
+        db.later(MINUTE * 2);
+        let step = db.step(&ring(&db));
+        assert_eq!(step.reply, Rung { next: None, parcels: 1, persisted: 0, lost: 1 }, "{name}");
+        let found = db.snapshot().sorted(&db.keys.ready(&channel("email"), Lane::Bulk));
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["u1:2:0"], "{name}");
+    }
+}
+
+#[test]
+fn a_newer_record_is_left_for_a_newer_program() {
+    let db = Db::start();
+    let newer = overdue(&db, Order::inline("u1:1"));
+    let head = [[2].as_slice(), &[9; 50]].concat();
+    db.raw(&[b"HSET", db.keys.history(&newer.suffix).as_bytes(), b"h", &head]);
+    overdue(&db, Order::inline("u1:2"));
+    db.later(MINUTE * 2);
+    let step = db.step(&ring(&db));
+    assert_eq!(step.reply, Rung { next: Some(UnixMs(step.now + 60_000)), parcels: 1, persisted: 0, lost: 0 });
+    assert_eq!(db.snapshot().sorted("due:{0}:bulk")["u1:1"], step.now + 60_000);
+}
+
+#[test]
+fn a_ready_key_of_a_wrong_type_stops_it_before_it_writes() {
+    let db = Db::start();
+    overdue(&db, Order::big("u1:5").channels(&[("email", 1), ("sms", 1)]));
+    db.later(MINUTE * 2);
+    db.raw(&["SET", "ready:{0}:sms:bulk", "x"]);
+    let before = db.snapshot();
+    assert!(db.call(&ring(&db)).expect_err("refused").to_string().contains("WRONGTYPE"));
+    let courier = Courier::new(&db, "c1");
+    let claim: Claim<'_> = courier.next();
+    assert!(db.call(&claim).expect_err("refused").to_string().contains("WRONGTYPE"));
+    assert!(db.snapshot() == before);
+    db.raw(&["DEL", "ready:{0}:sms:bulk"]);
+    assert_eq!(db.reply(&ring(&db)).parcels, 2);
+    let _: Channel = courier.channel;
+}

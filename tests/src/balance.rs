@@ -2,22 +2,31 @@
 //! transports wrote down, and names every fault it finds.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
-use posthaste_model::{Channel, Counters, Lane, Member, State, UnixMs};
+use futures::{StreamExt, TryStreamExt, stream};
+use posthaste_model::{Channel, Counters, Member, OnUnknown, Reason, State};
 use posthaste_store::{Accepted, OrderView, Outcomes, RowOutcome};
 
-use crate::record::Record;
-use crate::scene::Scene;
+use crate::left;
+use crate::record::{Record, RowName, Sighting};
+use crate::scene::{AT_ONCE, Scene};
 
 /// What the books say.
 #[derive(Debug, Default)]
 pub struct Balance {
     /// Rows by state, over all orders and channels.
     pub rows: BTreeMap<&'static str, u64>,
+    /// Why rows that were not sent ended so.
+    pub reasons: BTreeMap<&'static str, u64>,
     /// Rows the provider took more than once: only after a send of unknown outcome that was repeated.
     pub duplicates: u64,
     /// Rows whose one repeat was spent.
     pub repeated: u64,
+    /// Tries spent, over all rows.
+    pub tries: u64,
+    /// Of each row that left, how long after its due time it left first, in ms, ascending.
+    pub late_ms: Vec<u64>,
     /// Everything that must not be.
     pub faults: Vec<String>,
 }
@@ -28,6 +37,22 @@ impl Balance {
     pub fn count(&self, state: State) -> u64 {
         self.rows.get(state.word()).copied().unwrap_or(0)
     }
+
+    /// Rows in all states.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.rows.values().sum()
+    }
+
+    /// All rows were sent, each once and without a doubt.
+    ///
+    /// # Errors
+    /// Says what is otherwise.
+    pub fn all_sent_once(&self) -> anyhow::Result<()> {
+        let clean = self.count(State::Sent) == self.all() && self.duplicates == 0 && self.repeated == 0;
+        anyhow::ensure!(clean, "not all rows were sent once: {self:#?}");
+        Ok(())
+    }
 }
 
 /// Whether every accepted order has ended; `Err` says which one has not.
@@ -35,16 +60,28 @@ impl Balance {
 /// # Errors
 /// A text for people.
 pub async fn all_ended(scene: &Scene) -> Result<(), String> {
-    for accepted in &scene.accepted {
-        let p = scene.store.partition_of(&accepted.suffix);
-        match scene.store.load_order(p, &accepted.suffix).await {
-            Ok(Some(order)) if order.finished.is_some() => {}
-            Ok(Some(order)) => return Err(format!("{} is open: {:?}", accepted.suffix, order.counters)),
-            Ok(None) => return Err(format!("{} has no history", accepted.suffix)),
-            Err(error) => return Err(error.to_string()),
+    loop {
+        let from = scene.ended.load(Ordering::SeqCst);
+        let some = &scene.accepted[from..scene.accepted.len().min(from + 4 * AT_ONCE)];
+        if some.is_empty() {
+            return Ok(());
+        }
+        let mut looks = stream::iter(some).map(|accepted| Box::pin(ended(scene, accepted))).buffered(AT_ONCE);
+        while let Some(look) = looks.next().await {
+            look?;
+            scene.ended.fetch_add(1, Ordering::SeqCst);
         }
     }
-    Ok(())
+}
+
+async fn ended(scene: &Scene, accepted: &Accepted) -> Result<(), String> {
+    let p = scene.store.partition_of(&accepted.suffix);
+    match scene.store.load_order(p, &accepted.suffix).await {
+        Ok(Some(order)) if order.finished.is_some() => Ok(()),
+        Ok(Some(order)) => Err(format!("{} is open: {:?}", accepted.suffix, order.counters)),
+        Ok(None) => Err(format!("{} has no history", accepted.suffix)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Joins the books. Every order must have ended.
@@ -53,145 +90,143 @@ pub async fn all_ended(scene: &Scene) -> Result<(), String> {
 /// When a history can't be read.
 pub async fn check(scene: &Scene, record: &Record) -> anyhow::Result<Balance> {
     let mut balance = Balance::default();
-    for accepted in &scene.accepted {
-        let p = scene.store.partition_of(&accepted.suffix);
-        let Some(order) = scene.store.load_order(p, &accepted.suffix).await? else {
-            balance.faults.push(format!("{}: no history", accepted.suffix));
-            continue;
-        };
-        for channel in &accepted.channels {
-            let counted =
-                check_channel(scene, p, accepted, &order, &channel.channel, record, &mut balance).await?;
-            let told = order.counters.iter().find(|(name, _)| *name == channel.channel).map(|(_, c)| *c);
-            if told.is_none_or(|told| !same_rows(&told, &counted)) {
-                balance.faults.push(format!(
-                    "{} {}: counters {told:?}, rows {counted:?}",
-                    accepted.suffix, channel.channel
-                ));
-            }
-            if counted.accepted() != u64::from(channel.rows) {
-                balance.faults.push(format!(
-                    "{}: {} rows of {}",
-                    accepted.suffix,
-                    counted.accepted(),
-                    channel.rows
-                ));
-            }
+    let all = &scene.accepted;
+    let read = |accepted| Box::pin(read(scene, accepted));
+    let orders: Vec<_> = stream::iter(all).map(read).buffered(AT_ONCE).try_collect().await?;
+    for (accepted, found) in all.iter().zip(orders) {
+        match found {
+            Some((order, outcomes)) => check_order(accepted, &order, &outcomes, record, &mut balance),
+            None => balance.faults.push(format!("{}: no history", accepted.suffix)),
         }
     }
-    check_indexes(scene, &mut balance)?;
-    check_strangers(scene, record, &mut balance);
+    balance.late_ms.sort_unstable();
+    left::check(scene, &mut balance.faults)?;
+    for name in record.leaving.keys() {
+        if !all.iter().any(|accepted| accepted.suffix.as_str() == name.suffix) {
+            balance.faults.push(format!("{} was sent and never accepted", name.suffix));
+        }
+    }
     Ok(balance)
 }
 
-fn same_rows(a: &Counters, b: &Counters) -> bool {
-    State::ALL.iter().all(|state| a[*state] == b[*state])
-}
+/// Outcomes of an order, by channel and parcel.
+type Parcels = Vec<(Channel, u32, Outcomes)>;
 
-async fn check_channel(
-    scene: &Scene,
-    p: u16,
-    accepted: &Accepted,
-    order: &OrderView,
-    channel: &Channel,
-    record: &Record,
-    balance: &mut Balance,
-) -> anyhow::Result<Counters> {
-    let mut counted = Counters::default();
-    for number in 0..order.head.parcels(channel) {
-        let member = Member { suffix: accepted.suffix.clone(), number };
-        let outcomes: Outcomes = match &order.inline {
-            Some((_, outcomes)) => outcomes.clone(),
-            None => scene.store.load_outcomes(p, channel, &member, &order.head, order.ended_unrung()).await?,
-        };
-        for (at, row) in outcomes.rows().enumerate() {
-            counted[row.state] += 1;
-            *balance.rows.entry(row.state.word()).or_default() += 1;
-            let name = (accepted.suffix.to_string(), number, u16::try_from(at)?);
-            if channel.as_str() == record_channel(accepted) {
-                check_row(&name, &row, order.head.due, record, balance);
-            }
+async fn read(scene: &Scene, accepted: &Accepted) -> anyhow::Result<Option<(OrderView, Parcels)>> {
+    let p = scene.store.partition_of(&accepted.suffix);
+    let Some(order) = scene.store.load_order(p, &accepted.suffix).await? else { return Ok(None) };
+    let mut parcels = Vec::new();
+    for channel in accepted.channels.iter().map(|channel| &channel.channel) {
+        for number in 0..order.head.parcels(channel) {
+            let member = Member { suffix: accepted.suffix.clone(), number };
+            let outcomes = match &order.inline {
+                Some((_, outcomes)) => outcomes.clone(),
+                None => {
+                    scene.store.load_outcomes(p, channel, &member, &order.head, order.ended_unrung()).await?
+                }
+            };
+            parcels.push((channel.clone(), number, outcomes));
         }
     }
-    Ok(counted)
+    Ok(Some((order, parcels)))
 }
 
-/// Records name rows without their channel, so only orders of one channel are joined row by row.
-fn record_channel(accepted: &Accepted) -> &str {
-    match accepted.channels.as_slice() {
-        [one] => one.channel.as_str(),
-        _ => "",
-    }
-}
-
-fn check_row(
-    name: &(String, u32, u16),
-    row: &RowOutcome,
-    due: UnixMs,
+fn check_order(
+    accepted: &Accepted,
+    order: &OrderView,
+    parcels: &Parcels,
     record: &Record,
     balance: &mut Balance,
 ) {
+    let suffix = accepted.suffix.to_string();
+    if order.finished.is_none() {
+        balance.faults.push(format!("{suffix} has not ended"));
+    }
+    for told in &accepted.channels {
+        let mut counted = Counters::default();
+        for (channel, parcel, outcomes) in parcels.iter().filter(|(channel, ..)| *channel == told.channel) {
+            let mut rows = Counters::default();
+            for (row, at) in outcomes.rows().zip(0..) {
+                rows[row.state] += 1;
+                let channel = channel.to_string();
+                let name = RowName { suffix: suffix.clone(), channel, parcel: *parcel, row: at };
+                check_row(&name, &row, order, record, balance);
+            }
+            let open = State::ALL.iter().filter(|state| state.is_open()).map(|state| rows[*state]).sum();
+            let (pending, sending, unresolved) = outcomes.counts();
+            if u32::from(pending) + u32::from(sending) + u32::from(unresolved) != open {
+                balance.faults.push(format!("{suffix} {channel} {parcel}: counts of the parcel are off"));
+            }
+            State::ALL.iter().for_each(|state| counted[*state] += rows[*state]);
+        }
+        let shown = order.counters.iter().find(|(name, _)| *name == told.channel).map(|(_, c)| *c);
+        if shown.is_none_or(|shown| State::ALL.iter().any(|state| shown[*state] != counted[*state])) {
+            balance.faults.push(format!("{suffix} {}: counters {shown:?}, rows {counted:?}", told.channel));
+        }
+        if counted.accepted() != u64::from(told.rows) {
+            balance.faults.push(format!("{suffix}: {} rows of {}", counted.accepted(), told.rows));
+        }
+    }
+}
+
+fn check_row(name: &RowName, row: &RowOutcome, order: &OrderView, record: &Record, balance: &mut Balance) {
     let taken = record.times_taken(name);
     let left = record.leaving.get(name).map_or(&[][..], Vec::as_slice);
-    let mut fault = |what: String| balance.faults.push(format!("{name:?}: {what}; row {row:?}"));
-    if row.state.is_open() {
-        fault("is open".to_owned());
+    *balance.rows.entry(row.state.word()).or_default() += 1;
+    balance.duplicates += u64::from(taken > 1);
+    balance.repeated += u64::from(row.repeated);
+    balance.tries += u64::from(row.tries);
+    if let Some(first) = left.first() {
+        balance.late_ms.push((first.at_us / 1_000).saturating_sub(order.head.due.0));
     }
-    let arrived = matches!(row.state, State::Sent | State::Delivered);
-    if arrived && taken == 0 {
-        fault("is told as sent and was never taken".to_owned());
+    if !matches!(row.state, State::Sent | State::Delivered) {
+        *balance.reasons.entry(row.reason.word()).or_default() += 1;
     }
-    let never = matches!(row.state, State::Failed | State::Expired | State::Cancelled | State::Suppressed);
-    if never && taken > 0 && !row.repeated {
-        fault(format!("is told as {} and was taken {taken} times", row.state.word()));
-    }
-    if let Some(first) = left.iter().map(|sighting| sighting.at_us).min()
-        && first < due.0 * 1_000
-    {
-        fault(format!("left {} µs early", due.0 * 1_000 - first));
-    }
-    for (at, sighting) in left.iter().enumerate() {
-        if left[..at].iter().any(|earlier| earlier.attempt == sighting.attempt) {
-            fault(format!("attempt {} left twice", sighting.attempt));
+
+    let mut fault =
+        |what: String| balance.faults.push(format!("{name:?}: {what}; row {row:?}; left {left:?}"));
+    match row.state {
+        state if state.is_open() => fault("is open".to_owned()),
+        State::Sent | State::Delivered if taken == 0 => {
+            fault("is told as sent and was never taken".to_owned());
         }
+        State::Failed | State::Expired | State::Cancelled | State::Suppressed if taken > 0 => {
+            fault(format!("is told as {} and was taken {taken} times", row.state.word()));
+        }
+        State::Expired | State::Cancelled if !left.is_empty() => {
+            fault(format!("is told as {} and left", row.state.word()));
+        }
+        // Unknown is told only when nothing more may be done about it.
+        State::Unknown
+            if order.head.on_unknown == OnUnknown::Retry
+                && !row.repeated
+                && row.reason != Reason::TriesSpent =>
+        {
+            fault("was held, and its order asks for a repeat".to_owned());
+        }
+        _ => {}
+    }
+    if row.repeated && order.head.on_unknown == OnUnknown::Hold {
+        fault("was repeated, and its order asks to hold".to_owned());
+    }
+    if let Some(first) = left.first()
+        && first.at_us < order.head.due.0 * 1_000
+    {
+        fault(format!("left {} µs early", order.head.due.0 * 1_000 - first.at_us));
+    }
+    check_attempts(row, left, taken, &mut fault);
+}
+
+fn check_attempts(row: &RowOutcome, left: &[Sighting], taken: usize, fault: &mut impl FnMut(String)) {
+    // What leaves under an older attempt than the last one leaves under a lease that is gone.
+    if left.windows(2).any(|two| two[0].attempt >= two[1].attempt) {
+        fault("left again under an attempt that was over".to_owned());
+    }
+    if left.iter().any(|sighting| sighting.attempt > row.attempt) {
+        fault("left under an attempt that was never begun".to_owned());
     }
     // A second copy may only follow an unknown that was repeated, and only once.
     if taken > 1 + usize::from(row.repeated) {
         fault(format!("was taken {taken} times outside the window"));
-    }
-    balance.duplicates += u64::from(taken > 1);
-    balance.repeated += u64::from(row.repeated);
-}
-
-/// When all has ended, no index names anything.
-fn check_indexes(scene: &Scene, balance: &mut Balance) -> anyhow::Result<()> {
-    let mut channels: Vec<&Channel> =
-        scene.accepted.iter().flat_map(|a| a.channels.iter().map(|c| &c.channel)).collect();
-    channels.sort();
-    channels.dedup();
-    let mut sets = vec!["due:{0}:urgent".to_owned(), "due:{0}:bulk".to_owned(), "staging:{0}".to_owned()];
-    for channel in channels {
-        for lane in [Lane::Urgent, Lane::Bulk] {
-            sets.push(format!("ready:{{0}}:{channel}:{}", lane.as_str()));
-        }
-        for family in ["leased", "unresolved", "parked"] {
-            sets.push(format!("{family}:{{0}}:{channel}"));
-        }
-    }
-    for set in sets {
-        let left = scene.server.command(&["ZCARD", &set])?.int().unwrap_or(-1);
-        if left != 0 {
-            balance.faults.push(format!("{set} still names {left}"));
-        }
-    }
-    Ok(())
-}
-
-/// Nothing may have been sent that was never accepted.
-fn check_strangers(scene: &Scene, record: &Record, balance: &mut Balance) {
-    for (suffix, ..) in record.leaving.keys() {
-        if !scene.accepted.iter().any(|accepted| accepted.suffix.as_str() == suffix) {
-            balance.faults.push(format!("{suffix} was sent and never accepted"));
-        }
     }
 }

@@ -1,10 +1,20 @@
 //! What the test transports wrote down: the provider's side of the truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Names a row: order, parcel, row.
-pub type RowName = (String, u32, u16);
+/// Names a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowName {
+    /// The order.
+    pub suffix: String,
+    /// The channel.
+    pub channel: String,
+    /// Parcel of the order and channel.
+    pub parcel: u32,
+    /// Row of the parcel.
+    pub row: u16,
+}
 
 /// One line of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +23,11 @@ pub struct Sighting {
     pub attempt: u8,
     /// Microseconds since 1970, by the machine's clock.
     pub at_us: u64,
+    /// Number of the courier in its scene.
+    pub courier: u64,
 }
 
-/// All lines, by row.
+/// All lines, by row; sightings of a row by time.
 #[derive(Debug, Default)]
 pub struct Record {
     /// Envelopes about to leave.
@@ -25,30 +37,38 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads every record file in a folder. A line cut short by a kill is left out.
+    /// Reads every record file in a folder; files are named by the number of their courier. A line cut short by a kill is
+    /// left out.
     ///
     /// # Errors
     /// When a file can't be read.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let mut record = Self::default();
         for entry in std::fs::read_dir(folder)? {
-            for line in std::fs::read_to_string(entry?.path())?.lines() {
-                record.add(line);
+            let entry = entry?;
+            let courier = entry.file_name().to_string_lossy().parse()?;
+            for line in std::fs::read_to_string(entry.path())?.lines() {
+                record.add(courier, line);
             }
+        }
+        for sightings in record.leaving.values_mut().chain(record.taken.values_mut()) {
+            sightings.sort_by_key(|sighting| sighting.at_us);
         }
         Ok(record)
     }
 
-    fn add(&mut self, line: &str) -> Option<()> {
+    fn add(&mut self, courier: u64, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         let what = words.next()?;
-        let suffix = words.next()?.to_owned();
+        let (suffix, channel) = (words.next()?.to_owned(), words.next()?.to_owned());
         let (parcel, row) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let attempt = words.next()?.parse().ok()?;
-        let _recipient = words.next()?;
         let at_us = words.next()?.parse().ok()?;
+        // The last word says that the line is whole.
+        words.next().filter(|word| *word == ".")?;
         let rows = if what == "leaving" { &mut self.leaving } else { &mut self.taken };
-        rows.entry((suffix, parcel, row)).or_default().push(Sighting { attempt, at_us });
+        let name = RowName { suffix, channel, parcel, row };
+        rows.entry(name).or_default().push(Sighting { attempt, at_us, courier });
         Some(())
     }
 
@@ -56,5 +76,17 @@ impl Record {
     #[must_use]
     pub fn times_taken(&self, row: &RowName) -> usize {
         self.taken.get(row).map_or(0, Vec::len)
+    }
+
+    /// Rows the provider took, each counted once.
+    #[must_use]
+    pub fn rows_taken(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Numbers of the couriers something left.
+    #[must_use]
+    pub fn senders(&self) -> BTreeSet<u64> {
+        self.leaving.values().flatten().map(|sighting| sighting.courier).collect()
     }
 }

@@ -1,10 +1,11 @@
 //! A scene: one private server with an append-only file, couriers as real processes, and the orders told to it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use posthaste_model::{Address, Channel, Clock, Content, Lane, OnUnknown, Row, SystemClock, Text, UnixMs};
+use futures::{StreamExt, TryStreamExt, stream};
+use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text, UnixMs};
 use posthaste_rig::process::{Child, workspace_binary};
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::{Accepted, NewOrder, NewOrderHead, Role, Settings, Store};
@@ -12,79 +13,28 @@ use secrecy::SecretString;
 
 use crate::balance::{self, Balance};
 use crate::record::Record;
+use crate::told::{CourierOptions, Told};
 
-/// How a courier is to be started; see `test-courier --help`.
-#[derive(Debug, Clone)]
-pub struct CourierOptions {
-    /// Arguments besides server, channel and record.
-    pub args: Vec<String>,
-    /// The channel.
-    pub channel: &'static str,
-}
-
-impl Default for CourierOptions {
-    fn default() -> Self {
-        Self { args: Vec::new(), channel: "email" }
-    }
-}
-
-impl CourierOptions {
-    /// Adds an option and its value.
-    #[must_use]
-    pub fn with(mut self, option: &str, value: impl ToString) -> Self {
-        self.args.extend([format!("--{option}"), value.to_string()]);
-        self
-    }
-
-    /// Serves another channel than e-mail.
-    #[must_use]
-    pub fn channel(mut self, channel: &'static str) -> Self {
-        self.channel = channel;
-        self
-    }
-}
-
-/// An order as scenarios tell it.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// Rows on each channel.
-    pub rows: Vec<(&'static str, u32)>,
-    /// Due so many ms from now; `None` for now.
-    pub due_in: Option<u64>,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
-    pub on_unknown: OnUnknown,
-    /// Ends so long after it is due.
-    pub span: Duration,
-    /// The recipient with this index has this word in its id.
-    pub poison: Option<(u32, &'static str)>,
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self {
-            rows: vec![("email", 1)],
-            due_in: None,
-            lane: Lane::Bulk,
-            on_unknown: OnUnknown::Default,
-            span: Duration::from_secs(3600),
-            poison: None,
-        }
-    }
-}
+/// Orders told, or read, at the same time.
+pub(crate) const AT_ONCE: usize = 64;
+/// In every text and address that is told; nowhere else.
+const CANARY: &str = "canary";
 
 /// A server, couriers and orders.
 pub struct Scene {
+    /// The couriers, which end with the scene. First: they are gone before their server is.
+    couriers: Mutex<Vec<Arc<Child>>>,
     /// The server.
     pub server: PrivateServer,
     /// A connection for telling orders and reading histories.
     pub store: Store,
     /// What was accepted, and when it was due.
     pub accepted: Vec<Accepted>,
+    /// So many of the orders are known to have ended, from the first on.
+    pub(crate) ended: AtomicUsize,
     records: PathBuf,
     folder: tempfile::TempDir,
-    next: AtomicU64,
+    next_order: AtomicU64,
 }
 
 impl Scene {
@@ -101,16 +51,21 @@ impl Scene {
     /// # Errors
     /// When the store can't be opened.
     pub async fn open_on(server: PrivateServer) -> anyhow::Result<Self> {
-        let store = Self::connect(&server).await?;
+        let settings = Settings { url: SecretString::from(server.url()), ..Settings::default() };
+        let store = Store::connect(settings, Role::Tool).await?.0;
         let folder = tempfile::tempdir()?;
         let records = folder.path().join("records");
         std::fs::create_dir(&records)?;
-        Ok(Self { server, store, accepted: Vec::new(), records, folder, next: AtomicU64::new(0) })
-    }
-
-    async fn connect(server: &PrivateServer) -> anyhow::Result<Store> {
-        let settings = Settings { url: SecretString::from(server.url()), ..Settings::default() };
-        Ok(Store::connect(settings, Role::Tool).await?.0)
+        Ok(Self {
+            couriers: Mutex::new(Vec::new()),
+            server,
+            store,
+            accepted: Vec::new(),
+            ended: AtomicUsize::new(0),
+            records,
+            folder,
+            next_order: AtomicU64::new(0),
+        })
     }
 
     /// A folder of the scene's own.
@@ -123,22 +78,22 @@ impl Scene {
     ///
     /// # Errors
     /// When it can't be started or ends at once.
-    pub fn courier(&self, options: &CourierOptions) -> anyhow::Result<Child> {
+    pub fn courier(&self, options: &CourierOptions) -> anyhow::Result<Arc<Child>> {
         let child = self.start_courier(options)?;
         child.wait_line("ready", |line| line == "ready")?;
         Ok(child)
     }
 
-    /// Starts a courier process.
+    /// Starts a courier process. The first of a scene is number 0 in its record.
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start_courier(&self, options: &CourierOptions) -> anyhow::Result<Child> {
-        let n = self.next.fetch_add(1, Ordering::SeqCst);
-        let record = self.records.join(n.to_string());
+    pub fn start_courier(&self, options: &CourierOptions) -> anyhow::Result<Arc<Child>> {
+        let mut couriers = self.couriers.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = self.records.join(couriers.len().to_string());
         let mut args = vec![
             "--redis".to_owned(),
-            self.server.url(),
+            options.redis.clone().unwrap_or_else(|| self.server.url()),
             "--channel".to_owned(),
             options.channel.to_owned(),
             "--record".to_owned(),
@@ -146,7 +101,9 @@ impl Scene {
         ];
         args.extend(options.args.iter().cloned());
         let none: [(&str, &str); 0] = [];
-        Ok(Child::spawn(workspace_binary("test-courier")?, &args, none)?)
+        let child = Arc::new(Child::spawn(workspace_binary("test-courier")?, &args, none)?);
+        couriers.push(Arc::clone(&child));
+        Ok(child)
     }
 
     /// Makes an order that is not told yet.
@@ -154,9 +111,9 @@ impl Scene {
     /// # Errors
     /// When a channel is no channel.
     pub fn order(&self, told: &Told) -> anyhow::Result<NewOrder> {
-        let n = self.next.fetch_add(1, Ordering::SeqCst);
+        let n = self.next_order.fetch_add(1, Ordering::SeqCst);
         let sender = "u00001".parse()?;
-        let suffix = posthaste_model::Suffix::new(&sender, SystemClock.now_ns() + n);
+        let suffix = Suffix::new(&sender, SystemClock.now_ns() + n);
         let mut rows = Vec::new();
         for (channel, count) in &told.rows {
             let channel: Channel = channel.parse()?;
@@ -165,21 +122,22 @@ impl Scene {
                     Some((at, word)) if at == index => format!("r{index}-{word}"),
                     _ => format!("r{index}"),
                 };
-                let address = Address::new(format!("canary{index}@{channel}.test"));
+                let address = Address::new(format!("{CANARY}{index}@{channel}.test"));
                 rows.push((channel.clone(), Row { index, recipient, name: String::new(), address }));
             }
         }
         let mut digest = [0; 12];
         digest[..8].copy_from_slice(&n.to_be_bytes());
+        let due = told.due_in.map(|ms| UnixMs(SystemClock.now().0 + ms));
         Ok(NewOrder {
             head: NewOrderHead {
                 suffix,
-                due: told.due_in.map(|ms| UnixMs(SystemClock.now().0 + ms)),
+                due,
                 lane: told.lane,
                 on_unknown: told.on_unknown,
                 not_after: None,
                 span: told.span,
-                content: Content { text: Text::new("canary text"), ..Content::default() },
+                content: Content { text: Text::new(format!("{CANARY} text")), ..Content::default() },
             },
             digest,
             rows,
@@ -198,16 +156,51 @@ impl Scene {
         Ok(accepted)
     }
 
-    /// Waits until every row of every order is final, then joins the books. Fails when they don't balance.
+    /// Tells many orders, some at the same time, and remembers them in their order.
+    ///
+    /// # Errors
+    /// When one is not accepted.
+    pub async fn tell_all(&mut self, told: impl IntoIterator<Item = Told>) -> anyhow::Result<()> {
+        let orders = told.into_iter().map(|told| self.order(&told)).collect::<anyhow::Result<Vec<_>>>()?;
+        let store = &self.store;
+        let accepted: Vec<Accepted> = stream::iter(&orders)
+            .map(|order| Box::pin(store.accept(order)))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        self.accepted.extend(accepted);
+        Ok(())
+    }
+
+    /// Waits until every row of every order is final, then joins the books. Fails when they don't balance, or when a
+    /// courier wrote a text or an address into its output.
     ///
     /// # Errors
     /// When histories can't be read.
     pub async fn settle_up(&self) -> anyhow::Result<Balance> {
-        posthaste_rig::eventually_async("every order ends", || async { balance::all_ended(self).await })
-            .await;
-        let balance = balance::check(self, &Record::read(&self.records)?).await?;
+        posthaste_rig::eventually_async("every order ends", || balance::all_ended(self)).await;
+        // The record is older than the history it is joined with, never younger.
+        let balance = balance::check(self, &self.record()?).await?;
         anyhow::ensure!(balance.faults.is_empty(), "the books don't balance: {:#?}", balance);
+        self.check_leaks()?;
         Ok(balance)
+    }
+
+    /// Fails when a text or an address is in the output of a courier.
+    ///
+    /// # Errors
+    /// When an output can't be read whole.
+    pub fn check_leaks(&self) -> anyhow::Result<()> {
+        for courier in self.couriers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            for line in courier.lines()? {
+                anyhow::ensure!(
+                    !line.text.contains(CANARY),
+                    "a courier tells what it must not: {}",
+                    line.text
+                );
+            }
+        }
+        Ok(())
     }
 
     /// What the transports wrote down so far.
@@ -216,5 +209,15 @@ impl Scene {
     /// When a record can't be read.
     pub fn record(&self) -> anyhow::Result<Record> {
         Record::read(&self.records)
+    }
+
+    /// Waits until the record is as asked; the text says what is waited for.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Record) -> bool) {
+        posthaste_rig::eventually_async(what, async || match self.record() {
+            Ok(record) if is_so(&record) => Ok(()),
+            Ok(record) => Err(format!("{} rows left, {} taken", record.leaving.len(), record.taken.len())),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
     }
 }

@@ -1,5 +1,6 @@
 //! Test transports that misbehave in one way each, and record what they were asked to send before they answer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use posthaste_model::{Channel, Reason};
 use tokio::time::Instant;
 
 use crate::transport::{Abilities, Envelope, Outcome, Scope, Transport};
+
+const BAD_CREDENTIAL: &str = "the test credential is bad";
 
 /// How a transport misbehaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,18 @@ pub enum Manner {
     RetryFirst,
     /// Says the credential is bad.
     Stopped,
+    /// Says the credential is bad for as long as this file exists.
+    StoppedWhile(PathBuf),
+}
+
+impl Manner {
+    fn is_stopped(&self) -> bool {
+        match self {
+            Self::Stopped => true,
+            Self::StoppedWhile(file) => file.exists(),
+            _ => false,
+        }
+    }
 }
 
 /// Told of every envelope before anything else happens to it.
@@ -69,7 +84,7 @@ impl Adversary {
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let n = self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         match &self.manner {
-            Manner::Stopped => return Outcome::Stop("the test credential is bad".to_owned()),
+            manner if manner.is_stopped() => return Outcome::Stop(BAD_CREDENTIAL.to_owned()),
             Manner::Throttling { every, wait } if n.is_multiple_of(every + 1) => {
                 return Outcome::Throttled { scope: Scope::Channel, wait: *wait };
             }
@@ -116,9 +131,6 @@ impl Transport for Adversary {
     }
 
     async fn check(&self) -> Result<(), String> {
-        match self.manner {
-            Manner::Stopped => Err("the test credential is bad".to_owned()),
-            _ => Ok(()),
-        }
+        if self.manner.is_stopped() { Err(BAD_CREDENTIAL.to_owned()) } else { Ok(()) }
     }
 }

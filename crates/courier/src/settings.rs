@@ -35,6 +35,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// How often a courier checks that it hears its own bell.
     pub hearing_every: Duration,
+    /// How often a stopped channel looks whether it was mended.
+    pub check_every: Duration,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
             sweep_every: Duration::from_secs(10),
             retention_days: 90,
             hearing_every: Duration::from_secs(15),
+            check_every: Duration::from_secs(30),
         }
     }
 }

@@ -5,16 +5,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
 use posthaste_courier::adversary::{Adversary, Manner, Recorder};
 use posthaste_courier::{Abilities, Courier, Envelope, Point, Policy, Probe, Settings};
 use posthaste_model::{Channel, Clock, CourierId, SystemClock};
+use posthaste_ops::config::HumanDuration;
 use posthaste_ops::exit::{Exit, Failure};
 use posthaste_ops::stop::Stop;
 use posthaste_store::{Role, Store};
+use rustix::process::{Signal, getpid, kill_process};
 use secrecy::SecretString;
 
 /// A courier with a recording test transport.
@@ -26,18 +28,23 @@ struct Options {
     /// The channel.
     #[arg(long, default_value = "email")]
     channel: Channel,
-    /// at-once, slow:MS, hanging, throttling:EVERY:MS, unknown:PERCENT, panics:WORD, aborts:WORD, retry-first, stopped.
+    /// at-once, slow:MS, hanging, throttling:EVERY:MS, unknown:PERCENT, panics:WORD, aborts:WORD, retry-first, stopped,
+    /// stopped-while:FILE.
     #[arg(long, default_value = "at-once")]
     manner: String,
     /// Where every envelope is written down, a line as it leaves and a line when it is taken.
     #[arg(long)]
     record: PathBuf,
-    /// Ends the process by SIGKILL at this step: before-claim, after-claim, after-begin, mid-send, after-taken, after-settle.
+    /// Ends the process by SIGKILL at this step: before-claim, after-claim, after-begin, mid-send, after-taken,
+    /// after-settle.
     #[arg(long)]
     kill_at: Option<String>,
+    /// Freezes the process by SIGSTOP at this step, once.
+    #[arg(long, conflicts_with = "kill_at")]
+    freeze_at: Option<String>,
     /// At which visit of the step.
     #[arg(long, default_value_t = 1)]
-    kill_nth: u64,
+    nth: u64,
     #[arg(long, default_value_t = 2_000)]
     lease_ms: u64,
     #[arg(long, default_value_t = 3_000)]
@@ -55,11 +62,12 @@ struct Options {
     drain_ms: u64,
 }
 
-/// Writes lines and ends the process where it was told to.
+/// Writes lines and ends or freezes the process where it was told to.
 struct Witness {
+    channel: Channel,
     file: Mutex<File>,
-    kill_at: Option<String>,
-    kill_nth: u64,
+    step: Option<(String, Signal)>,
+    nth: u64,
     visits: AtomicU64,
 }
 
@@ -67,18 +75,20 @@ impl Witness {
     fn line(&self, what: &str, envelope: &Envelope) {
         let now = SystemClock.now_ns() / 1_000;
         let Envelope { suffix, parcel, row, attempt, .. } = envelope;
-        let index = envelope.to.index;
-        let line = format!("{what} {suffix} {parcel} {row} {attempt} {index} {now}\n");
-        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let line = format!("{what} {suffix} {} {parcel} {row} {attempt} {now} .\n", self.channel);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // One write a line: a kill in between leaves whole lines.
         let _ = file.write_all(line.as_bytes());
     }
 
     fn visit(&self, step: &str) {
-        if self.kill_at.as_deref() == Some(step)
-            && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == self.kill_nth
+        if let Some((at, signal)) = &self.step
+            && at == step
+            && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == self.nth
         {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            let _ = kill_process(getpid(), *signal);
+            // The kernel takes a moment to stop the other threads; nothing may happen in it.
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -109,18 +119,67 @@ impl Probe for Witness {
 fn manner(text: &str) -> anyhow::Result<Manner> {
     let mut parts = text.split(':');
     let word = parts.next().unwrap_or_default();
-    let mut number = || -> anyhow::Result<u64> { Ok(parts.next().unwrap_or_default().parse()?) };
+    let mut rest = || parts.next().unwrap_or_default();
     Ok(match word {
         "at-once" => Manner::AtOnce,
-        "slow" => Manner::Slow(Duration::from_millis(number()?)),
+        "slow" => Manner::Slow(Duration::from_millis(rest().parse()?)),
         "hanging" => Manner::Hanging,
-        "throttling" => Manner::Throttling { every: number()?, wait: Duration::from_millis(number()?) },
-        "unknown" => Manner::UnknownShare(u8::try_from(number()?)?),
-        "panics" => Manner::PanicsOn(parts.next().unwrap_or_default().to_owned()),
-        "aborts" => Manner::AbortsOn(parts.next().unwrap_or_default().to_owned()),
+        "throttling" => {
+            Manner::Throttling { every: rest().parse()?, wait: Duration::from_millis(rest().parse()?) }
+        }
+        "unknown" => Manner::UnknownShare(rest().parse()?),
+        "panics" => Manner::PanicsOn(rest().to_owned()),
+        "aborts" => Manner::AbortsOn(rest().to_owned()),
         "retry-first" => Manner::RetryFirst,
         "stopped" => Manner::Stopped,
+        "stopped-while" => Manner::StoppedWhile(rest().into()),
         _ => anyhow::bail!("no such manner"),
+    })
+}
+
+fn witness(options: &Options) -> Result<Witness, Failure> {
+    let file =
+        OpenOptions::new().create(true).append(true).open(&options.record).map_err(Failure::software)?;
+    let killed = options.kill_at.clone().map(|step| (step, Signal::KILL));
+    let frozen = options.freeze_at.clone().map(|step| (step, Signal::STOP));
+    Ok(Witness {
+        channel: options.channel.clone(),
+        file: Mutex::new(file),
+        step: killed.or(frozen),
+        nth: options.nth,
+        visits: AtomicU64::new(0),
+    })
+}
+
+fn courier(options: &Options, store: Store) -> Result<Courier, Failure> {
+    let witness = Arc::new(witness(options)?);
+    let abilities = Abilities {
+        concurrency: options.concurrency,
+        max_concurrency: options.concurrency.max(256),
+        send_window: Duration::from_millis(options.send_window_ms),
+        on_unknown: if options.on_unknown == "retry" { Policy::RetryOnce } else { Policy::Hold },
+        ..Abilities::default()
+    };
+    let manner = manner(&options.manner).map_err(Failure::usage)?;
+    let id = format!("c{}-{}", std::process::id(), SystemClock.now_ns());
+    let id: CourierId = id.parse().map_err(Failure::software)?;
+    let lease = Duration::from_millis(options.lease_ms);
+    Ok(Courier {
+        store,
+        transport: Arc::new(Adversary::new(options.channel.clone(), manner, abilities, witness.clone())),
+        settings: Settings {
+            lease,
+            renew_every: lease / 4,
+            poll: Duration::from_millis(options.poll_ms),
+            sweep_every: Duration::from_millis(options.sweep_ms),
+            backoff_base: Duration::from_millis(200),
+            hearing_every: Duration::from_secs(2),
+            check_every: Duration::from_millis(300),
+            ..Settings::default()
+        },
+        courier: id,
+        progress: None,
+        probe: witness,
     })
 }
 
@@ -130,55 +189,31 @@ async fn work(options: Options) -> Result<Exit, Failure> {
         filter: "info".to_owned(),
     })?;
     let stop = Stop::on_signals(&posthaste_ops::stop::Settings {
-        drain_for: posthaste_ops::config::HumanDuration::from_millis(options.drain_ms),
-        hand_back_for: posthaste_ops::config::HumanDuration::from_millis(1_000),
+        drain_for: HumanDuration::from_millis(options.drain_ms),
+        hand_back_for: HumanDuration::from_millis(2_000),
     })
     .map_err(Failure::software)?;
     let settings = posthaste_store::Settings {
-        url: SecretString::from(options.redis),
+        url: SecretString::from(options.redis.clone()),
         call_timeout: Duration::from_secs(2),
         ..Default::default()
     };
     let role = Role::Courier(options.channel.clone());
     let (store, _) = Store::connect(settings, role).await.map_err(Failure::unavailable)?;
-    let file =
-        OpenOptions::new().create(true).append(true).open(&options.record).map_err(Failure::software)?;
-    let witness = Arc::new(Witness {
-        file: Mutex::new(file),
-        kill_at: options.kill_at,
-        kill_nth: options.kill_nth,
-        visits: AtomicU64::new(0),
-    });
-    let abilities = Abilities {
-        concurrency: options.concurrency,
-        max_concurrency: options.concurrency.max(256),
-        send_window: Duration::from_millis(options.send_window_ms),
-        on_unknown: if options.on_unknown == "retry" { Policy::RetryOnce } else { Policy::Hold },
-        ..Abilities::default()
-    };
-    let manner = manner(&options.manner).map_err(Failure::usage)?;
-    let courier = format!("c{}-{}", std::process::id(), SystemClock.now_ns());
-    let courier: CourierId = courier.parse().map_err(Failure::software)?;
-    let lease = Duration::from_millis(options.lease_ms);
+    let courier = courier(&options, store)?;
     println!("ready");
-    let courier = Courier {
-        store,
-        transport: Arc::new(Adversary::new(options.channel, manner, abilities, witness.clone())),
-        settings: Settings {
-            lease,
-            renew_every: lease / 4,
-            poll: Duration::from_millis(options.poll_ms),
-            sweep_every: Duration::from_millis(options.sweep_ms),
-            backoff_base: Duration::from_millis(200),
-            hearing_every: Duration::from_secs(2),
-            ..Settings::default()
-        },
-        courier,
-        progress: None,
-        probe: witness,
-    };
-    courier.run(stop).await.map_err(Failure::refused)?;
-    Ok(Exit::Done)
+    let failed = Arc::new(OnceLock::new());
+    let (told, until) = (Arc::clone(&failed), stop.clone());
+    stop.spawn("courier", async move {
+        if let Err(error) = courier.run(until).await {
+            let _ = told.set(error);
+        }
+    });
+    let ended = stop.ended().await;
+    match Arc::into_inner(failed).and_then(OnceLock::into_inner) {
+        Some(error) => Err(Failure::refused(error)),
+        None => Ok(ended.into()),
+    }
 }
 
 fn main() -> ExitCode {

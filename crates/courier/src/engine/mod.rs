@@ -277,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// A channel that was stopped is looked at every half minute, and goes on when it is mended.
+    /// A channel that was stopped is looked at every so often, and goes on when it is mended.
     fn check_stopped_channel(&mut self, now: Instant) {
         if !matches!(self.pace.paused(now), Some(Pause::Stopped(_))) {
             self.next_check = None;
@@ -286,7 +286,7 @@ impl Engine {
         match self.next_check {
             Some(at) if at > now => {}
             _ => {
-                self.next_check = Some(now + Duration::from_secs(30));
+                self.next_check = Some(now + self.settings.check_every);
                 let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
                 tokio::spawn(async move {
                     let _ = notes.send(Note::Checked(transport.check().await));

@@ -1,0 +1,100 @@
+//! A courier that dies by SIGKILL at one step of its work, and another that comes after it.
+
+use std::os::unix::process::ExitStatusExt;
+
+use anyhow::{Context, ensure};
+use futures::future::try_join_all;
+use posthaste_model::{OnUnknown, State};
+
+use crate::{Balance, CourierOptions, Record, Scene, Told};
+
+/// Rows a courier may have begun when it dies: its calls at once, and what it had not settled yet.
+pub const MOST_BEGUN: u64 = 48;
+
+/// What is told before the courier comes that will die.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// One order of 700 rows, in two parcels; else 40 orders of one row.
+    pub big: bool,
+    /// What becomes of unknowns.
+    pub on_unknown: OnUnknown,
+    /// At which visit of the step it dies.
+    pub nth: u64,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Aftermath {
+    /// What was told.
+    pub case: Case,
+    /// What the books say.
+    pub balance: Balance,
+    /// What left, and was taken; courier 0 is the one that died.
+    pub record: Record,
+}
+
+impl Aftermath {
+    /// Rows in doubt after the death: repeated once, or held as unknown, as their order says.
+    #[must_use]
+    pub fn in_doubt(&self) -> u64 {
+        if self.case.on_unknown == OnUnknown::Retry {
+            self.balance.repeated
+        } else {
+            self.balance.count(State::Unknown)
+        }
+    }
+
+    /// So many rows were in doubt; repeated ones were sent after all, held ones stayed unknown, and no other was touched.
+    ///
+    /// # Errors
+    /// Says what is otherwise.
+    pub fn expect_in_doubt(&self, rows: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
+        let (balance, doubt) = (&self.balance, self.in_doubt());
+        ensure!(rows.contains(&doubt), "{doubt} rows in doubt, expected {rows:?}");
+        let held = if self.case.on_unknown == OnUnknown::Retry { 0 } else { doubt };
+        ensure!(balance.count(State::Unknown) == held, "{held} rows were to be held");
+        ensure!(balance.count(State::Sent) == balance.all() - held, "the others were to be sent");
+        ensure!(balance.duplicates <= doubt - held, "more duplicates than repeats");
+        Ok(())
+    }
+}
+
+/// Lets a courier die at a step: with small orders and with a big one, told to repeat unknowns and to hold them. The step
+/// is the first of its kind, and with `late` also one in the middle of the work.
+///
+/// # Errors
+/// When a book does not balance, or `check` says so.
+pub async fn at(
+    step: &'static str,
+    late: Option<u64>,
+    check: impl Fn(&Aftermath) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut cases = Vec::new();
+    for nth in std::iter::once(1).chain(late) {
+        for big in [false, true] {
+            for on_unknown in [OnUnknown::Retry, OnUnknown::Hold] {
+                cases.push(Case { big, on_unknown, nth });
+            }
+        }
+    }
+    let ends = try_join_all(cases.into_iter().map(|case| Box::pin(dies(step, case)))).await?;
+    for end in &ends {
+        check(end).with_context(|| format!("killed at {step}, {:?}: {:#?}", end.case, end.balance))?;
+    }
+    Ok(())
+}
+
+async fn dies(step: &'static str, case: Case) -> anyhow::Result<Aftermath> {
+    let mut scene = Scene::open().await?;
+    let (orders, rows) = if case.big { (1, 700) } else { (40, 1) };
+    scene.tell_all((0..orders).map(|_| Told::of(rows).on_unknown(case.on_unknown))).await?;
+    let options = CourierOptions::default().with("send-window-ms", 1_500);
+    // In the middle of the work others are on the wire as well.
+    let options = if case.nth > 1 { options.with("manner", "slow:5") } else { options };
+    let victim = scene.courier(&options.clone().with("kill-at", step).with("nth", case.nth))?;
+    let status = victim.wait_exit()?;
+    ensure!(status.signal() == Some(9), "it was to die at {step} and ended with {status}");
+    let _successor = scene.courier(&options)?;
+    let balance = scene.settle_up().await.with_context(|| format!("killed at {step}, {case:?}"))?;
+    Ok(Aftermath { case, balance, record: scene.record()? })
+}

@@ -2,8 +2,9 @@
 //!
 //! A [`World`] is one database with its clock. It answers commands as the server does, byte by byte, and
 //! records the keyspace events that the server would tell. Values are shared between copies until they are
-//! written, so copying a world costs a few counts, whatever it holds; keys stand in order, so everything that walks over
-//! them is deterministic. It is held to real servers by the tests of this crate (`tests/differential`).
+//! written, so copying a world costs a few counts, whatever it holds; keys stand in order, so everything that
+//! walks over them is deterministic. It is held to real servers by the tests of this crate
+//! (`tests/differential`).
 
 mod argv;
 mod clock;

@@ -18,6 +18,8 @@ use crate::settings::Settings;
 const LEASES: u32 = 100;
 /// Members looked at in one step of a walk.
 const STEP: u32 = 100;
+/// Orders of one patrol.
+const PATROL: u32 = 500;
 /// Steps of one round at most, so that a big heap does not keep the server busy.
 const STEPS: usize = 20;
 /// After the server was away, a lease that is over says nothing about its courier.
@@ -208,21 +210,18 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Looks at some orders that are not final, going round the list of all.
+    /// Looks at orders whose record and indexes may disagree, going round the list of all.
     async fn audit(&mut self, p: u16) -> Result<(), CallError> {
-        let from = self.audited.get(usize::from(p)).copied().unwrap_or(0);
-        let orders = self.store.orders(p, from, STEP).await?;
-        let at_end = orders.len() < STEP as usize;
-        for suffix in &orders {
+        self.audited.resize(usize::from(self.store.partitions()), 0);
+        let from = self.audited[usize::from(p)];
+        let patrolled = self.store.patrol(p, from, PATROL).await?.reply;
+        for suffix in &patrolled.named {
             let Some(order) = self.store.load_order(p, suffix).await? else { continue };
-            if order.finished.is_none() {
-                for (channel, _) in &order.head.channels {
-                    self.audit_channel(p, suffix, channel).await?;
-                }
+            for (channel, _) in &order.head.channels {
+                self.audit_channel(p, suffix, channel).await?;
             }
         }
-        self.audited.resize(usize::from(self.store.partitions()), 0);
-        self.audited[usize::from(p)] = if at_end { 0 } else { from + u64::from(STEP) };
+        self.audited[usize::from(p)] = patrolled.next.unwrap_or(0);
         Ok(())
     }
 

@@ -65,6 +65,7 @@ pub use posthaste_protocol::scripts::cancel::Cancelled;
 pub use posthaste_protocol::scripts::claim::{Claimed, Reply as ClaimReply, Taken};
 pub use posthaste_protocol::scripts::close::{Closed, Index};
 pub use posthaste_protocol::scripts::inquire::Inquiry;
+pub use posthaste_protocol::scripts::patrol::Patrolled;
 pub use posthaste_protocol::scripts::receipt::Word;
 pub use posthaste_protocol::scripts::renew::Renewed;
 pub use posthaste_protocol::scripts::reschedule::Rescheduled;

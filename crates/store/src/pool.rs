@@ -19,7 +19,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
 /// After which silence a connection with something outstanding is given up.
 pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(2);
 /// Messages of the server kept for a slow reader of events.
-pub(crate) const EVENTS_KEPT: usize = 65_536;
+pub(crate) const EVENTS_KEPT: usize = 8_192;
 /// Commands waiting in one client.
 const BACKLOG: usize = 10_000;
 

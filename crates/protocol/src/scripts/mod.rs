@@ -29,8 +29,8 @@ macro_rules! parts {
 }
 
 parts!(
-    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "single", "lease", "begin", "leave",
-    "verdict", "ring", "staging", "drop"
+    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "single", "lease", "begin",
+    "leave", "verdict", "ring", "staging", "drop"
 );
 
 /// Declares the script modules and the list of their contracts.
@@ -59,6 +59,8 @@ scripts!(
     enqueue,
     /// Names parcels with unresolved rows.
     inquire,
+    /// Names orders to audit.
+    patrol,
     /// A late word from outside.
     receipt,
     /// The first word to a database.

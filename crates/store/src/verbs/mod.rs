@@ -1,6 +1,5 @@
 //! The verbs, grouped by who uses them.
 
-mod audit;
 mod courier;
 mod lists;
 mod load;

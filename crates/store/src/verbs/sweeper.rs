@@ -5,6 +5,7 @@ use std::time::Duration;
 use posthaste_model::{Channel, Member, Reason, Suffix};
 use posthaste_protocol::Answer;
 use posthaste_protocol::scripts::audit::{Audit, Audited};
+use posthaste_protocol::scripts::patrol::{Patrol, Patrolled};
 use posthaste_protocol::scripts::close::{Close, Closed, Index};
 use posthaste_protocol::scripts::inquire::{Inquire, Inquiry};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -99,6 +100,14 @@ impl Store {
         limit: u32,
     ) -> Result<Answer<Closed>, CallError> {
         self.0.call(p, &Close { keys: &self.0.partition(p)?.keys, channel, index, from, limit }).await
+    }
+
+    /// Walks the list of orders from a position on and names those to audit; `limit` orders at most.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn patrol(&self, p: u16, from: u64, limit: u32) -> Result<Answer<Patrolled>, CallError> {
+        self.0.call(p, &Patrol { keys: &self.0.partition(p)?.keys, from, limit }).await
     }
 
     /// Looks whether the parcels of an order are in the index their records ask for, from parcel `from` on.

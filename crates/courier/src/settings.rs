@@ -53,9 +53,9 @@ impl Default for Settings {
             backoff_cap: Duration::from_secs(900),
             breaker_after: 10,
             hold_through: Duration::from_secs(60),
-            sweep_every: Duration::from_secs(10),
+            sweep_every: Duration::from_secs(30),
             retention_days: 90,
-            hearing_every: Duration::from_secs(15),
+            hearing_every: Duration::from_secs(60),
             check_every: Duration::from_secs(30),
         }
     }

@@ -1,0 +1,414 @@
+//! `claim`: what is taken, in which order, and what happens to what can't be.
+
+use std::time::Duration;
+
+use posthaste_model::{Lane, UnixMs};
+use posthaste_protocol::scripts::begin::RowBegun;
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
+use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
+
+use crate::db::Db;
+use crate::order::{Courier, LEASE, Order, SPAN};
+
+fn accept(db: &Db, names: &[&str]) -> Vec<Order> {
+    names.iter().map(|name| Order::inline(name).accept(db).clone()).collect()
+}
+
+fn members(taken: &Taken) -> Vec<String> {
+    taken.parcels.iter().map(|parcel| parcel.member.to_string()).collect()
+}
+
+#[test]
+fn parcels_come_under_a_lease_and_one_fence() {
+    let db = Db::start();
+    accept(&db, &["u1:1", "u1:2"]);
+    let courier = Courier::new(&db, "c1");
+    let step = db.step(&courier.next());
+    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    assert_eq!(members(taken), ["u1:1:0", "u1:2:0"]);
+    assert!(!taken.again && taken.unreadable == 0 && taken.oldest.is_none());
+    assert_eq!((taken.waiting, taken.rung, taken.next), (0, 0, Some(UnixMs(step.now + 10_000))));
+    let first = &taken.parcels[0];
+    assert!(!first.careful && first.head.inline);
+    assert_eq!(first.inline.as_ref().expect("rows").rows.len(), 1);
+    assert_eq!(first.outcomes.as_ref().expect("outcomes").counts(), (1, 0, 0));
+    step.changed(
+        &[],
+        &[
+            "- ready:{0}:email:bulk u1:1:0",
+            "- ready:{0}:email:bulk u1:2:0",
+            "+ leased:{0}:email u1:1:0: @now+10000",
+            "+ leased:{0}:email u1:2:0: @now+10000",
+            "+ lease:{0}:email u1:1:0: 1 0 0 0 c1",
+            "+ lease:{0}:email u1:2:0: 1 0 0 0 c1",
+            "+ fence:{0}: 1",
+            "+ request:{0}:email c1: 1 1 u1:1:0 u1:2:0",
+            "+ couriers:{0}:email c1: @now",
+            "~ channels:{0} email: 0 -> @now",
+        ],
+    );
+    db.sound();
+}
+
+#[test]
+fn nothing_ready_takes_no_fence() {
+    let db = Db::start();
+    let courier = Courier::new(&db, "c1");
+    let step = db.step(&courier.next());
+    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    assert!(taken.parcels.is_empty() && taken.next.is_none());
+    step.changed(
+        &[],
+        &["+ request:{0}:email c1: 1 0 ", "+ couriers:{0}:email c1: @now", "+ channels:{0} email: @now"],
+    );
+}
+
+#[test]
+fn a_parcel_claimed_by_itself_is_marked_alone() {
+    let db = Db::start();
+    accept(&db, &["u1:1"]);
+    Courier::new(&db, "c1").claim_one();
+    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:1:0"], b"1 0 1 0 c1");
+}
+
+#[test]
+fn a_lost_reply_is_asked_for_again_by_the_same_number() {
+    let db = Db::start();
+    accept(&db, &["u1:1", "u1:2", "u1:3"]);
+    let courier = Courier::new(&db, "c1");
+    let first = db.answer(&Claim { limit: 2, ..courier.next() });
+    let Reply::Taken(taken) = &first.reply else { panic!("{first:?}") };
+    let again = db.answer(&courier.same());
+    let Reply::Taken(same) = &again.reply else { panic!("{again:?}") };
+    assert!(same.again && first.fence == again.fence);
+    assert_eq!(members(same), members(taken));
+    assert_eq!((same.waiting, same.parcels[0].head.clone()), (1, taken.parcels[0].head.clone()));
+    assert!(matches!(db.unchanged(&courier.same()), Reply::Taken(_)));
+    // What was settled or handed on meanwhile is not in it any more.
+    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence: first.fence };
+    courier.begun(&parcel, &[(0, 1)]);
+    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Sent)]);
+    let (same, _) = courier.take(&courier.same());
+    assert_eq!(members(&same), ["u1:2:0"]);
+    courier.crash();
+    let other = Courier::new(&db, "c2");
+    other.claim();
+    assert!(courier.take(&courier.same()).1.is_empty());
+}
+
+#[test]
+fn a_smaller_number_is_an_old_copy() {
+    let db = Db::start();
+    let courier = Courier::new(&db, "c1");
+    courier.claim();
+    courier.claim();
+    accept(&db, &["u1:1"]);
+    let old = Claim { number: 1, ..courier.same() };
+    assert!(matches!(db.unchanged(&old), Reply::Old));
+    assert!(courier.take(&courier.same()).1.is_empty(), "a number already answered takes nothing more");
+    assert_eq!(courier.claim().len(), 1);
+    // Numbers are each courier's own.
+    let other = Courier::new(&db, "c2");
+    assert!(!other.take(&other.next()).0.again);
+}
+
+#[test]
+fn urgent_comes_before_bulk_which_has_its_share() {
+    let db = Db::start();
+    accept(&db, &["u1:1", "u1:2", "u1:3"]);
+    for name in ["u2:1", "u2:2", "u2:3"] {
+        Order::inline(name).urgent().accept(&db);
+    }
+    let courier = Courier::new(&db, "c1");
+    let (taken, _) = courier.take(&Claim { limit: 2, bulk_limit: 2, ..courier.next() });
+    assert_eq!(members(&taken), ["u2:1:0", "u2:2:0"]);
+    let (taken, _) = courier.take(&Claim { limit: 4, bulk_limit: 1, ..courier.next() });
+    assert_eq!(members(&taken), ["u2:3:0", "u1:1:0"]);
+    let (taken, _) = courier.take(&Claim { limit: 4, bulk_limit: 0, ..courier.next() });
+    assert!(members(&taken).is_empty() && taken.waiting == 2);
+    assert!(taken.oldest.is_some());
+}
+
+#[test]
+fn a_parcel_that_waits_is_not_taken_early() {
+    let db = Db::start();
+    let order = accept(&db, &["u1:1"]).remove(0);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    let mut retry = crate::order::report(0, 1, posthaste_model::Verdict::Retry);
+    retry.value = 5_000;
+    courier.settle(&parcel, true, &[retry]);
+    let until = order.row(&db, 0).not_before.expect("a wait");
+    let (taken, parcels) = courier.take(&courier.next());
+    assert_eq!((parcels.len(), taken.waiting, taken.oldest), (0, 1, Some(until)));
+    db.later(Duration::from_millis(5_010));
+    courier.claim_one();
+}
+
+#[test]
+fn rows_of_inline_orders_are_begun_at_once() {
+    let db = Db::start();
+    let orders =
+        [Order::inline("u1:1").rows(2), Order::big("u1:2"), Order::inline("u1:3"), Order::inline("u1:4")];
+    orders.iter().for_each(|order| drop(order.accept(&db).clone()));
+    let courier = Courier::new(&db, "c1");
+    let step = db.step(&Claim { begin: 3, ..courier.next() });
+    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let counts: Vec<_> =
+        taken.parcels.iter().map(|p| p.outcomes.as_ref().map(|outcomes| outcomes.counts())).collect();
+    assert_eq!(counts, [Some((0, 2, 0)), None, Some((0, 1, 0)), Some((1, 0, 0))]);
+    let until = step.now + 30_000;
+    let lease = db.snapshot().hash("lease:{0}:email");
+    assert_eq!(lease["u1:1:0"], format!("1 1 0 {until} c1").as_bytes());
+    assert_eq!(lease["u1:2:0"], b"1 0 0 0 c1");
+    assert_eq!(lease["u1:4:0"], b"1 0 0 0 c1");
+    // What the claim told is what is stored, and a repeat begins nothing more.
+    for (parcel, order) in taken.parcels.iter().zip(&orders).filter(|(_, order)| !order.big) {
+        assert_eq!(parcel.outcomes, order.try_outcomes(&db, 0));
+    }
+    assert_eq!(members(&courier.take(&courier.same()).0).len(), 4);
+    db.again();
+    db.sound();
+}
+
+#[test]
+fn a_retried_row_is_begun_at_once_under_its_next_attempt() {
+    let db = Db::start();
+    for rows in [1, 2] {
+        db.reset();
+        let order = Order::inline("u1:1").rows(rows).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1)]);
+        courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Retry)]);
+        let (taken, parcels) = courier.take(&Claim { begin: 1, ..courier.next() });
+        let row = taken.parcels[0].outcomes.as_ref().and_then(|outcomes| outcomes.row(0)).expect("a row");
+        assert_eq!((row.state, row.attempt, row.tries), (posthaste_model::State::Sending, 2, 1));
+        assert_eq!(Some(row), order.try_outcomes(&db, 0).and_then(|outcomes| outcomes.row(0)));
+        let (code, begun) = courier.begin(&parcels[0], &[(0, 2)]);
+        assert_eq!((code, begun), (ParcelCode::Ok, vec![RowBegun::Begun { token: 0 }]), "begun already");
+        db.sound();
+    }
+}
+
+#[test]
+fn rows_that_wait_are_not_begun_at_once() {
+    let db = Db::start();
+    for tokens in [false, true] {
+        db.reset();
+        let order = Order::inline("u1:1").rows(2).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begin_with(&parcel, &[(0, 1)], tokens);
+        let mut throttled = crate::order::report(0, 1, posthaste_model::Verdict::NotSent);
+        throttled.value = 60_000;
+        courier.settle(&parcel, true, &[throttled]);
+        courier.take(&Claim { begin: 9, ..courier.next() });
+        let outcomes = order.try_outcomes(&db, 0).expect("outcomes");
+        assert_eq!(outcomes.counts(), (1, 1, 0), "tokens: {tokens}");
+        assert_eq!(outcomes.row(0).expect("a row").attempt, 1);
+    }
+}
+
+#[test]
+fn a_marked_parcel_is_claimed_alone() {
+    let db = Db::start();
+    accept(&db, &["u1:1", "u1:2", "u1:3"]);
+    let courier = Courier::new(&db, "c1");
+    db.raw(&["HSET", "crashes:{0}:email", "u1:2:0", &format!("0 {}", db.now().0)]);
+    let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
+    assert_eq!(members(&taken), ["u1:1:0", "u1:3:0"]);
+    assert!(taken.parcels.iter().all(|p| p.outcomes.as_ref().expect("outcomes").counts() == (0, 1, 0)));
+    accept(&db, &["u1:4"]);
+    let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
+    assert_eq!(members(&taken), ["u1:2:0"]);
+    assert!(taken.parcels[0].careful);
+    assert_eq!(
+        taken.parcels[0].outcomes.as_ref().expect("outcomes").counts(),
+        (1, 0, 0),
+        "nothing is begun at once"
+    );
+    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:2:0"], b"2 0 1 0 c1");
+    let (again, _) = courier.take(&courier.same());
+    assert!(again.parcels[0].careful);
+    let (taken, _) = courier.take(&courier.next());
+    assert_eq!(members(&taken), ["u1:4:0"]);
+}
+
+#[test]
+fn parcels_of_a_cancelled_or_late_order_end_when_they_are_met() {
+    for (cancel, word) in [(true, "cancelled#0,cancelled"), (false, "expired#0,not_after_passed")] {
+        let db = Db::start();
+        let orders = [
+            Order::inline("u1:1").rows(2).accept(&db).clone(),
+            Order::big("u1:2").rows(501).accept(&db).clone(),
+        ];
+        let courier = Courier::new(&db, "c1");
+        // Rung, but nobody has claimed.
+        courier.take(&Claim { limit: 0, ..courier.next() });
+        if cancel {
+            for order in &orders {
+                db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+            }
+        } else {
+            db.later(SPAN);
+        }
+        let rows = if cancel { "cancelled" } else { "expired" };
+        let step = db.step(&courier.next());
+        let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+        assert_eq!((taken.closed, taken.parcels.len()), (3, 0));
+        let told = |name: &str| step.changes.iter().any(|line| line == name);
+        assert!(told(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
+        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
+        assert!(told(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
+        assert!(
+            told(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {rows}=501")),
+            "{:#?}",
+            step.changes
+        );
+        db.sound();
+        assert_eq!(courier.take(&courier.next()).0.closed, 0);
+    }
+}
+
+#[test]
+fn closing_is_bounded() {
+    let db = Db::start();
+    Order::big("u1:1").rows(5_000).accept(&db);
+    let courier = Courier::new(&db, "c1");
+    db.later(SPAN);
+    assert_eq!(courier.take(&courier.next()).0.closed, 8, "4,000 rows a call");
+    db.sound();
+    assert_eq!(courier.take(&courier.next()).0.closed, 2);
+    db.sound();
+}
+
+/// Records nobody can read neither stop the others nor stay at the head of ready.
+#[test]
+fn records_that_cannot_be_read_stop_nobody() {
+    let heads: [(&str, Option<Vec<u8>>, &str); 6] = [
+        ("gone", None, "nowhere"),
+        ("another type", Some(vec![]), "parked"),
+        ("a head cut short", Some(vec![1; 20]), "parked"),
+        (
+            "channels cut short",
+            Some([[1, b'i', b'b', b'd'].as_slice(), &[1; 30], b"\x05ema"].concat()),
+            "parked",
+        ),
+        (
+            "of another channel",
+            Some([[1, b'i', b'b', b'd'].as_slice(), &[1; 30], b"\x02vk\0\0\0\x01"].concat()),
+            "parked",
+        ),
+        ("newer", Some([[2].as_slice(), &[9; 50]].concat()), "later"),
+    ];
+    for (name, head, place) in heads {
+        for begin in [0, 9] {
+            let db = Db::start();
+            let broken = accept(&db, &["u1:1", "u1:2"]).remove(0);
+            let history = db.keys.history(&broken.suffix);
+            match head.as_deref() {
+                None => drop(db.raw(&["DEL", &history])),
+                Some([]) => drop(db.raw(&["SET", &history, "x"])),
+                Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
+            }
+            let courier = Courier::new(&db, "c1");
+            let answer = db.answer(&Claim { begin, ..courier.next() });
+            let Reply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
+            assert_eq!(members(&taken), ["u1:2:0"], "{name}");
+            let all = db.snapshot();
+            let found = match place {
+                "parked" => all.sorted("parked:{0}:email").get("u1:1:0") == Some(&answer.now.0),
+                "later" => all.sorted("ready:{0}:email:bulk").get("u1:1:0") == Some(&(answer.now.0 + 60_000)),
+                _ => true,
+            };
+            assert!(found, "{name}: {:#?}", all.since(&Default::default(), &[]));
+            let waits = all.sorted("ready:{0}:email:bulk").len();
+            assert_eq!(waits, usize::from(place == "later"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn outcomes_that_cannot_be_read_park_their_parcel_when_they_are_needed() {
+    for (record, place) in [
+        (b"short".to_vec(), "parked:{0}:email"),
+        ([[0; 6].as_slice(), &[32; 12]].concat(), "ready:{0}:email:bulk"),
+    ] {
+        let db = Db::start();
+        let broken = accept(&db, &["u1:1", "u1:2"]).remove(0);
+        db.raw(&[b"HSET", db.keys.history(&broken.suffix).as_bytes(), b"o", &record]);
+        let courier = Courier::new(&db, "c1");
+        let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
+        assert_eq!(members(&taken), ["u1:2:0"]);
+        assert!(db.snapshot().sorted(place).contains_key("u1:1:0"), "{place}");
+    }
+}
+
+#[test]
+fn members_that_are_no_parcels_are_dropped() {
+    let db = Db::start();
+    accept(&db, &["u1:1"]);
+    for member in ["", "nonsense", "u1:x", ":0"] {
+        db.raw(&["ZADD", "ready:{0}:email:bulk", "1", member]);
+    }
+    let courier = Courier::new(&db, "c1");
+    assert_eq!(members(&courier.take(&courier.next()).0), ["u1:1:0"]);
+    assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
+}
+
+#[test]
+fn two_couriers_never_hold_the_same_parcel() {
+    let db = Db::start();
+    accept(&db, &["u1:1", "u1:2", "u1:3"]);
+    let (one, two) = (Courier::new(&db, "c1"), Courier::new(&db, "c2"));
+    let (first, _) = one.take(&Claim { limit: 2, ..one.next() });
+    let (second, _) = two.take(&two.next());
+    assert_eq!(
+        (members(&first), members(&second)),
+        (vec!["u1:1:0".into(), "u1:2:0".into()], vec!["u1:3:0".to_owned()])
+    );
+    db.later(LEASE * 2);
+    assert!(two.claim().is_empty(), "a lease that is over is the sweeper's business");
+}
+
+#[test]
+fn indexes_of_a_wrong_type_stop_it_before_it_writes() {
+    for key in [
+        "due:{0}:urgent",
+        "ready:{0}:email:urgent",
+        "leased:{0}:email",
+        "lease:{0}:email",
+        "request:{0}:email",
+        "couriers:{0}:email",
+        "channels:{0}",
+        "crashes:{0}:email",
+        "unresolved:{0}:email",
+        "parked:{0}:email",
+    ] {
+        let db = Db::start();
+        Order::inline("u1:1").due_in(&db, LEASE).accept(&db);
+        db.later(LEASE * 2);
+        db.raw(&["DEL", key]);
+        db.raw(&["SET", key, "x"]);
+        let before = db.snapshot();
+        let refusal = db.call(&Courier::new(&db, "c1").next()).expect_err("refused");
+        assert!(refusal.to_string().contains("WRONGTYPE"), "{key}: {refusal}");
+        assert!(db.snapshot() == before, "{key}");
+    }
+}
+
+#[test]
+fn the_lanes_are_walked_by_age() {
+    let db = Db::start();
+    let orders = accept(&db, &["u1:1"]);
+    db.later(Duration::from_secs(5));
+    accept(&db, &["u1:2"]);
+    let ready = db.snapshot().sorted(&db.keys.ready(&orders[0].channels[0].0, Lane::Bulk));
+    assert!(ready["u1:1:0"] < ready["u1:2:0"]);
+    let courier = Courier::new(&db, "c1");
+    let (taken, _) = courier.take(&Claim { limit: 1, ..courier.next() });
+    assert_eq!((members(&taken), taken.oldest), (vec!["u1:1:0".to_owned()], Some(UnixMs(ready["u1:2:0"]))));
+}

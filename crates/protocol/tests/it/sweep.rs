@@ -1,0 +1,355 @@
+//! `sweep`: leases that are over, what was on the wire, and who is to blame.
+
+use std::time::Duration;
+
+use posthaste_model::{State, UnixMs, Verdict};
+use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::sweep::{Sweep, Swept};
+
+use crate::db::Db;
+use crate::order::{Courier, DAY, LEASE, Order, SPAN, report};
+
+const NONE: Swept = Swept { next: None, parcels: 0, unresolved: 0, poison: 0, lost: 0, forgotten: 0 };
+
+fn mark(db: &Db, member: &str) -> Option<String> {
+    let marks = db.snapshot().hash("crashes:{0}:email");
+    marks.get(member).map(|mark| String::from_utf8_lossy(mark).into_owned())
+}
+
+#[test]
+fn leases_that_go_on_are_left_alone() {
+    let db = Db::start();
+    let courier = Courier::new(&db, "c1");
+    assert_eq!(db.unchanged(&courier.sweeping()), NONE);
+    Order::inline("u1:5").accept(&db);
+    let until = db.answer(&courier.next()).now.after(LEASE);
+    assert_eq!(db.unchanged(&courier.sweeping()), Swept { next: Some(until), ..NONE });
+}
+
+#[test]
+fn what_was_not_begun_is_ready_again() {
+    let db = Db::start();
+    Order::inline("u1:1").rows(2).accept(&db);
+    Order::inline("u1:2").accept(&db);
+    let courier = Courier::new(&db, "c1");
+    courier.claim();
+    db.later(LEASE);
+    let step = db.step(&courier.sweeping());
+    assert_eq!(step.reply, Swept { parcels: 2, ..NONE });
+    let marks = |name: &str| format!("+ crashes:{{0}}:email {name}: 0 {}", step.now);
+    step.changed(
+        &[],
+        &[
+            "- leased:{0}:email u1:1:0",
+            "- leased:{0}:email u1:2:0",
+            "- lease:{0}:email u1:1:0",
+            "- lease:{0}:email u1:2:0",
+            "+ ready:{0}:email:bulk u1:1:0: @now",
+            "+ ready:{0}:email:bulk u1:2:0: @now",
+            // Marked, not counted: nothing of them was on the wire, and neither was alone.
+            &marks("u1:1:0"),
+            &marks("u1:2:0"),
+        ],
+    );
+    db.again();
+    db.sound();
+    assert_eq!(courier.claim().len(), 1, "marked parcels come alone");
+}
+
+#[test]
+fn what_was_begun_is_unresolved_until_its_send_by() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        let send_by = {
+            courier.begun(&parcel, &[(0, 1), (2, 1)]);
+            let lease =
+                String::from_utf8(db.snapshot().hash("lease:{0}:email")["u1:5:0"].clone()).expect("text");
+            lease.split(' ').nth(3).and_then(|word| word.parse::<u64>().ok()).expect("a moment")
+        };
+        db.later(LEASE);
+        let step = db.step(&courier.sweeping());
+        assert_eq!(step.reply, Swept { parcels: 1, unresolved: 2, ..NONE });
+        let outcome = if big { "outcome:{0}:u1:5:email:0" } else { "history:{0}:u1:5 o" };
+        let rows = format!(
+            "~ {outcome}: 1/2/0 sending#1 pending#0 sending#1 -> \
+             1/0/2 unresolved#1,courier_died pending#0 unresolved#1,courier_died"
+        );
+        let mark = format!("+ crashes:{{0}}:email u1:5:0: 1 {}", step.now);
+        let mut expected = vec![
+            "- leased:{0}:email u1:5:0",
+            "- lease:{0}:email u1:5:0",
+            "+ ready:{0}:email:bulk u1:5:0: @now",
+            "+ unresolved:{0}:email u1:5:0: @sendby",
+            "~ history:{0}:u1:5 v: 1 -> 2",
+            &rows,
+            &mark,
+        ];
+        if big {
+            expected.push("~ history:{0}:u1:5 c:email: pending=1 sending=2 -> pending=1 unresolved=2");
+        }
+        step.changed(&[("sendby", send_by - 10_000)], &expected);
+        db.again();
+        db.sound();
+        assert_eq!(order.row(&db, 0).attempt, 1);
+    }
+}
+
+#[test]
+fn a_send_by_that_is_over_asks_for_the_resolver_now() {
+    let db = Db::start();
+    Order::inline("u1:5").accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    db.later(Duration::from_secs(3600));
+    let step = db.step(&courier.sweeping());
+    assert!(
+        step.changes.contains(&format!("+ unresolved:{{0}}:email u1:5:0: {}", step.now)),
+        "{:#?}",
+        step.changes
+    );
+}
+
+#[test]
+fn an_unresolved_row_keeps_the_moment_of_its_begin() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").accept(&db).clone();
+    db.later(Duration::from_secs(100));
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    let begun = order.row(&db, 0).changed;
+    assert!(begun.since(order.head(&db).due) >= Duration::from_secs(100));
+    db.later(Duration::from_secs(50));
+    db.reply(&courier.sweeping());
+    assert_eq!(order.row(&db, 0).changed, UnixMs(begun.0 - 50_000));
+}
+
+/// Claims alone and dies, with nothing begun.
+fn die_alone(courier: &Courier<'_>) -> Swept {
+    courier.claim_one();
+    courier.crash()
+}
+
+#[test]
+fn three_crashes_end_a_parcel() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1)]);
+        assert_eq!(courier.crash(), Swept { parcels: 1, unresolved: 1, ..NONE });
+        assert_eq!(die_alone(&courier), Swept { parcels: 1, ..NONE });
+        assert_eq!(mark(&db, "u1:5:0").map(|mark| mark.starts_with("2 ")), Some(true));
+        db.sound();
+        assert_eq!(die_alone(&courier), Swept { parcels: 1, poison: 1, ..NONE });
+        let states: Vec<_> =
+            order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+        assert_eq!(
+            states,
+            [State::Unresolved, State::Failed, State::Failed],
+            "what may be on its way is not failed"
+        );
+        assert_eq!(order.row(&db, 1).reason, posthaste_model::Reason::Poison);
+        assert!(courier.claim().is_empty());
+        assert!(mark(&db, "u1:5:0").is_some(), "its unresolved row may still be repeated: alone");
+        db.sound();
+    }
+}
+
+#[test]
+fn a_parcel_that_ended_leaves_no_mark() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    for poison in [0, 0, 1] {
+        assert_eq!(die_alone(&courier).poison, poison);
+    }
+    assert_eq!(order.row(&db, 0).state, State::Failed);
+    assert_eq!(mark(&db, "u1:5:0"), None);
+    db.sound();
+}
+
+#[test]
+fn only_who_was_begun_or_alone_is_blamed() {
+    let db = Db::start();
+    for n in 1..=3 {
+        Order::inline(&format!("u1:{n}")).accept(&db);
+    }
+    let courier = Courier::new(&db, "c1");
+    let parcels = courier.claim();
+    courier.begun(&parcels[1], &[(0, 1)]);
+    courier.crash();
+    let first = |name: &str| mark(&db, name).map(|mark| mark[..2].to_owned());
+    assert_eq!(first("u1:1:0"), Some("0 ".to_owned()));
+    assert_eq!(first("u1:2:0"), Some("1 ".to_owned()));
+    assert_eq!(first("u1:3:0"), Some("0 ".to_owned()));
+}
+
+#[test]
+fn nobody_is_blamed_when_the_server_was_away() {
+    let db = Db::start();
+    Order::inline("u1:5").rows(2).accept(&db);
+    let courier = Courier::new(&db, "c1");
+    for _ in 0..4 {
+        courier.claim_one();
+        db.later(LEASE);
+        assert_eq!(db.reply(&Sweep { blame: false, ..courier.sweeping() }), Swept { parcels: 1, ..NONE });
+    }
+    assert_eq!(mark(&db, "u1:5:0"), None);
+    db.sound();
+}
+
+#[test]
+fn crashes_three_days_apart_are_not_added_up() {
+    let db = Db::start();
+    let mut order = Order::inline("u1:5");
+    order.span = SPAN * 4;
+    order.accept(&db);
+    let courier = Courier::new(&db, "c1");
+    die_alone(&courier);
+    die_alone(&courier);
+    db.later(SPAN);
+    assert_eq!(die_alone(&courier).poison, 0);
+    assert_eq!(mark(&db, "u1:5:0").map(|mark| mark.starts_with("1 ")), Some(true));
+}
+
+#[test]
+fn progress_between_crashes_counts() {
+    let db = Db::start();
+    Order::inline("u1:5").rows(9).accept(&db);
+    let courier = Courier::new(&db, "c1");
+    for row in 0..9 {
+        let parcel: ParcelRef = courier.claim_one();
+        courier.begun(&parcel, &[(row, 1)]);
+        courier.settle(&parcel, false, &[report(row, 1, Verdict::Sent)]);
+        if row < 8 {
+            assert_eq!(courier.crash().poison, 0, "row {row}");
+        }
+    }
+}
+
+#[test]
+fn a_parcel_with_nothing_left_is_let_go_without_blame() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").rows(1).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    let (keys, channel, member) = (&db.keys, &courier.channel, &order.member(0));
+    let (word, reason) =
+        (posthaste_protocol::scripts::receipt::Word::Delivered, posthaste_model::Reason::None);
+    db.reply(&posthaste_protocol::scripts::receipt::Receipt {
+        keys,
+        channel,
+        member,
+        row: 0,
+        attempt: 1,
+        word,
+        reason,
+    });
+    assert_eq!(courier.crash(), Swept { parcels: 1, ..NONE });
+    assert_eq!(mark(&db, "u1:5:0"), None);
+    db.sound();
+}
+
+#[test]
+fn rows_of_a_cancelled_order_end_with_their_lease() {
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(3).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    courier.crash();
+    let states: Vec<_> = order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+    assert_eq!(states, [State::Unresolved, State::Cancelled, State::Cancelled]);
+    db.sound();
+}
+
+#[test]
+fn members_without_a_record_are_let_go() {
+    let newer = [[2].as_slice(), &[0; 60]].concat();
+    for (head, lost, place) in
+        [(None, 1, "nowhere"), (Some(vec![1; 9]), 1, "parked"), (Some(newer), 0, "leased")]
+    {
+        let db = Db::start();
+        let broken = Order::inline("u1:1").accept(&db).clone();
+        Order::inline("u1:2").accept(&db);
+        let courier = Courier::new(&db, "c1");
+        courier.claim();
+        db.raw(&["HSET", "crashes:{0}:email", "u1:1:0", &format!("1 {}", db.now().0)]);
+        let history = db.keys.history(&broken.suffix);
+        match &head {
+            None => drop(db.raw(&["DEL", &history])),
+            Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
+        }
+        db.later(LEASE);
+        let step = db.step(&courier.sweeping());
+        let next = (place == "leased").then_some(UnixMs(step.now + 60_000));
+        assert_eq!(step.reply, Swept { next, parcels: 1, lost, ..NONE });
+        let all = db.snapshot();
+        assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), place == "parked");
+        assert_eq!(
+            all.sorted("leased:{0}:email").contains_key("u1:1:0"),
+            place == "leased",
+            "left to a newer program"
+        );
+        assert_eq!(all.hash("lease:{0}:email").contains_key("u1:1:0"), place == "leased");
+        assert_eq!(mark(&db, "u1:1:0").is_some(), place == "leased");
+        assert!(all.sorted("ready:{0}:email:bulk").contains_key("u1:2:0"));
+    }
+}
+
+#[test]
+fn a_member_without_a_lease_record_is_taken_back() {
+    let db = Db::start();
+    Order::inline("u1:5").accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    for record in [None, Some("nonsense")] {
+        match record {
+            None => db.raw(&["HDEL", "lease:{0}:email", "u1:5:0"]),
+            Some(text) => db.raw(&["HSET", "lease:{0}:email", "u1:5:0", text]),
+        };
+    }
+    db.later(LEASE);
+    assert_eq!(db.reply(&courier.sweeping()), Swept { parcels: 1, unresolved: 1, ..NONE });
+    db.sound();
+}
+
+#[test]
+fn sweeping_is_bounded() {
+    let db = Db::start();
+    for n in 0..5 {
+        Order::inline(&format!("u1:{n}")).accept(&db);
+    }
+    let courier = Courier::new(&db, "c1");
+    courier.claim();
+    db.later(LEASE);
+    let sweep = |limit| db.reply(&Sweep { limit, ..courier.sweeping() });
+    let first = sweep(3);
+    assert!(first.parcels == 3 && first.next.is_some_and(|next| next <= db.now()), "{first:?}");
+    assert_eq!(sweep(3), Swept { parcels: 2, ..NONE });
+}
+
+#[test]
+fn silent_couriers_are_forgotten() {
+    let db = Db::start();
+    let (gone, here) = (Courier::new(&db, "c1"), Courier::new(&db, "c2"));
+    gone.claim();
+    db.later(DAY);
+    here.claim();
+    let step = db.step(&here.sweeping());
+    assert_eq!(step.reply, Swept { forgotten: 1, ..NONE });
+    step.changed(&[], &["- request:{0}:email c1", "- couriers:{0}:email c1"]);
+    let claim: Claim<'_> = gone.same();
+    assert!(!gone.take(&claim).0.again, "its number is free again");
+}

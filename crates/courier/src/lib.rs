@@ -4,6 +4,7 @@
 pub mod adversary;
 pub mod backoff;
 pub mod clockwatch;
+pub mod conformance;
 mod engine;
 mod hearing;
 mod metrics;

@@ -153,7 +153,10 @@ pub trait Bench: Send + Sync {
 
     /// A sample message whose text shows this mark: a word of letters and digits.
     fn content(&self, mark: &str) -> Content {
-        Content { text: Text::new(format!("A message of the conformance suite, {mark}.")), ..Content::default() }
+        Content {
+            text: Text::new(format!("A message of the conformance suite, {mark}.")),
+            ..Content::default()
+        }
     }
 
     /// Texts at the edges of what the channel can carry.

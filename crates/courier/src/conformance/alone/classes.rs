@@ -1,0 +1,102 @@
+//! The outcome each behaviour of a provider calls for.
+
+use std::time::Duration;
+
+use super::calls::{Ended, word};
+use super::{FEW, Suite};
+use crate::conformance::bench::{Behaviour, Shown, Toward};
+use crate::conformance::report::Failure;
+use crate::transport::Outcome;
+
+/// How much longer than asked a transport may wait.
+const LONGER: Duration = Duration::from_secs(60);
+
+impl Suite<'_> {
+    pub(super) async fn tells_each_behaviour(&mut self) -> Result<(), Failure> {
+        let full = self.abilities.batching.size();
+        let mut sizes = vec![1, FEW.min(full)];
+        sizes.dedup();
+        for behaviour in Behaviour::BAD {
+            match self.bench.behave(behaviour, Toward::Everyone).await {
+                Shown::Yes => {}
+                Shown::No(why) => {
+                    self.report.lacks(behaviour, why);
+                    continue;
+                }
+            }
+            for size in &sizes {
+                let check = format!("`{behaviour}` toward a batch of {size}");
+                let Shown::Yes = self.bench.behave(behaviour, Toward::Everyone).await else {
+                    return Err(Failure::Bench(format!("it shows `{behaviour}` only once")));
+                };
+                let (batch, _) = self.batch(*size);
+                let until = if is_lost(behaviour) { self.briefly() } else { self.soon() };
+                // The class is judged before the books, for it says more.
+                let ended = super::calls::drive(&check, &self.transport, &batch, until).await?;
+                judge(&check, behaviour, &ended)?;
+                for (envelope, outcome) in batch.iter().zip(&ended.outcomes) {
+                    self.ledger.said(&envelope.to, outcome);
+                }
+                self.count(&check).await?;
+                self.is_usable(&format!("after {check}")).await?;
+                self.report.passed(check);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether no full answer comes.
+pub(super) fn is_lost(behaviour: Behaviour) -> bool {
+    matches!(behaviour, Behaviour::Hang | Behaviour::ResetAfterRequest | Behaviour::AcceptThenLoseAnswer)
+}
+
+fn judge(check: &str, behaviour: Behaviour, ended: &Ended) -> Result<(), Failure> {
+    if ended.dropped && !is_lost(behaviour) {
+        return Err(Failure::broken(check, "the call brought no answer before its deadline"));
+    }
+    let Some(wrong) = ended.outcomes.iter().find(|outcome| !fits(behaviour, outcome)) else { return Ok(()) };
+    let because = match wrong {
+        _ if is_lost(behaviour) => "the request had left and no full answer came",
+        Outcome::Accepted | Outcome::Delivered => "the provider did not say that it took it",
+        _ => "that is what the provider's answer means",
+    };
+    let what = format!("said {}, wanted {}: {because}", word(Some(wrong)), wanted(behaviour));
+    Err(Failure::broken(check, what))
+}
+
+/// Whether an outcome is one of those a behaviour calls for.
+pub(super) fn fits(behaviour: Behaviour, outcome: &Outcome) -> bool {
+    match behaviour {
+        Behaviour::Accept => matches!(outcome, Outcome::Accepted | Outcome::Delivered),
+        Behaviour::Refuse => matches!(outcome, Outcome::Rejected(_)),
+        Behaviour::RefuseForNow => matches!(outcome, Outcome::Retry { .. } | Outcome::NotSent { .. }),
+        Behaviour::Throttle(asked) => match outcome {
+            Outcome::Throttled { wait, .. } | Outcome::Retry { after: Some(wait), .. } => {
+                (asked..=asked + LONGER).contains(wait)
+            }
+            _ => false,
+        },
+        Behaviour::SuppressAddress => matches!(outcome, Outcome::Suppress(_)),
+        Behaviour::Hang | Behaviour::ResetAfterRequest | Behaviour::AcceptThenLoseAnswer => {
+            matches!(outcome, Outcome::Unknown(_))
+        }
+        Behaviour::Unreachable => matches!(outcome, Outcome::NotSent { .. }),
+        Behaviour::BadCredential => matches!(outcome, Outcome::Stop(_)),
+        Behaviour::Garbage => matches!(outcome, Outcome::Unknown(_) | Outcome::Retry { .. }),
+    }
+}
+
+fn wanted(behaviour: Behaviour) -> &'static str {
+    match behaviour {
+        Behaviour::Accept => "accepted or delivered",
+        Behaviour::Refuse => "rejected",
+        Behaviour::RefuseForNow => "retry or not sent",
+        Behaviour::Throttle(_) => "throttled, or retry, with the wait that was asked for",
+        Behaviour::SuppressAddress => "suppress",
+        Behaviour::Hang | Behaviour::ResetAfterRequest | Behaviour::AcceptThenLoseAnswer => "unknown",
+        Behaviour::Unreachable => "not sent",
+        Behaviour::BadCredential => "stop",
+        Behaviour::Garbage => "unknown or retry",
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls without a full answer: told as unknown, and resolved by policy with no more copies than it allows.
+
+use std::time::Duration;
+
+use posthaste_model::{OnUnknown, State};
+
+use super::behaves;
+use super::yard::{Running, Told, Yard};
+use crate::conformance::bench::Behaviour;
+use crate::conformance::report::Failure;
+use crate::transport::{Outcome, Transport};
+
+const LOST: [Behaviour; 3] = [Behaviour::Hang, Behaviour::ResetAfterRequest, Behaviour::AcceptThenLoseAnswer];
+
+impl Yard<'_> {
+    pub(super) async fn resolves_unknowns(&mut self) -> Result<(), Failure> {
+        for behaviour in LOST {
+            for policy in [OnUnknown::Hold, OnUnknown::Retry] {
+                let name = if policy == OnUnknown::Hold { "held" } else { "repeated once" };
+                let check = format!("`{behaviour}` is told as unknown and {name}");
+                if !behaves(self, behaviour).await {
+                    break;
+                }
+                let before = self.bench.requests().await;
+                let running = self.usual_courier().await?;
+                let told = self.tell(1, None, policy).await?;
+                self.until(
+                    &check,
+                    "nothing has been sent",
+                    async || Ok(self.bench.requests().await > before),
+                )
+                .await?;
+                // What is under way stays as it met the provider; a repeat is accepted.
+                self.accept_again().await?;
+                self.ended(&check, &told).await?;
+                self.judge(&check, policy, &told, &running).await?;
+                running.stopped(&check).await?;
+                self.report.passed(check);
+            }
+        }
+        Ok(())
+    }
+
+    async fn judge(
+        &self,
+        check: &str,
+        policy: OnUnknown,
+        told: &Told,
+        running: &Running,
+    ) -> Result<(), Failure> {
+        let abilities = running.witness.abilities();
+        if let Some((_, said)) = running.witness.calls().into_iter().next().and_then(|call| call.said)
+            && let Some(wrong) = said.iter().find(|outcome| !matches!(outcome, Outcome::Unknown(_)))
+        {
+            return Err(Failure::broken(check, format!("the transport said {wrong:?}, wanted unknown")));
+        }
+        let dropped_by_provider = abilities.tokens && abilities.idempotent_for > Duration::ZERO;
+        let allowed = if policy == OnUnknown::Retry && !dropped_by_provider { 2 } else { 1 };
+        let copies: usize = self.copies(told).await.iter().sum();
+        if copies > allowed {
+            let what = format!("the provider took the message {copies} times, {allowed} at most are allowed");
+            return Err(Failure::broken(check, what));
+        }
+        let rows = self.rows(told).await?;
+        let Some(row) = rows.first() else { return Err(Failure::broken(check, "the row is gone")) };
+        let sent = matches!(row.state, State::Sent | State::Delivered);
+        let right = match policy {
+            _ if dropped_by_provider => sent,
+            // Whatever was found out.
+            _ if abilities.inquires => true,
+            OnUnknown::Retry => sent,
+            _ => row.state == State::Unknown,
+        };
+        if !right {
+            let what = format!("the row ended as {} ({})", row.state.word(), row.reason.word());
+            return Err(Failure::broken(check, what));
+        }
+        if sent && copies == 0 {
+            return Err(Failure::broken(check, "the row was told as sent, and the provider never took it"));
+        }
+        Ok(())
+    }
+}

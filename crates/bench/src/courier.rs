@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// The server.
     #[arg(long)]
     redis: String,
+    /// The channel.
+    #[arg(long, default_value = "email")]
+    channel: posthaste_model::Channel,
     /// Calls at once.
     #[arg(long, default_value_t = 256)]
     concurrency: usize,
@@ -77,7 +80,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         drain_for: HumanDuration::from_millis(5_000),
         hand_back_for: HumanDuration::from_millis(1_000),
     })?;
-    let channel = crate::orders::email()?;
+    let channel = options.channel;
     let settings = posthaste_store::Settings { url: SecretString::from(options.redis), ..Default::default() };
     let (store, _) = Store::connect(settings, Role::Courier(channel.clone())).await?;
     let lateness = Arc::new(Lateness::default());

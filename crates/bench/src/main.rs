@@ -9,6 +9,7 @@ mod lateness;
 mod limits;
 mod memory;
 mod orders;
+mod show;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,12 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// One message to many people over four channels, on a private server, into transports that keep nothing.
+    Show {
+        /// People.
+        #[arg(long, default_value_t = 10_000)]
+        people: u32,
+    },
     /// A courier as a process of its own, for the others.
     #[command(hide = true)]
     Courier(courier::Options),
@@ -95,6 +102,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Enqueue { orders, rows, common } => enqueue::measure(orders, rows, common).await,
         What::Drain { messages, common } => drain::measure(messages, common).await,
         What::Memory { orders, common } => memory::measure(orders, common).await,
+        What::Show { people } => show::run(people).await,
         What::Courier(options) => courier::run(options).await,
     }
 }

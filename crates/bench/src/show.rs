@@ -29,7 +29,12 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
         }
     }
     let accepted = writer.finish([3; 12], &[]).await?;
-    println!("Order {} to {people} people over {} channels accepted in {:?}", suffix.order_id(), CHANNELS.len(), start.elapsed());
+    println!(
+        "Order {} to {people} people over {} channels accepted in {:?}",
+        suffix.order_id(),
+        CHANNELS.len(),
+        start.elapsed()
+    );
     println!("\"Accepted\" means: {:?}. No courier runs yet; the order waits.", accepted.durability);
 
     let mut couriers = Vec::new();

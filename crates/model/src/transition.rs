@@ -210,7 +210,10 @@ mod tests {
     #[test]
     fn architecture_shows_this_table() {
         let page = include_str!("../../../ARCHITECTURE.md");
-        let shown = page.split("<!-- transitions -->\n").nth(1).and_then(|rest| rest.split("<!-- /transitions -->").next());
+        let shown = page
+            .split("<!-- transitions -->\n")
+            .nth(1)
+            .and_then(|rest| rest.split("<!-- /transitions -->").next());
         assert_eq!(shown.unwrap_or_default(), markdown(), "write this into ARCHITECTURE.md:\n{}", markdown());
     }
 }

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod begin;
+mod cancel;
 mod claim;
 mod claim_records;
 mod contract;
@@ -10,10 +11,12 @@ mod enqueue;
 mod events;
 mod leases;
 mod order;
+mod patrol;
 mod print;
 mod random;
 mod random_walk;
 mod register;
+mod reschedule;
 mod resolve;
 mod ring;
 mod settle;
@@ -24,3 +27,4 @@ mod stage;
 mod sweep;
 mod transitions;
 mod travel;
+mod upkeep;

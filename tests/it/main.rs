@@ -1,9 +1,16 @@
 //! Scenarios: real servers, real courier processes, one behaviour a file.
 
+mod database_is_wiped_under_running_couriers;
+mod frozen_courier_comes_back;
 mod killed_after_begin;
 mod killed_after_claim;
 mod killed_after_settle;
 mod killed_after_the_provider_took_it;
 mod killed_before_claim;
 mod killed_mid_send;
+mod listeners_are_killed_again_and_again;
+mod notifications_are_off;
 mod orders_small_and_big_are_delivered;
+mod scripts_are_flushed_again_and_again;
+mod server_is_killed_under_load;
+mod ten_thousand_fall_due_while_all_couriers_are_down;

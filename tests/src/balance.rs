@@ -25,8 +25,8 @@ pub struct Balance {
     pub repeated: u64,
     /// Tries spent, over all rows.
     pub tries: u64,
-    /// Of each row that left, how long after its due time it left first, in ms, ascending.
-    pub late_ms: Vec<u64>,
+    /// How long after its due time the latest row left first, in ms.
+    pub latest_ms: u64,
     /// Everything that must not be.
     pub faults: Vec<String>,
 }
@@ -99,7 +99,6 @@ pub async fn check(scene: &Scene, record: &Record) -> anyhow::Result<Balance> {
             None => balance.faults.push(format!("{}: no history", accepted.suffix)),
         }
     }
-    balance.late_ms.sort_unstable();
     left::check(scene, &mut balance.faults)?;
     for name in record.leaving.keys() {
         if !all.iter().any(|accepted| accepted.suffix.as_str() == name.suffix) {
@@ -177,7 +176,8 @@ fn check_row(name: &RowName, row: &RowOutcome, order: &OrderView, record: &Recor
     balance.repeated += u64::from(row.repeated);
     balance.tries += u64::from(row.tries);
     if let Some(first) = left.first() {
-        balance.late_ms.push((first.at_us / 1_000).saturating_sub(order.head.due.0));
+        let late = (first.at_us / 1_000).saturating_sub(order.head.due.0);
+        balance.latest_ms = balance.latest_ms.max(late);
     }
     if !matches!(row.state, State::Sent | State::Delivered) {
         *balance.reasons.entry(row.reason.word()).or_default() += 1;

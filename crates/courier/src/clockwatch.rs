@@ -9,7 +9,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct ClockWatch {
     tolerance: Duration,
-    last: Option<(UnixMs, Instant)>,
+    /// The server's time, and between which moments of ours it was so.
+    last: Option<(UnixMs, Instant, Instant)>,
     paused_until: Instant,
     start: Instant,
     /// The smallest distance in µs from the server's time to ours, in this span of time and in the one before: an answer is
@@ -28,19 +29,20 @@ impl ClockWatch {
         Self { tolerance: lease, last: None, paused_until: now, start: now, distance: [None; 2], turn: now }
     }
 
-    /// Takes in the server's time as an answer told it. Answers the jump in ms when it was larger than the tolerance: then
-    /// nothing is claimed for as long, since leases may have ended or been prolonged by it.
-    pub fn saw(&mut self, server: UnixMs, at: Instant) -> Option<i128> {
-        let jump = self.last.map(|(was, then)| {
-            let passed = i128::try_from(at.saturating_duration_since(then).as_millis()).unwrap_or(i128::MAX);
-            i128::from(server.0) - i128::from(was.0) - passed
+    /// Takes in the server's time as an answer told it, which was asked for and read at these moments: a process that slept
+    /// in between is no jump. Answers the jump in ms when it was larger than the tolerance: then nothing is claimed for as
+    /// long, since leases may have ended or been prolonged by it.
+    pub fn saw(&mut self, server: UnixMs, asked: Instant, read: Instant) -> Option<i128> {
+        let jump = self.last.map(|(was, was_asked, was_read)| {
+            let passed = i128::from(server.0) - i128::from(was.0);
+            passed - passed.clamp(ms_between(was_read, asked), ms_between(was_asked, read))
         });
-        self.last = Some((server, at));
-        self.measure(server, at);
+        self.last = Some((server, asked, read));
+        self.measure(server, read);
         let jump = jump.filter(|ms| ms.unsigned_abs() > self.tolerance.as_millis())?;
         self.distance = [None; 2];
-        self.measure(server, at);
-        self.paused_until = at + self.tolerance;
+        self.measure(server, read);
+        self.paused_until = read + self.tolerance;
         Some(jump)
     }
 
@@ -69,6 +71,10 @@ impl ClockWatch {
     }
 }
 
+fn ms_between(from: Instant, to: Instant) -> i128 {
+    i128::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(i128::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,8 +85,8 @@ mod tests {
         let mut watch = ClockWatch::new(Duration::from_secs(10), start);
         assert_eq!(watch.local(UnixMs(1_000)), None);
         // Read 900 µs and 300 µs after the server's millisecond began.
-        watch.saw(UnixMs(1_000), start + Duration::from_micros(900));
-        watch.saw(UnixMs(1_005), start + Duration::from_micros(5_300));
+        watch.saw(UnixMs(1_000), start, start + Duration::from_micros(900));
+        watch.saw(UnixMs(1_005), start, start + Duration::from_micros(5_300));
         assert_eq!(watch.local(UnixMs(1_010)), Some(start + Duration::from_micros(10_300)));
     }
 
@@ -88,13 +94,25 @@ mod tests {
     async fn a_jump_larger_than_a_lease_pauses() {
         let start = Instant::now();
         let mut watch = ClockWatch::new(Duration::from_secs(10), start);
-        assert_eq!(watch.saw(UnixMs(1_000_000), start), None);
+        assert_eq!(watch.saw(UnixMs(1_000_000), start, start), None);
         let later = start + Duration::from_secs(5);
-        assert_eq!(watch.saw(UnixMs(1_006_000), later), None);
+        assert_eq!(watch.saw(UnixMs(1_006_000), later, later), None);
         assert_eq!(watch.paused(later), None);
-        assert_eq!(watch.saw(UnixMs(1_036_000), later), Some(30_000));
+        assert_eq!(watch.saw(UnixMs(1_036_000), later, later), Some(30_000));
         assert_eq!(watch.paused(later), Some(later + Duration::from_secs(10)));
         let after = later + Duration::from_secs(11);
-        assert_eq!(watch.saw(UnixMs(1_000_000), after), Some(-47_000));
+        assert_eq!(watch.saw(UnixMs(1_000_000), after, after), Some(-47_000));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_read_late_is_no_jump() {
+        let start = Instant::now();
+        let mut watch = ClockWatch::new(Duration::from_secs(10), start);
+        assert_eq!(watch.saw(UnixMs(1_000_000), start, start), None);
+        // Answered at once, and read half a minute later.
+        let asked = start + Duration::from_secs(1);
+        let read = start + Duration::from_secs(31);
+        assert_eq!(watch.saw(UnixMs(1_001_000), asked, read), None);
+        assert_eq!(watch.saw(UnixMs(1_031_000), read, read), None);
+        assert_eq!(watch.saw(UnixMs(1_091_000), read, read), Some(60_000));
     }
 }

@@ -125,6 +125,12 @@ impl Pace {
         self.pause = Some(Pause::Stopped(why));
     }
 
+    /// Whether it waits to be mended.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.pause, Some(Pause::Stopped(_)))
+    }
+
     /// It was mended.
     pub fn resume(&mut self) {
         self.pause = None;

@@ -86,6 +86,9 @@ impl Witness {
             && at == step
             && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == self.nth
         {
+            if *signal == Signal::STOP {
+                println!("freezing");
+            }
             let _ = kill_process(getpid(), *signal);
             // The kernel takes a moment to stop the other threads; nothing may happen in it.
             std::thread::sleep(Duration::from_millis(5));

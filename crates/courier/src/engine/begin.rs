@@ -15,11 +15,16 @@ const MOST_ROWS: usize = 2_000;
 /// Parcels of one begin call at most.
 const MOST_PARCELS: usize = 200;
 
+/// Parcels, and the rows and attempts to begin of each.
+type Asked = Vec<(ParcelRef, Vec<(u16, u8)>)>;
+/// What became of each parcel, and of each of its rows.
+type Begun = Vec<(ParcelCode, Vec<RowBegun>)>;
+
 pub(super) struct BeginDone {
     started: Instant,
     ids: Vec<Id>,
-    asked: Vec<(ParcelRef, Vec<(u16, u8)>)>,
-    result: Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError>,
+    asked: Asked,
+    result: Result<Answer<Begun>, CallError>,
 }
 
 impl Engine {
@@ -36,6 +41,14 @@ impl Engine {
     /// Begins what can be on the wire within `begin_ahead`.
     pub(super) fn begin_rows(&mut self, now: Instant) {
         self.held.wake_later(now);
+        self.choose_rows(now);
+        for id in std::mem::take(&mut self.held.closed) {
+            self.drop_if_idle(id);
+            self.settle_if_done(id);
+        }
+    }
+
+    fn choose_rows(&mut self, now: Instant) {
         if !self.up || self.held.runnable() == 0 || self.pace.paused(now).is_some() {
             return;
         }
@@ -61,7 +74,7 @@ impl Engine {
 
     /// A row whose courier died with it goes out alone: should it do so again, nothing else becomes unknown.
     fn begin_suspect(&mut self, now: Instant) {
-        if self.calls > 0 || self.starting > 0 || !self.batches.is_empty() {
+        if self.calls > 0 || self.starting > 0 || !self.batches.is_empty() || !self.settles.is_idle() {
             return;
         }
         self.alone = false;
@@ -75,7 +88,7 @@ impl Engine {
     }
 
     fn start_begin(&mut self, chosen: BTreeMap<(u16, Id), Vec<u16>>, now: Instant) {
-        let mut by_partition: BTreeMap<u16, (Vec<Id>, Vec<(ParcelRef, Vec<(u16, u8)>)>)> = BTreeMap::new();
+        let mut by_partition: BTreeMap<u16, (Vec<Id>, Asked)> = BTreeMap::new();
         for ((p, id), mut rows) in chosen {
             let Some(parcel) = self.held.get(id) else { continue };
             rows.sort_unstable();
@@ -89,6 +102,7 @@ impl Engine {
                     (*row, last.wrapping_add(1))
                 })
                 .collect();
+            parcel.doubtful.retain(|(row, _)| rows.binary_search(row).is_err());
             let at = parcel.at.clone();
             self.starting += rows.len();
             self.pace.spend(rows.len());
@@ -161,6 +175,7 @@ impl Engine {
         } else {
             parcel.lost = true;
             self.drop_if_idle(id);
+            self.settle_if_done(id);
         }
     }
 
@@ -175,6 +190,12 @@ impl Engine {
         for (id, (_, rows)) in ids.iter().zip(asked) {
             let Some(parcel) = self.held.get(*id) else { continue };
             parcel.out -= rows.len();
+            parcel.doubtful.extend(rows);
+            if parcel.closed {
+                parcel.close();
+                self.settle_if_done(*id);
+                continue;
+            }
             for (row, _) in rows {
                 self.held.requeue(*id, *row, Some(again));
             }

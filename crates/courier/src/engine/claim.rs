@@ -3,13 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{State, UnixMs};
-use posthaste_store::{
-    Answer, CallError, ClaimAsk, ClaimReply, Claimed, Loaded, ParcelRef, RowOutcome, Rung, Taken,
-};
+use posthaste_model::UnixMs;
+use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Rung, Taken};
 use tokio::time::Instant;
 
-use super::held::Parcel;
 use super::{Engine, Note};
 use crate::probe::Point;
 use crate::transport::Batching;
@@ -19,6 +16,8 @@ use crate::transport::Batching;
 pub(super) struct Partition {
     pub(super) p: u16,
     number: u64,
+    /// When this number was first asked, if it got no answer yet: leases and sends begun by it count from there.
+    asked: Option<Instant>,
     wake: Instant,
     asking: bool,
     /// Something was heard while a call was under way: look again.
@@ -35,6 +34,7 @@ impl Partition {
         Self {
             p,
             number: 1,
+            asked: None,
             wake: now,
             asking: false,
             heard_since: false,
@@ -46,6 +46,16 @@ impl Partition {
 
     pub(super) fn next_wake(&self) -> Option<Instant> {
         (!self.asking).then_some(self.wake)
+    }
+
+    /// A call is under way, or one got no answer and may have taken parcels.
+    pub(super) fn is_open(&self) -> bool {
+        self.asking || self.asked.is_some()
+    }
+
+    /// Nothing is asked any more.
+    pub(super) fn forget(&mut self) {
+        self.asked = None;
     }
 
     pub(super) fn wake_now(&mut self) {
@@ -61,7 +71,9 @@ impl Partition {
 
 pub(super) struct ClaimDone {
     p: u16,
-    started: Instant,
+    /// When this number was asked first, and this time.
+    first_asked: Instant,
+    asked: Instant,
     limit: u32,
     bulk_limit: u32,
     result: Result<Answer<ClaimReply>, CallError>,
@@ -70,16 +82,6 @@ pub(super) struct ClaimDone {
 pub(super) struct RingDone {
     p: u16,
     result: Result<Answer<Rung>, CallError>,
-}
-
-pub(super) struct LoadDone {
-    p: u16,
-    claimed: Box<Claimed>,
-    fence: u64,
-    lease_until: Instant,
-    expected: usize,
-    now: UnixMs,
-    result: Result<Loaded, CallError>,
 }
 
 impl Engine {
@@ -94,10 +96,10 @@ impl Engine {
         if !self.up {
             return;
         }
-        let paused = self.pace.paused(now).is_some();
+        let paused = self.draining || self.pace.paused(now).is_some();
         for at in 0..self.partitions.len() {
             let partition = &self.partitions[at];
-            if partition.asking || partition.wake > now {
+            if partition.asking || partition.wake > now || (self.draining && partition.asked.is_none()) {
                 continue;
             }
             let (limit, bulk_limit) = if paused { (0, 0) } else { self.room() };
@@ -105,7 +107,8 @@ impl Engine {
             partition.asking = true;
             partition.heard_since = false;
             self.meter.wake(if std::mem::take(&mut partition.by_bell) { "event" } else { "timer" });
-            if limit == 0 {
+            // What got no answer is asked again in any case: it may have taken parcels.
+            if limit == 0 && self.partitions[at].asked.is_none() {
                 self.start_ring(at);
             } else {
                 self.start_claim(at, limit.min(self.partitions[at].ramp), bulk_limit);
@@ -131,9 +134,11 @@ impl Engine {
     }
 
     fn start_claim(&mut self, at: usize, limit: u32, bulk_limit: u32) {
-        let now = Instant::now();
-        let (p, number) = (self.partitions[at].p, self.partitions[at].number);
-        let begin = self.begin_with_claim(now);
+        let asked = Instant::now();
+        let begin = if limit == 0 { 0 } else { self.begin_with_claim(asked) };
+        let partition = &mut self.partitions[at];
+        let (p, number) = (partition.p, partition.number);
+        let first_asked = *partition.asked.get_or_insert(asked);
         let (store, notes) = (self.store.clone(), self.notes.clone());
         let (channel, courier) = (self.channel.clone(), self.courier.clone());
         let (lease, send_window) = (self.settings.lease, self.abilities.send_window);
@@ -151,7 +156,7 @@ impl Engine {
                 send_window,
             };
             let result = store.claim(p, &ask).await;
-            let _ = notes.send(Note::Claimed(ClaimDone { p, started: now, limit, bulk_limit, result }));
+            let _ = notes.send(Note::Claimed(ClaimDone { p, first_asked, asked, limit, bulk_limit, result }));
         });
     }
 
@@ -218,6 +223,7 @@ impl Engine {
                 let repeat = self.after_failure(&error);
                 if matches!(error, CallError::Fault(_)) {
                     self.partitions[at].number += 1;
+                    self.partitions[at].asked = None;
                 }
                 let wait = if matches!(error, CallError::Away { .. }) { 50 } else { 250 };
                 self.partitions[at].wake = now + Duration::from_millis(if repeat { wait } else { 1_000 });
@@ -225,7 +231,8 @@ impl Engine {
             }
         };
         self.partitions[at].number += 1;
-        if let Some(jump) = self.clock.saw(answer.now, now) {
+        self.partitions[at].asked = None;
+        if let Some(jump) = self.clock.saw(answer.now, done.asked, now) {
             tracing::error!(channel = %self.channel, jump_ms = i64::try_from(jump).unwrap_or(i64::MAX), "the server's clock jumped: claiming pauses");
             self.meter.alarm("clock");
         }
@@ -241,8 +248,8 @@ impl Engine {
         if !taken.parcels.is_empty() {
             self.probe.reached(Point::AfterClaim);
         }
-        let lease_until = done.started + self.settings.lease - self.settings.lease / 10;
-        let window = done.started + self.abilities.send_window;
+        let lease_until = done.first_asked + self.settings.lease - self.settings.lease / 10;
+        let window = done.first_asked + self.abilities.send_window;
         for claimed in taken.parcels {
             self.take_in(done.p, claimed, answer.fence, lease_until, window, answer.now);
         }
@@ -291,102 +298,5 @@ impl Engine {
         for partition in self.partitions.iter_mut().filter(|partition| partition.hungry) {
             partition.wake = partition.wake.min(now);
         }
-    }
-
-    fn take_in(
-        &mut self,
-        p: u16,
-        claimed: Claimed,
-        fence: u64,
-        lease_until: Instant,
-        window: Instant,
-        now: UnixMs,
-    ) {
-        if self.draining {
-            // Claimed while the stop came: handed straight back.
-            self.release_one(p, ParcelRef { member: claimed.member, fence });
-            return;
-        }
-        let (Some(inline), Some(outcomes)) = (claimed.inline.as_ref(), claimed.outcomes.as_ref()) else {
-            self.start_load(p, claimed, fence, lease_until, now);
-            return;
-        };
-        let outcomes: Vec<RowOutcome> = outcomes.rows().collect();
-        let parcel = Parcel {
-            partition: p,
-            at: ParcelRef { member: claimed.member, fence },
-            head: claimed.head,
-            content: Arc::new(inline.content.clone()),
-            rows: inline.rows.clone(),
-            outcomes,
-            waiting: 0,
-            out: 0,
-            closed: false,
-            reports: Vec::new(),
-            again: Vec::new(),
-            lease_until,
-            lost: false,
-            settling: false,
-        };
-        self.hold(parcel, now, window);
-    }
-
-    fn hold(&mut self, parcel: Parcel, now: UnixMs, window: Instant) {
-        debug_assert!(parcel.outcomes.len() == parcel.rows.len());
-        let fresh = parcel.outcomes.iter().filter(|o| o.state == State::Pending || o.attempt == 1).count();
-        self.meter.late(parcel.head.due, now, fresh);
-        let (id, begun) = self.held.take(parcel, now);
-        if begun.is_empty() {
-            self.settle_if_done(id);
-        } else {
-            self.pace.spend(begun.len());
-            self.probe.reached(Point::AfterBegin);
-            self.dispatch(id, &begun, window);
-        }
-    }
-
-    fn start_load(&mut self, p: u16, claimed: Claimed, fence: u64, lease_until: Instant, now: UnixMs) {
-        let expected = claimed.head.parcel_rows(&self.channel, claimed.member.number) as usize;
-        self.held.expected += expected;
-        let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-        tokio::spawn(async move {
-            let result = store.load(p, &channel, &claimed.member, &claimed.head).await;
-            let claimed = Box::new(claimed);
-            let _ =
-                notes.send(Note::Loaded(LoadDone { p, claimed, fence, lease_until, expected, now, result }));
-        });
-    }
-
-    pub(super) fn on_loaded(&mut self, done: LoadDone) {
-        self.held.expected -= done.expected;
-        let at = ParcelRef { member: done.claimed.member.clone(), fence: done.fence };
-        let loaded = match done.result {
-            Ok(loaded) if !self.draining => loaded,
-            Ok(_) => return self.release_one(done.p, at),
-            Err(error) => {
-                if self.after_failure(&error) {
-                    self.release_one(done.p, at);
-                }
-                return;
-            }
-        };
-        let parcel = Parcel {
-            partition: done.p,
-            at,
-            head: done.claimed.head,
-            content: loaded.content,
-            rows: loaded.rows,
-            outcomes: loaded.outcomes.rows().collect(),
-            waiting: 0,
-            out: 0,
-            closed: false,
-            reports: Vec::new(),
-            again: Vec::new(),
-            lease_until: done.lease_until,
-            lost: false,
-            settling: false,
-        };
-        // Nothing of a big order is begun by a claim; what is `sending` here belongs to nobody and is swept.
-        self.hold(parcel, done.now, done.lease_until);
     }
 }

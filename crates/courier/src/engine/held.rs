@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use posthaste_model::{Content, Lane, Reason, Row, State, UnixMs};
+use posthaste_model::{Content, Lane, Reason, Row, State, UnixMs, Verdict};
 use posthaste_store::{Head, ParcelRef, Report, RowOutcome};
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ pub(super) struct Parcel {
     pub(super) reports: Vec<Report>,
     /// Rows to be begun again once their report is settled, and when.
     pub(super) again: Vec<(u16, Option<Instant>)>,
+    /// Rows and attempts whose begin got no answer: they may be marked, and were not sent.
+    pub(super) doubtful: Vec<(u16, u8)>,
     /// The moment after which nothing is begun under this lease.
     pub(super) lease_until: Instant,
     /// The lease is gone: nothing more is begun, reports are evidence.
@@ -44,10 +46,19 @@ impl Parcel {
         self.out == 0 && (self.closed || (self.waiting == 0 && self.again.is_empty()))
     }
 
-    /// Nothing more of it is begun.
+    /// Nothing more of it is begun; what may be marked and was not sent is told so.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.again.clear();
+        for (row, attempt) in std::mem::take(&mut self.doubtful) {
+            self.tell_not_sent(row, attempt);
+        }
+    }
+
+    /// An attempt that was begun, or may be, and provably did not leave.
+    pub(super) fn tell_not_sent(&mut self, row: u16, attempt: u8) {
+        let (verdict, reason) = (Verdict::NotSent, Reason::None);
+        self.reports.push(Report { row, attempt, verdict, reason, value: 0 });
     }
 }
 
@@ -70,6 +81,8 @@ pub(super) struct Held {
     /// Rows that wait for their recipient's rate limit.
     later: BTreeMap<(Instant, u64), Waiting>,
     rows: usize,
+    /// Parcels closed near the end of their lease, which have to be handed back.
+    pub(super) closed: Vec<Id>,
     /// Rows expected of parcels whose rows are being fetched.
     pub(super) expected: usize,
 }
@@ -205,8 +218,9 @@ impl Held {
 
     fn may_begin(&mut self, id: Id, now: Instant) -> bool {
         let Some(parcel) = self.parcels.get_mut(&id) else { return false };
-        if parcel.lost || now >= parcel.lease_until {
+        if !parcel.closed && (parcel.lost || now >= parcel.lease_until) {
             parcel.close();
+            self.closed.push(id);
         }
         !parcel.closed
     }

@@ -79,6 +79,7 @@ impl Engine {
                     parcel.lost = true;
                     parcel.close();
                     self.drop_if_idle(id);
+                    self.settle_if_done(id);
                 }
             }
         }
@@ -131,6 +132,16 @@ impl Engine {
         if let Err(error) = &done.result {
             // Not handed back: the sweeper takes it when the lease is over.
             self.after_failure(error);
+        }
+    }
+
+    /// The second stage of a stop: what is on the wire is cut off and told as unknown, what is only begun as not sent.
+    pub(super) fn cut_off(&mut self) {
+        self.drain();
+        tracing::warn!(channel = %self.channel, calls = self.calls, "calls on the wire are cut off");
+        self.cut.cancel();
+        for batch in std::mem::take(&mut self.batches) {
+            self.report_unsent(batch);
         }
     }
 

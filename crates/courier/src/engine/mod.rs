@@ -7,6 +7,7 @@ mod held;
 mod lease;
 mod send;
 mod settle;
+mod take;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use posthaste_store::{CallError, Hearing, StopWhy, Store};
 use rand::Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Meter;
 use crate::pace::{Pace, Pause};
@@ -33,7 +35,7 @@ type Notes = mpsc::UnboundedSender<Note>;
 enum Note {
     Claimed(claim::ClaimDone),
     Rung(claim::RingDone),
-    Loaded(claim::LoadDone),
+    Loaded(take::LoadDone),
     Begun(begin::BeginDone),
     Sent(send::SendDone),
     Settled(settle::SettleDone),
@@ -78,11 +80,15 @@ pub(crate) struct Engine {
     renewing: bool,
     releasing: usize,
     draining: bool,
+    /// Ends the calls on the wire.
+    cut: CancellationToken,
     failed: Option<StopWhy>,
     clock: crate::clockwatch::ClockWatch,
     kicks: Kicks,
     probe: Arc<dyn Probe>,
     up: bool,
+    /// How often the connection was lost.
+    losses: u64,
 }
 
 /// Calls the tasks beside the engine.
@@ -138,10 +144,12 @@ impl Engine {
             renewing: false,
             releasing: 0,
             draining: false,
+            cut: CancellationToken::new(),
             failed: None,
             kicks,
             probe,
             up: true,
+            losses: 0,
         }
     }
 
@@ -154,13 +162,13 @@ impl Engine {
         loop {
             let now = Instant::now();
             self.work(now);
-            if self.draining && self.held.is_empty() && self.releasing == 0 && self.idle() {
+            if self.draining && self.is_idle() && (self.held.is_empty() || self.failed.is_some()) {
                 break;
             }
             let wake = self.next_wake(now);
             tokio::select! {
                 biased;
-                () = stop.hard.cancelled() => break,
+                () = stop.hard.cancelled(), if !self.cut.is_cancelled() => self.cut_off(),
                 () = stop.soft.cancelled(), if !self.draining => self.drain(),
                 note = inbox.recv() => {
                     // `notes` is ours, so the channel never closes.
@@ -186,8 +194,8 @@ impl Engine {
     /// Starts whatever can be started now.
     fn work(&mut self, now: Instant) {
         self.check_stopped_channel(now);
+        self.claim_where_due(now);
         if !self.draining {
-            self.claim_where_due(now);
             self.begin_rows(now);
         }
         self.send_batches(now);
@@ -196,8 +204,11 @@ impl Engine {
         self.meter.gauges(self.calls, self.held.rows(), self.pace.concurrency());
     }
 
-    fn idle(&self) -> bool {
-        self.calls == 0 && self.starting == 0 && self.batches.is_empty() && self.settles.is_idle()
+    /// No call is under way, and none that got no answer has to be repeated.
+    fn is_idle(&self) -> bool {
+        let server = self.starting == 0 && self.releasing == 0 && self.held.expected == 0;
+        let claims = !self.partitions.iter().any(Partition::is_open);
+        self.calls == 0 && self.batches.is_empty() && server && claims && self.settles.is_idle()
     }
 
     fn next_wake(&mut self, now: Instant) -> Instant {
@@ -208,8 +219,8 @@ impl Engine {
             _ => None,
         };
         let rate = (self.held.runnable() > 0).then(|| self.pace.next_allowed()).flatten();
-        let claims =
-            (!self.draining).then(|| self.partitions.iter().filter_map(Partition::next_wake).min()).flatten();
+        let asked = |partition: &&Partition| self.up && (!self.draining || partition.is_open());
+        let claims = self.partitions.iter().filter(asked).filter_map(Partition::next_wake).min();
         for at in
             [later, paused, rate, claims, Some(self.next_renewal), self.next_check, self.settles.next_try()]
         {
@@ -234,12 +245,21 @@ impl Engine {
 
     /// The database is another one, or went back: begin nothing more.
     fn fail(&mut self, why: StopWhy) {
-        if self.failed.is_none() {
-            tracing::error!(channel = %self.channel, why = ?why, "the database is not the one it was: stopping");
-            self.meter.alarm("database");
+        for partition in &mut self.partitions {
+            partition.forget();
+        }
+        if self.failed.is_some() {
+            return;
+        }
+        tracing::error!(channel = %self.channel, why = ?why, "the database is not the one it was: stopping");
+        self.meter.alarm("database");
+        if matches!(why, StopWhy::RolledBack { .. }) {
+            // It is ours still, and takes reports: what it has lost of them is told again.
+            self.settles.repeat_recent(Instant::now());
+        } else {
+            self.settles.give_up();
         }
         self.failed = Some(why);
-        self.settles.give_up();
         self.drain();
     }
 
@@ -248,7 +268,7 @@ impl Engine {
         match error {
             CallError::Stop(why) => {
                 self.fail(why.clone());
-                false
+                matches!(why, StopWhy::RolledBack { .. })
             }
             CallError::Fault(fault) => {
                 tracing::error!(channel = %self.channel, error = %fault, "a reply could not be used");
@@ -260,8 +280,9 @@ impl Engine {
     }
 
     fn on_link(&mut self, link: &posthaste_store::Link) {
-        let was_up = std::mem::replace(&mut self.up, link.up);
-        if link.up && !was_up {
+        self.up = link.up;
+        if link.up && link.losses != self.losses {
+            self.losses = link.losses;
             // What the server had not written down when it went is told again: repeats are harmless.
             self.settles.repeat_recent(Instant::now());
             for partition in &mut self.partitions {

@@ -88,15 +88,21 @@ impl Engine {
         // What could not start in time was provably not sent.
         while self.batches.front().is_some_and(|batch| batch.start_by <= now) {
             let Some(batch) = self.batches.pop_front() else { break };
-            let outcomes = unsent(batch.rows.len());
-            self.report_all(batch.rows, outcomes);
+            self.report_unsent(batch);
         }
+    }
+
+    /// A begun batch that did not leave.
+    pub(super) fn report_unsent(&mut self, batch: Batch) {
+        let outcomes = unsent(batch.rows.len());
+        self.report_all(batch.rows, outcomes);
     }
 
     fn start_send(&mut self, batch: Batch, now: Instant) {
         self.calls += 1;
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
         let Batch { lane, rows, deadline, start_by } = batch;
+        let cut = self.cut.clone();
         tokio::spawn(async move {
             let mut envelopes = Vec::with_capacity(rows.len());
             let mut ids = Vec::with_capacity(rows.len());
@@ -106,14 +112,20 @@ impl Engine {
             }
             // A process that was stopped in between must not send what others may have taken over.
             let started = Instant::now();
-            let outcomes = if started >= start_by {
+            let outcomes = if started >= start_by || cut.is_cancelled() {
                 unsent(envelopes.len())
             } else {
                 let call = AssertUnwindSafe(transport.send(&envelopes, deadline)).catch_unwind();
-                match tokio::time::timeout_at(deadline, call).await {
-                    Ok(Ok(outcomes)) => outcomes,
-                    Ok(Err(_)) => vec![Outcome::Unknown(Reason::Panicked); envelopes.len()],
-                    Err(_) => vec![Outcome::Unknown(Reason::TimedOut); envelopes.len()],
+                let call = tokio::time::timeout_at(deadline, call);
+                let unknown = |reason| vec![Outcome::Unknown(reason); envelopes.len()];
+                tokio::select! {
+                    biased;
+                    ended = call => match ended {
+                        Ok(Ok(outcomes)) => outcomes,
+                        Ok(Err(_)) => unknown(Reason::Panicked),
+                        Err(_) => unknown(Reason::TimedOut),
+                    },
+                    () = cut.cancelled() => unknown(Reason::TimedOut),
                 }
             };
             let rows = ids.into_iter().zip(envelopes).collect();
@@ -146,7 +158,11 @@ impl Engine {
         for outcome in outcomes {
             match outcome {
                 Outcome::Throttled { scope: Scope::Channel, wait } => {
-                    self.pace.throttled(now, backoff::obey(*wait));
+                    let wait = backoff::obey(*wait);
+                    self.pace.throttled(now, wait);
+                    if wait > self.settings.hold_through {
+                        self.hand_back_waiting(wait);
+                    }
                     return;
                 }
                 Outcome::Stop(why) => {

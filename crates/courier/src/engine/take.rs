@@ -1,0 +1,138 @@
+//! Taking in what a claim brought: parcels with their rows inside at once, the others when their rows are fetched.
+
+use std::sync::Arc;
+
+use posthaste_model::{State, UnixMs};
+use posthaste_store::{CallError, Claimed, Loaded, ParcelRef, RowOutcome};
+use tokio::time::Instant;
+
+use super::held::{Id, Parcel};
+use super::{Engine, Note};
+use crate::probe::Point;
+
+pub(super) struct LoadDone {
+    p: u16,
+    claimed: Box<Claimed>,
+    fence: u64,
+    lease_until: Instant,
+    expected: usize,
+    now: UnixMs,
+    result: Result<Loaded, CallError>,
+}
+
+impl Engine {
+    pub(super) fn take_in(
+        &mut self,
+        p: u16,
+        claimed: Claimed,
+        fence: u64,
+        lease_until: Instant,
+        window: Instant,
+        now: UnixMs,
+    ) {
+        let (Some(inline), Some(outcomes)) = (claimed.inline.as_ref(), claimed.outcomes.as_ref()) else {
+            if self.takes_nothing() {
+                return self.release_one(p, ParcelRef { member: claimed.member, fence });
+            }
+            return self.start_load(p, claimed, fence, lease_until, now);
+        };
+        let outcomes: Vec<RowOutcome> = outcomes.rows().collect();
+        let parcel = Parcel {
+            partition: p,
+            at: ParcelRef { member: claimed.member, fence },
+            head: claimed.head,
+            content: Arc::new(inline.content.clone()),
+            rows: inline.rows.clone(),
+            outcomes,
+            waiting: 0,
+            out: 0,
+            closed: false,
+            reports: Vec::new(),
+            again: Vec::new(),
+            doubtful: Vec::new(),
+            lease_until,
+            lost: false,
+            settling: false,
+        };
+        self.hold(parcel, now, window);
+    }
+
+    fn hold(&mut self, parcel: Parcel, now: UnixMs, window: Instant) {
+        debug_assert!(parcel.outcomes.len() == parcel.rows.len());
+        let fresh = parcel.outcomes.iter().filter(|o| o.state == State::Pending || o.attempt == 1).count();
+        self.meter.late(parcel.head.due, now, fresh);
+        let (id, begun) = self.held.take(parcel, now);
+        if self.takes_nothing() {
+            // Claimed while the stop came: handed straight back, and what was begun with the claim has not left.
+            self.hand_back_untouched(id, &begun);
+        } else if begun.is_empty() {
+            self.settle_if_done(id);
+        } else {
+            self.pace.spend(begun.len());
+            self.probe.reached(Point::AfterBegin);
+            self.dispatch(id, &begun, window);
+        }
+    }
+
+    /// Whether what a claim brings now has to be handed back.
+    fn takes_nothing(&self) -> bool {
+        self.draining || self.pace.is_stopped()
+    }
+
+    fn hand_back_untouched(&mut self, id: Id, begun: &[u16]) {
+        let Some(parcel) = self.held.get(id) else { return };
+        parcel.close();
+        parcel.out = 0;
+        for row in begun {
+            let attempt = parcel.outcomes.get(usize::from(*row)).map_or(0, |outcome| outcome.attempt);
+            parcel.tell_not_sent(*row, attempt);
+        }
+        self.settle_if_done(id);
+    }
+
+    fn start_load(&mut self, p: u16, claimed: Claimed, fence: u64, lease_until: Instant, now: UnixMs) {
+        let expected = claimed.head.parcel_rows(&self.channel, claimed.member.number) as usize;
+        self.held.expected += expected;
+        let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        tokio::spawn(async move {
+            let result = store.load(p, &channel, &claimed.member, &claimed.head).await;
+            let claimed = Box::new(claimed);
+            let _ =
+                notes.send(Note::Loaded(LoadDone { p, claimed, fence, lease_until, expected, now, result }));
+        });
+    }
+
+    pub(super) fn on_loaded(&mut self, done: LoadDone) {
+        self.held.expected -= done.expected;
+        let at = ParcelRef { member: done.claimed.member.clone(), fence: done.fence };
+        let loaded = match done.result {
+            Ok(loaded) if !self.takes_nothing() => loaded,
+            Ok(_) => return self.release_one(done.p, at),
+            Err(error) => {
+                if self.after_failure(&error) {
+                    self.release_one(done.p, at);
+                }
+                return;
+            }
+        };
+        let parcel = Parcel {
+            partition: done.p,
+            at,
+            head: done.claimed.head,
+            content: loaded.content,
+            rows: loaded.rows,
+            outcomes: loaded.outcomes.rows().collect(),
+            waiting: 0,
+            out: 0,
+            closed: false,
+            reports: Vec::new(),
+            again: Vec::new(),
+            doubtful: Vec::new(),
+            lease_until: done.lease_until,
+            lost: false,
+            settling: false,
+        };
+        // Nothing of a big order is begun by a claim; what is `sending` here belongs to nobody and is swept.
+        self.hold(parcel, done.now, done.lease_until);
+    }
+}

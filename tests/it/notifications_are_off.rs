@@ -1,0 +1,36 @@
+//! The server announces nothing: couriers look by themselves, are late by the poll at most, and say that they are deaf.
+
+use posthaste_rig::servers::PrivateServer;
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+const LATE_MS: u64 = 2_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_are_switched_off_again_and_again() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let courier = scene.courier(&CourierOptions::default())?;
+    for round in 0..20_usize {
+        scene.server.command(&["CONFIG", "SET", "notify-keyspace-events", ""])?;
+        scene.tell_all([Told::of(1), Told::of(1).due_in(40), Told::of(20).due_in(80)]).await?;
+        scene.until("these are sent", |record| record.rows_taken() >= (round + 1) * 22).await;
+    }
+    courier.wait_line("it says so", |line| line.contains("does not hear its bell"))?;
+    let balance = scene.settle_up().await?;
+    assert!(balance.latest_ms < LATE_MS, "late by {} ms", balance.latest_ms);
+    balance.all_sent_once()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_cannot_be_switched_on() -> anyhow::Result<()> {
+    let server = PrivateServer::builder().events("").line("rename-command CONFIG \"\"").start()?;
+    let mut scene = Scene::open_on(server).await?;
+    let courier = scene.courier(&CourierOptions::default())?;
+    scene.tell_all((0..50).map(|n| Told::of(1).due_in(n * 20))).await?;
+    let balance = scene.settle_up().await?;
+    assert!(balance.latest_ms < LATE_MS, "late by {} ms", balance.latest_ms);
+    courier.wait_line("it says so", |line| line.contains("does not hear its bell"))?;
+    scene.tell_all([Told::of(1), Told::of(700), Told::of(700).due_in(200)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), 51 + 1_400);
+    balance.all_sent_once()
+}

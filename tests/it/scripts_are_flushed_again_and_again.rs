@@ -1,0 +1,19 @@
+//! Somebody flushes the server's scripts again and again: couriers load them anew, and nothing else happens.
+
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_flushed_again_and_again() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier = scene.courier(&CourierOptions::default().with("manner", "slow:2"))?;
+    for round in 0..40_u32 {
+        scene.tell_all((0..10).map(|n| Told::of(1).due_in(n * 5))).await?;
+        scene.tell(&Told::of(60)).await?;
+        let rows = usize::try_from(round * 70)? + 30;
+        scene.until("work goes on", |record| record.rows_taken() >= rows).await;
+        scene.server.command(&["SCRIPT", "FLUSH"])?;
+    }
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), 40 * 70);
+    balance.all_sent_once()
+}

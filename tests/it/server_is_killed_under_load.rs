@@ -1,0 +1,24 @@
+//! The server is killed and comes back, three times, while two couriers work: they go on, and as its file held all it had
+//! confirmed, nothing is lost, in doubt, or sent twice.
+
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_is_killed_under_load() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    scene.tell_all((0..300).map(|_| Told::of(1))).await?;
+    scene.tell(&Told::of(1_200)).await?;
+    let options = CourierOptions::default().with("manner", "slow:10").with("concurrency", 8);
+    let couriers = [scene.courier(&options)?, scene.courier(&options)?];
+    for rows in [100, 400, 700] {
+        scene.until("work goes on", |record| record.rows_taken() >= rows).await;
+        scene.server.kill9()?;
+        scene.server.restart()?;
+    }
+    let balance = scene.settle_up().await?;
+    for courier in couriers {
+        assert_eq!(courier.exit_status()?, None, "{}", courier.tail(20));
+    }
+    assert_eq!(balance.all(), 1_500);
+    balance.all_sent_once()
+}

@@ -21,7 +21,14 @@ local named = {}
 
 -- Does an index name the only parcel of an inline order, and its unresolved rows?
 local function is_indexed(head, o, member)
-  local channel = sub(head, 36, 35 + (byte(head, 35) or 0))
+  local names, rows = channels_of(head, 35)
+  local channel
+  for i = 1, names and #names or 0 do
+    channel = rows[i] > 0 and names[i] or channel
+  end
+  if not channel then
+    return false
+  end
   local lane = byte(head, 3) == URGENT and 'urgent' or 'bulk'
   local pending, unresolved = 1, 0
   if o and #o >= 6 then

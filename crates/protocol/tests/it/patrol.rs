@@ -34,7 +34,7 @@ fn an_order_in_no_index_is_named_and_mended() {
     lost.accept(&db);
     let member = lost.member(0).to_string();
     db.raw(&["ZREM", "ready:{0}:email:bulk", &member]);
-    assert_eq!(walk(&db, 0, 500).named, [lost.suffix.clone()]);
+    assert_eq!(walk(&db, 0, 500).named, std::slice::from_ref(&lost.suffix));
     let audit = Audit { keys: &db.keys, channel: &lost.channels[0].0, suffix: &lost.suffix, from: 0 };
     assert_eq!(db.reply(&audit), Audited::Ok { next: None, mended: 1 });
     assert_eq!(walk(&db, 0, 500).named, []);

@@ -64,7 +64,7 @@ fn check_moves(before: &Rows, after: &Rows, allowed: &Moves, act: &impl std::fmt
 }
 
 /// Walks of so many steps; `PROPTEST_CASES` (256 unless it is set) divided by `share` is their number.
-fn walk(share: u32, length: usize) {
+fn walk(share: u32, length: usize) -> Moves {
     let db = Db::start();
     let (allowed, seen) = (allowed(), RefCell::new(BTreeSet::new()));
     let usual = Config::default();
@@ -88,15 +88,15 @@ fn walk(share: u32, length: usize) {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    println!("{} moves seen: {:?}", seen.borrow().len(), seen.borrow());
+    seen.into_inner()
 }
 
 #[test]
 fn short_walks() {
-    walk(1, 25);
+    println!("moves seen: {:?}", walk(1, 25));
 }
 
 #[test]
 fn long_walks() {
-    walk(4, 120);
+    println!("moves seen: {:?}", walk(4, 120));
 }

@@ -8,6 +8,7 @@ use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
@@ -44,6 +45,7 @@ pub(crate) enum Act {
     Close { courier: usize, which: u8 },
     Audit { courier: usize, order: usize },
     Inquire { courier: usize },
+    Patrol,
     Retire,
     Later { ms: u64 },
     LateCopy { of: usize },
@@ -81,6 +83,7 @@ pub(crate) fn any_act() -> impl Strategy<Value = Act> {
         2 => (who(), 0_u8..3).prop_map(|(courier, which)| Act::Close { courier, which }),
         1 => (who(), which()).prop_map(|(courier, order)| Act::Audit { courier, order }),
         1 => who().prop_map(|courier| Act::Inquire { courier }),
+        1 => Just(Act::Patrol),
         1 => Just(Act::Retire),
         4 => prop_oneof![4 => Just(1_000), 4 => Just(11_000), 1 => Just(90_000), 1 => Just(260_000_000)]
             .prop_map(|ms| Act::Later { ms }),
@@ -271,10 +274,20 @@ impl<'a> Walk<'a> {
                 let channel = &self.couriers[*courier].channel;
                 db.reply(&Inquire { keys, channel, limit: 10, put_off: WINDOW });
             }
+            Act::Patrol => self.patrol(),
             Act::Retire => self.retire(),
             Act::Later { ms } => db.later(Duration::from_millis(*ms)),
             Act::LateCopy { of } if db.sent() > 0 => db.late_copy(*of % db.sent()),
             Act::LateCopy { .. } => {}
+        }
+    }
+
+    /// In a sound database a patrol names big orders on their way and no other.
+    fn patrol(&self) {
+        let patrolled = self.db.unchanged(&Patrol { keys: &self.db.keys, from: 0, limit: 500 });
+        for suffix in patrolled.named {
+            let order = self.orders.iter().find(|order| order.suffix == suffix);
+            assert!(order.is_some_and(|order| order.big), "{suffix} is named");
         }
     }
 

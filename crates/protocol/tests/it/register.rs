@@ -9,6 +9,7 @@ use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::scripts::release::Release;
@@ -118,9 +119,11 @@ fn every_script_refuses_another_database() {
     courier.begun(&parcel, &[(0, 1)]);
     db.epoch.replace("e2".to_owned());
     let (keys, email, suffix, member) = (&db.keys, &courier.channel, &order.suffix, &order.member(0));
-    let (parcels, other): (&[ParcelRef], Suffix) = (&[parcel.clone()], "u1:6".parse().expect("a suffix"));
+    let (parcels, other): (&[ParcelRef], Suffix) =
+        (std::slice::from_ref(&parcel), "u1:6".parse().expect("a suffix"));
     let (rows, reason) = ([(parcel.clone(), vec![(1, 1)])], Reason::None);
-    let settlements = [Settlement { parcel, leave: true, reports: vec![report(0, 1, Verdict::Sent)] }];
+    let settlements =
+        [Settlement { parcel: parcel.clone(), leave: true, reports: vec![report(0, 1, Verdict::Sent)] }];
     let (wait, index) = (Duration::ZERO, Index::Ready(Lane::Bulk));
     let mut tried = vec![];
     let t = &mut tried;
@@ -132,6 +135,7 @@ fn every_script_refuses_another_database() {
     let new = Order::inline("u1:7");
     refused(&db, &new.call(&db, new.pieces().as_deref()), t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
+    refused(&db, &Patrol { keys, from: 0, limit: 9 }, t);
     refused(
         &db,
         &Receipt { keys, channel: email, member, row: 0, attempt: 1, word: Word::Delivered, reason },

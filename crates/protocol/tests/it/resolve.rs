@@ -296,7 +296,7 @@ fn a_receipt_resolves_an_unknown_and_clears_its_mark() {
         let (order, courier) = unresolved(&db, false, 1);
         let member = order.member(0);
         let step = db.step(&receipt(&db, &courier, &member, 1, word));
-        assert_eq!((step.reply.clone(), order.row(&db, 0).state), (Some(Reported::Applied), state));
+        assert_eq!((step.reply, order.row(&db, 0).state), (Some(Reported::Applied), state));
         for gone in ["- unresolved:{0}:email u1:5:0", "- crashes:{0}:email u1:5:0"] {
             assert!(step.changes.contains(&gone.to_owned()), "{:#?}", step.changes);
         }

@@ -120,7 +120,7 @@ fn an_unknown_is_asked_about_and_repeated() {
         keys: &db.keys,
         channel: &courier.channel,
         wait: Duration::ZERO,
-        parcels: &[parcel.clone()],
+        parcels: std::slice::from_ref(&parcel),
     };
     assert_eq!(db.reply(&release), [ParcelCode::Sending]);
     let settled = courier.settle(&parcel, true, &[report(1, 1, Verdict::NotSent)]);

@@ -138,7 +138,7 @@ fn nothing_is_left_of_an_order_that_never_came() {
 #[test]
 fn one_may_be_given_up_by_name() {
     let db = Db::start();
-    let orders = ["u1:5", "u1:6"].map(|name| Order::big(name));
+    let orders = ["u1:5", "u1:6"].map(Order::big);
     orders.iter().for_each(|order| order.stage(&db));
     let named = Unstage { keys: &db.keys, suffix: Some(&orders[1].suffix) };
     assert_eq!(db.reply(&named), Unstaged::Done(Some("u1:6".into())));

@@ -92,7 +92,8 @@ impl<'a> Case<'a> {
 
     fn meet(&self) {
         assert!(self.courier.claim().is_empty());
-        let (keys, channel, parcels) = (&self.db.keys, &self.courier.channel, &[self.parcel.clone()]);
+        let (keys, channel, parcels) =
+            (&self.db.keys, &self.courier.channel, std::slice::from_ref(&self.parcel));
         self.db.reply(&Release { keys, channel, wait: Default::default(), parcels });
     }
 

@@ -1,0 +1,120 @@
+//! Full memory: acceptance is refused whole, and everything that drains goes on.
+
+use std::time::Duration;
+
+use posthaste_model::{Lane, Reason, State, UnixMs, Verdict};
+use posthaste_protocol::scripts::audit::Audit;
+use posthaste_protocol::scripts::bind::Bind;
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::renew::Renew;
+use posthaste_protocol::scripts::reschedule::Reschedule;
+use posthaste_protocol::scripts::reserve::Reserve;
+use posthaste_protocol::scripts::resolve::{Decision, Resolve};
+use posthaste_protocol::scripts::retire::Retire;
+use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::unreserve::Unreserve;
+use posthaste_protocol::scripts::unstage::Unstage;
+use posthaste_protocol::{Refusal, Script};
+
+use crate::db::Db;
+use crate::order::{Courier, LEASE, Order, WINDOW, report};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// From now on the server is full.
+fn fill(db: &Db) {
+    db.raw(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refusal = db.server.command(&["SET", "x", "y"]).expect("a reply");
+    assert!(refusal.error().is_some_and(|text| text.starts_with("OOM")), "{refusal:?}");
+}
+
+/// Time passes: what moves it writes too, so it gets a moment of room.
+fn later(db: &Db, span: Duration) {
+    db.raw(&["CONFIG", "SET", "maxmemory", "0"]);
+    db.later(span);
+    fill(db);
+}
+
+fn refused<S: Script>(db: &Db, script: &S) {
+    let name = S::contract().text.name;
+    let before = db.snapshot();
+    match db.call(script) {
+        Err(Refusal::Server(text)) => assert!(text.contains("OOM"), "{name}: {text}"),
+        Err(other) => panic!("{name}: {other}"),
+        Ok(_) => panic!("{name} was answered"),
+    }
+    assert!(db.snapshot() == before, "{name}");
+}
+
+#[test]
+fn acceptance_is_refused_whole() {
+    let db = Db::start();
+    let (order, staged) = (Order::inline("u1:5"), Order::big("u1:6"));
+    staged.stage(&db);
+    fill(&db);
+    let (keys, suffix, day_start) = (&db.keys, &order.suffix, UnixMs(1));
+    let sender = "u1".parse().expect("a sender");
+    refused(&db, &order.call(&db, order.pieces().as_deref()));
+    refused(&db, &staged.call(&db, None));
+    refused(&db, &Stage { keys, suffix, open: Some(b"x"), parcels: &[] });
+    refused(&db, &Bind { owner: "o", key_digest: "k", suffix, digest: [0; 12], ttl: MINUTE });
+    refused(&db, &Reserve { sender: &sender, suffix, daily: 9, day_start });
+    refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None });
+    // A client that was refused may give its place back, and what was staged is removed.
+    assert_eq!(db.reply(&Unreserve { sender: &sender, suffixes: std::slice::from_ref(suffix) }), 0);
+    db.reply(&Unstage { keys, suffix: Some(&staged.suffix) });
+    assert!(db.snapshot().names().all(|name| !name.contains("u1")));
+}
+
+#[test]
+fn everything_that_drains_goes_on() {
+    let db = Db::start();
+    let first = Order::inline("u1:1").rows(3).due_in(&db, MINUTE).accept(&db).clone();
+    let second = Order::big("u1:2").rows(501).due_in(&db, MINUTE).accept(&db).clone();
+    let third = Order::inline("u1:3").due_in(&db, MINUTE * 9).accept(&db).clone();
+    fill(&db);
+    let due = db.now().after(MINUTE * 10);
+    db.reply(&Reschedule { keys: &db.keys, suffix: &third.suffix, due, not_after: None });
+    db.reply(&Cancel { keys: &db.keys, suffix: &third.suffix });
+    later(&db, MINUTE * 2);
+    assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 3);
+    let courier = Courier::new(&db, "c1");
+    let (taken, parcels) = courier.take(&Claim { begin: 1, ..courier.next() });
+    assert_eq!(taken.parcels[0].outcomes.as_ref().expect("outcomes").counts(), (2, 1, 0));
+    let (keys, channel) = (&db.keys, &courier.channel);
+    db.reply(&Renew { keys, channel, lease: LEASE, parcels: &parcels });
+    courier.begun(&parcels[0], &[(1, 1)]);
+    courier.begun(&parcels[1], &[(0, 1)]);
+    courier.settle(&parcels[1], true, &[report(0, 1, Verdict::Sent)]);
+    courier.settle(&parcels[0], false, &[report(1, 1, Verdict::Unknown)]);
+    db.reply(&Release { keys, channel, wait: Duration::ZERO, parcels: &parcels[2..] });
+    later(&db, LEASE);
+    assert_eq!(db.reply(&courier.sweeping()).unresolved, 1);
+    later(&db, WINDOW);
+    assert_eq!(db.reply(&Inquire { keys, channel, limit: 9, put_off: MINUTE }).members, [first.member(0)]);
+    let decisions = [(1, 1, Decision::Hold(Reason::Held))];
+    db.reply(&Resolve { keys, channel, member: &first.member(0), decisions: &decisions });
+    let (word, reason) = (Word::Delivered, Reason::None);
+    db.reply(&Receipt { keys, channel, member: &first.member(0), row: 0, attempt: 1, word, reason });
+    db.reply(&Audit { keys, channel, suffix: &second.suffix, from: 0 });
+    db.reply(&Patrol { keys, from: 0, limit: 9 });
+    db.sound();
+    later(&db, crate::order::SPAN);
+    db.reply(&Close { keys, channel, index: Index::Ready(Lane::Bulk), from: 0, limit: 200 });
+    db.sound();
+    let states: Vec<_> = first.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+    assert_eq!(states, [State::Delivered, State::Unknown, State::Expired]);
+    // And what is over makes room.
+    let today = db.now().0 / 86_400_000;
+    db.raw(&["RENAME", &keys.retire(today), &keys.retire(today - 91)]);
+    db.reply(&Retire { keys, day: today - 91, retention_days: 90 });
+    assert!(db.snapshot().names().all(|name| !name.contains("u1")));
+}

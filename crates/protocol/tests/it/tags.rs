@@ -1,0 +1,124 @@
+//! Every key a script touches lies in the slot of its first key: seen with MONITOR while a random walk calls them all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use posthaste_protocol::keys::crc16;
+use posthaste_protocol::scripts::ALL;
+use posthaste_rig::Connection;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use crate::db::Db;
+use crate::random_walk::{Walk, any_act};
+
+/// One command as MONITOR prints it: who (`lua` or an address), and its words.
+fn parse(line: &str) -> (bool, Vec<Vec<u8>>) {
+    let (head, rest) = line.split_once(']').expect("who");
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut bytes = rest.bytes();
+    while let Some(byte) = bytes.next() {
+        match (byte, &mut word) {
+            (b'"', None) => word = Some(Vec::new()),
+            (b'"', Some(_)) => words.extend(word.take()),
+            (b'\\', Some(word)) => match bytes.next().expect("an escape") {
+                b'x' => {
+                    let hex = [bytes.next().expect("hex"), bytes.next().expect("hex")];
+                    let hex = std::str::from_utf8(&hex).expect("hex");
+                    word.push(u8::from_str_radix(hex, 16).expect("hex"));
+                }
+                b'n' => word.push(b'\n'),
+                b'r' => word.push(b'\r'),
+                b't' => word.push(b'\t'),
+                b'a' => word.push(7),
+                b'b' => word.push(8),
+                other => word.push(other),
+            },
+            (other, Some(word)) => word.push(other),
+            (_, None) => {}
+        }
+    }
+    (head.ends_with("lua"), words)
+}
+
+/// The keys of a command, by the few commands the scripts use.
+fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
+    let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
+    match text(&words[0]).to_ascii_lowercase().as_str() {
+        "time" => vec![],
+        "mget" | "unlink" | "del" | "exists" => words[1..].iter().map(text).collect(),
+        "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hset" | "hsetnx" | "hdel" | "hlen"
+        | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount" | "zscore" | "zmscore"
+        | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex" | "lrange" => {
+            vec![text(&words[1])]
+        }
+        other => panic!("a command nobody told this test about: {other}"),
+    }
+}
+
+fn slot(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    crc16(tag.unwrap_or(key).as_bytes()) % 16_384
+}
+
+struct Monitor {
+    connection: Connection,
+}
+
+impl Monitor {
+    /// All commands up to an ECHO of this word.
+    fn until(&mut self, word: &str) -> Vec<(bool, Vec<Vec<u8>>)> {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.connection.receive().expect("a line");
+            let command = parse(line.text().expect("text"));
+            if command.1.last().is_some_and(|last| last == word.as_bytes()) {
+                return seen;
+            }
+            seen.push(command);
+        }
+    }
+}
+
+#[test]
+fn every_key_touched_has_the_tag_of_the_first_one() {
+    let db = Db::start();
+    let mut monitor = Monitor { connection: db.server.connect().expect("a connection") };
+    monitor.connection.command(&["MONITOR"]).expect("OK");
+    let names: BTreeMap<&str, &str> = ALL.iter().map(|c| (c.text.sha.as_str(), c.text.name)).collect();
+    let mut called = BTreeSet::new();
+    let mut touched = 0;
+    // The same walk each time: this is about keys, not about luck.
+    let mut runner = TestRunner::deterministic();
+    for round in 0..20 {
+        let mut walk = Walk::new(&db);
+        for _ in 0..60 {
+            let act = any_act().new_tree(&mut runner).expect("an act").current();
+            walk.act(&act);
+        }
+        let word = format!("end of round {round}");
+        db.raw(&["ECHO", &word]);
+        let mut first: Option<(&str, u16)> = None;
+        for (from_script, words) in monitor.until(&word) {
+            if from_script {
+                let Some((name, slot_of_first)) = first else { continue };
+                for key in keys_of(&words) {
+                    assert_eq!(slot(&key), slot_of_first, "{name} touches {key}");
+                    touched += 1;
+                }
+                continue;
+            }
+            let sha = words.get(1).map(|word| String::from_utf8_lossy(word).into_owned()).unwrap_or_default();
+            first = names.get(sha.as_str()).map(|name| (*name, slot(&String::from_utf8_lossy(&words[3]))));
+            called.extend(first.map(|(name, _)| name));
+        }
+    }
+    let missing: Vec<_> = names.values().filter(|name| !called.contains(*name)).collect();
+    // These three have one key each, and touch no other.
+    assert_eq!(
+        missing.iter().filter(|n| !["bind", "reserve", "unreserve"].contains(**n)).count(),
+        0,
+        "{missing:?}"
+    );
+    assert!(touched > 5_000, "{touched} keys seen");
+}

@@ -1,0 +1,339 @@
+//! `close`, `audit`, `patrol` and `retire`: what nobody comes for, what was lost from an index, and what is over.
+
+use std::time::Duration;
+
+use posthaste_model::{Lane, State, UnixMs, Verdict};
+use posthaste_protocol::scripts::audit::{Audit, Audited};
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::close::{Close, Closed, Index};
+use posthaste_protocol::scripts::patrol::{Patrol, Patrolled};
+use posthaste_protocol::scripts::retire::{Retire, Retired};
+
+use crate::db::Db;
+use crate::order::{Courier, Order, SPAN, report};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const BULK: Index = Index::Ready(Lane::Bulk);
+
+fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> Closed {
+    db.reply(&Close { keys: &db.keys, channel: &order.channels[0].0, index, from, limit })
+}
+
+/// Orders rung, and no courier to claim them.
+fn rung(db: &Db, orders: &[Order]) {
+    orders.iter().for_each(|order| drop(order.accept(db).clone()));
+    let bystander = Courier::on(db, "c0", "vk");
+    bystander.take(&Claim { limit: 0, ..bystander.next() });
+}
+
+#[test]
+fn a_channel_without_courier_ends_too() {
+    let db = Db::start();
+    let orders = [Order::inline("u1:1").rows(2), Order::big("u1:2").rows(501), Order::inline("u1:3")];
+    rung(&db, &orders);
+    db.reply(&Cancel { keys: &db.keys, suffix: &orders[2].suffix });
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 1, lost: 0 });
+    assert_eq!(orders[2].row(&db, 0).state, State::Cancelled);
+    db.sound();
+    db.later(SPAN);
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 3, lost: 0 });
+    for order in &orders[..2] {
+        assert!(order.try_outcomes(&db, 0).expect("outcomes").rows().all(|row| row.state == State::Expired));
+    }
+    assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
+    db.sound();
+    db.again();
+}
+
+#[test]
+fn a_walk_goes_on_where_it_stopped() {
+    let db = Db::start();
+    let order = |n: u32| Order::inline(&format!("u1:{n}"));
+    let orders: Vec<Order> = (0..6).map(order).collect();
+    rung(&db, &orders);
+    for at in [1, 2, 3, 5] {
+        db.reply(&Cancel { keys: &db.keys, suffix: &orders[at].suffix });
+    }
+    let walk = |from| close(&db, &orders[0], BULK, from, 2);
+    // Ranks move up as members leave: 0 is kept, 1 closed; then 2, 3; then 4 kept and 5 closed.
+    assert_eq!(walk(0), Closed { next: Some(1), closed: 1, lost: 0 });
+    assert_eq!(walk(1), Closed { next: Some(1), closed: 2, lost: 0 });
+    assert_eq!(walk(1), Closed { next: Some(2), closed: 1, lost: 0 });
+    assert_eq!(walk(2), Closed { next: None, closed: 0, lost: 0 });
+    db.sound();
+}
+
+#[test]
+fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
+    let db = Db::start();
+    let order = Order::big("u1:1").rows(5_000);
+    rung(&db, std::slice::from_ref(&order));
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, BULK, 0, 3), Closed { next: Some(0), closed: 3, lost: 0 });
+    // 4,000 rows a call, whatever the limit.
+    db.reset();
+    let order = Order::big("u1:1").rows(6_000);
+    rung(&db, std::slice::from_ref(&order));
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: Some(0), closed: 8, lost: 0 });
+    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: None, closed: 4, lost: 0 });
+    db.sound();
+}
+
+#[test]
+fn unknowns_are_held_when_their_order_is_over() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1), (1, 1)]);
+    courier.crash();
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 0, lost: 0 });
+    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200).closed, 0, "the resolver still has time");
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 1, lost: 0 });
+    let row = order.row(&db, 1);
+    assert_eq!((row.state, row.reason), (State::Unknown, posthaste_model::Reason::Held));
+    assert!(db.snapshot().get("crashes:{0}:email").is_none());
+    db.sound();
+}
+
+#[test]
+fn members_without_a_record_leave_and_newer_ones_stay() {
+    let newer = [[2].as_slice(), &[0; 60]].concat();
+    for (head, lost, parked) in [(None, 1, false), (Some(vec![1; 9]), 1, true), (Some(newer), 0, false)] {
+        let db = Db::start();
+        let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
+        rung(&db, &orders);
+        db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "nonsense"]);
+        let history = db.keys.history(&orders[0].suffix);
+        match &head {
+            None => drop(db.raw(&["DEL", &history])),
+            Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
+        }
+        assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 0, lost: lost + 1 });
+        let all = db.snapshot();
+        assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), parked);
+        assert_eq!(all.sorted("ready:{0}:email:bulk").contains_key("u1:1:0"), lost == 0);
+    }
+}
+
+fn audit(db: &Db, order: &Order) -> Audited {
+    db.reply(&Audit { keys: &db.keys, channel: &order.channels[0].0, suffix: &order.suffix, from: 0 })
+}
+
+fn patrol(db: &Db) -> Vec<String> {
+    let Patrolled { next, named } = db.unchanged(&Patrol { keys: &db.keys, from: 0, limit: 500 });
+    assert_eq!(next, None);
+    named.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_an_index_lost_is_put_back() {
+    for big in [false, true] {
+        for index in ["ready", "leased", "unresolved"] {
+            let db = Db::start();
+            let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+            let courier = Courier::new(&db, "c1");
+            let parcel = courier.claim_one();
+            courier.begun(&parcel, &[(0, 1)]);
+            if index != "leased" {
+                courier.settle(&parcel, true, &[report(0, 1, Verdict::Unknown)]);
+            }
+            db.sound();
+            assert_eq!(audit(&db, &order), Audited::Ok { next: None, mended: 0 });
+            assert_eq!(patrol(&db), if big { vec!["u1:5"] } else { vec![] }, "big ones are always looked at");
+            let key =
+                if index == "ready" { "ready:{0}:email:bulk".into() } else { format!("{index}:{{0}}:email") };
+            db.raw(&["ZREM", &key, "u1:5:0"]);
+            db.raw(&["HDEL", "lease:{0}:email", "u1:5:0"]);
+            assert!(!db.faults().is_empty());
+            assert_eq!(patrol(&db), ["u1:5"]);
+            assert_eq!(audit(&db, &order), Audited::Ok { next: None, mended: 1 });
+            db.again();
+            db.sound();
+            let states: Vec<_> =
+                order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+            assert_eq!(states, [State::Unresolved, State::Pending, State::Pending]);
+            assert_eq!(courier.claim().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_order_lost_from_due_is_not_sent_early() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").urgent().due_in(&db, MINUTE).accept(&db).clone();
+        let due = order.due.expect("a due time").0;
+        db.raw(&["DEL", "due:{0}:urgent"]);
+        db.raw(&["DEL", "delivery:{0}:u1:5"]);
+        assert_eq!(patrol(&db), ["u1:5"]);
+        let (keys, channel, suffix) = (&db.keys, &order.channels[0].0, &order.suffix);
+        let step = db.step(&Audit { keys, channel, suffix, from: 0 });
+        assert_eq!(step.reply, Audited::Ok { next: None, mended: 1 });
+        step.changed(&[("due", due)], &["+ due:{0}:urgent u1:5: @due", "+ delivery:{0}:u1:5: 0 until @due"]);
+        db.again();
+        db.sound();
+    }
+}
+
+#[test]
+fn an_order_lost_from_due_after_its_time_goes_to_ready() {
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(60_000).due_in(&db, MINUTE).accept(&db).clone();
+    db.later(MINUTE * 2);
+    db.raw(&["DEL", "due:{0}:bulk"]);
+    let (keys, channel, suffix) = (&db.keys, &order.channels[0].0, &order.suffix);
+    let from = |from| db.reply(&Audit { keys, channel, suffix, from });
+    assert_eq!(from(0), Audited::Ok { next: Some(100), mended: 100 });
+    assert_eq!(from(100), Audited::Ok { next: None, mended: 20 });
+    assert_eq!(from(0), Audited::Ok { next: Some(100), mended: 0 });
+    db.sound();
+}
+
+#[test]
+fn an_audit_has_no_business_with_what_is_in_due_or_final() {
+    let db = Db::start();
+    let waiting = Order::inline("u1:1").due_in(&db, MINUTE).accept(&db).clone();
+    let gone = Order::inline("u1:2");
+    for (order, expected) in [(&waiting, Audited::Ok { next: None, mended: 0 }), (&gone, Audited::Unreadable)]
+    {
+        let (keys, channel, suffix) = (&db.keys, &order.channels[0].0, &order.suffix);
+        assert_eq!(db.unchanged(&Audit { keys, channel, suffix, from: 0 }), expected);
+    }
+    db.reply(&Cancel { keys: &db.keys, suffix: &waiting.suffix });
+    let (keys, channel, suffix) = (&db.keys, &waiting.channels[0].0, &waiting.suffix);
+    assert_eq!(
+        db.unchanged(&Audit { keys, channel, suffix, from: 0 }),
+        Audited::Ok { next: None, mended: 0 }
+    );
+    assert!(patrol(&db).is_empty());
+    let history = db.keys.history(suffix);
+    for head in [[[2].as_slice(), &[0; 60]].concat(), vec![1; 9]] {
+        db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
+        assert_eq!(db.unchanged(&Audit { keys, channel, suffix, from: 0 }), Audited::Unreadable);
+        assert!(patrol(&db).is_empty());
+    }
+}
+
+#[test]
+fn a_patrol_walks_the_list_in_steps() {
+    let db = Db::start();
+    let orders: Vec<Order> = (0..5).map(|n| Order::inline(&format!("u1:{n}"))).collect();
+    orders.iter().for_each(|order| drop(order.accept(&db).clone()));
+    db.raw(&["DEL", "ready:{0}:email:bulk"]);
+    let walk = |from| {
+        let Patrolled { next, named } = db.unchanged(&Patrol { keys: &db.keys, from, limit: 2 });
+        (next, named.len())
+    };
+    assert_eq!((walk(0), walk(2), walk(4)), ((Some(2), 2), (Some(4), 2), (None, 1)));
+}
+
+/// Puts what became final today down for a day long ago.
+fn long_ago(db: &Db) -> u64 {
+    let today = db.now().0 / 86_400_000;
+    db.raw(&["RENAME", &db.keys.retire(today), &db.keys.retire(today - 91)]);
+    today - 91
+}
+
+fn retire(db: &Db, day: u64) -> Retire<'_> {
+    Retire { keys: &db.keys, day, retention_days: 90 }
+}
+
+/// Nothing in the database speaks of `u1`.
+fn nothing_left(db: &Db) {
+    let left: Vec<_> = db.snapshot().names().filter(|name| name.contains("u1")).map(str::to_owned).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_is_over_is_kept_for_the_retention() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").due_in(&db, MINUTE).accept(&db).clone();
+    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    let today = db.now().0 / 86_400_000;
+    for day in [today, today - 90] {
+        assert_eq!(db.unchanged(&retire(&db, day)), Retired::Early);
+    }
+    assert_eq!(db.unchanged(&retire(&db, today - 91)), Retired::Done(0));
+    let day = long_ago(&db);
+    let step = db.step(&retire(&db, day));
+    assert_eq!(step.reply, Retired::Done(1));
+    db.again();
+    nothing_left(&db);
+    assert!(db.snapshot().get(&db.keys.orders()).is_none());
+}
+
+#[test]
+fn big_orders_are_removed_in_steps() {
+    let db = Db::start();
+    let order = Order::big("u1:5").channels(&[("email", 350_000), ("sms", 150_000), ("vk", 1)]);
+    let order = order.due_in(&db, MINUTE).accept(&db).clone();
+    let small = Order::inline("u1:6").due_in(&db, MINUTE).accept(&db).clone();
+    for order in [&order, &small] {
+        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    }
+    // As if some outcomes had been written.
+    db.raw(&["SET", "outcome:{0}:u1:5:sms:299", "x"]);
+    let day = long_ago(&db);
+    let before = db.raw(&["DBSIZE"]).int().expect("a number");
+    assert_eq!(db.reply(&retire(&db, day)), Retired::More(0));
+    let after = db.raw(&["DBSIZE"]).int().expect("a number");
+    assert!((before - after - 500).abs() <= 1, "{before} -> {after}");
+    assert_eq!(db.reply(&retire(&db, day)), Retired::More(0));
+    assert_eq!(db.reply(&retire(&db, day)), Retired::Done(2));
+    nothing_left(&db);
+}
+
+#[test]
+fn retiring_is_bounded_by_orders_too() {
+    let db = Db::start();
+    for n in 0..150 {
+        let order = Order::inline(&format!("u1:{n}")).due_in(&db, MINUTE).accept(&db).clone();
+        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    }
+    let day = long_ago(&db);
+    assert_eq!(db.reply(&retire(&db, day)), Retired::More(100));
+    db.sound();
+    assert_eq!(db.reply(&retire(&db, day)), Retired::Done(50));
+    nothing_left(&db);
+}
+
+#[test]
+fn what_is_gone_or_cannot_be_read_does_not_hold_retirement_up() {
+    let db = Db::start();
+    let names = ["u1:1", "u1:2", "u1:3", "u1:4"];
+    let orders = names.map(|name| Order::inline(name).due_in(&db, MINUTE).accept(&db).clone());
+    orders.iter().for_each(|order| {
+        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    });
+    db.raw(&["DEL", "history:{0}:u1:1"]);
+    db.raw(&["DEL", "history:{0}:u1:2"]);
+    db.raw(&["SET", "history:{0}:u1:2", "x"]);
+    let cut = [[1, b'p', b'b', b'd'].as_slice(), &[1; 30], b"\x05emailx"].concat();
+    db.raw(&[b"HSET".as_slice(), b"history:{0}:u1:3", b"h", &cut]);
+    let day = long_ago(&db);
+    assert_eq!(db.reply(&retire(&db, day)), Retired::Done(1));
+    assert!(db.snapshot().get("history:{0}:u1:4").is_none());
+}
+
+#[test]
+fn scripts_that_report_answer_gone_after_retirement() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    courier.settle(&parcel, true, &[report(0, 1, Verdict::Sent)]);
+    let day = long_ago(&db);
+    db.reply(&retire(&db, day));
+    let before = db.snapshot();
+    let (code, _) = courier.settle(&parcel, true, &[report(0, 1, Verdict::Delivered)]);
+    assert_eq!(code, posthaste_protocol::scripts::ParcelCode::Gone);
+    assert!(db.snapshot() == before, "no field comes back to life");
+    let _: UnixMs = db.now();
+    drop(order);
+}

@@ -87,7 +87,7 @@ impl Witness {
             && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == self.nth
         {
             if *signal == Signal::STOP {
-                println!("freezing");
+                say("freezing");
             }
             let _ = kill_process(getpid(), *signal);
             // The kernel takes a moment to stop the other threads; nothing may happen in it.
@@ -117,6 +117,12 @@ impl Probe for Witness {
             Point::AfterSettle => "after-settle",
         });
     }
+}
+
+/// A line for whoever waits for it.
+fn say(line: &str) {
+    // Nobody may be left to read it.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn manner(text: &str) -> anyhow::Result<Manner> {
@@ -204,7 +210,7 @@ async fn work(options: Options) -> Result<Exit, Failure> {
     let role = Role::Courier(options.channel.clone());
     let (store, _) = Store::connect(settings, role).await.map_err(Failure::unavailable)?;
     let courier = courier(&options, store)?;
-    println!("ready");
+    say("ready");
     let failed = Arc::new(OnceLock::new());
     let (told, until) = (Arc::clone(&failed), stop.clone());
     stop.spawn("courier", async move {

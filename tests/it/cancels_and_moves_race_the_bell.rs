@@ -1,0 +1,119 @@
+//! Orders are cancelled and moved while they fall due and are claimed, by many at once: each answer told the truth, no
+//! cancelled row is sent, none is early, and the sums are right.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use posthaste_model::{Clock, State, SystemClock, UnixMs};
+use posthaste_rig::eventually_async;
+use posthaste_store::{Accepted, Cancelled, Rescheduled, Store};
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+const ORDERS: u64 = 360;
+
+/// What was asked of one order, and answered.
+#[derive(Debug, Default, Clone, Copy)]
+struct Asked {
+    cancelled: Option<(u64, u64)>,
+    moved: Option<UnixMs>,
+}
+
+async fn moment(at: u64) {
+    eventually_async(
+        "the moment comes",
+        async || {
+            if SystemClock.now().0 >= at { Ok(()) } else { Err("not yet") }
+        },
+    )
+    .await;
+}
+
+async fn cancel(store: &Store, order: &Accepted, asked: &mut Asked) -> anyhow::Result<()> {
+    let p = store.partition_of(&order.suffix);
+    match store.cancel(p, &order.suffix).await?.reply {
+        Cancelled::Ok { stopped, too_late, .. } => asked.cancelled = Some((stopped, too_late)),
+        Cancelled::Final => {}
+        other => anyhow::bail!("cancelling answered {other:?}"),
+    }
+    Ok(())
+}
+
+async fn shift(store: &Store, order: &Accepted, by: i64, asked: &mut Asked) -> anyhow::Result<()> {
+    let p = store.partition_of(&order.suffix);
+    let due = UnixMs(order.due.0.saturating_add_signed(by));
+    match store.reschedule(p, &order.suffix, due, None).await?.reply {
+        Rescheduled::Ok { due, .. } => asked.moved = Some(due),
+        Rescheduled::Rung | Rescheduled::Final | Rescheduled::Cancelled => {}
+        other => anyhow::bail!("moving answered {other:?}"),
+    }
+    Ok(())
+}
+
+/// One of six things happens to each order, within some ms of its due time.
+async fn trouble(store: &Store, n: u64, order: &Accepted) -> anyhow::Result<Asked> {
+    let mut asked = Asked::default();
+    let around = (order.due.0 + n % 13).saturating_sub(6);
+    match n % 6 {
+        0 => {
+            moment(around).await;
+            cancel(store, order, &mut asked).await?;
+        }
+        1 => {
+            moment(around).await;
+            shift(store, order, 300, &mut asked).await?;
+        }
+        2 => {
+            moment(around.saturating_sub(200)).await;
+            shift(store, order, -150, &mut asked).await?;
+        }
+        3 => {
+            moment(around).await;
+            shift(store, order, 100, &mut asked).await?;
+            cancel(store, order, &mut asked).await?;
+        }
+        4 => {
+            moment(around + 20).await;
+            cancel(store, order, &mut asked).await?;
+            cancel(store, order, &mut asked).await?;
+        }
+        _ => {}
+    }
+    Ok(asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancels_and_moves_race_the_bell() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let options = CourierOptions::default().with("manner", "slow:4");
+    let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
+    // Of one row, of some, and every twelfth of two parcels.
+    let rows = |n: u64| if n.is_multiple_of(12) { 530 } else { 1 + u32::try_from(n % 5).unwrap_or(0) };
+    scene.tell_all((0..ORDERS).map(|n| Told::of(rows(n)).due_in(700 + n * 4))).await?;
+    let (store, orders) = (&scene.store, &scene.accepted);
+    let asked: Vec<Asked> = stream::iter(orders.iter().zip(0..))
+        .map(|(order, n)| Box::pin(trouble(store, n, order)))
+        .buffered(1_000)
+        .try_collect()
+        .await?;
+    let balance = scene.settle_up().await?;
+
+    let (mut stopped_in_all, mut moved_in_all) = (0, 0);
+    for (order, asked) in orders.iter().zip(asked) {
+        let p = store.partition_of(&order.suffix);
+        let found = store.load_order(p, &order.suffix).await?.expect("it has a history");
+        let counters = found.counters[0].1;
+        if let Some((stopped, too_late)) = asked.cancelled {
+            let told = (u64::from(counters[State::Cancelled]), u64::from(counters[State::Sent]));
+            assert_eq!(told, (stopped, too_late), "{} {asked:?}", order.suffix);
+            stopped_in_all += stopped;
+        } else {
+            assert_eq!(counters[State::Cancelled], 0, "{} {asked:?}", order.suffix);
+        }
+        // The checker has seen that nothing left before the due time the history tells.
+        assert_eq!(found.head.due, asked.moved.unwrap_or(order.due), "{} {asked:?}", order.suffix);
+        moved_in_all += u64::from(asked.moved.is_some());
+    }
+    assert_eq!(balance.count(State::Cancelled), stopped_in_all);
+    assert_eq!(balance.count(State::Sent) + stopped_in_all, balance.all());
+    assert_eq!((balance.duplicates, balance.repeated), (0, 0));
+    assert!(stopped_in_all > 0 && moved_in_all > 0, "{stopped_in_all} stopped, {moved_in_all} moved");
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Orders wait for couriers and couriers for orders: whoever comes first. A channel nobody has ever served is no loss either:
+//! its rows end when the order does, by the sweeper of another channel's courier.
+
+use std::time::Duration;
+
+use posthaste_model::{Lane, State};
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn couriers_come_before_and_after_orders() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let both = Told { rows: vec![("email", 3), ("sms", 600)], ..Told::default() };
+    let _email = scene.courier(&CourierOptions::default())?;
+    let accepted = scene.tell(&both).await?;
+    let seen: Vec<bool> = accepted.channels.iter().map(|channel| channel.courier_seen.is_some()).collect();
+    assert_eq!(seen, [true, false]);
+    scene.tell_all([both.clone().due_in(300), Told { rows: vec![("sms", 1)], ..Told::default() }]).await?;
+    scene.until("what can go out is out", |record| record.rows_taken() == 6).await;
+    let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
+    scene.tell_all([both.clone(), both.due_in(200)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), 4 * 603 + 1);
+    balance.all_sent_once()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_channel_without_courier_expire() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    // Before there is any courier at all, of one channel or of two, small and big, in both lanes, and for later.
+    let span = Duration::from_millis(1_500);
+    let told =
+        |rows: &[(&'static str, u32)], lane| Told { rows: rows.to_vec(), lane, span, ..Told::default() };
+    scene.tell_all([told(&[("vk", 1)], Lane::Bulk), told(&[("vk", 1_100)], Lane::Urgent)]).await?;
+    scene.tell_all([told(&[("email", 2), ("vk", 2)], Lane::Bulk)]).await?;
+    let _email = scene.courier(&CourierOptions::default())?;
+    scene.tell_all([told(&[("vk", 4), ("email", 4)], Lane::Urgent).due_in(400)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.count(State::Sent), 6);
+    assert_eq!(balance.count(State::Expired), 1 + 1_100 + 2 + 4);
+    assert_eq!(balance.reasons.get("not_after_passed"), Some(&1_107));
+    Ok(())
+}

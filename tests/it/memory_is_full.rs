@@ -1,0 +1,61 @@
+//! The server's memory is full: orders are refused whole, with no key left behind, and couriers go on draining, also over
+//! new connections and after a restart, until orders are accepted again.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
+use posthaste_rig::eventually_async;
+use posthaste_store::{AcceptError, CallError, Later};
+use posthaste_tests::{CourierOptions, Scene, Told, left};
+
+fn keys(scene: &Scene) -> anyhow::Result<BTreeSet<String>> {
+    left::keys(&mut scene.server.connect()?)
+}
+
+async fn refused(scene: &Scene, told: &Told) -> anyhow::Result<()> {
+    let before = keys(scene)?;
+    let order = scene.order(told)?;
+    match scene.store.accept(&order).await {
+        Err(AcceptError::Call(CallError::Later { why: Later::Memory | Later::NearlyFull })) => {}
+        other => anyhow::bail!("it was not refused for memory: {other:?}"),
+    }
+    ensure!(keys(scene)? == before, "a refused order left keys behind");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_full() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let courier = scene.courier(&CourierOptions::default().channel("sms"))?;
+    scene.tell_all((0..400).map(|_| Told::of(1))).await?;
+    scene
+        .tell_all([
+            Told::of(3_000),
+            Told::of(1).due_in(800),
+            Told { rows: vec![("sms", 700)], ..Told::of(1) },
+        ])
+        .await?;
+    // Far less than is used, so that it stays full while all this goes on.
+    scene.server.command(&["CONFIG", "SET", "maxmemory", "1"])?;
+    scene.until("another channel's order is out", |record| record.rows_taken() == 700).await;
+    for rows in [1, 40, 1_700, 4] {
+        refused(&scene, &Told::of(rows)).await.with_context(|| format!("an order of {rows} rows"))?;
+    }
+    refused(&scene, &Told::of(2).due_in(60_000)).await?;
+
+    // A courier that comes now works, and one whose connections end goes on.
+    let late = scene.courier(&CourierOptions::default().with("manner", "slow:5"))?;
+    scene.until("it drains", |record| record.rows_taken() >= 1_200).await;
+    scene.server.command(&["CLIENT", "KILL", "TYPE", "normal"])?;
+    let balance = scene.settle_up().await?;
+    ensure!(balance.all() == 400 + 3_000 + 1 + 700);
+    balance.all_sent_once()?;
+    ensure!(courier.exit_status()?.is_none() && late.exit_status()?.is_none());
+
+    scene.server.command(&["CONFIG", "SET", "maxmemory", "0"])?;
+    let order = scene.order(&Told::of(600))?;
+    let accepted =
+        eventually_async("orders are accepted again", async || scene.store.accept(&order).await).await;
+    scene.accepted.push(accepted);
+    scene.settle_up().await?.all_sent_once()
+}

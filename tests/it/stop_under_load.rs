@@ -1,0 +1,68 @@
+//! Couriers are stopped by SIGTERM in the middle of their work: what is on the wire finishes, what is not begun is handed
+//! back and taken by the next at once. A second signal, or the end of the drain time, cuts off what hangs, and even that
+//! parks nothing.
+
+use anyhow::ensure;
+use posthaste_model::{OnUnknown, State};
+use posthaste_rig::{Child, Sig};
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+/// So long that waiting for the end of a lease would outlast the patience of every test.
+const LEASE_MS: u64 = 600_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    scene.tell_all((0..500).map(|n| Told::of(1).due_in(n * 6))).await?;
+    scene.tell_all([Told::of(1_600), Told::of(40), Told::of(1_600).due_in(1_000)]).await?;
+    let options = CourierOptions::default().with("manner", "slow:6").with("lease-ms", LEASE_MS);
+    let mut courier = scene.courier(&options)?;
+    for round in 1..=8 {
+        scene.until("work goes on", |record| record.rows_taken() >= round * 400).await;
+        courier.signal(Sig::Term)?;
+        let next = scene.courier(&options)?;
+        let status = courier.wait_exit()?;
+        ensure!(status.code() == Some(0), "it ended with {status}: {}", courier.tail(20));
+        courier = next;
+    }
+    let balance = scene.settle_up().await?;
+    ensure!(balance.all() == 500 + 3_240);
+    balance.all_sent_once()
+}
+
+/// What comes between the signal that asks to stop and the end.
+type Then = fn(&Child) -> posthaste_rig::Result<()>;
+
+/// The same parcels are cut off four times, more often than the crashes that would make them poison.
+async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    scene.tell_all([Told::of(800), Told::of(1)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
+    let options = CourierOptions::default().with("lease-ms", LEASE_MS).with("send-window-ms", 3_000);
+    let hanging = options.clone().with("manner", "hanging").with("concurrency", 4).with("drain-ms", drain_ms);
+    for round in 0..4 {
+        let courier = scene.courier(&hanging)?;
+        scene.until("its calls hang", |record| record.senders().contains(&round)).await;
+        courier.signal(Sig::Term)?;
+        courier.wait_line("it drains", |line| line.contains("draining"))?;
+        then(&courier)?;
+        let status = courier.wait_exit()?;
+        ensure!(status.code() == Some(75), "it ended with {status}: {}", courier.tail(20));
+    }
+    let _next = scene.courier(&options)?;
+    let balance = scene.settle_up().await?;
+    // Four calls at once, four times; all that was not on the wire was taken by the next at once.
+    let held = balance.count(State::Unknown);
+    ensure!((4..=16).contains(&held) && balance.count(State::Sent) == 801 - held, "{balance:#?}");
+    ensure!(balance.duplicates == 0 && balance.repeated == 0, "{balance:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_signal_cuts_off() -> anyhow::Result<()> {
+    cut_off_four_times(600_000, |courier| courier.signal(Sig::Term)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn end_of_the_drain_time_cuts_off() -> anyhow::Result<()> {
+    cut_off_four_times(200, |_| Ok(())).await
+}

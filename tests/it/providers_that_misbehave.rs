@@ -1,0 +1,83 @@
+//! Providers that ask to wait, fail at first, are slow, never answer, or leave it open: each row ends once, as its order asks.
+
+use posthaste_model::{OnUnknown, State};
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier = scene.courier(&CourierOptions::default().with("manner", "throttling:40:50"))?;
+    scene.tell_all((0..40).map(|n| Told::of(1).due_in(n * 10))).await?;
+    scene.tell_all([Told::of(60), Told::of(8)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), 108);
+    assert_eq!(balance.tries, 0, "to wait for a rate limit spends no try");
+    balance.all_sent_once()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_refuses_each_row_once() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier = scene.courier(&CourierOptions::default().with("manner", "retry-first"))?;
+    scene.tell_all([Told::of(1), Told::of(3), Told::of(1).due_in(600), Told::of(4).due_in(700)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!((balance.all(), balance.tries), (9, 9));
+    balance.all_sent_once()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_is_slower_than_the_lease() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let options = CourierOptions::default().with("manner", "slow:1500").with("lease-ms", 1_000);
+    let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
+    scene.tell_all([Told::of(70), Told::of(1), Told::of(12)]).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), 83);
+    balance.all_sent_once()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provider_never_answers() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier =
+        scene.courier(&CourierOptions::default().with("manner", "hanging").with("send-window-ms", 400))?;
+    scene.tell_all([Told::of(1), Told::of(4)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
+    scene.tell(&Told::of(1).on_unknown(OnUnknown::Retry)).await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.count(State::Unknown), 6);
+    assert_eq!((balance.reasons.get("held"), balance.reasons.get("repeat_spent")), (Some(&5), Some(&1)));
+    assert_eq!(balance.duplicates, 0, "it took nothing");
+    Ok(())
+}
+
+/// Every tenth send of this provider is taken and not confirmed.
+async fn every_tenth_is_unknown(on_unknown: OnUnknown) -> anyhow::Result<(posthaste_tests::Balance, usize)> {
+    let mut scene = Scene::open().await?;
+    let options = CourierOptions::default().with("manner", "unknown:10").with("send-window-ms", 1_000);
+    let _courier = scene.courier(&options)?;
+    scene.tell_all((0..100).map(|n| Told::of(1).on_unknown(on_unknown).due_in(n * 3))).await?;
+    scene.tell(&Told::of(700).on_unknown(on_unknown)).await?;
+    let balance = scene.settle_up().await?;
+    Ok((balance, scene.record()?.rows_taken()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tenth_is_unknown_and_repeated() -> anyhow::Result<()> {
+    let (balance, taken) = every_tenth_is_unknown(OnUnknown::Retry).await?;
+    assert_eq!((balance.all(), taken), (800, 800));
+    // Repeats may be unknown again, and are then held.
+    let held = balance.count(State::Unknown);
+    assert_eq!(balance.count(State::Sent), 800 - held);
+    assert!(balance.repeated >= 70 && balance.duplicates == balance.repeated, "{balance:#?}");
+    assert!(held < 20 && balance.reasons.get("repeat_spent").copied().unwrap_or(0) == held, "{balance:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tenth_is_unknown_and_held() -> anyhow::Result<()> {
+    let (balance, taken) = every_tenth_is_unknown(OnUnknown::Hold).await?;
+    assert_eq!((balance.all(), taken), (800, 800));
+    assert_eq!((balance.duplicates, balance.repeated), (0, 0));
+    assert_eq!((balance.count(State::Sent), balance.count(State::Unknown)), (720, 80), "{balance:#?}");
+    Ok(())
+}

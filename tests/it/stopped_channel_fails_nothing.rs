@@ -1,0 +1,34 @@
+//! The credential of a channel is bad: its courier says so and stops, no message fails by it, other channels go on, and all
+//! is sent when it was mended.
+
+use posthaste_rig::eventually;
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_channel_fails_nothing() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let broken = scene.folder().join("broken");
+    let options = CourierOptions::default().with("manner", format!("stopped-while:{}", broken.display()));
+    let couriers = [scene.courier(&options)?, scene.courier(&options)?];
+    let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
+    scene.tell_all([Told::of(100), Told::of(1)]).await?;
+    scene.until("it works", |record| record.rows_taken() == 101).await;
+
+    std::fs::write(&broken, "")?;
+    scene.tell_all((0..20).map(|n| Told::of(1).due_in(n * 10))).await?;
+    scene.tell_all([Told::of(900), Told { rows: vec![("sms", 30)], ..Told::default() }]).await?;
+    for courier in &couriers {
+        courier.wait_line("it says so", |line| line.contains("the channel is stopped"))?;
+    }
+    scene.until("the other channel goes on", |record| record.rows_taken() == 131).await;
+    // What they had claimed is handed back.
+    eventually("nothing is leased", || match scene.server.command(&["ZCARD", "leased:{0}:email"]) {
+        Ok(count) if count.int() == Some(0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+
+    std::fs::remove_file(&broken)?;
+    let balance = scene.settle_up().await?;
+    assert_eq!((balance.all(), balance.tries), (101 + 20 + 900 + 30, 0));
+    balance.all_sent_once()
+}

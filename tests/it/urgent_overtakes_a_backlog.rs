@@ -1,0 +1,37 @@
+//! Urgent orders told in the middle of a bulk backlog go out at once, before nearly all of it.
+
+use posthaste_model::Lane;
+use posthaste_tests::{CourierOptions, Scene, Told};
+
+const BULK: usize = 3_000;
+const URGENT: u32 = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn urgent_overtakes_a_backlog() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let _courier =
+        scene.courier(&CourierOptions::default().with("manner", "slow:20").with("concurrency", 8))?;
+    scene.tell(&Told::of(u32::try_from(BULK)? - 500)).await?;
+    scene.tell_all((0..500).map(|_| Told::of(1))).await?;
+    scene.until("the backlog is worked on", |record| record.rows_taken() >= 100).await;
+    let bulk = scene.accepted.len();
+    let urgent = |rows: u32| Told { lane: Lane::Urgent, ..Told::of(rows) };
+    scene
+        .tell_all(
+            (0..URGENT / 2).map(|_| urgent(1)).chain([urgent(URGENT / 4).due_in(50), urgent(URGENT / 4)]),
+        )
+        .await?;
+    let balance = scene.settle_up().await?;
+    assert_eq!(balance.all(), BULK as u64 + u64::from(URGENT));
+    balance.all_sent_once()?;
+
+    let suffixes: Vec<String> = scene.accepted[bulk..].iter().map(|order| order.suffix.to_string()).collect();
+    let record = scene.record()?;
+    let (urgent, bulk): (Vec<_>, Vec<_>) =
+        record.taken.iter().partition(|(name, _)| suffixes.contains(&name.suffix));
+    let last = urgent.iter().map(|(_, taken)| taken[0].at_us).max().unwrap_or_default();
+    let before = bulk.iter().filter(|(_, taken)| taken[0].at_us < last).count();
+    assert_eq!(urgent.len(), usize::try_from(URGENT)?);
+    assert!(before < BULK / 2, "{before} bulk rows went out before the last urgent one");
+    Ok(())
+}

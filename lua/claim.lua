@@ -87,7 +87,7 @@ end
 ring()
 
 -- Looks at one candidate. Answers `take` with its entry, or what is to be done with the member instead.
-local closed_rows, drop, again_later, park = 0, {}, {}, {}
+local closed_rows, unmark, again_later, park = 0, {}, {}, {}
 local begun_members, begun_now = {}, false
 
 -- Begins the only row of an order, when that is all there is to it; what the caller reads is the state after this call.
@@ -180,7 +180,7 @@ local function look(member)
   return 'take', { member, 0, fields }
 end
 
-local taken, members, begun, closed = {}, {}, {}, {}
+local taken, members, begun, closed = {}, {}, {}, 0
 local stop = false
 
 local function pick(key, limit)
@@ -212,7 +212,8 @@ local function pick(key, limit)
         begun[#members] = begun_now
         out[#out + 1] = member
       elseif verdict == 'closed' then
-        closed[#closed + 1] = member
+        closed = closed + 1
+        unmark[#unmark + 1] = member
         out[#out + 1] = member
       elseif verdict == 'newer' then
         again_later[#again_later + 1] = { key, member }
@@ -221,7 +222,7 @@ local function pick(key, limit)
         park[#park + 1] = member
         out[#out + 1] = member
       elseif verdict ~= 'leave' then
-        drop[#drop + 1] = member
+        unmark[#unmark + 1] = member
         out[#out + 1] = member
       end
     end
@@ -258,8 +259,8 @@ end
 if #park > 0 then
   redis.call('ZADD', KEYS[14], unpack(park))
 end
-if any_crash and #closed > 0 then
-  redis.call('HDEL', KEYS[12], unpack(closed))
+if any_crash and #unmark > 0 then
+  redis.call('HDEL', KEYS[12], unpack(unmark))
 end
 if #taken > 0 then
   fence = int(redis.call('INCR', KEYS[2]))
@@ -277,4 +278,4 @@ end
 redis.call('HSET', KEYS[9], courier, ARGV[5] .. ' ' .. fence .. ' ' .. table.concat(members, ' '))
 redis.call('ZADD', KEYS[10], now_text, courier)
 redis.call('HSET', KEYS[11], channel, now_text)
-return tail('ok', taken, #closed)
+return tail('ok', taken, closed)

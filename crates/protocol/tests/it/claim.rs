@@ -312,3 +312,37 @@ fn the_lanes_are_walked_by_age() {
     let (taken, _) = courier.take(&Claim { limit: 1, ..courier.next() });
     assert_eq!((members(&taken), taken.oldest), (vec!["u1:1:0".to_owned()], Some(UnixMs(ready["u1:2:0"]))));
 }
+
+#[test]
+fn the_next_moment_is_the_first_of_lease_due_time_and_send_by() {
+    let db = Db::start();
+    Order::inline("u1:1").accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1)]);
+    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Unknown)]);
+    let next = || courier.take(&courier.next()).0.next.map(|at| at.0);
+    let send_by = db.snapshot().sorted("unresolved:{0}:email")["u1:1:0"];
+    assert_eq!(next(), Some(send_by));
+    let soon = Order::inline("u1:2").due_in(&db, Duration::from_secs(20)).accept(&db).clone();
+    assert_eq!(next(), soon.due.map(|due| due.0));
+    let sooner = Order::inline("u1:3").urgent().due_in(&db, Duration::from_secs(15)).accept(&db).clone();
+    assert_eq!(next(), sooner.due.map(|due| due.0));
+    Order::inline("u1:4").accept(&db);
+    courier.claim_one();
+    assert_eq!(next(), Some(db.snapshot().sorted("leased:{0}:email")["u1:4:0"]));
+}
+
+#[test]
+fn marks_go_with_what_is_dropped() {
+    let db = Db::start();
+    let orders = accept(&db, &["u1:1", "u1:2"]);
+    for order in &orders {
+        db.raw(&["HSET", "crashes:{0}:email", &order.member(0).to_string(), &format!("1 {}", db.now().0)]);
+    }
+    db.raw(&["DEL", &db.keys.history(&orders[0].suffix)]);
+    db.reply(&Cancel { keys: &db.keys, suffix: &orders[1].suffix });
+    let courier = Courier::new(&db, "c1");
+    assert!(courier.claim().is_empty());
+    assert!(db.snapshot().get("crashes:{0}:email").is_none());
+}

@@ -30,4 +30,5 @@ mod sweep;
 mod tags;
 mod transitions;
 mod travel;
+mod types;
 mod upkeep;

@@ -1,0 +1,271 @@
+//! How the protocol is explored: what one state of the system is, and what can happen in it.
+//!
+//! The scripts themselves run ([`Script`](crate::Script) on a [`World`](crate::World)); only what is around
+//! them is modelled. `tests/explorer_scaffold.rs` shows the pattern on a toy protocol, with a mutant that
+//! is caught.
+//!
+//! # A state
+//!
+//! | part | what it holds | why |
+//! |---|---|---|
+//! | world | the whole database with its clock | the scripts decide on nothing else |
+//! | couriers | per courier: what its memory holds, or that it is down | a crash empties the memory and nothing else |
+//! | network | requests on their way (courier, script, keys, arguments), replies on their way back | a request may arrive late, twice, or its reply never |
+//! | provider | per row: attempts whose bytes left, what was answered, what the courier heard | the outside truth that the history is compared with |
+//! | budgets | crashes, lost replies, late copies, refusals, jumps of the clock that are left | they make the space finite, and the figures say which |
+//! | ghosts | what was ever told as unknown; a defect, if a run ended in one | properties look at one state only, so the past must stand in it |
+//!
+//! A state is `Clone + PartialEq + Hash + Debug + Send + Sync`. Only content is hashed, never an address;
+//! collections are ordered. A list whose order means nothing (requests on their way) is kept sorted, so
+//! that the same situation is one state. [`World`](crate::World) does its part: a copy costs one count, a
+//! write copies the map of keys and the value written.
+//!
+//! # What can happen
+//!
+//! - **A courier acts**: sends its next request, or gives rows to the provider. It may always ask (its
+//!   timer), so hearing an event adds no behaviour: in the model every event is lost, and nothing may depend
+//!   on one. What the scripts announce is in [`Run::events`](crate::Run::events), for a property that each
+//!   due order is announced.
+//! - **A request arrives**: its script runs whole, because scripts are atomic. The reply goes into the
+//!   network, and with a copy in the budget the request stays there too: that is the late second copy.
+//! - **A reply arrives, or is lost.** A lost one leaves the courier waiting; it repeats under the same
+//!   request id.
+//! - **The provider answers**: accepted, refused for later, refused for good, nothing at all. Each is an
+//!   action of its own.
+//! - **A crash**: the courier's memory goes. Its requests on their way stay, and arrive at a dead or new
+//!   courier.
+//! - **A pause** needs no action: a courier that does not act is paused.
+//! - **Time**: the clock jumps to the next instant that a script can tell apart (an end of a lease, a
+//!   `send_by`, a due time, a deadline of a key) or to the millisecond after it, found in the world's own
+//!   indexes, never by a small step: states that differ only in idle milliseconds would never meet again.
+//!   The clock is part of the state, so jumps have a budget. `TIME` ahead of the expiry clock
+//!   ([`Clock::with_lead_ms`](crate::world::Clock::with_lead_ms)) is an action of the same kind.
+//! - **The server expires a key by itself** ([`World::expire`](crate::World::expire)), is wiped, or loses
+//!   keys without a word ([`World::drop_overdue_silently`](crate::World::drop_overdue_silently)).
+//!
+//! # Rules of the checker (stateright 0.31)
+//!
+//! - `Model::actions` must give the same actions in the same order for the same state, and `next_state` the
+//!   same result: paths are stored as indices and played again. `None` means that nothing changed.
+//! - Properties are plain functions, so everything they need is in the model or the state.
+//! - `eventually` is not sound where paths meet or turn in a circle, by its own documentation. "Nothing is
+//!   stuck" is therefore an `always` over quiet states: where no request is on its way, no courier holds
+//!   anything and no instant lies ahead, every row has a final outcome; and over every state: whatever is
+//!   not final is in an index.
+//! - `sometimes` holds the proof that each ambiguous window was entered.
+//! - `next_state` cannot fail: a [`RunError`](crate::RunError) goes into the state and an `always` refuses
+//!   it.
+//! - A run ends early when every property has its discovery; with an `always` that holds it goes to the
+//!   end. For mutants, `finish_when(HasDiscoveries::AnyFailures)`.
+//! - `is_done` is also true after a time limit or a target count. A run counts as exhaustive only if it had
+//!   neither.
+//! - `spawn_bfs` finds the shortest path (with one thread); `spawn_dfs` keeps fewer states in memory, and
+//!   only it and `spawn_simulation` know symmetry. Each waiting state carries its path of indices, so deep
+//!   spaces cost memory there; a visited state costs about 16 bytes (breadth first) or 8 (depth first).
+//! - Fingerprints have 64 bits: for ten million states the chance of one being mistaken for another is 3 in
+//!   a million.
+//! - Couriers are alike, so states that differ by their names are one: a `Representative` would have to
+//!   rename them inside the world too. It is cheaper to let only the first idle courier begin something
+//!   new.
+//! - Fences and request numbers only grow; `within_boundary` cuts where they pass what the budgets can
+//!   need, and a `sometimes` tells if it ever cut.
+
+pub mod action;
+mod canon;
+pub mod check;
+pub mod command;
+mod complete;
+mod elsewhere;
+pub mod scenario;
+pub mod state;
+pub mod suite;
+mod step;
+pub mod view;
+pub mod windows;
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use stateright::{Model, Property};
+
+use crate::world::{Class, Classes, Clock, Event, Flavour};
+use crate::{Scripts, World};
+use action::Action;
+use canon::Naming;
+use check::PROPERTIES;
+use command::{Command, Heard, Server};
+use scenario::{EPOCH, START_MS, Scenario};
+use state::{Courier, State, Truth};
+use view::{Names, View};
+use windows::Counts;
+
+/// A scenario with the scripts to run it on: the model that the checker explores.
+#[derive(Debug)]
+pub struct Explorer {
+    /// What is explored.
+    pub scenario: Scenario,
+    /// How often each window was entered.
+    pub counts: Arc<Counts>,
+    scripts: Scripts,
+    names: Names,
+    namings: Vec<Naming>,
+    known: Arc<complete::Known>,
+}
+
+impl Explorer {
+    /// The exploration of a scenario with these scripts: the protocol's own, or mutants of them.
+    #[must_use]
+    pub fn new(scenario: Scenario, scripts: Scripts) -> Self {
+        let rows = match &scenario.parcels[..] {
+            [only] => usize::try_from(only.rows).ok(),
+            _ => None,
+        };
+        let namings = Naming::all(rows, &scenario.couriers);
+        let names = Names::new(&scenario);
+        Self { scenario, counts: Arc::default(), scripts, names, namings, known: Arc::default() }
+    }
+
+    /// How many different databases were brought to their end by a healthy courier.
+    #[must_use]
+    pub fn databases(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The state before anything happens: orders accepted, couriers idle.
+    #[must_use]
+    pub fn first(&self) -> State {
+        let s = &self.scenario;
+        let classes = Classes::NONE.with(Class::Expired);
+        let mut world = World::new(Flavour::Redis70, Clock::at_ms(START_MS)).watching(classes);
+        let set = world.call(&["SET", &s.keys.epoch(), EPOCH]);
+        let view = Arc::new(View::read(s, &self.names, &world));
+        let rows = |parcel: &scenario::ParcelSpec| vec![Truth::default(); parcel.rows as usize];
+        let mut state = State {
+            world,
+            view,
+            couriers: s.couriers.iter().map(|channel| Courier::new(*channel, 0)).collect(),
+            resolvers: vec![None; s.channels.len()],
+            late: Vec::new(),
+            truth: s.parcels.iter().map(rows).collect(),
+            left: s.budgets.clone(),
+            fault: None,
+            fingerprint: 0,
+            entered: Vec::new(),
+        };
+        if let Err(fault) = set {
+            state.found(check::ANSWERS, || format!("{fault:?}"));
+        }
+        for order in (0..s.orders.len()).filter(|order| s.orders[*order].accepted) {
+            self.run(&mut state, &Command::Enqueue { order });
+        }
+        self.check_state(&mut state);
+        state
+    }
+
+    /// Takes a step and checks everything. False if nothing came of it.
+    pub fn advance(&self, state: &mut State, action: &Action) -> bool {
+        let before = Arc::clone(&state.view);
+        if !self.take(state, action) {
+            return false;
+        }
+        if !Arc::ptr_eq(&before, &state.view) {
+            self.check_state(state);
+        }
+        true
+    }
+
+    /// Checks that a healthy courier alone brings every row to its end.
+    pub fn check_completion(&self, state: &mut State) {
+        if state.fault.is_none()
+            && let Err(text) = self.completes(&state.world, &state.view)
+        {
+            state.found(check::COMPLETES, || text);
+        }
+    }
+
+    /// Makes a call and looks at what it changed. Nothing is heard of a call that failed.
+    fn run(&self, state: &mut State, command: &Command) -> Option<Heard> {
+        let before = Arc::clone(&state.view);
+        let mut events = Vec::new();
+        let server = Server { scenario: &self.scenario, scripts: &self.scripts };
+        let heard = server.answer(&mut state.world, &mut events, command);
+        self.look(state);
+        self.check_change(state, &before, Some(command));
+        self.check_bells(state, &before, command, &events);
+        heard.map_err(|fault| state.found(check::ANSWERS, || format!("{command:?}: {fault}"))).ok()
+    }
+
+    /// Looks at the database again.
+    fn look(&self, state: &mut State) {
+        let view = View::read(&self.scenario, &self.names, &state.world);
+        if view != *state.view {
+            state.view = Arc::new(view);
+        }
+    }
+
+    /// An order leaves the index of due orders only when its bell has rung.
+    fn check_bells(&self, state: &mut State, before: &View, command: &Command, events: &[Event]) {
+        if !matches!(command, Command::Ring | Command::Claim { .. }) {
+            return;
+        }
+        let after = Arc::clone(&state.view);
+        for (order, (old, new)) in before.orders.iter().zip(&after.orders).enumerate() {
+            let left = old.due.is_some() && new.due.is_none();
+            let delivery = self.names.delivery(order);
+            if left && old.bell && !events.iter().any(|event| event.expired_key() == Some(delivery)) {
+                state.found("indexes agree with records", || format!("order {order} was rung without its bell"));
+            }
+        }
+    }
+}
+
+impl Hash for State {
+    /// The fingerprint made when the state was.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.fingerprint);
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+macro_rules! properties {
+    ($($at:literal)*) => {
+        vec![$(Property::always(PROPERTIES[$at], |_, state: &State| {
+            state.fault.as_ref().is_none_or(|fault| fault.property != PROPERTIES[$at])
+        }),)*]
+    };
+}
+
+impl Model for Explorer {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut state = self.first();
+        state.fingerprint = canon::fingerprint(self, &state);
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        self.possible(state, actions);
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        if !self.advance(&mut state, &action) {
+            return None;
+        }
+        self.check_completion(&mut state);
+        self.counts.add(&state.entered);
+        state.fingerprint = canon::fingerprint(self, &state);
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties![0 1 2 3 4 5 6 7 8 9]
+    }
+}

@@ -1,0 +1,251 @@
+//! What is explored: orders, couriers, what may happen to them and how often.
+
+use std::time::Duration;
+
+use posthaste_model::{Channel, Lane, Member, OnUnknown, SenderId, Suffix};
+use posthaste_protocol::Keys;
+
+/// The time everything here is measured in: leases, waits and put-offs last one unit, so that they end together and
+/// states that differ only in idle time meet.
+pub const UNIT_MS: i64 = 10_000;
+/// When an exploration begins.
+pub const START_MS: i64 = 1_700_000_000_000;
+/// Time until an order that may expire does, in ms.
+pub const LIFE_MS: i64 = 1_000 * UNIT_MS;
+/// The epoch of every explored database.
+pub const EPOCH: &str = "e";
+
+/// How often each adversity may still happen. [`Budgets::UNLIMITED`] is never spent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Budgets {
+    /// A courier dies; another takes its place under a new id.
+    pub crashes: u8,
+    /// The script ran and its reply never came.
+    pub lost: u8,
+    /// A request stays on its way and arrives a second time, at any later point; or its sender dies before it arrives.
+    pub copies: u8,
+    /// The provider says "not now".
+    pub later: u8,
+    /// The provider refuses for good.
+    pub refused: u8,
+    /// The provider throttles; the courier keeps the row and begins it again.
+    pub throttled: u8,
+    /// A call whose outcome nobody learns.
+    pub unknown: u8,
+    /// Nothing left, for sure.
+    pub not_sent: u8,
+    /// A courier slept between begin and send, noticed, and did not send.
+    pub overslept: u8,
+    /// A courier slept between its last look at the clock and the send, and did send.
+    pub zombies: u8,
+    /// A courier is told to stop and hands its leases back.
+    pub stops: u8,
+    /// An order is cancelled.
+    pub cancels: u8,
+    /// The time of all orders is over.
+    pub expiries: u8,
+    /// A late word of the provider.
+    pub receipts: u8,
+    /// A lease is renewed.
+    pub renewals: u8,
+    /// An order moves to another time.
+    pub moves: u8,
+}
+
+impl Budgets {
+    /// A budget that is never spent.
+    pub const UNLIMITED: u8 = u8::MAX;
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self::all(0);
+    /// Everything goes wrong, as often as it likes.
+    pub const ALL: Self = Self::all(Self::UNLIMITED);
+
+    const fn all(times: u8) -> Self {
+        Self {
+            crashes: times,
+            lost: times,
+            copies: times,
+            later: times,
+            refused: times,
+            throttled: times,
+            unknown: times,
+            not_sent: times,
+            overslept: times,
+            zombies: times,
+            stops: times,
+            cancels: times,
+            expiries: times,
+            receipts: times,
+            renewals: times,
+            moves: times,
+        }
+    }
+
+    /// Takes one from a budget, if there is one left.
+    pub fn spend(budget: &mut u8) -> bool {
+        match *budget {
+            0 => false,
+            Self::UNLIMITED => true,
+            _ => {
+                *budget -= 1;
+                true
+            }
+        }
+    }
+}
+
+/// An order of the exploration.
+#[derive(Clone, Debug)]
+pub struct OrderSpec {
+    /// Its suffix.
+    pub suffix: Suffix,
+    /// Rows of each channel, by the channel's place in [`Scenario::channels`].
+    pub channels: Vec<(usize, u32)>,
+    /// Whether its rows are in parcels of their own.
+    pub big: bool,
+    /// Its lane.
+    pub lane: Lane,
+    /// What becomes of unknowns.
+    pub on_unknown: OnUnknown,
+    /// Time until it is due, from its acceptance; `None` for now.
+    pub due_in: Option<Duration>,
+    /// Whether it is there from the beginning.
+    pub accepted: bool,
+}
+
+/// A parcel of the exploration. Elsewhere parcels are named by their place in [`Scenario::parcels`].
+#[derive(Clone, Debug)]
+pub struct ParcelSpec {
+    /// Place of its order.
+    pub order: usize,
+    /// Place of its channel.
+    pub channel: usize,
+    /// Its name in the indexes.
+    pub member: Member,
+    /// The same as bytes.
+    pub member_key: Vec<u8>,
+    /// Its rows.
+    pub rows: u32,
+}
+
+/// A closed system to explore.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name in reports.
+    pub name: String,
+    /// Keys of its only partition.
+    pub keys: Keys,
+    /// All channels.
+    pub channels: Vec<Channel>,
+    /// All orders.
+    pub orders: Vec<OrderSpec>,
+    /// Their parcels.
+    pub parcels: Vec<ParcelSpec>,
+    /// The channel of each courier.
+    pub couriers: Vec<usize>,
+    /// What may go wrong.
+    pub budgets: Budgets,
+    /// How many rows a claim may begin at once: each of these is tried.
+    pub claim_begins: Vec<u32>,
+    /// Whether reports may be settled before the other rows of the parcel are done.
+    pub partial: bool,
+    /// Whether rows are begun one by one too.
+    pub single_begins: bool,
+    /// The send window, in units.
+    pub window_units: i64,
+    /// Whether rows get a token, and unknown ones are repeated under it.
+    pub tokens: bool,
+    /// Whether lease ends are blamed on the courier.
+    pub blame: bool,
+    /// Whether the rarer verbs take part: close, audit, ring, retire, receipts of any kind, parts, deliveries.
+    pub wide: bool,
+    /// Parcels a courier holds at once.
+    pub most_held: usize,
+}
+
+impl Scenario {
+    /// Two couriers on one channel and one order of `rows` rows in one parcel; nothing goes wrong yet.
+    ///
+    /// # Panics
+    /// Never: its names are names.
+    #[must_use]
+    pub fn small(name: &str, on_unknown: OnUnknown, big: bool, rows: u32) -> Self {
+        let order = OrderSpec {
+            suffix: suffix(0),
+            channels: vec![(0, rows)],
+            big,
+            lane: Lane::Bulk,
+            on_unknown,
+            due_in: None,
+            accepted: true,
+        };
+        Self::new(name, &["sms"], vec![order], vec![0, 0])
+    }
+
+    /// Orders on some channels, with a courier for each entry of `couriers`; nothing goes wrong yet.
+    #[must_use]
+    pub fn new(name: &str, channels: &[&str], orders: Vec<OrderSpec>, couriers: Vec<usize>) -> Self {
+        let channels = channels.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut parcels = Vec::new();
+        for (at, order) in orders.iter().enumerate() {
+            for (channel, rows) in &order.channels {
+                let most = if order.big { posthaste_model::PARCEL_ROWS } else { *rows };
+                let mut left = *rows;
+                let mut number = 0;
+                while left > 0 {
+                    let member = Member { suffix: order.suffix.clone(), number };
+                    let member_key = member.to_string().into_bytes();
+                    let rows = left.min(most);
+                    parcels.push(ParcelSpec { order: at, channel: *channel, member, member_key, rows });
+                    left -= rows;
+                    number += 1;
+                }
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            keys: Keys::of_partition(0),
+            channels,
+            orders,
+            parcels,
+            couriers,
+            budgets: Budgets::NONE,
+            claim_begins: vec![0],
+            partial: true,
+            single_begins: true,
+            window_units: 1,
+            tokens: false,
+            blame: true,
+            wide: false,
+            most_held: 1,
+        }
+    }
+
+    /// The place of a parcel.
+    #[must_use]
+    pub fn parcel(&self, channel: usize, member: &Member) -> Option<usize> {
+        self.parcels.iter().position(|parcel| parcel.channel == channel && parcel.member == *member)
+    }
+
+    /// How long a send may take.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        ms(self.window_units * UNIT_MS)
+    }
+}
+
+/// A span of some milliseconds.
+#[must_use]
+pub fn ms(span: i64) -> Duration {
+    Duration::from_millis(u64::try_from(span).unwrap_or(0))
+}
+
+/// The suffix of the order at a place.
+///
+/// # Panics
+/// Never: the sender's name is a name.
+#[must_use]
+pub fn suffix(place: usize) -> Suffix {
+    let sender: SenderId = "u".parse().unwrap_or_else(|_| unreachable!("a letter is a sender id"));
+    Suffix::new(&sender, place as u64)
+}

@@ -1,0 +1,305 @@
+//! What the database says, decoded: all that properties and couriers' choices need.
+
+use posthaste_model::{State as RowState, UnixMs};
+use posthaste_protocol::record::{Head, Outcomes, RowOutcome, decode_counters};
+
+use super::scenario::Scenario;
+use crate::World;
+
+/// The database at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The server's time in ms.
+    pub now: i64,
+    /// Every order of the scenario.
+    pub orders: Vec<OrderView>,
+    /// Every parcel of the scenario.
+    pub parcels: Vec<ParcelView>,
+    /// What belongs to nobody.
+    pub strays: Option<String>,
+}
+
+/// An order's record and places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrderView {
+    /// Its head; nothing if there is no record, or none that can be read.
+    pub head: Option<Head>,
+    /// It was cancelled.
+    pub cancelled: bool,
+    /// Every row is final.
+    pub ended: bool,
+    /// Open rows, of an order in parcels.
+    pub open: Option<u64>,
+    /// Parcels rung so far, while it is being rung.
+    pub rung: Option<u64>,
+    /// Its score in the index of due orders.
+    pub due: Option<i64>,
+    /// How often it is put down for retirement.
+    pub retirements: usize,
+    /// Its bell is there.
+    pub bell: bool,
+    /// The counters of each channel of the scenario, of an order in parcels.
+    pub counters: Vec<Option<posthaste_model::Counters>>,
+}
+
+/// A parcel's record and places.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ParcelView {
+    /// Its rows; nothing if there is no order, or a record that can't be read.
+    pub rows: Vec<RowOutcome>,
+    /// Whether it was ever begun, so that it has a record.
+    pub has_record: bool,
+    /// The stored counts of pending, sending and unresolved rows.
+    pub counts: (u16, u16, u16),
+    /// Its score in the ready index of its lane.
+    pub ready: Option<i64>,
+    /// It is in the ready index of the other lane.
+    pub wrong_lane: bool,
+    /// The end of its lease.
+    pub leased: Option<i64>,
+    /// The record of its lease.
+    pub lease: Option<LeaseView>,
+    /// Its score in the index of unresolved parcels.
+    pub unresolved: Option<i64>,
+    /// Crashes without progress.
+    pub crashes: Option<u64>,
+    /// It was parked as unreadable.
+    pub parked: bool,
+}
+
+/// The record of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Of which fence.
+    pub fence: u64,
+    /// Something was begun under it.
+    pub begun: bool,
+    /// Its parcel was claimed alone.
+    pub alone: bool,
+    /// When the last send begun under it must have ended.
+    pub send_by: i64,
+}
+
+/// Key names of a scenario, made once.
+#[derive(Clone, Debug)]
+pub struct Names {
+    history: Vec<Vec<u8>>,
+    delivery: Vec<Vec<u8>>,
+    due: Vec<Vec<u8>>,
+    outcome: Vec<Vec<u8>>,
+    ready: Vec<[Vec<u8>; 2]>,
+    leased: Vec<Vec<u8>>,
+    lease: Vec<Vec<u8>>,
+    unresolved: Vec<Vec<u8>>,
+    crashes: Vec<Vec<u8>>,
+    parked: Vec<Vec<u8>>,
+    requests: Vec<Vec<u8>>,
+    counters: Vec<Vec<u8>>,
+}
+
+impl Names {
+    /// The names of the keys a scenario can touch.
+    #[must_use]
+    pub fn new(s: &Scenario) -> Self {
+        use posthaste_model::Lane::{Bulk, Urgent};
+        let k = &s.keys;
+        let orders = |name: &dyn Fn(&super::scenario::OrderSpec) -> String| {
+            s.orders.iter().map(|order| name(order).into_bytes()).collect()
+        };
+        let channels = |name: &dyn Fn(&posthaste_model::Channel) -> String| {
+            s.channels.iter().map(|channel| name(channel).into_bytes()).collect()
+        };
+        Self {
+            history: orders(&|order| k.history(&order.suffix)),
+            delivery: orders(&|order| k.delivery(&order.suffix)),
+            due: orders(&|order| k.due(order.lane)),
+            outcome: (s.parcels.iter())
+                .map(|p| k.outcome(&p.member.suffix, &s.channels[p.channel], p.member.number).into_bytes())
+                .collect(),
+            ready: (s.parcels.iter())
+                .map(|p| {
+                    let lane = s.orders[p.order].lane;
+                    let other = if lane == Urgent { Bulk } else { Urgent };
+                    [lane, other].map(|lane| k.ready(&s.channels[p.channel], lane).into_bytes())
+                })
+                .collect(),
+            leased: channels(&|c| k.leased(c)),
+            lease: channels(&|c| k.lease(c)),
+            unresolved: channels(&|c| k.unresolved(c)),
+            crashes: channels(&|c| k.crashes(c)),
+            parked: channels(&|c| k.parked(c)),
+            requests: channels(&|c| k.request(c)),
+            counters: channels(&|c| format!("c:{c}")),
+        }
+    }
+
+    /// The key whose expiry announces an order.
+    #[must_use]
+    pub fn delivery(&self, order: usize) -> &[u8] {
+        &self.delivery[order]
+    }
+
+    /// The last claim remembered of a courier's process: its number, fence and parcels.
+    #[must_use]
+    pub fn request(
+        &self,
+        world: &World,
+        channel: usize,
+        courier: usize,
+        life: u16,
+    ) -> Option<(u64, u64, String)> {
+        let record = world.hash_at(&self.requests[channel])?.get(format!("c{courier}-{life}").as_bytes())?;
+        let text = std::str::from_utf8(record).ok()?;
+        let mut words = text.splitn(3, ' ');
+        let number = words.next()?.parse().ok()?;
+        Some((number, words.next()?.parse().ok()?, words.next().unwrap_or("").to_owned()))
+    }
+}
+
+fn digits(bytes: Option<&crate::world::Str>) -> Option<u64> {
+    std::str::from_utf8(bytes?).ok()?.parse().ok()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "scores are whole milliseconds")]
+fn score(world: &World, key: &[u8], member: &[u8]) -> Option<i64> {
+    world.sorted_at(key)?.score(member).map(|score| score as i64)
+}
+
+impl View {
+    /// Reads a world.
+    #[must_use]
+    pub fn read(s: &Scenario, names: &Names, world: &World) -> Self {
+        let retired: Vec<&[u8]> = (world.entries())
+            .filter(|(key, _)| key.starts_with(b"retire:"))
+            .filter_map(|(key, _)| world.list_at(key))
+            .flat_map(|list| list.iter().map(|suffix| &**suffix))
+            .collect();
+        let orders: Vec<OrderView> =
+            (0..s.orders.len()).map(|order| read_order(s, names, world, order, &retired)).collect();
+        let parcels =
+            (0..s.parcels.len()).map(|parcel| read_parcel(s, names, world, parcel, &orders)).collect();
+        let strays = strays(s, names, world);
+        Self { now: world.clock().ms(), orders, parcels, strays }
+    }
+
+    /// Whether every row of every accepted order is final.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.parcels.iter().all(|parcel| parcel.rows.iter().all(|row| !row.state.is_open()))
+    }
+
+    /// Whether a parcel is in no index any more.
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        let still = |p: &ParcelView| {
+            p.ready.is_none() && p.leased.is_none() && p.lease.is_none() && p.unresolved.is_none()
+        };
+        self.parcels.iter().all(still)
+    }
+
+    /// The next moment at which something can happen by time alone.
+    #[must_use]
+    pub fn next_instant(&self) -> Option<i64> {
+        let later = |at: &i64| *at > self.now;
+        let parcels = self.parcels.iter().flat_map(|p| [p.ready, p.leased, p.unresolved]).flatten();
+        let orders = self.orders.iter().filter_map(|order| order.due).flat_map(|due| [due, due + 1]);
+        parcels.chain(orders).filter(later).min()
+    }
+}
+
+fn read_order(s: &Scenario, names: &Names, world: &World, order: usize, retired: &[&[u8]]) -> OrderView {
+    let suffix = s.orders[order].suffix.as_str().as_bytes();
+    let fields = world.hash_at(&names.history[order]);
+    let field = |name: &[u8]| fields.and_then(|fields| fields.get(name));
+    OrderView {
+        head: field(b"h").and_then(|head| Head::decode(head).ok()),
+        cancelled: field(b"x").is_some(),
+        ended: field(b"f").is_some(),
+        open: digits(field(b"l")),
+        rung: digits(field(b"g")),
+        due: score(world, &names.due[order], suffix),
+        retirements: retired.iter().filter(|entry| **entry == suffix).count(),
+        bell: world.entry(&names.delivery[order]).is_some(),
+        counters: names.counters.iter().map(|name| decode_counters(field(name)?).ok()).collect(),
+    }
+}
+
+fn read_parcel(
+    s: &Scenario,
+    names: &Names,
+    world: &World,
+    parcel: usize,
+    orders: &[OrderView],
+) -> ParcelView {
+    let spec = &s.parcels[parcel];
+    let (member, channel) = (&spec.member_key[..], spec.channel);
+    let order = &orders[spec.order];
+    let lease = world.hash_at(&names.lease[channel]).and_then(|leases| leases.get(member));
+    let crash = world.hash_at(&names.crashes[channel]).and_then(|marks| marks.get(member));
+    let mut view = ParcelView {
+        ready: score(world, &names.ready[parcel][0], member),
+        wrong_lane: score(world, &names.ready[parcel][1], member).is_some(),
+        leased: score(world, &names.leased[channel], member),
+        lease: lease.and_then(|record| read_lease(record)),
+        unresolved: score(world, &names.unresolved[channel], member),
+        crashes: crash.and_then(|mark| std::str::from_utf8(mark).ok()?.split(' ').next()?.parse().ok()),
+        parked: score(world, &names.parked[channel], member).is_some(),
+        ..ParcelView::default()
+    };
+    let Some(head) = &order.head else { return view };
+    let record = if head.inline {
+        world.hash_at(&names.history[spec.order]).and_then(|fields| fields.get(b"o")).map(|record| &record[..])
+    } else {
+        world.text(&names.outcome[parcel])
+    };
+    view.has_record = record.is_some();
+    let outcomes = if record.is_none() && !head.inline && order.cancelled && order.ended {
+        Outcomes::all_cancelled(spec.rows, head.due)
+    } else {
+        Outcomes::decode(record, spec.rows, head.due)
+    };
+    if let Ok(outcomes) = outcomes {
+        view.counts = outcomes.counts();
+        view.rows = outcomes.rows().collect();
+    }
+    view
+}
+
+fn read_lease(record: &[u8]) -> Option<LeaseView> {
+    let text = std::str::from_utf8(record).ok()?;
+    let mut words = text.split(' ');
+    Some(LeaseView {
+        fence: words.next()?.parse().ok()?,
+        begun: words.next()? == "1",
+        alone: words.next()? == "1",
+        send_by: words.next()?.parse().ok()?,
+    })
+}
+
+/// Members of indexes that are no parcel of the scenario.
+fn strays(s: &Scenario, names: &Names, world: &World) -> Option<String> {
+    for channel in 0..s.channels.len() {
+        let known = |member: &[u8]| s.parcels.iter().any(|p| p.channel == channel && p.member_key == member);
+        for key in [&names.leased[channel], &names.unresolved[channel]] {
+            let members = world.sorted_at(key).into_iter().flat_map(|set| set.iter());
+            for (member, _) in members {
+                if !known(member) {
+                    return Some(format!("{} names {}", key.escape_ascii(), member.escape_ascii()));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// A moment of the domain as ms.
+#[must_use]
+pub fn at(moment: UnixMs) -> i64 {
+    i64::try_from(moment.0).unwrap_or(i64::MAX)
+}
+
+/// Whether a row waits to be begun, and may be by now.
+#[must_use]
+pub fn is_ripe(row: &RowOutcome, now: i64) -> bool {
+    row.state == RowState::Pending && row.not_before.is_none_or(|moment| at(moment) <= now)
+}

@@ -1,0 +1,131 @@
+//! Ambiguous windows: moments in which what is known and what is true may differ. Each must really have been entered, or an
+//! exploration proves nothing about it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! windows {
+    ($($name:ident = $text:literal;)*) => {
+        /// A window.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Window {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Window {
+            /// All of them.
+            pub const ALL: &'static [Window] = &[$(Window::$name,)*];
+
+            /// What it is.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Window::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+windows! {
+    ClaimReplyLost = "the reply to a claim was lost";
+    ClaimAsked = "a claim was asked again and told the same";
+    BeginReplyLost = "the reply to a begin was lost";
+    SettleReplyLost = "the reply to a settle was lost";
+    CrashHolding = "a courier died with a parcel and nothing begun";
+    CrashBegun = "a courier died between begin and send";
+    CrashTaken = "a courier died after the provider took a row";
+    CrashReported = "a courier died with a report of another kind unsaid";
+    CrashAsking = "a courier died with a claim unanswered";
+    Orphan = "a courier died with a request on its way";
+    Overslept = "a courier slept between begin and send, and did not send";
+    Zombie = "a courier slept after its last look at the clock, and sent";
+    TakenUntold = "the provider took a row and nobody heard";
+    LostUntold = "bytes left, the provider never took them, and nobody heard";
+    SecondSend = "the provider took a row a second time, after an unknown";
+    CopyClaimAgain = "a second copy of a claim was told the same";
+    CopyClaimOld = "a second copy of a claim was refused as old";
+    CopyClaimTook = "a dead courier's claim took a parcel";
+    CopyBeginAgain = "a second copy of a begin found the row begun";
+    CopyBeginOther = "a second copy of a begin named another attempt";
+    CopyBeginFinal = "a second copy of a begin found a row decided";
+    CopyBeginStale = "a second copy of a begin found another lease";
+    CopyBeginOver = "a second copy of a begin found the lease over";
+    CopyBeginBegan = "a dead courier's begin began a row";
+    CopyBeginEnded = "a second copy of a begin found the order cancelled or over";
+    CopySettleKnown = "a second copy of a settle told nothing new";
+    CopySettleStale = "a second copy of a settle named another attempt";
+    CopySettleEvidence = "a second copy of a settle was taken as evidence";
+    CopySettleApplied = "a second copy of a settle was the first to arrive";
+    CopyReleaseStale = "a second copy of a release found another lease";
+    CopyReleaseReady = "a dead courier's release handed a parcel back";
+    CopyRenew = "a second copy of a renewal arrived";
+    CopyResolveKnown = "a second copy of a resolve found the row decided";
+    CopyResolveStale = "a second copy of a resolve named another attempt";
+    BeginStale = "a begin under a lease that is somebody else's";
+    BeginOver = "a begin under a lease that is over";
+    BeginCancelled = "a begin of a cancelled order";
+    BeginExpired = "a begin of an order whose time is over";
+    BeginOther = "a begin whose attempt is not the next";
+    BeginFinal = "a begin of a row decided meanwhile";
+    BeginRepeated = "a begin repeated after a lost reply";
+    SettleEvidence = "a report was taken as evidence";
+    SettleStale = "a report of an attempt that is not the recorded one";
+    SettleKnown = "a report that told nothing new";
+    SettleUnresolved = "a report decided a row already told as unknown";
+    SettleOver = "a report came after the end of its lease and before the sweep";
+    SettlePartial = "a report was settled with other rows of its parcel still out";
+    SweptReady = "a sweep found a lease over with nothing begun";
+    SweptUnresolved = "a sweep found a lease over with rows begun";
+    Poison = "a parcel was given up";
+    ResolvedRetry = "an unknown row was sent to be repeated";
+    ResolvedRepeat = "an unknown row was sent to be repeated under its token";
+    ResolvedHold = "an unknown row was held";
+    ResolvedSpent = "a second repeat was refused";
+    ResolvedKnown = "a resolve found the row decided";
+    ResolvedStale = "a resolve named another attempt";
+    Cancelled = "a pending row ended as cancelled";
+    Expired = "a pending row ended as expired";
+    EndedUnknown = "a row that waited for its repeat ended as unknown";
+    ReceiptEarly = "a receipt came before the settle";
+    ReceiptUnresolved = "a receipt decided an unresolved row";
+    ReceiptLate = "a receipt came to a final row";
+    ReleasedSending = "a release left a parcel with a row on the wire";
+    LeftSending = "a parcel asked to leave with a row on the wire";
+    Renewed = "a lease was renewed";
+    RenewRefused = "a lease over or somebody else's was not renewed";
+    RungAtDue = "a claim came at the very millisecond an order is due";
+    Waited = "a refused row waited for its time";
+    Mended = "an audit put a parcel back";
+}
+
+/// How often each window was entered, over all steps explored.
+#[derive(Debug)]
+pub struct Counts(Vec<AtomicU64>);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(Window::ALL.iter().map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Counts {
+    /// One more of each.
+    pub fn add(&self, entered: &[Window]) {
+        for window in entered {
+            self.0[*window as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often this one.
+    #[must_use]
+    pub fn of(&self, window: Window) -> u64 {
+        self.0[window as usize].load(Ordering::Relaxed)
+    }
+
+    /// All that were entered.
+    #[must_use]
+    pub fn entered(&self) -> BTreeMap<Window, u64> {
+        Window::ALL.iter().map(|window| (*window, self.of(*window))).filter(|(_, n)| *n > 0).collect()
+    }
+}

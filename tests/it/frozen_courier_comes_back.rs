@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use futures::future::try_join_all;
 use posthaste_model::{OnUnknown, State};
 use posthaste_rig::{eventually, eventually_async};
+use posthaste_tests::death::MOST_BEGUN;
 use posthaste_tests::{Balance, CourierOptions, Record, Scene, Told};
 
 const LEASE: Duration = Duration::from_millis(600);
@@ -78,7 +79,7 @@ async fn frozen_courier_comes_back() -> anyhow::Result<()> {
 fn check(step: &str, on_unknown: OnUnknown, balance: &Balance, record: &Record) -> anyhow::Result<()> {
     ensure!(balance.all() == ROWS + 3);
     // Rows in doubt are few; the checker has seen that none left later than under the next attempt.
-    ensure!(balance.duplicates <= 48 && balance.repeated <= 48);
+    ensure!(balance.duplicates <= MOST_BEGUN && balance.repeated <= MOST_BEGUN);
     ensure!(record.senders().contains(&1));
     if on_unknown == OnUnknown::Retry {
         ensure!(balance.count(State::Sent) == balance.all());

@@ -9,7 +9,7 @@ use posthaste_model::{OnUnknown, State};
 use crate::{Balance, CourierOptions, Record, Scene, Told};
 
 /// Rows a courier may have begun when it dies: its calls at once, and what it had not settled yet.
-pub const MOST_BEGUN: u64 = 48;
+pub const MOST_BEGUN: u64 = 64;
 
 /// What is told before the courier comes that will die.
 #[derive(Debug, Clone, Copy)]

@@ -164,7 +164,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, Failure> {
     let witness = Arc::new(witness(options)?);
     let abilities = Abilities {
         concurrency: options.concurrency,
-        max_concurrency: options.concurrency.max(256),
+        max_concurrency: options.concurrency,
         send_window: Duration::from_millis(options.send_window_ms),
         on_unknown: if options.on_unknown == "retry" { Policy::RetryOnce } else { Policy::Hold },
         ..Abilities::default()

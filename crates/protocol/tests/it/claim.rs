@@ -79,6 +79,10 @@ fn a_lost_reply_is_asked_for_again_by_the_same_number() {
     let courier = Courier::new(&db, "c1");
     let first = db.answer(&Claim { limit: 2, ..courier.next() });
     let Reply::Taken(taken) = &first.reply else { panic!("{first:?}") };
+    // Another courier claims meanwhile.
+    Order::inline("u1:4").accept(&db);
+    let other = Courier::new(&db, "c9");
+    other.take(&Claim { limit: 1, ..other.next() });
     let again = db.answer(&courier.same());
     let Reply::Taken(same) = &again.reply else { panic!("{again:?}") };
     assert!(same.again && first.fence == again.fence);

@@ -84,10 +84,11 @@ fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
 #[test]
 fn unknowns_are_held_when_their_order_is_over() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let order = Order::inline("u1:5").rows(3).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
-    courier.begun(&parcel, &[(0, 1), (1, 1)]);
+    courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1)]);
+    courier.settle(&parcel, false, &[report(2, 1, Verdict::Sent)]);
     courier.crash();
     assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 0, lost: 0 });
     db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
@@ -96,6 +97,7 @@ fn unknowns_are_held_when_their_order_is_over() {
     assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 1, lost: 0 });
     let row = order.row(&db, 1);
     assert_eq!((row.state, row.reason), (State::Unknown, posthaste_model::Reason::Held));
+    assert_eq!(order.row(&db, 2).state, State::Sent);
     assert!(db.snapshot().get("crashes:{0}:email").is_none());
     db.sound();
 }
@@ -160,6 +162,20 @@ fn what_an_index_lost_is_put_back() {
             assert_eq!(courier.claim().len(), 1);
         }
     }
+}
+
+#[test]
+fn an_audit_passes_over_outcomes_it_cannot_read() {
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(1_001).accept(&db).clone();
+    assert_eq!(Courier::new(&db, "c1").claim().len(), 3);
+    db.raw(&["SET", &db.keys.outcome(&order.suffix, &order.channels[0].0, 1), "short"]);
+    db.raw(&["DEL", "leased:{0}:email"]);
+    assert_eq!(audit(&db, &order), Audited::Ok { next: None, mended: 2 });
+    assert_eq!(
+        db.snapshot().sorted("ready:{0}:email:bulk").into_keys().collect::<Vec<_>>(),
+        ["u1:5:0", "u1:5:2"]
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod cancels_and_moves_race_the_bell;
 mod couriers_come_before_and_after_orders;
 mod couriers_share_a_big_order;
+mod database_goes_back;
 mod database_is_wiped_under_running_couriers;
 mod frozen_courier_comes_back;
 mod killed_after_begin;

@@ -18,6 +18,7 @@
 //! | `posthaste_channel_stopped` | gauge | channel | 1 while the channel waits to be mended |
 //! | `posthaste_hearing` | gauge | channel | 1 while the courier hears its own bell |
 //! | `posthaste_swept_parcels_total`, `posthaste_unresolved_rows_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total` | counter | channel | what the sweeper did |
+//! | `posthaste_orders_ended_total` | counter | channel | orders whose last row this courier settled |
 //! | `posthaste_resolved_total` | counter | channel, how | unknown rows resolved, by which means |
 
 use std::sync::Mutex;
@@ -106,9 +107,13 @@ impl Meter {
         }
     }
 
-    /// Rows of an order due at `due`, met at `now` by the server's clock.
-    pub(crate) fn late(&self, due: UnixMs, now: UnixMs, rows: usize) {
-        self.with_flow(|flow| flow.a_parcel = flow.a_parcel * 0.9 + count(rows.max(1) as u64) * 0.1);
+    /// Open rows of an order due at `due`, met at `now` by the server's clock; `fresh` of them for the first time.
+    pub(crate) fn met(&self, due: UnixMs, now: UnixMs, open: usize, fresh: usize) {
+        self.with_flow(|flow| flow.a_parcel = flow.a_parcel * 0.9 + count(open.max(1) as u64) * 0.1);
+        if fresh == 0 {
+            // Rows that come again wait by intent, not because we are late.
+            return;
+        }
         histogram!("posthaste_lateness_seconds", "channel" => self.channel.clone())
             .record(now.since(due).as_secs_f64());
     }

@@ -78,6 +78,13 @@ impl Pace {
         }
     }
 
+    /// So many that were counted did not go out.
+    pub fn spare(&mut self, envelopes: usize) {
+        if self.rate.is_some() {
+            self.tokens += whole(envelopes);
+        }
+    }
+
     /// When the rate allows the next envelope.
     #[must_use]
     pub fn next_allowed(&self) -> Option<Instant> {

@@ -1,9 +1,11 @@
 //! The resolver: decides what becomes of sends whose outcome is unknown, after their send_by. Repeats under the same token,
 //! asks the provider, repeats once, or holds, as channel and order say.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use posthaste_model::{Channel, Member, OnUnknown, Reason, State, UnixMs, Verdict};
 use posthaste_ops::stop::Stop;
 use posthaste_store::{CallError, Decided, Decision, Head, Loaded, Resolved, RowOutcome, Store};
@@ -107,7 +109,14 @@ impl Resolver {
                     .map(|next| Instant::now() + next.since(now) + Duration::from_millis(1)));
             }
             for member in answer.reply.members {
-                self.resolve_parcel(p, &member, now).await?;
+                match self.resolve_parcel(p, &member, now).await {
+                    // One that can't be read must not stand in the way of the others; it is asked about again later.
+                    Err(CallError::Fault(fault)) => {
+                        tracing::error!(channel = %self.channel, error = %fault, "an unknown outcome can't be resolved");
+                        self.meter.alarm("fault");
+                    }
+                    other => other?,
+                }
             }
         }
     }
@@ -174,7 +183,14 @@ impl Resolver {
             tries: row.tries,
             repeat: row.repeated,
         };
-        match self.transport.inquire(&envelope).await {
+        let inquiry = AssertUnwindSafe(self.transport.inquire(&envelope)).catch_unwind();
+        let found = tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(Found::NotNow));
+        let found = found.unwrap_or_else(|_| {
+            tracing::error!(channel = %self.channel, "an inquiry panicked");
+            self.meter.alarm("panic");
+            Found::NotNow
+        });
+        match found {
             Found::Known(verdict, reason) => Some(Decision::Found(verdict, reason)),
             // It never arrived, so sending it again is no repeat.
             Found::Never => Some(Decision::Repeat),

@@ -7,6 +7,7 @@ use posthaste_ops::health::Progress;
 use posthaste_ops::stop::Stop;
 use posthaste_store::Store;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::engine::{Engine, EngineError};
 use crate::hearing;
@@ -81,16 +82,14 @@ impl Courier {
             kick: resolve,
             every: self.settings.sweep_every,
         };
-        let tasks = [
-            tokio::spawn(sweeper.run(stop.clone())),
-            tokio::spawn(resolver.run(stop.clone())),
-            tokio::spawn(hearing::check(self.store, meter, self.settings.hearing_every, stop.clone())),
-        ];
+        // They end with this call, however it ends.
+        let mut beside = JoinSet::new();
+        beside.spawn(sweeper.run(stop.clone()));
+        beside.spawn(resolver.run(stop.clone()));
+        beside.spawn(hearing::check(self.store, meter, self.settings.hearing_every, stop.clone()));
         tracing::info!(%channel, "the courier is at work");
         let result = engine.run(hearing, stop).await;
-        for task in tasks {
-            task.abort();
-        }
+        beside.abort_all();
         tracing::info!(%channel, "the courier has stopped");
         Ok(result?)
     }

@@ -102,6 +102,15 @@ impl Batching {
             Self::SameOrder(n) | Self::Any(n) => n.max(1),
         }
     }
+
+    /// What so many rows of one parcel take of the room of the calls, in envelopes: rows that share a call with no other
+    /// order take whole calls.
+    pub(crate) fn cost(self, rows: usize) -> usize {
+        match self {
+            Self::SameOrder(_) => rows.div_ceil(self.size()) * self.size(),
+            Self::Single | Self::Any(_) => rows,
+        }
+    }
 }
 
 /// What is known when an unknown outcome has to be resolved.

@@ -28,12 +28,13 @@ pub(super) struct BeginDone {
 }
 
 impl Engine {
-    /// Rows that could go out now, by the calls that are free; `bulk` leaves the share of urgent ones alone.
+    /// Envelopes that could go out now, by the calls that are free; `bulk` leaves the share of urgent ones alone.
     pub(super) fn free_rows(&self, bulk: bool) -> usize {
         let size = self.abilities.batching.size();
         let calls = self.pace.concurrency();
         let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
-        let queued: usize = self.batches.iter().map(|batch| batch.rows.len()).sum();
+        let batching = self.abilities.batching;
+        let queued: usize = self.batches.iter().map(|batch| batching.cost(batch.rows.len())).sum();
         let busy = self.calls * size + queued + self.starting;
         (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
     }
@@ -57,17 +58,24 @@ impl Engine {
             return;
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);
-        let mut room = self.free_rows(false).min(allowed).min(MOST_ROWS);
-        let mut bulk_room = self.free_rows(true);
+        let (mut room, mut bulk_room) = (self.free_rows(false), self.free_rows(true));
+        let (batching, mut rows_left) = (self.abilities.batching, allowed.min(MOST_ROWS));
         let mut chosen: BTreeMap<(u16, Id), Vec<u16>> = BTreeMap::new();
-        while room > 0 && chosen.len() < MOST_PARCELS {
-            let Some(Waiting { id, row }) = self.held.next(now, bulk_room > 0) else { break };
-            let Some(parcel) = self.held.get(id) else { continue };
-            if parcel.head.lane == Lane::Bulk {
-                bulk_room -= 1;
+        while rows_left > 0 && chosen.len() < MOST_PARCELS {
+            let Some(waiting) = self.held.next(now) else { break };
+            let Some(parcel) = self.held.get(waiting.id) else { continue };
+            let key = (parcel.partition, waiting.id);
+            let there = chosen.get(&key).map_or(0, Vec::len);
+            let cost = batching.cost(there + 1) - batching.cost(there);
+            let bulk = parcel.head.lane == Lane::Bulk;
+            if cost > room || (bulk && cost > bulk_room) {
+                self.held.put_back(waiting);
+                break;
             }
-            chosen.entry((parcel.partition, id)).or_default().push(row);
-            room -= 1;
+            chosen.entry(key).or_default().push(waiting.row);
+            room -= cost;
+            bulk_room = bulk_room.saturating_sub(cost);
+            rows_left -= 1;
         }
         self.start_begin(chosen, now);
     }
@@ -88,7 +96,7 @@ impl Engine {
     }
 
     fn start_begin(&mut self, chosen: BTreeMap<(u16, Id), Vec<u16>>, now: Instant) {
-        let mut by_partition: BTreeMap<u16, (Vec<Id>, Asked)> = BTreeMap::new();
+        let mut by_partition: BTreeMap<u16, (Instant, Vec<Id>, Asked)> = BTreeMap::new();
         for ((p, id), mut rows) in chosen {
             let Some(parcel) = self.held.get(id) else { continue };
             rows.sort_unstable();
@@ -102,31 +110,35 @@ impl Engine {
                     (*row, last.wrapping_add(1))
                 })
                 .collect();
-            parcel.doubtful.retain(|(row, _)| rows.binary_search(row).is_err());
+            // A repeat: if the first call arrived, what it stored counts from then.
+            let asked_again = |doubt: &&(u16, u8, Instant)| rows.binary_search(&doubt.0).is_ok();
+            let first = parcel.doubtful.iter().filter(asked_again).map(|(.., at)| *at).min();
+            parcel.doubtful.retain(|doubt| !asked_again(&doubt));
             let at = parcel.at.clone();
-            self.starting += rows.len();
+            self.starting += self.abilities.batching.cost(rows.len());
             self.pace.spend(rows.len());
-            let entry = by_partition.entry(p).or_default();
-            entry.0.push(id);
-            entry.1.push((at, named));
+            let (started, ids, asked) = by_partition.entry(p).or_insert((now, Vec::new(), Vec::new()));
+            *started = (*started).min(first.unwrap_or(now));
+            ids.push(id);
+            asked.push((at, named));
         }
-        for (p, (ids, asked)) in by_partition {
+        for (p, (started, ids, asked)) in by_partition {
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
             let (window, tokens) = (self.abilities.send_window, self.abilities.tokens);
             tokio::spawn(async move {
                 let result = store.begin(p, &channel, window, tokens, &asked).await;
-                let _ = notes.send(Note::Begun(BeginDone { started: now, ids, asked, result }));
+                let _ = notes.send(Note::Begun(BeginDone { started, ids, asked, result }));
             });
         }
     }
 
     pub(super) fn on_begun(&mut self, done: BeginDone) {
         let window = done.started + self.abilities.send_window;
-        let named: usize = done.asked.iter().map(|(_, rows)| rows.len()).sum();
-        self.starting -= named;
+        let batching = self.abilities.batching;
+        self.starting -= done.asked.iter().map(|(_, rows)| batching.cost(rows.len())).sum::<usize>();
         let parcels = match done.result {
             Ok(answer) => answer.reply,
-            Err(error) => return self.begin_failed(&done.ids, &done.asked, &error),
+            Err(error) => return self.begin_failed(done.started, &done.ids, &done.asked, &error),
         };
         for ((id, (_, rows)), (code, begun)) in done.ids.into_iter().zip(done.asked).zip(parcels) {
             if code == ParcelCode::Ok {
@@ -181,7 +193,13 @@ impl Engine {
 
     /// No answer to a begin: the rows may be marked. They are not sent; the same attempt is begun again, which is a repeat
     /// if the first call arrived.
-    fn begin_failed(&mut self, ids: &[Id], asked: &[(ParcelRef, Vec<(u16, u8)>)], error: &CallError) {
+    fn begin_failed(
+        &mut self,
+        started: Instant,
+        ids: &[Id],
+        asked: &[(ParcelRef, Vec<(u16, u8)>)],
+        error: &CallError,
+    ) {
         self.alone = false;
         if !self.after_failure(error) {
             return;
@@ -190,7 +208,7 @@ impl Engine {
         for (id, (_, rows)) in ids.iter().zip(asked) {
             let Some(parcel) = self.held.get(*id) else { continue };
             parcel.out -= rows.len();
-            parcel.doubtful.extend(rows);
+            parcel.doubtful.extend(rows.iter().map(|(row, attempt)| (*row, *attempt, started)));
             if parcel.closed {
                 parcel.close();
                 self.settle_if_done(*id);

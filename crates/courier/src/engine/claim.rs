@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::UnixMs;
-use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Rung, Taken};
+use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Taken};
 use tokio::time::Instant;
 
 use super::{Engine, Note};
@@ -27,6 +27,8 @@ pub(super) struct Partition {
     ramp: u32,
     /// Ready parcels were left behind, for want of room.
     hungry: bool,
+    /// Looks in a row that found something overdue which claiming does not move.
+    in_vain: u32,
 }
 
 impl Partition {
@@ -41,6 +43,7 @@ impl Partition {
             by_bell: false,
             ramp: 1,
             hungry: false,
+            in_vain: 0,
         }
     }
 
@@ -76,12 +79,8 @@ pub(super) struct ClaimDone {
     asked: Instant,
     limit: u32,
     bulk_limit: u32,
+    begin: usize,
     result: Result<Answer<ClaimReply>, CallError>,
-}
-
-pub(super) struct RingDone {
-    p: u16,
-    result: Result<Answer<Rung>, CallError>,
 }
 
 impl Engine {
@@ -107,12 +106,8 @@ impl Engine {
             partition.asking = true;
             partition.heard_since = false;
             self.meter.wake(if std::mem::take(&mut partition.by_bell) { "event" } else { "timer" });
-            // What got no answer is asked again in any case: it may have taken parcels.
-            if limit == 0 && self.partitions[at].asked.is_none() {
-                self.start_ring(at);
-            } else {
-                self.start_claim(at, limit.min(self.partitions[at].ramp), bulk_limit);
-            }
+            // Asking for nothing rings too, and tells what waits.
+            self.start_claim(at, limit.min(self.partitions[at].ramp), bulk_limit);
         }
     }
 
@@ -136,6 +131,9 @@ impl Engine {
     fn start_claim(&mut self, at: usize, limit: u32, bulk_limit: u32) {
         let asked = Instant::now();
         let begin = if limit == 0 { 0 } else { self.begin_with_claim(asked) };
+        // Kept free until the answer is there: other partitions are asked at the same time.
+        self.starting += begin;
+        self.pace.spend(begin);
         let partition = &mut self.partitions[at];
         let (p, number) = (partition.p, partition.number);
         let first_asked = *partition.asked.get_or_insert(asked);
@@ -152,16 +150,17 @@ impl Engine {
                 lease,
                 limit,
                 bulk_limit: bulk_limit.min(limit),
-                begin,
+                begin: u32::try_from(begin).unwrap_or(u32::MAX),
                 send_window,
             };
             let result = store.claim(p, &ask).await;
-            let _ = notes.send(Note::Claimed(ClaimDone { p, first_asked, asked, limit, bulk_limit, result }));
+            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, result };
+            let _ = notes.send(Note::Claimed(done));
         });
     }
 
     /// Rows that may be begun by the claim itself: those that would be on the wire at once.
-    fn begin_with_claim(&mut self, now: Instant) -> u32 {
+    fn begin_with_claim(&mut self, now: Instant) -> usize {
         let batched = matches!(self.abilities.batching, Batching::SameOrder(_));
         if self.abilities.tokens
             || batched
@@ -172,31 +171,7 @@ impl Engine {
             return 0;
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);
-        u32::try_from(self.free_rows(true).min(allowed)).unwrap_or(u32::MAX)
-    }
-
-    fn start_ring(&mut self, at: usize) {
-        let p = self.partitions[at].p;
-        let (store, notes) = (self.store.clone(), self.notes.clone());
-        tokio::spawn(async move {
-            let result = store.ring(p).await;
-            let _ = notes.send(Note::Rung(RingDone { p, result }));
-        });
-    }
-
-    pub(super) fn on_rung(&mut self, done: RingDone) {
-        let now = Instant::now();
-        let poll = self.settings.poll;
-        let wake = match &done.result {
-            Ok(answer) => self.until_server(answer.reply.next, answer.now, now).min(now + poll),
-            Err(error) => {
-                self.after_failure(error);
-                now + Duration::from_millis(250)
-            }
-        };
-        let partition = &mut self.partitions[usize::from(done.p)];
-        partition.asking = false;
-        partition.wake = if partition.heard_since { now } else { wake };
+        self.free_rows(true).min(allowed)
     }
 
     /// A server's moment on our monotonic clock, never in the past.
@@ -216,6 +191,8 @@ impl Engine {
         let now = Instant::now();
         let at = usize::from(done.p);
         self.partitions[at].asking = false;
+        self.starting -= done.begin;
+        self.pace.spare(done.begin);
         let answer = match done.result {
             Ok(answer) => answer,
             Err(error) => {
@@ -250,8 +227,13 @@ impl Engine {
         }
         let lease_until = done.first_asked + self.settings.lease - self.settings.lease / 10;
         let window = done.first_asked + self.abilities.send_window;
+        let some = !taken.parcels.is_empty();
         for claimed in taken.parcels {
             self.take_in(done.p, claimed, answer.fence, lease_until, window, answer.now);
+        }
+        if some {
+            // Few are claimed at first; while calls are free there is no need to wait for one of them to end.
+            self.feed_hungry(now);
         }
     }
 
@@ -277,8 +259,15 @@ impl Engine {
         if !ready_now {
             wake = wake.min(self.until_server(taken.oldest, server_now, now));
         }
-        let poll_floor = now + Duration::from_millis(if count == 0 && !ready_now { 1 } else { 0 });
         let partition = &mut self.partitions[at];
+        let in_vain = overdue && count == 0 && taken.rung == 0;
+        partition.in_vain = if in_vain { (partition.in_vain + 1).min(6) } else { 0 };
+        // Whoever was called needs a moment, and asking all the time does not make it shorter.
+        let floor = if count == 0 {
+            Duration::from_millis(1 << partition.in_vain.saturating_sub(1))
+        } else {
+            Duration::ZERO
+        };
         if count > 0 {
             partition.ramp = partition.ramp.saturating_mul(2).min(self.settings.claim_limit);
         }
@@ -286,7 +275,7 @@ impl Engine {
         partition.wake = if partition.heard_since || (ready_now && count > 0 && !more) {
             now
         } else {
-            wake.max(poll_floor)
+            wake.max(now + floor)
         };
     }
 

@@ -30,8 +30,8 @@ pub(super) struct Parcel {
     pub(super) reports: Vec<Report>,
     /// Rows to be begun again once their report is settled, and when.
     pub(super) again: Vec<(u16, Option<Instant>)>,
-    /// Rows and attempts whose begin got no answer: they may be marked, and were not sent.
-    pub(super) doubtful: Vec<(u16, u8)>,
+    /// Rows and attempts whose begin got no answer, and when it was asked first: they may be marked, and were not sent.
+    pub(super) doubtful: Vec<(u16, u8, Instant)>,
     /// The moment after which nothing is begun under this lease.
     pub(super) lease_until: Instant,
     /// The lease is gone: nothing more is begun, reports are evidence.
@@ -50,7 +50,7 @@ impl Parcel {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.again.clear();
-        for (row, attempt) in std::mem::take(&mut self.doubtful) {
+        for (row, attempt, _) in std::mem::take(&mut self.doubtful) {
             self.tell_not_sent(row, attempt);
         }
     }
@@ -97,7 +97,8 @@ impl Held {
         for (row, outcome) in parcel.outcomes.iter().enumerate() {
             let Ok(row) = u16::try_from(row) else { continue };
             match outcome.state {
-                State::Sending => {
+                // Of a big order a claim begins nothing: what is `sending` there is another's.
+                State::Sending if parcel.head.inline => {
                     begun.push(row);
                     parcel.out += 1;
                 }
@@ -191,18 +192,21 @@ impl Held {
         None
     }
 
-    /// The next row to begin: urgent first, bulk only while `bulk` allows. Rows of parcels that are gone, lost, or near the
-    /// end of their lease are passed over.
-    pub(super) fn next(&mut self, now: Instant, bulk: bool) -> Option<Waiting> {
+    /// The next row to begin, urgent first. Rows of parcels that are gone, lost, or near the end of their lease are passed
+    /// over.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Waiting> {
         loop {
-            let waiting = match self.urgent.pop_front() {
-                Some(waiting) => waiting,
-                None if bulk => self.bulk.pop_front()?,
-                None => return None,
-            };
+            let waiting = self.urgent.pop_front().or_else(|| self.bulk.pop_front())?;
             if self.may_begin(waiting.id, now) {
                 return Some(waiting);
             }
+        }
+    }
+
+    /// There was no room for the row `next` named.
+    pub(super) fn put_back(&mut self, waiting: Waiting) {
+        if let Some(lane) = self.parcels.get(&waiting.id).map(|parcel| parcel.head.lane) {
+            self.lane(lane).push_front(waiting);
         }
     }
 

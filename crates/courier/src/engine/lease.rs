@@ -114,8 +114,8 @@ impl Engine {
     }
 
     /// Hands one parcel back that was never taken in.
-    pub(super) fn release_one(&mut self, p: u16, parcel: ParcelRef) {
-        self.start_release(p, vec![parcel], Duration::ZERO);
+    pub(super) fn release_one(&mut self, p: u16, parcel: ParcelRef, wait: Duration) {
+        self.start_release(p, vec![parcel], wait);
     }
 
     fn start_release(&mut self, p: u16, parcels: Vec<ParcelRef>, wait: Duration) {

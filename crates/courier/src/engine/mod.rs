@@ -34,7 +34,6 @@ type Notes = mpsc::UnboundedSender<Note>;
 /// What a finished call tells the engine.
 enum Note {
     Claimed(claim::ClaimDone),
-    Rung(claim::RingDone),
     Loaded(take::LoadDone),
     Begun(begin::BeginDone),
     Sent(send::SendDone),
@@ -70,7 +69,7 @@ pub(crate) struct Engine {
     batches: std::collections::VecDeque<send::Batch>,
     /// Calls on the wire.
     calls: usize,
-    /// Rows being begun.
+    /// Room kept for rows that are being begun, in envelopes.
     starting: usize,
     /// A suspect row is out: nothing else is begun.
     alone: bool,
@@ -232,7 +231,6 @@ impl Engine {
     fn on_note(&mut self, note: Note) {
         match note {
             Note::Claimed(done) => self.on_claimed(done),
-            Note::Rung(done) => self.on_rung(done),
             Note::Loaded(done) => self.on_loaded(done),
             Note::Begun(done) => self.on_begun(done),
             Note::Sent(done) => self.on_sent(done),
@@ -298,19 +296,24 @@ impl Engine {
         }
     }
 
-    /// A channel that was stopped is looked at every so often, and goes on when it is mended.
+    /// A channel that was stopped is looked at every so often, and goes on when it is mended. Not at once: a check that finds
+    /// nothing wrong with a provider that says stop would make us hammer it.
     fn check_stopped_channel(&mut self, now: Instant) {
         if !matches!(self.pace.paused(now), Some(Pause::Stopped(_))) {
             self.next_check = None;
             return;
         }
         match self.next_check {
+            None => self.next_check = Some(now + self.settings.check_every),
             Some(at) if at > now => {}
-            _ => {
+            Some(_) => {
                 self.next_check = Some(now + self.settings.check_every);
                 let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
+                let limit = self.abilities.send_window;
                 tokio::spawn(async move {
-                    let _ = notes.send(Note::Checked(transport.check().await));
+                    let found = tokio::time::timeout(limit, transport.check()).await;
+                    let silent = |_| Err("the check brought no answer".to_owned());
+                    let _ = notes.send(Note::Checked(found.unwrap_or_else(silent)));
                 });
             }
         }

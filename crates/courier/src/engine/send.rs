@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::held::Id;
 use super::{Engine, Note};
 use crate::backoff;
+use crate::pace::Pause;
 use crate::transport::{Batching, Envelope, Outcome, Scope};
 
 /// Rows that go out in one call.
@@ -38,7 +39,7 @@ impl Engine {
         let ahead = self.settings.begin_ahead * 4;
         let Some(parcel) = self.held.get(id) else { return };
         let lane = parcel.head.lane;
-        let start_by = (now + ahead).min(parcel.lease_until);
+        let start_by = (now + ahead).min(parcel.lease_until).min(window);
         let envelopes = rows.iter().filter_map(|row| {
             let outcome = parcel.outcomes.get(usize::from(*row))?;
             let to = parcel.rows.get(usize::from(*row))?.clone();
@@ -58,16 +59,15 @@ impl Engine {
         });
         let mut envelopes: Vec<(Id, Envelope)> = envelopes.collect();
         let (size, batching) = (self.abilities.batching.size(), self.abilities.batching);
-        if let Some(last) = self.batches.back_mut()
-            && last.lane == lane
-            && last.rows.len() < size
-            && joins(batching, last, &envelopes)
-        {
-            let room = size - last.rows.len();
-            let rest = envelopes.split_off(room.min(envelopes.len()));
-            last.rows.append(&mut envelopes);
-            last.deadline = last.deadline.min(window);
-            last.start_by = last.start_by.min(start_by);
+        for batch in self.batches.iter_mut().filter(|batch| batch.rows.len() < size) {
+            if envelopes.is_empty() || !joins(batching, batch, &envelopes) {
+                continue;
+            }
+            let rest = envelopes.split_off((size - batch.rows.len()).min(envelopes.len()));
+            batch.rows.append(&mut envelopes);
+            batch.lane = batch.lane.min(lane);
+            batch.deadline = batch.deadline.min(window);
+            batch.start_by = batch.start_by.min(start_by);
             envelopes = rest;
         }
         while !envelopes.is_empty() {
@@ -78,8 +78,20 @@ impl Engine {
         }
     }
 
-    /// Starts calls while there are free ones; urgent batches first.
+    /// Starts calls while there are free ones; urgent batches first. What was begun before a pause does not go out in it.
     pub(super) fn send_batches(&mut self, now: Instant) {
+        if !self.batches.is_empty()
+            && let Some(pause) = self.pace.paused(now)
+        {
+            let outcome = match pause {
+                Pause::Until(until) => Outcome::Throttled { scope: Scope::Channel, wait: *until - now },
+                Pause::Stopped(_) => Outcome::Stop(String::new()),
+            };
+            for batch in std::mem::take(&mut self.batches) {
+                let outcomes = vec![outcome.clone(); batch.rows.len()];
+                self.report_all(batch.rows, outcomes);
+            }
+        }
         while self.calls < self.pace.concurrency() && !self.batches.is_empty() {
             let first = self.batches.iter().position(|batch| batch.lane == Lane::Urgent).unwrap_or(0);
             let Some(batch) = self.batches.remove(first) else { break };

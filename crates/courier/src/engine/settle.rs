@@ -162,14 +162,23 @@ impl Engine {
         };
         self.meter.settled(&done.settlements, &answer.reply);
         self.probe.reached(Point::AfterSettle);
-        for (id, (code, reported)) in done.ids.iter().zip(answer.reply.parcels) {
-            self.after_settle(*id, code, &reported, now);
+        for ((id, settled), (code, reported)) in
+            done.ids.iter().zip(&done.settlements).zip(answer.reply.parcels)
+        {
+            self.after_settle(*id, settled, code, &reported, now);
         }
         self.settles.remember(now, done.p, done.settlements);
         self.feed_hungry(now);
     }
 
-    fn after_settle(&mut self, id: Id, code: ParcelCode, reported: &[Reported], now: Instant) {
+    fn after_settle(
+        &mut self,
+        id: Id,
+        settled: &Settlement,
+        code: ParcelCode,
+        reported: &[Reported],
+        now: Instant,
+    ) {
         let Some(parcel) = self.held.get(id) else { return };
         parcel.settling = false;
         for letter in reported {
@@ -177,7 +186,12 @@ impl Engine {
         }
         match code {
             ParcelCode::Held | ParcelCode::Sending => {
-                let again = std::mem::take(&mut parcel.again);
+                // Rows whose report came meanwhile are still `sending` in the record: they follow it.
+                let told = |row: &u16| settled.reports.binary_search_by_key(row, |report| report.row).is_ok();
+                let again = std::mem::take(&mut parcel.again).into_iter();
+                let (again, untold) = again.partition(|(row, _)| told(row));
+                parcel.again = untold;
+                let again: Vec<_> = again;
                 for (row, at) in again {
                     self.held.requeue(id, row, at.map(|at| at.max(now)));
                 }

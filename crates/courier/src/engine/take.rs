@@ -1,14 +1,18 @@
 //! Taking in what a claim brought: parcels with their rows inside at once, the others when their rows are fetched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use posthaste_model::{State, UnixMs};
+use posthaste_model::UnixMs;
 use posthaste_store::{CallError, Claimed, Loaded, ParcelRef, RowOutcome};
 use tokio::time::Instant;
 
 use super::held::{Id, Parcel};
 use super::{Engine, Note};
 use crate::probe::Point;
+
+/// How long a parcel is left alone whose records can't be read.
+const UNREADABLE: Duration = Duration::from_secs(60);
 
 pub(super) struct LoadDone {
     p: u16,
@@ -32,7 +36,7 @@ impl Engine {
     ) {
         let (Some(inline), Some(outcomes)) = (claimed.inline.as_ref(), claimed.outcomes.as_ref()) else {
             if self.takes_nothing() {
-                return self.release_one(p, ParcelRef { member: claimed.member, fence });
+                return self.release_one(p, ParcelRef { member: claimed.member, fence }, Duration::ZERO);
             }
             return self.start_load(p, claimed, fence, lease_until, now);
         };
@@ -59,8 +63,10 @@ impl Engine {
 
     fn hold(&mut self, parcel: Parcel, now: UnixMs, window: Instant) {
         debug_assert!(parcel.outcomes.len() == parcel.rows.len());
-        let fresh = parcel.outcomes.iter().filter(|o| o.state == State::Pending || o.attempt == 1).count();
-        self.meter.late(parcel.head.due, now, fresh);
+        let open = parcel.outcomes.iter().filter(|row| row.state.is_open());
+        let (open, fresh) =
+            (open.clone().count(), open.filter(|row| row.attempt <= 1 && !row.repeated).count());
+        self.meter.met(parcel.head.due, now, open, fresh);
         let (id, begun) = self.held.take(parcel, now);
         if self.takes_nothing() {
             // Claimed while the stop came: handed straight back, and what was begun with the claim has not left.
@@ -107,10 +113,12 @@ impl Engine {
         let at = ParcelRef { member: done.claimed.member.clone(), fence: done.fence };
         let loaded = match done.result {
             Ok(loaded) if !self.takes_nothing() => loaded,
-            Ok(_) => return self.release_one(done.p, at),
+            Ok(_) => return self.release_one(done.p, at, Duration::ZERO),
             Err(error) => {
                 if self.after_failure(&error) {
-                    self.release_one(done.p, at);
+                    // What can't be read now will not be readable in a moment.
+                    let unreadable = matches!(error, CallError::Fault(_));
+                    self.release_one(done.p, at, if unreadable { UNREADABLE } else { Duration::ZERO });
                 }
                 return;
             }
@@ -132,7 +140,6 @@ impl Engine {
             lost: false,
             settling: false,
         };
-        // Nothing of a big order is begun by a claim; what is `sending` here belongs to nobody and is swept.
         self.hold(parcel, done.now, done.lease_until);
     }
 }

@@ -1,0 +1,71 @@
+//! Which envelopes share a call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use posthaste_courier::{Abilities, Batching};
+use posthaste_model::{Lane, Suffix};
+
+use super::house::{House, Order, brisk};
+use super::script::{Script, Seen};
+
+fn calls(seen: Vec<Seen>) -> Vec<Vec<Seen>> {
+    let mut calls: BTreeMap<u64, Vec<Seen>> = BTreeMap::new();
+    for seen in seen {
+        calls.entry(seen.call).or_default().push(seen);
+    }
+    calls.into_values().collect()
+}
+
+async fn sent(batching: Batching, orders: &[Order]) -> (Vec<Suffix>, Vec<Vec<Seen>>) {
+    let house = House::open().await;
+    let abilities = Abilities { batching, concurrency: 2, max_concurrency: 2, ..Abilities::default() };
+    let script = Script::accepting(abilities);
+    let mut told = Vec::new();
+    for order in orders {
+        told.push(house.tell(order).await);
+    }
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    for suffix in &told {
+        house.ended(suffix).await;
+    }
+    courier.stopped().await;
+    assert!(script.times().values().all(|times| *times == 1));
+    assert!(script.most_on_wire() <= 2);
+    (told, calls(script.seen()))
+}
+
+fn order(rows: u32) -> Order {
+    Order { rows, ..Order::default() }
+}
+
+#[tokio::test]
+async fn single_envelopes_go_alone() {
+    let (_, calls) = sent(Batching::Single, &[order(3), order(90)]).await;
+    assert_eq!(calls.len(), 93);
+}
+
+#[tokio::test]
+async fn rows_of_one_order_share_a_call() {
+    let (told, calls) = sent(Batching::SameOrder(10), &[order(600), order(3), order(25)]).await;
+    for call in &calls {
+        assert!(call.len() <= 10 && call.iter().all(|seen| seen.suffix == call[0].suffix));
+    }
+    for (suffix, least) in told.iter().zip([60, 1, 3]) {
+        let of = calls.iter().filter(|call| call[0].suffix == *suffix).count();
+        // A call starts with what was begun for it: full but for the odd one at the end of a begin.
+        assert!((least..=least + least / 4 + 2).contains(&of), "{of} calls, {least} would do");
+    }
+}
+
+#[tokio::test]
+async fn rows_of_any_orders_share_a_call() {
+    let orders: Vec<Order> = (0..80)
+        .map(|at| Order { lane: if at % 2 == 0 { Lane::Urgent } else { Lane::Bulk }, ..order(1) })
+        .collect();
+    let (_, calls) = sent(Batching::Any(8), &orders).await;
+    assert!(calls.iter().all(|call| call.len() <= 8));
+    assert!(calls.iter().any(|call| call.len() == 8), "full calls are made");
+    assert!(calls.iter().any(|call| call[0].suffix != call[call.len() - 1].suffix));
+    assert!(calls.len() < 40, "{} calls for 80 rows", calls.len());
+}

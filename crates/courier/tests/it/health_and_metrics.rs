@@ -1,0 +1,158 @@
+//! What a courier tells of itself: its progress, and numbers that are the documented ones and name nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::house::eventually_async;
+use posthaste_courier::{Abilities, Outcome, Policy, Settings};
+use posthaste_model::{Lane, Reason};
+use posthaste_ops::health::{Check, Health};
+use posthaste_ops::metrics::Metrics;
+use tokio::time::Instant;
+
+use super::house::{House, Order, brisk};
+use super::script::{Answer, Script};
+
+/// What the documentation promises: names, kinds and labels.
+fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let source = include_str!("../../src/metrics.rs");
+    let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    let mut documented = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let labels: BTreeSet<String> = cells[2].split(", ").map(|label| label.trim().to_owned()).collect();
+        for name in cells[0].split(", ") {
+            let name = name.trim_matches('`').to_owned();
+            documented.insert(name, (cells[1].to_owned(), labels.clone()));
+        }
+    }
+    documented
+}
+
+/// Names, kinds and labels as rendered, without those of the store and of the process.
+fn rendered(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut rendered: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            if name.starts_with("posthaste_") && !name.starts_with("posthaste_store_") {
+                rendered.entry(name.to_owned()).or_default().0 = kind.to_owned();
+            }
+        } else if let Some((series, _)) = line.split_once('}')
+            && let Some((name, labels)) = series.split_once('{')
+        {
+            let name =
+                ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            if let Some((_, known)) = rendered.get_mut(name) {
+                let labels = labels.split(',').filter_map(|label| label.split_once('='));
+                known.extend(labels.map(|(key, _)| key.to_owned()).filter(|key| key != "le"));
+            }
+        }
+    }
+    rendered
+}
+
+/// What only happens when something is wrong that these tests do not break.
+const NOT_MET: &[&str] = &[
+    "posthaste_stale_reports_total",
+    "posthaste_late_reports_total",
+    "posthaste_poison_parcels_total",
+    "posthaste_retired_orders_total",
+];
+
+#[tokio::test]
+async fn the_documented_numbers_are_told_and_name_nobody() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let house = House::open().await;
+    let abilities = Abilities {
+        on_unknown: Policy::RetryOnce,
+        send_window: Duration::from_millis(300),
+        ..Abilities::default()
+    };
+    let script = Script::new(abilities, |seen| {
+        Answer::Say(match (seen.index, seen.before) {
+            (1, 0) => Outcome::Unknown(Reason::TimedOut),
+            (2, _) => Outcome::Rejected(Reason::Provider(1_200)),
+            (3, 0) => Outcome::Stop("a credential nobody may read".to_owned()),
+            _ => Outcome::Accepted,
+        })
+    });
+    // Members that name nothing, a lease that is over, a parcel that fell out of its index.
+    let lost = house.rows(1).await;
+    house.command(&["ZREM", "ready:{0}:email:bulk", &format!("{lost}:0")]);
+    house.command(&["ZADD", "leased:{0}:email", "1", "u9:1:0"]);
+    let swept = house.rows(1).await;
+    let doomed = super::house::Doomed::start(
+        &house,
+        Script::new(Abilities { send_window: Duration::from_millis(300), ..Abilities::default() }, |_| {
+            Answer::Hang
+        }),
+        Settings { lease: Duration::from_millis(300), renew_every: Duration::from_millis(100), ..brisk() },
+    )
+    .await;
+    house.eventually(&swept, posthaste_model::State::Sending, 1).await;
+    doomed.crash();
+
+    let courier =
+        house.courier(Arc::clone(&script), Settings { hearing_every: Duration::from_millis(50), ..brisk() });
+    let courier = courier.await;
+    let urgent = house.tell(&Order { rows: 5, lane: Lane::Urgent, ..Order::default() }).await;
+    let big = house.rows(90).await;
+    let cancelled =
+        house.tell(&Order { rows: 90, due_in: Some(Duration::from_secs(3_600)), ..Order::default() }).await;
+    house.store.cancel(0, &cancelled).await.unwrap();
+    for order in [&lost, &swept, &urgent, &big, &cancelled] {
+        house.ended(order).await;
+    }
+
+    let documented = documented();
+    assert!(documented.len() > 15, "the table is read: {documented:?}");
+    let mut expected: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
+    expected.retain(|name| !NOT_MET.contains(name) && *name != "posthaste_refused_begins_total");
+    eventually_async("all documented numbers", async || {
+        let text = metrics.render();
+        let told = rendered(&text);
+        let missing: Vec<&&str> = expected.iter().filter(|name| !told.contains_key(**name)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("missing {missing:?}")) }
+    })
+    .await;
+    let text = metrics.render();
+    for (name, (kind, labels)) in rendered(&text) {
+        let Some((promised, with)) = documented.get(&name) else { panic!("{name} is not documented") };
+        assert_eq!((promised, with), (&kind, &labels), "{name}");
+    }
+    for line in text.lines().filter(|line| line.starts_with("posthaste_")) {
+        for word in ["@", "r1", "u1", "Order", "credential", "example"] {
+            assert!(!line.contains(word), "{line}");
+        }
+    }
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn health_is_progress() {
+    let mut house = House::open().await;
+    let health = Health::new();
+    let claims = Check::progress("claims", Duration::from_millis(700));
+    health.watch(&claims, Instant::now());
+    let script = Script::accepting(Abilities::default());
+    let courier = house.courier_watched(script, brisk(), Arc::new(()), Some(claims)).await;
+    let ready = async |wanted: bool, what: &str| {
+        eventually_async(what, async || match health.report(Instant::now()).ready {
+            ready if ready == wanted => Ok(()),
+            ready => Err(ready),
+        })
+        .await;
+    };
+    ready(true, "an idle courier makes progress").await;
+    house.server.freeze().unwrap();
+    ready(false, "no progress without a server").await;
+    house.server.thaw().unwrap();
+    ready(true, "progress again").await;
+    let order = house.rows(1).await;
+    house.ended(&order).await;
+    courier.stopped().await;
+    ready(false, "no progress after the end").await;
+    house.server.stop().unwrap();
+}

@@ -1,0 +1,103 @@
+//! Leases: renewed while rows of their parcel are out; once lost, nothing more is begun under them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::house::eventually_async;
+use posthaste_courier::{Abilities, Outcome, Settings};
+use posthaste_model::State;
+use tokio::sync::Semaphore;
+
+use super::house::{House, brisk, email};
+use super::script::{Answer, Script};
+
+fn short_lease() -> Settings {
+    Settings { lease: Duration::from_millis(600), renew_every: Duration::from_millis(100), ..brisk() }
+}
+
+fn gated(gate: &Arc<Semaphore>) -> Arc<Script> {
+    let gate = Arc::clone(gate);
+    let abilities = Abilities { concurrency: 1, max_concurrency: 1, ..Abilities::default() };
+    Script::new(abilities, move |_| Answer::After(Arc::clone(&gate), Outcome::Accepted))
+}
+
+/// When the only lease ends, in ms.
+fn lease_end(house: &House) -> Option<u64> {
+    let reply = house.command(&["ZRANGE", "leased:{0}:email", "0", "0", "WITHSCORES"]);
+    reply.items().get(1)?.text()?.parse().ok()
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_for_as_long_as_rows_are_out() {
+    for rows in [2, 90] {
+        let house = House::open().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let script = gated(&gate);
+        let courier = house.courier(Arc::clone(&script), short_lease()).await;
+        let order = house.rows(rows).await;
+        script.eventually(1).await;
+        let first = lease_end(&house).unwrap();
+        // Three leases later.
+        eventually_async("a lease that was renewed again and again", async || match lease_end(&house) {
+            Some(end) if end >= first + 1_800 => Ok(()),
+            end => Err(format!("{end:?} after {first}")),
+        })
+        .await;
+        gate.add_permits(1_000);
+        house.ended(&order).await;
+        assert_eq!(script.seen().len(), rows as usize);
+        let outcomes = house.outcomes(&order).await;
+        assert!(outcomes.iter().all(|row| row.state == State::Sent && row.attempt == 1));
+        courier.stopped().await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_lost_lease_nothing_more_is_begun_under_it() {
+    let house = House::open().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let script = gated(&gate);
+    let courier = house.courier(Arc::clone(&script), short_lease()).await;
+    let order = house.rows(5).await;
+    script.eventually(1).await;
+    // As if the courier had been away for longer than its lease.
+    let reply = house.command(&["ZRANGE", "leased:{0}:email", "0", "0"]);
+    let member = reply.items()[0].text().unwrap().to_owned();
+    house.command(&["ZADD", "leased:{0}:email", "1", &member]);
+    let swept = house.store.sweep(0, &email(), 10, true).await.unwrap().reply;
+    assert_eq!((swept.parcels, swept.unresolved), (1, 1));
+
+    // The other rows are claimed again under another fence; the one that is out is evidence.
+    gate.add_permits(1_000);
+    house.ended(&order).await;
+    let outcomes = house.outcomes(&order).await;
+    assert!(outcomes.iter().all(|row| row.state == State::Sent && row.attempt == 1), "{outcomes:?}");
+    assert!(script.times().values().all(|times| *times == 1));
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn a_dead_couriers_rows_are_taken_over() {
+    let house = House::open().await;
+    let hanging = Script::new(
+        Abilities {
+            concurrency: 2,
+            max_concurrency: 2,
+            send_window: Duration::from_millis(700),
+            ..Abilities::default()
+        },
+        |_| Answer::Hang,
+    );
+    let doomed = super::house::Doomed::start(&house, Arc::clone(&hanging), short_lease()).await;
+    let order = house.rows(90).await;
+    hanging.eventually(2).await;
+    doomed.crash();
+    let script =
+        Script::accepting(Abilities { send_window: Duration::from_millis(700), ..Abilities::default() });
+    let courier = house.courier(Arc::clone(&script), short_lease()).await;
+    house.ended(&order).await;
+    let counters = house.counters(&order).await;
+    assert_eq!((counters[State::Sent], counters[State::Unknown]), (88, 2));
+    assert!(script.times().values().all(|times| *times == 1));
+    courier.stopped().await;
+}

@@ -1,0 +1,150 @@
+//! The pace of a channel reacts: it grows by successes, falls by rate limits and failures, and the breaker opens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::house::eventually_async;
+use posthaste_courier::adversary::{Adversary, Manner};
+use posthaste_courier::{Abilities, Outcome, Scope, Settings};
+use posthaste_model::{Reason, State};
+use posthaste_ops::metrics::Metrics;
+
+use super::house::{House, brisk, email};
+use super::script::{Answer, Script};
+
+/// A number as the courier tells it.
+pub(crate) fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = metrics.render();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    line.parse().ok()
+}
+
+const CONCURRENCY: &str = "posthaste_concurrency{channel=\"email\"}";
+const BREAKER: &str = "posthaste_alarms_total{channel=\"email\",what=\"breaker\"}";
+
+fn four_of_twelve() -> Abilities {
+    Abilities { concurrency: 4, max_concurrency: 12, ..Abilities::default() }
+}
+
+#[tokio::test]
+async fn calls_at_once_grow_by_successes_and_halve_by_a_rate_limit() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let house = House::open().await;
+    let throttle = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&throttle);
+    let script = Script::new(four_of_twelve(), move |_| {
+        Answer::Say(if asks.swap(false, Ordering::SeqCst) {
+            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) }
+        } else {
+            Outcome::Accepted
+        })
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.rows(300).await;
+    house.ended(&order).await;
+    eventually_async("all twelve calls", async || match value(&metrics, CONCURRENCY) {
+        Some(12.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert!(script.most_on_wire() <= 12);
+    throttle.store(true, Ordering::SeqCst);
+    let order = house.rows(1).await;
+    script.eventually(301).await;
+    eventually_async("half of them", async || match value(&metrics, CONCURRENCY) {
+        Some(6.0) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    house.ended(&order).await;
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn failures_open_the_breaker_and_a_success_closes_it() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let house = House::open().await;
+    let down = Arc::new(AtomicBool::new(true));
+    let fails = Arc::clone(&down);
+    let script = Script::new(four_of_twelve(), move |_| {
+        Answer::Say(if fails.load(Ordering::SeqCst) {
+            Outcome::NotSent { after: None, reason: Reason::NotConnected }
+        } else {
+            Outcome::Accepted
+        })
+    });
+    let settings = Settings { breaker_after: 5, ..brisk() };
+    let courier = house.courier(Arc::clone(&script), settings).await;
+    let order = house.rows(90).await;
+    eventually_async("an open breaker", async || match value(&metrics, BREAKER) {
+        Some(1.0..) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let calls = script.calls();
+    assert!(calls <= 5 + 4, "{calls} calls before the breaker opened after 5 failures");
+    assert_eq!(value(&metrics, CONCURRENCY), Some(1.0));
+    // Half open: one call finds out that nothing is better, and opens it again.
+    eventually_async("a breaker that opens again", async || match value(&metrics, BREAKER) {
+        Some(2.0..) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert_eq!(script.calls(), calls + 1);
+    down.store(false, Ordering::SeqCst);
+    house.ended(&order).await;
+    assert_eq!(house.counters(&order).await[State::Sent], 90);
+    assert!(value(&metrics, CONCURRENCY).is_some_and(|calls| calls > 1.0));
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn a_rate_is_kept() {
+    let house = House::open().await;
+    let script = Script::accepting(Abilities { rate: Some(50.0), ..four_of_twelve() });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let orders = [house.rows(60).await, house.rows(1).await, house.rows(1).await];
+    for order in &orders {
+        house.ended(order).await;
+    }
+    let seen = script.seen();
+    // A quarter of a second's worth may go out at once, so any 20 envelopes take at least (20 - 13) / 50 s.
+    for window in seen.windows(20) {
+        let took = window[19].at - window[0].at;
+        assert!(took >= Duration::from_millis(120), "20 envelopes in {took:?}");
+    }
+    courier.stopped().await;
+}
+
+/// The adversaries of the library, all at one channel after the other: whatever they do, every row ends.
+#[tokio::test]
+async fn every_adversary_is_survived() {
+    let manners = [
+        (Manner::AtOnce, 60, 0),
+        (Manner::Slow(Duration::from_millis(5)), 60, 0),
+        (Manner::Throttling { every: 25, wait: Duration::from_millis(10) }, 60, 0),
+        (Manner::RetryFirst, 60, 0),
+        (Manner::PanicsOn("r7".to_owned()), 59, 1),
+        (Manner::Hanging, 0, 60),
+    ];
+    for (manner, sent, unknown) in manners {
+        let house = House::open().await;
+        let abilities = Abilities {
+            concurrency: 64,
+            max_concurrency: 64,
+            send_window: Duration::from_millis(500),
+            ..Abilities::default()
+        };
+        let settings = Settings { breaker_after: 1_000, ..brisk() };
+        let adversary = Adversary::new(email(), manner.clone(), abilities, Arc::new(()));
+        let courier = house.courier(Arc::new(adversary), settings).await;
+        let order = house.rows(60).await;
+        house.ended(&order).await;
+        let counters = house.counters(&order).await;
+        assert_eq!((counters[State::Sent], counters[State::Unknown]), (sent, unknown), "{manner:?}");
+        courier.stopped().await;
+    }
+}

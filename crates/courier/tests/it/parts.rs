@@ -1,0 +1,86 @@
+//! A message in several parts: each is begun for itself, and what is through is not sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_courier::{Abilities, Outcome, Policy, Settings};
+use posthaste_model::{Reason, State};
+
+use super::house::{Doomed, House, brisk};
+use super::script::{Answer, Script, Seen};
+
+/// Takes a message in three parts.
+fn in_three(seen: &Seen) -> Answer {
+    Answer::Say(match seen.token.unwrap_or(0) {
+        done @ 0..2 => Outcome::Part(done + 1),
+        _ => Outcome::Accepted,
+    })
+}
+
+#[tokio::test]
+async fn each_part_is_an_attempt_of_its_own() {
+    let house = House::open().await;
+    let script = Script::new(Abilities::default(), in_three);
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let orders = [house.rows(1).await, house.rows(90).await];
+    for order in &orders {
+        house.ended(order).await;
+        assert!(house.outcomes(order).await.iter().all(|outcome| outcome.state == State::Sent));
+    }
+    for (row, times) in script.times() {
+        assert_eq!(times, 3, "{row:?}");
+    }
+    for seen in script.seen() {
+        let expected = [(1, None), (2, Some(1)), (3, Some(2))][seen.before];
+        assert_eq!((seen.attempt, seen.token), expected);
+        assert_eq!(seen.tries, 0, "a part spends no try");
+    }
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn parts_that_are_through_survive_their_courier() {
+    let house = House::open().await;
+    let abilities = Abilities {
+        on_unknown: Policy::RetryOnce,
+        send_window: Duration::from_millis(500),
+        ..Abilities::default()
+    };
+    let first = Script::new(abilities.clone(), |seen| match seen.token {
+        Some(1) => Answer::Hang,
+        _ => in_three(seen),
+    });
+    let settings =
+        Settings { lease: Duration::from_millis(400), renew_every: Duration::from_millis(100), ..brisk() };
+    let doomed = Doomed::start(&house, Arc::clone(&first), settings.clone()).await;
+    let order = house.rows(1).await;
+    first.eventually(2).await;
+    doomed.crash();
+
+    let second = Script::new(abilities, in_three);
+    let courier = house.courier(Arc::clone(&second), settings).await;
+    house.ended(&order).await;
+    let seen: Vec<_> = second.seen().iter().map(|seen| (seen.attempt, seen.token, seen.repeat)).collect();
+    assert_eq!(seen, [(3, Some(1), true), (4, Some(2), true)]);
+    let outcome = house.outcome(&order).await;
+    assert_eq!((outcome.state, outcome.reason), (State::Sent, Reason::None));
+    courier.stopped().await;
+}
+
+/// While one row's report is on its way, the next part of another is not begun too soon.
+#[tokio::test]
+async fn parts_of_many_rows_go_on_side_by_side() {
+    let house = House::open().await;
+    let abilities = Abilities { concurrency: 8, max_concurrency: 8, ..Abilities::default() };
+    let script = Script::new(abilities, in_three);
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.rows(400).await;
+    house.ended(&order).await;
+    assert_eq!(script.seen().len(), 1_200);
+    assert_eq!(house.counters(&order).await[State::Sent], 400);
+    let claims = house.command(&["GET", "fence:{0}"]).int();
+    let claims =
+        claims.or_else(|| house.command(&["GET", "fence:{0}"]).text().and_then(|text| text.parse().ok()));
+    assert_eq!(claims, Some(1), "the parcel stays with its courier until it is done");
+    courier.stopped().await;
+}

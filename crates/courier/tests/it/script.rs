@@ -1,0 +1,207 @@
+//! A transport that does what a test tells it, envelope by envelope, and writes down what it was asked to send.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::house::eventually_async;
+use async_trait::async_trait;
+use posthaste_courier::{Abilities, Envelope, Found, Outcome, Transport};
+use posthaste_model::{Channel, Suffix};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// What becomes of an envelope.
+pub(crate) enum Answer {
+    Say(Outcome),
+    /// Says it once there is a permit.
+    After(Arc<Semaphore>, Outcome),
+    Hang,
+    Panic,
+}
+
+/// An envelope as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    /// Number of the call.
+    pub(crate) call: u64,
+    pub(crate) suffix: Suffix,
+    pub(crate) index: u32,
+    pub(crate) attempt: u8,
+    pub(crate) token: Option<u32>,
+    pub(crate) tries: u8,
+    pub(crate) repeat: bool,
+    /// Times this row has been seen before.
+    pub(crate) before: usize,
+}
+
+type Says = dyn Fn(&Seen) -> Answer + Send + Sync;
+type Finds = dyn Fn(&Envelope) -> Found + Send + Sync;
+
+pub(crate) struct Script {
+    channel: Channel,
+    abilities: Abilities,
+    says: Box<Says>,
+    finds: Mutex<Box<Finds>>,
+    seen: Mutex<Vec<Seen>>,
+    calls: AtomicU64,
+    on_wire: AtomicU64,
+    most_on_wire: AtomicU64,
+    well: Mutex<Result<(), String>>,
+    checks: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Script {
+    pub(crate) fn new(
+        abilities: Abilities,
+        says: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            channel: super::house::email(),
+            abilities,
+            says: Box::new(says),
+            finds: Mutex::new(Box::new(|_| Found::CannotTell)),
+            seen: Mutex::default(),
+            calls: AtomicU64::new(0),
+            on_wire: AtomicU64::new(0),
+            most_on_wire: AtomicU64::new(0),
+            well: Mutex::new(Ok(())),
+            checks: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    /// A transport that takes everything at once.
+    pub(crate) fn accepting(abilities: Abilities) -> Arc<Self> {
+        Self::new(abilities, |_| Answer::Say(Outcome::Accepted))
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until so many envelopes were seen, and answers them.
+    pub(crate) async fn eventually(&self, envelopes: usize) -> Vec<Seen> {
+        eventually_async(&format!("{envelopes} envelopes seen"), async || {
+            let seen = self.seen();
+            if seen.len() >= envelopes { Ok(seen) } else { Err(format!("{}", seen.len())) }
+        })
+        .await
+    }
+
+    /// How often each row was seen.
+    pub(crate) fn times(&self) -> BTreeMap<(Suffix, u32), usize> {
+        let mut times = BTreeMap::new();
+        for seen in self.seen() {
+            *times.entry((seen.suffix, seen.index)).or_default() += 1;
+        }
+        times
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Calls at once at most, so far.
+    pub(crate) fn most_on_wire(&self) -> u64 {
+        self.most_on_wire.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn on_wire(&self) -> u64 {
+        self.on_wire.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_well(&self, well: Result<(), String>) {
+        *self.well.lock().unwrap() = well;
+    }
+
+    pub(crate) fn checks(&self) -> u64 {
+        self.checks.load(Ordering::SeqCst)
+    }
+
+    /// Inquiries so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_found(&self, finds: impl Fn(&Envelope) -> Found + Send + Sync + 'static) {
+        *self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Box::new(finds);
+    }
+
+    fn note(&self, batch: &[Envelope]) -> Vec<Answer> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let now = self.on_wire.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_on_wire.fetch_max(now, Ordering::SeqCst);
+        let mut all = self.seen.lock().unwrap();
+        let mut answers = Vec::new();
+        for envelope in batch {
+            let same = |seen: &&Seen| seen.suffix == envelope.suffix && seen.index == envelope.to.index;
+            let seen = Seen {
+                at: Instant::now(),
+                call,
+                suffix: envelope.suffix.clone(),
+                index: envelope.to.index,
+                attempt: envelope.attempt,
+                token: envelope.token,
+                tries: envelope.tries,
+                repeat: envelope.repeat,
+                before: all.iter().filter(same).count(),
+            };
+            answers.push((self.says)(&seen));
+            all.push(seen);
+        }
+        answers
+    }
+}
+
+/// Counts a call as over when it ends, however it does.
+struct OnWire<'a>(&'a AtomicU64);
+
+impl Drop for OnWire<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Transport for Script {
+    fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities.clone()
+    }
+
+    async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {
+        let answers = self.note(batch);
+        let _on_wire = OnWire(&self.on_wire);
+        let mut outcomes = Vec::new();
+        for answer in answers {
+            outcomes.push(match answer {
+                Answer::Say(outcome) => outcome,
+                Answer::After(gate, outcome) => {
+                    gate.acquire().await.unwrap().forget();
+                    outcome
+                }
+                Answer::Hang => std::future::pending().await,
+                Answer::Panic => panic!("a transport that panics"),
+            });
+        }
+        outcomes
+    }
+
+    async fn inquire(&self, envelope: &Envelope) -> Found {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        (self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope)
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        self.well.lock().unwrap().clone()
+    }
+}

@@ -1,0 +1,48 @@
+//! Settings that contradict each other are refused by name, before anything opens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_courier::{Abilities, RunError, Settings};
+
+use super::house::House;
+use super::script::Script;
+
+#[tokio::test]
+async fn bad_settings_are_refused_by_name() {
+    let house = House::open().await;
+    let fine = Settings::default();
+    let ms = Duration::from_millis;
+    let cases: Vec<(&str, Settings, Abilities)> = vec![
+        ("lease", Settings { lease: ms(100), ..fine.clone() }, Abilities::default()),
+        (
+            "renew_every",
+            Settings { renew_every: Duration::from_secs(6), ..fine.clone() },
+            Abilities::default(),
+        ),
+        ("claim_limit", Settings { claim_limit: 0, ..fine.clone() }, Abilities::default()),
+        ("claim_limit", Settings { claim_limit: 201, ..fine.clone() }, Abilities::default()),
+        ("max_rows", Settings { max_rows: 499, ..fine.clone() }, Abilities::default()),
+        ("urgent_reserve", Settings { urgent_reserve: 91, ..fine.clone() }, Abilities::default()),
+        ("poll", Settings { poll: Duration::ZERO, ..fine.clone() }, Abilities::default()),
+        ("poll", Settings { poll: Duration::from_secs(11), ..fine.clone() }, Abilities::default()),
+        ("max_tries", fine.clone(), Abilities { max_tries: 0, ..Abilities::default() }),
+        ("max_tries", fine.clone(), Abilities { max_tries: 16, ..Abilities::default() }),
+        ("send_window", fine.clone(), Abilities { send_window: Duration::ZERO, ..Abilities::default() }),
+    ];
+    let before = house.command(&["DBSIZE"]).int();
+    for (key, settings, abilities) in cases {
+        let script = Script::accepting(abilities);
+        let courier = house.courier(Arc::clone(&script), settings).await;
+        match courier.end().await {
+            Err(RunError::Settings(bad)) => {
+                assert_eq!(bad.key, key);
+                assert!(bad.to_string().starts_with(key));
+            }
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+    let named = |key: &str| house.command(&["EXISTS", key]).int();
+    assert_eq!(named("request:{0}:email"), Some(0), "nothing was claimed");
+    assert!(house.command(&["DBSIZE"]).int() <= before.map(|keys| keys + 1));
+}

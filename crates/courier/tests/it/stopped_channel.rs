@@ -1,0 +1,85 @@
+//! A channel that says stop: it loses nothing, asks little, and goes on when it is mended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::house::eventually_async;
+use posthaste_courier::{Abilities, Outcome, Settings};
+use posthaste_model::State;
+
+use super::house::{House, Order, brisk};
+use super::script::{Answer, Script};
+
+fn stopping(bad: &Arc<AtomicBool>) -> Arc<Script> {
+    let bad = Arc::clone(bad);
+    Script::new(Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() }, move |_| {
+        Answer::Say(if bad.load(Ordering::SeqCst) {
+            Outcome::Stop("the credential is bad".to_owned())
+        } else {
+            Outcome::Accepted
+        })
+    })
+}
+
+async fn checked(script: &Script, times: u64) {
+    eventually_async("checks of the channel", async || {
+        if script.checks() >= times { Ok(()) } else { Err(script.checks()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_channel_keeps_its_queue_and_goes_on_when_mended() {
+    let house = House::open().await;
+    let bad = Arc::new(AtomicBool::new(true));
+    let script = stopping(&bad);
+    script.set_well(Err("the credential is bad".to_owned()));
+    let orders = [house.rows(1).await, house.rows(3).await, house.rows(120).await];
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    checked(&script, 3).await;
+    let later = house.rows(1).await;
+    checked(&script, 6).await;
+    assert!(script.calls() <= 2, "{} calls under a bad credential", script.calls());
+    assert_eq!(house.size("leased:{0}:email"), 0, "others may try");
+    for order in orders.iter().chain([&later]) {
+        let rows = house.outcomes(order).await;
+        assert!(rows.iter().all(|row| row.state == State::Pending && row.tries == 0));
+    }
+    // Meanwhile it still rings for all the others.
+    let sms = "sms".parse().unwrap();
+    let due = Order { channel: sms, due_in: Some(Duration::from_millis(50)), ..Order::default() };
+    house.tell(&due).await;
+    eventually_async("an order of another channel is rung", async || {
+        match house.size("ready:{0}:sms:bulk") {
+            1 => Ok(()),
+            n => Err(n),
+        }
+    })
+    .await;
+
+    bad.store(false, Ordering::SeqCst);
+    script.set_well(Ok(()));
+    for order in orders.iter().chain([&later]) {
+        house.ended(order).await;
+        assert!(house.outcomes(order).await.iter().all(|row| row.state == State::Sent));
+    }
+    courier.stopped().await;
+}
+
+/// A check that knows nothing of the credential must not make a courier hammer its provider.
+#[tokio::test]
+async fn a_check_that_is_always_well_does_not_make_it_hammer() {
+    let house = House::open().await;
+    let bad = Arc::new(AtomicBool::new(true));
+    let script = stopping(&bad);
+    house.rows(1).await;
+    let settings = Settings { check_every: Duration::from_secs(1), ..brisk() };
+    let courier = house.courier(Arc::clone(&script), settings).await;
+    let seen = script.eventually(3).await;
+    for pair in seen.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "after {:?}", pair[1].at - pair[0].at);
+    }
+    bad.store(false, Ordering::SeqCst);
+    courier.stopped().await;
+}

@@ -1,0 +1,80 @@
+//! Tokens: one a row, the same for every attempt of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_courier::{Abilities, Outcome, Scope};
+use posthaste_model::{OnUnknown, Reason, State};
+
+use super::house::{House, Order, brisk};
+use super::script::{Answer, Script};
+
+fn with_tokens(idempotent_for: Duration) -> Abilities {
+    let send_window = Duration::from_millis(300);
+    Abilities { tokens: true, idempotent_for, send_window, ..Abilities::default() }
+}
+
+#[tokio::test]
+async fn every_row_has_a_token_of_its_own_and_keeps_it() {
+    let house = House::open().await;
+    let script = Script::new(with_tokens(Duration::ZERO), |seen| {
+        Answer::Say(match (seen.index % 3, seen.before) {
+            (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderFailed },
+            (1, 0) => Outcome::Throttled { scope: Scope::Recipient, wait: Duration::from_secs(1) },
+            _ => Outcome::Accepted,
+        })
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let orders = [house.rows(1).await, house.rows(3).await, house.rows(90).await];
+    for order in &orders {
+        house.ended(order).await;
+    }
+    let seen = script.seen();
+    let tokens: BTreeSet<u32> = seen.iter().map(|seen| seen.token.unwrap_or(0)).collect();
+    assert!(!tokens.contains(&0));
+    assert_eq!(tokens.len(), 94, "as many tokens as rows");
+    for again in seen.iter().filter(|seen| seen.before > 0) {
+        let same = |first: &&_| -> bool {
+            let first: &super::script::Seen = first;
+            first.suffix == again.suffix && first.index == again.index && first.before == 0
+        };
+        assert_eq!(seen.iter().find(same).and_then(|first| first.token), again.token);
+    }
+    courier.stopped().await;
+}
+
+/// The provider drops the repeat, so it is made even for an order that must not be sent twice.
+#[tokio::test]
+async fn an_unknown_is_repeated_under_its_token() {
+    let house = House::open().await;
+    let script = Script::new(with_tokens(Duration::from_secs(3600)), |seen| {
+        Answer::Say(match seen.before {
+            0 | 1 => Outcome::Unknown(Reason::TimedOut),
+            _ => Outcome::Accepted,
+        })
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.tell(&Order { on_unknown: OnUnknown::Hold, ..Order::default() }).await;
+    house.ended(&order).await;
+    let seen = script.seen();
+    assert_eq!(seen.iter().map(|seen| seen.repeat).collect::<Vec<_>>(), [false, true, true]);
+    assert!(seen[0].token.is_some() && seen.iter().all(|again| again.token == seen[0].token));
+    assert_eq!(house.outcome(&order).await.state, State::Sent);
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn a_token_the_provider_has_forgotten_is_not_repeated() {
+    let house = House::open().await;
+    let script = Script::new(with_tokens(Duration::from_millis(1)), |_| {
+        Answer::Say(Outcome::Unknown(Reason::TimedOut))
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.tell(&Order { on_unknown: OnUnknown::Retry, ..Order::default() }).await;
+    house.ended(&order).await;
+    let outcome = house.outcome(&order).await;
+    assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::Held));
+    assert_eq!(script.seen().len(), 1);
+    courier.stopped().await;
+}

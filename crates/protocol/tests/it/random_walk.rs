@@ -22,7 +22,7 @@ use posthaste_protocol::scripts::{ParcelRef, sweep::Sweep};
 use proptest::prelude::*;
 
 use crate::db::{Db, channel};
-use crate::order::{Courier, DAY, LEASE, Order, WINDOW};
+use crate::order::{Courier, LEASE, Order, WINDOW};
 
 /// One step. Numbers choose among what is there.
 #[derive(Debug, Clone)]
@@ -294,14 +294,12 @@ impl<'a> Walk<'a> {
     /// Removes all final orders, as if 91 days had passed for them alone.
     fn retire(&mut self) {
         let keys = &self.db.keys;
-        let day = self.db.now().0 / u64::try_from(DAY.as_millis()).expect("a day");
         let leases = [&self.couriers[0], &self.couriers[2]].map(|courier| keys.leased(&courier.channel));
-        let nothing = |key: &String| self.db.raw(&["EXISTS", key]).int() == Some(0);
-        if nothing(&keys.retire(day)) || !leases.iter().all(nothing) {
+        if leases.iter().any(|key| self.db.raw(&["EXISTS", key]).int() == Some(1)) {
             return;
         }
-        self.db.raw(&["RENAME", &keys.retire(day), &keys.retire(day - 91)]);
-        self.db.reply(&Retire { keys, day: day - 91, retention_days: 90 });
+        let Some(day) = self.db.age_final() else { return };
+        self.db.reply(&Retire { keys, day, retention_days: 90 });
         let all = self.db.snapshot();
         self.orders.retain(|order| all.get(&keys.history(&order.suffix)).is_some());
         // Copies do not live for 90 days.

@@ -48,10 +48,8 @@ fn an_order_is_accepted_sent_and_retired() {
         let reports = [report(0, 1, Verdict::Sent), report(1, 1, Verdict::Delivered)];
         let settled = courier.settle(&parcel, true, &reports);
         assert_eq!(settled, (ParcelCode::Left, vec![Reported::Applied, Reported::Applied]));
-        let day = db.now().0 / 86_400_000;
-        let key = db.keys.retire(day);
-        db.raw(&["RENAME", &key, &db.keys.retire(day - 91)]);
-        let retire = Retire { keys: &db.keys, day: day - 91, retention_days: 90 };
+        let day = db.age_final().expect("a final order");
+        let retire = Retire { keys: &db.keys, day, retention_days: 90 };
         assert_eq!(db.reply(&retire), Retired::Done(1));
         let all = db.snapshot();
         assert!(all.names().all(|name| !name.contains("u1")), "{all:?}");

@@ -46,6 +46,27 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Puts all orders that became final down for a day 91 days ago; that day, or `None` when there are none.
+    pub(crate) fn age_final(&self) -> Option<u64> {
+        let all = self.snapshot();
+        let long_ago = self.now().0 / 86_400_000 - 91;
+        let mut found = None;
+        for name in all.names().filter(|name| name.starts_with("retire:")) {
+            let Some(Held::List(suffixes)) = all.get(name) else { panic!("{name}") };
+            let target = self.keys.retire(long_ago);
+            if target != name {
+                for suffix in suffixes {
+                    self.raw(&["RPUSH", &target, suffix]);
+                }
+                self.raw(&["DEL", name]);
+            }
+            found = Some(long_ago);
+        }
+        found
+    }
+}
+
 /// Accepted, due and not_after of a packed head.
 fn earlier_head(head: &[u8], ms: u64) -> Vec<u8> {
     let mut head = head.to_vec();

@@ -248,13 +248,6 @@ fn a_patrol_walks_the_list_in_steps() {
     assert_eq!((walk(0), walk(2), walk(4)), ((Some(2), 2), (Some(4), 2), (None, 1)));
 }
 
-/// Puts what became final today down for a day long ago.
-fn long_ago(db: &Db) -> u64 {
-    let today = db.now().0 / 86_400_000;
-    db.raw(&["RENAME", &db.keys.retire(today), &db.keys.retire(today - 91)]);
-    today - 91
-}
-
 fn retire(db: &Db, day: u64) -> Retire<'_> {
     Retire { keys: &db.keys, day, retention_days: 90 }
 }
@@ -275,7 +268,7 @@ fn what_is_over_is_kept_for_the_retention() {
         assert_eq!(db.unchanged(&retire(&db, day)), Retired::Early);
     }
     assert_eq!(db.unchanged(&retire(&db, today - 91)), Retired::Done(0));
-    let day = long_ago(&db);
+    let day = db.age_final().expect("final orders");
     let step = db.step(&retire(&db, day));
     assert_eq!(step.reply, Retired::Done(1));
     db.again();
@@ -294,7 +287,7 @@ fn big_orders_are_removed_in_steps() {
     }
     // As if some outcomes had been written.
     db.raw(&["SET", "outcome:{0}:u1:5:sms:299", "x"]);
-    let day = long_ago(&db);
+    let day = db.age_final().expect("final orders");
     let before = db.raw(&["DBSIZE"]).int().expect("a number");
     assert_eq!(db.reply(&retire(&db, day)), Retired::More(0));
     let after = db.raw(&["DBSIZE"]).int().expect("a number");
@@ -311,7 +304,7 @@ fn retiring_is_bounded_by_orders_too() {
         let order = Order::inline(&format!("u1:{n}")).due_in(&db, MINUTE).accept(&db).clone();
         db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
     }
-    let day = long_ago(&db);
+    let day = db.age_final().expect("final orders");
     assert_eq!(db.reply(&retire(&db, day)), Retired::More(100));
     db.sound();
     assert_eq!(db.reply(&retire(&db, day)), Retired::Done(50));
@@ -331,7 +324,7 @@ fn what_is_gone_or_cannot_be_read_does_not_hold_retirement_up() {
     db.raw(&["SET", "history:{0}:u1:2", "x"]);
     let cut = [[1, b'p', b'b', b'd'].as_slice(), &[1; 30], b"\x05emailx"].concat();
     db.raw(&[b"HSET".as_slice(), b"history:{0}:u1:3", b"h", &cut]);
-    let day = long_ago(&db);
+    let day = db.age_final().expect("final orders");
     assert_eq!(db.reply(&retire(&db, day)), Retired::Done(1));
     assert!(db.snapshot().get("history:{0}:u1:4").is_none());
 }
@@ -344,7 +337,7 @@ fn scripts_that_report_answer_gone_after_retirement() {
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
     courier.settle(&parcel, true, &[report(0, 1, Verdict::Sent)]);
-    let day = long_ago(&db);
+    let day = db.age_final().expect("final orders");
     db.reply(&retire(&db, day));
     let before = db.snapshot();
     let (code, _) = courier.settle(&parcel, true, &[report(0, 1, Verdict::Delivered)]);

@@ -160,7 +160,9 @@ impl Explorer {
             });
         } else if !courier.stopping && courier.held.len() < s.most_held && self.may_bring(state, courier) {
             for begin in &s.claim_begins {
-                self.fates(state, true, |fate| actions.push(Action::Claim { courier: at, begin: *begin, fate }));
+                self.fates(state, true, |fate| {
+                    actions.push(Action::Claim { courier: at, begin: *begin, fate })
+                });
             }
         }
         for (place, held) in courier.held.iter().enumerate() {
@@ -194,8 +196,13 @@ impl Explorer {
         if !it.loaded && !stopping {
             actions.push(Action::Load { courier, held });
         }
-        let waiting: Vec<usize> =
-            it.rows.iter().enumerate().filter(|(_, row)| matches!(row, Row::Waiting(_))).map(|(i, _)| i).collect();
+        let waiting: Vec<usize> = it
+            .rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| matches!(row, Row::Waiting(_)))
+            .map(|(i, _)| i)
+            .collect();
         if !waiting.is_empty() {
             self.fates(state, true, |fate| actions.push(Action::Begin { courier, held, row: None, fate }));
             if s.single_begins && waiting.len() > 1 {
@@ -260,7 +267,8 @@ impl Explorer {
     fn of_channels(&self, state: &State, actions: &mut Vec<Action>) {
         let view = &state.view;
         for channel in 0..self.scenario.channels.len() {
-            let mine = || view.parcels.iter().zip(&self.scenario.parcels).filter(|(_, p)| p.channel == channel);
+            let mine =
+                || view.parcels.iter().zip(&self.scenario.parcels).filter(|(_, p)| p.channel == channel);
             if mine().any(|(parcel, _)| parcel.leased.is_some_and(|at| at <= view.now)) {
                 actions.push(Action::Sweep { channel });
             }

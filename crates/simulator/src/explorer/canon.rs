@@ -233,8 +233,7 @@ impl Writer<'_> {
                 let place = self.naming.couriers.iter().position(|at| at == courier);
                 let it = &self.state.couriers[*courier];
                 let alive = place.filter(|_| it.life == *life);
-                let known =
-                    self.explorer.names.request(&self.state.world, it.channel, *courier, *life);
+                let known = self.explorer.names.request(&self.state.world, it.channel, *courier, *life);
                 let order = known.map(|(last, ..)| last.cmp(number));
                 (0, alive, order, alive.map(|_| number.cmp(&it.number)), begin).hash(&mut hasher);
             }

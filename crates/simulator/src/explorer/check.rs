@@ -50,7 +50,9 @@ impl Explorer {
         let view = std::sync::Arc::clone(&state.view);
         let recorded = view.parcels[parcel].rows.get(row);
         if !recorded.is_some_and(|row| row.attempt == attempt || row.attempt.wrapping_sub(attempt) < 128) {
-            state.found(EARLY, || format!("row {row} goes out under attempt {attempt}, recorded: {recorded:?}"));
+            state.found(EARLY, || {
+                format!("row {row} goes out under attempt {attempt}, recorded: {recorded:?}")
+            });
         }
         if !taken {
             return;
@@ -85,7 +87,9 @@ impl Explorer {
             for (row, (old, new)) in old.rows.iter().zip(&new.rows).enumerate() {
                 if old.state == new.state {
                     if old.attempt != new.attempt {
-                        state.found(CHANGES, || format!("row {row}: attempt {} to {}", old.attempt, new.attempt));
+                        state.found(CHANGES, || {
+                            format!("row {row}: attempt {} to {}", old.attempt, new.attempt)
+                        });
                     }
                     continue;
                 }

@@ -145,11 +145,7 @@ impl Server<'_> {
                         let place = |member: &Member| s.parcel(channel, member);
                         let parcels =
                             parcels.filter_map(|claimed| Some((place(&claimed.member)?, claimed.outcomes)));
-                        Heard::Taken {
-                            again: taken.again,
-                            fence: answer.fence,
-                            parcels: parcels.collect(),
-                        }
+                        Heard::Taken { again: taken.again, fence: answer.fence, parcels: parcels.collect() }
                     }
                 }
             }
@@ -174,8 +170,7 @@ impl Server<'_> {
             }
             Command::Release { parcel, fence } => {
                 let parcels = [at(*parcel, *fence)];
-                let release =
-                    Release { keys, channel: channel_of(*parcel), wait: ms(0), parcels: &parcels };
+                let release = Release { keys, channel: channel_of(*parcel), wait: ms(0), parcels: &parcels };
                 self.call(world, events, &release)?.reply.pop().map_or(Heard::Done, Heard::Released)
             }
             Command::Renew { parcel, fence } => {
@@ -254,12 +249,8 @@ impl Server<'_> {
                 self.call(world, events, &close)?;
             }
             Command::Audit { order, channel } => {
-                let audit = Audit {
-                    keys,
-                    channel: &s.channels[*channel],
-                    suffix: &s.orders[*order].suffix,
-                    from: 0,
-                };
+                let audit =
+                    Audit { keys, channel: &s.channels[*channel], suffix: &s.orders[*order].suffix, from: 0 };
                 use posthaste_protocol::scripts::audit::Audited;
                 if let Audited::Ok { mended, .. } = self.call(world, events, &audit)?.reply {
                     return Ok(Heard::Mended(mended));
@@ -274,12 +265,7 @@ impl Server<'_> {
     }
 
     /// Accepts an order, with everything that is staged before.
-    fn enqueue(
-        &self,
-        world: &mut World,
-        events: &mut Vec<Event>,
-        order: usize,
-    ) -> Result<Heard, CallFault> {
+    fn enqueue(&self, world: &mut World, events: &mut Vec<Event>, order: usize) -> Result<Heard, CallFault> {
         let s = self.scenario;
         let spec = &s.orders[order];
         let content = Content { text: Text::new("x"), ..Content::default() };

@@ -46,7 +46,8 @@ impl Explorer {
             }
             Action::Deliver { late } => {
                 let command = state.late.remove(late);
-                let sending = |state: &State| state.view.parcels.iter().map(|p| u64::from(p.counts.1)).sum::<u64>();
+                let sending =
+                    |state: &State| state.view.parcels.iter().map(|p| u64::from(p.counts.1)).sum::<u64>();
                 let before = sending(state);
                 let begin = matches!(command, Command::Begin { .. });
                 if let Some(heard) = self.run(state, &command) {

@@ -78,8 +78,8 @@ mod complete;
 mod elsewhere;
 pub mod scenario;
 pub mod state;
-pub mod suite;
 mod step;
+pub mod suite;
 pub mod view;
 pub mod windows;
 
@@ -213,7 +213,9 @@ impl Explorer {
             let left = old.due.is_some() && new.due.is_none();
             let delivery = self.names.delivery(order);
             if left && old.bell && !events.iter().any(|event| event.expired_key() == Some(delivery)) {
-                state.found("indexes agree with records", || format!("order {order} was rung without its bell"));
+                state.found("indexes agree with records", || {
+                    format!("order {order} was rung without its bell")
+                });
             }
         }
     }

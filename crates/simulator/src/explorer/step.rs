@@ -244,7 +244,8 @@ impl Explorer {
         state.entered.extend(window);
         let asleep = matches!(call, Call::TakenAsleep | Call::TakenAsleepUntold);
         state.truth[parcel][row].slept |= asleep;
-        let taken = matches!(verdict, Verdict::Sent | Verdict::Delivered) || call == Call::TakenUntold || asleep;
+        let taken =
+            matches!(verdict, Verdict::Sent | Verdict::Delivered) || call == Call::TakenUntold || asleep;
         self.check_send(state, parcel, row, attempt, taken);
         let report = Report { attempt, verdict, again, value };
         state.couriers[courier].held[place].rows[row] = Row::Report(report);

@@ -248,7 +248,10 @@ fn read_parcel(
     };
     let Some(head) = &order.head else { return view };
     let record = if head.inline {
-        world.hash_at(&names.history[spec.order]).and_then(|fields| fields.get(b"o")).map(|record| &record[..])
+        world
+            .hash_at(&names.history[spec.order])
+            .and_then(|fields| fields.get(b"o"))
+            .map(|record| &record[..])
     } else {
         world.text(&names.outcome[parcel])
     };

@@ -1,6 +1,6 @@
 //! How the protocol is explored: what one state of the system is, and what can happen in it.
 //!
-//! The scripts themselves run ([`Script`](crate::Script) on a [`World`](crate::World)); only what is around
+//! The scripts themselves run ([`Script`](crate::Script) on a [`World`]); only what is around
 //! them is modelled. `tests/explorer_scaffold.rs` shows the pattern on a toy protocol, with a mutant that
 //! is caught.
 //!
@@ -17,7 +17,7 @@
 //!
 //! A state is `Clone + PartialEq + Hash + Debug + Send + Sync`. Only content is hashed, never an address;
 //! collections are ordered. A list whose order means nothing (requests on their way) is kept sorted, so
-//! that the same situation is one state. [`World`](crate::World) does its part: a copy costs one count, a
+//! that the same situation is one state. [`World`] does its part: a copy costs one count, a
 //! write copies the map of keys and the value written.
 //!
 //! # What can happen

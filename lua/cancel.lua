@@ -32,7 +32,7 @@ if not f.h then
   return answer('gone')
 end
 if byte(f.h, 1) ~= HEAD_VERSION or #f.h < 39 then
-  return answer(byte(f.h, 1) > HEAD_VERSION and 'newer' or 'bad')
+  return answer((byte(f.h, 1) or 0) > HEAD_VERSION and 'newer' or 'bad')
 end
 local lane_key = byte(f.h, 3) == URGENT and KEYS[3] or KEYS[4]
 local due = redis.call('ZSCORE', lane_key, suffix)

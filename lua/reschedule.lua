@@ -32,7 +32,7 @@ if not head then
   return answer('gone')
 end
 if byte(head, 1) ~= HEAD_VERSION or #head < 39 then
-  return answer(byte(head, 1) > HEAD_VERSION and 'newer' or 'bad')
+  return answer((byte(head, 1) or 0) > HEAD_VERSION and 'newer' or 'bad')
 end
 if r[2] then
   return answer('cancelled')

@@ -199,7 +199,7 @@ fn what_is_not_there_or_cannot_be_read() {
     order.accept(&db);
     let fields = db.snapshot().hash(&history);
     let cut = [[1, b'i', b'b', b'd'].as_slice(), &[1; 30], b"\x05emailx"].concat();
-    for head in [[[2].as_slice(), &[0; 60]].concat(), vec![1; 20], cut] {
+    for head in [[[2].as_slice(), &[0; 60]].concat(), vec![1; 20], vec![], cut] {
         db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
         refused(Cancelled::Unreadable);
     }
@@ -208,6 +208,8 @@ fn what_is_not_there_or_cannot_be_read() {
     refused(Cancelled::Unreadable);
     db.reset();
     let big = Order::big("u1:5").due_in(&db, MINUTE).accept(&db).clone();
+    db.raw(&["HSET", &history, "c:email", "short"]);
+    assert_eq!(db.unchanged(&Cancel { keys: &db.keys, suffix: &big.suffix }), Cancelled::Unreadable);
     db.raw(&["HDEL", &history, "c:email"]);
     assert_eq!(db.unchanged(&Cancel { keys: &db.keys, suffix: &big.suffix }), Cancelled::Unreadable);
 }

@@ -193,6 +193,7 @@ fn a_retried_row_is_begun_at_once_under_its_next_attempt() {
         assert_eq!(Some(row), order.try_outcomes(&db, 0).and_then(|outcomes| outcomes.row(0)));
         let (code, begun) = courier.begin(&parcels[0], &[(0, 2)]);
         assert_eq!((code, begun), (ParcelCode::Ok, vec![RowBegun::Begun { token: 0 }]), "begun already");
+        assert_eq!(db.snapshot().hash("history:{0}:u1:1")["v"], b"3", "revisions count on");
         db.sound();
     }
 }

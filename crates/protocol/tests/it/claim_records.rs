@@ -20,7 +20,7 @@ fn records_that_cannot_be_read_stop_nobody() {
         ),
         (
             "of another channel",
-            Some([[1, b'i', b'b', b'd'].as_slice(), &[1; 30], b"\x02vk\0\0\0\x01"].concat()),
+            Some([[1, b'i', b'b', b'd'].as_slice(), &[2; 30], b"\x02vk\0\0\0\x01"].concat()),
             "parked",
         ),
         ("newer", Some([[2].as_slice(), &[9; 50]].concat()), "later"),

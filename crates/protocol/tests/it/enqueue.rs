@@ -142,6 +142,11 @@ fn couriers_seen_are_told_per_channel() {
     let Enqueued::Accepted { couriers_seen, .. } = order.enqueue(&db) else { panic!("refused") };
     let seen = std::str::from_utf8(&seen).expect("digits").parse().expect("digits");
     assert_eq!(couriers_seen, [None, Some(UnixMs(seen))]);
+    let channels = db.snapshot().hash("channels:{0}");
+    assert_eq!(
+        (channels["email"].as_slice(), channels["vk"].as_slice()),
+        (b"0".as_slice(), seen.to_string().as_bytes())
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use posthaste_model::Verdict;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::{Renew, Renewed};
+use posthaste_protocol::scripts::settle::Report;
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
 use crate::db::{Db, Step};
@@ -84,6 +85,21 @@ fn what_is_handed_back_may_wait() {
     let step = release(&courier, &db, Duration::from_secs(100 * 3600), &parcel);
     let end = order.head(&db).not_after.0;
     assert!(step.changes.contains(&format!("+ ready:{{0}}:email:bulk u1:5:0: {end}")), "{:#?}", step.changes);
+}
+
+#[test]
+fn a_parcel_is_ready_when_the_first_of_its_rows_may_be_begun() {
+    for waits in [[60_000, 5_000], [5_000, 60_000]] {
+        let db = Db::start();
+        let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1), (1, 1)]);
+        let throttled = |row, value| Report { value, ..report(row, 1, Verdict::NotSent) };
+        courier.settle(&parcel, true, &[throttled(0, waits[0]), throttled(1, waits[1])]);
+        let first = (0..2).filter_map(|i| order.row(&db, i).not_before).min().expect("a wait");
+        assert_eq!(db.snapshot().sorted("ready:{0}:email:bulk")["u1:5:0"], first.0);
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn what_is_not_there_or_cannot_be_read() {
     refused(Rescheduled::Unreadable);
     db.raw(&["DEL", &history]);
     order.accept(&db);
-    for head in [[[2].as_slice(), &[0; 60]].concat(), vec![1; 20]] {
+    for head in [[[2].as_slice(), &[0; 60]].concat(), vec![1; 20], vec![]] {
         db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
         refused(Rescheduled::Unreadable);
     }

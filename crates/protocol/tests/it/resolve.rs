@@ -355,5 +355,7 @@ fn a_receipt_of_an_attempt_never_made_is_refused() {
         }
         let beyond = Receipt { row: 1, ..receipt(&db, &courier, &member, 1, Word::Sent) };
         assert_eq!(db.unchanged(&beyond), None, "no such row");
+        let member = order.member(1);
+        assert_eq!(db.unchanged(&receipt(&db, &courier, &member, 1, Word::Sent)), None, "no such parcel");
     }
 }

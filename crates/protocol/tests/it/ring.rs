@@ -65,26 +65,34 @@ fn the_next_due_time_is_told() {
 #[test]
 fn a_bell_that_is_still_there_is_left_a_moment_and_then_deleted() {
     let db = Db::start();
-    let order = overdue(&db, Order::inline("u1:5"));
-    let delivery = db.keys.delivery(&order.suffix);
-    // Less than 5 ms overdue: it may be a lagging clock. Asked again and again until the server's clock has moved on.
-    db.later(MINUTE - Duration::from_millis(30));
-    db.raw(&["SET", &delivery, "0"]);
-    let due = order.due.expect("a due time").0 - 59_970;
-    posthaste_rig::eventually("the key to be taken for persisted", || {
-        let answer = db.answer(&ring(&db));
-        let overdue = answer.now.0.saturating_sub(due);
-        if overdue < 5 {
-            assert_eq!((answer.reply.parcels, answer.reply.persisted), (0, 0));
-            let next = if overdue == 0 { due } else { answer.now.0 + 1 };
-            assert_eq!(answer.reply.next, Some(UnixMs(next)), "at {overdue} ms");
-            return Err("left for the next call");
-        }
-        assert_eq!((answer.reply.parcels, answer.reply.persisted), (1, 1));
-        Ok(())
+    // Whether a call falls into those few milliseconds is up to the machine; one of many tries does.
+    posthaste_rig::eventually("a call while the key may still be taken for lagging", || {
+        db.reset();
+        if rung_past_a_persisted_bell(&db) > 0 { Ok(()) } else { Err("not this time") }
     });
-    assert!(db.snapshot().get(&delivery).is_none());
-    db.sound();
+}
+
+/// Rings again and again past the moment of an order whose key somebody persisted: how many calls left it alone.
+fn rung_past_a_persisted_bell(db: &Db) -> u32 {
+    let order = overdue(db, Order::inline("u1:5"));
+    let (delivery, due) = (db.keys.delivery(&order.suffix), order.due.expect("a due time").0 - 59_980);
+    db.later(MINUTE - Duration::from_millis(20));
+    db.raw(&["SET", &delivery, "0"]);
+    let mut left = 0;
+    loop {
+        let answer = db.answer(&ring(db));
+        let (rung, now) = (answer.reply, answer.now.0);
+        if now >= due + 5 {
+            assert_eq!((rung.parcels, rung.persisted), (1, 1));
+            assert!(db.snapshot().get(&delivery).is_none());
+            db.sound();
+            return left;
+        }
+        assert_eq!((rung.parcels, rung.persisted), (0, 0));
+        let next = if now <= due { due } else { now + 1 };
+        assert_eq!(rung.next, Some(UnixMs(next)), "{now} and due at {due}");
+        left += u32::from(now > due);
+    }
 }
 
 /// An order of so many parcels, staged with as few bytes as can be, and its time has come.

@@ -365,6 +365,13 @@ fn records_that_cannot_be_read_change_nothing() {
         let (found, letters, step) = settle(&courier, &db, &parcel, true, &[report(0, 1, Verdict::Sent)]);
         assert_eq!((found, letters, step.changes), (code, vec![], vec![]));
     }
+    for (field, value) in [("c:email", "short"), ("l", "x"), ("l", "")] {
+        let db = Db::start();
+        let (order, courier, parcel) = sending(&db, true, 1);
+        db.raw(&["HSET", &db.keys.history(&order.suffix), field, value]);
+        let (found, letters, step) = settle(&courier, &db, &parcel, true, &[report(0, 1, Verdict::Sent)]);
+        assert_eq!((found, letters, step.changes), (ParcelCode::Bad, vec![], vec![]), "{field}");
+    }
     // Cancelled before it was due: no row was ever begun.
     let db = Db::start();
     let order = Order::big("u1:5").due_in(&db, SPAN).accept(&db).clone();

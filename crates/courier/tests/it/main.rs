@@ -2,12 +2,14 @@
 
 mod batching;
 mod begin_bound;
-
+mod conformance_broken;
+mod conformance_passes;
+mod flaws;
 mod health_and_metrics;
 mod house;
 mod lanes;
 mod leases;
-
+mod memory;
 mod pace;
 mod parts;
 mod resolver;

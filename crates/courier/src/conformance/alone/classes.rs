@@ -34,9 +34,7 @@ impl Suite<'_> {
                 // The class is judged before the books, for it says more.
                 let ended = super::calls::drive(&check, &self.transport, &batch, until).await?;
                 judge(&check, behaviour, &ended)?;
-                for (envelope, outcome) in batch.iter().zip(&ended.outcomes) {
-                    self.ledger.said(&envelope.to, outcome);
-                }
+                self.book(&batch, &ended);
                 self.count(&check).await?;
                 self.is_usable(&format!("after {check}")).await?;
                 self.report.passed(check);

@@ -24,6 +24,9 @@ use ledger::Ledger;
 /// Envelopes of the batches that misbehaving providers are tried with.
 const FEW: usize = 5;
 
+/// Tokens of this half begin here; those of the runtime begin at 1, and a provider may remember both.
+const TOKENS: u32 = 1 << 30;
+
 /// The transport on the bench, and what is known of it.
 struct Suite<'a> {
     bench: &'a dyn Bench,
@@ -156,7 +159,7 @@ impl Suite<'_> {
             to,
             content: Arc::clone(content),
             due: SystemClock.now(),
-            token: self.abilities.tokens.then_some(self.next),
+            token: self.abilities.tokens.then_some(TOKENS + self.next),
             tries: 0,
             repeat: false,
         }
@@ -166,11 +169,15 @@ impl Suite<'_> {
     /// said, and looks whether it has.
     async fn post(&mut self, check: &str, batch: &[Envelope], deadline: Instant) -> Result<Ended, Failure> {
         let ended = calls::drive(check, &self.transport, batch, deadline).await?;
+        self.book(batch, &ended);
+        self.count(check).await?;
+        Ok(ended)
+    }
+
+    fn book(&mut self, batch: &[Envelope], ended: &Ended) {
         for (envelope, outcome) in batch.iter().zip(&ended.outcomes) {
             self.ledger.said(&envelope.to, outcome);
         }
-        self.count(check).await?;
-        Ok(ended)
     }
 
     async fn count(&self, check: &str) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use super::yard::Yard;
 use crate::conformance::report::Failure;
 
 /// Rows of an order that does not fit into its history, and is streamed.
-const BIG: u32 = 120;
+const BIG: u32 = 300;
 const LATER: Duration = Duration::from_millis(300);
 
 impl Yard<'_> {

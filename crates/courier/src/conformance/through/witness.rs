@@ -75,7 +75,7 @@ impl Witness {
             Err(error) => self.fault(error),
         }
         match self.store.server_time().await {
-            Ok(now) if now <= envelope.due => {
+            Ok(now) if now < envelope.due => {
                 self.fault("a message was to be sent before it was due".to_owned())
             }
             Ok(_) => {}

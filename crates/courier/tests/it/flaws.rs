@@ -1,0 +1,247 @@
+//! The transport to the provider in memory, and the ways in which it can be wrong.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::{Abilities, Envelope, Found, Outcome, Scope, Transport};
+use posthaste_model::{Channel, Reason, Suffix, Verdict};
+use tokio::time::Instant;
+
+use super::memory::{Broken, MOST_LETTERS, Message, Provider, Reply};
+
+/// What is wrong with a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    SwallowsAnOutcome,
+    TurnsTheOrder,
+    AcceptedOnALostAnswer,
+    NotSentAfterBytesLeft,
+    RetryAfterBytesLeft,
+    HoldsALockForEver,
+    PanicsOnNonsense,
+    PanicsOnScripts,
+    SendsTwice,
+    NeverSends,
+    IgnoresTheWait,
+    ShortensTheWait,
+    AcceptsNonsense,
+    RejectsUnderABadCredential,
+    RejectsTheUnreachable,
+    StaysStopped,
+    ChecksNothing,
+    GreetsWithAMessage,
+    MixesCalls,
+    KeepsTheFirstText,
+    SuppressesAsRejected,
+    RepeatsBehindItsBack,
+    TakesANewToken,
+    FindsNothing,
+    // These show only under the runtime.
+    RejectsRepeats,
+    CountsRowsInAByte,
+}
+
+pub(crate) struct MemoryTransport {
+    provider: Arc<Provider>,
+    abilities: Abilities,
+    flaw: Flaw,
+    part: Option<usize>,
+    connection: Arc<tokio::sync::Mutex<()>>,
+    stopped: AtomicBool,
+    first_text: Mutex<Option<String>>,
+    last_outcomes: Mutex<Vec<Outcome>>,
+    tokens: AtomicU32,
+    rows: Mutex<HashSet<(Suffix, u8)>>,
+}
+
+impl MemoryTransport {
+    pub(crate) async fn new(
+        provider: Arc<Provider>,
+        abilities: Abilities,
+        flaw: Flaw,
+        part: Option<usize>,
+    ) -> Self {
+        if flaw == Flaw::GreetsWithAMessage {
+            let to = posthaste_model::Address::new("0@memory.example");
+            let hello = Message { to, text: "hello".to_owned(), part: 0, key: None };
+            provider.request(&[hello]).await.unwrap();
+        }
+        Self {
+            provider,
+            abilities,
+            flaw,
+            part,
+            connection: Arc::default(),
+            stopped: AtomicBool::new(false),
+            first_text: Mutex::default(),
+            last_outcomes: Mutex::default(),
+            tokens: AtomicU32::new(0),
+            rows: Mutex::default(),
+        }
+    }
+
+    /// The message, and the parts that follow it.
+    fn message(&self, envelope: &Envelope) -> (Message, bool) {
+        let whole = envelope.content.text_for(&self.channel()).expose().to_owned();
+        let whole = match self.flaw {
+            Flaw::KeepsTheFirstText => self.first_text.lock().unwrap().get_or_insert(whole).clone(),
+            Flaw::PanicsOnScripts => whole[..whole.len().min(60)].to_owned(),
+            _ => whole,
+        };
+        let letters: Vec<char> = whole.chars().collect();
+        let size = self.part.unwrap_or(letters.len()).max(1);
+        let part = if self.part.is_some() { envelope.token.unwrap_or(0) } else { 0 };
+        let mut chunks = letters.chunks(size);
+        let text: String = chunks.nth(part as usize).unwrap_or_default().iter().collect();
+        let key = match self.flaw {
+            Flaw::TakesANewToken => Some(self.tokens.fetch_add(1, Ordering::SeqCst) + 1),
+            _ if self.abilities.tokens => envelope.token,
+            _ => None,
+        };
+        (Message { to: envelope.to.address.clone(), text, part, key }, chunks.next().is_some())
+    }
+
+    fn outcome(&self, reply: Reply, more: bool, part: u32) -> Outcome {
+        match (reply, self.flaw) {
+            (Reply::Ok, _) if more => Outcome::Part(part + 1),
+            (Reply::Ok, _) | (Reply::Nonsense, Flaw::AcceptsNonsense) => Outcome::Accepted,
+            (Reply::Nonsense, Flaw::PanicsOnNonsense) => panic!("an answer that makes no sense"),
+            (Reply::No, _) | (Reply::BadKey, Flaw::RejectsUnderABadCredential) => {
+                Outcome::Rejected(Reason::Rejected)
+            }
+            (Reply::Gone, Flaw::SuppressesAsRejected) => Outcome::Rejected(Reason::Blocked),
+            (Reply::NotNow, _) | (Reply::Wait(_), Flaw::IgnoresTheWait) => {
+                Outcome::Retry { after: None, reason: Reason::ProviderFailed }
+            }
+            (Reply::Wait(_), Flaw::ShortensTheWait) => {
+                Outcome::Throttled { scope: Scope::Channel, wait: Duration::ZERO }
+            }
+            (Reply::Wait(wait), _) => Outcome::Throttled { scope: Scope::Channel, wait },
+            (Reply::Gone, _) => Outcome::Suppress(Reason::Blocked),
+            (Reply::BadKey, _) => {
+                self.stopped.store(self.flaw == Flaw::StaysStopped, Ordering::SeqCst);
+                Outcome::Stop("the key is bad".to_owned())
+            }
+            (Reply::Nonsense, _) => Outcome::Unknown(Reason::BadAnswer),
+        }
+    }
+
+    fn broken(&self, how: Broken) -> Outcome {
+        match (how, self.flaw) {
+            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Rejected(Reason::NotConnected),
+            (Broken::Unreachable, _) | (Broken::Reset, Flaw::NotSentAfterBytesLeft) => {
+                Outcome::NotSent { after: None, reason: Reason::NotConnected }
+            }
+            (Broken::Reset, Flaw::AcceptedOnALostAnswer) => Outcome::Accepted,
+            (Broken::Reset, Flaw::RetryAfterBytesLeft) => {
+                Outcome::Retry { after: None, reason: Reason::ConnectionLost }
+            }
+            (Broken::Reset, _) => Outcome::Unknown(Reason::ConnectionLost),
+        }
+    }
+
+    /// Refused here, before a request is made.
+    fn refused(&self, envelope: &Envelope) -> Option<Outcome> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return Some(Outcome::Stop("the key was bad once".to_owned()));
+        }
+        if envelope.repeat && self.flaw == Flaw::RejectsRepeats {
+            return Some(Outcome::Rejected(Reason::Rejected));
+        }
+        let row = envelope.row.to_be_bytes()[1];
+        if self.flaw == Flaw::CountsRowsInAByte
+            && !self.rows.lock().unwrap().insert((envelope.suffix.clone(), row))
+            && envelope.attempt == 1
+        {
+            return Some(Outcome::Accepted);
+        }
+        let letters = envelope.content.text_for(&self.channel()).expose().chars().count();
+        (letters > MOST_LETTERS).then_some(Outcome::Rejected(Reason::Rejected))
+    }
+
+    async fn request(&self, messages: &[Message]) -> Result<Vec<Reply>, Broken> {
+        let locked = Arc::clone(&self.connection).lock_owned().await;
+        if self.flaw == Flaw::HoldsALockForEver {
+            let (provider, messages) = (Arc::clone(&self.provider), messages.to_vec());
+            // Nobody ends this one when the call is dropped.
+            let task = tokio::spawn(async move {
+                let _locked = locked;
+                provider.request(&messages).await
+            });
+            return task.await.unwrap();
+        }
+        drop(locked);
+        let answered = self.provider.request(messages).await;
+        if self.flaw == Flaw::SendsTwice {
+            let _ = self.provider.request(messages).await;
+        }
+        if answered == Err(Broken::Reset) && self.flaw == Flaw::RepeatsBehindItsBack {
+            let (provider, messages) = (Arc::clone(&self.provider), messages.to_vec());
+            tokio::spawn(async move { while provider.request(&messages).await.is_err() {} });
+        }
+        answered
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    fn channel(&self) -> Channel {
+        "memory".parse().unwrap()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities.clone()
+    }
+
+    async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {
+        let mut outcomes: Vec<Option<Outcome>> =
+            batch.iter().map(|envelope| self.refused(envelope)).collect();
+        let open: Vec<usize> = (0..batch.len()).filter(|at| outcomes[*at].is_none()).collect();
+        let (messages, more): (Vec<Message>, Vec<bool>) =
+            open.iter().map(|at| self.message(&batch[*at])).unzip();
+        if self.flaw == Flaw::NeverSends {
+            return vec![Outcome::Accepted; batch.len()];
+        }
+        let answered = if messages.is_empty() { Ok(Vec::new()) } else { self.request(&messages).await };
+        for (n, at) in open.iter().enumerate() {
+            outcomes[*at] = Some(match &answered {
+                Ok(replies) => self.outcome(replies[n], more[n], messages[n].part),
+                Err(how) => self.broken(*how),
+            });
+        }
+        let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+        match self.flaw {
+            Flaw::SwallowsAnOutcome => drop(outcomes.pop()),
+            Flaw::TurnsTheOrder => outcomes.reverse(),
+            Flaw::MixesCalls => {
+                self.last_outcomes.lock().unwrap().clone_from(&outcomes);
+                tokio::task::yield_now().await;
+                outcomes.clone_from(&self.last_outcomes.lock().unwrap());
+            }
+            _ => {}
+        }
+        outcomes
+    }
+
+    async fn inquire(&self, envelope: &Envelope) -> Found {
+        match self.provider.knows(&envelope.to.address) {
+            true if self.flaw != Flaw::FindsNothing => Found::Known(Verdict::Sent, Reason::None),
+            _ => Found::Never,
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        match self.provider.greets() {
+            _ if self.flaw == Flaw::ChecksNothing => Ok(()),
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the key is bad".to_owned()),
+            Err(_) => Err("it can't be reached".to_owned()),
+        }
+    }
+}

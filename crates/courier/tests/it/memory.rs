@@ -1,0 +1,221 @@
+//! A channel in memory for the conformance suite: a stand-in provider with connections that break, and a transport to it that
+//! is right, or wrong in one way.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::{Abilities, Transport};
+use posthaste_model::{Address, Content, Row, Text};
+
+use super::flaws::{Flaw, MemoryTransport};
+
+/// Letters of a message at most.
+pub(crate) const MOST_LETTERS: usize = 30_000;
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) to: Address,
+    pub(crate) text: String,
+    pub(crate) part: u32,
+    pub(crate) key: Option<u32>,
+}
+
+/// What the provider says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Ok,
+    No,
+    NotNow,
+    Wait(Duration),
+    Gone,
+    BadKey,
+    Nonsense,
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Before a byte left.
+    Unreachable,
+    /// After the request had left.
+    Reset,
+}
+
+/// The stand-in.
+#[derive(Default)]
+pub(crate) struct Provider {
+    treats: Mutex<(Option<Behaviour>, Option<BTreeSet<Address>>)>,
+    taken: Mutex<Vec<Taken>>,
+    requests: AtomicU64,
+    keys: Mutex<HashSet<(u32, u32)>>,
+    /// Whether a message under a known key is dropped.
+    drops_repeats: bool,
+}
+
+impl Provider {
+    fn treatment(&self, to: &Address) -> Behaviour {
+        let treats = self.treats.lock().unwrap();
+        let behaviour = treats.0.unwrap_or(Behaviour::Accept);
+        match &treats.1 {
+            Some(only) if !only.contains(to) => Behaviour::Accept,
+            _ => behaviour,
+        }
+    }
+
+    fn take(&self, message: &Message) {
+        let dropped = self.drops_repeats
+            && message.key.is_some_and(|key| !self.keys.lock().unwrap().insert((key, message.part)));
+        if !dropped {
+            self.taken.lock().unwrap().push(Taken {
+                identity: message.key.map(|key| key.to_string()),
+                part: message.part,
+                text: Some(Text::new(message.text.clone())),
+                ..Taken::new(message.to.clone())
+            });
+        }
+    }
+
+    /// One request over one connection.
+    pub(crate) async fn request(&self, messages: &[Message]) -> Result<Vec<Reply>, Broken> {
+        tokio::task::yield_now().await;
+        let treatments: Vec<Behaviour> = messages.iter().map(|message| self.treatment(&message.to)).collect();
+        if treatments.contains(&Behaviour::Unreachable) {
+            return Err(Broken::Unreachable);
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let mut replies = Vec::new();
+        let mut lost = None;
+        for (message, behaviour) in messages.iter().zip(treatments) {
+            replies.push(match behaviour {
+                Behaviour::Accept => {
+                    self.take(message);
+                    Reply::Ok
+                }
+                Behaviour::AcceptThenLoseAnswer => {
+                    self.take(message);
+                    lost = Some(behaviour);
+                    Reply::Ok
+                }
+                Behaviour::Hang | Behaviour::ResetAfterRequest | Behaviour::Unreachable => {
+                    lost = Some(behaviour);
+                    Reply::No
+                }
+                Behaviour::Refuse => Reply::No,
+                Behaviour::RefuseForNow => Reply::NotNow,
+                Behaviour::Throttle(wait) => Reply::Wait(wait),
+                Behaviour::SuppressAddress => Reply::Gone,
+                Behaviour::BadCredential => Reply::BadKey,
+                Behaviour::Garbage => Reply::Nonsense,
+            });
+        }
+        tokio::task::yield_now().await;
+        match lost {
+            Some(Behaviour::Hang) => std::future::pending().await,
+            Some(_) => Err(Broken::Reset),
+            None => Ok(replies),
+        }
+    }
+
+    /// Whether the credential is good.
+    pub(crate) fn greets(&self) -> Result<bool, Broken> {
+        match self.treats.lock().unwrap().0 {
+            Some(Behaviour::Unreachable) => Err(Broken::Unreachable),
+            Some(Behaviour::BadCredential) => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether a message under this key was taken.
+    pub(crate) fn knows(&self, to: &Address) -> bool {
+        self.taken.lock().unwrap().iter().any(|taken| taken.to == *to)
+    }
+}
+
+/// The bench of these tests.
+pub(crate) struct MemoryBench {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) abilities: Abilities,
+    pub(crate) flaw: Flaw,
+    /// Letters of a part; longer texts go in several.
+    pub(crate) part: Option<usize>,
+    /// What the provider has nothing of.
+    pub(crate) cannot: Vec<Behaviour>,
+    pub(crate) patience: Duration,
+    pub(crate) hang_for: Duration,
+}
+
+impl MemoryBench {
+    pub(crate) fn new(abilities: Abilities) -> Self {
+        let drops_repeats = abilities.idempotent_for > Duration::ZERO;
+        Self {
+            provider: Arc::new(Provider { drops_repeats, ..Provider::default() }),
+            abilities,
+            flaw: Flaw::None,
+            part: None,
+            cannot: Vec::new(),
+            patience: posthaste_rig::patience(),
+            hang_for: Duration::from_secs(1),
+        }
+    }
+
+    pub(crate) fn flawed(abilities: Abilities, flaw: Flaw) -> Self {
+        let (patience, hang_for) = (Duration::from_secs(4), Duration::from_millis(200));
+        Self { flaw, patience, hang_for, ..Self::new(abilities) }
+    }
+}
+
+#[async_trait]
+impl Bench for MemoryBench {
+    async fn transport(&self) -> Arc<dyn Transport> {
+        let provider = Arc::clone(&self.provider);
+        Arc::new(MemoryTransport::new(provider, self.abilities.clone(), self.flaw, self.part).await)
+    }
+
+    async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
+        if self.cannot.contains(&behaviour) {
+            return Shown::No("it has no such answer");
+        }
+        let only = match toward {
+            Toward::Everyone => None,
+            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.clone()).collect()),
+        };
+        *self.provider.treats.lock().unwrap() = (Some(behaviour), only);
+        Shown::Yes
+    }
+
+    async fn taken(&self) -> Vec<Taken> {
+        self.provider.taken.lock().unwrap().clone()
+    }
+
+    async fn requests(&self) -> u64 {
+        self.provider.requests.load(Ordering::SeqCst)
+    }
+
+    fn row(&self, n: u32) -> Row {
+        let address = Address::new(format!("{n}@memory.example"));
+        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+    }
+
+    fn texts(&self) -> Vec<TextCase> {
+        let of = |letters| Content { text: Text::new("x".repeat(letters)), ..Content::default() };
+        vec![
+            TextCase { what: "as long as may be", content: of(MOST_LETTERS), fate: TextFate::Taken },
+            TextCase { what: "a letter too long", content: of(MOST_LETTERS + 1), fate: TextFate::Rejected },
+        ]
+    }
+
+    fn hang_for(&self) -> Duration {
+        self.hang_for
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+}

@@ -5,7 +5,7 @@ use posthaste_protocol::scripts::close::Index;
 use posthaste_protocol::scripts::receipt::Word;
 
 use super::Explorer;
-use super::scenario::{LIFE_MS, UNIT_MS};
+use super::scenario::UNIT_MS;
 use super::state::{Courier, Held, Row, State};
 
 /// What becomes of a request and its reply.
@@ -89,7 +89,9 @@ pub enum Action {
     /// The time of all orders is over.
     Expire,
     /// An order is accepted.
-    Accept { order: usize },
+    Accept { order: usize, fate: Fate },
+    /// Somebody comes who expects another database.
+    Stranger,
     /// An order is cancelled.
     Cancel { order: usize },
     /// An order is moved: to now, or two units on.
@@ -274,7 +276,7 @@ impl Explorer {
             }
             if state.resolvers[channel].is_some() {
                 self.fates(state, false, |fate| actions.push(Action::Resolve { channel, fate }));
-            } else if mine().any(|(parcel, _)| parcel.unresolved.is_some_and(|at| at <= view.now)) {
+            } else if mine().any(|(parcel, _)| parcel.unresolved.is_some()) {
                 actions.push(Action::Inquire { channel });
             }
         }
@@ -284,7 +286,7 @@ impl Explorer {
         let view = &state.view;
         for (order, it) in view.orders.iter().enumerate() {
             if it.head.is_none() && !self.scenario.orders[order].accepted && it.retirements == 0 {
-                actions.push(Action::Accept { order });
+                self.fates(state, false, |fate| actions.push(Action::Accept { order, fate }));
             }
             if it.head.is_none() {
                 continue;
@@ -297,7 +299,10 @@ impl Explorer {
                 actions.push(Action::Move { order, now: false });
             }
         }
-        let over = super::scenario::START_MS + LIFE_MS;
+        if self.scenario.strangers {
+            actions.push(Action::Stranger);
+        }
+        let over = super::scenario::START_MS + self.scenario.life_ms;
         if state.left.expiries > 0 && !self.scenario.wide && view.now < over {
             actions.push(Action::Expire);
         }

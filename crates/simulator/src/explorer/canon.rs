@@ -14,8 +14,12 @@ use posthaste_protocol::scripts::resolve::Decision;
 
 use super::Explorer;
 use super::command::Command;
-use super::state::{Courier, Held, Report, Row, Said, State};
+use super::scenario::UNIT_MS;
+use super::state::{Courier, Held, Report, Row, Said, State, Truth};
 use super::view::{View, at};
+
+/// Nothing that happens in between is that far ahead.
+const NEAR_MS: i64 = 100 * UNIT_MS;
 
 /// One way to name rows and couriers: place in the fingerprint → place in the state, and back for rows.
 #[derive(Clone, Debug)]
@@ -135,8 +139,11 @@ fn rank(fences: &[u64], fence: u64) -> usize {
 fn write_orders(view: &View, hasher: &mut DefaultHasher) {
     for order in &view.orders {
         let over = order.head.as_ref().map(|head| view.now >= at(head.not_after));
-        let due = order.due.map(|due| (due - view.now).max(-1));
+        let due = order.due.map(|due| (due - view.now).max(-1 - view.lead));
         (over, order.cancelled, order.ended, order.rung, due, order.bell).hash(hasher);
+        // Far away all moments are alike.
+        let span = order.head.as_ref().map(|head| left(view.now, at(head.not_after)));
+        span.filter(|span| *span < NEAR_MS).hash(hasher);
     }
 }
 
@@ -175,7 +182,8 @@ impl Writer<'_> {
             for place in 0..it.rows.len() {
                 let row = self.naming.row(place);
                 write_row(view.now, &it.rows[row], hasher);
-                self.state.truth[parcel][row].hash(hasher);
+                let Truth { taken, told_unknown, send_by, slept } = &self.state.truth[parcel][row];
+                (taken, told_unknown, left(view.now, *send_by), slept).hash(hasher);
             }
         }
         for at in &self.naming.couriers {

@@ -10,7 +10,7 @@ use super::view::{OrderView, ParcelView, View, at};
 use super::windows::Window;
 
 /// Names of all properties.
-pub const PROPERTIES: [&str; 10] = [
+pub const PROPERTIES: [&str; 12] = [
     "every script answers",
     "sums are right",
     "indexes agree with records",
@@ -21,6 +21,8 @@ pub const PROPERTIES: [&str; 10] = [
     "sent again only after an unknown, and once",
     "what is told is true",
     "every row can still become final",
+    "an old claim takes nothing",
+    "a lease is ended by its holder or a sweeper",
 ];
 pub(super) const ANSWERS: &str = PROPERTIES[0];
 const SUMS: &str = PROPERTIES[1];
@@ -32,6 +34,8 @@ const EARLY: &str = PROPERTIES[6];
 const TWICE: &str = PROPERTIES[7];
 const TRUE: &str = PROPERTIES[8];
 pub(super) const COMPLETES: &str = PROPERTIES[9];
+pub(super) const OLD: &str = PROPERTIES[10];
+const HOLDER: &str = PROPERTIES[11];
 
 impl State {
     /// Remembers the first thing found to be wrong.
@@ -78,6 +82,7 @@ impl Explorer {
     pub(super) fn check_change(&self, state: &mut State, before: &View, command: Option<&Command>) {
         let after = std::sync::Arc::clone(&state.view);
         for (parcel, (old, new)) in before.parcels.iter().zip(&after.parcels).enumerate() {
+            self.check_lease(state, parcel, old, new, command);
             if old.rows.len() != new.rows.len() {
                 if !old.rows.is_empty() && !new.rows.is_empty() {
                     state.found(CHANGES, || format!("parcel {parcel} has {} rows", new.rows.len()));
@@ -99,8 +104,70 @@ impl Explorer {
                 if !command.is_some_and(|command| may_lead(command, old.state, new.state)) {
                     state.found(CHANGES, || format!("row {row}: {:?} to {:?}", old.state, new.state));
                 }
+                self.check_begin(state, parcel, before, old.state, new.state);
+                self.check_repeat(state, parcel, row, before, command, new.state);
                 note(state, parcel, row, old.state, old.repeated, new.state, command);
             }
+        }
+    }
+
+    /// A lease ends by its holder's word, or by a sweep when it is over.
+    fn check_lease(
+        &self,
+        state: &mut State,
+        parcel: usize,
+        old: &ParcelView,
+        new: &ParcelView,
+        command: Option<&Command>,
+    ) {
+        let (Some(lease), after) = (&old.lease, &new.lease) else { return };
+        if after.as_ref().is_some_and(|after| after.fence == lease.fence) {
+            return;
+        }
+        let by_right = match command {
+            Some(Command::Settle { fence, .. } | Command::Release { fence, .. }) => *fence == lease.fence,
+            Some(Command::Sweep { .. }) => old.leased.is_some_and(|ends| ends <= state.view.now),
+            _ => false,
+        };
+        if !by_right {
+            state.found(HOLDER, || format!("parcel {parcel}: {lease:?} ended by {command:?}"));
+        }
+    }
+
+    /// Nothing is begun of an order that was cancelled or is over.
+    fn check_begin(&self, state: &mut State, parcel: usize, before: &View, old: RowState, new: RowState) {
+        if (old, new) != (RowState::Pending, RowState::Sending) {
+            return;
+        }
+        let (now, leased) = (before.now, before.parcels[parcel].leased);
+        if leased.is_some_and(|ends| ends <= now) {
+            state.found(LEASES, || format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}"));
+        }
+        let order = &before.orders[self.scenario.parcels[parcel].order];
+        let over = order.head.as_ref().is_some_and(|head| before.now >= at(head.not_after));
+        if order.cancelled || over {
+            state.found(EARLY, || format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled));
+        }
+    }
+
+    /// What was begun is repeated only when its send must have ended.
+    fn check_repeat(
+        &self,
+        state: &mut State,
+        parcel: usize,
+        row: usize,
+        before: &View,
+        command: Option<&Command>,
+        new: RowState,
+    ) {
+        let window = self.scenario.window_units * super::scenario::UNIT_MS;
+        let truth = &mut state.truth[parcel][row];
+        if new == RowState::Sending {
+            truth.send_by = before.now + window;
+        }
+        let send_by = truth.send_by;
+        if new == RowState::Pending && matches!(command, Some(Command::Resolve { .. })) && before.now < send_by {
+            state.found(EARLY, || format!("row {row} of parcel {parcel} is repeated while it may be on the wire"));
         }
     }
 
@@ -186,6 +253,10 @@ impl Explorer {
             (!rung || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
+            (
+                it.ready.zip(order.head.as_ref()).is_none_or(|(ready, head)| ready <= at(head.not_after)),
+                "ready only when its order is over",
+            ),
             (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark of nothing"),
         ];
         for (holds, text) in rules {

@@ -3,7 +3,7 @@
 use posthaste_model::{
     Address, Content, CourierId, Member, OnUnknown, Reason, Row, State as RowState, Text, UnixMs, Verdict,
 };
-use posthaste_protocol::record::{Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_protocol::record::{Inline, Outcomes, RowOutcome, encode_content, encode_parcel};
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::begin::{Begin, RowBegun};
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -24,8 +24,8 @@ use posthaste_protocol::scripts::sweep::Sweep;
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 use posthaste_protocol::{Answer, Refusal, Script};
 
-use super::scenario::{EPOCH, LIFE_MS, Scenario, UNIT_MS, ms};
-use super::state::Report;
+use super::scenario::{Resolver, Scenario, UNIT_MS, ms};
+use super::state::{Report, Truth};
 use crate::world::Event;
 use crate::{RunError, Scripts, World};
 
@@ -89,6 +89,8 @@ pub struct Server<'a> {
     pub scenario: &'a Scenario,
     /// The scripts.
     pub scripts: &'a Scripts,
+    /// The epoch the caller expects.
+    pub epoch: &'a str,
 }
 
 impl Server<'_> {
@@ -98,9 +100,17 @@ impl Server<'_> {
         events: &mut Vec<Event>,
         script: &S,
     ) -> Result<Answer<S::Reply>, CallFault> {
-        let called = self.scripts.call(world, script, "r", EPOCH)?;
+        let called = self.scripts.call(world, script, "r", self.epoch)?;
         events.extend(called.run.events);
         Ok(called.answer?)
+    }
+
+    /// Whether a call from another epoch is refused.
+    #[must_use]
+    pub fn refuses(&self, world: &mut World, command: &Command) -> bool {
+        let stranger = Server { epoch: "other", ..*self };
+        let answer = stranger.answer(world, &mut Vec::new(), command);
+        matches!(answer, Err(CallFault::Refused(Refusal::Epoch { .. })))
     }
 
     /// Makes a call; what subscribers hear goes to `events`.
@@ -302,7 +312,7 @@ impl Server<'_> {
             lane: spec.lane,
             on_unknown: spec.on_unknown,
             not_after: None,
-            span: ms(LIFE_MS),
+            span: ms(s.life_ms),
             digest: [1; 12],
             channels: &channels,
             no_contact: &[],
@@ -329,13 +339,21 @@ fn settle_report(row: u16, report: &Report) -> SettleReport {
     SettleReport { row, attempt: report.attempt, verdict: report.verdict, reason, value: report.value }
 }
 
-/// What the channel's resolver does with an unresolved row.
+/// What the channel's resolver does with an unresolved row. `truth` is what the provider knows of it, if it can be asked.
 #[must_use]
-pub fn plan(scenario: &Scenario, parcel: usize, repeated: bool, token: bool, reason: Reason) -> Decision {
+pub fn plan(scenario: &Scenario, parcel: usize, row: &RowOutcome, truth: Option<&Truth>) -> Decision {
     let policy = scenario.orders[scenario.parcels[parcel].order].on_unknown;
-    match (policy, repeated) {
-        _ if reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
-        _ if scenario.tokens && token => Decision::Repeat,
+    let trusting = scenario.resolver == Resolver::Trusting && truth.is_some();
+    match (policy, row.repeated && !trusting) {
+        _ if row.reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
+        _ if scenario.tokens && row.token.is_some() => Decision::Repeat,
+        _ if scenario.resolver == Resolver::Asking => match truth {
+            Some(truth) if truth.taken.contains(&row.attempt) => {
+                Decision::Found(Verdict::Sent, Reason::None)
+            }
+            Some(_) => Decision::Repeat,
+            None => Decision::Hold(Reason::Held),
+        },
         (OnUnknown::Retry, false) => Decision::Retry,
         (OnUnknown::Retry, true) => Decision::Hold(Reason::RepeatSpent),
         _ => Decision::Hold(Reason::Held),

@@ -10,7 +10,7 @@ use posthaste_protocol::scripts::begin::RowBegun;
 
 use super::Explorer;
 use super::canon::fingerprint_of_world;
-use super::command::{CallFault, Command, Heard, Server, is_unresolved, plan};
+use super::command::{CallFault, Command, Heard, is_unresolved, plan};
 use super::state::Report;
 use super::view::{View, is_ripe};
 use crate::World;
@@ -70,7 +70,7 @@ impl Explorer {
     /// One round: sweeps, resolves, works, or lets time pass. False if nothing is left to do.
     fn round(&self, world: &mut World, view: &View, number: u64) -> Result<bool, CallFault> {
         let s = &self.scenario;
-        let server = Server { scenario: s, scripts: &self.scripts };
+        let server = self.server();
         let past = |moment: Option<i64>| moment.is_some_and(|at| at <= view.now);
         for channel in 0..s.channels.len() {
             let mine = || view.parcels.iter().zip(&s.parcels).filter(|(_, spec)| spec.channel == channel);
@@ -95,7 +95,7 @@ impl Explorer {
     }
 
     fn resolve(&self, world: &mut World, view: &View, channel: usize) -> Result<(), CallFault> {
-        let server = Server { scenario: &self.scenario, scripts: &self.scripts };
+        let server = self.server();
         let heard = server.answer(world, &mut Vec::new(), &Command::Inquire { channel })?;
         let Heard::Members(members) = heard else { return Ok(()) };
         let parcels = members.iter().filter_map(|member| self.scenario.parcel(channel, member));
@@ -103,7 +103,7 @@ impl Explorer {
             let rows = view.parcels[parcel].rows.iter().enumerate();
             let open = rows.filter(|(_, row)| is_unresolved(row.state));
             let decide = |(at, row): (usize, &posthaste_protocol::record::RowOutcome)| {
-                let decision = plan(&self.scenario, parcel, row.repeated, row.token.is_some(), row.reason);
+                let decision = plan(&self.scenario, parcel, row, None);
                 Some((u16::try_from(at).ok()?, row.attempt, decision))
             };
             let decisions = open.filter_map(decide).collect();
@@ -114,7 +114,7 @@ impl Explorer {
 
     /// Claims, begins, sends, settles, and nothing goes wrong.
     fn work(&self, world: &mut World, courier: usize, number: u64) -> Result<(), CallFault> {
-        let server = Server { scenario: &self.scenario, scripts: &self.scripts };
+        let server = self.server();
         let mut events = Vec::new();
         let claim = Command::Claim { courier, life: u16::MAX, number, begin: 0 };
         let Heard::Taken { fence, parcels, .. } = server.answer(world, &mut events, &claim)? else {

@@ -9,8 +9,9 @@ use posthaste_protocol::scripts::settle::Reported;
 
 use super::Explorer;
 use super::action::Action;
+use super::check;
 use super::command::{Command, Heard, is_unresolved, plan};
-use super::scenario::{Budgets, LIFE_MS, START_MS, UNIT_MS};
+use super::scenario::{Budgets, START_MS, UNIT_MS};
 use super::state::{Resolving, State};
 use super::windows::Window;
 use crate::world::Clock;
@@ -61,7 +62,8 @@ impl Explorer {
             Action::Expire => {
                 Budgets::spend(&mut state.left.expiries);
                 let now = state.view.now;
-                let over = if self.scenario.wide { now + LIFE_MS } else { now.max(START_MS + LIFE_MS) };
+                let life = self.scenario.life_ms;
+                let over = if self.scenario.wide { now + life } else { now.max(START_MS + life) };
                 self.set_time(state, over);
             }
             Action::Rest => self.set_time(state, state.view.now + 91 * DAY_MS),
@@ -100,7 +102,8 @@ impl Explorer {
                 let due = if now { 0 } else { state.view.now + 2 * UNIT_MS };
                 self.run(state, &Command::Move { order, due });
             }
-            Action::Accept { order } => drop(self.run(state, &Command::Enqueue { order })),
+            Action::Accept { order, fate } => drop(self.request(state, None, Command::Enqueue { order }, fate)),
+            Action::Stranger => self.stranger(state),
             Action::Ring => drop(self.run(state, &Command::Ring)),
             Action::Close { channel, index } => drop(self.run(state, &Command::Close { channel, index })),
             _ => return false,
@@ -109,8 +112,22 @@ impl Explorer {
         true
     }
 
+    /// Somebody who knows another database: it is refused, and nothing changes.
+    fn stranger(&self, state: &mut State) {
+        let server = self.server();
+        for courier in 0..state.couriers.len() {
+            let command = Command::Claim { courier, life: u16::MAX, number: 1, begin: 0 };
+            let mut world = state.world.clone();
+            if server.refuses(&mut world, &command) && world == state.world {
+                continue;
+            }
+            state.found(check::ANSWERS, || "a caller of another epoch was let in".to_owned());
+        }
+    }
+
     fn set_time(&self, state: &mut State, at: i64) {
-        state.world.set_clock(Clock::at_ms(at));
+        let lead = self.scenario.lead_ms;
+        state.world.set_clock(Clock::at_ms(at - lead).with_lead_ms(lead));
         self.look(state);
     }
 
@@ -123,7 +140,7 @@ impl Explorer {
         let open = rows.filter(|(_, row)| is_unresolved(row.state));
         let decisions: Vec<_> = open
             .filter_map(|(at, row)| {
-                let decision = plan(s, parcel, row.repeated, row.token.is_some(), row.reason);
+                let decision = plan(s, parcel, row, Some(&state.truth[parcel][at]));
                 Some((u16::try_from(at).ok()?, row.attempt, decision))
             })
             .collect();

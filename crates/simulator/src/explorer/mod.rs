@@ -76,6 +76,7 @@ pub mod check;
 pub mod command;
 mod complete;
 mod elsewhere;
+pub mod mutants;
 pub mod scenario;
 pub mod state;
 mod step;
@@ -136,7 +137,8 @@ impl Explorer {
     pub fn first(&self) -> State {
         let s = &self.scenario;
         let classes = Classes::NONE.with(Class::Expired);
-        let mut world = World::new(Flavour::Redis70, Clock::at_ms(START_MS)).watching(classes);
+        let clock = Clock::at_ms(START_MS - s.lead_ms).with_lead_ms(s.lead_ms);
+        let mut world = World::new(Flavour::Redis70, clock).watching(classes);
         let set = world.call(&["SET", &s.keys.epoch(), EPOCH]);
         let view = Arc::new(View::read(s, &self.names, &world));
         let rows = |parcel: &scenario::ParcelSpec| vec![Truth::default(); parcel.rows as usize];
@@ -187,12 +189,28 @@ impl Explorer {
     fn run(&self, state: &mut State, command: &Command) -> Option<Heard> {
         let before = Arc::clone(&state.view);
         let mut events = Vec::new();
-        let server = Server { scenario: &self.scenario, scripts: &self.scripts };
+        let server = self.server();
+        let old = self.is_answered(state, command);
         let heard = server.answer(&mut state.world, &mut events, command);
         self.look(state);
         self.check_change(state, &before, Some(command));
         self.check_bells(state, &before, command, &events);
+        if old && state.view.parcels.iter().zip(&before.parcels).any(|(new, old)| new.lease != old.lease) {
+            state.found(check::OLD, || format!("{command:?}"));
+        }
         heard.map_err(|fault| state.found(check::ANSWERS, || format!("{command:?}: {fault}"))).ok()
+    }
+
+    fn server(&self) -> Server<'_> {
+        Server { scenario: &self.scenario, scripts: &self.scripts, epoch: EPOCH }
+    }
+
+    /// Whether this claim was answered before, or a later one of the same courier.
+    fn is_answered(&self, state: &State, command: &Command) -> bool {
+        let Command::Claim { courier, life, number, .. } = command else { return false };
+        let channel = self.scenario.couriers[*courier];
+        let last = self.names.request(&state.world, channel, *courier, *life);
+        last.is_some_and(|(last, ..)| *number <= last)
     }
 
     /// Looks at the database again.
@@ -268,6 +286,6 @@ impl Model for Explorer {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties![0 1 2 3 4 5 6 7 8 9]
+        properties![0 1 2 3 4 5 6 7 8 9 10 11]
     }
 }

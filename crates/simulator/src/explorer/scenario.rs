@@ -10,8 +10,6 @@ use posthaste_protocol::Keys;
 pub const UNIT_MS: i64 = 10_000;
 /// When an exploration begins.
 pub const START_MS: i64 = 1_700_000_000_000;
-/// Time until an order that may expire does, in ms.
-pub const LIFE_MS: i64 = 1_000 * UNIT_MS;
 /// The epoch of every explored database.
 pub const EPOCH: &str = "e";
 
@@ -128,6 +126,20 @@ pub struct ParcelSpec {
     pub rows: u32,
 }
 
+/// How a resolver decides about unknown rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolver {
+    /// As the order says, and it looks at what was repeated before.
+    ByPolicy,
+    /// As the order says; whether a repeat is spent it leaves to the script.
+    Trusting,
+    /// It asks the provider, who knows: what was taken is sent, what never came is repeated.
+    Asking,
+}
+
+/// A life that no sequence of single jumps outlasts.
+pub const LONG_LIFE_MS: i64 = 1_000 * UNIT_MS;
+
 /// A closed system to explore.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -153,8 +165,16 @@ pub struct Scenario {
     pub single_begins: bool,
     /// The send window, in units.
     pub window_units: i64,
+    /// Time from the due time of an order until it expires, in ms.
+    pub life_ms: i64,
+    /// How far `TIME` in a script runs ahead of the clock by which keys expire, in ms.
+    pub lead_ms: i64,
     /// Whether rows get a token, and unknown ones are repeated under it.
     pub tokens: bool,
+    /// How the channel's resolver decides.
+    pub resolver: Resolver,
+    /// Whether somebody comes with the epoch of another database.
+    pub strangers: bool,
     /// Whether lease ends are blamed on the courier.
     pub blame: bool,
     /// Whether the rarer verbs take part: close, audit, ring, retire, receipts of any kind, parts, deliveries.
@@ -214,7 +234,11 @@ impl Scenario {
             partial: true,
             single_begins: true,
             window_units: 1,
+            life_ms: LONG_LIFE_MS,
+            lead_ms: 0,
             tokens: false,
+            resolver: Resolver::ByPolicy,
+            strangers: false,
             blame: true,
             wide: false,
             most_held: 1,

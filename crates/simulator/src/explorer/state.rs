@@ -130,12 +130,14 @@ pub struct Resolving {
 }
 
 /// What truly happened to a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
     /// The attempts the provider took, in order.
     pub taken: Vec<u8>,
     /// It was once told as unknown.
     pub told_unknown: bool,
+    /// When the last send begun must have ended.
+    pub send_by: i64,
     /// Bytes left after the sender had slept: its own window.
     pub slept: bool,
 }

@@ -137,7 +137,7 @@ impl Explorer {
                 settling: None,
             };
             if outcomes.is_some() {
-                held.rows = memories(state, parcel);
+                held.rows = memories(state, parcel, true);
             }
             if state.couriers[at].stopping {
                 held.close();
@@ -147,7 +147,8 @@ impl Explorer {
     }
 
     fn load(&self, state: &mut State, courier: usize, held: usize) {
-        let rows = memories(state, state.couriers[courier].held[held].parcel);
+        // Of a big order a claim begins nothing: what is sending there is another's.
+        let rows = memories(state, state.couriers[courier].held[held].parcel, false);
         let held = &mut state.couriers[courier].held[held];
         held.loaded = true;
         held.rows = rows;
@@ -328,11 +329,11 @@ impl Explorer {
     }
 }
 
-/// What a courier makes of the rows of a parcel it was given, as they stand.
-fn memories(state: &State, parcel: usize) -> Vec<Row> {
+/// What a courier makes of the rows of a parcel it was given, as they stand; `begun` if the claim may have begun some.
+fn memories(state: &State, parcel: usize, begun: bool) -> Vec<Row> {
     let now = state.view.now;
     let memory = |row: &posthaste_protocol::record::RowOutcome| match row.state {
-        RowState::Sending => Row::Begun(row.attempt, now),
+        RowState::Sending if begun => Row::Begun(row.attempt, now),
         _ if is_ripe(row, now) => Row::Waiting(row.attempt),
         _ => Row::NotOurs,
     };

@@ -1,30 +1,22 @@
-//! The scenarios that are explored to their end, and how large ones are cut off.
+//! The scenarios that are explored to their end in every run of the tests, and larger ones for more time.
 
 use posthaste_model::OnUnknown;
 
-use super::scenario::{Budgets, Scenario, UNIT_MS, ms};
+use super::scenario::{Budgets, Scenario};
 
-/// Two couriers, one order of two rows; two crashes, a lost reply, a late copy.
+/// Two couriers and one order of two rows in one parcel.
 #[must_use]
-pub fn core(on_unknown: OnUnknown, big: bool, partial: bool) -> Scenario {
-    let name = format!(
-        "{} {} {}",
-        if on_unknown == OnUnknown::Retry { "retry" } else { "hold" },
-        if big { "big" } else { "inline" },
-        if partial { "partial" } else { "whole" },
-    );
-    let mut s = Scenario::small(&name, on_unknown, big, 2);
-    s.partial = partial;
-    s.single_begins = partial;
-    s.budgets = Budgets { crashes: 2, lost: 1, copies: 1, ..Budgets::NONE };
-    s
+pub fn two_rows(on_unknown: OnUnknown, big: bool, budgets: Budgets) -> Scenario {
+    let policy = if on_unknown == OnUnknown::Retry { "retry" } else { "hold" };
+    let layout = if big { "big" } else { "inline" };
+    let s = Scenario::small(&format!("{policy} {layout}"), on_unknown, big, 2);
+    Scenario { budgets, blame: false, single_begins: false, ..s }
 }
 
-/// An order that comes due while couriers watch.
+/// Two couriers and one order of one row.
 #[must_use]
-pub fn due(on_unknown: OnUnknown, big: bool) -> Scenario {
-    let mut s = core(on_unknown, big, false);
-    s.name = format!("due {}", s.name);
-    s.orders[0].due_in = Some(ms(UNIT_MS));
-    s
+pub fn one_row(on_unknown: OnUnknown, budgets: Budgets) -> Scenario {
+    let policy = if on_unknown == OnUnknown::Retry { "retry" } else { "hold" };
+    let s = Scenario::small(&format!("{policy} one row"), on_unknown, false, 1);
+    Scenario { budgets, blame: false, ..s }
 }

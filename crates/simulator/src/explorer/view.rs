@@ -9,8 +9,10 @@ use crate::World;
 /// The database at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// The server's time in ms.
+    /// The server's time in ms, as scripts read it.
     pub now: i64,
+    /// How far it runs ahead of the clock by which keys expire.
+    pub lead: i64,
     /// Every order of the scenario.
     pub orders: Vec<OrderView>,
     /// Every parcel of the scenario.
@@ -179,7 +181,7 @@ impl View {
         let parcels =
             (0..s.parcels.len()).map(|parcel| read_parcel(s, names, world, parcel, &orders)).collect();
         let strays = strays(s, names, world);
-        Self { now: world.clock().ms(), orders, parcels, strays }
+        Self { now: world.clock().running_ms(), lead: world.clock().lead_ms(), orders, parcels, strays }
     }
 
     /// Whether every row of every accepted order is final.
@@ -202,7 +204,7 @@ impl View {
     pub fn next_instant(&self) -> Option<i64> {
         let later = |at: &i64| *at > self.now;
         let parcels = self.parcels.iter().flat_map(|p| [p.ready, p.leased, p.unresolved]).flatten();
-        let orders = self.orders.iter().filter_map(|order| order.due).flat_map(|due| [due, due + 1]);
+        let orders = self.orders.iter().filter_map(|order| order.due).flat_map(|due| [due, due + 1, due + 1 + self.lead]);
         parcels.chain(orders).filter(later).min()
     }
 }

@@ -31,8 +31,9 @@ pub(crate) enum Plan {
 
 /// The rule: pure.
 pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, now: UnixMs) -> Plan {
-    if row.reason == Reason::TriesSpent {
-        return Plan::Decide(Decision::Hold(Reason::TriesSpent));
+    // Decided already when it was told.
+    if matches!(row.reason, Reason::TriesSpent | Reason::Held) {
+        return Plan::Decide(Decision::Hold(row.reason));
     }
     if abilities.idempotent_for > Duration::ZERO && row.token.is_some() {
         // The repeat is free while the provider remembers the token, and a duplicate afterwards.

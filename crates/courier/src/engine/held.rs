@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use posthaste_model::{Content, Lane, Reason, Row, State, UnixMs, Verdict};
 use posthaste_store::{Head, ParcelRef, Report, RowOutcome};
@@ -20,6 +21,8 @@ pub(super) struct Parcel {
     pub(super) content: Arc<Content>,
     pub(super) rows: Vec<Row>,
     pub(super) outcomes: Vec<RowOutcome>,
+    /// The server's time when it was met, and ours.
+    pub(super) met: (UnixMs, Instant),
     /// Rows waiting here to be begun.
     pub(super) waiting: usize,
     /// Rows on the wire or being begun.
@@ -53,6 +56,15 @@ impl Parcel {
         for (row, attempt, _) in std::mem::take(&mut self.doubtful) {
             self.tell_not_sent(row, attempt);
         }
+    }
+
+    /// Whether a repeat under this row's token would be a second copy: the provider has forgotten the first by now.
+    pub(super) fn is_forgotten(&self, row: u16, now: Instant, remembers: Duration) -> bool {
+        let passed = now.saturating_duration_since(self.met.1);
+        self.outcomes.get(usize::from(row)).is_some_and(|outcome| {
+            let age = self.met.0.after(passed).since(outcome.changed);
+            outcome.repeated && outcome.token.is_some() && !remembers.is_zero() && age >= remembers
+        })
     }
 
     /// An attempt that was begun, or may be, and provably did not leave.

@@ -29,7 +29,8 @@ pub(super) struct SendDone {
     lane: Lane,
     rows: Vec<(Id, Envelope)>,
     outcomes: Vec<Outcome>,
-    took: Duration,
+    /// How long the call took; `None` when it was not made.
+    took: Option<Duration>,
 }
 
 impl Engine {
@@ -37,9 +38,23 @@ impl Engine {
     pub(super) fn dispatch(&mut self, id: Id, rows: &[u16], window: Instant) {
         let now = Instant::now();
         let ahead = self.settings.begin_ahead * 4;
+        let remembers = self.abilities.idempotent_for;
         let Some(parcel) = self.held.get(id) else { return };
+        let (forgotten, rows): (Vec<u16>, Vec<u16>) =
+            rows.iter().partition(|row| parcel.is_forgotten(**row, now, remembers));
+        for row in forgotten {
+            // It was to be repeated while that was free, and is too late for it: nobody knows, and nothing is sent.
+            let attempt = parcel.outcomes.get(usize::from(row)).map_or(0, |outcome| outcome.attempt);
+            let (verdict, reason) = (Verdict::Unknown, Reason::Held);
+            parcel.out = parcel.out.saturating_sub(1);
+            parcel.reports.push(Report { row, attempt, verdict, reason, value: 0 });
+            self.alone = false;
+            self.settles.mark(id);
+        }
         let lane = parcel.head.lane;
-        let start_by = (now + ahead).min(parcel.lease_until).min(window);
+        // A call that began with little of its time left would end as unknown.
+        let late = window.checked_sub(self.abilities.send_window / 2).unwrap_or(now);
+        let start_by = (now + ahead).min(parcel.lease_until).min(late);
         let envelopes = rows.iter().filter_map(|row| {
             let outcome = parcel.outcomes.get(usize::from(*row))?;
             let to = parcel.rows.get(usize::from(*row))?.clone();
@@ -124,7 +139,8 @@ impl Engine {
             }
             // A process that was stopped in between must not send what others may have taken over.
             let started = Instant::now();
-            let outcomes = if started >= start_by || cut.is_cancelled() {
+            let made = started < start_by && !cut.is_cancelled();
+            let outcomes = if !made {
                 unsent(envelopes.len())
             } else {
                 let call = AssertUnwindSafe(transport.send(&envelopes, deadline)).catch_unwind();
@@ -141,12 +157,8 @@ impl Engine {
                 }
             };
             let rows = ids.into_iter().zip(envelopes).collect();
-            let _ = notes.send(Note::Sent(SendDone {
-                lane,
-                rows,
-                outcomes,
-                took: started - now.min(started) + started.elapsed(),
-            }));
+            let took = made.then(|| started - now.min(started) + started.elapsed());
+            let _ = notes.send(Note::Sent(SendDone { lane, rows, outcomes, took }));
         });
     }
 
@@ -155,10 +167,13 @@ impl Engine {
         if self.alone && self.calls == 0 {
             self.alone = false;
         }
-        self.meter.sent(done.took, done.lane);
         let mut outcomes = done.outcomes;
         outcomes.resize(done.rows.len(), Outcome::Unknown(Reason::BadAnswer));
-        self.adapt(&outcomes);
+        // What was not asked says nothing of the provider.
+        if let Some(took) = done.took {
+            self.meter.sent(took, done.lane);
+            self.adapt(&outcomes);
+        }
         self.report_all(done.rows, outcomes);
         self.feed_hungry(Instant::now());
     }

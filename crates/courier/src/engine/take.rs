@@ -21,6 +21,7 @@ pub(super) struct LoadDone {
     lease_until: Instant,
     expected: usize,
     now: UnixMs,
+    met: Instant,
     result: Result<Loaded, CallError>,
 }
 
@@ -48,6 +49,7 @@ impl Engine {
             content: Arc::new(inline.content.clone()),
             rows: inline.rows.clone(),
             outcomes,
+            met: (now, Instant::now()),
             waiting: 0,
             out: 0,
             closed: false,
@@ -100,11 +102,12 @@ impl Engine {
         let expected = claimed.head.parcel_rows(&self.channel, claimed.member.number) as usize;
         self.held.expected += expected;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let met = Instant::now();
         tokio::spawn(async move {
             let result = store.load(p, &channel, &claimed.member, &claimed.head).await;
             let claimed = Box::new(claimed);
-            let _ =
-                notes.send(Note::Loaded(LoadDone { p, claimed, fence, lease_until, expected, now, result }));
+            let done = LoadDone { p, claimed, fence, lease_until, expected, now, met, result };
+            let _ = notes.send(Note::Loaded(done));
         });
     }
 
@@ -130,6 +133,7 @@ impl Engine {
             content: loaded.content,
             rows: loaded.rows,
             outcomes: loaded.outcomes.rows().collect(),
+            met: (done.now, done.met),
             waiting: 0,
             out: 0,
             closed: false,

@@ -156,3 +156,34 @@ async fn health_is_progress() {
     ready(false, "no progress after the end").await;
     house.server.stop().unwrap();
 }
+
+/// A channel that has to wait is not stuck: it looks, rings, and tells how much waits and for how long.
+#[tokio::test]
+async fn a_channel_that_waits_is_healthy_and_tells_its_queue() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let house = House::open().await;
+    let health = Health::new();
+    let claims = Check::progress("claims", Duration::from_millis(700));
+    health.watch(&claims, Instant::now());
+    let wait = Duration::from_secs(3_600);
+    let script = Script::new(Abilities::default(), move |_| {
+        Answer::Say(Outcome::Throttled { scope: posthaste_courier::Scope::Channel, wait })
+    });
+    let courier = house.courier_watched(script, brisk(), Arc::new(()), Some(claims)).await;
+    house.rows(1).await;
+    eventually_async("a channel that waits", async || {
+        house.rows(1).await;
+        let waiting =
+            super::pace::value(&metrics, "posthaste_waiting_parcels{channel=\"email\"}").unwrap_or(0.0);
+        let overdue = super::pace::value(&metrics, "posthaste_oldest_overdue_seconds{channel=\"email\"}");
+        match overdue {
+            Some(1.0..) if waiting > 3.0 => Ok(()),
+            _ => Err(format!("{waiting} waiting, {overdue:?} overdue")),
+        }
+    })
+    .await;
+    let report = health.report(Instant::now());
+    assert!(report.ready, "{report:?}");
+    courier.stopped().await;
+}

@@ -78,3 +78,28 @@ async fn a_token_the_provider_has_forgotten_is_not_repeated() {
     assert_eq!(script.seen().len(), 1);
     courier.stopped().await;
 }
+
+/// The repeat was decided in time, and then the channel had to wait for too long.
+#[tokio::test]
+async fn a_repeat_that_comes_too_late_is_not_made() {
+    let house = House::open().await;
+    let script = Script::new(with_tokens(Duration::from_secs(2)), |seen| {
+        Answer::Say(match seen.call {
+            0 => Outcome::Unknown(Reason::TimedOut),
+            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(4) },
+            _ => Outcome::Accepted,
+        })
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.rows(1).await;
+    script.eventually(1).await;
+    let other = house.rows(1).await;
+    script.eventually(2).await;
+    house.ended(&order).await;
+    house.ended(&other).await;
+    let outcome = house.outcome(&order).await;
+    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
+    assert_eq!(script.times()[&(order, 0)], 1);
+    assert_eq!(house.outcome(&other).await.state, State::Sent);
+    courier.stopped().await;
+}

@@ -10,6 +10,7 @@ use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::enqueue::Enqueue;
+use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::reserve::Reserve;
@@ -124,7 +125,10 @@ impl Walk<'_> {
                 })?
                 .ok();
             }
-            _ => drop(self.call(&Audit { keys: &keys, channel: &channel, suffix: &suffix, from: 0 })?),
+            _ => {
+                drop(self.call(&Patrol { keys: &keys, from: 0, limit: 20 })?);
+                drop(self.call(&Audit { keys: &keys, channel: &channel, suffix: &suffix, from: 0 })?);
+            }
         }
         Ok(())
     }

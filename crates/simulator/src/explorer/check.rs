@@ -141,12 +141,16 @@ impl Explorer {
         }
         let (now, leased) = (before.now, before.parcels[parcel].leased);
         if leased.is_some_and(|ends| ends <= now) {
-            state.found(LEASES, || format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}"));
+            state.found(LEASES, || {
+                format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}")
+            });
         }
         let order = &before.orders[self.scenario.parcels[parcel].order];
         let over = order.head.as_ref().is_some_and(|head| before.now >= at(head.not_after));
         if order.cancelled || over {
-            state.found(EARLY, || format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled));
+            state.found(EARLY, || {
+                format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled)
+            });
         }
     }
 
@@ -166,8 +170,13 @@ impl Explorer {
             truth.send_by = before.now + window;
         }
         let send_by = truth.send_by;
-        if new == RowState::Pending && matches!(command, Some(Command::Resolve { .. })) && before.now < send_by {
-            state.found(EARLY, || format!("row {row} of parcel {parcel} is repeated while it may be on the wire"));
+        if new == RowState::Pending
+            && matches!(command, Some(Command::Resolve { .. }))
+            && before.now < send_by
+        {
+            state.found(EARLY, || {
+                format!("row {row} of parcel {parcel} is repeated while it may be on the wire")
+            });
         }
     }
 

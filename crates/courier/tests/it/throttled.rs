@@ -1,17 +1,15 @@
 //! Rate limits: the channel waits as a whole, a recipient waits alone and is returned to at the end.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
-
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome, Point, Probe, Scope};
+use posthaste_courier::{Abilities, Outcome, Scope};
 use posthaste_model::{Reason, State};
+use posthaste_rig::Proxy;
+use posthaste_rig::proxy::Traffic;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
-use super::house::{House, brisk};
+use super::house::{House, brisk, start};
 use super::script::{Answer, Script};
 
 const WAIT: Duration = Duration::from_secs(1);
@@ -88,58 +86,39 @@ async fn a_long_wait_hands_the_lease_back() {
     courier.stopped().await;
 }
 
-/// Lets the first call end between the begin of the second row and its send.
-struct InBetween {
-    gate: Arc<Semaphore>,
-    begins: AtomicUsize,
-    script: Mutex<Option<Arc<Script>>>,
-}
-
-impl Probe for InBetween {
-    fn reached(&self, point: Point) {
-        if point != Point::AfterBegin || self.begins.fetch_add(1, Ordering::SeqCst) != 1 {
-            return;
-        }
-        // From another thread: what this one wakes would wait for it.
-        let gate = Arc::clone(&self.gate);
-        std::thread::spawn(move || gate.add_permits(1)).join().unwrap();
-        let script = self.script.lock().unwrap().clone().unwrap();
-        let until = Instant::now() + posthaste_rig::patience();
-        while script.on_wire() > 0 {
-            assert!(Instant::now() < until, "the first call ends");
-            std::thread::yield_now();
-        }
-        // Its report to the engine is a few instructions behind.
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+/// The answer to the begin of the second row is on its way while the first call brings the rate limit.
+#[tokio::test]
 async fn what_was_begun_when_the_limit_came_is_not_sent_during_it() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
-    let script =
-        Script::new(Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() }, move |seen| {
-            match seen.call {
-                0 => Answer::After(
-                    Arc::clone(&waits),
-                    Outcome::Throttled { scope: Scope::Channel, wait: WAIT },
-                ),
-                _ => Answer::Say(Outcome::Accepted),
-            }
-        });
-    let probe =
-        InBetween { gate, begins: AtomicUsize::new(0), script: Mutex::new(Some(Arc::clone(&script))) };
-    let courier = house.courier_watched(Arc::clone(&script), brisk(), Arc::new(probe), None).await;
+    let abilities = Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() };
+    let script = Script::new(abilities, move |seen| match seen.call {
+        1 => Answer::After(
+            Arc::clone(&waits),
+            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(5) },
+        ),
+        _ => Answer::Say(Outcome::Accepted),
+    });
+    let proxy = Proxy::unix(house.server.endpoint(), Traffic::Resp).unwrap();
+    let courier = start(&proxy.url(), 1, Arc::clone(&script), brisk(), Arc::new(()), None).await;
+    // Every script is loaded by now, so that each call is one question and one answer.
+    let before = house.rows(1).await;
+    house.ended(&before).await;
     let first = house.rows(1).await;
-    script.eventually(1).await;
+    script.eventually(2).await;
+    proxy.set_latency(Duration::from_secs(2));
     let second = house.rows(1).await;
+    house.eventually(&second, State::Sending, 1).await;
+    gate.add_permits(1);
+    house.eventually(&first, State::Pending, 1).await;
+    assert_eq!(script.calls(), 2, "the limit is known before the begin is");
+    house.eventually(&second, State::Pending, 1).await;
+    proxy.set_latency(Duration::ZERO);
     house.ended(&first).await;
     house.ended(&second).await;
     let seen = script.seen();
-    assert_eq!(seen.len(), 3);
-    assert!(seen[1].at >= seen[0].at + WAIT, "after {:?}", seen[1].at - seen[0].at);
+    assert_eq!(seen.len(), 4, "nothing begun was sent meanwhile");
     let outcome = house.outcome(&second).await;
     assert_eq!((outcome.state, outcome.tries, outcome.reason), (State::Sent, 0, Reason::None));
     courier.stopped().await;

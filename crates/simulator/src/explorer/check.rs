@@ -1,10 +1,11 @@
 //! The properties: what must hold in every state, and of every change.
 
 use posthaste_model::transition::{Event, TABLE};
+use posthaste_protocol::scripts::begin::RowBegun;
 use posthaste_model::{Counters, OnUnknown, State as RowState, Verdict};
 
 use super::Explorer;
-use super::command::Command;
+use super::command::{Command, Heard};
 use super::state::{Fault, State};
 use super::view::{OrderView, ParcelView, View, at};
 use super::windows::Window;
@@ -134,6 +135,21 @@ impl Explorer {
         }
     }
 
+    /// A row answered as begun is on record under the attempt that was named, and no other row was begun.
+    pub(super) fn check_answer(&self, state: &mut State, command: &Command, heard: Option<&Heard>) {
+        let (Command::Begin { parcel, rows, .. }, Some(Heard::Begun(_, letters))) = (command, heard) else {
+            return;
+        };
+        let view = std::sync::Arc::clone(&state.view);
+        for ((row, attempt), letter) in rows.iter().zip(letters) {
+            let recorded = view.parcels[*parcel].rows.get(usize::from(*row));
+            let so = recorded.is_some_and(|row| row.state == RowState::Sending && row.attempt == *attempt);
+            if matches!(letter, RowBegun::Begun { .. }) && !so {
+                state.found(EARLY, || format!("row {row} is begun as attempt {attempt}, recorded: {recorded:?}"));
+            }
+        }
+    }
+
     /// Nothing is begun of an order that was cancelled or is over.
     fn check_begin(&self, state: &mut State, parcel: usize, before: &View, old: RowState, new: RowState) {
         if (old, new) != (RowState::Pending, RowState::Sending) {
@@ -141,16 +157,12 @@ impl Explorer {
         }
         let (now, leased) = (before.now, before.parcels[parcel].leased);
         if leased.is_some_and(|ends| ends <= now) {
-            state.found(LEASES, || {
-                format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}")
-            });
+            state.found(LEASES, || format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}"));
         }
         let order = &before.orders[self.scenario.parcels[parcel].order];
         let over = order.head.as_ref().is_some_and(|head| before.now >= at(head.not_after));
         if order.cancelled || over {
-            state.found(EARLY, || {
-                format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled)
-            });
+            state.found(EARLY, || format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled));
         }
     }
 
@@ -170,13 +182,8 @@ impl Explorer {
             truth.send_by = before.now + window;
         }
         let send_by = truth.send_by;
-        if new == RowState::Pending
-            && matches!(command, Some(Command::Resolve { .. }))
-            && before.now < send_by
-        {
-            state.found(EARLY, || {
-                format!("row {row} of parcel {parcel} is repeated while it may be on the wire")
-            });
+        if new == RowState::Pending && matches!(command, Some(Command::Resolve { .. })) && before.now < send_by {
+            state.found(EARLY, || format!("row {row} of parcel {parcel} is repeated while it may be on the wire"));
         }
     }
 
@@ -199,7 +206,7 @@ impl Explorer {
                 state.found(SUMS, || format!("parcel {parcel} has no readable record"));
                 continue;
             }
-            self.check_parcel(state, parcel, it, order);
+            self.check_parcel(state, parcel, it, order, view.now);
             let early = view.now < at(head.due);
             if early && (it.has_record || it.ready.is_some() || it.leased.is_some()) && !order.cancelled {
                 state.found(EARLY, || format!("parcel {parcel} is on its way before it is due"));
@@ -236,7 +243,7 @@ impl Explorer {
         }
     }
 
-    fn check_parcel(&self, state: &mut State, parcel: usize, it: &ParcelView, order: &OrderView) {
+    fn check_parcel(&self, state: &mut State, parcel: usize, it: &ParcelView, order: &OrderView, now: i64) {
         let mut sum = Counters::default();
         for row in &it.rows {
             sum[row.state] += 1;
@@ -263,7 +270,7 @@ impl Explorer {
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
             (
-                it.ready.zip(order.head.as_ref()).is_none_or(|(ready, head)| ready <= at(head.not_after)),
+                it.ready.zip(order.head.as_ref()).is_none_or(|(ready, head)| ready <= now.max(at(head.not_after))),
                 "ready only when its order is over",
             ),
             (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark of nothing"),

@@ -195,6 +195,7 @@ impl Explorer {
         self.look(state);
         self.check_change(state, &before, Some(command));
         self.check_bells(state, &before, command, &events);
+        self.check_answer(state, command, heard.as_ref().ok());
         if old && state.view.parcels.iter().zip(&before.parcels).any(|(new, old)| new.lease != old.lease) {
             state.found(check::OLD, || format!("{command:?}"));
         }

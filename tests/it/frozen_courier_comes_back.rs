@@ -88,3 +88,25 @@ fn check(step: &str, on_unknown: OnUnknown, balance: &Balance, record: &Record) 
     }
     if step == "after-claim" { balance.all_sent_once() } else { Ok(()) }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frozen_courier_finds_another_at_its_parcel() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    scene.tell(&Told::of(u32::try_from(ROWS)?)).await?;
+    let slept =
+        CourierOptions::default().with("lease-ms", LEASE.as_millis()).with("freeze-at", "after-claim");
+    let frozen = scene.courier(&slept)?;
+    frozen.wait_line("it freezes", |line| line == "freezing")?;
+    until_still(frozen.id());
+    let since = Instant::now();
+    let _awake = scene.courier(&CourierOptions::default().with("manner", "slow:90"))?;
+    scene.until("its parcel is worked on", |record| record.rows_taken() > 0).await;
+    eventually_async("three leases have passed", async || {
+        if since.elapsed() > 3 * LEASE { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    frozen.thaw()?;
+    let balance = scene.settle_up().await?;
+    ensure!(balance.all() == ROWS);
+    balance.all_sent_once()
+}

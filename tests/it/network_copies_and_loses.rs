@@ -64,14 +64,15 @@ enum Lost {
 async fn losses(script: &'static str, what: Lost) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let proxy = Proxy::unix(scene.server.endpoint(), Traffic::Resp)?;
-    let courier = scene.courier(&CourierOptions::default().with("manner", "slow:2").at(proxy.url()))?;
+    let options = CourierOptions::default().with("manner", "slow:2").with("lease-ms", 6_000);
+    let courier = scene.courier(&options.at(proxy.url()))?;
     work(&mut scene).await?;
-    for losses in 1..=5 {
+    for losses in 1..=8 {
         match what {
             Lost::Request => proxy.drop_requests_of(1, move |command| is_call(command, script)),
             Lost::Reply => proxy.drop_replies_of(1, move |command| is_call(command, script)),
         }
-        scene.tell_all([Told::of(60), Told::of(1)]).await?;
+        scene.tell_all((0..20).map(|_| Told::of(1)).chain([Told::of(60)])).await?;
         eventually_async("something is lost", async || match proxy.report() {
             report if report.dropped_requests + report.dropped_replies >= losses => Ok(()),
             report => Err(format!("{report:?}")),

@@ -9,6 +9,8 @@ const LATE_MS: u64 = 2_500;
 async fn notifications_are_switched_off_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let courier = scene.courier(&CourierOptions::default())?;
+    // What it would sleep towards, were there no poll.
+    scene.tell(&Told::of(1).due_in(6_000)).await?;
     for round in 0..20_usize {
         scene.server.command(&["CONFIG", "SET", "notify-keyspace-events", ""])?;
         scene.tell_all([Told::of(1), Told::of(1).due_in(40), Told::of(20).due_in(80)]).await?;

@@ -2,8 +2,11 @@
 //! back and taken by the next at once. A second signal, or the end of the drain time, cuts off what hangs, and even that
 //! parks nothing.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use posthaste_model::{OnUnknown, State};
+use posthaste_rig::proxy::{Proxy, Traffic};
 use posthaste_rig::{Child, Sig};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
@@ -27,6 +30,33 @@ async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
     }
     let balance = scene.settle_up().await?;
     ensure!(balance.all() == 500 + 3_240);
+    balance.all_sent_once()
+}
+
+/// The signal comes while a claim is on its way, which is answered only after it: what the claim brings is handed back, rows
+/// it had begun as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_meets_a_claim_on_its_way() -> anyhow::Result<()> {
+    let mut scene = Scene::open().await?;
+    let proxy = Proxy::unix(scene.server.endpoint(), Traffic::Resp)?;
+    proxy.set_latency(Duration::from_millis(150));
+    let options = CourierOptions::default().with("lease-ms", LEASE_MS);
+    for (step, nth) in [
+        ("before-claim", 1),
+        ("before-claim", 2),
+        ("before-claim", 3),
+        ("after-claim", 1),
+        ("after-claim", 2),
+    ] {
+        scene.tell_all([1, 1, 1, 1, 700, 30].map(Told::of)).await?;
+        let slow = options.clone().at(proxy.url()).with("stop-at", step).with("nth", nth);
+        let courier = scene.courier(&slow)?;
+        let status = courier.wait_exit()?;
+        ensure!(status.code() == Some(0), "it ended with {status}: {}", courier.tail(20));
+    }
+    let _next = scene.courier(&options)?;
+    let balance = scene.settle_up().await?;
+    ensure!(balance.all() == 5 * 734);
     balance.all_sent_once()
 }
 

@@ -68,7 +68,7 @@ pub async fn all_ended(scene: &Scene) -> Result<(), String> {
         }
         let mut looks = stream::iter(some).map(|accepted| Box::pin(ended(scene, accepted))).buffered(AT_ONCE);
         while let Some(look) = looks.next().await {
-            look?;
+            look.map_err(|open| open + &scene.indexes())?;
             scene.ended.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -1,5 +1,6 @@
 //! A scene: one private server with an append-only file, couriers as real processes, and the orders told to it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -203,6 +204,40 @@ impl Scene {
         Ok(())
     }
 
+    /// The channels of all orders, each once.
+    fn channels(&self) -> BTreeSet<&Channel> {
+        self.accepted.iter().flat_map(|order| order.channels.iter().map(|channel| &channel.channel)).collect()
+    }
+
+    /// What the indexes name now, for people.
+    pub(crate) fn indexes(&self) -> String {
+        let mut told = String::new();
+        let channels = self.channels();
+        for family in ["ready", "leased", "lease", "unresolved", "crashes"] {
+            for channel in &channels {
+                let keys = match family {
+                    "ready" => {
+                        vec![format!("ready:{{0}}:{channel}:urgent"), format!("ready:{{0}}:{channel}:bulk")]
+                    }
+                    _ => vec![format!("{family}:{{0}}:{channel}")],
+                };
+                for key in keys {
+                    let entries = match family {
+                        "lease" | "crashes" => self.server.command(&["HGETALL", &key]),
+                        _ => self.server.command(&["ZRANGE", &key, "0", "5", "WITHSCORES"]),
+                    };
+                    let entries = entries.map(|reply| reply.items().to_vec()).unwrap_or_default();
+                    let entries: Vec<&str> =
+                        entries.iter().take(12).filter_map(|entry| entry.text()).collect();
+                    if !entries.is_empty() {
+                        told += &format!("; {key} {}", entries.join(" "));
+                    }
+                }
+            }
+        }
+        told
+    }
+
     /// What the transports wrote down so far.
     ///
     /// # Errors
@@ -219,5 +254,15 @@ impl Scene {
             Err(error) => Err(error.to_string()),
         })
         .await;
+    }
+}
+
+/// Shown for tests that fail.
+impl Drop for Scene {
+    #[expect(clippy::print_stderr, reason = "only what is printed so is kept from tests that pass")]
+    fn drop(&mut self) {
+        for (n, courier) in self.couriers.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
+            eprintln!("courier {n}, the end of its output:\n{}", courier.tail(12));
+        }
     }
 }

@@ -42,6 +42,9 @@ struct Options {
     /// Freezes the process by SIGSTOP at this step, once.
     #[arg(long, conflicts_with = "kill_at")]
     freeze_at: Option<String>,
+    /// Asks the process to stop by SIGTERM at this step, once.
+    #[arg(long, conflicts_with_all = ["kill_at", "freeze_at"])]
+    stop_at: Option<String>,
     /// At which visit of the step.
     #[arg(long, default_value_t = 1)]
     nth: u64,
@@ -151,10 +154,11 @@ fn witness(options: &Options) -> Result<Witness, Failure> {
         OpenOptions::new().create(true).append(true).open(&options.record).map_err(Failure::software)?;
     let killed = options.kill_at.clone().map(|step| (step, Signal::KILL));
     let frozen = options.freeze_at.clone().map(|step| (step, Signal::STOP));
+    let stopped = options.stop_at.clone().map(|step| (step, Signal::TERM));
     Ok(Witness {
         channel: options.channel.clone(),
         file: Mutex::new(file),
-        step: killed.or(frozen),
+        step: killed.or(frozen).or(stopped),
         nth: options.nth,
         visits: AtomicU64::new(0),
     })

@@ -1,8 +1,8 @@
 //! The properties: what must hold in every state, and of every change.
 
 use posthaste_model::transition::{Event, TABLE};
-use posthaste_protocol::scripts::begin::RowBegun;
 use posthaste_model::{Counters, OnUnknown, State as RowState, Verdict};
+use posthaste_protocol::scripts::begin::RowBegun;
 
 use super::Explorer;
 use super::command::{Command, Heard};
@@ -145,7 +145,9 @@ impl Explorer {
             let recorded = view.parcels[*parcel].rows.get(usize::from(*row));
             let so = recorded.is_some_and(|row| row.state == RowState::Sending && row.attempt == *attempt);
             if matches!(letter, RowBegun::Begun { .. }) && !so {
-                state.found(EARLY, || format!("row {row} is begun as attempt {attempt}, recorded: {recorded:?}"));
+                state.found(EARLY, || {
+                    format!("row {row} is begun as attempt {attempt}, recorded: {recorded:?}")
+                });
             }
         }
     }
@@ -157,12 +159,16 @@ impl Explorer {
         }
         let (now, leased) = (before.now, before.parcels[parcel].leased);
         if leased.is_some_and(|ends| ends <= now) {
-            state.found(LEASES, || format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}"));
+            state.found(LEASES, || {
+                format!("parcel {parcel} is begun at {now}, its lease ended at {leased:?}")
+            });
         }
         let order = &before.orders[self.scenario.parcels[parcel].order];
         let over = order.head.as_ref().is_some_and(|head| before.now >= at(head.not_after));
         if order.cancelled || over {
-            state.found(EARLY, || format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled));
+            state.found(EARLY, || {
+                format!("parcel {parcel} is begun, cancelled: {}, over: {over}", order.cancelled)
+            });
         }
     }
 
@@ -182,8 +188,13 @@ impl Explorer {
             truth.send_by = before.now + window;
         }
         let send_by = truth.send_by;
-        if new == RowState::Pending && matches!(command, Some(Command::Resolve { .. })) && before.now < send_by {
-            state.found(EARLY, || format!("row {row} of parcel {parcel} is repeated while it may be on the wire"));
+        if new == RowState::Pending
+            && matches!(command, Some(Command::Resolve { .. }))
+            && before.now < send_by
+        {
+            state.found(EARLY, || {
+                format!("row {row} of parcel {parcel} is repeated while it may be on the wire")
+            });
         }
     }
 
@@ -270,7 +281,9 @@ impl Explorer {
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
             (
-                it.ready.zip(order.head.as_ref()).is_none_or(|(ready, head)| ready <= now.max(at(head.not_after))),
+                it.ready
+                    .zip(order.head.as_ref())
+                    .is_none_or(|(ready, head)| ready <= now.max(at(head.not_after))),
                 "ready only when its order is over",
             ),
             (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark of nothing"),

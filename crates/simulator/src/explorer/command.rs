@@ -348,9 +348,7 @@ pub fn plan(scenario: &Scenario, parcel: usize, row: &RowOutcome, truth: Option<
         _ if row.reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
         _ if scenario.tokens && row.token.is_some() => Decision::Repeat,
         _ if scenario.resolver == Resolver::Asking => match truth {
-            Some(truth) if truth.taken.contains(&row.attempt) => {
-                Decision::Found(Verdict::Sent, Reason::None)
-            }
+            Some(truth) if truth.taken.contains(&row.attempt) => Decision::Found(Verdict::Sent, Reason::None),
             Some(_) => Decision::Repeat,
             None => Decision::Hold(Reason::Held),
         },

@@ -102,7 +102,9 @@ impl Explorer {
                 let due = if now { 0 } else { state.view.now + 2 * UNIT_MS };
                 self.run(state, &Command::Move { order, due });
             }
-            Action::Accept { order, fate } => drop(self.request(state, None, Command::Enqueue { order }, fate)),
+            Action::Accept { order, fate } => {
+                drop(self.request(state, None, Command::Enqueue { order }, fate))
+            }
             Action::Stranger => self.stranger(state),
             Action::Ring => drop(self.run(state, &Command::Ring)),
             Action::Close { channel, index } => drop(self.run(state, &Command::Close { channel, index })),

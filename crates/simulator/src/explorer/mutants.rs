@@ -212,23 +212,15 @@ pub const MUTANTS: &[Mutant] = &[
         ["begin", "elseif state == SENDING and q == k then", "elseif state == SENDING then"],
         throttled,
     ),
-    mutant(
-        "begin: cancelled",
-        ["begin", "if order and order.cancelled then", "if false then"],
-        cancelled,
-    )
-    .in_gate(),
+    mutant("begin: cancelled", ["begin", "if order and order.cancelled then", "if false then"], cancelled)
+        .in_gate(),
     mutant(
         "begin: not_after",
         ["begin", "elseif order and now >= order.not_after then", "elseif false then"],
         expiring,
     )
     .in_gate(),
-    mutant(
-        "begin: send_by in the lease",
-        ["begin", "math.max(until_ms, send_by)", "until_ms"],
-        slow_sends,
-    ),
+    mutant("begin: send_by in the lease", ["begin", "math.max(until_ms, send_by)", "until_ms"], slow_sends),
     mutant(
         "settle: the attempt",
         ["lib/verdict", "if k == q and ((state == SENDING", "if ((state == SENDING"],
@@ -247,12 +239,8 @@ pub const MUTANTS: &[Mutant] = &[
         copies,
     )
     .in_gate(),
-    mutant(
-        "settle: a single row's lease",
-        ["settle", "or not holds(record, holder) then", "then"],
-        single,
-    )
-    .may_survive("as for the holder of the lease"),
+    mutant("settle: a single row's lease", ["settle", "or not holds(record, holder) then", "then"], single)
+        .may_survive("as for the holder of the lease"),
     mutant(
         "settle: a single row's attempt",
         ["lib/single", "if s ~= ROW_VERSION + SENDING or q ~= k then", "if s ~= ROW_VERSION + SENDING then"],
@@ -270,11 +258,9 @@ pub const MUTANTS: &[Mutant] = &[
         ["settle", "      back_to_ready(parcel, member)\n", ""],
         overslept,
     ),
-    mutant(
-        "settle: evidence empties ready",
-        ["settle", "      out_of_ready(parcel, member)\n", ""],
-        || two_rows(RETRY, false, Budgets { crashes: 0, ..ONE }),
-    ),
+    mutant("settle: evidence empties ready", ["settle", "      out_of_ready(parcel, member)\n", ""], || {
+        two_rows(RETRY, false, Budgets { crashes: 0, ..ONE })
+    }),
     mutant(
         "evidence: ranks only move up",
         ["lib/verdict", "  s = { [PENDING] = true,", "  s = { [DELIVERED] = true, [PENDING] = true,"],
@@ -295,7 +281,11 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("sweep: rows on the wire", ["sweep", "if was_sending > 0 then", "if false then"], copies),
     mutant(
         "leave: what is sending stays leased",
-        ["lib/leave", "if parcel.sending > 0 then\n    return 'sending'", "if false then\n    return 'sending'"],
+        [
+            "lib/leave",
+            "if parcel.sending > 0 then\n    return 'sending'",
+            "if false then\n    return 'sending'",
+        ],
         || two_rows(HOLD, false, Budgets { stops: 1, lost: 1, ..Budgets::NONE }),
     )
     .in_gate(),
@@ -384,9 +374,7 @@ pub const MUTANTS: &[Mutant] = &[
         due_with_lead,
     ),
     mutant("enqueue: the same order again", ["enqueue", "if known then\n", "if false then\n"], accepted_late),
-    mutant(
-        "receipt: pending rows leave ready",
-        ["receipt", "  out_of_ready(parcel, member)\n", ""],
-        || two_rows(RETRY, false, Budgets { receipts: 2, crashes: 1, ..Budgets::NONE }),
-    ),
+    mutant("receipt: pending rows leave ready", ["receipt", "  out_of_ready(parcel, member)\n", ""], || {
+        two_rows(RETRY, false, Budgets { receipts: 2, crashes: 1, ..Budgets::NONE })
+    }),
 ];

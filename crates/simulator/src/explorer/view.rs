@@ -204,7 +204,11 @@ impl View {
     pub fn next_instant(&self) -> Option<i64> {
         let later = |at: &i64| *at > self.now;
         let parcels = self.parcels.iter().flat_map(|p| [p.ready, p.leased, p.unresolved]).flatten();
-        let orders = self.orders.iter().filter_map(|order| order.due).flat_map(|due| [due, due + 1, due + 1 + self.lead]);
+        let orders = self
+            .orders
+            .iter()
+            .filter_map(|order| order.due)
+            .flat_map(|due| [due, due + 1, due + 1 + self.lead]);
         parcels.chain(orders).filter(later).min()
     }
 }

@@ -1,0 +1,3 @@
+//! The binary a user meets first.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The queue service: takes orders over HTTP and tells their history.

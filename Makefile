@@ -22,7 +22,7 @@ help: ## this list
 run: setup ## the engine at work: one message to 10,000 people over four channels, on a private server
 	@$(CARGO) run --quiet --locked -p posthaste-bench -- show
 
-bench: setup ## the figures of docs/benchmarks.md, about a quarter of an hour
+bench: setup ## the figures of docs/benchmarks.md, about 25 minutes
 	@$(CARGO) build --quiet --locked --release -p posthaste-bench
 	@for aof in "" --no-aof; do \
 	  for pending in 10000 100000 1000000; do target/release/posthaste-bench lateness --pending $$pending $$aof; done; \

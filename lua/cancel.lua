@@ -90,7 +90,6 @@ if in_due then
   redis.call('DEL', 'delivery:' .. tag .. ':' .. suffix)
   if inline then
     redis.call('HSET', KEYS[5], 'x', now)
-    order.cancelled = true
     end_pending(parcel, CANCELLED, R_CANCELLED)
     write_parcels()
     write_orders()

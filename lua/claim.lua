@@ -37,7 +37,7 @@
 local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
 local begin_left, send_by = tonumber(ARGV[9]), now + tonumber(ARGV[10])
-local CLOSED_ROWS = 4000
+local CLOSED_ROWS, MARKED_WAIT = 4000, 30000
 
 -- All keys this script writes are read first: a key of a wrong type stops it here, before any write.
 redis.call('ZCARD', KEYS[7])
@@ -233,6 +233,13 @@ local function pick(key, limit)
   return count
 end
 
+-- A marked parcel is claimed alone, so urgent ones would keep a marked bulk one away for ever: when it has waited long at
+-- the head of its lane, it goes first.
+local patient = any_crash and bulk_room > 0
+  and redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now - MARKED_WAIT, 'LIMIT', 0, 1)[1]
+if patient and redis.call('HEXISTS', KEYS[12], patient) == 1 then
+  pick(KEYS[6], 1)
+end
 room = room - pick(KEYS[5], room)
 pick(KEYS[6], math.min(room, bulk_room))
 

@@ -23,13 +23,14 @@
 -- ARGV 10 layout: i inline, p parcels
 -- ARGV 11 channels: length of name, name, rows (4 bytes), each
 -- ARGV 12 recipients without an address, per channel of ARGV 11 (4 bytes each)
--- ARGV 13… field, value
+-- ARGV 13 upload id of the staged parcels, empty for an inline order
+-- ARGV 14… field, value
 -- REPLY now accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY later accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY same accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY conflict an order of this suffix has another body
 -- REPLY late not_after is not after the due time
--- REPLY unstaged the staged parcels are gone
+-- REPLY unstaged the staged parcels are gone, or another upload took over
 -- REPLY incomplete the staged parcels are not those of the order
 -- REPLY bad the order names no row, or is inline with rows on two channels, or its history can't be read
 -- REPLY epoch another database
@@ -89,13 +90,18 @@ if big then
   if not is_staging(KEYS[7], suffix) then
     return answer('unstaged')
   end
-  local staged = redis.call('HMGET', staged_key(suffix), unpack(names))
+  local staged = staged_key(suffix)
+  if redis.call('HGET', staged, UPLOAD) ~= ARGV[13] then
+    return answer('unstaged')
+  end
   for i = 1, #names do
-    if tonumber(staged[i] or 0) ~= parcels_of(rows[i], false) then
+    local found = redis.call('HMGET', staged, UPLOAD .. names[i], names[i])
+    local parcels = parcels_of(rows[i], false)
+    if tonumber(found[1] or 0) ~= parcels or tonumber(found[2] or 0) ~= parcels then
       return answer('incomplete')
     end
   end
-  if redis.call('HLEN', staged_key(suffix)) ~= holders then
+  if redis.call('HLEN', staged) ~= 2 * holders + 1 then
     return answer('incomplete')
   end
 end
@@ -109,7 +115,7 @@ end
 local fields = {
   'h', char(HEAD_VERSION) .. layout .. sub(lane, 1, 1) .. ARGV[6] .. p48(now) .. p48(due) .. p48(not_after) .. digest .. channels,
 }
-for a = 13, #ARGV do
+for a = 14, #ARGV do
   fields[#fields + 1] = ARGV[a]
 end
 for i = 1, #names do

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- reschedule: moves an order that is wholly in `due` and not yet due to another time; its bell moves with it.
+-- reschedule: moves an order that is wholly in `due` and not yet due to another time; its bell moves with it. Only the
+-- order of the revision the caller has read is moved, so an old copy that arrives late moves nothing back.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -11,8 +12,10 @@
 -- ARGV 3 suffix
 -- ARGV 4 new due ms
 -- ARGV 5 new not_after ms, 0 to keep the span between due time and end
+-- ARGV 6 revision of the order as the caller read it
 -- REPLY ok due ms, not_after ms
 -- REPLY rung its time has come, or parcels are on their way
+-- REPLY moved revision, due ms, not_after ms; it changed since it was read
 -- REPLY cancelled it was cancelled
 -- REPLY final every row is final
 -- REPLY late not_after is not after the new time
@@ -45,6 +48,10 @@ local due = redis.call('ZSCORE', key, suffix)
 if not due or r[4] or tonumber(due) <= now then
   return answer('rung')
 end
+local revision = tonumber(r[5]) or 0
+if revision ~= tonumber(ARGV[6]) then
+  return answer('moved', revision, u48(head, 11), u48(head, 17))
+end
 local new_due = math.max(tonumber(ARGV[4]), now)
 local not_after = tonumber(ARGV[5])
 if not_after == 0 then
@@ -55,7 +62,7 @@ if not_after <= new_due then
 end
 local first = earliest(key)
 redis.call('HSET', KEYS[5], 'h', sub(head, 1, 10) .. p48(new_due) .. p48(not_after) .. sub(head, 23),
-  'v', (tonumber(r[5]) or 0) + 1)
+  'v', revision + 1)
 redis.call('ZADD', key, new_due, suffix)
 local delivery = 'delivery:' .. tag .. ':' .. suffix
 if new_due > now then

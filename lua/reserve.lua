@@ -1,15 +1,16 @@
 #!lua
 -- reserve: takes a place in the day's limit of a sender for one order; the same order twice counts once. When the day is
--- full, the places of orders older than ten minutes are named, so that the caller may look whether they exist.
+-- full, the places of orders older than ten minutes are named, so that the caller may look whether they exist. A day after
+-- its day is over the key goes by itself.
 --
 -- KEYS 1 limit:{<sender>}
 -- ARGV 1 request id
 -- ARGV 2 suffix
 -- ARGV 3 orders a day
 -- ARGV 4 start of the day in ms
--- REPLY ok orders of the day, this one included
--- REPLY same orders of the day; this one had its place
--- REPLY full orders of the day, suffixes older than ten minutes (100 at most)
+-- REPLY ok orders of the day, this one included; when its place was taken in ms
+-- REPLY same orders of the day, when its place was taken in ms; it had its place
+-- REPLY full orders of the day, places older than ten minutes as suffix, ms (100 at most)
 -- BOUND 1,000 places of earlier days, 100 names
 -- uses:
 local clock = redis.call('TIME')
@@ -21,7 +22,7 @@ local count = redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf')
 local full = not had and count >= tonumber(ARGV[3])
 local named = {}
 if full then
-  named = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[4], now - 600000, 'LIMIT', 0, 100)
+  named = redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[4], now - 600000, 'WITHSCORES', 'LIMIT', 0, 100)
 end
 if #old > 0 and not full then
   redis.call('ZREM', KEYS[1], unpack(old))
@@ -30,7 +31,8 @@ if full then
   return { 'full', ARGV[1], count, named }
 end
 if had then
-  return { 'same', ARGV[1], count }
+  return { 'same', ARGV[1], count, tonumber(at) }
 end
 redis.call('ZADD', KEYS[1], now, ARGV[2])
-return { 'ok', ARGV[1], redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf') }
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + 172800000))
+return { 'ok', ARGV[1], redis.call('ZCOUNT', KEYS[1], ARGV[4], '+inf'), now }

@@ -1,6 +1,7 @@
 #!lua
 -- stage: stores parcels of a big order that is still streaming in. Nothing of it is an order before enqueue; what goes
--- silent for 15 minutes is swept. The parcels of a channel come in order from 0; one stored before is stored again.
+-- silent for 15 minutes is swept. The parcels of a channel come in order from 0; one stored before is stored again. Each
+-- upload has an id: one that opens takes over from an earlier one of the same suffix, so two never mix.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -8,17 +9,18 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 suffix
--- ARGV 4 1 for the first call, which opens
--- ARGV 5 content of the order (with the first call, else empty)
--- ARGV 6… channel, number, parcel
+-- ARGV 4 upload id
+-- ARGV 5 1 for the first call, which opens
+-- ARGV 6 content of the order (with the first call, else empty)
+-- ARGV 7… channel, number, parcel
 -- REPLY ok parcels stored
--- REPLY gone not open: never opened, silent too long, given up, or enqueued
+-- REPLY gone not open: never opened, silent too long, given up, enqueued, or taken over by another upload
 -- REPLY exists an order has this suffix already
 -- REPLY hole a number beyond the next one
 -- REPLY epoch another database
--- BOUND 100 parcels
+-- BOUND 100 parcels, 130 fields of the upload before
 -- uses: num open staging
-local suffix, opening = ARGV[3], ARGV[4] == '1'
+local suffix, upload, opening = ARGV[3], ARGV[4], ARGV[5] == '1'
 if redis.call('EXISTS', 'history:' .. tag .. ':' .. suffix) == 1 then
   return answer('exists')
 end
@@ -27,21 +29,44 @@ if not is_staging(KEYS[3], suffix) and (at or not opening) then
   return answer('gone')
 end
 local staged = staged_key(suffix)
-local counts = {}
-for a = 6, #ARGV, 3 do
+local holder = redis.call('HGET', staged, UPLOAD)
+if holder ~= upload and not opening then
+  return answer('gone')
+end
+-- Of each channel the parcels of this upload, and those that are there whoever stored them.
+local counts, held = {}, {}
+for a = 7, #ARGV, 3 do
   local channel, n = ARGV[a], tonumber(ARGV[a + 1])
-  local count = counts[channel] or tonumber(redis.call('HGET', staged, channel) or 0)
-  if n > count then
+  if not counts[channel] then
+    local found = redis.call('HMGET', staged, UPLOAD .. channel, channel)
+    counts[channel] = holder == upload and tonumber(found[1] or 0) or 0
+    held[channel] = tonumber(found[2] or 0)
+  end
+  if n > counts[channel] then
     return answer('hole')
   end
-  counts[channel] = math.max(count, n + 1)
+  counts[channel] = math.max(counts[channel], n + 1)
+  held[channel] = math.max(held[channel], n + 1)
+end
+local stale = {}
+if holder and holder ~= upload then
+  local names = redis.call('HKEYS', staged)
+  for i = 1, #names do
+    if sub(names[i], 1, 1) == UPLOAD then
+      stale[#stale + 1] = names[i]
+    end
+  end
 end
 redis.call('ZADD', KEYS[3], now, suffix)
+if #stale > 0 then
+  redis.call('HDEL', staged, unpack(stale))
+end
 if opening then
-  redis.call('SET', 'text:' .. tag .. ':' .. suffix, ARGV[5])
+  redis.call('SET', 'text:' .. tag .. ':' .. suffix, ARGV[6])
+  redis.call('HSET', staged, UPLOAD, upload)
 end
-for a = 6, #ARGV, 3 do
+for a = 7, #ARGV, 3 do
   redis.call('SET', 'parcel:' .. tag .. ':' .. suffix .. ':' .. ARGV[a] .. ':' .. ARGV[a + 1], ARGV[a + 2])
-  redis.call('HSET', staged, ARGV[a], counts[ARGV[a]])
+  redis.call('HSET', staged, UPLOAD .. ARGV[a], counts[ARGV[a]], ARGV[a], held[ARGV[a]])
 end
-return answer('ok', floor((#ARGV - 5) / 3))
+return answer('ok', floor((#ARGV - 6) / 3))

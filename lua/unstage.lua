@@ -8,7 +8,8 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 suffix, or empty for the oldest silent one
--- REPLY done suffix, or empty when there was none
+-- ARGV 4 upload id, or empty for whichever there is
+-- REPLY done suffix, or empty when there was none, or another upload took over
 -- REPLY more suffix; call again
 -- REPLY epoch another database
 -- BOUND 500 parcels
@@ -21,16 +22,21 @@ if suffix == '' or not redis.call('ZSCORE', KEYS[3], suffix) then
   return answer('done', '')
 end
 local staged = staged_key(suffix)
+if ARGV[4] ~= '' and redis.call('HGET', staged, UPLOAD) ~= ARGV[4] then
+  return answer('done', '')
+end
 local counts = redis.call('HGETALL', staged)
 redis.call('ZADD', KEYS[3], 0, suffix)
 local room, left = 500, 0
 for i = 1, #counts, 2 do
-  local before = tonumber(counts[i + 1])
-  local count
-  count, room = drop_parcels(suffix, counts[i], before, room)
-  left = left + count
-  if count ~= before then
-    redis.call('HSET', staged, counts[i], count)
+  if sub(counts[i], 1, 1) ~= UPLOAD then
+    local before = tonumber(counts[i + 1])
+    local count
+    count, room = drop_parcels(suffix, counts[i], before, room)
+    left = left + count
+    if count ~= before then
+      redis.call('HSET', staged, counts[i], count)
+    end
   end
 end
 if left > 0 then

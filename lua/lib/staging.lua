@@ -1,6 +1,7 @@
 -- Big orders still streaming in. `staging:{p}` holds suffix -> last progress ms, 0 once given up; `staged:{p}:<suffix>`
--- counts the parcels of each channel, written in order from 0.
-local STAGING_SILENCE = 900000
+-- counts the parcels of each channel, written in order from 0: `<channel>` those that are there, `#<channel>` those of the
+-- upload whose id is in `#`.
+local STAGING_SILENCE, UPLOAD = 900000, '#'
 
 local function staged_key(suffix)
   return 'staged:' .. tag .. ':' .. suffix

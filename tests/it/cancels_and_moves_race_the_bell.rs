@@ -39,9 +39,10 @@ async fn cancel(store: &Store, order: &Accepted, asked: &mut Asked) -> anyhow::R
 async fn shift(store: &Store, order: &Accepted, by: i64, asked: &mut Asked) -> anyhow::Result<()> {
     let p = store.partition_of(&order.suffix);
     let due = UnixMs(order.due.0.saturating_add_signed(by));
-    match store.reschedule(p, &order.suffix, due, None).await?.reply {
+    let read = store.load_order(p, &order.suffix).await?.map_or(0, |view| view.revision);
+    match store.reschedule(p, &order.suffix, due, None, read).await?.reply {
         Rescheduled::Ok { due, .. } => asked.moved = Some(due),
-        Rescheduled::Rung | Rescheduled::Final | Rescheduled::Cancelled => {}
+        Rescheduled::Rung | Rescheduled::Final | Rescheduled::Cancelled | Rescheduled::Moved { .. } => {}
         other => anyhow::bail!("moving answered {other:?}"),
     }
     Ok(())

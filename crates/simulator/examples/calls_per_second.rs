@@ -114,6 +114,7 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
         channels: &channels,
         no_contact: &[],
         inline: Some(&pieces),
+        upload: "",
     };
     let claim = Claim {
         keys: &keys,

@@ -69,7 +69,7 @@ pub use posthaste_protocol::scripts::patrol::Patrolled;
 pub use posthaste_protocol::scripts::receipt::Word;
 pub use posthaste_protocol::scripts::renew::Renewed;
 pub use posthaste_protocol::scripts::reschedule::Rescheduled;
-pub use posthaste_protocol::scripts::reserve::Reserved;
+pub use posthaste_protocol::scripts::reserve::{Place, Reserved};
 pub use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolved};
 pub use posthaste_protocol::scripts::retire::Retired;
 pub use posthaste_protocol::scripts::ring::Rung;

@@ -17,7 +17,7 @@ contract!("enqueue", drains: false,
         "what to do with unknowns: d the channel's default, r repeat once, h hold",
         "not_after ms, 0 for the span after the due time", "span in ms", "digest (12 bytes)",
         "layout: i inline, p parcels", "channels: length of name, name, rows (4 bytes), each",
-        "recipients without an address, per channel of ARGV 11 (4 bytes each)", "field, value"],
+        "recipients without an address, per channel of ARGV 11 (4 bytes each)", "upload id of the staged parcels, empty for an inline order", "field, value"],
     codes: ["now", "later", "same", "conflict", "late", "unstaged", "incomplete", "bad", "epoch"]);
 
 /// Accepts an order.
@@ -45,6 +45,8 @@ pub struct Enqueue<'a> {
     pub no_contact: &'a [u32],
     /// The pieces of an inline order; `None` when parcels were staged.
     pub inline: Option<&'a [(String, Vec<u8>)]>,
+    /// The upload that staged them; empty for an inline order.
+    pub upload: &'a str,
 }
 
 /// Why an order was accepted, or not.
@@ -67,7 +69,7 @@ pub enum Enqueued {
     Conflict,
     /// It would end before it is due.
     Late,
-    /// Its staged parcels are gone.
+    /// Its staged parcels are gone, or another upload took over.
     Unstaged,
     /// Its staged parcels are not those named.
     Incomplete,
@@ -110,6 +112,7 @@ impl Script for Enqueue<'_> {
             arg_text(if self.inline.is_some() { "i" } else { "p" }),
             Bytes::from(encode_channels(self.channels)),
             Bytes::from(without),
+            arg_text(self.upload),
         ];
         for (field, piece) in self.inline.unwrap_or_default() {
             args.extend([arg_text(field), Bytes::copy_from_slice(piece)]);

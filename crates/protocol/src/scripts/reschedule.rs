@@ -10,8 +10,9 @@ use crate::value::{Fields, Malformed};
 contract!("reschedule", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<suffix>"],
     args: ["request id", "epoch", "suffix", "new due ms",
-        "new not_after ms, 0 to keep the span between due time and end"],
-    codes: ["ok", "rung", "cancelled", "final", "late", "gone", "newer", "bad", "epoch"]);
+        "new not_after ms, 0 to keep the span between due time and end",
+        "revision of the order as the caller read it"],
+    codes: ["ok", "rung", "moved", "cancelled", "final", "late", "gone", "newer", "bad", "epoch"]);
 
 /// Moves an order.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Reschedule<'a> {
     pub due: UnixMs,
     /// Its new end; `None` keeps the span.
     pub not_after: Option<UnixMs>,
+    /// Its revision as the caller read it.
+    pub revision: u64,
 }
 
 /// What moving did.
@@ -38,6 +41,15 @@ pub enum Rescheduled {
     },
     /// Its time has come.
     Rung,
+    /// It changed since it was read; perhaps by this very call, whose answer was lost.
+    Moved {
+        /// Its revision now.
+        revision: u64,
+        /// When it is due.
+        due: UnixMs,
+        /// When it ends.
+        not_after: UnixMs,
+    },
     /// It was cancelled.
     Cancelled,
     /// Every row is final.
@@ -63,12 +75,22 @@ impl Script for Reschedule<'_> {
     }
 
     fn args(&self) -> Vec<Bytes> {
-        vec![arg_text(self.suffix.as_str()), arg(self.due.0), arg(self.not_after.map_or(0, |end| end.0))]
+        vec![
+            arg_text(self.suffix.as_str()),
+            arg(self.due.0),
+            arg(self.not_after.map_or(0, |end| end.0)),
+            arg(self.revision),
+        ]
     }
 
     fn decode(code: &str, mut f: Fields) -> Result<Rescheduled, Malformed> {
         Ok(match code {
             "ok" => Rescheduled::Ok { due: UnixMs(f.u64("due")?), not_after: UnixMs(f.u64("not_after")?) },
+            "moved" => Rescheduled::Moved {
+                revision: f.u64("revision")?,
+                due: UnixMs(f.u64("due")?),
+                not_after: UnixMs(f.u64("not_after")?),
+            },
             "rung" => Rescheduled::Rung,
             "cancelled" => Rescheduled::Cancelled,
             "final" => Rescheduled::Final,

@@ -25,6 +25,15 @@ pub struct Reserve<'a> {
     pub day_start: UnixMs,
 }
 
+/// A place in a sender's day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Of which order.
+    pub suffix: Suffix,
+    /// When it was taken.
+    pub taken: UnixMs,
+}
+
 /// Whether there was room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reserved {
@@ -34,13 +43,15 @@ pub enum Reserved {
         used: u32,
         /// Whether it had its place before.
         again: bool,
+        /// When its place was taken.
+        taken: UnixMs,
     },
     /// The day is full.
     Full {
         /// Orders of the day.
         used: u32,
         /// Places taken more than ten minutes ago: their orders may never have come.
-        to_check: Vec<Suffix>,
+        to_check: Vec<Place>,
     },
 }
 
@@ -62,11 +73,16 @@ impl Script for Reserve<'_> {
     fn decode(code: &str, mut f: Fields) -> Result<Reserved, Malformed> {
         let used = f.u32("used")?;
         Ok(match code {
-            "ok" | "same" => Reserved::Ok { used, again: code == "same" },
+            "ok" | "same" => {
+                Reserved::Ok { used, again: code == "same", taken: UnixMs(f.u64("taken")?) }
+            }
             "full" => {
-                let named = f.array("suffixes")?.into_iter();
-                let to_check =
-                    named.map(|s| s.text("suffix")?.parse().map_err(|_| Malformed::new("suffix"))).collect::<Result<_, _>>()?;
+                let mut named = f.array("places")?.into_iter();
+                let mut to_check = Vec::new();
+                while let (Some(suffix), Some(taken)) = (named.next(), named.next()) {
+                    let suffix = suffix.text("suffix")?.parse().map_err(|_| Malformed::new("suffix"))?;
+                    to_check.push(Place { suffix, taken: UnixMs(taken.u64("taken")?) });
+                }
                 Reserved::Full { used, to_check }
             }
             _ => return Err(Malformed::new("code of reserve")),

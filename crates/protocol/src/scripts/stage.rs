@@ -9,7 +9,7 @@ use crate::value::{Fields, Malformed};
 
 contract!("stage", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "staging:{p}"],
-    args: ["request id", "epoch", "suffix", "1 for the first call, which opens",
+    args: ["request id", "epoch", "suffix", "upload id", "1 for the first call, which opens",
         "content of the order (with the first call, else empty)", "channel, number, parcel"],
     codes: ["ok", "gone", "exists", "hole", "epoch"]);
 
@@ -20,6 +20,8 @@ pub struct Stage<'a> {
     pub keys: &'a Keys,
     /// Of which order.
     pub suffix: &'a Suffix,
+    /// Names the upload: another id that opens takes over.
+    pub upload: &'a str,
     /// The packed content, with the first call.
     pub open: Option<&'a [u8]>,
     /// Channel, number and packed rows; 100 at most.
@@ -31,7 +33,7 @@ pub struct Stage<'a> {
 pub enum Staged {
     /// Stored.
     Ok,
-    /// Not open (any more): begin again under another suffix.
+    /// Not open (any more), or another upload took over: begin again.
     Gone,
     /// There is an order of this suffix.
     Exists,
@@ -53,6 +55,7 @@ impl Script for Stage<'_> {
     fn args(&self) -> Vec<Bytes> {
         let mut args = vec![
             arg_text(self.suffix.as_str()),
+            arg_text(self.upload),
             arg(u8::from(self.open.is_some())),
             Bytes::copy_from_slice(self.open.unwrap_or_default()),
         ];

@@ -1,15 +1,16 @@
 //! `unreserve`: gives places in the day's limit back.
 
 use bytes::Bytes;
-use posthaste_model::{SenderId, Suffix};
+use posthaste_model::SenderId;
 
 use crate::keys::Keys;
-use crate::script::{Script, arg_text};
+use super::reserve::Place;
+use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("unreserve", drains: true,
     keys: ["limit:{<sender>}"],
-    args: ["request id", "suffix"],
+    args: ["request id", "suffix, when its place was taken in ms"],
     codes: ["ok"]);
 
 /// Gives places back.
@@ -17,8 +18,8 @@ contract!("unreserve", drains: true,
 pub struct Unreserve<'a> {
     /// Whose day.
     pub sender: &'a SenderId,
-    /// Of which orders, 100 at most.
-    pub suffixes: &'a [Suffix],
+    /// Which ones, 100 at most.
+    pub places: &'a [Place],
 }
 
 impl Script for Unreserve<'_> {
@@ -34,7 +35,7 @@ impl Script for Unreserve<'_> {
     }
 
     fn args(&self) -> Vec<Bytes> {
-        self.suffixes.iter().map(|s| arg_text(s.as_str())).collect()
+        self.places.iter().flat_map(|place| [arg_text(place.suffix.as_str()), arg(place.taken.0)]).collect()
     }
 
     fn decode(code: &str, mut f: Fields) -> Result<u32, Malformed> {

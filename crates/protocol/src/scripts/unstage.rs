@@ -9,7 +9,8 @@ use crate::value::{Fields, Malformed};
 
 contract!("unstage", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "staging:{p}"],
-    args: ["request id", "epoch", "suffix, or empty for the oldest silent one"],
+    args: ["request id", "epoch", "suffix, or empty for the oldest silent one",
+        "upload id, or empty for whichever there is"],
     codes: ["done", "more", "epoch"]);
 
 /// Removes staged parcels, 500 a call.
@@ -19,12 +20,14 @@ pub struct Unstage<'a> {
     pub keys: &'a Keys,
     /// Of which order; `None` for the oldest that has been silent for 15 minutes.
     pub suffix: Option<&'a Suffix>,
+    /// Only when this upload holds it; `None` for whichever does.
+    pub upload: Option<&'a str>,
 }
 
 /// How far it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unstaged {
-    /// Finished with this order, or there was none.
+    /// Finished with this order, or there was none, or another upload holds it.
     Done(Option<String>),
     /// Call again.
     More(String),
@@ -42,7 +45,7 @@ impl Script for Unstage<'_> {
     }
 
     fn args(&self) -> Vec<Bytes> {
-        vec![arg_text(self.suffix.map_or("", Suffix::as_str))]
+        vec![arg_text(self.suffix.map_or("", Suffix::as_str)), arg_text(self.upload.unwrap_or_default())]
     }
 
     fn decode(code: &str, mut f: Fields) -> Result<Unstaged, Malformed> {

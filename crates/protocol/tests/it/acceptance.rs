@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use posthaste_model::{SenderId, Suffix, UnixMs};
 use posthaste_protocol::scripts::bind::{Bind, Bound};
-use posthaste_protocol::scripts::reserve::{Reserve, Reserved};
+use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
 use posthaste_protocol::scripts::unreserve::Unreserve;
 
 use crate::db::Db;
@@ -59,8 +59,11 @@ impl<'a> Day<'a> {
         at
     }
 
-    fn take(&self, text: &str) -> Reserved {
-        self.db.reply(&self.reserve(&suffix(text)))
+    fn take(&self, text: &str) -> (u32, Place) {
+        match self.db.reply(&self.reserve(&suffix(text))) {
+            Reserved::Ok { used, again: false, taken } => (used, Place { suffix: suffix(text), taken }),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -69,15 +72,16 @@ fn an_order_takes_one_place() {
     let db = Db::start();
     let day = Day::new(&db, 2);
     let step = db.step(&day.reserve(&suffix("u1:5")));
-    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false });
-    step.changed(&[("at", day.placed("u1:5"))], &["+ limit:{u1} u1:5: @at"]);
+    let taken = UnixMs(day.placed("u1:5"));
+    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false, taken });
+    step.changed(&[("at", day.placed("u1:5"))], &["+ limit:{u1} u1:5: @at until @at+172800000"]);
     db.again();
-    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 1, again: true });
-    assert_eq!(day.take("u1:6"), Reserved::Ok { used: 2, again: false });
+    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 1, again: true, taken });
+    assert_eq!(day.take("u1:6").0, 2);
     let full = db.unchanged(&day.reserve(&suffix("u1:7")));
     assert_eq!(full, Reserved::Full { used: 2, to_check: vec![] });
     // Who has a place keeps it on a full day.
-    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 2, again: true });
+    assert_eq!(db.unchanged(&day.reserve(&suffix("u1:5"))), Reserved::Ok { used: 2, again: true, taken });
 }
 
 #[test]
@@ -86,9 +90,11 @@ fn a_full_day_names_places_older_than_ten_minutes() {
     let day = Day::new(&db, 2);
     day.take("u1:5");
     db.later(Duration::from_secs(601));
+    let taken = UnixMs(db.snapshot().sorted("limit:{u1}")["u1:5"]);
+    let old = Place { suffix: suffix("u1:5"), taken };
     day.take("u1:6");
     let full = db.unchanged(&day.reserve(&suffix("u1:7")));
-    assert_eq!(full, Reserved::Full { used: 2, to_check: vec![suffix("u1:5")] });
+    assert_eq!(full, Reserved::Full { used: 2, to_check: vec![old] });
 }
 
 #[test]
@@ -100,8 +106,8 @@ fn places_of_earlier_days_count_for_nothing() {
         db.raw(&["ZADD", "limit:{u1}", &yesterday, old]);
     }
     let step = db.step(&day.reserve(&suffix("u1:5")));
-    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false });
-    let expected = ["+ limit:{u1} u1:5: @at", "- limit:{u1} u1:1", "- limit:{u1} u1:2"];
+    assert_eq!(step.reply, Reserved::Ok { used: 1, again: false, taken: UnixMs(day.placed("u1:5")) });
+    let expected = ["+ limit:{u1} u1:5: @at until @at+172800000", "- limit:{u1} u1:1", "- limit:{u1} u1:2"];
     step.changed(&[("at", day.placed("u1:5"))], &expected);
     // A place of yesterday is no place of today.
     db.raw(&["ZADD", "limit:{u1}", &yesterday, "u1:2"]);
@@ -112,14 +118,37 @@ fn places_of_earlier_days_count_for_nothing() {
 fn places_are_given_back() {
     let db = Db::start();
     let day = Day::new(&db, 2);
-    day.take("u1:5");
+    let (_, first) = day.take("u1:5");
     day.take("u1:6");
-    let (sender, suffixes) = (&day.sender, [suffix("u1:5"), suffix("u1:9")]);
-    let step = db.step(&Unreserve { sender, suffixes: &suffixes });
+    let unknown = Place { suffix: suffix("u1:9"), taken: first.taken };
+    let (sender, places) = (&day.sender, [first.clone(), unknown]);
+    let step = db.step(&Unreserve { sender, places: &places });
     assert_eq!(step.reply, 1);
     step.changed(&[], &["- limit:{u1} u1:5"]);
     db.again();
-    assert_eq!(db.unchanged(&Unreserve { sender, suffixes: &suffixes }), 0);
-    assert_eq!(db.unchanged(&Unreserve { sender, suffixes: &[] }), 0);
-    assert_eq!(day.take("u1:7"), Reserved::Ok { used: 2, again: false });
+    assert_eq!(db.unchanged(&Unreserve { sender, places: &places }), 0);
+    assert_eq!(db.unchanged(&Unreserve { sender, places: &[] }), 0);
+    assert_eq!(day.take("u1:7").0, 2);
+}
+
+#[test]
+fn an_old_copy_gives_no_place_back_that_was_taken_anew() {
+    let db = Db::start();
+    let day = Day::new(&db, 2);
+    let (_, first) = day.take("u1:5");
+    let places = [first];
+    let back = Unreserve { sender: &day.sender, places: &places };
+    assert_eq!(db.reply(&back), 1);
+    db.pass(places[0].taken);
+    day.take("u1:5");
+    assert_eq!(db.unchanged(&back), 0);
+}
+
+#[test]
+fn a_sender_who_sends_no_more_leaves_no_key() {
+    let db = Db::start();
+    let day = Day::new(&db, 2);
+    day.take("u1:5");
+    let left = db.raw(&["PTTL", "limit:{u1}"]).int().expect("a time");
+    assert!((47 * 3_600_000..=48 * 3_600_000).contains(&left), "{left}");
 }

@@ -243,6 +243,25 @@ fn a_marked_parcel_is_claimed_alone() {
 }
 
 #[test]
+fn a_marked_bulk_parcel_that_waited_long_goes_before_urgent_ones() {
+    let db = Db::start();
+    accept(&db, &["u1:1"]);
+    let courier = Courier::new(&db, "c1");
+    db.raw(&["HSET", "crashes:{0}:email", "u1:1:0", &format!("0 {}", db.now().0)]);
+    db.raw(&["ZADD", "ready:{0}:email:bulk", &(db.now().0 - 29_000).to_string(), "u1:1:0"]);
+    Order::inline("u1:2").urgent().accept(&db);
+    assert_eq!(members(&courier.take(&courier.next()).0), ["u1:2:0"], "it has not waited long");
+    db.later(Duration::from_secs(2));
+    Order::inline("u1:3").urgent().accept(&db);
+    let none = Claim { bulk_limit: 0, limit: 0, ..courier.next() };
+    assert_eq!(members(&courier.take(&none).0), [""; 0], "no room for bulk");
+    let (taken, _) = courier.take(&courier.next());
+    assert_eq!(members(&taken), ["u1:1:0"]);
+    assert!(taken.parcels[0].careful);
+    assert_eq!(members(&courier.take(&courier.next()).0), ["u1:3:0"]);
+}
+
+#[test]
 fn parcels_of_a_cancelled_or_late_order_end_when_they_are_met() {
     for (cancel, word) in [(true, "cancelled#0,cancelled"), (false, "expired#0,not_after_passed")] {
         let db = Db::start();

@@ -7,7 +7,7 @@ use posthaste_protocol::scripts::enqueue::Enqueued;
 use posthaste_protocol::scripts::stage::Stage;
 
 use crate::db::{Db, Step};
-use crate::order::{DAY, Order};
+use crate::order::{DAY, Order, UPLOAD};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -89,6 +89,9 @@ fn a_big_order_takes_over_what_was_staged() {
             "+ due:{0}:bulk u1:5: @due",
             "+ delivery:{0}:u1:5: 0 until @due",
             "- staging:{0} u1:5",
+            "- staged:{0}:u1:5 #",
+            "- staged:{0}:u1:5 #email",
+            "- staged:{0}:u1:5 #vk",
             "- staged:{0}:u1:5 email",
             "- staged:{0}:u1:5 vk",
             "+ orders:{0}: u1:5",
@@ -217,7 +220,13 @@ fn only_the_first_parcel_staged_is_incomplete() {
     let db = Db::start();
     let order = Order::big("u1:5").rows(1_000);
     let parcels = [(order.channels[0].0.clone(), 0, vec![1])];
-    db.reply(&Stage { keys: &db.keys, suffix: &order.suffix, open: Some(&[1]), parcels: &parcels });
+    db.reply(&Stage {
+        keys: &db.keys,
+        suffix: &order.suffix,
+        upload: UPLOAD,
+        open: Some(&[1]),
+        parcels: &parcels,
+    });
     refused(&db, &order, &Enqueued::Incomplete);
 }
 

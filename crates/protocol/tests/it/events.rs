@@ -149,7 +149,8 @@ fn what_comes_sooner_than_anything_before_rings_the_bell() {
     assert_eq!(listener.heard(), [BELL], "the first urgent one");
     let move_to = |seconds: u64| {
         let due = UnixMs(db.now().0 + seconds * 1_000);
-        db.reply(&Reschedule { keys: &db.keys, suffix: &first.suffix, due, not_after: None });
+        let revision = first.revision(&db);
+        db.reply(&Reschedule { keys: &db.keys, suffix: &first.suffix, due, not_after: None, revision });
     };
     move_to(45);
     assert!(listener.heard().is_empty(), "moved, not to the front");

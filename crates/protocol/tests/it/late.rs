@@ -23,7 +23,7 @@ fn life(db: &Db, big: bool, mut check: impl FnMut(&Db)) {
     order.accept(db);
     check(db);
     let due = db.now().after(MINUTE * 2);
-    db.reply(&Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None });
+    db.reply(&Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision: 0 });
     check(db);
     db.later(MINUTE * 3);
     db.reply(&Ring { keys: &db.keys });

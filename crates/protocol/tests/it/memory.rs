@@ -15,7 +15,7 @@ use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::reschedule::Reschedule;
-use posthaste_protocol::scripts::reserve::Reserve;
+use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::retire::Retire;
 use posthaste_protocol::scripts::ring::Ring;
@@ -64,13 +64,19 @@ fn acceptance_is_refused_whole() {
     let sender = "u1".parse().expect("a sender");
     refused(&db, &order.call(&db, order.pieces().as_deref()));
     refused(&db, &staged.call(&db, None));
-    refused(&db, &Stage { keys, suffix, open: Some(b"x"), parcels: &[] });
+    refused(&db, &Stage { keys, suffix, upload: "1", open: Some(b"x"), parcels: &[] });
     refused(&db, &Bind { owner: "o", key_digest: "k", suffix, digest: [0; 12], ttl: MINUTE });
     refused(&db, &Reserve { sender: &sender, suffix, daily: 9, day_start });
     refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None });
     // A client that was refused may give its place back, and what was staged is removed.
-    assert_eq!(db.reply(&Unreserve { sender: &sender, suffixes: std::slice::from_ref(suffix) }), 0);
-    db.reply(&Unstage { keys, suffix: Some(&staged.suffix) });
+    assert_eq!(
+        db.reply(&Unreserve {
+            sender: &sender,
+            places: &[Place { suffix: suffix.clone(), taken: day_start }]
+        }),
+        0
+    );
+    db.reply(&Unstage { keys, suffix: Some(&staged.suffix), upload: None });
     assert!(db.snapshot().names().all(|name| !name.contains("u1")));
 }
 
@@ -82,7 +88,7 @@ fn everything_that_drains_goes_on() {
     let third = Order::inline("u1:3").due_in(&db, MINUTE * 9).accept(&db).clone();
     fill(&db);
     let due = db.now().after(MINUTE * 10);
-    db.reply(&Reschedule { keys: &db.keys, suffix: &third.suffix, due, not_after: None });
+    db.reply(&Reschedule { keys: &db.keys, suffix: &third.suffix, due, not_after: None, revision: 0 });
     db.reply(&Cancel { keys: &db.keys, suffix: &third.suffix });
     later(&db, MINUTE * 2);
     assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 3);

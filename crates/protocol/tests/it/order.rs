@@ -17,6 +17,8 @@ use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
 use crate::db::{Db, channel};
 
+/// The upload that stages parcels.
+pub(crate) const UPLOAD: &str = "up";
 /// A day.
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 /// How long an order lives when it says nothing.
@@ -117,6 +119,7 @@ impl Order {
             channels: &self.channels,
             no_contact: &self.no_contact,
             inline: pieces,
+            upload: if pieces.is_some() { "" } else { UPLOAD },
         }
     }
 
@@ -138,8 +141,17 @@ impl Order {
         let open = encode_content(&content());
         for (at, parcels) in parcels.chunks(100).enumerate() {
             let open = (at == 0).then_some(open.as_slice());
-            assert_eq!(db.reply(&Stage { keys: &db.keys, suffix: &self.suffix, open, parcels }), Staged::Ok);
+            assert_eq!(
+                db.reply(&Stage { keys: &db.keys, suffix: &self.suffix, upload: UPLOAD, open, parcels }),
+                Staged::Ok
+            );
         }
+    }
+
+    /// Its revision now.
+    pub(crate) fn revision(&self, db: &Db) -> u64 {
+        let revision = db.raw(&["HGET", &db.keys.history(&self.suffix), "v"]);
+        revision.text().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// Stages it if need be, and accepts it.

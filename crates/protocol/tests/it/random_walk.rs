@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
                 self.orders.push(order);
             }
             Act::StageOnly => Order::big(&self.name()).rows(700).stage(db),
-            Act::Unstage => drop(db.reply(&Unstage { keys, suffix: None })),
+            Act::Unstage => drop(db.reply(&Unstage { keys, suffix: None, upload: None })),
             Act::Claim { courier, limit, begin } => {
                 let claim = self.couriers[*courier].next();
                 let claim =
@@ -247,7 +247,8 @@ impl<'a> Walk<'a> {
             Act::Move { order, due } => {
                 let Some(order) = self.order(*order) else { return };
                 let due = UnixMs(db.now().0 + due);
-                db.reply(&Reschedule { keys, suffix: &order.suffix, due, not_after: None });
+                let revision = order.revision(db);
+                db.reply(&Reschedule { keys, suffix: &order.suffix, due, not_after: None, revision });
             }
             Act::Ring => drop(db.reply(&Ring { keys })),
             Act::Close { courier, which } => {

@@ -144,14 +144,14 @@ fn every_script_refuses_another_database() {
     refused(&db, &register(&db, Some(email)), t);
     refused(&db, &Release { keys, channel: email, wait, parcels }, t);
     refused(&db, &Renew { keys, channel: email, lease: LEASE, parcels }, t);
-    refused(&db, &Reschedule { keys, suffix, due: UnixMs(1), not_after: None }, t);
+    refused(&db, &Reschedule { keys, suffix, due: UnixMs(1), not_after: None, revision: 0 }, t);
     refused(&db, &Resolve { keys, channel: email, member, decisions: &[(0, 1, Decision::Retry)] }, t);
     refused(&db, &Retire { keys, day: 1, retention_days: 1 }, t);
     refused(&db, &Ring { keys }, t);
     refused(&db, &Settle { keys, channel: email, settlements: &settlements }, t);
-    refused(&db, &Stage { keys, suffix: &other, open: Some(b"x"), parcels: &[] }, t);
+    refused(&db, &Stage { keys, suffix: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
     refused(&db, &courier.sweeping(), t);
-    refused(&db, &Unstage { keys, suffix: None }, t);
+    refused(&db, &Unstage { keys, suffix: None, upload: None }, t);
     // The others touch slots of their own, which hold nothing that could be lost.
     tried.extend(["bind", "reserve", "unreserve"]);
     tried.sort_unstable();

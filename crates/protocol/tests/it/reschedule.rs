@@ -13,7 +13,8 @@ use crate::order::{Courier, Order, report};
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn to<'a>(db: &'a Db, order: &'a Order, due: UnixMs) -> Reschedule<'a> {
-    Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None }
+    let revision = order.revision(db);
+    Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision }
 }
 
 #[test]
@@ -57,6 +58,26 @@ fn moving_twice_to_the_same_time_only_counts_up() {
     db.reply(&to(&db, &order, due));
     let step = db.step(&to(&db, &order, due));
     step.changed(&[], &["~ history:{0}:u1:5 v: 1 -> 2"]);
+}
+
+#[test]
+fn an_old_copy_moves_nothing_back() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").due_in(&db, MINUTE).accept(&db).clone();
+        let (first, then) = (db.now().after(MINUTE * 2), db.now().after(MINUTE * 4));
+        let old = to(&db, &order, first);
+        db.reply(&old);
+        let not_after = first.after(crate::order::SPAN);
+        // Its answer was lost: the same call again tells that it was done.
+        assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 1, due: first, not_after });
+        db.reply(&to(&db, &order, then));
+        let not_after = then.after(crate::order::SPAN);
+        assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 2, due: then, not_after });
+        // Not even where it was once.
+        db.reply(&to(&db, &order, order.head(&db).due));
+        assert!(matches!(db.unchanged(&old), Rescheduled::Moved { revision: 3, .. }));
+    }
 }
 
 #[test]
@@ -124,7 +145,8 @@ fn what_is_not_there_or_cannot_be_read() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE);
     let later = db.now().after(MINUTE * 9);
-    let refused = |why| assert_eq!(db.unchanged(&to(&db, &order, later)), why);
+    let call = Reschedule { keys: &db.keys, suffix: &order.suffix, due: later, not_after: None, revision: 0 };
+    let refused = |why| assert_eq!(db.unchanged(&call), why);
     refused(Rescheduled::Gone);
     let history = db.keys.history(&order.suffix);
     db.raw(&["SET", &history, "x"]);

@@ -12,7 +12,7 @@ use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::{Renew, Renewed};
 use posthaste_protocol::scripts::reschedule::{Reschedule, Rescheduled};
-use posthaste_protocol::scripts::reserve::{Reserve, Reserved};
+use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
 use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolve, Resolved};
 use posthaste_protocol::scripts::retire::{Retire, Retired};
 use posthaste_protocol::scripts::ring::Ring;
@@ -62,7 +62,8 @@ fn an_order_waits_moves_and_is_cancelled() {
     let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
     order.accept(&db);
     let due = db.now().after(Duration::from_secs(5));
-    let moved = db.reply(&Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None });
+    let moved =
+        db.reply(&Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision: 0 });
     assert!(matches!(moved, Rescheduled::Ok { due: told, .. } if told == due), "{moved:?}");
     db.later(Duration::from_secs(6));
     assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 1);
@@ -138,14 +139,17 @@ fn acceptance_has_its_small_scripts() {
     let sender: SenderId = "u1".parse().unwrap();
     let day_start = UnixMs(db.now().0 / 86_400_000 * 86_400_000);
     let reserve = |suffix| db.reply(&Reserve { sender: &sender, suffix, daily: 1, day_start });
-    assert_eq!(reserve(&suffix), Reserved::Ok { used: 1, again: false });
+    let Reserved::Ok { used: 1, again: false, taken } = reserve(&suffix) else { panic!("no place") };
     assert_eq!(reserve(&other), Reserved::Full { used: 1, to_check: vec![] });
-    assert_eq!(db.reply(&Unreserve { sender: &sender, suffixes: std::slice::from_ref(&suffix) }), 1);
-    assert_eq!(reserve(&other), Reserved::Ok { used: 1, again: false });
+    assert_eq!(
+        db.reply(&Unreserve { sender: &sender, places: &[Place { suffix: suffix.clone(), taken }] }),
+        1
+    );
+    assert!(matches!(reserve(&other), Reserved::Ok { used: 1, again: false, .. }));
     let order = Order::big("u1:5").rows(501);
     order.stage(&db);
     assert_eq!(
-        db.reply(&Unstage { keys: &db.keys, suffix: Some(&suffix) }),
+        db.reply(&Unstage { keys: &db.keys, suffix: Some(&suffix), upload: None }),
         Unstaged::Done(Some("u1:5".into()))
     );
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use posthaste_model::{Channel, Suffix};
+use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
 use posthaste_protocol::scripts::stage::{Stage, Staged};
 use posthaste_protocol::scripts::unstage::{Unstage, Unstaged};
 
 use crate::db::{Db, channel};
-use crate::order::Order;
+use crate::order::{Order, UPLOAD};
 
 const SILENCE: Duration = Duration::from_secs(900);
 
@@ -22,7 +23,17 @@ fn suffix() -> Suffix {
 }
 
 fn stage<'a>(db: &'a Db, suffix: &'a Suffix, open: bool, parcels: &'a Parcels) -> Stage<'a> {
-    Stage { keys: &db.keys, suffix, open: open.then_some(b"content".as_slice()), parcels }
+    upload(db, suffix, UPLOAD, open, parcels)
+}
+
+fn upload<'a>(
+    db: &'a Db,
+    suffix: &'a Suffix,
+    upload: &'a str,
+    open: bool,
+    parcels: &'a Parcels,
+) -> Stage<'a> {
+    Stage { keys: &db.keys, suffix, upload, open: open.then_some(b"content".as_slice()), parcels }
 }
 
 #[test]
@@ -34,6 +45,9 @@ fn the_first_call_opens_and_the_next_ones_go_on() {
         &[],
         &[
             "+ staging:{0} u1:5: @now",
+            "+ staged:{0}:u1:5 #: up",
+            "+ staged:{0}:u1:5 #email: 2",
+            "+ staged:{0}:u1:5 #sms: 1",
             "+ staged:{0}:u1:5 email: 2",
             "+ staged:{0}:u1:5 sms: 1",
             "+ text:{0}:u1:5: content",
@@ -50,6 +64,7 @@ fn the_first_call_opens_and_the_next_ones_go_on() {
         &[("opened", opened - 899_000)],
         &[
             "~ staging:{0} u1:5: @opened -> @now",
+            "~ staged:{0}:u1:5 #sms: 1 -> 2",
             "~ staged:{0}:u1:5 sms: 1 -> 2",
             "+ parcel:{0}:u1:5:sms:1: <3 bytes>",
         ],
@@ -93,10 +108,43 @@ fn what_is_not_open_is_gone() {
     assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "silent too long");
     db.raw(&["ZADD", "staging:{0}", "0", "u1:5"]);
     assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "given up");
-    let unstage = Unstage { keys: &db.keys, suffix: None };
+    let unstage = Unstage { keys: &db.keys, suffix: None, upload: None };
     assert_eq!(db.reply(&unstage), Unstaged::Done(Some("u1:5".into())));
     assert_eq!(unchanged(false), Staged::Gone, "removed");
     assert_eq!(db.reply(&stage(&db, &suffix, true, &one)), Staged::Ok, "opened again");
+}
+
+#[test]
+fn another_upload_takes_over_and_the_two_never_mix() {
+    let db = Db::start();
+    let order = Order::big("u1:5").channels(&[("email", 1_000)]);
+    let suffix = &order.suffix;
+    let (one, two, second) =
+        (parcels(&[("email", 0)]), parcels(&[("email", 0), ("email", 1)]), parcels(&[("email", 1)]));
+    db.reply(&upload(&db, suffix, "a", true, &one));
+    let step = db.step(&upload(&db, suffix, "b", true, &two));
+    assert_eq!(step.reply, Staged::Ok);
+    let staged = |db: &Db| {
+        let staged = db.snapshot().hash("staged:{0}:u1:5");
+        ["#", "#email", "email"].map(|field| String::from_utf8_lossy(&staged[field]).into_owned())
+    };
+    assert_eq!(staged(&db), ["b", "2", "2"]);
+    assert_eq!(db.unchanged(&upload(&db, suffix, "a", false, &second)), Staged::Gone);
+    assert_eq!(
+        db.unchanged(&Unstage { keys: &db.keys, suffix: Some(suffix), upload: Some("a") }),
+        Unstaged::Done(None)
+    );
+    let enqueue = |upload| Enqueue { upload, ..order.call(&db, None) };
+    assert_eq!(db.unchanged(&enqueue("a")), Enqueued::Unstaged);
+    // One that takes over starts from nothing, and what the other has left beyond it is no part of the order.
+    db.reply(&upload(&db, suffix, "c", true, &one));
+    assert_eq!(staged(&db), ["c", "1", "2"]);
+    assert_eq!(db.unchanged(&enqueue("c")), Enqueued::Incomplete);
+    let short = Order::big("u1:5").channels(&[("email", 500)]);
+    assert_eq!(db.unchanged(&Enqueue { upload: "c", ..short.call(&db, None) }), Enqueued::Incomplete);
+    db.reply(&upload(&db, suffix, "c", false, &second));
+    assert!(matches!(db.reply(&enqueue("c")), Enqueued::Accepted { again: false, .. }));
+    db.sound();
 }
 
 #[test]
@@ -115,7 +163,7 @@ fn nothing_is_left_of_an_order_that_never_came() {
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 2), ("sms", 1)]);
     order.stage(&db);
-    let silent = Unstage { keys: &db.keys, suffix: None };
+    let silent = Unstage { keys: &db.keys, suffix: None, upload: None };
     assert_eq!(db.unchanged(&silent), Unstaged::Done(None), "it may still come");
     db.later(SILENCE);
     let step = db.step(&silent);
@@ -124,6 +172,9 @@ fn nothing_is_left_of_an_order_that_never_came() {
         &[],
         &[
             "- staging:{0} u1:5",
+            "- staged:{0}:u1:5 #",
+            "- staged:{0}:u1:5 #email",
+            "- staged:{0}:u1:5 #sms",
             "- staged:{0}:u1:5 email",
             "- staged:{0}:u1:5 sms",
             "- text:{0}:u1:5",
@@ -140,7 +191,7 @@ fn one_may_be_given_up_by_name() {
     let db = Db::start();
     let orders = ["u1:5", "u1:6"].map(Order::big);
     orders.iter().for_each(|order| order.stage(&db));
-    let named = Unstage { keys: &db.keys, suffix: Some(&orders[1].suffix) };
+    let named = Unstage { keys: &db.keys, suffix: Some(&orders[1].suffix), upload: None };
     assert_eq!(db.reply(&named), Unstaged::Done(Some("u1:6".into())));
     assert!(db.snapshot().names().all(|name| !name.contains("u1:6")));
     assert!(db.snapshot().sorted("staging:{0}").contains_key("u1:5"));
@@ -152,16 +203,16 @@ fn unstaging_goes_in_steps_and_from_the_first_step_on_nothing_can_be_accepted() 
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 350_000), ("sms", 150_500)]);
     order.stage(&db);
-    let unstage = Unstage { keys: &db.keys, suffix: Some(&order.suffix) };
+    let unstage = Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None };
     let keys = || db.raw(&["DBSIZE"]).int().expect("a number");
     let before = keys();
     assert_eq!(db.reply(&unstage), Unstaged::More("u1:5".into()));
     assert!(keys() >= before - 501, "{} of {before} keys left", keys());
     let refused = db.unchanged(&order.call(&db, None));
-    assert_eq!(refused, posthaste_protocol::scripts::enqueue::Enqueued::Unstaged);
+    assert_eq!(refused, Enqueued::Unstaged);
     assert_eq!(db.unchanged(&stage(&db, &order.suffix, false, &parcels(&[("email", 0)]))), Staged::Gone);
     // Another process goes on with it, without knowing its name.
-    let silent = Unstage { keys: &db.keys, suffix: None };
+    let silent = Unstage { keys: &db.keys, suffix: None, upload: None };
     assert_eq!(db.reply(&silent), Unstaged::More("u1:5".into()));
     assert_eq!(db.reply(&silent), Unstaged::Done(Some("u1:5".into())));
     assert!(db.snapshot().names().all(|name| !name.contains("u1")));
@@ -173,7 +224,7 @@ fn an_accepted_order_is_not_unstaged() {
     let order = Order::big("u1:5");
     order.accept(&db);
     db.later(SILENCE);
-    let named = Unstage { keys: &db.keys, suffix: Some(&order.suffix) };
+    let named = Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None };
     assert_eq!(db.unchanged(&named), Unstaged::Done(None));
     db.sound();
 }

@@ -20,7 +20,7 @@ use posthaste_protocol::scripts::stage::Stage;
 use posthaste_protocol::scripts::unstage::Unstage;
 
 use crate::db::Db;
-use crate::order::{Courier, LEASE, Order, SPAN, WINDOW, report};
+use crate::order::{Courier, LEASE, Order, SPAN, UPLOAD, WINDOW, report};
 
 /// Spoils one key of a call after the other, and demands of each refused call that nothing changed. `run` sets the stage,
 /// has the key spoiled by its second argument, and says whether the call was answered. Answers how many were refused.
@@ -178,7 +178,11 @@ fn scripts_of_senders() {
         let refused = each_key(|db, spoil| {
             let order = waiting(db);
             let due = db.now().after(WINDOW * 2);
-            call(db, spoil, &Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None })
+            call(
+                db,
+                spoil,
+                &Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision: 0 },
+            )
         });
         assert_eq!(refused, 1);
     }
@@ -187,12 +191,16 @@ fn scripts_of_senders() {
     let refused = each_key(|db, spoil| {
         staged(db);
         let parcels = [(order.channels[0].0.clone(), 0, vec![1])];
-        call(db, spoil, &Stage { keys: &db.keys, suffix: &order.suffix, open: None, parcels: &parcels })
+        call(
+            db,
+            spoil,
+            &Stage { keys: &db.keys, suffix: &order.suffix, upload: UPLOAD, open: None, parcels: &parcels },
+        )
     });
     assert_eq!(refused, 1);
     let refused = each_key(|db, spoil| {
         staged(db);
-        call(db, spoil, &Unstage { keys: &db.keys, suffix: Some(&order.suffix) })
+        call(db, spoil, &Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None })
     });
     assert_eq!(refused, 1);
 }

@@ -112,7 +112,7 @@ impl Walk<'_> {
                 let day = self.now / DAY - self.rng.random_range(0..100);
                 self.call(&Retire { keys: &keys, day, retention_days: 90 })?.ok();
             }
-            5 => drop(self.call(&Unstage { keys: &keys, suffix: None })?),
+            5 => drop(self.call(&Unstage { keys: &keys, suffix: None, upload: None })?),
             _ => drop(self.call(&Ring { keys: &keys })?),
         }
         Ok(())

@@ -13,7 +13,7 @@ use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::reschedule::Reschedule;
-use posthaste_protocol::scripts::reserve::Reserve;
+use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::stage::Stage;
 use posthaste_protocol::scripts::unreserve::Unreserve;
@@ -39,6 +39,7 @@ impl Walk<'_> {
         let all: u32 = channels.iter().map(|(_, rows)| rows).sum();
         let content = Content { text: Text::new("some text of a message"), ..Content::default() };
         let pieces = if big { None } else { Inline::encode(&content, &some_rows(0, all)) };
+        let upload = if pieces.is_some() { "" } else { ["a", "b"][self.rng.random_range(0..2)] };
         if pieces.is_none() {
             let mut parcels = Vec::new();
             for (channel, rows) in &channels {
@@ -51,7 +52,8 @@ impl Walk<'_> {
                 }
             }
             let open = encode_content(&content);
-            self.call(&Stage { keys: &keys, suffix: &suffix, open: Some(&open), parcels: &parcels })?.ok();
+            self.call(&Stage { keys: &keys, suffix: &suffix, upload, open: Some(&open), parcels: &parcels })?
+                .ok();
             if self.rng.random_bool(0.1) {
                 return Ok(());
             }
@@ -69,6 +71,7 @@ impl Walk<'_> {
             channels: &channels,
             no_contact: &[],
             inline: pieces.as_deref(),
+            upload,
         };
         self.call(&enqueue)?.ok();
         if self.rng.random_bool(0.1) {
@@ -89,7 +92,8 @@ impl Walk<'_> {
             0 => drop(self.call(&Cancel { keys: &keys, suffix: &suffix })?),
             1 => {
                 let due = UnixMs(self.now + self.rng.random_range(0..90_000));
-                self.call(&Reschedule { keys: &keys, suffix: &suffix, due, not_after: None })?.ok();
+                let revision = self.rng.random_range(0..3);
+                self.call(&Reschedule { keys: &keys, suffix: &suffix, due, not_after: None, revision })?.ok();
             }
             2 => {
                 let decide = |rng: &mut StdRng| match rng.random_range(0..6) {
@@ -147,7 +151,10 @@ impl Walk<'_> {
                 let day_start = UnixMs(self.now - self.now % DAY);
                 self.call(&Reserve { sender: &sender, suffix: &suffix, daily: 2, day_start })?.ok();
             }
-            _ => drop(self.call(&Unreserve { sender: &sender, suffixes: &[suffix] })?),
+            _ => {
+                let taken = UnixMs(self.now - self.rng.random_range(0..2));
+                self.call(&Unreserve { sender: &sender, places: &[Place { suffix, taken }] })?.ok();
+            }
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct OrderWriter {
     store: Store,
     p: u16,
     head: NewOrderHead,
+    /// Names this upload: another of the same suffix never mixes with it.
+    upload: String,
     seen: Seen,
     channels: Vec<Filling>,
     full: Parcels,
@@ -64,6 +66,7 @@ impl Store {
             p: self.partition_of(&head.suffix),
             store: self.clone(),
             head,
+            upload: format!("{:016x}", rand::random::<u64>()),
             seen: Seen::new(),
             channels: Vec::new(),
             full: Vec::new(),
@@ -137,10 +140,12 @@ impl OrderWriter {
         let open = (!self.opened).then(|| encode_content(&self.head.content));
         self.opened = true;
         let (store, p, suffix) = (self.store.clone(), self.p, self.head.suffix.clone());
+        let upload = self.upload.clone();
         self.under_way = Some(tokio::spawn(async move {
             let at = store.0.partition(p)?;
             store.0.room(at).await?;
-            let script = Stage { keys: &at.keys, suffix: &suffix, open: open.as_deref(), parcels: &parcels };
+            let (keys, open) = (&at.keys, open.as_deref());
+            let script = Stage { keys, suffix: &suffix, upload: &upload, open, parcels: &parcels };
             // A parcel stored twice is the same parcel.
             let mut tries = 1;
             loop {
@@ -232,6 +237,7 @@ impl OrderWriter {
             channels: &channels,
             no_contact: &no_contact,
             inline,
+            upload: if inline.is_some() { "" } else { &self.upload },
         };
         let mut tries = 1;
         let (before, answer) = loop {
@@ -302,7 +308,7 @@ impl OrderWriter {
             return Ok(());
         }
         loop {
-            match self.store.unstage(self.p, Some(&self.head.suffix)).await?.reply {
+            match self.store.unstage(self.p, Some((&self.head.suffix, &self.upload))).await?.reply {
                 Unstaged::Done(_) => return Ok(()),
                 Unstaged::More(_) => {}
             }

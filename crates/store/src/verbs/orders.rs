@@ -7,7 +7,7 @@ use posthaste_protocol::Answer;
 use posthaste_protocol::scripts::bind::{Bind, Bound};
 use posthaste_protocol::scripts::cancel::{Cancel, Cancelled};
 use posthaste_protocol::scripts::reschedule::{Reschedule, Rescheduled};
-use posthaste_protocol::scripts::reserve::{Reserve, Reserved};
+use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
 use posthaste_protocol::scripts::unreserve::Unreserve;
 
 use crate::error::CallError;
@@ -43,12 +43,12 @@ impl Store {
         self.0.call_apart(&Reserve { sender, suffix, daily, day_start }).await
     }
 
-    /// Gives places back, of 100 orders at most; answers how many.
+    /// Gives places back, 100 at most; answers how many. One taken anew since stays.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn unreserve(&self, sender: &SenderId, suffixes: &[Suffix]) -> Result<u32, CallError> {
-        self.0.call_apart(&Unreserve { sender, suffixes }).await
+    pub async fn unreserve(&self, sender: &SenderId, places: &[Place]) -> Result<u32, CallError> {
+        self.0.call_apart(&Unreserve { sender, places }).await
     }
 
     /// Stops what can still be stopped of an order.
@@ -62,7 +62,8 @@ impl Store {
         Ok(answer)
     }
 
-    /// Moves an order to another time. `not_after`: its new end; `None` keeps the span.
+    /// Moves an order to another time. `not_after`: its new end; `None` keeps the span. `revision`: of the order as it was
+    /// read; one that changed since is not moved.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -72,9 +73,10 @@ impl Store {
         suffix: &Suffix,
         due: UnixMs,
         not_after: Option<UnixMs>,
+        revision: u64,
     ) -> Result<Answer<Rescheduled>, CallError> {
         let before = self.0.before_confirm();
-        let script = Reschedule { keys: &self.0.partition(p)?.keys, suffix, due, not_after };
+        let script = Reschedule { keys: &self.0.partition(p)?.keys, suffix, due, not_after, revision };
         let answer = self.0.call(p, &script).await?;
         self.0.confirmed(p, before).await?;
         Ok(answer)

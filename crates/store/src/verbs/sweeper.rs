@@ -133,11 +133,16 @@ impl Store {
     }
 
     /// Removes what was staged for an order that will not come, a step at a time: this one, or the oldest that was given
-    /// up or has been silent for 15 minutes.
+    /// up or has been silent for 15 minutes. One that is named goes only while that upload holds it.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn unstage(&self, p: u16, suffix: Option<&Suffix>) -> Result<Answer<Unstaged>, CallError> {
-        self.0.call(p, &Unstage { keys: &self.0.partition(p)?.keys, suffix }).await
+    pub async fn unstage(
+        &self,
+        p: u16,
+        named: Option<(&Suffix, &str)>,
+    ) -> Result<Answer<Unstaged>, CallError> {
+        let (suffix, upload) = named.unzip();
+        self.0.call(p, &Unstage { keys: &self.0.partition(p)?.keys, suffix, upload }).await
     }
 }

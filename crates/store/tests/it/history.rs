@@ -36,10 +36,10 @@ async fn an_order_moves_as_long_as_it_waits() {
     order.head.due = Some(in_an_hour(now));
     store.accept(&order).await.unwrap();
     let later = in_an_hour(in_an_hour(now));
-    let moved = store.reschedule(0, &suffix(1), later, None).await.unwrap().reply;
+    let moved = store.reschedule(0, &suffix(1), later, None, 0).await.unwrap().reply;
     assert_eq!(moved, Rescheduled::Ok { due: later, not_after: later.after(SPAN) });
     assert_eq!(store.load_order(0, &suffix(1)).await.unwrap().unwrap().waits_until, Some(later));
-    store.reschedule(0, &suffix(1), now, None).await.unwrap();
+    store.reschedule(0, &suffix(1), now, None, 1).await.unwrap();
     posthaste_rig::eventually_async("it is rung", async || {
         match store.load_order(0, &suffix(1)).await.unwrap().unwrap().waits_until {
             None => Ok(()),
@@ -50,7 +50,7 @@ async fn an_order_moves_as_long_as_it_waits() {
         }
     })
     .await;
-    assert_eq!(store.reschedule(0, &suffix(1), later, None).await.unwrap().reply, Rescheduled::Rung);
+    assert_eq!(store.reschedule(0, &suffix(1), later, None, 2).await.unwrap().reply, Rescheduled::Rung);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{Bound, Reserved, Retired, Role, Store};
+use posthaste_store::{Bound, Place, Reserved, Retired, Role, Store};
 
 use crate::house::*;
 
@@ -34,11 +34,11 @@ async fn keys_are_bound_once_and_places_taken_once() {
     assert_eq!(bind(2, 2).await, Bound::Other);
 
     let reserve = async |n| store.reserve(&sender, &suffix(n), 1, UnixMs(0)).await.unwrap();
-    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: false });
-    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: true });
+    let Reserved::Ok { used: 1, again: false, taken } = reserve(1).await else { panic!("no place") };
+    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: true, taken });
     assert!(matches!(reserve(2).await, Reserved::Full { used: 1, .. }));
-    assert_eq!(store.unreserve(&sender, &[suffix(1)]).await.unwrap(), 1);
-    assert_eq!(reserve(2).await, Reserved::Ok { used: 1, again: false });
+    assert_eq!(store.unreserve(&sender, &[Place { suffix: suffix(1), taken }]).await.unwrap(), 1);
+    assert!(matches!(reserve(2).await, Reserved::Ok { used: 1, again: false, .. }));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use posthaste_model::{Channel, Lane, SenderId, Suffix};
 
+use crate::record::KeyId;
+
 /// The keys of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys {
@@ -179,6 +181,18 @@ impl Keys {
         self.plain("bell")
     }
 
+    /// `keys:{p}`: id of an API key → created ms. All are in partition 0.
+    #[must_use]
+    pub fn api_keys(&self) -> String {
+        self.plain("keys")
+    }
+
+    /// `key:{p}:<id>`: the record of an API key.
+    #[must_use]
+    pub fn api_key(&self, id: &KeyId) -> String {
+        self.of("key", id.as_str())
+    }
+
     /// `idem:{<owner>:<key>}`: in a slot of its own.
     #[must_use]
     pub fn idempotency(owner: &str, key_digest: &str) -> String {
@@ -189,6 +203,12 @@ impl Keys {
     #[must_use]
     pub fn limit(sender: &SenderId) -> String {
         format!("limit:{{{sender}}}")
+    }
+
+    /// `rate:{<key id>}`: in a slot of its own.
+    #[must_use]
+    pub fn rate(id: &KeyId) -> String {
+        format!("rate:{{{id}}}")
     }
 }
 

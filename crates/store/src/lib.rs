@@ -53,25 +53,30 @@ pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
 pub use settings::{Role, Settings};
 pub use store::Store;
-pub use verbs::{ClaimAsk, Loaded, OrderView};
+pub use verbs::{ClaimAsk, CourierSeen, Glance, Loaded, OrderView};
 
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;
-pub use posthaste_protocol::record::{Head, Inline, Outcomes, RowOutcome};
+pub use posthaste_protocol::record::{
+    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash,
+};
 pub use posthaste_protocol::scripts::audit::Audited;
 pub use posthaste_protocol::scripts::begin::RowBegun;
 pub use posthaste_protocol::scripts::bind::Bound;
 pub use posthaste_protocol::scripts::cancel::Cancelled;
 pub use posthaste_protocol::scripts::claim::{Claimed, Reply as ClaimReply, Taken};
 pub use posthaste_protocol::scripts::close::{Closed, Index};
+pub use posthaste_protocol::scripts::create_key::KeyCreated;
 pub use posthaste_protocol::scripts::inquire::Inquiry;
 pub use posthaste_protocol::scripts::patrol::Patrolled;
+pub use posthaste_protocol::scripts::rate::Rated;
 pub use posthaste_protocol::scripts::receipt::Word;
 pub use posthaste_protocol::scripts::renew::Renewed;
 pub use posthaste_protocol::scripts::reschedule::Rescheduled;
 pub use posthaste_protocol::scripts::reserve::{Place, Reserved};
 pub use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolved};
 pub use posthaste_protocol::scripts::retire::Retired;
+pub use posthaste_protocol::scripts::revoke_key::KeyRevoked;
 pub use posthaste_protocol::scripts::ring::Rung;
 pub use posthaste_protocol::scripts::settle::{Report, Reported, Settled, Settlement};
 pub use posthaste_protocol::scripts::sweep::Swept;

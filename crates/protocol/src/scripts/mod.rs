@@ -55,12 +55,16 @@ scripts!(
     claim,
     /// Ends what nobody will come for.
     close,
+    /// Keeps a new API key.
+    create_key,
     /// Accepts an order.
     enqueue,
     /// Names parcels with unresolved rows.
     inquire,
     /// Names orders to audit.
     patrol,
+    /// Lets calls of an API key through.
+    rate,
     /// A late word from outside.
     receipt,
     /// The first word to a database.
@@ -77,6 +81,8 @@ scripts!(
     resolve,
     /// Removes old orders.
     retire,
+    /// Ends an API key.
+    revoke_key,
     /// Moves due orders to ready.
     ring,
     /// Reports what became of attempts.
@@ -85,6 +91,10 @@ scripts!(
     stage,
     /// Takes back leases that are over.
     sweep,
+    /// Notes when an API key was last used.
+    touch_key,
+    /// Takes an idempotency key off its suffix.
+    unbind,
     /// Gives places in the day's limit back.
     unreserve,
     /// Removes what was staged in vain.

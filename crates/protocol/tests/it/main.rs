@@ -1,6 +1,7 @@
 //! The scripts on a real server: their contract, every reply, every key they leave behind, and what they never do.
 
 mod acceptance;
+mod api_keys;
 mod begin;
 mod cancel;
 mod claim;

@@ -8,8 +8,10 @@ use posthaste_protocol::scripts::bind::Bind;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::Claim;
 use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_protocol::scripts::rate::{Rate, Rated};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::release::Release;
@@ -18,8 +20,11 @@ use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::retire::Retire;
+use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::ring::Ring;
 use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::touch_key::TouchKey;
+use posthaste_protocol::scripts::unbind::Unbind;
 use posthaste_protocol::scripts::unreserve::Unreserve;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Refusal, Script};
@@ -67,6 +72,8 @@ fn acceptance_is_refused_whole() {
     refused(&db, &Stage { keys, suffix, upload: "1", open: Some(b"x"), parcels: &[] });
     refused(&db, &Bind { owner: "o", key_digest: "k", suffix, digest: [0; 12], ttl: MINUTE });
     refused(&db, &Reserve { sender: &sender, suffix, daily: 9, day_start });
+    let key = crate::api_keys::key(1, "ci");
+    refused(&db, &CreateKey { keys, key: &key });
     refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None });
     // A client that was refused may give its place back, and what was staged is removed.
     assert_eq!(
@@ -78,6 +85,20 @@ fn acceptance_is_refused_whole() {
     );
     db.reply(&Unstage { keys, suffix: Some(&staged.suffix), upload: None });
     assert!(db.snapshot().names().all(|name| !name.contains("u1")));
+}
+
+#[test]
+fn callers_are_known_counted_and_shut_out() {
+    let db = Db::start();
+    let (keys, key, suffix) = (&db.keys, crate::api_keys::key(1, "ci"), &"u1:5".parse().expect("a suffix"));
+    let (id, owner, key_digest) = (&key.id, "o", "k");
+    assert!(matches!(db.reply(&CreateKey { keys, key: &key }), KeyCreated::Created(_)));
+    db.reply(&Bind { owner, key_digest, suffix, digest: [0; 12], ttl: MINUTE });
+    fill(&db);
+    assert!(matches!(db.reply(&Rate { id, cost: 1, per_second: 1, burst: 1 }), Rated::Allowed { .. }));
+    assert!(db.reply(&TouchKey { keys, id }).is_some());
+    assert!(db.reply(&Unbind { owner, key_digest, suffix }));
+    assert!(matches!(db.reply(&RevokeKey { keys, id }), KeyRevoked::Revoked(_)));
 }
 
 #[test]

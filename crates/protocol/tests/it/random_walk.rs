@@ -7,6 +7,7 @@ use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -15,8 +16,10 @@ use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::retire::Retire;
+use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::ring::Ring;
 use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
+use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::scripts::{ParcelRef, sweep::Sweep};
 use proptest::prelude::*;
@@ -47,6 +50,7 @@ pub(crate) enum Act {
     Inquire { courier: usize },
     Patrol,
     Retire,
+    Key { n: u32, what: u8 },
     Later { ms: u64 },
     LateCopy { of: usize },
 }
@@ -85,6 +89,7 @@ pub(crate) fn any_act() -> impl Strategy<Value = Act> {
         1 => who().prop_map(|courier| Act::Inquire { courier }),
         1 => Just(Act::Patrol),
         1 => Just(Act::Retire),
+        2 => (0_u32..4, 0_u8..3).prop_map(|(n, what)| Act::Key { n, what }),
         4 => prop_oneof![4 => Just(1_000), 4 => Just(11_000), 1 => Just(90_000), 1 => Just(260_000_000)]
             .prop_map(|ms| Act::Later { ms }),
         6 => any::<usize>().prop_map(|of| Act::LateCopy { of }),
@@ -277,6 +282,14 @@ impl<'a> Walk<'a> {
             }
             Act::Patrol => self.patrol(),
             Act::Retire => self.retire(),
+            Act::Key { n, what } => {
+                let key = crate::api_keys::key(*n, "ci");
+                match what {
+                    0 => drop(db.reply(&CreateKey { keys, key: &key })),
+                    1 => drop(db.reply(&RevokeKey { keys, id: &key.id })),
+                    _ => drop(db.reply(&TouchKey { keys, id: &key.id })),
+                }
+            }
             Act::Later { ms } => db.later(Duration::from_millis(*ms)),
             Act::LateCopy { of } if db.sent() > 0 => db.late_copy(*of % db.sent()),
             Act::LateCopy { .. } => {}

@@ -8,6 +8,7 @@ use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -17,9 +18,11 @@ use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::retire::Retire;
+use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::ring::Ring;
 use posthaste_protocol::scripts::settle::{Settle, Settlement};
 use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Refusal, Script, scripts};
 
@@ -134,6 +137,10 @@ fn every_script_refuses_another_database() {
     refused(&db, &Close { keys, channel: email, index, from: 0, limit: 9 }, t);
     let new = Order::inline("u1:7");
     refused(&db, &new.call(&db, new.pieces().as_deref()), t);
+    let (id, key) = (&"abcdefghijkl".parse().expect("an id"), &crate::api_keys::key(1, "ci"));
+    refused(&db, &CreateKey { keys, key }, t);
+    refused(&db, &RevokeKey { keys, id }, t);
+    refused(&db, &TouchKey { keys, id }, t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
     refused(&db, &Patrol { keys, from: 0, limit: 9 }, t);
     refused(
@@ -153,7 +160,7 @@ fn every_script_refuses_another_database() {
     refused(&db, &courier.sweeping(), t);
     refused(&db, &Unstage { keys, suffix: None, upload: None }, t);
     // The others touch slots of their own, which hold nothing that could be lost.
-    tried.extend(["bind", "reserve", "unreserve"]);
+    tried.extend(["bind", "rate", "reserve", "unbind", "unreserve"]);
     tried.sort_unstable();
     assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 use posthaste_model::{
     Address, Channel, Content, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text, UnixMs, Verdict,
 };
-use posthaste_protocol::record::{Inline, encode_content, encode_parcel};
+use posthaste_protocol::record::{Inline, KeyId, NewKey, Scope, SecretHash, encode_content, encode_parcel};
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
 use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_protocol::scripts::rate::Rate;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
+use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::touch_key::TouchKey;
+use posthaste_protocol::scripts::unbind::Unbind;
 use posthaste_protocol::scripts::unreserve::Unreserve;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -155,6 +160,41 @@ impl Walk<'_> {
                 let taken = UnixMs(self.now - self.rng.random_range(0..2));
                 self.call(&Unreserve { sender: &sender, places: &[Place { suffix, taken }] })?.ok();
             }
+        }
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// What a queue keeps of those who call it.
+    pub(crate) fn of_caller(&mut self, act: u32) -> Differ {
+        let keys = self.keys.clone();
+        let id: KeyId = format!("key{:09}", self.rng.random_range(0..4)).parse().expect("an id");
+        match act {
+            0 => {
+                let suffix: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
+                let key_digest = ["a", "b"][self.rng.random_range(0..2)];
+                self.call(&Unbind { owner: "o", key_digest, suffix: &suffix })?.ok();
+            }
+            1 => {
+                // So slow that nothing comes free while the walk lasts.
+                let cost = self.rng.random_range(0..4) * 1_000_000;
+                self.call(&Rate { id: &id, cost, per_second: 1, burst: 3_000_000 })?.ok();
+            }
+            2 => {
+                let key = NewKey {
+                    hash: SecretHash::new([self.rng.random_range(0..2); 32]),
+                    name: ["a", "b"][self.rng.random_range(0..2)].to_owned(),
+                    scopes: Scope::ALL.into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
+                    sender: self.rng.random_bool(0.5).then(|| "u1".parse().expect("an id")),
+                    role: None,
+                    expires: self.rng.random_bool(0.3).then(|| UnixMs(self.now + 20_000)),
+                    id,
+                };
+                self.call(&CreateKey { keys: &keys, key: &key })?.ok();
+            }
+            3 => drop(self.call(&RevokeKey { keys: &keys, id: &id })?),
+            _ => drop(self.call(&TouchKey { keys: &keys, id: &id })?),
         }
         Ok(())
     }

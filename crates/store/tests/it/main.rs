@@ -4,9 +4,11 @@
 
 mod accept_big;
 mod accept_small;
+mod api_keys;
 mod courier;
 mod crossed;
 mod durability;
+mod glance;
 mod hearing;
 mod history;
 mod house;

@@ -1,0 +1,326 @@
+//! `create_key`, `revoke_key`, `touch_key`, `rate` and `unbind`: what a queue keeps of those who call it.
+
+use std::time::Duration;
+
+use posthaste_model::UnixMs;
+use posthaste_protocol::Script;
+use posthaste_protocol::record::{KeyId, KeyRecord, NewKey, Scope, SecretHash};
+use posthaste_protocol::scripts::bind::{Bind, Bound};
+use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
+use posthaste_protocol::scripts::rate::{Rate, Rated};
+use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
+use posthaste_protocol::scripts::touch_key::TouchKey;
+use posthaste_protocol::scripts::unbind::Unbind;
+use posthaste_protocol::{Keys, Value};
+use posthaste_rig::Reply;
+
+use crate::db::Db;
+use crate::order::DAY;
+
+fn id(n: u32) -> KeyId {
+    format!("key{n:09}").parse().expect("an id")
+}
+
+/// Key number `n` of a name.
+pub(crate) fn key(n: u32, name: &str) -> NewKey {
+    NewKey {
+        id: id(n),
+        name: name.to_owned(),
+        hash: SecretHash::new([b'h'; 32]),
+        scopes: [Scope::Enqueue, Scope::Read].into_iter().collect(),
+        sender: None,
+        role: None,
+        expires: None,
+    }
+}
+
+fn create(db: &Db, key: &NewKey) -> KeyCreated {
+    db.reply(&CreateKey { keys: &db.keys, key })
+}
+
+/// The record as the store reads it.
+fn found(db: &Db, n: u32) -> Option<KeyRecord> {
+    let flat = db.raw(&["HGETALL", &db.keys.api_key(&id(n))]);
+    let bytes = |item: &Reply| Value::Bytes(item.bytes().expect("bytes").to_vec().into());
+    KeyRecord::decode(id(n), Value::Array(flat.items().iter().map(bytes).collect())).expect("a record")
+}
+
+#[test]
+fn a_key_is_kept_once() {
+    let db = Db::start();
+    let plain = key(1, "ci");
+    let step = db.step(&CreateKey { keys: &db.keys, key: &plain });
+    assert_eq!(step.reply, KeyCreated::Created(UnixMs(step.now)));
+    step.changed(
+        &[],
+        &[
+            "+ keys:{0} key000000001: @now",
+            "+ key:{0}:key000000001 name: ci",
+            &format!("+ key:{{0}}:key000000001 hash: {}", "h".repeat(32)),
+            "+ key:{0}:key000000001 scopes: enqueue,read",
+            "+ key:{0}:key000000001 created: @now",
+        ],
+    );
+    db.again();
+    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &plain }), KeyCreated::Same(UnixMs(step.now)));
+    let other = NewKey { hash: SecretHash::new([b'i'; 32]), ..plain };
+    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &other }), KeyCreated::Taken);
+}
+
+#[test]
+fn what_is_kept_is_read_back() {
+    let db = Db::start();
+    assert_eq!(found(&db, 1), None);
+    let all = NewKey {
+        hash: SecretHash::new(std::array::from_fn(|at| u8::try_from(at * 8).expect("a byte"))),
+        sender: Some("u1".parse().expect("a sender")),
+        role: Some("staff".into()),
+        expires: Some(UnixMs(db.now().0 + 5_000)),
+        ..key(1, "имя с пробелом")
+    };
+    let KeyCreated::Created(created) = create(&db, &all) else { panic!("not kept") };
+    db.reply(&TouchKey { keys: &db.keys, id: &id(1) });
+    let record = found(&db, 1).expect("a record");
+    let used = record.last_used.expect("a use");
+    let expected = KeyRecord {
+        id: all.id,
+        name: all.name,
+        hash: all.hash,
+        scopes: all.scopes,
+        sender: all.sender,
+        role: all.role,
+        created,
+        expires: all.expires,
+        last_used: Some(used),
+        revoked: None,
+    };
+    assert_eq!(record, expected);
+    assert!(record.live_at(db.now()) && !record.live_at(UnixMs(db.now().0 + 6_000)));
+    db.raw(&["HDEL", &db.keys.api_key(&id(1)), "hash"]);
+    let flat = db.raw(&["HGETALL", &db.keys.api_key(&id(1))]);
+    let bytes = |item: &Reply| Value::Bytes(item.bytes().expect("bytes").to_vec().into());
+    assert!(KeyRecord::decode(id(1), Value::Array(flat.items().iter().map(bytes).collect())).is_err());
+}
+
+#[test]
+fn two_live_keys_have_one_name() {
+    let db = Db::start();
+    let soon = UnixMs(db.now().0 + 60_000);
+    create(&db, &key(1, "ci"));
+    create(&db, &NewKey { expires: Some(soon), ..key(2, "ci") });
+    create(&db, &key(3, "other"));
+    let third = key(4, "ci");
+    let third = CreateKey { keys: &db.keys, key: &third };
+    assert_eq!(db.unchanged(&third), KeyCreated::TwoLive(vec![id(1), id(2)]));
+    // One that ended by itself makes room, and so does one that was revoked.
+    db.raw(&["HSET", &db.keys.api_key(&id(2)), "expires", &(db.now().0 - 1).to_string()]);
+    assert!(matches!(db.reply(&third), KeyCreated::Created(_)));
+    let fourth = key(5, "ci");
+    let fourth = CreateKey { keys: &db.keys, key: &fourth };
+    assert_eq!(db.unchanged(&fourth), KeyCreated::TwoLive(vec![id(1), id(4)]));
+    db.reply(&RevokeKey { keys: &db.keys, id: &id(1) });
+    assert!(matches!(db.reply(&fourth), KeyCreated::Created(_)));
+}
+
+#[test]
+fn keys_that_ended_long_ago_are_removed() {
+    let db = Db::start();
+    let long_ago = (db.now().0 - 91 * 86_400_000).to_string();
+    let lately = (db.now().0 - 89 * 86_400_000).to_string();
+    for (n, field, at) in [
+        (1, "revoked", &long_ago),
+        (2, "expires", &long_ago),
+        (3, "revoked", &lately),
+        (4, "expires", &lately),
+    ] {
+        create(&db, &key(n, &format!("k{n}")));
+        db.raw(&["HSET", &db.keys.api_key(&id(n)), field, at]);
+    }
+    // One whose record is gone, and one whose record is no record.
+    db.raw(&["ZADD", &db.keys.api_keys(), "1", id(8).as_str(), "1", id(9).as_str()]);
+    db.raw(&["SET", &db.keys.api_key(&id(9)), "x"]);
+    let new = key(5, "ci");
+    db.reply(&CreateKey { keys: &db.keys, key: &new });
+    let left: Vec<String> = db.snapshot().sorted("keys:{0}").into_keys().collect();
+    let expected: Vec<String> = [3, 4, 5, 9].map(|n| id(n).to_string()).into();
+    assert_eq!(left, expected);
+    assert!([1, 2].iter().all(|n| found(&db, *n).is_none()));
+}
+
+#[test]
+fn there_are_a_thousand_keys_at_most() {
+    let db = Db::start();
+    let mut commands = vec![];
+    for n in 0..1_000 {
+        let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        let id = id(n);
+        commands.push(words(&["ZADD", &db.keys.api_keys(), "5", id.as_str()]));
+        commands.push(words(&["HSET", &db.keys.api_key(&id), "name", &format!("k{n}"), "created", "5"]));
+    }
+    db.pipeline(&commands);
+    let new = key(1_000, "ci");
+    let call = CreateKey { keys: &db.keys, key: &new };
+    assert_eq!(db.unchanged(&call), KeyCreated::Full);
+    db.raw(&["HSET", &db.keys.api_key(&id(7)), "revoked", "6"]);
+    assert!(matches!(db.reply(&call), KeyCreated::Created(_)));
+    assert_eq!(db.raw(&["ZCARD", &db.keys.api_keys()]).int(), Some(1_000));
+}
+
+#[test]
+fn a_key_ends_once() {
+    let db = Db::start();
+    let (keys, first) = (&db.keys, id(1));
+    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Gone);
+    let made = key(1, "ci");
+    create(&db, &made);
+    let created = db.sent() - 1;
+    let step = db.step(&RevokeKey { keys, id: &first });
+    assert_eq!(step.reply, KeyRevoked::Revoked(UnixMs(step.now)));
+    step.changed(&[], &["+ key:{0}:key000000001 revoked: @now"]);
+    db.again();
+    assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Before(UnixMs(step.now)));
+    // A late copy of what made it does not bring it back.
+    db.harmless(created);
+    assert!(!found(&db, 1).expect("a record").live_at(db.now()));
+}
+
+#[test]
+fn a_use_is_noted_once_a_minute() {
+    let db = Db::start();
+    let (keys, first) = (&db.keys, id(1));
+    assert_eq!(db.unchanged(&TouchKey { keys, id: &first }), None);
+    create(&db, &key(1, "ci"));
+    let step = db.step(&TouchKey { keys, id: &first });
+    assert_eq!(step.reply, Some(UnixMs(step.now)));
+    step.changed(&[], &["+ key:{0}:key000000001 used: @now"]);
+    db.again();
+    assert_eq!(db.unchanged(&TouchKey { keys, id: &first }), Some(UnixMs(step.now)));
+    let before = (db.now().0 - 61_000).to_string();
+    db.raw(&["HSET", &db.keys.api_key(&first), "used", &before]);
+    let step = db.step(&TouchKey { keys, id: &first });
+    step.changed(&[], &[&format!("~ key:{{0}}:key000000001 used: {before} -> @now")]);
+}
+
+#[test]
+fn keys_of_a_wrong_type_stop_a_script_before_it_writes() {
+    let db = Db::start();
+    let made = key(1, "ci");
+    let refused = |script: &dyn Fn() -> bool| {
+        let before = db.snapshot();
+        assert!(!script());
+        assert!(db.snapshot() == before);
+    };
+    db.raw(&["SET", &db.keys.api_key(&id(1)), "x"]);
+    assert_eq!(db.unchanged(&CreateKey { keys: &db.keys, key: &made }), KeyCreated::Taken);
+    refused(&|| db.call(&RevokeKey { keys: &db.keys, id: &id(1) }).is_ok());
+    refused(&|| db.call(&TouchKey { keys: &db.keys, id: &id(1) }).is_ok());
+    db.raw(&["DEL", &db.keys.api_key(&id(1))]);
+    db.raw(&["SET", &db.keys.api_keys(), "x"]);
+    refused(&|| db.call(&CreateKey { keys: &db.keys, key: &made }).is_ok());
+    db.raw(&["HSET", &Keys::rate(&id(1)), "a", "b"]);
+    refused(&|| db.call(&Rate { id: &id(1), cost: 1, per_second: 1, burst: 1 }).is_ok());
+}
+
+/// A thousand calls, of three thousand at once and one a second: the moments between two calls of a test count for nothing.
+fn slow(cost: u32) -> (u32, u32, u32) {
+    (cost * 1_000, 1, 3_000)
+}
+
+fn rate(db: &Db, (cost, per_second, burst): (u32, u32, u32)) -> Rated {
+    db.reply(&Rate { id: &id(1), cost, per_second, burst })
+}
+
+fn left(rated: Rated) -> u32 {
+    match rated {
+        Rated::Allowed { left, .. } => left / 1_000,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_burst_passes_and_then_calls_wait() {
+    let db = Db::start();
+    let all = Rate { id: &id(1), cost: 0, per_second: 1, burst: 3_000 };
+    assert_eq!(db.unchanged(&all), Rated::Allowed { left: 3_000, full_in: Duration::ZERO });
+    assert_eq!(left(rate(&db, slow(1))), 2);
+    let until = db.snapshot().until("rate:{key000000001}").expect("an end");
+    let (now, span) = (db.now().0, 1_000_000);
+    assert!((now + span - 60_000..=now + span + 1).contains(&until), "{until} at {now}");
+    assert_eq!(left(rate(&db, slow(2))), 0);
+    // What is refused is not counted.
+    let (cost, per_second, burst) = slow(1);
+    let Rated::Wait(wait) = db.unchanged(&Rate { id: &id(1), cost, per_second, burst }) else {
+        panic!("passed")
+    };
+    assert!((Duration::from_secs(940)..=Duration::from_secs(1_000)).contains(&wait), "{wait:?}");
+    let never = Rate { id: &id(1), cost: 3_001, per_second, burst };
+    assert_eq!(db.unchanged(&never), Rated::Never);
+    // Another key has its own.
+    assert!(matches!(
+        db.reply(&Rate { id: &id(2), cost: 1, per_second: 1, burst: 1 }),
+        Rated::Allowed { left: 0, .. }
+    ));
+}
+
+#[test]
+fn calls_come_back_one_by_one() {
+    let db = Db::start();
+    assert_eq!(left(rate(&db, slow(3))), 0);
+    for expected in [1, 2, 3] {
+        let key = Keys::rate(&id(1));
+        let free: u64 = db.raw(&["GET", &key]).text().and_then(|text| text.parse().ok()).expect("µs");
+        db.raw(&["SET", &key, &(free - 1_000_000_000).to_string(), "KEEPTTL"]);
+        let free = left(rate(&db, (0, 1, 3_000)));
+        assert_eq!(free, expected);
+    }
+}
+
+#[test]
+fn a_clock_that_went_back_blocks_for_no_longer_than_a_burst() {
+    let db = Db::start();
+    let hour_ahead = (db.now().0 + 3_600_000) * 1_000;
+    db.raw(&["SET", &Keys::rate(&id(1)), &hour_ahead.to_string()]);
+    let Rated::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+}
+
+#[test]
+fn odd_rates_pass_as_many_as_they_say() {
+    let db = Db::start();
+    for (per_second, burst) in [(3, 3), (7, 7), (1_000_000, 5), (999, 11), (1, 1)] {
+        db.raw(&["DEL", &Keys::rate(&id(1))]);
+        for _ in 0..burst {
+            assert!(
+                matches!(rate(&db, (1, per_second, burst)), Rated::Allowed { .. }),
+                "{per_second} {burst}"
+            );
+        }
+    }
+    // Out of range is taken as the nearest in range.
+    let wild = Rate { id: &id(3), cost: 1, per_second: 0, burst: 0 };
+    assert_eq!(wild.args()[1..], [bytes_of("1"), bytes_of("1")]);
+    assert!(matches!(db.reply(&wild), Rated::Allowed { left: 0, .. }));
+}
+
+fn bytes_of(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+#[test]
+fn an_idempotency_key_comes_free_only_from_its_suffix() {
+    let db = Db::start();
+    let (first, second) = ("u1:5".parse().expect("a suffix"), "u1:6".parse().expect("a suffix"));
+    let bind = |suffix| Bind { owner: "k1", key_digest: "abc", suffix, digest: [b'a'; 12], ttl: DAY };
+    let unbind = |suffix| Unbind { owner: "k1", key_digest: "abc", suffix };
+    assert!(!db.unchanged(&unbind(&first)));
+    db.reply(&bind(&first));
+    assert!(!db.unchanged(&unbind(&second)));
+    let step = db.step(&unbind(&first));
+    assert!(step.reply);
+    step.changed(&[], &["- idem:{k1:abc}"]);
+    db.again();
+    let freed = db.sent() - 1;
+    assert_eq!(db.reply(&bind(&second)), Bound::Fresh);
+    // A late copy leaves the new tie alone.
+    db.harmless(freed);
+}

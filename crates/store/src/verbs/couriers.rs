@@ -1,0 +1,46 @@
+//! Which channels have a courier.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::{try_join, try_join_all};
+use posthaste_model::{Channel, UnixMs};
+
+use crate::error::CallError;
+use crate::store::Store;
+
+/// A courier claims every second, also when there is nothing to do; one silent for so long is away, or stopped.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// A channel, and when one of its couriers was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CourierSeen {
+    /// The channel.
+    pub channel: Channel,
+    /// When a courier was last seen; `None`: never.
+    pub last_seen: Option<UnixMs>,
+    /// Whether that was within the last 15 seconds of the server's clock.
+    pub present: bool,
+}
+
+impl Store {
+    /// All channels that orders or couriers named, over all partitions, by name.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn couriers(&self) -> Result<Vec<CourierSeen>, CallError> {
+        let of_all = try_join_all((0..self.partitions()).map(|p| self.channels(p)));
+        let (now, of_all) = try_join(self.server_time(), of_all).await?;
+        let mut last: BTreeMap<Channel, UnixMs> = BTreeMap::new();
+        for (channel, seen) in of_all.into_iter().flatten() {
+            let latest = last.entry(channel).or_default();
+            *latest = seen.max(*latest);
+        }
+        let seen = |(channel, at): (Channel, UnixMs)| CourierSeen {
+            channel,
+            last_seen: (at.0 > 0).then_some(at),
+            present: at.0 > 0 && now.since(at) <= SILENCE,
+        };
+        Ok(last.into_iter().map(seen).collect())
+    }
+}

@@ -1,0 +1,89 @@
+//! API keys. All are in the first partition: there are few, and scripts guard them by its epoch.
+
+use futures::future::try_join_all;
+use posthaste_protocol::record::{KeyId, KeyRecord, NewKey};
+use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
+use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
+use posthaste_protocol::scripts::touch_key::TouchKey;
+
+use super::malformed;
+use crate::error::{CallError, Fault};
+use crate::node::{Node, text};
+use crate::store::Store;
+
+/// Where they are.
+const PARTITION: u16 = 0;
+
+impl Store {
+    /// Keeps a new key. Harmless when repeated.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn create_key(&self, key: &NewKey) -> Result<KeyCreated, CallError> {
+        let before = self.0.before_confirm();
+        let keys = &self.0.partition(PARTITION)?.keys;
+        let answer = self.0.call(PARTITION, &CreateKey { keys, key }).await?;
+        self.0.confirmed(PARTITION, before).await?;
+        Ok(answer.reply)
+    }
+
+    /// The record of a key; `None` when there is none. Revoked and expired ones are found too, see
+    /// [`KeyRecord::live_at`].
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Fault` when the record can't be read.
+    pub async fn find_key(&self, id: &KeyId) -> Result<Option<KeyRecord>, CallError> {
+        self.key_of(&self.0.reader().await?, id.clone()).await
+    }
+
+    /// All keys, newest first, revoked and expired ones included: 1,000 at most. One that can't be read is left out.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn list_keys(&self) -> Result<Vec<KeyRecord>, CallError> {
+        let at = self.0.partition(PARTITION)?;
+        let node = &self.0.reader().await?;
+        let args = vec![text(at.keys.api_keys()), (-1_000).into(), (-1).into()];
+        let ids = node.ask("ZRANGE", args, at.slot).await?;
+        let ids = ids.array("keys").map_err(|m| CallError::Fault(Fault::Malformed(m)))?.into_iter().rev();
+        let read = |id: posthaste_protocol::Value| async move {
+            let id =
+                id.text("id").ok().and_then(|id| id.parse().ok()).ok_or_else(|| malformed("id of a key"))?;
+            match self.key_of(node, id).await {
+                Err(CallError::Fault(fault)) => {
+                    tracing::warn!(%fault, "the record of an API key can't be read");
+                    Ok(None)
+                }
+                other => other,
+            }
+        };
+        Ok(try_join_all(ids.map(read)).await?.into_iter().flatten().collect())
+    }
+
+    /// Ends a key for good. Harmless when repeated.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn revoke_key(&self, id: &KeyId) -> Result<KeyRevoked, CallError> {
+        let before = self.0.before_confirm();
+        let keys = &self.0.partition(PARTITION)?.keys;
+        let answer = self.0.call(PARTITION, &RevokeKey { keys, id }).await?;
+        self.0.confirmed(PARTITION, before).await?;
+        Ok(answer.reply)
+    }
+
+    /// Notes that a key was used, once a minute at most; false when there is no such key.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn touch_key(&self, id: &KeyId) -> Result<bool, CallError> {
+        let keys = &self.0.partition(PARTITION)?.keys;
+        Ok(self.0.call(PARTITION, &TouchKey { keys, id }).await?.reply.is_some())
+    }
+
+    async fn key_of(&self, node: &Node, id: KeyId) -> Result<Option<KeyRecord>, CallError> {
+        let at = self.0.partition(PARTITION)?;
+        let flat = node.ask("HGETALL", vec![text(at.keys.api_key(&id))], at.slot).await?;
+        KeyRecord::decode(id, flat).map_err(|m| CallError::Fault(Fault::Malformed(m)))
+    }
+}

@@ -1,0 +1,121 @@
+//! API keys, their rate, and what is given back.
+
+use std::time::Duration;
+
+use posthaste_model::{SenderId, UnixMs};
+use posthaste_store::{
+    Bound, KeyCreated, KeyId, KeyRevoked, NewKey, Rated, Reserved, Role, Scope, SecretHash, Store,
+};
+
+use crate::house::*;
+
+fn id(n: u32) -> KeyId {
+    format!("key{n:09}").parse().unwrap()
+}
+
+fn key(n: u32) -> NewKey {
+    NewKey {
+        id: id(n),
+        name: "ci".into(),
+        hash: SecretHash::new([u8::try_from(n).unwrap(); 32]),
+        scopes: [Scope::Read].into_iter().collect(),
+        sender: Some("u1".parse().unwrap()),
+        role: Some("staff".into()),
+        expires: None,
+    }
+}
+
+#[tokio::test]
+async fn a_key_lives_and_ends() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!(store.find_key(&id(1)).await.unwrap(), None);
+    assert_eq!(store.list_keys().await.unwrap(), []);
+    assert_eq!(store.revoke_key(&id(1)).await.unwrap(), KeyRevoked::Gone);
+    assert!(!store.touch_key(&id(1)).await.unwrap());
+
+    let KeyCreated::Created(created) = store.create_key(&key(1)).await.unwrap() else { panic!("not kept") };
+    assert_eq!(store.create_key(&key(1)).await.unwrap(), KeyCreated::Same(created));
+    assert!(store.touch_key(&id(1)).await.unwrap());
+    let record = store.find_key(&id(1)).await.unwrap().unwrap();
+    assert!(record.hash.same(&key(1).hash) && record.scopes.contains(Scope::Read));
+    assert_eq!((record.role.as_deref(), record.created), (Some("staff"), created));
+    assert!(record.last_used >= Some(created) && record.live_at(created));
+
+    // Another process sees the same.
+    let other = tool(&server).await;
+    let KeyRevoked::Revoked(at) = other.revoke_key(&id(1)).await.unwrap() else { panic!("not ended") };
+    assert_eq!(other.revoke_key(&id(1)).await.unwrap(), KeyRevoked::Before(at));
+    assert!(!store.find_key(&id(1)).await.unwrap().unwrap().live_at(at));
+}
+
+#[tokio::test]
+async fn keys_are_listed_newest_first() {
+    let server = server();
+    let store = tool(&server).await;
+    for n in 1..=3 {
+        let name = format!("k{n}");
+        store.create_key(&NewKey { name, ..key(n) }).await.unwrap();
+        // As if it had been made a while before the next.
+        server.command(&["ZADD", "keys:{0}", &n.to_string(), id(n).as_str()]).unwrap();
+    }
+    let ids = async |store: &Store| {
+        let keys = store.list_keys().await.unwrap();
+        keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&store).await, [id(3), id(2), id(1)]);
+    // One that can't be read hides no other.
+    server.command(&["HDEL", "key:{0}:key000000002", "hash"]).unwrap();
+    assert_eq!(ids(&store).await, [id(3), id(1)]);
+    assert!(store.find_key(&id(2)).await.is_err());
+}
+
+#[tokio::test]
+async fn all_processes_share_one_rate() {
+    let server = server();
+    let (first, second) = (tool(&server).await, tool(&server).await);
+    let thousand = async |store: &Store| store.rate(&id(1), 1_000, 1, 2_000).await.unwrap();
+    assert!(matches!(thousand(&first).await, Rated::Allowed { left: 1_000..1_999, .. }));
+    assert!(matches!(thousand(&second).await, Rated::Allowed { left: 0..999, .. }));
+    for store in [&first, &second] {
+        assert!(matches!(thousand(store).await, Rated::Wait(wait) if wait <= Duration::from_secs(1_000)));
+    }
+    assert_eq!(first.rate(&id(1), 2_001, 1, 2_000).await.unwrap(), Rated::Never);
+}
+
+#[tokio::test]
+async fn what_was_taken_is_counted_and_given_back() {
+    let server = server();
+    let store = tool(&server).await;
+    let (sender, ttl): (SenderId, _) = ("u1".parse().unwrap(), Duration::from_secs(60));
+    assert_eq!(store.day(&sender, UnixMs(0)).await.unwrap(), 0);
+    for n in 1..=2 {
+        let reserved = store.reserve(&sender, &suffix(n), 5, UnixMs(0)).await.unwrap();
+        assert!(matches!(reserved, Reserved::Ok { .. }));
+    }
+    assert_eq!(store.day(&sender, UnixMs(0)).await.unwrap(), 2);
+    assert_eq!(store.day(&sender, store.server_time().await.unwrap().after(ttl)).await.unwrap(), 0);
+
+    assert!(!store.unbind(&sender, "abc", &suffix(1)).await.unwrap());
+    assert_eq!(store.bind(&sender, "abc", &suffix(1), [1; 12], ttl).await.unwrap(), Bound::Fresh);
+    assert!(!store.unbind(&sender, "abc", &suffix(2)).await.unwrap());
+    assert!(store.unbind(&sender, "abc", &suffix(1)).await.unwrap());
+    assert_eq!(store.bind(&sender, "abc", &suffix(2), [2; 12], ttl).await.unwrap(), Bound::Fresh);
+}
+
+#[tokio::test]
+async fn couriers_of_all_partitions_are_seen() {
+    let server = server();
+    let settings = posthaste_store::Settings { partitions: 3, ..settings(&server.url()) };
+    let (store, _) = Store::connect(settings.clone(), Role::Queue).await.unwrap();
+    assert_eq!(store.couriers().await.unwrap(), []);
+    let (_courier, _) = Store::connect(settings, Role::Courier(email())).await.unwrap();
+    let old = store.server_time().await.unwrap().0 - 60_000;
+    for (p, channel, at) in [(0, "sms", 0), (1, "vk", old), (2, "vk", old - 5), (0, "email", 5)] {
+        server.command(&["HSET", &format!("channels:{{{p}}}"), channel, &at.to_string()]).unwrap();
+    }
+    let seen = store.couriers().await.unwrap();
+    let told: Vec<_> = seen.iter().map(|seen| (seen.channel.as_str(), seen.present)).collect();
+    assert_eq!(told, [("email", true), ("sms", false), ("vk", false)]);
+    assert_eq!((seen[1].last_seen, seen[2].last_seen), (None, Some(UnixMs(old))));
+}

@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- revoke_key: ends an API key for good.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 key:{p}:<id>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- REPLY ok revoked ms
+-- REPLY again revoked ms; it was revoked before
+-- REPLY gone no such key
+-- REPLY epoch another database
+-- BOUND one key
+-- uses: num open
+local r = redis.call('HMGET', KEYS[3], 'created', 'revoked')
+if not r[1] then
+  return answer('gone')
+end
+if r[2] then
+  return answer('again', tonumber(r[2]))
+end
+redis.call('HSET', KEYS[3], 'revoked', now_text)
+return answer('ok', now)

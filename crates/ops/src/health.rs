@@ -99,6 +99,11 @@ impl Progress {
         self
     }
 
+    /// Whether the work has succeeded at least once.
+    pub fn has_begun(&self) -> bool {
+        matches!(&self.0.state, State::Progress { made, .. } if lock(made).is_some())
+    }
+
     /// Says that the work succeeded at `now`.
     pub fn made(&self, now: Instant) {
         if let State::Progress { made, .. } = &self.0.state {

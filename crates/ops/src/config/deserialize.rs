@@ -116,13 +116,20 @@ pub(super) struct Reader<'a> {
     value: &'a Value,
     /// The keys of the table the value stands in, for the message about an unknown one.
     siblings: &'static [&'static str],
+    /// Keys of this table that are passed over when its type does not know them.
+    elsewhere: &'static [&'static str],
     /// Whether a value arrived as text whatever its setting's type is.
     is_text: &'a dyn Fn(Tag) -> bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(value: &'a Value, is_text: &'a dyn Fn(Tag) -> bool) -> Self {
-        Self { value, siblings: &[], is_text }
+    /// Reads a whole table of settings; `elsewhere` are the sections that may be meant for somebody else.
+    pub(super) fn new(
+        value: &'a Value,
+        elsewhere: &'static [&'static str],
+        is_text: &'a dyn Fn(Tag) -> bool,
+    ) -> Self {
+        Self { value, siblings: &[], elsewhere, is_text }
     }
 
     /// The text of a value that came from a variable or flag.
@@ -134,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     fn inside(self, value: &'a Value, siblings: &'static [&'static str]) -> Self {
-        Self { value, siblings, ..self }
+        Self { value, siblings, elsewhere: &[], ..self }
     }
 
     fn table<'de, V: Visitor<'de>>(
@@ -285,7 +292,9 @@ impl<'de> de::MapAccess<'de> for Table<'_> {
     type Error = Problem;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
-        let Some((key, value)) = self.left.next() else { return Ok(None) };
+        let (fields, elsewhere) = (self.fields, self.reader.elsewhere);
+        let is_ours = |key: &str| fields.contains(&key) || !elsewhere.contains(&key);
+        let Some((key, value)) = self.left.by_ref().find(|(key, _)| is_ours(key)) else { return Ok(None) };
         self.value = Some((key, value));
         let key_reader: StrDeserializer<'_, Problem> = key.as_str().into_deserializer();
         seed.deserialize(key_reader).map(Some).map_err(|problem| problem.at(key, value.tag()))

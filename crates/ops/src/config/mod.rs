@@ -2,7 +2,8 @@
 //!
 //! From low to high rank: the defaults inside the program (a commented TOML text per part), settings files, environment
 //! variables `POSTHASTE_SECTION__KEY`, command-line flags. The result is read into the caller's own type. An unknown
-//! key or a value of the wrong type or unit is refused with its key, its origin and what would be right.
+//! key or a value of the wrong type or unit is refused with its key, its origin and what would be right. Only whole
+//! sections that another process of ours has are passed over, so that all of them can share a file and an environment.
 //!
 //! A secret (named by the caller) may also be given as the path of a file, in any layer: `password_file` in a
 //! settings file, `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone.
@@ -59,6 +60,25 @@ pub use self::units::{ByteSize, HumanDuration, UnitError};
 /// [`Sources::defaults`] and reads them as [`telemetry::Settings`](crate::telemetry::Settings),
 /// [`admin::Settings`](crate::admin::Settings) and [`stop::Settings`](crate::stop::Settings).
 pub const SECTIONS: &str = include_str!("sections.toml");
+
+/// The sections of all processes. One settings file and one environment may serve several of them: a process passes over
+/// the sections in this list that it does not have, and the process that has them looks at what is inside.
+const ELSEWHERE: &[&str] = &[
+    "redis",
+    "admin",
+    "log",
+    "stop",
+    "http",
+    "orders",
+    "quiet_hours",
+    "daily_limits",
+    "trackers",
+    "courier",
+    "smtp",
+    "email",
+    "dkim",
+    "sandbox",
+];
 
 /// A settings file larger than this is refused.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -148,7 +168,7 @@ impl Sources {
         layer::read_secrets(&mut groups, &secrets)?;
         let merged = layer::merge(groups);
         let is_text = |tag| merged.is_text(tag);
-        let settings = T::deserialize(Reader::new(&merged.root, &is_text))
+        let settings = T::deserialize(Reader::new(&merged.root, ELSEWHERE, &is_text))
             .map_err(|problem| explain(problem, &merged, &secrets))?;
         let origins = Origins { entries: merged.entries(&secrets) };
         Ok(Loaded { settings, origins })

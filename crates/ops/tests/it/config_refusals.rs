@@ -41,6 +41,19 @@ fn an_unknown_key_is_refused_from_every_place() {
 }
 
 #[test]
+fn sections_of_other_processes_are_passed_over_and_only_whole_ones() {
+    let loaded = with(&[("POSTHASTE_SMTP__RELAYS", "a"), ("POSTHASTE_HTTP__LISTEN", "b")]);
+    loaded.expect("sections of other processes");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("settings.toml");
+    fs::write(&path, "[dkim]\nkey = 3\n[work]\nbatch = 7\n").expect("a settings file");
+    let loaded = sources().file(&path).load::<Settings>().expect("a section of another process");
+    assert_eq!(loaded.settings.work.batch, 7);
+    assert!(refused_file("[smpt]\nrelays = []\n").starts_with("smpt: unknown key"));
+    assert!(refused_file("[work.smtp]\nrelays = []\n").starts_with("work.smtp: unknown key"));
+}
+
+#[test]
 fn a_wrong_unit_is_refused_with_the_units() {
     let units = "write a whole number and a unit (ms, s, m, h, d), for example \"10s\"";
     assert_eq!(

@@ -26,6 +26,7 @@ pub const LIMITS: Limits = Limits {
     header_time: Duration::from_secs(10),
     header_bytes: 16 * 1024,
     body_bytes: 1024,
+    write_time: Some(Duration::from_secs(10)),
     connection_life: Some(Duration::from_secs(300)),
     linger: Duration::from_secs(1),
 };

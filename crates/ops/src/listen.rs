@@ -1,5 +1,5 @@
 //! A listener and an accept loop that bounds what strangers can hold: connections, header time, header and body size,
-//! and the life of a connection. (`axum::serve` bounds none of these.)
+//! answers that are not taken, and the life of a connection. (`axum::serve` bounds none of these.)
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 
@@ -37,6 +38,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Most bytes of a request's body; a larger one is answered with 413.
     pub body_bytes: usize,
+    /// How long a client may take nothing of an answer; then its connection is cut. `None`: without end.
+    pub write_time: Option<Duration>,
     /// How long a connection may live; then it answers what it began and closes. `None`: without end.
     pub connection_life: Option<Duration>,
     /// How long a connection that is to close may take to answer what it began; then it is cut.
@@ -184,8 +187,11 @@ async fn drive<S>(
     limits: Limits,
     stop: CancellationToken,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(limits.write_time);
+    let stream = Box::pin(stream);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         if let Some(peer) = peer {

@@ -73,6 +73,8 @@ const ELSEWHERE: &[&str] = &[
     "quiet_hours",
     "daily_limits",
     "trackers",
+    "rate",
+    "keys",
     "courier",
     "smtp",
     "email",

@@ -26,6 +26,7 @@ const WIDE: Limits = Limits {
     header_time: LONG,
     header_bytes: 16 * 1024,
     body_bytes: 1024,
+    write_time: None,
     connection_life: None,
     linger: LONG,
 };
@@ -116,6 +117,26 @@ async fn no_more_connections_are_served_than_allowed() {
     }
     assert_eq!(most.load(Ordering::SeqCst), 2);
     server.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+    let (tell, gone) = tokio::sync::oneshot::channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(Some(tell)));
+    let endless = async move || {
+        // Dropped with the answer's body.
+        let held = held.lock().expect("the lock").take();
+        axum::body::Body::from_stream(futures::stream::repeat_with(move || {
+            let _held = &held;
+            Ok::<_, std::io::Error>(vec![b'x'; 64 * 1024])
+        }))
+    };
+    let router = Router::new().route("/", get(endless));
+    let server = serve(router, Limits { write_time: Some(SHORT), ..WIDE }).await;
+    let mut client = connect(&server.address).await;
+    client.write_all(request("/").as_bytes()).await.expect("a request");
+    // The client reads nothing; the kernel's buffers fill, and then nothing moves.
+    soon("the cut", gone).await.expect_err("the answer is dropped");
 }
 
 #[tokio::test]

@@ -53,7 +53,10 @@ pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
 pub use settings::{Role, Settings};
 pub use store::Store;
-pub use verbs::{ClaimAsk, CourierSeen, Glance, Loaded, OrderView};
+pub use verbs::{
+    ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
+    OrderView, RowCursor, RowFilter, RowPage, WaitsFor,
+};
 
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;

@@ -23,6 +23,11 @@ pub struct CourierSeen {
     pub present: bool,
 }
 
+/// Whether a courier seen at a moment (0: never) is there at another one.
+pub(super) fn is_present(seen: UnixMs, now: UnixMs) -> bool {
+    seen.0 > 0 && now.since(seen) <= SILENCE
+}
+
 impl Store {
     /// All channels that orders or couriers named, over all partitions, by name.
     ///
@@ -39,7 +44,7 @@ impl Store {
         let seen = |(channel, at): (Channel, UnixMs)| CourierSeen {
             channel,
             last_seen: (at.0 > 0).then_some(at),
-            present: at.0 > 0 && now.since(at) <= SILENCE,
+            present: is_present(at, now),
         };
         Ok(last.into_iter().map(seen).collect())
     }

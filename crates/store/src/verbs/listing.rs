@@ -1,0 +1,101 @@
+//! Orders, newest first, merged from the lists of all partitions.
+
+use futures::future::try_join_all;
+use posthaste_model::Suffix;
+
+use super::glance::Glance;
+use super::order_cursor::{OrderCursor, OrderFilter};
+use super::order_walk::{Entry, Walk};
+use crate::error::CallError;
+use crate::guard::Partition;
+use crate::node::Node;
+use crate::store::{Inner, Store};
+
+/// Orders of a page at most.
+const MOST_ORDERS: usize = 500;
+/// Entries of lists looked at for one page, about.
+const MOST_LOOKS: u64 = 5_000;
+/// Entries read from one list at once, at least.
+const FEWEST: u64 = 8;
+
+/// Some orders.
+#[derive(Debug, Clone)]
+pub struct OrderPage {
+    /// The orders, newest acceptance first.
+    pub orders: Vec<(Suffix, Glance)>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<OrderCursor>,
+}
+
+impl Store {
+    /// Orders that `keep` wants, newest acceptance first; `None` when the cursor is not one of this list. `limit`: 1 to 500.
+    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. Records that can't
+    /// be read are passed over. Where a server's clock went back, orders of the span may be told in the order of its list.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn list_orders(
+        &self,
+        filter: &OrderFilter,
+        cursor: Option<&OrderCursor>,
+        limit: usize,
+        keep: impl Fn(&Suffix, &Glance) -> bool,
+    ) -> Result<Option<OrderPage>, CallError> {
+        let partitions = self.0.guard.all();
+        let limit = limit.clamp(1, MOST_ORDERS);
+        let node = &self.0.reader().await?;
+        let told = match cursor {
+            None => None,
+            Some(cursor) => match cursor.told(filter, self.partitions()) {
+                None => return Ok(None),
+                told => told,
+            },
+        };
+        let start = |(i, at)| Walk::start(node, at, filter, told.and_then(|told| told.get(i).copied()));
+        let mut walks = try_join_all(partitions.iter().enumerate().map(start)).await?;
+        let share = (2 * limit).div_ceil(partitions.len().max(1)) as u64;
+        let (mut orders, mut looks) = (Vec::new(), 0);
+        while orders.len() < limit && looks < MOST_LOOKS {
+            let dry = walks.iter_mut().filter(|walk| walk.next().is_none() && !walk.is_read());
+            looks += try_join_all(dry.map(|walk| walk.read(share.max(FEWEST)))).await?.iter().sum::<u64>();
+            let taken = take(&mut walks, limit - orders.len());
+            let done = taken.is_empty() && walks.iter().all(Walk::is_read);
+            let glances = try_join_all(taken.iter().map(|(at, entry)| glance(node, at, entry))).await?;
+            for ((_, entry), glance) in taken.into_iter().zip(glances) {
+                let Some(glance) = glance else { continue };
+                if keep(&entry.suffix, &glance) {
+                    orders.push((entry.suffix, glance));
+                }
+            }
+            if done {
+                break;
+            }
+        }
+        let next = OrderCursor::behind(filter, walks.iter().map(Walk::told).collect());
+        Ok(Some(OrderPage { orders, next }))
+    }
+}
+
+/// Takes the newest orders of all walks, as long as it is known of each what comes next.
+fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> {
+    let mut taken = Vec::new();
+    while taken.len() < most && walks.iter().all(|walk| walk.next().is_some() || walk.is_read()) {
+        let newest = walks.iter_mut().rev().max_by_key(|walk| walk.next().map(|entry| entry.head.accepted));
+        let Some((walk, entry)) = newest.and_then(|walk| walk.take().map(|entry| (walk, entry))) else {
+            break;
+        };
+        taken.push((walk.at, entry));
+    }
+    taken
+}
+
+/// `None` when the order is gone, or can't be read.
+async fn glance(node: &Node, at: &Partition, entry: &Entry) -> Result<Option<Glance>, CallError> {
+    match Inner::glance(node, at, &entry.suffix, &entry.head, true).await {
+        Err(CallError::Fault(fault)) => {
+            tracing::warn!(%fault, "the record of an order can't be read");
+            Ok(None)
+        }
+        other => other,
+    }
+}

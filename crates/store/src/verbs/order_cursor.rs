@@ -1,0 +1,176 @@
+//! Where a page of orders begins: for each partition, down to which entry of its list everything is told.
+//!
+//! Lists grow at their tail and lose their oldest entries at the head, so a position may have moved down since. An entry
+//! is therefore named by its position and a mark of its name, and looked for from the position downwards.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use posthaste_model::{SenderId, UnixMs};
+use sha2::{Digest, Sha256};
+
+use super::recipients::InvalidCursor;
+
+const VERSION: u8 = 1;
+/// Characters of a cursor at most.
+const LONGEST: usize = 32 * 1024;
+
+/// Which orders.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OrderFilter {
+    /// Of one sender; `None`: of all.
+    pub sender: Option<SenderId>,
+    /// Accepted at this moment or later.
+    pub from: Option<UnixMs>,
+    /// Accepted before this moment.
+    pub to: Option<UnixMs>,
+}
+
+impl OrderFilter {
+    fn digest(&self) -> u32 {
+        let moment = |at: Option<UnixMs>| at.map_or_else(String::new, |at| at.0.to_string());
+        let sender = self.sender.as_ref().map_or("", SenderId::as_str);
+        mark_of(&format!("{sender} {} {}", moment(self.from), moment(self.to)))
+    }
+}
+
+/// A short mark of a name, the same in every process.
+pub(super) fn mark_of(name: &str) -> u32 {
+    let digest = Sha256::digest(name);
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// How far a list is told. The default is: to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Told {
+    /// Everything from here on is told; 0: everything is.
+    pub(super) down_to: u64,
+    /// The mark of the entry that was there, itself told.
+    pub(super) mark: Option<u32>,
+}
+
+/// Where a page of orders begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderCursor {
+    filter: u32,
+    told: Vec<Told>,
+}
+
+impl OrderCursor {
+    /// The cursor behind what is told of each partition; `None` when that is everything.
+    pub(super) fn behind(filter: &OrderFilter, told: Vec<Told>) -> Option<Self> {
+        let more = told.iter().any(|told| told.down_to > 0);
+        more.then(|| Self { filter: filter.digest(), told })
+    }
+
+    /// What is told of each of so many partitions; `None` when the cursor is of another list.
+    pub(super) fn told(&self, filter: &OrderFilter, partitions: u16) -> Option<&[Told]> {
+        let fits = self.filter == filter.digest() && self.told.len() == usize::from(partitions);
+        fits.then_some(&self.told[..])
+    }
+}
+
+impl fmt::Display for OrderCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&self.filter.to_be_bytes());
+        for told in &self.told {
+            put_number(&mut bytes, told.down_to.saturating_mul(2) + u64::from(told.mark.is_some()));
+            bytes.extend(told.mark.iter().flat_map(|mark| mark.to_be_bytes()));
+        }
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for OrderCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        if text.len() > LONGEST {
+            return Err(InvalidCursor);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let rest = bytes.strip_prefix(&[VERSION]).ok_or(InvalidCursor)?;
+        let (filter, mut rest) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
+        let mut told = Vec::new();
+        while !rest.is_empty() {
+            let number = take_number(&mut rest).ok_or(InvalidCursor)?;
+            let mut mark = None;
+            if number % 2 == 1 {
+                let (bytes, after) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
+                (mark, rest) = (Some(u32::from_be_bytes(*bytes)), after);
+            }
+            told.push(Told { down_to: number / 2, mark });
+        }
+        Ok(Self { filter: u32::from_be_bytes(*filter), told })
+    }
+}
+
+/// Appends a number, 7 bits a byte, low ones first.
+fn put_number(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 128 {
+        out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
+        n /= 128;
+    }
+    out.push(u8::try_from(n).unwrap_or(0));
+}
+
+/// Takes a number of at most 49 bits off the front.
+fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut n = 0;
+    for shift in (0..49).step_by(7) {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= u64::from(first & 127) << shift;
+        if first & 128 == 0 {
+            return Some(n);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor(told: &[(u64, Option<u32>)]) -> Option<OrderCursor> {
+        let told = told.iter().map(|(down_to, mark)| Told { down_to: *down_to, mark: *mark }).collect();
+        OrderCursor::behind(&OrderFilter::default(), told)
+    }
+
+    #[test]
+    fn a_cursor_is_read_back() {
+        for told in [&[(1, None)][..], &[(0, None), (5_000_000, Some(7)), (127, Some(u32::MAX)), (64, None)]]
+        {
+            let cursor = cursor(told).unwrap();
+            let text = cursor.to_string();
+            assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{text}");
+            assert_eq!(text.parse(), Ok(cursor));
+        }
+        assert_eq!(cursor(&[(0, None), (0, None)]), None);
+    }
+
+    #[test]
+    fn other_texts_are_none() {
+        let long = "A".repeat(LONGEST + 4);
+        for bad in ["", "x", "AQ", "AgAAAAAB", "AQAAAAD_", "AQAAAAAD", "AQAAAAD_______8B", "*", &long] {
+            assert_eq!(bad.parse::<OrderCursor>(), Err(InvalidCursor), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_is_of_one_list() {
+        let filter = OrderFilter { sender: Some("u1".parse().unwrap()), ..OrderFilter::default() };
+        let cursor = OrderCursor::behind(&filter, vec![Told { down_to: 3, mark: None }]).unwrap();
+        assert!(cursor.told(&filter, 1).is_some() && cursor.told(&filter, 2).is_none());
+        for other in [
+            OrderFilter::default(),
+            OrderFilter { from: Some(UnixMs(1)), ..filter.clone() },
+            OrderFilter { to: Some(UnixMs(1)), ..filter.clone() },
+        ] {
+            assert!(cursor.told(&other, 1).is_none());
+        }
+    }
+}

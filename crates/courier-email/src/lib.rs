@@ -1,1 +1,82 @@
-//! The e-mail channel: SMTP through lettre.
+//! The e-mail channel: composes messages with lettre, signs them by DKIM, and hands them to SMTP relays over connections of
+//! its own.
+//!
+//! What is promised beyond the contract of a channel:
+//!
+//! - Message-ID and Date are those of the row, chosen before the first attempt: every attempt sends the same bytes.
+//! - Only silence after the final dot makes an outcome unknown. Whatever goes wrong before it was not sent.
+//! - No header, address or body can end a line of the conversation: addresses and headers are checked, bodies are encoded, and
+//!   the finished bytes are looked at once more.
+//! - A reply is judged by its code, its enhanced code and its stage; the table is the file `replies.toml`.
+//!
+//! Besides the metrics of every courier there are `posthaste_smtp_connections_total` (relay, how: opened, failed) and
+//! `posthaste_smtp_refusals_total` (relay, code).
+
+pub mod compose;
+pub mod dkim;
+pub mod identity;
+pub mod mailbox;
+mod relay;
+pub mod replies;
+mod session;
+pub mod settings;
+mod transport;
+mod wire;
+
+use posthaste_courier::process::{self, Making, Process};
+use posthaste_model::Channel;
+use posthaste_ops::config::Sources;
+use posthaste_ops::exit::Failure;
+
+pub use settings::Settings;
+pub use transport::{Email, Unusable};
+
+/// The process of this channel.
+pub const PROCESS: Process =
+    Process { name: "posthaste-courier-email", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
+
+/// What the courier takes on its command line.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// What every courier takes.
+    #[command(flatten)]
+    pub process: process::Args,
+    /// The relays, with commas, as in smtp://relay.example.org:587.
+    #[arg(long, value_name = "URL,…")]
+    pub relays: Option<String>,
+    /// From whom messages are, as in "Example <no-reply@example.org>".
+    #[arg(long, value_name = "MAILBOX")]
+    pub from: Option<String>,
+}
+
+impl Args {
+    /// Every place settings come from, these arguments among them.
+    pub fn sources(&self) -> Sources {
+        PROCESS.sources(&self.process, &|sources| self.flags(sources))
+    }
+
+    fn flags(&self, sources: Sources) -> Sources {
+        sources.flag("--relays", "smtp.relays", self.relays.as_ref()).flag(
+            "--from",
+            "email.from",
+            self.from.as_ref(),
+        )
+    }
+}
+
+/// Runs the courier of the e-mail channel until it is asked to stop.
+///
+/// # Errors
+/// A [`Failure`] with the exit code that says what to do.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
+}
+
+fn make(making: Making<Settings>) -> Result<Email, Failure> {
+    let channel: Channel = "email".parse().map_err(Failure::software)?;
+    let Making { settings, courier, origins } = making;
+    Email::new(settings, &courier, channel).map_err(|unusable| match unusable {
+        Unusable::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
+        Unusable::Table(bad) => Failure::software(bad),
+    })
+}

@@ -10,6 +10,7 @@ mod hearing;
 mod metrics;
 pub mod pace;
 pub mod probe;
+pub mod process;
 mod resolver;
 mod run;
 pub mod settings;

@@ -1,0 +1,276 @@
+//! Makes the bytes of a message. Bodies are always quoted-printable or base64, every header is checked, and the finished bytes
+//! are looked at once more: nothing that leaves has a bare CR or LF, a NUL, a byte above 127 or a line of more than 998.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::Address;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
+use posthaste_courier::Envelope;
+use posthaste_model::{Channel, Content, Reason};
+
+use crate::dkim::Signer;
+use crate::identity::Identity;
+use crate::mailbox::{self, is_plain};
+use crate::settings::{BadSetting, Email};
+
+/// RFC 5322 2.1.1, without the line end.
+const MOST_LINE: usize = 998;
+
+/// A message ready to leave.
+pub struct Letter {
+    /// Where it is returned to: the envelope's sender.
+    pub from: Address,
+    /// To whom it goes: the envelope's only recipient.
+    pub to: Address,
+    /// What is sent after DATA, without the last line end, dots not stuffed.
+    pub text: Vec<u8>,
+    /// What names it.
+    pub identity: Identity,
+}
+
+/// Makes messages as the settings say.
+#[derive(Debug)]
+pub struct Composer {
+    channel: Channel,
+    email: Email,
+    from: Mailbox,
+    reply_to: Option<Mailbox>,
+    return_path: Address,
+    message_id_domain: String,
+    from_domains: Vec<String>,
+    /// `None`: any.
+    reply_to_domains: Option<Vec<String>>,
+    signer: Option<Signer>,
+}
+
+impl Composer {
+    /// A composer for a channel.
+    ///
+    /// # Errors
+    /// Names the setting to change.
+    pub fn new(channel: Channel, email: Email, signer: Option<Signer>) -> Result<Self, BadSetting> {
+        let refuse =
+            |key: &'static str| move |error: mailbox::BadAddress| BadSetting::new(key, error.to_string());
+        let from = mailbox::mailbox(&email.from).map_err(refuse("email.from"))?;
+        let reply_to = match email.reply_to.as_str() {
+            "" => None,
+            text => Some(mailbox::mailbox(text).map_err(refuse("email.reply_to"))?),
+        };
+        let return_path = match email.return_path.as_str() {
+            "" => from.email.clone(),
+            text => mailbox::address(text).map_err(refuse("email.return_path"))?,
+        };
+        let message_id_domain = match email.message_id_domain.as_str() {
+            "" => from.email.domain().to_owned(),
+            text => mailbox::ascii_domain(text).map_err(refuse("email.message_id_domain"))?,
+        };
+        let domains = |key, domains: &[String]| -> Result<Vec<String>, BadSetting> {
+            domains.iter().map(|domain| mailbox::ascii_domain(domain).map_err(refuse(key))).collect()
+        };
+        let from_domains = domains("email.from_domains", &email.from_domains)?;
+        let reply_to_domains = match email.reply_to_domains.iter().any(|domain| domain == "*") {
+            true => None,
+            false => Some(domains("email.reply_to_domains", &email.reply_to_domains)?),
+        };
+        for (key, text) in [
+            ("email.subject", &email.subject),
+            ("email.auto_submitted", &email.auto_submitted),
+            ("email.list_id", &email.list_id),
+            ("email.precedence", &email.precedence),
+        ] {
+            if !is_plain(text) {
+                return Err(BadSetting::new(key, "expected one line of plain text"));
+            }
+        }
+        check_unsubscribe(&email)?;
+        Ok(Self {
+            channel,
+            email,
+            from,
+            reply_to,
+            return_path,
+            message_id_domain,
+            from_domains,
+            reply_to_domains,
+            signer,
+        })
+    }
+
+    /// The message of one row: the same bytes in every attempt.
+    ///
+    /// # Errors
+    /// Why it can't be sent, ever.
+    pub fn compose(&self, envelope: &Envelope) -> Result<Letter, Reason> {
+        let content = &envelope.content;
+        let to = mailbox::address(envelope.to.address.expose()).map_err(|_| Reason::BadAddress)?;
+        let name = plain(&envelope.to.name)?;
+        let subject = match content.subject.expose() {
+            "" => self.email.subject.as_str(),
+            subject => plain(subject)?,
+        };
+        let identity = Identity::of(envelope);
+        let due = UNIX_EPOCH + Duration::from_millis(envelope.due.0);
+        let (from, reply_to) = self.senders(content)?;
+        let mut builder = Message::builder()
+            .from(from)
+            .to(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), to.clone()))
+            .subject(subject)
+            .date(due)
+            .message_id(Some(format!("<{}@{}>", identity.hex(), self.message_id_domain)));
+        if let Some(reply_to) = reply_to {
+            builder = builder.reply_to(reply_to);
+        }
+        let builder = self.circumstances(builder, envelope, &identity);
+        let message = self.with_body(builder, content, &identity)?;
+        let mut text = message.formatted();
+        if let Some(signer) = &self.signer {
+            let header = signer.sign(&text, envelope.due.0 / 1000);
+            text.splice(0..0, header.into_bytes());
+        }
+        if text.ends_with(b"\r\n") {
+            text.truncate(text.len() - 2);
+        }
+        if text.len() as u64 > self.email.max_size.bytes() || !is_safe(&text) {
+            return Err(Reason::Rejected);
+        }
+        Ok(Letter { from: self.return_path.clone(), to, text, identity })
+    }
+
+    /// From and Reply-To: the order's sender where the settings allow it.
+    fn senders(&self, content: &Content) -> Result<(Mailbox, Option<Mailbox>), Reason> {
+        let name = plain(content.sender_name.expose())?;
+        let sender = match content.sender_email.expose() {
+            "" => return Ok((self.from.clone(), self.reply_to.clone())),
+            text => mailbox::address(text).map_err(|_| Reason::Rejected)?,
+        };
+        let sender = Mailbox::new((!name.is_empty()).then(|| name.to_owned()), sender);
+        let domain = sender.email.domain();
+        if self.from_domains.iter().any(|allowed| allowed == domain) {
+            return Ok((sender, self.reply_to.clone()));
+        }
+        let may_reply =
+            self.reply_to_domains.as_ref().is_none_or(|list| list.iter().any(|one| one == domain));
+        Ok((self.from.clone(), if may_reply { Some(sender) } else { self.reply_to.clone() }))
+    }
+
+    /// Headers that say what kind of message it is.
+    fn circumstances(
+        &self,
+        builder: MessageBuilder,
+        envelope: &Envelope,
+        identity: &Identity,
+    ) -> MessageBuilder {
+        let unsubscribe: Vec<String> = self
+            .email
+            .list_unsubscribe
+            .iter()
+            .map(|template| format!("<{}>", filled(template, envelope, identity)))
+            .collect();
+        let one_click = if self.email.one_click { "List-Unsubscribe=One-Click" } else { "" };
+        let headers = [
+            (HeaderName::new_from_ascii_str("Auto-Submitted"), self.email.auto_submitted.clone()),
+            (HeaderName::new_from_ascii_str("List-Id"), self.email.list_id.clone()),
+            (HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe.join(", ")),
+            (HeaderName::new_from_ascii_str("List-Unsubscribe-Post"), one_click.to_owned()),
+            (HeaderName::new_from_ascii_str("Precedence"), self.email.precedence.clone()),
+        ];
+        headers
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .fold(builder, |builder, (name, value)| builder.raw_header(HeaderValue::new(name, value)))
+    }
+
+    fn with_body(
+        &self,
+        builder: MessageBuilder,
+        content: &Content,
+        identity: &Identity,
+    ) -> Result<Message, Reason> {
+        let (text, html) = (content.text_for(&self.channel).expose(), content.html.expose());
+        let plain = || part(ContentType::TEXT_PLAIN, text);
+        let message = match (text.is_empty(), html.is_empty()) {
+            (_, true) => builder.singlepart(plain()?),
+            (true, false) => builder.singlepart(part(ContentType::TEXT_HTML, html)?),
+            (false, false) => {
+                // `=_` stands in no encoded body, so no text can end its part.
+                let parts = MultiPart::alternative()
+                    .boundary(format!("=_{}", identity.hex()))
+                    .singlepart(plain()?)
+                    .singlepart(part(ContentType::TEXT_HTML, html)?);
+                builder.multipart(parts)
+            }
+        };
+        message.map_err(|_| Reason::Rejected)
+    }
+}
+
+fn plain(text: &str) -> Result<&str, Reason> {
+    if is_plain(text) { Ok(text) } else { Err(Reason::Rejected) }
+}
+
+/// A body in the shorter of the two encodings. A line end of any kind is one.
+fn part(kind: ContentType, text: &str) -> Result<SinglePart, Reason> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let others = text.bytes().filter(|byte| !byte.is_ascii() || (*byte < 32 && *byte != b'\n')).count();
+    // Quoted-printable writes such a byte as three, base64 every three as four.
+    let encoding = if others * 6 > text.len() {
+        ContentTransferEncoding::Base64
+    } else {
+        ContentTransferEncoding::QuotedPrintable
+    };
+    let body = Body::new_with_encoding(text, encoding).map_err(|_| Reason::Rejected)?;
+    Ok(SinglePart::builder().content_type(kind).body(body))
+}
+
+/// The last look before bytes leave, whatever made them.
+fn is_safe(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let ended = lines.peek().is_some();
+        let inside = line.strip_suffix(b"\r");
+        // A line feed without its carriage return, or the other way round.
+        let Some(line) = (if ended { inside } else { Some(line) }) else { return false };
+        let clean = |byte: &u8| byte.is_ascii() && *byte != b'\r' && *byte != 0;
+        if line.len() > MOST_LINE || !line.iter().all(clean) {
+            return false;
+        }
+    }
+    true
+}
+
+fn check_unsubscribe(email: &Email) -> Result<(), BadSetting> {
+    const KEY: &str = "email.list_unsubscribe";
+    for template in &email.list_unsubscribe {
+        let clean = template.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\",".contains(&byte));
+        if !clean
+            || template.len() > 500
+            || !(template.starts_with("https://") || template.starts_with("mailto:"))
+        {
+            return Err(BadSetting::new(KEY, "expected addresses that begin with https:// or mailto:"));
+        }
+        let rest = ["{message}", "{order}", "{recipient}"]
+            .iter()
+            .fold(template.clone(), |text, name| text.replace(name, ""));
+        if rest.contains(['{', '}']) {
+            return Err(BadSetting::new(KEY, "knows {message}, {order} and {recipient}, and no other place"));
+        }
+    }
+    if email.one_click && !email.list_unsubscribe.iter().any(|address| address.starts_with("https://")) {
+        return Err(BadSetting::new("email.one_click", "needs an https: address in email.list_unsubscribe"));
+    }
+    Ok(())
+}
+
+/// An address with its places filled. What strangers gave is percent-encoded.
+fn filled(template: &str, envelope: &Envelope, identity: &Identity) -> String {
+    let encoded = |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    template
+        .replace("{message}", &identity.hex())
+        .replace("{order}", &encoded(&envelope.suffix.order_id()))
+        .replace("{recipient}", &encoded(&envelope.to.recipient.chars().take(64).collect::<String>()))
+}
+
+#[cfg(test)]
+#[path = "compose_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+//! A relay: where it is, how it is spoken to, and whether it rests.
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use crate::session::Session;
+use crate::settings::BadSetting;
+
+const RELAYS: &str = "smtp.relays";
+
+/// How the bytes are protected.
+pub(crate) enum Tls {
+    /// Not at all; the peer is this machine.
+    Plain,
+    /// By STARTTLS, which the relay must offer.
+    Upgrade(TlsParameters),
+    /// From the first byte.
+    Implicit(TlsConnector, ServerName<'static>),
+}
+
+/// One relay.
+pub(crate) struct Relay {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: Tls,
+    rests_until: Mutex<Option<Instant>>,
+    /// Open conversations nobody uses now; the one used last is taken first.
+    pub(crate) idle: Mutex<Vec<Session>>,
+}
+
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Whom to trust.
+pub(crate) struct Trust {
+    roots: Vec<u8>,
+}
+
+impl Trust {
+    /// The certificates of a file, or, if its name is empty, the system's.
+    pub(crate) fn of(ca_file: &str) -> Result<Self, BadSetting> {
+        if ca_file.is_empty() {
+            return Ok(Self { roots: Vec::new() });
+        }
+        let roots = fs::read(Path::new(ca_file))
+            .map_err(|error| BadSetting::new("smtp.ca_file", format!("can't be read: {error}")))?;
+        Ok(Self { roots })
+    }
+
+    fn upgrade(&self, host: &str) -> Result<TlsParameters, BadSetting> {
+        let mut builder = TlsParameters::builder(host.to_owned());
+        if !self.roots.is_empty() {
+            let certificate = Certificate::from_pem(&self.roots).map_err(|_| no_certificates())?;
+            builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
+        }
+        builder.build().map_err(|error| BadSetting::new(RELAYS, error.to_string()))
+    }
+
+    fn implicit(&self) -> Result<TlsConnector, BadSetting> {
+        let mut store = RootCertStore::empty();
+        if self.roots.is_empty() {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        } else {
+            for certificate in CertificateDer::pem_slice_iter(&self.roots) {
+                let certificate = certificate.map_err(|_| no_certificates())?;
+                store.add(certificate).map_err(|_| no_certificates())?;
+            }
+        }
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| BadSetting::new(RELAYS, error.to_string()))?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+fn no_certificates() -> BadSetting {
+    BadSetting::new("smtp.ca_file", "holds no certificates in PEM")
+}
+
+impl Relay {
+    /// Reads a relay as settings write it.
+    pub(crate) fn new(text: &str, trust: &Trust) -> Result<Self, BadSetting> {
+        let refuse = |why: &str| BadSetting::new(RELAYS, why);
+        let url = Url::parse(text)
+            .map_err(|_| refuse("expected smtp://host:port, smtps://host:port or smtp+plain://host:port"))?;
+        if !matches!(url.scheme(), "smtp" | "smtps" | "smtp+plain") {
+            return Err(refuse("knows smtp://, smtps:// and smtp+plain://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("user and password belong into smtp.username and smtp.password"));
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("nothing may follow the port"));
+        }
+        let host = match url.host() {
+            Some(Host::Ipv4(ip)) => ip.to_string(),
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            Some(Host::Domain(host)) if !host.is_empty() => host.to_ascii_lowercase(),
+            _ => return Err(refuse("a relay has no host")),
+        };
+        let (tls, port) = match url.scheme() {
+            "smtp" => (Tls::Upgrade(trust.upgrade(&host)?), 587),
+            "smtps" => {
+                let name =
+                    ServerName::try_from(host.clone()).map_err(|_| refuse("a host is no name for TLS"))?;
+                (Tls::Implicit(trust.implicit()?, name), 465)
+            }
+            "smtp+plain" if is_here(&host) => (Tls::Plain, 25),
+            _ => {
+                return Err(refuse(
+                    "smtp+plain is for a relay on this machine; use smtp:// or smtps:// for others",
+                ));
+            }
+        };
+        let port = url.port().unwrap_or(port);
+        Ok(Self { host, port, tls, rests_until: Mutex::new(None), idle: Mutex::new(Vec::new()) })
+    }
+
+    /// Whether bytes without TLS may go to this address.
+    pub(crate) fn may_connect(&self, address: &SocketAddr) -> bool {
+        !matches!(self.tls, Tls::Plain) || address.ip().is_loopback()
+    }
+
+    /// Until when it is left alone, if it is.
+    pub(crate) fn rests(&self, now: Instant) -> Option<Instant> {
+        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
+    }
+
+    /// Leaves it alone until then, or no longer.
+    pub(crate) fn rest_until(&self, until: Option<Instant>) {
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relay(text: &str) -> Result<String, String> {
+        let trust = Trust::of("").expect("no file");
+        Relay::new(text, &trust).map(|relay| relay.to_string()).map_err(|bad| bad.why)
+    }
+
+    #[test]
+    fn relays_are_read_with_the_ports_of_their_kind() {
+        for (text, shown) in [
+            ("smtp://Relay.example.org", "relay.example.org:587"),
+            ("smtps://relay.example.org", "relay.example.org:465"),
+            ("smtp+plain://127.0.0.1:2525", "127.0.0.1:2525"),
+            ("smtp+plain://localhost", "localhost:25"),
+            ("smtp+plain://[::1]:26", "::1:26"),
+        ] {
+            assert_eq!(relay(text).as_deref(), Ok(shown));
+        }
+    }
+
+    #[test]
+    fn plain_is_for_this_machine_and_secrets_have_their_own_place() {
+        for (text, why) in [
+            ("smtp+plain://relay.example.org", "this machine"),
+            ("smtp+plain://192.168.0.1", "this machine"),
+            ("smtp://u:p@relay.example.org", "smtp.password"),
+            ("http://relay.example.org", "knows smtp://"),
+            ("relay.example.org:587", "smtp://"),
+            ("smtp://relay.example.org/x", "follow the port"),
+            ("smtp://", "host"),
+        ] {
+            let refused = relay(text).expect_err(text);
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What a reply of an SMTP server means, by its code, its enhanced code and the stage it came at. The table is data:
+//! `replies.toml`, embedded and documented there.
+
+use std::time::Duration;
+
+use posthaste_model::Reason;
+use posthaste_ops::config::HumanDuration;
+use serde::Deserialize;
+
+/// The table inside the program.
+const TABLE: &str = include_str!("replies.toml");
+
+/// Waits named by a server are obeyed between these.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Where a conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Connecting, TLS, greeting, EHLO, STARTTLS.
+    Connect,
+    /// AUTH.
+    Auth,
+    /// MAIL, or whatever else begins a transaction.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, and the text up to its last byte: without the final dot nothing has been sent.
+    Data,
+    /// From the first byte of the final dot to its reply.
+    Text,
+}
+
+/// A reply: three digits, perhaps an enhanced code, and a text that is never logged (it may repeat addresses).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The three digits.
+    pub code: u16,
+    /// Class, subject, detail.
+    pub enhanced: Option<(u16, u16, u16)>,
+    text: String,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reply({self})")
+    }
+}
+
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.enhanced {
+            Some((class, subject, detail)) => write!(f, "{} {class}.{subject}.{detail}", self.code),
+            None => write!(f, "{}", self.code),
+        }
+    }
+}
+
+impl Reply {
+    /// A reply of this code and text; the enhanced code is the text's first word, if it is one.
+    #[must_use]
+    pub fn new(code: u16, text: &str) -> Self {
+        let first = text.split_ascii_whitespace().next().unwrap_or_default();
+        let numbers: Vec<Option<u16>> = first.split('.').map(|part| part.parse().ok()).collect();
+        let enhanced = match numbers[..] {
+            [Some(class @ (2 | 4 | 5)), Some(subject), Some(detail)] => Some((class, subject, detail)),
+            _ => None,
+        };
+        Self { code, enhanced, text: text.to_ascii_lowercase() }
+    }
+
+    /// How long the server asks to wait, if it says so in words: `try again in 300 seconds`, `in 5 minutes`.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let words: Vec<&str> = self.text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        words.windows(3).find_map(|three| match three {
+            ["in" | "for" | "after", number, unit] => {
+                let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+                let unit = if digits.len() < number.len() { &number[digits.len()..] } else { unit };
+                let seconds = match unit {
+                    "s" | "sec" | "secs" | "second" | "seconds" => 1,
+                    "m" | "min" | "mins" | "minute" | "minutes" => 60,
+                    "h" | "hour" | "hours" => 3600,
+                    _ => return None,
+                };
+                let wait = digits.parse::<u64>().ok()?.checked_mul(seconds)?;
+                Some(Duration::from_secs(wait).clamp(SHORTEST, LONGEST))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// What is done about a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// Try again later.
+    Retry,
+    /// Leave the relay alone and take another one.
+    Relay,
+    /// The message failed.
+    Reject,
+    /// The message failed, and so will all others to this address.
+    Suppress,
+    /// Once more, then [`Meaning::Suppress`].
+    Suspect,
+    /// Somebody has to mend something.
+    Stop,
+}
+
+/// A rule of the table, for one reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is done.
+    pub meaning: Meaning,
+    /// Wait before the next try, when the reply names none.
+    pub after: Option<Duration>,
+    /// A part of so much is added to the wait.
+    pub spread: Duration,
+    /// The word in the history.
+    pub reason: Reason,
+    /// Whether it is told in the log.
+    pub alarm: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    #[serde(default)]
+    stage: Vec<Stage>,
+    #[serde(default)]
+    code: Vec<String>,
+    #[serde(default)]
+    enhanced: Vec<String>,
+    #[serde(default)]
+    says: Vec<String>,
+    means: Meaning,
+    after: Option<HumanDuration>,
+    spread: Option<HumanDuration>,
+    reason: Option<String>,
+    #[serde(default)]
+    alarm: bool,
+}
+
+/// A table that can't be used: a mistake in the program.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTable {
+    /// It is not in the form of the file's own description.
+    #[error("the table of replies can't be read")]
+    Form(#[from] toml::de::Error),
+    /// A reason the model does not have.
+    #[error("the table of replies names the reason {0:?}, which there is not")]
+    Reason(String),
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Replies {
+    rules: Vec<(Rule, Option<Reason>)>,
+}
+
+impl Replies {
+    /// The table inside the program.
+    ///
+    /// # Errors
+    /// [`BadTable`].
+    pub fn embedded() -> Result<Self, BadTable> {
+        let file: File = toml::from_str(TABLE)?;
+        let mut rules = Vec::new();
+        for rule in file.rule {
+            let reason = match &rule.reason {
+                None => None,
+                Some(word) => {
+                    let known = Reason::ALL.iter().find(|reason| reason.word() == word);
+                    Some(*known.ok_or_else(|| BadTable::Reason(word.clone()))?)
+                }
+            };
+            rules.push((rule, reason));
+        }
+        Ok(Self { rules })
+    }
+
+    /// What a reply means that is not the one wanted at its stage.
+    #[must_use]
+    pub fn judge(&self, stage: Stage, reply: &Reply) -> Verdict {
+        let of_code = Reason::from_code(1000 + reply.code);
+        match self.rules.iter().find(|(rule, _)| rule.fits(stage, reply)) {
+            Some((rule, reason)) => Verdict {
+                meaning: rule.means,
+                after: rule.after.map(HumanDuration::get),
+                spread: rule.spread.map(HumanDuration::get).unwrap_or_default(),
+                reason: reason.unwrap_or(of_code),
+                alarm: rule.alarm,
+            },
+            // Neither 4xx nor 5xx: a reply out of place.
+            None => Verdict {
+                meaning: Meaning::Retry,
+                after: None,
+                spread: Duration::ZERO,
+                reason: Reason::BadAnswer,
+                alarm: false,
+            },
+        }
+    }
+}
+
+impl Rule {
+    fn fits(&self, stage: Stage, reply: &Reply) -> bool {
+        let any = |patterns: &[String], fits: &dyn Fn(&str) -> bool| {
+            patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
+        };
+        let code = reply.code.to_string();
+        (self.stage.is_empty() || self.stage.contains(&stage))
+            && any(&self.code, &|pattern| {
+                pattern.len() == code.len()
+                    && pattern
+                        .chars()
+                        .zip(code.chars())
+                        .all(|(wanted, digit)| wanted == 'x' || wanted == digit)
+            })
+            && any(&self.enhanced, &|pattern| fits_enhanced(pattern, reply.enhanced))
+            && any(&self.says, &|word| reply.text.contains(word))
+    }
+}
+
+fn fits_enhanced(pattern: &str, found: Option<(u16, u16, u16)>) -> bool {
+    match found {
+        None => pattern == "none",
+        Some((class, subject, detail)) => {
+            let wanted: Vec<&str> = pattern.split('.').collect();
+            let fits = |(wanted, found): (&&str, u16)| *wanted == "*" || *wanted == found.to_string();
+            wanted.len() == 3 && wanted.iter().zip([class, subject, detail]).all(fits)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "replies_tests.rs"]
+mod tests;

@@ -1,0 +1,105 @@
+//! The rows of the table, one by one, as servers write them.
+
+use super::*;
+use Meaning::{Reject, Relay, Retry, Stop, Suppress, Suspect};
+use Stage::{Auth, Connect, Data, Mail, Rcpt, Text};
+
+#[test]
+fn replies_mean_what_their_codes_say() {
+    let replies = Replies::embedded().expect("the table");
+    for (stage, code, text, meaning) in [
+        (Connect, 421, "4.3.2 too many connections", Relay),
+        (Connect, 450, "no", Relay),
+        (Connect, 554, "no SMTP service here", Stop),
+        (Connect, 521, "host does not accept mail", Stop),
+        (Connect, 502, "EHLO not implemented", Stop),
+        (Auth, 454, "4.7.0 temporary authentication failure", Relay),
+        (Auth, 535, "5.7.8 bad credential", Stop),
+        (Auth, 534, "5.7.9 mechanism too weak", Stop),
+        (Mail, 530, "5.7.0 authentication required", Stop),
+        (Mail, 421, "4.7.28 rate limited", Relay),
+        (Rcpt, 421, "closing", Relay),
+        (Text, 421, "4.7.28 rate limited", Relay),
+        (Mail, 452, "4.3.1 out of space", Retry),
+        (Mail, 550, "5.7.1 sender refused", Stop),
+        (Mail, 553, "5.1.8 no such sender domain", Stop),
+        (Rcpt, 550, "5.1.7 bad sender", Stop),
+        (Mail, 552, "5.3.4 message too big", Reject),
+        (Rcpt, 450, "4.7.1 <x>: Recipient address rejected: Greylisted", Retry),
+        (Rcpt, 451, "Greylisting in action, please come back later", Retry),
+        (Rcpt, 452, "4.2.2 mailbox full", Retry),
+        (Rcpt, 452, "4.5.3 too many recipients", Retry),
+        (Text, 452, "4.5.3 too many recipients", Retry),
+        (Rcpt, 450, "4.2.1 receiving mail at a rate that prevents", Retry),
+        (Rcpt, 550, "5.1.1 no such user", Suppress),
+        (Rcpt, 551, "5.1.6 mailbox has moved", Suppress),
+        (Rcpt, 553, "5.1.3 bad address", Suppress),
+        (Rcpt, 550, "5.1.2 no such domain", Suppress),
+        (Rcpt, 550, "5.1.10 null MX", Suppress),
+        (Text, 550, "5.1.1 no such user", Suppress),
+        (Rcpt, 556, "does not accept mail", Suppress),
+        (Rcpt, 550, "no such user here", Suspect),
+        (Rcpt, 550, "5.2.1 mailbox disabled", Suspect),
+        (Text, 550, "5.4.4 no route", Suspect),
+        (Rcpt, 552, "5.2.2 over quota", Retry),
+        (Rcpt, 552, "too many recipients", Retry),
+        (Text, 552, "5.3.4 too big", Reject),
+        (Text, 554, "5.6.0 bad content", Reject),
+        (Text, 550, "5.7.26 unauthenticated", Reject),
+        (Rcpt, 554, "5.7.1 blocked by policy", Reject),
+        (Text, 554, "transaction failed", Reject),
+        (Text, 550, "spam", Reject),
+        (Rcpt, 501, "syntax", Reject),
+        (Data, 503, "bad sequence", Reject),
+        (Data, 451, "4.3.0 local error", Retry),
+        (Data, 354, "too early", Retry),
+    ] {
+        assert_eq!(replies.judge(stage, &Reply::new(code, text)).meaning, meaning, "{stage:?} {code} {text}");
+    }
+}
+
+#[test]
+fn the_reason_is_a_word_or_the_number_of_the_reply() {
+    let replies = Replies::embedded().expect("the table");
+    let reason = |stage, code, text| replies.judge(stage, &Reply::new(code, text)).reason;
+    assert_eq!(reason(Rcpt, 550, "5.1.1 x"), Reason::BadAddress);
+    assert_eq!(reason(Text, 554, "5.7.1 x"), Reason::Rejected);
+    assert_eq!(reason(Rcpt, 451, "4.3.0 x"), Reason::Provider(1451));
+    assert_eq!(reason(Rcpt, 450, "4.7.1 x"), Reason::Throttled);
+    assert_eq!(reason(Rcpt, 250, "ok"), Reason::BadAnswer);
+    assert!(replies.judge(Rcpt, &Reply::new(555, "x")).alarm);
+    assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 x")).alarm);
+}
+
+#[test]
+fn greylisted_messages_wait_five_to_fifteen_minutes() {
+    let replies = Replies::embedded().expect("the table");
+    let verdict = replies.judge(Rcpt, &Reply::new(450, "4.7.1 greylisted"));
+    assert_eq!((verdict.after, verdict.spread), (Some(Duration::from_secs(300)), Duration::from_secs(600)));
+}
+
+#[test]
+fn waits_in_words_are_read() {
+    for (text, wait) in [
+        ("4.7.1 try again in 300 seconds", Some(300)),
+        ("Greylisted, please try again in 5 minutes.", Some(300)),
+        ("retry after 90s please", Some(90)),
+        ("come back in 2 hours", Some(7200)),
+        ("wait for 0 seconds", Some(1)),
+        ("in 99999999999999999999 seconds", None),
+        ("in 900000 seconds", Some(86400)),
+        ("see http://x/help/300", None),
+        ("in a while", None),
+        ("", None),
+    ] {
+        assert_eq!(Reply::new(450, text).wait(), wait.map(Duration::from_secs), "{text}");
+    }
+}
+
+#[test]
+fn a_reply_shows_its_codes_and_never_its_text() {
+    let reply = Reply::new(550, "5.1.1 <canary@example.org> no such user");
+    assert_eq!(format!("{reply} {reply:?}"), "550 5.1.1 Reply(550 5.1.1)");
+    assert_eq!(Reply::new(250, "9.1.1 x").enhanced, None);
+    assert_eq!(Reply::new(250, "2.0.0.1 x").enhanced, None);
+}

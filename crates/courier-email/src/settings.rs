@@ -1,0 +1,100 @@
+//! The channel's settings: sections `smtp`, `email` and `dkim`. Every key is documented in `defaults.toml`.
+
+use posthaste_ops::config::{ByteSize, HumanDuration};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The documented defaults of the channel's sections.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Keys whose values are never shown, and which may be given by file.
+pub const SECRETS: &[&str] = &["smtp.password", "dkim.key"];
+
+/// The channel's sections.
+#[derive(Debug, Deserialize)]
+pub struct Settings {
+    /// Relays and connections.
+    pub smtp: Smtp,
+    /// What messages look like.
+    pub email: Email,
+    /// Signing.
+    pub dkim: Dkim,
+}
+
+/// The section `smtp`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Smtp {
+    pub relays: Vec<String>,
+    pub username: String,
+    pub password: SecretString,
+    pub ca_file: String,
+    pub hello_name: String,
+    pub connections: usize,
+    pub messages_per_connection: u32,
+    pub idle_for: HumanDuration,
+    pub rest_for: HumanDuration,
+    pub connect_within: HumanDuration,
+    pub reply_within: HumanDuration,
+    pub text_within: HumanDuration,
+    pub final_reply_within: HumanDuration,
+    pub send_within: HumanDuration,
+    pub on_unknown: OnUnknown,
+}
+
+/// What becomes of unknowns when the order leaves it to the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// Repeat once.
+    Retry,
+    /// Leave it unknown.
+    Hold,
+}
+
+/// The section `email`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Email {
+    pub from: String,
+    pub from_domains: Vec<String>,
+    pub reply_to: String,
+    pub reply_to_domains: Vec<String>,
+    pub return_path: String,
+    pub message_id_domain: String,
+    pub subject: String,
+    pub auto_submitted: String,
+    pub list_id: String,
+    pub list_unsubscribe: Vec<String>,
+    pub one_click: bool,
+    pub precedence: String,
+    pub max_size: ByteSize,
+}
+
+/// The section `dkim`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Dkim {
+    pub domain: String,
+    pub selector: String,
+    pub key: SecretString,
+}
+
+/// A setting that was read and makes no sense. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// Its dotted key.
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl BadSetting {
+    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self { key, why: why.into() }
+    }
+}

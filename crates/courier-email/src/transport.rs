@@ -1,0 +1,341 @@
+//! The channel's transport: composes a message, finds a relay that can be used, and tells what became of it.
+
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::extension::ClientId;
+use metrics::counter;
+use posthaste_courier::process::Section;
+use posthaste_courier::{Abilities, Batching, Envelope, Outcome, Policy, Transport};
+use posthaste_model::{Channel, Reason};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use crate::compose::{Composer, Letter};
+use crate::dkim::Signer;
+use crate::mailbox::ascii_domain;
+use crate::relay::{Relay, Trust};
+use crate::replies::{Meaning, Replies, Reply, Stage};
+use crate::session::{Manners, Session, Trouble, What};
+use crate::settings::{BadSetting, OnUnknown, Settings, Smtp};
+
+/// Our own deadline comes before the caller's by this share of the time there is, so that what was not sent is told as such.
+const MARGIN: u32 = 20;
+/// But by no more than this.
+const MOST_MARGIN: Duration = Duration::from_millis(500);
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// Change the setting.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// A mistake in the program.
+    #[error(transparent)]
+    Table(#[from] crate::replies::BadTable),
+}
+
+/// E-mail over SMTP.
+pub struct Email {
+    channel: Channel,
+    abilities: Abilities,
+    composer: Composer,
+    desk: Arc<Desk>,
+}
+
+/// Everything a call needs to speak to relays.
+struct Desk {
+    relays: Vec<Relay>,
+    replies: Replies,
+    manners: Manners,
+    connections: usize,
+    messages_per_connection: u32,
+    idle_for: Duration,
+    rest_for: Duration,
+}
+
+/// How a try with one relay ended.
+enum Tried {
+    /// This is what became of the message.
+    Said(Outcome),
+    /// It has not left; another relay may take it. `stop`: somebody has to mend this one.
+    Next { why: String, stop: bool, wait: Option<Duration> },
+}
+
+impl Email {
+    /// A transport of these settings. Needs a tokio runtime: it closes connections nobody uses in a task of its own.
+    ///
+    /// # Errors
+    /// [`Unusable`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+        let Settings { smtp, email, dkim } = settings;
+        let signer = Signer::new(&dkim)?;
+        let composer = Composer::new(channel.clone(), email, signer)?;
+        let desk = Arc::new(Desk::new(&smtp)?);
+        let abilities = courier.abilities(Abilities {
+            batching: Batching::Single,
+            concurrency: smtp.connections.min(4),
+            max_concurrency: smtp.connections,
+            send_window: smtp.send_within.get(),
+            on_unknown: match smtp.on_unknown {
+                OnUnknown::Retry => Policy::RetryOnce,
+                OnUnknown::Hold => Policy::Hold,
+            },
+            ..Abilities::default()
+        });
+        tokio::spawn(tidy(Arc::downgrade(&desk), smtp.idle_for.get()));
+        Ok(Self { channel, abilities, composer, desk })
+    }
+}
+
+#[async_trait]
+impl Transport for Email {
+    fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities.clone()
+    }
+
+    async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let ours = deadline.checked_sub((left / MARGIN).min(MOST_MARGIN)).unwrap_or(deadline);
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for envelope in batch {
+            outcomes.push(match self.composer.compose(envelope) {
+                Ok(letter) => Box::pin(self.desk.send(envelope, &letter, ours)).await,
+                Err(reason) => Outcome::Rejected(reason),
+            });
+        }
+        outcomes
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        Box::pin(self.desk.check()).await
+    }
+}
+
+impl Desk {
+    fn new(smtp: &Smtp) -> Result<Self, Unusable> {
+        let trust = Trust::of(&smtp.ca_file)?;
+        let relays: Result<Vec<Relay>, BadSetting> =
+            smtp.relays.iter().map(|text| Relay::new(text, &trust)).collect();
+        let relays = relays?;
+        if relays.is_empty() {
+            return Err(BadSetting::new("smtp.relays", "name one relay at least").into());
+        }
+        if !(1..=1_000).contains(&smtp.connections) {
+            return Err(BadSetting::new("smtp.connections", "must be 1 to 1000").into());
+        }
+        if smtp.messages_per_connection == 0 {
+            return Err(BadSetting::new("smtp.messages_per_connection", "must be 1 at least").into());
+        }
+        let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
+            ("", "") => None,
+            ("", _) => {
+                return Err(BadSetting::new("smtp.username", "is missing, but there is a password").into());
+            }
+            (_, "") => return Err(BadSetting::new("smtp.password", "is missing, but there is a user").into()),
+            (user, password) => Some(Credentials::new(user.to_owned(), password.to_owned())),
+        };
+        let hello = match smtp.hello_name.as_str() {
+            "" => ClientId::default(),
+            name => ClientId::Domain(ascii_domain(name).map_err(|_| {
+                BadSetting::new("smtp.hello_name", "expected a host name, as in mail.example.org")
+            })?),
+        };
+        let manners = Manners {
+            hello,
+            credentials,
+            connect: smtp.connect_within.get(),
+            reply: smtp.reply_within.get(),
+            text: smtp.text_within.get(),
+            final_reply: smtp.final_reply_within.get(),
+        };
+        let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.connections);
+        let (idle_for, rest_for) = (smtp.idle_for.get(), smtp.rest_for.get());
+        let replies = Replies::embedded()?;
+        Ok(Self { relays, replies, manners, connections, messages_per_connection, idle_for, rest_for })
+    }
+
+    /// Sends over the first relay that can be used.
+    async fn send(&self, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Outcome {
+        let (mut stop, mut away, mut wait) = (None, false, None);
+        for relay in self.in_order(Instant::now()) {
+            match self.over(relay, envelope, letter, deadline).await {
+                Tried::Said(outcome) => return outcome,
+                Tried::Next { why, stop: to_mend, wait: asked } => {
+                    tracing::warn!(%relay, why, "a relay can't be used");
+                    if to_mend {
+                        stop.get_or_insert_with(|| format!("{relay} {why}"));
+                    } else {
+                        away = true;
+                        wait = wait.max(asked);
+                    }
+                }
+            }
+        }
+        match stop {
+            // While one relay may come back by itself, nobody has to be called.
+            Some(why) if !away => Outcome::Stop(why),
+            _ => Outcome::NotSent { after: wait, reason: Reason::NotConnected },
+        }
+    }
+
+    /// The relays that do not rest, in order of preference; then the others, in the order in which their rest ends.
+    fn in_order(&self, now: Instant) -> Vec<&Relay> {
+        let mut relays: Vec<(Option<Instant>, &Relay)> =
+            self.relays.iter().map(|relay| (relay.rests(now), relay)).collect();
+        relays.sort_by_key(|(rests, _)| *rests);
+        relays.into_iter().map(|(_, relay)| relay).collect()
+    }
+
+    /// Sends over one relay: in a conversation that is open, or in a new one.
+    async fn over(&self, relay: &Relay, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Tried {
+        loop {
+            let (mut session, is_new) = match self.take(relay) {
+                Some(session) => (session, false),
+                None => match Session::open(relay, &self.manners, deadline).await {
+                    Ok(session) => {
+                        self.count(relay, "opened");
+                        relay.rest_until(None);
+                        (session, true)
+                    }
+                    Err(trouble) => return self.not_open(relay, &trouble),
+                },
+            };
+            let Err(trouble) = session.deliver(letter, &self.manners, deadline).await else {
+                self.put_aside(relay, session);
+                return Tried::Said(Outcome::Accepted);
+            };
+            let has_gone = matches!(&trouble.what, What::Lost(_))
+                || matches!(&trouble.what, What::Reply(reply) if reply.code == 421);
+            if !is_new && trouble.stage == Stage::Mail && has_gone {
+                // The relay had closed it while nobody used it; a new one is not a second try.
+                continue;
+            }
+            let tried = self.judge(relay, envelope, letter, &trouble);
+            if session.recover(&trouble, &self.manners, deadline).await {
+                self.put_aside(relay, session);
+            }
+            return tried;
+        }
+    }
+
+    /// What a relay means that could not be spoken to at all.
+    fn not_open(&self, relay: &Relay, trouble: &Trouble) -> Tried {
+        self.count(relay, "failed");
+        relay.rest_until(Some(Instant::now() + self.rest_for));
+        let stop = match &trouble.what {
+            What::Reply(reply) => self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop,
+            What::Silent | What::Lost(_) | What::Nonsense => false,
+        };
+        Tried::Next { why: trouble.to_string(), stop, wait: None }
+    }
+
+    /// What a trouble in the middle means for the message.
+    fn judge(&self, relay: &Relay, envelope: &Envelope, letter: &Letter, trouble: &Trouble) -> Tried {
+        let reply = match (&trouble.what, trouble.stage) {
+            (What::Reply(reply), _) => reply,
+            (What::Silent, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::TimedOut)),
+            (What::Lost(_), Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::ConnectionLost)),
+            (What::Nonsense, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::BadAnswer)),
+            // Without the final dot there is no message.
+            (What::Silent | What::Lost(_) | What::Nonsense, _) => {
+                return Tried::Next { why: trouble.to_string(), stop: false, wait: None };
+            }
+        };
+        counter!("posthaste_smtp_refusals_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
+            .increment(1);
+        let verdict = self.replies.judge(trouble.stage, reply);
+        if verdict.alarm {
+            tracing::error!(%relay, %reply, stage = ?trouble.stage, "a relay does not understand us");
+        }
+        let reason = verdict.reason;
+        let after = wait(reply, verdict.after, verdict.spread, letter);
+        Tried::Said(match verdict.meaning {
+            Meaning::Reject => Outcome::Rejected(reason),
+            Meaning::Suppress => Outcome::Suppress(reason),
+            Meaning::Suspect if envelope.tries > 0 => Outcome::Suppress(reason),
+            Meaning::Retry | Meaning::Suspect => Outcome::Retry { after, reason },
+            Meaning::Relay => {
+                relay.rest_until(Some(Instant::now() + reply.wait().unwrap_or(self.rest_for)));
+                if trouble.stage == Stage::Text {
+                    Outcome::Retry { after, reason: Reason::ProviderFailed }
+                } else {
+                    return Tried::Next { why: trouble.to_string(), stop: false, wait: reply.wait() };
+                }
+            }
+            Meaning::Stop => {
+                return Tried::Next { why: trouble.to_string(), stop: true, wait: None };
+            }
+        })
+    }
+
+    /// An open conversation that nobody uses and that has not waited for too long.
+    fn take(&self, relay: &Relay) -> Option<Session> {
+        let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = idle.pop()?;
+        if session.idle_since.elapsed() < self.idle_for {
+            return Some(session);
+        }
+        // Those below it have waited for longer.
+        idle.push(session);
+        idle.drain(..).for_each(Session::close);
+        None
+    }
+
+    fn put_aside(&self, relay: &Relay, mut session: Session) {
+        if session.used >= self.messages_per_connection {
+            return session.close();
+        }
+        session.idle_since = Instant::now();
+        let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.connections { idle.push(session) } else { session.close() }
+    }
+
+    fn count(&self, relay: &Relay, how: &'static str) {
+        counter!("posthaste_smtp_connections_total", "relay" => relay.to_string(), "how" => how).increment(1);
+    }
+
+    /// Whether one relay at least can be used.
+    async fn check(&self) -> Result<(), String> {
+        let mut troubles = Vec::new();
+        for relay in &self.relays {
+            let deadline = Instant::now() + self.manners.connect;
+            match Session::open(relay, &self.manners, deadline).await {
+                Ok(session) => {
+                    relay.rest_until(None);
+                    session.close();
+                    return Ok(());
+                }
+                Err(trouble) => troubles.push(format!("{relay} {trouble}")),
+            }
+        }
+        Err(troubles.join("; "))
+    }
+}
+
+/// The wait before the next try: the relay's, or that of the table with a part of the spread that is this message's own.
+fn wait(reply: &Reply, after: Option<Duration>, spread: Duration, letter: &Letter) -> Option<Duration> {
+    reply.wait().or_else(|| {
+        let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        after.map(|after| after + Duration::from_millis(letter.identity.below(most)))
+    })
+}
+
+/// Closes conversations nobody uses, until the transport is gone.
+async fn tidy(desk: Weak<Desk>, every: Duration) {
+    loop {
+        tokio::time::sleep(every.max(Duration::from_millis(100))).await;
+        let Some(desk) = desk.upgrade() else { return };
+        for relay in &desk.relays {
+            let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = idle.iter().take_while(|session| session.idle_since.elapsed() >= desk.idle_for).count();
+            idle.drain(..old).for_each(Session::close);
+        }
+    }
+}

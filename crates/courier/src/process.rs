@@ -1,0 +1,327 @@
+//! The whole process of a channel: settings, log, admin port, database, courier, stop, exit code. A channel gives the text of
+//! its defaults and makes its transport; its `main` stays five lines:
+//!
+//! ```no_run
+//! # mod channel {
+//! #     #[derive(clap::Args)]
+//! #     pub struct Args {}
+//! #     pub async fn run(_: Args) -> Result<(), posthaste_ops::exit::Failure> { Ok(()) }
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     posthaste_courier::process::main("posthaste-courier-email", channel::run)
+//! }
+//! ```
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Parser;
+use posthaste_model::{Clock, CourierId, SystemClock};
+use posthaste_ops::admin::{self, Admin, Subject};
+use posthaste_ops::config::{self, HumanDuration, Loaded, Origins, Sources};
+use posthaste_ops::exit::{self, Exit, Failure};
+use posthaste_ops::health::{Check, Health, Progress};
+use posthaste_ops::metrics::{Buckets, Metrics};
+use posthaste_ops::stop::{self, Stop};
+use posthaste_ops::telemetry;
+use posthaste_store::{ConnectError, Role, Store};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::run::{Courier, RunError};
+use crate::settings::Settings;
+use crate::transport::{Abilities, Transport};
+
+/// The documented defaults of the sections every courier has: `redis` and `courier`.
+pub const DEFAULTS: &str = include_str!("process.toml");
+
+/// Secrets of every courier.
+const SECRETS: &[&str] = &["redis.url", "redis.password"];
+
+/// Bounds of histograms whose name does not speak of milliseconds to a minute.
+const BUCKETS: &[Buckets<'_>] = &[(
+    "posthaste_lateness_seconds",
+    &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0],
+)];
+
+/// What the program of a channel is called, and what its settings are.
+#[derive(Debug, Clone, Copy)]
+pub struct Process {
+    /// As it is typed, such as `posthaste-courier-email`.
+    pub name: &'static str,
+    /// The documented defaults of the channel's own sections.
+    pub defaults: &'static str,
+    /// Dotted keys of the channel's own secrets.
+    pub secrets: &'static [&'static str],
+}
+
+/// What every courier takes on its command line.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Args {
+    /// Settings file; `POSTHASTE_SECTION__KEY` in the environment and flags come after it.
+    #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the database is. A password belongs into `POSTHASTE_REDIS__PASSWORD_FILE`, not here.
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Where /livez, /readyz and /metrics are, as in 127.0.0.1:9464; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<String>,
+    /// Which events are logged: a level, or levels per module.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// A file to be written when the courier is at work: {"admin":"…"}.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// The section `courier`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in process.toml")]
+pub struct Section {
+    pub poll: HumanDuration,
+    pub lease: HumanDuration,
+    pub renew_every: HumanDuration,
+    pub max_rows: usize,
+    pub urgent_reserve: u8,
+    pub rate: f64,
+    pub max_tries: u8,
+    pub backoff_base: HumanDuration,
+    pub backoff_cap: HumanDuration,
+    pub breaker_after: u32,
+    pub sweep_every: HumanDuration,
+    pub check_every: HumanDuration,
+    pub retention_days: u32,
+    pub stale_after: HumanDuration,
+}
+
+/// The sections every courier has.
+#[derive(Debug, Deserialize)]
+struct Shared {
+    redis: posthaste_store::Settings,
+    admin: admin::Settings,
+    log: telemetry::Settings,
+    stop: stop::Settings,
+    courier: Section,
+}
+
+/// What a channel makes its transport from.
+#[derive(Debug)]
+pub struct Making<S> {
+    /// The channel's own sections.
+    pub settings: S,
+    /// The section `courier`.
+    pub courier: Section,
+    /// Where every setting came from: a setting that makes no sense is refused with [`Origins::refuse`].
+    pub origins: Origins,
+}
+
+impl Section {
+    /// Puts what the operator says of rate and tries into what a channel can do.
+    #[must_use]
+    pub fn abilities(&self, channel: Abilities) -> Abilities {
+        let rate = (self.rate > 0.0).then_some(self.rate);
+        Abilities { rate, max_tries: self.max_tries, ..channel }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            lease: self.lease.get(),
+            renew_every: self.renew_every.get(),
+            poll: self.poll.get(),
+            max_rows: self.max_rows,
+            urgent_reserve: self.urgent_reserve,
+            backoff_base: self.backoff_base.get(),
+            backoff_cap: self.backoff_cap.get(),
+            breaker_after: self.breaker_after,
+            sweep_every: self.sweep_every.get(),
+            check_every: self.check_every.get(),
+            retention_days: self.retention_days,
+            ..Settings::default()
+        }
+    }
+}
+
+/// The command line of a process with these arguments.
+#[derive(Parser)]
+#[command(version)]
+struct Command<A: clap::Args> {
+    #[command(flatten)]
+    args: A,
+}
+
+/// The `main` of a channel: reads the command line and runs to the end.
+pub fn main<A, F>(name: &'static str, run: impl FnOnce(A) -> F) -> ExitCode
+where
+    A: clap::Args,
+    F: Future<Output = Result<(), Failure>>,
+{
+    let command = Command::<A>::parse();
+    exit::run(name, || async { run(command.args).await.map(|()| Exit::Done) })
+}
+
+impl Process {
+    /// Every place settings come from, from low to high rank; `flags` adds the channel's own flags.
+    pub fn sources(&self, args: &Args, flags: &dyn Fn(Sources) -> Sources) -> Sources {
+        let mut sources = Sources::new(config::SECTIONS)
+            .defaults(DEFAULTS)
+            .defaults(self.defaults)
+            .secrets(SECRETS)
+            .secrets(self.secrets)
+            .reserved(&["POSTHASTE_CONFIG"])
+            .environment(std::env::vars_os());
+        if let Some(file) = &args.config {
+            sources = sources.file(file);
+        }
+        let sources = sources
+            .flag("--redis", "redis.url", args.redis.as_ref())
+            .flag("--admin", "admin.address", args.admin.as_ref())
+            .flag("--log", "log.filter", args.log.as_ref());
+        flags(sources)
+    }
+
+    /// Runs a courier of the channel until it is asked to stop. Settings are refused before anything is opened.
+    ///
+    /// # Errors
+    /// A [`Failure`] with the exit code that says what to do: mend the settings, look at the database, start again.
+    pub async fn run<S, T>(
+        self,
+        args: &Args,
+        flags: &dyn Fn(Sources) -> Sources,
+        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
+    ) -> Result<(), Failure>
+    where
+        S: DeserializeOwned,
+        T: Transport,
+    {
+        let shared = self.sources(args, flags).load::<Shared>()?.settings;
+        let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
+        let courier = shared.courier.clone();
+        let transport = make(Making { settings, courier, origins: origins.clone() })?;
+        let runtime = shared.courier.settings();
+        if let Err(bad) = runtime.check(&transport.abilities()) {
+            return Err(origins.refuse(&format!("courier.{}", bad.key), bad.why).into());
+        }
+        telemetry::install(&shared.log)?;
+        let metrics = Metrics::install(BUCKETS)?;
+        let stop = Stop::on_signals(&shared.stop).map_err(Failure::software)?;
+
+        let (health, claims) = (Health::new(), Check::progress("claims", shared.courier.stale_after.get()));
+        health.watch(&claims, tokio::time::Instant::now());
+        let subject = Subject { name: self.name, health, metrics, soft: stop.soft.clone() };
+        let admin = Admin::start(&shared.admin, subject).await?;
+
+        let transport: Arc<dyn Transport> = Arc::new(transport);
+        let connecting = Store::connect(shared.redis, Role::Courier(transport.channel()));
+        let store = tokio::select! {
+            connected = connecting => connected.map_err(refused)?.0,
+            () = stop.soft.cancelled() => return Ok(()),
+        };
+        let courier = Courier {
+            store: store.clone(),
+            transport: Arc::clone(&transport),
+            settings: runtime,
+            courier: name(transport.as_ref())?,
+            progress: Some(claims.clone()),
+            probe: Arc::new(()),
+        };
+        let failed = Arc::new(OnceLock::new());
+        spawn(&stop, courier, transport, &failed);
+        let announced = announce(args.ready_file.as_deref(), &claims, &admin);
+        let ended = tokio::select! {
+            biased;
+            ended = stop.ended() => ended,
+            () = announced => stop.ended().await,
+        };
+        withdraw(args.ready_file.as_deref());
+        store.disconnect().await;
+        admin.close().await;
+        if let Some(error) = Arc::into_inner(failed).and_then(OnceLock::into_inner) {
+            return Err(ended_by_itself(error));
+        }
+        match Exit::from(ended) {
+            Exit::Done => Ok(()),
+            Exit::Software => Err(Failure::software("a task panicked; where is told above")),
+            exit => Err(Failure::new(exit, "messages on the wire were cut off; their outcome is unknown")),
+        }
+    }
+}
+
+/// Runs the courier as a task the stop waits for, and beside it asks once whether the provider is there.
+fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &Arc<OnceLock<RunError>>) {
+    let (told, until) = (Arc::clone(failed), stop.clone());
+    stop.spawn("courier", async move {
+        if let Err(error) = Box::pin(courier.run(until)).await {
+            let _ = told.set(error);
+        }
+    });
+    let soft = stop.soft.clone();
+    stop.spawn("check", async move {
+        tokio::select! {
+            () = soft.cancelled() => {}
+            found = transport.check() => match found {
+                Ok(()) => tracing::info!("the provider is there"),
+                Err(why) => tracing::warn!(why, "the provider can't be used yet"),
+            },
+        }
+    });
+}
+
+/// A name of this run that no other run has.
+fn name(transport: &dyn Transport) -> Result<CourierId, Failure> {
+    let (channel, now) = (transport.channel(), SystemClock.now_ns());
+    format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(Failure::software)
+}
+
+/// Says that the courier is at work, once it has looked at the queue.
+async fn announce(file: Option<&Path>, claims: &Progress, admin: &Admin) {
+    let mut wait = tokio::time::interval(Duration::from_millis(5));
+    while !claims.has_begun() {
+        wait.tick().await;
+    }
+    let address = match admin.address() {
+        posthaste_ops::address::Address::Tcp(address) => format!("http://{address}"),
+        unix => unix.to_string(),
+    };
+    tracing::info!(admin = address, "ready");
+    let Some(file) = file else { return };
+    if let Err(error) = write_whole(file, &serde_json::json!({ "admin": address }).to_string()) {
+        tracing::error!(%error, file = %file.display(), "the ready file can't be written");
+    }
+}
+
+/// Writes a file so that whoever looks sees all of it or nothing.
+fn write_whole(file: &Path, text: &str) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    fs::write(&beside, format!("{text}\n"))?;
+    fs::rename(&beside, file)
+}
+
+/// Who waits for the file must not find that of a process that is gone.
+fn withdraw(file: Option<&Path>) {
+    if let Some(file) = file {
+        let _ = fs::remove_file(file);
+    }
+}
+
+fn refused(error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Settings { .. } => Failure::usage(error),
+        ConnectError::Refused(_) | ConnectError::Stop(_) => Failure::refused(error),
+        ConnectError::Unreachable(_) | ConnectError::Call(_) => Failure::unavailable(error),
+    }
+}
+
+fn ended_by_itself(error: RunError) -> Failure {
+    match error {
+        RunError::Settings(_) => Failure::usage(error),
+        RunError::Engine(_) => Failure::refused(error),
+    }
+}

@@ -1,1 +1,34 @@
 //! Stand-in providers that behave like the real ones, an outbox, faults on request.
+//!
+//! Nothing that comes in here goes on anywhere. An SMTP server (plain, STARTTLS, TLS; AUTH) takes every message, or
+//! does what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
+//! resets, drops, is slow. Every attempt is recorded with all its bytes, in memory (bounded) and on request in a file.
+//!
+//! ```
+//! use posthaste_sandbox::{Action, Answer, Fault, Sandbox, Settings, Stage};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let sandbox = Sandbox::start(Settings::default()).await?;
+//! sandbox.add_fault(Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(550))).to("*@gone.example"))?;
+//! println!("SMTP on {}", sandbox.smtp());
+//! assert_eq!(sandbox.messages().len(), 0);
+//! sandbox.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod faults;
+mod record;
+mod sandbox;
+mod settings;
+mod smtp;
+mod tls;
+
+pub use faults::{
+    Action, Answer, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings, Pattern,
+};
+pub use record::{Attempt, Counts, Cut, Ending, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals};
+pub use sandbox::{Sandbox, StartError};
+pub use settings::{
+    AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpSettings, Tolerance,
+};

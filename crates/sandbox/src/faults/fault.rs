@@ -1,0 +1,244 @@
+//! What a fault is: when it strikes and what it does.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use posthaste_model::Channel;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use crate::record::Stage;
+
+/// A rule: on this channel, for these addresses, at this stage, do that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Its name, unique among the faults; one is given if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The channel; all if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
+    /// Recipients it is for, `*` standing for any characters; all, and stages without recipient, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Pattern>,
+    /// Senders it is for, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Pattern>,
+    /// When it strikes.
+    pub stage: Stage,
+    /// What it does.
+    pub action: Action,
+    /// How often it strikes before it is spent; without end if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<NonZeroU64>,
+    /// How often it strikes each recipient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times_each: Option<NonZeroU32>,
+    /// Strikes only every n-th time it fits: 10 makes a tenth of the traffic fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<NonZeroU64>,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Action {
+    /// Answers no.
+    Refuse(Answer),
+    /// Answers 450 until the same sender has tried from the same host for the same recipient again after `wait`.
+    Greylist {
+        /// How long the first refusal lasts.
+        #[serde(with = "humantime_serde")]
+        wait: Duration,
+    },
+    /// Lets `limit` pass in each `per` and refuses the rest with `answer`.
+    Throttle {
+        /// How many pass.
+        limit: NonZeroU32,
+        /// In which span.
+        #[serde(with = "humantime_serde")]
+        per: Duration,
+        /// What the rest is told, 451 or 421 mostly.
+        answer: Answer,
+    },
+    /// Waits, then goes on as if nothing had been.
+    Slow {
+        /// How long.
+        #[serde(with = "humantime_serde")]
+        by: Duration,
+    },
+    /// Says nothing more, reads nothing more, and keeps the connection open.
+    Hang,
+    /// Closes the connection in order.
+    Drop,
+    /// Resets the connection.
+    Reset,
+    /// Answers one reply line that never ends: this many bytes of 8-bit noise, then closes the connection.
+    Babble {
+        /// How many bytes, at most 16 MiB.
+        bytes: u32,
+    },
+}
+
+/// Addresses: the whole address, with `*` for any characters, case ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pattern(String);
+
+/// A fault that makes no sense, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidFault(pub(crate) &'static str);
+
+impl Pattern {
+    /// A pattern from its text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether `address` fits. Takes time in proportion to the product of both lengths at most.
+    #[must_use]
+    pub fn fits(&self, address: &str) -> bool {
+        let (pattern, text) = (self.0.as_bytes(), address.as_bytes());
+        let (mut p, mut t) = (0, 0);
+        let mut star: Option<(usize, usize)> = None;
+        while t < text.len() {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    star = Some((p, t));
+                    p += 1;
+                }
+                Some(byte) if byte.eq_ignore_ascii_case(&text[t]) => {
+                    p += 1;
+                    t += 1;
+                }
+                // Let the last star take one byte more.
+                _ => match star {
+                    Some((at, taken)) => {
+                        star = Some((at, taken + 1));
+                        p = at + 1;
+                        t = taken + 1;
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+}
+
+impl Fault {
+    /// A fault for everyone at this stage.
+    #[must_use]
+    pub fn new(stage: Stage, action: Action) -> Self {
+        Self {
+            id: None,
+            channel: None,
+            recipient: None,
+            sender: None,
+            stage,
+            action,
+            times: None,
+            times_each: None,
+            every: None,
+        }
+    }
+
+    /// The same, for recipients that fit the pattern only.
+    #[must_use]
+    pub fn to(mut self, recipient: &str) -> Self {
+        self.recipient = Some(Pattern::new(recipient));
+        self
+    }
+
+    /// The same, striking that often only.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = NonZeroU64::new(times);
+        self
+    }
+
+    /// The same, striking each recipient that often only.
+    #[must_use]
+    pub fn times_each(mut self, times: u32) -> Self {
+        self.times_each = NonZeroU32::new(times);
+        self
+    }
+
+    /// Says whether it can do what it says.
+    ///
+    /// # Errors
+    /// A code out of range, a stage without recipient asked for recipients, too many bytes, a text too long.
+    pub fn check(&self) -> Result<(), InvalidFault> {
+        if self.recipient.is_some() && self.stage < Stage::Rcpt {
+            return Err(InvalidFault("no recipient is known before the stage rcpt"));
+        }
+        if self.sender.is_some() && self.stage < Stage::Mail {
+            return Err(InvalidFault("no sender is known before the stage mail"));
+        }
+        let texts = [&self.recipient, &self.sender].into_iter().flatten().map(|pattern| pattern.0.len());
+        if texts.chain(self.id.iter().map(String::len)).any(|length| length > 512) {
+            return Err(InvalidFault("a text is longer than 512 bytes"));
+        }
+        match &self.action {
+            Action::Refuse(answer) | Action::Throttle { answer, .. } => {
+                if !(400..600).contains(&answer.code) {
+                    return Err(InvalidFault("a refusal has a code from 400 to 599"));
+                }
+                if answer.text.len() > 400 {
+                    return Err(InvalidFault("the text of an answer has at most 400 bytes"));
+                }
+                if self.stage == Stage::Body {
+                    return Err(InvalidFault("nothing is answered in the stage body: say dot"));
+                }
+            }
+            Action::Greylist { .. } if self.stage < Stage::Rcpt || self.stage == Stage::Body => {
+                return Err(InvalidFault("greylisting is for the stages rcpt, data and dot"));
+            }
+            Action::Babble { bytes } if *bytes > 16 * 1024 * 1024 => {
+                return Err(InvalidFault("at most 16 MiB of noise"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_addresses() {
+        let fits = |pattern: &str, address: &str| Pattern::new(pattern).fits(address);
+        assert!(fits("a@b.test", "A@B.TEST"));
+        assert!(!fits("a@b.test", "aa@b.test"));
+        assert!(fits("*@b.test", "who@b.test"));
+        assert!(fits("*", ""));
+        assert!(fits("a*b*c", "a-b-b-c"));
+        assert!(!fits("a*b*c", "a-c-b"));
+        assert!(!fits("", "a"));
+        assert!(!fits(&"*a".repeat(50), &"b".repeat(10_000)));
+    }
+
+    #[test]
+    fn faults_are_read_from_json_and_refused_with_a_reason() {
+        let read = |text: &str| serde_json::from_str::<Fault>(text);
+        let fault = read(
+            r#"{"recipient":"*@b.test","stage":"rcpt","action":{"refuse":{"code":550,"text":"5.1.1 gone"}},"times":2}"#,
+        );
+        let expected = Fault::new(Stage::Rcpt, Action::Refuse(Answer::new(550, "5.1.1 gone")));
+        assert_eq!(fault.unwrap(), expected.to("*@b.test").times(2));
+        assert_eq!(read(r#"{"stage":"dot","action":"drop"}"#).unwrap(), Fault::new(Stage::Dot, Action::Drop));
+        read(r#"{"stage":"dot","action":{"slow":{"by":"2s"}},"colour":1}"#).unwrap_err();
+        read(r#"{"stage":"dinner","action":"drop"}"#).unwrap_err();
+        read(r#"{"stage":"dot","action":"drop","times":0}"#).unwrap_err();
+        Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(250))).check().unwrap_err();
+        Fault::new(Stage::Mail, Action::Drop).to("a@b.test").check().unwrap_err();
+        Fault::new(Stage::Body, Action::Refuse(Answer::of(550))).check().unwrap_err();
+        Fault::new(Stage::Dot, Action::Refuse(Answer::of(550))).check().unwrap();
+    }
+}

@@ -1,0 +1,203 @@
+//! Magic addresses: a recipient whose name says what shall happen to it, so that faults need no set-up.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::fault::{Action, Fault};
+use crate::record::Stage;
+
+/// How magic addresses behave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MagicSettings {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// How long `greylist` refuses.
+    #[serde(with = "humantime_serde")]
+    pub greylist_for: Duration,
+    /// How many recipients `throttle` and `throttle-421` let pass in a second.
+    pub throttle_per_second: NonZeroU32,
+    /// How long `slow` waits after the final dot.
+    #[serde(with = "humantime_serde")]
+    pub slow_by: Duration,
+}
+
+impl Default for MagicSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            greylist_for: Duration::from_secs(5),
+            throttle_per_second: NonZeroU32::MIN.saturating_add(4),
+            slow_by: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A magic name and what it does, for documentation and the page.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct MagicName {
+    /// The name.
+    pub name: &'static str,
+    /// What happens.
+    pub does: &'static str,
+}
+
+const fn name(name: &'static str, does: &'static str) -> MagicName {
+    MagicName { name, does }
+}
+
+/// All magic names. Each works as local part (`hang@example.org`), as tag (`ann+hang@example.org`) and as domain
+/// (`ann@hang.test`, `ann@mail.hang.test`); each but `greylist` and `throttle` also with `-once` behind it, which
+/// strikes the first time for each recipient only.
+pub const MAGIC_NAMES: &[MagicName] = &[
+    name("refuse", "550 5.1.1 to RCPT: no such mailbox"),
+    name(
+        "refuse-CODE",
+        "any code from 400 to 599 to RCPT; with -data or -dot behind it to DATA or after the final dot",
+    ),
+    name("blocked", "550 5.7.1 to RCPT: refused by policy"),
+    name("full", "452 4.2.2 to RCPT: mailbox full"),
+    name("spam", "554 5.7.1 after the final dot"),
+    name("greylist", "450 4.7.1 to RCPT until tried again after a wait"),
+    name("throttle", "451 4.7.1 to RCPT above a number each second"),
+    name("throttle-421", "421 4.7.28 to RCPT above a number each second, and the connection closes"),
+    name("slow", "waits after the final dot, then takes the message"),
+    name(
+        "hang",
+        "takes the message and never answers; with -rcpt, -data or -body behind it says nothing more there",
+    ),
+    name("reset", "takes the message and resets; with -rcpt, -data or -body behind it resets there"),
+    name("drop-before-dot", "closes the connection after 354, the message is not taken"),
+    name("drop-after-dot", "takes the message and closes the connection without answer"),
+    name("babble", "answers RCPT with a line of a million bytes that does not end"),
+];
+
+/// The fault an address stands for, if it is magic.
+pub(super) fn fault_of(address: &str, settings: &MagicSettings) -> Option<Fault> {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let tag = local.rsplit_once('+').map(|(_, tag)| tag);
+    let domain =
+        strip_ascii_suffix(domain, ".test").map(|rest| rest.rsplit_once('.').map_or(rest, |(_, d)| d));
+    [Some(local), tag, domain].into_iter().flatten().find_map(|name| by_name(name, settings))
+}
+
+fn strip_ascii_suffix<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let at = text.len().checked_sub(suffix.len())?;
+    let (front, back) = (text.get(..at)?, text.get(at..)?);
+    back.eq_ignore_ascii_case(suffix).then_some(front)
+}
+
+fn by_name(name: &str, settings: &MagicSettings) -> Option<Fault> {
+    if name.len() > 32 {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    let (plain, once) = match name.strip_suffix("-once") {
+        Some(plain) => (plain, true),
+        None => (name.as_str(), false),
+    };
+    let fault = plain_fault(plain, settings)?;
+    let fault = if once { fault.times_each(1) } else { fault };
+    // The name is the identity: what a rule remembers is kept under it.
+    Some(Fault { id: Some(name), ..fault })
+}
+
+fn plain_fault(name: &str, settings: &MagicSettings) -> Option<Fault> {
+    let refuse = |stage, code, text| Some(Fault::new(stage, Action::Refuse(Answer::new(code, text))));
+    let throttle = |answer| {
+        let (limit, per) = (settings.throttle_per_second, Duration::from_secs(1));
+        Some(Fault::new(Stage::Rcpt, Action::Throttle { limit, per, answer }))
+    };
+    match name {
+        "refuse" => refuse(Stage::Rcpt, 550, "5.1.1 No such mailbox"),
+        "blocked" => refuse(Stage::Rcpt, 550, "5.7.1 Refused by policy"),
+        "full" => refuse(Stage::Rcpt, 452, "4.2.2 Mailbox full"),
+        "spam" => refuse(Stage::Dot, 554, "5.7.1 Message refused as spam"),
+        "greylist" => Some(Fault::new(Stage::Rcpt, Action::Greylist { wait: settings.greylist_for })),
+        "throttle" => throttle(Answer::new(451, "4.7.1 Too many messages, slow down")),
+        "throttle-421" => throttle(Answer::new(421, "4.7.28 Rate limited, closing the connection")),
+        "slow" => Some(Fault::new(Stage::Dot, Action::Slow { by: settings.slow_by })),
+        "babble" => Some(Fault::new(Stage::Rcpt, Action::Babble { bytes: 1_000_000 })),
+        "hang" => Some(Fault::new(Stage::Dot, Action::Hang)),
+        "reset" => Some(Fault::new(Stage::Dot, Action::Reset)),
+        "drop-before-dot" => Some(Fault::new(Stage::Body, Action::Drop)),
+        "drop-after-dot" => Some(Fault::new(Stage::Dot, Action::Drop)),
+        _ => with_stage(name),
+    }
+}
+
+/// `refuse-452`, `refuse-554-dot`, `hang-data`, `reset-body`, …
+fn with_stage(name: &str) -> Option<Fault> {
+    let (verb, rest) = name.split_once('-')?;
+    let stage = |name: &str| match name {
+        "rcpt" => Some(Stage::Rcpt),
+        "data" => Some(Stage::Data),
+        "body" => Some(Stage::Body),
+        "dot" => Some(Stage::Dot),
+        _ => None,
+    };
+    match verb {
+        "refuse" => {
+            let (code, at) = match rest.split_once('-') {
+                Some((code, at)) => (code, stage(at).filter(|at| *at != Stage::Body)?),
+                None => (rest, Stage::Rcpt),
+            };
+            let code = code.parse().ok().filter(|code| (400..600).contains(code))?;
+            Some(Fault::new(at, Action::Refuse(Answer::of(code))))
+        }
+        "hang" => Some(Fault::new(stage(rest)?, Action::Hang)),
+        "reset" => Some(Fault::new(stage(rest)?, Action::Reset)),
+        "drop" => Some(Fault::new(stage(rest)?, Action::Drop)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(address: &str) -> Option<(Stage, Action, bool)> {
+        let fault = fault_of(address, &MagicSettings::default())?;
+        fault.check().unwrap();
+        Some((fault.stage, fault.action, fault.times_each.is_some()))
+    }
+
+    #[test]
+    fn a_name_works_as_local_part_tag_and_domain() {
+        let expected = Some((Stage::Dot, Action::Hang, false));
+        for address in
+            ["hang@example.org", "HANG@x", "ann+hang@example.org", "ann@hang.test", "a@mx.Hang.TEST"]
+        {
+            assert_eq!(of(address), expected, "{address}");
+        }
+        for address in
+            ["ann@example.org", "hanger@example.org", "ann@hang.example", "hang.test", "é@ü.test", ""]
+        {
+            assert_eq!(of(address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_listed_name_does_something() {
+        for magic in MAGIC_NAMES {
+            let name = magic.name.replace("CODE", "451");
+            assert!(of(&format!("{name}@example.org")).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn codes_stages_and_once() {
+        let refuse = |code| Action::Refuse(Answer::of(code));
+        assert_eq!(of("refuse-452@x.org"), Some((Stage::Rcpt, refuse(452), false)));
+        assert_eq!(of("refuse-554-dot@x.org"), Some((Stage::Dot, refuse(554), false)));
+        assert_eq!(of("refuse-250@x.org"), None);
+        assert_eq!(of("refuse-554-body@x.org"), None);
+        assert_eq!(of("reset-data-once@x.org"), Some((Stage::Data, Action::Reset, true)));
+        assert_eq!(of("drop-after-dot-once@x.org"), Some((Stage::Dot, Action::Drop, true)));
+    }
+}

@@ -1,0 +1,180 @@
+//! The end of a message: finding the final dot, undoing doubled dots, and what a strict server complains about.
+
+use memchr::memchr2;
+
+/// Finds the end of a message that comes in pieces.
+#[derive(Debug)]
+pub(super) struct DotFinder {
+    lenient: bool,
+    at: At,
+}
+
+/// Where in a line the last byte was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Start,
+    /// A dot at the start.
+    Dot,
+    /// A dot at the start and CR.
+    DotCr,
+    Text,
+    /// CR in a line.
+    Cr,
+}
+
+impl DotFinder {
+    pub(super) fn new(lenient: bool) -> Self {
+        Self { lenient, at: At::Start }
+    }
+
+    /// How many bytes of the piece belong to the message, its final dot included; `None` if all do and it goes on.
+    /// A lenient end is found at a bare CR too, an LF behind it is left to the caller.
+    pub(super) fn find(&mut self, piece: &[u8]) -> Option<usize> {
+        let mut i = 0;
+        while let Some(&byte) = piece.get(i) {
+            if self.at == At::Text {
+                match piece.get(i..).and_then(|rest| memchr2(b'\r', b'\n', rest)) {
+                    Some(skip) => i += skip,
+                    None => return None,
+                }
+                let byte = piece.get(i).copied().unwrap_or_default();
+                self.at = self.next(byte);
+            } else {
+                let before = self.at;
+                self.at = self.next(byte);
+                let ends = match before {
+                    At::Dot => self.lenient && matches!(byte, b'\r' | b'\n'),
+                    At::DotCr => byte == b'\n',
+                    _ => false,
+                };
+                if ends {
+                    return Some(i + 1);
+                }
+            }
+            i += 1;
+        }
+        None
+    }
+
+    fn next(&self, byte: u8) -> At {
+        if self.lenient {
+            return match (self.at, byte) {
+                (_, b'\r' | b'\n') => At::Start,
+                (At::Start, b'.') => At::Dot,
+                _ => At::Text,
+            };
+        }
+        match (self.at, byte) {
+            (At::Start, b'.') => At::Dot,
+            (At::Dot, b'\r') => At::DotCr,
+            (At::Cr, b'\n') => At::Start,
+            (_, b'\r') => At::Cr,
+            _ => At::Text,
+        }
+    }
+}
+
+/// The message inside wire bytes: without the final dot, and with single dots again.
+pub(crate) fn undotted(wire: &[u8], lenient: bool) -> Vec<u8> {
+    let mut message = Vec::with_capacity(wire.len());
+    let mut at_start = true;
+    let mut before = 0;
+    for (i, &byte) in wire.iter().enumerate() {
+        if at_start && byte == b'.' {
+            at_start = false;
+            let rest = wire.get(i + 1..).unwrap_or_default();
+            let last = if lenient { matches!(rest, b"\r" | b"\n" | b"\r\n") } else { rest == b"\r\n" };
+            if last {
+                return message;
+            }
+            before = byte;
+            continue;
+        }
+        message.push(byte);
+        at_start = if lenient { matches!(byte, b'\r' | b'\n') } else { before == b'\r' && byte == b'\n' };
+        before = byte;
+    }
+    message
+}
+
+/// The first thing in wire bytes a strict server does not take, as the text of its 554.
+pub(super) fn complaint(wire: &[u8], eight_bit: bool) -> Option<&'static str> {
+    let mut before = 0;
+    let mut length = 0_usize;
+    for &byte in wire {
+        length += 1;
+        if byte == 0 {
+            return Some("5.6.0 The message holds NUL");
+        }
+        if (before == b'\r') != (byte == b'\n') {
+            return Some("5.5.2 The message holds bare CR or LF");
+        }
+        if length > 1_000 {
+            return Some("5.6.0 A line is longer than 1,000 bytes");
+        }
+        if !eight_bit && !byte.is_ascii() {
+            return Some("5.6.3 The message holds 8-bit bytes without BODY=8BITMIME");
+        }
+        if byte == b'\n' {
+            length = 0;
+        }
+        before = byte;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end found, which must not depend on how the bytes come in.
+    fn end(bytes: &[u8], lenient: bool) -> Option<usize> {
+        let whole = DotFinder::new(lenient).find(bytes);
+        let mut finder = DotFinder::new(lenient);
+        let single = bytes.iter().position(|byte| finder.find(&[*byte]).is_some()).map(|at| at + 1);
+        assert_eq!(whole, single, "{bytes:?}");
+        whole
+    }
+
+    #[test]
+    fn only_a_dot_between_line_ends_ends_a_message() {
+        assert_eq!(end(b"a\r\n.\r\nNOOP\r\n", false), Some(6));
+        assert_eq!(end(b".\r\n", false), Some(3));
+        assert_eq!(end(b"..\r\n.\r\n", false), Some(7));
+        assert_eq!(end(b"a\r\r\n.\r\n", false), Some(7));
+        for open in
+            ["a\n.\n", "a\r.\r", "a\r\n.\n", "a\n.\r\n", "a\r\n.x\r\n", "a\r\n.\rx", "a.\r\n", "\r\n..\r\n"]
+        {
+            assert_eq!(end(open.as_bytes(), false), None, "{open:?}");
+        }
+    }
+
+    #[test]
+    fn a_lenient_server_is_fooled_by_bare_line_ends() {
+        for fooled in ["a\n.\nMAIL", "a\r.\rMAIL", "a\r\n.\nMAIL"] {
+            assert_eq!(end(fooled.as_bytes(), true), Some(fooled.len() - 4), "{fooled:?}");
+        }
+        assert_eq!(end(b"a\r\n.\r\n", true), Some(5), "the LF is left");
+        assert_eq!(end(b"a\n..\n", true), None);
+    }
+
+    #[test]
+    fn doubled_dots_become_single_and_the_last_one_goes() {
+        assert_eq!(undotted(b"a\r\n..b\r\n...\r\n.\r\n", false), b"a\r\n.b\r\n..\r\n");
+        assert_eq!(undotted(b".\r\n", false), b"");
+        assert_eq!(undotted(b"a\n.b\r\n.\r\n", false), b"a\n.b\r\n");
+        assert_eq!(undotted(b"a\n..b\n.\n", true), b"a\n.b\n");
+        assert_eq!(undotted(b"cut off", false), b"cut off");
+    }
+
+    #[test]
+    fn a_strict_server_complains() {
+        assert_eq!(complaint(b"fine\r\n.\r\n", false), None);
+        assert_eq!(complaint("h\u{e9}\r\n.\r\n".as_bytes(), true), None);
+        let long = [b"x".repeat(999), b"\r\n.\r\n".to_vec()].concat();
+        for bad in [&b"a\nb\r\n"[..], b"a\rb\r\n", b"a\0b\r\n", &long, "h\u{e9}\r\n".as_bytes()] {
+            assert!(complaint(bad, false).is_some(), "{bad:?}");
+        }
+        assert_eq!(complaint(&[b"x".repeat(998), b"\r\n.\r\n".to_vec()].concat(), false), None);
+    }
+}

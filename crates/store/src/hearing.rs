@@ -21,7 +21,7 @@ use crate::store::{Inner, Store};
 use crate::supervise::quit;
 
 /// How soon a connection or subscription that failed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// What was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,7 +115,8 @@ impl Store {
     }
 }
 
-fn subscriber(inner: &Inner) -> Client {
+/// A client that is to listen, not connected yet.
+pub(crate) fn subscriber(inner: &Inner) -> Client {
     pool::client(&inner.config, inner.settings.call_timeout, UNRESPONSIVE, EVENTS_KEPT)
 }
 
@@ -229,7 +230,8 @@ fn gap(ear: &Ear) {
     ear.0.send_modify(|heard| heard.gaps += 1);
 }
 
-async fn until(at: Option<Instant>) {
+/// Waits until a moment; for ever when there is none.
+pub(crate) async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

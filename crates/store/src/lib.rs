@@ -24,6 +24,7 @@
 //! | `posthaste_store_faults_total{script}` | replies that could not be used |
 //! | `posthaste_store_connection_losses_total` | how often there was no connection left |
 //! | `posthaste_store_hearing_gaps_total` | events dropped because they came too fast |
+//! | `posthaste_store_watching_gaps_total` | the same of watched histories |
 //! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
 
@@ -46,6 +47,7 @@ mod settings;
 mod store;
 mod supervise;
 mod verbs;
+mod watching;
 
 pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
@@ -57,6 +59,7 @@ pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
     OrderView, RowCursor, RowFilter, RowPage, WaitsFor,
 };
+pub use watching::HistoryWatch;
 
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;

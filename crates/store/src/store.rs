@@ -27,6 +27,7 @@ use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
 use crate::settings::{Role, Settings};
 use crate::supervise::{self, Events};
+use crate::watching::Watcher;
 
 /// Most partitions of an installation.
 const MOST_PARTITIONS: u16 = 1_024;
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     confirmers: Vec<Confirmer>,
     confirm: AtomicU8,
     pub(crate) ear: OnceLock<Arc<Ear>>,
+    pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
     pub(crate) gate: Gate,
     pub(crate) report: Mutex<Report>,
@@ -195,6 +197,7 @@ impl Store {
             confirmers,
             confirm: AtomicU8::new(encode(found.confirm)),
             ear: OnceLock::new(),
+            watcher: OnceLock::new(),
             contents: Contents::new(),
             gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
             report: Mutex::new(found.report.clone()),

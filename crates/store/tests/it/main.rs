@@ -22,4 +22,5 @@ mod repeats;
 mod retry;
 mod rollback;
 mod urls;
+mod watching;
 mod wiped;

@@ -1,0 +1,197 @@
+//! Histories are watched: changes are told, gaps are told, and nobody pays for what nobody watches.
+
+use std::time::Duration;
+
+use posthaste_model::Suffix;
+use posthaste_rig::{PrivateServer, patience};
+use posthaste_store::{HistoryWatch, Role, Settings, Store};
+
+use crate::house::*;
+
+async fn told(watch: &mut HistoryWatch) {
+    tokio::time::timeout(patience(), watch.changed()).await.expect("something to see");
+}
+
+/// Whether nothing is left to be told.
+async fn quiet(watch: &mut HistoryWatch) -> bool {
+    tokio::time::timeout(Duration::ZERO, watch.changed()).await.is_err()
+}
+
+/// A watch whose subscription stands.
+async fn watching(store: &Store, suffix: &Suffix) -> HistoryWatch {
+    let mut watch = store.watch_history(suffix);
+    told(&mut watch).await;
+    assert!(watch.listening());
+    watch
+}
+
+/// Changes a history as scripts do.
+fn change(server: &PrivateServer, n: u64) {
+    server.command(&["HINCRBY", &format!("history:{{0}}:u1:{n}"), "v", "1"]).unwrap();
+}
+
+fn subscriptions(server: &PrivateServer) -> usize {
+    server.command(&["PUBSUB", "CHANNELS"]).unwrap().items().len()
+}
+
+async fn left(server: &PrivateServer, expected: usize) {
+    eventually("the subscriptions wanted are those there are", || match subscriptions(server) {
+        count if count == expected => Ok(()),
+        count => Err(count),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_on_its_way_is_seen() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut watch = watching(&store, &suffix(1)).await;
+    assert!(quiet(&mut watch).await);
+    store.accept(&order(suffix(1), 2)).await.unwrap();
+    told(&mut watch).await;
+    let before = store.glance(&suffix(1), None).await.unwrap().unwrap();
+    claim(&store, 1, 1).await.unwrap();
+    told(&mut watch).await;
+    let after = store.glance(&suffix(1), Some(&before)).await.unwrap().unwrap();
+    assert!(after.revision > before.revision);
+}
+
+#[tokio::test]
+async fn only_what_is_watched_is_told_and_many_changes_are_one() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut first = watching(&store, &suffix(1)).await;
+    let mut second = watching(&store, &suffix(2)).await;
+    for _ in 0..20 {
+        change(&server, 1);
+        change(&server, 3);
+    }
+    change(&server, 2);
+    // Events come in the order of the changes: when the last is told, all before it are.
+    told(&mut second).await;
+    told(&mut first).await;
+    assert!(quiet(&mut first).await && quiet(&mut second).await);
+}
+
+#[tokio::test]
+async fn all_who_watch_one_history_share_a_subscription() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!((store.watched(), subscriptions(&server)), (0, 0));
+    let mut first = watching(&store, &suffix(1)).await;
+    // One who comes later is told at once that it stands.
+    let mut second = watching(&store, &suffix(1)).await;
+    let other = watching(&store, &suffix(2)).await;
+    assert_eq!((store.watched(), subscriptions(&server)), (2, 2));
+    change(&server, 1);
+    told(&mut first).await;
+    told(&mut second).await;
+    drop(first);
+    drop(other);
+    left(&server, 1).await;
+    change(&server, 1);
+    told(&mut second).await;
+    drop(second);
+    left(&server, 0).await;
+    assert_eq!(store.watched(), 0);
+    // And after the last one another may come.
+    let mut again = watching(&store, &suffix(1)).await;
+    change(&server, 1);
+    told(&mut again).await;
+}
+
+#[tokio::test]
+async fn five_thousand_histories_are_watched() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut watches: Vec<_> = (0..5_000).map(|n| store.watch_history(&suffix(n))).collect();
+    for watch in &mut watches {
+        told(watch).await;
+    }
+    assert_eq!((store.watched(), subscriptions(&server)), (5_000, 5_000));
+    let clients = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).unwrap();
+    assert_eq!(clients.text().map(|text| text.trim().lines().count()), Some(1));
+    let script = "for n = 0, 4999 do redis.call('HINCRBY', 'history:{0}:u1:' .. n, 'v', 1) end";
+    server.command(&["EVAL", script, "0"]).unwrap();
+    for watch in &mut watches {
+        told(watch).await;
+    }
+    // Half of them go, and those that stay still hear.
+    let mut stay: Vec<_> = watches.into_iter().step_by(2).collect();
+    left(&server, 2_500).await;
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
+    for watch in &mut stay {
+        told(watch).await;
+    }
+    left(&server, 2_500).await;
+    drop(stay);
+    left(&server, 0).await;
+}
+
+#[tokio::test]
+async fn changes_are_told_while_others_come_and_go() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut watch = watching(&store, &suffix(0)).await;
+    for round in 1..=50 {
+        let others: Vec<_> = (1..20).map(|n| store.watch_history(&suffix(round * 100 + n))).collect();
+        change(&server, 0);
+        told(&mut watch).await;
+        drop(others);
+    }
+    left(&server, 1).await;
+}
+
+#[tokio::test]
+async fn a_cut_connection_says_look_again() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut watch = watching(&store, &suffix(1)).await;
+    for _ in 0..2 {
+        assert_eq!(int(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap()), 1);
+        told(&mut watch).await;
+        assert!(watch.listening());
+        change(&server, 1);
+        told(&mut watch).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_the_server_says_look_again() {
+    let mut server = server();
+    let quick = Settings { call_timeout: patience(), ..settings(&server.url()) };
+    let (store, _) = Store::connect(quick, Role::Queue).await.unwrap();
+    let mut watch = watching(&store, &suffix(1)).await;
+    server.kill9().unwrap();
+    eventually("it is noticed", || if watch.listening() { Err("listening") } else { Ok(()) }).await;
+    // One who comes meanwhile is served later.
+    let mut other = store.watch_history(&suffix(2));
+    server.restart().unwrap();
+    told(&mut watch).await;
+    told(&mut other).await;
+    change(&server, 2);
+    told(&mut other).await;
+}
+
+#[tokio::test]
+async fn ones_own_database_is_watched() {
+    let server = server();
+    let (store, _) = Store::connect(settings(&format!("{}?db=3", server.url())), Role::Queue).await.unwrap();
+    let mut watch = watching(&store, &suffix(1)).await;
+    change(&server, 1);
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    told(&mut watch).await;
+    assert!(quiet(&mut watch).await);
+}
+
+#[tokio::test]
+async fn a_watch_outlives_its_store_in_silence() {
+    let server = server();
+    let store = tool(&server).await;
+    let mut watch = watching(&store, &suffix(1)).await;
+    store.disconnect().await;
+    drop(store);
+    eventually("it is noticed", || if watch.listening() { Err("listening") } else { Ok(()) }).await;
+    assert!(quiet(&mut watch).await);
+}

@@ -1,0 +1,68 @@
+//! Who asks: the key of a request, what it allows, and how often it may ask.
+//!
+//! A key is `ph_<id>_<secret>` in `Authorization: Bearer …`; the store knows the SHA-256 of the secret alone. The key of a
+//! request is checked, and its rate counted, before anything of the body is read.
+
+mod bearer;
+mod caller;
+mod known;
+mod rate;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use posthaste_store::{KeyRecord, SecretHash};
+
+pub use bearer::{Bearer, Secret};
+pub use caller::Caller;
+pub(crate) use known::KnownKeys;
+pub use posthaste_store::{Scope, Scopes};
+
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// Lets requests with a good key pass, with their [`Caller`] among the extensions.
+pub(crate) async fn authenticate(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let bearer = Bearer::of(request.headers());
+    let record = match identify(&state, bearer).await {
+        Ok(record) => record,
+        Err(problem) => return problem.into_response(),
+    };
+    let rated = match rate::count(&state, &record.id).await {
+        Ok(rated) => rated,
+        Err(problem) => return problem.into_response(),
+    };
+    let mut response = match rated.refusal() {
+        Some(problem) => problem.into_response(),
+        None => {
+            request.extensions_mut().insert(Caller::from(record));
+            next.run(request).await
+        }
+    };
+    rated.tell(response.headers_mut());
+    response
+}
+
+async fn identify(state: &AppState, bearer: Option<Bearer>) -> Result<KeyRecord, Problem> {
+    let bearer = bearer.ok_or_else(unauthorized)?;
+    let found = state.known.look_up(&state.store, &bearer.id).await?;
+    // A key that is not there takes the same steps.
+    let hash = found.as_ref().map_or(SecretHash::new([0; 32]), |record| record.hash.clone());
+    let same = hash.same(&bearer.secret.hash());
+    match found {
+        Some(record) if same && record.live_at(state.clock.now()) => {
+            state.known.touch(&state.store, &record.id);
+            Ok(record)
+        }
+        _ => Err(unauthorized()),
+    }
+}
+
+/// The same for no key, an unknown, wrong, expired or revoked one.
+fn unauthorized() -> Problem {
+    Problem::new(Code::Unauthorized, "send one valid key as Authorization: Bearer ph_…")
+}

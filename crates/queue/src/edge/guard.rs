@@ -1,0 +1,107 @@
+//! The outer layer of every request: limits of the head, places for work, bodies under a pace, panics as problems, and
+//! the numbers about it.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use super::body::{Pace, paced};
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// Longest path and query taken, in bytes.
+const LONGEST_URI: usize = 4 * 1024;
+/// How soon to ask again when all places are taken.
+const PLACE_RETRY: Duration = Duration::from_secs(1);
+
+/// Guards every request, whatever its path.
+pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let answered = AssertUnwindSafe(pass(state, request, next)).catch_unwind().await;
+    let response = answered.unwrap_or_else(|_| {
+        // Where and why is told by the panic hook.
+        Problem::new(Code::Internal, "the service made a mistake; the request may be repeated")
+            .into_response()
+    });
+    let labels = [("route", route), ("method", known(method.as_str()).to_owned())];
+    metrics::histogram!("posthaste_queue_request_seconds", &labels).record(begun.elapsed().as_secs_f64());
+    let [route, method] = labels;
+    let labels = [route, method, ("status", response.status().as_u16().to_string())];
+    metrics::counter!("posthaste_queue_requests_total", &labels).increment(1);
+    protect(response)
+}
+
+async fn pass(state: AppState, request: Request, next: Next) -> Response {
+    if let Err(problem) = head(&request) {
+        return close(problem.into_response());
+    }
+    let http = &state.settings.http;
+    let pace =
+        Pace { first: http.body_time.get(), bytes_per_second: http.body_bytes_per_second.bytes().max(1) };
+    let request = request.map(|body| paced(body, pace));
+    let response = next.run(request).await;
+    match response.status() {
+        // What was not read of the body would be taken for the next request.
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => close(response),
+        _ => response,
+    }
+}
+
+/// Lets as many requests be worked on as there are places; trackers have their own. An answer that still streams (an
+/// export) holds none.
+pub(crate) async fn place(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let Ok(_place) = state.places.clone().try_acquire_owned() else {
+        let problem = Problem::new(Code::Overloaded, "too many requests at a time").retry_after(PLACE_RETRY);
+        return problem.into_response();
+    };
+    next.run(request).await
+}
+
+fn head(request: &Request) -> Result<(), Problem> {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    if length > LONGEST_URI {
+        return Err(Problem::new(Code::UriTooLong, "at most 4096 bytes"));
+    }
+    if framed_twice(request.headers()) {
+        let detail = "content-length and transfer-encoding must not come together";
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    Ok(())
+}
+
+fn framed_twice(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Headers that every answer has.
+fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Methods are words of the client: only the usual ones become labels.
+fn known(method: &str) -> &'static str {
+    ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("other")
+}

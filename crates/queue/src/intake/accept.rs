@@ -1,0 +1,223 @@
+//! From a checked order to a stored one: its key is tied, its place in the day taken, then it is stored whole.
+//!
+//! Each of the three steps is harmless when repeated, so a client that got no answer asks again and learns the truth. What
+//! the first two wrote is taken back when the order is refused.
+
+use posthaste_model::{Suffix, UnixMs};
+use posthaste_store::{AcceptError, Accepted, CallError, NewOrder, Place};
+
+use super::answer::{AcceptedView, history_key, recipients, stored, without_courier};
+use super::daily;
+use super::draft::{Draft, Times};
+use super::flaw::{Flaw, FlawCode, refused};
+use super::key::{Key, Tie, reused};
+use super::sieve::{Rows, Sorted, Tally};
+use crate::moment::Moment;
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// What a request is known by, as it was given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// The order's id.
+    pub(crate) id: Option<Suffix>,
+    /// Its idempotency key.
+    pub(crate) key: Option<Key>,
+}
+
+/// An order that may be stored: all that comes before is done.
+#[derive(Debug)]
+pub(crate) struct Cleared {
+    pub(crate) tie: Tie,
+    pub(crate) times: Times,
+    /// Its place in the day, when it was taken just now.
+    place: Option<Place>,
+}
+
+/// Ties the key, finds the times and takes the place in the day. `digest`: what the key is tied to.
+/// `whole`: digest of the whole order, once it is known.
+pub(crate) async fn clear(
+    state: &AppState,
+    draft: &Draft,
+    known: &Known,
+    digest: [u8; 12],
+    whole: Option<[u8; 12]>,
+) -> Result<Cleared, Problem> {
+    let tie = Tie::new(state, &draft.sender, known.id.as_ref(), known.key.as_ref(), digest).await?;
+    match cleared(state, draft, &tie, whole).await {
+        Ok((times, place)) => Ok(Cleared { tie, times, place }),
+        Err(problem) => {
+            tie.undo(state).await;
+            Err(problem)
+        }
+    }
+}
+
+async fn cleared(
+    state: &AppState,
+    draft: &Draft,
+    tie: &Tie,
+    whole: Option<[u8; 12]>,
+) -> Result<(Times, Option<Place>), Problem> {
+    let now = state.clock.now();
+    let times = match draft.times(&tie.suffix, now, &state.rules) {
+        Ok(times) => times,
+        Err(flaws) => {
+            // The time of a repeated order may have passed: it keeps the times it got.
+            let before = if tie.before { state.store.glance(&tie.suffix, None).await? } else { None };
+            match before {
+                Some(glance) if whole.is_none_or(|whole| whole == glance.head.digest) => {
+                    return Ok((Times { due: None, not_after: None, moved: false }, None));
+                }
+                Some(_) => return Err(conflict(tie)),
+                None => return Err(refused(flaws)),
+            }
+        }
+    };
+    let place = match draft.daily {
+        Some(daily) => daily::take(state, &draft.sender, &tie.suffix, daily, now).await?,
+        None => None,
+    };
+    Ok((times, place))
+}
+
+/// Stores an order whose recipients are all known, or only says what would be.
+pub(crate) async fn accept(
+    state: &AppState,
+    draft: Draft,
+    known: &Known,
+    sorted: Sorted,
+    rows: Rows,
+) -> Result<AcceptedView, Problem> {
+    let cleared = clear(state, &draft, known, sorted.digest, Some(sorted.digest)).await?;
+    let order = NewOrder {
+        head: draft.head(&cleared.tie.suffix, cleared.times, &state.rules),
+        digest: sorted.digest,
+        rows,
+        no_contact: sorted.no_contact,
+    };
+    let accepted = match state.store.accept(&order).await {
+        // Something else was streamed under this id before; it is removed now.
+        Err(AcceptError::Gone) => state.store.accept(&order).await,
+        other => other,
+    };
+    conclude(state, &draft, cleared, accepted, sorted.tally).await
+}
+
+/// Makes the answer of what the store said, and takes back what was written for nothing.
+pub(crate) async fn conclude(
+    state: &AppState,
+    draft: &Draft,
+    cleared: Cleared,
+    accepted: Result<Accepted, AcceptError>,
+    tally: Tally,
+) -> Result<AcceptedView, Problem> {
+    match accepted {
+        Ok(accepted) => {
+            if accepted.again {
+                // It has its place in the day it was accepted.
+                give_back(state, draft, cleared.place.as_ref()).await;
+            }
+            count(&accepted);
+            Ok(view(state, draft, &accepted, tally))
+        }
+        Err(error) => {
+            let told = problem(&error, &cleared.tie);
+            if !may_be_there(&error) {
+                abandon(state, draft, &cleared).await;
+            }
+            Err(told)
+        }
+    }
+}
+
+/// Counts what was accepted; repeats are not counted.
+pub(crate) fn count(accepted: &Accepted) {
+    if !accepted.again {
+        let rows: u64 = accepted.channels.iter().map(|one| u64::from(one.rows)).sum();
+        metrics::counter!("posthaste_queue_accepted_orders_total").increment(1);
+        metrics::counter!("posthaste_queue_accepted_recipients_total").increment(rows);
+    }
+}
+
+/// Takes back what was written for an order that is refused.
+pub(crate) async fn abandon(state: &AppState, draft: &Draft, cleared: &Cleared) {
+    give_back(state, draft, cleared.place.as_ref()).await;
+    cleared.tie.undo(state).await;
+}
+
+async fn give_back(state: &AppState, draft: &Draft, place: Option<&Place>) {
+    let Some(place) = place else { return };
+    if let Err(error) = state.store.unreserve(&draft.sender, std::slice::from_ref(place)).await {
+        tracing::debug!(%error, "a place in a day was not given back; it is found when the day is full");
+    }
+}
+
+fn may_be_there(error: &AcceptError) -> bool {
+    matches!(error, AcceptError::Call(CallError::Away(_) | CallError::Undurable | CallError::Fault(_)))
+}
+
+fn conflict(tie: &Tie) -> Problem {
+    if tie.keyed {
+        return reused();
+    }
+    Problem::new(Code::OrderExists, "there is another order of this id")
+        .with("order_id", tie.suffix.order_id())
+}
+
+/// What an order that was not accepted is told.
+pub(crate) fn problem(error: &AcceptError, tie: &Tie) -> Problem {
+    let wrong = |pointer: &str, code, detail: &'static str| refused(vec![Flaw::new(pointer, code, detail)]);
+    match error {
+        AcceptError::Conflict => conflict(tie),
+        AcceptError::Late => wrong("/not_after", FlawCode::EndsBeforeDue, "it must be after the due time"),
+        AcceptError::Empty => wrong("/recipients", FlawCode::NoRows, "nobody named can be reached"),
+        AcceptError::TooBig => wrong("/channels", FlawCode::TooMany, "fewer channels or rows"),
+        AcceptError::Gone => {
+            Problem::new(Code::UploadInterrupted, "another request took over this id; give it again")
+        }
+        AcceptError::NoSource => Problem::order_not_found(),
+        AcceptError::Call(error) => unanswered(error, &tie.suffix),
+    }
+}
+
+/// What is told when a write of this order was not answered.
+pub(crate) fn unanswered(error: &CallError, suffix: &Suffix) -> Problem {
+    match error {
+        CallError::Away(_) | CallError::Undurable => Problem::outcome_unknown()
+            .with("order_id", suffix.order_id())
+            .with("history_key", history_key(suffix)),
+        CallError::Later { why } => CallError::Later { why: *why }.into(),
+        CallError::Stop(why) => CallError::Stop(why.clone()).into(),
+        CallError::Fault(fault) => CallError::Fault(fault.clone()).into(),
+    }
+}
+
+fn view(state: &AppState, draft: &Draft, accepted: &Accepted, tally: Tally) -> AcceptedView {
+    let (suffix, due) = (&accepted.suffix, accepted.due);
+    let stored = stored(accepted);
+    AcceptedView {
+        order_id: suffix.order_id(),
+        history_key: history_key(suffix),
+        state: if accepted.now { "running" } else { "scheduled" },
+        accepted_at: Moment(accepted.accepted),
+        due_at: Moment(due),
+        moved_by: moved_by(state, draft, suffix, accepted.accepted, due),
+        durability: accepted.durability,
+        channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
+        recipients: recipients(tally, &stored),
+        again: accepted.again,
+    }
+}
+
+/// Whether the due time is the one quiet hours made of what was asked when it was accepted.
+fn moved_by(
+    state: &AppState,
+    draft: &Draft,
+    suffix: &Suffix,
+    accepted: UnixMs,
+    due: UnixMs,
+) -> Option<&'static str> {
+    let times = draft.times(suffix, accepted, &state.rules).ok()?;
+    (times.moved && times.due == Some(due)).then_some("quiet_hours")
+}

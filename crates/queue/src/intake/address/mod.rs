@@ -1,0 +1,126 @@
+//! Addresses of recipients: read, checked and written the one way a channel expects, so that equal ones are equal.
+
+mod chat;
+mod mailbox;
+mod phone;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use posthaste_model::{Address, Channel};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+pub(crate) use mailbox::mailbox;
+pub(crate) use phone::Region;
+
+use super::flaw::FlawCode;
+
+/// Bytes of an address of a channel nothing is known about, at most.
+const MOST_BYTES: usize = 512;
+
+/// An address as it was given: a text, or a whole number.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Given<'a> {
+    /// A whole number, as chats and peers have.
+    Number(i64),
+    /// Anything else.
+    Text(Cow<'a, str>),
+}
+
+impl fmt::Debug for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("given(***)")
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GivenVisitor)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a whole number")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Given<'de>, E> {
+        Ok(Given::Number(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Given<'de>, E> {
+        i64::try_from(number).map(Given::Number).map_err(|_| E::custom("number out of range"))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Given<'de>, E> {
+        Ok(Given::Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// What is wrong with an address: the code, and what would be right.
+pub(crate) type Wrong = (FlawCode, &'static str);
+
+/// Reads an address of a channel and writes it the one way there is.
+pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, region: Region) -> Result<Address, Wrong> {
+    let written = match (channel.as_str(), given) {
+        ("email", Given::Text(text)) => mailbox(text),
+        ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox is a text")),
+        ("sms", Given::Text(text)) => phone::number(text, region),
+        ("sms", Given::Number(_)) => Err((FlawCode::WrongType, "a phone number is a text, as +79991234567")),
+        ("telegram", given) => chat::telegram(given),
+        ("vk", given) => chat::peer(given),
+        (_, Given::Number(number)) => Ok(number.to_string()),
+        (_, Given::Text(text)) => plain(text),
+    }?;
+    Ok(Address::new(written))
+}
+
+/// An address of a channel that came later: its courier knows more.
+fn plain(text: &str) -> Result<String, Wrong> {
+    let fits = (1..=MOST_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
+    if fits && text.trim() == text {
+        return Ok(text.to_owned());
+    }
+    Err((FlawCode::InvalidAddress, "1 to 512 bytes without control characters and spaces around"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_normalised_once_stays_as_it_is(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}") {
+            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+                let channel: Channel = channel.parse().unwrap();
+                let region = Region::named("RU").unwrap();
+                let given = Given::Text(Cow::Borrowed(&text));
+                if let Ok(address) = normalise(&channel, &given, region) {
+                    let again = Given::Text(Cow::Borrowed(address.expose()));
+                    prop_assert_eq!(normalise(&channel, &again, Region::named("").unwrap()), Ok(address.clone()));
+                    prop_assert!(!address.expose().chars().any(char::is_control));
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_an_address_panic(text in any::<String>(), number in any::<i64>()) {
+            for channel in ["email", "sms", "telegram", "vk", "pager"] {
+                let channel: Channel = channel.parse().unwrap();
+                let region = Region::named("").unwrap();
+                let _ = normalise(&channel, &Given::Text(Cow::Borrowed(&text)), region);
+                let _ = normalise(&channel, &Given::Number(number), region);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Orders a day: a place is taken before an order is stored, and given back when it is not.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use posthaste_model::{SenderId, Suffix, UnixMs};
+use posthaste_store::{CallError, Place, Reserved, Store};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::draft;
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// Looks at once whether orders exist.
+const LOOKS: usize = 16;
+
+/// A day: when it began and when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub(crate) start: UnixMs,
+    pub(crate) end: UnixMs,
+}
+
+impl Day {
+    /// The day of this moment, as the zone has it.
+    pub(crate) fn of(moment: UnixMs, zone: &TimeZone) -> Self {
+        let fallback = Self { start: moment, end: moment.after(Duration::from_secs(86_400)) };
+        Self::read(moment, zone).unwrap_or(fallback)
+    }
+
+    fn read(moment: UnixMs, zone: &TimeZone) -> Option<Self> {
+        let at = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
+        let local = at.to_zoned(zone.clone());
+        let start = local.start_of_day().ok()?;
+        let end = local.tomorrow().ok()?.start_of_day().ok()?;
+        let ms = |at: jiff::Zoned| u64::try_from(at.timestamp().as_millisecond()).ok().map(UnixMs);
+        Some(Self { start: ms(start)?, end: ms(end)? })
+    }
+}
+
+/// Takes a place in the sender's day for an order; `None` when it had one before, or needs none.
+pub(crate) async fn take(
+    state: &AppState,
+    sender: &SenderId,
+    suffix: &Suffix,
+    daily: u32,
+    now: UnixMs,
+) -> Result<Option<Place>, Problem> {
+    let day = Day::of(now, &state.rules.day_zone);
+    let mut looked = false;
+    loop {
+        match state.store.reserve(sender, suffix, daily, day.start).await? {
+            Reserved::Ok { again: true, .. } => return Ok(None),
+            Reserved::Ok { again: false, taken, .. } => {
+                return Ok(Some(Place { suffix: suffix.clone(), taken }));
+            }
+            Reserved::Full { to_check, .. } => {
+                // A repeated order is no new one.
+                if state.store.glance(suffix, None).await?.is_some() {
+                    return Ok(None);
+                }
+                if looked || !free(&state.store, sender, &to_check).await? {
+                    let wait = day.end.since(now).max(Duration::from_secs(1));
+                    let detail =
+                        format!("{daily} orders a day; the next day begins when Retry-After is over");
+                    return Err(Problem::new(Code::DailyLimit, detail).retry_after(wait));
+                }
+                looked = true;
+            }
+        }
+    }
+}
+
+/// Gives places back whose orders never came; false when there are none.
+async fn free(store: &Store, sender: &SenderId, places: &[Place]) -> Result<bool, CallError> {
+    let mut never = Vec::new();
+    for some in places.chunks(LOOKS) {
+        let looks: Vec<_> = some.iter().map(|place| store.glance(&place.suffix, None)).collect();
+        for (place, found) in some.iter().zip(join_all(looks).await) {
+            if found?.is_none() {
+                never.push(place.clone());
+            }
+        }
+    }
+    Ok(!never.is_empty() && store.unreserve(sender, &never).await? > 0)
+}
+
+/// How many orders a sender has given today, and may give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LimitView {
+    /// Orders given today.
+    pub value: u32,
+    /// Seconds until the next day begins.
+    pub ttl: u64,
+    /// Orders a day; `null`: without limit.
+    pub daily: Option<u32>,
+}
+
+/// The limit of a sender of this role.
+///
+/// # Errors
+/// 403 when there is no such role; as any call of the store.
+pub async fn limit_of(state: &AppState, sender: &SenderId, role: Option<&str>) -> Result<LimitView, Problem> {
+    let daily = draft::daily(role, &state.rules)?;
+    let now = state.clock.now();
+    let day = Day::of(now, &state.rules.day_zone);
+    let value = state.store.day(sender, day.start).await?;
+    Ok(LimitView { value, ttl: day.end.since(now).as_secs(), daily })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(moment: &str, zone: &str) -> (String, String) {
+        let at: Timestamp = moment.parse().unwrap();
+        let zone = TimeZone::get(zone).unwrap();
+        let day = Day::of(UnixMs(u64::try_from(at.as_millisecond()).unwrap()), &zone);
+        let show = |at: UnixMs| crate::moment::Moment(at).to_string();
+        (show(day.start), show(day.end))
+    }
+
+    #[test]
+    fn a_day_is_that_of_the_zone_and_may_have_23_or_25_hours() {
+        let told = day("2026-11-20T22:00:00Z", "Europe/Moscow");
+        assert_eq!(told, ("2026-11-20T21:00:00.000Z".to_owned(), "2026-11-21T21:00:00.000Z".to_owned()));
+        let told = day("2026-03-29T12:00:00Z", "Europe/Berlin");
+        assert_eq!(told, ("2026-03-28T23:00:00.000Z".to_owned(), "2026-03-29T22:00:00.000Z".to_owned()));
+        let told = day("2026-10-25T12:00:00Z", "Europe/Berlin");
+        assert_eq!(told, ("2026-10-24T22:00:00.000Z".to_owned(), "2026-10-25T23:00:00.000Z".to_owned()));
+    }
+}

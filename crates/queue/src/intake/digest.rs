@@ -1,0 +1,172 @@
+//! The digest of an order as it was given: by it a repeated order is known, and another one under the same id or key.
+//!
+//! It covers what was read, not how it was written: white space and the order of fields do not matter, and a list of
+//! recipients has the same digest in JSON and in NDJSON.
+
+use sha2::{Digest as _, Sha256};
+
+use super::address::Given;
+use super::order::{OrderBody, RecipientBody};
+
+/// A digest that grows with what is read. Every part is preceded by its length, so that no two orders read alike.
+#[derive(Clone)]
+pub(crate) struct Digest(Sha256);
+
+impl Digest {
+    /// Of all of an order but its recipients.
+    pub(crate) fn of(order: &OrderBody<'_>) -> Self {
+        let mut digest = Self(Sha256::new());
+        let sender = order.sender.clone().unwrap_or_default();
+        let singles = [
+            &sender.id,
+            &sender.name,
+            &sender.role,
+            &sender.email,
+            &order.text,
+            &order.subject,
+            &order.html,
+            &order.deliver_at,
+            &order.not_after,
+            &order.origin,
+        ];
+        for single in singles {
+            digest.maybe(single.as_deref());
+        }
+        digest.maybe(order.metadata.map(|raw| raw.get()));
+        let words = [
+            order.lane.map(|lane| lane.as_str()),
+            order.on_unknown.map(|policy| {
+                if policy.letter() == b'r' {
+                    "r"
+                } else if policy.letter() == b'h' {
+                    "h"
+                } else {
+                    "d"
+                }
+            }),
+            order.addresses.map(|used| if used == super::order::Addresses::All { "all" } else { "first" }),
+            order
+                .invalid
+                .map(|invalid| if invalid == super::order::Invalid::Skip { "skip" } else { "refuse" }),
+        ];
+        for word in words {
+            digest.maybe(word);
+        }
+        for channel in order.channels.iter().flatten() {
+            digest.maybe(Some(channel));
+        }
+        digest.maybe(None);
+        for (channel, text) in order.texts.iter().flat_map(|texts| &texts.0) {
+            digest.maybe(Some(channel));
+            digest.maybe(Some(text));
+        }
+        digest.maybe(None);
+        digest
+    }
+
+    /// One recipient more.
+    pub(crate) fn recipient(&mut self, recipient: &RecipientBody<'_>) {
+        self.maybe(recipient.id.as_deref());
+        self.maybe(recipient.name.as_deref());
+        for (channel, addresses) in recipient.contacts.iter().flat_map(|contacts| &contacts.0) {
+            self.maybe(Some(channel));
+            for address in &addresses.0 {
+                match address {
+                    Given::Text(text) => self.maybe(Some(text)),
+                    Given::Number(number) => self.maybe(Some(&number.to_string())),
+                }
+            }
+            self.maybe(None);
+        }
+        self.maybe(None);
+    }
+
+    /// One recipient more that could not be read.
+    pub(crate) fn unread(&mut self, raw: &str) {
+        self.0.update([2]);
+        self.maybe(Some(raw));
+    }
+
+    fn maybe(&mut self, part: Option<&str>) {
+        match part {
+            Some(part) => {
+                self.0.update([1]);
+                self.0.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                self.0.update(part);
+            }
+            None => self.0.update([0]),
+        }
+    }
+
+    /// The digest as the store keeps it.
+    pub(crate) fn finish(self) -> [u8; 12] {
+        short(&self.0.finalize())
+    }
+}
+
+/// The digest of a small request.
+pub(crate) fn of_bytes(parts: &[&[u8]]) -> [u8; 12] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    short(&hash.finalize())
+}
+
+fn short(long: &[u8]) -> [u8; 12] {
+    let mut short = [0; 12];
+    short.copy_from_slice(&long[..12]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::json;
+
+    fn digest(order: &str, recipients: &[&str]) -> [u8; 12] {
+        let order: OrderBody<'_> = json::object(order.as_bytes()).unwrap_or_default();
+        let mut digest = Digest::of(&order);
+        for raw in recipients {
+            match json::object::<RecipientBody<'_>>(raw.as_bytes()) {
+                Ok(recipient) => digest.recipient(&recipient),
+                Err(_) => digest.unread(raw),
+            }
+        }
+        digest.finish()
+    }
+
+    #[test]
+    fn the_way_it_is_written_does_not_matter() {
+        let one = digest("{\"text\":\"a\",\"lane\":\"bulk\"}", &["{\"id\":\"1\",\"name\":\"b\"}"]);
+        let two = digest("{ \"lane\":\"bulk\", \"text\":\"\\u0061\" }", &["{ \"name\":\"b\",\"id\":\"1\" }"]);
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn whatever_is_said_matters() {
+        let recipient = "{\"id\":\"1\",\"contacts\":{\"sms\":[\"a\",\"b\"]}}";
+        let all = [
+            digest("{\"text\":\"a\"}", &[]),
+            digest("{\"subject\":\"a\"}", &[]),
+            digest("{\"text\":\"b\"}", &[]),
+            digest("{\"text\":\"a\",\"channels\":[\"sms\"]}", &[]),
+            digest("{\"text\":\"a\",\"texts\":{\"sms\":\"b\"}}", &[]),
+            digest("{\"text\":\"a\",\"lane\":\"urgent\"}", &[]),
+            digest("{\"text\":\"a\",\"on_unknown\":\"hold\"}", &[]),
+            digest("{\"text\":\"a\",\"invalid\":\"skip\"}", &[]),
+            digest("{\"text\":\"a\",\"addresses\":\"all\"}", &[]),
+            digest("{\"text\":\"a\",\"metadata\":{}}", &[]),
+            digest("{\"text\":\"a\",\"sender\":{\"id\":\"a\"}}", &[]),
+            digest("{\"text\":\"a\"}", &[recipient]),
+            digest("{\"text\":\"a\"}", &[recipient, recipient]),
+            digest("{\"text\":\"a\"}", &["{\"id\":\"1\",\"contacts\":{\"sms\":[\"ab\"]}}"]),
+            digest("{\"text\":\"a\"}", &["{\"id\":\"1\",\"contacts\":{\"sms\":[\"a\"],\"vk\":[\"b\"]}}"]),
+            digest("{\"text\":\"a\"}", &["{\"id\":5}"]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[..at].iter().all(|other| other != one), "{at}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Reads JSON and says what is wrong with it by place and code, never by its words.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_path_to_error::{Path, Segment};
+
+use super::flaw::{Flaw, FlawCode, Unread};
+
+/// Brackets around anything at most. What is read with types stops there by itself, what is passed over does not.
+const DEEPEST: usize = 100;
+
+/// Reads one JSON object. The fast way first; only what can't be read is read again to find the place.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
+    let text = std::str::from_utf8(json).map_err(|_| malformed("it is not UTF-8"))?;
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(malformed("it is not a JSON object"));
+    }
+    if is_deep(text.as_bytes()) {
+        return Err(malformed("it is nested too deep"));
+    }
+    serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+}
+
+/// Whether anything stands in more than [`DEEPEST`] brackets.
+fn is_deep(text: &[u8]) -> bool {
+    let opening = |byte: &&u8| matches!(byte, b'[' | b'{');
+    if text.iter().filter(opening).count() <= DEEPEST {
+        return false;
+    }
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return true;
+        }
+    }
+    false
+}
+
+fn malformed(detail: &'static str) -> Unread {
+    Unread::Malformed(Flaw::new("", FlawCode::MalformedJson, detail))
+}
+
+/// Where and what: the first reading told only line and column.
+fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> Unread {
+    let reader = &mut serde_json::Deserializer::from_str(text);
+    let (path, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
+        Ok(_) => (String::new(), None),
+        Err(error) => (pointer(error.path()), Some(error.into_inner())),
+    };
+    // What follows a whole object is found by the first reading alone.
+    let error = error.as_ref().unwrap_or(first);
+    let told = error.to_string();
+    if told.starts_with("duplicate field") {
+        return Unread::Malformed(Flaw::new(
+            path,
+            FlawCode::DuplicateKey,
+            "a name stands twice in one object",
+        ));
+    }
+    if told.starts_with("number out of range") {
+        return Unread::Misshapen(Flaw::new(path, FlawCode::BadNumber, "the number is out of range"));
+    }
+    if told.starts_with("expected value") && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        // A word was expected where something else stands.
+        return Unread::Misshapen(Flaw::new(path, FlawCode::WrongType, "one of the words there are"));
+    }
+    if !error.is_data() {
+        let detail = format!("no JSON at line {}, column {}", error.line(), error.column());
+        return Unread::Malformed(Flaw::new("", FlawCode::MalformedJson, detail));
+    }
+    let (code, detail) = shape(&told);
+    Unread::Misshapen(Flaw::new(path, code, detail))
+}
+
+/// What serde refuses, in our words and the part of its own that says what it expected.
+fn shape(told: &str) -> (FlawCode, String) {
+    let told = told.rsplit_once(" at line ").map_or(told, |(told, _)| told);
+    let expected = told.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
+    if told.starts_with("unknown field") {
+        return (FlawCode::UnknownField, "there is no such field here".to_owned());
+    }
+    if told.starts_with("unknown variant") {
+        return (FlawCode::UnknownValue, expected.to_owned());
+    }
+    if told.starts_with("too many names") {
+        return (FlawCode::TooMany, "there are too many names".to_owned());
+    }
+    (FlawCode::WrongType, expected.to_owned())
+}
+
+/// The pointer, as far as its names are plain: others are the client's own words.
+fn pointer(path: &Path) -> String {
+    let mut out = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => out.push_str(&format!("/{index}")),
+            Segment::Map { key } if is_plain(key) => {
+                out.push('/');
+                out.push_str(key);
+            }
+            _ => break,
+        }
+    }
+    out
+}
+
+fn is_plain(key: &str) -> bool {
+    key.len() <= 32 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::intake::order::{OrderBody, RecipientBody};
+
+    fn told<'a, T: Deserialize<'a>>(json: &'a [u8]) -> (bool, String, FlawCode) {
+        match object::<T>(json) {
+            Ok(_) => panic!("it was read"),
+            Err(Unread::Malformed(flaw)) => (true, flaw.pointer, flaw.code),
+            Err(Unread::Misshapen(flaw)) => (false, flaw.pointer, flaw.code),
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_malformed() {
+        let deep = |field| format!("{{\"{field}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let (deep, deeper) = (deep("metadata"), deep("recipients"));
+        let cases: &[&[u8]] = &[
+            b"",
+            b" ",
+            b"null",
+            b"[]",
+            b"\"text\"",
+            b"1",
+            b"{",
+            b"{\"text\":\"a\"} x",
+            b"{\"text\":\"a\"}{\"text\":\"a\"}",
+            b"\xef\xbb\xbf{\"text\":\"a\"}",
+            b"{\"text\":\"\\ud800\"}",
+            b"{\"text\":\"\xc0\xaf\"}",
+            b"{\"text\":\"\xff\"}",
+            b"{\"text\":\"a\0\"}",
+            b"{\"text\":NaN}",
+            b"{'text':'a'}",
+            deep.as_bytes(),
+            deeper.as_bytes(),
+        ];
+        for case in cases {
+            let (malformed, _, code) = told::<OrderBody<'_>>(case);
+            assert!(
+                malformed && code == FlawCode::MalformedJson,
+                "{}",
+                String::from_utf8_lossy(&case[..case.len().min(60)])
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_malformed() {
+        for (json, place) in [
+            ("{\"text\":\"a\",\"text\":\"b\"}", ""),
+            ("{\"texts\":{\"sms\":\"a\",\"sms\":\"b\"}}", "/texts"),
+            ("{\"sender\":{\"id\":\"a\",\"id\":\"b\"}}", "/sender"),
+        ] {
+            let (malformed, pointer, code) = told::<OrderBody<'_>>(json.as_bytes());
+            assert_eq!((malformed, code), (true, FlawCode::DuplicateKey), "{json}");
+            assert!(pointer.starts_with(place), "{json}: {pointer}");
+        }
+        let json = b"{\"contacts\":{\"email\":[],\"email\":[]}}";
+        assert_eq!(told::<RecipientBody<'_>>(json).2, FlawCode::DuplicateKey);
+    }
+
+    #[test]
+    fn wrong_fields_are_named_by_place() {
+        for (json, place, code) in [
+            ("{\"admin\":true}", "/admin", FlawCode::UnknownField),
+            ("{\"text\":5}", "/text", FlawCode::WrongType),
+            ("{\"lane\":\"fast\"}", "/lane", FlawCode::UnknownValue),
+            ("{\"lane\":1}", "/lane", FlawCode::WrongType),
+            ("{\"sender\":{\"fence\":9}}", "/sender/fence", FlawCode::UnknownField),
+            ("{\"deliver_at\":1795000000}", "/deliver_at", FlawCode::WrongType),
+            ("{\"recipients\":{}}", "/recipients", FlawCode::WrongType),
+            ("{\"channels\":[\"email\",7]}", "/channels/1", FlawCode::WrongType),
+        ] {
+            assert_eq!(told::<OrderBody<'_>>(json.as_bytes()), (false, place.to_owned(), code), "{json}");
+        }
+        for (json, place, code) in [
+            ("{\"contacts\":{\"telegram\":[1.0]}}", "/contacts/telegram/0", FlawCode::WrongType),
+            ("{\"contacts\":{\"telegram\":[-0]}}", "/contacts/telegram/0", FlawCode::WrongType),
+            ("{\"contacts\":{\"telegram\":[1e400]}}", "/contacts/telegram/0", FlawCode::BadNumber),
+            (
+                "{\"contacts\":{\"telegram\":[18446744073709551615]}}",
+                "/contacts/telegram/0",
+                FlawCode::BadNumber,
+            ),
+            ("{\"contacts\":{\"email\":\"a@example.org\"}}", "/contacts/email", FlawCode::WrongType),
+            ("{\"contacts\":{\"email\":[null]}}", "/contacts/email/0", FlawCode::WrongType),
+        ] {
+            assert_eq!(told::<RecipientBody<'_>>(json.as_bytes()), (false, place.to_owned(), code), "{json}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_the_input_is_in_what_is_told(
+            shape in 0..7_usize,
+            name in "canary[a-z]{4}",
+        ) {
+            let json = match shape {
+                0 => format!("{{\"{name}@example.org\":1}}"),
+                1 => format!("{{\"lane\":\"{name}\"}}"),
+                2 => format!("{{\"text\":[\"{name}\"]}}"),
+                3 => format!("{{\"sender\":\"{name}\"}}"),
+                4 => format!("{{\"channels\":\"{name}\"}}"),
+                5 => format!("{{\"text\":\"{name}"),
+                _ => format!("{{\"texts\":{{\"{name} x\":5}}}}"),
+            };
+            let unread = object::<OrderBody<'_>>(json.as_bytes()).err();
+            let told = format!("{unread:?}");
+            prop_assert!(!told.contains(&name), "{}", told);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[{}\\[\\]\",:a-z0-9\\\\]{0,60}") {
+            let _ = object::<OrderBody<'_>>(&bytes).is_ok();
+            let _ = object::<RecipientBody<'_>>(text.as_bytes()).is_ok();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! NDJSON uploads: the order on the first line, one recipient on each further one, in bounded memory.
+//!
+//! Up to [`HELD`] rows nothing is written before the last line was read, as for JSON. Beyond that rows stream into the store
+//! while the next lines come; when the upload is refused then, what was streamed is removed again.
+
+use axum::body::Body;
+use posthaste_store::OrderWriter;
+
+use super::accept::{Cleared, Known, abandon, accept, clear, conclude, problem};
+use super::answer::AcceptedView;
+use super::digest::{self, Digest};
+use super::draft::Draft;
+use super::dry::{self, Count};
+use super::flaw::{Flaw, FlawCode, Place, refused};
+use super::json;
+use super::lines::Lines;
+use super::order::{OrderBody, RecipientBody};
+use super::sieve::{Rows, Sieve};
+use crate::auth::Caller;
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// The media type of uploads and batches.
+pub(crate) const MEDIA_TYPE: &str = "application/x-ndjson";
+/// Bytes of the first line at most.
+const MOST_ORDER: usize = 16 * 1024 * 1024;
+/// Bytes of a recipient at most.
+const MOST_RECIPIENT: usize = 64 * 1024;
+/// Rows held before anything is written.
+const HELD: usize = 4_000;
+
+/// An upload on its way.
+struct Upload {
+    state: AppState,
+    known: Known,
+    draft: Draft,
+    /// Digest of the first line: what a key is tied to before the last line is known.
+    first: [u8; 12],
+    rows: Rows,
+    open: Option<(Cleared, OrderWriter)>,
+    count: Option<Count>,
+}
+
+/// Takes an upload.
+pub(super) async fn take(
+    state: AppState,
+    caller: Caller,
+    dry: bool,
+    known: Known,
+    body: Body,
+) -> Result<AcceptedView, Problem> {
+    let mut lines = Lines::new(body, MOST_ORDER);
+    let Some(line) = lines.next().await? else {
+        let detail = "the first line is the order, without its recipients";
+        return Err(Problem::new(Code::MalformedJson, detail));
+    };
+    let (draft, digest) = first_line(line.bytes, &caller, &known, &state)?;
+    lines.limit(MOST_RECIPIENT);
+    let rules = state.rules.clone();
+    let mut sieve = Sieve::new(&draft, digest.clone(), &rules, rand::random());
+    let first = digest::of_bytes(&[b"upload", &digest.finish()]);
+    let count = dry.then(|| Count::new(rand::random()));
+    let mut upload = Upload { state, known, draft, first, rows: Rows::new(), open: None, count };
+    let sorted = match upload.read(&mut lines, &mut sieve).await {
+        Ok(()) => sieve.finish().map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    match sorted {
+        Ok(sorted) => upload.finish(sorted).await,
+        Err(problem) => {
+            upload.give_up().await;
+            Err(problem)
+        }
+    }
+}
+
+fn first_line(
+    line: &[u8],
+    caller: &Caller,
+    known: &Known,
+    state: &AppState,
+) -> Result<(Draft, Digest), Problem> {
+    let body: OrderBody<'_> = json::object(line)?;
+    let not_here = |pointer: &str, detail: &'static str| {
+        Err(refused(vec![Flaw { line: Some(1), ..Flaw::new(pointer, FlawCode::NotHere, detail) }]))
+    };
+    if body.recipients.is_some() {
+        return not_here("/recipients", "one recipient a line, after the order");
+    }
+    if body.order_id.is_some() {
+        return not_here("/order_id", "it stands in the path of PUT /v1/orders/{id}");
+    }
+    let digest = Digest::of(&body);
+    Ok((Draft::new(body, caller, known.id.as_ref(), &state.rules)?, digest))
+}
+
+impl Upload {
+    /// Reads all recipients.
+    async fn read(&mut self, lines: &mut Lines, sieve: &mut Sieve<'_>) -> Result<(), Problem> {
+        let most = self.state.rules.max_uploaded;
+        let mut index = 0;
+        while let Some(line) = lines.next().await? {
+            if index == most {
+                let detail = format!("{most} recipients at most in one upload");
+                return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
+            }
+            let read = json::object::<RecipientBody<'_>>(line.bytes);
+            let raw = String::from_utf8_lossy(line.bytes);
+            sieve.take(index, Place::Line(line.number), &raw, read, &mut self.rows);
+            index += 1;
+            if sieve.is_full() {
+                return Ok(());
+            }
+            if sieve.refuses() {
+                // The rest is read for its faults alone.
+                self.rows.clear();
+            }
+            if self.rows.len() >= HELD || (self.open.is_some() && !self.rows.is_empty()) {
+                self.write().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), Problem> {
+        if let Some(count) = &mut self.count {
+            count.add(&mut self.rows);
+            return Ok(());
+        }
+        let (cleared, writer) = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let cleared = clear(&self.state, &self.draft, &self.known, self.first, None).await?;
+                let head = self.draft.head(&cleared.tie.suffix, cleared.times, &self.state.rules);
+                match self.state.store.open_order(head) {
+                    Ok(writer) => self.open.insert((cleared, writer)),
+                    Err(error) => {
+                        abandon(&self.state, &self.draft, &cleared).await;
+                        return Err(problem(&error, &cleared.tie));
+                    }
+                }
+            }
+        };
+        for (channel, row) in self.rows.drain(..) {
+            writer.push(&channel, row).await.map_err(|error| problem(&error, &cleared.tie))?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, sorted: super::sieve::Sorted) -> Result<AcceptedView, Problem> {
+        if let Some(mut count) = self.count.take() {
+            count.add(&mut self.rows);
+            return dry::answer(&self.state, &self.draft, self.known.id.as_ref(), sorted, &count);
+        }
+        match self.open {
+            Some((cleared, writer)) => {
+                let accepted = writer.finish(sorted.digest, &sorted.no_contact).await;
+                conclude(&self.state, &self.draft, cleared, accepted, sorted.tally).await
+            }
+            None => accept(&self.state, self.draft, &self.known, sorted, self.rows).await,
+        }
+    }
+
+    /// Removes what was written.
+    async fn give_up(self) {
+        let Some((cleared, writer)) = self.open else { return };
+        if let Err(error) = writer.abort().await {
+            tracing::debug!(%error, "what was streamed of a refused upload is swept later");
+        }
+        abandon(&self.state, &self.draft, &cleared).await;
+    }
+}

@@ -1,0 +1,373 @@
+//! Refusals: RFC 9457 problem documents with a stable code, for every answer that is no success.
+//!
+//! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use posthaste_store::{CallError, Later};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::edge::trace;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// How soon to ask again when the store is away.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How soon to ask again when the store is full.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $status:ident, $word:literal, $title:literal;)*) => {
+        /// What is refused and why, as a stable word. Clients act on it; titles and details are for people.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable word.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The same for every problem of this code.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The status of the answer.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request is not HTTP as it should be: conflicting lengths, a broken body.
+    BadRequest = BAD_REQUEST, "bad_request", "The request is malformed";
+    /// The body is not one JSON object, or names a key twice.
+    MalformedJson = BAD_REQUEST, "malformed_json", "The body is not the JSON that is expected";
+    /// No key, a wrong one, an expired or revoked one.
+    Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is needed";
+    /// The key lacks the scope.
+    ScopeMissing = FORBIDDEN, "scope_missing", "The key does not allow this";
+    /// The key is bound to another sender or role.
+    SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender or role";
+    /// The role has no daily limit, so it may not send.
+    UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
+    /// No such path.
+    NotFound = NOT_FOUND, "not_found", "There is nothing here";
+    /// No such order, or one of another sender.
+    OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
+    /// No such key.
+    KeyNotFound = NOT_FOUND, "key_not_found", "There is no such key";
+    /// The path exists, with other methods.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
+    /// The body did not come in time.
+    BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not come in time";
+    /// The idempotency key is being used by a request that still runs.
+    IdempotencyKeyInUse = CONFLICT, "idempotency_key_in_use", "A request with this idempotency key is still running";
+    /// Another order has this id.
+    OrderExists = CONFLICT, "order_exists", "Another order has this id";
+    /// The order's state does not allow it; the member `state` names it.
+    OrderState = CONFLICT, "order_state", "The order's state does not allow it";
+    /// No row fits the retry.
+    NothingToRetry = CONFLICT, "nothing_to_retry", "No row fits the retry";
+    /// Another upload took over, or this one was silent for too long.
+    UploadInterrupted = CONFLICT, "upload_interrupted", "The upload was interrupted";
+    /// Two live keys have this name.
+    TooManyKeys = CONFLICT, "too_many_keys", "Two live keys have this name, or there are too many keys";
+    /// The body is larger than allowed.
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
+    /// More recipients than one order may have in this form.
+    TooManyRecipients = PAYLOAD_TOO_LARGE, "too_many_recipients", "There are too many recipients";
+    /// The path and query are longer than allowed.
+    UriTooLong = URI_TOO_LONG, "uri_too_long", "The path and query are too long";
+    /// A media type or encoding of the body that is not taken.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type or encoding is not taken";
+    /// No such type can be answered.
+    NotAcceptable = NOT_ACCEPTABLE, "not_acceptable", "No such media type can be answered";
+    /// A parameter of the query or path is wrong; `errors` name them.
+    InvalidParameter = UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is wrong";
+    /// A field of the body is wrong; `errors` name them.
+    InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "A field of the body is wrong";
+    /// The order is wrong; `errors` name the places.
+    InvalidOrder = UNPROCESSABLE_ENTITY, "invalid_order", "The order is wrong";
+    /// The idempotency key was used with another body.
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another body";
+    /// The sender's orders of the day are spent.
+    DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The orders of the day are spent";
+    /// Too many requests with this key.
+    RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests with this key";
+    /// A mistake of the service.
+    Internal = INTERNAL_SERVER_ERROR, "internal", "The service made a mistake";
+    /// The service is at its limits.
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The service is at its limits";
+    /// The service is stopping.
+    Stopping = SERVICE_UNAVAILABLE, "stopping", "The service is stopping";
+    /// The store does not answer, or refuses for now.
+    StoreUnavailable = SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available";
+    /// The store takes nothing new for now.
+    StoreFull = SERVICE_UNAVAILABLE, "store_full", "The store is full";
+    /// It may have happened: ask again with the same key or id, and the answer tells the truth.
+    OutcomeUnknown = SERVICE_UNAVAILABLE, "outcome_unknown", "It may have happened: ask again with the same id or key";
+}
+
+/// A wrong place of a body or query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Violation {
+    /// Where in a JSON body, as a JSON pointer; for a query `/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Where in a body of lines, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What is wrong, as a stable word.
+    pub code: &'static str,
+    /// The rule, for people; never repeats the value.
+    pub detail: Cow<'static, str>,
+}
+
+impl Violation {
+    /// A wrong place of a JSON body.
+    pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: Some(pointer.into()), line: None, code, detail: detail.into() }
+    }
+
+    /// A wrong line of a body of lines, the first being 1.
+    pub fn on_line(line: u64, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: None, line: Some(line), code, detail: detail.into() }
+    }
+}
+
+/// A refusal. `IntoResponse` makes the problem document of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem(Box<Told>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    code: Code,
+    detail: Cow<'static, str>,
+    errors: Vec<Violation>,
+    members: Map<String, Value>,
+    retry_after: Option<Duration>,
+}
+
+/// The document as it is described to clients.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemDocument {
+    /// Where the code is explained, relative to the service.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs#rate_limited")]
+    kind: String,
+    /// The same for every problem of this code.
+    title: &'static str,
+    /// The status of the answer.
+    #[schema(example = 429)]
+    status: u16,
+    /// What is wrong this time, for people.
+    detail: Cow<'static, str>,
+    /// The stable word to act on.
+    code: Code,
+    /// The wrong places, if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Violation>,
+    /// Finds the request in the service's log.
+    trace_id: String,
+}
+
+impl Problem {
+    /// A refusal with this code; `detail` says what is wrong this time, without repeating what was sent.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Told {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            members: Map::new(),
+            retry_after: None,
+        }))
+    }
+
+    /// Adds the wrong places.
+    #[must_use]
+    pub fn with_errors(mut self, errors: impl IntoIterator<Item = Violation>) -> Self {
+        self.0.errors.extend(errors);
+        self
+    }
+
+    /// Adds a member of its own (`order_id`, `state`).
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// Says when to ask again; told in whole seconds, at least one.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// One wrong parameter of the query or path.
+    pub fn parameter(name: &str, code: &'static str, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::InvalidParameter, "a parameter is wrong").with_errors([Violation::at(
+            format!("/{name}"),
+            code,
+            rule,
+        )])
+    }
+
+    /// "It may have happened": for a write whose answer did not come, or was not confirmed in time.
+    #[must_use]
+    pub fn outcome_unknown() -> Self {
+        let detail = "no confirmation came in time; ask again with the same id or key to learn what is true";
+        Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
+    }
+
+    /// There is no such order, or it is not the caller's: both are told alike.
+    #[must_use]
+    pub fn order_not_found() -> Self {
+        Self::new(Code::OrderNotFound, "no order of this id is known to this key")
+    }
+
+    /// What is refused.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The wrong places.
+    #[must_use]
+    pub fn errors(&self) -> &[Violation] {
+        &self.0.errors
+    }
+
+    /// When to ask again.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The document as JSON, for an answer that holds several (a line of a batch).
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let told = &*self.0;
+        let document = ProblemDocument {
+            kind: format!("/docs#{}", told.code.word()),
+            title: told.code.title(),
+            status: told.code.status().as_u16(),
+            detail: told.detail.clone(),
+            code: told.code,
+            errors: told.errors.clone(),
+            trace_id: trace::current(),
+        };
+        let mut value = serde_json::to_value(document).unwrap_or_default();
+        if let Value::Object(object) = &mut value {
+            for (name, member) in &told.members {
+                object.entry(name.clone()).or_insert_with(|| member.clone());
+            }
+        }
+        value
+    }
+}
+
+/// What a failed call of the store means to a reader: nothing was lost, ask again.
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Away(_) => {
+                Self::new(Code::StoreUnavailable, "the store does not answer").retry_after(STORE_RETRY)
+            }
+            CallError::Later { why: why @ (Later::Memory | Later::NearlyFull) } => {
+                Self::new(Code::StoreFull, why.word()).retry_after(FULL_RETRY)
+            }
+            CallError::Later { why } => {
+                Self::new(Code::StoreUnavailable, why.word()).retry_after(STORE_RETRY)
+            }
+            CallError::Stop(why) => {
+                tracing::error!(%why, "the store must not be used");
+                let detail = "the store is not the one it was; an operator must look";
+                Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
+            }
+            CallError::Undurable => Self::outcome_unknown(),
+            CallError::Fault(fault) => {
+                tracing::error!(%fault, "a reply of the store could not be used");
+                Self::new(Code::Internal, "a reply of the store could not be used")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = self.document().to_string();
+        let mut response = (self.0.code.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.0.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+        }
+        if self.0.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Seconds as headers tell them: rounded up, at least one.
+#[must_use]
+pub(crate) fn whole_seconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_serialised_code_and_unique() {
+        for (at, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.word());
+            assert!(Code::ALL[..at].iter().all(|other| other.word() != code.word()), "{code:?}");
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_members_of_the_standard_and_ours() {
+        let problem = Problem::new(Code::OrderState, "it is being sent")
+            .with("state", "running")
+            .with("code", "forged")
+            .with_errors([Violation::at("/deliver_at", "past", "must lie in the future")]);
+        let document = problem.document();
+        assert_eq!(document["type"], "/docs#order_state");
+        assert_eq!(document["status"], 409);
+        assert_eq!(document["code"], "order_state", "a member cannot replace ours");
+        assert_eq!(document["state"], "running");
+        assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
+        assert!(document["errors"][0].get("line").is_none());
+    }
+
+    #[test]
+    fn waits_are_told_in_whole_seconds() {
+        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), told);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `GET /v1/senders/{id}/limit`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use posthaste_model::SenderId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Parameters;
+use crate::auth::Caller;
+use crate::intake::{LimitView, limit_of};
+use crate::problem::{Code, Problem, ProblemDocument};
+use crate::state::AppState;
+
+/// What is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// The role whose limit counts; that of the key if not given.
+    role: Option<String>,
+}
+
+/// The day's limit of a sender
+///
+/// Needs the scope `read` or `enqueue`.
+#[utoipa::path(
+    get, path = "/v1/senders/{id}/limit", tag = "senders", operation_id = "getLimit",
+    params(("id" = String, Path, description = "The sender's id."), Asked),
+    responses(
+        (status = 200, description = "What is left of the day.", body = LimitView),
+        (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Json<LimitView>, Problem> {
+    use posthaste_store::Scope;
+    if !caller.has(Scope::Read) && !caller.has(Scope::Enqueue) {
+        return Err(Problem::new(Code::ScopeMissing, "the key lacks the scopes read and enqueue"));
+    }
+    let sender: SenderId =
+        id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "1 to 64 of A-Z a-z 0-9 _ -"))?;
+    if !caller.acts_for(sender.as_str()) {
+        return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender"));
+    }
+    let role = match (&caller.role, asked.role.as_deref()) {
+        (Some(bound), Some(role)) if bound != role => {
+            return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another role"));
+        }
+        (Some(bound), _) => Some(bound.as_str()),
+        (None, role) => role,
+    };
+    limit_of(&state, &sender, role).await.map(Json)
+}

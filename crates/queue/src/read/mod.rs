@@ -1,0 +1,27 @@
+//! Reading: orders, their recipients, couriers, limits.
+
+mod couriers;
+mod limit;
+mod orders;
+mod page;
+mod parameters;
+mod recipients;
+mod rows;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use orders::provenance;
+pub(crate) use parameters::{OrderId, Parameters, number};
+
+use crate::state::AppState;
+
+/// The routes that read.
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::show))
+        .routes(routes!(recipients::list))
+        .routes(routes!(couriers::list))
+        .routes(routes!(limit::show))
+}

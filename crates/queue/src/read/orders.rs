@@ -1,0 +1,186 @@
+//! `GET /v1/orders` and `GET /v1/orders/{id}`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt, stream};
+use posthaste_model::{SenderId, Suffix};
+use posthaste_store::{CallError, OrderCursor, OrderFilter, Scope};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::page::link;
+use super::{OrderId, Parameters, number};
+use crate::auth::Caller;
+use crate::moment::Moment;
+use crate::problem::{Code, Problem, ProblemDocument};
+use crate::state::AppState;
+use crate::view::{OrderState, OrderView, Provenance};
+
+/// Contents read at the same time for one page.
+const AT_ONCE: usize = 16;
+
+/// What a list is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Of this sender only. A bound key sees its own sender's orders alone.
+    sender_id: Option<String>,
+    /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`; several with commas.
+    state: Option<String>,
+    /// Accepted at this time or later (RFC 3339).
+    from: Option<String>,
+    /// Accepted before this time (RFC 3339).
+    to: Option<String>,
+    /// Orders of a page, 1 to 200; 50 if not given. A page may be shorter and still have a next one.
+    limit: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrderPage {
+    /// Newest first.
+    items: Vec<OrderView>,
+    /// Asks for the next page; missing on the last one.
+    next_cursor: Option<String>,
+}
+
+/// Orders, newest first
+///
+/// Needs the scope `read`.
+#[utoipa::path(
+    get, path = "/v1/orders", tag = "orders", operation_id = "listOrders", params(Asked),
+    responses(
+        (status = 200, description = "A page of orders; `Link` names the next one.", body = OrderPage),
+        (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    caller: Caller,
+    State(state): State<AppState>,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::Read)?;
+    let filter = filter(&caller, &asked)?;
+    let states = states(asked.state.as_deref())?;
+    let limit = number("limit", asked.limit.as_deref(), 1..=200, 50)?;
+    let forged =
+        || Problem::parameter("cursor", "invalid_cursor", "the next_cursor of a page of the same filter");
+    let cursor = asked.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
+    let keep = |_: &Suffix, glance: &_| states.is_empty() || states.contains(&OrderState::of(glance));
+    let page =
+        state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
+    let page = page.ok_or_else(forged)?;
+    let views = page.orders.into_iter().map(|(suffix, glance)| {
+        let state = &state;
+        async move {
+            let provenance = provenance(state, &suffix).await?;
+            Ok::<_, CallError>(OrderView::new(&suffix, &glance, provenance))
+        }
+    });
+    let items: Vec<OrderView> = stream::iter(views).buffered(AT_ONCE).try_collect().await?;
+    let next_cursor = page.next.map(|cursor| cursor.to_string());
+    let mut headers = HeaderMap::new();
+    if let Some(cursor) = &next_cursor {
+        let again = |at: Option<posthaste_model::UnixMs>| at.map(|at| Moment(at).to_string());
+        let states: Vec<_> = states.iter().map(|state| state.word()).collect();
+        let parameters = [
+            (
+                "sender_id",
+                asked.sender_id.is_some().then(|| filter.sender.clone().map(String::from)).flatten(),
+            ),
+            ("state", (!states.is_empty()).then(|| states.join(","))),
+            ("from", again(filter.from)),
+            ("to", again(filter.to)),
+            ("limit", asked.limit.is_some().then(|| limit.to_string())),
+        ];
+        link(&mut headers, "/v1/orders", &parameters, cursor);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((headers, Json(OrderPage { items, next_cursor })).into_response())
+}
+
+fn filter(caller: &Caller, asked: &Asked) -> Result<OrderFilter, Problem> {
+    let sender = asked.sender_id.as_deref().map(str::parse::<SenderId>).transpose();
+    let sender = sender.map_err(|error| Problem::parameter("sender_id", "invalid_id", error.to_string()))?;
+    let sender = match sender {
+        Some(sender) if caller.acts_for(sender.as_str()) => Some(sender),
+        Some(_) => return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender")),
+        None if caller.has(Scope::ActAs) => None,
+        None => match &caller.sender {
+            Some(bound) => Some(bound.clone()),
+            None => return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to no sender")),
+        },
+    };
+    let moment = |name, text: Option<&str>| {
+        text.map(Moment::read).transpose().map_err(|rule| Problem::parameter(name, "invalid_time", rule))
+    };
+    let (from, to) = (moment("from", asked.from.as_deref())?, moment("to", asked.to.as_deref())?);
+    Ok(OrderFilter { sender, from: from.map(|Moment(at)| at), to: to.map(|Moment(at)| at) })
+}
+
+fn states(given: Option<&str>) -> Result<Vec<OrderState>, Problem> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let read = |word: &str| OrderState::ALL.into_iter().find(|state| state.word() == word);
+    given.split(',').map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let words = OrderState::ALL.map(OrderState::word).join(", ");
+        Problem::parameter("state", "unknown_value", format!("some of {words}"))
+    })
+}
+
+/// What the content of an order adds to its view.
+pub(crate) async fn provenance(state: &AppState, suffix: &Suffix) -> Result<Provenance, CallError> {
+    let content = state.store.order_content(suffix).await?;
+    Ok(content.as_deref().map(Provenance::from).unwrap_or_default())
+}
+
+/// One order
+///
+/// With `ETag`; `If-None-Match` is answered with 304 when nothing changed. Needs the scope `read`.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
+    params(
+        ("id" = String, Path, description = "The order's id."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer."),
+    ),
+    responses(
+        (status = 200, description = "The order.", body = OrderView),
+        (status = 304, description = "Nothing changed."),
+        (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show(
+    caller: Caller,
+    State(state): State<AppState>,
+    OrderId(suffix): OrderId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::Read)?;
+    caller.sees(&suffix)?;
+    let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
+    let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?);
+    let etag = view.etag();
+    let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Json(view).into_response()
+    };
+    if let Some(etag) = etag {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    Ok(response)
+}
+
+/// Whether `If-None-Match` names this version, weakly compared as RFC 9110 asks.
+fn matches(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    named
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == etag.as_bytes())
+}

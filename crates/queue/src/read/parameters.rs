@@ -1,0 +1,99 @@
+//! Parameters of paths and queries, named when they are wrong and never repeated.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use posthaste_model::Suffix;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Code, Problem};
+
+/// The order of a path: `u17.1763618400000000000`, or `history:u17:1763618400000000000` as the ancestor wrote it.
+#[derive(Debug, Clone)]
+pub(crate) struct OrderId(pub Suffix);
+
+impl FromStr for OrderId {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let read = match text.strip_prefix("history:") {
+            Some(suffix) => suffix.parse(),
+            None => Suffix::from_order_id(text),
+        };
+        read.map(Self).map_err(|_| Problem::parameter("id", "invalid_id", "<sender id>.<nanoseconds>"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OrderId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::parameter("id", "invalid_id", "<sender id>.<nanoseconds>"))?;
+        id.parse()
+    }
+}
+
+/// The parameters of a query: a type whose fields are all `Option<String>` and which denies unknown ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri);
+        read.map(|Query(read)| Self(read)).map_err(|_| {
+            let detail = "the query names a parameter that is not known here, or one twice";
+            Problem::new(Code::InvalidParameter, detail)
+        })
+    }
+}
+
+/// A whole number of a query, within bounds; `default` when it is not given.
+///
+/// # Errors
+/// 422, with the bounds.
+pub(crate) fn number(
+    name: &str,
+    given: Option<&str>,
+    bounds: RangeInclusive<u64>,
+    default: u64,
+) -> Result<u64, Problem> {
+    let Some(text) = given else { return Ok(default) };
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if plain && bounds.contains(&number) => Ok(number),
+        _ => {
+            let rule = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            Err(Problem::parameter(name, "out_of_range", rule))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_an_order_are_read() {
+        for text in ["u-1.17", "history:u-1:17"] {
+            assert_eq!(text.parse::<OrderId>().unwrap().0.as_str(), "u-1:17");
+        }
+        for text in ["", "u1", "u1.x", "{0}.1", "u 1.1", "history:u1.1", "__proto__", "due:{0}:urgent"] {
+            assert_eq!(text.parse::<OrderId>().expect_err(text).code(), Code::InvalidParameter);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_bounds() {
+        assert_eq!(number("limit", None, 1..=200, 50).unwrap(), 50);
+        assert_eq!(number("limit", Some("200"), 1..=200, 50).unwrap(), 200);
+        for text in ["-1", "0", "1000000000", "", "+1", "1.0", "99999999999999999999999"] {
+            assert!(number("limit", Some(text), 1..=200, 50).is_err(), "{text}");
+        }
+    }
+}

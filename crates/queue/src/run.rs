@@ -1,0 +1,123 @@
+//! The service as a process: settings, store, ports, end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use posthaste_model::SystemClock;
+use posthaste_ops::address::Address;
+use posthaste_ops::admin::{Admin, Subject};
+use posthaste_ops::exit::Failure;
+use posthaste_ops::health::{Check, Health};
+use posthaste_ops::listen::{Limits, Listener};
+use posthaste_ops::metrics::{Buckets, Metrics};
+use posthaste_ops::stop::{Ended, Stage, Stop};
+use posthaste_ops::telemetry;
+use posthaste_store::{ConnectError, Role, Store};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::settings::{Args, Http};
+use crate::state::AppState;
+use crate::{api, readiness};
+
+/// Times of answers: from 0.5 ms to a minute, which long polls take.
+pub const BUCKETS: &[Buckets<'static>] = &[(
+    "posthaste_queue_request_seconds",
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0],
+)];
+
+/// Body bytes after which a connection is cut whatever the path takes; each path has a smaller limit of its own or
+/// takes its body in pieces.
+const BODY_BYTES: usize = usize::MAX;
+
+/// Runs the service until it is asked to stop. Reads the environment and takes over SIGTERM and SIGINT.
+///
+/// # Errors
+/// A [`Failure`] that says why it could not start, or that work had to be cut off at the end.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let settings = args.load(std::env::vars_os())?.settings;
+    telemetry::install(&settings.log)?;
+    let metrics = Metrics::install(BUCKETS)?;
+    let stop = Stop::on_signals(&settings.stop).map_err(Failure::software)?;
+    let (store, report) = Store::connect(settings.redis.clone(), Role::Queue).await.map_err(refusal)?;
+    tracing::info!(durability = ?store.durability(), "connected: {}", report.to_string().trim_end());
+
+    let health = Health::new();
+    let condition = Check::condition("store");
+    health.watch(&condition, Instant::now());
+    let subject = Subject { name: "posthaste-queue", health, metrics, soft: stop.soft.clone() };
+    let admin = Admin::start(&settings.admin, subject).await?;
+    stop.spawn("readiness", readiness::watch(store.clone(), condition, stop.soft.clone()));
+
+    let http = settings.http.clone();
+    let state = AppState::new(store.clone(), settings, Arc::new(SystemClock), stop.soft.clone());
+    let state = state.map_err(Failure::usage)?;
+    let listener = Listener::bind(&http.address).await?;
+    let address = listener.address().clone();
+    stop.spawn("http", listener.serve(api::router(state), limits(&http), stop.soft.clone()));
+    tracing::info!(http = %url(&address), admin = %url(admin.address()), "ready");
+    if let Some(path) = args.ready_file {
+        let ready = json!({ "http": url(&address), "admin": url(admin.address()) });
+        write_ready(path, ready.to_string()).await?;
+    }
+
+    let ended = stop.ended().await;
+    store.disconnect().await;
+    admin.close().await;
+    finish(ended)
+}
+
+/// What the port for clients lets them hold.
+#[must_use]
+pub fn limits(http: &Http) -> Limits {
+    Limits {
+        connections: http.connections,
+        header_time: http.header_time.get(),
+        header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
+        body_bytes: BODY_BYTES,
+        write_time: Some(http.write_time.get()),
+        connection_life: None,
+        linger: http.linger.get(),
+    }
+}
+
+fn refusal(error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Settings { .. } => Failure::usage(error),
+        ConnectError::Refused(_) | ConnectError::Stop(_) => Failure::refused(error),
+        ConnectError::Unreachable(_) | ConnectError::Call(_) => Failure::unavailable(error),
+    }
+}
+
+/// Where clients reach an address.
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        Address::Unix(_) => address.to_string(),
+    }
+}
+
+/// Writes the file that says "ready", whole or not at all.
+async fn write_ready(path: PathBuf, text: String) -> Result<(), Failure> {
+    let write = move || -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let part = folder.join(name);
+        std::fs::write(&part, text)?;
+        std::fs::rename(&part, &path)
+    };
+    let written = tokio::task::spawn_blocking(write).await.map_err(Failure::software)?;
+    written.map_err(Failure::unavailable)
+}
+
+fn finish(ended: Ended) -> Result<(), Failure> {
+    match (ended.panicked, ended.stage) {
+        (Some(task), _) => Err(Failure::software(format!("the task {task} panicked; where is told above"))),
+        (None, Stage::Finished | Stage::Drained) => Ok(()),
+        (None, _) => {
+            let exit = posthaste_ops::exit::Exit::Interrupted;
+            Err(Failure::new(exit, "stopped before all requests were answered"))
+        }
+    }
+}

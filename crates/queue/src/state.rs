@@ -1,0 +1,85 @@
+//! What all handlers share.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use posthaste_model::Clock;
+use posthaste_store::Store;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::KnownKeys;
+use crate::intake::Desk;
+use crate::intake::settings::{Rules, SettingError};
+use crate::settings::Settings;
+use crate::track::Hub;
+
+/// The state of the service; clones are the same.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// What is shared.
+pub struct Shared {
+    /// Where everything is.
+    pub store: Store,
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// The rules of acceptance, made of the settings.
+    pub rules: Rules,
+    /// Tells the time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when the service takes no new work: trackers end then.
+    pub soft: CancellationToken,
+    /// Places for requests that are worked on.
+    pub(crate) places: Arc<Semaphore>,
+    /// Places for trackers.
+    pub(crate) tracker_places: Arc<Semaphore>,
+    /// Keys looked up lately.
+    pub(crate) known: KnownKeys,
+    /// Orders that are tracked.
+    pub(crate) hub: Hub,
+    /// What is being accepted.
+    pub(crate) desk: Desk,
+}
+
+impl AppState {
+    /// The state of a service on this store.
+    ///
+    /// # Errors
+    /// A setting of acceptance that can't be used.
+    pub fn new(
+        store: Store,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        soft: CancellationToken,
+    ) -> Result<Self, SettingError> {
+        let rules = Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits)?;
+        Ok(Self(Arc::new(Shared {
+            hub: Hub::new(store.clone(), &settings.trackers),
+            desk: Desk::default(),
+            known: KnownKeys::new(settings.keys.known_for.get()),
+            places: Arc::new(Semaphore::new(settings.http.requests)),
+            tracker_places: Arc::new(Semaphore::new(settings.trackers.most)),
+            settings: Arc::new(settings),
+            store,
+            rules,
+            clock,
+            soft,
+        })))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! `GET /v1/orders/{id}/events`: server-sent events.
+//!
+//! `snapshot` (data: the order, id: its revision) whenever it changed, `end` (the same) when its last row is final, and a
+//! comment as a sign of life. A client that comes again with `Last-Event-ID` gets no snapshot of what it knows.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures::stream::unfold;
+use posthaste_store::Scope;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::hub::{Follower, Looked, Seen};
+use super::place::TrackerPlace;
+use crate::auth::Caller;
+use crate::problem::{Code, Problem, ProblemDocument};
+use crate::read::OrderId;
+use crate::state::AppState;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How soon a client comes again after the stream broke.
+const RETRY: &str = "retry: 2000\n\n";
+const ALIVE: &str = ": alive\n\n";
+/// How long the first look may take.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// Changes of an order as they happen
+///
+/// An order that does not exist yet may be followed. Needs the scope `read`.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/events", tag = "trackers", operation_id = "followOrder",
+    params(
+        ("id" = String, Path, description = "The order's id."),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received."),
+    ),
+    responses(
+        (status = 200, description = "Server-sent events: `snapshot` with the order as data and its revision as id, at \
+            most four a second; `end` with the same once its last row is final.", body = String, content_type = "text/event-stream"),
+        (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn stream(
+    caller: Caller,
+    State(state): State<AppState>,
+    OrderId(suffix): OrderId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.needs(Scope::Read)?;
+    caller.sees(&suffix)?;
+    let known = known(&headers)?;
+    let place = TrackerPlace::take(&state)?;
+    let mut follower = state.hub.follow(&suffix);
+    let looked = timeout(FIRST, follower.first()).await.map_err(|_| {
+        Problem::new(Code::StoreUnavailable, "the store did not tell in time")
+            .retry_after(Duration::from_secs(1))
+    })?;
+    let heartbeat = state.settings.trackers.heartbeat.get();
+    let told = Told {
+        follower,
+        next: Some(looked),
+        known,
+        last_state: None,
+        greeted: false,
+        ended: false,
+        heartbeat,
+        soft: state.soft.clone(),
+        _place: place,
+    };
+    let events =
+        unfold(told, |mut told| async { told.next().await.map(|event| (Ok::<_, Infallible>(event), told)) });
+    let mut response = Body::from_stream(events).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers before they pass them on would hold the events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The revision the client knows.
+fn known(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read =
+        text.parse().map_err(|_| Problem::parameter("Last-Event-ID", "invalid", "an id this stream gave"))?;
+    Ok(Some(read))
+}
+
+/// One stream.
+struct Told {
+    follower: Follower,
+    /// The first look, not told yet.
+    next: Option<Looked>,
+    /// The last revision told.
+    known: Option<u64>,
+    /// The last state told.
+    last_state: Option<crate::view::OrderState>,
+    greeted: bool,
+    ended: bool,
+    heartbeat: Duration,
+    soft: CancellationToken,
+    _place: TrackerPlace,
+}
+
+impl Told {
+    /// The next piece of the stream; `None` at its end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !self.greeted {
+            self.greeted = true;
+            return Some(Bytes::from_static(RETRY.as_bytes()));
+        }
+        let alive_at = Instant::now() + self.heartbeat;
+        while !self.ended {
+            let looked = match self.next.take() {
+                Some(first) => first,
+                None => tokio::select! {
+                    looked = self.follower.changed() => looked,
+                    // The client comes again, to another replica or to the next process here.
+                    () = self.soft.cancelled() => return None,
+                    () = sleep_until(alive_at) => return Some(Bytes::from_static(ALIVE.as_bytes())),
+                },
+            };
+            if let Looked::Seen(seen) = looked
+                && let Some(event) = self.tell(&seen)
+            {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn tell(&mut self, seen: &Seen) -> Option<Bytes> {
+        // After a resume the state that was told is not known, and the revision alone decides.
+        let same_state = self.last_state.is_none_or(|state| state == seen.state);
+        let news = self.known != Some(seen.revision) || !same_state;
+        self.known = Some(seen.revision);
+        self.last_state = Some(seen.state);
+        self.ended = seen.ended;
+        let mut out = Vec::with_capacity(2 * seen.json.len() + 96);
+        if news {
+            write(&mut out, "snapshot", seen);
+        }
+        if seen.ended {
+            write(&mut out, "end", seen);
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+}
+
+fn write(out: &mut Vec<u8>, event: &str, seen: &Seen) {
+    out.extend_from_slice(format!("event: {event}\nid: {}\ndata: ", seen.revision).as_bytes());
+    // JSON holds no line ends.
+    out.extend_from_slice(&seen.json);
+    out.extend_from_slice(b"\n\n");
+}

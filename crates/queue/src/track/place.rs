@@ -1,0 +1,39 @@
+//! The place a tracker holds while it is open.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// How soon to ask again when all places are taken.
+const RETRY: Duration = Duration::from_secs(5);
+const OPEN: &str = "posthaste_queue_open_trackers";
+
+/// Counts as an open tracker until it is dropped.
+#[derive(Debug)]
+pub(super) struct TrackerPlace {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl TrackerPlace {
+    /// # Errors
+    /// 503 when all are taken or the service is stopping.
+    pub(super) fn take(state: &AppState) -> Result<Self, Problem> {
+        if state.soft.is_cancelled() {
+            return Err(Problem::new(Code::Stopping, "the service is stopping").retry_after(RETRY));
+        }
+        let permit = Semaphore::try_acquire_owned(Arc::clone(&state.tracker_places))
+            .map_err(|_| Problem::new(Code::Overloaded, "too many trackers are open").retry_after(RETRY))?;
+        metrics::gauge!(OPEN).increment(1);
+        Ok(Self { _permit: permit })
+    }
+}
+
+impl Drop for TrackerPlace {
+    fn drop(&mut self) {
+        metrics::gauge!(OPEN).decrement(1);
+    }
+}

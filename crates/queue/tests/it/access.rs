@@ -1,0 +1,159 @@
+//! Who may do what: keys, scopes, senders, rate.
+
+use posthaste_store::Scope;
+
+use crate::client::{Answer, ask, get};
+use crate::service::{Service, suffix};
+
+const WRONG: &str = "ph_aaaaaaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+#[tokio::test]
+async fn without_one_good_key_all_are_told_the_same() {
+    let service = Service::start().await;
+    let good = service.master().await;
+    let tampered = format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
+    let other_secret = format!("{}{}", &good[..16], &WRONG[16..]);
+    let mut told = Vec::new();
+    for asked in [
+        get("/v1/orders"),
+        get("/v1/orders").header("authorization", ""),
+        get("/v1/orders").header("authorization", "Bearer"),
+        get("/v1/orders").header("authorization", "Bearer "),
+        get("/v1/orders").header("authorization", &format!("Basic {good}")),
+        get("/v1/orders").key(&good).key(&good),
+        get("/v1/orders").key(WRONG),
+        get("/v1/orders").key(&tampered),
+        get("/v1/orders").key(&other_secret),
+        get(&format!("/v1/orders?key={good}")),
+        get(&format!("/v1/orders?authorization=Bearer%20{good}")),
+    ] {
+        let answer = service.ask(asked).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{answer:?}");
+        assert_eq!(answer.header("www-authenticate").as_deref(), Some("Bearer"));
+        let mut problem = answer.json();
+        problem["trace_id"] = "".into();
+        told.push(problem);
+    }
+    assert!(told.windows(2).all(|two| two[0] == two[1]), "{told:?}");
+    assert_eq!(service.ask(get("/v1/orders").key(&good)).await.status, 200);
+}
+
+/// What each scope opens. Every answer but 401 and 403 means that the key was let through.
+#[tokio::test]
+async fn each_route_asks_for_its_scope() {
+    let service = Service::start().await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    let enqueue = service.key(&[Scope::Enqueue], Some("u1")).await;
+    let read = service.key(&[Scope::Read], Some("u1")).await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    let keys = [("enqueue", &enqueue), ("read", &read), ("admin", &admin)];
+    let one = format!("/v1/orders/{}", order.order_id());
+    let wait = format!("{one}/wait?timeout=0");
+    let (rows, cancel, retry) =
+        (format!("{one}/recipients"), format!("{one}/cancel"), format!("{one}/retry"));
+    for (method, path, open_to) in [
+        ("GET", "/v1/orders", &["read"][..]),
+        ("GET", &one, &["read"]),
+        ("GET", &rows, &["read"]),
+        ("GET", &wait, &["read"]),
+        ("GET", "/v1/senders/u1/limit", &["enqueue", "read"]),
+        ("GET", "/v1/couriers", &["read", "admin"]),
+        ("GET", "/v1/keys", &["admin"]),
+        ("POST", "/v1/keys", &["admin"]),
+        ("DELETE", "/v1/keys/aaaaaaaaaaaa", &["admin"]),
+        ("POST", "/track", &["read"]),
+        ("POST", "/v1/order-ids", &["enqueue"]),
+        ("POST", "/v1/orders", &["enqueue"]),
+        ("PUT", &one, &["enqueue"]),
+        ("PATCH", &one, &["enqueue"]),
+        ("POST", &cancel, &["enqueue"]),
+        ("POST", &retry, &["enqueue"]),
+        ("POST", "/v1/orders/batch", &["enqueue"]),
+        ("PUT", "/queue", &["enqueue"]),
+        ("GET", "/history_key?sender_id=u1", &["enqueue"]),
+    ] {
+        for (name, key) in keys {
+            let mut asked = ask(method, path).key(key);
+            if method != "GET" && method != "DELETE" {
+                asked = asked.json(if path == "/track" {
+                    r#"{"history_key":"history:u1:1","timeout":0}"#
+                } else {
+                    "{}"
+                });
+            }
+            let answer = service.ask(asked).await;
+            let refused = answer.status == 403;
+            assert_eq!(refused, !open_to.contains(&name), "{method} {path} with {name}: {answer:?}");
+            assert_ne!(answer.status, 401, "{method} {path}");
+            assert!(answer.status < 500, "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_senders_orders_are_not_there() {
+    let service = Service::start().await;
+    let (mine, theirs) = (suffix("u1", 1), suffix("u2", 1));
+    let due = service.in_an_hour().await;
+    service.order(&mine, 1, Some(due)).await;
+    service.order(&theirs, 1, Some(due)).await;
+    let bound = service.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
+    let any = service.master().await;
+    let id = theirs.order_id();
+    for path in [
+        format!("/v1/orders/{id}"),
+        format!("/v1/orders/{id}/recipients"),
+        format!("/v1/orders/{id}/wait?timeout=0"),
+        format!("/v1/orders/{id}/events"),
+        "/v1/orders/u2.999".to_owned(),
+    ] {
+        let answer = service.ask(get(&path).key(&bound)).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (404, "order_not_found"), "{path}");
+    }
+    for (method, tail) in [("POST", "/cancel"), ("PATCH", ""), ("POST", "/retry")] {
+        let path = format!("/v1/orders/{id}{tail}");
+        let body = match method {
+            "PATCH" => r#"{"deliver_at":"2099-01-01T00:00:00Z"}"#,
+            _ if tail == "/retry" => r#"{"states":["failed"]}"#,
+            _ => "{}",
+        };
+        let answer = service.ask(ask(method, &path).key(&bound).json(body)).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+    }
+    let track = r#"{"history_key":"history:u2:1","timeout":0}"#;
+    assert_eq!(service.ask(ask("POST", "/track").key(&bound).json(track)).await.status, 404);
+    let listed = |answer: Answer| {
+        let items = answer.json()["items"].as_array().expect("items").clone();
+        items.iter().map(|item| item["sender_id"].as_str().expect("a sender").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(service.ask(get("/v1/orders").key(&bound)).await), ["u1"]);
+    assert_eq!(listed(service.ask(get("/v1/orders?sender_id=u2").key(&any)).await), ["u2"]);
+    assert_eq!(listed(service.ask(get("/v1/orders").key(&any)).await).len(), 2);
+    let asked = service.ask(get("/v1/orders?sender_id=u2").key(&bound)).await;
+    assert_eq!((asked.status, asked.problem().as_str()), (403, "sender_not_allowed"));
+    assert_eq!(service.ask(get("/v1/senders/u2/limit").key(&bound)).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
+    let service = Service::with(&[("rate.per_second", "1"), ("rate.burst", "3")]).await;
+    let key = service.master().await;
+    let mut statuses = Vec::new();
+    let mut last = None;
+    for _ in 0..5 {
+        let answer = service.ask(get("/v1/couriers").key(&key)).await;
+        statuses.push(answer.status);
+        assert_eq!(answer.header("ratelimit-policy").as_deref(), Some("\"key\";q=3;w=3"));
+        last = Some(answer);
+    }
+    assert_eq!(statuses[..3], [200; 3], "{statuses:?}");
+    // Five requests in less than two seconds: the last one at least is too many.
+    let last = last.expect("an answer");
+    assert_eq!((last.status, last.problem().as_str()), (429, "rate_limited"), "{statuses:?}");
+    let wait: u64 = last.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=3).contains(&wait), "{wait}");
+    assert!(last.header("ratelimit").expect("a limit").starts_with("\"key\";r=0;t="), "{last:?}");
+    let other = service.master().await;
+    assert_eq!(service.ask(get("/v1/couriers").key(&other)).await.status, 200, "each key has its own");
+}

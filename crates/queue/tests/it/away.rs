@@ -1,0 +1,52 @@
+//! The store is away: 503, never a success, and ready again when it is back.
+
+use posthaste_rig::eventually_async;
+
+use crate::client::{ask, get};
+use crate::service::Service;
+
+#[tokio::test]
+async fn without_the_store_nothing_is_answered_with_success() {
+    let mut service = Service::with(&[("redis.call_timeout", "300ms"), ("keys.known_for", "1h")]).await;
+    let key = service.master().await;
+    assert_eq!(service.ask(get("/v1/orders").key(&key)).await.status, 200);
+    service.redis.kill9().expect("killed");
+    for (method, path, body) in [
+        ("GET", "/v1/orders", None),
+        ("GET", "/v1/orders/u1.1", None),
+        ("GET", "/v1/orders/u1.1/recipients", None),
+        ("GET", "/v1/orders/u1.1/wait?timeout=0", None),
+        ("GET", "/v1/couriers", None),
+        ("GET", "/v1/keys", None),
+        ("GET", "/v1/senders/u1/limit", None),
+        ("DELETE", "/v1/keys/aaaaaaaaaaaa", None),
+        ("POST", "/v1/keys", Some(r#"{"name":"n","scopes":["admin"]}"#)),
+        (
+            "POST",
+            "/v1/orders",
+            Some(
+                r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x"}"#,
+            ),
+        ),
+        ("POST", "/track", Some(r#"{"history_key":"history:u1:1","timeout":0}"#)),
+    ] {
+        let mut asked = ask(method, path).key(&key);
+        if let Some(body) = body {
+            asked = asked.json(body);
+        }
+        let answer = service.ask(asked).await;
+        let code = answer.problem();
+        assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
+        assert!(matches!(code.as_str(), "store_unavailable" | "outcome_unknown"), "{code}");
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    }
+    assert_eq!(service.ask(get("/docs")).await.status, 200, "what needs no store is there");
+    service.redis.restart().expect("restarted");
+    eventually_async("the service is well again", async || {
+        match service.ask(get("/v1/orders").key(&key)).await.status {
+            200 => Ok(()),
+            status => Err(status),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,90 @@
+//! The description of the interface and the reference page.
+
+use std::path::Path;
+
+use posthaste_queue::api::openapi_json;
+
+use crate::client::get;
+use crate::service::Service;
+
+/// Set, the description in the repository is written anew.
+const REWRITE: &str = "POSTHASTE_REWRITE_OPENAPI";
+
+#[test]
+fn the_description_in_the_repository_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let code = openapi_json();
+    if std::env::var_os(REWRITE).is_some() {
+        std::fs::write(&path, &code).expect("the file is written");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let line = kept.lines().zip(code.lines()).position(|(kept, code)| kept != code);
+    assert!(
+        kept == code,
+        "crates/queue/openapi.json differs from the code (first at line {:?}); write it anew with\n    {REWRITE}=1 cargo \
+         test -p posthaste-queue --test it description\nand look at what changed",
+        line.map(|line| line + 1)
+    );
+}
+
+#[tokio::test]
+async fn the_description_is_served_and_names_every_path() {
+    let service = Service::start().await;
+    let answer = service.ask(get("/openapi.json")).await;
+    assert_eq!((answer.status, answer.header("content-type").as_deref()), (200, Some("application/json")));
+    assert_eq!(answer.text(), openapi_json());
+    let api = answer.json();
+    assert!(api["openapi"].as_str().expect("a version").starts_with("3.1"), "{}", api["openapi"]);
+    for (path, methods) in [
+        ("/v1/order-ids", &["post"][..]),
+        ("/v1/orders", &["get", "post"]),
+        ("/v1/orders/batch", &["post"]),
+        ("/v1/orders/{id}", &["get", "put", "patch"]),
+        ("/v1/orders/{id}/cancel", &["post"]),
+        ("/v1/orders/{id}/retry", &["post"]),
+        ("/v1/orders/{id}/recipients", &["get"]),
+        ("/v1/orders/{id}/wait", &["get"]),
+        ("/v1/orders/{id}/events", &["get"]),
+        ("/v1/senders/{id}/limit", &["get"]),
+        ("/v1/couriers", &["get"]),
+        ("/v1/keys", &["get", "post"]),
+        ("/v1/keys/{id}", &["delete"]),
+        ("/history_key", &["get"]),
+        ("/queue", &["put"]),
+        ("/queue/limit", &["get"]),
+        ("/track", &["post"]),
+    ] {
+        for method in methods {
+            let operation = &api["paths"][path][method];
+            assert!(operation["operationId"].is_string(), "{method} {path}");
+            assert!(operation["summary"].is_string(), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_reference_page_tells_all_and_loads_nothing() {
+    let service = Service::start().await;
+    let answer = service.ask(get("/docs")).await;
+    assert_eq!(answer.status, 200);
+    let policy = answer.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let page = answer.text();
+    for loading in ["<script", "<link", "<img", "<iframe", "src=", "@import", "url(", "http://", "https://"] {
+        assert!(!page.contains(loading), "{loading}");
+    }
+    let api: serde_json::Value = serde_json::from_str(&openapi_json()).expect("JSON");
+    for (path, item) in api["paths"].as_object().expect("paths") {
+        assert!(page.contains(path.as_str()), "{path}");
+        for operation in item.as_object().expect("operations").values() {
+            let id = operation["operationId"].as_str().expect("an id");
+            assert!(
+                page.contains(&format!("<section id=\"{id}\">")),
+                "{id} of {path}: its tag is not described"
+            );
+        }
+    }
+    for code in posthaste_queue::problem::Code::ALL {
+        assert!(page.contains(&format!("<tr id=\"{}\">", code.word())), "{code:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Clients that take their time, and too many of them.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::client::{Stream, ask, get, raw, read, soon};
+use crate::service::{Service, suffix};
+
+#[tokio::test]
+async fn heads_that_trickle_are_cut_and_others_served() {
+    let service = Service::with(&[("http.header_time", "100ms")]).await;
+    let mut slow = TcpStream::connect(service.address).await.expect("a connection");
+    slow.write_all(b"GET /docs HTTP/1.1\r\nhost: te").await.expect("a part");
+    let silent = TcpStream::connect(service.address).await.expect("a connection");
+    assert_eq!(service.ask(get("/docs")).await.status, 200);
+    for mut stream in [slow, silent] {
+        let answer = read(&mut stream).await;
+        assert!(answer.is_none_or(|answer| answer.status == 408), "cut");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_answered_with_408() {
+    let service = Service::with(&[("http.body_time", "100ms")]).await;
+    let key = service.master().await;
+    for path in ["/v1/keys", "/v1/orders", "/v1/orders/batch"] {
+        let media_type = if path.ends_with("batch") { "application/x-ndjson" } else { "application/json" };
+        let whole =
+            ask("POST", path).key(&key).header("content-type", media_type).body(&[b' '; 1_000]).bytes();
+        let answer = raw(service.address, &whole[..whole.len() - 900]).await;
+        let answer = answer.unwrap_or_else(|| panic!("no answer from {path}"));
+        assert_eq!((answer.status, answer.problem().as_str()), (408, "body_timeout"), "{path}");
+        assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_changes_nothing() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let mut stream = TcpStream::connect(service.address).await.expect("a connection");
+    stream.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
+    drop(stream);
+    let keys = service.ask(get("/v1/keys").key(&key)).await.json();
+    assert_eq!(keys["items"].as_array().expect("items").len(), 1, "{keys}");
+}
+
+#[tokio::test]
+async fn further_connections_wait_until_one_is_free() {
+    let service = Service::with(&[("http.connections", "2")]).await;
+    let one = TcpStream::connect(service.address).await.expect("a connection");
+    let two = TcpStream::connect(service.address).await.expect("a connection");
+    let mut third = TcpStream::connect(service.address).await.expect("the kernel takes it");
+    third.write_all(&get("/docs").bytes()).await.expect("a request");
+    drop((one, two));
+    assert_eq!(read(&mut third).await.expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn further_requests_are_refused_before_their_bodies_are_read() {
+    let service = Service::with(&[("http.requests", "1")]).await;
+    let key = service.master().await;
+    let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
+    let mut first = TcpStream::connect(service.address).await.expect("a connection");
+    first.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
+    posthaste_rig::eventually_async("the place is taken", async || {
+        // This one has no body at all: what is refused is refused before.
+        let answer =
+            raw(service.address, &ask("POST", "/v1/keys").header("content-length", "10").bytes()).await;
+        match answer {
+            Some(answer) if answer.status == 503 => {
+                assert_eq!(answer.problem(), "overloaded");
+                assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    first.write_all(&whole[whole.len() - 1..]).await.expect("the rest");
+    assert_eq!(read(&mut first).await.expect("an answer").status, 201);
+}
+
+#[tokio::test]
+async fn trackers_have_places_of_their_own() {
+    let service = Service::with(&[("trackers.most", "1"), ("http.requests", "1")]).await;
+    let key = service.master().await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+    stream.until("event: snapshot").await;
+    let second = service.ask(get(&path).key(&key)).await;
+    assert_eq!((second.status, second.problem().as_str()), (503, "overloaded"));
+    assert!(second.header("retry-after").is_some());
+    assert_eq!(service.ask(get("/v1/couriers").key(&key)).await.status, 200, "work is not kept out by them");
+    drop(stream);
+    posthaste_rig::eventually_async("the place is free again", async || {
+        let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+        let head = stream.until("\r\n\r\n").await;
+        if head.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(head) }
+    })
+    .await;
+    soon("the end", async {}).await;
+}

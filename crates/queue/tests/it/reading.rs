@@ -1,0 +1,171 @@
+//! Lists, orders, recipients, couriers.
+
+use std::time::Duration;
+
+use posthaste_store::Scope;
+
+use crate::client::get;
+use crate::service::{Service, suffix};
+
+#[tokio::test]
+async fn an_order_is_told_with_its_version() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 17);
+    service.order(&order, 3, Some(service.in_an_hour().await)).await;
+    let path = format!("/v1/orders/{}", order.order_id());
+    let answer = service.ask(get(&path).key(&key)).await;
+    let view = answer.json();
+    assert_eq!(view["order_id"], "u1.17", "{view}");
+    assert_eq!(view["history_key"], "history:u1:17");
+    assert_eq!((&view["state"], &view["lane"]), (&"scheduled".into(), &"bulk".into()));
+    assert_eq!((&view["origin"], &view["sender_id"]), (&"timetable".into(), &"u1".into()));
+    assert_eq!((&view["counters"]["email"]["pending"], &view["totals"]["accepted"]), (&3.into(), &3.into()));
+    assert!(view["cancelled_at"].is_null() && view["finished_at"].is_null(), "{view}");
+    let spelled = service.ask(get("/v1/orders/history:u1:17").key(&key)).await;
+    assert_eq!(spelled.json(), view, "the other spelling is the same");
+
+    let etag = answer.header("etag").expect("a version");
+    for sent in [etag.clone(), format!("\"other\", W/{etag}"), "*".to_owned()] {
+        let again = service.ask(get(&path).key(&key).header("if-none-match", &sent)).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{sent}");
+        assert_eq!(again.header("etag"), Some(etag.clone()));
+    }
+    service.store.cancel(0, &order).await.expect("cancelled");
+    let changed = service.ask(get(&path).key(&key).header("if-none-match", &etag)).await;
+    assert_eq!((changed.status, &changed.json()["state"]), (200, &"cancelled".into()));
+    assert_eq!(changed.json()["totals"]["cancelled"], 3);
+}
+
+#[tokio::test]
+async fn lists_are_paged_newest_first() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let due = service.in_an_hour().await;
+    for n in 1..=5 {
+        service.order(&suffix("u1", n), 1, Some(due)).await;
+        service.order(&suffix("u2", n), 1, Some(due)).await;
+    }
+    service.store.cancel(0, &suffix("u1", 2)).await.expect("cancelled");
+    let mut seen = Vec::new();
+    let mut path = "/v1/orders?limit=2".to_owned();
+    loop {
+        let answer = service.ask(get(&path).key(&key)).await;
+        let page = answer.json();
+        let items = page["items"].as_array().expect("items");
+        assert!(items.len() <= 2, "{page}");
+        seen.extend(items.iter().map(|item| item["order_id"].as_str().expect("an id").to_owned()));
+        let link = answer.header("link");
+        assert_eq!(link.is_some(), page["next_cursor"].is_string(), "{answer:?}");
+        let Some(link) = link else { break };
+        let (target, rel) = link.split_once(">; ").expect("a link");
+        assert_eq!(rel, "rel=\"next\"");
+        path = target.trim_start_matches('<').to_owned();
+    }
+    assert_eq!(seen, ["u1.5", "u1.4", "u1.3", "u1.2", "u1.1"]);
+
+    let ids = async |query: &str| {
+        let page = service.ask(get(&format!("/v1/orders?{query}")).key(&key)).await.json();
+        page["items"].as_array().unwrap_or_else(|| panic!("{page}")).len()
+    };
+    assert_eq!(ids("state=cancelled").await, 1);
+    assert_eq!(ids("state=scheduled,running").await, 4);
+    assert_eq!(ids("from=2099-01-01T00:00:00Z").await, 0);
+    assert_eq!(ids("to=2099-01-01T00:00:00Z&sender_id=u1").await, 5);
+    let first = service.ask(get("/v1/orders?limit=1").key(&key)).await.json();
+    let cursor = first["next_cursor"].as_str().expect("a cursor");
+    let master = service.master().await;
+    let foreign = format!("/v1/orders?sender_id=u2&cursor={cursor}");
+    let answer = service.ask(get(&foreign).key(&master)).await;
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (422, "invalid_parameter"),
+        "a cursor of another list"
+    );
+}
+
+#[tokio::test]
+async fn recipients_come_as_pages_or_as_lines() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1_200, Some(service.in_an_hour().await)).await;
+    let base = format!("/v1/orders/{}/recipients", order.order_id());
+    let mut rows = Vec::new();
+    let mut path = format!("{base}?limit=500&state=pending&channel=email");
+    loop {
+        let answer = service.ask(get(&path).key(&key)).await;
+        let page = answer.json();
+        rows.extend(page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone());
+        let Some(link) = answer.header("link") else { break };
+        path = link.trim_start_matches('<').split('>').next().expect("a target").to_owned();
+    }
+    assert_eq!(rows.len(), 1_200);
+    let row = &rows[700];
+    assert_eq!((&row["index"], &row["recipient_id"]), (&700.into(), &"r700".into()), "{row}");
+    assert_eq!((&row["channel"], &row["address"]), (&"email".into(), &"r700@example.org".into()));
+    assert_eq!(
+        (&row["state"], &row["attempts"], &row["waits_for"]),
+        (&"pending".into(), &0.into(), &"due".into())
+    );
+    assert!(row["next_at"].is_string() && row["reason"].is_null() && row["updated_at"].is_null(), "{row}");
+
+    let lines = service.ask(get(&base).key(&key).header("accept", "application/x-ndjson")).await;
+    assert_eq!(lines.header("content-type").as_deref(), Some("application/x-ndjson"));
+    let text = lines.text();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    assert_eq!(lines, rows, "the same rows, one a line");
+    let none = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
+    assert_eq!(none["items"], serde_json::json!([]));
+    let image = service.ask(get(&base).key(&key).header("accept", "image/png")).await;
+    assert_eq!((image.status, image.problem().as_str()), (406, "not_acceptable"));
+}
+
+#[tokio::test]
+async fn a_row_says_what_it_waits_for() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, None).await;
+    let path = format!("/v1/orders/{}/recipients", order.order_id());
+    let page = service.ask(get(&path).key(&key)).await.json();
+    assert_eq!(page["items"][0]["waits_for"], "no_courier", "{page}");
+    let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
+    assert_eq!(couriers["couriers"][0]["channel"], "email", "{couriers}");
+    assert_eq!(couriers["couriers"][0]["present"], false);
+    let courier = service.courier().await;
+    let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
+    assert_eq!(couriers["couriers"][0]["present"], true, "{couriers}");
+    assert!(couriers["couriers"][0]["last_seen"].is_string());
+    let page = service.ask(get(&path).key(&key)).await.json();
+    assert_eq!(page["items"][0]["waits_for"], "courier", "{page}");
+    courier.disconnect().await;
+}
+
+#[tokio::test]
+async fn an_order_moved_out_of_the_quiet_hours_waits_for_their_end() {
+    // Quiet all day but for an hour that is far off: whenever the test runs, the order is moved.
+    let service = Service::start().await;
+    let now = service.store.server_time().await.expect("the time");
+    let hour = now.0 / 3_600_000 % 24;
+    let (from, to) = (format!("{hour:02}:00"), format!("{:02}:00", (hour + 4) % 24));
+    let quiet = Service::with(&[
+        ("quiet_hours.enabled", "true"),
+        ("quiet_hours.from", &from),
+        ("quiet_hours.to", &to),
+    ])
+    .await;
+    let key = quiet.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
+    let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x","lane":"bulk"}"#;
+    let made = quiet.ask(crate::client::ask("POST", "/v1/orders").key(&key).json(body)).await;
+    assert_eq!(made.status, 202, "{made:?}");
+    let id = made.json()["order_id"].as_str().expect("an id").to_owned();
+    let page = quiet.ask(get(&format!("/v1/orders/{id}/recipients")).key(&key)).await.json();
+    assert_eq!(page["items"][0]["waits_for"], "quiet_hours", "{page}");
+    assert!(page["items"][0]["next_at"].is_string(), "{page}");
+    let order = suffix("u1", 5);
+    quiet.order(&order, 1, Some(now.after(Duration::from_secs(50 * 3600)))).await;
+    let page = quiet.ask(get("/v1/orders/u1.5/recipients").key(&key)).await.json();
+    assert_eq!(page["items"][0]["waits_for"], "due", "this one was not moved: {page}");
+}

@@ -1,0 +1,201 @@
+//! Long polls and event streams.
+
+use std::time::Duration;
+
+use posthaste_rig::eventually;
+use posthaste_store::Scope;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::client::{Stream, ask, get};
+use crate::service::{Service, suffix};
+
+/// The event that was heard last: its name, id and data.
+fn event(heard: &str) -> (String, String, Value) {
+    let start = heard.rfind("event: ").expect("an event");
+    let field = |name: &str| {
+        heard[start..]
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{heard}"))
+            .to_owned()
+    };
+    let data = serde_json::from_str(&field("data: ")).expect("JSON");
+    (field("event: "), field("id: "), data)
+}
+
+async fn next(stream: &mut Stream) -> (String, String, Value) {
+    stream.until("event: ").await;
+    let rest = stream.until("\n\n").await;
+    event(&format!("event: {rest}"))
+}
+
+#[tokio::test]
+async fn a_stream_tells_every_change_and_the_end() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    let due = service.in_an_hour().await;
+    service.order(&order, 2, Some(due)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+    let head = stream.until("\r\n\r\n").await.to_ascii_lowercase();
+    for line in ["content-type: text/event-stream", "x-accel-buffering: no", "cache-control: no-store"] {
+        assert!(head.contains(line), "{head}");
+    }
+    let (name, id, first) = next(&mut stream).await;
+    assert_eq!(
+        (name.as_str(), &first["state"], &first["totals"]["pending"]),
+        ("snapshot", &"scheduled".into(), &2.into())
+    );
+    assert_eq!(id, first["revision"].to_string());
+
+    let later = due.after(Duration::from_secs(3600));
+    let revision = first["revision"].as_u64().expect("a number");
+    service.store.reschedule(0, &order, later, None, revision).await.expect("moved");
+    let (name, _, second) = next(&mut stream).await;
+    assert_eq!(name, "snapshot");
+    assert!(second["revision"].as_u64() > first["revision"].as_u64(), "{second}");
+    assert_ne!(second["due_at"], first["due_at"]);
+
+    service.store.cancel(0, &order).await.expect("cancelled");
+    let (name, id, third) = next(&mut stream).await;
+    assert_eq!((name.as_str(), &third["state"]), ("snapshot", &"cancelled".into()));
+    let (name, end_id, end) = next(&mut stream).await;
+    assert_eq!((name.as_str(), &end_id, &end), ("end", &id, &third));
+    assert_eq!(stream.end().await.trim_start_matches("\r\n"), "0\r\n\r\n", "nothing after the end");
+}
+
+#[tokio::test]
+async fn who_comes_again_is_told_only_what_is_new() {
+    let service = Service::with(&[("trackers.heartbeat", "100ms")]).await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let open = async |last: &str| {
+        Stream::open(service.address, get(&path).key(&key).header("last-event-id", last)).await
+    };
+    let mut fresh = Stream::open(service.address, get(&path).key(&key)).await;
+    let (_, id, _) = next(&mut fresh).await;
+    let mut again = open(&id).await;
+    let quiet = again.until(": alive").await;
+    assert!(!quiet.contains("event:"), "{quiet}");
+    service.store.cancel(0, &order).await.expect("cancelled");
+    let (name, last, view) = next(&mut again).await;
+    assert_eq!((name.as_str(), &view["state"]), ("snapshot", &"cancelled".into()));
+    let mut ended = open(&last).await;
+    let (name, _, _) = next(&mut ended).await;
+    assert_eq!(name, "end", "who knows the last snapshot is told the end alone");
+    let forged = service.ask(get(&path).key(&key).header("last-event-id", "x")).await;
+    assert_eq!((forged.status, forged.problem().as_str()), (422, "invalid_parameter"));
+}
+
+#[tokio::test]
+async fn many_who_follow_one_order_look_once() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+        next(&mut stream).await;
+        streams.push(stream);
+    }
+    assert_eq!(service.store.watched(), 1);
+    service.store.cancel(0, &order).await.expect("cancelled");
+    for stream in &mut streams {
+        assert_eq!(next(stream).await.2["state"], "cancelled");
+    }
+    drop(streams);
+    posthaste_rig::eventually_async("nobody watches", async || match service.store.watched() {
+        0 => Ok(()),
+        watched => Err(watched),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_may_be_followed_before_it_is_there() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+    stream.until("retry: ").await;
+    let waiting = tokio::spawn({
+        let (address, key) = (service.address, key.clone());
+        async move {
+            let body = r#"{"history_key":"history:u1:1","touch_count":1,"timeout":10}"#;
+            ask("POST", "/track").key(&key).json(body).send(address).await
+        }
+    });
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    assert_eq!(next(&mut stream).await.2["order_id"], "u1.1");
+    let tracked = waiting.await.expect("no panic");
+    assert_eq!(tracked.status, 200, "{tracked:?}");
+    // The order may have been there before the poll was: then its time was over, and it is told all the same.
+    assert_eq!(tracked.json()["history"]["order_id"], "u1.1", "{tracked:?}");
+}
+
+#[tokio::test]
+async fn a_long_poll_answers_changes_or_the_end_of_its_time() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    let due = service.in_an_hour().await;
+    let base = format!("/v1/orders/{}/wait", order.order_id());
+    let nothing = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
+    assert_eq!((&nothing["history"], &nothing["timed_out"]), (&Value::Null, &true.into()));
+    service.order(&order, 1, Some(due)).await;
+    let now = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
+    assert_eq!((&now["history"]["state"], &now["timed_out"]), (&"scheduled".into(), &true.into()));
+
+    // Counted from a revision, nothing between two polls is missed.
+    let revision = now["history"]["revision"].as_u64().expect("a number");
+    service
+        .store
+        .reschedule(0, &order, due.after(Duration::from_secs(60)), None, revision)
+        .await
+        .expect("moved");
+    let missed = service.ask(get(&format!("{base}?timeout=60&since={revision}")).key(&key)).await.json();
+    assert_eq!(missed["timed_out"], false, "{missed}");
+    assert!(missed["history"]["revision"].as_u64() > Some(revision));
+
+    let started = Instant::now();
+    let waiting = tokio::spawn({
+        let (address, key, path) =
+            (service.address, key.clone(), format!("{base}?timeout=60&touch_count=16"));
+        async move { get(&path).key(&key).send(address).await }
+    });
+    let store = service.store.clone();
+    tokio::task::spawn_blocking(move || {
+        eventually("it is followed", || if store.watched() > 0 { Ok(()) } else { Err("not yet") })
+    })
+    .await
+    .expect("no panic");
+    service.store.cancel(0, &order).await.expect("cancelled");
+    let ended = waiting.await.expect("no panic").json();
+    assert_eq!(
+        (&ended["timed_out"], &ended["history"]["state"]),
+        (&false.into(), &"cancelled".into()),
+        "the end counts"
+    );
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn changes_are_told_without_events_too() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    service.redis.command(&["CONFIG", "SET", "notify-keyspace-events", ""]).expect("set");
+    let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+    next(&mut stream).await;
+    service.store.cancel(0, &order).await.expect("cancelled");
+    assert_eq!(next(&mut stream).await.2["state"], "cancelled");
+}

@@ -62,6 +62,7 @@ pub struct Process {
 
 /// What every courier takes on its command line.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Settings file; `POSTHASTE_SECTION__KEY` in the environment and flags come after it.
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]

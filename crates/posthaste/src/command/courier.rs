@@ -1,0 +1,48 @@
+//! `posthaste courier`: which couriers there are, and the courier of a channel as a process.
+
+use serde_json::Value;
+
+use crate::api::{Courier, Couriers, Told};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{Column, Format, Reader};
+
+/// The commands about couriers.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the channels and whether a courier works on each.
+    List,
+    /// Run the courier of the e-mail channel until it is asked to stop.
+    Email(Box<posthaste_courier_email::Args>),
+}
+
+/// Lists.
+///
+/// # Errors
+/// The queue does not answer, or refuses.
+pub(crate) async fn list(context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let found: Couriers = client.get("/v1/couriers", &[]).await?;
+    let columns = [
+        Column {
+            title: "Channel",
+            cell: |courier: &Told<Courier>, _: &Reader<'_>| courier.seen.channel.clone(),
+        },
+        Column {
+            title: "State",
+            cell: |courier, _| if courier.seen.present { "at work" } else { "away" }.to_owned(),
+        },
+        Column {
+            title: "Last seen",
+            cell: |courier, reader| reader.moment(courier.seen.last_seen.as_ref().and_then(Value::as_str)),
+        },
+    ];
+    let output = context.output(Format::Table);
+    output.list(&columns, &found.couriers)?;
+    if output.format() == Format::Table && !found.couriers.iter().any(|courier| courier.seen.present) {
+        context
+            .terminal
+            .hint("No courier is at work: orders wait. Start one:  posthaste courier email --config FILE");
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! `posthaste doctor`: what is wrong, in words, and what to do about it.
+
+use std::time::Duration;
+
+use console::style;
+use jiff::fmt::rfc2822;
+use posthaste_store::preflight::Level;
+use posthaste_store::{Role, Store};
+use reqwest::{Method, header};
+use serde::Serialize;
+
+use crate::api::{Client, Couriers};
+use crate::context::Context;
+use crate::dev;
+use crate::failure::{Failure, Kind, Result};
+use crate::output::{Column, Format, Reader};
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste doctor                          the settings, the queue, the key, the couriers, and what dev needs
+  posthaste doctor --config queue.toml      also the store behind the queue
+";
+
+/// Clocks that differ by more are told.
+const SKEW: i64 = 2;
+
+/// Arguments of `posthaste doctor`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Look at the store too, as this settings file of the queue says. An empty database is set up by that, as the queue
+    /// itself would do.
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Look at the store there.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Good,
+    Note,
+    Bad,
+}
+
+/// One finding.
+#[derive(Debug, Serialize)]
+struct Finding {
+    verdict: Verdict,
+    what: String,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+    #[serde(skip)]
+    kind: Kind,
+}
+
+/// Looks at everything it can see.
+///
+/// # Errors
+/// Something is bad; all findings are printed first.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let mut findings = Findings::default();
+    if let Some(client) = settings(context, &mut findings) {
+        queue(&client, &mut findings).await;
+    }
+    if args.config.is_some() || args.redis.is_some() {
+        store(&args, &mut findings).await;
+    }
+    for_dev(&mut findings);
+    let findings = findings.0;
+    print(&findings, context)?;
+    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).collect();
+    match bad.first() {
+        None => Ok(()),
+        Some(first) => Err(Failure::new(first.kind, format!("{} of {} are bad", bad.len(), findings.len()))),
+    }
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn say(&mut self, verdict: Verdict, what: &str, found: impl Into<String>) {
+        self.0.push(Finding {
+            verdict,
+            what: what.into(),
+            found: found.into(),
+            mend: None,
+            kind: Kind::Error,
+        });
+    }
+
+    fn bad(&mut self, what: &str, failure: &Failure) {
+        let mut lines = failure.lines().into_iter();
+        let found = lines.next().unwrap_or_default();
+        let mend: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        let mend = (!mend.is_empty()).then(|| mend.join("\n"));
+        self.0.push(Finding { verdict: Verdict::Bad, what: what.into(), found, mend, kind: failure.kind() });
+    }
+
+    fn note(&mut self, what: &str, found: impl Into<String>, mend: impl Into<String>) {
+        self.say(Verdict::Note, what, found);
+        if let Some(last) = self.0.last_mut() {
+            last.mend = Some(mend.into());
+        }
+    }
+}
+
+fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
+    let made = context.settings().and_then(|loaded| {
+        let origin = |key: &str| loaded.origins.of(key).map(ToString::to_string).unwrap_or_default();
+        let client = Client::new(&loaded.settings.client)?;
+        Ok((client, origin("client.server"), origin("client.token")))
+    });
+    match made {
+        Ok((client, server, token)) => {
+            findings.say(
+                Verdict::Good,
+                "settings",
+                format!("the queue is at {} (from {server})", client.base()),
+            );
+            match client.has_token() {
+                true => findings.say(Verdict::Good, "key", format!("from {token}")),
+                false => {
+                    findings.note("key", "none", "Give one: --token-file FILE, or token_file in client.toml.")
+                }
+            }
+            Some(client)
+        }
+        Err(failure) => {
+            findings.bad("settings", &failure);
+            None
+        }
+    }
+}
+
+async fn queue(client: &Client, findings: &mut Findings) {
+    let request = client.request(Method::GET, "/v1/couriers", &[]).timeout(Duration::from_secs(5));
+    let answer = match client.answer(request).await {
+        Ok(answer) => answer,
+        Err(failure) => return findings.bad("queue", &failure),
+    };
+    findings.say(Verdict::Good, "queue", "answers, and takes the key");
+    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+    if let Some(there) = date.and_then(|date| rfc2822::parse(date).ok()) {
+        let away = (crate::moment::now().timestamp() - there.timestamp()).get_seconds();
+        match away.abs() > SKEW {
+            true => findings.note(
+                "clock",
+                format!("this computer's clock is {away} s from the queue's"),
+                "Let both keep time (systemd-timesyncd, chrony): \"at 09:00\" is meant by this one.",
+            ),
+            false => findings.say(Verdict::Good, "clock", "as the queue's"),
+        }
+    }
+    match client.json::<Couriers>(answer).await {
+        Ok(found) => {
+            let (there, away): (Vec<_>, Vec<_>) =
+                found.couriers.iter().partition(|courier| courier.seen.present);
+            let names = |couriers: &[&crate::api::Told<crate::api::Courier>]| {
+                couriers
+                    .iter()
+                    .map(|courier| crate::terminal::plain(&courier.seen.channel))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            if !there.is_empty() {
+                findings.say(Verdict::Good, "couriers", format!("at work: {}", names(&there)));
+            }
+            if !away.is_empty() || there.is_empty() {
+                let who = if away.is_empty() {
+                    "none was ever seen".to_owned()
+                } else {
+                    format!("away: {}", names(&away))
+                };
+                findings.note(
+                    "couriers",
+                    who,
+                    "What goes there waits. Start one: posthaste courier email --config FILE",
+                );
+            }
+        }
+        Err(failure) => findings.bad("couriers", &failure),
+    }
+}
+
+async fn store(args: &Args, findings: &mut Findings) {
+    let settings = match crate::store::settings(args.config.clone(), args.redis.as_deref()) {
+        Ok(settings) => settings,
+        Err(failure) => return findings.bad("store", &failure),
+    };
+    match Store::connect(settings, Role::Tool).await {
+        Ok((store, report)) => {
+            for line in &report.lines {
+                let verdict = match line.level {
+                    Level::Ok => Verdict::Good,
+                    Level::Unseen | Level::Warn => Verdict::Note,
+                    Level::Refuse => Verdict::Bad,
+                };
+                findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
+            }
+            store.disconnect().await;
+        }
+        Err(error) => {
+            let failure = Failure::new(Kind::Unreachable, "the store cannot be used").because(error);
+            findings.bad("store", &failure);
+        }
+    }
+}
+
+fn for_dev(findings: &mut Findings) {
+    match dev::find_server() {
+        Ok(found) => {
+            findings.say(Verdict::Good, "for dev", format!("{} {}", found.program.display(), found.version));
+        }
+        // Only dev needs one here, so that it is missing is nothing bad.
+        Err(failure) => {
+            let mut lines = failure.lines().into_iter();
+            let found = lines.next().unwrap_or_default();
+            findings.note(
+                "for dev",
+                found,
+                lines.map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n"),
+            );
+        }
+    }
+    for (what, flag, port) in dev::usual_ports() {
+        match dev::is_free(port) {
+            true => findings.say(Verdict::Good, "for dev", format!("port {port} ({what}) is free")),
+            false => findings.note(
+                "for dev",
+                format!("port {port} ({what}) is taken"),
+                format!("If that is no `posthaste dev` of yours: posthaste dev {flag} 0"),
+            ),
+        }
+    }
+}
+
+fn print(findings: &[Finding], context: &Context) -> Result<()> {
+    let output = context.output(Format::Table);
+    let columns = [
+        Column {
+            title: "Verdict",
+            cell: |finding: &Finding, _: &Reader<'_>| finding.verdict.word().to_owned(),
+        },
+        Column { title: "What", cell: |finding, _| finding.what.clone() },
+        Column { title: "Found", cell: |finding, _| finding.found.clone() },
+        Column { title: "Mend", cell: |finding, _| finding.mend.clone().unwrap_or_default() },
+    ];
+    if output.format() != Format::Table {
+        return output.list(&columns, findings);
+    }
+    let mut text = String::new();
+    for finding in findings {
+        text += &format!("{} {:<12} {}\n", finding.verdict.sign(), finding.what, finding.found);
+        for line in finding.mend.iter().flat_map(|mend| mend.lines()) {
+            text += &format!("{:15}{line}\n", "");
+        }
+    }
+    Ok(std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?)
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Bad => "bad",
+        }
+    }
+
+    fn sign(self) -> String {
+        match self {
+            Self::Good => style("✔").green().to_string(),
+            Self::Note => style("!").yellow().to_string(),
+            Self::Bad => style("✖").red().to_string(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `posthaste key`: API keys.
+
+mod direct;
+
+use std::io::{self, Write};
+
+use posthaste_model::SenderId;
+use posthaste_store::Scope;
+use reqwest::Method;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+
+use crate::api::{Key, NewKey, Page, Told};
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::moment;
+use crate::output::{Column, Format};
+use crate::terminal::plain;
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste key create --name timetable --scope enqueue,read --sender timetable > timetable.key
+  posthaste key create --name first --scope admin,act_as --direct --config queue.toml > admin.key
+  posthaste key list
+  posthaste key revoke 3f9a0c1b2d4e
+";
+
+/// The commands about keys.
+#[derive(Debug, clap::Subcommand)]
+#[command(before_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// Make a key. It is written to standard output, once.
+    Create(Box<CreateArgs>),
+    /// List the keys, without their secrets.
+    List,
+    /// Revoke a key: it stops working within seconds.
+    Revoke(RevokeArgs),
+}
+
+/// Arguments of `posthaste key create`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct CreateArgs {
+    /// What it is called. Two live keys may share a name, so that one can take over from the other.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What it may do: enqueue, read, admin, act_as (name any sender in an order).
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
+    scope: Vec<Scope>,
+    /// The sender it is bound to; needed unless it may act as any.
+    #[arg(long, value_name = "ID")]
+    sender: Option<SenderId>,
+    /// The role it is bound to.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+    /// When it ends: "+90d", "2027-01-01 00:00".
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Make it straight in the store, without the queue: for the first key of an installation.
+    #[arg(long)]
+    direct: bool,
+    /// With --direct: the queue's settings file, for its section [redis].
+    #[arg(long, value_name = "FILE", requires = "direct")]
+    config: Option<std::path::PathBuf>,
+    /// With --direct: where the store is. A password belongs into POSTHASTE_REDIS__PASSWORD_FILE.
+    #[arg(long, value_name = "URL", requires = "direct")]
+    redis: Option<String>,
+}
+
+/// Arguments of `posthaste key revoke`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct RevokeArgs {
+    /// The id of the key: the part between ph_ and the next _.
+    id: posthaste_store::KeyId,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// The queue or the store does not answer, or refuses.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Create(args) => create(*args, context).await,
+        Command::List => list(context).await,
+        Command::Revoke(args) => revoke(&args, context).await,
+    }
+}
+
+async fn create(args: CreateArgs, context: &Context) -> Result<()> {
+    let now = moment::now();
+    let expires = args.expires.as_deref().map(|text| moment::read(text, &now)).transpose();
+    let expires = expires.map_err(|why| Failure::usage(format!("--expires: {why}")))?;
+    if args.direct {
+        return direct::create(&args, expires, context).await;
+    }
+    let scopes: Vec<&str> = args.scope.iter().map(|scope| scope.word()).collect();
+    let mut body =
+        Map::from_iter([("name".to_owned(), json!(args.name)), ("scopes".to_owned(), json!(scopes))]);
+    let mut put =
+        |name: &str, value: Option<String>| body.extend(value.map(|value| (name.to_owned(), json!(value))));
+    put("sender_id", args.sender.as_ref().map(ToString::to_string));
+    put("role", args.role.clone());
+    put("expires_at", expires.map(|moment| moment.to_string()));
+    let (client, _) = context.client()?;
+    let made: Told<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
+    told(context, &made, &made.seen.id, made.seen.key.expose_secret())
+}
+
+/// Writes a new key: alone on standard output, so that it can go into a file; about it on standard error.
+fn told(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -> Result<()> {
+    match context.format() {
+        Some(Format::Json | Format::Ndjson) => context.output(Format::Json).json(whole)?,
+        _ => writeln!(io::stdout().lock(), "{key}")?,
+    }
+    context.terminal.note(&format!(
+        "Key {} made. It is shown this once; keep it in a file only you can read.",
+        plain(id)
+    ));
+    Ok(())
+}
+
+async fn list(context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let page: Page<Key> = client.get("/v1/keys", &[]).await?;
+    let columns = [
+        Column { title: "Id", cell: |key: &Told<Key>, _| key.seen.id.clone() },
+        Column { title: "Name", cell: |key, _| key.seen.name.clone() },
+        Column { title: "Scopes", cell: |key, _| key.seen.scopes.join(",") },
+        Column { title: "Sender", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
+        Column { title: "Expires", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
+        Column { title: "Last used", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
+        Column { title: "Revoked", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },
+    ];
+    context.output(Format::Table).list(&columns, &page.items)
+}
+
+async fn revoke(args: &RevokeArgs, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    context.terminal.confirm(&format!("Revoke the key {}? Who uses it is refused from then on.", args.id))?;
+    client.delete(&format!("/v1/keys/{}", args.id)).await?;
+    context.terminal.note("Revoked.");
+    Ok(())
+}

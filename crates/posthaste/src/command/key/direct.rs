@@ -1,0 +1,45 @@
+//! A key made straight in the store: the first one of an installation, which no key can be asked for yet.
+
+use jiff::Timestamp;
+use posthaste_model::UnixMs;
+use posthaste_queue::keys::{MintError, Wanted, mint};
+use posthaste_store::{ConnectError, Role, Store};
+
+use super::{CreateArgs, told};
+use crate::context::Context;
+use crate::failure::{Failure, Kind, Result};
+
+/// Makes it.
+///
+/// # Errors
+/// The store cannot be used; the key makes no sense.
+pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, context: &Context) -> Result<()> {
+    let settings = crate::store::settings(args.config.clone(), args.redis.as_deref())?;
+    let (store, _) = Store::connect(settings, Role::Tool).await.map_err(unusable)?;
+    let wanted = Wanted {
+        name: args.name.clone(),
+        scopes: args.scope.iter().copied().collect(),
+        sender: args.sender.clone(),
+        role: args.role.clone(),
+        expires: expires.map(|moment| UnixMs(u64::try_from(moment.as_millisecond()).unwrap_or(0))),
+    };
+    let minted = mint(&store, &wanted).await;
+    store.disconnect().await;
+    let minted = minted.map_err(|error| match error {
+        MintError::Call(error) => Failure::new(Kind::Unreachable, "the store does not answer").because(error),
+        MintError::Random(_) => Failure::error("no key could be made").because(error),
+        other => Failure::refused("no key was made").because(other),
+    })?;
+    let (id, key) = (minted.bearer.id.to_string(), minted.bearer.expose());
+    told(context, &serde_json::json!({"id": id, "key": key}), &id, &key)
+}
+
+/// The failure for a store that cannot be used.
+fn unusable(error: ConnectError) -> Failure {
+    let kind = match error {
+        ConnectError::Settings { .. } => Kind::Usage,
+        ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
+        ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
+    };
+    Failure::new(kind, "the store cannot be used").because(error)
+}

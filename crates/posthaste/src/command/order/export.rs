@@ -1,0 +1,106 @@
+//! `posthaste order export`: all recipients of an order, however many, in bounded memory.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use futures::StreamExt;
+use reqwest::{Method, header};
+
+use super::OrderId;
+use super::recipients::{Filter, columns};
+use crate::api::{Client, Recipient, Told};
+use crate::context::Context;
+use crate::failure::{Failure, Kind, Result};
+use crate::output::{Format, Rows};
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste order export teacher.1763676000000000000 > all.csv
+  posthaste order export teacher.1763676000000000000 --failed --to failed.csv
+  posthaste order export teacher.1763676000000000000 -o ndjson | jq -r .reason | sort | uniq -c
+";
+
+/// A line longer than this is no recipient.
+const LONGEST_LINE: usize = 256 * 1024;
+
+/// Arguments of `posthaste order export`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The order.
+    order: OrderId,
+    #[command(flatten)]
+    filter: Filter,
+    /// Write to this file instead of standard output. It must not exist.
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+/// Exports.
+///
+/// # Errors
+/// The queue does not answer, there is no such order, or the file cannot be written.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let output = context.output(Format::Csv);
+    let columns = columns();
+    let to: Box<dyn Write> = match &args.to {
+        Some(path) => {
+            let file = File::create_new(path).map_err(|error| {
+                Failure::error(format!("cannot create {}", path.display())).because(error)
+            })?;
+            Box::new(BufWriter::new(file))
+        }
+        None => Box::new(BufWriter::new(io::stdout())),
+    };
+    let mut rows = output.rows(&columns, to);
+    read(&client, &args, &mut rows).await?;
+    let count = rows.end()?;
+    if let Some(path) = &args.to {
+        context.terminal.note(&format!("{count} rows written to {}", path.display()));
+    }
+    Ok(())
+}
+
+async fn read(
+    client: &Client,
+    args: &Args,
+    rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>,
+) -> Result<()> {
+    let request = client
+        .request(Method::GET, &args.order.path("/recipients"), &args.filter.query())
+        .header(header::ACCEPT, "application/x-ndjson");
+    let mut pieces = client.stream(request).await?.bytes_stream();
+    let mut held: Vec<u8> = Vec::new();
+    loop {
+        let piece = match tokio::time::timeout(client.silence(), pieces.next()).await {
+            Ok(Some(piece)) => piece.map_err(|error| client.lost(error))?,
+            Ok(None) => break,
+            Err(_) => {
+                return Err(Failure::new(
+                    Kind::Unreachable,
+                    "the server fell silent; the export is not complete",
+                ));
+            }
+        };
+        held.extend_from_slice(&piece);
+        let mut begin = 0;
+        while let Some(length) = held[begin..].iter().position(|b| *b == b'\n') {
+            row(client, &held[begin..begin + length], rows)?;
+            begin += length + 1;
+        }
+        held.drain(..begin);
+        if held.len() > LONGEST_LINE {
+            return Err(Failure::error("the server sent a line that is no recipient"));
+        }
+    }
+    row(client, &held, rows)
+}
+
+fn row(client: &Client, line: &[u8], rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>) -> Result<()> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    rows.push(&serde_json::from_slice(line).map_err(|error| client.not_understood(error))?)
+}

@@ -1,0 +1,105 @@
+//! `posthaste order list`.
+
+use posthaste_model::SenderId;
+
+use crate::api::{Order, Page, Told};
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::moment;
+use crate::output::{Column, Format};
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste order list
+  posthaste order list --state running
+  posthaste order list --from \"2026-11-20 00:00\" --limit 1000 -o csv
+";
+
+/// Arguments of `posthaste order list`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Only orders of this sender.
+    #[arg(long, value_name = "ID")]
+    sender: Option<SenderId>,
+    /// Only orders in this state.
+    #[arg(long, value_name = "STATE", value_parser = ["scheduled", "running", "finished", "finished_with_failures", "cancelled"])]
+    state: Option<String>,
+    /// Only orders accepted at this time or later.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Only orders accepted before this time.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Lists.
+///
+/// # Errors
+/// The queue does not answer, or refuses.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let now = moment::now();
+    let mut query: Vec<(&str, String)> = Vec::new();
+    query.extend(args.sender.map(|sender| ("sender_id", sender.to_string())));
+    query.extend(args.state.map(|state| ("state", state)));
+    for (name, text) in [("from", args.from), ("to", args.to)] {
+        if let Some(text) = text {
+            let moment =
+                moment::read(&text, &now).map_err(|why| Failure::usage(format!("--{name}: {why}")))?;
+            query.push((name, moment.to_string()));
+        }
+    }
+    let output = context.output(Format::Table);
+    let columns = columns();
+    let mut rows = output.rows(&columns, std::io::stdout());
+    let (mut left, mut cursor) = (args.limit, None);
+    loop {
+        let mut query = query.clone();
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        query.push(("limit", left.clamp(1, 100).to_string()));
+        let page: Page<Order> = client.get("/v1/orders", &query).await?;
+        for order in page.items.iter().take(left) {
+            rows.push(order)?;
+        }
+        left = left.saturating_sub(page.items.len());
+        cursor = page.next_cursor;
+        if left == 0 || cursor.is_none() {
+            break;
+        }
+    }
+    let count = rows.end()?;
+    if output.format() == Format::Table {
+        if count == 0 {
+            context
+                .terminal
+                .hint("No orders. Send one:  posthaste send --to people.csv --text \"Hello\" --watch");
+        } else if cursor.is_some() {
+            context.terminal.hint(&format!("The newest {count}; --limit shows more."));
+        }
+    }
+    Ok(())
+}
+
+/// The columns of orders.
+pub(super) fn columns() -> [Column<Told<Order>>; 8] {
+    [
+        Column { title: "Order id", cell: |order, _| order.seen.order_id.clone() },
+        Column { title: "State", cell: |order, _| order.seen.state.clone() },
+        Column {
+            title: "Accepted at",
+            cell: |order, reader| reader.moment(order.seen.accepted_at.as_deref()),
+        },
+        Column { title: "Due at", cell: |order, reader| reader.moment(order.seen.due_at.as_deref()) },
+        Column { title: "Rows", cell: |order, _| order.seen.totals.accepted.to_string() },
+        Column { title: "Sent", cell: |order, _| order.seen.totals.reached().to_string() },
+        Column { title: "Failed", cell: |order, _| order.seen.totals.unreached().to_string() },
+        Column {
+            title: "Open",
+            cell: |order, _| (order.seen.totals.pending + order.seen.totals.sending).to_string(),
+        },
+    ]
+}

@@ -1,0 +1,120 @@
+//! `posthaste order recipients`.
+
+use posthaste_model::Channel;
+
+use super::OrderId;
+use crate::api::{Page, Recipient, Told};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{Column, Format};
+use crate::terminal::plain;
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste order recipients teacher.1763676000000000000 --failed
+  posthaste order recipients teacher.1763676000000000000 --channel email --state pending
+  posthaste order export teacher.1763676000000000000 > all.csv          (all of them, as a file)
+";
+
+/// States of rows that reached nobody, for all that is known.
+const UNREACHED: &str = "failed,unknown,suppressed,expired";
+
+/// Which rows.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Filter {
+    /// Only those it did not reach: failed, unknown, suppressed, expired.
+    #[arg(long, conflicts_with = "state")]
+    failed: bool,
+    /// Only these states: pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled.
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<String>,
+    /// Only this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<Channel>,
+}
+
+impl Filter {
+    /// As the query of a request.
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
+        query.extend(self.channel.as_ref().map(|channel| ("channel", channel.to_string())));
+        if self.failed {
+            query.push(("state", UNREACHED.to_owned()));
+        } else if !self.state.is_empty() {
+            query.push(("state", self.state.join(",")));
+        }
+        query
+    }
+}
+
+/// Arguments of `posthaste order recipients`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The order.
+    order: OrderId,
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Lists.
+///
+/// # Errors
+/// The queue does not answer, or there is no such order.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let output = context.output(Format::Table);
+    let columns = columns();
+    let mut rows = output.rows(&columns, std::io::stdout());
+    let (mut left, mut cursor) = (args.limit, None);
+    loop {
+        let mut query = args.filter.query();
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        query.push(("limit", left.clamp(1, 500).to_string()));
+        let page: Page<Recipient> = client.get(&args.order.path("/recipients"), &query).await?;
+        for row in page.items.iter().take(left) {
+            rows.push(row)?;
+        }
+        left = left.saturating_sub(page.items.len());
+        cursor = page.next_cursor;
+        if left == 0 || cursor.is_none() {
+            break;
+        }
+    }
+    let count = rows.end()?;
+    if output.format() == Format::Table && cursor.is_some() {
+        let id = args.order.as_str();
+        context
+            .terminal
+            .hint(&format!("The first {count}. All of them:  posthaste order export {id} > all.csv"));
+    }
+    Ok(())
+}
+
+/// The columns of recipients.
+pub(super) fn columns() -> [Column<Told<Recipient>>; 10] {
+    [
+        Column { title: "Recipient", cell: |row, _| row.seen.recipient_id.clone().unwrap_or_default() },
+        Column { title: "Name", cell: |row, _| row.seen.name.expose().to_owned() },
+        Column { title: "Channel", cell: |row, _| row.seen.channel.clone() },
+        Column { title: "Address", cell: |row, _| row.seen.address.expose().to_owned() },
+        Column { title: "State", cell: |row, _| row.seen.state.clone() },
+        Column {
+            title: "Reason",
+            cell: |row, _| row.seen.reason.clone().filter(|reason| reason != "none").unwrap_or_default(),
+        },
+        Column {
+            title: "Attempts",
+            cell: |row, _| row.seen.attempts.map(|attempts| attempts.to_string()).unwrap_or_default(),
+        },
+        Column { title: "Updated at", cell: |row, reader| reader.moment(row.seen.updated_at.as_deref()) },
+        Column { title: "Next at", cell: |row, reader| reader.moment(row.seen.next_at.as_deref()) },
+        Column {
+            title: "Waits for",
+            cell: |row, _| plain(row.seen.waits_for.as_deref().unwrap_or_default()),
+        },
+    ]
+}

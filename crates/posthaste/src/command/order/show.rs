@@ -1,0 +1,109 @@
+//! `posthaste order show`.
+
+use std::io::{self, Write};
+
+use super::OrderId;
+use crate::api::{Counters, Order, Told};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{self, Column, Format, Reader};
+use crate::terminal::plain;
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste order show teacher.1763676000000000000
+  posthaste order show teacher.1763676000000000000 -o json
+";
+
+/// Arguments of `posthaste order show`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The order.
+    order: OrderId,
+}
+
+/// Counts of one channel.
+#[derive(serde::Serialize)]
+struct ChannelRow {
+    channel: String,
+    #[serde(skip)]
+    counters: Counters,
+}
+
+/// Shows.
+///
+/// # Errors
+/// The queue does not answer, or there is no such order.
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    let order: Told<Order> = client.get(&args.order.path(""), &[]).await?;
+    let output = context.output(Format::Table);
+    let rows = channel_rows(&order.seen);
+    output.one(&order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;
+    if output.format() == Format::Table {
+        hints(&order.seen, context);
+    }
+    Ok(())
+}
+
+/// Writes an order for people.
+pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Order) -> io::Result<()> {
+    writeln!(out, "Order      {}", plain(&order.order_id))?;
+    writeln!(out, "State      {}", plain(&order.state.replace('_', " ")))?;
+    let mut fact = |title: &str, text: Option<String>| match text {
+        Some(text) => writeln!(out, "{title:<10} {text}"),
+        None => Ok(()),
+    };
+    let moment = |moment: &Option<String>| moment.as_deref().map(|moment| reader.moment(Some(moment)));
+    fact("Sender", order.sender_id.as_deref().map(plain))?;
+    fact("Lane", order.lane.as_deref().map(plain))?;
+    fact("Retry of", order.retry_of.as_deref().map(plain))?;
+    fact("Accepted", moment(&order.accepted_at))?;
+    fact("Due", moment(&order.due_at))?;
+    fact("Not after", moment(&order.not_after))?;
+    fact("Finished", moment(&order.finished_at))?;
+    write!(out, "\n{}", output::table(&columns(), &channel_rows(order), reader))
+}
+
+/// Says what can be done next about an order.
+pub(super) fn hints(order: &Order, context: &Context) {
+    let id = plain(&order.order_id);
+    if !order.is_final() {
+        context.terminal.hint(&format!("Follow it:  posthaste order watch {id}"));
+    }
+    if order.totals.unreached() > 0 {
+        context
+            .terminal
+            .hint(&format!("Who did not get it, and why:  posthaste order recipients {id} --failed"));
+        context.terminal.hint(&format!("Once more, to those only:     posthaste order retry {id} --watch"));
+    }
+}
+
+fn channel_rows(order: &Order) -> Vec<ChannelRow> {
+    let channels = order.counters.iter();
+    let mut rows: Vec<ChannelRow> = channels
+        .map(|(channel, counters)| ChannelRow { channel: channel.clone(), counters: *counters })
+        .collect();
+    if rows.len() > 1 {
+        rows.push(ChannelRow { channel: "all".to_owned(), counters: order.totals });
+    }
+    rows
+}
+
+fn columns() -> [Column<ChannelRow>; 12] {
+    [
+        Column { title: "Channel", cell: |row, _| row.channel.clone() },
+        Column { title: "Rows", cell: |row, _| row.counters.accepted.to_string() },
+        Column { title: "Delivered", cell: |row, _| row.counters.delivered.to_string() },
+        Column { title: "Sent", cell: |row, _| row.counters.sent.to_string() },
+        Column { title: "Failed", cell: |row, _| row.counters.failed.to_string() },
+        Column { title: "Unknown", cell: |row, _| row.counters.unknown.to_string() },
+        Column { title: "Suppressed", cell: |row, _| row.counters.suppressed.to_string() },
+        Column { title: "Expired", cell: |row, _| row.counters.expired.to_string() },
+        Column { title: "Cancelled", cell: |row, _| row.counters.cancelled.to_string() },
+        Column { title: "Sending", cell: |row, _| row.counters.sending.to_string() },
+        Column { title: "Pending", cell: |row, _| row.counters.pending.to_string() },
+        Column { title: "No contact", cell: |row, _| row.counters.no_contact.to_string() },
+    ]
+}

@@ -1,0 +1,151 @@
+//! `posthaste order watch`, and the end of `send --watch` and `order retry --watch`.
+
+mod bars;
+
+use std::io::{self, Write};
+use std::pin::pin;
+
+use futures::StreamExt;
+
+use self::bars::Bars;
+use super::{OrderId, show};
+use crate::api::{Client, Event, Order};
+use crate::context::Context;
+use crate::failure::{Failure, Kind, Result};
+use crate::output::{Format, Reader};
+use crate::terminal::{plain, say};
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste order watch teacher.1763676000000000000
+  posthaste order watch teacher.1763676000000000000 --timeout 10m
+  posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.totals
+
+Ctrl-C stops watching; the order goes on.
+";
+
+/// Arguments of `posthaste order watch`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The order.
+    order: OrderId,
+}
+
+/// Follows.
+///
+/// # Errors
+/// As [`follow`].
+pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
+    let (client, _) = context.client()?;
+    follow(&client, args.order.as_str(), context).await
+}
+
+/// Follows an order to its end: bars for people, one line of JSON an event for programs.
+///
+/// # Errors
+/// Some failed; the time to wait is over; Ctrl-C; the queue refuses.
+pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -> Result<()> {
+    let people = context.terminal.is_watched() && matches!(context.format(), None | Some(Format::Table));
+    let mut watcher: Watcher = if people { Watcher::People(Bars::new()) } else { Watcher::Programs };
+    let patience = context.patience()?;
+    let waited = async {
+        match patience {
+            Some(patience) => tokio::time::sleep(patience).await,
+            None => std::future::pending().await,
+        }
+    };
+    let id = plain(order_id);
+    let order = tokio::select! {
+        order = to_the_end(client, order_id, &mut watcher) => order?,
+        () = waited => {
+            watcher.leave();
+            return Err(Failure::new(Kind::StillRunning, format!("order {id} still runs; time to wait is over"))
+                .mend(format!("Go on watching: posthaste order watch {id}")));
+        }
+        _ = tokio::signal::ctrl_c() => {
+            watcher.leave();
+            return Err(Failure::new(Kind::Interrupted, "stopped watching; the order goes on")
+                .mend(format!("posthaste order cancel {id}   stops it\nposthaste order watch {id}    watches on")));
+        }
+    };
+    watcher.leave();
+    if people {
+        let now = crate::moment::now();
+        let mut text = Vec::new();
+        show::write_order(&mut text, &Reader::People(&now), &order)?;
+        io::stdout().lock().write_all(&text)?;
+        show::hints(&order, context);
+    }
+    verdict(&order)
+}
+
+/// Whether a finished order is a success for whoever started the command.
+pub(super) fn verdict(order: &Order) -> Result<()> {
+    let not_reached = order.totals.unreached() + order.totals.cancelled;
+    if not_reached == 0 && order.state != "finished_with_failures" {
+        return Ok(());
+    }
+    let counts: Vec<String> = order
+        .totals
+        .by_state()
+        .into_iter()
+        .filter(|(state, count)| {
+            *count > 0 && !matches!(*state, "delivered" | "sent" | "sending" | "pending")
+        })
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    let text = format!("{} of {}: {}", not_reached, order.totals.accepted, counts.join(", "));
+    Err(Failure::new(Kind::SomeFailed, text))
+}
+
+async fn to_the_end(client: &Client, order_id: &str, watcher: &mut Watcher) -> Result<Order> {
+    let mut events = pin!(client.events(order_id));
+    let mut away = false;
+    while let Some(event) = events.next().await {
+        let event = event?;
+        watcher.tell(&event, away)?;
+        away = matches!(event, Event::Away(_));
+        if let Event::End(order) = event {
+            return Ok(order.seen);
+        }
+    }
+    Err(Event::cut())
+}
+
+/// Who watches.
+enum Watcher {
+    People(Bars),
+    Programs,
+}
+
+impl Watcher {
+    fn tell(&mut self, event: &Event, was_away: bool) -> Result<()> {
+        match self {
+            Self::People(bars) => match event {
+                Event::Snapshot(order) | Event::End(order) => bars.show(&order.seen),
+                Event::Away(why) if !was_away => bars.say(&format!("reconnecting: {}", plain(why))),
+                Event::Away(_) => {}
+            },
+            Self::Programs => {
+                if let Event::Away(why) = event {
+                    if !was_away {
+                        say(&format!("reconnecting: {}", plain(why)));
+                    }
+                    return Ok(());
+                }
+                let mut out = io::stdout().lock();
+                writeln!(out, "{}", event.line())?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the bars away.
+    fn leave(&self) {
+        if let Self::People(bars) = self {
+            bars.clear();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One bar per channel and a line of totals.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::api::{Counters, Order};
+use crate::terminal::plain;
+
+const BAR: &str = "{prefix:<10} {bar:30.cyan/dim} {pos:>7}/{len:<7} {msg}";
+
+/// The bars of one order.
+pub(super) struct Bars {
+    all: MultiProgress,
+    channels: BTreeMap<String, ProgressBar>,
+    totals: ProgressBar,
+    first: Option<(Instant, u64)>,
+}
+
+impl Bars {
+    /// No bars yet.
+    pub(super) fn new() -> Self {
+        let all = MultiProgress::new();
+        let totals = all.add(ProgressBar::new_spinner());
+        totals.set_style(style("{msg}"));
+        Self { all, channels: BTreeMap::new(), totals, first: None }
+    }
+
+    /// Shows where the order stands.
+    pub(super) fn show(&mut self, order: &Order) {
+        for (channel, counters) in &order.counters {
+            if !self.channels.contains_key(channel) {
+                let bar = self.all.insert_before(&self.totals, ProgressBar::new(counters.accepted));
+                bar.set_style(style(BAR));
+                bar.set_prefix(plain(channel));
+                self.channels.insert(channel.clone(), bar);
+            }
+            if let Some(bar) = self.channels.get(channel) {
+                bar.set_length(counters.accepted);
+                bar.set_position(counters.settled());
+                bar.set_message(outcomes(counters));
+            }
+        }
+        let settled = order.totals.settled();
+        let (begun, before) = *self.first.get_or_insert_with(|| (Instant::now(), settled));
+        let seconds = begun.elapsed().as_secs_f64();
+        let rate = if seconds < 0.5 { String::new() } else { rate(settled.saturating_sub(before), seconds) };
+        let state = plain(&order.state.replace('_', " "));
+        self.totals.set_message(format!("{state}: {}{rate}", totals(&order.totals)));
+        self.totals.tick();
+    }
+
+    /// Says something above the bars.
+    pub(super) fn say(&self, text: &str) {
+        // Only the terminal can fail here, and then nobody reads it.
+        let _ = self.all.println(text);
+    }
+
+    /// Takes the bars away.
+    pub(super) fn clear(&self) {
+        let _ = self.all.clear();
+    }
+}
+
+/// What became of the rows, in signs beside a bar.
+fn outcomes(counters: &Counters) -> String {
+    let signs = [
+        ("✔", counters.reached()),
+        ("✖", counters.failed + counters.suppressed + counters.expired),
+        ("?", counters.unknown),
+        ("cancelled", counters.cancelled),
+    ];
+    let shown = signs.into_iter().filter(|(sign, count)| *count > 0 || *sign == "✔");
+    shown.map(|(sign, count)| format!("{sign} {count}")).collect::<Vec<_>>().join("  ")
+}
+
+/// What became of the rows, in words.
+fn totals(counters: &Counters) -> String {
+    let shown = counters.by_state().into_iter().filter(|(_, count)| *count > 0);
+    let words: Vec<String> = shown.map(|(state, count)| format!("{count} {state}")).collect();
+    format!("{} of {} final ({})", counters.settled(), counters.accepted, words.join(", "))
+}
+
+fn rate(count: u64, seconds: f64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = count as f64 / seconds;
+    format!(", {rate:.0}/s")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▉▊▋▌▍▎▏ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_tell_outcomes_not_hand_offs() {
+        let counters = Counters {
+            accepted: 10,
+            pending: 2,
+            sending: 1,
+            sent: 4,
+            delivered: 1,
+            failed: 1,
+            unknown: 1,
+            ..Counters::default()
+        };
+        assert_eq!(counters.settled(), 7);
+        assert_eq!(outcomes(&counters), "✔ 5  ✖ 1  ? 1");
+        assert_eq!(
+            totals(&counters),
+            "7 of 10 final (1 delivered, 4 sent, 1 failed, 1 unknown, 1 sending, 2 pending)"
+        );
+        assert_eq!(rate(300, 2.0), ", 150/s");
+    }
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+    }
+}

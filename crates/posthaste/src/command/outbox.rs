@@ -1,0 +1,174 @@
+//! `posthaste outbox`: what the sandbox took, as it came over the wire.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::api::{Client, Page, Told};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{Column, Format, Reader};
+use crate::settings::web_address;
+use crate::terminal::plain;
+
+const EXAMPLES: &str = "\
+Examples:
+  posthaste outbox list
+  posthaste outbox list --to anna@example.org
+  posthaste outbox show 17
+  posthaste outbox show 17 --raw > message.eml
+";
+
+/// The commands about the outbox.
+#[derive(Debug, clap::Subcommand)]
+#[command(before_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// List what came, newest first.
+    List(ListArgs),
+    /// Show one message.
+    Show(ShowArgs),
+}
+
+/// Where the outbox is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Where the outbox is; without it that of a running `posthaste dev`.
+    #[arg(long, value_name = "URL")]
+    outbox: Option<String>,
+}
+
+/// Arguments of `posthaste outbox list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Only messages to this address.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// Only messages of this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<posthaste_model::Channel>,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Arguments of `posthaste outbox show`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Its number in the list.
+    id: u64,
+    /// Write the bytes as they came.
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// The outbox does not answer, or there is no such message.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::List(args) => list(&args, context).await,
+        Command::Show(args) => show(&args, context).await,
+    }
+}
+
+fn client(place: &Place, context: &Context) -> Result<Client> {
+    let settings = context.settings()?.settings.client;
+    let base = match &place.outbox {
+        Some(url) => web_address(url, "--outbox http://127.0.0.1:8025")?,
+        None => settings.outbox()?,
+    };
+    Client::of(base, None, settings.timeout.get())
+}
+
+async fn list(args: &ListArgs, context: &Context) -> Result<()> {
+    let client = client(&args.place, context)?;
+    let columns = columns();
+    let output = context.output(Format::Table);
+    let mut rows = output.rows(&columns, io::stdout());
+    let (mut left, mut cursor) = (args.limit, None);
+    loop {
+        let mut query = vec![("limit", left.clamp(1, 100).to_string())];
+        query.extend(args.to.clone().map(|to| ("to", to)));
+        query.extend(args.channel.as_ref().map(|channel| ("channel", channel.to_string())));
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page: Page<Value> = client.get("/outbox", &query).await?;
+        for message in page.items.iter().take(left) {
+            rows.push(message)?;
+        }
+        left = left.saturating_sub(page.items.len());
+        cursor = page.next_cursor;
+        if left == 0 || cursor.is_none() {
+            break;
+        }
+    }
+    let count = rows.end()?;
+    if output.format() == Format::Table && count == 0 {
+        context.terminal.hint(
+            "Nothing came yet. Send something:  posthaste send --email anna@example.org --text \"Hello\"",
+        );
+    }
+    Ok(())
+}
+
+fn columns() -> [Column<Told<Value>>; 5] {
+    [
+        Column { title: "Id", cell: |message, _: &Reader<'_>| word(&message.raw["id"]) },
+        Column { title: "Came", cell: |message, reader| reader.moment(message.raw["at"].as_str()) },
+        Column { title: "To", cell: |message, _| recipients(&message.raw) },
+        Column { title: "Subject", cell: |message, _| word(&message.raw["subject"]) },
+        Column { title: "Outcome", cell: |message, _| outcome(&message.raw) },
+    ]
+}
+
+async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
+    let client = client(&args.place, context)?;
+    if args.raw {
+        let request = client.request(Method::GET, &format!("/outbox/{}/raw", args.id), &[]);
+        let answer = client.answer(request.timeout(Duration::from_secs(60))).await?;
+        let bytes = answer.bytes().await.map_err(|error| client.lost(error))?;
+        return Ok(io::stdout().lock().write_all(&bytes)?);
+    }
+    let message: Told<Value> = client.get(&format!("/outbox/{}", args.id), &[]).await?;
+    let raw = &message.raw;
+    context.output(Format::Table).one(&message, &columns(), std::slice::from_ref(&message), |out, reader| {
+        let mut fact = |title: &str, text: String| match text.is_empty() {
+            true => Ok(()),
+            false => writeln!(out, "{title:<8} {}", plain(&text)),
+        };
+        fact("From", word(&raw["sender"]))?;
+        fact("To", recipients(raw))?;
+        fact("Subject", word(&raw["subject"]))?;
+        fact("Came", reader.moment(raw["at"].as_str()))?;
+        fact("Order", word(&raw["order"]))?;
+        fact("Outcome", outcome(raw))?;
+        for line in word(&raw["text"]).lines() {
+            writeln!(out, "\n{}", plain(line))?;
+        }
+        Ok(())
+    })
+}
+
+/// A value without quotes; nothing for none.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn recipients(message: &Value) -> String {
+    let all = message["recipients"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(|recipient| word(&recipient["address"])).collect::<Vec<_>>().join(", ")
+}
+
+fn outcome(message: &Value) -> String {
+    [word(&message["ending"]), word(&message["code"])].join(" ").trim().to_owned()
+}

@@ -1,0 +1,66 @@
+//! What `posthaste dev` prints when everything is up.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use console::style;
+
+use super::place::Place;
+use super::ports::Ports;
+use crate::failure::Result;
+
+/// Prints where everything is, how to try it, and how to stop.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub(super) fn show(place: &Place, ports: &Ports, own_server: bool) -> Result<()> {
+    let text = text(place, ports, own_server, &myself());
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn text(place: &Place, ports: &Ports, given_server: bool, myself: &str) -> String {
+    let dir = place.dir().display();
+    let bold = |text: &str| style(text.to_owned()).bold().to_string();
+    let version = env!("CARGO_PKG_VERSION");
+    let kept = if place.is_kept { "kept" } else { "gone at the end; --data DIR keeps it" };
+    let server = if given_server { "the one you named" } else { "private, on a socket in the folder" };
+    let line = |title: &str, text: String| format!("  {} {text}\n", bold(&format!("{title:<8}")));
+    [
+        format!("\n  {}   dev mode: nothing leaves this computer\n\n", bold(&format!("posthaste {version}"))),
+        line("API", format!("http://{}/v1   key in {}", ports.api, place.key().display())),
+        line("Outbox", format!("http://{}   everything that is \"sent\"", ports.outbox)),
+        line("SMTP", format!("{}   (a sandbox; the courier sends there)", ports.smtp)),
+        line("Redis", server.to_owned()),
+        line("Folder", format!("{dir}   ({kept}), logs in {dir}/logs")),
+        "\n".to_owned(),
+        line("Try", format!("{myself} send --email anna@example.org --text \"Hello\" --watch")),
+        line("", format!("{myself} send --to people.csv --subject \"News\" --text \"Hello\" --watch")),
+        line("", format!("{myself} outbox list")),
+        line("Fail", "addresses like refuse@example.org, greylist@, hang@ fail on purpose".to_owned()),
+        line("Stop", "Ctrl-C\n".to_owned()),
+    ]
+    .concat()
+}
+
+/// How to start this program again: its name if the PATH leads here, else its path, the shorter of whole and relative.
+fn myself() -> String {
+    let Ok(own) = std::env::current_exe() else { return "posthaste".to_owned() };
+    let on_path = std::env::var_os("PATH").is_some_and(|path| {
+        let mut found = std::env::split_paths(&path).map(|dir| dir.join("posthaste"));
+        found.find(|file| file.is_file()).is_some_and(|file| same(&file, &own))
+    });
+    if on_path {
+        return "posthaste".to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    own.strip_prefix(&here).map_or(own.clone(), |below| PathBuf::from(".").join(below)).display().to_string()
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}

@@ -1,0 +1,64 @@
+//! The API key of `posthaste dev`: made straight in the store, kept in a file that only its owner can read.
+
+use std::fs;
+
+use posthaste_model::{Clock, SystemClock};
+use posthaste_queue::auth::Bearer;
+use posthaste_queue::keys::{MintError, Wanted, mint};
+use posthaste_store::{KeyRecord, Role, Scope, Settings, Store};
+
+use super::place::Place;
+use crate::failure::{Failure, Kind, Result};
+
+/// Who sends when nobody says otherwise.
+pub(super) const SENDER: &str = "dev";
+
+/// What the key is called.
+const NAME: &str = "posthaste dev";
+
+/// Makes sure that there is a key which works, and that its file holds it.
+///
+/// # Errors
+/// The store does not answer, or the file cannot be written.
+pub(super) async fn ready(place: &Place, settings: &Settings) -> Result<()> {
+    let (store, _) = Store::connect(settings.clone(), Role::Tool)
+        .await
+        .map_err(|error| Failure::new(Kind::Unreachable, "the store cannot be used").because(error))?;
+    let made = ready_in(place, &store).await;
+    store.disconnect().await;
+    made
+}
+
+async fn ready_in(place: &Place, store: &Store) -> Result<()> {
+    if let Some(bearer) = fs::read_to_string(place.key()).ok().and_then(|text| Bearer::read(text.trim())) {
+        let found = store.find_key(&bearer.id).await.map_err(unanswered)?;
+        if found.is_some_and(|record| is_good(&record, &bearer)) {
+            return Ok(());
+        }
+    }
+    // Two keys of one name may live: of a folder whose file was lost the older one goes.
+    let keys = store.list_keys().await.map_err(unanswered)?;
+    for old in keys.iter().filter(|key| key.name == NAME && key.revoked.is_none()).skip(1) {
+        store.revoke_key(&old.id).await.map_err(unanswered)?;
+    }
+    let wanted = Wanted {
+        name: NAME.to_owned(),
+        scopes: Scope::ALL.into_iter().collect(),
+        sender: None,
+        role: None,
+        expires: None,
+    };
+    let minted = mint(store, &wanted).await.map_err(|error| match error {
+        MintError::Call(error) => unanswered(error),
+        other => Failure::error("no key could be made").because(other),
+    })?;
+    place.write(&place.key(), &format!("{}\n", minted.bearer.expose()))
+}
+
+fn is_good(record: &KeyRecord, bearer: &Bearer) -> bool {
+    record.hash.same(&bearer.secret.hash()) && record.live_at(SystemClock.now())
+}
+
+fn unanswered(error: posthaste_store::CallError) -> Failure {
+    Failure::new(Kind::Unreachable, "the store does not answer").because(error)
+}

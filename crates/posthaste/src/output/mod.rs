@@ -1,0 +1,136 @@
+//! What a command was asked for, on standard output: as a table for people, or as JSON, NDJSON or CSV for programs.
+
+mod rows;
+
+use std::io::{self, Write};
+
+use jiff::Zoned;
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+pub(crate) use rows::Rows;
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// A header and one line a row.
+    Csv,
+}
+
+/// Who reads a cell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reader<'a> {
+    /// People: distances in time from now, counts with words.
+    People(&'a Zoned),
+    /// Programs: values as the server told them.
+    Program,
+}
+
+impl Reader<'_> {
+    /// A moment for this reader; nothing for none.
+    pub(crate) fn moment(&self, moment: Option<&str>) -> String {
+        match (self, moment) {
+            (_, None) => String::new(),
+            (Self::People(now), Some(moment)) => crate::moment::show(moment, now),
+            (Self::Program, Some(moment)) => moment.to_owned(),
+        }
+    }
+}
+
+/// A column of a table or a CSV file.
+pub(crate) struct Column<T> {
+    /// Its title.
+    pub(crate) title: &'static str,
+    /// Its cell of an item.
+    pub(crate) cell: fn(&T, &Reader<'_>) -> String,
+}
+
+/// Standard output with a format.
+pub(crate) struct Output {
+    format: Format,
+    now: Zoned,
+}
+
+impl Output {
+    /// Writes in this format.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, now: crate::moment::now() }
+    }
+
+    /// The format.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Writes a list whole.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn list<T: Serialize>(&self, columns: &[Column<T>], items: &[T]) -> Result<()> {
+        let mut rows = self.rows(columns, io::stdout().lock());
+        for item in items {
+            rows.push(item)?;
+        }
+        rows.end().map(drop)
+    }
+
+    /// Begins a list of which the items come one by one; standard output may be replaced by a file.
+    pub(crate) fn rows<'a, T: Serialize, W: Write>(
+        &'a self,
+        columns: &'a [Column<T>],
+        to: W,
+    ) -> Rows<'a, T, W> {
+        Rows::new(self.format, &self.now, columns, to)
+    }
+
+    /// Writes one thing: for people as `people` does, otherwise as JSON. One thing is no CSV: its parts are given as
+    /// rows by `rows`.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn one<T: Serialize, R: Serialize>(
+        &self,
+        thing: &T,
+        columns: &[Column<R>],
+        rows: &[R],
+        people: impl FnOnce(&mut dyn Write, &Reader<'_>) -> io::Result<()>,
+    ) -> Result<()> {
+        match self.format {
+            Format::Csv => self.list(columns, rows),
+            Format::Table => {
+                let mut out = Vec::new();
+                people(&mut out, &Reader::People(&self.now))?;
+                Ok(io::stdout().lock().write_all(&out)?)
+            }
+            Format::Json | Format::Ndjson => self.json(thing),
+        }
+    }
+
+    /// Writes one JSON document, over several lines unless the format is NDJSON.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn json<T: Serialize>(&self, thing: &T) -> Result<()> {
+        let text = match self.format {
+            Format::Ndjson => serde_json::to_string(thing),
+            _ => serde_json::to_string_pretty(thing),
+        };
+        let text = text.map_err(|error| Failure::error("a result is no JSON").because(error))?;
+        Ok(writeln!(io::stdout().lock(), "{text}")?)
+    }
+}
+
+/// One table for people, as text with a line end.
+pub(crate) fn table<T>(columns: &[Column<T>], items: &[T], reader: &Reader<'_>) -> String {
+    rows::table(
+        columns.iter().map(|column| column.title),
+        items.iter().map(|item| columns.iter().map(|column| (column.cell)(item, reader)).collect()),
+    )
+}

@@ -1,0 +1,198 @@
+//! Lists, written as they come. Only a table is held back, and at most a screenful at a time.
+
+use std::io::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Zoned;
+use serde::Serialize;
+
+use super::{Column, Format, Reader};
+use crate::failure::{Failure, Result};
+use crate::terminal::plain;
+
+/// Rows of a table whose columns are measured together.
+const MEASURED: usize = 500;
+
+/// A list under way.
+pub(crate) struct Rows<'a, T, W: Write> {
+    columns: &'a [Column<T>],
+    now: &'a Zoned,
+    count: u64,
+    to: To<W>,
+}
+
+enum To<W: Write> {
+    Table { out: W, held: Vec<Vec<String>>, headed: bool },
+    Json { out: W },
+    Ndjson { out: W },
+    Csv { out: Box<csv::Writer<W>>, headed: bool },
+}
+
+impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
+    pub(super) fn new(format: Format, now: &'a Zoned, columns: &'a [Column<T>], out: W) -> Self {
+        let to = match format {
+            Format::Table => To::Table { out, held: Vec::new(), headed: false },
+            Format::Json => To::Json { out },
+            Format::Ndjson => To::Ndjson { out },
+            Format::Csv => To::Csv { out: Box::new(csv::Writer::from_writer(out)), headed: false },
+        };
+        Self { columns, now, count: 0, to }
+    }
+
+    /// Writes the next item.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn push(&mut self, item: &T) -> Result<()> {
+        let first = self.count == 0;
+        self.count += 1;
+        match &mut self.to {
+            To::Table { out, held, headed } => {
+                let reader = Reader::People(self.now);
+                held.push(self.columns.iter().map(|column| (column.cell)(item, &reader)).collect());
+                if held.len() >= MEASURED {
+                    flush(self.columns, out, held, headed)?;
+                }
+            }
+            To::Json { out } => {
+                out.write_all(if first { b"[\n  " } else { b",\n  " })?;
+                out.write_all(&json(item)?)?;
+            }
+            To::Ndjson { out } => {
+                out.write_all(&json(item)?)?;
+                out.write_all(b"\n")?;
+            }
+            To::Csv { out, headed } => {
+                head(self.columns, out, headed)?;
+                let cells = self.columns.iter().map(|column| (column.cell)(item, &Reader::Program));
+                out.write_record(cells).map_err(unwritten)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is still held back, and says how many items there were.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn end(mut self) -> Result<u64> {
+        match &mut self.to {
+            To::Table { out, held, headed } => {
+                flush(self.columns, out, held, headed)?;
+                out.flush()?;
+            }
+            To::Json { out } => {
+                out.write_all(if self.count == 0 { b"[]\n" } else { b"\n]\n" })?;
+                out.flush()?;
+            }
+            To::Ndjson { out } => out.flush()?,
+            To::Csv { out, headed } => {
+                head(self.columns, out, headed)?;
+                out.flush()?;
+            }
+        }
+        Ok(self.count)
+    }
+}
+
+fn head<T, W: Write>(columns: &[Column<T>], out: &mut csv::Writer<W>, headed: &mut bool) -> Result<()> {
+    if !std::mem::replace(headed, true) {
+        let titles = columns.iter().map(|column| column.title.to_lowercase().replace(' ', "_"));
+        out.write_record(titles).map_err(unwritten)?;
+    }
+    Ok(())
+}
+
+fn flush<T, W: Write>(
+    columns: &[Column<T>],
+    out: &mut W,
+    held: &mut Vec<Vec<String>>,
+    headed: &mut bool,
+) -> Result<()> {
+    let first = !std::mem::replace(headed, true);
+    if first || !held.is_empty() {
+        let titles = columns.iter().map(|column| if first { column.title } else { "" });
+        let text = table(titles, held.drain(..));
+        let text = if first { text.as_str() } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
+        out.write_all(text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Aligned columns without frames, each line without trailing blanks.
+pub(super) fn table<'t>(
+    titles: impl Iterator<Item = &'t str>,
+    rows: impl Iterator<Item = Vec<String>>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(titles);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain(cell)).collect::<Vec<_>>());
+    }
+    let lines =
+        table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+fn json<T: Serialize>(item: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(item).map_err(|error| Failure::error("a result is no JSON").because(error))
+}
+
+fn unwritten(error: csv::Error) -> Failure {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        other => Failure::error(format!("a result is no CSV: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column<serde_json::Value>] = &[
+        Column { title: "Name", cell: |item, _| item["name"].as_str().unwrap_or_default().to_owned() },
+        Column { title: "Updated at", cell: |item, reader| reader.moment(item["at"].as_str()) },
+    ];
+
+    fn written(format: Format, items: &[serde_json::Value]) -> String {
+        let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
+        let mut out = Vec::new();
+        let mut rows = Rows::new(format, &now, COLUMNS, &mut out);
+        for item in items {
+            rows.push(item).expect("written");
+        }
+        assert_eq!(rows.end().expect("ended"), items.len() as u64);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_format_writes_the_same_list() {
+        let items = [
+            serde_json::json!({"name": "Анна, \u{1b}", "at": "2026-11-20T11:59:00Z"}),
+            serde_json::json!({"name": "Bo", "at": null}),
+        ];
+        assert_eq!(written(Format::Table, &items), "Name     Updated at\nАнна, ·  1 min ago\nBo\n");
+        assert_eq!(
+            written(Format::Csv, &items),
+            "name,updated_at\n\"Анна, \u{1b}\",2026-11-20T11:59:00Z\nBo,\n"
+        );
+        assert_eq!(written(Format::Ndjson, &items).lines().count(), 2);
+        let json: serde_json::Value = serde_json::from_str(&written(Format::Json, &items)).expect("JSON");
+        assert_eq!(json, serde_json::Value::from(items.to_vec()));
+    }
+
+    #[test]
+    fn an_empty_list_is_whole_too() {
+        assert_eq!(written(Format::Json, &[]), "[]\n");
+        assert_eq!(written(Format::Csv, &[]), "name,updated_at\n");
+        assert_eq!(written(Format::Ndjson, &[]), "");
+        assert_eq!(written(Format::Table, &[]), "Name  Updated at\n");
+    }
+
+    #[test]
+    fn a_long_table_has_one_header() {
+        let items = vec![serde_json::json!({"name": "x"}); MEASURED * 2 + 1];
+        assert_eq!(written(Format::Table, &items).lines().count(), items.len() + 1);
+    }
+}

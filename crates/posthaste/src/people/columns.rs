@@ -1,0 +1,295 @@
+//! Which column is what: by its usual name in English or Russian, or as `--map` says.
+
+use std::str::FromStr;
+
+use super::Field;
+use crate::failure::{Failure, Result};
+use crate::terminal::plain;
+
+/// Usual titles of columns, in small letters, with blanks for `_ - .` and е for ё.
+const TITLES: &[(Field, &[&str])] = &[
+    (
+        Field::Id,
+        &["id", "recipient id", "recipient", "uid", "user id", "person id", "ид", "код", "табельный номер"],
+    ),
+    (
+        Field::Name,
+        &[
+            "name",
+            "full name",
+            "fullname",
+            "first name",
+            "firstname",
+            "given name",
+            "middle name",
+            "last name",
+            "lastname",
+            "surname",
+            "family name",
+            "имя",
+            "фамилия",
+            "отчество",
+            "фио",
+            "ф и о",
+            "полное имя",
+            "получатель",
+            "имя и фамилия",
+            "фамилия имя",
+            "фамилия имя отчество",
+        ],
+    ),
+    (
+        Field::Email,
+        &[
+            "email",
+            "e mail",
+            "mail",
+            "email address",
+            "e mail address",
+            "mailbox",
+            "почта",
+            "эл почта",
+            "электронная почта",
+            "адрес электронной почты",
+            "адрес эл почты",
+            "емейл",
+            "имейл",
+            "емайл",
+            "мейл",
+            "e mail адрес",
+            "email адрес",
+        ],
+    ),
+    (
+        Field::Sms,
+        &[
+            "sms",
+            "phone",
+            "phone number",
+            "mobile",
+            "mobile phone",
+            "mobile number",
+            "cell",
+            "cell phone",
+            "tel",
+            "telephone",
+            "телефон",
+            "номер телефона",
+            "мобильный",
+            "мобильный телефон",
+            "сотовый",
+            "сотовый телефон",
+            "тел",
+            "моб",
+            "моб телефон",
+            "смс",
+        ],
+    ),
+    (
+        Field::Telegram,
+        &[
+            "telegram",
+            "telegram id",
+            "telegram chat id",
+            "telegram username",
+            "tg",
+            "tg id",
+            "chat id",
+            "телеграм",
+            "телеграмм",
+            "тг",
+        ],
+    ),
+    (Field::Vk, &["vk", "vk id", "vkontakte", "vk peer id", "peer id", "вк", "вконтакте", "вк id", "id вк"]),
+];
+
+/// One `--map`: a column by title or by its number from 1, and what it holds; `None` is to be passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Map {
+    column: String,
+    field: Option<Field>,
+}
+
+impl FromStr for Map {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = || {
+            let words: Vec<&str> = Field::ALL.iter().map(|(_, word)| *word).collect();
+            format!("write COLUMN=FIELD; a field is one of {}, phone, ignore", words.join(", "))
+        };
+        let (column, field) = text.rsplit_once('=').ok_or_else(words)?;
+        let field = match field.trim().to_lowercase().as_str() {
+            "ignore" => None,
+            "phone" => Some(Field::Sms),
+            word => Some(Field::ALL.into_iter().find(|(_, known)| *known == word).ok_or_else(words)?.0),
+        };
+        match column.trim() {
+            "" => Err(words()),
+            column => Ok(Self { column: column.to_owned(), field }),
+        }
+    }
+}
+
+/// What each column holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Columns {
+    fields: Vec<Option<Field>>,
+    titles: Vec<String>,
+    /// Whether the first row holds titles.
+    pub(crate) has_header: bool,
+}
+
+impl Columns {
+    /// Finds out from the first row what each column holds.
+    ///
+    /// # Errors
+    /// Usage: `--map` names a column that is not there; no column holds addresses.
+    pub(crate) fn find(first: &[&str], maps: &[Map]) -> Result<Self> {
+        let has_header = !first.iter().any(|cell| looks_like_address(cell));
+        let titles: Vec<String> = first
+            .iter()
+            .enumerate()
+            .map(|(at, cell)| match has_header {
+                true => plain(cell.trim()),
+                false => format!("column {}", at + 1),
+            })
+            .collect();
+        let mut fields: Vec<Option<Field>> = match has_header {
+            true => first.iter().map(|title| field_of(title)).collect(),
+            false => first.iter().map(|cell| guess(cell)).collect(),
+        };
+        for map in maps {
+            let at = position(&map.column, &titles).ok_or_else(|| {
+                Failure::usage(format!("--map: there is no column {:?}", plain(&map.column)))
+                    .mend(format!("The columns are: {}", titles.join(" · ")))
+            })?;
+            fields[at] = map.field;
+        }
+        if !fields.iter().flatten().any(|field| field.is_address()) {
+            return Err(Failure::usage("no column holds addresses").mend(format!(
+                "The columns are: {}\nSay which one is what, as in --map \"{}=email\" (or sms, telegram, vk, name, id).",
+                titles.join(" · "),
+                titles.first().map_or("1", String::as_str)
+            )));
+        }
+        Ok(Self { fields, titles, has_header })
+    }
+
+    /// What the column at `at` (from 0) holds.
+    pub(crate) fn field(&self, at: usize) -> Option<Field> {
+        self.fields.get(at).copied().flatten()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The title of the first column that holds this, for messages.
+    pub(crate) fn title_of(&self, word: &str) -> Option<&str> {
+        let at = self.fields.iter().position(|field| field.is_some_and(|field| field.word() == word))?;
+        self.titles.get(at).map(String::as_str)
+    }
+
+    /// In words: `"Почта" → email, "ФИО" → name; not used: "Отдел"`.
+    pub(crate) fn words(&self) -> String {
+        let pairs = || self.titles.iter().zip(&self.fields);
+        let used: Vec<String> = pairs()
+            .filter_map(|(title, field)| field.map(|field| format!("\"{title}\" → {}", field.word())))
+            .collect();
+        let unused: Vec<String> =
+            pairs().filter(|(_, field)| field.is_none()).map(|(title, _)| format!("\"{title}\"")).collect();
+        match unused.is_empty() {
+            true => used.join(", "),
+            false => format!("{}; not used: {}", used.join(", "), unused.join(", ")),
+        }
+    }
+}
+
+fn position(column: &str, titles: &[String]) -> Option<usize> {
+    let wanted = usual(column);
+    let by_title = titles.iter().position(|title| usual(title) == wanted);
+    let by_number = || column.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < titles.len());
+    by_title.or_else(by_number)
+}
+
+fn field_of(title: &str) -> Option<Field> {
+    let title = usual(title);
+    TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field)
+}
+
+/// A title as it stands in the table of usual ones.
+fn usual(title: &str) -> String {
+    let small = title.to_lowercase().replace('ё', "е");
+    let words = small.split(|c: char| c.is_whitespace() || "_-.:\u{feff}".contains(c));
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a cell of the first row is an address, so that it is no title.
+fn looks_like_address(cell: &str) -> bool {
+    guess(cell).is_some_and(Field::is_address)
+}
+
+fn guess(cell: &str) -> Option<Field> {
+    let cell = cell.trim();
+    let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || "+-() ".contains(c)) && digits >= 10;
+    match cell.split_once('@') {
+        Some((local, domain)) if !local.is_empty() && domain.contains('.') => Some(Field::Email),
+        _ if is_phone => Some(Field::Sms),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(first: &[&str], maps: &[&str]) -> Result<String, String> {
+        let maps: Vec<Map> = maps.iter().map(|map| map.parse().expect("a map")).collect();
+        Columns::find(first, &maps).map(|found| found.words()).map_err(|failure| failure.lines().join(" "))
+    }
+
+    #[test]
+    fn usual_titles_are_known_in_two_languages() {
+        assert_eq!(
+            words(&["ID", "Full_Name", "E-mail", "Phone", "Telegram ID", "VK", "Team"], &[]),
+            Ok("\"ID\" → id, \"Full_Name\" → name, \"E-mail\" → email, \"Phone\" → sms, \"Telegram ID\" → telegram, \
+                \"VK\" → vk; not used: \"Team\""
+                .to_owned())
+        );
+        assert_eq!(
+            words(&["Фамилия", "Имя", "Эл. почта", "Номер телефона", "Телеграм", "ВКонтакте"], &[]),
+            Ok("\"Фамилия\" → name, \"Имя\" → name, \"Эл. почта\" → email, \"Номер телефона\" → sms, \
+                \"Телеграм\" → telegram, \"ВКонтакте\" → vk"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn a_map_outranks_the_title_and_may_count_columns() {
+        assert_eq!(
+            words(&["Who", "Write to", "Phone"], &["Write to=email", "1=name", "phone=ignore"]),
+            Ok("\"Who\" → name, \"Write to\" → email; not used: \"Phone\"".to_owned())
+        );
+        let refused = words(&["Who", "Email"], &["Mail=email"]).expect_err("no such column");
+        assert!(refused.contains("Who · Email"), "{refused}");
+        assert!("Email".parse::<Map>().is_err());
+        assert!("Email=emial".parse::<Map>().is_err());
+        assert!("=email".parse::<Map>().is_err());
+    }
+
+    #[test]
+    fn a_file_without_titles_is_understood_by_its_first_row() {
+        let columns = Columns::find(&["a@b.example", "+7 901 000-00-01", "x"], &[]).expect("columns");
+        assert!(!columns.has_header);
+        assert_eq!(columns.words(), "\"column 1\" → email, \"column 2\" → sms; not used: \"column 3\"");
+    }
+
+    #[test]
+    fn nothing_to_write_to_is_refused_with_the_titles() {
+        let refused = words(&["Who", "Where"], &[]).expect_err("no addresses");
+        assert!(refused.contains("Who · Where") && refused.contains("--map"), "{refused}");
+    }
+}

@@ -1,0 +1,37 @@
+//! Where the store is, for the few commands that go to it without the queue: as the queue's own settings say.
+
+use std::path::PathBuf;
+
+use posthaste_store::Settings;
+
+use crate::failure::{Failure, Result};
+
+/// The section `redis` of the queue's settings, with its environment, and `--redis` above it.
+///
+/// # Errors
+/// Usage: the settings cannot be used, or a password was typed.
+pub(crate) fn settings(config: Option<PathBuf>, url: Option<&str>) -> Result<Settings> {
+    let args = posthaste_queue::Args { config, ..posthaste_queue::Args::default() };
+    let mut settings = args.load(std::env::vars_os())?.settings.redis;
+    if let Some(url) = url {
+        settings.url = checked(url)?.into();
+    }
+    Ok(settings)
+}
+
+/// An address of a store without a password in it.
+///
+/// # Errors
+/// Usage: it is none, or it holds one.
+pub(crate) fn checked(url: &str) -> Result<String> {
+    let parsed: url::Url = url.parse().map_err(|error| {
+        Failure::usage("--redis is no address")
+            .because(error)
+            .mend("Write it as --redis redis://127.0.0.1:6379")
+    })?;
+    if parsed.password().is_some() {
+        return Err(Failure::usage("--redis holds a password, which everybody on the computer can read")
+            .mend("Write it into a file, and name that file in POSTHASTE_REDIS__PASSWORD_FILE."));
+    }
+    Ok(url.to_owned())
+}

@@ -1,6 +1,7 @@
 #!lua
 -- create_key: keeps a new API key. Two live keys at most have one name, so that one can follow the other without a gap.
--- Keys revoked or expired 90 days ago are removed on the way.
+-- Keys revoked or expired 90 days ago are removed on the way. Fields of a record: name, hash, scopes, created; where they
+-- apply sender, role, expires, used, revoked. The secret itself is kept nowhere.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}

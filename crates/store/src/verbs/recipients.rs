@@ -109,6 +109,12 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Parcels whose outcomes are worth fetching together.
+    fn parcels_wanted(&self) -> u32 {
+        let room = u32::try_from(self.limit - self.rows.len()).unwrap_or(u32::MAX);
+        if self.filter.states.is_empty() { (room / PARCEL_ROWS + 1).min(TOGETHER) } else { TOGETHER }
+    }
+
     /// Positions in a parcel of the rows that are wanted, from one on.
     fn wanted(&self, outcomes: &Outcomes, from: usize) -> Vec<(usize, RowOutcome)> {
         let rows = outcomes.rows().enumerate().skip(from);
@@ -216,7 +222,7 @@ impl Store {
                 if looks >= MOST_LOOKS {
                     return Ok(Some(RowCursor { channel: at, row: n * PARCEL_ROWS }));
                 }
-                let group = n..parcels.min(n + TOGETHER).min(n + MOST_LOOKS - looks);
+                let group = n..parcels.min(n + page.parcels_wanted()).min(n + MOST_LOOKS - looks);
                 looks += group.end - group.start;
                 let members: Vec<Member> =
                     group.clone().map(|number| Member { suffix: suffix.clone(), number }).collect();

@@ -18,6 +18,7 @@
 //! ```
 
 mod faults;
+mod outbox;
 mod record;
 mod sandbox;
 mod settings;

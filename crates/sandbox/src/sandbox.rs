@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::faults::{Fault, FaultView, Faults, InvalidFault};
+use crate::outbox::{self, Doors, Outbox};
 use crate::record::{Attempt, Counts, Record};
 use crate::settings::Settings;
 use crate::{smtp, tls};
@@ -25,7 +26,8 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 pub struct Sandbox {
     smtp: SocketAddr,
     smtps: SocketAddr,
-    authority: String,
+    http: SocketAddr,
+    authority: Arc<str>,
     record: Arc<Record>,
     faults: Arc<Faults>,
     stop: CancellationToken,
@@ -64,28 +66,36 @@ impl Sandbox {
     /// # Errors
     /// An address is taken, the record file cannot be opened, or a setting makes no sense.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { smtp, outbox, record, magic, faults } = settings;
+        let Settings { smtp, outbox: web_settings, record, magic, faults } = settings;
         let tls = tls::make(&smtp.host).map_err(|error| StartError::Certificate(error.into()))?;
         let faults = Arc::new(Faults::new(magic, faults)?);
-        let record = Record::open(outbox.keep_bytes, outbox.keep_attempts, record.file.as_deref())
-            .map_err(StartError::RecordFile)?;
+        let record =
+            Record::open(web_settings.keep_bytes, web_settings.keep_attempts, record.file.as_deref())
+                .map_err(StartError::RecordFile)?;
         let record = Arc::new(record);
         let (plain, encrypted) = (bind(smtp.listen).await?, bind(smtp.listen_tls).await?);
+        let web = bind(web_settings.listen).await?;
+        let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let this = Self {
             smtp: address(&plain, smtp.listen)?,
             smtps: address(&encrypted, smtp.listen_tls)?,
-            authority: tls.authority,
+            http: address(&web, web_settings.listen)?,
+            authority: Arc::clone(&authority),
             record: Arc::clone(&record),
             faults: Arc::clone(&faults),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
+        let router =
+            outbox::router(Outbox { record: Arc::clone(&record), faults: Arc::clone(&faults), authority });
+        let doors = Doors(web_settings.hosts.into());
+        tasks.spawn(outbox::serve(web, router, doors, stop.clone(), tasks.clone()));
         let places = Arc::new(Semaphore::new(smtp.max_connections.min(Semaphore::MAX_PERMITS)));
         let server = Arc::new(smtp::Server {
             settings: smtp,
             channel: "email".parse().map_err(StartError::Channel)?,
-            order_header: outbox.order_header,
+            order_header: web_settings.order_header,
             record,
             faults,
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
@@ -116,6 +126,12 @@ impl Sandbox {
     #[must_use]
     pub fn smtps(&self) -> SocketAddr {
         self.smtps
+    }
+
+    /// Where the outbox is, by HTTP.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
     }
 
     /// The certificate, PEM, of the authority behind the server's certificate: what a client must trust.

@@ -125,6 +125,9 @@ pub enum Extension {
 pub struct OutboxSettings {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Names the outbox may be asked for by, beside addresses and `localhost`. Any other is refused, so that no web page
+    /// can make a name of its own point here and read along.
+    pub hosts: Vec<String>,
     /// Most bytes of attempts kept; the oldest go first.
     pub keep_bytes: usize,
     /// Most attempts kept.
@@ -167,6 +170,7 @@ impl Default for OutboxSettings {
     fn default() -> Self {
         Self {
             listen: any_port(),
+            hosts: Vec::new(),
             keep_bytes: 256 * 1024 * 1024,
             keep_attempts: 200_000,
             order_header: "X-Posthaste-Order".into(),

@@ -99,6 +99,17 @@ impl Pattern {
         Self(text.into())
     }
 
+    /// The text it was made of.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is longer than any address.
+    pub(crate) fn is_long(&self) -> bool {
+        self.0.len() > 512
+    }
+
     /// Whether `address` fits. Takes time in proportion to the product of both lengths at most.
     #[must_use]
     pub fn fits(&self, address: &str) -> bool {

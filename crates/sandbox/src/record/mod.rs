@@ -73,6 +73,23 @@ impl Record {
         self.inner().ring.iter().cloned().collect()
     }
 
+    /// At most `limit` kept attempts with an id below `before` that `wanted` says yes to, newest first.
+    pub(crate) fn newest_first(
+        &self,
+        before: u64,
+        limit: usize,
+        wanted: impl Fn(&Attempt) -> bool,
+    ) -> Vec<Arc<Attempt>> {
+        let inner = self.inner();
+        let older = inner.ring.iter().rev().skip_while(|attempt| attempt.id >= before);
+        older.filter(|attempt| wanted(attempt)).take(limit).cloned().collect()
+    }
+
+    /// How many of those kept `wanted` says yes to.
+    pub(crate) fn count(&self, wanted: impl Fn(&Attempt) -> bool) -> usize {
+        self.inner().ring.iter().filter(|attempt| wanted(attempt)).count()
+    }
+
     /// One attempt, if it is still kept.
     pub(crate) fn get(&self, id: u64) -> Option<Arc<Attempt>> {
         self.inner().ring.get(id).cloned()

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 mod client;
+mod encrypted;
 mod envelope;
 mod faults;
 mod hostile;
+mod outbox;
 mod smuggling;
 mod takes;

@@ -1,0 +1,173 @@
+//! What was recorded, as JSON.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use posthaste_model::UnixMs;
+use serde::Serialize;
+
+use super::Outbox;
+use super::message::{self, Taken};
+use super::problem::Problem;
+use super::query::Wanted;
+use crate::record::{Attempt, Counts, Outcome, Protocol, SmtpFacts};
+
+/// Attempts on a page unless another number is asked for.
+const USUAL: usize = 50;
+
+/// An attempt in a list.
+#[derive(Debug, Serialize)]
+struct Item {
+    id: u64,
+    channel: String,
+    /// RFC 3339.
+    at: String,
+    took_ms: u64,
+    connection: u64,
+    peer: String,
+    sender: String,
+    recipients: Vec<ItemRecipient>,
+    order: Option<String>,
+    #[serde(flatten)]
+    outcome: Outcome,
+    size: u64,
+    subject: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ItemRecipient {
+    address: String,
+    code: u16,
+}
+
+/// An attempt alone.
+#[derive(Debug, Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    item: Item,
+    smtp: SmtpFacts,
+    dialogue: String,
+    #[serde(flatten)]
+    taken: Taken,
+    raw_base64: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    items: Vec<Item>,
+    next_cursor: Option<u64>,
+}
+
+/// `GET /outbox`: newest first.
+pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Json<Page> {
+    let (found, next_cursor) = page(&outbox, &wanted, USUAL);
+    Json(Page { items: found.iter().map(|attempt| item(attempt)).collect(), next_cursor })
+}
+
+/// A page of attempts, and the cursor of the next one if there is one.
+pub(super) fn page(outbox: &Outbox, wanted: &Wanted, usual: usize) -> (Vec<Arc<Attempt>>, Option<u64>) {
+    let (before, limit) = wanted.page(usual);
+    // One more tells whether there is a next page.
+    let mut found = outbox.record.newest_first(before, limit + 1, |attempt| wanted.fits(attempt));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|attempt| attempt.id);
+    (found, next)
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Count {
+    /// Attempts kept that fit the filter.
+    count: usize,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// `GET /outbox/count`: how many of those kept fit, and how many were seen at all.
+pub(super) async fn count(State(outbox): State<Outbox>, wanted: Wanted) -> Json<Count> {
+    let count = outbox.record.count(|attempt| wanted.fits(attempt));
+    Json(Count { count, counts: outbox.record.counts() })
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Deleted {
+    deleted: u64,
+}
+
+/// `DELETE /outbox`.
+pub(super) async fn clear(State(outbox): State<Outbox>) -> Json<Deleted> {
+    Json(Deleted { deleted: outbox.record.clear() })
+}
+
+/// `GET /outbox/{id}`.
+pub(super) async fn show(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let attempt = find(&outbox, &id)?;
+    let Protocol::Smtp(facts) = &attempt.protocol;
+    let whole = Whole {
+        item: item(&attempt),
+        smtp: facts.clone(),
+        dialogue: attempt.dialogue.expose().to_owned(),
+        taken: message::take_apart(&attempt.message()),
+        raw_base64: STANDARD.encode(&attempt.raw),
+    };
+    Ok(Json(whole).into_response())
+}
+
+/// `GET /outbox/{id}/raw`: the message as a reader's program would get it.
+pub(super) async fn raw(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let attempt = find(&outbox, &id)?;
+    let name = format!("attachment; filename=\"{}.eml\"", attempt.id);
+    let headers = [
+        (header::CONTENT_TYPE, "message/rfc822".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((headers, attempt.message().into_owned()).into_response())
+}
+
+/// `GET /certificate`: what a client of the SMTP server must trust, PEM.
+pub(super) async fn certificate(State(outbox): State<Outbox>) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], outbox.authority.to_string()).into_response()
+}
+
+/// `GET /livez`.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The attempt of an id in a path.
+pub(super) fn find(outbox: &Outbox, id: &str) -> Result<Arc<Attempt>, Problem> {
+    let attempt = id.parse().ok().and_then(|id| outbox.record.get(id));
+    attempt.ok_or_else(|| Problem::not_found("no attempt of this id is kept"))
+}
+
+fn item(attempt: &Attempt) -> Item {
+    let recipients = attempt.recipients.iter();
+    Item {
+        id: attempt.id,
+        channel: attempt.channel.to_string(),
+        at: moment(attempt.at),
+        took_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+        connection: attempt.connection,
+        peer: attempt.peer.to_string(),
+        sender: attempt.sender.expose().to_owned(),
+        recipients: recipients
+            .map(|to| ItemRecipient { address: to.address.expose().to_owned(), code: to.code })
+            .collect(),
+        order: attempt.order.clone(),
+        outcome: attempt.outcome,
+        size: attempt.size,
+        subject: message::subject(attempt),
+    }
+}
+
+/// RFC 3339, UTC.
+pub(super) fn moment(at: UnixMs) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| at.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,113 @@
+//! A message taken apart for readers. It is done when somebody looks, so that taking mail costs nothing for it.
+
+use mail_parser::{MessageParser, MessagePart, MimeHeaders, PartType};
+use serde::Serialize;
+
+use crate::record::{Attempt, Protocol};
+
+/// Headers and texts of a message.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Taken {
+    pub(super) headers: Vec<Header>,
+    pub(super) text: Option<String>,
+    pub(super) html: Option<String>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// A header, its value unfolded and, where that can be, decoded.
+#[derive(Debug, Serialize)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// A part that is no container.
+#[derive(Debug, Serialize)]
+pub(super) struct Part {
+    content_type: String,
+    name: Option<String>,
+    size: usize,
+}
+
+/// A subject is looked for in so many bytes of a message.
+const MOST_HEAD_BYTES: usize = 64 * 1024;
+
+/// The subject, decoded.
+pub(super) fn subject(attempt: &Attempt) -> Option<String> {
+    let Protocol::Smtp(facts) = &attempt.protocol;
+    let head = attempt.raw.get(..MOST_HEAD_BYTES).unwrap_or(&attempt.raw);
+    let head = crate::smtp::undotted(head, facts.lenient);
+    MessageParser::default().parse_headers(&head[..])?.subject().map(str::to_owned)
+}
+
+/// Takes a whole message apart. Of what is no message, nothing comes out.
+pub(super) fn take_apart(message: &[u8]) -> Taken {
+    let Some(parsed) = MessageParser::default().parse(message) else { return Taken::default() };
+    let decoded = |name: &str| match name {
+        _ if name.eq_ignore_ascii_case("subject") => parsed.subject().map(str::to_owned),
+        _ => None,
+    };
+    let unfolded = |value: &str| value.split_whitespace().collect::<Vec<_>>().join(" ");
+    let headers = parsed.headers_raw().map(|(name, value)| Header {
+        name: name.to_owned(),
+        value: decoded(name).unwrap_or_else(|| unfolded(value)),
+    });
+    let of = |wanted: fn(&PartType<'_>) -> bool| {
+        parsed
+            .parts
+            .iter()
+            .find(|part| wanted(&part.body))
+            .and_then(MessagePart::text_contents)
+            .map(str::to_owned)
+    };
+    Taken {
+        headers: headers.collect(),
+        text: of(|body| matches!(body, PartType::Text(_))),
+        html: of(|body| matches!(body, PartType::Html(_))),
+        parts: parsed.parts.iter().filter(|part| !part.is_multipart()).map(part).collect(),
+    }
+}
+
+fn part(part: &MessagePart<'_>) -> Part {
+    let content_type = match part.content_type() {
+        Some(of) => format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")),
+        None => "text/plain".to_owned(),
+    };
+    Part { content_type, name: part.attachment_name().map(str::to_owned), size: part.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_headers_come_out_decoded() {
+        let message = "Subject: =?utf-8?q?Caf=C3=A9?=\r\nX-Folded: a\r\n b\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/alternative; boundary=x\r\n\r\n\
+            --x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n\
+            --x\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+            <p>Hell=C3=B3</p>\r\n--x--\r\n";
+        let taken = take_apart(message.as_bytes());
+        let header =
+            |name: &str| taken.headers.iter().find(|header| header.name == name).unwrap().value.clone();
+        assert_eq!((header("Subject"), header("X-Folded")), ("Caf\u{e9}".into(), "a b".into()));
+        assert_eq!(taken.text.as_deref(), Some("Hello"));
+        assert_eq!(taken.html.as_deref().map(str::trim), Some("<p>Hell\u{f3}</p>"));
+        let types: Vec<&str> = taken.parts.iter().map(|part| part.content_type.as_str()).collect();
+        assert_eq!(types, ["text/plain", "text/html"]);
+    }
+
+    #[test]
+    fn hostile_messages_are_taken_apart_or_left() {
+        let nested = "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n".repeat(5_000);
+        let forwarded = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
+        let many =
+            format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\na\r\n".repeat(20_000));
+        let noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+        for hostile in
+            [nested.as_bytes(), forwarded.as_bytes(), many.as_bytes(), &noise, b"", b"\r\n", b":", b"\0"]
+        {
+            take_apart(hostile);
+        }
+    }
+}

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Bearer, Caller, Secret};
+use crate::auth::{Admin, Bearer, Secret};
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument, Violation};
@@ -243,11 +243,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn create(
-    caller: Caller,
+    _: Admin,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<KeyBody>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Admin)?;
     let wanted = wanted(body, state.clock.now())?;
     let minted = mint(&state.store, &wanted).await.map_err(|error| match error {
         MintError::Call(CallError::Away(_)) => Problem::outcome_unknown(),
@@ -314,8 +313,7 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
-async fn list(caller: Caller, State(state): State<AppState>) -> Result<Json<KeyList>, Problem> {
-    caller.needs(Scope::Admin)?;
+async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, Problem> {
     let items = state.store.list_keys().await?.into_iter().map(KeyView::from).collect();
     Ok(Json(KeyList { items }))
 }
@@ -332,11 +330,10 @@ async fn list(caller: Caller, State(state): State<AppState>) -> Result<Json<KeyL
     ),
 )]
 async fn revoke(
-    caller: Caller,
+    _: Admin,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    caller.needs(Scope::Admin)?;
     let id: KeyId = id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "12 of a-z 0-9"))?;
     let revoked = state.store.revoke_key(&id).await.map_err(|error| match error {
         CallError::Away(_) => Problem::outcome_unknown(),

@@ -72,3 +72,42 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             .ok_or_else(|| Problem::new(Code::Unauthorized, "no key was checked"))
     }
 }
+
+/// A caller that may manage keys. As the first argument of a handler it refuses others before the body is read.
+#[derive(Debug, Clone)]
+pub struct Admin(pub Caller);
+
+/// A caller that may read. As the first argument of a handler it refuses others before the body is read.
+#[derive(Debug, Clone)]
+pub struct Reader(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.needs(Scope::Admin).map(|()| Self(caller))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.needs(Scope::Read).map(|()| Self(caller))
+    }
+}
+
+/// A caller that may give orders. As the first argument of a handler it refuses others before the body is read.
+#[derive(Debug, Clone)]
+pub struct Enqueuer(pub Caller);
+
+impl<S: Sync> FromRequestParts<S> for Enqueuer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.needs(Scope::Enqueue).map(|()| Self(caller))
+    }
+}

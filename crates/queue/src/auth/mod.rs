@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use posthaste_store::{KeyRecord, SecretHash};
 
 pub use bearer::{Bearer, Secret};
-pub use caller::Caller;
+pub use caller::{Admin, Caller, Enqueuer, Reader};
 pub(crate) use known::KnownKeys;
 pub use posthaste_store::{Scope, Scopes};
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -74,15 +74,7 @@ fn head(request: &Request) -> Result<(), Problem> {
     if length > LONGEST_URI {
         return Err(Problem::new(Code::UriTooLong, "at most 4096 bytes"));
     }
-    if framed_twice(request.headers()) {
-        let detail = "content-length and transfer-encoding must not come together";
-        return Err(Problem::new(Code::BadRequest, detail));
-    }
     Ok(())
-}
-
-fn framed_twice(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn close(mut response: Response) -> Response {

@@ -19,7 +19,7 @@ use super::flaw::{Flaw, FlawCode, Place, refused};
 use super::json;
 use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBody};
 use super::sieve::{Rows, Sieve};
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, Enqueuer, Scope};
 use crate::edge::body::{expect, read};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::Parameters;
@@ -110,7 +110,7 @@ pub(super) struct QueueBody<'a> {
     ),
 )]
 pub(super) async fn key(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     Parameters(asked): Parameters<KeyAsked>,
 ) -> Result<Json<HistoryKeyView>, Problem> {
@@ -164,11 +164,10 @@ pub(super) async fn limit(
     ),
 )]
 pub(super) async fn queue(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Enqueue)?;
     let (parts, body) = request.into_parts();
     expect(&parts.headers, "application/json")?;
     let bytes = read(body, MOST_JSON).await?;
@@ -212,7 +211,7 @@ async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedV
         let mut rows = Rows::new();
         for (at, raw) in first.iter().enumerate() {
             let index = u32::try_from(at).unwrap_or(u32::MAX);
-            let read = json::object::<Person<'_>>(raw.get().as_bytes()).map(recipient);
+            let read = json::part::<Person<'_>>(raw.get().as_bytes()).map(recipient);
             sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
         }
         (sieve.finish()?, rows)

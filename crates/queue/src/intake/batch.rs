@@ -19,7 +19,7 @@ use super::lines::Lines;
 use super::order::OrderBody;
 use super::orders::check;
 use super::upload::MEDIA_TYPE;
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::expect;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::OrderId;
@@ -68,11 +68,10 @@ struct BatchLine {
     ),
 )]
 pub(super) async fn create(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     request: Request,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Enqueue)?;
     expect(request.headers(), MEDIA_TYPE)?;
     let key = Key::of(request.headers())?;
     let told = Box::pin(all(state, caller, key, request.into_body())).await?;

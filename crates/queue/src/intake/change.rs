@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::accept::unanswered;
 use super::flaw::{Flaw, FlawCode, refused};
 use super::times;
-use crate::auth::{Caller, Scope};
+use crate::auth::Enqueuer;
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -64,12 +64,11 @@ pub(super) struct CancelledView {
     ),
 )]
 pub(super) async fn reschedule(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
     SmallJson(body): SmallJson<MoveBody>,
 ) -> Result<Json<MovedView>, Problem> {
-    caller.needs(Scope::Enqueue)?;
     caller.sees(&suffix)?;
     let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
     let (now, rules) = (state.clock.now(), &state.rules);
@@ -131,11 +130,10 @@ pub(super) async fn reschedule(
     ),
 )]
 pub(super) async fn cancel(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
 ) -> Result<Json<CancelledView>, Problem> {
-    caller.needs(Scope::Enqueue)?;
     caller.sees(&suffix)?;
     let answer = state.store.cancel(state.store.partition_of(&suffix), &suffix).await;
     match answer.map_err(|error| unanswered(&error, &suffix))?.reply {

@@ -29,6 +29,8 @@ macro_rules! codes {
 codes! {
     /// It is no JSON.
     MalformedJson = "malformed_json";
+    /// It is no JSON object.
+    NotAnObject = "not_an_object";
     /// A name stands twice in one object.
     DuplicateKey = "duplicate_key";
     /// This place has no such field.

@@ -9,16 +9,33 @@ use super::flaw::{Flaw, FlawCode, Unread};
 /// Brackets around anything at most. What is read with types stops there by itself, what is passed over does not.
 const DEEPEST: usize = 100;
 
+/// Channels whose names may be shown.
+const CHANNELS: &[&str] = &["email", "sms", "telegram", "vk"];
+
 /// Reads one JSON object. The fast way first; only what can't be read is read again to find the place.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
     let text = std::str::from_utf8(json).map_err(|_| malformed("it is not UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(malformed("it is not a JSON object"));
+        let flaw = Flaw::new("", FlawCode::NotAnObject, "it is not a JSON object");
+        return Err(Unread::Malformed(flaw));
     }
     if is_deep(text.as_bytes()) {
         return Err(malformed("it is nested too deep"));
     }
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
+}
+
+/// Reads one JSON object that is a part of something: anything else is of the wrong type there.
+pub(crate) fn part<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
+    object(json).map_err(|unread| match unread {
+        Unread::Malformed(flaw) if flaw.code == FlawCode::NotAnObject => {
+            match serde_json::from_slice::<IgnoredAny>(json) {
+                Ok(_) => Unread::Misshapen(Flaw::new("", FlawCode::WrongType, "a JSON object")),
+                Err(_) => malformed("it is not JSON"),
+            }
+        }
+        other => other,
+    })
 }
 
 /// Whether anything stands in more than [`DEEPEST`] brackets.
@@ -77,6 +94,11 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
         return Unread::Malformed(Flaw::new("", FlawCode::MalformedJson, detail));
     }
     let (code, detail) = shape(&told);
+    let mut path = path;
+    if code == FlawCode::UnknownField {
+        // Its name is the client's own word: the object it stands in is told.
+        path.truncate(path.rfind('/').unwrap_or(0));
+    }
     Unread::Misshapen(Flaw::new(path, code, detail))
 }
 
@@ -96,24 +118,29 @@ fn shape(told: &str) -> (FlawCode, String) {
     (FlawCode::WrongType, expected.to_owned())
 }
 
-/// The pointer, as far as its names are plain: others are the client's own words.
+/// The pointer, as far as its names are ours: others are the client's own words.
 fn pointer(path: &Path) -> String {
     let mut out = String::new();
     for segment in path {
         match segment {
             Segment::Seq { index } => out.push_str(&format!("/{index}")),
-            Segment::Map { key } if is_plain(key) => {
+            Segment::Map { key } => {
                 out.push('/');
                 out.push_str(key);
             }
             _ => break,
         }
     }
+    // Below these the names are channels, and there are others than ours.
+    for parent in ["/contacts", "/texts"] {
+        if let Some(at) = out.find(parent).map(|at| at + parent.len())
+            && let Some(name) = out[at..].strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or_default())
+            && !CHANNELS.contains(&name)
+        {
+            out.truncate(at);
+        }
+    }
     out
-}
-
-fn is_plain(key: &str) -> bool {
-    key.len() <= 32 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 #[cfg(test)]
@@ -183,11 +210,11 @@ mod tests {
     #[test]
     fn wrong_fields_are_named_by_place() {
         for (json, place, code) in [
-            ("{\"admin\":true}", "/admin", FlawCode::UnknownField),
+            ("{\"admin\":true}", "", FlawCode::UnknownField),
             ("{\"text\":5}", "/text", FlawCode::WrongType),
             ("{\"lane\":\"fast\"}", "/lane", FlawCode::UnknownValue),
             ("{\"lane\":1}", "/lane", FlawCode::WrongType),
-            ("{\"sender\":{\"fence\":9}}", "/sender/fence", FlawCode::UnknownField),
+            ("{\"sender\":{\"fence\":9}}", "/sender", FlawCode::UnknownField),
             ("{\"deliver_at\":1795000000}", "/deliver_at", FlawCode::WrongType),
             ("{\"recipients\":{}}", "/recipients", FlawCode::WrongType),
             ("{\"channels\":[\"email\",7]}", "/channels/1", FlawCode::WrongType),
@@ -213,7 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_of_the_input_is_in_what_is_told(
-            shape in 0..7_usize,
+            shape in 0..9_usize,
             name in "canary[a-z]{4}",
         ) {
             let json = match shape {
@@ -223,6 +250,8 @@ mod tests {
                 3 => format!("{{\"sender\":\"{name}\"}}"),
                 4 => format!("{{\"channels\":\"{name}\"}}"),
                 5 => format!("{{\"text\":\"{name}"),
+                6 => format!("{{\"{name}\":1}}"),
+                7 => format!("{{\"texts\":{{\"{name}\":[]}}}}"),
                 _ => format!("{{\"texts\":{{\"{name} x\":5}}}}"),
             };
             let unread = object::<OrderBody<'_>>(json.as_bytes()).err();

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::answer::history_key;
 use super::draft;
 use super::order::SenderBody;
-use crate::auth::Caller;
+use crate::auth::Enqueuer;
 use crate::edge::body::SmallJson;
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::AppState;
@@ -44,7 +44,7 @@ pub(super) struct OrderIdView {
     ),
 )]
 pub(super) async fn create(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<OrderIdBody>,
 ) -> Result<Json<OrderIdView>, Problem> {

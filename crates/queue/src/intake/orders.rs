@@ -19,7 +19,7 @@ use super::order::{OrderBody, RawRecipients, RecipientBody};
 use super::settings::Rules;
 use super::sieve::{Rows, Sieve, Sorted};
 use super::upload;
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::{expect, read};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::{OrderId, Parameters};
@@ -63,7 +63,7 @@ impl Asked {
     ),
 )]
 pub(super) async fn create(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     Parameters(asked): Parameters<Asked>,
     request: Request,
@@ -87,7 +87,7 @@ pub(super) async fn create(
     ),
 )]
 pub(super) async fn put(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     OrderId(id): OrderId,
     Parameters(asked): Parameters<Asked>,
@@ -104,7 +104,6 @@ async fn one(
     known: Known,
     request: Request,
 ) -> Result<AcceptedView, Problem> {
-    caller.needs(Scope::Enqueue)?;
     let (parts, body) = request.into_parts();
     if is_ndjson(&parts.headers) {
         expect(&parts.headers, upload::MEDIA_TYPE)?;
@@ -163,7 +162,7 @@ pub(super) fn check(
     let mut rows = Rows::new();
     for (at, raw) in first.iter().enumerate() {
         let index = u32::try_from(at).unwrap_or(u32::MAX);
-        let read = json::object::<RecipientBody<'_>>(raw.get().as_bytes());
+        let read = json::part::<RecipientBody<'_>>(raw.get().as_bytes());
         sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
         if sieve.is_full() {
             break;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use posthaste_model::{SenderId, State as RowState, Suffix};
-use posthaste_store::{AcceptError, RetryAsk, Scope};
+use posthaste_store::{AcceptError, RetryAsk};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ use super::flaw::{Flaw, FlawCode, refused};
 use super::key::{Key, REPLAYED, Tie};
 use super::settings::is_role;
 use super::{digest, times};
-use crate::auth::Caller;
+use crate::auth::Enqueuer;
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -88,13 +88,12 @@ struct Choice {
     ),
 )]
 pub(super) async fn retry(
-    caller: Caller,
+    Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
     OrderId(old): OrderId,
     headers: HeaderMap,
     SmallJson(body): SmallJson<RetryBody>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Enqueue)?;
     caller.sees(&old)?;
     let key = Key::of(&headers)?;
     let choice = choice(&body)?;

@@ -104,7 +104,7 @@ impl Upload {
                 let detail = format!("{most} recipients at most in one upload");
                 return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
             }
-            let read = json::object::<RecipientBody<'_>>(line.bytes);
+            let read = json::part::<RecipientBody<'_>>(line.bytes);
             let raw = String::from_utf8_lossy(line.bytes);
             sieve.take(index, Place::Line(line.number), &raw, read, &mut self.rows);
             index += 1;

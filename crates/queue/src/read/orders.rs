@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::link;
 use super::{OrderId, Parameters, number};
-use crate::auth::Caller;
+use crate::auth::{Caller, Reader};
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
@@ -60,11 +60,10 @@ pub(super) struct OrderPage {
     ),
 )]
 pub(super) async fn list(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     let filter = filter(&caller, &asked)?;
     let states = states(asked.state.as_deref())?;
     let limit = number("limit", asked.limit.as_deref(), 1..=200, 50)?;
@@ -154,12 +153,11 @@ pub(crate) async fn provenance(state: &AppState, suffix: &Suffix) -> Result<Prov
     ),
 )]
 pub(super) async fn show(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     caller.sees(&suffix)?;
     let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
     let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?);

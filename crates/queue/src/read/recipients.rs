@@ -9,14 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use posthaste_model::{Channel, State as RowState, Suffix, UnixMs};
-use posthaste_store::{Head, RowCursor, RowFilter, RowPage, Scope};
+use posthaste_store::{Head, RowCursor, RowFilter, RowPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::link;
 use super::rows::RecipientRow;
 use super::{OrderId, Parameters, number};
-use crate::auth::Caller;
+use crate::auth::Reader;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
 
@@ -63,13 +63,12 @@ pub(super) struct RecipientPage {
     ),
 )]
 pub(super) async fn list(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
     Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     caller.sees(&suffix)?;
     let filter = filter(&asked)?;
     let limit = number("limit", asked.limit.as_deref(), 1..=5_000, 500)?;

@@ -6,14 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use posthaste_model::Suffix;
-use posthaste_store::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::wait::Poll;
-use crate::auth::Caller;
+use crate::auth::Reader;
 use crate::edge::body::SmallJson;
 use crate::problem::{Code, Problem, ProblemDocument, Violation};
 use crate::state::AppState;
@@ -66,11 +65,10 @@ pub(super) struct Tracked {
     ),
 )]
 pub(super) async fn track(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     SmallJson(body): SmallJson<TrackBody>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     let suffix = body.history_key.strip_prefix("history:").and_then(|suffix| suffix.parse::<Suffix>().ok());
     let suffix = suffix.ok_or_else(|| violation("/history_key", "history:<sender id>:<nanoseconds>"))?;
     if !(1..=16).contains(&body.touch_count) {

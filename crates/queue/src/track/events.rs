@@ -11,13 +11,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
-use posthaste_store::Scope;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hub::{Follower, Looked, Seen};
 use super::place::TrackerPlace;
-use crate::auth::Caller;
+use crate::auth::Reader;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::OrderId;
 use crate::state::AppState;
@@ -45,12 +44,11 @@ const FIRST: Duration = Duration::from_secs(5);
     ),
 )]
 pub(super) async fn stream(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     caller.sees(&suffix)?;
     let known = known(&headers)?;
     let place = TrackerPlace::take(&state)?;

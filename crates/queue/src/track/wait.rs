@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use posthaste_model::Suffix;
-use posthaste_store::Scope;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::hub::{Follower, Looked};
 use super::place::TrackerPlace;
-use crate::auth::Caller;
+use crate::auth::Reader;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::{OrderId, Parameters, number};
 use crate::state::AppState;
@@ -56,12 +55,11 @@ pub(super) struct Waited {
     ),
 )]
 pub(super) async fn wait(
-    caller: Caller,
+    Reader(caller): Reader,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Response, Problem> {
-    caller.needs(Scope::Read)?;
     caller.sees(&suffix)?;
     let touches = number("touch_count", asked.touch_count.as_deref(), 1..=16, 1)?;
     let seconds = number("timeout", asked.timeout.as_deref(), 0..=60, 10)?;

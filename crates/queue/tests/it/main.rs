@@ -1,12 +1,17 @@
 //! The service over real HTTP, on a private server.
 
 mod client;
+mod intake;
 mod service;
 
 mod access;
 mod away;
 mod description;
 mod hostile;
+mod intake_accept;
+mod intake_hostile;
+mod intake_keys;
+mod intake_upload;
 mod key_life;
 mod patience;
 mod reading;

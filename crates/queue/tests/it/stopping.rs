@@ -8,7 +8,7 @@ use crate::service::{Service, suffix};
 
 #[tokio::test]
 async fn streams_end_polls_answer_and_what_was_begun_is_finished() {
-    let service = Service::start().await;
+    let service = Service::with(&[("http.requests", "1")]).await;
     let key = service.master().await;
     let order = suffix("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
@@ -21,6 +21,14 @@ async fn streams_end_polls_answer_and_what_was_begun_is_finished() {
     let mut begun = TcpStream::connect(service.address).await.expect("a connection");
     begun.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     let idle = TcpStream::connect(service.address).await.expect("a connection");
+    posthaste_rig::eventually_async(
+        "the request was taken up: it has the only place",
+        async || match service.ask(get("/v1/couriers").key(&key)).await.status {
+            503 => Ok(()),
+            status => Err(status),
+        },
+    )
+    .await;
     let store = service.store.clone();
     posthaste_rig::eventually_async("both trackers are open", async || match store.watched() {
         2 => Ok(()),

@@ -1,0 +1,96 @@
+//! What the tests of acceptance share: orders as clients write them, and what the database holds.
+
+use std::net::SocketAddr;
+
+use posthaste_rig::PrivateServer;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::client::{Answer, Ask, ask, read};
+use crate::service::Service;
+
+/// Found nowhere but in what the tests send.
+pub(crate) const CANARY: &str = "canary7f3a";
+
+/// Names of all keys of the database but those that every request may write (rates).
+pub(crate) fn written(redis: &PrivateServer) -> Vec<String> {
+    let reply = redis.command(&["KEYS", "*"]).expect("keys");
+    let names = reply.items().iter().filter_map(|key| key.text().map(str::to_owned));
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with("rate:")).collect();
+    names.sort();
+    names
+}
+
+/// An order of `u1` to so many mailboxes.
+pub(crate) fn order(recipients: usize) -> Value {
+    let recipients: Vec<Value> = (0..recipients).map(recipient).collect();
+    json!({"sender": {"id": "u1"}, "text": "Hello", "recipients": recipients})
+}
+
+pub(crate) fn recipient(n: usize) -> Value {
+    json!({"id": format!("r{n}"), "contacts": {"email": [format!("r{n}@example.org")]}})
+}
+
+/// The order with a member more, or another one.
+pub(crate) fn with(mut order: Value, name: &str, value: Value) -> Value {
+    order[name] = value;
+    order
+}
+
+pub(crate) fn post<'a>(key: &str, order: &Value) -> Ask<'a> {
+    ask("POST", "/v1/orders").key(key).json(&order.to_string())
+}
+
+pub(crate) async fn give(service: &Service, key: &str, order: &Value) -> Answer {
+    service.ask(post(key, order)).await
+}
+
+/// The lines of an upload.
+pub(crate) fn lines(order: &Value, recipients: impl IntoIterator<Item = Value>) -> Vec<u8> {
+    let mut out = format!("{order}\n");
+    for recipient in recipients {
+        out.push_str(&format!("{recipient}\n"));
+    }
+    out.into_bytes()
+}
+
+pub(crate) fn upload<'a>(key: &str, path: &'a str, body: &[u8]) -> Ask<'a> {
+    ask("POST", path).key(key).header("content-type", "application/x-ndjson").body(body)
+}
+
+/// Refused with this status and code, and nothing of what was sent is repeated.
+#[track_caller]
+pub(crate) fn is_refused(answer: &Answer, status: u16, code: &str, what: &str) {
+    let what: String = what.chars().take(300).collect();
+    assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{what}: {answer:?}");
+    assert!(!answer.text().contains(CANARY) && !answer.head.contains(CANARY), "echoed: {answer:?}");
+}
+
+/// The first wrong place of a refusal: where (pointer, or line and pointer) and what.
+#[track_caller]
+pub(crate) fn first_flaw(answer: &Answer) -> (String, String) {
+    let error = &answer.json()["errors"][0];
+    let line = error["line"].as_u64().map_or(String::new(), |line| line.to_string());
+    let pointer = error["pointer"].as_str().unwrap_or_default();
+    (format!("{line}{pointer}"), error["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A request of which only a part was sent. Dropped, its connection breaks.
+pub(crate) struct Half(TcpStream);
+
+impl Half {
+    pub(crate) async fn begin(address: SocketAddr, bytes: &[u8]) -> Self {
+        let mut half = Self(TcpStream::connect(address).await.expect("a connection"));
+        half.write(bytes).await;
+        half
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("room for the bytes");
+    }
+
+    pub(crate) async fn end(mut self) -> Answer {
+        read(&mut self.0).await.expect("an answer")
+    }
+}

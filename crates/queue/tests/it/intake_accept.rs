@@ -1,0 +1,221 @@
+//! Orders that are accepted: what is stored, what is answered, and the same again.
+
+use serde_json::json;
+
+use crate::client::{ask, get};
+use crate::intake::*;
+use crate::service::Service;
+
+#[tokio::test]
+async fn an_order_for_now_is_stored_and_told() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let answer = give(&service, &key, &order(3)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    let id = told["order_id"].as_str().expect("an id").to_owned();
+    assert!(id.starts_with("u1."), "{told}");
+    assert_eq!(told["history_key"], format!("history:{}", id.replace('.', ":")));
+    assert_eq!(answer.header("location"), Some(format!("/v1/orders/{id}")));
+    assert_eq!(told["state"], "running");
+    assert_eq!(told["durability"], "fast");
+    assert_eq!(told["accepted_at"], told["due_at"]);
+    assert_eq!(told["moved_by"], json!(null));
+    assert_eq!(told["recipients"]["accepted"], 3);
+    assert_eq!(told["recipients"]["rows"], json!({"email": 3}));
+    assert_eq!(told["channels_without_courier"], json!(["email"]));
+    let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
+    assert_eq!(read["totals"]["accepted"], 3, "{read}");
+    assert_eq!(read["sender_id"], "u1");
+}
+
+#[tokio::test]
+async fn an_order_for_later_waits() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let due = posthaste_queue::moment::Moment(service.in_an_hour().await).to_string();
+    let answer = give(&service, &key, &with(order(1), "deliver_at", json!(due))).await;
+    assert_eq!((answer.status, answer.json()["state"].as_str()), (202, Some("scheduled")), "{answer:?}");
+    assert_eq!(answer.json()["due_at"], due);
+    // What is past is now.
+    let past = posthaste_queue::moment::Moment(posthaste_model::UnixMs(
+        service.in_an_hour().await.0 - 2 * 3_600_000,
+    ));
+    let answer = give(&service, &key, &with(order(1), "deliver_at", json!(past.to_string()))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn addresses_are_stored_the_one_way_and_merged() {
+    let service = Service::with(&[("orders.phone_region", "RU")]).await;
+    let key = service.master().await;
+    let body = json!({
+        "sender": {"id": "u1"}, "text": "Hello", "addresses": "all",
+        "recipients": [
+            {"id": "a", "name": "Ann", "contacts": {
+                "email": ["Ann@Example.ORG", "ann@пример.рф"], "sms": ["8 (999) 123-45-67"],
+                "telegram": [123, "@Some_Name"], "vk": [45]}},
+            {"id": "b", "contacts": {"email": ["Ann@EXAMPLE.org"], "sms": ["+7 999 123 45 67"]}},
+            {"id": "a", "contacts": {"email": ["other@example.org"]}},
+            {"id": "c"},
+        ],
+    });
+    let answer = give(&service, &key, &body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    let recipients = &told["recipients"];
+    assert_eq!(recipients["accepted"], 3);
+    assert_eq!(recipients["rows"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
+    assert_eq!(
+        recipients["merged"],
+        json!({"recipients": 1, "places": [{"pointer": "/recipients/2"}], "addresses": 2})
+    );
+    assert_eq!(recipients["no_contact"], json!({"email": 1, "sms": 1, "telegram": 2, "vk": 2}));
+    let id = told["order_id"].as_str().expect("an id");
+    let rows = service.ask(get(&format!("/v1/orders/{id}/recipients?limit=100")).key(&key)).await.json();
+    let mut addresses: Vec<_> = rows["items"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row["address"].as_str().expect("one"))
+        .collect();
+    addresses.sort_unstable();
+    let wanted = ["+79991234567", "123", "45", "@some_name", "Ann@example.org", "ann@xn--e1afmkfd.xn--p1ai"];
+    assert_eq!(addresses, wanted);
+}
+
+#[tokio::test]
+async fn bad_recipients_are_named_or_left_out() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let before = written(&service.redis);
+    let mut body = order(2);
+    body["recipients"] = json!([
+        {"id": "a", "contacts": {"email": ["a@example.org"]}},
+        {"id": "b", "contacts": {"email": [format!("{CANARY} @example.org")], "sms": ["+79991234567"]}},
+        {"id": format!("{CANARY} x"), "contacts": {"email": ["c@example.org"]}},
+        {"id": "d", "contacts": {"email": [5]}},
+        7,
+        {"id": "e", "contacts": {"pager": ["1"]}},
+    ]);
+    let answer = give(&service, &key, &body).await;
+    is_refused(&answer, 422, "invalid_order", "bad recipients");
+    let places: Vec<_> = answer.json()["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| {
+            (
+                error["pointer"].as_str().expect("one").to_owned(),
+                error["code"].as_str().expect("one").to_owned(),
+            )
+        })
+        .collect();
+    let wanted = [
+        ("/recipients/1/contacts/email/0", "invalid_mailbox"),
+        ("/recipients/2/id", "invalid_id"),
+        ("/recipients/3/contacts/email/0", "wrong_type"),
+        ("/recipients/4", "wrong_type"),
+        ("/recipients/5/contacts", "unknown_channel"),
+    ];
+    let kept: Vec<_> = places.iter().map(|(place, code)| (place.as_str(), code.as_str())).collect();
+    assert_eq!(kept, wanted);
+    assert_eq!(written(&service.redis), before, "nothing is written");
+
+    let answer = give(&service, &key, &with(body, "invalid", json!("skip"))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    assert_eq!(told["recipients"]["accepted"], 2, "{told}");
+    assert_eq!(told["recipients"]["rows"], json!({"email": 1, "sms": 1}));
+    assert_eq!(told["recipients"]["skipped_total"], 5);
+    assert_eq!(told["recipients"]["skipped"][0]["pointer"], "/recipients/1/contacts/email/0");
+    assert!(!answer.text().contains(CANARY));
+}
+
+#[tokio::test]
+async fn the_same_order_under_an_id_is_the_same_and_another_is_a_conflict() {
+    let service = Service::start().await;
+    let key = service.key(&[posthaste_store::Scope::Enqueue], Some("u1")).await;
+    let id = service.ask(ask("POST", "/v1/order-ids").key(&key).json("{}")).await.json();
+    let path = format!("/v1/orders/{}", id["order_id"].as_str().expect("an id"));
+    let put = |body: &serde_json::Value| ask("PUT", &path).key(&key).json(&body.to_string());
+    let first = service.ask(put(&order(2))).await;
+    assert_eq!((first.status, first.header("idempotent-replayed")), (200, None), "{first:?}");
+    let stored = written(&service.redis);
+    let again = service.ask(put(&order(2))).await;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed").as_deref()),
+        (200, Some("true")),
+        "{again:?}"
+    );
+    assert_eq!(again.json(), first.json());
+    // As an upload it is the same order.
+    let mut head = order(2);
+    let recipients = head["recipients"].take();
+    head.as_object_mut().expect("an object").remove("recipients");
+    let body = lines(&head, recipients.as_array().expect("a list").clone());
+    let as_lines = ask("PUT", &path).key(&key).header("content-type", "application/x-ndjson").body(&body);
+    let again = service.ask(as_lines).await;
+    assert_eq!(again.json(), first.json());
+    let other = service.ask(put(&with(order(2), "text", json!(CANARY)))).await;
+    is_refused(&other, 409, "order_exists", "another text");
+    let other = service.ask(put(&order(3))).await;
+    is_refused(&other, 409, "order_exists", "another recipient");
+    assert_eq!(written(&service.redis), stored);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_all_and_writes_nothing() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let before = written(&service.redis);
+    let mut body = order(3);
+    body["recipients"].as_array_mut().expect("a list").push(recipient(1));
+    body["recipients"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({"id": "x", "contacts": {"email": ["R0@example.org", "r0@example.org"]}}));
+    body["addresses"] = json!("all");
+    let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&body.to_string())).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let told = answer.json();
+    assert_eq!(told["state"], "dry_run");
+    assert_eq!(told["recipients"]["rows"], json!({"email": 4}));
+    assert_eq!(told["recipients"]["merged"]["recipients"], 1);
+    assert_eq!(told["recipients"]["merged"]["addresses"], 1);
+    assert_eq!(answer.header("location"), None);
+    let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
+    let many = lines(&head, (0..9_000).map(recipient));
+    let answer = service.ask(upload(&key, "/v1/orders?dry_run=true", &many)).await;
+    assert_eq!(answer.json()["recipients"]["rows"], json!({"email": 9_000}), "{answer:?}");
+    let bad = with(order(1), "text", json!(" "));
+    let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&bad.to_string())).await;
+    is_refused(&answer, 422, "invalid_order", "an empty text");
+    assert_eq!(written(&service.redis), before);
+}
+
+#[tokio::test]
+async fn senders_and_roles_are_those_of_the_key() {
+    let service = Service::start().await;
+    let bound = service.key(&[posthaste_store::Scope::Enqueue], Some("u1")).await;
+    let reader = service.key(&[posthaste_store::Scope::Read], Some("u1")).await;
+    let before = written(&service.redis);
+    let other = with(order(1), "sender", json!({"id": "u2"}));
+    is_refused(&give(&service, &bound, &other).await, 403, "sender_not_allowed", "another sender");
+    let role = with(order(1), "sender", json!({"id": "u1", "role": "staff"}));
+    is_refused(&give(&service, &bound, &role).await, 403, "sender_not_allowed", "a role");
+    is_refused(&give(&service, &reader, &order(1)).await, 403, "scope_missing", "a reader");
+    let put = ask("PUT", "/v1/orders/u2.5").key(&bound).json(&order(1).to_string());
+    is_refused(&service.ask(put).await, 403, "sender_not_allowed", "another's id");
+    let master = service.master().await;
+    let unknown = with(order(1), "sender", json!({"id": "u1", "role": CANARY}));
+    is_refused(&give(&service, &master, &unknown).await, 403, "unknown_role", "a role nobody has");
+    let mut nobody = order(1);
+    nobody.as_object_mut().expect("an object").remove("sender");
+    is_refused(&give(&service, &master, &nobody).await, 422, "invalid_order", "no sender");
+    let mut after = written(&service.redis);
+    after.retain(|name| !before.contains(name));
+    assert!(after.iter().all(|name| name.starts_with("key")), "{after:?}");
+    let answer = give(&service, &bound, &nobody).await;
+    assert_eq!(answer.status, 200, "the key names the sender: {answer:?}");
+}

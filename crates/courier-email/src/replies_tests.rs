@@ -50,7 +50,8 @@ fn replies_mean_what_their_codes_say() {
         (Text, 554, "transaction failed", Reject),
         (Text, 550, "spam", Reject),
         (Rcpt, 501, "syntax", Reject),
-        (Data, 503, "bad sequence", Reject),
+        (Data, 503, "bad sequence", Retry),
+        (Data, 502, "what", Reject),
         (Data, 451, "4.3.0 local error", Retry),
         (Data, 354, "too early", Retry),
     ] {

@@ -111,9 +111,19 @@ impl Trouble {
         Self { stage, what: What::Nonsense }
     }
 
-    /// Whether the relay gave an answer, so that the conversation can go on.
+    /// Whether the relay gave an answer, and did not say that it closes.
     fn is_answer(&self) -> bool {
         matches!(&self.what, What::Reply(reply) if reply.code != 421)
+    }
+
+    /// Whether the conversation is over.
+    pub(crate) fn ends_it(&self) -> bool {
+        matches!(&self.what, What::Lost(_)) || matches!(&self.what, What::Reply(reply) if reply.code == 421)
+    }
+
+    /// Whether replies and commands are out of step, as the relay sees it.
+    fn is_out_of_step(&self) -> bool {
+        matches!(&self.what, What::Reply(reply) if reply.code == 503)
     }
 }
 
@@ -270,7 +280,7 @@ impl Session {
 
     /// Makes the conversation ready for another message after a trouble; false when it can't be used any more.
     pub(crate) async fn recover(&mut self, trouble: &Trouble, manners: &Manners, deadline: Instant) -> bool {
-        if !trouble.is_answer() {
+        if !trouble.is_answer() || trouble.is_out_of_step() {
             return false;
         }
         let until = deadline.min(Instant::now() + manners.reply);

@@ -211,9 +211,7 @@ impl Desk {
                 self.put_aside(relay, session);
                 return Tried::Said(Outcome::Accepted);
             };
-            let has_gone = matches!(&trouble.what, What::Lost(_))
-                || matches!(&trouble.what, What::Reply(reply) if reply.code == 421);
-            if !is_new && trouble.stage == Stage::Mail && has_gone {
+            if !is_new && trouble.stage != Stage::Text && trouble.ends_it() {
                 // The relay had closed it while nobody used it; a new one is not a second try.
                 continue;
             }

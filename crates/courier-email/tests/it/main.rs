@@ -1,0 +1,9 @@
+//! Tests of the e-mail channel on real servers.
+
+mod conformance;
+mod house;
+mod relays;
+mod server;
+mod smuggling;
+mod stages;
+mod tls;

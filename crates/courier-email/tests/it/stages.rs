@@ -1,0 +1,179 @@
+//! Every fault at every stage, with commands one by one and in groups: what is told of the message is right, and the next
+//! message goes through.
+
+use std::sync::Arc;
+
+use posthaste_courier::Outcome;
+use posthaste_model::{Content, Reason, Text};
+
+use crate::house::{envelope, send, transport};
+use crate::server::{Act, Kind, Plan, Server, Step};
+
+/// An outcome without its details.
+fn word(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Unknown(reason) => format!("unknown {}", reason.word()),
+        Outcome::Rejected(reason) => format!("rejected {}", reason.word()),
+        Outcome::Suppress(reason) => format!("suppress {}", reason.word()),
+        Outcome::Retry { reason, .. } => format!("retry {}", reason.word()),
+        Outcome::NotSent { .. } => "not sent".to_owned(),
+        Outcome::Stop(_) => "stop".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+const BEFORE_TEXT: [Step; 5] = [Step::Greeting, Step::Ehlo, Step::Mail, Step::Rcpt, Step::Data];
+
+async fn told(pipelining: bool, plan: Plan, waits: &[(&str, &str)]) -> String {
+    let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
+    let transport = transport(&[server.url()], waits);
+    server.plan(plan.clone());
+    let outcome = word(&send(&transport, &envelope("a@mail.example")).await);
+    server.plan(Plan::default());
+    let next = send(&transport, &envelope("b@mail.example")).await;
+    assert_eq!(next, Outcome::Accepted, "after {plan:?}");
+    let to_b = server.taken().iter().filter(|mail| mail.to == ["b@mail.example"]).count();
+    assert_eq!(to_b, 1, "after {plan:?}");
+    outcome
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_unknown_after_the_dot_alone() {
+    for pipelining in [false, true] {
+        for step in BEFORE_TEXT {
+            assert_eq!(told(pipelining, Plan::at(step, Act::Close), &[]).await, "not sent", "{step:?}");
+        }
+        for act in [Act::Close, Act::TakeAndClose] {
+            let outcome = told(pipelining, Plan::at(Step::Text, act), &[]).await;
+            assert_eq!(outcome, "unknown connection_lost");
+        }
+    }
+}
+
+#[tokio::test]
+async fn silence_is_unknown_after_the_dot_alone() {
+    let short = [
+        ("smtp.connect_within", "300ms"),
+        ("smtp.reply_within", "300ms"),
+        ("smtp.text_within", "300ms"),
+        ("smtp.final_reply_within", "300ms"),
+    ];
+    for pipelining in [false, true] {
+        for step in BEFORE_TEXT {
+            assert_eq!(told(pipelining, Plan::at(step, Act::Hang), &short).await, "not sent", "{step:?}");
+        }
+        assert_eq!(told(pipelining, Plan::at(Step::Text, Act::Hang), &short).await, "unknown timed_out");
+    }
+}
+
+#[tokio::test]
+async fn a_text_without_its_dot_was_not_sent() {
+    for act in [Act::Hang, Act::Close] {
+        let server = Server::plain().await;
+        let transport = transport(&[server.url()], &[("smtp.text_within", "500ms")]);
+        server.plan(Plan::at(Step::HalfText, act.clone()));
+        let mut big = envelope("a@mail.example");
+        // More than the system holds for a reader that does not read.
+        let text = Text::new("A line of a very long message.\n".repeat(200_000));
+        big.content = Arc::new(Content { text, ..Content::default() });
+        assert_eq!(word(&send(&transport, &big).await), "not sent", "{act:?}");
+        server.plan(Plan::default());
+        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+    }
+}
+
+#[tokio::test]
+async fn answers_without_sense_or_end_are_cut_off() {
+    for pipelining in [false, true] {
+        for act in [Act::Say("what".to_owned()), Act::Flood] {
+            for step in BEFORE_TEXT {
+                assert_eq!(
+                    told(pipelining, Plan::at(step, act.clone()), &[]).await,
+                    "not sent",
+                    "{step:?} {act:?}"
+                );
+            }
+        }
+        let told = async |act| told(pipelining, Plan::at(Step::Text, act), &[]).await;
+        assert_eq!(told(Act::Say("what".to_owned())).await, "unknown bad_answer");
+        assert!(told(Act::Flood).await.starts_with("unknown"));
+        assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Accepted");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
+    for pipelining in [false, true] {
+        // Each later reply is read one command too late.
+        let plan = Plan::says(Step::Mail, "250 one\r\n250 too many");
+        assert_eq!(told(pipelining, plan, &[]).await, "not sent");
+        assert_eq!(told(pipelining, Plan::says(Step::Data, "250 ok"), &[]).await, "not sent");
+        assert_eq!(told(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await, "unknown bad_answer");
+    }
+}
+
+#[tokio::test]
+async fn replies_are_judged_at_their_stage() {
+    for pipelining in [false, true] {
+        for (step, reply, wanted) in [
+            (Step::Greeting, "421 4.3.2 too busy", "not sent"),
+            (Step::Greeting, "554 no service", "stop"),
+            (Step::Ehlo, "502 what is EHLO", "stop"),
+            (Step::Mail, "421 4.7.28 too fast", "not sent"),
+            (Step::Mail, "451 4.3.0 later", "retry provider"),
+            (Step::Mail, "550 5.7.1 not you", "stop"),
+            (Step::Mail, "552 5.3.4 too big", "rejected rejected"),
+            (Step::Rcpt, "421 closing", "not sent"),
+            (Step::Rcpt, "450 4.7.1 greylisted", "retry throttled"),
+            (Step::Rcpt, "452 4.2.2 full", "retry provider"),
+            (Step::Rcpt, "550 5.1.1 unknown user", "suppress bad_address"),
+            (Step::Rcpt, "550 unknown user", "retry bad_address"),
+            (Step::Rcpt, "550-5.7.1 many\r\n550 5.7.1 lines", "rejected rejected"),
+            (Step::Rcpt, "552 5.2.2 full", "retry provider"),
+            (Step::Rcpt, "556 null MX", "suppress bad_address"),
+            (Step::Data, "451 4.3.0 later", "retry provider"),
+            (Step::Data, "554 5.7.1 no", "rejected rejected"),
+            (Step::Text, "421 4.7.28 too fast", "retry provider_failed"),
+            (Step::Text, "451 4.7.1 greylisted", "retry throttled"),
+            (Step::Text, "550 5.1.1 unknown user", "suppress bad_address"),
+            (Step::Text, "554 5.6.0 bad content", "rejected rejected"),
+            (Step::Text, "451 4.3.0 later", "retry provider"),
+        ] {
+            let outcome = told(pipelining, Plan::says(step, reply), &[]).await;
+            assert_eq!(outcome, wanted, "{step:?} {reply}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bare_refusal_counts_the_second_time() {
+    let server = Server::plain().await;
+    let transport = transport(&[server.url()], &[]);
+    server.plan(Plan::says(Step::Rcpt, "550 no such user here"));
+    let mut message = envelope("a@mail.example");
+    let Outcome::Retry { after: Some(first), reason: Reason::BadAddress } = send(&transport, &message).await
+    else {
+        panic!("not a retry");
+    };
+    assert!((3600..7200).contains(&first.as_secs()), "{first:?}");
+    message.tries = 1;
+    message.attempt = 2;
+    assert_eq!(send(&transport, &message).await, Outcome::Suppress(Reason::BadAddress));
+}
+
+#[tokio::test]
+async fn a_refused_recipient_costs_no_connection() {
+    for pipelining in [false, true] {
+        let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
+        let transport = transport(&[server.url()], &[]);
+        let only = Some(["bad@mail.example".to_owned()].into());
+        server.plan(Plan { only, ..Plan::says(Step::Rcpt, "550 5.1.1 no such user") });
+        for _ in 0..3 {
+            let refused = send(&transport, &envelope("bad@mail.example")).await;
+            assert_eq!(refused, Outcome::Suppress(Reason::BadAddress));
+            assert_eq!(send(&transport, &envelope("good@mail.example")).await, Outcome::Accepted);
+        }
+        assert_eq!(server.connections(), 1);
+        assert_eq!(server.taken().len(), 3);
+    }
+}

@@ -1,0 +1,95 @@
+//! STARTTLS, TLS from the first byte, AUTH; and relays that can't be trusted.
+
+use std::fs;
+use std::sync::Arc;
+
+use posthaste_courier::{Outcome, Transport};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
+
+use crate::house::{envelope, send, transport};
+use crate::server::{Kind, Plan, Server, Step};
+
+/// A certificate for localhost: an acceptor, and a file to trust it by.
+fn certificate() -> (TlsAcceptor, TempDir, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a configuration");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, made.cert.pem()).expect("a file");
+    let name = file.display().to_string();
+    (TlsAcceptor::from(Arc::new(config)), folder, name)
+}
+
+#[tokio::test]
+async fn messages_go_under_tls_of_both_kinds_with_auth() {
+    for implicit in [false, true] {
+        for pipelining in [false, true] {
+            let (tls, _folder, ca) = certificate();
+            let credentials = Some(("user", "secret"));
+            let server = Server::start(Kind { pipelining, credentials, tls: Some(tls), implicit }).await;
+            let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
+            let transport = transport(&[server.url()], &set);
+            assert_eq!(transport.check().await, Ok(()));
+            for _ in 0..2 {
+                assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            }
+            assert_eq!(server.taken().len(), 2);
+            let wrong =
+                [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "wrong")];
+            let refused = crate::house::transport(&[server.url()], &wrong);
+            let outcome = send(&refused, &envelope("a@mail.example")).await;
+            assert!(
+                matches!(&outcome, Outcome::Stop(why) if why.contains("535 5.7.8 to AUTH")),
+                "{outcome:?}"
+            );
+            let why = refused.check().await.expect_err("a bad credential");
+            assert!(!why.contains("wrong") && !why.contains("user"), "{why}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_a_relay_that_can_not_be_trusted() {
+    for implicit in [false, true] {
+        let ((tls, _folder, _), (_, _other, ca)) = (certificate(), certificate());
+        let server = Server::start(Kind { tls: Some(tls), implicit, ..Kind::default() }).await;
+        let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
+        let transport = transport(&[server.url()], &set);
+        let outcome = send(&transport, &envelope("a@mail.example")).await;
+        assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+        let why = transport.check().await.expect_err("a certificate nobody knows");
+        assert!(why.contains("certificate"), "{why}");
+        let said = server.verbs();
+        assert!(!said.iter().any(|verb| verb == "AUTH" || verb == "MAIL"), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_without_starttls_gets_nothing() {
+    let (tls, _folder, ca) = certificate();
+    let server = Server::start(Kind { tls: Some(tls), ..Kind::default() }).await;
+    let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
+    let transport = transport(&[server.url()], &set);
+    for plan in [
+        // The offer is taken out on the way.
+        Plan::says(Step::Ehlo, "250-localhost\r\n250-AUTH PLAIN\r\n250 8BITMIME"),
+        Plan::says(Step::StartTls, "454 4.7.0 not now"),
+        Plan::says(Step::StartTls, "501 what"),
+    ] {
+        server.plan(plan.clone());
+        let outcome = send(&transport, &envelope("a@mail.example")).await;
+        assert!(matches!(outcome, Outcome::NotSent { .. } | Outcome::Stop(_)), "{plan:?}: {outcome:?}");
+    }
+    let said = server.verbs();
+    assert!(!said.iter().any(|verb| verb == "AUTH" || verb == "MAIL"), "{said:?}");
+}

@@ -18,8 +18,10 @@
 //! ```
 
 mod faults;
+mod load;
 mod outbox;
 mod record;
+mod run;
 mod sandbox;
 mod settings;
 mod smtp;
@@ -28,7 +30,9 @@ mod tls;
 pub use faults::{
     Action, Answer, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings, Pattern,
 };
+pub use load::SettingsError;
 pub use record::{Attempt, Counts, Cut, Ending, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals};
+pub use run::{Args, RunError, main, run};
 pub use sandbox::{Sandbox, StartError};
 pub use settings::{
     AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpSettings, Tolerance,

@@ -8,5 +8,6 @@ mod envelope;
 mod faults;
 mod hostile;
 mod outbox;
+mod process;
 mod smuggling;
 mod takes;

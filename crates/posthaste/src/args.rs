@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// Run the queue service until it is asked to stop.
     Queue(Box<posthaste_queue::Args>),
     /// Run the sandbox until it is asked to stop.
-    Sandbox(Box<crate::sandbox::Args>),
+    Sandbox(Box<posthaste_sandbox::Args>),
     /// Ask a process how it is, for containers.
     Healthcheck(command::healthcheck::Args),
     /// Write completions for a shell.

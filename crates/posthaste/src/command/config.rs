@@ -7,7 +7,7 @@ use posthaste_ops::config::{ConfigError, Entry, Origins};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
 use crate::settings;
 
@@ -28,6 +28,8 @@ pub(crate) enum Part {
     Queue,
     /// The e-mail courier.
     Email,
+    /// The sandbox; its example alone is to be had.
+    Sandbox,
 }
 
 /// The commands about settings.
@@ -112,6 +114,10 @@ fn load(what: &What, context: &Context) -> Result<Origins> {
         Part::Client => context.settings()?.origins,
         Part::Queue => queue(what.config.clone())?,
         Part::Email => email(what.config.clone())?,
+        Part::Sandbox => {
+            return Err(Failure::usage("the sandbox tells its settings itself, when it starts")
+                .mend("posthaste config example sandbox"));
+        }
     })
 }
 
@@ -150,6 +156,7 @@ fn example(part: Part) -> String {
             posthaste_courier::process::DEFAULTS,
             posthaste_ops::config::SECTIONS,
         ],
+        Part::Sandbox => &[posthaste_sandbox::DEFAULTS],
     };
     texts.join("\n")
 }

@@ -44,13 +44,16 @@ impl Field {
         !matches!(self, Self::Id | Self::Name)
     }
 
-    /// What stands between two addresses in one cell. A phone number may hold blanks, a mailbox may not.
-    fn separates(self, c: char) -> bool {
-        match self {
-            Self::Id | Self::Name => false,
-            Self::Sms => matches!(c, ';' | ',' | '\n'),
-            Self::Email | Self::Telegram | Self::Vk => matches!(c, ';' | ',') || c.is_whitespace(),
-        }
+    /// The addresses of one cell. Blanks separate only where an address holds none: between chats and peers, and between
+    /// parts that all are mailboxes.
+    fn split(self, cell: &str) -> impl Iterator<Item = &str> {
+        let blanks = match self {
+            Self::Id | Self::Name | Self::Sms => false,
+            Self::Telegram | Self::Vk => true,
+            Self::Email => cell.split_whitespace().all(|part| part.contains('@')),
+        };
+        let separates = move |c: char| matches!(c, ';' | ',' | '\n') || (blanks && c.is_whitespace());
+        cell.split(separates).map(str::trim).filter(|part| !part.is_empty())
     }
 }
 
@@ -87,9 +90,8 @@ impl Person {
             Field::Name if self.name.is_empty() => self.name = Text::new(cell),
             Field::Name => self.name = Text::new(format!("{} {cell}", self.name.expose())),
             address => {
-                let parts =
-                    cell.split(|c| address.separates(c)).map(str::trim).filter(|part| !part.is_empty());
-                self.contacts.entry(address.word()).or_default().extend(parts.map(Address::new));
+                let addresses = address.split(cell).map(Address::new);
+                self.contacts.entry(address.word()).or_default().extend(addresses);
             }
         }
     }
@@ -166,6 +168,12 @@ mod tests {
             }})
         );
         assert_eq!(person.channels().collect::<Vec<_>>(), ["email", "sms", "telegram"]);
+    }
+
+    #[test]
+    fn words_that_are_no_mailboxes_stay_one_flaw() {
+        let person = Person::at("1".to_owned(), Field::Email, "not an address");
+        assert_eq!(person.contacts["email"].len(), 1);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) struct RetryArgs {
     /// The order.
     order: OrderId,
     /// Rows in these states. Who is unknown may get the message twice.
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = ["failed", "unknown", "suppressed", "expired", "cancelled"])]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = ["failed", "unknown", "expired", "cancelled"])]
     state: Vec<String>,
     /// These recipients, by their ids.
     #[arg(long, value_name = "ID", conflicts_with = "state")]

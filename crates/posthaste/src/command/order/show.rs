@@ -76,7 +76,20 @@ pub(super) fn hints(order: &Order, context: &Context) {
         context
             .terminal
             .hint(&format!("Who did not get it, and why:  posthaste order recipients {id} --failed"));
-        context.terminal.hint(&format!("Once more, to those only:     posthaste order retry {id} --watch"));
+    }
+    // Suppressed ones are not asked again: their addresses refused for good.
+    let again = [
+        ("failed", order.totals.failed),
+        ("expired", order.totals.expired),
+        ("unknown", order.totals.unknown),
+    ];
+    let states: Vec<&str> = again.iter().filter(|(_, count)| *count > 0).map(|(state, _)| *state).collect();
+    if !states.is_empty() {
+        let states =
+            if states == ["failed"] { String::new() } else { format!(" --state {}", states.join(",")) };
+        context
+            .terminal
+            .hint(&format!("Once more, to those only:     posthaste order retry {id}{states} --watch"));
     }
 }
 

@@ -59,6 +59,9 @@ impl Bars {
 
     /// Takes the bars away.
     pub(super) fn clear(&self) {
+        // A bar that is only dropped would be drawn once more.
+        self.channels.values().for_each(ProgressBar::finish_and_clear);
+        self.totals.finish_and_clear();
         let _ = self.all.clear();
     }
 }

@@ -1,0 +1,224 @@
+//! `posthaste dev` with everything real: Redis, queue, courier, sandbox.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+
+use posthaste_rig::{Child, Sig, eventually};
+use serde_json::Value;
+
+use crate::cli::{BINARY, User};
+
+const FREE: [&str; 6] = ["--port", "0", "--outbox-port", "0", "--smtp-port", "0"];
+
+/// Starts it and waits until it says how to stop.
+fn up(user: &User, more: &[&str]) -> Child {
+    let child = user.start(&[&["dev"][..], &FREE, more].concat());
+    child.wait_line("the guide", |line| line.contains("Ctrl-C")).expect("up");
+    child
+}
+
+fn stop(child: &Child) {
+    child.signal(Sig::Int).expect("signalled");
+    let status = child.wait_exit().expect("ended");
+    assert_eq!(status.code(), Some(0), "{}", child.tail(20));
+}
+
+/// The processes it started, by name.
+fn crew(parent: &Child) -> BTreeMap<String, u32> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let children = ids.filter(|id| parent_of(*id) == Some(parent.id()));
+    children.filter_map(|id| Some((name_of(id)?, id))).collect()
+}
+
+fn parent_of(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// `queue`, `courier`, `sandbox`, or the program's own name; none for one that has ended.
+fn name_of(id: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
+    let words: Vec<String> = line
+        .split(|b| *b == 0 || *b == b' ')
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    let program = Path::new(words.first()?).file_name()?.to_str()?.to_owned();
+    match program.as_str() {
+        "posthaste" => words.get(1).cloned(),
+        "" => None,
+        other => Some(other.to_owned()),
+    }
+}
+
+fn wait_gone(ids: &BTreeMap<String, u32>) {
+    eventually("all of them have ended", || {
+        let left: Vec<_> = ids.iter().filter(|(_, id)| name_of(**id).is_some()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
+
+fn wait_crew(parent: &Child, count: usize) -> BTreeMap<String, u32> {
+    eventually("all are at work", || {
+        let crew = crew(parent);
+        if crew.len() == count && !crew.contains_key("as-child") {
+            Ok(crew)
+        } else {
+            Err(format!("{crew:?}"))
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
+    let user = User::fresh();
+    let dev = up(&user, &[]);
+    let mut people = "ФИО;Почта\r\n".to_owned();
+    for n in 0..10_000 {
+        let address = match n {
+            // Refused for good, refused for now, nobody, no mailbox.
+            17 | 5_017 => format!("p{n}+refuse-554-dot@example.org"),
+            300..310 => format!("p{n}@greylist-once.test"),
+            4_000 => String::new(),
+            4_001 => "no mailbox".to_owned(),
+            _ => format!("p{n}@example.org"),
+        };
+        people += &format!("Имя {n};{address}\r\n");
+    }
+    let (bytes, _, _) = encoding_rs::WINDOWS_1251.encode(&people);
+    user.file("people.csv", &bytes);
+    let send = ["send", "--to", "people.csv", "--subject", "News", "--text", "Hello"];
+
+    let refused = user.run(&send).await;
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("line 4002: no address"), "{refused:?}");
+    assert_eq!(
+        user.run(&["order", "list", "-o", "csv"]).await.out.lines().count(),
+        1,
+        "nothing was accepted"
+    );
+
+    let sent = user.run(&[&send[..], &["--on-invalid", "skip", "--watch"]].concat()).await;
+    assert_eq!(sent.code, 5, "{}", sent.err);
+    assert!(sent.err.contains("line 4003, \"Почта\""), "{}", sent.err);
+    let end: Value = serde_json::from_str(sent.out.lines().last().expect("events")).expect("JSON");
+    let (order, totals) = (&end["order"], &end["order"]["totals"]);
+    assert_eq!(end["event"], "end");
+    assert_eq!(
+        (totals["accepted"].as_u64(), totals["sent"].as_u64()),
+        (Some(9_998), Some(9_996)),
+        "{totals}"
+    );
+    let id = order["order_id"].as_str().expect("an id");
+
+    let failed = user.run(&["order", "recipients", id, "--failed", "-o", "ndjson"]).await;
+    let rows: Vec<Value> = failed.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ids: Vec<&str> = rows.iter().filter_map(|row| row["recipient_id"].as_str()).collect();
+    assert_eq!(ids, ["line-19", "line-5019"], "{failed:?}");
+    assert!(rows.iter().all(|row| row["reason"].is_string()), "{failed:?}");
+    let export = user.run(&["order", "export", id]).await;
+    assert_eq!(export.out.lines().count(), 9_999);
+
+    let retried = user.run(&["order", "retry", id, "--recipient", "line-19", "--watch"]).await;
+    assert_eq!(retried.code, 5, "{retried:?}");
+    let end: Value = serde_json::from_str(retried.out.lines().last().expect("events")).expect("JSON");
+    assert_eq!(
+        (&end["order"]["retry_of"], &end["order"]["totals"]["accepted"]),
+        (&Value::from(id), &Value::from(1))
+    );
+
+    let healthy = user.run(&["doctor"]).await;
+    assert_eq!(healthy.code, 0, "{healthy:?}");
+    assert!(user.run(&["courier", "list"]).await.out.contains("at work"));
+
+    let crew = wait_crew(&dev, 4);
+    stop(&dev);
+    wait_gone(&crew);
+    assert!(!user.path("state/posthaste/dev.toml").exists());
+    let after = user.run(&["order", "list", "--server", "http://127.0.0.1:1"]).await;
+    assert_eq!(after.code, 7, "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_keeps_everything_and_is_for_one_at_a_time() {
+    let user = User::fresh();
+    let data = user.path("data").display().to_string();
+    let kept = ["--data", data.as_str()];
+    let dev = up(&user, &kept);
+    let sent = user.run(&["send", "--email", "a@example.org", "--text", "Hello", "--watch"]).await;
+    assert_eq!(sent.code, 0, "{sent:?}");
+    let key = std::fs::read(user.path("data/dev.key")).expect("a key");
+    let second = user.run(&[&["dev"][..], &FREE, &kept].concat()).await;
+    assert_eq!(second.code, 3, "{second:?}");
+    assert!(second.err.contains("another `posthaste dev`"), "{second:?}");
+    stop(&dev);
+    let again = up(&user, &kept);
+    assert_eq!(std::fs::read(user.path("data/dev.key")).expect("a key"), key);
+    let list = user.run(&["order", "list", "-o", "csv"]).await;
+    assert_eq!(list.out.lines().count(), 2, "{list:?}");
+    stop(&again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_dies_is_started_again_and_that_is_told() {
+    let user = User::fresh();
+    let dev = up(&user, &[]);
+    let first = wait_crew(&dev, 4);
+    for name in ["courier", "queue", "redis-server"] {
+        kill(first[name]);
+        let said = if name == "redis-server" { "redis ended (signal 9)" } else { name };
+        dev.wait_line("that it ended", |line| line.contains(said) && line.contains("started again"))
+            .expect("told");
+    }
+    eventually("all are others", || {
+        let now = crew(&dev);
+        let others = ["courier", "queue", "redis-server"]
+            .iter()
+            .all(|name| now.get(*name).is_some_and(|id| *id != first[*name]));
+        if now.len() == 4 && others { Ok(()) } else { Err(format!("{now:?}")) }
+    });
+    eventually("the queue answers", || {
+        let listed = std::process::Command::new(BINARY).args(["courier", "list"]).envs(user.env()).output();
+        if listed.is_ok_and(|listed| listed.status.success()) { Ok(()) } else { Err("not yet") }
+    });
+    let sent = user.run(&["send", "--email", "a@example.org", "--text", "Hello", "--watch"]).await;
+    assert_eq!(sent.code, 0, "{sent:?}");
+    stop(&dev);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_outlives_a_parent_that_was_killed() {
+    let user = User::fresh();
+    let data = user.path("data").display().to_string();
+    let dev = up(&user, &["--data", &data]);
+    let crew = wait_crew(&dev, 4);
+    dev.kill9().expect("killed");
+    wait_gone(&crew);
+}
+
+#[tokio::test]
+async fn a_taken_port_and_a_missing_server_are_told_with_the_mend() {
+    let user = User::fresh();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let ended = user.run(&["dev", "--port", &port, "--outbox-port", "0", "--smtp-port", "0"]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains(&format!("port {port}")) && ended.err.contains("--port 0"), "{ended:?}");
+
+    let mut bare = tokio::process::Command::new(BINARY);
+    let ended = bare.arg("dev").args(FREE).envs(user.env()).env("PATH", user.path("nowhere")).output();
+    let ended = ended.await.expect("run");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(7), "{said}");
+    assert!(said.contains("apt-get install redis-server") && said.contains("--redis"), "{said}");
+
+    let ended = user.run(&[&["dev"][..], &FREE, &["--redis", "redis://:word@127.0.0.1"]].concat()).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("PASSWORD_FILE"), "{ended:?}");
+}
+
+fn kill(id: u32) {
+    let pid = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw).expect("an id");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+}

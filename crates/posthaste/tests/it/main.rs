@@ -1,0 +1,8 @@
+//! The binary as its users run it: against a scripted server, and with everything real.
+
+mod cli;
+mod dev;
+mod orders;
+mod script;
+mod send;
+mod watch;

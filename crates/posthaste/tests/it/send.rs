@@ -1,0 +1,162 @@
+//! `posthaste send`: what reaches the server, and what the user is told.
+
+use serde_json::{Value, json};
+
+use crate::cli::{KEY, User};
+use crate::script::{Script, accepted, json_of, of, problem};
+
+const PEOPLE: &str = "Почта;ФИО\na@b.example;Анна\n\nc@d.example;Борис\n";
+
+fn lines(body: &str) -> Vec<Value> {
+    body.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test]
+async fn a_file_becomes_an_upload() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    let user = User::of(&server);
+    user.file("people.csv", PEOPLE);
+    let args = ["send", "--to", "people.csv", "--subject", "News", "--text", "Hello", "--lane", "urgent"];
+    let ended = user.run(&[&args[..], &["--sender", "me", "--at", "2030-01-01T00:00:00Z"]].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("Order       dev.17") && ended.out.contains("2 (email 2)"), "{ended:?}");
+    assert!(ended.err.contains("\"Почта\" → email, \"ФИО\" → name (UTF-8, semicolon)"), "{ended:?}");
+    let asked = script.asked_for("POST /v1/orders").remove(0);
+    assert_eq!(asked.header("authorization"), format!("Bearer {KEY}"));
+    assert_eq!(asked.header("content-type"), "application/x-ndjson");
+    assert!(asked.header("idempotency-key").starts_with("cli-"));
+    let sent = lines(asked.body.as_deref().expect("a body"));
+    assert_eq!(
+        sent[0],
+        json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "lane": "urgent", "invalid": "refuse",
+            "origin": "cli", "deliver_at": "2030-01-01T00:00:00Z"})
+    );
+    assert_eq!(
+        sent[1..],
+        [
+            json!({"id": "line-2", "name": "Анна", "contacts": {"email": ["a@b.example"]}}),
+            json!({"id": "line-4", "name": "Борис", "contacts": {"email": ["c@d.example"]}}),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn standard_input_and_addresses_go_together() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    let user = User::of(&server);
+    let args =
+        ["send", "--to", "-", "--email", "z@b.example", "--telegram", "-100123", "--text", "Hello", "--json"];
+    let ended = user.run_with(&args, b"email\na@b.example\n").await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).expect("JSON"), accepted("running"));
+    let sent = lines(script.asked()[0].body.as_deref().expect("a body"));
+    assert_eq!(sent[1]["contacts"], json!({"email": ["z@b.example"]}));
+    assert_eq!(sent[2]["contacts"], json!({"telegram": [-100_123]}));
+    assert_eq!(sent[3]["contacts"], json!({"email": ["a@b.example"]}));
+}
+
+#[tokio::test]
+async fn a_dry_run_says_so_to_the_server() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, accepted("dry_run")));
+    let user = User::of(&server);
+    let ended = user.run(&["send", "-n", "--email", "a@b.example", "--text", "Hello"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("nothing was sent or stored"), "{ended:?}");
+    let asked = script.asked().remove(0);
+    assert_eq!(asked.line, "POST /v1/orders?dry_run=true");
+    assert_eq!(asked.header("idempotency-key"), "");
+}
+
+#[tokio::test]
+async fn a_bad_row_stops_everything_by_its_line() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, accepted("running")));
+    let user = User::of(&server);
+    user.file("people.csv", "email,name\na@b.example,Anna\n,Nobody\nc@d.example,Bo\n,Noone\n");
+    let ended = user.run(&["send", "--to", "people.csv", "--text", "Hello"]).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("2 rows cannot be used; nothing was sent"), "{ended:?}");
+    assert!(
+        ended.err.contains("line 3: no address") && ended.err.contains("line 5: no address"),
+        "{ended:?}"
+    );
+    assert!(ended.err.contains("--on-invalid skip"), "{ended:?}");
+    // What the server saw of it, if anything, broke off.
+    assert!(script.asked().iter().all(|asked| asked.body.is_none()));
+}
+
+#[tokio::test]
+async fn bad_rows_can_be_left_out() {
+    let (script, server) = Script::start().await;
+    let mut answer = accepted("running");
+    answer["recipients"]["skipped"] =
+        json!([{"line": 3, "pointer": "/contacts/email/0", "code": "invalid_address"}]);
+    answer["recipients"]["skipped_total"] = json!(1);
+    script.on("POST /v1/orders", json_of(200, answer));
+    let user = User::of(&server);
+    user.file("people.csv", "Write to,name\na@b.example,Anna\n,Nobody\nbad,Bo\n");
+    let args =
+        ["send", "--to", "people.csv", "--map", "write to=email", "--text", "Hello", "--on-invalid", "skip"];
+    let ended = user.run(&args).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("2 left out"), "{ended:?}");
+    assert!(ended.err.contains("line 3: no address"), "{ended:?}");
+    assert!(ended.err.contains("line 4, \"Write to\": invalid_address"), "{ended:?}");
+    assert_eq!(lines(script.asked()[0].body.as_deref().expect("a body"))[0]["invalid"], "skip");
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_told_by_the_line_of_the_file() {
+    let (script, server) = Script::start().await;
+    let errors = json!([{"line": 3, "pointer": "/contacts/email/0", "code": "invalid_address", "detail": "one mailbox"},
+        {"pointer": "/text", "code": "too_long", "detail": "too long"}]);
+    script.on("POST /v1/orders", problem(422, "invalid_order", errors));
+    let user = User::of(&server);
+    user.file("people.csv", PEOPLE);
+    let ended = user.run(&["send", "--to", "people.csv", "--text", "Hello"]).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("it is refused (422 invalid_order)"), "{ended:?}");
+    assert!(ended.err.contains("line 4, \"Почта\": one mailbox"), "{ended:?}");
+    assert!(ended.err.contains("/text: too long"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn every_failure_has_its_exit_code() {
+    let (script, server) = Script::start().await;
+    let user = User::of(&server);
+    let send = ["send", "--email", "a@b.example", "--text", "Hello"];
+    for (answer, code, word) in [
+        (problem(401, "unauthorized", json!([])), 4, "--token-file"),
+        (problem(403, "scope_missing", json!([])), 4, "scope_missing"),
+        (problem(429, "daily_limit", json!([])), 3, "daily_limit"),
+        (problem(503, "store_unavailable", json!([])), 7, "store_unavailable"),
+        (problem(500, "internal", json!([])), 1, "internal"),
+        (of(200, "text/html", "<html>hello</html>".to_owned()), 1, "--idempotency-key"),
+        (of(502, "text/html", "<html>bad</html>".to_owned()), 7, "502"),
+    ] {
+        script.on("POST /v1/orders", answer);
+        let ended = user.run(&send).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.err.contains(word), "{ended:?}");
+        script.forget("POST /v1/orders");
+    }
+    for (args, code) in [
+        (&["send", "--text", "Hello"][..], 2),
+        (&["send", "--email", "a@b.example"], 2),
+        (&["send", "--to", "missing.csv", "--text", "Hello"], 2),
+        (&["send", "--email", "a@b.example", "--text", "Hello", "--at", "soon"], 2),
+        (&["send", "--nonsense"], 2),
+        (&["order", "show", "not-an-id"], 2),
+        (&["order", "show", "dev.1"], 6),
+        (&["order", "list", "--server", "http://127.0.0.1:1"], 7),
+        (&["order", "list", "--server", "redis://127.0.0.1"], 2),
+        (&["order", "list", "--profile", "none"], 2),
+    ] {
+        let ended = user.run(args).await;
+        assert_eq!(ended.code, code, "{args:?}: {ended:?}");
+        assert!(!ended.err.is_empty());
+    }
+}

@@ -134,7 +134,8 @@ fn pointer(path: &Path) -> String {
     // Below these the names are channels, and there are others than ours.
     for parent in ["/contacts", "/texts"] {
         if let Some(at) = out.find(parent).map(|at| at + parent.len())
-            && let Some(name) = out[at..].strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or_default())
+            && let Some(name) =
+                out[at..].strip_prefix('/').map(|rest| rest.split('/').next().unwrap_or_default())
             && !CHANNELS.contains(&name)
         {
             out.truncate(at);
@@ -184,11 +185,8 @@ mod tests {
         ];
         for case in cases {
             let (malformed, _, code) = told::<OrderBody<'_>>(case);
-            assert!(
-                malformed && code == FlawCode::MalformedJson,
-                "{}",
-                String::from_utf8_lossy(&case[..case.len().min(60)])
-            );
+            let known = matches!(code, FlawCode::MalformedJson | FlawCode::NotAnObject);
+            assert!(malformed && known, "{}", String::from_utf8_lossy(&case[..case.len().min(60)]));
         }
     }
 

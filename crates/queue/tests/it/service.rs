@@ -78,6 +78,12 @@ impl Service {
         ask.send(self.address).await
     }
 
+    /// Another program's own connection to the same database.
+    pub(crate) async fn tool(&self) -> Store {
+        let settings = StoreSettings { url: self.redis.url().into(), ..StoreSettings::default() };
+        Store::connect(settings, Role::Tool).await.expect("a store").0
+    }
+
     /// A courier that is there and does nothing.
     pub(crate) async fn courier(&self) -> Store {
         let settings = StoreSettings { url: self.redis.url().into(), ..StoreSettings::default() };

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::answer::Answer;
 use crate::record::Stage;
 
+/// No span of a fault is longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A rule: on this channel, for these addresses, at this stage, do that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,7 +185,7 @@ impl Fault {
     /// Says whether it can do what it says.
     ///
     /// # Errors
-    /// A code out of range, a stage without recipient asked for recipients, too many bytes, a text too long.
+    /// A code out of range, a stage without recipient asked for recipients, too many bytes, a text or a span too long.
     pub fn check(&self) -> Result<(), InvalidFault> {
         if self.recipient.is_some() && self.stage < Stage::Rcpt {
             return Err(InvalidFault("no recipient is known before the stage rcpt"));
@@ -193,6 +196,15 @@ impl Fault {
         let texts = [&self.recipient, &self.sender].into_iter().flatten().map(|pattern| pattern.0.len());
         if texts.chain(self.id.iter().map(String::len)).any(|length| length > 512) {
             return Err(InvalidFault("a text is longer than 512 bytes"));
+        }
+        let span = match &self.action {
+            Action::Greylist { wait } => *wait,
+            Action::Throttle { per, .. } => *per,
+            Action::Slow { by } => *by,
+            _ => Duration::ZERO,
+        };
+        if span > LONGEST {
+            return Err(InvalidFault("a span has at most a day"));
         }
         match &self.action {
             Action::Refuse(answer) | Action::Throttle { answer, .. } => {
@@ -250,6 +262,7 @@ mod tests {
         Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(250))).check().unwrap_err();
         Fault::new(Stage::Mail, Action::Drop).to("a@b.test").check().unwrap_err();
         Fault::new(Stage::Body, Action::Refuse(Answer::of(550))).check().unwrap_err();
+        Fault::new(Stage::Dot, Action::Slow { by: Duration::MAX }).check().unwrap_err();
         Fault::new(Stage::Dot, Action::Refuse(Answer::of(550))).check().unwrap();
     }
 }

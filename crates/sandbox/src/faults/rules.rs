@@ -229,8 +229,10 @@ impl Faults {
                 let key = memory.key(&rule);
                 let empty = memory.buckets.get_or_insert_mut(key, || now);
                 *empty = (*empty).max(now);
-                if empty.saturating_duration_since(now) + *per / limit.get() <= *per {
-                    *empty += *per / limit.get();
+                let one = *per / limit.get();
+                if empty.saturating_duration_since(now).saturating_add(one) <= *per {
+                    // Spans are bounded by a day, so this is a moment.
+                    *empty = empty.checked_add(one).unwrap_or(now);
                     return None;
                 }
                 Then::Refuse(answer.clone())

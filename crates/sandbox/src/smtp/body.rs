@@ -125,7 +125,52 @@ pub(super) fn complaint(wire: &[u8], eight_bit: bool) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What a client does to a message.
+    fn dotted(lines: &[Vec<u8>]) -> Vec<u8> {
+        let dot = |line: &Vec<u8>| if line.first() == Some(&b'.') { &b"."[..] } else { b"" };
+        let lines = lines.iter().map(|line| [dot(line), line, b"\r\n"].concat());
+        lines.chain([b".\r\n".to_vec()]).collect::<Vec<_>>().concat()
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_comes_out_as_it_went_in(
+            lines in prop::collection::vec(prop::collection::vec(prop::sample::select(&b".ab\0\xff"[..]), 0..5), 0..8),
+            behind in prop::collection::vec(any::<u8>(), 0..9),
+            cuts in prop::collection::vec(1..9_usize, 1..50),
+        ) {
+            let wire = dotted(&lines);
+            let message: Vec<u8> = lines.iter().flat_map(|line| [line, &b"\r\n"[..]].concat()).collect();
+            let stream = [&wire[..], &behind].concat();
+            for lenient in [false, true] {
+                let (mut finder, mut at, mut end) = (DotFinder::new(lenient), 0, None);
+                for cut in cuts.iter().cycle() {
+                    let piece = &stream[at..(at + cut).min(stream.len())];
+                    end = finder.find(piece).map(|found| at + found);
+                    at += piece.len();
+                    if end.is_some() || piece.is_empty() {
+                        break;
+                    }
+                }
+                // A lenient end is found at the CR.
+                let expected = if lenient { wire.len() - 1 } else { wire.len() };
+                prop_assert_eq!(end, Some(expected));
+                prop_assert_eq!(undotted(&stream[..expected], lenient), message.clone());
+            }
+        }
+
+        #[test]
+        fn no_bytes_confuse_it(bytes in prop::collection::vec(any::<u8>(), 0..200), lenient in any::<bool>()) {
+            if let Some(end) = DotFinder::new(lenient).find(&bytes) {
+                prop_assert!(end <= bytes.len() && undotted(&bytes[..end], lenient).len() < end);
+            }
+            complaint(&bytes, lenient);
+        }
+    }
 
     /// The end found, which must not depend on how the bytes come in.
     fn end(bytes: &[u8], lenient: bool) -> Option<usize> {

@@ -18,6 +18,9 @@ use crate::settings::{Extension, Tolerance};
 /// Lines that are no commands, or out of order, before the connection is answered 421.
 const MOST_BAD: u32 = 50;
 
+/// Bytes shown of a line that is no command.
+const MOST_SHOWN: usize = 200;
+
 /// Why a conversation ends.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -108,7 +111,10 @@ impl Session<'_> {
     async fn next(&mut self) -> Result<(), Stop> {
         let (text, crlf) = match self.wire.line().await? {
             Line::Whole { text, crlf } => (text, crlf),
-            Line::TooLong => return self.bad(500, "5.5.2 Line too long"),
+            Line::TooLong => {
+                self.dialogue.add('C', "(a line too long)");
+                return self.bad(500, "5.5.2 Line too long");
+            }
         };
         if !crlf && self.server.settings.tolerance == Tolerance::Strict {
             self.answer(500, "5.5.2 Lines end with CR LF")?;
@@ -116,7 +122,11 @@ impl Session<'_> {
         }
         match command::parse(&text) {
             Err(BadCommand(code, answer)) => {
-                self.dialogue.add('C', "(no command)");
+                // A password may stand in it.
+                let is_auth = text.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
+                let start = text.get(..MOST_SHOWN).unwrap_or(&text);
+                let shown = if is_auth { "AUTH ***".to_owned() } else { start.escape_ascii().to_string() };
+                self.dialogue.add('C', &shown);
                 self.bad(code, answer)
             }
             Ok(command) => {

@@ -159,3 +159,17 @@ async fn memory_is_a_ring() {
     assert!(counts.kept_bytes <= 50_000 && counts.kept > 10, "{counts:?}");
     assert_eq!(sandbox.attempts().last().unwrap().id, 100);
 }
+
+#[tokio::test]
+async fn lines_that_are_no_commands_are_shown_and_passwords_in_them_are_not() {
+    let sandbox = start().await;
+    let mut client = Client::ready(&sandbox).await;
+    client.expect("MAIL FROM:<a@b.test>", 250).await;
+    client.expect("RCPT TO:<a@b\rRCPT TO:<c@d.test>", 500).await;
+    client.expect("auth plain Y2FuYXJ5\0", 500).await;
+    client.expect("RSET", 250).await;
+    let attempt = attempts(&sandbox, 1).await.remove(0);
+    let dialogue = attempt.dialogue.expose();
+    assert!(dialogue.contains(r"C: RCPT TO:<a@b\rRCPT TO:<c@d.test>"), "{dialogue}");
+    assert!(dialogue.contains("C: AUTH ***") && !dialogue.contains("Y2FuYXJ5"), "{dialogue}");
+}

@@ -14,6 +14,7 @@ mod intake_change;
 mod intake_hostile;
 mod intake_keys;
 mod intake_limits;
+mod intake_unknown;
 mod intake_upload;
 mod key_life;
 mod patience;

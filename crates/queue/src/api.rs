@@ -79,10 +79,16 @@ pub fn router(state: AppState) -> Router {
     let routes = work.merge(Router::from(track::routes()).layer(authenticated()));
     let json = openapi_json();
     let page = reference::page(&json);
-    Router::new()
+    let routes = Router::new()
         .route("/openapi.json", get(async move || document(json.clone(), "application/json")))
         .route("/docs", get(async move || reference::answer(page.clone())))
-        .merge(routes)
+        .merge(routes);
+    guarded(routes, state)
+}
+
+/// Routes behind the outer layer: whatever becomes of a request, a panic included, its answer is one of ours.
+pub fn guarded(routes: Router<AppState>, state: AppState) -> Router {
+    routes
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(from_fn_with_state(state.clone(), guard::guard))

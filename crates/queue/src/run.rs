@@ -13,6 +13,7 @@ use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{Ended, Stage, Stop};
 use posthaste_ops::telemetry;
 use posthaste_store::{ConnectError, Role, Store};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let settings = args.load(std::env::vars_os())?.settings;
     telemetry::install(&settings.log)?;
     let metrics = Metrics::install(BUCKETS)?;
+    allow_connections(settings.http.connections);
     let stop = Stop::on_signals(&settings.stop).map_err(Failure::software)?;
     let (store, report) = Store::connect(settings.redis.clone(), Role::Queue).await.map_err(refusal)?;
     tracing::info!(durability = ?store.durability(), "connected: {}", report.to_string().trim_end());
@@ -78,6 +80,23 @@ pub fn limits(http: &Http) -> Limits {
         write_time: Some(http.write_time.get()),
         connection_life: None,
         linger: http.linger.get(),
+    }
+}
+
+/// Files a process has open beside the connections of clients.
+const OTHER_FILES: u64 = 128;
+
+/// Raises the soft limit of open files as far as the connections need, and says so when the hard one is in the way.
+fn allow_connections(connections: usize) {
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    if raised.is_err() || wanted < needed {
+        tracing::warn!(needed, allowed = wanted, "fewer files may be open than http.connections needs");
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Http {
     pub body_time: HumanDuration,
     /// Bytes of a body that earn one more second.
     pub body_bytes_per_second: ByteSize,
+    /// Bodies in memory together.
+    pub body_memory: ByteSize,
     /// How long a client may take nothing of an answer.
     pub write_time: HumanDuration,
     /// Requests worked on at a time.

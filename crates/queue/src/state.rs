@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::KnownKeys;
+use crate::edge::guard::LARGEST_KIB;
 use crate::intake::Desk;
 use crate::intake::settings::{Rules, SettingError};
 use crate::settings::Settings;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub soft: CancellationToken,
     /// Places for requests that are worked on.
     pub(crate) places: Arc<Semaphore>,
+    /// KiB of bodies that may be in memory.
+    pub(crate) body_memory: Arc<Semaphore>,
     /// Places for trackers.
     pub(crate) tracker_places: Arc<Semaphore>,
     /// Keys looked up lately.
@@ -60,6 +63,7 @@ impl AppState {
             desk: Desk::default(),
             known: KnownKeys::new(settings.keys.known_for.get()),
             places: Arc::new(Semaphore::new(settings.http.requests)),
+            body_memory: Arc::new(Semaphore::new(body_memory(&settings))),
             tracker_places: Arc::new(Semaphore::new(settings.trackers.most)),
             settings: Arc::new(settings),
             store,
@@ -68,6 +72,13 @@ impl AppState {
             soft,
         })))
     }
+}
+
+/// KiB of bodies that may be in memory: one of the largest at least.
+fn body_memory(settings: &Settings) -> usize {
+    let kib = settings.http.body_memory.bytes() / 1_024;
+    let kib = kib.max(u64::from(LARGEST_KIB));
+    usize::try_from(kib).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 impl Deref for AppState {

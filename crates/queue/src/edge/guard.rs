@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -17,6 +17,10 @@ use crate::state::AppState;
 
 /// Longest path and query taken, in bytes.
 const LONGEST_URI: usize = 4 * 1024;
+/// The largest body that is read whole, in KiB.
+pub(crate) const LARGEST_KIB: u32 = 16 * 1_024;
+/// What a body of lines takes, in KiB: a line, and what is on its way to the store.
+const LINES_KIB: u32 = 1_024;
 /// How soon to ask again when all places are taken.
 const PLACE_RETRY: Duration = Duration::from_secs(1);
 
@@ -61,11 +65,31 @@ async fn pass(state: AppState, request: Request, next: Next) -> Response {
 /// Lets as many requests be worked on as there are places; trackers have their own. An answer that still streams (an
 /// export) holds none.
 pub(crate) async fn place(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let overloaded =
+        |what: &'static str| Problem::new(Code::Overloaded, what).retry_after(PLACE_RETRY).into_response();
     let Ok(_place) = state.places.clone().try_acquire_owned() else {
-        let problem = Problem::new(Code::Overloaded, "too many requests at a time").retry_after(PLACE_RETRY);
-        return problem.into_response();
+        return overloaded("too many requests at a time");
+    };
+    let Ok(_memory) = state.body_memory.clone().try_acquire_many_owned(memory_of(request.headers())) else {
+        return overloaded("too much is being read at a time");
     };
     next.run(request).await
+}
+
+/// Memory a body may take, in KiB: what its length tells, or the most it may have. Bodies of lines are read in pieces.
+fn memory_of(headers: &HeaderMap) -> u32 {
+    let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if of(header::CONTENT_TYPE).is_some_and(|given| given.trim_start().starts_with("application/x-ndjson")) {
+        return LINES_KIB;
+    }
+    let told = of(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let most = match (told, headers.contains_key(header::TRANSFER_ENCODING)) {
+        (Some(length), _) => length.div_ceil(1_024),
+        (None, true) => u64::from(LARGEST_KIB),
+        (None, false) => 0,
+    };
+    // What is larger than any path takes is refused by its length before it is read.
+    u32::try_from(most).unwrap_or(LARGEST_KIB).min(LARGEST_KIB)
 }
 
 fn head(request: &Request) -> Result<(), Problem> {

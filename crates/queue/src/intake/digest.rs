@@ -32,7 +32,10 @@ impl Digest {
         for single in singles {
             digest.maybe(single.as_deref());
         }
-        digest.maybe(order.metadata.map(|raw| raw.get()));
+        // Sorted by name; what can't be read is refused anyway.
+        let metadata = order.metadata.map(|raw| serde_json::from_str::<serde_json::Value>(raw.get()));
+        let metadata = metadata.map(|read| read.map(|read| read.to_string()).unwrap_or_default());
+        digest.maybe(metadata.as_deref());
         let words = [
             order.lane.map(|lane| lane.as_str()),
             order.on_unknown.map(|policy| {
@@ -139,8 +142,14 @@ mod tests {
 
     #[test]
     fn the_way_it_is_written_does_not_matter() {
-        let one = digest("{\"text\":\"a\",\"lane\":\"bulk\"}", &["{\"id\":\"1\",\"name\":\"b\"}"]);
-        let two = digest("{ \"lane\":\"bulk\", \"text\":\"\\u0061\" }", &["{ \"name\":\"b\",\"id\":\"1\" }"]);
+        let one = digest(
+            "{\"text\":\"a\",\"lane\":\"bulk\",\"metadata\":{\"a\":1,\"b\":2}}",
+            &["{\"id\":\"1\",\"name\":\"b\"}"],
+        );
+        let two = digest(
+            "{ \"metadata\": {\"b\":2, \"a\":1}, \"lane\":\"bulk\", \"text\":\"\\u0061\" }",
+            &["{ \"name\":\"b\",\"id\":\"1\" }"],
+        );
         assert_eq!(one, two);
     }
 

@@ -27,6 +27,8 @@ mod lines;
 mod order;
 mod order_ids;
 mod orders;
+#[cfg(test)]
+mod properties;
 mod quiet;
 mod retry;
 pub mod settings;

@@ -37,6 +37,10 @@ pub(crate) struct Sieve<'r> {
     channels: Option<Vec<Channel>>,
     all: bool,
     skip: bool,
+    /// The channels that have a text, when not all have.
+    worded: Option<Vec<Channel>>,
+    /// Channels that were found to have none.
+    wordless: Vec<Channel>,
     ids: Ids,
     digest: Digest,
     tally: Tally,
@@ -54,6 +58,8 @@ impl<'r> Sieve<'r> {
             channels: draft.channels.clone(),
             all: draft.addresses == Addresses::All,
             skip: draft.invalid == Invalid::Skip,
+            worded: draft.content.text.is_empty().then(|| draft.content.texts.keys().cloned().collect()),
+            wordless: Vec::new(),
             ids: Ids::new(chance),
             digest,
             tally: Tally { reached: Vec::new(), ..Tally::default() },
@@ -127,6 +133,7 @@ impl<'r> Sieve<'r> {
             }
             if reached {
                 self.reached(&channel);
+                self.has_text(&channel);
             }
         }
         // One of whom nothing good is left was skipped; one who has no address at all is told as such.
@@ -163,6 +170,16 @@ impl<'r> Sieve<'r> {
         match self.tally.reached.iter_mut().find(|(known, _)| known == channel) {
             Some((_, count)) => *count += 1,
             None => self.tally.reached.push((channel.clone(), 1)),
+        }
+    }
+
+    /// Nobody is sent an empty message: that refuses the order, whatever is to become of bad recipients.
+    fn has_text(&mut self, channel: &Channel) {
+        let worded = self.worded.as_ref().is_none_or(|worded| worded.contains(channel));
+        if !worded && !self.wordless.contains(channel) {
+            self.wordless.push(channel.clone());
+            let detail = format!("there is no text for {channel}");
+            self.flaws.add(Flaw::new("/text", FlawCode::Missing, detail));
         }
     }
 

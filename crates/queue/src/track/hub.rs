@@ -169,7 +169,8 @@ impl Watcher {
         let mut last: Option<Glance> = None;
         let mut provenance: Option<Provenance> = None;
         loop {
-            match self.look(&mut last, &mut provenance).await {
+            // In a box for as long as it looks: thousands of these tasks mostly sleep.
+            match Box::pin(self.look(&mut last, &mut provenance)).await {
                 Ok(looked) => {
                     tell.send_if_modified(|known| {
                         let differs = known.differs(&looked);

@@ -3,7 +3,7 @@
 use posthaste_store::Scope;
 
 use crate::client::{Answer, ask, get};
-use crate::service::{Service, suffix};
+use crate::service::{Replica, Service, suffix};
 
 const WRONG: &str = "ph_aaaaaaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -156,4 +156,30 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert!(last.header("ratelimit").expect("a limit").starts_with("\"key\";r=0;t="), "{last:?}");
     let other = service.master().await;
     assert_eq!(service.ask(get("/v1/couriers").key(&other)).await.status, 200, "each key has its own");
+}
+
+#[tokio::test]
+async fn replicas_count_and_know_keys_together() {
+    let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.known_for", "50ms")];
+    let one = Service::with(&settings).await;
+    let two = Replica::with(&one.redis, &settings, posthaste_queue::api::router).await;
+    let key = one.master().await;
+    let mut statuses = Vec::new();
+    for n in 0..6 {
+        let address = if n % 2 == 0 { one.address } else { two.address };
+        statuses.push(get("/v1/couriers").key(&key).send(address).await.status);
+    }
+    assert_eq!((statuses[0], statuses[5]), (200, 429), "{statuses:?}");
+
+    let (master, doomed) = (one.master().await, one.master().await);
+    assert_eq!(get("/v1/couriers").key(&doomed).send(two.address).await.status, 200);
+    let path = format!("/v1/keys/{}", &doomed[3..15]);
+    assert_eq!(one.ask(ask("DELETE", &path).key(&master)).await.status, 204);
+    posthaste_rig::eventually_async("the other replica knows that it was revoked", async || {
+        match get("/v1/couriers").key(&doomed).send(two.address).await.status {
+            401 => Ok(()),
+            status => Err(status),
+        }
+    })
+    .await;
 }

@@ -1,9 +1,12 @@
 //! Hostile and malformed requests: each has its answer, nothing is echoed, nothing is written, nothing is a 5xx.
 
+use axum::Router;
+use axum::routing;
+use posthaste_queue::api;
 use posthaste_rig::PrivateServer;
 
 use crate::client::{Ask, ask, get, raw};
-use crate::service::Service;
+use crate::service::{Replica, Service};
 
 /// Found nowhere but in what the tests send.
 const CANARY: &str = "canary7f3a";
@@ -171,4 +174,20 @@ async fn requests_that_are_not_framed_as_http_asks() {
     }
     let sound = raw(service.address, &get("/openapi.json").bytes()).await.expect("an answer");
     assert_eq!(sound.status, 200, "others are served");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_that_tells_nothing() {
+    let service = Service::start().await;
+    let broken = || async {
+        if CANARY.len() > 3 {
+            panic!("{CANARY}")
+        }
+    };
+    let routes = |state| api::guarded(Router::new().route("/broken", routing::get(broken)), state);
+    let replica = Replica::with(&service.redis, &[], routes).await;
+    let answer = get("/broken").send(replica.address).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
+    assert!(!answer.text().contains(CANARY), "{answer:?}");
+    assert_eq!(get("/other").send(replica.address).await.status, 404, "and it goes on");
 }

@@ -115,6 +115,12 @@ async fn fields_that_are_wrong() {
         is_refused(&answer, 422, "invalid_order", &body.to_string());
         assert_eq!(first_flaw(&answer), (pointer.to_owned(), code.to_owned()), "{name}: {answer:?}");
     }
+    let mut wordless = with(order(1), "texts", json!({"sms": "Hello"}));
+    wordless.as_object_mut().expect("an object").remove("text");
+    wordless["invalid"] = json!("skip");
+    let answer = give(&service, &key, &wordless).await;
+    is_refused(&answer, 422, "invalid_order", "no text for a channel");
+    assert_eq!(first_flaw(&answer), ("/text".to_owned(), "missing".to_owned()));
     for id in ["*", "{0}", "}", "a:b", "a b", "a\nb", "😀", &"x".repeat(512), "delivery:email:1"] {
         let body = with(order(1), "sender", json!({"id": id}));
         is_refused(&give(&service, &key, &body).await, 422, "invalid_order", id);

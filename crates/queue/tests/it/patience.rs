@@ -3,7 +3,7 @@
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{Stream, ask, get, raw, read, soon};
+use crate::client::{Stream, ask, get, raw, read};
 use crate::service::{Service, suffix};
 
 #[tokio::test]
@@ -83,6 +83,30 @@ async fn further_requests_are_refused_before_their_bodies_are_read() {
 }
 
 #[tokio::test]
+async fn bodies_are_refused_when_too_much_is_being_read() {
+    let service = Service::with(&[("http.body_memory", "16MiB")]).await;
+    let key = service.master().await;
+    let large = |length: u32| {
+        ask("POST", "/v1/orders")
+            .key(&key)
+            .header("content-type", "application/json")
+            .header("content-length", &length.to_string())
+    };
+    let mut first = TcpStream::connect(service.address).await.expect("a connection");
+    // Its body never comes: what is told is what is kept free for it.
+    first.write_all(&large(15 << 20).bytes()).await.expect("a head");
+    posthaste_rig::eventually_async("the memory is taken", async || {
+        match raw(service.address, &large(2 << 20).bytes()).await {
+            Some(answer) if answer.status == 503 => Ok(answer.problem()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(service.ask(get("/v1/couriers").key(&key)).await.status, 200, "small requests find room");
+    drop(first);
+}
+
+#[tokio::test]
 async fn trackers_have_places_of_their_own() {
     let service = Service::with(&[("trackers.most", "1"), ("http.requests", "1")]).await;
     let key = service.master().await;
@@ -102,5 +126,4 @@ async fn trackers_have_places_of_their_own() {
         if head.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(head) }
     })
     .await;
-    soon("the end", async {}).await;
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use posthaste_model::{
     Address, Channel, Content, Lane, OnUnknown, Row, SenderId, Suffix, SystemClock, Text, UnixMs,
 };
@@ -36,24 +37,7 @@ impl Service {
     /// With settings, given as dotted key and value.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let redis = PrivateServer::builder().max_memory(4 << 30).start().expect("a server");
-        let variable = |(key, value): &(&str, &str)| {
-            let name = format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase());
-            (name.into(), (*value).into())
-        };
-        let url = redis.url();
-        let given = [("redis.url", url.as_str()), ("http.address", "127.0.0.1:0")];
-        let variables: Vec<_> = given.iter().chain(settings).map(variable).collect();
-        let settings = Args::default().load(variables).expect("settings").settings;
-        let (store, _) = Store::connect(settings.redis.clone(), Role::Queue).await.expect("a store");
-        let soft = CancellationToken::new();
-        let http = settings.http.clone();
-        let state =
-            AppState::new(store.clone(), settings, Arc::new(SystemClock), soft.clone()).expect("a state");
-        let listener = Listener::bind(&http.address).await.expect("a port");
-        let posthaste_ops::address::Address::Tcp(address) = *listener.address() else {
-            panic!("a TCP address")
-        };
-        let task = tokio::spawn(listener.serve(api::router(state), limits(&http), soft.clone()));
+        let Replica { store, address, soft, task } = Replica::with(&redis, settings, api::router).await;
         Self { redis, store, address, soft, task }
     }
 
@@ -116,6 +100,43 @@ impl Service {
     /// An hour from now, by the server's clock.
     pub(crate) async fn in_an_hour(&self) -> UnixMs {
         self.store.server_time().await.expect("the time").after(Duration::from_secs(3600))
+    }
+}
+
+/// One process of the service on a server that others may use too.
+pub(crate) struct Replica {
+    pub(crate) store: Store,
+    pub(crate) address: SocketAddr,
+    pub(crate) soft: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl Replica {
+    /// With settings, given as dotted key and value, and these routes.
+    pub(crate) async fn with(
+        redis: &PrivateServer,
+        settings: &[(&str, &str)],
+        routes: impl FnOnce(AppState) -> Router,
+    ) -> Self {
+        let variable = |(key, value): &(&str, &str)| {
+            let name = format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase());
+            (name.into(), (*value).into())
+        };
+        let url = redis.url();
+        let given = [("redis.url", url.as_str()), ("http.address", "127.0.0.1:0")];
+        let variables: Vec<_> = given.iter().chain(settings).map(variable).collect();
+        let settings = Args::default().load(variables).expect("settings").settings;
+        let (store, _) = Store::connect(settings.redis.clone(), Role::Queue).await.expect("a store");
+        let soft = CancellationToken::new();
+        let http = settings.http.clone();
+        let state =
+            AppState::new(store.clone(), settings, Arc::new(SystemClock), soft.clone()).expect("a state");
+        let listener = Listener::bind(&http.address).await.expect("a port");
+        let posthaste_ops::address::Address::Tcp(address) = *listener.address() else {
+            panic!("a TCP address")
+        };
+        let task = tokio::spawn(listener.serve(routes(state), limits(&http), soft.clone()));
+        Self { store, address, soft, task }
     }
 }
 

@@ -1,0 +1,142 @@
+//! What holds for every order, whatever stands in it.
+
+use std::collections::HashSet;
+
+use posthaste_model::UnixMs;
+use posthaste_store::{Scope, Scopes};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use super::json;
+use super::order::OrderBody;
+use super::orders::check;
+use super::settings::Rules;
+use super::sieve::{Rows, Sorted};
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::settings::Args;
+
+fn rules() -> Rules {
+    let settings = Args::default().load([]).unwrap().settings;
+    Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits).unwrap()
+}
+
+fn caller() -> Caller {
+    let scopes: Scopes = Scope::ALL.into_iter().collect();
+    Caller { key_id: "abcdefghij01".parse().unwrap(), scopes, sender: None, role: None }
+}
+
+fn checked(order: &str, rules: &Rules) -> Result<(Draft, Sorted, Rows), Problem> {
+    let body: OrderBody<'_> = json::object(order.as_bytes())?;
+    let (draft, sorted, rows) = check(body, &caller(), None, rules)?;
+    let suffix = "u1:7".parse().unwrap();
+    draft.times(&suffix, UnixMs(1_795_000_000_000), rules).map_err(super::flaw::refused)?;
+    Ok((draft, sorted, rows))
+}
+
+/// Any JSON, of names that mean something and of others.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        "[a-z]{1,5}@[a-z]{1,5}\\.[a-z]{2,3}".prop_map(Value::from),
+        "\\+7999[0-9]{7}".prop_map(Value::from),
+        "20[0-9]{2}-1[0-9]-[0-3][0-9]T[0-2][0-9]:00:00Z".prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::vec((names(), inner), 0..6)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+fn names() -> impl Strategy<Value = String> {
+    let known = vec![
+        "sender",
+        "id",
+        "name",
+        "role",
+        "email",
+        "recipients",
+        "contacts",
+        "sms",
+        "telegram",
+        "vk",
+        "text",
+        "subject",
+        "html",
+        "texts",
+        "channels",
+        "deliver_at",
+        "not_after",
+        "lane",
+        "on_unknown",
+        "addresses",
+        "invalid",
+        "origin",
+        "metadata",
+        "order_id",
+    ];
+    prop_oneof![8 => proptest::sample::select(known).prop_map(str::to_owned), 1 => "\\PC{0,8}"]
+}
+
+/// A recipient, and whether it is good.
+fn recipient() -> impl Strategy<Value = (Value, bool)> {
+    let good = (0..40_u32, 0..20_u32).prop_map(|(id, address)| {
+        (json!({"id": format!("r{id}"), "contacts": {"email": [format!("a{address}@example.org")]}}), true)
+    });
+    let bad = prop_oneof![
+        Just(json!({"id": "a b"})),
+        Just(json!({"id": 7})),
+        Just(json!([])),
+        Just(json!({"contacts": {"email": ["nobody"]}})),
+        Just(json!({"contacts": {"pager": ["1"]}})),
+        Just(json!({"name": "a\r\nb"})),
+        Just(json!({"fence": 9})),
+    ];
+    prop_oneof![4 => good, 1 => bad.prop_map(|bad| (bad, false))]
+}
+
+proptest! {
+    #[test]
+    fn no_order_makes_it_panic_or_is_told_as_our_mistake(body in anything()) {
+        let rules = rules();
+        for body in [body.clone(), json!({"sender": {"id": "u1"}, "text": "x", "recipients": [body]})] {
+            if let Err(problem) = checked(&body.to_string(), &rules) {
+                prop_assert!(problem.code().status().is_client_error(), "{:?}", problem);
+            }
+        }
+    }
+
+    #[test]
+    fn an_order_is_refused_when_a_recipient_is_bad_or_accepted_without_it(
+        recipients in proptest::collection::vec(recipient(), 1..60),
+    ) {
+        let rules = rules();
+        let list: Vec<Value> = recipients.iter().map(|(recipient, _)| recipient.clone()).collect();
+        let order = |invalid: &str| {
+            json!({"sender": {"id": "u1"}, "text": "x", "recipients": list, "invalid": invalid}).to_string()
+        };
+        let good = recipients.iter().filter(|(_, good)| *good).count();
+        let refused = checked(&order("refuse"), &rules);
+        prop_assert_eq!(refused.is_ok(), good == recipients.len() && good > 0);
+        match checked(&order("skip"), &rules) {
+            Err(_) => prop_assert_eq!(good, 0),
+            Ok((_, sorted, rows)) => {
+                let tally = &sorted.tally;
+                let ids: HashSet<_> = rows.iter().map(|(_, row)| row.recipient.clone()).collect();
+                prop_assert_eq!(ids.len(), rows.len(), "one row for each id");
+                prop_assert_eq!(usize::try_from(tally.accepted).unwrap(), rows.len());
+                prop_assert_eq!(rows.len() + usize::try_from(tally.repeated_total).unwrap(), good);
+                prop_assert_eq!(usize::try_from(tally.skipped_total).unwrap(), recipients.len() - good);
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The service as a whole process: ports, readiness, signals, exit codes, what it costs to be followed by thousands.
+//!
+//! The test starts itself again as the service.
+
+#[path = "../it/client.rs"]
+mod client;
+mod process;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use posthaste_model::{Address, Content, Lane, OnUnknown, Row, Text};
+use posthaste_rig::{PrivateServer, Sig, eventually_async};
+use posthaste_store::{NewOrder, NewOrderHead, Role, Scope, Settings, Store};
+
+use self::client::{Stream, ask, get, soon};
+use self::process::{Process, key};
+
+fn main() -> ExitCode {
+    if let Some(code) = process::as_service() {
+        return code;
+    }
+    let trial = |name: &str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    };
+    let trials = vec![
+        trial("it_is_ready_when_it_can_store", it_is_ready_when_it_can_store),
+        trial("a_signal_ends_it_with_streams_open", a_signal_ends_it_with_streams_open),
+        trial("a_bad_start_ends_with_its_code", a_bad_start_ends_with_its_code),
+        trial("thousands_of_trackers_cost_little", thousands_of_trackers_cost_little),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(test);
+}
+
+fn server() -> PrivateServer {
+    PrivateServer::builder().max_memory(4 << 30).start().expect("a server")
+}
+
+fn it_is_ready_when_it_can_store() {
+    run(async {
+        let mut redis = server();
+        let service = Process::start(&redis, &[]);
+        let (address, admin) = service.ready().await;
+        let becomes = async |path: &'static str, status: u16| {
+            eventually_async(path, async || {
+                let answer = get(path).send(admin).await;
+                if answer.status == status { Ok(answer) } else { Err(answer.text()) }
+            })
+            .await
+        };
+        becomes("/readyz", 200).await;
+        let key = key(&redis).await;
+        assert_eq!(get("/v1/orders").key(&key).send(address).await.status, 200);
+        assert_eq!(get("/nowhere").send(address).await.status, 404);
+        let metrics = get("/metrics").send(admin).await.text();
+        for line in [
+            "posthaste_queue_requests_total{route=\"/v1/orders\",method=\"GET\",status=\"200\"} 1",
+            "posthaste_queue_requests_total{route=\"none\",method=\"GET\",status=\"404\"} 1",
+            "posthaste_queue_request_seconds_count{route=\"/v1/orders\",method=\"GET\"} 1",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        }
+        for path in ["/metrics", "/livez", "/readyz"] {
+            assert_eq!(get(path).send(address).await.status, 404, "{path} has a port of its own");
+        }
+
+        redis.kill9().expect("killed");
+        let unready = becomes("/readyz", 503).await.json();
+        assert_eq!(unready["checks"][0]["name"], "store", "{unready}");
+        assert_eq!(get("/livez").send(admin).await.status, 200, "a restart would not mend it");
+        redis.restart().expect("restarted");
+        becomes("/readyz", 200).await;
+    });
+}
+
+fn a_signal_ends_it_with_streams_open() {
+    run(async {
+        let redis = server();
+        let service = Process::start(&redis, &[]);
+        let (address, _) = service.ready().await;
+        let key = key(&redis).await;
+        let mut stream = Stream::open(address, get("/v1/orders/u1.1/events").key(&key)).await;
+        stream.until("retry: ").await;
+        service.child.signal(Sig::Term).expect("signalled");
+        assert!(stream.end().await.ends_with("0\r\n\r\n"), "the stream ends as it should");
+        let status = service.child.wait_exit().expect("it ends");
+        assert_eq!(status.code(), Some(0), "{}", service.child.tail(20));
+        assert!(!service.child.tail(1_000).contains(&key[16..]), "the secret of a key is in the log");
+    });
+}
+
+fn a_bad_start_ends_with_its_code() {
+    run(async {
+        let mut redis = server();
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let taken = taken.local_addr().map(|address| (taken, address.to_string())).expect("an address");
+        for (settings, code, says) in [
+            (&[("POSTHASTE_HTTP__CONNECTIONS", "many")][..], 78, "http.connections"),
+            (&[("POSTHASTE_HTTP__BODY_TIME", "15")], 78, "http.body_time"),
+            (&[("POSTHASTE_QUIET_HOURS__ZONE", "Mars/Olympus")], 78, "quiet_hours.zone"),
+            (&[("POSTHASTE_HTTP__ADDRESS", taken.1.as_str())], 69, "cannot listen on"),
+        ] {
+            let service = Process::start(&redis, settings);
+            let status = service.child.wait_exit().expect("it ends");
+            let told = service.child.tail(5);
+            assert_eq!(status.code(), Some(code), "{told}");
+            assert!(told.contains(says), "{told}");
+        }
+        redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).expect("set");
+        let service = Process::start(&redis, &[]);
+        let status = service.child.wait_exit().expect("it ends");
+        assert_eq!(status.code(), Some(78), "a server that would lose messages: {}", service.child.tail(5));
+        redis.kill9().expect("killed");
+        let service = Process::start(&redis, &[]);
+        let status = service.child.wait_exit().expect("it ends");
+        assert_eq!(status.code(), Some(69), "{}", service.child.tail(5));
+    });
+}
+
+/// Trackers that are open at the same time: one in ten on an order of its own, the others on one.
+const TRACKERS: usize = 5_000;
+/// What they may cost together. The HTTP library's two buffers of a connection, 8 KiB each, are 82 MB of it.
+const MOST_BYTES: f64 = 130e6;
+
+fn thousands_of_trackers_cost_little() {
+    run(async {
+        process::allow_open_files();
+        let redis = server();
+        let service = Process::start(&redis, &[]);
+        let (address, admin) = service.ready().await;
+        let settings = Settings { url: redis.url().into(), ..Settings::default() };
+        let (store, _) = Store::connect(settings, Role::Tool).await.expect("a store");
+        let key = key(&redis).await;
+        let due = store.server_time().await.expect("the time").after(std::time::Duration::from_secs(3_600));
+        let orders = TRACKERS / 10;
+        for n in 0..orders {
+            store.accept(&order(n, due)).await.expect("an order");
+        }
+        let resident =
+            async || number(&get("/metrics").send(admin).await.text(), "process_resident_memory_bytes");
+        let before = resident().await;
+        let mut streams = Vec::with_capacity(TRACKERS);
+        for n in 0..TRACKERS {
+            let path = format!("/v1/orders/u1.{}/events", if n < orders { n } else { 0 });
+            let mut stream = Stream::open(address, get(&path).key(&key)).await;
+            stream.until("event: snapshot").await;
+            streams.push(stream);
+        }
+        let cost = resident().await - before;
+        let open = number(&get("/metrics").send(admin).await.text(), "posthaste_queue_open_trackers");
+        assert_eq!(open, TRACKERS as f64);
+        assert!(cost < MOST_BYTES, "{TRACKERS} trackers cost {cost} bytes");
+        let further = get("/v1/orders/u1.0/events").key(&key).send(address).await;
+        assert_eq!(
+            (further.status, further.problem().as_str()),
+            (503, "overloaded"),
+            "one more finds no place"
+        );
+        // Acceptance goes on beside them, and all who follow the order hear of it.
+        let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x"}"#;
+        let made = soon("an answer", ask("POST", "/v1/orders").key(&key).json(body).send(address)).await;
+        assert_eq!(made.status, 200, "{made:?}");
+        let first = order(0, due).head.suffix;
+        store.cancel(0, &first).await.expect("cancelled");
+        for stream in streams.iter_mut().skip(orders) {
+            stream.until("event: end").await;
+        }
+    });
+}
+
+fn order(n: usize, due: posthaste_model::UnixMs) -> NewOrder {
+    let row = Row {
+        index: 0,
+        recipient: "r".to_owned(),
+        name: String::new(),
+        address: Address::new("a@example.org"),
+    };
+    NewOrder {
+        head: NewOrderHead {
+            suffix: format!("u1:{n}").parse().expect("a suffix"),
+            due: Some(due),
+            lane: Lane::Bulk,
+            on_unknown: OnUnknown::Default,
+            not_after: None,
+            span: std::time::Duration::from_secs(72 * 3_600),
+            content: Content { text: Text::new("Hello"), ..Content::default() },
+        },
+        digest: [7; 12],
+        rows: vec![("email".parse().expect("a channel"), row)],
+        no_contact: Vec::new(),
+    }
+}
+
+fn number(metrics: &str, name: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is not in\n{metrics}"))
+}
+
+/// Every scope there is.
+const SCOPES: [Scope; 4] = Scope::ALL;

@@ -79,7 +79,9 @@ const ELSEWHERE: &[&str] = &[
     "smtp",
     "email",
     "dkim",
+    "telegram",
     "sandbox",
+    "client",
 ];
 
 /// A settings file larger than this is refused.

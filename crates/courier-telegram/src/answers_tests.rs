@@ -1,0 +1,164 @@
+//! Every row of the table of answers, as the Bot API says it.
+
+use super::*;
+
+fn judge(status: u16, body: &str) -> Verdict {
+    Answers::embedded().unwrap().judge(&Answer::new(status, None, body.as_bytes()))
+}
+
+fn said(code: u16, description: &str) -> Verdict {
+    judge(code, &serde_json::json!({"ok": false, "error_code": code, "description": description}).to_string())
+}
+
+#[test]
+fn every_refusal_means_what_the_facts_say() {
+    use Meaning::{Reject, Retry, Stop, Suppress, Unknown};
+    let (blocked, bad_address, rejected) = (Reason::Blocked, Reason::BadAddress, Reason::Rejected);
+    for (code, text, meaning, reason) in [
+        (400, "Bad Request: chat not found", Reject, bad_address),
+        (400, "Bad Request: private chat not found", Reject, bad_address),
+        (400, "Bad Request: PEER_ID_INVALID", Reject, bad_address),
+        (400, "Bad Request: user not found", Reject, bad_address),
+        (403, "Forbidden: bot was blocked by the user", Suppress, blocked),
+        (403, "Forbidden: user is deactivated", Suppress, bad_address),
+        (403, "Forbidden: bot can't initiate conversation with a user", Suppress, blocked),
+        (403, "Forbidden: bot can't send messages to bots", Suppress, bad_address),
+        (403, "Forbidden: bot was kicked from the group chat", Suppress, blocked),
+        (403, "Forbidden: bot was kicked from the supergroup chat", Suppress, blocked),
+        (403, "Forbidden: bot was kicked from the channel chat", Suppress, blocked),
+        (403, "Forbidden: bot is not a member of the supergroup chat", Suppress, blocked),
+        (403, "Forbidden: bot is not a member of the channel chat", Suppress, blocked),
+        (403, "Forbidden: the group chat was deleted", Suppress, bad_address),
+        (403, "Forbidden: something new", Suppress, blocked),
+        (400, "Bad Request: not enough rights to send text messages to the chat", Reject, rejected),
+        (400, "Bad Request: need administrator rights in the channel chat", Reject, rejected),
+        (400, "Bad Request: CHAT_WRITE_FORBIDDEN", Reject, rejected),
+        (400, "Bad Request: TOPIC_CLOSED", Reject, rejected),
+        (400, "Bad Request: message is too long", Reject, rejected),
+        (400, "Bad Request: message text is empty", Reject, rejected),
+        (400, "Bad Request: can't parse entities: Can't find end of the entity", Reject, rejected),
+        (400, "Bad Request: BUTTON_DATA_INVALID", Reject, rejected),
+        (400, "Bad Request: reply markup is too long", Reject, rejected),
+        (400, "Bad Request: something new", Reject, Reason::Provider(1400)),
+        (401, "Unauthorized", Stop, Reason::Provider(1401)),
+        (401, "Unauthorized: invalid token specified", Stop, Reason::Provider(1401)),
+        (404, "Not Found", Stop, Reason::Provider(1404)),
+        (409, "Conflict: terminated by other getUpdates request", Retry, Reason::ProviderFailed),
+        (500, "Internal Server Error: restart", Unknown, Reason::ProviderFailed),
+        (502, "Bad Gateway", Unknown, Reason::ProviderFailed),
+    ] {
+        let verdict = said(code, text);
+        assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{code} {text}");
+    }
+}
+
+#[test]
+fn other_bots_are_tried_where_they_may_know_the_chat() {
+    for (code, text, elsewhere) in [
+        (403, "Forbidden: bot can't initiate conversation with a user", true),
+        (403, "Forbidden: bot is not a member of the channel chat", true),
+        (400, "Bad Request: chat not found", true),
+        (403, "Forbidden: bot was blocked by the user", false),
+        (403, "Forbidden: user is deactivated", false),
+        (403, "Forbidden: bot was kicked from the group chat", false),
+        (400, "Bad Request: message is too long", false),
+    ] {
+        assert_eq!(said(code, text).elsewhere, elsewhere, "{text}");
+    }
+}
+
+#[test]
+fn faults_of_ours_are_told() {
+    assert!(said(400, "Bad Request: can't parse entities: unsupported").alarm);
+    assert!(said(400, "Bad Request: something new").alarm);
+    assert!(!said(400, "Bad Request: chat not found").alarm);
+}
+
+#[test]
+fn waits_come_from_the_answer_the_header_or_the_table() {
+    let answers = Answers::embedded().unwrap();
+    let wait = |header, body: &str| {
+        let verdict = answers.judge(&Answer::new(429, header, body.as_bytes()));
+        assert_eq!(verdict.meaning, Meaning::Wait);
+        verdict.wait.as_secs()
+    };
+    let plain = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry later"}"#;
+    let told = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}"#;
+    assert_eq!(wait(None, told), 30);
+    assert_eq!(wait(Some(7), told), 30);
+    assert_eq!(wait(Some(7), plain), 7);
+    assert_eq!(wait(None, plain), 5);
+    assert_eq!(wait(Some(9), "<html>slow down</html>"), 9);
+    assert_eq!(wait(None, r#"{"ok":false,"error_code":429,"parameters":{"retry_after":0}}"#), 1);
+    let long = r#"{"ok":false,"error_code":429,"parameters":{"retry_after":99999999999}}"#;
+    assert_eq!(wait(None, long), 24 * 3600);
+}
+
+#[test]
+fn a_chat_that_moved_names_its_new_number() {
+    let text = "Bad Request: group chat was upgraded to a supergroup chat";
+    let body = serde_json::json!({"ok": false, "error_code": 400, "description": text,
+        "parameters": {"migrate_to_chat_id": -1_001_234_567_890_i64}});
+    let answer = Answer::new(400, None, body.to_string().as_bytes());
+    assert_eq!(answer.migrated(), Some(-1_001_234_567_890));
+    assert_eq!(Answers::embedded().unwrap().judge(&answer).meaning, Meaning::Migrate);
+    // Without the number there is nowhere to go.
+    assert_eq!(said(400, text).meaning, Meaning::Reject);
+}
+
+#[test]
+fn taken_is_taken_whatever_the_message_looks_like() {
+    for body in [
+        r#"{"ok":true,"result":{"message_id":7,"chat":{"id":1}}}"#,
+        r#"{"ok":true,"result":{"message_id":"new","shape":[{}]},"more":1}"#,
+        r#"{"ok":true,"result":true}"#,
+        r#"{"ok":true}"#,
+    ] {
+        assert!(Answer::new(200, None, body.as_bytes()).is_taken(), "{body}");
+    }
+    for (status, body) in [
+        (200, r#"{"ok":false}"#),
+        (200, r#"{"ok":true,"result":{"#),
+        (200, "<html></html>"),
+        (200, ""),
+        (200, r#"{"ok":"true"}"#),
+        (502, r#"{"ok":true}"#),
+    ] {
+        assert!(!Answer::new(status, None, body.as_bytes()).is_taken(), "{body}");
+    }
+}
+
+#[test]
+fn what_is_not_of_the_bot_api_is_judged_by_its_status() {
+    use Meaning::{Retry, Stop, Unknown};
+    for (status, body, meaning) in [
+        (502, "<html>Bad Gateway</html>", Unknown),
+        (504, "", Unknown),
+        (200, "<html>log in</html>", Unknown),
+        (200, r#"{"ok":true,"result":{"mess"#, Unknown),
+        (200, r#"{"ok":false}"#, Unknown),
+        (200, "[]", Unknown),
+        (302, "", Retry),
+        (403, "<html>forbidden here</html>", Retry),
+        (400, "<html>", Retry),
+        (404, "<html>nothing here</html>", Stop),
+        (407, "", Stop),
+        (101, "", Unknown),
+        (502, r#"{"ok":true,"result":{}}"#, Unknown),
+        (502, r#"{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}"#, Unknown),
+    ] {
+        assert_eq!(judge(status, body).meaning, meaning, "{status} {body}");
+    }
+    // A status the gateway changed: the code of the Bot API counts.
+    assert_eq!(
+        judge(200, r#"{"ok":false,"error_code":403,"description":"Forbidden: bot was blocked by the user"}"#)
+            .meaning,
+        Meaning::Suppress
+    );
+}
+
+#[test]
+fn an_answer_prints_without_its_words() {
+    let answer = Answer::new(400, None, br#"{"ok":false,"error_code":400,"description":"canary"}"#);
+    assert_eq!(format!("{answer:?}"), "Answer(400, 400)");
+}

@@ -1,0 +1,158 @@
+//! What is remembered of chats: how much they were sent of late, waits, new numbers, and which bot reaches them. Bounded: the
+//! chat unused for longest is forgotten first. Pure: time comes in.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use crate::chat::Chat;
+
+/// Chats remembered at most.
+const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+
+/// So many messages in so long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) messages: usize,
+    pub(crate) span: Duration,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// When messages went to it, no more than the window has.
+    sent: VecDeque<Instant>,
+    waits_until: Option<Instant>,
+    moved_to: Option<i64>,
+    bot: Option<u64>,
+}
+
+/// All chats of the channel.
+pub(crate) struct Chats {
+    known: LruCache<Chat, Memory>,
+    person: Window,
+    group: Window,
+}
+
+impl Chats {
+    pub(crate) fn new(person: Window, group: Window) -> Self {
+        Self { known: LruCache::new(MOST), person, group }
+    }
+
+    fn window(&self, chat: &Chat) -> Window {
+        if chat.is_person() { self.person } else { self.group }
+    }
+
+    fn memory(&mut self, chat: &Chat) -> &mut Memory {
+        self.known.get_or_insert_mut_ref(chat, Memory::default)
+    }
+
+    /// Takes the place of one message to this chat, or tells how long it has to wait.
+    pub(crate) fn admit(&mut self, chat: &Chat, now: Instant) -> Result<(), Duration> {
+        let window = self.window(chat);
+        let memory = self.memory(chat);
+        if let Some(left) = memory.waits_until.map(|until| until.saturating_duration_since(now))
+            && !left.is_zero()
+        {
+            return Err(left);
+        }
+        memory.waits_until = None;
+        while memory.sent.front().is_some_and(|sent| now.saturating_duration_since(*sent) >= window.span) {
+            memory.sent.pop_front();
+        }
+        if memory.sent.len() >= window.messages
+            && let Some(oldest) = memory.sent.front()
+        {
+            return Err(window.span.saturating_sub(now.saturating_duration_since(*oldest)));
+        }
+        memory.sent.push_back(now);
+        Ok(())
+    }
+
+    /// The message that took the last place did not go.
+    pub(crate) fn give_back(&mut self, chat: &Chat) {
+        if let Some(memory) = self.known.peek_mut(chat) {
+            memory.sent.pop_back();
+        }
+    }
+
+    /// Whether it was sent so much of late, before the last message, that a refusal may be its own: half its window.
+    pub(crate) fn is_busy(&self, chat: &Chat, now: Instant) -> bool {
+        let window = self.window(chat);
+        let of_late = |sent: &&Instant| now.saturating_duration_since(**sent) < window.span;
+        let sent = self.known.peek(chat).map_or(0, |memory| memory.sent.iter().filter(of_late).count());
+        sent > window.messages.div_ceil(2)
+    }
+
+    /// Nothing more to this chat before then.
+    pub(crate) fn wait(&mut self, chat: &Chat, until: Instant) {
+        self.memory(chat).waits_until = Some(until);
+    }
+
+    /// The number it has now.
+    pub(crate) fn now_at(&mut self, chat: &Chat) -> Option<i64> {
+        self.known.get(chat)?.moved_to
+    }
+
+    pub(crate) fn moved(&mut self, chat: &Chat, to: i64) {
+        self.memory(chat).moved_to = Some(to);
+    }
+
+    /// The bot that is to be tried first.
+    pub(crate) fn bot(&mut self, chat: &Chat) -> Option<u64> {
+        self.known.get(chat)?.bot
+    }
+
+    pub(crate) fn reached_by(&mut self, chat: &Chat, bot: Option<u64>) {
+        self.memory(chat).bot = bot;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PERSON: Chat = Chat::Number(7);
+    const GROUP: Chat = Chat::Number(-7);
+
+    fn chats() -> Chats {
+        Chats::new(Window { messages: 2, span: SECOND * 2 }, Window { messages: 20, span: SECOND * 60 })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chat_gets_so_many_in_so_long() {
+        let (now, mut chats) = (Instant::now(), chats());
+        assert_eq!(chats.admit(&PERSON, now), Ok(()));
+        assert_eq!(chats.admit(&PERSON, now + SECOND), Ok(()));
+        assert_eq!(chats.admit(&PERSON, now + SECOND), Err(SECOND));
+        assert_eq!(chats.admit(&PERSON, now + SECOND * 2), Ok(()));
+        for _ in 0..20 {
+            assert_eq!(chats.admit(&GROUP, now), Ok(()));
+        }
+        assert_eq!(chats.admit(&GROUP, now + SECOND), Err(SECOND * 59));
+        chats.give_back(&GROUP);
+        assert_eq!(chats.admit(&GROUP, now + SECOND), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_the_chats_own_when_it_was_sent_much() {
+        let (now, mut chats) = (Instant::now(), chats());
+        for sent in 1..=20 {
+            chats.admit(&GROUP, now).unwrap();
+            assert_eq!(chats.is_busy(&GROUP, now), sent > 10);
+        }
+        assert!(!chats.is_busy(&GROUP, now + SECOND * 60));
+        assert!(!chats.is_busy(&PERSON, now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_kept() {
+        let (now, mut chats) = (Instant::now(), chats());
+        chats.wait(&PERSON, now + SECOND * 30);
+        assert_eq!(chats.admit(&PERSON, now + SECOND), Err(SECOND * 29));
+        assert_eq!(chats.admit(&PERSON, now + SECOND * 30), Ok(()));
+    }
+}

@@ -1,0 +1,100 @@
+//! The channel's settings: section `telegram`. Every key is documented in `defaults.toml`.
+
+use posthaste_ops::config::HumanDuration;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// The documented defaults of the channel's section.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Keys whose values are never shown, and which may be given by file.
+pub const SECRETS: &[&str] = &["telegram.tokens", "telegram.proxy"];
+
+/// The channel's sections.
+#[derive(Debug, Deserialize)]
+pub struct Settings {
+    /// Bots, and how they send.
+    pub telegram: Telegram,
+}
+
+/// The section `telegram`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Telegram {
+    pub tokens: SecretString,
+    pub api_url: String,
+    pub proxy: SecretString,
+    pub rate: f64,
+    pub recover_within: HumanDuration,
+    pub chat_messages: usize,
+    pub chat_span: HumanDuration,
+    pub group_messages: usize,
+    pub group_span: HumanDuration,
+    pub connect_within: HumanDuration,
+    pub send_within: HumanDuration,
+    pub max_parts: usize,
+    pub on_unknown: OnUnknown,
+    pub subject: bool,
+    pub link_previews: bool,
+    pub silent: bool,
+    pub protect_content: bool,
+    pub paid: bool,
+}
+
+/// What becomes of unknowns when the order leaves it to the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// Repeat once.
+    Retry,
+    /// Leave it unknown.
+    Hold,
+}
+
+/// A setting that was read and makes no sense. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// Its dotted key.
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl BadSetting {
+    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self { key, why: why.into() }
+    }
+}
+
+impl Telegram {
+    /// Refuses numbers that make no sense.
+    pub(crate) fn check(&self) -> Result<(), BadSetting> {
+        let bad = |key, why: &str| Err(BadSetting::new(key, why));
+        if !(self.rate >= 0.1 && self.rate <= 1000.0) {
+            return bad("telegram.rate", "must be 0.1 to 1000 messages a second");
+        }
+        if self.rate > 30.0 && !self.paid {
+            return bad("telegram.rate", "above 30 messages a second only with telegram.paid = true");
+        }
+        for (key, messages, span) in [
+            ("telegram.chat_messages", self.chat_messages, self.chat_span),
+            ("telegram.group_messages", self.group_messages, self.group_span),
+        ] {
+            if !(1..=100).contains(&messages) {
+                return bad(key, "must be 1 to 100 messages");
+            }
+            if span.get().is_zero() || span.get().as_secs() > 3600 {
+                return bad(key, "the span that goes with it must be more than nothing and an hour at most");
+            }
+        }
+        if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
+            return bad("telegram.connect_within", "must be more than nothing and less than send_within");
+        }
+        if !(1..=64).contains(&self.max_parts) {
+            return bad("telegram.max_parts", "must be 1 to 64");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,366 @@
+//! The transport: which bot sends which part when, and what its answer means.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::process::Section;
+use posthaste_courier::{Abilities, Envelope, Outcome, Policy, Scope, Transport};
+use posthaste_model::{Channel, Reason, Suffix};
+use sha2::{Digest, Sha256};
+use teloxide::payloads::{SendMessage, SendMessageSetters};
+use teloxide::types::LinkPreviewOptions;
+use tokio::time::Instant;
+
+use crate::answers::{Answers, BadTable, Meaning, Verdict};
+use crate::api::{self, Bot, Ended};
+use crate::budget::{Admission, Budget};
+use crate::chat::Chat;
+use crate::chats::{Chats, Window};
+use crate::message;
+use crate::settings::{BadSetting, OnUnknown, Settings, Telegram as Bots};
+use crate::split::Part;
+use crate::token;
+
+/// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
+const AHEAD: Duration = Duration::from_millis(250);
+/// A part of so much is added to every pause, so that bots on several machines do not come back together.
+const SPREAD: Duration = Duration::from_millis(500);
+/// Moves of one chat followed in one call.
+const MOST_MOVES: u8 = 2;
+
+/// The Telegram channel.
+pub struct Telegram {
+    channel: Channel,
+    settings: Bots,
+    abilities: Abilities,
+    answers: Answers,
+    bots: Vec<Sender>,
+    chats: Mutex<Chats>,
+    /// The order whose fault was told last.
+    told: Mutex<Option<Suffix>>,
+}
+
+struct Sender {
+    bot: Bot,
+    budget: Mutex<Budget>,
+}
+
+/// What makes the channel unusable before it starts.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// A setting.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// The table of answers.
+    #[error(transparent)]
+    Table(#[from] BadTable),
+}
+
+/// Whose turn it is, or who has to wait.
+type Turn = Result<Instant, Outcome>;
+
+impl Telegram {
+    /// The channel with these settings. Opens nothing.
+    ///
+    /// # Errors
+    /// [`Unusable`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+        let settings = settings.telegram;
+        settings.check()?;
+        let (client, base, now) = (api::client(&settings)?, api::base(&settings)?, Instant::now());
+        let mut bots = Vec::new();
+        for token in token::read(&settings.tokens)? {
+            let bot = Bot::new(token, &base, &client)?;
+            let budget = Budget::new(settings.rate, settings.recover_within.get(), now);
+            bots.push(Sender { bot, budget: Mutex::new(budget) });
+        }
+        let chats = Chats::new(
+            Window { messages: settings.chat_messages, span: settings.chat_span.get() },
+            Window { messages: settings.group_messages, span: settings.group_span.get() },
+        );
+        let abilities = abilities(&settings, bots.len(), courier);
+        let (chats, told) = (Mutex::new(chats), Mutex::new(None));
+        Ok(Self { channel, settings, abilities, answers: Answers::embedded()?, bots, chats, told })
+    }
+
+    fn chats(&self) -> MutexGuard<'_, Chats> {
+        self.chats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
+        let Some(chat) = Chat::read(&envelope.to.address) else {
+            return Outcome::Rejected(Reason::BadAddress);
+        };
+        let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
+        if parts.is_empty() || parts.len() > self.settings.max_parts {
+            return Outcome::Rejected(Reason::Rejected);
+        }
+        // The progress of the message: how many parts are through.
+        let through = usize::try_from(envelope.token.unwrap_or(0)).unwrap_or(usize::MAX);
+        let Some(part) = parts.get(through) else { return Outcome::Accepted };
+        match self.part(envelope, &chat, part, deadline).await {
+            Outcome::Accepted if through + 1 < parts.len() => {
+                Outcome::Part(u32::try_from(through + 1).unwrap_or(u32::MAX))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// One part by the bot that reaches the chat: that of last time, or the first of those the chat's number names that is not
+    /// told to look elsewhere. Only refused requests are followed by another one.
+    async fn part(&self, envelope: &Envelope, chat: &Chat, part: &Part, deadline: Instant) -> Outcome {
+        let known = self.chats().bot(chat);
+        let mut senders = self.in_order(chat);
+        if let Some(known) = known
+            && let Some(at) = senders.iter().position(|sender| sender.bot.number() == known)
+        {
+            senders[..=at].rotate_right(1);
+        }
+        let mut refused = None;
+        for (at, sender) in senders.iter().enumerate() {
+            let (outcome, elsewhere) = self.by(sender, envelope, chat, part, deadline).await;
+            let number = sender.bot.number();
+            let next = senders.get(at + 1).map(|next| next.bot.number());
+            match outcome {
+                Outcome::Accepted if senders.len() > 1 && known != Some(number) => {
+                    self.chats().reached_by(chat, Some(number));
+                }
+                _ => {}
+            }
+            if !elsewhere {
+                return outcome;
+            }
+            // A wait on the way goes on with the bot after this one.
+            self.chats().reached_by(chat, next);
+            if !matches!(refused, Some(Outcome::Suppress(_))) {
+                refused = Some(outcome);
+            }
+        }
+        refused.unwrap_or(Outcome::Rejected(Reason::BadAddress))
+    }
+
+    /// All bots, in an order of the chat's own that every courier of the channel agrees on.
+    fn in_order(&self, chat: &Chat) -> Vec<&Sender> {
+        let mut senders: Vec<&Sender> = self.bots.iter().collect();
+        if senders.len() > 1 {
+            let chat = chat.bytes();
+            senders.sort_by_cached_key(|sender| {
+                Sha256::new().chain_update(sender.bot.number().to_be_bytes()).chain_update(&chat).finalize()
+            });
+        }
+        senders
+    }
+
+    /// One part by one bot, and whether another one may reach the chat.
+    async fn by(
+        &self,
+        sender: &Sender,
+        envelope: &Envelope,
+        chat: &Chat,
+        part: &Part,
+        deadline: Instant,
+    ) -> (Outcome, bool) {
+        let moved = self.chats().now_at(chat).and_then(Chat::number);
+        let mut to = moved.unwrap_or_else(|| chat.clone());
+        for _ in 0..=MOST_MOVES {
+            let sent = match self.turn(sender, &to).await {
+                Ok(sent) => sent,
+                Err(wait) => return (wait, false),
+            };
+            let ended = sender.bot.send(&self.request(&to, part), deadline).await;
+            let answer = match ended {
+                Ended::Answered(answer) if answer.is_taken() => return (Outcome::Accepted, false),
+                Ended::Answered(answer) => answer,
+                Ended::NotConnected => {
+                    self.chats().give_back(&to);
+                    return (Outcome::NotSent { after: None, reason: Reason::NotConnected }, false);
+                }
+                Ended::Lost(reason) => return (Outcome::Unknown(reason), false),
+            };
+            let verdict = self.answers.judge(&answer);
+            self.tell(envelope, verdict, answer.code());
+            if !matches!(verdict.meaning, Meaning::Wait | Meaning::Unknown) {
+                self.chats().give_back(&to);
+            }
+            match verdict.meaning {
+                Meaning::Migrate => {
+                    let Some((number, next)) =
+                        answer.migrated().and_then(|number| Some((number, Chat::number(number)?)))
+                    else {
+                        return (Outcome::Rejected(Reason::BadAddress), false);
+                    };
+                    self.chats().moved(chat, number);
+                    to = next;
+                }
+                Meaning::Wait => return (self.throttled(sender, &to, sent, verdict.wait), false),
+                Meaning::Stop => {
+                    let bot = sender.bot.number();
+                    return (
+                        Outcome::Stop(format!("Telegram refuses the token of bot {bot} ({})", answer.code())),
+                        false,
+                    );
+                }
+                Meaning::Retry => return (Outcome::Retry { after: None, reason: verdict.reason }, false),
+                Meaning::Reject => return (Outcome::Rejected(verdict.reason), verdict.elsewhere),
+                Meaning::Suppress => return (Outcome::Suppress(verdict.reason), verdict.elsewhere),
+                Meaning::Unknown => return (Outcome::Unknown(verdict.reason), false),
+            }
+        }
+        (Outcome::Rejected(Reason::BadAddress), false)
+    }
+
+    /// Waits for the turn of a message to this chat by this bot, if it comes soon; tells when it goes. `Err` says who waits.
+    async fn turn(&self, sender: &Sender, to: &Chat) -> Turn {
+        let now = Instant::now();
+        // The chat's place is taken first: a wait of its own costs the bot nothing.
+        if let Err(wait) = self.chats().admit(to, now) {
+            return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+        }
+        // Not in the head of the match: the budget would stay locked in its arms.
+        let admission = sender.budget().admit(now, AHEAD);
+        let at = match admission {
+            Admission::At(at) => at,
+            Admission::Spent(wait) => {
+                self.chats().give_back(to);
+                return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+            }
+            Admission::Paused(wait) => {
+                self.chats().give_back(to);
+                return Err(self.paused(wait));
+            }
+        };
+        tokio::time::sleep_until(at).await;
+        // A pause may have begun meanwhile.
+        match sender.pause() {
+            Some(wait) => {
+                self.chats().give_back(to);
+                Err(self.paused(wait))
+            }
+            None => Ok(Instant::now()),
+        }
+    }
+
+    /// A bot pauses for so long: so does the channel, if no other bot is at work.
+    fn paused(&self, wait: Duration) -> Outcome {
+        let pauses: Option<Vec<Duration>> = self.bots.iter().map(Sender::pause).collect();
+        match pauses.and_then(|all| all.into_iter().min()) {
+            Some(shortest) => Outcome::Throttled { scope: Scope::Channel, wait: shortest },
+            None => Outcome::Throttled { scope: Scope::Recipient, wait },
+        }
+    }
+
+    /// An answer asked to wait: the chat does, if it was sent much of late and the bot was not refused elsewhere; else the bot.
+    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, wait: Duration) -> Outcome {
+        let now = Instant::now();
+        let wait = wait + SPREAD.mul_f64(rand::random());
+        let mut chats = self.chats();
+        if chats.is_busy(to, now) && sender.pause().is_none() {
+            chats.wait(to, now + wait);
+            return Outcome::Throttled { scope: Scope::Recipient, wait };
+        }
+        chats.give_back(to);
+        drop(chats);
+        sender.budget().throttled(sent, now, wait);
+        tracing::warn!(bot = sender.bot.number(), seconds = wait.as_secs(), "Telegram asks the bot to pause");
+        self.paused(wait)
+    }
+
+    fn request(&self, to: &Chat, part: &Part) -> SendMessage {
+        let settings = &self.settings;
+        let mut message = SendMessage::new(to.recipient(), part.text.clone());
+        if !part.entities.is_empty() {
+            message = message.entities(part.entities.clone());
+        }
+        if !settings.link_previews {
+            message = message.link_preview_options(LinkPreviewOptions {
+                is_disabled: true,
+                url: None,
+                prefer_small_media: false,
+                prefer_large_media: false,
+                show_above_text: false,
+            });
+        }
+        if settings.silent {
+            message = message.disable_notification(true);
+        }
+        if settings.protect_content {
+            message = message.protect_content(true);
+        }
+        if settings.paid { message.allow_paid_broadcast(true) } else { message }
+    }
+
+    /// A fault of ours is told once an order.
+    fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
+        if !verdict.alarm {
+            return;
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() != Some(&envelope.suffix) {
+            *told = Some(envelope.suffix.clone());
+            tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
+        }
+    }
+}
+
+impl Sender {
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        self.budget().pause(Instant::now())
+    }
+}
+
+/// What the channel can do, with so many bots.
+fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Abilities {
+    let all = settings.rate * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
+    let abilities = courier.abilities(Abilities {
+        concurrency: (10 * bots).min(200),
+        // Enough for answers that take two seconds; Telegram refuses a bot above 1000 requests at once.
+        max_concurrency: calls(all * 2.0),
+        send_window: settings.send_within.get(),
+        on_unknown: match settings.on_unknown {
+            OnUnknown::Retry => Policy::RetryOnce,
+            OnUnknown::Hold => Policy::Hold,
+        },
+        ..Abilities::default()
+    });
+    Abilities {
+        rate: abilities.rate.or(Some(all)),
+        concurrency: abilities.concurrency.min(abilities.max_concurrency),
+        ..abilities
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 16 and 900")]
+fn calls(wanted: f64) -> usize {
+    wanted.clamp(16.0, 900.0) as usize
+}
+
+#[async_trait]
+impl Transport for Telegram {
+    fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities.clone()
+    }
+
+    async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for envelope in batch {
+            outcomes.push(self.one(envelope, deadline).await);
+        }
+        outcomes
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        for sender in &self.bots {
+            sender.bot.check().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Transports on the stand-in, and the bench of the conformance suite.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::process::{self, Section};
+use posthaste_courier::{Abilities, Envelope, Outcome, Transport};
+use posthaste_courier_telegram::settings::{self, Settings};
+use posthaste_courier_telegram::{Telegram, Unusable};
+use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text};
+use posthaste_ops::config::Sources;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::provider::{Provider, Reply, accept};
+
+/// The tokens of these tests have this in common; no log may show it.
+pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARYcanar";
+
+/// The token of bot `number`.
+pub(crate) fn token(number: u64) -> String {
+    format!("{number}:{CANARY}")
+}
+
+#[derive(Deserialize)]
+struct Courier {
+    courier: Section,
+}
+
+/// A transport with these settings in place of the defaults: names of the section, and values as the environment has them.
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Telegram, Unusable> {
+    let sources = || {
+        let name = |name: &str| format!("POSTHASTE_TELEGRAM__{}", name.to_ascii_uppercase());
+        Sources::new(process::DEFAULTS)
+            .defaults(settings::DEFAULTS)
+            .secrets(settings::SECRETS)
+            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))
+    };
+    let settings: Settings = sources().load().unwrap().settings;
+    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    Telegram::new(settings, &courier, channel())
+}
+
+/// A transport to the stand-in, of one bot unless `tokens` are among the changes.
+pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Telegram {
+    let (url, tokens) = (provider.url(), token(42));
+    let mut all = vec![("api_url", url.as_str()), ("tokens", tokens.as_str())];
+    all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
+    all.extend_from_slice(changes);
+    try_transport(&all).unwrap()
+}
+
+pub(crate) fn channel() -> Channel {
+    "telegram".parse().unwrap()
+}
+
+/// A message to this chat, on its first attempt.
+pub(crate) fn envelope(chat: &str, text: &str) -> Envelope {
+    Envelope {
+        suffix: Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns()),
+        parcel: 0,
+        row: 0,
+        attempt: 1,
+        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(chat) },
+        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
+        due: SystemClock.now(),
+        token: None,
+        tries: 0,
+        repeat: false,
+    }
+}
+
+/// Sends one message and gives its outcome.
+pub(crate) async fn send(transport: &Telegram, envelope: Envelope) -> Outcome {
+    let deadline = Instant::now() + posthaste_rig::patience();
+    transport.send(&[envelope], deadline).await.pop().unwrap()
+}
+
+/// The bench of the suite.
+pub(crate) struct TelegramBench {
+    provider: Arc<Provider>,
+    taken: Arc<Mutex<Vec<Taken>>>,
+    /// Which part of its message is on its way to a chat: the Bot API is not told.
+    under_way: Arc<Mutex<HashMap<String, u32>>>,
+    bots: u64,
+}
+
+impl TelegramBench {
+    pub(crate) async fn start(bots: u64) -> Self {
+        let (taken, under_way) = (Arc::default(), Arc::default());
+        Self { provider: Provider::start().await, taken, under_way, bots }
+    }
+}
+
+/// Passes everything on, and tells the bench which part is on its way.
+struct Watched {
+    inner: Telegram,
+    under_way: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+#[async_trait]
+impl Transport for Watched {
+    fn channel(&self) -> Channel {
+        self.inner.channel()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.inner.abilities()
+    }
+
+    async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
+        for envelope in batch {
+            let chat = envelope.to.address.expose().to_owned();
+            self.under_way.lock().unwrap().insert(chat, envelope.token.unwrap_or(0));
+        }
+        self.inner.send(batch, deadline).await
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.inner.check().await
+    }
+}
+
+#[async_trait]
+impl Bench for TelegramBench {
+    async fn transport(&self) -> Arc<dyn Transport> {
+        let tokens: Vec<String> = (1..=self.bots).map(token).collect();
+        // So fast that the suite is not about rates.
+        let inner = transport(
+            &self.provider,
+            &[
+                ("tokens", &tokens.join(" ")),
+                ("rate", "1000"),
+                ("paid", "true"),
+                ("recover_within", "1s"),
+                ("chat_messages", "100"),
+                ("connect_within", "2s"),
+            ],
+        );
+        Arc::new(Watched { inner, under_way: Arc::clone(&self.under_way) })
+    }
+
+    async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
+        if behaviour == Behaviour::RefuseForNow {
+            return Shown::No("each refusal for now of the Bot API names a wait");
+        }
+        if behaviour == Behaviour::Unreachable {
+            self.provider.close().await;
+            return Shown::Yes;
+        }
+        self.provider.open().await;
+        let only: Option<BTreeSet<String>> = match toward {
+            Toward::Everyone => None,
+            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.expose().to_owned()).collect()),
+        };
+        let (taken, under_way) = (Arc::clone(&self.taken), Arc::clone(&self.under_way));
+        self.provider.answer(move |request| {
+            if !request.is_message() {
+                return match behaviour {
+                    Behaviour::BadCredential => Reply::refusal(401, "Unauthorized"),
+                    _ => accept(request),
+                };
+            }
+            let chat = request.chat();
+            let behaviour = match &only {
+                Some(only) if !only.contains(&chat) => Behaviour::Accept,
+                _ => behaviour,
+            };
+            if matches!(behaviour, Behaviour::Accept | Behaviour::AcceptThenLoseAnswer) {
+                let part = under_way.lock().unwrap().get(&chat).copied().unwrap_or(0);
+                let text = Some(Text::new(request.text()));
+                taken.lock().unwrap().push(Taken { part, text, ..Taken::new(Address::new(chat)) });
+            }
+            match behaviour {
+                Behaviour::Accept => accept(request),
+                Behaviour::Refuse => Reply::refusal(400, "Bad Request: TOPIC_CLOSED"),
+                Behaviour::Throttle(wait) => Reply::wait(wait.as_secs()),
+                Behaviour::SuppressAddress => Reply::refusal(403, "Forbidden: bot was blocked by the user"),
+                Behaviour::Hang => Reply::Hang,
+                Behaviour::ResetAfterRequest => Reply::Reset,
+                Behaviour::AcceptThenLoseAnswer => Reply::Half,
+                Behaviour::BadCredential => Reply::refusal(401, "Unauthorized"),
+                Behaviour::Garbage | Behaviour::RefuseForNow | Behaviour::Unreachable => {
+                    Reply::Say(200, String::new(), "<html>log in</html>".to_owned())
+                }
+            }
+        });
+        Shown::Yes
+    }
+
+    async fn taken(&self) -> Vec<Taken> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    async fn requests(&self) -> u64 {
+        self.provider.messages().len() as u64
+    }
+
+    fn row(&self, n: u32) -> Row {
+        let address = Address::new((i64::from(n) + 1).to_string());
+        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+    }
+
+    fn texts(&self) -> Vec<TextCase> {
+        let of = |text: String| Content { text: Text::new(text), ..Content::default() };
+        let case = |what, text, fate| TextCase { what, content: of(text), fate };
+        vec![
+            case("as long as one part may be", "😀".repeat(2048), TextFate::Taken),
+            case("a letter more", format!("{}x", "😀".repeat(2048)), TextFate::Taken),
+            case("as many parts as may be", "x".repeat(4096 * 16), TextFate::Taken),
+            case("a letter too long", "x".repeat(4096 * 16 + 1), TextFate::Rejected),
+            case("nothing", String::new(), TextFate::Rejected),
+            case("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
+        ]
+    }
+
+    fn hang_for(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn patience(&self) -> Duration {
+        posthaste_rig::patience()
+    }
+}

@@ -1,0 +1,141 @@
+//! Several bots on one channel, and chats that move.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::collections::HashMap;
+
+use posthaste_courier::Outcome;
+use posthaste_model::Reason;
+use serde_json::json;
+
+use super::bench::{envelope, send, token, transport};
+use super::provider::{Provider, Reply, accept};
+
+fn tokens(bots: u64) -> String {
+    (1..=bots).map(token).collect::<Vec<_>>().join("\n")
+}
+
+fn bot_of(request: &super::provider::Request) -> String {
+    request.token.split(':').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn chats_are_shared_out_the_same_way_by_everybody() {
+    let provider = Provider::start().await;
+    let fast = [("tokens", &*tokens(3)), ("rate", "1000"), ("paid", "true"), ("chat_messages", "100")];
+    let (one, other) = (transport(&provider, &fast), transport(&provider, &fast));
+    for chat in 1..=60 {
+        for telegram in [&one, &other, &one] {
+            assert_eq!(send(telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+        }
+    }
+    let mut bots: HashMap<String, Vec<String>> = HashMap::new();
+    for request in provider.messages() {
+        bots.entry(request.chat()).or_default().push(bot_of(&request));
+    }
+    assert!(bots.values().all(|bots| bots.len() == 3 && bots.iter().all(|bot| *bot == bots[0])));
+    let counts = provider.by_bot();
+    assert!(counts.len() == 3 && counts.values().all(|count| *count >= 60 / 3), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(3)), ("chat_messages", "100")]);
+    for text in [
+        "Forbidden: bot can't initiate conversation with a user",
+        "Bad Request: chat not found",
+        "Forbidden: bot is not a member of the channel chat",
+    ] {
+        let chat = text.len().to_string();
+        let code = if text.starts_with("Bad") { 400 } else { 403 };
+        provider.answer(
+            move |request| {
+                if request.token == token(2) { accept(request) } else { Reply::refusal(code, text) }
+            },
+        );
+        for _ in 0..2 {
+            assert_eq!(send(&telegram, envelope(&chat, "x")).await, Outcome::Accepted);
+        }
+        let asked: Vec<String> =
+            provider.messages().iter().filter(|request| request.chat() == chat).map(bot_of).collect();
+        // The second message goes straight to the bot that reached the chat.
+        assert!(asked.len() <= 4 && asked.ends_with(&["2".to_owned(), "2".to_owned()]), "{asked:?}");
+        let taken = asked.iter().filter(|bot| *bot == "2").count();
+        assert_eq!(taken, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_no_bot_reaches_has_the_strongest_verdict() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(3)), ("chat_messages", "100")]);
+    provider.answer(|request| match request.token == token(2) {
+        true => Reply::refusal(403, "Forbidden: bot can't initiate conversation with a user"),
+        false => Reply::refusal(400, "Bad Request: chat not found"),
+    });
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppress(Reason::Blocked));
+    assert_eq!(provider.messages().len(), 3);
+    // Who blocked one bot wants no other.
+    provider.answer(|_| Reply::refusal(403, "Forbidden: bot was blocked by the user"));
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppress(Reason::Blocked));
+    assert_eq!(provider.messages().len(), 4);
+}
+
+#[tokio::test]
+async fn a_group_that_moved_is_followed_and_remembered() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.answer(|request| match request.chat().as_str() {
+        "-7" => Reply::json(
+            400,
+            &json!({"ok": false, "error_code": 400,
+                "description": "Bad Request: group chat was upgraded to a supergroup chat",
+                "parameters": {"migrate_to_chat_id": -1_001_234_567_890_i64}}),
+        ),
+        _ => accept(request),
+    });
+    for _ in 0..2 {
+        assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Accepted);
+    }
+    let chats: Vec<String> = provider.messages().iter().map(super::provider::Request::chat).collect();
+    assert_eq!(chats, ["-7", "-1001234567890", "-1001234567890"]);
+}
+
+#[tokio::test]
+async fn a_group_that_moves_for_ever_is_given_up() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.answer(|request| {
+        let next = request.body["chat_id"].as_i64().unwrap() - 1;
+        Reply::json(
+            400,
+            &json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": next}}),
+        )
+    });
+    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Rejected(Reason::BadAddress));
+    assert_eq!(provider.messages().len(), 3);
+}
+
+#[tokio::test]
+async fn one_bad_token_stops_the_channel() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(2))]);
+    provider.answer(|request| match request.token == token(2) {
+        true => Reply::refusal(401, "Unauthorized"),
+        false => accept(request),
+    });
+    let mut stopped = 0;
+    for chat in 1..=20 {
+        match send(&telegram, envelope(&chat.to_string(), "x")).await {
+            Outcome::Stop(why) => {
+                assert_eq!(why, "Telegram refuses the token of bot 2 (401)");
+                stopped += 1;
+            }
+            outcome => assert_eq!(outcome, Outcome::Accepted),
+        }
+    }
+    assert!((1..20).contains(&stopped));
+    let why = posthaste_courier::Transport::check(&telegram).await.unwrap_err();
+    assert_eq!(why, "127.0.0.1 refuses the token of bot 2");
+}

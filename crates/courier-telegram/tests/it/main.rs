@@ -1,0 +1,11 @@
+//! The Telegram channel against a stand-in for the Bot API.
+
+mod bench;
+mod bots;
+mod conformance;
+mod parts;
+mod provider;
+mod requests;
+mod secrecy;
+mod starting;
+mod waits;

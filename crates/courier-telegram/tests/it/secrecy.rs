@@ -1,0 +1,89 @@
+//! Tokens, chats and texts are in requests and nowhere else: not in the log at its most talkative, not in outcomes and errors.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use posthaste_courier::Transport;
+use tokio::time::Instant;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::bench::{CANARY, envelope, send, transport};
+use super::provider::{Provider, Reply};
+
+const CHAT: &str = "7700770077007";
+const TEXT: &str = "the canary sings at nine";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn nothing_shows_a_token_a_chat_or_a_text() {
+    let log = Log::default();
+    // Of the whole process, so that it hears every thread and the libraries that log by other means.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("chat_messages", "100")]);
+    let mut shown = String::new();
+    let echo = format!("Bad Request: can't parse entities of {TEXT} for {CHAT}");
+    for reply in [
+        Reply::refusal(400, &echo),
+        Reply::refusal(400, "Bad Request: something new"),
+        Reply::refusal(403, "Forbidden: bot was blocked by the user"),
+        Reply::refusal(401, "Unauthorized"),
+        Reply::refusal(500, "Internal Server Error"),
+        Reply::Say(302, format!("location: http://127.0.0.1:1/bot42:{CANARY}\r\n"), String::new()),
+        Reply::Say(200, String::new(), format!("<html>{CANARY}</html>")),
+        Reply::Late(Duration::from_millis(5), 200, String::new()),
+        Reply::Half,
+        Reply::Reset,
+    ] {
+        provider.answer(move |_| reply.clone());
+        shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
+    }
+    provider.answer(|_| Reply::Hang);
+    let soon = Instant::now() + Duration::from_millis(50);
+    shown += &format!("{:?}\n", telegram.send(&[envelope(CHAT, TEXT)], soon).await);
+    for reply in
+        [Reply::refusal(401, "Unauthorized"), Reply::Reset, Reply::Say(200, String::new(), "x".to_owned())]
+    {
+        provider.answer(move |_| reply.clone());
+        shown += &format!("{:?}\n", telegram.check().await);
+    }
+    provider.close().await;
+    shown += &format!("{:?} {:?}\n", send(&telegram, envelope(CHAT, TEXT)).await, telegram.check().await);
+    provider.open().await;
+    provider.answer(|_| Reply::wait(1));
+    shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    // It did listen, to the libraries too.
+    assert!(log.contains("Telegram refuses the message") && log.contains("hyper"), "{log}");
+    for (name, text) in [("the log", &log), ("what is told", &shown)] {
+        for secret in [CANARY, CHAT, TEXT] {
+            let at = text.find(secret);
+            assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Rate limits: who waits, for how long, and that nobody asks during a ban.
+
+use std::time::Duration;
+
+use posthaste_courier::{Outcome, Scope, Transport};
+use posthaste_rig::eventually_async;
+
+use super::bench::{envelope, send, token, transport};
+use super::provider::{Provider, Reply, accept};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn throttled(outcome: &Outcome) -> (Scope, Duration) {
+    match outcome {
+        Outcome::Throttled { scope, wait } => (*scope, *wait),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_pauses_the_bot_and_nothing_is_asked_meanwhile() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.answer(|_| Reply::wait(30));
+    let (scope, wait) = throttled(&send(&telegram, envelope("1", "x")).await);
+    assert_eq!(scope, Scope::Channel);
+    assert!((SECOND * 30..=SECOND * 31).contains(&wait), "{wait:?}");
+    for chat in 2..50 {
+        let (scope, left) = throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
+        assert_eq!(scope, Scope::Channel);
+        assert!(left <= wait && left > SECOND * 20);
+    }
+    assert_eq!(provider.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_ban_the_bot_goes_on() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.script(vec![Reply::wait(1)]);
+    throttled(&send(&telegram, envelope("1", "x")).await);
+    eventually_async("the message is taken", async || match send(&telegram, envelope("1", "x")).await {
+        Outcome::Accepted => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let messages = provider.messages();
+    assert_eq!(messages.len(), 2);
+    assert!(messages[1].at - messages[0].at >= SECOND);
+}
+
+#[tokio::test]
+async fn a_storm_of_refusals_asks_once_a_ban() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("rate", "1000"), ("paid", "true")]);
+    provider.answer(|_| Reply::wait(1));
+    eventually_async("three bans", async || {
+        for chat in 1..=20 {
+            throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
+        }
+        tokio::task::yield_now().await;
+        if provider.messages().len() >= 3 { Ok(()) } else { Err("fewer") }
+    })
+    .await;
+    for pair in provider.messages().windows(2) {
+        assert!(pair[1].at - pair[0].at >= SECOND);
+    }
+}
+
+#[tokio::test]
+async fn a_chat_that_was_sent_much_waits_and_the_others_do_not() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("chat_span", "1h")]);
+    for _ in 0..3 {
+        assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Accepted);
+    }
+    let (scope, wait) = throttled(&send(&telegram, envelope("7", "x")).await);
+    assert_eq!(scope, Scope::Recipient);
+    assert!(wait > SECOND * 3000);
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Accepted);
+    assert_eq!(provider.messages().len(), 4);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_does_not_count_for_the_chat() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("chat_span", "1h")]);
+    provider.answer(|_| Reply::refusal(400, "Bad Request: TOPIC_CLOSED"));
+    for _ in 0..9 {
+        assert!(matches!(send(&telegram, envelope("7", "x")).await, Outcome::Rejected(_)));
+    }
+    provider.close().await;
+    for _ in 0..9 {
+        assert!(matches!(send(&telegram, envelope("7", "x")).await, Outcome::NotSent { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_busy_group_is_its_own() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    for _ in 0..11 {
+        assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Accepted);
+    }
+    provider.answer(|request| if request.chat() == "-7" { Reply::wait(40) } else { accept(request) });
+    assert_eq!(throttled(&send(&telegram, envelope("-7", "x")).await).0, Scope::Recipient);
+    // The group is not asked again, and everyone else is served.
+    assert_eq!(throttled(&send(&telegram, envelope("-7", "x")).await).0, Scope::Recipient);
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Accepted);
+    assert_eq!(provider.messages().len(), 13);
+}
+
+#[tokio::test]
+async fn a_bot_that_pauses_does_not_hold_up_the_others() {
+    let provider = Provider::start().await;
+    let tokens = format!("{} {}", token(1), token(2));
+    let telegram = transport(&provider, &[("tokens", &tokens)]);
+    provider.answer(|request| if request.token == token(1) { Reply::wait(30) } else { accept(request) });
+    let (mut waiting, mut taken) = (0, 0);
+    for chat in 1..=20 {
+        match send(&telegram, envelope(&chat.to_string(), "x")).await {
+            Outcome::Accepted => taken += 1,
+            outcome => {
+                assert_eq!(throttled(&outcome).0, Scope::Recipient);
+                waiting += 1;
+            }
+        }
+    }
+    assert!(waiting > 0 && taken > 0);
+    assert_eq!(provider.by_bot()[&token(1)], 1);
+    // With both in a ban the channel waits.
+    provider.answer(|_| Reply::wait(60));
+    let mut last = None;
+    for chat in 21..=40 {
+        last = Some(throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await));
+    }
+    let (scope, wait) = last.unwrap();
+    assert_eq!(scope, Scope::Channel);
+    // Until the first of them is back.
+    assert!(wait <= SECOND * 31);
+}
+
+#[tokio::test]
+async fn the_rate_is_kept() {
+    let provider = Provider::start().await;
+    let telegram = std::sync::Arc::new(transport(&provider, &[("rate", "20")]));
+    assert_eq!(telegram.abilities().rate, Some(20.0));
+    let mut calls = tokio::task::JoinSet::new();
+    for chat in 1..=40 {
+        let telegram = std::sync::Arc::clone(&telegram);
+        calls.spawn(async move { send(&telegram, envelope(&chat.to_string(), "x")).await });
+    }
+    let outcomes = calls.join_all().await;
+    let taken = outcomes.iter().filter(|outcome| **outcome == Outcome::Accepted).count();
+    // One at once and those whose turn comes within a quarter of a second; the others are the runtime's to bring again.
+    assert!((2..=12).contains(&taken), "{taken}");
+    for outcome in outcomes.iter().filter(|outcome| **outcome != Outcome::Accepted) {
+        assert_eq!(throttled(outcome).0, Scope::Recipient);
+    }
+    let messages = provider.messages();
+    assert!(messages[taken - 1].at - messages[0].at >= Duration::from_millis(45) * (taken as u32 - 1));
+}

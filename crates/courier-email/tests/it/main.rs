@@ -2,6 +2,7 @@
 
 mod conformance;
 mod house;
+mod process;
 mod relays;
 mod server;
 mod smuggling;

@@ -1,0 +1,109 @@
+//! The program itself: starts, says that it is at work, stops when asked, and refuses what it can't work with.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+
+use crate::server::{Kind, Server};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-email");
+/// A password that must be seen nowhere.
+const CANARY: &str = "canary-7361";
+
+fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
+    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
+}
+
+/// What an admin port answers to a path: the first line, and all of it.
+fn get(base: &str, path: &str) -> (String, String) {
+    let address = base.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).expect("the admin port");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    (answer.lines().next().unwrap_or_default().to_owned(), answer)
+}
+
+fn admin(file: &Path) -> String {
+    let text = eventually("the ready file", || std::fs::read_to_string(file));
+    let at = text.strip_prefix("{\"admin\":\"").and_then(|rest| rest.strip_suffix("\"}\n"));
+    at.expect("a JSON object with the admin port").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_until_it_is_asked_to_stop() {
+    let kind = Kind { credentials: Some(("user", CANARY)), ..Kind::default() };
+    let (redis, relay) = (PrivateServer::builder().start().expect("a server"), Server::start(kind).await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ready, settings) = (folder.path().join("ready.json"), folder.path().join("posthaste.toml"));
+    // One file for all processes.
+    std::fs::write(&settings, "[smtp]\nusername = \"user\"\n[http]\nlisten = \"127.0.0.1:0\"\n")
+        .expect("a file");
+    let (url, relays) = (redis.url(), relay.url());
+    let names = [&settings, &ready].map(|path| path.display().to_string());
+    let args = ["--config", &names[0], "--ready-file", &names[1], "--redis", &url, "--relays", &relays];
+    let variables = [
+        ("POSTHASTE_SMTP__PASSWORD", CANARY),
+        ("POSTHASTE_EMAIL__FROM", "no-reply@example.org"),
+        ("POSTHASTE_ORDERS__DEFAULT_REGION", "RU"),
+    ];
+    let courier = start(&args, &variables);
+    let admin = admin(&ready);
+    assert_eq!(get(&admin, "/livez").0, "HTTP/1.1 200 OK");
+    eventually("readiness", || {
+        let (first, all) = get(&admin, "/readyz");
+        if first == "HTTP/1.1 200 OK" { Ok(()) } else { Err(all) }
+    });
+    let metrics = get(&admin, "/metrics").1;
+    assert!(metrics.contains("posthaste_wakes_total{channel=\"email\""), "{metrics}");
+    courier
+        .wait_line("the provider is there", |line| line.contains("the provider is there"))
+        .expect("a look");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert!(!ready.exists(), "who waits for the file must not find an old one");
+    let said = courier.output().expect("its output");
+    assert!(!said.contains(CANARY) && !metrics.contains(CANARY), "{said}");
+}
+
+#[test]
+fn settings_that_make_no_sense_end_the_start_by_name() {
+    for (variable, value, key) in [
+        ("POSTHASTE_SMTP__RELAYS", "smtp+plain://relay.example.org:25", "smtp.relays"),
+        ("POSTHASTE_SMTP__RELAYS", "smtp://user:canary-7361@relay.example.org", "smtp.relays"),
+        ("POSTHASTE_SMTP__PASSWORD", CANARY, "smtp.username"),
+        ("POSTHASTE_SMTP__USERNAME", "user", "smtp.password"),
+        ("POSTHASTE_SMTP__RELAIS", "x", "smtp.relais"),
+        ("POSTHASTE_SMTP__IDLE_FOR", "30", "smtp.idle_for"),
+        ("POSTHASTE_SMTP__ON_UNKNOWN", "forget", "smtp.on_unknown"),
+        ("POSTHASTE_SMTP__CONNECTIONS", "0", "smtp.connections"),
+        ("POSTHASTE_SMTP__CA_FILE", "/nowhere/ca.pem", "smtp.ca_file"),
+        ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
+        ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),
+        ("POSTHASTE_DKIM__DOMAIN", "example.org", "dkim.selector"),
+        ("POSTHASTE_COURIER__LEASE", "1s", "courier.renew_every"),
+        ("POSTHASTE_COURIER__MAX_TRIES", "16", "courier.max_tries"),
+        ("POSTHASTE_REDIS__DURABILITY", "some", "redis.durability"),
+    ] {
+        let courier = start(&["--admin", "127.0.0.1:0"], &[(variable, value)]);
+        let code = courier.wait_exit().expect("an end").code();
+        let said = courier.output().expect("its output");
+        assert_eq!(code, Some(78), "{variable}={value}: {said}");
+        assert!(said.contains(&format!("posthaste-courier-email: {key}: ")), "{variable}={value}: {said}");
+        assert!(!said.contains(CANARY), "{said}");
+    }
+}
+
+#[test]
+fn without_a_database_it_says_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let variables = [("POSTHASTE_REDIS__CALL_TIMEOUT", "500ms")];
+    let courier = start(&["--redis", &url], &variables);
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(69));
+    let said = courier.output().expect("its output");
+    assert!(said.contains("posthaste-courier-email: the server can't be reached"), "{said}");
+}

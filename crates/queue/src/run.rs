@@ -39,6 +39,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let settings = args.load(std::env::vars_os())?.settings;
     telemetry::install(&settings.log)?;
     let metrics = Metrics::install(BUCKETS)?;
+    describe();
     allow_connections(settings.http.connections);
     let stop = Stop::on_signals(&settings.stop).map_err(Failure::software)?;
     let (store, report) = Store::connect(settings.redis.clone(), Role::Queue).await.map_err(refusal)?;
@@ -81,6 +82,20 @@ pub fn limits(http: &Http) -> Limits {
         connection_life: None,
         linger: http.linger.get(),
     }
+}
+
+/// What each number tells, for whoever reads `/metrics`.
+fn describe() {
+    use ::metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("posthaste_queue_requests_total", "Answered requests.");
+    describe_histogram!("posthaste_queue_request_seconds", "Time until the head of the answer.");
+    describe_counter!(
+        "posthaste_queue_rate_limited_total",
+        "Requests refused because their key asked too often."
+    );
+    describe_gauge!("posthaste_queue_open_trackers", "Long polls and event streams that are open.");
+    describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, repeats not counted.");
+    describe_counter!("posthaste_queue_accepted_recipients_total", "Rows of the orders accepted.");
 }
 
 /// Files a process has open beside the connections of clients.

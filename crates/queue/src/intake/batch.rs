@@ -32,7 +32,7 @@ const MOST_ORDER: usize = 4 * 1024 * 1024;
 /// Orders worked on at a time.
 const AT_A_TIME: usize = 64;
 /// Bytes of the orders worked on at a time, from which on no further one is begun.
-const BYTES_AT_A_TIME: usize = 8 * 1024 * 1024;
+const BYTES_AT_A_TIME: usize = 4 * 1024 * 1024;
 
 /// What became of one order of a batch.
 #[derive(Debug, Serialize, ToSchema)]

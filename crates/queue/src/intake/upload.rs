@@ -23,7 +23,7 @@ use crate::state::AppState;
 /// The media type of uploads and batches.
 pub(crate) const MEDIA_TYPE: &str = "application/x-ndjson";
 /// Bytes of the first line at most.
-const MOST_ORDER: usize = 16 * 1024 * 1024;
+const MOST_ORDER: usize = 4 * 1024 * 1024;
 /// Bytes of a recipient at most.
 const MOST_RECIPIENT: usize = 64 * 1024;
 /// Rows held before anything is written.

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::hub::{Follower, Looked};
 use super::place::TrackerPlace;
 use crate::auth::Reader;
-use crate::problem::{Code, Problem, ProblemDocument};
+use crate::problem::{Problem, ProblemDocument};
 use crate::read::{OrderId, Parameters, number};
 use crate::state::AppState;
 use crate::view::OrderView;
@@ -93,6 +93,10 @@ impl Poll {
         suffix: &Suffix,
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
         let _place = TrackerPlace::take(state)?;
+        if self.until <= Instant::now() {
+            // Who does not wait is told what is true now, not what others who follow it were told last.
+            return self.look_once(state, suffix).await;
+        }
         let mut follower = state.hub.follow(suffix);
         let enough = self.enough(&mut follower);
         let timed_out = tokio::select! {
@@ -100,10 +104,8 @@ impl Poll {
             () = state.soft.cancelled() => true,
         };
         match follower.now() {
-            Looked::NotYet if self.until <= Instant::now() || state.soft.is_cancelled() => {
-                self.look_once(state, suffix).await
-            }
-            Looked::NotYet => Err(away()),
+            // No look succeeded in all that time: this one says why, or tells what is true now.
+            Looked::NotYet => self.look_once(state, suffix).await,
             Looked::Absent => Ok((None, timed_out)),
             Looked::Seen(seen) => Ok((raw(&seen.json), timed_out)),
         }
@@ -140,8 +142,4 @@ impl Poll {
 
 fn raw(json: &[u8]) -> Option<Box<RawValue>> {
     String::from_utf8(json.to_vec()).ok().and_then(|text| RawValue::from_string(text).ok())
-}
-
-fn away() -> Problem {
-    Problem::new(Code::StoreUnavailable, "the store did not tell in time").retry_after(Duration::from_secs(1))
 }

@@ -128,16 +128,21 @@ async fn an_order_may_be_followed_before_it_is_there() {
     let waiting = tokio::spawn({
         let (address, key) = (service.address, key.clone());
         async move {
-            let body = r#"{"history_key":"history:u1:1","touch_count":1,"timeout":10}"#;
+            let body = r#"{"history_key":"history:u1:2","touch_count":1,"timeout":10}"#;
             ask("POST", "/track").key(&key).json(body).send(address).await
         }
     });
-    service.order(&order, 1, Some(service.in_an_hour().await)).await;
+    posthaste_rig::eventually_async("both are followed", async || match service.store.watched() {
+        2 => Ok(()),
+        watched => Err(watched),
+    })
+    .await;
+    let due = service.in_an_hour().await;
+    service.order(&order, 1, Some(due)).await;
+    service.order(&suffix("u1", 2), 1, Some(due)).await;
     assert_eq!(next(&mut stream).await.2["order_id"], "u1.1");
-    let tracked = waiting.await.expect("no panic");
-    assert_eq!(tracked.status, 200, "{tracked:?}");
-    // The order may have been there before the poll was: then its time was over, and it is told all the same.
-    assert_eq!(tracked.json()["history"]["order_id"], "u1.1", "{tracked:?}");
+    let tracked = waiting.await.expect("no panic").json();
+    assert_eq!(tracked["history"]["order_id"], "u1.2", "{tracked}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #[path = "../it/client.rs"]
 mod client;
 mod process;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         trial("a_signal_ends_it_with_streams_open", a_signal_ends_it_with_streams_open),
         trial("a_bad_start_ends_with_its_code", a_bad_start_ends_with_its_code),
         trial("thousands_of_trackers_cost_little", thousands_of_trackers_cost_little),
+        trial("a_long_upload_costs_little", upload::costs_little),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

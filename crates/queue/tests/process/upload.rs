@@ -1,0 +1,43 @@
+//! What a long upload costs: memory for what tells its recipients and addresses apart, and for a few parcels.
+
+use std::fmt::Write;
+
+use crate::client::{ask, soon};
+use crate::process::{Process, key};
+
+const RECIPIENTS: usize = 300_000;
+/// At its peak, over what the service needs anyway: 80 bytes a recipient.
+const MOST_BYTES: u64 = 24_000_000;
+
+/// The largest memory a process has had, in bytes.
+fn peak(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
+}
+
+pub(crate) fn costs_little() {
+    super::run(async {
+        let redis = super::server();
+        let service = Process::start(&redis, &[]);
+        let (address, _) = service.ready().await;
+        let key = key(&redis).await;
+        let upload = async |recipients: usize| {
+            let mut body = "{\"sender\":{\"id\":\"u1\"},\"text\":\"Hello\"}\n".to_owned();
+            for n in 0..recipients {
+                writeln!(body, "{{\"id\":\"r{n}\",\"contacts\":{{\"email\":[\"r{n}@example.org\"]}}}}")
+                    .expect("room");
+            }
+            let asked = ask("POST", "/v1/orders").key(&key).header("content-type", "application/x-ndjson");
+            let answer = soon("an answer", asked.body(body.as_bytes()).send(address)).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.json()["recipients"]["rows"]["email"], recipients);
+        };
+        upload(5_000).await;
+        let before = peak(service.child.id());
+        let begun = std::time::Instant::now();
+        upload(RECIPIENTS).await;
+        let cost = peak(service.child.id()) - before;
+        assert!(cost < MOST_BYTES, "{RECIPIENTS} recipients cost {cost} bytes, {:?}", begun.elapsed());
+    });
+}

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use crate::client::{ask, soon};
 use crate::process::{Process, key};
 
-const RECIPIENTS: usize = 300_000;
-/// At its peak, over what the service needs anyway: 80 bytes a recipient.
-const MOST_BYTES: u64 = 24_000_000;
+const RECIPIENTS: usize = 150_000;
+/// At its peak, over what the service needs anyway: about 100 bytes a recipient.
+const MOST_BYTES: u64 = 15_000_000;
 
 /// The largest memory a process has had, in bytes.
 fn peak(process: u32) -> u64 {

@@ -177,14 +177,14 @@ impl<'a> Page<'a> {
             let about = paragraphs(text(schema, "description"));
             let mut out = format!("<section id=\"schema-{0}\"><h3>{0}</h3>{about}", html(name));
             let mut members = Vec::new();
-            gather(schema, &mut members);
+            gather(api, schema, &mut members);
             if members.is_empty() {
                 let _ = write!(out, "<p>{}</p>", shape(schema));
             } else {
                 out.push_str("<table><tr><th>member</th><th>type</th><th></th></tr>");
                 for (member, kind, needed) in members {
                     let needed = if needed { " *" } else { "" };
-                    let about = html(text(kind, "description"));
+                    let about = html(told_of(kind));
                     let _ = write!(
                         out,
                         "<tr><td><code>{}</code>{needed}</td><td>{}</td><td>{about}</td></tr>",
@@ -201,7 +201,7 @@ impl<'a> Page<'a> {
 }
 
 /// The members of an object, those of its parts among them.
-fn gather<'a>(schema: &'a Value, members: &mut Vec<(&'a str, &'a Value, bool)>) {
+fn gather<'a>(api: &'a Value, schema: &'a Value, members: &mut Vec<(&'a str, &'a Value, bool)>) {
     let needed = |name: &str| {
         schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some(name)))
     };
@@ -209,8 +209,17 @@ fn gather<'a>(schema: &'a Value, members: &mut Vec<(&'a str, &'a Value, bool)>) 
         members.push((name, kind, needed(name)));
     }
     for part in schema["allOf"].as_array().into_iter().flatten() {
-        gather(part, members);
+        let name = part["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+        let part = name.map_or(part, |name| &api["components"]["schemas"][name]);
+        gather(api, part, members);
     }
+}
+
+/// What is said of a member; of one that may be missing it stands with its type.
+fn told_of(schema: &Value) -> &str {
+    let parts = schema["oneOf"].as_array().into_iter().flatten();
+    let mut told = std::iter::once(schema).chain(parts).map(|part| text(part, "description"));
+    told.find(|told| !told.is_empty()).unwrap_or_default()
 }
 
 /// The type of a value in a few words.

@@ -31,10 +31,13 @@ pub(super) struct Asked {
     /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`; several with commas.
     state: Option<String>,
     /// Accepted at this time or later (RFC 3339).
+    #[param(value_type = Option<Moment>)]
     from: Option<String>,
     /// Accepted before this time (RFC 3339).
+    #[param(value_type = Option<Moment>)]
     to: Option<String>,
     /// Orders of a page, 1 to 200; 50 if not given. A page may be shorter and still have a next one.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -34,6 +34,7 @@ pub(super) struct Asked {
     /// In these states only, with commas.
     state: Option<String>,
     /// Rows of a page, 1 to 5,000; 500 if not given. A page may be shorter and still have a next one.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
     limit: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -25,10 +25,13 @@ use crate::view::OrderView;
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
     /// Changes to wait for, 1 to 16; 1 if not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 16)]
     touch_count: Option<String>,
     /// Seconds to wait at most, 0 to 60; 10 if not given.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 60)]
     timeout: Option<String>,
     /// Counts changes from this revision on, so that none between two polls is missed; from now on if not given.
+    #[param(value_type = Option<u64>)]
     since: Option<String>,
 }
 

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::accept::{Known, accept};
-use super::address::Given;
+use super::address::{Given, mailbox};
 use super::answer::{AcceptedView, history_key};
 use super::daily::{LimitView, limit_of};
 use super::digest::Digest;
 use super::draft::{self, Draft};
-use super::flaw::{Flaw, FlawCode, Place, refused};
-use super::json;
+use super::flaw::{Flaw, FlawCode, Place, Unread, refused};
 use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBody};
 use super::sieve::{Rows, Sieve};
+use super::{json, text};
 use crate::auth::{Caller, Enqueuer, Scope};
 use crate::edge::body::{expect, read};
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -177,6 +177,9 @@ pub(super) async fn queue(
 async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedView, Problem> {
     let body: QueueBody<'_> = json::object(bytes)?;
     let suffix = history(&body)?;
+    if let Some(provider) = &body.provider {
+        text::origin(provider, "/provider").map_err(|flaw| refused(vec![flaw]))?;
+    }
     if body.text.as_ref().is_some_and(|text| text.chars().count() > MOST_TEXT) {
         return Err(refused(vec![Flaw::new("/text", FlawCode::TooLong, "4096 characters at most")]));
     }
@@ -211,7 +214,7 @@ async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedV
         let mut rows = Rows::new();
         for (at, raw) in first.iter().enumerate() {
             let index = u32::try_from(at).unwrap_or(u32::MAX);
-            let read = json::part::<Person<'_>>(raw.get().as_bytes()).map(recipient);
+            let read = json::part::<Person<'_>>(raw.get().as_bytes()).and_then(recipient);
             sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
         }
         (sieve.finish()?, rows)
@@ -235,9 +238,10 @@ fn word(given: Given<'_>) -> String {
 }
 
 /// A recipient with their mailbox among the contacts.
-fn recipient(person: Person<'_>) -> RecipientBody<'_> {
+fn recipient(person: Person<'_>) -> Result<RecipientBody<'_>, Unread> {
     let mut contacts = person.contacts.map_or_else(Vec::new, |contacts| contacts.0);
     if let Some(email) = person.email.filter(|email| !email.is_empty()) {
+        mailbox(&email).map_err(|(code, detail)| Unread::Misshapen(Flaw::new("/email", code, detail)))?;
         let email = Given::Text(Cow::Owned(email));
         match contacts.iter_mut().find(|(channel, _)| channel == "email") {
             Some((_, Few(all))) if all.contains(&email) => {}
@@ -245,5 +249,5 @@ fn recipient(person: Person<'_>) -> RecipientBody<'_> {
             None => contacts.insert(0, ("email".to_owned(), Few(vec![email]))),
         }
     }
-    RecipientBody { id: person.id.map(word), name: person.name, contacts: Some(Named(contacts)) }
+    Ok(RecipientBody { id: person.id.map(word), name: person.name, contacts: Some(Named(contacts)) })
 }

@@ -98,10 +98,10 @@ async fn what_is_wrong_is_named() {
         ("history_key", json!("history:u2:5"), "/sender/id"),
         ("text", json!("x".repeat(4_097)), "/text"),
         ("text", json!("  "), "/text"),
-        ("recipients", json!([{"id": 17, "email": format!("{CANARY} x")}]), "/recipients/0/contacts/email/0"),
+        ("recipients", json!([{"id": 17, "email": format!("{CANARY} x")}]), "/recipients/0/email"),
         ("recipients", json!([]), "/recipients"),
         ("deliver_at", json!(CANARY), "/deliver_at"),
-        ("provider", json!("a\r\nb"), "/origin"),
+        ("provider", json!("a\r\nb"), "/provider"),
         ("lane", json!("urgent"), ""),
     ] {
         let wrong = with(body(&history), name, value);

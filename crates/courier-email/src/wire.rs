@@ -9,10 +9,13 @@ use std::task::{Context, Poll};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Bytes a peer may send between two of our writes; a reply with 100 lines is a tenth of it.
 const MOST_BETWEEN_WRITES: usize = 128 * 1024;
+
+/// What the system holds for a peer that does not read. With less of it more of what goes wrong is known not to have been sent.
+const SEND_BUFFER: u32 = 256 * 1024;
 
 /// A stream that knows its peer and how much came since the last write.
 pub(crate) struct Wire<S> {
@@ -24,7 +27,9 @@ pub(crate) struct Wire<S> {
 impl Wire<TcpStream> {
     /// Connects. Small writes are not held back: a message is followed by five bytes that the other side waits for.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let inner = TcpStream::connect(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        let inner = socket.connect(address).await?;
         inner.set_nodelay(true)?;
         Ok(Self { inner, peer: address, since_write: 0 })
     }

@@ -108,7 +108,7 @@ pub struct Args {
     /// Settings file (TOML).
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where to listen for clients, as 127.0.0.1:8025.
+    /// Where to listen for clients, as 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS")]
     pub http_address: Option<Address>,
     /// Where to listen for /livez, /readyz and /metrics.

@@ -42,9 +42,9 @@ pub(crate) enum Looked {
 }
 
 impl Looked {
-    /// The revision; 0 before the order is there.
-    pub(crate) fn revision(&self) -> u64 {
-        if let Self::Seen(seen) = self { seen.revision } else { 0 }
+    /// How often the order was touched: its acceptance is the first time, when its revision is still 0.
+    pub(crate) fn touches(&self) -> u64 {
+        if let Self::Seen(seen) = self { seen.revision.saturating_add(1) } else { 0 }
     }
 
     fn differs(&self, other: &Self) -> bool {

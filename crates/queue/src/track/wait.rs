@@ -131,9 +131,9 @@ impl Poll {
 
     async fn enough(&self, follower: &mut Follower) {
         let mut looked = follower.first().await;
-        let since = self.since.unwrap_or_else(|| looked.revision());
+        let since = self.since.map_or_else(|| looked.touches(), |revision| revision.saturating_add(1));
         loop {
-            let touched = looked.revision().saturating_sub(since) >= self.touches;
+            let touched = looked.touches().saturating_sub(since) >= self.touches;
             let ended = self.ends && matches!(&looked, Looked::Seen(seen) if seen.ended);
             if touched || ended {
                 return;

@@ -143,6 +143,7 @@ async fn an_order_may_be_followed_before_it_is_there() {
     assert_eq!(next(&mut stream).await.2["order_id"], "u1.1");
     let tracked = waiting.await.expect("no panic").json();
     assert_eq!(tracked["history"]["order_id"], "u1.2", "{tracked}");
+    assert_eq!(tracked["timeouted"], false, "its acceptance is the first change: {tracked}");
 }
 
 #[tokio::test]

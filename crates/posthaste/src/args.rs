@@ -13,11 +13,11 @@ use crate::terminal::Colour;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste dev                                            everything on this computer, nothing leaves it
-  posthaste send --to people.csv --text \"Hello\" --watch    to everybody in a file, and see them get it
-  posthaste order recipients ORDER --failed                who did not get it, and why
-  posthaste order retry ORDER --watch                      once more, to those only
-  posthaste doctor                                         what is wrong, in words
+  posthaste dev                              everything on this computer
+  posthaste send --to people.csv --text \"Hello\" --watch
+  posthaste order recipients ORDER --failed  who did not get it, and why
+  posthaste order retry ORDER --watch        once more, to those only
+  posthaste doctor                           what is wrong, in words
 ";
 
 /// One message to thousands of people, and who got it and how.

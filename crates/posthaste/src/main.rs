@@ -15,10 +15,12 @@ mod settings;
 mod store;
 mod terminal;
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
 use posthaste_ops::exit;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
@@ -84,11 +86,19 @@ async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
-/// Runs a command until Ctrl-C. Commands that have something to say or to do then listen for it themselves first.
+/// Runs a command until Ctrl-C.
 async fn interruptible(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut command = pin!(command);
     tokio::select! {
         biased;
-        ended = command => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Interrupted, "interrupted")),
+        ended = &mut command => return ended,
+        _ = interrupt.recv() => {}
+    }
+    // A command that listens itself has heard it too by now, and has more to say.
+    tokio::select! {
+        biased;
+        ended = &mut command => ended,
+        () = std::future::ready(()) => Err(Failure::new(Kind::Interrupted, "interrupted")),
     }
 }

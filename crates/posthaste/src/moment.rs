@@ -59,8 +59,8 @@ pub(crate) fn show(moment: &str, now: &Zoned) -> String {
     let span = match seconds {
         0 => return "now".to_owned(),
         1..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
+        60..3570 => format!("{} min", (seconds + 30) / 60),
+        3570..84_600 => format!("{} h", (seconds + 1800) / 3600),
         _ => return then.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M").to_string(),
     };
     if away.is_negative() { format!("{span} ago") } else { format!("in {span}") }
@@ -103,6 +103,10 @@ mod tests {
             ("2026-11-20T08:59:18Z", "42 s ago"),
             ("2026-11-20T09:05:00Z", "in 5 min"),
             ("2026-11-20T06:59:00Z", "2 h ago"),
+            ("2026-11-20T10:59:59Z", "in 2 h"),
+            ("2026-11-20T09:59:29Z", "in 59 min"),
+            ("2026-11-20T09:59:59Z", "in 1 h"),
+            ("2026-11-21T08:40:00Z", "2026-11-21 11:40"),
             ("2026-11-24T06:00:00Z", "2026-11-24 09:00"),
             ("later\u{1b}", "later·"),
         ] {

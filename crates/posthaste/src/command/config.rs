@@ -64,7 +64,7 @@ pub(crate) struct What {
     #[arg(value_enum, default_value = "client")]
     part: Part,
     /// The settings file the process would be given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     config: Option<PathBuf>,
 }
 

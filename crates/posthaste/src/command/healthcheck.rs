@@ -18,7 +18,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The process's admin address ([admin] address in its settings).
+    /// The process's admin address (`admin.address` in its settings).
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:9464")]
     admin: String,
     /// Ask only whether it lives, not whether it can work.

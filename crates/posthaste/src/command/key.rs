@@ -59,7 +59,7 @@ pub(crate) struct CreateArgs {
     /// Make it straight in the store, without the queue: for the first key of an installation.
     #[arg(long)]
     direct: bool,
-    /// With --direct: the queue's settings file, for its section [redis].
+    /// With --direct: the queue's settings file, for its section `redis`.
     #[arg(long, value_name = "FILE", requires = "direct")]
     config: Option<std::path::PathBuf>,
     /// With --direct: where the store is. A password belongs into POSTHASTE_REDIS__PASSWORD_FILE.

@@ -148,8 +148,8 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
         fact("Came", reader.moment(raw["at"].as_str()))?;
         fact("Order", word(&raw["order"]))?;
         fact("Outcome", outcome(raw))?;
-        for line in word(&raw["text"]).lines() {
-            writeln!(out, "\n{}", plain(line))?;
+        for (at, line) in word(&raw["text"]).lines().enumerate() {
+            writeln!(out, "{}{}", if at == 0 { "\n" } else { "" }, plain(line))?;
         }
         Ok(())
     })

@@ -12,6 +12,11 @@ pub(super) const OUTBOX: u16 = 8025;
 /// Port of the sandbox's SMTP server.
 pub(super) const SMTP: u16 = 1025;
 
+/// Where any free port is looked for, and how often.
+const LOWEST: u16 = 15_000;
+const HIGHEST: u16 = 32_000;
+const TRIES: usize = 100;
+
 /// The chosen ones; the processes get them fixed, so that one that is started again is found where it was.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
@@ -48,7 +53,8 @@ impl Ports {
 }
 
 fn take(what: &str, flag: &str, port: u16) -> Result<TcpListener> {
-    listen(port).map_err(|error| {
+    let taken = if port == 0 { any() } else { listen(port) };
+    taken.map_err(|error| {
         let mend = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
                 "Another program listens there (perhaps another `posthaste dev`).\n\
@@ -68,6 +74,13 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
+/// Any free port, below those the system gives to outgoing connections: a process that is started again must find its
+/// port free.
+fn any() -> io::Result<TcpListener> {
+    let tries = (0..TRIES).map(|_| rand::random_range(LOWEST..HIGHEST));
+    tries.into_iter().find_map(|port| listen(port).ok()).map_or_else(|| listen(0), Ok)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +94,6 @@ mod tests {
         assert!(refused.contains("--port 0"), "{refused}");
         let ports = Ports::choose(0, 0, 0).expect("free ones");
         assert_ne!(ports.api, ports.outbox);
+        assert!(ports.api.port() < 32_768, "taken by no outgoing connection: {ports:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 
-use posthaste_rig::{Child, Sig, eventually};
+use posthaste_rig::{Child, PrivateServer, Sig, eventually};
 use serde_json::Value;
 
 use crate::cli::{BINARY, User};
@@ -158,6 +158,28 @@ async fn a_folder_keeps_everything_and_is_for_one_at_a_time() {
     let list = user.run(&["order", "list", "-o", "csv"]).await;
     assert_eq!(list.out.lines().count(), 2, "{list:?}");
     stop(&again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_can_be_read_in_the_outbox() {
+    let user = User::fresh();
+    let server = PrivateServer::start().expect("a server");
+    let dev = up(&user, &["--redis", &server.url()]);
+    assert_eq!(wait_crew(&dev, 3).len(), 3, "no server of its own");
+    let to = ["send", "--email", "anna@example.org", "--email", "bo@example.org", "--subject", "Привет"];
+    let sent = user.run(&[&to[..], &["--text", "First line\nSecond line", "--watch"]].concat()).await;
+    assert_eq!(sent.code, 0, "{sent:?}");
+    let list = user.run(&["outbox", "list", "--to", "anna@example.org", "-o", "ndjson"]).await;
+    assert_eq!(list.out.lines().count(), 1, "{list:?}");
+    let message: Value = serde_json::from_str(&list.out).expect("JSON");
+    let id = message["id"].to_string();
+    let shown = user.run(&["outbox", "show", &id]).await;
+    for part in ["Subject  Привет", "To       anna@example.org", "\nFirst line\nSecond line\n"] {
+        assert!(shown.out.contains(part), "{part}: {shown:?}");
+    }
+    assert!(user.run(&["outbox", "show", &id, "--raw"]).await.out.contains("Message-ID: <"));
+    assert_eq!(user.run(&["outbox", "show", "999"]).await.code, 6);
+    stop(&dev);
 }
 
 #[tokio::test(flavor = "multi_thread")]

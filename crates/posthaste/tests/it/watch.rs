@@ -77,7 +77,7 @@ async fn ctrl_c_stops_watching_and_says_that_the_order_goes_on() {
     child.wait_line("a snapshot", |line| line.contains("snapshot")).expect("a snapshot");
     child.signal(Sig::Int).expect("signalled");
     let status = child.wait_exit().expect("ended");
-    assert_eq!(status.code(), Some(130));
+    assert_eq!(status.code(), Some(130), "{status}: {}", child.tail(20));
     let said = child.output().expect("its output");
     assert!(said.contains("the order goes on") && said.contains("order cancel dev.17"), "{said}");
     eventually("one question", || match script.asked().len() {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 
 use futures::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::bars::Bars;
 use super::{OrderId, show};
@@ -49,6 +50,8 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
     let people = context.terminal.is_watched() && matches!(context.format(), None | Some(Format::Table));
     let mut watcher: Watcher = if people { Watcher::People(Bars::new()) } else { Watcher::Programs };
     let patience = context.patience()?;
+    // Listened for from here on: the first events may come before a select has looked at all of its branches.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let waited = async {
         match patience {
             Some(patience) => tokio::time::sleep(patience).await,
@@ -63,7 +66,7 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
             return Err(Failure::new(Kind::StillRunning, format!("order {id} still runs; time to wait is over"))
                 .mend(format!("Go on watching: posthaste order watch {id}")));
         }
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupt.recv() => {
             watcher.leave();
             return Err(Failure::new(Kind::Interrupted, "stopped watching; the order goes on")
                 .mend(format!("posthaste order cancel {id}   stops it\nposthaste order watch {id}    watches on")));

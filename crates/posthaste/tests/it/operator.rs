@@ -1,0 +1,145 @@
+//! What an operator types: first keys, settings, health, what is wrong.
+
+use posthaste_rig::PrivateServer;
+use serde_json::{Value, json};
+
+use crate::cli::User;
+use crate::script::{Script, json_of, of, problem};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_key_is_made_straight_in_the_store() {
+    let server = PrivateServer::start().expect("a server");
+    let user = User::fresh();
+    user.file("queue.toml", format!("[redis]\nurl = \"{}\"\n", server.url()));
+    let create = ["key", "create", "--name", "first", "--direct", "--config", "queue.toml"];
+    let made = user.run(&[&create[..], &["--scope", "admin,act_as", "--expires", "+90d"]].concat()).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    assert!(made.out.starts_with("ph_") && made.out.trim_end().len() == 3 + 12 + 1 + 43, "{made:?}");
+    assert!(!made.err.contains(made.out.trim_end()), "the secret is told once: {made:?}");
+    let unbound = user.run(&[&create[..], &["--scope", "enqueue"]].concat()).await;
+    assert_eq!(unbound.code, 3, "{unbound:?}");
+    assert!(unbound.err.contains("bound to a sender"), "{unbound:?}");
+    let typed = [
+        "key",
+        "create",
+        "--name",
+        "n",
+        "--scope",
+        "admin",
+        "--direct",
+        "--redis",
+        "redis://:word@127.0.0.1",
+    ];
+    assert_eq!(user.run(&typed).await.code, 2);
+    let away =
+        ["key", "create", "--name", "n", "--scope", "admin", "--direct", "--redis", "redis://127.0.0.1:1"];
+    let away = user.run(&away).await;
+    assert_eq!(away.code, 7, "{away:?}");
+}
+
+#[tokio::test]
+async fn settings_are_shown_with_their_origin_checked_and_explained() {
+    let user = User::of("http://127.0.0.1:9");
+    let shown = user.run(&["config", "show", "--origin", "-o", "csv"]).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(
+        shown.out.contains("client.server,http://127.0.0.1:9,environment variable POSTHASTE_CLIENT__SERVER")
+    );
+    assert!(shown.out.contains("client.token,***,"), "{shown:?}");
+
+    let queue = user.file("queue.toml", "[http]\naddress = \"127.0.0.1:0\"\n").display().to_string();
+    let good = user.run(&["config", "check", "queue", "--config", &queue]).await;
+    assert_eq!(good.code, 0, "{good:?}");
+    for (part, text, word) in [
+        ("queue", "[http]\nadress = \"127.0.0.1:0\"\n", "http.adress"),
+        ("queue", "[trackers]\npause = \"soon\"\n", "trackers.pause"),
+        ("email", "[smtp]\nrelay = \"smtp://h\"\n", "smtp.relay"),
+        ("email", "[smtp]\nidle_for = 5\n", "smtp.idle_for"),
+    ] {
+        let file = user.file("bad.toml", text).display().to_string();
+        let bad = user.run(&["config", "check", part, "--config", &file]).await;
+        assert_eq!(bad.code, 2, "{bad:?}");
+        assert!(bad.err.contains(word) && bad.err.contains("bad.toml"), "{bad:?}");
+    }
+
+    for part in ["client", "queue", "email"] {
+        let example = user.run(&["config", "example", part]).await;
+        let file = user.file("example.toml", &example.out).display().to_string();
+        if part != "client" {
+            let checked = user.run(&["config", "check", part, "--config", &file]).await;
+            assert_eq!(checked.code, 0, "{part}: {checked:?}");
+        }
+    }
+    assert!(user.run(&["config", "example", "sandbox"]).await.out.contains("[sandbox"));
+}
+
+#[tokio::test]
+async fn health_is_zero_or_one() {
+    let (script, server) = Script::start().await;
+    let user = User::fresh();
+    script.on("GET /livez", of(200, "text/plain", "ok".to_owned()));
+    script.on("GET /readyz", of(503, "text/plain", "store away".to_owned()));
+    assert_eq!(user.run(&["healthcheck", &server, "--live"]).await.code, 0);
+    let unready = user.run(&["healthcheck", &server]).await;
+    assert_eq!(unready.code, 1, "{unready:?}");
+    assert_eq!(user.run(&["healthcheck", "http://127.0.0.1:1"]).await.code, 1);
+}
+
+#[tokio::test]
+async fn the_doctor_names_what_is_wrong_and_the_mend() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", problem(401, "unauthorized", json!([])));
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let user = User::of(&server);
+    let ill = user.run(&["doctor", "-o", "json"]).await;
+    assert_eq!(ill.code, 4, "{ill:?}");
+    let findings: Value = serde_json::from_str(&ill.out).expect("JSON");
+    let queue = findings
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|finding| finding["what"] == "queue")
+        .expect("found");
+    assert_eq!(queue["verdict"], "bad");
+    assert!(queue["mend"].as_str().is_some_and(|mend| mend.contains("--token-file")), "{queue}");
+    let well = user.run(&["doctor"]).await;
+    assert_eq!(well.code, 0, "{well:?}");
+    assert!(
+        well.out.contains("none was ever seen") && well.out.contains("posthaste courier email"),
+        "{well:?}"
+    );
+    let away = User::of("http://127.0.0.1:1").run(&["doctor"]).await;
+    assert_eq!(away.code, 7, "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_the_store() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let redis = PrivateServer::builder().line("maxmemory-policy allkeys-lru").start().expect("a server");
+    let user = User::of(&server);
+    let ill = user.run(&["doctor", "--redis", &redis.url()]).await;
+    assert_eq!(ill.code, 7, "{ill:?}");
+    assert!(ill.out.contains("maxmemory-policy"), "{ill:?}");
+}
+
+#[tokio::test]
+async fn shells_get_their_completions() {
+    let user = User::fresh();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let written = user.run(&["completion", shell]).await;
+        assert!(written.code == 0 && written.out.contains("recipients"), "{shell}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let user = User::of("http://127.0.0.1:1");
+    let everybody = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(user.path("key"), everybody).expect("changed");
+    let refused = user.run(&["order", "list"]).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("client.token"), "{refused:?}");
+}

@@ -151,7 +151,7 @@ fn check_order(
                 let name = RowName { suffix: suffix.clone(), channel, parcel: *parcel, row: at };
                 check_row(&name, &row, order, record, balance);
             }
-            let open = State::ALL.iter().filter(|state| state.is_open()).map(|state| rows[*state]).sum();
+            let open: u32 = State::ALL.iter().filter(|state| state.is_open()).map(|state| rows[*state]).sum();
             let (pending, sending, unresolved) = outcomes.counts();
             if u32::from(pending) + u32::from(sending) + u32::from(unresolved) != open {
                 balance.faults.push(format!("{suffix} {channel} {parcel}: counts of the parcel are off"));

@@ -1,0 +1,151 @@
+//! A file of ten thousand people through the whole product: bad rows, domains that refuse, one that greylists, one that
+//! hangs, a courier killed half-way, the server restarted. The sum holds, every reason is told, and nobody got it twice
+//! who was not told as unknown.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context, ensure};
+use posthaste_rig::eventually_async;
+use posthaste_sandbox::Settings;
+use posthaste_tests::Site;
+use serde_json::Value;
+
+const PEOPLE: u32 = 10_000;
+/// Every so many rows of the file has no mailbox.
+const BAD: u32 = 1_000;
+
+/// What a domain does, how many people it has, and what their rows must come to: state, and reason if it must be one.
+const DOMAINS: [(&str, u32, &str, Option<&str>); 6] = [
+    ("refuse.test", 40, "suppressed", Some("bad_address")),
+    ("blocked.test", 30, "failed", Some("rejected")),
+    ("spam.test", 20, "failed", Some("rejected")),
+    ("greylist.test", 30, "sent", None),
+    ("drop-after-dot.test", 5, "unknown", None),
+    ("hang.test", 3, "unknown", None),
+];
+
+/// The file as a spreadsheet writes it: a mark of its encoding, semicolons, Russian headings.
+fn people() -> (String, BTreeMap<String, (&'static str, Option<&'static str>)>) {
+    let (mut file, mut expected) = (String::from("\u{feff}Имя;Эл. почта;id\r\n"), BTreeMap::new());
+    let mut special = DOMAINS.iter().flat_map(|(domain, count, state, reason)| {
+        std::iter::repeat_n((*domain, *state, *reason), *count as usize)
+    });
+    for n in 0..PEOPLE {
+        if n % BAD == BAD / 2 {
+            let _ = write!(file, "Человек {n};nobody at all;p{n}\r\n");
+            continue;
+        }
+        // Spread over the file, so that all parcels have some.
+        let (domain, state, reason) = match n % 60 {
+            7 => special.next().unwrap_or(("example.test", "sent", None)),
+            _ => ("example.test", "sent", None),
+        };
+        let address = format!("p{n}@{domain}");
+        let _ = write!(file, "Человек {n};{address};p{n}\r\n");
+        expected.insert(address, (state, reason));
+    }
+    (file, expected)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
+    let mut sandbox = Settings::default();
+    sandbox.magic.greylist_for = std::time::Duration::from_secs(1);
+    let mut site = Site::open(sandbox, &[]).await?;
+    let quick = [
+        ("POSTHASTE_SMTP__CONNECT_WITHIN", "1s"),
+        ("POSTHASTE_SMTP__REPLY_WITHIN", "1s"),
+        ("POSTHASTE_SMTP__TEXT_WITHIN", "1s"),
+        ("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "2s"),
+        ("POSTHASTE_SMTP__SEND_WITHIN", "6s"),
+        ("POSTHASTE_SMTP__ON_UNKNOWN", "hold"),
+        ("POSTHASTE_COURIER__LEASE", "2s"),
+        ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
+        ("POSTHASTE_COURIER__BACKOFF_BASE", "300ms"),
+    ];
+    let couriers = [site.courier(&quick).await?, site.courier(&quick).await?];
+
+    let (file, expected) = people();
+    let path = site.folder().join("people.csv");
+    std::fs::write(&path, file)?;
+    let path = path.display().to_string();
+    let send = ["send", "--to", &path, "--subject", "News", "--text", "A canary sings", "--sender", "news"];
+    let refused = site.cli(&send)?;
+    ensure!(refused.code == 3 && refused.text.contains("line 502"), "bad rows stop it: {refused:?}");
+    ensure!(site.rows(&["order", "list", "-o", "ndjson"])?.is_empty(), "and nothing is there");
+    let words: Vec<&str> = send.iter().copied().chain(["--on-invalid", "skip", "-o", "ndjson"]).collect();
+    let answer = site.rows(&words)?.into_iter().next().context("an answer")?;
+    let id = answer["order_id"].as_str().context("an order")?.to_owned();
+    ensure!(answer["recipients"]["accepted"] == PEOPLE - PEOPLE / BAD, "{answer}");
+
+    eventually_async("a part of it is through", async || match site.sandbox.messages().len() {
+        few if few < 2_000 => Err(few),
+        _ => Ok(()),
+    })
+    .await;
+    couriers[0].kill9()?;
+    eventually_async("more of it is through", async || match site.sandbox.messages().len() {
+        few if few < 4_000 => Err(few),
+        _ => Ok(()),
+    })
+    .await;
+    site.server.stop()?;
+    site.server.restart()?;
+    let _third = site.courier(&quick).await?;
+    site.until_finished(&id).await;
+    check(&site, &id, &expected)
+}
+
+fn check(
+    site: &Site,
+    id: &str,
+    expected: &BTreeMap<String, (&'static str, Option<&'static str>)>,
+) -> anyhow::Result<()> {
+    let order = site.order(id)?;
+    let totals = &order["totals"];
+    let count = |state: &str| totals[state].as_u64().unwrap_or(0);
+    let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
+    let sum: u64 = finals.into_iter().map(count).sum();
+    ensure!(sum == count("accepted") && sum == expected.len() as u64, "the sum: {totals}");
+    let rows = site.recipients(id)?;
+    ensure!(rows.len() == expected.len(), "{} rows", rows.len());
+    let taken = site.taken();
+    let mut by_state: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut unasked = 0_u32;
+    for (address, (state, reason)) in expected {
+        let row = rows.get(address).with_context(|| format!("no row of {address}"))?;
+        let is = row["state"].as_str().unwrap_or_default();
+        *by_state.entry(is).or_default() += 1;
+        let times = taken.get(address).copied().unwrap_or(0);
+        // Whose send was cut off by the kill is told as unknown, and held; all others are as their domain does.
+        let cut_off = is == "unknown" && *state != "unknown";
+        unasked += u32::from(cut_off);
+        ensure!(cut_off || is == *state, "{address} is {row}");
+        ensure!(cut_off || reason.is_none_or(|reason| row["reason"] == reason), "{address} is {row}");
+        let allowed = match is {
+            "sent" => 1..=1,
+            "unknown" => 0..=1,
+            _ => 0..=0,
+        };
+        ensure!(allowed.contains(&times), "{address} got it {times} times and is {row}");
+        ensure!(is == "sent" || row["reason"].is_string(), "no reason: {row}");
+    }
+    for (state, rows) in by_state {
+        ensure!(count(state) == rows, "{rows} rows are {state}, told {totals}");
+    }
+    ensure!(unasked <= 16, "a kill made {unasked} rows unknown, more than there are connections");
+    ensure!(taken.len() >= 9_000, "{} mailboxes", taken.len());
+    let output = site.queue_output()?;
+    ensure!(!output.contains("canary") && !output.contains("@example.test"), "the queue's log tells");
+    retried(site, id, &rows)
+}
+
+/// Once more, to those only.
+fn retried(site: &Site, id: &str, rows: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    let failed = rows.values().filter(|row| row["state"] == "failed").count();
+    let answer = site.rows(&["order", "retry", id, "--state", "failed", "-o", "ndjson"])?;
+    let answer = answer.first().context("an answer")?;
+    ensure!(answer["retry_of"] == *id && answer["recipients"] == failed, "{answer}");
+    Ok(())
+}

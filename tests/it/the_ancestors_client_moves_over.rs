@@ -1,0 +1,74 @@
+//! The calls of the ancestor's client, as it made them: a history key, a tracker on it, then the order, and the tracker
+//! again until everything is told.
+
+use anyhow::{Context, ensure};
+use posthaste_sandbox::Settings;
+use posthaste_tests::Site;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ancestors_client_needs_no_change_but_a_key() -> anyhow::Result<()> {
+    let site = Site::open(Settings::default(), &[]).await?;
+    let _courier = site.courier(&[]).await?;
+    let http = reqwest::Client::new();
+    let (url, token) = (site.url.trim_end_matches('/'), site.key()?);
+    let call = async |request: reqwest::RequestBuilder| {
+        let answer = request.bearer_auth(&token).send().await?;
+        let (status, body) = (answer.status().as_u16(), answer.text().await?);
+        let value = serde_json::from_str::<Value>(&body).with_context(|| format!("{status}: {body}"))?;
+        anyhow::Ok((status, value))
+    };
+
+    let (status, key) = call(http.get(format!("{url}/history_key?sender_id=17"))).await?;
+    let key = key.as_str().or(key["history_key"].as_str()).context("a history key")?.to_owned();
+    ensure!(status == 200 && key.starts_with("history:17:"), "{status} {key}");
+
+    // The tracker comes first: it waits for what is not there yet.
+    let track = |touch_count: u32, timeout: u32| {
+        let body = json!({ "history_key": key, "touch_count": touch_count, "timeout": timeout });
+        call(http.post(format!("{url}/track")).json(&body))
+    };
+    let order = json!({
+        "history_key": key,
+        "sender": { "id": "17", "email": "coach@example.org", "name": "Coach", "role": "trainer" },
+        "recipients": [
+            { "id": "1", "email": "one@example.test", "name": "One", "role": "athlete" },
+            { "id": "2", "email": "two@refuse.test", "name": "Two", "role": "athlete" },
+        ],
+        "text": "Training is at six.",
+        "provider": "email",
+    });
+    let put = async || call(http.put(format!("{url}/queue")).json(&order)).await;
+    let (tracked, queued) = tokio::join!(track(1, 10), put());
+    let ((status, told), (queued, answer)) = (tracked?, queued?);
+    ensure!(status == 200 && told["timeouted"] == false, "{status} {told}");
+    ensure!(queued == 200, "{queued} {answer}");
+
+    site.until_finished(&key).await;
+    let (status, told) = track(1, 1).await?;
+    ensure!(status == 200 && !told["history"].is_null(), "{status} {told}");
+    let rows = site.recipients(&key)?;
+    ensure!(rows["one@example.test"]["state"] == "sent", "{rows:?}");
+    ensure!(rows["two@refuse.test"]["state"] == "suppressed", "{rows:?}");
+
+    let limit = async || call(http.get(format!("{url}/queue/limit?uid=17"))).await;
+    let (status, used) = limit().await?;
+    ensure!(status == 200 && used["value"] == 1, "{status} {used}");
+    // A trainer has four orders a day; the same one again is the same one.
+    ensure!(put().await?.0 == 200);
+    for n in 2..=5 {
+        let (_, key) = call(http.get(format!("{url}/history_key?sender_id=17"))).await?;
+        let mut order = order.clone();
+        order["history_key"] = key.as_str().map_or(key["history_key"].clone(), Value::from);
+        let answer = http.put(format!("{url}/queue")).json(&order).bearer_auth(&token).send().await?;
+        let status = answer.status().as_u16();
+        ensure!(status == if n <= 4 { 200 } else { 429 }, "order {n} was answered {status}");
+        ensure!(n <= 4 || answer.headers().contains_key("retry-after"), "when to come back");
+    }
+    ensure!(limit().await?.1["value"] == 4);
+    let mut stranger = order.clone();
+    stranger["sender"]["role"] = "janitor".into();
+    stranger["history_key"] = "history:17:1700000000000000000".into();
+    ensure!(call(http.put(format!("{url}/queue")).json(&stranger)).await?.0 == 403, "an unknown role");
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! A site: the product as its users run it. Queue and couriers are processes of the one binary, the sandbox is in this
+//! process so that a test can look at every attempt, and what people do is done by the command line.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use posthaste_rig::eventually_async;
+use posthaste_rig::process::{Child, workspace_binary};
+use posthaste_rig::servers::{Fsync, PrivateServer};
+use posthaste_sandbox::{Sandbox, Settings};
+use serde_json::Value;
+
+/// The product on a private server.
+pub struct Site {
+    /// Processes that end with the site. First: they are gone before their server is.
+    queue: Option<Child>,
+    /// The server, with an append-only file.
+    pub server: PrivateServer,
+    /// The stand-in provider.
+    pub sandbox: Sandbox,
+    /// Where the queue is.
+    pub url: String,
+    key: PathBuf,
+    folder: tempfile::TempDir,
+    started: std::sync::atomic::AtomicU32,
+}
+
+/// What a command of the command line came to.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code.
+    pub code: i32,
+    /// Its output, both streams, line by line.
+    pub text: String,
+}
+
+impl Site {
+    /// A queue and a sandbox on a fresh server; no courier yet.
+    ///
+    /// # Errors
+    /// When something can't be started.
+    pub async fn open(sandbox: Settings, queue: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let server = PrivateServer::builder().fsync(Fsync::EverySecond).start()?;
+        let sandbox = Sandbox::start(sandbox).await?;
+        let folder = tempfile::tempdir()?;
+        let key = folder.path().join("key");
+        let mut site = Self {
+            queue: None,
+            server,
+            sandbox,
+            url: String::new(),
+            key,
+            folder,
+            started: std::sync::atomic::AtomicU32::new(0),
+        };
+        let scopes = "enqueue,read,admin,act_as";
+        let url = site.server.url();
+        let words = ["key", "create", "--direct", "--redis", &url, "--name", "site", "--scope", scopes];
+        let said = site.cli(&words)?;
+        let key = said.text.lines().map(str::trim).find(|line| line.starts_with("ph_"));
+        let key = key.with_context(|| format!("no key: {said:?}"))?;
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&site.key)?;
+        file.write_all(key.as_bytes())?;
+        let mut env = vec![("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0")];
+        env.extend(queue);
+        let (child, ready) = site.start("queue", &["queue"], &env).await?;
+        site.url = ready["http"].as_str().context("the queue's address")?.to_owned();
+        site.queue = Some(child);
+        Ok(site)
+    }
+
+    /// A folder of the site's own.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The API key that may do everything.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn key(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(&self.key)?.trim().to_owned())
+    }
+
+    /// All the queue wrote so far.
+    ///
+    /// # Errors
+    /// When it wrote more than is kept.
+    pub fn queue_output(&self) -> anyhow::Result<String> {
+        Ok(self.queue.as_ref().context("a queue")?.output()?)
+    }
+
+    async fn start(
+        &self,
+        name: &str,
+        words: &[&str],
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<(Child, Value)> {
+        let n = self.started.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let ready = self.folder.path().join(format!("{name}-{n}.json"));
+        let path = ready.display().to_string();
+        let args = words.iter().copied().chain(["--ready-file", &path]);
+        let url = self.server.url();
+        let common = [("POSTHASTE_REDIS__URL", url.as_str()), ("POSTHASTE_ADMIN__ADDRESS", "127.0.0.1:0")];
+        let env = common.iter().chain(env).copied();
+        let child = Child::spawn(workspace_binary("posthaste")?, args, env)?;
+        let mut told = None;
+        eventually_async("it is ready", async || {
+            if child.exit_status().ok().flatten().is_some() {
+                told = Some(Err(anyhow::anyhow!("{name} ended: {}", child.tail(20))));
+                return Ok(());
+            }
+            match std::fs::read(&ready) {
+                Ok(text) => {
+                    told = Some(serde_json::from_slice(&text).map_err(Into::into));
+                    Ok(())
+                }
+                Err(_) => Err(child.tail(5)),
+            }
+        })
+        .await;
+        Ok((child, told.context("an answer")??))
+    }
+
+    /// Starts an e-mail courier that hands over to the sandbox.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn courier(&self, env: &[(&str, &str)]) -> anyhow::Result<Child> {
+        let relay = format!("smtp+plain://{}", self.sandbox.smtp());
+        let mut all = vec![("POSTHASTE_SMTP__RELAYS", relay.as_str())];
+        all.extend(env);
+        Ok(self.start("email", &["courier", "email"], &all).await?.0)
+    }
+
+    /// Runs a command of the command line to its end.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub fn cli(&self, words: &[&str]) -> anyhow::Result<Said> {
+        let mut args = words.to_vec();
+        let key = self.key.display().to_string();
+        if !self.url.is_empty() {
+            args.extend(["--server", &self.url, "--token-file", &key]);
+        }
+        let none: [(&str, &str); 0] = [];
+        let child = Child::spawn(workspace_binary("posthaste")?, &args, none)?;
+        let status = child.wait_exit()?;
+        Ok(Said { code: status.code().unwrap_or(-1), text: child.output()? })
+    }
+
+    /// Runs a command that writes JSON, one object a line.
+    ///
+    /// # Errors
+    /// When it fails with another exit code than 0.
+    pub fn rows(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let said = self.cli(words)?;
+        ensure!(said.code == 0, "{words:?} ended with {}: {}", said.code, said.text);
+        said.text
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| Ok(serde_json::from_str(line)?))
+            .collect()
+    }
+
+    /// The record of an order.
+    ///
+    /// # Errors
+    /// When it can't be had.
+    pub fn order(&self, id: &str) -> anyhow::Result<Value> {
+        let rows = self.rows(&["order", "show", id, "-o", "ndjson"])?;
+        rows.into_iter().next().context("an order")
+    }
+
+    /// Waits until every row of an order has ended.
+    pub async fn until_finished(&self, id: &str) {
+        eventually_async("the order has ended", async || match self.order(id) {
+            Ok(order) if !order["finished_at"].is_null() => Ok(()),
+            Ok(order) => Err(order["totals"].to_string()),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
+    }
+
+    /// Every row of an order, by address.
+    ///
+    /// # Errors
+    /// When they can't be had, or an address has two rows.
+    pub fn recipients(&self, id: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+        let mut all = BTreeMap::new();
+        for row in self.rows(&["order", "export", id, "-o", "ndjson"])? {
+            let address = row["address"].as_str().context("an address")?.to_owned();
+            if all.insert(address, row).is_some() {
+                bail!("an address has two rows");
+            }
+        }
+        Ok(all)
+    }
+
+    /// How often the sandbox took a message for each address.
+    #[must_use]
+    pub fn taken(&self) -> BTreeMap<String, u32> {
+        let mut taken = BTreeMap::new();
+        for message in self.sandbox.messages() {
+            for recipient in message.recipients.iter().filter(|one| (200..300).contains(&one.code)) {
+                *taken.entry(recipient.address.expose().to_owned()).or_default() += 1;
+            }
+        }
+        taken
+    }
+
+    /// The attempts the sandbox saw.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Arc<posthaste_sandbox::Attempt>> {
+        self.sandbox.attempts()
+    }
+}

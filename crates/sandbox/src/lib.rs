@@ -25,6 +25,7 @@ mod run;
 mod sandbox;
 mod settings;
 mod smtp;
+pub mod telegram;
 mod tls;
 
 pub use faults::{

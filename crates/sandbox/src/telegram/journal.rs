@@ -1,0 +1,130 @@
+//! Every request, with all its bytes and when it came, in memory: bounded in number and in bytes; the oldest go first.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use posthaste_model::{Address, Text, UnixMs};
+use tokio::time::Instant;
+
+/// One request. Formats without its bytes, which hold a token, and without what it says.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Request {
+    /// Its number in this stand-in, from 1.
+    pub id: u64,
+    /// When it was whole, by the wall clock.
+    pub at: UnixMs,
+    /// The same by the monotonic clock, to measure from.
+    pub instant: Instant,
+    /// The number of the connection it came on.
+    pub connection: u64,
+    /// The bot's number, from the token in the path.
+    pub bot: u64,
+    /// The method in small letters, such as `sendmessage`.
+    pub method: String,
+    /// Of a message: the chat as it was named.
+    pub chat: Address,
+    /// Of a message: what it says.
+    pub text: Text,
+    /// Head and body as they came.
+    pub raw: Bytes,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// Its answer says that it was done; a message was taken.
+    Done,
+    /// A message was taken, and its whole answer was not given.
+    Taken,
+    /// It was refused with this status.
+    Refused(u16),
+    /// It was refused with 429 while the bot was banned: whoever obeys `retry_after` sends none of these.
+    InBan,
+    /// No whole answer was given, and nothing was taken.
+    Cut,
+}
+
+impl Request {
+    /// Whether it brought a message that was taken.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_message() && matches!(self.fate, Fate::Done | Fate::Taken)
+    }
+
+    /// Whether it asked for a message to be sent.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.method == "sendmessage"
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .field("connection", &self.connection)
+            .field("bot", &self.bot)
+            .field("method", &self.method)
+            .field("chat", &self.chat)
+            .field("fate", &self.fate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The requests kept.
+#[derive(Debug)]
+pub(super) struct Journal {
+    inner: Mutex<Inner>,
+    most_requests: usize,
+    most_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    kept: VecDeque<Arc<Request>>,
+    bytes: usize,
+    last: u64,
+}
+
+impl Journal {
+    pub(super) fn new(most_requests: usize, most_bytes: usize) -> Self {
+        Self { inner: Mutex::default(), most_requests, most_bytes }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a request down, and gives it its number.
+    pub(super) fn put(&self, mut request: Request) -> u64 {
+        let mut inner = self.inner();
+        inner.last += 1;
+        request.id = inner.last;
+        inner.bytes += request.raw.len();
+        inner.kept.push_back(Arc::new(request));
+        while inner.kept.len() > self.most_requests || inner.bytes > self.most_bytes {
+            let Some(oldest) = inner.kept.pop_front() else { break };
+            inner.bytes -= oldest.raw.len();
+        }
+        inner.last
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Request>> {
+        self.inner().kept.iter().cloned().collect()
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.inner().last
+    }
+
+    pub(super) fn clear(&self) {
+        let mut inner = self.inner();
+        *inner = Inner { last: inner.last, ..Inner::default() };
+    }
+}

@@ -1,0 +1,43 @@
+//! A stand-in for the Bot API of Telegram: its paths, field names, answers and limits, on plain HTTP. It takes every message
+//! that is in order, or does what a fault or a magic chat asks for, and writes every request down with all its bytes before it
+//! answers.
+//!
+//! ```
+//! use posthaste_sandbox::telegram::{Action, Fault, Server, Settings};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let telegram = Server::start(Settings::default()).await?;
+//! telegram.add_fault(Fault::new(Action::Throttle { retry_after: 3 }).to("1234567").times(1))?;
+//! println!("a bot's api_url is {}", telegram.url());
+//! assert_eq!(telegram.messages().len(), 0);
+//! telegram.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! | method | what it does |
+//! | --- | --- |
+//! | `getMe` | tells the bot of the token |
+//! | `sendMessage` | JSON or form; checks what the real one checks (chat, text, its length, entities), keeps the limits, answers the message |
+//! | any other | 404, as the real one says of methods it does not have |
+//!
+//! Limits, each in [`Settings`]: messages a second of a bot, which brings a ban of the bot; to a person; to a group in a minute.
+//! All are answered 429 with `retry_after`.
+
+mod answer;
+mod faults;
+mod journal;
+mod limits;
+mod listen;
+mod magic;
+mod methods;
+mod wire;
+
+pub use self::faults::{Action, Fault, Invalid, MOST_FAULTS};
+pub use self::journal::{Fate, Request};
+pub use self::limits::Limits;
+pub use self::listen::{Server, Settings, StartError};
+pub use self::magic::{MAGIC_CHATS, MagicChat};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The stand-in over real sockets, spoken to byte by byte.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+const TOKEN: &str = "42:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr";
+
+/// A client with one connection.
+struct Client(TcpStream);
+
+impl Client {
+    async fn connect(server: &Server) -> Self {
+        Self(TcpStream::connect(server.address()).await.unwrap())
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Status, head and body of the next answer; `None` when the connection ends before it is whole.
+    async fn hear(&mut self) -> Option<(u16, String, String)> {
+        let mut text = Vec::new();
+        loop {
+            let whole = String::from_utf8_lossy(&text).into_owned();
+            if let Some((head, body)) = whole.split_once("\r\n\r\n") {
+                let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+                if body.len() >= length.parse::<usize>().unwrap() {
+                    return Some((head[9..12].parse().unwrap(), head.to_owned(), body.to_owned()));
+                }
+            }
+            self.0.read_buf(&mut text).await.ok().filter(|read| *read > 0)?;
+        }
+    }
+
+    async fn post(&mut self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let body = body.to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.say(&(head + &body)).await;
+        let (status, _, body) = self.hear().await?;
+        Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+    }
+
+    /// Sends `x` to a chat.
+    async fn send(&mut self, chat: i64) -> Option<(u16, Value)> {
+        self.post(&format!("/bot{TOKEN}/sendMessage"), &json!({"chat_id": chat, "text": "x"})).await
+    }
+}
+
+async fn started() -> Server {
+    Server::start(Settings::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_message_is_taken_and_written_down_with_all_its_bytes() {
+    let server = started().await;
+    let mut client = Client::connect(&server).await;
+    let body =
+        json!({"chat_id": 7, "text": " hello ", "entities": [{"type": "bold", "offset": 0, "length": 5}]});
+    let (status, answer) = client.post(&format!("/bot{TOKEN}/SendMessage"), &body).await.unwrap();
+    assert_eq!((status, &answer["ok"], &answer["result"]["text"]), (200, &json!(true), &json!("hello")));
+    assert_eq!(answer["result"]["chat"], json!({"id": 7, "type": "private", "first_name": "Somebody"}));
+    let messages = server.messages();
+    let message = &messages[0];
+    assert_eq!((message.bot, message.method.as_str(), message.fate), (42, "sendmessage", Fate::Done));
+    assert_eq!((message.chat.expose(), message.text.expose()), ("7", " hello "));
+    assert!(message.raw.starts_with(b"POST /bot42:") && message.raw.ends_with(body.to_string().as_bytes()));
+    let shown = format!("{message:?}");
+    assert!(!shown.contains("AAbb") && !shown.contains("hello"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_form_a_query_the_test_centre_and_pipelining_are_understood() {
+    let server = started().await;
+    let mut client = Client::connect(&server).await;
+    let form = "chat_id=-1001&text=a+%26+b&entities=%5B%5D";
+    let length = form.len();
+    let kind = "content-type: application/x-www-form-urlencoded";
+    client
+        .say(&format!(
+            "POST /bot{TOKEN}/test/sendMessage HTTP/1.1\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{form}"
+        ))
+        .await;
+    assert_eq!(client.hear().await.unwrap().0, 200);
+    let ask = format!("GET /bot{TOKEN}/sendMessage?chat_id=@channel&text=42 HTTP/1.1\r\n\r\n");
+    client.say(&format!("{ask}GET /bot{TOKEN}/getMe HTTP/1.1\r\n\r\n")).await;
+    assert_eq!(client.hear().await.unwrap().0, 200);
+    let texts: Vec<_> = server.messages().iter().map(|message| message.text.expose().to_owned()).collect();
+    assert_eq!(texts, ["a & b", "42"]);
+}
+
+#[tokio::test]
+async fn what_the_real_one_refuses_is_refused() {
+    let server = started().await;
+    let mut client = Client::connect(&server).await;
+    let long = "x".repeat(4097);
+    for (body, words) in [
+        (json!({"text": "x"}), "chat_id is empty"),
+        (json!({"chat_id": 0, "text": "x"}), "chat not found"),
+        (json!({"chat_id": "@a", "text": "x"}), "chat not found"),
+        (json!({"chat_id": 7}), "message text is empty"),
+        (json!({"chat_id": 7, "text": " \n"}), "message text is empty"),
+        (json!({"chat_id": 7, "text": long}), "message is too long"),
+        (
+            json!({"chat_id": 7, "text": "x", "entities": [{"type": "bold", "offset": 1, "length": 1}]}),
+            "can't parse entities",
+        ),
+        (json!({"chat_id": 7, "text": "x", "entities": "bold"}), "can't parse entities"),
+    ] {
+        let (status, answer) = client.post(&format!("/bot{TOKEN}/sendMessage"), &body).await.unwrap();
+        assert_eq!((status, &answer["error_code"]), (400, &json!(400)));
+        assert!(answer["description"].as_str().unwrap().contains(words), "{answer}");
+    }
+    for (path, code) in
+        [("/", 404), ("/bot42:x/sendPoll", 404), ("/bot42/getMe", 404), ("/botx:y/getMe", 404)]
+    {
+        assert_eq!(client.post(path, &json!({})).await.unwrap().0, code, "{path}");
+    }
+    assert_eq!(server.messages().len(), 0);
+}
+
+#[tokio::test]
+async fn tokens_are_known_and_revoked() {
+    let settings = Settings { tokens: vec![TOKEN.into()], ..Settings::default() };
+    let server = Server::start(settings).await.unwrap();
+    let mut client = Client::connect(&server).await;
+    let me = client.post(&format!("/bot{TOKEN}/getMe"), &json!({})).await.unwrap();
+    assert_eq!((me.0, &me.1["result"]["id"]), (200, &json!(42)));
+    assert_eq!(client.post("/bot43:other/getMe", &json!({})).await.unwrap().0, 401);
+    server.revoke(42, true);
+    let refused = client.send(7).await.unwrap();
+    assert_eq!((refused.0, &refused.1["description"]), (401, &json!("Unauthorized")));
+    server.revoke(42, false);
+    assert_eq!(client.send(7).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn limits_are_answered_with_the_wait() {
+    let server = started().await;
+    let mut client = Client::connect(&server).await;
+    for _ in 0..5 {
+        assert_eq!(client.send(7).await.unwrap().0, 200);
+    }
+    let (status, answer) = client.send(7).await.unwrap();
+    assert_eq!(status, 429);
+    assert!((1..=3).contains(&answer["parameters"]["retry_after"].as_u64().unwrap()), "{answer}");
+    // Another chat is not concerned.
+    assert_eq!(client.send(8).await.unwrap().0, 200);
+    server.add_fault(Fault::new(Action::Throttle { retry_after: 30 }).to("9")).unwrap();
+    assert_eq!(client.send(9).await.unwrap().0, 429);
+    // A ban is the bot's.
+    let (status, answer) = client.send(10).await.unwrap();
+    assert_eq!(status, 429);
+    assert!((29..=30).contains(&answer["parameters"]["retry_after"].as_u64().unwrap()));
+    let fates: Vec<Fate> = server.requests().iter().rev().take(2).map(|request| request.fate).collect();
+    assert_eq!(fates, [Fate::InBan, Fate::Refused(429)]);
+    server.set_limits(Limits::none());
+    for _ in 0..50 {
+        assert_eq!(client.send(7).await.unwrap().0, 200);
+    }
+}
+
+#[tokio::test]
+async fn the_header_tells_the_wait_too() {
+    let server = started().await;
+    server.add_fault(Fault::new(Action::Throttle { retry_after: 7 })).unwrap();
+    let mut client = Client::connect(&server).await;
+    client
+        .say(&format!("GET /bot{TOKEN}/sendMessage?chat_id=7&text=x HTTP/1.1\r\nconnection: close\r\n\r\n"))
+        .await;
+    let (_, head, _) = client.hear().await.unwrap();
+    assert!(head.contains("\r\nretry-after: 7\r\n") && head.contains("\r\nconnection: close"), "{head}");
+}
+
+#[tokio::test]
+async fn faults_do_what_they_say_as_often_as_they_say() {
+    let server = started().await;
+    server.set_limits(Limits::none());
+    let fault = |action| Fault::new(action).to("7").times(1);
+    for (action, taken, status) in [
+        (Action::Reset, 0, None),
+        (Action::TakeAndReset, 1, None),
+        (Action::TakeAndCut, 1, None),
+        (Action::Html { status: 502 }, 0, Some(502)),
+        (Action::Malformed, 0, Some(200)),
+        (Action::Strange, 1, Some(200)),
+        (Action::Slow { by: Duration::from_millis(20) }, 1, Some(200)),
+        (Action::Migrate { to: -100 }, 0, Some(400)),
+        (Action::Refuse { code: 403, description: "Forbidden: x".to_owned() }, 0, Some(403)),
+    ] {
+        server.clear();
+        server.add_fault(fault(action.clone())).unwrap();
+        let mut client = Client::connect(&server).await;
+        let answer = client.send(7).await;
+        assert_eq!(answer.map(|(status, _)| status), status, "{action:?}");
+        assert_eq!(server.messages().len(), taken, "{action:?}");
+        // Spent.
+        assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
+    }
+    server.clear_faults();
+    server.add_fault(Fault::new(Action::Html { status: 500 }).by(42).every(3)).unwrap();
+    let mut client = Client::connect(&server).await;
+    let mut statuses = Vec::new();
+    for chat in 100..106 {
+        statuses.push(client.send(chat).await.unwrap().0);
+    }
+    assert_eq!(statuses, [200, 200, 500, 200, 200, 500]);
+}
+
+#[tokio::test]
+async fn a_hang_answers_nothing_and_keeps_the_connection() {
+    let server = started().await;
+    let mut client = Client::connect(&server).await;
+    let hanging = tokio::time::timeout(Duration::from_millis(50), client.send(600_001));
+    assert!(hanging.await.is_err());
+    assert_eq!(server.requests()[0].fate, Fate::Cut);
+    server.stop().await;
+    assert_eq!(client.hear().await, None);
+}
+
+#[tokio::test]
+async fn magic_chats_do_what_the_table_says() {
+    let server = started().await;
+    for magic in MAGIC_CHATS {
+        // A ban would reach the next ones.
+        server.set_limits(Limits::none());
+        let mut client = Client::connect(&server).await;
+        let answer = tokio::time::timeout(Duration::from_millis(50), client.send(magic.number)).await;
+        let status = answer.ok().flatten().map(|(status, _)| status.to_string());
+        match status {
+            Some(status) if status == "200" => assert!(magic.does.contains("no sense")),
+            Some(status) => assert!(magic.does.starts_with(&status), "{} {status}", magic.does),
+            None => assert!(
+                ["hangs", "resets", "takes"].iter().any(|word| magic.does.starts_with(word)),
+                "{}",
+                magic.does
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn faults_without_sense_are_refused_and_read_from_json() {
+    let server = started().await;
+    for action in [
+        Action::Refuse { code: 200, description: String::new() },
+        Action::Refuse { code: 400, description: "x".repeat(1_001) },
+        Action::Html { status: 99 },
+        Action::Throttle { retry_after: 0 },
+    ] {
+        server.add_fault(Fault::new(action)).unwrap_err();
+    }
+    let read: Fault =
+        serde_json::from_str(r#"{"chat":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
+    assert_eq!(read, Fault::new(Action::Slow { by: Duration::from_secs(2) }).to("7").times(3));
+    serde_json::from_str::<Fault>(r#"{"action":"dance"}"#).unwrap_err();
+}
+
+#[tokio::test]
+async fn hostile_bytes_end_the_connection_and_nothing_else() {
+    let server = started().await;
+    for (bytes, status) in [
+        ("nonsense\r\n\r\n".to_owned(), Some(400)),
+        ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), Some(411)),
+        ("POST / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n".to_owned(), Some(400)),
+        ("POST / HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n".to_owned(), Some(413)),
+        (format!("GET /{} HTTP/1.1\r\n", "x".repeat(70_000)), Some(431)),
+    ] {
+        let mut client = Client::connect(&server).await;
+        client.say(&bytes).await;
+        assert_eq!(
+            client.hear().await.map(|(status, ..)| status),
+            status,
+            "{}",
+            &bytes[..20.min(bytes.len())]
+        );
+    }
+    assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
+    assert_eq!(server.seen(), 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_bounded() {
+    let server = Server::start(Settings { keep_requests: 3, limits: Limits::none(), ..Settings::default() })
+        .await
+        .unwrap();
+    let mut client = Client::connect(&server).await;
+    for chat in 1..=5 {
+        client.send(chat).await.unwrap();
+    }
+    let ids: Vec<u64> = server.requests().iter().map(|request| request.id).collect();
+    assert_eq!((ids, server.seen()), (vec![3, 4, 5], 5));
+    server.clear();
+    assert_eq!((server.requests().len(), server.seen()), (0, 5));
+}

@@ -1,0 +1,109 @@
+//! HTTP/1.1 as far as the Bot API needs it: whole requests off a connection with all their bytes, and answers onto it.
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::answer::Answer;
+
+/// Largest head, and largest request.
+const MOST_HEAD: usize = 64 * 1024;
+const MOST_REQUEST: usize = 1024 * 1024;
+const MOST_HEADERS: usize = 100;
+
+/// A whole request.
+pub(super) struct Whole {
+    pub(super) verb: String,
+    /// Path and query.
+    pub(super) path: String,
+    pub(super) content_type: String,
+    pub(super) keep_alive: bool,
+    pub(super) body: Bytes,
+    pub(super) raw: Bytes,
+}
+
+/// Why there is no request.
+pub(super) enum Broken {
+    /// The client is gone, or nothing more came.
+    Gone,
+    /// What came is no request, or too large; answer this and close.
+    Bad(u16),
+}
+
+/// Reads one request; what came after it stays in the buffer.
+pub(super) async fn read(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<Whole, Broken> {
+    loop {
+        if let Some(whole) = parse(buffer)? {
+            buffer.advance(whole.raw.len());
+            return Ok(whole);
+        }
+        match stream.read_buf(buffer).await {
+            Ok(0) | Err(_) => return Err(Broken::Gone),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The request at the start of the buffer, if it is whole.
+fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = match head.parse(buffer) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if buffer.len() > MOST_HEAD => return Err(Broken::Bad(431)),
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(Broken::Bad(400)),
+    };
+    let header = |name: &str| {
+        let mut found = head.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+        found
+            .next()
+            .and_then(|header| str::from_utf8(header.value).ok())
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+    };
+    if !header("transfer-encoding").is_empty() {
+        return Err(Broken::Bad(411));
+    }
+    let body = match header("content-length").as_str() {
+        "" => 0,
+        digits => digits.parse().map_err(|_| Broken::Bad(400))?,
+    };
+    if body > MOST_REQUEST {
+        return Err(Broken::Bad(413));
+    }
+    let Some(raw) = buffer.get(..length + body) else { return Ok(None) };
+    let raw = Bytes::copy_from_slice(raw);
+    Ok(Some(Whole {
+        verb: head.method.unwrap_or_default().to_owned(),
+        path: head.path.unwrap_or_default().to_owned(),
+        content_type: header("content-type"),
+        keep_alive: header("connection") != "close",
+        body: raw.slice(length..),
+        raw,
+    }))
+}
+
+/// An answer as it goes over the wire.
+pub(super) fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
+    let Answer { status, content_type, retry_after, body } = answer;
+    let mut text = format!(
+        "HTTP/1.1 {status} Answer\r\nserver: sandbox\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    if let Some(seconds) = retry_after {
+        text += &format!("retry-after: {seconds}\r\n");
+    }
+    if !keep_alive {
+        text += "connection: close\r\n";
+    }
+    text += "\r\n";
+    text += body;
+    text.into_bytes()
+}
+
+/// Sends an answer; false when the client is gone.
+pub(super) async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
+}

@@ -260,6 +260,7 @@ async fn create(
         MintError::Powerless => violation("/scopes", error.to_string()),
         MintError::Unbound | MintError::Bound => violation("/sender_id", error.to_string()),
     })?;
+    tracing::info!(key = %minted.bearer.id, scopes = %wanted.scopes, "a key was made");
     let view = KeyView {
         id: minted.bearer.id.to_string(),
         name: wanted.name,
@@ -340,6 +341,7 @@ async fn revoke(
         error => error.into(),
     })?;
     state.known.forget(&id);
+    tracing::info!(key = %id, "a key was revoked");
     match revoked {
         KeyRevoked::Revoked(_) | KeyRevoked::Before(_) => Ok(StatusCode::NO_CONTENT),
         KeyRevoked::Gone => Err(Problem::new(Code::KeyNotFound, "no key has this id")),

@@ -38,10 +38,13 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
         Problem::new(Code::Internal, "the service made a mistake; the request may be repeated")
             .into_response()
     });
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    // The route and never the path: paths hold what clients write.
+    tracing::debug!(%route, method = known(method.as_str()), status, ?took, "answered");
     let labels = [("route", route), ("method", known(method.as_str()).to_owned())];
-    metrics::histogram!("posthaste_queue_request_seconds", &labels).record(begun.elapsed().as_secs_f64());
+    metrics::histogram!("posthaste_queue_request_seconds", &labels).record(took.as_secs_f64());
     let [route, method] = labels;
-    let labels = [route, method, ("status", response.status().as_u16().to_string())];
+    let labels = [route, method, ("status", status.to_string())];
     metrics::counter!("posthaste_queue_requests_total", &labels).increment(1);
     protect(response)
 }

@@ -8,7 +8,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use metrics::counter;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Batching, Envelope, Outcome, Policy, Transport};
+use posthaste_courier::{Abilities, Batching, Envelope, Outcome, Policy, Scope, Transport};
 use posthaste_model::{Channel, Reason};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
@@ -25,6 +25,9 @@ use crate::settings::{BadSetting, OnUnknown, Settings, Smtp};
 const MARGIN: u32 = 20;
 /// But by no more than this.
 const MOST_MARGIN: Duration = Duration::from_millis(500);
+
+/// A message with which conversations break comes again after so long at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +63,20 @@ struct Desk {
 enum Tried {
     /// This is what became of the message.
     Said(Outcome),
-    /// It has not left; another relay may take it. `stop`: somebody has to mend this one.
-    Next { why: String, stop: bool, wait: Option<Duration> },
+    /// It has not left; another relay may take it.
+    Next(String, Then),
+}
+
+/// What it means that a relay did not take a message, if no other one does.
+enum Then {
+    /// Somebody has to mend this relay.
+    Stop,
+    /// It may come back by itself.
+    Away,
+    /// It was there, and the conversation broke with this very message.
+    Broke,
+    /// It asked to wait with this very message.
+    Wait(Duration),
 }
 
 impl Email {
@@ -163,25 +178,27 @@ impl Desk {
 
     /// Sends over the first relay that can be used.
     async fn send(&self, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Outcome {
-        let (mut stop, mut away, mut wait) = (None, false, None);
+        let (mut stop, mut away, mut after, mut wait) = (None, false, None, None);
         for relay in self.in_order(Instant::now()) {
             match self.over(relay, envelope, letter, deadline).await {
                 Tried::Said(outcome) => return outcome,
-                Tried::Next { why, stop: to_mend, wait: asked } => {
+                Tried::Next(why, then) => {
                     tracing::warn!(%relay, why, "a relay can't be used");
-                    if to_mend {
-                        stop.get_or_insert_with(|| format!("{relay} {why}"));
-                    } else {
-                        away = true;
-                        wait = wait.max(asked);
+                    match then {
+                        Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
+                        Then::Away => away = true,
+                        Then::Broke => after = Some(longer_each_time(envelope.attempt)),
+                        Then::Wait(asked) => wait = wait.max(Some(asked)),
                     }
                 }
             }
         }
-        match stop {
+        match (stop, wait) {
+            // Others are not held up by it: the reason may be this recipient alone.
+            (_, Some(wait)) => Outcome::Throttled { scope: Scope::Recipient, wait },
             // While one relay may come back by itself, nobody has to be called.
-            Some(why) if !away => Outcome::Stop(why),
-            _ => Outcome::NotSent { after: wait, reason: Reason::NotConnected },
+            (Some(why), None) if !away && after.is_none() => Outcome::Stop(why),
+            _ => Outcome::NotSent { after, reason: Reason::NotConnected },
         }
     }
 
@@ -227,11 +244,12 @@ impl Desk {
     fn not_open(&self, relay: &Relay, trouble: &Trouble) -> Tried {
         self.count(relay, "failed");
         relay.rest_until(Some(Instant::now() + self.rest_for));
-        let stop = match &trouble.what {
-            What::Reply(reply) => self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop,
-            What::Silent | What::Lost(_) | What::Nonsense => false,
+        let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop;
+        let then = match &trouble.what {
+            What::Reply(reply) if stops(reply) => Then::Stop,
+            _ => Then::Away,
         };
-        Tried::Next { why: trouble.to_string(), stop, wait: None }
+        Tried::Next(trouble.to_string(), then)
     }
 
     /// What a trouble in the middle means for the message.
@@ -242,8 +260,9 @@ impl Desk {
             (What::Lost(_), Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::ConnectionLost)),
             (What::Nonsense, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::BadAnswer)),
             // Without the final dot there is no message.
-            (What::Silent | What::Lost(_) | What::Nonsense, _) => {
-                return Tried::Next { why: trouble.to_string(), stop: false, wait: None };
+            (What::Silent | What::Lost(_) | What::Nonsense, stage) => {
+                let then = if stage == Stage::Mail { Then::Away } else { Then::Broke };
+                return Tried::Next(trouble.to_string(), then);
             }
         };
         counter!("posthaste_smtp_refusals_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
@@ -260,16 +279,19 @@ impl Desk {
             Meaning::Suspect if envelope.tries > 0 => Outcome::Suppress(reason),
             Meaning::Retry | Meaning::Suspect => Outcome::Retry { after, reason },
             Meaning::Relay => {
-                relay.rest_until(Some(Instant::now() + reply.wait().unwrap_or(self.rest_for)));
-                if trouble.stage == Stage::Text {
-                    Outcome::Retry { after, reason: Reason::ProviderFailed }
-                } else {
-                    return Tried::Next { why: trouble.to_string(), stop: false, wait: reply.wait() };
-                }
+                let wait = reply.wait().unwrap_or(self.rest_for);
+                relay.rest_until(Some(Instant::now() + wait));
+                let then = match trouble.stage {
+                    Stage::Connect | Stage::Auth | Stage::Mail => Then::Away,
+                    Stage::Rcpt | Stage::Data => Then::Wait(wait),
+                    // It had all of the message, and said no to it for now.
+                    Stage::Text => {
+                        return Tried::Said(Outcome::Throttled { scope: Scope::Recipient, wait });
+                    }
+                };
+                return Tried::Next(trouble.to_string(), then);
             }
-            Meaning::Stop => {
-                return Tried::Next { why: trouble.to_string(), stop: true, wait: None };
-            }
+            Meaning::Stop => return Tried::Next(trouble.to_string(), Then::Stop),
         })
     }
 
@@ -315,6 +337,11 @@ impl Desk {
         }
         Err(troubles.join("; "))
     }
+}
+
+/// The wait of a message with which conversations break: no try is spent on that, and everybody else goes on meanwhile.
+fn longer_each_time(attempt: u8) -> Duration {
+    Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_WAIT)
 }
 
 /// The wait before the next try: the relay's, or that of the table with a part of the spread that is this message's own.

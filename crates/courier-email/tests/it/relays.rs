@@ -139,3 +139,19 @@ async fn what_could_not_be_sent_in_time_is_told_before_the_deadline() {
         assert!(matches!(outcomes[..], [Outcome::NotSent { .. }]), "{step:?}: {outcomes:?}");
     }
 }
+
+#[tokio::test]
+async fn a_message_with_which_conversations_break_comes_less_and_less_often() {
+    let server = Server::plain().await;
+    let transport = transport(&[server.url()], &[]);
+    server.plan(Plan::at(Step::Rcpt, Act::Close));
+    let mut message = envelope("a@mail.example");
+    for (attempt, seconds) in [(1, 1), (2, 2), (5, 16), (10, 512), (11, 900), (255, 900)] {
+        message.attempt = attempt;
+        let Outcome::NotSent { after, .. } = send(&transport, &message).await else { panic!("it was sent") };
+        assert_eq!(after, Some(Duration::from_secs(seconds)));
+    }
+    server.plan(Plan::at(Step::Greeting, Act::Close));
+    let outcome = send(&transport, &message).await;
+    assert!(matches!(outcome, Outcome::NotSent { after: None, .. }), "{outcome:?}");
+}

@@ -14,22 +14,28 @@ ON_SERVERS := crates/rig crates/protocol crates/store crates/courier tests
 # From quick to slow, so that a mistake shows early.
 STEPS := setup setup-ci fmt-check lua tidy deny clippy docs test test-servers
 
-.PHONY: help run bench setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-servers ci
+.PHONY: help run show bench setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-servers ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: setup ## the engine at work: one message to 10,000 people over four channels, on a private server
+run: setup ## everything on this computer: a private server, queue, e-mail courier and a sandbox that takes what is sent
+	@$(CARGO) build --quiet --locked -p posthaste
+	@exec target/debug/posthaste dev $(ARGS)
+
+show: setup ## the engine alone: one message to 10,000 people over four channels, on a private server
 	@$(CARGO) run --quiet --locked -p posthaste-bench -- show
 
 bench: setup ## the figures of docs/benchmarks.md, about 25 minutes
-	@$(CARGO) build --quiet --locked --release -p posthaste-bench
+	@$(CARGO) build --quiet --locked --release -p posthaste-bench -p posthaste
 	@for aof in "" --no-aof; do \
 	  for pending in 10000 100000 1000000; do target/release/posthaste-bench lateness --pending $$pending $$aof; done; \
 	  target/release/posthaste-bench enqueue $$aof; \
 	  target/release/posthaste-bench drain $$aof; \
 	done
 	@target/release/posthaste-bench memory
+	@target/release/posthaste-bench http
+	@target/release/posthaste-bench mail
 
 setup: ## install what is missing: a server for the tests, luacheck, a C compiler
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, see https://rustup.rs"; exit 1; }

@@ -5,10 +5,13 @@ mod courier;
 mod drain;
 mod enqueue;
 mod figures;
+mod http;
 mod lateness;
 mod limits;
+mod mail;
 mod memory;
 mod orders;
+mod service;
 mod show;
 
 use std::process::ExitCode;
@@ -63,6 +66,25 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// Orders a second over HTTP, one upload, and open trackers. Needs the program `posthaste` beside this one.
+    Http {
+        /// Orders sent one by one; twice as many go in batches.
+        #[arg(long, default_value_t = 50_000)]
+        orders: u64,
+        /// Recipients of the upload.
+        #[arg(long, default_value_t = 1_000_000)]
+        recipients: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// E-mails a second into the sandbox. Needs the program `posthaste` beside this one.
+    Mail {
+        /// E-mails.
+        #[arg(long, default_value_t = 20_000)]
+        messages: u64,
+        #[command(flatten)]
+        common: Common,
+    },
     /// One message to many people over four channels, on a private server, into transports that keep nothing.
     Show {
         /// People.
@@ -102,6 +124,8 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Enqueue { orders, rows, common } => enqueue::measure(orders, rows, common).await,
         What::Drain { messages, common } => drain::measure(messages, common).await,
         What::Memory { orders, common } => memory::measure(orders, common).await,
+        What::Http { orders, recipients, common } => http::measure(orders, recipients, common).await,
+        What::Mail { messages, common } => mail::measure(messages, common).await,
         What::Show { people } => show::run(people).await,
         What::Courier(options) => courier::run(options).await,
     }

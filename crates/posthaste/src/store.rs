@@ -2,9 +2,25 @@
 
 use std::path::PathBuf;
 
-use posthaste_store::Settings;
+use posthaste_store::preflight::Report;
+use posthaste_store::{ConnectError, Role, Settings, Store};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Kind, Result};
+
+/// Connects.
+///
+/// # Errors
+/// The settings cannot be used, nobody answers, or the store would lose messages.
+pub(crate) async fn connect(settings: Settings) -> Result<(Store, Report)> {
+    Store::connect(settings, Role::Tool).await.map_err(|error| {
+        let kind = match error {
+            ConnectError::Settings { .. } => Kind::Usage,
+            ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
+            ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
+        };
+        Failure::new(kind, "the store cannot be used").because(error)
+    })
+}
 
 /// The section `redis` of the queue's settings, with its environment, and `--redis` above it.
 ///

@@ -5,7 +5,6 @@ use std::time::Duration;
 use console::style;
 use jiff::fmt::rfc2822;
 use posthaste_store::preflight::Level;
-use posthaste_store::{Role, Store};
 use reqwest::{Method, header};
 use serde::Serialize;
 
@@ -193,7 +192,7 @@ async fn store(args: &Args, findings: &mut Findings) {
         Ok(settings) => settings,
         Err(failure) => return findings.bad("store", &failure),
     };
-    match Store::connect(settings, Role::Tool).await {
+    match crate::store::connect(settings).await {
         Ok((store, report)) => {
             for line in &report.lines {
                 let verdict = match line.level {
@@ -205,10 +204,7 @@ async fn store(args: &Args, findings: &mut Findings) {
             }
             store.disconnect().await;
         }
-        Err(error) => {
-            let failure = Failure::new(Kind::Unreachable, "the store cannot be used").because(error);
-            findings.bad("store", &failure);
-        }
+        Err(failure) => findings.bad("store", &failure),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
 use posthaste_model::{Channel, Lane, OnUnknown, SenderId};
 use reqwest::{Body, Method, header};
 use serde_json::{Map, Value, json};
@@ -135,7 +138,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let titles = people.as_ref().map(|people| people.columns().clone());
     let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
     let upload = Upload { order, given, people, on_invalid: args.on_invalid };
-    let (answer, uploaded) = send(&client, upload, args.dry_run, &key).await?;
+    let (answer, uploaded) = send(&client, upload, args.dry_run, &key, progress(context)).await?;
     if let Some(failure) = uploaded.failure {
         return Err(failure);
     }
@@ -171,13 +174,25 @@ enum Sent {
     Lost(Failure),
 }
 
-async fn send(client: &Client, upload: Upload, dry_run: bool, key: &str) -> Result<(Sent, Uploaded)> {
+async fn send(
+    client: &Client,
+    upload: Upload,
+    dry_run: bool,
+    key: &str,
+    progress: ProgressBar,
+) -> Result<(Sent, Uploaded)> {
     let query: &[(&str, String)] = if dry_run { &[("dry_run", "true".to_owned())] } else { &[] };
     let (body, reading) = upload.start();
+    let bar = progress.clone();
+    let body = people::stream(body).inspect(move |piece| {
+        if let Ok(piece) = piece {
+            bar.inc(piece.len() as u64);
+        }
+    });
     let mut request = client
         .request(Method::POST, "/v1/orders", query)
         .header(header::CONTENT_TYPE, "application/x-ndjson")
-        .body(Body::wrap_stream(people::stream(body)));
+        .body(Body::wrap_stream(body));
     if !dry_run {
         request = request.header("idempotency-key", key);
     }
@@ -192,9 +207,24 @@ async fn send(client: &Client, upload: Upload, dry_run: bool, key: &str) -> Resu
             Sent::Refused(problem, retry_after)
         }
     };
+    progress.finish_and_clear();
     let uploaded =
         reading.await.map_err(|error| Failure::error("reading the people failed").because(error))?;
     Ok((sent, uploaded))
+}
+
+/// Shows people that something moves; nobody else sees it.
+fn progress(context: &Context) -> ProgressBar {
+    if !context.terminal.is_watched() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message("handing over");
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {msg} {bytes}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// The order without its recipients.

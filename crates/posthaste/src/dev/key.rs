@@ -5,7 +5,7 @@ use std::fs;
 use posthaste_model::{Clock, SystemClock};
 use posthaste_queue::auth::Bearer;
 use posthaste_queue::keys::{MintError, Wanted, mint};
-use posthaste_store::{KeyRecord, Role, Scope, Settings, Store};
+use posthaste_store::{KeyRecord, Scope, Settings, Store};
 
 use super::place::Place;
 use crate::failure::{Failure, Kind, Result};
@@ -21,9 +21,7 @@ const NAME: &str = "posthaste dev";
 /// # Errors
 /// The store does not answer, or the file cannot be written.
 pub(super) async fn ready(place: &Place, settings: &Settings) -> Result<()> {
-    let (store, _) = Store::connect(settings.clone(), Role::Tool)
-        .await
-        .map_err(|error| Failure::new(Kind::Unreachable, "the store cannot be used").because(error))?;
+    let (store, _) = crate::store::connect(settings.clone()).await?;
     let made = ready_in(place, &store).await;
     store.disconnect().await;
     made

@@ -69,10 +69,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;
         crew.start(parts.server).await?;
+        // Before all others: a store that cannot be used is told here, by its name.
+        key::ready(&place, &parts.store).await?;
         // The sandbox is there before the courier, so that nothing waits for its relay at first.
         crew.start_all(vec![parts.sandbox, parts.queue]).await?;
-        crew.start_all(vec![parts.courier]).await?;
-        key::ready(&place, &parts.store).await
+        crew.start_all(vec![parts.courier]).await
     };
     let up = tokio::select! {
         up = up => up,

@@ -235,6 +235,10 @@ async fn a_taken_port_and_a_missing_server_are_told_with_the_mend() {
     assert_eq!(ended.status.code(), Some(7), "{said}");
     assert!(said.contains("apt-get install redis-server") && said.contains("--redis"), "{said}");
 
+    let ended = user.run(&[&["dev"][..], &FREE, &["--redis", "redis://127.0.0.1:1"]].concat()).await;
+    assert_eq!(ended.code, 7, "{ended:?}");
+    assert!(ended.err.contains("the store cannot be used"), "{ended:?}");
+
     let ended = user.run(&[&["dev"][..], &FREE, &["--redis", "redis://:word@127.0.0.1"]].concat()).await;
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("PASSWORD_FILE"), "{ended:?}");

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use posthaste_model::UnixMs;
 use posthaste_queue::keys::{MintError, Wanted, mint};
-use posthaste_store::{ConnectError, Role, Store};
 
 use super::{CreateArgs, told};
 use crate::context::Context;
@@ -15,7 +14,7 @@ use crate::failure::{Failure, Kind, Result};
 /// The store cannot be used; the key makes no sense.
 pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, context: &Context) -> Result<()> {
     let settings = crate::store::settings(args.config.clone(), args.redis.as_deref())?;
-    let (store, _) = Store::connect(settings, Role::Tool).await.map_err(unusable)?;
+    let (store, _) = crate::store::connect(settings).await?;
     let wanted = Wanted {
         name: args.name.clone(),
         scopes: args.scope.iter().copied().collect(),
@@ -32,14 +31,4 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
     })?;
     let (id, key) = (minted.bearer.id.to_string(), minted.bearer.expose());
     told(context, &serde_json::json!({"id": id, "key": key}), &id, &key)
-}
-
-/// The failure for a store that cannot be used.
-fn unusable(error: ConnectError) -> Failure {
-    let kind = match error {
-        ConnectError::Settings { .. } => Kind::Usage,
-        ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
-        ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
-    };
-    Failure::new(kind, "the store cannot be used").because(error)
 }

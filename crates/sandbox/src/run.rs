@@ -30,13 +30,16 @@ pub struct Args {
     /// Where the outbox is, as in 127.0.0.1:8025.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
+    /// Where the stand-in for Telegram listens: what takes the place of https://api.telegram.org.
+    #[arg(long, value_name = "ADDRESS")]
+    pub telegram: Option<SocketAddr>,
     /// A file that gets every attempt with all its bytes, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Which events are logged: a level, or levels per module.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
-    /// A file to be written when everything listens: {"smtp":"…","smtps":"…","http":"…","certificate":"…"}.
+    /// A file to be written when everything listens: {"smtp":"…","smtps":"…","http":"…","telegram":"…","certificate":"…"}.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
@@ -90,7 +93,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let sandbox = Sandbox::start(settings).await?;
-    let places = [sandbox.smtp(), sandbox.smtps(), sandbox.http()];
+    let places = [sandbox.smtp(), sandbox.smtps(), sandbox.http(), sandbox.telegram().address()];
     if places.iter().any(|place| !place.ip().is_loopback()) {
         tracing::warn!("the sandbox asks nobody who they are, and listens beyond this computer");
     }
@@ -98,8 +101,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         let write = write_ready(path, &sandbox);
         write.map_err(|source| RunError::ReadyFile { path: path.clone(), source })?;
     }
-    let [smtp, smtps, http] = places;
-    tracing::info!(%smtp, %smtps, http = %format_args!("http://{http}"), "sandbox open");
+    let [smtp, smtps, http, telegram] = places;
+    tracing::info!(%smtp, %smtps, http = %format_args!("http://{http}"), telegram = %format_args!("http://{telegram}"), "sandbox open");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -124,6 +127,7 @@ struct Ready<'a> {
     smtp: SocketAddr,
     smtps: SocketAddr,
     http: String,
+    telegram: String,
     certificate: &'a str,
 }
 
@@ -133,6 +137,7 @@ fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
         smtp: sandbox.smtp(),
         smtps: sandbox.smtps(),
         http: format!("http://{}", sandbox.http()),
+        telegram: sandbox.telegram().url(),
         certificate: sandbox.certificate_pem(),
     };
     let text = serde_json::to_vec(&ready)?;

@@ -16,7 +16,7 @@ use crate::faults::{Fault, FaultView, Faults, InvalidFault};
 use crate::outbox::{self, Doors, Outbox};
 use crate::record::{Attempt, Counts, Record};
 use crate::settings::Settings;
-use crate::{smtp, tls};
+use crate::{smtp, telegram, tls};
 
 /// How long [`Sandbox::stop`] waits for connections to end; they are cut at once, so this is for a stuck system.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -27,6 +27,7 @@ pub struct Sandbox {
     smtp: SocketAddr,
     smtps: SocketAddr,
     http: SocketAddr,
+    telegram: telegram::Server,
     authority: Arc<str>,
     record: Arc<Record>,
     faults: Arc<Faults>,
@@ -66,7 +67,7 @@ impl Sandbox {
     /// # Errors
     /// An address is taken, the record file cannot be opened, or a setting makes no sense.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { smtp, outbox: web_settings, record, magic, faults } = settings;
+        let Settings { smtp, telegram, outbox: web_settings, record, magic, faults } = settings;
         let tls = tls::make(&smtp.host).map_err(|error| StartError::Certificate(error.into()))?;
         let faults = Arc::new(Faults::new(magic, faults)?);
         let record =
@@ -75,12 +76,16 @@ impl Sandbox {
         let record = Arc::new(record);
         let (plain, encrypted) = (bind(smtp.listen).await?, bind(smtp.listen_tls).await?);
         let web = bind(web_settings.listen).await?;
+        let telegram = telegram::Server::start(telegram).await;
+        let telegram = telegram
+            .map_err(|failed| StartError::Listen { address: failed.address, source: failed.source })?;
         let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let this = Self {
             smtp: address(&plain, smtp.listen)?,
             smtps: address(&encrypted, smtp.listen_tls)?,
             http: address(&web, web_settings.listen)?,
+            telegram,
             authority: Arc::clone(&authority),
             record: Arc::clone(&record),
             faults: Arc::clone(&faults),
@@ -132,6 +137,12 @@ impl Sandbox {
     #[must_use]
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The stand-in for Telegram.
+    #[must_use]
+    pub fn telegram(&self) -> &telegram::Server {
+        &self.telegram
     }
 
     /// The certificate, PEM, of the authority behind the server's certificate: what a client must trust.
@@ -206,6 +217,7 @@ impl Sandbox {
     /// Closes everything and waits until it is closed.
     pub async fn stop(self) {
         self.stop.cancel();
+        self.telegram.close();
         self.tasks.close();
         let _ = tokio::time::timeout(STOP_TIME, self.tasks.wait()).await;
     }

@@ -21,6 +21,8 @@ pub const DEFAULTS: &str = include_str!("../defaults.toml");
 pub struct Settings {
     /// The SMTP server.
     pub smtp: SmtpSettings,
+    /// The stand-in for Telegram.
+    pub telegram: crate::telegram::Settings,
     /// The HTTP port with the outbox, and what is kept in memory.
     pub outbox: OutboxSettings,
     /// The record file.

@@ -198,11 +198,16 @@ impl Server {
         };
     }
 
-    /// Closes everything.
+    /// Closes everything and waits until it is closed.
     pub async fn stop(self) {
+        self.close();
+        self.tasks.wait().await;
+    }
+
+    /// Closes everything, soon.
+    pub(crate) fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
     }
 }
 

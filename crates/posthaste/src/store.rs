@@ -18,7 +18,13 @@ pub(crate) async fn connect(settings: Settings) -> Result<(Store, Report)> {
             ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
             ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
         };
-        Failure::new(kind, "the store cannot be used").because(error)
+        let failure = Failure::new(kind, "the store cannot be used").because(error);
+        match kind {
+            Kind::Unreachable => {
+                failure.mend("Is a Redis or Valkey running there? --redis URL, or `redis.url` in the settings, says where.")
+            }
+            _ => failure,
+        }
     })
 }
 

@@ -62,8 +62,16 @@ pub(super) struct Part {
 
 /// All of them.
 pub(super) struct Crew {
-    run: PathBuf,
+    here: Here,
     members: Vec<Member>,
+}
+
+/// What every start needs.
+struct Here {
+    /// This executable, by the path it had at first: a new one may be built while this one runs.
+    own: PathBuf,
+    /// Where processes run.
+    folder: PathBuf,
 }
 
 struct Member {
@@ -76,8 +84,12 @@ struct Member {
 
 impl Crew {
     /// Nobody yet.
-    pub(super) fn new(place: &Place) -> Self {
-        Self { run: place.dir().to_owned(), members: Vec::new() }
+    ///
+    /// # Errors
+    /// The system does not say where this executable is.
+    pub(super) fn new(place: &Place) -> Result<Self> {
+        let here = Here { own: std::env::current_exe()?, folder: place.dir().to_owned() };
+        Ok(Self { here, members: Vec::new() })
     }
 
     /// Starts a process and waits until it is up; nothing to do for none.
@@ -97,7 +109,7 @@ impl Crew {
         for part in parts {
             // The log of the last time is of no use any more.
             let _ = fs::remove_file(&part.log);
-            let child = spawn(&part, &self.run)?;
+            let child = spawn(&part, &self.here)?;
             let begun = Instant::now();
             self.members.push(Member { part, child: Some(child), begun, rest: FIRST_REST, again_at: None });
         }
@@ -124,7 +136,7 @@ impl Crew {
                 () = again => {
                     let now = Instant::now();
                     for member in self.members.iter_mut().filter(|member| member.again_at.is_some_and(|at| at <= now)) {
-                        member.start_again(&self.run);
+                        member.start_again(&self.here);
                     }
                 }
             }
@@ -195,10 +207,10 @@ impl Member {
         self.rest = (self.rest * 2).min(LONGEST_REST);
     }
 
-    fn start_again(&mut self, run: &Path) {
+    fn start_again(&mut self, here: &Here) {
         self.again_at = None;
         self.begun = Instant::now();
-        match spawn(&self.part, run) {
+        match spawn(&self.part, here) {
             Ok(child) => self.child = Some(child),
             Err(failure) => {
                 say(&format!("! {}", failure.lines().join(" ")));
@@ -230,7 +242,7 @@ async fn first_end(members: &mut [Member]) -> (usize, std::io::Result<ExitStatus
     futures::future::select_all(ends).await.0
 }
 
-fn spawn(part: &Part, run: &Path) -> Result<Child> {
+fn spawn(part: &Part, here: &Here) -> Result<Child> {
     let unstarted =
         |error: std::io::Error| Failure::error(format!("cannot start {}", part.name)).because(error);
     match &part.ready {
@@ -238,8 +250,7 @@ fn spawn(part: &Part, run: &Path) -> Result<Child> {
         Ready::File(file) | Ready::Ping(file) => drop(fs::remove_file(file)),
     }
     let log = OpenOptions::new().create(true).append(true).open(&part.log).map_err(unstarted)?;
-    let own = std::env::current_exe().map_err(unstarted)?;
-    let mut command = Command::new(own);
+    let mut command = Command::new(&here.own);
     command.arg("as-child").arg(std::process::id().to_string()).arg("--").arg(&part.program).args(&part.args);
     // Settings of somebody's environment could lead out of this computer.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POSTHASTE_"))
@@ -247,7 +258,7 @@ fn spawn(part: &Part, run: &Path) -> Result<Child> {
         command.env_remove(name);
     }
     command
-        .current_dir(run)
+        .current_dir(&here.folder)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(unstarted)?)
         .stderr(log)

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut asked = Asked::new()?;
     let place = Place::open(args.data.as_deref())?;
     let ports = Ports::choose(args.port, args.outbox_port, args.smtp_port)?;
-    let mut crew = Crew::new(&place);
+    let mut crew = Crew::new(&place)?;
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;
         crew.start(parts.server).await?;

@@ -84,6 +84,9 @@ impl Composer {
             }
         }
         check_unsubscribe(&email)?;
+        if from.email.domain() == "localhost.localdomain" {
+            tracing::warn!("email.from is not set: relays and mailboxes will refuse these messages");
+        }
         Ok(Self {
             channel,
             email,

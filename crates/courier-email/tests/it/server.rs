@@ -85,6 +85,8 @@ pub(crate) struct Kind {
     pub(crate) credentials: Option<(&'static str, &'static str)>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) implicit: bool,
+    /// Says 354 to DATA although no recipient was taken, as RFC 2920 lets it.
+    pub(crate) lax: bool,
 }
 
 pub(crate) struct State {
@@ -238,7 +240,7 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
                     talk.to.pop();
                 }
             }
-            "DATA" if talk.to.is_empty() => talk.write("503 5.5.1 no recipients").await?,
+            "DATA" if talk.to.is_empty() && !state.kind.lax => talk.write("503 5.5.1 no recipients").await?,
             "DATA" => {
                 begun = false;
                 if talk.say(Step::Data, "354 go").await? {
@@ -345,6 +347,9 @@ impl Talk<'_> {
             }
             text.push_str(line.strip_prefix('.').unwrap_or(&line));
             text.push('\n');
+        }
+        if self.to.is_empty() {
+            return self.write("554 5.5.1 no valid recipients").await;
         }
         let mail = Mail { from: from.to_owned(), to: std::mem::take(&mut self.to), text };
         // For whom it is decides what becomes of it.

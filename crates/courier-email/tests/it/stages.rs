@@ -165,8 +165,8 @@ async fn a_bare_refusal_counts_the_second_time() {
 
 #[tokio::test]
 async fn a_refused_recipient_costs_no_connection() {
-    for pipelining in [false, true] {
-        let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
+    for (pipelining, lax) in [(false, false), (true, false), (true, true)] {
+        let server = Server::start(Kind { pipelining, lax, ..Kind::default() }).await;
         let transport = transport(&[server.url()], &[]);
         let only = Some(["bad@mail.example".to_owned()].into());
         server.plan(Plan { only, ..Plan::says(Step::Rcpt, "550 5.1.1 no such user") });

@@ -36,7 +36,9 @@ async fn messages_go_under_tls_of_both_kinds_with_auth() {
         for pipelining in [false, true] {
             let (tls, _folder, ca) = certificate();
             let credentials = Some(("user", "secret"));
-            let server = Server::start(Kind { pipelining, credentials, tls: Some(tls), implicit }).await;
+            let server =
+                Server::start(Kind { pipelining, credentials, tls: Some(tls), implicit, ..Kind::default() })
+                    .await;
             let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
             let transport = transport(&[server.url()], &set);
             assert_eq!(transport.check().await, Ok(()));

@@ -16,6 +16,10 @@ macro_rules! codes {
         }
 
         impl FlawCode {
+            /// All codes.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
             /// The stable word.
             pub(crate) fn word(self) -> &'static str {
                 match self {

@@ -52,6 +52,12 @@ impl Asked {
 /// The id of the order is made here; `Idempotency-Key` makes a repeated request the same one for 24 hours. With
 /// `Content-Type: application/x-ndjson` the first line is the order without `recipients`, then one recipient a line, up to
 /// 2,000,000. An answer means that the order is stored as `durability` says. Needs the scope `enqueue`.
+///
+/// Codes of wrong places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
+/// `missing`, `wrong_type`, `unknown_value`, `bad_number`, `invalid_id`, `invalid_text`, `empty_text`,
+/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `invalid_chat`,
+/// `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
+/// `no_rows`, `not_here`.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "createOrder",
     params(Asked, ("Idempotency-Key" = Option<String>, Header, description = "The client's own name of this request.")),
@@ -170,4 +176,17 @@ pub(super) fn check(
     }
     let sorted = sieve.finish()?;
     Ok((draft, sorted, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::intake::flaw::FlawCode;
+
+    #[test]
+    fn all_codes_of_wrong_places_are_described() {
+        let described = crate::api::openapi_json();
+        for code in FlawCode::ALL {
+            assert!(described.contains(&format!("`{}`", code.word())), "{code:?} is not described");
+        }
+    }
 }

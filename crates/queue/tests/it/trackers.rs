@@ -67,6 +67,36 @@ async fn a_stream_tells_every_change_and_the_end() {
 }
 
 #[tokio::test]
+async fn many_changes_are_told_in_few_snapshots() {
+    let pause = Duration::from_millis(300);
+    let service = Service::with(&[("trackers.pause", "300ms")]).await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    let due = service.in_an_hour().await;
+    service.order(&order, 1, Some(due)).await;
+    let path = format!("/v1/orders/{}/events", order.order_id());
+    let started = Instant::now();
+    let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
+    let (_, _, first) = next(&mut stream).await;
+    let mut revision = first["revision"].as_u64().expect("a number");
+    for n in 1..=50 {
+        service
+            .store
+            .reschedule(0, &order, due.after(Duration::from_secs(n)), None, revision)
+            .await
+            .expect("moved");
+        revision += 1;
+    }
+    service.store.cancel(0, &order).await.expect("cancelled");
+    let mut snapshots = 1;
+    while next(&mut stream).await.0 == "snapshot" {
+        snapshots += 1;
+    }
+    let most = started.elapsed().as_millis() / pause.as_millis() + 2;
+    assert!(snapshots <= most, "{snapshots} snapshots, {most} at most");
+}
+
+#[tokio::test]
 async fn who_comes_again_is_told_only_what_is_new() {
     let service = Service::with(&[("trackers.heartbeat", "100ms")]).await;
     let key = service.key(&[Scope::Read], Some("u1")).await;

@@ -61,7 +61,8 @@ fn it_is_ready_when_it_can_store() {
         becomes("/readyz", 200).await;
         let key = key(&redis).await;
         assert_eq!(get("/v1/orders").key(&key).send(address).await.status, 200);
-        assert_eq!(get("/nowhere").send(address).await.status, 404);
+        assert_eq!(get("/nowhere/canary7f3a").send(address).await.status, 404);
+        assert_eq!(ask("CANARY7F3A", "/v1/orders?canary7f3a").send(address).await.status, 405);
         let metrics = get("/metrics").send(admin).await.text();
         for line in [
             "posthaste_queue_requests_total{route=\"/v1/orders\",method=\"GET\",status=\"200\"} 1",
@@ -70,6 +71,7 @@ fn it_is_ready_when_it_can_store() {
         ] {
             assert!(metrics.contains(line), "{line} is not in\n{metrics}");
         }
+        assert!(!metrics.to_lowercase().contains("canary"), "what clients write is no label: {metrics}");
         for path in ["/metrics", "/livez", "/readyz"] {
             assert_eq!(get(path).send(address).await.status, 404, "{path} has a port of its own");
         }

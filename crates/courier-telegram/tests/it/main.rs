@@ -4,6 +4,7 @@ mod bench;
 mod bots;
 mod conformance;
 mod parts;
+mod process;
 mod provider;
 mod requests;
 mod secrecy;

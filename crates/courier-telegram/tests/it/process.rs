@@ -1,0 +1,85 @@
+//! The program itself: starts, looks at its tokens, stops when asked, and refuses what it can't work with.
+
+use std::path::Path;
+
+use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+
+use super::bench::{CANARY, token};
+use super::provider::{Provider, Reply};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-telegram");
+
+fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
+    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
+}
+
+fn is_ready(file: &Path) {
+    eventually("the ready file", || std::fs::read_to_string(file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_until_it_is_asked_to_stop() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ready, tokens) = (folder.path().join("ready.json"), folder.path().join("tokens"));
+    std::fs::write(&tokens, format!("{}\n{}\n", token(42), token(43))).expect("a file");
+    restrict(&tokens);
+    let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
+    // Variables of another process do not disturb it.
+    let variables = [
+        ("POSTHASTE_TELEGRAM__TOKENS_FILE", tokens.to_str().expect("a name")),
+        ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
+    ];
+    let courier = start(&args, &variables);
+    is_ready(&ready);
+    courier.wait_line("a look", |line| line.contains("the provider is there")).expect("a look");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    let bots: Vec<String> = provider.log().into_iter().map(|request| request.token).collect();
+    assert_eq!(bots, [token(42), token(43)]);
+    assert!(!courier.output().expect("its output").contains(CANARY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_told_at_the_start() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    provider.answer(|_| Reply::refusal(401, "Unauthorized"));
+    let (url, api, token) = (redis.url(), provider.url(), token(42));
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
+    let courier = start(&args, &[("POSTHASTE_TELEGRAM__TOKENS", &token)]);
+    courier.wait_line("a warning", |line| line.contains("refuses the token of bot 42")).expect("a warning");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert!(!courier.output().expect("its output").contains(CANARY));
+}
+
+#[test]
+fn settings_that_make_no_sense_end_the_start_by_name() {
+    let (good, broken) = (token(42), format!("42:{CANARY}/../x"));
+    for (variable, value, key) in [
+        ("POSTHASTE_TELEGRAM__TOKENS", "", "telegram.tokens"),
+        ("POSTHASTE_TELEGRAM__TOKENS", broken.as_str(), "telegram.tokens"),
+        ("POSTHASTE_TELEGRAM__API_URL", "http://api.telegram.org", "telegram.api_url"),
+        ("POSTHASTE_TELEGRAM__RATE", "100", "telegram.rate"),
+        ("POSTHASTE_TELEGRAM__RAET", "1", "telegram.raet"),
+        ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "forget", "telegram.on_unknown"),
+        ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
+    ] {
+        let mut variables = vec![("POSTHASTE_TELEGRAM__TOKENS", good.as_str())];
+        variables.retain(|(name, _)| *name != variable);
+        variables.push((variable, value));
+        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
+        let code = courier.wait_exit().expect("an end").code();
+        let said = courier.output().expect("its output");
+        assert_eq!(code, Some(78), "{variable}={value}: {said}");
+        assert!(said.contains(&format!("posthaste-courier-telegram: {key}: ")), "{variable}={value}: {said}");
+        assert!(!said.contains(CANARY), "{said}");
+    }
+}
+
+/// A file of secrets is refused when everybody may read it.
+fn restrict(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
+}

@@ -5,7 +5,7 @@ use posthaste_protocol::scripts::close::Index;
 use posthaste_protocol::scripts::receipt::Word;
 
 use super::Explorer;
-use super::scenario::UNIT_MS;
+use super::command::RENEWED_MS;
 use super::state::{Courier, Held, Row, State};
 
 /// What becomes of a request and its reply.
@@ -95,7 +95,7 @@ pub enum Action {
     /// An order is cancelled.
     Cancel { order: usize },
     /// An order is moved: to now, or two units on.
-    Move { order: usize, now: bool },
+    Move { order: usize, now: bool, fate: Fate },
     /// The provider tells about a row it took.
     Receipt { parcel: usize, row: usize, attempt: u8, word: Word },
     /// Somebody rings.
@@ -230,7 +230,7 @@ impl Explorer {
             self.fates(state, true, |fate| actions.push(Action::Release { courier, held, fate }));
         }
         let ends = state.view.parcels[it.parcel].leased.unwrap_or(0);
-        if state.left.renewals > 0 && !it.lost && ends < state.view.now + UNIT_MS {
+        if state.left.renewals > 0 && !it.lost && ends < state.view.now + RENEWED_MS {
             self.fates(state, false, |fate| actions.push(Action::Renew { courier, held, fate }));
         }
         if !it.closed && state.view.now >= it.lease_until {
@@ -271,7 +271,7 @@ impl Explorer {
         for channel in 0..self.scenario.channels.len() {
             let mine =
                 || view.parcels.iter().zip(&self.scenario.parcels).filter(|(_, p)| p.channel == channel);
-            if mine().any(|(parcel, _)| parcel.leased.is_some_and(|at| at <= view.now)) {
+            if mine().any(|(parcel, _)| parcel.leased.is_some()) {
                 actions.push(Action::Sweep { channel });
             }
             if state.resolvers[channel].is_some() {
@@ -285,7 +285,7 @@ impl Explorer {
     fn of_outside(&self, state: &State, actions: &mut Vec<Action>) {
         let view = &state.view;
         for (order, it) in view.orders.iter().enumerate() {
-            if it.head.is_none() && !self.scenario.orders[order].accepted && it.retirements == 0 {
+            if it.head.is_none() && !self.scenario.orders[order].accepted && !state.retired[order] {
                 self.fates(state, false, |fate| actions.push(Action::Accept { order, fate }));
             }
             if it.head.is_none() {
@@ -295,15 +295,15 @@ impl Explorer {
                 actions.push(Action::Cancel { order });
             }
             if state.left.moves > 0 && it.due.is_some() {
-                actions.push(Action::Move { order, now: true });
-                actions.push(Action::Move { order, now: false });
+                for now in [true, false] {
+                    self.fates(state, false, |fate| actions.push(Action::Move { order, now, fate }));
+                }
             }
         }
         if self.scenario.strangers {
             actions.push(Action::Stranger);
         }
-        let over = super::scenario::START_MS + self.scenario.life_ms;
-        if state.left.expiries > 0 && !self.scenario.wide && view.now < over {
+        if state.left.expiries > 0 && !self.scenario.wide && view.now < self.over(state) {
             actions.push(Action::Expire);
         }
         if state.left.receipts == 0 {
@@ -337,7 +337,9 @@ impl Explorer {
                 actions.extend(channels.map(|(channel, _)| Action::Audit { order, channel: *channel }));
             }
         }
-        actions.push(Action::Expire);
+        if state.view.now < self.over(state) {
+            actions.push(Action::Expire);
+        }
         if state.view.orders.iter().any(|order| order.retirements > 0) {
             actions.push(Action::Rest);
             actions.push(Action::Retire);

@@ -7,6 +7,7 @@
 //!
 //! A test takes pairs of states with one fingerprint and looks whether the same can follow.
 
+use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use posthaste_protocol::record::RowOutcome;
@@ -65,6 +66,22 @@ impl Naming {
     }
 }
 
+/// What is written down of a state, to be hashed in one go.
+#[derive(Default)]
+struct Ink(Vec<u8>);
+
+impl Hasher for Ink {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.0);
+        hasher.finish()
+    }
+}
+
 /// Writes one naming of a state into a hasher.
 struct Writer<'a> {
     explorer: &'a Explorer,
@@ -77,16 +94,16 @@ struct Writer<'a> {
 pub(super) fn fingerprint(explorer: &Explorer, state: &State) -> u64 {
     let fences = fences(explorer, state);
     let written = explorer.namings.iter().map(|naming| {
-        let mut hasher = DefaultHasher::new();
-        Writer { explorer, state, naming, fences: &fences }.write(&mut hasher);
-        hasher.finish()
+        let mut ink = Ink::default();
+        Writer { explorer, state, naming, fences: &fences }.write(&mut ink);
+        ink.0
     });
-    written.min().unwrap_or(0)
+    Ink(written.min().unwrap_or_default()).finish()
 }
 
 /// The fingerprint of a database alone, as it is to somebody new.
 pub(super) fn fingerprint_of_world(view: &View) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Ink::default();
     let mut fences: Vec<u64> =
         view.parcels.iter().filter_map(|p| p.lease.as_ref()).map(|lease| lease.fence).collect();
     fences.sort_unstable();
@@ -136,7 +153,7 @@ fn rank(fences: &[u64], fence: u64) -> usize {
     fences.binary_search(&fence).unwrap_or(usize::MAX)
 }
 
-fn write_orders(view: &View, hasher: &mut DefaultHasher) {
+fn write_orders(view: &View, hasher: &mut Ink) {
     for order in &view.orders {
         let over = order.head.as_ref().map(|head| view.now >= at(head.not_after));
         let due = order.due.map(|due| (due - view.now).max(-1 - view.lead));
@@ -147,14 +164,14 @@ fn write_orders(view: &View, hasher: &mut DefaultHasher) {
     }
 }
 
-fn write_places(view: &View, it: &super::view::ParcelView, fences: &[u64], hasher: &mut DefaultHasher) {
+fn write_places(view: &View, it: &super::view::ParcelView, fences: &[u64], hasher: &mut Ink) {
     let until = |moment: Option<i64>| moment.map(|moment| left(view.now, moment));
     (until(it.ready), until(it.leased), until(it.unresolved), it.crashes, it.parked).hash(hasher);
     let lease = it.lease.as_ref();
     lease.map(|l| (rank(fences, l.fence), l.begun, l.alone, left(view.now, l.send_by))).hash(hasher);
 }
 
-fn write_row(now: i64, row: &RowOutcome, hasher: &mut DefaultHasher) {
+fn write_row(now: i64, row: &RowOutcome, hasher: &mut Ink) {
     let wait = row.not_before.map(|moment| left(now, at(moment)));
     (row.state, row.attempt, row.tries, row.repeated).hash(hasher);
     (row.reason.code(), row.token.is_some(), wait.unwrap_or(0)).hash(hasher);
@@ -174,7 +191,7 @@ fn decision(decision: &Decision) -> (u8, u16) {
 }
 
 impl Writer<'_> {
-    fn write(&self, hasher: &mut DefaultHasher) {
+    fn write(&self, hasher: &mut Ink) {
         let view = &self.state.view;
         write_orders(view, hasher);
         for (parcel, it) in view.parcels.iter().enumerate() {
@@ -182,8 +199,8 @@ impl Writer<'_> {
             for place in 0..it.rows.len() {
                 let row = self.naming.row(place);
                 write_row(view.now, &it.rows[row], hasher);
-                let Truth { taken, told_unknown, send_by, slept } = &self.state.truth[parcel][row];
-                (taken, told_unknown, left(view.now, *send_by), slept).hash(hasher);
+                let Truth { taken, told_unknown, send_by, sleeps } = &self.state.truth[parcel][row];
+                (taken, told_unknown, left(view.now, *send_by), sleeps).hash(hasher);
             }
         }
         for at in &self.naming.couriers {
@@ -204,7 +221,7 @@ impl Writer<'_> {
         self.state.fault.as_ref().map(|fault| fault.property).hash(hasher);
     }
 
-    fn courier(&self, at: usize, courier: &Courier, hasher: &mut DefaultHasher) {
+    fn courier(&self, at: usize, courier: &Courier, hasher: &mut Ink) {
         (courier.channel, courier.asking, courier.stopping, courier.held.len()).hash(hasher);
         let remembered = remembered(self.explorer, self.state, at);
         remembered.map(|(_, fence, members)| (rank(self.fences, fence), members)).hash(hasher);
@@ -213,7 +230,7 @@ impl Writer<'_> {
         }
     }
 
-    fn held(&self, held: &Held, hasher: &mut DefaultHasher) {
+    fn held(&self, held: &Held, hasher: &mut Ink) {
         let now = self.state.view.now;
         (held.parcel, rank(self.fences, held.fence), held.loaded, held.closed, held.lost).hash(hasher);
         left(now, held.lease_until).hash(hasher);
@@ -234,7 +251,7 @@ impl Writer<'_> {
     }
 
     fn late(&self, command: &Command) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Ink::default();
         let fence = |fence: &u64| rank(self.fences, *fence);
         match command {
             Command::Claim { courier, life, number, begin } => {
@@ -242,7 +259,8 @@ impl Writer<'_> {
                 let it = &self.state.couriers[*courier];
                 let alive = place.filter(|_| it.life == *life);
                 let known = self.explorer.names.request(&self.state.world, it.channel, *courier, *life);
-                let order = known.map(|(last, ..)| last.cmp(number));
+                // Of a process not known yet every number is new.
+                let order = known.map_or(Ordering::Less, |(last, ..)| last.cmp(number));
                 (0, alive, order, alive.map(|_| number.cmp(&it.number)), begin).hash(&mut hasher);
             }
             Command::Begin { parcel, fence: f, rows } => {
@@ -258,7 +276,11 @@ impl Writer<'_> {
                 let decisions = decisions.iter().map(|(row, attempt, it)| (*row, (*attempt, decision(it))));
                 (5, parcel, self.naming.place(decisions)).hash(&mut hasher);
             }
-            other => (6, format!("{other:?}")).hash(&mut hasher),
+            Command::Move { order, due, revision } => {
+                let known = self.explorer.names.revision(&self.state.world, *order);
+                (6, order, left(self.state.view.now, *due), known.cmp(revision)).hash(&mut hasher);
+            }
+            other => (7, format!("{other:?}")).hash(&mut hasher),
         }
         hasher.finish()
     }

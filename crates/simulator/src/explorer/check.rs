@@ -3,9 +3,11 @@
 use posthaste_model::transition::{Event, TABLE};
 use posthaste_model::{Counters, OnUnknown, State as RowState, Verdict};
 use posthaste_protocol::scripts::begin::RowBegun;
+use posthaste_protocol::scripts::resolve::Decision;
 
 use super::Explorer;
 use super::command::{Command, Heard};
+use super::scenario::Resolver;
 use super::state::{Fault, State};
 use super::view::{OrderView, ParcelView, View, at};
 use super::windows::Window;
@@ -22,12 +24,12 @@ pub const PROPERTIES: [&str; 12] = [
     "sent again only after an unknown, and once",
     "what is told is true",
     "every row can still become final",
-    "an old claim takes nothing",
-    "a lease is ended by its holder or a sweeper",
+    "an old request takes and moves nothing",
+    "a lease is ended and prolonged by its holder, or swept",
 ];
 pub(super) const ANSWERS: &str = PROPERTIES[0];
 const SUMS: &str = PROPERTIES[1];
-const INDEXES: &str = PROPERTIES[2];
+pub(super) const INDEXES: &str = PROPERTIES[2];
 const LEASES: &str = PROPERTIES[3];
 const CHANGES: &str = PROPERTIES[4];
 const FINAL: &str = PROPERTIES[5];
@@ -73,7 +75,13 @@ impl Explorer {
         if times == 2 {
             state.entered.push(Window::SecondSend);
         }
-        if times > 2 || (times == 2 && (policy != OnUnknown::Retry || !told_unknown)) {
+        let most = match self.scenario.resolver {
+            // The provider says truly that nothing came; then the sleeper wakes and sends what its clock forbids.
+            Resolver::Asking => 1 + usize::from(truth.sleeps),
+            _ if policy == OnUnknown::Retry => 2,
+            _ => 1,
+        };
+        if times > most || (times > 1 && !told_unknown) {
             let truth = state.truth[parcel][row].clone();
             state.found(TWICE, || format!("row {row} of parcel {parcel}, {policy:?}: {truth:?}"));
         }
@@ -123,6 +131,12 @@ impl Explorer {
     ) {
         let (Some(lease), after) = (&old.lease, &new.lease) else { return };
         if after.as_ref().is_some_and(|after| after.fence == lease.fence) {
+            let alive = old.leased.is_some_and(|ends| ends > state.view.now);
+            let by_right =
+                matches!(command, Some(Command::Renew { fence, .. }) if *fence == lease.fence && alive);
+            if new.leased > old.leased && !by_right {
+                state.found(HOLDER, || format!("parcel {parcel}: {lease:?} prolonged by {command:?}"));
+            }
             return;
         }
         let by_right = match command {
@@ -302,7 +316,7 @@ impl Explorer {
             let taken = !truth.taken.is_empty();
             let holds = match told.state {
                 RowState::Sent | RowState::Delivered => taken,
-                RowState::Cancelled | RowState::Expired => !taken || truth.slept,
+                RowState::Cancelled | RowState::Expired => !taken || truth.sleeps > 0,
                 RowState::Failed | RowState::Suppressed => {
                     !taken || truth.told_unknown || self.scenario.budgets.receipts > 0
                 }
@@ -330,10 +344,17 @@ fn note(
         state.truth[parcel][row].told_unknown = true;
     }
     let resolved = matches!(command, Some(Command::Resolve { .. }));
+    let repeats = |at: usize| match command {
+        Some(Command::Resolve { decisions, .. }) => {
+            decisions.iter().any(|(row, _, it)| usize::from(*row) == at && *it == Decision::Repeat)
+        }
+        _ => false,
+    };
     let window = match (old, new) {
         (RowState::Pending, RowState::Cancelled) => Window::Cancelled,
         (RowState::Pending, RowState::Expired) => Window::Expired,
         (RowState::Pending, RowState::Unknown) if repeated => Window::EndedUnknown,
+        (RowState::Unresolved, RowState::Pending) if repeats(row) => Window::ResolvedRepeat,
         (RowState::Unresolved, RowState::Pending) if resolved => Window::ResolvedRetry,
         (RowState::Unresolved, RowState::Unknown) if resolved => Window::ResolvedHold,
         _ => return,

@@ -32,6 +32,9 @@ use crate::{RunError, Scripts, World};
 /// How long a claimed parcel is leased, an unresolved one put off, a refused row kept waiting, in ms.
 const SPAN_MS: i64 = UNIT_MS;
 
+/// How long a renewed lease lasts: longer than at first, because time jumps from end to end.
+pub(super) const RENEWED_MS: i64 = 2 * UNIT_MS;
+
 /// A call of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
@@ -48,7 +51,7 @@ pub enum Command {
     Resolve { parcel: usize, decisions: Vec<(u16, u8, Decision)> },
     Receipt { parcel: usize, row: u16, attempt: u8, word: Word },
     Cancel { order: usize },
-    Move { order: usize, due: i64 },
+    Move { order: usize, due: i64, revision: u64 },
     Close { channel: usize, index: Index },
     Audit { order: usize, channel: usize },
     Retire { day: u64 },
@@ -186,7 +189,7 @@ impl Server<'_> {
             Command::Renew { parcel, fence } => {
                 let parcels = [at(*parcel, *fence)];
                 let renew =
-                    Renew { keys, channel: channel_of(*parcel), lease: ms(SPAN_MS), parcels: &parcels };
+                    Renew { keys, channel: channel_of(*parcel), lease: ms(RENEWED_MS), parcels: &parcels };
                 self.call(world, events, &renew)?.reply.pop().map_or(Heard::Done, Heard::Renewed)
             }
             Command::Resolve { parcel, decisions } => {
@@ -248,10 +251,14 @@ impl Server<'_> {
             Command::Cancel { order } => {
                 self.call(world, events, &Cancel { keys, suffix: &s.orders[*order].suffix })?;
             }
-            Command::Move { order, due } => {
+            Command::Move { order, due, revision } => {
                 let suffix = &s.orders[*order].suffix;
                 let due = UnixMs(u64::try_from(*due).unwrap_or(0));
-                self.call(world, events, &Reschedule { keys, suffix, due, not_after: None })?;
+                self.call(
+                    world,
+                    events,
+                    &Reschedule { keys, suffix, due, not_after: None, revision: *revision },
+                )?;
             }
             Command::Close { channel, index } => {
                 let close =
@@ -297,7 +304,13 @@ impl Server<'_> {
                 })
                 .collect();
             let open = encode_content(&content);
-            let stage = Stage { keys: &s.keys, suffix: &spec.suffix, open: Some(&open), parcels: &staged };
+            let stage = Stage {
+                keys: &s.keys,
+                suffix: &spec.suffix,
+                upload: "1",
+                open: Some(&open),
+                parcels: &staged,
+            };
             self.call(world, events, &stage)?;
         } else {
             let rows: Vec<Row> = (0..spec.channels.iter().map(|(_, rows)| *rows).sum()).map(row).collect();
@@ -317,6 +330,7 @@ impl Server<'_> {
             channels: &channels,
             no_contact: &[],
             inline: inline.as_deref(),
+            upload: if spec.big { "1" } else { "" },
         };
         self.call(world, events, &enqueue)?;
         Ok(Heard::Done)

@@ -16,7 +16,7 @@ use super::view::{View, is_ripe};
 use crate::World;
 use crate::world::Clock;
 
-/// Rounds of the healthy courier at most.
+/// Rounds of the healthy courier at most, for each parcel.
 const ROUNDS: u64 = 80;
 const SHARDS: usize = 16;
 
@@ -47,12 +47,20 @@ impl Explorer {
             return Ok(());
         }
         let (mut world, mut view) = (world.clone(), view.clone());
+        // Time passes, so what lagged behind comes up.
+        world.set_clock(Clock::at_ms(view.now));
+        let most = ROUNDS * view.parcels.len() as u64;
         let mut number = 0;
         while !(view.is_final() && view.is_still()) {
             number += 1;
             let moved = self.round(&mut world, &view, number).map_err(|fault| fault.to_string())?;
-            if number > ROUNDS || !moved {
-                return Err(format!("after {number} rounds of a healthy courier: {:?}", view.parcels));
+            if number > most || !moved {
+                let open =
+                    view.parcels.iter().filter(|parcel| parcel.rows.iter().any(|row| row.state.is_open()));
+                return Err(format!(
+                    "after {number} rounds of a healthy courier: {:?}",
+                    open.collect::<Vec<_>>()
+                ));
             }
             view = View::read(&self.scenario, &self.names, &world);
             let fingerprint = fingerprint_of_world(&view);

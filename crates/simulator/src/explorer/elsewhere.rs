@@ -11,10 +11,11 @@ use super::Explorer;
 use super::action::Action;
 use super::check;
 use super::command::{Command, Heard, is_unresolved, plan};
+use super::memo::Deed;
 use super::scenario::{Budgets, START_MS, UNIT_MS};
 use super::state::{Resolving, State};
+use super::view::at;
 use super::windows::Window;
-use crate::world::Clock;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -28,8 +29,11 @@ impl Explorer {
                 else {
                     return true;
                 };
+                let ahead =
+                    state.view.parcels.iter().any(|p| p.unresolved.is_some_and(|at| at > state.view.now));
                 let windows = [
                     (unresolved > 0, Window::SweptUnresolved),
+                    (unresolved > 0 && ahead, Window::SendByAhead),
                     (poison > 0, Window::Poison),
                     (parcels > 0 && unresolved == 0, Window::SweptReady),
                 ];
@@ -51,6 +55,9 @@ impl Explorer {
                     |state: &State| state.view.parcels.iter().map(|p| u64::from(p.counts.1)).sum::<u64>();
                 let before = sending(state);
                 let begin = matches!(command, Command::Begin { .. });
+                if matches!(command, Command::Move { .. }) {
+                    state.entered.push(Window::CopyMove);
+                }
                 if let Some(heard) = self.run(state, &command) {
                     windows_of_copy(state, begin && sending(state) > before, &heard);
                 }
@@ -61,16 +68,23 @@ impl Explorer {
             }
             Action::Expire => {
                 Budgets::spend(&mut state.left.expiries);
-                let now = state.view.now;
-                let life = self.scenario.life_ms;
-                let over = if self.scenario.wide { now + life } else { now.max(START_MS + life) };
+                let over = self.over(state);
                 self.set_time(state, over);
             }
-            Action::Rest => self.set_time(state, state.view.now + 91 * DAY_MS),
+            Action::Rest => {
+                // No request is on its way for that long.
+                state.late.clear();
+                self.set_time(state, state.view.now + 91 * DAY_MS);
+            }
             Action::Retire => {
+                let before = std::sync::Arc::clone(&state.view);
                 let day = u64::try_from((state.view.now - 90 * DAY_MS) / DAY_MS).unwrap_or(0);
                 for day in day.saturating_sub(3)..=day {
                     self.run(state, &Command::Retire { day });
+                }
+                let orders = state.view.orders.iter().zip(&before.orders);
+                for (gone, (new, old)) in state.retired.iter_mut().zip(orders) {
+                    *gone |= old.head.is_some() && new.head.is_none();
                 }
             }
             Action::Receipt { parcel, row, attempt, word } => {
@@ -90,17 +104,23 @@ impl Explorer {
             Action::Audit { order, channel } => {
                 let heard = self.run(state, &Command::Audit { order, channel });
                 if matches!(heard, Some(Heard::Mended(n)) if n > 0) {
-                    state.entered.push(Window::Mended);
+                    state.found(check::INDEXES, || {
+                        format!("an audit of order {order} found something to mend")
+                    });
                 }
             }
             Action::Cancel { order } => {
                 Budgets::spend(&mut state.left.cancels);
                 self.run(state, &Command::Cancel { order });
             }
-            Action::Move { order, now } => {
+            Action::Move { order, now, fate } => {
                 Budgets::spend(&mut state.left.moves);
-                let due = if now { 0 } else { state.view.now + 2 * UNIT_MS };
-                self.run(state, &Command::Move { order, due });
+                let due = if now { 0 } else { state.view.orders[order].due.unwrap_or(0) + 2 * UNIT_MS };
+                let revision = self.names.revision(&state.world, order);
+                let heard = self.request(state, None, Command::Move { order, due, revision }, fate);
+                if heard.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
+                    state.entered.push(Window::Moved);
+                }
             }
             Action::Accept { order, fate } => {
                 drop(self.request(state, None, Command::Enqueue { order }, fate))
@@ -127,10 +147,15 @@ impl Explorer {
         }
     }
 
+    /// When the time of all orders is over.
+    pub(super) fn over(&self, state: &State) -> i64 {
+        let heads = state.view.orders.iter().filter_map(|order| order.head.as_ref());
+        let last = heads.map(|head| at(head.not_after)).max().unwrap_or(START_MS + self.scenario.life_ms);
+        last.max(state.view.now)
+    }
+
     fn set_time(&self, state: &mut State, at: i64) {
-        let lead = self.scenario.lead_ms;
-        state.world.set_clock(Clock::at_ms(at - lead).with_lead_ms(lead));
-        self.look(state);
+        self.perform(state, Deed::Time(at));
     }
 
     fn inquire(&self, state: &mut State, channel: usize) {
@@ -147,6 +172,7 @@ impl Explorer {
             })
             .collect();
         if !decisions.is_empty() {
+            state.entered.push(Window::SendByOver);
             state.resolvers[channel] = Some(Resolving { parcel, decisions });
         }
     }

@@ -1,5 +1,6 @@
 //! What is explored: orders, couriers, what may happen to them and how often.
 
+use std::fmt;
 use std::time::Duration;
 
 use posthaste_model::{Channel, Lane, Member, OnUnknown, SenderId, Suffix};
@@ -13,41 +14,79 @@ pub const START_MS: i64 = 1_700_000_000_000;
 /// The epoch of every explored database.
 pub const EPOCH: &str = "e";
 
-/// How often each adversity may still happen. [`Budgets::UNLIMITED`] is never spent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Budgets {
+macro_rules! budgets {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        /// How often each adversity may still happen. [`Budgets::UNLIMITED`] is never spent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct Budgets {
+            $($(#[$doc])* pub $name: u8,)*
+        }
+
+        impl Budgets {
+            /// The names of all adversities.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            const fn all(times: u8) -> Self {
+                Self { $($name: times,)* }
+            }
+
+            /// The budget of this name.
+            pub fn named(&mut self, name: &str) -> Option<&mut u8> {
+                match name {
+                    $(stringify!($name) => Some(&mut self.$name),)*
+                    _ => None,
+                }
+            }
+
+            fn each(&self) -> Vec<(&'static str, u8)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+budgets! {
     /// A courier dies; another takes its place under a new id.
-    pub crashes: u8,
+    crashes;
     /// The script ran and its reply never came.
-    pub lost: u8,
+    lost;
     /// A request stays on its way and arrives a second time, at any later point; or its sender dies before it arrives.
-    pub copies: u8,
+    copies;
     /// The provider says "not now".
-    pub later: u8,
+    later;
     /// The provider refuses for good.
-    pub refused: u8,
+    refused;
     /// The provider throttles; the courier keeps the row and begins it again.
-    pub throttled: u8,
+    throttled;
     /// A call whose outcome nobody learns.
-    pub unknown: u8,
+    unknown;
     /// Nothing left, for sure.
-    pub not_sent: u8,
+    not_sent;
     /// A courier slept between begin and send, noticed, and did not send.
-    pub overslept: u8,
+    overslept;
     /// A courier slept between its last look at the clock and the send, and did send.
-    pub zombies: u8,
+    zombies;
     /// A courier is told to stop and hands its leases back.
-    pub stops: u8,
+    stops;
     /// An order is cancelled.
-    pub cancels: u8,
+    cancels;
     /// The time of all orders is over.
-    pub expiries: u8,
+    expiries;
     /// A late word of the provider.
-    pub receipts: u8,
+    receipts;
     /// A lease is renewed.
-    pub renewals: u8,
+    renewals;
     /// An order moves to another time.
-    pub moves: u8,
+    moves;
+}
+
+/// As `crashes=2 copies=1`; what never happens is left out.
+impl fmt::Display for Budgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = self.each().into_iter().filter(|(_, times)| *times > 0);
+        let words: Vec<String> = each.map(|(name, times)| format!("{name}={times}")).collect();
+        f.write_str(&words.join(" "))
+    }
 }
 
 impl Budgets {
@@ -57,27 +96,6 @@ impl Budgets {
     pub const NONE: Self = Self::all(0);
     /// Everything goes wrong, as often as it likes.
     pub const ALL: Self = Self::all(Self::UNLIMITED);
-
-    const fn all(times: u8) -> Self {
-        Self {
-            crashes: times,
-            lost: times,
-            copies: times,
-            later: times,
-            refused: times,
-            throttled: times,
-            unknown: times,
-            not_sent: times,
-            overslept: times,
-            zombies: times,
-            stops: times,
-            cancels: times,
-            expiries: times,
-            receipts: times,
-            renewals: times,
-            moves: times,
-        }
-    }
 
     /// Takes one from a budget, if there is one left.
     pub fn spend(budget: &mut u8) -> bool {
@@ -255,6 +273,13 @@ impl Scenario {
     #[must_use]
     pub fn window(&self) -> Duration {
         ms(self.window_units * UNIT_MS)
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = if self.budgets == Budgets::NONE { "" } else { " " };
+        write!(f, "{}{of}{}", self.name, self.budgets)
     }
 }
 

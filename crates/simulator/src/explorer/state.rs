@@ -6,6 +6,7 @@ use posthaste_model::Verdict;
 use posthaste_protocol::scripts::resolve::Decision;
 
 use super::command::Command;
+use super::memo::Place;
 use super::scenario::Budgets;
 use super::view::View;
 use super::windows::Window;
@@ -26,6 +27,8 @@ pub struct State {
     pub late: Vec<Command>,
     /// What truly happened, per parcel and row.
     pub truth: Vec<Vec<Truth>>,
+    /// Orders that came, ended and were removed: nobody sends them again. Only where days pass.
+    pub retired: Vec<bool>,
     /// Adversities that may still happen.
     pub left: Budgets,
     /// What was found to be wrong. Nothing follows it.
@@ -34,6 +37,8 @@ pub struct State {
     pub fingerprint: u64,
     /// Windows entered by the last step. Not part of what makes two states one.
     pub entered: Vec<Window>,
+    /// Where the database is remembered, if it is.
+    pub place: Option<Arc<Place>>,
 }
 
 /// A broken property.
@@ -138,8 +143,8 @@ pub struct Truth {
     pub told_unknown: bool,
     /// When the last send begun must have ended.
     pub send_by: i64,
-    /// Bytes left after the sender had slept: its own window.
-    pub slept: bool,
+    /// How often bytes left after the sender had slept beyond its last look at the clock: a window of its own.
+    pub sleeps: u8,
 }
 
 impl Held {

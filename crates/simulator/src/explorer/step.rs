@@ -7,7 +7,7 @@ use posthaste_protocol::scripts::renew::Renewed;
 
 use super::Explorer;
 use super::action::{Action, Call, Fate};
-use super::command::{Command, Heard};
+use super::command::{Command, Heard, RENEWED_MS};
 use super::scenario::{Budgets, UNIT_MS};
 use super::state::{Courier, Held, Report, Row, Said, State};
 use super::view::is_ripe;
@@ -189,7 +189,6 @@ impl Explorer {
                     };
                     match what {
                         RowBegun::Begun { .. } if repeated => state.entered.push(Window::BeginRepeated),
-                        RowBegun::OtherAttempt => state.entered.push(Window::BeginOther),
                         RowBegun::Final => state.entered.push(Window::BeginFinal),
                         _ => {}
                     }
@@ -244,7 +243,7 @@ impl Explorer {
         };
         state.entered.extend(window);
         let asleep = matches!(call, Call::TakenAsleep | Call::TakenAsleepUntold);
-        state.truth[parcel][row].slept |= asleep;
+        state.truth[parcel][row].sleeps += u8::from(asleep);
         let taken =
             matches!(verdict, Verdict::Sent | Verdict::Delivered) || call == Call::TakenUntold || asleep;
         self.check_send(state, parcel, row, attempt, taken);
@@ -303,8 +302,10 @@ impl Explorer {
             // Whatever the answer, it is forgotten: what was not handed back is swept.
             state.couriers[courier].held.remove(place);
         }
-        if heard == Some(Heard::Released(ParcelCode::Sending)) {
-            state.entered.push(Window::ReleasedSending);
+        match heard {
+            Some(Heard::Released(ParcelCode::Sending)) => state.entered.push(Window::ReleasedSending),
+            Some(Heard::Released(ParcelCode::Ready)) => state.entered.push(Window::Released),
+            _ => {}
         }
     }
 
@@ -316,7 +317,7 @@ impl Explorer {
         let held = &mut state.couriers[courier].held[place];
         match heard {
             Some(Heard::Renewed(Renewed::Renewed)) => {
-                held.lease_until = now + UNIT_MS;
+                held.lease_until = now + RENEWED_MS;
                 state.entered.push(Window::Renewed);
             }
             Some(_) => {

@@ -100,6 +100,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// How often the record of an order was written, as readers of it are told.
+    #[must_use]
+    pub fn revision(&self, world: &World, order: usize) -> u64 {
+        digits(world.hash_at(&self.history[order]).and_then(|fields| fields.get(b"v"))).unwrap_or(0)
+    }
+
     /// The names of the keys a scenario can touch.
     #[must_use]
     pub fn new(s: &Scenario) -> Self {

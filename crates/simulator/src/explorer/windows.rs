@@ -66,7 +66,6 @@ windows! {
     BeginOver = "a begin under a lease that is over";
     BeginCancelled = "a begin of a cancelled order";
     BeginExpired = "a begin of an order whose time is over";
-    BeginOther = "a begin whose attempt is not the next";
     BeginFinal = "a begin of a row decided meanwhile";
     BeginRepeated = "a begin repeated after a lost reply";
     SettleEvidence = "a report was taken as evidence";
@@ -90,13 +89,18 @@ windows! {
     ReceiptEarly = "a receipt came before the settle";
     ReceiptUnresolved = "a receipt decided an unresolved row";
     ReceiptLate = "a receipt came to a final row";
+    Released = "a courier that stops handed a parcel back";
     ReleasedSending = "a release left a parcel with a row on the wire";
     LeftSending = "a parcel asked to leave with a row on the wire";
     Renewed = "a lease was renewed";
     RenewRefused = "a lease over or somebody else's was not renewed";
     RungAtDue = "a claim came at the very millisecond an order is due";
     Waited = "a refused row waited for its time";
-    Mended = "an audit put a parcel back";
+    Moved = "an order was moved to another time";
+    CopyMove = "a second copy of a move arrived";
+    Unheard = "an order was rung and nobody heard its bell";
+    SendByAhead = "a row was told as unknown while its send might still be under way";
+    SendByOver = "a resolver took up a row after the time of its send";
 }
 
 /// How often each window was entered, over all steps explored.

@@ -23,7 +23,7 @@ pub const MEMORY_LIMIT: usize = 64 * 1024 * 1024;
 /// makes every step of ours into Lua a protected call and costs a third of the speed.
 const INSTRUCTION_STEP: u32 = 1_000;
 /// The most compiled scripts that a thread keeps.
-const SCRIPTS_KEPT: usize = 4_096;
+const SCRIPTS_KEPT: usize = 512;
 
 /// What a run did, apart from changing the world.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +174,8 @@ impl Engine {
         let function = chunk.into_function()?;
         if self.compiled.len() >= SCRIPTS_KEPT {
             self.compiled.clear();
+            // Else what was dropped would count towards the memory of the scripts to come.
+            self.sandbox.lua.gc_collect()?;
         }
         self.compiled.insert(script.serial(), function.clone());
         Ok(function)

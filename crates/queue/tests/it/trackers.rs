@@ -85,9 +85,13 @@ async fn many_changes_are_told_in_few_snapshots() {
     }
     service.store.cancel(0, &order).await.expect("cancelled");
     let mut snapshots = 1;
-    while next(&mut stream).await.0 == "snapshot" {
-        snapshots += 1;
-    }
+    let end = loop {
+        match next(&mut stream).await {
+            (name, _, _) if name == "snapshot" => snapshots += 1,
+            (_, _, end) => break end,
+        }
+    };
+    assert!(end["revision"].as_u64() > Some(revision + 50), "all were changes: {end}");
     let most = started.elapsed().as_millis() / pause.as_millis() + 2;
     assert!(snapshots <= most, "{snapshots} snapshots, {most} at most");
 }

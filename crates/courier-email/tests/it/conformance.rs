@@ -54,7 +54,7 @@ impl Bench for SmtpBench {
         let away = behaviour == Behaviour::Unreachable;
         self.server.state.away.store(away, Ordering::SeqCst);
         if away {
-            self.server.cut();
+            self.server.cut().await;
         }
         Shown::Yes
     }

@@ -103,7 +103,7 @@ async fn a_connection_the_relay_closed_meanwhile_is_no_trouble() {
         for n in 1..=3 {
             assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
             assert_eq!(server.connections(), n);
-            server.cut();
+            server.cut().await;
         }
         // Or says so when it is spoken to again.
         let only_now = Plan::says(Step::Mail, "421 4.4.2 idle for too long");

@@ -155,9 +155,12 @@ impl Server {
         *self.state.plan.lock().unwrap() = plan;
     }
 
-    /// Closes every open conversation.
-    pub(crate) fn cut(&self) {
+    /// Closes every open conversation, and comes back when they are closed.
+    pub(crate) async fn cut(&self) {
         self.state.cut.send_modify(|number| *number += 1);
+        // Each of them holds a receiver for as long as it lasts.
+        let closed = tokio::time::timeout(posthaste_rig::patience(), self.state.cut.closed()).await;
+        closed.expect("the end of all conversations");
     }
 
     pub(crate) fn taken(&self) -> Vec<Mail> {
@@ -186,6 +189,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
                 _ = converse(stream, &state) => {}
                 _ = cut.changed() => {}
             }
+            // The stream is gone before the receiver is.
         });
     }
 }

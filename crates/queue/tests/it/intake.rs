@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use posthaste_model::{Clock, SystemClock};
 use posthaste_rig::PrivateServer;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -74,6 +75,12 @@ pub(crate) fn first_flaw(answer: &Answer) -> (String, String) {
     let line = error["line"].as_u64().map_or(String::new(), |line| line.to_string());
     let pointer = error["pointer"].as_str().unwrap_or_default();
     (format!("{line}{pointer}"), error["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A zone for the day of limits in which it is nowhere near midnight, so that no test sees two days.
+pub(crate) fn day_zone() -> (&'static str, &'static str) {
+    let hour = SystemClock.now().0 / 3_600_000 % 24;
+    ("daily_limits.zone", if (6..18).contains(&hour) { "UTC" } else { "Etc/GMT-12" })
 }
 
 /// A request of which only a part was sent. Dropped, its connection breaks.

@@ -31,7 +31,7 @@ async fn queue(service: &Service, key: &str, body: &Value) -> Answer {
 
 #[tokio::test]
 async fn a_key_is_made_then_tracked_then_the_order_comes() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let before = written(&service.redis);
     let history = history_key(&service, &key).await;
@@ -57,7 +57,7 @@ async fn a_key_is_made_then_tracked_then_the_order_comes() {
 
 #[tokio::test]
 async fn an_order_for_later_answers_with_the_time() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
     let due = posthaste_queue::moment::Moment(service.in_an_hour().await).to_string();
@@ -67,7 +67,7 @@ async fn an_order_for_later_answers_with_the_time() {
 
 #[tokio::test]
 async fn roles_and_limits_are_kept() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
     let before = written(&service.redis);
@@ -88,7 +88,7 @@ async fn roles_and_limits_are_kept() {
 
 #[tokio::test]
 async fn what_is_wrong_is_named() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
     let before = written(&service.redis);

@@ -14,7 +14,7 @@ fn of(role: &str) -> Value {
 
 #[tokio::test]
 async fn a_role_gives_so_many_orders_a_day() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let limit = async || service.ask(get("/v1/senders/u1/limit?role=trainer").key(&key)).await.json();
     assert_eq!((limit().await["value"].clone(), limit().await["daily"].clone()), (json!(0), json!(4)));
@@ -40,7 +40,7 @@ async fn a_role_gives_so_many_orders_a_day() {
 
 #[tokio::test]
 async fn a_repeated_order_takes_no_second_place() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let put = |n: u32| {
         let path: &'static str = Box::leak(format!("/v1/orders/u1.{n}").into_boxed_str());
@@ -57,7 +57,7 @@ async fn a_repeated_order_takes_no_second_place() {
 
 #[tokio::test]
 async fn a_refused_order_gives_its_place_back() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     assert_eq!(
         service.ask(ask("PUT", "/v1/orders/u1.1").key(&key).json(&of("staff").to_string())).await.status,
@@ -81,13 +81,13 @@ async fn a_refused_order_gives_its_place_back() {
 
 #[tokio::test]
 async fn places_of_orders_that_never_came_are_found_when_the_day_is_full() {
-    let service = Service::start().await;
+    let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     for _ in 0..3 {
         assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);
     }
     let now = service.store.server_time().await.expect("the time").0;
-    // Taken eleven minutes ago by a request that died. Just after midnight that was yesterday, and counts for nothing anyway.
+    // Taken eleven minutes ago by a request that died.
     let long_ago = (now - 11 * 60_000).to_string();
     service.redis.command(&["ZADD", "limit:{u1}", &long_ago, "u1:17"]).expect("a place");
     assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);

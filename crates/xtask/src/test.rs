@@ -15,7 +15,8 @@ use crate::workspace;
 const TEST_SERVER: &str = "POSTHASTE_TEST_SERVER";
 
 /// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the
-/// packages in these folders, on that server.
+/// packages in these folders, on that server. With `--named <name> …`: test programs that run only when named, because they
+/// need what a newcomer's machine does not have.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let root = workspace::root()?;
     let mut counts = Counts::default();
@@ -26,6 +27,14 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).current_dir(&root);
             add(&mut counts, &mut command)?;
         }
+        ["--named", names @ ..] if !names.is_empty() => {
+            let mut command = shell::cargo();
+            command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).current_dir(&root);
+            for name in names {
+                command.args(["--test", name]);
+            }
+            add(&mut counts, &mut command)?;
+        }
         ["--on", server, folders @ ..] if !folders.is_empty() => {
             build(&root)?;
             let programs = programs(&root)?;
@@ -33,13 +42,13 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
                 // Run without cargo: selecting packages would select features, and so build all of it again.
                 for program in programs.iter().filter(|program| program.folder == root.join(folder)) {
                     say(&format!("     Running {} on {server}", program.path.display()));
-                    let mut command = Command::new(&program.path);
-                    command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
-                    add(&mut counts, command.env(TEST_SERVER, server))?;
+                    add(&mut counts, program.command().env(TEST_SERVER, server))?;
                 }
             }
         }
-        _ => bail!("say `test`, or `test --on <server> <folder of a package> …`"),
+        _ => bail!(
+            "say `test`, `test --on <server> <folder of a package> …` or `test --named <test program> …`"
+        ),
     }
     counts::record(counts)?;
     say(&counts.to_string());
@@ -60,6 +69,14 @@ fn build(root: &Path) -> Result<()> {
 struct Program {
     folder: PathBuf,
     path: PathBuf,
+}
+
+impl Program {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+    }
 }
 
 /// All test programs, as built by [`build`].

@@ -2,7 +2,7 @@
 //! for settings, queue and mailboxes. Needs the package `postfix` (not running) and root, which its master asks for:
 //!
 //! ```text
-//! cargo test -p posthaste-courier-email --features postfix --test postfix
+//! cargo test -p posthaste-courier-email --test postfix
 //! ```
 
 #[path = "../it/house.rs"]

@@ -46,7 +46,7 @@ pub struct Args {
     /// What every courier takes.
     #[command(flatten)]
     pub process: process::Args,
-    /// Where the Bot API is, as in https://api.telegram.org.
+    /// Where the Bot API is, as in `https://api.telegram.org`.
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
 }

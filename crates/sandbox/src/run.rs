@@ -30,7 +30,7 @@ pub struct Args {
     /// Where the outbox is, as in 127.0.0.1:8025.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
-    /// Where the stand-in for Telegram listens: what takes the place of https://api.telegram.org.
+    /// Where the stand-in for Telegram listens: what takes the place of api.telegram.org.
     #[arg(long, value_name = "ADDRESS")]
     pub telegram: Option<SocketAddr>,
     /// A file that gets every attempt with all its bytes, one JSON object a line.

@@ -77,8 +77,10 @@ impl Sandbox {
         let (plain, encrypted) = (bind(smtp.listen).await?, bind(smtp.listen_tls).await?);
         let web = bind(web_settings.listen).await?;
         let telegram = telegram::Server::start(telegram).await;
-        let telegram = telegram
-            .map_err(|failed| StartError::Listen { address: failed.address, source: failed.source })?;
+        let telegram = telegram.map_err(|failed| match failed {
+            telegram::StartError::Listen { address, source } => StartError::Listen { address, source },
+            telegram::StartError::Fault(invalid) => StartError::Fault(InvalidFault(invalid.0)),
+        })?;
         let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let this = Self {

@@ -79,7 +79,7 @@ pub enum Action {
 /// A fault that makes no sense, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(&'static str);
+pub struct Invalid(pub(crate) &'static str);
 
 impl Fault {
     /// A fault for every message.

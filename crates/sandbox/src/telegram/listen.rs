@@ -39,6 +39,8 @@ pub struct Settings {
     pub tokens: Vec<SecretString>,
     /// How much it takes.
     pub limits: Limits,
+    /// Faults from the start.
+    pub faults: Vec<Fault>,
     /// Whether magic chats have their way.
     pub magic: bool,
     /// How long it waits before each answer, as a far server would.
@@ -61,6 +63,7 @@ impl Default for Settings {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             tokens: Vec::new(),
             limits: Limits::default(),
+            faults: Vec::new(),
             magic: true,
             reply_after: Duration::ZERO,
             hang_for: Duration::from_secs(900),
@@ -73,12 +76,19 @@ impl Default for Settings {
 
 /// It cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct StartError {
-    /// The address of the settings.
-    pub address: SocketAddr,
-    /// What the system says.
-    pub source: io::Error,
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address of the settings.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A fault of the settings makes no sense.
+    #[error("a fault in the settings makes no sense")]
+    Fault(#[from] Invalid),
 }
 
 /// The stand-in, listening. Dropping it closes everything.
@@ -115,16 +125,18 @@ impl Server {
     /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, or not ours.
+    /// The address is taken, or a fault makes no sense.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let address = settings.listen;
-        let failed = |source| StartError { address, source };
+        let failed = |source| StartError::Listen { address, source };
+        let faults = Faults::default();
+        settings.faults.iter().try_for_each(|fault| faults.add(fault.clone()))?;
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let shared = Arc::new(Shared {
             revoked: Mutex::default(),
             counting: Mutex::new(Counting::new(settings.limits)),
-            faults: Faults::default(),
+            faults,
             journal: Journal::new(settings.keep_requests, settings.keep_bytes),
             connections: AtomicU64::new(0),
             messages: AtomicU64::new(0),

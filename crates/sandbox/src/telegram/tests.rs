@@ -257,6 +257,8 @@ async fn faults_without_sense_are_refused_and_read_from_json() {
     ] {
         server.add_fault(Fault::new(action)).unwrap_err();
     }
+    let settings = Settings { faults: vec![Fault::new(Action::Html { status: 99 })], ..Settings::default() };
+    assert!(matches!(Server::start(settings).await, Err(StartError::Fault(_))));
     let read: Fault =
         serde_json::from_str(r#"{"chat":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
     assert_eq!(read, Fault::new(Action::Slow { by: Duration::from_secs(2) }).to("7").times(3));

@@ -29,13 +29,13 @@ struct Args {
 enum What {
     /// What every run of the tests explores to its end.
     Gate {
-        /// Only groups with this in their name.
+        /// Only systems with this in their names, as the list shows them.
         #[arg(long, default_value = "")]
         only: String,
     },
     /// Larger systems, each for some time.
     Larger {
-        /// Only cases with this in their name.
+        /// Only systems with this in their names, as the list shows them.
         #[arg(long, default_value = "")]
         only: String,
         /// Minutes for each.
@@ -151,7 +151,7 @@ fn cases(cases: Vec<Case>, only: &str, limits: Limits) -> Result<bool, ScriptErr
     let scripts = Scripts::load()?;
     let mut all = BTreeMap::new();
     let (mut states, mut steps, mut good) = (0, 0, true);
-    for case in cases.into_iter().filter(|case| case.group.contains(only)) {
+    for case in cases.into_iter().filter(|case| format!("{}: {}", case.group, case.scenario).contains(only)) {
         let name = case.group;
         let report = explore(case.scenario, scripts.clone(), limits);
         println!("{name}: {report}");

@@ -2,17 +2,18 @@
 //!
 //! The scripts themselves run ([`Script`](crate::Script) on a [`World`]); only what is around
 //! them is modelled. `tests/explorer_scaffold.rs` shows the pattern on a toy protocol, with a mutant that
-//! is caught.
+//! is caught. [`suite`] holds what is explored to its end, [`walk`] goes at random through what is far too large for
+//! that, [`mutants`] shows that a missing guard is found out. By hand: the example `explore`.
 //!
 //! # A state
 //!
 //! | part | what it holds | why |
 //! |---|---|---|
 //! | world | the whole database with its clock | the scripts decide on nothing else |
-//! | couriers | per courier: what its memory holds, or that it is down | a crash empties the memory and nothing else |
-//! | network | requests on their way (courier, script, keys, arguments), replies on their way back | a request may arrive late, twice, or its reply never |
-//! | provider | per row: attempts whose bytes left, what was answered, what the courier heard | the outside truth that the history is compared with |
-//! | budgets | crashes, lost replies, late copies, refusals, jumps of the clock that are left | they make the space finite, and the figures say which |
+//! | couriers | per courier: what its memory holds | a crash empties the memory and nothing else |
+//! | late | requests on their way | a request may arrive late, twice, or its reply never |
+//! | truth | per row: attempts the provider took | the outside truth that the history is compared with |
+//! | left | crashes, lost replies, late copies, refusals that are left | they make the space finite, and the figures say which |
 //! | ghosts | what was ever told as unknown; a defect, if a run ended in one | properties look at one state only, so the past must stand in it |
 //!
 //! A state is `Clone + PartialEq + Hash + Debug + Send + Sync`. Only content is hashed, never an address;
@@ -22,26 +23,23 @@
 //!
 //! # What can happen
 //!
-//! - **A courier acts**: sends its next request, or gives rows to the provider. It may always ask (its
-//!   timer), so hearing an event adds no behaviour: in the model every event is lost, and nothing may depend
-//!   on one. What the scripts announce is in [`Run::events`](crate::Run::events), for a property that each
-//!   due order is announced.
-//! - **A request arrives**: its script runs whole, because scripts are atomic. The reply goes into the
-//!   network, and with a copy in the budget the request stays there too: that is the late second copy.
-//! - **A reply arrives, or is lost.** A lost one leaves the courier waiting; it repeats under the same
-//!   request id.
+//! - **A courier acts**: sends its next request, or gives rows to the provider. It may always ask (its timer), so
+//!   hearing an event adds no behaviour: in the model every event is lost, and nothing may depend on one. That each
+//!   due order is announced is a property of its own.
+//! - **A request arrives**: its script runs whole, because scripts are atomic, and its sender hears the reply. That it is
+//!   slow to arrive is no action of its own: its sender might as well have paused before.
+//! - **A second copy** stays on its way, in the budget of copies, and arrives at any later point; or the first one does,
+//!   when its sender died meanwhile.
+//! - **A reply is lost**: the courier repeats the same request.
 //! - **The provider answers**: accepted, refused for later, refused for good, nothing at all. Each is an
 //!   action of its own.
-//! - **A crash**: the courier's memory goes. Its requests on their way stay, and arrive at a dead or new
-//!   courier.
-//! - **A pause** needs no action: a courier that does not act is paused.
-//! - **Time**: the clock jumps to the next instant that a script can tell apart (an end of a lease, a
-//!   `send_by`, a due time, a deadline of a key) or to the millisecond after it, found in the world's own
-//!   indexes, never by a small step: states that differ only in idle milliseconds would never meet again.
-//!   The clock is part of the state, so jumps have a budget. `TIME` ahead of the expiry clock
-//!   ([`Clock::with_lead_ms`](crate::world::Clock::with_lead_ms)) is an action of the same kind.
-//! - **The server expires a key by itself** ([`World::expire`](crate::World::expire)), is wiped, or loses
-//!   keys without a word ([`World::drop_overdue_silently`](crate::World::drop_overdue_silently)).
+//! - **A crash**: the courier's memory goes, and another takes its place under a new id.
+//! - **A pause** needs no action: a courier that does not act is paused, for as long as time moves.
+//! - **Time**: the clock jumps to the next instant that a script can tell apart (an end of a lease or of a send, the end
+//!   of a wait, a due time or the millisecond after it), found in the world's own indexes, never by a small step: states
+//!   that differ only in idle milliseconds would never meet again. Jumps have no budget.
+//!
+//! Not modelled: memory full, a wiped or rolled-back database, keys lost without a word. Tests on real servers do that.
 //!
 //! # Rules of the checker (stateright 0.31)
 //!
@@ -49,26 +47,22 @@
 //!   same result: paths are stored as indices and played again. `None` means that nothing changed.
 //! - Properties are plain functions, so everything they need is in the model or the state.
 //! - `eventually` is not sound where paths meet or turn in a circle, by its own documentation. "Nothing is
-//!   stuck" is therefore an `always` over quiet states: where no request is on its way, no courier holds
-//!   anything and no instant lies ahead, every row has a final outcome; and over every state: whatever is
-//!   not final is in an index.
-//! - `sometimes` holds the proof that each ambiguous window was entered.
+//!   stuck" is therefore an `always` over every state: should every process die and every request on its way be
+//!   lost, one healthy courier and the passing of time bring every row to its end; and whatever is not final is
+//!   in an index.
+//! - That each ambiguous window was entered is counted ([`windows`]), because a count says more than `sometimes`.
 //! - `next_state` cannot fail: a [`RunError`](crate::RunError) goes into the state and an `always` refuses
 //!   it.
-//! - A run ends early when every property has its discovery; with an `always` that holds it goes to the
-//!   end. For mutants, `finish_when(HasDiscoveries::AnyFailures)`.
+//! - A run ends with the first broken property (`finish_when(HasDiscoveries::AnyFailures)`); with properties that all
+//!   hold it goes to the end. The checker would keep the last broken state of a block of 1,500: the model shows it the
+//!   first alone, so that with one thread the path to it is the shortest.
 //! - `is_done` is also true after a time limit or a target count. A run counts as exhaustive only if it had
-//!   neither.
-//! - `spawn_bfs` finds the shortest path (with one thread); `spawn_dfs` keeps fewer states in memory, and
-//!   only it and `spawn_simulation` know symmetry. Each waiting state carries its path of indices, so deep
-//!   spaces cost memory there; a visited state costs about 16 bytes (breadth first) or 8 (depth first).
+//!   neither ([`report::Report::exhaustive`]).
 //! - Fingerprints have 64 bits: for ten million states the chance of one being mistaken for another is 3 in
-//!   a million.
-//! - Couriers are alike, so states that differ by their names are one: a `Representative` would have to
-//!   rename them inside the world too. It is cheaper to let only the first idle courier begin something
-//!   new.
-//! - Fences and request numbers only grow; `within_boundary` cuts where they pass what the budgets can
-//!   need, and a `sometimes` tells if it ever cut.
+//!   a million. A test holds states of one fingerprint to have the same followers.
+//! - Couriers of one channel are alike, and so are the rows of a parcel: states that differ by their names are one. Time
+//!   and fences count by what can be told apart, so that nothing grows for ever.
+//! - A call on a database met before is recalled instead of run: scripts are functions of the two.
 
 pub mod action;
 mod canon;
@@ -89,6 +83,7 @@ pub mod windows;
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use stateright::{Model, Property};
 
@@ -117,6 +112,8 @@ pub struct Explorer {
     known: Arc<complete::Known>,
     memo: Arc<memo::Memo>,
     first_fault: OnceLock<u64>,
+    /// After this moment nothing more follows any state. The checker's own limit is looked at between threads only.
+    until: Option<Instant>,
 }
 
 impl Explorer {
@@ -138,6 +135,7 @@ impl Explorer {
             known: Arc::default(),
             memo: Arc::default(),
             first_fault: OnceLock::new(),
+            until: None,
         }
     }
 
@@ -346,7 +344,9 @@ impl Model for Explorer {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        self.possible(state, actions);
+        if self.until.is_none_or(|until| Instant::now() < until) {
+            self.possible(state, actions);
+        }
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {

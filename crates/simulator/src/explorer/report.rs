@@ -69,15 +69,13 @@ pub struct Report {
 pub fn explore(scenario: Scenario, scripts: Scripts, limits: Limits) -> Report {
     let began = Instant::now();
     let name = scenario.to_string();
-    let explorer = Explorer::new(scenario, scripts);
+    let mut explorer = Explorer::new(scenario, scripts);
+    explorer.until = limits.time.map(|time| began + time);
     let counts = Arc::clone(&explorer.counts);
     let mut builder =
         explorer.checker().threads(limits.threads.max(1)).finish_when(HasDiscoveries::AnyFailures);
     if let Some(steps) = limits.steps {
         builder = builder.target_state_count(steps.get());
-    }
-    if let Some(time) = limits.time {
-        builder = builder.timeout(time);
     }
     let checker = builder.spawn_bfs().join();
     let failure = checker.discoveries().into_iter().next().map(|(property, path)| Failure {

@@ -1,7 +1,7 @@
 //! The explorer of the protocol by hand: `cargo run -p posthaste-simulator --example explore -- --help`.
-#![expect(clippy::print_stdout, reason = "it prints what it finds")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,13 @@ use posthaste_simulator::explorer::suite::{self, Case};
 use posthaste_simulator::explorer::walk::walk;
 use posthaste_simulator::explorer::windows::Window;
 use posthaste_simulator::{ScriptError, Scripts};
+
+/// Prints a line. That nobody reads any more is no reason to fail.
+macro_rules! say {
+    ($($what:tt)*) => {
+        writeln!(std::io::stdout(), $($what)*).unwrap_or_default()
+    };
+}
 
 /// Explores the protocol: the scripts of lua/ under a model checker.
 #[derive(Parser)]
@@ -110,7 +117,7 @@ fn main() -> Result<ExitCode, ScriptError> {
             match set(scenario, &settings) {
                 Ok(scenario) => one(scenario, Limits { time: minutes.map(span), threads, ..Limits::NONE })?,
                 Err(wrong) => {
-                    println!("not understood: {wrong}; see --help");
+                    say!("not understood: {wrong}; see --help");
                     false
                 }
             }
@@ -154,22 +161,22 @@ fn cases(cases: Vec<Case>, only: &str, limits: Limits) -> Result<bool, ScriptErr
     for case in cases.into_iter().filter(|case| format!("{}: {}", case.group, case.scenario).contains(only)) {
         let name = case.group;
         let report = explore(case.scenario, scripts.clone(), limits);
-        println!("{name}: {report}");
+        say!("{name}: {report}");
         let missed = report.missed(&case.windows);
-        missed.iter().for_each(|window| println!("  never entered: {}", window.text()));
+        missed.iter().for_each(|window| say!("  never entered: {}", window.text()));
         good &= report.failure.is_none() && missed.is_empty();
         states += report.states;
         steps += report.steps;
         add(&mut all, &report);
     }
-    println!("\n{states} states, {steps} steps, {:.0} s. Windows entered:", began.elapsed().as_secs_f64());
+    say!("\n{states} states, {steps} steps, {:.0} s. Windows entered:", began.elapsed().as_secs_f64());
     show(&all);
     Ok(good)
 }
 
 fn one(scenario: Scenario, limits: Limits) -> Result<bool, ScriptError> {
     let report = explore(scenario, Scripts::load()?, limits);
-    println!("{report}");
+    say!("{report}");
     show(&report.windows);
     Ok(report.failure.is_none())
 }
@@ -181,13 +188,13 @@ fn add(all: &mut BTreeMap<Window, u64>, report: &Report) {
 }
 
 fn show(windows: &BTreeMap<Window, u64>) {
-    windows.iter().for_each(|(window, times)| println!("{times:>10} {}", window.text()));
+    windows.iter().for_each(|(window, times)| say!("{times:>10} {}", window.text()));
     let never: Vec<&str> = Window::ALL
         .iter()
         .filter(|window| !windows.contains_key(window))
         .map(|window| window.text())
         .collect();
-    never.iter().for_each(|text| println!("     never {text}"));
+    never.iter().for_each(|text| say!("     never {text}"));
 }
 
 fn mutants(only: &str) -> Result<bool, ScriptError> {
@@ -196,20 +203,20 @@ fn mutants(only: &str) -> Result<bool, ScriptError> {
         match mutant.hunt() {
             Ok(Hunt::Killed(report)) => {
                 killed += 1;
-                println!("killed    {}: {report}", mutant.name);
+                say!("killed    {}: {report}", mutant.name);
             }
             Ok(Hunt::Survived(report)) => {
                 let why = mutant.survives.unwrap_or("it should not");
                 *if mutant.survives.is_some() { &mut allowed } else { &mut others } += 1;
-                println!("survives  {}, {why}: {report}", mutant.name);
+                say!("survives  {}, {why}: {report}", mutant.name);
             }
             Err(error) => {
                 others += 1;
-                println!("unmade    {error}");
+                say!("unmade    {error}");
             }
         }
     }
-    println!("\n{killed} killed, {allowed} survive and may, {others} survive and should not");
+    say!("\n{killed} killed, {allowed} survive and may, {others} survive and should not");
     Ok(others == 0)
 }
 
@@ -220,7 +227,7 @@ fn walk_on(seed: u64, time: Duration, steps: Option<u64>) -> Result<bool, Script
         Some(steps) => walked.steps < steps,
         None => began.elapsed() < time,
     });
-    println!("{walked}, {:.0} s", began.elapsed().as_secs_f64());
+    say!("{walked}, {:.0} s", began.elapsed().as_secs_f64());
     show(&walked.windows);
     Ok(walked.failure.is_none())
 }

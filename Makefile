@@ -65,6 +65,7 @@ setup-ci: setup ## also install cargo-deny, and a mail server to send to
 	  if ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then \
 	    echo "please install the package postfix, it need not run"; exit 1; \
 	  fi; \
+	  echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; \
 	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends postfix; }
 
 fmt: ## format the code

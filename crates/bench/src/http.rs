@@ -108,9 +108,9 @@ pub(crate) async fn measure(orders: u64, recipients: u64, common: Common) -> any
         ];
         let (queue, key) = site.queue(&unlimited).await?;
         let host = queue.address("http")?;
+        upload(&queue, &host, &key, recipients, &mut figures).await?;
         one_by_one(&queue, &host, &key, orders, &mut figures).await?;
         batches(&queue, &host, &key, orders * 2, &mut figures).await?;
-        upload(&queue, &host, &key, recipients, &mut figures).await?;
         trackers(&queue, &host, &key, &mut figures).await?;
     }
     figures.print(&format!("HTTP ({})", common.describe()));
@@ -210,7 +210,7 @@ async fn upload(
     anyhow::ensure!(accepted == recipients, "{answer}");
     figures.add(format!("one upload of {recipients}: recipients a second"), per_second(recipients, seconds));
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
-    figures.add("queue, largest resident MB so far", queue.memory()?.0 as f64 / 1e6);
+    figures.add("the upload: queue, largest resident MB", queue.memory()?.0 as f64 / 1e6);
     Ok(())
 }
 

@@ -172,6 +172,7 @@ impl Composer {
             .collect();
         let one_click = if self.email.one_click { "List-Unsubscribe=One-Click" } else { "" };
         let headers = [
+            (HeaderName::new_from_ascii_str("X-Posthaste-Order"), envelope.suffix.order_id()),
             (HeaderName::new_from_ascii_str("Auto-Submitted"), self.email.auto_submitted.clone()),
             (HeaderName::new_from_ascii_str("List-Id"), self.email.list_id.clone()),
             (HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe.join(", ")),

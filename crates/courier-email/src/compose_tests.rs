@@ -261,7 +261,7 @@ proptest! {
             let head = text.split("\r\n\r\n").next().unwrap_or_default();
             for line in head.split("\r\n").filter(|line| !line.starts_with([' ', '\t'])) {
                 let name = line.split(':').next().unwrap_or_default();
-                let known = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"];
+                let known = ["From", "To", "Subject", "Date", "Message-ID", "X-Posthaste-Order", "Auto-Submitted", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"];
                 prop_assert!(known.contains(&name), "{}", line);
             }
         }

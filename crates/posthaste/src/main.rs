@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     let context = Context::new(&cli.shared);
     match cli.command {
         Command::Queue(args) => process("posthaste queue", || posthaste_queue::run(*args)),
+        Command::Courier(command::courier::Command::Telegram(args)) => {
+            process("posthaste courier telegram", || posthaste_courier_telegram::run(*args))
+        }
         Command::Courier(command::courier::Command::Email(args)) => {
             process("posthaste courier email", || posthaste_courier_email::run(*args))
         }

@@ -14,6 +14,8 @@ pub(crate) enum Command {
     List,
     /// Run the courier of the e-mail channel until it is asked to stop.
     Email(Box<posthaste_courier_email::Args>),
+    /// Run the courier of the Telegram channel until it is asked to stop.
+    Telegram(Box<posthaste_courier_telegram::Args>),
 }
 
 /// Lists.

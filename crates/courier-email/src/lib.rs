@@ -72,6 +72,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
 }
 
+/// Looks whether the courier could work: its settings, and a relay that takes the credentials. Sends nothing.
+///
+/// # Errors
+/// A [`Failure`] that says in words what to mend.
+pub async fn check(args: Args) -> Result<(), Failure> {
+    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
+}
+
 fn make(making: Making<Settings>) -> Result<Email, Failure> {
     let channel: Channel = "email".parse().map_err(Failure::software)?;
     let Making { settings, courier, origins } = making;

@@ -70,6 +70,14 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
 }
 
+/// Looks whether the courier could work: its settings, and bots whose tokens are taken. Sends nothing.
+///
+/// # Errors
+/// A [`Failure`] that says in words what to mend.
+pub async fn check(args: Args) -> Result<(), Failure> {
+    PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
+}
+
 fn make(making: Making<Settings>) -> Result<Telegram, Failure> {
     let channel: Channel = "telegram".parse().map_err(Failure::software)?;
     let Making { settings, courier, origins } = making;

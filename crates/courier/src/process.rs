@@ -203,14 +203,7 @@ impl Process {
         S: DeserializeOwned,
         T: Transport,
     {
-        let shared = self.sources(args, flags).load::<Shared>()?.settings;
-        let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
-        let courier = shared.courier.clone();
-        let transport = make(Making { settings, courier, origins: origins.clone() })?;
-        let runtime = shared.courier.settings();
-        if let Err(bad) = runtime.check(&transport.abilities()) {
-            return Err(origins.refuse(&format!("courier.{}", bad.key), bad.why).into());
-        }
+        let (shared, runtime, transport) = self.make(args, flags, make)?;
         telemetry::install(&shared.log)?;
         let metrics = Metrics::install(BUCKETS)?;
         let stop = Stop::on_signals(&shared.stop).map_err(Failure::software)?;
@@ -252,6 +245,47 @@ impl Process {
             Exit::Done => Ok(()),
             Exit::Software => Err(Failure::software("a task panicked; where is told above")),
             exit => Err(Failure::new(exit, "messages on the wire were cut off; their outcome is unknown")),
+        }
+    }
+}
+
+impl Process {
+    /// Looks whether a courier with these settings could work: settings, credentials, reachability. Sends nothing.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says in words what to mend.
+    pub async fn check<S, T>(
+        self,
+        args: &Args,
+        flags: &dyn Fn(Sources) -> Sources,
+        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
+    ) -> Result<(), Failure>
+    where
+        S: DeserializeOwned,
+        T: Transport,
+    {
+        let (_, _, transport) = self.make(args, flags, make)?;
+        transport.check().await.map_err(Failure::unavailable)
+    }
+
+    fn make<S, T>(
+        &self,
+        args: &Args,
+        flags: &dyn Fn(Sources) -> Sources,
+        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
+    ) -> Result<(Shared, Settings, T), Failure>
+    where
+        S: DeserializeOwned,
+        T: Transport,
+    {
+        let shared = self.sources(args, flags).load::<Shared>()?.settings;
+        let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
+        let courier = shared.courier.clone();
+        let transport = make(Making { settings, courier, origins: origins.clone() })?;
+        let runtime = shared.courier.settings();
+        match runtime.check(&transport.abilities()) {
+            Ok(()) => Ok((shared, runtime, transport)),
+            Err(bad) => Err(origins.refuse(&format!("courier.{}", bad.key), bad.why).into()),
         }
     }
 }

@@ -18,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste doctor                          the settings, the queue, the key, the couriers, and what dev needs
   posthaste doctor --config queue.toml      also the store behind the queue
+  posthaste doctor --email email.toml       also the relays of the e-mail courier, and whether they take its credentials
 ";
 
 /// Clocks that differ by more are told.
@@ -34,6 +35,12 @@ pub(crate) struct Args {
     /// Look at the store there.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
+    /// Look whether the e-mail courier with this settings file could work: relays, TLS, credentials. Sends nothing.
+    #[arg(long, value_name = "FILE")]
+    email: Option<std::path::PathBuf>,
+    /// Look whether the Telegram courier with this settings file could work: its bots and their tokens. Sends nothing.
+    #[arg(long, value_name = "FILE")]
+    telegram: Option<std::path::PathBuf>,
 }
 
 /// How bad a finding is.
@@ -69,6 +76,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.config.is_some() || args.redis.is_some() {
         store(&args, &mut findings).await;
     }
+    channels(&args, &mut findings).await;
     for_dev(&mut findings);
     let findings = findings.0;
     print(&findings, context)?;
@@ -205,6 +213,39 @@ async fn store(args: &Args, findings: &mut Findings) {
             store.disconnect().await;
         }
         Err(failure) => findings.bad("store", &failure),
+    }
+}
+
+/// Whether couriers with these settings could work.
+async fn channels(args: &Args, findings: &mut Findings) {
+    let process = |config: &std::path::PathBuf| posthaste_courier::process::Args {
+        config: Some(config.clone()),
+        ..posthaste_courier::process::Args::default()
+    };
+    if let Some(config) = &args.email {
+        let args = posthaste_courier_email::Args { process: process(config), ..Default::default() };
+        channel("email", posthaste_courier_email::check(args).await, findings);
+    }
+    if let Some(config) = &args.telegram {
+        let args = posthaste_courier_telegram::Args { process: process(config), ..Default::default() };
+        channel("telegram", posthaste_courier_telegram::check(args).await, findings);
+    }
+}
+
+fn channel(
+    name: &str,
+    checked: std::result::Result<(), posthaste_ops::exit::Failure>,
+    findings: &mut Findings,
+) {
+    match checked {
+        Ok(()) => findings.say(Verdict::Good, name, "the provider answers and takes the credentials"),
+        Err(failure) => {
+            let kind = match failure.exit() {
+                posthaste_ops::exit::Exit::Unavailable => Kind::Unreachable,
+                _ => Kind::Refused,
+            };
+            findings.bad(name, &Failure::new(kind, crate::terminal::plain(&failure.line())));
+        }
     }
 }
 

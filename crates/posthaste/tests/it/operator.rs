@@ -123,6 +123,32 @@ async fn the_doctor_looks_at_the_store() {
     assert!(ill.out.contains("maxmemory-policy"), "{ill:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_a_relay_and_the_credentials() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let mut settings = posthaste_sandbox::Settings::default();
+    settings.smtp.auth.required = true;
+    settings.smtp.auth.users = [("courier".to_owned(), "right".into())].into();
+    let sandbox = posthaste_sandbox::Sandbox::start(settings).await.expect("a relay");
+    let user = User::of(&server);
+    let check = async |relay: String, password: &str| {
+        let text = format!(
+            "[smtp]\nrelays = [\"smtp+plain://{relay}\"]\nusername = \"courier\"\npassword = \"{password}\"\n"
+        );
+        let file = user.file("email.toml", text).display().to_string();
+        user.run(&["doctor", "--email", &file]).await
+    };
+    let well = check(sandbox.smtp().to_string(), "right").await;
+    assert!(well.code == 0 && well.out.contains("takes the credentials"), "{well:?}");
+    let ill = check(sandbox.smtp().to_string(), "canary-word").await;
+    assert!(ill.code == 7 && ill.out.contains("535"), "{ill:?}");
+    assert!(!ill.out.contains("canary-word") && !ill.err.contains("canary-word"), "{ill:?}");
+    let away = check("127.0.0.1:1".into(), "right").await;
+    assert!(away.code == 7 && away.out.contains("127.0.0.1:1"), "{away:?}");
+    assert!(sandbox.messages().is_empty(), "nothing is sent");
+}
+
 #[tokio::test]
 async fn shells_get_their_completions() {
     let user = User::fresh();

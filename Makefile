@@ -97,7 +97,7 @@ test: setup ## all tests; closes with `N passed, N failed`
 	@$(XTASK) test
 
 test-peers: ## e-mail to a real Postfix (as root), and requests compared with providers' contracts where they are at hand
-	@if [ -d "$(CONTRACTS)" ]; then POSTHASTE_CONTRACTS="$(CONTRACTS)" $(XTASK) test --named postfix contract; \
+	@if [ -d "$(CONTRACTS)" ]; then PROVIDER_CONTRACTS="$(CONTRACTS)" $(XTASK) test --named postfix contract; \
 	else echo "no providers' contracts in $(CONTRACTS): requests are held to our own tables only"; \
 	  $(XTASK) test --named postfix; fi
 

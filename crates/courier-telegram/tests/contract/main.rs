@@ -1,7 +1,7 @@
 //! Requests compared with the Bot API's contract as data, where it is at hand. Run by name:
 //!
 //! ```text
-//! POSTHASTE_CONTRACTS=<folder> cargo test -p posthaste-courier-telegram --test contract
+//! PROVIDER_CONTRACTS=<folder> cargo test -p posthaste-courier-telegram --test contract
 //! ```
 //!
 //! The folder holds `telegram/bot-api.trimmed.json`, made from github.com/PaulSonOfLars/telegram-bot-api-spec.
@@ -28,7 +28,7 @@ struct Contract(Value);
 impl Contract {
     fn read() -> Self {
         let folder =
-            std::env::var("POSTHASTE_CONTRACTS").expect("POSTHASTE_CONTRACTS names the folder of contracts");
+            std::env::var("PROVIDER_CONTRACTS").expect("PROVIDER_CONTRACTS names the folder of contracts");
         let text = std::fs::read_to_string(format!("{folder}/telegram/bot-api.trimmed.json")).unwrap();
         Self(serde_json::from_str(&text).unwrap())
     }

@@ -2,6 +2,7 @@
 //! again until everything is told.
 
 use anyhow::{Context, ensure};
+use posthaste_rig::eventually_async;
 use posthaste_sandbox::Settings;
 use posthaste_tests::Site;
 use serde_json::{Value, json};
@@ -39,7 +40,19 @@ async fn the_ancestors_client_needs_no_change_but_a_key() -> anyhow::Result<()> 
         "provider": "email",
     });
     let put = async || call(http.put(format!("{url}/queue")).json(&order)).await;
-    let (tracked, queued) = tokio::join!(track(1, 10), put());
+    let put_when_heard = async {
+        eventually_async("the tracker listens", async || {
+            let heard = site.server.command(&["PUBSUB", "CHANNELS", "*history*"]);
+            match heard.map(|reply| reply.items().len()) {
+                Ok(0) => Err("nobody does".to_owned()),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        put().await
+    };
+    let (tracked, queued) = tokio::join!(track(1, 10), put_when_heard);
     let ((status, told), (queued, answer)) = (tracked?, queued?);
     ensure!(status == 200 && told["timeouted"] == false, "{status} {told}");
     ensure!(queued == 200, "{queued} {answer}");

@@ -109,7 +109,7 @@ impl Site {
         let url = self.server.url();
         let common = [("POSTHASTE_REDIS__URL", url.as_str()), ("POSTHASTE_ADMIN__ADDRESS", "127.0.0.1:0")];
         let env = common.iter().chain(env).copied();
-        let child = product(args, env)?;
+        let child = Child::spawn(workspace_binary("posthaste")?, args, env)?;
         let mut told = None;
         eventually_async("it is ready", async || {
             if child.exit_status().ok().flatten().is_some() {
@@ -150,7 +150,7 @@ impl Site {
             args.extend(["--server", &self.url, "--token-file", &key]);
         }
         let none: [(&str, &str); 0] = [];
-        let child = product(args, none)?;
+        let child = Child::spawn(workspace_binary("posthaste")?, &args, none)?;
         let status = child.wait_exit()?;
         Ok(Said { code: status.code().unwrap_or(-1), text: child.output()? })
     }
@@ -220,21 +220,4 @@ impl Site {
     pub fn attempts(&self) -> Vec<Arc<posthaste_sandbox::Attempt>> {
         self.sandbox.attempts()
     }
-}
-
-/// Starts the product's binary. It refuses variables that look like settings and are none, so those by which tests are told
-/// on which server to run are taken away.
-fn product<'a>(
-    args: impl IntoIterator<Item = &'a str>,
-    env: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> anyhow::Result<Child> {
-    let ours = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("POSTHASTE_"));
-    let program = workspace_binary("posthaste")?.display().to_string();
-    let mut words: Vec<String> = ours.flat_map(|name| ["-u".to_owned(), name]).collect();
-    let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    words.extend(env);
-    words.push(program);
-    words.extend(args.into_iter().map(str::to_owned));
-    let none: [(&str, &str); 0] = [];
-    Ok(Child::spawn("env", words, none)?)
 }

@@ -1,6 +1,6 @@
 //! Waiting for facts instead of sleeping.
 //!
-//! One setting rules how patient all tests are: `POSTHASTE_PATIENCE_SECONDS` (default 30). A healthy test
+//! One setting rules how patient all tests are: `RIG_PATIENCE_SECONDS` (default 30). A healthy test
 //! never waits that long; a slow machine gets a larger number, and no test gets a number of its own.
 
 use std::fmt::Display;
@@ -8,13 +8,13 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// The environment variable with the patience in whole seconds.
-pub const PATIENCE: &str = "POSTHASTE_PATIENCE_SECONDS";
+pub const PATIENCE: &str = "RIG_PATIENCE_SECONDS";
 
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
-/// How long a test waits for a fact before it fails: `POSTHASTE_PATIENCE_SECONDS`, or 30 seconds when that
+/// How long a test waits for a fact before it fails: `RIG_PATIENCE_SECONDS`, or 30 seconds when that
 /// is unset or not a number.
 pub fn patience() -> Duration {
     parse_patience(std::env::var(PATIENCE).ok().as_deref())

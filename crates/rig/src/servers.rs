@@ -1,6 +1,6 @@
 //! A Redis or Valkey of one's own: in its own folder, on its own socket, killed, frozen and restarted at will.
 //!
-//! `POSTHASTE_TEST_SERVER` chooses the server for a whole test run, so that the same tests run on three of
+//! `RIG_SERVER` chooses the server for a whole test run, so that the same tests run on three of
 //! them.
 
 mod builder;

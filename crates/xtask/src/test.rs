@@ -12,7 +12,7 @@ use crate::shell::{self, say};
 use crate::workspace;
 
 /// What the rig reads to choose the server.
-const TEST_SERVER: &str = "POSTHASTE_TEST_SERVER";
+const TEST_SERVER: &str = "RIG_SERVER";
 
 /// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the
 /// packages in these folders, on that server. With `--named <name> …`: test programs that run only when named, because they

@@ -7,7 +7,7 @@ use crate::process::find_program;
 use crate::{Error, Result};
 
 /// The environment variable that chooses the server: `redis` (default), `redis8` or `valkey8`.
-pub const TEST_SERVER: &str = "POSTHASTE_TEST_SERVER";
+pub const TEST_SERVER: &str = "RIG_SERVER";
 
 /// The environment variable with the folder of the unpacked servers.
 pub const SERVERS_DIR: &str = "POSTHASTE_SERVERS_DIR";
@@ -148,7 +148,7 @@ mod tests {
         }
         assert_eq!(ServerKind::from_name("").expect("the default"), ServerKind::Redis70);
         let error = ServerKind::from_name("memcached").expect_err("an unknown name").to_string();
-        assert!(error.contains("POSTHASTE_TEST_SERVER=memcached"), "{error}");
+        assert!(error.contains("RIG_SERVER=memcached"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The model and a real server, given the same scripts, answer the same, hold the same keys after and tell
 //! their subscribers the same.
 //!
-//! `POSTHASTE_TEST_SERVER` chooses the server. The sequences are drawn from fixed seeds; `POSTHASTE_SEED`, a
+//! `RIG_SERVER` chooses the server. The sequences are drawn from fixed seeds; `POSTHASTE_SEED`, a
 //! number, moves them to others.
 
 mod commands;

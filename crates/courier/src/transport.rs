@@ -6,6 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_model::{Channel, Content, Reason, Row, Suffix, UnixMs, Verdict};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::desk::{AttemptId, Desk};
 
 /// One row on its way: what a transport sends.
 #[derive(Debug, Clone)]
@@ -33,6 +36,15 @@ pub struct Envelope {
     pub repeat: bool,
 }
 
+impl Envelope {
+    /// The name of this attempt, by which receipts speak of it.
+    #[must_use]
+    pub fn id(&self) -> AttemptId {
+        let Self { suffix, parcel, row, attempt, .. } = self;
+        AttemptId { suffix: suffix.clone(), parcel: *parcel, row: *row, attempt: *attempt }
+    }
+}
+
 /// What became of one envelope, named by what the runtime does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -56,8 +68,16 @@ pub enum Outcome {
     },
     /// Settle as failed.
     Rejected(Reason),
-    /// Settle as suppressed: the address must not be used again.
+    /// Settle as suppressed, and put the address on the channel's suppression list: it must not be used again.
     Suppress(Reason),
+    /// Settle as failed, and count it against the address: after `of` such failures, on different days, it is on the
+    /// channel's suppression list. For answers a provider has been known to give by mistake.
+    Strike {
+        /// Why.
+        reason: Reason,
+        /// Failures until the address is not used again, 2 and more.
+        of: u8,
+    },
     /// Nothing was sent because of a rate limit: wait. Spends no try.
     Throttled {
         /// Who has to wait.
@@ -91,6 +111,14 @@ pub enum Batching {
     SameOrder(usize),
     /// Up to so many of any orders.
     Any(usize),
+    /// Up to `groups` groups of up to `rows` each, a group all of one order; an order may have several groups of a call. In
+    /// which order envelopes stand in the call says nothing of their groups.
+    Groups {
+        /// Groups of a call.
+        groups: usize,
+        /// Envelopes of a group.
+        rows: usize,
+    },
 }
 
 impl Batching {
@@ -100,14 +128,16 @@ impl Batching {
         match self {
             Self::Single => 1,
             Self::SameOrder(n) | Self::Any(n) => n.max(1),
+            Self::Groups { groups, rows } => groups.max(1) * rows.max(1),
         }
     }
 
-    /// What so many rows of one parcel take of the room of the calls, in envelopes: rows that share a call with no other
-    /// order take whole calls.
+    /// What so many rows of one parcel take of the room of the calls, in envelopes: rows that share a call, or a group of
+    /// it, with no other order take whole ones.
     pub(crate) fn cost(self, rows: usize) -> usize {
         match self {
             Self::SameOrder(_) => rows.div_ceil(self.size()) * self.size(),
+            Self::Groups { rows: group, .. } => rows.div_ceil(group.max(1)) * group.max(1),
             Self::Single | Self::Any(_) => rows,
         }
     }
@@ -203,6 +233,15 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// When the channel can't work.
     async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What comes in from outside: receipts, people who want no more. Called once, beside the sends, and ends soon after
+    /// `stop`. What it hears it tells the desk before it thanks whoever told it.
+    ///
+    /// # Errors
+    /// When it can't listen: the process ends with these words.
+    async fn serve(&self, _desk: Arc<dyn Desk>, _stop: CancellationToken) -> Result<(), String> {
         Ok(())
     }
 }

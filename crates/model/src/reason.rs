@@ -85,6 +85,16 @@ reasons! {
     ProviderFailed = 18, "provider_failed";
     /// The provider's answer made no sense.
     BadAnswer = 19, "bad_answer";
+    /// The recipient took themselves off the sender's list.
+    Unsubscribed = 20, "unsubscribed";
+    /// The message came back: the mailbox is not there, or takes nothing.
+    Bounced = 21, "bounced";
+    /// The recipient told the provider to stop.
+    OptedOut = 22, "opted_out";
+    /// The provider took it, and said later that it could not be delivered.
+    Undelivered = 23, "undelivered";
+    /// An operator put the address on the suppression list.
+    ByOperator = 24, "by_operator";
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Engine {
         let calls = self.pace.concurrency();
         let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
         let batching = self.abilities.batching;
-        let queued: usize = self.batches.iter().map(|batch| batching.cost(batch.rows.len())).sum();
+        let queued: usize = self.batches.iter().map(|batch| batch.cost(batching)).sum();
         let busy = self.calls * size + queued + self.starting;
         (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
     }

@@ -161,7 +161,7 @@ impl Engine {
 
     /// Rows that may be begun by the claim itself: those that would be on the wire at once.
     fn begin_with_claim(&mut self, now: Instant) -> usize {
-        let batched = matches!(self.abilities.batching, Batching::SameOrder(_));
+        let batched = matches!(self.abilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
         if self.abilities.tokens
             || batched
             || self.alone

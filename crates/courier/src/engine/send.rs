@@ -1,11 +1,12 @@
 //! Sending: begun rows go to the transport in batches, and every outcome becomes a report.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use posthaste_model::{Lane, Reason, Verdict};
+use posthaste_model::{Lane, Reason, Suffix, Verdict};
 use posthaste_store::Report;
 use tokio::time::Instant;
 
@@ -74,11 +75,12 @@ impl Engine {
         });
         let mut envelopes: Vec<(Id, Envelope)> = envelopes.collect();
         let (size, batching) = (self.abilities.batching.size(), self.abilities.batching);
-        for batch in self.batches.iter_mut().filter(|batch| batch.rows.len() < size) {
-            if envelopes.is_empty() || !joins(batching, batch, &envelopes) {
+        for batch in &mut self.batches {
+            let room = envelopes.first().map_or(0, |(_, first)| batch.room(batching, &first.suffix));
+            if room == 0 {
                 continue;
             }
-            let rest = envelopes.split_off((size - batch.rows.len()).min(envelopes.len()));
+            let rest = envelopes.split_off(room.min(envelopes.len()));
             batch.rows.append(&mut envelopes);
             batch.lane = batch.lane.min(lane);
             batch.deadline = batch.deadline.min(window);
@@ -235,7 +237,7 @@ impl Engine {
         let (verdict, reason, value) = match outcome {
             Outcome::Accepted => (Verdict::Sent, Reason::None, 0),
             Outcome::Delivered => (Verdict::Delivered, Reason::None, 0),
-            Outcome::Rejected(reason) => (Verdict::Failed, reason, 0),
+            Outcome::Rejected(reason) | Outcome::Strike { reason, .. } => (Verdict::Failed, reason, 0),
             Outcome::Suppress(reason) => (Verdict::Suppressed, reason, 0),
             Outcome::Unknown(reason) => (Verdict::Unknown, reason, 0),
             // The first attempt's fate is open still, so a repeat that gives up is unknown too.
@@ -282,15 +284,42 @@ impl Engine {
     }
 }
 
-/// May these rows join the batch?
-fn joins(batching: Batching, batch: &Batch, envelopes: &[(Id, Envelope)]) -> bool {
-    match batching {
-        Batching::Single => false,
-        Batching::Any(_) => true,
-        Batching::SameOrder(_) => match (batch.rows.first(), envelopes.first()) {
-            (Some((_, a)), Some((_, b))) => a.suffix == b.suffix,
-            _ => false,
-        },
+impl Batch {
+    /// How many more envelopes of this order it takes.
+    fn room(&self, batching: Batching, order: &Suffix) -> usize {
+        let free = batching.size().saturating_sub(self.rows.len());
+        match batching {
+            Batching::Single => 0,
+            Batching::Any(_) => free,
+            Batching::SameOrder(_) => match self.rows.first() {
+                Some((_, first)) if first.suffix == *order => free,
+                _ => 0,
+            },
+            Batching::Groups { groups, rows } => {
+                let of_orders = self.of_orders();
+                let used: usize = of_orders.values().map(|envelopes| envelopes.div_ceil(rows)).sum();
+                let mine = of_orders.get(order).copied().unwrap_or(0);
+                groups.saturating_sub(used) * rows + mine.next_multiple_of(rows) - mine
+            }
+        }
+    }
+
+    /// What it takes of the room of the calls, in envelopes.
+    pub(super) fn cost(&self, batching: Batching) -> usize {
+        match batching {
+            Batching::Groups { .. } => {
+                self.of_orders().values().map(|envelopes| batching.cost(*envelopes)).sum()
+            }
+            _ => batching.cost(self.rows.len()),
+        }
+    }
+
+    fn of_orders(&self) -> BTreeMap<&Suffix, usize> {
+        let mut of_orders = BTreeMap::new();
+        for (_, envelope) in &self.rows {
+            *of_orders.entry(&envelope.suffix).or_default() += 1;
+        }
+        of_orders
     }
 }
 

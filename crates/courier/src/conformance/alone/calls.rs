@@ -108,6 +108,7 @@ pub(super) fn word(outcome: Option<&Outcome>) -> String {
         Some(Outcome::NotSent { .. }) => "not sent",
         Some(Outcome::Rejected(_)) => "rejected",
         Some(Outcome::Suppress(_)) => "suppress",
+        Some(Outcome::Strike { .. }) => "a strike",
         Some(Outcome::Throttled { wait, .. }) => return format!("throttled for {wait:?}"),
         Some(Outcome::Unknown(_)) => "unknown",
         Some(Outcome::Part(_)) => "a part",

@@ -67,7 +67,7 @@ fn judge(check: &str, behaviour: Behaviour, ended: &Ended) -> Result<(), Failure
 pub(super) fn fits(behaviour: Behaviour, outcome: &Outcome) -> bool {
     match behaviour {
         Behaviour::Accept => matches!(outcome, Outcome::Accepted | Outcome::Delivered),
-        Behaviour::Refuse => matches!(outcome, Outcome::Rejected(_)),
+        Behaviour::Refuse => matches!(outcome, Outcome::Rejected(_) | Outcome::Strike { .. }),
         Behaviour::RefuseForNow => matches!(outcome, Outcome::Retry { .. } | Outcome::NotSent { .. }),
         Behaviour::Throttle(asked) => match outcome {
             Outcome::Throttled { wait, .. } | Outcome::Retry { after: Some(wait), .. } => {

@@ -1,0 +1,1 @@
+//! The SMS channel: Twilio, and any provider with a plain HTTP gateway.

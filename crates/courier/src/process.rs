@@ -360,5 +360,6 @@ fn ended_by_itself(error: RunError) -> Failure {
     match error {
         RunError::Settings(_) => Failure::usage(error),
         RunError::Engine(_) => Failure::refused(error),
+        RunError::Serve(_) => Failure::unavailable(error),
     }
 }

@@ -1,6 +1,7 @@
 //! The engine: one task that owns all state of a courier and answers to notes from the calls it started. It claims, begins,
 //! sends, settles and renews; nothing in it waits for a call.
 
+mod barred;
 mod begin;
 mod claim;
 mod held;

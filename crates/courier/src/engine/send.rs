@@ -11,7 +11,7 @@ use posthaste_store::Report;
 use tokio::time::Instant;
 
 use super::held::Id;
-use super::{Engine, Note};
+use super::{Engine, Note, barred};
 use crate::backoff;
 use crate::pace::Pause;
 use crate::transport::{Batching, Envelope, Outcome, Scope};
@@ -41,17 +41,21 @@ impl Engine {
         let ahead = self.settings.begin_ahead * 4;
         let remembers = self.abilities.idempotent_for;
         let Some(parcel) = self.held.get(id) else { return };
-        let (forgotten, rows): (Vec<u16>, Vec<u16>) =
-            rows.iter().partition(|row| parcel.is_forgotten(**row, now, remembers));
-        for row in forgotten {
-            // It was to be repeated while that was free, and is too late for it: nobody knows, and nothing is sent.
+        let mut sent = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let Some((verdict, reason)) = parcel.withheld(row, now, remembers) else {
+                sent.push(row);
+                continue;
+            };
             let attempt = parcel.outcomes.get(usize::from(row)).map_or(0, |outcome| outcome.attempt);
-            let (verdict, reason) = (Verdict::Unknown, Reason::Held);
             parcel.out = parcel.out.saturating_sub(1);
             parcel.reports.push(Report { row, attempt, verdict, reason, value: 0 });
+            self.meter.outcome(verdict, reason);
+            self.pace.spare(1);
             self.alone = false;
             self.settles.mark(id);
         }
+        let rows = sent;
         let lane = parcel.head.lane;
         // A call that began with little of its time left would end as unknown.
         let late = window.checked_sub(self.abilities.send_window / 2).unwrap_or(now);
@@ -132,6 +136,7 @@ impl Engine {
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
         let Batch { lane, rows, deadline, start_by } = batch;
         let cut = self.cut.clone();
+        let (store, channel, meter) = (self.store.clone(), self.channel.clone(), Arc::clone(&self.meter));
         tokio::spawn(async move {
             let mut envelopes = Vec::with_capacity(rows.len());
             let mut ids = Vec::with_capacity(rows.len());
@@ -158,8 +163,9 @@ impl Engine {
                     () = cut.cancelled() => unknown(Reason::TimedOut),
                 }
             };
-            let rows = ids.into_iter().zip(envelopes).collect();
             let took = made.then(|| started - now.min(started) + started.elapsed());
+            barred::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
+            let rows = ids.into_iter().zip(envelopes).collect();
             let _ = notes.send(Note::Sent(SendDone { lane, rows, outcomes, took }));
         });
     }

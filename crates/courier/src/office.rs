@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Address, Channel, Member, Reason, SenderId, Suffix, UnixMs};
+use posthaste_model::{Address, Channel, Member, Reason, SenderId, Suffix};
 use posthaste_store::{CallError, Reported, Source, Store, Suppress};
 
-use crate::desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt, Word};
+use crate::desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt};
 use crate::metrics::Meter;
 
 /// The desk of one channel.
@@ -46,9 +46,9 @@ impl Office {
 fn source(reason: Reason) -> Source {
     match reason {
         Reason::Unsubscribed => Source::Unsubscribe,
-        Reason::OptedOut | Reason::Blocked => Source::Person,
+        Reason::OptedOut | Reason::Blocked => Source::Stop,
         Reason::ByOperator => Source::Operator,
-        _ => Source::Receipt,
+        _ => Source::Bounce,
     }
 }
 

@@ -14,6 +14,8 @@ use crate::probe::Point;
 
 /// How long a parcel is left alone whose records can't be read.
 const UNREADABLE: Duration = Duration::from_secs(60);
+/// How long one is left alone while nobody knows who must not be sent anything.
+const UNKNOWN_WHO: Duration = Duration::from_secs(1);
 
 pub(super) struct LoadDone {
     p: u16,
@@ -23,7 +25,8 @@ pub(super) struct LoadDone {
     expected: usize,
     now: UnixMs,
     met: Instant,
-    result: Result<(Loaded, Barred), CallError>,
+    /// With the rows that must not be sent, if that is known.
+    result: Result<(Loaded, Option<Barred>), CallError>,
 }
 
 /// What a claim says of all its parcels.
@@ -123,7 +126,11 @@ impl Engine {
         self.held.expected -= done.expected;
         let at = ParcelRef { member: done.claimed.member.clone(), fence: done.fence };
         let (loaded, barred) = match done.result {
-            Ok(loaded) if !self.takes_nothing() => loaded,
+            Ok((loaded, Some(barred))) if !self.takes_nothing() => (loaded, barred),
+            Ok((_, None)) => {
+                self.meter.alarm("suppression");
+                return self.release_one(done.p, at, UNKNOWN_WHO);
+            }
             Ok(_) => return self.release_one(done.p, at, Duration::ZERO),
             Err(error) => {
                 if self.after_failure(&error) {
@@ -163,10 +170,17 @@ async fn load(
     p: u16,
     channel: &Channel,
     claimed: &Claimed,
-) -> Result<(Loaded, Barred), CallError> {
+) -> Result<(Loaded, Option<Barred>), CallError> {
     let loaded = store.load(p, channel, &claimed.member, &claimed.head).await?;
     let sender = claimed.member.suffix.sender();
     let asked: Vec<_> = loaded.rows.iter().map(|row| (sender, &row.address)).collect();
-    let found = barred::look_up(store, channel, &asked).await?;
-    Ok((loaded, barred::of_rows(found.into_iter())))
+    let found = match barred::look_up(store, channel, &asked).await {
+        Ok(found) => Some(barred::of_rows(found.into_iter())),
+        Err(CallError::Stop(why)) => return Err(CallError::Stop(why)),
+        Err(error) => {
+            tracing::warn!(%channel, %error, "it can't be known who must not be sent anything: handed back");
+            None
+        }
+    };
+    Ok((loaded, found))
 }

@@ -71,8 +71,7 @@ async fn a_receipt_of_an_attempt_nobody_made_changes_nothing() {
         attempt(&never, 0, 0),
         attempt(&order, 0, 1),
         attempt(&order, 1, 0),
-        AttemptId { attempt: 2, ..real.clone() },
-        AttemptId { attempt: 0, ..real },
+        AttemptId { attempt: 2, ..real },
     ] {
         let receipt = Receipt { ban: Some(Ban::Now), reason: Reason::Bounced, ..says(of, Word::Failed) };
         assert_eq!(desk.receipt(&receipt).await.unwrap(), Noted::NoSuchAttempt);

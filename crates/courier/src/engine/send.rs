@@ -24,7 +24,13 @@ pub(super) struct Batch {
     deadline: Instant,
     /// The call must have started by then, or not at all.
     start_by: Instant,
+    /// When its first rows were begun.
+    made: Instant,
 }
+
+/// How long a call that is not full waits for rows that are being begun: the next begin of a big order follows the one before
+/// within a round trip, and two half calls cost the provider twice.
+const FILLS_FOR: Duration = Duration::from_millis(10);
 
 pub(super) struct SendDone {
     lane: Lane,
@@ -93,7 +99,7 @@ impl Engine {
         }
         while !envelopes.is_empty() {
             let rest = envelopes.split_off(size.min(envelopes.len()));
-            let batch = Batch { lane, rows: envelopes, deadline: window, start_by };
+            let batch = Batch { lane, rows: envelopes, deadline: window, start_by, made: now };
             envelopes = rest;
             self.batches.push_back(batch);
         }
@@ -113,8 +119,10 @@ impl Engine {
                 self.report_all(batch.rows, outcomes);
             }
         }
-        while self.calls < self.pace.concurrency() && !self.batches.is_empty() {
-            let first = self.batches.iter().position(|batch| batch.lane == Lane::Urgent).unwrap_or(0);
+        while self.calls < self.pace.concurrency() {
+            let ready = |batch: &Batch| !self.fills(batch, now);
+            let urgent = self.batches.iter().position(|batch| batch.lane == Lane::Urgent && ready(batch));
+            let Some(first) = urgent.or_else(|| self.batches.iter().position(ready)) else { break };
             let Some(batch) = self.batches.remove(first) else { break };
             self.start_send(batch, now);
         }
@@ -123,6 +131,20 @@ impl Engine {
             let Some(batch) = self.batches.pop_front() else { break };
             self.report_unsent(batch);
         }
+    }
+
+    /// Whether a batch waits a moment for more rows of its kind.
+    fn fills(&self, batch: &Batch, now: Instant) -> bool {
+        let batching = self.abilities.batching;
+        matches!(batching, Batching::Groups { .. } | Batching::SameOrder(_))
+            && self.starting > 0
+            && now < batch.made + FILLS_FOR
+            && batch.cost(batching) < batching.size()
+    }
+
+    /// When the first batch that waits for more rows goes without them.
+    pub(super) fn next_filled(&self, now: Instant) -> Option<Instant> {
+        self.batches.iter().filter(|batch| self.fills(batch, now)).map(|batch| batch.made + FILLS_FOR).min()
     }
 
     /// A begun batch that did not leave.
@@ -134,7 +156,7 @@ impl Engine {
     fn start_send(&mut self, batch: Batch, now: Instant) {
         self.calls += 1;
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
-        let Batch { lane, rows, deadline, start_by } = batch;
+        let Batch { lane, rows, deadline, start_by, .. } = batch;
         let cut = self.cut.clone();
         let (store, channel, meter) = (self.store.clone(), self.channel.clone(), Arc::clone(&self.meter));
         tokio::spawn(async move {

@@ -39,6 +39,7 @@ parts!(
     "rows",
     "single",
     "lease",
+    "token",
     "begin",
     "leave",
     "verdict",

@@ -187,7 +187,14 @@ impl<'a> Walk<'a> {
                 let rows = rows.iter().map(|row| (*row, attempt(*row))).collect();
                 let channel = &self.couriers[*courier].channel;
                 let parcels = [(parcel, rows)];
-                db.reply(&Begin { keys, channel, send_window: WINDOW, tokens: *tokens, parcels: &parcels });
+                db.reply(&Begin {
+                    keys,
+                    channel,
+                    send_window: WINDOW,
+                    rows_a_token: u16::from(*tokens),
+                    partitions: 1,
+                    parcels: &parcels,
+                });
             }
             Act::Settle { courier, parcel, rows, verdict, off, leave, wait } => {
                 let Some((parcel, attempts)) = self.parcel(*courier, *parcel) else { return };

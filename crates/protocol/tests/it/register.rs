@@ -131,7 +131,11 @@ fn every_script_refuses_another_database() {
     let mut tried = vec![];
     let t = &mut tried;
     refused(&db, &Audit { keys, channel: email, suffix, from: 0 }, t);
-    refused(&db, &Begin { keys, channel: email, send_window: WINDOW, tokens: true, parcels: &rows }, t);
+    refused(
+        &db,
+        &Begin { keys, channel: email, send_window: WINDOW, rows_a_token: 1, partitions: 1, parcels: &rows },
+        t,
+    );
     refused(&db, &Cancel { keys, suffix }, t);
     refused(&db, &courier.next(), t);
     refused(&db, &Close { keys, channel: email, index, from: 0, limit: 9 }, t);

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::error::{CallError, ConnectError};
 use crate::pool::Worker;
+use crate::settings::Role;
 use crate::store::Inner;
 use crate::verbs::malformed;
 
@@ -30,6 +31,8 @@ impl Inner {
         let key = match self.call_on(worker, partition, &script, |_| true).await?.reply {
             KeyAgreed::Yours => key,
             KeyAgreed::Kept(key) => key,
+            // A tool that only makes keys or looks around needs none.
+            KeyAgreed::IsSet if self.role == Role::Tool => return Ok(()),
             KeyAgreed::IsSet => {
                 return refuse(
                     "it is missing: the suppression lists of this database are kept under a key of the settings; give this \
@@ -56,7 +59,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The key agreed on.
+    /// The key agreed on; a tool may be without.
     pub(crate) fn address_key(&self) -> Result<&AddressKey, CallError> {
         self.address_key.get().ok_or_else(|| malformed("address key"))
     }

@@ -159,17 +159,18 @@ impl Store {
         let before = self.0.before_confirm();
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
-        let mut entries = Vec::with_capacity(all.len());
-        for one in all {
-            let id = key.id(one.sender.as_ref(), &one.address);
-            let lift_seen = match one.source {
-                Source::Operator => self.lift_seen(channel, id).await?,
-                _ => None,
-            };
-            let (of_sender, reason, source, after) =
-                (one.sender.is_some(), one.reason, one.source, one.after.max(1));
-            entries.push(NewSuppression { id, of_sender, reason, source, after, lift_seen });
-        }
+        let ids: Vec<_> = all.iter().map(|one| key.id(one.sender.as_ref(), &one.address)).collect();
+        let by_operator = all.iter().any(|one| one.source == Source::Operator);
+        let lifts = if by_operator { self.lifts_seen(channel, &ids).await? } else { vec![None; ids.len()] };
+        let entry = |((one, id), lift): ((&Suppress, &SuppressionId), &Option<UnixMs>)| NewSuppression {
+            id: *id,
+            of_sender: one.sender.is_some(),
+            reason: one.reason,
+            source: one.source,
+            after: one.after.max(1),
+            lift_seen: lift.filter(|_| one.source == Source::Operator),
+        };
+        let entries: Vec<_> = all.iter().zip(&ids).zip(&lifts).map(entry).collect();
         let mut done = Vec::with_capacity(all.len());
         for entries in entries.chunks(MOST_ENTRIES) {
             let script = PutSuppressions { keys: &at.keys, key, channel, entries };
@@ -300,13 +301,19 @@ impl Store {
         }
     }
 
-    /// When an entry was lifted, so that an operator may put it back at once. One that can't be read is the script's to tell.
-    async fn lift_seen(&self, channel: &Channel, id: SuppressionId) -> Result<Option<UnixMs>, CallError> {
-        match self.record(&self.0.reader().await?, channel, id).await {
-            Ok(Some(SuppressionRecord { standing: Standing::Lifted, last, .. })) => Ok(Some(last)),
-            Ok(_) | Err(CallError::Fault(Fault::Malformed(_))) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// When each entry was lifted, so that an operator may put it back at once. What can't be read is the script's to tell.
+    async fn lifts_seen(
+        &self,
+        channel: &Channel,
+        ids: &[SuppressionId],
+    ) -> Result<Vec<Option<UnixMs>>, CallError> {
+        let node = &self.0.reader().await?;
+        let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
+        let lifted = |record: Value| match SuppressionRecord::decode(&record.bytes("suppression").ok()?) {
+            Ok(SuppressionRecord { standing: Standing::Lifted, last, .. }) => Some(last),
+            _ => None,
+        };
+        Ok(parts.into_iter().flatten().map(lifted).collect())
     }
 
     async fn lift_id(

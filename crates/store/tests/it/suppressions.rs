@@ -190,6 +190,11 @@ async fn a_process_with_another_key_does_not_start() {
     assert_eq!(reason_of(&same, "u1", "ann@example.org").await, Some(Reason::BadAddress));
     assert!(refused(&server, None).await.contains("give this process the same one"));
     assert!(refused(&server, Some(&KEY.to_uppercase())).await.contains("would find nobody"));
+    // A tool may do without, as long as it asks nothing about addresses.
+    let tool = tool(&server).await;
+    let ann = address("ann@example.org");
+    assert!(matches!(tool.suppressed(&email(), &[("u1", &ann)]).await, Err(CallError::Fault(_))));
+    assert_eq!(tool.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
     // The key is nowhere in the database.
     let kept = server.command(&["HGETALL", "address_key:{0}"]).unwrap();
     assert_eq!(kept.items().len(), 4);

@@ -80,6 +80,7 @@ const ELSEWHERE: &[&str] = &[
     "email",
     "dkim",
     "telegram",
+    "vk",
     "sandbox",
     "client",
 ];

@@ -81,9 +81,16 @@ impl Verdict {
     }
 }
 
+/// A rule, for errors by code and what they are about, or for answers by their status.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Done {
+struct Rule {
+    #[serde(default)]
+    code: Vec<Pattern>,
+    #[serde(default)]
+    at: Vec<About>,
+    #[serde(default)]
+    status: Vec<Pattern>,
     means: Meaning,
     after: Option<HumanDuration>,
     #[serde(default, deserialize_with = "table::read_reason")]
@@ -94,30 +101,12 @@ struct Done {
     alarm: bool,
 }
 
-#[derive(Debug, Deserialize)]
-struct Rule {
-    #[serde(default)]
-    code: Vec<Pattern>,
-    #[serde(default)]
-    at: Vec<About>,
-    #[serde(flatten)]
-    done: Done,
-}
-
-#[derive(Debug, Deserialize)]
-struct Status {
-    #[serde(default)]
-    status: Vec<Pattern>,
-    #[serde(flatten)]
-    done: Done,
-}
-
 /// The table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answers {
     rule: Vec<Rule>,
-    status: Vec<Status>,
+    status: Vec<Rule>,
 }
 
 /// A table that can't be used: a mistake in the program.
@@ -137,19 +126,16 @@ impl Answers {
     /// What an error of this code means.
     #[must_use]
     pub fn judge(&self, code: u32, about: About) -> Verdict {
-        let fits = |rule: &&Rule| {
-            (rule.at.is_empty() || rule.at.contains(&about)) && table::fits(&rule.code, code)
-        };
         let of_code = u16::try_from(code).ok().and_then(|code| code.checked_add(1000));
         let reason = of_code.map_or(Reason::BadAnswer, Reason::from_code);
-        self.rule.iter().find(fits).map_or(NOBODY_KNOWS, |rule| rule.done.verdict(reason))
+        self.rule.iter().find(|rule| rule.fits(code, about)).map_or(NOBODY_KNOWS, |rule| rule.verdict(reason))
     }
 
     /// What an answer means that is none of the API.
     #[must_use]
     pub fn judge_status(&self, status: u16, retry_after: Option<Duration>) -> Verdict {
         let found = self.status.iter().find(|rule| table::fits(&rule.status, u32::from(status)));
-        let mut verdict = found.map_or(NOBODY_KNOWS, |rule| rule.done.verdict(Reason::BadAnswer));
+        let mut verdict = found.map_or(NOBODY_KNOWS, |rule| rule.verdict(Reason::BadAnswer));
         verdict.after = retry_after.or(verdict.after);
         verdict
     }
@@ -170,7 +156,11 @@ const NOBODY_KNOWS: Verdict = Verdict {
     alarm: false,
 };
 
-impl Done {
+impl Rule {
+    fn fits(&self, code: u32, about: About) -> bool {
+        (self.at.is_empty() || self.at.contains(&about)) && table::fits(&self.code, code)
+    }
+
     fn verdict(&self, otherwise: Reason) -> Verdict {
         Verdict {
             meaning: self.means,

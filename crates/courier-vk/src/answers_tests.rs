@@ -126,10 +126,7 @@ fn every_rule_is_the_first_for_something() {
     for (at, rule) in answers.rule.iter().enumerate() {
         let hit = (0..12_000_u32).any(|code| {
             About::ALL.into_iter().any(|about| {
-                let fits = |rule: &Rule| {
-                    (rule.at.is_empty() || rule.at.contains(&about)) && table::fits(&rule.code, code)
-                };
-                answers.rule.iter().position(fits) == Some(at)
+                answers.rule.iter().position(|rule| rule.fits(code, about)) == Some(at)
             })
         });
         assert!(hit, "{rule:?}");

@@ -118,7 +118,8 @@ mod tests {
 
     fn failed(places: &Value, errors: &Value) -> Vec<Became> {
         let calls = places.as_array().unwrap().len();
-        let Said::Results(became) = said(&json!({"response": places, "execute_errors": errors}), calls) else {
+        let Said::Results(became) = said(&json!({"response": places, "execute_errors": errors}), calls)
+        else {
             panic!("no results")
         };
         became

@@ -125,9 +125,9 @@ fn every_rule_is_the_first_for_something() {
     let answers = Answers::embedded().unwrap();
     for (at, rule) in answers.rule.iter().enumerate() {
         let hit = (0..12_000_u32).any(|code| {
-            About::ALL.into_iter().any(|about| {
-                answers.rule.iter().position(|rule| rule.fits(code, about)) == Some(at)
-            })
+            About::ALL
+                .into_iter()
+                .any(|about| answers.rule.iter().position(|rule| rule.fits(code, about)) == Some(at))
         });
         assert!(hit, "{rule:?}");
     }

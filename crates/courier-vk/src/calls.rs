@@ -30,11 +30,6 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Its envelopes.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
-        self.peers.iter().flat_map(|(_, rows)| rows.iter().copied())
-    }
-
     /// The same to each peer alone.
     pub(crate) fn apart(self) -> impl Iterator<Item = Self> {
         let Self { order, random_id, message, peers } = self;
@@ -59,6 +54,9 @@ pub(crate) fn message(content: &Content, channel: &Channel, with_subject: bool) 
     fits.then(|| whole.into())
 }
 
+/// A call that has room yet: which one, and where in it each peer is.
+type Open = (usize, HashMap<Peer, usize>);
+
 /// The calls of a batch in the order of their first envelopes, and the outcomes of what can't be sent.
 pub(crate) fn group(
     batch: &[Envelope],
@@ -68,11 +66,11 @@ pub(crate) fn group(
     let mut calls: Vec<Call> = Vec::new();
     let mut outcomes = vec![None; batch.len()];
     let mut messages: HashMap<&Suffix, Option<Arc<str>>> = HashMap::new();
-    // The call of an order and a token that has room, and where in it each peer is.
-    let mut open: HashMap<(&Suffix, u32), (usize, HashMap<Peer, usize>)> = HashMap::new();
+    let mut open: HashMap<(&Suffix, u32), Open> = HashMap::new();
     for (row, envelope) in batch.iter().enumerate() {
         let suffix = &envelope.suffix;
-        let said = messages.entry(suffix).or_insert_with(|| message(&envelope.content, channel, with_subject));
+        let said =
+            messages.entry(suffix).or_insert_with(|| message(&envelope.content, channel, with_subject));
         let Some(said) = said else {
             outcomes[row] = Some(Outcome::Rejected(Reason::Rejected));
             continue;

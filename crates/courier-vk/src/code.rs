@@ -66,7 +66,8 @@ mod tests {
             let text = format!("{sign}{text}{sign}");
             let written = literal(&text).unwrap();
             prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
-            prop_assert!(!written.contains(['\n', '\r', '\0', '\u{2028}', '\u{2029}']));
+            let ends = ['\n', '\r', '\0', '\u{2028}', '\u{2029}'];
+            prop_assert!(!written.contains(ends));
             // Every quote but the outer ones stands behind an odd number of backslashes.
             let inner = &written[1..written.len() - 1];
             let mut escaped = false;

@@ -99,7 +99,9 @@ impl Vk {
                 "is missing: the community's settings give one; name its file in vk.token_file",
             );
         }
-        if token.len() > 1024 || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        if token.len() > 1024
+            || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        {
             return bad("vk.token", "is not one: letters, digits and . _ - only");
         }
         let version = self.version.split('.').all(|part| {
@@ -118,7 +120,10 @@ impl Vk {
             return bad("vk.connect_within", "must be more than nothing and less than send_within");
         }
         if !self.intent.is_empty() && !INTENTS.contains(&self.intent.as_str()) {
-            return Err(BadSetting::new("vk.intent", format!("must be empty or one of {}", INTENTS.join(", "))));
+            return Err(BadSetting::new(
+                "vk.intent",
+                format!("must be empty or one of {}", INTENTS.join(", ")),
+            ));
         }
         self.check_inbound()
     }
@@ -135,12 +140,16 @@ impl Vk {
         }
         let guessed = path.rsplit('/').next().unwrap_or_default();
         if guessed.len() < 16 {
-            return bad("vk.path", "must end in 16 letters and digits or more by chance, for VK signs nothing");
+            return bad(
+                "vk.path",
+                "must end in 16 letters and digits or more by chance, for VK signs nothing",
+            );
         }
         if self.group_id == 0 {
             return bad("vk.group_id", "is missing: the number of the community");
         }
-        if self.confirmation.is_empty() || !self.confirmation.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if self.confirmation.is_empty() || !self.confirmation.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
             return bad("vk.confirmation", "is missing or not one: the community's settings show it");
         }
         if self.secret.expose_secret().is_empty() {

@@ -131,7 +131,7 @@ fn no_text_leaves_its_place() {
         let outcome = runtime.block_on(send_one(&vk, envelope("5", &text, 0)));
         prop_assert_eq!(outcome, Outcome::Accepted);
         let last = provider.messages().pop().unwrap();
-        prop_assert_eq!(last.calls.unwrap()[0]["message"].as_str(), Some(text.as_str()));
+        prop_assert_eq!(last.calls()[0]["message"].as_str(), Some(text.as_str()));
     });
 }
 

@@ -3,7 +3,11 @@
 mod answers;
 mod bench;
 mod conformance;
+mod desk;
+mod inbound;
+mod process;
 mod provider;
 mod repeats;
 mod requests;
+mod secrecy;
 mod starting;

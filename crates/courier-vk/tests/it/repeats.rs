@@ -1,7 +1,5 @@
 //! Requests that go again: after a lost answer, in halves, one by one; and pauses.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! What a request says.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use posthaste_courier::{Batching, Envelope, Outcome, Transport};
 use posthaste_model::{Content, Reason, Text};
 use proptest::prelude::*;

@@ -183,7 +183,11 @@ async fn what_is_none_of_the_api_is_judged_by_its_status() {
         (302, "", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
         (403, "<html>", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
         (413, "<html>", Outcome::Unknown(Reason::BadAnswer)),
-        (404, "<html>", Outcome::Stop("VK refuses to send (error 404)".to_owned())),
+        (
+            404,
+            "<html>",
+            Outcome::Stop("vk.api_url or vk.proxy leads to what is not the API of VK (404)".to_owned()),
+        ),
     ] {
         let vk = transport(&provider, &[]);
         provider.script(vec![Reply::Say(status, String::new(), body.to_owned())]);

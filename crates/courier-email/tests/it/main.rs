@@ -1,9 +1,14 @@
 //! Tests of the e-mail channel on real servers.
 
+mod bounces;
+mod clicks;
 mod conformance;
+mod desk;
 mod house;
+mod postbox;
 mod process;
 mod relays;
+mod secrecy;
 mod server;
 mod smuggling;
 mod stages;

@@ -79,6 +79,8 @@ const ELSEWHERE: &[&str] = &[
     "smtp",
     "email",
     "dkim",
+    "bounces",
+    "unsubscribe",
     "telegram",
     "sandbox",
     "client",

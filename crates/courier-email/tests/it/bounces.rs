@@ -9,7 +9,8 @@ use posthaste_courier::{AttemptId, Ban, Envelope, List, Outcome, Receipt, Transp
 use posthaste_model::Reason;
 use posthaste_rig::eventually;
 
-use crate::desk::{BOUNCES, Client, KEY, Served, report};
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::{KEY, Served};
 use crate::house::{envelope, send, transport};
 use crate::server::{Kind, Server};
 

@@ -2,6 +2,7 @@
 
 mod bounces;
 mod clicks;
+mod client;
 mod conformance;
 mod desk;
 mod house;

@@ -4,7 +4,8 @@ use posthaste_courier::Outcome;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::desk::{BOUNCES, Client, Served, report};
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::Served;
 use crate::house::{envelope, send, transport};
 use crate::server::Server;
 

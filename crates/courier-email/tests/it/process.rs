@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use posthaste_rig::{Child, PrivateServer, Sig, eventually};
@@ -83,6 +84,14 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
         ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),
         ("POSTHASTE_DKIM__DOMAIN", "example.org", "dkim.selector"),
+        ("POSTHASTE_BOUNCES__ADDRESS", "bounces@example.org", "bounces.key"),
+        ("POSTHASTE_BOUNCES__ADRESS", "bounces+{}@example.org", "bounces.adress"),
+        ("POSTHASTE_BOUNCES__LISTEN", "127.0.0.1:0", "bounces.listen"),
+        ("POSTHASTE_BOUNCES__CONNECTIONS", "0", "bounces.connections"),
+        ("POSTHASTE_BOUNCES__READ_AT_MOST", "1KiB", "bounces.read_at_most"),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "http://example.org", "unsubscribe.public_url"),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org", "unsubscribe.key"),
+        ("POSTHASTE_UNSUBSCRIBE__LISTEN", "127.0.0.1:0", "unsubscribe.listen"),
         ("POSTHASTE_COURIER__LEASE", "1s", "courier.renew_every"),
         ("POSTHASTE_COURIER__MAX_TRIES", "16", "courier.max_tries"),
         ("POSTHASTE_REDIS__DURABILITY", "some", "redis.durability"),
@@ -93,6 +102,25 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         assert_eq!(code, Some(78), "{variable}={value}: {said}");
         assert!(said.contains(&format!("posthaste-courier-email: {key}: ")), "{variable}={value}: {said}");
         assert!(!said.contains(CANARY), "{said}");
+    }
+}
+
+#[test]
+fn keys_that_are_too_short_are_refused_and_not_shown() {
+    for (section, rest) in [
+        ("BOUNCES", ("POSTHASTE_BOUNCES__ADDRESS", "bounces+{}@example.org")),
+        ("UNSUBSCRIBE", ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org")),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        std::fs::write(&file, format!("{CANARY}\n")).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its rights");
+        let variable = format!("POSTHASTE_{section}__KEY_FILE");
+        let courier = start(&[], &[(variable.as_str(), file.to_str().expect("a path")), rest]);
+        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
+        let said = courier.output().expect("its output");
+        let key = format!("{}.key: is too short", section.to_ascii_lowercase());
+        assert!(said.contains(&key) && !said.contains(CANARY), "{said}");
     }
 }
 

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clicks::{click, path};
-use crate::desk::{BOUNCES, Client, Served, report};
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::Served;
 use crate::house::{envelope, send, transport};
 use crate::server::{Kind, Server};
 

@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// How long the desk may take; a message does not wait for longer.
 const DESK: Duration = Duration::from_secs(3);
 /// Orders known to be remembered.
-const KNOWN: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
 
 /// The return paths of messages.
 pub(crate) struct Returns {

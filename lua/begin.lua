@@ -12,16 +12,18 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 send window in ms
--- ARGV 5 1 when each row is to have a token
--- ARGV 6… member, fence, rows (row 2 bytes, attempt 1 byte; ascending)
+-- ARGV 5 rows of one parcel that may share a token, 0 for no tokens
+-- ARGV 6 partitions of the database
+-- ARGV 7… member, fence, rows (row 2 bytes, attempt 1 byte; ascending)
 -- REPLY ok per parcel: code (ok, stale, over, cancelled, expired, gone, newer, bad), a letter a row, tokens (4 bytes each)
 -- REPLY epoch another database
 -- BOUND 200 parcels, 2,000 rows
--- uses: num open bell ready reason order rows lease begin
-local channel, tokens_wanted = ARGV[3], ARGV[5] == '1'
+-- uses: num open bell ready reason order rows lease token begin
+local channel, rows_a_token = ARGV[3], tonumber(ARGV[5])
+local tokens_wanted = rows_a_token > 0
 local send_by = now + tonumber(ARGV[4])
 local members, count = {}, 0
-for a = 6, #ARGV, 3 do
+for a = 7, #ARGV, 3 do
   count = count + 1
   members[count] = ARGV[a]
 end
@@ -30,14 +32,14 @@ if count == 0 then
 end
 local ends = redis.call('ZMSCORE', KEYS[3], unpack(members))
 local leases = redis.call('HMGET', KEYS[4], unpack(members))
-local token = tokens_wanted and (tonumber(redis.call('GET', KEYS[5]) or 0)) or nil
-local first_token = token
+local tokens_of = tokens_wanted and token_counter(redis.call('GET', KEYS[5]), tonumber(ARGV[6])) or nil
 local results, records = {}, {}
 
 -- b begun, a another attempt is recorded, f final, x no such row
 local function begin_rows(parcel, rows)
   local letters, tokens = {}, {}
   local any = false
+  local token, shared = nil, 0
   for at = 1, #rows, 3 do
     local i, k = u16(rows, at), byte(rows, at + 2)
     local letter = 'x'
@@ -46,8 +48,11 @@ local function begin_rows(parcel, rows)
       local s, q, flags = byte(row, 1, 3)
       local state = s - ROW_VERSION
       if state == PENDING and (q + 1) % 256 == k then
-        if token and flags < TOKEN then
-          token = token % 2147483646 + 1
+        if tokens_wanted and flags < TOKEN then
+          if shared % rows_a_token == 0 then
+            token = next_token(tokens_of)
+          end
+          shared = shared + 1
         end
         begin_row(parcel, i, row, token)
         letter, any = 'b', true
@@ -70,7 +75,7 @@ local function begin_rows(parcel, rows)
 end
 
 for p = 1, count do
-  local member, holder = members[p], ARGV[4 + 3 * p]
+  local member, holder = members[p], ARGV[5 + 3 * p]
   local code
   local letters, tokens = '', ''
   if not holds(leases[p], holder) then
@@ -90,7 +95,7 @@ for p = 1, count do
       if parcel then
         code = 'ok'
         local any
-        letters, tokens, any = begin_rows(parcel, ARGV[5 + 3 * p])
+        letters, tokens, any = begin_rows(parcel, ARGV[6 + 3 * p])
         if any then
           local _, _, alone, until_ms, courier = read_lease(leases[p])
           records[#records + 1] = member
@@ -107,7 +112,7 @@ write_orders()
 if #records > 0 then
   redis.call('HSET', KEYS[4], unpack(records))
 end
-if token and token ~= first_token then
-  redis.call('SET', KEYS[5], token)
+if tokens_of and tokens_of.last then
+  redis.call('SET', KEYS[5], int(tokens_of.last))
 end
 return answer('ok', results)

@@ -10,6 +10,7 @@ mod engine;
 pub mod exchange;
 mod hearing;
 mod metrics;
+mod office;
 pub mod pace;
 pub mod probe;
 pub mod process;

@@ -19,6 +19,8 @@
 //! | `posthaste_hearing` | gauge | channel | 1 while the courier hears its own bell |
 //! | `posthaste_swept_parcels_total`, `posthaste_unresolved_rows_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total` | counter | channel | what the sweeper did |
 //! | `posthaste_orders_ended_total` | counter | channel | orders whose last row this courier settled |
+//! | `posthaste_receipts_total` | counter | channel, word, noted | receipts from outside, and what became of them |
+//! | `posthaste_suppressions_total` | counter | channel | addresses put on a list, or failures counted against them |
 //! | `posthaste_resolved_total` | counter | channel, how | unknown rows resolved, by which means |
 
 use std::sync::Mutex;
@@ -29,6 +31,8 @@ use posthaste_model::{Channel, Lane, Reason, UnixMs, Verdict};
 use posthaste_ops::health::Progress;
 use posthaste_store::{HearingEvent, ParcelCode, Reported, Settled, Settlement, Taken};
 use tokio::time::Instant;
+
+use crate::desk::{Noted, Word};
 
 /// The meter of one courier.
 pub(crate) struct Meter {
@@ -181,6 +185,21 @@ impl Meter {
         if n > 0 {
             counter!(name, "channel" => self.channel.clone()).increment(n);
         }
+    }
+
+    pub(crate) fn receipt(&self, word: Word, noted: Noted) {
+        let word = match word {
+            Word::Sent => "sent",
+            Word::Delivered => "delivered",
+            Word::Failed => "failed",
+        };
+        let noted = match noted {
+            Noted::Changed => "changed",
+            Noted::Known => "known",
+            Noted::NoSuchAttempt => "no_such_attempt",
+        };
+        counter!("posthaste_receipts_total", "channel" => self.channel.clone(), "word" => word, "noted" => noted)
+            .increment(1);
     }
 
     pub(crate) fn resolved(&self, how: &'static str, n: u64) {

@@ -41,7 +41,7 @@ use crate::transport::{Abilities, Transport};
 pub const DEFAULTS: &str = include_str!("process.toml");
 
 /// Secrets of every courier.
-const SECRETS: &[&str] = &["redis.url", "redis.password"];
+const SECRETS: &[&str] = &["redis.url", "redis.password", "redis.address_key"];
 
 /// Bounds of histograms whose name does not speak of milliseconds to a minute.
 const BUCKETS: &[Buckets<'_>] = &[(
@@ -360,5 +360,6 @@ fn ended_by_itself(error: RunError) -> Failure {
     match error {
         RunError::Settings(_) => Failure::usage(error),
         RunError::Engine(_) => Failure::refused(error),
+        RunError::Serve(_) => Failure::unavailable(error),
     }
 }

@@ -1,22 +1,29 @@
 //! Runs a courier: the engine, the sweeper, the resolver and the hearing check, until it is stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use posthaste_model::CourierId;
 use posthaste_ops::health::Progress;
 use posthaste_ops::stop::Stop;
 use posthaste_store::Store;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
+use crate::desk::Desk;
 use crate::engine::{Engine, EngineError};
 use crate::hearing;
 use crate::metrics::Meter;
+use crate::office::Office;
 use crate::probe::Probe;
 use crate::resolver::Resolver;
 use crate::settings::{BadSettings, Settings};
 use crate::sweeper::Sweeper;
 use crate::transport::Transport;
+
+/// How long requests from outside may still be answered once the engine has ended.
+const SERVES_ON: Duration = Duration::from_secs(2);
 
 /// Why a courier did not run, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,9 @@ pub enum RunError {
     /// Somebody has to look at the database.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The channel can't hear what comes in: mend what it says.
+    #[error("the channel can't listen: {0}")]
+    Serve(String),
 }
 
 /// A courier about to run.
@@ -86,11 +96,49 @@ impl Courier {
         let mut beside = JoinSet::new();
         beside.spawn(sweeper.run(stop.clone()));
         beside.spawn(resolver.run(stop.clone()));
-        beside.spawn(hearing::check(self.store, meter, self.settings.hearing_every, stop.clone()));
+        let (store, every) = (self.store.clone(), self.settings.hearing_every);
+        beside.spawn(hearing::check(store, Arc::clone(&meter), every, stop.clone()));
+        let desk = Arc::new(Office::new(self.store, channel.clone(), meter));
+        let mut serving = Serving::start(self.transport, desk, &stop);
         tracing::info!(%channel, "the courier is at work");
         let result = engine.run(hearing, stop).await;
+        let served = serving.end().await;
         beside.abort_all();
         tracing::info!(%channel, "the courier has stopped");
-        Ok(result?)
+        result?;
+        served.map_err(RunError::Serve)
+    }
+}
+
+/// What listens to the outside, beside the engine.
+struct Serving(JoinHandle<Result<(), String>>);
+
+impl Serving {
+    /// A transport that can't listen begins the stop: deaf, a channel would tell less than it promises.
+    fn start(transport: Arc<dyn Transport>, desk: Arc<dyn Desk>, stop: &Stop) -> Self {
+        let soft = stop.soft.clone();
+        Self(tokio::spawn(async move {
+            let served = transport.serve(desk, soft.child_token()).await;
+            if let Err(why) = &served {
+                tracing::error!(channel = %transport.channel(), why, "the channel can't listen");
+                soft.cancel();
+            }
+            served
+        }))
+    }
+
+    /// It was asked to end with the engine; one that does not is cut off.
+    async fn end(&mut self) -> Result<(), String> {
+        match timeout(SERVES_ON, &mut self.0).await {
+            Ok(Ok(served)) => served,
+            Ok(Err(_)) => Err("it panicked".to_owned()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -167,6 +167,9 @@ pub struct Abilities {
     pub send_window: Duration,
     /// Whether each row is to have a token.
     pub tokens: bool,
+    /// How many rows of a parcel, begun together, may share a token, 1 and more: for providers that take one for a message to
+    /// many.
+    pub rows_a_token: u16,
     /// For how long a repeat under the same token is dropped by the provider; zero: it is not.
     pub idempotent_for: Duration,
     /// Whether [`Transport::inquire`] can find out what became of an attempt.
@@ -179,6 +182,13 @@ pub struct Abilities {
     pub receipts: bool,
 }
 
+impl Abilities {
+    /// As begin is told: 0 for no tokens.
+    pub(crate) fn rows_a_token(&self) -> u16 {
+        if self.tokens { self.rows_a_token.max(1) } else { 0 }
+    }
+}
+
 impl Default for Abilities {
     fn default() -> Self {
         Self {
@@ -188,6 +198,7 @@ impl Default for Abilities {
             rate: None,
             send_window: Duration::from_secs(30),
             tokens: false,
+            rows_a_token: 1,
             idempotent_for: Duration::ZERO,
             inquires: false,
             on_unknown: Policy::Hold,

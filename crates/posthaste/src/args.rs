@@ -99,6 +99,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys.
     #[command(subcommand)]
     Key(command::key::Command),
+    /// List, find, add and lift addresses that get nothing.
+    #[command(subcommand)]
+    Suppression(command::suppression::Command),
     /// Read what the sandbox took.
     #[command(subcommand)]
     Outbox(command::outbox::Command),

@@ -193,6 +193,24 @@ impl Keys {
         self.of("key", id.as_str())
     }
 
+    /// `address_key:{p}`: the key under which addresses are hashed, or a check value of it. In partition 0.
+    #[must_use]
+    pub fn address_key(&self) -> String {
+        self.plain("address_key")
+    }
+
+    /// `suppressed:{p}:<channel>`: hash of an address → why it gets nothing. All are in partition 0.
+    #[must_use]
+    pub fn suppressed(&self, channel: &Channel) -> String {
+        self.of("suppressed", channel.as_str())
+    }
+
+    /// `order-name:{<name>}`: the order of a short name; in a slot of its own.
+    #[must_use]
+    pub fn order_name(name: &str) -> String {
+        format!("order-name:{{{name}}}")
+    }
+
     /// `idem:{<owner>:<key>}`: in a slot of its own.
     #[must_use]
     pub fn idempotency(owner: &str, key_digest: &str) -> String {

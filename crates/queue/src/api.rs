@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::edge::{guard, trace};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
-use crate::{auth, intake, keys, read, reference, track};
+use crate::{auth, intake, keys, read, reference, suppressions, track};
 
 /// What is said of the whole interface.
 #[derive(OpenApi)]
@@ -31,6 +31,7 @@ use crate::{auth, intake, keys, read, reference, track};
         (name = "trackers", description = "Waiting for changes."),
         (name = "senders", description = "What a sender may still send."),
         (name = "couriers", description = "The channels there are."),
+        (name = "suppressions", description = "Addresses that get nothing."),
         (name = "keys", description = "Who may do what."),
         (name = "ancestor", description = "The paths of the service this one follows."),
     ),
@@ -55,6 +56,7 @@ fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(intake::routes())
         .merge(read::routes())
+        .merge(suppressions::routes())
         .merge(keys::routes())
         .merge(track::routes())
 }
@@ -72,7 +74,11 @@ pub fn openapi_json() -> String {
 /// The whole service.
 pub fn router(state: AppState) -> Router {
     let authenticated = || from_fn_with_state(state.clone(), auth::authenticate);
-    let work = OpenApiRouter::new().merge(intake::routes()).merge(read::routes()).merge(keys::routes());
+    let work = OpenApiRouter::new()
+        .merge(intake::routes())
+        .merge(read::routes())
+        .merge(suppressions::routes())
+        .merge(keys::routes());
     // The last layer is the first to see a request: what finds no place costs nothing more.
     let work =
         Router::from(work).layer(authenticated()).layer(from_fn_with_state(state.clone(), guard::place));

@@ -24,6 +24,7 @@ mod reference;
 mod run;
 pub mod settings;
 pub mod state;
+mod suppressions;
 mod track;
 pub mod view;
 

@@ -75,6 +75,8 @@ codes! {
     OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
     /// No such key.
     KeyNotFound = NOT_FOUND, "key_not_found", "There is no such key";
+    /// No such entry on the suppression lists.
+    SuppressionNotFound = NOT_FOUND, "suppression_not_found", "There is no such suppression";
     /// The path exists, with other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
     /// The body did not come in time.

@@ -14,7 +14,7 @@ use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSetti
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
 /// Keys whose values are never shown and may be given as a file.
-pub const SECRETS: &[&str] = &["redis.url", "redis.password"];
+pub const SECRETS: &[&str] = &["redis.url", "redis.password", "redis.address_key"];
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]

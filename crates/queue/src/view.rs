@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderValue;
-use posthaste_model::{Content, Counters, Lane, State as RowState, Suffix};
+use posthaste_model::{Content, Counters, Lane, Reason, State as RowState, Suffix};
 use posthaste_store::Glance;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -190,5 +190,13 @@ impl OrderView {
     #[must_use]
     pub fn etag(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&format!("\"{}-{}\"", self.revision, self.state.word())).ok()
+    }
+}
+/// A reason as answers tell it: its stable word, or `provider_` and the provider's number.
+pub(crate) fn reason_word(reason: Reason) -> Option<String> {
+    match reason {
+        Reason::None => None,
+        Reason::Provider(code) => Some(format!("provider_{code}")),
+        other => Some(other.word().to_owned()),
     }
 }

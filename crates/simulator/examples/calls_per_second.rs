@@ -129,7 +129,14 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
     };
     let parcel = ParcelRef { member: Member { suffix: suffix.clone(), number: 0 }, fence: 1 };
     let rows = [(parcel.clone(), vec![(0, 1), (1, 1)])];
-    let begin = Begin { keys: &keys, channel: &channel, send_window: minute, tokens: false, parcels: &rows };
+    let begin = Begin {
+        keys: &keys,
+        channel: &channel,
+        send_window: minute,
+        rows_a_token: 0,
+        partitions: 1,
+        parcels: &rows,
+    };
     let report =
         |row| Report { row, attempt: 1, verdict: Verdict::Delivered, reason: Reason::None, value: 0 };
     let settlements = [Settlement { parcel, leave: true, reports: vec![report(0), report(1)] }];

@@ -143,6 +143,9 @@ pub enum StopWhy {
         /// Where it was seen.
         partition: u16,
     },
+    /// Its suppression lists were put under another address key meanwhile.
+    #[error("suppression lists are kept under another address key than this process has")]
+    AddressKey,
     /// It asks for a newer program.
     #[error("partition {partition} asks for a newer program")]
     TooOld {

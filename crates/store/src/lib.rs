@@ -29,6 +29,7 @@
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
 
 mod accept;
+mod address_key;
 mod call;
 mod confirm;
 mod contents;
@@ -57,14 +58,16 @@ pub use settings::{Role, Settings};
 pub use store::Store;
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
-    OrderView, RowCursor, RowFilter, RowPage, WaitsFor,
+    OrderView, RowCursor, RowFilter, RowPage, Suppress, Suppression, SuppressionCursor, SuppressionPage,
+    WaitsFor,
 };
 pub use watching::HistoryWatch;
 
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;
 pub use posthaste_protocol::record::{
-    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash,
+    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash, Source,
+    SuppressionId,
 };
 pub use posthaste_protocol::scripts::audit::Audited;
 pub use posthaste_protocol::scripts::begin::RowBegun;
@@ -85,6 +88,7 @@ pub use posthaste_protocol::scripts::retire::Retired;
 pub use posthaste_protocol::scripts::revoke_key::KeyRevoked;
 pub use posthaste_protocol::scripts::ring::Rung;
 pub use posthaste_protocol::scripts::settle::{Report, Reported, Settled, Settlement};
+pub use posthaste_protocol::scripts::suppress::Suppressed;
 pub use posthaste_protocol::scripts::sweep::Swept;
 pub use posthaste_protocol::scripts::unstage::Unstaged;
 pub use posthaste_protocol::scripts::{ParcelCode, ParcelRef};

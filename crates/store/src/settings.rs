@@ -20,6 +20,9 @@ pub struct Settings {
     pub password: Option<SecretString>,
     /// Certificates (PEM) to trust in place of the system's, for TLS.
     pub ca_file: Option<PathBuf>,
+    /// The key under which addresses on suppression lists are hashed: 32 characters at least, the same for all processes of
+    /// the installation. `None`: the database keeps one that was made at random.
+    pub address_key: Option<SecretString>,
     /// Number of partitions of the installation, 1 to 1,024. Fixed when the database is set up.
     pub partitions: u16,
     /// What "accepted" and "begun" mean.
@@ -41,6 +44,7 @@ impl Default for Settings {
             username: None,
             password: None,
             ca_file: None,
+            address_key: None,
             partitions: 1,
             durability: Durability::Fast,
             call_timeout: Duration::from_secs(5),

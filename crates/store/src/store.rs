@@ -8,11 +8,14 @@ use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
+use posthaste_protocol::record::AddressKey;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::{SCHEMA, partition_of};
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::address_key::SHORTEST;
 use crate::call::Requests;
 use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
@@ -56,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
+    pub(crate) address_key: OnceLock<AddressKey>,
     pub(crate) gate: Gate,
     pub(crate) report: Mutex<Report>,
     pub(crate) checking: tokio::sync::Mutex<()>,
@@ -199,6 +203,7 @@ impl Store {
             ear: OnceLock::new(),
             watcher: OnceLock::new(),
             contents: Contents::new(),
+            address_key: OnceLock::new(),
             gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
             report: Mutex::new(found.report.clone()),
             checking: tokio::sync::Mutex::new(()),
@@ -210,6 +215,7 @@ impl Store {
             settings,
         });
         inner.register(&inner.pool.workers[0]).await?;
+        inner.agree_on_key(&inner.pool.workers[0]).await?;
         for joined in joined {
             joined.worker.set_up(true);
             joined.watch(&inner, true);
@@ -289,6 +295,10 @@ fn check_settings(settings: &Settings) -> Result<(), ConnectError> {
     }
     if settings.confirm_timeout.is_zero() {
         return refuse("confirm_timeout", "it must not be zero: the server would wait for ever".to_owned());
+    }
+    if settings.address_key.as_ref().is_some_and(|key| key.expose_secret().chars().count() < SHORTEST) {
+        let why = format!("it has less than {SHORTEST} characters; `openssl rand -hex 32` makes a good one");
+        return refuse("address_key", why);
     }
     Ok(())
 }

@@ -124,9 +124,9 @@ impl Engine {
         }
         for (p, (started, ids, asked)) in by_partition {
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-            let (window, tokens) = (self.abilities.send_window, self.abilities.tokens);
+            let (window, rows_a_token) = (self.abilities.send_window, self.abilities.rows_a_token());
             tokio::spawn(async move {
-                let result = store.begin(p, &channel, window, tokens, &asked).await;
+                let result = store.begin(p, &channel, window, rows_a_token, &asked).await;
                 let _ = notes.send(Note::Begun(BeginDone { started, ids, asked, result }));
             });
         }

@@ -7,6 +7,8 @@ use posthaste_model::UnixMs;
 use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Taken};
 use tokio::time::Instant;
 
+use super::barred::{self, Barred};
+use super::take::Under;
 use super::{Engine, Note};
 use crate::probe::Point;
 use crate::transport::Batching;
@@ -80,6 +82,8 @@ pub(super) struct ClaimDone {
     limit: u32,
     bulk_limit: u32,
     begin: usize,
+    /// Rows that must not be sent, parcel by parcel.
+    barred: Result<Vec<Barred>, CallError>,
     result: Result<Answer<ClaimReply>, CallError>,
 }
 
@@ -154,7 +158,11 @@ impl Engine {
                 send_window,
             };
             let result = store.claim(p, &ask).await;
-            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, result };
+            let barred = match &result {
+                Ok(answer) => barred::of_claim(&store, &channel, &answer.reply).await,
+                Err(_) => Ok(Vec::new()),
+            };
+            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, barred, result };
             let _ = notes.send(Note::Claimed(done));
         });
     }
@@ -228,8 +236,16 @@ impl Engine {
         let lease_until = done.first_asked + self.settings.lease - self.settings.lease / 10;
         let window = done.first_asked + self.abilities.send_window;
         let some = !taken.parcels.is_empty();
+        if let Err(error) = &done.barred {
+            tracing::warn!(channel = %self.channel, %error, "it can't be known who must not be sent anything: handed back");
+            self.meter.alarm("suppression");
+            self.after_failure(error);
+        }
+        let mut barred = done.barred.ok().map(Vec::into_iter);
         for claimed in taken.parcels {
-            self.take_in(done.p, claimed, answer.fence, lease_until, window, answer.now);
+            let barred = barred.as_mut().map(|barred| barred.next().unwrap_or_default());
+            let under = Under { fence: answer.fence, lease_until, window, now: answer.now };
+            self.take_in(done.p, claimed, barred, under);
         }
         if some {
             // Few are claimed at first; while calls are free there is no need to wait for one of them to end.

@@ -8,6 +8,8 @@ use posthaste_model::{Content, Lane, Reason, Row, State, UnixMs, Verdict};
 use posthaste_store::{Head, ParcelRef, Report, RowOutcome};
 use tokio::time::Instant;
 
+use super::barred::Barred;
+
 /// A parcel in this courier's hands, by a number of its own: the same parcel may be held twice, under two fences, while
 /// sends of the first are still out.
 pub(super) type Id = u64;
@@ -41,6 +43,8 @@ pub(super) struct Parcel {
     pub(super) lost: bool,
     /// A settle for it is under way.
     pub(super) settling: bool,
+    /// Rows whose address must not be used.
+    pub(super) barred: Barred,
 }
 
 impl Parcel {
@@ -58,8 +62,20 @@ impl Parcel {
         }
     }
 
+    /// What is told of a row that is begun and will not be sent; `None` when it may be.
+    ///
+    /// A repeat that is not sent leaves the first attempt as it is: unknown.
+    pub(super) fn withheld(&self, row: u16, now: Instant, remembers: Duration) -> Option<(Verdict, Reason)> {
+        let repeated = self.outcomes.get(usize::from(row)).is_some_and(|outcome| outcome.repeated);
+        match self.barred.get(&row) {
+            Some(_) if repeated => Some((Verdict::Unknown, Reason::Held)),
+            Some(reason) => Some((Verdict::Suppressed, *reason)),
+            None => self.is_forgotten(row, now, remembers).then_some((Verdict::Unknown, Reason::Held)),
+        }
+    }
+
     /// Whether a repeat under this row's token would be a second copy: the provider has forgotten the first by now.
-    pub(super) fn is_forgotten(&self, row: u16, now: Instant, remembers: Duration) -> bool {
+    fn is_forgotten(&self, row: u16, now: Instant, remembers: Duration) -> bool {
         let passed = now.saturating_duration_since(self.met.1);
         self.outcomes.get(usize::from(row)).is_some_and(|outcome| {
             let age = self.met.0.after(passed).since(outcome.changed);

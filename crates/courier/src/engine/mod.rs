@@ -1,6 +1,7 @@
 //! The engine: one task that owns all state of a courier and answers to notes from the calls it started. It claims, begins,
 //! sends, settles and renews; nothing in it waits for a call.
 
+mod barred;
 mod begin;
 mod claim;
 mod held;
@@ -220,9 +221,9 @@ impl Engine {
         let rate = (self.held.runnable() > 0).then(|| self.pace.next_allowed()).flatten();
         let asked = |partition: &&Partition| self.up && (!self.draining || partition.is_open());
         let claims = self.partitions.iter().filter(asked).filter_map(Partition::next_wake).min();
-        for at in
-            [later, paused, rate, claims, Some(self.next_renewal), self.next_check, self.settles.next_try()]
-        {
+        let filled = self.next_filled(now);
+        let renewal = Some(self.next_renewal);
+        for at in [later, paused, rate, claims, filled, renewal, self.next_check, self.settles.next_try()] {
             wake = wake.min(at.unwrap_or(wake));
         }
         wake.max(now + Duration::from_micros(200))

@@ -11,7 +11,7 @@ use posthaste_store::Report;
 use tokio::time::Instant;
 
 use super::held::Id;
-use super::{Engine, Note};
+use super::{Engine, Note, barred};
 use crate::backoff;
 use crate::pace::Pause;
 use crate::transport::{Batching, Envelope, Outcome, Scope};
@@ -24,7 +24,13 @@ pub(super) struct Batch {
     deadline: Instant,
     /// The call must have started by then, or not at all.
     start_by: Instant,
+    /// When its first rows were begun.
+    made: Instant,
 }
+
+/// How long a call that is not full waits for rows that are being begun: the next begin of a big order follows the one before
+/// within a round trip, and two half calls cost the provider twice.
+const FILLS_FOR: Duration = Duration::from_millis(10);
 
 pub(super) struct SendDone {
     lane: Lane,
@@ -41,17 +47,21 @@ impl Engine {
         let ahead = self.settings.begin_ahead * 4;
         let remembers = self.abilities.idempotent_for;
         let Some(parcel) = self.held.get(id) else { return };
-        let (forgotten, rows): (Vec<u16>, Vec<u16>) =
-            rows.iter().partition(|row| parcel.is_forgotten(**row, now, remembers));
-        for row in forgotten {
-            // It was to be repeated while that was free, and is too late for it: nobody knows, and nothing is sent.
+        let mut sent = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let Some((verdict, reason)) = parcel.withheld(row, now, remembers) else {
+                sent.push(row);
+                continue;
+            };
             let attempt = parcel.outcomes.get(usize::from(row)).map_or(0, |outcome| outcome.attempt);
-            let (verdict, reason) = (Verdict::Unknown, Reason::Held);
             parcel.out = parcel.out.saturating_sub(1);
             parcel.reports.push(Report { row, attempt, verdict, reason, value: 0 });
+            self.meter.outcome(verdict, reason);
+            self.pace.spare(1);
             self.alone = false;
             self.settles.mark(id);
         }
+        let rows = sent;
         let lane = parcel.head.lane;
         // A call that began with little of its time left would end as unknown.
         let late = window.checked_sub(self.abilities.send_window / 2).unwrap_or(now);
@@ -89,7 +99,7 @@ impl Engine {
         }
         while !envelopes.is_empty() {
             let rest = envelopes.split_off(size.min(envelopes.len()));
-            let batch = Batch { lane, rows: envelopes, deadline: window, start_by };
+            let batch = Batch { lane, rows: envelopes, deadline: window, start_by, made: now };
             envelopes = rest;
             self.batches.push_back(batch);
         }
@@ -109,8 +119,10 @@ impl Engine {
                 self.report_all(batch.rows, outcomes);
             }
         }
-        while self.calls < self.pace.concurrency() && !self.batches.is_empty() {
-            let first = self.batches.iter().position(|batch| batch.lane == Lane::Urgent).unwrap_or(0);
+        while self.calls < self.pace.concurrency() {
+            let ready = |batch: &Batch| !self.fills(batch, now);
+            let urgent = self.batches.iter().position(|batch| batch.lane == Lane::Urgent && ready(batch));
+            let Some(first) = urgent.or_else(|| self.batches.iter().position(ready)) else { break };
             let Some(batch) = self.batches.remove(first) else { break };
             self.start_send(batch, now);
         }
@@ -119,6 +131,20 @@ impl Engine {
             let Some(batch) = self.batches.pop_front() else { break };
             self.report_unsent(batch);
         }
+    }
+
+    /// Whether a batch waits a moment for more rows of its kind.
+    fn fills(&self, batch: &Batch, now: Instant) -> bool {
+        let batching = self.abilities.batching;
+        matches!(batching, Batching::Groups { .. } | Batching::SameOrder(_))
+            && self.starting > 0
+            && now < batch.made + FILLS_FOR
+            && batch.cost(batching) < batching.size()
+    }
+
+    /// When the first batch that waits for more rows goes without them.
+    pub(super) fn next_filled(&self, now: Instant) -> Option<Instant> {
+        self.batches.iter().filter(|batch| self.fills(batch, now)).map(|batch| batch.made + FILLS_FOR).min()
     }
 
     /// A begun batch that did not leave.
@@ -130,8 +156,9 @@ impl Engine {
     fn start_send(&mut self, batch: Batch, now: Instant) {
         self.calls += 1;
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
-        let Batch { lane, rows, deadline, start_by } = batch;
+        let Batch { lane, rows, deadline, start_by, .. } = batch;
         let cut = self.cut.clone();
+        let (store, channel, meter) = (self.store.clone(), self.channel.clone(), Arc::clone(&self.meter));
         tokio::spawn(async move {
             let mut envelopes = Vec::with_capacity(rows.len());
             let mut ids = Vec::with_capacity(rows.len());
@@ -158,8 +185,9 @@ impl Engine {
                     () = cut.cancelled() => unknown(Reason::TimedOut),
                 }
             };
-            let rows = ids.into_iter().zip(envelopes).collect();
             let took = made.then(|| started - now.min(started) + started.elapsed());
+            barred::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
+            let rows = ids.into_iter().zip(envelopes).collect();
             let _ = notes.send(Note::Sent(SendDone { lane, rows, outcomes, took }));
         });
     }

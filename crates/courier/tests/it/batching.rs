@@ -1,6 +1,6 @@
 //! Which envelopes share a call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use posthaste_courier::{Abilities, Batching};
@@ -68,4 +68,23 @@ async fn rows_of_any_orders_share_a_call() {
     assert!(calls.iter().any(|call| call.len() == 8), "full calls are made");
     assert!(calls.iter().any(|call| call[0].suffix != call[call.len() - 1].suffix));
     assert!(calls.len() < 40, "{} calls for 80 rows", calls.len());
+}
+
+#[tokio::test]
+async fn a_call_has_groups_of_one_order_each() {
+    let mut orders: Vec<Order> = (0..30).map(|_| order(1)).collect();
+    orders.push(order(37));
+    let batching = Batching::Groups { groups: 4, rows: 10 };
+    let (_, calls) = sent(batching, &orders).await;
+    for call in &calls {
+        let mut of_orders: BTreeMap<&Suffix, usize> = BTreeMap::new();
+        for seen in call {
+            *of_orders.entry(&seen.suffix).or_default() += 1;
+        }
+        let groups: usize = of_orders.values().map(|rows| rows.div_ceil(10)).sum();
+        assert!(groups <= 4, "{groups} groups of {} envelopes", call.len());
+    }
+    let full = |call: &Vec<Seen>| call.iter().map(|seen| &seen.suffix).collect::<BTreeSet<_>>().len() == 4;
+    assert!(calls.iter().any(full), "orders share a call");
+    assert!(calls.iter().any(|call| call.len() > 10), "an order has several groups of a call");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::house::eventually_async;
-use posthaste_courier::{Abilities, Outcome, Policy, Settings};
+use posthaste_courier::{Abilities, AttemptId, Noted, Outcome, Policy, Receipt, Settings, Word};
 use posthaste_model::{Lane, Reason};
 use posthaste_ops::health::{Check, Health};
 use posthaste_ops::metrics::Metrics;
@@ -74,6 +74,7 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
         Answer::Say(match (seen.index, seen.before) {
             (1, 0) => Outcome::Unknown(Reason::TimedOut),
             (2, _) => Outcome::Rejected(Reason::Provider(1_200)),
+            (4, _) => Outcome::Suppress(Reason::Blocked),
             (3, 0) => Outcome::Stop("a credential nobody may read".to_owned()),
             _ => Outcome::Accepted,
         })
@@ -105,6 +106,14 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
     for order in [&lost, &swept, &urgent, &big, &cancelled] {
         house.ended(order).await;
     }
+
+    let receipt = Receipt {
+        attempt: AttemptId { suffix: big.clone(), parcel: 0, row: 0, attempt: 1 },
+        word: Word::Delivered,
+        reason: Reason::None,
+        ban: None,
+    };
+    assert_eq!(script.desk().await.receipt(&receipt).await.unwrap(), Noted::Changed);
 
     let documented = documented();
     assert!(documented.len() > 15, "the table is read: {documented:?}");

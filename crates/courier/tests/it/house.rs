@@ -35,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) on_unknown: OnUnknown,
     pub(crate) due_in: Option<Duration>,
     pub(crate) span: Duration,
+    /// Whether its rows go to the same addresses as those of all orders with this.
+    pub(crate) same_people: bool,
 }
 
 impl Default for Order {
@@ -46,6 +48,7 @@ impl Default for Order {
             on_unknown: OnUnknown::Default,
             due_in: None,
             span: Duration::from_secs(72 * 3600),
+            same_people: false,
         }
     }
 }
@@ -64,6 +67,11 @@ pub(crate) async fn eventually_async<T, E: std::fmt::Display>(
 
 pub(crate) fn email() -> Channel {
     "email".parse().unwrap()
+}
+
+/// The address of a row of orders to the same people.
+pub(crate) fn person(index: u32) -> Address {
+    Address::new(format!("Person{index}@example.org"))
 }
 
 /// Settings that make a courier look, sweep and resolve often.
@@ -110,7 +118,10 @@ impl House {
             index,
             recipient: format!("r{index}"),
             name: String::new(),
-            address: Address::new(format!("r{index}.{number}@example.org")),
+            address: match order.same_people {
+                true => person(index),
+                false => Address::new(format!("r{index}.{number}@example.org")),
+            },
         };
         let rows = (0..order.rows).map(|index| (order.channel.clone(), row(index))).collect();
         self.store.accept(&NewOrder { head, digest: [7; 12], rows, no_contact: Vec::new() }).await.unwrap();

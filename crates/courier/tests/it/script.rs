@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 
 use super::house::eventually_async;
 use async_trait::async_trait;
-use posthaste_courier::{Abilities, Envelope, Found, Outcome, Transport};
+use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Transport};
 use posthaste_model::{Channel, Suffix};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// What becomes of an envelope.
 pub(crate) enum Answer {
@@ -53,6 +54,8 @@ pub(crate) struct Script {
     well: Mutex<Result<(), String>>,
     checks: AtomicU64,
     asked: AtomicU64,
+    desk: Mutex<Option<Arc<dyn Desk>>>,
+    deaf: Mutex<Option<String>>,
 }
 
 impl Script {
@@ -72,6 +75,8 @@ impl Script {
             well: Mutex::new(Ok(())),
             checks: AtomicU64::new(0),
             asked: AtomicU64::new(0),
+            desk: Mutex::new(None),
+            deaf: Mutex::new(None),
         })
     }
 
@@ -100,6 +105,16 @@ impl Script {
             *times.entry((seen.suffix, seen.index)).or_default() += 1;
         }
         times
+    }
+
+    /// The desk the runtime gave it, once it has.
+    pub(crate) async fn desk(&self) -> Arc<dyn Desk> {
+        eventually_async("a desk", async || self.desk.lock().unwrap().clone().ok_or("none")).await
+    }
+
+    /// It will say that it can't listen.
+    pub(crate) fn set_deaf(&self, why: &str) {
+        *self.deaf.lock().unwrap() = Some(why.to_owned());
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -175,6 +190,15 @@ impl Transport for Script {
 
     fn abilities(&self) -> Abilities {
         self.abilities.clone()
+    }
+
+    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+        if let Some(why) = self.deaf.lock().unwrap().clone() {
+            return Err(why);
+        }
+        *self.desk.lock().unwrap() = Some(desk);
+        stop.cancelled().await;
+        Ok(())
     }
 
     async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {

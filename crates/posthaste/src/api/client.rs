@@ -106,6 +106,23 @@ impl Client {
         self.json(self.answer(request).await?).await
     }
 
+    /// POST of a JSON body; a refusal is the caller's to explain.
+    ///
+    /// # Errors
+    /// No answer, or one that is not understood.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<std::result::Result<T, (Problem, Option<u64>)>> {
+        let request = self.request(Method::POST, path, &[]).timeout(self.timeout).json(body);
+        let answer = request.send().await.map_err(|error| self.lost(error))?;
+        if answer.status().is_success() {
+            return self.json(answer).await.map(Ok);
+        }
+        self.problem(answer).await.map(Err)
+    }
+
     /// DELETE; what is answered does not matter.
     ///
     /// # Errors

@@ -10,6 +10,6 @@ pub(crate) use client::Client;
 pub(crate) use events::Event;
 pub(crate) use problem::{Fault, Problem};
 pub(crate) use views::{
-    Accepted, Cancelled, Counters, Courier, Couriers, Key, NewKey, Order, Page, Recipient, Retried, Skipped,
-    Told,
+    Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
+    Page, PutCount, Recipient, Retried, Skipped, Suppression, Told,
 };

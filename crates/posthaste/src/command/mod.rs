@@ -9,3 +9,4 @@ pub(crate) mod key;
 pub(crate) mod order;
 pub(crate) mod outbox;
 pub(crate) mod send;
+pub(crate) mod suppression;

@@ -1,5 +1,6 @@
 //! What a command was asked for, on standard output: as a table for people, or as JSON, NDJSON or CSV for programs.
 
+mod reason;
 mod rows;
 
 use std::io::{self, Write};
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use reason::suppressed;
 pub(crate) use rows::Rows;
 
 /// How results are written.

@@ -128,6 +128,15 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
         (&Value::from(id), &Value::from(1))
     );
 
+    let mailbox = ["--channel", "email", "p18@example.org"];
+    let suppression =
+        async |verb: &str| user.run(&[&["suppression", verb, "--yes"], &mailbox[..]].concat()).await;
+    assert_eq!(suppression("add").await.out.trim_end(), "1 put on the list of email, 0 were there already");
+    assert!(suppression("find").await.out.contains("put there by an operator"));
+    let listed = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
+    assert!(listed.out.contains(",channel,active,by_operator,operator,"), "{listed:?}");
+    assert!(suppression("lift").await.out.starts_with("1 lifted"));
+
     let healthy = user.run(&["doctor"]).await;
     assert_eq!(healthy.code, 0, "{healthy:?}");
     assert!(user.run(&["courier", "list"]).await.out.contains("at work"));

@@ -6,4 +6,5 @@ mod operator;
 mod orders;
 mod script;
 mod send;
+mod suppressions;
 mod watch;

@@ -5,9 +5,11 @@ pub mod head;
 pub mod key;
 pub mod outcome;
 pub mod parcel;
+pub mod suppression;
 
 pub use content::{decode_content, encode_content};
 pub use head::{Head, decode_counters};
 pub use key::{KeyId, KeyRecord, NewKey, Scope, Scopes, SecretHash};
 pub use outcome::{Outcomes, RowOutcome};
 pub use parcel::{Inline, decode_parcel, encode_parcel};
+pub use suppression::{AddressKey, Source, Standing, SuppressionId, SuppressionRecord};

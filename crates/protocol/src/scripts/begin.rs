@@ -12,8 +12,8 @@ use crate::value::{Fields, Malformed, Value};
 
 contract!("begin", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "token:{p}:<channel>"],
-    args: ["request id", "epoch", "channel", "send window in ms", "1 when each row is to have a token",
-        "member, fence, rows (row 2 bytes, attempt 1 byte; ascending)"],
+    args: ["request id", "epoch", "channel", "send window in ms", "rows of one parcel that may share a token, 0 for no tokens",
+        "partitions of the database", "member, fence, rows (row 2 bytes, attempt 1 byte; ascending)"],
     codes: ["ok", "epoch"]);
 
 /// Begins rows of parcels the caller holds.
@@ -25,8 +25,10 @@ pub struct Begin<'a> {
     pub channel: &'a Channel,
     /// How long the sends may take.
     pub send_window: Duration,
-    /// Whether each row is to have a token.
-    pub tokens: bool,
+    /// Rows of one parcel that may share a token; 0 for no tokens.
+    pub rows_a_token: u16,
+    /// Partitions of the database.
+    pub partitions: u32,
     /// Parcels with (row, attempt), rows ascending; 200 parcels and 2,000 rows at most.
     pub parcels: &'a [(ParcelRef, Vec<(u16, u8)>)],
 }
@@ -63,7 +65,8 @@ impl Script for Begin<'_> {
         let mut args = vec![
             arg_text(self.channel.as_str()),
             arg(self.send_window.as_millis()),
-            arg(u8::from(self.tokens)),
+            arg(self.rows_a_token),
+            arg(self.partitions),
         ];
         for (parcel, rows) in self.parcels {
             let packed: Vec<u8> =

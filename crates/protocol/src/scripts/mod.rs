@@ -29,8 +29,24 @@ macro_rules! parts {
 }
 
 parts!(
-    "num", "open", "earliest", "bell", "ready", "reason", "order", "rows", "single", "lease", "begin",
-    "leave", "verdict", "ring", "staging", "drop"
+    "num",
+    "open",
+    "earliest",
+    "bell",
+    "ready",
+    "reason",
+    "order",
+    "rows",
+    "single",
+    "lease",
+    "token",
+    "begin",
+    "leave",
+    "verdict",
+    "ring",
+    "staging",
+    "drop",
+    "suppression"
 );
 
 /// Declares the script modules and the list of their contracts.
@@ -43,6 +59,8 @@ macro_rules! scripts {
 }
 
 scripts!(
+    /// Agrees on the key of address hashes.
+    address_key,
     /// Puts lost parcels back into their index.
     audit,
     /// Marks rows as sending.
@@ -61,6 +79,8 @@ scripts!(
     enqueue,
     /// Names parcels with unresolved rows.
     inquire,
+    /// Takes an address off a suppression list.
+    lift,
     /// Names orders to audit.
     patrol,
     /// Lets calls of an API key through.
@@ -89,6 +109,8 @@ scripts!(
     settle,
     /// Stores parcels of a big order.
     stage,
+    /// Puts addresses on a suppression list.
+    suppress,
     /// Takes back leases that are over.
     sweep,
     /// Notes when an API key was last used.

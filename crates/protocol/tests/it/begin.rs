@@ -23,14 +23,15 @@ fn rows_are_sending_under_their_next_attempt() {
     let db = Db::start();
     let (_, courier, parcel) = claimed(&db, false, 3);
     let parcels = [(parcel, vec![(0, 1), (2, 1)])];
-    let begin = |tokens| Begin {
+    let begin = |rows_a_token| Begin {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        tokens,
+        rows_a_token,
+        partitions: 1,
         parcels: &parcels,
     };
-    let step = db.step(&begin(false));
+    let step = db.step(&begin(0));
     assert_eq!(step.reply, [(ParcelCode::Ok, vec![BEGUN, BEGUN])]);
     step.changed(
         &[],
@@ -42,7 +43,7 @@ fn rows_are_sending_under_their_next_attempt() {
     );
     // A repeat answers the same and changes nothing.
     db.again();
-    assert_eq!(db.unchanged(&begin(false)), [(ParcelCode::Ok, vec![BEGUN, BEGUN])]);
+    assert_eq!(db.unchanged(&begin(0)), [(ParcelCode::Ok, vec![BEGUN, BEGUN])]);
     db.sound();
 }
 
@@ -55,7 +56,8 @@ fn a_big_order_counts_what_is_sending() {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        tokens: false,
+        rows_a_token: 0,
+        partitions: 1,
         parcels: &parcels,
     };
     let step = db.step(&begin);
@@ -170,27 +172,141 @@ fn nothing_is_begun_of_an_order_that_ended() {
     refused(ParcelCode::Gone);
 }
 
+/// A counter far ahead of the clock, so that what comes next does not depend on the moment.
+fn ahead(db: &Db) -> u32 {
+    let counter = u32::try_from((db.now().0 + 1_000_000_000) % u64::from(PLACES)).unwrap();
+    db.raw(&["SET", "token:{0}:email", &(counter + 1).to_string()]);
+    counter
+}
+
+/// Tokens of one partition alone.
+const PLACES: u32 = 2_147_483_646;
+
 #[test]
 fn tokens_are_given_once_and_stay_with_their_row() {
     let db = Db::start();
     let (order, courier, parcel) = claimed(&db, true, 3);
-    let token = |token| RowBegun::Begun { token };
-    assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], true).1, [token(1), token(2)]);
-    assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], true).1, [token(1), token(2)], "a repeat");
-    assert_eq!(db.raw(&["GET", "token:{0}:email"]).text(), Some("2"));
+    let counter = ahead(&db);
+    let nth = |n| (counter + n) % PLACES + 1;
+    let token = |n| RowBegun::Begun { token: nth(n) };
+    assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], 1).1, [token(1), token(2)]);
+    assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], 1).1, [token(1), token(2)], "a repeat");
+    assert_eq!(db.raw(&["GET", "token:{0}:email"]).text(), Some(nth(2).to_string().as_str()));
     courier.settle(&parcel, false, &[report(0, 1, Verdict::NotSent)]);
     let others = [token(1), token(3), RowBegun::NoRow];
-    assert_eq!(courier.begin_with(&parcel, &[(0, 2), (1, 1), (7, 1)], true).1, others);
-    assert_eq!(order.row(&db, 0).token, Some(1));
-    db.raw(&["SET", "token:{0}:email", "2147483646"]);
-    courier.settle(&parcel, false, &[report(1, 1, Verdict::Retry)]);
-    let (_, courier, parcel) = {
-        let order = Order::inline("u1:6").accept(&db).clone();
-        let courier = Courier::new(&db, "c2");
-        let parcel = courier.claim_one();
-        (order, courier, parcel)
+    assert_eq!(courier.begin_with(&parcel, &[(0, 2), (1, 1), (7, 1)], 1).1, others);
+    assert_eq!(order.row(&db, 0).token, Some(nth(1)));
+    db.sound();
+}
+
+#[test]
+fn rows_begun_together_may_share_a_token_within_their_parcel() {
+    let db = Db::start();
+    Order::big("u1:5").rows(503).accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let mut parcels: Vec<_> = courier.claim().into_iter().map(|parcel| (parcel, Vec::new())).collect();
+    parcels[0].1 = (0..5).map(|row| (row, 1)).collect();
+    parcels[1].1 = vec![(0, 1), (1, 1)];
+    let counter = ahead(&db);
+    let begin = |rows_a_token| Begin {
+        keys: &db.keys,
+        channel: &courier.channel,
+        send_window: WINDOW,
+        rows_a_token,
+        partitions: 1,
+        parcels: &parcels,
     };
-    assert_eq!(courier.begin_with(&parcel, &[(0, 1)], true).1, [token(1)], "31 bits, never 0");
+    let tokens = |reply: Vec<(ParcelCode, Vec<RowBegun>)>| -> Vec<Vec<u32>> {
+        let nth = |row: RowBegun| match row {
+            RowBegun::Begun { token } => (token + PLACES - 1 - counter) % PLACES,
+            other => panic!("{other:?}"),
+        };
+        reply.into_iter().map(|(_, rows)| rows.into_iter().map(nth).collect()).collect()
+    };
+    let shared = vec![vec![1, 1, 2, 2, 3], vec![4, 4]];
+    assert_eq!(tokens(db.reply(&begin(2))), shared);
+    assert_eq!(tokens(db.unchanged(&begin(2))), shared, "a repeat");
+    assert_eq!(tokens(db.unchanged(&begin(100))), shared, "a repeat that would share otherwise");
+    // A row with a token keeps it, and does not share it anew.
+    courier.settle(&parcels[0].0, false, &[report(1, 1, Verdict::NotSent), report(4, 1, Verdict::NotSent)]);
+    let (_, again) = courier.begin_with(&parcels[0].0, &[(1, 2), (4, 2), (5, 1), (6, 1)], 100);
+    assert_eq!(tokens(vec![(ParcelCode::Ok, again)]), [vec![1, 3, 5, 5]]);
+    db.sound();
+}
+
+/// A provider drops what has a token it knows: one given twice would be a message lost in silence.
+#[test]
+fn tokens_never_go_back_whatever_becomes_of_the_database() {
+    for (partitions, unit) in [(1, 1), (64, 1), (1_024, 32)] {
+        let places = u64::from(PLACES / partitions);
+        for stored in [None, Some("not a number"), Some("of 1,000 s ago"), Some("of 1 s ago")] {
+            let db = Db::start();
+            let (_, courier, parcel) = claimed(&db, false, 1);
+            let clock = |db: &Db| db.now().0 / unit % places;
+            let back = match stored {
+                Some("of 1,000 s ago") => Some(1_000_000 / unit),
+                Some("of 1 s ago") => Some(1_000 / unit),
+                _ => None,
+            };
+            match (stored, back) {
+                (_, Some(back)) => {
+                    let old = (clock(&db) + places - back) % places * u64::from(partitions) + 1;
+                    db.raw(&["SET", "token:{0}:email", &old.to_string()]);
+                }
+                (Some(text), None) => drop(db.raw(&["SET", "token:{0}:email", text])),
+                (None, None) => {}
+            }
+            let before = clock(&db);
+            let parcels = [(parcel, vec![(0, 1)])];
+            let begin = Begin {
+                keys: &db.keys,
+                channel: &courier.channel,
+                send_window: WINDOW,
+                rows_a_token: 1,
+                partitions,
+                parcels: &parcels,
+            };
+            let RowBegun::Begun { token } = db.reply(&begin)[0].1[0] else { panic!("not begun") };
+            let (place, own) = ((token - 1) / partitions, (token - 1) % partitions);
+            let passed = (u64::from(place) + places - before) % places;
+            let took = (clock(&db) + places - before) % places;
+            assert!(
+                (1..=took + 1).contains(&passed),
+                "{stored:?}: {passed} past the clock, which moved {took}"
+            );
+            assert_eq!(own, 0, "the numbers of partition 0 are its own");
+        }
+    }
+}
+
+#[test]
+fn tokens_go_round_without_a_gap_or_a_zero() {
+    // So many partitions that the circle is small.
+    let partitions = PLACES / 1_000;
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(400);
+    order.accept(&db);
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    // Ahead of the clock, and the wrap is within what is given now, or was just before.
+    let ahead = (db.now().0 / 32 + 400) % 1_000;
+    db.raw(&["SET", "token:{0}:email", &(ahead * u64::from(partitions) + 1).to_string()]);
+    let parcels = [(parcel, (0..400).map(|row| (row, 1)).collect::<Vec<_>>())];
+    let begin = Begin {
+        keys: &db.keys,
+        channel: &courier.channel,
+        send_window: WINDOW,
+        rows_a_token: 1,
+        partitions,
+        parcels: &parcels,
+    };
+    let begun = db.reply(&begin).remove(0).1;
+    let places = begun.iter().map(|row| match row {
+        RowBegun::Begun { token } if token % partitions == 1 => u64::from(token / partitions),
+        other => panic!("{other:?}"),
+    });
+    let wanted = (1..=400).map(|n| (ahead + n) % 1_000);
+    assert_eq!(places.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     db.sound();
 }
 
@@ -210,7 +326,8 @@ fn many_parcels_go_in_one_call() {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        tokens: false,
+        rows_a_token: 0,
+        partitions: 1,
         parcels: &parcels,
     };
     let step = db.step(&begin);

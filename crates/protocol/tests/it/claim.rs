@@ -206,7 +206,7 @@ fn rows_that_wait_are_not_begun_at_once() {
         let order = Order::inline("u1:1").rows(2).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
-        courier.begin_with(&parcel, &[(0, 1)], tokens);
+        courier.begin_with(&parcel, &[(0, 1)], u16::from(tokens));
         let mut throttled = crate::order::report(0, 1, posthaste_model::Verdict::NotSent);
         throttled.value = 60_000;
         courier.settle(&parcel, true, &[throttled]);

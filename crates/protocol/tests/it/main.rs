@@ -27,6 +27,7 @@ mod smoke;
 mod snapshot;
 mod sound;
 mod stage;
+mod suppressions;
 mod sweep;
 mod tags;
 mod transitions;

@@ -10,6 +10,7 @@ use posthaste_protocol::scripts::claim::Claim;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::rate::{Rate, Rated};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -23,13 +24,14 @@ use posthaste_protocol::scripts::retire::Retire;
 use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::ring::Ring;
 use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::suppress::{PutSuppressions, Suppressed};
 use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::scripts::unbind::Unbind;
 use posthaste_protocol::scripts::unreserve::Unreserve;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Refusal, Script};
 
-use crate::db::Db;
+use crate::db::{Db, channel};
 use crate::order::{Courier, LEASE, Order, WINDOW, report};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -99,6 +101,20 @@ fn callers_are_known_counted_and_shut_out() {
     assert!(db.reply(&TouchKey { keys, id }).is_some());
     assert!(db.reply(&Unbind { owner, key_digest, suffix }));
     assert!(matches!(db.reply(&RevokeKey { keys, id }), KeyRevoked::Revoked(_)));
+}
+
+#[test]
+fn who_wants_nothing_more_is_heard() {
+    let db = Db::start();
+    fill(&db);
+    crate::suppressions::agree(&db);
+    let (keys, channel, key) = (&db.keys, &channel("email"), &crate::suppressions::key());
+    let entries = [crate::suppressions::refusal(1)];
+    let put = db.answer(&PutSuppressions { keys, key, channel, entries: &entries });
+    assert_eq!(put.reply, Some(vec![Suppressed::Added]));
+    let (id, seen) = (entries[0].id, put.now);
+    let lift = LiftSuppression { keys, key, channel, id, seen, only_reason: None };
+    assert_eq!(db.reply(&lift), Lifted::Lifted);
 }
 
 #[test]

@@ -278,7 +278,7 @@ impl<'a> Courier<'a> {
     /// The call that begins rows of one parcel.
     #[track_caller]
     pub(crate) fn begin(&self, parcel: &ParcelRef, rows: &[(u16, u8)]) -> (ParcelCode, Vec<RowBegun>) {
-        self.begin_with(parcel, rows, false)
+        self.begin_with(parcel, rows, 0)
     }
 
     /// Begins rows, with tokens if asked to.
@@ -287,14 +287,15 @@ impl<'a> Courier<'a> {
         &self,
         parcel: &ParcelRef,
         rows: &[(u16, u8)],
-        tokens: bool,
+        rows_a_token: u16,
     ) -> (ParcelCode, Vec<RowBegun>) {
         let parcels = [(parcel.clone(), rows.to_vec())];
         let begin = Begin {
             keys: &self.db.keys,
             channel: &self.channel,
             send_window: WINDOW,
-            tokens,
+            rows_a_token,
+            partitions: 1,
             parcels: &parcels,
         };
         self.db.reply(&begin).remove(0)

@@ -1,7 +1,7 @@
 //! Packed records as words, so that a table of changes can be read.
 
 use posthaste_model::{Reason, State, UnixMs};
-use posthaste_protocol::record::{Head, Outcomes, decode_counters};
+use posthaste_protocol::record::{Head, Outcomes, SuppressionRecord, decode_counters};
 
 use crate::snapshot::{Held, Snapshot};
 
@@ -48,6 +48,9 @@ impl<'a> Printer<'a> {
 
     /// A field of a hash.
     pub(crate) fn field(&self, field: &str, value: &[u8]) -> String {
+        if self.family == "suppressed" {
+            return SuppressionRecord::decode(value).map_or_else(|_| plain(value), |record| entry(&record));
+        }
         if self.family != "history" {
             return plain(value);
         }
@@ -117,6 +120,19 @@ fn head(head: &Head) -> String {
         head.not_after.0,
         head.digest[0],
         channels.join(" ")
+    )
+}
+
+fn entry(record: &SuppressionRecord) -> String {
+    format!(
+        "{} {} {} {} {} {} {}",
+        format!("{:?}", record.standing).to_lowercase(),
+        record.reason.word(),
+        record.source.word(),
+        if record.of_sender { "sender" } else { "channel" },
+        record.strikes,
+        record.first.0,
+        record.last.0
     )
 }
 

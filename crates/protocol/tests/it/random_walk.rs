@@ -51,6 +51,7 @@ pub(crate) enum Act {
     Patrol,
     Retire,
     Key { n: u32, what: u8 },
+    Suppress { n: u32, what: u8 },
     Later { ms: u64 },
     LateCopy { of: usize },
 }
@@ -90,6 +91,7 @@ pub(crate) fn any_act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Patrol),
         1 => Just(Act::Retire),
         2 => (0_u32..4, 0_u8..3).prop_map(|(n, what)| Act::Key { n, what }),
+        2 => (0_u32..4, 0_u8..5).prop_map(|(n, what)| Act::Suppress { n, what }),
         4 => prop_oneof![4 => Just(1_000), 4 => Just(11_000), 1 => Just(90_000), 1 => Just(260_000_000)]
             .prop_map(|ms| Act::Later { ms }),
         6 => any::<usize>().prop_map(|of| Act::LateCopy { of }),
@@ -187,7 +189,14 @@ impl<'a> Walk<'a> {
                 let rows = rows.iter().map(|row| (*row, attempt(*row))).collect();
                 let channel = &self.couriers[*courier].channel;
                 let parcels = [(parcel, rows)];
-                db.reply(&Begin { keys, channel, send_window: WINDOW, tokens: *tokens, parcels: &parcels });
+                db.reply(&Begin {
+                    keys,
+                    channel,
+                    send_window: WINDOW,
+                    rows_a_token: u16::from(*tokens),
+                    partitions: 1,
+                    parcels: &parcels,
+                });
             }
             Act::Settle { courier, parcel, rows, verdict, off, leave, wait } => {
                 let Some((parcel, attempts)) = self.parcel(*courier, *parcel) else { return };
@@ -290,6 +299,7 @@ impl<'a> Walk<'a> {
                     _ => drop(db.reply(&TouchKey { keys, id: &key.id })),
                 }
             }
+            Act::Suppress { n, what } => crate::suppressions::step(db, *n, *what),
             Act::Later { ms } => db.later(Duration::from_millis(*ms)),
             Act::LateCopy { of } if db.sent() > 0 => db.late_copy(*of % db.sent()),
             Act::LateCopy { .. } => {}

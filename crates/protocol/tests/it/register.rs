@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use posthaste_model::{Channel, Lane, Reason, Suffix, UnixMs, Verdict};
 use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::address_key::AgreeOnKey;
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::lift::LiftSuppression;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::register::{Register, Registered};
@@ -22,12 +24,14 @@ use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::ring::Ring;
 use posthaste_protocol::scripts::settle::{Settle, Settlement};
 use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::suppress::PutSuppressions;
 use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Refusal, Script, scripts};
 
 use crate::db::{Db, EPOCH, channel};
 use crate::order::{Courier, LEASE, Order, WINDOW, report};
+use crate::suppressions;
 
 fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> Register<'a> {
     Register { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel }
@@ -131,7 +135,11 @@ fn every_script_refuses_another_database() {
     let mut tried = vec![];
     let t = &mut tried;
     refused(&db, &Audit { keys, channel: email, suffix, from: 0 }, t);
-    refused(&db, &Begin { keys, channel: email, send_window: WINDOW, tokens: true, parcels: &rows }, t);
+    refused(
+        &db,
+        &Begin { keys, channel: email, send_window: WINDOW, rows_a_token: 1, partitions: 1, parcels: &rows },
+        t,
+    );
     refused(&db, &Cancel { keys, suffix }, t);
     refused(&db, &courier.next(), t);
     refused(&db, &Close { keys, channel: email, index, from: 0, limit: 9 }, t);
@@ -159,6 +167,11 @@ fn every_script_refuses_another_database() {
     refused(&db, &Stage { keys, suffix: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
     refused(&db, &courier.sweeping(), t);
     refused(&db, &Unstage { keys, suffix: None, upload: None }, t);
+    let (key, entries) = (&suppressions::key(), [suppressions::refusal(1)]);
+    refused(&db, &AgreeOnKey { keys, key, made: true }, t);
+    refused(&db, &PutSuppressions { keys, key, channel: email, entries: &entries }, t);
+    let (id, seen) = (entries[0].id, UnixMs(1));
+    refused(&db, &LiftSuppression { keys, key, channel: email, id, seen, only_reason: None }, t);
     // The others touch slots of their own, which hold nothing that could be lost.
     tried.extend(["bind", "rate", "reserve", "unbind", "unreserve"]);
     tried.sort_unstable();

@@ -104,17 +104,18 @@ fn a_repeat_is_under_the_same_token() {
     let order = Order::inline("u1:5").accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
-    courier.begin_with(&parcel, &[(0, 1)], true);
+    courier.begin_with(&parcel, &[(0, 1)], 1);
     let begun = order.row(&db, 0).changed;
+    let token = order.row(&db, 0).token.expect("a token");
     courier.settle(&parcel, true, &[report(0, 1, Verdict::Unknown)]);
     for attempt in 1..4 {
         resolve(&db, &courier, &order, &[(0, attempt, Decision::Repeat)]);
         let row = order.row(&db, 0);
-        assert_eq!((row.state, row.token, row.repeated), (State::Pending, Some(1), true));
+        assert_eq!((row.state, row.token, row.repeated), (State::Pending, Some(token), true));
         assert_eq!(row.changed, begun, "a resolver asks how old the first attempt is");
         let parcel = courier.claim_one();
-        let (_, letters) = courier.begin_with(&parcel, &[(0, attempt + 1)], true);
-        assert_eq!(letters, [posthaste_protocol::scripts::begin::RowBegun::Begun { token: 1 }]);
+        let (_, letters) = courier.begin_with(&parcel, &[(0, attempt + 1)], 1);
+        assert_eq!(letters, [posthaste_protocol::scripts::begin::RowBegun::Begun { token }]);
         courier.settle(&parcel, true, &[report(0, attempt + 1, Verdict::Unknown)]);
     }
     db.sound();

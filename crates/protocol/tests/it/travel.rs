@@ -7,6 +7,9 @@ use crate::snapshot::Held;
 
 const TIMED: [&str; 8] = ["due", "ready", "leased", "couriers", "unresolved", "parked", "limit", "staging"];
 
+/// Hashes with times in their values.
+const MOVED: [&str; 5] = ["history", "channels", "lease", "crashes", "suppressed"];
+
 impl Db {
     /// As if `span` had passed since everything so far.
     pub(crate) fn later(&self, span: Duration) {
@@ -23,13 +26,14 @@ impl Db {
                         command(&[b"ZADD", key.as_bytes(), score.to_string().as_bytes(), member.as_bytes()]);
                     }
                 }
-                Held::Hash(fields) if ["history", "channels", "lease", "crashes"].contains(&family) => {
+                Held::Hash(fields) if MOVED.contains(&family) => {
                     for (field, value) in fields {
                         let earlier = match (family, field.as_str()) {
                             ("history", "h") => earlier_head(value, ms),
                             ("history", "x" | "f") | ("channels", _) => earlier_word(value, 0, ms),
                             ("lease", _) => earlier_word(value, 3, ms),
                             ("crashes", _) => earlier_word(value, 1, ms),
+                            ("suppressed", _) => moved_entry(value, |time| time - ms),
                             _ => continue,
                         };
                         command(&[b"HSET", key.as_bytes(), field.as_bytes(), &earlier]);
@@ -47,6 +51,15 @@ impl Db {
 }
 
 impl Db {
+    /// As if the clock had gone back by `span` since all entries of a suppression list were written.
+    pub(crate) fn ahead(&self, list: &str, span: Duration) {
+        let ms = u64::try_from(span.as_millis()).expect("a span");
+        for (field, value) in self.snapshot().hash(list) {
+            let moved = moved_entry(&value, |time| time + ms);
+            self.raw(&[b"HSET", list.as_bytes(), field.as_bytes(), &moved]);
+        }
+    }
+
     /// Puts all orders that became final down for a day 91 days ago; that day, or `None` when there are none.
     pub(crate) fn age_final(&self) -> Option<u64> {
         let all = self.snapshot();
@@ -78,6 +91,19 @@ fn earlier_head(head: &[u8], ms: u64) -> Vec<u8> {
         head[at..at + 6].copy_from_slice(&time.to_be_bytes()[2..]);
     }
     head
+}
+
+/// First and last of a suppression.
+fn moved_entry(record: &[u8], to: impl Fn(u64) -> u64) -> Vec<u8> {
+    let mut record = record.to_vec();
+    if record.len() != 19 || record[0] != 1 {
+        return record;
+    }
+    for at in [4, 10] {
+        let time = to(record[at..at + 6].iter().fold(0, |n, b| n * 256 + u64::from(*b)));
+        record[at..at + 6].copy_from_slice(&time.to_be_bytes()[2..]);
+    }
+    record
 }
 
 /// One word of a text that is a time, unless it is 0.

@@ -69,14 +69,25 @@ fn claimed<'a>(db: &'a Db, big: bool) -> (Order, Courier<'a>, ParcelRef) {
 #[test]
 fn scripts_of_a_courier() {
     for big in [false, true] {
-        let begin = |tokens| {
+        let begin = |rows_a_token| {
             each_key(|db, spoil| {
                 let (_, courier, parcel) = claimed(db, big);
                 let (keys, channel, parcels) = (&db.keys, &courier.channel, [(parcel, vec![(2, 1)])]);
-                call(db, spoil, &Begin { keys, channel, send_window: WINDOW, tokens, parcels: &parcels })
+                call(
+                    db,
+                    spoil,
+                    &Begin {
+                        keys,
+                        channel,
+                        send_window: WINDOW,
+                        rows_a_token,
+                        partitions: 1,
+                        parcels: &parcels,
+                    },
+                )
             })
         };
-        assert_eq!((begin(false), begin(true)), (2, 3));
+        assert_eq!((begin(0), begin(1)), (2, 3));
         for verdict in [Verdict::Sent, Verdict::Unknown, Verdict::Retry] {
             let refused = each_key(|db, spoil| {
                 let (_, courier, parcel) = claimed(db, big);

@@ -40,6 +40,7 @@ mod upload;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use address::{Given, normalise};
 pub use daily::{LimitView, limit_of};
 pub(crate) use desk::Desk;
 pub use order::Invalid;

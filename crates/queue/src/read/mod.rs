@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use orders::provenance;
+pub(crate) use page::link;
 pub(crate) use parameters::{OrderId, Parameters, number};
 
 use crate::state::AppState;

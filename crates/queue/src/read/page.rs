@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 /// Adds `Link: <path?…&cursor=…>; rel="next"`. Names and values are ours or have been read by us: the grammar of each is
 /// checked before, so that only what a URL may hold comes here.
-pub(super) fn link(headers: &mut HeaderMap, path: &str, parameters: &[(&str, Option<String>)], cursor: &str) {
+pub(crate) fn link(headers: &mut HeaderMap, path: &str, parameters: &[(&str, Option<String>)], cursor: &str) {
     let mut target = format!("{path}?");
     for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         target.push_str(&format!("{name}={}&", escape(value)));

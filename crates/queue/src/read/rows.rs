@@ -1,11 +1,12 @@
 //! A row of an order as answers tell it.
 
-use posthaste_model::{Reason, State, UnixMs};
+use posthaste_model::{State, UnixMs};
 use posthaste_store::{ListedRow, WaitsFor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::moment::Moment;
+use crate::view::reason_word;
 
 /// One address of one recipient, and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,11 +42,6 @@ impl RecipientRow {
     pub(super) fn new(listed: ListedRow, quiet: bool) -> Self {
         let ListedRow { channel, row, outcome, waits_for } = listed;
         let given = |text: String| (!text.is_empty()).then_some(text);
-        let reason = match outcome.reason {
-            Reason::None => None,
-            Reason::Provider(code) => Some(format!("provider_{code}")),
-            other => Some(other.word().to_owned()),
-        };
         let untouched =
             outcome.state == State::Pending && outcome.attempt == 0 && outcome.not_before.is_none();
         let next_at: Option<UnixMs> = waits_for.and_then(WaitsFor::at);
@@ -56,7 +52,7 @@ impl RecipientRow {
             channel: channel.to_string(),
             address: row.address.expose().to_owned(),
             state: outcome.state.word(),
-            reason,
+            reason: reason_word(outcome.reason),
             attempts: outcome.attempt,
             updated_at: (!untouched).then_some(Moment(outcome.changed)),
             next_at: next_at.map(Moment),

@@ -38,7 +38,7 @@ async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> Suffix {
     .await;
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let begun: Vec<(u16, u8)> = verdicts.iter().map(|(row, _)| (*row, 1)).collect();
-    store.begin(0, &channel, window, false, &[(parcel.clone(), begun)]).await.expect("begun");
+    store.begin(0, &channel, window, 0, &[(parcel.clone(), begun)]).await.expect("begun");
     let reports = verdicts
         .iter()
         .map(|(row, verdict)| Report {

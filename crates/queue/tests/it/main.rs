@@ -21,4 +21,5 @@ mod patience;
 mod reading;
 mod secrets;
 mod stopping;
+mod suppressions;
 mod trackers;

@@ -43,6 +43,13 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
         service.ask(ask("POST", "/v1/orders").key(&key).json(body)).await;
     }
     service.ask(get(&format!("/v1/orders?key={key}&canary-query=1"))).await;
+    for path in ["", "/find", "/lift"] {
+        let path = format!("/v1/suppressions{path}");
+        for addresses in [r#"["canary-ann@example.org"]"#, r#"["canary-wrong"]"#] {
+            let body = format!(r#"{{"channel":"email","addresses":{addresses}}}"#);
+            service.ask(ask("POST", &path).key(&key).json(&body)).await;
+        }
+    }
     service.ask(get("/canary-path").header("x-canary", "canary-header")).await;
     service.ask(get("/v1/orders").key(&format!("{}x", &key[..key.len() - 1]))).await;
     service.ask(ask("POST", "/v1/keys").key(&key).json(r#"{"name":"canary-key","scopes":["admin"]}"#)).await;

@@ -168,7 +168,8 @@ impl Server<'_> {
                     keys,
                     channel: channel_of(*parcel),
                     send_window: s.window(),
-                    tokens: s.tokens,
+                    rows_a_token: u16::from(s.tokens),
+                    partitions: 1,
                     parcels: &parcels,
                 };
                 let reply = self.call(world, events, &begin)?.reply.pop();

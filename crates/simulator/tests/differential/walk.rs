@@ -154,8 +154,12 @@ impl<'p> Walk<'p> {
                 self.of_channel(act)
             }
             55 => {
-                let act = self.rng.random_range(0..8);
-                if act < 3 { self.of_sender(act) } else { self.of_caller(act - 3) }
+                let act = self.rng.random_range(0..10);
+                match act {
+                    0..3 => self.of_sender(act),
+                    3..8 => self.of_caller(act - 3),
+                    _ => self.of_suppressions(),
+                }
             }
             56..58 => {
                 // A late second copy.

@@ -57,9 +57,16 @@ impl Walk<'_> {
         match act {
             0 => {
                 let rows = rows.into_iter().map(|(row, attempt)| (row, attempt.wrapping_add(1))).collect();
-                let (tokens, parcels) = (self.rng.random(), [(parcel, rows)]);
-                let begin =
-                    Begin { keys: &keys, channel: &channel, send_window: WINDOW, tokens, parcels: &parcels };
+                let (rows_a_token, parcels) = (self.rng.random_range(0..3), [(parcel, rows)]);
+                let partitions = [1, 64, 1_024][self.rng.random_range(0..3)];
+                let begin = Begin {
+                    keys: &keys,
+                    channel: &channel,
+                    send_window: WINDOW,
+                    rows_a_token,
+                    partitions,
+                    parcels: &parcels,
+                };
                 self.call(&begin)?.ok();
             }
             1 => {

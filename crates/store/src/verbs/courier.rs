@@ -73,7 +73,8 @@ impl Store {
     }
 
     /// Marks (row, attempt) of parcels as sending; rows ascending, 200 parcels and 2,000 rows at most. No byte may leave
-    /// for a row before this answered that it is begun.
+    /// for a row before this answered that it is begun. `rows_a_token`: how many rows of a parcel may share a token, 0 for no
+    /// tokens.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -82,11 +83,12 @@ impl Store {
         p: u16,
         channel: &Channel,
         send_window: Duration,
-        tokens: bool,
+        rows_a_token: u16,
         parcels: &[(ParcelRef, Vec<(u16, u8)>)],
     ) -> Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError> {
         let before = self.0.before_confirm();
-        let script = Begin { keys: &self.0.partition(p)?.keys, channel, send_window, tokens, parcels };
+        let (keys, partitions) = (&self.0.partition(p)?.keys, u32::from(self.partitions()));
+        let script = Begin { keys, channel, send_window, rows_a_token, partitions, parcels };
         let answer = self.0.call(p, &script).await?;
         self.0.confirmed(p, before).await?;
         Ok(answer)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::try_join3;
-use posthaste_model::{Channel, Content, Member, Row, Suffix};
+use posthaste_model::{Address, Channel, Content, Member, Row, Suffix};
 use posthaste_protocol::record::{Head, Outcomes, decode_content, decode_parcel};
 use posthaste_protocol::{Malformed, Value};
 
@@ -146,5 +146,25 @@ impl Store {
     pub async fn load_content(&self, p: u16, suffix: &Suffix) -> Result<Arc<Content>, CallError> {
         let at = self.0.partition(p)?;
         self.0.content(&self.0.reader().await?, at, suffix).await
+    }
+    /// The address of one row of an order, a big or a small one; `None` when there is no such order or row.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Fault` when a record can't be read.
+    pub async fn row_address(
+        &self,
+        channel: &Channel,
+        member: &Member,
+        row: u16,
+    ) -> Result<Option<Address>, CallError> {
+        let p = self.partition_of(&member.suffix);
+        let Some(view) = self.load_order(p, &member.suffix).await? else { return Ok(None) };
+        let rows = match view.inline {
+            // An order inside its record has rows of one channel, in one parcel.
+            Some((inline, _)) if member.number == 0 && view.head.rows(channel) > 0 => inline.rows,
+            None if member.number < view.head.parcels(channel) => self.load_rows(p, channel, member).await?,
+            _ => return Ok(None),
+        };
+        Ok(rows.into_iter().nth(usize::from(row)).map(|row| row.address))
     }
 }

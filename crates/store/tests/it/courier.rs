@@ -20,7 +20,7 @@ async fn a_row_goes_from_pending_to_delivered() {
     assert_eq!(states, [State::Sending, State::Pending]);
 
     let begun = store
-        .begin(0, &email(), Duration::from_secs(60), true, &[(parcel.clone(), vec![(1, 1)])])
+        .begin(0, &email(), Duration::from_secs(60), 1, &[(parcel.clone(), vec![(1, 1)])])
         .await
         .unwrap();
     assert_eq!(begun.reply, [(ParcelCode::Ok, vec![RowBegun::Begun { token: 1 }])]);

@@ -65,7 +65,7 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let asked = [(parcel, vec![(0, 1)])];
-    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await;
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await;
     assert!(matches!(begun, Err(CallError::Undurable)), "{begun:?}");
 
     let replica = PrivateServer::start().unwrap();
@@ -81,11 +81,11 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     .await;
     assert!(accepted.again);
     assert_eq!(accepted.durability, Durability::Replicated);
-    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await.unwrap();
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);
     // What drains is confirmed also when memory is full.
     server.command(&["CONFIG", "SET", "maxmemory", "100kb"]).unwrap();
-    let begun = store.begin(0, &email(), Duration::from_secs(60), false, &asked).await.unwrap();
+    let begun = store.begin(0, &email(), Duration::from_secs(60), 0, &asked).await.unwrap();
     assert_eq!(begun.reply[0].0, ParcelCode::Ok);
     // What was confirmed is there.
     assert_eq!(int(replica.command(&["EXISTS", "history:{0}:u1:1"]).unwrap()), 1);

@@ -21,6 +21,7 @@ mod recipients;
 mod repeats;
 mod retry;
 mod rollback;
+mod suppressions;
 mod urls;
 mod watching;
 mod wiped;

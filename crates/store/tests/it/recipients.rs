@@ -93,7 +93,7 @@ async fn what_became_of_a_row_and_what_it_waits_for_is_told() {
             .await;
         let parcel = ParcelRef { member: format!("{}:0", suffix(1)).parse().unwrap(), fence };
         let begun: Vec<(u16, u8)> = (0..5).map(|row| (row, 1)).collect();
-        store.begin(0, &email(), Duration::from_secs(60), false, &[(parcel, begun)]).await.unwrap();
+        store.begin(0, &email(), Duration::from_secs(60), 0, &[(parcel, begun)]).await.unwrap();
         let reports = [
             (0, Verdict::Delivered, Reason::None, 0),
             (1, Verdict::Failed, Reason::BadAddress, 0),

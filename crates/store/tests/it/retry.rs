@@ -21,7 +21,7 @@ async fn fail_first_row(store: &Store) {
     let parcel = taken.parcels.iter().find(|parcel| parcel.member.number == 0).unwrap();
     let parcel = ParcelRef { member: parcel.member.clone(), fence };
     let window = std::time::Duration::from_secs(60);
-    store.begin(0, &email(), window, false, &[(parcel.clone(), vec![(0, 1)])]).await.unwrap();
+    store.begin(0, &email(), window, 0, &[(parcel.clone(), vec![(0, 1)])]).await.unwrap();
     let report = Report { row: 0, attempt: 1, verdict: Verdict::Failed, reason: Reason::Rejected, value: 0 };
     store.settle(0, &email(), &[Settlement { parcel, leave: true, reports: vec![report] }]).await.unwrap();
 }

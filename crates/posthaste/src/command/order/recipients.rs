@@ -6,7 +6,7 @@ use super::OrderId;
 use crate::api::{Page, Recipient, Told};
 use crate::context::Context;
 use crate::failure::Result;
-use crate::output::{Column, Format};
+use crate::output::{Column, Format, suppressed};
 use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
@@ -104,7 +104,11 @@ pub(super) fn columns() -> [Column<Told<Recipient>>; 10] {
         Column { title: "State", cell: |row, _| row.seen.state.clone() },
         Column {
             title: "Reason",
-            cell: |row, _| row.seen.reason.clone().filter(|reason| reason != "none").unwrap_or_default(),
+            cell: |row, reader| match &row.seen.reason {
+                Some(reason) if row.seen.state == "suppressed" => suppressed(reason, reader),
+                Some(reason) if reason != "none" => reason.clone(),
+                _ => String::new(),
+            },
         },
         Column {
             title: "Attempts",

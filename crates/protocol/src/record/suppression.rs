@@ -1,0 +1,283 @@
+//! The record of an address that gets nothing, the hash it is found by, and the key of that hash.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hmac::{Hmac, Mac};
+use posthaste_model::{Address, InvalidId, Reason, SenderId, UnixMs};
+use sha2::Sha256;
+
+use crate::value::Malformed;
+
+/// Version of the record, and its length.
+const VERSION: u8 = 1;
+const LENGTH: usize = 19;
+/// Bytes of a hash that are kept: as good as collision-free among the addresses of an installation.
+const FIELD: usize = 16;
+/// What the check value is a hash of. No scope begins so.
+const CHECK: &[u8] = b"\0address key";
+
+/// The key under which addresses are hashed: a secret of the installation. Formats masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AddressKey(Box<[u8]>);
+
+impl AddressKey {
+    /// Takes a key as it is: 32 random bytes, or the text of a setting.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
+        Self(key.into())
+    }
+
+    /// The key itself, for the one call that may keep it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> [u8; FIELD] {
+        // A key of any length will do.
+        let mut out = [0; FIELD];
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+            parts.iter().for_each(|part| mac.update(part));
+            out.copy_from_slice(&mac.finalize().into_bytes()[..FIELD]);
+        }
+        out
+    }
+
+    /// What tells this key from another one and is no help in finding it.
+    #[must_use]
+    pub fn check(&self) -> [u8; FIELD] {
+        self.hash(&[CHECK])
+    }
+
+    /// The field of an address on the list of a channel, or of one sender there.
+    #[must_use]
+    pub fn id(&self, sender: Option<&SenderId>, address: &Address) -> SuppressionId {
+        let scope = sender.map_or("", |sender| sender.as_str());
+        let address = canonical(address);
+        SuppressionId(self.hash(&[scope.as_bytes(), b"\0", address.as_bytes()]))
+    }
+}
+
+impl fmt::Debug for AddressKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("key(***)")
+    }
+}
+
+/// An address as it is hashed: without space around it and in small letters, of all alphabets. Providers take `Ann@Example.ORG`
+/// and `ann@example.org` for one mailbox (so do nearly all that could tell them apart), and who wants nothing more must not
+/// get more because somebody typed a capital. Numbers and ids of chats stay as they are.
+fn canonical(address: &Address) -> String {
+    address.expose().trim().to_lowercase()
+}
+
+/// What an entry is found by: the hash of its address. Formats as hex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SuppressionId([u8; FIELD]);
+
+impl SuppressionId {
+    /// As it stands in the list.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; FIELD] {
+        &self.0
+    }
+
+    /// Reads the field of a list.
+    ///
+    /// # Errors
+    /// When it has another length.
+    pub fn from_field(field: &[u8]) -> Result<Self, Malformed> {
+        field.try_into().map(Self).map_err(|_| Malformed::new("field of a suppression"))
+    }
+}
+
+impl fmt::Display for SuppressionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for SuppressionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = InvalidId { kind: "id of a suppression", grammar: "32 of 0-9 a-f" };
+        let mut id = [0; FIELD];
+        if text.len() != 2 * FIELD || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(invalid);
+        }
+        for (at, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| invalid.clone())?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// Who said that an address gets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The provider refused it.
+    Provider,
+    /// A message came back, or a receipt said that it did not arrive.
+    Bounce,
+    /// The person told the provider to stop.
+    Stop,
+    /// The person took themselves off a sender's list.
+    Unsubscribe,
+    /// An operator.
+    Operator,
+}
+
+impl Source {
+    /// All sources.
+    pub const ALL: [Self; 5] = [Self::Provider, Self::Bounce, Self::Stop, Self::Unsubscribe, Self::Operator];
+
+    /// The letter in the record.
+    #[must_use]
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Provider => b'p',
+            Self::Bounce => b'b',
+            Self::Stop => b's',
+            Self::Unsubscribe => b'u',
+            Self::Operator => b'o',
+        }
+    }
+
+    /// The stable word for answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Bounce => "bounce",
+            Self::Stop => "stop",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// The address gets nothing.
+    Active,
+    /// Strikes are counted; it still gets everything.
+    Striking,
+    /// It was taken off the list.
+    Lifted,
+}
+
+/// An entry of a suppression list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuppressionRecord {
+    /// What it says.
+    pub standing: Standing,
+    /// Why.
+    pub reason: Reason,
+    /// When the address was put on the list, or got its first strike.
+    pub first: UnixMs,
+    /// When it became active, got its last strike, or was lifted.
+    pub last: UnixMs,
+    /// Strikes counted, 255 at most.
+    pub strikes: u8,
+    /// Who said so.
+    pub source: Source,
+    /// Whether it is on the list of one sender; else on the channel's.
+    pub of_sender: bool,
+}
+
+impl SuppressionRecord {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is none, or one of a later version.
+    pub fn decode(record: &[u8]) -> Result<Self, Malformed> {
+        let malformed = || Malformed::new("suppression");
+        let record: &[u8; LENGTH] = record.try_into().map_err(|_| malformed())?;
+        let moment = |at: usize| UnixMs(record[at..at + 6].iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        let source = Source::ALL.into_iter().find(|source| source.letter() == record[17]);
+        match record[0] {
+            VERSION => Ok(Self {
+                standing: match record[1] {
+                    b'a' => Standing::Active,
+                    b's' => Standing::Striking,
+                    b'l' => Standing::Lifted,
+                    _ => return Err(malformed()),
+                },
+                reason: Reason::from_code(u16::from_be_bytes([record[2], record[3]])),
+                first: moment(4),
+                last: moment(10),
+                strikes: record[16],
+                source: source.ok_or_else(malformed)?,
+                of_sender: match record[18] {
+                    b's' => true,
+                    b'c' => false,
+                    _ => return Err(malformed()),
+                },
+            }),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(sender: &str, address: &str) -> SuppressionId {
+        let sender: Option<SenderId> = (!sender.is_empty()).then(|| sender.parse().unwrap());
+        AddressKey::new(&[7; 32]).id(sender.as_ref(), &Address::new(address))
+    }
+
+    #[test]
+    fn a_hash_is_the_one_of_rfc_4231() {
+        // Test case 2: key "Jefe".
+        let key = AddressKey::new(b"Jefe");
+        let hash = SuppressionId(key.hash(&[b"what do ya want ", b"for nothing?"]));
+        assert_eq!(hash.to_string(), "5bdcc146bf60754e6a042426089575c7");
+    }
+
+    #[test]
+    fn an_address_is_one_however_it_is_typed_and_each_list_has_its_own() {
+        assert_eq!(id("", "Ann@Example.ORG "), id("", "ann@example.org"));
+        assert_eq!(id("", "ПОЧТА@пример.рф"), id("", "почта@Пример.РФ"));
+        assert_ne!(id("", "ann@example.org"), id("", "ann@example.com"));
+        assert_ne!(id("", "ann@example.org"), id("u1", "ann@example.org"));
+        assert_ne!(id("u1", "ann@example.org"), id("u2", "ann@example.org"));
+        assert_ne!(id("u1", "ann@example.org"), id("", "u1\0ann@example.org"));
+        assert_ne!(AddressKey::new(b"a").check(), AddressKey::new(b"b").check());
+    }
+
+    #[test]
+    fn an_id_is_read_back_and_nothing_else_is() {
+        let told = id("", "x").to_string();
+        assert_eq!(told.parse::<SuppressionId>().unwrap(), id("", "x"));
+        for bad in ["", "0", &told[1..], &told.to_uppercase(), &format!("{told}0"), &"é".repeat(16)] {
+            assert!(bad.parse::<SuppressionId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_prints_masked() {
+        assert_eq!(format!("{:?}", AddressKey::new(b"secret")), "key(***)");
+    }
+
+    #[test]
+    fn no_other_bytes_are_a_record() {
+        let record = *b"\x01a\x00\x0f\0\0\0\0\0\x01\0\0\0\0\0\x02\x03uc";
+        let read = SuppressionRecord::decode(&record).unwrap();
+        assert_eq!(
+            (read.standing, read.reason, read.source),
+            (Standing::Active, Reason::Suppressed, Source::Unsubscribe)
+        );
+        assert_eq!((read.first, read.last, read.strikes, read.of_sender), (UnixMs(1), UnixMs(2), 3, false));
+        for (at, byte) in [(0, 2), (1, b'x'), (17, b'x'), (18, b'x')] {
+            let mut other = record;
+            other[at] = byte;
+            assert!(SuppressionRecord::decode(&other).is_err(), "{at}");
+        }
+        assert!(SuppressionRecord::decode(&record[1..]).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! `lift`: takes an address off a list.
+
+use bytes::Bytes;
+use posthaste_model::{Channel, Reason, UnixMs};
+
+use crate::keys::Keys;
+use crate::record::{AddressKey, SuppressionId};
+use crate::script::{Script, arg};
+use crate::value::{Fields, Malformed};
+
+contract!("lift", drains: true,
+    keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>"],
+    args: ["request id", "epoch", "check value of the address key (16 bytes)", "field (16 bytes)",
+           "last ms of the record the caller saw", "the only reason it may be there for, or empty"],
+    codes: ["ok", "again", "gone", "other", "changed", "bad", "key", "epoch"]);
+
+/// Takes an address off a list, and forgets its strikes.
+#[derive(Debug, Clone)]
+pub struct LiftSuppression<'a> {
+    /// Keys of the partition that holds all suppressions.
+    pub keys: &'a Keys,
+    /// The key under which addresses are hashed.
+    pub key: &'a AddressKey,
+    /// The channel.
+    pub channel: &'a Channel,
+    /// Which entry.
+    pub id: SuppressionId,
+    /// [`last`](crate::record::SuppressionRecord::last) of the record the caller saw.
+    pub seen: UnixMs,
+    /// The only reason it may be there for; `None`: any.
+    pub only_reason: Option<Reason>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifted {
+    /// It is off the list.
+    Lifted,
+    /// It was lifted at this moment.
+    Before(UnixMs),
+    /// It is not on the list.
+    Gone,
+    /// It is there for this other reason; nothing has changed.
+    OtherReason(Reason),
+    /// The record is not the one the caller saw, but one of this moment; nothing has changed.
+    Changed(UnixMs),
+    /// The record can't be read; nothing has changed.
+    Bad,
+    /// Addresses are hashed under another key.
+    OtherKey,
+}
+
+impl Script for LiftSuppression<'_> {
+    type Reply = Lifted;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let k = self.keys;
+        vec![k.epoch(), k.fence(), k.address_key(), k.suppressed(self.channel)]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        vec![
+            Bytes::copy_from_slice(&self.key.check()),
+            Bytes::copy_from_slice(self.id.as_bytes()),
+            arg(self.seen.0),
+            self.only_reason.map_or_else(Bytes::new, |reason| arg(reason.code())),
+        ]
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<Lifted, Malformed> {
+        Ok(match code {
+            "ok" => Lifted::Lifted,
+            "again" => Lifted::Before(UnixMs(f.u64("lifted")?)),
+            "gone" => Lifted::Gone,
+            "other" => {
+                let code = u16::try_from(f.u64("reason")?).map_err(|_| Malformed::new("reason"))?;
+                Lifted::OtherReason(Reason::from_code(code))
+            }
+            "changed" => Lifted::Changed(UnixMs(f.u64("last")?)),
+            "bad" => Lifted::Bad,
+            "key" => Lifted::OtherKey,
+            _ => return Err(Malformed::new("code of lift")),
+        })
+    }
+}

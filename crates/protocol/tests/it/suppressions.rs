@@ -1,0 +1,351 @@
+//! `address_key`, `suppress` and `lift`: who gets nothing, and the key under which addresses are hashed.
+
+use std::time::Duration;
+
+use posthaste_model::{Channel, Reason, UnixMs};
+use posthaste_protocol::record::{AddressKey, Source, SuppressionId};
+use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
+use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
+
+use crate::db::{Db, channel};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+const LIST: &str = "suppressed:{0}:email";
+
+/// The key of these tests.
+pub(crate) fn key() -> AddressKey {
+    AddressKey::new(&[7; 32])
+}
+
+/// A hash that can be read, of number `n`.
+pub(crate) fn id(n: u32) -> SuppressionId {
+    SuppressionId::from_field(format!("hash-of-{n:08}").as_bytes()).expect("an id")
+}
+
+/// A provider's refusal of address `n`.
+pub(crate) fn refusal(n: u32) -> NewSuppression {
+    NewSuppression {
+        id: id(n),
+        of_sender: false,
+        reason: Reason::BadAddress,
+        source: Source::Provider,
+        after: 1,
+        lift_seen: None,
+    }
+}
+
+fn strike(n: u32, after: u8) -> NewSuppression {
+    NewSuppression { source: Source::Bounce, reason: Reason::Bounced, after, ..refusal(n) }
+}
+
+/// Makes the key known to the database.
+pub(crate) fn agree(db: &Db) {
+    let key = AgreeOnKey { keys: &db.keys, key: &key(), made: true };
+    assert!(matches!(db.reply(&key), KeyAgreed::Kept(_)));
+}
+
+/// A step of a random walk: agrees on the key, puts address `n` on the list or counts a strike, lifts it.
+pub(crate) fn step(db: &Db, n: u32, what: u8) {
+    match what {
+        0 => agree(db),
+        1 | 2 => {
+            let entries = [NewSuppression { after: what, ..refusal(n) }];
+            db.reply(&PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries });
+        }
+        _ => {
+            if let Lifted::Changed(last) = lift_seen(db, n, UnixMs(0), None) {
+                assert_eq!(lift_seen(db, n, last, None), Lifted::Lifted);
+            }
+        }
+    }
+}
+
+fn ready() -> Db {
+    let db = Db::start();
+    agree(&db);
+    db
+}
+
+fn email() -> Channel {
+    channel("email")
+}
+
+/// Puts entries on the list; what became of them, and what changed.
+fn put(db: &Db, entries: &[NewSuppression]) -> crate::db::Step<Option<Vec<Suppressed>>> {
+    db.step(&PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries })
+}
+
+fn put_one(db: &Db, entry: &NewSuppression) -> Suppressed {
+    put(db, std::slice::from_ref(entry)).reply.expect("the same key").remove(0)
+}
+
+/// Demands that nothing changes; what became of it.
+fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
+    let entries = std::slice::from_ref(entry);
+    let put = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries };
+    db.unchanged(&put).expect("the same key").remove(0)
+}
+
+/// When a record last changed.
+fn last(db: &Db, n: u32) -> UnixMs {
+    let record = &db.snapshot().hash(LIST)[&String::from_utf8(id(n).as_bytes().to_vec()).expect("text")];
+    UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+}
+
+fn lift(db: &Db, n: u32) -> Lifted {
+    lift_seen(db, n, last(db, n), None)
+}
+
+fn lift_seen(db: &Db, n: u32, seen: UnixMs, only_reason: Option<Reason>) -> Lifted {
+    let (keys, channel) = (&db.keys, &email());
+    db.reply(&LiftSuppression { keys, key: &key(), channel, id: id(n), seen, only_reason })
+}
+
+#[test]
+fn a_random_key_is_kept_once() {
+    let db = Db::start();
+    let (first, second) = (key(), AddressKey::new(&[8; 32]));
+    let made = |key| AgreeOnKey { keys: &db.keys, key, made: true };
+    let step = db.step(&made(&first));
+    assert_eq!(step.reply, KeyAgreed::Kept(first.clone()));
+    step.changed(&[], &["+ address_key:{0} check: <16 bytes>", "+ address_key:{0} key: <32 bytes>"]);
+    db.again();
+    assert_eq!(db.unchanged(&made(&second)), KeyAgreed::Kept(first));
+}
+
+#[test]
+fn a_key_of_the_settings_is_kept_nowhere() {
+    let db = Db::start();
+    let own = |key| AgreeOnKey { keys: &db.keys, key, made: false };
+    let (first, second) = (key(), AddressKey::new(&[8; 32]));
+    let step = db.step(&own(&first));
+    assert_eq!(step.reply, KeyAgreed::Yours);
+    step.changed(&[], &["+ address_key:{0} check: <16 bytes>"]);
+    db.again();
+    assert_eq!(db.unchanged(&own(&first)), KeyAgreed::Yours);
+    let made = AgreeOnKey { keys: &db.keys, key: &second, made: true };
+    assert_eq!(db.unchanged(&made), KeyAgreed::IsSet);
+    // Another one may follow only as long as nothing is on a list.
+    assert_eq!(db.reply(&own(&second)), KeyAgreed::Yours);
+    assert_eq!(db.reply(&own(&first)), KeyAgreed::Yours);
+    put_one(&db, &refusal(1));
+    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
+    // A lifted entry is one: its late copies are to be known.
+    lift(&db, 1);
+    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
+}
+
+#[test]
+fn a_key_of_the_settings_follows_a_random_one_over_empty_lists() {
+    let db = ready();
+    let second = AddressKey::new(&[8; 32]);
+    let own = AgreeOnKey { keys: &db.keys, key: &second, made: false };
+    put_one(&db, &refusal(1));
+    assert_eq!(db.unchanged(&own), KeyAgreed::Other { made: true });
+    db.raw(&["DEL", LIST]);
+    let step = db.step(&own);
+    assert_eq!(step.reply, KeyAgreed::Yours);
+    step.changed(&[], &["- address_key:{0} key"]);
+    // Who has the old one writes nothing any more.
+    let entries = [refusal(2)];
+    let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
+    assert_eq!(db.unchanged(&late), None);
+    assert_eq!(lift_seen(&db, 2, UnixMs(1), None), Lifted::OtherKey);
+    db.raw(&["DEL", "address_key:{0}"]);
+    assert_eq!(db.unchanged(&late), None);
+    db.raw(&["SET", "address_key:{0}", "x"]);
+    assert_eq!(db.unchanged(&own), KeyAgreed::Bad);
+}
+
+#[test]
+fn a_refusal_counts_at_once_and_once() {
+    let db = ready();
+    let of_sender = NewSuppression {
+        of_sender: true,
+        reason: Reason::Unsubscribed,
+        source: Source::Unsubscribe,
+        ..refusal(2)
+    };
+    let step = put(&db, &[refusal(1), of_sender, refusal(1)]);
+    assert_eq!(step.reply, Some(vec![Suppressed::Added, Suppressed::Added, Suppressed::Again]));
+    step.changed(
+        &[],
+        &[
+            "+ address_key:{0} on:email: @now",
+            "+ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @now @now",
+            "+ suppressed:{0}:email hash-of-00000002: active unsubscribed unsubscribe sender 1 @now @now",
+        ],
+    );
+    db.again();
+    db.later(DAY * 200);
+    let other = NewSuppression { reason: Reason::Blocked, source: Source::Operator, ..refusal(1) };
+    assert_eq!(put_in_vain(&db, &other), Suppressed::Again);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    let step = put(&db, &[refusal(3)]);
+    let line = "+ suppressed:{0}:email hash-of-00000003: active bad_address provider channel 1 @now @now";
+    step.changed(&[], &[line]);
+}
+
+#[test]
+fn strikes_of_different_days_suffice() {
+    let db = ready();
+    let step = put(&db, &[strike(1, 3), strike(1, 3)]);
+    assert_eq!(step.reply, Some(vec![Suppressed::Struck, Suppressed::CountedBefore]));
+    let first = step.now;
+    let line = "+ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @now @now";
+    step.changed(&[], &["+ address_key:{0} on:email: @now", line]);
+    db.again();
+    db.later(HOUR * 20 - SECOND * 9);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::CountedBefore);
+    db.later(SECOND * 9);
+    let first = first - ms(HOUR * 20);
+    let step = put(&db, &[strike(1, 3)]);
+    assert_eq!(step.reply, Some(vec![Suppressed::Struck]));
+    step.changed(
+        &[("first", first)],
+        &["~ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @first @first -> striking bounced \
+           bounce channel 2 @first @now"],
+    );
+    db.again();
+    let (first, second) = (first - ms(DAY), step.now - ms(DAY));
+    db.later(DAY);
+    let step = put(&db, &[strike(1, 3)]);
+    assert_eq!(step.reply, Some(vec![Suppressed::Added]));
+    step.changed(
+        &[("first", first), ("second", second)],
+        &["~ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 2 @first @second -> active bounced \
+           bounce channel 3 @first @now"],
+    );
+    db.again();
+}
+
+#[test]
+fn old_strikes_are_forgotten_and_a_ban_needs_none() {
+    let db = ready();
+    for n in [1, 2] {
+        put_one(&db, &strike(n, 2));
+    }
+    db.later(DAY * 90 - HOUR);
+    assert_eq!(put_one(&db, &strike(1, 2)), Suppressed::Added);
+    db.later(HOUR);
+    assert_eq!(put_one(&db, &strike(2, 2)), Suppressed::Struck);
+    // A ban comes at once, the day of a strike too, and says why.
+    let step = put(&db, &[refusal(2)]);
+    assert_eq!(step.reply, Some(vec![Suppressed::Added]));
+    assert!(step.changes[0].contains("-> active bad_address provider channel 1"), "{:?}", step.changes);
+    // None is as good as one.
+    assert_eq!(put_one(&db, &strike(3, 0)), Suppressed::Added);
+}
+
+#[test]
+fn what_was_lifted_stays_so_for_its_late_copies() {
+    let db = ready();
+    put_one(&db, &refusal(1));
+    let (put_at, banned) = (db.sent() - 1, last(&db, 1));
+    db.pass(banned);
+    let (keys, channel, key) = (&db.keys, &email(), &key());
+    let call = |seen| LiftSuppression { keys, key, channel, id: id(1), seen, only_reason: None };
+    let step = db.step(&call(banned));
+    assert_eq!(step.reply, Lifted::Lifted);
+    step.changed(
+        &[("first", banned.0)],
+        &["~ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @first @first -> lifted \
+           bad_address provider channel 0 @first @now"],
+    );
+    db.again();
+    let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));
+    assert_eq!(db.unchanged(&call(lifted)), Lifted::Before(lifted));
+    db.harmless(put_at);
+    assert_eq!(put_in_vain(&db, &refusal(1)), Suppressed::LiftedLately);
+    assert_eq!(put_in_vain(&db, &strike(1, 2)), Suppressed::LiftedLately);
+    // Who saw the lift may undo it; a late copy of the lift then finds another record.
+    db.pass(lifted);
+    let seen = NewSuppression { lift_seen: Some(lifted), source: Source::Operator, ..refusal(1) };
+    assert_eq!(put_one(&db, &seen), Suppressed::Added);
+    let again_at = db.sent() - 1;
+    db.harmless(lift_at);
+    db.pass(last(&db, 1));
+    assert_eq!(lift(&db, 1), Lifted::Lifted);
+    db.harmless(again_at);
+    // After a minute what comes is new.
+    db.later(SECOND * 61);
+    assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
+}
+
+#[test]
+fn a_clock_that_went_back_holds_no_refusal_off() {
+    let db = ready();
+    put_one(&db, &refusal(1));
+    lift(&db, 1);
+    db.ahead(LIST, HOUR);
+    assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
+}
+
+#[test]
+fn a_lift_says_what_it_may_lift() {
+    let db = ready();
+    let opted_out = NewSuppression { reason: Reason::OptedOut, source: Source::Stop, ..refusal(1) };
+    put(&db, &[opted_out, refusal(2), strike(3, 3)]);
+    let at = last(&db, 1);
+    let (keys, channel, key) = (&db.keys, &email(), &key());
+    let call = |n, seen, reason| {
+        let only_reason = Some(reason);
+        LiftSuppression { keys, key, channel, id: id(n), seen, only_reason }
+    };
+    assert_eq!(db.unchanged(&call(2, at, Reason::OptedOut)), Lifted::OtherReason(Reason::BadAddress));
+    assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1), Reason::OptedOut)), Lifted::Changed(at));
+    assert_eq!(db.unchanged(&call(9, at, Reason::OptedOut)), Lifted::Gone);
+    assert_eq!(db.reply(&call(1, at, Reason::OptedOut)), Lifted::Lifted);
+    db.again();
+    // Strikes are forgiven too.
+    assert_eq!(lift(&db, 3), Lifted::Lifted);
+    db.later(DAY);
+    assert_eq!(put_one(&db, &strike(3, 2)), Suppressed::Struck);
+    // A record of a later version is left alone.
+    db.raw(&[b"HSET", LIST.as_bytes(), id(2).as_bytes(), b"\x02 of a later version"]);
+    assert_eq!(db.unchanged(&call(2, at, Reason::BadAddress)), Lifted::Bad);
+    assert_eq!(put_in_vain(&db, &refusal(2)), Suppressed::Unreadable);
+}
+
+#[test]
+fn five_hundred_are_put_at_once() {
+    let db = ready();
+    let number = |n: usize| u32::try_from(n).expect("a number");
+    let all: Vec<_> = (0..MOST_ENTRIES).map(|n| refusal(number(n))).collect();
+    assert_eq!(put(&db, &all).reply, Some(vec![Suppressed::Added; MOST_ENTRIES]));
+    assert_eq!(db.raw(&["HLEN", LIST]).int(), Some(500));
+    db.again();
+}
+
+#[test]
+fn lists_of_a_wrong_type_stop_a_script_before_it_writes() {
+    let db = ready();
+    put_one(&db, &refusal(1));
+    let entries = [refusal(2)];
+    let (keys, channel) = (&db.keys, &email());
+    let put = PutSuppressions { keys, key: &key(), channel, entries: &entries };
+    let seen = UnixMs(1);
+    let lift = LiftSuppression { keys, key: &key(), channel, id: id(1), seen, only_reason: None };
+    for spoiled in [LIST, "address_key:{0}"] {
+        db.raw(&["DEL", spoiled]);
+        db.raw(&["SADD", spoiled, "x"]);
+        let before = db.snapshot();
+        assert!(db.call(&put).is_err() && db.call(&lift).is_err(), "{spoiled}");
+        assert!(db.snapshot() == before, "{spoiled}");
+        db.raw(&["DEL", spoiled]);
+    }
+    agree(&db);
+    db.reply(&put);
+    db.raw(&["DEL", LIST]);
+    db.raw(&["SADD", LIST, "x"]);
+    let before = db.snapshot();
+    assert!(db.call(&AgreeOnKey { keys, key: &AddressKey::new(b"x"), made: false }).is_err());
+    assert!(db.snapshot() == before);
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).expect("a span")
+}

@@ -1,0 +1,246 @@
+//! Who gets nothing: listed, found, put on a list and lifted, by those who may.
+
+use std::collections::BTreeSet;
+
+use posthaste_model::{Address, Reason};
+use posthaste_store::{Scope, Source, Suppress, Suppressed};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, ask, get};
+use crate::service::Service;
+
+const PATH: &str = "/v1/suppressions";
+const FIND: &str = "/v1/suppressions/find";
+const LIFT: &str = "/v1/suppressions/lift";
+
+async fn post(service: &Service, key: &str, path: &str, body: &Value) -> Answer {
+    service.ask(ask("POST", path).key(key).json(&body.to_string())).await
+}
+
+fn of_channel(addresses: &[&str]) -> Value {
+    json!({"channel": "email", "addresses": addresses})
+}
+
+fn of_sender(sender: &str, addresses: &[&str]) -> Value {
+    json!({"channel": "email", "addresses": addresses, "sender_id": sender})
+}
+
+/// Of each address whether it gets nothing.
+async fn suppressed(service: &Service, key: &str, body: &Value) -> Vec<bool> {
+    let answer = post(service, key, FIND, body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let items = answer.json()["items"].as_array().expect("items").clone();
+    items.iter().map(|item| item["suppressed"].as_bool().expect("a word")).collect()
+}
+
+/// All suppression keys of the database, which nothing wrong may change.
+fn stored(service: &Service) -> String {
+    let lists = service.redis.command(&["KEYS", "suppressed:*"]).expect("a reply");
+    let dump = |key: &posthaste_rig::Reply| {
+        let key = key.text().expect("a key").to_owned();
+        format!("{key} {:?}", service.redis.command(&["HGETALL", &key]).expect("a reply"))
+    };
+    lists.items().iter().map(dump).collect()
+}
+
+#[tokio::test]
+async fn an_address_is_put_on_the_list_found_and_lifted() {
+    let service = Service::start().await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    let both = of_channel(&["ann@example.org", "bob@example.org"]);
+    assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
+    let put = post(&service, &admin, PATH, &of_channel(&["Ann@Example.org"])).await;
+    assert_eq!((put.status, put.json()), (200, json!({"added": 1, "unchanged": 0})));
+    let put = post(&service, &admin, PATH, &both).await;
+    assert_eq!(put.json(), json!({"added": 1, "unchanged": 1}));
+
+    let found = post(&service, &admin, FIND, &of_channel(&["ANN@example.org", "eve@example.org"])).await;
+    assert_eq!(found.header("cache-control").as_deref(), Some("no-store"));
+    let found = found.json();
+    assert_eq!(found["items"][1], json!({"index": 1, "suppressed": false, "entries": []}));
+    let entry = &found["items"][0]["entries"][0];
+    let told = ["list", "state", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
+    assert_eq!(told, ["channel", "active", "by_operator", "operator"]);
+    assert!(entry["since"].as_str().expect("a time").contains('T'), "{entry}");
+
+    let id = entry["id"].as_str().expect("an id");
+    let one = format!("{PATH}/email/{id}");
+    assert_eq!(service.ask(ask("DELETE", &one).key(&admin)).await.status, 204);
+    let again = service.ask(ask("DELETE", &one).key(&admin)).await;
+    assert_eq!((again.status, again.problem().as_str()), (404, "suppression_not_found"));
+    assert_eq!(suppressed(&service, &admin, &both).await, [false, true]);
+    let lifted = post(&service, &admin, LIFT, &both).await;
+    assert_eq!((lifted.status, lifted.json()), (200, json!({"lifted": 1, "not_there": 1})));
+    assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
+    // An operator may change their mind at once.
+    assert_eq!(post(&service, &admin, PATH, &both).await.json(), json!({"added": 2, "unchanged": 0}));
+}
+
+#[tokio::test]
+async fn a_sender_keeps_a_list_of_their_own_and_sees_no_other() {
+    let service = Service::start().await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    let bound = service.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
+    let other = service.key(&[Scope::Read, Scope::Enqueue], Some("u2")).await;
+    let any = service.key(&[Scope::Read, Scope::Enqueue, Scope::ActAs], None).await;
+    let ann = ["ann@example.org"];
+    // Without a sender a bound key means its own list.
+    assert_eq!(post(&service, &bound, PATH, &of_channel(&ann)).await.json()["added"], 1);
+    assert_eq!(suppressed(&service, &bound, &of_channel(&ann)).await, [true]);
+    assert_eq!(suppressed(&service, &any, &of_sender("u1", &ann)).await, [true]);
+    assert_eq!(suppressed(&service, &admin, &of_sender("u1", &ann)).await, [true]);
+    assert_eq!(suppressed(&service, &other, &of_channel(&ann)).await, [false]);
+    assert_eq!(suppressed(&service, &admin, &of_channel(&ann)).await, [false]);
+    // Nobody lifts from another's list, or from the channel's.
+    assert_eq!(post(&service, &other, LIFT, &of_channel(&ann)).await.json()["lifted"], 0);
+    for path in [PATH, FIND, LIFT] {
+        let refused = post(&service, &other, path, &of_sender("u1", &ann)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "sender_not_allowed"), "{path}");
+        let refused = post(&service, &any, path, &of_channel(&ann)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "scope_missing"), "{path}");
+    }
+    post(&service, &admin, PATH, &of_channel(&ann)).await;
+    assert_eq!(post(&service, &bound, LIFT, &of_channel(&ann)).await.json()["lifted"], 1);
+    // The channel's word holds for them too, and they are told.
+    let found = post(&service, &bound, FIND, &of_channel(&ann)).await.json();
+    assert_eq!(found["items"][0]["entries"].as_array().expect("entries").len(), 1, "{found}");
+    assert_eq!(found["items"][0]["entries"][0]["list"], "channel");
+    // Reading is not changing, and the other way round.
+    let reads = service.key(&[Scope::Read], Some("u1")).await;
+    let sends = service.key(&[Scope::Enqueue], Some("u1")).await;
+    for (key, path, status) in [
+        (&reads, FIND, 200),
+        (&reads, PATH, 403),
+        (&reads, LIFT, 403),
+        (&sends, FIND, 403),
+        (&sends, LIFT, 200),
+    ] {
+        assert_eq!(post(&service, key, path, &of_channel(&ann)).await.status, status, "{path}");
+    }
+    for key in [&bound, &any] {
+        assert_eq!(service.ask(get("/v1/suppressions?channel=email").key(key)).await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn all_entries_are_listed_page_by_page() {
+    let service = Service::start().await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    let entry = |n: u32| Suppress {
+        sender: n.is_multiple_of(2).then(|| "u1".parse().expect("a sender")),
+        address: Address::new(format!("r{n}@example.org")),
+        reason: Reason::Provider(1_550),
+        source: Source::Bounce,
+        after: if n == 0 { 3 } else { 1 },
+    };
+    let all: Vec<_> = (0..700).map(entry).collect();
+    let put = service.store.suppress(&"email".parse().expect("a channel"), &all).await.expect("stored");
+    assert_eq!(put.iter().filter(|put| **put == Suppressed::Added).count(), 699);
+    let (mut seen, mut path, mut states) =
+        (BTreeSet::new(), "/v1/suppressions?channel=email&limit=200".to_owned(), BTreeSet::new());
+    loop {
+        let page = service.ask(get(&path).key(&admin)).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        let listed = page.json();
+        for item in listed["items"].as_array().expect("items") {
+            seen.insert(item["id"].as_str().expect("an id").to_owned());
+            states.insert(format!("{} {} {}", item["list"], item["state"], item["reason"]).replace('"', ""));
+        }
+        let Some(cursor) = listed["next_cursor"].as_str() else { break };
+        path = format!("/v1/suppressions?channel=email&limit=200&cursor={cursor}");
+        assert_eq!(page.header("link"), Some(format!("<{path}>; rel=\"next\"")));
+    }
+    assert_eq!(seen.len(), 700);
+    let expected =
+        ["channel active provider_1550", "sender active provider_1550", "sender striking provider_1550"];
+    assert_eq!(states.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    assert_eq!(service.ask(get("/v1/suppressions?channel=sms").key(&admin)).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_by_place_and_changes_nothing() {
+    let service = Service::start().await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
+    let before = stored(&service);
+    let many: Vec<_> = (0..501).map(|n| format!("canary{n}@example.org")).collect();
+    for (body, pointer) in [
+        (json!({"channel": "email"}), ""),
+        (json!({"channel": "email", "addresses": []}), "/addresses"),
+        (json!({"channel": "email", "addresses": many}), "/addresses"),
+        (json!({"channel": "email", "addresses": "canary@example.org"}), "/addresses"),
+        (json!({"channel": "email", "addresses": ["ann@example.org", "canary"]}), "/addresses/1"),
+        (json!({"channel": "email", "addresses": ["ann@example.org", null]}), "/addresses/1"),
+        (json!({"channel": "email", "addresses": [["canary"]]}), "/addresses/0"),
+        (json!({"channel": "email", "addresses": [17]}), "/addresses/0"),
+        (json!({"channel": "sms", "addresses": ["canary-phone"]}), "/addresses/0"),
+        (json!({"channel": "canary channel", "addresses": ["a@example.org"]}), "/channel"),
+        (json!({"channel": "x}:email", "addresses": ["a@example.org"]}), "/channel"),
+        (
+            json!({"channel": "email", "addresses": ["a@example.org"], "sender_id": "canary {0}"}),
+            "/sender_id",
+        ),
+        (json!({"channel": "email", "addresses": ["a@example.org"], "canary": 1}), ""),
+        (json!({"channel": "email", "addresses": ["a\u{0}canary@example.org"]}), ""),
+    ] {
+        for path in [PATH, FIND, LIFT] {
+            let refused = post(&service, &admin, path, &body).await;
+            assert_eq!(refused.status, 422, "{path} {body}: {refused:?}");
+            assert!(!refused.text().contains("canary"), "{refused:?}");
+            let problem = refused.json();
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{path} {body}: {problem}");
+        }
+    }
+    // A channel nobody can order on has no list to add to; what it has may still be lifted.
+    let pager = json!({"channel": "pager", "addresses": ["17"]});
+    assert_eq!(post(&service, &admin, PATH, &pager).await.status, 422);
+    assert_eq!(post(&service, &admin, LIFT, &pager).await.status, 200);
+    for query in [
+        "",
+        "?channel=",
+        "?channel=can%7Dary",
+        "?channel=email&cursor=canary",
+        "?channel=email&cursor=0",
+        "?channel=email&limit=0",
+        "?channel=email&limit=1001",
+        "?channel=email&channel=sms",
+        "?channel=email&address=canary",
+    ] {
+        let refused = service.ask(get(&format!("{PATH}{query}")).key(&admin)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (422, "invalid_parameter"), "{query}");
+        assert!(!refused.text().contains("canary"), "{refused:?}");
+    }
+    for path in
+        ["email/canary", "email/5BDCC146BF60754E6A042426089575C7", "x%7D/5bdcc146bf60754e6a042426089575c7"]
+    {
+        let refused = service.ask(ask("DELETE", &format!("{PATH}/{path}")).key(&admin)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (422, "invalid_parameter"), "{path}");
+    }
+    assert_eq!(stored(&service), before);
+}
+
+#[tokio::test]
+async fn no_address_is_in_the_database_an_answer_or_an_id() {
+    let service = Service::start().await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    let body = of_channel(&["canary-ann@example.org"]);
+    let mut told = String::new();
+    for path in [PATH, FIND, LIFT, PATH] {
+        told += &post(&service, &admin, path, &body).await.text();
+    }
+    told += &service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.text();
+    assert!(told.contains("by_operator") && !told.contains("canary"), "{told}");
+    let stored = stored(&service);
+    assert!(stored.contains("suppressed:{0}:email") && !stored.contains("canary"), "{stored}");
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_did_not_come_is_told_as_such() {
+    let mut service = Service::with(&[("redis.call_timeout", "300ms")]).await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    assert_eq!(service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.status, 200);
+    service.redis.kill9().expect("killed");
+    let told = post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
+    assert_eq!(told.status, 503, "{told:?}");
+    assert!(told.header("retry-after").is_some(), "{told:?}");
+}

@@ -1,0 +1,66 @@
+//! The key under which addresses are hashed: that of the settings, or one the database keeps.
+
+use std::sync::Arc;
+
+use posthaste_protocol::record::AddressKey;
+use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
+use secrecy::ExposeSecret;
+
+use crate::error::{CallError, ConnectError};
+use crate::pool::Worker;
+use crate::settings::Role;
+use crate::store::Inner;
+use crate::verbs::malformed;
+
+/// Where all suppressions are, as API keys are: there are few, and scripts guard them by its epoch.
+pub(crate) const PARTITION: u16 = 0;
+
+/// Characters of a key at least. Phone numbers are few enough to be tried one by one: the key must not be.
+pub(crate) const SHORTEST: usize = 32;
+
+impl Inner {
+    /// Agrees with the database on the key. Refuses to go on when it finds that what is on the lists would not be found.
+    pub(crate) async fn agree_on_key(&self, worker: &Arc<Worker>) -> Result<(), ConnectError> {
+        let refuse = |why: &str| Err(ConnectError::Settings { key: "address_key", why: why.to_owned() });
+        let partition = self.partition(PARTITION)?;
+        let (key, made) = match &self.settings.address_key {
+            Some(key) => (AddressKey::new(key.expose_secret().as_bytes()), false),
+            None => (AddressKey::new(&rand::random::<[u8; 32]>()), true),
+        };
+        let script = AgreeOnKey { keys: &partition.keys, key: &key, made };
+        let key = match self.call_on(worker, partition, &script, |_| true).await?.reply {
+            KeyAgreed::Yours => key,
+            KeyAgreed::Kept(key) => key,
+            // A tool that only makes keys or looks around needs none.
+            KeyAgreed::IsSet if self.role == Role::Tool => return Ok(()),
+            KeyAgreed::IsSet => {
+                return refuse(
+                    "it is missing: the suppression lists of this database are kept under a key of the settings; give this \
+                     process the same one",
+                );
+            }
+            KeyAgreed::Other { made: true } => {
+                return refuse(
+                    "the suppression lists of this database are kept under a key that was made in it; with another one all \
+                     who are on them would be forgotten. Leave the setting out; or, to begin with empty lists, stop all \
+                     processes and delete the keys address_key:{0} and suppressed:{0}:*",
+                );
+            }
+            KeyAgreed::Other { made: false } => {
+                return refuse(
+                    "it is another one than the suppression lists of this database are kept under, and would find nobody \
+                     who is on them; give this process the same key as the others",
+                );
+            }
+            KeyAgreed::Bad => return Err(malformed("address_key:{0}").into()),
+        };
+        // The first answer stays.
+        self.address_key.get_or_init(|| key);
+        Ok(())
+    }
+
+    /// The key agreed on; a tool may be without.
+    pub(crate) fn address_key(&self) -> Result<&AddressKey, CallError> {
+        self.address_key.get().ok_or_else(|| malformed("address key"))
+    }
+}

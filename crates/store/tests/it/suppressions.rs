@@ -1,0 +1,261 @@
+//! Who gets nothing: put on a list, found, counted, lifted; and the key under which addresses are hashed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use posthaste_model::{Address, Member, Reason, SenderId};
+use posthaste_rig::PrivateServer;
+use posthaste_store::{
+    CallError, ConnectError, Role, Settings, Source, StopWhy, Store, Suppress, Suppressed, SuppressionCursor,
+};
+
+use crate::house::*;
+
+const KEY: &str = "a key of the settings, long enough";
+
+fn address(text: &str) -> Address {
+    Address::new(text)
+}
+
+fn sender(id: &str) -> SenderId {
+    id.parse().unwrap()
+}
+
+fn of_channel(text: &str) -> Suppress {
+    Suppress {
+        sender: None,
+        address: address(text),
+        reason: Reason::BadAddress,
+        source: Source::Provider,
+        after: 1,
+    }
+}
+
+fn by_operator(text: &str) -> Suppress {
+    Suppress { reason: Reason::ByOperator, source: Source::Operator, ..of_channel(text) }
+}
+
+async fn reason_of(store: &Store, who: &str, text: &str) -> Option<Reason> {
+    let address = address(text);
+    store.suppressed(&email(), &[(who, &address)]).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn an_address_gets_nothing_until_it_is_lifted() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!(store.suppressed(&email(), &[]).await.unwrap(), []);
+    assert_eq!(store.suppress(&email(), &[]).await.unwrap(), []);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
+    let all = [of_channel("Ann@Example.org"), of_channel("ann@example.org ")];
+    assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::Again]);
+    // Another process sees it, on this channel alone.
+    let other = tool(&server).await;
+    assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::BadAddress));
+    let ann = address("ann@example.org");
+    assert_eq!(other.suppressed(&sms(), &[("u1", &ann)]).await.unwrap(), [None]);
+
+    let found = other.find_suppression(&email(), &ann, None).await.unwrap().unwrap();
+    assert_eq!(
+        (found.reason, found.source, found.active, found.of_sender),
+        (Reason::BadAddress, Source::Provider, true, false)
+    );
+    assert!(!other.lift(&email(), &ann, None, Some(Reason::OptedOut)).await.unwrap());
+    assert!(other.lift(&email(), &ann, None, Some(Reason::BadAddress)).await.unwrap());
+    assert!(!other.lift(&email(), &ann, None, None).await.unwrap());
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
+    assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
+    // What comes late changes nothing, but an operator may put it back at once.
+    assert_eq!(store.suppress(&email(), &all[..1]).await.unwrap(), [Suppressed::LiftedLately]);
+    assert_eq!(
+        store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap(),
+        [Suppressed::Added]
+    );
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::ByOperator));
+    assert!(store.lift_entry(&email(), found.id).await.unwrap());
+    assert!(!store.lift_entry(&email(), found.id).await.unwrap());
+    assert!(!store.lift_entry(&sms(), found.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_senders_list_is_theirs_alone() {
+    let server = server();
+    let store = tool(&server).await;
+    let (u1, ann) = (sender("u1"), address("ann@example.org"));
+    let left = Suppress {
+        sender: Some(u1.clone()),
+        reason: Reason::Unsubscribed,
+        source: Source::Unsubscribe,
+        ..of_channel("ann@example.org")
+    };
+    store.suppress(&email(), std::slice::from_ref(&left)).await.unwrap();
+    let bob = address("bob@example.org");
+    let asked = [("u2", &ann), ("u1", &ann), ("u1", &bob)];
+    assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [None, Some(Reason::Unsubscribed), None]);
+    assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
+    assert!(store.find_suppression(&email(), &ann, Some(&u1)).await.unwrap().unwrap().of_sender);
+    // The channel's word goes first, and each list is lifted apart.
+    store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    assert!(store.lift(&email(), &ann, Some(&u1), None).await.unwrap());
+    assert_eq!(reason_of(&store, "u2", "ann@example.org").await, Some(Reason::BadAddress));
+}
+
+#[tokio::test]
+async fn strikes_are_counted_and_forgiven() {
+    let server = server();
+    let store = tool(&server).await;
+    let strike = Suppress { after: 2, source: Source::Bounce, ..of_channel("ann@example.org") };
+    let put = async |one: &Suppress| store.suppress(&email(), std::slice::from_ref(one)).await.unwrap()[0];
+    assert_eq!((put(&strike).await, put(&strike).await), (Suppressed::Struck, Suppressed::CountedBefore));
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
+    let found = store.find_suppression(&email(), &strike.address, None).await.unwrap().unwrap();
+    assert_eq!((found.active, found.strikes), (false, 1));
+    assert_eq!(put(&Suppress { after: 1, ..strike.clone() }).await, Suppressed::Added);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+}
+
+#[tokio::test]
+async fn thousands_are_asked_and_put_in_one_go() {
+    let server = server();
+    let store = tool(&server).await;
+    let all: Vec<_> = (0..1_200).map(|n| of_channel(&format!("r{n}@example.org"))).collect();
+    let put = store.suppress(&email(), &all).await.unwrap();
+    assert!(put.len() == 1_200 && put.iter().all(|put| *put == Suppressed::Added));
+    let addresses: Vec<_> = (0..2_500).map(|n| address(&format!("r{n}@example.org"))).collect();
+    let asked: Vec<_> = addresses.iter().map(|address| ("u1", address)).collect();
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    let told = store.suppressed(&email(), &asked).await.unwrap();
+    assert_eq!(told.len(), 2_500);
+    assert!(told[..1_200].iter().all(Option::is_some) && told[1_200..].iter().all(Option::is_none));
+    let stats = server.command(&["INFO", "commandstats"]).unwrap();
+    let stats = String::from_utf8_lossy(stats.bytes().unwrap()).into_owned();
+    assert!(stats.contains("cmdstat_hmget:calls=3,"), "{stats}");
+
+    // All are listed, page by page.
+    let (mut ids, mut cursor, mut pages) = (BTreeSet::new(), None, 0);
+    loop {
+        let page = store.list_suppressions(&email(), cursor, 100).await.unwrap();
+        assert!(page.entries.len() < 200, "{}", page.entries.len());
+        ids.extend(page.entries.iter().map(|entry| entry.id));
+        pages += 1;
+        match page.next {
+            None => break,
+            // As it goes through a client and back.
+            next => cursor = next.map(|next| next.to_string().parse().unwrap()),
+        }
+    }
+    assert_eq!((ids.len(), pages > 5), (1_200, true));
+    assert!(store.list_suppressions(&sms(), None, 100).await.unwrap().entries.is_empty());
+    for bad in ["", "0", "-1", "+1", "1 ", "x", "99999999999999999999"] {
+        assert!(bad.parse::<SuppressionCursor>().is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_a_later_version_counts_and_stays() {
+    let server = server();
+    let store = tool(&server).await;
+    store.suppress(&email(), &[of_channel("ann@example.org"), of_channel("bob@example.org")]).await.unwrap();
+    let ann = address("ann@example.org");
+    let id = store.find_suppression(&email(), &ann, None).await.unwrap().unwrap().id;
+    server.command(&[b"HSET", &b"suppressed:{0}:email"[..], id.as_bytes(), b"\x02later"]).unwrap();
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Suppressed));
+    let put = store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap();
+    assert_eq!(put, [Suppressed::Unreadable]);
+    assert!(matches!(store.lift_entry(&email(), id).await, Err(CallError::Fault(_))));
+    assert_eq!(store.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
+}
+
+async fn with_key(server: &PrivateServer, key: Option<&str>) -> Result<Store, ConnectError> {
+    let settings = Settings { address_key: key.map(Into::into), ..settings(&server.url()) };
+    Store::connect(settings, Role::Queue).await.map(|(store, _)| store)
+}
+
+/// What a refused start says.
+async fn refused(server: &PrivateServer, key: Option<&str>) -> String {
+    match with_key(server, key).await {
+        Err(ConnectError::Settings { key: "address_key", why }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_process_with_another_key_does_not_start() {
+    let server = server();
+    assert!(refused(&server, Some("short")).await.contains("32 characters"));
+    let store = with_key(&server, Some(KEY)).await.unwrap();
+    store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
+    let same = with_key(&server, Some(KEY)).await.unwrap();
+    assert_eq!(reason_of(&same, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    assert!(refused(&server, None).await.contains("give this process the same one"));
+    assert!(refused(&server, Some(&KEY.to_uppercase())).await.contains("would find nobody"));
+    // A tool may do without, as long as it asks nothing about addresses.
+    let tool = tool(&server).await;
+    let ann = address("ann@example.org");
+    assert!(matches!(tool.suppressed(&email(), &[("u1", &ann)]).await, Err(CallError::Fault(_))));
+    assert_eq!(tool.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
+    // The key is nowhere in the database.
+    let kept = server.command(&["HGETALL", "address_key:{0}"]).unwrap();
+    assert_eq!(kept.items().len(), 4);
+    assert!(!format!("{kept:?}").contains("settings"));
+}
+
+#[tokio::test]
+async fn a_key_of_the_settings_comes_only_over_empty_lists() {
+    let server = server();
+    let first = with_key(&server, None).await.unwrap();
+    // The same key for all who come later, at once too.
+    let (second, third) = tokio::join!(with_key(&server, None), with_key(&server, None));
+    first.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
+    for store in [&second.unwrap(), &third.unwrap()] {
+        assert_eq!(reason_of(store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    }
+    let why = refused(&server, Some(KEY)).await;
+    assert!(why.contains("would be forgotten") && why.contains("Leave the setting out"), "{why}");
+    server.command(&["DEL", "suppressed:{0}:email"]).unwrap();
+    let own = with_key(&server, Some(KEY)).await.unwrap();
+    own.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
+    // Who still has the old key notices before it writes.
+    let told = first.suppress(&email(), &[of_channel("bob@example.org")]).await;
+    assert!(matches!(told, Err(CallError::Stop(StopWhy::AddressKey))), "{told:?}");
+    assert_eq!(first.stopped(), Some(StopWhy::AddressKey));
+    assert_eq!(own.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_short_name_leads_to_its_order_for_a_while() {
+    let server = server();
+    let store = tool(&server).await;
+    assert_eq!(store.recall_order("aB_-9").await.unwrap(), None);
+    store.remember_order("aB_-9", &suffix(1), Duration::from_secs(60)).await.unwrap();
+    store.remember_order("aB_-9", &suffix(2), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(store.recall_order("aB_-9").await.unwrap(), Some(suffix(2)));
+    let left = int(server.command(&["PTTL", "order-name:{aB_-9}"]).unwrap());
+    assert!((1..=60_000).contains(&left), "{left}");
+    for bad in ["", "a b", "a}b", "é", "a:b", &"a".repeat(65)] {
+        assert!(store.recall_order(bad).await.is_err(), "{bad:?}");
+        assert!(store.remember_order(bad, &suffix(1), Duration::from_secs(60)).await.is_err(), "{bad:?}");
+    }
+    assert!(keys(&server).iter().filter(|key| key.starts_with("order-name")).count() == 1);
+}
+
+#[tokio::test]
+async fn the_address_of_a_row_is_found() {
+    let server = server();
+    let store = tool(&server).await;
+    store.accept(&order(suffix(1), 3)).await.unwrap();
+    store.accept(&order(suffix(2), 600)).await.unwrap();
+    let of = async |order: u64, number: u32, row: u16| {
+        let member = Member { suffix: suffix(order), number };
+        let found = store.row_address(&email(), &member, row).await.unwrap();
+        found.map(|address| address.expose().to_owned())
+    };
+    assert_eq!(of(1, 0, 2).await.as_deref(), Some("r2@example.org"));
+    assert_eq!(of(2, 1, 99).await.as_deref(), Some("r599@example.org"));
+    for (order, number, row) in [(1, 0, 3), (1, 1, 0), (2, 1, 100), (2, 2, 0), (3, 0, 0)] {
+        assert_eq!(of(order, number, row).await, None, "{order} {number} {row}");
+    }
+    let member = Member { suffix: suffix(1), number: 0 };
+    assert_eq!(store.row_address(&sms(), &member, 0).await.unwrap(), None);
+}

@@ -1,0 +1,22 @@
+-- Suppression records: a hash `suppressed:{p}:<channel>`, one field an address: HMAC-SHA256 of it, cut to 16 bytes. Nobody
+-- reads an address out of them. A record is 19 bytes: version, state, reason (2), first ms (6), last ms (6), strikes, source,
+-- whose. First: put on the list, or the first strike. Last: it became active, the last strike, or the lift.
+-- States: a active, s striking, l lifted. Whose: c the channel's, s a sender's. Sources: p the provider refused, b a bounce or
+-- receipt, s the person told the provider to stop, u unsubscribed, o an operator.
+-- A lifted record stays, so that a late copy of what put it there is known for one.
+local SUPPRESSION_VERSION, SUPPRESSION_LENGTH = 1, 19
+local ACTIVE, STRIKING, LIFTED = 'a', 's', 'l'
+
+local function is_suppression(record)
+  return #record == SUPPRESSION_LENGTH and byte(record, 1) == SUPPRESSION_VERSION
+end
+
+local function suppression(state, reason, first, last, strikes, source, whose)
+  return char(SUPPRESSION_VERSION) .. state .. reason .. p48(first) .. p48(last) .. char(strikes) .. source .. whose
+end
+
+-- Whether the caller hashes addresses as this database does. Who does not would look for nobody's entries.
+local held_key = redis.call('HGET', KEYS[3], 'check')
+if held_key ~= ARGV[3] then
+  return answer('key')
+end

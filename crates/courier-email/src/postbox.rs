@@ -50,7 +50,7 @@ impl Default for Waits {
             byte: Duration::from_secs(300),
             message: Duration::from_secs(600),
             life: Duration::from_secs(3_600),
-            linger: Duration::from_secs(3),
+            linger: Duration::from_secs(1),
         }
     }
 }

@@ -69,6 +69,51 @@ async fn it_works_until_it_is_asked_to_stop() {
     assert!(!said.contains(CANARY) && !metrics.contains(CANARY), "{said}");
 }
 
+/// Settings with both ports for what comes from outside.
+fn ports<'a>(bounces: &'a str, unsubscribe: &'a str) -> [(&'static str, &'a str); 6] {
+    const KEY: &str = "canary-7361-of-thirty-two-letters";
+    [
+        ("POSTHASTE_BOUNCES__ADDRESS", "bounces+{}@example.org"),
+        ("POSTHASTE_BOUNCES__KEY", KEY),
+        ("POSTHASTE_BOUNCES__LISTEN", bounces),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org"),
+        ("POSTHASTE_UNSUBSCRIBE__KEY", KEY),
+        ("POSTHASTE_UNSUBSCRIBE__LISTEN", unsubscribe),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_ports_open_and_a_taken_one_ends_it_by_name() {
+    let (redis, relay) = (PrivateServer::builder().start().expect("a server"), Server::plain().await);
+    let (url, relays) = (redis.url(), relay.url());
+    let args = ["--admin", "127.0.0.1:0", "--redis", &url, "--relays", &relays];
+    let first = start(&args, &ports("127.0.0.1:0", "127.0.0.1:0"));
+    let at = |said: &str| {
+        let line = first.wait_line(said, |line| line.contains(said)).expect("a port");
+        line.split("address=").nth(1).expect("an address").split([' ', '"']).next().expect("it").to_owned()
+    };
+    let (bounces, clicks) = (at("bounces are taken"), at("links to unsubscribe by are answered"));
+    for address in [&bounces, &clicks] {
+        TcpStream::connect(address).expect("somebody who answers");
+    }
+    for (variables, key, address) in [
+        (ports(&bounces, "127.0.0.1:0"), "bounces.listen", &bounces),
+        (ports("127.0.0.1:0", &clicks), "unsubscribe.listen", &clicks),
+    ] {
+        let second = start(&args, &variables);
+        let code = second.wait_exit().expect("an end").code();
+        let said = second.output().expect("its output");
+        assert_ne!(code, Some(0), "{said}");
+        assert!(
+            said.contains(&format!("{key}: cannot listen on {address}")) && !said.contains(CANARY),
+            "{said}"
+        );
+    }
+    first.signal(Sig::Term).expect("a signal");
+    assert_eq!(first.wait_exit().expect("an end").code(), Some(0), "{}", first.tail(20));
+    assert!(!first.output().expect("its output").contains(CANARY));
+}
+
 #[test]
 fn settings_that_make_no_sense_end_the_start_by_name() {
     for (variable, value, key) in [

@@ -80,6 +80,9 @@ const ELSEWHERE: &[&str] = &[
     "email",
     "dkim",
     "telegram",
+    "sms",
+    "twilio",
+    "gateway",
     "sandbox",
     "client",
 ];

@@ -244,9 +244,12 @@ impl Answers {
     }
 }
 
-/// The provider's own code as a reason: 1000 and up.
+/// The provider's own code as a reason, 1000 and up; without one the status.
 fn of_code(said: Said<'_>) -> Reason {
-    let number = said.code.and_then(|code| code.parse::<u16>().ok()).or(said.status);
+    let number = match said.code {
+        Some(code) => code.parse::<u16>().ok(),
+        None => said.status,
+    };
     match number {
         Some(number @ 1000..) => Reason::from_code(number),
         Some(number) => Reason::from_code(1000 + number),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use posthaste_courier::exchange::{Answer, Ended, exchange};
 use posthaste_courier::{AttemptId, Outcome};
 use posthaste_model::Reason;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,14 +17,28 @@ pub(super) const STATUS: &str = "/twilio/status/";
 /// How long a message's number may take to be written down for inquiries.
 const NOTE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What is read of an answer: a message, or a refusal.
-#[derive(Default, Deserialize)]
-struct Body {
-    sid: Option<String>,
-    /// A word of a message, a number of a refusal.
-    status: Option<Value>,
-    code: Option<u32>,
-    error_code: Option<u32>,
+/// What is read of an answer, a message or a refusal. Each field is read by itself: that one is not as it used to be must not
+/// make a message look as if it were none.
+struct Body(Value);
+
+impl Body {
+    fn new(answer: &Answer) -> Self {
+        Self(serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    /// The number of a message.
+    fn sid(&self) -> Option<&str> {
+        self.0["sid"].as_str().filter(|sid| is_message(sid))
+    }
+
+    /// The word of a message; of a refusal it is a number.
+    fn status(&self) -> Option<&str> {
+        self.0["status"].as_str()
+    }
+
+    fn code(&self, name: &str) -> Option<String> {
+        self.0[name].as_u64().map(|code| code.to_string())
+    }
 }
 
 impl Inner {
@@ -37,13 +50,13 @@ impl Inner {
             Ended::NotConnected => return Outcome::NotSent { after: None, reason: Reason::NotConnected },
             Ended::Lost(reason) => return Outcome::Unknown(reason),
         };
-        let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match &body {
-            Body { sid: Some(sid), .. } if (200..300).contains(&answer.status) && is_message(sid) => {
+        let body = Body::new(&answer);
+        match body.sid() {
+            Some(sid) if (200..300).contains(&answer.status) => {
                 self.remember(sid, &attempt, deadline).await;
                 self.taken(&body)
             }
-            _ => self.refused(&answer, body.code, &attempt),
+            _ => self.refused(&answer, body.code("code"), &attempt),
         }
     }
 
@@ -74,9 +87,9 @@ impl Inner {
 
     /// There is a message; it may have failed already.
     fn taken(&self, body: &Body) -> Outcome {
-        match body.status.as_ref().and_then(Value::as_str) {
+        match body.status() {
             Some("failed" | "undelivered" | "canceled") => {
-                let code = body.error_code.map(|code| code.to_string());
+                let code = body.code("error_code");
                 let said = Said { code: code.as_deref(), ..Said::default() };
                 let verdict = self.answers.judge(said);
                 // It is there: nothing about it can be unknown, and what Twilio could not hand on may be tried again.
@@ -90,8 +103,7 @@ impl Inner {
         }
     }
 
-    fn refused(&self, answer: &Answer, code: Option<u32>, attempt: &AttemptId) -> Outcome {
-        let code = code.map(|code| code.to_string());
+    fn refused(&self, answer: &Answer, code: Option<String>, attempt: &AttemptId) -> Outcome {
         let said = Said::answer(answer, code.as_deref());
         let verdict = self.answers.judge(said);
         if verdict.alarm {

@@ -15,7 +15,8 @@
 //! - A STOP by reply puts the number on the channel's list, a START takes it off.
 //! - Numbers, texts, tokens and passwords are part of requests only: no log, error or panic shows them.
 //!
-//! Another kind of provider (SMPP, say) gives what [`provider`](self) asks for: a count, a send, a check, what comes in.
+//! Another kind of provider (SMPP, say) is another implementation of the trait in `provider.rs`: a count, a send, a check, and what
+//! comes in.
 
 mod answers;
 mod budget;

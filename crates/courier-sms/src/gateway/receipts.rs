@@ -31,6 +31,7 @@ use crate::transport::Unusable;
 const PATH: &str = "/gateway/status/";
 /// Bytes of the mark: too many to guess.
 const MARK: usize = 16;
+/// How long the desk may take.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How receipts come in.

@@ -22,8 +22,8 @@ use super::{Inner, inbound};
 
 /// Where replies come in.
 const INBOUND: &str = "/twilio/inbound";
-/// Twilio waits 15 s for an answer.
-const STORE_WITHIN: Duration = Duration::from_secs(10);
+/// Twilio takes 15 s for all its tries together.
+const STORE_WITHIN: Duration = Duration::from_secs(4);
 
 /// The parameters of a request that is proved.
 pub(super) struct Proved(Vec<(String, String)>);

@@ -15,7 +15,7 @@ use crate::provider::Message;
 /// Where receipts of an attempt come in; its name follows.
 pub(super) const STATUS: &str = "/twilio/status/";
 /// How long a message's number may take to be written down for inquiries.
-const NOTE_WITHIN: Duration = Duration::from_secs(2);
+const NOTE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is read of an answer, a message or a refusal. Each field is read by itself: that one is not as it used to be must not
 /// make a message look as if it were none.

@@ -64,6 +64,8 @@ impl Inner {
         }
         let _alone = self.asking.lock().await;
         match self.find(envelope, begun, now).await {
+            // Nobody waits for ever for a list that does not come; a key may not be allowed to see it.
+            Err(Doubt(Found::NotNow)) if now.since(begun) > seen::KEEP => Found::CannotTell,
             Ok(found) | Err(Doubt(found)) => found,
         }
     }

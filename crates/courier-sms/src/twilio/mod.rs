@@ -119,7 +119,7 @@ fn check(max_characters: usize, settings: &Section) -> Result<(), BadSetting> {
         _ => {}
     }
     let valid_for = settings.valid_for.get();
-    if valid_for.as_millis() % 1000 != 0 || valid_for > Duration::from_secs(36_000) {
+    if !valid_for.as_millis().is_multiple_of(1000) || valid_for > Duration::from_secs(36_000) {
         return bad("twilio.valid_for", "must be whole seconds, 10h at most, or 0s");
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&,_-".contains(&byte);

@@ -11,8 +11,9 @@ use posthaste_model::Suffix;
 
 /// Messages remembered at most.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(19_999);
-/// How long the desk remembers whose a message is. An attempt that is older can't be told from another of the same text.
-pub(super) const KEEP: Duration = Duration::from_secs(6 * 3600);
+/// How long the desk remembers whose a message is. The messages of an attempt that is older can't be told from others of the same
+/// text.
+pub(super) const KEEP: Duration = Duration::from_secs(3600);
 
 /// What was heard of.
 pub(super) struct Seen(Mutex<LruCache<String, Suffix>>);

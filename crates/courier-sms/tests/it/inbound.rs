@@ -1,7 +1,5 @@
 //! Replies of people.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use posthaste_model::Reason;
 
 use super::callbacks::{FORM, Place};

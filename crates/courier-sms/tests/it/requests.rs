@@ -1,7 +1,5 @@
 //! What a request to Twilio says, and what its answers become.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::time::Duration;
 
 use base64::Engine as _;

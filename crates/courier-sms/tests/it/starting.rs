@@ -1,7 +1,5 @@
 //! What is refused before anything is opened, and what a look at the account finds.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use posthaste_courier::Transport;
 use serde_json::json;
 

@@ -1,7 +1,5 @@
 //! Waits: the budget of segments, and pauses the provider asks for.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::time::Duration;
 
 use posthaste_courier::{Outcome, Scope, Transport};

@@ -87,7 +87,7 @@ impl Sms {
         let turn =
             self.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(counted.segments, now, AHEAD);
         match turn {
-            // One message waits, and a shorter one is not better off: it has no pause to tell everybody of.
+            // Not told as a pause of the channel, which would halve the requests at once.
             Err(wait) => return Outcome::Throttled { scope: Scope::Recipient, wait },
             Ok(at) if at > now => tokio::time::sleep_until(at).await,
             Ok(_) => {}

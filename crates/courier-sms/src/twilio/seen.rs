@@ -29,9 +29,9 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whose message this is. True when it is news.
-    pub(super) fn note(&self, sid: &str, attempt: &AttemptId) -> bool {
-        self.cache().put(sid.to_owned(), attempt.suffix.clone()).is_none_or(|before| before != attempt.suffix)
+    /// Notes whose message this is.
+    pub(super) fn note(&self, sid: &str, attempt: &AttemptId) {
+        self.cache().put(sid.to_owned(), attempt.suffix.clone());
     }
 
     /// Whose message it is.

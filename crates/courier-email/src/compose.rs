@@ -1,6 +1,7 @@
 //! Makes the bytes of a message. Bodies are always quoted-printable or base64, every header is checked, and the finished bytes
 //! are looked at once more: nothing that leaves has a bare CR or LF, a NUL, a byte above 127 or a line of more than 998.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Address;
@@ -13,6 +14,7 @@ use crate::dkim::Signer;
 use crate::identity::Identity;
 use crate::mailbox::{self, is_plain};
 use crate::settings::{BadSetting, Email};
+use crate::unsubscribe::Links;
 
 /// RFC 5322 2.1.1, without the line end.
 const MOST_LINE: usize = 998;
@@ -27,6 +29,14 @@ pub struct Letter {
     pub text: Vec<u8>,
     /// What names it.
     pub identity: Identity,
+    /// Whether the relay is asked for reports a machine can read.
+    pub reports: Option<ReportsTo>,
+}
+
+/// What a relay is told so that its reports can be read (RFC 3461), if it knows of such things.
+pub struct ReportsTo {
+    /// What it is to call the message.
+    pub id: String,
 }
 
 /// Makes messages as the settings say.
@@ -42,6 +52,7 @@ pub struct Composer {
     /// `None`: any.
     reply_to_domains: Option<Vec<String>>,
     signer: Option<Signer>,
+    links: Option<Arc<Links>>,
 }
 
 impl Composer {
@@ -49,7 +60,12 @@ impl Composer {
     ///
     /// # Errors
     /// Names the setting to change.
-    pub fn new(channel: Channel, email: Email, signer: Option<Signer>) -> Result<Self, BadSetting> {
+    pub(crate) fn new(
+        channel: Channel,
+        email: Email,
+        signer: Option<Signer>,
+        links: Option<Arc<Links>>,
+    ) -> Result<Self, BadSetting> {
         let refuse =
             |key: &'static str| move |error: mailbox::BadAddress| BadSetting::new(key, error.to_string());
         let from = mailbox::mailbox(&email.from).map_err(refuse("email.from"))?;
@@ -97,6 +113,7 @@ impl Composer {
             from_domains,
             reply_to_domains,
             signer,
+            links,
         })
     }
 
@@ -137,7 +154,7 @@ impl Composer {
         if text.len() as u64 > self.email.max_size.bytes() || !is_safe(&text) {
             return Err(Reason::Rejected);
         }
-        Ok(Letter { from: self.return_path.clone(), to, text, identity })
+        Ok(Letter { from: self.return_path.clone(), to, text, identity, reports: None })
     }
 
     /// From and Reply-To: the order's sender where the settings allow it.
@@ -164,13 +181,12 @@ impl Composer {
         envelope: &Envelope,
         identity: &Identity,
     ) -> MessageBuilder {
-        let unsubscribe: Vec<String> = self
-            .email
-            .list_unsubscribe
-            .iter()
-            .map(|template| format!("<{}>", filled(template, envelope, identity)))
-            .collect();
-        let one_click = if self.email.one_click { "List-Unsubscribe=One-Click" } else { "" };
+        let link = self.links.as_ref().map(|links| links.link(&envelope.id()));
+        let others = self.email.list_unsubscribe.iter().map(|template| filled(template, envelope, identity));
+        let unsubscribe: Vec<String> =
+            link.into_iter().chain(others).map(|address| format!("<{address}>")).collect();
+        let is_one_click = self.links.is_some() || self.email.one_click;
+        let one_click = if is_one_click { "List-Unsubscribe=One-Click" } else { "" };
         let headers = [
             (HeaderName::new_from_ascii_str("X-Posthaste-Order"), envelope.suffix.order_id()),
             (HeaderName::new_from_ascii_str("Auto-Submitted"), self.email.auto_submitted.clone()),

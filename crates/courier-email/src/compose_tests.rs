@@ -27,7 +27,7 @@ fn email() -> Email {
 }
 
 fn composer(email: Email) -> Composer {
-    Composer::new("email".parse().expect("a channel"), email, None).expect("a composer")
+    Composer::new("email".parse().expect("a channel"), email, None, None).expect("a composer")
 }
 
 fn envelope(content: Content) -> Envelope {
@@ -205,7 +205,7 @@ fn words_and_addresses_that_would_be_headers_or_commands_are_refused() {
 #[test]
 fn settings_that_make_no_sense_are_refused_by_name() {
     let refused = |email: Email| {
-        Composer::new("email".parse().expect("a channel"), email, None).err().map(|bad| bad.key)
+        Composer::new("email".parse().expect("a channel"), email, None, None).err().map(|bad| bad.key)
     };
     assert_eq!(refused(email()), None);
     for (key, email) in [

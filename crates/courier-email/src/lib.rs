@@ -8,19 +8,30 @@
 //! - No header, address or body can end a line of the conversation: addresses and headers are checked, bodies are encoded, and
 //!   the finished bytes are looked at once more.
 //! - A reply is judged by its code, its enhanced code and its stage; the table is the file `replies.toml`.
+//! - What comes back is believed when it comes to an address or by a link that was made here, and thanked for when it is stored.
 //!
 //! Besides the metrics of every courier there are `posthaste_smtp_connections_total` (relay, how: opened, failed) and
-//! `posthaste_smtp_refusals_total` (relay, code).
+//! `posthaste_smtp_refusals_total` (relay, code); of what comes back `posthaste_bounces_total` (says, became),
+//! `posthaste_bounces_refused_total` (to addresses not made here), `posthaste_plain_return_paths_total` (why: messages that
+//! left without a return path of their own) and `posthaste_unsubscribes_total` (became).
 
 pub mod compose;
 pub mod dkim;
+mod hearing;
 pub mod identity;
 pub mod mailbox;
+mod postbox;
 mod relay;
+mod relays;
 pub mod replies;
+mod report;
+mod returns;
+mod seal;
 mod session;
 pub mod settings;
 mod transport;
+mod unsubscribe;
+mod verp;
 mod wire;
 
 use posthaste_courier::process::{self, Making, Process};
@@ -29,7 +40,7 @@ use posthaste_ops::config::Sources;
 use posthaste_ops::exit::Failure;
 
 pub use settings::Settings;
-pub use transport::{Email, Unusable};
+pub use transport::{Email, Open, Unusable};
 
 /// The process of this channel.
 pub const PROCESS: Process =

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use posthaste_courier::table::{self, Pattern};
 use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
@@ -57,17 +58,28 @@ impl std::fmt::Display for Reply {
     }
 }
 
+/// Reads class, subject and detail, as in `5.1.1` (RFC 3463).
+pub(crate) fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
+    let text = text.split(|c: char| c.is_whitespace() || c == '(').next()?;
+    let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?;
+    let numbers: Vec<Option<u16>> = text.split('.').map(number).collect();
+    match numbers[..] {
+        [Some(class @ (2 | 4 | 5)), Some(subject), Some(detail)] => Some((class, subject, detail)),
+        _ => None,
+    }
+}
+
 impl Reply {
     /// A reply of this code and text; the enhanced code is the text's first word, if it is one.
     #[must_use]
     pub fn new(code: u16, text: &str) -> Self {
         let first = text.split_ascii_whitespace().next().unwrap_or_default();
-        let numbers: Vec<Option<u16>> = first.split('.').map(|part| part.parse().ok()).collect();
-        let enhanced = match numbers[..] {
-            [Some(class @ (2 | 4 | 5)), Some(subject), Some(detail)] => Some((class, subject, detail)),
-            _ => None,
-        };
-        Self { code, enhanced, text: text.to_ascii_lowercase() }
+        Self { code, enhanced: enhanced(first), text: text.to_ascii_lowercase() }
+    }
+
+    /// A reply of which only the numbers are known.
+    pub(crate) fn of(code: u16, enhanced: Option<(u16, u16, u16)>) -> Self {
+        Self { code, enhanced, text: String::new() }
     }
 
     /// How long the server asks to wait, if it says so in words: `try again in 300 seconds`, `in 5 minutes`.
@@ -104,8 +116,8 @@ pub enum Meaning {
     Reject,
     /// The message failed, and so will all others to this address.
     Suppress,
-    /// Once more, then [`Meaning::Suppress`].
-    Suspect,
+    /// The message failed; after so many such failures, on different days, so will all others to this address.
+    Strike,
     /// Somebody has to mend something.
     Stop,
 }
@@ -121,6 +133,8 @@ pub struct Verdict {
     pub spread: Duration,
     /// The word in the history.
     pub reason: Reason,
+    /// Failures that make a [`Meaning::Strike`] a [`Meaning::Suppress`].
+    pub of: u8,
     /// Whether it is told in the log.
     pub alarm: bool,
 }
@@ -137,7 +151,7 @@ struct Rule {
     #[serde(default)]
     stage: Vec<Stage>,
     #[serde(default)]
-    code: Vec<String>,
+    code: Vec<Pattern>,
     #[serde(default)]
     enhanced: Vec<String>,
     #[serde(default)]
@@ -145,7 +159,9 @@ struct Rule {
     means: Meaning,
     after: Option<HumanDuration>,
     spread: Option<HumanDuration>,
-    reason: Option<String>,
+    #[serde(default, deserialize_with = "table::read_reason")]
+    reason: Option<Reason>,
+    of: Option<u8>,
     #[serde(default)]
     alarm: bool,
 }
@@ -156,15 +172,15 @@ pub enum BadTable {
     /// It is not in the form of the file's own description.
     #[error("the table of replies can't be read")]
     Form(#[from] toml::de::Error),
-    /// A reason the model does not have.
-    #[error("the table of replies names the reason {0:?}, which there is not")]
-    Reason(String),
+    /// A strike without its number, or a number without a strike.
+    #[error("the table of replies has a rule where means and of do not go together")]
+    Of,
 }
 
 /// The table.
 #[derive(Debug)]
 pub struct Replies {
-    rules: Vec<(Rule, Option<Reason>)>,
+    rules: Vec<Rule>,
 }
 
 impl Replies {
@@ -173,31 +189,25 @@ impl Replies {
     /// # Errors
     /// [`BadTable`].
     pub fn embedded() -> Result<Self, BadTable> {
-        let file: File = toml::from_str(TABLE)?;
-        let mut rules = Vec::new();
-        for rule in file.rule {
-            let reason = match &rule.reason {
-                None => None,
-                Some(word) => {
-                    let known = Reason::ALL.iter().find(|reason| reason.word() == word);
-                    Some(*known.ok_or_else(|| BadTable::Reason(word.clone()))?)
-                }
-            };
-            rules.push((rule, reason));
-        }
-        Ok(Self { rules })
+        let File { rule: rules } = toml::from_str(TABLE)?;
+        let together = |rule: &Rule| match rule.means {
+            Meaning::Strike => rule.of.is_some_and(|of| of >= 2),
+            _ => rule.of.is_none(),
+        };
+        if rules.iter().all(together) { Ok(Self { rules }) } else { Err(BadTable::Of) }
     }
 
     /// What a reply means that is not the one wanted at its stage.
     #[must_use]
     pub fn judge(&self, stage: Stage, reply: &Reply) -> Verdict {
         let of_code = Reason::from_code(1000 + reply.code);
-        match self.rules.iter().find(|(rule, _)| rule.fits(stage, reply)) {
-            Some((rule, reason)) => Verdict {
+        match self.rules.iter().find(|rule| rule.fits(stage, reply)) {
+            Some(rule) => Verdict {
                 meaning: rule.means,
                 after: rule.after.map(HumanDuration::get),
                 spread: rule.spread.map(HumanDuration::get).unwrap_or_default(),
-                reason: reason.unwrap_or(of_code),
+                reason: rule.reason.unwrap_or(of_code),
+                of: rule.of.unwrap_or_default(),
                 alarm: rule.alarm,
             },
             // Neither 4xx nor 5xx: a reply out of place.
@@ -206,6 +216,7 @@ impl Replies {
                 after: None,
                 spread: Duration::ZERO,
                 reason: Reason::BadAnswer,
+                of: 0,
                 alarm: false,
             },
         }
@@ -217,15 +228,8 @@ impl Rule {
         let any = |patterns: &[String], fits: &dyn Fn(&str) -> bool| {
             patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
         };
-        let code = reply.code.to_string();
         (self.stage.is_empty() || self.stage.contains(&stage))
-            && any(&self.code, &|pattern| {
-                pattern.len() == code.len()
-                    && pattern
-                        .chars()
-                        .zip(code.chars())
-                        .all(|(wanted, digit)| wanted == 'x' || wanted == digit)
-            })
+            && table::fits(&self.code, reply.code.into())
             && any(&self.enhanced, &|pattern| fits_enhanced(pattern, reply.enhanced))
             && any(&self.says, &|word| reply.text.contains(word))
     }

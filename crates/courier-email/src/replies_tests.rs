@@ -1,7 +1,7 @@
 //! The rows of the table, one by one, as servers write them.
 
 use super::*;
-use Meaning::{Reject, Relay, Retry, Stop, Suppress, Suspect};
+use Meaning::{Reject, Relay, Retry, Stop, Strike, Suppress};
 use Stage::{Auth, Connect, Data, Mail, Rcpt, Text};
 
 #[test]
@@ -38,9 +38,9 @@ fn replies_mean_what_their_codes_say() {
         (Rcpt, 550, "5.1.10 null MX", Suppress),
         (Text, 550, "5.1.1 no such user", Suppress),
         (Rcpt, 556, "does not accept mail", Suppress),
-        (Rcpt, 550, "no such user here", Suspect),
-        (Rcpt, 550, "5.2.1 mailbox disabled", Suspect),
-        (Text, 550, "5.4.4 no route", Suspect),
+        (Rcpt, 550, "no such user here", Strike),
+        (Rcpt, 550, "5.2.1 mailbox disabled", Strike),
+        (Text, 550, "5.4.4 no route", Strike),
         (Rcpt, 552, "5.2.2 over quota", Retry),
         (Rcpt, 552, "too many recipients", Retry),
         (Text, 552, "5.3.4 too big", Reject),
@@ -70,6 +70,13 @@ fn the_reason_is_a_word_or_the_number_of_the_reply() {
     assert_eq!(reason(Rcpt, 250, "ok"), Reason::BadAnswer);
     assert!(replies.judge(Rcpt, &Reply::new(555, "x")).alarm);
     assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 x")).alarm);
+}
+
+#[test]
+fn strikes_count_to_two() {
+    let replies = Replies::embedded().expect("the table");
+    let of = |text| replies.judge(Rcpt, &Reply::new(550, text)).of;
+    assert_eq!([of("no such user"), of("5.2.1 disabled"), of("5.4.4 no route"), of("5.1.1 x")], [2, 2, 2, 0]);
 }
 
 #[test]
@@ -103,4 +110,5 @@ fn a_reply_shows_its_codes_and_never_its_text() {
     assert_eq!(format!("{reply} {reply:?}"), "550 5.1.1 Reply(550 5.1.1)");
     assert_eq!(Reply::new(250, "9.1.1 x").enhanced, None);
     assert_eq!(Reply::new(250, "2.0.0.1 x").enhanced, None);
+    assert_eq!(Reply::new(250, "5.+1.1 x").enhanced, None);
 }

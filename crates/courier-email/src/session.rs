@@ -9,11 +9,12 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter};
 use lettre::transport::smtp::response::Response;
 use tokio::net::lookup_host;
 use tokio::sync::Notify;
@@ -41,6 +42,8 @@ pub(crate) struct Manners {
 pub(crate) struct Session {
     smtp: AsyncSmtpConnection,
     pipelining: bool,
+    /// Whether it knows of reports (RFC 3461).
+    dsn: bool,
     /// Messages begun in it.
     pub(crate) used: u32,
     /// When it was put aside.
@@ -178,13 +181,14 @@ impl Session {
         let mut smtp = greeted.map_err(|error| Trouble::lost(Stage::Connect, error))?;
         // lettre keeps no extension but those it uses itself, so the question is asked again.
         let features = answer(Stage::Connect, until, smtp.command(Ehlo::new(hello.clone()))).await?;
-        let pipelining = features.message().any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
+        let offers = |name: &str| features.message().any(|line| line.trim().eq_ignore_ascii_case(name));
+        let (pipelining, dsn) = (offers("PIPELINING"), offers("DSN"));
         if let Some(credentials) = &manners.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             let answered = answer(Stage::Auth, until, smtp.auth(&mechanisms, credentials)).await?;
             has_code(Stage::Auth, &answered, 235)?;
         }
-        Ok(Self { smtp, pipelining, used: 0, idle_since: Instant::now() })
+        Ok(Self { smtp, pipelining, dsn, used: 0, idle_since: Instant::now() })
     }
 
     /// Hands over one message.
@@ -196,8 +200,12 @@ impl Session {
     ) -> Result<(), Trouble> {
         self.used += 1;
         let wait = |limit: Duration| deadline.min(Instant::now() + limit);
-        let mail = Mail::new(Some(letter.from.clone()), Vec::new());
-        let rcpt = Rcpt::new(letter.to.clone(), Vec::new());
+        let (of_mail, of_rcpt) = match &letter.reports {
+            Some(reports) if self.dsn => reporting(&reports.id, &letter.to),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let mail = Mail::new(Some(letter.from.clone()), of_mail);
+        let rcpt = Rcpt::new(letter.to.clone(), of_rcpt);
         let go = if self.pipelining {
             self.ask_at_once(&mail, &rcpt, wait(manners.reply)).await?
         } else {
@@ -293,6 +301,23 @@ impl Session {
             let _ = timeout(FAREWELL, self.smtp.command(Quit)).await;
         });
     }
+}
+
+/// Asks for reports of failure and delay, with the head of the message alone, that name message and recipient as we do. The
+/// values are written as xtext by lettre.
+fn reporting(id: &str, to: &Address) -> (Vec<MailParameter>, Vec<RcptParameter>) {
+    let mail = |keyword: &str, value: &str| MailParameter::Other {
+        keyword: keyword.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    let rcpt = |keyword: &str, value: String| RcptParameter::Other {
+        keyword: keyword.to_owned(),
+        value: Some(value),
+    };
+    (
+        vec![mail("RET", "HDRS"), mail("ENVID", id)],
+        vec![rcpt("NOTIFY", "FAILURE,DELAY".to_owned()), rcpt("ORCPT", format!("rfc822;{to}"))],
+    )
 }
 
 /// Passes refusals on as they are; what breaks the conversation ends it.

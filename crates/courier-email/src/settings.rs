@@ -1,4 +1,4 @@
-//! The channel's settings: sections `smtp`, `email` and `dkim`. Every key is documented in `defaults.toml`.
+//! The channel's settings: sections `smtp`, `email`, `dkim`, `bounces` and `unsubscribe`. Every key is documented in `defaults.toml`.
 
 use posthaste_ops::config::{ByteSize, HumanDuration};
 use secrecy::SecretString;
@@ -8,7 +8,14 @@ use serde::Deserialize;
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// Keys whose values are never shown, and which may be given by file.
-pub const SECRETS: &[&str] = &["smtp.password", "dkim.key"];
+pub const SECRETS: &[&str] = &[
+    "smtp.password",
+    "dkim.key",
+    "bounces.key",
+    "bounces.old_keys",
+    "unsubscribe.key",
+    "unsubscribe.old_keys",
+];
 
 /// The channel's sections.
 #[derive(Debug, Deserialize)]
@@ -19,6 +26,10 @@ pub struct Settings {
     pub email: Email,
     /// Signing.
     pub dkim: Dkim,
+    /// What comes back.
+    pub bounces: Bounces,
+    /// Links to unsubscribe by.
+    pub unsubscribe: Unsubscribe,
 }
 
 /// The section `smtp`.
@@ -81,6 +92,33 @@ pub struct Dkim {
     pub domain: String,
     pub selector: String,
     pub key: SecretString,
+}
+
+/// The section `bounces`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Bounces {
+    pub address: String,
+    pub key: SecretString,
+    pub old_keys: SecretString,
+    pub request: bool,
+    pub listen: String,
+    pub connections: usize,
+    pub read_at_most: ByteSize,
+    pub take_at_most: ByteSize,
+}
+
+/// The section `unsubscribe`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Unsubscribe {
+    pub public_url: String,
+    pub key: SecretString,
+    pub old_keys: SecretString,
+    pub listen: String,
+    pub connections: usize,
 }
 
 /// A setting that was read and makes no sense. Holds no secret.

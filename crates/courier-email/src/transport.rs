@@ -1,33 +1,34 @@
-//! The channel's transport: composes a message, finds a relay that can be used, and tells what became of it.
+//! The channel's transport: composes a message, gives it a return path of its own, hands it to a relay, and takes what comes
+//! back.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::extension::ClientId;
-use metrics::counter;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Batching, Envelope, Outcome, Policy, Scope, Transport};
-use posthaste_model::{Channel, Reason};
-use secrecy::ExposeSecret;
+use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Policy, Transport};
+use posthaste_model::Channel;
+use posthaste_ops::address::Address;
+use posthaste_ops::listen::Listener;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::compose::{Composer, Letter};
+use crate::compose::Composer;
 use crate::dkim::Signer;
-use crate::mailbox::ascii_domain;
-use crate::relay::{Relay, Trust};
-use crate::replies::{Meaning, Replies, Reply, Stage};
-use crate::session::{Manners, Session, Trouble, What};
-use crate::settings::{BadSetting, OnUnknown, Settings, Smtp};
+use crate::hearing::Hearing;
+use crate::postbox::{Postbox, Waits};
+use crate::relays::{Relays, tidy};
+use crate::replies::Replies;
+use crate::returns::Returns;
+use crate::settings::{BadSetting, Bounces, OnUnknown, Settings, Unsubscribe};
+use crate::unsubscribe::{self, Links};
 
 /// Our own deadline comes before the caller's by this share of the time there is, so that what was not sent is told as such.
 const MARGIN: u32 = 20;
 /// But by no more than this.
 const MOST_MARGIN: Duration = Duration::from_millis(500);
-
-/// A message with which conversations break comes again after so long at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
 /// Why there is no transport.
 #[derive(Debug, thiserror::Error)]
@@ -45,38 +46,34 @@ pub struct Email {
     channel: Channel,
     abilities: Abilities,
     composer: Composer,
-    desk: Arc<Desk>,
+    relays: Arc<Relays>,
+    replies: Arc<Replies>,
+    returns: Option<Returns>,
+    links: Option<Arc<Links>>,
+    ports: Ports,
+    /// The one that came with the call to serve.
+    desk: OnceLock<Arc<dyn Desk>>,
 }
 
-/// Everything a call needs to speak to relays.
-struct Desk {
-    relays: Vec<Relay>,
-    replies: Replies,
-    manners: Manners,
+/// The ports for what comes from outside.
+struct Ports {
+    bounces: Option<SocketAddr>,
+    conversations: usize,
+    read_at_most: usize,
+    take_at_most: usize,
+    unsubscribe: Option<Address>,
     connections: usize,
-    messages_per_connection: u32,
-    idle_for: Duration,
-    rest_for: Duration,
+    /// What was bound.
+    open: OnceLock<Open>,
 }
 
-/// How a try with one relay ended.
-enum Tried {
-    /// This is what became of the message.
-    Said(Outcome),
-    /// It has not left; another relay may take it.
-    Next(String, Then),
-}
-
-/// What it means that a relay did not take a message, if no other one does.
-enum Then {
-    /// Somebody has to mend this relay.
-    Stop,
-    /// It may come back by itself.
-    Away,
-    /// It was there, and the conversation broke with this very message.
-    Broke,
-    /// It asked to wait with this very message.
-    Wait(Duration),
+/// Where the transport listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// For bounces.
+    pub bounces: Option<SocketAddr>,
+    /// For people who unsubscribe.
+    pub unsubscribe: Option<Address>,
 }
 
 impl Email {
@@ -85,10 +82,14 @@ impl Email {
     /// # Errors
     /// [`Unusable`].
     pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
-        let Settings { smtp, email, dkim } = settings;
+        let Settings { smtp, email, dkim, bounces, unsubscribe } = settings;
         let signer = Signer::new(&dkim)?;
-        let composer = Composer::new(channel.clone(), email, signer)?;
-        let desk = Arc::new(Desk::new(&smtp)?);
+        let links = Links::new(&unsubscribe)?.map(Arc::new);
+        let composer = Composer::new(channel.clone(), email, signer, links.clone())?;
+        let replies = Arc::new(Replies::embedded()?);
+        let relays = Arc::new(Relays::new(&smtp, Arc::clone(&replies))?);
+        let returns = Returns::new(&bounces)?;
+        let ports = Ports::new(&bounces, returns.is_some(), &unsubscribe, links.is_some())?;
         let abilities = courier.abilities(Abilities {
             batching: Batching::Single,
             concurrency: smtp.connections.min(4),
@@ -98,10 +99,17 @@ impl Email {
                 OnUnknown::Retry => Policy::RetryOnce,
                 OnUnknown::Hold => Policy::Hold,
             },
+            receipts: ports.bounces.is_some(),
             ..Abilities::default()
         });
-        tokio::spawn(tidy(Arc::downgrade(&desk), smtp.idle_for.get()));
-        Ok(Self { channel, abilities, composer, desk })
+        tokio::spawn(tidy(Arc::downgrade(&relays), smtp.idle_for.get()));
+        let desk = OnceLock::new();
+        Ok(Self { channel, abilities, composer, relays, replies, returns, links, ports, desk })
+    }
+
+    /// Where it listens, once [`Transport::serve`] has opened its ports.
+    pub fn open(&self) -> Option<&Open> {
+        self.ports.open.get()
     }
 }
 
@@ -121,7 +129,12 @@ impl Transport for Email {
         let mut outcomes = Vec::with_capacity(batch.len());
         for envelope in batch {
             outcomes.push(match self.composer.compose(envelope) {
-                Ok(letter) => Box::pin(self.desk.send(envelope, &letter, ours)).await,
+                Ok(mut letter) => {
+                    if let Some(returns) = &self.returns {
+                        returns.put(&mut letter, &envelope.id(), self.desk.get()).await;
+                    }
+                    Box::pin(self.relays.send(envelope, &letter, ours)).await
+                }
                 Err(reason) => Outcome::Rejected(reason),
             });
         }
@@ -129,238 +142,116 @@ impl Transport for Email {
     }
 
     async fn check(&self) -> Result<(), String> {
-        Box::pin(self.desk.check()).await
+        Box::pin(self.relays.check()).await
+    }
+
+    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+        let desk = Arc::clone(self.desk.get_or_init(|| desk));
+        let Ports { bounces, conversations, read_at_most, take_at_most, unsubscribe, connections, open } =
+            &self.ports;
+        let bounces = match bounces {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|error| format!("bounces.listen: cannot listen on {address}: {error}"))?)
+            }
+        };
+        let clicks = match unsubscribe {
+            None => None,
+            Some(address) => {
+                let bound = Listener::bind(address).await;
+                Some(bound.map_err(|error| format!("unsubscribe.listen: {}", whole(&error)))?)
+            }
+        };
+        let open = open.get_or_init(|| Open {
+            bounces: bounces.as_ref().and_then(|listener| listener.local_addr().ok()),
+            unsubscribe: clicks.as_ref().map(|listener| listener.address().clone()),
+        });
+        if let Some(address) = &open.bounces {
+            tracing::info!(%address, "bounces are taken");
+        }
+        if let Some(address) = &open.unsubscribe {
+            tracing::info!(%address, "links to unsubscribe by are answered");
+        }
+        let taking_bounces = async {
+            if let (Some(listener), Some(returns)) = (bounces, &self.returns) {
+                let (paths, replies) = (returns.paths(), Arc::clone(&self.replies));
+                let hearing = Hearing { paths, replies, desk: Arc::clone(&desk) };
+                let (connections, waits) = (*conversations, Waits::default());
+                let (read_at_most, take_at_most) = (*read_at_most, *take_at_most);
+                let postbox = Postbox { hearing, connections, read_at_most, take_at_most, waits };
+                postbox.serve(listener, stop.clone()).await;
+            }
+        };
+        let answering_links = async {
+            if let (Some(listener), Some(links)) = (clicks, &self.links) {
+                let router = unsubscribe::router(Arc::clone(links), Arc::clone(&desk));
+                listener.serve(router, unsubscribe::limits(*connections), stop.clone()).await;
+            }
+        };
+        tokio::join!(taking_bounces, answering_links);
+        // Without a port there is the desk to keep, and nothing else to do.
+        stop.cancelled().await;
+        Ok(())
     }
 }
 
-impl Desk {
-    fn new(smtp: &Smtp) -> Result<Self, Unusable> {
-        let trust = Trust::of(&smtp.ca_file)?;
-        let relays: Result<Vec<Relay>, BadSetting> =
-            smtp.relays.iter().map(|text| Relay::new(text, &trust)).collect();
-        let relays = relays?;
-        if relays.is_empty() {
-            return Err(BadSetting::new("smtp.relays", "name one relay at least").into());
-        }
-        if !(1..=1_000).contains(&smtp.connections) {
-            return Err(BadSetting::new("smtp.connections", "must be 1 to 1000").into());
-        }
-        if smtp.messages_per_connection == 0 {
-            return Err(BadSetting::new("smtp.messages_per_connection", "must be 1 at least").into());
-        }
-        let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
-            ("", "") => None,
-            ("", _) => {
-                return Err(BadSetting::new("smtp.username", "is missing, but there is a password").into());
+impl Ports {
+    fn new(
+        bounces: &Bounces,
+        has_paths: bool,
+        unsubscribe: &Unsubscribe,
+        has_links: bool,
+    ) -> Result<Self, BadSetting> {
+        let at = match bounces.listen.as_str() {
+            "" => None,
+            _ if !has_paths => {
+                return Err(BadSetting::new("bounces.listen", "needs bounces.address, to know what to take"));
             }
-            (_, "") => return Err(BadSetting::new("smtp.password", "is missing, but there is a user").into()),
-            (user, password) => Some(Credentials::new(user.to_owned(), password.to_owned())),
-        };
-        let hello = match smtp.hello_name.as_str() {
-            "" => ClientId::default(),
-            name => ClientId::Domain(ascii_domain(name).map_err(|_| {
-                BadSetting::new("smtp.hello_name", "expected a host name, as in mail.example.org")
+            text => Some(text.parse().map_err(|_| {
+                BadSetting::new("bounces.listen", "expected an address and a port, as in 127.0.0.1:2424")
             })?),
         };
-        let manners = Manners {
-            hello,
-            credentials,
-            connect: smtp.connect_within.get(),
-            reply: smtp.reply_within.get(),
-            text: smtp.text_within.get(),
-            final_reply: smtp.final_reply_within.get(),
-        };
-        let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.connections);
-        let (idle_for, rest_for) = (smtp.idle_for.get(), smtp.rest_for.get());
-        let replies = Replies::embedded()?;
-        Ok(Self { relays, replies, manners, connections, messages_per_connection, idle_for, rest_for })
-    }
-
-    /// Sends over the first relay that can be used.
-    async fn send(&self, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Outcome {
-        let (mut stop, mut away, mut after, mut wait) = (None, false, None, None);
-        for relay in self.in_order(Instant::now()) {
-            match self.over(relay, envelope, letter, deadline).await {
-                Tried::Said(outcome) => return outcome,
-                Tried::Next(why, then) => {
-                    tracing::warn!(%relay, why, "a relay can't be used");
-                    match then {
-                        Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
-                        Then::Away => away = true,
-                        Then::Broke => after = Some(longer_each_time(envelope.attempt)),
-                        Then::Wait(asked) => wait = wait.max(Some(asked)),
-                    }
-                }
+        let clicks = match unsubscribe.listen.as_str() {
+            "" => None,
+            _ if !has_links => {
+                return Err(BadSetting::new("unsubscribe.listen", "needs unsubscribe.public_url"));
             }
-        }
-        match (stop, wait) {
-            // Others are not held up by it: the reason may be this recipient alone.
-            (_, Some(wait)) => Outcome::Throttled { scope: Scope::Recipient, wait },
-            // While one relay may come back by itself, nobody has to be called.
-            (Some(why), None) if !away && after.is_none() => Outcome::Stop(why),
-            _ => Outcome::NotSent { after, reason: Reason::NotConnected },
-        }
-    }
-
-    /// The relays that do not rest, in order of preference; then the others, in the order in which their rest ends.
-    fn in_order(&self, now: Instant) -> Vec<&Relay> {
-        let mut relays: Vec<(Option<Instant>, &Relay)> =
-            self.relays.iter().map(|relay| (relay.rests(now), relay)).collect();
-        relays.sort_by_key(|(rests, _)| *rests);
-        relays.into_iter().map(|(_, relay)| relay).collect()
-    }
-
-    /// Sends over one relay: in a conversation that is open, or in a new one.
-    async fn over(&self, relay: &Relay, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Tried {
-        loop {
-            let (mut session, is_new) = match self.take(relay) {
-                Some(session) => (session, false),
-                None => match Session::open(relay, &self.manners, deadline).await {
-                    Ok(session) => {
-                        self.count(relay, "opened");
-                        relay.rest_until(None);
-                        (session, true)
-                    }
-                    Err(trouble) => return self.not_open(relay, &trouble),
-                },
-            };
-            let Err(trouble) = session.deliver(letter, &self.manners, deadline).await else {
-                self.put_aside(relay, session);
-                return Tried::Said(Outcome::Accepted);
-            };
-            if !is_new && trouble.stage != Stage::Text && trouble.ends_it() {
-                // The relay had closed it while nobody used it; a new one is not a second try.
-                continue;
-            }
-            let tried = self.judge(relay, envelope, letter, &trouble);
-            if session.recover(&trouble, &self.manners, deadline).await {
-                self.put_aside(relay, session);
-            }
-            return tried;
-        }
-    }
-
-    /// What a relay means that could not be spoken to at all.
-    fn not_open(&self, relay: &Relay, trouble: &Trouble) -> Tried {
-        self.count(relay, "failed");
-        relay.rest_until(Some(Instant::now() + self.rest_for));
-        let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop;
-        let then = match &trouble.what {
-            What::Reply(reply) if stops(reply) => Then::Stop,
-            _ => Then::Away,
-        };
-        Tried::Next(trouble.to_string(), then)
-    }
-
-    /// What a trouble in the middle means for the message.
-    fn judge(&self, relay: &Relay, envelope: &Envelope, letter: &Letter, trouble: &Trouble) -> Tried {
-        let reply = match (&trouble.what, trouble.stage) {
-            (What::Reply(reply), _) => reply,
-            (What::Silent, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::TimedOut)),
-            (What::Lost(_), Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::ConnectionLost)),
-            (What::Nonsense, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::BadAnswer)),
-            // Without the final dot there is no message.
-            (What::Silent | What::Lost(_) | What::Nonsense, stage) => {
-                let then = if stage == Stage::Mail { Then::Away } else { Then::Broke };
-                return Tried::Next(trouble.to_string(), then);
-            }
-        };
-        counter!("posthaste_smtp_refusals_total", "relay" => relay.to_string(), "code" => reply.code.to_string())
-            .increment(1);
-        let verdict = self.replies.judge(trouble.stage, reply);
-        if verdict.alarm {
-            tracing::error!(%relay, %reply, stage = ?trouble.stage, "a relay does not understand us");
-        }
-        let reason = verdict.reason;
-        let after = wait(reply, verdict.after, verdict.spread, letter);
-        Tried::Said(match verdict.meaning {
-            Meaning::Reject => Outcome::Rejected(reason),
-            Meaning::Suppress => Outcome::Suppress(reason),
-            Meaning::Suspect if envelope.tries > 0 => Outcome::Suppress(reason),
-            Meaning::Retry | Meaning::Suspect => Outcome::Retry { after, reason },
-            Meaning::Relay => {
-                let wait = reply.wait().unwrap_or(self.rest_for);
-                relay.rest_until(Some(Instant::now() + wait));
-                let then = match trouble.stage {
-                    Stage::Connect | Stage::Auth | Stage::Mail => Then::Away,
-                    Stage::Rcpt | Stage::Data => Then::Wait(wait),
-                    // It had all of the message, and said no to it for now.
-                    Stage::Text => {
-                        return Tried::Said(Outcome::Throttled { scope: Scope::Recipient, wait });
-                    }
+            text => {
+                let bad = |error: posthaste_ops::address::AddressError| {
+                    BadSetting::new("unsubscribe.listen", error.to_string())
                 };
-                return Tried::Next(trouble.to_string(), then);
+                Some(text.parse().map_err(bad)?)
             }
-            Meaning::Stop => return Tried::Next(trouble.to_string(), Then::Stop),
+        };
+        for (key, number) in [
+            ("bounces.connections", bounces.connections),
+            ("unsubscribe.connections", unsubscribe.connections),
+        ] {
+            if !(1..=10_000).contains(&number) {
+                return Err(BadSetting::new(key, "must be 1 to 10000"));
+            }
+        }
+        let bytes = |key, size: posthaste_ops::config::ByteSize, most: u64| match size.bytes() {
+            bytes @ 10_240.. if bytes <= most => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            _ => Err(BadSetting::new(key, format!("must be 10KiB to {}MiB", most >> 20))),
+        };
+        Ok(Self {
+            bounces: at,
+            conversations: bounces.connections,
+            read_at_most: bytes("bounces.read_at_most", bounces.read_at_most, 16 << 20)?,
+            take_at_most: bytes("bounces.take_at_most", bounces.take_at_most, 1 << 30)?,
+            unsubscribe: clicks,
+            connections: unsubscribe.connections,
+            open: OnceLock::new(),
         })
     }
-
-    /// An open conversation that nobody uses and that has not waited for too long.
-    fn take(&self, relay: &Relay) -> Option<Session> {
-        let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = idle.pop()?;
-        if session.idle_since.elapsed() < self.idle_for {
-            return Some(session);
-        }
-        // Those below it have waited for longer.
-        idle.push(session);
-        idle.drain(..).for_each(Session::close);
-        None
-    }
-
-    fn put_aside(&self, relay: &Relay, mut session: Session) {
-        if session.used >= self.messages_per_connection {
-            return session.close();
-        }
-        session.idle_since = Instant::now();
-        let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.connections { idle.push(session) } else { session.close() }
-    }
-
-    fn count(&self, relay: &Relay, how: &'static str) {
-        counter!("posthaste_smtp_connections_total", "relay" => relay.to_string(), "how" => how).increment(1);
-    }
-
-    /// Whether one relay at least can be used.
-    async fn check(&self) -> Result<(), String> {
-        let mut troubles = Vec::new();
-        for relay in &self.relays {
-            let deadline = Instant::now() + self.manners.connect;
-            match Session::open(relay, &self.manners, deadline).await {
-                Ok(session) => {
-                    relay.rest_until(None);
-                    session.close();
-                    return Ok(());
-                }
-                Err(trouble) => troubles.push(format!("{relay} {trouble}")),
-            }
-        }
-        Err(troubles.join("; "))
-    }
 }
 
-/// The wait of a message with which conversations break: no try is spent on that, and everybody else goes on meanwhile.
-fn longer_each_time(attempt: u8) -> Duration {
-    Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_WAIT)
-}
-
-/// The wait before the next try: the relay's, or that of the table with a part of the spread that is this message's own.
-fn wait(reply: &Reply, after: Option<Duration>, spread: Duration, letter: &Letter) -> Option<Duration> {
-    reply.wait().or_else(|| {
-        let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
-        after.map(|after| after + Duration::from_millis(letter.identity.below(most)))
-    })
-}
-
-/// Closes conversations nobody uses, until the transport is gone.
-async fn tidy(desk: Weak<Desk>, every: Duration) {
-    loop {
-        tokio::time::sleep(every.max(Duration::from_millis(100))).await;
-        let Some(desk) = desk.upgrade() else { return };
-        for relay in &desk.relays {
-            let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let old = idle.iter().take_while(|session| session.idle_since.elapsed() >= desk.idle_for).count();
-            idle.drain(..old).for_each(Session::close);
-        }
+/// An error with what caused it.
+fn whole(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", whole(source)),
+        None => error.to_string(),
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing that comes in here goes on anywhere. An SMTP server (plain, STARTTLS, TLS; AUTH) takes every message, or
 //! does what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
-//! resets, drops, is slow. Every attempt is recorded with all its bytes, in memory (bounded) and on request in a file.
+//! resets, drops, is slow. Beside it stand [`telegram`], [`vk`], [`twilio`] and a plain [`gateway`] of SMS, on HTTP, with
+//! faults and magic recipients of their own. Every attempt is recorded, in memory (bounded) and on request in a file, and
+//! the outbox shows them all.
 //!
 //! ```
 //! use posthaste_sandbox::{Action, Answer, Fault, Sandbox, Settings, Stage};
@@ -18,6 +20,7 @@
 //! ```
 
 mod faults;
+pub mod gateway;
 mod load;
 mod outbox;
 mod record;
@@ -25,14 +28,19 @@ mod run;
 mod sandbox;
 mod settings;
 mod smtp;
+pub mod standin;
 pub mod telegram;
 mod tls;
+pub mod twilio;
+pub mod vk;
 
 pub use faults::{
     Action, Answer, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings, Pattern,
 };
 pub use load::SettingsError;
-pub use record::{Attempt, Counts, Cut, Ending, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals};
+pub use record::{
+    Attempt, Counts, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals,
+};
 pub use run::{Args, RunError, main, run};
 pub use sandbox::{Sandbox, StartError};
 pub use settings::{

@@ -1,9 +1,15 @@
 //! Tests of the e-mail channel on real servers.
 
+mod bounces;
+mod clicks;
+mod client;
 mod conformance;
+mod desk;
 mod house;
+mod postbox;
 mod process;
 mod relays;
+mod secrecy;
 mod server;
 mod smuggling;
 mod stages;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use posthaste_rig::{Child, PrivateServer, Sig, eventually};
@@ -68,6 +69,51 @@ async fn it_works_until_it_is_asked_to_stop() {
     assert!(!said.contains(CANARY) && !metrics.contains(CANARY), "{said}");
 }
 
+/// Settings with both ports for what comes from outside.
+fn ports<'a>(bounces: &'a str, unsubscribe: &'a str) -> [(&'static str, &'a str); 6] {
+    const KEY: &str = "canary-7361-of-thirty-two-letters";
+    [
+        ("POSTHASTE_BOUNCES__ADDRESS", "bounces+{}@example.org"),
+        ("POSTHASTE_BOUNCES__KEY", KEY),
+        ("POSTHASTE_BOUNCES__LISTEN", bounces),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org"),
+        ("POSTHASTE_UNSUBSCRIBE__KEY", KEY),
+        ("POSTHASTE_UNSUBSCRIBE__LISTEN", unsubscribe),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_ports_open_and_a_taken_one_ends_it_by_name() {
+    let (redis, relay) = (PrivateServer::builder().start().expect("a server"), Server::plain().await);
+    let (url, relays) = (redis.url(), relay.url());
+    let args = ["--admin", "127.0.0.1:0", "--redis", &url, "--relays", &relays];
+    let first = start(&args, &ports("127.0.0.1:0", "127.0.0.1:0"));
+    let at = |said: &str| {
+        let line = first.wait_line(said, |line| line.contains(said)).expect("a port");
+        line.split("address=").nth(1).expect("an address").split([' ', '"']).next().expect("it").to_owned()
+    };
+    let (bounces, clicks) = (at("bounces are taken"), at("links to unsubscribe by are answered"));
+    for address in [&bounces, &clicks] {
+        TcpStream::connect(address).expect("somebody who answers");
+    }
+    for (variables, key, address) in [
+        (ports(&bounces, "127.0.0.1:0"), "bounces.listen", &bounces),
+        (ports("127.0.0.1:0", &clicks), "unsubscribe.listen", &clicks),
+    ] {
+        let second = start(&args, &variables);
+        let code = second.wait_exit().expect("an end").code();
+        let said = second.output().expect("its output");
+        assert_ne!(code, Some(0), "{said}");
+        assert!(
+            said.contains(&format!("{key}: cannot listen on {address}")) && !said.contains(CANARY),
+            "{said}"
+        );
+    }
+    first.signal(Sig::Term).expect("a signal");
+    assert_eq!(first.wait_exit().expect("an end").code(), Some(0), "{}", first.tail(20));
+    assert!(!first.output().expect("its output").contains(CANARY));
+}
+
 #[test]
 fn settings_that_make_no_sense_end_the_start_by_name() {
     for (variable, value, key) in [
@@ -83,6 +129,14 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
         ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),
         ("POSTHASTE_DKIM__DOMAIN", "example.org", "dkim.selector"),
+        ("POSTHASTE_BOUNCES__ADDRESS", "bounces@example.org", "bounces.key"),
+        ("POSTHASTE_BOUNCES__ADRESS", "bounces+{}@example.org", "bounces.adress"),
+        ("POSTHASTE_BOUNCES__LISTEN", "127.0.0.1:0", "bounces.listen"),
+        ("POSTHASTE_BOUNCES__CONNECTIONS", "0", "bounces.connections"),
+        ("POSTHASTE_BOUNCES__READ_AT_MOST", "1KiB", "bounces.read_at_most"),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "http://example.org", "unsubscribe.public_url"),
+        ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org", "unsubscribe.key"),
+        ("POSTHASTE_UNSUBSCRIBE__LISTEN", "127.0.0.1:0", "unsubscribe.listen"),
         ("POSTHASTE_COURIER__LEASE", "1s", "courier.renew_every"),
         ("POSTHASTE_COURIER__MAX_TRIES", "16", "courier.max_tries"),
         ("POSTHASTE_REDIS__DURABILITY", "some", "redis.durability"),
@@ -93,6 +147,25 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         assert_eq!(code, Some(78), "{variable}={value}: {said}");
         assert!(said.contains(&format!("posthaste-courier-email: {key}: ")), "{variable}={value}: {said}");
         assert!(!said.contains(CANARY), "{said}");
+    }
+}
+
+#[test]
+fn keys_that_are_too_short_are_refused_and_not_shown() {
+    for (section, rest) in [
+        ("BOUNCES", ("POSTHASTE_BOUNCES__ADDRESS", "bounces+{}@example.org")),
+        ("UNSUBSCRIBE", ("POSTHASTE_UNSUBSCRIBE__PUBLIC_URL", "https://example.org")),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key");
+        std::fs::write(&file, format!("{CANARY}\n")).expect("a file");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its rights");
+        let variable = format!("POSTHASTE_{section}__KEY_FILE");
+        let courier = start(&[], &[(variable.as_str(), file.to_str().expect("a path")), rest]);
+        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
+        let said = courier.output().expect("its output");
+        let key = format!("{}.key: is too short", section.to_ascii_lowercase());
+        assert!(said.contains(&key) && !said.contains(CANARY), "{said}");
     }
 }
 

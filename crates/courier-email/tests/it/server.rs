@@ -87,6 +87,8 @@ pub(crate) struct Kind {
     pub(crate) implicit: bool,
     /// Says 354 to DATA although no recipient was taken, as RFC 2920 lets it.
     pub(crate) lax: bool,
+    /// Knows of reports (RFC 3461).
+    pub(crate) dsn: bool,
 }
 
 pub(crate) struct State {
@@ -95,6 +97,8 @@ pub(crate) struct State {
     pub(crate) taken: Mutex<Vec<Mail>>,
     /// Every command, without what follows its verb.
     pub(crate) verbs: Mutex<Vec<String>>,
+    /// Every MAIL and RCPT, whole.
+    pub(crate) paths: Mutex<Vec<String>>,
     pub(crate) requests: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) away: AtomicBool,
@@ -127,6 +131,7 @@ impl Server {
             plan: Mutex::default(),
             taken: Mutex::default(),
             verbs: Mutex::default(),
+            paths: Mutex::default(),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             away: AtomicBool::new(false),
@@ -221,6 +226,9 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
         let line = talk.line().await?;
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         state.verbs.lock().unwrap().push(verb.clone());
+        if matches!(verb.as_str(), "MAIL" | "RCPT") {
+            state.paths.lock().unwrap().push(line.clone());
+        }
         match verb.as_str() {
             "EHLO" => {
                 let features = talk.features();
@@ -308,6 +316,9 @@ impl Talk<'_> {
         let mut lines = vec!["250-localhost", "250-8BITMIME"];
         if self.state.kind.pipelining {
             lines.push("250-PIPELINING");
+        }
+        if self.state.kind.dsn {
+            lines.push("250-DSN");
         }
         if self.state.kind.tls.is_some() && !self.state.kind.implicit {
             lines.push("250-STARTTLS");

@@ -15,6 +15,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Unknown(reason) => format!("unknown {}", reason.word()),
         Outcome::Rejected(reason) => format!("rejected {}", reason.word()),
         Outcome::Suppress(reason) => format!("suppress {}", reason.word()),
+        Outcome::Strike { reason, of } => format!("strike {} {of}", reason.word()),
         Outcome::Retry { reason, .. } => format!("retry {}", reason.word()),
         Outcome::NotSent { .. } => "not sent".to_owned(),
         Outcome::Throttled { .. } => "throttled".to_owned(),
@@ -128,7 +129,7 @@ async fn replies_are_judged_at_their_stage() {
             (Step::Rcpt, "450 4.7.1 greylisted", "retry throttled"),
             (Step::Rcpt, "452 4.2.2 full", "retry provider"),
             (Step::Rcpt, "550 5.1.1 unknown user", "suppress bad_address"),
-            (Step::Rcpt, "550 unknown user", "retry bad_address"),
+            (Step::Rcpt, "550 unknown user", "strike bad_address 2"),
             (Step::Rcpt, "550-5.7.1 many\r\n550 5.7.1 lines", "rejected rejected"),
             (Step::Rcpt, "552 5.2.2 full", "retry provider"),
             (Step::Rcpt, "556 null MX", "suppress bad_address"),
@@ -148,19 +149,14 @@ async fn replies_are_judged_at_their_stage() {
 }
 
 #[tokio::test]
-async fn a_bare_refusal_counts_the_second_time() {
+async fn a_bare_refusal_counts_against_the_address_and_is_not_tried_again() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[]);
-    server.plan(Plan::says(Step::Rcpt, "550 no such user here"));
-    let mut message = envelope("a@mail.example");
-    let Outcome::Retry { after: Some(first), reason: Reason::BadAddress } = send(&transport, &message).await
-    else {
-        panic!("not a retry");
-    };
-    assert!((3600..7200).contains(&first.as_secs()), "{first:?}");
-    message.tries = 1;
-    message.attempt = 2;
-    assert_eq!(send(&transport, &message).await, Outcome::Suppress(Reason::BadAddress));
+    for reply in ["550 no such user here", "550 5.2.1 disabled", "550 5.4.4 no route"] {
+        server.plan(Plan::says(Step::Rcpt, reply));
+        let outcome = send(&transport, &envelope("a@mail.example")).await;
+        assert_eq!(outcome, Outcome::Strike { reason: Reason::BadAddress, of: 2 }, "{reply}");
+    }
 }
 
 #[tokio::test]

@@ -5,9 +5,12 @@
 //! cargo test -p posthaste-courier-email --test postfix
 //! ```
 
+#[path = "../it/desk.rs"]
+mod desk;
 #[path = "../it/house.rs"]
 mod house;
 mod postfix;
+mod returns;
 
 use std::sync::Arc;
 

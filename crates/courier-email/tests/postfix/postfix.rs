@@ -30,7 +30,8 @@ virtual_minimum_uid = 1
 default_transport = error:none
 relay_transport = error:none
 smtpd_relay_restrictions = reject_unauth_destination
-relay_domains =
+relay_domains = relayed.example
+transport_maps = inline:{ {relayed.example = smtp:[127.0.0.1]:NEXT}, {bounces.example.org = lmtp:inet:127.0.0.1:BOUNCES} }
 message_size_limit = 300000
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = FOLDER/cert.pem
@@ -50,6 +51,8 @@ trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 virtual unix - n n - - virtual
 error unix - - n - - error
+smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
@@ -65,6 +68,12 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Starts one and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::between(0, 0)
+    }
+
+    /// As [`Postfix::start`]; mail to relayed.example goes to a server at the port `next`, and bounces go to the port
+    /// `bounces` by LMTP.
+    pub(crate) fn between(next: u16, bounces: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A port is free when nobody has it now; nothing else of these tests asks for one by number.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -84,6 +93,7 @@ impl Postfix {
         let here = folder.path().display().to_string();
         let main =
             MAIN.replace("FOLDER", &here).replace("UID", &uid.to_string()).replace("GID", &gid.to_string());
+        let main = main.replace("NEXT", &next.to_string()).replace("BOUNCES", &bounces.to_string());
         fs::write(folder.path().join("etc/main.cf"), main).unwrap();
         fs::write(folder.path().join("etc/master.cf"), MASTER.replace("PORT", &port.to_string())).unwrap();
         let mut postfix = Self { folder, port, master: None };

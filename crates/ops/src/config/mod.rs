@@ -79,8 +79,13 @@ const ELSEWHERE: &[&str] = &[
     "smtp",
     "email",
     "dkim",
+    "bounces",
+    "unsubscribe",
     "telegram",
     "vk",
+    "sms",
+    "twilio",
+    "gateway",
     "sandbox",
     "client",
 ];

@@ -1,0 +1,157 @@
+//! Texts in pieces, and clients that are slow.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt};
+use posthaste_model::{Address, Reason, Suffix};
+use proptest::prelude::*;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+use crate::replies::Replies;
+use crate::seal::{Purpose, Seals};
+use crate::verp::ReturnPaths;
+
+/// What a text becomes that arrives in pieces of this size, and what is left behind it.
+fn taken(bytes: &[u8], piece: usize, most: usize) -> Option<(Vec<u8>, usize, Vec<u8>)> {
+    let mut text = Text { kept: Vec::new(), most, size: 0, begins: true };
+    let (mut buffer, mut pieces) = (Vec::new(), bytes.chunks(piece.max(1)));
+    loop {
+        buffer.extend(pieces.next()?);
+        let (used, ended) = text.take(&buffer);
+        buffer.drain(..used);
+        if ended {
+            buffer.extend(pieces.flatten());
+            return Some((text.kept, text.size, buffer));
+        }
+    }
+}
+
+#[test]
+fn a_text_ends_at_its_dot_and_nowhere_else() {
+    for (bytes, text, left) in [
+        (".\r\n", "", ""),
+        ("a\r\n.\r\nNOOP", "a\r\n", "NOOP"),
+        ("..\r\n...x\r\n.\r\n", ".\r\n..x\r\n", ""),
+        ("a\n.\n.\r\r\n\r.\r\n.\r\n", "a\n.\n.\r\r\n\r.\r\n", ""),
+        ("a.\r\n.\r\n", "a.\r\n", ""),
+    ] {
+        for piece in 1..8 {
+            let found = taken(bytes.as_bytes(), piece, 1_000).expect("an end");
+            assert_eq!((&found.0[..], &found.2[..]), (text.as_bytes(), left.as_bytes()), "{bytes:?}");
+        }
+    }
+    for endless in ["", "a", ".", ".\r", ".\n", "\n.\n", ".\r\r\n", "a.\r\n", "\r.\r\n"] {
+        assert_eq!(taken(endless.as_bytes(), 1, 10), None, "{endless:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_text_arrives_as_it_was_in_pieces_of_any_size(
+        lines in prop::collection::vec(prop_oneof!["[.\r\n a]{0,8}", ".{0,50}", "x{40000}"], 0..8),
+        piece in 1..40_000_usize,
+        most in 0..100_000_usize,
+    ) {
+        let text: String = lines.iter().map(|line| line.replace("\r\n", "\n") + "\r\n").collect();
+        let text = text.replace("\r\r\n", "\r\n");
+        let stuffed: String = text.split_inclusive("\r\n").map(|line| match line.starts_with('.') {
+            true => format!(".{line}"),
+            false => line.to_owned(),
+        }).collect();
+        let sent = format!("{stuffed}.\r\nrest");
+        let (kept, size, left) = taken(sent.as_bytes(), piece, most).expect("an end");
+        prop_assert_eq!(&kept[..], &text.as_bytes()[..most.min(text.len())]);
+        prop_assert_eq!((size, &left[..]), (stuffed.len(), &b"rest"[..]));
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Desk for Nobody {
+    async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
+        std::future::pending().await
+    }
+    async fn suppress(&self, _: &Address, _: &List, _: Reason) -> Result<(), NotStored> {
+        std::future::pending().await
+    }
+    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+        std::future::pending().await
+    }
+    async fn lift(&self, _: &Address, _: &List, _: Reason) -> Result<bool, NotStored> {
+        std::future::pending().await
+    }
+    async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
+        std::future::pending().await
+    }
+    async fn recall(&self, _: &str) -> Result<Option<Suffix>, NotStored> {
+        std::future::pending().await
+    }
+}
+
+/// A postbox with these waits, and a return path it takes.
+fn postbox(byte: Duration, message: Duration) -> (Postbox, String) {
+    let (key, none) = (SecretString::from("k".repeat(32)), SecretString::from(String::new()));
+    let seals = Seals::new(Purpose::Bounce, ("key", &key), ("old", &none)).expect("a key");
+    let paths = Arc::new(ReturnPaths::new("b+{}@example.org", seals).expect("a form"));
+    let suffix = "u1:7".parse().expect("an order");
+    let path = paths.of(&AttemptId { suffix, parcel: 0, row: 0, attempt: 1 }).expect("a return path");
+    let replies = Arc::new(Replies::embedded().expect("the table"));
+    let hearing = Hearing { paths, replies, desk: Arc::new(Nobody) };
+    let waits = Waits { byte, message, ..Waits::default() };
+    let (read_at_most, take_at_most) = (10_000, 10_000);
+    (Postbox { hearing, connections: 1, read_at_most, take_at_most, waits }, path.address.to_string())
+}
+
+/// What is said until the conversation is over, to a client that says this and then `drips` without end.
+async fn said(post: Postbox, says: String, drips: Option<Duration>) -> String {
+    let (ours, theirs): (DuplexStream, DuplexStream) = duplex(100_000);
+    let talk = tokio::spawn(async move {
+        // How it ended is seen in what was said.
+        let _ = Talk::new(ours, &post).run(&CancellationToken::new()).await;
+    });
+    let (mut read, mut write) = tokio::io::split(theirs);
+    let dripping = tokio::spawn(async move {
+        write.write_all(says.as_bytes()).await?;
+        while let Some(every) = drips {
+            tokio::time::sleep(every).await;
+            write.write_all(b"x").await?;
+        }
+        std::future::pending::<io::Result<()>>().await
+    });
+    let mut said = String::new();
+    read.read_to_string(&mut said).await.expect("an end");
+    talk.await.expect("no panic");
+    dripping.abort();
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_and_dripping_clients_are_let_go() {
+    let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
+    let begun = Instant::now();
+    let (post, to) = postbox(short, long);
+    assert_eq!(said(post, String::new(), None).await, "220 posthaste takes bounces\r\n");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+    let begun = Instant::now();
+    let (post, _) = postbox(short, long);
+    let said = said(post, message, Some(Duration::from_secs(1))).await;
+    assert!(said.ends_with("354 go on\r\n"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(62), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_desk_that_says_nothing_is_not_waited_for_without_end() {
+    let (post, to) = postbox(Duration::from_secs(300), Duration::from_secs(600));
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: message/delivery-status\r\n\r\nAction: failed\r\nStatus: 5.1.1\r\n--b--\r\n.\r\nQUIT\r\n";
+    let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n{report}");
+    let begun = Instant::now();
+    let said = said(post, message, None).await;
+    assert!(said.ends_with("451 4.3.0 not stored, please bring it again\r\n221 2.0.0 bye\r\n"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+}

@@ -1,0 +1,271 @@
+//! Reports as servers of different makes write them, and what else comes to a return path.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn heard(message: &str) -> Heard {
+    let replies = Replies::embedded().expect("the table");
+    read(message.replace('\n', "\r\n").as_bytes(), &replies)
+}
+
+const NOW: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: Some(Ban::Now) };
+const SECOND: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: Some(Ban::After(2)) };
+const FAILED: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: None };
+const LATE: Heard = Heard::Word { word: Word::Failed, reason: Reason::Undelivered, ban: None };
+const DELIVERED: Heard = Heard::Word { word: Word::Delivered, reason: Reason::None, ban: None };
+const RELAYED: Heard = Heard::Word { word: Word::Sent, reason: Reason::None, ban: None };
+const UNCLEAR: Heard = Heard::Nothing(Kind::Unclear);
+
+/// A report with these groups of fields.
+fn report(groups: &str) -> String {
+    format!(
+        "From: MAILER-DAEMON@mx.example.net (Mail Delivery System)\nTo: bounces+x@example.org\n\
+         Subject: Undelivered Mail Returned to Sender\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"b1\"\n\nA MIME message.\n\n\
+         --b1\nContent-Description: Notification\nContent-Type: text/plain; charset=us-ascii\n\n\
+         It could not be delivered: 550 5.1.1 in words.\n\n\
+         --b1\nContent-Description: Delivery report\nContent-Type: message/delivery-status\n\n\
+         Reporting-MTA: dns; mx.example.net\nArrival-Date: Thu, 26 Nov 2026 10:00:00 +0000\n\n{groups}\n\n\
+         --b1\nContent-Description: Undelivered Message\nContent-Type: message/rfc822\n\n\
+         From: no-reply@example.org\nTo: anna@example.net\nAction: delivered\nSubject: News\n\nHello\n--b1--\n"
+    )
+}
+
+fn group(action: &str, status: &str, diagnostic: &str) -> String {
+    let more = if diagnostic.is_empty() { String::new() } else { format!("\nDiagnostic-Code: {diagnostic}") };
+    format!("Final-Recipient: rfc822; anna@example.net\nAction: {action}\nStatus: {status}{more}")
+}
+
+#[test]
+fn groups_mean_what_their_codes_say() {
+    for (action, status, diagnostic, wanted) in [
+        ("failed", "5.1.1", "", NOW),
+        ("failed", "5.1.1", "smtp; 550 5.1.1 <anna@example.net>: Recipient address rejected", NOW),
+        ("Failed", "5.1.1 (bad destination mailbox address)", "x-unix; unknown user: \"anna\"", NOW),
+        ("failed", "5.1.2", "smtp; 550 Host unknown", NOW),
+        ("failed", "5.1.3", "", NOW),
+        ("failed", "5.1.6", "", NOW),
+        ("failed", "5.1.10", "smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found", NOW),
+        ("failed", "5.0.0", "smtp; 550 5.1.1 no such user", NOW),
+        ("failed", "5.0.0", "smtp; 550-5.1.1 no such user", NOW),
+        ("failed", "5.0.0", "smtp; 550 #5.1.1 no such user", NOW),
+        ("failed", "5.0.0", "smtp; 556 no mail here", NOW),
+        ("failed", "5.0.0", "smtp; 550 no such user", SECOND),
+        ("failed", "5.2.1", "smtp; 550 5.2.1 disabled", SECOND),
+        ("failed", "5.4.4", "x-postfix; Host or domain name not found", SECOND),
+        ("failed", "5.2.2", "smtp; 552 5.2.2 mailbox full", FAILED),
+        ("failed", "5.7.1", "smtp; 550 5.7.1 blocked", FAILED),
+        ("failed", "5.7.26", "smtp; 550-5.7.26 unauthenticated", FAILED),
+        ("failed", "5.3.4", "", FAILED),
+        ("failed", "5.6.0", "", FAILED),
+        ("failed", "5.1.8", "smtp; 553 5.1.8 your domain does not exist", FAILED),
+        ("failed", "5.0.0", "", FAILED),
+        ("failed", "5.0.0", "smtp; 554 transaction failed", FAILED),
+        ("failed", "5.0.0", "x-unix; 550 5.1.1 whatever a program says", FAILED),
+        ("failed", "5.7.1", "smtp; 550 5.1.1 disagrees", FAILED),
+        ("failed", "4.4.1", "x-postfix; connect to mx: Connection timed out", LATE),
+        ("failed", "4.4.7", "smtp; 550 5.1.1 late", LATE),
+        ("failed", "", "", LATE),
+        ("failed", "none", "", LATE),
+        ("failed (will not be tried again)", "5.1.1", "", NOW),
+        ("delayed", "4.4.1", "smtp; 451 4.7.1 greylisted", Heard::Nothing(Kind::Delayed)),
+        ("delayed", "5.1.1", "", Heard::Nothing(Kind::Delayed)),
+        ("delivered", "2.0.0", "", DELIVERED),
+        ("relayed", "2.0.0", "", RELAYED),
+        ("expanded", "2.0.0", "", RELAYED),
+        ("exploded", "5.1.1", "", UNCLEAR),
+        ("", "5.1.1", "", UNCLEAR),
+    ] {
+        assert_eq!(
+            heard(&report(&group(action, status, diagnostic))),
+            wanted,
+            "{action} {status} {diagnostic}"
+        );
+    }
+}
+
+#[test]
+fn the_best_word_of_several_recipients_counts_and_the_mildest_of_failures() {
+    let [dead, full, late] = [("failed", "5.1.1"), ("failed", "5.2.2"), ("delayed", "4.4.1")]
+        .map(|(action, status)| group(action, status, ""));
+    let (there, further) = (group("delivered", "2.0.0", ""), group("relayed", "2.0.0", ""));
+    for (groups, wanted) in [
+        (vec![&dead, &dead], NOW),
+        (vec![&dead, &full], FAILED),
+        (vec![&full, &dead, &late], Heard::Nothing(Kind::Delayed)),
+        (vec![&dead, &further], RELAYED),
+        (vec![&there, &dead, &further], DELIVERED),
+    ] {
+        let text = groups.into_iter().cloned().collect::<Vec<_>>().join("\n\n");
+        assert_eq!(heard(&report(&text)), wanted, "{text}");
+    }
+}
+
+/// Exim: fields of the message first, the text that failed as rfc822-headers, a status without detail.
+#[test]
+fn a_report_in_the_manner_of_exim_is_read() {
+    let text = "Return-path: <>\nX-Failed-Recipients: anna@example.net\nAuto-Submitted: auto-replied\n\
+        From: Mail Delivery System <Mailer-Daemon@mx.example.org>\nTo: bounces+x@example.org\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=1764-eximdsn-11\n\
+        MIME-Version: 1.0\nSubject: Mail delivery failed: returning message to sender\n\n\
+        --1764-eximdsn-11\nContent-type: text/plain; charset=us-ascii\n\nA message could not be delivered.\n\n\
+        --1764-eximdsn-11\nContent-type: message/delivery-status\n\nReporting-MTA: dns; mx.example.org\n\n\
+        Action: failed\nFinal-Recipient: rfc822;anna@example.net\nStatus: 5.0.0\n\
+        Remote-MTA: dns; mx.example.net\nDiagnostic-Code: smtp; 550 5.1.1 The mailbox is\n unavailable\n\n\
+        --1764-eximdsn-11\nContent-type: text/rfc822-headers\n\nSubject: News\n\n--1764-eximdsn-11--\n";
+    assert_eq!(heard(text), NOW);
+}
+
+/// Exchange: nested alternatives before the report, comments and folds, a type of report in capitals.
+#[test]
+fn a_report_in_the_manner_of_exchange_is_read() {
+    let text = "From: <postmaster@example.net>\nTo: <bounces+x@example.org>\nMIME-Version: 1.0\n\
+        Content-Type: Multipart/Report; report-type=\"Delivery-Status\";\n\tboundary=\"outer_000\"\n\
+        X-MS-Exchange-Message-Is-Ndr:\nContent-Language: en-GB\nSubject: Undeliverable: News\n\
+        Auto-Submitted: auto-replied\n\n--outer_000\n\
+        Content-Type: multipart/alternative; differences=Content-Type;\n\tboundary=\"inner_000\"\n\n\
+        --inner_000\nContent-Type: text/plain; charset=\"us-ascii\"\nContent-Transfer-Encoding: quoted-printable\n\n\
+        Your message to anna couldn't be delivered.=20\n\n\
+        --inner_000\nContent-Type: text/html; charset=\"us-ascii\"\n\n<html><body>No</body></html>\n\n--inner_000--\n\n\
+        --outer_000\nContent-Type: Message/Delivery-Status\n\n\
+        Reporting-MTA: dns;mail.example.net\nReceived-From-MTA: dns;mx.example.org\n\
+        Arrival-Date: Thu, 26 Nov 2026 10:00:00 +0000\n\n\
+        Original-Recipient: rfc822;anna@example.net\nFinal-Recipient: rfc822;anna@example.net\nAction: failed\n\
+        Status: 5.1.10\nDiagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by\n\
+        \tSMTP address lookup\n\n\
+        --outer_000\nContent-Type: message/rfc822\n\nSubject: News\n\nHello\n--outer_000--\n";
+    assert_eq!(heard(text), NOW);
+}
+
+/// Gmail: a related part with a picture first, base64, X- fields after the status.
+#[test]
+fn a_report_in_the_manner_of_gmail_is_read() {
+    let text = "From: Mail Delivery Subsystem <mailer-daemon@mail.example.com>\nTo: bounces+x@example.org\n\
+        Auto-Submitted: auto-replied\nSubject: Delivery Status Notification (Failure)\n\
+        Content-Type: multipart/report; boundary=\"00000000000059\"; report-type=delivery-status\n\n\
+        --00000000000059\nContent-Type: multipart/related; boundary=\"0000000000005a\"\n\n\
+        --0000000000005a\nContent-Type: multipart/alternative; boundary=\"0000000000005b\"\n\n\
+        --0000000000005b\nContent-Type: text/plain; charset=\"UTF-8\"\n\nAddress not found\n\n\
+        --0000000000005b\nContent-Type: text/html; charset=\"UTF-8\"\n\n<b>Address not found</b>\n\n\
+        --0000000000005b--\n--0000000000005a\nContent-Type: image/png; name=\"icon.png\"\n\
+        Content-Transfer-Encoding: base64\n\niVBORw0KGgo=\n\n--0000000000005a--\n\
+        --00000000000059\nContent-Type: message/delivery-status\n\n\
+        Reporting-MTA: dns; mail.example.com\nReceived-From-MTA: dns; no-reply@example.org\n\
+        Arrival-Date: Thu, 26 Nov 2026 02:00:00 -0800 (PST)\nX-Original-Message-ID: <1@example.org>\n\n\
+        Final-Recipient: rfc822; anna@example.net\nAction: failed\nStatus: 5.1.1\n\
+        Remote-MTA: dns; mx.example.net. (192.0.2.1, the server for the domain example.net.)\n\
+        Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist.\n\
+        \x20550 5.1.1 Please check it.\nLast-Attempt-Date: Thu, 26 Nov 2026 02:00:01 -0800 (PST)\n\n\
+        --00000000000059\nContent-Type: message/rfc822\n\nSubject: News\n\nHello\n\n--00000000000059--\n";
+    assert_eq!(heard(text), NOW);
+}
+
+#[test]
+fn reports_in_other_letters_and_encodings_are_read() {
+    let global = report(&group("failed", "5.1.1", ""))
+        .replace(
+            "message/delivery-status\n",
+            "message/global-delivery-status\nContent-Transfer-Encoding: 8bit\n",
+        )
+        .replace("rfc822; anna", "utf-8; Жанна");
+    assert_eq!(heard(&global), NOW);
+    let untold = report(&group("failed", "5.1.1", "")).replace(" report-type=delivery-status;", "");
+    assert_eq!(heard(&untold), NOW);
+    use base64::Engine;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!(
+        "Reporting-MTA: dns; x\r\n\r\n{}\r\n",
+        group("failed", "5.1.1", "").replace('\n', "\r\n")
+    ));
+    let text = format!(
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\
+         Content-Type: message/delivery-status\nContent-Transfer-Encoding: base64\n\n{encoded}\n--b--\n"
+    );
+    assert_eq!(heard(&text), NOW);
+    // Bare line feeds, as a file has them.
+    let replies = Replies::embedded().expect("the table");
+    assert_eq!(read(report(&group("failed", "5.1.1", "")).as_bytes(), &replies), NOW);
+}
+
+#[test]
+fn a_report_whose_end_is_missing_is_read_as_far_as_it_goes() {
+    let whole = report(&group("failed", "5.1.1", "smtp; 550 5.1.1 no"));
+    let at = whole.find("Content-Type: message/rfc822").expect("the part with the message");
+    assert_eq!(heard(&whole[..at]), NOW);
+    let before = whole.find("Content-Type: message/delivery-status").expect("the report");
+    assert_eq!(heard(&whole[..before]), UNCLEAR);
+}
+
+fn complaint(kind: &str) -> String {
+    format!(
+        "From: <feedback@example.net>\nTo: <bounces+x@example.org>\nSubject: FW: News\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=feedback-report; boundary=\"b1\"\n\n\
+         --b1\nContent-Type: text/plain; charset=\"US-ASCII\"\n\nThis is a report of abuse.\n\n\
+         --b1\nContent-Type: message/feedback-report\n\nFeedback-Type: {kind}\nUser-Agent: SomeGenerator/1.0\n\
+         Version: 1\n\n--b1\nContent-Type: message/rfc822\n\nSubject: News\n\nHello\n--b1--\n"
+    )
+}
+
+#[test]
+fn complaints_of_abuse_are_told_from_other_feedback() {
+    assert_eq!(heard(&complaint("abuse")), Heard::Complaint);
+    assert_eq!(heard(&complaint("Abuse")), Heard::Complaint);
+    for kind in ["not-spam", "fraud", "virus", "other", "", "abuse-of-nothing"] {
+        assert_eq!(heard(&complaint(kind)), UNCLEAR, "{kind}");
+    }
+}
+
+#[test]
+fn what_is_no_report_is_never_acted_upon() {
+    let bounce_in_words = "From: MAILER-DAEMON@mx.example.net\nSubject: failure notice\n\n\
+        Hi. This is the mail program at mx.example.net.\n\n<anna@example.net>:\n550 5.1.1 no such user\n";
+    assert_eq!(heard(bounce_in_words), Heard::Nothing(Kind::Other));
+    let holiday =
+        "From: anna@example.net\nSubject: Out of office\nAuto-Submitted: auto-replied\n\n550 5.1.1\n";
+    assert_eq!(heard(holiday), Heard::Nothing(Kind::Automatic));
+    for line in ["Auto-Submitted: auto-generated (vacation)", "X-Autoreply: yes", "Precedence: auto_reply"] {
+        assert_eq!(heard(&format!("From: a@b.cd\n{line}\n\nx\n")), Heard::Nothing(Kind::Automatic), "{line}");
+    }
+    assert_eq!(heard("From: a@b.cd\nAuto-Submitted: no\n\nx\n"), Heard::Nothing(Kind::Other));
+    // A report somebody passed on, or wrote into a text, is nobody's report of ours.
+    let inside = report(&group("failed", "5.1.1", ""));
+    assert_eq!(heard(&format!("From: a@b.cd\n\n{inside}")), Heard::Nothing(Kind::Other));
+    let forwarded = format!("From: a@b.cd\nContent-Type: message/rfc822\n\n{inside}");
+    assert_eq!(heard(&forwarded), Heard::Nothing(Kind::Other));
+    let read_it = report("").replace("delivery-status", "disposition-notification");
+    assert_eq!(heard(&read_it), Heard::Nothing(Kind::Automatic));
+    // The report must be a part of its own: fields in a text or in the message that came back are no report.
+    let in_text = report("").replace("message/delivery-status", "text/plain") + &group("failed", "5.1.1", "");
+    assert_eq!(heard(&in_text), UNCLEAR);
+    assert_eq!(heard(&report("")), UNCLEAR);
+    for nothing in ["", "\n\n", "\0", ":", "Content-Type: multipart/report; report-type=delivery-status"] {
+        assert!(matches!(heard(nothing), Heard::Nothing(_)), "{nothing:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        let replies = Replies::embedded().expect("the table");
+        read(&bytes, &replies);
+    }
+
+    #[test]
+    fn no_change_of_a_report_is_too_strange(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..20),
+        status in "[0-9.() a-z]{0,12}",
+        diagnostic in "\\PC{0,60}",
+    ) {
+        let replies = Replies::embedded().expect("the table");
+        let mut bytes = report(&group("failed", &status, &format!("smtp; {diagnostic}"))).into_bytes();
+        for (at, byte, what) in changes {
+            let at = at.index(bytes.len());
+            match what {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => { bytes.remove(at); }
+            }
+        }
+        read(&bytes, &replies);
+    }
+}

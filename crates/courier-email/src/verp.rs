@@ -1,0 +1,198 @@
+//! Return paths that name an attempt (VERP): where a relay returns what it could not deliver tells which attempt it was, and
+//! nobody who was not given such an address can make one up.
+//!
+//! The part that varies is base32 in small letters, because some relays make letters small and a local part has 64 octets at
+//! most. It holds, before it is written so:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 1 | how long the sender's id is; 0: the order stands under a short name at the desk |
+//! | 1 | the attempt |
+//! | 1 to 3 | the row, LEB128 |
+//! | 1 to 5 | the parcel, LEB128 |
+//! | 8 + 3 for every 4 letters, or 10 | the order's nanoseconds and its sender's id, 6 bits a letter; or the short name |
+//! | 7 | the seal of all that |
+//!
+//! After `bounces+` a sender's id of 16 letters fits, and of 20 in the order's first 128 parcels. Longer ones get a short name,
+//! which is the beginning of a hash of the order, so that every process gives the same.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE32_NOPAD_NOCASE;
+use lettre::Address;
+use posthaste_courier::AttemptId;
+use posthaste_model::{SenderId, Suffix};
+use sha2::{Digest, Sha256};
+
+use crate::mailbox;
+use crate::seal::Seals;
+use crate::settings::BadSetting;
+
+const KEY: &str = "bounces.address";
+/// RFC 5321 4.5.3.1.1.
+const MOST_LOCAL: usize = 64;
+/// 56 bits: who tries 10,000 a second needs 100,000 years.
+const SEAL: usize = 7;
+const NAME: usize = 10;
+/// What an attempt takes at most when its order has a short name.
+const MOST_SHORT: usize = 1 + 1 + 3 + 5 + NAME + SEAL;
+
+/// The form of return paths.
+#[derive(Debug)]
+pub(crate) struct ReturnPaths {
+    /// Before the part that varies.
+    before: String,
+    /// Behind it, in small letters, with the domain.
+    after: String,
+    /// Octets the part that varies may have.
+    room: usize,
+    seals: Seals,
+}
+
+/// What a return path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// An attempt.
+    Attempt(AttemptId),
+    /// An attempt of an order that stands under this name at the desk.
+    Short { name: String, parcel: u32, row: u16, attempt: u8 },
+}
+
+/// A return path, and the name its order has to be remembered under, if any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReturnPath {
+    pub(crate) address: Address,
+    pub(crate) name: Option<String>,
+}
+
+impl ReturnPaths {
+    /// Return paths of the form `bounces+{}@example.org`.
+    pub(crate) fn new(pattern: &str, seals: Seals) -> Result<Self, BadSetting> {
+        let form =
+            || BadSetting::new(KEY, "expected an address with {} before its @, as in bounces+{}@example.org");
+        let (local, domain) = pattern.split_once('@').ok_or_else(form)?;
+        let (before, behind) = local.split_once("{}").ok_or_else(form)?;
+        if behind.contains("{}") || pattern.matches(['{', '}']).count() != 2 {
+            return Err(form());
+        }
+        let room = MOST_LOCAL.saturating_sub(before.len() + behind.len());
+        if room < BASE32_NOPAD_NOCASE.encode_len(MOST_SHORT) {
+            let most = MOST_LOCAL - BASE32_NOPAD_NOCASE.encode_len(MOST_SHORT);
+            return Err(BadSetting::new(
+                KEY,
+                format!("beside the {{}} there is room for {most} letters before the @"),
+            ));
+        }
+        let domain = mailbox::ascii_domain(domain).map_err(|_| {
+            BadSetting::new(KEY, "expected a domain behind the @, as in bounces+{}@example.org")
+        })?;
+        mailbox::address(&format!("{before}a{behind}@{domain}")).map_err(|_| form())?;
+        let after = format!("{}@{domain}", behind.to_ascii_lowercase());
+        Ok(Self { before: before.to_ascii_lowercase(), after, room, seals })
+    }
+
+    /// The return path of an attempt.
+    pub(crate) fn of(&self, id: &AttemptId) -> Option<ReturnPath> {
+        let whole = whole(id).map(|bytes| self.written(bytes)).filter(|text| text.len() <= self.room);
+        let (text, name) = match whole {
+            Some(text) => (text, None),
+            None => {
+                let hash = hash(&id.suffix);
+                let mut bytes = numbers(0, id);
+                bytes.extend(hash);
+                (self.written(bytes), Some(name(&hash)))
+            }
+        };
+        let address = format!("{}{text}{}", self.before, self.after).parse().ok()?;
+        Some(ReturnPath { address, name })
+    }
+
+    fn written(&self, mut bytes: Vec<u8>) -> String {
+        let seal = self.seals.seal(&bytes);
+        bytes.extend(&seal[..SEAL]);
+        BASE32_NOPAD_NOCASE.encode(&bytes).to_ascii_lowercase()
+    }
+
+    /// What an address names, if it was made here.
+    pub(crate) fn read(&self, address: &str) -> Option<Named> {
+        let address = address.to_ascii_lowercase();
+        let text = address.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        if text.len() > self.room {
+            return None;
+        }
+        let bytes = BASE32_NOPAD_NOCASE.decode(text.as_bytes()).ok()?;
+        let (bytes, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
+        if self.seals.fits(bytes, seal) { read(bytes) } else { None }
+    }
+}
+
+/// Whether this order may stand under this name.
+pub(crate) fn is_named(order: &Suffix, by: &str) -> bool {
+    name(&hash(order)) == by
+}
+
+fn hash(order: &Suffix) -> [u8; NAME] {
+    let digest = Sha256::digest(format!("posthaste return path\n{order}"));
+    let mut short = [0; NAME];
+    short.copy_from_slice(&digest[..NAME]);
+    short
+}
+
+fn name(hash: &[u8]) -> String {
+    format!("mail-{}", BASE32_NOPAD_NOCASE.encode(hash).to_ascii_lowercase())
+}
+
+fn numbers(sender: u8, id: &AttemptId) -> Vec<u8> {
+    let mut bytes = vec![sender, id.attempt];
+    for mut number in [u32::from(id.row), id.parcel] {
+        while number > 0x7f {
+            bytes.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+    }
+    bytes
+}
+
+/// An attempt with its order; nothing when the order's id is not the usual writing of its number.
+fn whole(id: &AttemptId) -> Option<Vec<u8>> {
+    let sender = id.suffix.sender();
+    let ns: u64 = id.suffix.as_str().get(sender.len() + 1..)?.parse().ok()?;
+    let mut bytes = numbers(u8::try_from(sender.len()).ok()?, id);
+    bytes.extend(ns.to_be_bytes());
+    // A sender's id has the 64 letters of base64 as URLs have it.
+    let filled = format!("{sender}{}", "A".repeat(sender.len().next_multiple_of(4) - sender.len()));
+    bytes.extend(URL_SAFE_NO_PAD.decode(filled).ok()?);
+    let usual = Suffix::new(&sender.parse().ok()?, ns) == id.suffix;
+    usual.then_some(bytes)
+}
+
+fn read(bytes: &[u8]) -> Option<Named> {
+    let mut bytes = bytes.iter().copied();
+    let (sender, attempt) = (usize::from(bytes.next()?), bytes.next()?);
+    let mut number = || {
+        let mut number = 0_u32;
+        for shift in (0..32).step_by(7) {
+            let byte = bytes.next()?;
+            number |= u32::from(byte & 0x7f).checked_shl(shift)?;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    };
+    let (row, parcel) = (u16::try_from(number()?).ok()?, number()?);
+    let rest: Vec<u8> = bytes.collect();
+    if sender == 0 {
+        return Some(Named::Short { name: name(&rest), parcel, row, attempt });
+    }
+    let (ns, letters) = rest.split_first_chunk::<8>()?;
+    let letters = URL_SAFE_NO_PAD.encode(letters);
+    let sender: SenderId = letters.get(..sender)?.parse().ok()?;
+    let suffix = Suffix::new(&sender, u64::from_be_bytes(*ns));
+    Some(Named::Attempt(AttemptId { suffix, parcel, row, attempt }))
+}
+
+#[cfg(test)]
+#[path = "verp_tests.rs"]
+mod tests;

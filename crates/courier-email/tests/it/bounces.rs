@@ -1,0 +1,235 @@
+//! Messages leave with return paths of their own, and what comes back to them is told to the desk before it is thanked for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use posthaste_courier::{AttemptId, Ban, Envelope, List, Outcome, Receipt, Transport, Word};
+use posthaste_model::Reason;
+use posthaste_rig::eventually;
+
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::{KEY, Served};
+use crate::house::{envelope, send, transport};
+use crate::server::{Kind, Server};
+
+const FAILED: Word = Word::Failed;
+
+fn bounced(attempt: AttemptId, ban: Option<Ban>) -> Receipt {
+    Receipt { attempt, word: FAILED, reason: Reason::Bounced, ban }
+}
+
+/// A message of a sender.
+fn of(sender: &str) -> Envelope {
+    let message = envelope("anna@mail.example");
+    let ns = message.suffix.as_str().rsplit(':').next().unwrap().to_owned();
+    Envelope { suffix: format!("{sender}:{ns}").parse().unwrap(), ..message }
+}
+
+/// The return path a message left with.
+async fn sent(server: &Server, served: &Served, message: &Envelope) -> String {
+    assert_eq!(send(&served.email, message).await, Outcome::Accepted);
+    server.taken().last().unwrap().from.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_told_of_it() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    assert!(served.email.abilities().receipts);
+    let first = envelope("anna@mail.example");
+    let again = Envelope { attempt: 2, ..first.clone() };
+    let (from, later) = (sent(&server, &served, &first).await, sent(&server, &served, &again).await);
+    assert!(from.starts_with("bounces+") && from.ends_with("@example.org") && from != later, "{from}");
+    let texts: Vec<String> = server.taken().into_iter().map(|mail| mail.text).collect();
+    assert_eq!(texts[0], texts[1], "the message is the same");
+    // As a relay may write it.
+    let shouted = from.to_ascii_uppercase();
+    for (to, status, of, ban) in [
+        (&from, "5.1.1", &first, Some(Ban::Now)),
+        (&later, "5.2.1", &again, Some(Ban::After(2))),
+        (&shouted, "5.2.2", &first, None),
+    ] {
+        assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 taken\r\n");
+        assert_eq!(served.desk.receipts().last(), Some(&bounced(of.id(), ban)));
+    }
+    assert!(served.desk.names.lock().unwrap().is_empty(), "short senders need no name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_too_long_for_a_return_path_is_remembered_before_the_message_leaves() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let long = "Office_of-the-Secretary_".repeat(3)[..64].to_owned();
+    let message = of(&long);
+    let from = sent(&server, &served, &message).await;
+    assert!(from.split('@').next().unwrap().len() <= 64, "{from}");
+    let names = served.desk.names.lock().unwrap().clone();
+    let (order, keep) = names.values().next().unwrap();
+    assert_eq!((order, *keep), (&message.suffix, Duration::from_secs(30 * 24 * 3600)));
+    for row in 1..200 {
+        sent(&server, &served, &Envelope { row, ..message.clone() }).await;
+    }
+    assert_eq!(served.desk.remembered.load(Ordering::SeqCst), 1, "once an order");
+    assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
+    assert_eq!(served.desk.receipts(), [bounced(message.id(), Some(Ban::Now))]);
+    // Forgotten, or another order's by mistake: taken, and told of nobody.
+    for forgotten in [false, true] {
+        {
+            let mut names = served.desk.names.lock().unwrap();
+            names.values_mut().for_each(|(order, _)| *order = "u1:7".parse().unwrap());
+            names.retain(|_, _| !forgotten);
+        }
+        assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
+        assert_eq!(served.desk.receipts().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_orders_with_long_names_are_told_apart() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let mut sent_from = Vec::new();
+    for _ in 0..200 {
+        let message = of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c");
+        sent_from.push((sent(&server, &served, &message).await, message.id()));
+    }
+    let mut client = Client::open(served.bounces()).await;
+    client.greet("LHLO").await;
+    for (from, _) in &sent_from {
+        assert_eq!(client.bring("", &[from], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+    }
+    let told: Vec<AttemptId> = served.desk.receipts().into_iter().map(|receipt| receipt.attempt).collect();
+    assert_eq!(told, sent_from.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_return_path() {
+    let server = Server::plain().await;
+    let usual = [BOUNCES[0], BOUNCES[1], ("email.return_path", "returned@example.org")];
+    let transport = transport(&[server.url()], &usual);
+    assert!(!transport.abilities().receipts, "nobody listens here");
+    let long = of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c");
+    assert_eq!(send(&transport, &long).await, Outcome::Accepted, "no desk has come");
+    assert_eq!(send(&transport, &of("u1")).await, Outcome::Accepted);
+    let served = Served::start(transport).await;
+    served.desk.away.store(true, Ordering::SeqCst);
+    assert_eq!(send(&served.email, &long).await, Outcome::Accepted, "the store is away");
+    served.desk.away.store(false, Ordering::SeqCst);
+    assert_eq!(send(&served.email, &long).await, Outcome::Accepted);
+    let own: Vec<bool> = server.taken().iter().map(|mail| mail.from != "returned@example.org").collect();
+    assert_eq!(own, [false, true, false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_all_kinds_are_told_or_passed_over() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let message = envelope("anna@mail.example");
+    let from = sent(&server, &served, &message).await;
+    let told = |word, reason| Receipt { attempt: message.id(), word, reason, ban: None };
+    let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
+    let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
+    for (message, wanted) in [
+        (report("delayed", "4.4.1"), vec![]),
+        (holiday.to_owned(), vec![]),
+        (in_words.to_owned(), vec![]),
+        (String::new(), vec![]),
+        (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
+        (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
+        (report("relayed", "2.0.0"), vec![told(Word::Sent, Reason::None)]),
+        (report("delivered", "2.0.0"), vec![told(Word::Delivered, Reason::None)]),
+    ] {
+        let before = served.desk.receipts().len();
+        assert!(served.bring(&from, &message).await.starts_with("250"), "{message}");
+        assert_eq!(served.desk.receipts()[before..], wanted, "{message}");
+    }
+    let complaint = report("x", "x").replace("delivery-status", "feedback-report");
+    let complaint =
+        complaint.replace("Reporting-MTA: dns; mx.example.net", "Feedback-Type: abuse\nVersion: 1");
+    assert!(served.bring(&from, &complaint).await.starts_with("250"));
+    let list = List::Sender("u1".parse().unwrap());
+    assert_eq!(served.desk.leavers(), [(message.id(), list, Reason::Unsubscribed)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_thanked_for_before_it_is_stored() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let (short, long) = (of("u1"), of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c"));
+    let (short, long) = (sent(&server, &served, &short).await, sent(&server, &served, &long).await);
+    served.desk.away.store(true, Ordering::SeqCst);
+    let message = report("failed", "5.1.1");
+    for to in [&short, &long] {
+        assert!(served.bring(to, &message).await.starts_with("451 4.3.0"));
+    }
+    let mut smtp = Client::open(served.bounces()).await;
+    smtp.greet("EHLO").await;
+    assert!(smtp.bring("", &[&short], &message).await[0].starts_with("451 4.3.0"));
+    assert!(served.bring(&short, "what says nothing needs no store").await.starts_with("250"));
+    served.desk.away.store(false, Ordering::SeqCst);
+    assert!(smtp.bring("", &[&short], &message).await[0].starts_with("250"), "it is brought again");
+    assert_eq!(served.desk.receipts().len(), 1);
+}
+
+#[tokio::test]
+async fn relays_that_know_of_reports_are_asked_for_them() {
+    for pipelining in [false, true] {
+        let server = Server::start(Kind { dsn: true, pipelining, ..Kind::default() }).await;
+        let asks = transport(&[server.url()], &BOUNCES);
+        assert_eq!(send(&asks, &envelope("anna+x=y@mail.example")).await, Outcome::Accepted);
+        let paths = server.state.paths.lock().unwrap().clone();
+        assert!(paths[0].contains("> RET=HDRS ENVID="), "{paths:?}");
+        assert!(
+            paths[1].ends_with("> NOTIFY=FAILURE,DELAY ORCPT=rfc822;anna+2Bx+3Dy@mail.example"),
+            "{paths:?}"
+        );
+        let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request", "false")];
+        for settings in [&quiet[..], &[]] {
+            let transport = transport(&[server.url()], settings);
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            let paths = server.state.paths.lock().unwrap().clone();
+            assert!(paths[paths.len() - 2..].iter().all(|path| path.ends_with('>')), "{paths:?}");
+        }
+    }
+    let server = Server::plain().await;
+    let transport = transport(&[server.url()], &BOUNCES);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert!(server.state.paths.lock().unwrap().iter().all(|path| path.ends_with('>')));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_changed_without_losing_what_is_under_way() {
+    let server = Server::plain().await;
+    let before = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let message = envelope("anna@mail.example");
+    let from = sent(&server, &before, &message).await;
+    let next = [("bounces.key", "another-key-of-thirty-two-letters"), ("bounces.old_keys", KEY)];
+    let settings = [BOUNCES[0], BOUNCES[2], next[0], next[1]];
+    let after = Served::start(transport(&[server.url()], &settings)).await;
+    assert!(after.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
+    assert_eq!(after.desk.receipts(), [bounced(message.id(), Some(Ban::Now))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_named_and_a_stop_ends_it_soon() {
+    let server = Server::plain().await;
+    let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
+    let taken = served.bounces().to_string();
+    let clicks = [
+        ("unsubscribe.public_url", "http://localhost"),
+        ("unsubscribe.key", KEY),
+        ("unsubscribe.listen", taken.as_str()),
+    ];
+    let bounces = [BOUNCES[0], BOUNCES[1], ("bounces.listen", taken.as_str())];
+    for (settings, key) in [(bounces, "bounces.listen"), (clicks, "unsubscribe.listen")] {
+        let second = transport(&[server.url()], &settings);
+        let why = second.serve(served.desk.clone(), served.stop.clone()).await.unwrap_err();
+        assert!(why.starts_with(key) && why.contains(&taken) && why.contains("in use"), "{why}");
+    }
+    let mut idle = Client::open(served.bounces()).await;
+    served.stop.cancel();
+    assert_eq!(idle.reply().await, "421 4.3.2 stopping\r\n");
+    eventually("the end", || if served.task.is_finished() { Ok(()) } else { Err("it serves") });
+}

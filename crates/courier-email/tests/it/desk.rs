@@ -1,0 +1,122 @@
+//! A desk that writes down what it is told, and a transport that brings it what it hears.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt, Transport};
+use posthaste_courier_email::{Email, Open};
+use posthaste_model::{Address, Reason, Suffix};
+use posthaste_rig::eventually;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// What it was told.
+#[derive(Default)]
+pub(crate) struct FakeDesk {
+    receipts: Mutex<Vec<Receipt>>,
+    leavers: Mutex<Vec<(AttemptId, List, Reason)>>,
+    pub(crate) names: Mutex<BTreeMap<String, (Suffix, Duration)>>,
+    pub(crate) remembered: AtomicU64,
+    /// Nothing can be stored.
+    pub(crate) away: AtomicBool,
+    /// There was never such an attempt.
+    pub(crate) knows_nobody: AtomicBool,
+}
+
+impl FakeDesk {
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        self.receipts.lock().unwrap().clone()
+    }
+
+    pub(crate) fn leavers(&self) -> Vec<(AttemptId, List, Reason)> {
+        self.leavers.lock().unwrap().clone()
+    }
+
+    fn is_there(&self) -> Result<(), NotStored> {
+        if self.away.load(Ordering::SeqCst) { Err(NotStored("it is away".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Desk for FakeDesk {
+    async fn receipt(&self, receipt: &Receipt) -> Result<Noted, NotStored> {
+        self.is_there()?;
+        let mut receipts = self.receipts.lock().unwrap();
+        let is_new = !receipts.contains(receipt);
+        receipts.push(receipt.clone());
+        Ok(if is_new { Noted::Changed } else { Noted::Known })
+    }
+
+    async fn suppress(&self, _: &Address, _: &List, _: Reason) -> Result<(), NotStored> {
+        panic!("e-mail knows attempts, no addresses");
+    }
+
+    async fn suppress_recipient(
+        &self,
+        of: &AttemptId,
+        list: &List,
+        reason: Reason,
+    ) -> Result<Noted, NotStored> {
+        self.is_there()?;
+        if self.knows_nobody.load(Ordering::SeqCst) {
+            return Ok(Noted::NoSuchAttempt);
+        }
+        self.leavers.lock().unwrap().push((of.clone(), list.clone(), reason));
+        Ok(Noted::Changed)
+    }
+
+    async fn lift(&self, _: &Address, _: &List, _: Reason) -> Result<bool, NotStored> {
+        panic!("nothing is lifted by e-mail");
+    }
+
+    async fn remember(&self, name: &str, order: &Suffix, keep: Duration) -> Result<(), NotStored> {
+        self.is_there()?;
+        self.remembered.fetch_add(1, Ordering::SeqCst);
+        self.names.lock().unwrap().insert(name.to_owned(), (order.clone(), keep));
+        Ok(())
+    }
+
+    async fn recall(&self, name: &str) -> Result<Option<Suffix>, NotStored> {
+        self.is_there()?;
+        Ok(self.names.lock().unwrap().get(name).map(|(order, _)| order.clone()))
+    }
+}
+
+/// A transport that listens.
+pub(crate) struct Served {
+    pub(crate) email: Arc<Email>,
+    pub(crate) desk: Arc<FakeDesk>,
+    pub(crate) open: Open,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<Result<(), String>>,
+}
+
+impl Served {
+    pub(crate) async fn start(email: Email) -> Self {
+        let (email, desk, stop) = (Arc::new(email), Arc::new(FakeDesk::default()), CancellationToken::new());
+        let task = tokio::spawn({
+            let (email, desk, stop) = (Arc::clone(&email), Arc::clone(&desk), stop.clone());
+            async move { email.serve(desk, stop).await }
+        });
+        let open = eventually("the ports", || email.open().cloned().ok_or("not open"));
+        Self { email, desk, open, stop, task }
+    }
+
+    pub(crate) fn bounces(&self) -> SocketAddr {
+        self.open.bounces.unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,245 @@
+//! The port for bounces under clients of all kinds: it takes what is for it, and nobody can make it do anything else.
+
+use posthaste_courier::Outcome;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::Served;
+use crate::house::{envelope, send, transport};
+use crate::server::Server;
+
+/// A transport that listens, and return paths of messages it sent.
+async fn start(messages: usize, more: &[(&str, &str)]) -> (Served, Vec<String>) {
+    let server = Server::plain().await;
+    let settings: Vec<_> = BOUNCES.iter().chain(more).copied().collect();
+    let served = Served::start(transport(&[server.url()], &settings)).await;
+    for _ in 0..messages {
+        assert_eq!(send(&served.email, &envelope("anna@mail.example")).await, Outcome::Accepted);
+    }
+    (served, server.taken().into_iter().map(|mail| mail.from).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_answers_for_each_recipient_by_lmtp_and_once_by_smtp() {
+    let (served, to) = start(3, &[]).await;
+    let message = report("failed", "5.1.1");
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let mut lmtp = Client::open(served.bounces()).await;
+    lmtp.greet("LHLO").await;
+    assert_eq!(lmtp.bring("", &to, &message).await.len(), 3);
+    assert_eq!(lmtp.bring("MAILER-DAEMON@mx.example.net", &to[..1], &message).await.len(), 1);
+    assert_eq!(lmtp.ask("QUIT").await, "221 2.0.0 bye\r\n");
+    assert_eq!(served.desk.receipts().len(), 4);
+    let mut smtp = Client::open(served.bounces()).await;
+    assert_eq!(smtp.ask("HELO mx").await, "250 posthaste\r\n");
+    smtp.greet("EHLO").await;
+    // All commands in one write, as PIPELINING lets it; two recipients, one answer.
+    let text = message.replace('\n', "\r\n");
+    let commands = format!(
+        "MAIL FROM:<> SIZE=1000 BODY=8BITMIME RET=HDRS\r\nRCPT TO:<{}> NOTIFY=NEVER\r\nRCPT TO:<@a.example:{}>\r\n\
+         DATA\r\n{text}\r\n.\r\nNOOP\r\nQUIT\r\n",
+        to[0], to[1]
+    );
+    smtp.write(commands.as_bytes()).await;
+    for wanted in ["250 2.1.0", "250 2.1.5", "250 2.1.5", "354", "250 2.0.0 taken", "250 2.0.0 ok", "221"] {
+        let reply = smtp.reply().await;
+        assert!(reply.starts_with(wanted), "{reply}");
+    }
+    assert_eq!(served.desk.receipts().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_were_not_made_here_are_refused_before_the_text() {
+    let (served, to) = start(1, &[]).await;
+    let mut client = Client::open(served.bounces()).await;
+    client.greet("LHLO").await;
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("250"));
+    let (local, domain) = to[0].split_once('@').unwrap();
+    let mut forged = local.to_owned();
+    let last = if forged.pop() == Some('a') { 'b' } else { 'a' };
+    forged.push(last);
+    for to in [
+        format!("{forged}@{domain}"),
+        format!("{}@{domain}", &local[..local.len() - 8]),
+        format!("{local}@mail.example"),
+        format!("{local}%mail.example@{domain}"),
+        format!("{}@{domain}", local.replace("bounces+", "bounces-")),
+        format!("bounces@{domain}"),
+        format!("postmaster@{domain}"),
+        "anna@mail.example".to_owned(),
+        "postmaster".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(client.ask(&format!("RCPT TO:<{to}>")).await, "550 5.1.1 no such return path\r\n", "{to}");
+    }
+    assert!(client.ask("DATA").await.starts_with("503 5.5.1"), "nobody is there to get it");
+    assert!(served.desk.receipts().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_out_of_place_and_lines_without_sense_are_refused() {
+    let (served, to) = start(1, &[("bounces.take_at_most", "1MiB")]).await;
+    let mut client = Client::open(served.bounces()).await;
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("503"), "nobody has said who they are");
+    client.greet("LHLO").await;
+    for (line, code) in [
+        ("RCPT TO:<a@b.cd>", "503"),
+        ("DATA", "503"),
+        ("MAIL FROM:<> SIZE=99999999", "552"),
+        ("MAIL FROM:<> SIZE=x", "501"),
+        ("MAIL FROM:<> WHAT=x", "501"),
+        ("MAIL FROM:", "501"),
+        ("MAIL", "501"),
+        ("LHLO", "501"),
+        ("VRFY anna", "502"),
+        ("EXPN list", "502"),
+        ("AUTH PLAIN AGEAYg==", "502"),
+        ("STARTTLS", "502"),
+        ("BDAT 3 LAST", "502"),
+        ("HELP", "502"),
+        ("WHAT", "502"),
+        ("", "502"),
+        ("\u{1f4a3}", "502"),
+        ("NOOP\0", "500"),
+        ("NOOP\rQUIT", "500"),
+        ("NOOP\nQUIT", "500"),
+        ("NOOP", "250"),
+        ("RSET", "250"),
+    ] {
+        let reply = client.ask(line).await;
+        assert!(reply.starts_with(code), "{line:?}: {reply}");
+        assert!(
+            !reply.contains("anna") && !reply.contains("WHAT"),
+            "what was said is not said back: {reply}"
+        );
+    }
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("250"));
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("503"), "one at a time");
+    for _ in 0..100 {
+        assert!(client.ask(&format!("RCPT TO:<{}>", to[0])).await.starts_with("250"));
+    }
+    assert!(client.ask(&format!("RCPT TO:<{}>", to[0])).await.starts_with("452"));
+    // Whoever makes nothing but mistakes is sent away.
+    let mut last = String::new();
+    for _ in 0..60 {
+        last = client.ask("WHAT").await;
+        if !last.starts_with("502") {
+            break;
+        }
+    }
+    assert!(last.contains("502 ") || last.starts_with("421"), "{last}");
+    let mut endless = Client::open(served.bounces()).await;
+    endless.write(&[b'x'; 5_000]).await;
+    assert_eq!(endless.reply().await, "", "a line without end ends it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_report_is_read_at_its_beginning_and_a_larger_one_refused() {
+    let sizes = [("bounces.read_at_most", "64KiB"), ("bounces.take_at_most", "2MiB")];
+    let (served, to) = start(1, &sizes).await;
+    let with = |bytes: usize| {
+        let line = "The message that came back.\n";
+        report("failed", "5.1.1").replace("Hello\n", &line.repeat(bytes / line.len()))
+    };
+    let mut client = Client::open(served.bounces()).await;
+    client.greet("LHLO").await;
+    assert_eq!(client.bring("", &[&to[0]], &with(1 << 20)).await, ["250 2.0.0 taken\r\n"]);
+    assert_eq!(served.desk.receipts().len(), 1);
+    assert!(client.bring("", &[&to[0]], &with(3 << 20)).await[0].starts_with("552 5.3.4"));
+    // What it has to say stands behind what is looked at.
+    let late = report("failed", "5.1.1").replace("It did not work.", &"Sorry.\n".repeat(20_000));
+    assert_eq!(client.bring("", &[&to[0]], &late).await, ["250 2.0.0 taken\r\n"]);
+    assert_eq!(client.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+    assert_eq!(served.desk.receipts().len(), 2, "it is still in step");
+    // One that does not end is cut off.
+    client.ask("MAIL FROM:<>").await;
+    client.ask(&format!("RCPT TO:<{}>", to[0])).await;
+    client.ask("DATA").await;
+    let flood = async {
+        use tokio::io::AsyncWriteExt;
+        while client.0.get_mut().write_all(&[b'x'; 65_536]).await.is_ok() {}
+    };
+    tokio::time::timeout(posthaste_rig::patience(), flood).await.expect("an end of it");
+    assert_eq!(served.desk.receipts().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_ends_early_and_none_holds_a_second_message() {
+    let (served, to) = start(1, &[]).await;
+    let smuggled = format!("MAIL FROM:<>\r\nRCPT TO:<{}>\r\nDATA\r\n{}", to[0], report("delivered", "2.0.0"));
+    let mut client = Client::open(served.bounces()).await;
+    client.greet("LHLO").await;
+    let ends = ["\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r\n", "\n\r.\n\r", "\0\r\n.\r\0\n"];
+    for (at, end) in ends.into_iter().enumerate() {
+        client.ask("MAIL FROM:<>").await;
+        client.ask(&format!("RCPT TO:<{}>", to[0])).await;
+        assert!(client.ask("DATA").await.starts_with("354"));
+        let text = report("failed", "5.1.1").replace('\n', "\r\n");
+        client.write(format!("{text}{end}{smuggled}{end}\r\n.\r\n").as_bytes()).await;
+        assert_eq!(client.reply().await, "250 2.0.0 taken\r\n", "{end:?}");
+        assert_eq!(client.ask("NOOP").await, "250 2.0.0 ok\r\n", "{end:?}: one answer and no more");
+        assert_eq!(served.desk.receipts().len(), at + 1, "{end:?}");
+    }
+    // An empty text, and one whose lines begin with dots.
+    for text in [".\r\n", "..\r\n...\r\n.\r\n"] {
+        client.ask("MAIL FROM:<>").await;
+        client.ask(&format!("RCPT TO:<{}>", to[0])).await;
+        client.ask("DATA").await;
+        client.write(text.as_bytes()).await;
+        assert_eq!(client.reply().await, "250 2.0.0 taken\r\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bytes_stop_it_from_taking_the_next_bounce() {
+    let (served, to) = start(1, &[]).await;
+    let (address, handle) = (served.bounces(), tokio::runtime::Handle::current());
+    let lines = prop::collection::vec(
+        prop_oneof![
+            "[ -~]{0,60}",
+            "(LHLO|EHLO|MAIL FROM:|RCPT TO:|DATA|RSET|BDAT|AUTH)[ -~]{0,40}",
+            "\\PC{0,40}",
+            Just(format!("RCPT TO:<{}>", to[0])),
+            Just("MAIL FROM:<>".to_owned()),
+            Just("DATA".to_owned()),
+            Just(".".to_owned()),
+        ],
+        0..30,
+    );
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    tokio::task::block_in_place(|| {
+        let result = runner.run(&(lines, any::<Vec<u8>>()), |(lines, bytes)| {
+            handle.block_on(async {
+                use tokio::io::AsyncWriteExt;
+                let mut client = Client::open(address).await;
+                let talk = [b"LHLO x\r\n", lines.join("\r\n").as_bytes(), &bytes[..]].concat();
+                // It may have hung up already.
+                let _ = client.0.get_mut().write_all(&talk).await;
+                let _ = client.0.get_mut().shutdown().await;
+                while !client.reply().await.is_empty() {}
+            });
+            Ok(())
+        });
+        result.unwrap();
+    });
+    let before = served.desk.receipts().len();
+    assert!(served.bring(&to[0], &report("failed", "5.1.1")).await.starts_with("250"));
+    assert_eq!(served.desk.receipts().len(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_beyond_the_number_wait() {
+    let (served, to) = start(1, &[("bounces.connections", "1")]).await;
+    let first = Client::open(served.bounces()).await;
+    let second = tokio::net::TcpStream::connect(served.bounces()).await.unwrap();
+    let mut second = Client(tokio::io::BufReader::new(second));
+    let mut byte = [0];
+    let early = tokio::io::AsyncReadExt::read(&mut second.0, &mut byte);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), early).await;
+    assert!(early.is_err(), "it was greeted beside the first");
+    drop(first);
+    assert!(second.reply().await.starts_with("220"));
+    second.greet("LHLO").await;
+    assert_eq!(second.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+}

@@ -1,0 +1,95 @@
+//! Addresses, texts, links and keys are in messages and nowhere else: not in the log at its most talkative, not in answers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::clicks::{click, path};
+use crate::client::{BOUNCES, Client, report};
+use crate::desk::Served;
+use crate::house::{envelope, send, transport};
+use crate::server::{Kind, Server};
+
+const ADDRESS: &str = "canary-6152@mail.example";
+const KEY: &str = "canary-key-of-thirty-two-letters-and-more";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_shows_an_address_a_key_or_a_link() {
+    let log = Log::default();
+    // Of the whole process, so that it hears every thread and the libraries that log by other means.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
+    let settings = [
+        BOUNCES[0],
+        BOUNCES[2],
+        ("bounces.key", KEY),
+        ("unsubscribe.public_url", "http://localhost"),
+        ("unsubscribe.key", KEY),
+        ("unsubscribe.listen", "127.0.0.1:0"),
+    ];
+    let served = Served::start(transport(&[server.url()], &settings)).await;
+    send(&served.email, &envelope(ADDRESS)).await;
+    let mail = server.taken().remove(0);
+    let mut shown = String::new();
+    for away in [false, true] {
+        served.desk.away.store(away, Ordering::SeqCst);
+        for message in
+            [report("failed", "5.1.1"), report("delayed", "4.4.1"), format!("From: {ADDRESS}\n\n{ADDRESS}\n")]
+        {
+            shown += &served.bring(&mail.from, &message).await;
+        }
+        for method in ["GET", "POST", "PUT"] {
+            shown += &click(&served, method, &path(&mail), "List-Unsubscribe=One-Click");
+        }
+    }
+    let mut client = Client::open(served.bounces()).await;
+    client.greet("LHLO").await;
+    for line in [
+        format!("MAIL FROM:<{ADDRESS}>"),
+        format!("RCPT TO:<{ADDRESS}>"),
+        format!("VRFY {ADDRESS}"),
+        format!("MAIL FROM:<{ADDRESS}> {ADDRESS}"),
+        format!("{ADDRESS} {ADDRESS}"),
+    ] {
+        shown += &client.ask(&line).await;
+    }
+    assert!(served.desk.receipts().len() == 1 && served.desk.leavers().len() == 1, "it was heard");
+    let said = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(said.contains("bounces are taken") && said.contains("is not stored"), "it did listen: {said}");
+    let token = path(&mail);
+    let token = token.rsplit('/').next().unwrap();
+    let local = mail.from.split('@').next().unwrap().trim_start_matches("bounces+");
+    for (name, text) in [("the log", &said), ("what is told", &shown)] {
+        for secret in ["canary", token, local] {
+            let at = text.find(secret);
+            assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
+        }
+    }
+}

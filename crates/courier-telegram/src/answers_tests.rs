@@ -58,9 +58,9 @@ fn other_bots_are_tried_where_they_may_know_the_chat() {
         (403, "Forbidden: bot can't initiate conversation with a user", true),
         (403, "Forbidden: bot is not a member of the channel chat", true),
         (400, "Bad Request: chat not found", true),
-        (403, "Forbidden: bot was blocked by the user", false),
+        (403, "Forbidden: bot was blocked by the user", true),
         (403, "Forbidden: user is deactivated", false),
-        (403, "Forbidden: bot was kicked from the group chat", false),
+        (403, "Forbidden: bot was kicked from the group chat", true),
         (400, "Bad Request: message is too long", false),
     ] {
         assert_eq!(said(code, text).elsewhere, elsewhere, "{text}");

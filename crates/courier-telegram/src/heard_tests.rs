@@ -51,7 +51,7 @@ fn groups_and_channels_are_known_by_number_and_name() {
     assert_eq!(heard(&member(group(), json!({"status": "member"}))), here(&both));
     let plain = json!({"id": -5, "type": "group", "title": "G"});
     assert_eq!(heard(&member(plain, json!({"status": "left"}))), gone(&["-5"]));
-    let channel = json!({"id": -100_9, "type": "channel", "title": "C"});
+    let channel = json!({"id": -1_009, "type": "channel", "title": "C"});
     let administrator = json!({"status": "administrator", "can_be_edited": false, "is_anonymous": false,
         "can_manage_chat": true, "can_delete_messages": true, "can_manage_video_chats": true,
         "can_restrict_members": true, "can_promote_members": false, "can_change_info": true,
@@ -108,5 +108,5 @@ fn what_can_not_be_read_says_nothing() {
 #[test]
 fn a_group_that_moved_is_here_at_its_old_number() {
     let group = json!({"id": -5, "type": "group", "title": "G"});
-    assert_eq!(heard(&message(group, false, json!({"migrate_to_chat_id": -100_5}))), here(&["-5"]));
+    assert_eq!(heard(&message(group, false, json!({"migrate_to_chat_id": -1_005}))), here(&["-5"]));
 }

@@ -21,7 +21,13 @@ const CHAT: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -82,7 +88,7 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     provider.open().await;
     provider.answer(|_| Reply::wait(1));
     shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     // It did listen, to the libraries too.
     assert!(log.contains("Telegram refuses the message") && log.contains("hyper"), "{log}");
     assert!(log.contains("updates do not come") && log.contains("updates come again"), "{log}");

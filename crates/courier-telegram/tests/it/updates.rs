@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bench::{token, transport};
 use super::provider::{Provider, Reply, Request, accept};
+use super::secrecy::Log;
 
 /// Writes down who is put on the channel's list and taken off it.
 #[derive(Default)]
@@ -260,6 +261,27 @@ async fn after_any_refusal_it_asks_again() {
     assert!(asked[6..=8].iter().all(|asked| asked.body["limit"] == 1));
     assert!(asked.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
     served.stopped().await;
+}
+
+#[tokio::test]
+async fn another_program_that_asks_is_told_of_once() {
+    let log = Log::default();
+    // Of this thread, on which all of this test runs.
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _listening = tracing::subscriber::set_default(listener);
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let number = AtomicI64::new(0);
+    // The two get an answer in turn.
+    provider.answer(move |_| match number.fetch_add(1, Ordering::SeqCst) {
+        number if number % 2 == 0 => Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
+        number => Reply::json(200, &json!({"ok": true, "result": [written(number, 7, "x")]})),
+    });
+    let served = serve(&provider, &book, &[]);
+    asked(&provider, 10).await;
+    served.stopped().await;
+    let log = log.text();
+    assert_eq!(log.matches("another program asks for the updates").count(), 1, "{log}");
+    assert!(!log.contains("updates come again"), "{log}");
 }
 
 #[tokio::test]

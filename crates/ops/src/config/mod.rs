@@ -82,6 +82,7 @@ const ELSEWHERE: &[&str] = &[
     "bounces",
     "unsubscribe",
     "telegram",
+    "vk",
     "sms",
     "twilio",
     "gateway",

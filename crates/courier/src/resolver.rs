@@ -131,7 +131,7 @@ impl Resolver {
             let Ok(index) = u16::try_from(at) else { break };
             let decision = match plan(&abilities, head.on_unknown, &row, now) {
                 Plan::Decide(decision) => Some(decision),
-                Plan::Ask => self.ask(&abilities, &head, member, &loaded, index, &row).await,
+                Plan::Ask => self.ask(&abilities, &head, member, &loaded, (index, &row), now).await,
             };
             if let Some(decision) = decision {
                 decisions.push((index, row.attempt, decision));
@@ -169,8 +169,8 @@ impl Resolver {
         head: &Head,
         member: &Member,
         loaded: &Loaded,
-        index: u16,
-        row: &RowOutcome,
+        (index, row): (u16, &RowOutcome),
+        now: UnixMs,
     ) -> Option<Decision> {
         let envelope = Envelope {
             suffix: member.suffix.clone(),
@@ -184,7 +184,7 @@ impl Resolver {
             tries: row.tries,
             repeat: row.repeated,
         };
-        let inquiry = AssertUnwindSafe(self.transport.inquire(&envelope)).catch_unwind();
+        let inquiry = AssertUnwindSafe(self.transport.inquire(&envelope, row.changed, now)).catch_unwind();
         let found = tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(Found::NotNow));
         let found = found.unwrap_or_else(|_| {
             tracing::error!(channel = %self.channel, "an inquiry panicked");

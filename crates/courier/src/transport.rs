@@ -234,8 +234,9 @@ pub trait Transport: Send + Sync + 'static {
     /// waits any more: the runtime drops the future and takes what has no outcome as unknown.
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome>;
 
-    /// Finds out what became of an attempt of unknown outcome. Asked only when the abilities promise it.
-    async fn inquire(&self, _envelope: &Envelope) -> Found {
+    /// Finds out what became of an attempt of unknown outcome that was begun at `begun`. Asked only when the abilities promise
+    /// it. Both moments are of the server's clock.
+    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> Found {
         Found::CannotTell
     }
 

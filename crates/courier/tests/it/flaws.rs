@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::{Abilities, Envelope, Found, Outcome, Scope, Transport};
-use posthaste_model::{Channel, Reason, Suffix, Verdict};
+use posthaste_model::{Channel, Reason, Suffix, UnixMs, Verdict};
 use tokio::time::Instant;
 
 use super::memory::{Broken, MOST_LETTERS, Message, Provider, Reply};
@@ -229,7 +229,7 @@ impl Transport for MemoryTransport {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope) -> Found {
+    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> Found {
         match self.provider.knows(&envelope.to.address) {
             true if self.flaw != Flaw::FindsNothing => Found::Known(Verdict::Sent, Reason::None),
             _ => Found::Never,

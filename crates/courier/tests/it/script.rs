@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::house::eventually_async;
 use async_trait::async_trait;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Transport};
-use posthaste_model::{Channel, Suffix};
+use posthaste_model::{Channel, Suffix, UnixMs};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -219,7 +219,7 @@ impl Transport for Script {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope) -> Found {
+    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> Found {
         self.asked.fetch_add(1, Ordering::SeqCst);
         (self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope)
     }

@@ -82,6 +82,9 @@ const ELSEWHERE: &[&str] = &[
     "bounces",
     "unsubscribe",
     "telegram",
+    "sms",
+    "twilio",
+    "gateway",
     "sandbox",
     "client",
 ];

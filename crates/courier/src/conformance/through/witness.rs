@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use posthaste_model::{Channel, Member, State, Suffix};
+use posthaste_model::{Channel, Member, State, Suffix, UnixMs};
 use posthaste_store::{Outcomes, RowOutcome, Store};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -137,8 +137,8 @@ impl Transport for Witness {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope) -> Found {
-        self.inner.inquire(envelope).await
+    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> Found {
+        self.inner.inquire(envelope, begun, now).await
     }
 
     async fn check(&self) -> Result<(), String> {

@@ -1,0 +1,148 @@
+//! Every row of the tables of answers, and what is refused as a table.
+
+use super::*;
+
+fn twilio() -> Answers {
+    Answers::load("", crate::twilio::ANSWERS).unwrap()
+}
+
+fn code(status: u16, code: &str) -> Verdict {
+    twilio().judge(Said { status: Some(status), code: Some(code), ..Said::default() })
+}
+
+fn late(code: &str) -> Verdict {
+    twilio().judge(Said { code: Some(code), ..Said::default() })
+}
+
+#[test]
+fn every_answer_of_twilio_means_what_the_facts_say() {
+    use Meaning::{Reject, Retry, Stop, Suppress, Unknown, Wait};
+    let (bad_address, undelivered, stopped) = (Reason::BadAddress, Reason::Undelivered, Reason::Stopped);
+    for (status, codes, meaning, reason) in [
+        (429, &["20429", "20001"][..], Wait, Some(Reason::Throttled)),
+        (401, &["20003", "20005", "1"], Stop, Some(stopped)),
+        (403, &["20003", "20005", "30002", "77777"], Stop, Some(stopped)),
+        (500, &["20500", "21211", "30003"], Unknown, Some(Reason::ProviderFailed)),
+        (503, &["20503"], Unknown, Some(Reason::ProviderFailed)),
+        (
+            400,
+            &["21211", "21214", "21217", "21614", "21635", "21265", "21266", "30005", "30006", "30011"],
+            Suppress,
+            Some(bad_address),
+        ),
+        (400, &["21610"], Suppress, Some(Reason::OptedOut)),
+        // A 403 about one country is no word on the credential.
+        (403, &["21408"], Reject, None),
+        (400, &["21408", "30004", "30007", "30032", "30034", "99999"], Reject, None),
+        (400, &["21606", "21212", "21612", "21659", "21660", "21703", "30002"], Stop, Some(stopped)),
+        (400, &["21602", "21617", "21604", "21605"], Reject, Some(Reason::Rejected)),
+        (400, &["21611", "30001"], Wait, Some(Reason::Throttled)),
+        (400, &["30003", "30008", "30017", "30018"], Retry, Some(undelivered)),
+        (400, &["30036"], Reject, Some(undelivered)),
+        (404, &["20404"], Stop, Some(stopped)),
+    ] {
+        for number in codes {
+            let verdict = code(status, number);
+            let reason = reason.unwrap_or_else(|| Reason::from_code(number.parse().unwrap_or(u16::MAX)));
+            let reason = if *number == "99999" { Reason::Rejected } else { reason };
+            assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{status} {number}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_of_twilio_is_judged_by_its_status() {
+    use Meaning::{Retry, Stop, Unknown, Wait};
+    for (status, meaning) in [
+        (200, Unknown),
+        (201, Unknown),
+        (101, Unknown),
+        (302, Retry),
+        (400, Retry),
+        (413, Retry),
+        (401, Stop),
+        (403, Stop),
+        (404, Stop),
+    ] {
+        assert_eq!(
+            twilio().judge(Said { status: Some(status), ..Said::default() }).meaning,
+            meaning,
+            "{status}"
+        );
+    }
+    for (status, meaning) in [(407, Stop), (429, Wait), (500, Unknown), (502, Unknown), (504, Unknown)] {
+        assert_eq!(
+            twilio().judge(Said { status: Some(status), ..Said::default() }).meaning,
+            meaning,
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() {
+    assert_eq!(code(400, "21611").after, Some(Duration::from_secs(600)));
+    assert_eq!(code(400, "30003").after, Some(Duration::from_secs(1800)));
+    let said = Said { status: Some(429), retry_after: Some(Duration::from_secs(7)), ..Said::default() };
+    let verdict = twilio().judge(said);
+    let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) };
+    assert_eq!(verdict.outcome("Twilio", said), wait);
+    let said = Said { retry_after: Some(Duration::ZERO), ..said };
+    let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) };
+    assert_eq!(twilio().judge(said).outcome("Twilio", said), wait);
+}
+
+#[test]
+fn a_receipt_bans_where_the_facts_suppress() {
+    for code in ["30005", "30006", "30011", "21610", "21211", "21614", "21635"] {
+        assert_eq!(late(code).ban(), Some(Ban::Now), "{code}");
+    }
+    for code in ["30007", "30008", "30034", "30036", "30001", "30002", "30004", "30017", "63016", "21408"] {
+        assert_eq!(late(code).ban(), None, "{code}");
+    }
+    assert_eq!(late("30003").ban(), Some(Ban::After(5)));
+    assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::BadAddress));
+    assert_eq!((late("63016").reason, late("30003").reason), (Reason::Provider(63016), Reason::Undelivered));
+    let none = twilio().judge(Said::default());
+    assert_eq!((none.reason, none.ban()), (Reason::Undelivered, None));
+}
+
+#[test]
+fn a_table_that_makes_no_sense_is_refused_with_its_place() {
+    let told = |text: &str| Answers::parse("my.toml", text).unwrap_err().to_string();
+    for (text, words) in [
+        ("", "my.toml, line 1: missing field `rule`"),
+        (
+            "[[rule]]\nmeans = \"reject\"\n\n[[rule]]\nmeans = \"forget\"\n",
+            "my.toml, line 5: unknown variant",
+        ),
+        ("[[rule]]\nmeans = \"reject\"\nreason = \"bad\"\n", "my.toml, line 3: there is no reason \"bad\""),
+        ("[[rule]]\nmeans = \"reject\"\nstatus = [\"4yy\"]\n", "my.toml, line 3: \"4yy\" is no number"),
+        ("[[rule]]\nmeens = \"reject\"\n", "my.toml, line 2: unknown field `meens`"),
+        ("[[rule]]\nmeans = \"strike\"\n", "my.toml, rule 1: \"strike\" needs strikes"),
+        ("[[rule]]\nmeans = \"reject\"\nstrikes = 1\n", "my.toml, rule 1: strikes must be 2"),
+        ("[[rule]]\nmeans = \"suppress\"\nstrikes = 3\n", "my.toml, rule 1: \"suppress\" needs no"),
+        ("[[rule]]\nmeans = \"reject\"\nsays = [\"\"]\n", "my.toml, rule 1: a code or text is empty"),
+        ("[[rule]]\nmeans = \"wait\"\nafter = \"10\"\n", "my.toml, line 3: "),
+    ] {
+        let told = told(text);
+        assert!(told.starts_with(words), "{told}");
+    }
+    assert_eq!(
+        Answers::load("/nowhere/answers.toml", "").unwrap_err().to_string(),
+        "/nowhere/answers.toml can't be read as a text of at most 1 MiB"
+    );
+}
+
+#[test]
+fn codes_may_be_words_and_texts_may_be_looked_for() {
+    let answers = Answers::parse(
+        "my.toml",
+        "[[rule]]\ncode = [\"NO_x\"]\nmeans = \"suppress\"\n[[rule]]\nsays = [\"Нет Денег\"]\nmeans = \"stop\"\n",
+    )
+    .unwrap();
+    let said = Said { status: Some(200), code: Some("NO_7"), ..Said::default() };
+    assert_eq!(answers.judge(said).meaning, Meaning::Suppress);
+    assert_eq!(answers.judge(Said { code: Some("NO_y"), ..said }).meaning, Meaning::Unknown);
+    assert_eq!(answers.judge(Said { code: None, text: "ошибка: НЕТ ДЕНЕГ", ..said }).meaning, Meaning::Stop);
+}

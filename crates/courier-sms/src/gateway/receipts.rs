@@ -1,0 +1,153 @@
+//! Receipts of a gateway, at an address of their own for each attempt. Gateways do not sign what they send, so the address itself
+//! is the proof: it holds a mark only we can make.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use posthaste_courier::{AttemptId, Desk, Receipt, Word};
+use posthaste_model::Reason;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+use tokio::time::timeout;
+use url::form_urlencoded;
+
+use super::ANSWERS;
+use crate::answers::{Answers, Said};
+use crate::public::Public;
+use crate::settings::{BadSetting, Gateway as Section, Settings};
+use crate::transport::Unusable;
+
+/// Before the name of the attempt and its mark.
+const PATH: &str = "/gateway/status/";
+/// Bytes of the mark: too many to guess.
+const MARK: usize = 16;
+/// How long the desk may take.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How receipts come in.
+pub(super) struct Receipts {
+    public: Public,
+    key: SecretString,
+    settings: Section,
+    answers: Answers,
+}
+
+impl Receipts {
+    /// How they come in by these settings, if they do.
+    pub(super) fn read(settings: &Settings) -> Result<Option<Self>, Unusable> {
+        let (public, section) = (Public::read(&settings.sms)?, &settings.gateway);
+        let length = section.callback_key.expose_secret().len();
+        match public {
+            None if length > 0 => {
+                let why = "is missing: gateway.callback_key is there";
+                Err(BadSetting::new("sms.public_url", why).into())
+            }
+            None => Ok(None),
+            Some(_) if length < 32 => {
+                let why = "must be 32 letters or more by chance, for sms.public_url is there";
+                Err(BadSetting::new("gateway.callback_key", why).into())
+            }
+            Some(public) => {
+                let answers = Answers::load(&settings.sms.answers_file, ANSWERS)?;
+                let (key, settings) = (section.callback_key.clone(), section.clone());
+                Ok(Some(Self { public, key, settings, answers }))
+            }
+        }
+    }
+
+    /// Where receipts of an attempt are to be sent.
+    pub(super) fn address(&self, attempt: &AttemptId) -> String {
+        let attempt = attempt.to_string();
+        let mark = self.mac(&attempt).finalize().into_bytes();
+        let mark = URL_SAFE_NO_PAD.encode(mark.get(..MARK).unwrap_or_default());
+        self.public.at(&format!("{PATH}{attempt}/{mark}"))
+    }
+
+    fn mac(&self, attempt: &str) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes());
+        // No key is too long or short for it.
+        mac.unwrap_or_else(|_| Hmac::new(&Default::default())).chain_update(attempt.as_bytes())
+    }
+
+    fn proves(&self, attempt: &str, mark: &str) -> bool {
+        let mark = URL_SAFE_NO_PAD.decode(mark).unwrap_or_default();
+        mark.len() == MARK && self.mac(attempt).verify_truncated_left(&mark).is_ok()
+    }
+
+    /// What a receipt says; `None` when it says nothing.
+    fn word(&self, fields: &[(String, String)]) -> Option<(Word, Reason, Option<posthaste_courier::Ban>)> {
+        let settings = &self.settings;
+        let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let status = get(&settings.status_field)?;
+        if settings.delivered_values.contains(status) {
+            return Some((Word::Delivered, Reason::None, None));
+        }
+        if settings.sent_values.contains(status) {
+            return Some((Word::Sent, Reason::None, None));
+        }
+        if !settings.failed_values.contains(status) {
+            return None;
+        }
+        let code = get(&settings.code_field).map(String::as_str).filter(|code| !matches!(*code, "" | "0"));
+        let verdict = self.answers.judge(Said { code, ..Said::default() });
+        Some((Word::Failed, verdict.late_reason(), verdict.ban()))
+    }
+}
+
+type Place = (Arc<Receipts>, Arc<dyn Desk>);
+
+pub(super) fn routes(receipts: Arc<Receipts>, desk: Arc<dyn Desk>) -> Router {
+    let place: Place = (receipts, desk);
+    Router::new().route(&format!("{PATH}{{attempt}}/{{mark}}"), get(status).post(status)).with_state(place)
+}
+
+async fn status(
+    State((receipts, desk)): State<Place>,
+    Path((attempt, mark)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    if !receipts.proves(&attempt, &mark) {
+        tracing::debug!("a receipt at an address that is none of ours");
+        return StatusCode::FORBIDDEN;
+    }
+    let Ok(attempt) = attempt.parse::<AttemptId>() else { return StatusCode::NO_CONTENT };
+    let mut fields = fields(&headers, &body);
+    fields.extend(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned());
+    let Some((word, reason, ban)) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
+    let receipt = Receipt { attempt, word, reason, ban };
+    match timeout(STORE_WITHIN, desk.receipt(&receipt)).await {
+        Ok(Ok(noted)) => {
+            tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
+            StatusCode::NO_CONTENT
+        }
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!("a receipt can't be stored; the gateway is asked to send it again");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}
+
+fn fields(headers: &HeaderMap, body: &[u8]) -> Vec<(String, String)> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/json") {
+        return form_urlencoded::parse(body).into_owned().collect();
+    }
+    let fields: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    fields.into_iter().map(|(name, value)| (name, text(value))).collect()
+}

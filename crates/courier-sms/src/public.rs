@@ -1,0 +1,119 @@
+//! The public place where receipts and replies come in: where it is for us, and how it is called from outside.
+
+use std::time::Duration;
+
+use axum::Router;
+use posthaste_courier::exchange;
+use posthaste_ops::address::Address;
+use posthaste_ops::listen::{Limits, Listener};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::settings::{BadSetting, Sms};
+
+/// The largest request: providers send a few hundred bytes.
+pub(crate) const MOST_BYTES: usize = 64 << 10;
+
+/// Strangers may come.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    header_time: Duration::from_secs(10),
+    header_bytes: 16 << 10,
+    body_bytes: MOST_BYTES,
+    write_time: Some(Duration::from_secs(10)),
+    connection_life: Some(Duration::from_secs(600)),
+    linger: Duration::from_secs(5),
+};
+
+/// The place.
+#[derive(Debug, Clone)]
+pub(crate) struct Public {
+    listen: Address,
+    url: Url,
+}
+
+impl Public {
+    /// The place the settings name, if they do.
+    ///
+    /// # Errors
+    /// The setting to change.
+    pub(crate) fn read(settings: &Sms) -> Result<Option<Self>, BadSetting> {
+        if settings.listen.is_empty() {
+            return Ok(None);
+        }
+        let listen = settings.listen.parse();
+        let listen = listen.map_err(|bad| BadSetting::new("sms.listen", format!("{bad}")))?;
+        let bad = |why: String| BadSetting::new("sms.public_url", why);
+        let url = exchange::base(&settings.public_url).map_err(|why| bad(why.to_string()))?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.~-".contains(&byte);
+        if !url.path().bytes().all(plain) || url.path().contains("//") {
+            return Err(bad("its path may have letters, digits and _ . ~ - only".to_owned()));
+        }
+        Ok(Some(Self { listen, url }))
+    }
+
+    /// The address of one of our paths as the provider sees it.
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
+    }
+
+    /// Its addresses as a provider may have called it: with and without the port. `path` is one of ours, with its query.
+    pub(crate) fn spellings(&self, path: &str) -> Vec<String> {
+        let (scheme, host) = (self.url.scheme(), self.url.host_str().unwrap_or_default());
+        let prefix = self.prefix();
+        let bare = format!("{scheme}://{host}{prefix}{path}");
+        match self.url.port_or_known_default() {
+            Some(port) => vec![bare, format!("{scheme}://{host}:{port}{prefix}{path}")],
+            None => vec![bare],
+        }
+    }
+
+    /// What stands before our paths outside.
+    fn prefix(&self) -> &str {
+        self.url.path().trim_end_matches('/')
+    }
+
+    /// Serves until `stop`. A proxy before it may leave the path of the public address in place, or take it away.
+    ///
+    /// # Errors
+    /// It can't listen.
+    pub(crate) async fn serve(&self, routes: Router, stop: CancellationToken) -> Result<(), String> {
+        let listener = Listener::bind(&self.listen).await.map_err(|error| {
+            let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            format!("sms.listen: {error}{}", why.unwrap_or_default())
+        })?;
+        tracing::info!(address = %listener.address(), "receipts and replies come in here");
+        let routes = match self.prefix() {
+            "" => routes,
+            prefix => routes.clone().nest(prefix, routes),
+        };
+        listener.serve(routes, LIMITS, stop).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: &str) -> Public {
+        Public { listen: "127.0.0.1:0".parse().unwrap(), url: exchange::base(url).unwrap() }
+    }
+
+    #[test]
+    fn addresses_are_written_with_and_without_the_port() {
+        let bare = place("https://sms.example.org/");
+        assert_eq!(bare.at("/x/y"), "https://sms.example.org/x/y");
+        assert_eq!(
+            bare.spellings("/x?a=1"),
+            ["https://sms.example.org/x?a=1", "https://sms.example.org:443/x?a=1"]
+        );
+        let deep = place("https://sms.example.org:8443/a/b/");
+        assert_eq!(deep.at("/x"), "https://sms.example.org:8443/a/b/x");
+        assert_eq!(
+            deep.spellings("/x"),
+            ["https://sms.example.org/a/b/x", "https://sms.example.org:8443/a/b/x"]
+        );
+        assert_eq!(place("http://127.0.0.1").spellings("/x")[1], "http://127.0.0.1:80/x");
+    }
+}

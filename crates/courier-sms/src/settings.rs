@@ -1,0 +1,180 @@
+//! The channel's settings: sections `sms`, `twilio` and `gateway`. Every key is documented in `defaults.toml`.
+
+use posthaste_courier::exchange::BadWay;
+use posthaste_ops::config::HumanDuration;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// The documented defaults of the channel's sections.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Keys whose values are never shown, and which may be given by file.
+pub const SECRETS: &[&str] =
+    &["sms.proxy", "twilio.auth_token", "twilio.api_key_secret", "gateway.secret", "gateway.callback_key"];
+
+/// The channel's sections.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// What all providers have in common.
+    pub sms: Sms,
+    /// Twilio.
+    pub twilio: Twilio,
+    /// Any other provider.
+    pub gateway: Gateway,
+}
+
+/// Who takes the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Twilio Programmable Messaging.
+    Twilio,
+    /// A plain HTTP interface, described in settings.
+    Gateway,
+}
+
+/// The section `sms`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Sms {
+    pub provider: Provider,
+    pub segments_per_second: f64,
+    pub max_characters: usize,
+    pub concurrency: usize,
+    pub max_concurrency: usize,
+    pub connect_within: HumanDuration,
+    pub send_within: HumanDuration,
+    pub on_unknown: OnUnknown,
+    pub proxy: SecretString,
+    pub answers_file: String,
+    pub listen: String,
+    pub public_url: String,
+}
+
+/// What becomes of unknowns when the order leaves it to the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// Repeat once.
+    Retry,
+    /// Leave it unknown.
+    Hold,
+}
+
+/// The section `twilio`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Twilio {
+    pub api_url: String,
+    pub account_sid: String,
+    pub auth_token: SecretString,
+    pub api_key_sid: String,
+    pub api_key_secret: SecretString,
+    pub from: String,
+    pub messaging_service_sid: String,
+    pub valid_for: HumanDuration,
+    pub smart_encoding: bool,
+    pub callback_options: String,
+    pub ask_after: HumanDuration,
+    pub stop_words: Vec<String>,
+    pub start_words: Vec<String>,
+}
+
+/// How the body of a gateway's request is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+    /// No body.
+    None,
+}
+
+/// The section `gateway`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Gateway {
+    pub method: String,
+    pub url: String,
+    pub format: Format,
+    pub body: String,
+    pub headers: Vec<String>,
+    pub from: String,
+    pub secret: SecretString,
+    pub taken_status: Vec<String>,
+    pub taken_pointer: String,
+    pub taken_value: String,
+    pub taken_text: String,
+    pub code_pointer: String,
+    pub code_after: String,
+    pub check_url: String,
+    pub callback_key: SecretString,
+    pub status_field: String,
+    pub sent_values: Vec<String>,
+    pub delivered_values: Vec<String>,
+    pub failed_values: Vec<String>,
+    pub code_field: String,
+}
+
+/// A setting that was read and makes no sense. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// Its dotted key.
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl BadSetting {
+    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self { key, why: why.into() }
+    }
+}
+
+impl Sms {
+    /// Refuses numbers that make no sense.
+    pub(crate) fn check(&self) -> Result<(), BadSetting> {
+        let bad = |key, why: &str| Err(BadSetting::new(key, why));
+        if !(self.segments_per_second >= 0.0 && self.segments_per_second <= 100_000.0) {
+            return bad("sms.segments_per_second", "must be 0 (no limit) to 100000");
+        }
+        if self.segments_per_second > 0.0 && self.segments_per_second < 0.1 {
+            return bad("sms.segments_per_second", "must be 0 (no limit), or 0.1 and more");
+        }
+        if !(1..=20_000).contains(&self.max_characters) {
+            return bad("sms.max_characters", "must be 1 to 20000");
+        }
+        if !(1..=2_000).contains(&self.max_concurrency) {
+            return bad("sms.max_concurrency", "must be 1 to 2000");
+        }
+        if !(1..=self.max_concurrency).contains(&self.concurrency) {
+            return bad("sms.concurrency", "must be 1 to max_concurrency");
+        }
+        if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
+            return bad("sms.connect_within", "must be more than nothing and less than send_within");
+        }
+        if self.listen.is_empty() != self.public_url.is_empty() {
+            let missing = if self.listen.is_empty() { "sms.listen" } else { "sms.public_url" };
+            return bad(
+                missing,
+                "is missing: sms.listen and sms.public_url are given together, or not at all",
+            );
+        }
+        Ok(())
+    }
+
+    /// The client for all requests.
+    pub(crate) fn client(&self, url_key: &'static str) -> Result<reqwest::Client, BadSetting> {
+        let made = posthaste_courier::exchange::client(self.connect_within.get(), self.proxy.expose_secret());
+        made.map_err(|bad| match bad {
+            BadWay::Proxy => BadSetting::new("sms.proxy", bad.to_string()),
+            _ => BadSetting::new(url_key, bad.to_string()),
+        })
+    }
+}

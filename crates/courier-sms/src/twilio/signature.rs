@@ -1,0 +1,99 @@
+//! The signature of Twilio's callbacks: HMAC-SHA1, by the primary token of the account, of the address Twilio called and the
+//! parameters it sent, as Twilio's own validators compute it. Looked at before anything of a request is believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use url::form_urlencoded;
+
+use super::account;
+use crate::settings::BadSetting;
+
+/// The query parameter with the digest of a body that is no form.
+const DIGEST: &str = "bodySHA256";
+
+/// What was sent, as the signature covers it.
+#[derive(Debug)]
+pub(super) enum Sent<'a> {
+    /// A form: names and values as they are, untrimmed, empty and unknown ones too.
+    Form(&'a [(String, String)]),
+    /// Anything else: the address has its digest.
+    Other(&'a [u8]),
+}
+
+/// The key signatures are made with.
+pub(super) struct Signature(SecretString);
+
+impl Signature {
+    /// The primary token, also when a key sends.
+    pub(super) fn new(token: &SecretString) -> Result<Self, BadSetting> {
+        if account::is_secret(token) {
+            return Ok(Self(token.clone()));
+        }
+        let why = "is missing or wrong: receipts and replies are signed with the account's token";
+        Err(BadSetting::new("twilio.auth_token", why))
+    }
+
+    /// Whether Twilio made this request: `given` is the signature of one of these spellings of its address. Takes as long
+    /// whatever is wrong.
+    pub(super) fn proves(&self, urls: &[String], sent: &Sent<'_>, given: &str) -> bool {
+        let Ok(given) = STANDARD.decode(given) else { return false };
+        let mut proved = subtle::Choice::from(0);
+        for url in urls {
+            let text = signed(url, sent);
+            let whole = match sent {
+                Sent::Form(_) => subtle::Choice::from(1),
+                Sent::Other(body) => has_digest(url, body),
+            };
+            proved |= whole & self.sign(&text).ct_eq(given.as_slice());
+        }
+        proved.into()
+    }
+
+    fn sign(&self, text: &str) -> Vec<u8> {
+        let Ok(mac) = Hmac::<Sha1>::new_from_slice(self.0.expose_secret().as_bytes()) else {
+            // No key is too long or short for it.
+            return Vec::new();
+        };
+        mac.chain_update(text.as_bytes()).finalize().into_bytes().to_vec()
+    }
+}
+
+/// The address, then each distinct name in order, and behind it each distinct value in order.
+fn signed(url: &str, sent: &Sent<'_>) -> String {
+    let mut text = url.to_owned();
+    if let Sent::Form(parameters) = sent {
+        let mut sorted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (name, value) in *parameters {
+            sorted.entry(name).or_default().insert(value);
+        }
+        for (name, values) in sorted {
+            for value in values {
+                text.push_str(name);
+                text.push_str(value);
+            }
+        }
+    }
+    text
+}
+
+fn has_digest(url: &str, body: &[u8]) -> subtle::Choice {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
+    let told = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == DIGEST);
+    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    match told {
+        Some((_, told)) => digest.as_bytes().ct_eq(told.to_ascii_lowercase().as_bytes()),
+        None => subtle::Choice::from(0),
+    }
+}
+
+#[cfg(test)]
+#[path = "signature_tests.rs"]
+mod tests;

@@ -1,0 +1,347 @@
+//! Receipts of Twilio at the public place: proved, stored, and only then thanked for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use hmac::{Hmac, Mac};
+use posthaste_courier::{Ban, Envelope, Outcome, Receipt, Transport, Word};
+use posthaste_courier_sms::Sms;
+use posthaste_model::Reason;
+use posthaste_rig::eventually_async;
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::form_urlencoded;
+
+use super::bench::{CANARY, envelope, send, transport};
+use super::desk::FakeDesk;
+use super::provider::{ACCOUNT, Provider, Reply};
+
+pub(crate) const PUBLIC: &str = "https://sms.example.org/in";
+const SID: &str = "SM0123456789abcdef0123456789abcdef";
+
+/// A transport whose public place is open.
+pub(crate) struct Place {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) sms: Arc<Sms>,
+    pub(crate) desk: Arc<FakeDesk>,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    serving: JoinHandle<Result<(), String>>,
+}
+
+impl Place {
+    pub(crate) async fn open() -> Self {
+        let provider = Provider::start().await;
+        Self::with(Arc::clone(&provider), |changes| transport(&provider, changes)).await
+    }
+
+    /// With a transport of these settings and those of the place.
+    pub(crate) async fn with(provider: Arc<Provider>, make: impl FnOnce(&[(&str, &str)]) -> Sms) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = format!("unix:{}", folder.path().join("s").display());
+        let sms = Arc::new(make(&[("sms.listen", &listen), ("sms.public_url", PUBLIC)]));
+        let (desk, stop) = (FakeDesk::new(), CancellationToken::new());
+        let serving = {
+            let (sms, desk, stop) = (Arc::clone(&sms), Arc::clone(&desk), stop.clone());
+            tokio::spawn(async move { sms.serve(desk, stop).await })
+        };
+        let place = Self { provider, sms, desk, folder, stop, serving };
+        eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
+        place
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join("s")
+    }
+
+    /// Sends bytes as they are; gives status and body of the answer.
+    pub(crate) async fn raw(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
+        // It may be refused before it is read.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+    }
+
+    pub(crate) async fn post(&self, path: &str, kind: &str, signature: &str, body: &[u8]) -> (u16, String) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: evil.example.org\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+             x-twilio-signature: {signature}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.raw(&[head.as_bytes(), body].concat()).await
+    }
+
+    /// A form as Twilio sends and signs it.
+    pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        let signature = sign(&format!("{PUBLIC}{path}"), fields);
+        self.post(path, FORM, &signature, encode(fields).as_bytes()).await
+    }
+
+    /// A receipt.
+    async fn receipt(&self, message: &Envelope, status: &str, code: &str) -> u16 {
+        let mut fields = vec![
+            ("MessageSid", SID),
+            ("SmsSid", SID),
+            ("AccountSid", ACCOUNT),
+            ("MessageStatus", status),
+            ("SmsStatus", status),
+            ("From", "+12025550199"),
+            ("To", "+79160000001"),
+            ("ApiVersion", "2010-04-01"),
+            ("RawDlrDoneDate", ""),
+            ("SomethingNew", " ы "),
+        ];
+        if !code.is_empty() {
+            fields.push(("ErrorCode", code));
+        }
+        self.form(&path_of(message), &fields).await.0
+    }
+
+    pub(crate) async fn close(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+fn path_of(message: &Envelope) -> String {
+    format!("/twilio/status/{}", message.id())
+}
+
+fn encode(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// The signature, made as the documentation tells it and not as the channel does.
+pub(crate) fn sign(url: &str, fields: &[(&str, &str)]) -> String {
+    let mut fields = fields.to_vec();
+    fields.sort_unstable();
+    fields.dedup();
+    let text: String = fields.iter().fold(url.to_owned(), |text, (name, value)| text + name + value);
+    let mac = Hmac::<sha1::Sha1>::new_from_slice(CANARY.as_bytes()).unwrap().chain_update(text);
+    base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+}
+
+fn receipt(message: &Envelope, word: Word, reason: Reason, ban: Option<Ban>) -> Receipt {
+    Receipt { attempt: message.id(), word, reason, ban }
+}
+
+#[tokio::test]
+async fn receipts_of_every_kind_reach_the_desk() {
+    let place = Place::open().await;
+    let message = envelope("+79160000001", "x");
+    // Before its own answer, out of order, twice: what counts, the history decides.
+    for (status, code, wanted) in [
+        ("delivered", "", receipt(&message, Word::Delivered, Reason::None, None)),
+        ("sent", "", receipt(&message, Word::Sent, Reason::None, None)),
+        ("queued", "", receipt(&message, Word::Sent, Reason::None, None)),
+        ("accepted", "", receipt(&message, Word::Sent, Reason::None, None)),
+        ("delivered", "0", receipt(&message, Word::Delivered, Reason::None, None)),
+        ("read", "", receipt(&message, Word::Delivered, Reason::None, None)),
+        ("undelivered", "30003", receipt(&message, Word::Failed, Reason::Undelivered, Some(Ban::After(5)))),
+        ("failed", "30006", receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))),
+        ("failed", "21610", receipt(&message, Word::Failed, Reason::OptedOut, Some(Ban::Now))),
+        ("failed", "30007", receipt(&message, Word::Failed, Reason::Provider(30007), None)),
+        ("failed", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
+        ("canceled", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
+    ] {
+        assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");
+        assert_eq!(place.desk.told().last(), Some(&wanted), "{status} {code}");
+    }
+    let told = place.desk.told().len();
+    for status in ["received", "receiving", "something_new", ""] {
+        assert_eq!(place.receipt(&message, status, "").await, 204, "{status}");
+    }
+    assert_eq!(place.desk.told().len(), told);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_receipt_may_come_before_the_answer_and_after_it() {
+    let place = Place::open().await;
+    let message = envelope("+79160000001", "x");
+    place.provider.answer(|_| Reply::Hang);
+    let (sms, sending) = (Arc::clone(&place.sms), message.clone());
+    let sent = tokio::spawn(async move { send(&sms, &sending).await });
+    eventually_async("the request", async || place.provider.messages().first().cloned().ok_or("none")).await;
+    assert_eq!(place.receipt(&message, "sent", "").await, 204);
+    sent.abort();
+    assert!(sent.await.is_err());
+    assert_eq!(place.desk.told(), [receipt(&message, Word::Sent, Reason::None, None)]);
+    // Whose the message is, is known from the receipt now, here and everywhere.
+    assert_eq!(place.desk.names.lock().unwrap().get(SID), Some(&message.suffix));
+    place.provider.accept();
+    assert_eq!(send(&place.sms, &envelope("+79160000001", "y")).await, Outcome::Accepted);
+    assert_eq!(place.receipt(&message, "delivered", "").await, 204);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_was_is_thanked_for_and_changes_nothing() {
+    let place = Place::open().await;
+    let stranger = envelope("+79160000001", "x");
+    place.desk.strangers.lock().unwrap().insert(stranger.id());
+    assert_eq!(place.receipt(&stranger, "delivered", "").await, 204);
+    for path in ["/twilio/status/x", "/twilio/status/u.1.0.0.256", "/twilio/status/%7B0%7D.1.0.0.1"] {
+        assert_eq!(place.form(path, &[("MessageStatus", "delivered")]).await.0, 204, "{path}");
+    }
+    assert_eq!(place.desk.told().len(), 1);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_stored_is_not_thanked_for() {
+    let place = Place::open().await;
+    let message = envelope("+79160000001", "x");
+    place.desk.is_away(true);
+    assert_eq!(place.receipt(&message, "delivered", "").await, 503);
+    place.desk.is_away(false);
+    assert_eq!(place.receipt(&message, "delivered", "").await, 204);
+    assert_eq!(place.desk.told().len(), 1);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn forged_receipts_are_refused_and_nothing_is_stored() {
+    let place = Place::open().await;
+    let (message, other) = (envelope("+79160000001", "x"), envelope("+79160000002", "x"));
+    let fields = [("MessageStatus", "failed"), ("ErrorCode", "21610")];
+    let (path, body) = (path_of(&message), encode(&fields));
+    let good = sign(&format!("{PUBLIC}{path}"), &fields);
+    let of_host = sign(&format!("https://evil.example.org/in{path}"), &fields);
+    let of_other = sign(&format!("{PUBLIC}{}", path_of(&other)), &fields);
+    for signature in ["", "AAAA", &of_host, &of_other, &good.to_lowercase()] {
+        assert_eq!(place.post(&path, FORM, signature, body.as_bytes()).await.0, 403, "{signature}");
+    }
+    for (path, body) in [
+        (path_of(&other), body.clone()),
+        (format!("{path}?x=1"), body.clone()),
+        (path.clone(), body.replace("failed", "delivered")),
+        (path.clone(), format!("{body}&x=")),
+        (path.clone(), String::new()),
+    ] {
+        assert_eq!(place.post(&path, FORM, &good, body.as_bytes()).await.0, 403, "{path} {body}");
+    }
+    let unsigned =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(place.raw(unsigned.as_bytes()).await.0, 403);
+    assert_eq!(place.raw(unsigned.replace("POST", "GET").as_bytes()).await.0, 405);
+    assert!(place.desk.told().is_empty());
+    assert_eq!(place.post(&path, FORM, &good, body.as_bytes()).await.0, 204);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn the_address_may_be_spelled_as_twilio_does_and_come_through_a_proxy() {
+    let place = Place::open().await;
+    let message = envelope("+79160000001", "x");
+    let (path, fields) =
+        (path_of(&message), [("MessageStatus", "sent"), ("A", ""), ("A", " b"), ("A", " b")]);
+    let body = encode(&fields);
+    for url in [
+        format!("{PUBLIC}{path}"),
+        format!("https://sms.example.org:443/in{path}"),
+        format!("{PUBLIC}{path}#rc=3&rp=5xx,ct,rt"),
+    ] {
+        let signature = sign(&url, &fields);
+        assert_eq!(place.post(&path, FORM, &signature, body.as_bytes()).await.0, 204, "{url}");
+        // A proxy that leaves the path as it is.
+        let whole = format!("/in{path}");
+        assert_eq!(place.post(&whole, FORM, &signature, body.as_bytes()).await.0, 204, "{url}");
+    }
+    let asked = format!("{path}?x=%20y");
+    assert_eq!(place.form(&asked, &fields).await.0, 204);
+    assert_eq!(place.desk.told().len(), 7);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_json_receipt_is_proved_by_its_digest() {
+    let place = Place::open().await;
+    let message = envelope("+79160000001", "x");
+    let body = br#"{"MessageStatus":"undelivered","ErrorCode":30005,"MessageSid":null}"#;
+    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = format!("{}?bodySHA256={digest}", path_of(&message));
+    let signature = sign(&format!("{PUBLIC}{path}"), &[]);
+    let json = "application/json; charset=utf-8";
+    assert_eq!(place.post(&path, json, &signature, body).await.0, 204);
+    assert_eq!(place.desk.told(), [receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))]);
+    assert_eq!(place.post(&path, json, &signature, b"{}").await.0, 403);
+    let bare = path_of(&message);
+    let signature = sign(&format!("{PUBLIC}{bare}"), &[]);
+    assert_eq!(place.post(&bare, json, &signature, body).await.0, 403);
+    assert_eq!(place.desk.told().len(), 1);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read() {
+    let place = Place::open().await;
+    let path = path_of(&envelope("+79160000001", "x"));
+    let huge = vec![b'a'; 70 << 10];
+    assert_eq!(place.post(&path, FORM, "AAAA", &huge).await.0, 413);
+    assert!(place.desk.told().is_empty());
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_place_that_is_taken_is_told_in_words() {
+    let place = Place::open().await;
+    let listen = format!("unix:{}", place.socket().display());
+    let second = transport(&place.provider, &[("sms.listen", &listen), ("sms.public_url", PUBLIC)]);
+    let refused = second.serve(FakeDesk::new(), CancellationToken::new()).await.unwrap_err();
+    assert!(refused.starts_with("sms.listen: cannot listen on unix:"), "{refused}");
+    place.close().await;
+}
+
+#[test]
+fn no_request_breaks_the_place() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let place = runtime.block_on(Place::open());
+    let path = path_of(&envelope("+79160000001", "x"));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(200)
+    });
+    let kinds = prop::sample::select(vec![FORM, "application/json", "text/plain", "multipart/form-data"]);
+    let bodies = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300),
+        ".{0,99}".prop_map(|text| format!("MessageStatus={text}&ErrorCode={text}").into_bytes()),
+        ".{0,99}".prop_map(|text| serde_json::json!({"MessageStatus": text, "ErrorCode": [text]})
+            .to_string()
+            .into_bytes()),
+    ];
+    let hostile = (kinds, bodies, "[ -~]{0,40}", any::<bool>(), "[!-~]{0,30}");
+    runner
+        .run(&hostile, |(kind, body, signature, signed, end)| {
+            let path =
+                format!("{path}{}", form_urlencoded::byte_serialize(end.as_bytes()).collect::<String>());
+            let (status, _) = runtime.block_on(async {
+                if !signed {
+                    return place.post(&path, kind, &signature, &body).await;
+                }
+                // Twilio itself may send anything.
+                let fields: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
+                let fields: Vec<(&str, &str)> =
+                    fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                let signature = sign(&format!("{PUBLIC}{path}"), &fields);
+                place.post(&path, FORM, &signature, &body).await
+            });
+            prop_assert_eq!(status, if signed { 204 } else { 403 });
+            Ok(())
+        })
+        .unwrap();
+    runtime.block_on(place.close());
+}

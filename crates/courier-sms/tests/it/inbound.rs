@@ -1,0 +1,76 @@
+//! Replies of people.
+
+use posthaste_model::Reason;
+
+use super::callbacks::{FORM, Place};
+use super::provider::ACCOUNT;
+
+const PATH: &str = "/twilio/inbound";
+const FROM: &str = "+79160000001";
+
+async fn reply(place: &Place, from: &str, body: &str, opt_out: Option<&str>) -> (u16, String) {
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let mut fields = vec![
+        ("MessageSid", sid),
+        ("AccountSid", ACCOUNT),
+        ("From", from),
+        ("To", "+12025550199"),
+        ("Body", body),
+        ("NumMedia", "0"),
+    ];
+    fields.extend(opt_out.map(|kind| ("OptOutType", kind)));
+    place.form(PATH, &fields).await
+}
+
+#[tokio::test]
+async fn a_stop_suppresses_the_number_and_a_start_lifts_it() {
+    let place = Place::open().await;
+    let nothing = (200, "<Response></Response>".to_owned());
+    for body in ["STOP", " stop \n", "Unsubscribe"] {
+        assert_eq!(reply(&place, FROM, body, None).await, nothing);
+    }
+    assert_eq!(reply(&place, FROM, "arret", Some("STOP")).await, nothing);
+    let suppressed = place.desk.suppressed.lock().unwrap().clone();
+    assert_eq!(suppressed, vec![(FROM.to_owned(), Reason::OptedOut); 4]);
+    for (body, opt_out) in [("start", None), ("UNSTOP", None), ("oui", Some("START"))] {
+        assert_eq!(reply(&place, FROM, body, opt_out).await, nothing);
+    }
+    let lifted = place.desk.lifted.lock().unwrap().clone();
+    assert_eq!(lifted, vec![(FROM.to_owned(), Reason::OptedOut); 3]);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn other_words_and_other_channels_change_nothing() {
+    let place = Place::open().await;
+    for (from, body) in [
+        (FROM, "please stop"),
+        (FROM, ""),
+        (FROM, "STOP STOP"),
+        ("whatsapp:+79160000001", "STOP"),
+        ("", "STOP"),
+        ("12345", "STOP"),
+        ("+79160000001\r\n", "STOP"),
+    ] {
+        assert_eq!(reply(&place, from, body, None).await.0, 200, "{from} {body}");
+    }
+    assert_eq!(reply(&place, FROM, "STOP", Some("HELP")).await.0, 200);
+    assert!(place.desk.suppressed.lock().unwrap().is_empty() && place.desk.lifted.lock().unwrap().is_empty());
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_forged_stop_is_refused_and_one_that_is_not_stored_comes_again() {
+    let place = Place::open().await;
+    let body = format!("From=%2B79160000001&Body=STOP&AccountSid={ACCOUNT}");
+    assert_eq!(place.post(PATH, FORM, "AAAA", body.as_bytes()).await.0, 403);
+    place.desk.is_away(true);
+    assert_eq!(reply(&place, FROM, "STOP", None).await.0, 503);
+    assert_eq!(reply(&place, FROM, "START", None).await.0, 503);
+    assert_eq!(reply(&place, FROM, "hello", None).await.0, 200);
+    assert!(place.desk.suppressed.lock().unwrap().is_empty());
+    place.desk.is_away(false);
+    assert_eq!(reply(&place, FROM, "STOP", None).await.0, 200);
+    assert_eq!(place.desk.suppressed.lock().unwrap().len(), 1);
+    place.close().await;
+}

@@ -1,0 +1,264 @@
+//! A look at what Twilio has, after an attempt of unknown outcome.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_courier::{Ban, Envelope, Found, Outcome, Transport};
+use posthaste_courier_sms::Sms;
+use posthaste_model::{Reason, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{envelope, send, transport};
+use super::desk::FakeDesk;
+use super::provider::{Message, Provider, Reply};
+
+const TO: &str = "+79160000001";
+const SENT: Found = Found::Known(Verdict::Sent, Reason::None);
+
+/// What is found two minutes after the attempt.
+async fn ask(twilio: &Sms, envelope: &Envelope) -> Found {
+    twilio.inquire(envelope, envelope.due, envelope.due.after(Duration::from_secs(120))).await
+}
+
+/// Twilio takes messages, changed like this, and the answers get lost.
+fn loses_answers(provider: &Provider, change: impl Fn(&mut Message) + Send + Sync + 'static) {
+    let twilio = provider.twilio();
+    provider.answer(move |request| {
+        if !request.is_message() {
+            return twilio.accept(request);
+        }
+        twilio.add(request, &change);
+        Reply::Half
+    });
+}
+
+async fn lost(twilio: &Sms, text: &str) -> Envelope {
+    let message = envelope(TO, text);
+    assert!(matches!(send(twilio, &message).await, Outcome::Unknown(_)));
+    message
+}
+
+/// A transport that has a desk.
+async fn at_desk(provider: &Provider, desk: &Arc<FakeDesk>, changes: &[(&str, &str)]) -> Sms {
+    let twilio = transport(provider, changes);
+    twilio.serve(Arc::clone(desk) as _, CancellationToken::new()).await.unwrap();
+    twilio
+}
+
+#[tokio::test]
+async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "Встреча в девять\r\n").await;
+    assert_eq!(ask(&twilio, &message).await, SENT);
+    // Asked again, it is still ours.
+    assert_eq!(ask(&twilio, &message).await, SENT);
+    assert_eq!(ask(&twilio, &envelope(TO, "another text")).await, Found::Never);
+    assert_eq!(ask(&twilio, &envelope("+79160000002", "Встреча в девять")).await, Found::Never);
+    let look = &provider.looks()[0];
+    assert_eq!((look.asked("To").as_str(), look.asked("From").as_str()), (TO, super::bench::FROM));
+    assert!(look.asked("DateSent>").ends_with('Z'), "{look:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_never_came_may_be_sent_again() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    provider.script(vec![Reply::Reset]);
+    let message = lost(&twilio, "x").await;
+    assert_eq!(ask(&twilio, &message).await, Found::Never);
+    // By the moment of sending, and among those that are not sent yet.
+    assert_eq!(provider.looks().len(), 2);
+}
+
+#[tokio::test]
+async fn twilio_is_not_asked_before_a_receipt_had_its_time() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    let message = envelope(TO, "x");
+    let early = message.due.after(Duration::from_secs(59));
+    assert_eq!(twilio.inquire(&message, message.due, early).await, Found::NotNow);
+    assert_eq!(provider.log().len(), 0);
+    let later = message.due.after(Duration::from_secs(60));
+    assert_eq!(twilio.inquire(&message, message.due, later).await, Found::Never);
+}
+
+#[tokio::test]
+async fn a_message_that_waits_with_twilio_is_found_too() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |message| message.waits = true);
+    let message = lost(&twilio, "x").await;
+    assert_eq!(ask(&twilio, &message).await, SENT);
+}
+
+#[tokio::test]
+async fn equal_texts_of_two_orders_are_told_apart_by_whose_is_written_down() {
+    let (provider, desk) = (Provider::start().await, FakeDesk::new());
+    let (here, there) = (at_desk(&provider, &desk, &[]).await, at_desk(&provider, &desk, &[]).await);
+    // One order's message is taken, by another courier; this one's never came.
+    assert_eq!(send(&there, &envelope(TO, "equal")).await, Outcome::Accepted);
+    provider.script(vec![Reply::Reset]);
+    let message = lost(&here, "equal").await;
+    assert_eq!(ask(&here, &message).await, Found::Never);
+    // When the desk can't say whose it is, nothing is said.
+    desk.is_away(true);
+    assert_eq!(ask(&here, &message).await, Found::NotNow);
+}
+
+#[tokio::test]
+async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
+    let (provider, desk) = (Provider::start().await, FakeDesk::new());
+    let (here, there) = (at_desk(&provider, &desk, &[]).await, at_desk(&provider, &desk, &[]).await);
+    loses_answers(&provider, |_| {});
+    let first = lost(&here, "equal").await;
+    provider.script(vec![Reply::Reset]);
+    let second = lost(&there, "equal").await;
+    assert_eq!(ask(&there, &second).await, SENT);
+    assert_eq!(ask(&here, &first).await, Found::Never);
+    assert_eq!(ask(&there, &second).await, SENT);
+}
+
+#[tokio::test]
+async fn two_lost_answers_and_two_messages_find_one_each() {
+    let (provider, desk) = (Provider::start().await, FakeDesk::new());
+    let twilio = at_desk(&provider, &desk, &[]).await;
+    loses_answers(&provider, |_| {});
+    let (first, second) = (lost(&twilio, "equal").await, lost(&twilio, "equal").await);
+    let (one, other) = tokio::join!(ask(&twilio, &first), ask(&twilio, &second));
+    assert_eq!((one, other), (SENT, SENT));
+    assert_eq!(desk.names.lock().unwrap().len(), 2);
+    assert_eq!(ask(&twilio, &envelope(TO, "equal")).await, Found::Never);
+}
+
+#[tokio::test]
+async fn an_older_or_later_message_of_the_same_text_is_another() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "equal").await;
+    for apart in [-61_000_i64, 92_000] {
+        provider.twilio().change(|taken| taken.created.0 = message.due.0.checked_add_signed(apart).unwrap());
+        assert_eq!(ask(&twilio, &message).await, Found::Never, "{apart}");
+    }
+    provider.twilio().change(|taken| taken.created.0 = message.due.0 + 89_000);
+    assert_eq!(ask(&twilio, &message).await, SENT);
+}
+
+#[tokio::test]
+async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_desk() {
+    let (provider, desk) = (Provider::start().await, FakeDesk::new());
+    let twilio = at_desk(&provider, &desk, &[]).await;
+    loses_answers(&provider, |message| {
+        message.status = "undelivered".to_owned();
+        message.error_code = Some(30006);
+    });
+    let message = lost(&twilio, "x").await;
+    assert_eq!(ask(&twilio, &message).await, Found::Known(Verdict::Failed, Reason::BadAddress));
+    let told = desk.told();
+    assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(Ban::Now)));
+    provider.twilio().change(|message| message.status = "delivered".to_owned());
+    assert_eq!(ask(&twilio, &message).await, Found::Known(Verdict::Delivered, Reason::None));
+}
+
+#[tokio::test]
+async fn texts_are_compared_as_twilio_shows_them() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[("twilio.smart_encoding", "true")]).await;
+    for (text, shown) in [
+        ("“quoted” — so", "\"quoted\" - so"),
+        ("two\r\nlines ", "two\nlines"),
+        ("trial", "Sent from your Twilio trial account - trial"),
+    ] {
+        loses_answers(&provider, move |message| message.body = shown.to_owned());
+        let message = lost(&twilio, text).await;
+        assert_eq!(ask(&twilio, &message).await, SENT, "{text}");
+    }
+    loses_answers(&provider, |message| message.body = "not ok".to_owned());
+    assert_eq!(ask(&twilio, &lost(&twilio, "ok").await).await, Found::Never);
+    // An account that keeps no texts can't tell.
+    loses_answers(&provider, |message| message.body = String::new());
+    assert_eq!(ask(&twilio, &lost(&twilio, "hidden").await).await, Found::CannotTell);
+}
+
+#[tokio::test]
+async fn messages_of_a_service_are_known_by_it() {
+    let provider = Provider::start().await;
+    let service = "MG0123456789abcdef0123456789abcdef";
+    let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
+    let twilio = at_desk(&provider, &FakeDesk::new(), &changes).await;
+    loses_answers(&provider, |message| message.from = "+12025550111".to_owned());
+    let message = lost(&twilio, "x").await;
+    assert_eq!(ask(&twilio, &message).await, SENT);
+    assert_eq!(provider.looks()[0].asked("From"), "");
+    provider.twilio().change(|message| message.service = service.replace('0', "1"));
+    let again = envelope(TO, "x");
+    assert_eq!(ask(&twilio, &again).await, Found::Never);
+}
+
+#[tokio::test]
+async fn all_pages_are_looked_at_and_no_other_place() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "the first").await;
+    for n in 0..7 {
+        lost(&twilio, &format!("text {n}")).await;
+    }
+    let messages = provider.twilio();
+    provider.answer(move |request| messages.list(request, 3));
+    assert_eq!(ask(&twilio, &message).await, SENT);
+    assert_eq!(provider.looks().len(), 3);
+    // More pages than anybody looks at.
+    let messages = provider.twilio();
+    provider.answer(move |request| messages.list(request, 0));
+    assert_eq!(ask(&twilio, &message).await, Found::CannotTell);
+    let looks = provider.looks().len();
+    for elsewhere in [
+        "http://127.0.0.1:1/2010-04-01/x",
+        "//evil.example.org/x",
+        "/2010-04-01/Accounts/AC1/Messages.json?x",
+    ] {
+        let page = serde_json::json!({"messages": [], "next_page_uri": elsewhere});
+        provider.answer(move |_| Reply::json(200, &page));
+        assert_eq!(ask(&twilio, &message).await, Found::NotNow, "{elsewhere}");
+    }
+    assert_eq!(provider.looks().len(), looks + 3);
+}
+
+#[tokio::test]
+async fn what_twilio_does_not_answer_is_asked_again_later() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    for reply in [
+        Reply::refusal(401, 20003),
+        Reply::refusal(429, 20429),
+        Reply::refusal(500, 20500),
+        Reply::Say(200, String::new(), "<html>".to_owned()),
+        Reply::json(200, &serde_json::json!({"next_page_uri": null})),
+        Reply::Half,
+        Reply::Reset,
+    ] {
+        provider.answer(move |_| reply.clone());
+        assert_eq!(ask(&twilio, &envelope(TO, "x")).await, Found::NotNow);
+    }
+    provider.close().await;
+    let message = envelope(TO, "x");
+    assert_eq!(ask(&twilio, &message).await, Found::NotNow);
+    // But not for ever.
+    let late = message.due.after(Duration::from_secs(3601));
+    assert_eq!(twilio.inquire(&message, message.due, late).await, Found::CannotTell);
+}
+
+#[tokio::test]
+async fn an_attempt_so_old_that_it_may_be_forgotten_finds_nothing_by_chance() {
+    let (provider, desk) = (Provider::start().await, FakeDesk::new());
+    let twilio = at_desk(&provider, &desk, &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "x").await;
+    let late = message.due.after(Duration::from_secs(3600));
+    assert_eq!(twilio.inquire(&message, message.due, late).await, Found::CannotTell);
+}

@@ -1,0 +1,15 @@
+//! The SMS channel against stand-ins for its providers.
+
+mod bench;
+mod callbacks;
+mod conformance;
+mod desk;
+mod gateway;
+mod inbound;
+mod inquiries;
+mod process;
+mod provider;
+mod requests;
+mod secrecy;
+mod starting;
+mod waits;

@@ -1,0 +1,101 @@
+//! The program itself: starts, looks at its account, stops when asked, and refuses what it can't work with.
+
+use std::path::Path;
+
+use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+
+use super::bench::{CANARY, FROM};
+use super::provider::{ACCOUNT, Provider, Reply};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-sms");
+
+fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
+    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
+}
+
+fn is_ready(file: &Path) {
+    eventually("the ready file", || std::fs::read_to_string(file));
+}
+
+/// A file of secrets is refused when everybody may read it.
+fn restrict(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_until_it_is_asked_to_stop() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ready, token) = (folder.path().join("ready.json"), folder.path().join("token"));
+    std::fs::write(&token, format!("{CANARY}\n")).expect("a file");
+    restrict(&token);
+    let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
+    // Variables of another process do not disturb it.
+    let variables = [
+        ("POSTHASTE_TWILIO__AUTH_TOKEN_FILE", token.to_str().expect("a name")),
+        ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
+        ("POSTHASTE_TWILIO__FROM", FROM),
+        ("POSTHASTE_TELEGRAM__TOKENS", "x"),
+    ];
+    let courier = start(&args, &variables);
+    is_ready(&ready);
+    courier.wait_line("a look", |line| line.contains("the provider is there")).expect("a look");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
+    assert!(!courier.output().expect("its output").contains(CANARY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_credential_is_told_at_the_start() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    provider.answer(|_| Reply::refusal(401, 20003));
+    let (url, api) = (redis.url(), provider.url());
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
+    let variables = [
+        ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),
+        ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
+        ("POSTHASTE_TWILIO__FROM", FROM),
+    ];
+    let courier = start(&args, &variables);
+    courier.wait_line("a warning", |line| line.contains("refuses the credential")).expect("a warning");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert!(!courier.output().expect("its output").contains(CANARY));
+}
+
+#[test]
+fn settings_that_make_no_sense_end_the_start_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = folder.path().join("answers.toml");
+    std::fs::write(&table, "[[rule]]\nmeans = \"perhaps\"\n").expect("a file");
+    for (variable, value, key) in [
+        ("POSTHASTE_TWILIO__AUTH_TOKEN", "", "twilio.auth_token"),
+        ("POSTHASTE_TWILIO__ACCOUNT_SID", "AC1", "twilio.account_sid"),
+        ("POSTHASTE_TWILIO__API_URL", "http://api.twilio.com", "twilio.api_url"),
+        ("POSTHASTE_TWILIO__FORM", "x", "twilio.form"),
+        ("POSTHASTE_SMS__PROVIDER", "pigeon", "sms.provider"),
+        ("POSTHASTE_SMS__PROVIDER", "gateway", "gateway.url"),
+        ("POSTHASTE_SMS__ON_UNKNOWN", "forget", "sms.on_unknown"),
+        ("POSTHASTE_SMS__LISTEN", "127.0.0.1:0", "sms.public_url"),
+        ("POSTHASTE_SMS__ANSWERS_FILE", table.to_str().expect("a name"), "sms.answers_file"),
+        ("POSTHASTE_COURIER__HOLD_THROUGH", "60", "courier.hold_through"),
+    ] {
+        let mut variables = vec![
+            ("POSTHASTE_TWILIO__AUTH_TOKEN", CANARY),
+            ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
+            ("POSTHASTE_TWILIO__FROM", FROM),
+        ];
+        variables.retain(|(name, _)| *name != variable);
+        variables.push((variable, value));
+        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
+        let code = courier.wait_exit().expect("an end").code();
+        let said = courier.output().expect("its output");
+        assert_eq!(code, Some(78), "{variable}={value}: {said}");
+        assert!(said.contains(&format!("posthaste-courier-sms: {key}: ")), "{variable}={value}: {said}");
+        assert!(!said.contains(CANARY), "{said}");
+        assert_eq!(said.contains("line 2"), key == "sms.answers_file", "{said}");
+    }
+}

@@ -1,0 +1,396 @@
+//! A stand-in for a provider on loopback: reads every request whole, writes it down, then answers as it is told to. By itself it
+//! is Twilio: takes messages, lists them, and shows the account.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use posthaste_model::{Clock, SystemClock, UnixMs};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::form_urlencoded;
+
+/// Our account.
+pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) verb: String,
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// Name and value of each field of the form.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
+    }
+
+    /// The value of a field of the form; empty when there is none.
+    pub(crate) fn field(&self, name: &str) -> String {
+        of(&self.form(), name)
+    }
+
+    pub(crate) fn asked(&self, name: &str) -> String {
+        of(&self.query, name)
+    }
+
+    pub(crate) fn is_message(&self) -> bool {
+        self.verb != "GET"
+    }
+
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let line = self
+            .head
+            .lines()
+            .find(|line| line.split_once(':').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name)));
+        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
+    }
+}
+
+fn of(pairs: &[(String, String)], name: &str) -> String {
+    pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+/// What is done about a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    /// Status, headers and body.
+    Say(u16, String, String),
+    /// The same, after a while.
+    Late(Duration, u16, String),
+    /// Nothing, with the connection open.
+    Hang,
+    /// A reset.
+    Reset,
+    /// A part of an answer, then a reset.
+    Half,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::Say(status, "content-type: application/json\r\n".to_owned(), body.to_string())
+    }
+
+    pub(crate) fn refusal(status: u16, code: u32) -> Self {
+        Self::json(
+            status,
+            &json!({"code": code, "message": "said", "more_info": "https://www.twilio.com/docs/errors", "status": status}),
+        )
+    }
+
+    pub(crate) fn wait(seconds: u64) -> Self {
+        let Self::Say(status, headers, body) = Self::refusal(429, 20429) else { panic!("it says") };
+        Self::Say(status, format!("{headers}retry-after: {seconds}\r\n"), body)
+    }
+}
+
+/// A message Twilio took.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) sid: String,
+    pub(crate) to: String,
+    pub(crate) from: String,
+    pub(crate) service: String,
+    pub(crate) body: String,
+    pub(crate) status: String,
+    pub(crate) error_code: Option<u32>,
+    pub(crate) created: UnixMs,
+    /// Still queued: a search by the moment of sending does not find it.
+    pub(crate) waits: bool,
+}
+
+impl Message {
+    /// What a request asks for, as the `n`-th message.
+    pub(crate) fn new(request: &Request, n: usize) -> Self {
+        Self {
+            sid: format!("SM{n:032x}"),
+            to: request.field("To"),
+            from: request.field("From"),
+            service: request.field("MessagingServiceSid"),
+            body: request.field("Body"),
+            status: "queued".to_owned(),
+            error_code: None,
+            created: SystemClock.now(),
+            waits: false,
+        }
+    }
+
+    pub(crate) fn shown(&self) -> Value {
+        let date = jiff::Timestamp::from_second((self.created.0 / 1000) as i64).unwrap();
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
+        let or_null = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
+        json!({
+            "sid": self.sid, "account_sid": ACCOUNT, "to": self.to, "from": or_null(&self.from),
+            "messaging_service_sid": or_null(&self.service), "body": self.body, "status": self.status,
+            "error_code": self.error_code, "error_message": null, "num_segments": "1", "num_media": "0",
+            "direction": "outbound-api", "date_created": date, "price": null, "uri": "/x",
+            "date_sent": if self.waits { Value::Null } else { json!(date) },
+        })
+    }
+}
+
+type Answering = dyn Fn(&Request) -> Reply + Send + Sync;
+
+struct State {
+    log: Mutex<Vec<Request>>,
+    messages: Arc<Messages>,
+    answering: Mutex<Arc<Answering>>,
+}
+
+/// The stand-in.
+pub(crate) struct Provider {
+    port: u16,
+    state: Arc<State>,
+    serving: tokio::sync::Mutex<Option<Serving>>,
+}
+
+struct Serving {
+    close: watch::Sender<bool>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Provider {
+    /// Takes every message.
+    pub(crate) async fn start() -> Arc<Self> {
+        let messages = Arc::new(Messages::default());
+        let twilio = Arc::clone(&messages);
+        let answering: Arc<Answering> = Arc::new(move |request| twilio.accept(request));
+        let state = Arc::new(State { log: Mutex::default(), messages, answering: Mutex::new(answering) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::sync::Mutex::new(Some(serve(listener, Arc::clone(&state))));
+        Arc::new(Self { port, state, serving })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers requests that arrive from now on this way.
+    pub(crate) fn answer(&self, how: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
+        *self.state.answering.lock().unwrap() = Arc::new(how);
+    }
+
+    /// Answers one message after the other this way, then takes all.
+    pub(crate) fn script(&self, replies: Vec<Reply>) {
+        let replies = Mutex::new(replies.into_iter());
+        let twilio = self.twilio();
+        self.answer(move |request| {
+            match request.is_message().then(|| replies.lock().unwrap().next()).flatten() {
+                Some(reply) => reply,
+                None => twilio.accept(request),
+            }
+        });
+    }
+
+    /// Takes every message.
+    pub(crate) fn accept(&self) {
+        let twilio = self.twilio();
+        self.answer(move |request| twilio.accept(request));
+    }
+
+    /// The messages Twilio has.
+    pub(crate) fn twilio(&self) -> Arc<Messages> {
+        Arc::clone(&self.state.messages)
+    }
+
+    /// Closes everything: nobody can connect. Returns when the other side knows.
+    pub(crate) async fn close(&self) {
+        if let Some(serving) = self.serving.lock().await.take() {
+            serving.close.send_replace(true);
+            serving.accepting.await.unwrap();
+        }
+    }
+
+    /// Takes connections again.
+    pub(crate) async fn open(&self) {
+        let mut serving = self.serving.lock().await;
+        if serving.is_none() {
+            let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+            *serving = Some(serve(listener, Arc::clone(&self.state)));
+        }
+    }
+
+    pub(crate) fn log(&self) -> Vec<Request> {
+        self.state.log.lock().unwrap().clone()
+    }
+
+    /// The messages asked for so far.
+    pub(crate) fn messages(&self) -> Vec<Request> {
+        self.log().into_iter().filter(Request::is_message).collect()
+    }
+
+    /// The looks at the list of messages so far.
+    pub(crate) fn looks(&self) -> Vec<Request> {
+        self.log().into_iter().filter(|request| !request.is_message()).collect()
+    }
+}
+
+/// What Twilio has, and how it answers when it is well.
+#[derive(Default)]
+pub(crate) struct Messages(Mutex<Vec<Message>>);
+
+impl Messages {
+    pub(crate) fn all(&self) -> Vec<Message> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Has a message more, changed before anybody sees it.
+    pub(crate) fn add(&self, request: &Request, change: impl FnOnce(&mut Message)) -> Message {
+        let mut messages = self.0.lock().unwrap();
+        let mut message = Message::new(request, messages.len() + 1);
+        change(&mut message);
+        messages.push(message.clone());
+        message
+    }
+
+    /// Changes all there are.
+    pub(crate) fn change(&self, change: impl FnMut(&mut Message)) {
+        self.0.lock().unwrap().iter_mut().for_each(change);
+    }
+
+    pub(crate) fn accept(&self, request: &Request) -> Reply {
+        if request.is_message() {
+            return Reply::json(201, &self.add(request, |_| {}).shown());
+        }
+        if request.path.ends_with("/Messages.json") {
+            return self.list(request, 50);
+        }
+        Reply::json(
+            200,
+            &json!({"sid": ACCOUNT, "status": "active", "friendly_name": "Office", "type": "Full"}),
+        )
+    }
+
+    /// A page of `most` messages at most, the newest first.
+    pub(crate) fn list(&self, request: &Request, most: usize) -> Reply {
+        let since = request.asked("DateSent>");
+        let since: Option<jiff::Timestamp> = (!since.is_empty()).then(|| since.parse().unwrap());
+        let since = since.map(|since| since.as_millisecond() as u64);
+        let from = request.asked("From");
+        let fits = |message: &&Message| {
+            message.to == request.asked("To")
+                && (from.is_empty() || message.from == from)
+                && since.is_none_or(|since| !message.waits && message.created.0 >= since)
+        };
+        let page: usize = request.asked("Page").parse().unwrap_or(0);
+        let all = self.all();
+        let found: Vec<Value> = all.iter().rev().filter(fits).map(Message::shown).collect();
+        let rest = found.len() > (page + 1) * most;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(request.query.iter().filter(|(name, _)| name != "Page"))
+            .append_pair("Page", &(page + 1).to_string())
+            .finish();
+        let next = rest.then(|| format!("{}?{query}", request.path));
+        let messages: Vec<Value> = found.into_iter().skip(page * most).take(most).collect();
+        Reply::json(
+            200,
+            &json!({"messages": messages, "next_page_uri": next, "page": page, "page_size": most}),
+        )
+    }
+}
+
+fn serve(listener: TcpListener, state: Arc<State>) -> Serving {
+    let (close, mut closed) = watch::channel(false);
+    let accepting = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted.unwrap();
+                    connections.spawn(connection(stream, Arc::clone(&state), closed.clone()));
+                }
+                () = over(&mut closed) => break,
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    });
+    Serving { close, accepting }
+}
+
+async fn over(closed: &mut watch::Receiver<bool>) {
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// One connection, request by request. Closed while idle, it waits until the client has seen it.
+async fn connection(mut stream: TcpStream, state: Arc<State>, mut closed: watch::Receiver<bool>) {
+    let mut buffer = Vec::new();
+    loop {
+        let request = tokio::select! {
+            request = read(&mut stream, &mut buffer) => request,
+            () = over(&mut closed) => {
+                let _ = stream.shutdown().await;
+                let _ = stream.read_to_end(&mut buffer).await;
+                return;
+            }
+        };
+        let Some(request) = request else { return };
+        state.log.lock().unwrap().push(request.clone());
+        let answering = Arc::clone(&state.answering.lock().unwrap());
+        let (status, headers, body) = match answering(&request) {
+            Reply::Say(status, headers, body) => (status, headers, body),
+            Reply::Late(wait, status, body) => {
+                tokio::time::sleep(wait).await;
+                (status, String::new(), body)
+            }
+            Reply::Hang => {
+                tokio::select! {
+                    _ = stream.read_u8() => {}
+                    () = over(&mut closed) => {}
+                }
+                return;
+            }
+            Reply::Reset => return stream.set_zero_linger().unwrap(),
+            Reply::Half => {
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"sid\":\"SM01").await;
+                return stream.set_zero_linger().unwrap();
+            }
+        };
+        let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        if stream.write_all((head + &body).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
+    loop {
+        if let Some((request, length)) = parse(buffer) {
+            buffer.drain(..length);
+            return Some(request);
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn parse(buffer: &[u8]) -> Option<(Request, usize)> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(buffer).unwrap() else { return None };
+    let header = |name: &str| parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    let body: usize =
+        header("content-length").map_or(0, |header| str::from_utf8(header.value).unwrap().parse().unwrap());
+    let whole = buffer.get(length..length + body)?;
+    let (path, query) = parsed.path.unwrap().split_once('?').unwrap_or((parsed.path.unwrap(), ""));
+    let request = Request {
+        verb: parsed.method.unwrap().to_owned(),
+        path: path.to_owned(),
+        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        head: String::from_utf8_lossy(&buffer[..length]).into_owned(),
+        body: String::from_utf8_lossy(whole).into_owned(),
+    };
+    Some((request, length + body))
+}

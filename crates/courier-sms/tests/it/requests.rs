@@ -1,0 +1,155 @@
+//! What a request to Twilio says, and what its answers become.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use posthaste_courier::{Outcome, Scope, Transport};
+use posthaste_model::Reason;
+use serde_json::json;
+
+use super::bench::{CANARY, FROM, envelope, send, transport};
+use super::provider::{ACCOUNT, Provider, Reply};
+
+const TO: &str = "+79160000001";
+const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
+const KEY: &str = "SK0123456789abcdef0123456789abcdef";
+
+fn basic(user: &str, password: &str) -> String {
+    let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    format!("Basic {both}")
+}
+
+#[tokio::test]
+async fn a_text_goes_as_it_is() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    let texts = ["a&To=+1&Body=b%00+ =", "Здравствуйте, 你好, 👩‍👩‍👧‍👦", "  two\r\nlines \0\u{1b} "];
+    for text in texts {
+        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Accepted);
+    }
+    for (request, text) in provider.messages().iter().zip(texts) {
+        assert_eq!(
+            request.form(),
+            [("To", TO), ("Body", text), ("From", FROM)].map(|(n, v)| (n.to_owned(), v.to_owned()))
+        );
+        assert_eq!(
+            (request.verb.as_str(), request.path.clone()),
+            ("POST", format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"))
+        );
+        assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+        assert_eq!(request.header("authorization"), Some(basic(ACCOUNT, CANARY).as_str()));
+    }
+    assert_eq!(provider.messages().len(), texts.len());
+    let abilities = twilio.abilities();
+    assert_eq!((abilities.receipts, abilities.inquires, abilities.concurrency), (false, true, 20));
+}
+
+#[tokio::test]
+async fn settings_add_their_parameters() {
+    let provider = Provider::start().await;
+    let twilio = transport(
+        &provider,
+        &[
+            ("twilio.from", ""),
+            ("twilio.messaging_service_sid", SERVICE),
+            ("twilio.api_key_sid", KEY),
+            ("twilio.api_key_secret", "0123456789abcdefSecret"),
+            ("twilio.valid_for", "2h"),
+            ("twilio.smart_encoding", "true"),
+            ("sms.listen", "127.0.0.1:0"),
+            ("sms.public_url", "https://sms.example.org/in"),
+        ],
+    );
+    let message = envelope(TO, "x");
+    assert_eq!(send(&twilio, &message).await, Outcome::Accepted);
+    let request = &provider.messages()[0];
+    assert_eq!(
+        (request.field("MessagingServiceSid"), request.field("From")),
+        (SERVICE.to_owned(), String::new())
+    );
+    assert_eq!(
+        (request.field("ValidityPeriod"), request.field("SmartEncoded")),
+        ("7200".to_owned(), "true".to_owned())
+    );
+    let callback = format!("https://sms.example.org/in/twilio/status/{}#rc=3&rp=5xx,ct,rt", message.id());
+    assert_eq!(request.field("StatusCallback"), callback);
+    assert_eq!(request.header("authorization"), Some(basic(KEY, "0123456789abcdefSecret").as_str()));
+    assert!(twilio.abilities().receipts);
+}
+
+#[tokio::test]
+async fn what_can_never_go_is_not_asked_for() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    for number in
+        ["", "79160000001", "+7916", "+7916000000112345", "whatsapp:+79160000001", "+79160000001&x=1"]
+    {
+        let outcome = send(&twilio, &envelope(number, "x")).await;
+        assert_eq!(outcome, Outcome::Rejected(Reason::BadAddress), "{number}");
+    }
+    for text in ["", " \n", &"ы".repeat(1601)] {
+        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Rejected(Reason::Rejected));
+    }
+    assert_eq!(provider.log().len(), 0);
+    assert_eq!(send(&twilio, &envelope(TO, &"ы".repeat(1600))).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn answers_become_outcomes() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    let message = |status: &str, code: serde_json::Value| {
+        let sid = "SM0123456789abcdef0123456789abcdef";
+        Reply::json(201, &json!({"sid": sid, "status": status, "error_code": code, "new": [{}]}))
+    };
+    let html = |status| Reply::Say(status, String::new(), "<html>".to_owned());
+    let later = Some(Duration::from_secs(1800));
+    for (reply, wanted) in [
+        (message("queued", json!(null)), Outcome::Accepted),
+        (message("accepted", json!(null)), Outcome::Accepted),
+        (message("something_new", json!("x")), Outcome::Accepted),
+        (message("something_new", json!(7)), Outcome::Accepted),
+        (message("failed", json!(21610)), Outcome::Suppress(Reason::OptedOut)),
+        (message("failed", json!(null)), Outcome::Rejected(Reason::Undelivered)),
+        (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
+        (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::BadAnswer)),
+        (html(200), Outcome::Unknown(Reason::BadAnswer)),
+        (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
+        (Reply::Reset, Outcome::Unknown(Reason::ConnectionLost)),
+        (html(502), Outcome::Unknown(Reason::ProviderFailed)),
+        (Reply::refusal(500, 21211), Outcome::Unknown(Reason::ProviderFailed)),
+        (html(302), Outcome::Retry { after: None, reason: Reason::BadAnswer }),
+        (Reply::refusal(400, 21211), Outcome::Suppress(Reason::BadAddress)),
+        (Reply::refusal(400, 21408), Outcome::Rejected(Reason::Provider(21408))),
+        (Reply::refusal(403, 20003), Outcome::Stop("Twilio refuses to work (20003)".to_owned())),
+        (Reply::refusal(400, 21606), Outcome::Stop("Twilio refuses to work (21606)".to_owned())),
+        (html(401), Outcome::Stop("Twilio refuses to work (HTTP 401)".to_owned())),
+        (
+            Reply::refusal(400, 21611),
+            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(600) },
+        ),
+        (Reply::wait(7), Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) }),
+    ] {
+        provider.script(vec![reply.clone()]);
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{reply:?}");
+    }
+    provider.close().await;
+    let outcome = send(&twilio, &envelope(TO, "x")).await;
+    assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });
+}
+
+#[tokio::test]
+async fn an_operator_may_change_the_table() {
+    let provider = Provider::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("answers.toml");
+    std::fs::write(
+        &file,
+        "[[rule]]\ncode = [\"21211\"]\nmeans = \"strike\"\nstrikes = 3\nreason = \"bad_address\"\n",
+    )
+    .unwrap();
+    let twilio = transport(&provider, &[("sms.answers_file", file.to_str().unwrap())]);
+    provider.script(vec![Reply::refusal(400, 21211)]);
+    let strike = Outcome::Strike { reason: Reason::BadAddress, of: 3 };
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
+}

@@ -1,0 +1,165 @@
+//! What is refused before anything is opened, and what a look at the account finds.
+
+use posthaste_courier::Transport;
+use serde_json::json;
+
+use super::bench::{CANARY, for_twilio, transport, try_transport};
+use super::provider::{ACCOUNT, Provider, Reply};
+
+const KEY: &str = "SK0123456789abcdef0123456789abcdef";
+
+fn refused(changes: &[(&str, &str)]) -> String {
+    let Err(refused) = try_transport(None, changes) else { panic!("taken: {changes:?}") };
+    refused.to_string()
+}
+
+#[tokio::test]
+async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
+    let good = for_twilio("https://api.twilio.com");
+    try_transport(None, &good).unwrap();
+    let hook = ("sms.listen", "127.0.0.1:0");
+    for (changes, words) in [
+        (&[("twilio.account_sid", "")][..], "twilio.account_sid: must be AC"),
+        (&[("twilio.account_sid", "AC0123/../x")], "twilio.account_sid: must be AC"),
+        (&[("twilio.auth_token", "")], "twilio.auth_token: is missing"),
+        (&[("twilio.auth_token", "short")], "twilio.auth_token: must be 16"),
+        (&[("twilio.api_key_sid", KEY)], "twilio.api_key_secret: is missing"),
+        (&[("twilio.api_key_sid", "x")], "twilio.api_key_sid: must be SK"),
+        (&[("twilio.api_key_secret", CANARY)], "twilio.api_key_sid: is missing"),
+        (&[("twilio.from", "")], "twilio.from: is missing"),
+        (&[("twilio.from", "+1")], "twilio.from: must be a number"),
+        (&[("twilio.messaging_service_sid", "MG01")], "twilio.from: give it or"),
+        (
+            &[("twilio.from", ""), ("twilio.messaging_service_sid", "MG01")],
+            "twilio.messaging_service_sid: must be MG",
+        ),
+        (&[("twilio.api_url", "http://api.twilio.com")], "twilio.api_url: must be https://"),
+        (&[("twilio.valid_for", "11h")], "twilio.valid_for: must be"),
+        (&[("twilio.valid_for", "500ms")], "twilio.valid_for: must be"),
+        (&[("twilio.ask_after", "2h")], "twilio.ask_after: must be"),
+        (&[("twilio.callback_options", "rc=1 x")], "twilio.callback_options: must be"),
+        (&[("twilio.stop_words", "STOP,OPT OUT")], "twilio.stop_words: must be single"),
+        (&[("twilio.start_words", "stop")], "twilio.start_words: has a word"),
+        (&[("sms.max_characters", "1601")], "sms.max_characters: Twilio"),
+        (&[("sms.max_characters", "0")], "sms.max_characters: must be"),
+        (&[("sms.segments_per_second", "-1")], "sms.segments_per_second: must be"),
+        (&[("sms.segments_per_second", "0.01")], "sms.segments_per_second: must be"),
+        (&[("sms.concurrency", "201")], "sms.concurrency: must be"),
+        (&[("sms.max_concurrency", "0")], "sms.max_concurrency: must be"),
+        (&[("sms.connect_within", "31s")], "sms.connect_within: must be"),
+        (&[("sms.proxy", "not a proxy")], "sms.proxy: is not"),
+        (&[("sms.answers_file", "/nowhere/x.toml")], "/nowhere/x.toml can't be read"),
+        (&[hook], "sms.public_url: is missing"),
+        (&[("sms.public_url", "https://x.org")], "sms.listen: is missing"),
+        (&[hook, ("sms.public_url", "http://x.org")], "sms.public_url: must be https://"),
+        (&[hook, ("sms.public_url", "https://x.org/{a}")], "sms.public_url: its path"),
+        (&[hook, ("sms.public_url", "https://x.org/:a")], "sms.public_url: its path"),
+        (&[("sms.listen", "x"), ("sms.public_url", "https://x.org")], "sms.listen: \"x\" is no address"),
+        (
+            &[
+                hook,
+                ("sms.public_url", "https://x.org"),
+                ("twilio.auth_token", ""),
+                ("twilio.api_key_sid", KEY),
+                ("twilio.api_key_secret", CANARY),
+            ],
+            "twilio.auth_token: is missing or wrong: receipts",
+        ),
+    ] {
+        let told = refused(&[&good, changes].concat());
+        assert!(told.starts_with(words), "{changes:?}: {told}");
+        assert!(!told.contains(CANARY), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
+    let good = [
+        ("sms.provider", "gateway"),
+        ("gateway.url", "https://x.org/send"),
+        ("gateway.body", "to={to}&text={text}&key={secret}"),
+        ("gateway.secret", CANARY),
+    ];
+    try_transport(None, &good).unwrap();
+    for (changes, words) in [
+        (&[("gateway.url", "")][..], "gateway.url: is missing"),
+        (&[("gateway.url", "http://x.org/send")], "gateway.url: must be https://"),
+        (&[("gateway.url", "https://x.org/{text}")], "gateway.url: names may stand"),
+        (&[("gateway.url", "https://{to}/")], "gateway.url: names may stand"),
+        (&[("gateway.url", "https://x.org/?a={b}")], "gateway.url: has a name in braces"),
+        (&[("gateway.method", "DELETE")], "gateway.method: must be"),
+        (&[("gateway.method", "GET")], "gateway.body: a GET has none"),
+        (&[("gateway.body", "to={to}")], "gateway.body: neither it nor"),
+        (&[("gateway.body", "text={text}")], "gateway.body: neither it nor"),
+        (&[("gateway.body", "text={text}&to={to")], "gateway.body: a brace stands alone"),
+        (&[("gateway.format", "json")], "gateway.body: is no JSON"),
+        (&[("gateway.format", "none")], "gateway.body: there is one"),
+        (&[("gateway.secret", "")], "gateway.secret: is missing"),
+        (&[("gateway.body", "to={to}&text={text}&from={from}")], "gateway.from: is missing"),
+        (&[("gateway.body", "to={to}&text={text}&cb={callback}")], "gateway.callback_key: is missing"),
+        (&[("gateway.headers", "Authorization")], "gateway.headers: must be like"),
+        (&[("gateway.headers", "X Y: 1")], "gateway.headers: has a name that"),
+        (&[("gateway.headers", "Content-Length: 1")], "gateway.headers: sets a header"),
+        (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: can't hold {text}"),
+        (&[("gateway.check_url", "ftp://x.org")], "gateway.check_url: must be https://"),
+        (&[("gateway.taken_pointer", "id")], "gateway.taken_pointer: must begin"),
+        (&[("gateway.callback_key", CANARY)], "sms.public_url: is missing"),
+        (
+            &[
+                ("gateway.callback_key", "short"),
+                ("sms.listen", "127.0.0.1:0"),
+                ("sms.public_url", "https://x.org"),
+            ],
+            "gateway.callback_key: must be 32",
+        ),
+    ] {
+        let told = refused(&[&good, changes].concat());
+        assert!(told.starts_with(words), "{changes:?}: {told}");
+        assert!(!told.contains(CANARY), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_credential_is_told_by_check() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    twilio.check().await.unwrap();
+    assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
+    let account = |sid: &str, status: &str| Reply::json(200, &json!({"sid": sid, "status": status}));
+    for (reply, words) in [
+        (Reply::refusal(401, 20003), format!("127.0.0.1 refuses the credential of {ACCOUNT}")),
+        (Reply::refusal(403, 20005), format!("127.0.0.1 refuses the credential of {ACCOUNT}")),
+        (Reply::refusal(404, 20404), format!("127.0.0.1 knows no account {ACCOUNT}")),
+        (account(ACCOUNT, "suspended"), format!("127.0.0.1 says that the account {ACCOUNT} is suspended")),
+        (account("AC1", "active"), format!("127.0.0.1 answers for another account than {ACCOUNT}")),
+        (
+            Reply::Say(200, String::new(), "<html>".to_owned()),
+            "127.0.0.1 answers what is not of Twilio".to_owned(),
+        ),
+        (Reply::refusal(500, 20500), "127.0.0.1 answers with HTTP 500".to_owned()),
+        (Reply::Reset, "127.0.0.1 can't be reached, or does not answer".to_owned()),
+    ] {
+        provider.answer(move |_| reply.clone());
+        assert_eq!(twilio.check().await.unwrap_err(), words);
+    }
+    provider.answer(|_| Reply::wait(5));
+    twilio.check().await.unwrap();
+    provider.close().await;
+    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    assert_eq!(provider.messages().len(), 0);
+}
+
+#[tokio::test]
+async fn a_key_is_checked_where_it_may_look() {
+    let provider = Provider::start().await;
+    let keys = [("twilio.api_key_sid", KEY), ("twilio.api_key_secret", CANARY), ("twilio.auth_token", "")];
+    let twilio = transport(&provider, &keys);
+    twilio.check().await.unwrap();
+    let look = &provider.log()[0];
+    assert_eq!(
+        (look.path.clone(), look.asked("PageSize")),
+        (format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"), "1".to_owned())
+    );
+    provider.answer(|_| Reply::refusal(401, 20003));
+    assert_eq!(twilio.check().await.unwrap_err(), format!("127.0.0.1 refuses the credential of {KEY}"));
+}

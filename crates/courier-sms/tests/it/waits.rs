@@ -1,0 +1,91 @@
+//! Waits: the budget of segments, and pauses the provider asks for.
+
+use std::time::Duration;
+
+use posthaste_courier::{Outcome, Scope, Transport};
+use tokio::time::Instant;
+
+use super::bench::{envelope, send, transport};
+use super::provider::{Provider, Reply};
+
+#[tokio::test]
+async fn the_rate_counts_segments() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[("sms.segments_per_second", "10")]);
+    assert_eq!(twilio.abilities().rate, Some(10.0));
+    // Five segments of Cyrillic: half a second for the next one.
+    let long = envelope("+79160000001", &"ы".repeat(67 * 5));
+    assert_eq!(send(&twilio, &long).await, Outcome::Accepted);
+    let Outcome::Throttled { scope: Scope::Recipient, wait } =
+        send(&twilio, &envelope("+79160000002", "x")).await
+    else {
+        panic!("it went")
+    };
+    assert!(wait > Duration::from_millis(250) && wait <= Duration::from_millis(500), "{wait:?}");
+    assert_eq!(provider.messages().len(), 1);
+    posthaste_rig::eventually_async("its turn", async || {
+        match send(&twilio, &envelope("+79160000002", "x")).await {
+            Outcome::Accepted => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_short_wait_is_sat_out() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[("sms.segments_per_second", "10")]);
+    let started = Instant::now();
+    for number in ["+79160000001", "+79160000002", "+79160000003"] {
+        assert_eq!(send(&twilio, &envelope(number, "x")).await, Outcome::Accepted);
+    }
+    assert!(started.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn requests_that_were_on_the_wire_together_make_one_pause_of_the_channel() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    provider.answer(|_| {
+        let Reply::Say(status, _, body) = Reply::wait(2) else { panic!("it says") };
+        Reply::Late(Duration::from_millis(200), status, body)
+    });
+    let messages: Vec<_> = (0..20).map(|n| envelope(&format!("+791600000{n:02}"), "x")).collect();
+    let outcomes = futures_of(&twilio, &messages).await;
+    let of = |wanted: Scope| {
+        outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Outcome::Throttled { scope, .. } if *scope == wanted))
+            .count()
+    };
+    assert_eq!((of(Scope::Channel), of(Scope::Recipient)), (1, 19), "{outcomes:?}");
+    // The next one that is refused is another matter.
+    assert!(matches!(send(&twilio, &messages[0]).await, Outcome::Throttled { scope: Scope::Channel, .. }));
+}
+
+async fn futures_of(
+    twilio: &posthaste_courier_sms::Sms,
+    messages: &[posthaste_courier::Envelope],
+) -> Vec<Outcome> {
+    let deadline = Instant::now() + posthaste_rig::patience();
+    let mut calls: Vec<_> =
+        messages.iter().map(|one| twilio.send(std::slice::from_ref(one), deadline)).collect();
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; calls.len()];
+    std::future::poll_fn(|context| {
+        for (call, outcome) in calls.iter_mut().zip(&mut outcomes) {
+            if outcome.is_none()
+                && let std::task::Poll::Ready(mut ended) = call.as_mut().poll(context)
+            {
+                *outcome = ended.pop();
+            }
+        }
+        if outcomes.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    outcomes.into_iter().map(Option::unwrap).collect()
+}

@@ -18,6 +18,7 @@
 //! ```
 
 mod faults;
+pub mod gateway;
 mod load;
 mod outbox;
 mod record;
@@ -25,14 +26,19 @@ mod run;
 mod sandbox;
 mod settings;
 mod smtp;
+pub mod standin;
 pub mod telegram;
 mod tls;
+pub mod twilio;
+pub mod vk;
 
 pub use faults::{
     Action, Answer, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings, Pattern,
 };
 pub use load::SettingsError;
-pub use record::{Attempt, Counts, Cut, Ending, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals};
+pub use record::{
+    Attempt, Counts, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals,
+};
 pub use run::{Args, RunError, main, run};
 pub use sandbox::{Sandbox, StartError};
 pub use settings::{

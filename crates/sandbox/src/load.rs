@@ -137,6 +137,9 @@ fn flags(args: &Args) -> Table {
     flag("smtp__listen_tls", args.smtps.map(|address| address.to_string()));
     flag("outbox__listen", args.http.map(|address| address.to_string()));
     flag("telegram__listen", args.telegram.map(|address| address.to_string()));
+    flag("vk__listen", args.vk.map(|address| address.to_string()));
+    flag("twilio__listen", args.twilio.map(|address| address.to_string()));
+    flag("gateway__listen", args.gateway.map(|address| address.to_string()));
     flag("record__file", args.record.as_ref().map(|path| path.to_string_lossy().into_owned()));
     all
 }

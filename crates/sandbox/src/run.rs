@@ -33,13 +33,23 @@ pub struct Args {
     /// Where the stand-in for Telegram listens: what takes the place of api.telegram.org.
     #[arg(long, value_name = "ADDRESS")]
     pub telegram: Option<SocketAddr>,
+    /// Where the stand-in for VK listens: what takes the place of api.vk.com.
+    #[arg(long, value_name = "ADDRESS")]
+    pub vk: Option<SocketAddr>,
+    /// Where the stand-in for Twilio listens: what takes the place of api.twilio.com.
+    #[arg(long, value_name = "ADDRESS")]
+    pub twilio: Option<SocketAddr>,
+    /// Where the stand-in for a plain gateway of SMS listens.
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Option<SocketAddr>,
     /// A file that gets every attempt with all its bytes, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Which events are logged: a level, or levels per module.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
-    /// A file to be written when everything listens: {"smtp":"…","smtps":"…","http":"…","telegram":"…","certificate":"…"}.
+    /// A file to be written when everything listens: {"smtp":"…","smtps":"…","http":"…","telegram":"…",
+    /// "vk":"…","twilio":"…","gateway":"…","certificate":"…"}.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
@@ -77,7 +87,7 @@ impl RunError {
         match self {
             Self::Settings(_)
             | Self::Log(_)
-            | Self::Start(StartError::Fault(_) | StartError::Certificate(_)) => 78,
+            | Self::Start(StartError::Fault(_) | StartError::Setting(_) | StartError::Certificate(_)) => 78,
             _ => 69,
         }
     }
@@ -93,7 +103,15 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let sandbox = Sandbox::start(settings).await?;
-    let places = [sandbox.smtp(), sandbox.smtps(), sandbox.http(), sandbox.telegram().address()];
+    let places = [
+        sandbox.smtp(),
+        sandbox.smtps(),
+        sandbox.http(),
+        sandbox.telegram().address(),
+        sandbox.vk().address(),
+        sandbox.twilio().address(),
+        sandbox.gateway().address(),
+    ];
     if places.iter().any(|place| !place.ip().is_loopback()) {
         tracing::warn!("the sandbox asks nobody who they are, and listens beyond this computer");
     }
@@ -101,8 +119,10 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         let write = write_ready(path, &sandbox);
         write.map_err(|source| RunError::ReadyFile { path: path.clone(), source })?;
     }
-    let [smtp, smtps, http, telegram] = places;
-    tracing::info!(%smtp, %smtps, http = %format_args!("http://{http}"), telegram = %format_args!("http://{telegram}"), "sandbox open");
+    let [smtp, smtps, ..] = places;
+    let [http, telegram, vk, twilio, gateway] =
+        [2, 3, 4, 5, 6].map(|at: usize| format!("http://{}", places[at]));
+    tracing::info!(%smtp, %smtps, %http, %telegram, %vk, %twilio, %gateway, "sandbox open");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -128,6 +148,9 @@ struct Ready<'a> {
     smtps: SocketAddr,
     http: String,
     telegram: String,
+    vk: String,
+    twilio: String,
+    gateway: String,
     certificate: &'a str,
 }
 
@@ -138,6 +161,9 @@ fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
         smtps: sandbox.smtps(),
         http: format!("http://{}", sandbox.http()),
         telegram: sandbox.telegram().url(),
+        vk: sandbox.vk().url(),
+        twilio: sandbox.twilio().url(),
+        gateway: sandbox.gateway().url(),
         certificate: sandbox.certificate_pem(),
     };
     let text = serde_json::to_vec(&ready)?;

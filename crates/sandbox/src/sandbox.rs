@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::faults::{Fault, FaultView, Faults, InvalidFault};
-use crate::outbox::{self, Doors, Outbox};
+use crate::outbox::{self, Doors, Outbox, Providers};
 use crate::record::{Attempt, Counts, Record};
 use crate::settings::Settings;
-use crate::{smtp, telegram, tls};
+use crate::{gateway, smtp, standin, telegram, tls, twilio, vk};
 
 /// How long [`Sandbox::stop`] waits for connections to end; they are cut at once, so this is for a stuck system.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -28,6 +28,9 @@ pub struct Sandbox {
     smtps: SocketAddr,
     http: SocketAddr,
     telegram: telegram::Server,
+    vk: vk::Server,
+    twilio: twilio::Server,
+    gateway: gateway::Server,
     authority: Arc<str>,
     record: Arc<Record>,
     faults: Arc<Faults>,
@@ -53,6 +56,9 @@ pub enum StartError {
     /// A fault in the settings makes no sense.
     #[error("a fault in the settings makes no sense")]
     Fault(#[from] InvalidFault),
+    /// Another setting makes no sense.
+    #[error("a setting makes no sense: {0}")]
+    Setting(&'static str),
     /// The certificate cannot be made, mostly because the host name of the settings is none.
     #[error("cannot make a certificate for the host name of the settings")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -67,7 +73,8 @@ impl Sandbox {
     /// # Errors
     /// An address is taken, the record file cannot be opened, or a setting makes no sense.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { smtp, telegram, outbox: web_settings, record, magic, faults } = settings;
+        let Settings { smtp, telegram, vk, twilio, gateway, outbox: web_settings, record, magic, faults } =
+            settings;
         let tls = tls::make(&smtp.host).map_err(|error| StartError::Certificate(error.into()))?;
         let faults = Arc::new(Faults::new(magic, faults)?);
         let record =
@@ -76,11 +83,11 @@ impl Sandbox {
         let record = Arc::new(record);
         let (plain, encrypted) = (bind(smtp.listen).await?, bind(smtp.listen_tls).await?);
         let web = bind(web_settings.listen).await?;
-        let telegram = telegram::Server::start(telegram).await;
-        let telegram = telegram.map_err(|failed| match failed {
-            telegram::StartError::Listen { address, source } => StartError::Listen { address, source },
-            telegram::StartError::Fault(invalid) => StartError::Fault(InvalidFault(invalid.0)),
-        })?;
+        let telegram = telegram::Server::start_with(telegram, Some(Arc::clone(&record)))?;
+        let vk = vk::Server::start_with(vk, Some(Arc::clone(&record)))?;
+        let twilio = twilio::Server::start_with(twilio, Some(Arc::clone(&record)))?;
+        let gateway = gateway::Server::start_with(gateway, Some(Arc::clone(&record)))?;
+        let providers = Providers::new(&telegram, &vk, &twilio, &gateway);
         let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let this = Self {
@@ -88,14 +95,17 @@ impl Sandbox {
             smtps: address(&encrypted, smtp.listen_tls)?,
             http: address(&web, web_settings.listen)?,
             telegram,
+            vk,
+            twilio,
+            gateway,
             authority: Arc::clone(&authority),
             record: Arc::clone(&record),
             faults: Arc::clone(&faults),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
-        let router =
-            outbox::router(Outbox { record: Arc::clone(&record), faults: Arc::clone(&faults), authority });
+        let (for_outbox, known) = (Arc::clone(&record), Arc::clone(&faults));
+        let router = outbox::router(Outbox { record: for_outbox, faults: known, authority, providers });
         let doors = Doors(web_settings.hosts.into());
         tasks.spawn(outbox::serve(web, router, doors, stop.clone(), tasks.clone()));
         let places = Arc::new(Semaphore::new(smtp.max_connections.min(Semaphore::MAX_PERMITS)));
@@ -145,6 +155,24 @@ impl Sandbox {
     #[must_use]
     pub fn telegram(&self) -> &telegram::Server {
         &self.telegram
+    }
+
+    /// The stand-in for VK.
+    #[must_use]
+    pub fn vk(&self) -> &vk::Server {
+        &self.vk
+    }
+
+    /// The stand-in for Twilio.
+    #[must_use]
+    pub fn twilio(&self) -> &twilio::Server {
+        &self.twilio
+    }
+
+    /// The stand-in for a plain gateway of SMS.
+    #[must_use]
+    pub fn gateway(&self) -> &gateway::Server {
+        &self.gateway
     }
 
     /// The certificate, PEM, of the authority behind the server's certificate: what a client must trust.
@@ -220,6 +248,9 @@ impl Sandbox {
     pub async fn stop(self) {
         self.stop.cancel();
         self.telegram.close();
+        self.vk.close();
+        self.twilio.close();
+        self.gateway.close();
         self.tasks.close();
         let _ = tokio::time::timeout(STOP_TIME, self.tasks.wait()).await;
     }
@@ -237,4 +268,14 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Listen { address: wanted, source })
+}
+
+impl From<standin::StartError> for StartError {
+    fn from(error: standin::StartError) -> Self {
+        match error {
+            standin::StartError::Listen { address, source } => Self::Listen { address, source },
+            standin::StartError::Fault(invalid) => Self::Fault(InvalidFault(invalid.0)),
+            standin::StartError::Setting(why) => Self::Setting(why),
+        }
+    }
 }

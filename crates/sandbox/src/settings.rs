@@ -23,6 +23,12 @@ pub struct Settings {
     pub smtp: SmtpSettings,
     /// The stand-in for Telegram.
     pub telegram: crate::telegram::Settings,
+    /// The stand-in for VK.
+    pub vk: crate::vk::Settings,
+    /// The stand-in for Twilio.
+    pub twilio: crate::twilio::Settings,
+    /// The stand-in for a plain gateway of SMS.
+    pub gateway: crate::gateway::Settings,
     /// The HTTP port with the outbox, and what is kept in memory.
     pub outbox: OutboxSettings,
     /// The record file.

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste outbox list
   posthaste outbox list --to anna@example.org
+  posthaste outbox list --channel sms
   posthaste outbox show 17
   posthaste outbox show 17 --raw > message.eml
 ";
@@ -117,12 +118,13 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn columns() -> [Column<Told<Value>>; 5] {
+fn columns() -> [Column<Told<Value>>; 6] {
     [
         Column { title: "Id", cell: |message, _: &Reader<'_>| word(&message.raw["id"]) },
         Column { title: "Came", cell: |message, reader| reader.moment(message.raw["at"].as_str()) },
+        Column { title: "Channel", cell: |message, _| word(&message.raw["channel"]) },
         Column { title: "To", cell: |message, _| recipients(&message.raw) },
-        Column { title: "Subject", cell: |message, _| word(&message.raw["subject"]) },
+        Column { title: "Message", cell: |message, _| word(&message.raw["snippet"]) },
         Column { title: "Outcome", cell: |message, _| outcome(&message.raw) },
     ]
 }
@@ -142,12 +144,15 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
             true => Ok(()),
             false => writeln!(out, "{title:<8} {}", plain(&text)),
         };
+        fact("Channel", word(&raw["channel"]))?;
         fact("From", word(&raw["sender"]))?;
         fact("To", recipients(raw))?;
         fact("Subject", word(&raw["subject"]))?;
         fact("Came", reader.moment(raw["at"].as_str()))?;
         fact("Order", word(&raw["order"]))?;
         fact("Outcome", outcome(raw))?;
+        fact("Refused", refused(raw))?;
+        fact("Later", statuses(raw))?;
         for (at, line) in word(&raw["text"]).lines().enumerate() {
             writeln!(out, "{}{}", if at == 0 { "\n" } else { "" }, plain(line))?;
         }
@@ -164,11 +169,51 @@ fn word(value: &Value) -> String {
     }
 }
 
+/// So many recipients are named; the rest is counted.
+const MOST_NAMED: usize = 10;
+
 fn recipients(message: &Value) -> String {
-    let all = message["recipients"].as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().map(|recipient| word(&recipient["address"])).collect::<Vec<_>>().join(", ")
+    let all = all(&message["recipients"]);
+    let named: Vec<String> = all.iter().take(MOST_NAMED).map(|one| word(&one["address"])).collect();
+    let total = message["recipients_total"].as_u64().and_then(|total| usize::try_from(total).ok());
+    let more = total.unwrap_or(all.len()).saturating_sub(named.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    named.join(", ") + &rest
+}
+
+/// Those of several recipients the provider did not take it for, with their codes.
+fn refused(message: &Value) -> String {
+    let all = all(&message["recipients"]);
+    if all.len() < 2 {
+        return String::new();
+    }
+    let missed = |one: &&Value| one["code"].as_u64().is_some_and(|code| code / 100 != 2);
+    let mut missed = all.iter().filter(missed);
+    let named: Vec<String> = missed
+        .by_ref()
+        .take(MOST_NAMED)
+        .map(|one| format!("{} ({})", word(&one["address"]), one["code"]))
+        .collect();
+    let more = missed.count();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    named.join(", ") + &rest
+}
+
+/// Statuses that came after the answer, one after the other.
+fn statuses(message: &Value) -> String {
+    let one = |later: &Value| [word(&later["status"]), word(&later["code"])].join(" ").trim().to_owned();
+    all(&message["http"]["statuses"]).iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn outcome(message: &Value) -> String {
-    [word(&message["ending"]), word(&message["code"])].join(" ").trim().to_owned()
+    let (total, taken) = (&message["recipients_total"], &message["recipients_taken"]);
+    // E-mail is taken or refused as a whole.
+    let is_part = message["provider"] != "smtp" && total.as_u64().is_some_and(|total| total > 1);
+    let part = if is_part { format!("{taken} of {total}") } else { String::new() };
+    let words = [word(&message["ending"]), word(&message["code"]), part, word(&message["status"])];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn all(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

@@ -187,6 +187,11 @@ impl Fault {
     /// # Errors
     /// A code out of range, a stage without recipient asked for recipients, too many bytes, a text or a span too long.
     pub fn check(&self) -> Result<(), InvalidFault> {
+        if self.stage == Stage::Call {
+            return Err(InvalidFault(
+                "the stage call is for providers that speak HTTP; they have faults of their own",
+            ));
+        }
         if self.recipient.is_some() && self.stage < Stage::Rcpt {
             return Err(InvalidFault("no recipient is known before the stage rcpt"));
         }

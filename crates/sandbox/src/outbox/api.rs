@@ -15,10 +15,12 @@ use super::Outbox;
 use super::message::{self, Taken};
 use super::problem::Problem;
 use super::query::Wanted;
-use crate::record::{Attempt, Counts, Outcome, Protocol, SmtpFacts};
+use crate::record::{Attempt, Counts, Later, Outcome, Protocol, SmtpFacts};
 
 /// Attempts on a page unless another number is asked for.
 const USUAL: usize = 50;
+/// Recipients of an attempt shown in a list.
+const MOST_LISTED: usize = 100;
 
 /// An attempt in a list.
 #[derive(Debug, Serialize)]
@@ -31,18 +33,30 @@ struct Item {
     connection: u64,
     peer: String,
     sender: String,
+    /// In a list the first hundred.
     recipients: Vec<ItemRecipient>,
+    recipients_total: usize,
+    /// How many of them the provider took it for.
+    recipients_taken: usize,
     order: Option<String>,
     #[serde(flatten)]
     outcome: Outcome,
     size: u64,
     subject: Option<String>,
+    /// `smtp`, `telegram`, `vk`, `twilio` or `gateway`.
+    provider: &'static str,
+    /// The last status that came after the answer.
+    status: Option<String>,
+    /// The beginning of the text; of e-mail the subject.
+    snippet: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct ItemRecipient {
     address: String,
     code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
 }
 
 /// An attempt alone.
@@ -50,11 +64,23 @@ struct ItemRecipient {
 struct Whole {
     #[serde(flatten)]
     item: Item,
-    smtp: SmtpFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smtp: Option<SmtpFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Http>,
     dialogue: String,
     #[serde(flatten)]
     taken: Taken,
     raw_base64: String,
+}
+
+/// What HTTP knows of an attempt.
+#[derive(Debug, Serialize)]
+struct Http {
+    method: String,
+    account: String,
+    /// Statuses that came later, oldest first.
+    statuses: Vec<Later>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +92,7 @@ pub(super) struct Page {
 /// `GET /outbox`: newest first.
 pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Json<Page> {
     let (found, next_cursor) = page(&outbox, &wanted, USUAL);
-    Json(Page { items: found.iter().map(|attempt| item(attempt)).collect(), next_cursor })
+    Json(Page { items: found.iter().map(|attempt| item(attempt, MOST_LISTED)).collect(), next_cursor })
 }
 
 /// A page of attempts, and the cursor of the next one if there is one.
@@ -107,23 +133,35 @@ pub(super) async fn clear(State(outbox): State<Outbox>) -> Json<Deleted> {
 /// `GET /outbox/{id}`.
 pub(super) async fn show(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
     let attempt = find(&outbox, &id)?;
-    let Protocol::Smtp(facts) = &attempt.protocol;
+    let (smtp, http) = match &attempt.protocol {
+        Protocol::Smtp(facts) => (Some(facts.clone()), None),
+        Protocol::Http(facts) => {
+            let (method, account) = (facts.method.clone(), facts.account.clone());
+            (None, Some(Http { method, account, statuses: facts.statuses.clone() }))
+        }
+    };
     let whole = Whole {
-        item: item(&attempt),
-        smtp: facts.clone(),
+        item: item(&attempt, usize::MAX),
+        smtp,
+        http,
         dialogue: attempt.dialogue.expose().to_owned(),
-        taken: message::take_apart(&attempt.message()),
+        taken: message::taken(&attempt),
         raw_base64: STANDARD.encode(&attempt.raw),
     };
     Ok(Json(whole).into_response())
 }
 
-/// `GET /outbox/{id}/raw`: the message as a reader's program would get it.
+/// `GET /outbox/{id}/raw`: the message as a reader's program would get it; of HTTP the body of the request.
 pub(super) async fn raw(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
     let attempt = find(&outbox, &id)?;
-    let name = format!("attachment; filename=\"{}.eml\"", attempt.id);
+    // A body came from outside: nothing that shows pages may take it for one.
+    let (kind, ending) = match attempt.protocol {
+        Protocol::Smtp(_) => ("message/rfc822", "eml"),
+        Protocol::Http(_) => ("text/plain; charset=utf-8", "txt"),
+    };
+    let name = format!("attachment; filename=\"{}.{ending}\"", attempt.id);
     let headers = [
-        (header::CONTENT_TYPE, "message/rfc822".to_owned()),
+        (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_DISPOSITION, name),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
@@ -146,8 +184,12 @@ pub(super) fn find(outbox: &Outbox, id: &str) -> Result<Arc<Attempt>, Problem> {
     attempt.ok_or_else(|| Problem::not_found("no attempt of this id is kept"))
 }
 
-fn item(attempt: &Attempt) -> Item {
-    let recipients = attempt.recipients.iter();
+fn item(attempt: &Attempt, most: usize) -> Item {
+    let recipients = attempt.recipients.iter().take(most);
+    let (provider, status) = match &attempt.protocol {
+        Protocol::Smtp(_) => ("smtp", None),
+        Protocol::Http(facts) => (facts.provider, facts.statuses.last().map(|later| later.status.clone())),
+    };
     Item {
         id: attempt.id,
         channel: attempt.channel.to_string(),
@@ -157,12 +199,21 @@ fn item(attempt: &Attempt) -> Item {
         peer: attempt.peer.to_string(),
         sender: attempt.sender.expose().to_owned(),
         recipients: recipients
-            .map(|to| ItemRecipient { address: to.address.expose().to_owned(), code: to.code })
+            .map(|to| ItemRecipient {
+                address: to.address.expose().to_owned(),
+                code: to.code,
+                message_id: to.id.as_deref().map(str::to_owned),
+            })
             .collect(),
+        recipients_total: attempt.recipients.len(),
+        recipients_taken: attempt.recipients.iter().filter(|to| to.is_taken()).count(),
         order: attempt.order.clone(),
         outcome: attempt.outcome,
         size: attempt.size,
         subject: message::subject(attempt),
+        provider,
+        status,
+        snippet: message::snippet(attempt),
     }
 }
 

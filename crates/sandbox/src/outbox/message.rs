@@ -34,14 +34,37 @@ const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// The subject, decoded.
 pub(super) fn subject(attempt: &Attempt) -> Option<String> {
-    let Protocol::Smtp(facts) = &attempt.protocol;
+    let Protocol::Smtp(facts) = &attempt.protocol else { return None };
     let head = attempt.raw.get(..MOST_HEAD_BYTES).unwrap_or(&attempt.raw);
     let head = crate::smtp::undotted(head, facts.lenient);
     MessageParser::default().parse_headers(&head[..])?.subject().map(str::to_owned)
 }
 
+/// So many characters of a text are shown in a list.
+const MOST_SNIPPET: usize = 120;
+
+/// What a list shows of a message: the beginning of its text, on one line; of e-mail its subject.
+pub(super) fn snippet(attempt: &Attempt) -> Option<String> {
+    let Protocol::Http(facts) = &attempt.protocol else { return subject(attempt) };
+    let text = facts.text.expose();
+    let mut short: String =
+        text.chars().take(MOST_SNIPPET).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    (!short.trim().is_empty()).then_some(short)
+}
+
+/// What an attempt brought, for readers.
+pub(super) fn taken(attempt: &Attempt) -> Taken {
+    match &attempt.protocol {
+        Protocol::Smtp(_) => take_apart(&attempt.message()),
+        Protocol::Http(facts) => Taken { text: Some(facts.text.expose().to_owned()), ..Taken::default() },
+    }
+}
+
 /// Takes a whole message apart. Of what is no message, nothing comes out.
-pub(super) fn take_apart(message: &[u8]) -> Taken {
+fn take_apart(message: &[u8]) -> Taken {
     let Some(parsed) = MessageParser::default().parse(message) else { return Taken::default() };
     let decoded = |name: &str| match name {
         _ if name.eq_ignore_ascii_case("subject") => parsed.subject().map(str::to_owned),

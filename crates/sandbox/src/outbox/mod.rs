@@ -4,19 +4,23 @@ mod api;
 mod listen;
 mod message;
 mod page;
+mod places;
 mod problem;
 mod query;
 mod setting;
+mod style;
+mod view;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::faults::Faults;
 use crate::record::Record;
 
 pub(crate) use self::listen::{Doors, serve};
+pub(crate) use self::places::Providers;
 
 /// What the routes read and change.
 #[derive(Debug, Clone)]
@@ -25,19 +29,29 @@ pub(crate) struct Outbox {
     pub(crate) faults: Arc<Faults>,
     /// The authority's certificate, PEM.
     pub(crate) authority: Arc<str>,
+    /// The stand-ins that speak HTTP.
+    pub(crate) providers: Providers,
 }
 
 /// All routes.
 pub(crate) fn router(outbox: Outbox) -> Router {
     Router::new()
         .route("/", get(page::list))
-        .route("/view/{id}", get(page::view))
+        .route("/view/{id}", get(view::view))
         .route("/outbox", get(api::list).delete(api::clear))
         .route("/outbox/count", get(api::count))
         .route("/outbox/{id}", get(api::show))
         .route("/outbox/{id}/raw", get(api::raw))
         .route("/faults", get(setting::list).put(setting::replace).post(setting::add).delete(setting::clear))
         .route("/faults/{id}", axum::routing::delete(setting::remove))
+        .route("/providers", get(places::list))
+        .route("/providers/twilio/replies", post(places::reply))
+        .route("/providers/{name}", get(places::one).patch(places::change))
+        .route(
+            "/providers/{name}/faults",
+            get(places::faults).put(places::replace).post(places::add).delete(places::clear),
+        )
+        .route("/providers/{name}/faults/{id}", axum::routing::delete(places::remove))
         .route("/certificate", get(api::certificate))
         .route("/livez", get(api::livez))
         .fallback(problem::no_such_path)

@@ -1,131 +1,124 @@
-//! A plain page to list and read messages. No script, and nothing from elsewhere: the policy in its headers forbids it
-//! also to what a message brings along.
+//! A plain page to list messages. No script, and nothing from elsewhere: the policy in its headers forbids it also to what a
+//! message brings along.
 
 use std::fmt::Write as _;
 
-use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::response::Response;
 
 use super::Outbox;
-use super::api::{find, moment, page};
+use super::api::{moment, page};
 use super::message;
-use super::problem::Problem;
 use super::query::Wanted;
+use super::style::{escape, html, percent};
 use crate::faults::MAGIC_NAMES;
-use crate::record::{Attempt, Protocol};
+use crate::record::{Attempt, Counts, Ending, Protocol};
 
 const USUAL: usize = 100;
 
-/// Scripts, frames of others, forms to others, images from elsewhere: nothing of it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
+/// Channels there may be messages of.
+const CHANNELS: [&str; 4] = ["email", "sms", "telegram", "vk"];
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;\
-    color:#1b1b1b;background:#fff}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem \
-    .3rem 0;border-bottom:1px solid #ddd;vertical-align:top}pre{white-space:pre-wrap;overflow-wrap:anywhere;\
-    background:#f5f5f5;padding:1rem}iframe{width:100%;height:30rem;border:1px solid #ccc;background:#fff}\
-    a{color:#0b57d0}.quiet{color:#595959}input,button,select{font:inherit;padding:.2rem .5rem}\
-    @media(prefers-color-scheme:dark){body{color:#eee;background:#161616}pre{background:#222}th,td{border-color:#444}\
-    a{color:#8ab4f8}.quiet{color:#aaa}}";
+/// A channel as people call it.
+pub(super) fn channel(name: &str) -> &str {
+    match name {
+        "email" => "E-mail",
+        "sms" => "SMS",
+        "telegram" => "Telegram",
+        "vk" => "VK",
+        other => other,
+    }
+}
 
 /// `GET /`: newest first.
 pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Response {
     let (found, next) = page(&outbox, &wanted, USUAL);
-    let totals = outbox.record.counts().totals;
+    let counts = outbox.record.counts();
+    let totals = counts.totals;
     let mut body = format!(
         "<h1>Outbox</h1><p>{} messages taken, {} refused, {} cut, {} left. Nothing leaves this sandbox.</p>",
         totals.messages, totals.refused, totals.cut, totals.left
     );
-    let to = query_text(&wanted);
-    let checked = if wanted.all { " checked" } else { "" };
-    let _ = write!(
-        body,
-        "<form><label>To <input name=to value=\"{}\" placeholder=\"*@example.org\"></label> \
-         <label><input type=checkbox name=all value=true{checked}> also what was not taken</label> \
-         <button>Show</button></form>",
-        escape(&to)
-    );
+    channels(&mut body, &wanted, &counts);
+    form(&mut body, &wanted);
     if found.is_empty() {
         body.push_str("<p>There is nothing here yet.</p>");
     } else {
-        body.push_str("<table><thead><tr><th>Time<th>To<th>Subject<th>How it ended</thead><tbody>");
+        body.push_str(
+            "<table><thead><tr><th>Time<th>Channel<th>To<th>Message<th>What became of it</thead><tbody>",
+        );
         for attempt in &found {
             row(&mut body, attempt);
         }
         body.push_str("</tbody></table>");
     }
     if let Some(next) = next {
-        let all = if wanted.all { "&amp;all=true" } else { "" };
-        let to = if to.is_empty() { String::new() } else { format!("&amp;to={}", percent(&to)) };
-        let _ = write!(body, "<p><a href=\"/?cursor={next}{all}{to}\">Older</a></p>");
+        let _ = write!(
+            body,
+            "<p><a href=\"/?cursor={next}{}\">Older</a></p>",
+            filter(&wanted, wanted.channel.as_deref())
+        );
     }
-    body.push_str(
-        "<details><summary>Recipients that fail on request</summary><p>As <code>name@example.org</code>, \
-         <code>ann+name@example.org</code> or <code>ann@name.test</code>; with <code>-once</code> behind the name the \
-         first time only.</p><table>",
-    );
-    for magic in MAGIC_NAMES {
-        let _ = write!(body, "<tr><td><code>{}</code><td>{}", escape(magic.name), escape(magic.does));
-    }
-    body.push_str("</table></details>");
+    magic(&mut body, &outbox);
     html("Outbox", &body)
 }
 
-/// `GET /view/{id}`.
-pub(super) async fn view(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let attempt = find(&outbox, &id)?;
-    let taken = message::take_apart(&attempt.message());
-    let subject = taken.headers.iter().find(|header| header.name.eq_ignore_ascii_case("subject"));
-    let subject = subject.map_or("No subject", |header| header.value.as_str());
-    let mut body = format!(
-        "<p><a href=\"/\">Outbox</a></p><h1>{}</h1><p class=quiet>{} · {} · {} bytes · <a href=\"/outbox/{}/raw\">raw\
-         </a> · <a href=\"/outbox/{}\">JSON</a></p><table>",
-        escape(subject),
-        moment(attempt.at),
-        ending(&attempt),
-        attempt.size,
-        attempt.id,
-        attempt.id
-    );
-    let _ = write!(body, "<tr><th>Envelope sender<td>{}", escape(attempt.sender.expose()));
-    for to in &attempt.recipients {
+fn channels(body: &mut String, wanted: &Wanted, counts: &Counts) {
+    let is = |name: Option<&str>| if wanted.channel.as_deref() == name { " aria-current=page" } else { "" };
+    let _ = write!(body, "<nav><a href=\"/?{}\"{}>All</a>", filter(wanted, None), is(None));
+    for name in CHANNELS {
+        let messages = counts.channels.get(name).map_or(0, |totals| totals.messages);
         let _ = write!(
             body,
-            "<tr><th>Envelope recipient<td>{} <span class=quiet>{}</span>",
-            escape(to.address.expose()),
-            to.code
+            "<a href=\"/?{}\"{}>{} <span class=quiet>{messages}</span></a>",
+            filter(wanted, Some(name)),
+            is(Some(name)),
+            channel(name)
         );
     }
-    for header in &taken.headers {
-        let _ = write!(body, "<tr><th>{}<td>{}", escape(&header.name), escape(&header.value));
+    body.push_str("</nav>");
+}
+
+/// The filter as it stands in a query, with this channel.
+fn filter(wanted: &Wanted, channel: Option<&str>) -> String {
+    let mut query = String::new();
+    let mut add = |name: &str, value: &str| {
+        let _ = write!(query, "&amp;{name}={}", percent(value));
+    };
+    if let Some(channel) = channel {
+        add("channel", channel);
     }
-    body.push_str("</table>");
-    if let Some(text) = &taken.text {
-        let _ = write!(body, "<h2>Text</h2><pre>{}</pre>", escape(text));
+    if wanted.all {
+        add("all", "true");
     }
-    if let Some(page) = &taken.html {
-        // Sandboxed without any right, and under the policy of this page: it can neither run nor load anything.
-        let _ = write!(
-            body,
-            "<h2>HTML</h2><iframe sandbox title=\"HTML part\" srcdoc=\"{}\"></iframe>",
-            escape(page)
-        );
+    if let Some(to) = &wanted.to {
+        add("to", to.as_str());
     }
-    let Protocol::Smtp(facts) = &attempt.protocol;
+    query
+}
+
+fn form(body: &mut String, wanted: &Wanted) {
+    let to = wanted.to.as_ref().map(|to| to.as_str()).unwrap_or_default();
+    let checked = if wanted.all { " checked" } else { "" };
+    body.push_str("<form>");
+    if let Some(channel) = &wanted.channel {
+        let _ = write!(body, "<input type=hidden name=channel value=\"{}\">", escape(channel));
+    }
     let _ = write!(
         body,
-        "<h2>Conversation</h2><p class=quiet>Connection {} from {}, {}</p><pre>{}</pre>",
-        attempt.connection,
-        attempt.peer,
-        if facts.tls { "encrypted" } else { "not encrypted" },
-        escape(attempt.dialogue.expose())
+        "<label>To <input name=to value=\"{}\" placeholder=\"*@example.org\"></label> \
+         <label><input type=checkbox name=all value=true{checked}> also what was not taken</label> \
+         <button>Show</button></form>",
+        escape(to)
     );
-    Ok(html(subject, &body))
 }
 
 fn row(body: &mut String, attempt: &Attempt) {
-    let subject = message::subject(attempt).unwrap_or_else(|| "No subject".to_owned());
+    let text = message::snippet(attempt);
+    let text = text.as_deref().unwrap_or(match attempt.protocol {
+        Protocol::Smtp(_) => "No subject",
+        Protocol::Http(_) => "No text",
+    });
     let first = attempt.recipients.first().map_or("", |to| to.address.expose());
     let more = match attempt.recipients.len() {
         0 | 1 => String::new(),
@@ -133,66 +126,79 @@ fn row(body: &mut String, attempt: &Attempt) {
     };
     let _ = write!(
         body,
-        "<tr><td>{}<td>{}{more}<td><a href=\"/view/{}\">{}</a><td>{}",
+        "<tr><td class=fit>{}<td class=fit>{}<td>{}{more}<td><a href=\"/view/{}\">{}</a><td>{}",
         moment(attempt.at),
+        escape(channel(attempt.channel.as_str())),
         escape(first),
         attempt.id,
-        escape(&subject),
-        ending(attempt)
+        escape(text),
+        became(attempt)
     );
 }
 
-fn ending(attempt: &Attempt) -> String {
+/// What became of an attempt, as HTML: its ending, for how many, and the last status that came later.
+pub(super) fn became(attempt: &Attempt) -> String {
     let outcome = attempt.outcome;
+    let class = match outcome.ending {
+        Ending::Accepted => "good",
+        Ending::Taken => "quiet",
+        Ending::Refused | Ending::Cut | Ending::Left => "bad",
+    };
     let code = outcome.code.map(|code| format!(" {code}")).unwrap_or_default();
-    format!("{}{code} at {}", outcome.ending.as_str(), outcome.stage.as_str())
+    let mut text = format!("<span class={class}>{}{code}</span>", outcome.ending.as_str());
+    match &attempt.protocol {
+        Protocol::Smtp(_) => {
+            let _ = write!(text, " at {}", outcome.stage.as_str());
+        }
+        Protocol::Http(facts) => {
+            let (all, taken) =
+                (attempt.recipients.len(), attempt.recipients.iter().filter(|to| to.is_taken()).count());
+            if all > 1 {
+                let _ = write!(text, ", {taken} of {all}");
+            }
+            if let Some(later) = facts.statuses.last() {
+                let code = later.code.map(|code| format!(" {code}")).unwrap_or_default();
+                let _ = write!(text, ", {}{code}", escape(&later.status));
+            }
+        }
+    }
+    text
 }
 
-fn query_text(wanted: &Wanted) -> String {
-    wanted.to.as_ref().map(|to| to.as_str().to_owned()).unwrap_or_default()
-}
-
-fn html(title: &str, body: &str) -> Response {
-    let page = format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport \
-         content=\"width=device-width\"><title>{}</title><style>{STYLE}</style></head><body>{body}</body></html>",
-        escape(title)
+fn magic(body: &mut String, outbox: &Outbox) {
+    body.push_str(
+        "<h2>Recipients that fail on request</h2><details><summary>E-mail</summary><p>As <code>name@example.org</code>, \
+         <code>ann+name@example.org</code> or <code>ann@name.test</code>; with <code>-once</code> behind the name the \
+         first time only.</p><table>",
     );
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (headers, page).into_response()
-}
-
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            // No control character has a meaning in a page, and some confuse readers of it.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push(' '),
-            c => safe.push(c),
-        }
+    for magic in MAGIC_NAMES {
+        let _ =
+            write!(body, "<tr><td class=fit><code>{}</code><td>{}", escape(magic.name), escape(magic.does));
     }
-    safe
-}
-
-fn percent(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@*".contains(&byte) {
-            safe.push(char::from(byte));
-        } else {
-            let _ = write!(safe, "%{byte:02X}");
+    body.push_str("</table></details>");
+    for place in outbox.providers.all.iter() {
+        let _ = write!(
+            body,
+            "<details><summary>{}</summary><p>It listens on <code>http://{}</code>. Faults can be set too: \
+             <code>POST /providers/{}/faults</code>, and <code>PATCH /providers/{}</code> with \
+             <code>{{\"down\":true}}</code> or <code>{{\"reply_after\":\"200ms\"}}</code>.</p>",
+            place.title, place.address, place.name, place.name
+        );
+        if place.name == "twilio" {
+            body.push_str(
+                "<p>A person replies with <code>POST /providers/twilio/replies</code> and \
+                 <code>{\"from\":\"+15005550100\",\"text\":\"STOP\"}</code>.</p>",
+            );
         }
+        body.push_str("<table>");
+        for magic in place.magic {
+            let _ = write!(
+                body,
+                "<tr><td class=fit><code>{}</code><td>{}",
+                escape(magic.name),
+                escape(magic.does)
+            );
+        }
+        body.push_str("</table></details>");
     }
-    safe
 }

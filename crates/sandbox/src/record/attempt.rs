@@ -3,11 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use posthaste_model::{Address, Channel, Text, UnixMs};
 use serde::{Deserialize, Serialize};
+
+/// The code of a repeat the provider dropped: HTTP's "already reported".
+pub(crate) const REPEATED: u16 = 208;
 
 /// One attempt: from the first word about a message to its end, however it ended. A connection that came to nothing
 /// because the sandbox refused or cut it is an attempt without recipients.
@@ -29,13 +33,13 @@ pub struct Attempt {
     /// The sender of the envelope; empty for the null sender and when none was named.
     pub sender: Address,
     /// The recipients, in the order they were named, each with its answer.
-    pub recipients: Vec<Recipient>,
+    pub recipients: Arc<[Recipient]>,
     /// The order it belongs to, read from the header the settings name.
     pub order: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// The bytes of the message as they came over the wire: of e-mail all between the answer to DATA and the end of the
-    /// final dot, dots still doubled.
+    /// final dot, dots still doubled; of HTTP the body, or the query of a request without one, tokens masked.
     pub raw: Bytes,
     /// How many bytes came; more than `raw` holds if the message was larger than allowed.
     pub size: u64,
@@ -51,8 +55,31 @@ pub struct Attempt {
 pub struct Recipient {
     /// The address.
     pub address: Address,
-    /// The code answered, 0 if there was no answer.
+    /// The code answered, 0 if there was no answer. Of HTTP 200 or so when it was taken, 208 when it was a repeat the provider
+    /// dropped, else the provider's own code of the error.
     pub code: u16,
+    /// The provider's number of the message, where it gives one for each recipient.
+    pub id: Option<Box<str>>,
+}
+
+impl Recipient {
+    /// Whether the provider took the message for this one, or had it already.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.code / 100 == 2
+    }
+
+    /// Whether the message was taken now, and was no repeat.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.is_taken() && self.code != REPEATED
+    }
+
+    /// About how many bytes of memory these take.
+    pub(crate) fn weight(all: &[Self]) -> usize {
+        let one = |to: &Self| to.address.expose().len() + to.id.as_deref().map_or(0, str::len) + 80;
+        all.iter().map(one).sum()
+    }
 }
 
 /// How an attempt ended.
@@ -122,6 +149,8 @@ pub enum Stage {
     Body,
     /// After the final dot.
     Dot,
+    /// The one stage of providers that speak HTTP: a request and its answer.
+    Call,
 }
 
 /// What only the protocol of one kind of provider knows.
@@ -130,6 +159,38 @@ pub enum Stage {
 pub enum Protocol {
     /// SMTP.
     Smtp(SmtpFacts),
+    /// A provider that speaks HTTP: Telegram, VK, Twilio, a gateway.
+    Http(HttpFacts),
+}
+
+/// What a provider that speaks HTTP knows of an attempt. Formats without the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpFacts {
+    /// `telegram`, `vk`, `twilio` or `gateway`.
+    pub provider: &'static str,
+    /// What was asked for, such as `messages.send`.
+    pub method: String,
+    /// Who asked, as the stand-in's journal tells it.
+    pub account: String,
+    /// What the message says; of a request with several the first.
+    pub text: Text,
+    /// Statuses that came later, oldest first.
+    pub statuses: Vec<Later>,
+}
+
+/// A status of a message after its request was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Later {
+    /// As the provider calls it, such as `delivered`.
+    pub status: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The error code that came with it.
+    pub code: Option<u16>,
+    /// What became of telling the sender: `told`, `refused`, `lost`, `not_asked`, and so on.
+    pub callback: &'static str,
 }
 
 /// What SMTP knows of an attempt.
@@ -155,11 +216,12 @@ impl Attempt {
         matches!(self.outcome.ending, Ending::Accepted | Ending::Taken)
     }
 
-    /// The message itself: of e-mail the raw bytes without the final dot and without doubled dots.
+    /// The message itself: of e-mail the raw bytes without the final dot and without doubled dots, of HTTP the body.
     #[must_use]
     pub fn message(&self) -> Cow<'_, [u8]> {
         match &self.protocol {
             Protocol::Smtp(facts) => Cow::Owned(crate::smtp::undotted(&self.raw, facts.lenient)),
+            Protocol::Http(_) => Cow::Borrowed(&self.raw),
         }
     }
 
@@ -171,9 +233,18 @@ impl Attempt {
 
     /// About how many bytes of memory it takes.
     pub(super) fn weight(&self) -> usize {
-        let recipients: usize = self.recipients.iter().map(|r| r.address.expose().len() + 40).sum();
-        let Protocol::Smtp(facts) = &self.protocol;
-        let facts = facts.hello.len() + facts.parameters.len() + facts.user.as_ref().map_or(0, String::len);
+        let recipients = Recipient::weight(&self.recipients);
+        let facts = match &self.protocol {
+            Protocol::Smtp(facts) => {
+                facts.hello.len() + facts.parameters.len() + facts.user.as_ref().map_or(0, String::len)
+            }
+            Protocol::Http(facts) => {
+                facts.text.expose().len()
+                    + facts.method.len()
+                    + facts.account.len()
+                    + 64 * facts.statuses.len()
+            }
+        };
         512 + recipients + facts + self.raw.len() + self.dialogue.expose().len() + self.sender.expose().len()
     }
 }
@@ -199,6 +270,7 @@ impl Stage {
             Self::Data => "data",
             Self::Body => "body",
             Self::Dot => "dot",
+            Self::Call => "call",
         }
     }
 }
@@ -225,7 +297,7 @@ impl fmt::Debug for Attempt {
             .field("channel", &self.channel)
             .field("connection", &self.connection)
             .field("sender", &self.sender)
-            .field("recipients", &self.recipients)
+            .field("recipients", &self.recipients.len())
             .field("outcome", &self.outcome)
             .field("size", &self.size)
             .finish_non_exhaustive()

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::attempt::{Attempt, Outcome, Protocol, SmtpFacts};
+use super::attempt::{Attempt, HttpFacts, Later, Outcome, Protocol, SmtpFacts};
 
 /// The file, open for appending.
 #[derive(Debug)]
@@ -31,9 +31,26 @@ impl RecordFile {
     }
 }
 
+/// The line of a later status from behind the id of its attempt: `{"id":7,"later":{…}}`.
+pub(super) fn later(later: &Later) -> Vec<u8> {
+    ending(serde_json::to_vec(&LaterLine { later }))
+}
+
+/// Without the opening brace, with the end of the line. Strings, numbers and no maps: this cannot fail. If it ever did, the line
+/// would still be JSON.
+fn ending(text: serde_json::Result<Vec<u8>>) -> Vec<u8> {
+    let mut text = text.unwrap_or_else(|_| b"{\"later\":null}".to_vec());
+    text.push(b'\n');
+    text.remove(0);
+    text
+}
+
 /// The line of an attempt from behind its id.
 pub(super) fn line(attempt: &Attempt) -> Vec<u8> {
-    let Protocol::Smtp(smtp) = &attempt.protocol;
+    let (smtp, http) = match &attempt.protocol {
+        Protocol::Smtp(facts) => (Some(facts), None),
+        Protocol::Http(facts) => (None, Some(HttpLine::of(facts))),
+    };
     let line = Line {
         at: attempt.at.0,
         took_us: u64::try_from(attempt.took.as_micros()).unwrap_or(u64::MAX),
@@ -44,20 +61,22 @@ pub(super) fn line(attempt: &Attempt) -> Vec<u8> {
         recipients: attempt
             .recipients
             .iter()
-            .map(|recipient| RecipientLine { address: recipient.address.expose(), code: recipient.code })
+            .map(|to| RecipientLine { address: to.address.expose(), code: to.code, id: to.id.as_deref() })
             .collect(),
         order: attempt.order.as_deref(),
         outcome: attempt.outcome,
         size: attempt.size,
         smtp,
+        http,
         dialogue: attempt.dialogue.expose(),
         raw_base64: STANDARD.encode(&attempt.raw),
     };
-    // Strings, numbers and no maps: this cannot fail. If it ever did, the line would still be JSON.
-    let mut text = serde_json::to_vec(&line).unwrap_or_else(|_| b"{}".to_vec());
-    text.push(b'\n');
-    text.remove(0);
-    text
+    ending(serde_json::to_vec(&line))
+}
+
+#[derive(Serialize)]
+struct LaterLine<'a> {
+    later: &'a Later,
 }
 
 #[derive(Serialize)]
@@ -73,7 +92,10 @@ struct Line<'a> {
     #[serde(flatten)]
     outcome: Outcome,
     size: u64,
-    smtp: &'a SmtpFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smtp: Option<&'a SmtpFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<HttpLine<'a>>,
     dialogue: &'a str,
     raw_base64: String,
 }
@@ -82,4 +104,21 @@ struct Line<'a> {
 struct RecipientLine<'a> {
     address: &'a str,
     code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HttpLine<'a> {
+    provider: &'a str,
+    method: &'a str,
+    account: &'a str,
+    text: &'a str,
+}
+
+impl<'a> HttpLine<'a> {
+    fn of(facts: &'a HttpFacts) -> Self {
+        let HttpFacts { provider, method, account, text, .. } = facts;
+        Self { provider, method, account, text: text.expose() }
+    }
 }

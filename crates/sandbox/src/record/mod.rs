@@ -3,9 +3,14 @@
 mod attempt;
 mod file;
 mod ring;
+mod seen;
 
-pub use self::attempt::{Attempt, Cut, Ending, Outcome, Protocol, Recipient, SmtpFacts, Stage};
+pub(crate) use self::attempt::REPEATED;
+pub use self::attempt::{
+    Attempt, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage,
+};
 pub use self::ring::{Counts, Totals};
+pub(crate) use self::seen::Seen;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,6 +71,20 @@ impl Record {
         drop(inner);
         self.newest.send_replace(id);
         Ok(id)
+    }
+
+    /// Adds a later status to an attempt, in the file and, if it is still kept, in memory.
+    pub(crate) fn add_later(&self, id: u64, later: Later) -> Result<(), NotRecorded> {
+        let mut inner = self.inner();
+        if let Some(file) = &mut inner.file {
+            file.append(id, &file::later(&later)).map_err(NotRecorded)?;
+        }
+        inner.ring.change(id, |attempt| {
+            if let Protocol::Http(facts) = &mut attempt.protocol {
+                facts.statuses.push(later);
+            }
+        });
+        Ok(())
     }
 
     /// All that is kept, oldest first.

@@ -59,7 +59,7 @@ impl Totals {
         *ending += 1;
         if attempt.is_message() {
             self.messages += 1;
-            let reached = attempt.recipients.iter().filter(|recipient| recipient.code / 100 == 2).count();
+            let reached = attempt.recipients.iter().filter(|recipient| recipient.is_new()).count();
             self.recipients += u64::try_from(reached).unwrap_or(u64::MAX);
         }
     }
@@ -108,6 +108,18 @@ impl Ring {
         self.kept.get(at).map(|(_, attempt)| attempt)
     }
 
+    /// Changes an attempt that is still kept. Who holds it already keeps what it was.
+    pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Attempt)) {
+        let Ok(at) = self.kept.binary_search_by_key(&id, |(_, attempt)| attempt.id) else { return };
+        if let Some((weight, attempt)) = self.kept.get_mut(at) {
+            change(Arc::make_mut(attempt));
+            self.bytes -= *weight;
+            *weight = attempt.weight();
+            self.bytes += *weight;
+            self.tell_size();
+        }
+    }
+
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -141,7 +153,7 @@ mod tests {
             connection: 1,
             peer: std::net::Ipv4Addr::LOCALHOST.into(),
             sender: Address::new(""),
-            recipients: vec![Recipient { address: Address::new("a@b.test"), code: 250 }],
+            recipients: vec![Recipient { address: Address::new("a@b.test"), code: 250, id: None }].into(),
             order: None,
             outcome: Outcome::new(ending, Stage::Dot, Some(250)),
             raw: Bytes::from(vec![b'x'; bytes]),

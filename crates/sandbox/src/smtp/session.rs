@@ -319,7 +319,7 @@ impl Session<'_> {
             connection: self.connection,
             peer: self.peer,
             sender: Address::new(transaction.sender),
-            recipients: transaction.recipients,
+            recipients: transaction.recipients.into(),
             order,
             outcome,
             raw,

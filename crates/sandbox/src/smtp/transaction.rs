@@ -61,7 +61,7 @@ impl Transaction {
                 return;
             }
         }
-        self.recipients.push(Recipient { address: Address::new(address), code });
+        self.recipients.push(Recipient { address: Address::new(address), code, id: None });
     }
 }
 

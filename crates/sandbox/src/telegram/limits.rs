@@ -1,12 +1,13 @@
 //! The limits of the Bot API: messages a second of a bot, to a person, and to a group in a minute. Pure: time comes in.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lru::LruCache;
 use serde::Deserialize;
 use tokio::time::Instant;
+
+use crate::standin::Window;
 
 /// Bots and chats remembered; the one unused for longest is forgotten first.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(199_999);
@@ -46,12 +47,12 @@ impl Limits {
 pub(super) struct Counting {
     limits: Limits,
     bots: LruCache<u64, Bot>,
-    chats: LruCache<(u64, String), VecDeque<Instant>>,
+    chats: LruCache<(u64, String), Window>,
 }
 
 #[derive(Debug, Default)]
 struct Bot {
-    sent: VecDeque<Instant>,
+    sent: Window,
     banned_until: Option<Instant>,
 }
 
@@ -94,33 +95,20 @@ impl Counting {
             true => (self.limits.person_per_three_seconds, Duration::from_secs(3)),
             false => (self.limits.group_per_minute, Duration::from_secs(60)),
         };
-        let sent = self.chats.get_or_insert_mut((bot, chat.to_owned()), VecDeque::new);
-        if let Some(left) = full(sent, most, span, now) {
+        let sent = self.chats.get_or_insert_mut((bot, chat.to_owned()), Window::default);
+        if let Some(left) = sent.full(most, span, now) {
             return limited(left);
         }
         let of_bot = self.bots.get_or_insert_mut(bot, Bot::default);
-        if full(&mut of_bot.sent, self.limits.bot_per_second, Duration::from_secs(1), now).is_some() {
+        if of_bot.sent.full(self.limits.bot_per_second, Duration::from_secs(1), now).is_some() {
             let ban = Duration::from_secs(self.limits.ban);
             of_bot.banned_until = Some(now + ban);
             return limited(ban);
         }
-        if self.limits.bot_per_second < usize::MAX {
-            of_bot.sent.push_back(now);
-        }
-        if most < usize::MAX {
-            sent.push_back(now);
-        }
+        of_bot.sent.count(self.limits.bot_per_second, now);
+        sent.count(most, now);
         Ok(())
     }
-}
-
-/// How long there is no room in a window.
-fn full(sent: &mut VecDeque<Instant>, most: usize, span: Duration, now: Instant) -> Option<Duration> {
-    while sent.front().is_some_and(|at| now.saturating_duration_since(*at) >= span) {
-        sent.pop_front();
-    }
-    let oldest = sent.front().filter(|_| sent.len() >= most)?;
-    Some(span.saturating_sub(now.saturating_duration_since(*oldest)))
 }
 
 fn seconds(wait: Duration) -> u64 {

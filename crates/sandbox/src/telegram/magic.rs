@@ -2,39 +2,29 @@
 
 use std::time::Duration;
 
-use super::faults::Action;
+use crate::standin::{Action, Magic};
 
-/// A magic chat and what it does, for documentation.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct MagicChat {
-    /// The chat's number.
-    pub number: i64,
-    /// What happens.
-    pub does: &'static str,
-}
-
-const fn chat(number: i64, does: &'static str) -> MagicChat {
-    MagicChat { number, does }
+const fn chat(number: &'static str, does: &'static str) -> Magic {
+    Magic::new(number, does)
 }
 
 /// All magic chats.
-pub const MAGIC_CHATS: &[MagicChat] = &[
-    chat(400_001, "400 chat not found"),
-    chat(403_001, "403 bot was blocked by the user"),
-    chat(403_002, "403 user is deactivated"),
-    chat(403_003, "403 bot can't initiate conversation with a user"),
-    chat(-403_004, "403 bot was kicked from the group chat"),
-    chat(-400_002, "400 not enough rights"),
-    chat(-400_003, "400 the group is -1000000400003 now"),
-    chat(429_001, "429 retry after 1, and the bot's other messages too"),
-    chat(500_001, "500 Internal Server Error: restart"),
-    chat(502_001, "502 with a page of HTML"),
-    chat(600_001, "hangs; nothing is taken"),
-    chat(600_002, "resets; nothing is taken"),
-    chat(600_003, "takes the message and resets before the answer"),
-    chat(600_004, "takes the message and answers after 2 s"),
-    chat(600_005, "answers what makes no sense; nothing is taken"),
+pub const MAGIC_CHATS: &[Magic] = &[
+    chat("400001", "400 chat not found"),
+    chat("403001", "403 bot was blocked by the user"),
+    chat("403002", "403 user is deactivated"),
+    chat("403003", "403 bot can't initiate conversation with a user"),
+    chat("-403004", "403 bot was kicked from the group chat"),
+    chat("-400002", "400 not enough rights"),
+    chat("-400003", "400 the group is -1000000400003 now"),
+    chat("429001", "429 retry after 1, and the bot's other messages too"),
+    chat("500001", "500 Internal Server Error: restart"),
+    chat("502001", "502 with a page of HTML"),
+    chat("600001", "hangs; nothing is taken"),
+    chat("600002", "resets; nothing is taken"),
+    chat("600003", "takes the message and resets before the answer"),
+    chat("600004", "takes the message and answers after 2 s"),
+    chat("600005", "answers what makes no sense; nothing is taken"),
 ];
 
 /// What a chat of this number does, if it is magic.

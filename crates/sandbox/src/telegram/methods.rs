@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use posthaste_model::UnixMs;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::wire::Whole;
+use super::answer;
+use crate::standin::{Answer, Whole};
 
 /// UTF-16 units of a text at most.
 const MOST_UNITS: usize = 4096;
@@ -66,7 +66,7 @@ pub(super) fn chat(parameters: &Value) -> String {
 
 /// What the real one refuses by itself.
 pub(super) fn check(parameters: &Value) -> Result<(), Answer> {
-    let refuse = |description: &str| Err(Answer::refusal(400, &format!("Bad Request: {description}")));
+    let refuse = |description: &str| Err(answer::refusal(400, &format!("Bad Request: {description}")));
     let chat = chat(parameters);
     if chat.is_empty() {
         return refuse("chat_id is empty");
@@ -122,7 +122,7 @@ pub(super) fn sent(parameters: &Value, bot: u64, id: u64, now: UnixMs) -> Answer
     if let Value::Array(entities) = &parameters["entities"] {
         message["entities"] = json!(entities);
     }
-    Answer::result(&message)
+    answer::result(&message)
 }
 
 fn user(bot: u64) -> Value {
@@ -141,5 +141,5 @@ pub(super) fn me(bot: u64) -> Answer {
     ] {
         me[name] = json!(false);
     }
-    Answer::result(&me)
+    answer::result(&me)
 }

@@ -25,19 +25,15 @@
 //! All are answered 429 with `retry_after`.
 
 mod answer;
-mod faults;
-mod journal;
 mod limits;
-mod listen;
 mod magic;
 mod methods;
-mod wire;
+mod server;
 
-pub use self::faults::{Action, Fault, Invalid, MOST_FAULTS};
-pub use self::journal::{Fate, Request};
 pub use self::limits::Limits;
-pub use self::listen::{Server, Settings, StartError};
-pub use self::magic::{MAGIC_CHATS, MagicChat};
+pub use self::magic::MAGIC_CHATS;
+pub use self::server::{Server, Settings, Telegram};
+pub use crate::standin::{Action, Bounds, Fate, Fault, Invalid, MOST_FAULTS, Magic, Request, StartError};
 
 #[cfg(test)]
 mod tests;

@@ -69,8 +69,11 @@ async fn a_message_is_taken_and_written_down_with_all_its_bytes() {
     assert_eq!(answer["result"]["chat"], json!({"id": 7, "type": "private", "first_name": "Somebody"}));
     let messages = server.messages();
     let message = &messages[0];
-    assert_eq!((message.bot, message.method.as_str(), message.fate), (42, "sendmessage", Fate::Done));
-    assert_eq!((message.chat.expose(), message.text.expose()), ("7", " hello "));
+    assert_eq!(
+        (message.account.as_str(), message.method.as_str(), message.fate),
+        ("42", "sendmessage", Fate::Done)
+    );
+    assert_eq!((message.to(), message.text.expose()), ("7", " hello "));
     assert!(message.raw.starts_with(b"POST /bot42:") && message.raw.ends_with(body.to_string().as_bytes()));
     let shown = format!("{message:?}");
     assert!(!shown.contains("AAbb") && !shown.contains("hello"), "{shown}");
@@ -205,7 +208,7 @@ async fn faults_do_what_they_say_as_often_as_they_say() {
         assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
     }
     server.clear_faults();
-    server.add_fault(Fault::new(Action::Html { status: 500 }).by(42).every(3)).unwrap();
+    server.add_fault(Fault::new(Action::Html { status: 500 }).by("42").every(3)).unwrap();
     let mut client = Client::connect(&server).await;
     let mut statuses = Vec::new();
     for chat in 100..106 {
@@ -232,7 +235,8 @@ async fn magic_chats_do_what_the_table_says() {
         // A ban would reach the next ones.
         server.set_limits(Limits::none());
         let mut client = Client::connect(&server).await;
-        let answer = tokio::time::timeout(Duration::from_millis(50), client.send(magic.number)).await;
+        let answer =
+            tokio::time::timeout(Duration::from_millis(50), client.send(magic.name.parse().unwrap())).await;
         let status = answer.ok().flatten().map(|(status, _)| status.to_string());
         match status {
             Some(status) if status == "200" => assert!(magic.does.contains("no sense")),
@@ -254,13 +258,13 @@ async fn faults_without_sense_are_refused_and_read_from_json() {
         Action::Refuse { code: 400, description: "x".repeat(1_001) },
         Action::Html { status: 99 },
         Action::Throttle { retry_after: 0 },
+        Action::RefuseCall { code: 7 },
     ] {
         server.add_fault(Fault::new(action)).unwrap_err();
     }
     let settings = Settings { faults: vec![Fault::new(Action::Html { status: 99 })], ..Settings::default() };
     assert!(matches!(Server::start(settings).await, Err(StartError::Fault(_))));
-    let read: Fault =
-        serde_json::from_str(r#"{"chat":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
+    let read: Fault = serde_json::from_str(r#"{"to":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
     assert_eq!(read, Fault::new(Action::Slow { by: Duration::from_secs(2) }).to("7").times(3));
     serde_json::from_str::<Fault>(r#"{"action":"dance"}"#).unwrap_err();
 }
@@ -272,7 +276,7 @@ async fn hostile_bytes_end_the_connection_and_nothing_else() {
         ("nonsense\r\n\r\n".to_owned(), Some(400)),
         ("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), Some(411)),
         ("POST / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n".to_owned(), Some(400)),
-        ("POST / HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n".to_owned(), Some(413)),
+        ("POST / HTTP/1.1\r\ncontent-length: 3000000\r\n\r\n".to_owned(), Some(413)),
         (format!("GET /{} HTTP/1.1\r\n", "x".repeat(70_000)), Some(431)),
     ] {
         let mut client = Client::connect(&server).await;
@@ -290,9 +294,13 @@ async fn hostile_bytes_end_the_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn what_is_kept_is_bounded() {
-    let server = Server::start(Settings { keep_requests: 3, limits: Limits::none(), ..Settings::default() })
-        .await
-        .unwrap();
+    let server = Server::start(Settings {
+        bounds: Bounds { keep_requests: 3, ..Bounds::default() },
+        limits: Limits::none(),
+        ..Settings::default()
+    })
+    .await
+    .unwrap();
     let mut client = Client::connect(&server).await;
     for chat in 1..=5 {
         client.send(chat).await.unwrap();

@@ -16,8 +16,9 @@ fn program() -> Command {
 }
 
 fn arguments(folder: &Path) -> Vec<OsString> {
-    let any = ["--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-    let mut arguments: Vec<OsString> = any.into_iter().map(OsString::from).collect();
+    let flags = ["--smtp", "--smtps", "--http", "--telegram", "--vk", "--twilio", "--gateway"];
+    let any = flags.into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]);
+    let mut arguments: Vec<OsString> = any.map(OsString::from).collect();
     for (flag, file) in [("--ready-file", "ready.json"), ("--record", "attempts.ndjson")] {
         arguments.extend([flag.into(), folder.join(file).into()]);
     }
@@ -36,6 +37,10 @@ fn it_says_where_it_is_and_stops_when_told() {
     assert!(ready["http"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     assert!(ready["certificate"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     std::net::TcpStream::connect(smtp).unwrap();
+    for name in ["telegram", "vk", "twilio", "gateway"] {
+        let place = ready[name].as_str().unwrap().strip_prefix("http://").unwrap();
+        std::net::TcpStream::connect(place).unwrap();
+    }
     assert!(folder.path().join("attempts.ndjson").exists());
 
     // A second one on the same port says so and ends.

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use posthaste_model::{Address, Text, UnixMs};
 use tokio::time::Instant;
 
+use crate::record::Recipient;
+
 /// One request. Formats without its bytes, which hold a token, and without what it says.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -20,12 +22,16 @@ pub struct Request {
     pub instant: Instant,
     /// The number of the connection it came on.
     pub connection: u64,
-    /// The bot's number, from the token in the path.
-    pub bot: u64,
-    /// The method in small letters, such as `sendmessage`.
+    /// Who asked: of Telegram the bot's number, of Twilio the account, of others the mark of a token; empty when unknown.
+    pub account: String,
+    /// What was asked for, such as `sendmessage`, `messages.send`, `Messages.json`.
     pub method: String,
-    /// Of a message: the chat as it was named.
-    pub chat: Address,
+    /// Whether it asked for a message to be sent.
+    pub is_message: bool,
+    /// Of a message: the sender it names.
+    pub sender: Address,
+    /// Of a message: to whom, and what became of each.
+    pub recipients: Arc<[Recipient]>,
     /// Of a message: what it says.
     pub text: Text,
     /// Head and body as they came.
@@ -42,25 +48,37 @@ pub enum Fate {
     Done,
     /// A message was taken, and its whole answer was not given.
     Taken,
-    /// It was refused with this status.
+    /// It was refused with this status, or with the provider's own code where its status says nothing (VK).
     Refused(u16),
-    /// It was refused with 429 while the bot was banned: whoever obeys `retry_after` sends none of these.
+    /// It was refused with 429 while the account was banned: whoever obeys `retry_after` sends none of these.
     InBan,
     /// No whole answer was given, and nothing was taken.
     Cut,
 }
 
 impl Request {
-    /// Whether it brought a message that was taken.
+    /// Whether it brought a message that was taken for somebody.
     #[must_use]
     pub fn is_taken(&self) -> bool {
-        self.is_message() && matches!(self.fate, Fate::Done | Fate::Taken)
+        matches!(self.fate, Fate::Done | Fate::Taken) && self.recipients.iter().any(Recipient::is_taken)
     }
 
-    /// Whether it asked for a message to be sent.
+    /// The first recipient as it was named; empty when there is none.
     #[must_use]
-    pub fn is_message(&self) -> bool {
-        self.method == "sendmessage"
+    pub fn to(&self) -> &str {
+        self.recipients.first().map_or("", |recipient| recipient.address.expose())
+    }
+
+    /// How many messages this one brought to an address: repeats that were dropped bring none.
+    #[must_use]
+    pub fn brought_to(&self, address: &str) -> usize {
+        let brought = |to: &&Recipient| to.is_new() && to.address.expose() == address;
+        self.recipients.iter().filter(brought).count()
+    }
+
+    /// About how many bytes of memory it takes.
+    fn weight(&self) -> usize {
+        self.raw.len() + Recipient::weight(&self.recipients)
     }
 }
 
@@ -69,9 +87,8 @@ impl fmt::Debug for Request {
         f.debug_struct("Request")
             .field("id", &self.id)
             .field("connection", &self.connection)
-            .field("bot", &self.bot)
             .field("method", &self.method)
-            .field("chat", &self.chat)
+            .field("recipients", &self.recipients.len())
             .field("fate", &self.fate)
             .finish_non_exhaustive()
     }
@@ -106,11 +123,11 @@ impl Journal {
         let mut inner = self.inner();
         inner.last += 1;
         request.id = inner.last;
-        inner.bytes += request.raw.len();
+        inner.bytes += request.weight();
         inner.kept.push_back(Arc::new(request));
         while inner.kept.len() > self.most_requests || inner.bytes > self.most_bytes {
             let Some(oldest) = inner.kept.pop_front() else { break };
-            inner.bytes -= oldest.raw.len();
+            inner.bytes -= oldest.weight();
         }
         inner.last
     }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as far as the Bot API needs it: whole requests off a connection with all their bytes, and answers onto it.
+//! HTTP/1.1 as far as the stand-ins need it: whole requests off a connection with all their bytes, and answers onto it.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,18 +8,22 @@ use super::answer::Answer;
 
 /// Largest head, and largest request.
 const MOST_HEAD: usize = 64 * 1024;
-const MOST_REQUEST: usize = 1024 * 1024;
+const MOST_REQUEST: usize = 2 * 1024 * 1024;
 const MOST_HEADERS: usize = 100;
 
 /// A whole request.
-pub(super) struct Whole {
-    pub(super) verb: String,
+#[derive(Clone)]
+pub(crate) struct Whole {
+    pub(crate) verb: String,
     /// Path and query.
-    pub(super) path: String,
-    pub(super) content_type: String,
-    pub(super) keep_alive: bool,
-    pub(super) body: Bytes,
-    pub(super) raw: Bytes,
+    pub(crate) path: String,
+    /// In small letters.
+    pub(crate) content_type: String,
+    /// As it came.
+    pub(crate) authorization: String,
+    pub(crate) keep_alive: bool,
+    pub(crate) body: Bytes,
+    pub(crate) raw: Bytes,
 }
 
 /// Why there is no request.
@@ -56,17 +60,12 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
     };
     let header = |name: &str| {
         let mut found = head.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        found
-            .next()
-            .and_then(|header| str::from_utf8(header.value).ok())
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
+        found.next().and_then(|header| str::from_utf8(header.value).ok()).unwrap_or_default().trim()
     };
     if !header("transfer-encoding").is_empty() {
         return Err(Broken::Bad(411));
     }
-    let body = match header("content-length").as_str() {
+    let body = match header("content-length") {
         "" => 0,
         digits => digits.parse().map_err(|_| Broken::Bad(400))?,
     };
@@ -78,8 +77,9 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
     Ok(Some(Whole {
         verb: head.method.unwrap_or_default().to_owned(),
         path: head.path.unwrap_or_default().to_owned(),
-        content_type: header("content-type"),
-        keep_alive: header("connection") != "close",
+        content_type: header("content-type").to_ascii_lowercase(),
+        authorization: header("authorization").to_owned(),
+        keep_alive: !header("connection").eq_ignore_ascii_case("close"),
         body: raw.slice(length..),
         raw,
     }))
@@ -88,8 +88,9 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
 /// An answer as it goes over the wire.
 pub(super) fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
     let Answer { status, content_type, retry_after, body } = answer;
+    let reason = reason(*status);
     let mut text = format!(
-        "HTTP/1.1 {status} Answer\r\nserver: sandbox\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n",
+        "HTTP/1.1 {status} {reason}\r\nserver: sandbox\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n",
         body.len()
     );
     if let Some(seconds) = retry_after {
@@ -103,7 +104,26 @@ pub(super) fn encode(answer: &Answer, keep_alive: bool) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The words of a status; readers look at the number.
+fn reason(status: u16) -> &'static str {
+    hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Answer")
+}
+
 /// Sends an answer; false when the client is gone.
 pub(super) async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
+}
+
+impl Whole {
+    /// The path without its query.
+    pub(crate) fn place(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+}
+
+/// Without anything a client sent.
+impl std::fmt::Debug for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Whole").field("bytes", &self.raw.len()).finish_non_exhaustive()
+    }
 }

@@ -1,0 +1,209 @@
+//! The stand-ins that speak HTTP: where they are, their faults, and whether they are up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+
+use super::Outbox;
+use super::problem::Problem;
+use crate::standin::{Control, Fault, FaultView, Magic};
+use crate::twilio::{Inside, Replied};
+use crate::{gateway, telegram, twilio, vk};
+
+/// All of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Providers {
+    pub(super) all: Arc<[Place]>,
+    twilio: Arc<Inside>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) name: &'static str,
+    /// As people call it.
+    pub(super) title: &'static str,
+    pub(super) address: SocketAddr,
+    pub(super) magic: &'static [Magic],
+    control: Arc<dyn Control>,
+}
+
+impl Providers {
+    pub(crate) fn new(
+        telegram: &telegram::Server,
+        vk: &vk::Server,
+        twilio: &twilio::Server,
+        gateway: &gateway::Server,
+    ) -> Self {
+        let place = |name, title, address, magic, control| Place { name, title, address, magic, control };
+        let all = [
+            place("telegram", "Telegram", telegram.address(), telegram::MAGIC_CHATS, telegram.control()),
+            place("vk", "VK", vk.address(), vk::MAGIC_PEERS, vk.control()),
+            place("twilio", "Twilio (SMS)", twilio.address(), twilio::MAGIC_NUMBERS, twilio.control()),
+            place("gateway", "Gateway (SMS)", gateway.address(), gateway::MAGIC_NUMBERS, gateway.control()),
+        ];
+        Self { all: Arc::new(all), twilio: twilio.inside() }
+    }
+}
+
+/// A stand-in as it is told.
+#[derive(Debug, Serialize)]
+pub(super) struct View {
+    name: &'static str,
+    url: String,
+    /// Whether its port refuses connections.
+    down: bool,
+    reply_after_ms: u64,
+    /// How many requests came.
+    seen: u64,
+    faults: Vec<FaultView>,
+    magic: &'static [Magic],
+}
+
+/// What may be changed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    down: Option<bool>,
+    #[serde(default, with = "humantime_serde")]
+    reply_after: Option<Duration>,
+}
+
+/// What a person replies.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reply {
+    /// The person's number.
+    from: String,
+    text: String,
+}
+
+/// Answers are not held back for longer.
+const MOST_WAIT: Duration = Duration::from_secs(600);
+
+impl Place {
+    fn view(&self) -> View {
+        View {
+            name: self.name,
+            url: format!("http://{}", self.address),
+            down: !self.control.is_open(),
+            reply_after_ms: u64::try_from(self.control.reply_after().as_millis()).unwrap_or(u64::MAX),
+            seen: self.control.seen(),
+            faults: self.control.list_faults(),
+            magic: self.magic,
+        }
+    }
+}
+
+impl Outbox {
+    fn place(&self, name: &str) -> Result<&Place, Problem> {
+        let found = self.providers.all.iter().find(|place| place.name == name);
+        found.ok_or_else(|| Problem::not_found("the providers are telegram, vk, twilio and gateway"))
+    }
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+fn read<T>(body: Body<T>) -> Result<T, Problem> {
+    body.map(|Json(value)| value)
+        .map_err(|rejection| Problem::with_status(rejection.status(), rejection.body_text()))
+}
+
+/// `GET /providers`.
+pub(super) async fn list(State(outbox): State<Outbox>) -> Json<Vec<View>> {
+    Json(outbox.providers.all.iter().map(Place::view).collect())
+}
+
+/// `GET /providers/{name}`.
+pub(super) async fn one(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+) -> Result<Json<View>, Problem> {
+    Ok(Json(outbox.place(&name)?.view()))
+}
+
+/// `PATCH /providers/{name}`: `{"down":true}`, `{"reply_after":"200ms"}`.
+pub(super) async fn change(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+    body: Body<Change>,
+) -> Result<Json<View>, Problem> {
+    let (place, change) = (outbox.place(&name)?, read(body)?);
+    if change.reply_after.is_some_and(|wait| wait > MOST_WAIT) {
+        return Err(Problem::invalid("answers are held back for at most 10 minutes"));
+    }
+    if let Some(wait) = change.reply_after {
+        place.control.set_reply_after(wait);
+    }
+    if let Some(down) = change.down {
+        place.control.want_open(!down);
+    }
+    Ok(Json(place.view()))
+}
+
+/// `GET /providers/{name}/faults`.
+pub(super) async fn faults(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<FaultView>>, Problem> {
+    Ok(Json(outbox.place(&name)?.control.list_faults()))
+}
+
+/// `PUT /providers/{name}/faults`: a list in the place of all.
+pub(super) async fn replace(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+    body: Body<Vec<Fault>>,
+) -> Result<Json<Vec<FaultView>>, Problem> {
+    let (place, faults) = (outbox.place(&name)?, read(body)?);
+    place.control.replace_faults(faults).map_err(|error| Problem::invalid(error.to_string()))?;
+    Ok(Json(place.control.list_faults()))
+}
+
+/// `POST /providers/{name}/faults`: one more.
+pub(super) async fn add(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+    body: Body<Fault>,
+) -> Result<Json<Vec<FaultView>>, Problem> {
+    let (place, fault) = (outbox.place(&name)?, read(body)?);
+    place.control.add_fault(fault).map_err(|error| Problem::invalid(error.to_string()))?;
+    Ok(Json(place.control.list_faults()))
+}
+
+/// `DELETE /providers/{name}/faults`.
+pub(super) async fn clear(
+    State(outbox): State<Outbox>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<FaultView>>, Problem> {
+    let place = outbox.place(&name)?;
+    place.control.replace_faults(Vec::new()).map_err(|error| Problem::invalid(error.to_string()))?;
+    Ok(Json(Vec::new()))
+}
+
+/// `DELETE /providers/{name}/faults/{id}`.
+pub(super) async fn remove(
+    State(outbox): State<Outbox>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<Json<Vec<FaultView>>, Problem> {
+    let place = outbox.place(&name)?;
+    match place.control.remove_fault(&id) {
+        true => Ok(Json(place.control.list_faults())),
+        false => Err(Problem::not_found("no fault has this id")),
+    }
+}
+
+/// `POST /providers/twilio/replies`: `{"from":"+15005550100","text":"STOP"}`. Answers when the webhook was called.
+pub(super) async fn reply(State(outbox): State<Outbox>, body: Body<Reply>) -> Result<Json<Replied>, Problem> {
+    let Reply { from, text } = read(body)?;
+    if text.chars().count() > 1_600 {
+        return Err(Problem::invalid("a reply has at most 1,600 characters"));
+    }
+    let replied = outbox.providers.twilio.reply(&from, &text).await;
+    replied.map(Json).ok_or_else(|| Problem::invalid("from is a number such as +15005550100"))
+}

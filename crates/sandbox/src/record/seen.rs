@@ -1,0 +1,113 @@
+//! What a stand-in that speaks HTTP saw, as an attempt of the record.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use posthaste_model::{Channel, Text, UnixMs};
+
+use super::attempt::{Attempt, Cut, Ending, HttpFacts, Outcome, Protocol, Recipient, Stage};
+use crate::standin::{Fate, How, Message, Reply, Whole};
+
+/// So much of an answer is shown.
+const MOST_ANSWER: usize = 4 * 1024;
+/// Parameters whose values nobody is to read in a record.
+const SECRETS: [&str; 5] = ["access_token", "psw", "apikey", "login", "token"];
+
+/// A request that was to send a message, and what became of it.
+pub(crate) struct Seen<'a> {
+    pub(crate) channel: &'a Channel,
+    pub(crate) provider: &'static str,
+    pub(crate) at: UnixMs,
+    pub(crate) took: Duration,
+    pub(crate) connection: u64,
+    pub(crate) peer: IpAddr,
+    pub(crate) account: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) message: &'a Message,
+    pub(crate) recipients: Arc<[Recipient]>,
+    pub(crate) fate: Fate,
+    pub(crate) reply: &'a Reply,
+    pub(crate) whole: &'a Whole,
+}
+
+impl Seen<'_> {
+    /// The attempt, still without its number.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let raw = body(self.whole);
+        let answer = &self.reply.answer;
+        let said = match self.reply.how {
+            How::Hang | How::Reset => "nothing".to_owned(),
+            How::Whole | How::Part => format!("{} {}", answer.status, cut(&answer.body)),
+        };
+        Attempt {
+            id: 0,
+            channel: self.channel.clone(),
+            at: self.at,
+            took: self.took,
+            connection: self.connection,
+            peer: self.peer,
+            sender: self.message.sender.clone(),
+            recipients: Arc::clone(&self.recipients),
+            order: self.message.order.clone(),
+            outcome: self.outcome(),
+            size: self.whole.body.len().try_into().unwrap_or(u64::MAX),
+            raw,
+            dialogue: Text::new(format!("C: {} {}\nS: {said}\n", self.whole.verb, self.method)),
+            protocol: Protocol::Http(HttpFacts {
+                provider: self.provider,
+                method: self.method.to_owned(),
+                account: self.account.to_owned(),
+                text: self.message.text.clone(),
+                statuses: Vec::new(),
+            }),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let taken = self.recipients.iter().any(Recipient::is_taken);
+        let first = self.recipients.first().map(|to| to.code).filter(|code| *code != 0);
+        let (ending, code) = match self.fate {
+            Fate::Done if taken => (Ending::Accepted, Some(self.reply.answer.status)),
+            Fate::Taken if taken => (Ending::Taken, None),
+            Fate::Done => (Ending::Refused, first),
+            Fate::Refused(code) => (Ending::Refused, first.or(Some(code))),
+            Fate::InBan => (Ending::Refused, Some(429)),
+            Fate::Taken | Fate::Cut => (Ending::Cut, None),
+        };
+        let cut = match self.reply.how {
+            How::Whole => None,
+            How::Hang => Some(Cut::Hang),
+            How::Reset | How::Part => Some(Cut::Reset),
+        };
+        Outcome { ending, stage: Stage::Call, code, cut }
+    }
+}
+
+/// The body, or the query of a request without one; passwords and tokens masked.
+fn body(whole: &Whole) -> Bytes {
+    let is_form = whole.content_type.starts_with("application/x-www-form-urlencoded");
+    let text: Cow<'_, [u8]> = match (whole.body.is_empty(), whole.path.split_once('?')) {
+        (false, _) if !is_form => return whole.body.clone(),
+        (false, _) => Cow::Borrowed(&whole.body),
+        (true, Some((_, query))) => Cow::Borrowed(query.as_bytes()),
+        (true, None) => return Bytes::new(),
+    };
+    let secret = |name: &str| SECRETS.contains(&name);
+    if !url::form_urlencoded::parse(&text).any(|(name, _)| secret(&name)) {
+        return if whole.body.is_empty() { Bytes::from(text.into_owned()) } else { whole.body.clone() };
+    }
+    let mut masked = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in url::form_urlencoded::parse(&text) {
+        masked.append_pair(&name, if secret(&name) { "***" } else { &value });
+    }
+    Bytes::from(masked.finish())
+}
+
+/// The beginning of an answer.
+fn cut(answer: &str) -> &str {
+    let end = (0..=MOST_ANSWER.min(answer.len())).rev().find(|at| answer.is_char_boundary(*at));
+    answer.get(..end.unwrap_or(0)).unwrap_or_default()
+}

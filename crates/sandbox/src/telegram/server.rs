@@ -1,0 +1,225 @@
+//! The Bot API: tokens, methods, limits and faults, request by request.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use posthaste_model::{Address, Text};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::limits::{Counting, Limits};
+use super::{answer, magic, methods};
+use crate::record::{Recipient, Record};
+use crate::standin::{
+    self, Action, Answer, Ask, Bounds, Common, Fate, Fault, Message, Opening, Provider, Reply, StartError,
+    Verdict, any_port, is_known,
+};
+
+/// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses, and takes any token.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The tokens it takes; if there are none, any.
+    pub tokens: Vec<SecretString>,
+    /// How much it takes.
+    pub limits: Limits,
+    /// Faults from the start.
+    pub faults: Vec<Fault>,
+    /// Whether magic chats have their way.
+    pub magic: bool,
+    /// How long it waits before each answer, as a far server would.
+    #[serde(with = "humantime_serde")]
+    pub reply_after: Duration,
+    /// How much it holds.
+    pub bounds: Bounds,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: any_port(),
+            tokens: Vec::new(),
+            limits: Limits::default(),
+            faults: Vec::new(),
+            magic: true,
+            reply_after: Duration::ZERO,
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+/// The stand-in, listening.
+pub type Server = standin::Server<Telegram>;
+
+/// What the Bot API knows.
+#[derive(Debug)]
+pub struct Telegram {
+    tokens: Vec<SecretString>,
+    revoked: Mutex<BTreeSet<u64>>,
+    counting: Mutex<Counting>,
+    messages: AtomicU64,
+}
+
+impl Server {
+    /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The address is taken, or a fault makes no sense.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, None)
+    }
+
+    pub(crate) fn start_with(settings: Settings, record: Option<Arc<Record>>) -> Result<Self, StartError> {
+        let Settings { listen, tokens, limits, faults, magic, reply_after, bounds } = settings;
+        let common = Common { listen, faults, magic, reply_after, bounds };
+        Self::open(Opening { common, record }, |_| Telegram {
+            tokens,
+            revoked: Mutex::default(),
+            counting: Mutex::new(Counting::new(limits)),
+            messages: AtomicU64::new(0),
+        })
+    }
+
+    /// Sets other limits, and forgets what was sent.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.provider.counting().set(limits);
+    }
+
+    /// From now on the token of this bot is refused, or taken again.
+    pub fn revoke(&self, bot: u64, revoked: bool) {
+        let mut all = self.shared.provider.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        if revoked {
+            all.insert(bot)
+        } else {
+            all.remove(&bot)
+        };
+    }
+}
+
+impl Provider for Telegram {
+    const NAME: &'static str = "telegram";
+    const CHANNEL: &'static str = "telegram";
+
+    fn knows(action: &Action) -> bool {
+        match action {
+            Action::Refuse { code, .. } => (400..600).contains(code),
+            Action::RefuseCall { .. }
+            | Action::RefuseRecipient { .. }
+            | Action::End { .. }
+            | Action::Callbacks(_) => false,
+            _ => true,
+        }
+    }
+
+    fn treat(&self, ask: &Ask<'_>) -> Verdict {
+        let whole = ask.whole;
+        let Some(place) = methods::place(&whole.path) else {
+            return Verdict::refused("", "", answer::refusal(404, "Not Found"));
+        };
+        let (bot, method) = (place.bot.to_string(), place.method.as_str());
+        let refuse = |code, words| Verdict::refused(&bot, method, answer::refusal(code, words));
+        let is_message = method == "sendmessage";
+        let parameters = methods::parameters(whole);
+        // What is shown of a message is shown also of one that is refused for its token.
+        let shown = |verdict: Verdict, code: u16| match &parameters {
+            Some(parameters) if is_message => verdict.with(message(parameters, &bot, code)),
+            _ => verdict,
+        };
+        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(&place.bot);
+        if revoked || !is_known(&self.tokens, &place.token) {
+            return shown(refuse(401, "Unauthorized"), 401);
+        }
+        if !matches!(whole.verb.as_str(), "GET" | "POST") {
+            return refuse(405, "Method Not Allowed");
+        }
+        match method {
+            "getme" => Verdict::done(&bot, method, methods::me(place.bot)),
+            "sendmessage" => {
+                let Some(parameters) = &parameters else {
+                    return refuse(400, "Bad Request: can't parse request");
+                };
+                let (reply, fate) = self.message(parameters, place.bot, ask);
+                let code = match fate {
+                    Fate::Done | Fate::Taken => 200,
+                    // A page nobody asked for: nothing is taken.
+                    Fate::Refused(200) => 0,
+                    Fate::Refused(status) => status,
+                    Fate::InBan => 429,
+                    Fate::Cut => 0,
+                };
+                let verdict = Verdict {
+                    account: bot.clone(),
+                    method: place.method.clone(),
+                    reply,
+                    fate,
+                    message: None,
+                };
+                shown(verdict, code)
+            }
+            _ => refuse(404, "Not Found"),
+        }
+    }
+}
+
+/// A message as it is shown.
+fn message(parameters: &Value, bot: &str, code: u16) -> Message {
+    let to = Recipient { address: Address::new(methods::chat(parameters)), code, id: None };
+    Message {
+        sender: Address::new(bot),
+        recipients: vec![to],
+        text: Text::new(parameters["text"].as_str().unwrap_or_default()),
+        ..Message::default()
+    }
+}
+
+impl Telegram {
+    fn counting(&self) -> MutexGuard<'_, Counting> {
+        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn message(&self, parameters: &Value, bot: u64, ask: &Ask<'_>) -> (Reply, Fate) {
+        let refuse = |answer: Answer| {
+            let status = answer.status;
+            (Reply::say(answer), Fate::Refused(status))
+        };
+        let (chat, now) = (methods::chat(parameters), ask.now);
+        if let Some(ban) = self.counting().banned(bot, now) {
+            return (Reply::say(answer::wait(ban.retry_after)), Fate::InBan);
+        }
+        if let Err(answer) = methods::check(parameters) {
+            return refuse(answer);
+        }
+        let magic = || ask.magic.then(|| magic::action(&chat)).flatten();
+        let action = ask.faults.strike(&chat, &bot.to_string()).or_else(magic);
+        match &action {
+            Some(Action::Refuse { code, description }) => return refuse(answer::refusal(*code, description)),
+            Some(Action::Migrate { to }) => return refuse(answer::moved(*to)),
+            Some(Action::Throttle { retry_after }) => {
+                self.counting().ban(bot, now, *retry_after);
+                return refuse(answer::wait(*retry_after));
+            }
+            Some(action) => {
+                if let Some(instead) = action.instead() {
+                    return instead;
+                }
+            }
+            None => {}
+        }
+        if let Err(limited) = self.counting().count(bot, &chat, now) {
+            return refuse(answer::wait(limited.retry_after));
+        }
+        let id = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
+        if action == Some(Action::Strange) {
+            let strange = serde_json::json!({ "message_id": [id], "rich_message": {} });
+            return (Reply::say(answer::result(&strange)), Fate::Done);
+        }
+        Action::deliver(action.as_ref(), methods::sent(parameters, bot, id, ask.at))
+    }
+}

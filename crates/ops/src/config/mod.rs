@@ -85,6 +85,7 @@ const ELSEWHERE: &[&str] = &[
     "sms",
     "twilio",
     "gateway",
+    "vk",
     "sandbox",
     "client",
 ];

@@ -1,0 +1,134 @@
+//! Every row of the table of answers.
+
+use super::*;
+
+fn judge(code: u32, about: About) -> Verdict {
+    Answers::embedded().unwrap().judge(code, about)
+}
+
+fn all(codes: &[u32], at: &[About], meaning: Meaning, reason: Option<Reason>) {
+    for code in codes {
+        for about in at {
+            let verdict = judge(*code, *about);
+            let wanted = reason.unwrap_or_else(|| Reason::from_code(1000 + u16::try_from(*code).unwrap()));
+            assert_eq!((verdict.meaning, verdict.reason), (meaning, wanted), "{code} at {about:?}");
+        }
+    }
+}
+
+use About::{Many, One, Peer, Request};
+use Meaning::{Apart, Look, Reject, Retry, Split, Stop, Suppress, Unknown, Wait};
+
+#[test]
+fn limits_pause_the_channel_wherever_they_are_told() {
+    for (code, seconds) in [(6, 1), (9, 300), (29, 3600)] {
+        all(&[code], &About::ALL, Wait, Some(Reason::Throttled));
+        assert_eq!(judge(code, Request).wait().as_secs(), seconds, "{code}");
+    }
+    all(&[944], &[Peer, One, Many], Retry, Some(Reason::Throttled));
+    assert_eq!(judge(944, Peer).after, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn what_may_have_been_sent_is_unknown() {
+    all(&[1, 10, 32, 36, 43], &About::ALL, Unknown, Some(Reason::ProviderFailed));
+    all(&[13], &[Peer, One, Many], Unknown, Some(Reason::ProviderFailed));
+    assert!(judge(36, Request).shrink && !judge(36, One).shrink && !judge(10, Request).shrink);
+}
+
+#[test]
+fn a_program_that_fails_is_cut() {
+    all(&[13], &[Request], Split, Some(Reason::ProviderFailed));
+    assert!(judge(13, Request).shrink);
+    all(&[12], &About::ALL, Apart, Some(Reason::Rejected));
+    assert!(judge(12, Request).alarm);
+}
+
+#[test]
+fn credentials_stop_and_never_fail_a_message_on_their_own() {
+    all(&[14, 3300], &About::ALL, Stop, None);
+    all(
+        &[5, 27, 28, 1117, 1114, 1116, 1118, 3301, 3302, 3303, 3304, 3609],
+        &[One, Many, Request],
+        Stop,
+        None,
+    );
+    all(
+        &[20, 21, 23, 2, 3, 4, 11, 16, 17, 24, 25, 34, 35, 38, 41, 42, 101, 9999],
+        &[One, Many, Request],
+        Stop,
+        None,
+    );
+    all(&[7, 8, 15], &[Request], Stop, None);
+    all(&[7, 8, 15], &[One, Many], Look, Some(Reason::Rejected));
+    all(&[7, 15], &[Peer], Reject, Some(Reason::Rejected));
+}
+
+#[test]
+fn addresses_are_suppressed_one_by_one() {
+    let (gone, blocked) = ([18, 37, 39, 113, 936, 3610], [900, 901, 902, 950]);
+    all(&gone, &[Peer, One], Suppress, Some(Reason::BadAddress));
+    all(&blocked, &[Peer, One], Suppress, Some(Reason::Blocked));
+    all(&gone, &[Many], Apart, None);
+    all(&blocked, &[Many], Apart, None);
+}
+
+#[test]
+fn faults_of_a_message_or_a_chat_are_final() {
+    all(&[943, 910, 911, 913, 914, 921, 940], &[Peer, One, Many], Reject, Some(Reason::Rejected));
+    let chats = [104, 912, 917, 922, 925, 927, 932, 945, 946, 962, 969, 985, 987, 988, 1012];
+    all(&chats, &[Peer, One], Reject, Some(Reason::Rejected));
+    all(&chats, &[Many], Apart, None);
+    all(&[100], &[Peer, One], Reject, Some(Reason::Rejected));
+    all(&[100], &[Many], Apart, None);
+    for (code, alarm) in [(943, true), (914, true), (100, true), (917, false), (901, false)] {
+        assert_eq!(judge(code, One).alarm, alarm, "{code}");
+    }
+}
+
+#[test]
+fn an_unknown_code_is_final_for_one_and_tried_again_for_more() {
+    for code in [22, 33, 170, 7777, 11_500] {
+        assert!(!Answers::embedded().unwrap().names(code));
+        all(&[code], &[Peer, One], Reject, None);
+        all(&[code], &[Many, Request], Retry, None);
+    }
+    assert_eq!(judge(4_000_000_000, Peer).reason, Reason::BadAnswer);
+}
+
+#[test]
+fn answers_of_others_are_judged_by_their_status() {
+    let answers = Answers::embedded().unwrap();
+    for (status, meaning, reason) in [
+        (429, Wait, Reason::Throttled),
+        (413, Split, Reason::BadAnswer),
+        (414, Split, Reason::BadAnswer),
+        (401, Stop, Reason::BadAnswer),
+        (404, Stop, Reason::BadAnswer),
+        (407, Stop, Reason::BadAnswer),
+        (302, Retry, Reason::BadAnswer),
+        (403, Retry, Reason::BadAnswer),
+        (500, Unknown, Reason::ProviderFailed),
+        (502, Unknown, Reason::ProviderFailed),
+        (200, Unknown, Reason::BadAnswer),
+    ] {
+        let verdict = answers.judge_status(status, None);
+        assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{status}");
+    }
+    assert_eq!(answers.judge_status(429, None).wait().as_secs(), 5);
+    assert_eq!(answers.judge_status(429, Some(Duration::from_secs(40))).wait().as_secs(), 40);
+    assert_eq!(answers.judge_status(429, Some(Duration::MAX)).wait(), LONGEST);
+}
+
+#[test]
+fn every_rule_is_the_first_for_something() {
+    let answers = Answers::embedded().unwrap();
+    for (at, rule) in answers.rule.iter().enumerate() {
+        let hit = (0..12_000_u32).any(|code| {
+            About::ALL
+                .into_iter()
+                .any(|about| answers.rule.iter().position(|rule| rule.fits(code, about)) == Some(at))
+        });
+        assert!(hit, "{rule:?}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The API over HTTP. The token is a header that prints masked, and no URL and no error of the HTTP client leaves this file.
+
+use std::time::Duration;
+
+use posthaste_courier::exchange::{self, BadWay, Ended};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Url};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::answers::{About, Answers, Meaning};
+use crate::settings::{BadSetting, Vk};
+
+/// How long the look at a token may take.
+pub(crate) const LOOK_WITHIN: Duration = Duration::from_secs(25);
+/// The right a token must have, by its name and its bit.
+const RIGHT: (&str, u64) = ("messages", 4096);
+
+/// The API, with a token.
+pub(crate) struct Api {
+    client: Client,
+    execute: Url,
+    permissions: Url,
+    host: String,
+    authorization: HeaderValue,
+    version: String,
+}
+
+/// What a look at the token found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// It may send.
+    Good,
+    /// It can't, and why.
+    Bad(String),
+    /// VK has too much to do to say.
+    Busy,
+    /// Nobody could say, and why.
+    CannotTell(String),
+}
+
+impl Api {
+    /// The API these settings name. Opens nothing.
+    ///
+    /// # Errors
+    /// The setting to change.
+    pub(crate) fn new(settings: &Vk) -> Result<Self, BadSetting> {
+        let bad = |why: BadWay| match why {
+            BadWay::Proxy => BadSetting::new("vk.proxy", why.to_string()),
+            BadWay::Tls | BadWay::Address(_) => BadSetting::new("vk.api_url", why.to_string()),
+        };
+        let client = exchange::client(settings.connect_within.get(), settings.proxy.expose_secret());
+        let client = client.map_err(bad)?;
+        let base = exchange::base(&settings.api_url).map_err(bad)?;
+        let method = |name: &str| {
+            let mut url = base.clone();
+            let base = url.path_segments_mut();
+            base.map_err(|()| BadSetting::new("vk.api_url", "can't be the base of an address"))?
+                .pop_if_empty()
+                .extend(["method", name]);
+            Ok(url)
+        };
+        let authorization = HeaderValue::try_from(format!("Bearer {}", settings.token.expose_secret()));
+        let mut authorization = authorization.map_err(|_| BadSetting::new("vk.token", "is not one"))?;
+        authorization.set_sensitive(true);
+        Ok(Self {
+            client,
+            execute: method("execute")?,
+            permissions: method("groups.getTokenPermissions")?,
+            host: base.host_str().unwrap_or_default().to_owned(),
+            authorization,
+            version: settings.version.clone(),
+        })
+    }
+
+    /// Runs a program. The call is over by `deadline`.
+    pub(crate) async fn execute(&self, program: &str, deadline: Instant) -> Ended {
+        let form = [("v", self.version.as_str()), ("code", program)];
+        self.ask(&self.execute, &form, deadline).await
+    }
+
+    async fn ask(&self, method: &Url, form: &[(&str, &str)], deadline: Instant) -> Ended {
+        let request = self.client.post(method.clone()).header(AUTHORIZATION, self.authorization.clone());
+        exchange::exchange(request.form(form), deadline).await
+    }
+
+    /// Whether the token is taken, and may send messages.
+    pub(crate) async fn look_at_token(&self, answers: &Answers, deadline: Instant) -> Token {
+        let host = &self.host;
+        let form = [("v", self.version.as_str())];
+        let Ended::Answered(answer) = self.ask(&self.permissions, &form, deadline).await else {
+            return Token::CannotTell(format!("{host} can't be reached, or does not answer"));
+        };
+        let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let of = |name: &str| said.as_ref().and_then(|said| said.get(name));
+        if let Some(code) = of("error").and_then(|error| error["error_code"].as_u64()) {
+            let number = u32::try_from(code).unwrap_or(u32::MAX);
+            return match answers.judge(number, About::Request).meaning {
+                Meaning::Wait => Token::Busy,
+                Meaning::Stop => Token::Bad(format!("{host} refuses vk.token (error {code})")),
+                _ => Token::CannotTell(format!("{host} answers with error {code}")),
+            };
+        }
+        let Some(found) = of("response").and_then(may_send) else {
+            if answers.judge_status(answer.status, None).meaning == Meaning::Wait {
+                return Token::Busy;
+            }
+            return Token::CannotTell(format!("{host} answers what is not of the API of VK"));
+        };
+        if found { Token::Good } else { Token::Bad("vk.token lacks the right \"messages\"".to_owned()) }
+    }
+}
+
+/// Whether the right is among those of a token.
+fn may_send(response: &Value) -> Option<bool> {
+    let named = response["permissions"].as_array().map(|all| all.iter().any(|one| one["name"] == RIGHT.0));
+    let masked = response["mask"].as_u64().map(|mask| mask & RIGHT.1 != 0);
+    match (named, masked) {
+        (None, None) => None,
+        (named, masked) => Some(named.unwrap_or(false) || masked.unwrap_or(false)),
+    }
+}

@@ -1,0 +1,85 @@
+//! Which envelopes go together.
+
+use posthaste_model::{Address, Clock, Row, SystemClock, Text};
+
+use super::*;
+
+fn envelope(order: u64, token: u32, peer: &str, text: &str) -> Envelope {
+    Envelope {
+        suffix: Suffix::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order),
+        parcel: 0,
+        row: 0,
+        attempt: 1,
+        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(peer) },
+        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
+        due: SystemClock.now(),
+        token: Some(token),
+        tries: 0,
+        repeat: false,
+    }
+}
+
+fn vk() -> Channel {
+    "vk".parse().unwrap()
+}
+
+fn rows(call: &Call) -> impl Iterator<Item = usize> {
+    call.peers.iter().flat_map(|(_, rows)| rows.iter().copied())
+}
+
+#[test]
+fn an_order_and_a_token_make_a_call_of_a_hundred_peers_at_most() {
+    let mut batch: Vec<Envelope> = (1..=250).map(|n| envelope(1, 7, &n.to_string(), "x")).collect();
+    batch.push(envelope(1, 8, "1", "x"));
+    batch.push(envelope(2, 7, "1", "y"));
+    let (calls, outcomes) = group(&batch, &vk(), true);
+    let sizes: Vec<(u32, usize)> = calls.iter().map(|call| (call.random_id, call.peers.len())).collect();
+    assert_eq!(sizes, [(7, 100), (7, 100), (7, 50), (8, 1), (7, 1)]);
+    assert!(outcomes.iter().all(Option::is_none));
+    let mut rows: Vec<usize> = calls.iter().flat_map(rows).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, (0..252).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_peer_under_one_token_is_named_once() {
+    let batch = [envelope(1, 7, "5", "x"), envelope(1, 7, "6", "x"), envelope(1, 7, "5", "x")];
+    let (calls, _) = group(&batch, &vk(), true);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(
+        calls[0].peers.iter().map(|(_, rows)| rows.clone()).collect::<Vec<_>>(),
+        [vec![0, 2], vec![1]]
+    );
+    let alone: Vec<Vec<usize>> = calls[0].clone().apart().map(|call| rows(&call).collect()).collect();
+    assert_eq!(alone, [vec![0, 2], vec![1]]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_told_and_disturbs_no_other() {
+    let long = "😀".repeat(LONGEST);
+    let batch = [
+        envelope(1, 1, "5", &long),
+        envelope(2, 2, "5", &format!("{long}x")),
+        envelope(3, 3, "5", " \n "),
+        envelope(4, 4, "nobody", "x"),
+        envelope(4, 4, "6", "x"),
+    ];
+    let (calls, outcomes) = group(&batch, &vk(), true);
+    assert_eq!(calls.iter().map(|call| rows(call).collect()).collect::<Vec<Vec<_>>>(), [vec![0], vec![4]]);
+    let rejected = |reason| Some(Outcome::Rejected(reason));
+    assert_eq!(
+        outcomes,
+        [None, rejected(Reason::Rejected), rejected(Reason::Rejected), rejected(Reason::BadAddress), None]
+    );
+}
+
+#[test]
+fn the_subject_stands_above_the_common_text_only() {
+    let mut content =
+        Content { subject: Text::new(" Сбор "), text: Text::new("at nine"), ..Content::default() };
+    let said = |content: &Content, subject| message(content, &vk(), subject).unwrap().to_string();
+    assert_eq!(said(&content, true), "Сбор\n\nat nine");
+    assert_eq!(said(&content, false), "at nine");
+    content.texts.insert(vk(), Text::new("own"));
+    assert_eq!(said(&content, true), "own");
+}

@@ -1,0 +1,184 @@
+//! What VK tells us by its Callback API: who denies messages, who allows them again. VK signs nothing, so the address holds a
+//! random part and every word the secret. VK is told `ok` when a word is stored, and repeats it otherwise.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use lru::LruCache;
+use posthaste_courier::{Desk, List, NotStored};
+use posthaste_model::Reason;
+use posthaste_ops::address::Address;
+use posthaste_ops::listen::{Limits, Listener};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+
+use crate::peer::Peer;
+use crate::settings::{BadSetting, Vk};
+
+/// The largest word: a message with all it may carry.
+const MOST_BYTES: usize = 1 << 20;
+/// Words remembered, and the longest name of one.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
+const LONGEST_NAME: usize = 128;
+
+/// Strangers may come.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    header_time: Duration::from_secs(10),
+    header_bytes: 16 << 10,
+    body_bytes: MOST_BYTES,
+    write_time: Some(Duration::from_secs(10)),
+    connection_life: Some(Duration::from_secs(600)),
+    linger: Duration::from_secs(5),
+};
+
+/// The place where VK's words come in.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    listen: Address,
+    path: SecretString,
+    confirmation: String,
+    secret: SecretString,
+    group: u64,
+}
+
+struct Open {
+    place: Inbound,
+    desk: Arc<dyn Desk>,
+    /// Names of words that are stored.
+    seen: Mutex<LruCache<String, ()>>,
+}
+
+/// A word of VK, as far as it matters.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    group_id: u64,
+    #[serde(default)]
+    event_id: String,
+    #[serde(default)]
+    secret: String,
+    #[serde(default)]
+    object: Value,
+}
+
+impl Inbound {
+    /// The place the settings name, if they do. They were checked before.
+    ///
+    /// # Errors
+    /// The setting to change.
+    pub(crate) fn read(settings: &Vk) -> Result<Option<Self>, BadSetting> {
+        if settings.listen.is_empty() {
+            return Ok(None);
+        }
+        let listen = settings.listen.parse();
+        Ok(Some(Self {
+            listen: listen.map_err(|bad| BadSetting::new("vk.listen", format!("{bad}")))?,
+            path: settings.path.clone(),
+            confirmation: settings.confirmation.clone(),
+            secret: settings.secret.clone(),
+            group: settings.group_id,
+        }))
+    }
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// It can't listen.
+    pub(crate) async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+        let listener = Listener::bind(&self.listen).await.map_err(|error| {
+            let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            format!("vk.listen: {error}{}", why.unwrap_or_default())
+        })?;
+        tracing::info!(address = %listener.address(), "words of VK come in here");
+        let seen = Mutex::new(LruCache::new(REMEMBERED));
+        let open = Arc::new(Open { place: self.clone(), desk, seen });
+        let routes = Router::new().route(self.path.expose_secret(), post(hear)).with_state(open);
+        listener.serve(routes, LIMITS, stop).await;
+        Ok(())
+    }
+
+    fn knows(&self, secret: &str) -> bool {
+        self.secret.expose_secret().as_bytes().ct_eq(secret.as_bytes()).into()
+    }
+}
+
+async fn hear(State(open): State<Arc<Open>>, body: Bytes) -> Response {
+    let Ok(event) = serde_json::from_slice::<Event>(&body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let place = &open.place;
+    // Before the secret is set in the community, the first question comes without it.
+    let may_ask = event.kind == "confirmation" && event.secret.is_empty();
+    if event.group_id != place.group || !(may_ask || place.knows(&event.secret)) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if event.kind == "confirmation" {
+        return place.confirmation.clone().into_response();
+    }
+    if open.is_repeated(&event.event_id) {
+        return OK.into_response();
+    }
+    match open.take(&event).await {
+        Ok(()) => {
+            open.remember(event.event_id);
+            OK.into_response()
+        }
+        Err(error) => {
+            tracing::warn!(%error, kind = %known(&event.kind), "a word of VK can't be stored; VK will repeat it");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+/// What VK wants to read.
+const OK: &str = "ok";
+
+/// Only names we know reach the log.
+fn known(kind: &str) -> &'static str {
+    ["message_deny", "message_allow", "message_new"].into_iter().find(|name| *name == kind).unwrap_or("other")
+}
+
+impl Open {
+    async fn take(&self, event: &Event) -> Result<(), NotStored> {
+        let of = |pointer: &str| event.object.pointer(pointer).and_then(Value::as_i64).and_then(Peer::number);
+        match event.kind.as_str() {
+            "message_deny" => match of("/user_id") {
+                Some(peer) => self.desk.suppress(&peer.address(), &List::Channel, Reason::Blocked).await,
+                None => Ok(()),
+            },
+            "message_allow" => self.lift(of("/user_id")).await,
+            // Who writes to the community may be answered again.
+            "message_new" => self.lift(of("/message/from_id")).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn lift(&self, peer: Option<Peer>) -> Result<(), NotStored> {
+        match peer {
+            Some(peer) => self.desk.lift(&peer.address(), &List::Channel, Reason::Blocked).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn is_repeated(&self, name: &str) -> bool {
+        !name.is_empty() && self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn remember(&self, name: String) {
+        if !name.is_empty() && name.len() <= LONGEST_NAME {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).put(name, ());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Whom a message goes to: a person, a chat (2,000,000,000 and its number) or a community (minus its number), by one number.
+
+use posthaste_model::Address;
+
+/// Numbers have 52 significant bits at most, as the intake has them.
+const MOST: u64 = 1 << 52;
+
+/// A peer. Not printable: it is an address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Peer(i64);
+
+impl Peer {
+    /// Reads an address; `None` if it is none of this channel.
+    pub(crate) fn read(address: &Address) -> Option<Self> {
+        let text = address.expose();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.starts_with('0') {
+            return None;
+        }
+        Self::number(text.parse().ok()?)
+    }
+
+    /// The peer of this number, if there can be one.
+    pub(crate) fn number(number: i64) -> Option<Self> {
+        (number != 0 && number.unsigned_abs() <= MOST).then_some(Self(number))
+    }
+
+    /// Its number, for requests.
+    pub(crate) fn get(self) -> i64 {
+        self.0
+    }
+
+    /// As rows have it.
+    pub(crate) fn address(self) -> Address {
+        Address::new(self.0.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_people_chats_and_communities_are_read() {
+        for text in ["1", "123456789", "2000000001", "-12345", "4503599627370496"] {
+            let peer = Peer::read(&Address::new(text)).unwrap();
+            assert_eq!(peer.address().expose(), text);
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for text in [
+            "",
+            "0",
+            "-",
+            "-0",
+            "007",
+            "+7",
+            " 1",
+            "1 ",
+            "1e3",
+            "1,2",
+            "4503599627370497",
+            "9223372036854775808",
+            "--1",
+            "id1",
+            "@name",
+            "１２",
+            "1)};",
+            "\"1\"",
+        ] {
+            assert!(Peer::read(&Address::new(text)).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The channel's settings: section `vk`. Every key is documented in `defaults.toml`.
+
+use posthaste_ops::config::HumanDuration;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// The documented defaults of the channel's section.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Keys whose values are never shown, and which may be given by file.
+pub const SECRETS: &[&str] = &["vk.token", "vk.proxy", "vk.path", "vk.secret"];
+
+/// Calls in one `execute`, as VK documents.
+pub const MOST_GROUPS: usize = 25;
+
+/// What VK lets messages be for (its schema of messages.send).
+const INTENTS: &[&str] = &[
+    "account_update",
+    "bot_ad_invite",
+    "bot_ad_promo",
+    "confirmed_notification",
+    "customer_support",
+    "default",
+    "finance_notification",
+    "game_notification",
+    "moderated_newsletter",
+    "non_promo_newsletter",
+    "promo_newsletter",
+    "purchase_update",
+];
+
+/// The channel's sections.
+#[derive(Debug, Deserialize)]
+pub struct Settings {
+    /// The community, and how it sends.
+    pub vk: Vk,
+}
+
+/// The section `vk`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "every key is documented in defaults.toml")]
+pub struct Vk {
+    pub api_url: String,
+    pub token: SecretString,
+    pub version: String,
+    pub rate: f64,
+    pub recover_within: HumanDuration,
+    pub groups_per_request: usize,
+    pub connect_within: HumanDuration,
+    pub send_within: HumanDuration,
+    pub on_unknown: OnUnknown,
+    pub subject: bool,
+    pub intent: String,
+    pub dont_parse_links: bool,
+    pub disable_mentions: bool,
+    pub proxy: SecretString,
+    pub listen: String,
+    pub path: SecretString,
+    pub confirmation: String,
+    pub secret: SecretString,
+    pub group_id: u64,
+}
+
+/// What becomes of unknowns when the order leaves it to the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// Repeat once.
+    Retry,
+    /// Leave it unknown.
+    Hold,
+}
+
+/// A setting that was read and makes no sense. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadSetting {
+    /// Its dotted key.
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl BadSetting {
+    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
+        Self { key, why: why.into() }
+    }
+}
+
+impl Vk {
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), BadSetting> {
+        let bad = |key, why: &str| Err(BadSetting::new(key, why));
+        let token = self.token.expose_secret();
+        if token.is_empty() {
+            return bad(
+                "vk.token",
+                "is missing: the community's settings give one; name its file in vk.token_file",
+            );
+        }
+        if token.len() > 1024
+            || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        {
+            return bad("vk.token", "is not one: letters, digits and . _ - only");
+        }
+        let version = self.version.split('.').all(|part| {
+            !part.is_empty() && part.len() <= 6 && part.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if !version {
+            return bad("vk.version", "must be numbers with dots between, as in 5.199");
+        }
+        if !(self.rate >= 0.1 && self.rate <= 1000.0) {
+            return bad("vk.rate", "must be 0.1 to 1000 requests a second");
+        }
+        if !(1..=MOST_GROUPS).contains(&self.groups_per_request) {
+            return bad("vk.groups_per_request", "must be 1 to 25");
+        }
+        if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
+            return bad("vk.connect_within", "must be more than nothing and less than send_within");
+        }
+        if !self.intent.is_empty() && !INTENTS.contains(&self.intent.as_str()) {
+            return Err(BadSetting::new(
+                "vk.intent",
+                format!("must be empty or one of {}", INTENTS.join(", ")),
+            ));
+        }
+        self.check_inbound()
+    }
+
+    fn check_inbound(&self) -> Result<(), BadSetting> {
+        if self.listen.is_empty() {
+            return Ok(());
+        }
+        let bad = |key, why: &str| Err(BadSetting::new(key, why));
+        let path = self.path.expose_secret();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte);
+        if !path.starts_with('/') || path.len() > 256 || !path.bytes().all(plain) {
+            return bad("vk.path", "must begin with / and have letters, digits and _ - / only");
+        }
+        let guessed = path.rsplit('/').next().unwrap_or_default();
+        if guessed.len() < 16 {
+            return bad(
+                "vk.path",
+                "must end in 16 letters and digits or more by chance, for VK signs nothing",
+            );
+        }
+        if self.group_id == 0 {
+            return bad("vk.group_id", "is missing: the number of the community");
+        }
+        if self.confirmation.is_empty() || !self.confirmation.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            return bad("vk.confirmation", "is missing or not one: the community's settings show it");
+        }
+        if self.secret.expose_secret().is_empty() {
+            return bad("vk.secret", "is missing: set one in the community's settings and here");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Transports on the stand-in, and the bench of the conformance suite.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::process::{self, Section};
+use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_courier_vk::settings::{self, Settings};
+use posthaste_courier_vk::{Unusable, Vk};
+use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text};
+use posthaste_ops::config::Sources;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::provider::{Provider, Reply, accept};
+
+/// The token of these tests; no log may show it.
+pub(crate) const TOKEN: &str = "vk1.a.CANARYcanaryCANARYcanary-_0123456789";
+
+#[derive(Deserialize)]
+struct Courier {
+    courier: Section,
+}
+
+/// A transport with these settings in place of the defaults: names of the section, and values as the environment has them.
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Vk, Unusable> {
+    let sources = || {
+        let name = |name: &str| format!("POSTHASTE_VK__{}", name.to_ascii_uppercase());
+        Sources::new(process::DEFAULTS)
+            .defaults(settings::DEFAULTS)
+            .secrets(settings::SECRETS)
+            .environment(changes.iter().map(|(key, value)| (name(key).into(), (*value).into())))
+    };
+    let settings: Settings = sources().load().unwrap().settings;
+    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    Vk::new(settings, &courier, channel())
+}
+
+/// A transport to the stand-in, so fast that tests are not about rates unless they change it.
+pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Vk {
+    let url = provider.url();
+    let mut all = vec![("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
+    all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
+    all.extend_from_slice(changes);
+    try_transport(&all).unwrap()
+}
+
+pub(crate) fn channel() -> Channel {
+    "vk".parse().unwrap()
+}
+
+/// A name of an order that no other test has.
+pub(crate) fn order() -> Suffix {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
+    Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + next)
+}
+
+/// A message of an order of its own, on its first attempt.
+pub(crate) fn envelope(peer: &str, text: &str, token: u32) -> Envelope {
+    Envelope {
+        suffix: order(),
+        parcel: 0,
+        row: 0,
+        attempt: 1,
+        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(peer) },
+        content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
+        due: SystemClock.now(),
+        token: Some(token),
+        tries: 0,
+        repeat: false,
+    }
+}
+
+/// An order to these peers, with tokens in runs of a hundred from `token`.
+pub(crate) fn to_many(peers: std::ops::RangeInclusive<i64>, text: &str, token: u32) -> Vec<Envelope> {
+    let first = envelope("1", text, token);
+    let one = |(at, peer): (usize, i64)| {
+        let run = u32::try_from(at / 100).unwrap();
+        let to = Row { address: Address::new(peer.to_string()), ..first.to.clone() };
+        Envelope { to, token: Some(token + run), row: u16::try_from(at).unwrap(), ..first.clone() }
+    };
+    peers.enumerate().map(one).collect()
+}
+
+/// Sends a batch with all the time there is.
+pub(crate) async fn send(transport: &Vk, batch: &[Envelope]) -> Vec<Outcome> {
+    transport.send(batch, Instant::now() + posthaste_rig::patience()).await
+}
+
+/// Sends one message and gives its outcome.
+pub(crate) async fn send_one(transport: &Vk, envelope: Envelope) -> Outcome {
+    send(transport, &[envelope]).await.pop().unwrap()
+}
+
+/// The bench of the suite.
+pub(crate) struct VkBench {
+    provider: Arc<Provider>,
+}
+
+impl VkBench {
+    pub(crate) async fn start() -> Self {
+        Self { provider: Provider::start().await }
+    }
+}
+
+#[async_trait]
+impl Bench for VkBench {
+    async fn transport(&self) -> Arc<dyn Transport> {
+        let changes = [("recover_within", "1s"), ("connect_within", "2s")];
+        Arc::new(transport(&self.provider, &changes))
+    }
+
+    async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
+        if let Behaviour::Throttle(wait) = behaviour
+            && wait.as_secs() != 1
+        {
+            return Shown::No("VK names no wait: after \"too fast\" it is a second");
+        }
+        if behaviour == Behaviour::Unreachable {
+            self.provider.close().await;
+            return Shown::Yes;
+        }
+        let only: Option<HashSet<i64>> = match toward {
+            Toward::Everyone => None,
+            Toward::Only(rows) => {
+                Some(rows.iter().map(|row| row.address.expose().parse().unwrap()).collect())
+            }
+        };
+        self.provider.open().await;
+        self.provider.answer(move |shop, request| {
+            let meant = |peer: i64| only.as_ref().is_none_or(|only| only.contains(&peer));
+            let peers = |code: u32| shop.run(request, &|peer| meant(peer).then_some(code));
+            if !request.is_message() {
+                return match behaviour {
+                    Behaviour::BadCredential => Reply::refusal(5, ""),
+                    _ => accept(shop, request),
+                };
+            }
+            // What VK does to whole requests it does to those with somebody who is meant.
+            if !request.peers().into_iter().any(meant) {
+                return accept(shop, request);
+            }
+            match behaviour {
+                Behaviour::Accept => accept(shop, request),
+                Behaviour::Refuse => peers(917),
+                Behaviour::RefuseForNow => peers(944),
+                Behaviour::SuppressAddress => peers(901),
+                Behaviour::Throttle(_) => Reply::refusal(6, ""),
+                Behaviour::Hang => Reply::Hang,
+                Behaviour::ResetAfterRequest => Reply::Reset,
+                Behaviour::AcceptThenLoseAnswer => {
+                    accept(shop, request);
+                    Reply::Half
+                }
+                Behaviour::BadCredential => Reply::refusal(5, ""),
+                Behaviour::Garbage | Behaviour::Unreachable => {
+                    Reply::Say(200, String::new(), "<html>log in</html>".to_owned())
+                }
+            }
+        });
+        Shown::Yes
+    }
+
+    async fn taken(&self) -> Vec<Taken> {
+        let taken = self.provider.taken().into_iter();
+        let one = |message: super::provider::Message| Taken {
+            identity: Some(message.random_id.to_string()),
+            text: Some(Text::new(message.text)),
+            ..Taken::new(Address::new(message.peer.to_string()))
+        };
+        taken.map(one).collect()
+    }
+
+    async fn requests(&self) -> u64 {
+        self.provider.messages().len() as u64
+    }
+
+    fn row(&self, n: u32) -> Row {
+        let address = Address::new((i64::from(n) + 1).to_string());
+        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+    }
+
+    fn texts(&self) -> Vec<TextCase> {
+        let case = |what, text: String, fate| TextCase {
+            what,
+            content: Content { text: Text::new(text), ..Content::default() },
+            fate,
+        };
+        vec![
+            case("as long as may be", "😀".repeat(4096), TextFate::Taken),
+            case("a letter more", format!("{}x", "😀".repeat(4096)), TextFate::Rejected),
+            case("what would end a program", "\"}),API.x()];\u{2028}//".to_owned(), TextFate::Taken),
+            case("nothing", String::new(), TextFate::Rejected),
+            case("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
+        ]
+    }
+
+    fn hang_for(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn patience(&self) -> Duration {
+        posthaste_rig::patience()
+    }
+}

@@ -1,0 +1,350 @@
+//! A stand-in for the API of VK on loopback: reads every request whole, writes it down, runs the flat programs of this channel,
+//! and remembers which peer got what under which `random_id`.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) at: Instant,
+    /// As in `execute`.
+    pub(crate) method: String,
+    pub(crate) head: String,
+    pub(crate) form: HashMap<String, String>,
+    /// Parameters of the calls of messages.send in the program; `None`: it has another form.
+    pub(crate) calls: Option<Vec<Value>>,
+}
+
+impl Request {
+    pub(crate) fn is_message(&self) -> bool {
+        self.method == "execute"
+    }
+
+    pub(crate) fn calls(&self) -> &[Value] {
+        self.calls.as_deref().unwrap_or_default()
+    }
+
+    /// All peers of all calls.
+    pub(crate) fn peers(&self) -> Vec<i64> {
+        self.calls().iter().flat_map(peers).collect()
+    }
+}
+
+/// The peers of a call.
+pub(crate) fn peers(call: &Value) -> Vec<i64> {
+    call["peer_ids"].as_str().unwrap().split(',').map(|peer| peer.parse().unwrap()).collect()
+}
+
+/// A message that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) peer: i64,
+    pub(crate) random_id: u64,
+    pub(crate) text: String,
+}
+
+/// What is done about a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Reply {
+    /// Status, headers and body.
+    Say(u16, String, String),
+    /// The same, after a while.
+    Late(Duration, u16, String),
+    /// Nothing, with the connection open.
+    Hang,
+    /// A reset.
+    Reset,
+    /// A part of an answer, then a reset.
+    Half,
+}
+
+impl Reply {
+    pub(crate) fn json(body: &Value) -> Self {
+        Self::Say(200, "content-type: application/json; charset=utf-8\r\n".to_owned(), body.to_string())
+    }
+
+    /// The whole request failed.
+    pub(crate) fn refusal(code: u32, echo: &str) -> Self {
+        Self::json(&json!({"error": {"error_code": code, "error_msg": "no", "request_params": [
+            {"key": "method", "value": "execute"}, {"key": "code", "value": echo}]}}))
+    }
+
+    /// What a look at a token finds.
+    pub(crate) fn permissions(names: &[&str]) -> Self {
+        let all: Vec<Value> = names.iter().map(|name| json!({"name": name, "setting": 1})).collect();
+        Self::json(&json!({"response": {"mask": 0, "permissions": all}}))
+    }
+}
+
+/// What was taken.
+#[derive(Default)]
+pub(crate) struct Shop {
+    taken: Mutex<Vec<Message>>,
+    known: Mutex<HashSet<(i64, u64)>>,
+}
+
+impl Shop {
+    /// Runs a call to all its peers but those that are refused; a repeat is answered and dropped.
+    pub(crate) fn call(&self, call: &Value, refuses: &dyn Fn(i64) -> Option<u32>) -> Value {
+        let (random_id, text) = (call["random_id"].as_u64().unwrap(), call["message"].as_str().unwrap());
+        let mut items = Vec::new();
+        for peer in peers(call) {
+            if let Some(code) = refuses(peer) {
+                items.push(json!({"peer_id": peer, "error": {"code": code, "description": "no"}}));
+                continue;
+            }
+            if random_id == 0 || self.known.lock().unwrap().insert((peer, random_id)) {
+                self.taken.lock().unwrap().push(Message { peer, random_id, text: text.to_owned() });
+            }
+            items.push(json!({"peer_id": peer, "message_id": 7, "conversation_message_id": 3}));
+        }
+        Value::Array(items)
+    }
+
+    /// Runs a request; peers are refused with these codes.
+    pub(crate) fn run(&self, request: &Request, refuses: &dyn Fn(i64) -> Option<u32>) -> Reply {
+        match request.method.as_str() {
+            "groups.getTokenPermissions" => Reply::permissions(&["manage", "messages"]),
+            "execute" => {
+                let Some(calls) = &request.calls else { return Reply::refusal(12, "") };
+                let places: Vec<Value> = calls.iter().map(|call| self.call(call, refuses)).collect();
+                Reply::json(&json!({ "response": places }))
+            }
+            _ => Reply::refusal(3, ""),
+        }
+    }
+
+    /// Runs a request whose calls fail as a whole where `fails` says so.
+    pub(crate) fn run_with(&self, request: &Request, fails: &dyn Fn(&Value) -> Option<u32>) -> Reply {
+        if !request.is_message() {
+            return self.run(request, &|_| None);
+        }
+        let (mut places, mut errors) = (Vec::new(), Vec::new());
+        for call in request.calls() {
+            match fails(call) {
+                Some(code) => {
+                    places.push(Value::Bool(false));
+                    errors.push(json!({"method": "messages.send", "error_code": code, "error_msg": "no"}));
+                }
+                None => places.push(self.call(call, &|_| None)),
+            }
+        }
+        Reply::json(&json!({"response": places, "execute_errors": errors}))
+    }
+}
+
+type Answering = dyn Fn(&Shop, &Request) -> Reply + Send + Sync;
+
+struct State {
+    log: Mutex<Vec<Request>>,
+    shop: Shop,
+    answering: Mutex<Arc<Answering>>,
+}
+
+/// The stand-in.
+pub(crate) struct Provider {
+    port: u16,
+    state: Arc<State>,
+    serving: tokio::sync::Mutex<Option<Serving>>,
+}
+
+struct Serving {
+    close: watch::Sender<bool>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Provider {
+    /// Takes every message.
+    pub(crate) async fn start() -> Arc<Self> {
+        let answering: Arc<Answering> = Arc::new(accept);
+        let state = State { log: Mutex::default(), shop: Shop::default(), answering: Mutex::new(answering) };
+        let state = Arc::new(state);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::sync::Mutex::new(Some(serve(listener, Arc::clone(&state))));
+        Arc::new(Self { port, state, serving })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers requests that arrive from now on this way.
+    pub(crate) fn answer(&self, how: impl Fn(&Shop, &Request) -> Reply + Send + Sync + 'static) {
+        *self.state.answering.lock().unwrap() = Arc::new(how);
+    }
+
+    /// Answers one request with messages after the other this way, then takes all.
+    pub(crate) fn script(&self, replies: Vec<Reply>) {
+        let replies = Mutex::new(replies.into_iter());
+        self.answer(move |shop, request| {
+            match request.is_message().then(|| replies.lock().unwrap().next()).flatten() {
+                Some(reply) => reply,
+                None => accept(shop, request),
+            }
+        });
+    }
+
+    /// Closes everything: nobody can connect. Returns when the other side knows.
+    pub(crate) async fn close(&self) {
+        if let Some(serving) = self.serving.lock().await.take() {
+            serving.close.send_replace(true);
+            serving.accepting.await.unwrap();
+        }
+    }
+
+    /// Takes connections again.
+    pub(crate) async fn open(&self) {
+        let mut serving = self.serving.lock().await;
+        if serving.is_none() {
+            let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+            *serving = Some(serve(listener, Arc::clone(&self.state)));
+        }
+    }
+
+    pub(crate) fn log(&self) -> Vec<Request> {
+        self.state.log.lock().unwrap().clone()
+    }
+
+    /// The requests with messages so far.
+    pub(crate) fn messages(&self) -> Vec<Request> {
+        self.log().into_iter().filter(Request::is_message).collect()
+    }
+
+    /// What was taken so far.
+    pub(crate) fn taken(&self) -> Vec<Message> {
+        self.state.shop.taken.lock().unwrap().clone()
+    }
+}
+
+pub(crate) fn accept(shop: &Shop, request: &Request) -> Reply {
+    shop.run(request, &|_| None)
+}
+
+/// The parameters of the calls of a flat program, read as a program and not searched: anything else in it is refused.
+pub(crate) fn calls(program: &str) -> Option<Vec<Value>> {
+    let mut rest = program.strip_prefix("return [")?;
+    let mut calls = Vec::new();
+    loop {
+        rest = rest.strip_prefix("API.messages.send(")?;
+        let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        calls.push(objects.next()?.ok().filter(Value::is_object)?);
+        // Ends of lines of ECMAScript that JSON lets stand in strings.
+        let length = objects.byte_offset();
+        if rest[..length].contains(['\u{2028}', '\u{2029}']) {
+            return None;
+        }
+        rest = rest[length..].strip_prefix(')')?;
+        if rest == "];" {
+            return Some(calls);
+        }
+        rest = rest.strip_prefix(',')?;
+    }
+}
+
+fn serve(listener: TcpListener, state: Arc<State>) -> Serving {
+    let (close, mut closed) = watch::channel(false);
+    let accepting = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted.unwrap();
+                    connections.spawn(connection(stream, Arc::clone(&state), closed.clone()));
+                }
+                () = over(&mut closed) => break,
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    });
+    Serving { close, accepting }
+}
+
+async fn over(closed: &mut watch::Receiver<bool>) {
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// One connection, request by request. Closed while idle, it waits until the client has seen it.
+async fn connection(mut stream: TcpStream, state: Arc<State>, mut closed: watch::Receiver<bool>) {
+    let mut buffer = Vec::new();
+    loop {
+        let request = tokio::select! {
+            request = read(&mut stream, &mut buffer) => request,
+            () = over(&mut closed) => {
+                let _ = stream.shutdown().await;
+                let _ = stream.read_to_end(&mut buffer).await;
+                return;
+            }
+        };
+        let Some(request) = request else { return };
+        state.log.lock().unwrap().push(request.clone());
+        let answering = Arc::clone(&state.answering.lock().unwrap());
+        let (status, headers, body) = match answering(&state.shop, &request) {
+            Reply::Say(status, headers, body) => (status, headers, body),
+            Reply::Late(wait, status, body) => {
+                tokio::time::sleep(wait).await;
+                (status, String::new(), body)
+            }
+            Reply::Hang => {
+                tokio::select! {
+                    _ = stream.read_u8() => {}
+                    () = over(&mut closed) => {}
+                }
+                return;
+            }
+            Reply::Reset => return stream.set_zero_linger().unwrap(),
+            Reply::Half => {
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"response\":[[").await;
+                return stream.set_zero_linger().unwrap();
+            }
+        };
+        let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        if stream.write_all((head + &body).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
+    loop {
+        if let Some((request, length)) = parse(buffer) {
+            buffer.drain(..length);
+            return Some(request);
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn parse(buffer: &[u8]) -> Option<(Request, usize)> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(buffer).unwrap() else { return None };
+    let of = |name: &str| parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    let body: usize =
+        of("content-length").map_or(0, |header| str::from_utf8(header.value).unwrap().parse().unwrap());
+    let whole = buffer.get(length..length + body)?;
+    let form: HashMap<String, String> = url::form_urlencoded::parse(whole).into_owned().collect();
+    let request = Request {
+        at: Instant::now(),
+        method: parsed.path.unwrap().strip_prefix("/method/").unwrap().to_owned(),
+        head: String::from_utf8_lossy(&buffer[..length]).into_owned(),
+        calls: form.get("code").and_then(|code| calls(code)),
+        form,
+    };
+    Some((request, length + body))
+}

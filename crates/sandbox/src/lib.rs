@@ -25,6 +25,7 @@ mod record;
 mod run;
 mod sandbox;
 mod settings;
+mod shown;
 mod smtp;
 pub mod standin;
 pub mod telegram;
@@ -44,3 +45,4 @@ pub use sandbox::{Sandbox, StartError};
 pub use settings::{
     AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpSettings, Tolerance,
 };
+pub use shown::Setting;

@@ -13,6 +13,7 @@
 -- ARGV 4 schema of the caller
 -- ARGV 5 number of partitions
 -- ARGV 6 channel of a courier, or empty
+-- ARGV 7 whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said
 -- REPLY ok schema, partitions
 -- REPLY foreign orders without an epoch, or another number of partitions
 -- REPLY old the database asks for a newer program
@@ -23,6 +24,14 @@ local epoch, fence = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local schema = redis.call('GET', KEYS[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function seen()
+  if ARGV[6] ~= '' then
+    redis.call('HSET', KEYS[5], ARGV[6], now)
+    if ARGV[7] ~= '' then
+      redis.call('HSET', KEYS[5], ARGV[6] .. ':receipts', ARGV[7])
+    end
+  end
+end
 local function told(code, ...)
   return { code, ARGV[1], epoch or '', fence or '0', now, ... }
 end
@@ -41,15 +50,11 @@ if epoch then
   if tonumber(ARGV[4]) < tonumber(oldest) then
     return told('old')
   end
-  if ARGV[6] ~= '' then
-    redis.call('HSET', KEYS[5], ARGV[6], now)
-  end
+  seen()
   return told('ok', tonumber(current), tonumber(partitions))
 end
 redis.call('SET', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[3], ARGV[4] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
-if ARGV[6] ~= '' then
-  redis.call('HSET', KEYS[5], ARGV[6], now)
-end
+seen()
 epoch = ARGV[3]
 return told('ok', tonumber(ARGV[4]), tonumber(ARGV[5]))

@@ -23,7 +23,7 @@ use std::time::Duration;
 use clap::Parser;
 use posthaste_model::{Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, Admin, Subject};
-use posthaste_ops::config::{self, HumanDuration, Loaded, Origins, Sources};
+use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, Failure};
 use posthaste_ops::health::{Check, Health, Progress};
 use posthaste_ops::metrics::{Buckets, Metrics};
@@ -214,7 +214,9 @@ impl Process {
         let admin = Admin::start(&shared.admin, subject).await?;
 
         let transport: Arc<dyn Transport> = Arc::new(transport);
-        let connecting = Store::connect(shared.redis, Role::Courier(transport.channel()));
+        let receipts = transport.abilities().receipts;
+        let role = Role::CourierWith { channel: transport.channel(), receipts };
+        let connecting = Store::connect(shared.redis, role);
         let store = tokio::select! {
             connected = connecting => connected.map_err(refused)?.0,
             () = stop.soft.cancelled() => return Ok(()),
@@ -250,6 +252,17 @@ impl Process {
 }
 
 impl Process {
+    /// Reads all settings as a courier of the channel would, its own (`S`) and those every courier has, and says where each
+    /// came from. Opens nothing.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn origins<S: DeserializeOwned>(&self, args: &Args) -> Result<Origins, ConfigError> {
+        let sources = || self.sources(args, &|sources| sources);
+        sources().load::<Shared>()?;
+        Ok(sources().load::<S>()?.origins)
+    }
+
     /// Looks whether a courier with these settings could work: settings, credentials, reachability. Sends nothing.
     ///
     /// # Errors

@@ -178,7 +178,8 @@ pub struct Abilities {
     pub on_unknown: Policy,
     /// Tries at most, 15 at most.
     pub max_tries: u8,
-    /// Whether the provider tells of delivery after the send.
+    /// Whether word comes, after the send, of what became of a message: delivered, or come back. People are told by it that
+    /// "sent" is not the last word.
     pub receipts: bool,
 }
 

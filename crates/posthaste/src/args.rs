@@ -86,7 +86,8 @@ pub(crate) struct Shared {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run everything on this computer: a private Redis, queue, e-mail courier, and a sandbox that takes what is sent.
+    /// Run everything on this computer: a private Redis, the queue, a courier for each channel, and a sandbox
+    /// that takes what is sent.
     Dev(dev::Args),
     /// Send a message to people.
     Send(Box<command::send::Args>),

@@ -109,7 +109,8 @@ impl Keys {
         self.of("token", channel.as_str())
     }
 
-    /// `channels:{p}`: channel → last seen ms of a courier.
+    /// `channels:{p}`: channel → last seen ms of a courier; `<channel>:receipts` → 1 or 0, as its last courier said when it
+    /// came.
     #[must_use]
     pub fn channels(&self) -> String {
         self.plain("channels")

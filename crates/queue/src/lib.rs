@@ -20,6 +20,7 @@ pub mod moment;
 pub mod problem;
 mod read;
 mod readiness;
+mod receipts;
 mod reference;
 mod run;
 pub mod settings;

@@ -13,6 +13,7 @@ use crate::auth::KnownKeys;
 use crate::edge::guard::LARGEST_KIB;
 use crate::intake::Desk;
 use crate::intake::settings::{Rules, SettingError};
+use crate::receipts::Receipts;
 use crate::settings::Settings;
 use crate::track::Hub;
 
@@ -40,6 +41,8 @@ pub struct Shared {
     pub(crate) tracker_places: Arc<Semaphore>,
     /// Keys looked up lately.
     pub(crate) known: KnownKeys,
+    /// What couriers said of receipts.
+    pub(crate) receipts: Receipts,
     /// Orders that are tracked.
     pub(crate) hub: Hub,
     /// What is being accepted.
@@ -58,8 +61,10 @@ impl AppState {
         soft: CancellationToken,
     ) -> Result<Self, SettingError> {
         let rules = Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits)?;
+        let receipts = Receipts::new(store.clone());
         Ok(Self(Arc::new(Shared {
-            hub: Hub::new(store.clone(), &settings.trackers),
+            hub: Hub::new(store.clone(), receipts.clone(), &settings.trackers),
+            receipts,
             desk: Desk::default(),
             known: KnownKeys::new(settings.keys.known_for.get()),
             places: Arc::new(Semaphore::new(settings.http.requests)),

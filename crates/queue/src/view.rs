@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::HeaderValue;
-use posthaste_model::{Content, Counters, Lane, Reason, State as RowState, Suffix};
+use posthaste_model::{Channel, Content, Counters, Lane, Reason, State as RowState, Suffix};
 use posthaste_store::Glance;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -145,6 +145,11 @@ pub struct OrderView {
     pub counters: BTreeMap<String, Counts>,
     /// Rows by outcome, of all channels.
     pub totals: Counts,
+    /// Of each channel: whether word comes of what became of a message after its provider took it. Where it is `true`, a row
+    /// that is `sent` may still become `delivered`, or `failed` (of e-mail only what comes back is told); where it is `false`,
+    /// `sent` is the last that will be known. `null` as long as no courier of the channel said so. As its last courier
+    /// said when it started.
+    pub receipts: BTreeMap<String, Option<bool>>,
 }
 
 /// What an order's content adds to its view. It never changes.
@@ -165,8 +170,14 @@ impl From<&Content> for Provenance {
 impl OrderView {
     /// The view of an order.
     #[must_use]
-    pub fn new(suffix: &Suffix, glance: &Glance, provenance: Provenance) -> Self {
+    pub fn new(
+        suffix: &Suffix,
+        glance: &Glance,
+        provenance: Provenance,
+        receipts: &BTreeMap<Channel, bool>,
+    ) -> Self {
         let head = &glance.head;
+        let said = |name: &Channel| (name.to_string(), receipts.get(name).copied());
         Self {
             order_id: suffix.order_id(),
             history_key: format!("history:{suffix}"),
@@ -183,6 +194,7 @@ impl OrderView {
             origin: provenance.origin,
             counters: glance.counters.iter().map(|(name, of)| (name.to_string(), Counts::from(of))).collect(),
             totals: Counts::from(&glance.totals()),
+            receipts: glance.counters.iter().map(|(name, _)| said(name)).collect(),
         }
     }
 

@@ -27,6 +27,7 @@ mod record;
 mod run;
 mod sandbox;
 mod settings;
+mod shown;
 mod smtp;
 pub mod standin;
 pub mod telegram;
@@ -46,3 +47,4 @@ pub use sandbox::{Sandbox, StartError};
 pub use settings::{
     AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpSettings, Tolerance,
 };
+pub use shown::Setting;

@@ -32,9 +32,14 @@ const ELSEWHERE: &[&str] = &[
     "smtp",
     "email",
     "dkim",
-    "sms",
+    "bounces",
+    "unsubscribe",
     "telegram",
+    "sms",
+    "twilio",
+    "gateway",
     "vk",
+    "client",
 ];
 
 /// The settings cannot be used: mend them, starting again does not help.
@@ -75,6 +80,14 @@ pub(crate) fn load(
     args: &Args,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
+    figment(args, environment)?.extract().map_err(|error| SettingsError::Wrong(Box::new(error)))
+}
+
+/// All layers, not yet looked into.
+pub(crate) fn figment(
+    args: &Args,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Figment, SettingsError> {
     let defaults = DEFAULTS.parse::<Table>().map_err(|source| SettingsError::Malformed {
         path: "defaults.toml".into(),
         source: Box::new(source),
@@ -83,11 +96,9 @@ pub(crate) fn load(
     if let Some(path) = &args.config {
         figment = figment.merge(Layer::new(format!("the file {}", path.display()), read(path)?));
     }
-    figment
+    Ok(figment
         .merge(Layer::new("the environment", variables(environment)))
-        .merge(Layer::new("the flags", flags(args)))
-        .extract()
-        .map_err(|error| SettingsError::Wrong(Box::new(error)))
+        .merge(Layer::new("the flags", flags(args))))
 }
 
 fn read(path: &Path) -> Result<Table, SettingsError> {

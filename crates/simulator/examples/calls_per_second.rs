@@ -141,7 +141,8 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
         |row| Report { row, attempt: 1, verdict: Verdict::Delivered, reason: Reason::None, value: 0 };
     let settlements = [Settlement { parcel, leave: true, reports: vec![report(0), report(1)] }];
     let settle = Settle { keys: &keys, channel: &channel, settlements: &settlements };
-    let register = Register { keys: &keys, fresh_epoch: "e", partitions: 1, channel: Some(&channel) };
+    let register =
+        Register { keys: &keys, fresh_epoch: "e", partitions: 1, channel: Some(&channel), receipts: None };
     let sweep = Sweep { keys: &keys, channel: &channel, limit: 200, blame: true, forget_after: minute };
     Ok(vec![
         ("register", register.invoke("r1", "")),

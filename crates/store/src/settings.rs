@@ -61,6 +61,13 @@ pub enum Role {
     Queue,
     /// A courier of this channel, which is thereby known to the database.
     Courier(Channel),
+    /// The same, and it says whether the channel is told what becomes of a message after its provider took it.
+    CourierWith {
+        /// The channel.
+        channel: Channel,
+        /// Whether such word comes.
+        receipts: bool,
+    },
     /// A program for people: the command line, a checker, a benchmark.
     Tool,
 }
@@ -69,8 +76,16 @@ impl Role {
     /// The channel of a courier.
     pub(crate) fn channel(&self) -> Option<&Channel> {
         match self {
-            Self::Courier(channel) => Some(channel),
+            Self::Courier(channel) | Self::CourierWith { channel, .. } => Some(channel),
             Self::Queue | Self::Tool => None,
+        }
+    }
+
+    /// What a courier says of receipts.
+    pub(crate) fn receipts(&self) -> Option<bool> {
+        match self {
+            Self::CourierWith { receipts, .. } => Some(*receipts),
+            Self::Courier(_) | Self::Queue | Self::Tool => None,
         }
     }
 }

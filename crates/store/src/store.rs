@@ -115,6 +115,7 @@ impl Inner {
                 fresh_epoch: &fresh,
                 partitions: self.settings.partitions,
                 channel: self.role.channel(),
+                receipts: self.role.receipts(),
             };
             let answer = match self.call_on(worker, partition, &script, |_| true).await {
                 Ok(answer) => answer,

@@ -82,10 +82,10 @@ const ELSEWHERE: &[&str] = &[
     "bounces",
     "unsubscribe",
     "telegram",
-    "vk",
     "sms",
     "twilio",
     "gateway",
+    "vk",
     "sandbox",
     "client",
 ];

@@ -4,14 +4,12 @@
 mod client;
 mod events;
 mod problem;
-mod suppressions;
 mod views;
 
 pub(crate) use client::Client;
 pub(crate) use events::Event;
 pub(crate) use problem::{Fault, Problem};
-pub(crate) use suppressions::{Found, FoundList, LiftedCount, PutCount, Suppression};
 pub(crate) use views::{
-    Accepted, Cancelled, Counters, Courier, Couriers, Key, NewKey, Order, Page, Recipient, Retried, Skipped,
-    Told,
+    Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
+    Page, PutCount, Recipient, Retried, Skipped, Suppression, Told,
 };

@@ -3,18 +3,20 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use posthaste_ops::config::{ConfigError, Entry, Origins};
-use serde::{Deserialize, Serialize};
+use posthaste_courier::process::{self, Process};
+use posthaste_ops::config::{ConfigError, Origins};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::output::{Column, Format, Reader};
 use crate::settings;
 
 const EXAMPLES: &str = "\
 Examples:
   posthaste config example email > email.toml     every setting with its default, explained
-  posthaste config check email --config email.toml
+  posthaste config check email --config email.toml     the same for sms, telegram, vk, queue and sandbox
   posthaste config show queue --origin            what is in effect, and what set it
   posthaste config show client                    the command line's own settings
 ";
@@ -28,7 +30,13 @@ pub(crate) enum Part {
     Queue,
     /// The e-mail courier.
     Email,
-    /// The sandbox; its example alone is to be had.
+    /// The SMS courier.
+    Sms,
+    /// The Telegram courier.
+    Telegram,
+    /// The VK courier.
+    Vk,
+    /// The sandbox.
     Sandbox,
 }
 
@@ -44,7 +52,8 @@ pub(crate) enum Command {
         #[arg(long)]
         origin: bool,
     },
-    /// Say whether a process would start with these settings, and if not, which one is wrong.
+    /// Say whether a process can read these settings, and if not, which one is wrong. `posthaste doctor` says whether a
+    /// provider takes them.
     Check {
         #[command(flatten)]
         what: What,
@@ -68,11 +77,15 @@ pub(crate) struct What {
     config: Option<PathBuf>,
 }
 
+/// A setting in effect.
 #[derive(Serialize)]
-struct Row {
-    key: String,
-    value: String,
-    origin: String,
+pub(crate) struct Row {
+    /// Its dotted key.
+    pub(crate) key: String,
+    /// Its value; `***` for a secret.
+    pub(crate) value: String,
+    /// What set it.
+    pub(crate) origin: String,
 }
 
 /// Runs one of them.
@@ -84,7 +97,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Show { what, origin } => show(&what, origin, context),
         Command::Check { what } => {
             load(&what, context)?;
-            context.terminal.note("These settings can be used.");
+            context.terminal.note("These settings can be read: keys, types and units are right.");
             Ok(())
         }
         Command::Example { part } => Ok(io::stdout().lock().write_all(example(part).as_bytes())?),
@@ -92,13 +105,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
 }
 
 fn show(what: &What, with_origin: bool, context: &Context) -> Result<()> {
-    let origins = load(what, context)?;
-    let row = |entry: &Entry| Row {
-        key: entry.key.clone(),
-        value: entry.shown.clone(),
-        origin: entry.origin.to_string(),
-    };
-    let rows: Vec<Row> = origins.iter().map(row).collect();
+    let rows = load(what, context)?;
     let mut columns = vec![
         Column { title: "Key", cell: |row: &Row, _: &Reader<'_>| row.key.clone() },
         Column { title: "Value", cell: |row, _| row.value.clone() },
@@ -109,16 +116,27 @@ fn show(what: &What, with_origin: bool, context: &Context) -> Result<()> {
     context.output(Format::Table).list(&columns, &rows)
 }
 
-fn load(what: &What, context: &Context) -> Result<Origins> {
-    Ok(match what.part {
+fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
+    let config = what.config.clone();
+    let origins = match what.part {
         Part::Client => context.settings()?.origins,
-        Part::Queue => queue(what.config.clone())?,
-        Part::Email => email(what.config.clone())?,
-        Part::Sandbox => {
-            return Err(Failure::usage("the sandbox tells its settings itself, when it starts")
-                .mend("posthaste config example sandbox"));
+        Part::Queue => queue(config)?,
+        Part::Email => {
+            courier::<posthaste_courier_email::Settings>(posthaste_courier_email::PROCESS, config)?
         }
-    })
+        Part::Sms => courier::<posthaste_courier_sms::Settings>(posthaste_courier_sms::PROCESS, config)?,
+        Part::Telegram => {
+            courier::<posthaste_courier_telegram::Settings>(posthaste_courier_telegram::PROCESS, config)?
+        }
+        Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
+        Part::Sandbox => return crate::sandbox::settings(config),
+    };
+    let row = |entry: &posthaste_ops::config::Entry| Row {
+        key: entry.key.clone(),
+        value: entry.shown.clone(),
+        origin: entry.origin.to_string(),
+    };
+    Ok(origins.iter().map(row).collect())
 }
 
 fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
@@ -126,37 +144,20 @@ fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     Ok(args.load(std::env::vars_os())?.origins)
 }
 
-fn email(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
-    let process = posthaste_courier::process::Args { config, ..posthaste_courier::process::Args::default() };
-    let args = posthaste_courier_email::Args { process, ..posthaste_courier_email::Args::default() };
-    args.sources().load::<EmailSections>().map(|loaded| loaded.origins)
-}
-
-/// All sections of the e-mail courier, so that a wrong key or unit is found as its process would find it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read to be checked")]
-struct EmailSections {
-    redis: posthaste_store::Settings,
-    admin: posthaste_ops::admin::Settings,
-    log: posthaste_ops::telemetry::Settings,
-    stop: posthaste_ops::stop::Settings,
-    courier: posthaste_courier::process::Section,
-    smtp: posthaste_courier_email::settings::Smtp,
-    email: posthaste_courier_email::settings::Email,
-    dkim: posthaste_courier_email::settings::Dkim,
+/// All sections of a courier, so that a wrong key or unit is found as its process would find it.
+fn courier<S: DeserializeOwned>(of: Process, config: Option<PathBuf>) -> Result<Origins, ConfigError> {
+    of.origins::<S>(&process::Args { config, ..process::Args::default() })
 }
 
 fn example(part: Part) -> String {
-    let texts: &[&str] = match part {
-        Part::Client => &[settings::DEFAULTS],
-        Part::Queue => &[posthaste_queue::settings::DEFAULTS, posthaste_ops::config::SECTIONS],
-        Part::Email => &[
-            posthaste_courier_email::settings::DEFAULTS,
-            posthaste_courier::process::DEFAULTS,
-            posthaste_ops::config::SECTIONS,
-        ],
-        Part::Sandbox => &[posthaste_sandbox::DEFAULTS],
-    };
-    texts.join("\n")
+    let courier = |own| [own, process::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n");
+    match part {
+        Part::Client => settings::DEFAULTS.to_owned(),
+        Part::Queue => [posthaste_queue::settings::DEFAULTS, posthaste_ops::config::SECTIONS].join("\n"),
+        Part::Email => courier(posthaste_courier_email::settings::DEFAULTS),
+        Part::Sms => courier(posthaste_courier_sms::settings::DEFAULTS),
+        Part::Telegram => courier(posthaste_courier_telegram::settings::DEFAULTS),
+        Part::Vk => courier(posthaste_courier_vk::settings::DEFAULTS),
+        Part::Sandbox => posthaste_sandbox::DEFAULTS.to_owned(),
+    }
 }

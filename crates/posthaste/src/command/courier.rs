@@ -14,8 +14,12 @@ pub(crate) enum Command {
     List,
     /// Run the courier of the e-mail channel until it is asked to stop.
     Email(Box<posthaste_courier_email::Args>),
+    /// Run the courier of the SMS channel until it is asked to stop.
+    Sms(Box<posthaste_courier_sms::Args>),
     /// Run the courier of the Telegram channel until it is asked to stop.
     Telegram(Box<posthaste_courier_telegram::Args>),
+    /// Run the courier of the VK channel until it is asked to stop.
+    Vk(Box<posthaste_courier_vk::Args>),
 }
 
 /// Lists.
@@ -38,13 +42,14 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
             title: "Last seen",
             cell: |courier, reader| reader.moment(courier.seen.last_seen.as_ref().and_then(Value::as_str)),
         },
+        Column { title: "Receipts", cell: |courier, reader| reader.answer(courier.seen.receipts) },
     ];
     let output = context.output(Format::Table);
     output.list(&columns, &found.couriers)?;
     if output.format() == Format::Table && !found.couriers.iter().any(|courier| courier.seen.present) {
         context
             .terminal
-            .hint("No courier is at work: orders wait. Start one:  posthaste courier email --config FILE");
+            .hint("No courier is at work: orders wait. Start those you need:  posthaste courier email --config FILE");
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ Examples:
   posthaste doctor                          the settings, the queue, the key, the couriers, and what dev needs
   posthaste doctor --config queue.toml      also the store behind the queue
   posthaste doctor --email email.toml       also the relays of the e-mail courier, and whether they take its credentials
+  posthaste doctor --sms sms.toml --telegram telegram.toml --vk vk.toml     the same for the other couriers
 ";
 
 /// Clocks that differ by more are told.
@@ -38,9 +39,15 @@ pub(crate) struct Args {
     /// Look whether the e-mail courier with this settings file could work: relays, TLS, credentials. Sends nothing.
     #[arg(long, value_name = "FILE")]
     email: Option<std::path::PathBuf>,
+    /// Look whether the SMS courier with this settings file could work: its account and credential. Sends nothing.
+    #[arg(long, value_name = "FILE")]
+    sms: Option<std::path::PathBuf>,
     /// Look whether the Telegram courier with this settings file could work: its bots and their tokens. Sends nothing.
     #[arg(long, value_name = "FILE")]
     telegram: Option<std::path::PathBuf>,
+    /// Look whether the VK courier with this settings file could work: its token and what that may do. Sends nothing.
+    #[arg(long, value_name = "FILE")]
+    vk: Option<std::path::PathBuf>,
 }
 
 /// How bad a finding is.
@@ -226,9 +233,17 @@ async fn channels(args: &Args, findings: &mut Findings) {
         let args = posthaste_courier_email::Args { process: process(config), ..Default::default() };
         channel("email", posthaste_courier_email::check(args).await, findings);
     }
+    if let Some(config) = &args.sms {
+        let args = posthaste_courier_sms::Args { process: process(config), ..Default::default() };
+        channel("sms", posthaste_courier_sms::check(args).await, findings);
+    }
     if let Some(config) = &args.telegram {
         let args = posthaste_courier_telegram::Args { process: process(config), ..Default::default() };
         channel("telegram", posthaste_courier_telegram::check(args).await, findings);
+    }
+    if let Some(config) = &args.vk {
+        let args = posthaste_courier_vk::Args { process: process(config), ..Default::default() };
+        channel("vk", posthaste_courier_vk::check(args).await, findings);
     }
 }
 

@@ -31,14 +31,20 @@ fn text(place: &Place, ports: &Ports, given_server: bool, myself: &str) -> Strin
         format!("\n  {}   dev mode: nothing leaves this computer\n\n", bold(&format!("posthaste {version}"))),
         line("API", format!("http://{}/v1   key in {}", ports.api, place.key().display())),
         line("Outbox", format!("http://{}   everything that is \"sent\"", ports.outbox)),
-        line("SMTP", format!("{}   (a sandbox; the courier sends there)", ports.smtp)),
+        line("Sandbox", format!("e-mail {}   SMS http://{}", ports.smtp, ports.twilio)),
+        line("", format!("Telegram http://{}   VK http://{}", ports.telegram, ports.vk)),
         line("Redis", server.to_owned()),
         line("Folder", format!("{dir}   ({kept}), logs in {dir}/logs")),
         "\n".to_owned(),
-        line("Try", format!("{myself} send --email anna@example.org --text \"Hello\" --watch")),
+        line("Try", format!("{myself} send --email anna@example.org --sms +12025550123 --telegram 1001 \\")),
+        line("", "     --vk 2001 --text \"Hello\" --watch".to_owned()),
         line("", format!("{myself} send --to people.csv --subject \"News\" --text \"Hello\" --watch")),
         line("", format!("{myself} outbox list")),
-        line("Fail", "addresses like refuse@example.org, greylist@, hang@ fail on purpose".to_owned()),
+        line(
+            "Fail",
+            "refuse@example.org, SMS +15007730003, Telegram 403001, VK 999000901 fail on purpose;".to_owned(),
+        ),
+        line("", "the outbox's page has them all".to_owned()),
         line("Stop", "Ctrl-C\n".to_owned()),
     ]
     .concat()

@@ -1,6 +1,7 @@
 //! `posthaste dev`: everything on this computer as child processes of this executable, and nothing leaves it: a private
-//! Redis, the queue, the e-mail courier, and the sandbox that takes what the courier sends.
+//! Redis, the queue, a courier for each channel, and the sandbox that takes what the couriers send.
 
+mod couriers;
 mod crew;
 mod guide;
 mod key;
@@ -32,7 +33,7 @@ Examples:
   posthaste dev --port 0 --outbox-port 0 --smtp-port 0    on any free ports
 
 While it runs, in another terminal:
-  posthaste send --email anna@example.org --text \"Hello\" --watch
+  posthaste send --email anna@example.org --sms +12025550123 --telegram 1001 --vk 2001 --text \"Hello\" --watch
   posthaste outbox list
 ";
 
@@ -71,9 +72,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         crew.start(parts.server).await?;
         // Before all others: a store that cannot be used is told here, by its name.
         key::ready(&place, &parts.store).await?;
-        // The sandbox is there before the courier, so that nothing waits for its relay at first.
+        // The sandbox is there before the couriers, so that nothing waits for its provider at first.
         crew.start_all(vec![parts.sandbox, parts.queue]).await?;
-        crew.start_all(vec![parts.courier]).await
+        crew.start_all(parts.couriers).await
     };
     let up = tokio::select! {
         up = up => up,

@@ -1,6 +1,7 @@
 //! The processes of `posthaste dev` and the settings each one gets.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use posthaste_store::Settings as StoreSettings;
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use toml::{Table, Value};
 
 use super::Args;
+use super::couriers;
 use super::crew::{Part, Ready};
 use super::place::Place;
 use super::ports::Ports;
@@ -22,8 +24,8 @@ pub(super) struct Parts {
     pub(super) sandbox: Part,
     /// The queue.
     pub(super) queue: Part,
-    /// The e-mail courier.
-    pub(super) courier: Part,
+    /// A courier for each channel.
+    pub(super) couriers: Vec<Part>,
     /// How to reach the server, for the key.
     pub(super) store: StoreSettings,
 }
@@ -67,11 +69,17 @@ pub(super) fn all(args: &Args, place: &Place, ports: &Ports) -> Result<Parts> {
         })
     };
     let taken = "A port was taken meanwhile; start `posthaste dev` again, or with other ports (see --help).";
+    // Only who has it can make a callback that the SMS courier believes.
+    let word = format!("{:032x}", rand::random::<u128>());
+    let courier = |courier: couriers::Courier| {
+        let settings = table([shared(&redis), courier.sections].concat());
+        process(courier.name, &["courier", courier.channel], settings, taken, 0)
+    };
     Ok(Parts {
         server,
-        sandbox: sandbox(own.clone(), ports, place, taken),
+        sandbox: process("sandbox", &["sandbox"], sandbox(ports, place, &word), taken, 1)?,
         queue: process("queue", &["queue"], queue(ports, &redis), taken, 0)?,
-        courier: process("courier-email", &["courier", "email"], courier(ports, &redis), "", 0)?,
+        couriers: couriers::all(ports, &word).into_iter().map(courier).collect::<Result<_>>()?,
         store: redis.settings(),
     })
 }
@@ -115,7 +123,8 @@ fn given(url: &str) -> Result<Redis> {
     Ok(Redis { url, password })
 }
 
-fn section(pairs: &[(&str, Value)]) -> Value {
+/// A section of settings.
+pub(super) fn section(pairs: &[(&str, Value)]) -> Value {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect::<Table>().into()
 }
 
@@ -137,36 +146,26 @@ fn queue(ports: &Ports, redis: &Redis) -> Table {
     table(sections)
 }
 
-fn courier(ports: &Ports, redis: &Redis) -> Table {
-    let mut sections = shared(redis);
-    // A sandbox that hangs on purpose is to show within seconds, not within the minutes SMTP grants.
-    let relay = format!("smtp+plain://{}", ports.smtp);
-    sections.push((
-        "smtp",
-        section(&[
-            ("relays", vec![relay].into()),
-            ("connect_within", "5s".into()),
-            ("reply_within", "5s".into()),
-            ("text_within", "5s".into()),
-            ("final_reply_within", "10s".into()),
-            ("send_within", "30s".into()),
-        ]),
-    ));
-    sections.push(("email", section(&[("from", "Posthaste dev <dev@posthaste.test>".into())])));
-    table(sections)
-}
-
-fn sandbox(program: PathBuf, ports: &Ports, place: &Place, mend: &'static str) -> Part {
-    let ready = place.run("sandbox.ready.json");
-    let mut args: Vec<OsString> = vec!["sandbox".into()];
-    let mut flag = |name: &str, value: OsString| args.extend([name.into(), value]);
-    flag("--smtp", ports.smtp.to_string().into());
-    flag("--smtps", "127.0.0.1:0".into());
-    flag("--http", ports.outbox.to_string().into());
-    flag("--ready-file", ready.clone().into());
+fn sandbox(ports: &Ports, place: &Place, word: &str) -> Table {
+    let listen = |address: SocketAddr| ("listen", address.to_string().into());
+    let mut providers = vec![
+        ("smtp", section(&[listen(ports.smtp), ("listen_tls", "127.0.0.1:0".into())])),
+        ("outbox", section(&[listen(ports.outbox)])),
+        ("telegram", section(&[listen(ports.telegram)])),
+        ("vk", section(&[listen(ports.vk)])),
+        (
+            "twilio",
+            section(&[
+                listen(ports.twilio),
+                ("account", couriers::ACCOUNT.into()),
+                ("auth_token", word.into()),
+                ("inbound_url", format!("http://{}{}", ports.receipts, couriers::INBOUND).into()),
+            ]),
+        ),
+    ];
     if place.is_kept {
-        flag("--record", place.dir().join("outbox.ndjson").into());
+        let file = place.dir().join("outbox.ndjson").display().to_string();
+        providers.push(("record", section(&[("file", file.into())])));
     }
-    let log = place.log("sandbox");
-    Part { name: "sandbox", program, args, ready: Ready::File(ready), log, mend, stop_order: 1 }
+    table(vec![("sandbox", table(providers).into())])
 }

@@ -26,6 +26,14 @@ pub(super) struct Ports {
     pub(super) outbox: SocketAddr,
     /// SMTP.
     pub(super) smtp: SocketAddr,
+    /// The stand-in for Telegram.
+    pub(super) telegram: SocketAddr,
+    /// The stand-in for VK.
+    pub(super) vk: SocketAddr,
+    /// The stand-in for Twilio.
+    pub(super) twilio: SocketAddr,
+    /// Where the SMS courier hears what became of messages.
+    pub(super) receipts: SocketAddr,
 }
 
 /// What listens where by default, for `doctor`.
@@ -39,7 +47,7 @@ pub(crate) fn is_free(port: u16) -> bool {
 }
 
 impl Ports {
-    /// Looks whether the ports are free; 0 takes any.
+    /// Looks whether the ports are free; 0 takes any. Those nobody types take any that is free.
     ///
     /// # Errors
     /// One is taken.
@@ -48,7 +56,16 @@ impl Ports {
         let api = take("API", "--port", api)?;
         let outbox = take("outbox", "--outbox-port", outbox)?;
         let smtp = take("SMTP server", "--smtp-port", smtp)?;
-        Ok(Self { api: api.local_addr()?, outbox: outbox.local_addr()?, smtp: smtp.local_addr()? })
+        let (telegram, vk, twilio, receipts) = (any()?, any()?, any()?, any()?);
+        Ok(Self {
+            api: api.local_addr()?,
+            outbox: outbox.local_addr()?,
+            smtp: smtp.local_addr()?,
+            telegram: telegram.local_addr()?,
+            vk: vk.local_addr()?,
+            twilio: twilio.local_addr()?,
+            receipts: receipts.local_addr()?,
+        })
     }
 }
 

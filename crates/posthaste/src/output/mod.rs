@@ -36,6 +36,16 @@ pub(crate) enum Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Yes or no for this reader; nothing for what is not known.
+    pub(crate) fn answer(&self, answer: Option<bool>) -> String {
+        match (self, answer) {
+            (_, None) => String::new(),
+            (Self::People(_), Some(true)) => "yes".to_owned(),
+            (Self::People(_), Some(false)) => "no".to_owned(),
+            (Self::Program, Some(answer)) => answer.to_string(),
+        }
+    }
+
     /// A moment for this reader; nothing for none.
     pub(crate) fn moment(&self, moment: Option<&str>) -> String {
         match (self, moment) {

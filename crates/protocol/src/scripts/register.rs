@@ -11,7 +11,8 @@ use crate::value::{Fields, Malformed};
 contract!("register", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
     args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
-        "schema of the caller", "number of partitions", "channel of a courier, or empty"],
+        "schema of the caller", "number of partitions", "channel of a courier, or empty",
+        "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said"],
     codes: ["ok", "foreign", "old", "epoch"]);
 
 /// Registers a process.
@@ -25,6 +26,8 @@ pub struct Register<'a> {
     pub partitions: u16,
     /// The channel of a courier.
     pub channel: Option<&'a Channel>,
+    /// Whether the channel is told what becomes of a message after it was taken, if the courier says so.
+    pub receipts: Option<bool>,
 }
 
 /// What the database is. The epoch is in the answer.
@@ -59,6 +62,11 @@ impl Script for Register<'_> {
             arg(SCHEMA),
             arg(self.partitions),
             arg_text(self.channel.map_or("", Channel::as_str)),
+            arg_text(match self.receipts {
+                Some(true) => "1",
+                Some(false) => "0",
+                None => "",
+            }),
         ]
     }
 

@@ -71,8 +71,13 @@ impl Db {
     /// Sets the database up under [`EPOCH`].
     pub(crate) fn register(&self) {
         self.epoch.replace(String::new());
-        let reply =
-            self.reply(&Register { keys: &self.keys, fresh_epoch: EPOCH, partitions: 1, channel: None });
+        let reply = self.reply(&Register {
+            keys: &self.keys,
+            fresh_epoch: EPOCH,
+            partitions: 1,
+            channel: None,
+            receipts: None,
+        });
         assert_eq!(reply, Registered::Ok { schema: 1 });
         self.epoch.replace(EPOCH.to_owned());
     }

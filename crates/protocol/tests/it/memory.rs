@@ -76,7 +76,7 @@ fn acceptance_is_refused_whole() {
     refused(&db, &Reserve { sender: &sender, suffix, daily: 9, day_start });
     let key = crate::api_keys::key(1, "ci");
     refused(&db, &CreateKey { keys, key: &key });
-    refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None });
+    refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None, receipts: None });
     // A client that was refused may give its place back, and what was staged is removed.
     assert_eq!(
         db.reply(&Unreserve {

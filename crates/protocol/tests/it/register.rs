@@ -34,7 +34,7 @@ use crate::order::{Courier, LEASE, Order, WINDOW, report};
 use crate::suppressions;
 
 fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> Register<'a> {
-    Register { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel }
+    Register { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel, receipts: None }
 }
 
 #[test]
@@ -56,6 +56,19 @@ fn a_courier_is_seen() {
     db.epoch.replace(EPOCH.to_owned());
     let step = db.step(&register(&db, Some(&email)));
     step.changed(&[], &["+ channels:{0} email: @now"]);
+}
+
+#[test]
+fn a_courier_says_whether_its_channel_has_receipts() {
+    let (db, sms) = (Db::start(), channel("sms"));
+    db.epoch.replace(EPOCH.to_owned());
+    let said = |receipts| Register { receipts: Some(receipts), ..register(&db, Some(&sms)) };
+    let step = db.step(&said(true));
+    step.changed(&[], &["+ channels:{0} sms: @now", "+ channels:{0} sms:receipts: 1"]);
+    db.call(&register(&db, Some(&sms))).expect("one that says nothing");
+    assert_eq!(db.snapshot().hash("channels:{0}")["sms:receipts"].as_slice(), b"1", "takes nothing back");
+    db.call(&said(false)).expect("the next one");
+    assert_eq!(db.snapshot().hash("channels:{0}")["sms:receipts"].as_slice(), b"0", "the last one counts");
 }
 
 #[test]

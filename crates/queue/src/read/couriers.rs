@@ -27,6 +27,8 @@ struct Courier {
     last_seen: Option<Moment>,
     /// Whether one is there now.
     present: bool,
+    /// Whether word comes of what became of a message after its provider took it; `null` as long as no courier said so.
+    receipts: Option<bool>,
 }
 
 /// Channels and their couriers
@@ -43,7 +45,9 @@ pub(super) async fn list(caller: Caller, State(state): State<AppState>) -> Resul
     if !caller.has(Scope::Read) && !caller.has(Scope::Admin) {
         return Err(Problem::new(Code::ScopeMissing, "the key lacks the scopes read and admin"));
     }
+    let receipts = state.receipts.said().await?;
     let couriers = state.store.couriers().await?.into_iter().map(|seen| Courier {
+        receipts: receipts.get(&seen.channel).copied(),
         channel: seen.channel.to_string(),
         last_seen: seen.last_seen.map(Moment),
         present: seen.present,

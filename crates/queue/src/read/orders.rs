@@ -77,11 +77,12 @@ pub(super) async fn list(
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
+    let receipts = &*state.receipts.said().await?;
     let views = page.orders.into_iter().map(|(suffix, glance)| {
         let state = &state;
         async move {
             let provenance = provenance(state, &suffix).await?;
-            Ok::<_, CallError>(OrderView::new(&suffix, &glance, provenance))
+            Ok::<_, CallError>(OrderView::new(&suffix, &glance, provenance, receipts))
         }
     });
     let items: Vec<OrderView> = stream::iter(views).buffered(AT_ONCE).try_collect().await?;
@@ -163,7 +164,8 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     caller.sees(&suffix)?;
     let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
-    let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?);
+    let receipts = state.receipts.said().await?;
+    let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()

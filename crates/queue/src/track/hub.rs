@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
+use crate::receipts::Receipts;
 use crate::settings::Trackers;
 use crate::view::{OrderState, OrderView, Provenance};
 
@@ -62,6 +63,7 @@ type Entries = Arc<Mutex<HashMap<Suffix, Weak<Followed>>>>;
 #[derive(Debug)]
 pub(crate) struct Hub {
     store: Store,
+    receipts: Receipts,
     pause: Duration,
     look_every: Duration,
     entries: Entries,
@@ -89,9 +91,9 @@ fn lock(entries: &Entries) -> MutexGuard<'_, HashMap<Suffix, Weak<Followed>>> {
 }
 
 impl Hub {
-    pub(crate) fn new(store: Store, settings: &Trackers) -> Self {
+    pub(crate) fn new(store: Store, receipts: Receipts, settings: &Trackers) -> Self {
         let (pause, look_every) = (settings.pause.get(), settings.look_every.get());
-        Self { store, pause, look_every: look_every.max(pause), entries: Entries::default() }
+        Self { store, receipts, pause, look_every: look_every.max(pause), entries: Entries::default() }
     }
 
     /// Follows an order, which need not be there yet.
@@ -103,6 +105,7 @@ impl Hub {
         let (tell, looked) = watch::channel(Looked::NotYet);
         let watcher = Watcher {
             store: self.store.clone(),
+            receipts: self.receipts.clone(),
             suffix: suffix.clone(),
             pause: self.pause,
             look_every: self.look_every,
@@ -158,6 +161,7 @@ impl Follower {
 /// The task of one order.
 struct Watcher {
     store: Store,
+    receipts: Receipts,
     suffix: Suffix,
     pause: Duration,
     look_every: Duration,
@@ -202,7 +206,8 @@ impl Watcher {
             let content = self.store.order_content(&self.suffix).await?;
             *provenance = Some(content.as_deref().map(Provenance::from).unwrap_or_default());
         }
-        let view = OrderView::new(&self.suffix, &glance, provenance.clone().unwrap_or_default());
+        let receipts = self.receipts.said().await?;
+        let view = OrderView::new(&self.suffix, &glance, provenance.clone().unwrap_or_default(), &receipts);
         let ended = glance.finished.is_some();
         *last = Some(glance);
         // A view holds texts and numbers alone: writing it cannot fail.

@@ -122,7 +122,7 @@ impl Poll {
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
         let Some(glance) = state.store.glance(suffix, None).await? else { return Ok((None, true)) };
         let provenance = crate::read::provenance(state, suffix).await?;
-        let view = OrderView::new(suffix, &glance, provenance);
+        let view = OrderView::new(suffix, &glance, provenance, &*state.receipts.said().await?);
         let since = self.since.unwrap_or(view.revision);
         let timed_out =
             view.revision.saturating_sub(since) < self.touches && !(self.ends && glance.finished.is_some());

@@ -169,3 +169,23 @@ async fn an_order_moved_out_of_the_quiet_hours_waits_for_their_end() {
     let page = quiet.ask(get("/v1/orders/u1.5/recipients").key(&key)).await.json();
     assert_eq!(page["items"][0]["waits_for"], "due", "this one was not moved: {page}");
 }
+
+#[tokio::test]
+async fn an_order_says_whether_sent_is_the_last_word_of_its_channel() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let (with, without) = (suffix("u1", 1), suffix("u1", 2));
+    service.order(&with, 1, None).await;
+    let courier = service.courier_with(true).await;
+    let order = service.ask(get(&format!("/v1/orders/{}", with.order_id())).key(&key)).await.json();
+    assert_eq!(order["receipts"], serde_json::json!({"email": true}), "{order}");
+    let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
+    assert_eq!(couriers["couriers"][0]["receipts"], true, "{couriers}");
+    courier.disconnect().await;
+
+    let another = Service::start().await;
+    let key = another.key(&[Scope::Read], Some("u1")).await;
+    another.order(&without, 1, None).await;
+    let list = another.ask(get("/v1/orders").key(&key)).await.json();
+    assert_eq!(list["items"][0]["receipts"], serde_json::json!({"email": null}), "nobody said so: {list}");
+}

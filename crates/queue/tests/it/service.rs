@@ -64,14 +64,22 @@ impl Service {
 
     /// Another program's own connection to the same database.
     pub(crate) async fn tool(&self) -> Store {
-        let settings = StoreSettings { url: self.redis.url().into(), ..StoreSettings::default() };
-        Store::connect(settings, Role::Tool).await.expect("a store").0
+        self.joined(Role::Tool).await
     }
 
     /// A courier that is there and does nothing.
     pub(crate) async fn courier(&self) -> Store {
+        self.joined(Role::Courier(email())).await
+    }
+
+    /// The same, and it says whether its channel has receipts.
+    pub(crate) async fn courier_with(&self, receipts: bool) -> Store {
+        self.joined(Role::CourierWith { channel: email(), receipts }).await
+    }
+
+    async fn joined(&self, role: Role) -> Store {
         let settings = StoreSettings { url: self.redis.url().into(), ..StoreSettings::default() };
-        Store::connect(settings, Role::Courier(email())).await.expect("a store").0
+        Store::connect(settings, role).await.expect("a store").0
     }
 
     /// Puts an order there: so many rows by e-mail, due then, or now.

@@ -57,8 +57,13 @@ impl<'p> Walk<'p> {
         let keys = Keys::of_partition(0);
         let mut walk = Self { pair, rng, keys, now, requests: 0, orders: vec![], couriers, sent: vec![] };
         walk.set_clock()?;
-        let register =
-            Register { keys: &walk.keys.clone(), fresh_epoch: EPOCH, partitions: 1, channel: None };
+        let register = Register {
+            keys: &walk.keys.clone(),
+            fresh_epoch: EPOCH,
+            partitions: 1,
+            channel: None,
+            receipts: None,
+        };
         walk.invoke(register.invoke("r0", ""))?;
         Ok(walk)
     }

@@ -111,8 +111,13 @@ impl Walk<'_> {
             }
             2 => drop(self.call(&Inquire { keys: &keys, channel: &channel, limit: 10, put_off: WINDOW })?),
             3 => {
-                let register =
-                    Register { keys: &keys, fresh_epoch: "epoch-2", partitions: 1, channel: Some(&channel) };
+                let register = Register {
+                    keys: &keys,
+                    fresh_epoch: "epoch-2",
+                    partitions: 1,
+                    channel: Some(&channel),
+                    receipts: None,
+                };
                 self.call(&register)?.ok();
             }
             4 => {

@@ -1,5 +1,7 @@
 //! Small questions: channels, the server's clock, days to retire; and ringing one's own bell.
 
+use std::collections::BTreeMap;
+
 use futures::future::try_join_all;
 use posthaste_model::{Channel, Suffix, UnixMs};
 use posthaste_protocol::record::Head;
@@ -23,18 +25,43 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn channels(&self, p: u16) -> Result<Vec<(Channel, UnixMs)>, CallError> {
+        Ok(self.channel_records(p).await?.0)
+    }
+
+    /// Of each channel whose courier ever said so: whether word comes of what became of a message after its provider took
+    /// it (delivered, or come back). Where none comes, `sent` is the last that will be known. As the courier said that came
+    /// last.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn receipts(&self) -> Result<BTreeMap<Channel, bool>, CallError> {
+        // Couriers say it to every partition.
+        Ok(self.channel_records(0).await?.1)
+    }
+
+    /// Channels by name with the moment a courier was last seen, and what couriers said of receipts.
+    async fn channel_records(
+        &self,
+        p: u16,
+    ) -> Result<(Vec<(Channel, UnixMs)>, BTreeMap<Channel, bool>), CallError> {
         let at = self.0.partition(p)?;
         let node = self.0.reader().await?;
         let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await?;
         let mut flat = flat.array("channels").map_err(fault)?.into_iter();
-        let mut channels = Vec::new();
-        while let (Some(name), Some(seen)) = (flat.next(), flat.next()) {
+        let (mut channels, mut receipts) = (Vec::new(), BTreeMap::new());
+        while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
             let name = name.text("channel").map_err(fault)?;
-            let channel = name.parse().map_err(|_| fault(Malformed::new("channel")))?;
-            channels.push((channel, UnixMs(seen.u64("seen").map_err(fault)?)));
+            let (channel, what) = name.split_once(':').unwrap_or((&name, ""));
+            let channel: Channel = channel.parse().map_err(|_| fault(Malformed::new("channel")))?;
+            match what {
+                "" => channels.push((channel, UnixMs(value.u64("seen").map_err(fault)?))),
+                "receipts" => drop(receipts.insert(channel, value.u64("receipts").map_err(fault)? == 1)),
+                // Of a newer program.
+                _ => {}
+            }
         }
         channels.sort();
-        Ok(channels)
+        Ok((channels, receipts))
     }
 
     /// The server's clock; in a cluster that of the first partition's server.

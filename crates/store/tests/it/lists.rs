@@ -14,7 +14,10 @@ async fn couriers_make_their_channel_known() {
     assert_eq!(store.channels(0).await.unwrap(), []);
     let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
     assert_eq!(accepted.channels[0].courier_seen, None);
-    let _courier = Store::connect(settings(&server.url()), Role::Courier(email())).await.unwrap();
+    assert_eq!(store.receipts().await.unwrap(), [].into());
+    let role = Role::CourierWith { channel: email(), receipts: true };
+    let _courier = Store::connect(settings(&server.url()), role).await.unwrap();
+    assert_eq!(store.receipts().await.unwrap(), [(email(), true)].into());
     let channels = store.channels(0).await.unwrap();
     assert_eq!(channels.len(), 1);
     assert_eq!(channels[0].0, email());

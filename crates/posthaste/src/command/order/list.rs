@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 /// The columns of orders.
-pub(super) fn columns() -> [Column<Told<Order>>; 8] {
+pub(super) fn columns() -> [Column<Told<Order>>; 9] {
     [
         Column { title: "Order id", cell: |order, _| order.seen.order_id.clone() },
         Column { title: "State", cell: |order, _| order.seen.state.clone() },
@@ -95,7 +95,8 @@ pub(super) fn columns() -> [Column<Told<Order>>; 8] {
         },
         Column { title: "Due at", cell: |order, reader| reader.moment(order.seen.due_at.as_deref()) },
         Column { title: "Rows", cell: |order, _| order.seen.totals.accepted.to_string() },
-        Column { title: "Sent", cell: |order, _| order.seen.totals.reached().to_string() },
+        Column { title: "Delivered", cell: |order, _| order.seen.totals.delivered.to_string() },
+        Column { title: "Sent", cell: |order, _| order.seen.totals.sent.to_string() },
         Column { title: "Failed", cell: |order, _| order.seen.totals.unreached().to_string() },
         Column {
             title: "Open",

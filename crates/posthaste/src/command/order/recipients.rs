@@ -3,7 +3,8 @@
 use posthaste_model::Channel;
 
 use super::OrderId;
-use crate::api::{Page, Recipient, Told};
+use super::show::last_words;
+use crate::api::{Order, Page, Recipient, Told};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, suppressed};
@@ -69,13 +70,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
-    let (mut left, mut cursor) = (args.limit, None);
+    let (mut left, mut cursor, mut some_sent) = (args.limit, None, false);
     loop {
         let mut query = args.filter.query();
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         query.push(("limit", left.clamp(1, 500).to_string()));
         let page: Page<Recipient> = client.get(&args.order.path("/recipients"), &query).await?;
         for row in page.items.iter().take(left) {
+            some_sent |= row.seen.state == "sent";
             rows.push(row)?;
         }
         left = left.saturating_sub(page.items.len());
@@ -85,7 +87,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     }
     let count = rows.end()?;
-    if output.format() == Format::Table && cursor.is_some() {
+    if output.format() != Format::Table {
+        return Ok(());
+    }
+    if some_sent {
+        let order: Told<Order> = client.get(&args.order.path(""), &[]).await?;
+        last_words(&order.seen).iter().for_each(|line| context.terminal.hint(line));
+    }
+    if cursor.is_some() {
         let id = args.order.as_str();
         context
             .terminal

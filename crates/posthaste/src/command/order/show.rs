@@ -29,6 +29,8 @@ struct ChannelRow {
     channel: String,
     #[serde(skip)]
     counters: Counters,
+    #[serde(skip)]
+    receipts: Option<bool>,
 }
 
 /// Shows.
@@ -63,7 +65,27 @@ pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Orde
     fact("Due", moment(&order.due_at))?;
     fact("Not after", moment(&order.not_after))?;
     fact("Finished", moment(&order.finished_at))?;
-    write!(out, "\n{}", output::table(&columns(), &channel_rows(order), reader))
+    write!(out, "\n{}", output::table(&columns(), &channel_rows(order), reader))?;
+    match last_words(order) {
+        lines if lines.is_empty() => Ok(()),
+        lines => writeln!(out, "\n{}", lines.join("\n")),
+    }
+}
+
+/// What "sent" means on each channel that has such rows: whether anything more will be known.
+pub(super) fn last_words(order: &Order) -> Vec<String> {
+    let on = |word_comes| order.sent_on(word_comes).into_iter().map(plain).collect::<Vec<_>>().join(", ");
+    let mut lines = Vec::new();
+    let (more, last) = (on(true), on(false));
+    if !more.is_empty() {
+        lines.push(format!("Sent on {more}: the provider took it, and tells later whether it arrived."));
+    }
+    if !last.is_empty() {
+        lines.push(format!(
+            "Sent on {last}: the provider took it; there are no receipts, so nothing more is known."
+        ));
+    }
+    lines
 }
 
 /// Says what can be done next about an order.
@@ -96,15 +118,19 @@ pub(super) fn hints(order: &Order, context: &Context) {
 fn channel_rows(order: &Order) -> Vec<ChannelRow> {
     let channels = order.counters.iter();
     let mut rows: Vec<ChannelRow> = channels
-        .map(|(channel, counters)| ChannelRow { channel: channel.clone(), counters: *counters })
+        .map(|(channel, counters)| ChannelRow {
+            channel: channel.clone(),
+            counters: *counters,
+            receipts: order.receipts.get(channel).copied().flatten(),
+        })
         .collect();
     if rows.len() > 1 {
-        rows.push(ChannelRow { channel: "all".to_owned(), counters: order.totals });
+        rows.push(ChannelRow { channel: "all".to_owned(), counters: order.totals, receipts: None });
     }
     rows
 }
 
-fn columns() -> [Column<ChannelRow>; 12] {
+fn columns() -> [Column<ChannelRow>; 13] {
     [
         Column { title: "Channel", cell: |row, _| row.channel.clone() },
         Column { title: "Rows", cell: |row, _| row.counters.accepted.to_string() },
@@ -118,5 +144,6 @@ fn columns() -> [Column<ChannelRow>; 12] {
         Column { title: "Sending", cell: |row, _| row.counters.sending.to_string() },
         Column { title: "Pending", cell: |row, _| row.counters.pending.to_string() },
         Column { title: "No contact", cell: |row, _| row.counters.no_contact.to_string() },
+        Column { title: "Receipts", cell: |row, reader| reader.answer(row.receipts) },
     ]
 }

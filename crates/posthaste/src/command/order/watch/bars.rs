@@ -69,12 +69,14 @@ impl Bars {
 /// What became of the rows, in signs beside a bar.
 fn outcomes(counters: &Counters) -> String {
     let signs = [
-        ("✔", counters.reached()),
+        // That the provider took it, and that it says it arrived, are two things.
+        ("✔ delivered", counters.delivered),
+        ("✔ sent", counters.sent),
         ("✖", counters.failed + counters.suppressed + counters.expired),
         ("?", counters.unknown),
         ("cancelled", counters.cancelled),
     ];
-    let shown = signs.into_iter().filter(|(sign, count)| *count > 0 || *sign == "✔");
+    let shown = signs.into_iter().filter(|(_, count)| *count > 0);
     shown.map(|(sign, count)| format!("{sign} {count}")).collect::<Vec<_>>().join("  ")
 }
 
@@ -114,7 +116,7 @@ mod tests {
             ..Counters::default()
         };
         assert_eq!(counters.settled(), 7);
-        assert_eq!(outcomes(&counters), "✔ 5  ✖ 1  ? 1");
+        assert_eq!(outcomes(&counters), "✔ delivered 1  ✔ sent 4  ✖ 1  ? 1");
         assert_eq!(
             totals(&counters),
             "7 of 10 final (1 delivered, 4 sent, 1 failed, 1 unknown, 1 sending, 2 pending)"

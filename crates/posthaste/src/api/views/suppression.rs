@@ -1,4 +1,4 @@
-//! What the queue tells of suppressions.
+//! Suppression lists.
 
 use serde::Deserialize;
 

@@ -1,0 +1,64 @@
+//! Couriers and API keys.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Told;
+
+/// All channels that were ever worked on.
+#[derive(Deserialize)]
+pub(crate) struct Couriers {
+    /// One per channel.
+    pub(crate) couriers: Vec<Told<Courier>>,
+}
+
+/// The couriers of one channel.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Courier {
+    /// The channel.
+    pub(crate) channel: String,
+    /// When one was last seen.
+    #[serde(default)]
+    pub(crate) last_seen: Option<Value>,
+    /// Whether one works on it now.
+    #[serde(default)]
+    pub(crate) present: bool,
+    /// Whether word comes of what became of a message that was sent; `None` when none said so.
+    #[serde(default)]
+    pub(crate) receipts: Option<bool>,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Key {
+    /// The part of the key that may be shown.
+    pub(crate) id: String,
+    /// What it is called.
+    #[serde(default)]
+    pub(crate) name: String,
+    /// What it may do.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// The sender it is bound to.
+    #[serde(default)]
+    pub(crate) sender_id: Option<String>,
+    /// When it stops working.
+    #[serde(default)]
+    pub(crate) expires_at: Option<String>,
+    /// When it was last used.
+    #[serde(default)]
+    pub(crate) last_used_at: Option<String>,
+    /// When it was revoked.
+    #[serde(default)]
+    pub(crate) revoked_at: Option<String>,
+}
+
+/// A new API key; the only time its secret is seen.
+#[derive(Deserialize)]
+pub(crate) struct NewKey {
+    /// The part that may be shown.
+    #[serde(default)]
+    pub(crate) id: String,
+    /// The whole key.
+    pub(crate) key: secrecy::SecretString,
+}

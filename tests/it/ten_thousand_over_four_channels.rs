@@ -108,7 +108,7 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
     let id = answer["order_id"].as_str().context("an order")?.to_owned();
 
     let _email = site.courier(&[("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "2s"), QUICK, HOLD_MAIL]).await?;
-    let _telegram = site.telegram(&[("POSTHASTE_TELEGRAM__SEND_WITHIN", "3s")]).await?;
+    let _telegram = site.telegram(&TELEGRAM).await?;
     let killed = site.sms(PUBLIC, doomed, &SMS).await?;
     let _sms = site.sms(PUBLIC, lasting, &SMS).await?;
     let _vk = site.vk(&[QUICK]).await?;
@@ -136,7 +136,10 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
 
 const QUICK: (&str, &str) = ("POSTHASTE_COURIER__BACKOFF_CAP", "2s");
 const HOLD_MAIL: (&str, &str) = ("POSTHASTE_SMTP__ON_UNKNOWN", "hold");
-const SMS: [(&str, &str); 4] = [
+const TELEGRAM: [(&str, &str); 2] =
+    [("POSTHASTE_TELEGRAM__CONNECT_WITHIN", "1s"), ("POSTHASTE_TELEGRAM__SEND_WITHIN", "3s")];
+const SMS: [(&str, &str); 5] = [
+    ("POSTHASTE_SMS__CONNECT_WITHIN", "1s"),
     ("POSTHASTE_COURIER__LEASE", "2s"),
     ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
     ("POSTHASTE_SMS__SEND_WITHIN", "3s"),

@@ -182,7 +182,7 @@ impl Site {
         let mut all = vec![
             ("POSTHASTE_TWILIO__API_URL", url.as_str()),
             ("POSTHASTE_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001"),
-            ("POSTHASTE_TWILIO__AUTH_TOKEN", "sandbox-auth-token"),
+            ("POSTHASTE_TWILIO__AUTH_TOKEN", "sandboxauthtoken"),
             ("POSTHASTE_TWILIO__FROM", "+15005550006"),
             ("POSTHASTE_SMS__LISTEN", listen.as_str()),
             ("POSTHASTE_SMS__PUBLIC_URL", public.as_str()),

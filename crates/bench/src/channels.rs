@@ -92,7 +92,7 @@ async fn sms(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
     let env = [
         ("POSTHASTE_TWILIO__API_URL", sandbox.twilio().url()),
         ("POSTHASTE_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001".into()),
-        ("POSTHASTE_TWILIO__AUTH_TOKEN", "sandbox-auth-token".into()),
+        ("POSTHASTE_TWILIO__AUTH_TOKEN", "sandboxauthtoken".into()),
         ("POSTHASTE_TWILIO__FROM", "+15005550006".into()),
     ];
     let seconds = SMS.run(common, &env).await?;

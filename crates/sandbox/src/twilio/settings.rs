@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::standin::{Bounds, Fault, any_port};
 
 /// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses; account and token are
-/// `AC00000000000000000000000000000001` and `sandbox-auth-token`.
+/// `AC00000000000000000000000000000001` and `sandboxauthtoken`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -70,7 +70,7 @@ impl Default for Settings {
         Self {
             listen: any_port(),
             account: "AC00000000000000000000000000000001".into(),
-            auth_token: "sandbox-auth-token".into(),
+            auth_token: "sandboxauthtoken".into(),
             keys: BTreeMap::new(),
             senders: Vec::new(),
             concurrency: 100,

@@ -14,7 +14,7 @@ use super::*;
 use crate::standin::client;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
-const WORD: &str = "sandbox-auth-token";
+const WORD: &str = "sandboxauthtoken";
 const TO: &str = "+15005550100";
 
 type Heard = (String, Vec<(String, String)>, String);

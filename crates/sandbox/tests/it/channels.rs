@@ -55,7 +55,7 @@ async fn sms(sandbox: &Sandbox, to: &str) -> u16 {
     let callback = format!("{}/status/gym.1790000000000000000.0.3.1", sandbox.twilio().url());
     let form =
         [("To", to), ("From", "+15005550006"), ("Body", "Short"), ("StatusCallback", callback.as_str())];
-    let request = http().post(url).basic_auth(ACCOUNT, Some("sandbox-auth-token")).form(&form);
+    let request = http().post(url).basic_auth(ACCOUNT, Some("sandboxauthtoken")).form(&form);
     request.send().await.unwrap().status().as_u16()
 }
 

@@ -39,6 +39,7 @@ bench: setup ## the figures of docs/benchmarks.md, about 25 minutes
 	@target/release/posthaste-bench memory
 	@target/release/posthaste-bench http
 	@target/release/posthaste-bench mail
+	@target/release/posthaste-bench channels
 
 setup: ## install what is missing: a server for the tests, luacheck, a C compiler
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: install Rust with rustup, see https://rustup.rs"; exit 1; }

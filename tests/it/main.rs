@@ -25,5 +25,6 @@ mod stop_under_load;
 mod stopped_channel_fails_nothing;
 mod ten_thousand_by_mail;
 mod ten_thousand_fall_due_while_all_couriers_are_down;
+mod ten_thousand_over_four_channels;
 mod the_ancestors_client_moves_over;
 mod urgent_overtakes_a_backlog;

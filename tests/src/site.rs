@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,6 +140,57 @@ impl Site {
         Ok(self.start("email", &["courier", "email"], &all).await?.0)
     }
 
+    /// Starts a Telegram courier whose bot is one of the stand-in's, at a rate that tests can wait for.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn telegram(&self, env: &[(&str, &str)]) -> anyhow::Result<Child> {
+        let url = self.sandbox.telegram().url();
+        let mut all = vec![
+            ("POSTHASTE_TELEGRAM__API_URL", url.as_str()),
+            ("POSTHASTE_TELEGRAM__TOKENS", "42:AAsandboxsandboxsandboxsandboxsandb"),
+            ("POSTHASTE_TELEGRAM__PAID", "true"),
+            ("POSTHASTE_TELEGRAM__RATE", "500"),
+            ("POSTHASTE_TELEGRAM__ON_UNKNOWN", "hold"),
+        ];
+        all.extend(env);
+        Ok(self.start("telegram", &["courier", "telegram"], &all).await?.0)
+    }
+
+    /// Starts a VK courier of a community of the stand-in.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn vk(&self, env: &[(&str, &str)]) -> anyhow::Result<Child> {
+        let url = self.sandbox.vk().url();
+        let mut all = vec![
+            ("POSTHASTE_VK__API_URL", url.as_str()),
+            ("POSTHASTE_VK__TOKEN", "vk1.a.sandboxsandboxsandbox"),
+        ];
+        all.extend(env);
+        Ok(self.start("vk", &["courier", "vk"], &all).await?.0)
+    }
+
+    /// Starts an SMS courier with the stand-in for Twilio. Receipts come to `https://<public>`, which the sandbox has to know how
+    /// to reach; this one takes them at `listen`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn sms(&self, public: &str, listen: SocketAddr, env: &[(&str, &str)]) -> anyhow::Result<Child> {
+        let (url, listen) = (self.sandbox.twilio().url(), listen.to_string());
+        let public = format!("https://{public}");
+        let mut all = vec![
+            ("POSTHASTE_TWILIO__API_URL", url.as_str()),
+            ("POSTHASTE_TWILIO__ACCOUNT_SID", "AC00000000000000000000000000000001"),
+            ("POSTHASTE_TWILIO__AUTH_TOKEN", "sandbox-auth-token"),
+            ("POSTHASTE_TWILIO__FROM", "+15005550006"),
+            ("POSTHASTE_SMS__LISTEN", listen.as_str()),
+            ("POSTHASTE_SMS__PUBLIC_URL", public.as_str()),
+        ];
+        all.extend(env);
+        Ok(self.start("sms", &["courier", "sms"], &all).await?.0)
+    }
+
     /// Runs a command of the command line to its end.
     ///
     /// # Errors
@@ -213,6 +265,18 @@ impl Site {
             }
         }
         taken
+    }
+
+    /// How often a message reached each address, on whatever channel; repeats a provider dropped reached nobody.
+    #[must_use]
+    pub fn reached(&self) -> BTreeMap<String, u32> {
+        let mut reached = BTreeMap::new();
+        for message in self.sandbox.messages() {
+            for recipient in message.recipients.iter().filter(|one| one.is_new()) {
+                *reached.entry(recipient.address.expose().to_owned()).or_default() += 1;
+            }
+        }
+        reached
     }
 
     /// The attempts the sandbox saw.

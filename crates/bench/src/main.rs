@@ -1,6 +1,7 @@
 //! The benchmark program. Every figure stands beside the server's own limit, measured in the same run, and is the median of
 //! several; nothing here asserts anything.
 
+mod channels;
 mod courier;
 mod drain;
 mod enqueue;
@@ -85,6 +86,11 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
+    /// VK, Telegram and SMS into the sandbox's stand-ins. Needs the program `posthaste` beside this one.
+    Channels {
+        #[command(flatten)]
+        common: Common,
+    },
     /// One message to many people over four channels, on a private server, into transports that keep nothing.
     Show {
         /// People.
@@ -126,6 +132,7 @@ async fn work(what: What) -> anyhow::Result<()> {
         What::Memory { orders, common } => memory::measure(orders, common).await,
         What::Http { orders, recipients, common } => http::measure(orders, recipients, common).await,
         What::Mail { messages, common } => mail::measure(messages, common).await,
+        What::Channels { common } => channels::measure(common).await,
         What::Show { people } => show::run(people).await,
         What::Courier(options) => courier::run(options).await,
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use posthaste_courier::table::{self, Pattern};
 use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
@@ -19,8 +20,8 @@ pub struct Answer {
     status: u16,
     /// The JSON of the Bot API, if it was that.
     said: Option<Said>,
-    /// The header Retry-After, in seconds.
-    retry_after: Option<u64>,
+    /// The header Retry-After.
+    retry_after: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Answer {
 impl Answer {
     /// An answer of this status, header Retry-After and body.
     #[must_use]
-    pub fn new(status: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
+    pub fn new(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         // What a message looks like after it was sent is not our business: any `result` will do.
         let mut said: Option<Said> = serde_json::from_slice(body).ok();
         if let Some(Said { description: Some(text), .. }) = &mut said {
@@ -67,10 +68,19 @@ impl Answer {
         self.said.as_ref().and_then(|said| said.error_code).unwrap_or(self.status)
     }
 
-    fn wait(&self) -> Option<Duration> {
+    /// How long it asks to wait.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
         let told = self.said.as_ref().and_then(|said| said.parameters.as_ref()?.retry_after);
-        let seconds = told.or(self.retry_after)?;
-        Some(Duration::from_secs(seconds).clamp(SHORTEST, LONGEST))
+        let wait = told.map(Duration::from_secs).or(self.retry_after)?;
+        Some(wait.clamp(SHORTEST, LONGEST))
+    }
+
+    /// Whether its description has this word, in small letters.
+    #[must_use]
+    pub fn says(&self, word: &str) -> bool {
+        let text = self.said.as_ref().and_then(|said| said.description.as_deref());
+        text.is_some_and(|text| text.contains(word))
     }
 
     /// The chat's new number.
@@ -101,6 +111,8 @@ pub enum Meaning {
     Reject,
     /// The message failed, and so will all others to this chat.
     Suppress,
+    /// The message failed; when this is said again and again, on different days, so will all others to this chat.
+    Strike,
     /// Somebody has to mend something.
     Stop,
     /// It may have been taken.
@@ -139,36 +151,31 @@ enum Form {
 #[serde(deny_unknown_fields)]
 struct Rule {
     #[serde(default)]
-    status: Vec<String>,
+    status: Vec<Pattern>,
     form: Option<Form>,
     #[serde(default)]
-    code: Vec<String>,
+    code: Vec<Pattern>,
     #[serde(default)]
     says: Vec<String>,
     means: Meaning,
     after: Option<HumanDuration>,
     #[serde(default)]
     elsewhere: bool,
-    reason: Option<String>,
+    #[serde(default, deserialize_with = "table::read_reason")]
+    reason: Option<Reason>,
     #[serde(default)]
     alarm: bool,
 }
 
 /// A table that can't be used: a mistake in the program.
 #[derive(Debug, thiserror::Error)]
-pub enum BadTable {
-    /// It is not in the form of the file's own description.
-    #[error("the table of answers can't be read")]
-    Form(#[from] toml::de::Error),
-    /// A reason the model does not have.
-    #[error("the table of answers names the reason {0:?}, which there is not")]
-    Reason(String),
-}
+#[error("the table of answers can't be read")]
+pub struct BadTable(#[from] toml::de::Error);
 
 /// The table.
 #[derive(Debug)]
 pub struct Answers {
-    rules: Vec<(Rule, Option<Reason>)>,
+    rules: Vec<Rule>,
 }
 
 impl Answers {
@@ -178,30 +185,19 @@ impl Answers {
     /// [`BadTable`].
     pub fn embedded() -> Result<Self, BadTable> {
         let file: File = toml::from_str(TABLE)?;
-        let mut rules = Vec::new();
-        for rule in file.rule {
-            let reason = match &rule.reason {
-                None => None,
-                Some(word) => {
-                    let known = Reason::ALL.iter().find(|reason| reason.word() == word);
-                    Some(*known.ok_or_else(|| BadTable::Reason(word.clone()))?)
-                }
-            };
-            rules.push((rule, reason));
-        }
-        Ok(Self { rules })
+        Ok(Self { rules: file.rule })
     }
 
     /// What an answer means that does not say that the message was taken.
     #[must_use]
     pub fn judge(&self, answer: &Answer) -> Verdict {
         let of_code = Reason::from_code(1000 + answer.code());
-        match self.rules.iter().find(|(rule, _)| rule.fits(answer)) {
-            Some((rule, reason)) => Verdict {
+        match self.rules.iter().find(|rule| rule.fits(answer)) {
+            Some(rule) => Verdict {
                 meaning: rule.means,
                 wait: answer.wait().or(rule.after.map(HumanDuration::get)).unwrap_or(SHORTEST),
                 elsewhere: rule.elsewhere,
-                reason: reason.unwrap_or(of_code),
+                reason: rule.reason.unwrap_or(of_code),
                 alarm: rule.alarm,
             },
             None => Verdict {
@@ -217,22 +213,10 @@ impl Answers {
 
 impl Rule {
     fn fits(&self, answer: &Answer) -> bool {
-        let numbers = |patterns: &[String], number: u16| {
-            let digits = number.to_string();
-            patterns.is_empty()
-                || patterns.iter().any(|pattern| {
-                    pattern.len() == digits.len()
-                        && pattern
-                            .chars()
-                            .zip(digits.chars())
-                            .all(|(wanted, digit)| wanted == 'x' || wanted == digit)
-                })
-        };
-        let text = answer.said.as_ref().and_then(|said| said.description.as_deref()).unwrap_or_default();
         self.form.is_none_or(|form| (form == Form::Bot) == answer.is_of_bot())
-            && numbers(&self.status, answer.status)
-            && numbers(&self.code, answer.code())
-            && (self.says.is_empty() || self.says.iter().any(|word| text.contains(word.as_str())))
+            && table::fits(&self.status, answer.status.into())
+            && table::fits(&self.code, answer.code().into())
+            && (self.says.is_empty() || self.says.iter().any(|word| answer.says(word)))
             && (self.means != Meaning::Migrate || answer.migrated().is_some())
     }
 }

@@ -12,13 +12,13 @@ fn said(code: u16, description: &str) -> Verdict {
 
 #[test]
 fn every_refusal_means_what_the_facts_say() {
-    use Meaning::{Reject, Retry, Stop, Suppress, Unknown};
+    use Meaning::{Reject, Retry, Stop, Strike, Suppress, Unknown};
     let (blocked, bad_address, rejected) = (Reason::Blocked, Reason::BadAddress, Reason::Rejected);
     for (code, text, meaning, reason) in [
-        (400, "Bad Request: chat not found", Reject, bad_address),
-        (400, "Bad Request: private chat not found", Reject, bad_address),
-        (400, "Bad Request: PEER_ID_INVALID", Reject, bad_address),
-        (400, "Bad Request: user not found", Reject, bad_address),
+        (400, "Bad Request: chat not found", Strike, bad_address),
+        (400, "Bad Request: private chat not found", Strike, bad_address),
+        (400, "Bad Request: PEER_ID_INVALID", Strike, bad_address),
+        (400, "Bad Request: user not found", Strike, bad_address),
         (403, "Forbidden: bot was blocked by the user", Suppress, blocked),
         (403, "Forbidden: user is deactivated", Suppress, bad_address),
         (403, "Forbidden: bot can't initiate conversation with a user", Suppress, blocked),
@@ -58,9 +58,9 @@ fn other_bots_are_tried_where_they_may_know_the_chat() {
         (403, "Forbidden: bot can't initiate conversation with a user", true),
         (403, "Forbidden: bot is not a member of the channel chat", true),
         (400, "Bad Request: chat not found", true),
-        (403, "Forbidden: bot was blocked by the user", false),
+        (403, "Forbidden: bot was blocked by the user", true),
         (403, "Forbidden: user is deactivated", false),
-        (403, "Forbidden: bot was kicked from the group chat", false),
+        (403, "Forbidden: bot was kicked from the group chat", true),
         (400, "Bad Request: message is too long", false),
     ] {
         assert_eq!(said(code, text).elsewhere, elsewhere, "{text}");
@@ -77,7 +77,8 @@ fn faults_of_ours_are_told() {
 #[test]
 fn waits_come_from_the_answer_the_header_or_the_table() {
     let answers = Answers::embedded().unwrap();
-    let wait = |header, body: &str| {
+    let wait = |header: Option<u64>, body: &str| {
+        let header = header.map(Duration::from_secs);
         let verdict = answers.judge(&Answer::new(429, header, body.as_bytes()));
         assert_eq!(verdict.meaning, Meaning::Wait);
         verdict.wait.as_secs()

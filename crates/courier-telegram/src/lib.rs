@@ -10,6 +10,9 @@
 //! - An answer 429 pauses the bot, and halves its rate; of a chat that was sent much of late it pauses that chat. Several bots have
 //!   a budget each: one that pauses does not hold up the others.
 //! - A token is part of requests only: no log, error or panic shows it.
+//! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
+//!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With
+//!   several bots a block of one bars nobody: only a message that none of them could bring does.
 //!
 //! Types and set-up are teloxide's. Its own sending is not used: it sleeps after an answer 5xx, drops the code of an answer, and
 //! takes a message it can't read in the answer for one that was not sent.
@@ -22,11 +25,13 @@ mod api;
 mod budget;
 mod chat;
 mod chats;
+mod heard;
 mod message;
 pub mod settings;
 pub mod split;
 mod token;
 mod transport;
+mod updates;
 
 use posthaste_courier::process::{self, Making, Process};
 use posthaste_model::Channel;

@@ -40,6 +40,8 @@ pub struct Telegram {
     pub silent: bool,
     pub protect_content: bool,
     pub paid: bool,
+    pub updates: bool,
+    pub updates_again: HumanDuration,
 }
 
 /// What becomes of unknowns when the order leaves it to the channel.
@@ -94,6 +96,9 @@ impl Telegram {
         }
         if !(1..=64).contains(&self.max_parts) {
             return bad("telegram.max_parts", "must be 1 to 64");
+        }
+        if self.updates_again.get().is_zero() || self.updates_again.get().as_secs() > 3600 {
+            return bad("telegram.updates_again", "must be more than nothing and an hour at most");
         }
         Ok(())
     }

@@ -1,19 +1,22 @@
 //! The transport: which bot sends which part when, and what its answer means.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use posthaste_courier::exchange::Ended;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Envelope, Outcome, Policy, Scope, Transport};
+use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Policy, Scope, Transport};
 use posthaste_model::{Channel, Reason, Suffix};
 use sha2::{Digest, Sha256};
 use teloxide::payloads::{SendMessage, SendMessageSetters};
 use teloxide::types::LinkPreviewOptions;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::answers::{Answers, BadTable, Meaning, Verdict};
-use crate::api::{self, Bot, Ended};
+use crate::answers::{Answer, Answers, BadTable, Meaning, Verdict};
+use crate::api::{self, Bot};
 use crate::budget::{Admission, Budget};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
@@ -21,6 +24,7 @@ use crate::message;
 use crate::settings::{BadSetting, OnUnknown, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
+use crate::updates::Updates;
 
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
 const AHEAD: Duration = Duration::from_millis(250);
@@ -28,6 +32,9 @@ const AHEAD: Duration = Duration::from_millis(250);
 const SPREAD: Duration = Duration::from_millis(500);
 /// Moves of one chat followed in one call.
 const MOST_MOVES: u8 = 2;
+/// How often nobody is found at an address, on different days, before it is not used any more. The server has said so of chats
+/// that were there.
+const STRIKES: u8 = 3;
 
 /// The Telegram channel.
 pub struct Telegram {
@@ -68,7 +75,7 @@ impl Telegram {
     pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
         let settings = settings.telegram;
         settings.check()?;
-        let (client, base, now) = (api::client(&settings)?, api::base(&settings)?, Instant::now());
+        let ((client, base), now) = (api::way(&settings)?, Instant::now());
         let mut bots = Vec::new();
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
@@ -170,14 +177,16 @@ impl Telegram {
             };
             let ended = sender.bot.send(&self.request(&to, part), deadline).await;
             let answer = match ended {
-                Ended::Answered(answer) if answer.is_taken() => return (Outcome::Accepted, false),
-                Ended::Answered(answer) => answer,
+                Ended::Answered(answer) => Answer::new(answer.status, answer.retry_after, &answer.body),
                 Ended::NotConnected => {
                     self.chats().give_back(&to);
                     return (Outcome::NotSent { after: None, reason: Reason::NotConnected }, false);
                 }
                 Ended::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
+            if answer.is_taken() {
+                return (Outcome::Accepted, false);
+            }
             let verdict = self.answers.judge(&answer);
             self.tell(envelope, verdict, answer.code());
             if !matches!(verdict.meaning, Meaning::Wait | Meaning::Unknown) {
@@ -204,6 +213,10 @@ impl Telegram {
                 Meaning::Retry => return (Outcome::Retry { after: None, reason: verdict.reason }, false),
                 Meaning::Reject => return (Outcome::Rejected(verdict.reason), verdict.elsewhere),
                 Meaning::Suppress => return (Outcome::Suppress(verdict.reason), verdict.elsewhere),
+                Meaning::Strike => {
+                    let strike = Outcome::Strike { reason: verdict.reason, of: STRIKES };
+                    return (strike, verdict.elsewhere);
+                }
                 Meaning::Unknown => return (Outcome::Unknown(verdict.reason), false),
             }
         }
@@ -360,6 +373,23 @@ impl Transport for Telegram {
     async fn check(&self) -> Result<(), String> {
         for sender in &self.bots {
             sender.bot.check().await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+        if !self.settings.updates {
+            return Ok(());
+        }
+        let mut bots = JoinSet::new();
+        for sender in &self.bots {
+            let again = self.settings.updates_again.get();
+            let alone = self.bots.len() == 1;
+            let updates = Updates::new(sender.bot.clone(), Arc::clone(&desk), again, alone);
+            bots.spawn(stop.clone().run_until_cancelled_owned(updates.run()));
+        }
+        while let Some(ended) = bots.join_next().await {
+            ended.map_err(|_| "the task that asks for the updates of a bot ended by a panic".to_owned())?;
         }
         Ok(())
     }

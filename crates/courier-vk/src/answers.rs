@@ -60,11 +60,13 @@ pub enum Meaning {
 
 /// A rule of the table, for one error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Verdict<'a> {
     /// What is done.
     pub meaning: Meaning,
     /// After how long.
     pub after: Option<Duration>,
+    /// What somebody has to mend, of [`Meaning::Stop`].
+    pub says: &'a str,
     /// The word in the history.
     pub reason: Reason,
     /// Whether fewer calls go in a request from now on.
@@ -73,7 +75,7 @@ pub struct Verdict {
     pub alarm: bool,
 }
 
-impl Verdict {
+impl Verdict<'_> {
     /// How long the channel pauses, of [`Meaning::Wait`].
     #[must_use]
     pub fn wait(&self) -> Duration {
@@ -93,6 +95,8 @@ struct Rule {
     status: Vec<Pattern>,
     means: Meaning,
     after: Option<HumanDuration>,
+    #[serde(default)]
+    says: String,
     #[serde(default, deserialize_with = "table::read_reason")]
     reason: Option<Reason>,
     #[serde(default)]
@@ -125,7 +129,7 @@ impl Answers {
 
     /// What an error of this code means.
     #[must_use]
-    pub fn judge(&self, code: u32, about: About) -> Verdict {
+    pub fn judge(&self, code: u32, about: About) -> Verdict<'_> {
         let of_code = u16::try_from(code).ok().and_then(|code| code.checked_add(1000));
         let reason = of_code.map_or(Reason::BadAnswer, Reason::from_code);
         self.rule.iter().find(|rule| rule.fits(code, about)).map_or(NOBODY_KNOWS, |rule| rule.verdict(reason))
@@ -133,7 +137,7 @@ impl Answers {
 
     /// What an answer means that is none of the API.
     #[must_use]
-    pub fn judge_status(&self, status: u16, retry_after: Option<Duration>) -> Verdict {
+    pub fn judge_status(&self, status: u16, retry_after: Option<Duration>) -> Verdict<'_> {
         let found = self.status.iter().find(|rule| table::fits(&rule.status, u32::from(status)));
         let mut verdict = found.map_or(NOBODY_KNOWS, |rule| rule.verdict(Reason::BadAnswer));
         verdict.after = retry_after.or(verdict.after);
@@ -148,9 +152,10 @@ impl Answers {
 }
 
 /// What no rule is for.
-const NOBODY_KNOWS: Verdict = Verdict {
+const NOBODY_KNOWS: Verdict<'static> = Verdict {
     meaning: Meaning::Unknown,
     after: None,
+    says: "",
     reason: Reason::BadAnswer,
     shrink: false,
     alarm: false,
@@ -161,10 +166,11 @@ impl Rule {
         (self.at.is_empty() || self.at.contains(&about)) && table::fits(&self.code, code)
     }
 
-    fn verdict(&self, otherwise: Reason) -> Verdict {
+    fn verdict(&self, otherwise: Reason) -> Verdict<'_> {
         Verdict {
             meaning: self.means,
             after: self.after.map(HumanDuration::get),
+            says: &self.says,
             reason: self.reason.unwrap_or(otherwise),
             shrink: self.shrink,
             alarm: self.alarm,

@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn judge(code: u32, about: About) -> Verdict {
-    Answers::embedded().unwrap().judge(code, about)
+fn judge(code: u32, about: About) -> Verdict<'static> {
+    static TABLE: std::sync::OnceLock<Answers> = std::sync::OnceLock::new();
+    TABLE.get_or_init(|| Answers::embedded().unwrap()).judge(code, about)
 }
 
 fn all(codes: &[u32], at: &[About], meaning: Meaning, reason: Option<Reason>) {
@@ -130,5 +131,9 @@ fn every_rule_is_the_first_for_something() {
                 .any(|about| answers.rule.iter().position(|rule| rule.fits(code, about)) == Some(at))
         });
         assert!(hit, "{rule:?}");
+    }
+    // Who has to mend something is told what.
+    for rule in answers.rule.iter().chain(&answers.status) {
+        assert_eq!(rule.means == Stop, !rule.says.is_empty(), "{rule:?}");
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Sending<'a> {
     }
 
     /// The request failed as a whole.
-    async fn refused(&mut self, request: Request, verdict: Verdict, number: u32, sent: Instant) -> Then {
+    async fn refused(&mut self, request: Request, verdict: Verdict<'_>, number: u32, sent: Instant) -> Then {
         let Request { mut calls, doubt } = request;
         match verdict.meaning {
             Meaning::Split if calls.len() > 1 => {
@@ -247,7 +247,7 @@ impl<'a> Sending<'a> {
     }
 
     /// What a verdict is for those it is about; `Rejected` also where they may go apart.
-    async fn outcome(&mut self, verdict: Verdict, number: u32, sent: Instant) -> Outcome {
+    async fn outcome(&mut self, verdict: Verdict<'_>, number: u32, sent: Instant) -> Outcome {
         let Verdict { meaning, after, reason, .. } = verdict;
         match meaning {
             Meaning::Wait => {
@@ -258,7 +258,7 @@ impl<'a> Sending<'a> {
             Meaning::Split | Meaning::Unknown => Outcome::Unknown(reason),
             Meaning::Apart | Meaning::Reject => Outcome::Rejected(reason),
             Meaning::Suppress => Outcome::Suppress(reason),
-            Meaning::Stop => Outcome::Stop(format!("VK refuses to send (error {number})")),
+            Meaning::Stop => Outcome::Stop(format!("{} ({number})", verdict.says)),
             Meaning::Look => match self.look().await {
                 Token::Good => Outcome::Rejected(reason),
                 Token::Bad(why) => Outcome::Stop(why),

@@ -94,7 +94,7 @@ impl Vk {
     }
 
     /// A fault of ours is told once an order.
-    pub(crate) fn tell(&self, order: &Suffix, verdict: Verdict, number: u32) {
+    pub(crate) fn tell(&self, order: &Suffix, verdict: Verdict<'_>, number: u32) {
         if !verdict.alarm {
             return;
         }

@@ -2,7 +2,9 @@
 //!
 //! Nothing that comes in here goes on anywhere. An SMTP server (plain, STARTTLS, TLS; AUTH) takes every message, or
 //! does what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
-//! resets, drops, is slow. Every attempt is recorded with all its bytes, in memory (bounded) and on request in a file.
+//! resets, drops, is slow. Beside it stand [`telegram`], [`vk`], [`twilio`] and a plain [`gateway`] of SMS, on HTTP, with
+//! faults and magic recipients of their own. Every attempt is recorded, in memory (bounded) and on request in a file, and
+//! the outbox shows them all.
 //!
 //! ```
 //! use posthaste_sandbox::{Action, Answer, Fault, Sandbox, Settings, Stage};

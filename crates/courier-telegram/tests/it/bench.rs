@@ -159,6 +159,11 @@ impl Bench for TelegramBench {
             Toward::Only(rows) => Some(rows.iter().map(|row| row.address.expose().to_owned()).collect()),
         };
         let (taken, under_way) = (Arc::clone(&self.taken), Arc::clone(&self.under_way));
+        // What every bot is refused for, without asking each of them.
+        let gone = match self.bots {
+            1 => "Forbidden: bot was blocked by the user",
+            _ => "Forbidden: user is deactivated",
+        };
         self.provider.answer(move |request| {
             if !request.is_message() {
                 return match behaviour {
@@ -180,7 +185,7 @@ impl Bench for TelegramBench {
                 Behaviour::Accept => accept(request),
                 Behaviour::Refuse => Reply::refusal(400, "Bad Request: TOPIC_CLOSED"),
                 Behaviour::Throttle(wait) => Reply::wait(wait.as_secs()),
-                Behaviour::SuppressAddress => Reply::refusal(403, "Forbidden: bot was blocked by the user"),
+                Behaviour::SuppressAddress => Reply::refusal(403, gone),
                 Behaviour::Hang => Reply::Hang,
                 Behaviour::ResetAfterRequest => Reply::Reset,
                 Behaviour::AcceptThenLoseAnswer => Reply::Half,

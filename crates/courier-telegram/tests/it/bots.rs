@@ -42,12 +42,17 @@ async fn chats_are_shared_out_the_same_way_by_everybody() {
 async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3)), ("chat_messages", "100")]);
-    for text in [
+    for (chat, text) in [
         "Forbidden: bot can't initiate conversation with a user",
         "Bad Request: chat not found",
         "Forbidden: bot is not a member of the channel chat",
-    ] {
-        let chat = text.len().to_string();
+        "Forbidden: bot was blocked by the user",
+        "Forbidden: bot was kicked from the supergroup chat",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let chat = (chat + 11).to_string();
         let code = if text.starts_with("Bad") { 400 } else { 403 };
         provider.answer(
             move |request| {
@@ -76,10 +81,20 @@ async fn what_no_bot_reaches_has_the_strongest_verdict() {
     });
     assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppress(Reason::Blocked));
     assert_eq!(provider.messages().len(), 3);
-    // Who blocked one bot wants no other.
-    provider.answer(|_| Reply::refusal(403, "Forbidden: bot was blocked by the user"));
-    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppress(Reason::Blocked));
+    // Who is gone is so for all of them.
+    provider.answer(|_| Reply::refusal(403, "Forbidden: user is deactivated"));
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppress(Reason::BadAddress));
     assert_eq!(provider.messages().len(), 4);
+}
+
+#[tokio::test]
+async fn a_chat_none_of_them_finds_is_a_strike_and_no_more() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(3))]);
+    provider.answer(|_| Reply::refusal(400, "Bad Request: chat not found"));
+    let strike = Outcome::Strike { reason: Reason::BadAddress, of: 3 };
+    assert_eq!(send(&telegram, envelope("7", "x")).await, strike);
+    assert_eq!(provider.messages().len(), 3);
 }
 
 #[tokio::test]

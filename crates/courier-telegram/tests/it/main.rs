@@ -9,4 +9,5 @@ mod provider;
 mod requests;
 mod secrecy;
 mod starting;
+mod updates;
 mod waits;

@@ -7,18 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_courier::Transport;
+use posthaste_rig::eventually_async;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::bench::{CANARY, envelope, send, transport};
 use super::provider::{Provider, Reply};
+use super::updates::{Book, place, tell, written};
 
 const CHAT: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -45,7 +54,8 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     // Of the whole process, so that it hears every thread and the libraries that log by other means.
     tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
     let provider = Provider::start().await;
-    let telegram = transport(&provider, &[("chat_messages", "100")]);
+    let telegram =
+        transport(&provider, &[("chat_messages", "100"), ("updates", "true"), ("updates_again", "20ms")]);
     let mut shown = String::new();
     let echo = format!("Bad Request: can't parse entities of {TEXT} for {CHAT}");
     for reply in [
@@ -72,18 +82,44 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
         provider.answer(move |_| reply.clone());
         shown += &format!("{:?}\n", telegram.check().await);
     }
+    shown += &listen(&provider, &telegram).await;
     provider.close().await;
     shown += &format!("{:?} {:?}\n", send(&telegram, envelope(CHAT, TEXT)).await, telegram.check().await);
     provider.open().await;
     provider.answer(|_| Reply::wait(1));
     shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     // It did listen, to the libraries too.
     assert!(log.contains("Telegram refuses the message") && log.contains("hyper"), "{log}");
+    assert!(log.contains("updates do not come") && log.contains("updates come again"), "{log}");
     for (name, text) in [("the log", &log), ("what is told", &shown)] {
         for secret in [CANARY, CHAT, TEXT] {
             let at = text.find(secret);
             assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
         }
     }
+}
+
+/// Listens to updates, through refusals and a desk that is closed for a while.
+async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::Telegram) -> String {
+    let chat = CHAT.parse().unwrap();
+    let refusals = Mutex::new([Reply::Reset, Reply::Half, Reply::refusal(401, CANARY)].into_iter());
+    provider.answer(move |request| match refusals.lock().unwrap().next() {
+        Some(reply) => reply,
+        None => tell(request, &[place(1, chat, "kicked"), written(2, chat, TEXT)]),
+    });
+    let (book, stop) = (Arc::new(Book::closed()), CancellationToken::new());
+    let serving = telegram.serve(Arc::clone(&book) as _, stop.clone());
+    let listening = async {
+        eventually_async("the desk refuses", async || if book.refused() { Ok(()) } else { Err("not yet") })
+            .await;
+        book.open();
+        eventually_async("all is confirmed", async || match provider.log().last() {
+            Some(last) if last.body["offset"] == 3 => Ok(()),
+            _ => Err("not yet"),
+        })
+        .await;
+        stop.cancel();
+    };
+    format!("{:?}", tokio::join!(serving, listening).0)
 }

@@ -6,7 +6,7 @@ use posthaste_model::Lane;
 use posthaste_store::{Answer, CallError, ParcelCode, ParcelRef, RowBegun};
 use tokio::time::Instant;
 
-use super::held::{Id, Waiting};
+use super::held::Id;
 use super::{Engine, Note};
 use crate::probe::Point;
 
@@ -80,18 +80,20 @@ impl Engine {
         self.start_begin(chosen, now);
     }
 
-    /// A row whose courier died with it goes out alone: should it do so again, nothing else becomes unknown.
+    /// A row whose courier died with it goes out alone: should it do so again, nothing else becomes unknown. Rows that went out as
+    /// one message, under one token, do so once more first: of a few hundred one by one the channel would stand still.
     fn begin_suspect(&mut self, now: Instant) {
         if self.calls > 0 || self.starting > 0 || !self.batches.is_empty() || !self.settles.is_idle() {
             return;
         }
         self.alone = false;
-        if let Some(Waiting { id, row }) = self.held.next_suspect(now)
-            && let Some(parcel) = self.held.get(id)
+        if let Some(waiting) = self.held.next_suspect(now)
+            && let Some(parcel) = self.held.get(waiting.id)
         {
-            let key = (parcel.partition, id);
+            let key = (parcel.partition, waiting.id);
+            let rows = self.held.together_with(waiting);
             self.alone = true;
-            self.start_begin(BTreeMap::from([(key, vec![row])]), now);
+            self.start_begin(BTreeMap::from([(key, rows)]), now);
         }
     }
 

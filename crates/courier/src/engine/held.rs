@@ -248,6 +248,26 @@ impl Held {
         }
     }
 
+    /// A row that must be sent with nothing beside it, and those its message had beside it when its courier died the first time.
+    pub(super) fn together_with(&mut self, first: Waiting) -> Vec<u16> {
+        let mut rows = vec![first.row];
+        let Some(parcel) = self.parcels.get(&first.id) else { return rows };
+        let token = |row: u16| {
+            let outcome = parcel.outcomes.get(usize::from(row))?;
+            outcome.token.filter(|_| outcome.attempt == 1)
+        };
+        if let Some(shared) = token(first.row) {
+            self.suspects.retain(|waiting| {
+                let joins = waiting.id == first.id && token(waiting.row) == Some(shared);
+                if joins {
+                    rows.push(waiting.row);
+                }
+                !joins
+            });
+        }
+        rows
+    }
+
     fn may_begin(&mut self, id: Id, now: Instant) -> bool {
         let Some(parcel) = self.parcels.get_mut(&id) else { return false };
         if !parcel.closed && (parcel.lost || now >= parcel.lease_until) {

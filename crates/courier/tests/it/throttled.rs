@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome, Scope};
+use posthaste_courier::{Abilities, Outcome, Scope, Settings};
 use posthaste_model::{Reason, State};
 use posthaste_rig::Proxy;
 use posthaste_rig::proxy::Traffic;
@@ -83,6 +83,34 @@ async fn a_long_wait_hands_the_lease_back() {
         assert_eq!(u64::from(counters[State::Pending]), counters.accepted());
     }
     assert_eq!(script.calls(), 1);
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn a_recipient_that_waits_too_long_is_left_to_the_queue_and_comes_back() {
+    let house = House::open().await;
+    let script = Script::new(one_call(), |seen| match seen.call {
+        0 => Answer::Say(Outcome::Throttled { scope: Scope::Recipient, wait: WAIT * 3 }),
+        _ => Answer::Say(Outcome::Accepted),
+    });
+    let order = house.rows(5).await;
+    let settings = Settings { hold_through: WAIT, ..brisk() };
+    let courier = house.courier(Arc::clone(&script), settings).await;
+    // Everyone else is through and the courier has let go of the one that waits.
+    script.eventually(5).await;
+    super::house::eventually_async("no lease", async || match house.size("leased:{0}:email") {
+        0 => Ok(()),
+        n => Err(n),
+    })
+    .await;
+    house.eventually(&order, State::Pending, 1).await;
+    assert_eq!(script.calls(), 5, "not sent during its wait");
+    house.ended(&order).await;
+    let seen = script.seen();
+    let indexes: Vec<u32> = seen.iter().map(|seen| seen.index).collect();
+    assert_eq!(indexes, [0, 1, 2, 3, 4, 0]);
+    assert!(seen[5].at >= seen[0].at + WAIT * 3);
+    assert_eq!((seen[5].attempt, seen[5].tries), (2, 0), "a rate limit spends no try");
     courier.stopped().await;
 }
 

@@ -123,7 +123,7 @@ fn columns() -> [Column<Told<Value>>; 6] {
         Column { title: "Id", cell: |message, _: &Reader<'_>| word(&message.raw["id"]) },
         Column { title: "Came", cell: |message, reader| reader.moment(message.raw["at"].as_str()) },
         Column { title: "Channel", cell: |message, _| word(&message.raw["channel"]) },
-        Column { title: "To", cell: |message, _| recipients(&message.raw) },
+        Column { title: "To", cell: |message, _| recipients(&message.raw, MOST_LISTED) },
         Column { title: "Message", cell: |message, _| word(&message.raw["snippet"]) },
         Column { title: "Outcome", cell: |message, _| outcome(&message.raw) },
     ]
@@ -146,7 +146,7 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
         };
         fact("Channel", word(&raw["channel"]))?;
         fact("From", word(&raw["sender"]))?;
-        fact("To", recipients(raw))?;
+        fact("To", recipients(raw, MOST_NAMED))?;
         fact("Subject", word(&raw["subject"]))?;
         fact("Came", reader.moment(raw["at"].as_str()))?;
         fact("Order", word(&raw["order"]))?;
@@ -169,12 +169,13 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// So many recipients are named; the rest is counted.
+/// So many recipients are named of one message, and in a list; the rest is counted.
 const MOST_NAMED: usize = 10;
+const MOST_LISTED: usize = 2;
 
-fn recipients(message: &Value) -> String {
+fn recipients(message: &Value, most: usize) -> String {
     let all = all(&message["recipients"]);
-    let named: Vec<String> = all.iter().take(MOST_NAMED).map(|one| word(&one["address"])).collect();
+    let named: Vec<String> = all.iter().take(most).map(|one| word(&one["address"])).collect();
     let total = message["recipients_total"].as_u64().and_then(|total| usize::try_from(total).ok());
     let more = total.unwrap_or(all.len()).saturating_sub(named.len());
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -182,3 +182,33 @@ async fn a_key_file_that_others_can_read_is_refused() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.err.contains("client.token"), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outbox_of_every_channel_is_listed_and_shown() {
+    let sandbox =
+        posthaste_sandbox::Sandbox::start(posthaste_sandbox::Settings::default()).await.expect("a sandbox");
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let form = |text: &str| [("text", text.to_owned()), ("chat_id", "7".to_owned())];
+    let bot = format!("{}/bot42:canary-token/sendMessage", sandbox.telegram().url());
+    http.post(bot).form(&form("By a bot")).send().await.expect("an answer");
+    let code = "return [API.messages.send({\"peer_ids\":\"7,8,9,999000901\",\"message\":\"By VK\",\"random_id\":1})];";
+    let execute = format!("{}/method/execute", sandbox.vk().url());
+    let program = [("code", code), ("v", "5.199"), ("access_token", "canary-token")];
+    http.post(execute).form(&program).send().await.expect("an answer");
+    let gateway = format!("{}/v1/messages", sandbox.gateway().url());
+    let sms = json!({"to": "+79990000001", "text": "By SMS"});
+    http.post(gateway).bearer_auth("canary-token").json(&sms).send().await.expect("an answer");
+
+    let user = User::fresh();
+    let place = format!("http://{}", sandbox.http());
+    let list = user.run(&["outbox", "list", "--outbox", &place, "-o", "table"]).await;
+    for shown in ["telegram", "By a bot", "vk", "7, 8 and 2 more", "3 of 4", "sms", "+79990000001"] {
+        assert!(list.out.contains(shown), "{shown}: {list:?}");
+    }
+    let one = user.run(&["outbox", "list", "--outbox", &place, "--channel", "sms", "-o", "ndjson"]).await;
+    assert_eq!(one.out.lines().count(), 1, "{one:?}");
+    let shown = user.run(&["outbox", "show", "2", "--outbox", &place]).await;
+    assert!(shown.out.contains("999000901 (901)") && shown.out.contains("By VK"), "{shown:?}");
+    let raw = user.run(&["outbox", "show", "2", "--raw", "--outbox", &place]).await;
+    assert!(raw.out.contains("peer_ids") && !raw.out.contains("canary"), "{raw:?}");
+}

@@ -7,12 +7,12 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::Outbox;
-use super::api::{moment, page};
+use super::api::page;
 use super::message;
 use super::query::Wanted;
 use super::style::{escape, html, percent};
 use crate::faults::MAGIC_NAMES;
-use crate::record::{Attempt, Counts, Ending, Protocol};
+use crate::record::{Attempt, Counts, Ending, Protocol, Recipient};
 
 const USUAL: usize = 100;
 
@@ -45,7 +45,7 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Respon
         body.push_str("<p>There is nothing here yet.</p>");
     } else {
         body.push_str(
-            "<table><thead><tr><th>Time<th>Channel<th>To<th>Message<th>What became of it</thead><tbody>",
+            "<table class=rows><thead><tr><th>Time<th>Channel<th>To<th>Message<th>What became of it</thead><tbody>",
         );
         for attempt in &found {
             row(&mut body, attempt);
@@ -126,14 +126,20 @@ fn row(body: &mut String, attempt: &Attempt) {
     };
     let _ = write!(
         body,
-        "<tr><td class=fit>{}<td class=fit>{}<td>{}{more}<td><a href=\"/view/{}\">{}</a><td>{}",
-        moment(attempt.at),
+        "<tr><td class=fit>{}<td class=fit>{}<td class=to>{}{more}<td><a href=\"/view/{}\">{}</a><td>{}",
+        clock(attempt.at),
         escape(channel(attempt.channel.as_str())),
         escape(first),
         attempt.id,
         escape(text),
         became(attempt)
     );
+}
+
+/// A moment for people: to the second, in UTC.
+pub(super) fn clock(at: posthaste_model::UnixMs) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
 }
 
 /// What became of an attempt, as HTML: its ending, for how many, and the last status that came later.
@@ -151,14 +157,19 @@ pub(super) fn became(attempt: &Attempt) -> String {
             let _ = write!(text, " at {}", outcome.stage.as_str());
         }
         Protocol::Http(facts) => {
-            let (all, taken) =
-                (attempt.recipients.len(), attempt.recipients.iter().filter(|to| to.is_taken()).count());
-            if all > 1 {
-                let _ = write!(text, ", {taken} of {all}");
+            let count =
+                |wanted: fn(&Recipient) -> bool| attempt.recipients.iter().filter(|to| wanted(to)).count();
+            let (taken, new) = (count(Recipient::is_taken), count(Recipient::is_new));
+            if attempt.recipients.len() > 1 {
+                let _ = write!(text, ", {taken} of {}", attempt.recipients.len());
+            }
+            if new < taken {
+                let _ = write!(text, ", {} repeats dropped", taken - new);
             }
             if let Some(later) = facts.statuses.last() {
                 let code = later.code.map(|code| format!(" {code}")).unwrap_or_default();
-                let _ = write!(text, ", {}{code}", escape(&later.status));
+                let class = if later.code.is_some() { "bad" } else { "good" };
+                let _ = write!(text, ", <span class={class}>{}{code}</span>", escape(&later.status));
             }
         }
     }

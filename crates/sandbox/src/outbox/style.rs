@@ -23,6 +23,10 @@ const STYLE: &str = "\
     nav{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin:1rem 0}nav a[aria-current]{font-weight:600;color:inherit;\
     text-decoration:none}form{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;margin:1rem 0}\
     input,button,select{font:inherit;padding:.2rem .5rem}details{margin:.75rem 0}summary{cursor:pointer}\
+    .to{min-width:9rem}th:first-child:not(thead th){width:12rem}\
+    @media(max-width:48rem){.rows thead{display:none}.rows tr{display:block;padding:.5rem 0;border-bottom:1px solid \
+    var(--line)}.rows td{display:block;border:0;padding:.1rem 0;width:auto}.rows .fit{display:inline-block;\
+    padding-right:1rem;color:var(--quiet)}}\
     .bubble{background:var(--soft);border-radius:.75rem;padding:.75rem 1rem;max-width:36rem;white-space:pre-wrap;\
     overflow-wrap:anywhere}";
 

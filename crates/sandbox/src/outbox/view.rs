@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::Outbox;
 use super::api::{find, moment};
 use super::message;
-use super::page::{became, channel};
+use super::page::{became, channel, clock};
 use super::problem::Problem;
 use super::style::{escape, html};
 use crate::record::{Attempt, HttpFacts, Protocol, Recipient, SmtpFacts};
@@ -25,7 +25,7 @@ pub(super) async fn view(State(outbox): State<Outbox>, Path(id): Path<String>) -
         "<p><a href=\"/\">Outbox</a></p><h1>{}</h1><p class=quiet>{} · {} · {} bytes · <a href=\"/outbox/{id}/raw\">raw\
          </a> · <a href=\"/outbox/{id}\">JSON</a></p>",
         escape(&title),
-        moment(attempt.at),
+        clock(attempt.at),
         became(&attempt),
         attempt.size,
     );

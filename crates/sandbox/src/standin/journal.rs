@@ -24,7 +24,7 @@ pub struct Request {
     pub connection: u64,
     /// Who asked: of Telegram the bot's number, of Twilio the account, of others the mark of a token; empty when unknown.
     pub account: String,
-    /// What was asked for, such as `sendmessage`, `messages.send`, `Messages.json`.
+    /// What was asked for, such as `sendmessage`, `messages.send`, `messages.create`.
     pub method: String,
     /// Whether it asked for a message to be sent.
     pub is_message: bool,

@@ -158,12 +158,13 @@ impl Inside {
 
     /// Posts a form, again after 5xx or no answer; what came of it in a word.
     pub(super) async fn post(&self, target: &Target, key: &str, parameters: &[(&str, &str)]) -> &'static str {
-        let Ok(_place) = self.calls.acquire().await else { return "lost" };
         let mut came = "lost";
         for attempt in 0..self.settings.callback_tries.max(1) {
             if attempt > 0 {
                 tokio::time::sleep(self.settings.callback_wait).await;
             }
+            // Only while it is called, so that one who does not answer does not hold up the others between his tries.
+            let Ok(_place) = self.calls.acquire().await else { return "lost" };
             came = match callback::post(&self.client, target, key, parameters).await {
                 Ok(200..300) => return "told",
                 Ok(500..) => "refused",

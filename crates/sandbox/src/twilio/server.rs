@@ -139,41 +139,39 @@ impl Provider for Twilio {
             true => verdict.with(message(&form, code, None)),
             false => verdict,
         };
-        let method = format!(
-            "{verb} {}",
-            match place {
-                Place::Account => "Account",
-                Place::Messages => "Messages",
-                Place::Message(_) => "Message",
-            }
-        );
+        let method = match (&place, verb) {
+            (Place::Account, _) => "account",
+            (Place::Messages, "POST") => "messages.create",
+            (Place::Messages, _) => "messages.list",
+            (Place::Message(_), _) => "message",
+        };
         if ask.in_flight > inside.settings.concurrency {
-            return shown(refuse(&method, 20_429), 20_429);
+            return shown(refuse(method, 20_429), 20_429);
         }
         if of != account || !inside.knows(basic(whole)) {
-            return shown(refuse(&method, 20_003), 20_003);
+            return shown(refuse(method, 20_003), 20_003);
         }
         let messages = || inside.messages();
         match (place, verb) {
-            (Place::Messages, "POST") => self.create(&form, &method, ask),
+            (Place::Messages, "POST") => self.create(&form, method, ask),
             (Place::Messages, "GET") => match messages().list(account, &form) {
-                Ok(page) => Verdict::done(account, &method, Answer::json(200, &page)),
-                Err(()) => refuse(&method, 20_001),
+                Ok(page) => Verdict::done(account, method, Answer::json(200, &page)),
+                Err(()) => refuse(method, 20_001),
             },
             (Place::Message(sid), "GET") => match messages().get(sid) {
-                Some(kept) => Verdict::done(account, &method, Answer::json(200, &kept.json(account))),
-                None => refuse(&method, 20_404),
+                Some(kept) => Verdict::done(account, method, Answer::json(200, &kept.json(account))),
+                None => refuse(method, 20_404),
             },
             (Place::Account, "GET") => {
                 let body = json!({
                     "sid": account, "friendly_name": "Sandbox", "status": "active", "type": "Full",
                     "owner_account_sid": account, "uri": format!("/2010-04-01/Accounts/{account}.json"),
                 });
-                Verdict::done(account, &method, Answer::json(200, &body))
+                Verdict::done(account, method, Answer::json(200, &body))
             }
             _ => Verdict::refused(
                 account,
-                &method,
+                method,
                 Answer { status: 405, ..errors::refusal(20_004, "Method not allowed") },
             ),
         }

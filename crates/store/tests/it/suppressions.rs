@@ -188,6 +188,9 @@ async fn a_process_with_another_key_does_not_start() {
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     let same = with_key(&server, Some(KEY)).await.unwrap();
     assert_eq!(reason_of(&same, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    for printed in [format!("{same:?}"), refused(&server, Some(&KEY.to_uppercase())).await] {
+        assert!(!printed.to_lowercase().contains(KEY), "{printed}");
+    }
     assert!(refused(&server, None).await.contains("give this process the same one"));
     assert!(refused(&server, Some(&KEY.to_uppercase())).await.contains("would find nobody"));
     // A tool may do without, as long as it asks nothing about addresses.

@@ -1,0 +1,307 @@
+//! What comes in for the bots: asked for, stored, and only then confirmed.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt, Transport};
+use posthaste_model::{Address, Reason, Suffix};
+use posthaste_rig::eventually_async;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{token, transport};
+use super::provider::{Provider, Reply, Request, accept};
+use super::secrecy::Log;
+
+/// Writes down who is put on the channel's list and taken off it.
+#[derive(Default)]
+pub(crate) struct Book {
+    /// "+7 blocked" or "-7 blocked".
+    lines: Mutex<Vec<String>>,
+    closed: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl Book {
+    /// Refuses everything until it is opened.
+    pub(crate) fn closed() -> Self {
+        Self { closed: AtomicBool::new(true), ..Self::default() }
+    }
+
+    pub(crate) fn open(&self) {
+        self.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it had to refuse something.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused.load(Ordering::SeqCst)
+    }
+
+    fn write(&self, sign: char, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
+        assert_eq!(*list, List::Channel);
+        if self.closed.load(Ordering::SeqCst) {
+            self.refused.store(true, Ordering::SeqCst);
+            return Err(NotStored("closed".into()));
+        }
+        self.lines.lock().unwrap().push(format!("{sign}{} {}", address.expose(), reason.word()));
+        Ok(())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    async fn eventually(&self, expected: &[&str]) {
+        eventually_async("the desk was told", async || match self.lines() {
+            lines if lines == expected => Ok(()),
+            lines => Err(format!("{lines:?}")),
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl Desk for Book {
+    async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
+        panic!("Telegram has no receipts")
+    }
+
+    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
+        self.write('+', address, list, reason)
+    }
+
+    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+        panic!("updates name no attempt")
+    }
+
+    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored> {
+        self.write('-', address, list, reason).map(|()| true)
+    }
+
+    async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
+        panic!("nothing to remember")
+    }
+
+    async fn recall(&self, _: &str) -> Result<Option<Suffix>, NotStored> {
+        panic!("nothing to recall")
+    }
+}
+
+/// A block, or its end, by a person of this number.
+pub(crate) fn place(number: i64, person: i64, status: &str) -> Value {
+    let of = |status: &str| {
+        let bot = json!({"id": 42, "is_bot": true, "first_name": "Bot"});
+        json!({"user": bot, "status": status, "until_date": 0})
+    };
+    json!({"update_id": number, "my_chat_member": {
+        "chat": {"id": person, "type": "private", "first_name": "Anna"}, "date": 1_760_000_000,
+        "from": {"id": person, "is_bot": false, "first_name": "Anna"},
+        "old_chat_member": of("left"), "new_chat_member": of(status)}})
+}
+
+pub(crate) fn written(number: i64, person: i64, text: &str) -> Value {
+    json!({"update_id": number, "message": {"message_id": 1, "date": 1_760_000_000, "text": text,
+        "chat": {"id": person, "type": "private", "first_name": "Anna"},
+        "from": {"id": person, "is_bot": false, "first_name": "Anna"}}})
+}
+
+/// Tells a question as Telegram does: what is waiting, from the offset on. With nothing to tell it keeps the question open.
+pub(crate) fn tell(request: &Request, waiting: &[Value]) -> Reply {
+    let since = request.body["offset"].as_i64().unwrap_or(0);
+    let left: Vec<&Value> =
+        waiting.iter().filter(|update| update["update_id"].as_i64().is_none_or(|n| n >= since)).collect();
+    match left.is_empty() {
+        true => Reply::Hang,
+        false => Reply::json(200, &json!({"ok": true, "result": left})),
+    }
+}
+
+fn questions(provider: &Provider) -> Vec<Request> {
+    provider.log().into_iter().filter(|request| request.method == "getupdates").collect()
+}
+
+async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
+    eventually_async("the questions", async || match questions(provider) {
+        asked if asked.len() >= times => Ok(asked),
+        asked => Err(asked.len()),
+    })
+    .await
+}
+
+/// Serves until the guard is stopped.
+struct Served {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), String>>,
+}
+
+fn serve(provider: &Provider, book: &Arc<Book>, changes: &[(&str, &str)]) -> Served {
+    let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
+    all.extend_from_slice(changes);
+    let telegram = transport(provider, &all);
+    let (stop, desk) = (CancellationToken::new(), Arc::clone(book));
+    let until = stop.clone();
+    Served { stop, task: tokio::spawn(async move { telegram.serve(desk, until).await }) }
+}
+
+impl Served {
+    async fn stopped(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_unless_the_settings_say_so() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let served = serve(&provider, &book, &[("updates", "false")]);
+    served.task.await.unwrap().unwrap();
+    assert_eq!(provider.log().len(), 0);
+}
+
+#[tokio::test]
+async fn blocks_bar_and_returns_lift_and_each_is_confirmed() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let waiting =
+        [place(900, 7, "kicked"), place(901, 8, "member"), written(902, 7, "/start"), written(950, 9, "x")];
+    provider.answer(move |request| tell(request, &waiting));
+    let served = serve(&provider, &book, &[]);
+    let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} bad_address")];
+    let lines = [vec!["+7 blocked".to_owned()], back(8).into(), back(7).into(), back(9).into()].concat();
+    book.eventually(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let asked = asked(&provider, 2).await;
+    assert_eq!(asked[0].token, token(42));
+    assert_eq!(asked[0].body["allowed_updates"], json!(["my_chat_member", "message"]));
+    assert!(asked[0].body["timeout"].as_u64().is_some_and(|held| (1..=50).contains(&held)));
+    assert_eq!((asked[0].body.get("offset"), &asked[1].body["offset"]), (None, &json!(951)));
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_not_stored_is_not_confirmed_and_told_again() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::closed()));
+    let waiting = [json!({"update_id": 5, "poll": {}}), place(6, 7, "kicked")];
+    provider.answer(move |request| tell(request, &waiting));
+    let served = serve(&provider, &book, &[]);
+    for again in &asked(&provider, 4).await[1..] {
+        // What came before it is confirmed, it is not.
+        assert_eq!(again.body["offset"], 6);
+    }
+    book.open();
+    book.eventually(&["+7 blocked"]).await;
+    eventually_async("it is confirmed", async || match questions(&provider).last() {
+        Some(last) if last.body["offset"] == 7 => Ok(()),
+        last => Err(format!("{:?}", last.map(|last| last.body.clone()))),
+    })
+    .await;
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn strange_updates_are_passed_over() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let waiting = [
+        json!({"update_id": 1, "hologram": {"from": 7}}),
+        json!({"update_id": 2, "my_chat_member": "gone"}),
+        json!({"update_id": 3}),
+        json!({"message": {}}),
+        json!({"update_id": -9, "message": {}}),
+        json!({"update_id": i64::MAX}),
+        place(4, 7, "kicked"),
+    ];
+    provider.answer(move |request| {
+        let known = request.body["offset"].as_i64().unwrap_or(0);
+        if known > 4 { Reply::Hang } else { Reply::json(200, &json!({"ok": true, "result": waiting})) }
+    });
+    let served = serve(&provider, &book, &[]);
+    book.eventually(&["+7 blocked"]).await;
+    assert_eq!(asked(&provider, 2).await[1].body["offset"], 5);
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn an_update_told_twice_is_heard_once() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    provider.answer(|_| Reply::json(200, &json!({"ok": true, "result": [place(4, 7, "kicked")]})));
+    let served = serve(&provider, &book, &[]);
+    asked(&provider, 5).await;
+    assert_eq!(book.lines(), ["+7 blocked"]);
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn after_any_refusal_it_asks_again() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let replies = Mutex::new(
+        vec![
+            Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
+            Reply::refusal(409, "Conflict: can't use getUpdates method while webhook is active"),
+            Reply::refusal(401, "Unauthorized"),
+            Reply::Say(502, String::new(), "<html>".to_owned()),
+            Reply::Say(200, String::new(), "{\"ok\":true}".to_owned()),
+            Reply::Say(200, String::new(), "x".repeat(5 << 20)),
+            Reply::Reset,
+            Reply::Half,
+        ]
+        .into_iter(),
+    );
+    provider.answer(move |request| match replies.lock().unwrap().next() {
+        Some(reply) => reply,
+        None => tell(request, &[place(6, 7, "kicked")]),
+    });
+    let served = serve(&provider, &book, &[]);
+    book.eventually(&["+7 blocked"]).await;
+    let asked = asked(&provider, 10).await;
+    // After an answer too long to be read it asks for one at a time, until one is read.
+    assert_eq!(asked[5].body["limit"], asked[9].body["limit"]);
+    assert!(asked[6..=8].iter().all(|asked| asked.body["limit"] == 1));
+    assert!(asked.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn another_program_that_asks_is_told_of_once() {
+    let log = Log::default();
+    // Of this thread, on which all of this test runs.
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _listening = tracing::subscriber::set_default(listener);
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let number = AtomicI64::new(0);
+    // The two get an answer in turn.
+    provider.answer(move |_| match number.fetch_add(1, Ordering::SeqCst) {
+        number if number % 2 == 0 => Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
+        number => Reply::json(200, &json!({"ok": true, "result": [written(number, 7, "x")]})),
+    });
+    let served = serve(&provider, &book, &[]);
+    asked(&provider, 10).await;
+    served.stopped().await;
+    let log = log.text();
+    assert_eq!(log.matches("another program asks for the updates").count(), 1, "{log}");
+    assert!(!log.contains("updates come again"), "{log}");
+}
+
+#[tokio::test]
+async fn a_block_of_one_of_several_bots_bars_nobody() {
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    provider.answer(|request| match (request.method.as_str(), request.token == token(1)) {
+        ("getupdates", true) => tell(request, &[place(6, 7, "kicked"), written(7, 8, "x")]),
+        ("getupdates", false) => tell(request, &[written(70, 9, "x")]),
+        _ => accept(request),
+    });
+    let tokens = format!("{} {}", token(1), token(2));
+    let served = serve(&provider, &book, &[("tokens", &tokens)]);
+    eventually_async("both are confirmed", async || {
+        let asked = questions(&provider);
+        let confirmed = |offset: u64| asked.iter().any(|asked| asked.body["offset"] == offset);
+        if confirmed(8) && confirmed(71) { Ok(()) } else { Err(asked.len()) }
+    })
+    .await;
+    let mut lines = book.lines();
+    lines.sort();
+    assert_eq!(lines, ["-8 bad_address", "-8 blocked", "-9 bad_address", "-9 blocked"]);
+    served.stopped().await;
+}

@@ -1,0 +1,207 @@
+//! Words of VK at the public place: known by their secret, stored, and only then thanked for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use posthaste_courier::Transport;
+use posthaste_rig::eventually_async;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::bench::{TOKEN, try_transport};
+use super::desk::{FakeDesk, Told};
+
+pub(crate) const PATH: &str = "/vk/CANARYcanaryCANARYpath";
+pub(crate) const SECRET: &str = "CANARYcanaryCANARYsecret";
+const GROUP: u64 = 42;
+
+/// A channel whose public place is open.
+pub(crate) struct Place {
+    pub(crate) desk: Arc<FakeDesk>,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    serving: JoinHandle<Result<(), String>>,
+}
+
+impl Place {
+    pub(crate) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = format!("unix:{}", folder.path().join("s").display());
+        let vk = try_transport(&[
+            ("token", TOKEN),
+            ("listen", &listen),
+            ("path", PATH),
+            ("confirmation", "a1b2c3"),
+            ("secret", SECRET),
+            ("group_id", "42"),
+        ]);
+        let (vk, desk, stop) = (vk.unwrap(), FakeDesk::new(), CancellationToken::new());
+        let serving = {
+            let (desk, stop) = (Arc::clone(&desk), stop.clone());
+            tokio::spawn(async move { vk.serve(desk, stop).await })
+        };
+        let place = Self { desk, folder, stop, serving };
+        eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
+        place
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("s")
+    }
+
+    /// Sends a body to a path; gives status and body of the answer.
+    pub(crate) async fn post_to(&self, path: &str, body: &[u8]) -> (u16, String) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
+        // It may be refused before it is read.
+        let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+    }
+
+    pub(crate) async fn tell(&self, event: &Value) -> (u16, String) {
+        self.post_to(PATH, event.to_string().as_bytes()).await
+    }
+
+    pub(crate) async fn close(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+/// A word as VK says it.
+pub(crate) fn event(kind: &str, id: &str, object: Value) -> Value {
+    json!({"type": kind, "group_id": GROUP, "event_id": id, "v": "5.199", "secret": SECRET, "object": object})
+}
+
+fn ok() -> (u16, String) {
+    (200, "ok".to_owned())
+}
+
+fn with(mut event: Value, name: &str, value: Value) -> Value {
+    event[name] = value;
+    event
+}
+
+#[tokio::test]
+async fn who_denies_is_suppressed_and_who_allows_or_writes_is_not() {
+    let place = Place::open().await;
+    let written = json!({"message": {"from_id": 9, "text": "hello"}, "client_info": {}});
+    for event in [
+        event("message_deny", "e1", json!({"user_id": 7})),
+        event("message_allow", "e2", json!({"user_id": 7, "key": "k"})),
+        event("message_new", "e3", written),
+        event("message_read", "e4", json!({"from_id": 7})),
+        event("something_new", "e5", json!([1])),
+    ] {
+        assert_eq!(place.tell(&event).await, ok(), "{event}");
+    }
+    let told = [Told::Suppress("7".to_owned()), Told::Lift("7".to_owned()), Told::Lift("9".to_owned())];
+    assert_eq!(place.desk.told(), told);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_for() {
+    let place = Place::open().await;
+    let denied = event("message_deny", "e1", json!({"user_id": 7}));
+    place.desk.is_away(true);
+    assert_eq!(place.tell(&denied).await.0, 503);
+    place.desk.is_away(false);
+    for _ in 0..3 {
+        assert_eq!(place.tell(&denied).await, ok());
+    }
+    assert_eq!(place.desk.told(), [Told::Suppress("7".to_owned())]);
+    assert_eq!(place.tell(&event("message_deny", "e2", json!({"user_id": 7}))).await, ok());
+    // Without a name none is a repeat of another.
+    let nameless = event("message_deny", "", json!({"user_id": 8}));
+    for _ in 0..2 {
+        assert_eq!(place.tell(&nameless).await, ok());
+    }
+    assert_eq!(place.desk.told().len(), 4);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn the_question_for_the_confirmation_is_answered_for_this_community_only() {
+    let place = Place::open().await;
+    let question = json!({"type": "confirmation", "group_id": GROUP});
+    assert_eq!(place.tell(&question).await, (200, "a1b2c3".to_owned()));
+    assert_eq!(place.tell(&with(question.clone(), "secret", json!(SECRET))).await.0, 200);
+    assert_eq!(place.tell(&with(question.clone(), "secret", json!("x"))).await.0, 403);
+    assert_eq!(place.tell(&with(question, "group_id", json!(43))).await.0, 403);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn forged_and_broken_words_change_nothing() {
+    let place = Place::open().await;
+    let good = event("message_deny", "e1", json!({"user_id": 7}));
+    for (event, status) in [
+        (with(good.clone(), "secret", json!("")), 403),
+        (with(good.clone(), "secret", json!(format!("{SECRET}x"))), 403),
+        (with(good.clone(), "secret", json!(SECRET[1..])), 403),
+        (with(good.clone(), "secret", json!(1)), 400),
+        (with(good.clone(), "group_id", json!(43)), 403),
+        (with(good.clone(), "group_id", json!(-42)), 400),
+        (with(good.clone(), "group_id", json!("42")), 400),
+        (with(good.clone(), "type", json!(null)), 400),
+        (json!([]), 400),
+        (json!("message_deny"), 400),
+    ] {
+        assert_eq!(place.tell(&event).await.0, status, "{event}");
+    }
+    // Known, and about nobody.
+    for object in
+        [json!({"user_id": 0}), json!({"user_id": "7"}), json!({"user_id": 7.5}), json!(null), json!(7)]
+    {
+        assert_eq!(place.tell(&event("message_deny", "", object)).await, ok());
+    }
+    let body = good.to_string();
+    for path in ["/", "/vk", "/vk/", "/vk/CANARYcanaryCANARYpathx", "/vk/../vk", "//"] {
+        assert_eq!(place.post_to(path, body.as_bytes()).await.0, 404, "{path}");
+    }
+    assert_eq!(place.post_to(PATH, &vec![b' '; (1 << 20) + 1]).await.0, 413);
+    assert_eq!(place.post_to(PATH, "[".repeat(100_000).as_bytes()).await.0, 400);
+    assert_eq!(place.post_to(PATH, b"\xff\xfe").await.0, 400);
+    assert_eq!(place.desk.told(), []);
+    // It is still there.
+    assert_eq!(place.tell(&good).await, ok());
+    place.close().await;
+}
+
+#[test]
+fn nothing_from_outside_is_a_failure_of_ours() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let place = runtime.block_on(Place::open());
+    let value = prop_oneof![
+        Just(json!(null)),
+        any::<i64>().prop_map(|n| json!(n)),
+        ".{0,20}".prop_map(|s| json!(s)),
+        Just(json!({"user_id": i64::MIN})),
+        Just(json!({"message": {"from_id": u64::MAX}})),
+    ];
+    let kind = prop_oneof![Just("message_deny"), Just("message_new"), Just("message_allow"), Just("x")];
+    proptest!(ProptestConfig::with_cases(64), |(kind in kind, object in value, cut in 0..200_usize, id in ".{0,200}")| {
+        let body = event(kind, &id, object).to_string();
+        let cut = cut.min(body.len());
+        for body in [body.as_bytes(), &body.as_bytes()[..cut]] {
+            let (status, _) = runtime.block_on(place.post_to(PATH, body));
+            prop_assert!((200..500).contains(&status), "{}", status);
+        }
+    });
+    runtime.block_on(place.close());
+}

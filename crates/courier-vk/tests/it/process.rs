@@ -1,0 +1,91 @@
+//! The program itself: starts, looks at its token, takes callbacks, stops when asked, and refuses what it can't work with.
+
+use std::path::Path;
+
+use posthaste_rig::{Child, PrivateServer, Sig, eventually};
+
+use super::bench::TOKEN;
+use super::provider::{Provider, Reply};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-vk");
+
+fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
+    Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
+}
+
+fn is_ready(file: &Path) {
+    eventually("the ready file", || std::fs::read_to_string(file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_until_it_is_asked_to_stop() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ready, token) = (folder.path().join("ready.json"), folder.path().join("token"));
+    std::fs::write(&token, format!("{TOKEN}\n")).expect("a file");
+    restrict(&token);
+    let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
+    // Variables of another process do not disturb it.
+    let variables = [
+        ("POSTHASTE_VK__TOKEN_FILE", token.to_str().expect("a name")),
+        ("POSTHASTE_VK__LISTEN", "127.0.0.1:0"),
+        ("POSTHASTE_VK__PATH", "/vk/CANARYcanary0123"),
+        ("POSTHASTE_VK__CONFIRMATION", "a1b2c3"),
+        ("POSTHASTE_VK__SECRET", "CANARYcanary"),
+        ("POSTHASTE_VK__GROUP_ID", "42"),
+        ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
+    ];
+    let courier = start(&args, &variables);
+    is_ready(&ready);
+    courier.wait_line("a look", |line| line.contains("the provider is there")).expect("a look");
+    courier.wait_line("a place", |line| line.contains("words of VK come in here")).expect("a place");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    let asked: Vec<String> = provider.log().into_iter().map(|request| request.method).collect();
+    assert_eq!(asked, ["groups.getTokenPermissions"]);
+    assert!(!courier.output().expect("its output").contains("CANARY"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_told_at_the_start() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    provider.answer(|_, _| Reply::refusal(5, TOKEN));
+    let (url, api) = (redis.url(), provider.url());
+    let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0"];
+    let courier = start(&args, &[("POSTHASTE_VK__TOKEN", TOKEN)]);
+    courier.wait_line("a warning", |line| line.contains("refuses vk.token (error 5)")).expect("a warning");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert!(!courier.output().expect("its output").contains("CANARY"));
+}
+
+#[test]
+fn settings_that_make_no_sense_end_the_start_by_name() {
+    let broken = format!("{TOKEN}/../x");
+    for (variable, value, key) in [
+        ("POSTHASTE_VK__TOKEN", "", "vk.token"),
+        ("POSTHASTE_VK__TOKEN", broken.as_str(), "vk.token"),
+        ("POSTHASTE_VK__API_URL", "http://api.vk.com", "vk.api_url"),
+        ("POSTHASTE_VK__RATE", "0", "vk.rate"),
+        ("POSTHASTE_VK__RAET", "1", "vk.raet"),
+        ("POSTHASTE_VK__ON_UNKNOWN", "forget", "vk.on_unknown"),
+        ("POSTHASTE_VK__LISTEN", "127.0.0.1:0", "vk.path"),
+    ] {
+        let mut variables = vec![("POSTHASTE_VK__TOKEN", TOKEN)];
+        variables.retain(|(name, _)| *name != variable);
+        variables.push((variable, value));
+        let courier = start(&["--admin", "127.0.0.1:0"], &variables);
+        let code = courier.wait_exit().expect("an end").code();
+        let said = courier.output().expect("its output");
+        assert_eq!(code, Some(78), "{variable}={value}: {said}");
+        assert!(said.contains(&format!("posthaste-courier-vk: {key}: ")), "{variable}={value}: {said}");
+        assert!(!said.contains("CANARY"), "{said}");
+    }
+}
+
+/// A file of secrets is refused when everybody may read it.
+fn restrict(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
+}

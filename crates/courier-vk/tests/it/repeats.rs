@@ -1,0 +1,202 @@
+//! Requests that go again: after a lost answer, in halves, one by one; and pauses.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use posthaste_courier::{Envelope, Outcome, Scope, Transport};
+use posthaste_model::Reason;
+use tokio::time::Instant;
+
+use super::bench::{envelope, send, send_one, to_many, transport};
+use super::provider::{Provider, Reply, accept, peers};
+
+fn all_accepted(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| *outcome == Outcome::Accepted)
+}
+
+fn sizes(provider: &Provider) -> Vec<usize> {
+    provider.messages().iter().map(|request| request.calls().len()).collect()
+}
+
+#[tokio::test]
+async fn a_repeat_after_a_lost_answer_is_dropped_by_vk() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let mut batch = to_many(1..=2500, "x", 1);
+    provider.answer(|shop, request| {
+        accept(shop, request);
+        Reply::Half
+    });
+    let lost = Outcome::Unknown(Reason::ConnectionLost);
+    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == lost));
+    assert_eq!(provider.taken().len(), 2500);
+    provider.answer(accept);
+    // A repeat has the tokens of what it repeats, in whatever order.
+    batch.reverse();
+    for envelope in &mut batch {
+        (envelope.attempt, envelope.repeat) = (2, true);
+    }
+    assert!(all_accepted(&send(&vk, &batch).await));
+    assert_eq!((provider.taken().len(), sizes(&provider)), (2500, vec![25, 25]));
+}
+
+#[tokio::test]
+async fn scattered_tokens_take_several_requests_of_one_call() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let batch: Vec<Envelope> = to_many(1..=60, "x", 1)
+        .into_iter()
+        .zip(1..)
+        .map(|(envelope, token)| Envelope { token: Some(token), ..envelope })
+        .collect();
+    assert!(all_accepted(&send(&vk, &batch).await));
+    assert_eq!(sizes(&provider), [25, 25, 10]);
+}
+
+#[tokio::test]
+async fn a_program_that_is_too_much_is_halved_until_it_is_not() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    provider.answer(|shop, request| match request.calls().len() {
+        7.. => {
+            // It was broken off when it had run: nothing of it comes twice.
+            accept(shop, request);
+            Reply::refusal(13, "")
+        }
+        _ => accept(shop, request),
+    });
+    assert!(all_accepted(&send(&vk, &to_many(1..=2500, "x", 1)).await));
+    assert_eq!(provider.taken().len(), 2500);
+    assert_eq!(sizes(&provider), [25, 12, 6, 6, 6, 6, 1]);
+    // The next batch is cut from the beginning.
+    assert!(all_accepted(&send(&vk, &to_many(3001..=4000, "x", 100)).await));
+    assert_eq!(sizes(&provider)[7..], [6, 4]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_unknown_when_it_can_go_no_more() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    provider.script(vec![Reply::refusal(13, ""), Reply::refusal(6, "")]);
+    let unknown = Outcome::Unknown(Reason::ProviderFailed);
+    assert!(send(&vk, &to_many(1..=200, "x", 1)).await.iter().all(|outcome| *outcome == unknown));
+    assert_eq!(sizes(&provider), [2, 1]);
+    let vk = transport(&provider, &[]);
+    provider.answer(|_, _| Reply::refusal(13, ""));
+    assert_eq!(send_one(&vk, envelope("1", "x", 1)).await, unknown);
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_read_goes_one_by_one() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let bad =
+        |request: &super::provider::Request| request.calls().iter().any(|call| call["message"] == "bad");
+    provider.answer(move |shop, request| match bad(request) {
+        true => Reply::refusal(12, ""),
+        false => accept(shop, request),
+    });
+    let batch: Vec<Envelope> =
+        ["a", "bad", "c"].iter().zip(1..).map(|(text, n)| envelope("5", text, n)).collect();
+    assert_eq!(
+        send(&vk, &batch).await,
+        [Outcome::Accepted, Outcome::Rejected(Reason::Rejected), Outcome::Accepted]
+    );
+    assert_eq!(sizes(&provider), [3, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn access_denied_stops_only_for_a_token_that_may_not_send() {
+    let provider = Provider::start().await;
+    for (rights, stops) in [(&["messages"][..], false), (&["wall"][..], true)] {
+        let vk = transport(&provider, &[]);
+        provider.answer(move |shop, request| match request.is_message() {
+            true => shop.run_with(request, &|call| (peers(call) == [1]).then_some(15)),
+            false => Reply::permissions(rights),
+        });
+        let outcomes = send(&vk, &[envelope("1", "x", 1), envelope("1", "y", 2)]).await;
+        for outcome in outcomes {
+            if stops {
+                assert_eq!(outcome, Outcome::Stop("vk.token lacks the right \"messages\"".to_owned()));
+            } else {
+                assert_eq!(outcome, Outcome::Rejected(Reason::Rejected));
+            }
+        }
+    }
+    // Both times it was asked once.
+    assert_eq!(provider.log().iter().filter(|request| !request.is_message()).count(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_in_a_pause() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    provider.script(vec![Reply::refusal(29, "")]);
+    let batch: Vec<Envelope> = (1..=60).map(|n| envelope("7", "x", n)).collect();
+    for batch in [&batch[..], &batch[..1]] {
+        for outcome in send(&vk, batch).await {
+            let Outcome::Throttled { scope: Scope::Channel, wait } = outcome else { panic!("{outcome:?}") };
+            assert!((3590..=3601).contains(&wait.as_secs()), "{wait:?}");
+        }
+    }
+    assert_eq!(provider.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn the_rate_is_kept_and_the_rest_waits_for_a_later_call() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[("rate", "10")]);
+    let batch: Vec<Envelope> = (1..=250).map(|n| envelope("7", "x", n)).collect();
+    let start = Instant::now();
+    let outcomes = vk.send(&batch, start + Duration::from_millis(1050)).await;
+    let sent = outcomes.iter().filter(|outcome| **outcome == Outcome::Accepted).count();
+    let requests = provider.messages();
+    assert_eq!(sent, requests.len() * 25);
+    assert!((1..=6).contains(&requests.len()), "{}", requests.len());
+    for outcome in &outcomes[sent..] {
+        assert!(
+            matches!(outcome, Outcome::NotSent { after: Some(_), reason: Reason::Throttled }),
+            "{outcome:?}"
+        );
+    }
+    for pair in requests.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(50), "{:?}", pair[1].at - pair[0].at);
+    }
+}
+
+#[tokio::test]
+async fn after_a_failure_the_rest_of_a_batch_is_not_tried() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let batch: Vec<Envelope> = (1..=60).map(|n| envelope("7", "x", n)).collect();
+    for reply in [Reply::Reset, Reply::refusal(10, ""), Reply::Say(502, String::new(), String::new())] {
+        let before = provider.messages().len();
+        provider.script(vec![reply]);
+        let outcomes = send(&vk, &batch).await;
+        assert!(outcomes[..25].iter().all(|outcome| matches!(outcome, Outcome::Unknown(_))));
+        assert!(outcomes[25..].iter().all(|outcome| matches!(outcome, Outcome::NotSent { .. })));
+        assert_eq!(provider.messages().len(), before + 1);
+    }
+    provider.close().await;
+    let outcomes = send(&vk, &batch).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::NotSent { .. })), "{outcomes:?}");
+    assert_eq!(provider.taken().len(), 0);
+}
+
+#[tokio::test]
+async fn calls_at_once_do_not_mix() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let seen = Mutex::new(HashSet::new());
+    provider.answer(move |shop, request| {
+        // Every other request is refused for whom it is to.
+        let peers = request.peers();
+        seen.lock().unwrap().extend(peers.clone());
+        shop.run(request, &|peer| (peer > 2500).then_some(901))
+    });
+    let (one, other) = (to_many(1..=2500, "x", 1), to_many(2501..=5000, "y", 100));
+    let (one, other) = tokio::join!(send(&vk, &one), send(&vk, &other));
+    assert!(all_accepted(&one));
+    assert!(other.iter().all(|outcome| *outcome == Outcome::Suppress(Reason::Blocked)));
+}

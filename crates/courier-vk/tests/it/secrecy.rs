@@ -1,0 +1,99 @@
+//! Tokens, peers and texts are in requests and nowhere else: not in the log at its most talkative, not in outcomes and errors.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use posthaste_courier::Transport;
+use serde_json::json;
+use tokio::time::Instant;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::bench::{TOKEN, envelope, send_one, transport};
+use super::inbound::{PATH, Place, SECRET, event};
+use super::provider::{Provider, Reply};
+
+const PEER: &str = "7700770077007";
+const TEXT: &str = "the canary sings at nine";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn nothing_shows_a_token_a_peer_or_a_text() {
+    let log = Log::default();
+    // Of the whole process, so that it hears every thread and the libraries that log by other means.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    let provider = Provider::start().await;
+    let (vk, paced) = (transport(&provider, &[]), transport(&provider, &[]));
+    let mut shown = String::new();
+    let echo = format!("{TEXT} for {PEER} by {TOKEN}");
+    let item = json!({"response": [[{"peer_id": 7_700_770_077_007_i64, "error": {"code": 914, "description": echo}}]]});
+    for reply in [
+        Reply::json(&item),
+        Reply::refusal(5, &echo),
+        Reply::refusal(10, &echo),
+        Reply::refusal(12, &echo),
+        Reply::refusal(13, &echo),
+        Reply::refusal(15, &echo),
+        Reply::refusal(7777, &echo),
+        Reply::Say(302, format!("location: http://127.0.0.1:1/{TOKEN}\r\n"), String::new()),
+        Reply::Say(200, String::new(), format!("<html>{echo}</html>")),
+        Reply::Late(Duration::from_millis(5), 200, String::new()),
+        Reply::Half,
+        Reply::Reset,
+    ] {
+        provider.answer(move |_, _| reply.clone());
+        shown += &format!("{:?} {:?}\n", send_one(&vk, envelope(PEER, TEXT, 5)).await, vk.check().await);
+    }
+    provider.answer(|_, _| Reply::Hang);
+    let soon = Instant::now() + Duration::from_millis(50);
+    shown += &format!("{:?}\n", vk.send(&[envelope(PEER, TEXT, 5)], soon).await);
+    provider.close().await;
+    shown += &format!("{:?} {:?}\n", send_one(&vk, envelope(PEER, TEXT, 5)).await, vk.check().await);
+    provider.open().await;
+    provider.answer(|_, _| Reply::refusal(9, TEXT));
+    shown += &format!("{:?}\n", send_one(&paced, envelope(PEER, TEXT, 5)).await);
+
+    let place = Place::open().await;
+    let denied = event("message_deny", "e1", json!({"user_id": 7_700_770_077_007_i64, "text": TEXT}));
+    place.desk.is_away(true);
+    shown += &format!("{:?}\n", place.tell(&denied).await);
+    place.desk.is_away(false);
+    shown += &format!("{:?}\n", place.tell(&denied).await);
+    shown += &format!("{:?}\n", place.post_to(PATH, TEXT.as_bytes()).await);
+    place.close().await;
+
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    // It did listen, to the libraries too.
+    assert!(log.contains("VK refuses the message") && log.contains("asks the channel to pause"), "{log}");
+    assert!(log.contains("can't be stored") && log.contains("hyper"), "{log}");
+    for (name, text) in [("the log", &log), ("what is told", &shown)] {
+        for secret in [TOKEN, PEER, TEXT, SECRET, PATH] {
+            let at = text.find(secret);
+            assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Ten thousand people, each reached by what they have, over four channels at once: one courier is killed half-way, one provider
+//! asks to wait again and again, one is down for a minute. The balance holds for every channel, nobody gets anything twice, and
+//! whoever got nothing is told why.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use posthaste_rig::eventually_async;
+use posthaste_sandbox::Settings;
+use posthaste_sandbox::standin::{Action, Fate, Fault};
+use posthaste_tests::Site;
+use serde_json::Value;
+
+const PEOPLE: u32 = 10_000;
+/// What receipts name as the courier's place; the sandbox reaches it where the courier that is not killed listens.
+const PUBLIC: &str = "sms.example.org";
+
+/// Addresses with a fate of their own, by channel: the state they must come to, and why.
+const SPECIAL: [(&str, &str, &str, &str); 11] = [
+    ("email", "nobody@refuse.test", "suppressed", "bad_address"),
+    ("email", "spam@spam.test", "failed", "rejected"),
+    ("email", "slow@hang.test", "unknown", "timed_out"),
+    ("sms", "+15005550004", "suppressed", "opted_out"),
+    ("sms", "+15007730005", "failed", ""),
+    ("telegram", "403001", "suppressed", "blocked"),
+    ("telegram", "400001", "failed", "bad_address"),
+    ("telegram", "600001", "unknown", "timed_out"),
+    ("telegram", "600003", "unknown", "connection_lost"),
+    ("vk", "999000901", "suppressed", "blocked"),
+    ("vk", "999000007", "failed", ""),
+];
+
+/// The file, and channel and address of every row.
+fn people() -> (String, BTreeMap<String, &'static str>) {
+    let mut file = String::from("id,email,sms,telegram,vk\n");
+    let mut rows = BTreeMap::new();
+    for n in 0..PEOPLE {
+        let email = format!("p{n}@example.test");
+        let sms = format!("+7916{:07}", 1_000_000 + n);
+        let (telegram, vk) = ((1_000_000 + n).to_string(), (5_000_000 + n).to_string());
+        let has = match n % 4 {
+            0 => [Some(("email", email)), Some(("sms", sms)), None, None],
+            1 => [None, None, Some(("telegram", telegram)), None],
+            2 => [Some(("email", email)), None, None, Some(("vk", vk))],
+            _ => [None, Some(("sms", sms)), None, Some(("vk", vk))],
+        };
+        line(&mut file, &mut rows, &format!("p{n}"), has);
+    }
+    for (n, (channel, address, ..)) in SPECIAL.iter().enumerate() {
+        let mut has = [None, None, None, None];
+        let at = ["email", "sms", "telegram", "vk"].iter().position(|name| name == channel);
+        has[at.unwrap_or_default()] = Some((*channel, (*address).to_owned()));
+        line(&mut file, &mut rows, &format!("s{n}"), has);
+    }
+    (file, rows)
+}
+
+fn line(
+    file: &mut String,
+    rows: &mut BTreeMap<String, &'static str>,
+    id: &str,
+    has: [Option<(&'static str, String)>; 4],
+) {
+    let _ = write!(file, "{id}");
+    for cell in has {
+        file.push(',');
+        if let Some((channel, address)) = cell {
+            file.push_str(&address);
+            rows.insert(address, channel);
+        }
+    }
+    file.push('\n');
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+async fn taken(what: &str, seen: impl Fn() -> u64, wanted: u64) {
+    eventually_async(what, async || match seen() {
+        few if few < wanted => Err(few),
+        _ => Ok(()),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<()> {
+    let (doomed, lasting) = (free_address()?, free_address()?);
+    let mut sandbox = Settings::default();
+    sandbox.telegram.limits = posthaste_sandbox::telegram::Limits::none();
+    sandbox.twilio.reach = BTreeMap::from([(PUBLIC.to_owned(), lasting)]);
+    let site = Site::open(sandbox, &[]).await?;
+    // Telegram asks to wait for a second again and again.
+    let throttle = Fault::new(Action::Throttle { retry_after: 1 }).every(500);
+    site.sandbox.telegram().add_fault(throttle)?;
+
+    let (file, rows) = people();
+    let path = site.folder().join("people.csv");
+    std::fs::write(&path, file)?;
+    let words =
+        ["send", "--to", &path.display().to_string(), "--subject", "News", "--text", "A canary sings"];
+    let answer = site.rows(&[&words[..], &["--sender", "news", "-o", "ndjson"]].concat())?;
+    let answer = answer.into_iter().next().context("an answer")?;
+    let id = answer["order_id"].as_str().context("an order")?.to_owned();
+
+    let _email = site.courier(&[("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "2s"), QUICK, HOLD_MAIL]).await?;
+    let _telegram = site.telegram(&[("POSTHASTE_TELEGRAM__SEND_WITHIN", "3s")]).await?;
+    let killed = site.sms(PUBLIC, doomed, &SMS).await?;
+    let _sms = site.sms(PUBLIC, lasting, &SMS).await?;
+    let _vk = site.vk(&[QUICK]).await?;
+
+    // VK goes down in the middle, for a minute: that is what is tried here, not waiting for something.
+    taken("some of VK", || site.sandbox.vk().seen(), 2).await;
+    site.sandbox.vk().down().await;
+    let minute = tokio::time::Instant::now() + Duration::from_secs(60);
+    taken("some of the SMS", || site.sandbox.twilio().seen(), 1_000).await;
+    killed.kill9()?;
+    tokio::time::sleep_until(minute).await;
+    site.sandbox.vk().up().await;
+    site.until_finished(&id).await;
+    let special = |address: &str| SPECIAL.iter().find(|(_, one, ..)| *one == address);
+    let sms =
+        rows.iter().filter(|(address, channel)| **channel == "sms" && special(address).is_none()).count();
+    eventually_async("all receipts of SMS", async || {
+        let order = site.order(&id).map_err(|error| error.to_string())?;
+        let channels = order["channels"].to_string();
+        if channel(&order, "sms")["delivered"] == sms { Ok(()) } else { Err(channels) }
+    })
+    .await;
+    check(&site, &id, &rows)
+}
+
+const QUICK: (&str, &str) = ("POSTHASTE_COURIER__BACKOFF_CAP", "2s");
+const HOLD_MAIL: (&str, &str) = ("POSTHASTE_SMTP__ON_UNKNOWN", "hold");
+const SMS: [(&str, &str); 4] = [
+    ("POSTHASTE_COURIER__LEASE", "2s"),
+    ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
+    ("POSTHASTE_SMS__SEND_WITHIN", "3s"),
+    ("POSTHASTE_TWILIO__ASK_AFTER", "1s"),
+];
+
+/// The counts of one channel of an order.
+fn channel<'a>(order: &'a Value, name: &str) -> &'a Value {
+    &order["channels"][name]
+}
+
+fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Result<()> {
+    let order = site.order(id)?;
+    let rows = site.recipients(id)?;
+    ensure!(rows.len() == expected.len(), "{} rows of {}", rows.len(), expected.len());
+    let reached = site.reached();
+    let mut by_channel: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for (address, of) in expected {
+        let row = rows.get(address).with_context(|| format!("no row of {address}"))?;
+        let state = row["state"].as_str().unwrap_or_default();
+        *by_channel.entry(of).or_default().entry(state).or_default() += 1;
+        let (wanted, why) = match SPECIAL.iter().find(|(_, one, ..)| one == address) {
+            Some((_, _, state, why)) => (*state, *why),
+            None if *of == "sms" => ("delivered", ""),
+            None => ("sent", ""),
+        };
+        ensure!(state == wanted, "{of} {address} is {row}, wanted {wanted}");
+        ensure!(why.is_empty() || row["reason"] == why, "{of} {address} is {row}, for {why}");
+        let good = matches!(state, "sent" | "delivered");
+        ensure!(good || row["reason"].is_string(), "no reason: {row}");
+        let times = reached.get(address).copied().unwrap_or(0);
+        let allowed = match state {
+            "sent" | "delivered" => 1..=1,
+            // Nobody knows, so both may be; and what the carrier gave up on had been taken.
+            "unknown" => 0..=1,
+            _ if *of == "sms" => 0..=1,
+            _ => 0..=0,
+        };
+        ensure!(allowed.contains(&times), "{of} {address} got it {times} times and is {row}");
+    }
+    let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
+    for (name, states) in by_channel {
+        let told = channel(&order, name);
+        let accepted = told["accepted"].as_u64().unwrap_or_default();
+        let sum: u64 = finals.iter().filter_map(|state| told[state].as_u64()).sum();
+        ensure!(
+            accepted == sum && told["pending"] == 0 && told["sending"] == 0,
+            "the balance of {name}: {told}"
+        );
+        for (state, rows) in states {
+            ensure!(told[state] == rows, "{rows} of {name} are {state}, told {told}");
+        }
+    }
+    let in_bans =
+        site.sandbox.telegram().requests().iter().filter(|request| request.fate == Fate::InBan).count();
+    ensure!(in_bans <= 16, "{in_bans} requests to Telegram while it had asked to wait");
+    let output = site.queue_output()?;
+    ensure!(!output.contains("canary") && !output.contains("@example.test"), "the queue's log tells");
+    Ok(())
+}

@@ -27,17 +27,20 @@ pub(crate) struct Call {
     pub(crate) message: Arc<str>,
     /// To whom.
     pub(crate) peers: Peers,
+    /// Whether it repeats an attempt of unknown outcome.
+    pub(crate) repeat: bool,
 }
 
 impl Call {
     /// The same to each peer alone.
     pub(crate) fn apart(self) -> impl Iterator<Item = Self> {
-        let Self { order, random_id, message, peers } = self;
+        let Self { order, random_id, message, peers, repeat } = self;
         peers.into_iter().map(move |peer| Self {
             order: order.clone(),
             random_id,
             message: Arc::clone(&message),
             peers: vec![peer],
+            repeat,
         })
     }
 }
@@ -94,8 +97,10 @@ pub(crate) fn group(
                 random_id,
                 message: Arc::clone(said),
                 peers: Vec::new(),
+                repeat: false,
             });
         }
+        calls[*at].repeat |= envelope.repeat;
         places.insert(peer, calls[*at].peers.len());
         calls[*at].peers.push((peer, vec![row]));
     }

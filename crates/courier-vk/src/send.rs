@@ -16,6 +16,9 @@ use crate::calls::{Call, Peers};
 use crate::code;
 use crate::transport::Vk;
 
+/// Failed requests that one call of the transport goes on from, to find who makes VK fail.
+const SEARCHES: u8 = 16;
+
 /// Calls that go in one request.
 struct Request {
     calls: Vec<Call>,
@@ -41,6 +44,8 @@ pub(crate) struct Sending<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// What a look at the token found, in this call.
     token: Option<Token>,
+    /// How many failed requests may still be gone on from.
+    searches: u8,
 }
 
 impl<'a> Sending<'a> {
@@ -54,7 +59,7 @@ impl<'a> Sending<'a> {
         let now = Instant::now();
         let last_start = now + deadline.saturating_duration_since(now) / 2;
         let queue = VecDeque::from([Request { calls, doubt: None }]);
-        Self { vk, deadline, last_start, queue, outcomes, token: None }
+        Self { vk, deadline, last_start, queue, outcomes, token: None, searches: SEARCHES }
     }
 
     /// Sends all there is time for.
@@ -135,7 +140,13 @@ impl<'a> Sending<'a> {
                 self.vk.groups().went(calls.len());
                 return self.results(calls, became, doubt, sent).await;
             }
-            Said::Refused(code) => (self.vk.answers.judge(code, About::Request), code),
+            Said::Refused(code) => {
+                let verdict = self.vk.answers.judge(code, About::Request);
+                if self.searches_in(&calls, verdict) {
+                    return Then::Next;
+                }
+                (verdict, code)
+            }
             Said::Senseless => {
                 let verdict = self.vk.answers.judge_status(answer.status, answer.retry_after);
                 (verdict, u32::from(answer.status))
@@ -145,6 +156,26 @@ impl<'a> Sending<'a> {
             self.vk.groups().too_many(calls.len());
         }
         self.refused(Request { calls, doubt }, verdict, number, sent).await
+    }
+
+    /// VK fails again: it does so too of some peers that can't be, and those with them must not be lost. VK knows what it took,
+    /// so all may go again in smaller pieces. Not without end, for VK may be ill.
+    fn searches_in(&mut self, calls: &[Call], verdict: Verdict<'_>) -> bool {
+        let peers: usize = calls.iter().map(|call| call.peers.len()).sum();
+        let again = verdict.meaning == Meaning::Unknown && calls.iter().any(|call| call.repeat);
+        if !again || peers < 2 || self.searches == 0 {
+            return false;
+        }
+        self.searches -= 1;
+        let doubt = Some(verdict.reason);
+        let pieces = match calls {
+            [one] => vec![one.clone().apart().collect()],
+            many => many.chunks(many.len().div_ceil(2)).map(<[Call]>::to_vec).collect(),
+        };
+        for calls in pieces.into_iter().rev() {
+            self.queue.push_front(Request { calls, doubt });
+        }
+        true
     }
 
     /// The request failed as a whole.
@@ -171,9 +202,14 @@ impl<'a> Sending<'a> {
         }
         let outcome = self.outcome(verdict, number, sent).await;
         self.settle_all(&calls, doubt, &outcome);
+        let found = matches!(calls.as_slice(), [one] if one.repeat && one.peers.len() == 1);
         match outcome {
             // One call alone was looked at: the others have their own fate.
             Outcome::Rejected(_) => Then::Next,
+            Outcome::Unknown(_) if found && self.searches > 0 => {
+                self.searches -= 1;
+                Then::Next
+            }
             Outcome::Throttled { .. } | Outcome::Stop(_) => Then::End(outcome),
             Outcome::Retry { after, reason } => Then::End(Outcome::NotSent { after, reason }),
             _ => Then::End(Outcome::NotSent { after: None, reason: verdict.reason }),
@@ -214,6 +250,9 @@ impl<'a> Sending<'a> {
                 }
                 Became::Failed(code) => {
                     let verdict = self.vk.answers.judge(code, about);
+                    if self.searches_in(std::slice::from_ref(&call), verdict) {
+                        continue;
+                    }
                     let outcome = self.outcome(verdict, code, sent).await;
                     let apart = matches!(verdict.meaning, Meaning::Apart | Meaning::Look);
                     if apart && about == About::Many && matches!(outcome, Outcome::Rejected(_)) {

@@ -200,3 +200,44 @@ async fn calls_at_once_do_not_mix() {
     assert!(all_accepted(&one));
     assert!(other.iter().all(|outcome| *outcome == Outcome::Suppress(Reason::Blocked)));
 }
+
+#[tokio::test]
+async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    let (of_requests, of_calls) = (to_many(1..=300, "x", 1), to_many(301..=600, "y", 10));
+    for (mut batch, guilty) in [(of_requests, 2), (of_calls, 302)] {
+        provider.answer(move |shop, request| match request.peers().contains(&guilty) {
+            true if guilty == 2 => Reply::refusal(10, ""),
+            true => shop.run_with(request, &|call| peers(call).contains(&guilty).then_some(10)),
+            false => accept(shop, request),
+        });
+        let unknown = Outcome::Unknown(Reason::ProviderFailed);
+        // It may have been a moment's illness, so it is not searched for at once.
+        let before = provider.messages().len();
+        assert_eq!(send(&vk, &batch).await[1], unknown);
+        assert_eq!(provider.messages().len(), before + 1);
+        for envelope in &mut batch {
+            envelope.repeat = true;
+        }
+        let outcomes = send(&vk, &batch).await;
+        for (at, outcome) in outcomes.iter().enumerate() {
+            assert_eq!(*outcome, if at == 1 { unknown.clone() } else { Outcome::Accepted }, "{at}");
+        }
+    }
+    assert_eq!(provider.taken().len(), 598);
+}
+
+#[tokio::test]
+async fn an_ill_vk_is_not_searched_without_end() {
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    provider.answer(|_, _| Reply::refusal(10, ""));
+    let mut batch = to_many(1..=2500, "x", 1);
+    for envelope in &mut batch {
+        envelope.repeat = true;
+    }
+    let outcomes = send(&vk, &batch).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Unknown(Reason::ProviderFailed)));
+    assert!((2..=17).contains(&provider.messages().len()), "{}", provider.messages().len());
+}

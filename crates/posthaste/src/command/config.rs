@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use posthaste_courier::process::{self, Process};
-use posthaste_ops::config::{ConfigError, Origins};
+use posthaste_ops::config::{ConfigError, Entry, Origins};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
 use crate::settings;
 
@@ -131,12 +131,19 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
         Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
         Part::Sandbox => return crate::sandbox::settings(config),
     };
-    let row = |entry: &posthaste_ops::config::Entry| Row {
+    let row = |entry: &Entry| Row {
         key: entry.key.clone(),
         value: entry.shown.clone(),
         origin: entry.origin.to_string(),
     };
-    Ok(origins.iter().map(row).collect())
+    // Files and environments are shared. What is meant for another process is not in effect here, and which of it is secret
+    // is not known here either.
+    let own: toml::Table = example(what.part).parse().map_err(|error: toml::de::Error| {
+        Failure::error("the defaults inside the program are no TOML").because(error)
+    })?;
+    let is_own =
+        |entry: &&Entry| entry.key.split('.').next().is_some_and(|section| own.contains_key(section));
+    Ok(origins.iter().filter(is_own).map(row).collect())
 }
 
 fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {

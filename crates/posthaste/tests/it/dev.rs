@@ -9,16 +9,19 @@ use serde_json::Value;
 
 use crate::cli::{BINARY, User};
 
-const FREE: [&str; 6] = ["--port", "0", "--outbox-port", "0", "--smtp-port", "0"];
+pub(crate) const FREE: [&str; 6] = ["--port", "0", "--outbox-port", "0", "--smtp-port", "0"];
+
+/// A server, the queue, the sandbox, and a courier for each channel.
+const ALL: usize = 7;
 
 /// Starts it and waits until it says how to stop.
-fn up(user: &User, more: &[&str]) -> Child {
+pub(crate) fn up(user: &User, more: &[&str]) -> Child {
     let child = user.start(&[&["dev"][..], &FREE, more].concat());
     child.wait_line("the guide", |line| line.contains("Ctrl-C")).expect("up");
     child
 }
 
-fn stop(child: &Child) {
+pub(crate) fn stop(child: &Child) {
     child.signal(Sig::Int).expect("signalled");
     let status = child.wait_exit().expect("ended");
     assert_eq!(status.code(), Some(0), "{}", child.tail(20));
@@ -37,7 +40,7 @@ fn parent_of(id: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// `queue`, `courier`, `sandbox`, or the program's own name; none for one that has ended.
+/// `queue`, `courier-email`, `sandbox`, or the program's own name; none for one that has ended.
 fn name_of(id: u32) -> Option<String> {
     let line = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
     let words: Vec<String> = line
@@ -46,6 +49,7 @@ fn name_of(id: u32) -> Option<String> {
         .collect();
     let program = Path::new(words.first()?).file_name()?.to_str()?.to_owned();
     match program.as_str() {
+        "posthaste" if words.get(1).is_some_and(|word| word == "courier") => Some(words.get(1..3)?.join("-")),
         "posthaste" => words.get(1).cloned(),
         "" => None,
         other => Some(other.to_owned()),
@@ -141,7 +145,7 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     assert_eq!(healthy.code, 0, "{healthy:?}");
     assert!(user.run(&["courier", "list"]).await.out.contains("at work"));
 
-    let crew = wait_crew(&dev, 4);
+    let crew = wait_crew(&dev, ALL);
     stop(&dev);
     wait_gone(&crew);
     assert!(!user.path("state/posthaste/dev.toml").exists());
@@ -174,7 +178,7 @@ async fn what_was_sent_can_be_read_in_the_outbox() {
     let user = User::fresh();
     let server = PrivateServer::start().expect("a server");
     let dev = up(&user, &["--redis", &server.url()]);
-    assert_eq!(wait_crew(&dev, 3).len(), 3, "no server of its own");
+    assert_eq!(wait_crew(&dev, ALL - 1).len(), ALL - 1, "no server of its own");
     let to = ["send", "--email", "anna@example.org", "--email", "bo@example.org", "--subject", "Привет"];
     let sent = user.run(&[&to[..], &["--text", "First line\nSecond line", "--watch"]].concat()).await;
     assert_eq!(sent.code, 0, "{sent:?}");
@@ -191,12 +195,16 @@ async fn what_was_sent_can_be_read_in_the_outbox() {
     stop(&dev);
 }
 
+/// Those that are killed.
+const OTHERS: [&str; 7] =
+    ["courier-email", "courier-sms", "courier-telegram", "courier-vk", "sandbox", "queue", "redis-server"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_dies_is_started_again_and_that_is_told() {
     let user = User::fresh();
     let dev = up(&user, &[]);
-    let first = wait_crew(&dev, 4);
-    for name in ["courier", "queue", "redis-server"] {
+    let first = wait_crew(&dev, ALL);
+    for name in OTHERS {
         kill(first[name]);
         let said = if name == "redis-server" { "redis ended (signal 9)" } else { name };
         dev.wait_line("that it ended", |line| line.contains(said) && line.contains("started again"))
@@ -204,16 +212,15 @@ async fn who_dies_is_started_again_and_that_is_told() {
     }
     eventually("all are others", || {
         let now = crew(&dev);
-        let others = ["courier", "queue", "redis-server"]
-            .iter()
-            .all(|name| now.get(*name).is_some_and(|id| *id != first[*name]));
-        if now.len() == 4 && others { Ok(()) } else { Err(format!("{now:?}")) }
+        let others = OTHERS.iter().all(|name| now.get(*name).is_some_and(|id| *id != first[*name]));
+        if now.len() == ALL && others { Ok(()) } else { Err(format!("{now:?}")) }
     });
     eventually("the queue answers", || {
         let listed = std::process::Command::new(BINARY).args(["courier", "list"]).envs(user.env()).output();
         if listed.is_ok_and(|listed| listed.status.success()) { Ok(()) } else { Err("not yet") }
     });
-    let sent = user.run(&["send", "--email", "a@example.org", "--text", "Hello", "--watch"]).await;
+    let to = ["--email", "a@example.org", "--sms", "+12025550123", "--telegram", "1001", "--vk", "2001"];
+    let sent = user.run(&[&["send", "--text", "Hello", "--watch"][..], &to].concat()).await;
     assert_eq!(sent.code, 0, "{sent:?}");
     stop(&dev);
 }
@@ -223,7 +230,7 @@ async fn nobody_outlives_a_parent_that_was_killed() {
     let user = User::fresh();
     let data = user.path("data").display().to_string();
     let dev = up(&user, &["--data", &data]);
-    let crew = wait_crew(&dev, 4);
+    let crew = wait_crew(&dev, ALL);
     dev.kill9().expect("killed");
     wait_gone(&crew);
 }

@@ -1,5 +1,6 @@
 //! The binary as its users run it: against a scripted server, and with everything real.
 
+mod channels;
 mod cli;
 mod dev;
 mod operator;

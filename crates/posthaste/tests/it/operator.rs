@@ -55,6 +55,12 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         ("queue", "[trackers]\npause = \"soon\"\n", "trackers.pause"),
         ("email", "[smtp]\nrelay = \"smtp://h\"\n", "smtp.relay"),
         ("email", "[smtp]\nidle_for = 5\n", "smtp.idle_for"),
+        ("email", "[bounces]\nlissen = \"h\"\n", "bounces.lissen"),
+        ("sms", "[twilio]\nask_after = 5\n", "twilio.ask_after"),
+        ("sms", "[courier]\nleese = \"5s\"\n", "courier.leese"),
+        ("telegram", "[telegram]\ntoken = \"x\"\n", "telegram.token"),
+        ("vk", "[vk]\nrate = \"much\"\n", "vk.rate"),
+        ("sandbox", "[sandbox.vk]\nper_secnd = 1\n", "per_secnd"),
     ] {
         let file = user.file("bad.toml", text).display().to_string();
         let bad = user.run(&["config", "check", part, "--config", &file]).await;
@@ -62,7 +68,7 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
         assert!(bad.err.contains(word) && bad.err.contains("bad.toml"), "{bad:?}");
     }
 
-    for part in ["client", "queue", "email"] {
+    for part in ["client", "queue", "email", "sms", "telegram", "vk", "sandbox"] {
         let example = user.run(&["config", "example", part]).await;
         let file = user.file("example.toml", &example.out).display().to_string();
         if part != "client" {
@@ -70,7 +76,14 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
             assert_eq!(checked.code, 0, "{part}: {checked:?}");
         }
     }
-    assert!(user.run(&["config", "example", "sandbox"]).await.out.contains("[sandbox"));
+    // One file for all of them: nobody shows the secrets of another.
+    let secret = "[twilio]\nauth_token = \"canary-word\"\n[sandbox.twilio]\nauth_token = \"canary-word\"\n";
+    let file = user.file("secret.toml", secret).display().to_string();
+    for (part, key) in [("sms", "twilio.auth_token"), ("sandbox", "sandbox.twilio.auth_token")] {
+        let shown = user.run(&["config", "show", part, "--origin", "-o", "csv", "--config", &file]).await;
+        assert!(shown.out.contains(&format!("\n{key},***,")), "{shown:?}");
+        assert!(shown.out.contains("secret.toml") && !shown.out.contains("canary-word"), "{shown:?}");
+    }
 }
 
 #[tokio::test]

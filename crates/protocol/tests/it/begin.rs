@@ -174,7 +174,8 @@ fn nothing_is_begun_of_an_order_that_ended() {
 
 /// A counter far ahead of the clock, so that what comes next does not depend on the moment.
 fn ahead(db: &Db) -> u32 {
-    let counter = u32::try_from((db.now().0 + 1_000_000_000) % u64::from(PLACES)).unwrap();
+    let counter =
+        u32::try_from((db.now().0 + 1_000_000_000) % u64::from(PLACES)).expect("below the number of places");
     db.raw(&["SET", "token:{0}:email", &(counter + 1).to_string()]);
     counter
 }

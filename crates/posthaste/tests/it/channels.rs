@@ -1,0 +1,132 @@
+//! One message over all four channels: by e-mail, SMS, Telegram and VK, with everything real but the providers.
+
+use posthaste_rig::eventually;
+use posthaste_sandbox::{Sandbox, Settings};
+use serde_json::{Value, json};
+
+use crate::cli::{BINARY, Ended, User};
+use crate::dev::{stop, up};
+use crate::script::{Script, json_of};
+
+const PEOPLE: &str = "id,name,email,phone,telegram,vk\n\
+    1,Anna,anna@example.org,+12025550123,1001,2001\n\
+    2,Boris,boris@refuse.test,+15007730003,403001,999000901\n\
+    3,Clara,,+15007901001,,\n";
+
+fn json(ended: &Ended) -> Vec<Value> {
+    ended.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Asks until the rows of a channel are in these states, in the order of the file.
+fn rows(user: &User, id: &str, channel: &str, states: &[&str]) -> Vec<Value> {
+    eventually("the rows are told", || {
+        let args = ["order", "recipients", id, "--channel", channel, "-o", "ndjson"];
+        let output = std::process::Command::new(BINARY).args(args).envs(user.env()).output();
+        let text = String::from_utf8(output.map_err(|error| error.to_string())?.stdout).expect("UTF-8");
+        let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let found: Vec<_> = rows.iter().filter_map(|row| row["state"].as_str()).collect();
+        if found == states { Ok(rows) } else { Err(format!("{channel}: {found:?}")) }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_message_goes_over_four_channels_and_each_says_what_it_knows() {
+    let user = User::fresh();
+    let dev = up(&user, &[]);
+    user.file("people.csv", PEOPLE);
+    let send = ["send", "--to", "people.csv", "--subject", "News", "--text", "Привет, all four", "--watch"];
+    let sent = user.run(&send).await;
+    assert_eq!(sent.code, 5, "Boris is not to be reached: {sent:?}");
+    let end = json(&sent).pop().expect("events");
+    let id = end["order"]["order_id"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        end["order"]["receipts"],
+        json!({"email": false, "sms": true, "telegram": false, "vk": false}),
+        "{end}"
+    );
+    let said = [("email", 2), ("sms", 3), ("telegram", 2), ("vk", 2)];
+    for (channel, accepted) in said {
+        assert_eq!(end["order"]["counters"][channel]["accepted"], accepted, "{channel}: {end}");
+    }
+
+    // What the stand-in for Twilio says later, by callbacks it signs.
+    let sms = rows(&user, &id, "sms", &["delivered", "failed", "sent"]);
+    assert_eq!(sms[1]["reason"], "undelivered", "{sms:?}");
+    for channel in ["email", "telegram", "vk"] {
+        let rows = rows(&user, &id, channel, &["sent", "suppressed"]);
+        assert!(rows[1]["reason"].is_string(), "{rows:?}");
+    }
+
+    let shown = user.run(&["order", "show", &id]).await;
+    assert!(shown.out.contains("Sent on email, telegram, vk:"), "{shown:?}");
+    assert!(shown.out.contains("Sent on sms: the provider took it, and tells later"), "{shown:?}");
+    let listed = user.run(&["order", "recipients", &id]).await;
+    assert!(listed.err.contains("there are no receipts"), "{listed:?}");
+    let couriers = json(&user.run(&["courier", "list", "-o", "ndjson"]).await);
+    let told: Vec<_> =
+        couriers.iter().map(|one| (one["channel"].as_str(), one["receipts"].as_bool())).collect();
+    let expected = [("email", false), ("sms", true), ("telegram", false), ("vk", false)];
+    assert_eq!(told, expected.map(|(channel, receipts)| (Some(channel), Some(receipts))));
+
+    let outbox = json(&user.run(&["outbox", "list", "-o", "ndjson"]).await);
+    for (channel, to) in
+        [("email", "anna@example.org"), ("sms", "+12025550123"), ("telegram", "1001"), ("vk", "2001")]
+    {
+        let is_it = |message: &&Value| {
+            let recipients = message["recipients"].as_array().expect("a list");
+            message["channel"] == channel && recipients.iter().any(|recipient| recipient["address"] == to)
+        };
+        let message = outbox.iter().find(is_it).unwrap_or_else(|| panic!("{channel}: {outbox:?}"));
+        let shown = user.run(&["outbox", "show", &message["id"].to_string()]).await;
+        assert!(shown.out.contains("Привет, all four"), "{channel}: {shown:?}");
+    }
+    stop(&dev);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
+    const RIGHT: &str = "1000000001:right-right-right-right-right-right";
+    const SMS_RIGHT: &str = "right0right0right0right";
+    const WRONG: &str = "1000000001:canary-canary-canary-canary-canary";
+
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let user = User::of(&server);
+    let mut settings = Settings::default();
+    settings.telegram.tokens = vec![RIGHT.into()];
+    settings.vk.tokens = vec!["right".into()];
+    settings.twilio.auth_token = SMS_RIGHT.into();
+    let sandbox = Sandbox::start(settings).await.expect("stand-ins");
+    let telegram = |token: &str| {
+        format!("[telegram]\ntokens = \"{token}\"\napi_url = \"{}\"\n", sandbox.telegram().url())
+    };
+    let vk = |token: &str| format!("[vk]\ntoken = \"{token}\"\napi_url = \"{}\"\n", sandbox.vk().url());
+    let sms = |token: &str| {
+        format!(
+            "[twilio]\napi_url = \"{}\"\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+             auth_token = \"{token}\"\nfrom = \"+15005550006\"\n",
+            sandbox.twilio().url()
+        )
+    };
+    let check = async |channel: &str, text: String| {
+        let file = user.file("courier.toml", text).display().to_string();
+        let ended = user.run(&["doctor", &format!("--{channel}"), &file, "-o", "json"]).await;
+        let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+        assert!(!format!("{ended:?}").contains("canary"), "{ended:?}");
+        let finding = findings.into_iter().find(|finding| finding["what"] == channel).expect("a finding");
+        (ended.code, finding)
+    };
+    for (channel, right, wrong, words) in [
+        ("telegram", telegram(RIGHT), telegram(WRONG), "token"),
+        ("vk", vk("right"), vk("canary"), "token"),
+        ("sms", sms(SMS_RIGHT), sms("canary0canary0canary0"), "refuses the credential"),
+    ] {
+        let (code, well) = check(channel, right).await;
+        assert_eq!((code, &well["verdict"]), (0, &json!("good")), "{well}");
+        let (code, ill) = check(channel, wrong).await;
+        assert_eq!((code, &ill["verdict"]), (7, &json!("bad")), "{ill}");
+        assert!(ill["found"].as_str().is_some_and(|found| found.contains(words)), "{ill}");
+        let (code, missing) = check(channel, String::new()).await;
+        assert_eq!((code, &missing["verdict"]), (3, &json!("bad")), "{missing}");
+    }
+}

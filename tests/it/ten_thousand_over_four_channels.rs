@@ -127,8 +127,8 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
         rows.iter().filter(|(address, channel)| **channel == "sms" && special(address).is_none()).count();
     eventually_async("all receipts of SMS", async || {
         let order = site.order(&id).map_err(|error| error.to_string())?;
-        let channels = order["channels"].to_string();
-        if channel(&order, "sms")["delivered"] == sms { Ok(()) } else { Err(channels) }
+        let counters = order["counters"].to_string();
+        if channel(&order, "sms")["delivered"] == sms { Ok(()) } else { Err(counters) }
     })
     .await;
     check(&site, &id, &rows)
@@ -148,7 +148,7 @@ const SMS: [(&str, &str); 5] = [
 
 /// The counts of one channel of an order.
 fn channel<'a>(order: &'a Value, name: &str) -> &'a Value {
-    &order["channels"][name]
+    &order["counters"][name]
 }
 
 fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Result<()> {

@@ -64,6 +64,10 @@ pub fn eventually_async<T, E: Display>(
         loop {
             match tokio::time::timeout_at(deadline, probe()).await {
                 Ok(Ok(value)) => return value,
+                // A probe that never waits is not cut off by the deadline.
+                Ok(Err(e)) if tokio::time::Instant::now() >= deadline => {
+                    panic!("{} (asked at {caller})", verdict(what, patience, &e))
+                }
                 Ok(Err(e)) => last = Some(e),
                 Err(_) => match &last {
                     Some(last) => panic!("{} (asked at {caller})", verdict(what, patience, last)),

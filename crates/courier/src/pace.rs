@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The first rest of the breaker.
+const BREAK: Duration = Duration::from_secs(2);
+/// Its longest: one call in so long is no burden to a provider that is down, and no message waits much longer than that once it is
+/// back.
+const LONGEST_BREAK: Duration = Duration::from_secs(15);
+
 /// Why a channel sends nothing now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pause {
@@ -114,8 +120,8 @@ impl Pace {
             return false;
         }
         let open = crate::backoff::wait(
-            Duration::from_secs(2),
-            Duration::from_secs(60),
+            BREAK,
+            LONGEST_BREAK,
             u8::try_from(self.opened).unwrap_or(u8::MAX),
             0.5 + chance / 2.0,
         );

@@ -1,13 +1,13 @@
 //! Tokens: one a row, the same for every attempt of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome, Scope};
+use posthaste_courier::{Abilities, Batching, Outcome, Scope, Settings};
 use posthaste_model::{OnUnknown, Reason, State};
 
-use super::house::{House, Order, brisk};
+use super::house::{Doomed, House, Order, brisk};
 use super::script::{Answer, Script};
 
 fn with_tokens(idempotent_for: Duration) -> Abilities {
@@ -101,5 +101,37 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
     assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
     assert_eq!(script.times()[&(order, 0)], 1);
     assert_eq!(house.outcome(&other).await.state, State::Sent);
+    courier.stopped().await;
+}
+
+/// What went out as one message goes out as one once more, when its courier died with it, and with nothing beside it.
+#[tokio::test]
+async fn rows_of_one_token_are_repeated_together_when_their_courier_died() {
+    let house = House::open().await;
+    let abilities = || Abilities {
+        batching: Batching::Groups { groups: 2, rows: 10 },
+        rows_a_token: 10,
+        ..with_tokens(Duration::from_secs(3_600))
+    };
+    let order = house.rows(20).await;
+    let dying = Script::new(abilities(), |_| Answer::Hang);
+    let settings =
+        Settings { lease: Duration::from_millis(300), renew_every: Duration::from_millis(100), ..brisk() };
+    let doomed = Doomed::start(&house, Arc::clone(&dying), settings).await;
+    dying.eventually(20).await;
+    doomed.crash();
+
+    let next = Script::accepting(abilities());
+    let courier = house.courier(Arc::clone(&next), brisk()).await;
+    house.ended(&order).await;
+    let mut calls: BTreeMap<u64, BTreeSet<Option<u32>>> = BTreeMap::new();
+    for seen in next.seen() {
+        assert!(seen.repeat && seen.token.is_some());
+        calls.entry(seen.call).or_default().insert(seen.token);
+    }
+    assert_eq!(next.seen().len(), 20);
+    assert_eq!(calls.len(), 2, "a call for each token: {calls:?}");
+    assert!(calls.values().all(|tokens| tokens.len() == 1));
+    assert_eq!(next.most_on_wire(), 1);
     courier.stopped().await;
 }

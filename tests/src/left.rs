@@ -7,8 +7,19 @@ use posthaste_rig::resp::{Connection, Reply};
 use crate::scene::Scene;
 
 /// Families of keys that stay, whatever became of the orders.
-const LASTING: [&str; 9] =
-    ["epoch", "fence", "schema", "channels", "token", "request", "couriers", "orders", "sender"];
+const LASTING: [&str; 11] = [
+    "epoch",
+    "fence",
+    "schema",
+    "channels",
+    "token",
+    "request",
+    "couriers",
+    "orders",
+    "sender",
+    "address_key",
+    "suppressed",
+];
 /// Families of records of one order.
 const OF_ORDERS: [&str; 4] = ["history", "text", "parcel", "outcome"];
 

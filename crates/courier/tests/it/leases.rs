@@ -64,8 +64,9 @@ async fn after_a_lost_lease_nothing_more_is_begun_under_it() {
     let reply = house.command(&["ZRANGE", "leased:{0}:email", "0", "0"]);
     let member = reply.items()[0].text().unwrap().to_owned();
     house.command(&["ZADD", "leased:{0}:email", "1", &member]);
-    let swept = house.store.sweep(0, &email(), 10, true).await.unwrap().reply;
-    assert_eq!((swept.parcels, swept.unresolved), (1, 1));
+    // By us, or by the courier's own sweeper if that comes first.
+    house.store.sweep(0, &email(), 10, true).await.unwrap();
+    house.eventually(&order, State::Unresolved, 1).await;
 
     // The other rows are claimed again under another fence; the one that is out is evidence.
     gate.add_permits(1_000);

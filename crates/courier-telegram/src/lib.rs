@@ -22,7 +22,6 @@
 
 pub mod answers;
 mod api;
-mod budget;
 mod chat;
 mod chats;
 mod heard;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use posthaste_courier::budget::{Admission, Budget};
 use posthaste_courier::exchange::Ended;
 use posthaste_courier::process::Section;
 use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Policy, Scope, Transport};
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::{Answer, Answers, BadTable, Meaning, Verdict};
 use crate::api::{self, Bot};
-use crate::budget::{Admission, Budget};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
 use crate::message;
@@ -26,6 +26,8 @@ use crate::split::Part;
 use crate::token;
 use crate::updates::Updates;
 
+/// The slowest a bot gets, in messages a second.
+const SLOWEST: f64 = 0.5;
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
 const AHEAD: Duration = Duration::from_millis(250);
 /// A part of so much is added to every pause, so that bots on several machines do not come back together.
@@ -79,7 +81,7 @@ impl Telegram {
         let mut bots = Vec::new();
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
-            let budget = Budget::new(settings.rate, settings.recover_within.get(), now);
+            let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
             bots.push(Sender { bot, budget: Mutex::new(budget) });
         }
         let chats = Chats::new(
@@ -231,7 +233,7 @@ impl Telegram {
             return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
         }
         // Not in the head of the match: the budget would stay locked in its arms.
-        let admission = sender.budget().admit(now, AHEAD);
+        let admission = sender.budget().admit(now, now + AHEAD);
         let at = match admission {
             Admission::At(at) => at,
             Admission::Spent(wait) => {

@@ -19,9 +19,9 @@
 mod answer;
 pub mod answers;
 mod api;
-mod budget;
 mod calls;
 mod code;
+mod groups;
 mod inbound;
 mod peer;
 mod send;

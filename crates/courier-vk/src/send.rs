@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use posthaste_courier::budget::Admission;
 use posthaste_courier::exchange::Ended;
 use posthaste_courier::{Outcome, Scope};
 use posthaste_model::Reason;
@@ -11,7 +12,6 @@ use tokio::time::Instant;
 use crate::answer::{self, Became, Said, Word};
 use crate::answers::{About, Meaning, Verdict};
 use crate::api::{LOOK_WITHIN, Token};
-use crate::budget::Admission;
 use crate::calls::{Call, Peers};
 use crate::code;
 use crate::transport::Vk;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use posthaste_courier::budget::Budget;
 use posthaste_courier::process::Section;
 use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Policy, Transport};
 use posthaste_model::{Channel, Suffix};
@@ -12,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::{Answers, BadTable, Verdict};
 use crate::api::{Api, LOOK_WITHIN, Token};
-use crate::budget::{Budget, Groups};
 use crate::calls::{self, MOST_PEERS};
+use crate::groups::Groups;
 use crate::inbound::Inbound;
 use crate::send::Sending;
 use crate::settings::{self, BadSetting, OnUnknown, Settings};
@@ -21,6 +22,8 @@ use crate::settings::{self, BadSetting, OnUnknown, Settings};
 /// For how long a repeat under the same `random_id` is surely dropped. VK says an hour of a method like this one; ten minutes of
 /// that are for a repeat on its way.
 const IDEMPOTENT_FOR: Duration = Duration::from_secs(50 * 60);
+/// The slowest the channel gets, in requests a second.
+const SLOWEST: f64 = 0.2;
 /// A part of so much is added to every pause, so that couriers on several machines do not come back together.
 const SPREAD: Duration = Duration::from_millis(500);
 
@@ -57,7 +60,7 @@ impl Vk {
     pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
         let settings = settings.vk;
         settings.check()?;
-        let budget = Budget::new(settings.rate, settings.recover_within.get(), Instant::now());
+        let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
         Ok(Self {
             channel,
             abilities: abilities(&settings, courier),

@@ -3,6 +3,7 @@
 
 pub mod adversary;
 pub mod backoff;
+pub mod budget;
 pub mod clockwatch;
 pub mod conformance;
 pub mod desk;

@@ -1,34 +1,31 @@
-//! How fast one bot goes: messages evenly spaced at a rate that answers 429 halve and time brings back, and pauses. Pure: time
-//! comes in.
+//! How fast requests of one account go, for channels whose providers count by account: evenly spaced at a rate that answers "too
+//! fast" halve and time brings back, and pauses. The pace of the whole channel is the runtime's. Pure: time comes in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The slowest a bot gets, in messages a second.
-const SLOWEST: f64 = 0.5;
-
-/// When the next message may go.
+/// When the next request may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// At this instant, soon.
+pub enum Admission {
+    /// At this instant.
     At(Instant),
     /// The rate is spent for so long.
     Spent(Duration),
-    /// Telegram asked the bot to pause, for so long yet.
+    /// The provider asked to pause, for so long yet.
     Paused(Duration),
 }
 
-/// The budget of one bot.
+/// The budget of one account.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     most: f64,
-    /// Messages a second, more every second.
+    slowest: f64,
+    /// Requests a second, more every second.
     recovery: f64,
     /// The rate at `since`.
     rate: f64,
     since: Instant,
-    /// When the next message may go by the rate.
     next: Instant,
     paused_until: Option<Instant>,
     /// When the rate was last cut.
@@ -36,42 +33,55 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// `most` messages a second, which it starts with.
-    pub(crate) fn new(most: f64, recover_within: Duration, now: Instant) -> Self {
+    /// `most` requests a second, which it starts with, and `slowest` at least. From nothing the rate would be whole again
+    /// within `recover_within`.
+    #[must_use]
+    pub fn new(most: f64, slowest: f64, recover_within: Duration, now: Instant) -> Self {
         let recovery = most / recover_within.as_secs_f64().max(1.0);
-        Self { most, recovery, rate: most, since: now, next: now, paused_until: None, cut: None }
+        Self {
+            most,
+            slowest: slowest.min(most),
+            recovery,
+            rate: most,
+            since: now,
+            next: now,
+            paused_until: None,
+            cut: None,
+        }
     }
 
-    /// Messages a second at `now`.
-    pub(crate) fn rate(&self, now: Instant) -> f64 {
+    /// Requests a second at `now`.
+    #[must_use]
+    pub fn rate(&self, now: Instant) -> f64 {
         let recovered = now.saturating_duration_since(self.since).as_secs_f64() * self.recovery;
         (self.rate + recovered).min(self.most)
     }
 
     /// How long it pauses yet.
-    pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
+    #[must_use]
+    pub fn pause(&self, now: Instant) -> Option<Duration> {
         let left = self.paused_until?.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// Takes the place of one message, if it may go within `ahead`.
-    pub(crate) fn admit(&mut self, now: Instant, ahead: Duration) -> Admission {
+    /// Takes the place of one request, if it may go by `until`.
+    pub fn admit(&mut self, now: Instant, until: Instant) -> Admission {
         if let Some(left) = self.pause(now) {
             return Admission::Paused(left);
         }
         let at = self.next.max(now);
-        if at - now > ahead {
+        if at > until {
             return Admission::Spent(at - now);
         }
         self.next = at + Duration::from_secs_f64(1.0 / self.rate(now));
         Admission::At(at)
     }
 
-    /// An answer to a message sent at `sent` asked for a pause. The rate is halved once for all that were on the wire then.
-    pub(crate) fn throttled(&mut self, sent: Instant, now: Instant, wait: Duration) {
+    /// An answer to a request sent at `sent` asked for a pause. The rate is halved once for all that were on the wire then.
+    pub fn throttled(&mut self, sent: Instant, now: Instant, wait: Duration) {
         let until = (now + wait).max(self.paused_until.unwrap_or(now));
         if self.cut.is_none_or(|cut| sent >= cut) {
-            self.rate = (self.rate(now) / 2.0).max(SLOWEST.min(self.most));
+            self.rate = (self.rate(now) / 2.0).max(self.slowest);
             self.cut = Some(now);
         } else {
             self.rate = self.rate(now);
@@ -89,14 +99,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const AHEAD: Duration = Duration::from_millis(250);
+    const SLOWEST: f64 = 0.5;
 
     fn budget(now: Instant) -> Budget {
-        Budget::new(30.0, Duration::from_secs(30), now)
+        Budget::new(30.0, SLOWEST, Duration::from_secs(30), now)
     }
 
     fn sent_in(budget: &mut Budget, from: Instant, span: Duration) -> usize {
         let mut sent = 0;
-        while let Admission::At(at) = budget.admit(from, span) {
+        while let Admission::At(at) = budget.admit(from, from + span) {
             if at >= from + span {
                 break;
             }
@@ -109,11 +120,13 @@ mod tests {
     async fn messages_are_evenly_spaced() {
         let now = Instant::now();
         let mut budget = budget(now);
-        assert_eq!(budget.admit(now, AHEAD), Admission::At(now));
-        let Admission::At(second) = budget.admit(now, AHEAD) else { panic!("spent") };
+        assert_eq!(budget.admit(now, now + AHEAD), Admission::At(now));
+        let Admission::At(second) = budget.admit(now, now + AHEAD) else { panic!("spent") };
         assert_eq!((second - now).as_millis(), 33);
         assert!((30..=31).contains(&sent_in(&mut budget, now + SECOND, SECOND)));
-        assert!(matches!(budget.admit(now + SECOND, AHEAD), Admission::Spent(wait) if wait > AHEAD));
+        assert!(
+            matches!(budget.admit(now + SECOND, now + SECOND + AHEAD), Admission::Spent(wait) if wait > AHEAD)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -121,7 +134,7 @@ mod tests {
         let now = Instant::now();
         let mut budget = budget(now);
         budget.throttled(now, now, SECOND * 10);
-        assert_eq!(budget.admit(now + SECOND * 4, AHEAD), Admission::Paused(SECOND * 6));
+        assert_eq!(budget.admit(now + SECOND * 4, now + SECOND * 4 + AHEAD), Admission::Paused(SECOND * 6));
         assert_eq!(budget.pause(now + SECOND * 10), None);
         let after = now + SECOND * 10;
         assert!((budget.rate(after) - 15.0).abs() < 0.01);

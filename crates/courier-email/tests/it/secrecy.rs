@@ -1,12 +1,8 @@
 //! Addresses, texts, links and keys are in messages and nowhere else: not in the log at its most talkative, not in answers.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
-use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
-use tracing_subscriber::fmt::MakeWriter;
+use posthaste_rig::Written;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clicks::{click, path};
@@ -18,33 +14,13 @@ use crate::server::{Kind, Server};
 const ADDRESS: &str = "canary-6152@mail.example";
 const KEY: &str = "canary-key-of-thirty-two-letters-and-more";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_shows_an_address_a_key_or_a_link() {
-    let log = Log::default();
+    let log = Written::default();
+    let kept = log.clone();
+    let writer = move || kept.clone();
     // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
     let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
     let settings = [
         BOUNCES[0],
@@ -81,7 +57,7 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
         shown += &client.ask(&line).await;
     }
     assert!(served.desk.receipts().len() == 1 && served.desk.leavers().len() == 1, "it was heard");
-    let said = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let said = log.text();
     assert!(said.contains("bounces are taken") && said.contains("is not stored"), "it did listen: {said}");
     let token = path(&mail);
     let token = token.rsplit('/').next().unwrap();

@@ -2,15 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_courier::Transport;
-use posthaste_rig::eventually_async;
+use posthaste_rig::{Written, eventually_async};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::bench::{CANARY, envelope, send, transport};
@@ -20,39 +18,13 @@ use super::updates::{Book, place, tell, written};
 const CHAT: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
 
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn nothing_shows_a_token_a_chat_or_a_text() {
-    let log = Log::default();
+    let log = Written::default();
+    let kept = log.clone();
+    let writer = move || kept.clone();
     // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
     let provider = Provider::start().await;
     let telegram =
         transport(&provider, &[("chat_messages", "100"), ("updates", "true"), ("updates_again", "20ms")]);

@@ -9,14 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt, Transport};
 use posthaste_model::{Address, Reason, Suffix};
-use posthaste_rig::eventually_async;
+use posthaste_rig::{Written, eventually_async};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{token, transport};
 use super::provider::{Provider, Reply, Request, accept};
-use super::secrecy::Log;
 
 /// Writes down who is put on the channel's list and taken off it.
 #[derive(Default)]
@@ -265,9 +264,10 @@ async fn after_any_refusal_it_asks_again() {
 
 #[tokio::test]
 async fn another_program_that_asks_is_told_of_once() {
-    let log = Log::default();
+    let log = Written::default();
+    let kept = log.clone();
     // Of this thread, on which all of this test runs.
-    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
     let _listening = tracing::subscriber::set_default(listener);
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let number = AtomicI64::new(0);

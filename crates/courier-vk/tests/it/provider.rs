@@ -7,11 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use posthaste_rig::http::{self, Server};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A request as it came.
@@ -27,6 +24,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Reads what came.
+    fn read(raw: &http::Request) -> Self {
+        let form: HashMap<String, String> = url::form_urlencoded::parse(&raw.body).into_owned().collect();
+        Self {
+            at: raw.at,
+            method: raw.target.strip_prefix("/method/").unwrap().to_owned(),
+            head: raw.head.clone(),
+            calls: form.get("code").and_then(|code| calls(code)),
+            form,
+        }
+    }
+
     pub(crate) fn is_message(&self) -> bool {
         self.method == "execute"
     }
@@ -67,6 +76,18 @@ pub(crate) enum Reply {
     Reset,
     /// A part of an answer, then a reset.
     Half,
+}
+
+impl From<Reply> for http::Reply {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Say(status, headers, body) => Self::Say(status, headers, body),
+            Reply::Late(wait, status, body) => Self::Late(wait, status, body),
+            Reply::Hang => Self::Hang,
+            Reply::Reset => Self::Reset,
+            Reply::Half => Self::Half("{\"response\":[[".to_owned()),
+        }
+    }
 }
 
 impl Reply {
@@ -152,16 +173,18 @@ struct State {
     answering: Mutex<Arc<Answering>>,
 }
 
-/// The stand-in.
-pub(crate) struct Provider {
-    port: u16,
-    state: Arc<State>,
-    serving: tokio::sync::Mutex<Option<Serving>>,
+impl State {
+    fn answer(&self, request: &Request) -> Reply {
+        self.log.lock().unwrap().push(request.clone());
+        let how = Arc::clone(&self.answering.lock().unwrap());
+        how(&self.shop, request)
+    }
 }
 
-struct Serving {
-    close: watch::Sender<bool>,
-    accepting: tokio::task::JoinHandle<()>,
+/// The stand-in.
+pub(crate) struct Provider {
+    server: Server,
+    state: Arc<State>,
 }
 
 impl Provider {
@@ -170,14 +193,13 @@ impl Provider {
         let answering: Arc<Answering> = Arc::new(accept);
         let state = State { log: Mutex::default(), shop: Shop::default(), answering: Mutex::new(answering) };
         let state = Arc::new(state);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let serving = tokio::sync::Mutex::new(Some(serve(listener, Arc::clone(&state))));
-        Arc::new(Self { port, state, serving })
+        let asked = Arc::clone(&state);
+        let server = Server::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
+        Arc::new(Self { server, state })
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.server.url()
     }
 
     /// Answers requests that arrive from now on this way.
@@ -198,19 +220,12 @@ impl Provider {
 
     /// Closes everything: nobody can connect. Returns when the other side knows.
     pub(crate) async fn close(&self) {
-        if let Some(serving) = self.serving.lock().await.take() {
-            serving.close.send_replace(true);
-            serving.accepting.await.unwrap();
-        }
+        self.server.close().await;
     }
 
     /// Takes connections again.
     pub(crate) async fn open(&self) {
-        let mut serving = self.serving.lock().await;
-        if serving.is_none() {
-            let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-            *serving = Some(serve(listener, Arc::clone(&self.state)));
-        }
+        self.server.open().await.unwrap();
     }
 
     pub(crate) fn log(&self) -> Vec<Request> {
@@ -251,100 +266,4 @@ pub(crate) fn calls(program: &str) -> Option<Vec<Value>> {
         }
         rest = rest.strip_prefix(',')?;
     }
-}
-
-fn serve(listener: TcpListener, state: Arc<State>) -> Serving {
-    let (close, mut closed) = watch::channel(false);
-    let accepting = tokio::spawn(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (stream, _) = accepted.unwrap();
-                    connections.spawn(connection(stream, Arc::clone(&state), closed.clone()));
-                }
-                () = over(&mut closed) => break,
-            }
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
-    });
-    Serving { close, accepting }
-}
-
-async fn over(closed: &mut watch::Receiver<bool>) {
-    let _ = closed.wait_for(|closed| *closed).await;
-}
-
-/// One connection, request by request. Closed while idle, it waits until the client has seen it.
-async fn connection(mut stream: TcpStream, state: Arc<State>, mut closed: watch::Receiver<bool>) {
-    let mut buffer = Vec::new();
-    loop {
-        let request = tokio::select! {
-            request = read(&mut stream, &mut buffer) => request,
-            () = over(&mut closed) => {
-                let _ = stream.shutdown().await;
-                let _ = stream.read_to_end(&mut buffer).await;
-                return;
-            }
-        };
-        let Some(request) = request else { return };
-        state.log.lock().unwrap().push(request.clone());
-        let answering = Arc::clone(&state.answering.lock().unwrap());
-        let (status, headers, body) = match answering(&state.shop, &request) {
-            Reply::Say(status, headers, body) => (status, headers, body),
-            Reply::Late(wait, status, body) => {
-                tokio::time::sleep(wait).await;
-                (status, String::new(), body)
-            }
-            Reply::Hang => {
-                tokio::select! {
-                    _ = stream.read_u8() => {}
-                    () = over(&mut closed) => {}
-                }
-                return;
-            }
-            Reply::Reset => return stream.set_zero_linger().unwrap(),
-            Reply::Half => {
-                let _ =
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"response\":[[").await;
-                return stream.set_zero_linger().unwrap();
-            }
-        };
-        let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
-        if stream.write_all((head + &body).as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
-    loop {
-        if let Some((request, length)) = parse(buffer) {
-            buffer.drain(..length);
-            return Some(request);
-        }
-        if stream.read_buf(buffer).await.ok()? == 0 {
-            return None;
-        }
-    }
-}
-
-fn parse(buffer: &[u8]) -> Option<(Request, usize)> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut parsed = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(length) = parsed.parse(buffer).unwrap() else { return None };
-    let of = |name: &str| parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-    let body: usize =
-        of("content-length").map_or(0, |header| str::from_utf8(header.value).unwrap().parse().unwrap());
-    let whole = buffer.get(length..length + body)?;
-    let form: HashMap<String, String> = url::form_urlencoded::parse(whole).into_owned().collect();
-    let request = Request {
-        at: Instant::now(),
-        method: parsed.path.unwrap().strip_prefix("/method/").unwrap().to_owned(),
-        head: String::from_utf8_lossy(&buffer[..length]).into_owned(),
-        calls: form.get("code").and_then(|code| calls(code)),
-        form,
-    };
-    Some((request, length + body))
 }

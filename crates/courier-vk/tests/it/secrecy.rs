@@ -1,15 +1,11 @@
 //! Tokens, peers and texts are in requests and nowhere else: not in the log at its most talkative, not in outcomes and errors.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_courier::Transport;
+use posthaste_rig::Written;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::bench::{TOKEN, envelope, send_one, transport};
@@ -19,33 +15,13 @@ use super::provider::{Provider, Reply};
 const PEER: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn nothing_shows_a_token_a_peer_or_a_text() {
-    let log = Log::default();
+    let log = Written::default();
+    let kept = log.clone();
+    let writer = move || kept.clone();
     // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish().init();
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
     let provider = Provider::start().await;
     let (vk, paced) = (transport(&provider, &[]), transport(&provider, &[]));
     let mut shown = String::new();
@@ -86,7 +62,7 @@ async fn nothing_shows_a_token_a_peer_or_a_text() {
     shown += &format!("{:?}\n", place.post_to(PATH, TEXT.as_bytes()).await);
     place.close().await;
 
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     // It did listen, to the libraries too.
     assert!(log.contains("VK refuses the message") && log.contains("asks the channel to pause"), "{log}");
     assert!(log.contains("can't be stored") && log.contains("hyper"), "{log}");

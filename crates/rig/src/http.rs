@@ -1,0 +1,206 @@
+//! A bare HTTP server for stand-ins of providers: reads every request whole, answers as it is told to or not at all, and can be
+//! closed and opened again where it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::{Error, Result};
+
+/// Headers of a request at most.
+const MOST_HEADERS: usize = 64;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// When it was whole.
+    pub at: Instant,
+    /// As in `POST`.
+    pub verb: String,
+    /// Path and query.
+    pub target: String,
+    /// The first line and the headers.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What is done about a request.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Status, headers (each with its end of line) and body.
+    Say(u16, String, String),
+    /// The same without headers, after a while.
+    Late(Duration, u16, String),
+    /// Nothing, with the connection open.
+    Hang,
+    /// A reset.
+    Reset,
+    /// The beginning of a longer answer, then a reset.
+    Half(String),
+}
+
+type Answering = dyn Fn(Request) -> Reply + Send + Sync;
+
+/// A server on loopback, for as long as this lives.
+pub struct Server {
+    port: u16,
+    answering: Arc<Answering>,
+    serving: Mutex<Option<Serving>>,
+}
+
+struct Serving {
+    close: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens a free port. `answering` is asked about every request when it is whole. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there is no port to be had.
+    pub async fn start(answering: impl Fn(Request) -> Reply + Send + Sync + 'static) -> Result<Self> {
+        let answering: Arc<Answering> = Arc::new(answering);
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io("listening on a port"))?;
+        let port = listener.local_addr().map_err(Error::io("asking for the port"))?.port();
+        let serving = Mutex::new(Some(serve(listener, Arc::clone(&answering))));
+        Ok(Self { port, answering, serving })
+    }
+
+    /// Where it is, as in `http://127.0.0.1:1234`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Closes everything: nobody can connect. Returns when the other side knows.
+    pub async fn close(&self) {
+        if let Some(serving) = self.serving.lock().await.take() {
+            serving.close.send_replace(true);
+            // A task that panicked serves nobody either.
+            let _ = serving.accepting.await;
+        }
+    }
+
+    /// Takes connections again, where it did before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when somebody else has the port meanwhile.
+    pub async fn open(&self) -> Result<()> {
+        let mut serving = self.serving.lock().await;
+        if serving.is_none() {
+            let listener = TcpListener::bind(("127.0.0.1", self.port)).await;
+            let listener = listener.map_err(Error::io("listening on the port again"))?;
+            *serving = Some(serve(listener, Arc::clone(&self.answering)));
+        }
+        Ok(())
+    }
+}
+
+fn serve(listener: TcpListener, answering: Arc<Answering>) -> Serving {
+    let (close, mut closed) = watch::channel(false);
+    let accepting = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let Ok((stream, _)) = accepted else { continue };
+                    connections.spawn(connection(stream, Arc::clone(&answering), closed.clone()));
+                }
+                () = over(&mut closed) => break,
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    });
+    Serving { close, accepting }
+}
+
+async fn over(closed: &mut watch::Receiver<bool>) {
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+/// One connection, request by request. Closed while idle, it waits until the client has seen it.
+async fn connection(mut stream: TcpStream, answering: Arc<Answering>, mut closed: watch::Receiver<bool>) {
+    let mut buffer = Vec::new();
+    loop {
+        let request = tokio::select! {
+            request = read(&mut stream, &mut buffer) => request,
+            () = over(&mut closed) => {
+                let _ = stream.shutdown().await;
+                let _ = stream.read_to_end(&mut buffer).await;
+                return;
+            }
+        };
+        let Some(request) = request else { return };
+        let (status, headers, body) = match answering(request) {
+            Reply::Say(status, headers, body) => (status, headers, body),
+            Reply::Late(wait, status, body) => {
+                tokio::time::sleep(wait).await;
+                (status, String::new(), body)
+            }
+            Reply::Hang => {
+                tokio::select! {
+                    _ = stream.read_u8() => {}
+                    () = over(&mut closed) => {}
+                }
+                return;
+            }
+            Reply::Reset => return reset(&stream),
+            Reply::Half(begun) => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{begun}", begun.len() + 500);
+                let _ = stream.write_all(head.as_bytes()).await;
+                return reset(&stream);
+            }
+        };
+        let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        if stream.write_all((head + &body).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Closed like this, a connection ends by a reset.
+fn reset(stream: &TcpStream) {
+    let _ = stream.set_zero_linger();
+}
+
+/// The next request; `None`: there is none, or what came is none.
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
+    loop {
+        if let Some((request, length)) = parse(buffer)? {
+            buffer.drain(..length);
+            return Some(request);
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// A whole request and its length; `Some(None)`: it is not whole yet; `None`: it is none.
+#[expect(clippy::option_option, reason = "the doc says which is which, and one place asks")]
+fn parse(buffer: &[u8]) -> Option<Option<(Request, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(length) = parsed.parse(buffer).ok()? else { return Some(None) };
+    let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let body: usize = match header {
+        Some(header) => str::from_utf8(header.value).ok()?.parse().ok()?,
+        None => 0,
+    };
+    let Some(whole) = buffer.get(length..length.checked_add(body)?) else { return Some(None) };
+    let request = Request {
+        at: Instant::now(),
+        verb: parsed.method?.to_owned(),
+        target: parsed.path?.to_owned(),
+        head: String::from_utf8_lossy(&buffer[..length]).into_owned(),
+        body: whole.to_vec(),
+    };
+    Some(Some((request, length + body)))
+}

@@ -1,13 +1,13 @@
 //! VK, Telegram and SMS: one order through queue, courier and the sandbox's stand-in, whose provider is as far away as told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use posthaste_sandbox::standin::{Action, Fault};
 use posthaste_sandbox::{Sandbox, Settings};
 
 use crate::Common;
 use crate::figures::{Figures, per_second};
-use crate::http::{Client, whole};
+use crate::http::Client;
 use crate::service::Site;
 
 /// What is measured: a channel, how many messages, how far the provider is.
@@ -122,18 +122,6 @@ impl Channel {
             let address = (self.address)(n);
             body += &format!("{{\"id\":\"r{n}\",\"contacts\":{{\"{name}\":[{address}]}}}}\n");
         }
-        let start = Instant::now();
-        let answer = client.call("POST", "/v1/orders", "application/x-ndjson", whole(body)).await?;
-        let answer: serde_json::Value = serde_json::from_slice(&answer)?;
-        let path = format!("/v1/orders/{}", answer["order_id"].as_str().unwrap_or_default());
-        loop {
-            let order = client.call("GET", &path, "application/json", whole(String::new())).await?;
-            let order: serde_json::Value = serde_json::from_slice(&order)?;
-            if !order["finished_at"].is_null() {
-                anyhow::ensure!(order["totals"]["sent"] == self.messages, "{name}: {}", order["totals"]);
-                return Ok(start.elapsed().as_secs_f64());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        client.until_sent(body, self.messages).await
     }
 }

@@ -60,6 +60,23 @@ impl Client {
         Ok(self.sender.send_request(request).await?)
     }
 
+    /// Uploads one order, and waits until all its messages are sent: in seconds.
+    pub(crate) async fn until_sent(&mut self, order: String, messages: u64) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        let answer = self.call("POST", "/v1/orders", "application/x-ndjson", whole(order)).await?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        let path = format!("/v1/orders/{}", answer["order_id"].as_str().unwrap_or_default());
+        loop {
+            let order = self.call("GET", &path, "application/json", whole(String::new())).await?;
+            let order: Value = serde_json::from_slice(&order)?;
+            if !order["finished_at"].is_null() {
+                anyhow::ensure!(order["totals"]["sent"] == messages, "{}", order["totals"]);
+                return Ok(start.elapsed().as_secs_f64());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn call(
         &mut self,
         method: &str,

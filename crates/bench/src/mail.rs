@@ -1,10 +1,8 @@
 //! E-mails a second: one order through the queue, the e-mail courier and the sandbox's SMTP server.
 
-use std::time::{Duration, Instant};
-
 use crate::Common;
 use crate::figures::{Figures, per_second};
-use crate::http::{Client, whole};
+use crate::http::Client;
 use crate::service::Site;
 
 /// Measures the whole way of e-mails.
@@ -27,20 +25,7 @@ pub(crate) async fn measure(messages: u64, common: Common) -> anyhow::Result<()>
             for n in 0..messages {
                 body += &format!("{{\"id\":\"r{n}\",\"contacts\":{{\"email\":[\"r{n}@example.test\"]}}}}\n");
             }
-            let start = Instant::now();
-            let answer = client.call("POST", "/v1/orders", "application/x-ndjson", whole(body)).await?;
-            let answer: serde_json::Value = serde_json::from_slice(&answer)?;
-            let path = format!("/v1/orders/{}", answer["order_id"].as_str().unwrap_or_default());
-            loop {
-                let order = client.call("GET", &path, "application/json", whole(String::new())).await?;
-                let order: serde_json::Value = serde_json::from_slice(&order)?;
-                if !order["finished_at"].is_null() {
-                    anyhow::ensure!(order["totals"]["sent"] == messages, "{}", order["totals"]);
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = client.until_sent(body, messages).await?;
             figures
                 .add(format!("{connections} connections: e-mails a second"), per_second(messages, seconds));
             let cpu = courier.cpu_seconds()? * 1e6 / per_second(messages, 1.0);

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 pub(crate) use orders::provenance;
 pub(crate) use page::link;
-pub(crate) use parameters::{OrderId, Parameters, number};
+pub(crate) use parameters::{OrderId, Parameters, flag, number};
 
 use crate::state::AppState;
 

@@ -53,6 +53,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// `true` or `false` in a query; `false` when it is not given.
+///
+/// # Errors
+/// 422.
+pub(crate) fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
+    match given {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::parameter(name, "invalid", "true or false")),
+    }
+}
+
 /// A whole number of a query, within bounds; `default` when it is not given.
 ///
 /// # Errors

@@ -11,14 +11,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
+use serde::Deserialize;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
 
 use super::hub::{Follower, Looked, Seen};
 use super::place::TrackerPlace;
 use crate::auth::Reader;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderId;
+use crate::read::{OrderId, Parameters, flag};
 use crate::state::AppState;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -28,6 +30,16 @@ const ALIVE: &str = ": alive\n\n";
 /// How long the first look may take.
 const FIRST: Duration = Duration::from_secs(5);
 
+/// What is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Whether the stream goes on after `end`, for what receipts tell later; `false` if not given.
+    #[param(value_type = Option<bool>)]
+    past_end: Option<String>,
+}
+
 /// Changes of an order as they happen
 ///
 /// An order that does not exist yet may be followed. Needs the scope `read`.
@@ -36,10 +48,11 @@ const FIRST: Duration = Duration::from_secs(5);
     params(
         ("id" = String, Path, description = "The order's id."),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received."),
+        Asked,
     ),
     responses(
         (status = 200, description = "Server-sent events: `snapshot` with the order as data and its revision as id, at \
-            most four a second; `end` with the same once its last row is final.", body = String, content_type = "text/event-stream"),
+            most four a second; `end` with the same once its last row is final, and then no more unless `past_end` is true.", body = String, content_type = "text/event-stream"),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -47,9 +60,11 @@ pub(super) async fn stream(
     Reader(caller): Reader,
     State(state): State<AppState>,
     OrderId(suffix): OrderId,
+    Parameters(asked): Parameters<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&suffix)?;
+    let past_end = flag("past_end", asked.past_end.as_deref())?;
     let known = known(&headers)?;
     let place = TrackerPlace::take(&state)?;
     let mut follower = state.hub.follow(&suffix);
@@ -65,6 +80,7 @@ pub(super) async fn stream(
         last_state: None,
         greeted: false,
         ended: false,
+        past_end,
         heartbeat,
         soft: state.soft.clone(),
         _place: place,
@@ -102,7 +118,10 @@ struct Told {
     /// The last state told.
     last_state: Option<crate::view::OrderState>,
     greeted: bool,
+    /// Whether `end` was told.
     ended: bool,
+    /// Whether it goes on then.
+    past_end: bool,
     heartbeat: Duration,
     soft: CancellationToken,
     _place: TrackerPlace,
@@ -116,7 +135,7 @@ impl Told {
             return Some(Bytes::from_static(RETRY.as_bytes()));
         }
         let alive_at = Instant::now() + self.heartbeat;
-        while !self.ended {
+        while self.past_end || !self.ended {
             let looked = match self.next.take() {
                 Some(first) => first,
                 None => tokio::select! {
@@ -141,12 +160,13 @@ impl Told {
         let news = self.known != Some(seen.revision) || !same_state;
         self.known = Some(seen.revision);
         self.last_state = Some(seen.state);
+        let ends = seen.ended && !self.ended;
         self.ended = seen.ended;
         let mut out = Vec::with_capacity(2 * seen.json.len() + 96);
         if news {
             write(&mut out, "snapshot", seen);
         }
-        if seen.ended {
+        if ends {
             write(&mut out, "end", seen);
         }
         (!out.is_empty()).then(|| out.into())

@@ -15,7 +15,7 @@ use super::hub::{Follower, Looked};
 use super::place::TrackerPlace;
 use crate::auth::Reader;
 use crate::problem::{Problem, ProblemDocument};
-use crate::read::{OrderId, Parameters, number};
+use crate::read::{OrderId, Parameters, flag, number};
 use crate::state::AppState;
 use crate::view::OrderView;
 
@@ -33,6 +33,9 @@ pub(super) struct Asked {
     /// Counts changes from this revision on, so that none between two polls is missed; from now on if not given.
     #[param(value_type = Option<u64>)]
     since: Option<String>,
+    /// Whether it also waits once the order is finished, for what receipts tell later; `false` if not given.
+    #[param(value_type = Option<bool>)]
+    past_end: Option<String>,
 }
 
 /// What a long poll answers.
@@ -47,7 +50,7 @@ pub(super) struct Waited {
 
 /// Wait for changes of an order
 ///
-/// Answers after `touch_count` changes, when the order is finished, or when the time is over. An order that does not exist
+/// Answers after `touch_count` changes, when the order is finished unless `past_end` is true, or when the time is over. An order that does not exist
 /// yet may be waited for: its acceptance is the first change. Needs the scope `read`.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/wait", tag = "trackers", operation_id = "waitForOrder",
@@ -68,7 +71,8 @@ pub(super) async fn wait(
     let seconds = number("timeout", asked.timeout.as_deref(), 0..=60, 10)?;
     let since =
         asked.since.as_deref().map(|since| number("since", Some(since), 0..=u64::MAX, 0)).transpose()?;
-    let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends: true };
+    let ends = !flag("past_end", asked.past_end.as_deref())?;
+    let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends };
     let (history, timed_out) = poll.run(&state, &suffix).await?;
     Ok(Json(Waited { history, timed_out }).into_response())
 }

@@ -12,7 +12,7 @@ use crate::intake::*;
 use crate::service::{Service, email};
 
 /// Sends the rows of the order for now as a courier would: the first `failed`, the second `sent`, further ones not at all.
-async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> Suffix {
+pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> Suffix {
     let store = service.tool().await;
     let (channel, courier): (Channel, CourierId) = (email(), "c1".parse().expect("an id"));
     let window = Duration::from_secs(60);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use posthaste_model::{Member, Reason, Verdict};
 use posthaste_rig::eventually;
-use posthaste_store::Scope;
+use posthaste_store::{Scope, Word};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::client::{Stream, ask, get};
-use crate::service::{Service, suffix};
+use crate::service::{Service, email, suffix};
 
 /// The event that was heard last: its name, id and data.
 fn event(heard: &str) -> (String, String, Value) {
@@ -234,4 +235,44 @@ async fn changes_are_told_without_events_too() {
     next(&mut stream).await;
     service.store.cancel(0, &order).await.expect("cancelled");
     assert_eq!(next(&mut stream).await.2["state"], "cancelled");
+}
+
+/// What a provider tells after the end reaches who asked to be told.
+#[tokio::test]
+async fn receipts_after_the_end_are_told_to_who_waits_for_them() {
+    let service = Service::start().await;
+    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1, None).await;
+    let path = format!("/v1/orders/{}", order.order_id());
+    let mut stream =
+        Stream::open(service.address, get(&format!("{path}/events?past_end=true")).key(&key)).await;
+    assert_eq!(crate::intake_change::deliver(&service, &[(0, Verdict::Sent)]).await, order);
+    let end = loop {
+        match next(&mut stream).await {
+            (name, _, end) if name == "end" => break end,
+            (name, ..) => assert_eq!(name, "snapshot"),
+        }
+    };
+    assert_eq!((&end["totals"]["sent"], &end["totals"]["delivered"]), (&1.into(), &0.into()));
+    let revision = end["revision"].as_u64().expect("a number");
+    let asked = format!("{path}/wait?timeout=60&since={revision}&past_end=true");
+    let waiting = tokio::spawn({
+        let (address, key) = (service.address, key.clone());
+        async move { get(&asked).key(&key).send(address).await.json() }
+    });
+
+    let member = Member { suffix: order.clone(), number: 0 };
+    let store = service.tool().await;
+    let receipt = store.receipt(0, &email(), &member, 0, 1, Word::Delivered, Reason::None).await;
+    assert!(receipt.expect("stored").reply.is_some());
+    let (name, _, later) = next(&mut stream).await;
+    assert_eq!(name, "snapshot", "the end is told once");
+    assert_eq!((&later["totals"]["sent"], &later["totals"]["delivered"]), (&0.into(), &1.into()));
+    let waited = waiting.await.expect("an answer");
+    assert_eq!((&waited["timed_out"], &waited["history"]["totals"]["delivered"]), (&false.into(), &1.into()));
+
+    for wrong in ["events?past_end=yes", "wait?past_end=1"] {
+        assert_eq!(service.ask(get(&format!("{path}/{wrong}")).key(&key)).await.status, 422, "{wrong}");
+    }
 }

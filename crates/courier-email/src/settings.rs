@@ -1,5 +1,6 @@
 //! The channel's settings: sections `smtp`, `email`, `dkim`, `bounces` and `unsubscribe`. Every key is documented in `defaults.toml`.
 
+pub use posthaste_courier::setting::{BadSetting, OnUnknown};
 use posthaste_ops::config::{ByteSize, HumanDuration};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -52,16 +53,6 @@ pub struct Smtp {
     pub final_reply_within: HumanDuration,
     pub send_within: HumanDuration,
     pub on_unknown: OnUnknown,
-}
-
-/// What becomes of unknowns when the order leaves it to the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// Repeat once.
-    Retry,
-    /// Leave it unknown.
-    Hold,
 }
 
 /// The section `email`.
@@ -119,20 +110,4 @@ pub struct Unsubscribe {
     pub old_keys: SecretString,
     pub listen: String,
     pub connections: usize,
-}
-
-/// A setting that was read and makes no sense. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {why}")]
-pub struct BadSetting {
-    /// Its dotted key.
-    pub key: &'static str,
-    /// What is wrong, and what would be right.
-    pub why: String,
-}
-
-impl BadSetting {
-    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
-        Self { key, why: why.into() }
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Policy, Transport};
+use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Transport};
 use posthaste_model::Channel;
 use posthaste_ops::address::Address;
 use posthaste_ops::listen::Listener;
@@ -22,7 +22,7 @@ use crate::postbox::{Postbox, Waits};
 use crate::relays::{Relays, tidy};
 use crate::replies::Replies;
 use crate::returns::Returns;
-use crate::settings::{BadSetting, Bounces, OnUnknown, Settings, Unsubscribe};
+use crate::settings::{BadSetting, Bounces, Settings, Unsubscribe};
 use crate::unsubscribe::{self, Links};
 
 /// Our own deadline comes before the caller's by this share of the time there is, so that what was not sent is told as such.
@@ -95,10 +95,7 @@ impl Email {
             concurrency: smtp.connections.min(4),
             max_concurrency: smtp.connections,
             send_window: smtp.send_within.get(),
-            on_unknown: match smtp.on_unknown {
-                OnUnknown::Retry => Policy::RetryOnce,
-                OnUnknown::Hold => Policy::Hold,
-            },
+            on_unknown: smtp.on_unknown.into(),
             receipts: ports.bounces.is_some(),
             ..Abilities::default()
         });

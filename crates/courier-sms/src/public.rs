@@ -1,7 +1,5 @@
 //! The public place where receipts and replies come in: where it is for us, and how it is called from outside.
 
-use std::time::Duration;
-
 use axum::Router;
 use posthaste_courier::exchange;
 use posthaste_ops::address::Address;
@@ -14,16 +12,7 @@ use crate::settings::{BadSetting, Sms};
 /// The largest request: providers send a few hundred bytes.
 pub(crate) const MOST_BYTES: usize = 64 << 10;
 
-/// Strangers may come.
-const LIMITS: Limits = Limits {
-    connections: 512,
-    header_time: Duration::from_secs(10),
-    header_bytes: 16 << 10,
-    body_bytes: MOST_BYTES,
-    write_time: Some(Duration::from_secs(10)),
-    connection_life: Some(Duration::from_secs(600)),
-    linger: Duration::from_secs(5),
-};
+const LIMITS: Limits = Limits::for_strangers(MOST_BYTES);
 
 /// The place.
 #[derive(Debug, Clone)]

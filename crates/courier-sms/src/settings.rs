@@ -1,6 +1,7 @@
 //! The channel's settings: sections `sms`, `twilio` and `gateway`. Every key is documented in `defaults.toml`.
 
 use posthaste_courier::exchange::BadWay;
+pub use posthaste_courier::setting::{BadSetting, OnUnknown};
 use posthaste_ops::config::HumanDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -50,16 +51,6 @@ pub struct Sms {
     pub answers_file: String,
     pub listen: String,
     pub public_url: String,
-}
-
-/// What becomes of unknowns when the order leaves it to the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// Repeat once.
-    Retry,
-    /// Leave it unknown.
-    Hold,
 }
 
 /// The section `twilio`.
@@ -119,22 +110,6 @@ pub struct Gateway {
     pub delivered_values: Vec<String>,
     pub failed_values: Vec<String>,
     pub code_field: String,
-}
-
-/// A setting that was read and makes no sense. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {why}")]
-pub struct BadSetting {
-    /// Its dotted key.
-    pub key: &'static str,
-    /// What is wrong, and what would be right.
-    pub why: String,
-}
-
-impl BadSetting {
-    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
-        Self { key, why: why.into() }
-    }
 }
 
 impl Sms {

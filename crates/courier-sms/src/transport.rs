@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Policy, Scope, Transport};
+use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Scope, Transport};
 use posthaste_model::{Channel, Reason, UnixMs};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::number;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
-use crate::settings::{BadSetting, OnUnknown, Provider as Kind, Settings, Sms as Common};
+use crate::settings::{BadSetting, Provider as Kind, Settings, Sms as Common};
 use crate::twilio::Twilio;
 
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
@@ -124,10 +124,7 @@ fn abilities(settings: &Common, courier: &Section) -> Abilities {
         concurrency: settings.concurrency,
         max_concurrency: settings.max_concurrency,
         send_window: settings.send_within.get(),
-        on_unknown: match settings.on_unknown {
-            OnUnknown::Retry => Policy::RetryOnce,
-            OnUnknown::Hold => Policy::Hold,
-        },
+        on_unknown: settings.on_unknown.into(),
         ..Abilities::default()
     });
     // A message has a segment at least, so more messages a second need not even be begun.

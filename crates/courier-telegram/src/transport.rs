@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use posthaste_courier::budget::{Admission, Budget};
 use posthaste_courier::exchange::Ended;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Policy, Scope, Transport};
+use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Scope, Transport};
 use posthaste_model::{Channel, Reason, Suffix};
 use sha2::{Digest, Sha256};
 use teloxide::payloads::{SendMessage, SendMessageSetters};
@@ -21,7 +21,7 @@ use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
 use crate::message;
-use crate::settings::{BadSetting, OnUnknown, Settings, Telegram as Bots};
+use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
 use crate::updates::Updates;
@@ -336,10 +336,7 @@ fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Abilities {
         // Enough for answers that take two seconds; Telegram refuses a bot above 1000 requests at once.
         max_concurrency: calls(all * 2.0),
         send_window: settings.send_within.get(),
-        on_unknown: match settings.on_unknown {
-            OnUnknown::Retry => Policy::RetryOnce,
-            OnUnknown::Hold => Policy::Hold,
-        },
+        on_unknown: settings.on_unknown.into(),
         ..Abilities::default()
     });
     Abilities {

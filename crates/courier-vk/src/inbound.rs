@@ -3,7 +3,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -31,16 +30,7 @@ const MOST_BYTES: usize = 1 << 20;
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 const LONGEST_NAME: usize = 128;
 
-/// Strangers may come.
-const LIMITS: Limits = Limits {
-    connections: 512,
-    header_time: Duration::from_secs(10),
-    header_bytes: 16 << 10,
-    body_bytes: MOST_BYTES,
-    write_time: Some(Duration::from_secs(10)),
-    connection_life: Some(Duration::from_secs(600)),
-    linger: Duration::from_secs(5),
-};
+const LIMITS: Limits = Limits::for_strangers(MOST_BYTES);
 
 /// The place where VK's words come in.
 #[derive(Debug, Clone)]

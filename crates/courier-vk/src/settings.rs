@@ -1,5 +1,6 @@
 //! The channel's settings: section `vk`. Every key is documented in `defaults.toml`.
 
+pub use posthaste_courier::setting::{BadSetting, OnUnknown};
 use posthaste_ops::config::HumanDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -60,32 +61,6 @@ pub struct Vk {
     pub confirmation: String,
     pub secret: SecretString,
     pub group_id: u64,
-}
-
-/// What becomes of unknowns when the order leaves it to the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// Repeat once.
-    Retry,
-    /// Leave it unknown.
-    Hold,
-}
-
-/// A setting that was read and makes no sense. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {why}")]
-pub struct BadSetting {
-    /// Its dotted key.
-    pub key: &'static str,
-    /// What is wrong, and what would be right.
-    pub why: String,
-}
-
-impl BadSetting {
-    pub(crate) fn new(key: &'static str, why: impl Into<String>) -> Self {
-        Self { key, why: why.into() }
-    }
 }
 
 impl Vk {

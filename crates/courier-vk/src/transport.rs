@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::budget::Budget;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Policy, Transport};
+use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Transport};
 use posthaste_model::{Channel, Suffix};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::calls::{self, MOST_PEERS};
 use crate::groups::Groups;
 use crate::inbound::Inbound;
 use crate::send::Sending;
-use crate::settings::{self, BadSetting, OnUnknown, Settings};
+use crate::settings::{self, BadSetting, Settings};
 
 /// For how long a repeat under the same `random_id` is surely dropped. VK says an hour of a method like this one; ten minutes of
 /// that are for a repeat on its way.
@@ -120,10 +120,7 @@ fn abilities(settings: &settings::Vk, courier: &Section) -> Abilities {
         tokens: true,
         rows_a_token: u16::try_from(MOST_PEERS).unwrap_or(1),
         idempotent_for: IDEMPOTENT_FOR,
-        on_unknown: match settings.on_unknown {
-            OnUnknown::Retry => Policy::RetryOnce,
-            OnUnknown::Hold => Policy::Hold,
-        },
+        on_unknown: settings.on_unknown.into(),
         ..Abilities::default()
     })
 }

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod process;
 mod resolver;
 mod run;
+pub mod setting;
 pub mod settings;
 mod sweeper;
 pub mod table;

@@ -46,6 +46,22 @@ pub struct Limits {
     pub linger: Duration,
 }
 
+impl Limits {
+    /// For a place where strangers may come, with small requests.
+    #[must_use]
+    pub const fn for_strangers(body_bytes: usize) -> Self {
+        Self {
+            connections: 512,
+            header_time: Duration::from_secs(10),
+            header_bytes: 16 << 10,
+            body_bytes,
+            write_time: Some(Duration::from_secs(10)),
+            connection_life: Some(Duration::from_secs(600)),
+            linger: Duration::from_secs(5),
+        }
+    }
+}
+
 /// A socket that is bound and not yet served.
 #[derive(Debug)]
 pub struct Listener {

@@ -8,8 +8,11 @@ use posthaste_model::{OnUnknown, State};
 
 use crate::{Balance, CourierOptions, Record, Scene, Told};
 
-/// Rows a courier may have begun when it dies: its calls at once, and what it had not settled yet.
-pub const MOST_BEGUN: u64 = 64;
+/// Rows a courier may have begun when it dies: as many as it has calls at once, and as many that it had not settled yet.
+pub const MOST_BEGUN: u64 = 2 * CALLS;
+
+/// Calls a courier of the scenarios makes at once.
+const CALLS: u64 = 16;
 
 /// What is told before the courier comes that will die.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@
 //! - `random_id` is the token of the envelope, so VK drops a repeat of what it took.
 //! - An answer is judged by its code and by what it is about: one peer, one call to many, the whole request. The table is the file
 //!   `answers.toml`. What can't be told apart counts as unknown.
-//! - "Too fast" and its like pause the channel and halve its rate; a program that was broken off halves the calls a request.
+//! - "Too fast" and its like pause the channel and cut its rate; a program that was broken off halves the calls a request.
 //! - When VK fails at a repeat too, the request is cut until the peer that makes it fail is alone: VK drops what it took already.
 //! - An answer that may come from one peer or from the token (15 and 7) is decided by a look at the token: the channel stops only
 //!   for a token that may not send.

@@ -17,6 +17,9 @@ pub struct Settings {
     pub claim_limit: u32,
     /// Rows held at most, begun or not.
     pub max_rows: usize,
+    /// Rows whose outcome the server has not confirmed, at most; what is beyond takes the place of calls. As many rows are in doubt
+    /// when a courier is killed, and those of its calls. A call's worth is always allowed.
+    pub max_unsettled: usize,
     /// Share of the calls at once that bulk never takes, in percent.
     pub urgent_reserve: u8,
     /// How far ahead of the wire rows are begun.
@@ -47,6 +50,7 @@ impl Default for Settings {
             poll: Duration::from_secs(1),
             claim_limit: 50,
             max_rows: 20_000,
+            max_unsettled: 1_000,
             urgent_reserve: 20,
             begin_ahead: Duration::from_millis(250),
             backoff_base: Duration::from_secs(1),

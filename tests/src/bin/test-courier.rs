@@ -183,6 +183,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, Failure> {
         settings: Settings {
             lease,
             renew_every: lease / 4,
+            max_unsettled: options.concurrency,
             poll: Duration::from_millis(options.poll_ms),
             sweep_every: Duration::from_millis(options.sweep_ms),
             backoff_base: Duration::from_millis(200),

@@ -35,8 +35,15 @@ impl Engine {
         let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
         let batching = self.abilities.batching;
         let queued: usize = self.batches.iter().map(|batch| batch.cost(batching)).sum();
-        let busy = self.calls * size + queued + self.starting;
+        let busy = self.calls * size + queued + self.starting + self.beyond_unsettled();
         (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
+    }
+
+    /// Reports nobody has confirmed, beyond what is allowed. They take room from what is begun, so that a courier leaves a bounded number
+    /// of rows in doubt when it dies, however slow the server is.
+    fn beyond_unsettled(&self) -> usize {
+        let allowed = self.settings.max_unsettled.max(self.abilities.batching.size());
+        self.settles.untold(&self.held).saturating_sub(allowed)
     }
 
     /// Begins what can be on the wire within `begin_ahead`.

@@ -158,6 +158,11 @@ impl Held {
         self.parcels.get_mut(&id)
     }
 
+    /// Reports of a parcel that are not on their way to the server.
+    pub(super) fn reports(&self, id: Id) -> usize {
+        self.parcels.get(&id).map_or(0, |parcel| parcel.reports.len())
+    }
+
     pub(super) fn drop_parcel(&mut self, id: Id) {
         if let Some(parcel) = self.parcels.remove(&id) {
             self.rows -= parcel.rows.len();

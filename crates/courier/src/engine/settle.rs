@@ -6,7 +6,7 @@ use std::time::Duration;
 use posthaste_store::{Answer, CallError, ParcelCode, Reported, Settled, Settlement};
 use tokio::time::Instant;
 
-use super::held::Id;
+use super::held::{Held, Id};
 use super::{Engine, Note};
 use crate::probe::Point;
 
@@ -25,6 +25,8 @@ pub(super) struct Settles {
     dirty: VecDeque<Id>,
     marked: HashSet<Id>,
     calls: usize,
+    /// Reports in them.
+    telling: usize,
     /// Calls without an answer, to be repeated.
     repeats: VecDeque<(Instant, u16, Vec<Id>, Vec<Settlement>)>,
     recent: VecDeque<(Instant, u16, Settlement)>,
@@ -48,7 +50,15 @@ impl Settles {
 
     /// Nobody listens any more.
     pub(super) fn give_up(&mut self) {
-        *self = Self { calls: self.calls, ..Self::default() };
+        *self = Self { calls: self.calls, telling: self.telling, ..Self::default() };
+    }
+
+    /// Reports the server has not confirmed yet: were the process to die now, their rows would be in doubt.
+    pub(super) fn untold(&self, held: &Held) -> usize {
+        let waiting: usize = self.dirty.iter().map(|id| held.reports(*id)).sum();
+        waiting
+            + self.telling
+            + self.repeats.iter().map(|(.., settlements)| reports_in(settlements)).sum::<usize>()
     }
 
     /// The server was away: what it confirmed last it may have forgotten.
@@ -125,6 +135,10 @@ impl Engine {
             parcel.reports.sort_by_key(|report| report.row);
             let take = parcel.reports.len().min(rest);
             let now: Vec<_> = parcel.reports.drain(..take).collect();
+            if !parcel.reports.is_empty() {
+                self.settles.marked.insert(id);
+                put_back.push(id);
+            }
             let leave = leave && parcel.reports.is_empty();
             reports += now.len();
             parcel.settling = true;
@@ -139,6 +153,7 @@ impl Engine {
 
     fn start_settle(&mut self, p: u16, ids: Vec<Id>, settlements: Vec<Settlement>) {
         self.settles.calls += 1;
+        self.settles.telling += reports_in(&settlements);
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
         tokio::spawn(async move {
             let result = store.settle(p, &channel, &settlements).await;
@@ -148,6 +163,7 @@ impl Engine {
 
     pub(super) fn on_settled(&mut self, done: SettleDone) {
         self.settles.calls -= 1;
+        self.settles.telling -= reports_in(&done.settlements);
         let now = Instant::now();
         let answer = match done.result {
             Ok(answer) => answer,
@@ -233,4 +249,8 @@ impl Engine {
             self.settles.mark(id);
         }
     }
+}
+
+fn reports_in(settlements: &[Settlement]) -> usize {
+    settlements.iter().map(|settlement| settlement.reports.len()).sum()
 }

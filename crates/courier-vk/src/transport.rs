@@ -120,7 +120,6 @@ fn abilities(settings: &settings::Vk, courier: &Section) -> Abilities {
         tokens: true,
         rows_a_token: u16::try_from(MOST_PEERS).unwrap_or(1),
         idempotent_for: IDEMPOTENT_FOR,
-        on_unknown: settings.on_unknown.into(),
         ..Abilities::default()
     })
 }

@@ -188,6 +188,11 @@ impl Abilities {
     pub(crate) fn rows_a_token(&self) -> u16 {
         if self.tokens { self.rows_a_token.max(1) } else { 0 }
     }
+
+    /// Whether the provider drops a repeat under a token it has met.
+    pub(crate) fn remembers(&self) -> bool {
+        self.tokens && !self.idempotent_for.is_zero()
+    }
 }
 
 impl Default for Abilities {

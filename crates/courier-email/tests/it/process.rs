@@ -170,6 +170,20 @@ fn keys_that_are_too_short_are_refused_and_not_shown() {
 }
 
 #[test]
+fn a_password_that_was_typed_is_refused_and_not_shown() {
+    for url in [format!("redis://:{CANARY}@127.0.0.1"), CANARY.to_owned()] {
+        let courier = start(&["--redis", &url], &[]);
+        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
+        let said = courier.output().expect("its output");
+        assert!(
+            said.contains("posthaste-courier-email: redis.url: ") && said.contains("flag --redis"),
+            "{said}"
+        );
+        assert!(!said.contains(CANARY), "{said}");
+    }
+}
+
+#[test]
 fn without_a_database_it_says_so() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));

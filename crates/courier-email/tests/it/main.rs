@@ -14,3 +14,4 @@ mod server;
 mod smuggling;
 mod stages;
 mod tls;
+mod too_fast;

@@ -36,6 +36,8 @@ pub(crate) struct Relay {
     pub(crate) port: u16,
     pub(crate) tls: Tls,
     rest: Mutex<Rest>,
+    /// Until when it is not asked for reports, although it says DSN.
+    no_reports_until: Mutex<Option<Instant>>,
     /// Open conversations nobody uses now; the one used last is taken first.
     pub(crate) idle: Mutex<Vec<Session>>,
 }
@@ -141,7 +143,14 @@ impl Relay {
             }
         };
         let port = url.port().unwrap_or(port);
-        Ok(Self { host, port, tls, rest: Mutex::default(), idle: Mutex::new(Vec::new()) })
+        Ok(Self {
+            host,
+            port,
+            tls,
+            rest: Mutex::default(),
+            no_reports_until: Mutex::default(),
+            idle: Mutex::new(Vec::new()),
+        })
     }
 
     /// Whether bytes without TLS may go to this address.
@@ -189,6 +198,17 @@ impl Relay {
             rest.until = None;
         }
         (rest.asked, rest.for_all) = (None, false);
+    }
+
+    /// Whether it may be asked for reports (RFC 3461).
+    pub(crate) fn takes_reports(&self, now: Instant) -> bool {
+        let until = *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| until <= now)
+    }
+
+    /// It did not take the parameters by which one asks.
+    pub(crate) fn ask_for_no_reports_until(&self, until: Instant) {
+        *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     fn rest(&self) -> MutexGuard<'_, Rest> {

@@ -157,7 +157,7 @@ impl Relays {
                     Err(trouble) => return self.not_open(relay, &trouble),
                 },
             };
-            let Err(trouble) = session.deliver(letter, &self.manners, deadline).await else {
+            let Err(trouble) = session.deliver(relay, letter, &self.manners, deadline).await else {
                 relay.took_one();
                 self.put_aside(relay, session);
                 return Tried::Said(Outcome::Accepted);

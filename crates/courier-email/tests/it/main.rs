@@ -6,6 +6,8 @@ mod client;
 mod conformance;
 mod desk;
 mod house;
+mod no_dsn;
+mod plan;
 mod postbox;
 mod process;
 mod relays;

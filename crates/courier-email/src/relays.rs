@@ -17,6 +17,7 @@ use crate::relay::{Relay, Trust};
 use crate::replies::{Meaning, Replies, Reply, Stage};
 use crate::session::{Manners, Session, Trouble, What};
 use crate::settings::{BadSetting, Smtp};
+use crate::standing::Standing;
 
 /// A message with which conversations break comes again after so long at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
@@ -30,6 +31,7 @@ pub(crate) struct Relays {
     messages_per_connection: u32,
     idle_for: Duration,
     rest_for: Duration,
+    standing: Standing,
 }
 
 /// How a try with one relay ended.
@@ -67,6 +69,10 @@ impl Relays {
         if smtp.messages_per_connection == 0 {
             return Err(BadSetting::new("smtp.messages_per_connection", "must be 1 at least"));
         }
+        if !(0.0..=1.0).contains(&smtp.policy_share) {
+            return Err(BadSetting::new("smtp.policy_share", "must be 0 to 1"));
+        }
+        let standing = Standing::new(smtp.policy_share);
         let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
             ("", "") => None,
             ("", _) => {
@@ -91,7 +97,16 @@ impl Relays {
         };
         let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.connections);
         let (idle_for, rest_for) = (smtp.idle_for.get(), smtp.rest_for.get());
-        Ok(Self { relays, replies, manners, connections, messages_per_connection, idle_for, rest_for })
+        Ok(Self {
+            relays,
+            replies,
+            manners,
+            connections,
+            messages_per_connection,
+            idle_for,
+            rest_for,
+            standing,
+        })
     }
 
     /// Sends over the first relay that can be used.
@@ -159,6 +174,7 @@ impl Relays {
             };
             let Err(trouble) = session.deliver(relay, letter, &self.manners, deadline).await else {
                 relay.took_one();
+                self.standing.took();
                 self.put_aside(relay, session);
                 return Tried::Said(Outcome::Accepted);
             };
@@ -207,6 +223,13 @@ impl Relays {
         }
         let reason = verdict.reason;
         let after = wait(reply, verdict.after, verdict.spread, letter);
+        if verdict.policy {
+            if let Some(how) = self.standing.refused() {
+                return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay}, which said {reply}")));
+            }
+        } else if matches!(verdict.meaning, Meaning::Reject | Meaning::Suppress | Meaning::Strike) {
+            self.standing.took();
+        }
         Tried::Said(match verdict.meaning {
             Meaning::Reject => Outcome::Rejected(reason),
             Meaning::Suppress => Outcome::Suppress(reason),

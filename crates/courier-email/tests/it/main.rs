@@ -8,6 +8,7 @@ mod desk;
 mod house;
 mod no_dsn;
 mod plan;
+mod policy;
 mod postbox;
 mod process;
 mod relays;

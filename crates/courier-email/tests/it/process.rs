@@ -125,6 +125,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMTP__IDLE_FOR", "30", "smtp.idle_for"),
         ("POSTHASTE_SMTP__ON_UNKNOWN", "forget", "smtp.on_unknown"),
         ("POSTHASTE_SMTP__CONNECTIONS", "0", "smtp.connections"),
+        ("POSTHASTE_SMTP__POLICY_SHARE", "1.5", "smtp.policy_share"),
         ("POSTHASTE_SMTP__CA_FILE", "/nowhere/ca.pem", "smtp.ca_file"),
         ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
         ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),

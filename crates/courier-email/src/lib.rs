@@ -29,6 +29,7 @@ mod returns;
 mod seal;
 mod session;
 pub mod settings;
+mod standing;
 mod transport;
 mod unsubscribe;
 mod verp;

@@ -23,13 +23,13 @@ use std::time::Duration;
 use clap::Parser;
 use posthaste_model::{Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, Admin, Subject};
-use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origins, Sources};
+use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, Failure};
 use posthaste_ops::health::{Check, Health, Progress};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{self, Stop};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store};
+use posthaste_store::{ConnectError, Role, Store, TypedUrlError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -79,6 +79,23 @@ pub struct Args {
     /// A file to be written when the courier is at work: {"admin":"…"}.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+impl Args {
+    /// Looks at what a setting can't tell of itself: that it was typed, where everybody on the computer can read it.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Some(url) = &self.redis else { return Ok(()) };
+        posthaste_store::check_typed_url(url).map_err(|why| {
+            let mend = match why {
+                TypedUrlError::NoAddress(_) => "",
+                TypedUrlError::Password => {
+                    ": write it into the file that POSTHASTE_REDIS__PASSWORD_FILE names"
+                }
+            };
+            let origin = Origin::Flag("--redis".to_owned());
+            ConfigError::Setting { key: "redis.url".to_owned(), what: format!("{why}{mend}"), origin }
+        })
+    }
 }
 
 /// The section `courier`.
@@ -260,6 +277,7 @@ impl Process {
     /// # Errors
     /// The first thing found wrong.
     pub fn origins<S: DeserializeOwned>(&self, args: &Args) -> Result<Origins, ConfigError> {
+        args.check()?;
         let sources = || self.sources(args, &|sources| sources);
         sources().load::<Shared>()?;
         Ok(sources().load::<S>()?.origins)
@@ -293,6 +311,7 @@ impl Process {
         S: DeserializeOwned,
         T: Transport,
     {
+        args.check()?;
         let shared = self.sources(args, flags).load::<Shared>()?.settings;
         let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
         let courier = shared.courier.clone();

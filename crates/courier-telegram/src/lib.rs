@@ -7,8 +7,9 @@
 //!   on the wire is repeated at most, and none before it.
 //! - An answer is judged by its HTTP status, its code and words in its description; the table is the file `answers.toml`. What was
 //!   taken counts as taken whatever the message in the answer looks like.
-//! - An answer 429 pauses the bot, and cuts its rate; of a chat that was sent much of late it pauses that chat. Several bots have
-//!   a budget each: one that pauses does not hold up the others.
+//! - An answer 429 pauses the bot, and cuts its rate. It pauses a chat alone only if that chat was sent much of late, its own limit
+//!   explains the wait, and no other chat of the bot waits alone. Several bots have a budget each: one that pauses does not hold up
+//!   the others.
 //! - A token is part of requests only: no log, error or panic shows it.
 //! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
 //!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With

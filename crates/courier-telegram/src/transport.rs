@@ -246,14 +246,17 @@ impl Telegram {
             }
         };
         tokio::time::sleep_until(at).await;
-        // A pause may have begun meanwhile.
-        match sender.pause() {
-            Some(wait) => {
-                self.chats().give_back(to);
-                Err(self.paused(wait))
-            }
-            None => Ok(Instant::now()),
+        // A pause, or a wait of the chat, may have begun meanwhile.
+        let (mut chats, now) = (self.chats(), Instant::now());
+        if let Some(wait) = sender.pause() {
+            chats.give_back(to);
+            return Err(self.paused(wait));
         }
+        if let Some(wait) = chats.waits(to, now) {
+            chats.give_back(to);
+            return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+        }
+        Ok(now)
     }
 
     /// A bot pauses for so long: so does the channel, if no other bot is at work.
@@ -265,13 +268,13 @@ impl Telegram {
         }
     }
 
-    /// An answer asked to wait: the chat does, if it was sent much of late and the bot was not refused elsewhere; else the bot.
-    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, wait: Duration) -> Outcome {
+    /// An answer asked to wait: the chat does, if its own limit explains it and the bot was not refused elsewhere; else the bot.
+    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, told: Duration) -> Outcome {
         let now = Instant::now();
-        let wait = wait + SPREAD.mul_f64(rand::random());
+        let wait = told + SPREAD.mul_f64(rand::random());
         let mut chats = self.chats();
-        if chats.is_busy(to, now) && sender.pause().is_none() {
-            chats.wait(to, now + wait);
+        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause().is_none() {
+            chats.wait(sender.bot.number(), to, now + wait);
             return Outcome::Throttled { scope: Scope::Recipient, wait };
         }
         chats.give_back(to);

@@ -13,7 +13,8 @@
 //! - A token is part of requests only: no log, error or panic shows it.
 //! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
 //!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With
-//!   several bots a block of one bars nobody: only a message that none of them could bring does.
+//!   several bots a block of one bars nobody: only a message that none of them could bring does. A bot whose updates another program
+//!   asks for is left to it after three conflicts in a row, and asked again once an hour; it goes on sending.
 //!
 //! Types and set-up are teloxide's. Its own sending is not used: it sleeps after an answer 5xx, drops the code of an answer, and
 //! takes a message it can't read in the answer for one that was not sent.

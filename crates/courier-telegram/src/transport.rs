@@ -24,7 +24,7 @@ use crate::message;
 use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
-use crate::updates::Updates;
+use crate::updates::{Updates, Waits};
 
 /// The slowest a bot gets, in messages a second.
 const SLOWEST: f64 = 0.5;
@@ -385,9 +385,10 @@ impl Transport for Telegram {
         }
         let mut bots = JoinSet::new();
         for sender in &self.bots {
-            let again = self.settings.updates_again.get();
-            let alone = self.bots.len() == 1;
-            let updates = Updates::new(sender.bot.clone(), Arc::clone(&desk), again, alone);
+            let settings = &self.settings;
+            let waits = Waits { again: settings.updates_again.get(), rest: settings.updates_rest.get() };
+            let (desk, channel, alone) = (Arc::clone(&desk), self.channel.clone(), self.bots.len() == 1);
+            let updates = Updates::new(sender.bot.clone(), desk, channel, waits, alone);
             bots.spawn(stop.clone().run_until_cancelled_owned(updates.run()));
         }
         while let Some(ended) = bots.join_next().await {

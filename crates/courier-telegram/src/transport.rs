@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use posthaste_courier::budget::{Admission, Budget};
 use posthaste_courier::exchange::Ended;
 use posthaste_courier::process::Section;
+use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Scope, Transport};
-use posthaste_model::{Channel, Reason, Suffix};
+use posthaste_model::{Channel, Reason};
 use sha2::{Digest, Sha256};
 use teloxide::payloads::{SendMessage, SendMessageSetters};
 use teloxide::types::LinkPreviewOptions;
@@ -46,8 +47,7 @@ pub struct Telegram {
     answers: Answers,
     bots: Vec<Sender>,
     chats: Mutex<Chats>,
-    /// The order whose fault was told last.
-    told: Mutex<Option<Suffix>>,
+    told: Told,
 }
 
 struct Sender {
@@ -89,7 +89,7 @@ impl Telegram {
             Window { messages: settings.group_messages, span: settings.group_span.get() },
         );
         let abilities = abilities(&settings, bots.len(), courier);
-        let (chats, told) = (Mutex::new(chats), Mutex::new(None));
+        let (chats, told) = (Mutex::new(chats), Told::new(channel.clone()));
         Ok(Self { channel, settings, abilities, answers: Answers::embedded()?, bots, chats, told })
     }
 
@@ -310,12 +310,7 @@ impl Telegram {
 
     /// A fault of ours is told once an order.
     fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
-        if !verdict.alarm {
-            return;
-        }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() != Some(&envelope.suffix) {
-            *told = Some(envelope.suffix.clone());
+        if verdict.alarm && self.told.is_new(&envelope.suffix) {
             tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
         }
     }

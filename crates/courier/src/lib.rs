@@ -21,6 +21,7 @@ pub mod setting;
 pub mod settings;
 mod sweeper;
 pub mod table;
+pub mod told;
 pub mod transport;
 
 pub use desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt, Word};

@@ -1,7 +1,7 @@
 //! What is remembered of chats: how much they were sent of late, waits, new numbers, and which bot reaches them. Bounded: the
 //! chat unused for longest is forgotten first. Pure: time comes in.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -12,6 +12,11 @@ use crate::chat::Chat;
 
 /// Chats remembered at most.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+
+/// The longest wait a chat's own limit explains: a person is sent about one message a second with short bursts, a group 20 a
+/// minute. Of what it dropped while closing the server says 5 s.
+const OF_A_PERSON: Duration = Duration::from_secs(3);
+const OF_A_GROUP: Duration = Duration::from_secs(60);
 
 /// So many messages in so long.
 #[derive(Debug, Clone, Copy)]
@@ -32,13 +37,15 @@ struct Memory {
 /// All chats of the channel.
 pub(crate) struct Chats {
     known: LruCache<Chat, Memory>,
+    /// By the number of a bot: the chat that waits alone for what the bot was told, and until when.
+    alone: HashMap<u64, (Chat, Instant)>,
     person: Window,
     group: Window,
 }
 
 impl Chats {
     pub(crate) fn new(person: Window, group: Window) -> Self {
-        Self { known: LruCache::new(MOST), person, group }
+        Self { known: LruCache::new(MOST), alone: HashMap::new(), person, group }
     }
 
     fn window(&self, chat: &Chat) -> Window {
@@ -52,12 +59,10 @@ impl Chats {
     /// Takes the place of one message to this chat, or tells how long it has to wait.
     pub(crate) fn admit(&mut self, chat: &Chat, now: Instant) -> Result<(), Duration> {
         let window = self.window(chat);
-        let memory = self.memory(chat);
-        if let Some(left) = memory.waits_until.map(|until| until.saturating_duration_since(now))
-            && !left.is_zero()
-        {
+        if let Some(left) = self.waits(chat, now) {
             return Err(left);
         }
+        let memory = self.memory(chat);
         memory.waits_until = None;
         while memory.sent.front().is_some_and(|sent| now.saturating_duration_since(*sent) >= window.span) {
             memory.sent.pop_front();
@@ -71,6 +76,12 @@ impl Chats {
         Ok(())
     }
 
+    /// How long nothing may go to this chat yet.
+    pub(crate) fn waits(&self, chat: &Chat, now: Instant) -> Option<Duration> {
+        let left = self.known.peek(chat)?.waits_until?.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// The message that took the last place did not go.
     pub(crate) fn give_back(&mut self, chat: &Chat) {
         if let Some(memory) = self.known.peek_mut(chat) {
@@ -79,16 +90,27 @@ impl Chats {
     }
 
     /// Whether it was sent so much of late, before the last message, that a refusal may be its own: half its window.
-    pub(crate) fn is_busy(&self, chat: &Chat, now: Instant) -> bool {
+    fn is_busy(&self, chat: &Chat, now: Instant) -> bool {
         let window = self.window(chat);
         let of_late = |sent: &&Instant| now.saturating_duration_since(**sent) < window.span;
         let sent = self.known.peek(chat).map_or(0, |memory| memory.sent.iter().filter(of_late).count());
         sent > window.messages.div_ceil(2)
     }
 
-    /// Nothing more to this chat before then.
-    pub(crate) fn wait(&mut self, chat: &Chat, until: Instant) {
-        self.memory(chat).waits_until = Some(until);
+    /// Whether an answer that this bot is to wait so long may be about this chat alone: it was sent much of late, its limit explains
+    /// the wait, and no other chat of the bot waits alone. Where two are refused it is the bot.
+    pub(crate) fn is_own(&self, bot: u64, chat: &Chat, now: Instant, wait: Duration) -> bool {
+        let explained = if chat.is_person() { OF_A_PERSON } else { OF_A_GROUP };
+        let other = self.alone.get(&bot).is_some_and(|(other, until)| other != chat && *until > now);
+        wait <= explained && !other && self.is_busy(chat, now)
+    }
+
+    /// Nothing more to this chat before then, for what the bot was told.
+    pub(crate) fn wait(&mut self, bot: u64, chat: &Chat, until: Instant) {
+        let memory = self.memory(chat);
+        let until = memory.waits_until.map_or(until, |known| known.max(until));
+        memory.waits_until = Some(until);
+        self.alone.insert(bot, (chat.clone(), until));
     }
 
     /// The number it has now.
@@ -149,10 +171,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_the_bots_when_another_chat_waits_or_the_wait_is_long() {
+        let (now, mut chats) = (Instant::now(), chats());
+        for chat in [PERSON, Chat::Number(8)] {
+            chats.admit(&chat, now).unwrap();
+            chats.admit(&chat, now).unwrap();
+        }
+        for _ in 0..11 {
+            chats.admit(&GROUP, now).unwrap();
+        }
+        assert!(chats.is_own(1, &PERSON, now, SECOND * 3) && !chats.is_own(1, &PERSON, now, SECOND * 4));
+        assert!(chats.is_own(1, &GROUP, now, SECOND * 60) && !chats.is_own(1, &GROUP, now, SECOND * 61));
+        chats.wait(1, &PERSON, now + SECOND);
+        assert!(!chats.is_own(1, &Chat::Number(8), now, SECOND) && !chats.is_own(1, &GROUP, now, SECOND));
+        // What was on the wire to the same chat says nothing new, and another bot is another account.
+        assert!(chats.is_own(1, &PERSON, now, SECOND) && chats.is_own(2, &GROUP, now, SECOND));
+        assert!(chats.is_own(1, &GROUP, now + SECOND, SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_wait_is_kept() {
         let (now, mut chats) = (Instant::now(), chats());
-        chats.wait(&PERSON, now + SECOND * 30);
+        chats.wait(1, &PERSON, now + SECOND * 30);
         assert_eq!(chats.admit(&PERSON, now + SECOND), Err(SECOND * 29));
+        assert_eq!(chats.waits(&PERSON, now + SECOND * 30), None);
         assert_eq!(chats.admit(&PERSON, now + SECOND * 30), Ok(()));
     }
 }

@@ -7,12 +7,14 @@
 //!   on the wire is repeated at most, and none before it.
 //! - An answer is judged by its HTTP status, its code and words in its description; the table is the file `answers.toml`. What was
 //!   taken counts as taken whatever the message in the answer looks like.
-//! - An answer 429 pauses the bot, and cuts its rate; of a chat that was sent much of late it pauses that chat. Several bots have
-//!   a budget each: one that pauses does not hold up the others.
+//! - An answer 429 pauses the bot, and cuts its rate. It pauses a chat alone only if that chat was sent much of late, its own limit
+//!   explains the wait, and no other chat of the bot waits alone. Several bots have a budget each: one that pauses does not hold up
+//!   the others.
 //! - A token is part of requests only: no log, error or panic shows it.
 //! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
 //!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With
-//!   several bots a block of one bars nobody: only a message that none of them could bring does.
+//!   several bots a block of one bars nobody: only a message that none of them could bring does. A bot whose updates another program
+//!   asks for is left to it after three conflicts in a row, and asked again once an hour; it goes on sending.
 //!
 //! Types and set-up are teloxide's. Its own sending is not used: it sleeps after an answer 5xx, drops the code of an answer, and
 //! takes a message it can't read in the answer for one that was not sent.

@@ -43,6 +43,7 @@ pub struct Telegram {
     pub paid: bool,
     pub updates: bool,
     pub updates_again: HumanDuration,
+    pub updates_rest: HumanDuration,
 }
 
 impl Telegram {
@@ -74,6 +75,9 @@ impl Telegram {
         }
         if self.updates_again.get().is_zero() || self.updates_again.get().as_secs() > 3600 {
             return bad("telegram.updates_again", "must be more than nothing and an hour at most");
+        }
+        if self.updates_rest < self.updates_again || self.updates_rest.get().as_secs() > 24 * 3600 {
+            return bad("telegram.updates_rest", "must be updates_again at least and a day at most");
         }
         Ok(())
     }

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use posthaste_courier::budget::{Admission, Budget};
 use posthaste_courier::exchange::Ended;
 use posthaste_courier::process::Section;
+use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Scope, Transport};
-use posthaste_model::{Channel, Reason, Suffix};
+use posthaste_model::{Channel, Reason};
 use sha2::{Digest, Sha256};
 use teloxide::payloads::{SendMessage, SendMessageSetters};
 use teloxide::types::LinkPreviewOptions;
@@ -24,7 +25,7 @@ use crate::message;
 use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
-use crate::updates::Updates;
+use crate::updates::{Updates, Waits};
 
 /// The slowest a bot gets, in messages a second.
 const SLOWEST: f64 = 0.5;
@@ -46,8 +47,7 @@ pub struct Telegram {
     answers: Answers,
     bots: Vec<Sender>,
     chats: Mutex<Chats>,
-    /// The order whose fault was told last.
-    told: Mutex<Option<Suffix>>,
+    told: Told,
 }
 
 struct Sender {
@@ -89,7 +89,7 @@ impl Telegram {
             Window { messages: settings.group_messages, span: settings.group_span.get() },
         );
         let abilities = abilities(&settings, bots.len(), courier);
-        let (chats, told) = (Mutex::new(chats), Mutex::new(None));
+        let (chats, told) = (Mutex::new(chats), Told::new(channel.clone()));
         Ok(Self { channel, settings, abilities, answers: Answers::embedded()?, bots, chats, told })
     }
 
@@ -246,14 +246,17 @@ impl Telegram {
             }
         };
         tokio::time::sleep_until(at).await;
-        // A pause may have begun meanwhile.
-        match sender.pause() {
-            Some(wait) => {
-                self.chats().give_back(to);
-                Err(self.paused(wait))
-            }
-            None => Ok(Instant::now()),
+        // A pause, or a wait of the chat, may have begun meanwhile.
+        let (mut chats, now) = (self.chats(), Instant::now());
+        if let Some(wait) = sender.pause() {
+            chats.give_back(to);
+            return Err(self.paused(wait));
         }
+        if let Some(wait) = chats.waits(to, now) {
+            chats.give_back(to);
+            return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+        }
+        Ok(now)
     }
 
     /// A bot pauses for so long: so does the channel, if no other bot is at work.
@@ -265,13 +268,13 @@ impl Telegram {
         }
     }
 
-    /// An answer asked to wait: the chat does, if it was sent much of late and the bot was not refused elsewhere; else the bot.
-    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, wait: Duration) -> Outcome {
+    /// An answer asked to wait: the chat does, if its own limit explains it and the bot was not refused elsewhere; else the bot.
+    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, told: Duration) -> Outcome {
         let now = Instant::now();
-        let wait = wait + SPREAD.mul_f64(rand::random());
+        let wait = told + SPREAD.mul_f64(rand::random());
         let mut chats = self.chats();
-        if chats.is_busy(to, now) && sender.pause().is_none() {
-            chats.wait(to, now + wait);
+        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause().is_none() {
+            chats.wait(sender.bot.number(), to, now + wait);
             return Outcome::Throttled { scope: Scope::Recipient, wait };
         }
         chats.give_back(to);
@@ -307,12 +310,7 @@ impl Telegram {
 
     /// A fault of ours is told once an order.
     fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
-        if !verdict.alarm {
-            return;
-        }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() != Some(&envelope.suffix) {
-            *told = Some(envelope.suffix.clone());
+        if verdict.alarm && self.told.is_new(&envelope.suffix) {
             tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
         }
     }
@@ -382,9 +380,10 @@ impl Transport for Telegram {
         }
         let mut bots = JoinSet::new();
         for sender in &self.bots {
-            let again = self.settings.updates_again.get();
-            let alone = self.bots.len() == 1;
-            let updates = Updates::new(sender.bot.clone(), Arc::clone(&desk), again, alone);
+            let settings = &self.settings;
+            let waits = Waits { again: settings.updates_again.get(), rest: settings.updates_rest.get() };
+            let (desk, channel, alone) = (Arc::clone(&desk), self.channel.clone(), self.bots.len() == 1);
+            let updates = Updates::new(sender.bot.clone(), desk, channel, waits, alone);
             bots.spawn(stop.clone().run_until_cancelled_owned(updates.run()));
         }
         while let Some(ended) = bots.join_next().await {

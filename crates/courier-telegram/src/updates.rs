@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 use posthaste_courier::exchange::{self, Ended};
-use posthaste_courier::{Desk, List, NotStored};
-use posthaste_model::Reason;
+use posthaste_courier::{Desk, List, NotStored, alarm};
+use posthaste_model::{Channel, Reason};
 use serde::Deserialize;
 use serde_json::Value;
 use teloxide::payloads::{GetUpdates, GetUpdatesSetters};
@@ -29,6 +29,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const MOST: u8 = 25;
 /// Updates remembered, so that one told twice is heard once. Their numbers are no measure: after a quiet week they start anywhere.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+/// Conflicts in a row after which the bot's updates are left to the other program for a while.
+const CONFLICTS: u32 = 3;
 /// What a person who is back is taken off the list for. Telegram has called chats missing that were there.
 const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::BadAddress];
 
@@ -36,8 +38,8 @@ const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::BadAddress];
 pub(crate) struct Updates {
     bot: Bot,
     desk: Arc<dyn Desk>,
-    /// How long to wait before asking again where asking failed.
-    again: Duration,
+    channel: Channel,
+    waits: Waits,
     /// Whether no other bot may reach a chat this one does not.
     alone: bool,
     /// Updates wanted of the next answer: one, after an answer that was too long.
@@ -47,6 +49,17 @@ pub(crate) struct Updates {
     known: LruCache<i64, ()>,
     /// What was told last, so that it is told once.
     told: Option<Trouble>,
+    /// Questions in a row that Telegram answered with a conflict.
+    conflicts: u32,
+}
+
+/// How long to wait before asking again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waits {
+    /// Where asking failed.
+    pub(crate) again: Duration,
+    /// Where somebody else asks.
+    pub(crate) rest: Duration,
 }
 
 /// Why updates do not come.
@@ -81,9 +94,9 @@ struct Told {
 }
 
 impl Updates {
-    pub(crate) fn new(bot: Bot, desk: Arc<dyn Desk>, again: Duration, alone: bool) -> Self {
+    pub(crate) fn new(bot: Bot, desk: Arc<dyn Desk>, channel: Channel, waits: Waits, alone: bool) -> Self {
         let known = LruCache::new(REMEMBERED);
-        Self { bot, desk, again, alone, limit: MOST, next: None, known, told: None }
+        Self { bot, desk, channel, waits, alone, limit: MOST, next: None, known, told: None, conflicts: 0 }
     }
 
     /// Asks and hears for ever. May be dropped at any point: what was not confirmed is told again.
@@ -92,20 +105,46 @@ impl Updates {
             let bot = self.bot.number();
             match self.ask().await {
                 // Two that ask in turn get an answer each now and then: that is told once.
-                Ok(()) if self.told == Some(Trouble::Elsewhere) => {}
+                Ok(()) if self.told == Some(Trouble::Elsewhere) && self.conflicts < CONFLICTS => {
+                    self.conflicts = 0
+                }
                 Ok(()) => {
+                    self.conflicts = 0;
                     if self.told.take().is_some() {
                         tracing::info!(bot, "updates come again");
                     }
                 }
                 Err((trouble, wait)) => {
+                    let conflict = matches!(trouble, Trouble::Elsewhere | Trouble::Webhook);
+                    self.conflicts = if conflict { self.conflicts + 1 } else { 0 };
+                    if self.conflicts >= CONFLICTS {
+                        self.rest(trouble).await;
+                        continue;
+                    }
                     if self.told.replace(trouble) != Some(trouble) {
                         tracing::warn!(bot, why = trouble.words(), "updates do not come; asked for again");
                     }
-                    sleep(wait.unwrap_or(self.again)).await;
+                    sleep(wait.unwrap_or(self.waits.again)).await;
                 }
             }
         }
+    }
+
+    /// Leaves the updates to whoever else has them. A question after the rest finds out whether it is still so.
+    async fn rest(&mut self, trouble: Trouble) {
+        alarm(&self.channel, "updates");
+        self.told = Some(trouble);
+        // After a rest one more conflict is enough, and nothing new.
+        if self.conflicts == CONFLICTS {
+            tracing::error!(
+                bot = self.bot.number(),
+                why = trouble.words(),
+                rest = ?self.waits.rest,
+                "updates are not asked for any more for a while, messages go on: stop the other program or delete its \
+                 webhook, or set telegram.updates = false here"
+            );
+        }
+        sleep(self.waits.rest).await;
     }
 
     /// One question, and everything in its answer.

@@ -149,8 +149,11 @@ impl Open {
                 None => Ok(()),
             },
             "message_allow" => self.lift(of("/user_id")).await,
-            // Who writes to the community may be answered again.
-            "message_new" => self.lift(of("/message/from_id")).await,
+            // Who writes to the community may be answered again. What a person says in a group chat says nothing of the two.
+            "message_new" => {
+                let (from, to) = (of("/message/from_id"), of("/message/peer_id"));
+                self.lift(from.filter(|from| to.as_ref() == Some(from))).await
+            }
             _ => Ok(()),
         }
     }

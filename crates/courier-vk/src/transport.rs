@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use posthaste_courier::budget::Budget;
 use posthaste_courier::process::Section;
+use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Transport};
 use posthaste_model::{Channel, Suffix};
 use tokio::time::Instant;
@@ -37,8 +38,7 @@ pub struct Vk {
     inbound: Option<Inbound>,
     budget: Mutex<Budget>,
     groups: Mutex<Groups>,
-    /// The order whose fault was told last.
-    told: Mutex<Option<Suffix>>,
+    told: Told,
 }
 
 /// What makes the channel unusable before it starts.
@@ -62,6 +62,7 @@ impl Vk {
         settings.check()?;
         let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
         Ok(Self {
+            told: Told::new(channel.clone()),
             channel,
             abilities: abilities(&settings, courier),
             answers: Answers::embedded()?,
@@ -69,7 +70,6 @@ impl Vk {
             inbound: Inbound::read(&settings)?,
             budget: Mutex::new(budget),
             groups: Mutex::new(Groups::new(settings.groups_per_request)),
-            told: Mutex::default(),
             settings,
         })
     }
@@ -98,12 +98,7 @@ impl Vk {
 
     /// A fault of ours is told once an order.
     pub(crate) fn tell(&self, order: &Suffix, verdict: Verdict<'_>, number: u32) {
-        if !verdict.alarm {
-            return;
-        }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.as_ref() != Some(order) {
-            *told = Some(order.clone());
+        if verdict.alarm && self.told.is_new(order) {
             tracing::error!(%order, error = number, "VK refuses the message for what it says");
         }
     }

@@ -21,10 +21,12 @@ pub mod setting;
 pub mod settings;
 mod sweeper;
 pub mod table;
+pub mod told;
 pub mod transport;
 
 pub use desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt, Word};
 pub use engine::EngineError;
+pub use metrics::alarm;
 pub use probe::{Point, Probe};
 pub use run::{Courier, RunError};
 pub use settings::Settings;

@@ -34,6 +34,15 @@ use tokio::time::Instant;
 
 use crate::desk::{Noted, Word};
 
+/// Counts something an operator of this channel should look at, in a transport's own words: one or two, for a label.
+pub fn alarm(channel: &Channel, what: &'static str) {
+    count_alarm(channel.to_string(), what);
+}
+
+fn count_alarm(channel: String, what: &'static str) {
+    counter!("posthaste_alarms_total", "channel" => channel, "what" => what).increment(1);
+}
+
 /// The meter of one courier.
 pub(crate) struct Meter {
     channel: String,
@@ -82,7 +91,7 @@ impl Meter {
     }
 
     pub(crate) fn alarm(&self, what: &'static str) {
-        counter!("posthaste_alarms_total", "channel" => self.channel.clone(), "what" => what).increment(1);
+        count_alarm(self.channel.clone(), what);
     }
 
     pub(crate) fn stopped(&self, stopped: bool) {

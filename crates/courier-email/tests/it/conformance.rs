@@ -11,6 +11,7 @@ use posthaste_courier::Transport;
 use posthaste_courier::conformance::{self, Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
 use posthaste_model::{Address, Content, Row, Text};
 use posthaste_rig::PrivateServer;
+use tokio::time::Instant;
 
 use crate::house::transport;
 use crate::server::{Act, Kind, Plan, Server, Step};
@@ -71,8 +72,8 @@ impl Bench for SmtpBench {
         taken.collect()
     }
 
-    async fn requests(&self) -> u64 {
-        self.server.state.requests.load(Ordering::SeqCst)
+    async fn arrivals(&self) -> Vec<Instant> {
+        self.server.state.arrivals.lock().unwrap().clone()
     }
 
     fn row(&self, n: u32) -> Row {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use crate::plan::{Act, Plan, Step};
@@ -56,7 +57,8 @@ pub(crate) struct State {
     pub(crate) verbs: Mutex<Vec<String>>,
     /// Every MAIL and RCPT, whole.
     pub(crate) paths: Mutex<Vec<String>>,
-    pub(crate) requests: AtomicU64,
+    /// When each MAIL came.
+    pub(crate) arrivals: Mutex<Vec<Instant>>,
     pub(crate) connections: AtomicU64,
     pub(crate) away: AtomicBool,
     /// Conversations begun before this number changed are closed.
@@ -89,7 +91,7 @@ impl Server {
             taken: Mutex::default(),
             verbs: Mutex::default(),
             paths: Mutex::default(),
-            requests: AtomicU64::new(0),
+            arrivals: Mutex::default(),
             connections: AtomicU64::new(0),
             away: AtomicBool::new(false),
             cut: watch::channel(0).0,
@@ -196,7 +198,7 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
             "MAIL" => {
                 // How a message is treated is decided when it arrives.
                 talk.plan = state.plan.lock().unwrap().clone();
-                state.requests.fetch_add(1, Ordering::SeqCst);
+                state.arrivals.lock().unwrap().push(Instant::now());
                 talk.to.clear();
                 from = path(&line);
                 let right = if known { "250 2.1.0 ok" } else { "530 5.7.0 authentication required" };

@@ -222,8 +222,8 @@ impl Bench for SmsBench {
         self.taken.lock().unwrap().clone()
     }
 
-    async fn requests(&self) -> u64 {
-        self.provider.messages().len() as u64
+    async fn arrivals(&self) -> Vec<Instant> {
+        self.provider.messages().iter().map(|request| request.at).collect()
     }
 
     fn row(&self, n: u32) -> Row {

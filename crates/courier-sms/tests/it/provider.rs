@@ -9,6 +9,7 @@ use std::time::Duration;
 use posthaste_model::{Clock, SystemClock, UnixMs};
 use posthaste_rig::http::{self, Server};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 /// Our account.
@@ -17,6 +18,7 @@ pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) at: Instant,
     pub(crate) verb: String,
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
@@ -29,6 +31,7 @@ impl Request {
     fn read(raw: &http::Request) -> Self {
         let (path, query) = raw.target.split_once('?').unwrap_or((&raw.target, ""));
         Self {
+            at: raw.at,
             verb: raw.verb.clone(),
             path: path.to_owned(),
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),

@@ -95,6 +95,21 @@ impl TelegramBench {
         let (taken, under_way) = (Arc::default(), Arc::default());
         Self { provider: Provider::start().await, taken, under_way, bots }
     }
+
+    /// A transport whose bots send so many messages a second.
+    fn at_rate(&self, rate: &str) -> Arc<dyn Transport> {
+        let tokens: Vec<String> = (1..=self.bots).map(token).collect();
+        let changes = [
+            ("tokens", &*tokens.join(" ")),
+            ("rate", rate),
+            ("paid", "true"),
+            ("recover_within", "1s"),
+            ("chat_messages", "100"),
+            ("connect_within", "2s"),
+        ];
+        let inner = transport(&self.provider, &changes);
+        Arc::new(Watched { inner, under_way: Arc::clone(&self.under_way) })
+    }
 }
 
 /// Passes everything on, and tells the bench which part is on its way.
@@ -129,20 +144,12 @@ impl Transport for Watched {
 #[async_trait]
 impl Bench for TelegramBench {
     async fn transport(&self) -> Arc<dyn Transport> {
-        let tokens: Vec<String> = (1..=self.bots).map(token).collect();
         // So fast that the suite is not about rates.
-        let inner = transport(
-            &self.provider,
-            &[
-                ("tokens", &tokens.join(" ")),
-                ("rate", "1000"),
-                ("paid", "true"),
-                ("recover_within", "1s"),
-                ("chat_messages", "100"),
-                ("connect_within", "2s"),
-            ],
-        );
-        Arc::new(Watched { inner, under_way: Arc::clone(&self.under_way) })
+        self.at_rate("1000")
+    }
+
+    async fn paced_transport(&self) -> Arc<dyn Transport> {
+        self.at_rate("40")
     }
 
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
@@ -202,8 +209,8 @@ impl Bench for TelegramBench {
         self.taken.lock().unwrap().clone()
     }
 
-    async fn requests(&self) -> u64 {
-        self.provider.messages().len() as u64
+    async fn arrivals(&self) -> Vec<Instant> {
+        self.provider.messages().iter().map(|request| request.at).collect()
     }
 
     fn row(&self, n: u32) -> Row {

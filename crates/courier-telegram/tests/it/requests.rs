@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use posthaste_courier::{Outcome, Transport};
-use posthaste_model::{Content, Reason, Text};
+use posthaste_courier::{Envelope, Outcome, Transport};
+use posthaste_model::{Address, Content, Reason, Row, Text};
+use posthaste_ops::metrics::Metrics;
+use posthaste_rig::Written;
 use serde_json::{Value, json};
 
 use super::bench::{channel, envelope, send, token, transport};
@@ -155,4 +157,28 @@ async fn a_huge_answer_is_not_read_to_its_end() {
     provider.script(vec![Reply::Say(200, String::new(), "x".repeat(5 << 20))]);
     assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Unknown(Reason::BadAnswer));
     assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn bad_orders_in_turn_are_told_once_each() {
+    let log = Written::default();
+    let kept = log.clone();
+    // Of this thread, on which all of this test runs.
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
+    let _listening = tracing::subscriber::set_default(listener);
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.answer(|_| Reply::refusal(400, "Bad Request: message is too long"));
+    let orders = [envelope("1", "x"), envelope("2", "y")];
+    for chat in 1..=9 {
+        for order in &orders {
+            let to = Row { address: Address::new(chat.to_string()), ..order.to.clone() };
+            assert!(matches!(send(&telegram, Envelope { to, ..order.clone() }).await, Outcome::Rejected(_)));
+        }
+    }
+    let (log, told) = (log.text(), metrics.render());
+    assert_eq!(log.matches("Telegram refuses the message").count(), 2, "{log}");
+    assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"content\"} 2"), "{told}");
 }

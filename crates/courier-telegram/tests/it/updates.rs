@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt, Transport};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Outcome, Receipt, Transport};
+use posthaste_courier_telegram::Telegram;
 use posthaste_model::{Address, Reason, Suffix};
+use posthaste_ops::metrics::Metrics;
 use posthaste_rig::{Written, eventually_async};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::bench::{token, transport};
+use super::bench::{envelope, send, token, transport};
 use super::provider::{Provider, Reply, Request, accept};
 
 /// Writes down who is put on the channel's list and taken off it.
@@ -134,6 +136,7 @@ async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
 
 /// Serves until the guard is stopped.
 struct Served {
+    telegram: Arc<Telegram>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), String>>,
 }
@@ -141,10 +144,10 @@ struct Served {
 fn serve(provider: &Provider, book: &Arc<Book>, changes: &[(&str, &str)]) -> Served {
     let mut all = vec![("updates", "true"), ("updates_again", "20ms")];
     all.extend_from_slice(changes);
-    let telegram = transport(provider, &all);
+    let telegram = Arc::new(transport(provider, &all));
     let (stop, desk) = (CancellationToken::new(), Arc::clone(book));
-    let until = stop.clone();
-    Served { stop, task: tokio::spawn(async move { telegram.serve(desk, until).await }) }
+    let (until, serving) = (stop.clone(), Arc::clone(&telegram));
+    Served { telegram, stop, task: tokio::spawn(async move { serving.serve(desk, until).await }) }
 }
 
 impl Served {
@@ -282,6 +285,68 @@ async fn another_program_that_asks_is_told_of_once() {
     let log = log.text();
     assert_eq!(log.matches("another program asks for the updates").count(), 1, "{log}");
     assert!(!log.contains("updates come again"), "{log}");
+}
+
+/// As Telegram says it to the one of two whose question was broken.
+fn conflict() -> Reply {
+    Reply::refusal(409, "Conflict: terminated by other getUpdates request")
+}
+
+#[tokio::test]
+async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    provider.answer(|request| match (request.method.as_str(), request.token == token(1)) {
+        ("getupdates", true) => conflict(),
+        ("getupdates", false) => Reply::Say(502, String::new(), "<html>".to_owned()),
+        _ => accept(request),
+    });
+    let tokens = format!("{} {}", token(1), token(2));
+    let served = serve(&provider, &book, &[("tokens", &tokens)]);
+    let by = |bot: u64| questions(&provider).iter().filter(|asked| asked.token == token(bot)).count();
+    let asked_by = async |bot, times| {
+        eventually_async("the questions of a bot", async || match by(bot) {
+            asked if asked >= times => Ok(()),
+            asked => Err(asked),
+        })
+        .await;
+    };
+    asked_by(1, 3).await;
+    // The other one asks as often again, in the time of many questions of the first.
+    asked_by(2, by(2) + 20).await;
+    assert_eq!(by(1), 3);
+    let told = metrics.render();
+    assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"updates\"} 1"), "{told}");
+    for chat in 1..=20 {
+        assert_eq!(send(&served.telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+    }
+    assert!(provider.by_bot()[&token(1)] > 0);
+    served.stopped().await;
+}
+
+#[tokio::test]
+async fn one_question_after_the_rest_finds_out_whether_the_other_is_gone() {
+    let log = Written::default();
+    let kept = log.clone();
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
+    let _listening = tracing::subscriber::set_default(listener);
+    let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
+    let number = AtomicI64::new(0);
+    provider.answer(move |request| match number.fetch_add(1, Ordering::SeqCst) {
+        0..5 => conflict(),
+        _ => tell(request, &[place(6, 7, "kicked")]),
+    });
+    let served = serve(&provider, &book, &[("updates_rest", "200ms")]);
+    book.eventually(&["+7 blocked"]).await;
+    let asked = asked(&provider, 7).await;
+    let rests: Vec<bool> =
+        asked.windows(2).take(5).map(|pair| pair[1].at - pair[0].at >= Duration::from_millis(200)).collect();
+    assert!(rests[2..].iter().all(|rested| *rested), "{rests:?}");
+    served.stopped().await;
+    let log = log.text();
+    assert_eq!(log.matches("set telegram.updates = false").count(), 1, "{log}");
+    assert!(log.contains("updates come again"), "{log}");
 }
 
 #[tokio::test]

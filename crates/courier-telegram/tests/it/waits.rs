@@ -1,8 +1,10 @@
 //! Rate limits: who waits, for how long, and that nobody asks during a ban.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_courier::{Outcome, Scope, Transport};
+use posthaste_courier_telegram::Telegram;
 use posthaste_rig::eventually_async;
 
 use super::bench::{envelope, send, token, transport};
@@ -15,6 +17,26 @@ fn throttled(outcome: &Outcome) -> (Scope, Duration) {
         Outcome::Throttled { scope, wait } => (*scope, *wait),
         other => panic!("{other:?}"),
     }
+}
+
+/// One message to each of these chats, all at once.
+async fn at_once(telegram: &Arc<Telegram>, chats: impl IntoIterator<Item = i64>) -> Vec<Outcome> {
+    let mut calls = tokio::task::JoinSet::new();
+    for chat in chats {
+        let telegram = Arc::clone(telegram);
+        calls.spawn(async move { send(&telegram, envelope(&chat.to_string(), "x")).await });
+    }
+    calls.join_all().await
+}
+
+/// A bot that sent so much to chats 1 to 16 that the next message to each is one to a busy chat.
+async fn with_busy_chats(provider: &Provider) -> Arc<Telegram> {
+    let fast = [("rate", "1000"), ("paid", "true"), ("chat_messages", "4"), ("chat_span", "1h")];
+    let telegram = Arc::new(transport(provider, &fast));
+    for _ in 0..2 {
+        assert_eq!(at_once(&telegram, 1..=16).await, vec![Outcome::Accepted; 16]);
+    }
+    telegram
 }
 
 #[tokio::test]
@@ -111,6 +133,60 @@ async fn a_refusal_of_a_busy_group_is_its_own() {
 }
 
 #[tokio::test]
+async fn busy_chats_in_a_ban_of_the_bot_ask_once() {
+    // A wait no chat's own limit explains, and one that might be the first chat's: there the second asks too.
+    for (wait, asked) in [(30, 1), (2, 2)] {
+        let provider = Provider::start().await;
+        let telegram = with_busy_chats(&provider).await;
+        provider.answer(move |_| Reply::wait(wait));
+        let before = provider.messages().len();
+        for chat in 1..=asked {
+            throttled(&send(&telegram, envelope(&chat.to_string(), "x")).await);
+        }
+        // All the busy ones, and quiet ones, in the middle of the ban.
+        for outcome in at_once(&telegram, 1..=32).await {
+            throttled(&outcome);
+        }
+        assert_eq!(provider.messages().len() - before, asked as usize, "retry after {wait}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_on_the_wire_to_busy_chats_is_all_a_ban_sees() {
+    for wait in [30, 2] {
+        let provider = Provider::start().await;
+        let telegram = with_busy_chats(&provider).await;
+        provider.answer(move |_| match Reply::wait(wait) {
+            Reply::Say(status, _, body) => Reply::Late(SECOND / 5, status, body),
+            other => other,
+        });
+        let before = provider.messages().len();
+        for outcome in at_once(&telegram, 1..=8).await {
+            throttled(&outcome);
+        }
+        for outcome in at_once(&telegram, 1..=32).await {
+            throttled(&outcome);
+        }
+        assert_eq!(provider.messages().len() - before, 8, "retry after {wait}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_turn_sees_that_its_chat_waits() {
+    let provider = Provider::start().await;
+    let telegram =
+        Arc::new(transport(&provider, &[("rate", "10"), ("chat_messages", "4"), ("chat_span", "1h")]));
+    for _ in 0..2 {
+        assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Accepted);
+    }
+    provider.answer(|_| Reply::wait(2));
+    for outcome in at_once(&telegram, [7, 7]).await {
+        assert_eq!(throttled(&outcome).0, Scope::Recipient);
+    }
+    assert_eq!(provider.messages().len(), 3);
+}
+
+#[tokio::test]
 async fn a_bot_that_pauses_does_not_hold_up_the_others() {
     let provider = Provider::start().await;
     let tokens = format!("{} {}", token(1), token(2));
@@ -143,14 +219,9 @@ async fn a_bot_that_pauses_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn the_rate_is_kept() {
     let provider = Provider::start().await;
-    let telegram = std::sync::Arc::new(transport(&provider, &[("rate", "20")]));
+    let telegram = Arc::new(transport(&provider, &[("rate", "20")]));
     assert_eq!(telegram.abilities().rate, Some(20.0));
-    let mut calls = tokio::task::JoinSet::new();
-    for chat in 1..=40 {
-        let telegram = std::sync::Arc::clone(&telegram);
-        calls.spawn(async move { send(&telegram, envelope(&chat.to_string(), "x")).await });
-    }
-    let outcomes = calls.join_all().await;
+    let outcomes = at_once(&telegram, 1..=40).await;
     let taken = outcomes.iter().filter(|outcome| **outcome == Outcome::Accepted).count();
     // One at once and those whose turn comes within a quarter of a second; the others are the runtime's to bring again.
     assert!((2..=12).contains(&taken), "{taken}");

@@ -179,8 +179,8 @@ impl Bench for VkBench {
         taken.map(one).collect()
     }
 
-    async fn requests(&self) -> u64 {
-        self.provider.messages().len() as u64
+    async fn arrivals(&self) -> Vec<Instant> {
+        self.provider.messages().iter().map(|request| request.at).collect()
     }
 
     fn row(&self, n: u32) -> Row {

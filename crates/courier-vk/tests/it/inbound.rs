@@ -99,11 +99,15 @@ fn with(mut event: Value, name: &str, value: Value) -> Value {
 #[tokio::test]
 async fn who_denies_is_suppressed_and_who_allows_or_writes_is_not() {
     let place = Place::open().await;
-    let written = json!({"message": {"from_id": 9, "text": "hello"}, "client_info": {}});
+    let written = json!({"message": {"from_id": 9, "peer_id": 9, "text": "hello"}, "client_info": {}});
+    let in_a_chat = json!({"message": {"from_id": 7, "peer_id": 2_000_000_001, "text": "hello"}});
+    let nowhere = json!({"message": {"from_id": 7, "text": "hello"}});
     for event in [
         event("message_deny", "e1", json!({"user_id": 7})),
         event("message_allow", "e2", json!({"user_id": 7, "key": "k"})),
         event("message_new", "e3", written),
+        event("message_new", "e6", in_a_chat),
+        event("message_new", "e7", nowhere),
         event("message_read", "e4", json!({"from_id": 7})),
         event("something_new", "e5", json!([1])),
     ] {

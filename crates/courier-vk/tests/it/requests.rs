@@ -2,6 +2,7 @@
 
 use posthaste_courier::{Batching, Envelope, Outcome, Transport};
 use posthaste_model::{Content, Reason, Text};
+use posthaste_rig::Written;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -171,4 +172,24 @@ async fn settings_add_their_parameters() {
     });
     assert_eq!(request.calls(), [wanted]);
     assert_eq!(vk.channel(), channel());
+}
+
+#[tokio::test]
+async fn bad_orders_in_turn_are_told_once_each() {
+    let log = Written::default();
+    let kept = log.clone();
+    // Of this thread, on which all of this test runs.
+    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
+    let _listening = tracing::subscriber::set_default(listener);
+    let provider = Provider::start().await;
+    let vk = transport(&provider, &[]);
+    provider.answer(|shop, request| shop.run(request, &|_| Some(914)));
+    let orders = [envelope("1", "x", 1), envelope("2", "y", 2)];
+    for _ in 0..4 {
+        for order in &orders {
+            assert!(matches!(send_one(&vk, order.clone()).await, Outcome::Rejected(_)));
+        }
+    }
+    let log = log.text();
+    assert_eq!(log.matches("VK refuses the message").count(), 2, "{log}");
 }

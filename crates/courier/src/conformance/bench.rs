@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_model::{Address, Content, Row, Text};
+use tokio::time::Instant;
 
 use crate::transport::Transport;
 
@@ -138,6 +139,11 @@ pub trait Bench: Send + Sync {
     /// A transport connected to the stand-in, made as the courier's program makes it. Each call makes another one.
     async fn transport(&self) -> Arc<dyn Transport>;
 
+    /// The same at about 40 messages a second, if the transport keeps a rate of its own: calls wait for their turn in it.
+    async fn paced_transport(&self) -> Arc<dyn Transport> {
+        self.transport().await
+    }
+
     /// Sets how requests are treated that arrive from now on, in place of what was set before.
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown;
 
@@ -145,8 +151,13 @@ pub trait Bench: Send + Sync {
     /// dropped is not among them.
     async fn taken(&self) -> Vec<Taken>;
 
-    /// Requests with messages that have arrived so far, whatever became of them.
-    async fn requests(&self) -> u64;
+    /// When requests with messages arrived, whatever became of them, oldest first.
+    async fn arrivals(&self) -> Vec<Instant>;
+
+    /// Requests with messages that have arrived so far.
+    async fn requests(&self) -> u64 {
+        self.arrivals().await.len() as u64
+    }
 
     /// Sample row `n`, with an address of its own that the provider takes.
     fn row(&self, n: u32) -> Row;

@@ -13,7 +13,7 @@
 //! | half | what it holds the channel to |
 //! | --- | --- |
 //! | [`on_transport`] | one outcome for each envelope and in their order; the outcome each behaviour of a provider calls for; what is said agrees with what the provider took; a call dropped at its deadline, or anywhere, leaves the transport usable; many calls at once do not mix; nothing is sent unasked; texts at the limits; `check` agrees with the credential; repeats under one token, inquiries |
-//! | [`through_runtime`] | the same transport under the real runtime on a real server: nothing is sent early or before it is begun; an unknown outcome is resolved by policy, with no more copies than allowed; a stopped channel loses nothing; a rate limit is waited for; a stop hands back |
+//! | [`through_runtime`] | the same transport under the real runtime on a real server: nothing is sent early or before it is begun; an unknown outcome is resolved by policy, with no more copies than allowed; a stopped channel loses nothing; a rate limit is waited for, by all calls at once, as the provider counts; a stop hands back |
 
 mod alone;
 mod bench;

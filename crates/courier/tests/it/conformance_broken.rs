@@ -103,6 +103,11 @@ async fn flaws_that_show_only_under_the_runtime_are_named() {
             "orders are sent once",
             "was told as sent, and the provider took it 0 times",
         ),
+        (
+            Flaw::SleepsThroughThePause,
+            "a rate limit is waited for",
+            "requests too many came while the provider had asked to wait",
+        ),
     ];
     for (flaw, check, what) in cases {
         let server = PrivateServer::builder().max_memory(4 << 30).start().unwrap();

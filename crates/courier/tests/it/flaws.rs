@@ -45,6 +45,17 @@ pub(crate) enum Flaw {
     // These show only under the runtime.
     RejectsRepeats,
     CountsRowsInAByte,
+    SleepsThroughThePause,
+}
+
+/// The spacing of messages, where they have one.
+const SPACING: Duration = Duration::from_millis(25);
+const AHEAD: Duration = Duration::from_millis(250);
+
+/// A rate of the transport's own.
+struct Turns {
+    next: Instant,
+    paused_until: Instant,
 }
 
 pub(crate) struct MemoryTransport {
@@ -58,6 +69,7 @@ pub(crate) struct MemoryTransport {
     last_outcomes: Mutex<Vec<Outcome>>,
     tokens: AtomicU32,
     rows: Mutex<HashSet<(Suffix, u8)>>,
+    turns: Option<Mutex<Turns>>,
 }
 
 impl MemoryTransport {
@@ -83,6 +95,45 @@ impl MemoryTransport {
             last_outcomes: Mutex::default(),
             tokens: AtomicU32::new(0),
             rows: Mutex::default(),
+            turns: None,
+        }
+    }
+
+    /// The same with a rate of its own.
+    pub(crate) fn paced(self) -> Self {
+        let now = Instant::now();
+        Self { turns: Some(Mutex::new(Turns { next: now, paused_until: now })), ..self }
+    }
+
+    /// Waits for the turn of a message; `Err` says who has to wait.
+    async fn turn(&self) -> Result<(), Outcome> {
+        let Some(turns) = &self.turns else { return Ok(()) };
+        let paused = |now: Instant| {
+            let wait = turns.lock().unwrap().paused_until.saturating_duration_since(now);
+            let throttled = Outcome::Throttled { scope: Scope::Channel, wait };
+            if wait.is_zero() { Ok(()) } else { Err(throttled) }
+        };
+        let now = Instant::now();
+        paused(now)?;
+        let at = {
+            let mut turns = turns.lock().unwrap();
+            let at = turns.next.max(now);
+            if at > now + AHEAD {
+                return Err(Outcome::Throttled { scope: Scope::Recipient, wait: at - now });
+            }
+            turns.next = at + SPACING;
+            at
+        };
+        tokio::time::sleep_until(at).await;
+        if self.flaw == Flaw::SleepsThroughThePause { Ok(()) } else { paused(Instant::now()) }
+    }
+
+    /// Remembers what the provider asked for.
+    fn pause(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            if let (Outcome::Throttled { wait, .. }, Some(turns)) = (outcome, &self.turns) {
+                turns.lock().unwrap().paused_until = Instant::now() + *wait;
+            }
         }
     }
 
@@ -208,6 +259,9 @@ impl Transport for MemoryTransport {
         if self.flaw == Flaw::NeverSends {
             return vec![Outcome::Accepted; batch.len()];
         }
+        if let Err(wait) = self.turn().await {
+            return vec![wait; batch.len()];
+        }
         let answered = if messages.is_empty() { Ok(Vec::new()) } else { self.request(&messages).await };
         for (n, at) in open.iter().enumerate() {
             outcomes[*at] = Some(match &answered {
@@ -216,6 +270,7 @@ impl Transport for MemoryTransport {
             });
         }
         let mut outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+        self.pause(&outcomes);
         match self.flaw {
             Flaw::SwallowsAnOutcome => drop(outcomes.pop()),
             Flaw::TurnsTheOrder => outcomes.reverse(),

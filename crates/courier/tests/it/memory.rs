@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use async_trait::async_trait;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
 use posthaste_courier::{Abilities, Transport};
 use posthaste_model::{Address, Content, Row, Text};
+use tokio::time::Instant;
 
 use super::flaws::{Flaw, MemoryTransport};
 
@@ -53,7 +53,7 @@ pub(crate) enum Broken {
 pub(crate) struct Provider {
     treats: Mutex<(Option<Behaviour>, Option<BTreeSet<Address>>)>,
     taken: Mutex<Vec<Taken>>,
-    requests: AtomicU64,
+    arrivals: Mutex<Vec<Instant>>,
     keys: Mutex<HashSet<(u32, u32)>>,
     /// Whether a message under a known key is dropped.
     drops_repeats: bool,
@@ -89,7 +89,7 @@ impl Provider {
         if treatments.contains(&Behaviour::Unreachable) {
             return Err(Broken::Unreachable);
         }
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.arrivals.lock().unwrap().push(Instant::now());
         let mut replies = Vec::new();
         let mut lost = None;
         for (message, behaviour) in messages.iter().zip(treatments) {
@@ -169,13 +169,21 @@ impl MemoryBench {
         let (patience, hang_for) = (Duration::from_secs(4), Duration::from_millis(200));
         Self { flaw, patience, hang_for, ..Self::new(abilities) }
     }
+
+    async fn memory(&self) -> MemoryTransport {
+        let provider = Arc::clone(&self.provider);
+        MemoryTransport::new(provider, self.abilities.clone(), self.flaw, self.part).await
+    }
 }
 
 #[async_trait]
 impl Bench for MemoryBench {
     async fn transport(&self) -> Arc<dyn Transport> {
-        let provider = Arc::clone(&self.provider);
-        Arc::new(MemoryTransport::new(provider, self.abilities.clone(), self.flaw, self.part).await)
+        Arc::new(self.memory().await)
+    }
+
+    async fn paced_transport(&self) -> Arc<dyn Transport> {
+        Arc::new(self.memory().await.paced())
     }
 
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
@@ -194,8 +202,8 @@ impl Bench for MemoryBench {
         self.provider.taken.lock().unwrap().clone()
     }
 
-    async fn requests(&self) -> u64 {
-        self.provider.requests.load(Ordering::SeqCst)
+    async fn arrivals(&self) -> Vec<Instant> {
+        self.provider.arrivals.lock().unwrap().clone()
     }
 
     fn row(&self, n: u32) -> Row {

@@ -1,10 +1,14 @@
 //! A stopped channel that loses nothing, and a rate limit that is waited for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::{OnUnknown, State};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::behaves;
+use super::witness::Call;
 use super::yard::Yard;
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::Failure;
@@ -14,6 +18,13 @@ const ORDERS: usize = 6;
 /// Looks at a stopped channel before it is mended.
 const LOOKS: u64 = 3;
 const BAN: Duration = Duration::from_secs(1);
+/// Calls at once when the limit is met, and orders for them.
+const AT_ONCE: usize = 8;
+const CROWD: usize = 24;
+/// What arrives so soon after the answer was on the wire before it.
+const ON_THE_WIRE: Duration = Duration::from_millis(100);
+/// Requests a provider sees during a ban, beside those on the wire.
+const MOST: usize = 1;
 
 impl Yard<'_> {
     pub(super) async fn waits_until_mended(&mut self) -> Result<(), Failure> {
@@ -57,29 +68,45 @@ impl Yard<'_> {
         if !behaves(self, Behaviour::Throttle(BAN)).await {
             return Ok(());
         }
-        let running = self.courier(1, None).await?;
         let mut told = Vec::new();
-        for _ in 0..ORDERS {
+        for _ in 0..CROWD {
             told.push(self.tell(1, None, OnUnknown::Default).await?);
         }
+        let transport = self.bench.paced_transport().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let running = self.courier_with(transport, AT_ONCE, Some(Arc::clone(&gate))).await?;
         let witness = &running.witness;
-        let banned = async || Ok(witness.calls().iter().filter(|call| call.said.is_some()).count() >= 2);
-        self.until(check, "the limit was not met twice", banned).await?;
+        // None asks before all do.
+        let at_once = witness.abilities().max_concurrency;
+        let crowd = async || {
+            let calls = witness.calls();
+            Ok(calls.len() >= at_once || calls.iter().map(|call| call.rows.len()).sum::<usize>() >= CROWD)
+        };
+        self.until(check, "too few calls were made at once", crowd).await?;
+        gate.add_permits(Semaphore::MAX_PERMITS);
+        // The second time after the wait of the first.
+        let twice = |bans: &[Ban]| bans.iter().any(|ban| bans.iter().any(|later| later.began >= ban.until));
+        let met = async || Ok(twice(&witness.calls().iter().filter_map(ban).collect::<Vec<_>>()));
+        self.until(check, "the limit was not met twice", met).await?;
         self.accept_again().await?;
         for told in &told {
             self.ended(check, told).await?;
             self.all_sent_once(check, told).await?;
         }
-        let calls = witness.calls();
-        for (at, call) in calls.iter().enumerate() {
-            let Some((until, whole_channel)) = ban(call) else { continue };
-            let during = calls[at + 1..].iter().filter(|later| {
-                later.started < until
-                    && (whole_channel || later.rows.iter().any(|row| call.rows.contains(row)))
-            });
-            let during = during.count();
+        let (calls, arrivals) = (witness.calls(), self.bench.arrivals().await);
+        for call in &calls {
+            let Some(ban) = ban(call) else { continue };
+            // A channel that waits may still be called; what counts is what the provider sees. Rows that wait alone are not.
+            let during = if ban.whole_channel {
+                let asked = ban.told + ON_THE_WIRE..ban.until;
+                arrivals.iter().filter(|at| asked.contains(at)).count().saturating_sub(MOST)
+            } else {
+                let waits = |later: &&Call| later.rows.iter().any(|row| call.rows.contains(row));
+                let during = |later: &&Call| (ban.told..ban.until).contains(&later.started);
+                calls.iter().filter(during).filter(waits).count()
+            };
             if during > 0 {
-                let what = format!("{during} calls were made while the provider had asked to wait");
+                let what = format!("{during} requests too many came while the provider had asked to wait");
                 return Err(Failure::broken(check, what));
             }
         }
@@ -89,12 +116,21 @@ impl Yard<'_> {
     }
 }
 
-/// Until when a call's answer bans which calls: all, or those with the same orders.
-fn ban(call: &super::witness::Call) -> Option<(tokio::time::Instant, bool)> {
-    let (at, outcomes) = call.said.as_ref()?;
-    outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Throttled { scope, wait } => Some((*at + *wait, *scope == Scope::Channel)),
-        Outcome::Retry { after: Some(wait), .. } => Some((*at + *wait, false)),
+/// What a call's answer bans: all, or those with the same orders.
+struct Ban {
+    /// When the call began, and when it ended with the answer.
+    began: Instant,
+    told: Instant,
+    until: Instant,
+    whole_channel: bool,
+}
+
+fn ban(call: &Call) -> Option<Ban> {
+    let (told, outcomes) = call.said.as_ref()?;
+    let (wait, whole_channel) = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Throttled { scope, wait } => Some((*wait, *scope == Scope::Channel)),
+        Outcome::Retry { after: Some(wait), .. } => Some((*wait, false)),
         _ => None,
-    })
+    })?;
+    Some(Ban { began: call.started, told: *told, until: *told + wait, whole_channel })
 }

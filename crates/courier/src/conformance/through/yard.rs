@@ -18,7 +18,7 @@ use crate::conformance::bench::{Behaviour, Bench, Shown, Toward};
 use crate::conformance::report::{Failure, Report};
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
-use crate::transport::Abilities;
+use crate::transport::{Abilities, Transport};
 
 /// Calls at once of the couriers here.
 const CALLS: usize = 4;
@@ -76,11 +76,20 @@ impl<'a> Yard<'a> {
         gate: Option<Arc<Semaphore>>,
     ) -> Result<Running, Failure> {
         let transport = self.bench.transport().await;
+        self.courier_with(transport, calls, gate).await
+    }
+
+    /// The same with this transport.
+    pub(super) async fn courier_with(
+        &mut self,
+        transport: Arc<dyn Transport>,
+        calls: usize,
+        gate: Option<Arc<Semaphore>>,
+    ) -> Result<Running, Failure> {
         let theirs = transport.abilities();
         let calls = calls.min(theirs.max_concurrency);
         let send_window = self.bench.hang_for().min(theirs.send_window);
-        let abilities =
-            Abilities { send_window, concurrency: calls, max_concurrency: calls, rate: None, ..theirs };
+        let abilities = Abilities { send_window, concurrency: calls, max_concurrency: calls, ..theirs };
         let store = connect(&self.url, Role::Courier(self.channel.clone())).await?;
         let witness = Arc::new(Witness::new(transport, store.clone(), abilities, gate));
         self.next_courier += 1;
@@ -92,6 +101,8 @@ impl<'a> Yard<'a> {
             backoff_cap: Duration::from_secs(1),
             sweep_every: Duration::from_millis(500),
             check_every: Duration::from_millis(200),
+            // Nothing here is urgent: all calls there are may be under way.
+            urgent_reserve: 0,
             ..Settings::default()
         };
         let stop = Stop::manual(&stop::Settings {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use posthaste_courier::{Outcome, Scope};
+use posthaste_courier_email::Email;
+use tokio::time::Instant;
 
 use crate::house::{envelope, send, transport};
 use crate::server::{Act, Kind, Plan, Server, Step};
@@ -54,29 +56,38 @@ async fn of_a_mailing_to_a_relay_that_takes_nothing_only_a_few_leave() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// Sends one message after the other until one ends so.
+async fn until(transport: &Email, what: &str, wanted: impl Fn(&Outcome) -> bool) {
+    let patience = Instant::now() + posthaste_rig::patience();
+    loop {
+        let outcome = send(transport, &envelope("a@mail.example")).await;
+        if wanted(&outcome) {
+            return;
+        }
+        assert!(Instant::now() < patience, "{what}: {outcome:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn after_the_rest_one_message_finds_out() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[("smtp.rest_for", "300ms")]);
-    let until = async |wanted: &dyn Fn(&Outcome) -> bool, what: &str| {
-        let patience = tokio::time::Instant::now() + posthaste_rig::patience();
-        loop {
-            let outcome = send(&transport, &envelope("a@mail.example")).await;
-            if wanted(&outcome) {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < patience, "{what}: {outcome:?}");
-            tokio::task::yield_now().await;
-        }
-    };
     server.plan(Plan::says(Step::Text, TOO_FAST));
-    until(&pauses, "a pause").await;
-    // One is asked about after the rest; as long as it is refused, all wait again at once.
-    until(&of_this_one, "the next one to leave").await;
-    assert!(pauses(&send(&transport, &envelope("a@mail.example")).await), "it takes nothing still");
+    until(&transport, "a pause", pauses).await;
+    server.plan(Plan::says(Step::Text, "421 4.7.28 too fast, try again in 1 hour"));
+    until(&transport, "the next one to leave", of_this_one).await;
+    assert!(pauses(&send(&transport, &envelope("a@mail.example")).await), "one is enough to know");
+}
+
+#[tokio::test]
+async fn after_a_message_that_is_taken_a_single_one_stops_nobody_again() {
+    let server = Server::plain().await;
+    let transport = transport(&[server.url()], &[("smtp.rest_for", "300ms")]);
+    server.plan(Plan::says(Step::Text, TOO_FAST));
+    until(&transport, "a pause", pauses).await;
     server.plan(Plan::default());
-    until(&|outcome| *outcome == Outcome::Accepted, "the end of it").await;
-    // All is forgotten then: a single one stops nobody.
+    until(&transport, "the end of it", |outcome| *outcome == Outcome::Accepted).await;
     server.plan(Plan::says(Step::Text, TOO_FAST));
     assert!(of_this_one(&send(&transport, &envelope("a@mail.example")).await));
     server.plan(Plan::default());

@@ -132,6 +132,8 @@ pub struct Verdict {
     pub reason: Reason,
     /// Whether it is told in the log.
     pub alarm: bool,
+    /// Whether it is about what the order says, whoever gets it.
+    pub content: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,6 +167,8 @@ struct Rule {
     reason: Option<Reason>,
     #[serde(default)]
     alarm: bool,
+    #[serde(default)]
+    content: bool,
 }
 
 /// A table that can't be used: a mistake in the program.
@@ -199,6 +203,7 @@ impl Answers {
                 elsewhere: rule.elsewhere,
                 reason: rule.reason.unwrap_or(of_code),
                 alarm: rule.alarm,
+                content: rule.content,
             },
             None => Verdict {
                 meaning: Meaning::Unknown,
@@ -206,6 +211,7 @@ impl Answers {
                 elsewhere: false,
                 reason: Reason::BadAnswer,
                 alarm: false,
+                content: false,
             },
         }
     }

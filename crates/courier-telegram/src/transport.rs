@@ -105,6 +105,10 @@ impl Telegram {
         if parts.is_empty() || parts.len() > self.settings.max_parts {
             return Outcome::Rejected(Reason::Rejected);
         }
+        // Of what may have been taken before, only an answer may tell that it was not.
+        if !envelope.repeat && envelope.token.is_none() && self.told.is_given_up(&envelope.suffix) {
+            return Outcome::Rejected(Reason::Rejected);
+        }
         // The progress of the message: how many parts are through.
         let through = usize::try_from(envelope.token.unwrap_or(0)).unwrap_or(usize::MAX);
         let Some(part) = parts.get(through) else { return Outcome::Accepted };
@@ -187,6 +191,7 @@ impl Telegram {
                 Ended::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
             if answer.is_taken() {
+                self.told.taken(&envelope.suffix);
                 return (Outcome::Accepted, false);
             }
             let verdict = self.answers.judge(&answer);
@@ -312,6 +317,9 @@ impl Telegram {
     fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
         if verdict.alarm && self.told.is_new(&envelope.suffix) {
             tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
+        }
+        if verdict.content && self.told.refused(&envelope.suffix) {
+            tracing::error!(order = %envelope.suffix, "nobody can be sent what the order says: its other messages fail unsent");
         }
     }
 }

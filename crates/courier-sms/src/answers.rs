@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use posthaste_courier::exchange::Answer;
+use posthaste_courier::exchange::{Answer, LONGEST_WAIT};
 use posthaste_courier::table::{self, Pattern};
 use posthaste_courier::{Ban, Outcome, Scope};
 use posthaste_model::Reason;
@@ -61,7 +61,7 @@ pub(crate) enum Meaning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) meaning: Meaning,
-    /// How long to wait, of [`Meaning::Wait`] and [`Meaning::Retry`].
+    /// How long to wait, of [`Meaning::Wait`] and [`Meaning::Retry`]; [`LONGEST_WAIT`] at most.
     pub(crate) after: Option<Duration>,
     /// Failures on different days until the number is not used again.
     pub(crate) strikes: Option<u8>,
@@ -228,7 +228,10 @@ impl Answers {
         match self.rules.iter().find(|rule| rule.fits(said, &text)) {
             Some(rule) => Verdict {
                 meaning: rule.means,
-                after: said.retry_after.or(rule.after.map(HumanDuration::get)),
+                after: said
+                    .retry_after
+                    .or(rule.after.map(HumanDuration::get))
+                    .map(|wait| wait.min(LONGEST_WAIT)),
                 strikes: rule.strikes,
                 reason: rule.reason.unwrap_or_else(|| of_code(said)),
                 alarm: rule.alarm,

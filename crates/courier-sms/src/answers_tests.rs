@@ -87,6 +87,9 @@ fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() 
     let verdict = twilio().judge(said);
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) };
     assert_eq!(verdict.outcome("Twilio", said), wait);
+    let said = Said { retry_after: Some(Duration::MAX), ..said };
+    let wait = Outcome::Throttled { scope: Scope::Channel, wait: LONGEST_WAIT };
+    assert_eq!(twilio().judge(said).outcome("Twilio", said), wait);
     let said = Said { retry_after: Some(Duration::ZERO), ..said };
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) };
     assert_eq!(twilio().judge(said).outcome("Twilio", said), wait);

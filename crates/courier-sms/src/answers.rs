@@ -105,6 +105,11 @@ impl Verdict {
     }
 }
 
+/// Whether this is a code. Where there is none providers write nothing, or 0.
+pub(crate) fn is_code(text: &str) -> bool {
+    !matches!(text, "" | "0")
+}
+
 /// Code and status, for people.
 pub(crate) fn named(said: Said<'_>) -> String {
     // A code is a text of somebody else's.

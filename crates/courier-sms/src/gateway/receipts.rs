@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::ANSWERS;
-use crate::answers::{Answers, Said};
+use crate::answers::{Answers, Said, is_code};
 use crate::public::Public;
 use crate::settings::{BadSetting, Gateway as Section, Settings};
 use crate::transport::Unusable;
@@ -98,7 +98,7 @@ impl Receipts {
         if !settings.failed_values.contains(status) {
             return None;
         }
-        let code = get(&settings.code_field).map(String::as_str).filter(|code| !matches!(*code, "" | "0"));
+        let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
         let verdict = self.answers.judge(Said { code, ..Said::default() });
         Some((Word::Failed, verdict.late_reason(), verdict.ban()))
     }

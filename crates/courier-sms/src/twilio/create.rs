@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Inner, account, seen, status};
-use crate::answers::{Said, named};
+use crate::answers::{Said, is_code, named};
 use crate::provider::Message;
 
 /// Where receipts of an attempt come in; its name follows.
@@ -37,7 +37,7 @@ impl Body {
     }
 
     fn code(&self, name: &str) -> Option<String> {
-        self.0[name].as_u64().map(|code| code.to_string())
+        self.0[name].as_u64().map(|code| code.to_string()).filter(|code| is_code(code))
     }
 }
 

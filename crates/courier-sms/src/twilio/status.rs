@@ -4,7 +4,7 @@
 use posthaste_courier::{Ban, Word as Rank};
 use posthaste_model::Reason;
 
-use crate::answers::{Answers, Said};
+use crate::answers::{Answers, Said, is_code};
 
 /// What a status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
         "delivered" | "read" => of(Rank::Delivered, Reason::None),
         "canceled" => of(Rank::Failed, Reason::Undelivered),
         "undelivered" | "failed" => {
-            let code = code.filter(|code| !matches!(*code, "" | "0"));
+            let code = code.filter(|code| is_code(code));
             let verdict = answers.judge(Said { code, ..Said::default() });
             Some(Word {
                 rank: Rank::Failed,

@@ -35,7 +35,7 @@ fn json_gateway(provider: &Provider) -> Sms {
 async fn a_form_says_what_the_example_tells() {
     let provider = Provider::start().await;
     let gateway = smsc(&provider, &[]);
-    provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1})));
+    provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1, "error_code": 0})));
     let text = "a&psw=x&phones=1%00+\r\nы";
     assert_eq!(send(&gateway, &envelope(TO, text)).await, Outcome::Accepted);
     let request = &provider.messages()[0];
@@ -56,7 +56,6 @@ async fn a_form_says_what_the_example_tells() {
 #[tokio::test]
 async fn answers_of_an_smsc_become_outcomes() {
     let provider = Provider::start().await;
-    let gateway = smsc(&provider, &[]);
     let stop = |code: &str| Outcome::Stop(format!("the gateway refuses to work ({code})"));
     let wait = |seconds| Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(seconds) };
     for (code, wanted) in [
@@ -72,6 +71,8 @@ async fn answers_of_an_smsc_become_outcomes() {
         (77, Outcome::Rejected(Reason::Provider(1077))),
     ] {
         provider.answer(move |_| Reply::json(200, &json!({"error": "said", "error_code": code})));
+        // One that no answer before asked to wait.
+        let gateway = smsc(&provider, &[]);
         assert_eq!(send(&gateway, &envelope(TO, "x")).await, wanted, "{code}");
     }
     let html = |status| Reply::Say(status, String::new(), "<html>".to_owned());
@@ -86,6 +87,7 @@ async fn answers_of_an_smsc_become_outcomes() {
         (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
     ] {
         provider.answer(move |_| reply.clone());
+        let gateway = smsc(&provider, &[]);
         assert_eq!(send(&gateway, &envelope(TO, "x")).await, wanted);
     }
 }

@@ -1,6 +1,6 @@
 //! The transport: what is the same for all providers. Which messages may go and when, and how a rate limit is taken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,13 +83,22 @@ impl Sms {
             return Outcome::Rejected(Reason::Rejected);
         }
         let counted = self.provider.count(text);
+        if let Some(waits) = self.waits() {
+            return waits;
+        }
         let now = Instant::now();
-        let turn =
-            self.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(counted.segments, now, AHEAD);
+        let turn = self.budget().admit(counted.segments, now, AHEAD);
         match turn {
             // Not told as a pause of the channel, which would halve the requests at once.
             Err(wait) => return Outcome::Throttled { scope: Scope::Recipient, wait },
-            Ok(at) if at > now => tokio::time::sleep_until(at).await,
+            Ok(at) if at > now => {
+                tokio::time::sleep_until(at).await;
+                // A pause may have begun meanwhile.
+                if let Some(waits) = self.waits() {
+                    self.budget().give_back(counted.segments);
+                    return waits;
+                }
+            }
             Ok(_) => {}
         }
         let sent = Instant::now();
@@ -97,6 +106,18 @@ impl Sms {
             Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
             outcome => outcome,
         }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a message that comes while the provider wants none. The runtime pauses the channel since the answer that
+    /// began the wait: told once more, it would halve the requests once more.
+    fn waits(&self) -> Option<Outcome> {
+        let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = pause?.until.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(Outcome::Throttled { scope: Scope::Recipient, wait: rest })
     }
 
     /// The provider asks everybody to wait. Of all the requests that were on the wire then, one says so: each that did would

@@ -97,7 +97,6 @@ async fn what_can_never_go_is_not_asked_for() {
 #[tokio::test]
 async fn answers_become_outcomes() {
     let provider = Provider::start().await;
-    let twilio = transport(&provider, &[]);
     let message = |status: &str, code: serde_json::Value| {
         let sid = "SM0123456789abcdef0123456789abcdef";
         Reply::json(201, &json!({"sid": sid, "status": status, "error_code": code, "new": [{}]}))
@@ -131,8 +130,11 @@ async fn answers_become_outcomes() {
         (Reply::wait(7), Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) }),
     ] {
         provider.script(vec![reply.clone()]);
+        // One that no answer before asked to wait.
+        let twilio = transport(&provider, &[]);
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{reply:?}");
     }
+    let twilio = transport(&provider, &[]);
     provider.close().await;
     let outcome = send(&twilio, &envelope(TO, "x")).await;
     assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });

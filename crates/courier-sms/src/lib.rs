@@ -26,6 +26,7 @@ mod provider;
 mod public;
 pub mod segments;
 pub mod settings;
+mod streak;
 mod transport;
 mod twilio;
 

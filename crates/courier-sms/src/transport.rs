@@ -17,6 +17,7 @@ use crate::number;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
 use crate::settings::{BadSetting, Provider as Kind, Settings, Sms as Common};
+use crate::streak::Streak;
 use crate::twilio::Twilio;
 
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
@@ -31,6 +32,7 @@ pub struct Sms {
     public: Option<Public>,
     budget: Mutex<Budget>,
     pause: Mutex<Option<Pause>>,
+    streak: Streak,
 }
 
 /// The last time the provider asked everybody to wait.
@@ -71,6 +73,7 @@ impl Sms {
             public: Public::read(&settings.sms)?,
             budget: Mutex::new(Budget::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
+            streak: Streak::default(),
         })
     }
 
@@ -102,9 +105,15 @@ impl Sms {
             Ok(_) => {}
         }
         let sent = Instant::now();
-        match self.provider.send(Message { envelope, to, text, counted }, deadline).await {
+        let message = Message { envelope, to, text, counted, streak: &self.streak };
+        match self.provider.send(message, deadline).await {
             Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
-            outcome => outcome,
+            outcome => {
+                if matches!(outcome, Outcome::Accepted | Outcome::Delivered) {
+                    self.streak.ends();
+                }
+                outcome
+            }
         }
     }
 

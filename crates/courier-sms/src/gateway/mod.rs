@@ -122,7 +122,7 @@ impl Gateway {
     fn values<'a>(&'a self, message: Option<Message<'a>>) -> Values<'a> {
         let mut values =
             Values { from: &self.from, secret: self.secret.expose_secret(), ..Values::default() };
-        if let Some(Message { envelope, to, text, counted }) = message {
+        if let Some(Message { envelope, to, text, counted, .. }) = message {
             let attempt = envelope.id();
             values.callback =
                 self.receipts.as_ref().map(|receipts| receipts.address(&attempt)).unwrap_or_default();
@@ -155,7 +155,7 @@ impl Gateway {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "the gateway refuses a message for what somebody has to look at");
         }
-        verdict.outcome(WHO, said)
+        verdict.outcome(WHO, said, || message.is_second())
     }
 }
 

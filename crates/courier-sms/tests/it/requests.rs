@@ -140,6 +140,60 @@ async fn answers_become_outcomes() {
     assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });
 }
 
+/// Numbers in this list can't be reached from our sender.
+fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
+    let twilio = provider.twilio();
+    provider.answer(move |request| match numbers.contains(&request.field("To").as_str()) {
+        true => Reply::refusal(400, 21612),
+        false => twilio.accept(request),
+    });
+}
+
+fn put_off() -> Outcome {
+    Outcome::Retry { after: Some(Duration::from_secs(60)), reason: Reason::Provider(21612) }
+}
+
+#[tokio::test]
+async fn one_number_the_sender_does_not_reach_stops_nobody() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    unreachable(&provider, &[TO]);
+    // Each of its tries is spent, so that it ends as failed; in orders of their own too, and with nobody else between.
+    let tries = usize::from(twilio.abilities().max_tries);
+    for _ in 0..tries {
+        for n in 2..6 {
+            assert_eq!(send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await, Outcome::Accepted);
+        }
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+        assert_eq!(send(&twilio, &envelope(TO, "y")).await, put_off());
+    }
+    assert_eq!(provider.messages().len(), tries * 6);
+}
+
+#[tokio::test]
+async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    const BOTH: &[&str] = &[TO, "+79160000002"];
+    unreachable(&provider, BOTH);
+    let stop = Outcome::Stop("Twilio refuses to work (21612)".to_owned());
+    for _ in 0..2 {
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+        // What says nothing of the sender does not end it.
+        provider.script(vec![Reply::refusal(400, 21211)]);
+        assert_eq!(
+            send(&twilio, &envelope("+79160000003", "x")).await,
+            Outcome::Suppress(Reason::BadAddress)
+        );
+        unreachable(&provider, BOTH);
+        assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, stop);
+    }
+    // With a message taken between them they are two numbers, and no more.
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+    assert_eq!(send(&twilio, &envelope("+79160000003", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, put_off());
+}
+
 #[tokio::test]
 async fn an_operator_may_change_the_table() {
     let provider = Provider::start().await;

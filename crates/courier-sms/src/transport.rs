@@ -62,7 +62,7 @@ impl Sms {
         settings.sms.check()?;
         let provider: Box<dyn Provider> = match settings.sms.provider {
             Kind::Twilio => Box::new(Twilio::new(settings, channel.clone())?),
-            Kind::Gateway => Box::new(Gateway::new(settings)?),
+            Kind::Gateway => Box::new(Gateway::new(settings, &channel)?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::exchange::{self, Answer, Ended, exchange};
 use posthaste_courier::{Abilities, Desk, Outcome};
-use posthaste_model::Reason;
+use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -62,9 +62,9 @@ impl Gateway {
     ///
     /// # Errors
     /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Unusable> {
+    pub(crate) fn new(settings: &Settings, channel: &Channel) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, &settings.gateway);
-        let receipts = Receipts::read(settings)?.map(Arc::new);
+        let receipts = Receipts::read(settings, channel)?.map(Arc::new);
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
         let method = match section.method.as_str() {
             "POST" => Method::POST,

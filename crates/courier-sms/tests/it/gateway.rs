@@ -8,6 +8,7 @@ use std::time::Duration;
 use posthaste_courier::{Ban, Outcome, Receipt, Scope, Transport, Word};
 use posthaste_courier_sms::Sms;
 use posthaste_model::Reason;
+use posthaste_ops::metrics::Metrics;
 use serde_json::{Value, json};
 
 use super::bench::{CANARY, envelope, examples, for_smsc, send, try_transport};
@@ -191,6 +192,8 @@ async fn place() -> Place {
 
 #[tokio::test]
 async fn receipts_come_to_an_address_that_only_we_can_make() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let place = place().await;
     assert!(place.sms.abilities().receipts);
     let (message, other) = (envelope(TO, "x"), envelope(TO, "y"));
@@ -229,6 +232,8 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
     assert_eq!(place.desk.told().len(), told + 2);
+    let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 4\n";
+    assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.desk.is_away(true);
     assert_eq!(place.post(&path, FORM, "", b"status=1").await.0, 503);
     place.close().await;

@@ -2,22 +2,16 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use posthaste_courier::{Outcome, Scope, Transport};
 use posthaste_model::Reason;
 use serde_json::json;
 
-use super::bench::{CANARY, FROM, envelope, send, transport};
+use super::bench::{CANARY, FROM, basic, envelope, send, transport};
 use super::provider::{ACCOUNT, Provider, Reply};
 
 const TO: &str = "+79160000001";
 const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
 const KEY: &str = "SK0123456789abcdef0123456789abcdef";
-
-fn basic(user: &str, password: &str) -> String {
-    let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    format!("Basic {both}")
-}
 
 #[tokio::test]
 async fn a_text_goes_as_it_is() {

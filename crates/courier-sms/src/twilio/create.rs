@@ -90,9 +90,11 @@ impl Inner {
     /// There is a message; it may have failed already.
     fn taken(&self, body: &Body, message: Message<'_>) -> Outcome {
         match body.status() {
-            Some("failed" | "undelivered" | "canceled") => {
-                let code = body.code("error_code");
-                let said = Said { code: code.as_deref(), ..Said::default() };
+            Some(status @ ("failed" | "undelivered" | "canceled")) => {
+                let Some(code) = body.code("error_code") else {
+                    return Outcome::Rejected(status::uncoded(status));
+                };
+                let said = Said { code: Some(&code), ..Said::default() };
                 let verdict = self.answers.judge(said);
                 // It is there: nothing about it can be unknown, and what Twilio could not hand on may be tried again.
                 match verdict.outcome(WHO, said, || message.is_second()) {

@@ -155,7 +155,8 @@ async fn receipts_of_every_kind_reach_the_desk() {
         ("failed", "30006", receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))),
         ("failed", "21610", receipt(&message, Word::Failed, Reason::OptedOut, Some(Ban::Now))),
         ("failed", "30007", receipt(&message, Word::Failed, Reason::Provider(30007), None)),
-        ("failed", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
+        ("failed", "", receipt(&message, Word::Failed, Reason::Rejected, None)),
+        ("undelivered", "0", receipt(&message, Word::Failed, Reason::Undelivered, None)),
         ("canceled", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
     ] {
         assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");

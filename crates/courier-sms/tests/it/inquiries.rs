@@ -185,6 +185,21 @@ async fn texts_are_compared_as_twilio_shows_them() {
 }
 
 #[tokio::test]
+async fn a_text_a_service_made_smart_by_itself_is_found() {
+    let provider = Provider::start().await;
+    let service = "MG0123456789abcdef0123456789abcdef";
+    let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
+    let twilio = at_desk(&provider, &FakeDesk::new(), &changes).await;
+    loses_answers(&provider, |message| message.body = "\"quoted\" - it's so".to_owned());
+    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — it’s so").await).await, SENT);
+    loses_answers(&provider, |message| message.body = "\"quoted\" - it's not so".to_owned());
+    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — that’s so").await).await, Found::Never);
+    // Shown as it was, it is found as before.
+    loses_answers(&provider, |_| {});
+    assert_eq!(ask(&twilio, &lost(&twilio, "“as it was”").await).await, SENT);
+}
+
+#[tokio::test]
 async fn messages_of_a_service_are_known_by_it() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";

@@ -54,6 +54,11 @@ pub(crate) trait Provider: Send + Sync + 'static {
     /// As [`posthaste_courier::Transport::check`].
     async fn check(&self) -> Result<(), String>;
 
+    /// As [`posthaste_courier::Transport::unchecked`].
+    fn unchecked(&self) -> Option<String> {
+        None
+    }
+
     /// Takes the desk, and gives what comes in at the public place.
     fn open(&self, desk: Arc<dyn Desk>) -> Router;
 }

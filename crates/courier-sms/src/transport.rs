@@ -192,6 +192,10 @@ impl Transport for Sms {
         self.provider.check().await
     }
 
+    fn unchecked(&self) -> Option<String> {
+        self.provider.unchecked()
+    }
+
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
         let routes = self.provider.open(desk);
         match &self.public {

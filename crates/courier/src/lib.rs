@@ -29,4 +29,4 @@ pub use engine::EngineError;
 pub use probe::{Point, Probe};
 pub use run::{Courier, RunError};
 pub use settings::Settings;
-pub use transport::{Abilities, Batching, Envelope, Found, Outcome, Policy, Scope, Transport};
+pub use transport::{Abilities, Batching, Checked, Envelope, Found, Outcome, Policy, Scope, Transport};

@@ -244,6 +244,11 @@ impl Provider for Gateway {
         ))
     }
 
+    fn unchecked(&self) -> Option<String> {
+        let why = "gateway.check_url is empty: give an address that tells whether the credential is good, such as one for the balance";
+        self.check.is_none().then(|| why.to_owned())
+    }
+
     fn open(&self, desk: Arc<dyn Desk>) -> Router {
         match &self.receipts {
             Some(receipts) => {

@@ -158,8 +158,11 @@ async fn a_get_has_everything_in_its_query() {
     );
     provider.answer(|_| Reply::Say(200, String::new(), "ERROR 12 no".to_owned()));
     assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Rejected(Reason::Provider(1012)));
-    // Nobody said how to ask.
+    // Nobody said how to ask, and nobody is asked.
+    let asked = provider.log().len();
     gateway.check().await.unwrap();
+    assert_eq!(provider.log().len(), asked);
+    assert!(gateway.unchecked().is_some_and(|why| why.contains("gateway.check_url")));
 }
 
 #[tokio::test]
@@ -168,6 +171,7 @@ async fn a_credential_is_looked_at_where_the_settings_say() {
     let gateway = smsc(&provider, &[]);
     provider.answer(|_| Reply::json(200, &json!({"balance": "1.5"})));
     gateway.check().await.unwrap();
+    assert_eq!(gateway.unchecked(), None);
     assert_eq!(provider.log()[0].asked("psw"), CANARY);
     provider.answer(|_| Reply::json(200, &json!({"error": "authorise error", "error_code": 2})));
     assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 refuses what gateway.check_url asks (2)");

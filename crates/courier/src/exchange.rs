@@ -9,8 +9,10 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::Instant;
 
-/// A larger answer is not one of a provider's.
-const MOST_BYTES: usize = 4 << 20;
+/// The longest answer to a request about one thing: a message, an account.
+pub const SHORT: usize = 64 << 10;
+/// The longest answer that is a list, or of a request that stands for many.
+pub const LONG: usize = 4 << 20;
 /// The longest wait a provider is believed to mean.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
@@ -104,8 +106,9 @@ pub fn base(address: &str) -> Result<Url, BadWay> {
     Ok(url)
 }
 
-/// Sends one request and reads its answer whole. Over by `deadline`.
-pub async fn exchange(request: RequestBuilder, deadline: Instant) -> Ended {
+/// Sends one request and reads its answer whole, of `most` bytes ([`SHORT`] or [`LONG`]); one that is longer is none of a provider's.
+/// Over by `deadline`.
+pub async fn exchange(request: RequestBuilder, most: usize, deadline: Instant) -> Ended {
     let within = deadline.saturating_duration_since(Instant::now());
     let mut response = match request.timeout(within).send().await {
         Ok(response) => response,
@@ -118,7 +121,7 @@ pub async fn exchange(request: RequestBuilder, deadline: Instant) -> Ended {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Ended::Lost(Reason::BadAnswer),
             Ok(None) => return Ended::Answered(Answer { status, retry_after, body }),
             Err(error) => return Ended::Lost(lost(&error)),

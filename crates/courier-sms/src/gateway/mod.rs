@@ -213,7 +213,7 @@ impl Provider for Gateway {
         let Some(request) = self.request(self.method.clone(), &self.url, &values) else {
             return Outcome::Rejected(Reason::Rejected);
         };
-        match exchange(self.body.write(request, &values), deadline).await {
+        match exchange(self.body.write(request, &values), exchange::SHORT, deadline).await {
             Ended::NotConnected => Outcome::NotSent { after: None, reason: Reason::NotConnected },
             Ended::Lost(reason) => Outcome::Unknown(reason),
             Ended::Answered(answer) => match self.judge.judge(&answer) {
@@ -228,7 +228,7 @@ impl Provider for Gateway {
         let host = check.base.host_str().unwrap_or_default();
         let request = self.request(Method::GET, check, &self.values(None));
         let request = request.ok_or_else(|| "gateway.headers: a value can't stand in a header".to_owned())?;
-        let answer = match exchange(request, Instant::now() + CHECK_WITHIN).await {
+        let answer = match exchange(request, exchange::SHORT, Instant::now() + CHECK_WITHIN).await {
             Ended::Answered(answer) => answer,
             Ended::NotConnected | Ended::Lost(_) => {
                 return Err(format!("{host} can't be reached, or does not answer"));

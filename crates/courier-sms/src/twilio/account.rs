@@ -113,7 +113,7 @@ impl Account {
         deadline: Instant,
     ) -> Result<Option<Told>, String> {
         let host = self.base.host_str().unwrap_or_default();
-        let answer = match exchange(request, deadline).await {
+        let answer = match exchange(request, exchange::SHORT, deadline).await {
             Ended::Answered(answer) => answer,
             Ended::NotConnected | Ended::Lost(_) => {
                 return Err(format!("{host} can't be reached, or does not answer"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthaste_courier::exchange::{Answer, Ended, exchange};
+use posthaste_courier::exchange::{Answer, Ended, SHORT, exchange};
 use posthaste_courier::{AttemptId, Outcome};
 use posthaste_model::Reason;
 use serde_json::Value;
@@ -47,7 +47,8 @@ impl Inner {
     pub(super) async fn create(&self, message: Message<'_>, deadline: Instant) -> Outcome {
         let attempt = message.envelope.id();
         let request = self.account.post(&self.account.path("/Messages.json"));
-        let answer = match exchange(request.form(&self.parameters(message, &attempt)), deadline).await {
+        let answer = match exchange(request.form(&self.parameters(message, &attempt)), SHORT, deadline).await
+        {
             Ended::Answered(answer) => answer,
             Ended::NotConnected => return Outcome::NotSent { after: None, reason: Reason::NotConnected },
             Ended::Lost(reason) => return Outcome::Unknown(reason),

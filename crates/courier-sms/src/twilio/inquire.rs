@@ -9,7 +9,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use posthaste_courier::exchange::{Ended, exchange};
+use posthaste_courier::exchange::{Ended, LONG, exchange};
 use posthaste_courier::{Envelope, Found, Receipt, Word as Rank};
 use posthaste_model::{Reason, Suffix, UnixMs, Verdict};
 use serde::Deserialize;
@@ -175,7 +175,7 @@ impl Inner {
     }
 
     async fn page(&self, path: &str, deadline: Instant) -> Result<Page, Doubt> {
-        match exchange(self.account.get(path), deadline).await {
+        match exchange(self.account.get(path), LONG, deadline).await {
             Ended::Answered(answer) if answer.status == 200 => {
                 serde_json::from_slice(&answer.body).map_err(|_| NOT_NOW)
             }

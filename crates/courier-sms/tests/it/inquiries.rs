@@ -185,6 +185,20 @@ async fn texts_are_compared_as_twilio_shows_them() {
 }
 
 #[tokio::test]
+async fn a_long_list_is_read_and_one_without_end_is_not() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "x").await;
+    let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
+    for (pad, wanted) in [(1 << 20, SENT), (5 << 20, Found::NotNow)] {
+        let page = serde_json::json!({"messages": shown, "next_page_uri": null, "pad": "x".repeat(pad)});
+        provider.answer(move |_| Reply::json(200, &page));
+        assert_eq!(ask(&twilio, &message).await, wanted, "{pad}");
+    }
+}
+
+#[tokio::test]
 async fn a_text_a_service_made_smart_by_itself_is_found() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";

@@ -136,6 +136,29 @@ async fn answers_become_outcomes() {
     assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });
 }
 
+#[tokio::test]
+async fn an_answer_without_end_is_one_nobody_can_read() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let of = |size: usize| {
+        let bare = json!({"sid": sid, "status": "queued", "pad": ""}).to_string().len();
+        Reply::json(201, &json!({"sid": sid, "status": "queued", "pad": "x".repeat(size - bare)}))
+    };
+    for (size, wanted) in [
+        (64 << 10, Outcome::Accepted),
+        ((64 << 10) + 1, Outcome::Unknown(Reason::BadAnswer)),
+        (8 << 20, Outcome::Unknown(Reason::BadAnswer)),
+    ] {
+        provider.script(vec![of(size)]);
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{size}");
+    }
+    provider.answer(|_| Reply::json(200, &json!({"sid": ACCOUNT, "pad": "x".repeat(64 << 10)})));
+    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    provider.accept();
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, Outcome::Accepted);
+}
+
 /// Numbers in this list can't be reached from our sender.
 fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
     let twilio = provider.twilio();

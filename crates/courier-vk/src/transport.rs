@@ -148,7 +148,7 @@ impl Transport for Vk {
 
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
         match &self.inbound {
-            Some(inbound) => inbound.serve(desk, stop).await,
+            Some(inbound) => inbound.serve(&self.channel, desk, stop).await,
             None => Ok(()),
         }
     }

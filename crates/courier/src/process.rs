@@ -35,7 +35,7 @@ use serde::de::DeserializeOwned;
 
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
-use crate::transport::{Abilities, Transport};
+use crate::transport::{Abilities, Checked, Transport};
 
 /// The documented defaults of the sections every courier has: `redis` and `courier`.
 pub const DEFAULTS: &str = include_str!("process.toml");
@@ -292,13 +292,14 @@ impl Process {
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
         make: impl FnOnce(Making<S>) -> Result<T, Failure>,
-    ) -> Result<(), Failure>
+    ) -> Result<Checked, Failure>
     where
         S: DeserializeOwned,
         T: Transport,
     {
         let (_, _, transport) = self.make(args, flags, make)?;
-        transport.check().await.map_err(Failure::unavailable)
+        transport.check().await.map_err(Failure::unavailable)?;
+        Ok(transport.unchecked().map_or(Checked::Works, Checked::CannotTell))
     }
 
     fn make<S, T>(
@@ -337,7 +338,10 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
         tokio::select! {
             () = soft.cancelled() => {}
             found = transport.check() => match found {
-                Ok(()) => tracing::info!("the provider is there"),
+                Ok(()) => match transport.unchecked() {
+                    None => tracing::info!("the provider is there"),
+                    Some(why) => tracing::info!(why, "it can't be told whether the provider takes the credentials"),
+                },
                 Err(why) => tracing::warn!(why, "the provider can't be used yet"),
             },
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use console::style;
 use jiff::fmt::rfc2822;
+use posthaste_courier::Checked;
 use posthaste_store::preflight::Level;
 use reqwest::{Method, header};
 use serde::Serialize;
@@ -253,11 +254,16 @@ async fn channels(args: &Args, findings: &mut Findings) {
 
 fn channel(
     name: &str,
-    checked: std::result::Result<(), posthaste_ops::exit::Failure>,
+    checked: std::result::Result<Checked, posthaste_ops::exit::Failure>,
     findings: &mut Findings,
 ) {
     match checked {
-        Ok(()) => findings.say(Verdict::Good, name, "the provider answers and takes the credentials"),
+        Ok(Checked::Works) => {
+            findings.say(Verdict::Good, name, "the provider answers and takes the credentials");
+        }
+        Ok(Checked::CannotTell(why)) => {
+            findings.note(name, "whether the provider answers and takes the credentials can't be told", why);
+        }
         Err(failure) => {
             let kind = match failure.exit() {
                 posthaste_ops::exit::Exit::Unavailable => Kind::Unreachable,

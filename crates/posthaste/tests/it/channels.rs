@@ -129,6 +129,13 @@ async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
         let (code, missing) = check(channel, String::new()).await;
         assert_eq!((code, &missing["verdict"]), (3, &json!("bad")), "{missing}");
     }
+    // A gateway that nobody knows how to ask is neither.
+    let gateway = "[sms]\nprovider = \"gateway\"\n[gateway]\nurl = \"https://gateway.example.org/send\"\n\
+                   body = \"to={to}&text={text}\"\n";
+    let (code, untold) = check("sms", gateway.to_owned()).await;
+    assert_eq!((code, &untold["verdict"]), (0, &json!("note")), "{untold}");
+    assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't be told")), "{untold}");
+    assert!(untold["mend"].as_str().is_some_and(|mend| mend.contains("gateway.check_url")), "{untold}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

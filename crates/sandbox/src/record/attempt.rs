@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const REPEATED: u16 = 208;
 
 /// One attempt: from the first word about a message to its end, however it ended. A connection that came to nothing
-/// because the sandbox refused or cut it is an attempt without recipients.
+/// because the sandbox refused or cut it is an attempt without recipients, and so is an HTTP request that broke off.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Attempt {

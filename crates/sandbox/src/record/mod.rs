@@ -10,7 +10,7 @@ pub use self::attempt::{
     Attempt, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage,
 };
 pub use self::ring::{Counts, Totals};
-pub(crate) use self::seen::Seen;
+pub(crate) use self::seen::{Broken, Seen};
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Text, UnixMs};
+use posthaste_model::{Address, Channel, Text, UnixMs};
 
 use super::attempt::{Attempt, Cut, Ending, HttpFacts, Outcome, Protocol, Recipient, Stage};
 use crate::standin::{Fate, How, Message, Reply, Whole};
@@ -76,6 +76,7 @@ impl Seen<'_> {
             Fate::Refused(code) => (Ending::Refused, first.or(Some(code))),
             Fate::InBan => (Ending::Refused, Some(429)),
             Fate::Taken | Fate::Cut => (Ending::Cut, None),
+            Fate::Broken => (Ending::Left, None),
         };
         let cut = match self.reply.how {
             How::Whole => None,
@@ -83,6 +84,49 @@ impl Seen<'_> {
             How::Reset | How::Part => Some(Cut::Reset),
         };
         Outcome { ending, stage: Stage::Call, code, cut }
+    }
+}
+
+/// What came of a request that broke off, or was none, and what was answered, if anything was.
+pub(crate) struct Broken<'a> {
+    pub(crate) channel: &'a Channel,
+    pub(crate) provider: &'static str,
+    pub(crate) at: UnixMs,
+    pub(crate) connection: u64,
+    pub(crate) peer: IpAddr,
+    pub(crate) status: Option<u16>,
+    /// As far as its head tells; `None` when not even that is whole.
+    pub(crate) part: Option<&'a Whole>,
+}
+
+impl Broken<'_> {
+    /// The attempt, without recipients, still without its number. A head may hold a token and is not shown.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let (verb, size) = self.part.map_or(("", 0), |part| (part.verb.as_str(), part.body.len()));
+        let said = self.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        let ending = if self.status.is_some() { Ending::Refused } else { Ending::Left };
+        Attempt {
+            id: 0,
+            channel: self.channel.clone(),
+            at: self.at,
+            took: Duration::ZERO,
+            connection: self.connection,
+            peer: self.peer,
+            sender: Address::new(""),
+            recipients: Arc::new([]),
+            order: None,
+            outcome: Outcome::new(ending, Stage::Call, self.status),
+            size: size.try_into().unwrap_or(u64::MAX),
+            raw: self.part.map(body).unwrap_or_default(),
+            dialogue: Text::new(format!("C: {verb} (broken)\nS: {said}\n")),
+            protocol: Protocol::Http(HttpFacts {
+                provider: self.provider,
+                method: String::new(),
+                account: String::new(),
+                text: Text::default(),
+                statuses: Vec::new(),
+            }),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::record::Recipient;
 pub struct Request {
     /// Its number in this stand-in, from 1.
     pub id: u64,
-    /// When it was whole, by the wall clock.
+    /// When it was whole, by the wall clock; of a broken one when that was clear.
     pub at: UnixMs,
     /// The same by the monotonic clock, to measure from.
     pub instant: Instant,
@@ -34,7 +34,7 @@ pub struct Request {
     pub recipients: Arc<[Recipient]>,
     /// Of a message: what it says.
     pub text: Text,
-    /// Head and body as they came.
+    /// Head and body as they came; of a broken one as much as came.
     pub raw: Bytes,
     /// What became of it.
     pub fate: Fate,
@@ -54,6 +54,9 @@ pub enum Fate {
     InBan,
     /// No whole answer was given, and nothing was taken.
     Cut,
+    /// It never came whole, was no request, or came behind one after which the connection ended. Nobody looked at what it asks for,
+    /// and nothing was taken.
+    Broken,
 }
 
 impl Request {

@@ -1,5 +1,6 @@
 //! What all stand-ins that speak HTTP share: a server that takes whole requests, writes each down with all its bytes before it
-//! answers, and can hang, reset, cut, wait, or be down. What a provider checks and answers is a [`Provider`].
+//! answers, also what came of one that breaks off, and can hang, reset, cut, wait, or be down. What a provider checks and answers
+//! is a [`Provider`].
 
 mod answer;
 mod faults;

@@ -109,18 +109,41 @@ pub(super) async fn serve<P: Provider>(
     }
 }
 
+/// What came on a connection and is not answered. What is left of it when the connection ends, whoever ends it, is written down.
+struct Came<'a, P: Provider> {
+    bytes: BytesMut,
+    connection: u64,
+    peer: IpAddr,
+    shared: &'a Shared<P>,
+}
+
+impl<P: Provider> Came<'_, P> {
+    fn broke(&mut self, status: Option<u16>) {
+        if !self.bytes.is_empty() {
+            self.shared.broke(self.bytes.split().freeze(), self.connection, self.peer, status);
+        }
+    }
+}
+
+impl<P: Provider> Drop for Came<'_, P> {
+    fn drop(&mut self) {
+        self.broke(None);
+    }
+}
+
 /// One connection, to its end.
 async fn converse<P: Provider>(mut stream: TcpStream, peer: IpAddr, shared: &Shared<P>) {
     // Small answers go at once.
     let _ = stream.set_nodelay(true);
     let connection = shared.connection();
-    let mut buffer = BytesMut::new();
+    let mut came = Came { bytes: BytesMut::new(), connection, peer, shared };
     loop {
-        let read = tokio::time::timeout(IDLE, wire::read(&mut stream, &mut buffer)).await;
+        let read = tokio::time::timeout(IDLE, wire::read(&mut stream, &mut came.bytes)).await;
         let request = match read.unwrap_or(Err(Broken::Gone)) {
             Ok(request) => request,
             Err(Broken::Gone) => return,
             Err(Broken::Bad(status)) => {
+                came.broke(Some(status));
                 wire::write(&mut stream, &wire::encode(&Answer::html(status), false)).await;
                 return;
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use posthaste_model::{Channel, Clock, SystemClock};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,11 +16,11 @@ use tokio_util::task::TaskTracker;
 use super::answer::Answer;
 use super::faults::{Fault, FaultView, Faults, Invalid};
 use super::journal::{Fate, Journal, Request};
-use super::provider::{Ask, Back, Provider, Reply, Verdict};
+use super::provider::{Ask, Back, Message, Provider, Reply, Verdict};
 use super::serve::{Door, serve};
 use super::settings::{Bounds, Common};
-use super::wire::Whole;
-use crate::record::{Record, Seen};
+use super::wire::{self, Whole};
+use crate::record::{Broken, Record, Seen};
 
 /// It cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -349,5 +350,32 @@ impl<P: Provider> Shared<P> {
             fate,
         });
         reply
+    }
+
+    /// Writes down what came of a request that broke off, or was none, before anybody is told.
+    pub(super) fn broke(&self, raw: Bytes, connection: u64, peer: IpAddr, status: Option<u16>) {
+        let (instant, at) = (Instant::now(), SystemClock.now());
+        if let Some(record) = &self.record {
+            let part = wire::part(&raw);
+            let (channel, provider, part) = (&self.channel, P::NAME, part.as_ref());
+            let broken = Broken { channel, provider, at, connection, peer, status, part };
+            // Nothing was taken, so nothing is said that the record would have to know.
+            let _ = record.put(broken.attempt());
+        }
+        let Message { sender, recipients, text, .. } = Message::default();
+        self.journal.put(Request {
+            id: 0,
+            at,
+            instant,
+            connection,
+            account: String::new(),
+            method: String::new(),
+            is_message: false,
+            sender,
+            recipients: recipients.into(),
+            text,
+            raw,
+            fate: Fate::Broken,
+        });
     }
 }

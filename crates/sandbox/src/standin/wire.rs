@@ -58,10 +58,7 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(Broken::Bad(400)),
     };
-    let header = |name: &str| {
-        let mut found = head.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
-        found.next().and_then(|header| str::from_utf8(header.value).ok()).unwrap_or_default().trim()
-    };
+    let header = |name: &str| header(&head, name);
     if !header("transfer-encoding").is_empty() {
         return Err(Broken::Bad(411));
     }
@@ -73,8 +70,23 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
         return Err(Broken::Bad(413));
     }
     let Some(raw) = buffer.get(..length + body) else { return Ok(None) };
-    let raw = Bytes::copy_from_slice(raw);
-    Ok(Some(Whole {
+    Ok(Some(whole(&head, length, Bytes::copy_from_slice(raw))))
+}
+
+/// What there is of a request that is not whole, if its head is.
+pub(super) fn part(raw: &Bytes) -> Option<Whole> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut head = httparse::Request::new(&mut headers);
+    match head.parse(raw) {
+        Ok(httparse::Status::Complete(length)) => Some(whole(&head, length, raw.clone())),
+        _ => None,
+    }
+}
+
+/// A request with this head, which is so long.
+fn whole(head: &httparse::Request<'_, '_>, length: usize, raw: Bytes) -> Whole {
+    let header = |name: &str| header(head, name);
+    Whole {
         verb: head.method.unwrap_or_default().to_owned(),
         path: head.path.unwrap_or_default().to_owned(),
         content_type: header("content-type").to_ascii_lowercase(),
@@ -82,7 +94,13 @@ fn parse(buffer: &BytesMut) -> Result<Option<Whole>, Broken> {
         keep_alive: !header("connection").eq_ignore_ascii_case("close"),
         body: raw.slice(length..),
         raw,
-    }))
+    }
+}
+
+/// A header of a head, empty when there is none.
+fn header<'a>(head: &httparse::Request<'_, 'a>, name: &str) -> &'a str {
+    let mut found = head.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+    found.next().and_then(|header| str::from_utf8(header.value).ok()).unwrap_or_default().trim()
 }
 
 /// An answer as it goes over the wire.

@@ -152,7 +152,7 @@ impl Provider for Telegram {
                     Fate::Refused(200) => 0,
                     Fate::Refused(status) => status,
                     Fate::InBan => 429,
-                    Fate::Cut => 0,
+                    Fate::Cut | Fate::Broken => 0,
                 };
                 let verdict = Verdict {
                     account: bot.clone(),

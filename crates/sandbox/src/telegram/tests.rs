@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use posthaste_rig::eventually_async;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -289,7 +290,56 @@ async fn hostile_bytes_end_the_connection_and_nothing_else() {
         );
     }
     assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
-    assert_eq!(server.seen(), 1);
+    let fates: Vec<Fate> = server.requests().iter().map(|request| request.fate).collect();
+    assert_eq!(fates, [[Fate::Broken; 5].as_slice(), &[Fate::Done]].concat());
+}
+
+#[tokio::test]
+async fn what_came_of_a_broken_request_is_written_down() {
+    let server = started().await;
+    let half = format!("POST /bot{TOKEN}/sendMessage HTTP/1.1\r\ncontent-length: 40\r\n\r\n{{\"chat_id\": 7");
+    let broken = async |last: &str| {
+        eventually_async("what broke", async || match server.requests().pop() {
+            Some(request) if request.fate == Fate::Broken && request.raw.ends_with(last.as_bytes()) => {
+                Ok(request)
+            }
+            other => Err(format!("{other:?}")),
+        })
+        .await
+    };
+    // Who leaves in the middle; the request before is one of its own.
+    let before = tokio::time::Instant::now();
+    let mut client = Client::connect(&server).await;
+    client.send(7).await.unwrap();
+    client.say(&half).await;
+    drop(client);
+    let request = broken(&half).await;
+    assert_eq!((request.raw.len(), request.is_message, request.connection), (half.len(), false, 1));
+    assert!(request.instant >= before && request.at.0 > 0 && !request.is_taken());
+    assert!(!format!("{request:?}").contains("AAbb"));
+    // Whoever waits behind a request that ends the connection.
+    server.add_fault(Fault::new(Action::Reset).times(1)).unwrap();
+    let mut client = Client::connect(&server).await;
+    let behind = "GET /behind HTTP/1.1\r\n\r\n";
+    client.say(&format!("GET /bot{TOKEN}/sendMessage?chat_id=7&text=x HTTP/1.1\r\n\r\n{behind}")).await;
+    assert_eq!(client.hear().await, None);
+    broken(behind).await;
+    // And when it is the server that goes.
+    let mut client = Client::connect(&server).await;
+    client.say("POST /cut").await;
+    // The server may not have read it yet.
+    eventually_async("it came", async || {
+        server.down().await;
+        server.up().await;
+        if server.requests().iter().any(|request| *request.raw == *b"POST /cut") {
+            return Ok(());
+        }
+        client = Client::connect(&server).await;
+        client.say("POST /cut").await;
+        Err("not yet")
+    })
+    .await;
+    assert_eq!(server.messages().len(), 1);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@ use posthaste_rig::eventually_async;
 use posthaste_sandbox::standin::{Action, Fault};
 use posthaste_sandbox::{Ending, Protocol, Sandbox, Settings, Stage};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::client::{Client, start};
+use crate::client::{Client, attempts, start};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
@@ -178,6 +180,32 @@ async fn the_record_file_has_every_channel_and_later_statuses() {
     );
     assert_eq!((&lines[4]["id"], &lines[4]["later"]["status"]), (&json!(2), &json!("delivered")));
     assert!(!std::fs::read_to_string(&path).unwrap().contains("canary"));
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_is_in_the_record_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default();
+    settings.record.file = Some(folder.path().join("attempts.ndjson"));
+    let sandbox = Sandbox::start(settings).await.unwrap();
+    let kind = "content-type: application/x-www-form-urlencoded";
+    let half = format!(
+        "POST /method/messages.send HTTP/1.1\r\nauthorization: Bearer canary\r\n{kind}\r\ncontent-length: 99\r\n\r\npeer_ids=7&access_token=cana"
+    );
+    let mut stream = TcpStream::connect(sandbox.vk().address()).await.unwrap();
+    stream.write_all(half.as_bytes()).await.unwrap();
+    drop(stream);
+    let attempt = attempts(&sandbox, 1).await.remove(0);
+    assert_eq!((attempt.outcome.ending, attempt.recipients.len(), attempt.size), (Ending::Left, 0, 28));
+    assert_eq!(&*attempt.raw, b"peer_ids=7&access_token=***");
+    assert!(!attempt.is_message());
+    let (whole, line) = (
+        get(&sandbox, "/outbox/1").await.to_string(),
+        std::fs::read_to_string(folder.path().join("attempts.ndjson")).unwrap(),
+    );
+    assert!(line.contains("\"ending\":\"left\"") && whole.contains("\"ending\":\"left\""), "{line}{whole}");
+    assert!(!format!("{whole}{line}{}", get(&sandbox, "/view/1").await).contains("cana"), "{line}{whole}");
+    assert_eq!(get(&sandbox, "/outbox").await["items"], json!([]));
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ mod chat;
 mod chats;
 mod heard;
 mod message;
+mod sender;
 pub mod settings;
 pub mod split;
 mod token;

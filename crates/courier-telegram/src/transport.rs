@@ -22,6 +22,7 @@ use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
 use crate::message;
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
@@ -48,11 +49,6 @@ pub struct Telegram {
     bots: Vec<Sender>,
     chats: Mutex<Chats>,
     told: Told,
-}
-
-struct Sender {
-    bot: Bot,
-    budget: Mutex<Budget>,
 }
 
 /// What makes the channel unusable before it starts.
@@ -321,16 +317,6 @@ impl Telegram {
         if verdict.content && self.told.refused(&envelope.suffix) {
             tracing::error!(order = %envelope.suffix, "nobody can be sent what the order says: its other messages fail unsent");
         }
-    }
-}
-
-impl Sender {
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pause(&self) -> Option<Duration> {
-        self.budget().pause(Instant::now())
     }
 }
 

@@ -15,6 +15,7 @@ mod office;
 pub mod pace;
 pub mod probe;
 pub mod process;
+mod ready;
 pub mod refusals;
 mod resolver;
 mod run;

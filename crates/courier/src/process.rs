@@ -12,20 +12,17 @@
 //! }
 //! ```
 
-use std::fs;
 use std::future::Future;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use clap::Parser;
 use posthaste_model::{Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, Admin, Subject};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, Failure};
-use posthaste_ops::health::{Check, Health, Progress};
+use posthaste_ops::health::{Check, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{self, Stop};
 use posthaste_ops::telemetry;
@@ -33,6 +30,7 @@ use posthaste_store::{ConnectError, Role, Store, TypedUrlError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::ready::{announce, withdraw};
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
 use crate::transport::{Abilities, Checked, Transport};
@@ -352,38 +350,6 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
 fn name(transport: &dyn Transport) -> Result<CourierId, Failure> {
     let (channel, now) = (transport.channel(), SystemClock.now_ns());
     format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(Failure::software)
-}
-
-/// Says that the courier is at work, once it has looked at the queue.
-async fn announce(file: Option<&Path>, claims: &Progress, admin: &Admin) {
-    let mut wait = tokio::time::interval(Duration::from_millis(5));
-    while !claims.has_begun() {
-        wait.tick().await;
-    }
-    let address = match admin.address() {
-        posthaste_ops::address::Address::Tcp(address) => format!("http://{address}"),
-        unix => unix.to_string(),
-    };
-    tracing::info!(admin = address, "ready");
-    let Some(file) = file else { return };
-    if let Err(error) = write_whole(file, &serde_json::json!({ "admin": address }).to_string()) {
-        tracing::error!(%error, file = %file.display(), "the ready file can't be written");
-    }
-}
-
-/// Writes a file so that whoever looks sees all of it or nothing.
-fn write_whole(file: &Path, text: &str) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    fs::write(&beside, format!("{text}\n"))?;
-    fs::rename(&beside, file)
-}
-
-/// Who waits for the file must not find that of a process that is gone.
-fn withdraw(file: Option<&Path>) {
-    if let Some(file) = file {
-        let _ = fs::remove_file(file);
-    }
 }
 
 fn refused(error: ConnectError) -> Failure {

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use posthaste_rig::Written;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clicks::{click, path};
 use crate::client::{BOUNCES, Client, report};
@@ -16,11 +15,7 @@ const KEY: &str = "canary-key-of-thirty-two-letters-and-more";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_shows_an_address_a_key_or_a_link() {
-    let log = Written::default();
-    let kept = log.clone();
-    let writer = move || kept.clone();
-    // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
+    let log = Written::by_all();
     let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
     let settings = [
         BOUNCES[0],

@@ -6,7 +6,6 @@ use posthaste_courier::Transport;
 use posthaste_rig::Written;
 use serde_json::json;
 use tokio::time::Instant;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::bench::{CANARY, envelope, examples, for_smsc, send, transport, try_transport};
 use super::callbacks::{FORM, Place};
@@ -17,11 +16,7 @@ const TEXT: &str = "the canary sings at nine";
 
 #[tokio::test]
 async fn nothing_shows_a_token_a_number_or_a_text() {
-    let log = Written::default();
-    let kept = log.clone();
-    let writer = move || kept.clone();
-    // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
+    let log = Written::by_all();
     let place = Place::open().await;
     let (provider, twilio) = (&place.provider, &place.sms);
     let gateway = {

@@ -161,11 +161,7 @@ async fn a_huge_answer_is_not_read_to_its_end() {
 
 #[tokio::test]
 async fn bad_orders_in_turn_are_told_once_each() {
-    let log = Written::default();
-    let kept = log.clone();
-    // Of this thread, on which all of this test runs.
-    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
-    let _listening = tracing::subscriber::set_default(listener);
+    let log = Written::by_this_thread();
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let provider = Provider::start().await;

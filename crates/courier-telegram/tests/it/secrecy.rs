@@ -9,7 +9,6 @@ use posthaste_courier::Transport;
 use posthaste_rig::{Written, eventually_async};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::bench::{CANARY, envelope, send, transport};
 use super::provider::{Provider, Reply};
@@ -20,11 +19,7 @@ const TEXT: &str = "the canary sings at nine";
 
 #[tokio::test]
 async fn nothing_shows_a_token_a_chat_or_a_text() {
-    let log = Written::default();
-    let kept = log.clone();
-    let writer = move || kept.clone();
-    // Of the whole process, so that it hears every thread and the libraries that log by other means.
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(writer).finish().init();
+    let log = Written::by_all();
     let provider = Provider::start().await;
     let telegram =
         transport(&provider, &[("chat_messages", "100"), ("updates", "true"), ("updates_again", "20ms")]);

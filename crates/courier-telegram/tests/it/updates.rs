@@ -267,11 +267,7 @@ async fn after_any_refusal_it_asks_again() {
 
 #[tokio::test]
 async fn another_program_that_asks_is_told_of_once() {
-    let log = Written::default();
-    let kept = log.clone();
-    // Of this thread, on which all of this test runs.
-    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
-    let _listening = tracing::subscriber::set_default(listener);
+    let log = Written::by_this_thread();
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let number = AtomicI64::new(0);
     // The two get an answer in turn.
@@ -327,10 +323,7 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
 
 #[tokio::test]
 async fn one_question_after_the_rest_finds_out_whether_the_other_is_gone() {
-    let log = Written::default();
-    let kept = log.clone();
-    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
-    let _listening = tracing::subscriber::set_default(listener);
+    let log = Written::by_this_thread();
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let number = AtomicI64::new(0);
     provider.answer(move |request| match number.fetch_add(1, Ordering::SeqCst) {

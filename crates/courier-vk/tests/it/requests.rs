@@ -176,11 +176,7 @@ async fn settings_add_their_parameters() {
 
 #[tokio::test]
 async fn bad_orders_in_turn_are_told_once_each() {
-    let log = Written::default();
-    let kept = log.clone();
-    // Of this thread, on which all of this test runs.
-    let listener = tracing_subscriber::fmt().with_ansi(false).with_writer(move || kept.clone()).finish();
-    let _listening = tracing::subscriber::set_default(listener);
+    let log = Written::by_this_thread();
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.answer(|shop, request| shop.run(request, &|_| Some(914)));

@@ -54,7 +54,7 @@ local function begin_rows(parcel, rows)
           end
           shared = shared + 1
         end
-        begin_row(parcel, i, row, token)
+        begin_row(parcel, i, row, token, tokens_wanted)
         letter, any = 'b', true
       elseif state == SENDING and q == k then
         letter = 'b'

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- resolve: decides unresolved rows of one parcel. Each verdict names the attempt it decides; one for another attempt, or
 -- for a row decided already, changes nothing. r repeats once (refused as `t` when the one repeat is spent), R repeats
--- under the same token, h holds, s d f x tell what an inquiry found.
+-- under the same token and spends a try, h holds, s d f x tell what an inquiry found.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -56,6 +56,9 @@ for at = 1, #verdicts, 10 do
         -- Keeps the moment of the begin and the token: the repeat is under the same one.
         local value = flags >= TOKEN and sub(row, 9, 12) or '\0\0\0\0'
         local spent = repeated and flags or flags + REPEATED
+        if verdict == 'R' and spent % 16 < 15 then
+          spent = spent + 1
+        end
         put_row(parcel, i, UNRESOLVED, PENDING, q, spent, sub(row, 4, 8) .. value)
       elseif verdict == 'h' then
         put_row(parcel, i, UNRESOLVED, UNKNOWN, q, flags, reason .. sub(row, 6, 12))

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- suppress: puts addresses on a list of those who get nothing, or counts strikes against them. A strike counts once in 20
 -- hours; after 90 days without one the earlier ones are forgotten; so many as the caller says, and the address is on the list.
--- What is on the list stays as it is. What was lifted within the last minute stays lifted, unless the caller says that it saw
--- this lift: a late copy of the call that was lifted did not.
+-- What is on the list stays as it is, but for a weightier source: an operator's entry takes the place of what a person said,
+-- and that of what a provider or a bounce did, so that a person's word does not lift an operator's. What was lifted within the
+-- last minute stays lifted, unless the caller says that it saw this lift: a late copy of the call that was lifted did not.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -13,13 +14,17 @@
 -- ARGV 3 check value of the address key (16 bytes)
 -- ARGV 4 channel
 -- ARGV 5… entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, lift seen ms (6; 0: none)
--- REPLY ok a letter an entry: n newly on the list, a there already, s a strike counted, c counted before, l lifted lately,
---   x a record that can't be read
+-- REPLY ok a letter an entry: n newly on the list, a there already (and taken over by a weightier source), s a strike counted,
+--   c counted before, l lifted lately, x a record that can't be read
 -- REPLY key addresses are hashed under another key
 -- REPLY epoch another database
 -- BOUND 500 entries
 -- uses: num open suppression
 local ONCE, FORGET, LATE = 20 * 3600000, 90 * 86400000, 60000
+local WEIGHTS = { o = 3, s = 2, u = 2 }
+local function weight(source)
+  return WEIGHTS[source] or 1
+end
 local fields = {}
 for i = 5, #ARGV do
   fields[i - 4] = sub(ARGV[i], 1, 16)
@@ -38,6 +43,9 @@ local function judge(old, entry)
     local state, last = sub(old, 2, 2), u48(old, 11)
     local since = now - last
     if state == ACTIVE then
+      if enough <= 1 and weight(source) > weight(sub(old, 18, 18)) then
+        return 'a', suppression(ACTIVE, reason, u48(old, 5), now, byte(old, 17), source, whose)
+      end
       return 'a'
     elseif state == LIFTED then
       -- Where the clock went back nobody knows how long ago it was.

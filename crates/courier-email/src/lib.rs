@@ -29,11 +29,13 @@ mod returns;
 mod seal;
 mod session;
 pub mod settings;
+mod standing;
 mod transport;
 mod unsubscribe;
 mod verp;
 mod wire;
 
+use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Making, Process};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
@@ -87,7 +89,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<(), Failure> {
+pub async fn check(args: Args) -> Result<Checked, Failure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::identity::Identity;
 use crate::session::Session;
 use crate::settings::BadSetting;
 
@@ -34,9 +35,21 @@ pub(crate) struct Relay {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) tls: Tls,
-    rests_until: Mutex<Option<Instant>>,
+    rest: Mutex<Rest>,
+    /// Until when it is not asked for reports, although it says DSN.
+    no_reports_until: Mutex<Option<Instant>>,
     /// Open conversations nobody uses now; the one used last is taken first.
     pub(crate) idle: Mutex<Vec<Session>>,
+}
+
+/// Whether a relay is left alone, and for whom.
+#[derive(Default)]
+struct Rest {
+    until: Option<Instant>,
+    /// The first message it asked to wait with since it took one.
+    asked: Option<Identity>,
+    /// It asked so with another one too: no message is at fault, and none goes there.
+    for_all: bool,
 }
 
 impl fmt::Display for Relay {
@@ -130,7 +143,14 @@ impl Relay {
             }
         };
         let port = url.port().unwrap_or(port);
-        Ok(Self { host, port, tls, rests_until: Mutex::new(None), idle: Mutex::new(Vec::new()) })
+        Ok(Self {
+            host,
+            port,
+            tls,
+            rest: Mutex::default(),
+            no_reports_until: Mutex::default(),
+            idle: Mutex::new(Vec::new()),
+        })
     }
 
     /// Whether bytes without TLS may go to this address.
@@ -140,12 +160,59 @@ impl Relay {
 
     /// Until when it is left alone, if it is.
     pub(crate) fn rests(&self, now: Instant) -> Option<Instant> {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| *until > now)
+        self.rest().until.filter(|until| *until > now)
     }
 
-    /// Leaves it alone until then, or no longer.
-    pub(crate) fn rest_until(&self, until: Option<Instant>) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    /// Whether it is left alone by all messages, also when there is no other relay.
+    pub(crate) fn rests_from_all(&self, now: Instant) -> bool {
+        let rest = self.rest();
+        rest.for_all && rest.until.is_some_and(|until| until > now)
+    }
+
+    /// It can't be used: it is left alone until then.
+    pub(crate) fn rest_until(&self, until: Instant) {
+        self.rest().until = Some(until);
+    }
+
+    /// It asked to wait with a message. True when it did so with different ones and took none between.
+    pub(crate) fn asks_to_wait(&self, message: Identity, until: Instant) -> bool {
+        let mut rest = self.rest();
+        let first = *rest.asked.get_or_insert(message);
+        rest.until = Some(until);
+        rest.for_all |= first != message;
+        rest.for_all
+    }
+
+    /// It can be spoken to. That does not tell whether it takes messages.
+    pub(crate) fn is_there(&self) {
+        let mut rest = self.rest();
+        if !rest.for_all {
+            rest.until = None;
+        }
+    }
+
+    /// It took a message.
+    pub(crate) fn took_one(&self) {
+        let mut rest = self.rest();
+        if rest.for_all {
+            rest.until = None;
+        }
+        (rest.asked, rest.for_all) = (None, false);
+    }
+
+    /// Whether it may be asked for reports (RFC 3461).
+    pub(crate) fn takes_reports(&self, now: Instant) -> bool {
+        let until = *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_none_or(|until| until <= now)
+    }
+
+    /// It did not take the parameters by which one asks.
+    pub(crate) fn ask_for_no_reports_until(&self, until: Instant) {
+        *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

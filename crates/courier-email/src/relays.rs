@@ -17,6 +17,7 @@ use crate::relay::{Relay, Trust};
 use crate::replies::{Meaning, Replies, Reply, Stage};
 use crate::session::{Manners, Session, Trouble, What};
 use crate::settings::{BadSetting, Smtp};
+use crate::standing::Standing;
 
 /// A message with which conversations break comes again after so long at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
@@ -30,6 +31,7 @@ pub(crate) struct Relays {
     messages_per_connection: u32,
     idle_for: Duration,
     rest_for: Duration,
+    standing: Standing,
 }
 
 /// How a try with one relay ended.
@@ -67,6 +69,10 @@ impl Relays {
         if smtp.messages_per_connection == 0 {
             return Err(BadSetting::new("smtp.messages_per_connection", "must be 1 at least"));
         }
+        if !(0.0..=1.0).contains(&smtp.policy_share) {
+            return Err(BadSetting::new("smtp.policy_share", "must be 0 to 1"));
+        }
+        let standing = Standing::new(smtp.policy_share);
         let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
             ("", "") => None,
             ("", _) => {
@@ -91,13 +97,27 @@ impl Relays {
         };
         let (messages_per_connection, connections) = (smtp.messages_per_connection, smtp.connections);
         let (idle_for, rest_for) = (smtp.idle_for.get(), smtp.rest_for.get());
-        Ok(Self { relays, replies, manners, connections, messages_per_connection, idle_for, rest_for })
+        Ok(Self {
+            relays,
+            replies,
+            manners,
+            connections,
+            messages_per_connection,
+            idle_for,
+            rest_for,
+            standing,
+        })
     }
 
     /// Sends over the first relay that can be used.
     pub(crate) async fn send(&self, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Outcome {
         let (mut stop, mut away, mut after, mut wait) = (None, false, None, None);
+        let mut held = false;
         for relay in self.in_order(Instant::now()) {
+            if relay.rests_from_all(Instant::now()) {
+                held = true;
+                continue;
+            }
             match self.over(relay, letter, deadline).await {
                 Tried::Said(outcome) => return outcome,
                 Tried::Next(why, then) => {
@@ -115,9 +135,19 @@ impl Relays {
             // Others are not held up by it: the reason may be this recipient alone.
             (_, Some(wait)) => Outcome::Throttled { scope: Scope::Recipient, wait },
             // While one relay may come back by itself, nobody has to be called.
-            (Some(why), None) if !away && after.is_none() => Outcome::Stop(why),
-            _ => Outcome::NotSent { after, reason: Reason::NotConnected },
+            (Some(why), None) if !away && !held && after.is_none() => Outcome::Stop(why),
+            _ => match self.all_rest(Instant::now()) {
+                // Whatever comes now would be refused like those before it.
+                Some(wait) if held && after.is_none() => Outcome::Throttled { scope: Scope::Channel, wait },
+                _ => Outcome::NotSent { after, reason: Reason::NotConnected },
+            },
         }
+    }
+
+    /// How long until the first rest ends, if every relay rests.
+    fn all_rest(&self, now: Instant) -> Option<Duration> {
+        let rests: Option<Vec<Instant>> = self.relays.iter().map(|relay| relay.rests(now)).collect();
+        rests?.into_iter().min().map(|until| until - now)
     }
 
     /// The relays that do not rest, in order of preference; then the others, in the order in which their rest ends.
@@ -136,13 +166,15 @@ impl Relays {
                 None => match Session::open(relay, &self.manners, deadline).await {
                     Ok(session) => {
                         self.count(relay, "opened");
-                        relay.rest_until(None);
+                        relay.is_there();
                         (session, true)
                     }
                     Err(trouble) => return self.not_open(relay, &trouble),
                 },
             };
-            let Err(trouble) = session.deliver(letter, &self.manners, deadline).await else {
+            let Err(trouble) = session.deliver(relay, letter, &self.manners, deadline).await else {
+                relay.took_one();
+                self.standing.took();
                 self.put_aside(relay, session);
                 return Tried::Said(Outcome::Accepted);
             };
@@ -161,7 +193,7 @@ impl Relays {
     /// What a relay means that could not be spoken to at all.
     fn not_open(&self, relay: &Relay, trouble: &Trouble) -> Tried {
         self.count(relay, "failed");
-        relay.rest_until(Some(Instant::now() + self.rest_for));
+        relay.rest_until(Instant::now() + self.rest_for);
         let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop;
         let then = match &trouble.what {
             What::Reply(reply) if stops(reply) => Then::Stop,
@@ -191,6 +223,13 @@ impl Relays {
         }
         let reason = verdict.reason;
         let after = wait(reply, verdict.after, verdict.spread, letter);
+        if verdict.policy {
+            if let Some(how) = self.standing.refused() {
+                return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay}, which said {reply}")));
+            }
+        } else if matches!(verdict.meaning, Meaning::Reject | Meaning::Suppress | Meaning::Strike) {
+            self.standing.took();
+        }
         Tried::Said(match verdict.meaning {
             Meaning::Reject => Outcome::Rejected(reason),
             Meaning::Suppress => Outcome::Suppress(reason),
@@ -198,7 +237,9 @@ impl Relays {
             Meaning::Retry => Outcome::Retry { after, reason },
             Meaning::Relay => {
                 let wait = reply.wait().unwrap_or(self.rest_for);
-                relay.rest_until(Some(Instant::now() + wait));
+                if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
+                    tracing::warn!(%relay, %reply, ?wait, "a relay takes no message now");
+                }
                 let then = match trouble.stage {
                     Stage::Connect | Stage::Auth | Stage::Mail => Then::Away,
                     Stage::Rcpt | Stage::Data => Then::Wait(wait),
@@ -246,7 +287,7 @@ impl Relays {
             let deadline = Instant::now() + self.manners.connect;
             match Session::open(relay, &self.manners, deadline).await {
                 Ok(session) => {
-                    relay.rest_until(None);
+                    relay.is_there();
                     session.close();
                     return Ok(());
                 }

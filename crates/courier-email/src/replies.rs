@@ -137,6 +137,8 @@ pub struct Verdict {
     pub of: u8,
     /// Whether it is told in the log.
     pub alarm: bool,
+    /// Whether it is counted: many of them are about us, and stop the channel.
+    pub policy: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,6 +166,8 @@ struct Rule {
     of: Option<u8>,
     #[serde(default)]
     alarm: bool,
+    #[serde(default)]
+    policy: bool,
 }
 
 /// A table that can't be used: a mistake in the program.
@@ -209,6 +213,7 @@ impl Replies {
                 reason: rule.reason.unwrap_or(of_code),
                 of: rule.of.unwrap_or_default(),
                 alarm: rule.alarm,
+                policy: rule.policy,
             },
             // Neither 4xx nor 5xx: a reply out of place.
             None => Verdict {
@@ -218,6 +223,7 @@ impl Replies {
                 reason: Reason::BadAnswer,
                 of: 0,
                 alarm: false,
+                policy: false,
             },
         }
     }

@@ -70,6 +70,8 @@ fn the_reason_is_a_word_or_the_number_of_the_reply() {
     assert_eq!(reason(Rcpt, 250, "ok"), Reason::BadAnswer);
     assert!(replies.judge(Rcpt, &Reply::new(555, "x")).alarm);
     assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 x")).alarm);
+    assert!(replies.judge(Text, &Reply::new(550, "5.7.26 x")).policy);
+    assert!(!replies.judge(Text, &Reply::new(554, "5.6.0 x")).policy);
 }
 
 #[test]

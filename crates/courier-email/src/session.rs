@@ -28,6 +28,9 @@ use crate::wire::Wire;
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a relay is asked for no reports that did not take the parameters by which one asks.
+const WITHOUT_REPORTS: Duration = Duration::from_secs(3600);
+
 /// How long each stage may take, and who we are.
 pub(crate) struct Manners {
     pub(crate) hello: ClientId,
@@ -124,6 +127,12 @@ impl Trouble {
         matches!(&self.what, What::Lost(_)) || matches!(&self.what, What::Reply(reply) if reply.code == 421)
     }
 
+    /// Whether the relay does not know a parameter of MAIL or RCPT.
+    fn is_about_parameters(&self) -> bool {
+        matches!(self.stage, Stage::Mail | Stage::Rcpt)
+            && matches!(&self.what, What::Reply(reply) if reply.code == 555)
+    }
+
     /// Whether replies and commands are out of step, as the relay sees it.
     fn is_out_of_step(&self) -> bool {
         matches!(&self.what, What::Reply(reply) if reply.code == 503)
@@ -191,17 +200,44 @@ impl Session {
         Ok(Self { smtp, pipelining, dsn, used: 0, idle_since: Instant::now() })
     }
 
-    /// Hands over one message.
+    /// Hands over one message. Where the parameters that ask for reports are not taken, it goes without them.
     pub(crate) async fn deliver(
         &mut self,
+        relay: &Relay,
         letter: &Letter,
         manners: &Manners,
         deadline: Instant,
     ) -> Result<(), Trouble> {
         self.used += 1;
+        let reports = self.dsn && letter.reports.is_some() && relay.takes_reports(Instant::now());
+        let ended = self.converse(letter, reports, manners, deadline).await;
+        let Err(refused) = &ended else { return ended };
+        if !reports || !refused.is_about_parameters() {
+            return ended;
+        }
+        let ended = if self.recover(refused, manners, deadline).await {
+            self.converse(letter, false, manners, deadline).await
+        } else {
+            Err(Trouble::lost(Stage::Mail, "the conversation can't go on"))
+        };
+        // Refused without them as well, it was not about them.
+        if !matches!(&ended, Err(trouble) if trouble.is_about_parameters()) {
+            tracing::warn!(%relay, "a relay says DSN and does not take it: bounces may be harder to read");
+            relay.ask_for_no_reports_until(Instant::now() + WITHOUT_REPORTS);
+        }
+        ended
+    }
+
+    async fn converse(
+        &mut self,
+        letter: &Letter,
+        reports: bool,
+        manners: &Manners,
+        deadline: Instant,
+    ) -> Result<(), Trouble> {
         let wait = |limit: Duration| deadline.min(Instant::now() + limit);
         let (of_mail, of_rcpt) = match &letter.reports {
-            Some(reports) if self.dsn => reporting(&reports.id, &letter.to),
+            Some(to) if reports => reporting(&to.id, &letter.to),
             _ => (Vec::new(), Vec::new()),
         };
         let mail = Mail::new(Some(letter.from.clone()), of_mail);

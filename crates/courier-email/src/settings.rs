@@ -47,6 +47,7 @@ pub struct Smtp {
     pub messages_per_connection: u32,
     pub idle_for: HumanDuration,
     pub rest_for: HumanDuration,
+    pub policy_share: f64,
     pub connect_within: HumanDuration,
     pub reply_within: HumanDuration,
     pub text_within: HumanDuration,

@@ -96,7 +96,8 @@ impl Email {
             max_concurrency: smtp.connections,
             send_window: smtp.send_within.get(),
             on_unknown: smtp.on_unknown.into(),
-            receipts: ports.bounces.is_some(),
+            // Every courier that sends makes them, while one of several takes what comes back.
+            receipts: returns.is_some(),
             ..Abilities::default()
         });
         tokio::spawn(tidy(Arc::downgrade(&relays), smtp.idle_for.get()));

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use posthaste_courier::exchange::Answer;
+use posthaste_courier::exchange::{Answer, LONGEST_WAIT};
 use posthaste_courier::table::{self, Pattern};
 use posthaste_courier::{Ban, Outcome, Scope};
 use posthaste_model::Reason;
@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 /// A wait for a rate limit that no answer and no rule names.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// A wait for a sender that may be unable to reach anybody, that no answer and no rule names.
+const DOUBTED: Duration = Duration::from_secs(60);
 /// A larger file is no table.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -39,7 +41,7 @@ impl<'a> Said<'a> {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Meaning {
     /// Everybody waits.
     Wait,
@@ -53,6 +55,9 @@ pub(crate) enum Meaning {
     Suppress,
     /// Somebody has to mend something.
     Stop,
+    /// The number's fault or the sender's: try again later, and when another number's turn to be refused so comes next, somebody
+    /// has to mend something.
+    StopAtSecond,
     /// It may have been taken.
     Unknown,
 }
@@ -61,7 +66,7 @@ pub(crate) enum Meaning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) meaning: Meaning,
-    /// How long to wait, of [`Meaning::Wait`] and [`Meaning::Retry`].
+    /// How long to wait, of [`Meaning::Wait`], [`Meaning::Retry`] and [`Meaning::StopAtSecond`]; [`LONGEST_WAIT`] at most.
     pub(crate) after: Option<Duration>,
     /// Failures on different days until the number is not used again.
     pub(crate) strikes: Option<u8>,
@@ -72,9 +77,11 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// What becomes of a message by such an answer to its request. `who` is named when the channel stops.
-    pub(crate) fn outcome(self, who: &str, said: Said<'_>) -> Outcome {
+    /// What becomes of a message by such an answer to its request. `who` is named when the channel stops; `is_second` is whether
+    /// another number than this was refused so just before, asked of [`Meaning::StopAtSecond`] only.
+    pub(crate) fn outcome(self, who: &str, said: Said<'_>, is_second: impl FnOnce() -> bool) -> Outcome {
         let Self { after, reason, .. } = self;
+        let stop = || Outcome::Stop(format!("{who} refuses to work ({})", named(said)));
         match self.meaning {
             Meaning::Wait => {
                 Outcome::Throttled { scope: Scope::Channel, wait: after.unwrap_or(SHORTEST).max(SHORTEST) }
@@ -83,7 +90,9 @@ impl Verdict {
             Meaning::Reject => Outcome::Rejected(reason),
             Meaning::Strike => Outcome::Strike { reason, of: self.strikes.unwrap_or(2) },
             Meaning::Suppress => Outcome::Suppress(reason),
-            Meaning::Stop => Outcome::Stop(format!("{who} refuses to work ({})", named(said))),
+            Meaning::Stop => stop(),
+            Meaning::StopAtSecond if is_second() => stop(),
+            Meaning::StopAtSecond => Outcome::Retry { after: after.or(Some(DOUBTED)), reason },
             Meaning::Unknown => Outcome::Unknown(reason),
         }
     }
@@ -103,6 +112,11 @@ impl Verdict {
             _ => self.strikes.map(Ban::After),
         }
     }
+}
+
+/// Whether this is a code. Where there is none providers write nothing, or 0.
+pub(crate) fn is_code(text: &str) -> bool {
+    !matches!(text, "" | "0")
 }
 
 /// Code and status, for people.
@@ -228,7 +242,10 @@ impl Answers {
         match self.rules.iter().find(|rule| rule.fits(said, &text)) {
             Some(rule) => Verdict {
                 meaning: rule.means,
-                after: said.retry_after.or(rule.after.map(HumanDuration::get)),
+                after: said
+                    .retry_after
+                    .or(rule.after.map(HumanDuration::get))
+                    .map(|wait| wait.min(LONGEST_WAIT)),
                 strikes: rule.strikes,
                 reason: rule.reason.unwrap_or_else(|| of_code(said)),
                 alarm: rule.alarm,

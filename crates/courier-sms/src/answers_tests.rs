@@ -16,7 +16,7 @@ fn late(code: &str) -> Verdict {
 
 #[test]
 fn every_answer_of_twilio_means_what_the_facts_say() {
-    use Meaning::{Reject, Retry, Stop, Suppress, Unknown, Wait};
+    use Meaning::{Reject, Retry, Stop, StopAtSecond, Suppress, Unknown, Wait};
     let (bad_address, undelivered, stopped) = (Reason::BadAddress, Reason::Undelivered, Reason::Stopped);
     for (status, codes, meaning, reason) in [
         (429, &["20429", "20001"][..], Wait, Some(Reason::Throttled)),
@@ -34,7 +34,8 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
         // A 403 about one country is no word on the credential.
         (403, &["21408"], Reject, None),
         (400, &["21408", "30004", "30007", "30032", "30034", "99999"], Reject, None),
-        (400, &["21606", "21212", "21612", "21659", "21660", "21703", "30002"], Stop, Some(stopped)),
+        (400, &["21606", "21212", "21659", "21660", "21703", "30002"], Stop, Some(stopped)),
+        (400, &["21612"], StopAtSecond, None),
         (400, &["21602", "21617", "21604", "21605"], Reject, Some(Reason::Rejected)),
         (400, &["21611", "30001"], Wait, Some(Reason::Throttled)),
         (400, &["30003", "30008", "30017", "30018"], Retry, Some(undelivered)),
@@ -86,10 +87,13 @@ fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() 
     let said = Said { status: Some(429), retry_after: Some(Duration::from_secs(7)), ..Said::default() };
     let verdict = twilio().judge(said);
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) };
-    assert_eq!(verdict.outcome("Twilio", said), wait);
+    assert_eq!(verdict.outcome("Twilio", said, || false), wait);
+    let said = Said { retry_after: Some(Duration::MAX), ..said };
+    let wait = Outcome::Throttled { scope: Scope::Channel, wait: LONGEST_WAIT };
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, || false), wait);
     let said = Said { retry_after: Some(Duration::ZERO), ..said };
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said), wait);
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, || false), wait);
 }
 
 #[test]

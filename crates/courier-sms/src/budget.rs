@@ -31,10 +31,21 @@ impl Budget {
         if at - now > ahead {
             return Err(at - now);
         }
-        let segments = f64::from(u32::try_from(segments).unwrap_or(u32::MAX));
-        self.next = at + Duration::from_secs_f64(segments / rate);
+        self.next = at + span(segments, rate);
         Ok(at)
     }
+
+    /// Gives a place back: its message does not go.
+    pub(crate) fn give_back(&mut self, segments: usize) {
+        let Some(rate) = self.rate else { return };
+        self.next = self.next.checked_sub(span(segments, rate)).unwrap_or(self.next);
+    }
+}
+
+/// How long so many segments take.
+fn span(segments: usize, rate: f64) -> Duration {
+    let segments = f64::from(u32::try_from(segments).unwrap_or(u32::MAX));
+    Duration::from_secs_f64(segments / rate)
 }
 
 #[cfg(test)]
@@ -52,6 +63,16 @@ mod tests {
         let later = now + Duration::from_millis(100);
         assert_eq!(budget.admit(1, later, AHEAD), Ok(now + Duration::from_millis(300)));
         assert_eq!(budget.admit(1, later, AHEAD), Err(Duration::from_millis(300)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_given_back_is_another_messages() {
+        let now = Instant::now();
+        let mut budget = Budget::new(10.0, now);
+        assert_eq!(budget.admit(1, now, AHEAD), Ok(now));
+        assert_eq!(budget.admit(2, now, AHEAD), Ok(now + Duration::from_millis(100)));
+        budget.give_back(2);
+        assert_eq!(budget.admit(1, now, AHEAD), Ok(now + Duration::from_millis(100)));
     }
 
     #[tokio::test(start_paused = true)]

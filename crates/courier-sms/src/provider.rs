@@ -10,6 +10,7 @@ use posthaste_model::UnixMs;
 use tokio::time::Instant;
 
 use crate::segments::Counted;
+use crate::streak::Streak;
 
 /// A message that may go: its number is one, and its text is not too long.
 #[derive(Clone, Copy)]
@@ -22,6 +23,15 @@ pub(crate) struct Message<'a> {
     pub(crate) text: &'a str,
     /// Its segments.
     pub(crate) counted: Counted,
+    /// Refusals before it that may be the sender's fault.
+    pub(crate) streak: &'a Streak,
+}
+
+impl Message<'_> {
+    /// It was refused for what may be its number's fault or the sender's. Whether another number was so just before.
+    pub(crate) fn is_second(&self) -> bool {
+        self.streak.grows(self.to)
+    }
 }
 
 /// Who takes messages.
@@ -43,6 +53,11 @@ pub(crate) trait Provider: Send + Sync + 'static {
 
     /// As [`posthaste_courier::Transport::check`].
     async fn check(&self) -> Result<(), String>;
+
+    /// As [`posthaste_courier::Transport::unchecked`].
+    fn unchecked(&self) -> Option<String> {
+        None
+    }
 
     /// Takes the desk, and gives what comes in at the public place.
     fn open(&self, desk: Arc<dyn Desk>) -> Router;

@@ -1,6 +1,6 @@
 //! The transport: what is the same for all providers. Which messages may go and when, and how a rate limit is taken.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use crate::number;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
 use crate::settings::{BadSetting, Provider as Kind, Settings, Sms as Common};
+use crate::streak::Streak;
 use crate::twilio::Twilio;
 
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
@@ -31,6 +32,7 @@ pub struct Sms {
     public: Option<Public>,
     budget: Mutex<Budget>,
     pause: Mutex<Option<Pause>>,
+    streak: Streak,
 }
 
 /// The last time the provider asked everybody to wait.
@@ -60,7 +62,7 @@ impl Sms {
         settings.sms.check()?;
         let provider: Box<dyn Provider> = match settings.sms.provider {
             Kind::Twilio => Box::new(Twilio::new(settings, channel.clone())?),
-            Kind::Gateway => Box::new(Gateway::new(settings)?),
+            Kind::Gateway => Box::new(Gateway::new(settings, &channel)?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {
@@ -71,6 +73,7 @@ impl Sms {
             public: Public::read(&settings.sms)?,
             budget: Mutex::new(Budget::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
+            streak: Streak::default(),
         })
     }
 
@@ -83,20 +86,47 @@ impl Sms {
             return Outcome::Rejected(Reason::Rejected);
         }
         let counted = self.provider.count(text);
+        if let Some(waits) = self.waits() {
+            return waits;
+        }
         let now = Instant::now();
-        let turn =
-            self.budget.lock().unwrap_or_else(PoisonError::into_inner).admit(counted.segments, now, AHEAD);
+        let turn = self.budget().admit(counted.segments, now, AHEAD);
         match turn {
             // Not told as a pause of the channel, which would halve the requests at once.
             Err(wait) => return Outcome::Throttled { scope: Scope::Recipient, wait },
-            Ok(at) if at > now => tokio::time::sleep_until(at).await,
+            Ok(at) if at > now => {
+                tokio::time::sleep_until(at).await;
+                // A pause may have begun meanwhile.
+                if let Some(waits) = self.waits() {
+                    self.budget().give_back(counted.segments);
+                    return waits;
+                }
+            }
             Ok(_) => {}
         }
         let sent = Instant::now();
-        match self.provider.send(Message { envelope, to, text, counted }, deadline).await {
+        let message = Message { envelope, to, text, counted, streak: &self.streak };
+        match self.provider.send(message, deadline).await {
             Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
-            outcome => outcome,
+            outcome => {
+                if matches!(outcome, Outcome::Accepted | Outcome::Delivered) {
+                    self.streak.ends();
+                }
+                outcome
+            }
         }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a message that comes while the provider wants none. The runtime pauses the channel since the answer that
+    /// began the wait: told once more, it would halve the requests once more.
+    fn waits(&self) -> Option<Outcome> {
+        let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = pause?.until.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(Outcome::Throttled { scope: Scope::Recipient, wait: rest })
     }
 
     /// The provider asks everybody to wait. Of all the requests that were on the wire then, one says so: each that did would
@@ -160,6 +190,10 @@ impl Transport for Sms {
 
     async fn check(&self) -> Result<(), String> {
         self.provider.check().await
+    }
+
+    fn unchecked(&self) -> Option<String> {
+        self.provider.unchecked()
     }
 
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use posthaste_courier::exchange::LONGEST_WAIT;
 use posthaste_courier::table::{self, Pattern};
 use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
@@ -11,9 +12,8 @@ use serde::Deserialize;
 /// The table inside the program.
 const TABLE: &str = include_str!("answers.toml");
 
-/// Waits named by an answer are obeyed between these.
+/// Waits named by an answer are obeyed between this and [`LONGEST_WAIT`].
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A whole answer, as far as it matters. Its words are never logged: they may repeat what was sent.
 pub struct Answer {
@@ -73,7 +73,7 @@ impl Answer {
     pub fn wait(&self) -> Option<Duration> {
         let told = self.said.as_ref().and_then(|said| said.parameters.as_ref()?.retry_after);
         let wait = told.map(Duration::from_secs).or(self.retry_after)?;
-        Some(wait.clamp(SHORTEST, LONGEST))
+        Some(wait.clamp(SHORTEST, LONGEST_WAIT))
     }
 
     /// Whether its description has this word, in small letters.
@@ -132,6 +132,8 @@ pub struct Verdict {
     pub reason: Reason,
     /// Whether it is told in the log.
     pub alarm: bool,
+    /// Whether it is about what the order says, whoever gets it.
+    pub content: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,6 +167,8 @@ struct Rule {
     reason: Option<Reason>,
     #[serde(default)]
     alarm: bool,
+    #[serde(default)]
+    content: bool,
 }
 
 /// A table that can't be used: a mistake in the program.
@@ -199,6 +203,7 @@ impl Answers {
                 elsewhere: rule.elsewhere,
                 reason: rule.reason.unwrap_or(of_code),
                 alarm: rule.alarm,
+                content: rule.content,
             },
             None => Verdict {
                 meaning: Meaning::Unknown,
@@ -206,6 +211,7 @@ impl Answers {
                 elsewhere: false,
                 reason: Reason::BadAnswer,
                 alarm: false,
+                content: false,
             },
         }
     }

@@ -72,6 +72,8 @@ fn faults_of_ours_are_told() {
     assert!(said(400, "Bad Request: can't parse entities: unsupported").alarm);
     assert!(said(400, "Bad Request: something new").alarm);
     assert!(!said(400, "Bad Request: chat not found").alarm);
+    assert!(said(400, "Bad Request: message text is empty").content);
+    assert!(!said(400, "Bad Request: something new").content);
 }
 
 #[test]

@@ -62,16 +62,16 @@ impl Bot {
 
     /// Sends one message. The call is over by `deadline`.
     pub(crate) async fn send(&self, message: &SendMessage, deadline: Instant) -> Ended {
-        self.ask(&self.send, message, deadline).await
+        self.ask(&self.send, message, exchange::SHORT, deadline).await
     }
 
     /// Asks for what has come in. The call is over by `deadline`.
     pub(crate) async fn updates(&self, since: &GetUpdates, deadline: Instant) -> Ended {
-        self.ask(&self.updates, since, deadline).await
+        self.ask(&self.updates, since, exchange::LONG, deadline).await
     }
 
-    async fn ask(&self, at: &Url, what: &impl Serialize, deadline: Instant) -> Ended {
-        exchange::exchange(self.client.post(at.clone()).json(what), deadline).await
+    async fn ask(&self, at: &Url, what: &impl Serialize, most: usize, deadline: Instant) -> Ended {
+        exchange::exchange(self.client.post(at.clone()).json(what), most, deadline).await
     }
 
     /// Whether the token is good. `Err` says in words what to mend.

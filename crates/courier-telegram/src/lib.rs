@@ -28,12 +28,14 @@ mod chat;
 mod chats;
 mod heard;
 mod message;
+mod sender;
 pub mod settings;
 pub mod split;
 mod token;
 mod transport;
 mod updates;
 
+use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Making, Process};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
@@ -80,7 +82,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<(), Failure> {
+pub async fn check(args: Args) -> Result<Checked, Failure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 

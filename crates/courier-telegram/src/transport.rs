@@ -22,6 +22,7 @@ use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
 use crate::message;
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
 use crate::token;
@@ -48,11 +49,6 @@ pub struct Telegram {
     bots: Vec<Sender>,
     chats: Mutex<Chats>,
     told: Told,
-}
-
-struct Sender {
-    bot: Bot,
-    budget: Mutex<Budget>,
 }
 
 /// What makes the channel unusable before it starts.
@@ -103,6 +99,10 @@ impl Telegram {
         };
         let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
         if parts.is_empty() || parts.len() > self.settings.max_parts {
+            return Outcome::Rejected(Reason::Rejected);
+        }
+        // Of what may have been taken before, only an answer may tell that it was not.
+        if !envelope.repeat && envelope.token.is_none() && self.told.is_given_up(&envelope.suffix) {
             return Outcome::Rejected(Reason::Rejected);
         }
         // The progress of the message: how many parts are through.
@@ -187,6 +187,7 @@ impl Telegram {
                 Ended::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
             if answer.is_taken() {
+                self.told.taken(&envelope.suffix);
                 return (Outcome::Accepted, false);
             }
             let verdict = self.answers.judge(&answer);
@@ -313,16 +314,9 @@ impl Telegram {
         if verdict.alarm && self.told.is_new(&envelope.suffix) {
             tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
         }
-    }
-}
-
-impl Sender {
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pause(&self) -> Option<Duration> {
-        self.budget().pause(Instant::now())
+        if verdict.content && self.told.refused(&envelope.suffix) {
+            tracing::error!(order = %envelope.suffix, "nobody can be sent what the order says: its other messages fail unsent");
+        }
     }
 }
 

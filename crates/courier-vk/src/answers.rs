@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use posthaste_courier::exchange::LONGEST_WAIT;
 use posthaste_courier::table::{self, Pattern};
 use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
@@ -11,9 +12,8 @@ use serde::Deserialize;
 /// The table inside the program.
 const TABLE: &str = include_str!("answers.toml");
 
-/// Waits are obeyed between these.
+/// Waits are obeyed between this and [`LONGEST_WAIT`].
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// What an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -79,7 +79,7 @@ impl Verdict<'_> {
     /// How long the channel pauses, of [`Meaning::Wait`].
     #[must_use]
     pub fn wait(&self) -> Duration {
-        self.after.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST)
+        self.after.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST_WAIT)
     }
 }
 

@@ -77,19 +77,20 @@ impl Api {
     /// Runs a program. The call is over by `deadline`.
     pub(crate) async fn execute(&self, program: &str, deadline: Instant) -> Ended {
         let form = [("v", self.version.as_str()), ("code", program)];
-        self.ask(&self.execute, &form, deadline).await
+        self.ask(&self.execute, &form, exchange::LONG, deadline).await
     }
 
-    async fn ask(&self, method: &Url, form: &[(&str, &str)], deadline: Instant) -> Ended {
+    async fn ask(&self, method: &Url, form: &[(&str, &str)], most: usize, deadline: Instant) -> Ended {
         let request = self.client.post(method.clone()).header(AUTHORIZATION, self.authorization.clone());
-        exchange::exchange(request.form(form), deadline).await
+        exchange::exchange(request.form(form), most, deadline).await
     }
 
     /// Whether the token is taken, and may send messages.
     pub(crate) async fn look_at_token(&self, answers: &Answers, deadline: Instant) -> Token {
         let host = &self.host;
         let form = [("v", self.version.as_str())];
-        let Ended::Answered(answer) = self.ask(&self.permissions, &form, deadline).await else {
+        let Ended::Answered(answer) = self.ask(&self.permissions, &form, exchange::SHORT, deadline).await
+        else {
             return Token::CannotTell(format!("{host} can't be reached, or does not answer"));
         };
         let said: Option<Value> = serde_json::from_slice(&answer.body).ok();

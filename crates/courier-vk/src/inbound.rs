@@ -11,14 +11,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use lru::LruCache;
+use posthaste_courier::refusals::Refusals;
 use posthaste_courier::{Desk, List, NotStored};
-use posthaste_model::Reason;
+use posthaste_model::{Channel, Reason};
 use posthaste_ops::address::Address;
 use posthaste_ops::listen::{Limits, Listener};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::peer::Peer;
@@ -29,6 +31,10 @@ const MOST_BYTES: usize = 1 << 20;
 /// Words remembered, and the longest name of one.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 const LONGEST_NAME: usize = 128;
+
+/// What the log says of words that are not believed.
+const REFUSED: &str = "words of VK with another secret or community are refused; vk.secret or vk.group_id may not be what the \
+                       community's settings say";
 
 const LIMITS: Limits = Limits::for_strangers(MOST_BYTES);
 
@@ -44,6 +50,7 @@ pub(crate) struct Inbound {
 
 struct Open {
     place: Inbound,
+    refusals: Refusals,
     desk: Arc<dyn Desk>,
     /// Names of words that are stored.
     seen: Mutex<LruCache<String, ()>>,
@@ -86,14 +93,20 @@ impl Inbound {
     ///
     /// # Errors
     /// It can't listen.
-    pub(crate) async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    pub(crate) async fn serve(
+        &self,
+        channel: &Channel,
+        desk: Arc<dyn Desk>,
+        stop: CancellationToken,
+    ) -> Result<(), String> {
         let listener = Listener::bind(&self.listen).await.map_err(|error| {
             let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
             format!("vk.listen: {error}{}", why.unwrap_or_default())
         })?;
         tracing::info!(address = %listener.address(), "words of VK come in here");
         let seen = Mutex::new(LruCache::new(REMEMBERED));
-        let open = Arc::new(Open { place: self.clone(), desk, seen });
+        let refusals = Refusals::new(channel, REFUSED);
+        let open = Arc::new(Open { place: self.clone(), refusals, desk, seen });
         let routes = Router::new().route(self.path.expose_secret(), post(hear)).with_state(open);
         listener.serve(routes, LIMITS, stop).await;
         Ok(())
@@ -112,6 +125,7 @@ async fn hear(State(open): State<Arc<Open>>, body: Bytes) -> Response {
     // Before the secret is set in the community, the first question comes without it.
     let may_ask = event.kind == "confirmation" && event.secret.is_empty();
     if event.group_id != place.group || !(may_ask || place.knows(&event.secret)) {
+        open.refusals.add(Instant::now());
         return StatusCode::FORBIDDEN.into_response();
     }
     if event.kind == "confirmation" {

@@ -28,6 +28,7 @@ mod send;
 pub mod settings;
 mod transport;
 
+use posthaste_courier::Checked;
 use posthaste_courier::process::{self, Making, Process};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
@@ -81,7 +82,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<(), Failure> {
+pub async fn check(args: Args) -> Result<Checked, Failure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 

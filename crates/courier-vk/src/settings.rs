@@ -1,6 +1,6 @@
 //! The channel's settings: section `vk`. Every key is documented in `defaults.toml`.
 
-pub use posthaste_courier::setting::{BadSetting, OnUnknown};
+pub use posthaste_courier::setting::BadSetting;
 use posthaste_ops::config::HumanDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -50,7 +50,6 @@ pub struct Vk {
     pub groups_per_request: usize,
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
-    pub on_unknown: OnUnknown,
     pub subject: bool,
     pub intent: String,
     pub dont_parse_links: bool,

@@ -115,7 +115,6 @@ fn abilities(settings: &settings::Vk, courier: &Section) -> Abilities {
         tokens: true,
         rows_a_token: u16::try_from(MOST_PEERS).unwrap_or(1),
         idempotent_for: IDEMPOTENT_FOR,
-        on_unknown: settings.on_unknown.into(),
         ..Abilities::default()
     })
 }
@@ -149,7 +148,7 @@ impl Transport for Vk {
 
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
         match &self.inbound {
-            Some(inbound) => inbound.serve(desk, stop).await,
+            Some(inbound) => inbound.serve(&self.channel, desk, stop).await,
             None => Ok(()),
         }
     }

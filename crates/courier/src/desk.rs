@@ -131,7 +131,8 @@ pub trait Desk: Send + Sync + 'static {
     /// [`NotStored`].
     async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored>;
 
-    /// Remembers an order under a short name of the caller's for so long; the name is one of `[A-Za-z0-9_-]{1,64}`.
+    /// Remembers an order under a short name of the caller's for so long, or a little longer; the name is one of
+    /// `[A-Za-z0-9_-]{1,64}`, and always kept for so long.
     ///
     /// # Errors
     /// [`NotStored`].

@@ -9,15 +9,19 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::Instant;
 
-/// A larger answer is not one of a provider's.
-const MOST_BYTES: usize = 4 << 20;
+/// The longest answer to a request about one thing: a message, an account.
+pub const SHORT: usize = 64 << 10;
+/// The longest answer that is a list, or of a request that stands for many.
+pub const LONG: usize = 4 << 20;
+/// The longest wait a provider is believed to mean.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// A whole answer.
 #[derive(Clone)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The header Retry-After, when it is a number of seconds.
+    /// The header Retry-After, when it is a number of seconds; a day at most.
     pub retry_after: Option<Duration>,
     /// The body as it came. It may repeat what was sent: never logged.
     pub body: Vec<u8>,
@@ -102,8 +106,9 @@ pub fn base(address: &str) -> Result<Url, BadWay> {
     Ok(url)
 }
 
-/// Sends one request and reads its answer whole. Over by `deadline`.
-pub async fn exchange(request: RequestBuilder, deadline: Instant) -> Ended {
+/// Sends one request and reads its answer whole, of `most` bytes ([`SHORT`] or [`LONG`]); one that is longer is none of a provider's.
+/// Over by `deadline`.
+pub async fn exchange(request: RequestBuilder, most: usize, deadline: Instant) -> Ended {
     let within = deadline.saturating_duration_since(Instant::now());
     let mut response = match request.timeout(within).send().await {
         Ok(response) => response,
@@ -112,19 +117,27 @@ pub async fn exchange(request: RequestBuilder, deadline: Instant) -> Ended {
     };
     let status = response.status().as_u16();
     let header = response.headers().get(RETRY_AFTER);
-    let retry_after = header.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = header.and_then(|value| wait_of(value.to_str().ok()?));
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Ended::Lost(Reason::BadAnswer),
-            Ok(None) => {
-                let retry_after = retry_after.map(Duration::from_secs);
-                return Ended::Answered(Answer { status, retry_after, body });
-            }
+            Ok(None) => return Ended::Answered(Answer { status, retry_after, body }),
             Err(error) => return Ended::Lost(lost(&error)),
         }
     }
+}
+
+/// The wait of a Retry-After. It is text of somebody else's: no number in it reaches the clock unclamped.
+fn wait_of(header: &str) -> Option<Duration> {
+    let digits = header.trim();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // More digits than a number has are a long wait all the same.
+    let wait = Duration::from_secs(digits.parse().unwrap_or(u64::MAX));
+    Some(wait.min(LONGEST_WAIT))
 }
 
 fn lost(error: &reqwest::Error) -> Reason {
@@ -134,6 +147,24 @@ fn lost(error: &reqwest::Error) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_wait_is_longer_than_a_day() {
+        for (header, seconds) in [
+            ("0", 0),
+            (" 7 ", 7),
+            ("86400", 86_400),
+            ("86401", 86_400),
+            ("9200000000000000000", 86_400),
+            ("18446744073709551615", 86_400),
+            ("99999999999999999999999", 86_400),
+        ] {
+            assert_eq!(wait_of(header), Some(Duration::from_secs(seconds)), "{header}");
+        }
+        for bad in ["", "-1", "+7", "1.5", "Fri, 31 Dec 1999 23:59:59 GMT"] {
+            assert_eq!(wait_of(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn addresses_that_would_leak_a_secret_are_refused() {

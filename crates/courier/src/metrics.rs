@@ -21,6 +21,7 @@
 //! | `posthaste_orders_ended_total` | counter | channel | orders whose last row this courier settled |
 //! | `posthaste_receipts_total` | counter | channel, word, noted | receipts from outside, and what became of them |
 //! | `posthaste_suppressions_total` | counter | channel | addresses put on a list, or failures counted against them |
+//! | `posthaste_callbacks_refused_total` | counter | channel | callbacks that did not prove who made them |
 //! | `posthaste_resolved_total` | counter | channel, how | unknown rows resolved, by which means |
 
 use std::sync::Mutex;

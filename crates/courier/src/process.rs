@@ -12,30 +12,28 @@
 //! }
 //! ```
 
-use std::fs;
 use std::future::Future;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use clap::Parser;
 use posthaste_model::{Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, Admin, Subject};
-use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origins, Sources};
+use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, Failure};
-use posthaste_ops::health::{Check, Health, Progress};
+use posthaste_ops::health::{Check, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{self, Stop};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store};
+use posthaste_store::{ConnectError, Role, Store, TypedUrlError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::ready::{announce, withdraw};
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
-use crate::transport::{Abilities, Transport};
+use crate::transport::{Abilities, Checked, Transport};
 
 /// The documented defaults of the sections every courier has: `redis` and `courier`.
 pub const DEFAULTS: &str = include_str!("process.toml");
@@ -79,6 +77,23 @@ pub struct Args {
     /// A file to be written when the courier is at work: {"admin":"…"}.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+impl Args {
+    /// Looks at what a setting can't tell of itself: that it was typed, where everybody on the computer can read it.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Some(url) = &self.redis else { return Ok(()) };
+        posthaste_store::check_typed_url(url).map_err(|why| {
+            let mend = match why {
+                TypedUrlError::NoAddress(_) => "",
+                TypedUrlError::Password => {
+                    ": write it into the file that POSTHASTE_REDIS__PASSWORD_FILE names"
+                }
+            };
+            let origin = Origin::Flag("--redis".to_owned());
+            ConfigError::Setting { key: "redis.url".to_owned(), what: format!("{why}{mend}"), origin }
+        })
+    }
 }
 
 /// The section `courier`.
@@ -260,6 +275,7 @@ impl Process {
     /// # Errors
     /// The first thing found wrong.
     pub fn origins<S: DeserializeOwned>(&self, args: &Args) -> Result<Origins, ConfigError> {
+        args.check()?;
         let sources = || self.sources(args, &|sources| sources);
         sources().load::<Shared>()?;
         Ok(sources().load::<S>()?.origins)
@@ -274,13 +290,14 @@ impl Process {
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
         make: impl FnOnce(Making<S>) -> Result<T, Failure>,
-    ) -> Result<(), Failure>
+    ) -> Result<Checked, Failure>
     where
         S: DeserializeOwned,
         T: Transport,
     {
         let (_, _, transport) = self.make(args, flags, make)?;
-        transport.check().await.map_err(Failure::unavailable)
+        transport.check().await.map_err(Failure::unavailable)?;
+        Ok(transport.unchecked().map_or(Checked::Works, Checked::CannotTell))
     }
 
     fn make<S, T>(
@@ -293,6 +310,7 @@ impl Process {
         S: DeserializeOwned,
         T: Transport,
     {
+        args.check()?;
         let shared = self.sources(args, flags).load::<Shared>()?.settings;
         let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
         let courier = shared.courier.clone();
@@ -318,7 +336,10 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
         tokio::select! {
             () = soft.cancelled() => {}
             found = transport.check() => match found {
-                Ok(()) => tracing::info!("the provider is there"),
+                Ok(()) => match transport.unchecked() {
+                    None => tracing::info!("the provider is there"),
+                    Some(why) => tracing::info!(why, "it can't be told whether the provider takes the credentials"),
+                },
                 Err(why) => tracing::warn!(why, "the provider can't be used yet"),
             },
         }
@@ -329,38 +350,6 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
 fn name(transport: &dyn Transport) -> Result<CourierId, Failure> {
     let (channel, now) = (transport.channel(), SystemClock.now_ns());
     format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(Failure::software)
-}
-
-/// Says that the courier is at work, once it has looked at the queue.
-async fn announce(file: Option<&Path>, claims: &Progress, admin: &Admin) {
-    let mut wait = tokio::time::interval(Duration::from_millis(5));
-    while !claims.has_begun() {
-        wait.tick().await;
-    }
-    let address = match admin.address() {
-        posthaste_ops::address::Address::Tcp(address) => format!("http://{address}"),
-        unix => unix.to_string(),
-    };
-    tracing::info!(admin = address, "ready");
-    let Some(file) = file else { return };
-    if let Err(error) = write_whole(file, &serde_json::json!({ "admin": address }).to_string()) {
-        tracing::error!(%error, file = %file.display(), "the ready file can't be written");
-    }
-}
-
-/// Writes a file so that whoever looks sees all of it or nothing.
-fn write_whole(file: &Path, text: &str) -> io::Result<()> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    fs::write(&beside, format!("{text}\n"))?;
-    fs::rename(&beside, file)
-}
-
-/// Who waits for the file must not find that of a process that is gone.
-fn withdraw(file: Option<&Path>) {
-    if let Some(file) = file {
-        let _ = fs::remove_file(file);
-    }
 }
 
 fn refused(error: ConnectError) -> Failure {

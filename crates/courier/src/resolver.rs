@@ -17,8 +17,11 @@ use crate::transport::{Abilities, Envelope, Found, Policy, Transport};
 
 /// Parcels of one inquiry.
 const PARCELS: u32 = 20;
-/// How long no other courier asks about the same parcel.
+/// How long no other courier asks about the same parcel: as long as an answer may take, but no longer than this.
 const PUT_OFF: Duration = Duration::from_secs(30);
+/// The first repeat under a token goes at once, the second when this part of the provider's memory has passed since the first
+/// attempt, and each after twice that of the one before: a few minutes apart at first, and never just before the end.
+const FIRST_REST: u32 = 64;
 
 /// What to do with one unresolved row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(crate) enum Plan {
     Ask,
     /// Decide at once.
     Decide(Decision),
+    /// Look again later.
+    Wait,
 }
 
 /// The rule: pure.
@@ -36,17 +41,27 @@ pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, no
         return Plan::Decide(Decision::Hold(row.reason));
     }
     if abilities.idempotent_for > Duration::ZERO && row.token.is_some() {
-        // The repeat is free while the provider remembers the token, and a duplicate afterwards.
-        return if now.since(row.changed) < abilities.idempotent_for {
-            Plan::Decide(Decision::Repeat)
-        } else {
+        // The repeat is free while the provider remembers the token, and a duplicate afterwards. Each repeat spends a try.
+        let age = now.since(row.changed);
+        return if age >= abilities.idempotent_for {
             Plan::Decide(Decision::Hold(Reason::Held))
+        } else if row.tries >= abilities.max_tries {
+            Plan::Decide(Decision::Hold(Reason::TriesSpent))
+        } else if row.repeated && age < rest(abilities.idempotent_for, row.tries) {
+            Plan::Wait
+        } else {
+            Plan::Decide(Decision::Repeat)
         };
     }
     if abilities.inquires {
         return Plan::Ask;
     }
     Plan::Decide(without_asking(abilities, order, row))
+}
+
+/// How old the first attempt must be for one more repeat, after so many tries.
+fn rest(idempotent_for: Duration, tries: u8) -> Duration {
+    (idempotent_for / FIRST_REST).saturating_mul(1 << tries.clamp(1, 16) >> 1)
 }
 
 /// What policy says when nothing can be found out.
@@ -101,7 +116,8 @@ impl Resolver {
     /// Answers when the next parcel may be asked about.
     async fn resolve_partition(&self, p: u16) -> Result<Option<Instant>, CallError> {
         loop {
-            let answer = self.store.inquire(p, &self.channel, PARCELS, PUT_OFF).await?;
+            let put_off = PUT_OFF.min(self.transport.abilities().send_window);
+            let answer = self.store.inquire(p, &self.channel, PARCELS, put_off).await?;
             let now = answer.now;
             if answer.reply.members.is_empty() {
                 return Ok(answer
@@ -131,6 +147,7 @@ impl Resolver {
             let Ok(index) = u16::try_from(at) else { break };
             let decision = match plan(&abilities, head.on_unknown, &row, now) {
                 Plan::Decide(decision) => Some(decision),
+                Plan::Wait => None,
                 Plan::Ask => self.ask(&abilities, &head, member, &loaded, (index, &row), now).await,
             };
             if let Some(decision) = decision {
@@ -193,7 +210,10 @@ impl Resolver {
         });
         match found {
             Found::Known(verdict, reason) => Some(Decision::Found(verdict, reason)),
-            // It never arrived, so sending it again is no repeat.
+            // It never arrived, so sending it again is no repeat; what never arrives has an end all the same.
+            Found::Never if row.tries >= abilities.max_tries => {
+                Some(Decision::Found(Verdict::Failed, Reason::TriesSpent))
+            }
             Found::Never => Some(Decision::Repeat),
             Found::CannotTell => Some(without_asking(abilities, head.on_unknown, row)),
             Found::NotNow => None,
@@ -258,6 +278,28 @@ mod tests {
         let old = plan(&abilities, OnUnknown::Retry, &row(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
         assert_eq!(young, Plan::Decide(Decision::Repeat));
         assert_eq!(old, Plan::Decide(Decision::Hold(Reason::Held)));
+    }
+
+    #[test]
+    fn repeats_under_a_token_come_ever_more_seldom_and_have_an_end() {
+        let minutes = |minutes: u64| minutes * 60;
+        let abilities = Abilities {
+            idempotent_for: Duration::from_secs(minutes(64)),
+            tokens: true,
+            max_tries: 8,
+            ..Abilities::default()
+        };
+        let at = |tries, age: u64| {
+            let row = RowOutcome { tries, ..row(true, Some(7)) };
+            plan(&abilities, OnUnknown::Default, &row, UnixMs(1_000_000 + age * 1_000))
+        };
+        for (tries, minute) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32)] {
+            assert_eq!(at(tries, minutes(minute) - 1), Plan::Wait, "after {tries} tries");
+            assert_eq!(at(tries, minutes(minute)), Plan::Decide(Decision::Repeat), "after {tries} tries");
+        }
+        assert_eq!(at(7, minutes(64) - 1), Plan::Wait);
+        assert_eq!(at(7, minutes(64)), Plan::Decide(Decision::Hold(Reason::Held)));
+        assert_eq!(at(8, minutes(1)), Plan::Decide(Decision::Hold(Reason::TriesSpent)));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Orders whose fault was told: what is wrong with a message is wrong for each of its rows, and one word about it is enough.
+//! Orders whose fault was told: what is wrong with a message is wrong for each of its rows, and one word about it is enough. When
+//! nobody is sent it, asking for the other rows as well only annoys the provider.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +12,14 @@ use crate::metrics;
 /// Orders remembered; the one not met for longest is forgotten first.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
+/// Refusals of what an order says, in a row, after which it is given up.
+const IN_A_ROW: u32 = 20;
+
 /// The orders of a channel whose fault was told.
 pub struct Told {
     channel: Channel,
-    orders: Mutex<LruCache<Suffix, ()>>,
+    /// With the refusals of what they say since one of their messages was taken.
+    orders: Mutex<LruCache<Suffix, u32>>,
 }
 
 impl Told {
@@ -30,10 +35,32 @@ impl Told {
         if orders.get(order).is_some() {
             return false;
         }
-        orders.put(order.clone(), ());
+        orders.put(order.clone(), 0);
         drop(orders);
         metrics::alarm(&self.channel, "content");
         true
+    }
+
+    /// What the order says was refused, whoever is to get it. Whether it was for the 20th time with nothing taken between: then the
+    /// caller tells that it is given up.
+    pub fn refused(&self, order: &Suffix) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = orders.get_or_insert_mut(order.clone(), || 0);
+        *refused = refused.saturating_add(1);
+        *refused == IN_A_ROW
+    }
+
+    /// A message of the order was taken.
+    pub fn taken(&self, order: &Suffix) {
+        if let Some(refused) = self.orders.lock().unwrap_or_else(PoisonError::into_inner).get_mut(order) {
+            *refused = 0;
+        }
+    }
+
+    /// Whether the order is given up: its messages are refused without asking.
+    pub fn is_given_up(&self, order: &Suffix) -> bool {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.peek(order).is_some_and(|refused| *refused >= IN_A_ROW)
     }
 }
 
@@ -52,6 +79,21 @@ mod tests {
         for _ in 0..9 {
             assert!(!told.is_new(&order(1)) && !told.is_new(&order(2)));
         }
+    }
+
+    #[test]
+    fn an_order_is_given_up_when_nothing_of_it_is_taken() {
+        let told = Told::new("sms".parse().unwrap());
+        for _ in 0..3 {
+            assert!((1..IN_A_ROW).all(|_| !told.refused(&order(1))) && !told.is_given_up(&order(1)));
+            told.taken(&order(1));
+        }
+        assert!((1..IN_A_ROW).all(|_| !told.refused(&order(1))) && told.refused(&order(1)));
+        assert!(!told.refused(&order(1)), "it is told once");
+        assert!(told.is_given_up(&order(1)) && !told.is_given_up(&order(2)));
+        // One that was on the wire.
+        told.taken(&order(1));
+        assert!(!told.is_given_up(&order(1)));
     }
 
     #[test]

@@ -188,6 +188,11 @@ impl Abilities {
     pub(crate) fn rows_a_token(&self) -> u16 {
         if self.tokens { self.rows_a_token.max(1) } else { 0 }
     }
+
+    /// Whether the provider drops a repeat under a token it has met.
+    pub(crate) fn remembers(&self) -> bool {
+        self.tokens && !self.idempotent_for.is_zero()
+    }
 }
 
 impl Default for Abilities {
@@ -222,6 +227,15 @@ pub enum Found {
     CannotTell,
 }
 
+/// What a look at a channel found that found nothing wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// The provider answers and takes the credentials.
+    Works,
+    /// Nobody could be asked, and why.
+    CannotTell(String),
+}
+
 /// A channel's way to its provider.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
@@ -247,6 +261,11 @@ pub trait Transport: Send + Sync + 'static {
     /// When the channel can't work.
     async fn check(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Why [`Transport::check`] finds nothing wrong whatever is wrong, if so: in words, with what to do about it.
+    fn unchecked(&self) -> Option<String> {
+        None
     }
 
     /// What comes in from outside: receipts, people who want no more. Called once, beside the sends, and ends soon after

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use posthaste_store::preflight::Report;
-use posthaste_store::{ConnectError, Role, Settings, Store};
+use posthaste_store::{ConnectError, Role, Settings, Store, TypedUrlError};
 
 use crate::failure::{Failure, Kind, Result};
 
@@ -46,14 +46,13 @@ pub(crate) fn settings(config: Option<PathBuf>, url: Option<&str>) -> Result<Set
 /// # Errors
 /// Usage: it is none, or it holds one.
 pub(crate) fn checked(url: &str) -> Result<String> {
-    let parsed: url::Url = url.parse().map_err(|error| {
-        Failure::usage("--redis is no address")
-            .because(error)
-            .mend("Write it as --redis redis://127.0.0.1:6379")
+    posthaste_store::check_typed_url(url).map_err(|why| {
+        Failure::usage("--redis can't be used").because(why).mend(match why {
+            TypedUrlError::NoAddress(_) => "Write it as --redis redis://127.0.0.1:6379",
+            TypedUrlError::Password => {
+                "Write it into a file, and name that file in POSTHASTE_REDIS__PASSWORD_FILE."
+            }
+        })
     })?;
-    if parsed.password().is_some() {
-        return Err(Failure::usage("--redis holds a password, which everybody on the computer can read")
-            .mend("Write it into a file, and name that file in POSTHASTE_REDIS__PASSWORD_FILE."));
-    }
     Ok(url.to_owned())
 }

@@ -206,6 +206,14 @@ impl Keys {
         self.of("suppressed", channel.as_str())
     }
 
+    /// `order-names:{n<shard>}:<place in the circle>`: where the order of a name that is kept for an hour may be, as a field of a
+    /// hash. All in one slot.
+    #[must_use]
+    pub fn order_names(name: &str) -> [String; 8] {
+        let shard = crc16(name.as_bytes()) % NAME_SHARDS;
+        std::array::from_fn(|place| format!("order-names:{{n{shard}}}:{place}"))
+    }
+
     /// `order-name:{<name>}`: the order of a short name; in a slot of its own.
     #[must_use]
     pub fn order_name(name: &str) -> String {
@@ -230,6 +238,9 @@ impl Keys {
         format!("rate:{{{id}}}")
     }
 }
+
+/// Shards of names that are kept for an hour: so many that a hash is freed at once when its time is over.
+const NAME_SHARDS: u16 = 256;
 
 /// CRC16 (XMODEM) as Redis Cluster computes its slots.
 #[must_use]

@@ -26,6 +26,29 @@ fn refuse(key: &'static str, why: impl ToString) -> ConnectError {
     ConnectError::Settings { key, why: why.to_string() }
 }
 
+/// Why an address of the server that somebody typed is not taken. Repeats nothing of it: it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TypedUrlError {
+    /// Type it again.
+    #[error("it is no address: {0}")]
+    NoAddress(#[from] url::ParseError),
+    /// Give it another way.
+    #[error("it holds a password, which everybody on the computer can read")]
+    Password,
+}
+
+/// Looks at an address of the server that somebody typed. It must hold no password: everybody on the computer can read the
+/// arguments of a process.
+///
+/// # Errors
+/// [`TypedUrlError`].
+pub fn check_typed_url(text: &str) -> Result<(), TypedUrlError> {
+    let url = Url::parse(text)?;
+    // The client takes one of the sentinels from there.
+    let in_query = url.query_pairs().any(|(key, _)| key.to_ascii_lowercase().contains("pass"));
+    if url.password().is_some() || in_query { Err(TypedUrlError::Password) } else { Ok(()) }
+}
+
 /// Reads the settings that say where the server is. No error repeats the URL: it may hold a password.
 pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
     let text = settings.url.expose_secret();
@@ -147,6 +170,29 @@ mod tests {
         };
         let config = config(&settings).unwrap();
         assert_eq!((config.username.as_deref(), config.password.as_deref()), (Some("ann"), Some("new")));
+    }
+
+    #[test]
+    fn a_typed_url_holds_no_password() {
+        for fine in [
+            "redis://127.0.0.1:6379/2",
+            "rediss://joe@host.example",
+            "redis+unix:///run/redis.sock?db=2",
+            "redis-sentinel://a:1?sentinelServiceName=main&sentinelUsername=joe&node=b:2",
+        ] {
+            assert_eq!(check_typed_url(fine), Ok(()), "{fine}");
+        }
+        for bad in [
+            "redis://:canary@127.0.0.1",
+            "rediss://joe:canary@host.example",
+            "redis+unix://:canary@localhost/run/redis.sock",
+            "redis-cluster://joe:canary@a:1?node=b:2",
+            "redis-sentinel://a:1?sentinelServiceName=main&sentinelPassword=canary",
+        ] {
+            assert_eq!(check_typed_url(bad), Err(TypedUrlError::Password), "{bad}");
+        }
+        let refused = check_typed_url("canary").unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("canary"), "{refused}");
     }
 
     #[test]

@@ -109,7 +109,11 @@ async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_retur
     let server = Server::plain().await;
     let usual = [BOUNCES[0], BOUNCES[1], ("email.return_path", "returned@example.org")];
     let transport = transport(&[server.url()], &usual);
-    assert!(!transport.abilities().receipts, "nobody listens here");
+    assert!(transport.abilities().receipts, "another courier listens");
+    assert!(
+        !crate::house::transport(&[server.url()], &usual[2..]).abilities().receipts,
+        "nothing comes back"
+    );
     let long = of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c");
     assert_eq!(send(&transport, &long).await, Outcome::Accepted, "no desk has come");
     assert_eq!(send(&transport, &of("u1")).await, Outcome::Accepted);

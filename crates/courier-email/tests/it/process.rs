@@ -125,6 +125,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_SMTP__IDLE_FOR", "30", "smtp.idle_for"),
         ("POSTHASTE_SMTP__ON_UNKNOWN", "forget", "smtp.on_unknown"),
         ("POSTHASTE_SMTP__CONNECTIONS", "0", "smtp.connections"),
+        ("POSTHASTE_SMTP__POLICY_SHARE", "1.5", "smtp.policy_share"),
         ("POSTHASTE_SMTP__CA_FILE", "/nowhere/ca.pem", "smtp.ca_file"),
         ("POSTHASTE_EMAIL__FROM", "nobody", "email.from"),
         ("POSTHASTE_EMAIL__ONE_CLICK", "true", "email.one_click"),
@@ -166,6 +167,20 @@ fn keys_that_are_too_short_are_refused_and_not_shown() {
         let said = courier.output().expect("its output");
         let key = format!("{}.key: is too short", section.to_ascii_lowercase());
         assert!(said.contains(&key) && !said.contains(CANARY), "{said}");
+    }
+}
+
+#[test]
+fn a_password_that_was_typed_is_refused_and_not_shown() {
+    for url in [format!("redis://:{CANARY}@127.0.0.1"), CANARY.to_owned()] {
+        let courier = start(&["--redis", &url], &[]);
+        assert_eq!(courier.wait_exit().expect("an end").code(), Some(78));
+        let said = courier.output().expect("its output");
+        assert!(
+            said.contains("posthaste-courier-email: redis.url: ") && said.contains("flag --redis"),
+            "{said}"
+        );
+        assert!(!said.contains(CANARY), "{said}");
     }
 }
 

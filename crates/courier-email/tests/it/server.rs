@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,51 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-/// A step of a conversation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    Greeting,
-    Ehlo,
-    StartTls,
-    Auth,
-    Mail,
-    Rcpt,
-    Data,
-    /// Some bytes of the text are there, the final dot is not.
-    HalfText,
-    /// The final dot is there.
-    Text,
-}
-
-/// What the server does at a step in place of what is right.
-#[derive(Debug, Clone)]
-pub(crate) enum Act {
-    Say(String),
-    Hang,
-    Close,
-    /// Only at [`Step::Text`]: takes the message and breaks the connection.
-    TakeAndClose,
-    /// Says the letter x without end.
-    Flood,
-}
-
-/// How the server treats conversations.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Plan {
-    pub(crate) acts: BTreeMap<Step, Act>,
-    /// Acts from MAIL on are for these recipients alone.
-    pub(crate) only: Option<BTreeSet<String>>,
-}
-
-impl Plan {
-    pub(crate) fn at(step: Step, act: Act) -> Self {
-        Self { acts: BTreeMap::from([(step, act)]), only: None }
-    }
-
-    pub(crate) fn says(step: Step, reply: &str) -> Self {
-        Self::at(step, Act::Say(reply.to_owned()))
-    }
-}
+pub(crate) use crate::plan::{Act, Plan, Step};
 
 /// A message that was taken.
 #[derive(Debug, Clone)]
@@ -90,6 +45,8 @@ pub(crate) struct Kind {
     pub(crate) lax: bool,
     /// Knows of reports (RFC 3461).
     pub(crate) dsn: bool,
+    /// Says so, and does not take their parameters at this step.
+    pub(crate) no_dsn_at: Option<Step>,
 }
 
 pub(crate) struct State {
@@ -245,9 +202,13 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
                 talk.to.clear();
                 from = path(&line);
                 let right = if known { "250 2.1.0 ok" } else { "530 5.7.0 authentication required" };
-                begun = talk.say(Step::Mail, right).await?;
+                begun = match talk.knows(Step::Mail, &line) {
+                    true => talk.say(Step::Mail, right).await?,
+                    false => talk.write("555 5.5.4 unsupported option").await.map(|()| false)?,
+                };
             }
             "RCPT" if !begun => talk.write("503 5.5.1 MAIL first").await?,
+            "RCPT" if !talk.knows(Step::Rcpt, &line) => talk.write("555 5.5.4 unsupported option").await?,
             "RCPT" => {
                 talk.to.push(path(&line));
                 if !talk.say(Step::Rcpt, "250 2.1.5 ok").await? {
@@ -263,7 +224,7 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
             }
             "RSET" => {
                 begun = false;
-                talk.write("250 2.0.0 ok").await?;
+                talk.say(Step::Rset, "250 2.0.0 ok").await?;
             }
             "QUIT" => return talk.write("221 2.0.0 bye").await,
             _ => talk.write("500 5.5.2 what").await?,
@@ -283,6 +244,11 @@ impl Talk<'_> {
     async fn write(&mut self, reply: &str) -> Result<(), Over> {
         self.stream.write_all(format!("{reply}\r\n").as_bytes()).await.map_err(|_| Over)?;
         self.stream.flush().await.map_err(|_| Over)
+    }
+
+    /// Whether it takes the parameters of a command.
+    fn knows(&self, step: Step, line: &str) -> bool {
+        self.state.kind.no_dsn_at != Some(step) || line.ends_with('>')
     }
 
     /// What is to be done at a step, if it is not what is right.
@@ -319,7 +285,7 @@ impl Talk<'_> {
         if self.state.kind.pipelining {
             lines.push("250-PIPELINING");
         }
-        if self.state.kind.dsn {
+        if self.state.kind.dsn || self.state.kind.no_dsn_at.is_some() {
             lines.push("250-DSN");
         }
         if self.state.kind.tls.is_some() && !self.state.kind.implicit {

@@ -4,6 +4,7 @@ use posthaste_courier::exchange::Answer;
 use posthaste_courier::table::{self, Pattern};
 use serde_json::Value;
 
+use crate::answers::is_code;
 use crate::settings::{BadSetting, Gateway as Section};
 
 /// What is looked for.
@@ -64,6 +65,7 @@ impl Judge {
     pub(super) fn code(&self, answer: &Answer) -> Option<String> {
         if !self.code_pointer.is_empty()
             && let Some(code) = Self::read_json(answer).and_then(|json| at(&json, &self.code_pointer))
+            && is_code(&code)
         {
             return Some(code);
         }
@@ -74,7 +76,7 @@ impl Judge {
         let (_, rest) = text.split_once(self.code_after.as_str())?;
         let word: String =
             rest.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        (!word.is_empty()).then_some(word)
+        is_code(&word).then_some(word)
     }
 
     pub(super) fn judge(&self, answer: &Answer) -> Read {
@@ -133,6 +135,29 @@ mod tests {
             assert_eq!(judge.judge(&answer(200, body)), wanted, "{body}");
         }
         assert_eq!(judge.judge(&answer(500, r#"{"id":1}"#)), Read::Refused(None));
+    }
+
+    #[test]
+    fn a_code_of_nothing_is_no_refusal() {
+        let json = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
+        for code in ["0", "\"0\"", "\"\"", "null"] {
+            let body = format!(r#"{{"id":7,"error_code":{code}}}"#);
+            assert_eq!(json.judge(&answer(200, &body)), Read::Taken, "{body}");
+            let body = format!(r#"{{"error_code":{code}}}"#);
+            assert_eq!(json.judge(&answer(200, &body)), Read::Refused(None), "{body}");
+        }
+        for code in ["10", "\"00\"", "\"E0\"", "-1"] {
+            let body = format!(r#"{{"id":7,"error_code":{code}}}"#);
+            assert_eq!(json.judge(&answer(200, &body)), refused(code.trim_matches('"')), "{body}");
+        }
+        let form = judge(&[("gateway.taken_text", "id="), ("gateway.code_after", "error_code=")]);
+        for body in ["error_code=0&id=7", "id=7&error_code=0", "id=7&error_code=", "error_code=&id=7"] {
+            assert_eq!(form.judge(&answer(200, body)), Read::Taken, "{body}");
+        }
+        assert_eq!(form.judge(&answer(200, "id=7&error_code=01")), refused("01"));
+        // A place with nothing does not hide what another one says.
+        let both = judge(&[("gateway.code_pointer", "/error_code"), ("gateway.code_after", "reason:")]);
+        assert_eq!(both.judge(&answer(200, r#"{"error_code":0,"text":"reason:E7"}"#)), refused("E7"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::exchange::{self, Answer, Ended, exchange};
 use posthaste_courier::{Abilities, Desk, Outcome};
-use posthaste_model::Reason;
+use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -62,9 +62,9 @@ impl Gateway {
     ///
     /// # Errors
     /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Unusable> {
+    pub(crate) fn new(settings: &Settings, channel: &Channel) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, &settings.gateway);
-        let receipts = Receipts::read(settings)?.map(Arc::new);
+        let receipts = Receipts::read(settings, channel)?.map(Arc::new);
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
         let method = match section.method.as_str() {
             "POST" => Method::POST,
@@ -122,7 +122,7 @@ impl Gateway {
     fn values<'a>(&'a self, message: Option<Message<'a>>) -> Values<'a> {
         let mut values =
             Values { from: &self.from, secret: self.secret.expose_secret(), ..Values::default() };
-        if let Some(Message { envelope, to, text, counted }) = message {
+        if let Some(Message { envelope, to, text, counted, .. }) = message {
             let attempt = envelope.id();
             values.callback =
                 self.receipts.as_ref().map(|receipts| receipts.address(&attempt)).unwrap_or_default();
@@ -155,7 +155,7 @@ impl Gateway {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "the gateway refuses a message for what somebody has to look at");
         }
-        verdict.outcome(WHO, said)
+        verdict.outcome(WHO, said, || message.is_second())
     }
 }
 
@@ -213,7 +213,7 @@ impl Provider for Gateway {
         let Some(request) = self.request(self.method.clone(), &self.url, &values) else {
             return Outcome::Rejected(Reason::Rejected);
         };
-        match exchange(self.body.write(request, &values), deadline).await {
+        match exchange(self.body.write(request, &values), exchange::SHORT, deadline).await {
             Ended::NotConnected => Outcome::NotSent { after: None, reason: Reason::NotConnected },
             Ended::Lost(reason) => Outcome::Unknown(reason),
             Ended::Answered(answer) => match self.judge.judge(&answer) {
@@ -228,7 +228,7 @@ impl Provider for Gateway {
         let host = check.base.host_str().unwrap_or_default();
         let request = self.request(Method::GET, check, &self.values(None));
         let request = request.ok_or_else(|| "gateway.headers: a value can't stand in a header".to_owned())?;
-        let answer = match exchange(request, Instant::now() + CHECK_WITHIN).await {
+        let answer = match exchange(request, exchange::SHORT, Instant::now() + CHECK_WITHIN).await {
             Ended::Answered(answer) => answer,
             Ended::NotConnected | Ended::Lost(_) => {
                 return Err(format!("{host} can't be reached, or does not answer"));
@@ -242,6 +242,11 @@ impl Provider for Gateway {
             "{host} refuses what gateway.check_url asks ({})",
             named(Said::answer(&answer, code.as_deref()))
         ))
+    }
+
+    fn unchecked(&self) -> Option<String> {
+        let why = "gateway.check_url is empty: give an address that tells whether the credential is good, such as one for the balance";
+        self.check.is_none().then(|| why.to_owned())
     }
 
     fn open(&self, desk: Arc<dyn Desk>) -> Router {

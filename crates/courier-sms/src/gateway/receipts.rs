@@ -13,16 +13,17 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use posthaste_courier::refusals::Refusals;
 use posthaste_courier::{AttemptId, Desk, Receipt, Word};
-use posthaste_model::Reason;
+use posthaste_model::{Channel, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::Sha256;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
 use super::ANSWERS;
-use crate::answers::{Answers, Said};
+use crate::answers::{Answers, Said, is_code};
 use crate::public::Public;
 use crate::settings::{BadSetting, Gateway as Section, Settings};
 use crate::transport::Unusable;
@@ -31,6 +32,8 @@ use crate::transport::Unusable;
 const PATH: &str = "/gateway/status/";
 /// Bytes of the mark: too many to guess.
 const MARK: usize = 16;
+/// What the log says of others.
+const REFUSED: &str = "receipts at addresses not made here are refused; gateway.callback_key may not be the one messages left with";
 /// How long the desk may take.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -40,11 +43,12 @@ pub(super) struct Receipts {
     key: SecretString,
     settings: Section,
     answers: Answers,
+    refusals: Refusals,
 }
 
 impl Receipts {
     /// How they come in by these settings, if they do.
-    pub(super) fn read(settings: &Settings) -> Result<Option<Self>, Unusable> {
+    pub(super) fn read(settings: &Settings, channel: &Channel) -> Result<Option<Self>, Unusable> {
         let (public, section) = (Public::read(&settings.sms)?, &settings.gateway);
         let length = section.callback_key.expose_secret().len();
         match public {
@@ -60,7 +64,8 @@ impl Receipts {
             Some(public) => {
                 let answers = Answers::load(&settings.sms.answers_file, ANSWERS)?;
                 let (key, settings) = (section.callback_key.clone(), section.clone());
-                Ok(Some(Self { public, key, settings, answers }))
+                let refusals = Refusals::new(channel, REFUSED);
+                Ok(Some(Self { public, key, settings, answers, refusals }))
             }
         }
     }
@@ -98,7 +103,7 @@ impl Receipts {
         if !settings.failed_values.contains(status) {
             return None;
         }
-        let code = get(&settings.code_field).map(String::as_str).filter(|code| !matches!(*code, "" | "0"));
+        let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
         let verdict = self.answers.judge(Said { code, ..Said::default() });
         Some((Word::Failed, verdict.late_reason(), verdict.ban()))
     }
@@ -119,7 +124,7 @@ async fn status(
     body: Bytes,
 ) -> StatusCode {
     if !receipts.proves(&attempt, &mark) {
-        tracing::debug!("a receipt at an address that is none of ours");
+        receipts.refusals.add(Instant::now());
         return StatusCode::FORBIDDEN;
     }
     let Ok(attempt) = attempt.parse::<AttemptId>() else { return StatusCode::NO_CONTENT };

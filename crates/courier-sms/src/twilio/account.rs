@@ -22,6 +22,8 @@ pub(super) struct Account {
     password: SecretString,
     /// Whether the credential is the account's own and not a key.
     own: bool,
+    /// The account's token, when a key sends and what comes in is signed with the token.
+    signing: Option<SecretString>,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +33,8 @@ struct Told {
 }
 
 impl Account {
-    pub(super) fn new(settings: &Section, client: Client) -> Result<Self, BadSetting> {
+    /// An account that sends, and when it `hears` is called back.
+    pub(super) fn new(settings: &Section, client: Client, hears: bool) -> Result<Self, BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         if !is_sid("AC", &settings.account_sid) {
             return bad("twilio.account_sid", "must be AC and 32 digits of 0-9 a-f");
@@ -59,7 +62,8 @@ impl Account {
         let base = exchange::base(&settings.api_url);
         let base = base.map_err(|why| BadSetting::new("twilio.api_url", why.to_string()))?;
         let (sid, user, password) = (settings.account_sid.clone(), user.clone(), password.clone());
-        Ok(Self { client, base, sid, user, password, own })
+        let signing = (hears && !own).then(|| settings.auth_token.clone());
+        Ok(Self { client, base, sid, user, password, own, signing })
     }
 
     /// The path of something of the account.
@@ -83,13 +87,33 @@ impl Account {
         request.basic_auth(&self.user, Some(self.password.expose_secret()))
     }
 
-    /// Whether the credential is good, and the account works. `Err` says in words what to mend.
+    /// Whether all credentials are good, and the account works. `Err` says in words what to mend.
     pub(super) async fn check(&self) -> Result<(), String> {
-        let host = self.base.host_str().unwrap_or_default();
-        let (sid, user) = (&self.sid, &self.user);
+        let deadline = Instant::now() + CHECK_WITHIN;
+        let account = self.path(".json");
+        let sender = format!("the credential of {}", self.user);
+        if self.own {
+            let told = self.look(self.get(&account), &sender, deadline).await?;
+            return self.works(told);
+        }
         // A key may not look at the account itself.
-        let path = if self.own { self.path(".json") } else { self.path("/Messages.json?PageSize=1") };
-        let answer = match exchange(self.get(&path), Instant::now() + CHECK_WITHIN).await {
+        let list = self.path("/Messages.json?PageSize=1");
+        self.look(self.get(&list), &sender, deadline).await?;
+        let Some(token) = &self.signing else { return Ok(()) };
+        let request = self.client.get(self.url(&account)).basic_auth(&self.sid, Some(token.expose_secret()));
+        let signer = "twilio.auth_token, which receipts and replies are signed with";
+        self.works(self.look(request, signer, deadline).await?)
+    }
+
+    /// What a request of this credential is told; nothing when Twilio is there, and busy.
+    async fn look(
+        &self,
+        request: RequestBuilder,
+        credential: &str,
+        deadline: Instant,
+    ) -> Result<Option<Told>, String> {
+        let host = self.base.host_str().unwrap_or_default();
+        let answer = match exchange(request, exchange::SHORT, deadline).await {
             Ended::Answered(answer) => answer,
             Ended::NotConnected | Ended::Lost(_) => {
                 return Err(format!("{host} can't be reached, or does not answer"));
@@ -97,16 +121,20 @@ impl Account {
         };
         match answer.status {
             200..300 => {}
-            401 | 403 => return Err(format!("{host} refuses the credential of {user}")),
-            404 => return Err(format!("{host} knows no account {sid}")),
-            // It is there, and busy.
-            429 => return Ok(()),
+            401 | 403 => return Err(format!("{host} refuses {credential}")),
+            404 => return Err(format!("{host} knows no account {}", self.sid)),
+            429 => return Ok(None),
             status => return Err(format!("{host} answers with HTTP {status}")),
         }
-        let told: Option<Told> = serde_json::from_slice(&answer.body).ok();
+        let told = serde_json::from_slice(&answer.body).ok();
+        told.map(Some).ok_or_else(|| format!("{host} answers what is not of Twilio"))
+    }
+
+    /// Whether what is told of an account is of ours, and that it works.
+    fn works(&self, told: Option<Told>) -> Result<(), String> {
+        let (host, sid) = (self.base.host_str().unwrap_or_default(), &self.sid);
         match told {
-            None => Err(format!("{host} answers what is not of Twilio")),
-            Some(_) if !self.own => Ok(()),
+            None => Ok(()),
             Some(Told { status: Some(status), .. }) if matches!(status.as_str(), "suspended" | "closed") => {
                 Err(format!("{host} says that the account {sid} is {status}"))
             }

@@ -63,7 +63,7 @@ impl Inner {
     pub(super) fn prove(&self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Proved, Refused> {
         let Some((public, signature)) = &self.receipts else { return Err(Refused(StatusCode::NOT_FOUND)) };
         let forged = || {
-            tracing::debug!(path = uri.path(), "a request without Twilio's signature");
+            self.refusals.add(Instant::now());
             Refused(StatusCode::FORBIDDEN)
         };
         let given = headers.get("x-twilio-signature").and_then(|given| given.to_str().ok());

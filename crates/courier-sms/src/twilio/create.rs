@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use posthaste_courier::exchange::{Answer, Ended, exchange};
+use posthaste_courier::exchange::{Answer, Ended, SHORT, exchange};
 use posthaste_courier::{AttemptId, Outcome};
 use posthaste_model::Reason;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Inner, account, seen, status};
-use crate::answers::{Said, named};
+use crate::answers::{Said, is_code, named};
 use crate::provider::Message;
 
 /// Where receipts of an attempt come in; its name follows.
 pub(super) const STATUS: &str = "/twilio/status/";
+/// How the provider is called in words for people.
+const WHO: &str = "Twilio";
 /// How long a message's number may take to be written down for inquiries.
 const NOTE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,7 @@ impl Body {
     }
 
     fn code(&self, name: &str) -> Option<String> {
-        self.0[name].as_u64().map(|code| code.to_string())
+        self.0[name].as_u64().map(|code| code.to_string()).filter(|code| is_code(code))
     }
 }
 
@@ -45,7 +47,8 @@ impl Inner {
     pub(super) async fn create(&self, message: Message<'_>, deadline: Instant) -> Outcome {
         let attempt = message.envelope.id();
         let request = self.account.post(&self.account.path("/Messages.json"));
-        let answer = match exchange(request.form(&self.parameters(message, &attempt)), deadline).await {
+        let answer = match exchange(request.form(&self.parameters(message, &attempt)), SHORT, deadline).await
+        {
             Ended::Answered(answer) => answer,
             Ended::NotConnected => return Outcome::NotSent { after: None, reason: Reason::NotConnected },
             Ended::Lost(reason) => return Outcome::Unknown(reason),
@@ -54,9 +57,9 @@ impl Inner {
         match body.sid() {
             Some(sid) if (200..300).contains(&answer.status) => {
                 self.remember(sid, &attempt, deadline).await;
-                self.taken(&body)
+                self.taken(&body, message)
             }
-            _ => self.refused(&answer, body.code("code"), &attempt),
+            _ => self.refused(&answer, body.code("code"), message),
         }
     }
 
@@ -86,14 +89,16 @@ impl Inner {
     }
 
     /// There is a message; it may have failed already.
-    fn taken(&self, body: &Body) -> Outcome {
+    fn taken(&self, body: &Body, message: Message<'_>) -> Outcome {
         match body.status() {
-            Some("failed" | "undelivered" | "canceled") => {
-                let code = body.code("error_code");
-                let said = Said { code: code.as_deref(), ..Said::default() };
+            Some(status @ ("failed" | "undelivered" | "canceled")) => {
+                let Some(code) = body.code("error_code") else {
+                    return Outcome::Rejected(status::uncoded(status));
+                };
+                let said = Said { code: Some(&code), ..Said::default() };
                 let verdict = self.answers.judge(said);
                 // It is there: nothing about it can be unknown, and what Twilio could not hand on may be tried again.
-                match verdict.outcome("Twilio", said) {
+                match verdict.outcome(WHO, said, || message.is_second()) {
                     Outcome::Unknown(reason) => Outcome::Rejected(reason),
                     outcome => outcome,
                 }
@@ -103,14 +108,14 @@ impl Inner {
         }
     }
 
-    fn refused(&self, answer: &Answer, code: Option<String>, attempt: &AttemptId) -> Outcome {
+    fn refused(&self, answer: &Answer, code: Option<String>, message: Message<'_>) -> Outcome {
         let said = Said::answer(answer, code.as_deref());
         let verdict = self.answers.judge(said);
         if verdict.alarm {
-            let (order, code) = (&attempt.suffix, named(said));
+            let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "Twilio refuses a message for what somebody has to look at");
         }
-        verdict.outcome("Twilio", said)
+        verdict.outcome(WHO, said, || message.is_second())
     }
 
     /// Writes down whose message this is, so that an inquiry about another attempt of the same text does not take it for its

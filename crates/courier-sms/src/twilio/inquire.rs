@@ -9,7 +9,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use posthaste_courier::exchange::{Ended, exchange};
+use posthaste_courier::exchange::{Ended, LONG, exchange};
 use posthaste_courier::{Envelope, Found, Receipt, Word as Rank};
 use posthaste_model::{Reason, Suffix, UnixMs, Verdict};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::create::is_message;
-use super::{Inner, seen};
+use super::{Inner, lookalikes, seen};
 use crate::number;
 
 /// How far Twilio's clock and that of our server may be apart, and how long a request may lie with Twilio before it is a message.
@@ -123,12 +123,8 @@ impl Inner {
         }
         // An account may be told to keep no texts.
         let body = message.body.as_deref().filter(|body| !body.is_empty()).ok_or(NEVER_TOLD)?;
-        let (body, text) = (self.comparable(body), self.comparable(text));
+        let (body, text) = (comparable(body), comparable(text));
         Ok(body == text || body.strip_prefix(TRIAL) == Some(&*text))
-    }
-
-    fn comparable(&self, text: &str) -> String {
-        self.as_sent(text).replace("\r\n", "\n").trim().to_owned()
     }
 
     /// The messages that may be this attempt's: of those sent since then, or of those created since then, the newest first.
@@ -179,7 +175,7 @@ impl Inner {
     }
 
     async fn page(&self, path: &str, deadline: Instant) -> Result<Page, Doubt> {
-        match exchange(self.account.get(path), deadline).await {
+        match exchange(self.account.get(path), LONG, deadline).await {
             Ended::Answered(answer) if answer.status == 200 => {
                 serde_json::from_slice(&answer.body).map_err(|_| NOT_NOW)
             }
@@ -232,6 +228,12 @@ impl Inner {
         };
         Ok(Found::Known(verdict, word.reason))
     }
+}
+
+/// A text without what may change on its way. Look-alikes are replaced whatever our setting is: a Messaging Service may do it of
+/// its own.
+fn comparable(text: &str) -> String {
+    lookalikes::replace(text).replace("\r\n", "\n").trim().to_owned()
 }
 
 fn millis(span: Duration) -> u64 {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
+use posthaste_courier::refusals::Refusals;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
 use posthaste_model::{Channel, UnixMs};
 use tokio::time::Instant;
@@ -34,6 +35,10 @@ use signature::Signature;
 /// The table inside the program.
 pub(crate) const ANSWERS: &str = include_str!("answers.toml");
 
+/// What the log says of requests that are not signed.
+const REFUSED: &str = "requests without Twilio's signature are refused; twilio.auth_token may not be the account's primary token, \
+                       or sms.public_url not the address Twilio calls";
+
 /// A body above this is refused by Twilio (21617).
 const MOST_CHARACTERS: usize = 1600;
 
@@ -48,6 +53,8 @@ struct Inner {
     answers: Answers,
     /// Receipts: where they come in, and how they are proved.
     receipts: Option<(Public, Signature)>,
+    /// Requests that Twilio did not sign.
+    refusals: Refusals,
     words: Words,
     seen: Seen,
     desk: OnceLock<Arc<dyn Desk>>,
@@ -64,19 +71,21 @@ impl Twilio {
     pub(crate) fn new(settings: &Settings, channel: Channel) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, settings.twilio.clone());
         check(sms.max_characters, &section)?;
-        let account = Account::new(&section, sms.client("twilio.api_url")?)?;
+        let account = Account::new(&section, sms.client("twilio.api_url")?, !sms.listen.is_empty())?;
         let receipts = match Public::read(sms)? {
             Some(public) => Some((public, Signature::new(&section.auth_token)?)),
             None => None,
         };
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
         let words = Words::new(&section)?;
+        let refusals = Refusals::new(&channel, REFUSED);
         Ok(Self(Arc::new(Inner {
             channel,
             settings: section,
             account,
             answers,
             receipts,
+            refusals,
             words,
             seen: Seen::default(),
             desk: OnceLock::new(),

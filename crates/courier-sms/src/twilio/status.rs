@@ -4,7 +4,7 @@
 use posthaste_courier::{Ban, Word as Rank};
 use posthaste_model::Reason;
 
-use crate::answers::{Answers, Said};
+use crate::answers::{Answers, Said, is_code};
 
 /// What a status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
         "delivered" | "read" => of(Rank::Delivered, Reason::None),
         "canceled" => of(Rank::Failed, Reason::Undelivered),
         "undelivered" | "failed" => {
-            let code = code.filter(|code| !matches!(*code, "" | "0"));
-            let verdict = answers.judge(Said { code, ..Said::default() });
+            let Some(code) = code.filter(|code| is_code(code)) else {
+                return of(Rank::Failed, uncoded(status));
+            };
+            let verdict = answers.judge(Said { code: Some(code), ..Said::default() });
             Some(Word {
                 rank: Rank::Failed,
                 reason: verdict.late_reason(),
@@ -38,6 +40,11 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
         }
         _ => None,
     }
+}
+
+/// Why a message failed that has no code: "failed" is Twilio's own word, "undelivered" its carrier's.
+pub(super) fn uncoded(status: &str) -> Reason {
+    if status == "failed" { Reason::Rejected } else { Reason::Undelivered }
 }
 
 #[cfg(test)]
@@ -65,10 +72,12 @@ mod tests {
 
     #[test]
     fn failures_tell_their_code() {
+        for code in [None, Some(""), Some("0")] {
+            assert_eq!(word("failed", code), Some((Rank::Failed, Reason::Rejected, None)), "{code:?}");
+            let undelivered = Some((Rank::Failed, Reason::Undelivered, None));
+            assert_eq!(word("undelivered", code), undelivered, "{code:?}");
+        }
         for (code, reason, ban) in [
-            (None, Reason::Undelivered, None),
-            (Some(""), Reason::Undelivered, None),
-            (Some("0"), Reason::Undelivered, None),
             (Some("30001"), Reason::Undelivered, None),
             (Some("30002"), Reason::Undelivered, None),
             (Some("30003"), Reason::Undelivered, Some(Ban::After(5))),

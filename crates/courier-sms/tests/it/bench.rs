@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine as _;
 use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
 use posthaste_courier::{Envelope, Outcome, Transport};
@@ -63,6 +64,12 @@ pub(crate) fn for_twilio(url: &str) -> Vec<(&str, &str)> {
 pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Sms {
     let url = provider.url();
     try_transport(None, &[&for_twilio(&url), changes].concat()).unwrap()
+}
+
+/// A credential as a request has it.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    format!("Basic {both}")
 }
 
 pub(crate) fn channel() -> Channel {

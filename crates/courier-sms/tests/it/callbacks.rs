@@ -10,6 +10,7 @@ use hmac::{Hmac, Mac};
 use posthaste_courier::{Ban, Envelope, Outcome, Receipt, Transport, Word};
 use posthaste_courier_sms::Sms;
 use posthaste_model::Reason;
+use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -154,7 +155,8 @@ async fn receipts_of_every_kind_reach_the_desk() {
         ("failed", "30006", receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))),
         ("failed", "21610", receipt(&message, Word::Failed, Reason::OptedOut, Some(Ban::Now))),
         ("failed", "30007", receipt(&message, Word::Failed, Reason::Provider(30007), None)),
-        ("failed", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
+        ("failed", "", receipt(&message, Word::Failed, Reason::Rejected, None)),
+        ("undelivered", "0", receipt(&message, Word::Failed, Reason::Undelivered, None)),
         ("canceled", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
     ] {
         assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");
@@ -215,6 +217,8 @@ async fn what_is_not_stored_is_not_thanked_for() {
 
 #[tokio::test]
 async fn forged_receipts_are_refused_and_nothing_is_stored() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let place = Place::open().await;
     let (message, other) = (envelope("+79160000001", "x"), envelope("+79160000002", "x"));
     let fields = [("MessageStatus", "failed"), ("ErrorCode", "21610")];
@@ -240,6 +244,8 @@ async fn forged_receipts_are_refused_and_nothing_is_stored() {
     assert_eq!(place.raw(unsigned.replace("POST", "GET").as_bytes()).await.0, 405);
     assert!(place.desk.told().is_empty());
     assert_eq!(place.post(&path, FORM, &good, body.as_bytes()).await.0, 204);
+    let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 11\n";
+    assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.close().await;
 }
 

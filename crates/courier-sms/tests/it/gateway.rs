@@ -8,6 +8,7 @@ use std::time::Duration;
 use posthaste_courier::{Ban, Outcome, Receipt, Scope, Transport, Word};
 use posthaste_courier_sms::Sms;
 use posthaste_model::Reason;
+use posthaste_ops::metrics::Metrics;
 use serde_json::{Value, json};
 
 use super::bench::{CANARY, envelope, examples, for_smsc, send, try_transport};
@@ -35,7 +36,7 @@ fn json_gateway(provider: &Provider) -> Sms {
 async fn a_form_says_what_the_example_tells() {
     let provider = Provider::start().await;
     let gateway = smsc(&provider, &[]);
-    provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1})));
+    provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1, "error_code": 0})));
     let text = "a&psw=x&phones=1%00+\r\nы";
     assert_eq!(send(&gateway, &envelope(TO, text)).await, Outcome::Accepted);
     let request = &provider.messages()[0];
@@ -56,7 +57,6 @@ async fn a_form_says_what_the_example_tells() {
 #[tokio::test]
 async fn answers_of_an_smsc_become_outcomes() {
     let provider = Provider::start().await;
-    let gateway = smsc(&provider, &[]);
     let stop = |code: &str| Outcome::Stop(format!("the gateway refuses to work ({code})"));
     let wait = |seconds| Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(seconds) };
     for (code, wanted) in [
@@ -72,6 +72,8 @@ async fn answers_of_an_smsc_become_outcomes() {
         (77, Outcome::Rejected(Reason::Provider(1077))),
     ] {
         provider.answer(move |_| Reply::json(200, &json!({"error": "said", "error_code": code})));
+        // One that no answer before asked to wait.
+        let gateway = smsc(&provider, &[]);
         assert_eq!(send(&gateway, &envelope(TO, "x")).await, wanted, "{code}");
     }
     let html = |status| Reply::Say(status, String::new(), "<html>".to_owned());
@@ -86,6 +88,7 @@ async fn answers_of_an_smsc_become_outcomes() {
         (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
     ] {
         provider.answer(move |_| reply.clone());
+        let gateway = smsc(&provider, &[]);
         assert_eq!(send(&gateway, &envelope(TO, "x")).await, wanted);
     }
 }
@@ -155,8 +158,11 @@ async fn a_get_has_everything_in_its_query() {
     );
     provider.answer(|_| Reply::Say(200, String::new(), "ERROR 12 no".to_owned()));
     assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Rejected(Reason::Provider(1012)));
-    // Nobody said how to ask.
+    // Nobody said how to ask, and nobody is asked.
+    let asked = provider.log().len();
     gateway.check().await.unwrap();
+    assert_eq!(provider.log().len(), asked);
+    assert!(gateway.unchecked().is_some_and(|why| why.contains("gateway.check_url")));
 }
 
 #[tokio::test]
@@ -165,6 +171,7 @@ async fn a_credential_is_looked_at_where_the_settings_say() {
     let gateway = smsc(&provider, &[]);
     provider.answer(|_| Reply::json(200, &json!({"balance": "1.5"})));
     gateway.check().await.unwrap();
+    assert_eq!(gateway.unchecked(), None);
     assert_eq!(provider.log()[0].asked("psw"), CANARY);
     provider.answer(|_| Reply::json(200, &json!({"error": "authorise error", "error_code": 2})));
     assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 refuses what gateway.check_url asks (2)");
@@ -189,6 +196,8 @@ async fn place() -> Place {
 
 #[tokio::test]
 async fn receipts_come_to_an_address_that_only_we_can_make() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let place = place().await;
     assert!(place.sms.abilities().receipts);
     let (message, other) = (envelope(TO, "x"), envelope(TO, "y"));
@@ -227,6 +236,8 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
     assert_eq!(place.desk.told().len(), told + 2);
+    let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 4\n";
+    assert!(metrics.render().contains(refused), "{}", metrics.render());
     place.desk.is_away(true);
     assert_eq!(place.post(&path, FORM, "", b"status=1").await.0, 503);
     place.close().await;

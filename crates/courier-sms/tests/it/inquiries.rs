@@ -185,6 +185,35 @@ async fn texts_are_compared_as_twilio_shows_them() {
 }
 
 #[tokio::test]
+async fn a_long_list_is_read_and_one_without_end_is_not() {
+    let provider = Provider::start().await;
+    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    loses_answers(&provider, |_| {});
+    let message = lost(&twilio, "x").await;
+    let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
+    for (pad, wanted) in [(1 << 20, SENT), (5 << 20, Found::NotNow)] {
+        let page = serde_json::json!({"messages": shown, "next_page_uri": null, "pad": "x".repeat(pad)});
+        provider.answer(move |_| Reply::json(200, &page));
+        assert_eq!(ask(&twilio, &message).await, wanted, "{pad}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_a_service_made_smart_by_itself_is_found() {
+    let provider = Provider::start().await;
+    let service = "MG0123456789abcdef0123456789abcdef";
+    let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
+    let twilio = at_desk(&provider, &FakeDesk::new(), &changes).await;
+    loses_answers(&provider, |message| message.body = "\"quoted\" - it's so".to_owned());
+    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — it’s so").await).await, SENT);
+    loses_answers(&provider, |message| message.body = "\"quoted\" - it's not so".to_owned());
+    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — that’s so").await).await, Found::Never);
+    // Shown as it was, it is found as before.
+    loses_answers(&provider, |_| {});
+    assert_eq!(ask(&twilio, &lost(&twilio, "“as it was”").await).await, SENT);
+}
+
+#[tokio::test]
 async fn messages_of_a_service_are_known_by_it() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";

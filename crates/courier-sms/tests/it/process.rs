@@ -66,6 +66,23 @@ async fn a_wrong_credential_is_told_at_the_start() {
     assert!(!courier.output().expect("its output").contains(CANARY));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_nobody_can_ask_is_not_told_as_good() {
+    let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
+    let (url, send) = (redis.url(), format!("{}/send", provider.url()));
+    let variables = [
+        ("POSTHASTE_SMS__PROVIDER", "gateway"),
+        ("POSTHASTE_GATEWAY__URL", &send),
+        ("POSTHASTE_GATEWAY__BODY", "to={to}&text={text}"),
+    ];
+    let courier = start(&["--redis", &url, "--admin", "127.0.0.1:0"], &variables);
+    courier.wait_line("a look", |line| line.contains("can't be told")).expect("a look");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
+    assert!(!courier.output().expect("its output").contains("the provider is there"));
+    assert_eq!(provider.log().len(), 0);
+}
+
 #[test]
 fn settings_that_make_no_sense_end_the_start_by_name() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -2,22 +2,16 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use posthaste_courier::{Outcome, Scope, Transport};
 use posthaste_model::Reason;
 use serde_json::json;
 
-use super::bench::{CANARY, FROM, envelope, send, transport};
+use super::bench::{CANARY, FROM, basic, envelope, send, transport};
 use super::provider::{ACCOUNT, Provider, Reply};
 
 const TO: &str = "+79160000001";
 const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
 const KEY: &str = "SK0123456789abcdef0123456789abcdef";
-
-fn basic(user: &str, password: &str) -> String {
-    let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    format!("Basic {both}")
-}
 
 #[tokio::test]
 async fn a_text_goes_as_it_is() {
@@ -97,7 +91,6 @@ async fn what_can_never_go_is_not_asked_for() {
 #[tokio::test]
 async fn answers_become_outcomes() {
     let provider = Provider::start().await;
-    let twilio = transport(&provider, &[]);
     let message = |status: &str, code: serde_json::Value| {
         let sid = "SM0123456789abcdef0123456789abcdef";
         Reply::json(201, &json!({"sid": sid, "status": status, "error_code": code, "new": [{}]}))
@@ -110,7 +103,9 @@ async fn answers_become_outcomes() {
         (message("something_new", json!("x")), Outcome::Accepted),
         (message("something_new", json!(7)), Outcome::Accepted),
         (message("failed", json!(21610)), Outcome::Suppress(Reason::OptedOut)),
-        (message("failed", json!(null)), Outcome::Rejected(Reason::Undelivered)),
+        (message("failed", json!(null)), Outcome::Rejected(Reason::Rejected)),
+        (message("failed", json!(0)), Outcome::Rejected(Reason::Rejected)),
+        (message("undelivered", json!(null)), Outcome::Rejected(Reason::Undelivered)),
         (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
         (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::BadAnswer)),
         (html(200), Outcome::Unknown(Reason::BadAnswer)),
@@ -131,11 +126,91 @@ async fn answers_become_outcomes() {
         (Reply::wait(7), Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) }),
     ] {
         provider.script(vec![reply.clone()]);
+        // One that no answer before asked to wait.
+        let twilio = transport(&provider, &[]);
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{reply:?}");
     }
+    let twilio = transport(&provider, &[]);
     provider.close().await;
     let outcome = send(&twilio, &envelope(TO, "x")).await;
     assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_one_nobody_can_read() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let of = |size: usize| {
+        let bare = json!({"sid": sid, "status": "queued", "pad": ""}).to_string().len();
+        Reply::json(201, &json!({"sid": sid, "status": "queued", "pad": "x".repeat(size - bare)}))
+    };
+    for (size, wanted) in [
+        (64 << 10, Outcome::Accepted),
+        ((64 << 10) + 1, Outcome::Unknown(Reason::BadAnswer)),
+        (8 << 20, Outcome::Unknown(Reason::BadAnswer)),
+    ] {
+        provider.script(vec![of(size)]);
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{size}");
+    }
+    provider.answer(|_| Reply::json(200, &json!({"sid": ACCOUNT, "pad": "x".repeat(64 << 10)})));
+    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    provider.accept();
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, Outcome::Accepted);
+}
+
+/// Numbers in this list can't be reached from our sender.
+fn unreachable(provider: &Provider, numbers: &'static [&'static str]) {
+    let twilio = provider.twilio();
+    provider.answer(move |request| match numbers.contains(&request.field("To").as_str()) {
+        true => Reply::refusal(400, 21612),
+        false => twilio.accept(request),
+    });
+}
+
+fn put_off() -> Outcome {
+    Outcome::Retry { after: Some(Duration::from_secs(60)), reason: Reason::Provider(21612) }
+}
+
+#[tokio::test]
+async fn one_number_the_sender_does_not_reach_stops_nobody() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    unreachable(&provider, &[TO]);
+    // Each of its tries is spent, so that it ends as failed; in orders of their own too, and with nobody else between.
+    let tries = usize::from(twilio.abilities().max_tries);
+    for _ in 0..tries {
+        for n in 2..6 {
+            assert_eq!(send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await, Outcome::Accepted);
+        }
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+        assert_eq!(send(&twilio, &envelope(TO, "y")).await, put_off());
+    }
+    assert_eq!(provider.messages().len(), tries * 6);
+}
+
+#[tokio::test]
+async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() {
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    const BOTH: &[&str] = &[TO, "+79160000002"];
+    unreachable(&provider, BOTH);
+    let stop = Outcome::Stop("Twilio refuses to work (21612)".to_owned());
+    for _ in 0..2 {
+        assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+        // What says nothing of the sender does not end it.
+        provider.script(vec![Reply::refusal(400, 21211)]);
+        assert_eq!(
+            send(&twilio, &envelope("+79160000003", "x")).await,
+            Outcome::Suppress(Reason::BadAddress)
+        );
+        unreachable(&provider, BOTH);
+        assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, stop);
+    }
+    // With a message taken between them they are two numbers, and no more.
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
+    assert_eq!(send(&twilio, &envelope("+79160000003", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, put_off());
 }
 
 #[tokio::test]

@@ -96,7 +96,10 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
     let log = log.text();
     // It did listen, to the libraries too.
     assert!(
-        log.contains("Twilio refuses a message") && log.contains("opted out") && log.contains("hyper"),
+        log.contains("Twilio refuses a message")
+            && log.contains("opted out")
+            && log.contains("without Twilio's signature are refused")
+            && log.contains("hyper"),
         "{log}"
     );
     for (name, text) in [("the log", &log), ("what is told", &shown)] {

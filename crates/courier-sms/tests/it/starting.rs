@@ -1,9 +1,9 @@
 //! What is refused before anything is opened, and what a look at the account finds.
 
-use posthaste_courier::Transport;
+use posthaste_courier::{Outcome, Transport};
 use serde_json::json;
 
-use super::bench::{CANARY, for_twilio, transport, try_transport};
+use super::bench::{CANARY, basic, envelope, for_twilio, send, transport, try_transport};
 use super::provider::{ACCOUNT, Provider, Reply};
 
 const KEY: &str = "SK0123456789abcdef0123456789abcdef";
@@ -162,4 +162,36 @@ async fn a_key_is_checked_where_it_may_look() {
     );
     provider.answer(|_| Reply::refusal(401, 20003));
     assert_eq!(twilio.check().await.unwrap_err(), format!("127.0.0.1 refuses the credential of {KEY}"));
+    // The token, which nothing is signed with: nobody looks at it.
+    assert_eq!(provider.log().len(), 2);
+}
+
+#[tokio::test]
+async fn a_token_beside_a_key_is_tried_when_it_signs_what_comes_in() {
+    let provider = Provider::start().await;
+    let secret = "0123456789abcdefSecret";
+    let twilio = transport(
+        &provider,
+        &[
+            ("twilio.api_key_sid", KEY),
+            ("twilio.api_key_secret", secret),
+            ("sms.listen", "127.0.0.1:0"),
+            ("sms.public_url", "https://sms.example.org"),
+        ],
+    );
+    twilio.check().await.unwrap();
+    let looks = provider.log();
+    let by = |user: &str, password: &str| Some(basic(user, password));
+    assert_eq!(looks[0].header("authorization").map(str::to_owned), by(KEY, secret));
+    assert_eq!(looks[1].header("authorization").map(str::to_owned), by(ACCOUNT, CANARY));
+    assert_eq!(looks[1].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
+    let messages = provider.twilio();
+    provider.answer(move |request| match request.path.ends_with("/Messages.json") {
+        true => messages.accept(request),
+        false => Reply::refusal(401, 20003),
+    });
+    let words = "127.0.0.1 refuses twilio.auth_token, which receipts and replies are signed with";
+    assert_eq!(twilio.check().await.unwrap_err(), words);
+    // It sends all the same.
+    assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Accepted);
 }

@@ -1,8 +1,10 @@
 //! Waits: the budget of segments, and pauses the provider asks for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_courier::{Outcome, Scope, Transport};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bench::{envelope, send, transport};
@@ -60,8 +62,52 @@ async fn requests_that_were_on_the_wire_together_make_one_pause_of_the_channel()
             .count()
     };
     assert_eq!((of(Scope::Channel), of(Scope::Recipient)), (1, 19), "{outcomes:?}");
+    // One that comes later waits out the rest, and is not asked for.
+    let Outcome::Throttled { scope: Scope::Recipient, wait } = send(&twilio, &messages[0]).await else {
+        panic!("it went")
+    };
+    assert!(wait <= Duration::from_secs(2), "{wait:?}");
+    assert_eq!(provider.messages().len(), 20);
+    tokio::time::sleep(wait).await;
     // The next one that is refused is another matter.
     assert!(matches!(send(&twilio, &messages[0]).await, Outcome::Throttled { scope: Scope::Channel, .. }));
+}
+
+#[tokio::test]
+async fn nobody_who_waited_for_a_turn_goes_in_a_pause() {
+    let provider = Provider::start().await;
+    let twilio = Arc::new(transport(&provider, &[("sms.segments_per_second", "20")]));
+    provider.answer(|_| Reply::wait(60));
+    // The first goes at once, and each of the others a twentieth of a second later.
+    let mut calls = JoinSet::new();
+    for n in 0..5 {
+        let twilio = Arc::clone(&twilio);
+        calls.spawn(async move { send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await });
+    }
+    let mut outcomes: Vec<Outcome> = calls.join_next().await.into_iter().map(Result::unwrap).collect();
+    let on_the_wire = provider.messages().len();
+    outcomes.extend(calls.join_all().await);
+    let waits = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Throttled { .. })).count();
+    assert_eq!((waits, provider.messages().len()), (5, on_the_wire), "{outcomes:?}");
+    // Nor does anybody who comes now.
+    assert!(matches!(send(&twilio, &envelope("+79160000009", "x")).await, Outcome::Throttled { .. }));
+    assert_eq!(provider.messages().len(), on_the_wire);
+}
+
+#[tokio::test]
+async fn a_wait_of_ages_is_one_of_a_day() {
+    let provider = Provider::start().await;
+    let day = Duration::from_secs(24 * 3600);
+    for seconds in [9_200_000_000_000_000_000, u64::MAX] {
+        let twilio = transport(&provider, &[]);
+        provider.answer(move |_| Reply::wait(seconds));
+        // Two at once: the second one's wait is compared with the first one's.
+        let messages = [envelope("+79160000001", "x"), envelope("+79160000002", "x")];
+        for outcome in futures_of(&twilio, &messages).await {
+            let Outcome::Throttled { wait, .. } = outcome else { panic!("{outcome:?}") };
+            assert!(wait <= day && wait > day - posthaste_rig::patience(), "{wait:?}");
+        }
+    }
 }
 
 async fn futures_of(

@@ -9,7 +9,7 @@ use posthaste_rig::Written;
 use serde_json::{Value, json};
 
 use super::bench::{channel, envelope, send, token, transport};
-use super::provider::{Provider, Reply};
+use super::provider::{Provider, Reply, accept};
 
 /// Parameters of sendMessage that are used here, and their types: "string", "number", "boolean", "array", "object".
 const PARAMETERS: &[(&str, &[&str])] = &[
@@ -181,4 +181,24 @@ async fn bad_orders_in_turn_are_told_once_each() {
     let (log, told) = (log.text(), metrics.render());
     assert_eq!(log.matches("Telegram refuses the message").count(), 2, "{log}");
     assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"content\"} 2"), "{told}");
+}
+
+#[tokio::test]
+async fn an_order_nobody_can_be_sent_is_given_up() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[]);
+    provider.answer(|_| Reply::refusal(400, "Bad Request: can't parse entities: unsupported"));
+    let order = envelope("1", "x");
+    let to = |chat: u64| Row { address: Address::new(chat.to_string()), ..order.to.clone() };
+    for chat in 1..=30 {
+        let sent = Envelope { to: to(chat), ..order.clone() };
+        assert_eq!(send(&telegram, sent).await, Outcome::Rejected(Reason::Rejected));
+    }
+    assert_eq!(provider.messages().len(), 20);
+    // What may have been taken before is asked about, and another order is another text.
+    provider.answer(accept);
+    assert_eq!(send(&telegram, envelope("31", "y")).await, Outcome::Accepted);
+    let repeat = Envelope { to: to(32), repeat: true, ..order.clone() };
+    assert_eq!(send(&telegram, repeat).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, Envelope { to: to(33), ..order }).await, Outcome::Accepted);
 }

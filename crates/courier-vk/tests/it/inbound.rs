@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use posthaste_courier::Transport;
+use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -152,6 +153,8 @@ async fn the_question_for_the_confirmation_is_answered_for_this_community_only()
 
 #[tokio::test]
 async fn forged_and_broken_words_change_nothing() {
+    let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let place = Place::open().await;
     let good = event("message_deny", "e1", json!({"user_id": 7}));
     for (event, status) in [
@@ -168,6 +171,8 @@ async fn forged_and_broken_words_change_nothing() {
     ] {
         assert_eq!(place.tell(&event).await.0, status, "{event}");
     }
+    let refused = "posthaste_callbacks_refused_total{channel=\"vk\"} 4\n";
+    assert!(metrics.render().contains(refused), "{}", metrics.render());
     // Known, and about nobody.
     for object in
         [json!({"user_id": 0}), json!({"user_id": "7"}), json!({"user_id": 7.5}), json!(null), json!(7)]

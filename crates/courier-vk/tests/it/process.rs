@@ -69,7 +69,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
         ("POSTHASTE_VK__API_URL", "http://api.vk.com", "vk.api_url"),
         ("POSTHASTE_VK__RATE", "0", "vk.rate"),
         ("POSTHASTE_VK__RAET", "1", "vk.raet"),
-        ("POSTHASTE_VK__ON_UNKNOWN", "forget", "vk.on_unknown"),
+        ("POSTHASTE_VK__ON_UNKNOWN", "retry", "vk.on_unknown"),
         ("POSTHASTE_VK__LISTEN", "127.0.0.1:0", "vk.path"),
     ] {
         let mut variables = vec![("POSTHASTE_VK__TOKEN", TOKEN)];

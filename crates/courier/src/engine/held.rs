@@ -45,6 +45,8 @@ pub(super) struct Parcel {
     pub(super) settling: bool,
     /// Rows whose address must not be used.
     pub(super) barred: Barred,
+    /// Whether the provider drops a repeat under a token it has met.
+    pub(super) remembers: bool,
 }
 
 impl Parcel {
@@ -83,9 +85,12 @@ impl Parcel {
         })
     }
 
-    /// An attempt that was begun, or may be, and provably did not leave.
+    /// An attempt that was begun, or may be, and provably did not leave. A repeat under a token is told as unknown, as is the
+    /// attempt before it: so its row keeps the moment from which the provider remembers the token.
     pub(super) fn tell_not_sent(&mut self, row: u16, attempt: u8) {
-        let (verdict, reason) = (Verdict::NotSent, Reason::None);
+        let repeated = self.outcomes.get(usize::from(row)).is_some_and(|outcome| outcome.repeated);
+        let verdict = if repeated && self.remembers { Verdict::Unknown } else { Verdict::NotSent };
+        let reason = Reason::None;
         self.reports.push(Report { row, attempt, verdict, reason, value: 0 });
     }
 }

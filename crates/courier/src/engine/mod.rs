@@ -323,7 +323,11 @@ impl Engine {
     fn on_checked(&mut self, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                tracing::info!(channel = %self.channel, "the channel works again");
+                let says = match self.transport.unchecked() {
+                    None => "the channel works again",
+                    Some(_) => "the channel is tried again; whether it works can't be told before",
+                };
+                tracing::info!(channel = %self.channel, "{says}");
                 self.pace.resume();
                 self.meter.stopped(false);
                 for partition in &mut self.partitions {

@@ -293,6 +293,10 @@ impl Engine {
                 (Verdict::Part, Reason::None, done)
             }
         };
+        let (verdict, reason) = self.as_a_repeat(envelope, verdict, reason);
+        if verdict == Verdict::Unknown {
+            again = None;
+        }
         self.meter.outcome(verdict, reason);
         let Some(parcel) = self.held.get(id) else { return };
         parcel.out = parcel.out.saturating_sub(1);
@@ -309,6 +313,23 @@ impl Engine {
             _ => {}
         }
         self.settles.mark(id);
+    }
+}
+
+impl Engine {
+    /// What a repeat's outcome says of its row, whose first attempt may have arrived: that it did not leave, or was refused, is
+    /// no news of the first one. What the provider remembers goes back to the resolver, which knows how old the first attempt
+    /// is; what it can be asked about was, before the repeat, and had not arrived.
+    fn as_a_repeat(&self, envelope: &Envelope, verdict: Verdict, reason: Reason) -> (Verdict, Reason) {
+        let remembers = self.abilities.remembers();
+        match verdict {
+            _ if !envelope.repeat => (verdict, reason),
+            Verdict::NotSent | Verdict::Retry if remembers => (Verdict::Unknown, reason),
+            Verdict::Failed | Verdict::Suppressed if !remembers && !self.abilities.inquires => {
+                (Verdict::Unknown, Reason::Held)
+            }
+            _ => (verdict, reason),
+        }
     }
 }
 

@@ -69,6 +69,7 @@ impl Engine {
             lost: false,
             settling: false,
             barred: barred.unwrap_or_default(),
+            remembers: self.abilities.remembers(),
         };
         self.hold(parcel, now, window, known);
     }
@@ -159,6 +160,7 @@ impl Engine {
             lost: false,
             settling: false,
             barred,
+            remembers: self.abilities.remembers(),
         };
         self.hold(parcel, done.now, done.lease_until, true);
     }

@@ -97,7 +97,7 @@ async fn every_flaw_of_a_transport_is_named() {
 #[tokio::test]
 async fn flaws_that_show_only_under_the_runtime_are_named() {
     let cases = [
-        (Flaw::RejectsRepeats, "held or repeated once", "the row ended as failed (rejected)"),
+        (Flaw::RejectsRepeats, "held or repeated once", "the row ended as unknown (held)"),
         (
             Flaw::CountsRowsInAByte,
             "orders are sent once",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::house::eventually_async;
+use posthaste_courier::refusals::Refusals;
 use posthaste_courier::{Abilities, AttemptId, Noted, Outcome, Policy, Receipt, Settings, Word};
 use posthaste_model::{Lane, Reason};
 use posthaste_ops::health::{Check, Health};
@@ -114,6 +115,8 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
         ban: None,
     };
     assert_eq!(script.desk().await.receipt(&receipt).await.unwrap(), Noted::Changed);
+
+    Refusals::new(&"email".parse().unwrap(), "callbacks of strangers").add(Instant::now());
 
     let documented = documented();
     assert!(documented.len() > 15, "the table is read: {documented:?}");

@@ -57,6 +57,30 @@ async fn order_and_channel_decide() {
     }
 }
 
+/// The provider may have taken the first attempt; that it refuses the second says nothing of it.
+#[tokio::test]
+async fn a_refused_repeat_leaves_its_row_unknown() {
+    let house = House::open().await;
+    let refusals = [
+        Outcome::Rejected(Reason::Rejected),
+        Outcome::Suppress(Reason::Blocked),
+        Outcome::Strike { reason: Reason::BadAddress, of: 3 },
+    ];
+    for refusal in refusals {
+        let answer = refusal.clone();
+        let script = Script::new(abilities(Policy::RetryOnce, false), move |seen| {
+            Answer::Say(if seen.before == 0 { Outcome::Unknown(Reason::TimedOut) } else { answer.clone() })
+        });
+        let courier = house.courier(Arc::clone(&script), brisk()).await;
+        let order = house.rows(1).await;
+        house.ended(&order).await;
+        let outcome = house.outcome(&order).await;
+        assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::Held), "{refusal:?}");
+        assert_eq!(script.seen().len(), 2, "{refusal:?}");
+        courier.stopped().await;
+    }
+}
+
 #[tokio::test]
 async fn a_call_that_hangs_is_unknown_at_its_deadline() {
     let house = House::open().await;

@@ -48,7 +48,8 @@ async fn every_row_has_a_token_of_its_own_and_keeps_it() {
 #[tokio::test]
 async fn an_unknown_is_repeated_under_its_token() {
     let house = House::open().await;
-    let script = Script::new(with_tokens(Duration::from_secs(3600)), |seen| {
+    // The second repeat is due when a 64th of it has passed.
+    let script = Script::new(with_tokens(Duration::from_secs(60)), |seen| {
         Answer::Say(match seen.before {
             0 | 1 => Outcome::Unknown(Reason::TimedOut),
             _ => Outcome::Accepted,
@@ -101,6 +102,26 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
     assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
     assert_eq!(script.times()[&(order, 0)], 1);
     assert_eq!(house.outcome(&other).await.state, State::Sent);
+    courier.stopped().await;
+}
+
+/// The repeat itself was told to wait, for longer than the provider remembers the first attempt.
+#[tokio::test]
+async fn a_repeat_that_is_put_off_for_too_long_is_not_made() {
+    let house = House::open().await;
+    let script = Script::new(with_tokens(Duration::from_secs(3)), |seen| {
+        Answer::Say(match seen.before {
+            0 => Outcome::Unknown(Reason::TimedOut),
+            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(4) },
+            _ => Outcome::Accepted,
+        })
+    });
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let order = house.rows(1).await;
+    house.ended(&order).await;
+    let outcome = house.outcome(&order).await;
+    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
+    assert_eq!(script.seen().len(), 2);
     courier.stopped().await;
 }
 

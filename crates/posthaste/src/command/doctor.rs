@@ -1,9 +1,11 @@
 //! `posthaste doctor`: what is wrong, in words, and what to do about it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use console::style;
 use jiff::fmt::rfc2822;
+use posthaste_courier::Checked;
 use posthaste_store::preflight::Level;
 use reqwest::{Method, header};
 use serde::Serialize;
@@ -20,6 +22,7 @@ Examples:
   posthaste doctor --config queue.toml      also the store behind the queue
   posthaste doctor --email email.toml       also the relays of the e-mail courier, and whether they take its credentials
   posthaste doctor --sms sms.toml --telegram telegram.toml --vk vk.toml     the same for the other couriers
+  posthaste doctor --telegram               a courier that is set up by its environment alone
 ";
 
 /// Clocks that differ by more are told.
@@ -32,22 +35,23 @@ pub(crate) struct Args {
     /// Look at the store too, as this settings file of the queue says. An empty database is set up by that, as the queue
     /// itself would do.
     #[arg(long, value_name = "FILE")]
-    config: Option<std::path::PathBuf>,
+    config: Option<PathBuf>,
     /// Look at the store there.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Look whether the e-mail courier with this settings file could work: relays, TLS, credentials. Sends nothing.
+    /// Look whether the e-mail courier could work with this settings file, or without one, as the environment says: relays,
+    /// TLS, credentials. Sends nothing.
     #[arg(long, value_name = "FILE")]
-    email: Option<std::path::PathBuf>,
-    /// Look whether the SMS courier with this settings file could work: its account and credential. Sends nothing.
+    email: Option<Option<PathBuf>>,
+    /// Look whether the SMS courier could work, in the same way: its account and credential. Sends nothing.
     #[arg(long, value_name = "FILE")]
-    sms: Option<std::path::PathBuf>,
-    /// Look whether the Telegram courier with this settings file could work: its bots and their tokens. Sends nothing.
+    sms: Option<Option<PathBuf>>,
+    /// Look whether the Telegram courier could work, in the same way: its bots and their tokens. Sends nothing.
     #[arg(long, value_name = "FILE")]
-    telegram: Option<std::path::PathBuf>,
-    /// Look whether the VK courier with this settings file could work: its token and what that may do. Sends nothing.
+    telegram: Option<Option<PathBuf>>,
+    /// Look whether the VK courier could work, in the same way: its token and what that may do. Sends nothing.
     #[arg(long, value_name = "FILE")]
-    vk: Option<std::path::PathBuf>,
+    vk: Option<Option<PathBuf>>,
 }
 
 /// How bad a finding is.
@@ -225,8 +229,9 @@ async fn store(args: &Args, findings: &mut Findings) {
 
 /// Whether couriers with these settings could work.
 async fn channels(args: &Args, findings: &mut Findings) {
-    let process = |config: &std::path::PathBuf| posthaste_courier::process::Args {
-        config: Some(config.clone()),
+    // Without a file it is looked at as the courier would start: by its environment, which may name a file.
+    let process = |config: &Option<PathBuf>| posthaste_courier::process::Args {
+        config: config.clone().or_else(|| std::env::var_os("POSTHASTE_CONFIG").map(PathBuf::from)),
         ..posthaste_courier::process::Args::default()
     };
     if let Some(config) = &args.email {
@@ -249,11 +254,16 @@ async fn channels(args: &Args, findings: &mut Findings) {
 
 fn channel(
     name: &str,
-    checked: std::result::Result<(), posthaste_ops::exit::Failure>,
+    checked: std::result::Result<Checked, posthaste_ops::exit::Failure>,
     findings: &mut Findings,
 ) {
     match checked {
-        Ok(()) => findings.say(Verdict::Good, name, "the provider answers and takes the credentials"),
+        Ok(Checked::Works) => {
+            findings.say(Verdict::Good, name, "the provider answers and takes the credentials");
+        }
+        Ok(Checked::CannotTell(why)) => {
+            findings.note(name, "whether the provider answers and takes the credentials can't be told", why);
+        }
         Err(failure) => {
             let kind = match failure.exit() {
                 posthaste_ops::exit::Exit::Unavailable => Kind::Unreachable,

@@ -129,4 +129,49 @@ async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
         let (code, missing) = check(channel, String::new()).await;
         assert_eq!((code, &missing["verdict"]), (3, &json!("bad")), "{missing}");
     }
+    // A gateway that nobody knows how to ask is neither.
+    let gateway = "[sms]\nprovider = \"gateway\"\n[gateway]\nurl = \"https://gateway.example.org/send\"\n\
+                   body = \"to={to}&text={text}\"\n";
+    let (code, untold) = check("sms", gateway.to_owned()).await;
+    assert_eq!((code, &untold["verdict"]), (0, &json!("note")), "{untold}");
+    assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't be told")), "{untold}");
+    assert!(untold["mend"].as_str().is_some_and(|mend| mend.contains("gateway.check_url")), "{untold}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_a_courier_that_is_set_up_by_its_environment() {
+    const RIGHT: &str = "1000000001:right-right-right-right-right-right";
+
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let mut settings = Settings::default();
+    settings.telegram.tokens = vec![RIGHT.into()];
+    settings.vk.tokens = vec!["right".into()];
+    let sandbox = Sandbox::start(settings).await.expect("stand-ins");
+    let verdicts = async |user: &User, args: &[&str]| {
+        let ended = user.run(&[&["doctor", "-o", "json"], args].concat()).await;
+        let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
+        let of = |what: &str| {
+            findings.iter().find(|finding| finding["what"] == what).map(|finding| finding["verdict"].clone())
+        };
+        (ended.code, of("telegram"), of("vk"))
+    };
+    let user = || {
+        User::of(&server)
+            .with("POSTHASTE_TELEGRAM__API_URL", &sandbox.telegram().url())
+            .with("POSTHASTE_VK__API_URL", &sandbox.vk().url())
+    };
+    let (good, bad) = (Some(json!("good")), Some(json!("bad")));
+    let well = user().with("POSTHASTE_TELEGRAM__TOKENS", RIGHT).with("POSTHASTE_VK__TOKEN", "right");
+    assert_eq!(verdicts(&well, &["--telegram", "--vk"]).await, (0, good.clone(), good.clone()));
+    assert_eq!(verdicts(&well, &["--vk"]).await, (0, None, good.clone()), "what was not asked for");
+    let wrong = user().with("POSTHASTE_VK__TOKEN", "wrong");
+    assert_eq!(verdicts(&wrong, &["--vk"]).await, (7, None, bad.clone()));
+    assert_eq!(verdicts(&user(), &["--telegram"]).await, (3, bad.clone(), None), "no token at all");
+    // A file the courier would find is found, and one that is named goes before it.
+    let file = well.file("vk.toml", "[vk]\ntoken = \"right\"\n").display().to_string();
+    let found = user().with("POSTHASTE_CONFIG", &file);
+    assert_eq!(verdicts(&found, &["--vk"]).await, (0, None, good));
+    let other = well.file("other.toml", "[vk]\ntoken = \"wrong\"\n").display().to_string();
+    assert_eq!(verdicts(&found, &["--vk", &other]).await, (7, None, bad));
 }

@@ -17,6 +17,7 @@ pub(crate) const KEY: &str = "ph_canary000000_CanaryCanaryCanaryCanaryCanaryCana
 pub(crate) struct User {
     home: TempDir,
     server: Option<String>,
+    set: Vec<(String, String)>,
 }
 
 /// What a command did.
@@ -33,14 +34,24 @@ pub(crate) struct Ended {
 impl User {
     /// A user of the server at this address, with a key in a file.
     pub(crate) fn of(server: &str) -> Self {
-        let user = Self { home: tempfile::tempdir().expect("a folder"), server: Some(server.to_owned()) };
+        let user = Self {
+            home: tempfile::tempdir().expect("a folder"),
+            server: Some(server.to_owned()),
+            set: Vec::new(),
+        };
         user.file("key", format!("{KEY}\n"));
         user
     }
 
     /// A user who has set nothing.
     pub(crate) fn fresh() -> Self {
-        Self { home: tempfile::tempdir().expect("a folder"), server: None }
+        Self { home: tempfile::tempdir().expect("a folder"), server: None, set: Vec::new() }
+    }
+
+    /// The same user with this variable in the environment.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.set.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A file in the user's home, readable by them alone.
@@ -67,6 +78,7 @@ impl User {
             env.push(("POSTHASTE_CLIENT__SERVER".to_owned(), server.clone()));
             env.push(("POSTHASTE_CLIENT__TOKEN_FILE".to_owned(), at("key")));
         }
+        env.extend_from_slice(&self.set);
         env
     }
 

@@ -31,6 +31,12 @@ async fn the_first_key_is_made_straight_in_the_store() {
         "redis://:word@127.0.0.1",
     ];
     assert_eq!(user.run(&typed).await.code, 2);
+    for channel in ["email", "sms", "telegram", "vk"] {
+        let typed = user.run(&["courier", channel, "--redis", "redis://:canary-word@127.0.0.1:1"]).await;
+        assert_eq!(typed.code, 78, "{typed:?}");
+        assert!(typed.err.contains("--redis") && typed.err.contains("PASSWORD_FILE"), "{typed:?}");
+        assert!(!typed.err.contains("canary-word"), "{typed:?}");
+    }
     let away =
         ["key", "create", "--name", "n", "--scope", "admin", "--direct", "--redis", "redis://127.0.0.1:1"];
     let away = user.run(&away).await;
@@ -168,6 +174,9 @@ async fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let written = user.run(&["completion", shell]).await;
         assert!(written.code == 0 && written.out.contains("recipients"), "{shell}");
+        // That the file of a courier may be left out.
+        let may_be_left_out = |line: &str| line.contains("--vk=[") && line.contains("]::FILE:");
+        assert!(shell != "zsh" || written.out.lines().any(may_be_left_out), "{shell}");
     }
 }
 

@@ -91,6 +91,8 @@ scripts!(
     register,
     /// Hands leases back.
     release,
+    /// Writes down the order of a short name.
+    remember,
     /// Prolongs leases.
     renew,
     /// Moves an order to another time.

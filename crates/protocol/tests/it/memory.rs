@@ -16,6 +16,7 @@ use posthaste_protocol::scripts::rate::{Rate, Rated};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::remember::Remember;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::reserve::{Place, Reserve};
@@ -73,6 +74,7 @@ fn acceptance_is_refused_whole() {
     refused(&db, &staged.call(&db, None));
     refused(&db, &Stage { keys, suffix, upload: "1", open: Some(b"x"), parcels: &[] });
     refused(&db, &Bind { owner: "o", key_digest: "k", suffix, digest: [0; 12], ttl: MINUTE });
+    refused(&db, &Remember { name: "n", order: suffix });
     refused(&db, &Reserve { sender: &sender, suffix, daily: 9, day_start });
     let key = crate::api_keys::key(1, "ci");
     refused(&db, &CreateKey { keys, key: &key });

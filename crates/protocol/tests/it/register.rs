@@ -186,7 +186,7 @@ fn every_script_refuses_another_database() {
     let (id, seen) = (entries[0].id, UnixMs(1));
     refused(&db, &LiftSuppression { keys, key, channel: email, id, seen, only_reason: None }, t);
     // The others touch slots of their own, which hold nothing that could be lost.
-    tried.extend(["bind", "rate", "reserve", "unbind", "unreserve"]);
+    tried.extend(["bind", "rate", "remember", "reserve", "unbind", "unreserve"]);
     tried.sort_unstable();
     assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
 }

@@ -105,18 +105,24 @@ fn a_repeat_is_under_the_same_token() {
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begin_with(&parcel, &[(0, 1)], 1);
-    let begun = order.row(&db, 0).changed;
+    // Time that passes moves what is stored back.
+    let mut begun = order.row(&db, 0).changed;
     let token = order.row(&db, 0).token.expect("a token");
     courier.settle(&parcel, true, &[report(0, 1, Verdict::Unknown)]);
     for attempt in 1..4 {
         resolve(&db, &courier, &order, &[(0, attempt, Decision::Repeat)]);
         let row = order.row(&db, 0);
         assert_eq!((row.state, row.token, row.repeated), (State::Pending, Some(token), true));
+        assert_eq!(row.tries, attempt, "each repeat spends a try");
         assert_eq!(row.changed, begun, "a resolver asks how old the first attempt is");
         let parcel = courier.claim_one();
+        db.later(Duration::from_secs(3));
+        begun = UnixMs(begun.0 - 3_000);
         let (_, letters) = courier.begin_with(&parcel, &[(0, attempt + 1)], 1);
         assert_eq!(letters, [posthaste_protocol::scripts::begin::RowBegun::Begun { token }]);
+        assert_eq!(order.row(&db, 0).changed, begun, "a repeat on the wire is no younger");
         courier.settle(&parcel, true, &[report(0, attempt + 1, Verdict::Unknown)]);
+        assert_eq!(order.row(&db, 0).changed, begun, "nor one that is unknown again");
     }
     db.sound();
 }

@@ -181,12 +181,45 @@ fn a_refusal_counts_at_once_and_once() {
     );
     db.again();
     db.later(DAY * 200);
-    let other = NewSuppression { reason: Reason::Blocked, source: Source::Operator, ..refusal(1) };
+    let other = NewSuppression { reason: Reason::Blocked, source: Source::Bounce, ..refusal(1) };
     assert_eq!(put_in_vain(&db, &other), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
     let step = put(&db, &[refusal(3)]);
     let line = "+ suppressed:{0}:email hash-of-00000003: active bad_address provider channel 1 @now @now";
     step.changed(&[], &[line]);
+}
+
+#[test]
+fn an_operators_entry_outweighs_a_persons_and_a_persons_a_providers() {
+    let db = ready();
+    let by = |source, reason| NewSuppression { source, reason, ..refusal(1) };
+    put_one(&db, &refusal(1));
+    db.later(HOUR);
+    let first = last(&db, 1).0;
+    let stop = by(Source::Stop, Reason::OptedOut);
+    let step = put(&db, std::slice::from_ref(&stop));
+    assert_eq!(step.reply, Some(vec![Suppressed::Again]));
+    step.changed(
+        &[("first", first)],
+        &["~ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @first @first -> active \
+           opted_out stop channel 1 @first @now"],
+    );
+    db.again();
+    // As heavy is not heavier, and a strike weighs nothing.
+    assert_eq!(put_in_vain(&db, &by(Source::Unsubscribe, Reason::Unsubscribed)), Suppressed::Again);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    assert_eq!(
+        put_in_vain(&db, &NewSuppression { after: 3, ..by(Source::Operator, Reason::ByOperator) }),
+        Suppressed::Again
+    );
+    let operator = by(Source::Operator, Reason::ByOperator);
+    assert_eq!(put_one(&db, &operator), Suppressed::Again);
+    assert_eq!(put_in_vain(&db, &stop), Suppressed::Again);
+    // START lifts what STOP put there, and no longer finds it.
+    assert_eq!(
+        lift_seen(&db, 1, last(&db, 1), Some(Reason::OptedOut)),
+        Lifted::OtherReason(Reason::ByOperator)
+    );
 }
 
 #[test]

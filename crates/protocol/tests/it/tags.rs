@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_protocol::keys::crc16;
 use posthaste_protocol::scripts::ALL;
+use posthaste_protocol::scripts::remember::Remember;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -96,6 +97,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
             let act = any_act().new_tree(&mut runner).expect("an act").current();
             walk.act(&act);
         }
+        db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
         let word = format!("end of round {round}");
         db.raw(&["ECHO", &word]);
         let mut first: Option<(&str, u16)> = None;

@@ -159,10 +159,10 @@ impl<'p> Walk<'p> {
                 self.of_channel(act)
             }
             55 => {
-                let act = self.rng.random_range(0..10);
+                let act = self.rng.random_range(0..11);
                 match act {
                     0..3 => self.of_sender(act),
-                    3..8 => self.of_caller(act - 3),
+                    3..9 => self.of_caller(act - 3),
                     _ => self.of_suppressions(),
                 }
             }

@@ -14,6 +14,7 @@ use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::rate::Rate;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::remember::Remember;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
@@ -194,6 +195,11 @@ impl Walk<'_> {
                 self.call(&CreateKey { keys: &keys, key: &key })?.ok();
             }
             3 => drop(self.call(&RevokeKey { keys: &keys, id: &id })?),
+            4 => {
+                let name = ["a", "b"][self.rng.random_range(0..2)];
+                let order: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
+                self.call(&Remember { name, order: &order })?.ok();
+            }
             _ => drop(self.call(&TouchKey { keys: &keys, id: &id })?),
         }
         Ok(())

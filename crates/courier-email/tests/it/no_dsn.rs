@@ -1,0 +1,79 @@
+//! Relays that say DSN and do not take what it stands for.
+
+use posthaste_courier::{Outcome, Transport};
+
+use crate::client::BOUNCES;
+use crate::house::{envelope, send, transport};
+use crate::server::{Act, Kind, Plan, Server, Step};
+
+/// The MAIL and RCPT a server was told, as step and whether they asked for reports.
+fn asked(server: &Server) -> Vec<(&'static str, bool)> {
+    let paths = server.state.paths.lock().expect("the paths").clone();
+    let asked = |path: String| (if path.starts_with("MAIL") { "MAIL" } else { "RCPT" }, !path.ends_with('>'));
+    paths.into_iter().map(asked).collect()
+}
+
+#[tokio::test]
+async fn parameters_that_are_not_taken_are_left_out() {
+    for step in [Step::Mail, Step::Rcpt] {
+        for (pipelining, lax) in [(false, false), (true, false), (true, step == Step::Rcpt)] {
+            let kind = Kind { pipelining, lax, no_dsn_at: Some(step), ..Kind::default() };
+            let server = Server::start(kind).await;
+            let transport = transport(&[server.url()], &BOUNCES);
+            for _ in 0..3 {
+                let outcome = send(&transport, &envelope("a@mail.example")).await;
+                assert_eq!(outcome, Outcome::Accepted, "{step:?} {pipelining} {lax}");
+            }
+            assert_eq!((server.taken().len(), server.connections()), (3, 1), "{step:?}");
+            assert!(server.taken().iter().all(|mail| mail.from.starts_with("bounces+")), "{step:?}");
+            let with: Vec<_> = asked(&server).into_iter().filter(|(_, asks)| *asks).collect();
+            let once = if step == Step::Mail && !pipelining {
+                &[("MAIL", true)][..]
+            } else {
+                &[("MAIL", true), ("RCPT", true)]
+            };
+            assert_eq!(with, once, "the relay is known after the first message");
+            // A conversation later it is known still.
+            server.cut().await;
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            assert_eq!(asked(&server).into_iter().filter(|(_, asks)| *asks).count(), once.len(), "{step:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_without_parameters_too_is_judged_as_it_is() {
+    for (step, stops) in [(Step::Mail, true), (Step::Rcpt, false)] {
+        let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
+        let transport = transport(&[server.url()], &BOUNCES);
+        server.plan(Plan::says(step, "555 5.5.4 syntax error"));
+        let outcome = send(&transport, &envelope("a@mail.example")).await;
+        let judged =
+            if stops { matches!(outcome, Outcome::Stop(_)) } else { matches!(outcome, Outcome::Rejected(_)) };
+        assert!(judged, "{outcome:?}");
+        assert_eq!(
+            asked(&server).iter().filter(|(verb, _)| *verb == "MAIL").count(),
+            2,
+            "once more, and no oftener"
+        );
+        // It was not about them, so they are asked for again.
+        server.plan(Plan::default());
+        assert_eq!(transport.check().await, Ok(()));
+        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+        assert_eq!(asked(&server)[asked(&server).len() - 2..], [("MAIL", true), ("RCPT", true)]);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_hangs_up_over_parameters_gets_the_next_message_without() {
+    let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
+    let transport = transport(&[server.url()], &BOUNCES);
+    let mut plan = Plan::says(Step::Mail, "555 5.5.4 unsupported option");
+    plan.acts.insert(Step::Rset, Act::Close);
+    server.plan(plan);
+    let outcome = send(&transport, &envelope("a@mail.example")).await;
+    assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+    server.plan(Plan::default());
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(asked(&server), [("MAIL", true), ("MAIL", false), ("RCPT", false)]);
+}

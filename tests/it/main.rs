@@ -1,5 +1,6 @@
 //! Scenarios: real servers, real courier processes, one behaviour a file.
 
+mod blocks_are_heard_of;
 mod cancels_and_moves_race_the_bell;
 mod couriers_come_before_and_after_orders;
 mod couriers_share_a_big_order;

@@ -121,6 +121,21 @@ impl SmsBench {
         bench.behave(Behaviour::Accept, Toward::Everyone).await;
         bench
     }
+
+    /// A transport of so many segments a second; 0 is no limit.
+    fn at_rate(&self, rate: &str) -> Arc<dyn Transport> {
+        let quick =
+            [("sms.connect_within", "2s"), ("twilio.ask_after", "0s"), ("sms.segments_per_second", rate)];
+        Arc::new(match self.kind {
+            Kind::Twilio => transport(&self.provider, &quick),
+            Kind::Smsc => {
+                let smsc = for_smsc(&self.provider.url());
+                let smsc = smsc.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                let changes: Vec<_> = smsc.chain([("sms.segments_per_second", rate)]).collect();
+                try_transport(Some(&format!("{}/smsc.toml", examples())), &changes).unwrap()
+            }
+        })
+    }
 }
 
 /// Settings of the example, with the stand-in in place of its provider.
@@ -175,17 +190,11 @@ impl Kind {
 #[async_trait]
 impl Bench for SmsBench {
     async fn transport(&self) -> Arc<dyn Transport> {
-        let url = self.provider.url();
-        let quick = [("sms.connect_within", "2s"), ("twilio.ask_after", "0s")];
-        Arc::new(match self.kind {
-            Kind::Twilio => transport(&self.provider, &quick),
-            Kind::Smsc => {
-                let smsc = for_smsc(&url);
-                let changes: Vec<_> =
-                    smsc.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                try_transport(Some(&format!("{}/smsc.toml", examples())), &changes).unwrap()
-            }
-        })
+        self.at_rate("0")
+    }
+
+    async fn paced_transport(&self) -> Arc<dyn Transport> {
+        self.at_rate("40")
     }
 
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {

@@ -65,6 +65,7 @@ fn telegram(ports: &Ports) -> Courier {
         ("api_url", format!("http://{}", ports.telegram).into()),
         ("connect_within", "2s".into()),
         ("send_within", "10s".into()),
+        ("updates", true.into()),
     ]);
     Courier { channel: "telegram", name: "courier-telegram", sections: vec![("telegram", telegram)] }
 }

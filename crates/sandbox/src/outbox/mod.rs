@@ -46,6 +46,7 @@ pub(crate) fn router(outbox: Outbox) -> Router {
         .route("/faults/{id}", axum::routing::delete(setting::remove))
         .route("/providers", get(places::list))
         .route("/providers/twilio/replies", post(places::reply))
+        .route("/providers/telegram/people", post(places::does))
         .route("/providers/{name}", get(places::one).patch(places::change))
         .route(
             "/providers/{name}/faults",

@@ -195,6 +195,13 @@ fn magic(body: &mut String, outbox: &Outbox) {
              <code>{{\"down\":true}}</code> or <code>{{\"reply_after\":\"200ms\"}}</code>.</p>",
             place.title, place.address, place.name, place.name
         );
+        if place.name == "telegram" {
+            body.push_str(
+                "<p>A person blocks the bot with <code>POST /providers/telegram/people</code> and \
+                 <code>{\"person\":1001,\"does\":\"block\"}</code>; <code>\"unblock\"</code> and \
+                 <code>{\"write\":\"/start\"}</code> are known too.</p>",
+            );
+        }
         if place.name == "twilio" {
             body.push_str(
                 "<p>A person replies with <code>POST /providers/twilio/replies</code> and \

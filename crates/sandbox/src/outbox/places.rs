@@ -7,11 +7,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use posthaste_model::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 
 use super::Outbox;
 use super::problem::Problem;
 use crate::standin::{Control, Fault, FaultView, Magic};
+use crate::telegram::{Crowd, Does};
 use crate::twilio::{Inside, Replied};
 use crate::{gateway, telegram, twilio, vk};
 
@@ -20,6 +22,7 @@ use crate::{gateway, telegram, twilio, vk};
 pub(crate) struct Providers {
     pub(super) all: Arc<[Place]>,
     twilio: Arc<Inside>,
+    telegram: Crowd,
 }
 
 /// One of them.
@@ -47,7 +50,7 @@ impl Providers {
             place("twilio", "Twilio (SMS)", twilio.address(), twilio::MAGIC_NUMBERS, twilio.control()),
             place("gateway", "Gateway (SMS)", gateway.address(), gateway::MAGIC_NUMBERS, gateway.control()),
         ];
-        Self { all: Arc::new(all), twilio: twilio.inside() }
+        Self { all: Arc::new(all), twilio: twilio.inside(), telegram: telegram.people() }
     }
 }
 
@@ -81,6 +84,24 @@ pub(super) struct Reply {
     /// The person's number.
     from: String,
     text: String,
+}
+
+/// What a person does in their chat with a bot.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Done {
+    /// The bot; without it the one that asked for something last.
+    bot: Option<u64>,
+    /// The person's number.
+    person: i64,
+    does: Does,
+}
+
+/// What it came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    bot: u64,
+    update_id: i64,
 }
 
 /// Answers are not held back for longer.
@@ -206,4 +227,18 @@ pub(super) async fn reply(State(outbox): State<Outbox>, body: Body<Reply>) -> Re
     }
     let replied = outbox.providers.twilio.reply(&from, &text).await;
     replied.map(Json).ok_or_else(|| Problem::invalid("from is a number such as +15005550100"))
+}
+
+/// `POST /providers/telegram/people`: `{"person":1001,"does":"block"}`, `"unblock"`, or `{"write":"/start"}`.
+pub(super) async fn does(State(outbox): State<Outbox>, body: Body<Done>) -> Result<Json<Told>, Problem> {
+    let Done { bot, person, does } = read(body)?;
+    if !(1..1 << 52).contains(&person) {
+        return Err(Problem::invalid("person is the number of a person, such as 1001"));
+    }
+    if matches!(&does, Does::Write(text) if text.is_empty() || text.chars().count() > 4_096) {
+        return Err(Problem::invalid("a message has 1 to 4,096 characters"));
+    }
+    let told = outbox.providers.telegram.does(bot, person, &does, SystemClock.now());
+    let told = told.map(|(bot, update_id)| Json(Told { bot, update_id }));
+    told.ok_or_else(|| Problem::invalid("say which bot: none has asked for anything yet"))
 }

@@ -23,7 +23,7 @@ pub use self::settings::Bounds;
 
 pub(crate) use self::answer::Answer;
 pub(crate) use self::form::{Form, basic, bearer, is_known};
-pub(crate) use self::provider::{Ask, Back, How, Message, Reply, Verdict};
+pub(crate) use self::provider::{Ask, Back, How, Message, Poll, Reply, Verdict};
 pub(crate) use self::server::{Control, Opening};
 pub(crate) use self::settings::{Common, any_port};
 pub(crate) use self::window::Window;

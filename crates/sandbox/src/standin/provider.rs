@@ -87,6 +87,15 @@ pub(crate) struct Reply {
     pub(crate) late: Duration,
     /// The answer waits for this, a while at most.
     pub(crate) hold: Option<oneshot::Receiver<()>>,
+    /// What may be answered in its place.
+    pub(crate) poll: Option<Poll>,
+}
+
+/// An answer waits for another one, which goes out in its place when it comes in time.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    pub(crate) told: oneshot::Receiver<Answer>,
+    pub(crate) most: Duration,
 }
 
 /// How an answer goes out.
@@ -104,7 +113,7 @@ pub(crate) enum How {
 
 impl Reply {
     fn new(answer: Answer, how: How) -> Self {
-        Self { answer, how, late: Duration::ZERO, hold: None }
+        Self { answer, how, late: Duration::ZERO, hold: None, poll: None }
     }
 
     pub(crate) fn say(answer: Answer) -> Self {
@@ -121,6 +130,11 @@ impl Reply {
 
     pub(crate) fn reset() -> Self {
         Self::new(Answer::html(500), How::Reset)
+    }
+
+    pub(crate) fn poll(mut self, poll: Poll) -> Self {
+        self.poll = Some(poll);
+        self
     }
 
     pub(crate) fn late(mut self, by: Duration) -> Self {

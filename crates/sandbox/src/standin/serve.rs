@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
-use super::provider::{How, Provider};
+use super::provider::{How, Poll, Provider};
 use super::server::Shared;
 use super::wire::{self, Broken};
 
@@ -149,10 +149,15 @@ async fn converse<P: Provider>(mut stream: TcpStream, peer: IpAddr, shared: &Sha
             }
         };
         let _in_flight = shared.enter();
-        let reply = shared.treat(&request, connection, peer);
+        let mut reply = shared.treat(&request, connection, peer);
         tokio::time::sleep(shared.reply_after().saturating_add(reply.late)).await;
         if let Some(hold) = reply.hold {
             let _ = tokio::time::timeout(MOST_HOLD, hold).await;
+        }
+        if let Some(Poll { told, most }) = reply.poll
+            && let Ok(Ok(instead)) = tokio::time::timeout(most, told).await
+        {
+            reply.answer = instead;
         }
         let bytes = wire::encode(&reply.answer, request.keep_alive);
         match reply.how {

@@ -23,6 +23,14 @@ pub(super) fn wait(seconds: u64) -> Answer {
     Answer::json(429, &body).retry_after(seconds)
 }
 
+/// Somebody else asks for the bot's updates.
+pub(super) fn conflict() -> Answer {
+    refusal(
+        409,
+        "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+    )
+}
+
 /// The group has another number now.
 pub(super) fn moved(to: i64) -> Answer {
     let body = json!({

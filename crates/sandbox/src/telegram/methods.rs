@@ -125,7 +125,7 @@ pub(super) fn sent(parameters: &Value, bot: u64, id: u64, now: UnixMs) -> Answer
     answer::result(&message)
 }
 
-fn user(bot: u64) -> Value {
+pub(super) fn user(bot: u64) -> Value {
     json!({ "id": bot, "is_bot": true, "first_name": "Sandbox", "username": format!("sandbox_{bot}_bot") })
 }
 

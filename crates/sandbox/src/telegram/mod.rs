@@ -19,6 +19,7 @@
 //! | --- | --- |
 //! | `getMe` | tells the bot of the token |
 //! | `sendMessage` | JSON or form; checks what the real one checks (chat, text, its length, entities), keeps the limits, answers the message |
+//! | `getUpdates` | tells what people did ([`Server::block`], [`Server::write`]) until it is confirmed; waits for it as long as asked; ends the question before it with a conflict |
 //! | any other | 404, as the real one says of methods it does not have |
 //!
 //! Limits, each in [`Settings`]: messages a second of a bot, which brings a ban of the bot; to a person; to a group in a minute.
@@ -28,10 +29,12 @@ mod answer;
 mod limits;
 mod magic;
 mod methods;
+mod people;
 mod server;
 
 pub use self::limits::Limits;
 pub use self::magic::MAGIC_CHATS;
+pub(crate) use self::people::{Crowd, Does};
 pub use self::server::{Server, Settings, Telegram};
 pub use crate::standin::{Action, Bounds, Fate, Fault, Invalid, MOST_FAULTS, Magic, Request, StartError};
 

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use posthaste_model::{Address, Text};
+use posthaste_model::{Address, Clock, SystemClock, Text};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::limits::{Counting, Limits};
+use super::people::{Crowd, People};
 use super::{answer, magic, methods};
 use crate::record::{Recipient, Record};
 use crate::standin::{
@@ -65,6 +66,7 @@ pub struct Telegram {
     revoked: Mutex<BTreeSet<u64>>,
     counting: Mutex<Counting>,
     messages: AtomicU64,
+    people: Arc<Mutex<People>>,
 }
 
 impl Server {
@@ -84,7 +86,24 @@ impl Server {
             revoked: Mutex::default(),
             counting: Mutex::new(Counting::new(limits)),
             messages: AtomicU64::new(0),
+            people: Arc::new(Mutex::new(People::new())),
         })
+    }
+
+    /// A person blocks this bot, or lets it in again: an update tells it, and meanwhile messages to them are refused. Gives the
+    /// number of the update.
+    pub fn block(&self, bot: u64, person: i64, blocked: bool) -> i64 {
+        self.shared.provider.people().block(bot, person, blocked, SystemClock.now())
+    }
+
+    /// A person writes to this bot; one who had blocked it lets it in first. Gives the number of the update.
+    pub fn write(&self, bot: u64, person: i64, text: &str) -> i64 {
+        self.shared.provider.people().write(bot, person, text, SystemClock.now())
+    }
+
+    /// For the outbox.
+    pub(crate) fn people(&self) -> Crowd {
+        Crowd(Arc::clone(&self.shared.provider.people))
     }
 
     /// Sets other limits, and forgets what was sent.
@@ -139,7 +158,15 @@ impl Provider for Telegram {
         if !matches!(whole.verb.as_str(), "GET" | "POST") {
             return refuse(405, "Method Not Allowed");
         }
+        self.people().seen(place.bot);
         match method {
+            "getupdates" => match &parameters {
+                Some(parameters) => {
+                    let reply = self.people().ask(place.bot, parameters);
+                    Verdict { reply, ..Verdict::done(&bot, method, answer::result(&Value::Null)) }
+                }
+                None => refuse(400, "Bad Request: can't parse request"),
+            },
             "getme" => Verdict::done(&bot, method, methods::me(place.bot)),
             "sendmessage" => {
                 let Some(parameters) = &parameters else {
@@ -180,6 +207,10 @@ fn message(parameters: &Value, bot: &str, code: u16) -> Message {
 }
 
 impl Telegram {
+    fn people(&self) -> MutexGuard<'_, People> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn counting(&self) -> MutexGuard<'_, Counting> {
         self.counting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,6 +226,9 @@ impl Telegram {
         }
         if let Err(answer) = methods::check(parameters) {
             return refuse(answer);
+        }
+        if self.people().has_blocked(bot, &chat) {
+            return refuse(answer::refusal(403, "Forbidden: bot was blocked by the user"));
         }
         let magic = || ask.magic.then(|| magic::action(&chat)).flatten();
         let action = ask.faults.strike(&chat, &bot.to_string()).or_else(magic);

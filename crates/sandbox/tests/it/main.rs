@@ -9,6 +9,7 @@ mod envelope;
 mod faults;
 mod hostile;
 mod outbox;
+mod people;
 mod process;
 mod smuggling;
 mod takes;

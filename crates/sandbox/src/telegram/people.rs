@@ -1,0 +1,196 @@
+//! What people do in their chats with a bot, as its updates tell it: they block it, let it in again, write to it. Updates are kept
+//! until a question confirms them; one question of a bot waits for the next. Pure: time comes in.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lru::LruCache;
+use posthaste_model::UnixMs;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::{answer, methods};
+use crate::standin::{Answer, Poll, Reply};
+
+/// Bots remembered, and people who blocked one; who was unused for longest is forgotten first.
+const BOTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+const BLOCKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+/// Updates kept of a bot; the oldest go first. The real one keeps them for a day.
+const MOST_KEPT: usize = 10_000;
+/// Updates of one answer at most, and how long a question stays open, as the real one has it.
+const MOST_TOLD: usize = 100;
+const LONGEST: u64 = 50;
+/// Before the number of a bot's first update.
+const BEFORE: i64 = 700_000_000;
+
+/// What came in for all bots.
+#[derive(Debug)]
+pub(super) struct People {
+    inboxes: LruCache<u64, Inbox>,
+    /// Who blocked which bot.
+    blocks: LruCache<(u64, i64), ()>,
+    /// The bot that asked for something last.
+    last: Option<u64>,
+}
+
+/// The same for the outbox, where people do things on request.
+#[derive(Debug, Clone)]
+pub(crate) struct Crowd(pub(super) Arc<Mutex<People>>);
+
+impl Crowd {
+    /// What a person does to a bot, or to the one that asked for something last: the bot, and the number of the update. `None`
+    /// when none has asked.
+    pub(crate) fn does(&self, bot: Option<u64>, person: i64, does: &Does, at: UnixMs) -> Option<(u64, i64)> {
+        let mut people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bot = bot.or(people.last)?;
+        Some(match does {
+            Does::Block => (bot, people.block(bot, person, true, at)),
+            Does::Unblock => (bot, people.block(bot, person, false, at)),
+            Does::Write(text) => (bot, people.write(bot, person, text, at)),
+        })
+    }
+}
+
+/// What a person does.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Does {
+    Block,
+    Unblock,
+    /// Writes this.
+    Write(String),
+}
+
+#[derive(Debug)]
+struct Inbox {
+    last: i64,
+    kept: VecDeque<(i64, Value)>,
+    asking: Option<Asking>,
+}
+
+/// A question that is open.
+#[derive(Debug)]
+struct Asking {
+    tell: oneshot::Sender<Answer>,
+    limit: usize,
+}
+
+impl Inbox {
+    fn told(&self, limit: usize) -> Answer {
+        let updates: Vec<&Value> = self.kept.iter().take(limit).map(|(_, update)| update).collect();
+        answer::result(&json!(updates))
+    }
+
+    /// Drops what a question confirms: all below its offset, or all but so many of the last.
+    fn confirm(&mut self, offset: i64) {
+        if offset < 0 {
+            let most = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
+            self.kept.drain(..self.kept.len().saturating_sub(most));
+        } else {
+            self.kept.retain(|(number, _)| *number >= offset);
+        }
+    }
+}
+
+impl People {
+    pub(super) fn new() -> Self {
+        Self { inboxes: LruCache::new(BOTS), blocks: LruCache::new(BLOCKS), last: None }
+    }
+
+    fn inbox(&mut self, bot: u64) -> &mut Inbox {
+        let new = || Inbox { last: BEFORE, kept: VecDeque::new(), asking: None };
+        self.inboxes.get_or_insert_mut(bot, new)
+    }
+
+    /// This bot asks for something.
+    pub(super) fn seen(&mut self, bot: u64) {
+        self.last = Some(bot);
+    }
+
+    pub(super) fn has_blocked(&self, bot: u64, person: &str) -> bool {
+        person.parse().is_ok_and(|person| self.blocks.contains(&(bot, person)))
+    }
+
+    /// `getUpdates`. A question of the same bot that is still open ends with a conflict, as the real one has it.
+    pub(super) fn ask(&mut self, bot: u64, parameters: &Value) -> Reply {
+        let number = |name: &str| parameters[name].as_i64();
+        let limit = number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MOST_TOLD);
+        let limit = limit.clamp(1, MOST_TOLD);
+        let open = number("timeout").and_then(|open| u64::try_from(open).ok()).unwrap_or(0).min(LONGEST);
+        let inbox = self.inbox(bot);
+        if let Some(other) = inbox.asking.take() {
+            // Whoever asked may be gone.
+            let _ = other.tell.send(answer::conflict());
+        }
+        if let Some(offset) = number("offset") {
+            inbox.confirm(offset);
+        }
+        let reply = Reply::say(inbox.told(limit));
+        if open == 0 || !inbox.kept.is_empty() {
+            return reply;
+        }
+        let (tell, told) = oneshot::channel();
+        inbox.asking = Some(Asking { tell, limit });
+        reply.poll(Poll { told, most: Duration::from_secs(open) })
+    }
+
+    /// A person blocks a bot, or lets it in again. Gives the number of the update.
+    pub(super) fn block(&mut self, bot: u64, person: i64, blocked: bool, at: UnixMs) -> i64 {
+        let known = match blocked {
+            true => self.blocks.put((bot, person), ()).is_some(),
+            false => self.blocks.pop(&(bot, person)).is_some(),
+        };
+        let place = |blocked: bool| {
+            let status = if blocked { "kicked" } else { "member" };
+            json!({ "user": methods::user(bot), "status": status, "until_date": 0 })
+        };
+        let change = json!({
+            "chat": chat(person), "from": someone(person), "date": at.0 / 1000,
+            "old_chat_member": place(known), "new_chat_member": place(blocked),
+        });
+        self.come(bot, "my_chat_member", change)
+    }
+
+    /// A person writes to a bot, which nobody can who blocks it. Gives the number of the update.
+    pub(super) fn write(&mut self, bot: u64, person: i64, text: &str, at: UnixMs) -> i64 {
+        if self.blocks.contains(&(bot, person)) {
+            self.block(bot, person, false, at);
+        }
+        let id = self.inbox(bot).last - BEFORE + 1;
+        let message = json!({
+            "message_id": id, "chat": chat(person), "from": someone(person), "date": at.0 / 1000, "text": text,
+        });
+        self.come(bot, "message", message)
+    }
+
+    fn come(&mut self, bot: u64, kind: &str, what: Value) -> i64 {
+        let inbox = self.inbox(bot);
+        inbox.last += 1;
+        let number = inbox.last;
+        let mut update = json!({ "update_id": number });
+        update[kind] = what;
+        inbox.kept.push_back((number, update));
+        if inbox.kept.len() > MOST_KEPT {
+            inbox.kept.pop_front();
+        }
+        if let Some(Asking { tell, limit }) = inbox.asking.take() {
+            let _ = tell.send(inbox.told(limit));
+        }
+        number
+    }
+}
+
+fn chat(person: i64) -> Value {
+    json!({ "id": person, "type": "private", "first_name": "Somebody" })
+}
+
+fn someone(person: i64) -> Value {
+    json!({ "id": person, "is_bot": false, "first_name": "Somebody" })
+}
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! People block the bot, and come back by unblocking it or writing to it: the courier hears of each and acts on it, before any
+//! message finds out.
+
+use anyhow::{Context, ensure};
+use posthaste_rig::eventually_async;
+use posthaste_sandbox::Settings;
+use posthaste_tests::Site;
+
+const BOT: u64 = 42;
+
+/// Waits until a person is on the channel's list, or off it.
+async fn is_barred(site: &Site, person: &str, barred: bool) {
+    eventually_async("the list", async || {
+        let find = ["suppression", "find", "--channel", "telegram", person, "-o", "ndjson"];
+        let found = site.rows(&find).map_err(|error| error.to_string())?;
+        match found.first().map(|found| found["suppressed"] == barred) {
+            Some(true) => Ok(()),
+            _ => Err(format!("{found:?}")),
+        }
+    })
+    .await;
+}
+
+/// Sends a message to a person and gives what became of it.
+async fn told(site: &Site, person: &str) -> anyhow::Result<String> {
+    let send =
+        ["send", "--telegram", person, "--text", "Training is at six.", "--sender", "news", "-o", "ndjson"];
+    let answer = site.rows(&send)?.into_iter().next().context("an answer")?;
+    let id = answer["order_id"].as_str().context("an order")?.to_owned();
+    site.until_finished(&id).await;
+    let rows = site.recipients(&id)?;
+    Ok(rows[person]["state"].as_str().context("a state")?.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::Result<()> {
+    let site = Site::open(Settings::default(), &[]).await?;
+    let _courier = site.telegram(&[("POSTHASTE_TELEGRAM__UPDATES", "true")]).await?;
+    let telegram = site.sandbox.telegram();
+    for (number, writes) in [(1001, false), (1002, true)] {
+        let person = number.to_string();
+        ensure!(told(&site, &person).await? == "sent");
+        telegram.block(BOT, number, true);
+        is_barred(&site, &person, true).await;
+        ensure!(told(&site, &person).await? == "suppressed");
+        if writes {
+            telegram.write(BOT, number, "/start");
+        } else {
+            telegram.block(BOT, number, false);
+        }
+        is_barred(&site, &person, false).await;
+        ensure!(told(&site, &person).await? == "sent");
+        ensure!(telegram.reached(&person) == 2);
+    }
+    // No message was sent to find out.
+    ensure!(
+        telegram.requests().iter().filter(|request| request.is_message).all(|request| request.is_taken())
+    );
+    Ok(())
+}

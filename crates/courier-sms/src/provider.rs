@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
+use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
 use posthaste_model::UnixMs;
 use tokio::time::Instant;
@@ -25,12 +26,19 @@ pub(crate) struct Message<'a> {
     pub(crate) counted: Counted,
     /// Refusals before it that may be the sender's fault.
     pub(crate) streak: &'a Streak,
+    /// Orders whose fault was told.
+    pub(crate) told: &'a Told,
 }
 
 impl Message<'_> {
     /// It was refused for what may be its number's fault or the sender's. Whether another number was so just before.
     pub(crate) fn is_second(&self) -> bool {
         self.streak.grows(self.to)
+    }
+
+    /// It was refused for what somebody has to look at. Whether that is to be told: once an order.
+    pub(crate) fn is_news(&self) -> bool {
+        self.told.is_new(&self.envelope.suffix)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::process::Section;
+use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Scope, Transport};
 use posthaste_model::{Channel, Reason, UnixMs};
 use tokio::time::Instant;
@@ -33,6 +34,7 @@ pub struct Sms {
     budget: Mutex<Budget>,
     pause: Mutex<Option<Pause>>,
     streak: Streak,
+    told: Told,
 }
 
 /// The last time the provider asked everybody to wait.
@@ -66,7 +68,6 @@ impl Sms {
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {
-            channel,
             abilities,
             max_characters: settings.sms.max_characters,
             provider,
@@ -74,6 +75,8 @@ impl Sms {
             budget: Mutex::new(Budget::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
             streak: Streak::default(),
+            told: Told::new(channel.clone()),
+            channel,
         })
     }
 
@@ -105,7 +108,7 @@ impl Sms {
             Ok(_) => {}
         }
         let sent = Instant::now();
-        let message = Message { envelope, to, text, counted, streak: &self.streak };
+        let message = Message { envelope, to, text, counted, streak: &self.streak, told: &self.told };
         match self.provider.send(message, deadline).await {
             Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
             outcome => {

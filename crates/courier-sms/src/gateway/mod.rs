@@ -151,7 +151,7 @@ impl Gateway {
     fn refused(&self, answer: &Answer, code: Option<&str>, message: Message<'_>) -> Outcome {
         let said = Said::answer(answer, code);
         let verdict = self.answers.judge(said);
-        if verdict.alarm {
+        if verdict.alarm && message.is_news() {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "the gateway refuses a message for what somebody has to look at");
         }

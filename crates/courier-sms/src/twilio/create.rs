@@ -111,7 +111,7 @@ impl Inner {
     fn refused(&self, answer: &Answer, code: Option<String>, message: Message<'_>) -> Outcome {
         let said = Said::answer(answer, code.as_deref());
         let verdict = self.answers.judge(said);
-        if verdict.alarm {
+        if verdict.alarm && message.is_news() {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "Twilio refuses a message for what somebody has to look at");
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use posthaste_courier::{Outcome, Scope, Transport};
 use posthaste_model::Reason;
+use posthaste_rig::Written;
 use serde_json::json;
 
 use super::bench::{CANARY, FROM, basic, envelope, send, transport};
@@ -227,4 +228,20 @@ async fn an_operator_may_change_the_table() {
     provider.script(vec![Reply::refusal(400, 21211)]);
     let strike = Outcome::Strike { reason: Reason::BadAddress, of: 3 };
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
+}
+
+#[tokio::test]
+async fn bad_orders_in_turn_are_told_once_each() {
+    let log = Written::by_this_thread();
+    let provider = Provider::start().await;
+    let twilio = transport(&provider, &[]);
+    provider.answer(|_| Reply::refusal(400, 21_408));
+    let orders = [envelope(TO, "x"), envelope(TO, "y")];
+    for _ in 0..4 {
+        for order in &orders {
+            assert!(matches!(send(&twilio, order).await, Outcome::Rejected(_)));
+        }
+    }
+    let log = log.text();
+    assert_eq!(log.matches("Twilio refuses a message").count(), 2, "{log}");
 }

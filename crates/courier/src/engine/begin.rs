@@ -43,7 +43,7 @@ impl Engine {
     /// of rows in doubt when it dies, however slow the server is.
     fn beyond_unsettled(&self) -> usize {
         let allowed = self.settings.max_unsettled.max(self.abilities.batching.size());
-        self.settles.untold(&self.held).saturating_sub(allowed)
+        self.settles.untold().saturating_sub(allowed)
     }
 
     /// Begins what can be on the wire within `begin_ahead`.

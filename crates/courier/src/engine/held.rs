@@ -9,6 +9,7 @@ use posthaste_store::{Head, ParcelRef, Report, RowOutcome};
 use tokio::time::Instant;
 
 use super::barred::Barred;
+use super::reports::Reports;
 
 /// A parcel in this courier's hands, by a number of its own: the same parcel may be held twice, under two fences, while
 /// sends of the first are still out.
@@ -32,7 +33,7 @@ pub(super) struct Parcel {
     /// Nothing more of it is begun; rows that wait are nobody's until it is handed back.
     pub(super) closed: bool,
     /// Reports to be settled.
-    pub(super) reports: Vec<Report>,
+    pub(super) reports: Reports,
     /// Rows to be begun again once their report is settled, and when.
     pub(super) again: Vec<(u16, Option<Instant>)>,
     /// Rows and attempts whose begin got no answer, and when it was asked first: they may be marked, and were not sent.
@@ -161,11 +162,6 @@ impl Held {
 
     pub(super) fn get(&mut self, id: Id) -> Option<&mut Parcel> {
         self.parcels.get_mut(&id)
-    }
-
-    /// Reports of a parcel that are not on their way to the server.
-    pub(super) fn reports(&self, id: Id) -> usize {
-        self.parcels.get(&id).map_or(0, |parcel| parcel.reports.len())
     }
 
     pub(super) fn drop_parcel(&mut self, id: Id) {

@@ -6,6 +6,7 @@ mod begin;
 mod claim;
 mod held;
 mod lease;
+mod reports;
 mod send;
 mod settle;
 mod take;

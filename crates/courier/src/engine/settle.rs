@@ -6,7 +6,8 @@ use std::time::Duration;
 use posthaste_store::{Answer, CallError, ParcelCode, Reported, Settled, Settlement};
 use tokio::time::Instant;
 
-use super::held::{Held, Id};
+use super::held::Id;
+use super::reports::Unsettled;
 use super::{Engine, Note};
 use crate::probe::Point;
 
@@ -27,6 +28,8 @@ pub(super) struct Settles {
     calls: usize,
     /// Reports in them.
     telling: usize,
+    /// Reports in no call yet.
+    unsettled: Unsettled,
     /// Calls without an answer, to be repeated.
     repeats: VecDeque<(Instant, u16, Vec<Id>, Vec<Settlement>)>,
     recent: VecDeque<(Instant, u16, Settlement)>,
@@ -50,13 +53,18 @@ impl Settles {
 
     /// Nobody listens any more.
     pub(super) fn give_up(&mut self) {
-        *self = Self { calls: self.calls, telling: self.telling, ..Self::default() };
+        let unsettled = self.unsettled.clone();
+        *self = Self { calls: self.calls, telling: self.telling, unsettled, ..Self::default() };
+    }
+
+    /// Counts the reports of parcels.
+    pub(super) fn unsettled(&self) -> &Unsettled {
+        &self.unsettled
     }
 
     /// Reports the server has not confirmed yet: were the process to die now, their rows would be in doubt.
-    pub(super) fn untold(&self, held: &Held) -> usize {
-        let waiting: usize = self.dirty.iter().map(|id| held.reports(*id)).sum();
-        waiting
+    pub(super) fn untold(&self) -> usize {
+        self.unsettled.get()
             + self.telling
             + self.repeats.iter().map(|(.., settlements)| reports_in(settlements)).sum::<usize>()
     }
@@ -132,13 +140,7 @@ impl Engine {
             }
             partition = Some(parcel.partition);
             let rest = MOST_REPORTS - reports;
-            parcel.reports.sort_by_key(|report| report.row);
-            let take = parcel.reports.len().min(rest);
-            let now: Vec<_> = parcel.reports.drain(..take).collect();
-            if !parcel.reports.is_empty() {
-                self.settles.marked.insert(id);
-                put_back.push(id);
-            }
+            let now = parcel.reports.take(rest);
             let leave = leave && parcel.reports.is_empty();
             reports += now.len();
             parcel.settling = true;

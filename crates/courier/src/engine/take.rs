@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::barred::{self, Barred};
 use super::held::{Id, Parcel};
+use super::reports::Reports;
 use super::{Engine, Note};
 use crate::probe::Point;
 
@@ -62,7 +63,7 @@ impl Engine {
             waiting: 0,
             out: 0,
             closed: false,
-            reports: Vec::new(),
+            reports: Reports::new(self.settles.unsettled()),
             again: Vec::new(),
             doubtful: Vec::new(),
             lease_until,
@@ -153,7 +154,7 @@ impl Engine {
             waiting: 0,
             out: 0,
             closed: false,
-            reports: Vec::new(),
+            reports: Reports::new(self.settles.unsettled()),
             again: Vec::new(),
             doubtful: Vec::new(),
             lease_until: done.lease_until,

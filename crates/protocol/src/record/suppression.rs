@@ -1,5 +1,6 @@
 //! The record of an address that gets nothing, the hash it is found by, and the key of that hash.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,26 +19,38 @@ const FIELD: usize = 16;
 const CHECK: &[u8] = b"\0address key";
 
 /// The key under which addresses are hashed: a secret of the installation. Formats masked.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AddressKey(Box<[u8]>);
+#[derive(Clone)]
+pub struct AddressKey {
+    key: Box<[u8]>,
+    /// The key worked in: every row of every message is hashed, and this is half of the work.
+    ready: Option<Hmac<Sha256>>,
+}
+
+impl PartialEq for AddressKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for AddressKey {}
 
 impl AddressKey {
     /// Takes a key as it is: 32 random bytes, or the text of a setting.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
-        Self(key.into())
+        // A key of any length will do.
+        Self { key: key.into(), ready: Hmac::new_from_slice(key).ok() }
     }
 
     /// The key itself, for the one call that may keep it.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.key
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; FIELD] {
-        // A key of any length will do.
         let mut out = [0; FIELD];
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+        if let Some(mut mac) = self.ready.clone() {
             parts.iter().for_each(|part| mac.update(part));
             out.copy_from_slice(&mac.finalize().into_bytes()[..FIELD]);
         }
@@ -54,7 +67,17 @@ impl AddressKey {
     #[must_use]
     pub fn id(&self, sender: Option<&SenderId>, address: &Address) -> SuppressionId {
         let scope = sender.map_or("", |sender| sender.as_str());
+        self.of(scope, &canonical(address))
+    }
+
+    /// The fields of an address on the list of the channel, and on that of this sender there.
+    #[must_use]
+    pub fn both_ids(&self, sender: &SenderId, address: &Address) -> [SuppressionId; 2] {
         let address = canonical(address);
+        [self.of("", &address), self.of(sender.as_str(), &address)]
+    }
+
+    fn of(&self, scope: &str, address: &str) -> SuppressionId {
         SuppressionId(self.hash(&[scope.as_bytes(), b"\0", address.as_bytes()]))
     }
 }
@@ -68,8 +91,10 @@ impl fmt::Debug for AddressKey {
 /// An address as it is hashed: without space around it and in small letters, of all alphabets. Providers take `Ann@Example.ORG`
 /// and `ann@example.org` for one mailbox (so do nearly all that could tell them apart), and who wants nothing more must not
 /// get more because somebody typed a capital. Numbers and ids of chats stay as they are.
-fn canonical(address: &Address) -> String {
-    address.expose().trim().to_lowercase()
+fn canonical(address: &Address) -> Cow<'_, str> {
+    let address = address.expose().trim();
+    let small = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if address.bytes().all(small) { Cow::Borrowed(address) } else { Cow::Owned(address.to_lowercase()) }
 }
 
 /// What an entry is found by: the hash of its address. Formats as hex.
@@ -248,6 +273,11 @@ mod tests {
         assert_ne!(id("u1", "ann@example.org"), id("u2", "ann@example.org"));
         assert_ne!(id("u1", "ann@example.org"), id("", "u1\0ann@example.org"));
         assert_ne!(AddressKey::new(b"a").check(), AddressKey::new(b"b").check());
+        let both =
+            |address| AddressKey::new(&[7; 32]).both_ids(&"u1".parse().unwrap(), &Address::new(address));
+        for address in ["ann@example.org", "Ann@Example.ORG ", "ПОЧТА@пример.рф"] {
+            assert_eq!(both(address), [id("", address), id("u1", address)]);
+        }
     }
 
     #[test]

@@ -137,9 +137,14 @@ impl Store {
         }
         let key = self.0.address_key()?;
         let mut ids = Vec::with_capacity(asked.len() * 2);
+        let mut last: Option<SenderId> = None;
         for (sender, address) in asked {
-            let sender: SenderId = sender.parse().map_err(|_| super::malformed("sender"))?;
-            ids.extend([key.id(None, address), key.id(Some(&sender), address)]);
+            // Rows of an order follow each other, and have one sender.
+            let sender = match last.take().filter(|last| last.as_str() == *sender) {
+                Some(same) => last.insert(same),
+                None => last.insert(sender.parse().map_err(|_| super::malformed("sender"))?),
+            };
+            ids.extend(key.both_ids(sender, address));
         }
         let node = &self.0.reader().await?;
         let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
@@ -279,9 +284,8 @@ impl Store {
         let at = self.0.partition(PARTITION)?;
         let mut args = Vec::with_capacity(ids.len() + 1);
         args.push(text(at.keys.suppressed(channel)));
-        args.extend(
-            ids.iter().map(|id| fred::types::Value::Bytes(bytes::Bytes::copy_from_slice(id.as_bytes()))),
-        );
+        let mut rest: bytes::Bytes = ids.iter().flat_map(SuppressionId::as_bytes).copied().collect();
+        args.extend(ids.iter().map(|id| fred::types::Value::Bytes(rest.split_to(id.as_bytes().len()))));
         let records = node.ask("HMGET", args, at.slot).await?.array("suppressions").map_err(fault)?;
         if records.len() == ids.len() { Ok(records) } else { Err(super::malformed("suppressions")) }
     }

@@ -29,7 +29,7 @@ run: setup ## everything on this computer: a private server, queue, e-mail couri
 show: setup ## the engine alone: one message to 10,000 people over four channels, on a private server
 	@$(CARGO) run --quiet --locked -p posthaste-bench -- show
 
-bench: setup ## the figures of docs/benchmarks.md, about 25 minutes
+bench: setup ## the figures of docs/benchmarks.md, about 35 minutes
 	@$(CARGO) build --quiet --locked --release -p posthaste-bench -p posthaste
 	@for aof in "" --no-aof; do \
 	  for pending in 10000 100000 1000000; do target/release/posthaste-bench lateness --pending $$pending $$aof; done; \

@@ -109,10 +109,10 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
 #[tokio::test]
 async fn a_repeat_that_is_put_off_for_too_long_is_not_made() {
     let house = House::open().await;
-    let script = Script::new(with_tokens(Duration::from_secs(3)), |seen| {
+    let script = Script::new(with_tokens(Duration::from_secs(8)), |seen| {
         Answer::Say(match seen.before {
             0 => Outcome::Unknown(Reason::TimedOut),
-            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(4) },
+            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(9) },
             _ => Outcome::Accepted,
         })
     });

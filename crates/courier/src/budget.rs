@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is left of the rate after a cut. Half would be the textbook's share; with it, and refusals that come whatever the rate is, one
-/// in a hundred, a bot spends most of its time coming back. Where a real limit lies below the rate, this share is no slower either.
+/// in a hundred, a bot spends most of its time coming back. Where a real
+/// limit lies far below the rate, it is refused more often for it: then the rate is to be set lower.
 const KEPT: f64 = 0.7;
 
 /// When the next request may go.

@@ -61,7 +61,7 @@ pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, no
 
 /// How old the first attempt must be for one more repeat, after so many tries.
 fn rest(idempotent_for: Duration, tries: u8) -> Duration {
-    (idempotent_for / FIRST_REST).saturating_mul(1 << tries.clamp(1, 16) >> 1)
+    (idempotent_for / FIRST_REST).saturating_mul(1 << (tries.clamp(1, 16) - 1))
 }
 
 /// What policy says when nothing can be found out.

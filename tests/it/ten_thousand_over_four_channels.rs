@@ -22,7 +22,7 @@ const PUBLIC: &str = "sms.example.org";
 const SPECIAL: [(&str, &str, &str, &str); 11] = [
     ("email", "nobody@refuse.test", "suppressed", "bad_address"),
     ("email", "spam@spam.test", "failed", "rejected"),
-    ("email", "slow@hang.test", "unknown", "held"),
+    ("email", "silent@hang.test", "unknown", "held"),
     ("sms", "+15005550004", "suppressed", "opted_out"),
     ("sms", "+15007730005", "failed", ""),
     ("telegram", "403001", "suppressed", "blocked"),

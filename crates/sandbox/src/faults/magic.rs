@@ -52,8 +52,8 @@ const fn name(name: &'static str, does: &'static str) -> MagicName {
 }
 
 /// All magic names. Each works as local part (`hang@example.org`), as tag (`ann+hang@example.org`) and as domain
-/// (`ann@hang.test`, `ann@mail.hang.test`); each but `greylist` and `throttle` also with `-once` behind it, which
-/// strikes the first time for each recipient only.
+/// (`ann@hang.test`, `ann@mail.hang.test`), and where they differ in this order: `slow@hang.test` is slow. Each but `greylist`
+/// and `throttle` also with `-once` behind it, which strikes the first time for each recipient only.
 pub const MAGIC_NAMES: &[MagicName] = &[
     name("refuse", "550 5.1.1 to RCPT: no such mailbox"),
     name(
@@ -179,6 +179,18 @@ mod tests {
             ["ann@example.org", "hanger@example.org", "ann@hang.example", "hang.test", "é@ü.test", ""]
         {
             assert_eq!(of(address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_local_part_comes_before_the_tag_and_the_tag_before_the_domain() {
+        for (address, alone) in [
+            ("reset@hang.test", "reset@example.org"),
+            ("ann+reset@hang.test", "reset@example.org"),
+            ("slow+reset@hang.test", "reset@example.org"),
+            ("ann+bob@hang.test", "hang@example.org"),
+        ] {
+            assert_eq!(of(address), of(alone), "{address}");
         }
     }
 

@@ -27,13 +27,17 @@ async fn couriers_come_before_and_after_orders() -> anyhow::Result<()> {
 async fn rows_of_a_channel_without_courier_expire() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     // Before there is any courier at all, of one channel or of two, small and big, in both lanes, and for later.
-    let span = Duration::from_millis(1_500);
-    let told =
-        |rows: &[(&'static str, u32)], lane| Told { rows: rows.to_vec(), lane, span, ..Told::default() };
-    scene.tell_all([told(&[("vk", 1)], Lane::Bulk), told(&[("vk", 1_100)], Lane::Urgent)]).await?;
-    scene.tell_all([told(&[("email", 2), ("vk", 2)], Lane::Bulk)]).await?;
+    let told = |rows: &[(&'static str, u32)], lane, ms| {
+        let span = Duration::from_millis(ms);
+        Told { rows: rows.to_vec(), lane, span, ..Told::default() }
+    };
+    scene
+        .tell_all([told(&[("vk", 1)], Lane::Bulk, 1_500), told(&[("vk", 1_100)], Lane::Urgent, 1_500)])
+        .await?;
+    // These have rows that must not end before their courier has come.
+    scene.tell_all([told(&[("email", 2), ("vk", 2)], Lane::Bulk, 8_000)]).await?;
     let _email = scene.courier(&CourierOptions::default())?;
-    scene.tell_all([told(&[("vk", 4), ("email", 4)], Lane::Urgent).due_in(400)]).await?;
+    scene.tell_all([told(&[("vk", 4), ("email", 4)], Lane::Urgent, 8_000).due_in(400)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.count(State::Sent), 6);
     assert_eq!(balance.count(State::Expired), 1 + 1_100 + 2 + 4);

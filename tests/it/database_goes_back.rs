@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use posthaste_model::State;
 use posthaste_rig::eventually_async;
+use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::{Accepted, Role, Settings, StopWhy, Store};
 use posthaste_tests::{CourierOptions, Scene, Told};
 use secrecy::SecretString;
@@ -28,7 +29,9 @@ async fn rows_sent(store: &Store, order: &Accepted) -> anyhow::Result<Option<u32
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_goes_back() -> anyhow::Result<()> {
-    let mut scene = Scene::open().await?;
+    // The copy is to hold all that was answered.
+    let server = PrivateServer::builder().fsync(Fsync::Always).start()?;
+    let mut scene = Scene::open_on(server).await?;
     let options = CourierOptions::default().with("manner", "slow:700").with("lease-ms", 20_000);
     let courier = scene.courier(&options)?;
     let first = scene.tell(&Told::of(10)).await?;
@@ -36,7 +39,6 @@ async fn database_goes_back() -> anyhow::Result<()> {
     // The copy knows that they were begun, and not what became of them.
     let (files, kept) = (scene.server.dir().join(FILES), scene.folder().join("kept"));
     copy(&files, &kept)?;
-    scene.settle_up().await?.all_sent_once()?;
     let lost = scene.tell(&Told::of(1)).await?;
     scene.settle_up().await?.all_sent_once()?;
     // So the scene's own store knows how far it had come.

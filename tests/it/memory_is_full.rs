@@ -38,6 +38,17 @@ async fn memory_is_full() -> anyhow::Result<()> {
     // Far less than is used, so that it stays full while all this goes on.
     scene.server.command(&["CONFIG", "SET", "maxmemory", "1"])?;
     scene.until("another channel's order is out", |record| record.rows_taken() == 700).await;
+    // Nothing moves any more but what is refused: no courier serves the other channel.
+    eventually_async("it is settled, and what is to fall due has", async || {
+        for (key, command) in [("leased:{0}:sms", "ZCARD"), ("due:{0}:bulk", "EXISTS")] {
+            let left = scene.server.command(&[command, key]).map_err(|error| error.to_string())?;
+            if left.int() != Some(0) {
+                return Err(format!("{key} {left:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
     for rows in [1, 40, 1_700, 4] {
         refused(&scene, &Told::of(rows)).await.with_context(|| format!("an order of {rows} rows"))?;
     }

@@ -1,14 +1,17 @@
 //! The server is killed and comes back, three times, while two couriers work: they go on, and as its file held all it had
 //! confirmed, nothing is lost, in doubt, or sent twice.
 
+use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn server_is_killed_under_load() -> anyhow::Result<()> {
-    let mut scene = Scene::open().await?;
+    let server = PrivateServer::builder().fsync(Fsync::Always).start()?;
+    let mut scene = Scene::open_on(server).await?;
     scene.tell_all((0..300).map(|_| Told::of(1))).await?;
     scene.tell(&Told::of(1_200)).await?;
-    let options = CourierOptions::default().with("manner", "slow:10").with("concurrency", 8);
+    let options =
+        CourierOptions::default().with("manner", "slow:10").with("concurrency", 8).with("lease-ms", 20_000);
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
     for rows in [100, 400, 700] {
         scene.until("work goes on", |record| record.rows_taken() >= rows).await;

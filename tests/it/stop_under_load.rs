@@ -67,8 +67,10 @@ type Then = fn(&Child) -> posthaste_rig::Result<()>;
 async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.tell_all([Told::of(800), Told::of(1)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
-    let options = CourierOptions::default().with("lease-ms", LEASE_MS).with("send-window-ms", 3_000);
-    let hanging = options.clone().with("manner", "hanging").with("concurrency", 4).with("drain-ms", drain_ms);
+    let options = CourierOptions::default().with("lease-ms", LEASE_MS);
+    // Calls that hang must not end by themselves before they are cut off.
+    let hanging = options.clone().with("send-window-ms", 12_000).with("manner", "hanging");
+    let hanging = hanging.with("concurrency", 4).with("drain-ms", drain_ms);
     for round in 0..4 {
         let courier = scene.courier(&hanging)?;
         scene.until("its calls hang", |record| record.senders().contains(&round)).await;

@@ -57,19 +57,20 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
     sandbox.magic.greylist_for = std::time::Duration::from_secs(1);
     let mut site = Site::open(sandbox, &[]).await?;
     let quick = [
-        ("POSTHASTE_SMTP__CONNECT_WITHIN", "1s"),
-        ("POSTHASTE_SMTP__REPLY_WITHIN", "1s"),
-        ("POSTHASTE_SMTP__TEXT_WITHIN", "1s"),
-        ("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "2s"),
-        ("POSTHASTE_SMTP__SEND_WITHIN", "6s"),
+        ("POSTHASTE_SMTP__CONNECT_WITHIN", "5s"),
+        ("POSTHASTE_SMTP__REPLY_WITHIN", "5s"),
+        ("POSTHASTE_SMTP__TEXT_WITHIN", "5s"),
+        ("POSTHASTE_SMTP__FINAL_REPLY_WITHIN", "8s"),
+        ("POSTHASTE_SMTP__SEND_WITHIN", "12s"),
         ("POSTHASTE_SMTP__ON_UNKNOWN", "hold"),
         ("POSTHASTE_SMTP__CONNECTIONS", CONNECTIONS),
         ("POSTHASTE_COURIER__MAX_UNSETTLED", CONNECTIONS),
-        ("POSTHASTE_COURIER__LEASE", "2s"),
-        ("POSTHASTE_COURIER__RENEW_EVERY", "500ms"),
         ("POSTHASTE_COURIER__BACKOFF_BASE", "300ms"),
     ];
-    let couriers = [site.courier(&quick).await?, site.courier(&quick).await?];
+    // What the killed one held is taken over soon; the others keep what they hold while the server is away.
+    let short = [("POSTHASTE_COURIER__LEASE", "2s"), ("POSTHASTE_COURIER__RENEW_EVERY", "500ms")];
+    let killed = site.courier(&[&quick[..], &short].concat()).await?;
+    let _other = site.courier(&quick).await?;
 
     let (file, expected) = people();
     let path = site.folder().join("people.csv");
@@ -89,7 +90,7 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
         _ => Ok(()),
     })
     .await;
-    couriers[0].kill9()?;
+    killed.kill9()?;
     eventually_async("more of it is through", async || match site.sandbox.messages().len() {
         few if few < 4_000 => Err(few),
         _ => Ok(()),

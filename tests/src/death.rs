@@ -17,7 +17,7 @@ const CALLS: u64 = 16;
 /// What is told before the courier comes that will die.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// One order of 700 rows, in two parcels; else 40 orders of one row.
+    /// One order of 700 rows, in two parcels; else 300 orders of one row.
     pub big: bool,
     /// What becomes of unknowns.
     pub on_unknown: OnUnknown,
@@ -89,7 +89,7 @@ pub async fn at(
 
 async fn dies(step: &'static str, case: Case) -> anyhow::Result<Aftermath> {
     let mut scene = Scene::open().await?;
-    let (orders, rows) = if case.big { (1, 700) } else { (40, 1) };
+    let (orders, rows) = if case.big { (1, 700) } else { (300, 1) };
     scene.tell_all((0..orders).map(|_| Told::of(rows).on_unknown(case.on_unknown))).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500);
     // In the middle of the work others are on the wire as well.

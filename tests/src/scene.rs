@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text, UnixMs};
 use posthaste_rig::process::{Child, workspace_binary};
 use posthaste_rig::servers::{Fsync, PrivateServer};
-use posthaste_store::{Accepted, NewOrder, NewOrderHead, Role, Settings, Store};
+use posthaste_store::{Accepted, Cancelled, NewOrder, NewOrderHead, Role, Settings, Store};
 use secrecy::SecretString;
 
 use crate::balance::{self, Balance};
@@ -170,6 +170,16 @@ impl Scene {
             .try_collect()
             .await?;
         self.accepted.extend(accepted);
+        Ok(())
+    }
+
+    /// Cancels an order.
+    ///
+    /// # Errors
+    /// When it can't be.
+    pub async fn cancel(&self, order: &Accepted) -> anyhow::Result<()> {
+        let answer = self.store.cancel(self.store.partition_of(&order.suffix), &order.suffix).await?;
+        anyhow::ensure!(matches!(answer.reply, Cancelled::Ok { .. }), "{:?}", answer.reply);
         Ok(())
     }
 

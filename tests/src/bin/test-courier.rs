@@ -204,12 +204,12 @@ async fn work(options: Options) -> Result<Exit, Failure> {
     })?;
     let stop = Stop::on_signals(&posthaste_ops::stop::Settings {
         drain_for: HumanDuration::from_millis(options.drain_ms),
-        hand_back_for: HumanDuration::from_millis(2_000),
+        hand_back_for: HumanDuration::from_millis(10_000),
     })
     .map_err(Failure::software)?;
     let settings = posthaste_store::Settings {
         url: SecretString::from(options.redis.clone()),
-        call_timeout: Duration::from_secs(2),
+        call_timeout: Duration::from_secs(5),
         ..Default::default()
     };
     let role = Role::Courier(options.channel.clone());

@@ -149,10 +149,19 @@ async fn tokens_are_known_and_revoked() {
 async fn limits_are_answered_with_the_wait() {
     let server = started().await;
     let mut client = Client::connect(&server).await;
-    for _ in 0..5 {
-        assert_eq!(client.send(7).await.unwrap().0, 200);
-    }
-    let (status, answer) = client.send(7).await.unwrap();
+    // On a slow machine six messages may take longer than the limit looks back: then those to another chat.
+    let mut chat = 100;
+    let (status, answer) = loop {
+        chat += 1;
+        let begun = std::time::Instant::now();
+        for _ in 0..5 {
+            assert_eq!(client.send(chat).await.unwrap().0, 200);
+        }
+        let answered = client.send(chat).await.unwrap();
+        if begun.elapsed() < Duration::from_secs(1) {
+            break answered;
+        }
+    };
     assert_eq!(status, 429);
     assert!((1..=3).contains(&answer["parameters"]["retry_after"].as_u64().unwrap()), "{answer}");
     // Another chat is not concerned.
@@ -162,9 +171,12 @@ async fn limits_are_answered_with_the_wait() {
     // A ban is the bot's.
     let (status, answer) = client.send(10).await.unwrap();
     assert_eq!(status, 429);
-    assert!((29..=30).contains(&answer["parameters"]["retry_after"].as_u64().unwrap()));
-    let fates: Vec<Fate> = server.requests().iter().rev().take(2).map(|request| request.fate).collect();
-    assert_eq!(fates, [Fate::InBan, Fate::Refused(429)]);
+    let requests = server.requests();
+    let [.., first, second] = &requests[..] else { panic!("no requests") };
+    assert_eq!((first.fate, second.fate), (Fate::Refused(429), Fate::InBan));
+    let passed = (second.instant - first.instant).as_secs();
+    let wait = answer["parameters"]["retry_after"].as_u64().unwrap();
+    assert!((29 - passed..=30).contains(&wait), "{wait} after {passed}");
     server.set_limits(Limits::none());
     for _ in 0..50 {
         assert_eq!(client.send(7).await.unwrap().0, 200);
@@ -224,7 +236,11 @@ async fn a_hang_answers_nothing_and_keeps_the_connection() {
     let mut client = Client::connect(&server).await;
     let hanging = tokio::time::timeout(Duration::from_millis(50), client.send(600_001));
     assert!(hanging.await.is_err());
-    assert_eq!(server.requests()[0].fate, Fate::Cut);
+    let fate = eventually_async("the request", async || match server.requests().first() {
+        Some(request) => Ok(request.fate),
+        None => Err("none"),
+    });
+    assert_eq!(fate.await, Fate::Cut);
     server.stop().await;
     assert_eq!(client.hear().await, None);
 }
@@ -236,14 +252,19 @@ async fn magic_chats_do_what_the_table_says() {
         // A ban would reach the next ones.
         server.set_limits(Limits::none());
         let mut client = Client::connect(&server).await;
-        let answer =
-            tokio::time::timeout(Duration::from_millis(50), client.send(magic.name.parse().unwrap())).await;
+        // Of one that hangs nothing is heard, however long one waits.
+        let hangs = magic.does.starts_with("hangs");
+        let wait = if hangs { Duration::from_millis(50) } else { posthaste_rig::patience() };
+        let answer = tokio::time::timeout(wait, client.send(magic.name.parse().unwrap())).await;
+        assert_eq!(answer.is_err(), hangs, "{}", magic.does);
         let status = answer.ok().flatten().map(|(status, _)| status.to_string());
         match status {
-            Some(status) if status == "200" => assert!(magic.does.contains("no sense")),
+            Some(status) if status == "200" => assert!(magic.does.contains("answers")),
             Some(status) => assert!(magic.does.starts_with(&status), "{} {status}", magic.does),
             None => assert!(
-                ["hangs", "resets", "takes"].iter().any(|word| magic.does.starts_with(word)),
+                ["hangs", "resets", "takes the message and resets"]
+                    .iter()
+                    .any(|word| magic.does.starts_with(word)),
                 "{}",
                 magic.does
             ),

@@ -243,7 +243,7 @@ async fn messages_are_listed_filtered_and_paged() {
 
 #[tokio::test]
 async fn too_many_at_once_are_told_to_wait_and_the_queue_has_an_end() {
-    let slow = Settings { concurrency: 1, reply_after: Duration::from_millis(1_500), ..quick() };
+    let slow = Settings { concurrency: 1, reply_after: Duration::from_secs(4), ..quick() };
     let server = Server::start(slow).await.unwrap();
     let (first, second) = tokio::join!(send(&server, TO, &[]), send(&server, TO, &[]));
     let mut statuses = [first.0, second.0];

@@ -228,7 +228,9 @@ async fn drive<S>(
         }
     };
     // What goes wrong on one connection (a client that leaves, bad HTTP) concerns nobody else.
+    // A request that has come is looked at before the end of a life that has come meanwhile.
     tokio::select! {
+        biased;
         result = connection.as_mut() => log(result),
         () = over => {
             connection.as_mut().graceful_shutdown();

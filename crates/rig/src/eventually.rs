@@ -1,6 +1,6 @@
 //! Waiting for facts instead of sleeping.
 //!
-//! One setting rules how patient all tests are: `RIG_PATIENCE_SECONDS` (default 30). A healthy test
+//! One setting rules how patient all tests are: `RIG_PATIENCE_SECONDS` (default 60). A healthy test
 //! never waits that long; a slow machine gets a larger number, and no test gets a number of its own.
 
 use std::fmt::Display;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 /// The environment variable with the patience in whole seconds.
 pub const PATIENCE: &str = "RIG_PATIENCE_SECONDS";
 
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
-/// How long a test waits for a fact before it fails: `RIG_PATIENCE_SECONDS`, or 30 seconds when that
+/// How long a test waits for a fact before it fails: `RIG_PATIENCE_SECONDS`, or 60 seconds when that
 /// is unset or not a number.
 pub fn patience() -> Duration {
     parse_patience(std::env::var(PATIENCE).ok().as_deref())
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn patience_is_thirty_seconds_unless_told_otherwise() {
-        assert_eq!(parse_patience(None), Duration::from_secs(30));
-        assert_eq!(parse_patience(Some("soon")), Duration::from_secs(30));
+        assert_eq!(parse_patience(None), DEFAULT_PATIENCE);
+        assert_eq!(parse_patience(Some("soon")), DEFAULT_PATIENCE);
         assert_eq!(parse_patience(Some(" 120 ")), Duration::from_secs(120));
     }
 

@@ -1,18 +1,15 @@
 //! A client that speaks HTTP by hand, so that it can also speak it badly, and the tests' one patience.
 
 use std::future::Future;
-use std::time::Duration;
 
 use posthaste_ops::address::Address;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// The future's result; fails the test when it does not come.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    let patience = posthaste_rig::patience();
+    tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what}: not within {patience:?}"))
 }
 
 /// A byte stream of either kind.

@@ -4,16 +4,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use posthaste_rig::patience;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Names the scenario to the child. Without our prefix, so that it is no setting.
 const SCENARIO: &str = "OPS_TEST_SCENARIO";
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The scenario this process was started for, if it is a child.
 pub(crate) fn asked_for() -> Option<String> {
@@ -60,7 +57,7 @@ impl Child {
 
     /// Waits for a line on standard output.
     pub(crate) fn wait_for(&mut self, line: &str) {
-        let heard = self.lines.recv_timeout(PATIENCE);
+        let heard = self.lines.recv_timeout(patience());
         assert_eq!(heard.as_deref(), Ok(line));
     }
 
@@ -72,7 +69,7 @@ impl Child {
     /// Waits for the end.
     pub(crate) fn end(mut self) -> Ended {
         // Standard output closes with the process.
-        let over = std::iter::from_fn(|| Some(self.lines.recv_timeout(PATIENCE))).find_map(Result::err);
+        let over = std::iter::from_fn(|| Some(self.lines.recv_timeout(patience()))).find_map(Result::err);
         assert_eq!(over, Some(std::sync::mpsc::RecvTimeoutError::Disconnected), "the child does not end");
         let code = self.process.wait().expect("its status").code();
         let errors = self.errors.take().expect("only taken here").join().expect("its standard error");

@@ -193,6 +193,9 @@ impl Db {
         let before = self.snapshot();
         let reply = self.reply(script);
         let after = self.snapshot();
+        // What came to its end meanwhile was not changed by the script.
+        let now = self.now();
+        let (before, after) = (before.living(now), after.living(now));
         let changes = after.since(&before, &self.moments.borrow());
         assert!(changes.is_empty() && after == before, "{}: {changes:#?}", S::contract().text.name);
         reply

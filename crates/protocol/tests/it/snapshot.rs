@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use posthaste_model::UnixMs;
 use posthaste_rig::Reply;
 
 use crate::print::Printer;
@@ -73,6 +74,12 @@ impl Snapshot {
             keys.insert(text(key), (held, until.int().unwrap_or_default()));
         }
         Self { keys }
+    }
+
+    /// The keys that have not expired by this moment.
+    pub(crate) fn living(mut self, now: UnixMs) -> Self {
+        self.keys.retain(|_, (_, until)| !u64::try_from(*until).is_ok_and(|until| until <= now.0));
+        self
     }
 
     /// The names of all keys.

@@ -31,7 +31,7 @@ async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (S
     let variable = |(key, value): &(&str, &str)| {
         (format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase()).into(), (*value).into())
     };
-    let given = [("redis.url", url), ("redis.call_timeout", "500ms"), ("http.address", "127.0.0.1:0")];
+    let given = [("redis.url", url), ("redis.call_timeout", "2s"), ("http.address", "127.0.0.1:0")];
     let variables: Vec<_> = given.iter().chain(more).map(variable).collect();
     let settings = Args::default().load(variables).expect("settings").settings;
     let (store, _) = Store::connect(settings.redis.clone(), Role::Queue).await.expect("a store");
@@ -146,7 +146,11 @@ async fn what_is_not_confirmed_is_unknown_until_it_is() {
     assert_eq!(again.json()["order_id"], id);
     assert_eq!(again.json()["durability"], "replicated");
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
-    let cancelled = ask("POST", &cancel).key(&key).send(address).await;
+    let cancelled = posthaste_rig::eventually_async("the replica has this too", async || {
+        let answer = ask("POST", &cancel).key(&key).send(address).await;
+        if answer.status == 200 { Ok(answer) } else { Err(is_unknown(&answer)) }
+    })
+    .await;
     assert_eq!(cancelled.json(), json!({"cancelled": 3, "too_late": 0}), "{cancelled:?}");
 }
 

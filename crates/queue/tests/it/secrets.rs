@@ -32,7 +32,7 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
     let subscriber = subscriber(&settings, move || writer.clone(), false).expect("a filter");
     let _guard = tracing::subscriber::set_default(subscriber);
 
-    let mut service = Service::with(&[("redis.call_timeout", "300ms")]).await;
+    let mut service = Service::with(&[("redis.call_timeout", "2s")]).await;
     let key = service.master().await;
     let secret = key[16..].to_owned();
     let order = r#"{"sender":{"id":"u1","name":"canary-name"},"recipients":[{"id":"r","name":"canary-name","contacts":

@@ -236,7 +236,7 @@ async fn no_address_is_in_the_database_an_answer_or_an_id() {
 
 #[tokio::test]
 async fn a_change_whose_answer_did_not_come_is_told_as_such() {
-    let mut service = Service::with(&[("redis.call_timeout", "300ms")]).await;
+    let mut service = Service::with(&[("redis.call_timeout", "2s")]).await;
     let admin = service.key(&[Scope::Admin], None).await;
     assert_eq!(service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.status, 200);
     service.redis.kill9().expect("killed");

@@ -9,7 +9,7 @@ use posthaste_simulator::{Run, RunError, Script, Value};
 
 use crate::commands::{Step, has_undefined_order};
 
-/// Deadlines and lifetimes may differ by this: the real server's clock goes on.
+/// Deadlines and lifetimes may differ by this: the real server's clock goes on, from one `empty` to the next.
 const TOLERANCE_MS: i64 = 60_000;
 
 /// Reads every living key by its type, in the order of keys: key, type, deadline, form, content.
@@ -38,6 +38,13 @@ pub(crate) struct Pair {
     _server: PrivateServer,
 }
 
+/// The server's time.
+fn clock_of(connection: &mut Connection) -> Clock {
+    let time = connection.command(&["TIME"]).expect("the time");
+    let seconds: i64 = time.items()[0].text().and_then(|text| text.parse().ok()).expect("seconds");
+    Clock::at_ms(seconds * 1000)
+}
+
 impl Pair {
     /// Starts a server that leaves expiry to us and tells everything, and a world of its kind at its time.
     pub(crate) fn start() -> Self {
@@ -52,9 +59,8 @@ impl Pair {
             ServerKind::Redis80 => Flavour::Redis80,
             ServerKind::Valkey81 => Flavour::Valkey81,
         };
-        let time = connection.command(&["TIME"]).expect("the time");
-        let seconds: i64 = time.items()[0].text().and_then(|text| text.parse().ok()).expect("seconds");
-        let mut world = World::new(flavour, Clock::at_ms(seconds * 1000)).watching(Classes::ALL);
+        let clock = clock_of(&mut connection);
+        let mut world = World::new(flavour, clock).watching(Classes::ALL);
         world.set_listeners(1);
         Self { world, connection, listener, published: 0, scripts: HashMap::new(), _server: server }
     }
@@ -78,10 +84,12 @@ impl Pair {
         Ok(())
     }
 
-    /// Empties both.
+    /// Empties both, and sets the world's clock by the server's.
     pub(crate) fn empty(&mut self) {
         self.connection.command(&["FLUSHALL"]).expect("an empty database");
         self.world.wipe();
+        let clock = clock_of(&mut self.connection);
+        self.world.set_clock(clock);
     }
 
     /// Runs one script on both; says how the two differ, if they do, else what both answer.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use posthaste_model::Durability;
 use posthaste_rig::servers::Fsync;
-use posthaste_rig::{PrivateServer, ServerKind};
+use posthaste_rig::{PrivateServer, ServerKind, patience};
 use posthaste_store::preflight::Level;
 use posthaste_store::{AcceptError, CallError, ConnectError, ParcelCode, ParcelRef, Role, Settings, Store};
 
@@ -39,8 +39,7 @@ async fn strict_without_a_file_is_refused() {
 #[tokio::test]
 async fn strict_with_a_write_a_second_needs_a_server_that_can_be_waited_for() {
     let server = server();
-    let settings =
-        Settings { confirm_timeout: Duration::from_secs(5), ..wanting(Durability::Strict, &server) };
+    let settings = Settings { confirm_timeout: patience(), ..wanting(Durability::Strict, &server) };
     let connected = Store::connect(settings, Role::Tool).await;
     if server.kind() == ServerKind::Redis70 {
         assert!(matches!(connected, Err(ConnectError::Refused(_))));
@@ -72,8 +71,7 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     let port = server.tcp_addr().unwrap().port().to_string();
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     // Both may take a second to write.
-    let patient =
-        Settings { confirm_timeout: Duration::from_secs(5), ..wanting(Durability::Replicated, &server) };
+    let patient = Settings { confirm_timeout: patience(), ..wanting(Durability::Replicated, &server) };
     let (store, _) = Store::connect(patient, Role::Tool).await.unwrap();
     let accepted = posthaste_rig::eventually_async("the replica has it", async || {
         store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())

@@ -78,7 +78,7 @@ async fn a_restarted_server_is_told_and_used_again() {
 #[tokio::test]
 async fn without_a_server_calls_are_away_after_their_time() {
     let mut server = server();
-    let quick = Settings { call_timeout: Duration::from_millis(200), ..settings(&server.url()) };
+    let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.kill9().unwrap();
     let mut link = store.connection();
@@ -90,7 +90,7 @@ async fn without_a_server_calls_are_away_after_their_time() {
 #[tokio::test]
 async fn a_frozen_server_is_away_and_back_when_it_thaws() {
     let server = server();
-    let quick = Settings { call_timeout: Duration::from_millis(300), ..settings(&server.url()) };
+    let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.freeze().unwrap();
     assert!(matches!(store.ring(0).await, Err(CallError::Away(_))));

@@ -111,7 +111,7 @@ async fn a_replica_is_refused() {
 #[tokio::test]
 async fn a_policy_changed_meanwhile_is_noticed_at_the_next_connection() {
     let server = server();
-    let quick = Settings { call_timeout: Duration::from_millis(300), ..settings(&server.url()) };
+    let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
     server.command(&["CONFIG", "SET", "notify-keyspace-events", ""]).unwrap();

@@ -29,7 +29,6 @@ mod returns;
 mod seal;
 mod session;
 pub mod settings;
-mod standing;
 mod transport;
 mod unsubscribe;
 mod verp;

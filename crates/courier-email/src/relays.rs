@@ -6,6 +6,7 @@ use std::time::Duration;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use metrics::counter;
+use posthaste_courier::standing::{LAST, Standing};
 use posthaste_courier::{Envelope, Outcome, Scope};
 use posthaste_model::Reason;
 use secrecy::ExposeSecret;
@@ -17,7 +18,6 @@ use crate::relay::{Relay, Trust};
 use crate::replies::{Meaning, Replies, Reply, Stage};
 use crate::session::{Manners, Session, Trouble, What};
 use crate::settings::{BadSetting, Smtp};
-use crate::standing::Standing;
 
 /// A message with which conversations break comes again after so long at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
@@ -224,7 +224,8 @@ impl Relays {
         let reason = verdict.reason;
         let after = wait(reply, verdict.after, verdict.spread, letter);
         if verdict.policy {
-            if let Some(how) = self.standing.refused() {
+            if let Some(refused) = self.standing.refused() {
+                let how = format!("{refused} of the last {LAST} messages were refused by policy (5.7.x)");
                 return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay}, which said {reply}")));
             }
         } else if matches!(verdict.meaning, Meaning::Reject | Meaning::Suppress | Meaning::Strike) {

@@ -11,6 +11,8 @@ use posthaste_model::Reason;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
 
+use crate::sender::Sender;
+
 /// A wait for a rate limit that no answer and no rule names.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A wait for a sender that may be unable to reach anybody, that no answer and no rule names.
@@ -74,14 +76,22 @@ pub(crate) struct Verdict {
     pub(crate) reason: Reason,
     /// Whether it is told in the log.
     pub(crate) alarm: bool,
+    /// Whether it may be the sender's fault, which shows when there are many of the kind.
+    pub(crate) policy: bool,
 }
 
 impl Verdict {
-    /// What becomes of a message by such an answer to its request. `who` is named when the channel stops; `is_second` is whether
-    /// another number than this was refused so just before, asked of [`Meaning::StopAtSecond`] only.
-    pub(crate) fn outcome(self, who: &str, said: Said<'_>, is_second: impl FnOnce() -> bool) -> Outcome {
+    /// What becomes of a message to this number by such an answer to its request. `who` is named when the channel stops.
+    pub(crate) fn outcome(self, who: &str, said: Said<'_>, sender: &Sender, number: &str) -> Outcome {
         let Self { after, reason, .. } = self;
         let stop = || Outcome::Stop(format!("{who} refuses to work ({})", named(said)));
+        if self.policy {
+            if let Some(why) = sender.refused(&format!("{who} ({})", named(said))) {
+                return Outcome::Stop(why);
+            }
+        } else if matches!(self.meaning, Meaning::Reject | Meaning::Strike | Meaning::Suppress) {
+            sender.ended();
+        }
         match self.meaning {
             Meaning::Wait => {
                 Outcome::Throttled { scope: Scope::Channel, wait: after.unwrap_or(SHORTEST).max(SHORTEST) }
@@ -91,7 +101,7 @@ impl Verdict {
             Meaning::Strike => Outcome::Strike { reason, of: self.strikes.unwrap_or(2) },
             Meaning::Suppress => Outcome::Suppress(reason),
             Meaning::Stop => stop(),
-            Meaning::StopAtSecond if is_second() => stop(),
+            Meaning::StopAtSecond if sender.is_second(number) => stop(),
             Meaning::StopAtSecond => Outcome::Retry { after: after.or(Some(DOUBTED)), reason },
             Meaning::Unknown => Outcome::Unknown(reason),
         }
@@ -161,6 +171,8 @@ struct Rule {
     reason: Option<Reason>,
     #[serde(default)]
     alarm: bool,
+    #[serde(default)]
+    policy: bool,
 }
 
 /// A table that can't be used.
@@ -249,6 +261,7 @@ impl Answers {
                 strikes: rule.strikes,
                 reason: rule.reason.unwrap_or_else(|| of_code(said)),
                 alarm: rule.alarm,
+                policy: rule.policy,
             },
             None => Verdict {
                 meaning: Meaning::Unknown,
@@ -256,6 +269,7 @@ impl Answers {
                 strikes: None,
                 reason: if said.status.is_some() { Reason::BadAnswer } else { Reason::Undelivered },
                 alarm: false,
+                policy: false,
             },
         }
     }
@@ -290,6 +304,7 @@ impl Rule {
             (Meaning::Strike, None) => Some("\"strike\" needs strikes, 2 and more"),
             (_, Some(0 | 1)) => Some("strikes must be 2 and more"),
             (Meaning::Suppress, Some(_)) => Some("\"suppress\" needs no strikes"),
+            _ if self.policy && self.means != Meaning::Reject => Some("policy goes with \"reject\" only"),
             _ if self.code.iter().any(String::is_empty) || self.says.iter().any(String::is_empty) => {
                 Some("a code or text is empty")
             }

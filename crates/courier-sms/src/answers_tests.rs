@@ -87,13 +87,31 @@ fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() 
     let said = Said { status: Some(429), retry_after: Some(Duration::from_secs(7)), ..Said::default() };
     let verdict = twilio().judge(said);
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) };
-    assert_eq!(verdict.outcome("Twilio", said, || false), wait);
+    assert_eq!(verdict.outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
     let said = Said { retry_after: Some(Duration::MAX), ..said };
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: LONGEST_WAIT };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, || false), wait);
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
     let said = Said { retry_after: Some(Duration::ZERO), ..said };
     let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, || false), wait);
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
+}
+
+#[test]
+fn what_may_be_the_senders_fault_is_counted() {
+    for code in ["30004", "30007", "30032", "30034"] {
+        assert!(late(code).policy, "{code}");
+        let (said, sender) =
+            (Said { status: Some(400), code: Some(code), ..Said::default() }, Sender::new(0.5));
+        let outcome = || twilio().judge(said).outcome("Twilio", said, &sender, "+79160000001");
+        for _ in 0..25 {
+            assert!(matches!(outcome(), Outcome::Rejected(_)), "{code}");
+        }
+        let Outcome::Stop(why) = outcome() else { panic!("{code} goes on") };
+        assert!(why.ends_with(&format!("the last of Twilio ({code})")), "{why}");
+    }
+    for code in ["21610", "30003", "30006", "30008", "30036", "21408", "99999"] {
+        assert!(!late(code).policy, "{code}");
+    }
 }
 
 #[test]
@@ -127,6 +145,7 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
         ("[[rule]]\nmeans = \"reject\"\nstrikes = 1\n", "my.toml, rule 1: strikes must be 2"),
         ("[[rule]]\nmeans = \"suppress\"\nstrikes = 3\n", "my.toml, rule 1: \"suppress\" needs no"),
         ("[[rule]]\nmeans = \"reject\"\nsays = [\"\"]\n", "my.toml, rule 1: a code or text is empty"),
+        ("[[rule]]\nmeans = \"stop\"\npolicy = true\n", "my.toml, rule 1: policy goes with"),
         ("[[rule]]\nmeans = \"wait\"\nafter = \"10\"\n", "my.toml, line 3: "),
     ] {
         let told = told(text);

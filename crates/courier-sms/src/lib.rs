@@ -9,7 +9,8 @@
 //!   proved on what came in, and it is thanked for when the desk has stored it. Which of two receipts counts more, the history
 //!   decides.
 //! - A failed message is not sent again by a receipt: by then it is the order's to decide. A number that is of no use is taken off
-//!   the list the way the table says.
+//!   the list the way the table says. When too many of the last messages failed by policy (filtered by carriers, a sender that is
+//!   not registered), the channel stops, whether answers say so or receipts.
 //! - After an outcome that is unknown Twilio is asked for the message before another is sent. Two attempts of one text to one number
 //!   never both find the same message within a courier, and between couriers only if they ask within the same milliseconds.
 //! - A STOP by reply puts the number on the channel's list, a START takes it off.
@@ -25,6 +26,7 @@ mod number;
 mod provider;
 mod public;
 pub mod segments;
+mod sender;
 pub mod settings;
 mod streak;
 mod transport;

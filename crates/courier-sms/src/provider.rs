@@ -11,7 +11,6 @@ use posthaste_model::UnixMs;
 use tokio::time::Instant;
 
 use crate::segments::Counted;
-use crate::streak::Streak;
 
 /// A message that may go: its number is one, and its text is not too long.
 #[derive(Clone, Copy)]
@@ -24,18 +23,11 @@ pub(crate) struct Message<'a> {
     pub(crate) text: &'a str,
     /// Its segments.
     pub(crate) counted: Counted,
-    /// Refusals before it that may be the sender's fault.
-    pub(crate) streak: &'a Streak,
     /// Orders whose fault was told.
     pub(crate) told: &'a Told,
 }
 
 impl Message<'_> {
-    /// It was refused for what may be its number's fault or the sender's. Whether another number was so just before.
-    pub(crate) fn is_second(&self) -> bool {
-        self.streak.grows(self.to)
-    }
-
     /// It was refused for what somebody has to look at. Whether that is to be told: once an order.
     pub(crate) fn is_news(&self) -> bool {
         self.told.is_new(&self.envelope.suffix)

@@ -47,6 +47,7 @@ pub struct Sms {
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
     pub on_unknown: OnUnknown,
+    pub policy_share: f64,
     pub proxy: SecretString,
     pub answers_file: String,
     pub listen: String,
@@ -133,6 +134,9 @@ impl Sms {
         }
         if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
             return bad("sms.connect_within", "must be more than nothing and less than send_within");
+        }
+        if !(0.0..=1.0).contains(&self.policy_share) {
+            return bad("sms.policy_share", "must be 0 to 1");
         }
         if self.listen.is_empty() != self.public_url.is_empty() {
             let missing = if self.listen.is_empty() { "sms.listen" } else { "sms.public_url" };

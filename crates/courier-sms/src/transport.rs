@@ -17,8 +17,8 @@ use crate::gateway::Gateway;
 use crate::number;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Provider as Kind, Settings, Sms as Common};
-use crate::streak::Streak;
 use crate::twilio::Twilio;
 
 /// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
@@ -33,7 +33,7 @@ pub struct Sms {
     public: Option<Public>,
     budget: Mutex<Budget>,
     pause: Mutex<Option<Pause>>,
-    streak: Streak,
+    sender: Arc<Sender>,
     told: Told,
 }
 
@@ -62,9 +62,10 @@ impl Sms {
     /// [`Unusable`].
     pub fn new(settings: &Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
         settings.sms.check()?;
+        let sender = Arc::new(Sender::new(settings.sms.policy_share));
         let provider: Box<dyn Provider> = match settings.sms.provider {
-            Kind::Twilio => Box::new(Twilio::new(settings, channel.clone())?),
-            Kind::Gateway => Box::new(Gateway::new(settings, &channel)?),
+            Kind::Twilio => Box::new(Twilio::new(settings, channel.clone(), Arc::clone(&sender))?),
+            Kind::Gateway => Box::new(Gateway::new(settings, &channel, Arc::clone(&sender))?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {
@@ -74,7 +75,7 @@ impl Sms {
             public: Public::read(&settings.sms)?,
             budget: Mutex::new(Budget::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
-            streak: Streak::default(),
+            sender,
             told: Told::new(channel.clone()),
             channel,
         })
@@ -89,8 +90,8 @@ impl Sms {
             return Outcome::Rejected(Reason::Rejected);
         }
         let counted = self.provider.count(text);
-        if let Some(waits) = self.waits() {
-            return waits;
+        if let Some(withheld) = self.withheld() {
+            return withheld;
         }
         let now = Instant::now();
         let turn = self.budget().admit(counted.segments, now, AHEAD);
@@ -100,20 +101,20 @@ impl Sms {
             Ok(at) if at > now => {
                 tokio::time::sleep_until(at).await;
                 // A pause may have begun meanwhile.
-                if let Some(waits) = self.waits() {
+                if let Some(withheld) = self.withheld() {
                     self.budget().give_back(counted.segments);
-                    return waits;
+                    return withheld;
                 }
             }
             Ok(_) => {}
         }
         let sent = Instant::now();
-        let message = Message { envelope, to, text, counted, streak: &self.streak, told: &self.told };
+        let message = Message { envelope, to, text, counted, told: &self.told };
         match self.provider.send(message, deadline).await {
             Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
             outcome => {
                 if matches!(outcome, Outcome::Accepted | Outcome::Delivered) {
-                    self.streak.ends();
+                    self.sender.took();
                 }
                 outcome
             }
@@ -122,6 +123,11 @@ impl Sms {
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a message that must not go now.
+    fn withheld(&self) -> Option<Outcome> {
+        self.sender.stops().map(Outcome::Stop).or_else(|| self.waits())
     }
 
     /// What becomes of a message that comes while the provider wants none. The runtime pauses the channel since the answer that
@@ -192,7 +198,9 @@ impl Transport for Sms {
     }
 
     async fn check(&self) -> Result<(), String> {
-        self.provider.check().await
+        self.provider.check().await?;
+        self.sender.try_again();
+        Ok(())
     }
 
     fn unchecked(&self) -> Option<String> {

@@ -21,6 +21,7 @@ mod resolver;
 mod run;
 pub mod setting;
 pub mod settings;
+pub mod standing;
 mod sweeper;
 pub mod table;
 pub mod told;

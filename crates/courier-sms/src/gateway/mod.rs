@@ -22,6 +22,7 @@ use url::Url;
 use crate::answers::{Answers, Said, named};
 use crate::provider::{Message, Provider};
 use crate::segments::{self, Counted};
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Format, Gateway as Section, Settings};
 use crate::transport::Unusable;
 use judge::Judge;
@@ -49,6 +50,7 @@ pub(crate) struct Gateway {
     check: Option<Address>,
     receipts: Option<Arc<Receipts>>,
     desk: OnceLock<Arc<dyn Desk>>,
+    sender: Arc<Sender>,
 }
 
 /// An address, and what stands after its ?.
@@ -62,9 +64,9 @@ impl Gateway {
     ///
     /// # Errors
     /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings, channel: &Channel) -> Result<Self, Unusable> {
+    pub(crate) fn new(settings: &Settings, channel: &Channel, sender: Arc<Sender>) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, &settings.gateway);
-        let receipts = Receipts::read(settings, channel)?.map(Arc::new);
+        let receipts = Receipts::read(settings, channel, &sender)?.map(Arc::new);
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
         let method = match section.method.as_str() {
             "POST" => Method::POST,
@@ -89,6 +91,7 @@ impl Gateway {
             check,
             receipts,
             desk: OnceLock::new(),
+            sender,
         };
         gateway.has_what_it_names(section)?;
         Ok(gateway)
@@ -155,7 +158,7 @@ impl Gateway {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "the gateway refuses a message for what somebody has to look at");
         }
-        verdict.outcome(WHO, said, || message.is_second())
+        verdict.outcome(WHO, said, &self.sender, message.to)
     }
 }
 

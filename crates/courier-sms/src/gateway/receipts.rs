@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{AttemptId, Desk, Receipt, Word};
+use posthaste_courier::{AttemptId, Ban, Desk, Noted, Receipt, Word};
 use posthaste_model::{Channel, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
@@ -22,9 +22,10 @@ use sha2::Sha256;
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
-use super::ANSWERS;
-use crate::answers::{Answers, Said, is_code};
+use super::{ANSWERS, WHO};
+use crate::answers::{Answers, Said, is_code, named};
 use crate::public::Public;
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Gateway as Section, Settings};
 use crate::transport::Unusable;
 
@@ -44,11 +45,16 @@ pub(super) struct Receipts {
     settings: Section,
     answers: Answers,
     refusals: Refusals,
+    sender: Arc<Sender>,
 }
 
 impl Receipts {
     /// How they come in by these settings, if they do.
-    pub(super) fn read(settings: &Settings, channel: &Channel) -> Result<Option<Self>, Unusable> {
+    pub(super) fn read(
+        settings: &Settings,
+        channel: &Channel,
+        sender: &Arc<Sender>,
+    ) -> Result<Option<Self>, Unusable> {
         let (public, section) = (Public::read(&settings.sms)?, &settings.gateway);
         let length = section.callback_key.expose_secret().len();
         match public {
@@ -65,7 +71,8 @@ impl Receipts {
                 let answers = Answers::load(&settings.sms.answers_file, ANSWERS)?;
                 let (key, settings) = (section.callback_key.clone(), section.clone());
                 let refusals = Refusals::new(channel, REFUSED);
-                Ok(Some(Self { public, key, settings, answers, refusals }))
+                let sender = Arc::clone(sender);
+                Ok(Some(Self { public, key, settings, answers, refusals, sender }))
             }
         }
     }
@@ -90,23 +97,35 @@ impl Receipts {
     }
 
     /// What a receipt says; `None` when it says nothing.
-    fn word(&self, fields: &[(String, String)]) -> Option<(Word, Reason, Option<posthaste_courier::Ban>)> {
+    fn word(&self, fields: &[(String, String)]) -> Option<Heard> {
         let settings = &self.settings;
+        let of = |word| Some(Heard { word, reason: Reason::None, ban: None, by_policy: None });
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let status = get(&settings.status_field)?;
         if settings.delivered_values.contains(status) {
-            return Some((Word::Delivered, Reason::None, None));
+            return of(Word::Delivered);
         }
         if settings.sent_values.contains(status) {
-            return Some((Word::Sent, Reason::None, None));
+            return of(Word::Sent);
         }
         if !settings.failed_values.contains(status) {
             return None;
         }
         let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
-        let verdict = self.answers.judge(Said { code, ..Said::default() });
-        Some((Word::Failed, verdict.late_reason(), verdict.ban()))
+        let said = Said { code, ..Said::default() };
+        let verdict = self.answers.judge(said);
+        let by_policy = verdict.policy.then(|| format!("{WHO} ({})", named(said)));
+        Some(Heard { word: Word::Failed, reason: verdict.late_reason(), ban: verdict.ban(), by_policy })
     }
+}
+
+/// What a receipt says.
+struct Heard {
+    word: Word,
+    reason: Reason,
+    ban: Option<Ban>,
+    /// Who refused it and how, if it may be the sender's fault.
+    by_policy: Option<String>,
 }
 
 type Place = (Arc<Receipts>, Arc<dyn Desk>);
@@ -130,11 +149,18 @@ async fn status(
     let Ok(attempt) = attempt.parse::<AttemptId>() else { return StatusCode::NO_CONTENT };
     let mut fields = fields(&headers, &body);
     fields.extend(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned());
-    let Some((word, reason, ban)) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
+    let Some(heard) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
+    let Heard { word, reason, ban, by_policy } = heard;
     let receipt = Receipt { attempt, word, reason, ban };
     match timeout(STORE_WITHIN, desk.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
             tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
+            match by_policy {
+                _ if noted != Noted::Changed => {}
+                Some(by) => receipts.sender.refused_late(&by),
+                None if word != Word::Sent => receipts.sender.ended(),
+                None => {}
+            }
             StatusCode::NO_CONTENT
         }
         Ok(Err(_)) | Err(_) => {

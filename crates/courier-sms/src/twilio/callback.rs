@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use posthaste_courier::{AttemptId, NotStored, Receipt};
+use posthaste_courier::{AttemptId, NotStored, Noted, Receipt};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
@@ -141,6 +141,9 @@ async fn status(
     }
     let receipt = Receipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
     let noted = stored(desk.receipt(&receipt)).await?;
+    if noted == Noted::Changed {
+        twilio.is_told(&word, code);
+    }
     tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
     Ok(StatusCode::NO_CONTENT)
 }

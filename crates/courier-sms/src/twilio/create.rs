@@ -15,7 +15,7 @@ use crate::provider::Message;
 /// Where receipts of an attempt come in; its name follows.
 pub(super) const STATUS: &str = "/twilio/status/";
 /// How the provider is called in words for people.
-const WHO: &str = "Twilio";
+pub(super) const WHO: &str = "Twilio";
 /// How long a message's number may take to be written down for inquiries.
 const NOTE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -98,7 +98,7 @@ impl Inner {
                 let said = Said { code: Some(&code), ..Said::default() };
                 let verdict = self.answers.judge(said);
                 // It is there: nothing about it can be unknown, and what Twilio could not hand on may be tried again.
-                match verdict.outcome(WHO, said, || message.is_second()) {
+                match verdict.outcome(WHO, said, &self.sender, message.to) {
                     Outcome::Unknown(reason) => Outcome::Rejected(reason),
                     outcome => outcome,
                 }
@@ -115,7 +115,7 @@ impl Inner {
             let (order, code) = (&message.envelope.suffix, named(said));
             tracing::error!(%order, code, "Twilio refuses a message for what somebody has to look at");
         }
-        verdict.outcome(WHO, said, || message.is_second())
+        verdict.outcome(WHO, said, &self.sender, message.to)
     }
 
     /// Writes down whose message this is, so that an inquiry about another attempt of the same text does not take it for its

@@ -25,6 +25,7 @@ use crate::answers::Answers;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
 use crate::segments::{self, Counted};
+use crate::sender::Sender;
 use crate::settings::{BadSetting, Settings, Twilio as Section};
 use crate::transport::Unusable;
 use account::Account;
@@ -58,6 +59,7 @@ struct Inner {
     words: Words,
     seen: Seen,
     desk: OnceLock<Arc<dyn Desk>>,
+    sender: Arc<Sender>,
     send_within: Duration,
     /// One inquiry at a time, so that two attempts of one text do not both find the same message.
     asking: tokio::sync::Mutex<()>,
@@ -68,7 +70,7 @@ impl Twilio {
     ///
     /// # Errors
     /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings, channel: Channel) -> Result<Self, Unusable> {
+    pub(crate) fn new(settings: &Settings, channel: Channel, sender: Arc<Sender>) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, settings.twilio.clone());
         check(sms.max_characters, &section)?;
         let account = Account::new(&section, sms.client("twilio.api_url")?, !sms.listen.is_empty())?;
@@ -89,6 +91,7 @@ impl Twilio {
             words,
             seen: Seen::default(),
             desk: OnceLock::new(),
+            sender,
             send_within: sms.send_within.get(),
             asking: tokio::sync::Mutex::default(),
         })))

@@ -4,7 +4,9 @@
 use posthaste_courier::{Ban, Word as Rank};
 use posthaste_model::Reason;
 
-use crate::answers::{Answers, Said, is_code};
+use super::Inner;
+use super::create::WHO;
+use crate::answers::{Answers, Said, is_code, named};
 
 /// What a status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +16,13 @@ pub(super) struct Word {
     pub(super) ban: Option<Ban>,
     /// Whether somebody should look at it.
     pub(super) alarm: bool,
+    /// Whether it may be the sender's fault.
+    pub(super) policy: bool,
 }
 
 /// Reads a status; `None` when it says nothing of a message of ours, or is new to us.
 pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Option<Word> {
-    let of = |rank, reason| Some(Word { rank, reason, ban: None, alarm: false });
+    let of = |rank, reason| Some(Word { rank, reason, ban: None, alarm: false, policy: false });
     match status {
         // Twilio has it, which is all that "sent" says.
         "accepted" | "scheduled" | "queued" | "sending" | "sent" | "partially_delivered" => {
@@ -36,9 +40,21 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
                 reason: verdict.late_reason(),
                 ban: verdict.ban(),
                 alarm: verdict.alarm,
+                policy: verdict.policy,
             })
         }
         _ => None,
+    }
+}
+
+impl Inner {
+    /// What the end of a message tells of its sender.
+    pub(super) fn is_told(&self, word: &Word, code: Option<&str>) {
+        if word.policy {
+            self.sender.refused_late(&format!("{WHO} ({})", named(Said { code, ..Said::default() })));
+        } else if word.rank != Rank::Sent {
+            self.sender.ended();
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// A receipt.
-    async fn receipt(&self, message: &Envelope, status: &str, code: &str) -> u16 {
+    pub(crate) async fn receipt(&self, message: &Envelope, status: &str, code: &str) -> u16 {
         let mut fields = vec![
             ("MessageSid", SID),
             ("SmsSid", SID),

@@ -184,21 +184,50 @@ async fn a_credential_is_looked_at_where_the_settings_say() {
     assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
 }
 
-async fn place() -> Place {
+async fn place(more: &[(&str, &str)]) -> Place {
     let provider = Provider::start().await;
     provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1})));
     let body = "psw={secret}&phones={to}&mes={text}&cb={callback}";
     Place::with(Arc::clone(&provider), |changes| {
-        smsc(&provider, &[changes, &[("gateway.callback_key", KEY), ("gateway.body", body)]].concat())
+        let own = [("gateway.callback_key", KEY), ("gateway.body", body)];
+        smsc(&provider, &[changes, &own, more].concat())
     })
     .await
+}
+
+#[tokio::test]
+async fn receipts_stop_a_sender_as_the_table_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("answers.toml");
+    let rule =
+        "[[rule]]\ncode = [\"200\"]\nmeans = \"reject\"\npolicy = true\n[[rule]]\nmeans = \"reject\"\n";
+    std::fs::write(&table, rule).unwrap();
+    let table = table.display().to_string();
+    for (body, stops) in [("status=20&err=200", true), ("status=20&err=6", false), ("status=1", false)] {
+        let place = place(&[("sms.answers_file", &table)]).await;
+        let mut why = None;
+        for n in 0..60 {
+            match send(&place.sms, &envelope(&format!("+7916{n:07}"), "x")).await {
+                Outcome::Accepted => {}
+                Outcome::Stop(said) => why = Some(said),
+                other => panic!("{other:?}"),
+            }
+            let callback = place.provider.messages().last().unwrap().field("cb");
+            let path = callback.strip_prefix(PUBLIC).unwrap().to_owned();
+            assert_eq!(place.post(&path, FORM, "", body.as_bytes()).await.0, 204);
+        }
+        let said =
+            "of the last 50 answers and receipts are refusals by policy, the last of the gateway (200)";
+        assert_eq!(why.as_ref().is_some_and(|why| why.ends_with(said)), stops, "{body}: {why:?}");
+        place.close().await;
+    }
 }
 
 #[tokio::test]
 async fn receipts_come_to_an_address_that_only_we_can_make() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    let place = place().await;
+    let place = place(&[]).await;
     assert!(place.sms.abilities().receipts);
     let (message, other) = (envelope(TO, "x"), envelope(TO, "y"));
     assert_eq!(send(&place.sms, &message).await, Outcome::Accepted);

@@ -7,6 +7,7 @@ mod desk;
 mod gateway;
 mod inbound;
 mod inquiries;
+mod policy;
 mod process;
 mod provider;
 mod requests;

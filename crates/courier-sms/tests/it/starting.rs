@@ -47,6 +47,8 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("sms.concurrency", "201")], "sms.concurrency: must be"),
         (&[("sms.max_concurrency", "0")], "sms.max_concurrency: must be"),
         (&[("sms.connect_within", "31s")], "sms.connect_within: must be"),
+        (&[("sms.policy_share", "1.5")], "sms.policy_share: must be 0 to 1"),
+        (&[("sms.policy_share", "-0.1")], "sms.policy_share: must be 0 to 1"),
         (&[("sms.proxy", "not a proxy")], "sms.proxy: is not"),
         (&[("sms.answers_file", "/nowhere/x.toml")], "/nowhere/x.toml can't be read"),
         (&[hook], "sms.public_url: is missing"),

@@ -1,13 +1,14 @@
-//! How we stand with those who take mail: refusals by policy among the last messages. One of them is about one message; many
-//! are about us (reputation, authentication), and each further message makes it worse.
+//! How a sender stands with those who take its messages: refusals by policy among the last messages. One of them is about one
+//! message; many are about the sender (reputation, authentication, registration), and each further message makes it worse.
 
 use std::sync::{Mutex, PoisonError};
 
 /// Messages that are looked at.
-const LAST: u32 = 50;
+pub const LAST: u32 = 50;
 
 /// The last messages somebody took or refused.
-pub(crate) struct Standing {
+#[derive(Debug)]
+pub struct Standing {
     /// Refusals by policy that are borne.
     borne: f64,
     /// A bit for each message, the last one lowest; set where it was refused by policy.
@@ -15,21 +16,21 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Bears refusals by policy up to this share of the last messages.
-    pub(crate) fn new(share: f64) -> Self {
+    /// Bears refusals by policy up to this share of the last messages, 0 to 1.
+    #[must_use]
+    pub fn new(share: f64) -> Self {
         Self { borne: share * f64::from(LAST), refused: Mutex::new(0) }
     }
 
     /// A message was taken, or refused for another reason.
-    pub(crate) fn took(&self) {
+    pub fn took(&self) {
         self.push(false);
     }
 
-    /// A message was refused by policy. When it is one too many: how it stands, in words.
-    pub(crate) fn refused(&self) -> Option<String> {
+    /// A message was refused by policy. When it is one too many: how many of the last [`LAST`] were.
+    pub fn refused(&self) -> Option<u32> {
         let refused = self.push(true);
-        (f64::from(refused) > self.borne)
-            .then(|| format!("{refused} of the last {LAST} messages were refused by policy (5.7.x)"))
+        (f64::from(refused) > self.borne).then_some(refused)
     }
 
     fn push(&self, by_policy: bool) -> u32 {
@@ -48,10 +49,7 @@ mod tests {
         let standing = Standing::new(0.2);
         let refused = |times: u32| (0..times).filter(|_| standing.refused().is_some()).count();
         assert_eq!(refused(10), 0, "a fifth is borne");
-        assert_eq!(
-            standing.refused().as_deref(),
-            Some("11 of the last 50 messages were refused by policy (5.7.x)")
-        );
+        assert_eq!(standing.refused(), Some(11));
         (0..39).for_each(|_| standing.took());
         assert_eq!(refused(1), 1, "those before are among the last still");
         (0..50).for_each(|_| standing.took());

@@ -1,0 +1,66 @@
+//! Failures by policy: one is about a message, many are about the sender.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
+use posthaste_courier::{Outcome, Transport};
+
+use super::bench::{envelope, send};
+use super::callbacks::Place;
+
+#[tokio::test]
+async fn a_sender_whose_messages_carriers_filter_is_stopped_by_receipts() {
+    let place = Place::open().await;
+    let mut numbers = (0..).map(|n| format!("+7916{n:07}"));
+    let mut sent = async || {
+        let message = envelope(&numbers.next().unwrap(), "x");
+        (send(&place.sms, &message).await, message)
+    };
+    // Half of them are filtered: it may be about those.
+    for _ in 0..30 {
+        for (status, code) in [("undelivered", "30007"), ("delivered", "")] {
+            let (outcome, message) = sent().await;
+            assert_eq!(outcome, Outcome::Accepted);
+            assert_eq!(place.receipt(&message, status, code).await, 204);
+        }
+    }
+    // All of them are. What was told before counts no more.
+    let (_, first) = sent().await;
+    for _ in 0..60 {
+        assert_eq!(place.receipt(&first, "undelivered", "30034").await, 204);
+    }
+    let why = loop {
+        match sent().await {
+            (Outcome::Accepted, message) => {
+                assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
+            }
+            (Outcome::Stop(why), _) => break why,
+            (other, _) => panic!("{other:?}"),
+        }
+    };
+    assert!(
+        why.ends_with(
+            "of the last 50 answers and receipts are refusals by policy, the last of Twilio (30034)"
+        ),
+        "{why}"
+    );
+    let asked = place.provider.messages().len();
+    assert!(asked > 62, "it stopped after {asked}");
+    assert!(matches!(sent().await.0, Outcome::Stop(_)));
+    assert_eq!(place.provider.messages().len(), asked, "nothing more goes out");
+    // A look at the account lets it try again; while nothing is mended the next receipt stops it again.
+    place.sms.check().await.unwrap();
+    let (outcome, message) = sent().await;
+    assert_eq!(outcome, Outcome::Accepted);
+    assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
+    assert!(matches!(sent().await.0, Outcome::Stop(_)));
+    place.sms.check().await.unwrap();
+    for _ in 0..50 {
+        let (outcome, message) = sent().await;
+        assert_eq!(outcome, Outcome::Accepted);
+        assert_eq!(place.receipt(&message, "delivered", "").await, 204);
+    }
+    let (_, message) = sent().await;
+    assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
+    assert_eq!(sent().await.0, Outcome::Accepted);
+    place.close().await;
+}

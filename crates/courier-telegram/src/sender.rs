@@ -19,8 +19,8 @@ impl Sender {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long it pauses yet.
-    pub(crate) fn pause(&self) -> Option<Duration> {
-        self.budget().pause(Instant::now())
+    /// How long it pauses yet, at `now`.
+    pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
+        self.budget().pause(now)
     }
 }

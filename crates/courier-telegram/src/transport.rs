@@ -205,7 +205,9 @@ impl Telegram {
                     self.chats().moved(chat, number);
                     to = next;
                 }
-                Meaning::Wait => return (self.throttled(sender, &to, sent, verdict.wait), false),
+                Meaning::Wait => {
+                    return (self.throttled(sender, &to, sent, Instant::now(), verdict.wait), false);
+                }
                 Meaning::Stop => {
                     let bot = sender.bot.number();
                     return (
@@ -243,15 +245,15 @@ impl Telegram {
             }
             Admission::Paused(wait) => {
                 self.chats().give_back(to);
-                return Err(self.paused(wait));
+                return Err(self.paused(wait, now));
             }
         };
         tokio::time::sleep_until(at).await;
         // A pause, or a wait of the chat, may have begun meanwhile.
         let (mut chats, now) = (self.chats(), Instant::now());
-        if let Some(wait) = sender.pause() {
+        if let Some(wait) = sender.pause(now) {
             chats.give_back(to);
-            return Err(self.paused(wait));
+            return Err(self.paused(wait, now));
         }
         if let Some(wait) = chats.waits(to, now) {
             chats.give_back(to);
@@ -260,21 +262,21 @@ impl Telegram {
         Ok(now)
     }
 
-    /// A bot pauses for so long: so does the channel, if no other bot is at work.
-    fn paused(&self, wait: Duration) -> Outcome {
-        let pauses: Option<Vec<Duration>> = self.bots.iter().map(Sender::pause).collect();
+    /// A bot pauses for so long from `now`: so does the channel, if no other bot is at work.
+    fn paused(&self, wait: Duration, now: Instant) -> Outcome {
+        let pauses: Option<Vec<Duration>> = self.bots.iter().map(|sender| sender.pause(now)).collect();
         match pauses.and_then(|all| all.into_iter().min()) {
             Some(shortest) => Outcome::Throttled { scope: Scope::Channel, wait: shortest },
             None => Outcome::Throttled { scope: Scope::Recipient, wait },
         }
     }
 
-    /// An answer asked to wait: the chat does, if its own limit explains it and the bot was not refused elsewhere; else the bot.
-    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, told: Duration) -> Outcome {
-        let now = Instant::now();
+    /// An answer that came at `now` asked to wait: the chat does, if its own limit explains it and the bot was not refused
+    /// elsewhere; else the bot.
+    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, now: Instant, told: Duration) -> Outcome {
         let wait = told + SPREAD.mul_f64(rand::random());
         let mut chats = self.chats();
-        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause().is_none() {
+        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause(now).is_none() {
             chats.wait(sender.bot.number(), to, now + wait);
             return Outcome::Throttled { scope: Scope::Recipient, wait };
         }
@@ -282,7 +284,7 @@ impl Telegram {
         drop(chats);
         sender.budget().throttled(sent, now, wait);
         tracing::warn!(bot = sender.bot.number(), seconds = wait.as_secs(), "Telegram asks the bot to pause");
-        self.paused(wait)
+        self.paused(wait, now)
     }
 
     fn request(&self, to: &Chat, part: &Part) -> SendMessage {
@@ -386,3 +388,7 @@ impl Transport for Telegram {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

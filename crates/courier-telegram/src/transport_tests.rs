@@ -1,0 +1,40 @@
+//! What is told of a wait.
+
+use posthaste_courier::process;
+use posthaste_ops::config::Sources;
+
+use super::*;
+use crate::settings;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(serde::Deserialize)]
+struct Courier {
+    courier: Section,
+}
+
+fn of_two_bots() -> Telegram {
+    let tokens = [1, 2].map(|bot| format!("{bot}:CANARYcanaryCANARYcanaryCANARYcanar")).join(" ");
+    let sources = || {
+        Sources::new(process::DEFAULTS)
+            .defaults(settings::DEFAULTS)
+            .secrets(settings::SECRETS)
+            .environment([("POSTHASTE_TELEGRAM__TOKENS".into(), tokens.clone().into())])
+    };
+    let settings = sources().load().unwrap().settings;
+    let courier = sources().load::<Courier>().unwrap().settings.courier;
+    Telegram::new(settings, &courier, "telegram".parse().unwrap()).unwrap()
+}
+
+/// The wait counts from the answer, so that none is told as shorter than it was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_told_whole_however_long_the_telling_takes() {
+    let (telegram, chat, answered) = (of_two_bots(), Chat::Number(7), Instant::now());
+    tokio::time::advance(SECOND * 10).await;
+    for (bot, of_whom) in telegram.bots.iter().zip([Scope::Recipient, Scope::Channel]) {
+        let outcome = telegram.throttled(bot, &chat, answered, answered, SECOND * 30);
+        let Outcome::Throttled { scope, wait } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(scope, of_whom);
+        assert!((SECOND * 30..=SECOND * 30 + SPREAD).contains(&wait), "{wait:?}");
+    }
+}

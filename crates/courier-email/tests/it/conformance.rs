@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use posthaste_courier::Transport;
 use posthaste_courier::conformance::{self, Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
 use posthaste_model::{Address, Content, Row, Text};
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{Fsync, PrivateServer};
 use tokio::time::Instant;
 
 use crate::house::transport;
@@ -118,7 +118,7 @@ impl Bench for SmtpBench {
 async fn passes(pipelining: bool) {
     let kind = Kind { pipelining, credentials: Some(("user", "secret")), ..Kind::default() };
     let bench = SmtpBench { server: Server::start(kind).await };
-    let redis = PrivateServer::builder().max_memory(4 << 30).start().unwrap();
+    let redis = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
     let report = conformance::run(&bench, &redis.url()).await.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(report.not_shown, []);
 }

@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use posthaste_courier::conformance::{self, Bench};
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{Fsync, PrivateServer};
 
 use super::bench::{Kind, SmsBench};
 
 async fn passes(kind: Kind) {
-    let server = PrivateServer::builder().max_memory(4 << 30).start().unwrap();
+    let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
     let bench = SmsBench::start(kind).await;
     let report = conformance::run(&bench, &server.url()).await;
     let report = report.unwrap_or_else(|failure| panic!("{failure}: {failure:?}"));

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use posthaste_courier::conformance;
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{Fsync, PrivateServer};
 
 use super::bench::TelegramBench;
 
 async fn passes(bots: u64) {
-    let server = PrivateServer::builder().max_memory(4 << 30).start().unwrap();
+    let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
     let report = conformance::run(&TelegramBench::start(bots).await, &server.url()).await;
     let report = report.unwrap_or_else(|failure| panic!("{failure}: {failure:?}"));
     // Everything but a refusal for now without a wait, which Telegram does not have.

@@ -175,7 +175,7 @@ pub trait Bench: Send + Sync {
         Vec::new()
     }
 
-    /// How long the suite lets a provider hang before its call is over.
+    /// How long the suite lets a provider hang before its call is over, where it calls the transport itself.
     fn hang_for(&self) -> Duration {
         Duration::from_secs(2)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use posthaste_courier::conformance::{self, Behaviour, Failure};
 use posthaste_courier::{Abilities, Batching};
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{Fsync, PrivateServer};
 
 use super::flaws::Flaw;
 use super::memory::MemoryBench;
@@ -110,7 +110,7 @@ async fn flaws_that_show_only_under_the_runtime_are_named() {
         ),
     ];
     for (flaw, check, what) in cases {
-        let server = PrivateServer::builder().max_memory(4 << 30).start().unwrap();
+        let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
         let bench = MemoryBench {
             patience: posthaste_rig::patience(),
             ..MemoryBench::flawed(Abilities::default(), flaw)

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use posthaste_courier::conformance::{self, Behaviour, Report};
 use posthaste_courier::{Abilities, Batching};
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{Fsync, PrivateServer};
 
 use super::memory::MemoryBench;
 
 async fn passes(bench: &MemoryBench) -> Report {
-    let server = PrivateServer::builder().max_memory(4 << 30).start().unwrap();
+    let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
     let report = conformance::run(bench, &server.url()).await;
     report.unwrap_or_else(|failure| panic!("{failure}: {failure:?}"))
 }

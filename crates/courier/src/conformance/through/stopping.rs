@@ -5,7 +5,8 @@ use std::sync::Arc;
 use posthaste_model::{OnUnknown, State};
 use tokio::sync::Semaphore;
 
-use super::yard::Yard;
+use super::witness::Gate;
+use super::yard::{Drive, Yard};
 use crate::conformance::report::Failure;
 
 const ORDERS: usize = 12;
@@ -15,7 +16,8 @@ impl Yard<'_> {
         let check = "a stop finishes what is on the wire and hands back the rest";
         self.accept_again().await?;
         let gate = Arc::new(Semaphore::new(0));
-        let running = self.courier(1, Some(Arc::clone(&gate))).await?;
+        let drive = Drive { calls: 1, gate: Gate::Calls(Arc::clone(&gate)), ..Drive::default() };
+        let running = self.courier(drive).await?;
         let mut told = vec![self.tell(1, None, OnUnknown::Default).await?];
         let witness = &running.witness;
         self.until(check, "nothing has been sent", async || Ok(!witness.calls().is_empty())).await?;

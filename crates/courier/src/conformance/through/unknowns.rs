@@ -1,16 +1,23 @@
 //! Calls without a full answer: told as unknown, and resolved by policy with no more copies than it allows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::{OnUnknown, Reason, State};
+use tokio::sync::Semaphore;
 
 use super::behaves;
-use super::yard::{Running, Told, Yard};
+use super::witness::Gate;
+use super::yard::{Drive, Running, Told, Yard};
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::Failure;
 use crate::transport::{Outcome, Transport};
 
 const LOST: [Behaviour; 3] = [Behaviour::Hang, Behaviour::ResetAfterRequest, Behaviour::AcceptThenLoseAnswer];
+
+/// How long a call takes that gets no answer. All messages have to leave meanwhile, and the provider has to be well again before
+/// their repeats have waited for as long once more.
+const WINDOW: Duration = Duration::from_secs(2);
 
 impl Yard<'_> {
     pub(super) async fn resolves_unknowns(&mut self) -> Result<(), Failure> {
@@ -20,7 +27,9 @@ impl Yard<'_> {
                 continue;
             }
             let before = self.bench.requests().await;
-            let running = self.usual_courier().await?;
+            let well = Arc::new(Semaphore::new(0));
+            let gate = Gate::Repeats(Arc::clone(&well));
+            let running = self.courier(Drive { send_window: Some(WINDOW), gate, ..Drive::default() }).await?;
             let mut told = Vec::new();
             for policy in [OnUnknown::Hold, OnUnknown::Retry] {
                 told.push((policy, self.tell(1, None, policy).await?));
@@ -35,6 +44,7 @@ impl Yard<'_> {
             self.until(&check, "not every message has been sent", all_left).await?;
             // What is under way stays as it met the provider; a repeat is accepted.
             self.accept_again().await?;
+            well.add_permits(Semaphore::MAX_PERMITS);
             for (policy, told) in &told {
                 self.ended(&check, told).await?;
                 self.judge(&check, *policy, told, &running).await?;
@@ -73,7 +83,7 @@ impl Yard<'_> {
             _ if dropped_by_provider => sent,
             // Whatever was found out.
             _ if abilities.inquires => true,
-            // On a slow machine the one repeat may have met the provider before it was well again.
+            // On a slow machine the time of the one repeat may have passed before the provider was well again.
             OnUnknown::Retry => sent || row.reason == Reason::RepeatSpent,
             _ => row.state == State::Unknown,
         };

@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::behaves;
-use super::witness::Call;
-use super::yard::Yard;
+use super::witness::{Call, Gate};
+use super::yard::{Drive, Yard};
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::Failure;
 use crate::transport::{Outcome, Scope, Transport};
@@ -74,7 +74,8 @@ impl Yard<'_> {
         }
         let transport = self.bench.paced_transport().await;
         let gate = Arc::new(Semaphore::new(0));
-        let running = self.courier_with(transport, AT_ONCE, Some(Arc::clone(&gate))).await?;
+        let drive = Drive { calls: AT_ONCE, gate: Gate::Calls(Arc::clone(&gate)), ..Drive::default() };
+        let running = self.courier_with(transport, drive).await?;
         let witness = &running.witness;
         // None asks before all do.
         let at_once = witness.abilities().max_concurrency;

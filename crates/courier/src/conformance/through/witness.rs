@@ -20,25 +20,29 @@ pub(super) struct Call {
     pub(super) said: Option<(Instant, Vec<Outcome>)>,
 }
 
+/// Which calls pass only when there is a permit.
+pub(super) enum Gate {
+    /// None: every call passes.
+    Open,
+    /// Every call. Those that wait are among the calls seen.
+    Calls(Arc<Semaphore>),
+    /// Those with a repeat. They are seen when they pass.
+    Repeats(Arc<Semaphore>),
+}
+
 /// The transport between the runtime and the one under test.
 pub(super) struct Witness {
     inner: Arc<dyn Transport>,
     store: Store,
     abilities: Abilities,
-    /// A call passes when there is a permit; `None`: every call passes.
-    gate: Option<Arc<Semaphore>>,
+    gate: Gate,
     calls: Mutex<Vec<Call>>,
     faults: Mutex<Vec<String>>,
     checks: AtomicU64,
 }
 
 impl Witness {
-    pub(super) fn new(
-        inner: Arc<dyn Transport>,
-        store: Store,
-        abilities: Abilities,
-        gate: Option<Arc<Semaphore>>,
-    ) -> Self {
+    pub(super) fn new(inner: Arc<dyn Transport>, store: Store, abilities: Abilities, gate: Gate) -> Self {
         let (calls, faults) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         Self { inner, store, abilities, gate, calls, faults, checks: AtomicU64::new(0) }
     }
@@ -104,6 +108,12 @@ impl Witness {
     }
 }
 
+async fn pass(gate: &Semaphore) {
+    if let Ok(permit) = gate.acquire().await {
+        permit.forget();
+    }
+}
+
 #[async_trait]
 impl Transport for Witness {
     fn channel(&self) -> Channel {
@@ -118,15 +128,18 @@ impl Transport for Witness {
         for envelope in batch {
             self.look(envelope).await;
         }
+        if let Gate::Repeats(gate) = &self.gate
+            && batch.iter().any(|envelope| envelope.repeat)
+        {
+            pass(gate).await;
+        }
         let rows = batch.iter().map(|envelope| envelope.suffix.clone()).collect();
         let at = self.with_call(|calls| {
             calls.push(Call { started: Instant::now(), rows, said: None });
             calls.len() - 1
         });
-        if let Some(gate) = &self.gate
-            && let Ok(permit) = gate.acquire().await
-        {
-            permit.forget();
+        if let Gate::Calls(gate) = &self.gate {
+            pass(gate).await;
         }
         let outcomes = self.inner.send(batch, deadline).await;
         self.with_call(|calls| {

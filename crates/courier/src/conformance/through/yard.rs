@@ -9,11 +9,10 @@ use posthaste_model::{
 use posthaste_ops::config::HumanDuration;
 use posthaste_ops::stop::{self, Stop};
 use posthaste_store::{NewOrder, NewOrderHead, OrderView, Role, RowOutcome, Store};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::witness::Witness;
+use super::witness::{Gate, Witness};
 use crate::conformance::bench::{Behaviour, Bench, Shown, Toward};
 use crate::conformance::report::{Failure, Report};
 use crate::run::{Courier, RunError};
@@ -45,6 +44,21 @@ pub(super) struct Running {
     patience: Duration,
 }
 
+/// How a courier drives its transport, where that is not the transport's word.
+pub(super) struct Drive {
+    /// Calls at once at most.
+    pub(super) calls: usize,
+    /// How long a call may take; `None`: as long as the transport says.
+    pub(super) send_window: Option<Duration>,
+    pub(super) gate: Gate,
+}
+
+impl Default for Drive {
+    fn default() -> Self {
+        Self { calls: CALLS, send_window: None, gate: Gate::Open }
+    }
+}
+
 /// An order told, and its rows.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
@@ -68,30 +82,24 @@ impl<'a> Yard<'a> {
         self.report
     }
 
-    /// Starts a courier with a transport of its own. What it can do is the transport's word, except for the length of a
-    /// call and how many there are at once.
-    pub(super) async fn courier(
-        &mut self,
-        calls: usize,
-        gate: Option<Arc<Semaphore>>,
-    ) -> Result<Running, Failure> {
+    /// Starts a courier with a transport of its own.
+    pub(super) async fn courier(&mut self, drive: Drive) -> Result<Running, Failure> {
         let transport = self.bench.transport().await;
-        self.courier_with(transport, calls, gate).await
+        self.courier_with(transport, drive).await
     }
 
     /// The same with this transport.
     pub(super) async fn courier_with(
         &mut self,
         transport: Arc<dyn Transport>,
-        calls: usize,
-        gate: Option<Arc<Semaphore>>,
+        drive: Drive,
     ) -> Result<Running, Failure> {
         let theirs = transport.abilities();
-        let calls = calls.min(theirs.max_concurrency);
-        let send_window = self.bench.hang_for().min(theirs.send_window);
+        let calls = drive.calls.min(theirs.max_concurrency);
+        let send_window = drive.send_window.map_or(theirs.send_window, |most| most.min(theirs.send_window));
         let abilities = Abilities { send_window, concurrency: calls, max_concurrency: calls, ..theirs };
         let store = connect(&self.url, Role::Courier(self.channel.clone())).await?;
-        let witness = Arc::new(Witness::new(transport, store.clone(), abilities, gate));
+        let witness = Arc::new(Witness::new(transport, store.clone(), abilities, drive.gate));
         self.next_courier += 1;
         let name = format!("conformance-{}-{}", SystemClock.now_ns(), self.next_courier);
         let courier: CourierId = name.parse().map_err(|_| Failure::Bench("no courier id".to_owned()))?;
@@ -117,7 +125,7 @@ impl<'a> Yard<'a> {
 
     /// A courier with some calls at once.
     pub(super) async fn usual_courier(&mut self) -> Result<Running, Failure> {
-        self.courier(CALLS, None).await
+        self.courier(Drive::default()).await
     }
 
     /// Tells an order of so many rows.

@@ -12,7 +12,7 @@ use posthaste_ops::health::{Check, Health};
 use posthaste_ops::metrics::Metrics;
 use tokio::time::Instant;
 
-use super::house::{House, Order, brisk};
+use super::house::{Doomed, HANGS, House, Order, brisk, short_lease};
 use super::script::{Answer, Script};
 
 /// What the documentation promises: names, kinds and labels.
@@ -66,12 +66,8 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let abilities = Abilities {
-        on_unknown: Policy::RetryOnce,
-        send_window: Duration::from_millis(300),
-        ..Abilities::default()
-    };
-    let script = Script::new(abilities, |seen| {
+    let abilities = Abilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Abilities::default() };
+    let script = Script::new(abilities.clone(), |seen| {
         Answer::Say(match (seen.index, seen.before) {
             (1, 0) => Outcome::Unknown(Reason::TimedOut),
             (2, _) => Outcome::Rejected(Reason::Provider(1_200)),
@@ -80,21 +76,15 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
             _ => Outcome::Accepted,
         })
     });
-    // Members that name nothing, a lease that is over, a parcel that fell out of its index.
+    let swept = house.rows(1).await;
+    let hanging = Script::new(abilities, |_| Answer::Hang);
+    let doomed = Doomed::start(&house, hanging, short_lease()).await;
+    house.eventually(&swept, posthaste_model::State::Sending, 1).await;
+    doomed.crash();
+    // Members that name nothing, and a parcel that fell out of its index: for the courier whose numbers are looked at.
     let lost = house.rows(1).await;
     house.command(&["ZREM", "ready:{0}:email:bulk", &format!("{lost}:0")]);
     house.command(&["ZADD", "leased:{0}:email", "1", "u9:1:0"]);
-    let swept = house.rows(1).await;
-    let doomed = super::house::Doomed::start(
-        &house,
-        Script::new(Abilities { send_window: Duration::from_millis(300), ..Abilities::default() }, |_| {
-            Answer::Hang
-        }),
-        Settings { lease: Duration::from_millis(300), renew_every: Duration::from_millis(100), ..brisk() },
-    )
-    .await;
-    house.eventually(&swept, posthaste_model::State::Sending, 1).await;
-    doomed.crash();
 
     let courier =
         house.courier(Arc::clone(&script), Settings { hearing_every: Duration::from_millis(50), ..brisk() });
@@ -108,8 +98,9 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
         house.ended(order).await;
     }
 
+    let attempt = house.outcomes(&big).await[0].attempt;
     let receipt = Receipt {
-        attempt: AttemptId { suffix: big.clone(), parcel: 0, row: 0, attempt: 1 },
+        attempt: AttemptId { suffix: big.clone(), parcel: 0, row: 0, attempt },
         word: Word::Delivered,
         reason: Reason::None,
         ban: None,
@@ -195,7 +186,10 @@ async fn a_channel_that_waits_is_healthy_and_tells_its_queue() {
         }
     })
     .await;
-    let report = health.report(Instant::now());
-    assert!(report.ready, "{report:?}");
+    eventually_async("a courier that is ready", async || match health.report(Instant::now()) {
+        report if report.ready => Ok(()),
+        report => Err(format!("{report:?}")),
+    })
+    .await;
     courier.stopped().await;
 }

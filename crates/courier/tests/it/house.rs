@@ -86,6 +86,14 @@ pub(crate) fn brisk() -> Settings {
     }
 }
 
+/// The same with a lease that is soon over, for a courier that dies.
+pub(crate) fn short_lease() -> Settings {
+    Settings { lease: Duration::from_secs(2), renew_every: Duration::from_millis(500), ..brisk() }
+}
+
+/// How long a call hangs that is to be cut off by the crash of its courier, and not by its deadline.
+pub(crate) const HANGS: Duration = Duration::from_secs(3);
+
 impl House {
     pub(crate) async fn open() -> Self {
         Self::with_partitions(1).await

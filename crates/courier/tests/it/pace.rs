@@ -9,6 +9,7 @@ use posthaste_courier::adversary::{Adversary, Manner};
 use posthaste_courier::{Abilities, Outcome, Scope, Settings};
 use posthaste_model::{Reason, State};
 use posthaste_ops::metrics::Metrics;
+use tokio::time::Instant;
 
 use super::house::{House, brisk, email};
 use super::script::{Answer, Script};
@@ -105,16 +106,18 @@ async fn failures_open_the_breaker_and_a_success_closes_it() {
 async fn a_rate_is_kept() {
     let house = House::open().await;
     let script = Script::accepting(Abilities { rate: Some(50.0), ..four_of_twelve() });
-    let courier = house.courier(Arc::clone(&script), brisk()).await;
     let orders = [house.rows(60).await, house.rows(1).await, house.rows(1).await];
+    let start = Instant::now();
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
     for order in &orders {
         house.ended(order).await;
     }
     let seen = script.seen();
-    // A quarter of a second's worth may go out at once, so any 20 envelopes take at least (20 - 13) / 50 s.
-    for window in seen.windows(20) {
-        let took = window[19].at - window[0].at;
-        assert!(took >= Duration::from_millis(120), "20 envelopes in {took:?}");
+    assert_eq!(seen.len(), 62);
+    // It starts with the worth of one envelope, and gains that of another every fiftieth of a second.
+    for (n, seen) in (0..).zip(&seen) {
+        let after = seen.at - start;
+        assert!(after >= Duration::from_millis(20) * n, "envelope {n} after {after:?}");
     }
     courier.stopped().await;
 }

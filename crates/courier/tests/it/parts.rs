@@ -1,12 +1,11 @@
 //! A message in several parts: each is begun for itself, and what is through is not sent again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome, Policy, Settings};
+use posthaste_courier::{Abilities, Outcome, Policy};
 use posthaste_model::{Reason, State};
 
-use super::house::{Doomed, House, brisk};
+use super::house::{Doomed, HANGS, House, brisk, short_lease};
 use super::script::{Answer, Script, Seen};
 
 /// Takes a message in three parts.
@@ -41,24 +40,18 @@ async fn each_part_is_an_attempt_of_its_own() {
 #[tokio::test]
 async fn parts_that_are_through_survive_their_courier() {
     let house = House::open().await;
-    let abilities = Abilities {
-        on_unknown: Policy::RetryOnce,
-        send_window: Duration::from_millis(500),
-        ..Abilities::default()
-    };
+    let abilities = Abilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Abilities::default() };
     let first = Script::new(abilities.clone(), |seen| match seen.token {
         Some(1) => Answer::Hang,
         _ => in_three(seen),
     });
-    let settings =
-        Settings { lease: Duration::from_millis(400), renew_every: Duration::from_millis(100), ..brisk() };
-    let doomed = Doomed::start(&house, Arc::clone(&first), settings.clone()).await;
+    let doomed = Doomed::start(&house, Arc::clone(&first), short_lease()).await;
     let order = house.rows(1).await;
     first.eventually(2).await;
     doomed.crash();
 
     let second = Script::new(abilities, in_three);
-    let courier = house.courier(Arc::clone(&second), settings).await;
+    let courier = house.courier(Arc::clone(&second), short_lease()).await;
     house.ended(&order).await;
     let seen: Vec<_> = second.seen().iter().map(|seen| (seen.attempt, seen.token, seen.repeat)).collect();
     assert_eq!(seen, [(3, Some(1), true), (4, Some(2), true)]);

@@ -13,20 +13,23 @@ use super::house::{House, brisk, start};
 use super::script::{Answer, Script};
 
 const WAIT: Duration = Duration::from_secs(1);
+/// Others are told and sent meanwhile.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+const LONGER_WAIT: Duration = Duration::from_secs(8);
 
 fn one_call() -> Abilities {
     Abilities { concurrency: 1, max_concurrency: 1, ..Abilities::default() }
 }
 
-fn throttled(scope: Scope) -> Answer {
-    Answer::Say(Outcome::Throttled { scope, wait: WAIT })
+fn throttled(scope: Scope, wait: Duration) -> Answer {
+    Answer::Say(Outcome::Throttled { scope, wait })
 }
 
 #[tokio::test]
 async fn the_channel_waits_as_a_whole() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        2 => throttled(Scope::Channel),
+        2 => throttled(Scope::Channel, WAIT),
         _ => Answer::Say(Outcome::Accepted),
     });
     let big = house.rows(90).await;
@@ -47,7 +50,7 @@ async fn the_channel_waits_as_a_whole() {
 async fn a_recipient_waits_and_everyone_else_goes_first() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        0 => throttled(Scope::Recipient),
+        0 => throttled(Scope::Recipient, LONG_WAIT),
         _ => Answer::Say(Outcome::Accepted),
     });
     let order = house.rows(5).await;
@@ -60,7 +63,7 @@ async fn a_recipient_waits_and_everyone_else_goes_first() {
     let indexes: Vec<u32> = seen.iter().map(|seen| seen.index).collect();
     assert_eq!(indexes, [0, 1, 2, 3, 4, 0, 0], "five rows, the later order, and the one that waited");
     assert_eq!((&seen[5].suffix, &seen[6].suffix), (&later, &order));
-    assert!(seen[6].at >= seen[0].at + WAIT);
+    assert!(seen[6].at >= seen[0].at + LONG_WAIT);
     assert_eq!((seen[6].attempt, seen[6].tries), (2, 0));
     courier.stopped().await;
 }
@@ -90,7 +93,7 @@ async fn a_long_wait_hands_the_lease_back() {
 async fn a_recipient_that_waits_too_long_is_left_to_the_queue_and_comes_back() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        0 => Answer::Say(Outcome::Throttled { scope: Scope::Recipient, wait: WAIT * 3 }),
+        0 => throttled(Scope::Recipient, LONGER_WAIT),
         _ => Answer::Say(Outcome::Accepted),
     });
     let order = house.rows(5).await;
@@ -109,7 +112,7 @@ async fn a_recipient_that_waits_too_long_is_left_to_the_queue_and_comes_back() {
     let seen = script.seen();
     let indexes: Vec<u32> = seen.iter().map(|seen| seen.index).collect();
     assert_eq!(indexes, [0, 1, 2, 3, 4, 0]);
-    assert!(seen[5].at >= seen[0].at + WAIT * 3);
+    assert!(seen[5].at >= seen[0].at + LONGER_WAIT);
     assert_eq!((seen[5].attempt, seen[5].tries), (2, 0), "a rate limit spends no try");
     courier.stopped().await;
 }
@@ -124,7 +127,7 @@ async fn what_was_begun_when_the_limit_came_is_not_sent_during_it() {
     let script = Script::new(abilities, move |seen| match seen.call {
         1 => Answer::After(
             Arc::clone(&waits),
-            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(5) },
+            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(10) },
         ),
         _ => Answer::Say(Outcome::Accepted),
     });
@@ -135,7 +138,8 @@ async fn what_was_begun_when_the_limit_came_is_not_sent_during_it() {
     house.ended(&before).await;
     let first = house.rows(1).await;
     script.eventually(2).await;
-    proxy.set_latency(Duration::from_secs(2));
+    // Well below the silence after which the store gives a connection up.
+    proxy.set_latency(Duration::from_secs(1));
     let second = house.rows(1).await;
     house.eventually(&second, State::Sending, 1).await;
     gate.add_permits(1);

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Batching, Outcome, Scope, Settings};
+use posthaste_courier::{Abilities, Batching, Outcome, Scope};
 use posthaste_model::{OnUnknown, Reason, State};
+use tokio::sync::Semaphore;
 
-use super::house::{Doomed, House, Order, brisk};
+use super::house::{Doomed, HANGS, House, Order, brisk, short_lease};
 use super::script::{Answer, Script};
 
 fn with_tokens(idempotent_for: Duration) -> Abilities {
@@ -84,18 +85,20 @@ async fn a_token_the_provider_has_forgotten_is_not_repeated() {
 #[tokio::test]
 async fn a_repeat_that_comes_too_late_is_not_made() {
     let house = House::open().await;
-    let script = Script::new(with_tokens(Duration::from_secs(2)), |seen| {
-        Answer::Say(match seen.call {
-            0 => Outcome::Unknown(Reason::TimedOut),
-            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(4) },
-            _ => Outcome::Accepted,
-        })
+    // Both are there from the beginning, and go before the channel waits.
+    let (order, other) = (house.rows(1).await, house.rows(1).await);
+    let abilities = Abilities { send_window: Duration::from_secs(2), ..with_tokens(Duration::from_secs(7)) };
+    let gate = Arc::new(Semaphore::new(0));
+    let (unknown, waits) = (order.clone(), Arc::clone(&gate));
+    let throttled = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(8) };
+    let script = Script::new(abilities, move |seen| match seen.before {
+        0 if seen.suffix == unknown => Answer::Say(Outcome::Unknown(Reason::TimedOut)),
+        0 => Answer::After(Arc::clone(&waits), throttled.clone()),
+        _ => Answer::Say(Outcome::Accepted),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(1).await;
-    script.eventually(1).await;
-    let other = house.rows(1).await;
     script.eventually(2).await;
+    gate.add_permits(1);
     house.ended(&order).await;
     house.ended(&other).await;
     let outcome = house.outcome(&order).await;
@@ -132,13 +135,12 @@ async fn rows_of_one_token_are_repeated_together_when_their_courier_died() {
     let abilities = || Abilities {
         batching: Batching::Groups { groups: 2, rows: 10 },
         rows_a_token: 10,
+        send_window: HANGS,
         ..with_tokens(Duration::from_secs(3_600))
     };
     let order = house.rows(20).await;
     let dying = Script::new(abilities(), |_| Answer::Hang);
-    let settings =
-        Settings { lease: Duration::from_millis(300), renew_every: Duration::from_millis(100), ..brisk() };
-    let doomed = Doomed::start(&house, Arc::clone(&dying), settings).await;
+    let doomed = Doomed::start(&house, Arc::clone(&dying), short_lease()).await;
     dying.eventually(20).await;
     doomed.crash();
 

@@ -35,8 +35,8 @@ pub struct Request {
 pub enum Reply {
     /// Status, headers (each with its end of line) and body.
     Say(u16, String, String),
-    /// The same without headers, after a while.
-    Late(Duration, u16, String),
+    /// The same, after a while.
+    Late(Duration, u16, String, String),
     /// Nothing, with the connection open.
     Hang,
     /// A reset.
@@ -140,9 +140,9 @@ async fn connection(mut stream: TcpStream, answering: Arc<Answering>, mut closed
         let Some(request) = request else { return };
         let (status, headers, body) = match answering(request) {
             Reply::Say(status, headers, body) => (status, headers, body),
-            Reply::Late(wait, status, body) => {
+            Reply::Late(wait, status, headers, body) => {
                 tokio::time::sleep(wait).await;
-                (status, String::new(), body)
+                (status, headers, body)
             }
             Reply::Hang => {
                 tokio::select! {

@@ -43,7 +43,7 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
         Reply::Say(302, format!("location: http://127.0.0.1:1/{CANARY}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{CANARY}</html>")),
         Reply::json(200, &json!({"id": 1, "sid": "SM0123456789abcdef0123456789abcdef", "status": "queued"})),
-        Reply::Late(Duration::from_millis(5), 200, String::new()),
+        Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
         Reply::Half,
         Reply::Reset,
     ] {

@@ -58,7 +58,7 @@ pub(crate) enum Reply {
     /// Status, headers and body.
     Say(u16, String, String),
     /// The same, after a while.
-    Late(Duration, u16, String),
+    Late(Duration, u16, String, String),
     /// Nothing, with the connection open.
     Hang,
     /// A reset.
@@ -71,7 +71,7 @@ impl From<Reply> for http::Reply {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Say(status, headers, body) => Self::Say(status, headers, body),
-            Reply::Late(wait, status, body) => Self::Late(wait, status, body),
+            Reply::Late(wait, status, headers, body) => Self::Late(wait, status, headers, body),
             Reply::Hang => Self::Hang,
             Reply::Reset => Self::Reset,
             Reply::Half => Self::Half("{\"ok\":true,\"res".to_owned()),

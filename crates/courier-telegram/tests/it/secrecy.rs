@@ -33,7 +33,7 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
         Reply::refusal(500, "Internal Server Error"),
         Reply::Say(302, format!("location: http://127.0.0.1:1/bot42:{CANARY}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{CANARY}</html>")),
-        Reply::Late(Duration::from_millis(5), 200, String::new()),
+        Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
         Reply::Half,
         Reply::Reset,
     ] {

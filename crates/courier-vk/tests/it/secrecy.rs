@@ -32,7 +32,7 @@ async fn nothing_shows_a_token_a_peer_or_a_text() {
         Reply::refusal(7777, &echo),
         Reply::Say(302, format!("location: http://127.0.0.1:1/{TOKEN}\r\n"), String::new()),
         Reply::Say(200, String::new(), format!("<html>{echo}</html>")),
-        Reply::Late(Duration::from_millis(5), 200, String::new()),
+        Reply::Late(Duration::from_millis(5), 200, String::new(), String::new()),
         Reply::Half,
         Reply::Reset,
     ] {

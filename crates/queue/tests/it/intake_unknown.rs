@@ -28,6 +28,11 @@ async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (S
         expires: None,
     };
     let key = mint(&tool, &wanted).await.expect("a key").bearer.expose();
+    (serve(url, more).await, key)
+}
+
+/// A service on the server this URL reaches.
+async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     let variable = |(key, value): &(&str, &str)| {
         (format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase()).into(), (*value).into())
     };
@@ -40,7 +45,7 @@ async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (S
     let listener = Listener::bind(&http.address).await.expect("a port");
     let posthaste_ops::address::Address::Tcp(address) = *listener.address() else { panic!("a TCP address") };
     tokio::spawn(listener.serve(api::router(state), limits(&http), soft));
-    (address, key)
+    address
 }
 
 async fn behind_proxy(more: &[(&str, &str)]) -> (PrivateServer, Proxy, SocketAddr, String) {
@@ -126,8 +131,8 @@ async fn what_is_not_confirmed_is_unknown_until_it_is() {
         .line("repl-diskless-sync-delay 0")
         .start()
         .expect("a server");
-    let durable = [("redis.durability", "replicated"), ("redis.confirm_timeout", "300ms")];
-    let (address, key) = service(&server, &server.url(), &durable).await;
+    let (durable, within) = (("redis.durability", "replicated"), "redis.confirm_timeout");
+    let (address, key) = service(&server, &server.url(), &[durable, (within, "300ms")]).await;
     let id = is_unknown(&keyed(&key).send(address).await);
     assert_eq!(is_unknown(&keyed(&key).send(address).await), id, "and stays so");
     let cancel = format!("/v1/orders/{id}/cancel");
@@ -138,6 +143,8 @@ async fn what_is_not_confirmed_is_unknown_until_it_is() {
     let replica = PrivateServer::start().expect("a replica");
     let port = server.tcp_addr().expect("an address").port().to_string();
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).expect("a replica");
+    // Since Redis 7.2 it is confirmed when both have written it to their files, which they do each second.
+    let address = serve(&server.url(), &[durable, (within, "10s")]).await;
     let again = posthaste_rig::eventually_async("the replica has it", async || {
         let answer = keyed(&key).send(address).await;
         if answer.status == 200 { Ok(answer) } else { Err(format!("{answer:?}")) }

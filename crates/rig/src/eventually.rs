@@ -89,9 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_is_thirty_seconds_unless_told_otherwise() {
-        assert_eq!(parse_patience(None), DEFAULT_PATIENCE);
-        assert_eq!(parse_patience(Some("soon")), DEFAULT_PATIENCE);
+    fn patience_is_a_minute_unless_told_otherwise() {
+        assert_eq!(parse_patience(None), Duration::from_secs(60));
+        assert_eq!(parse_patience(Some("soon")), Duration::from_secs(60));
         assert_eq!(parse_patience(Some(" 120 ")), Duration::from_secs(120));
     }
 

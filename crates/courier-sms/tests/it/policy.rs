@@ -1,7 +1,5 @@
 //! Failures by policy: one is about a message, many are about the sender.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use posthaste_courier::{Outcome, Transport};
 
 use super::bench::{envelope, send};

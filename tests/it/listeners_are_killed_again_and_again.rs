@@ -1,18 +1,13 @@
 //! The connections couriers listen on are killed again and again: what fell due in between is late by the poll at most.
 
 use posthaste_rig::eventually;
-use posthaste_tests::{CourierOptions, Scene, Told};
-
-/// What a courier would sleep towards, were there no poll.
-const HOUR_MS: u64 = 3_600_000;
-/// Far more than the poll of these couriers, 300 ms, and far less than a lost bell would cost.
-const LATE_MS: u64 = 20_000;
+use posthaste_tests::{CourierOptions, LATE_MS, Scene, Told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_are_killed_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier = scene.courier(&CourierOptions::default())?;
-    let far = scene.tell(&Told::of(1).due_in(HOUR_MS)).await?;
+    let far = scene.tell(&Told::in_an_hour()).await?;
     scene.tell_all((0..300).map(|n| Told::of(1).due_in(n * 10))).await?;
     for _ in 0..10 {
         eventually("a listener is killed", || {

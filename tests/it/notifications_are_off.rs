@@ -1,18 +1,13 @@
 //! The server announces nothing: couriers look by themselves, are late by the poll at most, and say that they are deaf.
 
 use posthaste_rig::servers::PrivateServer;
-use posthaste_tests::{CourierOptions, Scene, Told};
-
-/// What a courier would sleep towards, were there no poll.
-const HOUR_MS: u64 = 3_600_000;
-/// Far more than the poll of these couriers, 300 ms, and far less than a lost bell would cost.
-const LATE_MS: u64 = 20_000;
+use posthaste_tests::{CourierOptions, LATE_MS, Scene, Told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notifications_are_switched_off_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let courier = scene.courier(&CourierOptions::default())?;
-    let far = scene.tell(&Told::of(1).due_in(HOUR_MS)).await?;
+    let far = scene.tell(&Told::in_an_hour()).await?;
     for round in 0..20_usize {
         scene.server.command(&["CONFIG", "SET", "notify-keyspace-events", ""])?;
         scene.tell_all([Told::of(1), Told::of(1).due_in(40), Told::of(20).due_in(80)]).await?;
@@ -30,7 +25,7 @@ async fn notifications_cannot_be_switched_on() -> anyhow::Result<()> {
     let server = PrivateServer::builder().events("").line("rename-command CONFIG \"\"").start()?;
     let mut scene = Scene::open_on(server).await?;
     let courier = scene.courier(&CourierOptions::default())?;
-    let far = scene.tell(&Told::of(1).due_in(HOUR_MS)).await?;
+    let far = scene.tell(&Told::in_an_hour()).await?;
     scene.tell_all((0..50).map(|n| Told::of(1).due_in(n * 20))).await?;
     scene.until("all others are sent", |record| record.rows_taken() == 50).await;
     scene.cancel(&far).await?;

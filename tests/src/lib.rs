@@ -14,4 +14,4 @@ pub use balance::Balance;
 pub use record::{Record, RowName, Sighting};
 pub use scene::Scene;
 pub use site::{Said, Site};
-pub use told::{CourierOptions, Told};
+pub use told::{CourierOptions, LATE_MS, Told};

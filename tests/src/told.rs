@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use posthaste_model::{Lane, OnUnknown};
 
+/// Later than this no row leaves, though its bell was lost: far more than the time after which couriers look by themselves
+/// (300 ms), and far less than [`Told::in_an_hour`] would cost.
+pub const LATE_MS: u64 = 20_000;
+
 /// How a courier is to be started; see `test-courier --help`.
 #[derive(Debug, Clone)]
 pub struct CourierOptions {
@@ -75,6 +79,12 @@ impl Default for Told {
 }
 
 impl Told {
+    /// One row, due in an hour: what a courier that hears nothing would sleep towards, did it not look by itself.
+    #[must_use]
+    pub fn in_an_hour() -> Self {
+        Self::of(1).due_in(3_600_000)
+    }
+
     /// An order for now of so many rows by e-mail.
     #[must_use]
     pub fn of(rows: u32) -> Self {

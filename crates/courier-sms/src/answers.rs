@@ -85,8 +85,8 @@ impl Verdict {
     pub(crate) fn outcome(self, who: &str, said: Said<'_>, sender: &Sender, number: &str) -> Outcome {
         let Self { after, reason, .. } = self;
         let stop = || Outcome::Stop(format!("{who} refuses to work ({})", named(said)));
-        if self.policy {
-            if let Some(why) = sender.refused(&format!("{who} ({})", named(said))) {
+        if let Some(by) = self.by_policy(who, said) {
+            if let Some(why) = sender.refused(&by) {
                 return Outcome::Stop(why);
             }
         } else if matches!(self.meaning, Meaning::Reject | Meaning::Strike | Meaning::Suppress) {
@@ -105,6 +105,11 @@ impl Verdict {
             Meaning::StopAtSecond => Outcome::Retry { after: after.or(Some(DOUBTED)), reason },
             Meaning::Unknown => Outcome::Unknown(reason),
         }
+    }
+
+    /// Who refused a message and how, if it may be the sender's fault.
+    pub(crate) fn by_policy(self, who: &str, said: Said<'_>) -> Option<String> {
+        self.policy.then(|| format!("{who} ({})", named(said)))
     }
 
     /// The word in the history, when a receipt says it: the message is over, and nobody waits any more.

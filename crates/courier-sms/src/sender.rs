@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use posthaste_courier::Word;
 use posthaste_courier::standing::{LAST, Standing};
 
 use crate::streak::Streak;
@@ -49,8 +50,17 @@ impl Sender {
         })
     }
 
+    /// What the provider told later of a message it took; `by_policy` is who refused it and how, if it may be the sender's fault.
+    pub(crate) fn is_told(&self, word: Word, by_policy: Option<&str>) {
+        match by_policy {
+            Some(by) => self.refused_late(by),
+            None if word != Word::Sent => self.ended(),
+            None => {}
+        }
+    }
+
     /// A receipt says so of a message that was taken. When it is one too many, the next message stops the channel.
-    pub(crate) fn refused_late(&self, by: &str) {
+    fn refused_late(&self, by: &str) {
         // Once for the answer that took it, which was a good one.
         let _ = self.standing.refused();
         if let Some(why) = self.refused(by) {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
 use super::{ANSWERS, WHO};
-use crate::answers::{Answers, Said, is_code, named};
+use crate::answers::{Answers, Said, is_code};
 use crate::public::Public;
 use crate::sender::Sender;
 use crate::settings::{BadSetting, Gateway as Section, Settings};
@@ -114,7 +114,7 @@ impl Receipts {
         let code = get(&settings.code_field).map(String::as_str).filter(|code| is_code(code));
         let said = Said { code, ..Said::default() };
         let verdict = self.answers.judge(said);
-        let by_policy = verdict.policy.then(|| format!("{WHO} ({})", named(said)));
+        let by_policy = verdict.by_policy(WHO, said);
         Some(Heard { word: Word::Failed, reason: verdict.late_reason(), ban: verdict.ban(), by_policy })
     }
 }
@@ -155,11 +155,8 @@ async fn status(
     match timeout(STORE_WITHIN, desk.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
             tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
-            match by_policy {
-                _ if noted != Noted::Changed => {}
-                Some(by) => receipts.sender.refused_late(&by),
-                None if word != Word::Sent => receipts.sender.ended(),
-                None => {}
+            if noted == Noted::Changed {
+                receipts.sender.is_told(word, by_policy.as_deref());
             }
             StatusCode::NO_CONTENT
         }

@@ -142,7 +142,7 @@ async fn status(
     let receipt = Receipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
     let noted = stored(desk.receipt(&receipt)).await?;
     if noted == Noted::Changed {
-        twilio.is_told(&word, code);
+        twilio.sender.is_told(word.rank, word.by_policy.as_deref());
     }
     tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
     Ok(StatusCode::NO_CONTENT)

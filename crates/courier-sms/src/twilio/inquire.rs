@@ -216,12 +216,12 @@ impl Inner {
         let word = self.read(message.status.as_deref().unwrap_or_default(), code.as_deref());
         // It is there, whatever else is said of it.
         let Some(word) = word else { return Ok(Found::Known(Verdict::Sent, Reason::None)) };
-        self.is_told(&word, code.as_deref());
         if let (Some(_), Some(desk)) = (word.ban, self.desk()) {
             let receipt =
                 Receipt { attempt: envelope.id(), word: word.rank, reason: word.reason, ban: word.ban };
             desk.receipt(&receipt).await.map_err(|_| NOT_NOW)?;
         }
+        self.sender.is_told(word.rank, word.by_policy.as_deref());
         let verdict = match word.rank {
             Rank::Sent => Verdict::Sent,
             Rank::Delivered => Verdict::Delivered,

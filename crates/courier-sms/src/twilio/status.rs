@@ -4,25 +4,24 @@
 use posthaste_courier::{Ban, Word as Rank};
 use posthaste_model::Reason;
 
-use super::Inner;
 use super::create::WHO;
-use crate::answers::{Answers, Said, is_code, named};
+use crate::answers::{Answers, Said, is_code};
 
 /// What a status says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) rank: Rank,
     pub(super) reason: Reason,
     pub(super) ban: Option<Ban>,
     /// Whether somebody should look at it.
     pub(super) alarm: bool,
-    /// Whether it may be the sender's fault.
-    pub(super) policy: bool,
+    /// Who refused it and how, if it may be the sender's fault.
+    pub(super) by_policy: Option<String>,
 }
 
 /// Reads a status; `None` when it says nothing of a message of ours, or is new to us.
 pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Option<Word> {
-    let of = |rank, reason| Some(Word { rank, reason, ban: None, alarm: false, policy: false });
+    let of = |rank, reason| Some(Word { rank, reason, ban: None, alarm: false, by_policy: None });
     match status {
         // Twilio has it, which is all that "sent" says.
         "accepted" | "scheduled" | "queued" | "sending" | "sent" | "partially_delivered" => {
@@ -34,27 +33,17 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
             let Some(code) = code.filter(|code| is_code(code)) else {
                 return of(Rank::Failed, uncoded(status));
             };
-            let verdict = answers.judge(Said { code: Some(code), ..Said::default() });
+            let said = Said { code: Some(code), ..Said::default() };
+            let verdict = answers.judge(said);
             Some(Word {
                 rank: Rank::Failed,
                 reason: verdict.late_reason(),
                 ban: verdict.ban(),
                 alarm: verdict.alarm,
-                policy: verdict.policy,
+                by_policy: verdict.by_policy(WHO, said),
             })
         }
         _ => None,
-    }
-}
-
-impl Inner {
-    /// What the end of a message tells of its sender.
-    pub(super) fn is_told(&self, word: &Word, code: Option<&str>) {
-        if word.policy {
-            self.sender.refused_late(&format!("{WHO} ({})", named(Said { code, ..Said::default() })));
-        } else if word.rank != Rank::Sent {
-            self.sender.ended();
-        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod dkim;
 mod hearing;
 pub mod identity;
 pub mod mailbox;
+mod parts;
 mod postbox;
 mod relay;
 mod relays;

@@ -228,6 +228,24 @@ async fn no_bytes_stop_it_from_taking_the_next_bounce() {
     assert_eq!(served.desk.receipts().len(), before + 1);
 }
 
+/// 957 KB of heads, one message within the other, once ended the process, and its server brought them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_within_messages_by_the_thousand_are_taken_and_say_nothing() {
+    let (served, to) = start(1, &[]).await;
+    let bomb = "Content-Type:message/rfc822\n\n".repeat(33_000);
+    let multiparts: String =
+        (0..20_000).map(|n| format!("Content-Type:multipart/mixed;boundary=b{n}\n\n--b{n}\n")).collect();
+    let report_with = |inside: &str| report("failed", "5.1.1").replace("Subject: News\n\nHello\n", inside);
+    for hostile in [&bomb, &multiparts] {
+        assert_eq!(served.bring(&to[0], hostile).await, "250 2.0.0 taken\r\n");
+        assert!(served.desk.receipts().is_empty());
+    }
+    for (at, hostile) in [&bomb, &multiparts].into_iter().enumerate() {
+        assert_eq!(served.bring(&to[0], &report_with(hostile)).await, "250 2.0.0 taken\r\n");
+        assert_eq!(served.desk.receipts().len(), at + 1, "what the report says is heard");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_beyond_the_number_wait() {
     let (served, to) = start(1, &[("bounces.connections", "1")]).await;

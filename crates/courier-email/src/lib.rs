@@ -15,11 +15,13 @@
 //! `posthaste_bounces_refused_total` (to addresses not made here), `posthaste_plain_return_paths_total` (why: messages that
 //! left without a return path of their own) and `posthaste_unsubscribes_total` (became).
 
+mod answer;
 pub mod compose;
 pub mod dkim;
 mod hearing;
 pub mod identity;
 pub mod mailbox;
+mod opening;
 mod parts;
 mod postbox;
 mod relay;

@@ -2,12 +2,14 @@
 //!
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
+mod refused;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, Later};
+use posthaste_store::CallError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -19,7 +21,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when the store is away.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// How soon to ask again when the store is full.
+/// How soon to ask again when somebody has to do something first.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 macro_rules! codes {
@@ -241,24 +243,6 @@ impl Problem {
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
     }
 
-    /// The database refused the whole request: nothing was changed. The member `reason` is the stable word of why.
-    fn refused_for_now(why: Later) -> Self {
-        let (code, wait) = match why {
-            Later::Memory | Later::NearlyFull => (Code::StoreFull, FULL_RETRY),
-            // Somebody has to do something first.
-            Later::Disk | Later::NoReplicas | Later::MasterDown => (Code::StoreUnavailable, FULL_RETRY),
-            _ => (Code::StoreUnavailable, STORE_RETRY),
-        };
-        let then = match why {
-            Later::Memory | Later::NearlyFull => "new orders are taken again once it has more memory",
-            Later::Disk => "requests are taken again once its disk can be written",
-            Later::NoReplicas | Later::MasterDown => "requests are taken again once its replication works",
-            _ => "this usually passes by itself",
-        };
-        let detail = format!("the database (Redis) {}; nothing was changed. Retry later: {then}", why.is());
-        Self::new(code, detail).with("reason", why.word()).retry_after(wait)
-    }
-
     /// There is no such order, or it is not the caller's: both are told alike.
     #[must_use]
     pub fn order_not_found() -> Self {
@@ -381,30 +365,6 @@ mod tests {
         assert_eq!(document["state"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());
-    }
-
-    #[test]
-    fn each_refusal_of_the_store_has_words_and_a_wait() {
-        for (why, code, wait) in [
-            (Later::Memory, Code::StoreFull, 5),
-            (Later::NearlyFull, Code::StoreFull, 5),
-            (Later::Disk, Code::StoreUnavailable, 5),
-            (Later::NoReplicas, Code::StoreUnavailable, 5),
-            (Later::MasterDown, Code::StoreUnavailable, 5),
-            (Later::Loading, Code::StoreUnavailable, 1),
-            (Later::ReadOnly, Code::StoreUnavailable, 1),
-            (Later::Busy, Code::StoreUnavailable, 1),
-            (Later::ClusterDown, Code::StoreUnavailable, 1),
-            (Later::Moving, Code::StoreUnavailable, 1),
-            (Later::Backlog, Code::StoreUnavailable, 1),
-        ] {
-            let problem = Problem::from(CallError::Later { why });
-            assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));
-            let document = problem.document();
-            assert_eq!(document["reason"], why.word());
-            let detail = document["detail"].as_str().unwrap();
-            assert!(detail.contains(why.is()) && detail.contains("Retry later"), "{detail}");
-        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `posthaste_queue_accepted_recipients_total` | rows of those orders |
 
 pub mod api;
+mod aside;
 pub mod auth;
 pub mod edge;
 pub mod intake;

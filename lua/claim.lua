@@ -27,8 +27,9 @@
 -- ARGV 8 bulk parcels at most
 -- ARGV 9 rows to begin at once at most
 -- ARGV 10 send window in ms: what is begun must have ended by now + this
+-- ARGV 11 1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause
 -- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
--- REPLY ok  each member, mark (1 careful: claim and send it alone), history as field, value, …
+-- REPLY ok  each member, mark (1 careful: claimed alone), history as field, value, …
 -- REPLY again as ok, for a number already answered
 -- REPLY old the number is smaller than the last one
 -- REPLY epoch another database
@@ -169,7 +170,7 @@ local function look(member)
     end
     for i = 0, parcel.rows - 1 do
       local row = row_at(parcel, i)
-      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now then
+      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now and not is_suspect(row) then
         begin_row(parcel, i, row)
         begin_left = begin_left - 1
         begun_members[member] = parcel
@@ -271,9 +272,9 @@ if any_crash and #unmark > 0 then
 end
 if #taken > 0 then
   fence = int(redis.call('INCR', KEYS[2]))
-  local ends, records, alone = {}, {}, #taken == 1 and 1 or 0
+  local ends, records, alone = {}, {}, #taken == 1 and ARGV[11] == '1' and 1 or 0
   local over = int(now + tonumber(ARGV[6]))
-  local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, alone, send_by, courier)
+  local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, 0, send_by, courier)
   for i = 1, #members do
     local member = members[i]
     ends[i * 2 - 1], ends[i * 2] = over, member

@@ -64,6 +64,11 @@ local function row_at(parcel, i)
   return parcel.set[i] or sub(parcel.o, 7 + 12 * i, 18 + 12 * i)
 end
 
+-- Is this pending row to be sent with nothing beside it, since its courier died with it?
+local function is_suspect(row)
+  return byte(row, 3) % TOKEN >= REPEATED and u16(row, 4) == R_COURIER_DIED
+end
+
 local COUNTED = { [PENDING] = 'pending', [SENDING] = 'sending', [UNRESOLVED] = 'unresolved' }
 
 -- Replaces row i; counters of parcel and order follow when the state changed.

@@ -14,7 +14,7 @@ local function begun_single(head, o)
   if o then
     local s
     s, attempt, flags = byte(o, 7, 9)
-    if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= TOKEN or sub(o, 15, 18) ~= '\0\0\0\0' then
+    if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= TOKEN or sub(o, 15, 18) ~= '\0\0\0\0' or is_suspect(sub(o, 7, 18)) then
       return nil
     end
   end

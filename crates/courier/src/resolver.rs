@@ -36,8 +36,8 @@ pub(crate) enum Plan {
 
 /// The rule: pure.
 pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, now: UnixMs) -> Plan {
-    // Decided already when it was told.
-    if matches!(row.reason, Reason::TriesSpent | Reason::Held) {
+    // Decided already when it was told. Poison ended every courier that sent it alone.
+    if matches!(row.reason, Reason::TriesSpent | Reason::Held | Reason::Poison) {
         return Plan::Decide(Decision::Hold(row.reason));
     }
     if abilities.idempotent_for > Duration::ZERO && row.token.is_some() {
@@ -78,6 +78,7 @@ pub(crate) fn without_asking(abilities: &Abilities, order: OnUnknown, row: &RowO
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Resolver {
     pub(crate) store: Store,
     pub(crate) transport: Arc<dyn Transport>,

@@ -175,6 +175,9 @@ pub enum Fault {
     /// It has another shape than promised.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// The call panicked on our side, before its answer could be used.
+    #[error("the call `{0}` panicked")]
+    Panicked(&'static str),
     /// The server answered an error that is no passing trouble.
     #[error("the server answered {0}")]
     Server(String),

@@ -1,6 +1,7 @@
 //! Leases: prolonged by the task that works on their parcels, handed back when it stops.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_store::{Answer, CallError, ParcelCode, ParcelRef, Renewed};
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 
 use super::held::Id;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 
 const MOST_PARCELS: usize = 200;
 
@@ -45,9 +47,9 @@ impl Engine {
         for (at, (p, chunk)) in chunks.into_iter().enumerate() {
             let (ids, parcels): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-            let lease = self.settings.lease;
+            let (lease, meter) = (self.settings.lease, Arc::clone(&self.meter));
             tokio::spawn(async move {
-                let result = store.renew(p, &channel, lease, &parcels).await;
+                let result = noticed(&meter, "renew", store.renew(p, &channel, lease, &parcels)).await;
                 let _ =
                     notes.send(Note::Renewed(RenewDone { started: now, ids, last: at + 1 == count, result }));
             });
@@ -121,8 +123,9 @@ impl Engine {
     fn start_release(&mut self, p: u16, parcels: Vec<ParcelRef>, wait: Duration) {
         self.releasing += parcels.len();
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let meter = Arc::clone(&self.meter);
         tokio::spawn(async move {
-            let result = store.release(p, &channel, wait, &parcels).await;
+            let result = noticed(&meter, "release", store.release(p, &channel, wait, &parcels)).await;
             let _ = notes.send(Note::Released(ReleaseDone { parcels: parcels.len(), result }));
         });
     }

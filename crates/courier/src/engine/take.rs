@@ -11,6 +11,7 @@ use super::barred::{self, Barred};
 use super::held::{Id, Parcel};
 use super::reports::Reports;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 use crate::probe::Point;
 
 /// How long a parcel is left alone whose records can't be read.
@@ -115,9 +116,9 @@ impl Engine {
         let expected = claimed.head.parcel_rows(&self.channel, claimed.member.number) as usize;
         self.held.expected += expected;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-        let met = Instant::now();
+        let (met, meter) = (Instant::now(), Arc::clone(&self.meter));
         tokio::spawn(async move {
-            let result = load(&store, p, &channel, &claimed).await;
+            let result = noticed(&meter, "load", load(&store, p, &channel, &claimed)).await;
             let claimed = Box::new(claimed);
             let done = LoadDone { p, claimed, fence, lease_until, expected, now, met, result };
             let _ = notes.send(Note::Loaded(done));

@@ -17,7 +17,8 @@ contract!("claim", drains: true,
         "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "courier id", "number of the request, growing", "lease in ms",
         "parcels at most", "bulk parcels at most", "rows to begin at once at most",
-        "send window in ms: what is begun must have ended by now + this"],
+        "send window in ms: what is begun must have ended by now + this",
+        "1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause"],
     codes: ["ok", "again", "old", "epoch"]);
 
 /// Parcels of one call at most.
@@ -44,6 +45,8 @@ pub struct Claim<'a> {
     pub begin: u32,
     /// How long a send begun here may take.
     pub send_window: Duration,
+    /// Whether the courier has nothing else in hand: should it die now, a parcel taken alone is the cause.
+    pub empty_handed: bool,
 }
 
 /// A parcel under the caller's lease.
@@ -51,7 +54,7 @@ pub struct Claim<'a> {
 pub struct Claimed {
     /// Which one.
     pub member: Member,
-    /// Its courier died before: send it alone, a row at a time.
+    /// It may be what its couriers died of: claimed alone.
     pub careful: bool,
     /// Head of its order.
     pub head: Head,
@@ -132,6 +135,7 @@ impl Script for Claim<'_> {
             arg(self.bulk_limit.min(MOST_PARCELS)),
             arg(self.begin),
             arg(self.send_window.as_millis()),
+            arg(u8::from(self.empty_handed)),
         ]
     }
 

@@ -3,6 +3,7 @@
 mod acceptance;
 mod api_keys;
 mod begin;
+mod blame;
 mod cancel;
 mod claim;
 mod claim_records;
@@ -23,6 +24,7 @@ mod reschedule;
 mod resolve;
 mod ring;
 mod settle;
+mod settle_twice;
 mod smoke;
 mod snapshot;
 mod sound;

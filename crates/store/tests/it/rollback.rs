@@ -48,6 +48,7 @@ async fn a_claim_told_again_is_no_roll_back() {
         bulk_limit: 10,
         begin: 0,
         send_window: std::time::Duration::from_secs(60),
+        empty_handed: false,
     };
     assert_eq!(store.claim(0, &ask).await.unwrap().fence, 2);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();

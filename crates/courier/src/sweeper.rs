@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Suffix};
+use posthaste_model::{Channel, Lane, Suffix, UnixMs};
 use posthaste_ops::stop::Stop;
 use posthaste_store::{Audited, CallError, Index, Retired, Store, Unstaged};
 use tokio::sync::Notify;
@@ -22,6 +22,10 @@ const STEP: u32 = 100;
 const PATROL: u32 = 500;
 /// Steps of one round at most, so that a big heap does not keep the server busy.
 const STEPS: usize = 20;
+/// Parked entries looked at in one round, and named in the log.
+const PARKED_PAGE: usize = 500;
+const PARKED_PAGES: usize = 10;
+const PARKED_LINES: usize = 20;
 /// After the server was away, a lease that is over says nothing about its courier.
 const NO_BLAME: Duration = Duration::from_secs(15);
 
@@ -39,6 +43,8 @@ pub(crate) struct Sweeper {
     round: u64,
     /// Where the audit of each partition stands in its list of orders.
     audited: Vec<u64>,
+    /// What was parked up to this moment is told.
+    parked_told: UnixMs,
 }
 
 #[derive(Default)]
@@ -67,6 +73,7 @@ impl Sweeper {
             walk: Walk::default(),
             round: 0,
             audited: Vec::new(),
+            parked_told: UnixMs(0),
         }
     }
 
@@ -86,7 +93,9 @@ impl Sweeper {
             match outcome {
                 Ok(()) => {}
                 Err(CallError::Stop(_)) => return,
-                Err(error) => tracing::debug!(%error, "a sweep got no answer; it comes again"),
+                Err(error) => {
+                    tracing::debug!(%error, "a round of housekeeping got no answer; it comes again")
+                }
             }
             // However often it is called: at most ten times a second.
             tokio::select! {
@@ -105,10 +114,24 @@ impl Sweeper {
         Instant::now() >= self.blame_from
     }
 
+    /// One step's trouble ends neither the others of its partition nor other partitions, unless no call is answered any
+    /// more: what could not be used is told, and the rest goes on.
+    fn apart(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
+        match result {
+            Err(CallError::Fault(fault)) => {
+                tracing::error!(partition = p, step, error = %fault, "a step of housekeeping failed; the others go on");
+                self.meter.alarm("housekeeping");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     async fn sweep_own(&mut self) -> Result<(), CallError> {
         let channel = self.channel.clone();
         for p in 0..self.store.partitions() {
-            self.sweep(p, &channel).await?;
+            let swept = self.sweep(p, &channel).await;
+            self.apart(p, "sweep", swept)?;
         }
         Ok(())
     }
@@ -148,7 +171,8 @@ impl Sweeper {
         for p in 0..self.store.partitions() {
             for (channel, _) in self.store.channels(p).await? {
                 if channel != self.channel {
-                    self.sweep(p, &channel).await?;
+                    let swept = self.sweep(p, &channel).await;
+                    self.apart(p, "sweep", swept)?;
                 }
             }
         }
@@ -171,7 +195,14 @@ impl Sweeper {
                 self.walk = Walk::default();
                 return Ok(());
             };
-            let closed = self.store.close(*p, channel, *index, self.walk.rank, STEP).await?.reply;
+            let closed = match self.store.close(*p, channel, *index, self.walk.rank, STEP).await {
+                Ok(answer) => answer.reply,
+                Err(error) => {
+                    self.apart(*p, "close", Err(error))?;
+                    self.walk = Walk { at: self.walk.at + 1, rank: 0 };
+                    continue;
+                }
+            };
             self.meter.add("posthaste_lost_members_total", closed.lost);
             match closed.next {
                 Some(rank) => self.walk.rank = rank,
@@ -181,32 +212,75 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Removes what was staged in vain and what is past its retention; audits some orders.
+    /// Removes what was staged in vain and what is past its retention; audits some orders; tells what is parked.
     async fn tidy(&mut self) -> Result<(), CallError> {
         for p in 0..self.store.partitions() {
-            for _ in 0..STEPS {
-                match self.store.unstage(p, None).await?.reply {
-                    Unstaged::Done(None) => break,
-                    Unstaged::Done(Some(_)) => {
-                        tracing::info!("an order that stopped streaming in was removed")
-                    }
-                    Unstaged::More(_) => {}
-                }
-            }
-            for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
-                for _ in 0..STEPS {
-                    match self.store.retire(p, day, self.settings.retention_days).await?.reply {
-                        Retired::More(n) => self.meter.add("posthaste_retired_orders_total", n),
-                        Retired::Done(n) => {
-                            self.meter.add("posthaste_retired_orders_total", n);
-                            break;
-                        }
-                        Retired::Early => break,
-                    }
-                }
-            }
-            self.audit(p).await?;
+            let unstaged = self.unstage(p).await;
+            self.apart(p, "unstage", unstaged)?;
+            let retired = self.retire(p).await;
+            self.apart(p, "retire", retired)?;
+            let audited = self.audit(p).await;
+            self.apart(p, "audit", audited)?;
+            let counted = self.store.count_parked(p).await;
+            self.apart(p, "parked", counted.map(|entries| self.meter.parked(p, entries)))?;
         }
+        let told = self.tell_parked().await;
+        self.apart(0, "parked", told)
+    }
+
+    async fn unstage(&self, p: u16) -> Result<(), CallError> {
+        for _ in 0..STEPS {
+            match self.store.unstage(p, None).await?.reply {
+                Unstaged::Done(None) => break,
+                Unstaged::Done(Some(_)) => tracing::info!("an order that stopped streaming in was removed"),
+                Unstaged::More(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn retire(&self, p: u16) -> Result<(), CallError> {
+        for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
+            for _ in 0..STEPS {
+                match self.store.retire(p, day, self.settings.retention_days).await?.reply {
+                    Retired::More(n) => self.meter.add("posthaste_retired_orders_total", n),
+                    Retired::Done(n) => {
+                        self.meter.add("posthaste_retired_orders_total", n);
+                        break;
+                    }
+                    Retired::Early => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names in the log what was parked since it looked last, each once; at its start what there is.
+    async fn tell_parked(&mut self) -> Result<(), CallError> {
+        let (since, mut cursor, mut latest, mut left) =
+            (self.parked_told, None, self.parked_told, PARKED_LINES);
+        for _ in 0..PARKED_PAGES {
+            let page = self.store.list_parked(cursor, PARKED_PAGE).await?;
+            for entry in page.entries.iter().filter(|entry| entry.since > since) {
+                latest = latest.max(entry.since);
+                self.meter.add("posthaste_parked_total", 1);
+                if left > 0 {
+                    left -= 1;
+                    let (order, why) = (entry.name.suffix().order_id(), &entry.why);
+                    tracing::error!(
+                        order,
+                        why,
+                        "a record can't be read and is parked: see `posthaste parked show {order}`"
+                    );
+                    self.meter.alarm("parked");
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.parked_told = latest;
         Ok(())
     }
 
@@ -216,12 +290,18 @@ impl Sweeper {
         let from = self.audited[usize::from(p)];
         let patrolled = self.store.patrol(p, from, PATROL).await?.reply;
         for suffix in &patrolled.named {
-            let Some(order) = self.store.load_order(p, suffix).await? else { continue };
-            for (channel, _) in &order.head.channels {
-                self.audit_channel(p, suffix, channel).await?;
-            }
+            let audited = self.audit_order(p, suffix).await;
+            self.apart(p, "audit", audited)?;
         }
         self.audited[usize::from(p)] = patrolled.next.unwrap_or(0);
+        Ok(())
+    }
+
+    async fn audit_order(&self, p: u16, suffix: &Suffix) -> Result<(), CallError> {
+        let Some(head) = self.store.order_head(suffix).await? else { return Ok(()) };
+        for (channel, _) in head.channels.iter().filter(|(_, rows)| *rows > 0) {
+            self.audit_channel(p, suffix, channel).await?;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod cli;
 mod dev;
 mod operator;
 mod orders;
+mod parked;
 mod script;
 mod send;
 mod suppressions;

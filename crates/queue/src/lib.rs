@@ -18,6 +18,7 @@ pub mod edge;
 pub mod intake;
 pub mod keys;
 pub mod moment;
+mod parked;
 pub mod problem;
 mod read;
 mod readiness;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::CallError;
+use posthaste_store::{CallError, Fault, Unreadable};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -73,6 +73,12 @@ codes! {
     UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
     /// No such path.
     NotFound = NOT_FOUND, "not_found", "There is nothing here";
+    /// Nothing of the order is parked.
+    NothingParked = NOT_FOUND, "nothing_parked", "Nothing of this order is parked";
+    /// A record of the order is there and can't be read; `reason` says how: `newer_version`, `wrong_type`, `damaged`.
+    RecordUnreadable = CONFLICT, "record_unreadable", "A record of the order can't be read";
+    /// The order could not be read, and an operator ended it.
+    OrderEndedUnreadable = GONE, "order_ended_unreadable", "The order could not be read and was ended by an operator";
     /// No such order, or one of another sender.
     OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
     /// No such key.
@@ -249,6 +255,17 @@ impl Problem {
         Self::new(Code::OrderNotFound, "no order of this id is known to this key")
     }
 
+    /// A record of the order is there and can't be read.
+    #[must_use]
+    pub fn unreadable(why: Unreadable) -> Self {
+        metrics::counter!("posthaste_unreadable_records_total", "reason" => why.word()).increment(1);
+        let detail = match why {
+            Unreadable::Newer => "a newer version of the service wrote it; this one leaves it alone",
+            _ => "its record is damaged; an operator sees it in the list of what is parked",
+        };
+        Self::new(Code::RecordUnreadable, detail).with("reason", why.word())
+    }
+
     /// What is refused.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -305,6 +322,9 @@ impl From<CallError> for Problem {
                 Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
             }
             CallError::Undurable => Self::outcome_unknown(),
+            CallError::Fault(Fault::Record(_)) => {
+                Self::unreadable(error.unreadable().unwrap_or(Unreadable::Damaged))
+            }
             CallError::Fault(fault) => {
                 tracing::error!(%fault, "a reply of the store could not be used");
                 Self::new(Code::Internal, "a reply of the store could not be used")

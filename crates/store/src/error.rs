@@ -159,7 +159,10 @@ pub enum StopWhy {
     #[error("suppression lists are kept under another address key than this process has")]
     AddressKey,
     /// It asks for a newer program.
-    #[error("partition {partition} asks for a newer program")]
+    #[error(
+        "this program is too old for the database (partition {partition}): a newer version that ran on it writes records \
+         this one must not touch; start the newer version"
+    )]
     TooOld {
         /// Where it was seen.
         partition: u16,
@@ -178,12 +181,74 @@ pub enum Fault {
     /// The call panicked on our side, before its answer could be used.
     #[error("the call `{0}` panicked")]
     Panicked(&'static str),
+    /// A record is there and can't be read, though the server is well. It concerns one order, and stops no other.
+    #[error("a record can't be read: {0}")]
+    Record(Malformed),
     /// The server answered an error that is no passing trouble.
     #[error("the server answered {0}")]
     Server(String),
     /// The client could not make or read a message.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+/// Why an order can't be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreadable {
+    /// One of its records is of a later version: a newer program reads it.
+    Newer,
+    /// One of its keys is of another type than its record.
+    WrongType,
+    /// One of its records is damaged.
+    Damaged,
+    /// It could not be read, and an operator ended it.
+    Ended,
+}
+
+impl Unreadable {
+    /// The stable word for answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Newer => "newer_version",
+            Self::WrongType => "wrong_type",
+            Self::Damaged => "damaged",
+            Self::Ended => "ended_by_operator",
+        }
+    }
+}
+
+/// What a key of another type than its record is called inside a [`Malformed`].
+const WRONG_TYPE: &str = "record: its key is of another type";
+
+impl CallError {
+    /// A record can't be read.
+    pub(crate) fn record(malformed: Malformed) -> Self {
+        Self::Fault(Fault::Record(malformed))
+    }
+
+    /// The same error; of a plain read of a record, so that a key of another type is told as a record that can't be read.
+    pub(crate) fn of_record(self) -> Self {
+        match self {
+            Self::Fault(Fault::Server(text)) if text.starts_with("WRONGTYPE") => {
+                Self::record(Malformed::new(WRONG_TYPE))
+            }
+            other => other,
+        }
+    }
+
+    /// Why a record can't be read; `None` for every other error, which says nothing about a record.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match self {
+            Self::Fault(Fault::Record(malformed)) if malformed.newer => Some(Unreadable::Newer),
+            Self::Fault(Fault::Record(malformed)) if malformed.what == WRONG_TYPE => {
+                Some(Unreadable::WrongType)
+            }
+            Self::Fault(Fault::Record(_)) => Some(Unreadable::Damaged),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no store.

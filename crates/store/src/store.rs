@@ -136,7 +136,16 @@ impl Inner {
             };
             let number = partition.number;
             match answer.reply {
-                Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch)?,
+                Registered::Ok { schema } => {
+                    if schema > SCHEMA && number == 0 {
+                        tracing::warn!(
+                            ours = SCHEMA,
+                            theirs = schema,
+                            "a newer version of the program ran on this database; records only it can read are left to it"
+                        );
+                    }
+                    self.guard.saw_epoch(partition, &answer.epoch)?
+                }
                 Registered::Foreign => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
                 Registered::TooOld => return Err(self.guard.stop(StopWhy::TooOld { partition: number })),
             }

@@ -11,5 +11,5 @@ pub(crate) use events::Event;
 pub(crate) use problem::Problem;
 pub(crate) use views::{
     Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
-    Page, PutCount, Recipient, Retried, Skipped, Suppression, Told,
+    Page, Parked, ParkedOrder, PutCount, Recipient, Retried, Skipped, Suppression, Told,
 };

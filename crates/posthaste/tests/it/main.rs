@@ -6,6 +6,7 @@ mod dev;
 mod operator;
 mod orders;
 mod people;
+mod parked;
 mod script;
 mod send;
 mod suppressions;

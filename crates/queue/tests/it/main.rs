@@ -18,6 +18,7 @@ mod intake_limits;
 mod intake_unknown;
 mod intake_upload;
 mod key_life;
+mod parked;
 mod patience;
 mod reading;
 mod secrets;

@@ -26,7 +26,7 @@
 -- REPLY ok next lease end ms (0: none), parcels swept, rows now unresolved, parcels with poison, lost, couriers forgotten
 -- REPLY epoch another database
 -- BOUND 200 leases, 100 couriers
--- uses: num open earliest bell ready reason order rows lease leave
+-- uses: num open earliest bell ready reason order rows lease park leave
 local channel, limit, blame = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local CRASHES, CRASH_SPAN = 3, 72 * 3600 * 1000
 local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, limit)
@@ -40,7 +40,7 @@ redis.call('ZCARD', KEYS[7])
 redis.call('HLEN', KEYS[8])
 local gone_couriers = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)
 
-local crashes, unmarked, parked, out, later = {}, {}, {}, {}, {}
+local crashes, unmarked, out, later = {}, {}, {}, {}
 local swept, unresolved, poison, lost = 0, 0, 0, 0
 
 -- Deaths upon being taken, deaths alone on the wire, and since when they are counted.
@@ -61,18 +61,18 @@ end
 
 local function sweep_parcel(member, record, mark)
   local suffix, n = split_member(member)
-  local order, code
+  local order, code, why
   if suffix then
-    order, code = find_order(suffix, channel)
+    order, code, why = find_order(suffix, channel)
   end
   local parcel
   if order then
-    parcel, code = find_parcel(order, n)
+    parcel, code, why = find_parcel(order, n)
   end
   if not parcel then
     if code == 'newer' then
       -- Left to a program that can read it, and out of the way of the others.
-      later[#later + 1] = now + 60000
+      later[#later + 1] = now + NEWER_WAIT
       later[#later + 1] = member
       return
     end
@@ -82,8 +82,7 @@ local function sweep_parcel(member, record, mark)
       unmarked[#unmarked + 1] = member
     end
     if code == 'bad' then
-      parked[#parked + 1] = now
-      parked[#parked + 1] = member
+      park(channel, member, why)
     end
     return
   end
@@ -120,6 +119,13 @@ local function sweep_parcel(member, record, mark)
     end
     unresolved = unresolved + was_sending
     index_unresolved(parcel, member, send_by)
+    if parcel.sending ~= 0 then
+      -- Its counts are not those of its rows: it would be swept for ever.
+      lost = lost + 1
+      out[#out + 1] = member
+      park(channel, member, 'outcomes')
+      return
+    end
   end
   if leave(parcel, member, nil, true) == 'left' and parcel.unresolved == 0 then
     if mark then
@@ -151,9 +157,7 @@ end
 if #later > 0 then
   redis.call('ZADD', KEYS[3], unpack(later))
 end
-if #parked > 0 then
-  redis.call('ZADD', KEYS[7], unpack(parked))
-end
+write_parked()
 if #gone_couriers > 0 then
   redis.call('HDEL', KEYS[8], unpack(gone_couriers))
   redis.call('ZREM', KEYS[9], unpack(gone_couriers))

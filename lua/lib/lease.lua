@@ -7,7 +7,7 @@ end
 
 local function read_lease(record)
   local holder, begun, alone, send_by, courier = string.match(record, '^(%d+) (%d) (%d) (%d+) (.*)$')
-  return holder, begun, alone, tonumber(send_by), courier
+  return holder or '', begun or '0', alone or '0', tonumber(send_by) or 0, courier or ''
 end
 
 -- Is the record that of the given fence?

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Suffix};
+use posthaste_model::{Channel, Lane, Suffix, UnixMs};
 use posthaste_ops::stop::Stop;
 use posthaste_store::{Audited, CallError, Index, Retired, Store, Unstaged};
 use tokio::time::Instant;
@@ -30,6 +30,10 @@ const BUSY: Duration = Duration::from_secs(5);
 const NAMED: usize = 1_000;
 /// Steps of an audit in one round at most: 100 parcels each.
 const AUDITS: usize = 100;
+/// Parked entries looked at in one round, and named in the log.
+const PARKED_PAGE: usize = 500;
+const PARKED_PAGES: usize = 10;
+const PARKED_LINES: usize = 20;
 
 pub(crate) struct Sweeper {
     store: Store,
@@ -45,6 +49,8 @@ pub(crate) struct Sweeper {
     more: bool,
     /// Where the audit of each partition stands.
     audits: Vec<Audit>,
+    /// What was parked up to this moment is told.
+    parked_told: UnixMs,
 }
 
 /// Where the audit of a partition stands: in its list of orders, and among those named to be looked at. An order of many
@@ -76,6 +82,7 @@ impl Sweeper {
             round: 0,
             more: false,
             audits: Vec::new(),
+            parked_told: UnixMs(0),
         }
     }
 
@@ -100,6 +107,19 @@ impl Sweeper {
         }
     }
 
+    /// One step's trouble ends neither the others of its partition nor other partitions, unless no call is answered any
+    /// more: what could not be used is told, and the rest goes on.
+    fn apart(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
+        match result {
+            Err(CallError::Fault(fault)) => {
+                tracing::error!(partition = p, step, error = %fault, "a step of housekeeping failed; the others go on");
+                self.meter.alarm("housekeeping");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     /// One round of everything, for every partition. True when there was more to do than one round does.
     async fn round(&mut self) -> Result<bool, CallError> {
         self.round += 1;
@@ -117,7 +137,8 @@ impl Sweeper {
         for p in 0..self.store.partitions() {
             for (channel, _) in self.store.channels(p).await? {
                 if channel != self.channel {
-                    self.leases.sweep(p, &channel, &mut self.blame).await?;
+                    let swept = self.leases.sweep(p, &channel, &mut self.blame).await;
+                    self.apart(p, "sweep", swept)?;
                 }
             }
         }
@@ -141,7 +162,14 @@ impl Sweeper {
                 self.walk = Walk::default();
                 return Ok(());
             };
-            let closed = self.store.close(*p, channel, *index, self.walk.rank, STEP).await?.reply;
+            let closed = match self.store.close(*p, channel, *index, self.walk.rank, STEP).await {
+                Ok(answer) => answer.reply,
+                Err(error) => {
+                    self.apart(*p, "close", Err(error))?;
+                    self.walk = Walk { at: self.walk.at + 1, rank: 0 };
+                    continue;
+                }
+            };
             self.meter.add("posthaste_lost_members_total", closed.lost);
             // An index that is at its end costs little: among many partitions most are short.
             let cost = if closed.next.is_some() { FULL_STEP } else { 1 };
@@ -160,39 +188,82 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Removes what was staged in vain and what is past its retention; audits some orders.
+    /// Removes what was staged in vain and what is past its retention; audits some orders; tells what is parked.
     async fn tidy(&mut self) -> Result<(), CallError> {
         for p in 0..self.store.partitions() {
-            for _ in 0..STEPS {
-                match self.store.unstage(p, None).await?.reply {
-                    Unstaged::Done(None) => break,
-                    Unstaged::Done(Some(_)) => {
-                        tracing::info!("an order that stopped streaming in was removed")
-                    }
-                    Unstaged::More(_) => {}
-                }
+            let unstaged = self.unstage(p).await;
+            self.apart(p, "unstage", unstaged)?;
+            let retired = self.retire(p).await;
+            self.apart(p, "retire", retired)?;
+            let audited = self.audit(p).await;
+            self.apart(p, "audit", audited)?;
+            let counted = self.store.count_parked(p).await;
+            self.apart(p, "parked", counted.map(|entries| self.meter.parked(p, entries)))?;
+        }
+        let told = self.tell_parked().await;
+        self.apart(0, "parked", told)
+    }
+
+    async fn unstage(&self, p: u16) -> Result<(), CallError> {
+        for _ in 0..STEPS {
+            match self.store.unstage(p, None).await?.reply {
+                Unstaged::Done(None) => break,
+                Unstaged::Done(Some(_)) => tracing::info!("an order that stopped streaming in was removed"),
+                Unstaged::More(_) => {}
             }
-            for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
-                let busy_until = Instant::now() + BUSY;
-                loop {
-                    match self.store.retire(p, day, self.settings.retention_days).await?.reply {
-                        Retired::More(n) => {
-                            self.meter.add("posthaste_retired_orders_total", n);
-                            if Instant::now() >= busy_until {
-                                self.more = true;
-                                break;
-                            }
-                        }
-                        Retired::Done(n) => {
-                            self.meter.add("posthaste_retired_orders_total", n);
+        }
+        Ok(())
+    }
+
+    async fn retire(&mut self, p: u16) -> Result<(), CallError> {
+        for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
+            let busy_until = Instant::now() + BUSY;
+            loop {
+                match self.store.retire(p, day, self.settings.retention_days).await?.reply {
+                    Retired::More(n) => {
+                        self.meter.add("posthaste_retired_orders_total", n);
+                        if Instant::now() >= busy_until {
+                            self.more = true;
                             break;
                         }
-                        Retired::Early => break,
                     }
+                    Retired::Done(n) => {
+                        self.meter.add("posthaste_retired_orders_total", n);
+                        break;
+                    }
+                    Retired::Early => break,
                 }
             }
-            self.audit(p).await?;
         }
+        Ok(())
+    }
+
+    /// Names in the log what was parked since it looked last, each once; at its start what there is.
+    async fn tell_parked(&mut self) -> Result<(), CallError> {
+        let (since, mut cursor, mut latest, mut left) =
+            (self.parked_told, None, self.parked_told, PARKED_LINES);
+        for _ in 0..PARKED_PAGES {
+            let page = self.store.list_parked(cursor, PARKED_PAGE).await?;
+            for entry in page.entries.iter().filter(|entry| entry.since > since) {
+                latest = latest.max(entry.since);
+                self.meter.add("posthaste_parked_total", 1);
+                if left > 0 {
+                    left -= 1;
+                    let (order, why) = (entry.name.suffix().order_id(), &entry.why);
+                    tracing::error!(
+                        order,
+                        why,
+                        "a record can't be read and is parked: see `posthaste parked show {order}`"
+                    );
+                    self.meter.alarm("parked");
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.parked_told = latest;
         Ok(())
     }
 
@@ -213,9 +284,14 @@ impl Sweeper {
             }
             let patrolled = self.store.patrol(p, audit.position, PATROL).await?.reply;
             for suffix in &patrolled.named {
-                let Some(order) = self.store.load_order(p, suffix).await? else { continue };
-                let channels = order.head.channels.into_iter();
-                audit.named.extend(channels.map(|(channel, _)| (suffix.clone(), channel, 0)));
+                match self.store.order_head(suffix).await {
+                    Ok(None) => {}
+                    Ok(Some(head)) => {
+                        let channels = head.channels.into_iter().filter(|(_, rows)| *rows > 0);
+                        audit.named.extend(channels.map(|(channel, _)| (suffix.clone(), channel, 0)));
+                    }
+                    Err(error) => self.apart(p, "audit", Err(error))?,
+                }
             }
             audit.position = patrolled.next.unwrap_or(0);
             if audit.position == 0 {
@@ -224,8 +300,10 @@ impl Sweeper {
         }
         for _ in 0..AUDITS {
             let Some((suffix, channel, from)) = audit.named.pop_front() else { break };
-            if let Some(next) = self.audit_step(p, &suffix, &channel, from).await? {
-                audit.named.push_front((suffix, channel, next));
+            match self.audit_step(p, &suffix, &channel, from).await {
+                Ok(None) => {}
+                Ok(Some(next)) => audit.named.push_front((suffix, channel, next)),
+                Err(error) => self.apart(p, "audit", Err(error))?,
             }
         }
         Ok(())

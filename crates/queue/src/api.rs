@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::edge::{guard, trace};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
-use crate::{auth, intake, keys, read, reference, suppressions, track};
+use crate::{auth, intake, keys, parked, read, reference, suppressions, track};
 
 /// What is said of the whole interface.
 #[derive(OpenApi)]
@@ -32,6 +32,7 @@ use crate::{auth, intake, keys, read, reference, suppressions, track};
         (name = "senders", description = "What a sender may still send."),
         (name = "couriers", description = "The channels there are."),
         (name = "suppressions", description = "Addresses that get nothing."),
+        (name = "parked", description = "Orders that can't be read and wait for an operator."),
         (name = "keys", description = "Who may do what."),
         (name = "ancestor", description = "The paths of the service this one follows."),
     ),
@@ -57,6 +58,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(intake::routes())
         .merge(read::routes())
         .merge(suppressions::routes())
+        .merge(parked::routes())
         .merge(keys::routes())
         .merge(track::routes())
 }
@@ -78,6 +80,7 @@ pub fn router(state: AppState) -> Router {
         .merge(intake::routes())
         .merge(read::routes())
         .merge(suppressions::routes())
+        .merge(parked::routes())
         .merge(keys::routes());
     // The last layer is the first to see a request: what finds no place costs nothing more.
     let work =

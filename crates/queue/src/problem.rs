@@ -2,12 +2,14 @@
 //!
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
+mod refused;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, Later};
+use posthaste_store::{CallError, Fault, Unreadable};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -19,7 +21,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when the store is away.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-/// How soon to ask again when the store is full.
+/// How soon to ask again when somebody has to do something first.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 macro_rules! codes {
@@ -71,6 +73,12 @@ codes! {
     UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
     /// No such path.
     NotFound = NOT_FOUND, "not_found", "There is nothing here";
+    /// Nothing of the order is parked.
+    NothingParked = NOT_FOUND, "nothing_parked", "Nothing of this order is parked";
+    /// A record of the order is there and can't be read; `reason` says how: `newer_version`, `wrong_type`, `damaged`.
+    RecordUnreadable = CONFLICT, "record_unreadable", "A record of the order can't be read";
+    /// The order could not be read, and an operator ended it.
+    OrderEndedUnreadable = GONE, "order_ended_unreadable", "The order could not be read and was ended by an operator";
     /// No such order, or one of another sender.
     OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
     /// No such key.
@@ -247,6 +255,17 @@ impl Problem {
         Self::new(Code::OrderNotFound, "no order of this id is known to this key")
     }
 
+    /// A record of the order is there and can't be read.
+    #[must_use]
+    pub fn unreadable(why: Unreadable) -> Self {
+        metrics::counter!("posthaste_unreadable_records_total", "reason" => why.word()).increment(1);
+        let detail = match why {
+            Unreadable::Newer => "a newer version of the service wrote it; this one leaves it alone",
+            _ => "its record is damaged; an operator sees it in the list of what is parked",
+        };
+        Self::new(Code::RecordUnreadable, detail).with("reason", why.word())
+    }
+
     /// What is refused.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -293,20 +312,19 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Away(_) => {
-                Self::new(Code::StoreUnavailable, "the store does not answer").retry_after(STORE_RETRY)
+                let detail = "the database (Redis) does not answer; it is safe to repeat the request";
+                Self::new(Code::StoreUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
             }
-            CallError::Later { why: why @ (Later::Memory | Later::NearlyFull) } => {
-                Self::new(Code::StoreFull, why.word()).retry_after(FULL_RETRY)
-            }
-            CallError::Later { why } => {
-                Self::new(Code::StoreUnavailable, why.word()).retry_after(STORE_RETRY)
-            }
+            CallError::Later { why } => Self::refused_for_now(why),
             CallError::Stop(why) => {
                 tracing::error!(%why, "the store must not be used");
                 let detail = "the store is not the one it was; an operator must look";
                 Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
             }
             CallError::Undurable => Self::outcome_unknown(),
+            CallError::Fault(Fault::Record(_)) => {
+                Self::unreadable(error.unreadable().unwrap_or(Unreadable::Damaged))
+            }
             CallError::Fault(fault) => {
                 tracing::error!(%fault, "a reply of the store could not be used");
                 Self::new(Code::Internal, "a reply of the store could not be used")
@@ -322,6 +340,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // For the line of the log.
+        response.extensions_mut().insert(self.0.code);
+        let headers = response.headers_mut();
         if let Some(after) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use posthaste_protocol::Malformed;
 
+use crate::cause::Cause;
 use crate::preflight::Report;
+use crate::trouble::RedisState;
 
 /// Why a call brought no answer that counts.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +15,7 @@ pub enum CallError {
     #[error("no answer from the server: it may have happened")]
     Away(#[source] Lost),
     /// Refused whole: nothing happened. Try again later.
-    #[error("refused for now: {why}")]
+    #[error("refused for now: the server {}", why.is())]
     Later {
         /// Why.
         why: Later,
@@ -40,9 +42,9 @@ pub enum Lost {
     Connection(#[from] ClientError),
 }
 
-/// What the client of the server says. Shows the kind of the failure and what the system said of the connection.
+/// What the client of the server says. Shows the cause as far as it can be told.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", Cause::of(.0))]
 pub struct ClientError(pub(crate) fred::error::Error);
 
 /// Why the server, or this process for it, refuses for now.
@@ -106,6 +108,16 @@ impl Later {
             Self::Backlog => "backlog",
         }
     }
+
+    /// What is so, as the rest of a sentence that begins with the server: "has no memory left".
+    #[must_use]
+    pub fn is(self) -> &'static str {
+        match RedisState::of(self) {
+            Some(state) => state.is(),
+            None if self == Self::Moving => "is moving this partition to another node",
+            None => "has more calls of this process outstanding than it may have",
+        }
+    }
 }
 
 impl fmt::Display for Later {
@@ -147,7 +159,10 @@ pub enum StopWhy {
     #[error("suppression lists are kept under another address key than this process has")]
     AddressKey,
     /// It asks for a newer program.
-    #[error("partition {partition} asks for a newer program")]
+    #[error(
+        "this program is too old for the database (partition {partition}): a newer version that ran on it writes records \
+         this one must not touch; start the newer version"
+    )]
     TooOld {
         /// Where it was seen.
         partition: u16,
@@ -166,12 +181,74 @@ pub enum Fault {
     /// The call panicked on our side, before its answer could be used.
     #[error("the call `{0}` panicked")]
     Panicked(&'static str),
+    /// A record is there and can't be read, though the server is well. It concerns one order, and stops no other.
+    #[error("a record can't be read: {0}")]
+    Record(Malformed),
     /// The server answered an error that is no passing trouble.
     #[error("the server answered {0}")]
     Server(String),
     /// The client could not make or read a message.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+/// Why an order can't be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreadable {
+    /// One of its records is of a later version: a newer program reads it.
+    Newer,
+    /// One of its keys is of another type than its record.
+    WrongType,
+    /// One of its records is damaged.
+    Damaged,
+    /// It could not be read, and an operator ended it.
+    Ended,
+}
+
+impl Unreadable {
+    /// The stable word for answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Newer => "newer_version",
+            Self::WrongType => "wrong_type",
+            Self::Damaged => "damaged",
+            Self::Ended => "ended_by_operator",
+        }
+    }
+}
+
+/// What a key of another type than its record is called inside a [`Malformed`].
+const WRONG_TYPE: &str = "record: its key is of another type";
+
+impl CallError {
+    /// A record can't be read.
+    pub(crate) fn record(malformed: Malformed) -> Self {
+        Self::Fault(Fault::Record(malformed))
+    }
+
+    /// The same error; of a plain read of a record, so that a key of another type is told as a record that can't be read.
+    pub(crate) fn of_record(self) -> Self {
+        match self {
+            Self::Fault(Fault::Server(text)) if text.starts_with("WRONGTYPE") => {
+                Self::record(Malformed::new(WRONG_TYPE))
+            }
+            other => other,
+        }
+    }
+
+    /// Why a record can't be read; `None` for every other error, which says nothing about a record.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match self {
+            Self::Fault(Fault::Record(malformed)) if malformed.newer => Some(Unreadable::Newer),
+            Self::Fault(Fault::Record(malformed)) if malformed.what == WRONG_TYPE => {
+                Some(Unreadable::WrongType)
+            }
+            Self::Fault(Fault::Record(_)) => Some(Unreadable::Damaged),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no store.
@@ -186,7 +263,7 @@ pub enum ConnectError {
         why: String,
     },
     /// Try again later: the server does not answer.
-    #[error("the server can't be reached")]
+    #[error("cannot connect to Redis")]
     Unreachable(#[source] Lost),
     /// Correct the server's settings: messages would be lost.
     #[error("the server is refused:\n{0}")]
@@ -197,6 +274,36 @@ pub enum ConnectError {
     /// The first calls failed; named like any call.
     #[error("the first call failed")]
     Call(#[source] CallError),
+}
+
+impl ConnectError {
+    /// What the client said when it could not connect. What waiting can't mend is a matter of the settings.
+    pub(crate) fn connecting(error: fred::error::Error) -> Self {
+        let cause = Cause::of(&error);
+        if let Cause::Refuses(why) = cause {
+            return Self::Call(CallError::Later { why });
+        }
+        let key = match cause {
+            Cause::AccessDenied(_) => "password",
+            Cause::Certificate => "ca_file",
+            _ => "url",
+        };
+        match cause.is_lasting() {
+            true => Self::Settings { key, why: format!("{cause}. {}", cause.remedy()) },
+            false => Self::Unreachable(Lost::Connection(ClientError(error))),
+        }
+    }
+
+    /// What to do about it, as a sentence, when its own text does not say so.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(Lost::Connection(error)) => Some(Cause::of(&error.0).remedy()),
+            Self::Unreachable(Lost::NotConnected) => Some(RedisState::Away.remedy()),
+            Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
+            Self::Settings { .. } | Self::Refused(_) | Self::Stop(_) | Self::Call(_) => None,
+        }
+    }
 }
 
 impl From<CallError> for ConnectError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::UnixMs;
-use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Taken};
+use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, ParcelRef, Taken};
 use tokio::time::Instant;
 
 use super::barred::{self, Barred};
@@ -248,6 +248,15 @@ impl Engine {
             tracing::warn!(channel = %self.channel, %error, "it can't be known who must not be sent anything: handed back");
             self.meter.alarm("suppression");
             self.after_failure(error);
+        }
+        if taken.newer > 0 {
+            let order =
+                taken.newer_suffix.as_ref().map(posthaste_model::Suffix::order_id).unwrap_or_default();
+            self.meter.newer(&self.channel, taken.newer, &order);
+        }
+        for unreadable in &taken.unreadable {
+            let parcel = ParcelRef { member: unreadable.member.clone(), fence: answer.fence };
+            self.put_aside(done.p, parcel, &unreadable.flaw);
         }
         let mut barred = done.barred.ok().map(Vec::into_iter);
         for claimed in taken.parcels {

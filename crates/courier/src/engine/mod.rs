@@ -32,6 +32,8 @@ use crate::transport::{Abilities, Transport};
 use claim::Partition;
 use held::Held;
 
+pub(crate) use lease::flaw_word;
+
 /// Calls report here; bounded by the calls that may be under way.
 type Notes = mpsc::UnboundedSender<Note>;
 

@@ -199,7 +199,7 @@ fn members_without_a_record_are_let_go() {
         }
         db.later(LEASE);
         let step = db.step(&courier.sweeping());
-        let next = (place == "leased").then_some(UnixMs(step.now + 60_000));
+        let next = (place == "leased").then_some(UnixMs(step.now + 10_000));
         assert_eq!(step.reply, Swept { next, parcels: 1, lost, ..NONE });
         let all = db.snapshot();
         assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), place == "parked");

@@ -158,5 +158,5 @@ fn in_state(detail: &'static str, state: OrderState) -> Problem {
 }
 
 fn unreadable() -> Problem {
-    Problem::new(Code::Internal, "the record of the order can't be read by this version")
+    Problem::unreadable(posthaste_store::Unreadable::Damaged)
 }

@@ -192,7 +192,7 @@ async fn add(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
-    let asked = body.read(&caller, &state, true)?;
+    let asked = body.read(caller, &state, true).await?;
     let all: Vec<Suppress> = asked
         .addresses
         .into_iter()
@@ -232,7 +232,7 @@ async fn find(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Response, Problem> {
-    let asked = body.read(&caller, &state, false)?;
+    let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let found = stream::iter(asked.addresses.into_iter().enumerate()).map(|(index, address)| async move {
         let of_sender = async {
@@ -268,7 +268,7 @@ async fn lift(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Lifted>, Problem> {
-    let asked = body.read(&caller, &state, false)?;
+    let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let all = stream::iter(asked.addresses)
         .map(|address| async move { store.lift(channel, &address, sender, None).await });

@@ -1,0 +1,302 @@
+//! What is wrong with each server, told once when it begins, again while it lasts, and once when it ends.
+//!
+//! A prober ([`probe`]) looks at every server once a second and whenever a call failed, so a state is known while nobody
+//! calls. Calls only count themselves and tell of slowness; none of them writes a line. A state that ends for less than
+//! three seconds counts as one that lasted.
+//!
+//! | metric | tells |
+//! |---|---|
+//! | `posthaste_redis_state{state,node}` | 1 while the state lasts |
+//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of it |
+
+mod kept;
+pub(crate) mod loading;
+pub(crate) mod probe;
+pub(crate) mod start;
+mod state;
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use posthaste_model::UnixMs;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+pub use kept::TOLD_EVERY;
+use kept::{Kept, Line, tell};
+pub use state::{RedisState, Work};
+
+use crate::cause::Cause;
+use crate::error::{CallError, Lost};
+
+/// An answer that takes so long is slow.
+pub(crate) const SLOW: Duration = Duration::from_millis(250);
+
+/// A state of a server that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The address of the server, without credentials.
+    pub node: Arc<str>,
+    /// What it is.
+    pub state: RedisState,
+    /// Since when.
+    pub since: Instant,
+    /// The same by the wall clock.
+    pub began: UnixMs,
+    /// Figures or causes, as far as known.
+    pub detail: Option<String>,
+    /// Calls that failed because of it.
+    pub refused: u64,
+}
+
+impl Trouble {
+    /// What is so: `Redis at 127.0.0.1:6379 cannot be reached (connection refused)`.
+    #[must_use]
+    pub fn happened(&self) -> String {
+        let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+        format!("Redis at {} {}{detail}", self.node, self.state.is())
+    }
+
+    /// What is so, what it means and what to do, as sentences.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}. {} {}", self.happened(), self.state.means(), self.state.remedy())
+    }
+}
+
+/// The states of all servers of a store; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Troubles(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    kept: Mutex<Kept>,
+    shown: watch::Sender<Vec<Trouble>>,
+    /// Asks the prober to look now.
+    kick: Notify,
+    /// Whether writes are not confirmed, so that each one that is need not take the lock.
+    unconfirmed: AtomicBool,
+}
+
+impl Default for Troubles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Troubles {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            kept: Mutex::default(),
+            shown: watch::Sender::new(Vec::new()),
+            kick: Notify::new(),
+            unconfirmed: AtomicBool::new(false),
+        }))
+    }
+
+    /// What lasts now, the gravest first, as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Vec<Trouble>> {
+        self.0.shown.subscribe()
+    }
+
+    /// The gravest state that keeps this work from being done at every server; of a cluster, one that works is enough.
+    #[must_use]
+    pub fn preventing(&self, work: Work) -> Option<Trouble> {
+        let kept = self.lock();
+        let shown = kept.shown();
+        let mut found = shown.iter().filter(|trouble| trouble.state.prevents(work));
+        let prevented =
+            |node: &Arc<str>| shown.iter().any(|one| one.node == *node && one.state.prevents(work));
+        if kept.nodes.iter().all(prevented) { found.next().cloned() } else { None }
+    }
+
+    /// Tells the gravest state that keeps this work from being done, now and whenever it changes, for as long as it is
+    /// awaited.
+    pub async fn follow(&self, work: Work, mut tell: impl FnMut(Option<Trouble>)) -> Infallible {
+        let mut changes = self.watch();
+        loop {
+            changes.mark_unchanged();
+            tell(self.preventing(work));
+            if changes.changed().await.is_err() {
+                // Cannot happen: who says so lives as long as this.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// These servers there are now. What a look told of others has ended.
+    pub(crate) fn nodes(&self, nodes: Vec<Arc<str>>) {
+        self.change(|kept| {
+            for node in nodes.iter().filter(|node| !kept.nodes.contains(node)) {
+                // So that its gauges are there before anything happens.
+                for state in RedisState::ALL {
+                    gauge(node, *state, kept.lasts(node, *state));
+                }
+            }
+            kept.keep_only(nodes, Instant::now());
+            Vec::new()
+        });
+    }
+
+    /// A state of a server begins, or lasts with other figures.
+    pub(crate) fn begin(&self, node: &Arc<str>, state: RedisState, detail: Option<String>) {
+        self.change(|kept| kept.begin(node, state, detail, Instant::now()));
+    }
+
+    /// A state of a server is over, if it was.
+    pub(crate) fn end(&self, node: &Arc<str>, state: RedisState) {
+        self.change(|kept| kept.end(node, |one| one == state, Instant::now()));
+    }
+
+    /// What a look at a server found: all that can be seen by a look, so what it did not find has ended.
+    pub(crate) fn saw(&self, node: &Arc<str>, found: Vec<(RedisState, Option<String>)>) {
+        let now = Instant::now();
+        self.change(|kept| {
+            if found.is_empty() {
+                kept.lost = None;
+            }
+            kept.end(node, |state| state.is_seen() && found.iter().all(|(one, _)| *one != state), now);
+            found.into_iter().flat_map(|(state, detail)| kept.begin(node, state, detail, now)).collect()
+        });
+    }
+
+    /// A call failed: it is counted, and the servers are looked at now.
+    pub(crate) fn failed(&self, error: &CallError) {
+        let state = match error {
+            CallError::Later { why } => RedisState::of(*why),
+            CallError::Away(Lost::NotConnected | Lost::Connection(_)) => Some(RedisState::Away),
+            CallError::Undurable => Some(RedisState::Unconfirmed),
+            CallError::Stop(_) | CallError::Fault(_) => None,
+        };
+        let Some(state) = state else { return };
+        metrics::counter!("posthaste_redis_refused_calls_total", "state" => state.word()).increment(1);
+        self.lock().count(state);
+        self.look_now();
+    }
+
+    /// A connection was lost, or could not be made.
+    pub(crate) fn lost(&self, error: &fred::error::Error) {
+        self.lock().lost = Some(Cause::of(error));
+        self.look_now();
+    }
+
+    /// The state of a server to which there is no connection.
+    pub(crate) fn why_lost(&self) -> (RedisState, Option<String>) {
+        match &self.lock().lost {
+            Some(cause @ Cause::AccessDenied(_)) => (RedisState::AccessDenied, Some(cause.to_string())),
+            Some(Cause::Refuses(why)) => (RedisState::of(*why).unwrap_or(RedisState::Away), None),
+            cause => (RedisState::Away, cause.as_ref().map(ToString::to_string)),
+        }
+    }
+
+    /// An answer of a server took so long.
+    pub(crate) fn took(&self, node: &Arc<str>, span: Duration) {
+        if span >= SLOW {
+            let detail = Some(format!("an answer took {} ms", span.as_millis()));
+            self.change(|kept| kept.slow(node, detail, Instant::now()));
+        }
+    }
+
+    /// Whether a write of a server was confirmed by disk or replica.
+    pub(crate) fn confirmed(&self, node: &Arc<str>, confirmed: bool) {
+        if !confirmed {
+            self.0.unconfirmed.store(true, Ordering::Release);
+            self.begin(node, RedisState::Unconfirmed, None);
+        } else if self.0.unconfirmed.load(Ordering::Acquire) {
+            self.0.unconfirmed.store(false, Ordering::Release);
+            self.end(node, RedisState::Unconfirmed);
+        }
+    }
+
+    /// Whether a state of a server lasts.
+    pub(crate) fn lasts(&self, node: &Arc<str>, state: RedisState) -> bool {
+        self.lock().lasts(node, state)
+    }
+
+    /// Asks the prober to look at the servers now.
+    pub(crate) fn look_now(&self) {
+        self.0.kick.notify_one();
+    }
+
+    /// Waits until somebody asks to look now.
+    pub(crate) async fn asked(&self) {
+        self.0.kick.notified().await;
+    }
+
+    /// Tells what lasts and what has ended, when it is time to. Called about once a second.
+    pub(crate) fn tick(&self) {
+        self.change(|kept| kept.tick(Instant::now()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is kept, shows it, and writes the lines that makes.
+    fn change(&self, change: impl FnOnce(&mut Kept) -> Vec<Line>) {
+        let mut kept = self.lock();
+        let lines = change(&mut kept);
+        let shown = kept.shown();
+        self.0.shown.send_if_modified(|before| {
+            for trouble in before.iter().filter(|one| !lasts(&shown, one)) {
+                gauge(&trouble.node, trouble.state, false);
+            }
+            for trouble in shown.iter().filter(|one| !lasts(before, one)) {
+                gauge(&trouble.node, trouble.state, true);
+            }
+            let changed = *before != shown;
+            *before = shown;
+            changed
+        });
+        drop(kept);
+        for line in lines {
+            tell(line);
+        }
+    }
+}
+
+fn lasts(shown: &[Trouble], trouble: &Trouble) -> bool {
+    shown.iter().any(|one| one.node == trouble.node && one.state == trouble.state)
+}
+
+fn gauge(node: &Arc<str>, state: RedisState, lasts: bool) {
+    metrics::gauge!("posthaste_redis_state", "state" => state.word(), "node" => node.to_string())
+        .set(f64::from(u8::from(lasts)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_kept_apart_and_the_gravest_state_comes_first() {
+        let troubles = Troubles::new();
+        let (one, two): (Arc<str>, Arc<str>) = (Arc::from("a:1"), Arc::from("b:2"));
+        troubles.nodes(vec![Arc::clone(&one), Arc::clone(&two)]);
+        troubles.begin(&one, RedisState::Slow, None);
+        troubles.saw(&two, vec![(RedisState::MemoryFull, Some("used 1 of 1".to_owned()))]);
+        troubles.failed(&CallError::Later { why: crate::error::Later::Memory });
+        let shown: Vec<_> =
+            troubles.watch().borrow().iter().map(|one| (one.node.to_string(), one.state)).collect();
+        assert_eq!(shown, [("b:2".to_owned(), RedisState::MemoryFull), ("a:1".to_owned(), RedisState::Slow)]);
+        assert_eq!(troubles.preventing(Work::Accept), None, "the other one stores what is for it");
+        troubles.begin(&one, RedisState::Away, None);
+        assert_eq!(troubles.preventing(Work::Deliver), None);
+        troubles.nodes(vec![Arc::clone(&two)]);
+        let full = troubles.preventing(Work::Accept).unwrap();
+        assert!(
+            full.text().starts_with("Redis at b:2 has no memory left (used 1 of 1). New orders"),
+            "{full:?}"
+        );
+        troubles.begin(&two, RedisState::Slow, None);
+        troubles.saw(&two, Vec::new());
+        assert!(troubles.lasts(&two, RedisState::Slow), "a look does not tell that");
+        assert!(!troubles.lasts(&one, RedisState::Away), "a server that is gone is not looked at");
+        assert_eq!(troubles.preventing(Work::Accept), None);
+    }
+}

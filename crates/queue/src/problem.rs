@@ -18,7 +18,7 @@ use crate::edge::trace;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when the store is away.
-const STORE_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How soon to ask again when the store is full.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
@@ -237,8 +237,19 @@ impl Problem {
     /// "It may have happened": for a write whose answer did not come, or was not confirmed in time.
     #[must_use]
     pub fn outcome_unknown() -> Self {
-        let detail = "no confirmation came in time; ask again with the same id or key to learn what is true";
+        let detail = "the request may have been carried out, but no confirmation came; repeat the same request with the same \
+                      id or Idempotency-Key to learn the outcome";
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
+    }
+
+    /// What a failed write of the store means that is harmless when repeated: nothing happened, or nobody knows.
+    #[must_use]
+    pub fn of_write(error: &CallError) -> Self {
+        match error {
+            CallError::Stop(_) => error.into(),
+            error if error.may_have_happened() => Self::outcome_unknown(),
+            error => error.into(),
+        }
     }
 
     /// There is no such order, or it is not the caller's: both are told alike.
@@ -291,6 +302,12 @@ impl Problem {
 /// What a failed call of the store means to a reader: nothing was lost, ask again.
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&CallError> for Problem {
+    fn from(error: &CallError) -> Self {
         match error {
             CallError::Away(_) => {
                 Self::new(Code::StoreUnavailable, "the store does not answer").retry_after(STORE_RETRY)

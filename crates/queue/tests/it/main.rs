@@ -17,6 +17,8 @@ mod intake_limits;
 mod intake_unknown;
 mod intake_upload;
 mod key_life;
+mod lost_replies;
+mod lost_replies_more;
 mod patience;
 mod reading;
 mod secrets;

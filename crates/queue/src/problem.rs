@@ -2,12 +2,13 @@
 //!
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
+mod store;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, Later};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -242,16 +243,6 @@ impl Problem {
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
     }
 
-    /// What a failed write of the store means that is harmless when repeated: nothing happened, or nobody knows.
-    #[must_use]
-    pub fn of_write(error: &CallError) -> Self {
-        match error {
-            CallError::Stop(_) => error.into(),
-            error if error.may_have_happened() => Self::outcome_unknown(),
-            error => error.into(),
-        }
-    }
-
     /// There is no such order, or it is not the caller's: both are told alike.
     #[must_use]
     pub fn order_not_found() -> Self {
@@ -299,39 +290,6 @@ impl Problem {
     }
 }
 
-/// What a failed call of the store means to a reader: nothing was lost, ask again.
-impl From<CallError> for Problem {
-    fn from(error: CallError) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<&CallError> for Problem {
-    fn from(error: &CallError) -> Self {
-        match error {
-            CallError::Away(_) => {
-                Self::new(Code::StoreUnavailable, "the store does not answer").retry_after(STORE_RETRY)
-            }
-            CallError::Later { why: why @ (Later::Memory | Later::NearlyFull) } => {
-                Self::new(Code::StoreFull, why.word()).retry_after(FULL_RETRY)
-            }
-            CallError::Later { why } => {
-                Self::new(Code::StoreUnavailable, why.word()).retry_after(STORE_RETRY)
-            }
-            CallError::Stop(why) => {
-                tracing::error!(%why, "the store must not be used");
-                let detail = "the store is not the one it was; an operator must look";
-                Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
-            }
-            CallError::Undurable => Self::outcome_unknown(),
-            CallError::Fault(fault) => {
-                tracing::error!(%fault, "a reply of the store could not be used");
-                Self::new(Code::Internal, "a reply of the store could not be used")
-            }
-        }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.document().to_string();
@@ -339,6 +297,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // For the line of the log.
+        response.extensions_mut().insert(self.0.code);
+        let headers = response.headers_mut();
         if let Some(after) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
@@ -357,6 +318,8 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use posthaste_store::{CallError, Later};
+
     use super::*;
 
     #[test]
@@ -381,6 +344,30 @@ mod tests {
         assert_eq!(document["state"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());
+    }
+
+    #[test]
+    fn each_refusal_of_the_store_has_words_and_a_wait() {
+        for (why, code, wait) in [
+            (Later::Memory, Code::StoreFull, 5),
+            (Later::NearlyFull, Code::StoreFull, 5),
+            (Later::Disk, Code::StoreUnavailable, 5),
+            (Later::NoReplicas, Code::StoreUnavailable, 5),
+            (Later::MasterDown, Code::StoreUnavailable, 5),
+            (Later::Loading, Code::StoreUnavailable, 1),
+            (Later::ReadOnly, Code::StoreUnavailable, 1),
+            (Later::Busy, Code::StoreUnavailable, 1),
+            (Later::ClusterDown, Code::StoreUnavailable, 1),
+            (Later::Moving, Code::StoreUnavailable, 1),
+            (Later::Backlog, Code::StoreUnavailable, 1),
+        ] {
+            let problem = Problem::from(CallError::Later { why });
+            assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));
+            let document = problem.document();
+            assert_eq!(document["reason"], why.word());
+            let detail = document["detail"].as_str().unwrap();
+            assert!(detail.contains(why.is()) && detail.contains("Retry later"), "{detail}");
+        }
     }
 
     #[test]

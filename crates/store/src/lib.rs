@@ -27,14 +27,18 @@
 //! | `posthaste_store_watching_gaps_total` | the same of watched histories |
 //! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
+//! | `posthaste_redis_state{state,node}` | 1 while a server is away, full, read-only, loading, slow, … |
+//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of that |
 
 mod accept;
 mod address_key;
 mod call;
+mod cause;
 mod confirm;
 mod contents;
 mod endpoint;
 mod error;
+mod examine;
 mod gate;
 mod guard;
 mod hearing;
@@ -47,6 +51,7 @@ mod rollback;
 mod settings;
 mod store;
 mod supervise;
+mod trouble;
 mod verbs;
 mod watching;
 
@@ -55,10 +60,12 @@ pub use accept::{
 };
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use examine::examine;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
 pub use settings::{Role, Settings};
 pub use store::Store;
+pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
     OrderView, RowCursor, RowFilter, RowPage, Suppress, Suppression, SuppressionCursor, SuppressionPage,

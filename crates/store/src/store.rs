@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fred::clients::Client;
-use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
@@ -20,7 +19,7 @@ use crate::call::Requests;
 use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
 use crate::endpoint;
-use crate::error::{CallError, ClientError, ConnectError, Later, Lost, StopWhy};
+use crate::error::{CallError, ConnectError, Later, StopWhy};
 use crate::gate::Gate;
 use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
@@ -30,6 +29,8 @@ use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
 use crate::settings::{Role, Settings};
 use crate::supervise::{self, Events};
+use crate::trouble::Troubles;
+use crate::trouble::probe::{self, address};
 use crate::watching::Watcher;
 
 /// Most partitions of an installation.
@@ -61,6 +62,9 @@ pub(crate) struct Inner {
     pub(crate) contents: Contents,
     pub(crate) address_key: OnceLock<AddressKey>,
     pub(crate) gate: Gate,
+    /// Where the server is, without credentials.
+    pub(crate) address: Arc<str>,
+    pub(crate) troubles: Troubles,
     pub(crate) report: Mutex<Report>,
     pub(crate) checking: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
@@ -101,7 +105,11 @@ impl Inner {
         let Some(before) = before else { return Ok(()) };
         let at = if self.confirmers.len() > 1 { usize::from(p) } else { 0 };
         match self.confirmers.get(at) {
-            Some(confirmer) => confirmer.wait(self.confirm(), &before).await,
+            Some(confirmer) => {
+                let confirmed = confirmer.wait(self.confirm(), &before).await;
+                self.troubles.confirmed(&self.node_of(p), confirmed.is_ok());
+                confirmed.inspect_err(|error| self.troubles.failed(error))
+            }
             None => Err(CallError::Undurable),
         }
     }
@@ -177,23 +185,47 @@ impl Store {
     /// # Errors
     /// A [`ConnectError`], named by what to do about it.
     pub async fn connect(settings: Settings, role: Role) -> Result<(Self, Report), ConnectError> {
+        Self::connect_with(settings, role, Troubles::new()).await
+    }
+
+    /// The same, and tells of the servers' states in `troubles`.
+    pub(crate) async fn connect_with(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
+        let mut opened = Vec::new();
+        let connected = Self::assemble(settings, role, troubles, &mut opened).await;
+        if connected.is_err() {
+            // Whoever tries again must not leave connections behind.
+            supervise::quit(opened).await;
+        }
+        connected
+    }
+
+    async fn assemble(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+        opened: &mut Vec<Client>,
+    ) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
         let first = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-        let first = Joined::to(first).await?;
+        let first = Joined::to(first, opened).await?;
         let found = preflight::look(&first.worker.client, settings.durability).await?;
-        found.report.log();
         if found.report.worst() == Level::Refuse {
+            found.report.log();
             return Err(ConnectError::Refused(found.report));
         }
         let mut joined = vec![first];
         for _ in 1..settings.connections {
             let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-            joined.push(Joined::to(client).await?);
+            joined.push(Joined::to(client, opened).await?);
         }
         let stop = CancellationToken::new();
         let guard = Guard::new(settings.partitions);
-        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop).await?;
+        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop, opened).await?;
         let clustered = config.server.is_clustered();
         let inner = Arc::new(Inner {
             pool: Pool::new(joined.iter().map(|joined| Arc::clone(&joined.worker)).collect()),
@@ -206,6 +238,8 @@ impl Store {
             contents: Contents::new(),
             address_key: OnceLock::new(),
             gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
+            address: address(&config.server),
+            troubles: troubles.clone(),
             report: Mutex::new(found.report.clone()),
             checking: tokio::sync::Mutex::new(()),
             _stop_on_drop: stop.clone().drop_guard(),
@@ -217,10 +251,12 @@ impl Store {
         });
         inner.register(&inner.pool.workers[0]).await?;
         inner.agree_on_key(&inner.pool.workers[0]).await?;
+        found.report.log();
         for joined in joined {
             joined.worker.set_up(true);
             joined.watch(&inner, true);
         }
+        tokio::spawn(probe::watch(Arc::downgrade(&inner), troubles, inner.stop.clone()));
         if let Some(joined) = confirming {
             joined.worker.set_up(true);
             joined.watch(&inner, false);
@@ -256,6 +292,12 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Link> {
         self.0.link.watch()
+    }
+
+    /// What is wrong with the servers now, kept true also while nobody calls.
+    #[must_use]
+    pub fn troubles(&self) -> Troubles {
+        self.0.troubles.clone()
     }
 
     /// What the last look at the server found.
@@ -312,19 +354,17 @@ struct Joined {
 }
 
 impl Joined {
-    async fn to(client: Client) -> Result<Self, ConnectError> {
+    async fn to(client: Client, opened: &mut Vec<Client>) -> Result<Self, ConnectError> {
         // Before it connects, so that no event is missed.
         let mut events = Events::of(&client);
         match client.init().await {
             Ok(task) => {
                 // The first connection counts as one of them.
                 events.reconnects = client.reconnect_rx();
+                opened.push(client.clone());
                 Ok(Self { worker: Worker::new(client), task, events })
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Auth) => {
-                Err(ConnectError::Settings { key: "password", why: error.details().to_owned() })
-            }
-            Err(error) => Err(ConnectError::Unreachable(Lost::Connection(ClientError(error)))),
+            Err(error) => Err(ConnectError::connecting(error)),
         }
     }
 
@@ -347,6 +387,7 @@ async fn confirmers(
     settings: &Settings,
     guard: &Guard,
     stop: &CancellationToken,
+    opened: &mut Vec<Client>,
 ) -> Result<(Vec<Confirmer>, Option<Joined>), ConnectError> {
     if settings.durability == Durability::Fast {
         return Ok((Vec::new(), None));
@@ -354,7 +395,7 @@ async fn confirmers(
     let timeout = settings.confirm_timeout;
     let client =
         pool::client(config, timeout + settings.call_timeout, UNRESPONSIVE.max(timeout * 2), OWN_EVENTS);
-    let joined = Joined::to(client).await?;
+    let joined = Joined::to(client, opened).await?;
     let count = if config.server.is_clustered() { guard.all().len() } else { 1 };
     let start = |partition: &Partition| {
         let place = Place { key: partition.keys.fence(), slot: partition.slot, timeout };

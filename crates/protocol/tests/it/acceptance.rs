@@ -33,11 +33,8 @@ fn a_key_is_bound_once() {
     assert_eq!(db.unchanged(&bind(&second, b'b')), Bound::Other);
     let step = db.step(&bind(&second, b'a'));
     assert_eq!(step.reply, Bound::Same(first.clone()));
-    let shared = "idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until";
-    step.changed(
-        &[("until", until)],
-        &[&format!("- {shared}"), "+ idem:{k1:abc}: aaaaaaaaaaaau1:5+ until @until"],
-    );
+    let shared = "~ idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until -> aaaaaaaaaaaau1:5+ until @until";
+    step.changed(&[("until", until)], &[shared]);
     db.again();
     assert_eq!(db.unchanged(&bind(&second, b'a')), Bound::Same(first.clone()));
     assert_eq!(db.unchanged(&bind(&first, b'a')), Bound::Fresh);

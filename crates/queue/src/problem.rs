@@ -3,13 +3,14 @@
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
 mod refused;
+mod store;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, Fault, Unreadable};
+use posthaste_store::Unreadable;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -20,7 +21,7 @@ use crate::edge::trace;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when the store is away.
-const STORE_RETRY: Duration = Duration::from_secs(1);
+pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How soon to ask again when somebody has to do something first.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
@@ -245,7 +246,8 @@ impl Problem {
     /// "It may have happened": for a write whose answer did not come, or was not confirmed in time.
     #[must_use]
     pub fn outcome_unknown() -> Self {
-        let detail = "no confirmation came in time; ask again with the same id or key to learn what is true";
+        let detail = "the request may have been carried out, but no confirmation came; repeat the same request with the same \
+                      id or Idempotency-Key to learn the outcome";
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
     }
 
@@ -307,32 +309,6 @@ impl Problem {
     }
 }
 
-/// What a failed call of the store means to a reader: nothing was lost, ask again.
-impl From<CallError> for Problem {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Away(_) => {
-                let detail = "the database (Redis) does not answer; it is safe to repeat the request";
-                Self::new(Code::StoreUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
-            }
-            CallError::Later { why } => Self::refused_for_now(why),
-            CallError::Stop(why) => {
-                tracing::error!(%why, "the store must not be used");
-                let detail = "the store is not the one it was; an operator must look";
-                Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
-            }
-            CallError::Undurable => Self::outcome_unknown(),
-            CallError::Fault(Fault::Record(_)) => {
-                Self::unreadable(error.unreadable().unwrap_or(Unreadable::Damaged))
-            }
-            CallError::Fault(fault) => {
-                tracing::error!(%fault, "a reply of the store could not be used");
-                Self::new(Code::Internal, "a reply of the store could not be used")
-            }
-        }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.document().to_string();
@@ -361,6 +337,8 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use posthaste_store::{CallError, Later};
+
     use super::*;
 
     #[test]

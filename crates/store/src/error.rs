@@ -31,6 +31,20 @@ pub enum CallError {
     Fault(#[source] Fault),
 }
 
+impl CallError {
+    /// Whether the call may have happened although it ended so. False only when it was refused whole, or never left this
+    /// process.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Later { .. } | Self::Away(Lost::NotConnected) => false,
+            // The answer of a call shows that its database went back; any other reason is found before the first write.
+            Self::Stop(why) => matches!(why, StopWhy::RolledBack { .. }),
+            Self::Away(Lost::Connection(_)) | Self::Undurable | Self::Fault(_) => true,
+        }
+    }
+}
+
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
@@ -345,6 +359,31 @@ pub(crate) fn server_error(text: &str) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_whole_did_not_happen_and_all_else_may_have() {
+        let refused =
+            ["OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"];
+        for word in refused.into_iter().chain(["TRYAGAIN"]) {
+            assert!(!server_error(word).may_have_happened(), "{word}");
+        }
+        for why in [Later::Backlog, Later::NearlyFull] {
+            assert!(!CallError::Later { why }.may_have_happened());
+        }
+        let client = |kind| client_error(fred::error::Error::new(kind, "x"));
+        use fred::error::ErrorKind;
+        assert!(!client(ErrorKind::Backpressure).may_have_happened(), "it was not written");
+        for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Protocol] {
+            assert!(client(kind.clone()).may_have_happened(), "{kind:?}");
+        }
+        assert!(!CallError::Away(Lost::NotConnected).may_have_happened());
+        assert!(CallError::Undurable.may_have_happened());
+        assert!(CallError::Fault(Fault::Crossed).may_have_happened());
+        assert!(server_error("ERR Script attempted to access a non local key").may_have_happened());
+        let back = StopWhy::RolledBack { partition: 0, known: 2, found: 1 };
+        assert!(CallError::Stop(back).may_have_happened());
+        assert!(!CallError::Stop(StopWhy::Foreign { partition: 0 }).may_have_happened());
+    }
 
     #[test]
     fn refusals_are_told_from_faults() {

@@ -55,7 +55,9 @@ mod trouble;
 mod verbs;
 mod watching;
 
-pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
+pub use accept::{
+    AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, NothingStored, OrderWriter, RetryAsk,
+};
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy, Unreadable};
 pub use examine::examine;

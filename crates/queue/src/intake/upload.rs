@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use posthaste_model::Suffix;
-use posthaste_store::OrderWriter;
+use posthaste_store::{NothingStored, OrderWriter};
 
 use super::accept::{Cleared, Known, abandon, accept, clear, conclude, problem};
 use super::answer::AcceptedView;
@@ -107,10 +107,7 @@ pub(super) async fn take(
     let sorted = upload.read(&mut lines, sieve).await;
     match sorted.and_then(|sieve| sieve.finish().map_err(Problem::from)) {
         Ok(sorted) => upload.finish(sorted).await,
-        Err(problem) => {
-            upload.give_up().await;
-            Err(problem)
-        }
+        Err(problem) => Err(upload.give_up(problem).await),
     }
 }
 
@@ -183,8 +180,8 @@ impl Upload {
                 match self.state.store.open_order(head) {
                     Ok(writer) => self.open.insert((cleared, writer)),
                     Err(error) => {
-                        abandon(&self.state, &self.draft, &cleared).await;
-                        return Err(problem(&error, &cleared.tie));
+                        let (told, proof) = (problem(&error, &cleared.tie), NothingStored::never_tried());
+                        return Err(abandon(&self.state, &self.draft, &cleared, &proof, told).await);
                     }
                 }
             }
@@ -209,12 +206,13 @@ impl Upload {
         }
     }
 
-    /// Removes what was written.
-    async fn give_up(self) {
-        let Some((cleared, writer)) = self.open else { return };
+    /// Removes what was written; answers what is told.
+    async fn give_up(self, problem: Problem) -> Problem {
+        let Some((cleared, writer)) = self.open else { return problem };
         if let Err(error) = writer.abort().await {
             tracing::debug!(%error, "what was streamed of a refused upload is swept later");
         }
-        abandon(&self.state, &self.draft, &cleared).await;
+        // What is streamed is no order before it is finished.
+        abandon(&self.state, &self.draft, &cleared, &NothingStored::never_tried(), problem).await
     }
 }

@@ -19,6 +19,8 @@ mod intake_unknown;
 mod intake_upload;
 mod key_life;
 mod parked;
+mod lost_replies;
+mod lost_replies_more;
 mod patience;
 mod reading;
 mod secrets;

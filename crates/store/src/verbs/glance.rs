@@ -239,6 +239,19 @@ impl Store {
         }
     }
 
+    /// The same of an order an earlier request may have stored, once it is as safe as an order that is accepted now.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Undurable` when it is there, but not yet that safe.
+    pub async fn glance_confirmed(&self, suffix: &Suffix) -> Result<Option<Glance>, CallError> {
+        let before = self.0.before_confirm();
+        let glance = self.glance(suffix, None).await?;
+        if glance.is_some() {
+            self.0.confirmed(self.partition_of(suffix), before).await?;
+        }
+        Ok(glance)
+    }
+
     /// What an order says, a small one or a big one; `None` when there is no order.
     ///
     /// # Errors

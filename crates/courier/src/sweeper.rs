@@ -137,7 +137,7 @@ impl Sweeper {
         for p in 0..self.store.partitions() {
             for (channel, _) in self.store.channels(p).await? {
                 if channel != self.channel {
-                    let swept = self.leases.sweep(p, &channel, &mut self.blame).await;
+                    let swept = self.leases.sweep(p, &channel, &mut self.blame).await.map(drop);
                     self.apart(p, "sweep", swept)?;
                 }
             }

@@ -337,7 +337,6 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use posthaste_store::{CallError, Later};
 
     use super::*;
 

@@ -38,7 +38,11 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> 
         // Without a password it is refused here, else at the first call.
         let ConnectError::Call(CallError::Later { why }) = error else { return Err(error) };
         let Some(state) = RedisState::of(why) else { return Err(error) };
-        let detail = if state == RedisState::Loading { loading::progress(&config).await } else { None };
+        let detail = match state {
+            RedisState::Loading => loading::progress(&config).await,
+            RedisState::Disk => loading::disk(&config).await,
+            _ => None,
+        };
         return Ok(vec![lasting(&address(&config.server), (state, detail))]);
     }
     let nodes = Node::all(&client);

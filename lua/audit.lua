@@ -49,6 +49,8 @@ if now < order.due then
   ring_bell('bell:' .. tag)
   return answer('ok', 0, 1)
 end
+-- Rows that wait for their resolver may outlast their order.
+local latest = math.max(now, order.not_after) + DAY
 local over = {}
 local parcels = order.inline and 1 or math.ceil(order.rows / PARCEL_ROWS)
 local last = math.min(parcels, from + 100) - 1
@@ -78,12 +80,12 @@ for n = from, last do
       end
       mended = before + 1
     end
-    if not leased and parcel.pending > 0 and not (ready and is_moment(ready, order.not_after + DAY)) then
+    if not leased and parcel.pending > 0 and not (ready and is_moment(ready, latest)) then
       back_to_ready(parcel, member)
       mended = before + 1
     end
     local asked = parcel.unresolved > 0 and redis.call('ZSCORE', KEYS[6], member)
-    if parcel.unresolved > 0 and not (asked and is_moment(asked, order.not_after + DAY)) then
+    if parcel.unresolved > 0 and not (asked and is_moment(asked, latest)) then
       if asked then
         ready_out[#ready_out + 1] = { KEYS[6], member }
       end

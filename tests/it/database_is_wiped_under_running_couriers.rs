@@ -24,6 +24,6 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     let keys = left::keys(&mut scene.server.connect()?)?;
     ensure!(keys.is_empty(), "written to a database that is not theirs: {keys:?}");
     let refused = scene.tell(&Told::of(1)).await.expect_err("nothing is told to another database");
-    ensure!(refused.to_string().contains("wiped"), "{refused}");
+    ensure!(format!("{refused:#}").contains("wiped"), "{refused}");
     scene.check_leaks()
 }

@@ -2,8 +2,6 @@
 //! back within a lease and two seconds, however much else waits; and nothing is given up as poison, since all of it was killed
 //! for other reasons.
 
-#![expect(clippy::print_stdout, reason = "a figure for whoever asks")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -259,9 +259,9 @@ async fn busy(served: &Served, from: &str, to: &str) -> Client {
 
 /// A connection from this address of the machine, to which nothing was said yet.
 async fn greeted_from(served: &Served, from: &str) -> Client {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
-    Client(tokio::io::BufReader::new(socket.connect(served.bounces()).await.unwrap()))
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{from}:0").parse().expect("an address")).expect("bound");
+    Client(tokio::io::BufReader::new(socket.connect(served.bounces()).await.expect("connected")))
 }
 
 #[tokio::test(flavor = "multi_thread")]

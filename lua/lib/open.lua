@@ -14,6 +14,10 @@ local function answer(code, ...)
   return { code, ARGV[1], epoch, fence, now, ... }
 end
 
+-- A slot that is being moved to another server: of a key that is not here it can't be said whether it went ahead, so the server
+-- ends a script that touches one, whatever it has written by then. This touches one that is nowhere, before anything is written.
+redis.call('EXISTS', 'moving:' .. tag)
+
 if epoch ~= ARGV[2] then
   return answer('epoch')
 end

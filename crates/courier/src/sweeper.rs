@@ -2,6 +2,7 @@
 //! that are over, removes what was staged in vain and what is old, ends what nobody will come for, and puts back what fell
 //! out of an index.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ pub(crate) struct Sweeper {
     settings: Settings,
     meter: Arc<Meter>,
     kick: Arc<Notify>,
-    /// How often the server was away, and when it came back last.
-    downs: u64,
-    blame_from: Instant,
+    started: Instant,
+    /// Of each partition, its server's run and how often that was away, and from when on a lease that is over means a crash.
+    servers: HashMap<u16, (Option<(String, u64)>, Instant)>,
     /// Where the walks of the indexes stand: partition, channel, index, rank.
     walk: Walk,
     round: u64,
@@ -55,15 +56,14 @@ impl Sweeper {
         meter: Arc<Meter>,
         kick: Arc<Notify>,
     ) -> Self {
-        let blame_from = Instant::now();
         Self {
             store,
             channel,
             settings,
             meter,
             kick,
-            downs: 0,
-            blame_from,
+            started: Instant::now(),
+            servers: HashMap::new(),
             walk: Walk::default(),
             round: 0,
             audited: Vec::new(),
@@ -96,26 +96,50 @@ impl Sweeper {
         }
     }
 
-    fn blame(&mut self) -> bool {
-        let link = self.store.connection().borrow().clone();
-        if link.losses != self.downs {
-            self.downs = link.losses;
-            self.blame_from = Instant::now() + NO_BLAME;
+    /// Whether a lease of a partition that is over means that its courier died: not while its server was away, or another
+    /// one, a moment ago.
+    fn blame(&mut self, p: u16) -> bool {
+        let now = Instant::now();
+        let link = self.store.link_of(p).map(|link| (link.run_id, link.losses));
+        let known = self.servers.entry(p).or_insert_with(|| {
+            // What was lost before the first look counts.
+            (link.clone().map(|(run_id, _)| (run_id, 0)), self.started)
+        });
+        if known.0 != link {
+            *known = (link, now + NO_BLAME);
         }
-        Instant::now() >= self.blame_from
+        now >= known.1
+    }
+
+    /// Partitions that can be asked: the others keep them from nothing.
+    fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
+        let store = self.store.clone();
+        (0..store.partitions()).filter(move |p| store.can_ask(*p))
+    }
+
+    /// What failed in one partition keeps the others from nothing, but a stop.
+    fn pass(&self, p: u16, result: Result<(), CallError>) -> Result<(), CallError> {
+        match result {
+            Err(error) if !matches!(error, CallError::Stop(_)) => {
+                tracing::debug!(p, %error, "a partition got no answer; it comes again");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn sweep_own(&mut self) -> Result<(), CallError> {
         let channel = self.channel.clone();
-        for p in 0..self.store.partitions() {
-            self.sweep(p, &channel).await?;
+        for p in self.partitions() {
+            let swept = self.sweep(p, &channel).await;
+            self.pass(p, swept)?;
         }
         Ok(())
     }
 
     async fn sweep(&mut self, p: u16, channel: &Channel) -> Result<(), CallError> {
         for _ in 0..STEPS {
-            let blame = self.blame();
+            let blame = self.blame(p);
             let answer = self.store.sweep(p, channel, LEASES, blame).await?;
             let swept = answer.reply;
             self.meter.add("posthaste_swept_parcels_total", swept.parcels);
@@ -145,11 +169,17 @@ impl Sweeper {
     }
 
     async fn other_channels(&mut self) -> Result<(), CallError> {
-        for p in 0..self.store.partitions() {
-            for (channel, _) in self.store.channels(p).await? {
-                if channel != self.channel {
-                    self.sweep(p, &channel).await?;
-                }
+        for p in self.partitions() {
+            let swept = self.other_channels_of(p).await;
+            self.pass(p, swept)?;
+        }
+        Ok(())
+    }
+
+    async fn other_channels_of(&mut self, p: u16) -> Result<(), CallError> {
+        for (channel, _) in self.store.channels(p).await? {
+            if channel != self.channel {
+                self.sweep(p, &channel).await?;
             }
         }
         Ok(())
@@ -158,9 +188,15 @@ impl Sweeper {
     /// Walks one index after the other, of every channel there is, also those without a courier.
     async fn walk_indexes(&mut self) -> Result<(), CallError> {
         let mut stops = Vec::new();
-        for p in 0..self.store.partitions() {
-            let channels: Vec<Channel> = self.store.channels(p).await?.into_iter().map(|(c, _)| c).collect();
-            for channel in channels {
+        for p in self.partitions() {
+            let found = match self.store.channels(p).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.pass(p, Err(error))?;
+                    continue;
+                }
+            };
+            for (channel, _) in found {
                 for index in [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved] {
                     stops.push((p, channel.clone(), index));
                 }
@@ -171,7 +207,14 @@ impl Sweeper {
                 self.walk = Walk::default();
                 return Ok(());
             };
-            let closed = self.store.close(*p, channel, *index, self.walk.rank, STEP).await?.reply;
+            let closed = match self.store.close(*p, channel, *index, self.walk.rank, STEP).await {
+                Ok(answer) => answer.reply,
+                Err(error) => {
+                    self.pass(*p, Err(error))?;
+                    self.walk = Walk { at: self.walk.at + 1, rank: 0 };
+                    continue;
+                }
+            };
             self.meter.add("posthaste_lost_members_total", closed.lost);
             match closed.next {
                 Some(rank) => self.walk.rank = rank,
@@ -183,31 +226,36 @@ impl Sweeper {
 
     /// Removes what was staged in vain and what is past its retention; audits some orders.
     async fn tidy(&mut self) -> Result<(), CallError> {
-        for p in 0..self.store.partitions() {
-            for _ in 0..STEPS {
-                match self.store.unstage(p, None).await?.reply {
-                    Unstaged::Done(None) => break,
-                    Unstaged::Done(Some(_)) => {
-                        tracing::info!("an order that stopped streaming in was removed")
-                    }
-                    Unstaged::More(_) => {}
-                }
-            }
-            for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
-                for _ in 0..STEPS {
-                    match self.store.retire(p, day, self.settings.retention_days).await?.reply {
-                        Retired::More(n) => self.meter.add("posthaste_retired_orders_total", n),
-                        Retired::Done(n) => {
-                            self.meter.add("posthaste_retired_orders_total", n);
-                            break;
-                        }
-                        Retired::Early => break,
-                    }
-                }
-            }
-            self.audit(p).await?;
+        for p in self.partitions() {
+            let tidied = self.tidy_partition(p).await;
+            self.pass(p, tidied)?;
         }
         Ok(())
+    }
+
+    async fn tidy_partition(&mut self, p: u16) -> Result<(), CallError> {
+        for _ in 0..STEPS {
+            match self.store.unstage(p, None).await?.reply {
+                Unstaged::Done(None) => break,
+                Unstaged::Done(Some(_)) => {
+                    tracing::info!("an order that stopped streaming in was removed")
+                }
+                Unstaged::More(_) => {}
+            }
+        }
+        for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
+            for _ in 0..STEPS {
+                match self.store.retire(p, day, self.settings.retention_days).await?.reply {
+                    Retired::More(n) => self.meter.add("posthaste_retired_orders_total", n),
+                    Retired::Done(n) => {
+                        self.meter.add("posthaste_retired_orders_total", n);
+                        break;
+                    }
+                    Retired::Early => break,
+                }
+            }
+        }
+        self.audit(p).await
     }
 
     /// Looks at orders whose record and indexes may disagree, going round the list of all.

@@ -10,11 +10,12 @@ use fred::types::{ClusterHash, CustomCommand, Value as Arg};
 use posthaste_protocol::{Answer, Invocation, Refusal, Script, Value};
 use tokio::time::Instant;
 
-use crate::error::{CallError, Fault, StopWhy, client_error, server_error};
+use crate::error::{CallError, Fault, Later, StopWhy, client_error, server_error};
 use crate::guard::Partition;
 use crate::node::{Node, slot_of, text};
 use crate::pool::Worker;
 use crate::reply;
+use crate::routing::Moved;
 use crate::store::Inner;
 
 /// Gives each call an id of its own.
@@ -36,29 +37,65 @@ impl Requests {
 
 impl Inner {
     /// Calls a script of a partition.
-    pub(crate) async fn call<S: Script>(&self, p: u16, script: &S) -> Result<Answer<S::Reply>, CallError> {
+    pub(crate) async fn call<S: Script>(
+        self: &Arc<Self>,
+        p: u16,
+        script: &S,
+    ) -> Result<Answer<S::Reply>, CallError> {
         self.call_minding(p, script, |_| true).await
     }
 
     /// Calls a script of a partition; `minds` says of a reply whether its fence is the partition's highest.
     pub(crate) async fn call_minding<S: Script>(
-        &self,
+        self: &Arc<Self>,
         p: u16,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
+        self.call_routed(p, true, script, minds).await
+    }
+
+    /// Calls a script where its partition is, and where it has moved if it has. `guarded`: not once the database is another one.
+    pub(crate) async fn call_routed<S: Script>(
+        self: &Arc<Self>,
+        p: u16,
+        guarded: bool,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, CallError> {
         let partition = self.guard.partition(p)?;
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
-        self.guard.check()?;
-        self.call_on(worker, partition, script, minds).await
+        let mut followed = false;
+        loop {
+            let worker = self.worker_of(partition).await?;
+            if guarded {
+                self.guard.check()?;
+            }
+            match self.try_on(&worker, partition, script, &minds).await {
+                Err(Failure::Moved(moved)) if !followed => {
+                    self.follow(&worker, moved)?;
+                    followed = true;
+                }
+                answer => return answer.map_err(|error| self.sort(Some(partition), error)),
+            }
+        }
     }
 
     /// Calls a script whose keys are in slots of their own; its answer has no epoch and no fence.
-    pub(crate) async fn call_apart<S: Script>(&self, script: &S) -> Result<S::Reply, CallError> {
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
-        self.guard.check()?;
+    pub(crate) async fn call_apart<S: Script>(self: &Arc<Self>, script: &S) -> Result<S::Reply, CallError> {
         let slot = script.keys().first().map_or(0, |key| slot_of(key));
-        Ok(self.run(worker, slot, "", script).await.map_err(|error| self.sort(None, error))?.reply)
+        let mut followed = false;
+        loop {
+            let worker = self.worker_at(slot).await?;
+            self.guard.check()?;
+            match self.run(&worker, "", script).await {
+                Ok(answer) => return Ok(answer.reply),
+                Err(Failure::Moved(moved)) if !followed => {
+                    self.follow(&worker, moved)?;
+                    followed = true;
+                }
+                Err(error) => return Err(self.heed(slot, self.sort(None, error))),
+            }
+        }
     }
 
     /// Calls a script of a partition over this connection, whatever was seen before.
@@ -69,9 +106,19 @@ impl Inner {
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
+        let answer = self.try_on(worker, partition, script, minds).await;
+        answer.map_err(|error| self.sort(Some(partition), error))
+    }
+
+    async fn try_on<S: Script>(
+        &self,
+        worker: &Arc<Worker>,
+        partition: &Partition,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, Failure> {
         let floor = partition.fence();
-        let answer = self.run(worker, partition.slot, partition.epoch(), script).await;
-        let answer = answer.map_err(|error| self.sort(Some(partition), error))?;
+        let answer = self.run(worker, partition.epoch(), script).await?;
         if minds(&answer.reply) {
             self.guard.saw_fence(partition, floor, answer.fence)?;
         }
@@ -85,24 +132,31 @@ impl Inner {
                 let partition = partition.map_or(0, |partition| partition.number);
                 self.guard.stop(StopWhy::Epoch { partition, found })
             }
-            Failure::Call(error) => error,
+            Failure::Call(error) => match partition {
+                Some(partition) => self.heed(partition.slot, error),
+                None => error,
+            },
+            // Nothing was done: the next call goes by a newer map.
+            Failure::Moved(_) => {
+                self.routes.stale.notify_one();
+                CallError::Later { why: Later::Moving }
+            }
         }
     }
 
     async fn run<S: Script>(
         &self,
         worker: &Arc<Worker>,
-        slot: u16,
         epoch: &str,
         script: &S,
     ) -> Result<Answer<S::Reply>, Failure> {
         let request = self.requests.next();
         let name = S::contract().text.name;
         let started = Instant::now();
-        let mut value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+        let mut value = evalsha(worker, script.invoke(&request, epoch)).await?;
         if matches!(&value, Value::Error(text) if text.starts_with("NOSCRIPT")) {
-            load(worker, slot, S::contract().text.body.as_bytes()).await?;
-            value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+            load(worker, S::contract().text.body.as_bytes()).await?;
+            value = evalsha(worker, script.invoke(&request, epoch)).await?;
         }
         metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
         match S::read(&request, value) {
@@ -115,6 +169,8 @@ impl Inner {
 /// Why a script brought no answer.
 enum Failure {
     Epoch(String),
+    /// Another server has the slot; nothing was done.
+    Moved(Moved),
     Call(CallError),
 }
 
@@ -128,8 +184,11 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
     let fault = match refusal {
         Refusal::Epoch { found } => return Failure::Epoch(found),
         Refusal::Server(text) => {
+            if let Some(moved) = Moved::read(&text) {
+                return Failure::Moved(moved);
+            }
             let error = server_error(&text);
-            if let CallError::Later { why: crate::error::Later::ReadOnly } = error {
+            if let CallError::Later { why: Later::ReadOnly } = error {
                 // Another server is the master now; a new connection finds it.
                 worker.replace();
             }
@@ -141,18 +200,18 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
         }
         Refusal::Malformed(malformed) => Fault::Malformed(malformed),
     };
-    tracing::error!(script = name, error = %fault, "a reply could not be used");
+    tracing::error!(script = name, node = %worker.address, error = %fault, "a reply could not be used");
     metrics::counter!("posthaste_store_faults_total", "script" => name).increment(1);
     Failure::Call(CallError::Fault(fault))
 }
 
-async fn evalsha(worker: &Arc<Worker>, slot: u16, call: Invocation) -> Result<Value, CallError> {
+async fn evalsha(worker: &Arc<Worker>, call: Invocation) -> Result<Value, CallError> {
     let mut args = Vec::with_capacity(2 + call.keys.len() + call.args.len());
     args.push(Arg::Bytes(Bytes::from_static(call.script.sha.as_bytes())));
     args.push(Arg::Integer(i64::try_from(call.keys.len()).unwrap_or(0)));
     args.extend(call.keys.into_iter().map(text));
     args.extend(call.args.into_iter().map(Arg::Bytes));
-    let command = CustomCommand::new_static("EVALSHA", ClusterHash::Custom(slot), false);
+    let command = CustomCommand::new_static("EVALSHA", ClusterHash::FirstKey, false);
     worker.used.fetch_add(1, Ordering::Relaxed);
     // Boxed: the client's futures are some kilobytes each.
     match Box::pin(worker.client.custom_raw(command, args)).await {
@@ -167,7 +226,7 @@ async fn evalsha(worker: &Arc<Worker>, slot: u16, call: Invocation) -> Result<Va
     }
 }
 
-async fn load(worker: &Arc<Worker>, slot: u16, body: &'static [u8]) -> Result<(), CallError> {
+async fn load(worker: &Arc<Worker>, body: &'static [u8]) -> Result<(), CallError> {
     let args = vec![Arg::from_static_str("LOAD"), Arg::Bytes(Bytes::from_static(body))];
-    Node::any(&worker.client).ask("SCRIPT", args, slot).await.map(drop)
+    Node::any(&worker.client).ask("SCRIPT", args, 0).await.map(drop)
 }

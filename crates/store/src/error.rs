@@ -38,6 +38,9 @@ pub enum Lost {
     /// The connection broke, or the time was over.
     #[error(transparent)]
     Connection(#[from] ClientError),
+    /// The slot was being moved to another server while a script ran: what it had written stays.
+    #[error("the slot was being moved to another server")]
+    OnTheMove,
 }
 
 /// What the client of the server says. Shows the kind of the failure and what the system said of the connection.
@@ -66,7 +69,7 @@ pub enum Later {
     MasterDown,
     /// Too few replicas (`NOREPLICAS`).
     NoReplicas,
-    /// The partition is being moved to another node (`TRYAGAIN`).
+    /// The partition is being moved to another node (`TRYAGAIN`, `ASK`; a second `MOVED`).
     Moving,
     /// Too many calls wait in this process.
     Backlog,
@@ -84,7 +87,7 @@ impl Later {
             "CLUSTERDOWN" => Self::ClusterDown,
             "MASTERDOWN" => Self::MasterDown,
             "NOREPLICAS" => Self::NoReplicas,
-            "TRYAGAIN" => Self::Moving,
+            "TRYAGAIN" | "ASK" | "MOVED" => Self::Moving,
             _ => return None,
         })
     }
@@ -225,6 +228,7 @@ pub(crate) fn server_error(text: &str) -> CallError {
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     match Later::of(word) {
         Some(why) => CallError::Later { why },
+        None if text.contains("attempted to access a non local key") => CallError::Away(Lost::OnTheMove),
         None => {
             let text = text.split(", with args").next().unwrap_or_default();
             CallError::Fault(Fault::Server(text.chars().take(200).collect()))
@@ -240,6 +244,10 @@ mod tests {
     fn refusals_are_told_from_faults() {
         assert!(matches!(server_error("OOM command not allowed"), CallError::Later { why: Later::Memory }));
         assert!(matches!(server_error("MISCONF Redis is configured"), CallError::Later { why: Later::Disk }));
+        assert!(matches!(server_error("ASK 1 127.0.0.1:2"), CallError::Later { why: Later::Moving }));
+        let cut =
+            "ERR Script attempted to access a non local key in a cluster node script: 5d, on @user_script:3.";
+        assert!(matches!(server_error(cut), CallError::Away(Lost::OnTheMove)));
         let text = "ERR unknown command 'X', with args beginning with: 'secret'";
         match server_error(text) {
             CallError::Fault(Fault::Server(text)) => assert_eq!(text, "ERR unknown command 'X'"),

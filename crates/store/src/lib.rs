@@ -26,11 +26,14 @@
 //! | `posthaste_store_hearing_gaps_total` | events dropped because they came too fast |
 //! | `posthaste_store_watching_gaps_total` | the same of watched histories |
 //! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
+//! | `posthaste_store_node_up{node}` | 1 while there is a checked connection to this primary; 0 also once it is none any more |
+//! | `posthaste_store_partitions_away` | of a cluster: partitions that can't be asked now |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
 
 mod accept;
 mod address_key;
 mod call;
+mod cluster;
 mod confirm;
 mod contents;
 mod endpoint;
@@ -42,8 +45,11 @@ mod link;
 mod node;
 mod pool;
 pub mod preflight;
+mod primary;
 mod reply;
 mod rollback;
+mod routes;
+mod routing;
 mod settings;
 mod store;
 mod supervise;

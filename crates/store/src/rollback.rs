@@ -1,5 +1,7 @@
 //! Going on after a roll-back: the database lost its last changes, and somebody decided to live with it.
 
+use std::sync::Arc;
+
 use fred::types::Value as Arg;
 use posthaste_protocol::{Answer, Script, Value};
 
@@ -21,8 +23,7 @@ impl Store {
         if !matches!(self.stopped(), Some(StopWhy::RolledBack { .. })) {
             return self.0.guard.check();
         }
-        let worker = self.0.pool.wait(self.0.settings.call_timeout).await?;
-        let node = Node::any(&worker.client);
+        let node = Node::routed(&self.0, false);
         for at in self.0.guard.all() {
             let found = Inner::get(&node, at.slot, at.keys.fence()).await?;
             let found = found
@@ -44,14 +45,13 @@ impl Inner {
     /// A call that reports: also made after a roll-back, because what it says is the truth about what left, and keeps rows
     /// from being sent again.
     pub(crate) async fn call_reporting<S: Script>(
-        &self,
+        self: &Arc<Self>,
         p: u16,
         script: &S,
     ) -> Result<Answer<S::Reply>, CallError> {
         match self.guard.check() {
             Err(CallError::Stop(StopWhy::RolledBack { .. })) => {
-                let worker = self.pool.wait(self.settings.call_timeout).await?;
-                self.call_on(worker, self.guard.partition(p)?, script, |_| false).await
+                self.call_routed(p, false, script, |_| false).await
             }
             _ => self.call(p, script).await,
         }

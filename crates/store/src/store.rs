@@ -1,11 +1,8 @@
 //! The store: connecting, and what all calls share.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
-use fred::clients::Client;
-use fred::error::ErrorKind;
-use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
 use posthaste_protocol::record::AddressKey;
@@ -17,27 +14,27 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::address_key::SHORTEST;
 use crate::call::Requests;
-use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
-use crate::endpoint;
-use crate::error::{CallError, ClientError, ConnectError, Later, Lost, StopWhy};
-use crate::gate::Gate;
+use crate::error::{CallError, ConnectError, Later, StopWhy};
 use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
 use crate::node::Node;
-use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
-use crate::preflight::{self, Confirm, Level, Report};
+use crate::pool::Worker;
+use crate::preflight::{self, Level, Report};
+use crate::primary::Primary;
+use crate::routes::Routes;
 use crate::settings::{Role, Settings};
-use crate::supervise::{self, Events};
+use crate::supervise;
 use crate::watching::Watcher;
+use crate::{cluster, endpoint};
 
 /// Most partitions of an installation.
 const MOST_PARTITIONS: u16 = 1_024;
 /// Most connections of one store.
 const MOST_CONNECTIONS: u16 = 16;
-/// Events of its own connection a client keeps for its supervisor.
-const OWN_EVENTS: usize = 64;
+/// How long a start waits for those primaries of a cluster that are said to be there.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connected store. Cloning is cheap; the connections close with the last clone, or by [`Store::disconnect`].
 #[derive(Debug, Clone)]
@@ -49,91 +46,92 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) role: Role,
     pub(crate) config: Config,
-    pub(crate) pool: Pool,
+    pub(crate) routes: Routes,
+    pub(crate) replicas: cluster::Replicas,
     pub(crate) guard: Guard,
+    /// Of all servers together; each primary has its own.
     pub(crate) link: LinkState,
     pub(crate) requests: Requests,
-    /// One of all partitions, or in a cluster one of each. None when replies confirm themselves.
-    confirmers: Vec<Confirmer>,
-    confirm: AtomicU8,
+    /// The epoch of partitions this process is the first to see.
+    fresh_epoch: String,
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
     pub(crate) address_key: OnceLock<AddressKey>,
-    pub(crate) gate: Gate,
-    pub(crate) report: Mutex<Report>,
-    pub(crate) checking: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
-fn encode(confirm: Confirm) -> u8 {
-    match confirm {
-        Confirm::Reply => 0,
-        Confirm::Replicas(_) => 1,
-        Confirm::Disk(0) => 2,
-        Confirm::Disk(_) => 3,
-    }
-}
-
 impl Inner {
-    /// How answers are confirmed now.
-    pub(crate) fn confirm(&self) -> Confirm {
-        match self.confirm.load(Ordering::Acquire) {
-            0 => Confirm::Reply,
-            1 => Confirm::Replicas(1),
-            2 => Confirm::Disk(0),
-            _ => Confirm::Disk(1),
-        }
+    fn new(
+        settings: Settings,
+        role: Role,
+        config: Config,
+        routes: Routes,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            routes,
+            replicas: cluster::Replicas::default(),
+            guard: Guard::new(settings.partitions),
+            link: LinkState::down(),
+            requests: Requests::new(),
+            fresh_epoch: format!("{:032x}", rand::random::<u128>()),
+            ear: OnceLock::new(),
+            watcher: OnceLock::new(),
+            contents: Contents::new(),
+            address_key: OnceLock::new(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+            config,
+            role,
+            settings,
+        })
     }
 
-    pub(crate) fn set_confirm(&self, confirm: Confirm) {
-        self.confirm.store(encode(confirm), Ordering::Release);
-    }
-
-    /// The link as it is before a call that is to be confirmed; `None` when its reply confirms itself.
-    pub(crate) fn before_confirm(&self) -> Option<Link> {
-        (self.confirm() != Confirm::Reply).then(|| self.link.watch().borrow().clone())
-    }
-
-    /// Waits until what was answered in a partition is as safe as asked.
-    pub(crate) async fn confirmed(&self, p: u16, before: Option<Link>) -> Result<(), CallError> {
-        let Some(before) = before else { return Ok(()) };
-        let at = if self.confirmers.len() > 1 { usize::from(p) } else { 0 };
-        match self.confirmers.get(at) {
-            Some(confirmer) => confirmer.wait(self.confirm(), &before).await,
-            None => Err(CallError::Undurable),
-        }
-    }
-
-    /// Says to every partition who we are, over this connection, and learns what it is.
-    pub(crate) async fn register(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
+    /// Says to the partitions of a primary who we are, over this connection, and learns what they are. One that is there no
+    /// more, or on the move, is told when it is next asked.
+    pub(crate) async fn register(&self, primary: &Primary, worker: &Arc<Worker>) -> Result<(), CallError> {
         for partition in self.guard.all() {
-            let script = Register {
-                keys: &partition.keys,
-                fresh_epoch: &fresh,
-                partitions: self.settings.partitions,
-                channel: self.role.channel(),
-                receipts: self.role.receipts(),
-            };
-            let answer = match self.call_on(worker, partition, &script, |_| true).await {
-                Ok(answer) => answer,
-                // Nothing new is stored then, but who is to drain it must be able to start.
-                Err(CallError::Later { why: Later::Memory }) => {
-                    self.recognise(worker, partition).await?;
-                    continue;
-                }
+            let here = self.routes.home(partition.slot).is_some_and(|home| std::ptr::eq(&*home, primary));
+            if !here {
+                continue;
+            }
+            match self.register_at(worker, partition).await {
+                Ok(()) => primary.knows_now(partition.number),
+                Err(CallError::Later { why: Later::Moving | Later::ClusterDown })
+                    if self.routes.is_cluster() => {}
                 Err(error) => return Err(error),
-            };
-            let number = partition.number;
-            match answer.reply {
-                Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch)?,
-                Registered::Foreign => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-                Registered::TooOld => return Err(self.guard.stop(StopWhy::TooOld { partition: number })),
             }
         }
         Ok(())
+    }
+
+    /// Says to one partition who we are, over this connection, and learns what it is.
+    pub(crate) async fn register_at(
+        &self,
+        worker: &Arc<Worker>,
+        partition: &Partition,
+    ) -> Result<(), CallError> {
+        let script = Register {
+            keys: &partition.keys,
+            fresh_epoch: &self.fresh_epoch,
+            partitions: self.settings.partitions,
+            channel: self.role.channel(),
+            receipts: self.role.receipts(),
+        };
+        let answer = match self.call_on(worker, partition, &script, |_| true).await {
+            Ok(answer) => answer,
+            // Nothing new is stored then, but who is to drain it must be able to start.
+            Err(CallError::Later { why: Later::Memory }) => return self.recognise(worker, partition).await,
+            Err(error) => return Err(error),
+        };
+        let number = partition.number;
+        match answer.reply {
+            Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch),
+            Registered::Foreign => Err(self.guard.stop(StopWhy::Foreign { partition: number })),
+            Registered::TooOld => Err(self.guard.stop(StopWhy::TooOld { partition: number })),
+        }
     }
 
     /// Learns what a partition is by reading alone; one that is not set up stays so.
@@ -179,53 +177,65 @@ impl Store {
     pub async fn connect(settings: Settings, role: Role) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
-        let first = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-        let first = Joined::to(first).await?;
-        let found = preflight::look(&first.worker.client, settings.durability).await?;
-        found.report.log();
-        if found.report.worst() == Level::Refuse {
-            return Err(ConnectError::Refused(found.report));
-        }
-        let mut joined = vec![first];
-        for _ in 1..settings.connections {
-            let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-            joined.push(Joined::to(client).await?);
+        if config.server.is_clustered() {
+            return Self::connect_cluster(settings, role, config).await;
         }
         let stop = CancellationToken::new();
-        let guard = Guard::new(settings.partitions);
-        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop).await?;
-        let clustered = config.server.is_clustered();
-        let inner = Arc::new(Inner {
-            pool: Pool::new(joined.iter().map(|joined| Arc::clone(&joined.worker)).collect()),
-            link: LinkState::new(found.run_id),
-            requests: Requests::new(),
-            confirmers,
-            confirm: AtomicU8::new(encode(found.confirm)),
-            ear: OnceLock::new(),
-            watcher: OnceLock::new(),
-            contents: Contents::new(),
-            address_key: OnceLock::new(),
-            gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
-            report: Mutex::new(found.report.clone()),
-            checking: tokio::sync::Mutex::new(()),
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-            guard,
-            config,
-            role,
-            settings,
-        });
-        inner.register(&inner.pool.workers[0]).await?;
-        inner.agree_on_key(&inner.pool.workers[0]).await?;
-        for joined in joined {
-            joined.worker.set_up(true);
-            joined.watch(&inner, true);
+        let address = endpoint::shown(&config);
+        let (primary, mut clients) = Primary::new(config.clone(), &address, (None, None), &settings, &stop);
+        let mut found = None;
+        for fresh in &mut clients {
+            fresh.join().await?;
+            if found.is_none() {
+                let looked = preflight::look(&fresh.worker.client, settings.durability).await?;
+                looked.report.log();
+                if looked.report.worst() == Level::Refuse {
+                    return Err(ConnectError::Refused(looked.report));
+                }
+                primary.set_confirm(looked.confirm);
+                primary.report.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&looked.report);
+                found = Some(looked);
+            }
         }
-        if let Some(joined) = confirming {
-            joined.worker.set_up(true);
-            joined.watch(&inner, false);
+        let run_id = found.map(|found| found.run_id).unwrap_or_default();
+        let inner = Inner::new(settings, role, config, Routes::single(Arc::clone(&primary)), stop);
+        inner.register(&primary, &primary.pool.workers[0]).await?;
+        inner.agree_on_key(&primary.pool.workers[0]).await?;
+        for fresh in &clients {
+            fresh.worker.set_up(true);
         }
-        Ok((Self(inner), found.report))
+        inner.found(&primary, run_id);
+        primary.watch(&inner, clients);
+        let store = Self(inner);
+        let report = store.report();
+        Ok((store, report))
+    }
+
+    /// Connects to all primaries of a cluster that can be reached. The first partition must be among theirs: what all of them
+    /// share is there.
+    async fn connect_cluster(
+        settings: Settings,
+        role: Role,
+        config: Config,
+    ) -> Result<(Self, Report), ConnectError> {
+        let (map, asked) = cluster::first_look(&config).await?;
+        let stop = CancellationToken::new();
+        let inner = Inner::new(settings, role, config, Routes::cluster(), stop.clone());
+        inner.take_map(&map, asked);
+        tokio::spawn(cluster::keep_fresh(Arc::downgrade(&inner), stop));
+        let patience = inner.settings.call_timeout;
+        let primaries = inner.routes.primaries();
+        let there = primaries.iter().filter(|primary| !primary.has_failed());
+        futures::future::join_all(there.map(|primary| primary.pool.wait(patience.min(START_PATIENCE)))).await;
+        let store = Self(inner);
+        let report = store.report();
+        if report.worst() == Level::Refuse {
+            return Err(ConnectError::Refused(report));
+        }
+        store.0.guard.check()?;
+        let worker = store.0.worker_of(store.0.partition(0)?).await?;
+        store.0.agree_on_key(&worker).await?;
+        Ok((store, report))
     }
 
     /// Number of partitions of the installation.
@@ -258,10 +268,15 @@ impl Store {
         self.0.link.watch()
     }
 
-    /// What the last look at the server found.
+    /// What the last look at the server found; in a cluster at each of its primaries.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.0.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let mut all = Report::default();
+        for primary in self.0.routes.primaries() {
+            let report = primary.report.lock().unwrap_or_else(PoisonError::into_inner);
+            all.lines.extend(report.lines.iter().cloned());
+        }
+        all
     }
 
     /// Why no call is answered any more, if so.
@@ -275,11 +290,13 @@ impl Store {
 
     /// Closes all connections once what was written to them is answered, for all clones.
     pub async fn disconnect(&self) {
-        for worker in &self.0.pool.workers {
+        let primaries = self.0.routes.primaries();
+        let workers = || primaries.iter().flat_map(|primary| &primary.pool.workers);
+        for worker in workers() {
             worker.set_up(false);
         }
         self.0.stop.cancel();
-        supervise::quit(self.0.pool.workers.iter().map(|worker| worker.client.clone())).await;
+        supervise::quit(workers().map(|worker| worker.client.clone())).await;
     }
 }
 
@@ -302,63 +319,4 @@ fn check_settings(settings: &Settings) -> Result<(), ConnectError> {
         return refuse("address_key", why);
     }
     Ok(())
-}
-
-/// A connected client whose events nobody reads yet.
-struct Joined {
-    worker: Arc<Worker>,
-    task: fred::types::ConnectHandle,
-    events: Events,
-}
-
-impl Joined {
-    async fn to(client: Client) -> Result<Self, ConnectError> {
-        // Before it connects, so that no event is missed.
-        let mut events = Events::of(&client);
-        match client.init().await {
-            Ok(task) => {
-                // The first connection counts as one of them.
-                events.reconnects = client.reconnect_rx();
-                Ok(Self { worker: Worker::new(client), task, events })
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::Auth) => {
-                Err(ConnectError::Settings { key: "password", why: error.details().to_owned() })
-            }
-            Err(error) => Err(ConnectError::Unreachable(Lost::Connection(ClientError(error)))),
-        }
-    }
-
-    fn watch(self, inner: &Arc<Inner>, in_pool: bool) {
-        let Self { worker, task, events } = self;
-        tokio::spawn(supervise::watch(
-            Arc::downgrade(inner),
-            worker,
-            task,
-            events,
-            inner.stop.clone(),
-            in_pool,
-        ));
-    }
-}
-
-/// The confirmers a durability needs, and their connection.
-async fn confirmers(
-    config: &Config,
-    settings: &Settings,
-    guard: &Guard,
-    stop: &CancellationToken,
-) -> Result<(Vec<Confirmer>, Option<Joined>), ConnectError> {
-    if settings.durability == Durability::Fast {
-        return Ok((Vec::new(), None));
-    }
-    let timeout = settings.confirm_timeout;
-    let client =
-        pool::client(config, timeout + settings.call_timeout, UNRESPONSIVE.max(timeout * 2), OWN_EVENTS);
-    let joined = Joined::to(client).await?;
-    let count = if config.server.is_clustered() { guard.all().len() } else { 1 };
-    let start = |partition: &Partition| {
-        let place = Place { key: partition.keys.fence(), slot: partition.slot, timeout };
-        Confirmer::start(Arc::clone(&joined.worker), place, stop.clone())
-    };
-    Ok((guard.all().iter().take(count).map(start).collect(), Some(joined)))
 }

@@ -50,6 +50,9 @@ pub(super) struct OrderPage {
     items: Vec<OrderView>,
     /// Asks for the next page; missing on the last one.
     next_cursor: Option<String>,
+    /// Partitions of the database that do not answer now: their orders are missing here. Missing when all answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions_missing: Vec<u16>,
 }
 
 /// Orders, newest first
@@ -77,6 +80,7 @@ pub(super) async fn list(
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
+    let partitions_missing = page.away;
     let receipts = &*state.receipts.said().await?;
     let views = page.orders.into_iter().map(|(suffix, glance)| {
         let state = &state;
@@ -104,7 +108,7 @@ pub(super) async fn list(
         link(&mut headers, "/v1/orders", &parameters, cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((headers, Json(OrderPage { items, next_cursor })).into_response())
+    Ok((headers, Json(OrderPage { items, next_cursor, partitions_missing })).into_response())
 }
 
 fn filter(caller: &Caller, asked: &Asked) -> Result<OrderFilter, Problem> {

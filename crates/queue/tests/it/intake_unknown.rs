@@ -32,7 +32,7 @@ async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (S
 }
 
 /// A service on the server this URL reaches.
-async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
+pub(crate) async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     let variable = |(key, value): &(&str, &str)| {
         (format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase()).into(), (*value).into())
     };

@@ -6,6 +6,7 @@ mod service;
 
 mod access;
 mod away;
+mod cluster;
 mod description;
 mod hostile;
 mod intake_accept;

@@ -241,7 +241,7 @@ impl OrderWriter {
         };
         let mut tries = 1;
         let (before, answer) = loop {
-            let before = inner.before_confirm();
+            let before = inner.before_confirm(self.p);
             match inner.call(self.p, &script).await {
                 Ok(answer) => break (before, answer),
                 // A repeat is answered as the first one.

@@ -53,7 +53,7 @@ impl Store {
             begin: ask.begin,
             send_window: ask.send_window,
         };
-        let before = if ask.begin > 0 { self.0.before_confirm() } else { None };
+        let before = if ask.begin > 0 { self.0.before_confirm(p) } else { None };
         // An answer given again tells the fence of that time.
         let current = |reply: &Reply| !matches!(reply, Reply::Taken(Taken { again: true, .. }));
         let answer = self.0.call_minding(p, &script, current).await?;
@@ -86,7 +86,7 @@ impl Store {
         rows_a_token: u16,
         parcels: &[(ParcelRef, Vec<(u16, u8)>)],
     ) -> Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(p);
         let (keys, partitions) = (&self.0.partition(p)?.keys, u32::from(self.partitions()));
         let script = Begin { keys, channel, send_window, rows_a_token, partitions, parcels };
         let answer = self.0.call(p, &script).await?;

@@ -30,11 +30,10 @@ pub(crate) fn malformed(what: &'static str) -> CallError {
 }
 
 impl Inner {
-    /// A connection for plain reads. They are not guarded by the epoch as scripts are.
-    pub(crate) async fn reader(&self) -> Result<Node, CallError> {
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
+    /// The way of plain reads: each goes to whoever has its slot. They are not guarded by the epoch as scripts are.
+    pub(crate) async fn reader(self: &Arc<Self>) -> Result<Node, CallError> {
         self.guard.check()?;
-        Ok(Node::any(&worker.client))
+        Ok(Node::routed(self, true))
     }
 
     /// A string; `None` when there is none.

@@ -82,10 +82,12 @@ pub(crate) struct Before {
 impl Inner {
     /// What to keep in mind before a call about a partition that is to be confirmed; `None` when its reply confirms itself.
     pub(crate) fn before_confirm(&self, p: u16) -> Option<Before> {
+        if self.settings.durability == Durability::Fast {
+            return None;
+        }
         let primary = self.routes.home(self.partition(p).ok()?.slot)?;
         let run_id = primary.link.run_id();
-        (self.settings.durability != Durability::Fast && primary.confirm() != Confirm::Reply)
-            .then_some(Before { primary, run_id })
+        (primary.confirm() != Confirm::Reply).then_some(Before { primary, run_id })
     }
 
     /// Waits until what was answered in a partition is as safe as asked. One that has gone to another server meanwhile is

@@ -53,20 +53,28 @@ impl Inner {
         patience.min(CLUSTER_PATIENCE).saturating_sub(away)
     }
 
+    /// A connection to a primary; `turn` chooses among them.
+    async fn worker_in(&self, primary: &Primary, turn: usize) -> Result<Arc<Worker>, CallError> {
+        match primary.pool.pick_from(turn) {
+            Some(worker) => Ok(Arc::clone(worker)),
+            None => primary.pool.wait_from(turn, self.patience(primary)).await.cloned(),
+        }
+    }
+
     /// A connection to whoever has a slot.
     pub(crate) async fn worker_at(&self, slot: u16) -> Result<Arc<Worker>, CallError> {
         let primary = self.routes.at(slot)?;
-        primary.pool.wait(self.patience(&primary)).await.cloned()
+        self.worker_in(&primary, primary.pool.next_turn()).await
     }
 
     /// A connection to the primary of a partition, where this process has registered with it.
     pub(crate) async fn worker_of(&self, partition: &Partition) -> Result<Arc<Worker>, CallError> {
         let primary = self.routes.at(partition.slot)?;
-        let worker = primary.pool.wait(self.patience(&primary)).await?;
+        let worker = self.worker_in(&primary, primary.pool.next_turn()).await?;
         if !primary.knows(partition.number) {
-            self.introduce(&primary, worker, partition).await?;
+            self.introduce(&primary, &worker, partition).await?;
         }
-        Ok(Arc::clone(worker))
+        Ok(worker)
     }
 
     /// Registers with a partition that has come to this primary: whether the database is the one it was is looked at before
@@ -155,7 +163,7 @@ impl Inner {
         slot: u16,
     ) -> Result<Value, CallError> {
         let primary = self.routes.at(slot)?;
-        let worker = primary.pool.wait_from(turn, self.patience(&primary)).await?;
+        let worker = self.worker_in(&primary, turn).await?;
         if guarded {
             self.guard.check()?;
         }
@@ -164,7 +172,7 @@ impl Inner {
         if let (Value::Error(text), Some(args)) = (&value, spare)
             && let Some(moved) = Moved::read(text)
         {
-            self.follow(worker, moved)?;
+            self.follow(&worker, moved)?;
             let worker = self.worker_at(slot).await?;
             value = node::send(&worker.client, command, args).await?;
         }

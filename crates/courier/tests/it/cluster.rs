@@ -28,10 +28,10 @@ static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A cluster, and a connection to look at it.
 struct Town {
-    _alone: tokio::sync::MutexGuard<'static, ()>,
     cluster: Cluster,
     store: Store,
     orders: AtomicU64,
+    _alone: tokio::sync::MutexGuard<'static, ()>,
 }
 
 async fn connect(cluster: &Cluster, role: Role, durability: Durability) -> Store {
@@ -47,7 +47,7 @@ impl Town {
         let start = move || Cluster::start(primaries, replicas, NODE_TIMEOUT);
         let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
         let store = connect(&cluster, Role::Tool, Durability::Fast).await;
-        Self { _alone: alone, cluster, store, orders: AtomicU64::new(0) }
+        Self { cluster, store, orders: AtomicU64::new(0), _alone: alone }
     }
 
     fn slot(&self, p: u16) -> u16 {

@@ -66,7 +66,8 @@ impl Inner {
         let partition = self.guard.partition(p)?;
         let mut followed = false;
         loop {
-            let worker = self.worker_of(partition).await?;
+            let worker = self.worker_of(partition).await;
+            let worker = worker.inspect_err(|error| self.troubles.failed(error))?;
             if guarded {
                 self.guard.check()?;
             }
@@ -132,10 +133,13 @@ impl Inner {
                 let partition = partition.map_or(0, |partition| partition.number);
                 self.guard.stop(StopWhy::Epoch { partition, found })
             }
-            Failure::Call(error) => match partition {
-                Some(partition) => self.heed(partition.slot, error),
-                None => error,
-            },
+            Failure::Call(error) => {
+                self.troubles.failed(&error);
+                match partition {
+                    Some(partition) => self.heed(partition.slot, error),
+                    None => error,
+                }
+            }
             // Nothing was done: the next call goes by a newer map.
             Failure::Moved(_) => {
                 self.routes.stale.notify_one();
@@ -159,6 +163,7 @@ impl Inner {
             value = evalsha(worker, script.invoke(&request, epoch)).await?;
         }
         metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
+        self.troubles.took(&worker.address, started.elapsed());
         match S::read(&request, value) {
             Ok(answer) => Ok(answer),
             Err(refusal) => Err(refused(worker, name, refusal)),

@@ -98,7 +98,11 @@ impl Inner {
         let home = self.routes.home(partition.slot);
         let stayed = home.is_some_and(|home| Arc::ptr_eq(&home, &primary));
         match primary.confirmer().filter(|_| stayed) {
-            Some(confirmer) => confirmer.wait(primary.confirm(), partition.keys.fence(), &run_id).await,
+            Some(confirmer) => {
+                let confirmed = confirmer.wait(primary.confirm(), partition.keys.fence(), &run_id).await;
+                self.troubles.confirmed(&primary.address, confirmed.is_ok());
+                confirmed.inspect_err(|error| self.troubles.failed(error))
+            }
             None => Err(CallError::Undurable),
         }
     }
@@ -124,7 +128,7 @@ async fn confirm(worker: &Arc<Worker>, key: String, timeout: Duration, how: Conf
     let _: Result<Arg, _> = pipeline.custom(command("INFO"), vec!["server"]).await;
     let replies: Vec<Result<Arg, _>> = pipeline.try_all().await;
     if let Some(error) = replies.iter().find_map(|reply| reply.as_ref().err()) {
-        tracing::warn!(node = %worker.address, %error, "confirming writes failed");
+        tracing::debug!(node = %worker.address, %error, "confirming writes failed");
         if matches!(error.kind(), fred::error::ErrorKind::Timeout) {
             worker.replace();
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fred::types::config::{Config, ServerConfig, TlsConnector};
+use fred::types::config::{Config, TlsConnector};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -80,17 +80,6 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
     Ok(config)
 }
 
-/// Where the server is, for people: no user, no password.
-pub(crate) fn shown(config: &Config) -> String {
-    let hosts = config.server.hosts();
-    let mut hosts = hosts.iter().map(|server| format!("{}:{}", server.host, server.port));
-    match &config.server {
-        ServerConfig::Unix { path } => path.display().to_string(),
-        ServerConfig::Sentinel { service_name, .. } => format!("{service_name} (by sentinel)"),
-        _ => hosts.next().unwrap_or_default(),
-    }
-}
-
 /// TLS with the given certificates, or the system's; of those, bad ones are passed over as long as one is good.
 fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
@@ -123,6 +112,7 @@ fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
 
 #[cfg(test)]
 mod tests {
+    use fred::types::config::ServerConfig;
     use secrecy::SecretString;
 
     use super::*;

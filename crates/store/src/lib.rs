@@ -29,15 +29,19 @@
 //! | `posthaste_store_node_up{node}` | 1 while there is a checked connection to this primary; 0 also once it is none any more |
 //! | `posthaste_store_partitions_away` | of a cluster: partitions that can't be asked now |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
+//! | `posthaste_redis_state{state,node}` | 1 while a server is away, full, read-only, loading, slow, … |
+//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of that |
 
 mod accept;
 mod address_key;
 mod call;
+mod cause;
 mod cluster;
 mod confirm;
 mod contents;
 mod endpoint;
 mod error;
+mod examine;
 mod gate;
 mod guard;
 mod hearing;
@@ -53,16 +57,19 @@ mod routing;
 mod settings;
 mod store;
 mod supervise;
+mod trouble;
 mod verbs;
 mod watching;
 
 pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use examine::examine;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
 pub use settings::{Role, Settings};
 pub use store::Store;
+pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
     OrderView, RowCursor, RowFilter, RowPage, Suppress, Suppression, SuppressionCursor, SuppressionPage,

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
 use fred::types::ConnectHandle;
 use fred::types::config::Config;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Address;
 use crate::confirm::Confirmer;
-use crate::error::{ClientError, ConnectError, Lost};
+use crate::error::ConnectError;
 use crate::gate::Gate;
 use crate::link::LinkState;
 use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
@@ -75,17 +74,9 @@ impl Fresh {
                 self.events = Events::of(&self.worker.client);
                 Ok(())
             }
-            Err(error) => Err(cannot_connect(error)),
+            Err(error) => Err(ConnectError::connecting(error)),
         }
     }
-}
-
-/// What a first connection that failed means.
-pub(crate) fn cannot_connect(error: fred::error::Error) -> ConnectError {
-    if matches!(error.kind(), ErrorKind::Auth) {
-        return ConnectError::Settings { key: "password", why: error.details().to_owned() };
-    }
-    ConnectError::Unreachable(Lost::Connection(ClientError(error)))
 }
 
 fn encode(confirm: Confirm) -> u8 {

@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use fred::clients::Client;
+use fred::interfaces::ClientLike;
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
 use posthaste_protocol::record::AddressKey;
@@ -22,10 +24,12 @@ use crate::link::{Link, LinkState};
 use crate::node::Node;
 use crate::pool::Worker;
 use crate::preflight::{self, Level, Report};
-use crate::primary::Primary;
+use crate::primary::{Fresh, Primary};
 use crate::routes::Routes;
 use crate::settings::{Role, Settings};
 use crate::supervise;
+use crate::trouble::Troubles;
+use crate::trouble::probe::{self, address};
 use crate::watching::Watcher;
 use crate::{cluster, endpoint};
 
@@ -58,16 +62,16 @@ pub(crate) struct Inner {
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
     pub(crate) address_key: OnceLock<AddressKey>,
+    pub(crate) troubles: Troubles,
     pub(crate) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
 impl Inner {
     fn new(
-        settings: Settings,
-        role: Role,
-        config: Config,
+        (settings, role, config): (Settings, Role, Config),
         routes: Routes,
+        troubles: Troubles,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -81,6 +85,7 @@ impl Inner {
             watcher: OnceLock::new(),
             contents: Contents::new(),
             address_key: OnceLock::new(),
+            troubles,
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
             config,
@@ -175,40 +180,72 @@ impl Store {
     /// # Errors
     /// A [`ConnectError`], named by what to do about it.
     pub async fn connect(settings: Settings, role: Role) -> Result<(Self, Report), ConnectError> {
+        Self::connect_with(settings, role, Troubles::new()).await
+    }
+
+    /// The same, and tells of the servers' states in `troubles`.
+    pub(crate) async fn connect_with(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
         if config.server.is_clustered() {
-            return Self::connect_cluster(settings, role, config).await;
+            return Self::connect_cluster(settings, role, config, troubles).await;
         }
         let stop = CancellationToken::new();
-        let address = endpoint::shown(&config);
-        let (primary, mut clients) = Primary::new(config.clone(), &address, (None, None), &settings, &stop);
-        let mut found = None;
+        let address = address(&config.server);
+        let (primary, clients) = Primary::new(config.clone(), &address, (None, None), &settings, &stop);
+        let opened: Vec<Client> = clients.iter().map(|fresh| fresh.worker.client.clone()).collect();
+        let inner =
+            Inner::new((settings, role, config), Routes::single(Arc::clone(&primary)), troubles, stop);
+        let connected = Self::assemble(inner, &primary, clients).await;
+        if connected.is_err() {
+            // Whoever tries again must not leave connections behind.
+            let begun = opened.into_iter().filter(ClientLike::is_connected);
+            supervise::quit(begun).await;
+        }
+        connected
+    }
+
+    async fn assemble(
+        inner: Arc<Inner>,
+        primary: &Arc<Primary>,
+        mut clients: Vec<Fresh>,
+    ) -> Result<(Self, Report), ConnectError> {
+        let mut run_id = None;
         for fresh in &mut clients {
             fresh.join().await?;
-            if found.is_none() {
-                let looked = preflight::look(&fresh.worker.client, settings.durability).await?;
-                looked.report.log();
-                if looked.report.worst() == Level::Refuse {
-                    return Err(ConnectError::Refused(looked.report));
+            if run_id.is_none() {
+                let found = preflight::look(&fresh.worker.client, inner.settings.durability).await?;
+                if found.report.worst() == Level::Refuse {
+                    found.report.log();
+                    return Err(ConnectError::Refused(found.report));
                 }
-                primary.set_confirm(looked.confirm);
-                primary.report.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&looked.report);
-                found = Some(looked);
+                primary.set_confirm(found.confirm);
+                *primary.report.lock().unwrap_or_else(PoisonError::into_inner) = found.report;
+                run_id = Some(found.run_id);
             }
         }
-        let run_id = found.map(|found| found.run_id).unwrap_or_default();
-        let inner = Inner::new(settings, role, config, Routes::single(Arc::clone(&primary)), stop);
-        inner.register(&primary, &primary.pool.workers[0]).await?;
+        inner.register(primary, &primary.pool.workers[0]).await?;
         inner.agree_on_key(&primary.pool.workers[0]).await?;
         for fresh in &clients {
             fresh.worker.set_up(true);
         }
-        inner.found(&primary, run_id);
+        inner.found(primary, run_id.unwrap_or_default());
         primary.watch(&inner, clients);
         let store = Self(inner);
         let report = store.report();
+        report.log();
+        store.look_for_trouble();
         Ok((store, report))
+    }
+
+    /// Keeps what is wrong with the servers true while nobody calls.
+    fn look_for_trouble(&self) {
+        let (inner, troubles) = (Arc::downgrade(&self.0), self.0.troubles.clone());
+        tokio::spawn(probe::watch(inner, troubles, self.0.stop.clone()));
     }
 
     /// Connects to all primaries of a cluster that can be reached. The first partition must be among theirs: what all of them
@@ -217,10 +254,11 @@ impl Store {
         settings: Settings,
         role: Role,
         config: Config,
+        troubles: Troubles,
     ) -> Result<(Self, Report), ConnectError> {
         let (map, asked) = cluster::first_look(&config).await?;
         let stop = CancellationToken::new();
-        let inner = Inner::new(settings, role, config, Routes::cluster(), stop.clone());
+        let inner = Inner::new((settings, role, config), Routes::cluster(), troubles, stop.clone());
         inner.take_map(&map, asked);
         tokio::spawn(cluster::keep_fresh(Arc::downgrade(&inner), stop));
         let patience = inner.settings.call_timeout;
@@ -235,6 +273,7 @@ impl Store {
         store.0.guard.check()?;
         let worker = store.0.worker_of(store.0.partition(0)?).await?;
         store.0.agree_on_key(&worker).await?;
+        store.look_for_trouble();
         Ok((store, report))
     }
 
@@ -266,6 +305,12 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Link> {
         self.0.link.watch()
+    }
+
+    /// What is wrong with the servers now, kept true also while nobody calls.
+    #[must_use]
+    pub fn troubles(&self) -> Troubles {
+        self.0.troubles.clone()
     }
 
     /// What the last look at the server found; in a cluster at each of its primaries.

@@ -71,6 +71,9 @@ pub(crate) async fn watch(
             error = events.errors.recv() => match error {
                 Ok((error, _)) => {
                     tracing::debug!(node = %worker.address, %error, "a connection failed");
+                    if let Some(inner) = inner.upgrade() {
+                        inner.troubles.lost(&error);
+                    }
                     down();
                     look_at = Instant::now() + RECHECK;
                 }
@@ -125,6 +128,7 @@ fn down(inner: &Weak<Inner>, primary: &Primary, worker: &Arc<Worker>, in_pool: b
         && primary.pool.pick().is_none()
     {
         inner.lost(primary);
+        inner.troubles.look_now();
     }
 }
 
@@ -164,6 +168,7 @@ impl Inner {
                 last.clone_from(&found.report);
             }
         }
+        self.judged(&primary.address, &found.report);
         if found.report.worst() == Level::Refuse {
             return false;
         }
@@ -185,6 +190,7 @@ impl Inner {
             tracing::info!(node = %worker.address, run_id = found.run_id, "connected to the server");
         }
         self.found(primary, found.run_id);
+        self.troubles.look_now();
         true
     }
 

@@ -1,5 +1,7 @@
 //! A courier on a cluster: what happens to one server is felt by its own partitions alone, and every message goes out once.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

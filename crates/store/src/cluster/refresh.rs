@@ -16,7 +16,6 @@ use super::map::{Map, View};
 use crate::error::{CallError, ConnectError, Fault, Lost};
 use crate::node::Node;
 use crate::pool::{self, UNRESPONSIVE};
-use crate::primary::cannot_connect;
 use crate::routing::config_of;
 use crate::store::Inner;
 
@@ -42,7 +41,7 @@ async fn ask_apart(config: &Config, address: &Address) -> Result<View, ConnectEr
     let joined = timeout(PATIENCE, client.init()).await;
     let view = match joined {
         Ok(Ok(_)) => ask(&Node::any(&client), address).await.map_err(ConnectError::from),
-        Ok(Err(error)) => Err(cannot_connect(error)),
+        Ok(Err(error)) => Err(ConnectError::connecting(error)),
         Err(_) => Err(ConnectError::Unreachable(Lost::NotConnected)),
     };
     tokio::spawn(crate::supervise::quit([client]));

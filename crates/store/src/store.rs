@@ -271,6 +271,9 @@ impl Store {
             return Err(ConnectError::Refused(report));
         }
         store.0.guard.check()?;
+        // A call would not wait for one that has been away since the start.
+        let first = store.0.routes.at(store.0.partition(0)?.slot)?;
+        first.pool.wait(patience).await?;
         let worker = store.0.worker_of(store.0.partition(0)?).await?;
         store.0.agree_on_key(&worker).await?;
         store.look_for_trouble();

@@ -14,7 +14,9 @@ use tokio::time::timeout;
 use crate::desk::Desk;
 use crate::engine::{Engine, EngineError};
 use crate::hearing;
+use crate::leases::Leases;
 use crate::metrics::Meter;
+use crate::noticed::kept_running;
 use crate::office::Office;
 use crate::probe::Probe;
 use crate::resolver::Resolver;
@@ -65,7 +67,8 @@ impl Courier {
         self.settings.check(&self.transport.abilities())?;
         let channel = self.transport.channel();
         let meter = Arc::new(Meter::new(&channel, self.progress));
-        let (sweep, resolve) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let sweep: Arc<[Notify]> = (0..self.store.partitions()).map(|_| Notify::new()).collect();
+        let resolve = Arc::new(Notify::new());
         let hearing = self.store.hearing();
 
         let engine = Engine::new(
@@ -77,13 +80,20 @@ impl Courier {
             crate::engine::Kicks { sweep: Arc::clone(&sweep), resolve: Arc::clone(&resolve) },
             self.probe,
         );
-        let sweeper = Sweeper::new(
-            self.store.clone(),
-            channel.clone(),
-            self.settings.clone(),
-            Arc::clone(&meter),
-            sweep,
-        );
+        // They end with this call, however it ends; one that panics is started anew.
+        let mut beside = JoinSet::new();
+        let leases = Leases { store: self.store.clone(), meter: Arc::clone(&meter) };
+        let lease = self.settings.lease;
+        let of = (channel.clone(), stop.clone());
+        keep(&mut beside, &meter, &stop, "leases", move || {
+            leases.clone().run(of.0.clone(), lease, Arc::clone(&sweep), of.1.clone())
+        });
+        let of =
+            (self.store.clone(), channel.clone(), self.settings.clone(), Arc::clone(&meter), stop.clone());
+        keep(&mut beside, &meter, &stop, "sweeper", move || {
+            let (store, channel, settings, meter, stop) = of.clone();
+            Sweeper::new(store, channel, settings, meter).run(stop)
+        });
         let resolver = Resolver {
             store: self.store.clone(),
             transport: Arc::clone(&self.transport),
@@ -92,12 +102,13 @@ impl Courier {
             kick: resolve,
             every: self.settings.sweep_every,
         };
-        // They end with this call, however it ends.
-        let mut beside = JoinSet::new();
-        beside.spawn(sweeper.run(stop.clone()));
-        beside.spawn(resolver.run(stop.clone()));
-        let (store, every) = (self.store.clone(), self.settings.hearing_every);
-        beside.spawn(hearing::check(store, Arc::clone(&meter), every, stop.clone()));
+        let until = stop.clone();
+        keep(&mut beside, &meter, &stop, "resolver", move || resolver.clone().run(until.clone()));
+        let of = (self.store.clone(), Arc::clone(&meter), self.settings.hearing_every, stop.clone());
+        keep(&mut beside, &meter, &stop, "hearing", move || {
+            let (store, meter, every, stop) = of.clone();
+            hearing::check(store, meter, every, stop)
+        });
         let desk = Arc::new(Office::new(self.store, channel.clone(), meter));
         let mut serving = Serving::start(self.transport, desk, &stop);
         tracing::info!(%channel, "the courier is at work");
@@ -108,6 +119,18 @@ impl Courier {
         result?;
         served.map_err(RunError::Serve)
     }
+}
+
+/// Runs a loop beside the engine.
+fn keep<F: Future<Output = ()> + Send + 'static>(
+    beside: &mut JoinSet<()>,
+    meter: &Arc<Meter>,
+    stop: &Stop,
+    what: &'static str,
+    start: impl Fn() -> F + Send + Sync + 'static,
+) {
+    let (meter, soft) = (Arc::clone(meter), stop.soft.clone());
+    beside.spawn(async move { kept_running(&meter, &soft, what, start).await });
 }
 
 /// What listens to the outside, beside the engine.

@@ -95,6 +95,8 @@ reasons! {
     Undelivered = 23, "undelivered";
     /// An operator put the address on the suppression list.
     ByOperator = 24, "by_operator";
+    /// Its record could not be read, and an operator ended it.
+    Unreadable = 40, "record_unreadable";
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use posthaste_protocol::Malformed;
 use crate::cause::Cause;
 use crate::preflight::Report;
 use crate::trouble::RedisState;
+pub use crate::unreadable::Unreadable;
 
 /// Why a call brought no answer that counts.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,20 @@ pub enum CallError {
     /// Report: a reply that makes no sense, or a mistake in a script or in the rights given to us.
     #[error("a reply could not be used")]
     Fault(#[source] Fault),
+}
+
+impl CallError {
+    /// Whether the call may have happened although it ended so. False only when it was refused whole, or never left this
+    /// process.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Later { .. } | Self::Away(Lost::NotConnected) => false,
+            // The answer of a call shows that its database went back; any other reason is found before the first write.
+            Self::Stop(why) => matches!(why, StopWhy::RolledBack { .. }),
+            Self::Away(Lost::Connection(_) | Lost::OnTheMove) | Self::Undurable | Self::Fault(_) => true,
+        }
+    }
 }
 
 /// Why no answer came.
@@ -162,7 +177,10 @@ pub enum StopWhy {
     #[error("suppression lists are kept under another address key than this process has")]
     AddressKey,
     /// It asks for a newer program.
-    #[error("partition {partition} asks for a newer program")]
+    #[error(
+        "this program is too old for the database (partition {partition}): a newer version that ran on it writes records \
+         this one must not touch; start the newer version"
+    )]
     TooOld {
         /// Where it was seen.
         partition: u16,
@@ -178,6 +196,12 @@ pub enum Fault {
     /// It has another shape than promised.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// The call panicked on our side, before its answer could be used.
+    #[error("the call `{0}` panicked")]
+    Panicked(&'static str),
+    /// A record is there and can't be read, though the server is well. It concerns one order, and stops no other.
+    #[error("a record can't be read: {0}")]
+    Record(Malformed),
     /// The server answered an error that is no passing trouble.
     #[error("the server answered {0}")]
     Server(String),
@@ -281,6 +305,31 @@ pub(crate) fn server_error(text: &str) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_whole_did_not_happen_and_all_else_may_have() {
+        let refused =
+            ["OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"];
+        for word in refused.into_iter().chain(["TRYAGAIN"]) {
+            assert!(!server_error(word).may_have_happened(), "{word}");
+        }
+        for why in [Later::Backlog, Later::NearlyFull] {
+            assert!(!CallError::Later { why }.may_have_happened());
+        }
+        let client = |kind| client_error(fred::error::Error::new(kind, "x"));
+        use fred::error::ErrorKind;
+        assert!(!client(ErrorKind::Backpressure).may_have_happened(), "it was not written");
+        for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Protocol] {
+            assert!(client(kind.clone()).may_have_happened(), "{kind:?}");
+        }
+        assert!(!CallError::Away(Lost::NotConnected).may_have_happened());
+        assert!(CallError::Undurable.may_have_happened());
+        assert!(CallError::Fault(Fault::Crossed).may_have_happened());
+        assert!(server_error("ERR Script attempted to access a non local key").may_have_happened());
+        let back = StopWhy::RolledBack { partition: 0, known: 2, found: 1 };
+        assert!(CallError::Stop(back).may_have_happened());
+        assert!(!CallError::Stop(StopWhy::Foreign { partition: 0 }).may_have_happened());
+    }
 
     #[test]
     fn refusals_are_told_from_faults() {

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::ClientLike;
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
 use posthaste_protocol::record::AddressKey;
@@ -133,7 +132,16 @@ impl Inner {
         };
         let number = partition.number;
         match answer.reply {
-            Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch),
+            Registered::Ok { schema } => {
+                if schema > SCHEMA && number == 0 {
+                    tracing::warn!(
+                        ours = SCHEMA,
+                        theirs = schema,
+                        "a newer version of the program ran on this database; records only it can read are left to it"
+                    );
+                }
+                self.guard.saw_epoch(partition, &answer.epoch)
+            }
             Registered::Foreign => Err(self.guard.stop(StopWhy::Foreign { partition: number })),
             Registered::TooOld => Err(self.guard.stop(StopWhy::TooOld { partition: number })),
         }
@@ -183,11 +191,12 @@ impl Store {
         Self::connect_with(settings, role, Troubles::new()).await
     }
 
-    /// The same, and tells of the servers' states in `troubles`.
-    pub(crate) async fn connect_with(
+    /// The same, with what is opened in `opened`, for whoever closes it when this fails.
+    pub(crate) async fn assemble(
         settings: Settings,
         role: Role,
         troubles: Troubles,
+        opened: &mut Vec<Client>,
     ) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
@@ -197,19 +206,13 @@ impl Store {
         let stop = CancellationToken::new();
         let address = address(&config.server);
         let (primary, clients) = Primary::new(config.clone(), &address, (None, None), &settings, &stop);
-        let opened: Vec<Client> = clients.iter().map(|fresh| fresh.worker.client.clone()).collect();
+        opened.extend(clients.iter().map(|fresh| fresh.worker.client.clone()));
         let inner =
             Inner::new((settings, role, config), Routes::single(Arc::clone(&primary)), troubles, stop);
-        let connected = Self::assemble(inner, &primary, clients).await;
-        if connected.is_err() {
-            // Whoever tries again must not leave connections behind.
-            let begun = opened.into_iter().filter(ClientLike::is_connected);
-            supervise::quit(begun).await;
-        }
-        connected
+        Self::connect_single(inner, &primary, clients).await
     }
 
-    async fn assemble(
+    async fn connect_single(
         inner: Arc<Inner>,
         primary: &Arc<Primary>,
         mut clients: Vec<Fresh>,
@@ -308,12 +311,6 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Link> {
         self.0.link.watch()
-    }
-
-    /// What is wrong with the servers now, kept true also while nobody calls.
-    #[must_use]
-    pub fn troubles(&self) -> Troubles {
-        self.0.troubles.clone()
     }
 
     /// What the last look at the server found; in a cluster at each of its primaries.

@@ -5,6 +5,8 @@ mod cli;
 mod dev;
 mod operator;
 mod orders;
+mod people;
+mod parked;
 mod script;
 mod send;
 mod suppressions;

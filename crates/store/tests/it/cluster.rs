@@ -7,7 +7,7 @@ use posthaste_protocol::Keys;
 use posthaste_protocol::keys::crc16;
 use posthaste_rig::Reply;
 use posthaste_rig::servers::Cluster;
-use posthaste_store::{CallError, HearingEvent, Later, Lost, Role, Settings, Store};
+use posthaste_store::{AcceptError, CallError, HearingEvent, Later, Lost, Role, Settings, Store};
 
 use crate::house::*;
 
@@ -112,9 +112,7 @@ async fn a_slot_that_has_moved_is_followed_and_met_there_as_at_first() {
     cluster.node(2).command(&["SET", &epoch, "another"]).unwrap();
     posthaste_rig::eventually_async("another epoch is noticed", async || {
         match store.accept(&order(suffix_in(&store, other, 1), 1)).await {
-            Err(posthaste_store::AcceptError::Call(CallError::Stop(why))) => {
-                Ok(assert!(why.to_string().contains("epoch")))
-            }
+            Err(AcceptError::Refused(CallError::Stop(why))) => Ok(assert!(why.to_string().contains("epoch"))),
             other => Err(format!("{other:?}")),
         }
     })
@@ -144,9 +142,10 @@ async fn a_slot_on_the_move_is_held_and_ask_is_never_followed() {
     assert!(moved > 0 && i64::try_from(moved).unwrap() < all, "{moved} of {all}");
     for n in 151..=190 {
         match store.accept(&order(suffix_in(&store, p, n), 1)).await {
-            Err(posthaste_store::AcceptError::Call(
-                CallError::Later { why: Later::Moving } | CallError::Away(Lost::OnTheMove),
-            )) => {}
+            Err(
+                AcceptError::Refused(CallError::Later { why: Later::Moving })
+                | AcceptError::Unknown(CallError::Away(Lost::OnTheMove)),
+            ) => {}
             other => panic!("{other:?}"),
         }
         // Its neighbour on the same server does not notice.
@@ -259,7 +258,7 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
         assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     }
     match refused.await.unwrap() {
-        Err(posthaste_store::AcceptError::Call(CallError::Undurable)) => {}
+        Err(AcceptError::Unknown(CallError::Undurable)) => {}
         other => panic!("{other:?}"),
     }
     cluster.node_mut(2).restart().unwrap();

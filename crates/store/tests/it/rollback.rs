@@ -1,7 +1,7 @@
 //! A database that lost its last changes is noticed by its fence.
 
 use posthaste_model::{Reason, Verdict};
-use posthaste_store::{CallError, ClaimAsk, ParcelRef, Report, Reported, Settlement, StopWhy};
+use posthaste_store::{AcceptError, CallError, ClaimAsk, ParcelRef, Report, Reported, Settlement, StopWhy};
 
 use crate::house::*;
 
@@ -31,6 +31,22 @@ async fn a_fence_that_went_back_stops_all_but_reports() {
     assert!(fence > 1_000_000, "{fence}");
 }
 
+/// The answer that shows the roll-back is that of an order which was stored.
+#[tokio::test]
+async fn an_order_whose_answer_shows_the_roll_back_may_be_stored() {
+    let server = server();
+    let store = tool(&server).await;
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    claim(&store, 1, 1).await.unwrap();
+    server.command(&["SET", "fence:{0}", "0"]).unwrap();
+    let told = store.accept(&order(suffix(2), 1)).await.unwrap_err();
+    assert!(matches!(told, AcceptError::Unknown(CallError::Stop(StopWhy::RolledBack { .. }))), "{told:?}");
+    let never = store.accept(&order(suffix(3), 1)).await.unwrap_err();
+    assert!(matches!(never, AcceptError::Refused(CallError::Stop(_))), "{never:?}");
+    let histories = keys(&server).into_iter().filter(|key| key.starts_with("history:")).count();
+    assert_eq!(histories, 2);
+}
+
 #[tokio::test]
 async fn a_claim_told_again_is_no_roll_back() {
     let server = server();
@@ -48,6 +64,7 @@ async fn a_claim_told_again_is_no_roll_back() {
         bulk_limit: 10,
         begin: 0,
         send_window: std::time::Duration::from_secs(60),
+        empty_handed: false,
     };
     assert_eq!(store.claim(0, &ask).await.unwrap().fence, 2);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();

@@ -91,7 +91,7 @@ else
   touch_order(order)
 end
 out_of_ready({ order = order }, member)
-unresolved_out[#unresolved_out + 1] = member
+out_of_unresolved(member)
 write_parcels()
 write_orders()
 write_leaving(KEYS[3], KEYS[4], KEYS[5])

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::cause::Cause;
 use crate::error::{CallError, ConnectError};
 use crate::node::Node;
-use crate::pool::{self, UNRESPONSIVE};
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::routing::config_of;
 use crate::settings::Settings;
 use crate::supervise::quit;
@@ -58,7 +58,7 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> 
 }
 
 fn client_of(config: &Config, settings: &Settings) -> Client {
-    pool::client(config, settings.call_timeout, UNRESPONSIVE, 1)
+    pool::client(config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS)
 }
 
 async fn look_at_one(config: &Config, settings: &Settings) -> Result<(Arc<str>, Found), ConnectError> {

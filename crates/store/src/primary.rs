@@ -17,14 +17,11 @@ use crate::confirm::Confirmer;
 use crate::error::ConnectError;
 use crate::gate::Gate;
 use crate::link::LinkState;
-use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
+use crate::pool::{self, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{Confirm, Report};
 use crate::settings::Settings;
 use crate::store::Inner;
 use crate::supervise::{self, Events};
-
-/// Events of its own connection a client keeps for its supervisor.
-const OWN_EVENTS: usize = 64;
 
 /// One primary.
 #[derive(Debug)]

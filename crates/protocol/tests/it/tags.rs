@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_protocol::keys::crc16;
+use posthaste_protocol::keys::{Member, crc16};
 use posthaste_protocol::scripts::ALL;
+use posthaste_protocol::scripts::fail_order::FailOrder;
+use posthaste_protocol::scripts::fail_parcel::FailParcel;
+use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::remember::Remember;
+use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::db::Db;
+use crate::db::{Db, channel};
 use crate::random_walk::{Walk, any_act};
 
 /// One command as MONITOR prints it: who (`lua` or an address), and its words.
@@ -82,6 +86,18 @@ impl Monitor {
     }
 }
 
+/// A parcel is parked and put back, parked again and ended, and its order with it.
+fn park_and_fail(db: &Db) {
+    let (keys, channel, suffix) = (&db.keys, &channel("email"), &"u1:5".parse().expect("a suffix"));
+    let member: Member = "u1:5:0".parse().expect("a member");
+    let parcels = [ToPark { member: member.clone(), fence: None, why: "rows" }];
+    db.reply(&Park { keys, channel, parcels: &parcels });
+    db.reply(&Unpark { keys, channel: Some(channel), names: &[member.to_string()] });
+    db.reply(&Park { keys, channel, parcels: &parcels });
+    db.reply(&FailParcel { keys, channel, member: &member });
+    db.reply(&FailOrder { keys, suffix, from: None, forced: true });
+}
+
 #[test]
 fn every_key_touched_has_the_tag_of_the_first_one() {
     let db = Db::start();
@@ -99,6 +115,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
             walk.act(&act);
         }
         db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
+        park_and_fail(&db);
         let word = format!("end of round {round}");
         db.raw(&["ECHO", &word]);
         let mut first: Option<(&str, u16)> = None;

@@ -191,7 +191,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             "{refused}"
         );
         assert_eq!(
-            refused["route"], "/v1/orders/{order_id}",
+            refused["route"], "/v1/orders/{id}",
             "the route and not what a client wrote: {refused}"
         );
     });

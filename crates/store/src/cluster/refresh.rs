@@ -15,7 +15,7 @@ use super::listing::{Address, read};
 use super::map::{Map, View};
 use crate::error::{CallError, ConnectError, Fault, Lost};
 use crate::node::Node;
-use crate::pool::{self, UNRESPONSIVE};
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::routing::config_of;
 use crate::store::Inner;
 
@@ -37,7 +37,7 @@ async fn ask(node: &Node, asked: &Address) -> Result<View, CallError> {
 
 /// Asks a server there is no connection to.
 async fn ask_apart(config: &Config, address: &Address) -> Result<View, ConnectError> {
-    let client = pool::client(&config_of(config, address, None), PATIENCE, UNRESPONSIVE, 1);
+    let client = pool::client(&config_of(config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
     let joined = timeout(PATIENCE, client.init()).await;
     let view = match joined {
         Ok(Ok(_)) => ask(&Node::any(&client), address).await.map_err(ConnectError::from),

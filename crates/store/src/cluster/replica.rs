@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Address;
 use crate::error::CallError;
 use crate::node;
-use crate::pool::{self, UNRESPONSIVE};
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::routing::{Moved, config_of};
 use crate::store::Inner;
 use crate::supervise::quit;
@@ -56,7 +56,7 @@ impl Inner {
         if let Some(client) = known.get(address) {
             return Some(client.clone());
         }
-        let client = pool::client(&config_of(&self.config, address, None), PATIENCE, UNRESPONSIVE, 1);
+        let client = pool::client(&config_of(&self.config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
         if !matches!(timeout(PATIENCE, client.init()).await, Ok(Ok(_))) {
             tokio::spawn(quit([client]));
             return None;

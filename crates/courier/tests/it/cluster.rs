@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -295,14 +296,14 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
     let slot = town.slot(p);
     let all: Vec<u16> = (0..PARTITIONS).collect();
     let cluster = &town.cluster;
-    let moving = async {
+    let moving = async || {
         eventually_async("there is a load", async || {
             let seen = script.seen().len();
             if seen > 50 { Ok(()) } else { Err(seen.to_string()) }
         })
         .await;
         let seen_before = script.seen().len();
-        tokio::task::block_in_place(|| cluster.move_slot(slot, 0, added)).unwrap();
+        cluster.move_slot(slot, 0, added).unwrap();
         let meanwhile = script.seen().split_off(seen_before);
         eventually_async("it goes on where it is now", async || {
             let seen = script.seen().split_off(seen_before + meanwhile.len());
@@ -310,10 +311,22 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
             if here > 20 { Ok(()) } else { Err(here.to_string()) }
         })
         .await;
-        stop.store(true, Ordering::SeqCst);
         meanwhile.len()
     };
-    let (told, meanwhile) = tokio::join!(town.load(&all, &stop), moving);
+    let runtime = tokio::runtime::Handle::current();
+    // The move holds up a thread of its own, so that the load goes on all the while.
+    let (told, meanwhile) = tokio::task::block_in_place(|| {
+        std::thread::scope(|threads| {
+            let moving = threads.spawn(|| {
+                let moved = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(moving())));
+                // Also when it failed: the load would have no end.
+                stop.store(true, Ordering::SeqCst);
+                moved
+            });
+            let told = runtime.block_on(town.load(&all, &stop));
+            (told, moving.join().unwrap().unwrap())
+        })
+    });
     assert!(meanwhile > 0, "the others stood still");
     assert_eq!(town.store.node_of(p), Some(town.cluster.address(added)));
     town.all_sent_once(&script, &told).await;

@@ -56,7 +56,8 @@ impl Inner {
         if let Some(client) = known.get(address) {
             return Some(client.clone());
         }
-        let client = pool::client(&config_of(&self.config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
+        let client =
+            pool::client(&config_of(&self.config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
         if !matches!(timeout(PATIENCE, client.init()).await, Ok(Ok(_))) {
             tokio::spawn(quit([client]));
             return None;

@@ -1,7 +1,5 @@
 //! A task of the engine that panics: it is noticed, told, and the courier goes on.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -6,8 +6,8 @@ mod service;
 
 mod access;
 mod away;
-mod cluster;
 mod big_bodies;
+mod cluster;
 mod description;
 mod hostile;
 mod intake_accept;

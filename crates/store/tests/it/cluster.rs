@@ -112,7 +112,10 @@ async fn a_slot_that_has_moved_is_followed_and_met_there_as_at_first() {
     cluster.node(2).command(&["SET", &epoch, "another"]).unwrap();
     posthaste_rig::eventually_async("another epoch is noticed", async || {
         match store.accept(&order(suffix_in(&store, other, 1), 1)).await {
-            Err(AcceptError::Refused(CallError::Stop(why))) => Ok(assert!(why.to_string().contains("epoch"))),
+            Err(AcceptError::Refused(CallError::Stop(why))) => {
+                assert!(why.to_string().contains("epoch"));
+                Ok(())
+            }
             other => Err(format!("{other:?}")),
         }
     })

@@ -69,7 +69,11 @@ async fn look_at_one(config: &Config, settings: &Settings) -> Result<(Arc<str>, 
         // Without a password it is refused here, else at the first call.
         let ConnectError::Call(CallError::Later { why }) = error else { return Err(error) };
         let Some(state) = RedisState::of(why) else { return Err(error) };
-        let detail = if state == RedisState::Loading { loading::progress(config).await } else { None };
+        let detail = match state {
+            RedisState::Loading => loading::progress(config).await,
+            RedisState::Disk => loading::disk(config).await,
+            _ => None,
+        };
         return Ok((node, vec![(state, detail)]));
     }
     let found = look_at(&client, node, false).await;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_protocol::keys::{Member, crc16};
+use posthaste_model::Member;
+use posthaste_protocol::keys::crc16;
 use posthaste_protocol::scripts::ALL;
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;

@@ -11,6 +11,7 @@ mod pair;
 mod walk;
 mod walk_couriers;
 mod walk_orders;
+mod walk_parked;
 mod walk_suppressions;
 
 use std::collections::BTreeSet;

@@ -71,7 +71,7 @@ impl<'p> Walk<'p> {
     /// So many steps.
     pub(crate) fn go(&mut self, steps: u32) -> Differ {
         for step in 0..steps {
-            let act = self.rng.random_range(0..62_u32);
+            let act = self.rng.random_range(0..63_u32);
             self.step(act).map_err(|difference| format!("step {step} (act {act}): {difference}"))?;
         }
         Ok(())
@@ -171,6 +171,10 @@ impl<'p> Walk<'p> {
                 let recent = self.sent.len().saturating_sub(30);
                 let copy = self.sent[recent..].choose(&mut self.rng).cloned();
                 copy.map_or(Ok(()), |copy| self.invoke(copy).map(drop))
+            }
+            62 => {
+                let act = self.rng.random_range(0..4);
+                self.of_parked(act)
             }
             _ => {
                 self.now += *[1_000, 11_000, 11_000, 90_000, 3 * DAY + 1, 31 * DAY]

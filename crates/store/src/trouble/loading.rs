@@ -1,5 +1,5 @@
-//! How far a server has got with loading its data, asked over a connection of its own: without a password the client begins
-//! every connection with a PING, which such a server refuses.
+//! How far a server has got with loading its data, and why it can't write its disk, asked over a connection of its own: without
+//! a password the client begins every connection with a PING, which such a server refuses.
 
 use std::time::Duration;
 
@@ -17,6 +17,15 @@ const MOST: u64 = 16 * 1024;
 
 /// The progress in words; `None` when it can't be asked this way (TLS, a password, several servers).
 pub(crate) async fn progress(config: &Config) -> Option<String> {
+    words(&persistence(config).await?)
+}
+
+/// What the server wrote last and could not; `None` as for [`progress`].
+pub(crate) async fn disk(config: &Config) -> Option<String> {
+    disk_words(&persistence(config).await?)
+}
+
+async fn persistence(config: &Config) -> Option<Info> {
     if config.tls.is_some() || config.password.is_some() {
         return None;
     }
@@ -29,7 +38,7 @@ pub(crate) async fn progress(config: &Config) -> Option<String> {
             ServerConfig::Clustered { .. } | ServerConfig::Sentinel { .. } => None,
         }
     };
-    words(&Info::from(timeout(WITHIN, asked).await.ok()??))
+    timeout(WITHIN, asked).await.ok()?.map(Info::from)
 }
 
 /// Asks, says goodbye, and reads to the end.
@@ -45,4 +54,14 @@ pub(crate) fn words(info: &Info) -> Option<String> {
     let percent = info.get("loading_loaded_perc")?;
     let left = info.number("loading_eta_seconds").map_or_else(String::new, |s| format!(", about {s} s left"));
     Some(format!("{percent}% loaded{left}"))
+}
+
+/// What INFO tells of writes that failed.
+pub(crate) fn disk_words(info: &Info) -> Option<String> {
+    let failed = |field| info.get(field) == Some("err");
+    match (failed("aof_last_write_status"), failed("rdb_last_bgsave_status")) {
+        (true, _) => Some("the last write of its append-only file failed".to_owned()),
+        (false, true) => Some("its last RDB save failed".to_owned()),
+        (false, false) => None,
+    }
 }

@@ -101,8 +101,11 @@ impl Inner {
         };
         let Some(worker) = worker else {
             let (state, detail) = self.troubles.why_lost();
-            let detail =
-                if state == RedisState::Loading { loading::progress(&primary.config).await } else { detail };
+            let detail = match state {
+                RedisState::Loading => loading::progress(&primary.config).await,
+                RedisState::Disk => loading::disk(&primary.config).await.or(detail),
+                _ => detail,
+            };
             return self.troubles.saw(name, vec![(state, detail)]);
         };
         let node = &Node::any(&worker.client);
@@ -244,14 +247,7 @@ async fn detail(node: &Node, state: RedisState) -> Option<String> {
     let info = node.info(&[section]).await.ok()?;
     match state {
         RedisState::Loading => loading::words(&info),
-        RedisState::Disk => {
-            let failed = |field| info.get(field) == Some("err");
-            match (failed("aof_last_write_status"), failed("rdb_last_bgsave_status")) {
-                (true, _) => Some("the last write of its append-only file failed".to_owned()),
-                (false, true) => Some("its last RDB save failed".to_owned()),
-                (false, false) => None,
-            }
-        }
+        RedisState::Disk => loading::disk_words(&info),
         RedisState::NoReplicas => {
             let good = info.number("min_slaves_good_slaves").or(info.number("connected_slaves"))?;
             Some(format!("{good} good replicas"))

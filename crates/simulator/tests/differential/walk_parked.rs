@@ -1,0 +1,44 @@
+//! What couriers and operators do with records that can't be read: park them, put them back, end them.
+
+use posthaste_model::Member;
+use posthaste_protocol::scripts::fail_order::FailOrder;
+use posthaste_protocol::scripts::fail_parcel::FailParcel;
+use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::unpark::Unpark;
+use rand::Rng;
+
+use crate::walk::{Differ, Walk};
+
+impl Walk<'_> {
+    pub(crate) fn of_parked(&mut self, act: u32) -> Differ {
+        let keys = self.keys.clone();
+        let Some((suffix, channels)) = self.order() else { return Ok(()) };
+        let Some(channel) = channels.first().cloned() else { return Ok(()) };
+        let member = Member { suffix: suffix.clone(), number: self.rng.random_range(0..2) };
+        match act {
+            0 => {
+                // By a courier that holds a parcel, or by a resolver that holds none.
+                let (channel, parcel) = match self.parcel() {
+                    Some((at, parcel, _)) if self.rng.random_bool(0.5) => (
+                        self.couriers[at].channel.clone(),
+                        ToPark { member: parcel.member, fence: Some(parcel.fence), why: "rows" },
+                    ),
+                    _ => (channel, ToPark { member, fence: None, why: "outcomes" }),
+                };
+                self.call(&Park { keys: &keys, channel: &channel, parcels: &[parcel] })?.ok();
+            }
+            1 => {
+                let names = [member.to_string()];
+                self.call(&Unpark { keys: &keys, channel: Some(&channel), names: &names })?.ok();
+            }
+            2 => {
+                self.call(&FailParcel { keys: &keys, channel: &channel, member: &member })?.ok();
+            }
+            _ => {
+                let forced = self.rng.random_bool(0.5);
+                self.call(&FailOrder { keys: &keys, suffix: &suffix, from: None, forced })?.ok();
+            }
+        }
+        Ok(())
+    }
+}

@@ -238,6 +238,9 @@ impl Process {
             connected = connecting => connected.map_err(refused)?.0,
             () = stop.soft.cancelled() => return Ok(()),
         };
+        let condition = Check::condition("database");
+        health.watch(&condition, tokio::time::Instant::now());
+        stop.spawn("database", crate::database::watch(store.clone(), condition, stop.soft.clone()));
         let courier = Courier {
             store: store.clone(),
             transport: Arc::clone(&transport),

@@ -302,9 +302,8 @@ impl From<CallError> for Problem {
                 Self::new(Code::StoreUnavailable, why.word()).retry_after(STORE_RETRY)
             }
             CallError::Stop(why) => {
-                tracing::error!(%why, "the store must not be used");
-                let detail = "the store is not the one it was; an operator must look";
-                Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
+                // Nobody can say when it goes on: an operator decides.
+                Self::new(Code::StoreUnavailable, why.to_string())
             }
             CallError::Undurable => Self::outcome_unknown(),
             CallError::Fault(fault) => {

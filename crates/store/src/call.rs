@@ -10,7 +10,7 @@ use fred::types::{ClusterHash, CustomCommand, Value as Arg};
 use posthaste_protocol::{Answer, Invocation, Refusal, Script, Value};
 use tokio::time::Instant;
 
-use crate::error::{CallError, Fault, StopWhy, client_error, server_error};
+use crate::error::{CallError, Fault, Lost, StopWhy, client_error, server_error};
 use crate::guard::Partition;
 use crate::node::{Node, slot_of, text};
 use crate::pool::Worker;
@@ -70,21 +70,61 @@ impl Inner {
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
         let floor = partition.fence();
-        let answer = self.run(worker, partition.slot, partition.epoch(), script).await;
+        let answer = self.run(worker, partition.slot, &partition.epoch(), script).await;
         let answer = answer.map_err(|error| self.sort(Some(partition), error))?;
-        if minds(&answer.reply) {
-            self.guard.saw_fence(partition, floor, answer.fence)?;
+        if minds(&answer.reply) && !self.guard.saw_mark(partition, floor, answer.fence, Some(answer.now))? {
+            // Another server has taken over from this one; a new connection finds it.
+            worker.replace();
+            return Err(CallError::Away(Lost::NotConnected));
         }
         Ok(answer)
+    }
+
+    /// Calls a script of a partition under this epoch, whatever was seen before; `None` when it is another one.
+    pub(crate) async fn call_as<S: Script>(
+        &self,
+        worker: &Arc<Worker>,
+        partition: &Partition,
+        epoch: &str,
+        script: &S,
+    ) -> Result<Option<Answer<S::Reply>>, CallError> {
+        match self.run(worker, partition.slot, epoch, script).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Failure::Epoch(_)) => Ok(None),
+            Err(Failure::Call(error)) => Err(error),
+        }
+    }
+
+    /// A call that reports: also made while the database is halted, because what it says is the truth about what left, and
+    /// keeps rows from being sent again.
+    pub(crate) async fn call_reporting<S: Script>(
+        &self,
+        p: u16,
+        script: &S,
+    ) -> Result<Answer<S::Reply>, CallError> {
+        let Err(stopped) = self.guard.check() else { return self.call(p, script).await };
+        if !matches!(stopped, CallError::Stop(StopWhy::Halted(_))) {
+            return Err(stopped);
+        }
+        let partition = self.guard.partition(p)?;
+        let worker = self.pool.wait(self.settings.call_timeout).await?;
+        let known = partition.epoch();
+        // Whoever noticed may not have written it down yet, and may do so between the two.
+        for epoch in [&*known, &format!("!{known}")] {
+            if let Some(answer) = self.call_as(worker, partition, epoch, script).await? {
+                return Ok(answer);
+            }
+        }
+        Err(stopped)
     }
 
     /// What an error means for all later calls.
     fn sort(&self, partition: Option<&Partition>, error: Failure) -> CallError {
         match error {
-            Failure::Epoch(found) => {
-                let partition = partition.map_or(0, |partition| partition.number);
-                self.guard.stop(StopWhy::Epoch { partition, found })
-            }
+            Failure::Epoch(found) => match partition {
+                Some(partition) => self.guard.found_epoch(partition, &found),
+                None => self.guard.stop(StopWhy::Epoch { partition: 0, found }),
+            },
             Failure::Call(error) => error,
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use posthaste_protocol::Malformed;
 
+use crate::halted::Halt;
 use crate::preflight::Report;
 
 /// Why a call brought no answer that counts.
@@ -70,6 +71,8 @@ pub enum Later {
     Moving,
     /// Too many calls wait in this process.
     Backlog,
+    /// The database was recovered while the call was on its way.
+    Recovered,
 }
 
 impl Later {
@@ -104,6 +107,7 @@ impl Later {
             Self::NoReplicas => "no_replicas",
             Self::Moving => "moving",
             Self::Backlog => "backlog",
+            Self::Recovered => "recovered",
         }
     }
 }
@@ -117,26 +121,20 @@ impl fmt::Display for Later {
 /// Why no call is answered any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopWhy {
-    /// The database is another one than before: wiped, restored or replaced.
+    /// The database is another one than before.
     #[error(
-        "partition {partition} has another epoch than before: the database was wiped, restored or replaced"
+        "this is another database than before (partition {partition} has another epoch); sending is stopped. Let this \
+         process have its own database again, or restart all processes to take this one"
     )]
     Epoch {
         /// Where it was seen.
         partition: u16,
-        /// The epoch found, empty when there is none.
+        /// The epoch found.
         found: String,
     },
-    /// The database lost its last changes: it counts fewer claims than it had told.
-    #[error("partition {partition} went back from fence {known} to {found}: the last changes are lost")]
-    RolledBack {
-        /// Where it was seen.
-        partition: u16,
-        /// The highest fence told before.
-        known: u64,
-        /// The fence told now.
-        found: u64,
-    },
+    /// The database went back or was wiped; somebody has to say how to go on.
+    #[error("{0}")]
+    Halted(Box<Halt>),
     /// It holds orders without an epoch, or was set up with another number of partitions.
     #[error("partition {partition} is foreign: orders without an epoch, or another number of partitions")]
     Foreign {

@@ -26,6 +26,9 @@
 //! | `posthaste_store_hearing_gaps_total` | events dropped because they came too fast |
 //! | `posthaste_store_watching_gaps_total` | the same of watched histories |
 //! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
+//! | `posthaste_store_halted` | 1 while sending is stopped because the database went back or was wiped |
+//! | `posthaste_store_went_back_seconds` | by about how much it went back |
+//! | `posthaste_store_rollbacks_total{outcome}` | roll-backs noticed: `halted`, or `continued` since nothing confirmed was lost |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
 
 mod accept;
@@ -34,16 +37,20 @@ mod call;
 mod confirm;
 mod contents;
 mod endpoint;
+mod epoch;
 mod error;
 mod gate;
 mod guard;
+mod halted;
 mod hearing;
 mod link;
+mod lookout;
+mod marks;
 mod node;
 mod pool;
 pub mod preflight;
+mod recover;
 mod reply;
-mod rollback;
 mod settings;
 mod store;
 mod supervise;
@@ -53,8 +60,10 @@ mod watching;
 pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use halted::Halt;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
+pub use recover::{Assume, InDoubt, Recovery};
 pub use settings::{Role, Settings};
 pub use store::Store;
 pub use verbs::{
@@ -77,6 +86,7 @@ pub use posthaste_protocol::scripts::cancel::Cancelled;
 pub use posthaste_protocol::scripts::claim::{Claimed, Reply as ClaimReply, Taken};
 pub use posthaste_protocol::scripts::close::{Closed, Index};
 pub use posthaste_protocol::scripts::create_key::KeyCreated;
+pub use posthaste_protocol::scripts::halt::HaltCause;
 pub use posthaste_protocol::scripts::inquire::Inquiry;
 pub use posthaste_protocol::scripts::patrol::Patrolled;
 pub use posthaste_protocol::scripts::rate::Rated;

@@ -1,7 +1,7 @@
 //! The store: connecting, and what all calls share.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use fred::clients::Client;
 use fred::error::ErrorKind;
@@ -9,6 +9,7 @@ use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
 use posthaste_protocol::record::AddressKey;
+use posthaste_protocol::scripts::open_run::OpenRun;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::{SCHEMA, partition_of};
 use secrecy::ExposeSecret;
@@ -23,8 +24,10 @@ use crate::endpoint;
 use crate::error::{CallError, ClientError, ConnectError, Later, Lost, StopWhy};
 use crate::gate::Gate;
 use crate::guard::{Guard, Partition};
+use crate::halted::{self, Halt};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
+use crate::lookout;
 use crate::node::Node;
 use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
@@ -59,7 +62,7 @@ pub(crate) struct Inner {
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
-    pub(crate) address_key: OnceLock<AddressKey>,
+    pub(crate) address_key: RwLock<Option<Arc<AddressKey>>>,
     pub(crate) gate: Gate,
     pub(crate) report: Mutex<Report>,
     pub(crate) checking: tokio::sync::Mutex<()>,
@@ -89,6 +92,7 @@ impl Inner {
 
     pub(crate) fn set_confirm(&self, confirm: Confirm) {
         self.confirm.store(encode(confirm), Ordering::Release);
+        self.guard.set_confirms_itself(confirm == Confirm::Reply);
     }
 
     /// The link as it is before a call that is to be confirmed; `None` when its reply confirms itself.
@@ -99,16 +103,21 @@ impl Inner {
     /// Waits until what was answered in a partition is as safe as asked.
     pub(crate) async fn confirmed(&self, p: u16, before: Option<Link>) -> Result<(), CallError> {
         let Some(before) = before else { return Ok(()) };
+        let partition = self.guard.partition(p)?;
+        let mark = partition.fence();
         let at = if self.confirmers.len() > 1 { usize::from(p) } else { 0 };
         match self.confirmers.get(at) {
-            Some(confirmer) => confirmer.wait(self.confirm(), &before).await,
-            None => Err(CallError::Undurable),
+            Some(confirmer) => confirmer.wait(self.confirm(), &before).await?,
+            None => return Err(CallError::Undurable),
         }
+        partition.confirmed(mark);
+        Ok(())
     }
 
     /// Says to every partition who we are, over this connection, and learns what it is.
     pub(crate) async fn register(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
         let fresh = format!("{:032x}", rand::random::<u128>());
+        let mut halted = Ok(());
         for partition in self.guard.all() {
             let script = Register {
                 keys: &partition.keys,
@@ -122,16 +131,50 @@ impl Inner {
                 // Nothing new is stored then, but who is to drain it must be able to start.
                 Err(CallError::Later { why: Later::Memory }) => {
                     self.recognise(worker, partition).await?;
+                    self.open_run(worker, partition).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             let number = partition.number;
             match answer.reply {
-                Registered::Ok { .. } => self.guard.saw_epoch(partition, &answer.epoch)?,
+                Registered::Ok { .. } => {
+                    self.guard.saw_epoch(partition, &answer.epoch)?;
+                    self.open_run(worker, partition).await?;
+                }
+                // Goes on to learn the epochs of all.
+                Registered::Halted => halted = self.guard.saw_epoch(partition, &answer.epoch),
                 Registered::Foreign => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
                 Registered::TooOld => return Err(self.guard.stop(StopWhy::TooOld { partition: number })),
             }
+        }
+        halted
+    }
+
+    /// Compares what was told on earlier runs of the server with what the present one began with.
+    async fn open_run(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
+        let known = partition.fence();
+        let answer = self.call_on(worker, partition, &OpenRun { keys: &partition.keys }, |_| false).await?;
+        self.guard.saw_runs(partition, answer.reply, (known, answer.fence), answer.now)
+    }
+
+    /// Learns the epochs without writing anything, and what is known of a halt.
+    async fn inspect(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
+        let node = Node::any(&worker.client);
+        let mut whole: Option<Halt> = None;
+        for at in self.guard.all() {
+            let Some(epoch) = Self::get(&node, at.slot, at.keys.epoch()).await? else { continue };
+            // A halt is told by every call.
+            let _ = self.guard.saw_epoch(at, &String::from_utf8_lossy(&epoch));
+            if let Some(halt) = halted::read(&node, at).await? {
+                match &mut whole {
+                    Some(whole) => whole.join(halt),
+                    None => whole = Some(halt),
+                }
+            }
+        }
+        if let Some(halt) = whole {
+            self.guard.learn(halt);
         }
         Ok(())
     }
@@ -141,15 +184,14 @@ impl Inner {
         let node = Node::any(&worker.client);
         let read = |key| Self::get(&node, partition.slot, key);
         let keys = &partition.keys;
-        let (epoch, schema, fence) =
-            futures::future::try_join3(read(keys.epoch()), read(keys.schema()), read(keys.fence())).await?;
+        let (epoch, schema) = futures::future::try_join(read(keys.epoch()), read(keys.schema())).await?;
         let words = |bytes: Option<bytes::Bytes>| bytes.map(|b| String::from_utf8_lossy(&b).into_owned());
         let number = partition.number;
         let Some(epoch) = words(epoch) else {
             if partition.epoch().is_empty() {
                 return Err(CallError::Later { why: Later::Memory });
             }
-            return Err(self.guard.stop(StopWhy::Epoch { partition: number, found: String::new() }));
+            return Err(self.guard.found_epoch(partition, ""));
         };
         self.guard.saw_epoch(partition, &epoch)?;
         let schema = words(schema).unwrap_or_default();
@@ -162,8 +204,20 @@ impl Inner {
             }
             _ => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
         }
-        let fence = words(fence).and_then(|fence| fence.parse().ok()).unwrap_or(0);
-        self.guard.saw_fence(partition, partition.fence(), fence)
+        Ok(())
+    }
+
+    /// The first words to the database. One that is halted is met all the same: it is told by every call, and goes on when
+    /// somebody recovered it.
+    async fn meet(&self, worker: &Arc<Worker>) -> Result<(), ConnectError> {
+        if self.role == Role::Inspector {
+            return Ok(self.inspect(worker).await?);
+        }
+        match self.register(worker).await {
+            Ok(()) => self.agree_on_key(worker).await,
+            Err(CallError::Stop(StopWhy::Halted(_))) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn partition(&self, p: u16) -> Result<&Partition, CallError> {
@@ -192,7 +246,8 @@ impl Store {
             joined.push(Joined::to(client).await?);
         }
         let stop = CancellationToken::new();
-        let guard = Guard::new(settings.partitions);
+        let guard = Guard::new(settings.partitions, settings.failover_hold);
+        guard.set_confirms_itself(found.confirm == Confirm::Reply);
         let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop).await?;
         let clustered = config.server.is_clustered();
         let inner = Arc::new(Inner {
@@ -204,7 +259,7 @@ impl Store {
             ear: OnceLock::new(),
             watcher: OnceLock::new(),
             contents: Contents::new(),
-            address_key: OnceLock::new(),
+            address_key: RwLock::default(),
             gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
             report: Mutex::new(found.report.clone()),
             checking: tokio::sync::Mutex::new(()),
@@ -215,8 +270,7 @@ impl Store {
             role,
             settings,
         });
-        inner.register(&inner.pool.workers[0]).await?;
-        inner.agree_on_key(&inner.pool.workers[0]).await?;
+        inner.meet(&inner.pool.workers[0]).await?;
         for joined in joined {
             joined.worker.set_up(true);
             joined.watch(&inner, true);
@@ -225,7 +279,17 @@ impl Store {
             joined.worker.set_up(true);
             joined.watch(&inner, false);
         }
+        if inner.role != Role::Inspector {
+            tokio::spawn(lookout::watch(Arc::downgrade(&inner), inner.stop.clone()));
+        }
         Ok((Self(inner), found.report))
+    }
+
+    /// Whether sending is stopped because the database went back or was wiped, as it changes. What is known of it:
+    /// [`Store::stopped`].
+    #[must_use]
+    pub fn halted(&self) -> watch::Receiver<bool> {
+        self.0.guard.watch_halt()
     }
 
     /// Number of partitions of the installation.
@@ -243,7 +307,7 @@ impl Store {
     /// The random id of this database (of its first partition).
     #[must_use]
     pub fn epoch(&self) -> String {
-        self.0.guard.all().first().map_or_else(String::new, |partition| partition.epoch().to_owned())
+        self.0.guard.all().first().map_or_else(String::new, |partition| partition.epoch().to_string())
     }
 
     /// What "accepted" means here.

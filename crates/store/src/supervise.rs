@@ -19,6 +19,7 @@ use crate::error::CallError;
 use crate::node::Node;
 use crate::pool::{HEARTBEAT, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Level};
+use crate::settings::Role;
 use crate::store::Inner;
 
 /// How soon a connection that is there but unchecked is looked at again.
@@ -171,7 +172,11 @@ impl Inner {
         if found.report.worst() == Level::Refuse {
             return false;
         }
-        match self.register(worker).await {
+        let met = match self.role {
+            Role::Inspector => Ok(()),
+            _ => self.register(worker).await,
+        };
+        match met {
             // A stop is told by every call.
             Ok(()) | Err(CallError::Stop(_)) => {}
             Err(error) => {

@@ -49,7 +49,7 @@ enum Note {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// An operator has to look: the database is not the one it was.
-    #[error("the database is not the one it was; nothing more is begun until somebody looks at it: {0:?}")]
+    #[error("{0}")]
     Stop(StopWhy),
 }
 
@@ -251,9 +251,9 @@ impl Engine {
         if self.failed.is_some() {
             return;
         }
-        tracing::error!(channel = %self.channel, why = ?why, "the database is not the one it was: stopping");
+        tracing::error!(channel = %self.channel, %why, "nothing more is begun");
         self.meter.alarm("database");
-        if matches!(why, StopWhy::RolledBack { .. }) {
+        if matches!(why, StopWhy::Halted(_)) {
             // It is ours still, and takes reports: what it has lost of them is told again.
             self.settles.repeat_recent(Instant::now());
         } else {
@@ -268,7 +268,7 @@ impl Engine {
         match error {
             CallError::Stop(why) => {
                 self.fail(why.clone());
-                matches!(why, StopWhy::RolledBack { .. })
+                matches!(why, StopWhy::Halted(_))
             }
             CallError::Fault(fault) => {
                 tracing::error!(channel = %self.channel, error = %fault, "a reply could not be used");

@@ -75,18 +75,26 @@ scripts!(
     close,
     /// Keeps a new API key.
     create_key,
+    /// Names, or ends, what may have been begun in a span that was lost.
+    doubt,
     /// Accepts an order.
     enqueue,
+    /// Stops everybody because the database went back.
+    halt,
     /// Names parcels with unresolved rows.
     inquire,
     /// Takes an address off a suppression list.
     lift,
+    /// Tells at which mark each run of the server began.
+    open_run,
     /// Names orders to audit.
     patrol,
     /// Lets calls of an API key through.
     rate,
     /// A late word from outside.
     receipt,
+    /// Ends a halt.
+    recover,
     /// The first word to a database.
     register,
     /// Hands leases back.

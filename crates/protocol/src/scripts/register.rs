@@ -13,7 +13,7 @@ contract!("register", drains: false,
     args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
         "schema of the caller", "number of partitions", "channel of a courier, or empty",
         "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said"],
-    codes: ["ok", "foreign", "old", "epoch"]);
+    codes: ["ok", "foreign", "old", "halted", "epoch"]);
 
 /// Registers a process.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub enum Registered {
     Foreign,
     /// It asks for a newer program.
     TooOld,
+    /// Ours, and stopped: it went back or was wiped, and nobody has said how to go on.
+    Halted,
 }
 
 impl Script for Register<'_> {
@@ -75,6 +77,7 @@ impl Script for Register<'_> {
             "ok" => Ok(Registered::Ok { schema: f.u32("schema")? }),
             "foreign" => Ok(Registered::Foreign),
             "old" => Ok(Registered::TooOld),
+            "halted" => Ok(Registered::Halted),
             _ => Err(Malformed::new("code of register")),
         }
     }

@@ -34,3 +34,4 @@ mod transitions;
 mod travel;
 mod types;
 mod upkeep;
+mod went_back;

@@ -10,10 +10,14 @@ use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::create_key::CreateKey;
+use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
+use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::lift::LiftSuppression;
+use posthaste_protocol::scripts::open_run::OpenRun;
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
@@ -162,6 +166,12 @@ fn every_script_refuses_another_database() {
     refused(&db, &CreateKey { keys, key }, t);
     refused(&db, &RevokeKey { keys, id }, t);
     refused(&db, &TouchKey { keys, id }, t);
+    let (index, halted) = (DoubtIndex::Leased, UnixMs(1));
+    refused(&db, &Doubt { keys, channel: email, index, halted, end: true, from: 0, limit: 9 }, t);
+    let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
+    refused(&db, &Halt { keys, cause, found, known: 1, since, last, orders: &[] }, t);
+    refused(&db, &OpenRun { keys }, t);
+    refused(&db, &Recover { keys, partitions: 1 }, t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
     refused(&db, &Patrol { keys, from: 0, limit: 9 }, t);
     refused(

@@ -252,6 +252,9 @@ impl OrderWriter {
         match answer.reply {
             Enqueued::Accepted { again, now, accepted, due, couriers_seen } => {
                 inner.confirmed(self.p, before).await?;
+                if !again || tries > 1 {
+                    inner.guard.accepts.keep(self.p, answer.fence, &self.head.suffix, accepted);
+                }
                 Ok(self.accepted((again && tries == 1, now, accepted, due), couriers_seen))
             }
             Enqueued::Conflict => Err(AcceptError::Conflict),

@@ -53,6 +53,7 @@ impl Store {
             begin: ask.begin,
             send_window: ask.send_window,
         };
+        self.0.hold().await;
         let before = if ask.begin > 0 { self.0.before_confirm() } else { None };
         // An answer given again tells the fence of that time.
         let current = |reply: &Reply| !matches!(reply, Reply::Taken(Taken { again: true, .. }));
@@ -86,6 +87,7 @@ impl Store {
         rows_a_token: u16,
         parcels: &[(ParcelRef, Vec<(u16, u8)>)],
     ) -> Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError> {
+        self.0.hold().await;
         let before = self.0.before_confirm();
         let (keys, partitions) = (&self.0.partition(p)?.keys, u32::from(self.partitions()));
         let script = Begin { keys, channel, send_window, rows_a_token, partitions, parcels };
@@ -94,7 +96,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Reports what became of attempts: 200 parcels and 2,000 reports at most. Also taken after a roll-back.
+    /// Reports what became of attempts: 200 parcels and 2,000 reports at most. Also taken while the database is halted.
     ///
     /// # Errors
     /// A [`CallError`].

@@ -178,7 +178,7 @@ impl Store {
         let entries: Vec<_> = all.iter().zip(&ids).zip(&lifts).map(entry).collect();
         let mut done = Vec::with_capacity(all.len());
         for entries in entries.chunks(MOST_ENTRIES) {
-            let script = PutSuppressions { keys: &at.keys, key, channel, entries };
+            let script = PutSuppressions { keys: &at.keys, key: &key, channel, entries };
             let letters = self.0.call(PARTITION, &script).await?.reply;
             let letters = letters.ok_or_else(|| self.0.guard.stop(StopWhy::AddressKey))?;
             if letters.len() != entries.len() {
@@ -332,7 +332,7 @@ impl Store {
         for _ in 0..MOST_LOOKS {
             let record = self.record(&self.0.reader().await?, channel, id).await?;
             let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
-            let script = LiftSuppression { keys: &at.keys, key, channel, id, seen, only_reason };
+            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen, only_reason };
             let lifted = match self.0.call(PARTITION, &script).await?.reply {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,

@@ -12,14 +12,18 @@
 //!
 //! Besides the metrics of every courier there are `posthaste_smtp_connections_total` (relay, how: opened, failed) and
 //! `posthaste_smtp_refusals_total` (relay, code); of what comes back `posthaste_bounces_total` (says, became),
-//! `posthaste_bounces_refused_total` (to addresses not made here), `posthaste_plain_return_paths_total` (why: messages that
+//! `posthaste_bounces_refused_total` (to addresses not made here), `posthaste_bounce_connections_refused_total` (too many of one peer), `posthaste_plain_return_paths_total` (why: messages that
 //! left without a return path of their own) and `posthaste_unsubscribes_total` (became).
 
+mod answer;
 pub mod compose;
 pub mod dkim;
 mod hearing;
 pub mod identity;
 pub mod mailbox;
+mod opening;
+mod parts;
+mod places;
 mod postbox;
 mod relay;
 mod relays;

@@ -5,18 +5,20 @@
 //! A line ends with CRLF and in no other way, so no message can hold another one. What a client says is in no reply and no log.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
 use smtp_proto::{Error, Request};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::hearing::Hearing;
+use crate::places::{Place, Places};
 use crate::report::{Heard, Kind};
 use crate::verp::Named;
 
@@ -34,10 +36,15 @@ const REST: Duration = Duration::from_millis(100);
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
-    /// The next byte, and the taking of an answer (RFC 5321 4.5.3.2.7).
+    /// The next command. RFC 5321 4.5.3.2.7 wants five minutes for a server strangers speak to; this one is spoken to by a mail
+    /// server close by, which comes again.
+    pub(crate) command: Duration,
+    /// The next byte of a message, and the taking of an answer.
     pub(crate) byte: Duration,
     /// A whole message.
     pub(crate) message: Duration,
+    /// Whoever said nothing for so long makes room when others wait.
+    pub(crate) silent: Duration,
     /// A conversation.
     pub(crate) life: Duration,
     /// What is under way when the process stops.
@@ -47,8 +54,10 @@ pub(crate) struct Waits {
 impl Default for Waits {
     fn default() -> Self {
         Self {
-            byte: Duration::from_secs(300),
-            message: Duration::from_secs(600),
+            command: Duration::from_secs(60),
+            byte: Duration::from_secs(60),
+            message: Duration::from_secs(300),
+            silent: Duration::from_secs(2),
             life: Duration::from_secs(3_600),
             linger: Duration::from_secs(1),
         }
@@ -58,7 +67,9 @@ impl Default for Waits {
 /// The server.
 pub(crate) struct Postbox {
     pub(crate) hearing: Hearing,
-    pub(crate) connections: usize,
+    pub(crate) places: Arc<Places>,
+    /// Connections that may wait for a place.
+    pub(crate) waiting: usize,
     pub(crate) read_at_most: usize,
     pub(crate) take_at_most: usize,
     pub(crate) waits: Waits,
@@ -68,19 +79,17 @@ impl Postbox {
     /// Serves until `stop`; then takes no more, and leaves what is under way a moment.
     pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let (this, mut talks) = (Arc::new(self), JoinSet::new());
+        let most = this.places.all().saturating_add(this.waiting);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_) = talks.join_next() => {}
-                accepted = listener.accept(), if talks.len() < this.connections => match accepted {
-                    Ok((stream, _)) => {
+                accepted = listener.accept(), if talks.len() < most => match accepted {
+                    Ok((stream, peer)) => {
                         // Without it an answer may wait for an acknowledgement; a failure only costs time.
                         let _ = stream.set_nodelay(true);
                         let (this, stop) = (Arc::clone(&this), stop.clone());
-                        talks.spawn(async move {
-                            // It ends by itself, or its time is over; the other side knows what it was told.
-                            let _ = timeout(this.waits.life, Box::pin(Talk::new(stream, &this).run(&stop))).await;
-                        });
+                        talks.spawn(async move { this.receive(stream, peer.ip(), &stop).await });
                     }
                     Err(error) => {
                         tracing::debug!(%error, "a bounce's connection was not taken");
@@ -92,6 +101,23 @@ impl Postbox {
         drop(listener);
         let all = async { while talks.join_next().await.is_some() {} };
         let _ = timeout(this.waits.linger, all).await;
+    }
+
+    /// Speaks with a client once there is a place for it.
+    async fn receive(&self, mut stream: TcpStream, peer: IpAddr, stop: &CancellationToken) {
+        let place = tokio::select! {
+            place = self.places.take(peer) => place,
+            () = stop.cancelled() => return,
+        };
+        let Ok(place) = place else {
+            counter!("posthaste_bounce_connections_refused_total").increment(1);
+            // It ends either way, and the other side comes again.
+            let farewell = stream.write_all(b"421 4.7.0 too many connections from your address\r\n");
+            let _ = timeout(self.waits.linger, farewell).await;
+            return;
+        };
+        // It ends by itself, or its time is over; the other side knows what it was told.
+        let _ = timeout(self.waits.life, Box::pin(Talk::new(stream, self, place).run(stop))).await;
     }
 }
 
@@ -107,6 +133,7 @@ pub(crate) struct Talk<'a, S> {
     begun: bool,
     to: Vec<Named>,
     faults: u32,
+    place: Place,
 }
 
 /// What comes after a command.
@@ -117,20 +144,25 @@ enum Next {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
-    pub(crate) fn new(stream: S, post: &'a Postbox) -> Self {
+    pub(crate) fn new(stream: S, post: &'a Postbox, place: Place) -> Self {
         let (read, to) = (Vec::new(), Vec::new());
-        Self { stream, read, post, lmtp: false, greeted: false, begun: false, to, faults: 0 }
+        Self { stream, read, post, lmtp: false, greeted: false, begun: false, to, faults: 0, place }
     }
 
     /// Speaks to the end.
     pub(crate) async fn run(mut self, stop: &CancellationToken) -> io::Result<()> {
         self.say("220 posthaste takes bounces").await?;
+        let (lost, most) = (self.place.lost(), self.post.waits.command);
         loop {
+            self.place.waits(true);
             let line = tokio::select! {
-                line = self.line() => line?,
+                line = timeout(most, self.line()) => line,
                 () = stop.cancelled() => return self.say("421 4.3.2 stopping").await,
+                () = lost.cancelled() => return self.say("421 4.3.2 idle while others wait").await,
             };
-            let Some(line) = line else { return Ok(()) };
+            self.place.waits(false);
+            let Ok(line) = line else { return self.say("421 4.4.2 idle for too long").await };
+            let Some(line) = line? else { return Ok(()) };
             match self.command(&line).await? {
                 Next::Command if self.faults > MOST_FAULTS => {
                     return self.say("421 4.7.0 too many mistakes").await;
@@ -158,7 +190,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
 
     /// Reads more; false at the end of the stream.
     async fn more(&mut self) -> io::Result<bool> {
-        Ok(timeout(self.post.waits.byte, self.stream.read_buf(&mut self.read)).await?? > 0)
+        Ok(self.stream.read_buf(&mut self.read).await? > 0)
     }
 
     /// The next line with its end; nothing at the end of the stream.
@@ -292,7 +324,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a message without end"));
             }
             self.read.reserve(PIECE);
-            if !self.more().await? {
+            if !timeout(self.post.waits.byte, self.more()).await?? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }

@@ -101,9 +101,10 @@ fn postbox(byte: Duration, message: Duration) -> (Postbox, String) {
     let path = paths.of(&AttemptId { suffix, parcel: 0, row: 0, attempt: 1 }).expect("a return path");
     let replies = Arc::new(Replies::embedded().expect("the table"));
     let hearing = Hearing { paths, replies, desk: Arc::new(Nobody) };
-    let waits = Waits { byte, message, ..Waits::default() };
-    let (read_at_most, take_at_most) = (10_000, 10_000);
-    (Postbox { hearing, connections: 1, read_at_most, take_at_most, waits }, path.address.to_string())
+    let waits = Waits { command: byte, byte, message, ..Waits::default() };
+    let places = Arc::new(Places::new(1, 1, waits.silent));
+    let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);
+    (Postbox { hearing, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
 }
 
 /// What is said until the conversation is over, to a client that says this and then `drips` without end.
@@ -111,7 +112,8 @@ async fn said(post: Postbox, says: String, drips: Option<Duration>) -> String {
     let (ours, theirs): (DuplexStream, DuplexStream) = duplex(100_000);
     let talk = tokio::spawn(async move {
         // How it ended is seen in what was said.
-        let _ = Talk::new(ours, &post).run(&CancellationToken::new()).await;
+        let place = post.places.take([127, 0, 0, 1].into()).await.expect("a place");
+        let _ = Talk::new(ours, &post, place).run(&CancellationToken::new()).await;
     });
     let (mut read, mut write) = tokio::io::split(theirs);
     let dripping = tokio::spawn(async move {
@@ -134,7 +136,13 @@ async fn silent_and_dripping_clients_are_let_go() {
     let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
     let begun = Instant::now();
     let (post, to) = postbox(short, long);
-    assert_eq!(said(post, String::new(), None).await, "220 posthaste takes bounces\r\n");
+    let idle = "220 posthaste takes bounces\r\n421 4.4.2 idle for too long\r\n";
+    assert_eq!(said(post, String::new(), None).await, idle);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // A command that comes letter by letter is none.
+    let begun = Instant::now();
+    let (post, _) = postbox(short, long);
+    assert_eq!(said(post, "NO".to_owned(), Some(Duration::from_secs(1))).await, idle);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
     let begun = Instant::now();

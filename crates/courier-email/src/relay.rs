@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -25,7 +24,7 @@ pub(crate) enum Tls {
     /// Not at all; the peer is this machine.
     Plain,
     /// By STARTTLS, which the relay must offer.
-    Upgrade(TlsParameters),
+    Upgrade(TlsConnector, ServerName<'static>),
     /// From the first byte.
     Implicit(TlsConnector, ServerName<'static>),
 }
@@ -74,16 +73,7 @@ impl Trust {
         Ok(Self { roots })
     }
 
-    fn upgrade(&self, host: &str) -> Result<TlsParameters, BadSetting> {
-        let mut builder = TlsParameters::builder(host.to_owned());
-        if !self.roots.is_empty() {
-            let certificate = Certificate::from_pem(&self.roots).map_err(|_| no_certificates())?;
-            builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
-        }
-        builder.build().map_err(|error| BadSetting::new(RELAYS, error.to_string()))
-    }
-
-    fn implicit(&self) -> Result<TlsConnector, BadSetting> {
+    fn connector(&self) -> Result<TlsConnector, BadSetting> {
         let mut store = RootCertStore::empty();
         if self.roots.is_empty() {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -128,13 +118,10 @@ impl Relay {
             Some(Host::Domain(host)) if !host.is_empty() => host.to_ascii_lowercase(),
             _ => return Err(refuse("a relay has no host")),
         };
+        let name = || ServerName::try_from(host.clone()).map_err(|_| refuse("a host is no name for TLS"));
         let (tls, port) = match url.scheme() {
-            "smtp" => (Tls::Upgrade(trust.upgrade(&host)?), 587),
-            "smtps" => {
-                let name =
-                    ServerName::try_from(host.clone()).map_err(|_| refuse("a host is no name for TLS"))?;
-                (Tls::Implicit(trust.implicit()?, name), 465)
-            }
+            "smtp" => (Tls::Upgrade(trust.connector()?, name()?), 587),
+            "smtps" => (Tls::Implicit(trust.connector()?, name()?), 465),
             "smtp+plain" if is_here(&host) => (Tls::Plain, 25),
             _ => {
                 return Err(refuse(

@@ -16,8 +16,9 @@ use crate::compose::Letter;
 use crate::mailbox::ascii_domain;
 use crate::relay::{Relay, Trust};
 use crate::replies::{Meaning, Replies, Reply, Stage};
-use crate::session::{Manners, Session, Trouble, What};
+use crate::session::{Manners, Session, Trouble};
 use crate::settings::{BadSetting, Smtp};
+use crate::wire::What;
 
 /// A message with which conversations break comes again after so long at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
@@ -208,9 +209,11 @@ impl Relays {
             (What::Reply(reply), _) => reply,
             (What::Silent, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::TimedOut)),
             (What::Lost(_), Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::ConnectionLost)),
-            (What::Nonsense, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::BadAnswer)),
+            (What::Nonsense | What::Surplus | What::Injected, Stage::Text) => {
+                return Tried::Said(Outcome::Unknown(Reason::BadAnswer));
+            }
             // Without the final dot there is no message.
-            (What::Silent | What::Lost(_) | What::Nonsense, stage) => {
+            (_, stage) => {
                 let then = if stage == Stage::Mail { Then::Away } else { Then::Broke };
                 return Tried::Next(trouble.to_string(), then);
             }

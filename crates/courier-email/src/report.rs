@@ -7,14 +7,14 @@
 //! What is no report is never acted upon, not even when it looks like a bounce of an old server: its text may quote anything.
 //! Answers of people on holiday come to the same address.
 
-use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use posthaste_courier::{Ban, Word};
 use posthaste_model::Reason;
 
+use crate::parts::{Part, raw_headers};
 use crate::replies::{Meaning, Replies, Reply, Stage, enhanced};
 
-/// Parts of a message that are looked at.
-const MOST_PARTS: usize = 100;
+/// Parts that hold fields about recipients.
+const STATUS: [&str; 2] = ["message/delivery-status", "message/global-delivery-status"];
 /// Groups of fields of a report that are looked at.
 const MOST_GROUPS: usize = 1_000;
 
@@ -81,30 +81,14 @@ impl Heard {
 
 /// Reads a message, whole or cut off at its end.
 pub(crate) fn read(message: &[u8], replies: &Replies) -> Heard {
-    let Some(message) = MessageParser::default().parse(message) else { return Heard::Nothing(Kind::Other) };
-    let of_kind = |kinds: &[&str]| {
-        let mut parts = message.parts.iter().take(MOST_PARTS);
-        parts.find_map(|part| {
-            let of_it = part.content_type().is_some_and(|kind| {
-                let subtype = kind.subtype().unwrap_or_default();
-                kind.ctype().eq_ignore_ascii_case("message")
-                    && kinds.iter().any(|kind| subtype.eq_ignore_ascii_case(kind))
-            });
-            of_it.then(|| contents(&part.body)).flatten()
-        })
-    };
-    let report = message.content_type().filter(|kind| {
-        kind.ctype().eq_ignore_ascii_case("multipart")
-            && kind.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
-    });
-    let report = report.map(|kind| kind.attribute("report-type").unwrap_or_default().to_ascii_lowercase());
-    match report.as_deref() {
-        Some("feedback-report") => match of_kind(&["feedback-report"]) {
+    let Some(message) = Part::read(message) else { return Heard::Nothing(Kind::Other) };
+    match message.report_type() {
+        Some("feedback-report") => match message.find(&["message/feedback-report"]) {
             Some(fields) if is_complaint(&fields) => Heard::Complaint,
             _ => Heard::Nothing(Kind::Unclear),
         },
         // Some leave the type of the report out; receipts of reading have one, and no such part.
-        Some("delivery-status" | "") => match of_kind(&["delivery-status", "global-delivery-status"]) {
+        Some("delivery-status" | "") => match message.find(&STATUS) {
             Some(fields) => delivery(&fields, replies),
             None => Heard::Nothing(Kind::Unclear),
         },
@@ -113,18 +97,8 @@ pub(crate) fn read(message: &[u8], replies: &Replies) -> Heard {
     }
 }
 
-/// The bytes of a part that holds fields.
-fn contents(body: &PartType<'_>) -> Option<Vec<u8>> {
-    match body {
-        PartType::Text(text) => Some(text.as_bytes().to_vec()),
-        PartType::Binary(bytes) | PartType::InlineBinary(bytes) => Some(bytes.to_vec()),
-        PartType::Message(inner) => Some(inner.raw_message.to_vec()),
-        PartType::Html(_) | PartType::Multipart(_) => None,
-    }
-}
-
-fn is_automatic(message: &Message<'_>) -> bool {
-    let raw = |name: &'static str| message.header_raw(name).map(|text| text.trim().to_ascii_lowercase());
+fn is_automatic(message: &Part<'_>) -> bool {
+    let raw = |name: &'static str| message.field(name).map(str::to_ascii_lowercase);
     raw("Auto-Submitted").is_some_and(|text| !text.starts_with("no"))
         || ["X-Autoreply", "X-Autorespond"].iter().any(|name| raw(name).is_some())
         || raw("Precedence").is_some_and(|text| text == "auto_reply")
@@ -132,7 +106,7 @@ fn is_automatic(message: &Message<'_>) -> bool {
 
 /// Names in small letters and values of a group of fields, read as the head of a message is.
 fn fields(group: &str) -> Vec<(String, String)> {
-    let Some(read) = MessageParser::default().parse_headers(group) else { return Vec::new() };
+    let Some(read) = raw_headers().parse_headers(group) else { return Vec::new() };
     let unfolded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     read.headers_raw().map(|(name, value)| (name.trim().to_ascii_lowercase(), unfolded(value))).collect()
 }

@@ -97,6 +97,7 @@ pub struct Bounces {
     pub request: bool,
     pub listen: String,
     pub connections: usize,
+    pub connections_per_peer: usize,
     pub read_at_most: ByteSize,
     pub take_at_most: ByteSize,
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::compose::Composer;
 use crate::dkim::Signer;
 use crate::hearing::Hearing;
+use crate::places::Places;
 use crate::postbox::{Postbox, Waits};
 use crate::relays::{Relays, tidy};
 use crate::replies::Replies;
@@ -59,6 +60,7 @@ pub struct Email {
 struct Ports {
     bounces: Option<SocketAddr>,
     conversations: usize,
+    per_peer: usize,
     read_at_most: usize,
     take_at_most: usize,
     unsubscribe: Option<Address>,
@@ -145,8 +147,8 @@ impl Transport for Email {
 
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
         let desk = Arc::clone(self.desk.get_or_init(|| desk));
-        let Ports { bounces, conversations, read_at_most, take_at_most, unsubscribe, connections, open } =
-            &self.ports;
+        let Ports { bounces, conversations, per_peer, read_at_most, take_at_most, .. } = &self.ports;
+        let Ports { unsubscribe, connections, open, .. } = &self.ports;
         let bounces = match bounces {
             None => None,
             Some(address) => {
@@ -175,9 +177,10 @@ impl Transport for Email {
             if let (Some(listener), Some(returns)) = (bounces, &self.returns) {
                 let (paths, replies) = (returns.paths(), Arc::clone(&self.replies));
                 let hearing = Hearing { paths, replies, desk: Arc::clone(&desk) };
-                let (connections, waits) = (*conversations, Waits::default());
-                let (read_at_most, take_at_most) = (*read_at_most, *take_at_most);
-                let postbox = Postbox { hearing, connections, read_at_most, take_at_most, waits };
+                let waits = Waits::default();
+                let places = Arc::new(Places::new(*conversations, *per_peer, waits.silent));
+                let (waiting, read_at_most, take_at_most) = (*conversations, *read_at_most, *take_at_most);
+                let postbox = Postbox { hearing, places, waiting, read_at_most, take_at_most, waits };
                 postbox.serve(listener, stop.clone()).await;
             }
         };
@@ -224,6 +227,7 @@ impl Ports {
         };
         for (key, number) in [
             ("bounces.connections", bounces.connections),
+            ("bounces.connections_per_peer", bounces.connections_per_peer),
             ("unsubscribe.connections", unsubscribe.connections),
         ] {
             if !(1..=10_000).contains(&number) {
@@ -237,6 +241,7 @@ impl Ports {
         Ok(Self {
             bounces: at,
             conversations: bounces.connections,
+            per_peer: bounces.connections_per_peer,
             read_at_most: bytes("bounces.read_at_most", bounces.read_at_most, 16 << 20)?,
             take_at_most: bytes("bounces.take_at_most", bounces.take_at_most, 1 << 30)?,
             unsubscribe: clicks,

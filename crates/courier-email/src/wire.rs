@@ -1,88 +1,119 @@
-//! The byte stream below a conversation: what lettre leaves out. Small writes leave at once, and a peer that answers without
-//! end is cut off.
+//! The stream below a conversation, in plain or under TLS: commands go out, replies come in, and never more of them than were
+//! asked for.
+//!
+//! What a peer says before it is asked answers nothing. Above all what it says in plain after its answer to STARTTLS, where only
+//! TLS may follow: kept, it would be taken for answers given under TLS, and whoever sits on the way could write them (RFC 3207 6).
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use lettre::transport::smtp::client::AsyncTokioStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpSocket;
+use tokio_rustls::TlsConnector;
 
-/// Bytes a peer may send between two of our writes; a reply with 100 lines is a tenth of it.
-const MOST_BETWEEN_WRITES: usize = 128 * 1024;
+use crate::answer::{Answer, Arrivals, Senseless};
+use crate::replies::Reply;
 
 /// What the system holds for a peer that does not read. With less of it more of what goes wrong is known not to have been sent.
 const SEND_BUFFER: u32 = 256 * 1024;
+/// Bytes read at once.
+const PIECE: usize = 4 * 1024;
 
-/// A stream that knows its peer and how much came since the last write.
-pub(crate) struct Wire<S> {
-    inner: S,
-    peer: SocketAddr,
-    since_write: usize,
+/// What went wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// The relay said no.
+    Reply(Reply),
+    /// No answer in time.
+    Silent,
+    /// The connection broke, or never was. In words, without anything the relay said.
+    Lost(String),
+    /// An answer that is none, or at a wrong place.
+    Nonsense,
+    /// More than it was asked for.
+    Surplus,
+    /// Bytes in plain where TLS had to begin.
+    Injected,
 }
 
-impl Wire<TcpStream> {
+impl From<io::Error> for What {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+trait Bytes: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Bytes for S {}
+
+/// A stream of bytes, and what of them was not yet taken.
+pub(crate) struct Wire {
+    stream: Box<dyn Bytes>,
+    arrivals: Arrivals,
+}
+
+impl Wire {
     /// Connects. Small writes are not held back: a message is followed by five bytes that the other side waits for.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_send_buffer_size(SEND_BUFFER)?;
-        let inner = socket.connect(address).await?;
-        inner.set_nodelay(true)?;
-        Ok(Self { inner, peer: address, since_write: 0 })
-    }
-}
-
-impl<S> Wire<S> {
-    /// A stream on top of another, to the same peer.
-    pub(crate) fn over(inner: S, peer: SocketAddr) -> Self {
-        Self { inner, peer, since_write: 0 }
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: Box::new(stream), arrivals: Arrivals::default() })
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.since_write > MOST_BETWEEN_WRITES {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a reply without end")));
+    /// Puts TLS on it. Whatever came before and was not asked for ends the connection.
+    pub(crate) async fn secured(self, tls: &TlsConnector, name: &ServerName<'static>) -> Result<Self, What> {
+        if !self.arrivals.is_empty() {
+            return Err(What::Injected);
         }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
-        this.since_write += buf.filled().len() - before;
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.since_write = 0;
-        Pin::new(&mut this.inner).poll_write(cx, buf)
+        match tls.connect(name.clone(), self.stream).await {
+            Ok(stream) => Ok(Self { stream: Box::new(stream), arrivals: Arrivals::default() }),
+            Err(error) => Err(What::Lost(format!("TLS: {error}"))),
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    /// Says a command, or several in one write; its answer, when it is no refusal.
+    pub(crate) async fn ask(&mut self, commands: impl fmt::Display) -> Result<Answer, What> {
+        self.nothing_came()?;
+        self.write(commands.to_string().as_bytes()).await?;
+        self.answer().await
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    /// The next answer, when it is no refusal.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, What> {
+        loop {
+            match self.arrivals.next() {
+                Ok(Some(answer)) if answer.code < 400 => return Ok(answer),
+                Ok(Some(refusal)) => return Err(What::Reply(Reply::new(refusal.code, &refusal.text()))),
+                Ok(None) => {}
+                Err(Senseless) => return Err(What::Nonsense),
+            }
+            let room = self.arrivals.room();
+            room.reserve(PIECE);
+            // Never more than this at once: what it may add is bounded by what there is room for.
+            if (&mut self.stream).take(PIECE as u64).read_buf(room).await? == 0 {
+                return Err(What::Lost("the connection was closed".to_owned()));
+            }
+        }
     }
-}
 
-impl<S> fmt::Debug for Wire<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wire({})", self.peer)
+    /// Looks that no answer is left which nobody asked for: the next one would be taken for what it is not. A relay may close at
+    /// any time and say so (RFC 5321 3.8).
+    pub(crate) fn nothing_came(&mut self) -> Result<(), What> {
+        if self.arrivals.is_empty() {
+            return Ok(());
+        }
+        match self.arrivals.next() {
+            Ok(Some(answer)) if answer.code == 421 => Err(What::Reply(Reply::new(421, &answer.text()))),
+            _ => Err(What::Surplus),
+        }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Wire<S> {
-    fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.peer)
+    /// Writes all of it.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), What> {
+        self.stream.write_all(bytes).await?;
+        Ok(self.stream.flush().await?)
     }
 }

@@ -25,6 +25,7 @@
 //! | `posthaste_resolved_total` | counter | channel, how | unknown rows resolved, by which means |
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
@@ -49,6 +50,8 @@ pub(crate) struct Meter {
     channel: String,
     progress: Option<Progress>,
     flow: Mutex<Flow>,
+    /// Whether the first subscription was made.
+    listened: AtomicBool,
 }
 
 /// Rows of the last second, and of an average parcel: what claims are sized by.
@@ -62,7 +65,8 @@ struct Flow {
 impl Meter {
     pub(crate) fn new(channel: &Channel, progress: Option<Progress>) -> Self {
         let flow = Flow { second: Instant::now(), rows: 0, last_rows: 0, a_parcel: 1.0 };
-        Self { channel: channel.to_string(), progress, flow: Mutex::new(flow) }
+        let (channel, listened) = (channel.to_string(), AtomicBool::new(false));
+        Self { channel, progress, flow: Mutex::new(flow), listened }
     }
 
     fn with_flow<T>(&self, f: impl FnOnce(&mut Flow) -> T) -> T {
@@ -86,7 +90,8 @@ impl Meter {
     }
 
     pub(crate) fn heard(&self, event: &HearingEvent) {
-        if matches!(event, HearingEvent::Gap) {
+        // The first one is the subscription itself: what was before it is looked for anyway.
+        if matches!(event, HearingEvent::Gap) && self.listened.swap(true, Ordering::Relaxed) {
             self.alarm("gap");
         }
     }

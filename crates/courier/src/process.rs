@@ -12,6 +12,7 @@
 //! }
 //! ```
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,11 +23,11 @@ use posthaste_model::{Clock, CourierId, SystemClock};
 use posthaste_ops::admin::{self, Admin, Subject};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
 use posthaste_ops::exit::{self, Exit, Failure};
-use posthaste_ops::health::{Check, Health};
+use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{self, Stop};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store, TypedUrlError};
+use posthaste_store::{ConnectError, Role, Store, Trouble, Troubles, TypedUrlError, Work};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -227,20 +228,34 @@ impl Process {
 
         let (health, claims) = (Health::new(), Check::progress("claims", shared.courier.stale_after.get()));
         health.watch(&claims, tokio::time::Instant::now());
+        let reachable = Check::condition("store");
+        health.watch(&reachable, tokio::time::Instant::now());
         let subject = Subject { name: self.name, health, metrics, soft: stop.soft.clone() };
         let admin = Admin::start(&shared.admin, subject).await?;
 
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let receipts = transport.abilities().receipts;
         let role = Role::CourierWith { channel: transport.channel(), receipts };
-        let connecting = Store::connect(shared.redis, role);
+        let troubles = Troubles::new();
+        let connecting = Store::connect_when_ready(shared.redis, role, troubles.clone());
         let store = tokio::select! {
             connected = connecting => connected.map_err(refused)?.0,
-            () = stop.soft.cancelled() => return Ok(()),
+            never = tell_health(&troubles, &reachable, "connecting to Redis") => match never {},
+            () = stop.soft.cancelled() => {
+                tracing::info!("stopped while waiting for Redis");
+                return Ok(());
+            }
         };
         let condition = Check::condition("database");
         health.watch(&condition, tokio::time::Instant::now());
         stop.spawn("database", crate::database::watch(store.clone(), condition, stop.soft.clone()));
+        let soft = stop.soft.clone();
+        stop.spawn("readiness", async move {
+            tokio::select! {
+                () = soft.cancelled() => {}
+                never = tell_health(&troubles, &reachable, "") => match never {},
+            }
+        });
         let courier = Courier {
             store: store.clone(),
             transport: Arc::clone(&transport),
@@ -347,6 +362,16 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
             },
         }
     });
+}
+
+/// Keeps a check true to whether the servers let a courier work; `otherwise` is why not when none of them says so.
+async fn tell_health(troubles: &Troubles, check: &Condition, otherwise: &'static str) -> Infallible {
+    let tell = |trouble: Option<Trouble>| match trouble {
+        Some(trouble) => check.failed(trouble.text()),
+        None if otherwise.is_empty() => check.ok(),
+        None => check.failed(otherwise),
+    };
+    troubles.follow(Work::Deliver, tell).await
 }
 
 /// A name of this run that no other run has.

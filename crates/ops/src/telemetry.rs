@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -82,7 +82,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::builder()
-        .parse(&settings.filter)
+        .parse(with_quiet_libraries(&settings.filter))
         .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match settings.format {
@@ -90,6 +90,23 @@ where
         Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     Ok(tracing_subscriber::registry().with(filter).with(lines))
+}
+
+/// Libraries that write a line for each of their tries, whose meaning our own lines tell: they are heard from the level
+/// debug on, or when the filter names them.
+const QUIET: &[&str] = &["fred"];
+
+fn with_quiet_libraries(filter: &str) -> String {
+    let parts = || filter.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let levels = parts().filter_map(|part| part.parse::<LevelFilter>().ok());
+    if levels.max().is_some_and(|level| level >= LevelFilter::DEBUG) {
+        return filter.to_owned();
+    }
+    let named = |library: &str| {
+        parts().any(|part| part.split(['=', ':', '[']).next().is_some_and(|target| target == library))
+    };
+    let quiet = QUIET.iter().filter(|library| !named(library)).map(|library| format!("{library}=off"));
+    parts().map(str::to_owned).chain(quiet).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -154,6 +171,28 @@ mod tests {
             tracing::debug!(target: "loud", "heard");
         });
         assert!(text.contains("heard") && !text.contains("quiet"), "{text}");
+    }
+
+    #[test]
+    fn the_client_library_is_heard_only_by_who_asks() {
+        let told = |filter| {
+            lines(Format::Human, filter, false, || {
+                tracing::warn!(target: "fred::router", "reconnecting");
+                tracing::warn!("ours");
+            })
+        };
+        for (filter, heard) in [
+            ("info", false),
+            ("warn,posthaste_store=debug", false),
+            ("debug", true),
+            ("trace", true),
+            ("info,fred=warn", true),
+            ("info,fred::router=warn", true),
+        ] {
+            let text = told(filter);
+            assert_eq!(text.contains("reconnecting"), heard, "{filter}: {text}");
+            assert!(text.contains("ours"), "{filter}: {text}");
+        }
     }
 
     #[test]

@@ -24,20 +24,27 @@ pub(crate) async fn inspect(settings: Settings) -> Result<(Store, Report)> {
 }
 
 async fn join(settings: Settings, role: Role) -> Result<(Store, Report)> {
-    Store::connect(settings, role).await.map_err(|error| {
-        let kind = match error {
-            ConnectError::Settings { .. } => Kind::Usage,
-            ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
-            ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
-        };
-        let failure = Failure::new(kind, "the store cannot be used").because(error);
-        match kind {
-            Kind::Unreachable => {
-                failure.mend("Is a Redis or Valkey running there? --redis URL, or `redis.url` in the settings, says where.")
-            }
-            _ => failure,
-        }
-    })
+    let place = settings.clone();
+    Store::connect(settings, role).await.map_err(|error| failure(&place, error))
+}
+
+/// What keeps a store from being used, as a failure that names the server and says what to do.
+pub(crate) fn failure(settings: &Settings, error: ConnectError) -> Failure {
+    let kind = match error {
+        ConnectError::Settings { .. } => Kind::Usage,
+        ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
+        ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
+    };
+    let remedy = error.remedy();
+    let text = match settings.address() {
+        Some(address) => format!("Redis at {address} cannot be used"),
+        None => "the settings of Redis cannot be used".to_owned(),
+    };
+    let failure = Failure::new(kind, text).because(error);
+    match remedy {
+        Some(remedy) => failure.mend(remedy),
+        None => failure,
+    }
 }
 
 /// The section `redis` of the queue's settings, with its environment, and `--redis` above it.

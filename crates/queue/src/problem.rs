@@ -241,6 +241,24 @@ impl Problem {
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
     }
 
+    /// The database refused the whole request: nothing was changed. The member `reason` is the stable word of why.
+    fn refused_for_now(why: Later) -> Self {
+        let (code, wait) = match why {
+            Later::Memory | Later::NearlyFull => (Code::StoreFull, FULL_RETRY),
+            // Somebody has to do something first.
+            Later::Disk | Later::NoReplicas | Later::MasterDown => (Code::StoreUnavailable, FULL_RETRY),
+            _ => (Code::StoreUnavailable, STORE_RETRY),
+        };
+        let then = match why {
+            Later::Memory | Later::NearlyFull => "new orders are taken again once it has more memory",
+            Later::Disk => "requests are taken again once its disk can be written",
+            Later::NoReplicas | Later::MasterDown => "requests are taken again once its replication works",
+            _ => "this usually passes by itself",
+        };
+        let detail = format!("the database (Redis) {}; nothing was changed. Retry later: {then}", why.is());
+        Self::new(code, detail).with("reason", why.word()).retry_after(wait)
+    }
+
     /// There is no such order, or it is not the caller's: both are told alike.
     #[must_use]
     pub fn order_not_found() -> Self {
@@ -293,14 +311,10 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Away(_) => {
-                Self::new(Code::StoreUnavailable, "the store does not answer").retry_after(STORE_RETRY)
+                let detail = "the database (Redis) does not answer; it is safe to repeat the request";
+                Self::new(Code::StoreUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
             }
-            CallError::Later { why: why @ (Later::Memory | Later::NearlyFull) } => {
-                Self::new(Code::StoreFull, why.word()).retry_after(FULL_RETRY)
-            }
-            CallError::Later { why } => {
-                Self::new(Code::StoreUnavailable, why.word()).retry_after(STORE_RETRY)
-            }
+            CallError::Later { why } => Self::refused_for_now(why),
             CallError::Stop(why) => {
                 // Nobody can say when it goes on: an operator decides.
                 Self::new(Code::StoreUnavailable, why.to_string())
@@ -321,6 +335,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // For the line of the log.
+        response.extensions_mut().insert(self.0.code);
+        let headers = response.headers_mut();
         if let Some(after) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
         }
@@ -363,6 +380,30 @@ mod tests {
         assert_eq!(document["state"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());
+    }
+
+    #[test]
+    fn each_refusal_of_the_store_has_words_and_a_wait() {
+        for (why, code, wait) in [
+            (Later::Memory, Code::StoreFull, 5),
+            (Later::NearlyFull, Code::StoreFull, 5),
+            (Later::Disk, Code::StoreUnavailable, 5),
+            (Later::NoReplicas, Code::StoreUnavailable, 5),
+            (Later::MasterDown, Code::StoreUnavailable, 5),
+            (Later::Loading, Code::StoreUnavailable, 1),
+            (Later::ReadOnly, Code::StoreUnavailable, 1),
+            (Later::Busy, Code::StoreUnavailable, 1),
+            (Later::ClusterDown, Code::StoreUnavailable, 1),
+            (Later::Moving, Code::StoreUnavailable, 1),
+            (Later::Backlog, Code::StoreUnavailable, 1),
+        ] {
+            let problem = Problem::from(CallError::Later { why });
+            assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));
+            let document = problem.document();
+            assert_eq!(document["reason"], why.word());
+            let detail = document["detail"].as_str().unwrap();
+            assert!(detail.contains(why.is()) && detail.contains("Retry later"), "{detail}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use posthaste_ops::listen::{Limits, Listener};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::stop::{Ended, Stage, Stop};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store};
+use posthaste_store::{ConnectError, Role, Store, Troubles};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::Instant;
@@ -42,14 +42,22 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     describe();
     allow_connections(settings.http.connections);
     let stop = Stop::on_signals(&settings.stop).map_err(Failure::software)?;
-    let (store, report) = Store::connect(settings.redis.clone(), Role::Queue).await.map_err(refusal)?;
-    tracing::info!(durability = ?store.durability(), "connected: {}", report.to_string().trim_end());
 
-    let health = Health::new();
-    let condition = Check::condition("store");
+    let (health, condition) = (Health::new(), Check::condition("store"));
     health.watch(&condition, Instant::now());
     let subject = Subject { name: "posthaste-queue", health, metrics, soft: stop.soft.clone() };
     let admin = Admin::start(&settings.admin, subject).await?;
+    let troubles = Troubles::new();
+    let connecting = Store::connect_when_ready(settings.redis.clone(), Role::Queue, troubles.clone());
+    let (store, report) = tokio::select! {
+        connected = connecting => connected.map_err(refusal)?,
+        never = readiness::while_connecting(&troubles, &condition) => match never {},
+        () = stop.soft.cancelled() => {
+            tracing::info!("stopped while waiting for Redis");
+            return Ok(());
+        }
+    };
+    tracing::info!(durability = ?store.durability(), "connected: {}", report.to_string().trim_end());
     stop.spawn("readiness", readiness::watch(store.clone(), condition, stop.soft.clone()));
 
     let http = settings.http.clone();

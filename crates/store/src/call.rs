@@ -48,7 +48,8 @@ impl Inner {
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
         let partition = self.guard.partition(p)?;
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
+        let worker = self.pool.wait(self.settings.call_timeout).await;
+        let worker = worker.inspect_err(|error| self.troubles.failed(error))?;
         self.guard.check()?;
         self.call_on(worker, partition, script, minds).await
     }
@@ -125,7 +126,10 @@ impl Inner {
                 Some(partition) => self.guard.found_epoch(partition, &found),
                 None => self.guard.stop(StopWhy::Epoch { partition: 0, found }),
             },
-            Failure::Call(error) => error,
+            Failure::Call(error) => {
+                self.troubles.failed(&error);
+                error
+            }
         }
     }
 
@@ -145,6 +149,7 @@ impl Inner {
             value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
         }
         metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
+        self.troubles.took(&self.address, started.elapsed());
         match S::read(&request, value) {
             Ok(answer) => Ok(answer),
             Err(refusal) => Err(refused(worker, name, refusal)),

@@ -95,7 +95,7 @@ async fn confirm(worker: &std::sync::Arc<Worker>, place: &Place, how: Confirm) -
     let _: Result<Arg, _> = pipeline.custom(command("INFO"), vec!["server"]).await;
     let replies: Vec<Result<Arg, _>> = pipeline.try_all().await;
     if let Some(error) = replies.iter().find_map(|reply| reply.as_ref().err()) {
-        tracing::warn!(%error, "confirming writes failed");
+        tracing::debug!(%error, "confirming writes failed");
         if matches!(error.kind(), fred::error::ErrorKind::Timeout) {
             worker.replace();
         }

@@ -4,8 +4,10 @@ use std::fmt;
 
 use posthaste_protocol::Malformed;
 
+use crate::cause::Cause;
 use crate::halted::Halt;
 use crate::preflight::Report;
+use crate::trouble::RedisState;
 
 /// Why a call brought no answer that counts.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +16,7 @@ pub enum CallError {
     #[error("no answer from the server: it may have happened")]
     Away(#[source] Lost),
     /// Refused whole: nothing happened. Try again later.
-    #[error("refused for now: {why}")]
+    #[error("refused for now: the server {}", why.is())]
     Later {
         /// Why.
         why: Later,
@@ -41,9 +43,9 @@ pub enum Lost {
     Connection(#[from] ClientError),
 }
 
-/// What the client of the server says. Shows the kind of the failure and what the system said of the connection.
+/// What the client of the server says. Shows the cause as far as it can be told.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", Cause::of(.0))]
 pub struct ClientError(pub(crate) fred::error::Error);
 
 /// Why the server, or this process for it, refuses for now.
@@ -108,6 +110,17 @@ impl Later {
             Self::Moving => "moving",
             Self::Backlog => "backlog",
             Self::Recovered => "recovered",
+        }
+    }
+
+    /// What is so, as the rest of a sentence that begins with the server: "has no memory left".
+    #[must_use]
+    pub fn is(self) -> &'static str {
+        match RedisState::of(self) {
+            Some(state) => state.is(),
+            None if self == Self::Moving => "is moving this partition to another node",
+            None if self == Self::Recovered => "was recovered while the call was on its way",
+            None => "has more calls of this process outstanding than it may have",
         }
     }
 }
@@ -181,7 +194,7 @@ pub enum ConnectError {
         why: String,
     },
     /// Try again later: the server does not answer.
-    #[error("the server can't be reached")]
+    #[error("cannot connect to Redis")]
     Unreachable(#[source] Lost),
     /// Correct the server's settings: messages would be lost.
     #[error("the server is refused:\n{0}")]
@@ -192,6 +205,36 @@ pub enum ConnectError {
     /// The first calls failed; named like any call.
     #[error("the first call failed")]
     Call(#[source] CallError),
+}
+
+impl ConnectError {
+    /// What the client said when it could not connect. What waiting can't mend is a matter of the settings.
+    pub(crate) fn connecting(error: fred::error::Error) -> Self {
+        let cause = Cause::of(&error);
+        if let Cause::Refuses(why) = cause {
+            return Self::Call(CallError::Later { why });
+        }
+        let key = match cause {
+            Cause::AccessDenied(_) => "password",
+            Cause::Certificate => "ca_file",
+            _ => "url",
+        };
+        match cause.is_lasting() {
+            true => Self::Settings { key, why: format!("{cause}. {}", cause.remedy()) },
+            false => Self::Unreachable(Lost::Connection(ClientError(error))),
+        }
+    }
+
+    /// What to do about it, as a sentence, when its own text does not say so.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(Lost::Connection(error)) => Some(Cause::of(&error.0).remedy()),
+            Self::Unreachable(Lost::NotConnected) => Some(RedisState::Away.remedy()),
+            Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
+            Self::Settings { .. } | Self::Refused(_) | Self::Stop(_) | Self::Call(_) => None,
+        }
+    }
 }
 
 impl From<CallError> for ConnectError {

@@ -12,8 +12,6 @@ use crate::store::Inner;
 
 /// How long an answer counts.
 const FRESH: Duration = Duration::from_millis(500);
-/// Share of `maxmemory` from which on nothing new is accepted, in percent.
-const FULL_PERCENT: u64 = 90;
 
 /// What is known of the memory of each server that holds partitions.
 #[derive(Debug)]
@@ -47,7 +45,9 @@ impl Inner {
             }
         }
         if state.lock().unwrap_or_else(PoisonError::into_inner).1 {
-            return Err(CallError::Later { why: Later::NearlyFull });
+            let error = CallError::Later { why: Later::NearlyFull };
+            self.troubles.failed(&error);
+            return Err(error);
         }
         Ok(())
     }
@@ -56,6 +56,5 @@ impl Inner {
 /// `None` when the server does not tell.
 async fn nearly_full(node: &Node, slot: u16) -> Option<bool> {
     let info = node.info_of_slot("memory", slot).await.ok()?;
-    let (used, most) = (info.number("used_memory")?, info.number("maxmemory")?);
-    Some(most > 0 && u128::from(used) * 100 >= u128::from(most) * u128::from(FULL_PERCENT))
+    crate::trouble::probe::nearly_full(&info)
 }

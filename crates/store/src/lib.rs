@@ -30,15 +30,19 @@
 //! | `posthaste_store_went_back_seconds` | by about how much it went back |
 //! | `posthaste_store_rollbacks_total{outcome}` | roll-backs noticed: `halted`, or `continued` since nothing confirmed was lost |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
+//! | `posthaste_redis_state{state,node}` | 1 while a server is away, full, read-only, loading, slow, … |
+//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of that |
 
 mod accept;
 mod address_key;
 mod call;
+mod cause;
 mod confirm;
 mod contents;
 mod endpoint;
 mod epoch;
 mod error;
+mod examine;
 mod gate;
 mod guard;
 mod halted;
@@ -50,22 +54,26 @@ mod node;
 mod pool;
 pub mod preflight;
 mod recover;
+mod register;
 mod reply;
 mod settings;
 mod store;
 mod supervise;
+mod trouble;
 mod verbs;
 mod watching;
 
 pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use examine::examine;
 pub use halted::Halt;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
 pub use recover::{Assume, InDoubt, Recovery};
 pub use settings::{Role, Settings};
 pub use store::Store;
+pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
     OrderView, RowCursor, RowFilter, RowPage, Suppress, Suppression, SuppressionCursor, SuppressionPage,

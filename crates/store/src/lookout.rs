@@ -60,7 +60,8 @@ impl Inner {
         let node = Node::any(&worker.client);
         let count = all.len().min(AT_ONCE);
         let turned = (0..count).filter_map(|i| all.get((*turn + i) % all.len()));
-        let looks = turned.filter(|at| at.is_idle(EVERY)).map(|at| self.look_at(worker, &node, at));
+        let looks =
+            turned.filter(|at| at.is_idle(EVERY)).map(|at| self.look_at_silent_one(worker, &node, at));
         for looked in futures::future::join_all(looks).await {
             if let Err(error) = looked {
                 tracing::debug!(%error, "a silent partition could not be looked at");
@@ -69,7 +70,12 @@ impl Inner {
         *turn = (*turn + count) % all.len().max(1);
     }
 
-    async fn look_at(&self, worker: &Arc<Worker>, node: &Node, at: &Partition) -> Result<(), CallError> {
+    async fn look_at_silent_one(
+        &self,
+        worker: &Arc<Worker>,
+        node: &Node,
+        at: &Partition,
+    ) -> Result<(), CallError> {
         let floor = at.fence();
         let keys = vec![text(at.keys.epoch()), text(at.keys.fence())];
         let found = node.ask("MGET", keys, at.slot).await?.array("epoch").map_err(|_| malformed("epoch"))?;

@@ -39,6 +39,18 @@ pub struct Settings {
     pub failover_hold: Duration,
     /// Connections for calls, 1 to 16. Calls of one connection are pipelined.
     pub connections: u16,
+    /// How long [`crate::Store::connect_when_ready`] waits for a server that is not there yet, or refuses for now.
+    #[serde(with = "humantime_serde")]
+    pub wait_at_start: Duration,
+}
+
+impl Settings {
+    /// Where the server is, as text without credentials; `None` when the URL can't be read.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        let config = crate::endpoint::config(self).ok()?;
+        Some(crate::trouble::probe::address(&config.server).to_string())
+    }
 }
 
 impl Default for Settings {
@@ -55,6 +67,7 @@ impl Default for Settings {
             confirm_timeout: Duration::from_secs(2),
             failover_hold: Duration::from_secs(2),
             connections: 2,
+            wait_at_start: Duration::from_secs(600),
         }
     }
 }

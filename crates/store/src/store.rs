@@ -4,14 +4,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use fred::clients::Client;
-use fred::error::ErrorKind;
 use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
+use posthaste_protocol::partition_of;
 use posthaste_protocol::record::AddressKey;
-use posthaste_protocol::scripts::open_run::OpenRun;
-use posthaste_protocol::scripts::register::{Register, Registered};
-use posthaste_protocol::{SCHEMA, partition_of};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,18 +18,18 @@ use crate::call::Requests;
 use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
 use crate::endpoint;
-use crate::error::{CallError, ClientError, ConnectError, Later, Lost, StopWhy};
+use crate::error::{CallError, ConnectError, StopWhy};
 use crate::gate::Gate;
 use crate::guard::{Guard, Partition};
-use crate::halted::{self, Halt};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
 use crate::lookout;
-use crate::node::Node;
 use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
 use crate::settings::{Role, Settings};
 use crate::supervise::{self, Events};
+use crate::trouble::Troubles;
+use crate::trouble::probe::{self, address};
 use crate::watching::Watcher;
 
 /// Most partitions of an installation.
@@ -64,6 +61,9 @@ pub(crate) struct Inner {
     pub(crate) contents: Contents,
     pub(crate) address_key: RwLock<Option<Arc<AddressKey>>>,
     pub(crate) gate: Gate,
+    /// Where the server is, without credentials.
+    pub(crate) address: Arc<str>,
+    pub(crate) troubles: Troubles,
     pub(crate) report: Mutex<Report>,
     pub(crate) checking: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
@@ -107,117 +107,15 @@ impl Inner {
         let mark = partition.fence();
         let at = if self.confirmers.len() > 1 { usize::from(p) } else { 0 };
         match self.confirmers.get(at) {
-            Some(confirmer) => confirmer.wait(self.confirm(), &before).await?,
+            Some(confirmer) => {
+                let confirmed = confirmer.wait(self.confirm(), &before).await;
+                self.troubles.confirmed(&self.node_of(p), confirmed.is_ok());
+                confirmed.inspect_err(|error| self.troubles.failed(error))?;
+            }
             None => return Err(CallError::Undurable),
         }
         partition.confirmed(mark);
         Ok(())
-    }
-
-    /// Says to every partition who we are, over this connection, and learns what it is.
-    pub(crate) async fn register(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        let mut halted = Ok(());
-        for partition in self.guard.all() {
-            let script = Register {
-                keys: &partition.keys,
-                fresh_epoch: &fresh,
-                partitions: self.settings.partitions,
-                channel: self.role.channel(),
-                receipts: self.role.receipts(),
-            };
-            let answer = match self.call_on(worker, partition, &script, |_| true).await {
-                Ok(answer) => answer,
-                // Nothing new is stored then, but who is to drain it must be able to start.
-                Err(CallError::Later { why: Later::Memory }) => {
-                    self.recognise(worker, partition).await?;
-                    self.open_run(worker, partition).await?;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let number = partition.number;
-            match answer.reply {
-                Registered::Ok { .. } => {
-                    self.guard.saw_epoch(partition, &answer.epoch)?;
-                    self.open_run(worker, partition).await?;
-                }
-                // Goes on to learn the epochs of all.
-                Registered::Halted => halted = self.guard.saw_epoch(partition, &answer.epoch),
-                Registered::Foreign => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-                Registered::TooOld => return Err(self.guard.stop(StopWhy::TooOld { partition: number })),
-            }
-        }
-        halted
-    }
-
-    /// Compares what was told on earlier runs of the server with what the present one began with.
-    async fn open_run(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
-        let known = partition.fence();
-        let answer = self.call_on(worker, partition, &OpenRun { keys: &partition.keys }, |_| false).await?;
-        self.guard.saw_runs(partition, answer.reply, (known, answer.fence), answer.now)
-    }
-
-    /// Learns the epochs without writing anything, and what is known of a halt.
-    async fn inspect(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
-        let node = Node::any(&worker.client);
-        let mut whole: Option<Halt> = None;
-        for at in self.guard.all() {
-            let Some(epoch) = Self::get(&node, at.slot, at.keys.epoch()).await? else { continue };
-            // A halt is told by every call.
-            let _ = self.guard.saw_epoch(at, &String::from_utf8_lossy(&epoch));
-            if let Some(halt) = halted::read(&node, at).await? {
-                match &mut whole {
-                    Some(whole) => whole.join(halt),
-                    None => whole = Some(halt),
-                }
-            }
-        }
-        if let Some(halt) = whole {
-            self.guard.learn(halt);
-        }
-        Ok(())
-    }
-
-    /// Learns what a partition is by reading alone; one that is not set up stays so.
-    async fn recognise(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
-        let node = Node::any(&worker.client);
-        let read = |key| Self::get(&node, partition.slot, key);
-        let keys = &partition.keys;
-        let (epoch, schema) = futures::future::try_join(read(keys.epoch()), read(keys.schema())).await?;
-        let words = |bytes: Option<bytes::Bytes>| bytes.map(|b| String::from_utf8_lossy(&b).into_owned());
-        let number = partition.number;
-        let Some(epoch) = words(epoch) else {
-            if partition.epoch().is_empty() {
-                return Err(CallError::Later { why: Later::Memory });
-            }
-            return Err(self.guard.found_epoch(partition, ""));
-        };
-        self.guard.saw_epoch(partition, &epoch)?;
-        let schema = words(schema).unwrap_or_default();
-        let numbers: Vec<u32> = schema.split(' ').filter_map(|word| word.parse().ok()).collect();
-        match numbers[..] {
-            [_, oldest, partitions] if partitions == u32::from(self.settings.partitions) => {
-                if SCHEMA < oldest {
-                    return Err(self.guard.stop(StopWhy::TooOld { partition: number }));
-                }
-            }
-            _ => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-        }
-        Ok(())
-    }
-
-    /// The first words to the database. One that is halted is met all the same: it is told by every call, and goes on when
-    /// somebody recovered it.
-    async fn meet(&self, worker: &Arc<Worker>) -> Result<(), ConnectError> {
-        if self.role == Role::Inspector {
-            return Ok(self.inspect(worker).await?);
-        }
-        match self.register(worker).await {
-            Ok(()) => self.agree_on_key(worker).await,
-            Err(CallError::Stop(StopWhy::Halted(_))) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     pub(crate) fn partition(&self, p: u16) -> Result<&Partition, CallError> {
@@ -231,24 +129,48 @@ impl Store {
     /// # Errors
     /// A [`ConnectError`], named by what to do about it.
     pub async fn connect(settings: Settings, role: Role) -> Result<(Self, Report), ConnectError> {
+        Self::connect_with(settings, role, Troubles::new()).await
+    }
+
+    /// The same, and tells of the servers' states in `troubles`.
+    pub(crate) async fn connect_with(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
+        let mut opened = Vec::new();
+        let connected = Self::assemble(settings, role, troubles, &mut opened).await;
+        if connected.is_err() {
+            // Whoever tries again must not leave connections behind.
+            supervise::quit(opened).await;
+        }
+        connected
+    }
+
+    async fn assemble(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+        opened: &mut Vec<Client>,
+    ) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
         let first = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-        let first = Joined::to(first).await?;
+        let first = Joined::to(first, opened).await?;
         let found = preflight::look(&first.worker.client, settings.durability).await?;
-        found.report.log();
         if found.report.worst() == Level::Refuse {
+            found.report.log();
             return Err(ConnectError::Refused(found.report));
         }
         let mut joined = vec![first];
         for _ in 1..settings.connections {
             let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-            joined.push(Joined::to(client).await?);
+            joined.push(Joined::to(client, opened).await?);
         }
         let stop = CancellationToken::new();
         let guard = Guard::new(settings.partitions, settings.failover_hold);
         guard.set_confirms_itself(found.confirm == Confirm::Reply);
-        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop).await?;
+        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop, opened).await?;
         let clustered = config.server.is_clustered();
         let inner = Arc::new(Inner {
             pool: Pool::new(joined.iter().map(|joined| Arc::clone(&joined.worker)).collect()),
@@ -261,6 +183,8 @@ impl Store {
             contents: Contents::new(),
             address_key: RwLock::default(),
             gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
+            address: address(&config.server),
+            troubles: troubles.clone(),
             report: Mutex::new(found.report.clone()),
             checking: tokio::sync::Mutex::new(()),
             _stop_on_drop: stop.clone().drop_guard(),
@@ -271,10 +195,12 @@ impl Store {
             settings,
         });
         inner.meet(&inner.pool.workers[0]).await?;
+        found.report.log();
         for joined in joined {
             joined.worker.set_up(true);
             joined.watch(&inner, true);
         }
+        tokio::spawn(probe::watch(Arc::downgrade(&inner), troubles, inner.stop.clone()));
         if let Some(joined) = confirming {
             joined.worker.set_up(true);
             joined.watch(&inner, false);
@@ -320,6 +246,12 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Link> {
         self.0.link.watch()
+    }
+
+    /// What is wrong with the servers now, kept true also while nobody calls.
+    #[must_use]
+    pub fn troubles(&self) -> Troubles {
+        self.0.troubles.clone()
     }
 
     /// What the last look at the server found.
@@ -376,19 +308,17 @@ struct Joined {
 }
 
 impl Joined {
-    async fn to(client: Client) -> Result<Self, ConnectError> {
+    async fn to(client: Client, opened: &mut Vec<Client>) -> Result<Self, ConnectError> {
         // Before it connects, so that no event is missed.
         let mut events = Events::of(&client);
         match client.init().await {
             Ok(task) => {
                 // The first connection counts as one of them.
                 events.reconnects = client.reconnect_rx();
+                opened.push(client.clone());
                 Ok(Self { worker: Worker::new(client), task, events })
             }
-            Err(error) if matches!(error.kind(), ErrorKind::Auth) => {
-                Err(ConnectError::Settings { key: "password", why: error.details().to_owned() })
-            }
-            Err(error) => Err(ConnectError::Unreachable(Lost::Connection(ClientError(error)))),
+            Err(error) => Err(ConnectError::connecting(error)),
         }
     }
 
@@ -411,6 +341,7 @@ async fn confirmers(
     settings: &Settings,
     guard: &Guard,
     stop: &CancellationToken,
+    opened: &mut Vec<Client>,
 ) -> Result<(Vec<Confirmer>, Option<Joined>), ConnectError> {
     if settings.durability == Durability::Fast {
         return Ok((Vec::new(), None));
@@ -418,7 +349,7 @@ async fn confirmers(
     let timeout = settings.confirm_timeout;
     let client =
         pool::client(config, timeout + settings.call_timeout, UNRESPONSIVE.max(timeout * 2), OWN_EVENTS);
-    let joined = Joined::to(client).await?;
+    let joined = Joined::to(client, opened).await?;
     let count = if config.server.is_clustered() { guard.all().len() } else { 1 };
     let start = |partition: &Partition| {
         let place = Place { key: partition.keys.fence(), slot: partition.slot, timeout };

@@ -71,6 +71,9 @@ pub(crate) async fn watch(
             error = events.errors.recv() => match error {
                 Ok((error, _)) => {
                     tracing::debug!(%error, "a connection failed");
+                    if let Some(inner) = inner.upgrade() {
+                        inner.troubles.lost(&error);
+                    }
                     // In a cluster the other servers still answer, and the client mends this one.
                     if !clustered {
                         down(&inner, &worker, in_pool);
@@ -126,6 +129,7 @@ fn down(inner: &Weak<Inner>, worker: &Arc<Worker>, in_pool: bool) {
         && inner.pool.pick().is_none()
     {
         inner.link.down();
+        inner.troubles.look_now();
     }
 }
 
@@ -169,6 +173,7 @@ impl Inner {
                 last.clone_from(&found.report);
             }
         }
+        self.judged(&found.report);
         if found.report.worst() == Level::Refuse {
             return false;
         }
@@ -189,6 +194,7 @@ impl Inner {
             tracing::info!(run_id = found.run_id, "connected to the server");
         }
         self.link.up(found.run_id);
+        self.troubles.look_now();
         true
     }
 }

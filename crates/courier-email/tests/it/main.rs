@@ -12,6 +12,7 @@ mod policy;
 mod postbox;
 mod process;
 mod relays;
+mod scripted;
 mod secrecy;
 mod server;
 mod smuggling;

@@ -228,12 +228,47 @@ async fn no_bytes_stop_it_from_taking_the_next_bounce() {
     assert_eq!(served.desk.receipts().len(), before + 1);
 }
 
+/// 957 KB of heads, one message within the other, once ended the process, and its server brought them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_within_messages_by_the_thousand_are_taken_and_say_nothing() {
+    let (served, to) = start(1, &[]).await;
+    let bomb = "Content-Type:message/rfc822\n\n".repeat(33_000);
+    let multiparts: String =
+        (0..20_000).map(|n| format!("Content-Type:multipart/mixed;boundary=b{n}\n\n--b{n}\n")).collect();
+    let report_with = |inside: &str| report("failed", "5.1.1").replace("Subject: News\n\nHello\n", inside);
+    for hostile in [&bomb, &multiparts] {
+        assert_eq!(served.bring(&to[0], hostile).await, "250 2.0.0 taken\r\n");
+        assert!(served.desk.receipts().is_empty());
+    }
+    for (at, hostile) in [&bomb, &multiparts].into_iter().enumerate() {
+        assert_eq!(served.bring(&to[0], &report_with(hostile)).await, "250 2.0.0 taken\r\n");
+        assert_eq!(served.desk.receipts().len(), at + 1, "what the report says is heard");
+    }
+}
+
+/// A conversation in the middle of a message, which nobody takes for silent.
+async fn busy(served: &Served, from: &str, to: &str) -> Client {
+    let mut client = greeted_from(served, from).await;
+    assert!(client.reply().await.starts_with("220 "));
+    client.greet("LHLO").await;
+    for line in ["MAIL FROM:<>", &format!("RCPT TO:<{to}>"), "DATA"] {
+        assert!(client.ask(line).await.starts_with(['2', '3']), "{line}");
+    }
+    client
+}
+
+/// A connection from this address of the machine, to which nothing was said yet.
+async fn greeted_from(served: &Served, from: &str) -> Client {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    Client(tokio::io::BufReader::new(socket.connect(served.bounces()).await.unwrap()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn conversations_beyond_the_number_wait() {
     let (served, to) = start(1, &[("bounces.connections", "1")]).await;
-    let first = Client::open(served.bounces()).await;
-    let second = tokio::net::TcpStream::connect(served.bounces()).await.unwrap();
-    let mut second = Client(tokio::io::BufReader::new(second));
+    let first = busy(&served, "127.0.0.1", &to[0]).await;
+    let mut second = greeted_from(&served, "127.0.0.1").await;
     let mut byte = [0];
     let early = tokio::io::AsyncReadExt::read(&mut second.0, &mut byte);
     let early = tokio::time::timeout(std::time::Duration::from_millis(200), early).await;
@@ -242,4 +277,58 @@ async fn conversations_beyond_the_number_wait() {
     assert!(second.reply().await.starts_with("220"));
     second.greet("LHLO").await;
     assert_eq!(second.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_conversations_keep_nobody_waiting() {
+    for (all, per_peer) in [("5", "20"), ("20", "5")] {
+        let most = [("bounces.connections", all), ("bounces.connections_per_peer", per_peer)];
+        let (served, to) = start(1, &most).await;
+        let mut silent = Vec::new();
+        for _ in 0..5 {
+            silent.push(Client::open(served.bounces()).await);
+        }
+        silent[0].greet("LHLO").await;
+        let report = report("failed", "5.1.1");
+        let deadline = std::time::Instant::now() + posthaste_rig::patience();
+        // Of one peer too many it is told so until one of its own has been silent for long enough.
+        let taken = loop {
+            let mut next = greeted_from(&served, "127.0.0.1").await;
+            let greeting = next.reply().await;
+            if greeting.starts_with("220 ") {
+                next.greet("LHLO").await;
+                break next.bring("", &[&to[0]], &report).await;
+            }
+            assert!(greeting.starts_with("421 4.7.0"), "{greeting}");
+            assert!(std::time::Instant::now() < deadline, "the silent ones keep their places");
+        };
+        assert_eq!(taken, ["250 2.0.0 taken\r\n"]);
+        // The first to be silent went: the first one spoke last.
+        assert_eq!(silent[1].reply().await, "421 4.3.2 idle while others wait\r\n");
+        assert_eq!(silent[0].ask("NOOP").await, "250 2.0.0 ok\r\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_peer_leaves_places_to_others() {
+    let most = [("bounces.connections", "20"), ("bounces.connections_per_peer", "3")];
+    let (served, to) = start(1, &most).await;
+    let mut of_one = Vec::new();
+    for _ in 0..3 {
+        of_one.push(busy(&served, "127.0.0.1", &to[0]).await);
+    }
+    let mut refused = greeted_from(&served, "127.0.0.1").await;
+    assert_eq!(refused.reply().await, "421 4.7.0 too many connections from your address\r\n");
+    assert_eq!(refused.reply().await, "", "and it ends");
+    let mut other = busy(&served, "127.0.0.2", &to[0]).await;
+    other.write(b".\r\n").await;
+    assert_eq!(other.reply().await, "250 2.0.0 taken\r\n");
+    of_one.pop();
+    posthaste_rig::eventually("a place that was left", || {
+        let connected = std::net::TcpStream::connect(served.bounces()).map_err(|error| error.to_string())?;
+        let mut greeting = String::new();
+        let read = std::io::BufRead::read_line(&mut std::io::BufReader::new(connected), &mut greeting);
+        read.map_err(|error| error.to_string())?;
+        if greeting.starts_with("220 ") { Ok(()) } else { Err(greeting) }
+    });
 }

@@ -189,9 +189,58 @@ fn without_a_database_it_says_so() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let variables = [("POSTHASTE_REDIS__CALL_TIMEOUT", "500ms")];
+    let variables = [("POSTHASTE_REDIS__CALL_TIMEOUT", "500ms"), ("POSTHASTE_REDIS__WAIT_AT_START", "0s")];
     let courier = start(&["--redis", &url], &variables);
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(69));
     let said = courier.output().expect("its output");
-    assert!(said.contains("posthaste-courier-email: the server can't be reached"), "{said}");
+    assert!(said.contains("posthaste-courier-email: cannot connect to Redis: connection refused"), "{said}");
+}
+
+#[test]
+fn it_waits_for_its_database_and_says_so() {
+    let mut redis = PrivateServer::builder().start().expect("a server");
+    redis.kill9().expect("killed");
+    let url = redis.url();
+    let courier = start(&["--redis", &url], &[]);
+    let event = |name: &'static str| {
+        let said = format!("event=\"{name}\"");
+        courier.wait_line(name, |line| line.contains(&said)).expect("a line")
+    };
+    let away = event("redis.away");
+    assert!(away.contains(&format!("node=\"{}\"", redis.socket().display())), "{away}");
+    event("redis.waiting_at_start");
+    let open = courier.wait_line("the admin port", |line| line.contains("admin port open")).expect("a line");
+    let admin = format!("http://{}", open.split("address=").nth(1).expect("an address").trim());
+    let (first, all) = get(&admin, "/readyz");
+    assert!(first.contains("503") && all.contains("cannot be reached"), "{all}");
+    assert_eq!(get(&admin, "/livez").0, "HTTP/1.1 200 OK");
+    redis.restart().expect("restarted");
+    eventually("readiness", || {
+        let (first, all) = get(&admin, "/readyz");
+        if first == "HTTP/1.1 200 OK" { Ok(()) } else { Err(all) }
+    });
+    let metrics = get(&admin, "/metrics").1;
+    assert!(!metrics.contains("what=\"gap\""), "the first subscription is no gap: {metrics}");
+    // What a courier does not need does not make it unready.
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("set");
+    event("redis.memory_full");
+    assert_eq!(get(&admin, "/readyz").0, "HTTP/1.1 200 OK");
+    redis.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]).expect("set");
+    eventually("it can't work", || {
+        let (first, all) = get(&admin, "/readyz");
+        if first.contains("503") && all.contains("too few replicas") { Ok(()) } else { Err(all) }
+    });
+    courier.signal(Sig::Term).expect("a signal");
+    assert!(courier.wait_exit().is_ok(), "{}", courier.tail(5));
+}
+
+#[test]
+fn a_signal_ends_the_wait() {
+    let mut redis = PrivateServer::builder().start().expect("a server");
+    redis.kill9().expect("killed");
+    let url = redis.url();
+    let courier = start(&["--redis", &url], &[]);
+    courier.wait_line("the wait", |line| line.contains("redis.waiting_at_start")).expect("a line");
+    courier.signal(Sig::Term).expect("a signal");
+    assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
 }

@@ -103,7 +103,14 @@ async fn answers_without_sense_or_end_are_cut_off() {
                 );
             }
         }
+        // Of many short lines none may cost the more the more there were before.
+        let endless = |code: &str| Act::Say(format!("{code}-\r\n").repeat(16_000) + &format!("{code} ok"));
+        for (step, code) in BEFORE_TEXT.into_iter().zip(["220", "250", "250", "250", "354"]) {
+            let outcome = told(pipelining, Plan::at(step, endless(code)), &[]).await;
+            assert_eq!(outcome, "not sent", "{step:?}");
+        }
         let told = async |act| told(pipelining, Plan::at(Step::Text, act), &[]).await;
+        assert_eq!(told(endless("250")).await, "unknown bad_answer");
         assert_eq!(told(Act::Say("what".to_owned())).await, "unknown bad_answer");
         assert!(told(Act::Flood).await.starts_with("unknown"));
         assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Accepted");
@@ -117,6 +124,18 @@ async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
         let plan = Plan::says(Step::Mail, "250 one\r\n250 too many");
         assert_eq!(told(pipelining, plan, &[]).await, "not sent");
         assert_eq!(told(pipelining, Plan::says(Step::Data, "250 ok"), &[]).await, "not sent");
+        // The answer to a text that it has not got.
+        let plan = Plan::says(Step::Data, "354 go\r\n250 2.0.0 taken");
+        assert_eq!(told(pipelining, plan, &[]).await, "not sent");
+        for (step, reply) in [
+            (Step::Greeting, "220 one\r\n250 too many"),
+            (Step::Ehlo, "250 one\r\n250 too many"),
+            (Step::Mail, "354 go"),
+            (Step::Rcpt, "354 go"),
+            (Step::Greeting, "354 go"),
+        ] {
+            assert_eq!(told(pipelining, Plan::says(step, reply), &[]).await, "not sent", "{step:?} {reply}");
+        }
         assert_eq!(told(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await, "unknown bad_answer");
     }
 }

@@ -95,3 +95,34 @@ async fn a_relay_without_starttls_gets_nothing() {
     let said = server.verbs();
     assert!(!said.iter().any(|verb| verb == "AUTH" || verb == "MAIL"), "{said:?}");
 }
+
+/// What stands in plain behind the answer to STARTTLS would be read as answers given under TLS (RFC 3207).
+#[tokio::test]
+async fn answers_that_came_before_tls_end_the_connection() {
+    let refuses = "550 5.1.1 no such user";
+    for (injected, says) in [
+        // A refused message would be told as sent.
+        ("250-localhost\r\n250 SIZE 1\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 taken", refuses),
+        // An address that is well would be barred.
+        ("250-localhost\r\n250 SIZE 1\r\n250 ok\r\n550 5.1.1 no such user", "250 2.1.5 ok"),
+        // What the relay offers would be what a stranger says.
+        ("250-localhost\r\n250 AUTH PLAIN", "250 2.1.5 ok"),
+        ("2", "250 2.1.5 ok"),
+    ] {
+        for pipelining in [false, true] {
+            let (tls, _folder, ca) = certificate();
+            let server = Server::start(Kind { tls: Some(tls), pipelining, ..Kind::default() }).await;
+            let mut plan = Plan::says(Step::StartTls, &format!("220 2.0.0 go\r\n{injected}"));
+            plan.acts.extend(Plan::says(Step::Rcpt, says).acts);
+            server.plan(plan);
+            let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
+            let transport = transport(&[server.url()], &set);
+            let outcome = send(&transport, &envelope("a@mail.example")).await;
+            assert!(matches!(outcome, Outcome::NotSent { .. }), "{injected:?}: {outcome:?}");
+            let why = transport.check().await.expect_err("injected answers");
+            assert!(why.contains("RFC 3207") && !why.contains("SIZE"), "{why}");
+            let said = server.verbs();
+            assert!(said.iter().all(|verb| verb == "EHLO" || verb == "STARTTLS"), "{said:?}");
+        }
+    }
+}

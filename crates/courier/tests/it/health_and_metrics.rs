@@ -36,7 +36,9 @@ fn rendered(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut rendered: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            if name.starts_with("posthaste_") && !name.starts_with("posthaste_store_") {
+            let of_the_store =
+                ["posthaste_store_", "posthaste_redis_"].iter().any(|begin| name.starts_with(begin));
+            if name.starts_with("posthaste_") && !of_the_store {
                 rendered.entry(name.to_owned()).or_default().0 = kind.to_owned();
             }
         } else if let Some((series, _)) = line.split_once('}')

@@ -6,6 +6,7 @@ use std::time::Duration;
 use console::style;
 use jiff::fmt::rfc2822;
 use posthaste_courier::Checked;
+use posthaste_store::Work;
 use posthaste_store::preflight::Level;
 use reqwest::{Method, header};
 use serde::Serialize;
@@ -210,6 +211,9 @@ async fn store(args: &Args, findings: &mut Findings) {
         Ok(settings) => settings,
         Err(failure) => return findings.bad("store", &failure),
     };
+    if !redis(&settings, findings).await {
+        return;
+    }
     match crate::store::inspect(settings).await {
         Ok((store, report)) => {
             for line in &report.lines {
@@ -232,10 +236,34 @@ fn database(store: &posthaste_store::Store, findings: &mut Findings) {
     match store.stopped() {
         Some(why) => findings.bad("database", &Failure::refused(why.to_string())),
         None if store.epoch().is_empty() => {
-            findings.note("database", "empty", "The first process of the installation sets it up.")
+            findings.note("database", "empty", "The first process of the installation sets it up.");
         }
         None => findings.say(Verdict::Good, "database", "set up, and nothing stopped it"),
     }
+}
+
+/// Looks what state each server is in, and says what to do about it. Whether it is worth going on.
+async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) -> bool {
+    let troubles = match posthaste_store::examine(settings).await {
+        Ok(troubles) => troubles,
+        Err(error) => {
+            findings.bad("redis", &crate::store::failure(settings, error));
+            return false;
+        }
+    };
+    if troubles.is_empty() {
+        let address = settings.address().unwrap_or_default();
+        findings.say(Verdict::Good, "redis", format!("{address} answers, and takes writes"));
+    }
+    for trouble in &troubles {
+        let failure = Failure::new(Kind::Unreachable, trouble.happened()).mend(format!(
+            "{}\n{}",
+            trouble.state.means(),
+            trouble.state.remedy()
+        ));
+        findings.bad("redis", &failure);
+    }
+    troubles.iter().all(|trouble| !trouble.state.prevents(Work::Deliver))
 }
 
 /// Whether couriers with these settings could work.

@@ -143,6 +143,87 @@ async fn the_doctor_looks_at_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_the_server_its_state_and_the_remedy() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let redis = PrivateServer::builder().tcp().max_memory(4 << 30).start().expect("a server");
+    let (url, address) = (redis.tcp_url().expect("a URL"), redis.tcp_addr().expect("an address").to_string());
+    let user = User::of(&server);
+    let set = |name: &str, value: &str| {
+        let reply = redis.command(&["CONFIG", "SET", name, value]).expect("an answer");
+        assert!(reply.error().is_none(), "{reply:?}");
+    };
+    let well = user.run(&["doctor", "--redis", &url]).await;
+    assert!(well.code == 0 && well.out.contains(&format!("{address} answers, and takes writes")), "{well:?}");
+
+    let says = async |words: &[&str]| {
+        let ill = user.run(&["doctor", "--redis", &url]).await;
+        assert_eq!(ill.code, 7, "{ill:?}");
+        let whole = ill.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words.iter().chain([&address.as_str()]) {
+            assert!(whole.contains(word), "{word}: {ill:?}");
+        }
+        assert!(!whole.contains("Start Redis"), "it runs: {ill:?}");
+    };
+    set("save", "3600 1");
+    let dump = redis.dir().join("dump.rdb");
+    std::fs::create_dir_all(dump.join("in the way")).expect("a folder");
+    redis.command(&["BGSAVE"]).expect("an answer");
+    posthaste_rig::eventually("the save failed", || {
+        match redis.info("persistence").map_err(|error| error.to_string())?.get("rdb_last_bgsave_status") {
+            Some(status) if status == "err" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    says(&["cannot write to its disk", "MISCONF", "its last RDB save failed", "Free space on the disk"])
+        .await;
+    set("save", "");
+    set("maxmemory", "1");
+    says(&["has no memory left", "used, maxmemory 1 bytes", "Raise maxmemory"]).await;
+    set("maxmemory", "4gb");
+    set("min-replicas-to-write", "1");
+    says(&["has too few replicas", "0 good replicas", "lower min-replicas-to-write"]).await;
+    set("min-replicas-to-write", "0");
+    redis.command(&["REPLICAOF", "127.0.0.1", "1"]).expect("an answer");
+    says(&[
+        "is a read-only replica",
+        "its primary is 127.0.0.1:1, link down",
+        "Point redis.url at the primary",
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_why_there_is_no_connection() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let user = User::of(&server);
+    let redis = PrivateServer::builder().tcp().password("canary7361").start().expect("a server");
+    let address = redis.tcp_addr().expect("an address");
+    let web = server.strip_prefix("http://").expect("an address");
+    for (url, code, words) in [
+        (
+            "redis://127.0.0.1:1".to_owned(),
+            7,
+            ["127.0.0.1:1", "connection refused", "Start Redis or Valkey there"],
+        ),
+        (
+            "redis://no-such-host.invalid".to_owned(),
+            7,
+            ["no-such-host.invalid", "unknown host name", "redis.url"],
+        ),
+        (format!("redis://{address}"), 2, ["NOAUTH", "redis.password", "ACL"]),
+        (format!("redis://{web}"), 2, ["does not speak the Redis protocol", "port", "rediss://"]),
+    ] {
+        let ill = user.run(&["doctor", "--redis", &url]).await;
+        assert_eq!(ill.code, code, "{ill:?}");
+        for word in words {
+            assert!(ill.out.contains(word), "{word}: {ill:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_looks_at_a_relay_and_the_credentials() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::body::{Pace, paced};
+use super::trace;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -39,14 +40,44 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
             .into_response()
     });
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    // The route and never the path: paths hold what clients write.
-    tracing::debug!(%route, method = known(method.as_str()), status, ?took, "answered");
+    log(&route, known(method.as_str()), &response, took);
     let labels = [("route", route), ("method", known(method.as_str()).to_owned())];
     metrics::histogram!("posthaste_queue_request_seconds", &labels).record(took.as_secs_f64());
     let [route, method] = labels;
     let labels = [route, method, ("status", status.to_string())];
     metrics::counter!("posthaste_queue_requests_total", &labels).increment(1);
     protect(response)
+}
+
+/// One line for each request that failed, by whose trace id whoever got the problem finds it. The route and never the path:
+/// paths hold what clients write.
+fn log(route: &str, method: &'static str, response: &Response, took: Duration) {
+    let (status, trace_id) = (response.status().as_u16(), trace::current());
+    let code = response.extensions().get::<Code>().map_or("", |code| code.word());
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match status {
+        500.. => tracing::warn!(
+            event = "request.failed",
+            trace_id,
+            route,
+            method,
+            status,
+            code,
+            millis,
+            "request failed"
+        ),
+        400.. => tracing::info!(
+            event = "request.refused",
+            trace_id,
+            route,
+            method,
+            status,
+            code,
+            millis,
+            "request refused"
+        ),
+        _ => tracing::debug!(trace_id, route, method, status, millis, "request answered"),
+    }
 }
 
 async fn pass(state: AppState, request: Request, next: Next) -> Response {

@@ -4,6 +4,7 @@
 
 #[path = "../it/client.rs"]
 mod client;
+mod database;
 mod process;
 mod upload;
 
@@ -31,6 +32,12 @@ fn main() -> ExitCode {
         trial("it_is_ready_when_it_can_store", it_is_ready_when_it_can_store),
         trial("a_signal_ends_it_with_streams_open", a_signal_ends_it_with_streams_open),
         trial("a_bad_start_ends_with_its_code", a_bad_start_ends_with_its_code),
+        trial("it_waits_for_its_database", database::it_waits_for_its_database),
+        trial("a_signal_ends_the_wait", database::a_signal_ends_the_wait),
+        trial(
+            "what_keeps_it_from_storing_is_told_everywhere",
+            database::what_keeps_it_from_storing_is_told_everywhere,
+        ),
         trial("thousands_of_trackers_cost_little", thousands_of_trackers_cost_little),
         trial("a_long_upload_costs_little", upload::costs_little),
     ];
@@ -123,7 +130,7 @@ fn a_bad_start_ends_with_its_code() {
         let status = service.child.wait_exit().expect("it ends");
         assert_eq!(status.code(), Some(78), "a server that would lose messages: {}", service.child.tail(5));
         redis.kill9().expect("killed");
-        let service = Process::start(&redis, &[]);
+        let service = Process::start(&redis, &[("POSTHASTE_REDIS__WAIT_AT_START", "0s")]);
         let status = service.child.wait_exit().expect("it ends");
         assert_eq!(status.code(), Some(69), "{}", service.child.tail(5));
     });

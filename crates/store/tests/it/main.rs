@@ -22,6 +22,8 @@ mod repeats;
 mod retry;
 mod rollback;
 mod suppressions;
+mod trouble;
 mod urls;
+mod waiting;
 mod watching;
 mod wiped;

@@ -1,0 +1,148 @@
+//! Finds a part of a message by its type. The parser of mail keeps messages within messages as a tree, and a tree of 30,000 levels,
+//! which is 1 MB of `message/rfc822` heads, ends the process when it is dropped: the stack overflows. So it is given heads and
+//! single parts here and never a container. Containers are taken apart line by line, down to [`MOST_DEPTH`], and a message
+//! within a message is not looked into at all.
+//!
+//! The time is linear in the size of the message: each level is read once, and what the parser takes more than linear time for,
+//! the parameters of Content-Type, has a bound of its own.
+
+use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders, PartType};
+
+/// Containers within containers that are looked into. Reports have one, and two where something on the way added its footer.
+pub(crate) const MOST_DEPTH: usize = 4;
+/// Parts that are looked at, over all levels.
+const MOST_PARTS: usize = 100;
+/// The largest head, in bytes. That of a message which came a long way has 20 KiB.
+pub(crate) const MOST_HEAD: usize = 64 * 1024;
+/// The longest Content-Type, in bytes.
+pub(crate) const MOST_TYPE: usize = 2 * 1024;
+
+/// A message, or a part of one: its head read, its body not.
+pub(crate) struct Part<'a> {
+    head: Message<'a>,
+    kind: Option<Kind>,
+    whole: &'a [u8],
+    body: &'a [u8],
+}
+
+/// What Content-Type says, in small letters but for the boundary.
+struct Kind {
+    of: String,
+    report: Option<String>,
+    boundary: Option<String>,
+}
+
+impl<'a> Part<'a> {
+    /// Reads the head; nothing when there is none, or too much of it.
+    pub(crate) fn read(whole: &'a [u8]) -> Option<Self> {
+        let (head, body) = split(whole)?;
+        let head = raw_headers().parse_headers(head)?;
+        let kind = head.header_raw(HeaderName::ContentType).and_then(Kind::read);
+        Some(Self { head, kind, whole, body })
+    }
+
+    /// A field of the head, as it stands there.
+    pub(crate) fn field(&self, name: &'static str) -> Option<&str> {
+        self.head.header_raw(name).map(str::trim)
+    }
+
+    /// The type of a report, empty when it names none; nothing when this is no report.
+    pub(crate) fn report_type(&self) -> Option<&str> {
+        let kind = self.kind.as_ref().filter(|kind| kind.of == "multipart/report")?;
+        Some(kind.report.as_deref().unwrap_or_default())
+    }
+
+    /// The decoded contents of the first part of one of these types. None of them may be a container.
+    pub(crate) fn find(&self, types: &[&str]) -> Option<Vec<u8>> {
+        self.search(types, MOST_DEPTH, &mut { MOST_PARTS })
+    }
+
+    /// Goes [`MOST_DEPTH`] deep at most, whatever the message says.
+    fn search(&self, types: &[&str], depth: usize, left: &mut usize) -> Option<Vec<u8>> {
+        let kind = self.kind.as_ref()?;
+        if types.contains(&kind.of.as_str()) {
+            return self.contents();
+        }
+        let boundary = kind.boundary.as_deref().filter(|_| kind.of.starts_with("multipart/"))?;
+        let deeper = depth.checked_sub(1)?;
+        parts(self.body, boundary.as_bytes()).into_iter().find_map(|part| {
+            *left = left.checked_sub(1)?;
+            Part::read(part)?.search(types, deeper, left)
+        })
+    }
+
+    fn contents(&self) -> Option<Vec<u8>> {
+        // Of the head it sees the encoding alone: without a type this is a text to it, in which nothing is looked for.
+        let parser =
+            MessageParser::new().header_text(HeaderName::ContentTransferEncoding).default_header_ignore();
+        match parser.parse(self.whole)?.parts.into_iter().next()?.body {
+            PartType::Text(text) => Some(text.into_owned().into_bytes()),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    fn read(value: &str) -> Option<Self> {
+        if value.len() > MOST_TYPE {
+            return None;
+        }
+        let field = format!("Content-Type:{value}\r\n");
+        let read = MessageParser::new().header_content_type(HeaderName::ContentType).parse_headers(&field)?;
+        let kind = read.content_type()?;
+        Some(Self {
+            of: format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase(),
+            report: kind.attribute("report-type").map(str::to_ascii_lowercase),
+            boundary: kind.attribute("boundary").filter(|text| !text.is_empty()).map(str::to_owned),
+        })
+    }
+}
+
+/// A parser that leaves every field as it is.
+pub(crate) fn raw_headers() -> MessageParser {
+    // Its default is used beside a field that is named, and not without one.
+    MessageParser::new().header_raw(HeaderName::ContentType).default_header_raw()
+}
+
+/// Head and body; nothing when the head is too large.
+fn split(whole: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    for line in whole.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if at > MOST_HEAD {
+            return None;
+        }
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+    }
+    Some(whole.split_at(at))
+}
+
+/// The parts of a container, in order; the last one may lack its end. A line divides them that holds two dashes, the boundary, and
+/// nothing but white space behind it (RFC 2046 5.1.1).
+fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+    let (mut parts, mut begin, mut at) = (Vec::new(), None, 0);
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let line_at = at;
+        at += line.len();
+        let behind = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary));
+        let is_end = match behind.map(<[u8]>::trim_ascii_end) {
+            Some(b"") => false,
+            Some(b"--") => true,
+            _ => continue,
+        };
+        // What stands before the first part is for nobody.
+        parts.extend(begin.map(|begin| &body[begin..line_at]));
+        begin = (!is_end).then_some(at);
+        if is_end || parts.len() >= MOST_PARTS {
+            return parts;
+        }
+    }
+    parts.extend(begin.map(|begin| &body[begin..]));
+    parts
+}
+
+#[cfg(test)]
+#[path = "parts_tests.rs"]
+mod tests;

@@ -1,0 +1,539 @@
+//! What is wrong with each server, told once when it begins, again while it lasts, and once when it ends.
+//!
+//! A prober ([`probe`]) looks at every server once a second and whenever a call failed, so a state is known while nobody
+//! calls. Calls only count themselves and tell of slowness; none of them writes a line. A state that ends for less than
+//! three seconds counts as one that lasted.
+//!
+//! | metric | tells |
+//! |---|---|
+//! | `posthaste_redis_state{state,node}` | 1 while the state lasts |
+//! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of it |
+
+pub(crate) mod loading;
+pub(crate) mod probe;
+pub(crate) mod start;
+mod state;
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use posthaste_model::{Clock, SystemClock, UnixMs};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+pub use state::{RedisState, Work};
+
+use crate::cause::Cause;
+use crate::error::{CallError, Lost};
+
+/// How often a state that lasts is told again.
+pub const TOLD_EVERY: Duration = Duration::from_secs(30);
+/// How long a state must have been over before that is told.
+const SETTLED: Duration = Duration::from_secs(3);
+/// An answer that takes so long is slow.
+pub(crate) const SLOW: Duration = Duration::from_millis(250);
+/// Slowness is a state when answers were slow in so many of the last [`SLOW_SPAN`] seconds: a single stall is none.
+const SLOW_SECONDS: usize = 3;
+const SLOW_SPAN: u64 = 10;
+
+/// A state of a server that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The address of the server, without credentials.
+    pub node: Arc<str>,
+    /// What it is.
+    pub state: RedisState,
+    /// Since when.
+    pub since: Instant,
+    /// The same by the wall clock.
+    pub began: UnixMs,
+    /// Figures or causes, as far as known.
+    pub detail: Option<String>,
+    /// Calls that failed because of it.
+    pub refused: u64,
+}
+
+impl Trouble {
+    /// What is so: `Redis at 127.0.0.1:6379 cannot be reached (connection refused)`.
+    #[must_use]
+    pub fn happened(&self) -> String {
+        let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
+        format!("Redis at {} {}{detail}", self.node, self.state.is())
+    }
+
+    /// What is so, what it means and what to do, as sentences.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}. {} {}", self.happened(), self.state.means(), self.state.remedy())
+    }
+}
+
+/// The states of all servers of a store; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Troubles(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    kept: Mutex<Kept>,
+    shown: watch::Sender<Vec<Trouble>>,
+    /// Asks the prober to look now.
+    kick: Notify,
+    /// Whether writes are not confirmed, so that each one that is need not take the lock.
+    unconfirmed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    nodes: Vec<Arc<str>>,
+    spells: Vec<Spell>,
+    /// Why a connection was lost, or could not be made, the last time.
+    lost: Option<Cause>,
+    /// When answers were slow, by server: seconds since the first.
+    slow: Vec<(Arc<str>, Instant, Vec<u64>)>,
+}
+
+/// A state from its beginning until its end is told.
+#[derive(Debug)]
+struct Spell {
+    trouble: Trouble,
+    told: Instant,
+    ended: Option<Instant>,
+}
+
+/// What a line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Began,
+    Continues,
+    Ended,
+}
+
+/// A line to be written, once no lock is held.
+type Line = (Phase, Trouble, Duration);
+
+impl Default for Troubles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Troubles {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            kept: Mutex::default(),
+            shown: watch::Sender::new(Vec::new()),
+            kick: Notify::new(),
+            unconfirmed: AtomicBool::new(false),
+        }))
+    }
+
+    /// What lasts now, the gravest first, as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Vec<Trouble>> {
+        self.0.shown.subscribe()
+    }
+
+    /// The gravest state that keeps this work from being done at every server; of a cluster, one that works is enough.
+    #[must_use]
+    pub fn preventing(&self, work: Work) -> Option<Trouble> {
+        let kept = self.lock();
+        let shown = kept.shown();
+        let mut found = shown.iter().filter(|trouble| trouble.state.prevents(work));
+        let prevented =
+            |node: &Arc<str>| shown.iter().any(|one| one.node == *node && one.state.prevents(work));
+        if kept.nodes.iter().all(prevented) { found.next().cloned() } else { None }
+    }
+
+    /// Tells the gravest state that keeps this work from being done, now and whenever it changes, for as long as it is
+    /// awaited.
+    pub async fn follow(&self, work: Work, mut tell: impl FnMut(Option<Trouble>)) -> Infallible {
+        let mut changes = self.watch();
+        loop {
+            changes.mark_unchanged();
+            tell(self.preventing(work));
+            if changes.changed().await.is_err() {
+                // Cannot happen: who says so lives as long as this.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// These servers there are now. The states of others have ended.
+    pub(crate) fn nodes(&self, nodes: Vec<Arc<str>>) {
+        self.change(|kept| {
+            for node in nodes.iter().filter(|node| !kept.nodes.contains(node)) {
+                // So that its gauges are there before anything happens.
+                for state in RedisState::ALL {
+                    gauge(node, *state, kept.lasts(node, *state));
+                }
+            }
+            let now = Instant::now();
+            for spell in kept.spells.iter_mut().filter(|spell| !nodes.contains(&spell.trouble.node)) {
+                spell.ended.get_or_insert(now);
+            }
+            kept.nodes = nodes;
+            Vec::new()
+        });
+    }
+
+    /// A state of a server begins, or lasts with other figures.
+    pub(crate) fn begin(&self, node: &Arc<str>, state: RedisState, detail: Option<String>) {
+        self.change(|kept| kept.begin(node, state, detail, Instant::now()));
+    }
+
+    /// A state of a server is over, if it was.
+    pub(crate) fn end(&self, node: &Arc<str>, state: RedisState) {
+        self.change(|kept| kept.end(node, |one| one == state, Instant::now()));
+    }
+
+    /// What a look at a server found: all that can be seen by a look, so what it did not find has ended.
+    pub(crate) fn saw(&self, node: &Arc<str>, found: Vec<(RedisState, Option<String>)>) {
+        let now = Instant::now();
+        self.change(|kept| {
+            kept.end(node, |state| state.is_seen() && found.iter().all(|(one, _)| *one != state), now);
+            found.into_iter().flat_map(|(state, detail)| kept.begin(node, state, detail, now)).collect()
+        });
+    }
+
+    /// A call failed: it is counted, and the servers are looked at now.
+    pub(crate) fn failed(&self, error: &CallError) {
+        let state = match error {
+            CallError::Later { why } => RedisState::of(*why),
+            CallError::Away(Lost::NotConnected | Lost::Connection(_)) => Some(RedisState::Away),
+            CallError::Undurable => Some(RedisState::Unconfirmed),
+            CallError::Stop(_) | CallError::Fault(_) => None,
+        };
+        let Some(state) = state else { return };
+        metrics::counter!("posthaste_redis_refused_calls_total", "state" => state.word()).increment(1);
+        for spell in &mut self.lock().spells {
+            if spell.ended.is_none() && spell.trouble.state == state {
+                spell.trouble.refused += 1;
+            }
+        }
+        self.look_now();
+    }
+
+    /// A connection was lost, or could not be made.
+    pub(crate) fn lost(&self, error: &fred::error::Error) {
+        self.lock().lost = Some(Cause::of(error));
+        self.look_now();
+    }
+
+    /// The state of a server to which there is no connection.
+    pub(crate) fn why_lost(&self) -> (RedisState, Option<String>) {
+        match &self.lock().lost {
+            Some(cause @ Cause::AccessDenied(_)) => (RedisState::AccessDenied, Some(cause.to_string())),
+            Some(Cause::Refuses(why)) => (RedisState::of(*why).unwrap_or(RedisState::Away), None),
+            cause => (RedisState::Away, cause.as_ref().map(ToString::to_string)),
+        }
+    }
+
+    /// An answer of a server took so long.
+    pub(crate) fn took(&self, node: &Arc<str>, span: Duration) {
+        if span >= SLOW {
+            let detail = Some(format!("an answer took {} ms", span.as_millis()));
+            self.change(|kept| kept.slow(node, detail, Instant::now()));
+        }
+    }
+
+    /// Whether a write of a server was confirmed by disk or replica.
+    pub(crate) fn confirmed(&self, node: &Arc<str>, confirmed: bool) {
+        if !confirmed {
+            self.0.unconfirmed.store(true, Ordering::Release);
+            self.begin(node, RedisState::Unconfirmed, None);
+        } else if self.0.unconfirmed.load(Ordering::Acquire) {
+            self.0.unconfirmed.store(false, Ordering::Release);
+            self.end(node, RedisState::Unconfirmed);
+        }
+    }
+
+    /// Whether a state of a server lasts.
+    pub(crate) fn lasts(&self, node: &Arc<str>, state: RedisState) -> bool {
+        self.lock().lasts(node, state)
+    }
+
+    /// Asks the prober to look at the servers now.
+    pub(crate) fn look_now(&self) {
+        self.0.kick.notify_one();
+    }
+
+    /// Waits until somebody asks to look now.
+    pub(crate) async fn asked(&self) {
+        self.0.kick.notified().await;
+    }
+
+    /// Tells what lasts and what has ended, when it is time to. Called about once a second.
+    pub(crate) fn tick(&self) {
+        self.change(|kept| kept.tick(Instant::now()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is kept, shows it, and writes the lines that makes.
+    fn change(&self, change: impl FnOnce(&mut Kept) -> Vec<Line>) {
+        let mut kept = self.lock();
+        let lines = change(&mut kept);
+        let shown = kept.shown();
+        self.0.shown.send_if_modified(|before| {
+            for trouble in before.iter().filter(|one| !lasts(&shown, one)) {
+                gauge(&trouble.node, trouble.state, false);
+            }
+            for trouble in shown.iter().filter(|one| !lasts(before, one)) {
+                gauge(&trouble.node, trouble.state, true);
+            }
+            let changed = *before != shown;
+            *before = shown;
+            changed
+        });
+        drop(kept);
+        for line in lines {
+            tell(line);
+        }
+    }
+}
+
+fn lasts(shown: &[Trouble], trouble: &Trouble) -> bool {
+    shown.iter().any(|one| one.node == trouble.node && one.state == trouble.state)
+}
+
+fn gauge(node: &Arc<str>, state: RedisState, lasts: bool) {
+    metrics::gauge!("posthaste_redis_state", "state" => state.word(), "node" => node.to_string())
+        .set(f64::from(u8::from(lasts)));
+}
+
+impl Kept {
+    fn begin(
+        &mut self,
+        node: &Arc<str>,
+        state: RedisState,
+        detail: Option<String>,
+        now: Instant,
+    ) -> Vec<Line> {
+        let known = |spell: &&mut Spell| spell.trouble.state == state && spell.trouble.node == *node;
+        if let Some(spell) = self.spells.iter_mut().find(known) {
+            spell.ended = None;
+            if detail.is_some() {
+                spell.trouble.detail = detail;
+            }
+            return Vec::new();
+        }
+        let trouble = Trouble {
+            node: Arc::clone(node),
+            state,
+            since: now,
+            began: SystemClock.now(),
+            detail,
+            refused: 0,
+        };
+        self.spells.push(Spell { trouble: trouble.clone(), told: now, ended: None });
+        vec![(Phase::Began, trouble, Duration::ZERO)]
+    }
+
+    fn end(&mut self, node: &Arc<str>, which: impl Fn(RedisState) -> bool, now: Instant) -> Vec<Line> {
+        for spell in &mut self.spells {
+            if spell.trouble.node == *node && which(spell.trouble.state) {
+                spell.ended.get_or_insert(now);
+            }
+        }
+        Vec::new()
+    }
+
+    fn slow(&mut self, node: &Arc<str>, detail: Option<String>, now: Instant) -> Vec<Line> {
+        let at = match self.slow.iter().position(|(one, ..)| one == node) {
+            Some(at) => at,
+            None => {
+                self.slow.push((Arc::clone(node), now, Vec::new()));
+                self.slow.len() - 1
+            }
+        };
+        let (_, first, seconds) = &mut self.slow[at];
+        let second = now.saturating_duration_since(*first).as_secs();
+        seconds.retain(|one| *one + SLOW_SPAN > second);
+        if !seconds.contains(&second) {
+            seconds.push(second);
+        }
+        let slow = seconds.len() >= SLOW_SECONDS;
+        if slow { self.begin(node, RedisState::Slow, detail, now) } else { Vec::new() }
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (node, first, seconds) in &self.slow {
+            let second = now.saturating_duration_since(*first).as_secs();
+            let last = seconds.last().copied().unwrap_or(0);
+            for spell in &mut self.spells {
+                let slow = spell.trouble.state == RedisState::Slow && spell.trouble.node == *node;
+                if slow && last + SLOW_SPAN <= second {
+                    spell.ended.get_or_insert(now);
+                }
+            }
+        }
+        self.spells.retain_mut(|spell| {
+            let lasted = |until: Instant, trouble: &Trouble| until.saturating_duration_since(trouble.since);
+            match spell.ended {
+                Some(ended) if now.saturating_duration_since(ended) >= SETTLED => {
+                    lines.push((Phase::Ended, spell.trouble.clone(), lasted(ended, &spell.trouble)));
+                    return false;
+                }
+                None if now.saturating_duration_since(spell.told) >= TOLD_EVERY => {
+                    spell.told = now;
+                    lines.push((Phase::Continues, spell.trouble.clone(), lasted(now, &spell.trouble)));
+                }
+                _ => {}
+            }
+            true
+        });
+        lines
+    }
+
+    fn lasts(&self, node: &Arc<str>, state: RedisState) -> bool {
+        let this = |spell: &Spell| spell.trouble.node == *node && spell.trouble.state == state;
+        self.spells.iter().any(|spell| spell.ended.is_none() && this(spell))
+    }
+
+    fn shown(&self) -> Vec<Trouble> {
+        let mut shown: Vec<Trouble> = self
+            .spells
+            .iter()
+            .filter(|spell| spell.ended.is_none())
+            .map(|spell| spell.trouble.clone())
+            .collect();
+        shown.sort_by_key(|trouble| trouble.state);
+        shown
+    }
+}
+
+fn tell((phase, trouble, span): Line) {
+    let (event, state, node) = (trouble.state.event(), trouble.state.word(), &*trouble.node);
+    let since = moment(trouble.began);
+    let (seconds, refused_calls) = (span.as_secs(), trouble.refused);
+    match phase {
+        Phase::Began => {
+            tracing::warn!(event, phase = "began", state, node, since, "{}", trouble.text());
+        }
+        Phase::Continues => tracing::warn!(
+            event,
+            phase = "continues",
+            state,
+            node,
+            since,
+            seconds,
+            refused_calls,
+            "{}, for {seconds} s so far; {refused_calls} calls failed. {} {}",
+            trouble.happened(),
+            trouble.state.means(),
+            trouble.state.remedy(),
+        ),
+        Phase::Ended => tracing::info!(
+            event,
+            phase = "ended",
+            state,
+            node,
+            since,
+            seconds,
+            refused_calls,
+            "Redis at {node} {}, after {seconds} s; {refused_calls} calls failed meanwhile",
+            trouble.state.over(),
+        ),
+    }
+}
+
+fn moment(at: UnixMs) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| at.0.to_string(), |moment| moment.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Arc<str> {
+        Arc::from("127.0.0.1:6379")
+    }
+
+    fn phases(lines: &[Line]) -> Vec<(Phase, RedisState, u64)> {
+        lines.iter().map(|(phase, trouble, span)| (*phase, trouble.state, span.as_secs())).collect()
+    }
+
+    #[test]
+    fn a_state_is_told_when_it_begins_every_half_minute_and_when_it_ends() {
+        let (mut kept, start) = (Kept::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let state = RedisState::MemoryFull;
+        assert_eq!(phases(&kept.begin(&node(), state, None, start)), [(Phase::Began, state, 0)]);
+        let mut told = Vec::new();
+        for second in 1..=70 {
+            assert!(kept.begin(&node(), state, None, at(second)).is_empty(), "a state that lasts is no news");
+            told.extend(phases(&kept.tick(at(second))));
+        }
+        assert_eq!(told, [(Phase::Continues, state, 30), (Phase::Continues, state, 60)]);
+        kept.end(&node(), |one| one == state, at(71));
+        assert!(kept.shown().is_empty(), "who looks sees the end at once");
+        assert!(kept.tick(at(73)).is_empty());
+        assert_eq!(phases(&kept.tick(at(74))), [(Phase::Ended, state, 71)]);
+        assert!(kept.tick(at(200)).is_empty());
+    }
+
+    #[test]
+    fn a_state_that_flickers_is_told_once() {
+        let (mut kept, start) = (Kept::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut told = Vec::new();
+        for second in 0..20 {
+            told.extend(phases(&kept.begin(&node(), RedisState::Away, None, at(second))));
+            kept.end(&node(), |_| true, at(second));
+            told.extend(phases(&kept.tick(at(second))));
+        }
+        assert_eq!(told, [(Phase::Began, RedisState::Away, 0)]);
+    }
+
+    #[test]
+    fn slowness_is_a_state_when_it_comes_again() {
+        let (mut kept, start) = (Kept::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        for millis in 0..900 {
+            assert!(kept.slow(&node(), None, at(millis)).is_empty(), "one stall is none");
+        }
+        assert!(kept.slow(&node(), None, at(1_500)).is_empty());
+        let told = phases(&kept.slow(&node(), None, at(2_500)));
+        assert_eq!(told, [(Phase::Began, RedisState::Slow, 0)]);
+        kept.tick(at(11_000));
+        assert_eq!(kept.shown().len(), 1);
+        kept.tick(at(12_500));
+        assert!(kept.shown().is_empty());
+        assert!(kept.slow(&node(), None, at(13_000)).is_empty());
+    }
+
+    #[test]
+    fn servers_are_kept_apart_and_the_gravest_state_comes_first() {
+        let troubles = Troubles::new();
+        let (one, two): (Arc<str>, Arc<str>) = (Arc::from("a:1"), Arc::from("b:2"));
+        troubles.nodes(vec![Arc::clone(&one), Arc::clone(&two)]);
+        troubles.begin(&one, RedisState::Slow, None);
+        troubles.saw(&two, vec![(RedisState::MemoryFull, Some("used 1 of 1".to_owned()))]);
+        troubles.failed(&CallError::Later { why: crate::error::Later::Memory });
+        let shown: Vec<_> =
+            troubles.watch().borrow().iter().map(|one| (one.node.to_string(), one.state)).collect();
+        assert_eq!(shown, [("b:2".to_owned(), RedisState::MemoryFull), ("a:1".to_owned(), RedisState::Slow)]);
+        assert_eq!(troubles.preventing(Work::Accept), None, "the other one stores what is for it");
+        troubles.begin(&one, RedisState::Away, None);
+        assert_eq!(troubles.preventing(Work::Deliver), None);
+        troubles.nodes(vec![Arc::clone(&two)]);
+        let full = troubles.preventing(Work::Accept).unwrap();
+        assert!(
+            full.text().starts_with("Redis at b:2 has no memory left (used 1 of 1). New orders"),
+            "{full:?}"
+        );
+        troubles.begin(&two, RedisState::Slow, None);
+        troubles.saw(&two, Vec::new());
+        assert!(troubles.lasts(&two, RedisState::Slow), "a look does not tell that");
+        assert!(!troubles.lasts(&one, RedisState::Slow), "a server that is gone has no states");
+        assert_eq!(troubles.preventing(Work::Accept), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! Looks at every server once a second, and at once when a call failed: could it store something now?
+//!
+//! The question is a script that writes nothing. A server refuses it before its first line for the same reasons as any
+//! script of ours that stores something new, so its answer is the truth about memory, disk, role and replicas.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use fred::interfaces::ClientLike;
+use fred::types::Value as Arg;
+use fred::types::config::{Server, ServerConfig};
+use futures::future::join_all;
+use posthaste_model::Durability;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{RedisState, Troubles, loading};
+use crate::cause::Cause;
+use crate::error::{CallError, Fault, Lost};
+use crate::node::{Info, Node};
+use crate::preflight::{Confirm, Level, Report};
+use crate::store::Inner;
+
+/// Asks whether a script may store something, and stores nothing.
+const QUESTION: &str = "#!lua\nreturn 1";
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks that were asked for.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a server may take to answer a look.
+const WITHIN: Duration = Duration::from_secs(2);
+/// Share of `maxmemory` from which on nothing new is accepted, in percent.
+pub(crate) const FULL_PERCENT: u64 = 90;
+
+/// What one look found.
+pub(crate) type Found = Vec<(RedisState, Option<String>)>;
+
+/// Looks until told to stop, or until the store is gone.
+pub(crate) async fn watch(inner: Weak<Inner>, troubles: Troubles, stop: CancellationToken) {
+    loop {
+        {
+            let Some(inner) = inner.upgrade() else { return };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = inner.look_for_trouble() => {}
+            }
+        }
+        troubles.tick();
+        let (pause, asked) = (tokio::time::sleep(PAUSE), troubles.asked());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+            () = async { pause.await; asked.await } => {}
+        }
+    }
+}
+
+impl Inner {
+    /// The server's address without credentials, as the states of a partition name it.
+    pub(crate) fn node_of(&self, _p: u16) -> Arc<str> {
+        Arc::clone(&self.address)
+    }
+
+    /// What preflight said of a connection: unfit settings are a state.
+    pub(crate) fn judged(&self, report: &Report) {
+        let unfit: Vec<&str> = report
+            .lines
+            .iter()
+            // A replica is a state of its own, seen by every look.
+            .filter(|line| line.level == Level::Refuse && line.topic != "role")
+            .map(|line| line.text.as_str())
+            .collect();
+        if unfit.is_empty() {
+            self.troubles.end(&self.address, RedisState::Unsuitable);
+        } else {
+            self.troubles.begin(&self.address, RedisState::Unsuitable, Some(unfit.join("; ")));
+        }
+        self.troubles.look_now();
+    }
+
+    async fn look_for_trouble(&self) {
+        let worker = match self.pool.pick() {
+            Some(worker) => Some(worker),
+            // One that is not checked yet can still say why.
+            None => self.pool.workers.iter().find(|worker| worker.client.is_connected()),
+        };
+        let nodes = worker.map_or_else(Vec::new, |worker| Node::all(&worker.client));
+        if nodes.is_empty() {
+            self.troubles.nodes(vec![Arc::clone(&self.address)]);
+            let (state, detail) = self.troubles.why_lost();
+            let detail =
+                if state == RedisState::Loading { loading::progress(&self.config).await } else { detail };
+            return self.troubles.saw(&self.address, vec![(state, detail)]);
+        }
+        let name = |node: &Node| match &node.server {
+            Some(server) => Arc::from(name(server)),
+            None => Arc::clone(&self.address),
+        };
+        let nodes: Vec<(Arc<str>, Node)> = nodes.into_iter().map(|node| (name(&node), node)).collect();
+        self.troubles.nodes(nodes.iter().map(|(name, _)| Arc::clone(name)).collect());
+        join_all(nodes.iter().map(|(name, node)| self.look_at(name, node))).await;
+    }
+
+    async fn look_at(&self, name: &Arc<str>, node: &Node) {
+        let begun = Instant::now();
+        let found = match timeout(WITHIN, look(node, node.server.is_some())).await {
+            Ok(found) => found,
+            Err(_) => vec![(RedisState::Away, Some(format!("no answer within {} s", WITHIN.as_secs())))],
+        };
+        if found.is_empty() && !self.link.is_up() {
+            // It answers this connection, but calls have none that was checked yet.
+            return;
+        }
+        if found.is_empty() {
+            self.troubles.took(name, begun.elapsed());
+        }
+        self.troubles.saw(name, found);
+        self.look_at_confirming(node, name).await;
+    }
+
+    /// Whether a server that did not confirm does so now; and whether it could, before anybody asks it to.
+    async fn look_at_confirming(&self, node: &Node, name: &Arc<str>) {
+        if self.confirm() == Confirm::Reply || self.guard.check().is_err() {
+            return;
+        }
+        if self.settings.durability == Durability::Replicated
+            && let Ok(info) = node.info(&["replication"]).await
+            && info.get("role") == Some("master")
+            && info.number("connected_slaves") == Some(0)
+        {
+            let detail = Some("no replica is connected".to_owned());
+            return self.troubles.begin(name, RedisState::Unconfirmed, detail);
+        }
+        if self.troubles.lasts(name, RedisState::Unconfirmed)
+            && self.confirmed(0, self.before_confirm()).await.is_ok()
+        {
+            self.troubles.end(name, RedisState::Unconfirmed);
+        }
+    }
+}
+
+/// What is wrong with a server now; writes nothing.
+pub(crate) async fn look(node: &Node, clustered: bool) -> Found {
+    let asked = node.ask("EVAL", vec![Arg::from_static_str(QUESTION), Arg::Integer(0)], 0).await;
+    let mut found = Vec::new();
+    match &asked {
+        Ok(_) => {}
+        Err(CallError::Later { why }) => {
+            if let Some(state) = RedisState::of(*why) {
+                found.push((state, detail(node, state).await));
+            }
+        }
+        Err(CallError::Away(lost)) => found.push((RedisState::Away, cause(lost))),
+        Err(CallError::Fault(Fault::Server(text))) if is_denied(text) => {
+            found.push((RedisState::AccessDenied, Some(text.clone())));
+        }
+        Err(CallError::Fault(Fault::Client(error))) => {
+            if let Cause::AccessDenied(text) = Cause::of(&error.0) {
+                found.push((RedisState::AccessDenied, Some(text)));
+            }
+        }
+        // A user who may not ask the question can still be told the rest.
+        Err(_) => {}
+    }
+    if found.iter().all(|(state, _)| !matches!(state, RedisState::Away | RedisState::AccessDenied)) {
+        if clustered && let Ok(info) = cluster(node).await {
+            found.extend(info);
+        }
+        let full = found.iter().any(|(state, _)| *state == RedisState::MemoryFull);
+        if !full
+            && let Ok(info) = node.info(&["memory"]).await
+            && nearly_full(&info) == Some(true)
+        {
+            found.push((RedisState::MemoryNearlyFull, memory(&info)));
+        }
+    }
+    found
+}
+
+fn is_denied(text: &str) -> bool {
+    ["NOAUTH", "WRONGPASS"].iter().any(|word| text.starts_with(word))
+}
+
+fn cause(lost: &Lost) -> Option<String> {
+    match lost {
+        Lost::NotConnected => None,
+        Lost::Connection(error) => Some(Cause::of(&error.0).to_string()),
+    }
+}
+
+/// A server of a cluster says of itself whether the cluster works.
+async fn cluster(node: &Node) -> Result<Found, CallError> {
+    let text = node.ask("CLUSTER", vec![Arg::from_static_str("INFO")], 0).await?;
+    let info = Info::from(text.text("cluster info").map_err(Fault::Malformed).map_err(CallError::Fault)?);
+    if info.get("cluster_state") != Some("fail") {
+        return Ok(Vec::new());
+    }
+    let slots = info.number("cluster_slots_ok").map(|slots| format!("{slots} of 16384 slots are served"));
+    Ok(vec![(RedisState::ClusterDown, slots)])
+}
+
+/// Whether so much of the memory is used that nothing new is accepted; `None` when the server does not tell.
+pub(crate) fn nearly_full(info: &Info) -> Option<bool> {
+    let (used, most) = (info.number("used_memory")?, info.number("maxmemory")?);
+    Some(most > 0 && u128::from(used) * 100 >= u128::from(most) * u128::from(FULL_PERCENT))
+}
+
+fn memory(info: &Info) -> Option<String> {
+    let (used, most) = (info.number("used_memory")?, info.number("maxmemory")?);
+    Some(format!("{} used, maxmemory {}", bytes(used), bytes(most)))
+}
+
+fn bytes(count: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, size)| count >= *size) {
+        Some((unit, size)) => format!("{}.{} {unit}", count / size, count % size * 10 / size),
+        None => format!("{count} bytes"),
+    }
+}
+
+/// The figures of a state, as far as the server tells them.
+async fn detail(node: &Node, state: RedisState) -> Option<String> {
+    let section = match state {
+        RedisState::MemoryFull | RedisState::MemoryNearlyFull => "memory",
+        RedisState::Loading | RedisState::Disk => "persistence",
+        RedisState::ReadOnly | RedisState::PrimaryDown | RedisState::NoReplicas => "replication",
+        _ => return None,
+    };
+    let info = node.info(&[section]).await.ok()?;
+    match state {
+        RedisState::Loading => loading::words(&info),
+        RedisState::Disk => {
+            let failed = |field| info.get(field) == Some("err");
+            match (failed("aof_last_write_status"), failed("rdb_last_bgsave_status")) {
+                (true, _) => Some("the last write of its append-only file failed".to_owned()),
+                (false, true) => Some("its last RDB save failed".to_owned()),
+                (false, false) => None,
+            }
+        }
+        RedisState::NoReplicas => {
+            let good = info.number("min_slaves_good_slaves").or(info.number("connected_slaves"))?;
+            Some(format!("{good} good replicas"))
+        }
+        RedisState::ReadOnly | RedisState::PrimaryDown => {
+            let (host, port) = (info.get("master_host")?, info.get("master_port")?);
+            let link = info.get("master_link_status").unwrap_or("unknown");
+            Some(format!("its primary is {host}:{port}, link {link}"))
+        }
+        _ => memory(&info),
+    }
+}
+
+/// A server as text.
+pub(crate) fn name(server: &Server) -> String {
+    // A unix socket has a path for a host, and no port.
+    if server.port == 0 { server.host.to_string() } else { format!("{}:{}", server.host, server.port) }
+}
+
+/// Where a client was told to look, as text, without credentials.
+pub(crate) fn address(server: &ServerConfig) -> Arc<str> {
+    let hosts = server.hosts().iter().map(name).collect::<Vec<_>>().join(",");
+    match server {
+        ServerConfig::Sentinel { service_name, .. } => {
+            Arc::from(format!("{service_name} of sentinels {hosts}"))
+        }
+        _ => Arc::from(hosts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_told_as_people_read_them() {
+        assert_eq!(bytes(900), "900 bytes");
+        assert_eq!(bytes(1_536), "1.5 KiB");
+        assert_eq!(bytes(4 << 30), "4.0 GiB");
+        let info = Info::from("used_memory:966367642\r\nmaxmemory:1073741824\r\n".to_owned());
+        assert_eq!(nearly_full(&info), Some(true));
+        assert_eq!(memory(&info).as_deref(), Some("921.6 MiB used, maxmemory 1.0 GiB"));
+        let unbound = Info::from("used_memory:966367642\r\nmaxmemory:0\r\n".to_owned());
+        assert_eq!(nearly_full(&unbound), Some(false));
+    }
+
+    #[test]
+    fn an_address_is_told_without_credentials() {
+        let server = ServerConfig::new_centralized("host.example", 7000);
+        assert_eq!(&*address(&server), "host.example:7000");
+        assert_eq!(&*address(&ServerConfig::new_unix_socket("/run/redis.sock")), "/run/redis.sock");
+    }
+}

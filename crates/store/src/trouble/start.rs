@@ -1,0 +1,89 @@
+//! Waiting for a server that is not there yet, or refuses for now, when a service starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{RedisState, Troubles, loading};
+use crate::cause::Cause;
+use crate::endpoint;
+use crate::error::{CallError, ConnectError, Lost};
+use crate::preflight::Report;
+use crate::settings::{Role, Settings};
+use crate::store::Store;
+use crate::trouble::probe::address;
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Store {
+    /// Connects like [`Store::connect`], but waits for a server that is not there yet or refuses for now, at most
+    /// `settings.wait_at_start`. What it waits for is told in `troubles`, and in the log at once and every 30 s. May be
+    /// dropped at any time, which ends the wait.
+    ///
+    /// # Errors
+    /// A [`ConnectError`]: at once when waiting can't help (settings, credentials, an unfit server, another database),
+    /// else when the time is over.
+    pub async fn connect_when_ready(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
+        let config = endpoint::config(&settings)?;
+        let node = address(&config.server);
+        troubles.nodes(vec![Arc::clone(&node)]);
+        let (begun, patience) = (Instant::now(), settings.wait_at_start);
+        let mut told = false;
+        loop {
+            let error = match Self::connect_with(settings.clone(), role.clone(), troubles.clone()).await {
+                Ok(connected) => {
+                    if told {
+                        tracing::info!(
+                            event = "redis.wait_ended",
+                            node = &*node,
+                            "Redis at {node} is ready: starting"
+                        );
+                    }
+                    return Ok(connected);
+                }
+                Err(error) => error,
+            };
+            let Some((state, detail)) = waits_for(&error) else { return Err(error) };
+            let detail = if state == RedisState::Loading { loading::progress(&config).await } else { detail };
+            troubles.saw(&node, vec![(state, detail)]);
+            if begun.elapsed() >= patience {
+                return Err(error);
+            }
+            if !told {
+                told = true;
+                let most = patience.as_secs();
+                tracing::info!(
+                    event = "redis.waiting_at_start",
+                    node = &*node,
+                    "waiting for Redis at {node}, {most} s at most (redis.wait_at_start)"
+                );
+            }
+            troubles.tick();
+            sleep(RETRY.min(patience.saturating_sub(begun.elapsed()))).await;
+        }
+    }
+}
+
+/// The state that passes without anybody changing our settings; `None` when waiting can't help.
+fn waits_for(error: &ConnectError) -> Option<(RedisState, Option<String>)> {
+    match error {
+        ConnectError::Unreachable(Lost::NotConnected) => Some((RedisState::Away, None)),
+        ConnectError::Unreachable(Lost::Connection(error)) => {
+            Some((RedisState::Away, Some(Cause::of(&error.0).to_string())))
+        }
+        ConnectError::Call(CallError::Later { why }) => {
+            Some((RedisState::of(*why).unwrap_or(RedisState::Away), None))
+        }
+        ConnectError::Call(CallError::Away(_)) => Some((RedisState::Away, None)),
+        ConnectError::Settings { .. }
+        | ConnectError::Refused(_)
+        | ConnectError::Stop(_)
+        | ConnectError::Call(_) => None,
+    }
+}

@@ -108,7 +108,7 @@ for p = 1, count do
 end
 
 if #records > 0 then
-  mark()
+  leave_mark()
 end
 write_parcels()
 write_orders()

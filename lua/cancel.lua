@@ -85,7 +85,7 @@ if f.f then
   return answer('final')
 end
 local revision = (tonumber(f.v) or 0) + 1
-mark()
+leave_mark()
 if in_due then
   redis.call('ZREM', lane_key, suffix)
   redis.call('DEL', 'delivery:' .. tag .. ':' .. suffix)

@@ -270,7 +270,7 @@ if any_crash and #unmark > 0 then
   redis.call('HDEL', KEYS[12], unpack(unmark))
 end
 if #taken > 0 then
-  mark()
+  leave_mark()
   fence = int(fence)
   local ends, records, alone = {}, {}, #taken == 1 and 1 or 0
   local over = int(now + tonumber(ARGV[6]))

@@ -81,7 +81,7 @@ if parcel.unresolved ~= before then
 end
 local done = is_done(parcel)
 if parcel.touched then
-  mark()
+  leave_mark()
 end
 write_parcels()
 local ended = write_orders()

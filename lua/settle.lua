@@ -136,7 +136,7 @@ for p = 1, count do
 end
 
 if #touched_parcels + #plain_ended > 0 then
-  mark()
+  leave_mark()
 end
 write_parcels()
 local ended = write_orders() + #plain_ended

@@ -20,6 +20,6 @@ end
 
 -- Leaves a mark: fence:{p} grows by one with everything a caller is told to have happened. Each process keeps the highest
 -- it was told, and a database that shows less lost something. Called after all checks, before the first write.
-local function mark()
+local function leave_mark()
   fence = redis.call('INCR', KEYS[2])
 end

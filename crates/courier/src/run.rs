@@ -64,7 +64,7 @@ impl Courier {
     pub async fn run(self, stop: Stop) -> Result<(), RunError> {
         self.settings.check(&self.transport.abilities())?;
         let channel = self.transport.channel();
-        let meter = Arc::new(Meter::new(&channel, self.progress));
+        let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
         let desk = Arc::new(Office::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
         let mut serving = Serving::start(Arc::clone(&self.transport), desk, &stop);
         tracing::info!(%channel, "the courier is at work");

@@ -103,7 +103,9 @@ impl Doubts {
         match self.orders.get_mut(&(order.clone(), channel.clone())) {
             Some(known) => *known += rows,
             None if full => self.more += rows,
-            None => drop(self.orders.insert((order, channel), rows)),
+            None => {
+                self.orders.insert((order, channel), rows);
+            }
         }
     }
 }

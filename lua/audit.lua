@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- audit: puts parcels of one order and channel back into the index their record asks for, should one have been lost: an
--- order whose time has not come into due, a parcel into ready, unresolved rows into unresolved.
+-- order whose time has not come into due, a parcel into ready, unresolved rows into unresolved. A score later than its record
+-- asks for is put right, a parcel that can't be read is parked, and one that is parked is left alone.
 -- Finds nothing to do in a sound database.
 --
 -- KEYS 1 epoch:{p}
@@ -9,6 +10,7 @@
 -- KEYS 4 due:{p}:bulk
 -- KEYS 5 leased:{p}:<channel>
 -- KEYS 6 unresolved:{p}:<channel>
+-- KEYS 7 parked:{p}:<channel>
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
@@ -20,7 +22,7 @@
 -- REPLY bad a record that can't be read
 -- REPLY epoch another database
 -- BOUND 100 parcels
--- uses: num open bell ready reason order rows lease leave
+-- uses: num open bell ready reason order rows lease park leave
 local channel, suffix, from = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local order, code = find_order(suffix, channel)
 if not order then
@@ -30,10 +32,16 @@ if order.final then
   return answer('ok', 0, 0)
 end
 redis.call('ZCARD', KEYS[6])
+redis.call('ZCARD', KEYS[7])
 local lane_key = order.lane == 'urgent' and KEYS[3] or KEYS[4]
 local mended = 0
-if redis.call('ZSCORE', lane_key, suffix) then
+local in_due = redis.call('ZSCORE', lane_key, suffix)
+if in_due and is_moment(in_due, math.max(now, order.due) + DAY) then
   return answer('ok', 0, 0)
+end
+if in_due and now >= order.due then
+  redis.call('ZADD', lane_key, order.due, suffix)
+  return answer('ok', 0, 1)
 end
 if now < order.due then
   redis.call('ZADD', lane_key, order.due, suffix)
@@ -41,13 +49,23 @@ if now < order.due then
   ring_bell('bell:' .. tag)
   return answer('ok', 0, 1)
 end
+local over = {}
 local parcels = order.inline and 1 or math.ceil(order.rows / PARCEL_ROWS)
 local last = math.min(parcels, from + 100) - 1
 for n = from, last do
   local member = suffix .. ':' .. n
-  local parcel = find_parcel(order, n)
+  local parcel, flaw, why = find_parcel(order, n)
   local leased = redis.call('ZSCORE', KEYS[5], member)
-  if parcel then
+  local is_parked = redis.call('ZSCORE', KEYS[7], member)
+  if flaw == 'bad' and not is_parked and not leased then
+    park(channel, member, why)
+  end
+  if parcel and leased and not is_moment(leased, now + DAY) then
+    over[#over + 1] = now_text
+    over[#over + 1] = member
+    mended = mended + 1
+  end
+  if parcel and not is_parked then
     local ready = redis.call('ZSCORE', ready_key(channel, order.lane), member)
     local before = mended
     if not leased and parcel.sending > 0 then
@@ -60,11 +78,15 @@ for n = from, last do
       end
       mended = before + 1
     end
-    if not leased and not ready and parcel.pending > 0 then
+    if not leased and parcel.pending > 0 and not (ready and is_moment(ready, order.not_after + DAY)) then
       back_to_ready(parcel, member)
       mended = before + 1
     end
-    if parcel.unresolved > 0 and not redis.call('ZSCORE', KEYS[6], member) then
+    local asked = parcel.unresolved > 0 and redis.call('ZSCORE', KEYS[6], member)
+    if parcel.unresolved > 0 and not (asked and is_moment(asked, order.not_after + DAY)) then
+      if asked then
+        ready_out[#ready_out + 1] = { KEYS[6], member }
+      end
       index_unresolved(parcel, member)
       mended = before + 1
     end
@@ -72,6 +94,14 @@ for n = from, last do
 end
 write_parcels()
 write_orders()
+for i = 1, #ready_out do
+  redis.call('ZREM', unpack(ready_out[i]))
+end
+ready_out = {}
 write_leaving(KEYS[5], nil, KEYS[6])
+if #over > 0 then
+  redis.call('ZADD', KEYS[5], unpack(over))
+end
+write_parked()
 write_ready(false)
 return answer('ok', last + 1 < parcels and last + 1 or 0, mended)

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- begin: marks rows as sending, each under its next attempt. No byte leaves for a row before this has answered `b`. Right
 -- only under the current fence, inside the lease, not cancelled, not past not_after, and when the attempts before it are
--- recorded; a row already sending under this fence and attempt is a repeat and answers `b` again.
+-- recorded; a row already sending under this fence and attempt is a repeat and answers `b` again. Rows whose courier died
+-- with them are sent with nothing beside them: the lease says so while only such rows were begun last.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -38,7 +39,7 @@ local results, records = {}, {}
 -- b begun, a another attempt is recorded, f final, x no such row
 local function begin_rows(parcel, rows)
   local letters, tokens = {}, {}
-  local any = false
+  local any, alone = false, count == 1 and parcel.sending == 0 and 1 or 0
   local token, shared = nil, 0
   for at = 1, #rows, 3 do
     local i, k = u16(rows, at), byte(rows, at + 2)
@@ -53,6 +54,9 @@ local function begin_rows(parcel, rows)
             token = next_token(tokens_of)
           end
           shared = shared + 1
+        end
+        if not is_suspect(row) then
+          alone = 0
         end
         begin_row(parcel, i, row, token, tokens_wanted)
         letter, any = 'b', true
@@ -71,7 +75,7 @@ local function begin_rows(parcel, rows)
     end
     letters[#letters + 1] = letter
   end
-  return table.concat(letters), table.concat(tokens), any
+  return table.concat(letters), table.concat(tokens), any, alone
 end
 
 for p = 1, count do
@@ -94,10 +98,10 @@ for p = 1, count do
       parcel, code = find_parcel(order, n)
       if parcel then
         code = 'ok'
-        local any
-        letters, tokens, any = begin_rows(parcel, ARGV[6 + 3 * p])
+        local any, alone
+        letters, tokens, any, alone = begin_rows(parcel, ARGV[6 + 3 * p])
         if any then
-          local _, _, alone, until_ms, courier = read_lease(leases[p])
+          local _, _, _, until_ms, courier = read_lease(leases[p])
           records[#records + 1] = member
           records[#records + 1] = lease_record(holder, 1, alone, math.max(until_ms, send_by), courier)
         end

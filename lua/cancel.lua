@@ -20,8 +20,8 @@
 -- BOUND one order, 50 inline rows
 -- uses: num open bell ready reason order rows
 local suffix = ARGV[3]
-local flat = redis.pcall('HGETALL', KEYS[5])
-if flat.err then
+local flat = readable(redis.pcall('HGETALL', KEYS[5]))
+if not flat then
   return answer('bad')
 end
 local f = {}
@@ -31,8 +31,9 @@ end
 if not f.h then
   return answer('gone')
 end
-if byte(f.h, 1) ~= HEAD_VERSION or #f.h < 39 then
-  return answer((byte(f.h, 1) or 0) > HEAD_VERSION and 'newer' or 'bad')
+local flaw = head_flaw(f.h)
+if flaw then
+  return answer(flaw)
 end
 local lane_key = byte(f.h, 3) == URGENT and KEYS[3] or KEYS[4]
 local due = redis.call('ZSCORE', lane_key, suffix)

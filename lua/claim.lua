@@ -27,13 +27,15 @@
 -- ARGV 8 bulk parcels at most
 -- ARGV 9 rows to begin at once at most
 -- ARGV 10 send window in ms: what is begun must have ended by now + this
+-- ARGV 11 1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause
 -- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
--- REPLY ok  each member, mark (1 careful: claim and send it alone), history as field, value, …
+-- REPLY ok  each member, mark (1 careful: claimed alone), history as field, value, …
+-- REPLY ok  then names of orders and parcels of a later version, left to a newer program
 -- REPLY again as ok, for a number already answered
 -- REPLY old the number is smaller than the last one
 -- REPLY epoch another database
 -- BOUND 500 parcels rung, 200 claimed, 4,000 rows closed
--- uses: num open earliest bell ready reason order rows single lease begin ring
+-- uses: num open earliest bell ready reason order rows single lease begin park content ring
 local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
 local begin_left, send_by = tonumber(ARGV[9]), now + tonumber(ARGV[10])
@@ -57,13 +59,13 @@ local function tail(code, taken, closed)
   if over > 0 and (next_at == 0 or over < next_at) then
     next_at = over
   end
-  return answer(code, next_at, oldest, left, rung.parcels, rung.persisted, rung.lost, closed, taken)
+  return answer(code, next_at, oldest, left, rung.parcels, rung.persisted, rung.lost, closed, taken, rung.newer)
 end
 
 local last = redis.call('HGET', KEYS[9], courier)
 if last then
   local last_number, last_fence, members = string.match(last, '^(%d+) (%d+) ?(.*)$')
-  last_number = tonumber(last_number)
+  last_number = tonumber(last_number) or 0
   if number < last_number then
     return answer('old')
   end
@@ -73,8 +75,8 @@ if last then
       local record = redis.call('HGET', KEYS[8], member)
       if holds(record, last_fence) then
         local suffix = split_member(member)
-        local fields = redis.pcall('HGETALL', history_key(suffix))
-        if not fields.err and #fields > 0 then
+        local fields = readable(redis.pcall('HGETALL', history_key(suffix)))
+        if fields and #fields > 0 then
           taken[#taken + 1] = { member, any_crash and redis.call('HEXISTS', KEYS[12], member) or 0, fields }
         end
       end
@@ -87,7 +89,7 @@ end
 ring()
 
 -- Looks at one candidate. Answers `take` with its entry, or what is to be done with the member instead.
-local closed_rows, unmark, again_later, park = 0, {}, {}, {}
+local closed_rows, unmark, again_later = 0, {}, {}
 local begun_members, begun_now = {}, false
 
 -- Begins the only row of an order, when that is all there is to it; what the caller reads is the state after this call.
@@ -110,7 +112,7 @@ local function begin_plain(suffix, fields)
     return false
   end
   o = begun_single(head, o)
-  if not o then
+  if not o or content_flaw(fields, 1) then
     return false
   end
   if o_at then
@@ -129,30 +131,33 @@ local function look(member)
   if not suffix then
     return 'drop'
   end
-  local fields = redis.pcall('HGETALL', history_key(suffix))
-  if fields.err then
-    return 'bad'
+  local fields = readable(redis.pcall('HGETALL', history_key(suffix)))
+  if not fields then
+    return 'bad', nil, 'type'
   end
   if begin_left > 0 and n == 0 and begin_plain(suffix, fields) then
     return 'take', { member, 0, fields }
+  end
+  if not string.find(suffix, '^[%w_-]+:%d+$') then
+    return 'drop'
   end
   local f = {}
   for i = 1, #fields, 2 do
     f[fields[i]] = fields[i + 1]
   end
   f.c = f['c:' .. channel]
-  local order, code = orders[suffix], nil
+  local order, code, why = orders[suffix], nil, nil
   if not order then
-    order, code = read_order(suffix, channel, f)
+    order, code, why = read_order(suffix, channel, f)
   end
   if not order then
-    return code
+    return code, nil, why
   end
   if order.cancelled or now >= order.not_after then
     local parcel
-    parcel, code = find_parcel(order, n)
+    parcel, code, why = find_parcel(order, n)
     if not parcel then
-      return code == 'final' and 'gone' or code
+      return code == 'final' and 'gone' or code, nil, why
     end
     if closed_rows + parcel.rows > CLOSED_ROWS then
       return 'leave'
@@ -161,15 +166,22 @@ local function look(member)
     end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
     return 'closed'
   end
-  if begin_left > 0 and order.inline then
+  if order.inline then
+    -- Nothing of it is begun unless all of it can be read here.
     local parcel
-    parcel, code = find_parcel(order, n)
-    if not parcel then
-      return code
+    parcel, code, why = find_parcel(order, n)
+    if parcel then
+      code, why = rows_flaw(parcel), 'outcomes'
+      if not code then
+        code, why = content_flaw(fields, order.rows), 'content'
+      end
+    end
+    if code then
+      return code, nil, why
     end
     for i = 0, parcel.rows - 1 do
       local row = row_at(parcel, i)
-      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now then
+      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now and not is_suspect(row) then
         begin_row(parcel, i, row)
         begin_left = begin_left - 1
         begun_members[member] = parcel
@@ -200,7 +212,7 @@ local function pick(key, limit)
         begin_left = 0
       end
       begun_now = false
-      local verdict, entry = look(member)
+      local verdict, entry, why = look(member)
       if verdict == 'take' then
         count = count + 1
         if marks[i] then
@@ -217,9 +229,9 @@ local function pick(key, limit)
         out[#out + 1] = member
       elseif verdict == 'newer' then
         again_later[#again_later + 1] = { key, member }
+        rung.newer[#rung.newer + 1] = member
       elseif verdict == 'bad' then
-        park[#park + 1] = now
-        park[#park + 1] = member
+        park(channel, member, why)
         out[#out + 1] = member
       elseif verdict ~= 'leave' then
         unmark[#unmark + 1] = member
@@ -261,20 +273,18 @@ end
 write_orders()
 write_singles()
 for i = 1, #again_later do
-  redis.call('ZADD', again_later[i][1], now + 60000, again_later[i][2])
+  redis.call('ZADD', again_later[i][1], now + NEWER_WAIT, again_later[i][2])
 end
-if #park > 0 then
-  redis.call('ZADD', KEYS[14], unpack(park))
-end
+write_parked()
 if any_crash and #unmark > 0 then
   redis.call('HDEL', KEYS[12], unpack(unmark))
 end
 if #taken > 0 then
   leave_mark()
   fence = int(fence)
-  local ends, records, alone = {}, {}, #taken == 1 and 1 or 0
+  local ends, records, alone = {}, {}, #taken == 1 and ARGV[11] == '1' and 1 or 0
   local over = int(now + tonumber(ARGV[6]))
-  local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, alone, send_by, courier)
+  local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, 0, send_by, courier)
   for i = 1, #members do
     local member = members[i]
     ends[i * 2 - 1], ends[i * 2] = over, member

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- close: walks one index of a channel and ends what nobody will come for: rows of orders cancelled or past not_after, also
 -- where a channel has no courier. Among ready parcels pending rows end; among unresolved ones rows past not_after are held.
+-- A score later than the end of its order, which nobody would come for, becomes now.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -17,14 +18,14 @@
 -- REPLY ok rank to go on from (-1: at the end), parcels closed, lost
 -- REPLY epoch another database
 -- BOUND 200 members, 4,000 rows
--- uses: num open bell ready reason order rows lease leave
+-- uses: num open bell ready reason order rows lease park leave
 local channel, what = ARGV[3], ARGV[4]
 local from, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
-local members = redis.call('ZRANGE', KEYS[3], from, from + limit - 1)
+local members = redis.call('ZRANGE', KEYS[3], from, from + limit - 1, 'WITHSCORES')
 redis.call('ZCARD', KEYS[4])
 redis.call('ZCARD', KEYS[5])
 local any_crash = redis.call('HLEN', KEYS[6]) > 0
-local out, parked = {}, {}
+local out, early = {}, {}
 local closed, lost, kept, rows, looked = 0, 0, 0, 0, 0
 
 local function hold_unresolved(parcel)
@@ -37,22 +38,20 @@ local function hold_unresolved(parcel)
   end
 end
 
-for p = 1, #members do
+for p = 1, #members, 2 do
   if rows >= 4000 then
     break
   end
   looked = looked + 1
-  local member = members[p]
+  local member, score = members[p], tonumber(members[p + 1])
   local suffix, n = split_member(member)
-  local order, code, parcel
+  local order, code, parcel, why
   if suffix then
-    order, code = find_order(suffix, channel)
-  else
-    code = 'bad'
+    order, code, why = find_order(suffix, channel)
   end
   local over = order and (now >= order.not_after or (order.cancelled and what == 'ready'))
   if over then
-    parcel, code = find_parcel(order, n)
+    parcel, code, why = find_parcel(order, n)
   end
   if parcel then
     rows = rows + parcel.rows
@@ -65,12 +64,15 @@ for p = 1, #members do
     out[#out + 1] = member
   elseif (order and not over) or code == 'newer' then
     kept = kept + 1
+    if order and (not score or score > order.not_after + DAY) then
+      early[#early + 1] = now_text
+      early[#early + 1] = member
+    end
   else
     lost = lost + 1
     out[#out + 1] = member
     if code == 'bad' then
-      parked[#parked + 1] = now
-      parked[#parked + 1] = member
+      park(channel, member, why)
     end
   end
 end
@@ -82,7 +84,8 @@ end
 if any_crash and #out > 0 then
   redis.call('HDEL', KEYS[6], unpack(out))
 end
-if #parked > 0 then
-  redis.call('ZADD', KEYS[5], unpack(parked))
+if #early > 0 then
+  redis.call('ZADD', KEYS[3], unpack(early))
 end
-return answer('ok', looked < limit and looked == #members and -1 or from + kept, closed, lost)
+write_parked()
+return answer('ok', looked < limit and looked * 2 == #members and -1 or from + kept, closed, lost)

@@ -59,12 +59,17 @@ for i = 1, #names do
   seen[i] = tonumber(seen[i] or 0)
 end
 
-local known = redis.pcall('HGET', KEYS[4], 'h')
-if type(known) == 'table' then
+local stored = readable(redis.pcall('HMGET', KEYS[4], 'h', 't'))
+if not stored then
   return answer('bad')
 end
+local known = stored[1]
+if not known and stored[2] then
+  -- One of this suffix could not be read, and an operator ended it: it is not sent after all.
+  return answer('conflict')
+end
 if known then
-  if #known < 34 or byte(known, 1) ~= HEAD_VERSION then
+  if head_flaw(known) then
     return answer('bad')
   end
   if sub(known, 23, 34) ~= digest then

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- inquire: names parcels with unresolved rows whose send_by is over, for the channel's resolver, and puts each off so that
--- other couriers don't ask about it at the same moment.
+-- other couriers don't ask about it at the same moment. Names that are no parcels are removed.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -14,11 +14,20 @@
 -- BOUND 200 parcels
 -- uses: num open earliest
 local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, ARGV[3])
-local later = {}
+local later, named, foreign = {}, {}, {}
 for i = 1, #members do
-  later[i * 2 - 1], later[i * 2] = now + tonumber(ARGV[4]), members[i]
+  if string.find(members[i], '^[%w_-]+:%d+:%d+$') then
+    named[#named + 1] = members[i]
+    later[#later + 1] = now + tonumber(ARGV[4])
+    later[#later + 1] = members[i]
+  else
+    foreign[#foreign + 1] = members[i]
+  end
+end
+if #foreign > 0 then
+  redis.call('ZREM', KEYS[3], unpack(foreign))
 end
 if #later > 0 then
   redis.call('ZADD', KEYS[3], unpack(later))
 end
-return answer('ok', earliest(KEYS[3]), members)
+return answer('ok', earliest(KEYS[3]), named)

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- patrol: walks the list of orders and names those whose record and indexes may disagree, for audit to look at: open orders
--- of one parcel that no index names, and big ones on their way. Changes nothing.
+-- of one parcel that no index names, big ones on their way, and those with a score nobody would come for. Orders whose head
+-- can't be read are parked.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -14,43 +15,61 @@
 -- REPLY ok position to go on from (0: at the end), suffixes
 -- REPLY epoch another database
 -- BOUND 500 orders
--- uses: num open order
+-- uses: num open order park
 local from, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
 local suffixes = redis.call('LRANGE', KEYS[5], from, from + limit - 1)
 local named = {}
 
 -- Does an index name the only parcel of an inline order, and its unresolved rows?
-local function is_indexed(head, o, member)
-  local names, rows = channels_of(head, 35)
+local function is_indexed(head, names, rows, o, member)
   local channel
-  for i = 1, names and #names or 0 do
+  for i = 1, #names do
     channel = rows[i] > 0 and names[i] or channel
   end
   if not channel then
     return false
   end
+  if redis.call('ZSCORE', PARKED .. ':' .. channel, member) then
+    return true
+  end
+  local latest = u48(head, 17) + DAY
   local lane = byte(head, 3) == URGENT and 'urgent' or 'bulk'
   local pending, unresolved = 1, 0
   if o and #o >= 6 then
     pending, unresolved = u16(o, 1) + u16(o, 3), u16(o, 5)
   end
   local ready = 'ready:' .. tag .. ':' .. channel .. ':' .. lane
-  if pending > 0 and not redis.call('ZSCORE', ready, member)
-    and not redis.call('ZSCORE', 'leased:' .. tag .. ':' .. channel, member) then
+  if pending > 0 and not is_moment(redis.call('ZSCORE', ready, member) or nil, latest)
+    and not is_moment(redis.call('ZSCORE', 'leased:' .. tag .. ':' .. channel, member) or nil, now + DAY) then
     return false
   end
-  return unresolved == 0 or redis.call('ZSCORE', 'unresolved:' .. tag .. ':' .. channel, member)
+  return unresolved == 0
+    or is_moment(redis.call('ZSCORE', 'unresolved:' .. tag .. ':' .. channel, member) or nil, latest)
 end
 
+local is_parked = redis.call('ZCARD', PARKED) > 0
 for i = 1, #suffixes do
   local suffix = suffixes[i]
-  local r = redis.pcall('HMGET', history_key(suffix), 'h', 'f', 'o')
-  local head = not r.err and r[1]
-  if head and #head > 34 and byte(head, 1) == HEAD_VERSION and not r[2] then
+  local r = readable(redis.pcall('HMGET', history_key(suffix), 'h', 'f', 'o', 't'))
+  local head = r and r[1]
+  local flaw = head and head_flaw(head)
+  local names, rows
+  if head and not flaw then
+    names, rows = channels_of(head, 35)
+  end
+  if names and not r[2] then
     local due = redis.call('ZSCORE', byte(head, 3) == URGENT and KEYS[3] or KEYS[4], suffix)
-    if not due and not (byte(head, 2) == INLINE and is_indexed(head, r[3], suffix .. ':0')) then
+    local waits = due and is_moment(due, math.max(now, u48(head, 11)) + DAY)
+    if not waits and not (not due and byte(head, 2) == INLINE and is_indexed(head, names, rows, r[3], suffix .. ':0')) then
       named[#named + 1] = suffix
+    end
+  elseif not names and flaw ~= 'newer' and string.find(suffix, '^[%w_-]+:%d+$') then
+    -- A record that ended by an operator's word has no head any more, but says so.
+    local is_gone = r and not head and (r[4] or redis.call('EXISTS', history_key(suffix)) == 0)
+    if not is_gone and not (is_parked and redis.call('ZSCORE', PARKED, suffix)) then
+      park(nil, suffix, r and 'head' or 'type')
     end
   end
 end
+write_parked()
 return answer('ok', #suffixes < limit and 0 or from + limit, named)

@@ -14,6 +14,7 @@
 -- ARGV 5 number of partitions
 -- ARGV 6 channel of a courier, or empty
 -- ARGV 7 whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said
+-- ARGV 8 oldest schema of a program that may run beside the caller
 -- REPLY ok schema, partitions
 -- REPLY foreign orders without an epoch, or another number of partitions
 -- REPLY old the database asks for a newer program
@@ -55,10 +56,15 @@ if epoch then
     return told('old')
   end
   seen()
-  return told('ok', tonumber(current), tonumber(partitions))
+  -- A newer program raises both; nothing lowers them.
+  local raised, floor = math.max(tonumber(current), tonumber(ARGV[4])), math.max(tonumber(oldest), tonumber(ARGV[8]))
+  if raised ~= tonumber(current) or floor ~= tonumber(oldest) then
+    redis.call('SET', KEYS[3], string.format('%d %d %s', raised, floor, partitions))
+  end
+  return told('ok', raised, tonumber(partitions))
 end
 redis.call('SET', KEYS[1], ARGV[3])
-redis.call('SET', KEYS[3], ARGV[4] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
+redis.call('SET', KEYS[3], ARGV[4] .. ' ' .. ARGV[8] .. ' ' .. ARGV[5])
 seen()
 epoch = ARGV[3]
 return told('ok', tonumber(ARGV[4]), tonumber(ARGV[5]))

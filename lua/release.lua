@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- release: hands leases back, as a stopping courier does. Pending rows are ready again at once, or after a wait; counts no
--- crash. A parcel with a row still sending stays.
+-- release: hands leases back, as a stopping courier does. Pending rows are ready again at once, in the place they had, or
+-- after a wait; counts no crash. A parcel with a row still sending stays.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -42,7 +42,7 @@ for p = 1, count do
     if order then
       parcel, code = find_parcel(order, n)
       if parcel then
-        code = leave(parcel, member, wait > 0 and now + wait or 0)
+        code = leave(parcel, member, wait > 0 and now + wait or 0, true)
         if is_done(parcel) then
           done[#done + 1] = member
         end

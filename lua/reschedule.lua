@@ -26,16 +26,17 @@
 -- BOUND one order
 -- uses: num open earliest bell order
 local suffix = ARGV[3]
-local r = redis.pcall('HMGET', KEYS[5], 'h', 'x', 'f', 'g', 'v')
-if r.err then
+local r = readable(redis.pcall('HMGET', KEYS[5], 'h', 'x', 'f', 'g', 'v'))
+if not r then
   return answer('bad')
 end
 local head = r[1]
 if not head then
   return answer('gone')
 end
-if byte(head, 1) ~= HEAD_VERSION or #head < 39 then
-  return answer((byte(head, 1) or 0) > HEAD_VERSION and 'newer' or 'bad')
+local flaw = head_flaw(head)
+if flaw then
+  return answer(flaw)
 end
 if r[2] then
   return answer('cancelled')

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- retire: removes the keys of orders that became final on one day, after the retention, in bounded steps.
+-- retire: removes the keys of orders that became final on one day, after the retention, in bounded steps. One that can't be
+-- read stops nobody: it is parked, or put off by as many days as a later version asks for.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -14,10 +15,11 @@
 -- REPLY early the retention is not over
 -- REPLY epoch another database
 -- BOUND 500 parcels, 100 orders
--- uses: num open order drop
+-- uses: num open order park drop
 if (tonumber(ARGV[3]) + 1 + tonumber(ARGV[4])) * DAY > now then
   return answer('early')
 end
+redis.call('ZCARD', PARKED)
 local removed, room = 0, 500
 
 -- The lists of orders are in the order of acceptance, so what is old goes from their head; an entry behind an older order
@@ -35,20 +37,30 @@ end
 for _ = 1, 100 do
   local suffix = redis.call('LINDEX', KEYS[3], 0)
   if not suffix then
+    write_parked()
     return answer('done', removed)
   end
   local key = history_key(suffix)
-  local r = redis.pcall('HMGET', key, 'h', 'f', 'z')
-  local head = not r.err and r[1]
+  local r = readable(redis.pcall('HMGET', key, 'h', 'f', 'z', 't'))
+  local head = r and r[1]
   local left = 0
+  local flaw = head and head_flaw(head)
   local names, rows
-  if head and #head > 34 then
+  if head and not flaw then
     names, rows = channels_of(head, 35)
   end
-  if names and r[2] then
+  if flaw == 'newer' then
+    redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), suffix)
+  elseif r and not head and r[4] then
+    -- What an operator's word left of an order nobody could read.
+    redis.call('UNLINK', key)
+    removed = removed + 1
+  elseif not names and (not r or head or redis.call('EXISTS', key) == 1) then
+    park(nil, suffix, r and 'head' or 'type')
+  elseif names and r[2] then
     if byte(head, 2) ~= INLINE then
       -- `z` counts the parcels already removed, over all channels in the order of the head.
-      local gone = tonumber(r[3] or 0)
+      local gone = tonumber(r[3]) or 0
       local before, now_gone = 0, gone
       for i = 1, #names do
         local count = parcels_of(rows[i], false)
@@ -61,6 +73,7 @@ for _ = 1, 100 do
       end
       if left > 0 then
         redis.call('HSET', key, 'z', now_gone)
+        write_parked()
         return answer('more', removed)
       end
     end
@@ -71,4 +84,5 @@ for _ = 1, 100 do
   end
   redis.call('LPOP', KEYS[3])
 end
+write_parked()
 return answer('more', removed)

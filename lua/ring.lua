@@ -11,6 +11,6 @@
 -- REPLY ok next due ms (0: none), rung, persisted, lost
 -- REPLY epoch another database
 -- BOUND 500 parcels
--- uses: num open earliest bell ready order ring
+-- uses: num open earliest bell ready order park ring
 ring()
 return answer('ok', next_due(), rung.parcels, rung.persisted, rung.lost)

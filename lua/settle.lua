@@ -44,8 +44,8 @@ local function settle_single(member, holder, record, reports)
   end
   local suffix = sub(member, 1, -3)
   local key = HISTORY .. suffix
-  local r = redis.pcall('HMGET', key, 'h', 'o', 'v', 'f')
-  if r.err or orders[suffix] or r[4] or not plain_head(r[1]) then
+  local r = readable(redis.pcall('HMGET', key, 'h', 'o', 'v', 'f'))
+  if not r or orders[suffix] or r[4] or not plain_head(r[1]) then
     return false
   end
   local o = settled_single(r[1], r[2], byte(reports, 3), to, sub(reports, 5, 6))

@@ -1,7 +1,12 @@
 #!lua flags=allow-oom
--- sweep: takes back leases that are over. Rows not begun are ready again; rows begun are unresolved, told as unknown, and
--- wait for the channel's resolver. A crash counts for a parcel with something begun or claimed alone; the others are only
--- marked, and marked parcels are claimed alone. Three crashes in 72 hours without progress end the parcel's pending rows.
+-- sweep: takes back leases that are over. Rows not begun are ready again, in the place they had; rows begun are unresolved,
+-- told as unknown, and wait for the channel's resolver.
+--
+-- A death is weighed by what was in flight. It counts against a parcel only when nothing else can explain it: when all its
+-- courier had in hand was this parcel, and it died before its next claim with nothing begun, or when the parcel's rows on
+-- the wire were there alone. Three such deaths in 72 hours without progress: of the first kind, the parcel's pending rows
+-- are given up as poison; of the second kind, the rows that were on the wire are, which the resolver then holds as unknown,
+-- and the others go on. Whatever else was leased, or on the wire among others, carries no mark.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -18,10 +23,10 @@
 -- ARGV 4 leases at most
 -- ARGV 5 1 when a lease that is over means a crash, 0 just after the server was away
 -- ARGV 6 ms after which a courier not seen is forgotten
--- REPLY ok next lease end ms (0: none), parcels swept, rows now unresolved, parcels given up as poison, lost, couriers forgotten
+-- REPLY ok next lease end ms (0: none), parcels swept, rows now unresolved, parcels with poison, lost, couriers forgotten
 -- REPLY epoch another database
 -- BOUND 200 leases, 100 couriers
--- uses: num open earliest bell ready reason order rows lease leave
+-- uses: num open earliest bell ready reason order rows lease park leave
 local channel, limit, blame = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local CRASHES, CRASH_SPAN = 3, 72 * 3600 * 1000
 local members = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, limit)
@@ -35,23 +40,39 @@ redis.call('ZCARD', KEYS[7])
 redis.call('HLEN', KEYS[8])
 local gone_couriers = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)
 
-local crashes, unmarked, parked, out, later = {}, {}, {}, {}, {}
+local crashes, unmarked, out, later = {}, {}, {}, {}
 local swept, unresolved, poison, lost = 0, 0, 0, 0
+
+-- Deaths upon being taken, deaths alone on the wire, and since when they are counted.
+local function read_mark(mark)
+  local taken, since, wire = string.match(mark or '', '^(%d+) (%d+) ?(%d*)$')
+  since = tonumber(since) or now
+  if now - since > CRASH_SPAN then
+    return 0, 0, now
+  end
+  return tonumber(taken) or 0, tonumber(wire) or 0, since
+end
+
+-- Was this parcel all that the last claim of its courier took?
+local function was_last_taken(holder, courier, member)
+  local last = courier and redis.call('HGET', KEYS[8], courier)
+  return last and string.match(last, '^%d+ (.*)$') == holder .. ' ' .. member
+end
 
 local function sweep_parcel(member, record, mark)
   local suffix, n = split_member(member)
-  local order, code
+  local order, code, why
   if suffix then
-    order, code = find_order(suffix, channel)
+    order, code, why = find_order(suffix, channel)
   end
   local parcel
   if order then
-    parcel, code = find_parcel(order, n)
+    parcel, code, why = find_parcel(order, n)
   end
   if not parcel then
     if code == 'newer' then
       -- Left to a program that can read it, and out of the way of the others.
-      later[#later + 1] = now + 60000
+      later[#later + 1] = now + NEWER_WAIT
       later[#later + 1] = member
       return
     end
@@ -61,54 +82,58 @@ local function sweep_parcel(member, record, mark)
       unmarked[#unmarked + 1] = member
     end
     if code == 'bad' then
-      parked[#parked + 1] = now
-      parked[#parked + 1] = member
+      park(channel, member, why)
     end
     return
   end
   swept = swept + 1
-  local _, begun, alone, send_by = nil, '0', '0', now
+  local holder, begun, alone, send_by, courier
   if record then
-    _, begun, alone, send_by = read_lease(record)
+    holder, begun, alone, send_by, courier = read_lease(record)
   end
   local was_sending = parcel.sending
+  local taken, wire, since = read_mark(mark)
+  local counted, reason = false, p16(R_COURIER_DIED)
+  if blame and was_sending > 0 and alone == '1' then
+    wire, counted = wire + 1, true
+    if wire >= CRASHES then
+      reason, wire = p16(R_POISON), 0
+      poison = poison + 1
+    end
+  elseif blame and begun == '0' and parcel.pending > 0 and was_last_taken(holder, courier, member) then
+    -- Claimed while others were in hand, it is not to blame, but to be claimed alone.
+    taken, counted = alone == '1' and taken + 1 or taken, true
+    if taken >= CRASHES then
+      end_pending(parcel, FAILED, R_POISON)
+      taken = 0
+      poison = poison + 1
+    end
+  end
   if was_sending > 0 then
     for i = 0, parcel.rows - 1 do
       local row = row_at(parcel, i)
       local s, q, flags = byte(row, 1, 3)
       if s == ROW_VERSION + SENDING then
-        put_row(parcel, i, SENDING, UNRESOLVED, q, flags, p16(R_COURIER_DIED) .. sub(row, 6, 12))
+        put_row(parcel, i, SENDING, UNRESOLVED, q, flags, reason .. sub(row, 6, 12))
       end
     end
     unresolved = unresolved + was_sending
     index_unresolved(parcel, member, send_by)
+    if parcel.sending ~= 0 then
+      -- Its counts are not those of its rows: it would be swept for ever.
+      lost = lost + 1
+      out[#out + 1] = member
+      park(channel, member, 'outcomes')
+      return
+    end
   end
-  local counted
-  if blame and parcel.pending + was_sending > 0 then
-    local crash_count, since = 0, now
-    if mark then
-      local c, s = string.match(mark, '^(%d+) (%d+)$')
-      crash_count, since = tonumber(c) or 0, tonumber(s) or now
-      if now - since > CRASH_SPAN then
-        crash_count, since = 0, now
-      end
-    end
-    if begun == '1' or alone == '1' then
-      crash_count = crash_count + 1
-    end
-    if crash_count >= CRASHES then
-      poison = poison + 1
-      end_pending(parcel, FAILED, R_POISON)
-    end
-    counted = string.format('%.0f %.0f', crash_count, since)
-  end
-  if leave(parcel, member) == 'left' and parcel.unresolved == 0 then
+  if leave(parcel, member, nil, true) == 'left' and parcel.unresolved == 0 then
     if mark then
       unmarked[#unmarked + 1] = member
     end
   elseif counted then
     crashes[#crashes + 1] = member
-    crashes[#crashes + 1] = counted
+    crashes[#crashes + 1] = string.format('%.0f %.0f %.0f', taken, since, wire)
   end
 end
 
@@ -132,9 +157,7 @@ end
 if #later > 0 then
   redis.call('ZADD', KEYS[3], unpack(later))
 end
-if #parked > 0 then
-  redis.call('ZADD', KEYS[7], unpack(parked))
-end
+write_parked()
 if #gone_couriers > 0 then
   redis.call('HDEL', KEYS[8], unpack(gone_couriers))
   redis.call('ZREM', KEYS[9], unpack(gone_couriers))

@@ -1,11 +1,14 @@
--- The earliest of the heads of the given sorted sets, in ms; 0 when all are empty.
+-- The earliest of the heads of the given sorted sets, in ms; 0 when all are empty. A score that is no moment, which nobody of
+-- us writes, is told as the first or the last one there is.
+local LAST_MOMENT = 281474976710655
 local function earliest(...)
   local first = 0
   local keys = { ... }
   for i = 1, #keys do
     local head = redis.call('ZRANGE', keys[i], 0, 0, 'WITHSCORES')
     if head[1] then
-      local at = tonumber(head[2])
+      local at = tonumber(head[2]) or LAST_MOMENT
+      at = at > LAST_MOMENT and LAST_MOMENT or at < 1 and 1 or at
       if first == 0 or at < first then
         first = at
       end

@@ -1,11 +1,13 @@
--- A lease record: fence, begun (0 or 1), alone (0 or 1), send_by ms, courier.
+-- A lease record: fence, begun (0 or 1), alone (0 or 1), send_by ms, courier. Alone: should the courier die, nothing but this
+-- parcel can be the cause, for the courier had nothing else in hand when it took it, or nothing else on the wire when it
+-- began rows of it.
 local function lease_record(holder, begun, alone, send_by, courier)
   return holder .. ' ' .. begun .. ' ' .. alone .. ' ' .. int(send_by) .. ' ' .. courier
 end
 
 local function read_lease(record)
   local holder, begun, alone, send_by, courier = string.match(record, '^(%d+) (%d) (%d) (%d+) (.*)$')
-  return holder, begun, alone, tonumber(send_by), courier
+  return holder or '', begun or '0', alone or '0', tonumber(send_by) or 0, courier or ''
 end
 
 -- Is the record that of the given fence?

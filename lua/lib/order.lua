@@ -6,9 +6,11 @@
 -- eleven numbers of 4 bytes (one a state, then no_contact), `o` outcomes and `b0…` text and rows of an inline order.
 local PENDING, SENDING, SENT, DELIVERED, FAILED, UNKNOWN = 0, 1, 2, 3, 4, 5
 local SUPPRESSED, EXPIRED, CANCELLED, UNRESOLVED = 6, 7, 8, 9
-local HEAD_VERSION, PARCEL_ROWS = 1, 500
+local HEAD_OLDEST, HEAD_VERSION, PARCEL_ROWS, MOST_ROWS = 1, 1, 500, 10000000
 local DAY = 86400000
-local INLINE, URGENT = 105, 117 -- 'i', 'u'
+-- A record of a later version is left to a program that can read it: this one looks at it again after so many ms.
+local NEWER_WAIT = 10000
+local INLINE, PARCELS, URGENT = 105, 112, 117 -- 'i', 'p', 'u'
 
 local orders, touched_orders = {}, {}
 local HISTORY = 'history:' .. tag .. ':'
@@ -17,7 +19,34 @@ local function history_key(suffix)
   return HISTORY .. suffix
 end
 
--- Names and rows of the channels from place `at` of a head on; nil when it is cut short or names none.
+-- What reading a record by redis.pcall brought; nil when its key is of another type, so that it can't be read. Every other
+-- refusal (a slot on its way, a replica, a missing right) says nothing about the record: it ends the script.
+local function readable(reply)
+  if type(reply) ~= 'table' or not reply.err then
+    return reply
+  end
+  if sub(reply.err, 1, 9) ~= 'WRONGTYPE' then
+    error(reply)
+  end
+  return nil
+end
+
+-- Whether this program can read a head: nil, or why not.
+local function head_flaw(head)
+  local version = byte(head, 1) or 0
+  if version > HEAD_VERSION then
+    return 'newer'
+  end
+  local layout = byte(head, 2)
+  return (version < HEAD_OLDEST or #head < 39 or (layout ~= INLINE and layout ~= PARCELS)) and 'bad' or nil
+end
+
+-- Is this the name of a channel?
+local function is_channel(name)
+  return #name <= 32 and string.find(name, '^[a-z][a-z0-9_]*$')
+end
+
+-- Names and rows of the channels from place `at` of a head on; nil when it is cut short, names none, or what can be none.
 local function channels_of(head, at)
   local names, rows = {}, {}
   while at <= #head do
@@ -27,6 +56,9 @@ local function channels_of(head, at)
     end
     names[#names + 1] = sub(head, at + 1, at + length)
     rows[#rows + 1] = u32(head, at + length + 1)
+    if not is_channel(names[#names]) or rows[#rows] > MOST_ROWS then
+      return nil
+    end
     at = at + length + 5
   end
   return names[1] and names, rows
@@ -50,19 +82,25 @@ local function parcels_of(rows, inline)
   return inline and math.min(rows, 1) or math.ceil(rows / PARCEL_ROWS)
 end
 
--- An order from its fields; nil and a code when the record can't be read by this version.
+-- Whether a score is a number no greater than the given one. What others put into an index may be none.
+local function is_moment(score, latest)
+  local at = tonumber(score)
+  return at and at >= 0 and at <= latest
+end
+
+-- An order from its fields; nil, a code and why when the record can't be read by this version.
 local function read_order(suffix, channel, f)
   local head = f.h
   if not head then
-    return nil, 'gone'
+    -- A record that lost its head was there; one of which nothing is left is gone.
+    local rest = f.o or f.v or f.c or f.l or f.b0
+    return nil, rest and 'bad' or 'gone', 'head'
   end
-  local version, layout, lane, policy = byte(head, 1, 4)
-  if version ~= HEAD_VERSION then
-    return nil, (version or 0) > HEAD_VERSION and 'newer' or 'bad'
+  local flaw = head_flaw(head)
+  if flaw then
+    return nil, flaw, 'head'
   end
-  if #head < 34 then
-    return nil, 'bad'
-  end
+  local _, layout, lane, policy = byte(head, 1, 4)
   local rows = channel_rows(head, channel)
   local order = {
     suffix = suffix,
@@ -82,8 +120,11 @@ local function read_order(suffix, channel, f)
     parcels = false,
     delta = false,
   }
-  if rows == 0 or (not order.inline and (not order.c or #order.c ~= 44 or not tonumber(order.open))) then
-    return nil, 'bad'
+  if rows == 0 or (order.inline and rows > PARCEL_ROWS) then
+    return nil, 'bad', 'head'
+  end
+  if not order.inline and (not order.c or #order.c ~= 44 or not is_moment(order.open, 4294967295)) then
+    return nil, 'bad', 'counters'
   end
   orders[suffix] = order
   return order
@@ -95,9 +136,9 @@ local function find_order(suffix, channel)
   if known then
     return known
   end
-  local r = redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'x', 'f', 'l', 'c:' .. channel)
-  if r.err then
-    return nil, 'bad'
+  local r = readable(redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'x', 'f', 'l', 'c:' .. channel))
+  if not r then
+    return nil, 'bad', 'type'
   end
   return read_order(suffix, channel, { h = r[1], o = r[2], v = r[3], x = r[4], f = r[5], l = r[6], c = r[7] })
 end

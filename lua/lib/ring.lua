@@ -4,20 +4,34 @@
 -- persisted by somebody: it is deleted, and the bell rung in its place.
 local RING_PARCELS, RING_LAG = 500, 5
 local DELIVERY = 'delivery:' .. tag .. ':'
-local rung = { parcels = 0, persisted = 0, lost = 0, again = false }
+local rung = { parcels = 0, persisted = 0, lost = 0, again = false, newer = {} }
 local rung_writes = {}
 
 local function rung_write(...)
   rung_writes[#rung_writes + 1] = { ... }
 end
 
--- Puts the parcels from number `from` on into ready, at most `room`; answers the number of the next one and of all, nil
--- when the head is cut short.
+-- Can parcels be put into this index? One that somebody made another type of it must not keep other channels waiting.
+local function is_index(key)
+  if waiting[key] then
+    return true
+  end
+  local kind = redis.call('TYPE', key).ok
+  return kind == 'zset' or kind == 'none'
+end
+
+-- Puts the parcels from number `from` on into ready, at most `room`; answers the number of the next one and of all; nil
+-- when the head can't be read, false when it can't be done now.
 local function ring_parcels(suffix, head, from, room)
   if byte(head, 2) == INLINE and room > 0 then
     local channel = sub(head, 36, 35 + (byte(head, 35) or 0))
-    if #head == 39 + #channel then
-      to_ready(channel, byte(head, 3) == URGENT and 'urgent' or 'bulk', suffix .. ':0', u48(head, 11))
+    local rows = #head == 39 + #channel and is_channel(channel) and u32(head, #head - 3) or 0
+    if rows > 0 and rows <= PARCEL_ROWS then
+      local lane = byte(head, 3) == URGENT and 'urgent' or 'bulk'
+      if not is_index(ready_key(channel, lane)) then
+        return false
+      end
+      to_ready(channel, lane, suffix .. ':0', u48(head, 11))
       return 1, 1
     end
   end
@@ -29,6 +43,11 @@ local function ring_parcels(suffix, head, from, room)
   local inline = byte(head, 2) == INLINE
   local due = u48(head, 11)
   local first, next_parcel = 0, from
+  for i = 1, #names do
+    if not is_index(ready_key(names[i], lane)) then
+      return false
+    end
+  end
   for i = 1, #names do
     local count = parcels_of(rows[i], inline)
     while next_parcel < first + count and next_parcel < from + room do
@@ -55,33 +74,37 @@ local function ring_lane(key)
       rung.again = true
     elseif room > 0 then
       local history = HISTORY .. suffix
-      local r = redis.pcall('HMGET', history, 'h', 'g')
-      local head = not r.err and r[1]
-      local version = head and byte(head, 1) or 0
-      if version > HEAD_VERSION then
-        rung_write('ZADD', key, now + 60000, suffix)
-      else
-        local from, next_parcel, all = tonumber(r[2]) or 0, nil, nil
-        if version == HEAD_VERSION and #head > 34 then
-          next_parcel, all = ring_parcels(suffix, head, from, room)
-        end
-        if not next_parcel then
+      local r = readable(redis.pcall('HMGET', history, 'h', 'g'))
+      local head = r and r[1]
+      local flaw = head and head_flaw(head)
+      local from, next_parcel, all = math.max(0, r and tonumber(r[2]) or 0), nil, nil
+      if head and not flaw then
+        next_parcel, all = ring_parcels(suffix, head, from, room)
+      end
+      if flaw == 'newer' or next_parcel == false then
+        rung_write('ZADD', key, int(now + NEWER_WAIT), suffix)
+        rung.newer[#rung.newer + 1] = flaw and suffix or nil
+      elseif not next_parcel then
+        -- Nothing is left of it, or it is nobody's: dropped. What is there and can't be read is kept for an operator.
+        if (r and not head and redis.call('EXISTS', history) == 0) or not string.find(suffix, '^[%w_-]+:%d+$') then
           rung.lost = rung.lost + 1
-          out[#out + 1] = suffix
         else
-          if there then
-            rung_write('DEL', delivery)
-            rung.persisted = rung.persisted + 1
-          end
-          rung.parcels = rung.parcels + next_parcel - from
-          room = room - (next_parcel - from)
-          if next_parcel < all then
-            rung_write('HSET', history, 'g', next_parcel)
-          else
-            out[#out + 1] = suffix
-            if r[2] then
-              rung_write('HDEL', history, 'g')
-            end
+          park(nil, suffix, r and 'head' or 'type')
+        end
+        out[#out + 1] = suffix
+      else
+        if there then
+          rung_write('DEL', delivery)
+          rung.persisted = rung.persisted + 1
+        end
+        rung.parcels = rung.parcels + next_parcel - from
+        room = room - (next_parcel - from)
+        if next_parcel < all then
+          rung_write('HSET', history, 'g', next_parcel)
+        else
+          out[#out + 1] = suffix
+          if r[2] then
+            rung_write('HDEL', history, 'g')
           end
         end
       end
@@ -105,6 +128,7 @@ local function ring()
   ring_lane(KEYS[3])
   ring_lane(KEYS[4])
   write_ready(true)
+  write_parked()
   for i = 1, #rung_writes do
     redis.call(unpack(rung_writes[i]))
   end

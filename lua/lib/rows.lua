@@ -18,7 +18,20 @@ local function parcel_rows(order, n)
   return math.min(PARCEL_ROWS, order.rows - n * PARCEL_ROWS)
 end
 
--- The parcel n of an order, once a call; nil and a code when there is none or its record can't be read.
+-- Whether this program can read the outcomes of so many rows: nil, or why not. Rows are looked at when they are touched; here
+-- only what the first one and the counts say.
+local function outcomes_flaw(o, rows)
+  if #o ~= 6 + 12 * rows then
+    return 'bad'
+  end
+  local first = byte(o, 7)
+  if first >= 2 * ROW_VERSION then
+    return 'newer'
+  end
+  return (first < ROW_VERSION or first > ROW_VERSION + UNRESOLVED or u16(o, 1) + u16(o, 3) + u16(o, 5) > rows) and 'bad' or nil
+end
+
+-- The parcel n of an order, once a call; nil, a code and why when there is none or its record can't be read.
 local function find_parcel(order, n)
   local known = order.parcels and order.parcels[n]
   if known then
@@ -26,7 +39,7 @@ local function find_parcel(order, n)
   end
   local rows = parcel_rows(order, n)
   if rows <= 0 then
-    return nil, 'bad'
+    return nil, 'bad', 'member'
   end
   local parcel = { order = order, n = n, rows = rows, set = {}, list = {} }
   local o
@@ -34,22 +47,20 @@ local function find_parcel(order, n)
     o = order.o
   else
     parcel.key = 'outcome:' .. tag .. ':' .. order.suffix .. ':' .. order.channel .. ':' .. n
-    o = redis.pcall('GET', parcel.key)
-    if type(o) == 'table' then
-      return nil, 'bad'
+    o = readable(redis.pcall('GET', parcel.key))
+    if o == nil then
+      return nil, 'bad', 'outcomes'
     end
   end
   if o then
-    if #o ~= 6 + 12 * rows then
-      return nil, 'bad'
-    end
-    if byte(o, 7) >= 32 then
-      return nil, 'newer'
+    local flaw = outcomes_flaw(o, rows)
+    if flaw then
+      return nil, flaw, 'outcomes'
     end
     parcel.o = o
     parcel.pending, parcel.sending, parcel.unresolved = u16(o, 1), u16(o, 3), u16(o, 5)
   elseif order.final and order.cancelled then
-    return nil, 'final' -- cancelled before it was due: no row was ever touched
+    return nil, 'final', 'final' -- cancelled before it was due: no row was ever touched
   else
     parcel.fresh = true
     parcel.o = p16(rows) .. '\0\0\0\0' .. string.rep(FRESH, rows)
@@ -62,6 +73,30 @@ end
 
 local function row_at(parcel, i)
   return parcel.set[i] or sub(parcel.o, 7 + 12 * i, 18 + 12 * i)
+end
+
+-- Is this pending row to be sent with nothing beside it, since its courier died with it?
+local function is_suspect(row)
+  return byte(row, 3) % TOKEN >= REPEATED and u16(row, 4) == R_COURIER_DIED
+end
+
+-- Whether every row of a small parcel is one this program knows, and the counts are theirs: nil, or why not.
+local function rows_flaw(parcel)
+  local found = { [PENDING] = 0, [SENDING] = 0, [UNRESOLVED] = 0 }
+  for i = 0, parcel.rows - 1 do
+    local state = byte(parcel.o, 7 + 12 * i) - ROW_VERSION
+    if state >= ROW_VERSION then
+      return 'newer'
+    end
+    if state < 0 or state > UNRESOLVED then
+      return 'bad'
+    end
+    if found[state] then
+      found[state] = found[state] + 1
+    end
+  end
+  local same = found[PENDING] == parcel.pending and found[SENDING] == parcel.sending and found[UNRESOLVED] == parcel.unresolved
+  return not same and 'bad' or nil
 end
 
 local COUNTED = { [PENDING] = 'pending', [SENDING] = 'sending', [UNRESOLVED] = 'unresolved' }

@@ -14,7 +14,8 @@ local function begun_single(head, o)
   if o then
     local s
     s, attempt, flags = byte(o, 7, 9)
-    if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= TOKEN or sub(o, 15, 18) ~= '\0\0\0\0' then
+    if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= TOKEN or sub(o, 15, 18) ~= '\0\0\0\0' or sub(o, 1, 6) ~= '\0\1\0\0\0\0'
+      or is_suspect(sub(o, 7, 18)) then
       return nil
     end
   end
@@ -40,7 +41,7 @@ local function plain_head(head)
     return false
   end
   local version, layout = byte(head, 1, 2)
-  return version == HEAD_VERSION and layout == INLINE
+  return version >= HEAD_OLDEST and version <= HEAD_VERSION and layout == INLINE
 end
 
 local function write_singles()

@@ -13,6 +13,7 @@ mod killed_after_settle;
 mod killed_after_the_provider_took_it;
 mod killed_before_claim;
 mod killed_mid_send;
+mod kills_under_a_backlog;
 mod listeners_are_killed_again_and_again;
 mod memory_is_full;
 mod network_copies_and_loses;

@@ -16,7 +16,7 @@ async fn refused(scene: &Scene, told: &Told) -> anyhow::Result<()> {
     let before = keys(scene)?;
     let order = scene.order(told)?;
     match scene.store.accept(&order).await {
-        Err(AcceptError::Call(CallError::Later { why: Later::Memory | Later::NearlyFull })) => {}
+        Err(AcceptError::Refused(CallError::Later { why: Later::Memory | Later::NearlyFull })) => {}
         other => anyhow::bail!("it was not refused for memory: {other:?}"),
     }
     ensure!(keys(scene)? == before, "a refused order left keys behind");

@@ -77,9 +77,9 @@ impl Reply {
         Self { code, enhanced: enhanced(first), text: text.to_ascii_lowercase() }
     }
 
-    /// A reply of which only the numbers are known.
-    pub(crate) fn of(code: u16, enhanced: Option<(u16, u16, u16)>) -> Self {
-        Self { code, enhanced, text: String::new() }
+    /// A reply whose codes stand elsewhere than in its text.
+    pub(crate) fn of(code: u16, enhanced: Option<(u16, u16, u16)>, text: &str) -> Self {
+        Self { code, enhanced, text: text.to_ascii_lowercase() }
     }
 
     /// How long the server asks to wait, if it says so in words: `try again in 300 seconds`, `in 5 minutes`.

@@ -41,6 +41,13 @@ fn replies_mean_what_their_codes_say() {
         (Rcpt, 550, "no such user here", Strike),
         (Rcpt, 550, "5.2.1 mailbox disabled", Strike),
         (Text, 550, "5.4.4 no route", Strike),
+        (Rcpt, 550, "5.7.1 No such user!", Strike),
+        (Text, 554, "5.7.1 <a@mail.example>: User unknown", Strike),
+        (Rcpt, 550, "5.7.26 no such user", Reject),
+        (Rcpt, 550, "5.4.1 Recipient address rejected: Access denied. AS(201806281)", Strike),
+        (Rcpt, 550, "5.4.1 no answer from host", Reject),
+        (Rcpt, 554, "5.7.1 Your IP is on our block list", Reject),
+        (Mail, 550, "5.7.1 no such user", Stop),
         (Rcpt, 552, "5.2.2 over quota", Retry),
         (Rcpt, 552, "too many recipients", Retry),
         (Text, 552, "5.3.4 too big", Reject),
@@ -72,6 +79,9 @@ fn the_reason_is_a_word_or_the_number_of_the_reply() {
     assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 x")).alarm);
     assert!(replies.judge(Text, &Reply::new(550, "5.7.26 x")).policy);
     assert!(!replies.judge(Text, &Reply::new(554, "5.6.0 x")).policy);
+    // What is said of us is counted against us, and what is said of an address is not.
+    assert!(replies.judge(Rcpt, &Reply::new(554, "5.7.1 Your IP is on our block list")).policy);
+    assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 No such user!")).policy);
 }
 
 #[test]

@@ -163,6 +163,7 @@ fn failed(fields: &[(String, String)], replies: &Replies) -> Heard {
     let status = value(fields, "status").and_then(enhanced);
     let diagnostic = value(fields, "diagnostic-code").and_then(|text| text.split_once(';'));
     let said = diagnostic.filter(|(kind, _)| kind.trim().eq_ignore_ascii_case("smtp")).map(|(_, said)| said);
+    let text = said.unwrap_or_default();
     let (code, said) = said.map(reply).unwrap_or_default();
     // x.0.0 says nothing. Of two that say something the status is the reporting server's own judgement.
     let clear =
@@ -174,8 +175,10 @@ fn failed(fields: &[(String, String)], replies: &Replies) -> Heard {
         return Heard::Word { word: Word::Failed, reason: Reason::Undelivered, ban: None };
     }
     let reply = match (judged, code) {
-        (Some(judged), code) => Reply::of(code.filter(|code| code / 100 == 5).unwrap_or(550), Some(judged)),
-        (None, Some(code)) => Reply::of(code, None),
+        (Some(judged), code) => {
+            Reply::of(code.filter(|code| code / 100 == 5).unwrap_or(550), Some(judged), text)
+        }
+        (None, Some(code)) => Reply::of(code, None, text),
         (None, None) => return Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: None },
     };
     let verdict = replies.judge(Stage::Rcpt, &reply);

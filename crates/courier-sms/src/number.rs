@@ -1,4 +1,4 @@
-//! Numbers of phones as addresses have them: E.164, a plus and 8 to 15 digits.
+//! Numbers of phones as addresses have them: E.164, a plus and 6 to 15 digits (the shortest there are have six, as +98 9601).
 
 use posthaste_model::Address;
 
@@ -8,10 +8,10 @@ pub(crate) fn read(address: &Address) -> Option<&str> {
     is_number(text).then_some(text)
 }
 
-/// Whether a text is a number: a plus, no zero after it, 8 to 15 digits.
+/// Whether a text is a number: a plus, no zero after it, 6 to 15 digits.
 pub(crate) fn is_number(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
-        (8..=15).contains(&digits.len())
+        (6..=15).contains(&digits.len())
             && !digits.starts_with('0')
             && digits.bytes().all(|byte| byte.is_ascii_digit())
     })
@@ -23,10 +23,10 @@ mod tests {
 
     #[test]
     fn only_whole_international_numbers_are_numbers() {
-        for good in ["+79161234567", "+12025550123", "+12345678", "+123456789012345"] {
+        for good in ["+79161234567", "+12025550123", "+12345678", "+6837012", "+989601", "+123456789012345"] {
             assert!(is_number(good), "{good}");
         }
-        for bad in ["", "+", "79161234567", "+7916123", "+1234567890123456", "+0791612345", "+7 9161234567"] {
+        for bad in ["", "+", "79161234567", "+79161", "+1234567890123456", "+0791612345", "+7 9161234567"] {
             assert!(!is_number(bad), "{bad}");
         }
         for bad in ["+7916123456\n", "whatsapp:+79161234567", "+٧٩١٦١٢٣٤٥٦٧", "+7916&To=+7917"] {

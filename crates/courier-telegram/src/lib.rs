@@ -10,6 +10,8 @@
 //! - An answer 429 pauses the bot, and cuts its rate. It pauses a chat alone only if that chat was sent much of late, its own limit
 //!   explains the wait, and no other chat of the bot waits alone. Several bots have a budget each: one that pauses does not hold up
 //!   the others.
+//! - A bot whose token is refused is not used for 30 s, then asked once more; the others go on, also to its chats. What none of
+//!   them reaches waits for it. Only when every token is refused does the channel stop.
 //! - A token is part of requests only: no log, error or panic shows it.
 //! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
 //!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With
@@ -28,6 +30,7 @@ mod chat;
 mod chats;
 mod heard;
 mod message;
+mod outgoing;
 mod sender;
 pub mod settings;
 pub mod split;

@@ -11,8 +11,6 @@ use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Scope, Transport};
 use posthaste_model::{Channel, Reason};
 use sha2::{Digest, Sha256};
-use teloxide::payloads::{SendMessage, SendMessageSetters};
-use teloxide::types::LinkPreviewOptions;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +20,7 @@ use crate::api::{self, Bot};
 use crate::chat::Chat;
 use crate::chats::{Chats, Window};
 use crate::message;
+use crate::outgoing;
 use crate::sender::Sender;
 use crate::settings::{BadSetting, Settings, Telegram as Bots};
 use crate::split::Part;
@@ -34,6 +33,8 @@ const SLOWEST: f64 = 0.5;
 const AHEAD: Duration = Duration::from_millis(250);
 /// A part of so much is added to every pause, so that bots on several machines do not come back together.
 const SPREAD: Duration = Duration::from_millis(500);
+/// How long a bot is not used whose token was refused; then one message asks again.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// Moves of one chat followed in one call.
 const MOST_MOVES: u8 = 2;
 /// How often nobody is found at an address, on different days, before it is not used any more. The server has said so of chats
@@ -78,13 +79,13 @@ impl Telegram {
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
             let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
-            bots.push(Sender { bot, budget: Mutex::new(budget) });
+            bots.push(Sender { bot, budget: Mutex::new(budget), refused: Mutex::new(None) });
         }
         let chats = Chats::new(
             Window { messages: settings.chat_messages, span: settings.chat_span.get() },
             Window { messages: settings.group_messages, span: settings.group_span.get() },
         );
-        let abilities = abilities(&settings, bots.len(), courier);
+        let abilities = outgoing::abilities(&settings, bots.len(), courier);
         let (chats, told) = (Mutex::new(chats), Told::new(channel.clone()));
         Ok(Self { channel, settings, abilities, answers: Answers::embedded()?, bots, chats, told })
     }
@@ -117,7 +118,8 @@ impl Telegram {
     }
 
     /// One part by the bot that reaches the chat: that of last time, or the first of those the chat's number names that is not
-    /// told to look elsewhere. Only refused requests are followed by another one.
+    /// told to look elsewhere. Only refused requests are followed by another one. A bot whose token is refused is passed over, and
+    /// what the others say is not final then, for it may be the one that reaches the chat.
     async fn part(&self, envelope: &Envelope, chat: &Chat, part: &Part, deadline: Instant) -> Outcome {
         let known = self.chats().bot(chat);
         let mut senders = self.in_order(chat);
@@ -126,14 +128,25 @@ impl Telegram {
         {
             senders[..=at].rotate_right(1);
         }
-        let mut refused = None;
+        let (mut refused, mut waits) = (None, None);
         for (at, sender) in senders.iter().enumerate() {
+            if let Some(left) = sender.refused(Instant::now()).filter(|_| senders.len() > 1) {
+                waits = Some(waits.map_or(left, |least: Duration| least.min(left)));
+                continue;
+            }
             let (outcome, elsewhere) = self.by(sender, envelope, chat, part, deadline).await;
             let number = sender.bot.number();
             let next = senders.get(at + 1).map(|next| next.bot.number());
             match outcome {
                 Outcome::Accepted if senders.len() > 1 && known != Some(number) => {
                     self.chats().reached_by(chat, Some(number));
+                }
+                Outcome::Stop(why) => {
+                    if !self.stop_one(sender, &why) {
+                        return Outcome::Stop(why);
+                    }
+                    waits = Some(waits.map_or(REFUSED_FOR, |least: Duration| least.min(REFUSED_FOR)));
+                    continue;
                 }
                 _ => {}
             }
@@ -146,7 +159,26 @@ impl Telegram {
                 refused = Some(outcome);
             }
         }
-        refused.unwrap_or(Outcome::Rejected(Reason::BadAddress))
+        match waits {
+            Some(wait) => Outcome::Throttled { scope: Scope::Recipient, wait },
+            None => refused.unwrap_or(Outcome::Rejected(Reason::BadAddress)),
+        }
+    }
+
+    /// The token of this bot is refused: it is not used for a while. False when none is left that may be.
+    fn stop_one(&self, sender: &Sender, why: &str) -> bool {
+        let now = Instant::now();
+        sender.set_refused(Some(now + REFUSED_FOR));
+        let left = self.bots.iter().any(|sender| sender.refused(now).is_none());
+        if left {
+            tracing::error!(
+                bot = sender.bot.number(),
+                why,
+                "this bot is stopped, the others go on: give it a valid token"
+            );
+            posthaste_courier::alarm(&self.channel, "bot");
+        }
+        left
     }
 
     /// All bots, in an order of the chat's own that every courier of the channel agrees on.
@@ -177,7 +209,7 @@ impl Telegram {
                 Ok(sent) => sent,
                 Err(wait) => return (wait, false),
             };
-            let ended = sender.bot.send(&self.request(&to, part), deadline).await;
+            let ended = sender.bot.send(&outgoing::request(&self.settings, &to, part), deadline).await;
             let answer = match ended {
                 Ended::Answered(answer) => Answer::new(answer.status, answer.retry_after, &answer.body),
                 Ended::NotConnected => {
@@ -287,30 +319,6 @@ impl Telegram {
         self.paused(wait, now)
     }
 
-    fn request(&self, to: &Chat, part: &Part) -> SendMessage {
-        let settings = &self.settings;
-        let mut message = SendMessage::new(to.recipient(), part.text.clone());
-        if !part.entities.is_empty() {
-            message = message.entities(part.entities.clone());
-        }
-        if !settings.link_previews {
-            message = message.link_preview_options(LinkPreviewOptions {
-                is_disabled: true,
-                url: None,
-                prefer_small_media: false,
-                prefer_large_media: false,
-                show_above_text: false,
-            });
-        }
-        if settings.silent {
-            message = message.disable_notification(true);
-        }
-        if settings.protect_content {
-            message = message.protect_content(true);
-        }
-        if settings.paid { message.allow_paid_broadcast(true) } else { message }
-    }
-
     /// A fault of ours is told once an order.
     fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
         if verdict.alarm && self.told.is_new(&envelope.suffix) {
@@ -320,29 +328,6 @@ impl Telegram {
             tracing::error!(order = %envelope.suffix, "nobody can be sent what the order says: its other messages fail unsent");
         }
     }
-}
-
-/// What the channel can do, with so many bots.
-fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Abilities {
-    let all = settings.rate * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
-    let abilities = courier.abilities(Abilities {
-        concurrency: (10 * bots).min(200),
-        // Enough for answers that take two seconds; Telegram refuses a bot above 1000 requests at once.
-        max_concurrency: calls(all * 2.0),
-        send_window: settings.send_within.get(),
-        on_unknown: settings.on_unknown.into(),
-        ..Abilities::default()
-    });
-    Abilities {
-        rate: abilities.rate.or(Some(all)),
-        concurrency: abilities.concurrency.min(abilities.max_concurrency),
-        ..abilities
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 16 and 900")]
-fn calls(wanted: f64) -> usize {
-    wanted.clamp(16.0, 900.0) as usize
 }
 
 #[async_trait]
@@ -364,10 +349,21 @@ impl Transport for Telegram {
     }
 
     async fn check(&self) -> Result<(), String> {
+        let (mut well, mut refused) = (false, None);
         for sender in &self.bots {
-            sender.bot.check().await?;
+            match sender.bot.check().await {
+                Ok(()) => {
+                    sender.set_refused(None);
+                    well = true;
+                }
+                Err(why) => {
+                    tracing::error!(bot = sender.bot.number(), why, "this bot can't be used");
+                    refused.get_or_insert(why);
+                }
+            }
         }
-        Ok(())
+        // One bot that can't be used does not stop the others.
+        if well { Ok(()) } else { refused.map_or(Ok(()), Err) }
     }
 
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {

@@ -17,7 +17,9 @@
 //! | `posthaste_alarms_total` | counter | channel, what | something an operator should look at |
 //! | `posthaste_channel_stopped` | gauge | channel | 1 while the channel waits to be mended |
 //! | `posthaste_hearing` | gauge | channel | 1 while the courier hears its own bell |
-//! | `posthaste_swept_parcels_total`, `posthaste_unresolved_rows_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total` | counter | channel | what the sweeper did |
+//! | `posthaste_swept_parcels_total`, `posthaste_unresolved_rows_total`, `posthaste_poison_parcels_total`, `posthaste_lost_members_total`, `posthaste_mended_parcels_total`, `posthaste_retired_orders_total`, `posthaste_parked_total` | counter | channel | what the sweeper did |
+//! | `posthaste_newer_records_total` | counter | channel | records of a later version that were met and left to a newer program |
+//! | `posthaste_parked_records` | gauge | channel, partition | orders and parcels of all channels that can't be read and wait for an operator |
 //! | `posthaste_orders_ended_total` | counter | channel | orders whose last row this courier settled |
 //! | `posthaste_receipts_total` | counter | channel, word, noted | receipts from outside, and what became of them |
 //! | `posthaste_suppressions_total` | counter | channel | addresses put on a list, or failures counted against them |
@@ -121,9 +123,22 @@ impl Meter {
         if taken.persisted > 0 {
             self.alarm("persisted");
         }
-        if taken.unreadable > 0 {
-            self.alarm("unreadable");
-        }
+    }
+
+    /// Orders or parcels of a later version were met, of which one is named.
+    pub(crate) fn newer(&self, channel: &Channel, records: u64, order: &str) {
+        counter!("posthaste_newer_records_total", "channel" => self.channel.clone()).increment(records);
+        tracing::warn!(
+            %channel,
+            records,
+            order,
+            "records of a later version are left to a newer program; nothing of them was begun"
+        );
+    }
+
+    pub(crate) fn parked(&self, partition: u16, entries: u64) {
+        gauge!("posthaste_parked_records", "channel" => self.channel.clone(), "partition" => partition.to_string())
+            .set(count(entries));
     }
 
     /// Open rows of an order due at `due`, met at `now` by the server's clock; `fresh` of them for the first time.

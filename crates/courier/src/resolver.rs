@@ -8,10 +8,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use posthaste_model::{Channel, Member, OnUnknown, Reason, State, UnixMs, Verdict};
 use posthaste_ops::stop::Stop;
-use posthaste_store::{CallError, Decided, Decision, Head, Loaded, Resolved, RowOutcome, Store};
+use posthaste_store::{
+    CallError, Decided, Decision, Fault, Head, Loaded, Resolved, RowOutcome, Store, ToPark,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::engine::flaw_word;
 use crate::metrics::Meter;
 use crate::transport::{Abilities, Envelope, Found, Policy, Transport};
 
@@ -36,8 +39,8 @@ pub(crate) enum Plan {
 
 /// The rule: pure.
 pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, now: UnixMs) -> Plan {
-    // Decided already when it was told.
-    if matches!(row.reason, Reason::TriesSpent | Reason::Held) {
+    // Decided already when it was told. Poison ended every courier that sent it alone.
+    if matches!(row.reason, Reason::TriesSpent | Reason::Held | Reason::Poison) {
         return Plan::Decide(Decision::Hold(row.reason));
     }
     if abilities.idempotent_for > Duration::ZERO && row.token.is_some() {
@@ -78,6 +81,7 @@ pub(crate) fn without_asking(abilities: &Abilities, order: OnUnknown, row: &RowO
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Resolver {
     pub(crate) store: Store,
     pub(crate) transport: Arc<dyn Transport>,
@@ -127,7 +131,19 @@ impl Resolver {
             }
             for member in answer.reply.members {
                 match self.resolve_parcel(p, &member, now).await {
-                    // One that can't be read must not stand in the way of the others; it is asked about again later.
+                    // A damaged one is parked; one of a later version is asked about again, by a program that can read it.
+                    Err(CallError::Fault(Fault::Record(flaw))) => {
+                        let order = member.suffix.order_id();
+                        if flaw.newer {
+                            self.meter.newer(&self.channel, 1, &order);
+                            continue;
+                        }
+                        tracing::error!(channel = %self.channel, order, %flaw, "an unknown outcome can't be resolved, its record can't be read: see `posthaste parked list`");
+                        self.meter.alarm("parked");
+                        let parked = [ToPark { member, fence: None, why: flaw_word(&flaw) }];
+                        self.store.park(p, &self.channel, &parked).await?;
+                    }
+                    // It must not stand in the way of the others; it is asked about again later.
                     Err(CallError::Fault(fault)) => {
                         tracing::error!(channel = %self.channel, error = %fault, "an unknown outcome can't be resolved");
                         self.meter.alarm("fault");

@@ -14,7 +14,9 @@ use tokio::time::timeout;
 use crate::desk::Desk;
 use crate::engine::{Engine, EngineError};
 use crate::hearing;
+use crate::leases::Leases;
 use crate::metrics::Meter;
+use crate::noticed::kept_running;
 use crate::office::Office;
 use crate::probe::Probe;
 use crate::resolver::Resolver;
@@ -91,7 +93,9 @@ impl Courier {
     /// before is forgotten.
     async fn work(&self, meter: &Arc<Meter>, halts: u32, stop: &Stop) -> Result<(), EngineError> {
         let channel = self.transport.channel();
-        let (sweep, resolve) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let sweep: Arc<[Notify]> = (0..self.store.partitions()).map(|_| Notify::new()).collect();
+        let resolve = Arc::new(Notify::new());
+        let hearing = self.store.hearing();
         let courier = match halts {
             0 => self.courier.clone(),
             // An id of an earlier life would be taken for that one's repeat.
@@ -106,13 +110,20 @@ impl Courier {
             crate::engine::Kicks { sweep: Arc::clone(&sweep), resolve: Arc::clone(&resolve) },
             Arc::clone(&self.probe),
         );
-        let sweeper = Sweeper::new(
-            self.store.clone(),
-            channel.clone(),
-            self.settings.clone(),
-            Arc::clone(meter),
-            sweep,
-        );
+        // They end with this call, however it ends; one that panics is started anew.
+        let mut beside = JoinSet::new();
+        let leases = Leases { store: self.store.clone(), meter: Arc::clone(meter) };
+        let lease = self.settings.lease;
+        let of = (channel.clone(), stop.clone());
+        keep(&mut beside, meter, stop, "leases", move || {
+            leases.clone().run(of.0.clone(), lease, Arc::clone(&sweep), of.1.clone())
+        });
+        let of =
+            (self.store.clone(), channel.clone(), self.settings.clone(), Arc::clone(meter), stop.clone());
+        keep(&mut beside, meter, stop, "sweeper", move || {
+            let (store, channel, settings, meter, stop) = of.clone();
+            Sweeper::new(store, channel, settings, meter).run(stop)
+        });
         let resolver = Resolver {
             store: self.store.clone(),
             transport: Arc::clone(&self.transport),
@@ -121,13 +132,14 @@ impl Courier {
             kick: resolve,
             every: self.settings.sweep_every,
         };
-        // They end with this call, however it ends.
-        let mut beside = JoinSet::new();
-        beside.spawn(sweeper.run(stop.clone()));
-        beside.spawn(resolver.run(stop.clone()));
-        let (store, every) = (self.store.clone(), self.settings.hearing_every);
-        beside.spawn(hearing::check(store, Arc::clone(meter), every, stop.clone()));
-        engine.run(self.store.hearing(), stop.clone()).await
+        let until = stop.clone();
+        keep(&mut beside, meter, stop, "resolver", move || resolver.clone().run(until.clone()));
+        let of = (self.store.clone(), Arc::clone(meter), self.settings.hearing_every, stop.clone());
+        keep(&mut beside, meter, stop, "hearing", move || {
+            let (store, meter, every, stop) = of.clone();
+            hearing::check(store, meter, every, stop)
+        });
+        engine.run(hearing, stop.clone()).await
     }
 }
 
@@ -139,6 +151,18 @@ async fn recovered(store: &Store, stop: &Stop) -> bool {
         () = stop.soft.cancelled() => false,
         gone = halted.wait_for(|halted| !halted) => gone.is_ok(),
     }
+}
+
+/// Runs a loop beside the engine.
+fn keep<F: Future<Output = ()> + Send + 'static>(
+    beside: &mut JoinSet<()>,
+    meter: &Arc<Meter>,
+    stop: &Stop,
+    what: &'static str,
+    start: impl Fn() -> F + Send + Sync + 'static,
+) {
+    let (meter, soft) = (Arc::clone(meter), stop.soft.clone());
+    beside.spawn(async move { kept_running(&meter, &soft, what, start).await });
 }
 
 /// What listens to the outside, beside the engine.

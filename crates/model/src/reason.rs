@@ -97,6 +97,8 @@ reasons! {
     ByOperator = 24, "by_operator";
     /// The database lost its last changes; the message may have gone out before, and was not sent again.
     WentBack = 25, "database_went_back";
+    /// Its record could not be read, and an operator ended it.
+    Unreadable = 40, "record_unreadable";
 }
 
 #[cfg(test)]

@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// List, find, add and lift addresses that get nothing.
     #[command(subcommand)]
     Suppression(command::suppression::Command),
+    /// List orders that can't be read, put them back, or end them.
+    #[command(subcommand)]
+    Parked(command::parked::Command),
     /// Read what the sandbox took.
     #[command(subcommand)]
     Outbox(command::outbox::Command),

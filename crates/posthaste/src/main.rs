@@ -86,6 +86,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Courier(_) => command::courier::list(context).await,
         Command::Key(command) => command::key::run(command, context).await,
         Command::Suppression(command) => command::suppression::run(command, context).await,
+        Command::Parked(command) => command::parked::run(command, context).await,
         Command::Outbox(command) => command::outbox::run(command, context).await,
         Command::Doctor(args) => command::doctor::run(args, context).await,
         Command::Recover(args) => command::recover::run(args, context).await,

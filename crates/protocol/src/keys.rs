@@ -121,6 +121,18 @@ impl Keys {
         self.of("parked", channel.as_str())
     }
 
+    /// `parked:{p}`: order whose head can't be read → since ms.
+    #[must_use]
+    pub fn parked_orders(&self) -> String {
+        self.plain("parked")
+    }
+
+    /// `parked_why:{p}`: `<channel>:<parcel>`, or the suffix of an order → why it is parked.
+    #[must_use]
+    pub fn parked_why(&self) -> String {
+        self.plain("parked_why")
+    }
+
     /// `token:{p}:<channel>`: the last token given out.
     #[must_use]
     pub fn token(&self, channel: &Channel) -> String {

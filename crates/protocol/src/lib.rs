@@ -11,5 +11,9 @@ pub use keys::{Keys, partition_of};
 pub use script::{Answer, Contract, Invocation, Refusal, Script, ScriptText};
 pub use value::{Fields, Malformed, Value};
 
-/// The schema this program writes, and reads.
+/// The schema this program writes, and reads. It grows with every record or field an older program can't read.
 pub const SCHEMA: u32 = 1;
+
+/// The oldest schema of a program that may run beside this one: an older one is refused from the first start of this one on.
+/// It grows when records of this program would be spoilt by an older one, not when they are merely left alone by it.
+pub const OLDEST_SCHEMA: u32 = 1;

@@ -19,17 +19,25 @@ pub enum Value {
 
 /// A reply that does not have the shape its script promises. Holds no data of the reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed {what}")]
+#[error("{}{what}", if *.newer { "a later version of " } else { "malformed " })]
 pub struct Malformed {
     /// What was to be read.
     pub what: &'static str,
+    /// Whether it says of itself that it is of a later version: a newer program can read it.
+    pub newer: bool,
 }
 
 impl Malformed {
     /// Something of this name could not be read.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
-        Self { what }
+        Self { what, newer: false }
+    }
+
+    /// Something of this name is of a later version.
+    #[must_use]
+    pub fn newer(what: &'static str) -> Self {
+        Self { what, newer: true }
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::edge::{guard, trace};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
-use crate::{auth, intake, keys, read, reference, suppressions, track};
+use crate::{auth, intake, keys, parked, read, reference, suppressions, track};
 
 /// What is said of the whole interface.
 #[derive(OpenApi)]
@@ -21,7 +21,12 @@ use crate::{auth, intake, keys, read, reference, suppressions, track};
         title = "Posthaste",
         description = "One message, told once, reaches thousands of people by e-mail, SMS, Telegram and VK, each at its own \
             pace, and the sender sees who got it and how.\n\nEvery refusal is a problem document (RFC 9457) with a stable \
-            `code`. Answers with 503 or 429 say in `Retry-After` when to ask again.",
+            `code`. Answers with 503 or 429 say in `Retry-After` when to ask again.\n\n\
+            `outcome_unknown` (503) means that the request may have been carried out: its idempotency key stays in use, the \
+            order keeps its place in the daily limit, and `order_id` names the order. Repeat the same request with the same \
+            `Idempotency-Key` or id until the answer is not a 503: it finds the order if there is one (a replay, with \
+            `Idempotent-Replayed: true`) and makes it if there is none, so the message goes out once. No other 503 takes an \
+            `outcome_unknown` back.",
         license(name = "MIT OR Apache-2.0"),
     ),
     modifiers(&Bearer),
@@ -32,6 +37,7 @@ use crate::{auth, intake, keys, read, reference, suppressions, track};
         (name = "senders", description = "What a sender may still send."),
         (name = "couriers", description = "The channels there are."),
         (name = "suppressions", description = "Addresses that get nothing."),
+        (name = "parked", description = "Orders that can't be read and wait for an operator."),
         (name = "keys", description = "Who may do what."),
         (name = "ancestor", description = "The paths of the service this one follows."),
     ),
@@ -57,6 +63,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(intake::routes())
         .merge(read::routes())
         .merge(suppressions::routes())
+        .merge(parked::routes())
         .merge(keys::routes())
         .merge(track::routes())
 }
@@ -78,6 +85,7 @@ pub fn router(state: AppState) -> Router {
         .merge(intake::routes())
         .merge(read::routes())
         .merge(suppressions::routes())
+        .merge(parked::routes())
         .merge(keys::routes());
     // The last layer is the first to see a request: what finds no place costs nothing more.
     let work =

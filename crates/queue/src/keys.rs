@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 use crate::auth::{Admin, Bearer, Secret};
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
-use crate::problem::{Code, Problem, ProblemDocument, Violation};
+use crate::problem::{Code, Problem, ProblemDocument, STORE_RETRY, Violation};
 use crate::state::AppState;
 
 /// Letters of a key's id.
@@ -74,15 +74,18 @@ pub enum MintError {
     /// The system gives no random numbers.
     #[error("no random numbers")]
     Random(#[source] rand::rand_core::OsError),
-    /// As any call: repeat it.
-    #[error(transparent)]
-    Call(#[from] CallError),
+    /// Try again later: there is no new key.
+    #[error("the store refused")]
+    Call(#[source] CallError),
+    /// Look whether a key of this id is there, and revoke it: it may have been made, and its secret is lost.
+    #[error("a key {0} may have been made")]
+    Unknown(KeyId, #[source] CallError),
 }
 
 /// Makes a key and stores what is to be stored of it.
 ///
 /// # Errors
-/// A [`MintError`]; unless it is `Call`, there is no new key.
+/// A [`MintError`]; unless it is `Unknown`, there is no new key.
 pub async fn mint(store: &Store, wanted: &Wanted) -> Result<Minted, MintError> {
     check(wanted)?;
     let mut last = MintError::Full;
@@ -97,7 +100,11 @@ pub async fn mint(store: &Store, wanted: &Wanted) -> Result<Minted, MintError> {
             role: wanted.role.clone(),
             expires: wanted.expires,
         };
-        match store.create_key(&key).await? {
+        let made = store.create_key(&key).await.map_err(|error| match error.may_have_happened() {
+            true => MintError::Unknown(bearer.id.clone(), error),
+            false => MintError::Call(error),
+        });
+        match made? {
             KeyCreated::Created(created) | KeyCreated::Same(created) => {
                 return Ok(Minted { bearer, created });
             }
@@ -249,8 +256,12 @@ async fn create(
 ) -> Result<Response, Problem> {
     let wanted = wanted(body, state.clock.now())?;
     let minted = mint(&state.store, &wanted).await.map_err(|error| match error {
-        MintError::Call(CallError::Away(_)) => Problem::outcome_unknown(),
-        MintError::Call(error) => error.into(),
+        MintError::Unknown(_, error @ CallError::Stop(_)) | MintError::Call(error) => error.into(),
+        MintError::Unknown(id, _) => {
+            let detail = "the key may have been made, and its secret cannot be shown any more; list the keys, revoke the one \
+                          of this key_id if it is there, and make another";
+            Problem::new(Code::OutcomeUnknown, detail).with("key_id", id.to_string()).retry_after(STORE_RETRY)
+        }
         MintError::Random(error) => {
             tracing::error!(%error, "no random numbers for a key");
             Problem::new(Code::Internal, "no random numbers")
@@ -336,10 +347,7 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: KeyId = id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "12 of a-z 0-9"))?;
-    let revoked = state.store.revoke_key(&id).await.map_err(|error| match error {
-        CallError::Away(_) => Problem::outcome_unknown(),
-        error => error.into(),
-    })?;
+    let revoked = state.store.revoke_key(&id).await.map_err(|error| Problem::of_write(&error))?;
     state.known.forget(&id);
     tracing::info!(key = %id, "a key was revoked");
     match revoked {

@@ -12,11 +12,13 @@
 //! | `posthaste_queue_accepted_recipients_total` | rows of those orders |
 
 pub mod api;
+mod aside;
 pub mod auth;
 pub mod edge;
 pub mod intake;
 pub mod keys;
 pub mod moment;
+mod parked;
 pub mod problem;
 mod read;
 mod readiness;

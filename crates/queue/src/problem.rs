@@ -2,12 +2,15 @@
 //!
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
+mod refused;
+mod store;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::{CallError, Later};
+use posthaste_store::Unreadable;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -18,8 +21,8 @@ use crate::edge::trace;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when the store is away.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-/// How soon to ask again when the store is full.
+pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How soon to ask again when somebody has to do something first.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 macro_rules! codes {
@@ -71,6 +74,12 @@ codes! {
     UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
     /// No such path.
     NotFound = NOT_FOUND, "not_found", "There is nothing here";
+    /// Nothing of the order is parked.
+    NothingParked = NOT_FOUND, "nothing_parked", "Nothing of this order is parked";
+    /// A record of the order is there and can't be read; `reason` says how: `newer_version`, `wrong_type`, `damaged`.
+    RecordUnreadable = CONFLICT, "record_unreadable", "A record of the order can't be read";
+    /// The order could not be read, and an operator ended it.
+    OrderEndedUnreadable = GONE, "order_ended_unreadable", "The order could not be read and was ended by an operator";
     /// No such order, or one of another sender.
     OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
     /// No such key.
@@ -237,32 +246,26 @@ impl Problem {
     /// "It may have happened": for a write whose answer did not come, or was not confirmed in time.
     #[must_use]
     pub fn outcome_unknown() -> Self {
-        let detail = "no confirmation came in time; ask again with the same id or key to learn what is true";
+        let detail = "the request may have been carried out, but no confirmation came; repeat the same request with the same \
+                      id or Idempotency-Key to learn the outcome";
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
-    }
-
-    /// The database refused the whole request: nothing was changed. The member `reason` is the stable word of why.
-    fn refused_for_now(why: Later) -> Self {
-        let (code, wait) = match why {
-            Later::Memory | Later::NearlyFull => (Code::StoreFull, FULL_RETRY),
-            // Somebody has to do something first.
-            Later::Disk | Later::NoReplicas | Later::MasterDown => (Code::StoreUnavailable, FULL_RETRY),
-            _ => (Code::StoreUnavailable, STORE_RETRY),
-        };
-        let then = match why {
-            Later::Memory | Later::NearlyFull => "new orders are taken again once it has more memory",
-            Later::Disk => "requests are taken again once its disk can be written",
-            Later::NoReplicas | Later::MasterDown => "requests are taken again once its replication works",
-            _ => "this usually passes by itself",
-        };
-        let detail = format!("the database (Redis) {}; nothing was changed. Retry later: {then}", why.is());
-        Self::new(code, detail).with("reason", why.word()).retry_after(wait)
     }
 
     /// There is no such order, or it is not the caller's: both are told alike.
     #[must_use]
     pub fn order_not_found() -> Self {
         Self::new(Code::OrderNotFound, "no order of this id is known to this key")
+    }
+
+    /// A record of the order is there and can't be read.
+    #[must_use]
+    pub fn unreadable(why: Unreadable) -> Self {
+        metrics::counter!("posthaste_unreadable_records_total", "reason" => why.word()).increment(1);
+        let detail = match why {
+            Unreadable::Newer => "a newer version of the service wrote it; this one leaves it alone",
+            _ => "its record is damaged; an operator sees it in the list of what is parked",
+        };
+        Self::new(Code::RecordUnreadable, detail).with("reason", why.word())
     }
 
     /// What is refused.
@@ -306,28 +309,6 @@ impl Problem {
     }
 }
 
-/// What a failed call of the store means to a reader: nothing was lost, ask again.
-impl From<CallError> for Problem {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Away(_) => {
-                let detail = "the database (Redis) does not answer; it is safe to repeat the request";
-                Self::new(Code::StoreUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
-            }
-            CallError::Later { why } => Self::refused_for_now(why),
-            CallError::Stop(why) => {
-                // Nobody can say when it goes on: an operator decides.
-                Self::new(Code::StoreUnavailable, why.to_string())
-            }
-            CallError::Undurable => Self::outcome_unknown(),
-            CallError::Fault(fault) => {
-                tracing::error!(%fault, "a reply of the store could not be used");
-                Self::new(Code::Internal, "a reply of the store could not be used")
-            }
-        }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = self.document().to_string();
@@ -356,6 +337,7 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]
@@ -380,30 +362,6 @@ mod tests {
         assert_eq!(document["state"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());
-    }
-
-    #[test]
-    fn each_refusal_of_the_store_has_words_and_a_wait() {
-        for (why, code, wait) in [
-            (Later::Memory, Code::StoreFull, 5),
-            (Later::NearlyFull, Code::StoreFull, 5),
-            (Later::Disk, Code::StoreUnavailable, 5),
-            (Later::NoReplicas, Code::StoreUnavailable, 5),
-            (Later::MasterDown, Code::StoreUnavailable, 5),
-            (Later::Loading, Code::StoreUnavailable, 1),
-            (Later::ReadOnly, Code::StoreUnavailable, 1),
-            (Later::Busy, Code::StoreUnavailable, 1),
-            (Later::ClusterDown, Code::StoreUnavailable, 1),
-            (Later::Moving, Code::StoreUnavailable, 1),
-            (Later::Backlog, Code::StoreUnavailable, 1),
-        ] {
-            let problem = Problem::from(CallError::Later { why });
-            assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));
-            let document = problem.document();
-            assert_eq!(document["reason"], why.word());
-            let detail = document["detail"].as_str().unwrap();
-            assert!(detail.contains(why.is()) && detail.contains("Retry later"), "{detail}");
-        }
     }
 
     #[test]

@@ -104,6 +104,10 @@ fn describe() {
     describe_gauge!("posthaste_queue_open_trackers", "Long polls and event streams that are open.");
     describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, repeats not counted.");
     describe_counter!("posthaste_queue_accepted_recipients_total", "Rows of the orders accepted.");
+    describe_counter!(
+        "posthaste_unreadable_records_total",
+        "Requests for an order whose record is damaged or of a later version."
+    );
 }
 
 /// Files a process has open beside the connections of clients.

@@ -9,6 +9,7 @@ use posthaste_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::aside::Aside;
 use crate::auth::KnownKeys;
 use crate::edge::guard::LARGEST_KIB;
 use crate::intake::Desk;
@@ -28,7 +29,7 @@ pub struct Shared {
     /// The settings.
     pub settings: Arc<Settings>,
     /// The rules of acceptance, made of the settings.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Tells the time of day.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the service takes no new work: trackers end then.
@@ -39,6 +40,8 @@ pub struct Shared {
     pub(crate) body_memory: Arc<Semaphore>,
     /// Places for trackers.
     pub(crate) tracker_places: Arc<Semaphore>,
+    /// Places for checks of big bodies.
+    pub(crate) aside: Aside,
     /// Keys looked up lately.
     pub(crate) known: KnownKeys,
     /// What couriers said of receipts.
@@ -70,9 +73,10 @@ impl AppState {
             places: Arc::new(Semaphore::new(settings.http.requests)),
             body_memory: Arc::new(Semaphore::new(body_memory(&settings))),
             tracker_places: Arc::new(Semaphore::new(settings.trackers.most)),
+            aside: Aside::new(),
             settings: Arc::new(settings),
             store,
-            rules,
+            rules: Arc::new(rules),
             clock,
             soft,
         })))

@@ -156,6 +156,28 @@ impl Proxy {
         self.add(times, Arc::new(matching), Action::DropRequest);
     }
 
+    /// The next `times` commands for which `matching` holds never reach the server; the client gets this answer, in RESP, as
+    /// if it came from there: `b"-OOM command not allowed\r\n"`.
+    pub fn answer_instead(
+        &self,
+        times: u32,
+        answer: impl Into<Vec<u8>>,
+        matching: impl Fn(&Command) -> bool + Send + Sync + 'static,
+    ) {
+        self.add(times, Arc::new(matching), Action::Answer { answer: answer.into(), reaches: false });
+    }
+
+    /// The next `times` commands for which `matching` holds reach the server, but the client gets this answer, in RESP,
+    /// instead of the server's.
+    pub fn replace_replies_of(
+        &self,
+        times: u32,
+        answer: impl Into<Vec<u8>>,
+        matching: impl Fn(&Command) -> bool + Send + Sync + 'static,
+    ) {
+        self.add(times, Arc::new(matching), Action::Answer { answer: answer.into(), reaches: true });
+    }
+
     /// Delivers second copies of commands, late; see [`LateCopy`].
     pub fn copy_late(&self, copy: LateCopy) {
         let LateCopy { times, matching, after, counting } = copy;

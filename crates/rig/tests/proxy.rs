@@ -173,6 +173,28 @@ fn a_dropped_request_never_happened() {
 }
 
 #[test]
+fn an_answer_made_by_the_proxy_takes_its_turn() {
+    let (server, proxy) = pair();
+    server.command(&["SET", "big", &"x".repeat(2_000_000)]).expect("a reply");
+    proxy.answer_instead(1, *b"-OOM full\r\n", |command| command.is("INCR"));
+    proxy.replace_replies_of(1, *b":7\r\n", |command| command.is("GET") && command.contains("big"));
+    let mut connection = client(&proxy);
+    for command in [&["PING"][..], &["INCR", "n"], &["GET", "big"], &["INCR", "n"], &["GET", "n"]] {
+        connection.send(command).expect("sent");
+    }
+    let answers: Vec<Reply> = (0..5).map(|_| connection.receive().expect("a reply")).collect();
+    assert_eq!(answers[0].text(), Some("PONG"));
+    assert_eq!(answers[1], Reply::Error("OOM full".into()), "it was kept from the server");
+    assert_eq!(answers[2..4], [Reply::Int(7), Reply::Int(1)]);
+    assert_eq!(answers[4].text(), Some("1"));
+    // One that reaches the server happens there.
+    proxy.replace_replies_of(1, *b"-BUSY\r\n", |command| command.is("INCR"));
+    assert_eq!(connection.command(&["INCR", "n"]).expect("a reply"), Reply::Error("BUSY".into()));
+    assert_eq!(value(&server, "n").as_deref(), Some("2"));
+    assert_eq!(proxy.report().made_replies, 3);
+}
+
+#[test]
 fn a_late_second_copy_comes_after_the_commands_told() {
     let (server, proxy) = pair();
     proxy.copy_late(LateCopy::of(|command| command.is("EVAL") && command.contains("wanted")).after(2));

@@ -126,6 +126,7 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
         bulk_limit: 10,
         begin: 0,
         send_window: minute,
+        empty_handed: true,
     };
     let parcel = ParcelRef { member: Member { suffix: suffix.clone(), number: 0 }, fence: 1 };
     let rows = [(parcel.clone(), vec![(0, 1), (1, 1)])];

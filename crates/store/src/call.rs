@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::error::{CallError, Fault, Lost, StopWhy, client_error, server_error};
 use crate::guard::Partition;
+use crate::link::Link;
 use crate::node::{Node, slot_of, text};
 use crate::pool::Worker;
 use crate::reply;
@@ -34,7 +35,49 @@ impl Requests {
     }
 }
 
+/// Tries of a call whose answers are lost.
+pub(crate) const TRIES: u32 = 3;
+
+/// The answer of a call that was made again while its answers were lost.
+#[derive(Debug)]
+pub(crate) struct Repeated<R> {
+    pub(crate) reply: R,
+    /// The partition's mark as of the reply.
+    pub(crate) fence: u64,
+    /// The link before the try that was answered, see [`Inner::confirmed`].
+    pub(crate) before: Option<Link>,
+    /// Whether the answer of an earlier try was lost.
+    pub(crate) lost: bool,
+}
+
 impl Inner {
+    /// Calls a script that changes something and is harmless when repeated, again while its answer is lost. Once an answer
+    /// was lost, a refusal of a later try says nothing of the first one: the loss is what is told then.
+    pub(crate) async fn call_repeated<S: Script>(
+        &self,
+        p: u16,
+        script: &S,
+    ) -> Result<Repeated<S::Reply>, CallError> {
+        let mut lost = None;
+        for tries in 1.. {
+            let before = self.before_confirm();
+            let error = match self.call(p, script).await {
+                Ok(Answer { reply, fence, .. }) => {
+                    return Ok(Repeated { reply, fence, before, lost: lost.is_some() });
+                }
+                Err(error) => error,
+            };
+            let again = matches!(error, CallError::Away(_)) && tries < TRIES;
+            if lost.is_none() && (!again || error.may_have_happened()) {
+                lost = Some(error);
+            }
+            if !again {
+                break;
+            }
+        }
+        Err(lost.unwrap_or(CallError::Away(Lost::NotConnected)))
+    }
+
     /// Calls a script of a partition.
     pub(crate) async fn call<S: Script>(&self, p: u16, script: &S) -> Result<Answer<S::Reply>, CallError> {
         self.call_minding(p, script, |_| true).await

@@ -32,6 +32,21 @@ pub enum CallError {
     Fault(#[source] Fault),
 }
 
+impl CallError {
+    /// Whether the call may have happened although it ended so. False only when it was refused whole, or never left this
+    /// process.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Later { .. } | Self::Away(Lost::NotConnected) => false,
+            // The answer of a call may be what shows that its database went back; any other reason is found before the
+            // first write.
+            Self::Stop(why) => matches!(why, StopWhy::Halted(_)),
+            Self::Away(Lost::Connection(_)) | Self::Undurable | Self::Fault(_) => true,
+        }
+    }
+}
+
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
@@ -158,7 +173,10 @@ pub enum StopWhy {
     #[error("suppression lists are kept under another address key than this process has")]
     AddressKey,
     /// It asks for a newer program.
-    #[error("partition {partition} asks for a newer program")]
+    #[error(
+        "this program is too old for the database (partition {partition}): a newer version that ran on it writes records \
+         this one must not touch; start the newer version"
+    )]
     TooOld {
         /// Where it was seen.
         partition: u16,
@@ -174,12 +192,77 @@ pub enum Fault {
     /// It has another shape than promised.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// The call panicked on our side, before its answer could be used.
+    #[error("the call `{0}` panicked")]
+    Panicked(&'static str),
+    /// A record is there and can't be read, though the server is well. It concerns one order, and stops no other.
+    #[error("a record can't be read: {0}")]
+    Record(Malformed),
     /// The server answered an error that is no passing trouble.
     #[error("the server answered {0}")]
     Server(String),
     /// The client could not make or read a message.
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+/// Why an order can't be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unreadable {
+    /// One of its records is of a later version: a newer program reads it.
+    Newer,
+    /// One of its keys is of another type than its record.
+    WrongType,
+    /// One of its records is damaged.
+    Damaged,
+    /// It could not be read, and an operator ended it.
+    Ended,
+}
+
+impl Unreadable {
+    /// The stable word for answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Newer => "newer_version",
+            Self::WrongType => "wrong_type",
+            Self::Damaged => "damaged",
+            Self::Ended => "ended_by_operator",
+        }
+    }
+}
+
+/// What a key of another type than its record is called inside a [`Malformed`].
+const WRONG_TYPE: &str = "record: its key is of another type";
+
+impl CallError {
+    /// A record can't be read.
+    pub(crate) fn record(malformed: Malformed) -> Self {
+        Self::Fault(Fault::Record(malformed))
+    }
+
+    /// The same error; of a plain read of a record, so that a key of another type is told as a record that can't be read.
+    pub(crate) fn of_record(self) -> Self {
+        match self {
+            Self::Fault(Fault::Server(text)) if text.starts_with("WRONGTYPE") => {
+                Self::record(Malformed::new(WRONG_TYPE))
+            }
+            other => other,
+        }
+    }
+
+    /// Why a record can't be read; `None` for every other error, which says nothing about a record.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<Unreadable> {
+        match self {
+            Self::Fault(Fault::Record(malformed)) if malformed.newer => Some(Unreadable::Newer),
+            Self::Fault(Fault::Record(malformed)) if malformed.what == WRONG_TYPE => {
+                Some(Unreadable::WrongType)
+            }
+            Self::Fault(Fault::Record(_)) => Some(Unreadable::Damaged),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no store.
@@ -276,6 +359,32 @@ pub(crate) fn server_error(text: &str) -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_whole_did_not_happen_and_all_else_may_have() {
+        let refused =
+            ["OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"];
+        for word in refused.into_iter().chain(["TRYAGAIN"]) {
+            assert!(!server_error(word).may_have_happened(), "{word}");
+        }
+        for why in [Later::Backlog, Later::NearlyFull] {
+            assert!(!CallError::Later { why }.may_have_happened());
+        }
+        let client = |kind| client_error(fred::error::Error::new(kind, "x"));
+        use fred::error::ErrorKind;
+        assert!(!client(ErrorKind::Backpressure).may_have_happened(), "it was not written");
+        for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Protocol] {
+            assert!(client(kind.clone()).may_have_happened(), "{kind:?}");
+        }
+        assert!(!CallError::Away(Lost::NotConnected).may_have_happened());
+        assert!(CallError::Undurable.may_have_happened());
+        assert!(CallError::Fault(Fault::Crossed).may_have_happened());
+        assert!(server_error("ERR Script attempted to access a non local key").may_have_happened());
+        let back =
+            StopWhy::Halted(Box::new(Halt::of(posthaste_protocol::scripts::halt::HaltCause::WentBack)));
+        assert!(CallError::Stop(back).may_have_happened());
+        assert!(!CallError::Stop(StopWhy::Foreign { partition: 0 }).may_have_happened());
+    }
 
     #[test]
     fn refusals_are_told_from_faults() {

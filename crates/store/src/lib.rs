@@ -63,9 +63,11 @@ mod trouble;
 mod verbs;
 mod watching;
 
-pub use accept::{AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, OrderWriter, RetryAsk};
+pub use accept::{
+    AcceptError, Accepted, AcceptedChannel, NewOrder, NewOrderHead, NothingStored, OrderWriter, RetryAsk,
+};
 pub use endpoint::{TypedUrlError, check_typed_url};
-pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy};
+pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy, Unreadable};
 pub use examine::examine;
 pub use halted::Halt;
 pub use hearing::{Hearing, HearingEvent};
@@ -76,8 +78,8 @@ pub use store::Store;
 pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
-    OrderView, RowCursor, RowFilter, RowPage, Suppress, Suppression, SuppressionCursor, SuppressionPage,
-    WaitsFor,
+    OrderView, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage, RowCursor, RowFilter, RowPage, Suppress,
+    Suppression, SuppressionCursor, SuppressionPage, WaitsFor,
 };
 pub use watching::HistoryWatch;
 
@@ -96,6 +98,7 @@ pub use posthaste_protocol::scripts::close::{Closed, Index};
 pub use posthaste_protocol::scripts::create_key::KeyCreated;
 pub use posthaste_protocol::scripts::halt::HaltCause;
 pub use posthaste_protocol::scripts::inquire::Inquiry;
+pub use posthaste_protocol::scripts::park::ToPark;
 pub use posthaste_protocol::scripts::patrol::Patrolled;
 pub use posthaste_protocol::scripts::rate::Rated;
 pub use posthaste_protocol::scripts::receipt::Word;
@@ -110,4 +113,4 @@ pub use posthaste_protocol::scripts::settle::{Report, Reported, Settled, Settlem
 pub use posthaste_protocol::scripts::suppress::Suppressed;
 pub use posthaste_protocol::scripts::sweep::Swept;
 pub use posthaste_protocol::scripts::unstage::Unstaged;
-pub use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
+pub use posthaste_protocol::scripts::{ParcelCode, ParcelRef, ParkedName};

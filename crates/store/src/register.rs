@@ -40,7 +40,14 @@ impl Inner {
             };
             let number = partition.number;
             match answer.reply {
-                Registered::Ok { .. } => {
+                Registered::Ok { schema } => {
+                    if schema > SCHEMA && number == 0 {
+                        tracing::warn!(
+                            ours = SCHEMA,
+                            theirs = schema,
+                            "a newer version of the program ran on this database; records only it can read are left to it"
+                        );
+                    }
                     self.guard.saw_epoch(partition, &answer.epoch)?;
                     self.open_run(worker, partition).await?;
                 }

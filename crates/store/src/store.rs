@@ -132,22 +132,8 @@ impl Store {
         Self::connect_with(settings, role, Troubles::new()).await
     }
 
-    /// The same, and tells of the servers' states in `troubles`.
-    pub(crate) async fn connect_with(
-        settings: Settings,
-        role: Role,
-        troubles: Troubles,
-    ) -> Result<(Self, Report), ConnectError> {
-        let mut opened = Vec::new();
-        let connected = Self::assemble(settings, role, troubles, &mut opened).await;
-        if connected.is_err() {
-            // Whoever tries again must not leave connections behind.
-            supervise::quit(opened).await;
-        }
-        connected
-    }
-
-    async fn assemble(
+    /// The same, with what is opened in `opened`, for whoever closes it when this fails.
+    pub(crate) async fn assemble(
         settings: Settings,
         role: Role,
         troubles: Troubles,
@@ -246,12 +232,6 @@ impl Store {
     #[must_use]
     pub fn connection(&self) -> watch::Receiver<Link> {
         self.0.link.watch()
-    }
-
-    /// What is wrong with the servers now, kept true also while nobody calls.
-    #[must_use]
-    pub fn troubles(&self) -> Troubles {
-        self.0.troubles.clone()
     }
 
     /// What the last look at the server found.

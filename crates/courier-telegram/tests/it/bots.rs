@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use posthaste_courier::Outcome;
+use posthaste_courier::{Outcome, Scope};
 use posthaste_model::Reason;
 use serde_json::json;
 
@@ -133,24 +134,55 @@ async fn a_group_that_moves_for_ever_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_bad_token_stops_the_channel() {
+async fn a_revoked_token_stops_its_bot_and_not_the_others() {
     let provider = Provider::start().await;
-    let telegram = transport(&provider, &[("tokens", &tokens(2))]);
+    let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
         true => Reply::refusal(401, "Unauthorized"),
         false => accept(request),
     });
-    let mut stopped = 0;
     for chat in 1..=20 {
-        match send(&telegram, envelope(&chat.to_string(), "x")).await {
-            Outcome::Stop(why) => {
-                assert_eq!(why, "Telegram refuses the token of bot 2 (401)");
-                stopped += 1;
+        assert_eq!(send(&telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+    }
+    let counts = provider.by_bot();
+    assert_eq!((counts[&token(1)], counts[&token(2)]), (20, 1), "it was asked once: {counts:?}");
+    assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_only_a_revoked_bot_may_reach_waits_for_it() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
+    provider.answer(|request| match request.token == token(2) {
+        true => Reply::refusal(401, "Unauthorized"),
+        false => Reply::refusal(400, "Bad Request: chat not found"),
+    });
+    for _ in 0..2 {
+        match send(&telegram, envelope("7", "x")).await {
+            Outcome::Throttled { scope: Scope::Recipient, wait } => {
+                assert!(wait <= Duration::from_secs(30), "{wait:?}");
             }
-            outcome => assert_eq!(outcome, Outcome::Accepted),
+            outcome => panic!("no strike, for the other bot may reach it: {outcome:?}"),
         }
     }
-    assert!((1..20).contains(&stopped));
+    // Mended, and found so by a check.
+    provider.answer(|request| match request.token == token(2) {
+        true => accept(request),
+        false => Reply::refusal(400, "Bad Request: chat not found"),
+    });
+    assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Accepted);
+}
+
+#[tokio::test]
+async fn when_all_tokens_are_revoked_the_channel_stops() {
+    let provider = Provider::start().await;
+    let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
+    provider.answer(|_| Reply::refusal(401, "Unauthorized"));
+    match send(&telegram, envelope("7", "x")).await {
+        Outcome::Stop(why) => assert!(why.starts_with("Telegram refuses the token of bot "), "{why}"),
+        outcome => panic!("{outcome:?}"),
+    }
     let why = posthaste_courier::Transport::check(&telegram).await.unwrap_err();
-    assert_eq!(why, "127.0.0.1 refuses the token of bot 2");
+    assert_eq!(why, "127.0.0.1 refuses the token of bot 1");
 }

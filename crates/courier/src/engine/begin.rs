@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::held::Id;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 use crate::probe::Point;
 
 /// Rows of one begin call at most.
@@ -134,8 +135,10 @@ impl Engine {
         for (p, (started, ids, asked)) in by_partition {
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
             let (window, rows_a_token) = (self.abilities.send_window, self.abilities.rows_a_token());
+            let meter = std::sync::Arc::clone(&self.meter);
             tokio::spawn(async move {
-                let result = store.begin(p, &channel, window, rows_a_token, &asked).await;
+                let begin = store.begin(p, &channel, window, rows_a_token, &asked);
+                let result = noticed(&meter, "begin", begin).await;
                 let _ = notes.send(Note::Begun(BeginDone { started, ids, asked, result }));
             });
         }

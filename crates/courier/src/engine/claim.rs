@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::UnixMs;
-use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, Taken};
+use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, ParcelRef, Taken};
 use tokio::time::Instant;
 
 use super::barred::{self, Barred};
 use super::take::Under;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 use crate::probe::Point;
 use crate::transport::Batching;
 
@@ -144,9 +145,10 @@ impl Engine {
         let (store, notes) = (self.store.clone(), self.notes.clone());
         let (channel, courier) = (self.channel.clone(), self.courier.clone());
         let (lease, send_window) = (self.settings.lease, self.abilities.send_window);
-        let probe = Arc::clone(&self.probe);
+        let (probe, meter) = (Arc::clone(&self.probe), Arc::clone(&self.meter));
+        let others_ask = self.partitions.iter().any(|other| other.p != p && other.is_open());
+        let empty_handed = self.held.is_empty() && self.held.expected == 0 && !others_ask;
         tokio::spawn(async move {
-            probe.reached(Point::BeforeClaim);
             let ask = ClaimAsk {
                 channel: &channel,
                 courier: &courier,
@@ -156,11 +158,17 @@ impl Engine {
                 bulk_limit: bulk_limit.min(limit),
                 begin: u32::try_from(begin).unwrap_or(u32::MAX),
                 send_window,
+                empty_handed,
             };
-            let result = store.claim(p, &ask).await;
-            let barred = match &result {
-                Ok(answer) => barred::of_claim(&store, &channel, &answer.reply).await,
-                Err(_) => Ok(Vec::new()),
+            let call = async {
+                probe.reached(Point::BeforeClaim);
+                let answer = store.claim(p, &ask).await?;
+                let barred = barred::of_claim(&store, &channel, &answer.reply).await;
+                Ok((answer, barred))
+            };
+            let (result, barred) = match noticed(&meter, "claim", call).await {
+                Ok((answer, barred)) => (Ok(answer), barred),
+                Err(error) => (Err(error), Ok(Vec::new())),
             };
             let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, barred, result };
             let _ = notes.send(Note::Claimed(done));
@@ -241,6 +249,15 @@ impl Engine {
             self.meter.alarm("suppression");
             self.after_failure(error);
         }
+        if taken.newer > 0 {
+            let order =
+                taken.newer_suffix.as_ref().map(posthaste_model::Suffix::order_id).unwrap_or_default();
+            self.meter.newer(&self.channel, taken.newer, &order);
+        }
+        for unreadable in &taken.unreadable {
+            let parcel = ParcelRef { member: unreadable.member.clone(), fence: answer.fence };
+            self.put_aside(done.p, parcel, &unreadable.flaw);
+        }
         let mut barred = done.barred.ok().map(Vec::into_iter);
         for claimed in taken.parcels {
             let barred = barred.as_mut().map(|barred| barred.next().unwrap_or_default());
@@ -266,7 +283,9 @@ impl Engine {
         let overdue = taken.next.is_some_and(|next| next <= server_now);
         if overdue && count == 0 {
             // Something is over that claiming does not move: a lease, or a send of unknown outcome.
-            self.kicks.sweep.notify_one();
+            if let Some(sweep) = self.kicks.sweep.get(at) {
+                sweep.notify_one();
+            }
             self.kicks.resolve.notify_one();
         }
         let ready_now = taken.oldest.is_some_and(|oldest| oldest <= server_now);

@@ -86,6 +86,11 @@ impl Parcel {
         })
     }
 
+    /// Whether a row's courier died with it, so that it goes out with nothing beside it however often it is put back.
+    fn is_suspect(&self, row: u16) -> bool {
+        self.outcomes.get(usize::from(row)).is_some_and(is_suspect)
+    }
+
     /// An attempt that was begun, or may be, and provably did not leave. A repeat under a token is told as unknown, as is the
     /// attempt before it: so its row keeps the moment from which the provider remembers the token.
     pub(super) fn tell_not_sent(&mut self, row: u16, attempt: u8) {
@@ -94,6 +99,10 @@ impl Parcel {
         let reason = Reason::None;
         self.reports.push(Report { row, attempt, verdict, reason, value: 0 });
     }
+}
+
+fn is_suspect(outcome: &RowOutcome) -> bool {
+    outcome.repeated && outcome.reason == Reason::CourierDied
 }
 
 /// A row waiting to be begun.
@@ -139,7 +148,7 @@ impl Held {
                 State::Pending if outcome.not_before.is_none_or(|at| at <= now) => {
                     parcel.waiting += 1;
                     let waiting = Waiting { id, row };
-                    if outcome.repeated && outcome.reason == Reason::CourierDied {
+                    if is_suspect(outcome) {
                         self.suspects.push_back(waiting);
                     } else {
                         self.lane(parcel.head.lane).push_back(waiting);
@@ -200,9 +209,10 @@ impl Held {
     pub(super) fn requeue(&mut self, id: Id, row: u16, at: Option<Instant>) {
         let Some(parcel) = self.parcels.get_mut(&id).filter(|parcel| !parcel.closed) else { return };
         parcel.waiting += 1;
-        let lane = parcel.head.lane;
+        let (lane, suspect) = (parcel.head.lane, parcel.is_suspect(row));
         let waiting = Waiting { id, row };
         match at {
+            None if suspect => self.suspects.push_front(waiting),
             None => self.lane(lane).push_front(waiting),
             Some(at) => {
                 self.next_id += 1;
@@ -219,8 +229,11 @@ impl Held {
                 return Some(at);
             }
             let waiting = entry.remove();
-            if let Some(lane) = self.parcels.get(&waiting.id).map(|parcel| parcel.head.lane) {
-                self.lane(lane).push_back(waiting);
+            let parcel = self.parcels.get(&waiting.id);
+            match parcel.map(|parcel| (parcel.head.lane, parcel.is_suspect(waiting.row))) {
+                Some((_, true)) => self.suspects.push_back(waiting),
+                Some((lane, false)) => self.lane(lane).push_back(waiting),
+                None => {}
             }
         }
         None

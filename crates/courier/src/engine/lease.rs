@@ -1,15 +1,32 @@
 //! Leases: prolonged by the task that works on their parcels, handed back when it stops.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_store::{Answer, CallError, ParcelCode, ParcelRef, Renewed};
+use posthaste_store::{Answer, CallError, Malformed, ParcelRef, Renewed, ToPark};
 use tokio::time::Instant;
 
 use super::held::Id;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 
 const MOST_PARCELS: usize = 200;
+/// How long a parcel of a later version is left alone by those who can't read it.
+const NEWER: Duration = Duration::from_secs(10);
+
+/// Why a parcel is parked, as a stable word.
+pub(crate) fn flaw_word(flaw: &Malformed) -> &'static str {
+    let first = flaw.what.split([' ', ':']).next().unwrap_or_default();
+    match first {
+        "text" | "content" | "inline" | "piece" => "content",
+        "parcel" | "rows" => "rows",
+        "outcomes" => "outcomes",
+        "counters" => "counters",
+        "record" => "type",
+        _ => "head",
+    }
+}
 
 pub(super) struct RenewDone {
     started: Instant,
@@ -20,7 +37,7 @@ pub(super) struct RenewDone {
 
 pub(super) struct ReleaseDone {
     parcels: usize,
-    result: Result<Answer<Vec<ParcelCode>>, CallError>,
+    result: Result<(), CallError>,
 }
 
 impl Engine {
@@ -45,9 +62,9 @@ impl Engine {
         for (at, (p, chunk)) in chunks.into_iter().enumerate() {
             let (ids, parcels): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-            let lease = self.settings.lease;
+            let (lease, meter) = (self.settings.lease, Arc::clone(&self.meter));
             tokio::spawn(async move {
-                let result = store.renew(p, &channel, lease, &parcels).await;
+                let result = noticed(&meter, "renew", store.renew(p, &channel, lease, &parcels)).await;
                 let _ =
                     notes.send(Note::Renewed(RenewDone { started: now, ids, last: at + 1 == count, result }));
             });
@@ -118,11 +135,32 @@ impl Engine {
         self.start_release(p, vec![parcel], wait);
     }
 
+    /// What can't be read is not ours to send. One of a later version is left to a program that can read it, with nothing
+    /// begun and no try spent; a damaged one is parked, so that it stands in nobody's way.
+    pub(super) fn put_aside(&mut self, p: u16, parcel: ParcelRef, flaw: &Malformed) {
+        let order = parcel.member.suffix.order_id();
+        if flaw.newer {
+            self.meter.newer(&self.channel, 1, &order);
+            return self.start_release(p, vec![parcel], NEWER);
+        }
+        tracing::error!(channel = %self.channel, order, %flaw, "a parcel can't be read and is parked: see `posthaste parked list`");
+        self.meter.alarm("parked");
+        self.releasing += 1;
+        let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let parcels = [ToPark { member: parcel.member, fence: Some(parcel.fence), why: flaw_word(flaw) }];
+        tokio::spawn(async move {
+            let result = store.park(p, &channel, &parcels).await.map(drop);
+            let _ = notes.send(Note::Released(ReleaseDone { parcels: 1, result }));
+        });
+    }
+
     fn start_release(&mut self, p: u16, parcels: Vec<ParcelRef>, wait: Duration) {
         self.releasing += parcels.len();
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let meter = Arc::clone(&self.meter);
         tokio::spawn(async move {
-            let result = store.release(p, &channel, wait, &parcels).await;
+            let released = noticed(&meter, "release", store.release(p, &channel, wait, &parcels)).await;
+            let result = released.map(drop);
             let _ = notes.send(Note::Released(ReleaseDone { parcels: parcels.len(), result }));
         });
     }

@@ -11,9 +11,11 @@ mod send;
 mod settle;
 mod take;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use posthaste_model::{Channel, CourierId};
 use posthaste_ops::stop::Stop;
 use posthaste_store::{CallError, Hearing, StopWhy, Store};
@@ -29,6 +31,8 @@ use crate::settings::Settings;
 use crate::transport::{Abilities, Transport};
 use claim::Partition;
 use held::Held;
+
+pub(crate) use lease::flaw_word;
 
 /// Calls report here; bounded by the calls that may be under way.
 type Notes = mpsc::UnboundedSender<Note>;
@@ -94,8 +98,8 @@ pub(crate) struct Engine {
 
 /// Calls the tasks beside the engine.
 pub(crate) struct Kicks {
-    /// The sweeper: a lease may be over.
-    pub(crate) sweep: Arc<Notify>,
+    /// Whoever takes leases back, a partition each: one may be over.
+    pub(crate) sweep: Arc<[Notify]>,
     /// The resolver: a send of unknown outcome may be over.
     pub(crate) resolve: Arc<Notify>,
 }
@@ -313,9 +317,13 @@ impl Engine {
                 let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
                 let limit = self.abilities.send_window;
                 tokio::spawn(async move {
-                    let found = tokio::time::timeout(limit, transport.check()).await;
-                    let silent = |_| Err("the check brought no answer".to_owned());
-                    let _ = notes.send(Note::Checked(found.unwrap_or_else(silent)));
+                    let check = AssertUnwindSafe(transport.check()).catch_unwind();
+                    let found = match tokio::time::timeout(limit, check).await {
+                        Ok(Ok(found)) => found,
+                        Ok(Err(_)) => Err("the check panicked: this is a defect".to_owned()),
+                        Err(_) => Err("the check brought no answer".to_owned()),
+                    };
+                    let _ = notes.send(Note::Checked(found));
                 });
             }
         }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::held::Id;
 use super::{Engine, Note, barred};
 use crate::backoff;
+use crate::noticed::noticed;
 use crate::pace::Pause;
 use crate::transport::{Batching, Envelope, Outcome, Scope};
 
@@ -186,7 +187,12 @@ impl Engine {
                 }
             };
             let took = made.then(|| started - now.min(started) + started.elapsed());
-            barred::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
+            let tell = async {
+                barred::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
+                Ok(())
+            };
+            // Should it panic, the outcomes are told all the same.
+            let _ = noticed(&meter, "suppress", tell).await;
             let rows = ids.into_iter().zip(envelopes).collect();
             let _ = notes.send(Note::Sent(SendDone { lane, rows, outcomes, took }));
         });

@@ -1,6 +1,7 @@
 //! Settling: reports go to the server in batches, one call a partition at a time or two; what got no answer is said again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_store::{Answer, CallError, ParcelCode, Reported, Settled, Settlement};
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use super::held::Id;
 use super::reports::Unsettled;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 use crate::probe::Point;
 
 const MOST_PARCELS: usize = 200;
@@ -157,8 +159,9 @@ impl Engine {
         self.settles.calls += 1;
         self.settles.telling += reports_in(&settlements);
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let meter = Arc::clone(&self.meter);
         tokio::spawn(async move {
-            let result = store.settle(p, &channel, &settlements).await;
+            let result = noticed(&meter, "settle", store.settle(p, &channel, &settlements)).await;
             let _ = notes.send(Note::Settled(SettleDone { p, ids, settlements, result }));
         });
     }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::{Channel, UnixMs};
-use posthaste_store::{CallError, Claimed, Loaded, ParcelRef, RowOutcome, Store};
+use posthaste_store::{CallError, Claimed, Fault, Loaded, ParcelRef, RowOutcome, Store};
 use tokio::time::Instant;
 
 use super::barred::{self, Barred};
 use super::held::{Id, Parcel};
 use super::reports::Reports;
 use super::{Engine, Note};
+use crate::noticed::noticed;
 use crate::probe::Point;
 
-/// How long a parcel is left alone whose records can't be read.
-const UNREADABLE: Duration = Duration::from_secs(60);
+/// How long a parcel is left alone after an answer that made no sense.
+const FAULT: Duration = Duration::from_secs(60);
 /// How long one is left alone while nobody knows who must not be sent anything.
 const UNKNOWN_WHO: Duration = Duration::from_secs(1);
 
@@ -115,9 +116,9 @@ impl Engine {
         let expected = claimed.head.parcel_rows(&self.channel, claimed.member.number) as usize;
         self.held.expected += expected;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
-        let met = Instant::now();
+        let (met, meter) = (Instant::now(), Arc::clone(&self.meter));
         tokio::spawn(async move {
-            let result = load(&store, p, &channel, &claimed).await;
+            let result = noticed(&meter, "load", load(&store, p, &channel, &claimed)).await;
             let claimed = Box::new(claimed);
             let done = LoadDone { p, claimed, fence, lease_until, expected, now, met, result };
             let _ = notes.send(Note::Loaded(done));
@@ -134,11 +135,12 @@ impl Engine {
                 return self.release_one(done.p, at, UNKNOWN_WHO);
             }
             Ok(_) => return self.release_one(done.p, at, Duration::ZERO),
+            Err(CallError::Fault(Fault::Record(flaw))) => return self.put_aside(done.p, at, &flaw),
             Err(error) => {
                 if self.after_failure(&error) {
                     // What can't be read now will not be readable in a moment.
-                    let unreadable = matches!(error, CallError::Fault(_));
-                    self.release_one(done.p, at, if unreadable { UNREADABLE } else { Duration::ZERO });
+                    let fault = matches!(error, CallError::Fault(_));
+                    self.release_one(done.p, at, if fault { FAULT } else { Duration::ZERO });
                 }
                 return;
             }

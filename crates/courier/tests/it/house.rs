@@ -193,6 +193,11 @@ impl House {
         self.server.command(words).unwrap()
     }
 
+    /// The same with words that are no text.
+    pub(crate) fn command_of_bytes(&self, words: &[&[u8]]) -> Reply {
+        self.server.connect().unwrap().command(words).unwrap()
+    }
+
     /// Members of a sorted set.
     pub(crate) fn size(&self, key: &str) -> i64 {
         self.command(&["ZCARD", key]).int().unwrap()

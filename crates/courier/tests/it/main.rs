@@ -13,6 +13,7 @@ mod leases;
 mod lost_answers;
 mod memory;
 mod pace;
+mod panics;
 mod parts;
 mod resolver;
 mod rest;

@@ -163,3 +163,39 @@ async fn members_that_name_nothing_are_removed() {
     house.ended(&order).await;
     courier.stopped().await;
 }
+
+/// An order of 2,000,000 rows, as far as its history says: no parcel of it was begun, so none has a record.
+async fn two_million_rows(house: &House, channel: &Channel) -> Suffix {
+    let order = house.tell(&Order { rows: 700, channel: channel.clone(), ..Order::default() }).await;
+    let history = format!("history:{{0}}:{order}");
+    let rows = 2_000_000_u32.to_be_bytes();
+    let mut head = house.command(&["HGET", &history, "h"]).bytes().unwrap().to_vec();
+    let at = head.len() - 4;
+    head[at..].copy_from_slice(&rows);
+    let counters = [&rows[..], &[0; 40]].concat();
+    let field = format!("c:{channel}");
+    let history = history.as_bytes();
+    house
+        .server
+        .command(&[b"HSET", history, b"h", &head, field.as_bytes(), &counters, b"l", b"2000000"])
+        .unwrap();
+    order
+}
+
+#[tokio::test]
+async fn an_audit_goes_through_an_order_of_two_million_rows() {
+    let house = House::open().await;
+    let sms: Channel = "sms".parse().unwrap();
+    let order = two_million_rows(&house, &sms).await;
+    house.command(&["DEL", "ready:{0}:sms:bulk"]);
+    let courier = courier(&house, brisk()).await;
+    let mended = eventually_async("every parcel back", async || match house.size("ready:{0}:sms:bulk") {
+        4_000 => Ok(4_000),
+        parcels => Err(parcels),
+    })
+    .await;
+    assert_eq!(mended, 4_000);
+    let last = format!("{order}:3999");
+    assert!(house.command(&["ZSCORE", "ready:{0}:sms:bulk", &last]).text().is_some());
+    courier.stopped().await;
+}

@@ -8,8 +8,8 @@ mod views;
 
 pub(crate) use client::Client;
 pub(crate) use events::Event;
-pub(crate) use problem::{Fault, Problem};
+pub(crate) use problem::Problem;
 pub(crate) use views::{
     Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
-    Page, PutCount, Recipient, Retried, Skipped, Suppression, Told,
+    Page, Parked, ParkedOrder, PutCount, Recipient, Retried, Skipped, Suppression, Told,
 };

@@ -8,6 +8,7 @@ pub(crate) mod healthcheck;
 pub(crate) mod key;
 pub(crate) mod order;
 pub(crate) mod outbox;
+pub(crate) mod parked;
 pub(crate) mod recover;
 pub(crate) mod send;
 pub(crate) mod suppression;

@@ -36,7 +36,8 @@ const LONGEST_TEXT: u64 = 4 * 1024 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// CSV file of people, or - for standard input. Delimiter, encoding and columns are found.
+    /// CSV file of people (RFC 4180), or - for standard input. Delimiter, encoding and columns are found; a file with open or
+    /// stray quotes is refused by line.
     #[arg(long, value_name = "FILE", help_heading = "To whom")]
     to: Option<Source>,
     /// A mailbox. May be given several times, as may the next ones.
@@ -63,6 +64,12 @@ pub(crate) struct Args {
     /// The encoding, when the one found is wrong: utf-8, windows-1251, koi8-r and so on.
     #[arg(long, value_name = "NAME", value_parser = people::encoding_of, help_heading = "To whom")]
     encoding: Option<&'static encoding_rs::Encoding>,
+    /// Send to every address of a person, not to the first one of each channel.
+    #[arg(long, help_heading = "To whom")]
+    all_addresses: bool,
+    /// Rows with the same id are one person although their addresses differ: the first row counts.
+    #[arg(long, help_heading = "To whom")]
+    merge_ids: bool,
     /// Use only these channels: email, sms, telegram, vk. May be given several times.
     #[arg(long, value_name = "CHANNEL", help_heading = "To whom")]
     channel: Vec<Channel>,
@@ -137,12 +144,20 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let titles = people.as_ref().map(|people| people.columns().clone());
     let key = args.idempotency_key.clone().unwrap_or_else(fresh_key);
-    let upload = Upload { order, given, people, on_invalid: args.on_invalid };
+    let upload = Upload {
+        order,
+        given,
+        people,
+        on_invalid: args.on_invalid,
+        channels: args.channel.iter().map(Channel::to_string).collect(),
+        all_addresses: args.all_addresses,
+        merge_ids: args.merge_ids,
+    };
     let (answer, uploaded) = send(&client, upload, args.dry_run, &key, progress(context)).await?;
     if let Some(failure) = uploaded.failure {
         return Err(failure);
     }
-    if uploaded.error_count > 0 && args.on_invalid == OnInvalid::Stop {
+    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Stop {
         return Err(told::bad_rows(&uploaded));
     }
     let accepted: Told<Accepted> = match answer {
@@ -161,9 +176,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
-            watch::follow(&client, order_id, context).await
+            let ended = watch::follow(&client, order_id, context).await;
+            told::closing(&uploaded, &accepted.seen, context);
+            ended
         }
-        None => told::accepted(&accepted, &uploaded, args.dry_run, context),
+        None => {
+            told::accepted(&accepted, &uploaded, args.dry_run, context)?;
+            told::closing(&uploaded, &accepted.seen, context);
+            Ok(())
+        }
     }
 }
 
@@ -264,6 +285,7 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
     put("not_after", read_moment("--not-after", &args.not_after)?.map(Value::from));
     put("lane", args.lane.map(|lane| json!(lane)));
     put("on_unknown", args.on_unknown.map(|what| json!(what)));
+    put("addresses", args.all_addresses.then(|| "all".into()));
     put("invalid", Some(args.on_invalid.word().into()));
     put("origin", Some("cli".into()));
     Ok(order.into())

@@ -47,7 +47,7 @@ async fn ready_in(place: &Place, store: &Store) -> Result<()> {
         expires: None,
     };
     let minted = mint(store, &wanted).await.map_err(|error| match error {
-        MintError::Call(error) => unanswered(error),
+        MintError::Call(error) | MintError::Unknown(_, error) => unanswered(error),
         other => Failure::error("no key could be made").because(other),
     })?;
     place.write(&place.key(), &format!("{}\n", minted.bearer.expose()))

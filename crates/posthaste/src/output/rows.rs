@@ -18,6 +18,7 @@ pub(crate) struct Rows<'a, T, W: Write> {
     columns: &'a [Column<T>],
     now: &'a Zoned,
     count: u64,
+    escaped: bool,
     to: To<W>,
 }
 
@@ -36,7 +37,12 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
             Format::Ndjson => To::Ndjson { out },
             Format::Csv => To::Csv { out: Box::new(csv::Writer::from_writer(out)), headed: false },
         };
-        Self { columns, now, count: 0, to }
+        Self { columns, now, count: 0, escaped: false, to }
+    }
+
+    /// Writes cells of CSV so that a spreadsheet takes none for a formula; such a file does not read back the same.
+    pub(crate) fn for_spreadsheet(self, escaped: bool) -> Self {
+        Self { escaped, ..self }
     }
 
     /// Writes the next item.
@@ -64,7 +70,8 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
             }
             To::Csv { out, headed } => {
                 head(self.columns, out, headed)?;
-                let cells = self.columns.iter().map(|column| (column.cell)(item, &Reader::Program));
+                let escape = |cell| if self.escaped { escaped(cell) } else { cell };
+                let cells = self.columns.iter().map(|column| escape((column.cell)(item, &Reader::Program)));
                 out.write_record(cells).map_err(unwritten)?;
             }
         }
@@ -93,6 +100,11 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
         }
         Ok(self.count)
     }
+}
+
+/// A cell that begins as a formula does, with an apostrophe before it.
+fn escaped(cell: String) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
 
 fn head<T, W: Write>(columns: &[Column<T>], out: &mut csv::Writer<W>, headed: &mut bool) -> Result<()> {
@@ -180,6 +192,23 @@ mod tests {
         assert_eq!(written(Format::Ndjson, &items).lines().count(), 2);
         let json: serde_json::Value = serde_json::from_str(&written(Format::Json, &items)).expect("JSON");
         assert_eq!(json, serde_json::Value::from(items.to_vec()));
+    }
+
+    #[test]
+    fn formulas_are_escaped_on_request_and_read_back_otherwise() {
+        let names = ["=1+1", "@anna", "+7 901", "-5", "Anna, \"A\""];
+        let items: Vec<_> = names.iter().map(|name| serde_json::json!({"name": name, "at": "x"})).collect();
+        let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
+        let read = |escaped| {
+            let mut out = Vec::new();
+            let mut rows = Rows::new(Format::Csv, &now, COLUMNS, &mut out).for_spreadsheet(escaped);
+            items.iter().for_each(|item| rows.push(item).expect("written"));
+            rows.end().expect("ended");
+            let mut reader = csv::Reader::from_reader(&*out);
+            reader.records().map(|row| row.expect("a row")[0].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(read(false), names);
+        assert_eq!(read(true), ["'=1+1", "'@anna", "'+7 901", "'-5", "Anna, \"A\""]);
     }
 
     #[test]

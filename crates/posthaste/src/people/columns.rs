@@ -3,15 +3,14 @@
 use std::str::FromStr;
 
 use super::Field;
+use super::person::{is_blank, trim};
 use crate::failure::{Failure, Result};
 use crate::terminal::plain;
 
-/// Usual titles of columns, in small letters, with blanks for `_ - .` and е for ё.
+/// Usual titles of columns, in small letters, with blanks for `_ - .` and е for ё. A code ("Код") is often that of a group, so
+/// that it is no id unless it is mapped.
 const TITLES: &[(Field, &[&str])] = &[
-    (
-        Field::Id,
-        &["id", "recipient id", "recipient", "uid", "user id", "person id", "ид", "код", "табельный номер"],
-    ),
+    (Field::Id, &["id", "recipient id", "recipient", "uid", "user id", "person id", "ид", "табельный номер"]),
     (
         Field::Name,
         &[
@@ -146,7 +145,9 @@ impl Columns {
     /// # Errors
     /// Usage: `--map` names a column that is not there; no column holds addresses.
     pub(crate) fn find(first: &[&str], maps: &[Map]) -> Result<Self> {
-        let has_header = !first.iter().any(|cell| looks_like_address(cell));
+        // A title may show a sample address; what holds one and is no title is a person.
+        let is_person = |cell: &&str| is_address(cell) || (has_mailbox(cell) && field_of(cell).is_none());
+        let has_header = !first.iter().any(is_person);
         let titles: Vec<String> = first
             .iter()
             .enumerate()
@@ -214,9 +215,31 @@ fn position(column: &str, titles: &[String]) -> Option<usize> {
     by_title.or_else(by_number)
 }
 
-fn field_of(title: &str) -> Option<Field> {
-    let title = usual(title);
-    TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field)
+/// What a column of this title holds: by all of it, or without an explanation (`Email (e.g. name@example.org)`, `Phone*`).
+pub(super) fn field_of(title: &str) -> Option<Field> {
+    if is_address(title) {
+        return None;
+    }
+    let known = |title: &str| {
+        let title = usual(title);
+        TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field)
+    };
+    let without_samples = || {
+        let words = title.split_whitespace().filter(|word| !word.contains('@'));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let begin = || title.split(['(', '[', '{', '*', ':', ',', '/', '—', '–', '\n']).next();
+    let before_sample = || {
+        let small = title.to_lowercase();
+        ["e.g.", "for example", "example", "напр", "пример"]
+            .iter()
+            .find_map(|word| small.find(word))
+            .map(|at| small[..at].to_owned())
+    };
+    known(title)
+        .or_else(|| known(begin()?))
+        .or_else(|| known(&without_samples()))
+        .or_else(|| known(&before_sample()?))
 }
 
 /// A title as it stands in the table of usual ones.
@@ -226,18 +249,35 @@ fn usual(title: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a cell of the first row is an address, so that it is no title.
-fn looks_like_address(cell: &str) -> bool {
+/// Whether a cell is one address or several, and nothing else.
+pub(super) fn is_address(cell: &str) -> bool {
     guess(cell).is_some_and(Field::is_address)
 }
 
+/// Whether a mailbox stands somewhere in a cell.
+fn has_mailbox(cell: &str) -> bool {
+    cell.split(|c: char| c.is_whitespace() || "<>()[]:;,\"'".contains(c)).any(is_mailbox)
+}
+
+fn is_mailbox(part: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !"<>()[]:;,\"".contains(c);
+    part.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') && !domain.contains('@') && part.chars().all(plain)
+    })
+}
+
 fn guess(cell: &str) -> Option<Field> {
-    let cell = cell.trim();
+    let cell = trim(cell);
+    let mut parts =
+        cell.split(|c: char| c.is_whitespace() || ";,".contains(c)).filter(|part| !part.is_empty());
     let digits = cell.bytes().filter(u8::is_ascii_digit).count();
-    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || "+-() ".contains(c)) && digits >= 10;
-    match cell.split_once('@') {
-        Some((local, domain)) if !local.is_empty() && domain.contains('.') => Some(Field::Email),
-        _ if is_phone => Some(Field::Sms),
+    let between = |c: char| {
+        is_blank(c) || matches!(c, '+' | '-' | '(' | ')' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    };
+    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || between(c)) && digits >= 10;
+    match cell.contains('@') {
+        true if parts.all(is_mailbox) => Some(Field::Email),
+        false if is_phone => Some(Field::Sms),
         _ => None,
     }
 }
@@ -268,6 +308,37 @@ mod tests {
     }
 
     #[test]
+    fn a_title_that_shows_a_sample_is_a_title() {
+        for (title, field) in [
+            ("Email (e.g. name@company.com)", Some(Field::Email)),
+            ("E-mail: name@company.com", Some(Field::Email)),
+            ("Email, name@company.com", Some(Field::Email)),
+            ("Email e.g. name@company.com", Some(Field::Email)),
+            ("Почта (например, anna@example.org)", Some(Field::Email)),
+            ("Email address*", Some(Field::Email)),
+            ("Телефон (+7 901 123-45-67)", Some(Field::Sms)),
+            ("Phone [with country code]", Some(Field::Sms)),
+            ("name@company.com", None),
+            ("Anna <name@company.com>", None),
+            ("Anna name@company.com", None),
+        ] {
+            assert_eq!(field_of(title), field, "{title}");
+            let email = "2=email".parse().expect("a map");
+            let found = Columns::find(&[title, "Email"], &[email]).expect("columns");
+            assert_eq!(found.has_header, field.is_some(), "{title}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_no_id_unless_it_is_mapped() {
+        for code in ["Код", "code", "Code"] {
+            assert_eq!(words(&[code, "Email"], &[]), Ok(format!("\"Email\" → email; not used: \"{code}\"")));
+            let map = format!("{code}=id");
+            assert_eq!(words(&[code, "Email"], &[&map]), Ok(format!("\"{code}\" → id, \"Email\" → email")));
+        }
+    }
+
+    #[test]
     fn a_map_outranks_the_title_and_may_count_columns() {
         assert_eq!(
             words(&["Who", "Write to", "Phone"], &["Write to=email", "1=name", "phone=ignore"]),
@@ -282,7 +353,8 @@ mod tests {
 
     #[test]
     fn a_file_without_titles_is_understood_by_its_first_row() {
-        let columns = Columns::find(&["a@b.example", "+7 901 000-00-01", "x"], &[]).expect("columns");
+        let columns = Columns::find(&["a@b.example", "+7\u{a0}901 000\u{2013}00\u{2013}01", "x"], &[])
+            .expect("columns");
         assert!(!columns.has_header);
         assert_eq!(columns.words(), "\"column 1\" → email, \"column 2\" → sms; not used: \"column 3\"");
     }

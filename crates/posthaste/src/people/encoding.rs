@@ -1,5 +1,6 @@
-//! Which encoding a file is in. A mark at its begin says it; what is UTF-8 from begin to end is UTF-8; anything else is
-//! Windows-1251, the other encoding such files come in.
+//! Which encoding a file is in. A mark at its begin says it; what is UTF-8 from begin to end is UTF-8, and so is what has more
+//! characters of UTF-8 than bytes that are none (those are told with their rows); anything else is Windows-1251, the other
+//! encoding such files come in.
 
 use std::io::{self, Read};
 
@@ -13,6 +14,7 @@ pub(crate) fn find(mut from: impl Read) -> io::Result<&'static Encoding> {
     let mut buffer = vec![0; 64 * 1024];
     let mut held = 0;
     let mut first = true;
+    let mut balance = Balance::default();
     loop {
         let read = match from.read(&mut buffer[held..]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -24,17 +26,13 @@ pub(crate) fn find(mut from: impl Read) -> io::Result<&'static Encoding> {
         {
             return Ok(encoding);
         }
-        let valid = match std::str::from_utf8(&buffer[..end]) {
-            Ok(_) => end,
-            // A character cut by the end of the buffer is judged with the next piece.
-            Err(error) if error.error_len().is_none() && read > 0 => error.valid_up_to(),
-            Err(_) => return Ok(WINDOWS_1251),
-        };
+        // A character cut by the end of the buffer is judged with the next piece.
+        let judged = balance.count(&buffer[..end], read == 0);
         if read == 0 {
-            return Ok(UTF_8);
+            return Ok(balance.encoding());
         }
-        buffer.copy_within(valid..end, 0);
-        held = end - valid;
+        buffer.copy_within(judged..end, 0);
+        held = end - judged;
     }
 }
 
@@ -43,10 +41,48 @@ pub(crate) fn guess(begin: &[u8]) -> &'static Encoding {
     if let Some((encoding, _)) = Encoding::for_bom(begin) {
         return encoding;
     }
-    match std::str::from_utf8(begin) {
-        Ok(_) => UTF_8,
-        Err(error) if error.error_len().is_none() => UTF_8,
-        Err(_) => WINDOWS_1251,
+    let mut balance = Balance::default();
+    balance.count(begin, false);
+    balance.encoding()
+}
+
+/// What speaks for UTF-8 and against it. Letters of Windows-1251 in a row are hardly ever a character of UTF-8.
+#[derive(Debug, Default)]
+struct Balance {
+    /// Characters of more than one byte.
+    characters: u64,
+    /// Bytes that are no UTF-8.
+    bad: u64,
+}
+
+impl Balance {
+    /// Counts what is in these bytes; answers up to where. A character cut by their end is bad if they are the `last`.
+    fn count(&mut self, bytes: &[u8], last: bool) -> usize {
+        let mut at = 0;
+        loop {
+            let (valid, bad) = match std::str::from_utf8(&bytes[at..]) {
+                Ok(text) => (text, None),
+                Err(error) => {
+                    let valid = std::str::from_utf8(&bytes[at..at + error.valid_up_to()]).unwrap_or_default();
+                    (valid, Some(error.error_len()))
+                }
+            };
+            self.characters += valid.chars().filter(|c| !c.is_ascii()).count() as u64;
+            at += valid.len();
+            match bad {
+                None => return at,
+                Some(None) if !last => return at,
+                Some(length) => {
+                    let length = length.unwrap_or(bytes.len() - at);
+                    self.bad += length as u64;
+                    at += length;
+                }
+            }
+        }
+    }
+
+    fn encoding(&self) -> &'static Encoding {
+        if self.bad == 0 || self.characters > self.bad { UTF_8 } else { WINDOWS_1251 }
     }
 }
 
@@ -94,6 +130,9 @@ mod tests {
             (long.as_bytes(), UTF_8),
             (&cyrillic, WINDOWS_1251),
             (b"\xff\xfee\0m\0", UTF_16LE),
+            // One bad byte does not make another encoding of all the others.
+            ("Анна\n".repeat(3).as_bytes(), UTF_8),
+            (&["Анна\nБор".as_bytes(), b"\xe8\n"].concat(), UTF_8),
             // A character that never ends.
             (b"name\xd0", WINDOWS_1251),
         ] {

@@ -3,12 +3,16 @@
 mod columns;
 mod dialect;
 mod encoding;
+mod known;
 mod person;
 mod read;
+mod reasons;
+mod scan;
 mod upload;
 
 pub(crate) use columns::{Columns, Map};
 pub(crate) use encoding::encoding_of;
 pub(crate) use person::{Field, Person};
-pub(crate) use read::{Options, People, RowError, Source};
+pub(crate) use read::{Options, People, Source};
+pub(crate) use reasons::Reasons;
 pub(crate) use upload::{OnInvalid, Upload, Uploaded, stream};

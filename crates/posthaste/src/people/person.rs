@@ -53,8 +53,30 @@ impl Field {
             Self::Email => cell.split_whitespace().all(|part| part.contains('@')),
         };
         let separates = move |c: char| matches!(c, ';' | ',' | '\n') || (blanks && c.is_whitespace());
-        cell.split(separates).map(str::trim).filter(|part| !part.is_empty())
+        cell.split(separates).map(trim).filter(|part| !part.is_empty())
     }
+}
+
+/// Without blanks and marks that do not show around it.
+pub(crate) fn trim(cell: &str) -> &str {
+    cell.trim_matches(is_blank)
+}
+
+/// Whether nothing is seen of a character.
+pub(crate) fn is_blank(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// An address so that the same one written in two usual ways is equal: domains in small letters, numbers without what stands
+/// between digits. Two that are equal here are one to the queue.
+fn comparable(channel: &str, address: &str) -> String {
+    let text = match (channel, address.rsplit_once('@')) {
+        ("email", Some((local, domain))) => format!("{local}@{}", domain.to_lowercase()),
+        ("sms", _) => address.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect(),
+        _ => address.to_lowercase(),
+    };
+    format!("{channel}\0{text}")
 }
 
 /// Whom a message goes to.
@@ -62,6 +84,8 @@ impl Field {
 pub(crate) struct Person {
     /// `[A-Za-z0-9_-]{1,64}`, which the queue checks.
     pub(crate) id: String,
+    /// Whether the id is the sender's own, and not made up here.
+    pub(crate) has_own_id: bool,
     name: Text,
     contacts: BTreeMap<&'static str, Vec<Address>>,
 }
@@ -81,14 +105,21 @@ impl Person {
 
     /// Takes the content of one cell.
     pub(crate) fn take(&mut self, field: Field, cell: &str) {
-        let cell = cell.trim();
+        let cell = trim(cell);
         if cell.is_empty() {
             return;
         }
         match field {
-            Field::Id => cell.clone_into(&mut self.id),
-            Field::Name if self.name.is_empty() => self.name = Text::new(cell),
-            Field::Name => self.name = Text::new(format!("{} {cell}", self.name.expose())),
+            Field::Id => {
+                cell.clone_into(&mut self.id);
+                self.has_own_id = true;
+            }
+            Field::Name => {
+                // A line break in a cell is a space in a name.
+                let before = (!self.name.is_empty()).then(|| self.name.expose());
+                let parts = cell.split(char::is_control).map(trim).filter(|part| !part.is_empty());
+                self.name = Text::new(before.into_iter().chain(parts).collect::<Vec<_>>().join(" "));
+            }
             address => {
                 let addresses = address.split(cell).map(Address::new);
                 self.contacts.entry(address.word()).or_default().extend(addresses);
@@ -99,6 +130,28 @@ impl Person {
     /// Whether there is any way to reach them.
     pub(crate) fn is_reachable(&self) -> bool {
         self.contacts.values().any(|addresses| !addresses.is_empty())
+    }
+
+    /// Whether a channel has more than one address.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.contacts.values().any(|addresses| addresses.len() > 1)
+    }
+
+    /// The addresses that are written to, each with its channel, as text to compare: on these channels, or on all when none is
+    /// named; the first one of each, or all of them.
+    pub(crate) fn used(&self, channels: &[String], all: bool) -> Vec<String> {
+        let named = |channel: &str| channels.is_empty() || channels.iter().any(|name| name == channel);
+        let used = self.contacts.iter().filter(|(channel, _)| named(channel));
+        let most = if all { usize::MAX } else { 1 };
+        used.flat_map(|(channel, addresses)| {
+            addresses.iter().take(most).map(|address| comparable(channel, address.expose()))
+        })
+        .collect()
+    }
+
+    /// All addresses, as text to compare.
+    pub(crate) fn contacts_key(&self) -> String {
+        self.used(&[], true).join("\n")
     }
 
     /// The channels they can be reached on.
@@ -168,6 +221,17 @@ mod tests {
             }})
         );
         assert_eq!(person.channels().collect::<Vec<_>>(), ["email", "sms", "telegram"]);
+    }
+
+    #[test]
+    fn a_break_in_a_name_is_a_space_and_marks_around_a_cell_go() {
+        let mut person = Person::new("1".to_owned());
+        person.take(Field::Name, "\u{feff}Ali\r\n Valiev\u{a0}");
+        person.take(Field::Email, "\u{202a}a@b.example\u{202c}");
+        assert_eq!(
+            serde_json::to_value(&person).expect("JSON"),
+            serde_json::json!({"id": "1", "name": "Ali Valiev", "contacts": {"email": ["a@b.example"]}})
+        );
     }
 
     #[test]

@@ -3,21 +3,19 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::ByteRecord;
 use encoding_rs::{Encoding, UTF_8};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
+use super::columns::is_address;
+use super::person::is_blank;
+use super::scan::{BadRow, Scan};
 use super::{Columns, Map, Person, dialect, encoding};
 use crate::failure::{Failure, Result};
 
 /// So much of the begin is looked at to find delimiter, columns, and of standard input the encoding.
 const SAMPLE: u64 = 256 * 1024;
-
-/// A row longer than this is refused: mostly a quote that was left open.
-const LONGEST_ROW: u64 = 1024 * 1024;
 
 /// Where people come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +58,6 @@ pub(crate) struct RowError {
 /// People of a file, in its order.
 pub(crate) struct People {
     reader: csv::Reader<Box<dyn Read + Send>>,
-    since_row: Arc<AtomicU64>,
     columns: Columns,
     encoding: &'static Encoding,
     delimiter: u8,
@@ -103,16 +100,16 @@ impl People {
         raw.by_ref().take(SAMPLE).read_to_end(&mut begin)?;
         let encoding = options.encoding.or(found).unwrap_or_else(|| encoding::guess(&begin));
         let (text, _, _) = encoding.decode(&begin);
-        let delimiter = options.delimiter.unwrap_or_else(|| dialect::delimiter(&text));
+        let told = dialect::told(&text);
+        let delimiter = options.delimiter.or(told).unwrap_or_else(|| dialect::delimiter(&text));
         drop(text);
         let whole = Cursor::new(begin).chain(raw);
-        let since_row = Arc::new(AtomicU64::new(0));
         let decoded: Box<dyn Read + Send> = if encoding == UTF_8 {
             // Bytes that are no UTF-8 are to be found in their row, so nothing may replace them here.
-            Box::new(Lines::new(whole, &since_row))
+            Box::new(Scan::new(whole, delimiter))
         } else {
             let from = DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(whole);
-            Box::new(Lines::new(from, &since_row))
+            Box::new(Scan::new(from, delimiter))
         };
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -120,10 +117,17 @@ impl People {
             .delimiter(delimiter)
             .from_reader(decoded);
         let mut record = ByteRecord::new();
-        if !reader.read_byte_record(&mut record).map_err(csv_failure)? {
-            return Err(Failure::refused("there is nobody in it: it is empty"));
+        if told.is_some() {
+            reader.read_byte_record(&mut record).map_err(csv_failure)?;
         }
-        since_row.store(0, Ordering::Relaxed);
+        loop {
+            if !reader.read_byte_record(&mut record).map_err(csv_failure)? {
+                return Err(Failure::refused("there is nobody in it: it is empty"));
+            }
+            if !is_empty(&record) {
+                break;
+            }
+        }
         let first: Vec<String> = record
             .iter()
             .map(|cell| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').to_owned())
@@ -131,7 +135,7 @@ impl People {
         let first: Vec<&str> = first.iter().map(String::as_str).collect();
         let columns = Columns::find(&first, &options.maps)?;
         let first_is_person = !columns.has_header;
-        Ok(Self { reader, since_row, columns, encoding, delimiter, record, first_is_person, over: false })
+        Ok(Self { reader, columns, encoding, delimiter, record, first_is_person, over: false })
     }
 
     /// The columns.
@@ -154,14 +158,12 @@ impl People {
                 return Ok(None);
             }
             if !std::mem::take(&mut self.first_is_person) {
-                self.since_row.store(0, Ordering::Relaxed);
                 if !self.reader.read_byte_record(&mut self.record).map_err(csv_failure)? {
                     self.over = true;
                     continue;
                 }
             }
-            // Spreadsheets leave rows of nothing but delimiters.
-            if self.record.iter().all(|cell| cell.iter().all(u8::is_ascii_whitespace)) {
+            if is_empty(&self.record) {
                 continue;
             }
             let line = self.line();
@@ -183,7 +185,11 @@ impl People {
         }
         let mut person = Person::new(format!("line-{line}"));
         for (at, cell) in self.record.iter().enumerate() {
-            let Some(field) = self.columns.field(at) else { continue };
+            let field = self.columns.field(at);
+            if !field.is_some_and(super::Field::is_address) && self.holds_a_row(cell) {
+                return Err(refuse("a cell holds whole rows; is a quote left open in it?".to_owned()));
+            }
+            let Some(field) = field else { continue };
             let cell = std::str::from_utf8(cell).map_err(|_| {
                 refuse(format!("its {} is no UTF-8; is the file in another --encoding?", field.word()))
             })?;
@@ -194,66 +200,36 @@ impl People {
         }
         if person.is_reachable() { Ok(person) } else { Err(refuse("no address".to_owned())) }
     }
-}
 
-/// A file whose lines all end with one LF, the last one too, so that they can be counted, and whose rows cannot grow
-/// without bound.
-struct Lines<R> {
-    from: R,
-    since_row: Arc<AtomicU64>,
-    last: u8,
-    over: bool,
-}
-
-impl<R: Read> Lines<R> {
-    fn new(from: R, since_row: &Arc<AtomicU64>) -> Self {
-        Self { from, since_row: Arc::clone(since_row), last: b'\n', over: false }
+    /// Whether a line within a cell has as many fields as there are columns, one of them an address.
+    fn holds_a_row(&self, cell: &[u8]) -> bool {
+        let mut inner = cell.split(|b| *b == b'\n').skip(1).filter_map(|line| std::str::from_utf8(line).ok());
+        inner.any(|line| {
+            let fields: Vec<&str> = line.split(char::from(self.delimiter)).collect();
+            fields.len() > 1
+                && fields.len() == self.columns.count()
+                && fields.iter().any(|cell| is_address(cell))
+        })
     }
 }
-
-impl<R: Read> Read for Lines<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if self.since_row.load(Ordering::Relaxed) > LONGEST_ROW {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
-        }
-        while !self.over && !to.is_empty() {
-            let read = self.from.read(to)?;
-            let mut kept = 0;
-            for at in 0..read {
-                let before = std::mem::replace(&mut self.last, to[at]);
-                match (before, to[at]) {
-                    (b'\r', b'\n') => continue,
-                    (_, b'\r') => to[kept] = b'\n',
-                    (_, other) => to[kept] = other,
-                }
-                kept += 1;
-            }
-            self.over = read == 0;
-            if self.over && !matches!(self.last, b'\n' | b'\r') {
-                to[0] = b'\n';
-                kept = 1;
-            }
-            if kept > 0 {
-                self.since_row.fetch_add(kept as u64, Ordering::Relaxed);
-                return Ok(kept);
-            }
-        }
-        Ok(0)
-    }
-}
-
-const TOO_LONG: &str = "a row is longer than 1 MiB; is a quote left open in it?";
 
 fn csv_failure(error: csv::Error) -> Failure {
     let line = error.position().map(csv::Position::line);
     let at = line.map_or_else(String::new, |line| format!(" at line {line}"));
     match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Failure::refused(format!("the rows cannot be read{at}")).because(error)
+        csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<BadRow>()) => {
+            Failure::refused(format!("{error}; nothing was sent")).mend(
+                "A field that holds a quote is written in quotes, and its own quotes twice: \"12\"\" pipe\" (RFC 4180).",
+            )
         }
         csv::ErrorKind::Io(error) => error.into(),
         other => Failure::refused(format!("the rows cannot be read{at}: {other:?}")),
     }
+}
+
+/// Whether there is nothing to be seen in a row: spreadsheets leave rows of delimiters and blanks.
+fn is_empty(record: &ByteRecord) -> bool {
+    record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|cell| cell.chars().all(is_blank)))
 }
 
 fn unread(source: &Source, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
@@ -264,93 +240,4 @@ fn unread(source: &Source, error: impl Into<Box<dyn std::error::Error + Send + S
 }
 
 #[cfg(test)]
-mod tests {
-    use encoding_rs::WINDOWS_1251;
-
-    use super::*;
-
-    fn people(bytes: &[u8], options: &Options) -> Result<(String, Vec<String>)> {
-        let mut people = People::read(Box::new(Cursor::new(bytes.to_vec())), None, options)?;
-        let mut rows = Vec::new();
-        while let Some(row) = people.next()? {
-            rows.push(match row {
-                Ok((line, person)) => format!("{line} {}", serde_json::to_string(&person).expect("JSON")),
-                Err(error) => error.to_string(),
-            });
-        }
-        Ok((people.words(), rows))
-    }
-
-    #[test]
-    fn a_plain_file_is_read() {
-        let (words, rows) =
-            people(b"email,name\na@b.example,Anna\nc@d.example,Bo\n", &Options::default()).expect("read");
-        assert_eq!(words, "UTF-8, comma");
-        assert_eq!(
-            rows,
-            [
-                r#"2 {"id":"line-2","name":"Anna","contacts":{"email":["a@b.example"]}}"#,
-                r#"3 {"id":"line-3","name":"Bo","contacts":{"email":["c@d.example"]}}"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn a_spreadsheet_of_windows_is_read() {
-        let text = "Почта;Имя;Код\r\na@b.example;Анна;7\r\n;;\r\nc@d.example;Борис;8\r\n";
-        let (bytes, _, _) = WINDOWS_1251.encode(text);
-        let (words, rows) = people(&bytes, &Options::default()).expect("read");
-        assert_eq!(words, "windows-1251, semicolon");
-        assert_eq!(
-            rows,
-            [
-                r#"2 {"id":"7","name":"Анна","contacts":{"email":["a@b.example"]}}"#,
-                r#"4 {"id":"8","name":"Борис","contacts":{"email":["c@d.example"]}}"#,
-            ]
-        );
-        let with_mark = format!("\u{feff}{text}");
-        assert_eq!(people(with_mark.as_bytes(), &Options::default()).expect("read").1, rows);
-        let utf16: Vec<u8> = with_mark.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert_eq!(people(&utf16, &Options::default()).expect("read").1, rows);
-    }
-
-    #[test]
-    fn bad_rows_are_told_by_line_and_do_not_end_the_file() {
-        let mut bytes =
-            b"email,name\n\"a@b.example\",\"two\nlines\"\n,Nobody\nx@y.example,Bo,one,too many\n\n".to_vec();
-        bytes.extend(b"c@d.example,\xd0\nlast@d.example,Last\n");
-        let options = Options { encoding: Some(UTF_8), ..Options::default() };
-        let (_, rows) = people(&bytes, &options).expect("read");
-        assert_eq!(
-            rows,
-            [
-                r#"2 {"id":"line-2","name":"two\nlines","contacts":{"email":["a@b.example"]}}"#,
-                "line 4: no address",
-                "line 5: 4 fields, but there are 2 columns",
-                "line 7: its name is no UTF-8; is the file in another --encoding?",
-                r#"8 {"id":"line-8","name":"Last","contacts":{"email":["last@d.example"]}}"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn a_list_of_addresses_needs_no_titles() {
-        let (_, rows) = people(b"a@b.example\nc@d.example\n", &Options::default()).expect("read");
-        assert_eq!(rows.len(), 2);
-        assert!(rows[0].starts_with("1 "), "{rows:?}");
-    }
-
-    #[test]
-    fn an_open_quote_ends_within_bounds() {
-        let mut bytes = b"email,name\na@b.example,\"".to_vec();
-        bytes.extend(std::iter::repeat_n(b"x,\n", 1_000_000).flatten());
-        let failure = people(&bytes, &Options::default()).expect_err("an endless row");
-        assert!(failure.lines().join(" ").contains("quote"), "{failure:?}");
-    }
-
-    #[test]
-    fn an_empty_file_has_nobody() {
-        assert!(people(b"", &Options::default()).is_err());
-        assert_eq!(people(b"email\n", &Options::default()).expect("titles alone").1.len(), 0);
-    }
-}
+mod tests;

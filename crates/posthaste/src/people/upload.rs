@@ -10,15 +10,16 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{People, Person, RowError};
+use super::known::{Known, Verdict};
+use super::{People, Person, Reasons};
 use crate::failure::{Failure, Result};
 
 /// Bytes of a piece of the body, and pieces that wait to be sent.
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 4;
 
-/// Row errors that are told one by one.
-pub(crate) const TOLD: usize = 100;
+/// Rows that are named of those merged, and of those with an address that is not used.
+const NAMED: usize = 5;
 
 /// What to do about rows that are no person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -50,19 +51,42 @@ pub(crate) struct Upload {
     pub(crate) people: Option<People>,
     /// What to do about bad rows.
     pub(crate) on_invalid: OnInvalid,
+    /// The channels that are used; all when there is none.
+    pub(crate) channels: Vec<String>,
+    /// Whether all addresses of a channel are used, not the first one alone.
+    pub(crate) all_addresses: bool,
+    /// Whether rows of one id are one person although their addresses differ.
+    pub(crate) merge_ids: bool,
+}
+
+/// Rows that were merged with an earlier one.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    /// How many.
+    pub(crate) count: u64,
+    /// The first ones: their line, and that of the row they are one with.
+    pub(crate) first: Vec<(u64, u64)>,
 }
 
 /// What was read while it was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Uploaded {
-    /// People written.
+    /// People written, those named on the command line among them.
     pub(crate) people: u64,
+    /// Those named on the command line.
+    pub(crate) given: u64,
+    /// Data rows of the file.
+    pub(crate) rows: u64,
+    /// Rows that are one with an earlier one, and were not written.
+    pub(crate) merged: Merged,
+    /// Rows without an address on the channels that are used; they were not written.
+    pub(crate) unreachable: Reasons,
+    /// People with more than one address on a channel, of which only the first is used.
+    pub(crate) spare: Reasons,
     /// How many of them can be reached per channel.
     pub(crate) reachable: BTreeMap<&'static str, u64>,
-    /// The first bad rows.
-    pub(crate) errors: Vec<RowError>,
-    /// All bad rows that were seen.
-    pub(crate) error_count: u64,
+    /// All bad rows.
+    pub(crate) errors: Reasons,
     /// Why the file could not be read to its end.
     pub(crate) failure: Option<Failure>,
     lines: Lines,
@@ -136,22 +160,44 @@ impl Upload {
             told.count(person);
             line_of(&mut piece, person)?;
         }
+        told.given = told.people;
+        let mut known = Known::new(self.merge_ids);
+        self.given.iter().for_each(|person| known.reserve(&person.id));
         if let Some(mut people) = self.people {
             while let Some(row) = people.next()? {
-                match row {
-                    Ok((at, person)) if told.error_count == 0 || self.on_invalid == OnInvalid::Skip => {
-                        line += 1;
-                        told.count(&person);
-                        told.lines.add(line, at);
-                        line_of(&mut piece, &person)?;
-                    }
-                    Ok(_) => {}
+                told.rows += 1;
+                let (at, mut person) = match row {
+                    Ok(row) => row,
                     Err(error) => {
-                        told.error_count += 1;
-                        if told.errors.len() < TOLD {
-                            told.errors.push(error);
-                        }
+                        told.errors.add(Some(error.line), &error.what);
+                        continue;
                     }
+                };
+                let used = person.used(&self.channels, self.all_addresses);
+                if used.is_empty() {
+                    let what = format!("no address on {}", self.channels.join(" or "));
+                    told.unreachable.add(Some(at), &what);
+                    continue;
+                }
+                match known.look(at, &mut person, &used) {
+                    Verdict::New => {}
+                    Verdict::Merged(with) => {
+                        told.merged.add(at, with);
+                        continue;
+                    }
+                    Verdict::Refused(what) => {
+                        told.errors.add(Some(at), what);
+                        continue;
+                    }
+                }
+                if person.has_spare() && !self.all_addresses {
+                    told.spare.add(Some(at), SPARE);
+                }
+                if told.errors.count() == 0 || self.on_invalid == OnInvalid::Skip {
+                    line += 1;
+                    told.count(&person);
+                    told.lines.add(line, at);
+                    line_of(&mut piece, &person)?;
                 }
                 if piece.len() >= PIECE {
                     let whole = std::mem::replace(&mut piece, Vec::with_capacity(PIECE + 1024));
@@ -159,10 +205,22 @@ impl Upload {
                 }
             }
         }
-        if told.error_count > 0 && self.on_invalid == OnInvalid::Stop {
+        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Stop {
             return Err(End::Stopped);
         }
         to.blocking_send(Ok(piece.into())).map_err(|_| End::Left)
+    }
+}
+
+/// Of whom not all addresses are used.
+const SPARE: &str = "more than one address on a channel; the first is used (--all-addresses sends to each)";
+
+impl Merged {
+    fn add(&mut self, line: u64, with: u64) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push((line, with));
+        }
     }
 }
 
@@ -203,6 +261,11 @@ mod tests {
     use super::super::{Options, Source};
     use super::*;
 
+    fn upload(order: Value, people: People, on_invalid: OnInvalid) -> Upload {
+        let (given, people, channels) = (vec![], Some(people), vec![]);
+        Upload { order, given, people, on_invalid, channels, all_addresses: false, merge_ids: false }
+    }
+
     async fn sent(csv: &str, on_invalid: OnInvalid) -> (Result<String, String>, Uploaded) {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("people.csv");
@@ -210,7 +273,7 @@ mod tests {
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
         let order = serde_json::json!({"text": "Hello"});
         let given = vec![Person::at("given-1".to_owned(), super::super::Field::Email, "z@b.example")];
-        let (mut body, told) = Upload { order, given, people: Some(people), on_invalid }.start();
+        let (mut body, told) = Upload { given, ..upload(order, people, on_invalid) }.start();
         let mut text = Ok(String::new());
         while let Some(piece) = body.recv().await {
             match piece {
@@ -237,16 +300,42 @@ mod tests {
         assert_eq!(lines.len(), 5);
         assert_eq!(told.people, 4);
         assert_eq!(told.reachable, BTreeMap::from([("email", 4)]));
-        assert_eq!(told.errors, [RowError { line: 3, what: "no address".to_owned() }]);
+        assert_eq!(told.errors.lines().collect::<Vec<_>>(), ["line 3: no address"]);
+        assert_eq!((told.rows, told.given), (4, 1));
         let back: Vec<_> = (1..=5).map(|line| told.line_of(line)).collect();
         assert_eq!(back, [None, None, Some(2), Some(5), Some(7)]);
+    }
+
+    #[tokio::test]
+    async fn every_row_is_written_merged_or_left_out() {
+        let csv = "id,email,phone\n7,a@b.example,\n7,A@b.example;x@b.example,\n7,a@B.EXAMPLE,\n8,,+7 901\n\
+                   9,c@b.example;d@b.example,\n,c@b.example,\n,,\n,e@b.example,\n";
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("people.csv");
+        std::fs::write(&file, csv).expect("a file");
+        let people = People::open(&Source::File(file), &Options::default()).expect("opened");
+        let upload =
+            Upload { channels: vec!["email".to_owned()], ..upload(Value::Null, people, OnInvalid::Skip) };
+        let (mut body, told) = upload.start();
+        while body.recv().await.is_some() {}
+        let told = told.await.expect("no panic");
+        assert_eq!((told.rows, told.people), (7, 3));
+        assert_eq!((told.merged.count, told.merged.first.clone()), (2, vec![(4, 2), (7, 6)]));
+        let other = format!("line 3: {}", super::super::known::OTHER_ADDRESSES);
+        assert_eq!(told.errors.lines().collect::<Vec<_>>(), [other]);
+        assert_eq!(told.unreachable.lines().collect::<Vec<_>>(), ["line 5: no address on email"]);
+        assert_eq!(told.spare.lines().collect::<Vec<_>>(), [format!("line 6: {SPARE}")]);
+        assert_eq!(
+            told.rows,
+            told.people + told.merged.count + told.errors.count() + told.unreachable.count()
+        );
     }
 
     #[tokio::test]
     async fn a_bad_row_breaks_the_body_off() {
         let (text, told) = sent(ROWS, OnInvalid::Stop).await;
         assert_eq!(text, Err("a row cannot be used".to_owned()));
-        assert_eq!(told.error_count, 1);
+        assert_eq!(told.errors.count(), 1);
     }
 
     #[tokio::test]
@@ -257,9 +346,7 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let upload =
-            Upload { order: Value::Null, given: vec![], people: Some(people), on_invalid: OnInvalid::Stop };
-        let (body, told) = upload.start();
+        let (body, told) = upload(Value::Null, people, OnInvalid::Stop).start();
         drop(body);
         assert!(told.await.expect("no panic").people < 100_000);
     }

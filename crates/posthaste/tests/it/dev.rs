@@ -105,7 +105,8 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
 
     let sent = user.run(&[&send[..], &["--on-invalid", "skip", "--watch"]].concat()).await;
     assert_eq!(sent.code, 5, "{}", sent.err);
-    assert!(sent.err.contains("line 4003, \"Почта\""), "{}", sent.err);
+    assert!(sent.err.contains("line 4003: \"Почта\""), "{}", sent.err);
+    assert!(sent.err.contains("10000 rows of the file: 9998 sent, 0 merged, 2 left out"), "{}", sent.err);
     let end: Value = serde_json::from_str(sent.out.lines().last().expect("events")).expect("JSON");
     let (order, totals) = (&end["order"], &end["order"]["totals"]);
     assert_eq!(end["event"], "end");

@@ -5,6 +5,8 @@ mod cli;
 mod dev;
 mod operator;
 mod orders;
+mod parked;
+mod people;
 mod script;
 mod send;
 mod suppressions;

@@ -73,12 +73,21 @@ pub fn encode_content(content: &Content) -> Vec<u8> {
 /// Reads a packed content. Fields of later versions' tags are an error: they would be lost.
 ///
 /// # Errors
-/// When the bytes are not a content of this version.
+/// When the bytes are not a content of this version; `newer` when they are one of a later version, by number or by a tag.
+/// `lua/lib/content.lua` judges the same way.
 pub fn decode_content(bytes: &[u8]) -> Result<Content, Malformed> {
-    read_content(bytes).ok_or(Malformed::new("content"))
+    if bytes.first().is_some_and(|version| *version > VERSION) {
+        return Err(Malformed::newer("content"));
+    }
+    let mut later_field = false;
+    read_content(bytes, &mut later_field).ok_or(if later_field {
+        Malformed::newer("content")
+    } else {
+        Malformed::new("content")
+    })
 }
 
-fn read_content(bytes: &[u8]) -> Option<Content> {
+fn read_content(bytes: &[u8], later_field: &mut bool) -> Option<Content> {
     let (version, mut rest) = bytes.split_first()?;
     if *version != VERSION {
         return None;
@@ -86,6 +95,10 @@ fn read_content(bytes: &[u8]) -> Option<Content> {
     let mut content = Content::default();
     while let Some((tag, after)) = rest.split_first() {
         rest = after;
+        if *tag > 9 && *tag != 16 {
+            *later_field = true;
+            return None;
+        }
         let text = take_text(&mut rest)?;
         match tag {
             1 => content.text = Text::new(text),

@@ -4,8 +4,10 @@ use posthaste_model::{Channel, Counters, Lane, OnUnknown, PARCEL_ROWS, State, Un
 
 use crate::value::Malformed;
 
-/// The version of head this program writes and reads.
+/// The version of head this program writes.
 pub const HEAD_VERSION: u8 = 1;
+/// The oldest version of head this program still reads.
+pub const HEAD_OLDEST: u8 = 1;
 const FIXED: usize = 34;
 
 /// What a history says of its order.
@@ -40,7 +42,12 @@ impl Head {
     /// When it is too short, of another version, or names no channel.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let bad = Malformed::new("head");
-        if bytes.len() < FIXED || bytes[0] != HEAD_VERSION {
+        match bytes.first() {
+            Some(version) if *version > HEAD_VERSION => return Err(Malformed::newer("head")),
+            Some(version) if *version >= HEAD_OLDEST && bytes.len() > FIXED => {}
+            _ => return Err(bad),
+        }
+        if !matches!(bytes[1], b'i' | b'p') {
             return Err(bad);
         }
         let lane = if bytes[2] == b'u' { Lane::Urgent } else { Lane::Bulk };

@@ -61,9 +61,29 @@ impl Outcomes {
                 bytes
             }
         };
+        if bytes.len() == COUNTS + rows * ROW
+            && bytes[COUNTS..].chunks(ROW).any(|row| row[0] >> 4 > ROW_VERSION)
+        {
+            return Err(Malformed::newer("outcomes"));
+        }
         let sound = bytes.len() == COUNTS + rows * ROW
             && bytes[COUNTS..].chunks(ROW).all(|row| row[0] >> 4 == ROW_VERSION && row[0] & 15 < 10);
-        if sound { Ok(Self { bytes, due }) } else { Err(Malformed::new("outcomes")) }
+        let outcomes = Self { bytes, due };
+        // With counts that are not those of its rows a parcel would never end.
+        if sound && outcomes.counts() == outcomes.open_rows() {
+            Ok(outcomes)
+        } else {
+            Err(Malformed::new("outcomes"))
+        }
+    }
+
+    /// Pending, sending and unresolved rows, counted.
+    fn open_rows(&self) -> (u16, u16, u16) {
+        let count = |state: State| {
+            let rows = self.bytes[COUNTS..].chunks(ROW).filter(|row| row[0] & 15 == state as u8);
+            u16::try_from(rows.count()).unwrap_or(u16::MAX)
+        };
+        (count(State::Pending), count(State::Sending), count(State::Unresolved))
     }
 
     /// The outcomes of `rows` rows of an order that was cancelled before it was due at `due`: they have no record.

@@ -29,6 +29,9 @@ pub fn encode_parcel(rows: &[Row]) -> Vec<u8> {
 /// # Errors
 /// When the bytes are not a parcel of this version.
 pub fn decode_parcel(bytes: &[u8]) -> Result<Vec<Row>, Malformed> {
+    if bytes.first().is_some_and(|version| *version > VERSION) {
+        return Err(Malformed::newer("parcel"));
+    }
     read_parcel(bytes).ok_or(Malformed::new("parcel"))
 }
 

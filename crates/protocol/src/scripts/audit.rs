@@ -9,7 +9,7 @@ use crate::value::{Fields, Malformed};
 
 contract!("audit", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "leased:{p}:<channel>",
-        "unresolved:{p}:<channel>"],
+        "unresolved:{p}:<channel>", "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "suffix", "parcel to start from"],
     codes: ["ok", "gone", "newer", "bad", "epoch"]);
 
@@ -49,7 +49,7 @@ impl Script for Audit<'_> {
 
     fn keys(&self) -> Vec<String> {
         let (k, c) = (self.keys, self.channel);
-        vec![k.epoch(), k.fence(), k.due(Lane::Urgent), k.due(Lane::Bulk), k.leased(c), k.unresolved(c)]
+        vec![k.epoch(), k.fence(), k.due(Lane::Urgent), k.due(Lane::Bulk), k.leased(c), k.unresolved(c), k.parked(c)]
     }
 
     fn args(&self) -> Vec<Bytes> {

@@ -32,12 +32,24 @@ pub struct Bind<'a> {
 /// What the key is tied to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// To the suffix given.
+    /// To the suffix given, by this call or by an earlier try of it.
     Fresh,
     /// To the suffix of an earlier request with the same body.
     Same(Suffix),
     /// To another body.
     Other,
+}
+
+/// Reads what a key holds: the suffix it is tied to, and the digest of the body. The mark of a shared tie is passed over.
+///
+/// # Errors
+/// [`Malformed`] when it is no tie.
+pub fn decode_tie(held: &[u8]) -> Result<(Suffix, [u8; 12]), Malformed> {
+    let malformed = || Malformed::new("idempotency key");
+    let (digest, suffix) = held.split_first_chunk::<12>().ok_or_else(malformed)?;
+    let suffix = std::str::from_utf8(suffix).map_err(|_| malformed())?;
+    let suffix = suffix.strip_suffix('+').unwrap_or(suffix).parse().map_err(|_| malformed())?;
+    Ok((suffix, *digest))
 }
 
 impl Script for Bind<'_> {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste_model::{Channel, CourierId, Lane, Member, UnixMs};
+use posthaste_model::{Channel, CourierId, Lane, Member, Suffix, UnixMs};
 
 use crate::keys::Keys;
 use crate::record::{Head, Inline, Outcomes};
 use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed, Value};
+use crate::value::{Fields, Malformed};
 
 contract!("claim", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "ready:{p}:<channel>:urgent",
@@ -17,7 +17,8 @@ contract!("claim", drains: true,
         "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "courier id", "number of the request, growing", "lease in ms",
         "parcels at most", "bulk parcels at most", "rows to begin at once at most",
-        "send window in ms: what is begun must have ended by now + this"],
+        "send window in ms: what is begun must have ended by now + this",
+        "1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause"],
     codes: ["ok", "again", "old", "epoch"]);
 
 /// Parcels of one call at most.
@@ -44,6 +45,8 @@ pub struct Claim<'a> {
     pub begin: u32,
     /// How long a send begun here may take.
     pub send_window: Duration,
+    /// Whether the courier has nothing else in hand: should it die now, a parcel taken alone is the cause.
+    pub empty_handed: bool,
 }
 
 /// A parcel under the caller's lease.
@@ -51,7 +54,7 @@ pub struct Claim<'a> {
 pub struct Claimed {
     /// Which one.
     pub member: Member,
-    /// Its courier died before: send it alone, a row at a time.
+    /// It may be what its couriers died of: claimed alone.
     pub careful: bool,
     /// Head of its order.
     pub head: Head,
@@ -82,8 +85,22 @@ pub struct Taken {
     pub closed: u64,
     /// The parcels.
     pub parcels: Vec<Claimed>,
-    /// Parcels whose history this program can't read. They stay leased until the lease is over.
-    pub unreadable: u32,
+    /// Parcels under the lease whose history this program can't read after all: their holder parks them, or hands them back
+    /// when they are of a later version.
+    pub unreadable: Vec<Unreadable>,
+    /// Orders and parcels of a later version, left to a newer program. Nothing of them was begun.
+    pub newer: u64,
+    /// One of them, to be named.
+    pub newer_suffix: Option<Suffix>,
+}
+
+/// A parcel that a claim brought and that can't be read here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Which one.
+    pub member: Member,
+    /// Why.
+    pub flaw: Malformed,
 }
 
 /// The reply of a claim.
@@ -132,6 +149,7 @@ impl Script for Claim<'_> {
             arg(self.bulk_limit.min(MOST_PARCELS)),
             arg(self.begin),
             arg(self.send_window.as_millis()),
+            arg(u8::from(self.empty_handed)),
         ]
     }
 
@@ -153,21 +171,31 @@ impl Script for Claim<'_> {
             lost: f.u64("lost")?,
             closed: f.u64("closed")?,
             parcels: Vec::new(),
-            unreadable: 0,
+            unreadable: Vec::new(),
+            newer: 0,
+            newer_suffix: None,
         };
         for entry in f.array("parcels")? {
-            match read_claimed(entry) {
+            let mut entry = Fields::new(entry.array("parcel")?);
+            // A name that is none of ours can have no record; its lease comes to its end.
+            let Ok(member) = entry.text("member")?.parse::<Member>() else { continue };
+            match read_claimed(member.clone(), entry) {
                 Ok(claimed) => taken.parcels.push(claimed),
-                Err(_) => taken.unreadable += 1,
+                Err(flaw) => taken.unreadable.push(Unreadable { member, flaw }),
             }
+        }
+        for name in f.array("newer")? {
+            taken.newer += 1;
+            // Orders that could not be rung, and parcels.
+            let name = name.text("newer").unwrap_or_default();
+            let parcel = || name.parse().ok().map(|member: Member| member.suffix);
+            taken.newer_suffix = taken.newer_suffix.or_else(|| name.parse().ok().or_else(parcel));
         }
         Ok(Reply::Taken(taken))
     }
 }
 
-fn read_claimed(entry: Value) -> Result<Claimed, Malformed> {
-    let mut f = Fields::new(entry.array("parcel")?);
-    let member: Member = f.text("member")?.parse().map_err(|_| Malformed::new("member"))?;
+fn read_claimed(member: Member, mut f: Fields) -> Result<Claimed, Malformed> {
     let careful = f.u64("mark")? == 1;
     let mut fields = f.array("fields")?.into_iter();
     let (mut head, mut record) = (None, None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste_model::{Channel, Member, UnixMs};
 
+use super::unread::names;
 use crate::keys::Keys;
 use crate::script::{Script, arg};
 use crate::value::{Fields, Malformed};
@@ -56,9 +57,7 @@ impl Script for Inquire<'_> {
             return Err(Malformed::new("code of inquire"));
         }
         let next = f.u64("next")?;
-        let members = f.array("members")?.into_iter();
-        let members =
-            members.map(|m| m.text("member")?.parse().map_err(|_| Malformed::new("member"))).collect::<Result<_, _>>()?;
+        let members = names(&mut f, "members")?;
         Ok(Inquiry { next: (next > 0).then_some(UnixMs(next)), members })
     }
 }

@@ -41,6 +41,8 @@ parts!(
     "lease",
     "token",
     "begin",
+    "park",
+    "content",
     "leave",
     "verdict",
     "ring",
@@ -81,12 +83,18 @@ scripts!(
     enqueue,
     /// Stops everybody because the database went back.
     halt,
+    /// Ends an order that can't be read.
+    fail_order,
+    /// Ends the rows of a parked parcel.
+    fail_parcel,
     /// Names parcels with unresolved rows.
     inquire,
     /// Takes an address off a suppression list.
     lift,
     /// Tells at which mark each run of the server began.
     open_run,
+    /// Takes parcels out of the way that can't be read.
+    park,
     /// Names orders to audit.
     patrol,
     /// Lets calls of an API key through.
@@ -127,11 +135,17 @@ scripts!(
     touch_key,
     /// Takes an idempotency key off its suffix.
     unbind,
+    /// Takes what was parked off its list.
+    unpark,
     /// Gives places in the day's limit back.
     unreserve,
     /// Removes what was staged in vain.
     unstage,
 );
+
+/// What can't be read.
+pub mod unread;
+pub use unread::ParkedName;
 
 /// Which rows a call names, and the codes of whole parcels.
 pub mod parcel_code;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use posthaste_model::{Lane, Suffix};
 
+use super::unread::names;
 use crate::keys::Keys;
 use crate::script::{Script, arg};
 use crate::value::{Fields, Malformed};
@@ -53,9 +54,7 @@ impl Script for Patrol<'_> {
             return Err(Malformed::new("code of patrol"));
         }
         let next = f.u64("position")?;
-        let suffixes = f.array("suffixes")?.into_iter();
-        let named =
-            suffixes.map(|s| s.text("suffix")?.parse().map_err(|_| Malformed::new("suffix"))).collect::<Result<_, _>>()?;
+        let named = names(&mut f, "suffixes")?;
         Ok(Patrolled { next: (next > 0).then_some(next), named })
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use posthaste_model::Channel;
 
-use crate::SCHEMA;
+use crate::{OLDEST_SCHEMA, SCHEMA};
 use crate::keys::Keys;
 use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
@@ -12,7 +12,8 @@ contract!("register", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
     args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
         "schema of the caller", "number of partitions", "channel of a courier, or empty",
-        "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said"],
+        "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said",
+        "oldest schema of a program that may run beside the caller"],
     codes: ["ok", "foreign", "old", "halted", "epoch"]);
 
 /// Registers a process.
@@ -69,6 +70,7 @@ impl Script for Register<'_> {
                 Some(false) => "0",
                 None => "",
             }),
+            arg(OLDEST_SCHEMA),
         ]
     }
 

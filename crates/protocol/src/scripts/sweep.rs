@@ -41,7 +41,7 @@ pub struct Swept {
     pub parcels: u64,
     /// Rows that are unresolved now.
     pub unresolved: u64,
-    /// Parcels given up after three crashes.
+    /// Parcels with rows that were given up: three couriers died, and nothing else can explain it.
     pub poison: u64,
     /// Members without a record this program can read.
     pub lost: u64,

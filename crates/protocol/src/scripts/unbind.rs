@@ -24,7 +24,7 @@ pub struct Unbind<'a> {
 }
 
 impl Script for Unbind<'_> {
-    /// Whether the key was tied to this suffix.
+    /// Whether the key was tied to this suffix, by nobody else, and is free now.
     type Reply = bool;
 
     fn contract() -> &'static crate::script::Contract {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use posthaste_model::{SenderId, Suffix, UnixMs};
 use posthaste_protocol::scripts::bind::{Bind, Bound};
 use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
+use posthaste_protocol::scripts::unbind::Unbind;
 use posthaste_protocol::scripts::unreserve::Unreserve;
 
 use crate::db::Db;
@@ -28,11 +29,35 @@ fn a_key_is_bound_once() {
     let now = db.now().0;
     assert!((now + 86_300_000..=now + 86_400_000).contains(&until), "{until} at {now}");
     db.again();
-    assert_eq!(db.unchanged(&bind(&first, b'a')), Bound::Same(first.clone()));
-    assert_eq!(db.unchanged(&bind(&second, b'a')), Bound::Same(first));
+    assert_eq!(db.unchanged(&bind(&first, b'a')), Bound::Fresh, "the same call again");
+    assert_eq!(db.unchanged(&bind(&second, b'b')), Bound::Other);
+    let step = db.step(&bind(&second, b'a'));
+    assert_eq!(step.reply, Bound::Same(first.clone()));
+    let shared = "~ idem:{k1:abc}: aaaaaaaaaaaau1:5 until @until -> aaaaaaaaaaaau1:5+ until @until";
+    step.changed(&[("until", until)], &[shared]);
+    db.again();
+    assert_eq!(db.unchanged(&bind(&second, b'a')), Bound::Same(first.clone()));
+    assert_eq!(db.unchanged(&bind(&first, b'a')), Bound::Fresh);
     assert_eq!(db.unchanged(&bind(&second, b'b')), Bound::Other);
     let other_owner = Bind { owner: "k2", ..bind(&second, b'b') };
     assert_eq!(db.reply(&other_owner), Bound::Fresh);
+}
+
+#[test]
+fn a_key_is_freed_by_the_request_that_tied_it_and_shares_it_with_none() {
+    let db = Db::start();
+    let (first, second) = (suffix("u1:5"), suffix("u1:6"));
+    let unbind = |suffix| Unbind { owner: "k1", key_digest: "abc", suffix };
+    assert_eq!(db.reply(&bind(&first, b'a')), Bound::Fresh);
+    assert!(!db.unchanged(&unbind(&second)));
+    assert!(db.reply(&unbind(&first)));
+    assert_eq!(db.snapshot().until("idem:{k1:abc}"), None, "it is free");
+    assert_eq!(db.reply(&bind(&second, b'b')), Bound::Fresh, "for another body too");
+    assert!(!db.unchanged(&unbind(&first)), "a late copy");
+    // A repeat was told the suffix, and may store its order under it.
+    assert_eq!(db.reply(&bind(&first, b'b')), Bound::Same(second.clone()));
+    assert!(!db.unchanged(&unbind(&second)));
+    assert_eq!(db.reply(&bind(&first, b'b')), Bound::Same(second));
 }
 
 struct Day<'a> {

@@ -27,7 +27,7 @@ fn parcels_come_under_a_lease_and_one_fence() {
     let step = db.step(&courier.next());
     let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
     assert_eq!(members(taken), ["u1:1:0", "u1:2:0"]);
-    assert!(!taken.again && taken.unreadable == 0 && taken.oldest.is_none());
+    assert!(!taken.again && taken.unreadable.is_empty() && taken.oldest.is_none());
     assert_eq!((taken.waiting, taken.rung, taken.next), (0, 0, Some(UnixMs(step.now + 10_000))));
     let first = &taken.parcels[0];
     assert!(!first.careful && first.head.inline);

@@ -42,7 +42,7 @@ fn records_that_cannot_be_read_stop_nobody() {
             let all = db.snapshot();
             let found = match place {
                 "parked" => all.sorted("parked:{0}:email").get("u1:1:0") == Some(&answer.now.0),
-                "later" => all.sorted("ready:{0}:email:bulk").get("u1:1:0") == Some(&(answer.now.0 + 60_000)),
+                "later" => all.sorted("ready:{0}:email:bulk").get("u1:1:0") == Some(&(answer.now.0 + 10_000)),
                 _ => true,
             };
             assert!(found, "{name}: {:#?}", all.since(&Default::default(), &[]));

@@ -57,14 +57,16 @@ fn a_lease_that_is_over_is_not_renewed() {
 #[test]
 fn what_is_handed_back_is_ready_at_once_and_counts_no_crash() {
     let db = Db::start();
-    Order::inline("u1:5").rows(2).accept(&db);
+    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
+    db.pass(db.now());
     let step = release(&courier, &db, Duration::ZERO, &parcel);
     assert_eq!(step.reply, [ParcelCode::Ready]);
+    // In the place it had: before what came meanwhile.
     step.changed(
-        &[],
-        &["- leased:{0}:email u1:5:0", "- lease:{0}:email u1:5:0", "+ ready:{0}:email:bulk u1:5:0: @now"],
+        &[("due", order.head(&db).due.0)],
+        &["- leased:{0}:email u1:5:0", "- lease:{0}:email u1:5:0", "+ ready:{0}:email:bulk u1:5:0: @due"],
     );
     db.again();
     assert_eq!(release(&courier, &db, Duration::ZERO, &parcel).reply, [ParcelCode::Stale]);

@@ -248,6 +248,7 @@ impl<'a> Courier<'a> {
             bulk_limit: 200,
             begin: 0,
             send_window: WINDOW,
+            empty_handed: true,
         }
     }
 

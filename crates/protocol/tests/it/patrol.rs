@@ -49,7 +49,10 @@ fn a_walk_goes_on_where_it_stopped_and_passes_over_what_it_cannot_read() {
     }
     db.raw(&["DEL", "history:{0}:u1:0"]);
     db.raw(&["SET", "history:{0}:u1:1", "of another type"]);
-    db.raw(&["HSET", "history:{0}:u1:2", "h", "short"]);
+    db.raw(&["HSET", "history:{0}:u1:2", "h", "\u{1}short"]);
+    let patrol = Patrol { keys: &db.keys, from: 0, limit: 3 };
+    assert_eq!(db.reply(&patrol), Patrolled { next: Some(3), named: Vec::new() });
+    assert_eq!(db.snapshot().sorted("parked:{0}").into_keys().collect::<Vec<_>>(), ["u1:1", "u1:2"]);
     assert_eq!(walk(&db, 0, 3), Patrolled { next: Some(3), named: Vec::new() });
     assert_eq!(walk(&db, 3, 3), Patrolled { next: None, named: Vec::new() });
 }

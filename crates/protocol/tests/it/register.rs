@@ -11,10 +11,13 @@ use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
+use posthaste_protocol::scripts::fail_order::FailOrder;
+use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::lift::LiftSuppression;
 use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::recover::Recover;
@@ -30,6 +33,7 @@ use posthaste_protocol::scripts::settle::{Settle, Settlement};
 use posthaste_protocol::scripts::stage::Stage;
 use posthaste_protocol::scripts::suppress::PutSuppressions;
 use posthaste_protocol::scripts::touch_key::TouchKey;
+use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_protocol::scripts::unstage::Unstage;
 use posthaste_protocol::{Refusal, Script, scripts};
 
@@ -172,7 +176,11 @@ fn every_script_refuses_another_database() {
     refused(&db, &Halt { keys, cause, found, known: 1, since, last, orders: &[] }, t);
     refused(&db, &OpenRun { keys }, t);
     refused(&db, &Recover { keys, partitions: 1 }, t);
+    refused(&db, &FailOrder { keys, suffix, from: None, forced: true }, t);
+    refused(&db, &FailParcel { keys, channel: email, member }, t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
+    let to_park = [ToPark { member: member.clone(), fence: None, why: "rows" }];
+    refused(&db, &Park { keys, channel: email, parcels: &to_park }, t);
     refused(&db, &Patrol { keys, from: 0, limit: 9 }, t);
     refused(
         &db,
@@ -189,6 +197,7 @@ fn every_script_refuses_another_database() {
     refused(&db, &Settle { keys, channel: email, settlements: &settlements }, t);
     refused(&db, &Stage { keys, suffix: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
     refused(&db, &courier.sweeping(), t);
+    refused(&db, &Unpark { keys, channel: None, names: &[suffix.to_string()] }, t);
     refused(&db, &Unstage { keys, suffix: None, upload: None }, t);
     let (key, entries) = (&suppressions::key(), [suppressions::refusal(1)]);
     refused(&db, &AgreeOnKey { keys, key, made: true }, t);
@@ -199,4 +208,32 @@ fn every_script_refuses_another_database() {
     tried.extend(["bind", "rate", "remember", "reserve", "unbind", "unreserve"]);
     tried.sort_unstable();
     assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
+}
+
+/// A newer program raises what is written of the database, and nothing lowers it; one that is too old is refused.
+#[test]
+fn a_newer_program_raises_the_schema() {
+    let db = Db::start();
+    let call = |schema: &str, oldest: &str| {
+        let keys = db.keys.clone();
+        let register = register(&db, None);
+        let call = posthaste_protocol::Script::invoke(&register, "r", EPOCH);
+        let mut words: Vec<Vec<u8>> = vec![b"EVAL".to_vec(), call.script.body.clone().into_bytes()];
+        words.push(call.keys.len().to_string().into_bytes());
+        words.extend(call.keys.iter().map(|key| key.clone().into_bytes()));
+        words.extend(call.args.iter().map(|arg| arg.to_vec()));
+        let last = words.len();
+        words[last - 5] = schema.into();
+        words[last - 1] = oldest.into();
+        let reply = db.raw(&words);
+        let stored = db.raw(&["GET", &keys.schema()]);
+        (reply.items()[0].text().expect("a code").to_owned(), stored.text().expect("a schema").to_owned())
+    };
+    let told = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
+    assert_eq!(call("1", "1"), told("ok", "1 1 1"));
+    assert_eq!(call("2", "1"), told("ok", "2 1 1"), "a next version that leaves room for this one");
+    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "this one goes on beside it, and lowers nothing");
+    assert_eq!(call("3", "2"), told("ok", "3 2 1"), "one that does not");
+    assert_eq!(call("1", "1"), told("old", "3 2 1"));
+    assert_eq!(call("2", "1"), told("ok", "3 2 1"));
 }

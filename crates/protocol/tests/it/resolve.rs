@@ -76,8 +76,12 @@ fn an_unknown_is_repeated_once() {
             "~ {outcome}: 0/0/2 unresolved#1,courier_diedx2 -> \
              1/0/1 pending#1,repeated,courier_died unresolved#1,courier_died"
         );
-        let mut expected =
-            vec![change.as_str(), "+ ready:{0}:email:bulk u1:5:0: @now", "~ history:{0}:u1:5 v: 2 -> 3"];
+        let mut expected = vec![
+            change.as_str(),
+            "+ ready:{0}:email:bulk u1:5:0: @now",
+            "+ crashes:{0}:email u1:5:0: 0 @now",
+            "~ history:{0}:u1:5 v: 2 -> 3",
+        ];
         if big {
             expected.push("~ history:{0}:u1:5 c:email: unresolved=2 -> pending=1 unresolved=1");
         }
@@ -151,7 +155,6 @@ fn what_is_held_stays_unknown() {
     let db = Db::start();
     let (order, courier) = unresolved(&db, false, 1);
     let begun = order.row(&db, 0).changed;
-    db.raw(&["DEL", "crashes:{0}:email"]);
     let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Hold(Reason::RepeatSpent))]);
     assert_eq!(step.reply, Resolved::Ok { ended: 1, rows: vec![Decided::Applied] });
     let retired = format!("+ retire:{{0}}:{}: u1:5", step.now / 86_400_000);
@@ -302,6 +305,7 @@ fn a_receipt_resolves_an_unknown_and_clears_its_mark() {
         let db = Db::start();
         let (order, courier) = unresolved(&db, false, 1);
         let member = order.member(0);
+        db.raw(&["HSET", "crashes:{0}:email", "u1:5:0", &format!("0 {}", db.now().0)]);
         let step = db.step(&receipt(&db, &courier, &member, 1, word));
         assert_eq!((step.reply, order.row(&db, 0).state), (Some(Reported::Applied), state));
         for gone in ["- unresolved:{0}:email u1:5:0", "- crashes:{0}:email u1:5:0"] {

@@ -52,6 +52,7 @@ fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
     let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
     match text(&words[0]).to_ascii_lowercase().as_str() {
         "time" | "info" => vec![],
+        "type" | "hkeys" => vec![text(&words[1])],
         "mget" | "unlink" | "del" | "exists" => words[1..].iter().map(text).collect(),
         "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hset" | "hsetnx" | "hdel" | "hlen"
         | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount" | "zscore" | "zmscore"

@@ -39,6 +39,8 @@ struct Paced {
     inner: Body,
     pace: Pace,
     start: Instant,
+    /// Since when nobody asks for more: that time is ours, not the client's.
+    idle: Option<Instant>,
     came: u64,
     alarm: Option<Pin<Box<Sleep>>>,
     late: bool,
@@ -49,7 +51,7 @@ pub(crate) fn paced(inner: Body, pace: Pace) -> Body {
     if inner.is_end_stream() {
         return inner;
     }
-    Body::new(Paced { inner, pace, start: Instant::now(), came: 0, alarm: None, late: false })
+    Body::new(Paced { inner, pace, start: Instant::now(), idle: None, came: 0, alarm: None, late: false })
 }
 
 impl Paced {
@@ -70,8 +72,12 @@ impl HttpBody for Paced {
         if self.late {
             return Poll::Ready(None);
         }
+        if let Some(since) = self.idle.take() {
+            self.start += since.elapsed();
+        }
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
+                self.idle = Some(Instant::now());
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.came += u64::try_from(length).unwrap_or(u64::MAX);
                 Poll::Ready(Some(Ok(frame)))
@@ -193,6 +199,17 @@ mod tests {
         let problem = read(paced(body(vec!["x"; 500], false), PACE), 1_000).await.unwrap_err();
         assert_eq!(problem.code(), Code::BodyTimeout);
         assert_eq!(start.elapsed().as_millis(), 10_500, "what came earns time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_reads_is_not_the_clients() {
+        let mut body = paced(body(vec!["x", "y"], false), PACE);
+        assert!(body.frame().await.expect("a frame").is_ok());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let start = Instant::now();
+        assert!(body.frame().await.expect("a frame").is_ok());
+        assert!(body.frame().await.expect("an end").is_err());
+        assert_eq!(start.elapsed().as_millis(), 10_002);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,16 +1,17 @@
 //! From a checked order to a stored one: its key is tied, its place in the day taken, then it is stored whole.
 //!
 //! Each of the three steps is harmless when repeated, so a client that got no answer asks again and learns the truth. What
-//! the first two wrote is taken back when the order is refused.
+//! the first two wrote is taken back only with a proof that the order was refused ([`NothingStored`]): while it may be
+//! stored, its key stays tied and its place taken, so that a repeat finds the same order and counts as one.
 
 use posthaste_model::{Suffix, UnixMs};
-use posthaste_store::{AcceptError, Accepted, CallError, NewOrder, Place};
+use posthaste_store::{AcceptError, Accepted, CallError, NewOrder, NothingStored, Place};
 
 use super::answer::{AcceptedView, history_key, recipients, stored, without_courier};
-use super::daily;
+use super::daily::{self, Day, NoPlace};
 use super::draft::{Draft, Times};
 use super::flaw::{Flaw, FlawCode, refused};
-use super::key::{Key, Tie, reused};
+use super::key::{Key, Tie, outcome_unknown, reused};
 use super::sieve::{Rows, Sorted, Tally};
 use crate::moment::Moment;
 use crate::problem::{Code, Problem};
@@ -46,9 +47,10 @@ pub(crate) async fn clear(
     let tie = Tie::new(state, &draft.sender, known.id.as_ref(), known.key.as_ref(), digest).await?;
     match cleared(state, draft, &tie, whole).await {
         Ok((times, place)) => Ok(Cleared { tie, times, place }),
-        Err(problem) => {
-            tie.undo(state).await;
-            Err(problem)
+        Err(NoPlace { problem, lost }) => {
+            // A place that may be taken is found again by the suffix the key is tied to.
+            let alone = if lost { !tie.before } else { tie.undo(state, &NothingStored::never_tried()).await };
+            Err(tie.told(state, problem, alone).await)
         }
     }
 }
@@ -58,24 +60,26 @@ async fn cleared(
     draft: &Draft,
     tie: &Tie,
     whole: Option<[u8; 12]>,
-) -> Result<(Times, Option<Place>), Problem> {
+) -> Result<(Times, Option<Place>), NoPlace> {
+    let failed = |problem: Problem| NoPlace { problem, lost: false };
     let now = state.clock.now();
     let times = match draft.times(&tie.suffix, now, &state.rules) {
         Ok(times) => times,
         Err(flaws) => {
             // The time of a repeated order may have passed: it keeps the times it got.
-            let before = if tie.before { state.store.glance(&tie.suffix, None).await? } else { None };
+            let before = if tie.before { state.store.glance(&tie.suffix, None).await } else { Ok(None) };
+            let before = before.map_err(|error| failed(error.into()))?;
             match before {
                 Some(glance) if whole.is_none_or(|whole| whole == glance.head.digest) => {
                     return Ok((Times { due: None, not_after: None, moved: false }, None));
                 }
-                Some(_) => return Err(conflict(tie)),
-                None => return Err(refused(flaws)),
+                Some(_) => return Err(failed(conflict(tie))),
+                None => return Err(failed(refused(flaws))),
             }
         }
     };
     let place = match draft.daily {
-        Some(daily) => daily::take(state, &draft.sender, &tie.suffix, daily, now).await?,
+        Some(daily) => daily::take(state, &draft.sender, (&tie.suffix, tie.before), daily, now).await?,
         None => None,
     };
     Ok((times, place))
@@ -115,18 +119,22 @@ pub(crate) async fn conclude(
     match accepted {
         Ok(accepted) => {
             if accepted.again {
-                // It has its place in the day it was accepted.
-                give_back(state, draft, cleared.place.as_ref()).await;
+                give_second_back(state, draft, &cleared, accepted.accepted).await;
             }
             count(&accepted);
             Ok(view(state, draft, &accepted, tally))
         }
         Err(error) => {
-            let told = problem(&error, &cleared.tie);
-            if !may_be_there(&error) {
-                abandon(state, draft, &cleared).await;
+            if matches!(error, AcceptError::Conflict)
+                && let Ok(Some(other)) = state.store.glance(&cleared.tie.suffix, None).await
+            {
+                give_second_back(state, draft, &cleared, other.head.accepted).await;
             }
-            Err(told)
+            let told = problem(&error, &cleared.tie);
+            match error.nothing_stored() {
+                Some(proof) => Err(abandon(state, draft, &cleared, &proof, told).await),
+                None => Err(told),
+            }
         }
     }
 }
@@ -140,21 +148,36 @@ pub(crate) fn count(accepted: &Accepted) {
     }
 }
 
-/// Takes back what was written for an order that is refused.
-pub(crate) async fn abandon(state: &AppState, draft: &Draft, cleared: &Cleared) {
-    give_back(state, draft, cleared.place.as_ref()).await;
-    cleared.tie.undo(state).await;
+/// Takes back what was written for an order that is refused and not stored; answers what is told. The place stays when
+/// another request may store the order: that one counts on it.
+pub(crate) async fn abandon(
+    state: &AppState,
+    draft: &Draft,
+    cleared: &Cleared,
+    proof: &NothingStored,
+    problem: Problem,
+) -> Problem {
+    let alone = cleared.tie.undo(state, proof).await;
+    if alone {
+        give_back(state, draft, cleared, proof).await;
+    }
+    cleared.tie.told(state, problem, alone).await
 }
 
-async fn give_back(state: &AppState, draft: &Draft, place: Option<&Place>) {
-    let Some(place) = place else { return };
-    if let Err(error) = state.store.unreserve(&draft.sender, std::slice::from_ref(place)).await {
-        tracing::debug!(%error, "a place in a day was not given back; it is found when the day is full");
+/// Gives back the place of an order that was there before. It has its place in the day it was accepted: when that is today,
+/// the place is its own.
+async fn give_second_back(state: &AppState, draft: &Draft, cleared: &Cleared, accepted: UnixMs) {
+    let today = Day::of(state.clock.now(), &state.rules.day_zone);
+    if accepted < today.start {
+        give_back(state, draft, cleared, &NothingStored::never_tried()).await;
     }
 }
 
-fn may_be_there(error: &AcceptError) -> bool {
-    matches!(error, AcceptError::Call(CallError::Away(_) | CallError::Undurable | CallError::Fault(_)))
+async fn give_back(state: &AppState, draft: &Draft, cleared: &Cleared, proof: &NothingStored) {
+    let Some(place) = &cleared.place else { return };
+    if let Err(error) = state.store.unreserve(&draft.sender, place, proof).await {
+        tracing::debug!(%error, "a place in a day was not given back; it is found when the day is full");
+    }
 }
 
 fn conflict(tie: &Tie) -> Problem {
@@ -177,20 +200,20 @@ pub(crate) fn problem(error: &AcceptError, tie: &Tie) -> Problem {
             Problem::new(Code::UploadInterrupted, "another request took over this id; give it again")
         }
         AcceptError::NoSource => Problem::order_not_found(),
-        AcceptError::Call(error) => unanswered(error, &tie.suffix),
+        AcceptError::Refused(error) => error.into(),
+        AcceptError::Unknown(error) => {
+            if let CallError::Fault(_) | CallError::Stop(_) = error {
+                tracing::error!(%error, "an order may be stored: the answer of the store could not be used");
+            }
+            outcome_unknown(&tie.suffix)
+        }
     }
 }
 
-/// What is told when a write of this order was not answered.
+/// What is told when another write of this order was not answered.
 pub(crate) fn unanswered(error: &CallError, suffix: &Suffix) -> Problem {
-    match error {
-        CallError::Away(_) | CallError::Undurable => Problem::outcome_unknown()
-            .with("order_id", suffix.order_id())
-            .with("history_key", history_key(suffix)),
-        CallError::Later { why } => CallError::Later { why: *why }.into(),
-        CallError::Stop(why) => CallError::Stop(why.clone()).into(),
-        CallError::Fault(fault) => CallError::Fault(fault.clone()).into(),
-    }
+    let told = Problem::of_write(error);
+    if told.code() == Code::OutcomeUnknown { outcome_unknown(suffix) } else { told }
 }
 
 fn view(state: &AppState, draft: &Draft, accepted: &Accepted, tally: Tally) -> AcceptedView {

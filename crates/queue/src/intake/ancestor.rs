@@ -1,6 +1,7 @@
 //! The paths of the ancestor, as its clients call them: `GET /history_key`, `PUT /queue`, `GET /queue/limit`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -17,8 +18,10 @@ use super::digest::Digest;
 use super::draft::{self, Draft};
 use super::flaw::{Flaw, FlawCode, Place, Unread, refused};
 use super::order::{Few, Named, OrderBody, RawRecipients, RecipientBody, SenderBody};
-use super::sieve::{Rows, Sieve};
+use super::settings::Rules;
+use super::sieve::{Rows, Sieve, Sorted};
 use super::{json, text};
+use crate::aside::SMALL_BODY;
 use crate::auth::{Caller, Enqueuer, Scope};
 use crate::edge::body::{expect, read};
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -171,10 +174,19 @@ pub(super) async fn queue(
     let (parts, body) = request.into_parts();
     expect(&parts.headers, "application/json")?;
     let bytes = read(body, MOST_JSON).await?;
-    Box::pin(take(state, caller, &bytes)).await.map(IntoResponse::into_response)
+    let rules = state.rules.clone();
+    let checked = state.aside.run(bytes.len() <= SMALL_BODY, move || check(&bytes, &caller, &rules)).await?;
+    let (suffix, draft, sorted, rows) = checked;
+    let known = Known { id: Some(suffix), key: None };
+    Box::pin(accept(&state, draft, &known, sorted, rows)).await.map(IntoResponse::into_response)
 }
 
-async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedView, Problem> {
+/// Checks all of an order.
+fn check(
+    bytes: &[u8],
+    caller: &Caller,
+    rules: &Arc<Rules>,
+) -> Result<(Suffix, Draft, Sorted, Rows), Problem> {
     let body: QueueBody<'_> = json::object(bytes)?;
     let suffix = history(&body)?;
     if let Some(provider) = &body.provider {
@@ -186,7 +198,7 @@ async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedV
     let Some(RawRecipients { first, more }) = body.recipients else {
         return Err(refused(vec![Flaw::new("/recipients", FlawCode::Missing, "to whom")]));
     };
-    let most = state.rules.max_recipients;
+    let most = rules.max_recipients;
     if first.len() + more > most {
         let detail = format!("{most} recipients at most");
         return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
@@ -208,18 +220,16 @@ async fn take(state: AppState, caller: Caller, bytes: &[u8]) -> Result<AcceptedV
         ..OrderBody::default()
     };
     let digest = Digest::of(&order);
-    let draft = Draft::new(order, &caller, Some(&suffix), &state.rules)?;
-    let (sorted, rows) = {
-        let mut sieve = Sieve::new(&draft, digest, &state.rules, rand::random());
-        let mut rows = Rows::new();
-        for (at, raw) in first.iter().enumerate() {
-            let index = u32::try_from(at).unwrap_or(u32::MAX);
-            let read = json::part::<Person<'_>>(raw.get().as_bytes()).and_then(recipient);
-            sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
-        }
-        (sieve.finish()?, rows)
-    };
-    accept(&state, draft, &Known { id: Some(suffix), key: None }, sorted, rows).await
+    let draft = Draft::new(order, caller, Some(&suffix), rules)?;
+    let mut sieve = Sieve::new(&draft, digest, rules, rand::random());
+    let mut rows = Rows::new();
+    for (at, raw) in first.iter().enumerate() {
+        let index = u32::try_from(at).unwrap_or(u32::MAX);
+        let read = json::part::<Person<'_>>(raw.get().as_bytes()).and_then(recipient);
+        sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
+    }
+    let sorted = sieve.finish()?;
+    Ok((suffix, draft, sorted, rows))
 }
 
 fn history(body: &QueueBody<'_>) -> Result<Suffix, Problem> {

@@ -19,6 +19,7 @@ use super::lines::Lines;
 use super::order::OrderBody;
 use super::orders::check;
 use super::upload::MEDIA_TYPE;
+use crate::aside::SMALL_BODY;
 use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::expect;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -144,16 +145,21 @@ async fn one(
     key: Option<Key>,
     line: Bytes,
 ) -> Result<AcceptedView, Problem> {
-    let mut parsed: OrderBody<'_> = json::object(&line)?;
-    let id = match parsed.order_id.take() {
-        Some(id) => {
-            let flaw = || Flaw::new("/order_id", FlawCode::InvalidId, "<sender id>.<nanoseconds>");
-            let OrderId(id) = id.parse::<OrderId>().map_err(|_| refused(vec![flaw()]))?;
-            Some(id)
-        }
-        None => None,
-    };
-    let (draft, sorted, rows) = check(parsed, caller, id.as_ref(), &state.rules)?;
+    let (rules, caller) = (state.rules.clone(), caller.clone());
+    let checked = state.aside.run(line.len() <= SMALL_BODY, move || {
+        let mut parsed: OrderBody<'_> = json::object(&line)?;
+        let id = match parsed.order_id.take() {
+            Some(id) => {
+                let flaw = || Flaw::new("/order_id", FlawCode::InvalidId, "<sender id>.<nanoseconds>");
+                let OrderId(id) = id.parse::<OrderId>().map_err(|_| refused(vec![flaw()]))?;
+                Some(id)
+            }
+            None => None,
+        };
+        let (draft, sorted, rows) = check(parsed, &caller, id.as_ref(), &rules)?;
+        Ok((id, draft, sorted, rows))
+    });
+    let (id, draft, sorted, rows) = checked.await?;
     accept(state, draft, &Known { id, key }, sorted, rows).await
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::accept::unanswered;
 use super::flaw::{Flaw, FlawCode, refused};
+use super::quiet::QuietHours;
 use super::times;
 use crate::auth::Enqueuer;
 use crate::edge::body::SmallJson;
@@ -105,9 +106,18 @@ pub(super) async fn reschedule(
             moved_by: moved.map(|_| "quiet_hours"),
         })),
         Rescheduled::Moved { .. } => Err(in_state("others are moving it too", OrderState::Scheduled)),
-        Rescheduled::Rung => Err(in_state("its time has come", OrderState::Running)),
+        reply @ (Rescheduled::Rung | Rescheduled::Final) => {
+            let now = state.store.glance(&suffix, Some(&glance)).await.ok().flatten().unwrap_or(glance);
+            // A repeat of a move whose answer was lost, and whose time has come meanwhile.
+            if let Some(view) = moved_before(&body, rules.quiet.as_ref(), &suffix, &now) {
+                return Ok(Json(view));
+            }
+            Err(match reply {
+                Rescheduled::Rung => in_state("its time has come", OrderState::Running),
+                _ => in_state("every row is final", OrderState::of(&now)),
+            })
+        }
         Rescheduled::Cancelled => Err(in_state("it was cancelled", OrderState::Cancelled)),
-        Rescheduled::Final => Err(ended(&state, &suffix, glance).await),
         Rescheduled::Late => {
             let flaw = Flaw::new("/not_after", FlawCode::EndsBeforeDue, "it must be after the due time");
             Err(refused(vec![flaw]))
@@ -147,6 +157,24 @@ pub(super) async fn cancel(
     }
 }
 
+/// The times of an order that has exactly those asked for.
+fn moved_before(
+    body: &MoveBody,
+    quiet: Option<&QuietHours>,
+    suffix: &Suffix,
+    now: &Glance,
+) -> Option<MovedView> {
+    let (head, asked) = (&now.head, times::parse(&body.deliver_at)?);
+    let moved = quiet.and_then(|quiet| quiet.moved(asked, head.lane, suffix));
+    let ends = body.not_after.as_deref().map(times::parse);
+    let same = head.due == moved.unwrap_or(asked) && ends.is_none_or(|end| end == Some(head.not_after));
+    (same && now.cancelled.is_none()).then(|| MovedView {
+        due_at: Moment(head.due),
+        not_after: Moment(head.not_after),
+        moved_by: moved.map(|_| "quiet_hours"),
+    })
+}
+
 /// Every row is final: with or without failures, as the record says now.
 async fn ended(state: &AppState, suffix: &Suffix, before: Glance) -> Problem {
     let now = state.store.glance(suffix, Some(&before)).await.ok().flatten().unwrap_or(before);
@@ -158,5 +186,5 @@ fn in_state(detail: &'static str, state: OrderState) -> Problem {
 }
 
 fn unreadable() -> Problem {
-    Problem::new(Code::Internal, "the record of the order can't be read by this version")
+    Problem::unreadable(posthaste_store::Unreadable::Damaged)
 }

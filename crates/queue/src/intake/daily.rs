@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use posthaste_model::{SenderId, Suffix, UnixMs};
-use posthaste_store::{CallError, Place, Reserved, Store};
+use posthaste_store::{CallError, Place, Reserved};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,8 +13,8 @@ use super::draft;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
-/// Looks at once whether orders exist.
-const LOOKS: usize = 16;
+/// Tries of a call whose answers are lost.
+const TRIES: u32 = 3;
 
 /// A day: when it began and when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,51 +40,65 @@ impl Day {
     }
 }
 
-/// Takes a place in the sender's day for an order; `None` when it had one before, or needs none.
+/// Why an order got no place.
+#[derive(Debug)]
+pub(crate) struct NoPlace {
+    /// What is told.
+    pub(crate) problem: Problem,
+    /// Whether the answer of a try was lost: then the order may have its place all the same.
+    pub(crate) lost: bool,
+}
+
+/// Takes a place in the sender's day for an order; `None` when it had one before, or needs none. `before`: an earlier request
+/// may have taken one.
 pub(crate) async fn take(
     state: &AppState,
     sender: &SenderId,
-    suffix: &Suffix,
+    (suffix, before): (&Suffix, bool),
     daily: u32,
     now: UnixMs,
-) -> Result<Option<Place>, Problem> {
+) -> Result<Option<Place>, NoPlace> {
     let day = Day::of(now, &state.rules.day_zone);
-    let mut looked = false;
+    let (mut looked, mut lost, mut tries) = (false, false, 1);
     loop {
-        match state.store.reserve(sender, suffix, daily, day.start).await? {
+        let reserved = match state.store.reserve(sender, suffix, daily, day.start).await {
+            Ok(reserved) => reserved,
+            Err(error) => {
+                lost |= error.may_have_happened();
+                if matches!(error, CallError::Away(_)) && tries < TRIES {
+                    tries += 1;
+                    continue;
+                }
+                return Err(NoPlace { problem: error.into(), lost });
+            }
+        };
+        let failed = |problem: Problem| NoPlace { problem, lost: false };
+        match reserved {
+            // Taken by a try of this request whose answer was lost.
+            Reserved::Ok { again: true, taken, .. } if lost && !before => {
+                return Ok(Some(Place { suffix: suffix.clone(), taken }));
+            }
             Reserved::Ok { again: true, .. } => return Ok(None),
             Reserved::Ok { again: false, taken, .. } => {
                 return Ok(Some(Place { suffix: suffix.clone(), taken }));
             }
             Reserved::Full { to_check, .. } => {
                 // A repeated order is no new one.
-                if state.store.glance(suffix, None).await?.is_some() {
+                let found = state.store.glance(suffix, None).await.map_err(|error| failed(error.into()))?;
+                if found.is_some() {
                     return Ok(None);
                 }
-                if looked || !free(&state.store, sender, &to_check).await? {
+                let freed = if looked { Ok(0) } else { state.store.free_places(sender, &to_check).await };
+                if freed.map_err(|error| failed(error.into()))? == 0 {
                     let wait = day.end.since(now).max(Duration::from_secs(1));
                     let detail =
                         format!("{daily} orders a day; the next day begins when Retry-After is over");
-                    return Err(Problem::new(Code::DailyLimit, detail).retry_after(wait));
+                    return Err(failed(Problem::new(Code::DailyLimit, detail).retry_after(wait)));
                 }
                 looked = true;
             }
         }
     }
-}
-
-/// Gives places back whose orders never came; false when there are none.
-async fn free(store: &Store, sender: &SenderId, places: &[Place]) -> Result<bool, CallError> {
-    let mut never = Vec::new();
-    for some in places.chunks(LOOKS) {
-        let looks: Vec<_> = some.iter().map(|place| store.glance(&place.suffix, None)).collect();
-        for (place, found) in some.iter().zip(join_all(looks).await) {
-            if found?.is_none() {
-                never.push(place.clone());
-            }
-        }
-    }
-    Ok(!never.is_empty() && store.unreserve(sender, &never).await? > 0)
 }
 
 /// How many orders a sender has given today, and may give.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 use posthaste_model::{SenderId, Suffix};
-use posthaste_store::Bound;
+use posthaste_store::{Bound, CallError, NothingStored};
 use sha2::{Digest, Sha256};
 
+use super::answer::history_key;
 use super::desk::Busy;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
@@ -57,11 +58,11 @@ impl Key {
 pub(crate) struct Tie {
     /// The order it makes, or made.
     pub(crate) suffix: Suffix,
-    /// The key that was tied to it just now.
+    /// The key that this request tied to it.
     fresh: Option<(SenderId, Key)>,
     /// Whether a key is tied to it.
     pub(crate) keyed: bool,
-    /// Whether an order may be there already.
+    /// Whether an earlier request may have stored an order under it.
     pub(crate) before: bool,
     _busy: Option<Busy>,
 }
@@ -90,7 +91,11 @@ impl Tie {
             return Ok(Self { suffix: minted, fresh: None, keyed: false, before: false, _busy: None });
         };
         let busy = Some(state.desk.begin(format!("{sender} {}", key.0))?);
-        match state.store.bind(sender, &key.0, &minted, digest, KNOWN).await? {
+        let bound = match state.store.bind(sender, &key.0, &minted, digest, KNOWN).await {
+            Ok(bound) => bound,
+            Err(error) => return Err(not_tied(state, sender, key, &minted, digest, error).await),
+        };
+        match bound {
             Bound::Fresh => {
                 let fresh = Some((sender.clone(), key.clone()));
                 Ok(Self { suffix: minted, fresh, keyed: true, before: false, _busy: busy })
@@ -100,13 +105,59 @@ impl Tie {
         }
     }
 
-    /// Takes back what was written for a request that is refused.
-    pub(crate) async fn undo(&self, state: &AppState) {
-        let Some((sender, key)) = &self.fresh else { return };
-        if let Err(error) = state.store.unbind(sender, &key.0, &self.suffix).await {
-            tracing::debug!(%error, "an idempotency key of a refused request stays for a day");
+    /// Takes the key back from a request that is refused and stored nothing. True when no other request knows the suffix, so
+    /// that nothing will be stored under it.
+    pub(crate) async fn undo(&self, state: &AppState, proof: &NothingStored) -> bool {
+        let Some((sender, key)) = &self.fresh else { return !self.before };
+        match state.store.unbind(sender, &key.0, &self.suffix, proof).await {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::debug!(%error, "an idempotency key of a refused request stays for a day");
+                false
+            }
         }
     }
+
+    /// What a refusal by the store is told as. Refused is this request; what another one of the same key or id came to is
+    /// another question, and "nothing is stored" is only told when that is known. `alone`: as [`Tie::undo`] said.
+    pub(crate) async fn told(&self, state: &AppState, problem: Problem, alone: bool) -> Problem {
+        let by_store = matches!(problem.code(), Code::StoreFull | Code::StoreUnavailable | Code::Internal);
+        if !by_store || alone || state.store.stopped().is_some() {
+            return problem;
+        }
+        // Who shares a key went on to store the order, or still runs; an id may be new.
+        let may_be_there = self.keyed || !matches!(state.store.glance(&self.suffix, None).await, Ok(None));
+        if may_be_there { outcome_unknown(&self.suffix) } else { problem }
+    }
+}
+
+/// Told when a key could not be tied: what it is tied to can be read even while nothing can be written.
+async fn not_tied(
+    state: &AppState,
+    sender: &SenderId,
+    key: &Key,
+    minted: &Suffix,
+    digest: [u8; 12],
+    error: CallError,
+) -> Problem {
+    match state.store.bound(sender, &key.0).await {
+        Ok(Some((suffix, _))) if suffix == *minted => {
+            // A try whose answer was lost tied it. Nothing is stored under it yet.
+            let proof = NothingStored::never_tried();
+            if let Err(error) = state.store.unbind(sender, &key.0, minted, &proof).await {
+                tracing::debug!(%error, "an idempotency key of a refused request stays for a day");
+            }
+            error.into()
+        }
+        Ok(Some((suffix, tied))) if tied == digest => outcome_unknown(&suffix),
+        Ok(Some(_)) => reused(),
+        Ok(None) | Err(_) => error.into(),
+    }
+}
+
+/// Told of an order that may be stored.
+pub(crate) fn outcome_unknown(suffix: &Suffix) -> Problem {
+    Problem::outcome_unknown().with("order_id", suffix.order_id()).with("history_key", history_key(suffix))
 }
 
 /// The key was used with another body.

@@ -1,5 +1,7 @@
 //! `POST /v1/orders` and `PUT /v1/orders/{id}`: one order, as JSON or as an NDJSON upload.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -19,6 +21,7 @@ use super::order::{OrderBody, RawRecipients, RecipientBody};
 use super::settings::Rules;
 use super::sieve::{Rows, Sieve, Sorted};
 use super::upload;
+use crate::aside::SMALL_BODY;
 use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::{expect, read};
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -132,19 +135,26 @@ async fn whole(
     body: Body,
 ) -> Result<AcceptedView, Problem> {
     let bytes = read(body, MOST_JSON).await?;
-    let parsed: OrderBody<'_> = json::object(&bytes)?;
-    if parsed.order_id.is_some() {
-        let detail = "it stands in the path of PUT /v1/orders/{id}";
-        return Err(refused(vec![Flaw::new("/order_id", FlawCode::NotHere, detail)]));
+    let (rules, id) = (state.rules.clone(), known.id.clone());
+    let checked = state.aside.run(bytes.len() <= SMALL_BODY, move || {
+        let parsed: OrderBody<'_> = json::object(&bytes)?;
+        if parsed.order_id.is_some() {
+            let detail = "it stands in the path of PUT /v1/orders/{id}";
+            return Err(refused(vec![Flaw::new("/order_id", FlawCode::NotHere, detail)]));
+        }
+        let (draft, sorted, mut rows) = check(parsed, &caller, id.as_ref(), &rules)?;
+        let count = dry.then(|| {
+            let mut count = Count::new(rand::random());
+            count.add(&mut rows);
+            count
+        });
+        Ok((draft, sorted, rows, count))
+    });
+    let (draft, sorted, rows, count) = checked.await?;
+    match count {
+        Some(count) => dry::answer(&state, &draft, known.id.as_ref(), sorted, &count),
+        None => accept(&state, draft, &known, sorted, rows).await,
     }
-    let (draft, sorted, mut rows) = check(parsed, &caller, known.id.as_ref(), &state.rules)?;
-    drop(bytes);
-    if dry {
-        let mut count = Count::new(rand::random());
-        count.add(&mut rows);
-        return dry::answer(&state, &draft, known.id.as_ref(), sorted, &count);
-    }
-    accept(&state, draft, &known, sorted, rows).await
 }
 
 /// Checks a whole order.
@@ -152,7 +162,7 @@ pub(super) fn check(
     mut body: OrderBody<'_>,
     caller: &Caller,
     id: Option<&Suffix>,
-    rules: &Rules,
+    rules: &Arc<Rules>,
 ) -> Result<(Draft, Sorted, Rows), Problem> {
     let digest = Digest::of(&body);
     let Some(RawRecipients { first, more }) = body.recipients.take() else {

@@ -1,6 +1,7 @@
 //! What holds for every order, whatever stands in it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use posthaste_model::UnixMs;
 use posthaste_store::{Scope, Scopes};
@@ -17,9 +18,9 @@ use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::settings::Args;
 
-fn rules() -> Rules {
+fn rules() -> Arc<Rules> {
     let settings = Args::default().load([]).unwrap().settings;
-    Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits).unwrap()
+    Arc::new(Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits).unwrap())
 }
 
 fn caller() -> Caller {
@@ -27,7 +28,7 @@ fn caller() -> Caller {
     Caller { key_id: "abcdefghij01".parse().unwrap(), scopes, sender: None, role: None }
 }
 
-fn checked(order: &str, rules: &Rules) -> Result<(Draft, Sorted, Rows), Problem> {
+fn checked(order: &str, rules: &Arc<Rules>) -> Result<(Draft, Sorted, Rows), Problem> {
     let body: OrderBody<'_> = json::object(order.as_bytes())?;
     let (draft, sorted, rows) = check(body, &caller(), None, rules)?;
     let suffix = "u1:7".parse().unwrap();

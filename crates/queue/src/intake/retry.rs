@@ -6,15 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{SenderId, State as RowState, Suffix};
-use posthaste_store::{AcceptError, RetryAsk};
+use posthaste_model::{SenderId, State as RowState, Suffix, UnixMs};
+use posthaste_store::{AcceptError, CallError, Glance, NothingStored, RetryAsk};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accept::{count, problem};
 use super::answer::{history_key, stored};
 use super::flaw::{Flaw, FlawCode, refused};
-use super::key::{Key, REPLAYED, Tie};
+use super::key::{Key, REPLAYED, Tie, outcome_unknown};
 use super::settings::is_role;
 use super::{digest, times};
 use crate::auth::Enqueuer;
@@ -100,11 +100,39 @@ pub(super) async fn retry(
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
     let glance = state.store.glance(&old, None).await?.ok_or_else(Problem::order_not_found)?;
     let tie = Tie::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;
-    let made = make(&state, &old, &tie, &body, &choice, glance.head.lane).await;
-    if made.as_ref().is_err_and(|problem| problem.code() != Code::OutcomeUnknown) {
-        tie.undo(&state).await;
+    if tie.before {
+        // The rows of the old order may have changed since: the answer is made from what was stored.
+        let stored = state.store.glance_confirmed(&tie.suffix).await;
+        let stored = stored.map_err(|error| unanswered_before(&error, &tie.suffix))?;
+        if let Some(glance) = stored {
+            return Ok(replay(&state, &old, &tie.suffix, &body, &glance));
+        }
     }
-    made
+    match make(&state, &old, &tie, &body, &choice, glance.head.lane).await {
+        Ok(made) => Ok(made),
+        Err((problem, proof)) => {
+            let Some(proof) = proof else { return Err(problem) };
+            let alone = tie.undo(&state, &proof).await;
+            Err(tie.told(&state, problem, alone).await)
+        }
+    }
+}
+
+/// What is told when nobody can see what an earlier request stored.
+fn unanswered_before(error: &CallError, suffix: &Suffix) -> Problem {
+    if let CallError::Stop(_) = error { error.into() } else { outcome_unknown(suffix) }
+}
+
+/// The answer to a retry that was accepted before.
+fn replay(state: &AppState, old: &Suffix, suffix: &Suffix, body: &RetryBody, glance: &Glance) -> Response {
+    let (head, rules) = (&glance.head, &state.rules);
+    let asked =
+        body.deliver_at.as_deref().and_then(|text| times::parse(text).filter(|at| *at > head.accepted));
+    let base = asked.unwrap_or(head.accepted);
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.lane, suffix));
+    let rows = head.channels.iter().map(|(channel, rows)| (channel.to_string(), *rows));
+    let rows = rows.filter(|(_, rows)| *rows > 0).collect();
+    show(old, suffix, rows, (head.due, moved), true)
 }
 
 async fn make(
@@ -114,10 +142,11 @@ async fn make(
     body: &RetryBody,
     choice: &Choice,
     lane: posthaste_model::Lane,
-) -> Result<Response, Problem> {
+) -> Result<Response, (Problem, Option<NothingStored>)> {
     let (now, rules) = (state.clock.now(), &state.rules);
     let asked = match &body.deliver_at {
-        Some(text) => times::due(text, now, rules.max_ahead).map_err(|flaw| refused(vec![flaw]))?,
+        Some(text) => times::due(text, now, rules.max_ahead)
+            .map_err(|flaw| (refused(vec![flaw]), Some(NothingStored::never_tried())))?,
         None => None,
     };
     let base = asked.unwrap_or(now);
@@ -128,31 +157,46 @@ async fn make(
             && choice.recipients.as_ref().is_none_or(|wanted| wanted.contains(&row.recipient))
     };
     let accepted = state.store.retry_order(old, &ask, |_, row, outcome| chosen(row, outcome.state)).await;
-    let accepted = accepted.map_err(|error| match error {
-        AcceptError::Empty => Problem::new(Code::NothingToRetry, "no row of the order is in these states"),
-        error => problem(&error, tie),
+    let accepted = accepted.map_err(|error| {
+        let told = match &error {
+            AcceptError::Empty => {
+                Problem::new(Code::NothingToRetry, "no row of the order is in these states")
+            }
+            error => problem(error, tie),
+        };
+        (told, error.nothing_stored())
     })?;
     count(&accepted);
-    let rows: BTreeMap<_, _> =
-        stored(&accepted).into_iter().filter(|one| one.rows > 0).map(|one| (one.channel, one.rows)).collect();
+    let rows = stored(&accepted).into_iter().filter(|one| one.rows > 0).map(|one| (one.channel, one.rows));
+    Ok(show(old, &accepted.suffix, rows.collect(), (accepted.due, moved), accepted.again))
+}
+
+/// The answer. `moved`: where quiet hours move what was asked for.
+fn show(
+    old: &Suffix,
+    suffix: &Suffix,
+    rows: BTreeMap<String, u32>,
+    (due, moved): (UnixMs, Option<UnixMs>),
+    again: bool,
+) -> Response {
     let view = RetryView {
-        order_id: accepted.suffix.order_id(),
-        history_key: history_key(&accepted.suffix),
+        order_id: suffix.order_id(),
+        history_key: history_key(suffix),
         retry_of: old.order_id(),
         recipients: rows.values().sum(),
         rows,
-        due_at: Moment(accepted.due),
-        moved_by: moved.filter(|moved| *moved == accepted.due).map(|_| "quiet_hours"),
+        due_at: Moment(due),
+        moved_by: moved.filter(|moved| *moved == due).map(|_| "quiet_hours"),
     };
     let location = HeaderValue::from_str(&format!("/v1/orders/{}", view.order_id));
     let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    if accepted.again {
+    if again {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 fn choice(body: &RetryBody) -> Result<Choice, Problem> {

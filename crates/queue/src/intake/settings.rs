@@ -9,7 +9,8 @@ use posthaste_model::Channel;
 use posthaste_ops::config::HumanDuration;
 use serde::Deserialize;
 
-use super::address::Region;
+use super::address::PhoneRules;
+pub use super::address::Strictness;
 use super::order::Invalid;
 use super::quiet::QuietHours;
 
@@ -40,6 +41,8 @@ pub struct OrderSettings {
     pub max_ahead: HumanDuration,
     /// Region (two capital letters) of phone numbers written without a country; empty: such numbers are refused.
     pub phone_region: String,
+    /// How sure a phone number must be.
+    pub phone_strictness: Strictness,
     /// What an order with bad recipients becomes when it does not say: refused, or accepted without them.
     pub invalid: Invalid,
     /// Channels an order may name.
@@ -95,7 +98,7 @@ pub struct Rules {
     pub(crate) span: Duration,
     pub(crate) max_span: Duration,
     pub(crate) max_ahead: Duration,
-    pub(crate) region: Region,
+    pub(crate) phones: PhoneRules,
     pub(crate) invalid: Invalid,
     pub(crate) channels: Vec<Channel>,
     pub(crate) quiet: Option<QuietHours>,
@@ -125,7 +128,7 @@ impl Rules {
         if orders.channels.is_empty() {
             return Err(SettingError { key: "orders.channels", why: "name one at least".to_owned() });
         }
-        let region = Region::named(&orders.phone_region)
+        let phones = PhoneRules::new(&orders.phone_region, orders.phone_strictness)
             .ok_or(SettingError { key: "orders.phone_region", why: "no such region".to_owned() })?;
         let quiet_zone = zone("quiet_hours.zone", &quiet.zone)?;
         let hours =
@@ -144,7 +147,7 @@ impl Rules {
             span: orders.span.get(),
             max_span: orders.max_span.get(),
             max_ahead: orders.max_ahead.get(),
-            region,
+            phones,
             invalid: orders.invalid,
             channels: orders.channels.clone(),
             quiet: quiet.enabled.then_some(hours),

@@ -1,5 +1,7 @@
 //! Sorts the recipients of an order: rows for those that are good, places and reasons for those that are not.
 
+use std::sync::Arc;
+
 use posthaste_model::{Channel, Row};
 
 use super::address::{self, Given};
@@ -32,8 +34,8 @@ pub(crate) struct Tally {
 }
 
 /// Takes one recipient after the other.
-pub(crate) struct Sieve<'r> {
-    rules: &'r Rules,
+pub(crate) struct Sieve {
+    rules: Arc<Rules>,
     channels: Option<Vec<Channel>>,
     all: bool,
     skip: bool,
@@ -50,11 +52,11 @@ pub(crate) struct Sieve<'r> {
     malformed: bool,
 }
 
-impl<'r> Sieve<'r> {
+impl Sieve {
     /// A sieve for the recipients of this order. `digest`: of the order; `chance`: random, for its tables.
-    pub(crate) fn new(draft: &Draft, digest: Digest, rules: &'r Rules, chance: [u8; 16]) -> Self {
+    pub(crate) fn new(draft: &Draft, digest: Digest, rules: &Arc<Rules>, chance: [u8; 16]) -> Self {
         Self {
-            rules,
+            rules: rules.clone(),
             channels: draft.channels.clone(),
             all: draft.addresses == Addresses::All,
             skip: draft.invalid == Invalid::Skip,
@@ -116,8 +118,8 @@ impl<'r> Sieve<'r> {
         }
         let (before, faults) = (rows.len(), self.tally.skipped_total);
         for (channel, Few(given)) in body.contacts.into_iter().flat_map(|contacts| contacts.0) {
-            let Some(channel) = known_channel(&channel, self.rules).cloned() else {
-                self.bad(Flaw::new("/contacts", FlawCode::UnknownChannel, one_of(self.rules)).below(place));
+            let Some(channel) = known_channel(&channel, &self.rules).cloned() else {
+                self.bad(Flaw::new("/contacts", FlawCode::UnknownChannel, one_of(&self.rules)).below(place));
                 continue;
             };
             if self.channels.as_ref().is_some_and(|wanted| !wanted.contains(&channel)) {
@@ -155,7 +157,7 @@ impl<'r> Sieve<'r> {
             self.bad(flaw.below(place));
         }
         for (at, one) in given.iter().take(MOST_ADDRESSES).enumerate() {
-            match address::normalise(channel, one, self.rules.region) {
+            match address::normalise(channel, one, self.rules.phones) {
                 Ok(address) if self.all || out.is_empty() => out.push(address),
                 Ok(_) => {}
                 Err((code, detail)) => {

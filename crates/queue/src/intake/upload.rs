@@ -4,7 +4,8 @@
 //! while the next lines come; when the upload is refused then, what was streamed is removed again.
 
 use axum::body::Body;
-use posthaste_store::OrderWriter;
+use posthaste_model::Suffix;
+use posthaste_store::{NothingStored, OrderWriter};
 
 use super::accept::{Cleared, Known, abandon, accept, clear, conclude, problem};
 use super::answer::AcceptedView;
@@ -15,7 +16,9 @@ use super::flaw::{Flaw, FlawCode, Place, refused};
 use super::json;
 use super::lines::Lines;
 use super::order::{OrderBody, RecipientBody};
+use super::settings::Rules;
 use super::sieve::{Rows, Sieve};
+use crate::aside::SMALL_BODY;
 use crate::auth::Caller;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
@@ -26,6 +29,9 @@ pub(crate) const MEDIA_TYPE: &str = "application/x-ndjson";
 const MOST_ORDER: usize = 4 * 1024 * 1024;
 /// Bytes of a recipient at most.
 const MOST_RECIPIENT: usize = 64 * 1024;
+/// Lines and bytes that are checked together, about.
+const PIECE_LINES: usize = 1_000;
+const PIECE_BYTES: usize = 128 * 1024;
 /// Rows held before anything is written.
 const HELD: usize = 4_000;
 
@@ -41,6 +47,41 @@ struct Upload {
     count: Option<Count>,
 }
 
+/// Lines that are checked together.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// The number of each line, and where in the bytes it ends.
+    lines: Vec<(u64, usize)>,
+}
+
+impl Piece {
+    /// The next lines; none at the end of the body.
+    async fn read(lines: &mut Lines) -> Result<Self, Problem> {
+        let mut piece = Self::default();
+        while piece.lines.len() < PIECE_LINES && piece.bytes.len() < PIECE_BYTES {
+            let Some(line) = lines.next().await? else { break };
+            piece.bytes.extend_from_slice(line.bytes);
+            piece.lines.push((line.number, piece.bytes.len()));
+        }
+        Ok(piece)
+    }
+
+    /// Sorts the recipients, the first of which is `index` of the order.
+    fn sort(&self, index: u32, sieve: &mut Sieve, rows: &mut Rows) {
+        let mut begin = 0;
+        for (index, (number, end)) in (index..).zip(&self.lines) {
+            let line = &self.bytes[begin..*end];
+            begin = *end;
+            let read = json::part::<RecipientBody<'_>>(line);
+            sieve.take(index, Place::Line(*number), &String::from_utf8_lossy(line), read, rows);
+            if sieve.is_full() {
+                return;
+            }
+        }
+    }
+}
+
 /// Takes an upload.
 pub(super) async fn take(
     state: AppState,
@@ -54,31 +95,27 @@ pub(super) async fn take(
         let detail = "the first line is the order, without its recipients";
         return Err(Problem::new(Code::MalformedJson, detail));
     };
-    let (draft, digest) = first_line(line.bytes, &caller, &known, &state)?;
+    let line_is_small = line.bytes.len() <= SMALL_BODY;
+    let (line, rules, id) = (line.bytes.to_vec(), state.rules.clone(), known.id.clone());
+    let first = move || first_line(&line, &caller, id.as_ref(), &rules);
+    let (draft, digest) = state.aside.run(line_is_small, first).await?;
     lines.limit(MOST_RECIPIENT);
-    let rules = state.rules.clone();
-    let mut sieve = Sieve::new(&draft, digest.clone(), &rules, rand::random());
+    let sieve = Sieve::new(&draft, digest.clone(), &state.rules, rand::random());
     let first = digest::of_bytes(&[b"upload", &digest.finish()]);
     let count = dry.then(|| Count::new(rand::random()));
     let mut upload = Upload { state, known, draft, first, rows: Rows::new(), open: None, count };
-    let sorted = match upload.read(&mut lines, &mut sieve).await {
-        Ok(()) => sieve.finish().map_err(Problem::from),
-        Err(problem) => Err(problem),
-    };
-    match sorted {
+    let sorted = upload.read(&mut lines, sieve).await;
+    match sorted.and_then(|sieve| sieve.finish().map_err(Problem::from)) {
         Ok(sorted) => upload.finish(sorted).await,
-        Err(problem) => {
-            upload.give_up().await;
-            Err(problem)
-        }
+        Err(problem) => Err(upload.give_up(problem).await),
     }
 }
 
 fn first_line(
     line: &[u8],
     caller: &Caller,
-    known: &Known,
-    state: &AppState,
+    id: Option<&Suffix>,
+    rules: &Rules,
 ) -> Result<(Draft, Digest), Problem> {
     let body: OrderBody<'_> = json::object(line)?;
     let not_here = |pointer: &str, detail: &'static str| {
@@ -91,25 +128,34 @@ fn first_line(
         return not_here("/order_id", "it stands in the path of PUT /v1/orders/{id}");
     }
     let digest = Digest::of(&body);
-    Ok((Draft::new(body, caller, known.id.as_ref(), &state.rules)?, digest))
+    Ok((Draft::new(body, caller, id, rules)?, digest))
 }
 
 impl Upload {
     /// Reads all recipients.
-    async fn read(&mut self, lines: &mut Lines, sieve: &mut Sieve<'_>) -> Result<(), Problem> {
+    async fn read(&mut self, lines: &mut Lines, mut sieve: Sieve) -> Result<Sieve, Problem> {
         let most = self.state.rules.max_uploaded;
         let mut index = 0;
-        while let Some(line) = lines.next().await? {
-            if index == most {
+        loop {
+            let piece = Piece::read(lines).await?;
+            let count = u32::try_from(piece.lines.len()).unwrap_or(u32::MAX);
+            if count == 0 {
+                return Ok(sieve);
+            }
+            if count > most - index {
                 let detail = format!("{most} recipients at most in one upload");
                 return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", most));
             }
-            let read = json::part::<RecipientBody<'_>>(line.bytes);
-            let raw = String::from_utf8_lossy(line.bytes);
-            sieve.take(index, Place::Line(line.number), &raw, read, &mut self.rows);
-            index += 1;
+            let small = piece.bytes.len() <= SMALL_BODY;
+            let mut rows = std::mem::take(&mut self.rows);
+            let sort = move || {
+                piece.sort(index, &mut sieve, &mut rows);
+                Ok((sieve, rows))
+            };
+            (sieve, self.rows) = self.state.aside.run(small, sort).await?;
+            index += count;
             if sieve.is_full() {
-                return Ok(());
+                return Ok(sieve);
             }
             if sieve.refuses() {
                 // The rest is read for its faults alone.
@@ -119,7 +165,6 @@ impl Upload {
                 self.write().await?;
             }
         }
-        Ok(())
     }
 
     async fn write(&mut self) -> Result<(), Problem> {
@@ -135,8 +180,8 @@ impl Upload {
                 match self.state.store.open_order(head) {
                     Ok(writer) => self.open.insert((cleared, writer)),
                     Err(error) => {
-                        abandon(&self.state, &self.draft, &cleared).await;
-                        return Err(problem(&error, &cleared.tie));
+                        let (told, proof) = (problem(&error, &cleared.tie), NothingStored::never_tried());
+                        return Err(abandon(&self.state, &self.draft, &cleared, &proof, told).await);
                     }
                 }
             }
@@ -161,12 +206,13 @@ impl Upload {
         }
     }
 
-    /// Removes what was written.
-    async fn give_up(self) {
-        let Some((cleared, writer)) = self.open else { return };
+    /// Removes what was written; answers what is told.
+    async fn give_up(self, problem: Problem) -> Problem {
+        let Some((cleared, writer)) = self.open else { return problem };
         if let Err(error) = writer.abort().await {
             tracing::debug!(%error, "what was streamed of a refused upload is swept later");
         }
-        abandon(&self.state, &self.draft, &cleared).await;
+        // What is streamed is no order before it is finished.
+        abandon(&self.state, &self.draft, &cleared, &NothingStored::never_tried(), problem).await
     }
 }

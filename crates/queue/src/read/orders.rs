@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
 use posthaste_model::{SenderId, Suffix};
-use posthaste_store::{CallError, OrderCursor, OrderFilter, Scope};
+use posthaste_store::{CallError, OrderCursor, OrderFilter, Scope, Unreadable};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -48,8 +48,28 @@ pub(super) struct Asked {
 pub(super) struct OrderPage {
     /// Newest first.
     items: Vec<OrderView>,
+    /// Orders of the page that can't be read, each with the reason; left out when there is none. When `state` is asked for, none
+    /// is told: their state is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<UnreadableOrder>,
     /// Asks for the next page; missing on the last one.
     next_cursor: Option<String>,
+}
+
+/// An order of which no more can be told.
+#[derive(Debug, Serialize, ToSchema)]
+struct UnreadableOrder {
+    /// Its id.
+    order_id: String,
+    /// Why: `newer_version`, `wrong_type`, `damaged`, or `ended_by_operator` when it was ended for that.
+    #[schema(example = "damaged")]
+    reason: &'static str,
+}
+
+impl UnreadableOrder {
+    fn new(suffix: &Suffix, why: Unreadable) -> Self {
+        Self { order_id: suffix.order_id(), reason: why.word() }
+    }
 }
 
 /// Orders, newest first
@@ -81,11 +101,24 @@ pub(super) async fn list(
     let views = page.orders.into_iter().map(|(suffix, glance)| {
         let state = &state;
         async move {
-            let provenance = provenance(state, &suffix).await?;
-            Ok::<_, CallError>(OrderView::new(&suffix, &glance, provenance, receipts))
+            match provenance(state, &suffix).await {
+                Ok(provenance) => Ok(Ok(OrderView::new(&suffix, &glance, provenance, receipts))),
+                // What it says can't be read: the order is named, and the page goes on.
+                Err(error) => Ok::<_, CallError>(Err((suffix, error.unreadable().ok_or(error)?))),
+            }
         }
     });
-    let items: Vec<OrderView> = stream::iter(views).buffered(AT_ONCE).try_collect().await?;
+    let views: Vec<_> = stream::iter(views).buffered(AT_ONCE).try_collect().await?;
+    let mut unreadable = if states.is_empty() { page.unreadable } else { Vec::new() };
+    let mut items = Vec::new();
+    for view in views {
+        match view {
+            Ok(view) => items.push(view),
+            Err(order) => unreadable.push(order),
+        }
+    }
+    let unreadable: Vec<_> =
+        unreadable.iter().map(|(suffix, why)| UnreadableOrder::new(suffix, *why)).collect();
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
@@ -104,7 +137,7 @@ pub(super) async fn list(
         link(&mut headers, "/v1/orders", &parameters, cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((headers, Json(OrderPage { items, next_cursor })).into_response())
+    Ok((headers, Json(OrderPage { items, unreadable, next_cursor })).into_response())
 }
 
 fn filter(caller: &Caller, asked: &Asked) -> Result<OrderFilter, Problem> {
@@ -163,7 +196,9 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&suffix)?;
-    let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
+    let Some(glance) = state.store.glance(&suffix, None).await? else {
+        return Err(missing(&state, &suffix).await);
+    };
     let receipts = state.receipts.said().await?;
     let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?, &receipts);
     let etag = view.etag();
@@ -177,6 +212,19 @@ pub(super) async fn show(
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
+}
+
+/// What is told of an order that is not there: that an operator ended it since it could not be read, or that there is none.
+pub(super) async fn missing(state: &AppState, suffix: &Suffix) -> Problem {
+    match state.store.ended_unreadable(suffix).await {
+        Ok(Some(at)) => Problem::new(
+            Code::OrderEndedUnreadable,
+            "its record could not be read; `ended_at` says when it was ended",
+        )
+        .with("ended_at", Moment(at).to_string()),
+        Ok(None) => Problem::order_not_found(),
+        Err(error) => error.into(),
+    }
 }
 
 /// Whether `If-None-Match` names this version, weakly compared as RFC 9110 asks.

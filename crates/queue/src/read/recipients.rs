@@ -13,6 +13,7 @@ use posthaste_store::{Head, RowCursor, RowFilter, RowPage};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::orders::missing;
 use super::page::link;
 use super::rows::RecipientRow;
 use super::{OrderId, Parameters, number};
@@ -79,7 +80,7 @@ pub(super) async fn list(
     let lines = wants_lines(&headers)?;
     let limit = if lines { AT_ONCE } else { usize::try_from(limit).unwrap_or(AT_ONCE) };
     let first = state.store.recipients(&suffix, &filter, cursor.as_ref(), limit).await?;
-    let first = first.ok_or_else(Problem::order_not_found)?;
+    let Some(first) = first else { return Err(missing(&state, &suffix).await) };
     if lines {
         return Ok(stream_all(state, suffix, filter, first));
     }

@@ -10,12 +10,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::intake::settings::Rules;
 use crate::intake::{Given, normalise};
 use crate::problem::{Code, Problem, Violation};
 use crate::state::AppState;
 
 /// Addresses of one request at most.
 const MOST_ADDRESSES: usize = 500;
+/// Addresses that are checked where they were read.
+const MOST_SMALL: usize = 100;
 /// Wrong places told of one request at most.
 const MOST_TOLD: usize = 100;
 
@@ -114,9 +117,14 @@ impl AddressesBody {
 
     /// Reads all of it, or says what is wrong with each address; nothing of it is repeated. `known`: only channels that orders
     /// may name.
-    pub(super) fn read(self, caller: &Caller, state: &AppState, known: bool) -> Result<Asked, Problem> {
+    pub(super) async fn read(self, caller: Caller, state: &AppState, known: bool) -> Result<Asked, Problem> {
+        let (rules, small) = (state.rules.clone(), self.addresses.len() <= MOST_SMALL);
+        state.aside.run(small, move || self.check(&caller, &rules, known)).await
+    }
+
+    fn check(self, caller: &Caller, rules: &Rules, known: bool) -> Result<Asked, Problem> {
         let sender = self.sender(caller)?;
-        let named = channel(&self.channel).filter(|name| !known || state.rules.channels.contains(name));
+        let named = channel(&self.channel).filter(|name| !known || rules.channels.contains(name));
         let Some(channel) = named else {
             let rule = if known { "one of the channels of the settings" } else { "the name of a channel" };
             return Err(invalid(vec![Violation::at("/channel", "unknown_value", rule)]));
@@ -125,13 +133,15 @@ impl AddressesBody {
             let rule = format!("1 to {MOST_ADDRESSES} addresses");
             return Err(invalid(vec![Violation::at("/addresses", "out_of_range", rule)]));
         }
+        // Looking up or lifting reads what was stored, under whatever settings.
+        let phones = if known { rules.phones } else { rules.phones.lenient() };
         let (mut addresses, mut wrong) = (Vec::with_capacity(self.addresses.len()), Vec::new());
         for (at, written) in self.addresses.into_iter().enumerate() {
             let given = match written {
                 Written::Number(number) => Given::Number(number),
                 Written::Text(text) => Given::Text(Cow::Owned(text)),
             };
-            match normalise(&channel, &given, state.rules.region) {
+            match normalise(&channel, &given, phones) {
                 Ok(address) => addresses.push(address),
                 Err((code, rule)) if wrong.len() < MOST_TOLD => {
                     wrong.push(Violation::at(format!("/addresses/{at}"), code.word(), rule));

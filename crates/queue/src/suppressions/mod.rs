@@ -192,7 +192,7 @@ async fn add(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
-    let asked = body.read(&caller, &state, true)?;
+    let asked = body.read(caller, &state, true).await?;
     let all: Vec<Suppress> = asked
         .addresses
         .into_iter()
@@ -204,7 +204,8 @@ async fn add(
             after: 1,
         })
         .collect();
-    let put = state.store.suppress(&asked.channel, &all).await.map_err(written)?;
+    let put = state.store.suppress(&asked.channel, &all).await;
+    let put = put.map_err(|error| Problem::of_write(&error))?;
     let count = |wanted| put.iter().filter(|one| **one == wanted).count();
     let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::Again));
     if added + unchanged < put.len() {
@@ -232,7 +233,7 @@ async fn find(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Response, Problem> {
-    let asked = body.read(&caller, &state, false)?;
+    let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let found = stream::iter(asked.addresses.into_iter().enumerate()).map(|(index, address)| async move {
         let of_sender = async {
@@ -268,12 +269,18 @@ async fn lift(
     State(state): State<AppState>,
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Lifted>, Problem> {
-    let asked = body.read(&caller, &state, false)?;
+    let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let all = stream::iter(asked.addresses)
         .map(|address| async move { store.lift(channel, &address, sender, None).await });
-    let done: Vec<bool> = all.buffered(AT_ONCE).try_collect().await.map_err(written)?;
-    let lifted = done.iter().filter(|lifted| **lifted).count();
+    let done: Vec<Result<bool, CallError>> = all.buffered(AT_ONCE).collect().await;
+    let failed: Vec<&CallError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
+    if let Some(error) = failed.iter().find(|error| error.may_have_happened()).or(failed.first()) {
+        // Of several some may be off the list although others were refused.
+        let none = failed.len() == done.len();
+        return Err(if none { Problem::of_write(error) } else { Problem::outcome_unknown() });
+    }
+    let lifted = done.iter().flatten().filter(|lifted| **lifted).count();
     tracing::info!(%channel, lifted, "suppressions were lifted");
     Ok(Json(Lifted { lifted, not_there: done.len() - lifted }))
 }
@@ -301,17 +308,10 @@ async fn lift_entry(
     let channel = asked::channel(&name).ok_or_else(no_channel)?;
     let id: SuppressionId =
         id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "32 of 0-9 a-f"))?;
-    if state.store.lift_entry(&channel, id).await.map_err(written)? {
+    let lifted = state.store.lift_entry(&channel, id).await;
+    if lifted.map_err(|error| Problem::of_write(&error))? {
         tracing::info!(%channel, "a suppression was lifted");
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::SuppressionNotFound, "no entry of this channel has this id"))
-}
-
-/// What a failed call means to who wanted to change a list.
-fn written(error: CallError) -> Problem {
-    match error {
-        CallError::Away(_) => Problem::outcome_unknown(),
-        error => error.into(),
-    }
 }

@@ -72,6 +72,9 @@ pub(super) async fn stream(
         Problem::new(Code::StoreUnavailable, "the store did not tell in time")
             .retry_after(Duration::from_secs(1))
     })?;
+    if let Looked::Unreadable(why) = looked {
+        return Err(Problem::unreadable(why));
+    }
     let heartbeat = state.settings.trackers.heartbeat.get();
     let told = Told {
         follower,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use posthaste_model::Suffix;
-use posthaste_store::{CallError, Glance, Store};
+use posthaste_store::{CallError, Glance, Store, Unreadable};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -40,6 +40,8 @@ pub(crate) enum Looked {
     Absent,
     /// It is there.
     Seen(Arc<Seen>),
+    /// It is there and can't be read.
+    Unreadable(Unreadable),
 }
 
 impl Looked {
@@ -52,6 +54,7 @@ impl Looked {
         match (self, other) {
             (Self::Seen(one), Self::Seen(two)) => one.revision != two.revision || one.state != two.state,
             (Self::Absent, Self::Absent) | (Self::NotYet, Self::NotYet) => false,
+            (Self::Unreadable(one), Self::Unreadable(two)) => one != two,
             _ => true,
         }
     }
@@ -174,7 +177,12 @@ impl Watcher {
         let mut provenance: Option<Provenance> = None;
         loop {
             // In a box for as long as it looks: thousands of these tasks mostly sleep.
-            match Box::pin(self.look(&mut last, &mut provenance)).await {
+            let looked = Box::pin(self.look(&mut last, &mut provenance)).await;
+            let looked = match looked {
+                Err(error) => error.unreadable().map(Looked::Unreadable).ok_or(error),
+                looked => looked,
+            };
+            match looked {
                 Ok(looked) => {
                     tell.send_if_modified(|known| {
                         let differs = known.differs(&looked);

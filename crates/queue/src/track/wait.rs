@@ -112,7 +112,7 @@ impl Poll {
         };
         match follower.now() {
             // No look succeeded in all that time: this one says why, or tells what is true now.
-            Looked::NotYet => self.look_once(state, suffix).await,
+            Looked::NotYet | Looked::Unreadable(_) => self.look_once(state, suffix).await,
             Looked::Absent => Ok((None, timed_out)),
             Looked::Seen(seen) => Ok((raw(&seen.json), timed_out)),
         }
@@ -135,6 +135,9 @@ impl Poll {
 
     async fn enough(&self, follower: &mut Follower) {
         let mut looked = follower.first().await;
+        if matches!(looked, Looked::Unreadable(_)) {
+            return;
+        }
         let since = self.since.map_or_else(|| looked.touches(), |revision| revision.saturating_add(1));
         loop {
             let touched = looked.touches().saturating_sub(since) >= self.touches;

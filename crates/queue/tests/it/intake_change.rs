@@ -28,6 +28,7 @@ pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> S
             bulk_limit: 50,
             begin: 0,
             send_window: window,
+            empty_handed: false,
         };
         let answer = store.claim(0, &ask).await.map_err(|error| error.to_string())?;
         match answer.reply {

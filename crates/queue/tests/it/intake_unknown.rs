@@ -17,7 +17,11 @@ use crate::client::{Answer, Ask, ask, get};
 use crate::intake::*;
 
 /// A service on this server, reached by this URL, and a key for it.
-async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (SocketAddr, String) {
+pub(crate) async fn service(
+    server: &PrivateServer,
+    url: &str,
+    more: &[(&str, &str)],
+) -> (SocketAddr, String) {
     let settings = Settings { url: server.url().into(), ..Settings::default() };
     let (tool, _) = Store::connect(settings, Role::Tool).await.expect("a store");
     let wanted = Wanted {
@@ -32,7 +36,7 @@ async fn service(server: &PrivateServer, url: &str, more: &[(&str, &str)]) -> (S
 }
 
 /// A service on the server this URL reaches.
-async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
+pub(crate) async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     let variable = |(key, value): &(&str, &str)| {
         (format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase()).into(), (*value).into())
     };
@@ -48,7 +52,7 @@ async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     address
 }
 
-async fn behind_proxy(more: &[(&str, &str)]) -> (PrivateServer, Proxy, SocketAddr, String) {
+pub(crate) async fn behind_proxy(more: &[(&str, &str)]) -> (PrivateServer, Proxy, SocketAddr, String) {
     let server = PrivateServer::builder().max_memory(4 << 30).start().expect("a server");
     let proxy = Proxy::unix(server.endpoint(), Traffic::Resp).expect("a proxy");
     let (address, key) = service(&server, &proxy.url(), more).await;

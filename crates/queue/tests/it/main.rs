@@ -6,6 +6,7 @@ mod service;
 
 mod access;
 mod away;
+mod big_bodies;
 mod description;
 mod hostile;
 mod intake_accept;
@@ -17,6 +18,9 @@ mod intake_limits;
 mod intake_unknown;
 mod intake_upload;
 mod key_life;
+mod lost_replies;
+mod lost_replies_more;
+mod parked;
 mod patience;
 mod reading;
 mod secrets;

@@ -244,3 +244,15 @@ async fn a_change_whose_answer_did_not_come_is_told_as_such() {
     assert_eq!(told.status, 503, "{told:?}");
     assert!(told.header("retry-after").is_some(), "{told:?}");
 }
+
+#[tokio::test]
+async fn strictness_is_for_what_is_added_not_for_what_was() {
+    let service = Service::with(&[("orders.phone_strictness", "valid")]).await;
+    let admin = service.key(&[Scope::Admin], None).await;
+    // Of a length there is, in a range that is nobody's: stored, it may be, before the setting was changed.
+    let unused = json!({"channel": "sms", "addresses": ["+7 000 123 45 67"]});
+    let added = post(&service, &admin, PATH, &unused).await;
+    assert_eq!((added.status, added.json()["errors"][0]["code"].as_str()), (422, Some("invalid_phone")));
+    assert_eq!(suppressed(&service, &admin, &unused).await, [false]);
+    assert_eq!(post(&service, &admin, LIFT, &unused).await.json(), json!({"lifted": 0, "not_there": 1}));
+}

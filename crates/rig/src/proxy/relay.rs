@@ -21,6 +21,8 @@ const CHUNK: usize = 64 * 1024;
 const DELAYED: usize = 256;
 /// A command of more bytes ends its connection.
 const MAX_COMMAND: usize = 512 * 1024 * 1024;
+/// What the server gets instead of a command that is answered here.
+const BLANK: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// Commands forwarded and not answered; a client that sends more waits.
 const MAX_PENDING: usize = 65_536;
 
@@ -151,10 +153,15 @@ impl<W: AsyncWrite + Unpin> Forth<'_, W> {
             while self.waiting.lock().len() >= MAX_PENDING {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let raw = std::mem::take(held);
+            let mut raw = std::mem::take(held);
             match self.shared.judge(&raw, login) {
                 Verdict::Drop => return Ok(false),
-                Verdict::Forward(pending) => self.waiting.lock().push_back(pending),
+                Verdict::Forward(pending) => {
+                    if pending.blank {
+                        raw = BLANK.to_vec();
+                    }
+                    self.waiting.lock().push_back(pending);
+                }
             }
             self.to_server.write_all(&raw).await?;
             self.shared.lock().report.forwarded += 1;
@@ -205,11 +212,12 @@ impl Back<'_> {
             if pending.drop_reply {
                 return Err(End::Cut);
             }
-            self.pass(&chunk[begin..end]).await?;
+            self.pass(pending.instead.as_deref().unwrap_or(&chunk[begin..end])).await?;
             begin = end;
         }
-        // The rest is the beginning of the next answer; if that one is to be lost, so is its beginning.
-        let lost = self.waiting.lock().front().is_some_and(|pending| pending.drop_reply);
+        // The rest is the beginning of the next answer; if that one is to be lost or replaced, so is its beginning.
+        let lost = |pending: &Pending| pending.drop_reply || pending.instead.is_some();
+        let lost = self.waiting.lock().front().is_some_and(lost);
         if lost { Ok(()) } else { self.pass(&chunk[begin..]).await }
     }
 

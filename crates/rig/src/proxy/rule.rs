@@ -92,6 +92,8 @@ pub struct Report {
     pub dropped_requests: u64,
     /// Answers that were lost on the way back.
     pub dropped_replies: u64,
+    /// Answers that were made here, instead of the server's.
+    pub made_replies: u64,
     /// Late copies that were delivered, in order.
     pub copies: Vec<Delivered>,
 }
@@ -110,7 +112,15 @@ pub struct Delivered {
 pub(super) enum Action {
     DropRequest,
     DropReply,
-    CopyLate { after: u64, counting: Predicate },
+    /// The client gets this answer, whether the command reaches the server or not.
+    Answer {
+        answer: Vec<u8>,
+        reaches: bool,
+    },
+    CopyLate {
+        after: u64,
+        counting: Predicate,
+    },
 }
 
 /// A fault that waits for its commands.

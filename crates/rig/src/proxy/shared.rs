@@ -50,6 +50,10 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) drop_reply: bool,
+    /// What the client gets instead of the answer.
+    pub(super) instead: Option<Vec<u8>>,
+    /// Whether the server gets something harmless instead of the command, so that the order of answers stays.
+    pub(super) blank: bool,
     original_of: Vec<u64>,
     counts_for: Vec<u64>,
 }
@@ -114,6 +118,10 @@ impl Shared {
                     return Verdict::Drop;
                 }
                 Action::DropReply => pending.drop_reply = true,
+                Action::Answer { answer, reaches } => {
+                    pending.instead = Some(answer.clone());
+                    pending.blank |= !reaches;
+                }
                 Action::CopyLate { after, counting } => copies.push((*after, counting.clone())),
             }
         }
@@ -137,6 +145,8 @@ impl Shared {
         let mut state = self.lock();
         if pending.drop_reply {
             state.report.dropped_replies += 1;
+        } else if pending.instead.is_some() {
+            state.report.made_replies += 1;
         }
         for held in &mut state.held {
             held.original_answered |= pending.original_of.contains(&held.id);

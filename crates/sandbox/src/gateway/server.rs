@@ -233,7 +233,7 @@ fn of_json(body: &[u8]) -> Option<Wanted> {
 
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    (6..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The answer, what became of it, the code of each recipient, and the number of the message.

@@ -70,7 +70,7 @@ pub(super) fn read(form: &Form, settings: &Settings, magic: bool) -> Result<New,
 /// E.164.
 pub(super) fn is_number(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
-        (7..=15).contains(&digits.len())
+        (6..=15).contains(&digits.len())
             && !digits.starts_with('0')
             && digits.bytes().all(|byte| byte.is_ascii_digit())
     })

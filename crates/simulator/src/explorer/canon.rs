@@ -168,7 +168,7 @@ fn write_places(view: &View, it: &super::view::ParcelView, fences: &[u64], hashe
     let until = |moment: Option<i64>| moment.map(|moment| left(view.now, moment));
     (until(it.ready), until(it.leased), until(it.unresolved), it.crashes, it.parked).hash(hasher);
     let lease = it.lease.as_ref();
-    lease.map(|l| (rank(fences, l.fence), l.begun, l.alone, left(view.now, l.send_by))).hash(hasher);
+    lease.map(|l| (rank(fences, l.fence), l.begun, l.alone, l.last, left(view.now, l.send_by))).hash(hasher);
 }
 
 fn write_row(now: i64, row: &RowOutcome, hasher: &mut Ink) {

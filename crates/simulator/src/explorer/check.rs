@@ -13,7 +13,7 @@ use super::view::{OrderView, ParcelView, View, at};
 use super::windows::Window;
 
 /// Names of all properties.
-pub const PROPERTIES: [&str; 12] = [
+pub const PROPERTIES: [&str; 13] = [
     "every script answers",
     "sums are right",
     "indexes agree with records",
@@ -26,6 +26,7 @@ pub const PROPERTIES: [&str; 12] = [
     "every row can still become final",
     "an old request takes and moves nothing",
     "a lease is ended and prolonged by its holder, or swept",
+    "poison is what couriers died of with nothing beside it",
 ];
 pub(super) const ANSWERS: &str = PROPERTIES[0];
 const SUMS: &str = PROPERTIES[1];
@@ -92,6 +93,7 @@ impl Explorer {
         let after = std::sync::Arc::clone(&state.view);
         for (parcel, (old, new)) in before.parcels.iter().zip(&after.parcels).enumerate() {
             self.check_lease(state, parcel, old, new, command);
+            self.check_poison(state, parcel, old, new);
             if old.rows.len() != new.rows.len() {
                 if !old.rows.is_empty() && !new.rows.is_empty() {
                     state.found(CHANGES, || format!("parcel {parcel} has {} rows", new.rows.len()));

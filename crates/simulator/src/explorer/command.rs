@@ -149,6 +149,7 @@ impl Server<'_> {
                     bulk_limit: most,
                     begin: *begin,
                     send_window: s.window(),
+                    empty_handed: s.blame,
                 };
                 let answer = self.call(world, events, &claim)?;
                 match answer.reply {

@@ -65,6 +65,7 @@
 //! - A call on a database met before is recalled instead of run: scripts are functions of the two.
 
 pub mod action;
+mod blame;
 mod canon;
 pub mod check;
 pub mod command;
@@ -363,6 +364,6 @@ impl Model for Explorer {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties![0 1 2 3 4 5 6 7 8 9 10 11]
+        properties![0 1 2 3 4 5 6 7 8 9 10 11 12]
     }
 }

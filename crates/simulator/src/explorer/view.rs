@@ -63,8 +63,8 @@ pub struct ParcelView {
     pub lease: Option<LeaseView>,
     /// Its score in the index of unresolved parcels.
     pub unresolved: Option<i64>,
-    /// Crashes without progress.
-    pub crashes: Option<u64>,
+    /// Deaths without progress, upon being taken and alone on the wire.
+    pub crashes: Option<(u64, u64)>,
     /// It was parked as unreadable.
     pub parked: bool,
 }
@@ -76,8 +76,10 @@ pub struct LeaseView {
     pub fence: u64,
     /// Something was begun under it.
     pub begun: bool,
-    /// Its parcel was claimed alone.
+    /// Nothing but its parcel can be what its courier dies of.
     pub alone: bool,
+    /// Its courier claimed nothing since; false where deaths are not blamed.
+    pub last: bool,
     /// When the last send begun under it must have ended.
     pub send_by: i64,
 }
@@ -254,10 +256,14 @@ fn read_parcel(
         leased: score(world, &names.leased[channel], member),
         lease: lease.and_then(|record| read_lease(record)),
         unresolved: score(world, &names.unresolved[channel], member),
-        crashes: crash.and_then(|mark| std::str::from_utf8(mark).ok()?.split(' ').next()?.parse().ok()),
+        crashes: crash.and_then(|mark| read_mark(mark)),
         parked: score(world, &names.parked[channel], member).is_some(),
         ..ParcelView::default()
     };
+    if let (true, Some(record), Some(lease)) = (s.blame, lease, &mut view.lease) {
+        let requests = world.hash_at(&names.requests[channel]);
+        lease.last = is_last_taken(record, member, |courier| Some(requests?.get(courier)?.to_vec()));
+    }
     let Some(head) = &order.head else { return view };
     let record = if head.inline {
         world
@@ -288,7 +294,22 @@ fn read_lease(record: &[u8]) -> Option<LeaseView> {
         begun: words.next()? == "1",
         alone: words.next()? == "1",
         send_by: words.next()?.parse().ok()?,
+        last: false,
     })
+}
+
+fn read_mark(mark: &[u8]) -> Option<(u64, u64)> {
+    let mut words = std::str::from_utf8(mark).ok()?.split(' ');
+    let taken = words.next()?.parse().ok()?;
+    Some((taken, words.nth(1).map_or(Some(0), |wire| wire.parse().ok())?))
+}
+
+/// Whether a parcel was all that the last claim of its courier took.
+fn is_last_taken(lease: &[u8], member: &[u8], request: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
+    let mut words = lease.splitn(5, |byte| *byte == b' ');
+    let (Some(fence), Some(courier)) = (words.next(), words.nth(3)) else { return false };
+    let taken = [fence, b" ", member].concat();
+    request(courier).is_some_and(|last| last.splitn(2, |byte| *byte == b' ').nth(1) == Some(&taken[..]))
 }
 
 /// Members of indexes that are no parcel of the scenario.

@@ -41,6 +41,7 @@ impl Walk<'_> {
             bulk_limit: self.rng.random_range(0..6),
             begin: self.rng.random_range(0..3),
             send_window: WINDOW,
+            empty_handed: self.rng.random_bool(0.5),
         };
         if let Ok(Answer { reply: Claimed::Taken(taken), fence, .. }) = self.call(&claim)? {
             let parcels = taken.parcels.into_iter().map(|parcel| ParcelRef { member: parcel.member, fence });

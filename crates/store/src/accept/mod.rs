@@ -101,16 +101,56 @@ pub enum AcceptError {
     /// What it was to be made from does not exist, or can't be read.
     #[error("there is no such order to take rows from")]
     NoSource,
-    /// As any call: `Away` and `Undurable` mean that it may be there, ask again.
-    #[error(transparent)]
-    Call(#[from] CallError),
+    /// Try again later: refused whole, and no earlier try was without an answer. Nothing of it is stored.
+    #[error("refused, nothing is stored")]
+    Refused(#[source] CallError),
+    /// Keep all that was written for it and give it again under the same suffix, to learn the truth: it may be stored. The
+    /// answer of a try was lost or could not be used, or it was not confirmed in time; whatever came after that says
+    /// nothing of that try.
+    #[error("it may be stored")]
+    Unknown(#[source] CallError),
+}
+
+impl AcceptError {
+    /// A call that enqueues the order ended so.
+    fn of_enqueue(error: CallError) -> Self {
+        if error.may_have_happened() { Self::Unknown(error) } else { Self::Refused(error) }
+    }
+
+    /// What allows giving back all that was written for the order; `None` when it may be stored.
+    #[must_use]
+    pub fn nothing_stored(&self) -> Option<NothingStored> {
+        match self {
+            Self::Unknown(_) => None,
+            Self::Conflict
+            | Self::Late
+            | Self::Empty
+            | Self::TooBig
+            | Self::Gone
+            | Self::NoSource
+            | Self::Refused(_) => Some(NothingStored(())),
+        }
+    }
+}
+
+/// Says that a request stored no order: every try was answered, by a refusal. Whoever holds one may give back what was
+/// written for the order: its idempotency key and its place in the day.
+#[derive(Debug)]
+pub struct NothingStored(());
+
+impl NothingStored {
+    /// For an order that was never handed to [`Store::accept`], [`Store::retry_order`] or [`OrderWriter::finish`].
+    #[must_use]
+    pub fn never_tried() -> Self {
+        Self(())
+    }
 }
 
 impl Store {
     /// Accepts a whole order.
     ///
     /// # Errors
-    /// An [`AcceptError`]; unless it is `Call`, nothing of the order is there.
+    /// An [`AcceptError`]; unless it is `Unknown`, nothing of the order is there.
     pub async fn accept(&self, order: &NewOrder) -> Result<Accepted, AcceptError> {
         let mut writer = self.open_order(order.head.clone())?;
         for (channel, row) in &order.rows {

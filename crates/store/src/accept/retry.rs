@@ -33,7 +33,9 @@ impl Store {
         choose: impl Fn(&Channel, &Row, &RowOutcome) -> bool,
     ) -> Result<Accepted, AcceptError> {
         let p = self.partition_of(old);
-        let view = self.load_order(p, old).await?.ok_or(AcceptError::NoSource)?;
+        // Nothing is stored before the writer finishes.
+        let view = self.load_order(p, old).await.map_err(AcceptError::Refused)?;
+        let view = view.ok_or(AcceptError::NoSource)?;
         match self.retry_once(p, old, &view, ask, &choose).await {
             // Rows changed between an attempt that was cut off and this one; what that left is removed now.
             Err(AcceptError::Gone) => self.retry_once(p, old, &view, ask, &choose).await,
@@ -52,7 +54,7 @@ impl Store {
         let head = &view.head;
         let mut content = match &view.inline {
             Some((inline, _)) => inline.content.clone(),
-            None => self.load_content(p, old).await?.as_ref().clone(),
+            None => self.load_content(p, old).await.map_err(AcceptError::Refused)?.as_ref().clone(),
         };
         content.retry_of = old.to_string();
         let mut writer = self.open_order(NewOrderHead {
@@ -68,7 +70,10 @@ impl Store {
             for number in 0..head.parcels(channel) {
                 let (rows, outcomes) = match &view.inline {
                     Some((inline, outcomes)) => (inline.rows.clone(), outcomes.clone()),
-                    None => self.old_parcel(p, channel, old, number, view).await?,
+                    None => {
+                        let read = self.old_parcel(p, channel, old, number, view).await;
+                        read.map_err(AcceptError::Refused)?
+                    }
                 };
                 for (row, outcome) in rows.into_iter().zip(outcomes.rows()) {
                     if choose(channel, &row, &outcome) {

@@ -18,8 +18,6 @@ const CALL_PARCELS: usize = 8;
 const CALL_BYTES: usize = 512 * 1024;
 /// Channels of one order at most: each has a parcel being filled in memory.
 const MOST_CHANNELS: usize = 64;
-/// Tries of a call that brings no answer.
-const TRIES: u32 = 3;
 
 type Parcels = Vec<(Channel, u32, Vec<u8>)>;
 
@@ -61,7 +59,7 @@ impl Store {
     /// # Errors
     /// As any call, before anything is stored.
     pub fn open_order(&self, head: NewOrderHead) -> Result<OrderWriter, AcceptError> {
-        self.0.guard.check()?;
+        self.0.guard.check().map_err(AcceptError::Refused)?;
         Ok(OrderWriter {
             p: self.partition_of(&head.suffix),
             store: self.clone(),
@@ -147,29 +145,23 @@ impl OrderWriter {
             let (keys, open) = (&at.keys, open.as_deref());
             let script = Stage { keys, suffix: &suffix, upload: &upload, open, parcels: &parcels };
             // A parcel stored twice is the same parcel.
-            let mut tries = 1;
-            loop {
-                match store.0.call(p, &script).await {
-                    Ok(answer) => return Ok(answer.reply),
-                    Err(CallError::Away(_)) if tries < TRIES => tries += 1,
-                    Err(error) => return Err(error),
-                }
-            }
+            Ok(store.0.call_repeated(p, &script).await?.reply)
         }));
         Ok(())
     }
 
     async fn answered(&mut self) -> Result<(), AcceptError> {
         let Some(call) = self.under_way.take() else { return Ok(()) };
-        let staged = call.await.map_err(|_| malformed("a call that ended by itself"))??;
-        match staged {
+        let staged = call.await.unwrap_or_else(|_| Err(malformed("a call that ended by itself")));
+        // What is staged is no order.
+        match staged.map_err(AcceptError::Refused)? {
             Staged::Ok => Ok(()),
             Staged::Exists => {
                 self.exists = true;
                 Ok(())
             }
             Staged::Gone => Err(AcceptError::Gone),
-            Staged::Hole => Err(AcceptError::Call(malformed("a hole in the parcels of an order"))),
+            Staged::Hole => Err(AcceptError::Refused(malformed("a hole in the parcels of an order"))),
         }
     }
 
@@ -177,7 +169,7 @@ impl OrderWriter {
     /// an address, of each channel.
     ///
     /// # Errors
-    /// An [`AcceptError`]; with `Call(Away)` or `Call(Undurable)` it may be there: give it again under the same suffix.
+    /// An [`AcceptError`]; with `Unknown` it may be there: give it again under the same suffix.
     pub async fn finish(
         mut self,
         digest: [u8; 12],
@@ -221,8 +213,10 @@ impl OrderWriter {
         inline: Option<&[(String, Vec<u8>)]>,
     ) -> Result<Accepted, AcceptError> {
         let (inner, head) = (&self.store.0, &self.head);
-        let at = inner.partition(self.p)?;
-        inner.room(at).await?;
+        // Until here nothing was sent that makes an order.
+        inner.guard.check().map_err(AcceptError::Refused)?;
+        let at = inner.partition(self.p).map_err(AcceptError::Refused)?;
+        inner.room(at).await.map_err(AcceptError::Refused)?;
         let channels: Vec<_> = self.channels.iter().map(|one| (one.channel.clone(), one.total)).collect();
         let no_contact: Vec<u32> = self.channels.iter().map(|one| one.no_contact).collect();
         let script = Enqueue {
@@ -239,36 +233,30 @@ impl OrderWriter {
             inline,
             upload: if inline.is_some() { "" } else { &self.upload },
         };
-        let mut tries = 1;
-        let (before, answer) = loop {
-            let before = inner.before_confirm();
-            match inner.call(self.p, &script).await {
-                Ok(answer) => break (before, answer),
-                // A repeat is answered as the first one.
-                Err(CallError::Away(_)) if tries < TRIES => tries += 1,
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let answer = inner.call_repeated(self.p, &script).await.map_err(AcceptError::of_enqueue)?;
         match answer.reply {
             Enqueued::Accepted { again, now, accepted, due, couriers_seen } => {
-                inner.confirmed(self.p, before).await?;
-                if !again || tries > 1 {
+                inner.confirmed(self.p, answer.before).await.map_err(AcceptError::Unknown)?;
+                // What an earlier try of this call stored is new.
+                if !again || answer.lost {
                     inner.guard.accepts.keep(self.p, answer.fence, &self.head.suffix, accepted);
                 }
-                Ok(self.accepted((again && tries == 1, now, accepted, due), couriers_seen))
+                Ok(self.accepted((again && !answer.lost, now, accepted, due), couriers_seen))
             }
+            // The script looks for the order first: what it refuses was not stored by an earlier try either.
             Enqueued::Conflict => Err(AcceptError::Conflict),
             Enqueued::Late => {
-                self.unstage().await?;
+                self.remove_staged().await;
                 Err(AcceptError::Late)
             }
             Enqueued::Unstaged => Err(AcceptError::Gone),
             Enqueued::Incomplete => {
                 // Another body was streamed under this suffix before.
-                self.unstage().await?;
+                self.remove_staged().await;
                 Err(AcceptError::Gone)
             }
-            Enqueued::Bad => Err(AcceptError::Call(malformed("history of this suffix"))),
+            // Something is stored under this suffix.
+            Enqueued::Bad => Err(AcceptError::Unknown(malformed("history of this suffix"))),
         }
     }
 
@@ -300,10 +288,16 @@ impl OrderWriter {
     ///
     /// # Errors
     /// As any call; what is left then is swept after 15 minutes.
-    pub async fn abort(mut self) -> Result<(), AcceptError> {
+    pub async fn abort(mut self) -> Result<(), CallError> {
         // What it brings does not matter, only that it is over.
         let _ = self.answered().await;
-        Ok(self.unstage().await?)
+        self.unstage().await
+    }
+
+    async fn remove_staged(&self) {
+        if let Err(error) = self.unstage().await {
+            tracing::debug!(%error, "what was streamed of a refused order is swept later");
+        }
     }
 
     async fn unstage(&self) -> Result<(), CallError> {

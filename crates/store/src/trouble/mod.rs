@@ -9,6 +9,7 @@
 //! | `posthaste_redis_state{state,node}` | 1 while the state lasts |
 //! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of it |
 
+mod kept;
 pub(crate) mod loading;
 pub(crate) mod probe;
 pub(crate) mod start;
@@ -19,24 +20,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use posthaste_model::{Clock, SystemClock, UnixMs};
+use posthaste_model::UnixMs;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+pub use kept::TOLD_EVERY;
+use kept::{Kept, Line, tell};
 pub use state::{RedisState, Work};
 
 use crate::cause::Cause;
 use crate::error::{CallError, Lost};
 
-/// How often a state that lasts is told again.
-pub const TOLD_EVERY: Duration = Duration::from_secs(30);
-/// How long a state must have been over before that is told.
-const SETTLED: Duration = Duration::from_secs(3);
 /// An answer that takes so long is slow.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
-/// Slowness is a state when answers were slow in so many of the last [`SLOW_SPAN`] seconds: a single stall is none.
-const SLOW_SECONDS: usize = 3;
-const SLOW_SPAN: u64 = 10;
 
 /// A state of a server that lasts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,35 +79,6 @@ struct Shared {
     /// Whether writes are not confirmed, so that each one that is need not take the lock.
     unconfirmed: AtomicBool,
 }
-
-#[derive(Debug, Default)]
-struct Kept {
-    nodes: Vec<Arc<str>>,
-    spells: Vec<Spell>,
-    /// Why a connection was lost, or could not be made, the last time.
-    lost: Option<Cause>,
-    /// When answers were slow, by server: seconds since the first.
-    slow: Vec<(Arc<str>, Instant, Vec<u64>)>,
-}
-
-/// A state from its beginning until its end is told.
-#[derive(Debug)]
-struct Spell {
-    trouble: Trouble,
-    told: Instant,
-    ended: Option<Instant>,
-}
-
-/// What a line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Began,
-    Continues,
-    Ended,
-}
-
-/// A line to be written, once no lock is held.
-type Line = (Phase, Trouble, Duration);
 
 impl Default for Troubles {
     fn default() -> Self {
@@ -162,7 +129,7 @@ impl Troubles {
         }
     }
 
-    /// These servers there are now. The states of others have ended.
+    /// These servers there are now. What a look told of others has ended.
     pub(crate) fn nodes(&self, nodes: Vec<Arc<str>>) {
         self.change(|kept| {
             for node in nodes.iter().filter(|node| !kept.nodes.contains(node)) {
@@ -171,11 +138,7 @@ impl Troubles {
                     gauge(node, *state, kept.lasts(node, *state));
                 }
             }
-            let now = Instant::now();
-            for spell in kept.spells.iter_mut().filter(|spell| !nodes.contains(&spell.trouble.node)) {
-                spell.ended.get_or_insert(now);
-            }
-            kept.nodes = nodes;
+            kept.keep_only(nodes, Instant::now());
             Vec::new()
         });
     }
@@ -194,6 +157,9 @@ impl Troubles {
     pub(crate) fn saw(&self, node: &Arc<str>, found: Vec<(RedisState, Option<String>)>) {
         let now = Instant::now();
         self.change(|kept| {
+            if found.is_empty() {
+                kept.lost = None;
+            }
             kept.end(node, |state| state.is_seen() && found.iter().all(|(one, _)| *one != state), now);
             found.into_iter().flat_map(|(state, detail)| kept.begin(node, state, detail, now)).collect()
         });
@@ -209,11 +175,7 @@ impl Troubles {
         };
         let Some(state) = state else { return };
         metrics::counter!("posthaste_redis_refused_calls_total", "state" => state.word()).increment(1);
-        for spell in &mut self.lock().spells {
-            if spell.ended.is_none() && spell.trouble.state == state {
-                spell.trouble.refused += 1;
-            }
-        }
+        self.lock().count(state);
         self.look_now();
     }
 
@@ -307,208 +269,9 @@ fn gauge(node: &Arc<str>, state: RedisState, lasts: bool) {
         .set(f64::from(u8::from(lasts)));
 }
 
-impl Kept {
-    fn begin(
-        &mut self,
-        node: &Arc<str>,
-        state: RedisState,
-        detail: Option<String>,
-        now: Instant,
-    ) -> Vec<Line> {
-        let known = |spell: &&mut Spell| spell.trouble.state == state && spell.trouble.node == *node;
-        if let Some(spell) = self.spells.iter_mut().find(known) {
-            spell.ended = None;
-            if detail.is_some() {
-                spell.trouble.detail = detail;
-            }
-            return Vec::new();
-        }
-        let trouble = Trouble {
-            node: Arc::clone(node),
-            state,
-            since: now,
-            began: SystemClock.now(),
-            detail,
-            refused: 0,
-        };
-        self.spells.push(Spell { trouble: trouble.clone(), told: now, ended: None });
-        vec![(Phase::Began, trouble, Duration::ZERO)]
-    }
-
-    fn end(&mut self, node: &Arc<str>, which: impl Fn(RedisState) -> bool, now: Instant) -> Vec<Line> {
-        for spell in &mut self.spells {
-            if spell.trouble.node == *node && which(spell.trouble.state) {
-                spell.ended.get_or_insert(now);
-            }
-        }
-        Vec::new()
-    }
-
-    fn slow(&mut self, node: &Arc<str>, detail: Option<String>, now: Instant) -> Vec<Line> {
-        let at = match self.slow.iter().position(|(one, ..)| one == node) {
-            Some(at) => at,
-            None => {
-                self.slow.push((Arc::clone(node), now, Vec::new()));
-                self.slow.len() - 1
-            }
-        };
-        let (_, first, seconds) = &mut self.slow[at];
-        let second = now.saturating_duration_since(*first).as_secs();
-        seconds.retain(|one| *one + SLOW_SPAN > second);
-        if !seconds.contains(&second) {
-            seconds.push(second);
-        }
-        let slow = seconds.len() >= SLOW_SECONDS;
-        if slow { self.begin(node, RedisState::Slow, detail, now) } else { Vec::new() }
-    }
-
-    fn tick(&mut self, now: Instant) -> Vec<Line> {
-        let mut lines = Vec::new();
-        for (node, first, seconds) in &self.slow {
-            let second = now.saturating_duration_since(*first).as_secs();
-            let last = seconds.last().copied().unwrap_or(0);
-            for spell in &mut self.spells {
-                let slow = spell.trouble.state == RedisState::Slow && spell.trouble.node == *node;
-                if slow && last + SLOW_SPAN <= second {
-                    spell.ended.get_or_insert(now);
-                }
-            }
-        }
-        self.spells.retain_mut(|spell| {
-            let lasted = |until: Instant, trouble: &Trouble| until.saturating_duration_since(trouble.since);
-            match spell.ended {
-                Some(ended) if now.saturating_duration_since(ended) >= SETTLED => {
-                    lines.push((Phase::Ended, spell.trouble.clone(), lasted(ended, &spell.trouble)));
-                    return false;
-                }
-                None if now.saturating_duration_since(spell.told) >= TOLD_EVERY => {
-                    spell.told = now;
-                    lines.push((Phase::Continues, spell.trouble.clone(), lasted(now, &spell.trouble)));
-                }
-                _ => {}
-            }
-            true
-        });
-        lines
-    }
-
-    fn lasts(&self, node: &Arc<str>, state: RedisState) -> bool {
-        let this = |spell: &Spell| spell.trouble.node == *node && spell.trouble.state == state;
-        self.spells.iter().any(|spell| spell.ended.is_none() && this(spell))
-    }
-
-    fn shown(&self) -> Vec<Trouble> {
-        let mut shown: Vec<Trouble> = self
-            .spells
-            .iter()
-            .filter(|spell| spell.ended.is_none())
-            .map(|spell| spell.trouble.clone())
-            .collect();
-        shown.sort_by_key(|trouble| trouble.state);
-        shown
-    }
-}
-
-fn tell((phase, trouble, span): Line) {
-    let (event, state, node) = (trouble.state.event(), trouble.state.word(), &*trouble.node);
-    let since = moment(trouble.began);
-    let (seconds, refused_calls) = (span.as_secs(), trouble.refused);
-    match phase {
-        Phase::Began => {
-            tracing::warn!(event, phase = "began", state, node, since, "{}", trouble.text());
-        }
-        Phase::Continues => tracing::warn!(
-            event,
-            phase = "continues",
-            state,
-            node,
-            since,
-            seconds,
-            refused_calls,
-            "{}, for {seconds} s so far; {refused_calls} calls failed. {} {}",
-            trouble.happened(),
-            trouble.state.means(),
-            trouble.state.remedy(),
-        ),
-        Phase::Ended => tracing::info!(
-            event,
-            phase = "ended",
-            state,
-            node,
-            since,
-            seconds,
-            refused_calls,
-            "Redis at {node} {}, after {seconds} s; {refused_calls} calls failed meanwhile",
-            trouble.state.over(),
-        ),
-    }
-}
-
-fn moment(at: UnixMs) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| at.0.to_string(), |moment| moment.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node() -> Arc<str> {
-        Arc::from("127.0.0.1:6379")
-    }
-
-    fn phases(lines: &[Line]) -> Vec<(Phase, RedisState, u64)> {
-        lines.iter().map(|(phase, trouble, span)| (*phase, trouble.state, span.as_secs())).collect()
-    }
-
-    #[test]
-    fn a_state_is_told_when_it_begins_every_half_minute_and_when_it_ends() {
-        let (mut kept, start) = (Kept::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let state = RedisState::MemoryFull;
-        assert_eq!(phases(&kept.begin(&node(), state, None, start)), [(Phase::Began, state, 0)]);
-        let mut told = Vec::new();
-        for second in 1..=70 {
-            assert!(kept.begin(&node(), state, None, at(second)).is_empty(), "a state that lasts is no news");
-            told.extend(phases(&kept.tick(at(second))));
-        }
-        assert_eq!(told, [(Phase::Continues, state, 30), (Phase::Continues, state, 60)]);
-        kept.end(&node(), |one| one == state, at(71));
-        assert!(kept.shown().is_empty(), "who looks sees the end at once");
-        assert!(kept.tick(at(73)).is_empty());
-        assert_eq!(phases(&kept.tick(at(74))), [(Phase::Ended, state, 71)]);
-        assert!(kept.tick(at(200)).is_empty());
-    }
-
-    #[test]
-    fn a_state_that_flickers_is_told_once() {
-        let (mut kept, start) = (Kept::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut told = Vec::new();
-        for second in 0..20 {
-            told.extend(phases(&kept.begin(&node(), RedisState::Away, None, at(second))));
-            kept.end(&node(), |_| true, at(second));
-            told.extend(phases(&kept.tick(at(second))));
-        }
-        assert_eq!(told, [(Phase::Began, RedisState::Away, 0)]);
-    }
-
-    #[test]
-    fn slowness_is_a_state_when_it_comes_again() {
-        let (mut kept, start) = (Kept::default(), Instant::now());
-        let at = |millis| start + Duration::from_millis(millis);
-        for millis in 0..900 {
-            assert!(kept.slow(&node(), None, at(millis)).is_empty(), "one stall is none");
-        }
-        assert!(kept.slow(&node(), None, at(1_500)).is_empty());
-        let told = phases(&kept.slow(&node(), None, at(2_500)));
-        assert_eq!(told, [(Phase::Began, RedisState::Slow, 0)]);
-        kept.tick(at(11_000));
-        assert_eq!(kept.shown().len(), 1);
-        kept.tick(at(12_500));
-        assert!(kept.shown().is_empty());
-        assert!(kept.slow(&node(), None, at(13_000)).is_empty());
-    }
 
     #[test]
     fn servers_are_kept_apart_and_the_gravest_state_comes_first() {
@@ -533,7 +296,7 @@ mod tests {
         troubles.begin(&two, RedisState::Slow, None);
         troubles.saw(&two, Vec::new());
         assert!(troubles.lasts(&two, RedisState::Slow), "a look does not tell that");
-        assert!(!troubles.lasts(&one, RedisState::Slow), "a server that is gone has no states");
+        assert!(!troubles.lasts(&one, RedisState::Away), "a server that is gone is not looked at");
         assert_eq!(troubles.preventing(Work::Accept), None);
     }
 }

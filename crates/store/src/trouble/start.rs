@@ -12,12 +12,34 @@ use crate::error::{CallError, ConnectError, Lost};
 use crate::preflight::Report;
 use crate::settings::{Role, Settings};
 use crate::store::Store;
+use crate::supervise;
 use crate::trouble::probe::address;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Store {
+    /// What is wrong with the servers now, kept true also while nobody calls.
+    #[must_use]
+    pub fn troubles(&self) -> Troubles {
+        self.0.troubles.clone()
+    }
+
+    /// [`Store::connect`], telling of the servers' states in `troubles`.
+    pub(crate) async fn connect_with(
+        settings: Settings,
+        role: Role,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
+        let mut opened = Vec::new();
+        let connected = Self::assemble(settings, role, troubles, &mut opened).await;
+        if connected.is_err() {
+            // Whoever tries again must not leave connections behind.
+            supervise::quit(opened).await;
+        }
+        connected
+    }
+
     /// Connects like [`Store::connect`], but waits for a server that is not there yet or refuses for now, at most
     /// `settings.wait_at_start`. What it waits for is told in `troubles`, and in the log at once and every 30 s. May be
     /// dropped at any time, which ends the wait.

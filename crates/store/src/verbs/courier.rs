@@ -34,6 +34,8 @@ pub struct ClaimAsk<'a> {
     pub begin: u32,
     /// How long a send begun here may take.
     pub send_window: Duration,
+    /// Whether the courier has nothing else in hand: should it die now, a parcel taken alone is the cause.
+    pub empty_handed: bool,
 }
 
 impl Store {
@@ -52,6 +54,7 @@ impl Store {
             bulk_limit: ask.bulk_limit,
             begin: ask.begin,
             send_window: ask.send_window,
+            empty_handed: ask.empty_handed,
         };
         self.0.hold().await;
         let before = if ask.begin > 0 { self.0.before_confirm() } else { None };

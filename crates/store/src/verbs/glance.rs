@@ -8,9 +8,8 @@ use posthaste_model::{Channel, Content, Counters, State, Suffix, UnixMs};
 use posthaste_protocol::record::{Head, Outcomes, decode_counters};
 use posthaste_protocol::{Fields, Malformed, Value};
 
-use super::load::malformed;
 use super::order::OrderView;
-use crate::error::{CallError, Fault};
+use crate::error::CallError;
 use crate::guard::Partition;
 use crate::node::{Node, text};
 use crate::store::{Inner, Store};
@@ -69,8 +68,15 @@ impl From<&OrderView> for Glance {
     }
 }
 
-fn fault(malformed: Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(malformed))
+/// What `HMGET h t` of a history tells.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// There is an order.
+    Head(Head),
+    /// There was one nobody could read: an operator ended it, at this moment.
+    Ended(UnixMs),
+    /// There is none.
+    Gone,
 }
 
 /// A field that may be missing.
@@ -138,10 +144,32 @@ impl Inner {
         at: &Partition,
         suffix: &Suffix,
     ) -> Result<Option<Head>, CallError> {
-        match node.ask("HGET", vec![text(at.keys.history(suffix)), "h".into()], at.slot).await? {
+        let reply = node.ask("HGET", vec![text(at.keys.history(suffix)), "h".into()], at.slot).await;
+        match reply.map_err(CallError::of_record)? {
             Value::Nil => Ok(None),
-            head => Head::decode(&head.bytes("head").map_err(fault)?).map(Some).map_err(fault),
+            head => {
+                let head = head.bytes("head").map_err(CallError::record)?;
+                Head::decode(&head).map(Some).map_err(CallError::record)
+            }
         }
+    }
+
+    /// The head of an order, or what is left of one that an operator ended.
+    pub(crate) async fn look(node: &Node, at: &Partition, suffix: &Suffix) -> Result<Looked, CallError> {
+        let args = vec![text(at.keys.history(suffix)), "h".into(), "t".into()];
+        let values = node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record)?;
+        let mut values = Fields::new(values.array("history").map_err(CallError::record)?);
+        let head = field(&mut values).map_err(CallError::record)?;
+        let ended = field(&mut values).map_err(CallError::record)?;
+        Ok(match (head, ended) {
+            (Some(head), _) => Looked::Head(Head::decode(&head).map_err(CallError::record)?),
+            (None, Some(ended)) => {
+                let moment =
+                    std::str::from_utf8(&ended).ok().and_then(|text| text.rsplit(' ').next()?.parse().ok());
+                Looked::Ended(UnixMs(moment.unwrap_or(0)))
+            }
+            (None, None) => Looked::Gone,
+        })
     }
 
     /// An order whose channels and layout are known. `asks_due`: whether it may still wait to be rung.
@@ -161,8 +189,9 @@ impl Inner {
             let args = vec![text(at.keys.due(layout.lane)), text(suffix.to_string())];
             node.ask("ZSCORE", args, at.slot).await
         };
-        let (values, due) = try_join(node.ask("HMGET", args, at.slot), due).await?;
-        let glance = read(values, layout).map_err(fault)?;
+        let values = async { node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) };
+        let (values, due) = try_join(values, due).await?;
+        let glance = read(values, layout).map_err(CallError::record)?;
         Ok(glance.map(|glance| Glance { waits_until: due.u64("due time").ok().map(UnixMs), ..glance }))
     }
 }
@@ -172,7 +201,7 @@ impl Store {
     /// told, which saves a round trip.
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when the record can't be read.
+    /// A [`CallError`]; `Fault::Record` when it can't be read.
     pub async fn glance(
         &self,
         suffix: &Suffix,
@@ -190,10 +219,43 @@ impl Store {
         }
     }
 
+    /// The head of an order; `None` when there is none.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Fault::Record` when it can't be read.
+    pub async fn order_head(&self, suffix: &Suffix) -> Result<Option<Head>, CallError> {
+        Inner::head(&self.0.reader().await?, self.0.partition(self.partition_of(suffix))?, suffix).await
+    }
+
+    /// When an operator ended an order nobody could read; `None` when there is no such order, or it can be read.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn ended_unreadable(&self, suffix: &Suffix) -> Result<Option<UnixMs>, CallError> {
+        let at = self.0.partition(self.partition_of(suffix))?;
+        match Inner::look(&self.0.reader().await?, at, suffix).await? {
+            Looked::Ended(moment) => Ok(Some(moment)),
+            Looked::Head(_) | Looked::Gone => Ok(None),
+        }
+    }
+
+    /// The same of an order an earlier request may have stored, once it is as safe as an order that is accepted now.
+    ///
+    /// # Errors
+    /// A [`CallError`]; `Undurable` when it is there, but not yet that safe.
+    pub async fn glance_confirmed(&self, suffix: &Suffix) -> Result<Option<Glance>, CallError> {
+        let before = self.0.before_confirm();
+        let glance = self.glance(suffix, None).await?;
+        if glance.is_some() {
+            self.0.confirmed(self.partition_of(suffix), before).await?;
+        }
+        Ok(glance)
+    }
+
     /// What an order says, a small one or a big one; `None` when there is no order.
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when the record can't be read.
+    /// A [`CallError`]; `Fault::Record` when it can't be read.
     pub async fn order_content(&self, suffix: &Suffix) -> Result<Option<Arc<Content>>, CallError> {
         let p = self.partition_of(suffix);
         let head = Inner::head(&self.0.reader().await?, self.0.partition(p)?, suffix).await?;
@@ -202,7 +264,7 @@ impl Store {
             Some(head) if !head.inline => self.load_content(p, suffix).await.map(Some),
             Some(_) => {
                 let Some(view) = self.load_order(p, suffix).await? else { return Ok(None) };
-                let (inline, _) = view.inline.ok_or_else(|| malformed("inline order"))?;
+                let (inline, _) = view.inline.ok_or(CallError::record(Malformed::new("inline order")))?;
                 Ok(Some(Arc::new(inline.content)))
             }
         }

@@ -6,7 +6,7 @@ use posthaste_model::Suffix;
 use super::glance::Glance;
 use super::order_cursor::{OrderCursor, OrderFilter};
 use super::order_walk::{Entry, Walk};
-use crate::error::CallError;
+use crate::error::{CallError, Unreadable};
 use crate::guard::Partition;
 use crate::node::Node;
 use crate::store::{Inner, Store};
@@ -23,14 +23,16 @@ const FEWEST: u64 = 8;
 pub struct OrderPage {
     /// The orders, newest acceptance first.
     pub orders: Vec<(Suffix, Glance)>,
+    /// Orders of the span that can't be read, and why. They count as orders of the page.
+    pub unreadable: Vec<(Suffix, Unreadable)>,
     /// Where the next page begins; `None`: there is none.
     pub next: Option<OrderCursor>,
 }
 
 impl Store {
     /// Orders that `keep` wants, newest acceptance first; `None` when the cursor is not one of this list. `limit`: 1 to 500.
-    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. Records that can't
-    /// be read are passed over. Where a server's clock went back, orders of the span may be told in the order of its list.
+    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. One that can't be
+    /// read is named apart, and stops no other. Where a server's clock went back, orders of the span may be told in the order of its list.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -54,17 +56,18 @@ impl Store {
         let start = |(i, at)| Walk::start(node, at, filter, told.and_then(|told| told.get(i).copied()));
         let mut walks = try_join_all(partitions.iter().enumerate().map(start)).await?;
         let share = (2 * limit).div_ceil(partitions.len().max(1)) as u64;
-        let (mut orders, mut looks) = (Vec::new(), 0);
-        while orders.len() < limit && looks < MOST_LOOKS {
+        let (mut orders, mut unreadable, mut looks) = (Vec::new(), Vec::new(), 0);
+        while orders.len() + unreadable.len() < limit && looks < MOST_LOOKS {
             let dry = walks.iter_mut().filter(|walk| walk.next().is_none() && !walk.is_read());
             looks += try_join_all(dry.map(|walk| walk.read(share.max(FEWEST)))).await?.iter().sum::<u64>();
-            let taken = take(&mut walks, limit - orders.len());
+            let taken = take(&mut walks, limit - orders.len() - unreadable.len());
             let done = taken.is_empty() && walks.iter().all(Walk::is_read);
             let glances = try_join_all(taken.iter().map(|(at, entry)| glance(node, at, entry))).await?;
             for ((_, entry), glance) in taken.into_iter().zip(glances) {
-                let Some(glance) = glance else { continue };
-                if keep(&entry.suffix, &glance) {
-                    orders.push((entry.suffix, glance));
+                match glance {
+                    Ok(Some(glance)) if keep(&entry.suffix, &glance) => orders.push((entry.suffix, glance)),
+                    Ok(_) => {}
+                    Err(why) => unreadable.push((entry.suffix, why)),
                 }
             }
             if done {
@@ -72,7 +75,7 @@ impl Store {
             }
         }
         let next = OrderCursor::behind(filter, walks.iter().map(Walk::told).collect());
-        Ok(Some(OrderPage { orders, next }))
+        Ok(Some(OrderPage { orders, unreadable, next }))
     }
 }
 
@@ -80,7 +83,7 @@ impl Store {
 fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> {
     let mut taken = Vec::new();
     while taken.len() < most && walks.iter().all(|walk| walk.next().is_some() || walk.is_read()) {
-        let newest = walks.iter_mut().rev().max_by_key(|walk| walk.next().map(|entry| entry.head.accepted));
+        let newest = walks.iter_mut().rev().max_by_key(|walk| walk.next().map(|entry| entry.accepted));
         let Some((walk, entry)) = newest.and_then(|walk| walk.take().map(|entry| (walk, entry))) else {
             break;
         };
@@ -89,13 +92,18 @@ fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> 
     taken
 }
 
-/// `None` when the order is gone, or can't be read.
-async fn glance(node: &Node, at: &Partition, entry: &Entry) -> Result<Option<Glance>, CallError> {
-    match Inner::glance(node, at, &entry.suffix, &entry.head, true).await {
-        Err(CallError::Fault(fault)) => {
-            tracing::warn!(%fault, "the record of an order can't be read");
-            Ok(None)
-        }
-        other => other,
+/// `None` when the order is gone; why, when it can't be read.
+async fn glance(
+    node: &Node,
+    at: &Partition,
+    entry: &Entry,
+) -> Result<Result<Option<Glance>, Unreadable>, CallError> {
+    let head = match &entry.head {
+        Ok(head) => head,
+        Err(why) => return Ok(Err(*why)),
+    };
+    match Inner::glance(node, at, &entry.suffix, head, true).await {
+        Ok(glance) => Ok(Ok(glance)),
+        Err(error) => Ok(Err(error.unreadable().ok_or(error)?)),
     }
 }

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use posthaste_model::{Channel, Suffix, UnixMs};
-use posthaste_protocol::record::Head;
 use posthaste_protocol::{Fields, Malformed, Value};
 
 use crate::error::{CallError, Fault};
 use crate::node::text;
-use crate::store::Store;
+use crate::store::{Inner, Store};
 
 const DAY_MS: u64 = 86_400_000;
 /// Days looked at by one call of [`Store::days_to_retire`].
 const DAYS_AT_ONCE: u64 = 1_000;
+
+/// Something in an index that is none of ours is passed over, and told.
+pub(super) fn passed_over(partition: u16, index: &'static str, what: &'static str) {
+    metrics::counter!("posthaste_store_passed_over_total", "index" => index).increment(1);
+    tracing::warn!(partition, index, "{what}");
+}
 
 fn fault(malformed: Malformed) -> CallError {
     CallError::Fault(Fault::Malformed(malformed))
@@ -46,16 +51,30 @@ impl Store {
     ) -> Result<(Vec<(Channel, UnixMs)>, BTreeMap<Channel, bool>), CallError> {
         let at = self.0.partition(p)?;
         let node = self.0.reader().await?;
-        let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await?;
+        let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await;
+        let flat = match flat.map_err(CallError::of_record) {
+            Err(error) if error.unreadable().is_some() => {
+                passed_over(p, "channels", "the list of channels is of another type; no channel is told");
+                Value::Nil
+            }
+            flat => flat?,
+        };
         let mut flat = flat.array("channels").map_err(fault)?.into_iter();
         let (mut channels, mut receipts) = (Vec::new(), BTreeMap::new());
         while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-            let name = name.text("channel").map_err(fault)?;
+            let name = name.text("channel").unwrap_or_default();
             let (channel, what) = name.split_once(':').unwrap_or((&name, ""));
-            let channel: Channel = channel.parse().map_err(|_| fault(Malformed::new("channel")))?;
+            let Ok(channel) = channel.parse::<Channel>() else {
+                passed_over(p, "channels", "a name in the list of channels is not a channel name");
+                continue;
+            };
             match what {
-                "" => channels.push((channel, UnixMs(value.u64("seen").map_err(fault)?))),
-                "receipts" => drop(receipts.insert(channel, value.u64("receipts").map_err(fault)? == 1)),
+                "" => channels.push((channel, UnixMs(value.u64("seen").unwrap_or(0)))),
+                "receipts" => {
+                    if let Ok(said) = value.u64("receipts") {
+                        receipts.insert(channel, said == 1);
+                    }
+                }
                 // Of a newer program.
                 _ => {}
             }
@@ -93,12 +112,18 @@ impl Store {
         // Lists are in the order of acceptance; the first orders may be gone already.
         let mut first = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days) + DAYS_AT_ONCE);
         for suffix in oldest {
-            let suffix: Suffix =
-                suffix.text("suffix").map_err(fault)?.parse().map_err(|_| fault(Malformed::new("suffix")))?;
-            let head = node.ask("HGET", vec![text(at.keys.history(&suffix)), "h".into()], at.slot).await?;
-            if let Value::Bytes(head) = head {
-                first = first.max(Head::decode(&head).map_err(fault)?.accepted.0 / DAY_MS);
-                break;
+            // Names that are none of ours, and records that can't be read, say nothing: the next one is asked.
+            let Some(suffix) = suffix.text("suffix").ok().and_then(|name| name.parse::<Suffix>().ok()) else {
+                continue;
+            };
+            match Inner::head(node, at, &suffix).await {
+                Ok(Some(head)) => {
+                    first = first.max(head.accepted.0 / DAY_MS);
+                    break;
+                }
+                Ok(None) => {}
+                Err(error) if error.unreadable().is_some() => {}
+                Err(error) => return Err(error),
             }
         }
         // The day must be over, and the retention behind it: as `retire` counts.

@@ -44,9 +44,9 @@ impl Inner {
 
     /// A string; `None` when there is none.
     pub(crate) async fn get(node: &Node, slot: u16, key: String) -> Result<Option<Bytes>, CallError> {
-        match node.ask("GET", vec![text(key)], slot).await? {
+        match node.ask("GET", vec![text(key)], slot).await.map_err(CallError::of_record)? {
             Value::Nil => Ok(None),
-            value => value.bytes("string").map(Some).map_err(|m| CallError::Fault(Fault::Malformed(m))),
+            value => value.bytes("string").map(Some).map_err(CallError::record),
         }
     }
 
@@ -54,9 +54,10 @@ impl Inner {
         if let Some(content) = self.contents.get(suffix) {
             return Ok(content);
         }
-        let packed =
-            Self::get(node, at.slot, at.keys.text(suffix)).await?.ok_or_else(|| malformed("text: gone"))?;
-        let content = Arc::new(decode_content(&packed).map_err(|m| CallError::Fault(Fault::Malformed(m)))?);
+        let packed = Self::get(node, at.slot, at.keys.text(suffix))
+            .await?
+            .ok_or(CallError::record(Malformed::new("text: gone")))?;
+        let content = Arc::new(decode_content(&packed).map_err(CallError::record)?);
         self.contents.put(suffix, &content, packed.len());
         Ok(content)
     }
@@ -68,8 +69,9 @@ impl Inner {
         member: &Member,
     ) -> Result<Vec<Row>, CallError> {
         let key = at.keys.parcel(&member.suffix, channel, member.number);
-        let packed = Self::get(node, at.slot, key).await?.ok_or_else(|| malformed("parcel: gone"))?;
-        decode_parcel(&packed).map_err(|m| CallError::Fault(Fault::Malformed(m)))
+        let packed =
+            Self::get(node, at.slot, key).await?.ok_or(CallError::record(Malformed::new("parcel: gone")))?;
+        decode_parcel(&packed).map_err(CallError::record)
     }
 
     /// `ended`: the order was cancelled before it was due, so what has no record is cancelled.
@@ -88,7 +90,7 @@ impl Inner {
             None if ended => Outcomes::all_cancelled(rows, head.due),
             record => Outcomes::decode(record.as_deref(), rows, head.due),
         };
-        outcomes.map_err(|m| CallError::Fault(Fault::Malformed(m)))
+        outcomes.map_err(CallError::record)
     }
 }
 
@@ -113,7 +115,9 @@ impl Store {
         )
         .await?;
         if rows.len() != outcomes.len() {
-            return Err(malformed("parcel: another number of rows than its order says"));
+            return Err(CallError::record(Malformed::new(
+                "parcel: another number of rows than its order says",
+            )));
         }
         Ok(Loaded { content, rows, outcomes })
     }

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures::future::try_join3;
 use posthaste_model::{Channel, Counters, Lane, Suffix, UnixMs};
-use posthaste_protocol::Value;
 use posthaste_protocol::record::{Head, Inline, Outcomes, decode_counters};
+use posthaste_protocol::{Malformed, Value};
 
-use super::load::malformed;
-use crate::error::{CallError, Fault};
+use crate::error::CallError;
 use crate::node::text;
 use crate::store::Store;
 
@@ -55,11 +54,15 @@ impl Store {
         let node = &self.0.reader().await?;
         let score =
             |lane| node.ask("ZSCORE", vec![text(at.keys.due(lane)), text(suffix.to_string())], at.slot);
-        let record = node.ask("HGETALL", vec![text(at.keys.history(suffix))], at.slot);
+        let record = async {
+            let record = node.ask("HGETALL", vec![text(at.keys.history(suffix))], at.slot).await;
+            record.map_err(CallError::of_record)
+        };
         let (record, urgent, bulk) = try_join3(record, score(Lane::Urgent), score(Lane::Bulk)).await?;
         let due = if matches!(urgent, Value::Nil) { bulk } else { urgent };
         let record = fields(record)?;
-        if record.is_empty() {
+        // Of an order an operator ended since nobody could read it, nothing but that is left.
+        if record.is_empty() || (record.contains_key(&b"t"[..]) && !record.contains_key(&b"h"[..])) {
             return Ok(None);
         }
         view(&record, due).map(Some)
@@ -75,8 +78,12 @@ fn fields(flat: Value) -> Result<Record, CallError> {
     Ok(record)
 }
 
-fn fault(malformed: posthaste_protocol::Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(malformed))
+fn fault(malformed: Malformed) -> CallError {
+    CallError::record(malformed)
+}
+
+fn malformed(what: &'static str) -> CallError {
+    CallError::record(Malformed::new(what))
 }
 
 fn number(record: &Record, field: &str) -> Option<u64> {
@@ -123,6 +130,9 @@ fn inline(record: &Record, head: &Head) -> Result<(Inline, Outcomes), CallError>
     }
     let inline = Inline::decode(&blob).map_err(fault)?;
     let rows = u32::try_from(inline.rows.len()).map_err(|_| malformed("rows"))?;
+    if rows != head.channels.iter().map(|(_, rows)| *rows).sum::<u32>() {
+        return Err(malformed("rows: another number of them than their head says"));
+    }
     let outcomes = Outcomes::decode(record.get(&b"o"[..]).map(|o| &o[..]), rows, head.due).map_err(fault)?;
     Ok((inline, outcomes))
 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use futures::future::try_join_all;
 use posthaste_model::{Suffix, UnixMs};
-use posthaste_protocol::Value;
 use posthaste_protocol::record::Head;
 
-use super::load::malformed;
+use super::glance::Looked;
+use super::lists::passed_over;
 use super::order_cursor::{OrderFilter, Told, mark_of};
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, Fault, Unreadable};
 use crate::guard::Partition;
 use crate::node::{Node, text};
 use crate::store::Inner;
@@ -22,7 +22,24 @@ const AROUND: u64 = 50;
 pub(super) struct Entry {
     at: u64,
     pub(super) suffix: Suffix,
-    pub(super) head: Head,
+    /// When it was accepted; of one that can't be read: as the one above it.
+    pub(super) accepted: UnixMs,
+    pub(super) head: Result<Head, Unreadable>,
+}
+
+/// A name in a list of orders.
+struct Name {
+    text: String,
+    /// `None`: it is none of ours.
+    suffix: Option<Suffix>,
+}
+
+/// What an entry of a list turned out to be.
+enum Seen {
+    Head(Head),
+    Unreadable(Unreadable),
+    /// Gone, or none of ours.
+    Nothing,
 }
 
 /// A walk down the list of one partition.
@@ -36,6 +53,8 @@ pub(super) struct Walk<'a> {
     /// Down to where everything was read.
     read: Told,
     found: VecDeque<Entry>,
+    /// The acceptance of the last entry read.
+    above: UnixMs,
 }
 
 impl<'a> Walk<'a> {
@@ -55,6 +74,7 @@ impl<'a> Walk<'a> {
             told: Told::default(),
             read: Told::default(),
             found: VecDeque::new(),
+            above: UnixMs(filter.to.map_or(u64::MAX, |to| to.0.saturating_sub(1))),
         };
         let told = match told {
             Some(told) => told,
@@ -103,7 +123,7 @@ impl<'a> Walk<'a> {
         let mut names = self.names(low, if mark.is_some() { top } else { top.saturating_sub(1) }).await?;
         let looked = names.len() as u64;
         if let Some(mark) = mark {
-            match names.iter().rposition(|name| mark_of(name.as_str()) == mark) {
+            match names.iter().rposition(|name| mark_of(&name.text) == mark) {
                 Some(place) => names.truncate(place),
                 None => {
                     // Lower still, or gone, and then so is everything older.
@@ -112,41 +132,59 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let heads = self.heads(&names).await?;
-        let lowest = names.first().map(|name| mark_of(name.as_str())).or(mark);
+        let seen = self.heads(&names).await?;
+        let lowest = names.first().map(|name| mark_of(&name.text)).or(mark);
         self.read = Told { down_to: low, mark: lowest.filter(|_| low > 0) };
-        let entries: Vec<_> = (low..).zip(names).zip(heads).collect();
-        for ((at, suffix), head) in entries.into_iter().rev() {
-            let Some(head) = head else { continue };
-            if self.filter.from.is_some_and(|from| head.accepted < from) {
+        let entries: Vec<_> = (low..).zip(names).zip(seen).collect();
+        for ((at, name), seen) in entries.into_iter().rev() {
+            let head = match seen {
+                Seen::Head(head) => Ok(head),
+                Seen::Unreadable(why) => Err(why),
+                Seen::Nothing => continue,
+            };
+            let Some(suffix) = name.suffix else { continue };
+            let accepted = head.as_ref().map_or(self.above, |head| head.accepted);
+            if self.filter.from.is_some_and(|from| accepted < from) {
                 self.read = Told::default();
                 break;
             }
-            if self.filter.to.is_none_or(|to| head.accepted < to) {
-                self.found.push_back(Entry { at, suffix, head });
+            self.above = accepted;
+            if self.filter.to.is_none_or(|to| accepted < to) {
+                self.found.push_back(Entry { at, suffix, accepted, head });
             }
         }
         Ok(looked)
     }
 
     /// Entries from one place to another, both included, oldest first.
-    async fn names(&self, low: u64, high: u64) -> Result<Vec<Suffix>, CallError> {
+    async fn names(&self, low: u64, high: u64) -> Result<Vec<Name>, CallError> {
         let args = vec![text(self.list.clone()), text(low.to_string()), text(high.to_string())];
         let names = self.node.ask("LRANGE", args, self.at.slot).await?;
         let names = names.array("list").map_err(|m| CallError::Fault(Fault::Malformed(m)))?;
-        let read = |name: Value| name.text("suffix").ok().and_then(|name| name.parse().ok());
-        names.into_iter().map(|name| read(name).ok_or_else(|| malformed("suffix"))).collect()
+        let read = names.into_iter().map(|name| {
+            let bytes = name.bytes("suffix").unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let suffix = text.parse().ok();
+            if suffix.is_none() {
+                passed_over(self.at.number, "orders", "a name in a list of orders is not that of an order");
+            }
+            Name { text, suffix }
+        });
+        Ok(read.collect())
     }
 
-    /// Heads of orders; `None` for one that is gone, or can't be read.
-    async fn heads(&self, names: &[Suffix]) -> Result<Vec<Option<Head>>, CallError> {
-        let head = |suffix| async move {
-            match Inner::head(self.node, self.at, suffix).await {
-                Err(CallError::Fault(fault)) => {
-                    tracing::warn!(%fault, "the record of an order can't be read");
-                    Ok(None)
-                }
-                other => other,
+    /// What the entries of these names are.
+    async fn heads(&self, names: &[Name]) -> Result<Vec<Seen>, CallError> {
+        let head = |name: &'_ Name| {
+            let suffix = name.suffix.clone();
+            async move {
+                let Some(suffix) = suffix else { return Ok(Seen::Nothing) };
+                Ok(match Inner::look(self.node, self.at, &suffix).await {
+                    Ok(Looked::Head(head)) => Seen::Head(head),
+                    Ok(Looked::Ended(_)) => Seen::Unreadable(Unreadable::Ended),
+                    Ok(Looked::Gone) => Seen::Nothing,
+                    Err(error) => Seen::Unreadable(error.unreadable().ok_or(error)?),
+                })
             }
         };
         try_join_all(names.iter().map(head)).await
@@ -172,8 +210,11 @@ impl<'a> Walk<'a> {
 
     /// Place and acceptance of the newest order between two places that is not gone.
     async fn newest(&self, low: u64, high: u64) -> Result<Option<(u64, UnixMs)>, CallError> {
-        let heads = self.heads(&self.names(low, high).await?).await?;
-        let there = (low..).zip(heads).filter_map(|(at, head)| Some((at, head?.accepted)));
+        let seen = self.heads(&self.names(low, high).await?).await?;
+        let there = (low..).zip(seen).filter_map(|(at, seen)| match seen {
+            Seen::Head(head) => Some((at, head.accepted)),
+            Seen::Unreadable(_) | Seen::Nothing => None,
+        });
         Ok(there.max_by_key(|(at, _)| *at))
     }
 }

@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use posthaste_model::{SenderId, Suffix, UnixMs};
-use posthaste_protocol::Answer;
-use posthaste_protocol::scripts::bind::{Bind, Bound};
+use posthaste_protocol::scripts::bind::{Bind, Bound, decode_tie};
 use posthaste_protocol::scripts::cancel::{Cancel, Cancelled};
 use posthaste_protocol::scripts::reschedule::{Reschedule, Rescheduled};
 use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
 use posthaste_protocol::scripts::unreserve::Unreserve;
+use posthaste_protocol::{Answer, Keys};
 
-use crate::error::CallError;
-use crate::store::Store;
+use crate::accept::NothingStored;
+use crate::call::TRIES;
+use crate::error::{CallError, Fault};
+use crate::node::slot_of;
+use crate::store::{Inner, Store};
 
 impl Store {
-    /// Ties an idempotency key to a suffix and a body. `key_digest`: of the client's key, in hex.
+    /// Ties an idempotency key to a suffix and a body. `key_digest`: of the client's key, in hex. Repeated while its
+    /// answer is lost; a repeat of the same call is answered as the first.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -26,7 +30,29 @@ impl Store {
         digest: [u8; 12],
         ttl: Duration,
     ) -> Result<Bound, CallError> {
-        self.0.call_apart(&Bind { owner: owner.as_str(), key_digest, suffix, digest, ttl }).await
+        let script = Bind { owner: owner.as_str(), key_digest, suffix, digest, ttl };
+        let mut tries = 1;
+        loop {
+            match self.0.call_apart(&script).await {
+                Err(CallError::Away(_)) if tries < TRIES => tries += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The suffix and the digest of the body an idempotency key is tied to, by reading alone; `None` when it is free.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn bound(
+        &self,
+        owner: &SenderId,
+        key_digest: &str,
+    ) -> Result<Option<(Suffix, [u8; 12])>, CallError> {
+        let key = Keys::idempotency(owner.as_str(), key_digest);
+        let held = Inner::get(&self.0.reader().await?, slot_of(&key), key).await?;
+        let tie = held.map(|held| decode_tie(&held)).transpose();
+        tie.map_err(|malformed| CallError::Fault(Fault::Malformed(malformed)))
     }
 
     /// Takes a place in a sender's day for an order.
@@ -43,12 +69,18 @@ impl Store {
         self.0.call_apart(&Reserve { sender, suffix, daily, day_start }).await
     }
 
-    /// Gives places back, 100 at most; answers how many. One taken anew since stays.
+    /// Gives the place of an order back; false when it was taken anew since.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn unreserve(&self, sender: &SenderId, places: &[Place]) -> Result<u32, CallError> {
-        self.0.call_apart(&Unreserve { sender, places }).await
+    pub async fn unreserve(
+        &self,
+        sender: &SenderId,
+        place: &Place,
+        _: &NothingStored,
+    ) -> Result<bool, CallError> {
+        let places = std::slice::from_ref(place);
+        Ok(self.0.call_apart(&Unreserve { sender, places }).await? > 0)
     }
 
     /// Stops what can still be stopped of an order.

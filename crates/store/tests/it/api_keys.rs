@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use posthaste_model::{SenderId, UnixMs};
 use posthaste_store::{
-    Bound, KeyCreated, KeyId, KeyRevoked, NewKey, Rated, Reserved, Role, Scope, SecretHash, Store,
+    Bound, KeyCreated, KeyId, KeyRevoked, NewKey, NothingStored, Rated, Reserved, Role, Scope, SecretHash,
+    Store,
 };
 
 use crate::house::*;
@@ -96,11 +97,20 @@ async fn what_was_taken_is_counted_and_given_back() {
     assert_eq!(store.day(&sender, UnixMs(0)).await.unwrap(), 2);
     assert_eq!(store.day(&sender, store.server_time().await.unwrap().after(ttl)).await.unwrap(), 0);
 
-    assert!(!store.unbind(&sender, "abc", &suffix(1)).await.unwrap());
-    assert_eq!(store.bind(&sender, "abc", &suffix(1), [1; 12], ttl).await.unwrap(), Bound::Fresh);
-    assert!(!store.unbind(&sender, "abc", &suffix(2)).await.unwrap());
-    assert!(store.unbind(&sender, "abc", &suffix(1)).await.unwrap());
-    assert_eq!(store.bind(&sender, "abc", &suffix(2), [2; 12], ttl).await.unwrap(), Bound::Fresh);
+    let proof = NothingStored::never_tried();
+    let unbind = async |n| store.unbind(&sender, "abc", &suffix(n), &proof).await.unwrap();
+    let bind = async |n, digest| store.bind(&sender, "abc", &suffix(n), [digest; 12], ttl).await.unwrap();
+    let bound = async || store.bound(&sender, "abc").await.unwrap();
+    assert!(!unbind(1).await);
+    assert_eq!(bound().await, None);
+    assert_eq!(bind(1, 1).await, Bound::Fresh);
+    assert!(!unbind(2).await);
+    assert!(unbind(1).await);
+    assert_eq!(bind(2, 2).await, Bound::Fresh);
+    // Shared with a repeat it stays.
+    assert_eq!(bind(3, 2).await, Bound::Same(suffix(2)));
+    assert!(!unbind(2).await);
+    assert_eq!(bound().await, Some((suffix(2), [2; 12])));
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn replicated_without_a_replica_is_unknown_until_there_is_one() {
     assert_eq!(report.level_of("durability"), Some(Level::Warn));
     for _ in 0..2 {
         let told = store.accept(&order(suffix(1), 1)).await;
-        assert!(matches!(told, Err(AcceptError::Call(CallError::Undurable))), "{told:?}");
+        assert!(matches!(told, Err(AcceptError::Unknown(CallError::Undurable))), "{told:?}");
     }
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };

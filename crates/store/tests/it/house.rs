@@ -86,6 +86,7 @@ pub(crate) async fn claim(store: &Store, number: u64, begin: u32) -> Result<(Tak
         bulk_limit: 50,
         begin,
         send_window: Duration::from_secs(60),
+        empty_handed: false,
     };
     let answer = store.claim(0, &ask).await?;
     match answer.reply {

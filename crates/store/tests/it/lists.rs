@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{Bound, Place, Reserved, Retired, Role, Store};
+use posthaste_store::{Bound, NothingStored, Place, Reserved, Retired, Role, Store};
 
 use crate::house::*;
 
@@ -40,7 +40,9 @@ async fn keys_are_bound_once_and_places_taken_once() {
     let Reserved::Ok { used: 1, again: false, taken } = reserve(1).await else { panic!("no place") };
     assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: true, taken });
     assert!(matches!(reserve(2).await, Reserved::Full { used: 1, .. }));
-    assert_eq!(store.unreserve(&sender, &[Place { suffix: suffix(1), taken }]).await.unwrap(), 1);
+    let (place, proof) = (Place { suffix: suffix(1), taken }, NothingStored::never_tried());
+    assert!(store.unreserve(&sender, &place, &proof).await.unwrap());
+    assert!(!store.unreserve(&sender, &place, &proof).await.unwrap());
     assert!(matches!(reserve(2).await, Reserved::Ok { used: 1, again: false, .. }));
 }
 

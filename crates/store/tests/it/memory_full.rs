@@ -26,7 +26,7 @@ async fn new_orders_wait_and_old_ones_drain() {
         let told = store.accept(&order(suffix(3), big)).await;
         let full = matches!(
             told,
-            Err(AcceptError::Call(CallError::Later { why: Later::Memory | Later::NearlyFull }))
+            Err(AcceptError::Refused(CallError::Later { why: Later::Memory | Later::NearlyFull }))
         );
         assert!(full, "{told:?}");
     }
@@ -53,7 +53,10 @@ async fn from_nine_tenths_on_nothing_new_is_accepted() {
     // Full, or nearly so when something is freed meanwhile.
     server.command(&["CONFIG", "SET", "maxmemory", &used.to_string()]).unwrap();
     let told = store.accept(&order(suffix(1), 1)).await;
-    assert!(matches!(told, Err(AcceptError::Call(CallError::Later { why: Later::NearlyFull }))), "{told:?}");
+    assert!(
+        matches!(told, Err(AcceptError::Refused(CallError::Later { why: Later::NearlyFull }))),
+        "{told:?}"
+    );
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).unwrap();
     posthaste_rig::eventually_async("there is room again", async || {
         store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())

@@ -154,7 +154,7 @@ async fn few_rows_among_many_are_found_in_bounded_steps() {
     new.head.due = Some(in_an_hour(store.server_time().await.unwrap()));
     store.accept(&new).await.unwrap();
     // The last row but one alone has failed.
-    let mut record = vec![0_u8; 6];
+    let mut record = vec![1, 243, 0, 0, 0, 0]; // 499 pending
     record.extend((0..500).flat_map(|row| {
         let state = if row == 498 { 0x14 } else { 0x10 };
         [state, 1, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0]

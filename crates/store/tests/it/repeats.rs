@@ -1,9 +1,11 @@
 //! Lost requests and lost replies: nothing happens twice, nothing is lost.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use posthaste_model::{Reason, Verdict};
 use posthaste_rig::proxy::{Command, LateCopy, Traffic};
 use posthaste_rig::{PrivateServer, Proxy};
-use posthaste_store::{CallError, ParcelRef, Report, Reported, Role, Settlement, Store};
+use posthaste_store::{AcceptError, CallError, ParcelRef, Report, Reported, Role, Settlement, Store};
 
 use crate::house::*;
 
@@ -29,6 +31,31 @@ async fn an_order_whose_reply_was_lost_is_accepted_once() {
     assert_eq!(proxy.report().dropped_replies, 1);
     assert!(!accepted.again, "our own first try is not an earlier order");
     assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_counts_only_when_no_reply_was_lost_before() {
+    let server = server();
+    let (store, proxy) = behind_proxy(&server).await;
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    let refuse = |n: &'static str, from: u32| {
+        let seen = AtomicU32::new(0);
+        proxy.answer_instead(1, *b"-OOM command not allowed\r\n", move |command| {
+            call_on(n)(command) && seen.fetch_add(1, Ordering::SeqCst) >= from
+        });
+    };
+    refuse("history:{0}:u1:2", 0);
+    let refused = store.accept(&order(suffix(2), 1)).await.unwrap_err();
+    assert!(matches!(refused, AcceptError::Refused(CallError::Later { .. })), "{refused:?}");
+    assert!(refused.nothing_stored().is_some());
+    refuse("history:{0}:u1:3", 1);
+    proxy.drop_replies_of(1, call_on("history:{0}:u1:3"));
+    let unknown = store.accept(&order(suffix(3), 1)).await.unwrap_err();
+    assert!(matches!(unknown, AcceptError::Unknown(CallError::Away(_))), "{unknown:?}");
+    assert!(unknown.nothing_stored().is_none());
+    assert!(store.glance(&suffix(2), None).await.unwrap().is_none());
+    assert!(store.glance(&suffix(3), None).await.unwrap().is_some());
+    assert!(store.accept(&order(suffix(3), 1)).await.unwrap().again);
 }
 
 #[tokio::test]

@@ -76,7 +76,10 @@ async fn a_mark_that_went_back_stops_all_but_reports() {
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
     assert!(matches!(store.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
     assert!(matches!(claim(&store, 2, 0).await, Err(CallError::Stop(_))));
-    assert!(matches!(store.accept(&order(suffix(2), 1)).await, Err(AcceptError::Call(CallError::Stop(_)))));
+    assert!(matches!(
+        store.accept(&order(suffix(2), 1)).await,
+        Err(AcceptError::Refused(CallError::Stop(_)))
+    ));
 
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
@@ -101,6 +104,22 @@ async fn a_mark_that_went_back_stops_all_but_reports() {
     assert_eq!((again.halt, again.partitions), (None, 0));
 }
 
+/// The answer that shows the roll-back is that of an order which was stored.
+#[tokio::test]
+async fn an_order_whose_answer_shows_the_roll_back_may_be_stored() {
+    let server = server();
+    let store = tool(&server).await;
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    claim(&store, 1, 1).await.unwrap();
+    server.command(&["SET", "fence:{0}", "0"]).unwrap();
+    let told = store.accept(&order(suffix(2), 1)).await.unwrap_err();
+    assert!(matches!(told, AcceptError::Unknown(CallError::Stop(StopWhy::Halted(_)))), "{told:?}");
+    let never = store.accept(&order(suffix(3), 1)).await.unwrap_err();
+    assert!(matches!(never, AcceptError::Refused(CallError::Stop(_))), "{never:?}");
+    let histories = keys(&server).into_iter().filter(|key| key.starts_with("history:")).count();
+    assert_eq!(histories, 2);
+}
+
 #[tokio::test]
 async fn a_claim_told_again_is_no_roll_back() {
     let server = server();
@@ -118,6 +137,7 @@ async fn a_claim_told_again_is_no_roll_back() {
         bulk_limit: 10,
         begin: 0,
         send_window: Duration::from_secs(60),
+        empty_handed: false,
     };
     assert!(store.claim(0, &ask).await.unwrap().fence > first);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
@@ -274,7 +294,7 @@ async fn where_nothing_confirmed_was_lost_it_goes_on_by_itself() {
     let older = Copy::of(&server);
     replica.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     let told = brief.accept(&order(suffix(2), 1)).await;
-    assert!(matches!(told, Err(AcceptError::Call(CallError::Undurable))), "{told:?}");
+    assert!(matches!(told, Err(AcceptError::Unknown(CallError::Undurable))), "{told:?}");
     older.put_back(&mut server);
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     // What it had acknowledged is there.

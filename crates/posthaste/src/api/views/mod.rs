@@ -3,6 +3,7 @@
 mod accepted;
 mod operator;
 mod order;
+mod parked;
 mod suppression;
 
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use serde_json::Value;
 pub(crate) use accepted::{Accepted, Cancelled, Retried, Skipped};
 pub(crate) use operator::{Courier, Couriers, Key, NewKey};
 pub(crate) use order::{Counters, Order, Recipient};
+pub(crate) use parked::{Parked, ParkedOrder};
 pub(crate) use suppression::{Found, FoundList, LiftedCount, PutCount, Suppression};
 
 /// An answer, both as the server wrote it and as it is understood.
@@ -46,4 +48,17 @@ pub(crate) struct Page<T> {
     /// Where the next page begins, if there is one.
     #[serde(default)]
     pub(crate) next_cursor: Option<String>,
+    /// Orders of the page of which no more can be told.
+    #[serde(default)]
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// An order that can't be read.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Unreadable {
+    /// Its id.
+    pub(crate) order_id: String,
+    /// Why.
+    #[serde(default)]
+    pub(crate) reason: String,
 }

@@ -26,6 +26,10 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
     store.disconnect().await;
     let minted = minted.map_err(|error| match error {
         MintError::Call(error) => Failure::new(Kind::Unreachable, "the store does not answer").because(error),
+        MintError::Unknown(ref id, _) => {
+            let hint = format!("a key {id} may have been made, and its secret is lost; see `posthaste key list`, and revoke it");
+            Failure::new(Kind::Unreachable, hint).because(error)
+        }
         MintError::Random(_) => Failure::error("no key could be made").because(error),
         other => Failure::refused("no key was made").because(other),
     })?;

@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// Write to this file instead of standard output. It must not exist.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// Put an apostrophe before cells of CSV that a spreadsheet would take for formulas (they begin with = + - @). Without it
+    /// the file reads back as it was.
+    #[arg(long)]
+    for_spreadsheet: bool,
 }
 
 /// Exports.
@@ -54,7 +58,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         None => Box::new(BufWriter::new(io::stdout())),
     };
-    let mut rows = output.rows(&columns, to);
+    let mut rows = output.rows(&columns, to).for_spreadsheet(args.for_spreadsheet);
     read(&client, &args, &mut rows).await?;
     let count = rows.end()?;
     if let Some(path) = &args.to {

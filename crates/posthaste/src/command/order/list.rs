@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
 use crate::output::{Column, Format};
+use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +66,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         for order in page.items.iter().take(left) {
             rows.push(order)?;
         }
-        left = left.saturating_sub(page.items.len());
+        for order in &page.unreadable {
+            let (id, why) = (plain(&order.order_id), plain(&order.reason.replace('_', " ")));
+            context.terminal.warn(&format!("{id} can't be read ({why}): see  posthaste parked show {id}"));
+        }
+        left = left.saturating_sub(page.items.len() + page.unreadable.len());
         cursor = page.next_cursor;
         if left == 0 || cursor.is_none() {
             break;

@@ -2,22 +2,21 @@
 
 use std::io::{self, Write};
 
-use crate::api::{Accepted, Fault, Problem, Skipped, Told};
+use crate::api::{Accepted, Problem, Skipped, Told};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
-use crate::people::{Columns, Uploaded};
+use crate::people::{Columns, Reasons, Uploaded};
 use crate::terminal::plain;
 
-/// Rows named on a terminal; the others are counted.
-const SHOWN: usize = 20;
+/// Faults the queue names of one order; where there are so many, there may be more.
+const MOST_FAULTS: usize = 100;
 
 /// The failure for rows that cannot be used.
 pub(super) fn bad_rows(uploaded: &Uploaded) -> Failure {
-    let count = uploaded.error_count;
-    let mut lines: Vec<String> = uploaded.errors.iter().take(SHOWN).map(ToString::to_string).collect();
-    lines.extend(more(count, lines.len()));
-    lines.push("Mend them, or leave them out with --on-invalid skip.".to_owned());
+    let count = uploaded.errors.count();
+    let mut lines: Vec<String> = uploaded.errors.lines().collect();
+    lines.push("Fix them, or leave them out with --on-invalid skip.".to_owned());
     Failure::refused(format!("{count} {} cannot be used; nothing was sent", rows(count)))
         .mend(lines.join("\n"))
 }
@@ -29,12 +28,18 @@ pub(super) fn refused(
     uploaded: &Uploaded,
     columns: Option<&Columns>,
 ) -> Failure {
-    let place = |fault: &Fault| place(fault.line, fault.pointer.as_deref(), uploaded, columns);
-    let mut lines: Vec<String> =
-        problem.errors.iter().take(SHOWN).map(|fault| format!("{}{}", place(fault), fault.words())).collect();
-    lines.extend(more(problem.errors.len() as u64, lines.len()));
+    let mut reasons = Reasons::default();
+    for fault in &problem.errors {
+        let words = fault.words();
+        let (line, what) = place(fault.line, fault.pointer.as_deref(), &words, uploaded, columns);
+        reasons.add(line, &what);
+    }
+    let mut lines: Vec<String> = reasons.lines().collect();
+    if problem.errors.len() >= MOST_FAULTS {
+        lines.push(format!("These are the first {MOST_FAULTS}; there may be more."));
+    }
     if problem.errors.iter().any(|fault| fault.line.is_some()) {
-        lines.push("Mend them, or leave them out with --on-invalid skip.".to_owned());
+        lines.push("Fix them, or leave them out with --on-invalid skip.".to_owned());
     }
     problem.into_failure_with(lines, retry_after)
 }
@@ -47,19 +52,56 @@ pub(super) fn skipped(
     context: &Context,
 ) {
     let by_queue = &accepted.recipients.skipped;
-    let count = uploaded.error_count + accepted.recipients.skipped_total.max(by_queue.len() as u64);
-    if count == 0 {
+    let told = accepted.recipients.skipped_total.max(by_queue.len() as u64);
+    let mut reasons = Reasons::default();
+    for Skipped { line, pointer, code, detail } in by_queue {
+        let words = plain(detail.as_deref().unwrap_or(code));
+        let (line, what) = place(*line, pointer.as_deref(), &words, uploaded, columns);
+        reasons.add(line, &what);
+    }
+    let warn = |lines: &mut dyn Iterator<Item = String>| {
+        lines.for_each(|line| context.terminal.warn(&format!("  {line}")));
+    };
+    let count = uploaded.errors.count() + uploaded.unreachable.count() + told;
+    if count > 0 {
+        context.terminal.warn(&format!("{count} left out:"));
+        warn(&mut uploaded.errors.lines().chain(uploaded.unreachable.lines()).chain(reasons.lines()));
+        warn(&mut more(told, by_queue.len()).into_iter());
+    }
+    warn(&mut uploaded.spare.lines());
+    if uploaded.merged.count > 0 {
+        let pairs = uploaded.merged.first.iter();
+        let pairs: Vec<_> = pairs.map(|(line, with)| format!("line {line} with line {with}")).collect();
+        let rest = if uploaded.merged.count > pairs.len() as u64 { ", …" } else { "" };
+        let text = format!("merged, the first counts: {}{rest}", pairs.join(", "));
+        context.terminal.warn(&text);
+    }
+}
+
+/// The last line: what became of every row. Its parts add up to the rows of the file and the people named beside it.
+pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Context) {
+    if uploaded.rows == 0 {
         return;
     }
-    context.terminal.warn(&format!("{count} left out:"));
-    let words = |skipped: &Skipped| {
-        let place = place(skipped.line, skipped.pointer.as_deref(), uploaded, columns);
-        format!("{place}{}", plain(skipped.detail.as_deref().unwrap_or(&skipped.code)))
+    let told = &accepted.recipients;
+    let merged = uploaded.merged.count + told.merged.recipients;
+    let by_queue = uploaded.people.saturating_sub(told.accepted + told.merged.recipients);
+    let left = uploaded.errors.count() + uploaded.unreachable.count() + by_queue;
+    let sent = match accepted.state.as_str() {
+        "dry_run" => "would be sent",
+        "scheduled" => "will be sent",
+        _ => "sent",
     };
-    let lines = uploaded.errors.iter().map(ToString::to_string).chain(by_queue.iter().map(words));
-    let shown: Vec<String> = lines.take(SHOWN).collect();
-    let rest = more(count, shown.len());
-    shown.into_iter().chain(rest).for_each(|line| context.terminal.warn(&format!("  {line}")));
+    let named = match uploaded.given {
+        0 => String::new(),
+        given => format!(" and {given} named beside it"),
+    };
+    let (all, rows) = (uploaded.rows, rows(uploaded.rows));
+    let text = format!(
+        "{all} {rows} of the file{named}: {} {sent}, {merged} merged, {left} left out",
+        told.accepted
+    );
+    context.terminal.note(&text);
 }
 
 /// Says what was accepted, or would be.
@@ -127,20 +169,23 @@ fn people(
     Ok(())
 }
 
-/// Where something is, in words of the file: `line 17, "Почта": `.
-fn place(line: Option<u64>, pointer: Option<&str>, uploaded: &Uploaded, columns: Option<&Columns>) -> String {
+/// Where something is, in words of the file, and what: line 17, `"Почта": one mailbox`.
+fn place(
+    line: Option<u64>,
+    pointer: Option<&str>,
+    words: &str,
+    uploaded: &Uploaded,
+    columns: Option<&Columns>,
+) -> (Option<u64>, String) {
     let file_line = line.and_then(|line| uploaded.line_of(line));
     let word = pointer.and_then(|pointer| pointer.split('/').rev().find(|part| is_word(part)));
     let title = word.and_then(|word| columns?.title_of(word));
-    match (file_line, title, pointer) {
-        (Some(line), Some(title), _) => format!("line {line}, \"{title}\": "),
-        (Some(line), None, Some(pointer)) if !pointer.is_empty() => {
-            format!("line {line}, {}: ", plain(pointer))
-        }
-        (Some(line), None, _) => format!("line {line}: "),
-        (None, _, Some(pointer)) if !pointer.is_empty() => format!("{}: ", plain(pointer)),
-        (None, _, _) => String::new(),
-    }
+    let what = match (file_line, title, pointer) {
+        (Some(_), Some(title), _) => format!("\"{title}\": {words}"),
+        (_, _, Some(pointer)) if !pointer.is_empty() => format!("{}: {words}", plain(pointer)),
+        _ => words.to_owned(),
+    };
+    (file_line, what)
 }
 
 /// Whether a part of a pointer is a name, not a number.

@@ -1,131 +1,219 @@
 //! Phone numbers: written as E.164, `+` and the digits.
+//!
+//! A number that begins with `+` or `00` names its country: it is read without the region of the settings, which would change
+//! it (the national prefix of the region taken off another country's number is somebody else's number).
 
-use phonenumber::Mode;
-use phonenumber::country::Id;
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat};
+use serde::Deserialize;
 
 use super::Wrong;
 use crate::intake::flaw::FlawCode;
 
-/// Characters of a number as people write it, at most.
+/// Characters of a number as people write it, at most; those that do not show are not counted.
 const MOST_GIVEN: usize = 40;
+/// Bytes of the same, with those that do not show.
+const MOST_BYTES: usize = 256;
 
-const WRONG: Wrong = (FlawCode::InvalidPhone, "a phone number that exists, as +79991234567");
-const NO_COUNTRY: Wrong =
-    (FlawCode::InvalidPhone, "a phone number with its country, as +79991234567: no region is set for others");
+const fn wrong(detail: &'static str) -> Wrong {
+    (FlawCode::InvalidPhone, detail)
+}
 
-/// Where a number without a country belongs; nowhere when there is no region.
+const NO_NUMBER: Wrong = wrong("not a phone number; it looks like +79991234567");
+const NO_COUNTRY: Wrong = wrong("must start with + and the country code, or set orders.phone_region");
+const UNKNOWN_COUNTRY: Wrong = wrong("no country has this code; a number looks like +79991234567");
+const TOO_SHORT: Wrong = wrong("too few digits for a phone number of its country");
+const TOO_LONG: Wrong = wrong("too many digits for a phone number of its country");
+const OTHER_LENGTH: Wrong = wrong("no phone number of its country has this many digits");
+const LOCAL: Wrong = wrong("the area code is missing");
+const NOT_IN_USE: Wrong =
+    wrong("no such number in the numbering plan of its country (orders.phone_strictness is \"valid\")");
+const TWO_READINGS: Wrong =
+    wrong("the national prefix is doubled; write + , the country code and the number");
+const SPREADSHEET: Wrong = wrong("ends in .0: a spreadsheet made a decimal of it; format the column as text");
+const SECOND_PLUS: Wrong = wrong("a + may only stand at the beginning; one number for each address");
+const SECOND_NUMBER: Wrong = wrong("a comma, semicolon or slash; one number for each address");
+const OTHER_DIGIT: Wrong = wrong("its digits must be 0 to 9");
+const LETTER: Wrong = wrong("a letter; write digits alone, without extension");
+const CONTROL: Wrong = wrong("a line break or another control character");
+const OTHER_CHARACTER: Wrong =
+    wrong("a character that is not part of a phone number; digits, spaces, dashes, dots and brackets are");
+
+/// How sure a number must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strictness {
+    /// Its country exists and has numbers of this length. Numbering plans change faster than libraries.
+    Possible,
+    /// It also lies in a range that the library knows to be in use.
+    Valid,
+}
+
+/// A region of the library's.
+type Id = rlibphonenumber::Region;
+
+/// How numbers are read: where one without a country belongs, and how sure it must be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Region(Option<Id>);
+pub(crate) struct PhoneRules {
+    region: Option<Id>,
+    strictness: Strictness,
+}
 
-impl Region {
-    /// The region of two capital letters, or none for an empty name; `None` when there is no such region.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        if name.is_empty() {
-            return Some(Self(None));
-        }
-        name.parse().ok().map(|id| Self(Some(id)))
+impl PhoneRules {
+    /// With the region of two capital letters, or none for an empty name; `None` when there is no such region.
+    pub(crate) fn new(region: &str, strictness: Strictness) -> Option<Self> {
+        // Asking also loads the library's tables (5 ms), which the first request would wait for otherwise.
+        let supported =
+            |name: &str| PHONE_NUMBER_UTIL.get_supported_regions().find(|id| id.to_string() == name);
+        let found = supported(region);
+        (region.is_empty() || found.is_some()).then_some(Self { region: found, strictness })
+    }
+
+    /// The same, taking whatever may be a number: for looking up what was taken under other settings.
+    pub(crate) fn lenient(self) -> Self {
+        Self { strictness: Strictness::Possible, ..self }
     }
 }
 
 /// Reads a phone number: digits of ASCII, a leading `+` or `00` for a country, and what people put between digits.
-pub(crate) fn number(text: &str, region: Region) -> Result<String, Wrong> {
-    let digits = digits(text).ok_or(WRONG)?;
-    let Region(region) = region;
-    if !digits.starts_with('+') && region.is_none() {
-        return Err(NO_COUNTRY);
+///
+/// # Errors
+/// In words, what to change; nothing of the number is repeated.
+pub(crate) fn number(text: &str, rules: PhoneRules) -> Result<String, Wrong> {
+    let digits = digits(text)?;
+    // Of a number that names its country the region has no say.
+    let region = if digits.starts_with('+') { None } else { Some(rules.region.ok_or(NO_COUNTRY)?) };
+    let number = PHONE_NUMBER_UTIL.parse(&digits, region).map_err(|error| unread(&error))?;
+    exists(&number, rules.strictness)?;
+    let written = written(&number)?;
+    // A prefix that is taken off a second time would make another number of what was stored.
+    let again = PHONE_NUMBER_UTIL.parse(&written, None).map_err(|error| unread(&error))?;
+    if again != number {
+        return Err(TWO_READINGS);
     }
-    let number = phonenumber::parse(region, &digits).map_err(|_| WRONG)?;
-    if !number.is_valid() {
-        return Err(WRONG);
-    }
-    let written = number.format().mode(Mode::E164).to_string();
-    // What the provider gets is plus and 7 to 15 digits, whatever the library makes of it.
-    let fits = written.strip_prefix('+').is_some_and(|rest| {
-        (7..=15).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_digit()) && !rest.starts_with('0')
-    });
-    if fits { Ok(written) } else { Err(WRONG) }
+    Ok(written)
 }
 
-/// Without what people put between digits; `None` when there is anything else, or too much.
-fn digits(text: &str) -> Option<String> {
-    if text.len() > MOST_GIVEN {
-        return None;
+fn unread(error: &rlibphonenumber::ParseError) -> Wrong {
+    use rlibphonenumber::ParseError;
+    match error {
+        ParseError::InvalidCountryCode => UNKNOWN_COUNTRY,
+        ParseError::TooShortNsn | ParseError::TooShortAfterIdd => TOO_SHORT,
+        ParseError::TooLongNsn => TOO_LONG,
+        _ => NO_NUMBER,
+    }
+}
+
+fn exists(number: &PhoneNumber, strictness: Strictness) -> Result<(), Wrong> {
+    use rlibphonenumber::ValidationError;
+    let is_valid = || PHONE_NUMBER_UTIL.is_valid_number(number);
+    if strictness == Strictness::Valid {
+        return if is_valid() { Ok(()) } else { Err(NOT_IN_USE) };
+    }
+    let refused = match PHONE_NUMBER_UTIL.is_possible_number_with_reason(number) {
+        Ok(NumberLengthType::IsPossible) => return Ok(()),
+        Ok(NumberLengthType::IsPossibleLocalOnly) => LOCAL,
+        Err(ValidationError::TooShort) => TOO_SHORT,
+        Err(ValidationError::TooLong) => TOO_LONG,
+        Err(ValidationError::InvalidCountryCode) => UNKNOWN_COUNTRY,
+        Err(_) => OTHER_LENGTH,
+    };
+    // A few short numbers are in use although they have the length of a part.
+    if is_valid() { Ok(()) } else { Err(refused) }
+}
+
+/// As E.164: plus and 6 to 15 digits, whatever the library makes of it.
+fn written(number: &PhoneNumber) -> Result<String, Wrong> {
+    let written = PHONE_NUMBER_UTIL.format(number, PhoneNumberFormat::E164);
+    let Some(rest) = written.strip_prefix('+') else { return Err(NO_NUMBER) };
+    if !rest.bytes().all(|b| b.is_ascii_digit()) || rest.starts_with('0') {
+        return Err(NO_NUMBER);
+    }
+    match rest.len() {
+        0..6 => Err(TOO_SHORT),
+        6..=15 => Ok(written.into_owned()),
+        _ => Err(TOO_LONG),
+    }
+}
+
+/// Without what people put between digits, with `+` for `00`.
+fn digits(text: &str) -> Result<String, Wrong> {
+    if text.len() > MOST_BYTES {
+        return Err(TOO_LONG);
     }
     let mut out = String::with_capacity(16);
-    for c in text.chars() {
+    let mut shown = 0;
+    for c in text.chars().filter(|c| !is_hidden(*c)) {
+        shown += 1;
         match c {
             '0'..='9' => out.push(c),
             '+' if out.is_empty() => out.push(c),
-            ' ' | '-' | '(' | ')' | '.' | '\u{a0}' | '\u{2011}' => {}
-            _ => return None,
+            '+' => return Err(SECOND_PLUS),
+            '(' | ')' | '.' => {}
+            c if is_blank(c) || is_dash(c) => {}
+            ',' | ';' | '/' => return Err(SECOND_NUMBER),
+            c if c.is_control() => return Err(CONTROL),
+            c if c.is_alphabetic() => return Err(LETTER),
+            c if c.is_numeric() => return Err(OTHER_DIGIT),
+            _ => return Err(OTHER_CHARACTER),
         }
+    }
+    if is_decimal(text) {
+        return Err(SPREADSHEET);
     }
     if let Some(abroad) = out.strip_prefix("00") {
         out = format!("+{abroad}");
     }
-    // With a national prefix in front, 16 digits may still be a number.
-    (4..=17).contains(&out.len()).then_some(out)
+    if !out.bytes().any(|b| b.is_ascii_digit()) {
+        return Err(NO_NUMBER);
+    }
+    match out.len() {
+        0..4 => Err(TOO_SHORT),
+        // With a national prefix in front, 16 digits may still be a number.
+        4..=17 if shown <= MOST_GIVEN => Ok(out),
+        _ => Err(TOO_LONG),
+    }
+}
+
+/// Whether a spreadsheet took the number for an amount: `436641234567.0`. The last group of a number written with dots
+/// (`044.668.18.00`) is no such thing.
+fn is_decimal(text: &str) -> bool {
+    let text = text.trim_end_matches(|c| is_blank(c) || is_hidden(c));
+    match text.rsplit_once('.') {
+        Some((before, "0")) => before.bytes().any(|b| b.is_ascii_digit()),
+        Some((before, zeros)) => {
+            !before.contains('.') && zeros.len() == 2 && zeros.bytes().all(|b| b == b'0')
+        }
+        None => false,
+    }
+}
+
+/// Spaces of all widths, the ones that hold a line together too.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
+}
+
+/// Hyphen, dashes, minus, and their like.
+fn is_dash(c: char) -> bool {
+    matches!(
+        c,
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
+    )
+}
+
+/// What comes along from address books and web pages and does not show: soft hyphens, joiners, marks of direction.
+fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(text: &str, region: &str) -> Result<String, FlawCode> {
-        number(text, Region::named(region).unwrap()).map_err(|(code, _)| code)
-    }
-
-    #[test]
-    fn numbers_are_written_as_e_164() {
-        for (given, region, written) in [
-            ("+7 (999) 123-45-67", "", "+79991234567"),
-            ("+79991234567", "RU", "+79991234567"),
-            ("8 (999) 123-45-67", "RU", "+79991234567"),
-            ("89991234567", "RU", "+79991234567"),
-            ("9991234567", "RU", "+79991234567"),
-            ("0049 30 901820", "", "+4930901820"),
-            ("+44 20 7946 0018", "RU", "+442079460018"),
-            ("020 7946 0018", "GB", "+442079460018"),
-            ("(212) 736-5000", "US", "+12127365000"),
-        ] {
-            assert_eq!(told(given, region), Ok(written.to_owned()), "{given}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_is_refused() {
-        for bad in [
-            "",
-            "+",
-            "++79991234567",
-            "7+9991234567",
-            "123",
-            "+123",
-            "+7999123456",
-            "+799912345678",
-            "+7999123456789012",
-            "+0999123456",
-            "89991234567",
-            "9991234567",
-            "+7999CALLME1",
-            "+٧٩٩٩١٢٣٤٥٦٧",
-            "+79991234567;ext=5",
-            "+79991234567 ext. 5",
-            "tel:+79991234567",
-            "+79991234567,+79991234568",
-            "+79991234567\n",
-            "+7999123\x0045670",
-            "&phones=79991234567",
-            "+999999999999",
-        ] {
-            assert_eq!(told(bad, ""), Err(FlawCode::InvalidPhone), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn only_regions_there_are_can_be_set() {
-        assert!(Region::named("RU").is_some());
-        assert!(Region::named("XX").is_none());
-        assert!(Region::named("Russia").is_none());
-    }
-}
+mod tests;

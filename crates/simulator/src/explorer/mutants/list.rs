@@ -120,6 +120,11 @@ fn renewed() -> Scenario {
     two_rows(HOLD, false, Budgets { renewals: 1, ..ONE })
 }
 
+fn blamed() -> Scenario {
+    let s = two_rows(RETRY, false, Budgets { crashes: 2, ..Budgets::NONE });
+    Scenario { blame: true, single_begins: true, ..s }
+}
+
 /// Every mutant.
 pub const MUTANTS: &[Mutant] = &[
     mutant(
@@ -214,12 +219,12 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "leave: a wait never outlasts the order",
-        ["lib/leave", "math.max(now, math.min(at, order.not_after))", "math.max(now, at)"],
+        ["lib/leave", "math.min(at, order.not_after)))", "at))"],
         short_life,
     ),
     mutant(
         "leave: unresolved rows wait for send_by",
-        ["lib/leave", "unresolved_add + 1] = math.max(now, send_by or 0)", "unresolved_add + 1] = now"],
+        ["lib/leave", "> 0 and math.max(now, send_by or 0, known or 0)", "> 0 and now"],
         slow_sends,
     ),
     mutant(
@@ -318,6 +323,16 @@ pub const MUTANTS: &[Mutant] = &[
         "renew: the end of the lease",
         ["renew", "elseif tonumber(ends[p]) <= now then", "elseif false then"],
         renewed,
+    ),
+    mutant(
+        "sweep: blames what was alone on the wire",
+        ["sweep", "if blame and was_sending > 0 and alone == '1' then", "if blame and was_sending > 0 then"],
+        blamed,
+    ),
+    mutant(
+        "begin: what is no suspect is not alone",
+        ["begin", "        if not is_suspect(row) then\n          alone = 0\n        end\n", ""],
+        blamed,
     ),
     mutant(
         "sweep: ended leases only",

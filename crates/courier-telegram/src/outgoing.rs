@@ -1,0 +1,57 @@
+//! What the settings make of the channel: what it can do, and what a message of it asks for.
+
+use posthaste_courier::Abilities;
+use posthaste_courier::process::Section;
+use teloxide::payloads::{SendMessage, SendMessageSetters};
+use teloxide::types::LinkPreviewOptions;
+
+use crate::chat::Chat;
+use crate::settings::Telegram as Bots;
+use crate::split::Part;
+
+/// One part for one chat.
+pub(crate) fn request(settings: &Bots, to: &Chat, part: &Part) -> SendMessage {
+    let mut message = SendMessage::new(to.recipient(), part.text.clone());
+    if !part.entities.is_empty() {
+        message = message.entities(part.entities.clone());
+    }
+    if !settings.link_previews {
+        message = message.link_preview_options(LinkPreviewOptions {
+            is_disabled: true,
+            url: None,
+            prefer_small_media: false,
+            prefer_large_media: false,
+            show_above_text: false,
+        });
+    }
+    if settings.silent {
+        message = message.disable_notification(true);
+    }
+    if settings.protect_content {
+        message = message.protect_content(true);
+    }
+    if settings.paid { message.allow_paid_broadcast(true) } else { message }
+}
+
+/// What the channel can do, with so many bots.
+pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Abilities {
+    let all = settings.rate * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
+    let abilities = courier.abilities(Abilities {
+        concurrency: (10 * bots).min(200),
+        // Enough for answers that take two seconds; Telegram refuses a bot above 1000 requests at once.
+        max_concurrency: calls(all * 2.0),
+        send_window: settings.send_within.get(),
+        on_unknown: settings.on_unknown.into(),
+        ..Abilities::default()
+    });
+    Abilities {
+        rate: abilities.rate.or(Some(all)),
+        concurrency: abilities.concurrency.min(abilities.max_concurrency),
+        ..abilities
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 16 and 900")]
+fn calls(wanted: f64) -> usize {
+    wanted.clamp(16.0, 900.0) as usize
+}

@@ -1,0 +1,114 @@
+//! `posthaste send` with files of people as they come: refused by line, or every row accounted for.
+
+use serde_json::{Value, json};
+
+use crate::cli::User;
+use crate::script::{Script, accepted, json_of, of, problem};
+
+const SEND: [&str; 5] = ["send", "--to", "people.csv", "--text", "Hello"];
+
+/// An answer for so many people.
+fn answer(people: u64) -> Value {
+    let mut answer = accepted("running");
+    answer["recipients"]["accepted"] = json!(people);
+    answer["recipients"]["rows"] = json!({ "email": people });
+    answer
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rev().find(|line| line.contains("of the file")).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn open_and_stray_quotes_send_nothing() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, answer(1)));
+    let user = User::of(&server);
+    let open = include_str!("../cases/open-quote.csv");
+    let stray = "Email,Name\na@b.example,Anna\nb@b.example,12\" pipe\nc@b.example,Vera\n";
+    for (file, line) in [(open, "line 3: a quote is opened"), (stray, "line 3: a quote in the middle")] {
+        user.file("people.csv", file);
+        for skip in [&[][..], &["--on-invalid", "skip"]] {
+            let ended = user.run(&[&SEND[..], skip].concat()).await;
+            assert_eq!(ended.code, 3, "{ended:?}");
+            assert!(ended.err.contains(line) && ended.err.contains("nothing was sent"), "{ended:?}");
+        }
+    }
+    assert!(script.asked().iter().all(|asked| asked.body.is_none()), "whatever was begun broke off");
+}
+
+#[tokio::test]
+async fn one_id_with_other_addresses_is_refused_unless_asked_for() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, answer(1)));
+    let user = User::of(&server);
+    user.file("people.csv", include_str!("../cases/repeated-code.csv"));
+    let mapped = [&SEND[..], &["--map", "Код=id"]].concat();
+    let ended = user.run(&mapped).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("lines 3, 4: the id of an earlier row with other addresses"), "{ended:?}");
+    let ended = user.run(&[&mapped[..], &["--merge-ids"]].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("line 3 with line 2, line 4 with line 2"), "{ended:?}");
+    assert_eq!(last_line(&ended.err), "3 rows of the file: 1 sent, 2 merged, 0 left out", "{ended:?}");
+}
+
+#[tokio::test]
+async fn with_watch_every_row_is_in_the_last_line() {
+    let (script, server) = Script::start().await;
+    let mut accepted = answer(2);
+    accepted["recipients"]["skipped"] = json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_mailbox", "detail": "no mailbox"}]);
+    accepted["recipients"]["skipped_total"] = json!(1);
+    script.on("POST /v1/orders", json_of(200, accepted));
+    let end = json!({"order_id": "dev.17", "state": "finished", "totals": {"accepted": 2, "sent": 2}});
+    let events = format!("event: end\ndata: {}\n\n", json!({"order": end, "timed_out": false}));
+    script.on("GET /v1/orders/dev.17/events", of(200, "text/event-stream", events));
+    script.on("GET /v1/orders/dev.17", json_of(200, end));
+    let user = User::of(&server);
+    let rows = "email,name\na@b.example,Anna\nb@b.example,Boris\n,Nobody\nA@B.EXAMPLE,Other\na@B.example,Anna again\n\
+                bad@,Gleb\n";
+    user.file("people.csv", rows);
+    let ended = user.run(&[&SEND[..], &["--on-invalid", "skip", "--watch"]].concat()).await;
+    // Anna and Boris; a local part in capitals is another one; the fourth is the queue's to judge.
+    assert!(ended.err.contains("line 4: no address"), "{ended:?}");
+    assert!(ended.err.contains("line 6 with line 2"), "{ended:?}");
+    assert!(ended.err.contains("line 5: \"email\": no mailbox"), "{ended:?}");
+    assert_eq!(last_line(&ended.err), "6 rows of the file: 2 sent, 1 merged, 3 left out", "{ended:?}");
+}
+
+#[tokio::test]
+async fn many_rows_of_one_fault_are_one_line() {
+    let (script, server) = Script::start().await;
+    let detail = "must start with + and the country code, or set orders.phone_region";
+    let fault = |line: u64| json!({"line": line, "pointer": "/contacts/sms/0", "code": "invalid_phone", "detail": detail});
+    let errors: Vec<Value> = (2..102).map(fault).collect();
+    script.on("POST /v1/orders", problem(422, "invalid_order", json!(errors)));
+    let user = User::of(&server);
+    let rows: String = (0..300).map(|n| format!("8 (903) 000-{:02}-{:02}\n", n / 100, n % 100)).collect();
+    user.file("people.csv", &format!("Телефон\n{rows}"));
+    let ended = user.run(&SEND).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(ended.err.matches(detail).count(), 1, "{ended:?}");
+    let wanted = format!("100 rows: \"Телефон\": {detail} (lines 2, 3, 4, 5, 6, …)");
+    assert!(ended.err.contains(&wanted) && ended.err.contains("there may be more"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_second_mailbox_is_told_and_sent_to_on_request() {
+    let (script, server) = Script::start().await;
+    script.on("POST /v1/orders", json_of(200, answer(2)));
+    let user = User::of(&server);
+    user.file("people.csv", "email\n\"a@b.example, c@b.example\"\nd@b.example\n");
+    let ended = user.run(&SEND).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.err.contains("line 2: more than one address") && ended.err.contains("--all-addresses"),
+        "{ended:?}"
+    );
+    let ended = user.run(&[&SEND[..], &["--all-addresses"]].concat()).await;
+    assert!(ended.code == 0 && !ended.err.contains("more than one"), "{ended:?}");
+    let asked = script.asked();
+    let body = |at: usize| asked[at].body.clone().expect("a body");
+    assert!(!body(0).contains("\"addresses\"") && body(1).contains("\"addresses\":\"all\""));
+    assert!(body(1).contains("a@b.example") && body(1).contains("c@b.example"));
+}

@@ -1,0 +1,74 @@
+//! `fail_parcel`: ends the rows of a parked parcel.
+
+use bytes::Bytes;
+use posthaste_model::{Channel, Member};
+
+use crate::keys::Keys;
+use crate::script::{Script, arg_text};
+use crate::value::{Fields, Malformed};
+
+contract!("fail_parcel", drains: true,
+    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
+        "parked:{p}:<channel>", "parked_why:{p}", "crashes:{p}:<channel>"],
+    args: ["request id", "epoch", "channel", "member"],
+    codes: ["ok", "absent", "leased", "broken", "epoch"]);
+
+/// Ends the rows of a parked parcel, by an operator's word.
+#[derive(Debug, Clone)]
+pub struct FailParcel<'a> {
+    /// Keys of the partition.
+    pub keys: &'a Keys,
+    /// Of which channel.
+    pub channel: &'a Channel,
+    /// Which one.
+    pub member: &'a Member,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailedParcel {
+    /// So many rows were ended.
+    Ended(u64),
+    /// It is not parked.
+    Absent,
+    /// A courier holds it.
+    Leased,
+    /// Its order can't be read, or is too big to be counted anew: only the whole order can be ended.
+    Broken,
+}
+
+impl Script for FailParcel<'_> {
+    type Reply = FailedParcel;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let (k, c) = (self.keys, self.channel);
+        vec![
+            k.epoch(),
+            k.fence(),
+            k.leased(c),
+            k.lease(c),
+            k.unresolved(c),
+            k.parked(c),
+            k.parked_why(),
+            k.crashes(c),
+        ]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        vec![arg_text(self.channel.as_str()), arg_text(&self.member.to_string())]
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<FailedParcel, Malformed> {
+        Ok(match code {
+            "ok" => FailedParcel::Ended(f.u64("rows")?),
+            "absent" => FailedParcel::Absent,
+            "leased" => FailedParcel::Leased,
+            "broken" => FailedParcel::Broken,
+            _ => return Err(Malformed::new("code of fail_parcel")),
+        })
+    }
+}

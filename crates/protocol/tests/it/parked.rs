@@ -1,0 +1,183 @@
+//! What is parked is put back, or ended, by an operator's word.
+
+use posthaste_model::{Reason, State, Verdict};
+use posthaste_protocol::scripts::audit::{Audit, Audited};
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::enqueue::Enqueued;
+use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
+use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
+use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_protocol::scripts::retire::{Retire, Retired};
+use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::unpark::Unpark;
+
+use crate::db::Db;
+use crate::order::{Courier, Order, report};
+
+fn fail_parcel(db: &Db, order: &Order, n: u32) -> FailedParcel {
+    let (channel, member) = (&order.channels[0].0, order.member(n));
+    db.reply(&FailParcel { keys: &db.keys, channel, member: &member })
+}
+
+fn fail_order(db: &Db, order: &Order, forced: bool) -> FailedOrder {
+    db.reply(&FailOrder { keys: &db.keys, suffix: &order.suffix, from: None, forced })
+}
+
+/// A claimed order of three rows of which one is sent and one is out, parked by its holder.
+fn parked(db: &Db, big: bool) -> Order {
+    let order = Order::of_layout(big, "u1:5").rows(3).accept(db).clone();
+    let courier = Courier::new(db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1), (1, 1)]);
+    courier.settle(&parcel, false, &[report(0, 1, Verdict::Sent)]);
+    let to_park = |fence| [ToPark { member: parcel.member.clone(), fence, why: "content" }];
+    let (keys, channel) = (&db.keys, &courier.channel);
+    // Neither an earlier holder nor nobody parks what is held.
+    for fence in [Some(parcel.fence + 1), None] {
+        assert_eq!(db.unchanged(&Park { keys, channel, parcels: &to_park(fence) }), [false]);
+    }
+    assert_eq!(db.reply(&Park { keys, channel, parcels: &to_park(Some(parcel.fence)) }), [true]);
+    order
+}
+
+#[test]
+fn a_holder_parks_what_it_cannot_read() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        let all = db.snapshot();
+        assert!(all.sorted("parked:{0}:email").contains_key("u1:5:0"));
+        assert_eq!(db.raw(&["HGET", "parked_why:{0}", "email:u1:5:0"]).text(), Some("content"));
+        assert!(all.sorted("leased:{0}:email").is_empty() && all.sorted("ready:{0}:email:bulk").is_empty());
+        // What was begun and never left is pending, and no try is spent.
+        let row = order.row(&db, 1);
+        assert_eq!((row.state, row.tries), (State::Pending, 0));
+        // Nobody claims it, and no walk takes it for lost.
+        assert!(Courier::new(&db, "c2").claim().is_empty());
+        let named = db.unchanged(&Patrol { keys: &db.keys, from: 0, limit: 500 }).named;
+        assert_eq!(named.is_empty(), !big);
+        let (keys, channel) = (&db.keys, &order.channels[0].0);
+        let audit = Audit { keys, channel, suffix: &order.suffix, from: 0 };
+        assert_eq!(db.unchanged(&audit), Audited::Ok { next: None, mended: 0 });
+    }
+}
+
+#[test]
+fn what_is_released_is_put_back_by_audit() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        let (keys, channel) = (&db.keys, Some(&order.channels[0].0));
+        let names = [order.member(0).to_string()];
+        assert_eq!(db.reply(&Unpark { keys, channel, names: &names }), 1);
+        assert_eq!(db.unchanged(&Unpark { keys, channel, names: &names }), 0);
+        assert!(
+            db.snapshot().get("parked_why:{0}").is_none() && db.snapshot().get("parked:{0}:email").is_none()
+        );
+        let audit = Audit { keys, channel: &order.channels[0].0, suffix: &order.suffix, from: 0 };
+        assert_eq!(db.reply(&audit), Audited::Ok { next: None, mended: 1 });
+        assert_eq!(Courier::new(&db, "c2").claim().len(), 1);
+    }
+}
+
+#[test]
+fn rows_that_can_be_read_fail_and_the_order_ends() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::Absent);
+        assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(2));
+        let rows: Vec<_> =
+            order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| (row.state, row.reason)).collect();
+        let failed = (State::Failed, Reason::Unreadable);
+        assert_eq!(rows, [(State::Sent, Reason::None), failed, failed]);
+        assert!(db.raw(&["HGET", &db.keys.history(&order.suffix), "f"]).text().is_some(), "it is final");
+        assert!(
+            db.snapshot().get("parked:{0}:email").is_none() && db.snapshot().get("parked_why:{0}").is_none()
+        );
+        assert_eq!(
+            db.unchanged(&FailParcel {
+                keys: &db.keys,
+                channel: &order.channels[0].0,
+                member: &order.member(0)
+            }),
+            FailedParcel::Absent
+        );
+        db.sound();
+    }
+}
+
+#[test]
+fn of_rows_that_cannot_be_read_all_are_unknown_and_the_counters_agree() {
+    for big in [false, true] {
+        let db = Db::start();
+        let rows = if big { 1_200 } else { 3 };
+        let order = Order::of_layout(big, "u1:5").rows(rows).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcels = courier.claim();
+        if big {
+            courier.begun(&parcels[0], &[(0, 1), (1, 1)]);
+            courier.settle(&parcels[0], true, &[report(0, 1, Verdict::Sent), report(1, 1, Verdict::Failed)]);
+            db.raw(&["SET", &db.keys.outcome(&order.suffix, &order.channels[0].0, 1), "rubbish"]);
+        } else {
+            db.raw(&["HSET", &db.keys.history(&order.suffix), "o", "rubbish"]);
+        }
+        let n = u32::from(big);
+        courier.crash();
+        assert!(db.snapshot().sorted("parked:{0}:email").contains_key(&order.member(n).to_string()));
+        let ended = if big { 500 } else { 3 };
+        assert_eq!(fail_parcel(&db, &order, n), FailedParcel::Ended(ended));
+        let all = order.try_outcomes(&db, n).expect("outcomes");
+        assert!(all.rows().all(|row| row.state == State::Unknown && row.reason == Reason::Unreadable));
+        db.sound();
+        assert_eq!(db.raw(&["HGET", &db.keys.history(&order.suffix), "f"]).text().is_some(), !big);
+    }
+}
+
+#[test]
+fn an_order_whose_head_cannot_be_read_is_ended_as_a_whole() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        assert_eq!(fail_order(&db, &order, false), FailedOrder::Readable);
+        db.reply(&Ring { keys: &db.keys });
+        db.raw(&["HSET", &db.keys.history(&order.suffix), "h", "\u{1}rubbish"]);
+        db.reply(&Patrol { keys: &db.keys, from: 0, limit: 500 });
+        assert_eq!(fail_order(&db, &order, false), FailedOrder::Ended);
+        let before = db.snapshot();
+        assert_eq!(fail_order(&db, &order, false), FailedOrder::Again);
+        assert!(db.snapshot() == before);
+        let all = db.snapshot();
+        assert!(all.get("parked:{0}").is_none() && all.get("parked_why:{0}").is_none());
+        let left: Vec<_> = all.names().filter(|name| name.contains("u1:5")).collect();
+        assert_eq!(left, ["history:{0}:u1:5"], "only a note is left of it");
+        assert!(db.raw(&["HGET", "history:{0}:u1:5", "t"]).text().expect("a note").starts_with("head "));
+        // The same order, told again, is not sent after all.
+        if !big {
+            assert_eq!(order.enqueue(&db), Enqueued::Conflict);
+        }
+        // Nobody takes the note for an order, and it goes when its time is over.
+        let courier = Courier::new(&db, "c1");
+        assert!(courier.take(&Claim { begin: 9, ..courier.next() }).0.parcels.is_empty());
+        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+        db.unchanged(&Patrol { keys: &db.keys, from: 0, limit: 500 });
+        let day = db.age_final().expect("a note");
+        assert_eq!(db.reply(&Retire { keys: &db.keys, day, retention_days: 90 }), Retired::Done(1));
+        assert!(db.snapshot().get("history:{0}:u1:5").is_none());
+    }
+}
+
+#[test]
+fn a_record_of_a_later_version_is_not_ended() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").accept(&db).clone();
+    db.raw(&[b"HSET".as_slice(), b"history:{0}:u1:5", b"h", &[2; 60]]);
+    for forced in [false, true] {
+        let call = FailOrder { keys: &db.keys, suffix: &order.suffix, from: None, forced };
+        assert_eq!(db.unchanged(&call), FailedOrder::Newer);
+    }
+    db.raw(&["DEL", "history:{0}:u1:5"]);
+    assert_eq!(fail_order(&db, &order, true), FailedOrder::Gone);
+}

@@ -1,0 +1,36 @@
+//! `settle`: one call that names the same parcel twice.
+
+use posthaste_model::{State, Verdict};
+use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
+
+use crate::db::Db;
+use crate::order::{Courier, Order, report};
+
+#[test]
+fn a_parcel_that_is_named_twice_stays_in_the_index_of_unresolved_ones() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(2).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1), (1, 1)]);
+        courier.settle(&parcel, false, &[report(0, 1, Verdict::Unknown)]);
+        let reports = |reports: &[Report]| Settlement {
+            parcel: parcel.clone(),
+            leave: false,
+            reports: reports.to_vec(),
+        };
+        // The first resolves its last unresolved row, the second makes one anew.
+        let settlements =
+            [reports(&[report(0, 1, Verdict::Sent)]), reports(&[report(1, 1, Verdict::Unknown)])];
+        db.reply(&Settle { keys: &db.keys, channel: &courier.channel, settlements: &settlements });
+        assert_eq!((order.row(&db, 0).state, order.row(&db, 1).state), (State::Sent, State::Unresolved));
+        assert!(db.snapshot().sorted("unresolved:{0}:email").contains_key("u1:5:0"));
+        db.sound();
+        // And the other way round it is out.
+        let settlements = [reports(&[report(1, 1, Verdict::Sent)])];
+        db.reply(&Settle { keys: &db.keys, channel: &courier.channel, settlements: &settlements });
+        assert!(db.snapshot().get("unresolved:{0}:email").is_none());
+        db.sound();
+    }
+}

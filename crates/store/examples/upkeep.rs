@@ -1,0 +1,123 @@
+//! How fast rows expire and orders are removed, step by step, as the sweeper does it: on a private server.
+//!
+//! `cargo run --release -p posthaste-store --example upkeep [orders]`
+
+#![expect(clippy::print_stdout, reason = "an example shows its figures")]
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use posthaste_model::{Address, Channel, Clock, Content, Lane, OnUnknown, Row, Suffix, SystemClock, Text};
+use posthaste_rig::servers::{Fsync, PrivateServer};
+use posthaste_store::{Index, NewOrder, NewOrderHead, Retired, Role, Settings, Store};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn order(number: u64, start: u64, rows: u32, channel: &Channel) -> Result<NewOrder, Box<dyn Error>> {
+    let row = |index| Row {
+        index,
+        recipient: format!("r{index}"),
+        name: String::new(),
+        address: Address::new(format!("r{index}@example.org")),
+    };
+    let head = NewOrderHead {
+        suffix: Suffix::new(&"u1".parse()?, start + number),
+        due: None,
+        lane: Lane::Bulk,
+        on_unknown: OnUnknown::Default,
+        not_after: None,
+        span: Duration::from_millis(1),
+        content: Content {
+            text: Text::new("A text of some length, as messages have it".to_owned()),
+            ..Content::default()
+        },
+    };
+    let rows = (0..rows).map(|index| (channel.clone(), row(index))).collect();
+    Ok(NewOrder { head, digest: [7; 12], rows, no_contact: Vec::new() })
+}
+
+/// Calls until there is nothing left: how long that took, and the longest step.
+struct Steps {
+    start: Instant,
+    longest: Duration,
+    count: u32,
+}
+
+impl Steps {
+    fn new() -> Self {
+        Self { start: Instant::now(), longest: Duration::ZERO, count: 0 }
+    }
+
+    fn step(&mut self, began: Instant) {
+        self.longest = self.longest.max(began.elapsed());
+        self.count += 1;
+    }
+
+    fn show(&self, what: &str, number: u64) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let rate = number as f64 / seconds;
+        println!(
+            "{what}: {number} in {seconds:.2} s, {rate:.0} a second, {} steps, the longest {:?}",
+            self.count, self.longest
+        );
+    }
+}
+
+async fn expire(store: &Store, channel: &Channel, what: &str, rows: u64) -> Result<(), Box<dyn Error>> {
+    let (mut steps, mut rank) = (Steps::new(), 0);
+    loop {
+        let began = Instant::now();
+        let closed = store.close(0, channel, Index::Ready(Lane::Bulk), rank, 200).await?.reply;
+        steps.step(began);
+        match closed.next {
+            Some(next) => rank = next,
+            None => break,
+        }
+    }
+    steps.show(what, rows);
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let orders: u64 = std::env::args().nth(1).map_or(Ok(50_000), |text| text.parse())?;
+    let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start()?;
+    let settings = Settings { url: server.url().into(), ..Settings::default() };
+    let store = Store::connect(settings, Role::Tool).await?.0;
+    let channel: Channel = "email".parse()?;
+    let start = SystemClock.now_ns();
+
+    let small = (0..orders).map(|number| order(number, start, 1, &channel)).collect::<Result<Vec<_>, _>>()?;
+    let accept = |order| Box::pin(store.accept(order));
+    let _: Vec<_> = stream::iter(&small).map(accept).buffer_unordered(64).try_collect().await?;
+    expire(&store, &channel, "rows expired, orders of one row", orders).await?;
+
+    let big = (0..40)
+        .map(|number| order(orders + number, start, 5_000, &channel))
+        .collect::<Result<Vec<_>, _>>()?;
+    let _: Vec<_> = stream::iter(&big).map(accept).buffer_unordered(8).try_collect().await?;
+    expire(&store, &channel, "rows expired, orders of 5,000 rows", 200_000).await?;
+
+    let today = store.server_time().await?.0 / DAY_MS;
+    let (from, to) = (format!("retire:{{0}}:{today}"), format!("retire:{{0}}:{}", today - 100));
+    server.command(&["RENAME", &from, &to])?;
+    let mut steps = Steps::new();
+    let mut removed = 0;
+    loop {
+        let began = Instant::now();
+        let retired = store.retire(0, today - 100, 90).await?.reply;
+        steps.step(began);
+        match retired {
+            Retired::More(some) => removed += some,
+            Retired::Done(some) => {
+                removed += some;
+                break;
+            }
+            Retired::Early => return Err("the day is not over".into()),
+        }
+    }
+    steps.show("orders removed", removed);
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! What is parked because it can't be read: told, put back for another try, or ended by an operator's word.
+
+use std::fmt;
+use std::str::FromStr;
+
+use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_protocol::scripts::ParkedName;
+use posthaste_protocol::scripts::audit::Audited;
+use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
+use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
+use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::unpark::Unpark;
+
+use super::glance::Looked;
+use super::recipients::InvalidCursor;
+use crate::error::{CallError, Fault};
+use crate::guard::Partition;
+use crate::node::{Node, text};
+use crate::store::{Inner, Store};
+
+/// Entries of a page at most.
+const MOST: usize = 500;
+/// Lists looked at for one page.
+const MOST_LISTS: usize = 2_000;
+/// Entries read at once, and taken off a list by one call.
+const AT_ONCE: usize = 200;
+/// Entries of one list looked at to find those of one order.
+const MOST_LOOKS: u64 = 200_000;
+/// Calls that end one order, or put it back, at most.
+const MOST_CALLS: usize = 100_000;
+
+/// Something that is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedEntry {
+    /// An order, or a parcel of one.
+    pub name: ParkedName,
+    /// Why, as a stable word: `type`, `head`, `counters`, `member`, `outcomes`, `content`, `rows`; empty when it was not noted.
+    pub why: String,
+    /// Since when.
+    pub since: UnixMs,
+}
+
+/// Some of what is parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// By partition and channel, the longest parked first.
+    pub entries: Vec<ParkedEntry>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<ParkedCursor>,
+}
+
+/// Where a page begins: a partition, a list in it (0: orders, then the channels by name), and a rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParkedCursor {
+    partition: u16,
+    list: usize,
+    rank: u64,
+}
+
+impl fmt::Display for ParkedCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.partition, self.list, self.rank)
+    }
+}
+
+impl FromStr for ParkedCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let numbers: Vec<u32> = text
+            .split('-')
+            .map(|part| part.parse().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit())))
+            .collect::<Option<_>>()
+            .ok_or(InvalidCursor)?;
+        let [partition, list, rank] = numbers[..] else { return Err(InvalidCursor) };
+        let list = usize::try_from(list).map_err(|_| InvalidCursor)?;
+        Ok(Self { partition: u16::try_from(partition).map_err(|_| InvalidCursor)?, list, rank: rank.into() })
+    }
+}
+
+/// What became of an order that an operator ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedFailed {
+    /// So many rows were ended: failed, or unknown where they may have left. The order goes on, or is finished.
+    Rows(u64),
+    /// The order could not be told from anything: all of it was removed, and its place says so.
+    Order,
+    /// A courier works on it at this moment.
+    Busy,
+    /// It is of a later version: a newer program reads it.
+    Newer,
+}
+
+fn fault(malformed: posthaste_protocol::Malformed) -> CallError {
+    CallError::Fault(Fault::Malformed(malformed))
+}
+
+/// The lists of a partition: what is in them, and under which key.
+fn lists(at: &Partition, channels: Vec<Channel>) -> Vec<(Option<Channel>, String)> {
+    let of_channels = channels.into_iter().map(|channel| {
+        let key = at.keys.parked(&channel);
+        (Some(channel), key)
+    });
+    std::iter::once((None, at.keys.parked_orders())).chain(of_channels).collect()
+}
+
+impl Inner {
+    /// Entries of one list from a rank on, and how many were looked at.
+    async fn parked(
+        node: &Node,
+        at: &Partition,
+        (channel, key): &(Option<Channel>, String),
+        from: u64,
+        count: usize,
+    ) -> Result<(Vec<ParkedEntry>, usize), CallError> {
+        let to = from + count as u64 - 1;
+        let args = vec![text(key.clone()), text(from.to_string()), text(to.to_string()), "WITHSCORES".into()];
+        let flat = match node.ask("ZRANGE", args, at.slot).await.map_err(CallError::of_record) {
+            // A list of another type holds nothing that could be told.
+            Err(error) if error.unreadable().is_some() => return Ok((Vec::new(), 0)),
+            flat => flat?.array("parked").map_err(fault)?,
+        };
+        let looked = flat.len() / 2;
+        let mut flat = flat.into_iter();
+        let mut entries = Vec::new();
+        while let (Some(name), Some(score)) = (flat.next(), flat.next()) {
+            let Ok(name) = name.text("parked") else { continue };
+            let name = match channel {
+                Some(channel) => ParkedName::read(&format!("{channel}:{name}")),
+                None => name.parse().ok().map(ParkedName::Order),
+            };
+            let Some(name) = name else { continue };
+            let since = UnixMs(score.text("since").ok().and_then(|s| s.parse().ok()).unwrap_or(0));
+            entries.push(ParkedEntry { name, why: String::new(), since });
+        }
+        Ok((entries, looked))
+    }
+
+    async fn reasons(node: &Node, at: &Partition, entries: &mut [ParkedEntry]) -> Result<(), CallError> {
+        for entries in entries.chunks_mut(AT_ONCE) {
+            let mut args = vec![text(at.keys.parked_why())];
+            args.extend(entries.iter().map(|entry| text(entry.name.text())));
+            let told = match node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) {
+                Err(error) if error.unreadable().is_some() => return Ok(()),
+                told => told?.array("reasons").map_err(fault)?,
+            };
+            for (entry, why) in entries.iter_mut().zip(told) {
+                entry.why = why.text("reason").unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Parks parcels that their holder can't read, 200 at most; of each whether it was done, not when somebody else holds it.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn park(&self, p: u16, channel: &Channel, parcels: &[ToPark]) -> Result<Vec<bool>, CallError> {
+        Ok(self.0.call(p, &Park { keys: &self.0.partition(p)?.keys, channel, parcels }).await?.reply)
+    }
+
+    /// What is parked, page by page; `limit` 1 to 500. Channels nobody named any more are not looked at.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn list_parked(
+        &self,
+        cursor: Option<ParkedCursor>,
+        limit: usize,
+    ) -> Result<ParkedPage, CallError> {
+        let limit = limit.clamp(1, MOST);
+        let node = &self.0.reader().await?;
+        let mut from = cursor.unwrap_or_default();
+        let (mut entries, mut looks) = (Vec::new(), 0);
+        while from.partition < self.partitions() {
+            let at = self.0.partition(from.partition)?;
+            let channels =
+                self.channels(from.partition).await?.into_iter().map(|(channel, _)| channel).collect();
+            for list in lists(at, channels).iter().skip(from.list) {
+                loop {
+                    let room = limit - entries.len();
+                    if room == 0 || looks == MOST_LISTS {
+                        return Ok(ParkedPage { entries, next: Some(from) });
+                    }
+                    let (mut some, looked) = Inner::parked(node, at, list, from.rank, room).await?;
+                    looks += 1;
+                    Inner::reasons(node, at, &mut some).await?;
+                    entries.append(&mut some);
+                    from.rank += looked as u64;
+                    if looked < room {
+                        break;
+                    }
+                }
+                from = ParkedCursor { list: from.list + 1, rank: 0, ..from };
+            }
+            from = ParkedCursor { partition: from.partition + 1, list: 0, rank: 0 };
+        }
+        Ok(ParkedPage { entries, next: None })
+    }
+
+    /// How many entries a partition's lists hold.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn count_parked(&self, p: u16) -> Result<u64, CallError> {
+        let at = self.0.partition(p)?;
+        let channels = self.channels(p).await?.into_iter().map(|(channel, _)| channel).collect();
+        let node = &self.0.reader().await?;
+        let mut count = 0;
+        for (_, key) in lists(at, channels) {
+            match node.ask("ZCARD", vec![text(key)], at.slot).await.map_err(CallError::of_record) {
+                Err(error) if error.unreadable().is_some() => {}
+                found => count += found?.u64("parked").map_err(fault)?,
+            }
+        }
+        Ok(count)
+    }
+
+    /// What is parked of one order; empty when nothing is.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn parked_of(&self, suffix: &Suffix) -> Result<Vec<ParkedEntry>, CallError> {
+        let p = self.partition_of(suffix);
+        let at = self.0.partition(p)?;
+        let channels = self.channels(p).await?.into_iter().map(|(channel, _)| channel).collect();
+        let node = &self.0.reader().await?;
+        let mut found = Vec::new();
+        for list in lists(at, channels) {
+            let mut rank = 0;
+            while rank < MOST_LOOKS {
+                let (some, looked) = Inner::parked(node, at, &list, rank, AT_ONCE).await?;
+                found.extend(some.into_iter().filter(|entry| entry.name.suffix() == suffix));
+                rank += looked as u64;
+                if looked < AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Inner::reasons(node, at, &mut found).await?;
+        Ok(found)
+    }
+
+    /// Takes these entries of one order off their lists.
+    async fn unpark(&self, p: u16, entries: &[ParkedEntry]) -> Result<u64, CallError> {
+        let keys = &self.0.partition(p)?.keys;
+        let mut taken = 0;
+        let mut by_channel: std::collections::BTreeMap<Option<&Channel>, Vec<String>> = Default::default();
+        for entry in entries {
+            let (channel, name) = match &entry.name {
+                ParkedName::Parcel { channel, member } => (Some(channel), member.to_string()),
+                ParkedName::Order(suffix) => (None, suffix.to_string()),
+            };
+            by_channel.entry(channel).or_default().push(name);
+        }
+        for (channel, names) in by_channel {
+            for names in names.chunks(AT_ONCE) {
+                taken += self.0.call(p, &Unpark { keys, channel, names }).await?.reply;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Puts what is parked of an order back where its records ask for, for another try; answers how many entries. What still
+    /// can't be read is parked again by whoever meets it.
+    ///
+    /// # Errors
+    /// A [`CallError`]. It may be repeated.
+    pub async fn release_parked(&self, suffix: &Suffix) -> Result<u64, CallError> {
+        let p = self.partition_of(suffix);
+        let entries = self.parked_of(suffix).await?;
+        let before = self.0.before_confirm();
+        let taken = self.unpark(p, &entries).await?;
+        let node = &self.0.reader().await?;
+        match Inner::look(node, self.0.partition(p)?, suffix).await {
+            Ok(Looked::Head(head)) => {
+                for (channel, _) in head.channels.iter().filter(|(_, rows)| *rows > 0) {
+                    let mut from = 0;
+                    for _ in 0..MOST_CALLS {
+                        match self.audit(p, channel, suffix, from).await?.reply {
+                            Audited::Ok { next: Some(next), .. } => from = next,
+                            Audited::Ok { .. } | Audited::Unreadable => break,
+                        }
+                    }
+                }
+            }
+            Ok(_) => {}
+            // It is found and parked again by the next patrol.
+            Err(error) if error.unreadable().is_some() => {}
+            Err(error) => return Err(error),
+        }
+        self.0.confirmed(p, before).await?;
+        Ok(taken)
+    }
+
+    /// Ends what is parked of an order; `None` when nothing is.
+    ///
+    /// # Errors
+    /// A [`CallError`]. It may be repeated.
+    pub async fn fail_parked(&self, suffix: &Suffix) -> Result<Option<ParkedFailed>, CallError> {
+        let p = self.partition_of(suffix);
+        let entries = self.parked_of(suffix).await?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let before = self.0.before_confirm();
+        let failed = self.fail_entries(p, suffix, &entries).await?;
+        self.0.confirmed(p, before).await?;
+        Ok(Some(failed))
+    }
+
+    async fn fail_entries(
+        &self,
+        p: u16,
+        suffix: &Suffix,
+        entries: &[ParkedEntry],
+    ) -> Result<ParkedFailed, CallError> {
+        let keys = &self.0.partition(p)?.keys;
+        let (mut rows, mut busy, mut forced) = (0, false, false);
+        for entry in entries {
+            let ParkedName::Parcel { channel, member } = &entry.name else { continue };
+            match self.0.call(p, &FailParcel { keys, channel, member }).await?.reply {
+                FailedParcel::Ended(ended) => rows += ended,
+                FailedParcel::Absent => {}
+                FailedParcel::Leased => busy = true,
+                FailedParcel::Broken => forced = true,
+            }
+        }
+        let whole = entries.iter().any(|entry| matches!(entry.name, ParkedName::Order(_)));
+        if whole || forced {
+            let mut from: Option<(String, u64)> = None;
+            for _ in 0..MOST_CALLS {
+                let at = from.as_ref().map(|(channel, parcel)| (channel.as_str(), *parcel));
+                match self.0.call(p, &FailOrder { keys, suffix, from: at, forced }).await?.reply {
+                    FailedOrder::More(channel, parcel) => from = Some((channel, parcel)),
+                    FailedOrder::Ended | FailedOrder::Again | FailedOrder::Gone => {
+                        // What was parked of it has no record any more.
+                        self.unpark(p, entries).await?;
+                        return Ok(ParkedFailed::Order);
+                    }
+                    FailedOrder::Newer => return Ok(ParkedFailed::Newer),
+                    FailedOrder::Readable => {
+                        // Its head can be read again: it is no order that can't be told.
+                        self.release_parked(suffix).await?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(if busy && rows == 0 { ParkedFailed::Busy } else { ParkedFailed::Rows(rows) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_and_nothing_else_is() {
+        let cursor = ParkedCursor { partition: 3, list: 2, rank: 500 };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for bad in ["", "1-2", "1-2-3-4", "-1-2-3", "1-2-x", "+1-2-3", "70000-0-0"] {
+            assert_eq!(bad.parse::<ParkedCursor>(), Err(InvalidCursor), "{bad:?}");
+        }
+    }
+}

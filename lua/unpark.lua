@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- unpark: takes parcels of one channel, or orders, off the list of what can't be read. Audit puts them back where their records
+-- ask for; what still can't be read is parked again by whoever meets it.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 parked:{p}:<channel> or parked:{p}
+-- KEYS 4 parked_why:{p}
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel, or empty for orders
+-- ARGV 4… member, or suffix of an order
+-- REPLY ok how many were parked
+-- REPLY epoch another database
+-- BOUND 200 names
+-- uses: num open
+local names, fields = {}, {}
+for a = 4, #ARGV do
+  names[#names + 1] = ARGV[a]
+  fields[#fields + 1] = ARGV[3] == '' and ARGV[a] or ARGV[3] .. ':' .. ARGV[a]
+end
+if #names == 0 then
+  return answer('ok', 0)
+end
+redis.call('HLEN', KEYS[4])
+local taken = redis.call('ZREM', KEYS[3], unpack(names))
+redis.call('HDEL', KEYS[4], unpack(fields))
+return answer('ok', taken)

@@ -95,7 +95,7 @@ if unreadable then
   redis.call('DEL', unreadable)
 end
 out_of_ready({ order = order }, member)
-unresolved_out[#unresolved_out + 1] = member
+out_of_unresolved(member)
 write_parcels()
 write_orders()
 write_leaving(KEYS[3], KEYS[4], KEYS[5])

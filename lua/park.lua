@@ -48,7 +48,7 @@ for p = 1, count do
     results[p] = 1
     left_members[#left_members + 1] = member
     if holder == '' then
-      unresolved_out[#unresolved_out + 1] = member
+      out_of_unresolved(member)
     end
     park(channel, member, why)
   end

@@ -40,6 +40,14 @@ local function index_unresolved(parcel, member, send_by)
   unresolved_at[member] = parcel.unresolved > 0 and math.max(now, send_by or 0, known or 0)
 end
 
+-- Takes a parcel out of the index of unresolved rows, whatever it holds: it is parked or ended.
+local function out_of_unresolved(member)
+  if unresolved_at[member] == nil then
+    unresolved_members[#unresolved_members + 1] = member
+  end
+  unresolved_at[member] = false
+end
+
 -- Answers `sending` (it stays), `ready`, or `left`. Rows of a cancelled or late order end here.
 local function leave(parcel, member, not_before, keeps_place)
   if parcel.sending > 0 then

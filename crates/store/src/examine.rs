@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::endpoint;
 use crate::error::{CallError, ConnectError};
 use crate::node::Node;
-use crate::pool::{self, UNRESPONSIVE};
+use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::settings::Settings;
 use crate::supervise::quit;
 use crate::trouble::probe::{address, look, name};
@@ -23,7 +23,7 @@ use crate::trouble::{RedisState, SLOW, Trouble, loading};
 /// A [`ConnectError`]: there is no connection at all.
 pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> {
     let config = endpoint::config(settings)?;
-    let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, 1);
+    let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
     let (since, began) = (Instant::now(), SystemClock.now());
     let lasting = |node: &Arc<str>, (state, detail)| Trouble {
         node: Arc::clone(node),

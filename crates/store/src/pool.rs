@@ -20,6 +20,8 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
 pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(2);
 /// Messages of the server kept for a slow reader of events.
 pub(crate) const EVENTS_KEPT: usize = 8_192;
+/// Events of its own connection a client keeps for its supervisor. With room for one, a connection fails as "lagged".
+pub(crate) const OWN_EVENTS: usize = 64;
 /// Commands waiting in one client.
 const BACKLOG: usize = 10_000;
 

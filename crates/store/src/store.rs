@@ -24,7 +24,7 @@ use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
 use crate::lookout;
-use crate::pool::{self, Pool, UNRESPONSIVE, Worker};
+use crate::pool::{self, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Confirm, Level, Report};
 use crate::settings::{Role, Settings};
 use crate::supervise::{self, Events};
@@ -36,8 +36,6 @@ use crate::watching::Watcher;
 const MOST_PARTITIONS: u16 = 1_024;
 /// Most connections of one store.
 const MOST_CONNECTIONS: u16 = 16;
-/// Events of its own connection a client keeps for its supervisor.
-const OWN_EVENTS: usize = 64;
 
 /// A connected store. Cloning is cheap; the connections close with the last clone, or by [`Store::disconnect`].
 #[derive(Debug, Clone)]

@@ -81,12 +81,12 @@ scripts!(
     doubt,
     /// Accepts an order.
     enqueue,
-    /// Stops everybody because the database went back.
-    halt,
     /// Ends an order that can't be read.
     fail_order,
     /// Ends the rows of a parked parcel.
     fail_parcel,
+    /// Stops everybody because the database went back.
+    halt,
     /// Names parcels with unresolved rows.
     inquire,
     /// Takes an address off a suppression list.

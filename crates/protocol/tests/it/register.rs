@@ -172,12 +172,12 @@ fn every_script_refuses_another_database() {
     refused(&db, &TouchKey { keys, id }, t);
     let (index, halted) = (DoubtIndex::Leased, UnixMs(1));
     refused(&db, &Doubt { keys, channel: email, index, halted, end: true, from: 0, limit: 9 }, t);
+    refused(&db, &FailOrder { keys, suffix, from: None, forced: true }, t);
+    refused(&db, &FailParcel { keys, channel: email, member }, t);
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
     refused(&db, &Halt { keys, cause, found, known: 1, since, last, orders: &[] }, t);
     refused(&db, &OpenRun { keys }, t);
     refused(&db, &Recover { keys, partitions: 1 }, t);
-    refused(&db, &FailOrder { keys, suffix, from: None, forced: true }, t);
-    refused(&db, &FailParcel { keys, channel: email, member }, t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
     let to_park = [ToPark { member: member.clone(), fence: None, why: "rows" }];
     refused(&db, &Park { keys, channel: email, parcels: &to_park }, t);

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_model::{Lane, UnixMs};
+use posthaste_model::{Lane, Member, UnixMs};
 use posthaste_protocol::keys::crc16;
 use posthaste_protocol::scripts::ALL;
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
+use posthaste_protocol::scripts::fail_order::FailOrder;
+use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::remember::Remember;
+use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -87,6 +91,18 @@ impl Monitor {
     }
 }
 
+/// A parcel is parked and put back, parked again and ended, and its order with it.
+fn park_and_fail(db: &Db) {
+    let (keys, channel, suffix) = (&db.keys, &channel("email"), &"u1:5".parse().expect("a suffix"));
+    let member: Member = "u1:5:0".parse().expect("a member");
+    let parcels = [ToPark { member: member.clone(), fence: None, why: "rows" }];
+    db.reply(&Park { keys, channel, parcels: &parcels });
+    db.reply(&Unpark { keys, channel: Some(channel), names: &[member.to_string()] });
+    db.reply(&Park { keys, channel, parcels: &parcels });
+    db.reply(&FailParcel { keys, channel, member: &member });
+    db.reply(&FailOrder { keys, suffix, from: None, forced: true });
+}
+
 /// The database goes back, and is recovered.
 fn go_back(db: &Db) {
     let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
@@ -118,6 +134,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
             walk.act(&act);
         }
         db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
+        park_and_fail(&db);
         go_back(&db);
         let word = format!("end of round {round}");
         db.raw(&["ECHO", &word]);

@@ -1,4 +1,5 @@
-//! Looks at every server once a second, and at once when a call failed: could it store something now?
+//! Looks at every server once a second, and at once when a call failed: could it store something now? A courier calls each
+//! second anyway and learns most states by that, so it looks every fifth second.
 //!
 //! The question is a script that writes nothing. A server refuses it before its first line for the same reasons as any
 //! script of ours that stores something new, so its answer is the truth about memory, disk, role and replicas.
@@ -16,15 +17,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{RedisState, Troubles, loading};
 use crate::cause::Cause;
-use crate::error::{CallError, Fault, Lost};
+use crate::error::{CallError, Fault, Later, Lost};
 use crate::node::{Info, Node};
 use crate::preflight::{Confirm, Level, Report};
+use crate::settings::Role;
 use crate::store::Inner;
 
 /// Asks whether a script may store something, and stores nothing.
 const QUESTION: &str = "#!lua\nreturn 1";
+/// The same for what drains the queue, which is let in when memory is full: a server names one reason at a time.
+const DRAINING: &str = "#!lua flags=allow-oom\nreturn 1";
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
+/// Seconds between two looks of a process that calls each second anyway.
+const COURIERS_EVERY: u32 = 5;
 /// Between two looks that were asked for.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a server may take to answer a look.
@@ -37,20 +43,25 @@ pub(crate) type Found = Vec<(RedisState, Option<String>)>;
 
 /// Looks until told to stop, or until the store is gone.
 pub(crate) async fn watch(inner: Weak<Inner>, troubles: Troubles, stop: CancellationToken) {
+    let mut quiet = 0;
     loop {
-        {
-            let Some(inner) = inner.upgrade() else { return };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = inner.look_for_trouble() => {}
+        if let Some(inner) = inner.upgrade() {
+            let calls_anyway = matches!(inner.role, Role::Courier(_) | Role::CourierWith { .. });
+            if quiet == 0 || !calls_anyway || !troubles.watch().borrow().is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = inner.look_for_trouble() => {}
+                }
             }
+        } else {
+            return;
         }
         troubles.tick();
         let (pause, asked) = (tokio::time::sleep(PAUSE), troubles.asked());
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
-            () = async { pause.await; asked.await } => {}
+            () = tokio::time::sleep(EVERY) => quiet = (quiet + 1) % COURIERS_EVERY,
+            () = async { pause.await; asked.await } => quiet = 0,
         }
     }
 }
@@ -141,8 +152,13 @@ impl Inner {
 
 /// What is wrong with a server now; writes nothing.
 pub(crate) async fn look(node: &Node, clustered: bool) -> Found {
-    let asked = node.ask("EVAL", vec![Arg::from_static_str(QUESTION), Arg::Integer(0)], 0).await;
+    let ask = |question| node.ask("EVAL", vec![Arg::from_static_str(question), Arg::Integer(0)], 0);
+    let mut asked = ask(QUESTION).await;
     let mut found = Vec::new();
+    if matches!(asked, Err(CallError::Later { why: Later::Memory })) {
+        found.push((RedisState::MemoryFull, detail(node, RedisState::MemoryFull).await));
+        asked = ask(DRAINING).await;
+    }
     match &asked {
         Ok(_) => {}
         Err(CallError::Later { why }) => {

@@ -5,8 +5,8 @@
 -- A death is weighed by what was in flight. It counts against a parcel only when nothing else can explain it: when all its
 -- courier had in hand was this parcel, and it died before its next claim with nothing begun, or when the parcel's rows on
 -- the wire were there alone. Three such deaths in 72 hours without progress: of the first kind, the parcel's pending rows
--- are given up as poison; of the second kind, the rows that were on the wire are, which the resolver then holds as unknown,
--- and the others go on. Whatever else was leased, or on the wire among others, carries no mark.
+-- are given up as poison; of the second kind, and of the same rows, those that were on the wire are, which the resolver then
+-- holds as unknown, and the others go on. Whatever else was leased, or on the wire among others, carries no mark.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -43,14 +43,23 @@ local gone_couriers = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now - tonumbe
 local crashes, unmarked, out, later = {}, {}, {}, {}
 local swept, unresolved, poison, lost = 0, 0, 0, 0
 
--- Deaths upon being taken, deaths alone on the wire, and since when they are counted.
+-- Deaths upon being taken, deaths of one row alone on the wire, since when they are counted, and which row that is.
 local function read_mark(mark)
-  local taken, since, wire = string.match(mark or '', '^(%d+) (%d+) ?(%d*)$')
+  local taken, since, wire, row = string.match(mark or '', '^(%d+) (%d+) ?(%d*) ?(%d*)$')
   since = tonumber(since) or now
   if now - since > CRASH_SPAN then
     return 0, 0, now
   end
-  return tonumber(taken) or 0, tonumber(wire) or 0, since
+  return tonumber(taken) or 0, tonumber(wire) or 0, since, tonumber(row)
+end
+
+-- The first row on the wire.
+local function first_sending(parcel)
+  for i = 0, parcel.rows - 1 do
+    if byte(row_at(parcel, i)) == ROW_VERSION + SENDING then
+      return i
+    end
+  end
 end
 
 -- Was this parcel all that the last claim of its courier took?
@@ -92,9 +101,14 @@ local function sweep_parcel(member, record, mark)
     holder, begun, alone, send_by, courier = read_lease(record)
   end
   local was_sending = parcel.sending
-  local taken, wire, since = read_mark(mark)
+  local taken, wire, since, suspect = read_mark(mark)
   local counted, reason = false, p16(R_COURIER_DIED)
   if blame and was_sending > 0 and alone == '1' then
+    -- Rows of one parcel that each met a death are many victims and no culprit.
+    local first = first_sending(parcel)
+    if first ~= suspect then
+      wire, suspect = 0, first
+    end
     wire, counted = wire + 1, true
     if wire >= CRASHES then
       reason, wire = p16(R_POISON), 0
@@ -133,7 +147,7 @@ local function sweep_parcel(member, record, mark)
     end
   elseif counted then
     crashes[#crashes + 1] = member
-    crashes[#crashes + 1] = string.format('%.0f %.0f %.0f', taken, since, wire)
+    crashes[#crashes + 1] = string.format(suspect and '%.0f %.0f %.0f %.0f' or '%.0f %.0f %.0f', taken, since, wire, suspect)
   end
 end
 

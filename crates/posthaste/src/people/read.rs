@@ -157,11 +157,10 @@ impl People {
             if self.over {
                 return Ok(None);
             }
-            if !std::mem::take(&mut self.first_is_person) {
-                if !self.reader.read_byte_record(&mut self.record).map_err(csv_failure)? {
-                    self.over = true;
-                    continue;
-                }
+            let known = std::mem::take(&mut self.first_is_person);
+            if !known && !self.reader.read_byte_record(&mut self.record).map_err(csv_failure)? {
+                self.over = true;
+                continue;
             }
             if is_empty(&self.record) {
                 continue;

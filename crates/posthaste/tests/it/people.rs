@@ -85,7 +85,7 @@ async fn many_rows_of_one_fault_are_one_line() {
     script.on("POST /v1/orders", problem(422, "invalid_order", json!(errors)));
     let user = User::of(&server);
     let rows: String = (0..300).map(|n| format!("8 (903) 000-{:02}-{:02}\n", n / 100, n % 100)).collect();
-    user.file("people.csv", &format!("Телефон\n{rows}"));
+    user.file("people.csv", format!("Телефон\n{rows}"));
     let ended = user.run(&SEND).await;
     assert_eq!(ended.code, 3, "{ended:?}");
     assert_eq!(ended.err.matches(detail).count(), 1, "{ended:?}");

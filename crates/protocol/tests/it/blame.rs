@@ -155,6 +155,27 @@ fn three_deaths_alone_on_the_wire_hold_the_row_and_spare_its_neighbours() {
     }
 }
 
+/// Couriers that are killed for other reasons meet many rows of a big parcel alone, and hardly one of them three times.
+#[test]
+fn deaths_of_different_rows_alone_condemn_none_of_them() {
+    let db = Db::start();
+    let order = Order::of_layout(true, "u1:5").rows(4).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1), (3, 1)]);
+    courier.crash();
+    for row in 0..4_u16 {
+        resolve(&db, &courier, &order, row, 1, Decision::Repeat);
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(row, 2)]);
+        assert_eq!(courier.crash(), Swept { parcels: 1, unresolved: 1, ..NONE }, "row {row}");
+        assert_eq!(mark(&db, "u1:5:0"), Some((0, 1)), "row {row}");
+        assert_eq!(order.row(&db, usize::from(row)).reason, Reason::CourierDied);
+        db.again();
+        db.sound();
+    }
+}
+
 #[test]
 fn a_suspect_that_went_out_beside_others_is_not_blamed() {
     // With the others of its parcel, before them, or after them.

@@ -190,10 +190,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             (Some("unauthorized"), Some("INFO")),
             "{refused}"
         );
-        assert_eq!(
-            refused["route"], "/v1/orders/{order_id}",
-            "the route and not what a client wrote: {refused}"
-        );
+        assert_eq!(refused["route"], "/v1/orders/{id}", "the route and not what a client wrote: {refused}");
     });
 }
 

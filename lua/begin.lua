@@ -111,6 +111,9 @@ for p = 1, count do
   results[p] = { code, letters, tokens }
 end
 
+if #records > 0 then
+  leave_mark()
+end
 write_parcels()
 write_orders()
 if #records > 0 then

@@ -86,6 +86,7 @@ if f.f then
   return answer('final')
 end
 local revision = (tonumber(f.v) or 0) + 1
+leave_mark()
 if in_due then
   redis.call('ZREM', lane_key, suffix)
   redis.call('DEL', 'delivery:' .. tag .. ':' .. suffix)

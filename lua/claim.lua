@@ -280,7 +280,8 @@ if any_crash and #unmark > 0 then
   redis.call('HDEL', KEYS[12], unpack(unmark))
 end
 if #taken > 0 then
-  fence = int(redis.call('INCR', KEYS[2]))
+  leave_mark()
+  fence = int(fence)
   local ends, records, alone = {}, {}, #taken == 1 and ARGV[11] == '1' and 1 or 0
   local over = int(now + tonumber(ARGV[6]))
   local held, sending = lease_record(fence, 0, alone, 0, courier), lease_record(fence, 1, 0, send_by, courier)

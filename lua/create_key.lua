@@ -57,6 +57,7 @@ end
 if #ids - #over >= MOST then
   return answer('full')
 end
+leave_mark()
 if #over > 0 then
   redis.call('ZREM', KEYS[3], unpack(over))
   redis.call('UNLINK', unpack(over_keys))

@@ -137,6 +137,7 @@ if big then
   fields[#fields + 1] = 'l'
   fields[#fields + 1] = open
 end
+leave_mark()
 if #unknown > 0 then
   -- Channels nobody has served yet are known from here on, so that sweepers look after them.
   redis.call('HSET', KEYS[8], unpack(unknown))

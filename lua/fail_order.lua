@@ -66,6 +66,7 @@ for i = 1, #names do
     end
   end
 end
+leave_mark()
 if #doomed > 0 then
   redis.call('UNLINK', unpack(doomed))
 end

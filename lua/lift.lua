@@ -42,5 +42,6 @@ if ARGV[6] ~= '' and reason ~= tonumber(ARGV[6]) then
 end
 local lifted =
   suppression(LIFTED, sub(record, 3, 4), u48(record, 5), now, 0, sub(record, 18, 18), sub(record, 19, 19))
+leave_mark()
 redis.call('HSET', KEYS[4], ARGV[4], lifted)
 return answer('ok')

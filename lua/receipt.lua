@@ -58,6 +58,7 @@ if parcel.pending ~= pending_before and parcel.pending == 0 then
   out_of_ready(parcel, member)
 end
 local done = is_done(parcel)
+leave_mark()
 write_parcels()
 write_orders()
 write_leaving(nil, nil, KEYS[3])

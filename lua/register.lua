@@ -18,6 +18,7 @@
 -- REPLY ok schema, partitions
 -- REPLY foreign orders without an epoch, or another number of partitions
 -- REPLY old the database asks for a newer program
+-- REPLY halted sending was stopped here: the database went back or was wiped, and nobody has said how to go on
 -- REPLY epoch another database than the one known
 -- BOUND no loop
 -- uses:
@@ -38,6 +39,9 @@ local function told(code, ...)
 end
 if (ARGV[2] ~= '' and epoch ~= ARGV[2]) then
   return told('epoch')
+end
+if epoch and string.sub(epoch, 1, 1) == '!' then
+  return told('halted')
 end
 if not epoch and (schema or fence or redis.call('EXISTS', KEYS[4]) == 1) then
   return told('foreign')

@@ -62,6 +62,7 @@ if not_after <= new_due then
   return answer('late')
 end
 local first = earliest(key)
+leave_mark()
 redis.call('HSET', KEYS[5], 'h', sub(head, 1, 10) .. p48(new_due) .. p48(not_after) .. sub(head, 23),
   'v', revision + 1)
 redis.call('ZADD', key, new_due, suffix)

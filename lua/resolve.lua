@@ -80,6 +80,9 @@ if parcel.unresolved ~= before then
   end
 end
 local done = is_done(parcel)
+if parcel.touched then
+  leave_mark()
+end
 write_parcels()
 local ended = write_orders()
 write_leaving(KEYS[3], nil, KEYS[4])

@@ -19,5 +19,6 @@ end
 if r[2] then
   return answer('again', tonumber(r[2]))
 end
+leave_mark()
 redis.call('HSET', KEYS[3], 'revoked', now_text)
 return answer('ok', now)

@@ -135,6 +135,9 @@ for p = 1, count do
   end
 end
 
+if #touched_parcels + #plain_ended > 0 then
+  leave_mark()
+end
 write_parcels()
 local ended = write_orders() + #plain_ended
 write_singles()

@@ -78,6 +78,7 @@ for i = 1, #fields do
   end
 end
 if #writes > 0 then
+  leave_mark()
   if not known then
     redis.call('HSET', KEYS[3], 'on:' .. ARGV[4], now_text)
   end

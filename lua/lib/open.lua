@@ -14,6 +14,16 @@ local function answer(code, ...)
   return { code, ARGV[1], epoch, fence, now, ... }
 end
 
+-- A slot that is being moved to another server: of a key that is not here it can't be said whether it went ahead, so the server
+-- ends a script that touches one, whatever it has written by then. This touches one that is nowhere, before anything is written.
+redis.call('EXISTS', 'moving:' .. tag)
+
 if epoch ~= ARGV[2] then
   return answer('epoch')
+end
+
+-- Leaves a mark: fence:{p} grows by one with everything a caller is told to have happened. Each process keeps the highest
+-- it was told, and a database that shows less lost something. Called after all checks, before the first write.
+local function leave_mark()
+  fence = redis.call('INCR', KEYS[2])
 end

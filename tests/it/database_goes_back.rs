@@ -1,13 +1,14 @@
-//! The database comes back without its last changes, as from an older copy: its courier begins nothing more, tells again
-//! what it had reported last, says so, and ends with a code of its own. Whoever decides to live with it goes on.
+//! The database comes back without its last changes, as from an older copy: its couriers begin nothing more, tell again what
+//! they had reported last, say so, and stay so over restarts until somebody decides; then they go on by themselves, and what
+//! is taken for sent is never sent again.
 
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use posthaste_model::State;
 use posthaste_rig::eventually_async;
 use posthaste_rig::servers::{Fsync, PrivateServer};
-use posthaste_store::{Accepted, Role, Settings, StopWhy, Store};
+use posthaste_store::{Accepted, Assume, Role, Settings, StopWhy, Store};
 use posthaste_tests::{CourierOptions, Scene, Told};
 use secrecy::SecretString;
 
@@ -22,9 +23,13 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rows_sent(store: &Store, order: &Accepted) -> anyhow::Result<Option<u32>> {
+async fn rows(store: &Store, order: &Accepted, state: State) -> anyhow::Result<Option<u32>> {
     let found = store.load_order(store.partition_of(&order.suffix), &order.suffix).await?;
-    Ok(found.map(|order| order.counters[0].1[State::Sent]))
+    Ok(found.map(|order| order.counters[0].1[state]))
+}
+
+fn says_halt(line: &str) -> bool {
+    line.contains("the database went back by about") && line.contains("posthaste recover")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +41,8 @@ async fn database_goes_back() -> anyhow::Result<()> {
     let courier = scene.courier(&options)?;
     let first = scene.tell(&Told::of(10)).await?;
     scene.until("all are on the wire", |record| record.leaving.len() == 10).await;
-    // The copy knows that they were begun, and not what became of them.
+    let doubtful = scene.tell(&Told::of(3).due_in(1_500)).await?;
+    // The copy knows that the first ones were begun, and not what became of them; of the others it knows that they wait.
     let (files, kept) = (scene.server.dir().join(FILES), scene.folder().join("kept"));
     copy(&files, &kept)?;
     let lost = scene.tell(&Told::of(1)).await?;
@@ -48,34 +54,53 @@ async fn database_goes_back() -> anyhow::Result<()> {
     std::fs::remove_dir_all(&files)?;
     copy(&kept, &files)?;
     scene.server.restart()?;
-    let status = courier.wait_exit()?;
-    ensure!(status.code() == Some(78), "it ended with {status}: {}", courier.tail(20));
-    let words = courier.tail(1);
-    ensure!(words.contains("the database is not the one it was") && words.contains("RolledBack"), "{words}");
+    courier.wait_line("the courier says so", says_halt)?;
+    let idle = scene.start_courier(&CourierOptions::default().channel("sms"))?;
+    idle.wait_line("one that starts now says so, too", says_halt)?;
     scene.check_leaks()?;
 
-    // Another process, which knows nothing of what was: the reports were told again.
+    // What had been reported lately is told again.
     let settings = Settings { url: SecretString::from(scene.server.url()), ..Settings::default() };
-    let (store, _) = Store::connect(settings, Role::Tool).await?;
-    ensure!(rows_sent(&store, &first).await? == Some(10), "the reports of the last seconds were lost");
-    ensure!(rows_sent(&store, &lost).await?.is_none(), "it was told after the copy");
-
-    // Whoever knows of it is stopped until somebody decides.
-    eventually_async("it is noticed", async || match scene.store.channels(0).await {
-        _ if matches!(scene.store.stopped(), Some(StopWhy::RolledBack { .. })) => Ok(()),
-        _ => {
-            scene.store.ring(0).await.map(drop).map_err(|error| error.to_string()).and(Err("not yet".into()))
-        }
-    })
-    .await;
-    scene.store.go_on_after_rollback().await.context("going on")?;
-    scene.accepted.retain(|order| order.suffix != lost.suffix);
-    let _again = scene.courier(&options)?;
-    let next = scene.tell(&Told::of(3)).await?;
-    eventually_async("what is told now is sent", async || match rows_sent(&scene.store, &next).await {
-        Ok(Some(3)) => Ok(()),
+    let (inspector, _) = Store::connect(settings, Role::Inspector).await?;
+    eventually_async("the reports are there", async || match rows(&inspector, &first, State::Sent).await {
+        Ok(Some(10)) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
+    ensure!(rows(&inspector, &lost, State::Sent).await?.is_none(), "it was told after the copy");
+    ensure!(rows(&inspector, &doubtful, State::Pending).await? == Some(3), "it was begun after the copy");
+    ensure!(matches!(scene.store.stopped(), Some(StopWhy::Halted(_))), "{:?}", scene.store.stopped());
+    ensure!(courier.exit_status()?.is_none() && idle.exit_status()?.is_none(), "they stay");
+
+    eventually_async("what is lost is written down", async || {
+        match scene.server.command(&["ZCARD", "lost:{0}"]).map(|count| count.int()) {
+            Ok(Some(1)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let mut doubts = Vec::new();
+    let recovery = inspector.recover(Assume::Sent, None, |found| doubts.push(found)).await?;
+    ensure!(recovery.lost.iter().any(|(order, _)| *order == lost.suffix), "{recovery:?}");
+    ensure!(doubts.iter().all(|found| found.order == doubtful.suffix), "{doubts:?}");
+    ensure!(doubts.iter().map(|found| found.rows).sum::<u32>() == 3, "{doubts:?}");
+
+    // All go on by themselves.
+    let next = eventually_async("it is accepted again", async || {
+        scene.tell(&Told::of(3)).await.map_err(|error| error.to_string())
+    })
+    .await;
+    eventually_async("what is told now is sent", async || {
+        match rows(&scene.store, &next, State::Sent).await {
+            Ok(Some(3)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    ensure!(rows(&scene.store, &doubtful, State::Unknown).await? == Some(3), "they are told as unknown");
+    let record = scene.record()?;
+    let twice: Vec<_> = record.taken.iter().filter(|(_, taken)| taken.len() > 1).collect();
+    ensure!(twice.is_empty(), "sent twice: {twice:?}");
+    ensure!(record.rows_taken() == 10 + 3 + 1 + 3, "{}", record.rows_taken());
     Ok(())
 }

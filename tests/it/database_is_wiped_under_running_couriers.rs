@@ -1,8 +1,11 @@
-//! The database is wiped while couriers work and while one has nothing to do: each says so, ends with a code of its own,
-//! and writes nothing into the empty database.
+//! The database is wiped while couriers work and while one has nothing to do: each says so and begins nothing more, also one
+//! that is started afterwards; nothing is written but that it is stopped.
 
 use anyhow::ensure;
+use posthaste_rig::eventually_async;
+use posthaste_store::{Assume, Role, Settings, Store};
 use posthaste_tests::{CourierOptions, Scene, Told, left};
+use secrecy::SecretString;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
@@ -11,19 +14,34 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     scene.tell(&Told::of(5_000)).await?;
     let busy = CourierOptions::default().with("manner", "slow:20");
     let idle = CourierOptions::default().channel("sms");
-    let couriers = [scene.courier(&busy)?, scene.courier(&busy)?, scene.courier(&idle)?];
+    let mut couriers = vec![scene.courier(&busy)?, scene.courier(&busy)?, scene.courier(&idle)?];
     scene.until("work is under way", |record| record.rows_taken() >= 100).await;
     scene.server.command(&["FLUSHALL"])?;
+    let wiped = |line: &str| line.contains("the database was wiped") && line.contains("posthaste recover");
     for courier in &couriers {
-        let status = courier.wait_exit()?;
-        ensure!(status.code() == Some(78), "it ended with {status}: {}", courier.tail(20));
-        let words = courier.tail(1);
-        ensure!(words.starts_with("test-courier: the database is not the one it was"), "it said {words}");
-        ensure!(words.contains("Epoch"), "it said {words}");
+        courier.wait_line("it says so", wiped)?;
     }
+    let late = scene.start_courier(&busy)?;
+    late.wait_line("so does one that starts now", wiped)?;
+    couriers.push(late);
+    let refused = scene.tell(&Told::of(1)).await.expect_err("nothing is told to a wiped database");
+    ensure!(format!("{refused:#}").contains("wiped"), "{refused:#}");
     let keys = left::keys(&mut scene.server.connect()?)?;
-    ensure!(keys.is_empty(), "written to a database that is not theirs: {keys:?}");
-    let refused = scene.tell(&Told::of(1)).await.expect_err("nothing is told to another database");
-    ensure!(format!("{refused:#}").contains("wiped"), "{refused}");
-    scene.check_leaks()
+    let ours = ["epoch:{0}", "halted:{0}", "lost:{0}"];
+    ensure!(keys.iter().all(|key| ours.contains(&key.as_str())), "written to a wiped database: {keys:?}");
+    for courier in &couriers {
+        ensure!(courier.exit_status()?.is_none(), "it stays: {}", courier.tail(20));
+    }
+    scene.check_leaks()?;
+
+    let settings = Settings { url: SecretString::from(scene.server.url()), ..Settings::default() };
+    let (inspector, _) = Store::connect(settings, Role::Inspector).await?;
+    ensure!(inspector.recover(Assume::Sent, None, |_| {}).await?.partitions == 1, "it is recovered");
+    let before = scene.record()?.rows_taken();
+    eventually_async("it is accepted again", async || {
+        scene.tell(&Told::of(1)).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    scene.until("it is sent", |record| record.rows_taken() > before).await;
+    Ok(())
 }

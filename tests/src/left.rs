@@ -7,9 +7,10 @@ use posthaste_rig::resp::{Connection, Reply};
 use crate::scene::Scene;
 
 /// Families of keys that stay, whatever became of the orders.
-const LASTING: [&str; 11] = [
+const LASTING: [&str; 12] = [
     "epoch",
     "fence",
+    "runs",
     "schema",
     "channels",
     "token",

@@ -1,11 +1,12 @@
 //! Does the courier hear its own bell? Events only shorten its sleep, but a courier that is deaf is late by the poll, and
-//! its operator should know.
+//! its operator should know. In a cluster every server has bells of its own, and is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_ops::stop::Stop;
-use posthaste_store::Store;
+use posthaste_store::{Hearing, Store};
 use tokio::time::Instant;
 
 use crate::metrics::Meter;
@@ -22,19 +23,7 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
             () = stop.soft.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let before = hearing.bells();
-        if store.ring_own_bell(0).await.is_err() {
-            // Away: the link says so.
-            continue;
-        }
-        let until = Instant::now() + PATIENCE;
-        while hearing.bells() == before && Instant::now() < until {
-            tokio::select! {
-                () = stop.soft.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-            }
-        }
-        let hears = hearing.bells() != before;
+        let Some(hears) = hears_all(&store, &hearing, &stop).await else { continue };
         meter.hearing(hears);
         if hears != heard_before {
             if hears {
@@ -45,5 +34,79 @@ pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop
             }
         }
         heard_before = hears;
+    }
+}
+
+/// Rings a bell at every server that can be asked and waits for all of them; `None` when none was rung, or it is to stop.
+async fn hears_all(store: &Store, hearing: &Hearing, stop: &Stop) -> Option<bool> {
+    let mut nodes = BTreeMap::new();
+    for p in (0..store.partitions()).filter(|p| store.can_ask(*p)) {
+        nodes.entry(store.node_of(p)).or_insert(p);
+    }
+    let mut rung = Vec::new();
+    for p in nodes.into_values() {
+        let before = hearing.bells_of(p);
+        // One that is away is told of elsewhere.
+        if store.ring_own_bell(p).await.is_ok() {
+            rung.push((p, before));
+        }
+    }
+    let deaf = || rung.iter().any(|(p, before)| hearing.bells_of(*p) == *before);
+    let until = Instant::now() + PATIENCE;
+    while deaf() && Instant::now() < until {
+        tokio::select! {
+            () = stop.soft.cancelled() => return None,
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+    }
+    (!rung.is_empty()).then(|| !deaf())
+}
+
+#[cfg(test)]
+mod tests {
+    use posthaste_ops::config::HumanDuration;
+    use posthaste_ops::stop;
+    use posthaste_rig::eventually_async;
+    use posthaste_rig::servers::Cluster;
+    use posthaste_store::{Role, Settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deaf_server_of_several_is_found_out_and_so_is_an_added_one() {
+        let started = tokio::task::spawn_blocking(|| Cluster::start(2, 0, Duration::from_secs(5))).await;
+        let mut cluster = started.unwrap().unwrap();
+        let settings = Settings { url: cluster.url().into(), partitions: 8, ..Settings::default() };
+        let store = Store::connect(settings, Role::Tool).await.unwrap().0;
+        let stop = Stop::manual(&stop::Settings {
+            drain_for: HumanDuration::from_millis(1),
+            hand_back_for: HumanDuration::from_millis(1),
+        });
+        let hearing = store.hearing();
+        let ready = async || if hearing.listening() { Ok(()) } else { Err("deaf") };
+        eventually_async("all servers are heard", ready).await;
+        assert_eq!(hears_all(&store, &hearing, &stop).await, Some(true));
+        // Not the one with the first partition.
+        let other = store.node_of(0) == Some(cluster.address(0));
+        let other = usize::from(other);
+        let flags = |at: usize, flags: &str| {
+            cluster.node(at).command(&["CONFIG", "SET", "notify-keyspace-events", flags]).unwrap()
+        };
+        flags(other, "");
+        assert_eq!(hears_all(&store, &hearing, &stop).await, Some(false));
+        flags(other, "KEhx");
+        assert_eq!(hears_all(&store, &hearing, &stop).await, Some(true));
+        let added = cluster.add_primary().unwrap();
+        let p = (0..8).find(|p| store.node_of(*p) == Some(cluster.address(other))).unwrap();
+        let slot = cluster.slot(&format!("epoch:{{{p}}}")).unwrap();
+        cluster.move_slot(slot, other, added).unwrap();
+        let moved = async || match store.node_of(p) {
+            Some(node) if node == cluster.address(added) && store.can_ask(p) && hearing.listening() => Ok(()),
+            node => Err(format!("{node:?}")),
+        };
+        eventually_async("the partition has moved", moved).await;
+        assert_eq!(hears_all(&store, &hearing, &stop).await, Some(true));
+        cluster.node(added).command(&["CONFIG", "SET", "notify-keyspace-events", ""]).unwrap();
+        assert_eq!(hears_all(&store, &hearing, &stop).await, Some(false));
     }
 }

@@ -23,20 +23,24 @@ const REST: Duration = Duration::from_millis(100);
 /// When a sweep got no answer, the next one.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Whether a lease that is over means that its courier died.
+/// Whether a lease of a partition that is over means that its courier died: not while its server was away, or another one, a
+/// moment ago.
 #[derive(Default)]
 pub(crate) struct Blame {
-    /// How often the server was away, and when it came back last.
-    losses: u64,
+    /// The run of its server, and how often that was away; `None` before the first look.
+    server: Option<Option<(String, u64)>>,
+    /// From when on it does.
     from: Option<Instant>,
 }
 
 impl Blame {
-    fn holds(&mut self, store: &Store) -> bool {
-        let losses = store.connection().borrow().losses;
+    fn holds(&mut self, store: &Store, p: u16) -> bool {
         let now = Instant::now();
-        if losses != self.losses {
-            self.losses = losses;
+        let link = store.link_of(p).map(|link| (link.run_id, link.losses));
+        // What was lost before the first look counts.
+        let known = self.server.get_or_insert_with(|| link.clone().map(|(run_id, _)| (run_id, 0)));
+        if *known != link {
+            *known = link;
             self.from = Some(now + NO_BLAME);
         }
         self.from.is_none_or(|from| now >= from)
@@ -92,7 +96,7 @@ impl Leases {
         blame: &mut Blame,
     ) -> Result<Option<Duration>, CallError> {
         loop {
-            let answer = self.store.sweep(p, channel, LEASES, blame.holds(&self.store)).await?;
+            let answer = self.store.sweep(p, channel, LEASES, blame.holds(&self.store, p)).await?;
             let swept = answer.reply;
             self.meter.add("posthaste_swept_parcels_total", swept.parcels);
             self.meter.add("posthaste_unresolved_rows_total", swept.unresolved);

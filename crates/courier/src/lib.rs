@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod budget;
 pub mod clockwatch;
 pub mod conformance;
+mod database;
 pub mod desk;
 mod engine;
 pub mod exchange;

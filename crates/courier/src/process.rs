@@ -230,6 +230,8 @@ impl Process {
         health.watch(&claims, tokio::time::Instant::now());
         let reachable = Check::condition("store");
         health.watch(&reachable, tokio::time::Instant::now());
+        let condition = Check::condition("database");
+        health.watch(&condition, tokio::time::Instant::now());
         let subject = Subject { name: self.name, health, metrics, soft: stop.soft.clone() };
         let admin = Admin::start(&shared.admin, subject).await?;
 
@@ -246,6 +248,7 @@ impl Process {
                 return Ok(());
             }
         };
+        stop.spawn("database", crate::database::watch(store.clone(), condition, stop.soft.clone()));
         let soft = stop.soft.clone();
         stop.spawn("readiness", async move {
             tokio::select! {

@@ -102,7 +102,8 @@ impl Resolver {
                 () = tokio::time::sleep_until(wake) => {}
             }
             wake = Instant::now() + self.every;
-            for p in 0..self.store.partitions() {
+            // Those that can't be asked keep the others from nothing.
+            for p in (0..self.store.partitions()).filter(|p| self.store.can_ask(*p)) {
                 match self.resolve_partition(p).await {
                     Ok(Some(next)) => wake = wake.min(next),
                     Ok(None) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use posthaste_model::CourierId;
 use posthaste_ops::health::Progress;
 use posthaste_ops::stop::Stop;
-use posthaste_store::Store;
+use posthaste_store::{StopWhy, Store};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -66,58 +66,90 @@ impl Courier {
     pub async fn run(self, stop: Stop) -> Result<(), RunError> {
         self.settings.check(&self.transport.abilities())?;
         let channel = self.transport.channel();
-        let meter = Arc::new(Meter::new(&channel, self.progress));
+        let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
+        let desk = Arc::new(Office::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
+        let mut serving = Serving::start(Arc::clone(&self.transport), desk, &stop);
+        tracing::info!(%channel, "the courier is at work");
+        let mut halts = 0;
+        let result = loop {
+            let result = self.work(&meter, halts, &stop).await;
+            // Words from outside are heard all the while; what left is reported; nothing is begun.
+            if !matches!(result, Err(EngineError::Stop(StopWhy::Halted(_)))) {
+                break result;
+            }
+            if !recovered(&self.store, &stop).await {
+                break Ok(());
+            }
+            halts += 1;
+            tracing::info!(%channel, "the database was recovered: the courier is at work again");
+        };
+        let served = serving.end().await;
+        tracing::info!(%channel, "the courier has stopped");
+        result?;
+        served.map_err(RunError::Serve)
+    }
+
+    /// Works until it is stopped or the database is not what it was. Each time is a new life to the database: what was held
+    /// before is forgotten.
+    async fn work(&self, meter: &Arc<Meter>, halts: u32, stop: &Stop) -> Result<(), EngineError> {
+        let channel = self.transport.channel();
         let sweep: Arc<[Notify]> = (0..self.store.partitions()).map(|_| Notify::new()).collect();
         let resolve = Arc::new(Notify::new());
         let hearing = self.store.hearing();
-
+        let courier = match halts {
+            0 => self.courier.clone(),
+            // An id of an earlier life would be taken for that one's repeat.
+            _ => format!("{}-{halts}", self.courier).parse().unwrap_or_else(|_| self.courier.clone()),
+        };
         let engine = Engine::new(
             self.store.clone(),
             Arc::clone(&self.transport),
             self.settings.clone(),
-            self.courier,
-            Arc::clone(&meter),
+            courier,
+            Arc::clone(meter),
             crate::engine::Kicks { sweep: Arc::clone(&sweep), resolve: Arc::clone(&resolve) },
-            self.probe,
+            Arc::clone(&self.probe),
         );
         // They end with this call, however it ends; one that panics is started anew.
         let mut beside = JoinSet::new();
-        let leases = Leases { store: self.store.clone(), meter: Arc::clone(&meter) };
+        let leases = Leases { store: self.store.clone(), meter: Arc::clone(meter) };
         let lease = self.settings.lease;
         let of = (channel.clone(), stop.clone());
-        keep(&mut beside, &meter, &stop, "leases", move || {
+        keep(&mut beside, meter, stop, "leases", move || {
             leases.clone().run(of.0.clone(), lease, Arc::clone(&sweep), of.1.clone())
         });
         let of =
-            (self.store.clone(), channel.clone(), self.settings.clone(), Arc::clone(&meter), stop.clone());
-        keep(&mut beside, &meter, &stop, "sweeper", move || {
+            (self.store.clone(), channel.clone(), self.settings.clone(), Arc::clone(meter), stop.clone());
+        keep(&mut beside, meter, stop, "sweeper", move || {
             let (store, channel, settings, meter, stop) = of.clone();
             Sweeper::new(store, channel, settings, meter).run(stop)
         });
         let resolver = Resolver {
             store: self.store.clone(),
             transport: Arc::clone(&self.transport),
-            channel: channel.clone(),
-            meter: Arc::clone(&meter),
+            channel,
+            meter: Arc::clone(meter),
             kick: resolve,
             every: self.settings.sweep_every,
         };
         let until = stop.clone();
-        keep(&mut beside, &meter, &stop, "resolver", move || resolver.clone().run(until.clone()));
-        let of = (self.store.clone(), Arc::clone(&meter), self.settings.hearing_every, stop.clone());
-        keep(&mut beside, &meter, &stop, "hearing", move || {
+        keep(&mut beside, meter, stop, "resolver", move || resolver.clone().run(until.clone()));
+        let of = (self.store.clone(), Arc::clone(meter), self.settings.hearing_every, stop.clone());
+        keep(&mut beside, meter, stop, "hearing", move || {
             let (store, meter, every, stop) = of.clone();
             hearing::check(store, meter, every, stop)
         });
-        let desk = Arc::new(Office::new(self.store, channel.clone(), meter));
-        let mut serving = Serving::start(self.transport, desk, &stop);
-        tracing::info!(%channel, "the courier is at work");
-        let result = engine.run(hearing, stop).await;
-        let served = serving.end().await;
-        beside.abort_all();
-        tracing::info!(%channel, "the courier has stopped");
-        result?;
-        served.map_err(RunError::Serve)
+        engine.run(hearing, stop.clone()).await
+    }
+}
+
+/// Waits until somebody recovered the database; false when asked to stop before.
+async fn recovered(store: &Store, stop: &Stop) -> bool {
+    let mut halted = store.halted();
+    tokio::select! {
+        biased;
+        () = stop.soft.cancelled() => false,
+        gone = halted.wait_for(|halted| !halted) => gone.is_ok(),
     }
 }
 

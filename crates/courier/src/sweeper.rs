@@ -3,7 +3,7 @@
 //! puts back what fell out of an index. One step is one short script, so the server serves others between two of them; what
 //! has much to do goes on step by step for a while, and the other duties get their turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ pub(crate) struct Sweeper {
     settings: Settings,
     meter: Arc<Meter>,
     leases: Leases,
-    blame: Blame,
+    /// Of each partition, whether a lease that is over means a crash.
+    blames: HashMap<u16, Blame>,
     /// Where the walks of the indexes stand: partition, channel, index, rank.
     walk: Walk,
     round: u64,
@@ -49,8 +50,8 @@ pub(crate) struct Sweeper {
     more: bool,
     /// Where the audit of each partition stands.
     audits: Vec<Audit>,
-    /// What was parked up to this moment is told.
-    parked_told: UnixMs,
+    /// Of each partition, what was parked up to this moment of its server is told.
+    parked_told: HashMap<u16, UnixMs>,
 }
 
 /// Where the audit of a partition stands: in its list of orders, and among those named to be looked at. An order of many
@@ -77,12 +78,12 @@ impl Sweeper {
             settings,
             meter,
             leases,
-            blame: Blame::default(),
+            blames: HashMap::new(),
             walk: Walk::default(),
             round: 0,
             more: false,
             audits: Vec::new(),
-            parked_told: UnixMs(0),
+            parked_told: HashMap::new(),
         }
     }
 
@@ -107,13 +108,30 @@ impl Sweeper {
         }
     }
 
-    /// One step's trouble ends neither the others of its partition nor other partitions, unless no call is answered any
-    /// more: what could not be used is told, and the rest goes on.
+    /// Partitions that can be asked: the others keep them from nothing.
+    fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
+        let store = self.store.clone();
+        (0..store.partitions()).filter(move |p| store.can_ask(*p))
+    }
+
+    /// One step's trouble ends neither the others of its partition nor other partitions, unless no answer comes at all: what
+    /// could not be used is told, and the rest goes on.
     fn apart(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
         match result {
             Err(CallError::Fault(fault)) => {
                 tracing::error!(partition = p, step, error = %fault, "a step of housekeeping failed; the others go on");
                 self.meter.alarm("housekeeping");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// What failed in one partition keeps the others from nothing, unless no call is answered any more.
+    fn pass(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
+        match self.apart(p, step, result) {
+            Err(error) if !matches!(error, CallError::Stop(_)) => {
+                tracing::debug!(partition = p, step, %error, "housekeeping of a partition got no answer; it comes again");
                 Ok(())
             }
             other => other,
@@ -134,12 +152,19 @@ impl Sweeper {
     }
 
     async fn other_channels(&mut self) -> Result<(), CallError> {
-        for p in 0..self.store.partitions() {
-            for (channel, _) in self.store.channels(p).await? {
-                if channel != self.channel {
-                    let swept = self.leases.sweep(p, &channel, &mut self.blame).await.map(drop);
-                    self.apart(p, "sweep", swept)?;
-                }
+        for p in self.partitions() {
+            let swept = self.other_channels_of(p).await;
+            self.pass(p, "sweep", swept)?;
+        }
+        Ok(())
+    }
+
+    async fn other_channels_of(&mut self, p: u16) -> Result<(), CallError> {
+        for (channel, _) in self.store.channels(p).await? {
+            if channel != self.channel {
+                let blame = self.blames.entry(p).or_default();
+                let swept = self.leases.sweep(p, &channel, blame).await.map(drop);
+                self.apart(p, "sweep", swept)?;
             }
         }
         Ok(())
@@ -148,9 +173,15 @@ impl Sweeper {
     /// Walks one index after the other, of every channel there is, also those without a courier.
     async fn walk_indexes(&mut self) -> Result<(), CallError> {
         let mut stops = Vec::new();
-        for p in 0..self.store.partitions() {
-            let channels: Vec<Channel> = self.store.channels(p).await?.into_iter().map(|(c, _)| c).collect();
-            for channel in channels {
+        for p in self.partitions() {
+            let found = match self.store.channels(p).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.pass(p, "walk", Err(error))?;
+                    continue;
+                }
+            };
+            for (channel, _) in found {
                 for index in [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved] {
                     stops.push((p, channel.clone(), index));
                 }
@@ -165,8 +196,11 @@ impl Sweeper {
             let closed = match self.store.close(*p, channel, *index, self.walk.rank, STEP).await {
                 Ok(answer) => answer.reply,
                 Err(error) => {
-                    self.apart(*p, "close", Err(error))?;
-                    self.walk = Walk { at: self.walk.at + 1, rank: 0 };
+                    // One that brought no answer is not asked for the rest of its indexes.
+                    let rest = stops.iter().skip(self.walk.at).take_while(|(other, ..)| other == p).count();
+                    let skipped = if matches!(error, CallError::Fault(_)) { 1 } else { rest };
+                    self.pass(*p, "close", Err(error))?;
+                    self.walk = Walk { at: self.walk.at + skipped, rank: 0 };
                     continue;
                 }
             };
@@ -190,18 +224,25 @@ impl Sweeper {
 
     /// Removes what was staged in vain and what is past its retention; audits some orders; tells what is parked.
     async fn tidy(&mut self) -> Result<(), CallError> {
-        for p in 0..self.store.partitions() {
-            let unstaged = self.unstage(p).await;
-            self.apart(p, "unstage", unstaged)?;
-            let retired = self.retire(p).await;
-            self.apart(p, "retire", retired)?;
-            let audited = self.audit(p).await;
-            self.apart(p, "audit", audited)?;
-            let counted = self.store.count_parked(p).await;
-            self.apart(p, "parked", counted.map(|entries| self.meter.parked(p, entries)))?;
+        let mut lines = PARKED_LINES;
+        for p in self.partitions() {
+            let tidied = self.tidy_partition(p, &mut lines).await;
+            self.pass(p, "tidy", tidied)?;
         }
-        let told = self.tell_parked().await;
-        self.apart(0, "parked", told)
+        Ok(())
+    }
+
+    async fn tidy_partition(&mut self, p: u16, lines: &mut usize) -> Result<(), CallError> {
+        let unstaged = self.unstage(p).await;
+        self.apart(p, "unstage", unstaged)?;
+        let retired = self.retire(p).await;
+        self.apart(p, "retire", retired)?;
+        let audited = self.audit(p).await;
+        self.apart(p, "audit", audited)?;
+        let counted = self.store.count_parked(p).await;
+        self.apart(p, "parked", counted.map(|entries| self.meter.parked(p, entries)))?;
+        let told = self.tell_parked(p, lines).await;
+        self.apart(p, "parked", told)
     }
 
     async fn unstage(&self, p: u16) -> Result<(), CallError> {
@@ -238,17 +279,17 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Names in the log what was parked since it looked last, each once; at its start what there is.
-    async fn tell_parked(&mut self) -> Result<(), CallError> {
-        let (since, mut cursor, mut latest, mut left) =
-            (self.parked_told, None, self.parked_told, PARKED_LINES);
+    /// Names in the log what was parked in a partition since it looked last, each once; at its start what there is.
+    async fn tell_parked(&mut self, p: u16, lines: &mut usize) -> Result<(), CallError> {
+        let since = self.parked_told.get(&p).copied().unwrap_or(UnixMs(0));
+        let (mut cursor, mut latest) = (None, since);
         for _ in 0..PARKED_PAGES {
-            let page = self.store.list_parked(cursor, PARKED_PAGE).await?;
+            let page = self.store.list_parked_of(p, cursor, PARKED_PAGE).await?;
             for entry in page.entries.iter().filter(|entry| entry.since > since) {
                 latest = latest.max(entry.since);
                 self.meter.add("posthaste_parked_total", 1);
-                if left > 0 {
-                    left -= 1;
+                if *lines > 0 {
+                    *lines -= 1;
                     let (order, why) = (entry.name.suffix().order_id(), &entry.why);
                     tracing::error!(
                         order,
@@ -263,7 +304,7 @@ impl Sweeper {
                 break;
             }
         }
-        self.parked_told = latest;
+        self.parked_told.insert(p, latest);
         Ok(())
     }
 

@@ -95,6 +95,8 @@ reasons! {
     Undelivered = 23, "undelivered";
     /// An operator put the address on the suppression list.
     ByOperator = 24, "by_operator";
+    /// The database lost its last changes; the message may have gone out before, and was not sent again.
+    WentBack = 25, "database_went_back";
     /// Its record could not be read, and an operator ended it.
     Unreadable = 40, "record_unreadable";
 }

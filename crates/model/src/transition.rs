@@ -82,6 +82,8 @@ pub enum Event {
     GiveUp,
     /// Cancel, Expire or GiveUp met a row that waited for its repeat after an unknown.
     EndRepeated,
+    /// The database lost its last changes, and an operator said to take for sent what may have been begun in them.
+    InDoubt,
 }
 
 /// The table.
@@ -99,6 +101,7 @@ pub const TABLE: &[(State, Event, State)] = {
         (S::Pending, E::Expire, S::Expired),
         (S::Pending, E::GiveUp, S::Failed),
         (S::Pending, E::EndRepeated, S::Unknown),
+        (S::Pending, E::InDoubt, S::Unknown),
         (S::Sending, E::Settle(V::Sent), S::Sent),
         (S::Sending, E::Settle(V::Delivered), S::Delivered),
         (S::Sending, E::Settle(V::Failed), S::Failed),
@@ -113,6 +116,7 @@ pub const TABLE: &[(State, Event, State)] = {
         (S::Sending, E::Receipt(V::Delivered), S::Delivered),
         (S::Sending, E::Receipt(V::Failed), S::Failed),
         (S::Sending, E::LeaseOver, S::Unresolved),
+        (S::Sending, E::InDoubt, S::Unknown),
         (S::Unresolved, E::Settle(V::Sent), S::Sent),
         (S::Unresolved, E::Settle(V::Delivered), S::Delivered),
         (S::Unresolved, E::Settle(V::Failed), S::Failed),
@@ -132,6 +136,7 @@ pub const TABLE: &[(State, Event, State)] = {
         (S::Unresolved, E::Resolve(V::Delivered), S::Delivered),
         (S::Unresolved, E::Resolve(V::Failed), S::Failed),
         (S::Unresolved, E::Resolve(V::Suppressed), S::Suppressed),
+        (S::Unresolved, E::InDoubt, S::Unknown),
         (S::Unknown, E::Settle(V::Sent), S::Sent),
         (S::Unknown, E::Settle(V::Delivered), S::Delivered),
         (S::Unknown, E::Settle(V::Failed), S::Failed),

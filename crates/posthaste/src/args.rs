@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Outbox(command::outbox::Command),
     /// Say what is wrong, in words.
     Doctor(command::doctor::Args),
+    /// Go on after the database went back or was wiped.
+    Recover(command::recover::Args),
     /// Show, check or explain settings.
     #[command(subcommand)]
     Config(command::config::Command),

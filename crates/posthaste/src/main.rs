@@ -89,6 +89,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Parked(command) => command::parked::run(command, context).await,
         Command::Outbox(command) => command::outbox::run(command, context).await,
         Command::Doctor(args) => command::doctor::run(args, context).await,
+        Command::Recover(args) => command::recover::run(args, context).await,
         Command::Config(command) => command::config::run(command, context),
         Command::Healthcheck(args) => command::healthcheck::run(&args).await,
         Command::Completion(args) => command::completion::run(&args),

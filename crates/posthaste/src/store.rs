@@ -12,8 +12,20 @@ use crate::failure::{Failure, Kind, Result};
 /// # Errors
 /// The settings cannot be used, nobody answers, or the store would lose messages.
 pub(crate) async fn connect(settings: Settings) -> Result<(Store, Report)> {
+    join(settings, Role::Tool).await
+}
+
+/// Connects to look only: nothing is written, an empty database stays empty, and one that is halted is met as well.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn inspect(settings: Settings) -> Result<(Store, Report)> {
+    join(settings, Role::Inspector).await
+}
+
+async fn join(settings: Settings, role: Role) -> Result<(Store, Report)> {
     let place = settings.clone();
-    Store::connect(settings, Role::Tool).await.map_err(|error| failure(&place, error))
+    Store::connect(settings, role).await.map_err(|error| failure(&place, error))
 }
 
 /// What keeps a store from being used, as a failure that names the server and says what to do.

@@ -37,10 +37,28 @@ impl Keys {
         self.plain("epoch")
     }
 
-    /// `fence:{p}`: counts claims; only grows.
+    /// `fence:{p}`: counts claims and every other acknowledged change; only grows.
     #[must_use]
     pub fn fence(&self) -> String {
         self.plain("fence")
+    }
+
+    /// `runs:{p}`: a list of the server's runs: run id, mark found, fence it was raised to, opened ms.
+    #[must_use]
+    pub fn runs(&self) -> String {
+        self.plain("runs")
+    }
+
+    /// `halted:{p}`: what is known of a database that went back or was wiped.
+    #[must_use]
+    pub fn halted(&self) -> String {
+        self.plain("halted")
+    }
+
+    /// `lost:{p}`: suffix → accepted ms of orders that were acknowledged and are lost.
+    #[must_use]
+    pub fn lost(&self) -> String {
+        self.plain("lost")
     }
 
     /// `schema:{p}`: current schema, oldest program allowed, number of partitions.

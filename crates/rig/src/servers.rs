@@ -4,10 +4,12 @@
 //! them.
 
 mod builder;
+mod cluster;
 mod kind;
 mod private;
 
 pub use builder::{Builder, Fsync};
+pub use cluster::Cluster;
 pub use kind::{SERVERS_DIR, ServerKind, TEST_SERVER, servers_dir};
 pub use private::PrivateServer;
 pub(crate) use private::short_tempdir;

@@ -1,6 +1,6 @@
 //! The key under which addresses are hashed: that of the settings, or one the database keeps.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use posthaste_protocol::record::AddressKey;
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
@@ -25,7 +25,11 @@ impl Inner {
         let partition = self.partition(PARTITION)?;
         let (key, made) = match &self.settings.address_key {
             Some(key) => (AddressKey::new(key.expose_secret().as_bytes()), false),
-            None => (AddressKey::new(&rand::random::<[u8; 32]>()), true),
+            // After a wipe the one that was kept there before.
+            None => match self.held_key() {
+                Some(held) => (held.as_ref().clone(), true),
+                None => (AddressKey::new(&rand::random::<[u8; 32]>()), true),
+            },
         };
         let script = AgreeOnKey { keys: &partition.keys, key: &key, made };
         let key = match self.call_on(worker, partition, &script, |_| true).await?.reply {
@@ -54,13 +58,18 @@ impl Inner {
             }
             KeyAgreed::Bad => return Err(malformed("address_key:{0}").into()),
         };
-        // The first answer stays.
-        self.address_key.get_or_init(|| key);
+        // Another one than before only after a wipe, when all lists are empty.
+        *self.address_key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
         Ok(())
     }
 
-    /// The key agreed on; a tool may be without.
-    pub(crate) fn address_key(&self) -> Result<&AddressKey, CallError> {
-        self.address_key.get().ok_or_else(|| malformed("address key"))
+    fn held_key(&self) -> Option<Arc<AddressKey>> {
+        self.address_key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key agreed on; a tool may be without, and nobody has one who met a halted database.
+    pub(crate) fn address_key(&self) -> Result<Arc<AddressKey>, CallError> {
+        self.guard.check()?;
+        self.held_key().ok_or_else(|| malformed("address key"))
     }
 }

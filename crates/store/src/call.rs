@@ -10,12 +10,13 @@ use fred::types::{ClusterHash, CustomCommand, Value as Arg};
 use posthaste_protocol::{Answer, Invocation, Refusal, Script, Value};
 use tokio::time::Instant;
 
-use crate::error::{CallError, Fault, Lost, StopWhy, client_error, server_error};
+use crate::confirm::Before;
+use crate::error::{CallError, Fault, Later, Lost, StopWhy, client_error, server_error};
 use crate::guard::Partition;
-use crate::link::Link;
 use crate::node::{Node, slot_of, text};
 use crate::pool::Worker;
 use crate::reply;
+use crate::routing::Moved;
 use crate::store::Inner;
 
 /// Gives each call an id of its own.
@@ -42,8 +43,10 @@ pub(crate) const TRIES: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Repeated<R> {
     pub(crate) reply: R,
-    /// The link before the try that was answered, see [`Inner::confirmed`].
-    pub(crate) before: Option<Link>,
+    /// The partition's mark as of the reply.
+    pub(crate) fence: u64,
+    /// The server before the try that was answered, see [`Inner::confirmed`].
+    pub(crate) before: Option<Before>,
     /// Whether the answer of an earlier try was lost.
     pub(crate) lost: bool,
 }
@@ -52,15 +55,17 @@ impl Inner {
     /// Calls a script that changes something and is harmless when repeated, again while its answer is lost. Once an answer
     /// was lost, a refusal of a later try says nothing of the first one: the loss is what is told then.
     pub(crate) async fn call_repeated<S: Script>(
-        &self,
+        self: &Arc<Self>,
         p: u16,
         script: &S,
     ) -> Result<Repeated<S::Reply>, CallError> {
         let mut lost = None;
         for tries in 1.. {
-            let before = self.before_confirm();
+            let before = self.before_confirm(p);
             let error = match self.call(p, script).await {
-                Ok(Answer { reply, .. }) => return Ok(Repeated { reply, before, lost: lost.is_some() }),
+                Ok(Answer { reply, fence, .. }) => {
+                    return Ok(Repeated { reply, fence, before, lost: lost.is_some() });
+                }
                 Err(error) => error,
             };
             let again = matches!(error, CallError::Away(_)) && tries < TRIES;
@@ -75,30 +80,66 @@ impl Inner {
     }
 
     /// Calls a script of a partition.
-    pub(crate) async fn call<S: Script>(&self, p: u16, script: &S) -> Result<Answer<S::Reply>, CallError> {
+    pub(crate) async fn call<S: Script>(
+        self: &Arc<Self>,
+        p: u16,
+        script: &S,
+    ) -> Result<Answer<S::Reply>, CallError> {
         self.call_minding(p, script, |_| true).await
     }
 
     /// Calls a script of a partition; `minds` says of a reply whether its fence is the partition's highest.
     pub(crate) async fn call_minding<S: Script>(
-        &self,
+        self: &Arc<Self>,
         p: u16,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
+        self.call_routed(p, true, script, minds).await
+    }
+
+    /// Calls a script where its partition is, and where it has moved if it has. `guarded`: not once the database is another one.
+    pub(crate) async fn call_routed<S: Script>(
+        self: &Arc<Self>,
+        p: u16,
+        guarded: bool,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, CallError> {
         let partition = self.guard.partition(p)?;
-        let worker = self.pool.wait(self.settings.call_timeout).await;
-        let worker = worker.inspect_err(|error| self.troubles.failed(error))?;
-        self.guard.check()?;
-        self.call_on(worker, partition, script, minds).await
+        let mut followed = false;
+        loop {
+            let worker = self.worker_of(partition).await;
+            let worker = worker.inspect_err(|error| self.troubles.failed(error))?;
+            if guarded {
+                self.guard.check()?;
+            }
+            match self.try_on(&worker, partition, script, &minds).await {
+                Err(Failure::Moved(moved)) if !followed => {
+                    self.follow(&worker, moved)?;
+                    followed = true;
+                }
+                answer => return answer.map_err(|error| self.sort(Some(partition), error)),
+            }
+        }
     }
 
     /// Calls a script whose keys are in slots of their own; its answer has no epoch and no fence.
-    pub(crate) async fn call_apart<S: Script>(&self, script: &S) -> Result<S::Reply, CallError> {
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
-        self.guard.check()?;
+    pub(crate) async fn call_apart<S: Script>(self: &Arc<Self>, script: &S) -> Result<S::Reply, CallError> {
         let slot = script.keys().first().map_or(0, |key| slot_of(key));
-        Ok(self.run(worker, slot, "", script).await.map_err(|error| self.sort(None, error))?.reply)
+        let mut followed = false;
+        loop {
+            let worker = self.worker_at(slot).await?;
+            self.guard.check()?;
+            match self.run(&worker, "", script).await {
+                Ok(answer) => return Ok(answer.reply),
+                Err(Failure::Moved(moved)) if !followed => {
+                    self.follow(&worker, moved)?;
+                    followed = true;
+                }
+                Err(error) => return Err(self.heed(slot, self.sort(None, error))),
+            }
+        }
     }
 
     /// Calls a script of a partition over this connection, whatever was seen before.
@@ -109,25 +150,89 @@ impl Inner {
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
     ) -> Result<Answer<S::Reply>, CallError> {
+        let answer = self.try_on(worker, partition, script, minds).await;
+        answer.map_err(|error| self.sort(Some(partition), error))
+    }
+
+    async fn try_on<S: Script>(
+        &self,
+        worker: &Arc<Worker>,
+        partition: &Partition,
+        script: &S,
+        minds: impl Fn(&S::Reply) -> bool,
+    ) -> Result<Answer<S::Reply>, Failure> {
         let floor = partition.fence();
-        let answer = self.run(worker, partition.slot, partition.epoch(), script).await;
-        let answer = answer.map_err(|error| self.sort(Some(partition), error))?;
-        if minds(&answer.reply) {
-            self.guard.saw_fence(partition, floor, answer.fence)?;
+        let answer = self.run(worker, &partition.epoch(), script).await?;
+        if minds(&answer.reply) && !self.guard.saw_mark(partition, floor, answer.fence, Some(answer.now))? {
+            // Another server has taken over from this one; a new connection finds it.
+            worker.replace();
+            return Err(CallError::Away(Lost::NotConnected).into());
         }
         Ok(answer)
+    }
+
+    /// Calls a script of a partition under this epoch, whatever was seen before; `None` when it is another one.
+    pub(crate) async fn call_as<S: Script>(
+        self: &Arc<Self>,
+        partition: &Partition,
+        epoch: &str,
+        script: &S,
+    ) -> Result<Option<Answer<S::Reply>>, CallError> {
+        let mut followed = false;
+        loop {
+            let worker = self.worker_at(partition.slot).await?;
+            match self.run(&worker, epoch, script).await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(Failure::Epoch(_)) => return Ok(None),
+                Err(Failure::Moved(moved)) if !followed => {
+                    self.follow(&worker, moved)?;
+                    followed = true;
+                }
+                Err(error) => return Err(self.sort(Some(partition), error)),
+            }
+        }
+    }
+
+    /// A call that reports: also made while the database is halted, because what it says is the truth about what left, and
+    /// keeps rows from being sent again.
+    pub(crate) async fn call_reporting<S: Script>(
+        self: &Arc<Self>,
+        p: u16,
+        script: &S,
+    ) -> Result<Answer<S::Reply>, CallError> {
+        let Err(stopped) = self.guard.check() else { return self.call(p, script).await };
+        if !matches!(stopped, CallError::Stop(StopWhy::Halted(_))) {
+            return Err(stopped);
+        }
+        let partition = self.guard.partition(p)?;
+        let known = partition.epoch();
+        // Whoever noticed may not have written it down yet, and may do so between the two.
+        for epoch in [&*known, &format!("!{known}")] {
+            if let Some(answer) = self.call_as(partition, epoch, script).await? {
+                return Ok(answer);
+            }
+        }
+        Err(stopped)
     }
 
     /// What an error means for all later calls.
     fn sort(&self, partition: Option<&Partition>, error: Failure) -> CallError {
         match error {
-            Failure::Epoch(found) => {
-                let partition = partition.map_or(0, |partition| partition.number);
-                self.guard.stop(StopWhy::Epoch { partition, found })
-            }
+            Failure::Epoch(found) => match partition {
+                Some(partition) => self.guard.found_epoch(partition, &found),
+                None => self.guard.stop(StopWhy::Epoch { partition: 0, found }),
+            },
             Failure::Call(error) => {
                 self.troubles.failed(&error);
-                error
+                match partition {
+                    Some(partition) => self.heed(partition.slot, error),
+                    None => error,
+                }
+            }
+            // Nothing was done: the next call goes by a newer map.
+            Failure::Moved(_) => {
+                self.routes.stale.notify_one();
+                CallError::Later { why: Later::Moving }
             }
         }
     }
@@ -135,20 +240,19 @@ impl Inner {
     async fn run<S: Script>(
         &self,
         worker: &Arc<Worker>,
-        slot: u16,
         epoch: &str,
         script: &S,
     ) -> Result<Answer<S::Reply>, Failure> {
         let request = self.requests.next();
         let name = S::contract().text.name;
         let started = Instant::now();
-        let mut value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+        let mut value = evalsha(worker, script.invoke(&request, epoch)).await?;
         if matches!(&value, Value::Error(text) if text.starts_with("NOSCRIPT")) {
-            load(worker, slot, S::contract().text.body.as_bytes()).await?;
-            value = evalsha(worker, slot, script.invoke(&request, epoch)).await?;
+            load(worker, S::contract().text.body.as_bytes()).await?;
+            value = evalsha(worker, script.invoke(&request, epoch)).await?;
         }
         metrics::histogram!("posthaste_store_call_seconds", "script" => name).record(started.elapsed());
-        self.troubles.took(&self.address, started.elapsed());
+        self.troubles.took(&worker.address, started.elapsed());
         match S::read(&request, value) {
             Ok(answer) => Ok(answer),
             Err(refusal) => Err(refused(worker, name, refusal)),
@@ -159,6 +263,8 @@ impl Inner {
 /// Why a script brought no answer.
 enum Failure {
     Epoch(String),
+    /// Another server has the slot; nothing was done.
+    Moved(Moved),
     Call(CallError),
 }
 
@@ -172,8 +278,11 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
     let fault = match refusal {
         Refusal::Epoch { found } => return Failure::Epoch(found),
         Refusal::Server(text) => {
+            if let Some(moved) = Moved::read(&text) {
+                return Failure::Moved(moved);
+            }
             let error = server_error(&text);
-            if let CallError::Later { why: crate::error::Later::ReadOnly } = error {
+            if let CallError::Later { why: Later::ReadOnly } = error {
                 // Another server is the master now; a new connection finds it.
                 worker.replace();
             }
@@ -185,18 +294,18 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
         }
         Refusal::Malformed(malformed) => Fault::Malformed(malformed),
     };
-    tracing::error!(script = name, error = %fault, "a reply could not be used");
+    tracing::error!(script = name, node = %worker.address, error = %fault, "a reply could not be used");
     metrics::counter!("posthaste_store_faults_total", "script" => name).increment(1);
     Failure::Call(CallError::Fault(fault))
 }
 
-async fn evalsha(worker: &Arc<Worker>, slot: u16, call: Invocation) -> Result<Value, CallError> {
+async fn evalsha(worker: &Arc<Worker>, call: Invocation) -> Result<Value, CallError> {
     let mut args = Vec::with_capacity(2 + call.keys.len() + call.args.len());
     args.push(Arg::Bytes(Bytes::from_static(call.script.sha.as_bytes())));
     args.push(Arg::Integer(i64::try_from(call.keys.len()).unwrap_or(0)));
     args.extend(call.keys.into_iter().map(text));
     args.extend(call.args.into_iter().map(Arg::Bytes));
-    let command = CustomCommand::new_static("EVALSHA", ClusterHash::Custom(slot), false);
+    let command = CustomCommand::new_static("EVALSHA", ClusterHash::FirstKey, false);
     worker.used.fetch_add(1, Ordering::Relaxed);
     // Boxed: the client's futures are some kilobytes each.
     match Box::pin(worker.client.custom_raw(command, args)).await {
@@ -211,7 +320,7 @@ async fn evalsha(worker: &Arc<Worker>, slot: u16, call: Invocation) -> Result<Va
     }
 }
 
-async fn load(worker: &Arc<Worker>, slot: u16, body: &'static [u8]) -> Result<(), CallError> {
+async fn load(worker: &Arc<Worker>, body: &'static [u8]) -> Result<(), CallError> {
     let args = vec![Arg::from_static_str("LOAD"), Arg::Bytes(Bytes::from_static(body))];
-    Node::any(&worker.client).ask("SCRIPT", args, slot).await.map(drop)
+    Node::any(&worker.client).ask("SCRIPT", args, 0).await.map(drop)
 }

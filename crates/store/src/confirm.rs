@@ -5,55 +5,53 @@
 //! of any connection, also when the call before it wrote nothing because it was a repeat. This holds on one run of one
 //! server: the run id is asked for behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value as Arg};
+use posthaste_model::Durability;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
-use crate::link::Link;
 use crate::node::{Info, text};
 use crate::pool::Worker;
 use crate::preflight::Confirm;
+use crate::primary::Primary;
+use crate::store::Inner;
 
 /// The write: of no effect, and made also when memory is full, because what drains is confirmed too.
 const WRITE: &str = "#!lua flags=allow-oom\nreturn redis.call('INCRBY', KEYS[1], 0)";
 /// Waiting at once, at most.
 const WAITING: usize = 10_000;
 
-type Waiter = oneshot::Sender<Option<String>>;
+/// How, the counter of claims of a partition that is there, and whom to tell.
+type Waiter = (Confirm, String, oneshot::Sender<Option<String>>);
 
-/// Confirms the writes of one partition, or of all when one server holds them.
+/// Confirms the writes of one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Confirmer(mpsc::Sender<(Confirm, Waiter)>);
-
-/// Where a confirmer writes and how long it waits.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) key: String,
-    pub(crate) slot: u16,
-    pub(crate) timeout: Duration,
-}
+pub(crate) struct Confirmer(mpsc::Sender<Waiter>);
 
 impl Confirmer {
-    /// Starts one.
-    pub(crate) fn start(worker: std::sync::Arc<Worker>, place: Place, stop: CancellationToken) -> Self {
+    /// Starts one, which waits so long for disk or replica.
+    pub(crate) fn start(worker: Arc<Worker>, timeout: Duration, stop: CancellationToken) -> Self {
         let (sender, mut receiver) = mpsc::channel(WAITING);
         tokio::spawn(async move {
-            let mut waiting: Vec<(Confirm, Waiter)> = Vec::new();
+            let mut waiting: Vec<Waiter> = Vec::new();
             loop {
                 tokio::select! {
                     () = stop.cancelled() => break,
                     count = receiver.recv_many(&mut waiting, WAITING) => if count == 0 { break },
                 }
-                let how = waiting.iter().map(|(how, _)| *how).max().unwrap_or(Confirm::Reply);
-                let run_id = confirm(&worker, &place, how).await;
+                let how = waiting.iter().map(|(how, ..)| *how).max().unwrap_or(Confirm::Reply);
+                // The one asked for last: slots come and go, and a write to any of them stands for all before it.
+                let Some(key) = waiting.last().map(|(_, key, _)| key.clone()) else { continue };
+                let run_id = confirm(&worker, key, timeout, how).await;
                 if run_id.is_none() {
                     metrics::counter!("posthaste_store_unconfirmed_total").increment(1);
                 }
-                for (_, waiter) in waiting.drain(..) {
+                for (.., waiter) in waiting.drain(..) {
                     // Who does not wait any more has given up.
                     let _ = waiter.send(run_id.clone());
                 }
@@ -62,23 +60,61 @@ impl Confirmer {
         Self(sender)
     }
 
-    /// Waits until all that was answered before this call is as safe as asked. `before` is the link as it was before
-    /// that call was made.
-    pub(crate) async fn wait(&self, how: Confirm, before: &Link) -> Result<(), CallError> {
+    /// Waits until all that was answered before this call is as safe as asked. `before` is the run of the server when that
+    /// call was made, `key` the fence of a partition that is there.
+    pub(crate) async fn wait(&self, how: Confirm, key: String, before: &str) -> Result<(), CallError> {
         let (waiter, answer) = oneshot::channel();
-        self.0.try_send((how, waiter)).map_err(|_| CallError::Undurable)?;
+        self.0.try_send((how, key, waiter)).map_err(|_| CallError::Undurable)?;
         match answer.await {
-            Ok(Some(run_id)) if before.run_id.split(',').any(|known| known == run_id) => Ok(()),
+            Ok(Some(run_id)) if before == run_id => Ok(()),
             _ => Err(CallError::Undurable),
         }
     }
 }
 
+/// The primary of a partition, and the run of its server, as they were before a call that is to be confirmed.
+#[derive(Debug)]
+pub(crate) struct Before {
+    primary: Arc<Primary>,
+    run_id: String,
+}
+
+impl Inner {
+    /// What to keep in mind before a call about a partition that is to be confirmed; `None` when its reply confirms itself.
+    pub(crate) fn before_confirm(&self, p: u16) -> Option<Before> {
+        if self.settings.durability == Durability::Fast {
+            return None;
+        }
+        let primary = self.routes.home(self.partition(p).ok()?.slot)?;
+        let run_id = primary.link.run_id();
+        (primary.confirm() != Confirm::Reply).then_some(Before { primary, run_id })
+    }
+
+    /// Waits until what was answered in a partition is as safe as asked. One that has gone to another server meanwhile is
+    /// not: which of the two answered is not known.
+    pub(crate) async fn confirmed(&self, p: u16, before: Option<Before>) -> Result<(), CallError> {
+        let Some(Before { primary, run_id }) = before else { return Ok(()) };
+        let partition = self.partition(p)?;
+        let mark = partition.fence();
+        let home = self.routes.home(partition.slot);
+        let stayed = home.is_some_and(|home| Arc::ptr_eq(&home, &primary));
+        match primary.confirmer().filter(|_| stayed) {
+            Some(confirmer) => {
+                let confirmed = confirmer.wait(primary.confirm(), partition.keys.fence(), &run_id).await;
+                self.troubles.confirmed(&primary.address, confirmed.is_ok());
+                confirmed.inspect_err(|error| self.troubles.failed(error))?;
+                partition.confirmed(mark);
+                Ok(())
+            }
+            None => Err(CallError::Undurable),
+        }
+    }
+}
+
 /// The run id of the server that confirmed, `None` when none did in time.
-async fn confirm(worker: &std::sync::Arc<Worker>, place: &Place, how: Confirm) -> Option<String> {
-    let slot = ClusterHash::Custom(place.slot);
-    let command = |name| CustomCommand::new_static(name, slot.clone(), false);
-    let millis = i64::try_from(place.timeout.as_millis()).unwrap_or(i64::MAX);
+async fn confirm(worker: &Arc<Worker>, key: String, timeout: Duration, how: Confirm) -> Option<String> {
+    let command = |name| CustomCommand::new_static(name, ClusterHash::FirstKey, false);
+    let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
     let (name, args, wanted) = match how {
         Confirm::Reply | Confirm::Disk(0) => ("WAITAOF", vec![1, 0, millis], vec![1, 0]),
         Confirm::Disk(replicas) => {
@@ -89,13 +125,13 @@ async fn confirm(worker: &std::sync::Arc<Worker>, place: &Place, how: Confirm) -
     };
     let pipeline = worker.client.pipeline();
     // Only queues them; nothing can fail before the last line.
-    let write = vec![Arg::from_static_str(WRITE), Arg::Integer(1), text(place.key.clone())];
+    let write = vec![Arg::from_static_str(WRITE), Arg::Integer(1), text(key)];
     let _: Result<Arg, _> = pipeline.custom(command("EVAL"), write).await;
     let _: Result<Arg, _> = pipeline.custom(command(name), args).await;
     let _: Result<Arg, _> = pipeline.custom(command("INFO"), vec!["server"]).await;
     let replies: Vec<Result<Arg, _>> = pipeline.try_all().await;
     if let Some(error) = replies.iter().find_map(|reply| reply.as_ref().err()) {
-        tracing::debug!(%error, "confirming writes failed");
+        tracing::debug!(node = %worker.address, %error, "confirming writes failed");
         if matches!(error.kind(), fred::error::ErrorKind::Timeout) {
             worker.replace();
         }

@@ -5,8 +5,10 @@ use std::fmt;
 use posthaste_protocol::Malformed;
 
 use crate::cause::Cause;
+use crate::halted::Halt;
 use crate::preflight::Report;
 use crate::trouble::RedisState;
+pub use crate::unreadable::Unreadable;
 
 /// Why a call brought no answer that counts.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +40,10 @@ impl CallError {
     pub fn may_have_happened(&self) -> bool {
         match self {
             Self::Later { .. } | Self::Away(Lost::NotConnected) => false,
-            // The answer of a call shows that its database went back; any other reason is found before the first write.
-            Self::Stop(why) => matches!(why, StopWhy::RolledBack { .. }),
-            Self::Away(Lost::Connection(_)) | Self::Undurable | Self::Fault(_) => true,
+            // The answer of a call may be what shows that its database went back; any other reason is found before the
+            // first write.
+            Self::Stop(why) => matches!(why, StopWhy::Halted(_)),
+            Self::Away(Lost::Connection(_) | Lost::OnTheMove) | Self::Undurable | Self::Fault(_) => true,
         }
     }
 }
@@ -54,6 +57,9 @@ pub enum Lost {
     /// The connection broke, or the time was over.
     #[error(transparent)]
     Connection(#[from] ClientError),
+    /// The slot was being moved to another server while a script ran: what it had written stays.
+    #[error("the slot was being moved to another server")]
+    OnTheMove,
 }
 
 /// What the client of the server says. Shows the cause as far as it can be told.
@@ -82,10 +88,12 @@ pub enum Later {
     MasterDown,
     /// Too few replicas (`NOREPLICAS`).
     NoReplicas,
-    /// The partition is being moved to another node (`TRYAGAIN`).
+    /// The partition is being moved to another node (`TRYAGAIN`, `ASK`; a second `MOVED`).
     Moving,
     /// Too many calls wait in this process.
     Backlog,
+    /// The database was recovered while the call was on its way.
+    Recovered,
 }
 
 impl Later {
@@ -100,7 +108,7 @@ impl Later {
             "CLUSTERDOWN" => Self::ClusterDown,
             "MASTERDOWN" => Self::MasterDown,
             "NOREPLICAS" => Self::NoReplicas,
-            "TRYAGAIN" => Self::Moving,
+            "TRYAGAIN" | "ASK" | "MOVED" => Self::Moving,
             _ => return None,
         })
     }
@@ -120,6 +128,7 @@ impl Later {
             Self::NoReplicas => "no_replicas",
             Self::Moving => "moving",
             Self::Backlog => "backlog",
+            Self::Recovered => "recovered",
         }
     }
 
@@ -129,6 +138,7 @@ impl Later {
         match RedisState::of(self) {
             Some(state) => state.is(),
             None if self == Self::Moving => "is moving this partition to another node",
+            None if self == Self::Recovered => "was recovered while the call was on its way",
             None => "has more calls of this process outstanding than it may have",
         }
     }
@@ -143,26 +153,20 @@ impl fmt::Display for Later {
 /// Why no call is answered any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopWhy {
-    /// The database is another one than before: wiped, restored or replaced.
+    /// The database is another one than before.
     #[error(
-        "partition {partition} has another epoch than before: the database was wiped, restored or replaced"
+        "this is another database than before (partition {partition} has another epoch); sending is stopped. Let this \
+         process have its own database again, or restart all processes to take this one"
     )]
     Epoch {
         /// Where it was seen.
         partition: u16,
-        /// The epoch found, empty when there is none.
+        /// The epoch found.
         found: String,
     },
-    /// The database lost its last changes: it counts fewer claims than it had told.
-    #[error("partition {partition} went back from fence {known} to {found}: the last changes are lost")]
-    RolledBack {
-        /// Where it was seen.
-        partition: u16,
-        /// The highest fence told before.
-        known: u64,
-        /// The fence told now.
-        found: u64,
-    },
+    /// The database went back or was wiped; somebody has to say how to go on.
+    #[error("{0}")]
+    Halted(Box<Halt>),
     /// It holds orders without an epoch, or was set up with another number of partitions.
     #[error("partition {partition} is foreign: orders without an epoch, or another number of partitions")]
     Foreign {
@@ -204,65 +208,6 @@ pub enum Fault {
     /// The client could not make or read a message.
     #[error(transparent)]
     Client(#[from] ClientError),
-}
-
-/// Why an order can't be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unreadable {
-    /// One of its records is of a later version: a newer program reads it.
-    Newer,
-    /// One of its keys is of another type than its record.
-    WrongType,
-    /// One of its records is damaged.
-    Damaged,
-    /// It could not be read, and an operator ended it.
-    Ended,
-}
-
-impl Unreadable {
-    /// The stable word for answers.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Newer => "newer_version",
-            Self::WrongType => "wrong_type",
-            Self::Damaged => "damaged",
-            Self::Ended => "ended_by_operator",
-        }
-    }
-}
-
-/// What a key of another type than its record is called inside a [`Malformed`].
-const WRONG_TYPE: &str = "record: its key is of another type";
-
-impl CallError {
-    /// A record can't be read.
-    pub(crate) fn record(malformed: Malformed) -> Self {
-        Self::Fault(Fault::Record(malformed))
-    }
-
-    /// The same error; of a plain read of a record, so that a key of another type is told as a record that can't be read.
-    pub(crate) fn of_record(self) -> Self {
-        match self {
-            Self::Fault(Fault::Server(text)) if text.starts_with("WRONGTYPE") => {
-                Self::record(Malformed::new(WRONG_TYPE))
-            }
-            other => other,
-        }
-    }
-
-    /// Why a record can't be read; `None` for every other error, which says nothing about a record.
-    #[must_use]
-    pub fn unreadable(&self) -> Option<Unreadable> {
-        match self {
-            Self::Fault(Fault::Record(malformed)) if malformed.newer => Some(Unreadable::Newer),
-            Self::Fault(Fault::Record(malformed)) if malformed.what == WRONG_TYPE => {
-                Some(Unreadable::WrongType)
-            }
-            Self::Fault(Fault::Record(_)) => Some(Unreadable::Damaged),
-            _ => None,
-        }
-    }
 }
 
 /// Why there is no store.
@@ -313,7 +258,7 @@ impl ConnectError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable(Lost::Connection(error)) => Some(Cause::of(&error.0).remedy()),
-            Self::Unreachable(Lost::NotConnected) => Some(RedisState::Away.remedy()),
+            Self::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some(RedisState::Away.remedy()),
             Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
             Self::Settings { .. } | Self::Refused(_) | Self::Stop(_) | Self::Call(_) => None,
         }
@@ -349,6 +294,7 @@ pub(crate) fn server_error(text: &str) -> CallError {
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     match Later::of(word) {
         Some(why) => CallError::Later { why },
+        None if text.contains("attempted to access a non local key") => CallError::Away(Lost::OnTheMove),
         None => {
             let text = text.split(", with args").next().unwrap_or_default();
             CallError::Fault(Fault::Server(text.chars().take(200).collect()))
@@ -380,7 +326,8 @@ mod tests {
         assert!(CallError::Undurable.may_have_happened());
         assert!(CallError::Fault(Fault::Crossed).may_have_happened());
         assert!(server_error("ERR Script attempted to access a non local key").may_have_happened());
-        let back = StopWhy::RolledBack { partition: 0, known: 2, found: 1 };
+        let back =
+            StopWhy::Halted(Box::new(Halt::of(posthaste_protocol::scripts::halt::HaltCause::WentBack)));
         assert!(CallError::Stop(back).may_have_happened());
         assert!(!CallError::Stop(StopWhy::Foreign { partition: 0 }).may_have_happened());
     }
@@ -389,6 +336,10 @@ mod tests {
     fn refusals_are_told_from_faults() {
         assert!(matches!(server_error("OOM command not allowed"), CallError::Later { why: Later::Memory }));
         assert!(matches!(server_error("MISCONF Redis is configured"), CallError::Later { why: Later::Disk }));
+        assert!(matches!(server_error("ASK 1 127.0.0.1:2"), CallError::Later { why: Later::Moving }));
+        let cut =
+            "ERR Script attempted to access a non local key in a cluster node script: 5d, on @user_script:3.";
+        assert!(matches!(server_error(cut), CallError::Away(Lost::OnTheMove)));
         let text = "ERR unknown command 'X', with args beginning with: 'secret'";
         match server_error(text) {
             CallError::Fault(Fault::Server(text)) => assert_eq!(text, "ERR unknown command 'X'"),

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use fred::clients::Client;
 use fred::interfaces::ClientLike;
+use fred::types::config::Config;
 use futures::future::join_all;
 use posthaste_model::{Clock, SystemClock};
 use tokio::time::Instant;
 
-use crate::endpoint;
+use crate::cause::Cause;
 use crate::error::{CallError, ConnectError};
 use crate::node::Node;
 use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
+use crate::routing::config_of;
 use crate::settings::Settings;
 use crate::supervise::quit;
-use crate::trouble::probe::{address, look, name};
+use crate::trouble::probe::{Found, address, look};
 use crate::trouble::{RedisState, SLOW, Trouble, loading};
+use crate::{cluster, endpoint};
 
 /// What is wrong with each server now: empty when all of them do what is asked. Writes nothing, and does not look whether
 /// it is the right database.
@@ -23,7 +27,6 @@ use crate::trouble::{RedisState, SLOW, Trouble, loading};
 /// A [`ConnectError`]: there is no connection at all.
 pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> {
     let config = endpoint::config(settings)?;
-    let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
     let (since, began) = (Instant::now(), SystemClock.now());
     let lasting = |node: &Arc<str>, (state, detail)| Trouble {
         node: Arc::clone(node),
@@ -33,34 +36,57 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> 
         detail,
         refused: 0,
     };
+    let looks = if config.server.is_clustered() {
+        let (map, _) = cluster::first_look(&config).await?;
+        let primaries = map.primaries.iter().map(async |place| {
+            let hostname = map.hostnames.get(place).map(String::as_str);
+            let client = client_of(&config_of(&config, place, hostname), settings);
+            let name: Arc<str> = place.to_string().into();
+            let found = match client.init().await {
+                Ok(_) => look_at(&client, name, true).await,
+                Err(error) => (name, vec![(RedisState::Away, Some(Cause::of(&error).to_string()))]),
+            };
+            quit([client]).await;
+            found
+        });
+        join_all(primaries).await
+    } else {
+        vec![look_at_one(&config, settings).await?]
+    };
+    let troubles = looks.iter().flat_map(|(node, found)| found.iter().map(|one| lasting(node, one.clone())));
+    Ok(troubles.collect())
+}
+
+fn client_of(config: &Config, settings: &Settings) -> Client {
+    pool::client(config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS)
+}
+
+async fn look_at_one(config: &Config, settings: &Settings) -> Result<(Arc<str>, Found), ConnectError> {
+    let client = client_of(config, settings);
+    let node = address(&config.server);
     if let Err(error) = client.init().await {
         let error = ConnectError::connecting(error);
         // Without a password it is refused here, else at the first call.
         let ConnectError::Call(CallError::Later { why }) = error else { return Err(error) };
         let Some(state) = RedisState::of(why) else { return Err(error) };
         let detail = match state {
-            RedisState::Loading => loading::progress(&config).await,
-            RedisState::Disk => loading::disk(&config).await,
+            RedisState::Loading => loading::progress(config).await,
+            RedisState::Disk => loading::disk(config).await,
             _ => None,
         };
-        return Ok(vec![lasting(&address(&config.server), (state, detail))]);
+        return Ok((node, vec![(state, detail)]));
     }
-    let nodes = Node::all(&client);
-    let looks = join_all(nodes.iter().map(async |node| {
-        let name: Arc<str> = match &node.server {
-            Some(server) => Arc::from(name(server)),
-            None => address(&config.server),
-        };
-        let begun = Instant::now();
-        let mut found = look(node, node.server.is_some()).await;
-        if found.is_empty() && begun.elapsed() >= SLOW {
-            let detail = format!("a look at it took {} ms", begun.elapsed().as_millis());
-            found.push((RedisState::Slow, Some(detail)));
-        }
-        (name, found)
-    }));
-    let looks = looks.await;
+    let found = look_at(&client, node, false).await;
     quit([client]).await;
-    let troubles = looks.iter().flat_map(|(node, found)| found.iter().map(|one| lasting(node, one.clone())));
-    Ok(troubles.collect())
+    Ok(found)
+}
+
+async fn look_at(client: &Client, node: Arc<str>, clustered: bool) -> (Arc<str>, Found) {
+    let begun = Instant::now();
+    let mut found = look(&Node::any(client), clustered).await;
+    if found.is_empty() && begun.elapsed() >= SLOW {
+        let detail = format!("a look at it took {} ms", begun.elapsed().as_millis());
+        found.push((RedisState::Slow, Some(detail)));
+    }
+    (node, found)
 }

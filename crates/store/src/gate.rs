@@ -7,28 +7,21 @@ use tokio::time::Instant;
 
 use crate::error::{CallError, Later};
 use crate::guard::Partition;
-use crate::node::{Node, slot_of};
+use crate::node::Node;
 use crate::store::Inner;
 
 /// How long an answer counts.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// What is known of the memory of each server that holds partitions.
-#[derive(Debug)]
-pub(crate) struct Gate(Vec<Mutex<(Option<Instant>, bool)>>);
-
-impl Gate {
-    /// `servers`: 1, or in a cluster one for each partition.
-    pub(crate) fn new(servers: usize) -> Self {
-        Self((0..servers.max(1)).map(|_| Mutex::new((None, false))).collect())
-    }
-}
+/// What is known of the memory of one server: when it was looked at, and whether it is nearly full.
+#[derive(Debug, Default)]
+pub(crate) struct Gate(Mutex<(Option<Instant>, bool)>);
 
 impl Inner {
     /// Whether something new may be stored in a partition.
     pub(crate) async fn room(&self, at: &Partition) -> Result<(), CallError> {
-        let place = if self.gate.0.len() > 1 { usize::from(at.number) } else { 0 };
-        let Some(state) = self.gate.0.get(place) else { return Ok(()) };
+        let primary = self.routes.at(at.slot)?;
+        let state = &primary.gate.0;
         let stale = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let stale = state.0.is_none_or(|looked| looked.elapsed() >= FRESH);
@@ -38,8 +31,8 @@ impl Inner {
             }
             stale
         };
-        if stale && let Some(worker) = self.pool.pick() {
-            let full = nearly_full(&Node::any(&worker.client), slot_of(&at.keys.epoch())).await;
+        if stale && let Some(worker) = primary.pool.pick() {
+            let full = nearly_full(&Node::any(&worker.client)).await;
             if let Some(full) = full {
                 state.lock().unwrap_or_else(PoisonError::into_inner).1 = full;
             }
@@ -54,7 +47,7 @@ impl Inner {
 }
 
 /// `None` when the server does not tell.
-async fn nearly_full(node: &Node, slot: u16) -> Option<bool> {
-    let info = node.info_of_slot("memory", slot).await.ok()?;
+async fn nearly_full(node: &Node) -> Option<bool> {
+    let info = node.info(&["memory"]).await.ok()?;
     crate::trouble::probe::nearly_full(&info)
 }

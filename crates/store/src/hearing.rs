@@ -2,7 +2,9 @@
 //!
 //! Pub/sub forgets who was away, and events may be switched off: whoever listens also looks by a timer.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fred::clients::Client;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
 use crate::pool::{self, EVENTS_KEPT, HEARTBEAT, UNRESPONSIVE};
+use crate::primary::Primary;
 use crate::store::{Inner, Store};
 use crate::supervise::quit;
 
@@ -45,6 +48,7 @@ struct Heard {
 #[derive(Debug, Clone)]
 pub struct Hearing {
     heard: watch::Receiver<Heard>,
+    by_partition: Arc<[AtomicU64]>,
     bells: u64,
     gaps: u64,
 }
@@ -76,6 +80,12 @@ impl Hearing {
         self.heard.borrow().bells
     }
 
+    /// Bells of one partition heard by this store so far.
+    #[must_use]
+    pub fn bells_of(&self, p: u16) -> u64 {
+        self.by_partition.get(usize::from(p)).map_or(0, |bells| bells.load(Ordering::Acquire))
+    }
+
     /// Gaps told so far. The first subscription is one: what was before it is unknown.
     #[must_use]
     pub fn gaps(&self) -> u64 {
@@ -88,7 +98,7 @@ impl Hearing {
         self.heard.borrow().last
     }
 
-    /// Whether every server we are connected to has taken our subscription.
+    /// Whether every server has taken our subscription.
     #[must_use]
     pub fn listening(&self) -> bool {
         self.heard.borrow().listening
@@ -97,27 +107,104 @@ impl Hearing {
 
 /// The one who says what was heard.
 #[derive(Debug)]
-pub(crate) struct Ear(watch::Sender<Heard>);
+pub(crate) struct Ear {
+    heard: watch::Sender<Heard>,
+    by_partition: Arc<[AtomicU64]>,
+    /// Whether each server has taken our subscription.
+    servers: Mutex<BTreeMap<Arc<str>, bool>>,
+}
 
-impl Store {
-    /// Listens to the bells of this database. The first call makes the connection for it; until it is made
-    /// [`Hearing::listening`] is false.
-    #[must_use]
-    pub fn hearing(&self) -> Hearing {
-        let ear = self.0.ear.get_or_init(|| {
-            let ear = Arc::new(Ear(watch::Sender::new(Heard::default())));
-            tokio::spawn(listen(Arc::clone(&ear), subscriber(&self.0), self.0.stop.clone()));
-            ear
+impl Ear {
+    fn new(partitions: u16) -> Self {
+        let by_partition = (0..partitions).map(|_| AtomicU64::new(0)).collect();
+        Self { heard: watch::Sender::new(Heard::default()), by_partition, servers: Mutex::default() }
+    }
+
+    fn servers(&self, change: impl FnOnce(&mut BTreeMap<Arc<str>, bool>)) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut servers);
+        let listening = !servers.is_empty() && servers.values().all(|listening| *listening);
+        self.heard.send_modify(|heard| heard.listening = listening);
+    }
+
+    fn silent(&self, server: &Arc<str>) {
+        self.servers(|servers| {
+            servers.insert(Arc::clone(server), false);
         });
-        let heard = ear.0.subscribe();
-        let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
-        Hearing { heard, bells, gaps }
+    }
+
+    /// A server has taken our subscription; what it announced before is unknown.
+    fn listens(&self, server: &Arc<str>) {
+        self.servers(|servers| {
+            servers.insert(Arc::clone(server), true);
+        });
+        self.heard.send_modify(|heard| heard.gaps += 1);
+    }
+
+    /// A server is none of ours any more.
+    pub(crate) fn forget(&self, server: &str) {
+        self.servers(|servers| {
+            servers.remove(server);
+        });
+    }
+
+    fn gap(&self) {
+        metrics::counter!("posthaste_store_hearing_gaps_total").increment(1);
+        self.heard.send_modify(|heard| heard.gaps += 1);
+    }
+
+    /// Whether it is a bell; counts it for its partition.
+    fn is_bell(&self, event: &KeyspaceEvent) -> bool {
+        let key = event.key.as_bytes();
+        if !key.starts_with(b"delivery:") && !key.starts_with(b"bell:") {
+            return false;
+        }
+        let partition =
+            event.key.as_str().and_then(|key| key.split_once('{')?.1.split_once('}')?.0.parse().ok());
+        if let Some(bells) = partition.and_then(|p: usize| self.by_partition.get(p)) {
+            bells.fetch_add(1, Ordering::AcqRel);
+        }
+        true
     }
 }
 
-/// A client that is to listen, not connected yet.
-pub(crate) fn subscriber(inner: &Inner) -> Client {
-    pool::client(&inner.config, inner.settings.call_timeout, UNRESPONSIVE, EVENTS_KEPT)
+impl Store {
+    /// Listens to the bells of this database. The first call makes the connections for it; until all are made
+    /// [`Hearing::listening`] is false.
+    #[must_use]
+    pub fn hearing(&self) -> Hearing {
+        let mut started = false;
+        let ear = self.0.ear.get_or_init(|| {
+            started = true;
+            Arc::new(Ear::new(self.partitions()))
+        });
+        if started {
+            self.0.routes.primaries().iter().for_each(|primary| self.0.listen_at(primary));
+        }
+        let heard = ear.heard.subscribe();
+        let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
+        Hearing { heard, by_partition: Arc::clone(&ear.by_partition), bells, gaps }
+    }
+}
+
+impl Inner {
+    /// Begins to listen at a primary, as far as somebody wants to hear or to watch.
+    pub(crate) fn listen_at(&self, primary: &Primary) {
+        let client = || pool::client(&primary.config, self.settings.call_timeout, UNRESPONSIVE, EVENTS_KEPT);
+        let (address, stop) = (&primary.address, &primary.stop);
+        if let Some(ear) = self.ear.get()
+            && primary.begins_to_hear()
+        {
+            ear.silent(address);
+            tokio::spawn(listen(Arc::clone(ear), Arc::clone(address), client(), stop.clone()));
+        }
+        if let Some(watcher) = self.watcher.get()
+            && primary.begins_to_watch()
+        {
+            let (watcher, address) = (Arc::clone(watcher), Arc::clone(address));
+            tokio::spawn(crate::watching::listen(watcher, address, client(), stop.clone()));
+        }
+    }
 }
 
 /// The channel of `expired` events in the database of this client.
@@ -126,7 +213,7 @@ fn channel(client: &Client) -> String {
 }
 
 /// Keeps a client connected and subscribed, and passes on what it hears, until told to stop.
-async fn listen(ear: Arc<Ear>, client: Client, stop: CancellationToken) {
+async fn listen(ear: Arc<Ear>, server: Arc<str>, client: Client, stop: CancellationToken) {
     let channel = channel(&client);
     while !stop.is_cancelled() {
         // Before it connects, so that nothing is missed.
@@ -134,16 +221,18 @@ async fn listen(ear: Arc<Ear>, client: Client, stop: CancellationToken) {
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = Told { events, connected, errors };
+                let told = Told { events, connected, errors, server: Arc::clone(&server) };
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    end = task => tracing::warn!(reason = ?end.map(|e| e.err().map(|e| e.kind().clone())), "the listening client ended"),
+                    end = task => tracing::warn!(node = %server, reason = ?end.map(|e| e.err().map(|e| e.kind().clone())), "the listening client ended"),
                     () = told.pass_on(&ear, &client, &channel) => {}
                 }
             }
-            Err(error) => tracing::debug!(%error, "the listening client can't connect"),
+            Err(error) => tracing::debug!(node = %server, %error, "the listening client can't connect"),
         }
-        ear.0.send_modify(|heard| heard.listening = false);
+        if !stop.is_cancelled() {
+            ear.silent(&server);
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(RETRY) => {}
@@ -157,6 +246,7 @@ struct Told {
     events: Receiver<KeyspaceEvent>,
     connected: Receiver<Server>,
     errors: Receiver<(fred::error::Error, Option<Server>)>,
+    server: Arc<str>,
 }
 
 impl Told {
@@ -172,16 +262,13 @@ impl Told {
                     Err(RecvError::Closed) => return,
                 },
                 error = self.errors.recv() => match error {
-                    Ok(_) | Err(RecvError::Lagged(_)) => ear.0.send_modify(|heard| heard.listening = false),
+                    Ok(_) | Err(RecvError::Lagged(_)) => ear.silent(&self.server),
                     Err(RecvError::Closed) => return,
                 },
                 () = until(subscribe_at) => {
                     subscribe_at = match subscribe(client, channel).await {
                         true => {
-                            ear.0.send_modify(|heard| {
-                                heard.listening = true;
-                                heard.gaps += 1;
-                            });
+                            ear.listens(&self.server);
                             None
                         }
                         false => Some(Instant::now() + RETRY),
@@ -189,45 +276,35 @@ impl Told {
                 }
                 event = self.events.recv() => match event {
                     Ok(event) => self.count(ear, &event),
-                    Err(RecvError::Lagged(_)) => gap(ear),
+                    Err(RecvError::Lagged(_)) => ear.gap(),
                     Err(RecvError::Closed) => return,
                 },
-                _ = beat.tick() => ping(client, ear).await,
+                _ = beat.tick() => if !alive(client).await { ear.silent(&self.server) },
             }
         }
     }
 
     /// Counts an event and all that wait behind it, and tells once.
     fn count(&mut self, ear: &Ear, first: &KeyspaceEvent) {
-        let mut bells = u64::from(is_bell(first));
+        let mut bells = u64::from(ear.is_bell(first));
         let mut lagged = false;
         loop {
             match self.events.try_recv() {
-                Ok(event) => bells += u64::from(is_bell(&event)),
+                Ok(event) => bells += u64::from(ear.is_bell(&event)),
                 Err(TryRecvError::Lagged(_)) => lagged = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
         if bells > 0 {
-            ear.0.send_modify(|heard| {
+            ear.heard.send_modify(|heard| {
                 heard.bells += bells;
                 heard.last = Some(Instant::now());
             });
         }
         if lagged {
-            gap(ear);
+            ear.gap();
         }
     }
-}
-
-fn is_bell(event: &KeyspaceEvent) -> bool {
-    let key = event.key.as_bytes();
-    key.starts_with(b"delivery:") || key.starts_with(b"bell:")
-}
-
-fn gap(ear: &Ear) {
-    metrics::counter!("posthaste_store_hearing_gaps_total").increment(1);
-    ear.0.send_modify(|heard| heard.gaps += 1);
 }
 
 /// Waits until a moment; for ever when there is none.
@@ -238,29 +315,21 @@ pub(crate) async fn until(at: Option<Instant>) {
     }
 }
 
-/// Subscribes at every server: in a cluster each announces only its own keys. Repeating it is harmless.
+/// Repeating it is harmless.
 async fn subscribe(client: &Client, channel: &str) -> bool {
-    let nodes = Node::all(client);
-    for node in &nodes {
-        let subscribed = match &node.server {
-            Some(server) => client.with_cluster_node(server).subscribe(channel).await,
-            None => client.subscribe(channel).await,
-        };
-        if let Err(error) = subscribed {
+    match client.subscribe(channel).await {
+        Ok(()) => true,
+        Err(error) => {
             tracing::debug!(%error, "subscribing failed");
-            return false;
+            false
         }
     }
-    !nodes.is_empty()
 }
 
 /// A connection that only listens would never notice that the other end is gone.
-async fn ping(client: &Client, ear: &Ear) {
-    for node in Node::all(client) {
-        if !matches!(timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)).await, Ok(Ok(_))) {
-            ear.0.send_modify(|heard| heard.listening = false);
-        }
-    }
+async fn alive(client: &Client) -> bool {
+    let ping = Node::any(client);
+    matches!(timeout(UNRESPONSIVE * 2, ping.ask("PING", Vec::new(), 0)).await, Ok(Ok(_)))
 }
 
 #[cfg(test)]
@@ -275,18 +344,19 @@ mod tests {
 
     #[tokio::test]
     async fn events_that_were_dropped_are_a_gap() {
-        let ear = Ear(watch::Sender::new(Heard::default()));
+        let ear = Ear::new(1);
         let (sender, events) = broadcast::channel(4);
         let (_, connected) = broadcast::channel(1);
         let (_, errors) = broadcast::channel(1);
-        let mut told = Told { events, connected, errors };
+        let mut told = Told { events, connected, errors, server: "here".into() };
         for key in ["delivery:{0}:a:1", "other", "bell:{0}", "delivery:{0}:a:2", "x", "bell:{0}", "delivery"]
         {
             let _ = sender.send(event(key));
         }
         told.count(&ear, &event("bell:{0}"));
-        let heard = *ear.0.borrow();
+        let heard = *ear.heard.borrow();
         // Four were kept; of them two are bells, and the first one came before.
         assert_eq!((heard.bells, heard.gaps), (3, 1));
+        assert_eq!(ear.by_partition[0].load(Ordering::Acquire), 3);
     }
 }

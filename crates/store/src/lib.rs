@@ -26,6 +26,11 @@
 //! | `posthaste_store_hearing_gaps_total` | events dropped because they came too fast |
 //! | `posthaste_store_watching_gaps_total` | the same of watched histories |
 //! | `posthaste_store_unconfirmed_total` | waits for disk or replica that were not met |
+//! | `posthaste_store_node_up{node}` | 1 while there is a checked connection to this primary; 0 also once it is none any more |
+//! | `posthaste_store_partitions_away` | of a cluster: partitions that can't be asked now |
+//! | `posthaste_store_halted` | 1 while sending is stopped because the database went back or was wiped |
+//! | `posthaste_store_went_back_seconds` | by about how much it went back |
+//! | `posthaste_store_rollbacks_total{outcome}` | roll-backs noticed: `halted`, or `continued` since nothing confirmed was lost |
 //! | `posthaste_store_stops_total` | databases that were not the one they had been |
 //! | `posthaste_redis_state{state,node}` | 1 while a server is away, full, read-only, loading, slow, … |
 //! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of that |
@@ -34,24 +39,34 @@ mod accept;
 mod address_key;
 mod call;
 mod cause;
+mod cluster;
 mod confirm;
 mod contents;
 mod endpoint;
+mod epoch;
 mod error;
 mod examine;
 mod gate;
 mod guard;
+mod halted;
 mod hearing;
 mod link;
+mod lookout;
+mod marks;
 mod node;
 mod pool;
 pub mod preflight;
+mod primary;
+mod recover;
+mod register;
 mod reply;
-mod rollback;
+mod routes;
+mod routing;
 mod settings;
 mod store;
 mod supervise;
 mod trouble;
+mod unreadable;
 mod verbs;
 mod watching;
 
@@ -61,8 +76,10 @@ pub use accept::{
 pub use endpoint::{TypedUrlError, check_typed_url};
 pub use error::{CallError, ClientError, ConnectError, Fault, Later, Lost, StopWhy, Unreadable};
 pub use examine::examine;
+pub use halted::Halt;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
+pub use recover::{Assume, InDoubt, Recovery};
 pub use settings::{Role, Settings};
 pub use store::Store;
 pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
@@ -86,6 +103,7 @@ pub use posthaste_protocol::scripts::cancel::Cancelled;
 pub use posthaste_protocol::scripts::claim::{Claimed, Reply as ClaimReply, Taken};
 pub use posthaste_protocol::scripts::close::{Closed, Index};
 pub use posthaste_protocol::scripts::create_key::KeyCreated;
+pub use posthaste_protocol::scripts::halt::HaltCause;
 pub use posthaste_protocol::scripts::inquire::Inquiry;
 pub use posthaste_protocol::scripts::park::ToPark;
 pub use posthaste_protocol::scripts::patrol::Patrolled;

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 /// The connection of a store, as [`crate::Store::connection`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Whether calls can be made.
+    /// Whether calls can be made; in a cluster: to some partition at least, see [`crate::Store::can_ask`].
     pub up: bool,
     /// Since when this is so.
     pub since: Instant,
     /// The run id of the server (of a cluster: of its servers, joined by commas).
     pub run_id: String,
-    /// How often the connection was lost.
+    /// How often the connection was lost; in a cluster: that to any of its primaries.
     pub losses: u64,
     /// How often the server was another run than before: restarted, or another one took over.
     pub restarts: u64,
@@ -23,8 +23,9 @@ pub struct Link {
 pub(crate) struct LinkState(watch::Sender<Link>);
 
 impl LinkState {
-    pub(crate) fn new(run_id: String) -> Self {
-        let link = Link { up: true, since: Instant::now(), run_id, losses: 0, restarts: 0 };
+    /// There is no connection yet.
+    pub(crate) fn down() -> Self {
+        let link = Link { up: false, since: Instant::now(), run_id: String::new(), losses: 0, restarts: 0 };
         Self(watch::Sender::new(link))
     }
 
@@ -40,23 +41,24 @@ impl LinkState {
         self.0.borrow().run_id.clone()
     }
 
-    /// The connection is lost; nothing changes when it was.
-    pub(crate) fn down(&self) {
-        let lost = self.0.send_if_modified(|link| {
-            if link.up {
-                *link = Link { up: false, since: Instant::now(), losses: link.losses + 1, ..link.clone() };
+    /// The connection is lost, or one of several, so that calls can still be made; whether it was there before.
+    pub(crate) fn lost(&self, still_up: bool) -> bool {
+        self.0.send_if_modified(|link| {
+            if !link.up {
+                return false;
             }
-            !link.up
-        });
-        if lost {
-            metrics::counter!("posthaste_store_connection_losses_total").increment(1);
-        }
+            let since = if still_up { link.since } else { Instant::now() };
+            *link = Link { up: still_up, since, losses: link.losses + 1, ..link.clone() };
+            true
+        })
     }
 
     /// There is a checked connection to this run of the server.
     pub(crate) fn up(&self, run_id: String) {
         self.0.send_if_modified(|link| {
             let other = link.run_id != run_id;
+            // The first one is no restart.
+            let restarted = other && !link.run_id.is_empty();
             if link.up && !other {
                 return false;
             }
@@ -65,7 +67,7 @@ impl LinkState {
                 up: true,
                 since,
                 run_id,
-                restarts: link.restarts + u64::from(other),
+                restarts: link.restarts + u64::from(restarted),
                 losses: link.losses,
             };
             true

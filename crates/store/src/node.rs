@@ -1,35 +1,61 @@
-//! One server, as seen through one client: plain commands.
+//! Plain commands: to one server, as seen through one client, or to whichever server has the slot.
+
+use std::sync::Arc;
 
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
-use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, Value as Arg};
 use posthaste_protocol::keys::crc16;
 use posthaste_protocol::{Fields, Value};
 
 use crate::error::{CallError, Fault, client_error, server_error};
 use crate::reply;
+use crate::store::Inner;
 
-/// A client, and in a cluster one of its servers.
+/// Whom to ask.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) client: Client,
-    pub(crate) server: Option<Server>,
+pub(crate) struct Node(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    /// The server of this client, whatever the slot.
+    Direct(Client),
+    /// Whoever has the slot, always over the connection of the same turn. `guarded`: not once the database is another one.
+    /// `replica`: one of its replicas while it is away.
+    Routed { inner: Arc<Inner>, turn: usize, guarded: bool, replica: bool },
+}
+
+/// Sends a command; an error the server answers is a value.
+pub(crate) async fn send(client: &Client, command: &'static str, args: Vec<Arg>) -> Result<Value, CallError> {
+    // A client knows but one server, so the slot says nothing to it.
+    let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
+    // Boxed: the client's futures are some kilobytes each.
+    let frame = Box::pin(client.custom_raw(command, args)).await;
+    frame.map(reply::value).map_err(client_error)
 }
 
 impl Node {
-    /// The server of a client that has but one, or whichever the command's slot leads to.
+    /// The server of a client.
     pub(crate) fn any(client: &Client) -> Self {
-        Self { client: client.clone(), server: None }
+        Self(Way::Direct(client.clone()))
     }
 
-    /// All servers a client is connected to: of a cluster the primaries.
-    pub(crate) fn all(client: &Client) -> Vec<Self> {
-        if !client.is_clustered() {
-            return vec![Self::any(client)];
+    /// Whoever has the slot of each command.
+    pub(crate) fn routed(inner: &Arc<Inner>, guarded: bool) -> Self {
+        Self(Way::Routed {
+            inner: Arc::clone(inner),
+            turn: rand::random_range(0..1 << 16),
+            guarded,
+            replica: false,
+        })
+    }
+
+    /// The same, for what may be asked of a replica while its primary is away: what all partitions need to know.
+    pub(crate) fn or_replica(mut self) -> Self {
+        if let Way::Routed { replica, .. } = &mut self.0 {
+            *replica = true;
         }
-        let servers = client.active_connections();
-        servers.into_iter().map(|server| Self { client: client.clone(), server: Some(server) }).collect()
+        self
     }
 
     /// Runs a command of the slot and takes its reply, errors sorted out.
@@ -39,15 +65,27 @@ impl Node {
         args: Vec<Arg>,
         slot: u16,
     ) -> Result<Value, CallError> {
-        let command = CustomCommand::new_static(command, ClusterHash::Custom(slot), false);
-        // Boxed: the client's futures are some kilobytes each.
-        let frame = match &self.server {
-            Some(server) => Box::pin(self.client.with_cluster_node(server).custom_raw(command, args)).await,
-            None => Box::pin(self.client.custom_raw(command, args)).await,
-        };
-        match reply::value(frame.map_err(client_error)?) {
-            Value::Error(text) => Err(server_error(&text)),
-            value => Ok(value),
+        match &self.0 {
+            Way::Direct(client) => match send(client, command, args).await? {
+                Value::Error(text) => Err(server_error(&text)),
+                value => Ok(value),
+            },
+            Way::Routed { inner, turn, guarded, replica } => {
+                let spare = (*replica && inner.routes.is_cluster()).then(|| args.clone());
+                if let Some(args) = &spare
+                    && inner.is_away(slot)
+                    && let Some(answer) = inner.ask_replica(slot, command, args).await
+                {
+                    return answer;
+                }
+                match (inner.ask_slot(*turn, *guarded, command, args, slot).await, spare) {
+                    (Err(CallError::Away(lost)), Some(args)) => {
+                        let answer = inner.ask_replica(slot, command, &args).await;
+                        answer.unwrap_or(Err(CallError::Away(lost)))
+                    }
+                    (answer, _) => answer,
+                }
+            }
         }
     }
 
@@ -55,15 +93,11 @@ impl Node {
     pub(crate) async fn info(&self, sections: &[&'static str]) -> Result<Info, CallError> {
         let mut text = String::new();
         for section in sections {
-            text.push_str(&self.info_of_slot(section, 0).await?.0);
+            let value = self.ask("INFO", vec![Arg::from_static_str(section)], 0).await?;
+            let value = value.text("info").map_err(Fault::Malformed).map_err(CallError::Fault)?;
+            text.push_str(&value);
         }
         Ok(Info(text))
-    }
-
-    /// The fields of a section of INFO, of the server that holds a slot.
-    pub(crate) async fn info_of_slot(&self, section: &'static str, slot: u16) -> Result<Info, CallError> {
-        let value = self.ask("INFO", vec![Arg::from_static_str(section)], slot).await?;
-        value.text("info").map(Info).map_err(Fault::Malformed).map_err(CallError::Fault)
     }
 
     /// One setting of the server; `None` when it knows none of this name.

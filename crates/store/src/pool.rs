@@ -1,4 +1,4 @@
-//! The connections for calls: a few clients, each pipelining what it is given.
+//! The connections to one server for calls: a few clients, each pipelining what it is given.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -51,6 +51,8 @@ pub(crate) fn client(config: &Config, timeout: Duration, silence: Duration, even
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) client: Client,
+    /// The server it is connected to, for people.
+    pub(crate) address: Arc<str>,
     up: AtomicBool,
     replacing: AtomicBool,
     /// Told when the connection is being replaced, so that whoever watches it says so.
@@ -60,9 +62,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(client: Client) -> Arc<Self> {
+    pub(crate) fn new(client: Client, address: Arc<str>) -> Arc<Self> {
         let (up, replacing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { client, up, replacing, replaced: Notify::new(), used: AtomicU64::new(0) })
+        Arc::new(Self { client, address, up, replacing, replaced: Notify::new(), used: AtomicU64::new(0) })
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -78,10 +80,8 @@ impl Worker {
         if self.replacing.swap(true, Ordering::AcqRel) {
             return;
         }
-        if !self.client.is_clustered() {
-            self.set_up(false);
-            self.replaced.notify_one();
-        }
+        self.set_up(false);
+        self.replaced.notify_one();
         let worker = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = worker.client.force_reconnection().await {
@@ -107,14 +107,28 @@ impl Pool {
 
     /// The next one that works.
     pub(crate) fn pick(&self) -> Option<&Arc<Worker>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.pick_from(self.next_turn())
+    }
+
+    /// A number that grows, for [`Self::pick_from`].
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The one whose turn it is; as long as it works the same one for the same turn.
+    pub(crate) fn pick_from(&self, turn: usize) -> Option<&Arc<Worker>> {
         let count = self.workers.len();
         (0..count).map(|i| &self.workers[(turn.wrapping_add(i)) % count]).find(|worker| worker.is_up())
     }
 
     /// The next one that works, waiting for one at most so long.
     pub(crate) async fn wait(&self, patience: Duration) -> Result<&Arc<Worker>, CallError> {
-        if let Some(worker) = self.pick() {
+        self.wait_from(self.next_turn(), patience).await
+    }
+
+    /// The one whose turn it is.
+    pub(crate) async fn wait_from(&self, turn: usize, patience: Duration) -> Result<&Arc<Worker>, CallError> {
+        if let Some(worker) = self.pick_from(turn) {
             return Ok(worker);
         }
         let found = tokio::time::timeout(patience, async {
@@ -122,7 +136,7 @@ impl Pool {
                 let changed = self.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if let Some(worker) = self.pick() {
+                if let Some(worker) = self.pick_from(turn) {
                     return worker;
                 }
                 changed.await;

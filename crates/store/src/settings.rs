@@ -33,6 +33,10 @@ pub struct Settings {
     /// How long to wait for the disk or the replica that `durability` asks for.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
+    /// How long nothing is begun after the server was restarted or another one took over, so that every process can first
+    /// compare what it was told with what is there.
+    #[serde(with = "humantime_serde")]
+    pub failover_hold: Duration,
     /// Connections for calls, 1 to 16. Calls of one connection are pipelined.
     pub connections: u16,
     /// How long [`crate::Store::connect_when_ready`] waits for a server that is not there yet, or refuses for now.
@@ -61,6 +65,7 @@ impl Default for Settings {
             durability: Durability::Fast,
             call_timeout: Duration::from_secs(5),
             confirm_timeout: Duration::from_secs(2),
+            failover_hold: Duration::from_secs(2),
             connections: 2,
             wait_at_start: Duration::from_secs(600),
         }
@@ -83,6 +88,8 @@ pub enum Role {
     },
     /// A program for people: the command line, a checker, a benchmark.
     Tool,
+    /// Somebody who only looks: nothing is written by connecting, an empty database stays empty.
+    Inspector,
 }
 
 impl Role {
@@ -90,7 +97,7 @@ impl Role {
     pub(crate) fn channel(&self) -> Option<&Channel> {
         match self {
             Self::Courier(channel) | Self::CourierWith { channel, .. } => Some(channel),
-            Self::Queue | Self::Tool => None,
+            Self::Queue | Self::Tool | Self::Inspector => None,
         }
     }
 
@@ -98,7 +105,7 @@ impl Role {
     pub(crate) fn receipts(&self) -> Option<bool> {
         match self {
             Self::CourierWith { receipts, .. } => Some(*receipts),
-            Self::Courier(_) | Self::Queue | Self::Tool => None,
+            Self::Courier(_) | Self::Queue | Self::Tool | Self::Inspector => None,
         }
     }
 }

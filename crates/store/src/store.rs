@@ -1,42 +1,41 @@
 //! The store: connecting, and what all calls share.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface};
 use fred::types::config::Config;
 use posthaste_model::{Durability, Suffix};
+use posthaste_protocol::partition_of;
 use posthaste_protocol::record::AddressKey;
-use posthaste_protocol::scripts::register::{Register, Registered};
-use posthaste_protocol::{SCHEMA, partition_of};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::address_key::SHORTEST;
 use crate::call::Requests;
-use crate::confirm::{Confirmer, Place};
 use crate::contents::Contents;
-use crate::endpoint;
-use crate::error::{CallError, ConnectError, Later, StopWhy};
-use crate::gate::Gate;
+use crate::error::{CallError, ConnectError, StopWhy};
 use crate::guard::{Guard, Partition};
 use crate::hearing::Ear;
 use crate::link::{Link, LinkState};
-use crate::node::Node;
-use crate::pool::{self, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
-use crate::preflight::{self, Confirm, Level, Report};
+use crate::lookout;
+use crate::preflight::{self, Level, Report};
+use crate::primary::{Fresh, Primary};
+use crate::routes::Routes;
 use crate::settings::{Role, Settings};
-use crate::supervise::{self, Events};
+use crate::supervise;
 use crate::trouble::Troubles;
 use crate::trouble::probe::{self, address};
 use crate::watching::Watcher;
+use crate::{cluster, endpoint};
 
 /// Most partitions of an installation.
 const MOST_PARTITIONS: u16 = 1_024;
 /// Most connections of one store.
 const MOST_CONNECTIONS: u16 = 16;
+/// How long a start waits for those primaries of a cluster that are said to be there.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connected store. Cloning is cheap; the connections close with the last clone, or by [`Store::disconnect`].
 #[derive(Debug, Clone)]
@@ -48,137 +47,45 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) role: Role,
     pub(crate) config: Config,
-    pub(crate) pool: Pool,
+    pub(crate) routes: Routes,
+    pub(crate) replicas: cluster::Replicas,
     pub(crate) guard: Guard,
+    /// Of all servers together; each primary has its own.
     pub(crate) link: LinkState,
     pub(crate) requests: Requests,
-    /// One of all partitions, or in a cluster one of each. None when replies confirm themselves.
-    confirmers: Vec<Confirmer>,
-    confirm: AtomicU8,
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: Contents,
-    pub(crate) address_key: OnceLock<AddressKey>,
-    pub(crate) gate: Gate,
-    /// Where the server is, without credentials.
-    pub(crate) address: Arc<str>,
+    pub(crate) address_key: RwLock<Option<Arc<AddressKey>>>,
     pub(crate) troubles: Troubles,
-    pub(crate) report: Mutex<Report>,
-    pub(crate) checking: tokio::sync::Mutex<()>,
     pub(crate) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
-fn encode(confirm: Confirm) -> u8 {
-    match confirm {
-        Confirm::Reply => 0,
-        Confirm::Replicas(_) => 1,
-        Confirm::Disk(0) => 2,
-        Confirm::Disk(_) => 3,
-    }
-}
-
 impl Inner {
-    /// How answers are confirmed now.
-    pub(crate) fn confirm(&self) -> Confirm {
-        match self.confirm.load(Ordering::Acquire) {
-            0 => Confirm::Reply,
-            1 => Confirm::Replicas(1),
-            2 => Confirm::Disk(0),
-            _ => Confirm::Disk(1),
-        }
-    }
-
-    pub(crate) fn set_confirm(&self, confirm: Confirm) {
-        self.confirm.store(encode(confirm), Ordering::Release);
-    }
-
-    /// The link as it is before a call that is to be confirmed; `None` when its reply confirms itself.
-    pub(crate) fn before_confirm(&self) -> Option<Link> {
-        (self.confirm() != Confirm::Reply).then(|| self.link.watch().borrow().clone())
-    }
-
-    /// Waits until what was answered in a partition is as safe as asked.
-    pub(crate) async fn confirmed(&self, p: u16, before: Option<Link>) -> Result<(), CallError> {
-        let Some(before) = before else { return Ok(()) };
-        let at = if self.confirmers.len() > 1 { usize::from(p) } else { 0 };
-        match self.confirmers.get(at) {
-            Some(confirmer) => {
-                let confirmed = confirmer.wait(self.confirm(), &before).await;
-                self.troubles.confirmed(&self.node_of(p), confirmed.is_ok());
-                confirmed.inspect_err(|error| self.troubles.failed(error))
-            }
-            None => Err(CallError::Undurable),
-        }
-    }
-
-    /// Says to every partition who we are, over this connection, and learns what it is.
-    pub(crate) async fn register(&self, worker: &Arc<Worker>) -> Result<(), CallError> {
-        let fresh = format!("{:032x}", rand::random::<u128>());
-        for partition in self.guard.all() {
-            let script = Register {
-                keys: &partition.keys,
-                fresh_epoch: &fresh,
-                partitions: self.settings.partitions,
-                channel: self.role.channel(),
-                receipts: self.role.receipts(),
-            };
-            let answer = match self.call_on(worker, partition, &script, |_| true).await {
-                Ok(answer) => answer,
-                // Nothing new is stored then, but who is to drain it must be able to start.
-                Err(CallError::Later { why: Later::Memory }) => {
-                    self.recognise(worker, partition).await?;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let number = partition.number;
-            match answer.reply {
-                Registered::Ok { schema } => {
-                    if schema > SCHEMA && number == 0 {
-                        tracing::warn!(
-                            ours = SCHEMA,
-                            theirs = schema,
-                            "a newer version of the program ran on this database; records only it can read are left to it"
-                        );
-                    }
-                    self.guard.saw_epoch(partition, &answer.epoch)?
-                }
-                Registered::Foreign => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-                Registered::TooOld => return Err(self.guard.stop(StopWhy::TooOld { partition: number })),
-            }
-        }
-        Ok(())
-    }
-
-    /// Learns what a partition is by reading alone; one that is not set up stays so.
-    async fn recognise(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
-        let node = Node::any(&worker.client);
-        let read = |key| Self::get(&node, partition.slot, key);
-        let keys = &partition.keys;
-        let (epoch, schema, fence) =
-            futures::future::try_join3(read(keys.epoch()), read(keys.schema()), read(keys.fence())).await?;
-        let words = |bytes: Option<bytes::Bytes>| bytes.map(|b| String::from_utf8_lossy(&b).into_owned());
-        let number = partition.number;
-        let Some(epoch) = words(epoch) else {
-            if partition.epoch().is_empty() {
-                return Err(CallError::Later { why: Later::Memory });
-            }
-            return Err(self.guard.stop(StopWhy::Epoch { partition: number, found: String::new() }));
-        };
-        self.guard.saw_epoch(partition, &epoch)?;
-        let schema = words(schema).unwrap_or_default();
-        let numbers: Vec<u32> = schema.split(' ').filter_map(|word| word.parse().ok()).collect();
-        match numbers[..] {
-            [_, oldest, partitions] if partitions == u32::from(self.settings.partitions) => {
-                if SCHEMA < oldest {
-                    return Err(self.guard.stop(StopWhy::TooOld { partition: number }));
-                }
-            }
-            _ => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-        }
-        let fence = words(fence).and_then(|fence| fence.parse().ok()).unwrap_or(0);
-        self.guard.saw_fence(partition, partition.fence(), fence)
+    fn new(
+        (settings, role, config): (Settings, Role, Config),
+        routes: Routes,
+        troubles: Troubles,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            routes,
+            replicas: cluster::Replicas::default(),
+            guard: Guard::new(settings.partitions, settings.failover_hold),
+            link: LinkState::down(),
+            requests: Requests::new(),
+            ear: OnceLock::new(),
+            watcher: OnceLock::new(),
+            contents: Contents::new(),
+            address_key: RwLock::default(),
+            troubles,
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+            config,
+            role,
+            settings,
+        })
     }
 
     pub(crate) fn partition(&self, p: u16) -> Result<&Partition, CallError> {
@@ -204,57 +111,101 @@ impl Store {
     ) -> Result<(Self, Report), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
-        let first = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-        let first = Joined::to(first, opened).await?;
-        let found = preflight::look(&first.worker.client, settings.durability).await?;
-        if found.report.worst() == Level::Refuse {
-            found.report.log();
-            return Err(ConnectError::Refused(found.report));
-        }
-        let mut joined = vec![first];
-        for _ in 1..settings.connections {
-            let client = pool::client(&config, settings.call_timeout, UNRESPONSIVE, OWN_EVENTS);
-            joined.push(Joined::to(client, opened).await?);
+        if config.server.is_clustered() {
+            return Self::connect_cluster(settings, role, config, troubles).await;
         }
         let stop = CancellationToken::new();
-        let guard = Guard::new(settings.partitions);
-        let (confirmers, confirming) = confirmers(&config, &settings, &guard, &stop, opened).await?;
-        let clustered = config.server.is_clustered();
-        let inner = Arc::new(Inner {
-            pool: Pool::new(joined.iter().map(|joined| Arc::clone(&joined.worker)).collect()),
-            link: LinkState::new(found.run_id),
-            requests: Requests::new(),
-            confirmers,
-            confirm: AtomicU8::new(encode(found.confirm)),
-            ear: OnceLock::new(),
-            watcher: OnceLock::new(),
-            contents: Contents::new(),
-            address_key: OnceLock::new(),
-            gate: Gate::new(if clustered { usize::from(settings.partitions) } else { 1 }),
-            address: address(&config.server),
-            troubles: troubles.clone(),
-            report: Mutex::new(found.report.clone()),
-            checking: tokio::sync::Mutex::new(()),
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-            guard,
-            config,
-            role,
-            settings,
-        });
-        inner.register(&inner.pool.workers[0]).await?;
-        inner.agree_on_key(&inner.pool.workers[0]).await?;
-        found.report.log();
-        for joined in joined {
-            joined.worker.set_up(true);
-            joined.watch(&inner, true);
+        let address = address(&config.server);
+        let (primary, clients) = Primary::new(config.clone(), &address, (None, None), &settings, &stop);
+        opened.extend(clients.iter().map(|fresh| fresh.worker.client.clone()));
+        let inner =
+            Inner::new((settings, role, config), Routes::single(Arc::clone(&primary)), troubles, stop);
+        Self::connect_single(inner, &primary, clients).await
+    }
+
+    async fn connect_single(
+        inner: Arc<Inner>,
+        primary: &Arc<Primary>,
+        mut clients: Vec<Fresh>,
+    ) -> Result<(Self, Report), ConnectError> {
+        let mut run_id = None;
+        for fresh in &mut clients {
+            fresh.join().await?;
+            if run_id.is_none() {
+                let found = preflight::look(&fresh.worker.client, inner.settings.durability).await?;
+                if found.report.worst() == Level::Refuse {
+                    found.report.log();
+                    return Err(ConnectError::Refused(found.report));
+                }
+                primary.set_confirm(found.confirm);
+                *primary.report.lock().unwrap_or_else(PoisonError::into_inner) = found.report;
+                run_id = Some(found.run_id);
+            }
         }
-        tokio::spawn(probe::watch(Arc::downgrade(&inner), troubles, inner.stop.clone()));
-        if let Some(joined) = confirming {
-            joined.worker.set_up(true);
-            joined.watch(&inner, false);
+        for fresh in &clients {
+            fresh.worker.set_up(true);
         }
-        Ok((Self(inner), found.report))
+        inner.meet(primary, &primary.pool.workers[0]).await?;
+        inner.found(primary, run_id.unwrap_or_default());
+        primary.watch(&inner, clients);
+        let store = Self(inner);
+        let report = store.report();
+        report.log();
+        store.look_after();
+        Ok((store, report))
+    }
+
+    /// Keeps what is wrong with the servers true while nobody calls, and notices when the database went back.
+    fn look_after(&self) {
+        let (inner, stop) = (Arc::downgrade(&self.0), &self.0.stop);
+        tokio::spawn(probe::watch(inner.clone(), self.0.troubles.clone(), stop.clone()));
+        if self.0.role != Role::Inspector {
+            tokio::spawn(lookout::watch(inner, stop.clone()));
+        }
+    }
+
+    /// Connects to all primaries of a cluster that can be reached. The first partition must be among theirs: what all of them
+    /// share is there.
+    async fn connect_cluster(
+        settings: Settings,
+        role: Role,
+        config: Config,
+        troubles: Troubles,
+    ) -> Result<(Self, Report), ConnectError> {
+        let (map, asked) = cluster::first_look(&config).await?;
+        let stop = CancellationToken::new();
+        let inner = Inner::new((settings, role, config), Routes::cluster(), troubles, stop.clone());
+        inner.take_map(&map, asked);
+        tokio::spawn(cluster::keep_fresh(Arc::downgrade(&inner), stop));
+        let patience = inner.settings.call_timeout;
+        let primaries = inner.routes.primaries();
+        let there = primaries.iter().filter(|primary| !primary.has_failed());
+        futures::future::join_all(there.map(|primary| primary.pool.wait(patience.min(START_PATIENCE)))).await;
+        let store = Self(inner);
+        let report = store.report();
+        if report.worst() == Level::Refuse {
+            return Err(ConnectError::Refused(report));
+        }
+        match store.0.guard.check() {
+            Ok(()) => {
+                // A call would not wait for one that has been away since the start.
+                let first = store.0.routes.at(store.0.partition(0)?.slot)?;
+                first.pool.wait(patience).await?;
+                store.0.meet_cluster().await?;
+            }
+            // Told by every call; it goes on when somebody has recovered it.
+            Err(CallError::Stop(StopWhy::Halted(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+        store.look_after();
+        Ok((store, report))
+    }
+
+    /// Whether sending is stopped because the database went back or was wiped, as it changes. What is known of it:
+    /// [`Store::stopped`].
+    #[must_use]
+    pub fn halted(&self) -> watch::Receiver<bool> {
+        self.0.guard.watch_halt()
     }
 
     /// Number of partitions of the installation.
@@ -272,7 +223,7 @@ impl Store {
     /// The random id of this database (of its first partition).
     #[must_use]
     pub fn epoch(&self) -> String {
-        self.0.guard.all().first().map_or_else(String::new, |partition| partition.epoch().to_owned())
+        self.0.guard.all().first().map_or_else(String::new, |partition| partition.epoch().to_string())
     }
 
     /// What "accepted" means here.
@@ -287,10 +238,15 @@ impl Store {
         self.0.link.watch()
     }
 
-    /// What the last look at the server found.
+    /// What the last look at the server found; in a cluster at each of its primaries.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.0.report.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let mut all = Report::default();
+        for primary in self.0.routes.primaries() {
+            let report = primary.report.lock().unwrap_or_else(PoisonError::into_inner);
+            all.lines.extend(report.lines.iter().cloned());
+        }
+        all
     }
 
     /// Why no call is answered any more, if so.
@@ -304,11 +260,13 @@ impl Store {
 
     /// Closes all connections once what was written to them is answered, for all clones.
     pub async fn disconnect(&self) {
-        for worker in &self.0.pool.workers {
+        let primaries = self.0.routes.primaries();
+        let workers = || primaries.iter().flat_map(|primary| &primary.pool.workers);
+        for worker in workers() {
             worker.set_up(false);
         }
         self.0.stop.cancel();
-        supervise::quit(self.0.pool.workers.iter().map(|worker| worker.client.clone())).await;
+        supervise::quit(workers().map(|worker| worker.client.clone())).await;
     }
 }
 
@@ -331,62 +289,4 @@ fn check_settings(settings: &Settings) -> Result<(), ConnectError> {
         return refuse("address_key", why);
     }
     Ok(())
-}
-
-/// A connected client whose events nobody reads yet.
-struct Joined {
-    worker: Arc<Worker>,
-    task: fred::types::ConnectHandle,
-    events: Events,
-}
-
-impl Joined {
-    async fn to(client: Client, opened: &mut Vec<Client>) -> Result<Self, ConnectError> {
-        // Before it connects, so that no event is missed.
-        let mut events = Events::of(&client);
-        match client.init().await {
-            Ok(task) => {
-                // The first connection counts as one of them.
-                events.reconnects = client.reconnect_rx();
-                opened.push(client.clone());
-                Ok(Self { worker: Worker::new(client), task, events })
-            }
-            Err(error) => Err(ConnectError::connecting(error)),
-        }
-    }
-
-    fn watch(self, inner: &Arc<Inner>, in_pool: bool) {
-        let Self { worker, task, events } = self;
-        tokio::spawn(supervise::watch(
-            Arc::downgrade(inner),
-            worker,
-            task,
-            events,
-            inner.stop.clone(),
-            in_pool,
-        ));
-    }
-}
-
-/// The confirmers a durability needs, and their connection.
-async fn confirmers(
-    config: &Config,
-    settings: &Settings,
-    guard: &Guard,
-    stop: &CancellationToken,
-    opened: &mut Vec<Client>,
-) -> Result<(Vec<Confirmer>, Option<Joined>), ConnectError> {
-    if settings.durability == Durability::Fast {
-        return Ok((Vec::new(), None));
-    }
-    let timeout = settings.confirm_timeout;
-    let client =
-        pool::client(config, timeout + settings.call_timeout, UNRESPONSIVE.max(timeout * 2), OWN_EVENTS);
-    let joined = Joined::to(client, opened).await?;
-    let count = if config.server.is_clustered() { guard.all().len() } else { 1 };
-    let start = |partition: &Partition| {
-        let place = Place { key: partition.keys.fence(), slot: partition.slot, timeout };
-        Confirmer::start(Arc::clone(&joined.worker), place, stop.clone())
-    };
-    Ok((guard.all().iter().take(count).map(start).collect(), Some(joined)))
 }

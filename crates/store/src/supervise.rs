@@ -13,12 +13,13 @@ use futures::future::join_all;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::error::CallError;
 use crate::node::Node;
 use crate::pool::{HEARTBEAT, UNRESPONSIVE, Worker};
 use crate::preflight::{self, Level};
+use crate::primary::Primary;
+use crate::settings::Role;
 use crate::store::Inner;
 
 /// How soon a connection that is there but unchecked is looked at again.
@@ -38,16 +39,17 @@ impl Events {
     }
 }
 
-/// Watches a client until told to stop. `in_pool`: it takes calls, so it is checked; else it is only kept alive.
+/// Watches a client of a primary until told to stop. `in_pool`: it takes calls, so it is checked; else it is only kept alive.
 pub(crate) async fn watch(
     inner: Weak<Inner>,
+    primary: Arc<Primary>,
     worker: Arc<Worker>,
     mut task: ConnectHandle,
     mut events: Events,
-    stop: CancellationToken,
     in_pool: bool,
 ) {
-    let clustered = worker.client.is_clustered();
+    let stop = primary.stop.clone();
+    let down = || down(&inner, &primary, &worker, in_pool);
     let (mut used, mut look_at) = (0, Instant::now() + HEARTBEAT);
     loop {
         let mut check_now = false;
@@ -55,8 +57,8 @@ pub(crate) async fn watch(
             biased;
             () = stop.cancelled() => break,
             ended = &mut task => {
-                tracing::warn!(reason = ?ended.map(|end| end.err().map(|e| e.kind().clone())), "a client of the server ended");
-                down(&inner, &worker, in_pool);
+                tracing::warn!(node = %worker.address, reason = ?ended.map(|end| end.err().map(|e| e.kind().clone())), "a client of the server ended");
+                down();
                 tokio::select! {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(RETRY) => {}
@@ -69,21 +71,18 @@ pub(crate) async fn watch(
             }
             error = events.errors.recv() => match error {
                 Ok((error, _)) => {
-                    tracing::debug!(%error, "a connection failed");
+                    tracing::debug!(node = %worker.address, %error, "a connection failed");
                     if let Some(inner) = inner.upgrade() {
                         inner.troubles.lost(&error);
                     }
-                    // In a cluster the other servers still answer, and the client mends this one.
-                    if !clustered {
-                        down(&inner, &worker, in_pool);
-                        look_at = Instant::now() + RECHECK;
-                    }
+                    down();
+                    look_at = Instant::now() + RECHECK;
                 }
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => events = Events::of(&worker.client),
             },
             () = worker.replaced.notified() => {
-                down(&inner, &worker, in_pool);
+                down();
                 look_at = Instant::now() + RECHECK;
             }
             server = events.reconnects.recv() => match server {
@@ -95,10 +94,12 @@ pub(crate) async fn watch(
         let now = Instant::now();
         if check_now {
             let Some(inner) = inner.upgrade() else { break };
-            let good = !in_pool || inner.check(&worker).await;
+            let good = !in_pool || inner.check(&primary, &worker).await;
             if good {
                 worker.set_up(true);
-                inner.pool.changed.notify_waiters();
+                primary.pool.changed.notify_waiters();
+                inner.routes.told();
+                inner.count_away();
             }
             look_at = Instant::now()
                 + if good {
@@ -121,25 +122,21 @@ pub(crate) async fn watch(
     task.abort();
 }
 
-fn down(inner: &Weak<Inner>, worker: &Arc<Worker>, in_pool: bool) {
+fn down(inner: &Weak<Inner>, primary: &Primary, worker: &Arc<Worker>, in_pool: bool) {
     worker.set_up(false);
     if let Some(inner) = inner.upgrade()
         && in_pool
-        && inner.pool.pick().is_none()
+        && primary.pool.pick().is_none()
     {
-        inner.link.down();
+        inner.lost(primary);
         inner.troubles.look_now();
     }
 }
 
-/// Every server gets its own: what hangs is found out by the silence.
 async fn ping(worker: &Arc<Worker>) {
-    let nodes = Node::all(&worker.client);
-    let pings = nodes.iter().map(|node| timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)));
-    for reply in join_all(pings).await {
-        if !matches!(reply, Ok(Ok(_))) {
-            tracing::debug!("a connection does not answer");
-        }
+    let node = Node::any(&worker.client);
+    if !matches!(timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)).await, Ok(Ok(_))) {
+        tracing::debug!(node = %worker.address, "a connection does not answer");
     }
 }
 
@@ -153,43 +150,89 @@ pub(crate) async fn quit(clients: impl IntoIterator<Item = Client>) {
 
 impl Inner {
     /// Looks whether a new connection leads to a server that will do, and to our database. Whether it may take calls.
-    async fn check(&self, worker: &Arc<Worker>) -> bool {
-        let _one_at_a_time = self.checking.lock().await;
+    async fn check(&self, primary: &Primary, worker: &Arc<Worker>) -> bool {
+        let _one_at_a_time = primary.checking.lock().await;
         if !worker.client.is_connected() {
             return false;
         }
         let found = match preflight::look(&worker.client, self.settings.durability).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, "looking at the server failed");
+                tracing::debug!(node = %worker.address, %error, "looking at the server failed");
                 return false;
             }
         };
         {
-            let mut last = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = primary.report.lock().unwrap_or_else(PoisonError::into_inner);
             if *last != found.report {
                 found.report.log();
                 last.clone_from(&found.report);
             }
         }
-        self.judged(&found.report);
+        self.judged(&primary.address, &found.report);
         if found.report.worst() == Level::Refuse {
             return false;
         }
-        match self.register(worker).await {
+        if primary.link.run_id() != found.run_id {
+            // Another run: what was found out about the one before does not count.
+            primary.forget();
+        }
+        primary.set_confirm(found.confirm);
+        let met = match self.role {
+            Role::Inspector => Ok(()),
+            _ => self.register(primary, worker).await,
+        };
+        match met {
             // A stop is told by every call.
             Ok(()) | Err(CallError::Stop(_)) => {}
             Err(error) => {
-                tracing::debug!(%error, "registering failed");
+                tracing::debug!(node = %worker.address, %error, "registering failed");
                 return false;
             }
         }
-        self.set_confirm(found.confirm);
-        if !self.link.is_up() || self.link.run_id() != found.run_id {
-            tracing::info!(run_id = found.run_id, "connected to the server");
+        let link = primary.link.watch().borrow().clone();
+        if !link.up || link.run_id != found.run_id {
+            tracing::info!(node = %worker.address, run_id = found.run_id, "connected to the server");
         }
-        self.link.up(found.run_id);
+        self.found(primary, found.run_id);
         self.troubles.look_now();
         true
+    }
+
+    /// There is a checked connection to this run of a server.
+    pub(crate) fn found(&self, primary: &Primary, run_id: String) {
+        primary.link.up(run_id);
+        primary.show(true);
+        self.tell_links();
+        self.routes.told();
+    }
+
+    /// The last connection to a primary is lost.
+    fn lost(&self, primary: &Primary) {
+        if !primary.link.lost(false) {
+            return;
+        }
+        metrics::counter!("posthaste_store_connection_losses_total").increment(1);
+        primary.show(false);
+        let others = self.routes.primaries().iter().any(|primary| primary.link.is_up());
+        self.link.lost(others);
+        self.routes.stale.notify_one();
+        self.routes.told();
+        self.count_away();
+    }
+
+    /// Tells what the links to all servers are together.
+    pub(crate) fn tell_links(&self) {
+        let links = self.routes.primaries();
+        let mut run_ids: Vec<String> = links
+            .iter()
+            .filter(|primary| primary.link.is_up())
+            .map(|primary| primary.link.run_id())
+            .collect();
+        if !run_ids.is_empty() {
+            // The order of a cluster's servers says nothing.
+            run_ids.sort_unstable();
+            self.link.up(run_ids.join(","));
+        }
     }
 }

@@ -22,6 +22,9 @@ type Asked = Vec<(ParcelRef, Vec<(u16, u8)>)>;
 type Begun = Vec<(ParcelCode, Vec<RowBegun>)>;
 
 pub(super) struct BeginDone {
+    p: u16,
+    /// Since when room is kept.
+    kept: Instant,
     started: Instant,
     ids: Vec<Id>,
     asked: Asked,
@@ -36,15 +39,17 @@ impl Engine {
         let reserve = if bulk { calls * usize::from(self.settings.urgent_reserve) / 100 } else { 0 };
         let batching = self.abilities.batching;
         let queued: usize = self.batches.iter().map(|batch| batch.cost(batching)).sum();
-        let busy = self.calls * size + queued + self.starting + self.beyond_unsettled();
+        let busy = self.calls * size + queued + self.starting.room(Instant::now()) + self.beyond_unsettled();
         (calls.saturating_sub(reserve).max(1) * size).saturating_sub(busy)
     }
 
-    /// Reports nobody has confirmed, beyond what is allowed. They take room from what is begun, so that a courier leaves a bounded number
+    /// Reports nobody has confirmed, beyond what is allowed; those of partitions that can't be asked do not count, for no more of
+    /// them are begun. They take room from what is begun, so that a courier leaves a bounded number
     /// of rows in doubt when it dies, however slow the server is.
     fn beyond_unsettled(&self) -> usize {
         let allowed = self.settings.max_unsettled.max(self.abilities.batching.size());
-        self.settles.untold().saturating_sub(allowed)
+        let told_later = self.held.reports_away();
+        self.settles.untold(|p| self.held.is_away(p)).saturating_sub(told_later).saturating_sub(allowed)
     }
 
     /// Begins what can be on the wire within `begin_ahead`.
@@ -91,7 +96,12 @@ impl Engine {
     /// A row whose courier died with it goes out alone: should it do so again, nothing else becomes unknown. Rows that went out as
     /// one message, under one token, do so once more first: of a few hundred one by one the channel would stand still.
     fn begin_suspect(&mut self, now: Instant) {
-        if self.calls > 0 || self.starting > 0 || !self.batches.is_empty() || !self.settles.is_idle() {
+        let away = |p| self.held.is_away(p);
+        if self.calls > 0
+            || !self.batches.is_empty()
+            || !self.starting.is_idle_but(away)
+            || !self.is_settled()
+        {
             return;
         }
         self.alone = false;
@@ -125,7 +135,7 @@ impl Engine {
             let first = parcel.doubtful.iter().filter(asked_again).map(|(.., at)| *at).min();
             parcel.doubtful.retain(|doubt| !asked_again(&doubt));
             let at = parcel.at.clone();
-            self.starting += self.abilities.batching.cost(rows.len());
+            self.starting.add(p, now, self.abilities.batching.cost(rows.len()));
             self.pace.spend(rows.len());
             let (started, ids, asked) = by_partition.entry(p).or_insert((now, Vec::new(), Vec::new()));
             *started = (*started).min(first.unwrap_or(now));
@@ -139,7 +149,7 @@ impl Engine {
             tokio::spawn(async move {
                 let begin = store.begin(p, &channel, window, rows_a_token, &asked);
                 let result = noticed(&meter, "begin", begin).await;
-                let _ = notes.send(Note::Begun(BeginDone { started, ids, asked, result }));
+                let _ = notes.send(Note::Begun(BeginDone { p, kept: now, started, ids, asked, result }));
             });
         }
     }
@@ -147,7 +157,9 @@ impl Engine {
     pub(super) fn on_begun(&mut self, done: BeginDone) {
         let window = done.started + self.abilities.send_window;
         let batching = self.abilities.batching;
-        self.starting -= done.asked.iter().map(|(_, rows)| batching.cost(rows.len())).sum::<usize>();
+        for (_, rows) in &done.asked {
+            self.starting.done(done.p, done.kept, batching.cost(rows.len()));
+        }
         let parcels = match done.result {
             Ok(answer) => answer.reply,
             Err(error) => return self.begin_failed(done.started, &done.ids, &done.asked, &error),

@@ -103,7 +103,11 @@ impl Engine {
         let paused = self.draining || self.pace.paused(now).is_some();
         for at in 0..self.partitions.len() {
             let partition = &self.partitions[at];
-            if partition.asking || partition.wake > now || (self.draining && partition.asked.is_none()) {
+            if partition.asking
+                || partition.wake > now
+                || self.held.is_away(partition.p)
+                || (self.draining && partition.asked.is_none())
+            {
                 continue;
             }
             let (limit, bulk_limit) = if paused { (0, 0) } else { self.room() };
@@ -120,7 +124,7 @@ impl Engine {
     fn room(&self) -> (u32, u32) {
         let size = self.abilities.batching.size();
         let rows_wanted = (self.pace.concurrency() * size * 2).max(self.meter.rows_last_second());
-        let free = self.settings.max_rows.saturating_sub(self.held.rows());
+        let free = self.settings.max_rows.saturating_sub(self.held.rows_here());
         let need = rows_wanted.saturating_sub(self.held.runnable()).min(free);
         let most = self.settings.claim_limit;
         let parcels = |rows: usize| {
@@ -137,7 +141,7 @@ impl Engine {
         let asked = Instant::now();
         let begin = if limit == 0 { 0 } else { self.begin_with_claim(asked) };
         // Kept free until the answer is there: other partitions are asked at the same time.
-        self.starting += begin;
+        self.starting.add(self.partitions[at].p, asked, begin);
         self.pace.spend(begin);
         let partition = &mut self.partitions[at];
         let (p, number) = (partition.p, partition.number);
@@ -207,7 +211,7 @@ impl Engine {
         let now = Instant::now();
         let at = usize::from(done.p);
         self.partitions[at].asking = false;
-        self.starting -= done.begin;
+        self.starting.done(done.p, done.asked, done.begin);
         self.pace.spare(done.begin);
         let answer = match done.result {
             Ok(answer) => answer,

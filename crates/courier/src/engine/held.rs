@@ -1,6 +1,6 @@
 //! The parcels a courier holds, and the rows of them that wait to be begun. No I/O.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +128,9 @@ pub(super) struct Held {
     pub(super) closed: Vec<Id>,
     /// Rows expected of parcels whose rows are being fetched.
     pub(super) expected: usize,
+    /// Partitions that can't be asked now, and their rows, which wait aside until they can: suspects apart.
+    away: BTreeSet<u16>,
+    shelf: Vec<(Waiting, bool)>,
 }
 
 impl Held {
@@ -148,7 +151,10 @@ impl Held {
                 State::Pending if outcome.not_before.is_none_or(|at| at <= now) => {
                     parcel.waiting += 1;
                     let waiting = Waiting { id, row };
-                    if is_suspect(outcome) {
+                    let suspect = is_suspect(outcome);
+                    if self.away.contains(&parcel.partition) {
+                        self.shelf.push((waiting, suspect));
+                    } else if suspect {
                         self.suspects.push_back(waiting);
                     } else {
                         self.lane(parcel.head.lane).push_back(waiting);
@@ -167,6 +173,47 @@ impl Held {
             Lane::Urgent => &mut self.urgent,
             Lane::Bulk => &mut self.bulk,
         }
+    }
+
+    /// Whether a partition can't be asked now.
+    pub(super) fn is_away(&self, p: u16) -> bool {
+        self.away.contains(&p)
+    }
+
+    pub(super) fn some_away(&self) -> bool {
+        !self.away.is_empty()
+    }
+
+    /// Rows of partitions that can't be asked wait aside, so that those of others pass them; which partitions have come back.
+    pub(super) fn set_away(&mut self, away: BTreeSet<u16>) -> Vec<u16> {
+        if away == self.away {
+            return Vec::new();
+        }
+        let back = self.away.difference(&away).copied().collect();
+        self.away = away;
+        let of_away = |waiting: &Waiting| {
+            self.parcels.get(&waiting.id).is_some_and(|parcel| self.away.contains(&parcel.partition))
+        };
+        let mut aside = Vec::new();
+        for (queue, suspect) in
+            [(&mut self.suspects, true), (&mut self.urgent, false), (&mut self.bulk, false)]
+        {
+            let (out, stays): (VecDeque<_>, VecDeque<_>) =
+                std::mem::take(queue).into_iter().partition(of_away);
+            *queue = stays;
+            aside.extend(out.into_iter().map(|waiting| (waiting, suspect)));
+        }
+        let (stays, returns): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.shelf).into_iter().partition(|(waiting, _)| of_away(waiting));
+        self.shelf = stays.into_iter().chain(aside).collect();
+        for (waiting, suspect) in returns.into_iter().rev() {
+            if suspect {
+                self.suspects.push_front(waiting);
+            } else {
+                self.put_back(waiting);
+            }
+        }
+        back
     }
 
     pub(super) fn get(&mut self, id: Id) -> Option<&mut Parcel> {
@@ -192,6 +239,24 @@ impl Held {
         self.rows + self.expected
     }
 
+    /// Rows held of partitions that can be asked: the others take no room, there is an end to them.
+    pub(super) fn rows_here(&self) -> usize {
+        if self.away.is_empty() {
+            return self.rows();
+        }
+        let of_away = self.parcels.values().filter(|parcel| self.away.contains(&parcel.partition));
+        self.rows().saturating_sub(of_away.map(|parcel| parcel.rows.len()).sum())
+    }
+
+    /// Reports of partitions that can't be asked.
+    pub(super) fn reports_away(&self) -> usize {
+        if self.away.is_empty() {
+            return 0;
+        }
+        let of_away = self.parcels.values().filter(|parcel| self.away.contains(&parcel.partition));
+        of_away.map(|parcel| parcel.reports.len()).sum()
+    }
+
     /// Rows that wait to be begun now.
     pub(super) fn runnable(&self) -> usize {
         self.urgent.len() + self.bulk.len() + self.suspects.len() + self.expected
@@ -209,9 +274,10 @@ impl Held {
     pub(super) fn requeue(&mut self, id: Id, row: u16, at: Option<Instant>) {
         let Some(parcel) = self.parcels.get_mut(&id).filter(|parcel| !parcel.closed) else { return };
         parcel.waiting += 1;
-        let (lane, suspect) = (parcel.head.lane, parcel.is_suspect(row));
+        let (lane, p, suspect) = (parcel.head.lane, parcel.partition, parcel.is_suspect(row));
         let waiting = Waiting { id, row };
         match at {
+            None if self.away.contains(&p) => self.shelf.push((waiting, suspect)),
             None if suspect => self.suspects.push_front(waiting),
             None => self.lane(lane).push_front(waiting),
             Some(at) => {
@@ -230,9 +296,10 @@ impl Held {
             }
             let waiting = entry.remove();
             let parcel = self.parcels.get(&waiting.id);
-            match parcel.map(|parcel| (parcel.head.lane, parcel.is_suspect(waiting.row))) {
-                Some((_, true)) => self.suspects.push_back(waiting),
-                Some((lane, false)) => self.lane(lane).push_back(waiting),
+            match parcel.map(|parcel| (parcel.head.lane, parcel.partition, parcel.is_suspect(waiting.row))) {
+                Some((_, p, suspect)) if self.away.contains(&p) => self.shelf.push((waiting, suspect)),
+                Some((_, _, true)) => self.suspects.push_back(waiting),
+                Some((lane, _, false)) => self.lane(lane).push_back(waiting),
                 None => {}
             }
         }
@@ -302,6 +369,7 @@ impl Held {
         self.bulk.clear();
         self.suspects.clear();
         self.later.clear();
+        self.shelf.clear();
         for parcel in self.parcels.values_mut() {
             parcel.close();
         }

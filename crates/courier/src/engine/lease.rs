@@ -29,9 +29,9 @@ pub(crate) fn flaw_word(flaw: &Malformed) -> &'static str {
 }
 
 pub(super) struct RenewDone {
+    p: u16,
     started: Instant,
     ids: Vec<Id>,
-    last: bool,
     result: Result<Answer<Vec<Renewed>>, CallError>,
 }
 
@@ -43,12 +43,14 @@ pub(super) struct ReleaseDone {
 impl Engine {
     /// Prolongs every lease held, so often.
     pub(super) fn renew_leases(&mut self, now: Instant) {
-        if now < self.next_renewal || self.renewing {
+        if now < self.next_renewal {
             return;
         }
         self.next_renewal = now + self.settings.renew_every;
         let mut by_partition: BTreeMap<u16, Vec<(Id, ParcelRef)>> = BTreeMap::new();
-        for (id, parcel) in self.held.iter().filter(|(_, parcel)| !parcel.lost) {
+        // A server that has not answered yet is not asked again, and keeps nobody else waiting.
+        let free = |p: u16| !self.renewing.contains_key(&p) && !self.held.is_away(p);
+        for (id, parcel) in self.held.iter().filter(|(_, parcel)| !parcel.lost && free(parcel.partition)) {
             by_partition.entry(parcel.partition).or_default().push((id, parcel.at.clone()));
         }
         let chunks: Vec<_> = by_partition
@@ -57,23 +59,24 @@ impl Engine {
                 parcels.chunks(MOST_PARCELS).map(|chunk| (p, chunk.to_vec())).collect::<Vec<_>>()
             })
             .collect();
-        let count = chunks.len();
-        self.renewing = count > 0;
-        for (at, (p, chunk)) in chunks.into_iter().enumerate() {
+        for (p, chunk) in chunks {
+            *self.renewing.entry(p).or_default() += 1;
             let (ids, parcels): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
             let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
             let (lease, meter) = (self.settings.lease, Arc::clone(&self.meter));
             tokio::spawn(async move {
                 let result = noticed(&meter, "renew", store.renew(p, &channel, lease, &parcels)).await;
-                let _ =
-                    notes.send(Note::Renewed(RenewDone { started: now, ids, last: at + 1 == count, result }));
+                let _ = notes.send(Note::Renewed(RenewDone { p, started: now, ids, result }));
             });
         }
     }
 
     pub(super) fn on_renewed(&mut self, done: RenewDone) {
-        if done.last {
-            self.renewing = false;
+        if let Some(calls) = self.renewing.get_mut(&done.p) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.renewing.remove(&done.p);
+            }
         }
         let answer = match done.result {
             Ok(answer) => answer,

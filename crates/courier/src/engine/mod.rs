@@ -9,6 +9,7 @@ mod lease;
 mod reports;
 mod send;
 mod settle;
+mod starting;
 mod take;
 
 use std::panic::AssertUnwindSafe;
@@ -53,7 +54,7 @@ enum Note {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// An operator has to look: the database is not the one it was.
-    #[error("the database is not the one it was; nothing more is begun until somebody looks at it: {0:?}")]
+    #[error("{0}")]
     Stop(StopWhy),
 }
 
@@ -76,13 +77,14 @@ pub(crate) struct Engine {
     /// Calls on the wire.
     calls: usize,
     /// Room kept for rows that are being begun, in envelopes.
-    starting: usize,
+    starting: starting::Starting,
     /// A suspect row is out: nothing else is begun.
     alone: bool,
     /// A check of a stopped channel is under way, or when the next is due.
     next_check: Option<Instant>,
     next_renewal: Instant,
-    renewing: bool,
+    /// Partitions with leases being prolonged, and in how many calls.
+    renewing: std::collections::BTreeMap<u16, usize>,
     releasing: usize,
     draining: bool,
     /// Ends the calls on the wire.
@@ -143,10 +145,10 @@ impl Engine {
             settles: settle::Settles::default(),
             batches: std::collections::VecDeque::new(),
             calls: 0,
-            starting: 0,
+            starting: starting::Starting::default(),
             alone: false,
             next_check: None,
-            renewing: false,
+            renewing: std::collections::BTreeMap::new(),
             releasing: 0,
             draining: false,
             cut: CancellationToken::new(),
@@ -161,6 +163,8 @@ impl Engine {
     /// Runs until it is stopped, or the database turns out to be another one.
     pub(crate) async fn run(mut self, mut hearing: Hearing, stop: Stop) -> Result<(), EngineError> {
         let mut link = self.store.connection();
+        let mut routes = self.store.route_changes();
+        self.look_away();
         let (_, closed) = mpsc::unbounded_channel();
         let mut inbox = self.inbox.take().unwrap_or(closed);
         self.meter.wake("start");
@@ -186,6 +190,7 @@ impl Engine {
                         self.on_link(&state);
                     }
                 }
+                changed = routes.changed() => if changed.is_ok() { self.look_away() },
                 event = hearing.wait(), if !self.draining => self.on_bell(event),
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -211,7 +216,7 @@ impl Engine {
 
     /// No call is under way, and none that got no answer has to be repeated.
     fn is_idle(&self) -> bool {
-        let server = self.starting == 0 && self.releasing == 0 && self.held.expected == 0;
+        let server = self.starting.is_idle_but(|_| false) && self.releasing == 0 && self.held.expected == 0;
         let claims = !self.partitions.iter().any(Partition::is_open);
         self.calls == 0 && self.batches.is_empty() && server && claims && self.settles.is_idle()
     }
@@ -224,11 +229,14 @@ impl Engine {
             _ => None,
         };
         let rate = (self.held.runnable() > 0).then(|| self.pace.next_allowed()).flatten();
-        let asked = |partition: &&Partition| self.up && (!self.draining || partition.is_open());
+        let asked = |partition: &&Partition| {
+            self.up && !self.held.is_away(partition.p) && (!self.draining || partition.is_open())
+        };
         let claims = self.partitions.iter().filter(asked).filter_map(Partition::next_wake).min();
         let filled = self.next_filled(now);
-        let renewal = Some(self.next_renewal);
-        for at in [later, paused, rate, claims, filled, renewal, self.next_check, self.settles.next_try()] {
+        let (renewal, slow) = (Some(self.next_renewal), self.starting.next_slow(now));
+        let settles = self.settles.next_try(now, |p| self.held.is_away(p));
+        for at in [later, paused, rate, claims, filled, renewal, slow, self.next_check, settles] {
             wake = wake.min(at.unwrap_or(wake));
         }
         wake.max(now + Duration::from_micros(200))
@@ -255,9 +263,9 @@ impl Engine {
         if self.failed.is_some() {
             return;
         }
-        tracing::error!(channel = %self.channel, why = ?why, "the database is not the one it was: stopping");
+        tracing::error!(channel = %self.channel, %why, "nothing more is begun");
         self.meter.alarm("database");
-        if matches!(why, StopWhy::RolledBack { .. }) {
+        if matches!(why, StopWhy::Halted(_)) {
             // It is ours still, and takes reports: what it has lost of them is told again.
             self.settles.repeat_recent(Instant::now());
         } else {
@@ -272,7 +280,7 @@ impl Engine {
         match error {
             CallError::Stop(why) => {
                 self.fail(why.clone());
-                matches!(why, StopWhy::RolledBack { .. })
+                matches!(why, StopWhy::Halted(_))
             }
             CallError::Fault(fault) => {
                 tracing::error!(channel = %self.channel, error = %fault, "a reply could not be used");
@@ -290,6 +298,15 @@ impl Engine {
             // What the server had not written down when it went is told again: repeats are harmless.
             self.settles.repeat_recent(Instant::now());
             for partition in &mut self.partitions {
+                partition.wake_now();
+            }
+        }
+    }
+
+    /// Partitions that can't be asked wait aside; those that can again are asked at once.
+    fn look_away(&mut self) {
+        for p in self.held.set_away(self.store.partitions_away().into_iter().collect()) {
+            if let Some(partition) = self.partitions.get_mut(usize::from(p)) {
                 partition.wake_now();
             }
         }

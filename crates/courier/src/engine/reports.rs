@@ -36,6 +36,10 @@ impl Reports {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Takes so many at most, in the order of their rows.
     pub(super) fn take(&mut self, most: usize) -> Vec<Report> {
         self.list.sort_by_key(|report| report.row);

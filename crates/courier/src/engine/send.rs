@@ -138,7 +138,7 @@ impl Engine {
     fn fills(&self, batch: &Batch, now: Instant) -> bool {
         let batching = self.abilities.batching;
         matches!(batching, Batching::Groups { .. } | Batching::SameOrder(_))
-            && self.starting > 0
+            && self.starting.room(now) > 0
             && now < batch.made + FILLS_FOR
             && batch.cost(batching) < batching.size()
     }

@@ -15,8 +15,10 @@ use crate::probe::Point;
 
 const MOST_PARCELS: usize = 200;
 const MOST_REPORTS: usize = 2_000;
-/// Calls at once, over all partitions.
+/// Calls at once, over all partitions that answer, and of one that does not.
 const MOST_CALLS: usize = 4;
+/// How long a call may take before its partition counts as one that does not.
+const SLOW: Duration = Duration::from_millis(300);
 /// What is told again when the server may have forgotten it.
 const RECENT: Duration = Duration::from_secs(5);
 /// Settlements remembered for that at most.
@@ -27,9 +29,9 @@ const MOST_RECENT: usize = 20_000;
 pub(super) struct Settles {
     dirty: VecDeque<Id>,
     marked: HashSet<Id>,
-    calls: usize,
+    calls: BTreeMap<u16, Vec<Instant>>,
     /// Reports in them.
-    telling: usize,
+    telling: BTreeMap<u16, usize>,
     /// Reports in no call yet.
     unsettled: Unsettled,
     /// Calls without an answer, to be repeated.
@@ -46,17 +48,48 @@ impl Settles {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.dirty.is_empty() && self.calls == 0 && self.repeats.is_empty()
+        self.dirty.is_empty() && self.calls.is_empty() && self.repeats.is_empty()
     }
 
-    pub(super) fn next_try(&self) -> Option<Instant> {
-        self.repeats.front().map(|(at, ..)| *at)
+    /// When the next call without an answer may be repeated: one of a partition that can be asked and has no call that hangs.
+    pub(super) fn next_try(&self, now: Instant, away: impl Fn(u16) -> bool) -> Option<Instant> {
+        let may = |p: u16| !away(p) && self.may_call(p, now);
+        self.repeats.iter().filter(|(_, p, ..)| may(*p)).map(|(at, ..)| *at).min()
+    }
+
+    /// Whether one more call about a partition may be made. Those that hang keep others from none.
+    fn may_call(&self, p: u16, now: Instant) -> bool {
+        let hangs =
+            |calls: &&Vec<Instant>| calls.iter().any(|begun| now.saturating_duration_since(*begun) >= SLOW);
+        let own = self.calls.get(&p);
+        let answering = self.calls.values().filter(|calls| !hangs(calls)).map(Vec::len).sum::<usize>();
+        own.map_or(0, Vec::len) < MOST_CALLS && (answering < MOST_CALLS || own.as_ref().is_some_and(hangs))
+    }
+
+    fn begun(&mut self, p: u16, now: Instant, reports: usize) {
+        self.calls.entry(p).or_default().push(now);
+        *self.telling.entry(p).or_default() += reports;
+    }
+
+    fn answered(&mut self, p: u16, begun: Instant, reports: usize) {
+        if let Some(calls) = self.calls.get_mut(&p) {
+            if let Some(at) = calls.iter().position(|call| *call == begun) {
+                calls.swap_remove(at);
+            }
+            if calls.is_empty() {
+                self.calls.remove(&p);
+            }
+        }
+        if let Some(telling) = self.telling.get_mut(&p) {
+            *telling = telling.saturating_sub(reports);
+        }
     }
 
     /// Nobody listens any more.
     pub(super) fn give_up(&mut self) {
         let unsettled = self.unsettled.clone();
-        *self = Self { calls: self.calls, telling: self.telling, unsettled, ..Self::default() };
+        let (calls, telling) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.telling));
+        *self = Self { calls, telling, unsettled, ..Self::default() };
     }
 
     /// Counts the reports of parcels.
@@ -64,11 +97,14 @@ impl Settles {
         &self.unsettled
     }
 
-    /// Reports the server has not confirmed yet: were the process to die now, their rows would be in doubt.
-    pub(super) fn untold(&self) -> usize {
+    /// Reports the server has not confirmed yet: were the process to die now, their rows would be in doubt. Of partitions that
+    /// are away only those in no call yet.
+    pub(super) fn untold(&self, away: impl Fn(u16) -> bool) -> usize {
+        let telling = self.telling.iter().filter(|(p, _)| !away(**p)).map(|(_, reports)| reports);
+        let repeats = self.repeats.iter().filter(|(_, p, ..)| !away(*p));
         self.unsettled.get()
-            + self.telling
-            + self.repeats.iter().map(|(.., settlements)| reports_in(settlements)).sum::<usize>()
+            + telling.sum::<usize>()
+            + repeats.map(|(.., settlements)| reports_in(settlements)).sum::<usize>()
     }
 
     /// The server was away: what it confirmed last it may have forgotten.
@@ -98,6 +134,7 @@ impl Settles {
 
 pub(super) struct SettleDone {
     p: u16,
+    begun: Instant,
     ids: Vec<Id>,
     settlements: Vec<Settlement>,
     result: Result<Answer<Settled>, CallError>,
@@ -107,31 +144,49 @@ impl Engine {
     /// Starts settle calls for what has been reported.
     pub(super) fn settle_dirty(&mut self) {
         let now = Instant::now();
-        while self.settles.calls < MOST_CALLS
-            && self.settles.repeats.front().is_some_and(|(at, ..)| *at <= now)
-            && let Some((_, p, ids, settlements)) = self.settles.repeats.pop_front()
+        while let Some(at) =
+            self.settles.repeats.iter().position(|(at, p, ..)| {
+                *at <= now && !self.held.is_away(*p) && self.settles.may_call(*p, now)
+            })
+            && let Some((_, p, ids, settlements)) = self.settles.repeats.remove(at)
         {
             self.start_settle(p, ids, settlements);
         }
-        while self.settles.calls < MOST_CALLS && self.up && !self.settles.dirty.is_empty() {
-            let Some((p, ids, settlements)) = self.next_settle() else { break };
+        while self.up && !self.settles.dirty.is_empty() {
+            let Some((p, ids, settlements)) = self.next_settle(now) else { break };
             self.start_settle(p, ids, settlements);
         }
     }
 
+    /// Nothing is left to be said, but about partitions that can't be asked.
+    pub(super) fn is_settled(&mut self) -> bool {
+        if !self.held.some_away() {
+            return self.settles.is_idle();
+        }
+        let Self { settles, held, .. } = self;
+        settles.calls.keys().all(|p| held.is_away(*p))
+            && settles.repeats.iter().all(|(_, p, ..)| held.is_away(*p))
+            && settles.dirty.iter().all(|id| match held.get(*id).map(|parcel| parcel.partition) {
+                Some(p) => held.is_away(p),
+                None => true,
+            })
+    }
+
     /// Collects the reports of one partition.
-    fn next_settle(&mut self) -> Option<(u16, Vec<Id>, Vec<Settlement>)> {
+    fn next_settle(&mut self, now: Instant) -> Option<(u16, Vec<Id>, Vec<Settlement>)> {
         let mut partition = None;
         let (mut ids, mut settlements, mut put_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut reports = 0;
         while ids.len() < MOST_PARCELS && reports < MOST_REPORTS {
             let Some(id) = self.settles.dirty.pop_front() else { break };
-            let Some(parcel) = self.held.get(id) else {
+            let Some(p) = self.held.get(id).map(|parcel| parcel.partition) else {
                 self.settles.marked.remove(&id);
                 continue;
             };
+            let kept = self.held.is_away(p) || (partition.is_none() && !self.settles.may_call(p, now));
+            let Some(parcel) = self.held.get(id) else { continue };
             // One call at a time for a parcel: its reports stay in order.
-            if parcel.settling || partition.is_some_and(|p| p != parcel.partition) {
+            if kept || parcel.settling || partition.is_some_and(|p| p != parcel.partition) {
                 put_back.push(id);
                 continue;
             }
@@ -142,11 +197,11 @@ impl Engine {
             }
             partition = Some(parcel.partition);
             let rest = MOST_REPORTS - reports;
-            let now = parcel.reports.take(rest);
+            let taken = parcel.reports.take(rest);
             let leave = leave && parcel.reports.is_empty();
-            reports += now.len();
+            reports += taken.len();
             parcel.settling = true;
-            settlements.push(Settlement { parcel: parcel.at.clone(), leave, reports: now });
+            settlements.push(Settlement { parcel: parcel.at.clone(), leave, reports: taken });
             ids.push(id);
         }
         for id in put_back {
@@ -156,19 +211,18 @@ impl Engine {
     }
 
     fn start_settle(&mut self, p: u16, ids: Vec<Id>, settlements: Vec<Settlement>) {
-        self.settles.calls += 1;
-        self.settles.telling += reports_in(&settlements);
+        let begun = Instant::now();
+        self.settles.begun(p, begun, reports_in(&settlements));
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
         let meter = Arc::clone(&self.meter);
         tokio::spawn(async move {
             let result = noticed(&meter, "settle", store.settle(p, &channel, &settlements)).await;
-            let _ = notes.send(Note::Settled(SettleDone { p, ids, settlements, result }));
+            let _ = notes.send(Note::Settled(SettleDone { p, begun, ids, settlements, result }));
         });
     }
 
     pub(super) fn on_settled(&mut self, done: SettleDone) {
-        self.settles.calls -= 1;
-        self.settles.telling -= reports_in(&done.settlements);
+        self.settles.answered(done.p, done.begun, reports_in(&done.settlements));
         let now = Instant::now();
         let answer = match done.result {
             Ok(answer) => answer,

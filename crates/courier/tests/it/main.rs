@@ -2,6 +2,7 @@
 
 mod batching;
 mod begin_bound;
+mod cluster;
 mod conformance_broken;
 mod conformance_passes;
 mod desk;

@@ -1,15 +1,15 @@
-//! A database that is not the one it was: the courier sends nothing more, ends by itself, and says so.
+//! A database that was wiped: the courier sends nothing more and waits for somebody to decide. One that is another one: it ends.
 
 use std::sync::Arc;
 
 use posthaste_courier::{Abilities, Outcome, RunError};
 use tokio::sync::Semaphore;
 
-use super::house::{House, brisk};
+use super::house::{House, brisk, eventually_async};
 use super::script::{Answer, Script};
 
 #[tokio::test]
-async fn a_wiped_database_ends_the_courier_with_rows_on_the_wire() {
+async fn a_wiped_database_stops_the_courier_with_rows_on_the_wire() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
@@ -21,18 +21,31 @@ async fn a_wiped_database_ends_the_courier_with_rows_on_the_wire() {
     script.eventually(2).await;
     house.command(&["FLUSHALL"]);
     gate.add_permits(100);
-    let error = courier.end().await.expect_err("it does not go on");
-    assert!(matches!(error, RunError::Engine(_)), "{error}");
+    eventually_async("the halt is written down", async || {
+        match house.command(&["EXISTS", "epoch:{0}", "halted:{0}"]).int() {
+            Some(2) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    courier.stopped().await;
     assert_eq!(script.seen().len(), 2);
-    assert_eq!(house.command(&["DBSIZE"]).int(), Some(0), "nothing is written to another database");
+    for key in house.command(&["KEYS", "*"]).items() {
+        let key = key.text().unwrap_or_default();
+        assert!(
+            ["epoch:{0}", "halted:{0}", "lost:{0}"].contains(&key),
+            "{key} is written to a wiped database"
+        );
+    }
 }
 
 #[tokio::test]
-async fn a_wiped_database_ends_an_idle_courier() {
+async fn another_database_ends_an_idle_courier() {
     let house = House::open().await;
     let courier = house.courier(Script::accepting(Abilities::default()), brisk()).await;
     let order = house.rows(1).await;
     house.ended(&order).await;
-    house.command(&["FLUSHALL"]);
-    courier.end().await.expect_err("it does not go on");
+    house.command(&["SET", "epoch:{0}", "somebody-elses"]);
+    let error = courier.end().await.expect_err("it does not go on");
+    assert!(matches!(error, RunError::Engine(_)), "{error}");
 }

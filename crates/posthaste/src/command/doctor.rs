@@ -33,8 +33,7 @@ const SKEW: i64 = 2;
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Look at the store too, as this settings file of the queue says. An empty database is set up by that, as the queue
-    /// itself would do.
+    /// Look at the store too, as this settings file of the queue says. Nothing is written to it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Look at the store there.
@@ -215,7 +214,7 @@ async fn store(args: &Args, findings: &mut Findings) {
     if !redis(&settings, findings).await {
         return;
     }
-    match crate::store::connect(settings).await {
+    match crate::store::inspect(settings).await {
         Ok((store, report)) => {
             for line in &report.lines {
                 let verdict = match line.level {
@@ -225,9 +224,21 @@ async fn store(args: &Args, findings: &mut Findings) {
                 };
                 findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
             }
+            database(&store, findings);
             store.disconnect().await;
         }
         Err(failure) => findings.bad("store", &failure),
+    }
+}
+
+/// Whether the database is set up, and what it was.
+fn database(store: &posthaste_store::Store, findings: &mut Findings) {
+    match store.stopped() {
+        Some(why) => findings.bad("database", &Failure::refused(why.to_string())),
+        None if store.epoch().is_empty() => {
+            findings.note("database", "empty", "The first process of the installation sets it up.");
+        }
+        None => findings.say(Verdict::Good, "database", "set up, and nothing stopped it"),
     }
 }
 

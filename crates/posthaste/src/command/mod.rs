@@ -9,5 +9,6 @@ pub(crate) mod key;
 pub(crate) mod order;
 pub(crate) mod outbox;
 pub(crate) mod parked;
+pub(crate) mod recover;
 pub(crate) mod send;
 pub(crate) mod suppression;

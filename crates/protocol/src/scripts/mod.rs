@@ -77,16 +77,22 @@ scripts!(
     close,
     /// Keeps a new API key.
     create_key,
+    /// Names, or ends, what may have been begun in a span that was lost.
+    doubt,
     /// Accepts an order.
     enqueue,
     /// Ends an order that can't be read.
     fail_order,
     /// Ends the rows of a parked parcel.
     fail_parcel,
+    /// Stops everybody because the database went back.
+    halt,
     /// Names parcels with unresolved rows.
     inquire,
     /// Takes an address off a suppression list.
     lift,
+    /// Tells at which mark each run of the server began.
+    open_run,
     /// Takes parcels out of the way that can't be read.
     park,
     /// Names orders to audit.
@@ -95,6 +101,8 @@ scripts!(
     rate,
     /// A late word from outside.
     receipt,
+    /// Ends a halt.
+    recover,
     /// The first word to a database.
     register,
     /// Hands leases back.

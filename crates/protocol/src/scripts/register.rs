@@ -14,7 +14,7 @@ contract!("register", drains: false,
         "schema of the caller", "number of partitions", "channel of a courier, or empty",
         "whether the channel is told what becomes of a message after it was taken: 1, 0, or empty for not said",
         "oldest schema of a program that may run beside the caller"],
-    codes: ["ok", "foreign", "old", "epoch"]);
+    codes: ["ok", "foreign", "old", "halted", "epoch"]);
 
 /// Registers a process.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub enum Registered {
     Foreign,
     /// It asks for a newer program.
     TooOld,
+    /// Ours, and stopped: it went back or was wiped, and nobody has said how to go on.
+    Halted,
 }
 
 impl Script for Register<'_> {
@@ -77,6 +79,7 @@ impl Script for Register<'_> {
             "ok" => Ok(Registered::Ok { schema: f.u32("schema")? }),
             "foreign" => Ok(Registered::Foreign),
             "old" => Ok(Registered::TooOld),
+            "halted" => Ok(Registered::Halted),
             _ => Err(Malformed::new("code of register")),
         }
     }

@@ -38,7 +38,7 @@ fn rows_are_sending_under_their_next_attempt() {
         &[
             "+ history:{0}:u1:5 o: 1/2/0 sending#1 pending#0 sending#1",
             "+ history:{0}:u1:5 v: 1",
-            "~ lease:{0}:email u1:5:0: 1 0 1 0 c1 -> 1 1 0 @now+30000 c1",
+            "~ lease:{0}:email u1:5:0: 2 0 1 0 c1 -> 2 1 0 @now+30000 c1",
         ],
     );
     // A repeat answers the same and changes nothing.
@@ -67,7 +67,7 @@ fn a_big_order_counts_what_is_sending() {
             "+ outcome:{0}:u1:5:email:0: 2/1/0 pending#0 sending#1 pending#0",
             "~ history:{0}:u1:5 c:email: pending=3 -> pending=2 sending=1",
             "+ history:{0}:u1:5 v: 1",
-            "~ lease:{0}:email u1:5:0: 1 0 1 0 c1 -> 1 1 0 @now+30000 c1",
+            "~ lease:{0}:email u1:5:0: 2 0 1 0 c1 -> 2 1 0 @now+30000 c1",
         ],
     );
     db.sound();

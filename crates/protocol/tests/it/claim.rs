@@ -40,10 +40,10 @@ fn parcels_come_under_a_lease_and_one_fence() {
             "- ready:{0}:email:bulk u1:2:0",
             "+ leased:{0}:email u1:1:0: @now+10000",
             "+ leased:{0}:email u1:2:0: @now+10000",
-            "+ lease:{0}:email u1:1:0: 1 0 0 0 c1",
-            "+ lease:{0}:email u1:2:0: 1 0 0 0 c1",
-            "+ fence:{0}: 1",
-            "+ request:{0}:email c1: 1 1 u1:1:0 u1:2:0",
+            "+ lease:{0}:email u1:1:0: 3 0 0 0 c1",
+            "+ lease:{0}:email u1:2:0: 3 0 0 0 c1",
+            "~ fence:{0}: 2 -> 3",
+            "+ request:{0}:email c1: 1 3 u1:1:0 u1:2:0",
             "+ couriers:{0}:email c1: @now",
             "~ channels:{0} email: 0 -> @now",
         ],
@@ -69,7 +69,7 @@ fn a_parcel_claimed_by_itself_is_marked_alone() {
     let db = Db::start();
     accept(&db, &["u1:1"]);
     Courier::new(&db, "c1").claim_one();
-    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:1:0"], b"1 0 1 0 c1");
+    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:1:0"], b"2 0 1 0 c1");
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn rows_of_inline_orders_are_begun_at_once() {
     assert_eq!(counts, [Some((0, 2, 0)), None, Some((0, 1, 0)), Some((1, 0, 0))]);
     let until = step.now + 30_000;
     let lease = db.snapshot().hash("lease:{0}:email");
-    assert_eq!(lease["u1:1:0"], format!("1 1 0 {until} c1").as_bytes());
-    assert_eq!(lease["u1:2:0"], b"1 0 0 0 c1");
-    assert_eq!(lease["u1:4:0"], b"1 0 0 0 c1");
+    assert_eq!(lease["u1:1:0"], format!("5 1 0 {until} c1").as_bytes());
+    assert_eq!(lease["u1:2:0"], b"5 0 0 0 c1");
+    assert_eq!(lease["u1:4:0"], b"5 0 0 0 c1");
     // What the claim told is what is stored, and a repeat begins nothing more.
     for (parcel, order) in taken.parcels.iter().zip(&orders).filter(|(_, order)| !order.big) {
         assert_eq!(parcel.outcomes, order.try_outcomes(&db, 0));
@@ -235,7 +235,7 @@ fn a_marked_parcel_is_claimed_alone() {
         (1, 0, 0),
         "nothing is begun at once"
     );
-    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:2:0"], b"2 0 1 0 c1");
+    assert_eq!(db.snapshot().hash("lease:{0}:email")["u1:2:0"], b"6 0 1 0 c1");
     let (again, _) = courier.take(&courier.same());
     assert!(again.parcels[0].careful);
     let (taken, _) = courier.take(&courier.next());

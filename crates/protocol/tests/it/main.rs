@@ -40,3 +40,4 @@ mod travel;
 mod types;
 mod unreadable;
 mod upkeep;
+mod went_back;

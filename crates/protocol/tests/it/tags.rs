@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_model::Member;
+use posthaste_model::{Lane, Member, UnixMs};
 use posthaste_protocol::keys::crc16;
 use posthaste_protocol::scripts::ALL;
+use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
+use posthaste_protocol::scripts::halt::{Halt, HaltCause};
+use posthaste_protocol::scripts::open_run::OpenRun;
 use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::remember::Remember;
 use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::db::{Db, channel};
+use crate::db::{Db, EPOCH, channel};
 use crate::random_walk::{Walk, any_act};
 
 /// One command as MONITOR prints it: who (`lua` or an address), and its words.
@@ -51,12 +55,12 @@ fn parse(line: &str) -> (bool, Vec<Vec<u8>>) {
 fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
     let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
     match text(&words[0]).to_ascii_lowercase().as_str() {
-        "time" => vec![],
+        "time" | "info" => vec![],
         "type" | "hkeys" => vec![text(&words[1])],
         "mget" | "unlink" | "del" | "exists" => words[1..].iter().map(text).collect(),
         "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hset" | "hsetnx" | "hdel" | "hlen"
         | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount" | "zscore" | "zmscore"
-        | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex" | "lrange" => {
+        | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex" | "lrange" | "ltrim" => {
             vec![text(&words[1])]
         }
         other => panic!("a command nobody told this test about: {other}"),
@@ -99,6 +103,20 @@ fn park_and_fail(db: &Db) {
     db.reply(&FailOrder { keys, suffix, from: None, forced: true });
 }
 
+/// The database goes back, and is recovered.
+fn go_back(db: &Db) {
+    let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
+    db.reply(&OpenRun { keys });
+    let orders = [("u1:5".parse().expect("a suffix"), halted)];
+    let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
+    db.reply(&Halt { keys, cause, found, known: 1, since, last, orders: &orders });
+    db.epoch.replace(format!("!{EPOCH}"));
+    for index in [DoubtIndex::Leased, DoubtIndex::Ready { lane: Lane::Bulk, from: UnixMs(0) }] {
+        db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 100 });
+    }
+    db.reply(&Recover { keys, partitions: 1 });
+}
+
 #[test]
 fn every_key_touched_has_the_tag_of_the_first_one() {
     let db = Db::start();
@@ -117,6 +135,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
         }
         db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
         park_and_fail(&db);
+        go_back(&db);
         let word = format!("end of round {round}");
         db.raw(&["ECHO", &word]);
         let mut first: Option<(&str, u16)> = None;

@@ -1,10 +1,11 @@
 //! The table of state × event → state on a real server: every cell of it, and that whatever is not in it changes nothing.
 
 use posthaste_model::transition::{TABLE, next};
-use posthaste_model::{Event, Reason, State, UnixMs, Verdict};
+use posthaste_model::{Event, Lane, Reason, State, UnixMs, Verdict};
 use posthaste_protocol::record::RowOutcome;
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
@@ -145,8 +146,20 @@ impl<'a> Case<'a> {
             Event::Expire => self.expire(),
             Event::GiveUp => self.give_up(),
             Event::EndRepeated => return false,
+            Event::InDoubt => self.doubt(),
         }
         true
+    }
+
+    /// Ends what may have been begun in a span that was lost.
+    fn doubt(&self) {
+        let (keys, channel, halted) = (&self.db.keys, &self.courier.channel, self.db.now());
+        let ready = |lane| DoubtIndex::Ready { lane, from: UnixMs(0) };
+        for index in [DoubtIndex::Leased, DoubtIndex::Unresolved, ready(Lane::Urgent), ready(Lane::Bulk)] {
+            // Rows that wait to be sent again are in doubt as well, for all that is known here.
+            let halted = UnixMs(halted.0 + 86_400_000);
+            self.db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 9 });
+        }
     }
 }
 
@@ -154,6 +167,7 @@ fn all_events() -> Vec<Event> {
     let of_verdicts = |event: fn(Verdict) -> Event| Verdict::ALL.map(event);
     let mut events = vec![Event::Begin, Event::ResolveRetry, Event::ResolveRepeat, Event::ResolveHold];
     events.extend([Event::LeaseOver, Event::Cancel, Event::Expire, Event::GiveUp, Event::EndRepeated]);
+    events.push(Event::InDoubt);
     for event in [Event::Settle, Event::Evidence, Event::Receipt, Event::Resolve] {
         events.extend(of_verdicts(event));
     }
@@ -203,7 +217,7 @@ fn try_all(big: bool, states: &[State]) {
             assert!(faults.is_empty(), "{name}: {faults:#?}");
         }
     }
-    assert_eq!(tried, states.len() * 31, "events tried on each state");
+    assert_eq!(tried, states.len() * 32, "events tried on each state");
 }
 
 /// All a record says of row 0; moments count from the due time.

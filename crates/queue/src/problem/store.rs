@@ -2,7 +2,7 @@
 
 use posthaste_store::{CallError, Fault, Unreadable};
 
-use super::{Code, FULL_RETRY, Problem, STORE_RETRY};
+use super::{Code, Problem, STORE_RETRY};
 
 impl Problem {
     /// What a failed write of the store means that is harmless when repeated: nothing happened, or nobody knows.
@@ -32,9 +32,8 @@ impl From<&CallError> for Problem {
             }
             CallError::Later { why } => Self::refused_for_now(*why),
             CallError::Stop(why) => {
-                tracing::error!(%why, "the store must not be used");
-                let detail = "the store is not the one it was; an operator must look";
-                Self::new(Code::StoreUnavailable, detail).retry_after(FULL_RETRY)
+                // Nobody can say when it goes on: an operator decides.
+                Self::new(Code::StoreUnavailable, why.to_string())
             }
             CallError::Undurable => Self::outcome_unknown(),
             CallError::Fault(Fault::Record(_)) => {

@@ -54,6 +54,9 @@ pub(super) struct OrderPage {
     unreadable: Vec<UnreadableOrder>,
     /// Asks for the next page; missing on the last one.
     next_cursor: Option<String>,
+    /// Partitions of the database that do not answer now: their orders are missing here. Missing when all answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions_missing: Vec<u16>,
 }
 
 /// An order of which no more can be told.
@@ -97,6 +100,7 @@ pub(super) async fn list(
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
+    let partitions_missing = page.away;
     let receipts = &*state.receipts.said().await?;
     let views = page.orders.into_iter().map(|(suffix, glance)| {
         let state = &state;
@@ -137,7 +141,7 @@ pub(super) async fn list(
         link(&mut headers, "/v1/orders", &parameters, cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((headers, Json(OrderPage { items, unreadable, next_cursor })).into_response())
+    Ok((headers, Json(OrderPage { items, unreadable, next_cursor, partitions_missing })).into_response())
 }
 
 fn filter(caller: &Caller, asked: &Asked) -> Result<OrderFilter, Problem> {

@@ -7,6 +7,7 @@ mod service;
 mod access;
 mod away;
 mod big_bodies;
+mod cluster;
 mod description;
 mod hostile;
 mod intake_accept;

@@ -197,6 +197,16 @@ impl PrivateServer {
         self.child.take().map_or(Ok(()), |child| child.kill9().map(drop))
     }
 
+    /// SIGKILL to a server that is only looked at, as a cluster's is under load. It counts as running until [`Self::kill9`] or
+    /// [`Self::restart`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::signal`]; [`Error::Dead`] when the server is down.
+    pub fn kill_at_once(&self) -> Result<()> {
+        self.running()?.signal(Sig::Kill)
+    }
+
     /// A polite stop (SIGTERM): the server writes what it has to and leaves.
     ///
     /// # Errors

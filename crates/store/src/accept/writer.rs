@@ -238,6 +238,9 @@ impl OrderWriter {
             Enqueued::Accepted { again, now, accepted, due, couriers_seen } => {
                 inner.confirmed(self.p, answer.before).await.map_err(AcceptError::Unknown)?;
                 // What an earlier try of this call stored is new.
+                if !again || answer.lost {
+                    inner.guard.accepts.keep(self.p, answer.fence, &self.head.suffix, accepted);
+                }
                 Ok(self.accepted((again && !answer.lost, now, accepted, due), couriers_seen))
             }
             // The script looks for the order first: what it refuses was not stored by an earlier try either.

@@ -8,6 +8,7 @@ use crate::error::{CallError, Fault, Later};
 use crate::node::{Info, Node};
 
 const EVENTS: &str = "notify-keyspace-events";
+const COVERAGE: &str = "cluster-require-full-coverage";
 const NEEDED_FLAGS: &str = "KEhx";
 /// What `A` stands for.
 const ALL_FLAGS: &str = "g$lshzxetd";
@@ -23,6 +24,7 @@ pub(super) async fn look_at(
     role(&info, report);
     memory(node, &info, report).await?;
     events(node, report).await?;
+    coverage(node, report).await?;
     let disk = disk(node, &info, report).await?;
     let confirm = confirm(durability, &disk, waits_for_disk, &info, report);
     Ok((info.get("run_id").unwrap_or_default().to_owned(), confirm))
@@ -130,6 +132,23 @@ async fn events(node: &Node, report: &mut Report) -> Result<(), CallError> {
             report.say(Level::Warn, EVENTS, text);
         }
         Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// In a cluster: whether servers go on when another one is down.
+async fn coverage(node: &Node, report: &mut Report) -> Result<(), CallError> {
+    if seen(node, "cluster-enabled").await?.as_deref() != Some("yes") {
+        return Ok(());
+    }
+    match seen(node, COVERAGE).await?.as_deref() {
+        Some("no") => report.say(Level::Ok, COVERAGE, "no"),
+        Some(_) => {
+            let text = "yes: while one slot has no server, all servers refuse all calls; set it to no on every server, so that \
+                only the orders of that slot wait";
+            report.say(Level::Warn, COVERAGE, text);
+        }
+        None => report.say(Level::Unseen, COVERAGE, "make sure it is no"),
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use posthaste_model::Durability;
 
 pub use report::{Level, Line, Report};
 
-use crate::error::{CallError, Lost};
+use crate::error::CallError;
 use crate::node::Node;
 
 /// How it is made sure that something is as safe as was asked.
@@ -32,21 +32,9 @@ pub(crate) struct Found {
     pub(crate) confirm: Confirm,
 }
 
-/// Looks at every server the client is connected to.
+/// Looks at the server the client is connected to.
 pub(crate) async fn look(client: &Client, durability: Durability) -> Result<Found, CallError> {
-    let nodes = Node::all(client);
-    if nodes.is_empty() {
-        return Err(CallError::Away(Lost::NotConnected));
-    }
-    let mut found = Found { report: Report::default(), run_id: String::new(), confirm: Confirm::Reply };
-    let mut run_ids = Vec::new();
-    for node in &nodes {
-        let (run_id, confirm) = checks::look_at(node, durability, &mut found.report).await?;
-        run_ids.push(run_id);
-        found.confirm = found.confirm.max(confirm);
-    }
-    // The order of a cluster's connections says nothing.
-    run_ids.sort_unstable();
-    found.run_id = run_ids.join(",");
-    Ok(found)
+    let mut report = Report::default();
+    let (run_id, confirm) = checks::look_at(&Node::any(client), durability, &mut report).await?;
+    Ok(Found { report, run_id, confirm })
 }

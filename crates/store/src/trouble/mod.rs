@@ -29,7 +29,7 @@ use kept::{Kept, Line, tell};
 pub use state::{RedisState, Work};
 
 use crate::cause::Cause;
-use crate::error::{CallError, Lost};
+use crate::error::{CallError, Later, Lost};
 
 /// An answer that takes so long is slow.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
@@ -170,6 +170,7 @@ impl Troubles {
         let state = match error {
             CallError::Later { why } => RedisState::of(*why),
             CallError::Away(Lost::NotConnected | Lost::Connection(_)) => Some(RedisState::Away),
+            CallError::Away(Lost::OnTheMove) => RedisState::of(Later::Moving),
             CallError::Undurable => Some(RedisState::Unconfirmed),
             CallError::Stop(_) | CallError::Fault(_) => None,
         };

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::{RedisState, Troubles, loading};
 use crate::cause::Cause;
 use crate::error::{CallError, Fault, Later, Lost};
+use crate::guard::Partition;
 use crate::node::{Info, Node};
 use crate::preflight::{Confirm, Level, Report};
+use crate::primary::Primary;
 use crate::settings::Role;
 use crate::store::Inner;
 
@@ -67,13 +69,8 @@ pub(crate) async fn watch(inner: Weak<Inner>, troubles: Troubles, stop: Cancella
 }
 
 impl Inner {
-    /// The server's address without credentials, as the states of a partition name it.
-    pub(crate) fn node_of(&self, _p: u16) -> Arc<str> {
-        Arc::clone(&self.address)
-    }
-
     /// What preflight said of a connection: unfit settings are a state.
-    pub(crate) fn judged(&self, report: &Report) {
+    pub(crate) fn judged(&self, node: &Arc<str>, report: &Report) {
         let unfit: Vec<&str> = report
             .lines
             .iter()
@@ -82,46 +79,41 @@ impl Inner {
             .map(|line| line.text.as_str())
             .collect();
         if unfit.is_empty() {
-            self.troubles.end(&self.address, RedisState::Unsuitable);
+            self.troubles.end(node, RedisState::Unsuitable);
         } else {
-            self.troubles.begin(&self.address, RedisState::Unsuitable, Some(unfit.join("; ")));
+            self.troubles.begin(node, RedisState::Unsuitable, Some(unfit.join("; ")));
         }
         self.troubles.look_now();
     }
 
     async fn look_for_trouble(&self) {
-        let worker = match self.pool.pick() {
-            Some(worker) => Some(worker),
-            // One that is not checked yet can still say why.
-            None => self.pool.workers.iter().find(|worker| worker.client.is_connected()),
-        };
-        let nodes = worker.map_or_else(Vec::new, |worker| Node::all(&worker.client));
-        if nodes.is_empty() {
-            self.troubles.nodes(vec![Arc::clone(&self.address)]);
-            let (state, detail) = self.troubles.why_lost();
-            let detail = match state {
-                RedisState::Loading => loading::progress(&self.config).await,
-                RedisState::Disk => loading::disk(&self.config).await.or(detail),
-                _ => detail,
-            };
-            return self.troubles.saw(&self.address, vec![(state, detail)]);
-        }
-        let name = |node: &Node| match &node.server {
-            Some(server) => Arc::from(name(server)),
-            None => Arc::clone(&self.address),
-        };
-        let nodes: Vec<(Arc<str>, Node)> = nodes.into_iter().map(|node| (name(&node), node)).collect();
-        self.troubles.nodes(nodes.iter().map(|(name, _)| Arc::clone(name)).collect());
-        join_all(nodes.iter().map(|(name, node)| self.look_at(name, node))).await;
+        let primaries = self.routes.primaries();
+        self.troubles.nodes(primaries.iter().map(|primary| Arc::clone(&primary.address)).collect());
+        join_all(primaries.iter().map(|primary| self.look_at(primary))).await;
     }
 
-    async fn look_at(&self, name: &Arc<str>, node: &Node) {
-        let begun = Instant::now();
-        let found = match timeout(WITHIN, look(node, node.server.is_some())).await {
+    async fn look_at(&self, primary: &Primary) {
+        let (name, begun) = (&primary.address, Instant::now());
+        let worker = match primary.pool.pick() {
+            Some(worker) => Some(worker),
+            // One that is not checked yet can still say why.
+            None => primary.pool.workers.iter().find(|worker| worker.client.is_connected()),
+        };
+        let Some(worker) = worker else {
+            let (state, detail) = self.troubles.why_lost();
+            let detail = match state {
+                RedisState::Loading => loading::progress(&primary.config).await,
+                RedisState::Disk => loading::disk(&primary.config).await.or(detail),
+                _ => detail,
+            };
+            return self.troubles.saw(name, vec![(state, detail)]);
+        };
+        let node = &Node::any(&worker.client);
+        let found = match timeout(WITHIN, look(node, self.routes.is_cluster())).await {
             Ok(found) => found,
             Err(_) => vec![(RedisState::Away, Some(format!("no answer within {} s", WITHIN.as_secs())))],
         };
-        if found.is_empty() && !self.link.is_up() {
+        if found.is_empty() && !primary.link.is_up() {
             // It answers this connection, but calls have none that was checked yet.
             return;
         }
@@ -129,12 +121,16 @@ impl Inner {
             self.troubles.took(name, begun.elapsed());
         }
         self.troubles.saw(name, found);
-        self.look_at_confirming(node, name).await;
+        self.look_at_confirming(primary, node).await;
     }
 
     /// Whether a server that did not confirm does so now; and whether it could, before anybody asks it to.
-    async fn look_at_confirming(&self, node: &Node, name: &Arc<str>) {
-        if self.confirm() == Confirm::Reply || self.guard.check().is_err() {
+    async fn look_at_confirming(&self, primary: &Primary, node: &Node) {
+        let name = &primary.address;
+        if self.settings.durability == Durability::Fast
+            || primary.confirm() == Confirm::Reply
+            || self.guard.check().is_err()
+        {
             return;
         }
         if self.settings.durability == Durability::Replicated
@@ -145,8 +141,11 @@ impl Inner {
             let detail = Some("no replica is connected".to_owned());
             return self.troubles.begin(name, RedisState::Unconfirmed, detail);
         }
+        let here =
+            |at: &&Partition| self.routes.home(at.slot).is_some_and(|home| std::ptr::eq(&*home, primary));
         if self.troubles.lasts(name, RedisState::Unconfirmed)
-            && self.confirmed(0, self.before_confirm()).await.is_ok()
+            && let Some(at) = self.guard.all().iter().find(here)
+            && self.confirmed(at.number, self.before_confirm(at.number)).await.is_ok()
         {
             self.troubles.end(name, RedisState::Unconfirmed);
         }
@@ -202,7 +201,7 @@ fn is_denied(text: &str) -> bool {
 
 fn cause(lost: &Lost) -> Option<String> {
     match lost {
-        Lost::NotConnected => None,
+        Lost::NotConnected | Lost::OnTheMove => None,
         Lost::Connection(error) => Some(Cause::of(&error.0).to_string()),
     }
 }

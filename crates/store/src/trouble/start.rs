@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fred::interfaces::ClientLike;
 use tokio::time::{Instant, sleep};
 
 use super::{RedisState, Troubles, loading};
@@ -35,7 +36,7 @@ impl Store {
         let connected = Self::assemble(settings, role, troubles, &mut opened).await;
         if connected.is_err() {
             // Whoever tries again must not leave connections behind.
-            supervise::quit(opened).await;
+            supervise::quit(opened.into_iter().filter(ClientLike::is_connected)).await;
         }
         connected
     }
@@ -95,7 +96,7 @@ impl Store {
 /// The state that passes without anybody changing our settings; `None` when waiting can't help.
 fn waits_for(error: &ConnectError) -> Option<(RedisState, Option<String>)> {
     match error {
-        ConnectError::Unreachable(Lost::NotConnected) => Some((RedisState::Away, None)),
+        ConnectError::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some((RedisState::Away, None)),
         ConnectError::Unreachable(Lost::Connection(error)) => {
             Some((RedisState::Away, Some(Cause::of(&error.0).to_string())))
         }

@@ -262,7 +262,7 @@ impl RedisState {
             Later::ClusterDown => Self::ClusterDown,
             Later::MasterDown => Self::PrimaryDown,
             Later::NoReplicas => Self::NoReplicas,
-            Later::Moving | Later::Backlog => return None,
+            Later::Moving | Later::Backlog | Later::Recovered => return None,
         })
     }
 }

@@ -56,7 +56,8 @@ impl Store {
             send_window: ask.send_window,
             empty_handed: ask.empty_handed,
         };
-        let before = if ask.begin > 0 { self.0.before_confirm() } else { None };
+        self.0.hold(p).await?;
+        let before = if ask.begin > 0 { self.0.before_confirm(p) } else { None };
         // An answer given again tells the fence of that time.
         let current = |reply: &Reply| !matches!(reply, Reply::Taken(Taken { again: true, .. }));
         let answer = self.0.call_minding(p, &script, current).await?;
@@ -89,7 +90,8 @@ impl Store {
         rows_a_token: u16,
         parcels: &[(ParcelRef, Vec<(u16, u8)>)],
     ) -> Result<Answer<Vec<(ParcelCode, Vec<RowBegun>)>>, CallError> {
-        let before = self.0.before_confirm();
+        self.0.hold(p).await?;
+        let before = self.0.before_confirm(p);
         let (keys, partitions) = (&self.0.partition(p)?.keys, u32::from(self.partitions()));
         let script = Begin { keys, channel, send_window, rows_a_token, partitions, parcels };
         let answer = self.0.call(p, &script).await?;
@@ -97,7 +99,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Reports what became of attempts: 200 parcels and 2,000 reports at most. Also taken after a roll-back.
+    /// Reports what became of attempts: 200 parcels and 2,000 reports at most. Also taken while the database is halted.
     ///
     /// # Errors
     /// A [`CallError`].

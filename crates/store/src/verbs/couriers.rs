@@ -29,12 +29,14 @@ pub(super) fn is_present(seen: UnixMs, now: UnixMs) -> bool {
 }
 
 impl Store {
-    /// All channels that orders or couriers named, over all partitions, by name.
+    /// All channels that orders or couriers named, by name. Over all partitions that can be asked: couriers come to each.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn couriers(&self) -> Result<Vec<CourierSeen>, CallError> {
-        let of_all = try_join_all((0..self.partitions()).map(|p| self.channels(p)));
+        let there: Vec<u16> = (0..self.partitions()).filter(|p| self.can_ask(*p)).collect();
+        let asked = if there.is_empty() { vec![0] } else { there };
+        let of_all = try_join_all(asked.into_iter().map(|p| self.channels(p)));
         let (now, of_all) = try_join(self.server_time(), of_all).await?;
         let mut last: BTreeMap<Channel, UnixMs> = BTreeMap::new();
         for (channel, seen) in of_all.into_iter().flatten() {

@@ -244,10 +244,11 @@ impl Store {
     /// # Errors
     /// A [`CallError`]; `Undurable` when it is there, but not yet that safe.
     pub async fn glance_confirmed(&self, suffix: &Suffix) -> Result<Option<Glance>, CallError> {
-        let before = self.0.before_confirm();
+        let p = self.partition_of(suffix);
+        let before = self.0.before_confirm(p);
         let glance = self.glance(suffix, None).await?;
         if glance.is_some() {
-            self.0.confirmed(self.partition_of(suffix), before).await?;
+            self.0.confirmed(p, before).await?;
         }
         Ok(glance)
     }

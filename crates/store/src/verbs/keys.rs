@@ -20,7 +20,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn create_key(&self, key: &NewKey) -> Result<KeyCreated, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(PARTITION);
         let keys = &self.0.partition(PARTITION)?.keys;
         let answer = self.0.call(PARTITION, &CreateKey { keys, key }).await?;
         self.0.confirmed(PARTITION, before).await?;
@@ -33,7 +33,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`]; `Fault` when the record can't be read.
     pub async fn find_key(&self, id: &KeyId) -> Result<Option<KeyRecord>, CallError> {
-        self.key_of(&self.0.reader().await?, id.clone()).await
+        self.key_of(&self.0.reader().await?.or_replica(), id.clone()).await
     }
 
     /// All keys, newest first, revoked and expired ones included: 1,000 at most. One that can't be read is left out.
@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn revoke_key(&self, id: &KeyId) -> Result<KeyRevoked, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(PARTITION);
         let keys = &self.0.partition(PARTITION)?.keys;
         let answer = self.0.call(PARTITION, &RevokeKey { keys, id }).await?;
         self.0.confirmed(PARTITION, before).await?;

@@ -1,10 +1,10 @@
 //! Orders, newest first, merged from the lists of all partitions.
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use posthaste_model::Suffix;
 
 use super::glance::Glance;
-use super::order_cursor::{OrderCursor, OrderFilter};
+use super::order_cursor::{OrderCursor, OrderFilter, Told};
 use super::order_walk::{Entry, Walk};
 use crate::error::{CallError, Unreadable};
 use crate::guard::Partition;
@@ -27,12 +27,15 @@ pub struct OrderPage {
     pub unreadable: Vec<(Suffix, Unreadable)>,
     /// Where the next page begins; `None`: there is none.
     pub next: Option<OrderCursor>,
+    /// Partitions that could not be asked: their orders are missing.
+    pub away: Vec<u16>,
 }
 
 impl Store {
     /// Orders that `keep` wants, newest acceptance first; `None` when the cursor is not one of this list. `limit`: 1 to 500.
-    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. One that can't be
-    /// read is named apart, and stops no other. Where a server's clock went back, orders of the span may be told in the order of its list.
+    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. An order that can't be
+    /// read is named apart, and stops no other; partitions that can't be asked are named, and with nothing else to tell they
+    /// are the error. Where a server's clock went back, orders of the span may be told in the order of its list.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -46,20 +49,44 @@ impl Store {
         let partitions = self.0.guard.all();
         let limit = limit.clamp(1, MOST_ORDERS);
         let node = &self.0.reader().await?;
-        let told = match cursor {
-            None => None,
+        // How far each is told; one that can't be asked stays where it is, or is left out when it was not begun.
+        let mut ends = match cursor {
+            None => vec![Told::default(); partitions.len()],
             Some(cursor) => match cursor.told(filter, self.partitions()) {
                 None => return Ok(None),
-                told => told,
+                Some(told) => told.to_vec(),
             },
         };
-        let start = |(i, at)| Walk::start(node, at, filter, told.and_then(|told| told.get(i).copied()));
-        let mut walks = try_join_all(partitions.iter().enumerate().map(start)).await?;
+        let start = |(i, at): (usize, _)| {
+            let told = cursor.and_then(|_| ends.get(i).copied());
+            async move { Walk::start(node, at, filter, told).await }
+        };
+        let started = join_all(partitions.iter().enumerate().map(start)).await;
+        let (mut walks, mut away, mut why) = (Vec::new(), Vec::new(), None);
+        for (at, walk) in partitions.iter().zip(started) {
+            match walk {
+                Ok(walk) => walks.push(walk),
+                Err(error) => why = Some(missing(at, error, &mut away)?),
+            }
+        }
         let share = (2 * limit).div_ceil(partitions.len().max(1)) as u64;
         let (mut orders, mut unreadable, mut looks) = (Vec::new(), Vec::new(), 0);
         while orders.len() + unreadable.len() < limit && looks < MOST_LOOKS {
             let dry = walks.iter_mut().filter(|walk| walk.next().is_none() && !walk.is_read());
-            looks += try_join_all(dry.map(|walk| walk.read(share.max(FEWEST)))).await?.iter().sum::<u64>();
+            let read = dry.map(|walk| async { (walk.at, walk.read(share.max(FEWEST)).await) });
+            for (at, read) in join_all(read).await {
+                match read {
+                    Ok(looked) => looks += looked,
+                    Err(error) => why = Some(missing(at, error, &mut away)?),
+                }
+            }
+            walks.retain(|walk| {
+                let stays = !away.contains(&walk.at.number);
+                if !stays && let Some(end) = ends.get_mut(usize::from(walk.at.number)) {
+                    *end = walk.told();
+                }
+                stays
+            });
             let taken = take(&mut walks, limit - orders.len() - unreadable.len());
             let done = taken.is_empty() && walks.iter().all(Walk::is_read);
             let glances = try_join_all(taken.iter().map(|(at, entry)| glance(node, at, entry))).await?;
@@ -74,8 +101,31 @@ impl Store {
                 break;
             }
         }
-        let next = OrderCursor::behind(filter, walks.iter().map(Walk::told).collect());
-        Ok(Some(OrderPage { orders, unreadable, next }))
+        let nothing = orders.is_empty() && unreadable.is_empty();
+        match why {
+            // There is nothing to tell but of what can't be asked.
+            Some(why) if nothing && walks.iter().all(Walk::is_read) => return Err(why),
+            _ => {}
+        }
+        for walk in &walks {
+            if let Some(end) = ends.get_mut(usize::from(walk.at.number)) {
+                *end = walk.told();
+            }
+        }
+        away.sort_unstable();
+        let next = OrderCursor::behind(filter, ends);
+        Ok(Some(OrderPage { orders, unreadable, next, away }))
+    }
+}
+
+/// A partition that can't be asked now is missing; any other error ends the page.
+fn missing(at: &Partition, error: CallError, away: &mut Vec<u16>) -> Result<CallError, CallError> {
+    match error {
+        error @ (CallError::Away(_) | CallError::Later { .. }) => {
+            away.push(at.number);
+            Ok(error)
+        }
+        error => Err(error),
     }
 }
 

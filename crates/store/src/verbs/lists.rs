@@ -7,7 +7,7 @@ use posthaste_model::{Channel, Suffix, UnixMs};
 use posthaste_protocol::{Fields, Malformed, Value};
 
 use crate::error::{CallError, Fault};
-use crate::node::text;
+use crate::node::{Node, text};
 use crate::store::{Inner, Store};
 
 const DAY_MS: u64 = 86_400_000;
@@ -41,7 +41,7 @@ impl Store {
     /// A [`CallError`].
     pub async fn receipts(&self) -> Result<BTreeMap<Channel, bool>, CallError> {
         // Couriers say it to every partition.
-        Ok(self.channel_records(0).await?.1)
+        Ok(self.channel_records(self.first_there()).await?.1)
     }
 
     /// Channels by name with the moment a courier was last seen, and what couriers said of receipts.
@@ -83,12 +83,22 @@ impl Store {
         Ok((channels, receipts))
     }
 
-    /// The server's clock; in a cluster that of the first partition's server.
+    /// The server's clock; in a cluster that of a server which can be asked.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn server_time(&self) -> Result<UnixMs, CallError> {
-        let slot = self.0.partition(0)?.slot;
+        self.time_of(self.first_there()).await
+    }
+
+    /// The first partition that can be asked.
+    fn first_there(&self) -> u16 {
+        (0..self.partitions()).find(|p| self.can_ask(*p)).unwrap_or(0)
+    }
+
+    /// The clock of a partition's server.
+    pub(crate) async fn time_of(&self, p: u16) -> Result<UnixMs, CallError> {
+        let slot = self.0.partition(p)?.slot;
         let reply = self.0.reader().await?.ask("TIME", Vec::new(), slot).await?;
         let mut fields = Fields::new(reply.array("time").map_err(fault)?);
         let (seconds, micros) = (fields.u64("time").map_err(fault)?, fields.u64("time").map_err(fault)?);
@@ -101,7 +111,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn days_to_retire(&self, p: u16, retention_days: u32) -> Result<Vec<u64>, CallError> {
-        let now = self.server_time().await?;
+        let now = self.time_of(p).await?;
         let at = self.0.partition(p)?;
         let node = &self.0.reader().await?;
         let oldest = node.ask("LRANGE", vec![text(at.keys.orders()), 0.into(), 9.into()], at.slot).await?;
@@ -145,7 +155,9 @@ impl Store {
     /// A [`CallError`].
     pub async fn ring_own_bell(&self, p: u16) -> Result<(), CallError> {
         let at = self.0.partition(p)?;
-        let node = &self.0.reader().await?;
+        self.0.guard.check()?;
+        // One connection: the four come one behind the other.
+        let node = &Node::any(&self.0.worker_at(at.slot).await?.client);
         let key = at.keys.bell();
         // As scripts do it: Redis announces the first pair, Valkey the second, each exactly one of them. The four are
         // written one behind the other on one connection.

@@ -8,9 +8,10 @@ use posthaste_model::{Address, Channel, Content, Member, Row, Suffix};
 use posthaste_protocol::record::{Head, Outcomes, decode_content, decode_parcel};
 use posthaste_protocol::{Malformed, Value};
 
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, Fault, StopWhy};
 use crate::guard::Partition;
 use crate::node::{Node, text};
+use crate::settings::Role;
 use crate::store::{Inner, Store};
 
 /// A parcel of a big order.
@@ -30,11 +31,16 @@ pub(crate) fn malformed(what: &'static str) -> CallError {
 }
 
 impl Inner {
-    /// A connection for plain reads. They are not guarded by the epoch as scripts are.
-    pub(crate) async fn reader(&self) -> Result<Node, CallError> {
-        let worker = self.pool.wait(self.settings.call_timeout).await?;
-        self.guard.check()?;
-        Ok(Node::any(&worker.client))
+    /// The way of plain reads: each goes to whoever has its slot. They are not guarded by the epoch as scripts are.
+    pub(crate) async fn reader(self: &Arc<Self>) -> Result<Node, CallError> {
+        match self.guard.check() {
+            // Who only looks may look at a halted database, too.
+            Err(CallError::Stop(StopWhy::Halted(_))) if self.role == Role::Inspector => {
+                return Ok(Node::routed(self, false));
+            }
+            checked => checked?,
+        }
+        Ok(Node::routed(self, true))
     }
 
     /// A string; `None` when there is none.

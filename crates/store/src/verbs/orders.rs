@@ -88,7 +88,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn cancel(&self, p: u16, suffix: &Suffix) -> Result<Answer<Cancelled>, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(p);
         let answer = self.0.call(p, &Cancel { keys: &self.0.partition(p)?.keys, suffix }).await?;
         self.0.confirmed(p, before).await?;
         Ok(answer)
@@ -107,7 +107,7 @@ impl Store {
         not_after: Option<UnixMs>,
         revision: u64,
     ) -> Result<Answer<Rescheduled>, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(p);
         let script = Reschedule { keys: &self.0.partition(p)?.keys, suffix, due, not_after, revision };
         let answer = self.0.call(p, &script).await?;
         self.0.confirmed(p, before).await?;

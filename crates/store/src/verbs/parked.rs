@@ -170,11 +170,34 @@ impl Store {
         cursor: Option<ParkedCursor>,
         limit: usize,
     ) -> Result<ParkedPage, CallError> {
+        self.parked_until(self.partitions(), cursor.unwrap_or_default(), limit).await
+    }
+
+    /// The same, of one partition.
+    ///
+    /// # Errors
+    /// A [`CallError`].
+    pub async fn list_parked_of(
+        &self,
+        p: u16,
+        cursor: Option<ParkedCursor>,
+        limit: usize,
+    ) -> Result<ParkedPage, CallError> {
+        let from = cursor.unwrap_or(ParkedCursor { partition: p, ..ParkedCursor::default() });
+        self.parked_until(p.saturating_add(1), from, limit).await
+    }
+
+    /// What is parked from a place on, in partitions below one.
+    async fn parked_until(
+        &self,
+        end: u16,
+        mut from: ParkedCursor,
+        limit: usize,
+    ) -> Result<ParkedPage, CallError> {
         let limit = limit.clamp(1, MOST);
         let node = &self.0.reader().await?;
-        let mut from = cursor.unwrap_or_default();
         let (mut entries, mut looks) = (Vec::new(), 0);
-        while from.partition < self.partitions() {
+        while from.partition < end.min(self.partitions()) {
             let at = self.0.partition(from.partition)?;
             let channels =
                 self.channels(from.partition).await?.into_iter().map(|(channel, _)| channel).collect();
@@ -271,7 +294,7 @@ impl Store {
     pub async fn release_parked(&self, suffix: &Suffix) -> Result<u64, CallError> {
         let p = self.partition_of(suffix);
         let entries = self.parked_of(suffix).await?;
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(p);
         let taken = self.unpark(p, &entries).await?;
         let node = &self.0.reader().await?;
         match Inner::look(node, self.0.partition(p)?, suffix).await {
@@ -305,7 +328,7 @@ impl Store {
         if entries.is_empty() {
             return Ok(None);
         }
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(p);
         let failed = self.fail_entries(p, suffix, &entries).await?;
         self.0.confirmed(p, before).await?;
         Ok(Some(failed))

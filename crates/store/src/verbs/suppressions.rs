@@ -146,7 +146,7 @@ impl Store {
             };
             ids.extend(key.both_ids(sender, address));
         }
-        let node = &self.0.reader().await?;
+        let node = &self.0.reader().await?.or_replica();
         let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
         let mut reasons = parts.into_iter().flatten().map(reason);
         let mut answers = Vec::with_capacity(asked.len());
@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// A [`CallError`]. What stands in the first calls may be done then: repeat all.
     pub async fn suppress(&self, channel: &Channel, all: &[Suppress]) -> Result<Vec<Suppressed>, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(PARTITION);
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
         let ids: Vec<_> = all.iter().map(|one| key.id(one.sender.as_ref(), &one.address)).collect();
@@ -178,7 +178,7 @@ impl Store {
         let entries: Vec<_> = all.iter().zip(&ids).zip(&lifts).map(entry).collect();
         let mut done = Vec::with_capacity(all.len());
         for entries in entries.chunks(MOST_ENTRIES) {
-            let script = PutSuppressions { keys: &at.keys, key, channel, entries };
+            let script = PutSuppressions { keys: &at.keys, key: &key, channel, entries };
             let letters = self.0.call(PARTITION, &script).await?.reply;
             let letters = letters.ok_or_else(|| self.0.guard.stop(StopWhy::AddressKey))?;
             if letters.len() != entries.len() {
@@ -326,13 +326,13 @@ impl Store {
         id: SuppressionId,
         only_reason: Option<Reason>,
     ) -> Result<bool, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(PARTITION);
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
         for _ in 0..MOST_LOOKS {
             let record = self.record(&self.0.reader().await?, channel, id).await?;
             let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
-            let script = LiftSuppression { keys: &at.keys, key, channel, id, seen, only_reason };
+            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen, only_reason };
             let lifted = match self.0.call(PARTITION, &script).await?.reply {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,

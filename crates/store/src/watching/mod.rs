@@ -1,5 +1,5 @@
 //! Watching histories: keyspace events of exactly the keys that somebody watches, counted by reference, on one
-//! connection. An event is a flag that says "look now"; many are one.
+//! connection to each primary; a key is subscribed at the one that has its slot. An event is a flag that says "look now"; many are one.
 //!
 //! Pub/sub forgets who was away, and events may be switched off: whoever watches also looks by a timer.
 
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::hearing::{RETRY, subscriber, until};
+use crate::hearing::{RETRY, until};
 use crate::node::Node;
 use crate::pool::{HEARTBEAT, UNRESPONSIVE};
 use crate::store::Store;
@@ -56,7 +56,7 @@ impl HistoryWatch {
         }
     }
 
-    /// Whether every server we are connected to has taken the subscription.
+    /// Whether the server that has the order has taken the subscription.
     #[must_use]
     pub fn listening(&self) -> bool {
         self.seen.borrow().listening
@@ -73,13 +73,18 @@ impl Store {
     /// Watches the history of an order, which need not be there yet. The first call makes the connection for it.
     #[must_use]
     pub fn watch_history(&self, suffix: &Suffix) -> HistoryWatch {
+        let mut started = false;
         let watcher = self.0.watcher.get_or_init(|| {
-            let watcher = Arc::new(Watcher::default());
-            tokio::spawn(listen(Arc::clone(&watcher), subscriber(&self.0), self.0.stop.clone()));
-            watcher
+            started = true;
+            Arc::new(Watcher::default())
         });
+        if started {
+            self.0.routes.primaries().iter().for_each(|primary| self.0.listen_at(primary));
+        }
         let keys = posthaste_protocol::Keys::of_partition(self.partition_of(suffix));
-        let (key, seen) = watcher.join(keys.history(suffix).into());
+        let key = keys.history(suffix);
+        let home = self.0.home_of(&key);
+        let (key, seen) = watcher.join(key.into(), home);
         HistoryWatch { watcher: Arc::clone(watcher), key, seen, looks: 0 }
     }
 
@@ -91,7 +96,7 @@ impl Store {
 }
 
 /// Keeps a client connected and its subscriptions as they are wanted, until told to stop.
-async fn listen(watcher: Arc<Watcher>, client: Client, stop: CancellationToken) {
+pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client, stop: CancellationToken) {
     let database = client.client_config().database.unwrap_or(0);
     while !stop.is_cancelled() {
         // Before it connects, so that nothing is missed.
@@ -99,21 +104,22 @@ async fn listen(watcher: Arc<Watcher>, client: Client, stop: CancellationToken) 
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = Told { events, connected, errors, database };
+                let told = Told { events, connected, errors, database, home: Arc::clone(&home) };
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    end = task => tracing::warn!(reason = ?end.map(|e| e.err().map(|e| e.kind().clone())), "the watching client ended"),
+                    end = task => tracing::warn!(node = %home, reason = ?end.map(|e| e.err().map(|e| e.kind().clone())), "the watching client ended"),
                     () = told.pass_on(&watcher, &client) => {}
                 }
             }
-            Err(error) => tracing::debug!(%error, "the watching client can't connect"),
+            Err(error) => tracing::debug!(node = %home, %error, "the watching client can't connect"),
         }
-        watcher.silent();
+        watcher.silent(&home);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(RETRY) => {}
         }
     }
+    watcher.forget(&home);
     quit([client]).await;
 }
 
@@ -123,30 +129,36 @@ struct Told {
     connected: Receiver<Server>,
     errors: Receiver<(fred::error::Error, Option<Server>)>,
     database: u8,
+    home: Arc<str>,
 }
 
 impl Told {
     async fn pass_on(mut self, watcher: &Watcher, client: &Client) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         let (mut up, mut settle_at) = (false, None);
+        let mut unsettled = watcher.unsettled.subscribe();
+        let home = Arc::clone(&self.home);
         loop {
             tokio::select! {
                 biased;
                 connected = self.connected.recv() => match connected {
                     Ok(_) | Err(RecvError::Lagged(_)) => {
-                        watcher.anew();
+                        watcher.anew(&home);
                         (up, settle_at) = (true, Some(Instant::now()));
                     }
                     Err(RecvError::Closed) => return,
                 },
                 error = self.errors.recv() => match error {
-                    Ok(_) | Err(RecvError::Lagged(_)) => watcher.silent(),
+                    Ok(_) | Err(RecvError::Lagged(_)) => watcher.silent(&home),
                     Err(RecvError::Closed) => return,
                 },
                 // Before it is connected there is nobody to tell.
-                () = watcher.unsettled.notified(), if up && settle_at.is_none() => settle_at = Some(Instant::now()),
+                changed = unsettled.changed(), if up && settle_at.is_none() => match changed {
+                    Ok(()) => settle_at = Some(Instant::now()),
+                    Err(_) => return,
+                },
                 () = until(settle_at) => {
-                    settle_at = match settle(watcher, client, self.database).await {
+                    settle_at = match settle(watcher, &home, client, self.database).await {
                         Some(false) => None,
                         Some(true) => Some(Instant::now()),
                         None => Some(Instant::now() + RETRY),
@@ -163,10 +175,10 @@ impl Told {
                             return;
                         }
                     }
-                    Err(RecvError::Lagged(_)) => watcher.gap(),
+                    Err(RecvError::Lagged(_)) => watcher.gap(&home),
                     Err(RecvError::Closed) => return,
                 },
-                _ = beat.tick() => ping(client, watcher).await,
+                _ = beat.tick() => if !alive(client).await { watcher.silent(&home) },
             }
         }
     }
@@ -176,7 +188,7 @@ impl Told {
         loop {
             match self.events.try_recv() {
                 Ok(event) => saw(watcher, &event),
-                Err(TryRecvError::Lagged(_)) => watcher.gap(),
+                Err(TryRecvError::Lagged(_)) => watcher.gap(&self.home),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(closed @ TryRecvError::Closed) => return Err(closed),
             }
@@ -196,55 +208,38 @@ fn channels(database: u8, keys: &[Arc<str>]) -> Vec<String> {
 }
 
 /// Brings some subscriptions in step with what is watched; whether there is more to do, `None` when it failed.
-async fn settle(watcher: &Watcher, client: &Client, database: u8) -> Option<bool> {
-    let Work { subscribe, unsubscribe, more } = watcher.work(TOGETHER);
+async fn settle(watcher: &Watcher, home: &Arc<str>, client: &Client, database: u8) -> Option<bool> {
+    let Work { subscribe, unsubscribe, more } = watcher.work(home, TOGETHER);
     // What could not be given up is heard in vain, until the next connection.
     let done = tell(client, channels(database, &unsubscribe), false).await
         && tell(client, channels(database, &subscribe), true).await;
     if done {
-        watcher.subscribed(&subscribe);
+        watcher.subscribed(home, &subscribe);
         return Some(more);
     }
-    watcher.failed(subscribe);
+    watcher.failed(home, subscribe);
     None
 }
 
-/// Subscribes to channels, or unsubscribes, at every server: in a cluster each announces only its own keys. Repeating it
-/// is harmless.
+/// Subscribes to channels, or unsubscribes. Repeating it is harmless.
 async fn tell(client: &Client, channels: Vec<String>, subscribe: bool) -> bool {
     if channels.is_empty() {
         return true;
     }
-    let nodes = Node::all(client);
-    for node in &nodes {
-        let channels = channels.clone();
-        let told = match (&node.server, subscribe) {
-            (Some(server), true) => client.with_cluster_node(server).subscribe(channels).await,
-            (Some(server), false) => client.with_cluster_node(server).unsubscribe(channels).await,
-            (None, true) => client.subscribe(channels).await,
-            (None, false) => client.unsubscribe(channels).await,
-        };
-        if let Err(error) = told {
-            tracing::debug!(%error, "changing subscriptions failed");
-            return false;
-        }
-        // The client does not wait for the reply to a subscription; that to a PING behind it says that it was taken.
-        if subscribe && !alive(node).await {
-            return false;
-        }
+    let told = match subscribe {
+        true => client.subscribe(channels).await,
+        false => client.unsubscribe(channels).await,
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "changing subscriptions failed");
+        return false;
     }
-    !nodes.is_empty()
-}
-
-async fn alive(node: &Node) -> bool {
-    matches!(timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)).await, Ok(Ok(_)))
+    // The client does not wait for the reply to a subscription; that to a PING behind it says that it was taken.
+    !subscribe || alive(client).await
 }
 
 /// A connection that only listens would never notice that the other end is gone.
-async fn ping(client: &Client, watcher: &Watcher) {
-    for node in Node::all(client) {
-        if !alive(&node).await {
-            watcher.silent();
-        }
-    }
+async fn alive(client: &Client) -> bool {
+    let ping = Node::any(client);
+    matches!(timeout(UNRESPONSIVE * 2, ping.ask("PING", Vec::new(), 0)).await, Ok(Ok(_)))
 }

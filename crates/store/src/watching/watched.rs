@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// What all who watch one key share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,15 +18,24 @@ pub(super) struct Seen {
 struct Entry {
     watchers: usize,
     seen: watch::Sender<Seen>,
-    /// Whether the servers were told, over the connection there is now.
+    /// The server that announces the key.
+    home: Arc<str>,
+    /// Whether it was told, over the connection there is now.
     subscribed: bool,
 }
 
 #[derive(Debug, Default)]
 struct Watched {
     entries: HashMap<Arc<str>, Entry>,
-    /// Keys of which watchers and subscription may not agree. Never more than there are entries.
-    unsettled: HashSet<Arc<str>>,
+    /// By server, keys of which watchers and subscription may not agree. Never more than there are entries, and those that went
+    /// to another server lately.
+    unsettled: HashMap<Arc<str>, HashSet<Arc<str>>>,
+}
+
+impl Watched {
+    fn unsettle(&mut self, home: &Arc<str>, key: &Arc<str>) {
+        self.unsettled.entry(Arc::clone(home)).or_default().insert(Arc::clone(key));
+    }
 }
 
 /// What is to be said to the servers next.
@@ -42,8 +51,8 @@ pub(super) struct Work {
 #[derive(Debug, Default)]
 pub(crate) struct Watcher {
     watched: Mutex<Watched>,
-    /// Told when something became unsettled.
-    pub(super) unsettled: Notify,
+    /// Grows when something became unsettled.
+    pub(super) unsettled: watch::Sender<u64>,
 }
 
 impl Watcher {
@@ -51,8 +60,12 @@ impl Watcher {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more watches a key.
-    pub(super) fn join(&self, key: Arc<str>) -> (Arc<str>, watch::Receiver<Seen>) {
+    fn tell(&self) {
+        self.unsettled.send_modify(|times| *times += 1);
+    }
+
+    /// One more watches a key, which `home` announces.
+    pub(super) fn join(&self, key: Arc<str>, home: Arc<str>) -> (Arc<str>, watch::Receiver<Seen>) {
         let mut watched = self.lock();
         if let Some(name) = watched.entries.get_key_value(&key).map(|(name, _)| Arc::clone(name))
             && let Some(entry) = watched.entries.get_mut(&key)
@@ -61,9 +74,10 @@ impl Watcher {
             return (name, entry.seen.subscribe());
         }
         let (seen, receiver) = watch::channel(Seen::default());
-        watched.entries.insert(Arc::clone(&key), Entry { watchers: 1, seen, subscribed: false });
-        watched.unsettled.insert(Arc::clone(&key));
-        self.unsettled.notify_one();
+        watched.unsettle(&home, &key);
+        let entry = Entry { watchers: 1, seen, home, subscribed: false };
+        watched.entries.insert(Arc::clone(&key), entry);
+        self.tell();
         (key, receiver)
     }
 
@@ -73,9 +87,38 @@ impl Watcher {
         let Some(entry) = watched.entries.get_mut(key) else { return };
         entry.watchers = entry.watchers.saturating_sub(1);
         if entry.watchers == 0 {
-            watched.unsettled.insert(Arc::clone(key));
-            self.unsettled.notify_one();
+            let home = Arc::clone(&entry.home);
+            watched.unsettle(&home, key);
+            self.tell();
         }
+    }
+
+    /// Keys may have gone to other servers: whoever watches one that has is to look, and is subscribed there.
+    pub(crate) fn rehome(&self, home_of: impl Fn(&str) -> Arc<str>) {
+        let mut watched = self.lock();
+        let mut gone = Vec::new();
+        for (key, entry) in &mut watched.entries {
+            let home = home_of(key);
+            if home != entry.home {
+                let before = std::mem::replace(&mut entry.home, Arc::clone(&home));
+                entry.subscribed = false;
+                entry.seen.send_modify(|seen| *seen = Seen { looks: seen.looks + 1, listening: false });
+                gone.push((Arc::clone(key), before, home));
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        for (key, before, home) in gone {
+            watched.unsettle(&before, &key);
+            watched.unsettle(&home, &key);
+        }
+        self.tell();
+    }
+
+    /// A server announces nothing any more.
+    pub(super) fn forget(&self, home: &str) {
+        self.lock().unsettled.remove(home);
     }
 
     /// Keys watched.
@@ -83,34 +126,38 @@ impl Watcher {
         self.lock().entries.values().filter(|entry| entry.watchers > 0).count()
     }
 
-    /// Takes what is to be said next about at most so many keys. What fails is put back by [`Self::failed`].
-    pub(super) fn work(&self, most: usize) -> Work {
+    /// Takes what is to be said to a server next about at most so many keys. What fails is put back by [`Self::failed`].
+    pub(super) fn work(&self, home: &Arc<str>, most: usize) -> Work {
         let mut watched = self.lock();
         let mut work = Work::default();
-        let keys: Vec<Arc<str>> = watched.unsettled.iter().take(most).cloned().collect();
+        let keys: Vec<Arc<str>> =
+            watched.unsettled.get(home).into_iter().flatten().take(most).cloned().collect();
         for key in keys {
-            watched.unsettled.remove(&key);
+            if let Some(unsettled) = watched.unsettled.get_mut(home) {
+                unsettled.remove(&key);
+            }
             let Some(entry) = watched.entries.get(&key) else { continue };
-            match (entry.watchers, entry.subscribed) {
-                (0, subscribed) => {
+            match (entry.home == *home, entry.watchers, entry.subscribed) {
+                (false, ..) => work.unsubscribe.push(key),
+                (true, 0, subscribed) => {
                     watched.entries.remove(&key);
                     if subscribed {
                         work.unsubscribe.push(key);
                     }
                 }
-                (_, false) => work.subscribe.push(key),
-                (_, true) => {}
+                (true, _, false) => work.subscribe.push(key),
+                (true, _, true) => {}
             }
         }
-        work.more = !watched.unsettled.is_empty();
+        work.more = watched.unsettled.get(home).is_some_and(|unsettled| !unsettled.is_empty());
         work
     }
 
-    /// The servers have taken these subscriptions.
-    pub(super) fn subscribed(&self, keys: &[Arc<str>]) {
+    /// A server has taken these subscriptions.
+    pub(super) fn subscribed(&self, home: &Arc<str>, keys: &[Arc<str>]) {
         let mut watched = self.lock();
         for key in keys {
-            if let Some(entry) = watched.entries.get_mut(key) {
+            if let Some(entry) = watched.entries.get_mut(key).filter(|entry| entry.home == *home) {
                 entry.subscribed = true;
                 entry.seen.send_modify(|seen| *seen = Seen { looks: seen.looks + 1, listening: true });
             }
@@ -118,10 +165,13 @@ impl Watcher {
     }
 
     /// These subscriptions failed.
-    pub(super) fn failed(&self, keys: Vec<Arc<str>>) {
+    pub(super) fn failed(&self, home: &Arc<str>, keys: Vec<Arc<str>>) {
         let mut watched = self.lock();
-        let there: Vec<_> = keys.into_iter().filter(|key| watched.entries.contains_key(key)).collect();
-        watched.unsettled.extend(there);
+        for key in keys {
+            if watched.entries.contains_key(&key) {
+                watched.unsettle(home, &key);
+            }
+        }
     }
 
     /// Something happened to a key.
@@ -131,26 +181,29 @@ impl Watcher {
         }
     }
 
-    /// Something may have happened to any key.
-    pub(super) fn gap(&self) {
+    /// Something may have happened to any key of a server.
+    pub(super) fn gap(&self, home: &Arc<str>) {
         metrics::counter!("posthaste_store_watching_gaps_total").increment(1);
-        for entry in self.lock().entries.values() {
+        for entry in self.lock().entries.values().filter(|entry| entry.home == *home) {
             entry.seen.send_modify(|seen| seen.looks += 1);
         }
     }
 
-    /// Nothing is heard for the moment.
-    pub(super) fn silent(&self) {
-        for entry in self.lock().entries.values() {
+    /// Nothing is heard of a server for the moment.
+    pub(super) fn silent(&self, home: &Arc<str>) {
+        for entry in self.lock().entries.values().filter(|entry| entry.home == *home) {
             entry.seen.send_if_modified(|seen| std::mem::take(&mut seen.listening));
         }
     }
 
-    /// There is a new connection, which knows nothing of the old one's subscriptions.
-    pub(super) fn anew(&self) {
+    /// There is a new connection to a server, which knows nothing of the old one's subscriptions.
+    pub(super) fn anew(&self, home: &Arc<str>) {
         let mut watched = self.lock();
         let Watched { entries, unsettled } = &mut *watched;
-        for (key, entry) in entries {
+        // Those of keys that went elsewhere are gone as well.
+        let unsettled = unsettled.entry(Arc::clone(home)).or_default();
+        unsettled.clear();
+        for (key, entry) in entries.iter_mut().filter(|(_, entry)| entry.home == *home) {
             entry.subscribed = false;
             entry.seen.send_if_modified(|seen| std::mem::take(&mut seen.listening));
             unsettled.insert(Arc::clone(key));
@@ -166,75 +219,105 @@ mod tests {
         name.into()
     }
 
+    fn home() -> Arc<str> {
+        "10.0.0.1:7000".into()
+    }
+
+    #[test]
+    fn a_key_that_goes_to_another_server_is_looked_at_and_subscribed_there() {
+        let watcher = Watcher::default();
+        let other: Arc<str> = "10.0.0.2:7000".into();
+        let (_, seen) = watcher.join(key("a"), home());
+        let (_, stays) = watcher.join(key("b"), home());
+        watcher.subscribed(&home(), &watcher.work(&home(), 9).subscribe);
+        let to = |name: &str| if name == "a" { Arc::clone(&other) } else { home() };
+        watcher.rehome(to);
+        assert_eq!(*seen.borrow(), Seen { looks: 2, listening: false });
+        assert_eq!(*stays.borrow(), Seen { looks: 1, listening: true });
+        assert_eq!(watcher.work(&home(), 9), Work { unsubscribe: vec![key("a")], ..Work::default() });
+        let work = watcher.work(&other, 9);
+        assert_eq!(work, Work { subscribe: vec![key("a")], ..Work::default() });
+        // What the old one tells late does not count.
+        watcher.subscribed(&home(), &[key("a")]);
+        assert!(!seen.borrow().listening);
+        watcher.subscribed(&other, &work.subscribe);
+        assert_eq!(*seen.borrow(), Seen { looks: 3, listening: true });
+        // The other one falls silent alone.
+        watcher.silent(&home());
+        assert!(seen.borrow().listening && !stays.borrow().listening);
+        watcher.rehome(to);
+        assert_eq!(watcher.work(&other, 9), Work::default());
+    }
+
     #[test]
     fn a_key_is_subscribed_once_and_given_up_by_the_last() {
         let watcher = Watcher::default();
-        let (a, mut first) = watcher.join(key("a"));
-        let (_, second) = watcher.join(key("a"));
-        let work = watcher.work(9);
+        let (a, mut first) = watcher.join(key("a"), home());
+        let (_, second) = watcher.join(key("a"), home());
+        let work = watcher.work(&home(), 9);
         assert_eq!(work, Work { subscribe: vec![key("a")], ..Work::default() });
         assert!(!second.borrow().listening);
-        watcher.subscribed(&work.subscribe);
+        watcher.subscribed(&home(), &work.subscribe);
         assert_eq!(*first.borrow_and_update(), Seen { looks: 1, listening: true });
         watcher.changed("a");
         watcher.changed("other");
         assert_eq!(second.borrow().looks, 2);
         watcher.leave(&a);
-        assert_eq!((watcher.work(9), watcher.count()), (Work::default(), 1));
+        assert_eq!((watcher.work(&home(), 9), watcher.count()), (Work::default(), 1));
         watcher.leave(&a);
         assert_eq!(watcher.count(), 0);
-        assert_eq!(watcher.work(9), Work { unsubscribe: vec![key("a")], ..Work::default() });
-        assert_eq!(watcher.work(9), Work::default());
+        assert_eq!(watcher.work(&home(), 9), Work { unsubscribe: vec![key("a")], ..Work::default() });
+        assert_eq!(watcher.work(&home(), 9), Work::default());
     }
 
     #[test]
     fn one_who_comes_back_in_time_costs_nothing() {
         let watcher = Watcher::default();
-        let (a, _) = watcher.join(key("a"));
+        let (a, _) = watcher.join(key("a"), home());
         watcher.leave(&a);
         // Nobody was told yet: nothing is to be said.
-        assert_eq!(watcher.work(9), Work::default());
-        let (a, _) = watcher.join(key("a"));
-        let work = watcher.work(9);
-        watcher.subscribed(&work.subscribe);
+        assert_eq!(watcher.work(&home(), 9), Work::default());
+        let (a, _) = watcher.join(key("a"), home());
+        let work = watcher.work(&home(), 9);
+        watcher.subscribed(&home(), &work.subscribe);
         watcher.leave(&a);
-        let (_, receiver) = watcher.join(key("a"));
-        assert_eq!(watcher.work(9), Work::default());
+        let (_, receiver) = watcher.join(key("a"), home());
+        assert_eq!(watcher.work(&home(), 9), Work::default());
         assert_eq!(*receiver.borrow(), Seen { looks: 1, listening: true });
     }
 
     #[test]
     fn one_who_leaves_while_it_is_subscribed_is_given_up() {
         let watcher = Watcher::default();
-        let (a, _) = watcher.join(key("a"));
-        let work = watcher.work(9);
+        let (a, _) = watcher.join(key("a"), home());
+        let work = watcher.work(&home(), 9);
         watcher.leave(&a);
-        watcher.subscribed(&work.subscribe);
-        assert_eq!(watcher.work(9).unsubscribe, [key("a")]);
+        watcher.subscribed(&home(), &work.subscribe);
+        assert_eq!(watcher.work(&home(), 9).unsubscribe, [key("a")]);
     }
 
     #[test]
     fn a_new_connection_is_told_everything_in_parts() {
         let watcher = Watcher::default();
-        let joined: Vec<_> = (0..5).map(|n| watcher.join(key(&n.to_string()))).collect();
-        watcher.subscribed(&watcher.work(9).subscribe);
-        watcher.silent();
+        let joined: Vec<_> = (0..5).map(|n| watcher.join(key(&n.to_string()), home())).collect();
+        watcher.subscribed(&home(), &watcher.work(&home(), 9).subscribe);
+        watcher.silent(&home());
         assert!(joined.iter().all(|(_, seen)| *seen.borrow() == Seen { looks: 1, listening: false }));
-        watcher.anew();
-        let first = watcher.work(3);
+        watcher.anew(&home());
+        let first = watcher.work(&home(), 3);
         assert_eq!((first.subscribe.len(), first.more), (3, true));
-        watcher.failed(first.subscribe);
-        let all = watcher.work(9);
+        watcher.failed(&home(), first.subscribe);
+        let all = watcher.work(&home(), 9);
         assert_eq!((all.subscribe.len(), all.more), (5, false));
-        watcher.subscribed(&all.subscribe);
-        watcher.gap();
+        watcher.subscribed(&home(), &all.subscribe);
+        watcher.gap(&home());
         assert!(joined.iter().all(|(_, seen)| *seen.borrow() == Seen { looks: 3, listening: true }));
         // What failed and is not wanted any more is not asked for again.
-        watcher.anew();
-        let all = watcher.work(9).subscribe;
+        watcher.anew(&home());
+        let all = watcher.work(&home(), 9).subscribe;
         joined.iter().for_each(|(key, _)| watcher.leave(key));
-        assert_eq!(watcher.work(9), Work::default());
-        watcher.failed(all);
-        assert_eq!(watcher.work(9), Work::default());
+        assert_eq!(watcher.work(&home(), 9), Work::default());
+        watcher.failed(&home(), all);
+        assert_eq!(watcher.work(&home(), 9), Work::default());
     }
 }

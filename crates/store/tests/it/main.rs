@@ -5,6 +5,7 @@
 mod accept_big;
 mod accept_small;
 mod api_keys;
+mod cluster;
 mod courier;
 mod crossed;
 mod durability;

@@ -1,22 +1,85 @@
-//! A database that lost its last changes is noticed by its fence.
+//! A database that lost its last changes is noticed by its marks, stops everybody, and goes on as somebody decides.
 
-use posthaste_model::{Reason, Verdict};
-use posthaste_store::{AcceptError, CallError, ClaimAsk, ParcelRef, Report, Reported, Settlement, StopWhy};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use posthaste_model::{Durability, Reason, State, Verdict};
+use posthaste_rig::patience;
+use posthaste_rig::servers::{Fsync, PrivateServer};
+use posthaste_store::{
+    AcceptError, Assume, CallError, ClaimAsk, Halt, HaltCause, InDoubt, ParcelRef, Report, Reported, Role,
+    Settings, Settlement, StopWhy, Store,
+};
 
 use crate::house::*;
 
+fn halted(store: &Store) -> Result<Halt, String> {
+    match store.stopped() {
+        Some(StopWhy::Halted(halt)) => Ok(*halt),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+async fn goes_on(store: &Store) {
+    eventually("it goes on", || match store.stopped() {
+        None => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+async fn inspector(server: &PrivateServer) -> Store {
+    Store::connect(settings(&server.url()), Role::Inspector).await.unwrap().0
+}
+
+/// A server that has written down all that it answered.
+fn careful() -> PrivateServer {
+    builder().fsync(Fsync::Always).start().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+/// An older copy of a server's files.
+struct Copy {
+    files: PathBuf,
+    kept: PathBuf,
+}
+
+impl Copy {
+    fn of(server: &PrivateServer) -> Self {
+        let (files, kept) = (server.dir().join("appendonlydir"), server.dir().join("kept"));
+        copy(&files, &kept);
+        Self { files, kept }
+    }
+
+    /// The server comes back with it.
+    fn put_back(&self, server: &mut PrivateServer) {
+        server.kill9().unwrap();
+        std::fs::remove_dir_all(&self.files).unwrap();
+        copy(&self.kept, &self.files);
+        server.restart().unwrap();
+    }
+}
+
 #[tokio::test]
-async fn a_fence_that_went_back_stops_all_but_reports() {
+async fn a_mark_that_went_back_stops_all_but_reports() {
     let server = server();
     let store = tool(&server).await;
     store.accept(&order(suffix(1), 1)).await.unwrap();
     let (taken, fence) = claim(&store, 1, 1).await.unwrap();
-    assert_eq!(fence, 1);
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
-    let why = StopWhy::RolledBack { partition: 0, known: 1, found: 0 };
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(told)) if told == why));
-    assert_eq!(store.stopped(), Some(why));
+    assert!(matches!(store.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
     assert!(matches!(claim(&store, 2, 0).await, Err(CallError::Stop(_))));
+    assert!(matches!(
+        store.accept(&order(suffix(2), 1)).await,
+        Err(AcceptError::Refused(CallError::Stop(_)))
+    ));
 
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
@@ -24,11 +87,21 @@ async fn a_fence_that_went_back_stops_all_but_reports() {
     let settled = store.settle(0, &email(), &[settlement]).await.unwrap().reply;
     assert_eq!(settled.parcels[0].1, [Reported::Applied]);
 
-    store.go_on_after_rollback().await.unwrap();
-    assert_eq!(store.stopped(), None);
+    // It is written down, so whoever comes later knows.
+    eventually("the halt is stored", || match server.command(&["GET", "epoch:{0}"]).unwrap().text() {
+        Some(epoch) if epoch.starts_with('!') => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let recovery = inspector(&server).await.recover(Assume::Unsent, None, |_| {}).await.unwrap();
+    assert_eq!((recovery.halt.map(|halt| halt.cause), recovery.partitions), (Some(HaltCause::WentBack), 1));
+    goes_on(&store).await;
     store.accept(&order(suffix(2), 1)).await.unwrap();
     let (_, fence) = claim(&store, 2, 0).await.unwrap();
     assert!(fence > 1_000_000, "{fence}");
+    // Again it finds nothing to do.
+    let again = inspector(&server).await.recover(Assume::Unsent, None, |_| {}).await.unwrap();
+    assert_eq!((again.halt, again.partitions), (None, 0));
 }
 
 /// The answer that shows the roll-back is that of an order which was stored.
@@ -40,7 +113,7 @@ async fn an_order_whose_answer_shows_the_roll_back_may_be_stored() {
     claim(&store, 1, 1).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
     let told = store.accept(&order(suffix(2), 1)).await.unwrap_err();
-    assert!(matches!(told, AcceptError::Unknown(CallError::Stop(StopWhy::RolledBack { .. }))), "{told:?}");
+    assert!(matches!(told, AcceptError::Unknown(CallError::Stop(StopWhy::Halted(_)))), "{told:?}");
     let never = store.accept(&order(suffix(3), 1)).await.unwrap_err();
     assert!(matches!(never, AcceptError::Refused(CallError::Stop(_))), "{never:?}");
     let histories = keys(&server).into_iter().filter(|key| key.starts_with("history:")).count();
@@ -52,26 +125,142 @@ async fn a_claim_told_again_is_no_roll_back() {
     let server = server();
     let store = tool(&server).await;
     store.accept(&order(suffix(1), 1)).await.unwrap();
-    claim(&store, 1, 0).await.unwrap();
+    let (_, first) = claim(&store, 1, 0).await.unwrap();
     store.accept(&order(suffix(2), 1)).await.unwrap();
     let (channel, other) = (email(), "c2".parse().unwrap());
     let ask = ClaimAsk {
         channel: &channel,
         courier: &other,
         number: 1,
-        lease: std::time::Duration::from_secs(10),
+        lease: Duration::from_secs(10),
         limit: 10,
         bulk_limit: 10,
         begin: 0,
-        send_window: std::time::Duration::from_secs(60),
+        send_window: Duration::from_secs(60),
         empty_handed: false,
     };
-    assert_eq!(store.claim(0, &ask).await.unwrap().fence, 2);
+    assert!(store.claim(0, &ask).await.unwrap().fence > first);
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
     assert!(taken.again);
-    assert_eq!(fence, 1);
+    assert_eq!(fence, first);
     store.ring(0).await.unwrap();
     assert_eq!(store.stopped(), None);
+}
+
+#[tokio::test]
+async fn a_restart_that_lost_nothing_goes_on_under_a_raised_fence() {
+    let mut server = careful();
+    let store = tool(&server).await;
+    let now = store.accept(&order(suffix(1), 1)).await.unwrap().accepted;
+    server.kill9().unwrap();
+    server.restart().unwrap();
+    let (_, fence) = posthaste_rig::eventually_async("it is back", async || {
+        claim(&store, 1, 0).await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert!(fence > now.0 * 1_000, "{fence} is above all that may have been given out before {}", now.0);
+    assert_eq!(store.stopped(), None);
+}
+
+#[tokio::test]
+async fn lost_acceptances_are_named_by_an_idle_process_and_after_a_restart() {
+    let mut server = careful();
+    let store = tool(&server).await;
+    let kept = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let older = Copy::of(&server);
+    let mut lost = Vec::new();
+    for n in 2..=4 {
+        let mut later = order(suffix(n), 1);
+        later.head.due = Some(in_an_hour(kept.accepted));
+        lost.push((suffix(n), store.accept(&later).await.unwrap().accepted));
+    }
+    older.put_back(&mut server);
+    let halt = eventually("it is noticed without a call", || halted(&store)).await;
+    assert_eq!((halt.lost, halt.ends.clone()), (3, Some([lost[0].clone(), lost[2].clone()])));
+    let words = halt.to_string();
+    assert!(words.contains("the database went back by about 1 s"), "{words}");
+    assert!(words.contains("lost are 3 accepted orders, u1.2 of 20"), "{words}");
+    assert!(words.contains("sending is stopped; run `posthaste recover --assume sent`"), "{words}");
+
+    // Whoever starts now stays, and knows the same.
+    let late = tool(&server).await;
+    let told = eventually("it knows as well", || {
+        halted(&late).and_then(|halt| match halt.lost {
+            3 => Ok(halt),
+            _ => Err(halt.to_string()),
+        })
+    })
+    .await;
+    assert_eq!((told.ends, told.since), (halt.ends, halt.since));
+    assert!(matches!(late.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
+
+    let recovery = inspector(&server).await.recover(Assume::Sent, None, |_| {}).await.unwrap();
+    assert_eq!(recovery.lost, lost);
+    for store in [&store, &late] {
+        goes_on(store).await;
+        store.ring(0).await.unwrap();
+    }
+    store.accept(&order(suffix(2), 1)).await.unwrap();
+}
+
+/// An order that was begun, of which the database knows nothing any more.
+async fn begun_and_lost() -> (PrivateServer, Store, ParcelRef) {
+    let mut server = careful();
+    let store = tool(&server).await;
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    let older = Copy::of(&server);
+    let (taken, fence) = claim(&store, 1, 1).await.unwrap();
+    older.put_back(&mut server);
+    eventually("it is noticed", || halted(&store)).await;
+    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
+    (server, store, parcel)
+}
+
+#[tokio::test]
+async fn what_may_have_been_sent_is_unknown_and_never_sent_again() {
+    let (server, store, parcel) = begun_and_lost().await;
+    let mut doubts = Vec::new();
+    let inspector = inspector(&server).await;
+    inspector.recover(Assume::Sent, None, |found| doubts.push(found)).await.unwrap();
+    assert_eq!(doubts, [InDoubt { order: suffix(1), channel: email(), rows: 1 }]);
+    goes_on(&store).await;
+    let row =
+        async || store.load_order(0, &suffix(1)).await.unwrap().unwrap().inline.unwrap().1.row(0).unwrap();
+    assert_eq!((row().await.state, row().await.reason), (State::Unknown, Reason::WentBack));
+    assert!(claim(&store, 2, 1).await.unwrap().0.parcels.is_empty());
+    // What became of the lost attempt is still heard.
+    let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
+    let settlement = Settlement { parcel, leave: true, reports: vec![report] };
+    store.settle(0, &email(), &[settlement]).await.unwrap();
+    assert_eq!(row().await.state, State::Sent);
+}
+
+#[tokio::test]
+async fn what_is_taken_for_unsent_is_sent() {
+    let (server, store, _) = begun_and_lost().await;
+    let mut doubts = Vec::new();
+    let inspector = inspector(&server).await;
+    inspector.recover(Assume::Unsent, None, |found| doubts.push(found)).await.unwrap();
+    assert_eq!(doubts.len(), 1);
+    goes_on(&store).await;
+    assert_eq!(claim(&store, 2, 1).await.unwrap().0.parcels.len(), 1);
+}
+
+#[tokio::test]
+async fn an_older_copy_nobody_noticed_is_recovered_by_its_time() {
+    let mut server = careful();
+    let store = tool(&server).await;
+    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap().accepted;
+    store.disconnect().await;
+    server.kill9().unwrap();
+    server.restart().unwrap();
+    let inspector = inspector(&server).await;
+    let mut rows = 0;
+    let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
+    assert_eq!((recovery.halt, recovery.partitions), (None, 0), "nothing is halted");
+    let recovery = inspector.recover(Assume::Sent, Some(accepted), |found| rows += found.rows).await.unwrap();
+    assert_eq!((recovery.partitions, rows), (1, 1));
+    assert!(claim(&tool(&server).await, 1, 1).await.unwrap().0.parcels.is_empty());
 }
 
 #[tokio::test]
@@ -82,9 +271,38 @@ async fn a_roll_back_while_away_is_noticed_before_any_call() {
     claim(&store, 1, 0).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
-    eventually("it is noticed", || match store.stopped() {
-        Some(StopWhy::RolledBack { .. }) => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually("it is noticed", || halted(&store)).await;
+}
+
+#[tokio::test]
+async fn where_nothing_confirmed_was_lost_it_goes_on_by_itself() {
+    let mut server = builder().tcp().fsync(Fsync::Always).start().unwrap();
+    let replica = PrivateServer::start().unwrap();
+    let port = server.tcp_addr().unwrap().port().to_string();
+    replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    let patient = |confirm_timeout| Settings {
+        durability: Durability::Replicated,
+        confirm_timeout,
+        ..settings(&server.url())
+    };
+    let (store, _) = Store::connect(patient(patience()), Role::Tool).await.unwrap();
+    let (brief, _) = Store::connect(patient(Duration::from_millis(50)), Role::Tool).await.unwrap();
+    posthaste_rig::eventually_async("the replica has it", async || {
+        store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
+    let older = Copy::of(&server);
+    replica.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    let told = brief.accept(&order(suffix(2), 1)).await;
+    assert!(matches!(told, Err(AcceptError::Unknown(CallError::Undurable))), "{told:?}");
+    older.put_back(&mut server);
+    replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    // What it had acknowledged is there.
+    let (_, fence) = posthaste_rig::eventually_async("it goes on", async || {
+        claim(&brief, 1, 0).await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert!(fence > 1_000_000, "{fence}");
+    assert_eq!((store.stopped(), brief.stopped()), (None, None));
+    assert!(brief.load_order(0, &suffix(2)).await.unwrap().is_none());
 }

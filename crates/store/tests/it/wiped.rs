@@ -2,24 +2,70 @@
 
 use posthaste_rig::patience;
 use posthaste_rig::servers::Fsync;
-use posthaste_store::{CallError, ConnectError, Role, Settings, StopWhy, Store};
+use posthaste_store::{Assume, CallError, ConnectError, HaltCause, Role, Settings, StopWhy, Store};
 
 use crate::house::*;
 
+fn wiped(store: &Store) -> Result<(), String> {
+    match store.stopped() {
+        Some(StopWhy::Halted(halt)) if halt.cause == HaltCause::Wiped => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
 #[tokio::test]
-async fn a_wiped_database_stops_all_calls() {
+async fn a_wiped_database_stops_all_calls_and_all_who_come_later() {
     let server = server();
     let store = tool(&server).await;
+    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let epoch = store.epoch();
     server.command(&["FLUSHALL"]).unwrap();
-    let why = StopWhy::Epoch { partition: 0, found: String::new() };
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(told)) if told == why));
+    assert!(matches!(store.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
+    wiped(&store).unwrap();
     assert!(matches!(store.load_order(0, &suffix(1)).await, Err(CallError::Stop(_))));
     assert!(store.open_order(head(suffix(1))).is_err());
-    // Even when it looks right again.
-    server.command(&["SET", "epoch:{0}", &store.epoch()]).unwrap();
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(_))));
-    store.go_on_after_rollback().await.unwrap_err();
-    assert_eq!(keys(&server), ["epoch:{0}"]);
+    // Nothing is written but that it is stopped, and what is known to be lost.
+    eventually("it is written down", || match keys(&server) {
+        keys if keys == ["epoch:{0}", "halted:{0}", "lost:{0}"] => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let (late, _) = Store::connect(settings(&server.url()), Role::Queue).await.unwrap();
+    eventually("a process that starts now knows", || wiped(&late)).await;
+    let words = late.stopped().unwrap().to_string();
+    assert!(words.starts_with("the database was wiped") && words.contains("posthaste recover"), "{words}");
+
+    let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
+    let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
+    assert_eq!(recovery.lost, [(suffix(1), accepted.accepted)]);
+    for store in [&store, &late] {
+        eventually("it goes on", || store.stopped().map_or(Ok(()), |why| Err(why.to_string()))).await;
+        assert_eq!(store.epoch(), format!("{epoch}+1"));
+    }
+    store.accept(&order(suffix(1), 1)).await.unwrap();
+    let (_, fence) = claim(&late, 1, 0).await.unwrap();
+    assert!(fence > 1_000_000, "{fence}");
+}
+
+#[tokio::test]
+async fn who_only_looks_leaves_an_empty_database_empty() {
+    let server = server();
+    let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
+    assert_eq!((inspector.epoch(), inspector.stopped()), (String::new(), None));
+    let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
+    assert_eq!(recovery.partitions, 0);
+    assert!(keys(&server).is_empty());
+}
+
+#[tokio::test]
+async fn a_database_set_up_anew_is_another_one() {
+    let server = server();
+    let store = tool(&server).await;
+    server.command(&["SET", "epoch:{0}", "somebody-elses"]).unwrap();
+    let why = StopWhy::Epoch { partition: 0, found: "somebody-elses".to_owned() };
+    assert!(matches!(store.ring(0).await, Err(CallError::Stop(told)) if told == why));
+    assert_eq!(store.stopped(), Some(why));
+    assert_eq!(server.command(&["GET", "epoch:{0}"]).unwrap().text(), Some("somebody-elses"));
 }
 
 #[tokio::test]
@@ -28,12 +74,12 @@ async fn a_server_that_came_back_empty_is_noticed_before_any_call() {
     let store = tool(&server).await;
     server.kill9().unwrap();
     server.restart().unwrap();
-    eventually("it is noticed", || match store.stopped() {
-        Some(StopWhy::Epoch { .. }) => Ok(()),
+    eventually("it is noticed", || wiped(&store)).await;
+    eventually("it is written down", || match keys(&server) {
+        keys if keys == ["epoch:{0}", "halted:{0}"] => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
-    assert!(keys(&server).is_empty());
 }
 
 #[tokio::test]

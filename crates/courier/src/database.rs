@@ -1,0 +1,27 @@
+//! Whether sending is stopped because of the database, as the admin port tells it.
+
+use std::time::Duration;
+
+use posthaste_ops::health::Condition;
+use posthaste_store::Store;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the condition true to the store until `stop`.
+pub(crate) async fn watch(store: Store, condition: Condition, stop: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match store.stopped() {
+            None => condition.ok(),
+            Some(why) => condition.failed(why.to_string()),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `recover`: ends a halt.
+
+use bytes::Bytes;
+
+use crate::SCHEMA;
+use crate::keys::Keys;
+use crate::script::{Script, arg};
+use crate::value::{Fields, Malformed};
+
+contract!("recover", drains: true,
+    keys: ["epoch:{p}", "fence:{p}", "halted:{p}", "lost:{p}", "runs:{p}", "schema:{p}"],
+    args: ["request id", "epoch", "schema of the caller", "number of partitions"],
+    codes: ["ok", "running", "epoch"]);
+
+/// Ends a halt; called under the halted epoch.
+#[derive(Debug, Clone)]
+pub struct Recover<'a> {
+    /// Keys of the partition.
+    pub keys: &'a Keys,
+    /// Number of partitions of the installation.
+    pub partitions: u16,
+}
+
+impl Script for Recover<'_> {
+    /// The new epoch; `None` when it is not halted.
+    type Reply = Option<String>;
+
+    fn contract() -> &'static crate::script::Contract {
+        &CONTRACT
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let k = self.keys;
+        vec![k.epoch(), k.fence(), k.halted(), k.lost(), k.runs(), k.schema()]
+    }
+
+    fn args(&self) -> Vec<Bytes> {
+        vec![arg(SCHEMA), arg(self.partitions)]
+    }
+
+    fn decode(code: &str, mut f: Fields) -> Result<Option<String>, Malformed> {
+        match code {
+            "ok" => f.text("epoch").map(Some),
+            "running" => Ok(None),
+            _ => Err(Malformed::new("code of recover")),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is known of a database that went back or was wiped, in words, and as it is kept in the database itself.
+
+use std::fmt;
+use std::time::Duration;
+
+use posthaste_model::{Suffix, UnixMs};
+use posthaste_protocol::scripts::halt::HaltCause;
+use posthaste_protocol::{Fields, Value};
+
+use crate::error::{CallError, Fault};
+use crate::guard::Partition;
+use crate::marks::Loss;
+use crate::node::{Node, text};
+
+/// Why sending is stopped, and what is known to be lost. Its text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// What happened.
+    pub cause: HaltCause,
+    /// When it was noticed first, by the server's clock.
+    pub noticed: Option<UnixMs>,
+    /// The first change known to be lost.
+    pub since: Option<UnixMs>,
+    /// The last one.
+    pub last: Option<UnixMs>,
+    /// Acknowledged orders known to be lost.
+    pub lost: u64,
+    /// The first of them and the last, by acceptance.
+    pub ends: Option<[(Suffix, UnixMs); 2]>,
+}
+
+impl Halt {
+    pub(crate) fn of(cause: HaltCause) -> Self {
+        Self { cause, noticed: None, since: None, last: None, lost: 0, ends: None }
+    }
+
+    /// How much time is lost, as far as it is known.
+    #[must_use]
+    pub fn span(&self) -> Option<Duration> {
+        Some(self.last?.since(self.since?))
+    }
+
+    /// Adds what one process knows.
+    pub(crate) fn add(&mut self, loss: &Loss) {
+        self.since = earlier(self.since, loss.since);
+        self.last = self.last.max(loss.last);
+        self.lost += loss.orders.len() as u64;
+        let ends = loss.orders.first().zip(loss.orders.last());
+        self.widen(ends.map(|(first, last)| [first.clone(), last.clone()]));
+    }
+
+    /// Adds what is known of another partition.
+    pub(crate) fn join(&mut self, other: Self) {
+        if other.cause == HaltCause::Wiped {
+            self.cause = HaltCause::Wiped;
+        }
+        self.noticed = earlier(self.noticed, other.noticed);
+        self.since = earlier(self.since, other.since);
+        self.last = self.last.max(other.last);
+        self.lost += other.lost;
+        self.widen(other.ends);
+    }
+
+    fn widen(&mut self, ends: Option<[(Suffix, UnixMs); 2]>) {
+        let Some([first, last]) = ends else { return };
+        self.ends = Some(match self.ends.take() {
+            None => [first, last],
+            Some([known_first, known_last]) => [
+                if first.1 < known_first.1 { first } else { known_first },
+                if last.1 > known_last.1 { last } else { known_last },
+            ],
+        });
+    }
+}
+
+fn earlier(a: Option<UnixMs>, b: Option<UnixMs>) -> Option<UnixMs> {
+    a.into_iter().chain(b).min()
+}
+
+/// A moment as people and programs read it.
+fn moment(at: UnixMs) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "?".to_owned(), |at| at.to_string())
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.cause, self.span()) {
+            (HaltCause::Wiped, _) => f.write_str("the database was wiped")?,
+            (HaltCause::WentBack, Some(span)) => {
+                write!(f, "the database went back by about {} s", span.as_millis().div_ceil(1_000).max(1))?;
+            }
+            (HaltCause::WentBack, None) => f.write_str("the database went back")?,
+        }
+        if let Some(last) = self.last {
+            write!(f, " (to before {})", moment(self.since.unwrap_or(last)))?;
+        }
+        if let Some([first, last]) = &self.ends {
+            write!(
+                f,
+                "; lost are {} accepted orders, {} of {} to {} of {}",
+                self.lost,
+                first.0.order_id(),
+                moment(first.1),
+                last.0.order_id(),
+                moment(last.1)
+            )?;
+        }
+        f.write_str("; sending is stopped; run `posthaste recover --assume sent` or `--assume unsent`")
+    }
+}
+
+fn malformed(error: posthaste_protocol::Malformed) -> CallError {
+    CallError::Fault(Fault::Malformed(error))
+}
+
+/// The record of a partition; `None` when there is none.
+pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<Halt>, CallError> {
+    let fields = ["cause", "noticed", "since", "last"];
+    let args = std::iter::once(text(at.keys.halted())).chain(fields.map(Into::into)).collect();
+    let mut record = Fields::new(node.ask("HMGET", args, at.slot).await?.array("halt").map_err(malformed)?);
+    let cause = match record.value("cause").map_err(malformed)? {
+        Value::Bytes(word) if &*word == HaltCause::Wiped.word().as_bytes() => HaltCause::Wiped,
+        Value::Bytes(_) => HaltCause::WentBack,
+        _ => return Ok(None),
+    };
+    let mut moment = |what| {
+        let value = record.u64(what).unwrap_or(0);
+        (value > 0).then_some(UnixMs(value))
+    };
+    let (noticed, since, last) = (moment("noticed"), moment("since"), moment("last"));
+    let lost =
+        node.ask("ZCARD", vec![text(at.keys.lost())], at.slot).await?.u64("lost").map_err(malformed)?;
+    let ends = if lost > 0 {
+        orders(node, at, 0, 0).await?.pop().zip(orders(node, at, -1, -1).await?.pop())
+    } else {
+        None
+    };
+    Ok(Some(Halt { cause, noticed, since, last, lost, ends: ends.map(|(first, last)| [first, last]) }))
+}
+
+/// Lost orders of a partition, by rank.
+pub(crate) async fn orders(
+    node: &Node,
+    at: &Partition,
+    from: i64,
+    to: i64,
+) -> Result<Vec<(Suffix, UnixMs)>, CallError> {
+    let args = vec![text(at.keys.lost()), from.into(), to.into(), "WITHSCORES".into()];
+    let flat = node.ask("ZRANGE", args, at.slot).await?.array("lost orders").map_err(malformed)?;
+    let mut flat = flat.into_iter();
+    let mut orders = Vec::new();
+    while let (Some(suffix), Some(score)) = (flat.next(), flat.next()) {
+        let suffix = suffix.text("lost order").map_err(malformed)?;
+        let suffix =
+            suffix.parse().map_err(|_| malformed(posthaste_protocol::Malformed::new("lost order")))?;
+        orders.push((suffix, UnixMs(score.u64("accepted").map_err(malformed)?)));
+    }
+    Ok(orders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halt_is_told_in_words() {
+        let mut halt = Halt::of(HaltCause::WentBack);
+        assert!(halt.to_string().starts_with("the database went back; sending is stopped"), "{halt}");
+        let order =
+            |n: u64| (Suffix::new(&"office".parse().unwrap(), n), UnixMs(1_763_676_000_000 + n * 1_000));
+        let loss = Loss {
+            since: Some(UnixMs(1_763_676_000_000)),
+            last: Some(UnixMs(1_763_676_011_100)),
+            orders: vec![order(1), order(2), order(3)],
+            ..Loss::default()
+        };
+        halt.add(&loss);
+        assert_eq!(
+            halt.to_string(),
+            "the database went back by about 12 s (to before 2025-11-20T22:00:00Z); lost are 3 accepted orders, office.1 of \
+             2025-11-20T22:00:01Z to office.3 of 2025-11-20T22:00:03Z; sending is stopped; run `posthaste recover --assume sent` \
+             or `--assume unsent`"
+        );
+        let mut all = Halt::of(HaltCause::WentBack);
+        all.join(halt);
+        all.join(Halt { lost: 2, ends: Some([order(0), order(2)]), ..Halt::of(HaltCause::Wiped) });
+        assert_eq!((all.lost, all.ends), (5, Some([order(0), order(3)])));
+        assert_eq!(all.cause, HaltCause::Wiped);
+    }
+}

@@ -1,0 +1,228 @@
+//! Looks after the database when nobody calls: each second at what was silent, so that an idle process notices within seconds
+//! that it went back or was wiped; writes a halt into it, and notices when somebody has recovered it.
+
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use fred::types::Value as Arg;
+use posthaste_protocol::scripts::halt::{CALL_ORDERS, Halt as HaltScript, HaltCause};
+use posthaste_protocol::scripts::open_run::Run;
+use posthaste_protocol::{Fields, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::address_key::PARTITION;
+use crate::epoch::Epoch;
+use crate::error::{CallError, StopWhy};
+use crate::guard::Partition;
+use crate::halted::{self, Halt};
+use crate::marks::Loss;
+use crate::node::{Node, text};
+use crate::store::Inner;
+use crate::verbs::malformed;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Silent partitions looked at each time; the others have their turn.
+const AT_ONCE: usize = 64;
+
+/// A partition of a halted database.
+enum Halted {
+    /// Somebody recovered it; its epoch.
+    Recovered(String),
+    /// It is another database now; its epoch.
+    Replaced(String),
+    /// What is known of the halt.
+    Still(Option<Halt>),
+}
+
+/// Looks out until told to stop.
+pub(crate) async fn watch(inner: Weak<Inner>, stop: CancellationToken) {
+    let Some(noticed) = inner.upgrade().map(|inner| Arc::clone(&inner.guard.noticed)) else { return };
+    let mut turn = 0;
+    // Partitions into which this process has written the halt it is in.
+    let mut written = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = noticed.notified() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        match inner.guard.check() {
+            Ok(()) => {
+                written.clear();
+                inner.look_at_silent(&mut turn).await;
+            }
+            Err(CallError::Stop(StopWhy::Halted(_))) => {
+                if let Err(error) = inner.mind_halt(&mut written).await {
+                    tracing::debug!(%error, "looking at a halted database failed; it comes again");
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Inner {
+    async fn look_at_silent(&self, turn: &mut usize) {
+        let all = self.guard.all();
+        let count = all.len().min(AT_ONCE);
+        let turned = (0..count).filter_map(|i| all.get((*turn + i) % all.len()));
+        // One that can't be asked now is looked at when it is met again.
+        let silent = turned.filter(|at| at.is_idle(EVERY) && self.can_ask(at));
+        let looks = silent.map(|at| self.look_at_silent_one(at));
+        for looked in futures::future::join_all(looks).await {
+            if let Err(error) = looked {
+                tracing::debug!(%error, "a silent partition could not be looked at");
+            }
+        }
+        *turn = (*turn + count) % all.len().max(1);
+    }
+
+    async fn look_at_silent_one(&self, at: &Partition) -> Result<(), CallError> {
+        let worker = self.worker_of(at).await?;
+        let node = Node::any(&worker.client);
+        let floor = at.fence();
+        let keys = vec![text(at.keys.epoch()), text(at.keys.fence())];
+        let found = node.ask("MGET", keys, at.slot).await?.array("epoch").map_err(|_| malformed("epoch"))?;
+        let mut found = Fields::new(found);
+        let epoch = found.value("epoch").ok().and_then(|value| value.text("epoch").ok()).unwrap_or_default();
+        if epoch != *at.epoch() {
+            return Err(self.guard.found_epoch(at, &epoch));
+        }
+        let mark = found.u64("fence").unwrap_or(0);
+        if !self.guard.saw_mark(at, floor, mark, None)? {
+            worker.replace();
+        }
+        Ok(())
+    }
+
+    /// Writes the halt where it is not, reads what others know, and goes on when somebody recovered all partitions.
+    async fn mind_halt(self: &Arc<Self>, written: &mut Vec<u16>) -> Result<(), CallError> {
+        let node = Node::routed(self, false);
+        let mut whole: Option<Halt> = None;
+        let (mut recovered, mut failed) = (Vec::new(), None);
+        for at in self.guard.all() {
+            match self.mind_one(&node, at, written).await {
+                Ok(Halted::Recovered(epoch)) => recovered.push((at, epoch)),
+                Ok(Halted::Still(halt)) => match (&mut whole, halt) {
+                    (Some(whole), Some(halt)) => whole.join(halt),
+                    (None, halt) => whole = halt,
+                    (Some(_), None) => {}
+                },
+                // Somebody else's, or set up anew: nothing is written to it.
+                Ok(Halted::Replaced(epoch)) => {
+                    self.guard.replaced(at, epoch);
+                    return Ok(());
+                }
+                // One that is away keeps the others from nothing but going on.
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if recovered.len() == self.guard.all().len() {
+            for (at, epoch) in recovered {
+                written.push(at.number);
+                if *epoch != *at.epoch() {
+                    at.begin_generation(&epoch);
+                    self.guard.accepts.forget(at.number);
+                }
+            }
+            // What was known of the runs before the recovery does not count.
+            self.routes.primaries().iter().for_each(|primary| primary.forget());
+            for at in self.guard.all() {
+                self.worker_of(at).await?;
+            }
+            let worker = self.worker_of(self.partition(PARTITION)?).await?;
+            if let Err(error) = self.agree_on_key(&worker).await {
+                tracing::error!(%error, "the key of the suppression lists can't be agreed on after a recovery");
+            }
+            tracing::warn!("the database was recovered: going on");
+            self.guard.go_on();
+        } else if let Some(halt) = whole {
+            self.guard.learn(halt);
+        }
+        Ok(())
+    }
+
+    /// Looks at one partition of a halted database, and writes the halt into it where it is not.
+    async fn mind_one(
+        self: &Arc<Self>,
+        node: &Node,
+        at: &Partition,
+        written: &mut Vec<u16>,
+    ) -> Result<Halted, CallError> {
+        let epoch = Self::get(node, at.slot, at.keys.epoch()).await?;
+        let epoch = epoch.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let (found, known) = (Epoch::of(&epoch), at.epoch());
+        let ours = Epoch::of(&known);
+        if !epoch.is_empty() && found.name != ours.name && !known.is_empty() {
+            return Ok(Halted::Replaced(epoch));
+        }
+        let done = found.generation > ours.generation || written.contains(&at.number);
+        if !epoch.is_empty() && !found.halted && done {
+            return Ok(Halted::Recovered(epoch));
+        }
+        if !written.contains(&at.number) {
+            self.write_halt(node, at).await?;
+            written.push(at.number);
+        }
+        Ok(Halted::Still(halted::read(node, at).await?))
+    }
+
+    /// Writes what this process knows into a partition that it found halted, or is the first to halt.
+    async fn write_halt(self: &Arc<Self>, node: &Node, at: &Partition) -> Result<(), CallError> {
+        let cause = self.guard.halt_known().map_or(HaltCause::WentBack, |halt| halt.cause);
+        let loss = match self.known_loss(at) {
+            Some(loss) => loss,
+            None => self.loss_by_runs(node, at, cause).await?,
+        };
+        let mut orders = loss.orders.chunks(CALL_ORDERS);
+        let mut chunk: &[_] = orders.next().unwrap_or_default();
+        loop {
+            let script = HaltScript {
+                keys: &at.keys,
+                cause,
+                found: loss.found,
+                known: loss.known,
+                since: loss.since,
+                last: loss.last,
+                orders: chunk,
+            };
+            // Refused: somebody recovered it meanwhile, which is found out by the next look.
+            let answer = self.call_as(at, &at.epoch(), &script).await?;
+            match orders.next().filter(|_| answer.is_some()) {
+                Some(next) => chunk = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn known_loss(&self, at: &Partition) -> Option<Loss> {
+        at.loss.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a halt that another process noticed means to this one: what it was told and the runs since then do not show.
+    async fn loss_by_runs(&self, node: &Node, at: &Partition, cause: HaltCause) -> Result<Loss, CallError> {
+        let known = at.fence();
+        let args = vec![text(at.keys.runs()), Arg::Integer(0), Arg::Integer(-1)];
+        let runs = match node.ask("LRANGE", args, at.slot).await? {
+            Value::Array(runs) => runs,
+            _ => Vec::new(),
+        };
+        let runs: Result<Vec<Run>, _> =
+            runs.into_iter().map(|run| run.text("run").and_then(|text| Run::decode(&text))).collect();
+        let runs = runs.map_err(|_| malformed("runs"))?;
+        let found = match cause {
+            HaltCause::Wiped => Some(0),
+            HaltCause::WentBack => runs.iter().filter(|run| run.lost(known)).map(|run| run.found).min(),
+        };
+        let Some(found) = found else { return Ok(Loss { known, found: None, ..Loss::default() }) };
+        let mut loss = at.trail.lock().unwrap_or_else(PoisonError::into_inner).loss(found, known);
+        loss.orders = self.guard.accepts.lost(at.number, found, known);
+        *at.loss.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss.clone());
+        Ok(loss)
+    }
+}

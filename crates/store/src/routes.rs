@@ -1,0 +1,225 @@
+//! Which primary a slot is at, and which slots are held because they are on the move.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::cluster::{Address, Map, SLOTS};
+use crate::error::{CallError, Later, Lost};
+use crate::primary::Primary;
+
+/// The way to every slot.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    state: RwLock<State>,
+    clustered: bool,
+    /// Told when the map may be old.
+    pub(crate) stale: Notify,
+    /// Grows with every change of the map.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// All primaries there are.
+    primaries: Vec<Arc<Primary>>,
+    /// Of each slot in a cluster, who holds it.
+    slots: Vec<Option<Arc<Primary>>>,
+    /// The replicas of each primary.
+    replicas: HashMap<Address, Vec<Address>>,
+    /// Slots on the move: those marked by their servers, and those where a call ran into it, with when.
+    marked: BTreeSet<u16>,
+    noticed: HashMap<u16, Instant>,
+}
+
+/// What a map changes.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Primaries that are new.
+    pub(crate) new: Vec<Address>,
+    /// Primaries that are none any more.
+    pub(crate) gone: Vec<Arc<Primary>>,
+}
+
+impl Routes {
+    /// One server holds everything.
+    pub(crate) fn single(primary: Arc<Primary>) -> Self {
+        Self::with(State { primaries: vec![primary], ..State::default() }, false)
+    }
+
+    /// A cluster nothing is known of yet.
+    pub(crate) fn cluster() -> Self {
+        Self::with(State { slots: vec![None; usize::from(SLOTS)], ..State::default() }, true)
+    }
+
+    fn with(state: State, clustered: bool) -> Self {
+        let changes = watch::Sender::new(0);
+        Self { state: RwLock::new(state), clustered, stale: Notify::new(), changes }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.clustered
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// All primaries.
+    pub(crate) fn primaries(&self) -> Vec<Arc<Primary>> {
+        self.read().primaries.clone()
+    }
+
+    /// Who holds a slot, whether it can be asked or not.
+    pub(crate) fn home(&self, slot: u16) -> Option<Arc<Primary>> {
+        let state = self.read();
+        if self.clustered {
+            state.slots.get(usize::from(slot)).cloned().flatten()
+        } else {
+            state.primaries.first().cloned()
+        }
+    }
+
+    /// Whom to ask about a slot.
+    pub(crate) fn at(&self, slot: u16) -> Result<Arc<Primary>, CallError> {
+        if self.is_held(slot) {
+            return Err(CallError::Later { why: Later::Moving });
+        }
+        let primary = self.home(slot).ok_or(CallError::Later { why: Later::ClusterDown })?;
+        if primary.has_failed() {
+            return Err(CallError::Away(Lost::NotConnected));
+        }
+        Ok(primary)
+    }
+
+    /// Whether a slot is on the move.
+    pub(crate) fn is_held(&self, slot: u16) -> bool {
+        if !self.clustered {
+            return false;
+        }
+        let state = self.read();
+        state.marked.contains(&slot) || state.noticed.contains_key(&slot)
+    }
+
+    /// A call found that a slot is on the move: it is held until a later look at the map finds it settled.
+    pub(crate) fn hold(&self, slot: u16) {
+        if self.clustered {
+            self.write().noticed.insert(slot, Instant::now());
+            self.stale.notify_one();
+            self.told();
+        }
+    }
+
+    /// A server said that another one has the slot.
+    pub(crate) fn moved(&self, slot: u16, to: &Arc<Primary>) {
+        if let Some(home) = self.write().slots.get_mut(usize::from(slot)) {
+            *home = Some(Arc::clone(to));
+        }
+        self.stale.notify_one();
+        self.told();
+    }
+
+    /// Partitions may have become such that can be asked, or the other way round.
+    pub(crate) fn told(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The primary at an address, or of that name.
+    pub(crate) fn find(&self, address: &Address) -> Option<Arc<Primary>> {
+        let state = self.read();
+        let at = |primary: &&Arc<Primary>| {
+            let Some(place) = &primary.place else { return false };
+            let named = primary.hostname.as_ref() == Some(&address.host) && place.port == address.port;
+            place == address || named
+        };
+        state.primaries.iter().find(at).cloned()
+    }
+
+    /// The replicas of the primary that has a slot.
+    pub(crate) fn replicas_of(&self, slot: u16) -> Vec<Address> {
+        let Some(place) = self.home(slot).and_then(|primary| primary.place.clone()) else {
+            return Vec::new();
+        };
+        self.read().replicas.get(&place).cloned().unwrap_or_default()
+    }
+
+    /// Adds a primary, unless there is one at its place.
+    pub(crate) fn add(&self, primary: &Arc<Primary>) -> bool {
+        let mut state = self.write();
+        if state.primaries.iter().any(|other| other.place == primary.place) {
+            return false;
+        }
+        state.primaries.push(Arc::clone(primary));
+        true
+    }
+
+    /// Which primaries a map brings, and which it takes away.
+    pub(crate) fn compare(&self, map: &Map) -> Change {
+        let state = self.read();
+        let place = |primary: &Arc<Primary>| primary.place.clone();
+        let there: BTreeSet<Address> = state.primaries.iter().filter_map(place).collect();
+        let gone = |primary: &&Arc<Primary>| {
+            primary.place.as_ref().is_some_and(|place| !map.primaries.contains(place))
+        };
+        Change {
+            new: map.primaries.difference(&there).cloned().collect(),
+            gone: state.primaries.iter().filter(gone).cloned().collect(),
+        }
+    }
+
+    /// Takes a map over, asked for at a moment. All its primaries have been added.
+    pub(crate) fn take(&self, map: &Map, asked: Instant) {
+        let mut state = self.write();
+        state
+            .primaries
+            .retain(|primary| primary.place.as_ref().is_none_or(|place| map.primaries.contains(place)));
+        let mut changed = false;
+        for primary in &state.primaries {
+            let failed = primary.place.as_ref().is_some_and(|place| map.failed.contains(place));
+            changed |= primary.has_failed() != failed;
+            primary.set_failed(failed);
+        }
+        let by_place: HashMap<&Address, &Arc<Primary>> =
+            state.primaries.iter().filter_map(|primary| Some((primary.place.as_ref()?, primary))).collect();
+        let holders: Vec<Option<Arc<Primary>>> = map
+            .primaries
+            .iter()
+            .map(|address| by_place.get(address).map(|primary| Arc::clone(primary)))
+            .collect();
+        let owner = |slot: usize| {
+            let place = (*map.owners.get(slot)?)?;
+            holders.get(usize::from(place)).cloned().flatten()
+        };
+        let slots: Vec<Option<Arc<Primary>>> = (0..usize::from(SLOTS)).map(owner).collect();
+        let same = |a: &Option<Arc<Primary>>, b: &Option<Arc<Primary>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        changed |= state.slots.iter().zip(&slots).any(|(before, after)| !same(before, after));
+        state.slots = slots;
+        let noticed = state.noticed.len();
+        state.noticed.retain(|slot, at| *at >= asked || map.moving.contains(slot));
+        changed |= noticed != state.noticed.len() || state.marked != map.moving;
+        state.marked.clone_from(&map.moving);
+        state.replicas.clear();
+        for (replica, of) in &map.replicas {
+            if let Some(of) = of {
+                state.replicas.entry(of.clone()).or_default().push(replica.clone());
+            }
+        }
+        drop(state);
+        if changed {
+            self.told();
+        }
+    }
+}

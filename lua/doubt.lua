@@ -1,0 +1,115 @@
+#!lua flags=allow-oom
+-- doubt: walks an index of a channel after the database went back, and names the parcels of which rows may have been begun
+-- in the span that was lost: leased, unresolved, or ready by the time of the halt. Told to end them, rows that are pending
+-- and not waiting beyond that time, sending or unresolved become unknown and are not sent again; a pending row counts the
+-- attempt that may have been made, so that a report of it is still taken.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 leased:{p}:<channel>, unresolved:{p}:<channel> or ready:{p}:<channel>:<lane>
+-- KEYS 4 leased:{p}:<channel>
+-- KEYS 5 lease:{p}:<channel>
+-- KEYS 6 unresolved:{p}:<channel>
+-- KEYS 7 crashes:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 channel
+-- ARGV 4 lowest score in ms
+-- ARGV 5 highest score in ms, or +inf
+-- ARGV 6 moment of the halt in ms
+-- ARGV 7 1 to end the rows, 0 to name them
+-- ARGV 8 rank to go on from
+-- ARGV 9 members at most
+-- REPLY ok rank to go on from (-1: at the end), per parcel: member, rows in doubt
+-- REPLY epoch another database
+-- BOUND 100 members, 4,000 rows
+-- uses: num open bell ready reason order rows lease leave
+local channel, halted, ends = ARGV[3], tonumber(ARGV[6]), ARGV[7] == '1'
+local from, limit = tonumber(ARGV[8]), tonumber(ARGV[9])
+local members = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[5], 'LIMIT', from, limit)
+redis.call('ZCARD', KEYS[4])
+redis.call('HLEN', KEYS[5])
+redis.call('ZCARD', KEYS[6])
+local any_crash = redis.call('HLEN', KEYS[7]) > 0
+local leases = #members > 0 and redis.call('HMGET', KEYS[5], unpack(members)) or {}
+
+-- Rows in doubt, ended if asked for.
+local function doubt(parcel)
+  local count = 0
+  for i = 0, parcel.rows - 1 do
+    local row = row_at(parcel, i)
+    local s, q, flags = byte(row, 1, 3)
+    local state = s - ROW_VERSION
+    if state == SENDING or state == UNRESOLVED then
+      count = count + 1
+      if ends then
+        put_row(parcel, i, state, UNKNOWN, q, flags, p16(R_WENT_BACK) .. sub(row, 6, 12))
+      end
+    elseif state == PENDING and not parcel.order.cancelled and wait_of(parcel.order, row) <= halted then
+      count = count + 1
+      if ends then
+        put_row(parcel, i, PENDING, UNKNOWN, (q + 1) % 256, flags % TOKEN,
+          p16(R_WENT_BACK) .. since_due(parcel.order) .. '\0\0\0\0')
+      end
+    end
+  end
+  return count
+end
+
+local found, done = {}, {}
+local looked, kept, rows = 0, 0, 0
+for p = 1, #members do
+  if rows >= 4000 then
+    break
+  end
+  looked = looked + 1
+  local member = members[p]
+  local suffix, n = split_member(member)
+  local order, parcel
+  if suffix then
+    order = find_order(suffix, channel)
+  end
+  if order then
+    parcel = find_parcel(order, n)
+  end
+  local stays = true
+  if parcel then
+    rows = rows + parcel.rows
+    local unresolved = parcel.unresolved
+    local count = doubt(parcel)
+    if count > 0 then
+      found[#found + 1] = { member, count }
+    end
+    if ends then
+      if parcel.unresolved ~= unresolved then
+        index_unresolved(parcel, member)
+      end
+      if leases[p] then
+        leave(parcel, member)
+      elseif parcel.pending == 0 then
+        out_of_ready(parcel, member)
+      end
+      if KEYS[3] == KEYS[4] then
+        stays = not leases[p]
+      elseif KEYS[3] == KEYS[6] then
+        stays = unresolved == 0
+      else
+        stays = parcel.pending > 0
+      end
+      if is_done(parcel) then
+        done[#done + 1] = member
+      end
+    end
+  end
+  if stays then
+    kept = kept + 1
+  end
+end
+write_parcels()
+write_orders()
+write_leaving(KEYS[4], KEYS[5], KEYS[6])
+write_ready(false)
+if any_crash and #done > 0 then
+  redis.call('HDEL', KEYS[7], unpack(done))
+end
+return answer('ok', looked < limit and looked == #members and -1 or from + kept, found)

@@ -1,0 +1,32 @@
+#!lua flags=allow-oom
+-- open_run: tells at which mark each run of the server found the database. The first caller on a run writes that down and
+-- raises the fence above every mark that may have been given out before, also those lost with a crash or a failover, so that
+-- no fence is ever given out twice. Everybody who kept higher marks than a run found knows thereby what was lost.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 runs:{p}
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- REPLY ok per run, oldest first: run id, mark found, fence it was raised to (0: the database was new), opened ms
+-- REPLY epoch another database
+-- BOUND 16 runs
+-- uses: num open
+local KEPT, MARGIN = 16, 1000000
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local runs = redis.call('LRANGE', KEYS[3], 0, -1)
+local last = string.match(runs[#runs] or '', '^(%w+)')
+if last ~= run then
+  local found = tonumber(fence)
+  local raised = 0
+  if found > 0 or last then
+    raised = math.max(found + MARGIN, clock[1] * 1000000 + clock[2])
+    redis.call('SET', KEYS[2], int(raised))
+    fence = int(raised)
+  end
+  local opened = run .. ' ' .. int(found) .. ' ' .. int(raised) .. ' ' .. now_text
+  redis.call('RPUSH', KEYS[3], opened)
+  redis.call('LTRIM', KEYS[3], -KEPT, -1)
+  runs[#runs + 1] = opened
+end
+return answer('ok', runs)

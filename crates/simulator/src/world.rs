@@ -38,7 +38,7 @@ pub use sorted_set::{Limit, Score, SortedSet};
 
 /// One Redis database, its clock, and what it has told its subscribers since they last asked.
 ///
-/// Two worlds are equal, and hash alike, if their keys, deadlines, clocks and memory are; what they have told
+/// Two worlds are equal, and hash alike, if their keys, deadlines, clocks, runs and memory are; what they have told
 /// does not count. The order of fields in a compact hash counts, because `HGETALL` shows it; see
 /// [`World::hash_regardless_of_field_order`].
 #[derive(Clone, Default)]
@@ -46,6 +46,8 @@ pub struct World {
     keys: Arc<BTreeMap<Str, Entry>>,
     clock: Clock,
     memory_full: bool,
+    /// Which run of the server this is.
+    run: u64,
     flavour: Flavour,
     watched: Classes,
     listeners: u32,
@@ -98,6 +100,11 @@ impl World {
     /// Sets whether used memory is over `maxmemory`.
     pub fn set_memory_full(&mut self, full: bool) {
         self.memory_full = full;
+    }
+
+    /// The server was restarted, or another one took over: its run id is another one from here on.
+    pub fn set_run(&mut self, run: u64) {
+        self.run = run;
     }
 
     /// Sets how many subscribers `PUBLISH` is to answer that it reached; none at first. Not part of what makes
@@ -211,7 +218,7 @@ impl World {
     /// Feeds the world to a hasher as [`std::hash::Hash`] does, but with the fields of every hash sorted: worlds
     /// that differ only in the order in which fields were first written hash alike.
     pub fn hash_regardless_of_field_order<H: Hasher>(&self, state: &mut H) {
-        (self.clock, self.memory_full, self.keys.len()).hash(state);
+        (self.clock, self.memory_full, self.run, self.keys.len()).hash(state);
         for (key, entry) in self.keys.iter() {
             (key, entry.expires_at).hash(state);
             match &entry.data {
@@ -340,6 +347,7 @@ impl PartialEq for World {
     fn eq(&self, other: &Self) -> bool {
         self.clock == other.clock
             && self.memory_full == other.memory_full
+            && self.run == other.run
             && (Arc::ptr_eq(&self.keys, &other.keys) || self.keys == other.keys)
     }
 }
@@ -348,7 +356,7 @@ impl Eq for World {}
 
 impl StdHash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.clock, self.memory_full).hash(state);
+        (self.clock, self.memory_full, self.run).hash(state);
         self.keys.hash(state);
     }
 }

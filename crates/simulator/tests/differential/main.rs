@@ -12,6 +12,7 @@ mod walk;
 mod walk_couriers;
 mod walk_orders;
 mod walk_parked;
+mod walk_rollback;
 mod walk_suppressions;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Random walks through the protocol: its own scripts, called as couriers and queue call them, mostly rightly.
 //!
-//! Both sides read the time from a key, so that leases, windows and days pass at will.
+//! Both sides read the time and the run of the server from a key, so that leases, windows, days and failovers pass at will.
 
 use posthaste_model::{Channel, CourierId, Member, Suffix};
 use posthaste_protocol::record::{Head, Outcomes};
@@ -27,6 +27,10 @@ pub(crate) struct Walk<'p> {
     pub(crate) orders: Vec<(Suffix, Vec<Channel>)>,
     pub(crate) couriers: Vec<Courier>,
     pub(crate) sent: Vec<Invocation>,
+    /// The epoch of the database, `!` before it while it is halted.
+    pub(crate) epoch: String,
+    /// The run of the server.
+    pub(crate) run: u32,
 }
 
 /// A courier, by hand.
@@ -55,7 +59,18 @@ impl<'p> Walk<'p> {
         };
         let couriers = vec![courier("c1", "email"), courier("c2", "email"), courier("c3", "sms")];
         let keys = Keys::of_partition(0);
-        let mut walk = Self { pair, rng, keys, now, requests: 0, orders: vec![], couriers, sent: vec![] };
+        let mut walk = Self {
+            pair,
+            rng,
+            keys,
+            now,
+            requests: 0,
+            orders: vec![],
+            couriers,
+            sent: vec![],
+            epoch: EPOCH.to_owned(),
+            run: 0,
+        };
         walk.set_clock()?;
         let register = Register {
             keys: &walk.keys.clone(),
@@ -71,20 +86,22 @@ impl<'p> Walk<'p> {
     /// So many steps.
     pub(crate) fn go(&mut self, steps: u32) -> Differ {
         for step in 0..steps {
-            let act = self.rng.random_range(0..63_u32);
+            let act = self.rng.random_range(0..64_u32);
             self.step(act).map_err(|difference| format!("step {step} (act {act}): {difference}"))?;
         }
         Ok(())
     }
 
-    fn set_clock(&mut self) -> Differ {
+    pub(crate) fn set_clock(&mut self) -> Differ {
         let (seconds, micros) = ((self.now / 1000).to_string(), (self.now % 1000 * 1000 + 7).to_string());
-        let set = "return redis.call('HSET', KEYS[1], 's', ARGV[1], 'us', ARGV[2])";
-        self.pair.eval(set, &["clock"], &[seconds, micros]).map(drop)
+        let set = "return redis.call('HSET', KEYS[1], 's', ARGV[1], 'us', ARGV[2], 'run', ARGV[3])";
+        let run = format!("run_id:{:08x}", self.run);
+        self.pair.eval(set, &["clock"], &[seconds, micros, run]).map(drop)
     }
 
     fn invoke(&mut self, call: Invocation) -> Differ<posthaste_protocol::Value> {
         let text = call.script.body.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')");
+        let text = text.replace("redis.call('INFO', 'server')", "redis.call('HGET', 'clock', 'run')");
         let reply = self.pair.eval(&text, &call.keys, &call.args);
         let reply =
             reply.map_err(|difference| format!("{}: {difference}\n{:?}", call.script.name, call.args))?;
@@ -96,8 +113,9 @@ impl<'p> Walk<'p> {
         self.requests += 1;
         let request = format!("r{}", self.requests);
         // Now and then the caller comes from another database.
-        let epoch = if self.rng.random_bool(0.01) { "other" } else { EPOCH };
-        let reply = self.invoke(script.invoke(&request, epoch))?;
+        let epoch = if self.rng.random_bool(0.01) { "other" } else { &self.epoch };
+        let call = script.invoke(&request, epoch);
+        let reply = self.invoke(call)?;
         let answer = S::read(&request, reply);
         if let Err(error @ (Refusal::Malformed(_) | Refusal::Server(_))) = &answer {
             return Err(format!("{}: {error}", S::contract().text.name));
@@ -145,6 +163,8 @@ impl<'p> Walk<'p> {
     }
 
     fn step(&mut self, act: u32) -> Differ {
+        // Sending is stopped: most of what happens is about that.
+        let act = if self.epoch.starts_with('!') && self.rng.random_bool(0.5) { 63 } else { act };
         match act {
             0..8 => self.accept(),
             8..16 => self.claim(false),
@@ -176,6 +196,7 @@ impl<'p> Walk<'p> {
                 let act = self.rng.random_range(0..4);
                 self.of_parked(act)
             }
+            63 => self.of_rollback(),
             _ => {
                 self.now += *[1_000, 11_000, 11_000, 90_000, 3 * DAY + 1, 31 * DAY]
                     .choose(&mut self.rng)

@@ -1,14 +1,16 @@
-//! The server itself: TIME, PUBLISH.
+//! The server itself: TIME, INFO, PUBLISH.
 
 use crate::world::argv::Argv;
 use crate::world::command::{Access, Command, Keys};
 use crate::world::event::Event;
+use crate::world::fault::Fault;
 use crate::world::reply::{Answer, Reply};
 use crate::world::{Str, World};
 
 pub(super) fn commands() -> Vec<Command> {
     vec![
         Command::of("time", 1, Access::Read, time).keyed(Keys::None),
+        Command::of("info", -1, Access::Read, info).keyed(Keys::None),
         // Counts as a write: a script with the flag `no-writes` may not publish.
         Command::of("publish", 3, Access::Write, publish).keyed(Keys::None),
     ]
@@ -22,6 +24,16 @@ fn time(world: &mut World, _: &Argv) -> Answer {
         Reply::Made(seconds.to_string().into_bytes()),
         Reply::Made(rest.to_string().into_bytes()),
     ]))
+}
+
+/// The run of the server alone.
+fn info(world: &mut World, argv: &Argv) -> Answer {
+    if argv.len() != 2 || !argv[1].eq_ignore_ascii_case(b"server") {
+        return Err(Fault::Unmodelled("sections of INFO".to_owned()));
+    }
+    // Ids of runs that follow each other have nothing in common.
+    let id = world.run.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    Ok(Reply::Made(format!("# Server\r\nrun_id:{id:016x}{:024x}\r\n", world.run).into_bytes()))
 }
 
 /// Records the message.

@@ -1,0 +1,86 @@
+//! What processes and operators do about a database that went back: compare the runs of its server, halt it, name what is in
+//! doubt, recover it.
+
+use posthaste_model::{Lane, UnixMs};
+use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
+use posthaste_protocol::scripts::halt::{Halt, HaltCause};
+use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::recover::Recover;
+use rand::Rng;
+
+use crate::walk::{Differ, Walk};
+
+impl Walk<'_> {
+    pub(crate) fn of_rollback(&mut self) -> Differ {
+        if !self.epoch.starts_with('!') {
+            return if self.rng.random_bool(0.5) { self.open_run() } else { self.halt() };
+        }
+        match self.rng.random_range(0..4) {
+            // Another process adds what it knows.
+            0 => self.halt(),
+            1 | 2 => self.doubt(),
+            _ => self.recover(),
+        }
+    }
+
+    fn open_run(&mut self) -> Differ {
+        let keys = self.keys.clone();
+        if self.rng.random_bool(0.7) {
+            self.run += 1;
+            self.set_clock()?;
+        }
+        if let Ok(answer) = self.call(&OpenRun { keys: &keys })? {
+            let runs = answer.reply;
+            assert_eq!(runs.last().map(|run| run.id.clone()), Some(format!("{:08x}", self.run)));
+            assert!(runs.len() <= 16, "they are bounded");
+            assert!(runs.is_sorted_by(|a, b| a.raised <= b.found), "no fence is given out twice: {runs:?}");
+        }
+        Ok(())
+    }
+
+    fn halt(&mut self) -> Differ {
+        let keys = self.keys.clone();
+        let some = |walk: &mut Self| walk.rng.random_bool(0.5).then(|| UnixMs(walk.now));
+        let (since, last) = (some(self), some(self));
+        let found = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..50));
+        let lost: Vec<_> =
+            self.orders.iter().rev().take(3).map(|(suffix, _)| (suffix.clone(), UnixMs(self.now))).collect();
+        let cause = if self.rng.random_bool(0.3) { HaltCause::Wiped } else { HaltCause::WentBack };
+        let known = self.rng.random_range(0..100);
+        let script = Halt { keys: &keys, cause, found, known, since, last, orders: &lost };
+        if self.call(&script)?.is_ok() && !self.epoch.starts_with('!') {
+            self.epoch.insert(0, '!');
+        }
+        Ok(())
+    }
+
+    fn doubt(&mut self) -> Differ {
+        let keys = self.keys.clone();
+        let courier = self.rng.random_range(0..self.couriers.len());
+        let channel = self.couriers[courier].channel.clone();
+        let lane = if self.rng.random() { Lane::Urgent } else { Lane::Bulk };
+        let index = match self.rng.random_range(0..3) {
+            0 => DoubtIndex::Leased,
+            1 => DoubtIndex::Unresolved,
+            _ => DoubtIndex::Ready { lane, from: UnixMs(self.now.saturating_sub(100_000)) },
+        };
+        let (end, halted) = (self.rng.random_bool(0.6), UnixMs(self.now + 5_000));
+        let limit = self.rng.random_range(1..=5);
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let script = Doubt { keys: &keys, channel: &channel, index, halted, end, from, limit };
+            next = self.call(&script)?.ok().and_then(|answer| answer.reply.next);
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self) -> Differ {
+        let keys = self.keys.clone();
+        if let Ok(answer) = self.call(&Recover { keys: &keys, partitions: 1 })?
+            && let Some(epoch) = answer.reply
+        {
+            self.epoch = epoch;
+        }
+        Ok(())
+    }
+}

@@ -137,7 +137,7 @@ impl Relays {
             (_, Some(wait)) => Outcome::Throttled { scope: Scope::Recipient, wait },
             // While one relay may come back by itself, nobody has to be called.
             (Some(why), None) if !away && !held && after.is_none() => Outcome::Stop(why),
-            _ => match self.all_rest(Instant::now()) {
+            _ => match self.all_rest() {
                 // Whatever comes now would be refused like those before it.
                 Some(wait) if held && after.is_none() => Outcome::Throttled { scope: Scope::Channel, wait },
                 _ => Outcome::NotSent { after, reason: Reason::NotConnected },
@@ -146,9 +146,12 @@ impl Relays {
     }
 
     /// How long until the first rest ends, if every relay rests.
-    fn all_rest(&self, now: Instant) -> Option<Duration> {
+    fn all_rest(&self) -> Option<Duration> {
+        let now = Instant::now();
         let rests: Option<Vec<Instant>> = self.relays.iter().map(|relay| relay.rests(now)).collect();
-        rests?.into_iter().min().map(|until| until - now)
+        // Another message may have begun a rest since: measured from before, it would be longer than was asked for.
+        let wait = rests?.into_iter().min()?.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
     }
 
     /// The relays that do not rest, in order of preference; then the others, in the order in which their rest ends.

@@ -211,8 +211,11 @@ fn it_waits_for_its_database_and_says_so() {
     event("redis.waiting_at_start");
     let open = courier.wait_line("the admin port", |line| line.contains("admin port open")).expect("a line");
     let admin = format!("http://{}", open.split("address=").nth(1).expect("an address").trim());
-    let (first, all) = get(&admin, "/readyz");
-    assert!(first.contains("503") && all.contains("cannot be reached"), "{all}");
+    eventually("it is not ready, and says why", || {
+        let (first, all) = get(&admin, "/readyz");
+        assert!(first.contains("503"), "{all}");
+        if all.contains("cannot be reached") { Ok(()) } else { Err(all) }
+    });
     assert_eq!(get(&admin, "/livez").0, "HTTP/1.1 200 OK");
     redis.restart().expect("restarted");
     eventually("readiness", || {

@@ -49,7 +49,9 @@ async fn of_a_mailing_to_a_relay_that_takes_nothing_only_a_few_leave() {
             // The first of them, and those that were on their way when the second was refused.
             let left = outcomes.iter().filter(|outcome| of_this_one(outcome)).count();
             assert!((2..=8).contains(&left), "{step:?}: {left} left");
-            assert_eq!(outcomes.iter().filter(|outcome| pauses(outcome)).count(), 50 - left, "{step:?}");
+            let others: Vec<_> =
+                outcomes.iter().filter(|outcome| !of_this_one(outcome) && !pauses(outcome)).collect();
+            assert!(others.is_empty(), "{step:?} {pipelining}: {others:?}");
             let begun = server.verbs().iter().filter(|verb| *verb == "MAIL").count();
             assert_eq!((begun, server.connections()), (left, left as u64), "{step:?}");
         }

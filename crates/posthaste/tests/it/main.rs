@@ -7,6 +7,7 @@ mod operator;
 mod orders;
 mod parked;
 mod people;
+mod recover;
 mod script;
 mod send;
 mod suppressions;

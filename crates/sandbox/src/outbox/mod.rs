@@ -4,6 +4,7 @@ mod api;
 mod listen;
 mod message;
 mod page;
+mod parts;
 mod places;
 mod problem;
 mod query;

@@ -3,9 +3,11 @@
 
 mod dependencies;
 mod docs;
+mod fuzz;
 mod lengths;
 mod names;
 mod scripts;
+
 mod tree;
 mod words;
 
@@ -55,6 +57,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(names::check(&files));
     findings.extend(words::check(&files));
     findings.extend(scripts::check(&files));
+    findings.extend(fuzz::check(&root, &files));
+
     findings.sort();
     for finding in &findings {
         say(&format!("{}: {}", finding.place, finding.text));

@@ -65,7 +65,7 @@ pub(super) fn taken(attempt: &Attempt) -> Taken {
 }
 
 /// Takes a whole message apart. Of what is no message, nothing comes out.
-fn take_apart(message: &[u8]) -> Taken {
+pub(super) fn take_apart(message: &[u8]) -> Taken {
     let Some(parsed) = MessageParser::default().parse_headers(message) else { return Taken::default() };
     let decoded = |name: &str| match name {
         _ if name.eq_ignore_ascii_case("subject") => parsed.subject().map(str::to_owned),

@@ -18,9 +18,9 @@ DIFFERS := crates/rig crates/protocol
 
 # From quick to slow, so that a mistake shows early.
 STEPS := setup setup-ci fmt-check lua tidy deny clippy docs test test-peers test-scripts
-FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers test-nested
+FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers test-nested schemathesis
 
-.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-peers test-scripts test-servers test-nested ci ci-full
+.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -122,6 +122,12 @@ test-peers: ## e-mail to a real Postfix (as root), and requests compared with pr
 	@if [ -d "$(CONTRACTS)" ]; then PROVIDER_CONTRACTS="$(CONTRACTS)" $(XTASK) test --named postfix contract; \
 	else echo "no providers' contracts in $(CONTRACTS): requests are held to our own tables only"; \
 	  $(XTASK) test --named postfix; fi
+
+schemathesis: setup ## every operation of the served description, by schemathesis (PyPI), against a queue of its own
+	@command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "please install what these Debian packages hold: python3 python3-venv"; exit 1; }
+	@$(CARGO) build --quiet --locked -p posthaste
+	@tests/schemathesis/run.sh $(ARGS)
 
 test-nested: setup ## what nests its input, optimised as it is shipped: stacks differ
 	@$(CARGO) test --workspace --locked --profile nested --lib -- fuzz:: nested within_

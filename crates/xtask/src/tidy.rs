@@ -7,6 +7,7 @@ mod fuzz;
 mod lengths;
 mod names;
 mod scripts;
+mod security;
 
 mod tree;
 mod words;
@@ -58,6 +59,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(words::check(&files));
     findings.extend(scripts::check(&files));
     findings.extend(fuzz::check(&root, &files));
+    findings.extend(security::check(&root, &files));
 
     findings.sort();
     for finding in &findings {

@@ -18,9 +18,9 @@ DIFFERS := crates/rig crates/protocol
 
 # From quick to slow, so that a mistake shows early.
 STEPS := setup setup-ci fmt-check lua tidy deny clippy docs test test-peers test-scripts
-FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers
+FULL_STEPS := $(filter-out test-scripts,$(STEPS)) test-servers test-nested schemathesis
 
-.PHONY: help run show bench setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-peers test-scripts test-servers ci ci-full
+.PHONY: help run show bench fuzz setup setup-ci fmt fmt-check clippy docs lua tidy deny servers test test-peers test-scripts test-servers test-nested schemathesis ci ci-full
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,24 @@ setup: ## install what is missing: a server for the tests, luacheck, a C compile
 	  apt-get -q update; \
 	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing; \
 	fi
+
+# The time of each target in seconds; FUZZ_TARGETS names some of them. What is found is put into fuzz/artifacts; keep it, made
+# small, in fuzz/corpus. Sanitizers find nothing in code without `unsafe`, and are left out.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz: setup ## every parser of outside input for ten minutes each (FUZZ_SECONDS, FUZZ_TARGETS), with a nightly compiler
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked --debug
+	@command -v c++ >/dev/null || { echo "please install a C++ compiler, for libFuzzer: the Debian package g++"; exit 1; }
+	@cd fuzz && $(CARGO) +nightly fuzz build -s none
+	@cd fuzz && for target in $(FUZZ_TARGETS); do \
+	  mkdir -p found/$$target; \
+	  $(CARGO) +nightly fuzz run -s none $$target found/$$target corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) \
+	    -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 -verbosity=0 > found/$$target.log 2>&1 || ended=failed; \
+	  printf '%-20s %12s runs, %s\n' $$target "$$(sed -n 's/^stat::number_of_executed_units: *//p' found/$$target.log)" \
+	    "$${ended:-nothing found}"; \
+	  [ -z "$${ended:-}" ] || { tail -30 found/$$target.log; failed=1; }; unset ended; \
+	done; exit $${failed:-0}
 
 # Without optimisation it is built in a third of the time and still takes a second for its work.
 setup-ci: setup ## also install cargo-deny, and a mail server to send to
@@ -104,6 +122,15 @@ test-peers: ## e-mail to a real Postfix (as root), and requests compared with pr
 	@if [ -d "$(CONTRACTS)" ]; then PROVIDER_CONTRACTS="$(CONTRACTS)" $(XTASK) test --named postfix contract; \
 	else echo "no providers' contracts in $(CONTRACTS): requests are held to our own tables only"; \
 	  $(XTASK) test --named postfix; fi
+
+schemathesis: setup ## every operation of the served description, by schemathesis (PyPI), against a queue of its own
+	@command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "please install what these Debian packages hold: python3 python3-venv"; exit 1; }
+	@$(CARGO) build --quiet --locked -p posthaste
+	@tests/schemathesis/run.sh $(ARGS)
+
+test-nested: setup ## what nests its input, optimised as it is shipped: stacks differ
+	@$(CARGO) test --workspace --locked --profile nested --lib -- fuzz:: nested within_
 
 test-scripts: servers ## script tables and events on Redis 8.0 and Valkey 8.1
 	@$(XTASK) test --on redis8 $(DIFFERS)

@@ -25,6 +25,7 @@ mod scripts_are_flushed_again_and_again;
 mod server_is_killed_under_load;
 mod stop_under_load;
 mod stopped_channel_fails_nothing;
+mod strangers_at_every_port;
 mod ten_thousand_by_mail;
 mod ten_thousand_fall_due_while_all_couriers_are_down;
 mod ten_thousand_over_four_channels;

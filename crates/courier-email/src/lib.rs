@@ -18,6 +18,8 @@
 mod answer;
 pub mod compose;
 pub mod dkim;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hearing;
 pub mod identity;
 pub mod mailbox;

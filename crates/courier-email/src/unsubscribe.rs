@@ -102,7 +102,7 @@ impl Links {
 
     /// The message a path names, if the link was made here. With or without the path that links begin with: some proxies
     /// take it away.
-    fn read(&self, path: &str) -> Option<AttemptId> {
+    pub(crate) fn read(&self, path: &str) -> Option<AttemptId> {
         let path = path.strip_prefix(&self.path).unwrap_or(path);
         let token = path.strip_prefix("/u/").filter(|token| token.len() <= MOST_TOKEN)?;
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
@@ -217,7 +217,7 @@ impl Port {
 }
 
 /// Whether a body holds the field of a one-click request.
-fn is_click(kind: &str, body: &[u8]) -> bool {
+pub(crate) fn is_click(kind: &str, body: &[u8]) -> bool {
     let media = kind.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return url::form_urlencoded::parse(body)

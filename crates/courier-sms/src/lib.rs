@@ -21,6 +21,8 @@
 
 mod answers;
 mod budget;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gateway;
 mod number;
 mod provider;

@@ -165,3 +165,17 @@ fn an_answer_prints_without_its_words() {
     let answer = Answer::new(400, None, br#"{"ok":false,"error_code":400,"description":"canary"}"#);
     assert_eq!(format!("{answer:?}"), "Answer(400, 400)");
 }
+
+/// What is not wanted is passed over without going into it; what is read is not nested.
+#[test]
+fn answers_within_answers_end_nothing() {
+    for levels in [2 * 128, 1_000_000] {
+        for name in ["result", "parameters"] {
+            let (open, close) = ("{\"a\":".repeat(levels), "}".repeat(levels));
+            let body = format!("{{\"ok\":true,\"{name}\":{open}1{close}}}");
+            assert!(Answer::new(200, None, body.as_bytes()).is_taken(), "{name} {levels}");
+        }
+        let arrays = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!Answer::new(200, None, arrays.as_bytes()).is_taken(), "{levels}");
+    }
+}

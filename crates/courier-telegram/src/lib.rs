@@ -28,6 +28,8 @@ pub mod answers;
 mod api;
 mod chat;
 mod chats;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod heard;
 mod message;
 mod outgoing;

@@ -88,9 +88,9 @@ impl Trouble {
 
 /// The good answer to the question.
 #[derive(Deserialize)]
-struct Told {
+pub(crate) struct Told {
     ok: bool,
-    result: Vec<Value>,
+    pub(crate) result: Vec<Value>,
 }
 
 impl Updates {

@@ -129,6 +129,15 @@ mod tests {
         json!({"method": "messages.send", "error_code": code, "error_msg": "no"})
     }
 
+    /// The reader of JSON ends at 128 levels by itself: deeper answers are none, and end nothing else.
+    #[test]
+    fn answers_within_answers_have_no_sense() {
+        let deep = |levels: usize| format!("{{\"response\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
+        for levels in [2 * 128, 1_000_000] {
+            assert!(matches!(read(deep(levels).as_bytes(), 1), Said::Senseless), "{levels}");
+        }
+    }
+
     #[test]
     fn each_peer_has_its_word() {
         let items = json!([[

@@ -58,7 +58,7 @@ struct Open {
 
 /// A word of VK, as far as it matters.
 #[derive(Deserialize)]
-struct Event {
+pub(crate) struct Event {
     #[serde(rename = "type")]
     kind: String,
     group_id: u64,
@@ -67,7 +67,7 @@ struct Event {
     #[serde(default)]
     secret: String,
     #[serde(default)]
-    object: Value,
+    pub(crate) object: Value,
 }
 
 impl Inbound {

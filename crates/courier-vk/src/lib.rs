@@ -21,6 +21,8 @@ pub mod answers;
 mod api;
 mod calls;
 mod code;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod groups;
 mod inbound;
 mod peer;

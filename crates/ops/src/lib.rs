@@ -14,6 +14,8 @@ pub mod address;
 pub mod admin;
 pub mod config;
 pub mod exit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod health;
 pub mod listen;
 pub mod mask;

@@ -15,6 +15,8 @@ pub mod api;
 mod aside;
 pub mod auth;
 pub mod edge;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod intake;
 pub mod keys;
 pub mod moment;

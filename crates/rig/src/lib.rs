@@ -12,8 +12,10 @@
 //! | [`proxy`] | the network at its worst: latency, cuts, black holes, lost replies, late second copies |
 //! | [`resp`] | a bare connection for raw commands |
 //! | [`Written`] | what a log told |
+//! | [`mod@corpus`] | what fuzzing keeps, given again |
 //! | [`mod@eventually`] | waiting for a fact instead of sleeping |
 
+pub mod corpus;
 pub mod error;
 pub mod eventually;
 pub mod http;

@@ -20,6 +20,8 @@
 //! ```
 
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gateway;
 mod load;
 mod outbox;

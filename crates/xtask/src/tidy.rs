@@ -3,9 +3,12 @@
 
 mod dependencies;
 mod docs;
+mod fuzz;
 mod lengths;
 mod names;
 mod scripts;
+mod security;
+
 mod tree;
 mod words;
 
@@ -55,6 +58,9 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(names::check(&files));
     findings.extend(words::check(&files));
     findings.extend(scripts::check(&files));
+    findings.extend(fuzz::check(&root, &files));
+    findings.extend(security::check(&root, &files));
+
     findings.sort();
     for finding in &findings {
         say(&format!("{}: {}", finding.place, finding.text));

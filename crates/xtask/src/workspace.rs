@@ -34,7 +34,7 @@ pub(crate) fn target() -> Result<PathBuf> {
     }
 }
 
-/// All `.rs` and `.lua` files below the root, sorted by path, without hidden folders and the target folder.
+/// All `.rs` and `.lua` files below the root, sorted by path, without hidden folders and target folders.
 pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -44,7 +44,7 @@ pub(crate) fn files(root: &Path) -> Result<Vec<File>> {
             let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !name.starts_with('.') && path != root.join("target") {
+                if !name.starts_with('.') && name != "target" {
                     folders.push(path);
                 }
             } else if name.ends_with(".rs") || name.ends_with(".lua") {
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn finds_sources_and_leaves_out_what_was_built() {
         let dir = tempfile::tempdir().expect("a folder");
-        for path in ["a/b.rs", "lua/c.lua", "target/d.rs", ".git/e.rs", "a/readme.md"] {
+        for path in ["a/b.rs", "lua/c.lua", "target/d.rs", "fuzz/target/d.rs", ".git/e.rs", "a/readme.md"] {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::write(path, "text").expect("a file");

@@ -119,6 +119,16 @@ mod tests {
         Read::Refused(Some(code.to_owned()))
     }
 
+    /// The reader of JSON ends at 128 levels by itself: deeper answers say nothing, and end nothing else.
+    #[test]
+    fn answers_within_answers_say_nothing() {
+        let judge = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);
+        for levels in [2 * 128, 1_000_000] {
+            let body = format!("{{\"id\":1,\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
+            assert_eq!(judge.judge(&answer(200, &body)), Read::Refused(None), "{levels}");
+        }
+    }
+
     #[test]
     fn json_is_looked_into() {
         let judge = judge(&[("gateway.taken_pointer", "/id"), ("gateway.code_pointer", "/error_code")]);

@@ -1,6 +1,8 @@
 //! Any provider with a plain HTTP interface: what a request looks like and what an answer means stand in the settings, and a
 //! table of answers says the rest. It can't be asked what became of a message.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 mod receipts;
 mod template;

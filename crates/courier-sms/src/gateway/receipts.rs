@@ -91,13 +91,13 @@ impl Receipts {
         mac.unwrap_or_else(|_| Hmac::new(&Default::default())).chain_update(attempt.as_bytes())
     }
 
-    fn proves(&self, attempt: &str, mark: &str) -> bool {
+    pub(super) fn proves(&self, attempt: &str, mark: &str) -> bool {
         let mark = URL_SAFE_NO_PAD.decode(mark).unwrap_or_default();
         mark.len() == MARK && self.mac(attempt).verify_truncated_left(&mark).is_ok()
     }
 
     /// What a receipt says; `None` when it says nothing.
-    fn word(&self, fields: &[(String, String)]) -> Option<Heard> {
+    pub(super) fn word(&self, fields: &[(String, String)]) -> Option<Heard> {
         let settings = &self.settings;
         let of = |word| Some(Heard { word, reason: Reason::None, ban: None, by_policy: None });
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
@@ -120,7 +120,7 @@ impl Receipts {
 }
 
 /// What a receipt says.
-struct Heard {
+pub(super) struct Heard {
     word: Word,
     reason: Reason,
     ban: Option<Ban>,
@@ -167,7 +167,7 @@ async fn status(
     }
 }
 
-fn fields(headers: &HeaderMap, body: &[u8]) -> Vec<(String, String)> {
+pub(super) fn fields(headers: &HeaderMap, body: &[u8]) -> Vec<(String, String)> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") {
         return form_urlencoded::parse(body).into_owned().collect();

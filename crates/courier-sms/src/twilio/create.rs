@@ -21,24 +21,24 @@ const NOTE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is read of an answer, a message or a refusal. Each field is read by itself: that one is not as it used to be must not
 /// make a message look as if it were none.
-struct Body(Value);
+pub(super) struct Body(Value);
 
 impl Body {
-    fn new(answer: &Answer) -> Self {
+    pub(super) fn new(answer: &Answer) -> Self {
         Self(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
     /// The number of a message.
-    fn sid(&self) -> Option<&str> {
+    pub(super) fn sid(&self) -> Option<&str> {
         self.0["sid"].as_str().filter(|sid| is_message(sid))
     }
 
     /// The word of a message; of a refusal it is a number.
-    fn status(&self) -> Option<&str> {
+    pub(super) fn status(&self) -> Option<&str> {
         self.0["status"].as_str()
     }
 
-    fn code(&self, name: &str) -> Option<String> {
+    pub(super) fn code(&self, name: &str) -> Option<String> {
         self.0[name].as_u64().map(|code| code.to_string()).filter(|code| is_code(code))
     }
 }

@@ -4,6 +4,8 @@
 mod account;
 mod callback;
 mod create;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inbound;
 mod inquire;
 mod lookalikes;

@@ -56,7 +56,7 @@ impl Signature {
         proved.into()
     }
 
-    fn sign(&self, text: &str) -> Vec<u8> {
+    pub(super) fn sign(&self, text: &str) -> Vec<u8> {
         let Ok(mac) = Hmac::<Sha1>::new_from_slice(self.0.expose_secret().as_bytes()) else {
             // No key is too long or short for it.
             return Vec::new();
@@ -66,7 +66,7 @@ impl Signature {
 }
 
 /// The address, then each distinct name in order, and behind it each distinct value in order.
-fn signed(url: &str, sent: &Sent<'_>) -> String {
+pub(super) fn signed(url: &str, sent: &Sent<'_>) -> String {
     let mut text = url.to_owned();
     if let Sent::Form(parameters) = sent {
         let mut sorted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -15,6 +15,8 @@ use super::origin::Origin;
 /// The prefix of every variable of the project.
 pub(super) const PREFIX: &str = "POSTHASTE_";
 const SEPARATOR: &str = "__";
+/// Parts of a name at most. Tables within tables are read and dropped by recursion.
+const MOST_PARTS: usize = 8;
 
 /// The variable that sets a dotted key.
 pub(super) fn variable(key: &str) -> String {
@@ -45,6 +47,13 @@ pub(super) fn layers(
             ));
         }
         let parts: Vec<String> = rest.split(SEPARATOR).map(str::to_ascii_lowercase).collect();
+        if parts.len() > MOST_PARTS {
+            // A name of 100 kB is nothing to repeat.
+            return Err(ConfigError::Variable {
+                name: name.chars().take(40).chain(['…']).collect(),
+                why: format!("its name has {} parts, {MOST_PARTS} are the most", parts.len()),
+            });
+        }
         if parts.iter().any(|part| part.is_empty() || part.contains('.')) {
             return Err(refuse("a part of its name is empty or holds a dot"));
         }
@@ -117,5 +126,16 @@ mod tests {
         assert!(refused.contains("POSTHASTE_REDIS_URL") && refused.contains("SECTION__KEY"), "{refused}");
         assert!(read(&[("POSTHASTE_PORT", "8080")]).is_err());
         assert!(read(&[("POSTHASTE___X", "1")]).is_err());
+    }
+
+    #[test]
+    fn names_of_too_many_parts_are_refused_before_they_are_tables() {
+        for parts in [2 * MOST_PARTS, 40_000] {
+            let refused = read(&[(&format!("POSTHASTE_A{}", "__A".repeat(parts - 1)), "1")]);
+            let told = refused.expect_err("too many parts");
+            assert!(told.contains(&format!("has {parts} parts")) && told.len() < 200, "{told}");
+        }
+        let fits = format!("POSTHASTE_A{}", "__A".repeat(MOST_PARTS - 1));
+        assert_eq!(read(&[(&fits, "1")]).map(|layers| layers.len()), Ok(1));
     }
 }

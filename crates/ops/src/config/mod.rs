@@ -36,6 +36,8 @@
 mod deserialize;
 mod environment;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layer;
 mod origin;
 mod secret_file;

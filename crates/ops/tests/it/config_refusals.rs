@@ -153,3 +153,20 @@ fn a_caller_refuses_a_setting_with_its_origin() {
         "work.batch: must be at least 1 (from environment variable POSTHASTE_WORK__BATCH)"
     );
 }
+
+/// The reader of TOML ends at 80 levels by itself, in values and in keys.
+#[test]
+fn settings_within_settings_are_refused() {
+    for levels in [2 * 80, 20_000] {
+        for text in [
+            format!("a = {}{}", "[".repeat(levels), "]".repeat(levels)),
+            format!("a = {}1{}", "{a=".repeat(levels), "}".repeat(levels)),
+            format!("{}a = 1", "a.".repeat(levels)),
+            format!("[{}a]", "a.".repeat(levels)),
+            format!("[[{}a]]", "a.".repeat(levels)),
+        ] {
+            let told = refused_file(&text);
+            assert!(told.contains("recurs") && told.len() < 1_000, "{}", &told[..told.len().min(200)]);
+        }
+    }
+}

@@ -3,6 +3,8 @@
 mod columns;
 mod dialect;
 mod encoding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod known;
 mod person;
 mod read;

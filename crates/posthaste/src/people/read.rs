@@ -91,7 +91,7 @@ impl People {
     }
 
     /// Reads from anything; `found` is the encoding if it is known already.
-    fn read(
+    pub(super) fn read(
         mut raw: Box<dyn Read + Send>,
         found: Option<&'static Encoding>,
         options: &Options,

@@ -20,6 +20,8 @@ mod digest;
 mod draft;
 mod dry;
 mod flaw;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod ids;
 mod json;
 mod key;

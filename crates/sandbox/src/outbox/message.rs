@@ -1,8 +1,9 @@
 //! A message taken apart for readers. It is done when somebody looks, so that taking mail costs nothing for it.
 
-use mail_parser::{MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{MessageParser, MimeHeaders, PartType};
 use serde::Serialize;
 
+use super::parts::{Leaf, leaves};
 use crate::record::{Attempt, Protocol};
 
 /// Headers and texts of a message.
@@ -64,8 +65,8 @@ pub(super) fn taken(attempt: &Attempt) -> Taken {
 }
 
 /// Takes a whole message apart. Of what is no message, nothing comes out.
-fn take_apart(message: &[u8]) -> Taken {
-    let Some(parsed) = MessageParser::default().parse(message) else { return Taken::default() };
+pub(super) fn take_apart(message: &[u8]) -> Taken {
+    let Some(parsed) = MessageParser::default().parse_headers(message) else { return Taken::default() };
     let decoded = |name: &str| match name {
         _ if name.eq_ignore_ascii_case("subject") => parsed.subject().map(str::to_owned),
         _ => None,
@@ -75,32 +76,33 @@ fn take_apart(message: &[u8]) -> Taken {
         name: name.to_owned(),
         value: decoded(name).unwrap_or_else(|| unfolded(value)),
     });
-    let of = |wanted: fn(&PartType<'_>) -> bool| {
-        parsed
-            .parts
-            .iter()
-            .find(|part| wanted(&part.body))
-            .and_then(MessagePart::text_contents)
-            .map(str::to_owned)
-    };
-    Taken {
-        headers: headers.collect(),
-        text: of(|body| matches!(body, PartType::Text(_))),
-        html: of(|body| matches!(body, PartType::Html(_))),
-        parts: parsed.parts.iter().filter(|part| !part.is_multipart()).map(part).collect(),
+    let mut taken = Taken { headers: headers.collect(), ..Taken::default() };
+    for leaf in leaves(message) {
+        let contents = leaf.contents();
+        taken.parts.push(part(&leaf, contents.as_ref()));
+        match contents {
+            Some(PartType::Text(text)) => _ = taken.text.get_or_insert_with(|| text.into_owned()),
+            Some(PartType::Html(html)) => _ = taken.html.get_or_insert_with(|| html.into_owned()),
+            _ => {}
+        }
     }
+    taken
 }
 
-fn part(part: &MessagePart<'_>) -> Part {
-    let content_type = match part.content_type() {
-        Some(of) => format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")),
-        None => "text/plain".to_owned(),
+fn part(leaf: &Leaf<'_>, contents: Option<&PartType<'_>>) -> Part {
+    let size = match contents {
+        Some(PartType::Text(text) | PartType::Html(text)) => text.len(),
+        Some(PartType::Binary(bytes) | PartType::InlineBinary(bytes)) => bytes.len(),
+        _ => leaf.size(),
     };
-    Part { content_type, name: part.attachment_name().map(str::to_owned), size: part.len() }
+    let name = leaf.head.parts.first().and_then(|head| head.attachment_name()).map(str::to_owned);
+    Part { content_type: leaf.kind(), name, size }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+
     use super::*;
 
     #[test]
@@ -122,15 +124,44 @@ mod tests {
 
     #[test]
     fn hostile_messages_are_taken_apart_or_left() {
-        let nested = "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n".repeat(5_000);
-        let forwarded = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
+        let nested = "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n".repeat(40_000);
+        let forwarded = "Content-Type: message/rfc822\r\n\r\n".repeat(40_000);
+        let encoded = format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            base64::engine::general_purpose::STANDARD.encode(&forwarded)
+        );
         let many =
             format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\na\r\n".repeat(20_000));
         let noise: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-        for hostile in
-            [nested.as_bytes(), forwarded.as_bytes(), many.as_bytes(), &noise, b"", b"\r\n", b":", b"\0"]
-        {
-            take_apart(hostile);
+        for hostile in [
+            nested.as_bytes(),
+            forwarded.as_bytes(),
+            encoded.as_bytes(),
+            many.as_bytes(),
+            &noise,
+            b"",
+            b"\r\n",
+            b":",
+            b"\0",
+        ] {
+            let taken = take_apart(hostile);
+            assert!(taken.parts.len() <= 1_000);
         }
+    }
+
+    #[test]
+    fn a_message_within_a_message_is_a_part_and_stays_closed() {
+        let message = "Subject: a\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n\
+            --x\r\nContent-Type: multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\none\r\n--y\r\n\
+            Content-Type: text/html\r\n\r\n<b>one</b>\r\n--y--\r\n\
+            --x\r\nContent-Type: message/rfc822\r\n\r\nSubject: b\r\n\r\ntwo\r\n\
+            --x\r\nContent-Type: image/png; name=p.png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--x--\r\n";
+        let taken = take_apart(message.as_bytes());
+        assert_eq!((taken.text.as_deref(), taken.html.as_deref()), (Some("one"), Some("<b>one</b>")));
+        let parts: Vec<(&str, usize)> =
+            taken.parts.iter().map(|part| (part.content_type.as_str(), part.size)).collect();
+        let wanted = [("text/plain", 3), ("text/html", 10), ("message/rfc822", 17), ("image/png", 3)];
+        assert_eq!(parts, wanted);
+        assert_eq!(taken.parts[3].name.as_deref(), Some("p.png"));
     }
 }

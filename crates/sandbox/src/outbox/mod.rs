@@ -1,9 +1,12 @@
 //! The HTTP port: what was recorded, as JSON and as a plain page, and faults at run time.
 
 mod api;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listen;
 mod message;
 mod page;
+mod parts;
 mod places;
 mod problem;
 mod query;

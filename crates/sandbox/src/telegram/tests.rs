@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 
+mod nesting;
+
 const TOKEN: &str = "42:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr";
 
 /// A client with one connection.

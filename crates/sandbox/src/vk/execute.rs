@@ -128,8 +128,25 @@ mod tests {
         }
         let many = vec!["API.messages.send({})"; 26].join(",");
         assert_eq!(compile(&format!("return [{many}];")).unwrap_err().code, 13);
-        let deep = format!("return [API.messages.send({}1)];", "{\"a\":".repeat(10_000));
-        assert_eq!(compile(&deep).unwrap_err().code, 12);
+    }
+
+    /// The reader of JSON ends at 128 levels by itself; the rest of the language has none.
+    #[test]
+    fn programs_within_programs_do_not_compile() {
+        for levels in [2 * 128, 1_000_000] {
+            for (open, close) in
+                [("{\"a\":", "}"), ("{\"a\":[", "]}"), ("API.messages.send(", ")"), ("[", "]")]
+            {
+                let (open, close) = (open.repeat(levels), close.repeat(levels));
+                for code in [
+                    format!("return [API.messages.send({open}1{close})];"),
+                    format!("return {open}{close};"),
+                    format!("return {open}"),
+                ] {
+                    assert_eq!(compile(&code).unwrap_err().code, 12, "{levels} {}", &code[..40]);
+                }
+            }
+        }
     }
 
     proptest! {

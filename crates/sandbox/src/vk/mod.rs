@@ -14,6 +14,8 @@
 mod call;
 mod errors;
 mod execute;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod magic;
 mod memory;
 mod send;

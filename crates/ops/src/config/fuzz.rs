@@ -1,0 +1,37 @@
+//! A settings file of any bytes.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::*;
+use crate::{admin, stop, telemetry};
+
+/// Settings a process has, and a section that takes anything.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only read")]
+struct Settings {
+    log: telemetry::Settings,
+    admin: admin::Settings,
+    stop: stop::Settings,
+    #[serde(default)]
+    any: IgnoredAny,
+}
+
+/// The text of a settings file. Nothing of a line that can't be read is told but its place.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let origin = Origin::File(PathBuf::from("FILE"));
+    let read = parse(text, &origin).and_then(|dict| {
+        let defaults = Layer { origin: Origin::Defaults, dict: parse(SECTIONS, &Origin::Defaults)? };
+        let merged = layer::merge(vec![vec![defaults], vec![Layer { origin, dict }]]);
+        let is_text = |tag| merged.is_text(tag);
+        let read = Settings::deserialize(Reader::new(&merged.root, ELSEWHERE, &is_text));
+        read.map_err(|problem| explain(problem, &merged, &[]))?;
+        Ok(merged.entries(&[]))
+    });
+    if let Err(error) = read {
+        assert!(error.to_string().len() <= 2 * text.len() + 2_000, "{error}");
+    }
+}

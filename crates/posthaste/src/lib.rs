@@ -1,0 +1,119 @@
+//! `posthaste`, the binary a user meets first: everything at once on one computer (`dev`), the command line of a queue,
+//! and the processes themselves.
+
+mod api;
+mod args;
+mod command;
+mod context;
+mod dev;
+mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod moment;
+mod output;
+mod people;
+mod sandbox;
+mod settings;
+mod store;
+mod terminal;
+
+use std::pin::pin;
+use std::process::ExitCode;
+
+use clap::Parser;
+use posthaste_ops::exit;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::failure::{Failure, Kind, Result};
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(&cli.shared);
+    match cli.command {
+        Command::Queue(args) => process("posthaste queue", || posthaste_queue::run(*args)),
+        Command::Courier(command::courier::Command::Email(args)) => {
+            process("posthaste courier email", || posthaste_courier_email::run(*args))
+        }
+        Command::Courier(command::courier::Command::Sms(args)) => {
+            process("posthaste courier sms", || posthaste_courier_sms::run(*args))
+        }
+        Command::Courier(command::courier::Command::Telegram(args)) => {
+            process("posthaste courier telegram", || posthaste_courier_telegram::run(*args))
+        }
+        Command::Courier(command::courier::Command::Vk(args)) => {
+            process("posthaste courier vk", || posthaste_courier_vk::run(*args))
+        }
+        Command::Sandbox(args) => process("posthaste sandbox", || sandbox::run(*args)),
+        Command::AsChild(args) => end(dev::as_child(&args)),
+        command => end(command_line(command, &context)),
+    }
+}
+
+/// A process of its own: log, signals and exit codes as all of them.
+fn process<F>(name: &str, run: impl FnOnce() -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), exit::Failure>>,
+{
+    exit::run(name, || async { run().await.map(|()| exit::Exit::Done) })
+}
+
+fn end(ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::tell(&failure);
+            ExitCode::from(&failure)
+        }
+    }
+}
+
+fn command_line(command: Command, context: &Context) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = match command {
+        // It has more to do about Ctrl-C than to leave.
+        Command::Dev(args) => runtime.block_on(dev::run(args, context)),
+        command => runtime.block_on(interruptible(run(command, context))),
+    };
+    // A thread may still wait for a line of standard input that never comes.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Send(args) => command::send::run(*args, context).await,
+        Command::Order(command) => command::order::run(command, context).await,
+        Command::Courier(_) => command::courier::list(context).await,
+        Command::Key(command) => command::key::run(command, context).await,
+        Command::Suppression(command) => command::suppression::run(command, context).await,
+        Command::Parked(command) => command::parked::run(command, context).await,
+        Command::Outbox(command) => command::outbox::run(command, context).await,
+        Command::Doctor(args) => command::doctor::run(args, context).await,
+        Command::Recover(args) => command::recover::run(args, context).await,
+        Command::Config(command) => command::config::run(command, context),
+        Command::Healthcheck(args) => command::healthcheck::run(&args).await,
+        Command::Completion(args) => command::completion::run(&args),
+        // Run by main before there is a runtime.
+        Command::Dev(_) | Command::Queue(_) | Command::Sandbox(_) | Command::AsChild(_) => Ok(()),
+    }
+}
+
+/// Runs a command until Ctrl-C.
+async fn interruptible(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut command = pin!(command);
+    tokio::select! {
+        biased;
+        ended = &mut command => return ended,
+        _ = interrupt.recv() => {}
+    }
+    // A command that listens itself has heard it too by now, and has more to say.
+    tokio::select! {
+        biased;
+        ended = &mut command => ended,
+        () = std::future::ready(()) => Err(Failure::new(Kind::Interrupted, "interrupted")),
+    }
+}

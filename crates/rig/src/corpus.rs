@@ -1,0 +1,39 @@
+//! The kept inputs of fuzz targets, `fuzz/corpus/<target>/`, given again without a fuzzer: what was once found stays found.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Each input is also given cut short, at so many places.
+const CUTS: usize = 16;
+
+/// Gives all kept inputs of a target to it, whole, cut short, and with one byte changed.
+///
+/// # Panics
+/// The target panics, which is told with the file and what was changed in it; or nothing is kept for it.
+pub fn replay(target: &str, run: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}: nothing is kept", folder.display());
+    for file in files {
+        let whole = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let told = |how: String, bytes: &[u8]| {
+            let ended = catch_unwind(AssertUnwindSafe(|| run(bytes)));
+            assert!(ended.is_ok(), "{target} panics at {}, {how}", file.display());
+        };
+        told("whole".to_owned(), &whole);
+        for cut in 0..CUTS {
+            let at = whole.len() * cut / CUTS;
+            told(format!("the first {at} bytes"), &whole[..at]);
+            for byte in [0, b'\n', b'"', b'{', 0xff] {
+                let mut changed = whole.clone();
+                if let Some(place) = changed.get_mut(at) {
+                    *place = byte;
+                    told(format!("byte {at} made {byte}"), &changed);
+                }
+            }
+        }
+    }
+}

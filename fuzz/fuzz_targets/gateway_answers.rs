@@ -1,0 +1,5 @@
+//! Fuzzes answers of an SMS gateway.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| posthaste_courier_sms::fuzz::gateway_answers(data));

@@ -1,0 +1,5 @@
+//! Fuzzes updates of the Bot API.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| posthaste_courier_telegram::fuzz::telegram_updates(data));

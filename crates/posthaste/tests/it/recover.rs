@@ -11,7 +11,7 @@ use crate::cli::User;
 const ORDER: &str = "u1:1763676000000000001";
 
 fn order() -> NewOrder {
-    let email: Channel = "email".parse().unwrap();
+    let email: Channel = "email".parse().expect("a channel");
     let row = Row {
         index: 0,
         recipient: "r0".to_owned(),
@@ -19,7 +19,7 @@ fn order() -> NewOrder {
         address: Address::new("r0@mail.example"),
     };
     let head = NewOrderHead {
-        suffix: ORDER.parse::<Suffix>().unwrap(),
+        suffix: ORDER.parse::<Suffix>().expect("an order"),
         due: None,
         lane: Lane::Bulk,
         on_unknown: OnUnknown::Default,
@@ -32,7 +32,7 @@ fn order() -> NewOrder {
 
 async fn store(server: &PrivateServer) -> Store {
     let settings = Settings { url: SecretString::from(server.url()), ..Settings::default() };
-    Store::connect(settings, Role::Tool).await.unwrap().0
+    Store::connect(settings, Role::Tool).await.expect("a store").0
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl Walk<'_> {
 
     fn halt(&mut self) -> Differ {
         let keys = self.keys.clone();
-        let some = |walk: &mut Self| walk.rng.random_bool(0.5).then(|| UnixMs(walk.now));
+        let some = |walk: &mut Self| walk.rng.random_bool(0.5).then_some(UnixMs(walk.now));
         let (since, last) = (some(self), some(self));
         let found = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..50));
         let lost: Vec<_> =

@@ -11,6 +11,7 @@
 //! | `posthaste_provider_seconds` | histogram | channel, lane | length of a provider call |
 //! | `posthaste_oldest_overdue_seconds` | gauge | channel | age of the oldest parcel waiting in ready |
 //! | `posthaste_waiting_parcels` | gauge | channel | parcels waiting in ready |
+//! | `posthaste_claimed_parcels_total` | counter | channel | parcels leased; a parcel counts again when it is leased again |
 //! | `posthaste_stale_reports_total` | counter | channel | settled reports refused because their attempt is not the recorded one |
 //! | `posthaste_late_reports_total` | counter | channel | reports taken as evidence after the lease was gone |
 //! | `posthaste_refused_begins_total` | counter | channel, code | parcels that could not be begun |
@@ -119,6 +120,8 @@ impl Meter {
         gauge!("posthaste_oldest_overdue_seconds", "channel" => self.channel.clone())
             .set(overdue.as_secs_f64());
         gauge!("posthaste_waiting_parcels", "channel" => self.channel.clone()).set(count(taken.waiting));
+        counter!("posthaste_claimed_parcels_total", "channel" => self.channel.clone())
+            .increment(taken.parcels.len() as u64);
         counter!("posthaste_lost_members_total", "channel" => self.channel.clone()).increment(taken.lost);
         if taken.persisted > 0 {
             self.alarm("persisted");

@@ -1,7 +1,7 @@
 //! `posthaste recover` on a database that went back.
 
 use posthaste_model::{Address, Channel, Content, Lane, OnUnknown, Row, Suffix, Text};
-use posthaste_rig::eventually;
+use posthaste_rig::eventually_async;
 use posthaste_rig::servers::PrivateServer;
 use posthaste_store::{NewOrder, NewOrderHead, Role, Settings, Store};
 use secrecy::SecretString;
@@ -47,10 +47,13 @@ async fn a_database_that_went_back_goes_on_as_somebody_decides() {
     // The queue's acceptance is above what a server without its last changes shows.
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
     store.ring(0).await.unwrap_err();
-    eventually("the halt is stored", || match server.command(&["GET", "epoch:{0}"]).unwrap().text() {
-        Some(epoch) if epoch.starts_with('!') => Ok(()),
-        other => Err(format!("{other:?}")),
-    });
+    eventually_async("the halt is stored", async || {
+        match server.command(&["GET", "epoch:{0}"]).unwrap().text() {
+            Some(epoch) if epoch.starts_with('!') => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 
     let undecided = user.run(&["recover", "--redis", &url]).await;
     assert!(undecided.code != 0 && undecided.err.contains("--assume"), "there is no default: {undecided:?}");
@@ -62,7 +65,7 @@ async fn a_database_that_went_back_goes_on_as_somebody_decides() {
     let lost = format!("\"order_id\":\"{order_id}\"");
     assert!(recovered.out.contains(&lost) && recovered.out.contains("\"lost\""), "{recovered:?}");
     assert!(recovered.err.contains("went back") && recovered.err.contains("orders lost: 1"), "{recovered:?}");
-    eventually("it goes on", || store.stopped().map_or(Ok(()), |why| Err(why.to_string())));
+    eventually_async("it goes on", async || store.stopped().map_or(Ok(()), |why| Err(why.to_string()))).await;
     let again = user.run(&["recover", "--assume", "sent", "--redis", &url]).await;
     assert!(again.code == 0 && again.err.contains("Nothing to recover"), "{again:?}");
 }

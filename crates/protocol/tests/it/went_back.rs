@@ -93,7 +93,9 @@ fn a_clock_that_went_back_gives_no_fence_twice() {
     let db = Db::start();
     db.raw(&["SET", "fence:{0}", "8000000000000000"]);
     db.raw(&["RPUSH", "runs:{0}", "other 0 0 5"]);
-    assert_eq!(runs(&db)[1].raised, 8_000_000_001_000_000);
+    // By a margin of its own for each run.
+    let above = runs(&db)[1].raised - 8_000_000_000_000_000;
+    assert!((1..=4_096).contains(&(above / 1_000_000)) && above % 1_000_000 == 0, "{above}");
 }
 
 #[test]

@@ -69,7 +69,11 @@ async fn database_goes_back() -> anyhow::Result<()> {
     .await;
     ensure!(rows(&inspector, &lost, State::Sent).await?.is_none(), "it was told after the copy");
     ensure!(rows(&inspector, &doubtful, State::Pending).await? == Some(3), "it was begun after the copy");
-    ensure!(matches!(scene.store.stopped(), Some(StopWhy::Halted(_))), "{:?}", scene.store.stopped());
+    eventually_async("the scene's own store has noticed", async || match scene.store.stopped() {
+        Some(StopWhy::Halted(_)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     ensure!(courier.exit_status()?.is_none() && idle.exit_status()?.is_none(), "they stay");
 
     eventually_async("what is lost is written down", async || {

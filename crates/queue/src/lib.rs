@@ -14,6 +14,7 @@
 pub mod api;
 mod aside;
 pub mod auth;
+mod described;
 pub mod edge;
 pub mod intake;
 pub mod keys;

@@ -61,7 +61,21 @@ impl Site {
         };
         let scopes = "enqueue,read,admin,act_as";
         let url = site.server.url();
-        let words = ["key", "create", "--direct", "--redis", &url, "--name", "site", "--scope", scopes];
+        let words = [
+            "key",
+            "create",
+            "--direct",
+            "--redis",
+            &url,
+            "--name",
+            "site",
+            "--scope",
+            scopes,
+            "--mailbox",
+            "*",
+            "--display-name",
+            "*",
+        ];
         let said = site.cli(&words)?;
         let key = said.text.lines().map(str::trim).find(|line| line.starts_with("ph_"));
         let key = key.with_context(|| format!("no key: {said:?}"))?;

@@ -122,9 +122,8 @@ async fn hear(State(open): State<Arc<Open>>, body: Bytes) -> Response {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let place = &open.place;
-    // Before the secret is set in the community, the first question comes without it.
-    let may_ask = event.kind == "confirmation" && event.secret.is_empty();
-    if event.group_id != place.group || !(may_ask || place.knows(&event.secret)) {
+    // The question for the confirmation too: the secret is set in the community before VK asks.
+    if event.group_id != place.group || !place.knows(&event.secret) {
         open.refusals.add(Instant::now());
         return StatusCode::FORBIDDEN.into_response();
     }

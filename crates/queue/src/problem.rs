@@ -68,8 +68,8 @@ codes! {
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is needed";
     /// The key lacks the scope.
     ScopeMissing = FORBIDDEN, "scope_missing", "The key does not allow this";
-    /// The key is bound to another sender or role.
-    SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender or role";
+    /// The key is bound to another sender or role, or to other mailboxes or names.
+    SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender, role, mailbox or name";
     /// The role has no daily limit, so it may not send.
     UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
     /// No such path.

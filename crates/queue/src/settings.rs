@@ -86,6 +86,29 @@ pub struct Rate {
 pub struct Keys {
     /// How long a looked-up key is known.
     pub known_for: HumanDuration,
+    /// What one key may hold of request places, trackers, body memory and checking threads.
+    pub share: Share,
+}
+
+/// A share of a whole: more than 0, and 1 at most.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Share(f64);
+
+impl Share {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = &'static str;
+
+    fn try_from(share: f64) -> Result<Self, Self::Error> {
+        if share > 0.0 && share <= 1.0 { Ok(Self(share)) } else { Err("must be more than 0 and 1 at most") }
+    }
 }
 
 /// The section `trackers`.

@@ -93,7 +93,7 @@ pub use watching::HistoryWatch;
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;
 pub use posthaste_protocol::record::{
-    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash, Source,
+    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash, SendAs, Source,
     SuppressionId,
 };
 pub use posthaste_protocol::scripts::audit::Audited;

@@ -185,6 +185,10 @@ fn headers(lines: &[String]) -> Result<Vec<(HeaderName, Template)>, BadSetting> 
     let bad = |why: &str| BadSetting::new("gateway.headers", why);
     let mut headers = Vec::new();
     for line in lines {
+        // Told at the start, not at the first message.
+        if line.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(bad("holds a line end or another control character"));
+        }
         let (name, value) = line.split_once(':').ok_or_else(|| bad("must be like \"Name: value\""))?;
         let name = HeaderName::from_bytes(name.trim().as_bytes());
         let name = name.map_err(|_| bad("has a name that is none of a header"))?;

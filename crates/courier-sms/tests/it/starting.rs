@@ -102,6 +102,8 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
         (&[("gateway.headers", "Authorization")], "gateway.headers: must be like"),
         (&[("gateway.headers", "X Y: 1")], "gateway.headers: has a name that"),
         (&[("gateway.headers", "Content-Length: 1")], "gateway.headers: sets a header"),
+        (&[("gateway.headers", "X: a\r\nY: b")], "gateway.headers: holds a line end"),
+        (&[("gateway.headers", "X: a\nY: b")], "gateway.headers: holds a line end"),
         (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: can't hold {text}"),
         (&[("gateway.check_url", "ftp://x.org")], "gateway.check_url: must be https://"),
         (&[("gateway.taken_pointer", "id")], "gateway.taken_pointer: must begin"),

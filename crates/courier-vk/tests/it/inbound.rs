@@ -144,8 +144,10 @@ async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_f
 async fn the_question_for_the_confirmation_is_answered_for_this_community_only() {
     let place = Place::open().await;
     let question = json!({"type": "confirmation", "group_id": GROUP});
+    assert_eq!(place.tell(&question).await.0, 403, "without the secret it may be anybody's question");
+    assert_eq!(place.tell(&with(question.clone(), "secret", json!(""))).await.0, 403);
+    let question = with(question, "secret", json!(SECRET));
     assert_eq!(place.tell(&question).await, (200, "a1b2c3".to_owned()));
-    assert_eq!(place.tell(&with(question.clone(), "secret", json!(SECRET))).await.0, 200);
     assert_eq!(place.tell(&with(question.clone(), "secret", json!("x"))).await.0, 403);
     assert_eq!(place.tell(&with(question, "group_id", json!(43))).await.0, 403);
     place.close().await;

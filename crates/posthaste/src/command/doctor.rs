@@ -1,5 +1,7 @@
 //! `posthaste doctor`: what is wrong, in words, and what to do about it.
 
+mod keys;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -141,6 +143,13 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
                 "settings",
                 format!("the queue is at {} (from {server})", client.base()),
             );
+            if client.is_in_the_clear() {
+                findings.note(
+                    "connection",
+                    "plain HTTP to another computer: the key and all messages can be read on the way",
+                    "Put a proxy with TLS before the queue, and use https://.",
+                );
+            }
             match client.has_token() {
                 true => findings.say(Verdict::Good, "key", format!("from {token}")),
                 false => {
@@ -204,6 +213,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
         }
         Err(failure) => findings.bad("couriers", &failure),
     }
+    keys::tell(client, findings).await;
 }
 
 async fn store(args: &Args, findings: &mut Findings) {

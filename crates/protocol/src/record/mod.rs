@@ -5,6 +5,7 @@ pub mod head;
 pub mod key;
 pub mod outcome;
 pub mod parcel;
+pub mod send_as;
 pub mod suppression;
 
 pub use content::{decode_content, encode_content};
@@ -12,4 +13,5 @@ pub use head::{Head, decode_counters};
 pub use key::{KeyId, KeyRecord, NewKey, Scope, Scopes, SecretHash};
 pub use outcome::{Outcomes, RowOutcome};
 pub use parcel::{Inline, decode_parcel, encode_parcel};
+pub use send_as::SendAs;
 pub use suppression::{AddressKey, Source, Standing, SuppressionId, SuppressionRecord};

@@ -9,7 +9,7 @@ use super::address::mailbox;
 use super::flaw::{Flaw, FlawCode, Flaws, refused};
 use super::order::{Addresses, Invalid, OrderBody, SenderBody};
 use super::settings::{Rules, is_role};
-use super::{text, times};
+use super::{send_as, text, times};
 use crate::auth::{Caller, Scope};
 use crate::edge::strict;
 use crate::problem::{Code, Problem};
@@ -111,6 +111,7 @@ impl Draft {
         if !flaws.is_empty() {
             return Err(refused(flaws.into_vec()));
         }
+        send_as::check(caller, content.sender_name.expose(), content.sender_email.expose())?;
         Ok(Self {
             sender,
             daily,

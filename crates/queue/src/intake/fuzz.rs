@@ -25,9 +25,7 @@ static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| {
 });
 
 fn caller() -> Caller {
-    let scopes: Scopes = Scope::ALL.into_iter().collect();
-    let key_id = "abcdefghij01".parse().expect("a key's id");
-    Caller { key_id, scopes, sender: None, role: None }
+    Caller::sample(Scope::ALL.into_iter().collect())
 }
 
 /// A refusal is one of the client's, and bounded whatever was refused.

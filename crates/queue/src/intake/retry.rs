@@ -16,7 +16,7 @@ use super::answer::{history_key, stored};
 use super::flaw::{Flaw, FlawCode, refused};
 use super::key::{Key, REPLAYED, Tie, outcome_unknown};
 use super::settings::is_role;
-use super::{digest, times};
+use super::{digest, send_as, times};
 use crate::auth::Enqueuer;
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
@@ -97,6 +97,10 @@ pub(super) async fn retry(
     caller.sees(&old)?;
     let key = Key::of(&headers)?;
     let choice = choice(&body)?;
+    // The new order has the text of the old one, sender and all: another key may have been allowed that.
+    if let Some(content) = state.store.order_content(&old).await? {
+        send_as::check(&caller, content.sender_name.expose(), content.sender_email.expose())?;
+    }
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
     let glance = state.store.glance(&old, None).await?.ok_or_else(Problem::order_not_found)?;
     let tie = Tie::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;

@@ -13,6 +13,10 @@ use super::order::{Addresses, Few, Invalid, MOST_ADDRESSES, RecipientBody};
 use super::settings::{Rules, is_role};
 use super::text;
 
+/// Addresses of one JSON body that are judged at most: a bound on what one request may cost. Uploads are judged in pieces, between
+/// which others have their turn.
+const MOST_JUDGED: usize = 50_000;
+
 /// A row of an order, and its channel.
 pub(crate) type Rows = Vec<(Channel, Row)>;
 
@@ -50,6 +54,8 @@ pub(crate) struct Sieve {
     flaws: Flaws,
     /// Whether one of them could not be read at all.
     malformed: bool,
+    /// Addresses judged of one JSON body.
+    judged: usize,
 }
 
 impl Sieve {
@@ -67,6 +73,7 @@ impl Sieve {
             tally: Tally { reached: Vec::new(), ..Tally::default() },
             flaws: Flaws::default(),
             malformed: false,
+            judged: 0,
         }
     }
 
@@ -124,6 +131,14 @@ impl Sieve {
             };
             if self.channels.as_ref().is_some_and(|wanted| !wanted.contains(&channel)) {
                 continue;
+            }
+            if place.line().is_none() {
+                self.judged += given.len().min(MOST_ADDRESSES);
+                if self.judged > MOST_JUDGED {
+                    let detail = "50,000 addresses at most in one JSON body; give more as NDJSON, one recipient a line";
+                    self.flaws.add(Flaw::new("/recipients", FlawCode::TooMany, detail));
+                    return;
+                }
             }
             let mut reached = false;
             for address in self.addresses(&channel, &given, place) {
@@ -199,9 +214,9 @@ impl Sieve {
         !self.flaws.is_empty()
     }
 
-    /// Whether no more faults are told, so that nothing more needs to be read.
+    /// Whether no more faults are told, or too much was judged, so that nothing more needs to be read.
     pub(crate) fn is_full(&self) -> bool {
-        self.flaws.is_full()
+        self.flaws.is_full() || self.judged > MOST_JUDGED
     }
 
     /// What became of them, or why the order is refused.

@@ -119,7 +119,8 @@ impl AddressesBody {
     /// may name.
     pub(super) async fn read(self, caller: Caller, state: &AppState, known: bool) -> Result<Asked, Problem> {
         let (rules, small) = (state.rules.clone(), self.addresses.len() <= MOST_SMALL);
-        state.aside.run(small, move || self.check(&caller, &rules, known)).await
+        let share = caller.share.clone();
+        state.aside.run(&share, small, move || self.check(&caller, &rules, known)).await
     }
 
     fn check(self, caller: &Caller, rules: &Rules, known: bool) -> Result<Asked, Problem> {

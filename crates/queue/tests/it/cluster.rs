@@ -7,7 +7,7 @@ use std::time::Duration;
 use posthaste_queue::keys::{Wanted, mint};
 use posthaste_rig::eventually_async;
 use posthaste_rig::servers::Cluster;
-use posthaste_store::{Role, Scope, Settings, Store};
+use posthaste_store::{Role, Scope, SendAs, Settings, Store};
 use serde_json::Value;
 
 use crate::client::get;
@@ -33,6 +33,7 @@ async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
         scopes: Scope::ALL.into_iter().collect(),
         sender: None,
         role: None,
+        send_as: SendAs::any(),
         expires: None,
     };
     let key = mint(&tool, &wanted).await.expect("a key").bearer.expose();

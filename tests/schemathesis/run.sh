@@ -37,9 +37,11 @@ children+=($!)
 for _ in $(seq 200); do [ -s "$work/ready.json" ] && break; sleep 0.1; done
 url=$("$tool/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["http"])' "$work/ready.json") \
   || { cat "$work/queue.log"; exit 1; }
-cd "$here"
+# What it writes down goes with the folder.
+cd "$work"
 id=${key#ph_}
-POSTHASTE_OWN_KEY=${id%%_*} SCHEMATHESIS_HOOKS=hooks "$tool/bin/schemathesis" --config-file schemathesis.toml run "$url/openapi.json" \
+POSTHASTE_OWN_KEY=${id%%_*} PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=hooks \
+  "$tool/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$url/openapi.json" \
   --header "Authorization: Bearer $key" --request-timeout 60 --generation-database none "$@" || {
   status=$?
   tail -50 "$work/queue.log"

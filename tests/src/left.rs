@@ -7,7 +7,7 @@ use posthaste_rig::resp::{Connection, Reply};
 use crate::scene::Scene;
 
 /// Families of keys that stay, whatever became of the orders.
-const LASTING: [&str; 11] = [
+const LASTING: [&str; 12] = [
     "epoch",
     "fence",
     "schema",
@@ -19,6 +19,7 @@ const LASTING: [&str; 11] = [
     "sender",
     "address_key",
     "suppressed",
+    "consent",
 ];
 /// Families of records of one order.
 const OF_ORDERS: [&str; 4] = ["history", "text", "parcel", "outcome"];

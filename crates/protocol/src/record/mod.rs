@@ -1,5 +1,6 @@
 //! Packed records: what scripts read by position and this program reads by name.
 
+pub mod consent;
 pub mod content;
 pub mod head;
 pub mod key;
@@ -7,6 +8,7 @@ pub mod outcome;
 pub mod parcel;
 pub mod suppression;
 
+pub use consent::{Notice, NoticeId, Said};
 pub use content::{decode_content, encode_content};
 pub use head::{Head, decode_counters};
 pub use key::{KeyId, KeyRecord, NewKey, Scope, Scopes, SecretHash};

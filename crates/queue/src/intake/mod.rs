@@ -30,6 +30,7 @@ mod orders;
 #[cfg(test)]
 mod properties;
 mod quiet;
+pub mod quota;
 mod retry;
 pub mod settings;
 mod sieve;

@@ -24,6 +24,7 @@ mod parked;
 mod patience;
 mod reading;
 mod secrets;
+mod sms_limits;
 mod stopping;
 mod suppressions;
 mod trackers;

@@ -39,7 +39,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("twilio.ask_after", "2h")], "twilio.ask_after: must be"),
         (&[("twilio.callback_options", "rc=1 x")], "twilio.callback_options: must be"),
         (
-            &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "")],
+            &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=3")],
             "twilio.callback_options: must let Twilio repeat",
         ),
         (

@@ -99,23 +99,6 @@ async fn an_order_counts_once_and_one_that_is_refused_does_not() {
 }
 
 #[tokio::test]
-async fn a_retry_counts_too() {
-    let service = service(&[("sms_limits.segments_a_day", "5")]).await;
-    let key = service.master().await;
-    let told = give(&service, &key, &to("+7999000", 2)).await.json();
-    let id = told["order_id"].as_str().expect("an id").to_owned();
-    let cancel: &'static str = Box::leak(format!("/v1/orders/{id}/cancel").into_boxed_str());
-    assert_eq!(service.ask(ask("POST", cancel).key(&key)).await.status, 200);
-    let path: &'static str = Box::leak(format!("/v1/orders/{id}/retry").into_boxed_str());
-    let retry = || ask("POST", path).key(&key).json("{}");
-    // 2 of 5, 4 of 5, and then 6: which rows there are is known when they are stored.
-    for status in [202, 202] {
-        assert_eq!(service.ask(retry()).await.status, status);
-    }
-    refused_by(&service.ask(retry()).await, "segments_a_day", 5);
-}
-
-#[tokio::test]
 async fn one_key_never_uses_up_the_hour_of_another() {
     let service = service(&[("sms_limits.messages_an_hour", "5")]).await;
     let (one, other) =

@@ -20,6 +20,7 @@ const LASTING: [&str; 12] = [
     "sender",
     "address_key",
     "suppressed",
+    "consent",
 ];
 /// Families of records of one order.
 const OF_ORDERS: [&str; 4] = ["history", "text", "parcel", "outcome"];

@@ -122,6 +122,8 @@ codes! {
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another body";
     /// The sender's orders of the day are spent.
     DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The orders of the day are spent";
+    /// Too few segments or messages are left by SMS; `limit` names the setting.
+    SmsLimit = TOO_MANY_REQUESTS, "sms_limit", "What may be sent by SMS for now is spent";
     /// Too many requests with this key.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests with this key";
     /// A mistake of the service.

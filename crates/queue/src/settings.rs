@@ -8,6 +8,7 @@ use posthaste_ops::config::{ByteSize, ConfigError, HumanDuration, Loaded, SECTIO
 use posthaste_ops::{admin, stop, telemetry};
 use serde::Deserialize;
 
+use crate::intake::quota::SmsLimitSettings;
 use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSettings};
 
 /// The documented defaults.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub quiet_hours: QuietHoursSettings,
     /// Orders a day of each role.
     pub daily_limits: DailyLimitSettings,
+    /// What may be sent by SMS.
+    pub sms_limits: SmsLimitSettings,
     /// Log lines.
     pub log: telemetry::Settings,
     /// The port for whoever runs the process.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::exchange::{self, Answer, Ended, exchange};
 use posthaste_courier::{Abilities, Desk, Outcome};
+use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
@@ -23,7 +24,7 @@ use url::Url;
 
 use crate::answers::{Answers, Said, named};
 use crate::provider::{Message, Provider};
-use crate::segments::{self, Counted};
+
 use crate::sender::Sender;
 use crate::settings::{BadSetting, Format, Gateway as Section, Settings};
 use crate::transport::Unusable;

@@ -89,6 +89,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.config.is_some() || args.redis.is_some() {
         store(&args, &mut findings).await;
     }
+    if let Some(config) = &args.config {
+        sms_limits(config, &mut findings);
+    }
     channels(&args, &mut findings).await;
     for_dev(&mut findings);
     let findings = findings.0;
@@ -216,6 +219,25 @@ async fn queue(client: &Client, findings: &mut Findings) {
     keys::tell(client, findings).await;
 }
 
+/// Where SMS may go, and how many: nothing here tells whether it is what was meant.
+fn sms_limits(config: &std::path::Path, findings: &mut Findings) {
+    let args = posthaste_queue::Args { config: Some(config.to_owned()), ..Default::default() };
+    // What is wrong with the file was told already.
+    let Ok(loaded) = args.load(std::env::vars_os()) else { return };
+    let (orders, limits) = (&loaded.settings.orders, &loaded.settings.sms_limits);
+    let found = limits.to_string();
+    match orders.sms_countries() {
+        Some(countries) => {
+            findings.say(Verdict::Good, "sms", format!("numbers of {countries} get messages; {found}"))
+        }
+        None => findings.note(
+            "sms",
+            format!("numbers of no country get messages; {found}"),
+            "To send SMS, name the countries: orders.phone_countries = [\"RU\"]",
+        ),
+    }
+}
+
 async fn store(args: &Args, findings: &mut Findings) {
     let settings = match crate::store::settings(args.config.clone(), args.redis.as_deref()) {
         Ok(settings) => settings,
@@ -307,8 +329,11 @@ fn channel(
     findings: &mut Findings,
 ) {
     match checked {
-        Ok(Checked::Works) => {
+        Ok(Checked::Works(to_set_up)) => {
             findings.say(Verdict::Good, name, "the provider answers and takes the credentials");
+            for line in to_set_up {
+                findings.say(Verdict::Good, name, line);
+            }
         }
         Ok(Checked::CannotTell(why)) => {
             findings.note(name, "whether the provider answers and takes the credentials can't be told", why);

@@ -1,5 +1,6 @@
 //! Packed records: what scripts read by position and this program reads by name.
 
+pub mod consent;
 pub mod content;
 pub mod head;
 pub mod key;
@@ -8,6 +9,7 @@ pub mod parcel;
 pub mod send_as;
 pub mod suppression;
 
+pub use consent::{Notice, NoticeId, Said};
 pub use content::{decode_content, encode_content};
 pub use head::{Head, decode_counters};
 pub use key::{KeyId, KeyRecord, NewKey, Scope, Scopes, SecretHash};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use posthaste_model::{Channel, Content, Lane, OnUnknown, SenderId, Suffix, Text, UnixMs};
-use posthaste_store::NewOrderHead;
+use posthaste_store::{KeyId, NewOrderHead};
 
 use super::address::mailbox;
 use super::flaw::{Flaw, FlawCode, Flaws, refused};
@@ -24,6 +24,8 @@ const MOST_METADATA_NAMES: usize = 64;
 pub(crate) struct Draft {
     /// Who sends.
     pub(crate) sender: SenderId,
+    /// The key it was given with.
+    pub(crate) key: KeyId,
     /// Orders a day; `None` without limit.
     pub(crate) daily: Option<u32>,
     /// What it says.
@@ -114,6 +116,7 @@ impl Draft {
         send_as::check(caller, content.sender_name.expose(), content.sender_email.expose())?;
         Ok(Self {
             sender,
+            key: caller.key_id.clone(),
             daily,
             content,
             channels,

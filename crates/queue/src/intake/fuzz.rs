@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use axum::body::{Body, Bytes};
 use futures::{FutureExt, stream};
 use posthaste_model::{Channel, UnixMs};
-use posthaste_store::{Scope, Scopes};
+use posthaste_store::Scope;
 
 use super::address::{Given, PhoneRules, Strictness, normalise};
 use super::lines::Lines;

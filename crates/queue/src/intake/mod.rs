@@ -32,6 +32,7 @@ mod orders;
 #[cfg(test)]
 mod properties;
 mod quiet;
+pub mod quota;
 mod retry;
 mod send_as;
 pub mod settings;

@@ -10,6 +10,7 @@ use super::draft::{Draft, known_channel, one_of};
 use super::flaw::{Flaw, FlawCode, Flaws, MOST_FLAWS, Place, Unread};
 use super::ids::Ids;
 use super::order::{Addresses, Few, Invalid, MOST_ADDRESSES, RecipientBody};
+use super::quota::Paid;
 use super::settings::{Rules, is_role};
 use super::text;
 
@@ -33,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) repeated: Vec<Place>,
     /// How many there were.
     pub(crate) repeated_total: u64,
+    /// The messages that are paid for.
+    pub(crate) paid: Paid,
     /// Taken recipients with an address, by channel.
     reached: Vec<(Channel, u32)>,
 }
@@ -143,6 +146,7 @@ impl Sieve {
             let mut reached = false;
             for address in self.addresses(&channel, &given, place) {
                 reached = true;
+                self.tally.paid.add(&channel, &address);
                 rows.push((
                     channel.clone(),
                     Row { index, recipient: id.clone(), name: name.clone(), address },
@@ -172,7 +176,7 @@ impl Sieve {
             self.bad(flaw.below(place));
         }
         for (at, one) in given.iter().take(MOST_ADDRESSES).enumerate() {
-            match address::normalise(channel, one, self.rules.phones) {
+            match address::normalise(channel, one, &self.rules.phones) {
                 Ok(address) if self.all || out.is_empty() => out.push(address),
                 Ok(_) => {}
                 Err((code, detail)) => {

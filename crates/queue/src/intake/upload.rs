@@ -203,6 +203,15 @@ impl Upload {
         }
         match self.open {
             Some((cleared, writer)) => {
+                let cleared = match cleared.paid(&self.state, &self.draft, &sorted.tally.paid).await {
+                    Ok(cleared) => cleared,
+                    Err(problem) => {
+                        if let Err(error) = writer.abort().await {
+                            tracing::debug!(%error, "what was streamed of a refused upload is swept later");
+                        }
+                        return Err(problem);
+                    }
+                };
                 let accepted = writer.finish(sorted.digest, &sorted.no_contact).await;
                 conclude(&self.state, &self.draft, cleared, accepted, sorted.tally).await
             }

@@ -135,14 +135,15 @@ impl AddressesBody {
             return Err(invalid(vec![Violation::at("/addresses", "out_of_range", rule)]));
         }
         // Looking up or lifting reads what was stored, under whatever settings.
-        let phones = if known { rules.phones } else { rules.phones.lenient() };
+        let phones = rules.phones.clone();
+        let phones = if known { phones.anywhere() } else { phones.lenient() };
         let (mut addresses, mut wrong) = (Vec::with_capacity(self.addresses.len()), Vec::new());
         for (at, written) in self.addresses.into_iter().enumerate() {
             let given = match written {
                 Written::Number(number) => Given::Number(number),
                 Written::Text(text) => Given::Text(Cow::Owned(text)),
             };
-            match normalise(&channel, &given, phones) {
+            match normalise(&channel, &given, &phones) {
                 Ok(address) => addresses.push(address),
                 Err((code, rule)) if wrong.len() < MOST_TOLD => {
                     wrong.push(Violation::at(format!("/addresses/{at}"), code.word(), rule));

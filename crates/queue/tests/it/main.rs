@@ -29,6 +29,7 @@ mod patience;
 mod reading;
 mod secrets;
 mod send_as;
+mod sms_limits;
 mod stopping;
 mod suppressions;
 mod trackers;

@@ -79,6 +79,7 @@ if active then
     told.beneath = '\0\0-'
   end
 end
+leave_mark()
 say(told, 'i', notice)
 hear(told, notice.id)
 if not known then

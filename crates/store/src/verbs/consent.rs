@@ -109,10 +109,10 @@ impl Store {
             }
             Said::Unknown => Proved::Unknown,
         };
-        let told = Told { id: notice.id(key), said };
-        let before = self.0.before_confirm();
+        let told = Told { id: notice.id(&key), said };
+        let before = self.0.before_confirm(PARTITION);
         let script =
-            OptIn { keys: &at.keys, key, channel, id, notice: told, reasons, remember: notice.remembered };
+            OptIn { keys: &at.keys, key: &key, channel, id, notice: told, reasons, remember: notice.remembered };
         let lifted = match self.0.call(PARTITION, &script).await?.reply {
             OptedIn::Lifted => true,
             // Remembered, or told again: it may not be confirmed yet.

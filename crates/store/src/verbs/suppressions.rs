@@ -174,7 +174,7 @@ impl Store {
             reason: one.reason,
             source: one.source,
             after: one.after.max(1),
-            notice: one.notice.of_opt_out(key),
+            notice: one.notice.of_opt_out(&key),
         };
         let entries: Vec<_> = all.iter().zip(&ids).map(entry).collect();
         let mut done = Vec::with_capacity(all.len());
@@ -213,13 +213,13 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn lift_entry(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
-        let before = self.0.before_confirm();
+        let before = self.0.before_confirm(PARTITION);
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
         for _ in 0..MOST_LOOKS {
             let record = self.record(&self.0.reader().await?, channel, id).await?;
             let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
-            let script = LiftSuppression { keys: &at.keys, key, channel, id, seen };
+            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen };
             let lifted = match self.0.call(PARTITION, &script).await?.reply {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,

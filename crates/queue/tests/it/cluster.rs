@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use posthaste_queue::keys::{Wanted, mint};
 use posthaste_rig::eventually_async;
 use posthaste_rig::servers::Cluster;
-use posthaste_store::{Role, Scope, Settings, Store};
+use posthaste_store::{Role, Settings, Store};
 use serde_json::Value;
 
 use crate::client::get;
 use crate::intake::*;
-use crate::intake_unknown::serve;
+use crate::intake_unknown::{master_key, serve};
 
 const PARTITIONS: u16 = 16;
 
@@ -28,14 +27,7 @@ async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
     let mut cluster = tokio::task::spawn_blocking(start).await.expect("a task").expect("a cluster");
     let settings = Settings { url: cluster.url().into(), partitions: PARTITIONS, ..Settings::default() };
     let (tool, _) = Store::connect(settings, Role::Tool).await.expect("a store");
-    let wanted = Wanted {
-        name: "master".to_owned(),
-        scopes: Scope::ALL.into_iter().collect(),
-        sender: None,
-        role: None,
-        expires: None,
-    };
-    let key = mint(&tool, &wanted).await.expect("a key").bearer.expose();
+    let key = master_key(&tool).await;
     let partitions = PARTITIONS.to_string();
     // Keys are looked up at every request.
     let more = [("redis.partitions", partitions.as_str()), ("keys.known_for", "1ms")];

@@ -16,6 +16,18 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Answer, Ask, ask, get};
 use crate::intake::*;
 
+/// A key that may do everything.
+pub(crate) async fn master_key(tool: &Store) -> String {
+    let wanted = Wanted {
+        name: "master".to_owned(),
+        scopes: Scope::ALL.into_iter().collect(),
+        sender: None,
+        role: None,
+        expires: None,
+    };
+    mint(tool, &wanted).await.expect("a key").bearer.expose()
+}
+
 /// A service on this server, reached by this URL, and a key for it.
 pub(crate) async fn service(
     server: &PrivateServer,
@@ -24,14 +36,7 @@ pub(crate) async fn service(
 ) -> (SocketAddr, String) {
     let settings = Settings { url: server.url().into(), ..Settings::default() };
     let (tool, _) = Store::connect(settings, Role::Tool).await.expect("a store");
-    let wanted = Wanted {
-        name: "master".to_owned(),
-        scopes: Scope::ALL.into_iter().collect(),
-        sender: None,
-        role: None,
-        expires: None,
-    };
-    let key = mint(&tool, &wanted).await.expect("a key").bearer.expose();
+    let key = master_key(&tool).await;
     (serve(url, more).await, key)
 }
 

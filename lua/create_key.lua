@@ -1,7 +1,7 @@
 #!lua
 -- create_key: keeps a new API key. Two live keys at most have one name, so that one can follow the other without a gap.
 -- Keys revoked or expired 90 days ago are removed on the way. Fields of a record: name, hash, scopes, created; where they
--- apply sender, role, expires, used, revoked. The secret itself is kept nowhere.
+-- apply sender, role, expires, mailboxes, display_names, used, revoked. The secret itself is kept nowhere.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -16,6 +16,8 @@
 -- ARGV 7 sender it is bound to, or empty
 -- ARGV 8 role it is bound to, or empty
 -- ARGV 9 expires ms, 0 for never
+-- ARGV 10 mailboxes its orders may be from, one a line, or empty
+-- ARGV 11 display names, the same
 -- REPLY ok created ms
 -- REPLY same created ms; the key was there before
 -- REPLY taken the id belongs to another secret
@@ -63,11 +65,12 @@ if #over > 0 then
   redis.call('UNLINK', unpack(over_keys))
 end
 local fields = { 'name', ARGV[4], 'hash', ARGV[5], 'scopes', ARGV[6], 'created', now_text }
-local optional = { sender = ARGV[7], role = ARGV[8], expires = ARGV[9] ~= '0' and ARGV[9] or '' }
-for _, field in ipairs({ 'sender', 'role', 'expires' }) do
-  if optional[field] ~= '' then
-    fields[#fields + 1] = field
-    fields[#fields + 1] = optional[field]
+local optional = { 'sender', ARGV[7], 'role', ARGV[8], 'expires', ARGV[9] ~= '0' and ARGV[9] or '',
+  'mailboxes', ARGV[10], 'display_names', ARGV[11] }
+for i = 1, #optional, 2 do
+  if optional[i + 1] ~= '' then
+    fields[#fields + 1] = optional[i]
+    fields[#fields + 1] = optional[i + 1]
   end
 end
 redis.call('HSET', KEYS[4], unpack(fields))

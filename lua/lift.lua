@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- lift: takes an address off a list, and forgets its strikes. The caller names the record it saw by its last ms, so that a
--- late copy does not lift what was put there since.
+-- lift: takes an address off a list, for an operator, whoever put it there, and forgets its strikes. The caller names the record
+-- it saw by its last ms, so that a late copy does not lift what was put there since. Notices heard so far stay known.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -11,11 +11,9 @@
 -- ARGV 3 check value of the address key (16 bytes)
 -- ARGV 4 field (16 bytes)
 -- ARGV 5 last ms of the record the caller saw
--- ARGV 6 the only reason it may be there for, or empty
 -- REPLY ok
 -- REPLY again lifted ms; it was lifted before
 -- REPLY gone it is not on the list
--- REPLY other the reason it is there for
 -- REPLY changed last ms; it is not the record the caller saw
 -- REPLY bad a record that can't be read
 -- REPLY key addresses are hashed under another key
@@ -36,12 +34,6 @@ end
 if last ~= tonumber(ARGV[5]) then
   return answer('changed', last)
 end
-local reason = u16(record, 3)
-if ARGV[6] ~= '' and reason ~= tonumber(ARGV[6]) then
-  return answer('other', reason)
-end
-local lifted =
-  suppression(LIFTED, sub(record, 3, 4), u48(record, 5), now, 0, sub(record, 18, 18), sub(record, 19, 19))
 leave_mark()
-redis.call('HSET', KEYS[4], ARGV[4], lifted)
+redis.call('HSET', KEYS[4], ARGV[4], lifted(record))
 return answer('ok')

@@ -2,25 +2,28 @@
 -- suppress: puts addresses on a list of those who get nothing, or counts strikes against them. A strike counts once in 20
 -- hours; after 90 days without one the earlier ones are forgotten; so many as the caller says, and the address is on the list.
 -- What is on the list stays as it is, but for a weightier source: an operator's entry takes the place of what a person said,
--- and that of what a provider or a bounce did, so that a person's word does not lift an operator's. What was lifted within the
--- last minute stays lifted, unless the caller says that it saw this lift: a late copy of the call that was lifted did not.
+-- and that of what a provider or a bounce did, so that a person's word does not lift an operator's. What a provider or a bounce
+-- said beside a person's entry is kept beneath it.
+-- A notice that was heard before is no new one, whatever became of its entry meanwhile. A person's notice is outdated if it is
+-- proved that they opted in after it; where the order can't be proved the entry stands.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
 -- KEYS 3 address_key:{p}
 -- KEYS 4 suppressed:{p}:<channel>
+-- KEYS 5 consent:{p}:<channel>
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 check value of the address key (16 bytes)
 -- ARGV 4 channel
--- ARGV 5… entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, lift seen ms (6; 0: none)
+-- ARGV 5… entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -
 -- REPLY ok a letter an entry: n newly on the list, a there already (and taken over by a weightier source), s a strike counted,
---   c counted before, l lifted lately, x a record that can't be read
+--   c counted before, r a repeat of a notice whose entry was lifted since, o outdated, x a record that can't be read
 -- REPLY key addresses are hashed under another key
 -- REPLY epoch another database
 -- BOUND 500 entries
--- uses: num open suppression
-local ONCE, FORGET, LATE = 20 * 3600000, 90 * 86400000, 60000
+-- uses: num open suppression consent
+local ONCE, FORGET = 20 * 3600000, 90 * 86400000
 local WEIGHTS = { o = 3, s = 2, u = 2 }
 local function weight(source)
   return WEIGHTS[source] or 1
@@ -30,29 +33,16 @@ for i = 5, #ARGV do
   fields[i - 4] = sub(ARGV[i], 1, 16)
 end
 local held = redis.call('HMGET', KEYS[4], unpack(fields))
+local consents = redis.call('HMGET', KEYS[5], unpack(fields))
 local known = redis.call('HEXISTS', KEYS[3], 'on:' .. ARGV[4]) == 1
 
--- What becomes of a record: a letter, and the new record where it changes.
-local function judge(old, entry)
+-- What becomes of an entry that is not active: a letter, and the new one where it changes.
+local function add(old, entry)
   local reason, source, enough, whose = sub(entry, 17, 18), sub(entry, 19, 19), byte(entry, 20), sub(entry, 21, 21)
   local first, strikes = now, 1
-  if old and not is_suppression(old) then
-    return 'x'
-  end
-  if old then
-    local state, last = sub(old, 2, 2), u48(old, 11)
-    local since = now - last
-    if state == ACTIVE then
-      if enough <= 1 and weight(source) > weight(sub(old, 18, 18)) then
-        return 'a', suppression(ACTIVE, reason, u48(old, 5), now, byte(old, 17), source, whose)
-      end
-      return 'a'
-    elseif state == LIFTED then
-      -- Where the clock went back nobody knows how long ago it was.
-      if since >= 0 and since < LATE and u48(entry, 22) ~= last then
-        return 'l'
-      end
-    elseif enough <= 1 then
+  if old and sub(old, 2, 2) == STRIKING then
+    local since = now - u48(old, 11)
+    if enough <= 1 then
       first, strikes = u48(old, 5), byte(old, 17)
     elseif since < ONCE then
       return 'c'
@@ -66,22 +56,72 @@ local function judge(old, entry)
   return 's', suppression(STRIKING, reason, first, now, strikes, source, whose)
 end
 
--- One address may be named twice.
-local latest, letters, writes = {}, {}, {}
-for i = 1, #fields do
-  local letter, record = judge(latest[fields[i]] or held[i], ARGV[i + 4])
-  letters[i] = letter
-  if record then
-    latest[fields[i]] = record
-    writes[#writes + 1] = fields[i]
-    writes[#writes + 1] = record
+-- What becomes of an active entry: the new one where it changes.
+local function add_beside(old, told, entry)
+  local source, holder = sub(entry, 19, 19), sub(old, 18, 18)
+  if weight(source) > weight(holder) then
+    if weight(source) == 2 then
+      told.beneath = sub(old, 3, 4) .. holder
+    end
+    return suppression(ACTIVE, sub(entry, 17, 18), u48(old, 5), now, byte(old, 17), source, sub(entry, 21, 21))
+  end
+  if weight(source) == 1 and weight(holder) == 2 and not is_beneath(told) then
+    told.beneath = sub(entry, 17, 19)
   end
 end
-if #writes > 0 then
+
+-- A letter, and the new suppression and consent where they change.
+local function judge(old, old_consent, entry)
+  local told = read_consent(old_consent)
+  if not told or (old and not is_suppression(old)) then
+    return 'x'
+  end
+  local notice, state = read_notice(entry, 22), old and sub(old, 2, 2)
+  if is_heard(told, notice.id) then
+    return state == ACTIVE and 'a' or state == STRIKING and 'c' or 'r'
+  end
+  local at_once = byte(entry, 20) <= 1
+  if weight(sub(entry, 19, 19)) == 2 then
+    if is_outdated(notice, told) then
+      hear(told, notice.id)
+      return 'o', nil, consent(told)
+    end
+    say(told, 'o', notice)
+  end
+  hear(told, notice.id)
+  if state ~= ACTIVE then
+    told.beneath = '\0\0-'
+    local letter, record = add(old, entry)
+    return letter, record, consent(told)
+  end
+  return 'a', at_once and add_beside(old, told, entry) or nil, consent(told)
+end
+
+-- One address may be named twice.
+local latest, latest_consent, letters, writes, consent_writes = {}, {}, {}, {}, {}
+for i = 1, #fields do
+  local field = fields[i]
+  local letter, record, told = judge(latest[field] or held[i], latest_consent[field] or consents[i], ARGV[i + 4])
+  letters[i] = letter
+  if record then
+    latest[field] = record
+    writes[#writes + 1] = field
+    writes[#writes + 1] = record
+  end
+  if told then
+    latest_consent[field] = told
+    consent_writes[#consent_writes + 1] = field
+    consent_writes[#consent_writes + 1] = told
+  end
+end
+if #consent_writes > 0 then
   leave_mark()
   if not known then
     redis.call('HSET', KEYS[3], 'on:' .. ARGV[4], now_text)
   end
-  redis.call('HSET', KEYS[4], unpack(writes))
+  if #writes > 0 then
+    redis.call('HSET', KEYS[4], unpack(writes))
+  end
+  redis.call('HSET', KEYS[5], unpack(consent_writes))
 end
 return answer('ok', table.concat(letters))

@@ -3,7 +3,7 @@
 -- whose. First: put on the list, or the first strike. Last: it became active, the last strike, or the lift.
 -- States: a active, s striking, l lifted. Whose: c the channel's, s a sender's. Sources: p the provider refused, b a bounce or
 -- receipt, s the person told the provider to stop, u unsubscribed, o an operator.
--- A lifted record stays, so that a late copy of what put it there is known for one.
+-- A lifted record stays: it says that there was one, and when it ended.
 local SUPPRESSION_VERSION, SUPPRESSION_LENGTH = 1, 19
 local ACTIVE, STRIKING, LIFTED = 'a', 's', 'l'
 
@@ -13,6 +13,10 @@ end
 
 local function suppression(state, reason, first, last, strikes, source, whose)
   return char(SUPPRESSION_VERSION) .. state .. reason .. p48(first) .. p48(last) .. char(strikes) .. source .. whose
+end
+
+local function lifted(record)
+  return suppression(LIFTED, sub(record, 3, 4), u48(record, 5), now, 0, sub(record, 18, 18), sub(record, 19, 19))
 end
 
 -- Whether the caller hashes addresses as this database does. Who does not would look for nobody's entries.

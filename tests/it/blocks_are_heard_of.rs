@@ -2,6 +2,7 @@
 //! message finds out.
 
 use anyhow::{Context, ensure};
+use posthaste_model::{Clock, SystemClock};
 use posthaste_rig::eventually_async;
 use posthaste_sandbox::Settings;
 use posthaste_tests::Site;
@@ -17,6 +18,17 @@ async fn is_barred(site: &Site, person: &str, barred: bool) {
             Some(true) => Ok(()),
             _ => Err(format!("{found:?}")),
         }
+    })
+    .await;
+}
+
+/// Telegram tells whole seconds: who is back within the second in which they blocked the bot can't be told from who left in it,
+/// and stays on the list.
+async fn next_second() {
+    let before = SystemClock.now().0 / 1000;
+    eventually_async("the next second", async || match SystemClock.now().0 / 1000 {
+        now if now > before => Ok(()),
+        now => Err(now),
     })
     .await;
 }
@@ -43,6 +55,7 @@ async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::
         telegram.block(BOT, number, true);
         is_barred(&site, &person, true).await;
         ensure!(told(&site, &person).await? == "suppressed");
+        next_second().await;
         if writes {
             telegram.write(BOT, number, "/start");
         } else {

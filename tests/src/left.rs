@@ -7,7 +7,7 @@ use posthaste_rig::resp::{Connection, Reply};
 use crate::scene::Scene;
 
 /// Families of keys that stay, whatever became of the orders.
-const LASTING: [&str; 12] = [
+const LASTING: [&str; 13] = [
     "epoch",
     "fence",
     "runs",
@@ -20,6 +20,7 @@ const LASTING: [&str; 12] = [
     "sender",
     "address_key",
     "suppressed",
+    "consent",
 ];
 /// Families of records of one order.
 const OF_ORDERS: [&str; 4] = ["history", "text", "parcel", "outcome"];

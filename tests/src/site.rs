@@ -16,6 +16,13 @@ use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_sandbox::{Sandbox, Settings};
 use serde_json::Value;
 
+/// Scenarios send to thousands of numbers of one block.
+const WITHOUT_LIMIT: [(&str, &str); 3] = [
+    ("POSTHASTE_SMS_LIMITS__SEGMENTS_A_DAY", "0"),
+    ("POSTHASTE_SMS_LIMITS__MESSAGES_AN_HOUR", "0"),
+    ("POSTHASTE_SMS_LIMITS__TO_PREFIX_AN_HOUR", "0"),
+];
+
 /// The product on a private server.
 pub struct Site {
     /// Processes that end with the site. First: they are gone before their server is.
@@ -61,13 +68,29 @@ impl Site {
         };
         let scopes = "enqueue,read,admin,act_as";
         let url = site.server.url();
-        let words = ["key", "create", "--direct", "--redis", &url, "--name", "site", "--scope", scopes];
+        let words = [
+            "key",
+            "create",
+            "--direct",
+            "--redis",
+            &url,
+            "--name",
+            "site",
+            "--scope",
+            scopes,
+            "--mailbox",
+            "*",
+            "--display-name",
+            "*",
+        ];
         let said = site.cli(&words)?;
         let key = said.text.lines().map(str::trim).find(|line| line.starts_with("ph_"));
         let key = key.with_context(|| format!("no key: {said:?}"))?;
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&site.key)?;
         file.write_all(key.as_bytes())?;
-        let mut env = vec![("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0")];
+        let mut env =
+            vec![("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0"), ("POSTHASTE_ORDERS__PHONE_COUNTRIES", "RU,US")];
+        env.extend(WITHOUT_LIMIT);
         env.extend(queue);
         let (child, ready) = site.start("queue", &["queue"], &env).await?;
         site.url = ready["http"].as_str().context("the queue's address")?.to_owned();

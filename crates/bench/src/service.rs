@@ -69,7 +69,13 @@ impl Site {
         anyhow::ensure!(mint.wait_exit()?.success(), "no key: {}", mint.tail(20));
         let output = mint.output()?;
         let secret = output.lines().map(str::trim).find(|line| line.starts_with("ph_")).context("a key")?;
-        let mut all = vec![("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0".to_owned())];
+        let mut all = vec![
+            ("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0".to_owned()),
+            ("POSTHASTE_ORDERS__PHONE_COUNTRIES", "RU".to_owned()),
+            ("POSTHASTE_SMS_LIMITS__SEGMENTS_A_DAY", "0".to_owned()),
+            ("POSTHASTE_SMS_LIMITS__MESSAGES_AN_HOUR", "0".to_owned()),
+            ("POSTHASTE_SMS_LIMITS__TO_PREFIX_AN_HOUR", "0".to_owned()),
+        ];
         all.extend(env.iter().cloned());
         Ok((self.start("queue", &["queue"], &all).await?, secret.to_owned()))
     }

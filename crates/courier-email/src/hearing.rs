@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt, Said};
 use posthaste_model::{Reason, SenderId};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::replies::Replies;
 use crate::report::{self, Heard};
@@ -70,7 +70,11 @@ impl Hearing {
             Heard::Word { word, reason, ban } => {
                 self.desk.receipt(&Receipt { attempt, word, reason, ban }).await.map(Some)
             }
-            Heard::Complaint => leaves(self.desk.as_ref(), &attempt).await.map(Some),
+            Heard::Complaint => {
+                // A message is complained of once; its server may bring the complaint again.
+                let notice = Notice::named(format!("{attempt} complaint"), Said::Heard(Instant::now()));
+                leaves(self.desk.as_ref(), &attempt, &notice).await.map(Some)
+            }
             Heard::Nothing(_) => Ok(None),
         }
     }
@@ -86,7 +90,11 @@ impl Hearing {
 }
 
 /// Takes the recipient of an attempt off the list of its order's sender.
-pub(crate) async fn leaves(desk: &dyn Desk, attempt: &AttemptId) -> Result<Noted, NotStored> {
+pub(crate) async fn leaves(
+    desk: &dyn Desk,
+    attempt: &AttemptId,
+    notice: &Notice,
+) -> Result<Noted, NotStored> {
     let Ok(sender) = attempt.suffix.sender().parse::<SenderId>() else { return Ok(Noted::NoSuchAttempt) };
-    desk.suppress_recipient(attempt, &List::Sender(sender), Reason::Unsubscribed).await
+    desk.suppress_recipient(attempt, &List::Sender(sender), Reason::Unsubscribed, notice).await
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
 use posthaste_model::{Address, Reason, Suffix};
 use proptest::prelude::*;
 use secrecy::SecretString;
@@ -75,13 +75,19 @@ impl Desk for Nobody {
     async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
         std::future::pending().await
     }
-    async fn suppress(&self, _: &Address, _: &List, _: Reason) -> Result<(), NotStored> {
+    async fn suppress(&self, _: &Address, _: &List, _: Reason, _: &Notice) -> Result<Noted, NotStored> {
         std::future::pending().await
     }
-    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+    async fn suppress_recipient(
+        &self,
+        _: &AttemptId,
+        _: &List,
+        _: Reason,
+        _: &Notice,
+    ) -> Result<Noted, NotStored> {
         std::future::pending().await
     }
-    async fn lift(&self, _: &Address, _: &List, _: Reason) -> Result<bool, NotStored> {
+    async fn opt_in(&self, _: &Address, _: &List, _: &[Reason], _: &Notice) -> Result<bool, NotStored> {
         std::future::pending().await
     }
     async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {

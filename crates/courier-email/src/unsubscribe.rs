@@ -14,10 +14,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use metrics::counter;
-use posthaste_courier::{AttemptId, Desk, Noted};
+use posthaste_courier::{AttemptId, Desk, Noted, Notice};
 use posthaste_ops::listen::Limits;
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
 use crate::hearing::leaves;
@@ -169,8 +169,10 @@ impl Port {
             return self
                 .says(StatusCode::BAD_REQUEST, "Nothing was changed: that was not the button of this page.");
         }
-        let (status, became, says) = match timeout(DESK, leaves(self.desk.as_ref(), attempt)).await {
-            Ok(Ok(Noted::Changed | Noted::Known)) => (
+        // Each click is a new notice: whoever asks again after an operator's lift wants it anew.
+        let notice = Notice::heard(Instant::now());
+        let (status, became, says) = match timeout(DESK, leaves(self.desk.as_ref(), attempt, &notice)).await {
+            Ok(Ok(Noted::Changed)) => (
                 StatusCode::OK,
                 "taken",
                 "You are unsubscribed. No more messages of this sender will come to you.",
@@ -180,7 +182,8 @@ impl Port {
                 "too_old",
                 "This message is too old to be remembered. Please use the link of a newer one.",
             ),
-            Ok(Err(_)) | Err(_) => {
+            // The page says that no more messages come only when the address is on the list.
+            Ok(Ok(Noted::Known) | Err(_)) | Err(_) => {
                 tracing::warn!("somebody wants to unsubscribe, and it can't be stored now");
                 let says = "It can't be stored just now. Please try again in a minute.";
                 (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)

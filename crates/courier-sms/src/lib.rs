@@ -27,7 +27,6 @@ mod gateway;
 mod number;
 mod provider;
 mod public;
-pub mod segments;
 mod sender;
 pub mod settings;
 mod streak;

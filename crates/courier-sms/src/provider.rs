@@ -8,9 +8,8 @@ use axum::Router;
 use posthaste_courier::told::Told;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
 use posthaste_model::UnixMs;
+use posthaste_model::segments::Counted;
 use tokio::time::Instant;
-
-use crate::segments::Counted;
 
 /// A message that may go: its number is one, and its text is not too long.
 #[derive(Clone, Copy)]
@@ -57,6 +56,11 @@ pub(crate) trait Provider: Send + Sync + 'static {
     /// As [`posthaste_courier::Transport::unchecked`].
     fn unchecked(&self) -> Option<String> {
         None
+    }
+
+    /// As [`posthaste_courier::Transport::to_set_up`].
+    fn to_set_up(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Takes the desk, and gives what comes in at the public place.

@@ -207,6 +207,10 @@ impl Transport for Sms {
         self.provider.unchecked()
     }
 
+    fn to_set_up(&self) -> Vec<String> {
+        self.provider.to_set_up()
+    }
+
     async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
         let routes = self.provider.open(desk);
         match &self.public {

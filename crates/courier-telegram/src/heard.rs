@@ -1,6 +1,6 @@
 //! What an update says of a chat: whether it can still be written to. Everything else an update may say is passed over.
 
-use posthaste_model::Address;
+use posthaste_model::{Address, UnixMs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -44,6 +44,13 @@ pub(crate) fn heard(update: &Value) -> Option<Heard> {
     // A group that moved may look left; what is sent to its old number is told the new one.
     let moved = message.migrate_to_chat_id.is_some();
     (by_a_person || moved).then(|| Heard::Here(addresses(&message.chat)))
+}
+
+/// When it was said, by Telegram's clock.
+pub(crate) fn moment(update: &Value) -> Option<UnixMs> {
+    let kinds = ["/my_chat_member/date", "/message/date"];
+    let seconds = kinds.iter().find_map(|kind| update.pointer(kind)).and_then(Value::as_u64)?;
+    seconds.checked_mul(1000).map(UnixMs)
 }
 
 fn read<T: DeserializeOwned>(update: &Value, kind: &str) -> Option<T> {

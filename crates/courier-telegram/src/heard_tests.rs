@@ -36,6 +36,16 @@ fn message(chat: Value, by_bot: bool, more: Value) -> Value {
 }
 
 #[test]
+fn every_update_has_its_moment() {
+    let at = Some(UnixMs(1_760_000_000_000));
+    assert_eq!(moment(&member(person(), json!({"status": "member"}))), at);
+    assert_eq!(moment(&message(person(), false, json!({}))), at);
+    for date in [json!(-1), json!("1760000000"), json!(u64::MAX), json!(null)] {
+        assert_eq!(moment(&message(person(), false, json!({"date": date}))), None);
+    }
+}
+
+#[test]
 fn who_blocks_the_bot_is_gone_and_who_unblocks_it_is_here() {
     let kicked = json!({"status": "kicked", "until_date": 0});
     assert_eq!(heard(&member(person(), kicked)), gone(&["7"]));

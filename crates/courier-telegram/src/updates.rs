@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lru::LruCache;
 use posthaste_courier::exchange::{self, Ended};
-use posthaste_courier::{Desk, List, NotStored, alarm};
+use posthaste_courier::{Desk, List, NotStored, Notice, Said, alarm};
 use posthaste_model::{Channel, Reason};
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::answers::Answer;
 use crate::api::Bot;
-use crate::heard::{Heard, heard};
+use crate::heard::{Heard, heard, moment};
 
 /// How long Telegram may keep a question open when there is nothing to tell, in seconds. It keeps none longer than 50.
 const POLL: u32 = 25;
@@ -190,7 +190,11 @@ impl Updates {
         };
         if !self.known.contains(&number) {
             if let Some(heard) = heard(update) {
-                self.store(heard).await?;
+                // Numbers of updates start anew now and then.
+                let (bot, at) = (self.bot.number(), moment(update));
+                let name = format!("{bot} {number} {}", at.map_or(0, |at| at.0));
+                let notice = Notice::named(name, at.map_or(Said::Unknown, Said::Provider));
+                self.store(heard, &notice).await?;
             }
             self.known.put(number, ());
         }
@@ -198,20 +202,19 @@ impl Updates {
         Ok(())
     }
 
-    async fn store(&self, heard: Heard) -> Result<(), NotStored> {
+    /// Updates come in their order, so whoever is on no list need not be remembered.
+    async fn store(&self, heard: Heard, notice: &Notice) -> Result<(), NotStored> {
         match heard {
             // Another bot of the channel may reach them: the next message finds out, and bars them when none does.
             Heard::Gone(_) if !self.alone => {}
             Heard::Gone(addresses) => {
                 for address in addresses {
-                    self.desk.suppress(&address, &List::Channel, Reason::Blocked).await?;
+                    self.desk.suppress(&address, &List::Channel, Reason::Blocked, notice).await?;
                 }
             }
             Heard::Here(addresses) => {
                 for address in addresses {
-                    for reason in FORGIVEN {
-                        self.desk.lift(&address, &List::Channel, reason).await?;
-                    }
+                    self.desk.opt_in(&address, &List::Channel, &FORGIVEN, notice).await?;
                 }
             }
         }

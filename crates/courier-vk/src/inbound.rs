@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use lru::LruCache;
 use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{Desk, List, NotStored};
+use posthaste_courier::{Desk, List, NotStored, Notice, Said};
 use posthaste_model::{Channel, Reason};
 use posthaste_ops::address::Address;
 use posthaste_ops::listen::{Limits, Listener};
@@ -52,8 +52,16 @@ struct Open {
     place: Inbound,
     refusals: Refusals,
     desk: Arc<dyn Desk>,
-    /// Names of words that are stored.
-    seen: Mutex<LruCache<String, ()>>,
+    /// Names of words that were heard.
+    seen: Mutex<LruCache<String, Seen>>,
+}
+
+/// A word that was heard.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// When it came first; not known of a repeat of what another process, or nobody, heard.
+    first: Option<Instant>,
+    stored: bool,
 }
 
 /// A word of VK, as far as it matters.
@@ -117,26 +125,36 @@ impl Inbound {
     }
 }
 
-async fn hear(State(open): State<Arc<Open>>, body: Bytes) -> Response {
+/// How often VK told it before; VK names no moment of who denies or allows messages.
+const RETRY: &str = "x-retry-counter";
+
+async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) -> Response {
+    let now = Instant::now();
     let Ok(event) = serde_json::from_slice::<Event>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let place = &open.place;
-    // Before the secret is set in the community, the first question comes without it.
-    let may_ask = event.kind == "confirmation" && event.secret.is_empty();
-    if event.group_id != place.group || !(may_ask || place.knows(&event.secret)) {
-        open.refusals.add(Instant::now());
+    // The question for the confirmation too: the secret is set in the community before VK asks.
+    if event.group_id != place.group || !place.knows(&event.secret) {
+        open.refusals.add(now);
         return StatusCode::FORBIDDEN.into_response();
     }
     if event.kind == "confirmation" {
         return place.confirmation.clone().into_response();
     }
-    if open.is_repeated(&event.event_id) {
+    let is_retry = headers.get(RETRY).is_some_and(|count| count.as_bytes() != b"0");
+    let seen = open.see(&event.event_id, Seen { first: (!is_retry).then_some(now), stored: false });
+    if seen.stored {
         return OK.into_response();
     }
-    match open.take(&event).await {
+    let said = seen.first.map_or(Said::Unknown, Said::Heard);
+    let notice = match (event.event_id.is_empty(), seen.first) {
+        (true, Some(first)) => Notice::heard(first),
+        _ => Notice::named(event.event_id.as_str(), said),
+    };
+    match open.take(&event, notice).await {
         Ok(()) => {
-            open.remember(event.event_id);
+            open.remember(event.event_id, Seen { stored: true, ..seen });
             OK.into_response()
         }
         Err(error) => {
@@ -155,37 +173,50 @@ fn known(kind: &str) -> &'static str {
 }
 
 impl Open {
-    async fn take(&self, event: &Event) -> Result<(), NotStored> {
+    async fn take(&self, event: &Event, notice: Notice) -> Result<(), NotStored> {
         let of = |pointer: &str| event.object.pointer(pointer).and_then(Value::as_i64).and_then(Peer::number);
         match event.kind.as_str() {
             "message_deny" => match of("/user_id") {
-                Some(peer) => self.desk.suppress(&peer.address(), &List::Channel, Reason::Blocked).await,
+                Some(peer) => {
+                    let address = peer.address();
+                    let told = self.desk.suppress(&address, &List::Channel, Reason::Blocked, &notice);
+                    told.await.map(|_| ())
+                }
                 None => Ok(()),
             },
-            "message_allow" => self.lift(of("/user_id")).await,
+            "message_allow" => self.opt_in(of("/user_id"), &notice.remembered()).await,
             // Who writes to the community may be answered again. What a person says in a group chat says nothing of the two.
             "message_new" => {
                 let (from, to) = (of("/message/from_id"), of("/message/peer_id"));
-                self.lift(from.filter(|from| to.as_ref() == Some(from))).await
+                self.opt_in(from.filter(|from| to.as_ref() == Some(from)), &notice).await
             }
             _ => Ok(()),
         }
     }
 
-    async fn lift(&self, peer: Option<Peer>) -> Result<(), NotStored> {
+    async fn opt_in(&self, peer: Option<Peer>, notice: &Notice) -> Result<(), NotStored> {
         match peer {
-            Some(peer) => self.desk.lift(&peer.address(), &List::Channel, Reason::Blocked).await.map(|_| ()),
+            Some(peer) => {
+                let address = peer.address();
+                let told = self.desk.opt_in(&address, &List::Channel, &[Reason::Blocked], notice);
+                told.await.map(|_| ())
+            }
             None => Ok(()),
         }
     }
 
-    fn is_repeated(&self, name: &str) -> bool {
-        !name.is_empty() && self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    /// What is known of a word that has come: what was seen of it before, or this.
+    fn see(&self, name: &str, now: Seen) -> Seen {
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return now;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen.get_or_insert(name.to_owned(), || now)
     }
 
-    fn remember(&self, name: String) {
+    fn remember(&self, name: String, what: Seen) {
         if !name.is_empty() && name.len() <= LONGEST_NAME {
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).put(name, ());
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).put(name, what);
         }
     }
 }

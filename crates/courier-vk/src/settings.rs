@@ -11,6 +11,9 @@ pub const DEFAULTS: &str = include_str!("defaults.toml");
 /// Keys whose values are never shown, and which may be given by file.
 pub const SECRETS: &[&str] = &["vk.token", "vk.proxy", "vk.path", "vk.secret"];
 
+/// Characters of the secret at least.
+const SHORTEST_SECRET: usize = 16;
+
 /// Calls in one `execute`, as VK documents.
 pub const MOST_GROUPS: usize = 25;
 
@@ -128,6 +131,12 @@ impl Vk {
         }
         if self.secret.expose_secret().is_empty() {
             return bad("vk.secret", "is missing: set one in the community's settings and here");
+        }
+        if self.secret.expose_secret().len() < SHORTEST_SECRET {
+            return bad(
+                "vk.secret",
+                "is too short: 16 letters and digits or more by chance, for VK signs nothing",
+            );
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_model::{Address, InvalidId, Reason, SenderId, Suffix};
-pub use posthaste_store::Word;
+pub use posthaste_store::{Notice, Said, Word};
 
 /// The name of one attempt, `<sender id>.<ns>.<parcel>.<row>.<attempt>`: what is put where a provider gives it back. It is no
 /// secret and no proof; whoever takes it from outside looks at a signature beside it.
@@ -108,11 +108,18 @@ pub trait Desk: Send + Sync + 'static {
     /// [`NotStored`].
     async fn receipt(&self, receipt: &Receipt) -> Result<Noted, NotStored>;
 
-    /// Puts an address on a list; stored when this returns.
+    /// Puts an address on a list. When this returns `Changed`, it is there; `Known`: the notice is a copy of one that was heard, or
+    /// the person opted in after it.
     ///
     /// # Errors
     /// [`NotStored`].
-    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored>;
+    async fn suppress(
+        &self,
+        address: &Address,
+        list: &List,
+        reason: Reason,
+        notice: &Notice,
+    ) -> Result<Noted, NotStored>;
 
     /// Puts the address an attempt went to on a list, as [`Desk::suppress`]; `NoSuchAttempt` when there is none.
     ///
@@ -123,13 +130,21 @@ pub trait Desk: Send + Sync + 'static {
         of: &AttemptId,
         list: &List,
         reason: Reason,
+        notice: &Notice,
     ) -> Result<Noted, NotStored>;
 
-    /// Takes an address off a list, if it is there for this reason; false when it is not.
+    /// Takes an address off a list because its person wants messages again: if it is there for one of these reasons, by the
+    /// person or the provider, and it is proved that this was said after it. False when nothing was lifted.
     ///
     /// # Errors
     /// [`NotStored`].
-    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored>;
+    async fn opt_in(
+        &self,
+        address: &Address,
+        list: &List,
+        reasons: &[Reason],
+        notice: &Notice,
+    ) -> Result<bool, NotStored>;
 
     /// Remembers an order under a short name of the caller's for so long, or a little longer; the name is one of
     /// `[A-Za-z0-9_-]{1,64}`, and always kept for so long.

@@ -30,7 +30,7 @@ pub mod table;
 pub mod told;
 pub mod transport;
 
-pub use desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt, Word};
+pub use desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Notice, Receipt, Said, Word};
 pub use engine::EngineError;
 pub use metrics::alarm;
 pub use probe::{Point, Probe};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_model::{Address, Channel, Member, Reason, SenderId, Suffix};
-use posthaste_store::{CallError, Reported, Source, Store, Suppress};
+use posthaste_store::{CallError, Notice, Reported, Said, Source, Store, Suppress, Suppressed};
+use tokio::time::Instant;
 
 use crate::desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Receipt};
 use crate::metrics::Meter;
@@ -30,10 +31,16 @@ impl Office {
         Self { store, channel, meter }
     }
 
-    async fn put(&self, entry: Suppress) -> Result<(), NotStored> {
-        self.store.suppress(&self.channel, &[entry]).await.map_err(not_stored)?;
-        self.meter.add("posthaste_suppressions_total", 1);
-        Ok(())
+    async fn put(&self, entry: Suppress) -> Result<Noted, NotStored> {
+        let put = self.store.suppress(&self.channel, &[entry]).await.map_err(not_stored)?;
+        match put.first() {
+            Some(Suppressed::Added | Suppressed::Again | Suppressed::Struck | Suppressed::CountedBefore) => {
+                self.meter.add("posthaste_suppressions_total", 1);
+                Ok(Noted::Changed)
+            }
+            Some(Suppressed::Repeated | Suppressed::Outdated) => Ok(Noted::Known),
+            Some(Suppressed::Unreadable) | None => Err(NotStored("a suppression can't be read".into())),
+        }
     }
 
     /// The address an attempt went to; `None` when there is no such row.
@@ -50,6 +57,11 @@ fn source(reason: Reason) -> Source {
         Reason::ByOperator => Source::Operator,
         _ => Source::Bounce,
     }
+}
+
+/// What is said of the address an attempt went to: once, however often it is told.
+pub(crate) fn of_attempt(of: &AttemptId, reason: Reason) -> Notice {
+    Notice::named(format!("{of} {}", reason.code()), Said::Heard(Instant::now()))
 }
 
 #[async_trait]
@@ -72,14 +84,22 @@ impl Desk for Office {
                 Ban::Now => 1,
                 Ban::After(failures) => failures.max(1),
             };
-            self.put(Suppress { sender: None, address, reason, source: source(reason), after }).await?;
+            let notice = of_attempt(of, reason);
+            let source = source(reason);
+            self.put(Suppress { sender: None, address, reason, source, after, notice }).await?;
         }
         Ok(noted)
     }
 
-    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
-        let (address, source) = (address.clone(), source(reason));
-        self.put(Suppress { sender: sender(list).cloned(), address, reason, source, after: 1 }).await
+    async fn suppress(
+        &self,
+        address: &Address,
+        list: &List,
+        reason: Reason,
+        notice: &Notice,
+    ) -> Result<Noted, NotStored> {
+        let (address, source, notice) = (address.clone(), source(reason), notice.clone());
+        self.put(Suppress { sender: sender(list).cloned(), address, reason, source, after: 1, notice }).await
     }
 
     async fn suppress_recipient(
@@ -87,15 +107,22 @@ impl Desk for Office {
         of: &AttemptId,
         list: &List,
         reason: Reason,
+        notice: &Notice,
     ) -> Result<Noted, NotStored> {
         match self.address(of).await? {
-            Some(address) => self.suppress(&address, list, reason).await.map(|()| Noted::Changed),
+            Some(address) => self.suppress(&address, list, reason, notice).await,
             None => Ok(Noted::NoSuchAttempt),
         }
     }
 
-    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored> {
-        self.store.lift(&self.channel, address, sender(list), Some(reason)).await.map_err(not_stored)
+    async fn opt_in(
+        &self,
+        address: &Address,
+        list: &List,
+        reasons: &[Reason],
+        notice: &Notice,
+    ) -> Result<bool, NotStored> {
+        self.store.opt_in(&self.channel, address, sender(list), reasons, notice).await.map_err(not_stored)
     }
 
     async fn remember(&self, name: &str, order: &Suffix, keep: Duration) -> Result<(), NotStored> {

@@ -315,7 +315,7 @@ impl Process {
     {
         let (_, _, transport) = self.make(args, flags, make)?;
         transport.check().await.map_err(Failure::unavailable)?;
-        Ok(transport.unchecked().map_or(Checked::Works, Checked::CannotTell))
+        Ok(transport.unchecked().map_or_else(|| Checked::Works(transport.to_set_up()), Checked::CannotTell))
     }
 
     fn make<S, T>(

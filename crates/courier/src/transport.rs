@@ -230,8 +230,8 @@ pub enum Found {
 /// What a look at a channel found that found nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
-    /// The provider answers and takes the credentials.
-    Works,
+    /// The provider answers and takes the credentials; a line for each thing to be set there by hand.
+    Works(Vec<String>),
     /// Nobody could be asked, and why.
     CannotTell(String),
 }
@@ -266,6 +266,11 @@ pub trait Transport: Send + Sync + 'static {
     /// Why [`Transport::check`] finds nothing wrong whatever is wrong, if so: in words, with what to do about it.
     fn unchecked(&self) -> Option<String> {
         None
+    }
+
+    /// What somebody has to set at the provider by hand: a line each, with the value.
+    fn to_set_up(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What comes in from outside: receipts, people who want no more. Called once, beside the sends, and ends soon after

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod masked;
 pub mod order;
 pub mod reason;
+pub mod segments;
 pub mod state;
 pub mod transition;
 

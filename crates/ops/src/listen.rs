@@ -217,6 +217,8 @@ async fn drive<S>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client may say that it sends no more and still wait for its answer.
+        .half_close(true)
         .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), service);

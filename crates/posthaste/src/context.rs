@@ -65,7 +65,14 @@ impl Context {
     /// Usage: the settings cannot be used.
     pub(crate) fn client(&self) -> Result<(Client, settings::Client)> {
         let settings = self.settings()?.settings.client;
-        Ok((Client::new(&settings)?, settings))
+        let client = Client::new(&settings)?;
+        if client.is_in_the_clear() {
+            self.terminal.warn(&format!(
+                "{} is another computer, and http:// is not encrypted: the key and all messages can be read on the way. Use https://.",
+                client.base()
+            ));
+        }
+        Ok((client, settings))
     }
 
     /// How long to wait for the end of an order; without end unless `--timeout` says.

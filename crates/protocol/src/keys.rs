@@ -1,6 +1,6 @@
 //! Every key name, made here and nowhere else in Rust. All keys of a partition share the hash tag `{p}`.
 
-use posthaste_model::{Channel, Lane, SenderId, Suffix};
+use posthaste_model::{Channel, Lane, SenderId, Suffix, UnixMs};
 
 use crate::record::KeyId;
 
@@ -236,6 +236,12 @@ impl Keys {
         self.of("suppressed", channel.as_str())
     }
 
+    /// `consent:{p}:<channel>`: hash of an address → what its person said last, and which notices were heard. In partition 0.
+    #[must_use]
+    pub fn consent(&self, channel: &Channel) -> String {
+        self.of("consent", channel.as_str())
+    }
+
     /// `order-names:{n<shard>}:<place in the circle>`: where the order of a name that is kept for an hour may be, as a field of a
     /// hash. All in one slot.
     #[must_use]
@@ -260,6 +266,12 @@ impl Keys {
     #[must_use]
     pub fn limit(sender: &SenderId) -> String {
         format!("limit:{{{sender}}}")
+    }
+
+    /// `quota:{<channel>}:<d or h><ms>`: what was sent on a channel in the day, or the hour, that began then; in a slot of its own.
+    #[must_use]
+    pub fn quota(channel: &Channel, span: &str, began: UnixMs) -> String {
+        format!("quota:{{{channel}}}:{span}{}", began.0)
     }
 
     /// `rate:{<key id>}`: in a slot of its own.

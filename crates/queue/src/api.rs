@@ -71,8 +71,9 @@ fn described() -> OpenApiRouter<AppState> {
 /// The description of the interface: OpenAPI 3.1 as indented JSON, with a line end.
 #[must_use]
 pub fn openapi_json() -> String {
-    let openapi = described().into_openapi();
     // A description holds texts alone: writing it cannot fail.
+    let mut openapi = serde_json::to_value(described().into_openapi()).unwrap_or_default();
+    crate::described::by_status(&mut openapi);
     let mut text = serde_json::to_string_pretty(&openapi).unwrap_or_default();
     text.push('\n');
     text
@@ -88,8 +89,8 @@ pub fn router(state: AppState) -> Router {
         .merge(parked::routes())
         .merge(keys::routes());
     // The last layer is the first to see a request: what finds no place costs nothing more.
-    let work =
-        Router::from(work).layer(authenticated()).layer(from_fn_with_state(state.clone(), guard::place));
+    let work = Router::from(work).layer(from_fn_with_state(state.clone(), guard::share));
+    let work = work.layer(authenticated()).layer(from_fn_with_state(state.clone(), guard::place));
     let routes = work.merge(Router::from(track::routes()).layer(authenticated()));
     let json = openapi_json();
     let page = reference::page(&json);

@@ -1,5 +1,7 @@
 //! Keys of clients: making one, listing them, revoking one. A secret is shown once, when it is made.
 
+mod mint;
+
 use std::time::Duration;
 
 use axum::Json;
@@ -7,157 +9,19 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{CallError, KeyCreated, KeyId, KeyRecord, KeyRevoked, NewKey, Scope, Scopes, Store};
-use rand::TryRngCore;
-use rand::rngs::OsRng;
+use posthaste_store::{CallError, KeyId, KeyRecord, KeyRevoked, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Admin, Bearer, Secret};
+use crate::auth::Admin;
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument, STORE_RETRY, Violation};
 use crate::state::AppState;
 
-/// Letters of a key's id.
-const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-/// How often an id that is taken is drawn again.
-const TRIES: u32 = 4;
-
-/// What a key is to allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its name, for people, 1 to 64 bytes; two live keys may share it, so that one can replace the other.
-    pub name: String,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// The sender it is bound to.
-    pub sender: Option<SenderId>,
-    /// The role it is bound to.
-    pub role: Option<String>,
-    /// When it ends.
-    pub expires: Option<UnixMs>,
-}
-
-/// A key that was made. The bearer holds its secret.
-#[derive(Debug, Clone)]
-pub struct Minted {
-    /// The key itself.
-    pub bearer: Bearer,
-    /// When it was made.
-    pub created: UnixMs,
-}
-
-/// Why no key was made.
-#[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    /// Correct the name.
-    #[error("a key's name has 1 to 64 bytes and no control characters")]
-    Name,
-    /// Name a sender: without `act_as` a key that sends or reads is bound to one.
-    #[error("a key without act_as must be bound to a sender")]
-    Unbound,
-    /// Leave the sender and role out: `act_as` names them in each order.
-    #[error("a key with act_as is not bound to a sender or role")]
-    Bound,
-    /// Name a scope.
-    #[error("a key needs a scope")]
-    Powerless,
-    /// Revoke one of them first.
-    #[error("two live keys have this name")]
-    TwoLive,
-    /// Revoke some first.
-    #[error("there are too many keys")]
-    Full,
-    /// The system gives no random numbers.
-    #[error("no random numbers")]
-    Random(#[source] rand::rand_core::OsError),
-    /// Try again later: there is no new key.
-    #[error("the store refused")]
-    Call(#[source] CallError),
-    /// Look whether a key of this id is there, and revoke it: it may have been made, and its secret is lost.
-    #[error("a key {0} may have been made")]
-    Unknown(KeyId, #[source] CallError),
-}
-
-/// Makes a key and stores what is to be stored of it.
-///
-/// # Errors
-/// A [`MintError`]; unless it is `Unknown`, there is no new key.
-pub async fn mint(store: &Store, wanted: &Wanted) -> Result<Minted, MintError> {
-    check(wanted)?;
-    let mut last = MintError::Full;
-    for _ in 0..TRIES {
-        let bearer = draw().map_err(MintError::Random)?;
-        let key = NewKey {
-            id: bearer.id.clone(),
-            name: wanted.name.clone(),
-            hash: bearer.secret.hash(),
-            scopes: wanted.scopes,
-            sender: wanted.sender.clone(),
-            role: wanted.role.clone(),
-            expires: wanted.expires,
-        };
-        let made = store.create_key(&key).await.map_err(|error| match error.may_have_happened() {
-            true => MintError::Unknown(bearer.id.clone(), error),
-            false => MintError::Call(error),
-        });
-        match made? {
-            KeyCreated::Created(created) | KeyCreated::Same(created) => {
-                return Ok(Minted { bearer, created });
-            }
-            KeyCreated::Taken => last = MintError::Full,
-            KeyCreated::TwoLive(_) => return Err(MintError::TwoLive),
-            KeyCreated::Full => return Err(MintError::Full),
-        }
-    }
-    Err(last)
-}
-
-fn check(wanted: &Wanted) -> Result<(), MintError> {
-    let name = &wanted.name;
-    if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-        return Err(MintError::Name);
-    }
-    if wanted.scopes.is_empty() {
-        return Err(MintError::Powerless);
-    }
-    let bound = wanted.sender.is_some();
-    match wanted.scopes.contains(Scope::ActAs) {
-        true if bound || wanted.role.is_some() => Err(MintError::Bound),
-        false
-            if !bound && (wanted.scopes.contains(Scope::Enqueue) || wanted.scopes.contains(Scope::Read)) =>
-        {
-            Err(MintError::Unbound)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A key of 256 random bits with a random id.
-fn draw() -> Result<Bearer, rand::rand_core::OsError> {
-    let mut bits = [0; 32];
-    OsRng.try_fill_bytes(&mut bits)?;
-    loop {
-        let mut id = String::with_capacity(12);
-        for _ in 0..12 {
-            // 252 is the largest multiple of 36 in a byte: without the rest every letter is as likely.
-            let byte = loop {
-                let mut one = [0];
-                OsRng.try_fill_bytes(&mut one)?;
-                if one[0] < 252 {
-                    break one[0];
-                }
-            };
-            id.push(char::from(ALPHABET[usize::from(byte % 36)]));
-        }
-        if let Ok(id) = id.parse::<KeyId>() {
-            return Ok(Bearer { id, secret: Secret::from_bits(bits) });
-        }
-    }
-}
+pub use mint::{MintError, Minted, Wanted, mint, send_as};
 
 /// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -173,6 +37,15 @@ pub struct KeyBody {
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
+    /// Mailboxes that may stand in `sender.email` of its orders, for From and Reply-To: `name@example.org`, `*@example.org` for
+    /// all of a domain, `*` for any. Without them its orders go out from the installation's own address.
+    #[serde(default)]
+    #[schema(example = json!(["office@example.org"]), max_items = 64)]
+    mailboxes: Vec<String>,
+    /// Names that may stand in `sender.name` of its orders; `*` for any. Without them its orders name none.
+    #[serde(default)]
+    #[schema(example = json!(["Example Office"]), max_items = 64)]
+    display_names: Vec<String>,
     /// When it ends (RFC 3339); without it, when it is revoked.
     expires_at: Option<String>,
 }
@@ -190,6 +63,10 @@ pub struct KeyView {
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
+    /// Mailboxes its orders may be from.
+    mailboxes: Vec<String>,
+    /// Names its orders may be from.
+    display_names: Vec<String>,
     /// When it was made.
     created_at: Moment,
     /// When it ends.
@@ -225,6 +102,8 @@ impl From<KeyRecord> for KeyView {
             scopes: record.scopes.iter().map(Scope::word).collect(),
             sender_id: record.sender.map(String::from),
             role: record.role,
+            mailboxes: record.send_as.mailboxes.iter().map(|one| one.expose().to_owned()).collect(),
+            display_names: record.send_as.names.iter().map(|one| one.expose().to_owned()).collect(),
             created_at: Moment(record.created),
             expires_at: record.expires.map(Moment),
             last_used_at: record.last_used.map(Moment),
@@ -270,6 +149,8 @@ async fn create(
         MintError::Name => violation("/name", error.to_string()),
         MintError::Powerless => violation("/scopes", error.to_string()),
         MintError::Unbound | MintError::Bound => violation("/sender_id", error.to_string()),
+        MintError::Mailbox => violation("/mailboxes", error.to_string()),
+        MintError::DisplayName => violation("/display_names", error.to_string()),
     })?;
     tracing::info!(key = %minted.bearer.id, scopes = %wanted.scopes, "a key was made");
     let view = KeyView {
@@ -278,6 +159,8 @@ async fn create(
         scopes: wanted.scopes.iter().map(Scope::word).collect(),
         sender_id: wanted.sender.map(String::from),
         role: wanted.role,
+        mailboxes: wanted.send_as.mailboxes.iter().map(|one| one.expose().to_owned()).collect(),
+        display_names: wanted.send_as.names.iter().map(|one| one.expose().to_owned()).collect(),
         created_at: Moment(minted.created),
         expires_at: wanted.expires.map(Moment),
         last_used_at: None,
@@ -312,7 +195,11 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
     if expires.is_some_and(|at| at <= now.after(Duration::from_secs(1))) {
         return Err(violation("/expires_at", "must lie in the future".to_owned()));
     }
-    Ok(Wanted { name: body.name, scopes, sender, role: body.role, expires })
+    let send_as = send_as(&body.mailboxes, &body.display_names).map_err(|error| match error {
+        MintError::DisplayName => violation("/display_names", error.to_string()),
+        other => violation("/mailboxes", other.to_string()),
+    })?;
+    Ok(Wanted { name: body.name, scopes, sender, role: body.role, send_as, expires })
 }
 
 /// All keys
@@ -349,6 +236,7 @@ async fn revoke(
     let id: KeyId = id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "12 of a-z 0-9"))?;
     let revoked = state.store.revoke_key(&id).await.map_err(|error| Problem::of_write(&error))?;
     state.known.forget(&id);
+    state.key_watch.end(&id);
     tracing::info!(key = %id, "a key was revoked");
     match revoked {
         KeyRevoked::Revoked(_) | KeyRevoked::Before(_) => Ok(StatusCode::NO_CONTENT),

@@ -14,6 +14,7 @@
 pub mod api;
 mod aside;
 pub mod auth;
+mod described;
 pub mod edge;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -68,8 +68,8 @@ codes! {
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is needed";
     /// The key lacks the scope.
     ScopeMissing = FORBIDDEN, "scope_missing", "The key does not allow this";
-    /// The key is bound to another sender or role.
-    SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender or role";
+    /// The key is bound to another sender or role, or to other mailboxes or names.
+    SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender, role, mailbox or name";
     /// The role has no daily limit, so it may not send.
     UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
     /// No such path.
@@ -122,6 +122,8 @@ codes! {
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another body";
     /// The sender's orders of the day are spent.
     DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The orders of the day are spent";
+    /// Too few segments or messages are left by SMS; `limit` names the setting.
+    SmsLimit = TOO_MANY_REQUESTS, "sms_limit", "What may be sent by SMS for now is spent";
     /// Too many requests with this key.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests with this key";
     /// A mistake of the service.

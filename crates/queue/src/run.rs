@@ -104,6 +104,12 @@ fn describe() {
     describe_gauge!("posthaste_queue_open_trackers", "Long polls and event streams that are open.");
     describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, repeats not counted.");
     describe_counter!("posthaste_queue_accepted_recipients_total", "Rows of the orders accepted.");
+    describe_gauge!("posthaste_queue_sms_segments_today", "Segments of the SMS accepted this day.");
+    describe_counter!(
+        "posthaste_queue_sms_warnings_total",
+        "Days of which 80 % of the SMS segments were spent."
+    );
+    describe_counter!("posthaste_queue_sms_refused_total", "Orders refused by sms_limits, by the limit.");
     describe_counter!(
         "posthaste_unreadable_records_total",
         "Requests for an order whose record is damaged or of a later version."

@@ -8,6 +8,7 @@ use posthaste_ops::config::{ByteSize, ConfigError, HumanDuration, Loaded, SECTIO
 use posthaste_ops::{admin, stop, telemetry};
 use serde::Deserialize;
 
+use crate::intake::quota::SmsLimitSettings;
 use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSettings};
 
 /// The documented defaults.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub quiet_hours: QuietHoursSettings,
     /// Orders a day of each role.
     pub daily_limits: DailyLimitSettings,
+    /// What may be sent by SMS.
+    pub sms_limits: SmsLimitSettings,
     /// Log lines.
     pub log: telemetry::Settings,
     /// The port for whoever runs the process.
@@ -86,6 +89,29 @@ pub struct Rate {
 pub struct Keys {
     /// How long a looked-up key is known.
     pub known_for: HumanDuration,
+    /// What one key may hold of request places, trackers, body memory and checking threads.
+    pub share: Share,
+}
+
+/// A share of a whole: more than 0, and 1 at most.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Share(f64);
+
+impl Share {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = &'static str;
+
+    fn try_from(share: f64) -> Result<Self, Self::Error> {
+        if share > 0.0 && share <= 1.0 { Ok(Self(share)) } else { Err("must be more than 0 and 1 at most") }
+    }
 }
 
 /// The section `trackers`.

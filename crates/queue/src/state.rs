@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::aside::Aside;
-use crate::auth::KnownKeys;
+use crate::auth::{KeyWatch, KnownKeys, Shares, Whole};
 use crate::edge::guard::LARGEST_KIB;
 use crate::intake::Desk;
 use crate::intake::settings::{Rules, SettingError};
@@ -42,8 +42,12 @@ pub struct Shared {
     pub(crate) tracker_places: Arc<Semaphore>,
     /// Places for checks of big bodies.
     pub(crate) aside: Aside,
+    /// What each key may hold.
+    pub(crate) shares: Shares,
     /// Keys looked up lately.
-    pub(crate) known: KnownKeys,
+    pub(crate) known: Arc<KnownKeys>,
+    /// Keys of requests that are open.
+    pub(crate) key_watch: KeyWatch,
     /// What couriers said of receipts.
     pub(crate) receipts: Receipts,
     /// Orders that are tracked.
@@ -65,15 +69,26 @@ impl AppState {
     ) -> Result<Self, SettingError> {
         let rules = Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits)?;
         let receipts = Receipts::new(store.clone());
+        let aside = Aside::new();
+        let whole = Whole {
+            requests: settings.http.requests,
+            trackers: settings.trackers.most,
+            body_kib: body_memory(&settings),
+            checks: aside.places(),
+        };
+        let known_for = settings.keys.known_for.get();
+        let known = Arc::new(KnownKeys::new(known_for));
         Ok(Self(Arc::new(Shared {
             hub: Hub::new(store.clone(), receipts.clone(), &settings.trackers),
             receipts,
             desk: Desk::default(),
-            known: KnownKeys::new(settings.keys.known_for.get()),
+            key_watch: KeyWatch::new(store.clone(), Arc::clone(&clock), Arc::clone(&known), known_for),
+            known,
             places: Arc::new(Semaphore::new(settings.http.requests)),
             body_memory: Arc::new(Semaphore::new(body_memory(&settings))),
             tracker_places: Arc::new(Semaphore::new(settings.trackers.most)),
-            aside: Aside::new(),
+            shares: Shares::new(settings.keys.share.get(), whole),
+            aside,
             settings: Arc::new(settings),
             store,
             rules: Arc::new(rules),

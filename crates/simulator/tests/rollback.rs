@@ -7,7 +7,7 @@ use std::time::Duration;
 use posthaste_model::{
     Address, Channel, Content, CourierId, Lane, OnUnknown, Reason, Row, Suffix, Text, UnixMs, Verdict,
 };
-use posthaste_protocol::record::{Inline, KeyId, NewKey, Scope, SecretHash};
+use posthaste_protocol::record::{Inline, KeyId, NewKey, Scope, SecretHash, SendAs};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -231,6 +231,7 @@ impl<'s> Walk<'s> {
                 scopes: Scope::ALL.into_iter().collect(),
                 sender: None,
                 role: None,
+                send_as: SendAs::any(),
                 expires: None,
                 id,
             };

@@ -47,7 +47,7 @@ impl Inner {
                 return refuse(
                     "the suppression lists of this database are kept under a key that was made in it; with another one all \
                      who are on them would be forgotten. Leave the setting out; or, to begin with empty lists, stop all \
-                     processes and delete the keys address_key:{0} and suppressed:{0}:*",
+                     processes and delete the keys address_key:{0}, suppressed:{0}:* and consent:{0}:*",
                 );
             }
             KeyAgreed::Other { made: false } => {

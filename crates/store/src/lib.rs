@@ -84,16 +84,16 @@ pub use settings::{Role, Settings};
 pub use store::Store;
 pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
-    ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, OrderCursor, OrderFilter, OrderPage,
-    OrderView, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage, RowCursor, RowFilter, RowPage, Suppress,
-    Suppression, SuppressionCursor, SuppressionPage, WaitsFor,
+    ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, Notice, OrderCursor, OrderFilter,
+    OrderPage, OrderView, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage, QuotaAsk, RowCursor,
+    RowFilter, RowPage, Said, Suppress, Suppression, SuppressionCursor, SuppressionPage, WaitsFor,
 };
 pub use watching::HistoryWatch;
 
 pub use posthaste_protocol::Answer;
 pub use posthaste_protocol::Malformed;
 pub use posthaste_protocol::record::{
-    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash, Source,
+    Head, Inline, KeyId, KeyRecord, NewKey, Outcomes, RowOutcome, Scope, Scopes, SecretHash, SendAs, Source,
     SuppressionId,
 };
 pub use posthaste_protocol::scripts::audit::Audited;
@@ -107,6 +107,7 @@ pub use posthaste_protocol::scripts::halt::HaltCause;
 pub use posthaste_protocol::scripts::inquire::Inquiry;
 pub use posthaste_protocol::scripts::park::ToPark;
 pub use posthaste_protocol::scripts::patrol::Patrolled;
+pub use posthaste_protocol::scripts::quota::{Limits as QuotaLimits, Quota, Share};
 pub use posthaste_protocol::scripts::rate::Rated;
 pub use posthaste_protocol::scripts::receipt::Word;
 pub use posthaste_protocol::scripts::renew::Renewed;

@@ -155,6 +155,8 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
     assert!(served.bring(&from, &complaint).await.starts_with("250"));
     let list = List::Sender("u1".parse().unwrap());
     assert_eq!(served.desk.leavers(), [(message.id(), list, Reason::Unsubscribed)]);
+    // A copy of it, which its server may bring, is known by the attempt.
+    assert_eq!(*served.desk.notices.lock().unwrap(), [Some(format!("{} complaint", message.id()))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

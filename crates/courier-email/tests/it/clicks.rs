@@ -108,6 +108,12 @@ async fn a_click_takes_the_recipient_off_the_senders_list() {
         assert!(answer.contains("You are unsubscribed"), "{answer}");
     }
     assert_eq!(served.desk.leavers(), vec![(id, list, Reason::Unsubscribed); 4]);
+    // Each click is a notice of its own; one that is not on the list by it is told no untruth.
+    assert_eq!(*served.desk.notices.lock().unwrap(), vec![None; 4]);
+    served.desk.knows_it.store(true, Ordering::SeqCst);
+    let answer = click(&served, "POST", &path, CLICK);
+    assert_eq!(status(&answer), "503", "{answer}");
+    assert!(!answer.contains("You are unsubscribed"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

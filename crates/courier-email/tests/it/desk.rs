@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt, Transport};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt, Said, Transport};
 use posthaste_courier_email::{Email, Open};
 use posthaste_model::{Address, Reason, Suffix};
 use posthaste_rig::eventually;
@@ -27,6 +27,10 @@ pub(crate) struct FakeDesk {
     pub(crate) remembered: AtomicU64,
     /// Nothing can be stored.
     pub(crate) away: AtomicBool,
+    /// By what names copies of the notices are known.
+    pub(crate) notices: Mutex<Vec<Option<String>>>,
+    /// Every notice is a copy of one whose entry was lifted.
+    pub(crate) knows_it: AtomicBool,
     /// There was never such an attempt.
     pub(crate) knows_nobody: AtomicBool,
 }
@@ -55,7 +59,7 @@ impl Desk for FakeDesk {
         Ok(if is_new { Noted::Changed } else { Noted::Known })
     }
 
-    async fn suppress(&self, _: &Address, _: &List, _: Reason) -> Result<(), NotStored> {
+    async fn suppress(&self, _: &Address, _: &List, _: Reason, _: &Notice) -> Result<Noted, NotStored> {
         panic!("e-mail knows attempts, no addresses");
     }
 
@@ -64,8 +68,14 @@ impl Desk for FakeDesk {
         of: &AttemptId,
         list: &List,
         reason: Reason,
+        notice: &Notice,
     ) -> Result<Noted, NotStored> {
         self.is_there()?;
+        assert!(matches!(notice.said(), Said::Heard(_)));
+        if self.knows_it.load(Ordering::SeqCst) {
+            return Ok(Noted::Known);
+        }
+        self.notices.lock().unwrap().push(notice.name().map(str::to_owned));
         if self.knows_nobody.load(Ordering::SeqCst) {
             return Ok(Noted::NoSuchAttempt);
         }
@@ -73,7 +83,7 @@ impl Desk for FakeDesk {
         Ok(Noted::Changed)
     }
 
-    async fn lift(&self, _: &Address, _: &List, _: Reason) -> Result<bool, NotStored> {
+    async fn opt_in(&self, _: &Address, _: &List, _: &[Reason], _: &Notice) -> Result<bool, NotStored> {
         panic!("nothing is lifted by e-mail");
     }
 

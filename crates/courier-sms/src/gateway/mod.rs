@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::exchange::{self, Answer, Ended, exchange};
 use posthaste_courier::{Abilities, Desk, Outcome};
+use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
@@ -23,7 +24,7 @@ use url::Url;
 
 use crate::answers::{Answers, Said, named};
 use crate::provider::{Message, Provider};
-use crate::segments::{self, Counted};
+
 use crate::sender::Sender;
 use crate::settings::{BadSetting, Format, Gateway as Section, Settings};
 use crate::transport::Unusable;
@@ -185,6 +186,10 @@ fn headers(lines: &[String]) -> Result<Vec<(HeaderName, Template)>, BadSetting> 
     let bad = |why: &str| BadSetting::new("gateway.headers", why);
     let mut headers = Vec::new();
     for line in lines {
+        // Told at the start, not at the first message.
+        if line.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(bad("holds a line end or another control character"));
+        }
         let (name, value) = line.split_once(':').ok_or_else(|| bad("must be like \"Name: value\""))?;
         let name = HeaderName::from_bytes(name.trim().as_bytes());
         let name = name.map_err(|_| bad("has a name that is none of a header"))?;

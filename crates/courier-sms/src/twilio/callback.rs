@@ -21,7 +21,7 @@ use super::signature::Sent;
 use super::{Inner, inbound};
 
 /// Where replies come in.
-const INBOUND: &str = "/twilio/inbound";
+pub(super) const INBOUND: &str = "/twilio/inbound";
 /// Twilio takes 15 s for all its tries together.
 const STORE_WITHIN: Duration = Duration::from_secs(4);
 

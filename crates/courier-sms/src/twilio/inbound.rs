@@ -2,20 +2,28 @@
 //! message on; without a list of ours every later message would be refused by Twilio one by one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use posthaste_courier::List;
-use posthaste_model::{Address, Reason};
+use posthaste_courier::exchange::{Ended, SHORT, exchange};
+use posthaste_courier::{List, Notice, Said};
+use posthaste_model::{Address, Reason, UnixMs};
+use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::Inner;
 use super::callback::{Proved, Refused, stored};
+use super::create::is_message;
+use super::inquire::moment;
 use crate::number;
 use crate::settings::{BadSetting, Twilio as Section};
 
+/// How long Twilio may take to say when a reply was made. It waits 15 s for all its tries together.
+const ASK_WITHIN: Duration = Duration::from_secs(3);
 /// Says nothing back.
 const NOTHING: &str = "<Response></Response>";
 
@@ -26,6 +34,21 @@ pub(super) enum Wish {
     Out,
     /// Messages again.
     In,
+}
+
+/// When a reply was made, as Twilio says.
+enum Asked {
+    At(UnixMs),
+    /// It may say so when it is asked again.
+    NotNow,
+    /// It does not.
+    Never,
+}
+
+/// A message, as far as it matters.
+#[derive(Deserialize)]
+struct Shown {
+    date_created: String,
 }
 
 /// Words that are wishes.
@@ -92,17 +115,52 @@ impl Inner {
         let Some(wish) = self.words.wish(told.get("OptOutType"), told.get("Body")) else { return Ok(()) };
         let Some(desk) = self.desk() else { return Err(Refused::away()) };
         let (address, list) = (Address::new(from), List::Channel);
+        let sid = told.get("MessageSid");
+        let said = match (self.said(sid).await, wish) {
+            (Asked::At(moment), _) => Said::Provider(moment),
+            // An opt-out holds without a proof; an opt-in can be proved when it comes again.
+            (Asked::NotNow, Wish::In) => {
+                tracing::warn!("Twilio does not say when somebody opted in; it is asked to tell it again");
+                return Err(Refused::away());
+            }
+            (Asked::NotNow | Asked::Never, _) => Said::Unknown,
+        };
+        let notice = Notice::named(sid, said).remembered();
         match wish {
             Wish::Out => {
-                stored(desk.suppress(&address, &list, Reason::OptedOut)).await?;
-                tracing::info!("somebody opted out by a reply");
+                let noted = stored(desk.suppress(&address, &list, Reason::OptedOut, &notice)).await?;
+                tracing::info!(?noted, "somebody opted out by a reply");
             }
             Wish::In => {
-                stored(desk.lift(&address, &list, Reason::OptedOut)).await?;
-                tracing::info!("somebody opted in by a reply");
+                let lifted = stored(desk.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
+                tracing::info!(lifted, "somebody opted in by a reply");
             }
         }
         Ok(())
+    }
+
+    /// When a reply was made. Its callback does not say so, and may be a repeat.
+    async fn said(&self, sid: &str) -> Asked {
+        if !is_message(sid) {
+            return Asked::Never;
+        }
+        let request = self.account.get(&self.account.path(&format!("/Messages/{sid}.json")));
+        match exchange(request, SHORT, Instant::now() + ASK_WITHIN).await {
+            Ended::Answered(answer) if answer.status == 200 => {
+                let shown = serde_json::from_slice::<Shown>(&answer.body).ok();
+                shown.and_then(|shown| moment(&shown.date_created)).map_or(Asked::Never, Asked::At)
+            }
+            // Not this credential's to see, or removed.
+            Ended::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
+                tracing::warn!(
+                    status = answer.status,
+                    "Twilio does not show a reply to this credential: an opt-in lifts nothing then; give the API key the right to \
+                     read messages, or send with the account's own token"
+                );
+                Asked::Never
+            }
+            _ => Asked::NotNow,
+        }
     }
 }
 

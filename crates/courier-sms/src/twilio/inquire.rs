@@ -242,7 +242,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// A moment as Twilio shows it (RFC 2822).
-fn moment(text: &str) -> Option<UnixMs> {
+pub(super) fn moment(text: &str) -> Option<UnixMs> {
     let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
     u64::try_from(zoned.timestamp().as_millisecond()).ok().map(UnixMs)
 }

@@ -20,13 +20,13 @@ use async_trait::async_trait;
 use axum::Router;
 use posthaste_courier::refusals::Refusals;
 use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
+use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, UnixMs};
 use tokio::time::Instant;
 
 use crate::answers::Answers;
 use crate::provider::{Message, Provider};
 use crate::public::Public;
-use crate::segments::{self, Counted};
 use crate::sender::Sender;
 use crate::settings::{BadSetting, Settings, Twilio as Section};
 use crate::transport::Unusable;
@@ -74,7 +74,7 @@ impl Twilio {
     /// The setting to change, or what is wrong with the table of answers.
     pub(crate) fn new(settings: &Settings, channel: Channel, sender: Arc<Sender>) -> Result<Self, Unusable> {
         let (sms, section) = (&settings.sms, settings.twilio.clone());
-        check(sms.max_characters, &section)?;
+        check(sms.max_characters, &section, !sms.listen.is_empty())?;
         let account = Account::new(&section, sms.client("twilio.api_url")?, !sms.listen.is_empty())?;
         let receipts = match Public::read(sms)? {
             Some(public) => Some((public, Signature::new(&section.auth_token)?)),
@@ -111,7 +111,7 @@ impl Inner {
     }
 }
 
-fn check(max_characters: usize, settings: &Section) -> Result<(), BadSetting> {
+fn check(max_characters: usize, settings: &Section, hears: bool) -> Result<(), BadSetting> {
     let bad = |key, why: &str| Err(BadSetting::new(key, why));
     if max_characters > MOST_CHARACTERS {
         return bad("sms.max_characters", "Twilio takes 1600 at most");
@@ -140,10 +140,26 @@ fn check(max_characters: usize, settings: &Section) -> Result<(), BadSetting> {
     if !settings.callback_options.bytes().all(plain) {
         return bad("twilio.callback_options", "must be like rc=3&rp=5xx,ct,rt");
     }
+    if hears && !repeats(&settings.callback_options) {
+        return bad(
+            "twilio.callback_options",
+            "must let Twilio repeat what can't be stored, as rc=3&rp=5xx,ct,rt does (rc from 1 to 5, rp with 5xx or all): by default \
+             it repeats no request that was answered, and a STOP would be lost",
+        );
+    }
     if settings.ask_after.get() > Duration::from_secs(3600) {
         return bad("twilio.ask_after", "must be an hour at most");
     }
     Ok(())
+}
+
+/// Whether Twilio repeats a request that was answered by an error of ours.
+fn repeats(options: &str) -> bool {
+    let value = |key| options.split('&').find_map(|pair| pair.strip_prefix(key));
+    let count = value("rc=").and_then(|count| count.parse::<u8>().ok());
+    let after = value("rp=").unwrap_or_default();
+    count.is_some_and(|count| (1..=5).contains(&count))
+        && after.split(',').any(|kind| kind == "5xx" || kind == "all")
 }
 
 fn is_sender(from: &str) -> bool {
@@ -177,7 +193,22 @@ impl Provider for Twilio {
         self.0.account.check().await
     }
 
+    fn to_set_up(&self) -> Vec<String> {
+        let Some((public, _)) = &self.0.receipts else { return Vec::new() };
+        let options = match self.0.settings.callback_options.as_str() {
+            "" => String::new(),
+            options => format!("#{options}"),
+        };
+        let url = public.at(callback::INBOUND);
+        vec![format!(
+            "at Twilio, the webhook for incoming messages of the number or service must be {url}{options}"
+        )]
+    }
+
     fn open(&self, desk: Arc<dyn Desk>) -> Router {
+        for line in self.to_set_up() {
+            tracing::info!("{line}");
+        }
         // Called once; should it be again, the first desk is as good.
         let _ = self.0.desk.set(desk);
         callback::routes(Arc::clone(&self.0))

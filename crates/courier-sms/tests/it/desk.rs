@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
 use posthaste_model::{Address, Reason, Suffix};
 
 /// The desk.
@@ -17,6 +17,7 @@ pub(crate) struct FakeDesk {
     pub(crate) receipts: Mutex<Vec<Receipt>>,
     pub(crate) suppressed: Mutex<Vec<(String, Reason)>>,
     pub(crate) lifted: Mutex<Vec<(String, Reason)>>,
+    pub(crate) notices: Mutex<Vec<Notice>>,
     pub(crate) names: Mutex<HashMap<String, Suffix>>,
     /// Attempts there are no such.
     pub(crate) strangers: Mutex<HashSet<AttemptId>>,
@@ -58,20 +59,41 @@ impl Desk for FakeDesk {
         })
     }
 
-    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
+    async fn suppress(
+        &self,
+        address: &Address,
+        list: &List,
+        reason: Reason,
+        notice: &Notice,
+    ) -> Result<Noted, NotStored> {
         self.there()?;
         assert_eq!(*list, List::Channel);
         self.suppressed.lock().unwrap().push((address.expose().to_owned(), reason));
-        Ok(())
+        self.notices.lock().unwrap().push(notice.clone());
+        Ok(Noted::Changed)
     }
 
-    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+    async fn suppress_recipient(
+        &self,
+        _: &AttemptId,
+        _: &List,
+        _: Reason,
+        _: &Notice,
+    ) -> Result<Noted, NotStored> {
         panic!("nobody asks for it here")
     }
 
-    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored> {
+    async fn opt_in(
+        &self,
+        address: &Address,
+        list: &List,
+        reasons: &[Reason],
+        notice: &Notice,
+    ) -> Result<bool, NotStored> {
         self.there()?;
         assert_eq!(*list, List::Channel);
+        let [reason] = *reasons else { panic!("{reasons:?}") };
+        self.notices.lock().unwrap().push(notice.clone());
         self.lifted.lock().unwrap().push((address.expose().to_owned(), reason));
         Ok(true)
     }

@@ -280,6 +280,14 @@ impl Messages {
         if request.is_message() {
             return Reply::json(201, &self.add(request, |_| {}).shown());
         }
+        if let Some((_, reply)) = request.path.split_once("/Messages/") {
+            // A reply of somebody, made at the second its number says.
+            let seconds = i64::from_str_radix(reply.trim_start_matches("SM").trim_end_matches(".json"), 16);
+            let made =
+                jiff::Timestamp::from_second(seconds.unwrap()).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+            let made = jiff::fmt::rfc2822::to_string(&made).unwrap();
+            return Reply::json(200, &json!({"sid": "SM", "direction": "inbound", "date_created": made}));
+        }
         if request.path.ends_with("/Messages.json") {
             return self.list(request, 50);
         }

@@ -38,6 +38,18 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("twilio.valid_for", "500ms")], "twilio.valid_for: must be"),
         (&[("twilio.ask_after", "2h")], "twilio.ask_after: must be"),
         (&[("twilio.callback_options", "rc=1 x")], "twilio.callback_options: must be"),
+        (
+            &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=3")],
+            "twilio.callback_options: must let Twilio repeat",
+        ),
+        (
+            &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=0&rp=all")],
+            "twilio.callback_options: must let Twilio repeat",
+        ),
+        (
+            &[hook, ("sms.public_url", "https://x.org"), ("twilio.callback_options", "rc=5&rp=4xx,ct")],
+            "twilio.callback_options: must let Twilio repeat",
+        ),
         (&[("twilio.stop_words", "STOP,OPT OUT")], "twilio.stop_words: must be single"),
         (&[("twilio.start_words", "stop")], "twilio.start_words: has a word"),
         (&[("sms.max_characters", "1601")], "sms.max_characters: Twilio"),
@@ -102,6 +114,8 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
         (&[("gateway.headers", "Authorization")], "gateway.headers: must be like"),
         (&[("gateway.headers", "X Y: 1")], "gateway.headers: has a name that"),
         (&[("gateway.headers", "Content-Length: 1")], "gateway.headers: sets a header"),
+        (&[("gateway.headers", "X: a\r\nY: b")], "gateway.headers: holds a line end"),
+        (&[("gateway.headers", "X: a\nY: b")], "gateway.headers: holds a line end"),
         (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: can't hold {text}"),
         (&[("gateway.check_url", "ftp://x.org")], "gateway.check_url: must be https://"),
         (&[("gateway.taken_pointer", "id")], "gateway.taken_pointer: must begin"),

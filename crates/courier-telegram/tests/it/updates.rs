@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Outcome, Receipt, Transport};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Outcome, Receipt, Said, Transport};
 use posthaste_courier_telegram::Telegram;
-use posthaste_model::{Address, Reason, Suffix};
+use posthaste_model::{Address, Reason, Suffix, UnixMs};
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::{Written, eventually_async};
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ use super::provider::{Provider, Reply, Request, accept};
 pub(crate) struct Book {
     /// "+7 blocked" or "-7 blocked".
     lines: Mutex<Vec<String>>,
+    /// Names of notices, and when they were said.
+    notices: Mutex<Vec<(String, Said)>>,
     closed: AtomicBool,
     refused: AtomicBool,
 }
@@ -41,6 +43,10 @@ impl Book {
     /// Whether it had to refuse something.
     pub(crate) fn refused(&self) -> bool {
         self.refused.load(Ordering::SeqCst)
+    }
+
+    fn hear(&self, notice: &Notice) {
+        self.notices.lock().unwrap().push((notice.name().unwrap_or_default().to_owned(), notice.said()));
     }
 
     fn write(&self, sign: char, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
@@ -72,16 +78,37 @@ impl Desk for Book {
         panic!("Telegram has no receipts")
     }
 
-    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
-        self.write('+', address, list, reason)
+    async fn suppress(
+        &self,
+        address: &Address,
+        list: &List,
+        reason: Reason,
+        notice: &Notice,
+    ) -> Result<Noted, NotStored> {
+        self.hear(notice);
+        self.write('+', address, list, reason).map(|()| Noted::Changed)
     }
 
-    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+    async fn suppress_recipient(
+        &self,
+        _: &AttemptId,
+        _: &List,
+        _: Reason,
+        _: &Notice,
+    ) -> Result<Noted, NotStored> {
         panic!("updates name no attempt")
     }
 
-    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored> {
-        self.write('-', address, list, reason).map(|()| true)
+    async fn opt_in(
+        &self,
+        address: &Address,
+        list: &List,
+        reasons: &[Reason],
+        notice: &Notice,
+    ) -> Result<bool, NotStored> {
+        self.hear(notice);
+        reasons.iter().try_for_each(|reason| self.write('-', address, list, *reason))?;
+        Ok(true)
     }
 
     async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
@@ -175,6 +202,9 @@ async fn blocks_bar_and_returns_lift_and_each_is_confirmed() {
     let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} bad_address")];
     let lines = [vec!["+7 blocked".to_owned()], back(8).into(), back(7).into(), back(9).into()].concat();
     book.eventually(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // By Telegram's own moment of each; a copy has the same name.
+    let at = |number: u64| (format!("42 {number} 1760000000000"), Said::Provider(UnixMs(1_760_000_000_000)));
+    assert_eq!(*book.notices.lock().unwrap(), [at(900), at(901), at(902), at(950)]);
     let asked = asked(&provider, 2).await;
     assert_eq!(asked[0].token, token(42));
     assert_eq!(asked[0].body["allowed_updates"], json!(["my_chat_member", "message"]));

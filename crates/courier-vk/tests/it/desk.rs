@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Receipt};
+use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
 use posthaste_model::{Address, Reason, Suffix};
 
 /// What it was told: put on the list, or taken off it.
@@ -21,6 +21,8 @@ pub(crate) enum Told {
 #[derive(Default)]
 pub(crate) struct FakeDesk {
     told: Mutex<Vec<Told>>,
+    /// Every notice it was told, stored or not.
+    pub(crate) notices: Mutex<Vec<Notice>>,
     away: AtomicBool,
 }
 
@@ -54,16 +56,37 @@ impl Desk for FakeDesk {
         panic!("VK has no receipts")
     }
 
-    async fn suppress(&self, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
-        self.note(Told::Suppress(address.expose().to_owned()), list, reason)
+    async fn suppress(
+        &self,
+        address: &Address,
+        list: &List,
+        reason: Reason,
+        notice: &Notice,
+    ) -> Result<Noted, NotStored> {
+        self.notices.lock().unwrap().push(notice.clone());
+        self.note(Told::Suppress(address.expose().to_owned()), list, reason).map(|()| Noted::Changed)
     }
 
-    async fn suppress_recipient(&self, _: &AttemptId, _: &List, _: Reason) -> Result<Noted, NotStored> {
+    async fn suppress_recipient(
+        &self,
+        _: &AttemptId,
+        _: &List,
+        _: Reason,
+        _: &Notice,
+    ) -> Result<Noted, NotStored> {
         panic!("VK has no receipts")
     }
 
-    async fn lift(&self, address: &Address, list: &List, reason: Reason) -> Result<bool, NotStored> {
-        self.note(Told::Lift(address.expose().to_owned()), list, reason).map(|()| true)
+    async fn opt_in(
+        &self,
+        address: &Address,
+        list: &List,
+        reasons: &[Reason],
+        notice: &Notice,
+    ) -> Result<bool, NotStored> {
+        self.notices.lock().unwrap().push(notice.clone());
+        let [reason] = reasons else { panic!("{reasons:?}") };
+        self.note(Told::Lift(address.expose().to_owned()), list, *reason).map(|()| true)
     }
 
     async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {

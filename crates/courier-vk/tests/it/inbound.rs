@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use posthaste_courier::Transport;
+use posthaste_courier::{Notice, Said, Transport};
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
 use proptest::prelude::*;
@@ -58,9 +58,14 @@ impl Place {
 
     /// Sends a body to a path; gives status and body of the answer.
     pub(crate) async fn post_to(&self, path: &str, body: &[u8]) -> (u16, String) {
+        self.post_with("", path, body).await
+    }
+
+    /// The same with more lines in its head.
+    async fn post_with(&self, lines: &str, path: &str, body: &[u8]) -> (u16, String) {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n",
+             {lines}content-length: {}\r\n\r\n",
             body.len()
         );
         let mut stream = UnixStream::connect(self.socket()).await.unwrap();
@@ -141,11 +146,45 @@ async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_f
 }
 
 #[tokio::test]
+async fn a_word_is_placed_by_when_it_was_first_heard() {
+    let place = Place::open().await;
+    let denied = event("message_deny", "e1", json!({"user_id": 7}));
+    place.desk.is_away(true);
+    assert_eq!(place.tell(&denied).await.0, 503);
+    let other = event("message_allow", "e2", json!({"user_id": 7}));
+    let retry = async |event: &Value, count: &str| {
+        let line = format!("X-Retry-Counter: {count}\r\n");
+        place.post_with(&line, PATH, event.to_string().as_bytes()).await
+    };
+    // What came to another process before was said at some time before now, and stays so here.
+    assert_eq!(retry(&other, "1").await.0, 503);
+    place.desk.is_away(false);
+    assert_eq!(retry(&denied, "1").await, ok());
+    assert_eq!(retry(&other, "2").await, ok());
+    assert_eq!(
+        retry(&event("message_new", "e3", json!({"message": {"from_id": 7, "peer_id": 7}})), "0").await,
+        ok()
+    );
+    let notices = place.desk.notices.lock().unwrap().clone();
+    let [first, unknown, again, still, new] = notices.as_slice() else { panic!("{notices:?}") };
+    assert_eq!((first, unknown), (again, still));
+    assert_eq!((first.name(), unknown.name(), new.name()), (Some("e1"), Some("e2"), Some("e3")));
+    assert!(matches!(first.said(), Said::Heard(_)) && matches!(new.said(), Said::Heard(_)), "{notices:?}");
+    assert_eq!(unknown.said(), Said::Unknown);
+    // Who allows messages may have denied them before, in a word that is still on its way.
+    let remembered = Notice::named("e2", Said::Unknown).remembered();
+    assert!(*unknown == remembered && *new == Notice::named("e3", new.said()));
+    place.close().await;
+}
+
+#[tokio::test]
 async fn the_question_for_the_confirmation_is_answered_for_this_community_only() {
     let place = Place::open().await;
     let question = json!({"type": "confirmation", "group_id": GROUP});
+    assert_eq!(place.tell(&question).await.0, 403, "without the secret it may be anybody's question");
+    assert_eq!(place.tell(&with(question.clone(), "secret", json!(""))).await.0, 403);
+    let question = with(question, "secret", json!(SECRET));
     assert_eq!(place.tell(&question).await, (200, "a1b2c3".to_owned()));
-    assert_eq!(place.tell(&with(question.clone(), "secret", json!(SECRET))).await.0, 200);
     assert_eq!(place.tell(&with(question.clone(), "secret", json!("x"))).await.0, 403);
     assert_eq!(place.tell(&with(question, "group_id", json!(43))).await.0, 403);
     place.close().await;

@@ -44,7 +44,7 @@ async fn a_place_for_callbacks_is_whole_or_refused() {
         ("listen", "127.0.0.1:0"),
         ("path", "/vk/CANARYcanary0123"),
         ("confirmation", "a1b2c3"),
-        ("secret", "CANARYcanary"),
+        ("secret", "CANARYcanary0123"),
         ("group_id", "42"),
     ];
     try_transport(&whole).unwrap();
@@ -55,6 +55,8 @@ async fn a_place_for_callbacks_is_whole_or_refused() {
         ("path", "/vk/CANARYcanary", "vk.path: must end"),
         ("confirmation", "", "vk.confirmation: is missing"),
         ("secret", "", "vk.secret: is missing"),
+        ("secret", "a", "vk.secret: is too short"),
+        ("secret", "CANARYcanary012", "vk.secret: is too short"),
         ("group_id", "0", "vk.group_id: is missing"),
     ] {
         let mut changes = whole.to_vec();

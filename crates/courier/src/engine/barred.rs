@@ -8,6 +8,7 @@ use posthaste_store::{CallError, ClaimReply, Claimed, Source, Store, Suppress};
 use tokio::time::sleep;
 
 use crate::metrics::Meter;
+use crate::office::of_attempt;
 use crate::transport::{Envelope, Outcome};
 
 /// Rows of a parcel whose address is on a list, and why.
@@ -78,7 +79,8 @@ pub(super) async fn tell(
                 _ => return None,
             };
             let address = envelope.to.address.clone();
-            Some(Suppress { sender: None, address, reason, source: Source::Provider, after })
+            let notice = of_attempt(&envelope.id(), reason);
+            Some(Suppress { sender: None, address, reason, source: Source::Provider, after, notice })
         })
         .collect();
     if told.is_empty() {

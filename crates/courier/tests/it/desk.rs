@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, AttemptId, Ban, Desk, List, Noted, Outcome, Receipt, RunError, Word};
-use posthaste_model::{Reason, State, Suffix};
+use posthaste_courier::{
+    Abilities, AttemptId, Ban, Desk, List, Noted, Notice, Outcome, Receipt, RunError, Said, Word,
+};
+use posthaste_model::{Reason, State, Suffix, UnixMs};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::house::{House, Order, brisk, eventually_async, person};
 use super::script::{Answer, Script};
@@ -16,6 +19,10 @@ fn attempt(suffix: &Suffix, parcel: u32, row: u16) -> AttemptId {
 
 fn says(attempt: AttemptId, word: Word) -> Receipt {
     Receipt { attempt, word, reason: Reason::None, ban: None }
+}
+
+fn now() -> Notice {
+    Notice::heard(Instant::now())
 }
 
 #[tokio::test]
@@ -114,14 +121,53 @@ async fn people_come_back_when_their_own_reason_is_lifted() {
     let first = house.tell(&people).await;
     house.ended(&first).await;
     let of = attempt(&first, 0, 0);
-    let barred = desk.suppress_recipient(&of, &List::Channel, Reason::OptedOut).await.unwrap();
+    let barred = desk.suppress_recipient(&of, &List::Channel, Reason::OptedOut, &now()).await.unwrap();
     assert_eq!(barred, Noted::Changed);
-    assert!(!desk.lift(&person(0), &List::Channel, Reason::Blocked).await.unwrap());
+    assert!(!desk.opt_in(&person(0), &List::Channel, &[Reason::Blocked], &now()).await.unwrap());
     let second = house.tell(&people).await;
     house.eventually(&second, State::Suppressed, 1).await;
-    assert!(desk.lift(&person(0), &List::Channel, Reason::OptedOut).await.unwrap());
+    // Not before the next millisecond is it proved that this was said later.
+    eventually_async("the opt-in", async || {
+        let back = desk.opt_in(&person(0), &List::Channel, &[Reason::OptedOut], &now()).await.unwrap();
+        if back { Ok(()) } else { Err("within the millisecond of the opt-out") }
+    })
+    .await;
     let third = house.tell(&people).await;
     house.eventually(&third, State::Sent, 1).await;
+    courier.stopped().await;
+}
+
+#[tokio::test]
+async fn a_persons_newest_word_counts_at_once_and_a_copy_is_no_new_one() {
+    let house = House::open().await;
+    let script = Script::accepting(Abilities::default());
+    let courier = house.courier(Arc::clone(&script), brisk()).await;
+    let desk = script.desk().await;
+    let second = |n: u64| Said::Provider(UnixMs(1_700_000_000_000 + 1000 * n));
+    let says = |name: &str, n| Notice::named(name, second(n)).remembered();
+    let (ann, list, reasons) = (&person(0), &List::Channel, &[Reason::OptedOut]);
+    let out = async |notice: Notice| desk.suppress(ann, list, Reason::OptedOut, &notice).await.unwrap();
+    let back = async |notice: Notice| desk.opt_in(ann, list, reasons, &notice).await.unwrap();
+    assert_eq!(out(says("1", 1)).await, Noted::Changed);
+    assert!(back(says("2", 2)).await);
+    assert_eq!(out(says("1", 1)).await, Noted::Known);
+    assert_eq!(out(says("3", 3)).await, Noted::Changed);
+    assert!(!back(says("2", 2)).await);
+    let people = Order { rows: 1, same_people: true, ..Order::default() };
+    let order = house.tell(&people).await;
+    house.eventually(&order, State::Suppressed, 1).await;
+    // What can't be read is not stored, and said to be.
+    let field = house.command(&["HKEYS", "suppressed:{0}:email"]);
+    let posthaste_rig::Reply::Bytes(field) = &field.items()[0] else { panic!("no field") };
+    for list in ["suppressed:{0}:email", "consent:{0}:email"] {
+        let before = house.command_of_bytes(&[b"HGET", list.as_bytes(), field]);
+        house.command_of_bytes(&[b"HSET", list.as_bytes(), field, b"of a later version"]);
+        let told = desk.suppress(ann, &List::Channel, Reason::OptedOut, &says("4", 4)).await;
+        assert!(told.is_err(), "{list}");
+        assert!(desk.opt_in(ann, &List::Channel, reasons, &says("5", 5)).await.is_err(), "{list}");
+        let posthaste_rig::Reply::Bytes(before) = before else { panic!("no record") };
+        house.command_of_bytes(&[b"HSET", list.as_bytes(), field, &before]);
+    }
     courier.stopped().await;
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use posthaste_courier::{Abilities, List, Outcome};
+use posthaste_courier::{Abilities, List, Notice, Outcome};
 use posthaste_model::{Reason, State};
+use tokio::time::Instant;
 
 use super::house::{House, Order, brisk, eventually_async, person};
 use super::script::{Answer, Script};
@@ -60,8 +61,12 @@ async fn a_senders_list_is_the_senders_alone() {
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     let desk = script.desk().await;
     let (ours, theirs) = ("u1".parse().unwrap(), "u2".parse().unwrap());
-    desk.suppress(&person(0), &List::Sender(ours), Reason::Unsubscribed).await.unwrap();
-    desk.suppress(&person(1), &List::Sender(theirs), Reason::Unsubscribed).await.unwrap();
+    desk.suppress(&person(0), &List::Sender(ours), Reason::Unsubscribed, &Notice::heard(Instant::now()))
+        .await
+        .unwrap();
+    desk.suppress(&person(1), &List::Sender(theirs), Reason::Unsubscribed, &Notice::heard(Instant::now()))
+        .await
+        .unwrap();
     let order = house.tell(&to_the_same(2)).await;
     house.ended(&order).await;
     let rows = house.outcomes(&order).await;

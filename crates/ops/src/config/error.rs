@@ -73,6 +73,17 @@ pub enum ConfigError {
         #[source]
         source: Option<io::Error>,
     },
+    /// A settings file that everyone may read or write holds a secret.
+    #[error(
+        "{key}: settings file {path} holds this secret and can be read or written by everyone; take the rights away with \
+         chmod o-rw, or name a file of its own as {key}_file"
+    )]
+    OpenFile {
+        /// The dotted key.
+        key: String,
+        /// The settings file.
+        path: PathBuf,
+    },
     /// An environment variable with our prefix that is no setting.
     #[error("environment variable {name}: {why}")]
     Variable {

@@ -11,7 +11,11 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::error::ConfigError;
 use super::origin::{Entry, Origin};
 use super::secret_file;
+use super::units::HumanDuration;
 use crate::mask;
+
+/// Durations by which nothing is meant when they are zero: not to wait, not to spread, to ask at once, to look up each time.
+const MAY_BE_ZERO: &[&str] = &["redis.wait_at_start", "quiet_hours.jitter", "twilio.ask_after"];
 
 /// A table of settings from one place.
 pub(super) struct Layer {
@@ -68,6 +72,23 @@ impl Merged {
     /// Whether the value arrived as text although its setting may be of another type.
     pub(super) fn is_text(&self, tag: Tag) -> bool {
         matches!(self.origin(tag), Origin::Environment(_) | Origin::Flag(_))
+    }
+
+    /// A duration that came as nothing where the defaults have one: its key and its origin.
+    pub(super) fn zero_duration(&self, defaults: &[&Dict]) -> Option<(String, Origin)> {
+        let is_zero = |text: &str| text.parse::<HumanDuration>().is_ok_and(|time| time.get().is_zero());
+        let entries = self.entries(&[]);
+        let zero = entries.into_iter().find(|entry| {
+            let (section, name) = split(&entry.key);
+            let default = defaults.iter().rev().find_map(|dict| {
+                let table = section.map_or(Some(*dict), |section| lookup(dict, section));
+                table.and_then(|table| table.get(name)).and_then(Value::as_str)
+            });
+            // A default that is nothing means something by it.
+            let is_time = default.is_some_and(|text| text.parse::<HumanDuration>().is_ok() && !is_zero(text));
+            is_time && is_zero(&entry.shown) && !MAY_BE_ZERO.contains(&entry.key.as_str())
+        });
+        zero.map(|entry| (entry.key, entry.origin))
     }
 
     /// Every leaf in order of its key, secrets masked.
@@ -172,7 +193,7 @@ fn split(key: &str) -> (Option<&str>, &str) {
     key.rsplit_once('.').map_or((None, key), |(section, name)| (Some(section), name))
 }
 
-fn lookup<'a>(dict: &'a Dict, section: &str) -> Option<&'a Dict> {
+pub(super) fn lookup<'a>(dict: &'a Dict, section: &str) -> Option<&'a Dict> {
     section.split('.').try_fold(dict, |dict, part| dict.get(part)?.as_dict())
 }
 

@@ -6,7 +6,8 @@
 //! sections that another process of ours has are passed over, so that all of them can share a file and an environment.
 //!
 //! A secret (named by the caller) may also be given as the path of a file, in any layer: `password_file` in a
-//! settings file, `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone.
+//! settings file, `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone, and neither
+//! must a settings file that holds a secret itself. Durations must be longer than 0 unless 0 has a meaning of its own.
 //!
 //! ```
 //! use posthaste_ops::config::{HumanDuration, Sources};
@@ -36,6 +37,7 @@
 mod deserialize;
 mod environment;
 mod error;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod layer;
@@ -44,9 +46,7 @@ mod secret_file;
 mod units;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::value::Dict;
 use serde::de::DeserializeOwned;
@@ -91,9 +91,6 @@ const ELSEWHERE: &[&str] = &[
     "sandbox",
     "client",
 ];
-
-/// A settings file larger than this is refused.
-const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// All places settings are taken from. Holds secrets until it is loaded, so it cannot be printed.
 #[must_use]
@@ -178,7 +175,12 @@ impl Sources {
         let secrets = self.secrets.clone();
         let mut groups = self.groups()?;
         layer::read_secrets(&mut groups, &secrets)?;
+        let defaults = groups.iter().flatten().filter(|layer| matches!(layer.origin, Origin::Defaults));
+        let defaults: Vec<_> = defaults.map(|layer| layer.dict.clone()).collect();
         let merged = layer::merge(groups);
+        if let Some((key, origin)) = merged.zero_duration(&defaults.iter().collect::<Vec<_>>()) {
+            return Err(ConfigError::Setting { key, what: "must be longer than 0".to_owned(), origin });
+        }
         let is_text = |tag| merged.is_text(tag);
         let settings = T::deserialize(Reader::new(&merged.root, ELSEWHERE, &is_text))
             .map_err(|problem| explain(problem, &merged, &secrets))?;
@@ -193,9 +195,13 @@ impl Sources {
             groups.push(vec![Layer { origin: Origin::Defaults, dict }]);
         }
         for path in self.files {
-            let text = read(&path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
-            let origin = Origin::File(path);
+            let (text, is_open) =
+                file::read(&path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
+            let origin = Origin::File(path.clone());
             let dict = parse(&text, &origin)?;
+            if is_open && let Some(key) = file::secret_of(&dict, &self.secrets) {
+                return Err(ConfigError::OpenFile { key: key.to_owned(), path });
+            }
             groups.push(vec![Layer { origin, dict }]);
         }
         groups.push(environment::layers(self.variables, &self.reserved)?);
@@ -206,15 +212,6 @@ impl Sources {
         groups.push(self.flags.into_iter().map(flag).collect());
         Ok(groups)
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_LIMIT {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
-    }
-    Ok(text)
 }
 
 fn parse(text: &str, origin: &Origin) -> Result<Dict, ConfigError> {

@@ -12,7 +12,7 @@ use super::origin::Origin;
 const LIMIT: u64 = 64 * 1024;
 
 /// The rights to read and to write of those who are neither owner nor group.
-const OTHERS: u32 = 0o006;
+pub(super) const OTHERS: u32 = 0o006;
 
 /// The text of a secret's file without one trailing line end (`\n` or `\r\n`).
 ///

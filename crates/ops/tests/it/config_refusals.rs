@@ -170,3 +170,15 @@ fn settings_within_settings_are_refused() {
         }
     }
 }
+
+#[test]
+fn a_duration_of_nothing_is_refused_unless_nothing_has_a_meaning() {
+    let refused = with(&[("POSTHASTE_REDIS__TIMEOUT", "0s")]).expect_err("nothing");
+    assert_eq!(
+        refused.to_string(),
+        "redis.timeout: must be longer than 0 (from environment variable POSTHASTE_REDIS__TIMEOUT)"
+    );
+    assert!(with(&[("POSTHASTE_REDIS__TIMEOUT", "0 ms")]).is_err());
+    assert!(with(&[("POSTHASTE_REDIS__TIMEOUT", "1ms")]).is_ok());
+    assert!(with(&[("POSTHASTE_REDIS__URL", "0s")]).is_ok(), "a text is a text");
+}

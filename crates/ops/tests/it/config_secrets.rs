@@ -151,3 +151,26 @@ fn a_secret_that_its_own_type_refuses_is_not_repeated() {
     );
     assert!(!refused.contains("hunter2"), "{refused}");
 }
+
+#[test]
+fn a_settings_file_that_everyone_may_read_holds_no_secret() {
+    let load = |text: &str, mode: u32| {
+        let (_folder, path) = secret_file(text.as_bytes(), mode);
+        sources().file(&path).load::<Settings>().map(|_| ())
+    };
+    let inline = "[redis]\npassword = \"hunter2\"\n";
+    for mode in [0o644, 0o604, 0o602, 0o666] {
+        let refused = load(inline, mode).expect_err("an open secret");
+        let text = chain(&refused);
+        assert!(text.starts_with("redis.password: settings file ") && text.contains("chmod o-rw"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    for (text, mode) in [
+        (inline, 0o600),
+        (inline, 0o640),
+        ("[redis]\npassword = \"\"\n", 0o644),
+        ("[redis]\ntimeout = \"3s\"\n", 0o644),
+    ] {
+        load(text, mode).expect(text);
+    }
+}

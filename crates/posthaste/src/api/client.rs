@@ -64,6 +64,11 @@ impl Client {
         &self.base
     }
 
+    /// Whether what is sent and the key with it can be read on the way: plain HTTP to another computer.
+    pub(crate) fn is_in_the_clear(&self) -> bool {
+        self.base.scheme() == "http" && !self.base.host_str().is_some_and(is_loopback)
+    }
+
     /// Whether there is a key to show.
     pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()

@@ -1,13 +1,14 @@
 //! `posthaste doctor`: what is wrong, in words, and what to do about it.
 
+mod keys;
+mod store;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use console::style;
 use jiff::fmt::rfc2822;
 use posthaste_courier::Checked;
-use posthaste_store::Work;
-use posthaste_store::preflight::Level;
 use reqwest::{Method, header};
 use serde::Serialize;
 
@@ -85,7 +86,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         queue(&client, &mut findings).await;
     }
     if args.config.is_some() || args.redis.is_some() {
-        store(&args, &mut findings).await;
+        store::look(args.config.clone(), args.redis.as_deref(), &mut findings).await;
+    }
+    if let Some(config) = &args.config {
+        store::sms_limits(config, &mut findings);
     }
     channels(&args, &mut findings).await;
     for_dev(&mut findings);
@@ -141,6 +145,13 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
                 "settings",
                 format!("the queue is at {} (from {server})", client.base()),
             );
+            if client.is_in_the_clear() {
+                findings.note(
+                    "connection",
+                    "plain HTTP to another computer: the key and all messages can be read on the way",
+                    "Put a proxy with TLS before the queue, and use https://.",
+                );
+            }
             match client.has_token() {
                 true => findings.say(Verdict::Good, "key", format!("from {token}")),
                 false => {
@@ -204,66 +215,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
         }
         Err(failure) => findings.bad("couriers", &failure),
     }
-}
-
-async fn store(args: &Args, findings: &mut Findings) {
-    let settings = match crate::store::settings(args.config.clone(), args.redis.as_deref()) {
-        Ok(settings) => settings,
-        Err(failure) => return findings.bad("store", &failure),
-    };
-    if !redis(&settings, findings).await {
-        return;
-    }
-    match crate::store::inspect(settings).await {
-        Ok((store, report)) => {
-            for line in &report.lines {
-                let verdict = match line.level {
-                    Level::Ok => Verdict::Good,
-                    Level::Unseen | Level::Warn => Verdict::Note,
-                    Level::Refuse => Verdict::Bad,
-                };
-                findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
-            }
-            database(&store, findings);
-            store.disconnect().await;
-        }
-        Err(failure) => findings.bad("store", &failure),
-    }
-}
-
-/// Whether the database is set up, and what it was.
-fn database(store: &posthaste_store::Store, findings: &mut Findings) {
-    match store.stopped() {
-        Some(why) => findings.bad("database", &Failure::refused(why.to_string())),
-        None if store.epoch().is_empty() => {
-            findings.note("database", "empty", "The first process of the installation sets it up.");
-        }
-        None => findings.say(Verdict::Good, "database", "set up, and nothing stopped it"),
-    }
-}
-
-/// Looks what state each server is in, and says what to do about it. Whether it is worth going on.
-async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) -> bool {
-    let troubles = match posthaste_store::examine(settings).await {
-        Ok(troubles) => troubles,
-        Err(error) => {
-            findings.bad("redis", &crate::store::failure(settings, error));
-            return false;
-        }
-    };
-    if troubles.is_empty() {
-        let address = settings.address().unwrap_or_default();
-        findings.say(Verdict::Good, "redis", format!("{address} answers, and takes writes"));
-    }
-    for trouble in &troubles {
-        let failure = Failure::new(Kind::Unreachable, trouble.happened()).mend(format!(
-            "{}\n{}",
-            trouble.state.means(),
-            trouble.state.remedy()
-        ));
-        findings.bad("redis", &failure);
-    }
-    troubles.iter().all(|trouble| !trouble.state.prevents(Work::Deliver))
+    keys::tell(client, findings).await;
 }
 
 /// Whether couriers with these settings could work.
@@ -297,8 +249,11 @@ fn channel(
     findings: &mut Findings,
 ) {
     match checked {
-        Ok(Checked::Works) => {
+        Ok(Checked::Works(to_set_up)) => {
             findings.say(Verdict::Good, name, "the provider answers and takes the credentials");
+            for line in to_set_up {
+                findings.say(Verdict::Good, name, line);
+            }
         }
         Ok(Checked::CannotTell(why)) => {
             findings.note(name, "whether the provider answers and takes the credentials can't be told", why);

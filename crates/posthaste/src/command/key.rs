@@ -20,6 +20,7 @@ use crate::terminal::plain;
 const EXAMPLES: &str = "\
 Examples:
   posthaste key create --name timetable --scope enqueue,read --sender timetable > timetable.key
+  posthaste key create --name office --scope enqueue --sender office --mailbox office@example.org --display-name Office
   posthaste key create --name first --scope admin,act_as --direct --config queue.toml > admin.key
   posthaste key list
   posthaste key revoke 3f9a0c1b2d4e
@@ -53,6 +54,13 @@ pub(crate) struct CreateArgs {
     /// The role it is bound to.
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
+    /// A mailbox its orders may be from (From and Reply-To): name@example.org, *@example.org for all of a domain, or "*" for any.
+    /// May be given several times. Without one its orders go out from the installation's own address.
+    #[arg(long, value_name = "MAILBOX")]
+    mailbox: Vec<String>,
+    /// A name its orders may be from, or "*" for any. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    display_name: Vec<String>,
     /// When it ends: "+90d", "2027-01-01 00:00".
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
@@ -102,6 +110,11 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     put("sender_id", args.sender.as_ref().map(ToString::to_string));
     put("role", args.role.clone());
     put("expires_at", expires.map(|moment| moment.to_string()));
+    for (name, list) in [("mailboxes", &args.mailbox), ("display_names", &args.display_name)] {
+        if !list.is_empty() {
+            body.insert(name.to_owned(), json!(list));
+        }
+    }
     let (client, _) = context.client()?;
     let made: Told<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
     told(context, &made, &made.seen.id, made.seen.key.expose_secret())
@@ -128,6 +141,7 @@ async fn list(context: &Context) -> Result<()> {
         Column { title: "Name", cell: |key, _| key.seen.name.clone() },
         Column { title: "Scopes", cell: |key, _| key.seen.scopes.join(",") },
         Column { title: "Sender", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
+        Column { title: "Sends from", cell: |key, _| key.seen.mailboxes.join(",") },
         Column { title: "Expires", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
         Column { title: "Last used", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
         Column { title: "Revoked", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },

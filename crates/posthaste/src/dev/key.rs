@@ -5,7 +5,7 @@ use std::fs;
 use posthaste_model::{Clock, SystemClock};
 use posthaste_queue::auth::Bearer;
 use posthaste_queue::keys::{MintError, Wanted, mint};
-use posthaste_store::{KeyRecord, Scope, Settings, Store};
+use posthaste_store::{KeyRecord, Scope, SendAs, Settings, Store};
 
 use super::place::Place;
 use crate::failure::{Failure, Kind, Result};
@@ -44,6 +44,7 @@ async fn ready_in(place: &Place, store: &Store) -> Result<()> {
         scopes: Scope::ALL.into_iter().collect(),
         sender: None,
         role: None,
+        send_as: SendAs::any(),
         expires: None,
     };
     let minted = mint(store, &wanted).await.map_err(|error| match error {

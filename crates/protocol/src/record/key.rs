@@ -8,6 +8,7 @@ use bytes::Bytes;
 use posthaste_model::{InvalidId, SenderId, UnixMs};
 use subtle::ConstantTimeEq;
 
+use super::SendAs;
 use crate::value::{Malformed, Value};
 
 /// The public part of an API key: `[a-z0-9]{12}`.
@@ -178,6 +179,8 @@ pub struct NewKey {
     pub sender: Option<SenderId>,
     /// The only role it may name, unless it may act as others.
     pub role: Option<String>,
+    /// The mailboxes and names its orders may be from.
+    pub send_as: SendAs,
     /// When it ends by itself.
     pub expires: Option<UnixMs>,
 }
@@ -197,6 +200,8 @@ pub struct KeyRecord {
     pub sender: Option<SenderId>,
     /// The only role it may name, unless it may act as others.
     pub role: Option<String>,
+    /// The mailboxes and names its orders may be from.
+    pub send_as: SendAs,
     /// When it was made.
     pub created: UnixMs,
     /// When it ends by itself.
@@ -243,6 +248,10 @@ impl KeyRecord {
                 .collect(),
             sender: sender.transpose().map_err(|_| Malformed::new("sender"))?,
             role: text("role")?,
+            send_as: SendAs::read(
+                &text("mailboxes")?.unwrap_or_default(),
+                &text("display_names")?.unwrap_or_default(),
+            ),
             created: moment("created")?.ok_or(Malformed::new("created"))?,
             expires: moment("expires")?,
             last_used: moment("used")?,

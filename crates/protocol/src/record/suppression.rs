@@ -48,7 +48,7 @@ impl AddressKey {
         &self.key
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> [u8; FIELD] {
+    pub(super) fn hash(&self, parts: &[&[u8]]) -> [u8; FIELD] {
         let mut out = [0; FIELD];
         if let Some(mut mac) = self.ready.clone() {
             parts.iter().for_each(|part| mac.update(part));

@@ -11,7 +11,8 @@ use crate::value::{Fields, Malformed};
 contract!("create_key", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "keys:{p}", "key:{p}:<id>"],
     args: ["request id", "epoch", "id", "name", "SHA-256 of the secret (32 bytes)", "scopes, commas between",
-           "sender it is bound to, or empty", "role it is bound to, or empty", "expires ms, 0 for never"],
+           "sender it is bound to, or empty", "role it is bound to, or empty", "expires ms, 0 for never",
+           "mailboxes its orders may be from, one a line, or empty", "display names, the same"],
     codes: ["ok", "same", "taken", "two", "full", "epoch"]);
 
 /// Keeps a key.
@@ -60,6 +61,8 @@ impl Script for CreateKey<'_> {
             arg_text(key.sender.as_ref().map_or("", |sender| sender.as_str())),
             arg_text(key.role.as_deref().unwrap_or_default()),
             arg(key.expires.map_or(0, |at| at.0)),
+            arg_text(&key.send_as.mailbox_lines()),
+            arg_text(&key.send_as.name_lines()),
         ]
     }
 

@@ -1,7 +1,7 @@
-//! `lift`: takes an address off a list.
+//! `lift`: takes an address off a list, for an operator.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Reason, UnixMs};
+use posthaste_model::{Channel, UnixMs};
 
 use crate::keys::Keys;
 use crate::record::{AddressKey, SuppressionId};
@@ -11,8 +11,8 @@ use crate::value::{Fields, Malformed};
 contract!("lift", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "field (16 bytes)",
-           "last ms of the record the caller saw", "the only reason it may be there for, or empty"],
-    codes: ["ok", "again", "gone", "other", "changed", "bad", "key", "epoch"]);
+           "last ms of the record the caller saw"],
+    codes: ["ok", "again", "gone", "changed", "bad", "key", "epoch"]);
 
 /// Takes an address off a list, and forgets its strikes.
 #[derive(Debug, Clone)]
@@ -27,8 +27,6 @@ pub struct LiftSuppression<'a> {
     pub id: SuppressionId,
     /// [`last`](crate::record::SuppressionRecord::last) of the record the caller saw.
     pub seen: UnixMs,
-    /// The only reason it may be there for; `None`: any.
-    pub only_reason: Option<Reason>,
 }
 
 /// What became of it.
@@ -40,8 +38,6 @@ pub enum Lifted {
     Before(UnixMs),
     /// It is not on the list.
     Gone,
-    /// It is there for this other reason; nothing has changed.
-    OtherReason(Reason),
     /// The record is not the one the caller saw, but one of this moment; nothing has changed.
     Changed(UnixMs),
     /// The record can't be read; nothing has changed.
@@ -67,7 +63,6 @@ impl Script for LiftSuppression<'_> {
             Bytes::copy_from_slice(&self.key.check()),
             Bytes::copy_from_slice(self.id.as_bytes()),
             arg(self.seen.0),
-            self.only_reason.map_or_else(Bytes::new, |reason| arg(reason.code())),
         ]
     }
 
@@ -76,10 +71,6 @@ impl Script for LiftSuppression<'_> {
             "ok" => Lifted::Lifted,
             "again" => Lifted::Before(UnixMs(f.u64("lifted")?)),
             "gone" => Lifted::Gone,
-            "other" => {
-                let code = u16::try_from(f.u64("reason")?).map_err(|_| Malformed::new("reason"))?;
-                Lifted::OtherReason(Reason::from_code(code))
-            }
             "changed" => Lifted::Changed(UnixMs(f.u64("last")?)),
             "bad" => Lifted::Bad,
             "key" => Lifted::OtherKey,

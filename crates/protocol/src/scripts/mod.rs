@@ -48,7 +48,8 @@ parts!(
     "ring",
     "staging",
     "drop",
-    "suppression"
+    "suppression",
+    "consent"
 );
 
 /// Declares the script modules and the list of their contracts.
@@ -93,10 +94,14 @@ scripts!(
     lift,
     /// Tells at which mark each run of the server began.
     open_run,
+    /// Lifts a person's own opt-out.
+    opt_in,
     /// Takes parcels out of the way that can't be read.
     park,
     /// Names orders to audit.
     patrol,
+    /// Takes messages out of what may be sent.
+    quota,
     /// Lets calls of an API key through.
     rate,
     /// A late word from outside.

@@ -1,17 +1,18 @@
 //! `suppress`: puts addresses on a list of those who get nothing.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use posthaste_model::{Channel, Reason, UnixMs};
+use posthaste_model::{Channel, Reason};
 
 use crate::keys::Keys;
-use crate::record::{AddressKey, Source, SuppressionId};
+use crate::record::{AddressKey, Notice, Source, SuppressionId};
 use crate::script::{Script, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("suppress", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>"],
+    keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>",
+           "consent:{p}:<channel>"],
     args: ["request id", "epoch", "check value of the address key (16 bytes)", "channel",
-           "entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, lift seen ms (6; 0: none)"],
+           "entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -"],
     codes: ["ok", "key", "epoch"]);
 
 /// Entries of one call at most.
@@ -30,8 +31,8 @@ pub struct NewSuppression {
     pub source: Source,
     /// So many strikes suffice; 1: at once.
     pub after: u8,
-    /// When the caller saw that it was lifted: only then is a lift of the last minute undone.
-    pub lift_seen: Option<UnixMs>,
+    /// What says so, and when it was said.
+    pub notice: Notice,
 }
 
 /// Puts addresses on lists of a channel, or counts strikes.
@@ -52,14 +53,16 @@ pub struct PutSuppressions<'a> {
 pub enum Suppressed {
     /// It is on the list now, and was not before.
     Added,
-    /// It was on the list; nothing has changed.
+    /// It was on the list.
     Again,
     /// A strike was counted; the address still gets everything.
     Struck,
     /// A strike was counted within the last 20 hours; nothing has changed.
     CountedBefore,
-    /// It was lifted within the last minute; nothing has changed.
-    LiftedLately,
+    /// The notice was heard before, and its entry lifted since; nothing has changed.
+    Repeated,
+    /// The person opted in after it was said; nothing has changed.
+    Outdated,
     /// There is a record that can't be read; nothing has changed.
     Unreadable,
 }
@@ -74,19 +77,19 @@ impl Script for PutSuppressions<'_> {
 
     fn keys(&self) -> Vec<String> {
         let k = self.keys;
-        vec![k.epoch(), k.fence(), k.address_key(), k.suppressed(self.channel)]
+        vec![k.epoch(), k.fence(), k.address_key(), k.suppressed(self.channel), k.consent(self.channel)]
     }
 
     fn args(&self) -> Vec<Bytes> {
         let mut args = vec![Bytes::copy_from_slice(&self.key.check()), arg_text(self.channel.as_str())];
         args.extend(self.entries.iter().map(|entry| {
-            let mut packed = BytesMut::with_capacity(27);
+            let mut packed = BytesMut::with_capacity(36);
             packed.put_slice(entry.id.as_bytes());
             packed.put_u16(entry.reason.code());
             packed.put_u8(entry.source.letter());
             packed.put_u8(entry.after);
             packed.put_u8(if entry.of_sender { b's' } else { b'c' });
-            packed.put_uint(entry.lift_seen.map_or(0, |seen| seen.0), 6);
+            packed.put_slice(&entry.notice.encode());
             packed.freeze()
         }));
         args
@@ -106,7 +109,8 @@ impl Script for PutSuppressions<'_> {
                 b'a' => Suppressed::Again,
                 b's' => Suppressed::Struck,
                 b'c' => Suppressed::CountedBefore,
-                b'l' => Suppressed::LiftedLately,
+                b'r' => Suppressed::Repeated,
+                b'o' => Suppressed::Outdated,
                 b'x' => Suppressed::Unreadable,
                 _ => return Err(Malformed::new("letter of suppress")),
             })

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use posthaste_model::UnixMs;
+use posthaste_model::{Address, Text, UnixMs};
 use posthaste_protocol::Script;
-use posthaste_protocol::record::{KeyId, KeyRecord, NewKey, Scope, SecretHash};
+use posthaste_protocol::record::{KeyId, KeyRecord, NewKey, Scope, SecretHash, SendAs};
 use posthaste_protocol::scripts::bind::{Bind, Bound};
 use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::rate::{Rate, Rated};
@@ -30,6 +30,7 @@ pub(crate) fn key(n: u32, name: &str) -> NewKey {
         scopes: [Scope::Enqueue, Scope::Read].into_iter().collect(),
         sender: None,
         role: None,
+        send_as: SendAs::default(),
         expires: None,
     }
 }
@@ -75,6 +76,10 @@ fn what_is_kept_is_read_back() {
         hash: SecretHash::new(std::array::from_fn(|at| u8::try_from(at * 8).expect("a byte"))),
         sender: Some("u1".parse().expect("a sender")),
         role: Some("staff".into()),
+        send_as: SendAs {
+            mailboxes: vec![Address::new("a@example.org"), Address::new("*@b.example.org")],
+            names: vec![Text::new("Имя Фамилия")],
+        },
         expires: Some(UnixMs(db.now().0 + 5_000)),
         ..key(1, "имя с пробелом")
     };
@@ -89,6 +94,7 @@ fn what_is_kept_is_read_back() {
         scopes: all.scopes,
         sender: all.sender,
         role: all.role,
+        send_as: all.send_as,
         created,
         expires: all.expires,
         last_used: Some(used),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use posthaste_model::{Lane, Reason, State, UnixMs, Verdict};
+use posthaste_protocol::record::{Notice, Said};
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -11,6 +12,7 @@ use posthaste_protocol::scripts::close::{Close, Index};
 use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::rate::{Rate, Rated};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -115,8 +117,12 @@ fn who_wants_nothing_more_is_heard() {
     let put = db.answer(&PutSuppressions { keys, key, channel, entries: &entries });
     assert_eq!(put.reply, Some(vec![Suppressed::Added]));
     let (id, seen) = (entries[0].id, put.now);
-    let lift = LiftSuppression { keys, key, channel, id, seen, only_reason: None };
+    let lift = LiftSuppression { keys, key, channel, id, seen };
     assert_eq!(db.reply(&lift), Lifted::Lifted);
+    let notice = Notice { said: Said::NotBefore(seen), ..crate::suppressions::fresh() };
+    let reasons = &[Reason::OptedOut];
+    let back = OptIn { keys, key, channel, id, notice, reasons, remember: true };
+    assert_eq!(db.reply(&back), OptedIn::Gone);
 }
 
 #[test]

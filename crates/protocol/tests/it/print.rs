@@ -51,6 +51,9 @@ impl<'a> Printer<'a> {
         if self.family == "suppressed" {
             return SuppressionRecord::decode(value).map_or_else(|_| plain(value), |record| entry(&record));
         }
+        if self.family == "consent" {
+            return consent(value);
+        }
         if self.family != "history" {
             return plain(value);
         }
@@ -134,6 +137,23 @@ fn entry(record: &SuppressionRecord) -> String {
         record.first.0,
         record.last.0
     )
+}
+
+/// Said, clock, moment, what lies beneath, notices heard.
+fn consent(record: &[u8]) -> String {
+    if record.len() < 12 || record[0] != 1 || !(record.len() - 12).is_multiple_of(8) {
+        return plain(record);
+    }
+    let moment = record[3..9].iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    let beneath = match record[11] {
+        b'-' => "nothing".to_owned(),
+        source => {
+            let reason = Reason::from_code(u16::from_be_bytes([record[9], record[10]]));
+            format!("{},{}", reason.word(), char::from(source))
+        }
+    };
+    let (said, clock, heard) = (char::from(record[1]), char::from(record[2]), (record.len() - 12) / 8);
+    format!("{said} {clock} {moment} over {beneath} heard {heard}")
 }
 
 fn counters(value: &[u8]) -> String {

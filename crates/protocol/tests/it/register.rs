@@ -17,6 +17,7 @@ use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::inquire::Inquire;
 use posthaste_protocol::scripts::lift::LiftSuppression;
 use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::patrol::Patrol;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
@@ -203,9 +204,11 @@ fn every_script_refuses_another_database() {
     refused(&db, &AgreeOnKey { keys, key, made: true }, t);
     refused(&db, &PutSuppressions { keys, key, channel: email, entries: &entries }, t);
     let (id, seen) = (entries[0].id, UnixMs(1));
-    refused(&db, &LiftSuppression { keys, key, channel: email, id, seen, only_reason: None }, t);
+    refused(&db, &LiftSuppression { keys, key, channel: email, id, seen }, t);
+    let (notice, reasons) = (suppressions::fresh(), &[reason]);
+    refused(&db, &OptIn { keys, key, channel: email, id, notice, reasons, remember: true }, t);
     // The others touch slots of their own, which hold nothing that could be lost.
-    tried.extend(["bind", "rate", "remember", "reserve", "unbind", "unreserve"]);
+    tried.extend(["bind", "quota", "rate", "remember", "reserve", "unbind", "unreserve"]);
     tried.sort_unstable();
     assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
 }

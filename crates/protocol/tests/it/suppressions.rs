@@ -1,11 +1,13 @@
 //! `address_key`, `suppress` and `lift`: who gets nothing, and the key under which addresses are hashed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use posthaste_model::{Channel, Reason, UnixMs};
-use posthaste_protocol::record::{AddressKey, Source, SuppressionId};
+use posthaste_protocol::record::{AddressKey, Notice, NoticeId, Said, Source, SuppressionId};
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
 use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
 use crate::db::{Db, channel};
@@ -33,8 +35,15 @@ pub(crate) fn refusal(n: u32) -> NewSuppression {
         reason: Reason::BadAddress,
         source: Source::Provider,
         after: 1,
-        lift_seen: None,
+        notice: fresh(),
     }
+}
+
+/// A notice nobody heard before, said now.
+pub(crate) fn fresh() -> Notice {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let id = NoticeId::random(COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Notice { id, said: Said::Ago(Duration::ZERO) }
 }
 
 fn strike(n: u32, after: u8) -> NewSuppression {
@@ -47,7 +56,7 @@ pub(crate) fn agree(db: &Db) {
     assert!(matches!(db.reply(&key), KeyAgreed::Kept(_)));
 }
 
-/// A step of a random walk: agrees on the key, puts address `n` on the list or counts a strike, lifts it.
+/// A step of a random walk: agrees on the key, puts address `n` on the list or counts a strike, lifts it, hears that its person opts in.
 pub(crate) fn step(db: &Db, n: u32, what: u8) {
     match what {
         0 => agree(db),
@@ -55,9 +64,14 @@ pub(crate) fn step(db: &Db, n: u32, what: u8) {
             let entries = [NewSuppression { after: what, ..refusal(n) }];
             db.reply(&PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries });
         }
+        3 => {
+            let (keys, key, channel, notice) = (&db.keys, &key(), &email(), fresh());
+            let reasons = &[Reason::BadAddress];
+            db.reply(&OptIn { keys, key, channel, id: id(n), notice, reasons, remember: n == 0 });
+        }
         _ => {
-            if let Lifted::Changed(last) = lift_seen(db, n, UnixMs(0), None) {
-                assert_eq!(lift_seen(db, n, last, None), Lifted::Lifted);
+            if let Lifted::Changed(last) = lift_seen(db, n, UnixMs(0)) {
+                assert_eq!(lift_seen(db, n, last), Lifted::Lifted);
             }
         }
     }
@@ -82,8 +96,16 @@ fn put_one(db: &Db, entry: &NewSuppression) -> Suppressed {
     put(db, std::slice::from_ref(entry)).reply.expect("the same key").remove(0)
 }
 
-/// Demands that nothing changes; what became of it.
+/// Demands that nothing changes but what was heard; what became of it.
 fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
+    let step = put(db, std::slice::from_ref(entry));
+    assert!(step.changes.iter().all(|line| line.contains(" consent:")), "{:?}", step.changes);
+    db.again();
+    step.reply.expect("the same key").remove(0)
+}
+
+/// Demands that nothing changes; what became of it.
+fn put_unheard(db: &Db, entry: &NewSuppression) -> Suppressed {
     let entries = std::slice::from_ref(entry);
     let put = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries };
     db.unchanged(&put).expect("the same key").remove(0)
@@ -96,12 +118,12 @@ fn last(db: &Db, n: u32) -> UnixMs {
 }
 
 fn lift(db: &Db, n: u32) -> Lifted {
-    lift_seen(db, n, last(db, n), None)
+    lift_seen(db, n, last(db, n))
 }
 
-fn lift_seen(db: &Db, n: u32, seen: UnixMs, only_reason: Option<Reason>) -> Lifted {
+fn lift_seen(db: &Db, n: u32, seen: UnixMs) -> Lifted {
     let (keys, channel) = (&db.keys, &email());
-    db.reply(&LiftSuppression { keys, key: &key(), channel, id: id(n), seen, only_reason })
+    db.reply(&LiftSuppression { keys, key: &key(), channel, id: id(n), seen })
 }
 
 #[test]
@@ -153,7 +175,7 @@ fn a_key_of_the_settings_follows_a_random_one_over_empty_lists() {
     let entries = [refusal(2)];
     let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
     assert_eq!(db.unchanged(&late), None);
-    assert_eq!(lift_seen(&db, 2, UnixMs(1), None), Lifted::OtherKey);
+    assert_eq!(lift_seen(&db, 2, UnixMs(1)), Lifted::OtherKey);
     db.raw(&["DEL", "address_key:{0}"]);
     assert_eq!(db.unchanged(&late), None);
     db.raw(&["SET", "address_key:{0}", "x"]);
@@ -177,6 +199,8 @@ fn a_refusal_counts_at_once_and_once() {
             "+ address_key:{0} on:email: @now",
             "+ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @now @now",
             "+ suppressed:{0}:email hash-of-00000002: active unsubscribed unsubscribe sender 1 @now @now",
+            "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2",
+            "+ consent:{0}:email hash-of-00000002: o h @now over nothing heard 1",
         ],
     );
     db.again();
@@ -186,7 +210,7 @@ fn a_refusal_counts_at_once_and_once() {
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
     let step = put(&db, &[refusal(3)]);
     let line = "+ suppressed:{0}:email hash-of-00000003: active bad_address provider channel 1 @now @now";
-    step.changed(&[], &[line]);
+    step.changed(&[], &[line, "+ consent:{0}:email hash-of-00000003: - - 0 over nothing heard 1"]);
 }
 
 #[test]
@@ -202,7 +226,8 @@ fn an_operators_entry_outweighs_a_persons_and_a_persons_a_providers() {
     step.changed(
         &[("first", first)],
         &["~ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @first @first -> active \
-           opted_out stop channel 1 @first @now"],
+           opted_out stop channel 1 @first @now",
+           "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 1 -> o h @now over bad_address,p heard 2"],
     );
     db.again();
     // As heavy is not heavier, and a strike weighs nothing.
@@ -215,11 +240,6 @@ fn an_operators_entry_outweighs_a_persons_and_a_persons_a_providers() {
     let operator = by(Source::Operator, Reason::ByOperator);
     assert_eq!(put_one(&db, &operator), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &stop), Suppressed::Again);
-    // START lifts what STOP put there, and no longer finds it.
-    assert_eq!(
-        lift_seen(&db, 1, last(&db, 1), Some(Reason::OptedOut)),
-        Lifted::OtherReason(Reason::ByOperator)
-    );
 }
 
 #[test]
@@ -229,7 +249,8 @@ fn strikes_of_different_days_suffice() {
     assert_eq!(step.reply, Some(vec![Suppressed::Struck, Suppressed::CountedBefore]));
     let first = step.now;
     let line = "+ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @now @now";
-    step.changed(&[], &["+ address_key:{0} on:email: @now", line]);
+    let heard = "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2";
+    step.changed(&[], &["+ address_key:{0} on:email: @now", line, heard]);
     db.again();
     db.later(HOUR * 20 - SECOND * 9);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::CountedBefore);
@@ -240,7 +261,8 @@ fn strikes_of_different_days_suffice() {
     step.changed(
         &[("first", first)],
         &["~ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 1 @first @first -> striking bounced \
-           bounce channel 2 @first @now"],
+           bounce channel 2 @first @now",
+           "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 3 -> - - 0 over nothing heard 4"],
     );
     db.again();
     let (first, second) = (first - ms(DAY), step.now - ms(DAY));
@@ -250,7 +272,8 @@ fn strikes_of_different_days_suffice() {
     step.changed(
         &[("first", first), ("second", second)],
         &["~ suppressed:{0}:email hash-of-00000001: striking bounced bounce channel 2 @first @second -> active bounced \
-           bounce channel 3 @first @now"],
+           bounce channel 3 @first @now",
+           "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 4 -> - - 0 over nothing heard 5"],
     );
     db.again();
 }
@@ -275,13 +298,14 @@ fn old_strikes_are_forgotten_and_a_ban_needs_none() {
 }
 
 #[test]
-fn what_was_lifted_stays_so_for_its_late_copies() {
+fn what_was_lifted_stays_so_for_its_late_copies_and_what_is_new_counts_at_once() {
     let db = ready();
-    put_one(&db, &refusal(1));
+    let first = refusal(1);
+    put_one(&db, &first);
     let (put_at, banned) = (db.sent() - 1, last(&db, 1));
     db.pass(banned);
     let (keys, channel, key) = (&db.keys, &email(), &key());
-    let call = |seen| LiftSuppression { keys, key, channel, id: id(1), seen, only_reason: None };
+    let call = |seen| LiftSuppression { keys, key, channel, id: id(1), seen };
     let step = db.step(&call(banned));
     assert_eq!(step.reply, Lifted::Lifted);
     step.changed(
@@ -293,46 +317,29 @@ fn what_was_lifted_stays_so_for_its_late_copies() {
     let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));
     assert_eq!(db.unchanged(&call(lifted)), Lifted::Before(lifted));
     db.harmless(put_at);
-    assert_eq!(put_in_vain(&db, &refusal(1)), Suppressed::LiftedLately);
-    assert_eq!(put_in_vain(&db, &strike(1, 2)), Suppressed::LiftedLately);
-    // Who saw the lift may undo it; a late copy of the lift then finds another record.
+    assert_eq!(put_unheard(&db, &first), Suppressed::Repeated);
+    assert_eq!(put_unheard(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
+    // Another notice is new, without any delay; a late copy of the lift then finds another record.
     db.pass(lifted);
-    let seen = NewSuppression { lift_seen: Some(lifted), source: Source::Operator, ..refusal(1) };
-    assert_eq!(put_one(&db, &seen), Suppressed::Added);
+    assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
     let again_at = db.sent() - 1;
     db.harmless(lift_at);
     db.pass(last(&db, 1));
     assert_eq!(lift(&db, 1), Lifted::Lifted);
     db.harmless(again_at);
-    // After a minute what comes is new.
-    db.later(SECOND * 61);
-    assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
-}
-
-#[test]
-fn a_clock_that_went_back_holds_no_refusal_off() {
-    let db = ready();
-    put_one(&db, &refusal(1));
-    lift(&db, 1);
-    db.ahead(LIST, HOUR);
-    assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
+    db.harmless(put_at);
 }
 
 #[test]
 fn a_lift_says_what_it_may_lift() {
     let db = ready();
-    let opted_out = NewSuppression { reason: Reason::OptedOut, source: Source::Stop, ..refusal(1) };
-    put(&db, &[opted_out, refusal(2), strike(3, 3)]);
+    put(&db, &[refusal(1), refusal(2), strike(3, 3)]);
     let at = last(&db, 1);
     let (keys, channel, key) = (&db.keys, &email(), &key());
-    let call = |n, seen, reason| {
-        let only_reason = Some(reason);
-        LiftSuppression { keys, key, channel, id: id(n), seen, only_reason }
-    };
-    assert_eq!(db.unchanged(&call(2, at, Reason::OptedOut)), Lifted::OtherReason(Reason::BadAddress));
-    assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1), Reason::OptedOut)), Lifted::Changed(at));
-    assert_eq!(db.unchanged(&call(9, at, Reason::OptedOut)), Lifted::Gone);
-    assert_eq!(db.reply(&call(1, at, Reason::OptedOut)), Lifted::Lifted);
+    let call = |n, seen| LiftSuppression { keys, key, channel, id: id(n), seen };
+    assert_eq!(db.unchanged(&call(1, UnixMs(at.0 + 1))), Lifted::Changed(at));
+    assert_eq!(db.unchanged(&call(9, at)), Lifted::Gone);
+    assert_eq!(db.reply(&call(1, at)), Lifted::Lifted);
     db.again();
     // Strikes are forgiven too.
     assert_eq!(lift(&db, 3), Lifted::Lifted);
@@ -340,8 +347,8 @@ fn a_lift_says_what_it_may_lift() {
     assert_eq!(put_one(&db, &strike(3, 2)), Suppressed::Struck);
     // A record of a later version is left alone.
     db.raw(&[b"HSET", LIST.as_bytes(), id(2).as_bytes(), b"\x02 of a later version"]);
-    assert_eq!(db.unchanged(&call(2, at, Reason::BadAddress)), Lifted::Bad);
-    assert_eq!(put_in_vain(&db, &refusal(2)), Suppressed::Unreadable);
+    assert_eq!(db.unchanged(&call(2, at)), Lifted::Bad);
+    assert_eq!(put_unheard(&db, &refusal(2)), Suppressed::Unreadable);
 }
 
 #[test]
@@ -362,12 +369,15 @@ fn lists_of_a_wrong_type_stop_a_script_before_it_writes() {
     let (keys, channel) = (&db.keys, &email());
     let put = PutSuppressions { keys, key: &key(), channel, entries: &entries };
     let seen = UnixMs(1);
-    let lift = LiftSuppression { keys, key: &key(), channel, id: id(1), seen, only_reason: None };
-    for spoiled in [LIST, "address_key:{0}"] {
+    let lift = LiftSuppression { keys, key: &key(), channel, id: id(1), seen };
+    let (key, notice, reasons) = (&key(), fresh(), &[Reason::Blocked]);
+    let back = OptIn { keys, key, channel, id: id(1), notice, reasons, remember: true };
+    for spoiled in [LIST, "consent:{0}:email", "address_key:{0}"] {
         db.raw(&["DEL", spoiled]);
         db.raw(&["SADD", spoiled, "x"]);
         let before = db.snapshot();
-        assert!(db.call(&put).is_err() && db.call(&lift).is_err(), "{spoiled}");
+        assert!(db.call(&put).is_err() && db.call(&back).is_err(), "{spoiled}");
+        assert!(db.call(&lift).is_err() || spoiled.starts_with("consent"), "{spoiled}");
         assert!(db.snapshot() == before, "{spoiled}");
         db.raw(&["DEL", spoiled]);
     }

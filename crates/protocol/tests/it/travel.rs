@@ -8,7 +8,7 @@ use crate::snapshot::Held;
 const TIMED: [&str; 8] = ["due", "ready", "leased", "couriers", "unresolved", "parked", "limit", "staging"];
 
 /// Hashes with times in their values.
-const MOVED: [&str; 5] = ["history", "channels", "lease", "crashes", "suppressed"];
+const MOVED: [&str; 6] = ["history", "channels", "lease", "crashes", "suppressed", "consent"];
 
 impl Db {
     /// As if `span` had passed since everything so far.
@@ -34,6 +34,7 @@ impl Db {
                             ("lease", _) => earlier_word(value, 3, ms),
                             ("crashes", _) => earlier_word(value, 1, ms),
                             ("suppressed", _) => moved_entry(value, |time| time - ms),
+                            ("consent", _) => moved_consent(value, |time| time - ms),
                             _ => continue,
                         };
                         command(&[b"HSET", key.as_bytes(), field.as_bytes(), &earlier]);
@@ -51,11 +52,14 @@ impl Db {
 }
 
 impl Db {
-    /// As if the clock had gone back by `span` since all entries of a suppression list were written.
+    /// As if the clock had gone back by `span` since all entries of a list were written.
     pub(crate) fn ahead(&self, list: &str, span: Duration) {
         let ms = u64::try_from(span.as_millis()).expect("a span");
         for (field, value) in self.snapshot().hash(list) {
-            let moved = moved_entry(&value, |time| time + ms);
+            let moved = match list.starts_with("consent") {
+                true => moved_consent(&value, |time| time + ms),
+                false => moved_entry(&value, |time| time + ms),
+            };
             self.raw(&[b"HSET", list.as_bytes(), field.as_bytes(), &moved]);
         }
     }
@@ -102,6 +106,16 @@ fn moved_entry(record: &[u8], to: impl Fn(u64) -> u64) -> Vec<u8> {
     for at in [4, 10] {
         let time = to(record[at..at + 6].iter().fold(0, |n, b| n * 256 + u64::from(*b)));
         record[at..at + 6].copy_from_slice(&time.to_be_bytes()[2..]);
+    }
+    record
+}
+
+/// The moment of a consent record that is of this server's clock.
+fn moved_consent(record: &[u8], to: impl Fn(u64) -> u64) -> Vec<u8> {
+    let mut record = record.to_vec();
+    if record.len() >= 12 && record[0] == 1 && record[2] == b'h' {
+        let time = to(record[3..9].iter().fold(0, |n, b| n * 256 + u64::from(*b)));
+        record[3..9].copy_from_slice(&time.to_be_bytes()[2..]);
     }
     record
 }

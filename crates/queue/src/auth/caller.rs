@@ -1,11 +1,16 @@
 //! What the key of a request allows.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use posthaste_model::{SenderId, Suffix};
-use posthaste_store::{KeyId, KeyRecord, Scope, Scopes};
+use posthaste_model::{SenderId, Suffix, UnixMs};
+use posthaste_store::{KeyId, KeyRecord, Scope, Scopes, SendAs};
+use tokio::time::Instant;
 
+use super::{OpenKey, Share};
 use crate::problem::{Code, Problem};
+use crate::state::AppState;
 
 /// Whose request it is. Handlers take it as an argument.
 #[derive(Debug, Clone)]
@@ -18,16 +23,45 @@ pub struct Caller {
     pub sender: Option<SenderId>,
     /// The role it is bound to.
     pub role: Option<String>,
-}
-
-impl From<KeyRecord> for Caller {
-    fn from(record: KeyRecord) -> Self {
-        let KeyRecord { id, scopes, sender, role, .. } = record;
-        Self { key_id: id, scopes, sender, role }
-    }
+    /// The mailboxes and names its orders may be from.
+    pub send_as: Arc<SendAs>,
+    /// When the key expires.
+    pub expires: Option<UnixMs>,
+    /// What the key may hold.
+    pub(crate) share: Arc<Share>,
+    /// When the key was found in the store.
+    found: Instant,
 }
 
 impl Caller {
+    /// The caller with this key, which was found in the store then.
+    pub(super) fn new(state: &AppState, record: KeyRecord, found: Instant) -> Self {
+        let share = state.shares.of(&record.id);
+        let KeyRecord { id, scopes, sender, role, send_as, expires, .. } = record;
+        Self { key_id: id, scopes, sender, role, send_as: Arc::new(send_as), expires, share, found }
+    }
+
+    /// A caller with these scopes, bound to nobody, who may send from anywhere.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn sample(scopes: Scopes) -> Self {
+        let whole = super::Whole { requests: 1, trackers: 1, body_kib: 1, checks: 1 };
+        Self {
+            key_id: "abcdefghij01".parse().expect("an id"),
+            scopes,
+            sender: None,
+            role: None,
+            send_as: Arc::new(SendAs::any()),
+            expires: None,
+            share: Arc::new(Share::new(whole)),
+            found: Instant::now(),
+        }
+    }
+
+    /// Watches the key for a request that stays open.
+    pub(crate) fn stay(&self, state: &AppState) -> OpenKey {
+        state.key_watch.watch(&self.key_id, self.expires, self.found)
+    }
+
     /// Whether the key allows this.
     #[must_use]
     pub fn has(&self, scope: Scope) -> bool {

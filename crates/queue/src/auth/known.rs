@@ -38,12 +38,17 @@ impl KnownKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The record of a key. Only those that exist are kept.
-    pub(crate) async fn look_up(&self, store: &Store, id: &KeyId) -> Result<Option<KeyRecord>, Problem> {
+    /// The record of a key, and when the store was asked for it. Only those that exist are kept.
+    pub(crate) async fn look_up(
+        &self,
+        store: &Store,
+        id: &KeyId,
+    ) -> Result<Option<(KeyRecord, Instant)>, Problem> {
         let fresh = |known: &&Known| known.looked.elapsed() < self.fresh_for;
         if let Some(known) = self.keys().get(id).filter(fresh) {
-            return Ok(Some(known.record.clone()));
+            return Ok(Some((known.record.clone(), known.looked)));
         }
+        let looked = Instant::now();
         let found = store.find_key(id).await?;
         let mut keys = self.keys();
         match &found {
@@ -52,13 +57,13 @@ impl KnownKeys {
                 if keys.len() >= MOST && !keys.contains_key(id) {
                     keys.clear();
                 }
-                keys.insert(id.clone(), Known { record: record.clone(), looked: Instant::now(), touched });
+                keys.insert(id.clone(), Known { record: record.clone(), looked, touched });
             }
             None => {
                 keys.remove(id);
             }
         }
-        Ok(found)
+        Ok(found.map(|record| (record, looked)))
     }
 
     /// Forgets a key that was changed here.

@@ -7,16 +7,21 @@ mod bearer;
 mod caller;
 mod known;
 mod rate;
+mod share;
+mod watch;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use posthaste_store::{KeyRecord, SecretHash};
+use tokio::time::Instant;
 
 pub use bearer::{Bearer, Secret};
 pub use caller::{Admin, Caller, Enqueuer, Reader};
 pub(crate) use known::KnownKeys;
 pub use posthaste_store::{Scope, Scopes};
+pub(crate) use share::{Held, Share, Shares, Whole};
+pub(crate) use watch::{KeyWatch, OpenKey};
 
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
@@ -28,8 +33,8 @@ pub(crate) async fn authenticate(
     next: Next,
 ) -> Response {
     let bearer = Bearer::of(request.headers());
-    let record = match identify(&state, bearer).await {
-        Ok(record) => record,
+    let (record, found) = match identify(&state, bearer).await {
+        Ok(identified) => identified,
         Err(problem) => return problem.into_response(),
     };
     let rated = match rate::count(&state, &record.id).await {
@@ -39,7 +44,7 @@ pub(crate) async fn authenticate(
     let mut response = match rated.refusal() {
         Some(problem) => problem.into_response(),
         None => {
-            request.extensions_mut().insert(Caller::from(record));
+            request.extensions_mut().insert(Caller::new(&state, record, found));
             next.run(request).await
         }
     };
@@ -47,22 +52,22 @@ pub(crate) async fn authenticate(
     response
 }
 
-async fn identify(state: &AppState, bearer: Option<Bearer>) -> Result<KeyRecord, Problem> {
+async fn identify(state: &AppState, bearer: Option<Bearer>) -> Result<(KeyRecord, Instant), Problem> {
     let bearer = bearer.ok_or_else(unauthorized)?;
     let found = state.known.look_up(&state.store, &bearer.id).await?;
     // A key that is not there takes the same steps.
-    let hash = found.as_ref().map_or(SecretHash::new([0; 32]), |record| record.hash.clone());
+    let hash = found.as_ref().map_or(SecretHash::new([0; 32]), |(record, _)| record.hash.clone());
     let same = hash.same(&bearer.secret.hash());
     match found {
-        Some(record) if same && record.live_at(state.clock.now()) => {
+        Some((record, at)) if same && record.live_at(state.clock.now()) => {
             state.known.touch(&state.store, &record.id);
-            Ok(record)
+            Ok((record, at))
         }
         _ => Err(unauthorized()),
     }
 }
 
 /// The same for no key, an unknown, wrong, expired or revoked one.
-fn unauthorized() -> Problem {
+pub(crate) fn unauthorized() -> Problem {
     Problem::new(Code::Unauthorized, "send one valid key as Authorization: Bearer ph_…")
 }

@@ -1,11 +1,13 @@
 //! The outer layer of every request: limits of the head, places for work, bodies under a pace, panics as problems, and
 //! the numbers about it.
 
+use std::net::Ipv6Addr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use super::body::{Pace, paced};
 use super::trace;
+use crate::auth::Caller;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -99,15 +102,32 @@ async fn pass(state: AppState, request: Request, next: Next) -> Response {
 /// Lets as many requests be worked on as there are places; trackers have their own. An answer that still streams (an
 /// export) holds none.
 pub(crate) async fn place(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let overloaded =
-        |what: &'static str| Problem::new(Code::Overloaded, what).retry_after(PLACE_RETRY).into_response();
     let Ok(_place) = state.places.clone().try_acquire_owned() else {
-        return overloaded("too many requests at a time");
-    };
-    let Ok(_memory) = state.body_memory.clone().try_acquire_many_owned(memory_of(request.headers())) else {
-        return overloaded("too much is being read at a time");
+        let problem = Problem::new(Code::Overloaded, "too many requests at a time");
+        return problem.retry_after(PLACE_RETRY).into_response();
     };
     next.run(request).await
+}
+
+/// Lets as many requests of one key be worked on, and as much of its bodies be read, as its share allows.
+pub(crate) async fn share(
+    State(state): State<AppState>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    let kib = memory_of(request.headers());
+    let held = || {
+        let place = caller.share.request()?;
+        let memory = state.body_memory.clone().try_acquire_many_owned(kib).map_err(|_| {
+            Problem::new(Code::Overloaded, "too much is being read at a time").retry_after(PLACE_RETRY)
+        })?;
+        Ok::<_, Problem>((place, memory, caller.share.body(kib)?))
+    };
+    match held() {
+        Ok(_held) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Memory a body may take, in KiB: what its length tells, or the most it may have. Bodies of lines are read in pieces.
@@ -132,7 +152,36 @@ fn head(request: &Request) -> Result<(), Problem> {
     if length > LONGEST_URI {
         return Err(Problem::new(Code::UriTooLong, "at most 4096 bytes"));
     }
+    let headers = request.headers();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_host(host) => {}
+        // HTTP/1.0 knows no Host.
+        (None, _) if request.version() < Version::HTTP_11 => {}
+        _ => return Err(Problem::new(Code::BadRequest, "send one valid Host header")),
+    }
+    if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Problem::new(Code::BadRequest, "send one Content-Type header"));
+    }
     Ok(())
+}
+
+/// A host name or address, with a port or without.
+fn is_host(value: &HeaderValue) -> bool {
+    let Some(authority) = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let (host, text) = (authority.host(), authority.as_str());
+    // What stands before the host is a name and password.
+    let Some(port) = text.strip_prefix(host) else { return false };
+    let is_port = port.is_empty()
+        || port.strip_prefix(':').is_some_and(|digits| digits.is_empty() || digits.parse::<u16>().is_ok());
+    let is_name = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+    let is_literal = |host: &str| {
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok())
+    };
+    !host.is_empty() && is_port && (is_name(host) || is_literal(host))
 }
 
 fn close(mut response: Response) -> Response {
@@ -154,4 +203,36 @@ fn known(method: &str) -> &'static str {
         .into_iter()
         .find(|known| *known == method)
         .unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        let is = |text: &'static str| is_host(&HeaderValue::from_static(text));
+        for host in ["localhost", "a-b.example.org:8080", "127.0.0.1:80", "[::1]:8080", "[::1]", "queue_1:80"]
+        {
+            assert!(is(host), "{host}");
+        }
+        for bad in [
+            "",
+            " ",
+            ":80",
+            "a b",
+            "user@host",
+            "host/path",
+            "host:x",
+            "host:99999",
+            "[::1",
+            "[x]",
+            "a,b",
+            "a?b",
+            "a#b",
+            "a%zz",
+        ] {
+            assert!(!is(bad), "{bad}");
+        }
+    }
 }

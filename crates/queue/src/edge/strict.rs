@@ -79,7 +79,8 @@ fn code_of(error: &serde_json::Error) -> &'static str {
 fn rule_of(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    match (text.find(", expected "), text.starts_with("missing field")) {
+    // The last one is serde's own: one before it may stand in a text of the client.
+    match (text.rfind(", expected "), text.starts_with("missing field")) {
         (Some(at), _) => text[at + 2..].to_owned(),
         (None, true) => text.to_owned(),
         (None, false) => "not what is expected here".to_owned(),
@@ -234,6 +235,15 @@ mod tests {
         }
         let (_, errors) = read("{\"count\":\"canary\"}");
         assert!(!errors[0].detail.contains("canary"), "{errors:?}");
+        for text in [
+            "{\"count\":\"a, expected canary\"}",
+            "{\"a, expected canary\":1}",
+            "{\"count\":\", expected canary at line \"}",
+        ] {
+            let (_, errors) = read(text);
+            assert!(!errors[0].detail.contains("canary"), "{errors:?}");
+            assert!(!errors[0].detail.is_empty());
+        }
         assert!(object::<Sample>(b" {\"count\":3}").unwrap().list.is_empty());
     }
 }

@@ -16,6 +16,11 @@ pub fn current() -> String {
     TRACE.try_with(Clone::clone).unwrap_or_default()
 }
 
+/// Does work of the request being answered on a task of its own, under the same trace id.
+pub(crate) fn within<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    TRACE.scope(current(), work).in_current_span()
+}
+
 /// Takes the trace id of a `traceparent` header, or a new one, and answers under it.
 pub(crate) async fn identify(request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));

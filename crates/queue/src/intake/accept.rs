@@ -12,6 +12,7 @@ use super::daily::{self, Day, NoPlace};
 use super::draft::{Draft, Times};
 use super::flaw::{Flaw, FlawCode, refused};
 use super::key::{Key, Tie, outcome_unknown, reused};
+use super::quota::{self, Paid, Taken};
 use super::sieve::{Rows, Sorted, Tally};
 use crate::moment::Moment;
 use crate::problem::{Code, Problem};
@@ -33,6 +34,26 @@ pub(crate) struct Cleared {
     pub(crate) times: Times,
     /// Its place in the day, when it was taken just now.
     place: Option<Place>,
+    /// Its share of what may be sent by SMS, when it was taken just now.
+    share: Option<Taken>,
+}
+
+impl Cleared {
+    /// Takes the order's share of what may be sent by SMS. When there is too little left, what was written before is taken back.
+    pub(crate) async fn paid(
+        mut self,
+        state: &AppState,
+        draft: &Draft,
+        paid: &Paid,
+    ) -> Result<Self, Problem> {
+        match quota::take(state, draft, &self.tie.suffix, paid).await {
+            Ok(share) => {
+                self.share = share;
+                Ok(self)
+            }
+            Err(problem) => Err(abandon(state, draft, &self, &NothingStored::never_tried(), problem).await),
+        }
+    }
 }
 
 /// Ties the key, finds the times and takes the place in the day. `digest`: what the key is tied to.
@@ -46,7 +67,7 @@ pub(crate) async fn clear(
 ) -> Result<Cleared, Problem> {
     let tie = Tie::new(state, &draft.sender, known.id.as_ref(), known.key.as_ref(), digest).await?;
     match cleared(state, draft, &tie, whole).await {
-        Ok((times, place)) => Ok(Cleared { tie, times, place }),
+        Ok((times, place)) => Ok(Cleared { tie, times, place, share: None }),
         Err(NoPlace { problem, lost }) => {
             // A place that may be taken is found again by the suffix the key is tied to.
             let alone = if lost { !tie.before } else { tie.undo(state, &NothingStored::never_tried()).await };
@@ -94,6 +115,7 @@ pub(crate) async fn accept(
     rows: Rows,
 ) -> Result<AcceptedView, Problem> {
     let cleared = clear(state, &draft, known, sorted.digest, Some(sorted.digest)).await?;
+    let cleared = cleared.paid(state, &draft, &sorted.tally.paid).await?;
     let order = NewOrder {
         head: draft.head(&cleared.tie.suffix, cleared.times, &state.rules),
         digest: sorted.digest,
@@ -160,6 +182,7 @@ pub(crate) async fn abandon(
     let alone = cleared.tie.undo(state, proof).await;
     if alone {
         give_back(state, draft, cleared, proof).await;
+        give_share_back(state, draft, cleared, proof).await;
     }
     cleared.tie.told(state, problem, alone).await
 }
@@ -167,6 +190,7 @@ pub(crate) async fn abandon(
 /// Gives back the place of an order that was there before. It has its place in the day it was accepted: when that is today,
 /// the place is its own.
 async fn give_second_back(state: &AppState, draft: &Draft, cleared: &Cleared, accepted: UnixMs) {
+    give_share_back(state, draft, cleared, &NothingStored::never_tried()).await;
     let today = Day::of(state.clock.now(), &state.rules.day_zone);
     if accepted < today.start {
         give_back(state, draft, cleared, &NothingStored::never_tried()).await;
@@ -177,6 +201,13 @@ async fn give_back(state: &AppState, draft: &Draft, cleared: &Cleared, proof: &N
     let Some(place) = &cleared.place else { return };
     if let Err(error) = state.store.unreserve(&draft.sender, place, proof).await {
         tracing::debug!(%error, "a place in a day was not given back; it is found when the day is full");
+    }
+}
+
+async fn give_share_back(state: &AppState, draft: &Draft, cleared: &Cleared, proof: &NothingStored) {
+    let Some(share) = &cleared.share else { return };
+    if let Err(error) = quota::give_back(state, draft, &cleared.tie.suffix, share, proof).await {
+        tracing::warn!(%error, "segments of an order that was not stored were not given back; they count until the day is over");
     }
 }
 

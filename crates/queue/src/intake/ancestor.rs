@@ -174,8 +174,9 @@ pub(super) async fn queue(
     let (parts, body) = request.into_parts();
     expect(&parts.headers, "application/json")?;
     let bytes = read(body, MOST_JSON).await?;
-    let rules = state.rules.clone();
-    let checked = state.aside.run(bytes.len() <= SMALL_BODY, move || check(&bytes, &caller, &rules)).await?;
+    let (rules, share) = (state.rules.clone(), caller.share.clone());
+    let small = bytes.len() <= SMALL_BODY;
+    let checked = state.aside.run(&share, small, move || check(&bytes, &caller, &rules)).await?;
     let (suffix, draft, sorted, rows) = checked;
     let known = Known { id: Some(suffix), key: None };
     Box::pin(accept(&state, draft, &known, sorted, rows)).await.map(IntoResponse::into_response)
@@ -227,6 +228,9 @@ fn check(
         let index = u32::try_from(at).unwrap_or(u32::MAX);
         let read = json::part::<Person<'_>>(raw.get().as_bytes()).and_then(recipient);
         sieve.take(index, Place::Recipient(at), raw.get(), read, &mut rows);
+        if sieve.is_full() {
+            break;
+        }
     }
     let sorted = sieve.finish()?;
     Ok((suffix, draft, sorted, rows))

@@ -22,6 +22,7 @@ use super::upload::MEDIA_TYPE;
 use crate::aside::SMALL_BODY;
 use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::expect;
+use crate::edge::trace;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::OrderId;
 use crate::state::AppState;
@@ -37,21 +38,40 @@ const BYTES_AT_A_TIME: usize = 4 * 1024 * 1024;
 
 /// What became of one order of a batch.
 #[derive(Debug, Serialize, ToSchema)]
-struct BatchLine {
+#[serde(untagged)]
+enum BatchLine {
+    /// It was accepted.
+    Accepted(Box<BatchAccepted>),
+    /// It was refused.
+    Refused(BatchRefused),
+}
+
+/// An order of a batch that was accepted.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchAccepted {
     /// Its place among the orders of the batch, from 0.
     index: usize,
-    /// 200 or 202 when it was accepted, else the status of the problem.
+    /// 200 or 202, as of the order alone.
     status: u16,
-    /// The order, when it was accepted.
+    /// The order.
     #[serde(flatten)]
-    accepted: Option<AcceptedView>,
-    /// Whether it had been accepted before.
+    accepted: AcceptedView,
+    /// Whether it had been accepted before; `false` when left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     replayed: bool,
-    /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<ProblemDocument>)]
-    problem: Option<Value>,
+}
+
+/// An order of a batch that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchRefused {
+    /// Its place among the orders of the batch, from 0.
+    index: usize,
+    /// The status of the problem.
+    status: u16,
+    /// Why.
+    #[schema(value_type = ProblemDocument)]
+    problem: Value,
 }
 
 /// Give many orders
@@ -105,11 +125,11 @@ async fn all(state: AppState, caller: Caller, key: Option<Key>, body: Body) -> R
         let line = Bytes::copy_from_slice(line.bytes);
         bytes += line.len();
         let (state, caller, key) = (state.clone(), caller.clone(), key.as_ref().map(|key| key.part(index)));
-        work.spawn(async move {
+        work.spawn(trace::within(async move {
             let length = line.len();
             let answered = Box::pin(one(&state, &caller, key, line)).await;
             (index, length, show(index, answered))
-        });
+        }));
         while work.len() >= AT_A_TIME || (bytes > BYTES_AT_A_TIME && !work.is_empty()) {
             bytes -= note(&mut told, work.join_next().await);
         }
@@ -146,7 +166,8 @@ async fn one(
     line: Bytes,
 ) -> Result<AcceptedView, Problem> {
     let (rules, caller) = (state.rules.clone(), caller.clone());
-    let checked = state.aside.run(line.len() <= SMALL_BODY, move || {
+    let share = caller.share.clone();
+    let checked = state.aside.run(&share, line.len() <= SMALL_BODY, move || {
         let mut parsed: OrderBody<'_> = json::object(&line)?;
         let id = match parsed.order_id.take() {
             Some(id) => {
@@ -163,22 +184,48 @@ async fn one(
     accept(state, draft, &Known { id, key }, sorted, rows).await
 }
 
+/// The line of the log that a request of its own would have had.
+fn log(index: usize, status: u16, code: Code) {
+    let (route, trace_id, code) = ("/v1/orders/batch", trace::current(), code.word());
+    match status {
+        500.. => {
+            tracing::warn!(
+                event = "request.failed",
+                trace_id,
+                route,
+                index,
+                status,
+                code,
+                "order of a batch failed"
+            );
+        }
+        _ => {
+            tracing::info!(
+                event = "request.refused",
+                trace_id,
+                route,
+                index,
+                status,
+                code,
+                "order of a batch refused"
+            );
+        }
+    }
+}
+
 fn show(index: usize, answered: Result<AcceptedView, Problem>) -> Vec<u8> {
     let line = match answered {
-        Ok(view) => BatchLine {
+        Ok(view) => BatchLine::Accepted(Box::new(BatchAccepted {
             index,
             status: view.status().as_u16(),
             replayed: view.again,
-            accepted: Some(view),
-            problem: None,
-        },
-        Err(problem) => BatchLine {
-            index,
-            status: problem.code().status().as_u16(),
-            replayed: false,
-            accepted: None,
-            problem: Some(problem.document()),
-        },
+            accepted: view,
+        })),
+        Err(problem) => {
+            let status = problem.code().status().as_u16();
+            log(index, status, problem.code());
+            BatchLine::Refused(BatchRefused { index, status, problem: problem.document() })
+        }
     };
     let mut out = serde_json::to_vec(&line).unwrap_or_default();
     out.push(b'\n');

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use posthaste_model::{Channel, Content, Lane, OnUnknown, SenderId, Suffix, Text, UnixMs};
-use posthaste_store::NewOrderHead;
+use posthaste_store::{KeyId, NewOrderHead};
 
 use super::address::mailbox;
 use super::flaw::{Flaw, FlawCode, Flaws, refused};
 use super::order::{Addresses, Invalid, OrderBody, SenderBody};
 use super::settings::{Rules, is_role};
-use super::{text, times};
+use super::{send_as, text, times};
 use crate::auth::{Caller, Scope};
 use crate::edge::strict;
 use crate::problem::{Code, Problem};
@@ -24,6 +24,8 @@ const MOST_METADATA_NAMES: usize = 64;
 pub(crate) struct Draft {
     /// Who sends.
     pub(crate) sender: SenderId,
+    /// The key it was given with.
+    pub(crate) key: KeyId,
     /// Orders a day; `None` without limit.
     pub(crate) daily: Option<u32>,
     /// What it says.
@@ -111,8 +113,10 @@ impl Draft {
         if !flaws.is_empty() {
             return Err(refused(flaws.into_vec()));
         }
+        send_as::check(caller, content.sender_name.expose(), content.sender_email.expose())?;
         Ok(Self {
             sender,
+            key: caller.key_id.clone(),
             daily,
             content,
             channels,

@@ -63,6 +63,10 @@ codes! {
     InvalidMailbox = "invalid_mailbox";
     /// It is no phone number.
     InvalidPhone = "invalid_phone";
+    /// Numbers of its country get no messages by the settings.
+    CountryNotAllowed = "country_not_allowed";
+    /// A premium-rate number, a satellite phone or the like: none of them gets messages.
+    NumberNotAllowed = "number_not_allowed";
     /// It is no chat id and no @name.
     InvalidChat = "invalid_chat";
     /// It is no peer id.

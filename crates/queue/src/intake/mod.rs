@@ -32,7 +32,9 @@ mod orders;
 #[cfg(test)]
 mod properties;
 mod quiet;
+pub mod quota;
 mod retry;
+mod send_as;
 pub mod settings;
 mod sieve;
 mod text;
@@ -42,10 +44,11 @@ mod upload;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use address::{Given, normalise};
+pub(crate) use address::{Given, mailbox, normalise};
 pub use daily::{LimitView, limit_of};
 pub(crate) use desk::Desk;
 pub use order::Invalid;
+pub(crate) use text::name as display_name;
 
 use crate::state::AppState;
 

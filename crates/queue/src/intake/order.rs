@@ -44,11 +44,12 @@ pub(crate) enum Addresses {
 pub(crate) struct SenderBody {
     /// The sender's id, `[A-Za-z0-9_-]{1,64}`. May be left out when the key, or the order's id, names it.
     pub(crate) id: Option<String>,
-    /// The name shown to recipients.
+    /// The name shown to recipients: one of the key's `display_names`.
     pub(crate) name: Option<String>,
     /// The role, which limits orders a day.
     pub(crate) role: Option<String>,
-    /// The mailbox for answers.
+    /// The mailbox it is from, where the e-mail courier's settings let it stand in From, else the one for answers: one of the
+    /// key's `mailboxes`.
     pub(crate) email: Option<String>,
 }
 

@@ -135,8 +135,8 @@ async fn whole(
     body: Body,
 ) -> Result<AcceptedView, Problem> {
     let bytes = read(body, MOST_JSON).await?;
-    let (rules, id) = (state.rules.clone(), known.id.clone());
-    let checked = state.aside.run(bytes.len() <= SMALL_BODY, move || {
+    let (rules, id, share) = (state.rules.clone(), known.id.clone(), caller.share.clone());
+    let checked = state.aside.run(&share, bytes.len() <= SMALL_BODY, move || {
         let parsed: OrderBody<'_> = json::object(&bytes)?;
         if parsed.order_id.is_some() {
             let detail = "it stands in the path of PUT /v1/orders/{id}";

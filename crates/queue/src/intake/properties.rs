@@ -25,7 +25,7 @@ fn rules() -> Arc<Rules> {
 
 fn caller() -> Caller {
     let scopes: Scopes = Scope::ALL.into_iter().collect();
-    Caller { key_id: "abcdefghij01".parse().unwrap(), scopes, sender: None, role: None }
+    Caller::sample(scopes)
 }
 
 fn checked(order: &str, rules: &Arc<Rules>) -> Result<(Draft, Sorted, Rows), Problem> {

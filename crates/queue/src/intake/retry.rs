@@ -1,13 +1,14 @@
 //! `POST /v1/orders/{id}/retry`: a new order from chosen rows of an old one.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{SenderId, State as RowState, Suffix, UnixMs};
-use posthaste_store::{AcceptError, CallError, Glance, NothingStored, RetryAsk};
+use posthaste_model::{Channel, SenderId, State as RowState, Suffix, UnixMs};
+use posthaste_store::{AcceptError, CallError, Glance, Head, NothingStored, RetryAsk};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,9 +16,10 @@ use super::accept::{count, problem};
 use super::answer::{history_key, stored};
 use super::flaw::{Flaw, FlawCode, refused};
 use super::key::{Key, REPLAYED, Tie, outcome_unknown};
+use super::quota::{self, Paid};
 use super::settings::is_role;
-use super::{digest, times};
-use crate::auth::Enqueuer;
+use super::{digest, send_as, times};
+use crate::auth::{Caller, Enqueuer};
 use crate::edge::body::SmallJson;
 use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -97,6 +99,10 @@ pub(super) async fn retry(
     caller.sees(&old)?;
     let key = Key::of(&headers)?;
     let choice = choice(&body)?;
+    // The new order has the text of the old one, sender and all: another key may have been allowed that.
+    if let Some(content) = state.store.order_content(&old).await? {
+        send_as::check(&caller, content.sender_name.expose(), content.sender_email.expose())?;
+    }
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
     let glance = state.store.glance(&old, None).await?.ok_or_else(Problem::order_not_found)?;
     let tie = Tie::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;
@@ -108,7 +114,7 @@ pub(super) async fn retry(
             return Ok(replay(&state, &old, &tie.suffix, &body, &glance));
         }
     }
-    match make(&state, &old, &tie, &body, &choice, glance.head.lane).await {
+    match make(&state, &old, &tie, &body, &choice, (&glance.head, &caller)).await {
         Ok(made) => Ok(made),
         Err((problem, proof)) => {
             let Some(proof) = proof else { return Err(problem) };
@@ -141,7 +147,7 @@ async fn make(
     tie: &Tie,
     body: &RetryBody,
     choice: &Choice,
-    lane: posthaste_model::Lane,
+    (head, caller): (&Head, &Caller),
 ) -> Result<Response, (Problem, Option<NothingStored>)> {
     let (now, rules) = (state.clock.now(), &state.rules);
     let asked = match &body.deliver_at {
@@ -150,13 +156,33 @@ async fn make(
         None => None,
     };
     let base = asked.unwrap_or(now);
-    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, lane, &tie.suffix));
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.lane, &tie.suffix));
     let ask = RetryAsk { suffix: tie.suffix.clone(), due: moved.or(asked), digest: digest(old, body) };
     let chosen = |row: &posthaste_model::Row, outcome: RowState| {
         choice.states.contains(&outcome)
             && choice.recipients.as_ref().is_none_or(|wanted| wanted.contains(&row.recipient))
     };
-    let accepted = state.store.retry_order(old, &ask, |_, row, outcome| chosen(row, outcome.state)).await;
+    // Which rows these are is known when they are stored; so they are counted then, and none are stored when nothing is left.
+    let never_tried = |problem| (problem, Some(NothingStored::never_tried()));
+    let paid = head.channels.iter().map(|(channel, _)| channel).find(|channel| quota::is_paid(channel));
+    let content = match paid {
+        Some(_) => state.store.order_content(old).await.map_err(|error| never_tried(error.into()))?,
+        None => None,
+    };
+    let by = (&caller.key_id, &tie.suffix);
+    if let (Some(channel), Some(content)) = (paid, &content) {
+        quota::look(state, by, content, channel).await.map_err(never_tried)?;
+    }
+    let counted = Mutex::new(Paid::default());
+    let choose = |channel: &Channel, row: &posthaste_model::Row, outcome: RowState| {
+        let chosen = chosen(row, outcome);
+        if chosen && content.is_some() {
+            counted.lock().unwrap_or_else(PoisonError::into_inner).add(channel, &row.address);
+        }
+        chosen
+    };
+    let accepted =
+        state.store.retry_order(old, &ask, |channel, row, outcome| choose(channel, row, outcome.state)).await;
     let accepted = accepted.map_err(|error| {
         let told = match &error {
             AcceptError::Empty => {
@@ -167,6 +193,10 @@ async fn make(
         (told, error.nothing_stored())
     })?;
     count(&accepted);
+    if let Some(content) = content.as_ref().filter(|_| !accepted.again) {
+        let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        quota::count(state, by, content, &counted).await;
+    }
     let rows = stored(&accepted).into_iter().filter(|one| one.rows > 0).map(|one| (one.channel, one.rows));
     Ok(show(old, &accepted.suffix, rows.collect(), (accepted.due, moved), accepted.again))
 }

@@ -41,12 +41,26 @@ pub struct OrderSettings {
     pub max_ahead: HumanDuration,
     /// Region (two capital letters) of phone numbers written without a country; empty: such numbers are refused.
     pub phone_region: String,
+    /// Countries (two capital letters) whose numbers get messages; `*` alone: all. Empty: that of `phone_region`, or none.
+    pub phone_countries: Vec<String>,
     /// How sure a phone number must be.
     pub phone_strictness: Strictness,
     /// What an order with bad recipients becomes when it does not say: refused, or accepted without them.
     pub invalid: Invalid,
     /// Channels an order may name.
     pub channels: Vec<Channel>,
+}
+
+impl OrderSettings {
+    /// The countries whose numbers get messages, in words; `None`: no country's.
+    #[must_use]
+    pub fn sms_countries(&self) -> Option<String> {
+        match self.phone_countries.as_slice() {
+            [] => Some(self.phone_region.clone()).filter(|region| !region.is_empty()),
+            [all] if all == "*" => Some("all countries".to_owned()),
+            named => Some(named.join(", ")),
+        }
+    }
 }
 
 /// When nobody is to be disturbed: the section `[quiet_hours]`.
@@ -130,6 +144,10 @@ impl Rules {
         }
         let phones = PhoneRules::new(&orders.phone_region, orders.phone_strictness)
             .ok_or(SettingError { key: "orders.phone_region", why: "no such region".to_owned() })?;
+        let phones = phones.to(&orders.phone_countries).ok_or(SettingError {
+            key: "orders.phone_countries",
+            why: "countries by two capital letters, as [\"RU\", \"KZ\"], or [\"*\"] alone for all".to_owned(),
+        })?;
         let quiet_zone = zone("quiet_hours.zone", &quiet.zone)?;
         let hours =
             QuietHours::new(quiet_zone, (quiet.from, quiet.to), quiet.jitter.get(), quiet.urgent_exempt)

@@ -10,8 +10,13 @@ use super::draft::{Draft, known_channel, one_of};
 use super::flaw::{Flaw, FlawCode, Flaws, MOST_FLAWS, Place, Unread};
 use super::ids::Ids;
 use super::order::{Addresses, Few, Invalid, MOST_ADDRESSES, RecipientBody};
+use super::quota::Paid;
 use super::settings::{Rules, is_role};
 use super::text;
+
+/// Addresses of one JSON body that are judged at most: a bound on what one request may cost. Uploads are judged in pieces, between
+/// which others have their turn.
+const MOST_JUDGED: usize = 50_000;
 
 /// A row of an order, and its channel.
 pub(crate) type Rows = Vec<(Channel, Row)>;
@@ -29,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) repeated: Vec<Place>,
     /// How many there were.
     pub(crate) repeated_total: u64,
+    /// The messages that are paid for.
+    pub(crate) paid: Paid,
     /// Taken recipients with an address, by channel.
     reached: Vec<(Channel, u32)>,
 }
@@ -50,6 +57,8 @@ pub(crate) struct Sieve {
     flaws: Flaws,
     /// Whether one of them could not be read at all.
     malformed: bool,
+    /// Addresses judged of one JSON body.
+    judged: usize,
 }
 
 impl Sieve {
@@ -67,6 +76,7 @@ impl Sieve {
             tally: Tally { reached: Vec::new(), ..Tally::default() },
             flaws: Flaws::default(),
             malformed: false,
+            judged: 0,
         }
     }
 
@@ -125,9 +135,18 @@ impl Sieve {
             if self.channels.as_ref().is_some_and(|wanted| !wanted.contains(&channel)) {
                 continue;
             }
+            if place.line().is_none() {
+                self.judged += given.len().min(MOST_ADDRESSES);
+                if self.judged > MOST_JUDGED {
+                    let detail = "50,000 addresses at most in one JSON body; give more as NDJSON, one recipient a line";
+                    self.flaws.add(Flaw::new("/recipients", FlawCode::TooMany, detail));
+                    return;
+                }
+            }
             let mut reached = false;
             for address in self.addresses(&channel, &given, place) {
                 reached = true;
+                self.tally.paid.add(&channel, &address);
                 rows.push((
                     channel.clone(),
                     Row { index, recipient: id.clone(), name: name.clone(), address },
@@ -157,7 +176,7 @@ impl Sieve {
             self.bad(flaw.below(place));
         }
         for (at, one) in given.iter().take(MOST_ADDRESSES).enumerate() {
-            match address::normalise(channel, one, self.rules.phones) {
+            match address::normalise(channel, one, &self.rules.phones) {
                 Ok(address) if self.all || out.is_empty() => out.push(address),
                 Ok(_) => {}
                 Err((code, detail)) => {
@@ -199,9 +218,9 @@ impl Sieve {
         !self.flaws.is_empty()
     }
 
-    /// Whether no more faults are told, so that nothing more needs to be read.
+    /// Whether no more faults are told, or too much was judged, so that nothing more needs to be read.
     pub(crate) fn is_full(&self) -> bool {
-        self.flaws.is_full()
+        self.flaws.is_full() || self.judged > MOST_JUDGED
     }
 
     /// What became of them, or why the order is refused.

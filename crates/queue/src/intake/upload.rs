@@ -3,6 +3,8 @@
 //! Up to [`HELD`] rows nothing is written before the last line was read, as for JSON. Beyond that rows stream into the store
 //! while the next lines come; when the upload is refused then, what was streamed is removed again.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use posthaste_model::Suffix;
 use posthaste_store::{NothingStored, OrderWriter};
@@ -19,7 +21,7 @@ use super::order::{OrderBody, RecipientBody};
 use super::settings::Rules;
 use super::sieve::{Rows, Sieve};
 use crate::aside::SMALL_BODY;
-use crate::auth::Caller;
+use crate::auth::{Caller, Share};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -38,6 +40,7 @@ const HELD: usize = 4_000;
 /// An upload on its way.
 struct Upload {
     state: AppState,
+    share: Arc<Share>,
     known: Known,
     draft: Draft,
     /// Digest of the first line: what a key is tied to before the last line is known.
@@ -97,13 +100,14 @@ pub(super) async fn take(
     };
     let line_is_small = line.bytes.len() <= SMALL_BODY;
     let (line, rules, id) = (line.bytes.to_vec(), state.rules.clone(), known.id.clone());
+    let share = caller.share.clone();
     let first = move || first_line(&line, &caller, id.as_ref(), &rules);
-    let (draft, digest) = state.aside.run(line_is_small, first).await?;
+    let (draft, digest) = state.aside.run(&share, line_is_small, first).await?;
     lines.limit(MOST_RECIPIENT);
     let sieve = Sieve::new(&draft, digest.clone(), &state.rules, rand::random());
     let first = digest::of_bytes(&[b"upload", &digest.finish()]);
     let count = dry.then(|| Count::new(rand::random()));
-    let mut upload = Upload { state, known, draft, first, rows: Rows::new(), open: None, count };
+    let mut upload = Upload { state, share, known, draft, first, rows: Rows::new(), open: None, count };
     let sorted = upload.read(&mut lines, sieve).await;
     match sorted.and_then(|sieve| sieve.finish().map_err(Problem::from)) {
         Ok(sorted) => upload.finish(sorted).await,
@@ -152,7 +156,7 @@ impl Upload {
                 piece.sort(index, &mut sieve, &mut rows);
                 Ok((sieve, rows))
             };
-            (sieve, self.rows) = self.state.aside.run(small, sort).await?;
+            (sieve, self.rows) = self.state.aside.run(&self.share, small, sort).await?;
             index += count;
             if sieve.is_full() {
                 return Ok(sieve);
@@ -199,6 +203,15 @@ impl Upload {
         }
         match self.open {
             Some((cleared, writer)) => {
+                let cleared = match cleared.paid(&self.state, &self.draft, &sorted.tally.paid).await {
+                    Ok(cleared) => cleared,
+                    Err(problem) => {
+                        if let Err(error) = writer.abort().await {
+                            tracing::debug!(%error, "what was streamed of a refused upload is swept later");
+                        }
+                        return Err(problem);
+                    }
+                };
                 let accepted = writer.finish(sorted.digest, &sorted.no_contact).await;
                 conclude(&self.state, &self.draft, cleared, accepted, sorted.tally).await
             }

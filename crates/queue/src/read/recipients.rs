@@ -17,7 +17,7 @@ use super::orders::missing;
 use super::page::link;
 use super::rows::RecipientRow;
 use super::{OrderId, Parameters, number};
-use crate::auth::Reader;
+use crate::auth::{OpenKey, Reader};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
 
@@ -82,7 +82,8 @@ pub(super) async fn list(
     let first = state.store.recipients(&suffix, &filter, cursor.as_ref(), limit).await?;
     let Some(first) = first else { return Err(missing(&state, &suffix).await) };
     if lines {
-        return Ok(stream_all(state, suffix, filter, first));
+        let key = caller.stay(&state);
+        return Ok(stream_all(state, key, suffix, filter, first));
     }
     let quiet = moved(&state, &suffix, &first.glance.head);
     let next_cursor = first.next.map(|cursor| cursor.to_string());
@@ -143,15 +144,18 @@ fn moved(state: &AppState, suffix: &Suffix, head: &Head) -> bool {
 }
 
 /// Reads page after page as the client takes them: one page is in memory at a time.
-fn stream_all(state: AppState, suffix: Suffix, filter: RowFilter, first: RowPage) -> Response {
+fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, first: RowPage) -> Response {
     let quiet = moved(&state, &suffix, &first.glance.head);
-    let pages = stream::unfold(Some((state, Next::Page(first))), move |at| {
+    let pages = stream::unfold(Some((state, key, Next::Page(first))), move |at| {
         let (suffix, filter) = (suffix.clone(), filter.clone());
         async move {
-            let (state, next) = at?;
+            let (state, mut key, next) = at?;
             let page = match next {
                 Next::Page(page) => page,
                 Next::Cursor(cursor) => {
+                    if key.must_tell().await.is_err() {
+                        return Some((Err(Broken), None));
+                    }
                     match state.store.recipients(&suffix, &filter, Some(&cursor), AT_ONCE).await {
                         Ok(Some(page)) => page,
                         // The status is sent: the broken transfer tells that something is missing.
@@ -163,7 +167,7 @@ fn stream_all(state: AppState, suffix: Suffix, filter: RowFilter, first: RowPage
                     }
                 }
             };
-            let next = page.next.map(|cursor| (state, Next::Cursor(cursor)));
+            let next = page.next.map(|cursor| (state, key, Next::Cursor(cursor)));
             Some((Ok(as_lines(page.rows, quiet)), next))
         }
     });

@@ -119,7 +119,8 @@ impl AddressesBody {
     /// may name.
     pub(super) async fn read(self, caller: Caller, state: &AppState, known: bool) -> Result<Asked, Problem> {
         let (rules, small) = (state.rules.clone(), self.addresses.len() <= MOST_SMALL);
-        state.aside.run(small, move || self.check(&caller, &rules, known)).await
+        let share = caller.share.clone();
+        state.aside.run(&share, small, move || self.check(&caller, &rules, known)).await
     }
 
     fn check(self, caller: &Caller, rules: &Rules, known: bool) -> Result<Asked, Problem> {
@@ -134,14 +135,15 @@ impl AddressesBody {
             return Err(invalid(vec![Violation::at("/addresses", "out_of_range", rule)]));
         }
         // Looking up or lifting reads what was stored, under whatever settings.
-        let phones = if known { rules.phones } else { rules.phones.lenient() };
+        let phones = rules.phones.clone();
+        let phones = if known { phones.anywhere() } else { phones.lenient() };
         let (mut addresses, mut wrong) = (Vec::with_capacity(self.addresses.len()), Vec::new());
         for (at, written) in self.addresses.into_iter().enumerate() {
             let given = match written {
                 Written::Number(number) => Given::Number(number),
                 Written::Text(text) => Given::Text(Cow::Owned(text)),
             };
-            match normalise(&channel, &given, phones) {
+            match normalise(&channel, &given, &phones) {
                 Ok(address) => addresses.push(address),
                 Err((code, rule)) if wrong.len() < MOST_TOLD => {
                     wrong.push(Violation::at(format!("/addresses/{at}"), code.word(), rule));

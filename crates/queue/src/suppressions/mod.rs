@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use posthaste_model::Reason;
 use posthaste_store::{
-    CallError, Source, Suppress, Suppressed, Suppression, SuppressionCursor, SuppressionId,
+    CallError, Notice, Source, Suppress, Suppressed, Suppression, SuppressionCursor, SuppressionId,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -193,6 +194,7 @@ async fn add(
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
     let asked = body.read(caller, &state, true).await?;
+    let notice = Notice::heard(Instant::now());
     let all: Vec<Suppress> = asked
         .addresses
         .into_iter()
@@ -202,6 +204,7 @@ async fn add(
             reason: Reason::ByOperator,
             source: Source::Operator,
             after: 1,
+            notice: notice.clone(),
         })
         .collect();
     let put = state.store.suppress(&asked.channel, &all).await;
@@ -209,7 +212,7 @@ async fn add(
     let count = |wanted| put.iter().filter(|one| **one == wanted).count();
     let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::Again));
     if added + unchanged < put.len() {
-        // Lifted by somebody else at this moment, or a record of a later version.
+        // A record of a later version.
         return Err(Problem::new(Code::StoreUnavailable, "not all of them are on the list; ask again"));
     }
     tracing::info!(channel = %asked.channel, added, "addresses were suppressed by an operator");
@@ -272,7 +275,7 @@ async fn lift(
     let asked = body.read(caller, &state, false).await?;
     let (store, channel, sender) = (&state.store, &asked.channel, asked.sender.as_ref());
     let all = stream::iter(asked.addresses)
-        .map(|address| async move { store.lift(channel, &address, sender, None).await });
+        .map(|address| async move { store.lift(channel, &address, sender).await });
     let done: Vec<Result<bool, CallError>> = all.buffered(AT_ONCE).collect().await;
     let failed: Vec<&CallError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
     if let Some(error) = failed.iter().find(|error| error.may_have_happened()).or(failed.first()) {

@@ -80,7 +80,7 @@ pub(super) async fn track(
     caller.sees(&suffix)?;
     let until = Instant::now() + Duration::from_secs(body.timeout);
     let poll = Poll { touches: body.touch_count, since: None, until, ends: false };
-    let (history, timeouted) = poll.run(&state, &suffix).await?;
+    let (history, timeouted) = poll.run(&state, &caller, &suffix).await?;
     Ok(Json(Tracked { history, timeouted }).into_response())
 }
 

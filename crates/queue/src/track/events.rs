@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 
 use super::hub::{Follower, Looked, Seen};
 use super::place::TrackerPlace;
-use crate::auth::Reader;
+use crate::auth::{OpenKey, Reader};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::{OrderId, Parameters, flag};
 use crate::state::AppState;
@@ -66,17 +66,20 @@ pub(super) async fn stream(
     caller.sees(&suffix)?;
     let past_end = flag("past_end", asked.past_end.as_deref())?;
     let known = known(&headers)?;
-    let place = TrackerPlace::take(&state)?;
+    let place = TrackerPlace::take(&state, &caller)?;
+    let mut key = caller.stay(&state);
     let mut follower = state.hub.follow(&suffix);
     let looked = timeout(FIRST, follower.first()).await.map_err(|_| {
         Problem::new(Code::StoreUnavailable, "the store did not tell in time")
             .retry_after(Duration::from_secs(1))
     })?;
+    key.must_tell().await?;
     if let Looked::Unreadable(why) = looked {
         return Err(Problem::unreadable(why));
     }
     let heartbeat = state.settings.trackers.heartbeat.get();
     let told = Told {
+        key,
         follower,
         next: Some(looked),
         known,
@@ -113,6 +116,7 @@ fn known(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 /// One stream.
 struct Told {
+    key: OpenKey,
     follower: Follower,
     /// The first look, not told yet.
     next: Option<Looked>,
@@ -142,12 +146,26 @@ impl Told {
             let looked = match self.next.take() {
                 Some(first) => first,
                 None => tokio::select! {
+                    biased;
+                    () = self.key.over() => return None,
                     looked = self.follower.changed() => looked,
                     // The client comes again, to another replica or to the next process here.
                     () = self.soft.cancelled() => return None,
                     () = sleep_until(alive_at) => return Some(Bytes::from_static(ALIVE.as_bytes())),
                 },
             };
+            tokio::select! {
+                biased;
+                may_tell = self.key.may_tell() => if !may_tell {
+                    return None;
+                },
+                () = self.soft.cancelled() => return None,
+                () = sleep_until(alive_at) => {
+                    // Told once the key was found again.
+                    self.next = Some(looked);
+                    return Some(Bytes::from_static(ALIVE.as_bytes()));
+                }
+            }
             if let Looked::Seen(seen) = looked
                 && let Some(event) = self.tell(&seen)
             {

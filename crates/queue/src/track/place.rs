@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::auth::{Caller, Held};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
@@ -15,20 +16,21 @@ const OPEN: &str = "posthaste_queue_open_trackers";
 /// Counts as an open tracker until it is dropped.
 #[derive(Debug)]
 pub(super) struct TrackerPlace {
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, Held),
 }
 
 impl TrackerPlace {
     /// # Errors
-    /// 503 when all are taken or the service is stopping.
-    pub(super) fn take(state: &AppState) -> Result<Self, Problem> {
+    /// 503 when all are taken or the service is stopping, 429 when the key holds its share.
+    pub(super) fn take(state: &AppState, caller: &Caller) -> Result<Self, Problem> {
         if state.soft.is_cancelled() {
             return Err(Problem::new(Code::Stopping, "the service is stopping").retry_after(RETRY));
         }
         let permit = Semaphore::try_acquire_owned(Arc::clone(&state.tracker_places))
             .map_err(|_| Problem::new(Code::Overloaded, "too many trackers are open").retry_after(RETRY))?;
+        let share = caller.share.tracker()?;
         metrics::gauge!(OPEN).increment(1);
-        Ok(Self { _permit: permit })
+        Ok(Self { _held: (permit, share) })
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::hub::{Follower, Looked};
 use super::place::TrackerPlace;
-use crate::auth::Reader;
+use crate::auth::{Caller, Reader, unauthorized};
 use crate::problem::{Problem, ProblemDocument};
 use crate::read::{OrderId, Parameters, flag, number};
 use crate::state::AppState;
@@ -73,7 +73,7 @@ pub(super) async fn wait(
         asked.since.as_deref().map(|since| number("since", Some(since), 0..=u64::MAX, 0)).transpose()?;
     let ends = !flag("past_end", asked.past_end.as_deref())?;
     let poll = Poll { touches, since, until: Instant::now() + Duration::from_secs(seconds), ends };
-    let (history, timed_out) = poll.run(&state, &suffix).await?;
+    let (history, timed_out) = poll.run(&state, &caller, &suffix).await?;
     Ok(Json(Waited { history, timed_out }).into_response())
 }
 
@@ -93,23 +93,27 @@ impl Poll {
     /// The order as JSON, if there is one, and whether the time was over first.
     ///
     /// # Errors
-    /// 503 when there is no place, or when the store told nothing in time.
+    /// 503 when there is no place, or when the store told nothing in time; 401 when the key ended meanwhile.
     pub(super) async fn run(
         &self,
         state: &AppState,
+        caller: &Caller,
         suffix: &Suffix,
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
-        let _place = TrackerPlace::take(state)?;
+        let _place = TrackerPlace::take(state, caller)?;
         if self.until <= Instant::now() {
             // Who does not wait is told what is true now, not what others who follow it were told last.
             return self.look_once(state, suffix).await;
         }
+        let mut key = caller.stay(state);
         let mut follower = state.hub.follow(suffix);
         let enough = self.enough(&mut follower);
         let timed_out = tokio::select! {
+            () = key.over() => return Err(unauthorized()),
             over = timeout_at(self.until, enough) => over.is_err(),
             () = state.soft.cancelled() => true,
         };
+        key.must_tell().await?;
         match follower.now() {
             // No look succeeded in all that time: this one says why, or tells what is true now.
             Looked::NotYet | Looked::Unreadable(_) => self.look_once(state, suffix).await,

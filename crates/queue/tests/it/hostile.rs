@@ -51,6 +51,8 @@ async fn bodies_that_are_not_what_is_expected() {
         ("{\"name\":9007199254740993,\"scopes\":[]}", 422, "invalid_body"),
         ("{\"name\":\"\",\"scopes\":[\"admin\"]}", 422, "invalid_body"),
         ("{\"name\":\"a\",\"scopes\":[\"canary7f3a\"]}", 422, "invalid_body"),
+        ("{\"name\":\"a\",\"scopes\":\"a, expected canary7f3a\"}", 422, "invalid_body"),
+        ("{\"name\":\"a\",\"a, expected canary7f3a\":1}", 422, "invalid_body"),
         ("{\"name\":\"a\",\"scopes\":[\"read\"],\"sender_id\":\"a:{canary7f3a}\"}", 422, "invalid_body"),
         ("{\"name\":\"a\",\"scopes\":[\"admin\"],\"expires_at\":\"canary7f3a\"}", 422, "invalid_body"),
     ] {
@@ -190,4 +192,21 @@ async fn a_panic_is_a_problem_that_tells_nothing() {
     assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
     assert!(!answer.text().contains(CANARY), "{answer:?}");
     assert_eq!(get("/other").send(replica.address).await.status, 404, "and it goes on");
+}
+
+#[tokio::test]
+async fn what_looks_like_a_rule_is_not_repeated_either() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    for (path, body) in [
+        ("/track", r#"{"history_key":"history:u1:1","timeout":"a, expected canary7f3a"}"#),
+        ("/track", r#"{"history_key":["a, expected canary7f3a"]}"#),
+        ("/v1/keys", r#"{"name":"n","scopes":"a, expected canary7f3a"}"#),
+        ("/v1/keys", r#"{"name":"n","scopes":["read"],"a, expected canary7f3a":1}"#),
+        ("/v1/suppressions", r#"{"channel":"email","addresses":"a, expected canary7f3a"}"#),
+        ("/v1/suppressions/find", r#"{"channel":{"a, expected canary7f3a":1},"addresses":[]}"#),
+        ("/v1/order-ids", r#"{"sender_id":{"a, expected canary7f3a":1}}"#),
+    ] {
+        refused(&service, ask("POST", path).key(&key).json(body), 422, "invalid_body").await;
+    }
 }

@@ -6,6 +6,9 @@ use crate::client::{ask, get};
 use crate::intake::*;
 use crate::service::Service;
 
+/// Settings of a service, each with its value.
+type Given<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test]
 async fn an_order_for_now_is_stored_and_told() {
     let service = Service::start().await;
@@ -85,8 +88,61 @@ async fn addresses_are_stored_the_one_way_and_merged() {
 }
 
 #[tokio::test]
+async fn messages_go_to_the_countries_of_the_settings_and_never_to_costly_numbers() {
+    let numbers = [
+        "+79991234567",
+        "+77011234567",
+        "+12025550123",
+        "+447400123456",
+        "+78091234567",
+        "+881612345678",
+        "+870301234567",
+        "+979123456789",
+    ];
+    let (country, number) = (Some("country_not_allowed"), Some("number_not_allowed"));
+    let costly = [number; 4];
+    let head: [(Given<'_>, [Option<&str>; 4]); 5] = [
+        // Nobody said where to.
+        (&[], [country; 4]),
+        (&[("orders.phone_region", "RU")], [None, country, country, country]),
+        (
+            &[("orders.phone_region", "RU"), ("orders.phone_countries", "US")],
+            [country, country, None, country],
+        ),
+        (&[("orders.phone_countries", "RU,KZ,GB")], [None, None, country, None]),
+        (&[("orders.phone_countries", "*")], [None; 4]),
+    ];
+    for (settings, wanted) in head {
+        let service = Service::with(settings).await;
+        let key = service.master().await;
+        let people: Vec<_> = numbers
+            .iter()
+            .map(|number| json!({"contacts": {"sms": [number], "email": ["a@example.org"]}}))
+            .collect();
+        let body = with(with(order(1), "recipients", json!(people)), "invalid", json!("skip"));
+        let told = give(&service, &key, &body).await;
+        assert_eq!(told.status, 200, "{settings:?}: {told:?}");
+        let skipped = told.json()["recipients"]["skipped"].clone();
+        let code = |at: usize| {
+            let place = format!("/recipients/{at}/contacts/sms/0");
+            let flaw =
+                skipped.as_array().and_then(|all| all.iter().find(|flaw| flaw["pointer"] == *place))?;
+            flaw["code"].as_str().map(str::to_owned)
+        };
+        for (at, wanted) in wanted.iter().chain(&costly).enumerate() {
+            assert_eq!(code(at).as_deref(), *wanted, "{settings:?} {}", numbers[at]);
+        }
+        // One by one they refuse the order, and nothing of the number is repeated.
+        let alone = json!([{"contacts": {"sms": [numbers[5]]}}]);
+        let told = give(&service, &key, &with(order(1), "recipients", alone)).await;
+        is_refused(&told, 422, "invalid_order", "a satellite phone");
+        assert!(!told.text().contains("881612"), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn bad_recipients_are_named_or_left_out() {
-    let service = Service::start().await;
+    let service = Service::with(&[("orders.phone_countries", "RU")]).await;
     let key = service.master().await;
     let before = written(&service.redis);
     let mut body = order(2);

@@ -9,7 +9,7 @@ use posthaste_queue::keys::{Wanted, mint};
 use posthaste_queue::{AppState, Args, api, limits};
 use posthaste_rig::proxy::{Command, Traffic};
 use posthaste_rig::{PrivateServer, Proxy};
-use posthaste_store::{Role, Scope, Settings, Store};
+use posthaste_store::{Role, Scope, SendAs, Settings, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ pub(crate) async fn master_key(tool: &Store) -> String {
         scopes: Scope::ALL.into_iter().collect(),
         sender: None,
         role: None,
+        send_as: SendAs::any(),
         expires: None,
     };
     mint(tool, &wanted).await.expect("a key").bearer.expose()

@@ -26,7 +26,8 @@ async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
     let listed = service.ask(get("/v1/keys").key(&master)).await;
     let secret = &key[16..];
     assert!(!listed.text().contains(secret), "{listed:?}");
-    let stored = service.redis.command(&["HGETALL", &format!("key:{{{id}}}")]).expect("a reply");
+    let stored = service.redis.command(&["HGETALL", &format!("key:{{0}}:{id}")]).expect("a reply");
+    assert!(!stored.items().is_empty(), "it is stored there");
     assert!(!format!("{stored:?}").contains(secret), "only the hash is stored");
     let listed = listed.json();
     let mine = listed["items"].as_array().expect("items").iter().find(|item| item["id"] == id).expect("it");
@@ -79,8 +80,8 @@ async fn a_key_ends_when_it_was_to_end() {
             name: "short".to_owned(),
             scopes: [Scope::Read].into_iter().collect(),
             sender: Some("u1".parse().expect("a sender")),
-            role: None,
             expires: Some(expires),
+            ..Wanted::default()
         };
         let key = mint(&service.store, &wanted).await.expect("a key").bearer.expose();
         let status = service.ask(get("/v1/orders").key(&key)).await.status;
@@ -110,8 +111,7 @@ async fn a_key_that_could_be_anybody_must_say_so() {
         name: "n".to_owned(),
         scopes: scopes.iter().copied().collect(),
         sender: sender.map(|sender| sender.parse().expect("a sender")),
-        role: None,
-        expires: None,
+        ..Wanted::default()
     };
     let unbound = mint(&service.store, &wanted(&[Scope::Read], None)).await.expect_err("unbound");
     assert!(matches!(unbound, MintError::Unbound), "{unbound}");

@@ -92,10 +92,12 @@ async fn bodies_are_refused_when_too_much_is_being_read() {
             .header("content-type", "application/json")
             .header("content-length", &length.to_string())
     };
-    let mut first = TcpStream::connect(service.address).await.expect("a connection");
-    // Its body never comes: what is told is what is kept free for it.
-    first.write_all(&large(15 << 20).bytes()).await.expect("a head");
+    let mut first = None;
     posthaste_rig::eventually_async("the memory is taken", async || {
+        // Its body never comes: what is told is what is kept free for it. Anew each time, for the other may have been first.
+        let mut stream = TcpStream::connect(service.address).await.expect("a connection");
+        stream.write_all(&large(15 << 20).bytes()).await.expect("a head");
+        first = Some(stream);
         match raw(service.address, &large(2 << 20).bytes()).await {
             Some(answer) if answer.status == 503 => Ok(answer.problem()),
             other => Err(format!("{other:?}")),

@@ -12,7 +12,7 @@ use posthaste_ops::listen::Listener;
 use posthaste_queue::keys::{Wanted, mint};
 use posthaste_queue::{AppState, Args, api, limits};
 use posthaste_rig::PrivateServer;
-use posthaste_store::{NewOrder, NewOrderHead, Role, Scope, Settings as StoreSettings, Store};
+use posthaste_store::{NewOrder, NewOrderHead, Role, Scope, SendAs, Settings as StoreSettings, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +43,14 @@ impl Service {
 
     /// A key with these scopes, bound to this sender; without one it may act as any.
     pub(crate) async fn key(&self, scopes: &[Scope], sender: Option<&str>) -> String {
+        // What may act as anybody may send from any mailbox; a bound key from the installation's own.
+        let free = scopes.contains(&Scope::ActAs);
         let wanted = Wanted {
             name: format!("{scopes:?}{sender:?}{}", rand_name()),
             scopes: scopes.iter().copied().collect(),
             sender: sender.map(|sender| sender.parse().expect("a sender")),
-            role: None,
-            expires: None,
+            send_as: if free { SendAs::any() } else { SendAs::default() },
+            ..Wanted::default()
         };
         mint(&self.store, &wanted).await.expect("a key").bearer.expose()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use posthaste_model::{Address, Reason};
-use posthaste_store::{Scope, Source, Suppress, Suppressed};
+use posthaste_store::{Notice, Scope, Source, Suppress, Suppressed};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, ask, get};
@@ -132,6 +132,7 @@ async fn all_entries_are_listed_page_by_page() {
         reason: Reason::Provider(1_550),
         source: Source::Bounce,
         after: if n == 0 { 3 } else { 1 },
+        notice: Notice::heard(tokio::time::Instant::now()),
     };
     let all: Vec<_> = (0..700).map(entry).collect();
     let put = service.store.suppress(&"email".parse().expect("a channel"), &all).await.expect("stored");

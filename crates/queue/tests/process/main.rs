@@ -5,6 +5,7 @@
 #[path = "../it/client.rs"]
 mod client;
 mod database;
+mod hostile;
 mod process;
 mod upload;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ),
         trial("thousands_of_trackers_cost_little", thousands_of_trackers_cost_little),
         trial("a_long_upload_costs_little", upload::costs_little),
+        trial("hostile_bodies_hold_nobody_up", hostile::bodies_hold_nobody_up),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -145,7 +147,8 @@ fn thousands_of_trackers_cost_little() {
     run(async {
         process::allow_open_files();
         let redis = server();
-        let service = Process::start(&redis, &[]);
+        // All of them with one key.
+        let service = Process::start(&redis, &[("POSTHASTE_KEYS__SHARE", "1.0")]);
         let (address, admin) = service.ready().await;
         let settings = Settings { url: redis.url().into(), ..Settings::default() };
         let (store, _) = Store::connect(settings, Role::Tool).await.expect("a store");

@@ -8,7 +8,7 @@ use posthaste_ops::exit::{self, Exit};
 use posthaste_queue::keys::{Wanted, mint};
 use posthaste_queue::{Args, run};
 use posthaste_rig::{Child, PrivateServer, eventually_async};
-use posthaste_store::{Role, Settings, Store};
+use posthaste_store::{Role, SendAs, Settings, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Names the ready file to the child. Without our prefix, so that it is no setting.
@@ -70,6 +70,7 @@ pub(crate) async fn key(redis: &PrivateServer) -> String {
         scopes: super::SCOPES.into_iter().collect(),
         sender: None,
         role: None,
+        send_as: SendAs::any(),
         expires: None,
     };
     let minted = mint(&store, &wanted).await.expect("a key");

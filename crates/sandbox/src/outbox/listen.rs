@@ -1,6 +1,6 @@
 //! The accept loop of the HTTP port: so many connections, headers in time, and only names it knows.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,19 +79,28 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
 
 /// Refuses names a web page could have made point here (DNS rebinding).
 async fn known_host(State(doors): State<Doors>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or(""));
-    match host {
-        Some(host) if !is_known(host, &doors.0) => Problem::misdirected().into_response(),
-        _ => next.run(request).await,
-    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let known = match (hosts.next(), hosts.next()) {
+        (Some(only), None) => only.to_str().is_ok_and(|host| is_known(host, &doors.0)),
+        _ => false,
+    };
+    if known { next.run(request).await } else { Problem::misdirected().into_response() }
 }
 
 fn is_known(host: &str, names: &[String]) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    // `[address]` or a name without a colon, then a port or nothing: what is left over is refused.
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("localhost", port),
+            _ => return false,
+        },
+        None => host.find(':').map_or((host, ""), |at| host.split_at(at)),
     };
-    name.parse::<IpAddr>().is_ok()
+    let is_port = |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok();
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return false;
+    }
+    name.parse::<Ipv4Addr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
         || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
@@ -107,8 +116,22 @@ mod tests {
         {
             assert!(is_known(host, &names), "{host}");
         }
-        for host in ["evil.example:8025", "", "localhost.evil.example", "[evil]:1", "127.0.0.1.evil.example"]
-        {
+        for host in [
+            "evil.example:8025",
+            "",
+            "localhost.evil.example",
+            "[evil]:1",
+            "127.0.0.1.evil.example",
+            "[::1]evil.example",
+            "[::1].evil.example:8025",
+            "[::1",
+            "localhost:evil.example",
+            "localhost:8025:1",
+            "localhost:",
+            "localhost:+80",
+            "evil.example@localhost",
+            "::1",
+        ] {
             assert!(!is_known(host, &names), "{host}");
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::callback::Target;
 use super::create;
+use super::resource::Kept;
 use super::server::{Inside, Server};
 
 const STOP: [&str; 8] = ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"];
@@ -53,7 +54,24 @@ impl Inside {
         let to =
             last.as_ref().and_then(|kept| kept.from.clone()).unwrap_or_else(|| "+15005550006".to_owned());
         let service = last.and_then(|kept| kept.service);
-        let (_, sid) = self.sid(SystemClock.now());
+        let now = SystemClock.now();
+        let (_, sid) = self.sid(now);
+        let kept = Kept {
+            sid: sid.clone(),
+            to: to.clone(),
+            from: Some(number.to_owned()),
+            service: service.clone(),
+            body: text.to_owned(),
+            segments: 1,
+            status: "received",
+            created: now,
+            updated: now,
+            sent: Some(now),
+            error: None,
+            callback: None,
+            inbound: true,
+        };
+        self.messages().put(kept, self.settings.keep_messages);
         let mut parameters = vec![
             ("AccountSid", self.settings.account.as_str()),
             ("ApiVersion", "2010-04-01"),

@@ -23,6 +23,8 @@ pub(super) struct Kept {
     pub(super) sent: Option<UnixMs>,
     pub(super) error: Option<u16>,
     pub(super) callback: Option<String>,
+    /// Whether a person sent it.
+    pub(super) inbound: bool,
 }
 
 impl Kept {
@@ -46,7 +48,7 @@ impl Kept {
             "date_created": date(self.created),
             "date_sent": self.sent.map(date),
             "date_updated": date(self.updated),
-            "direction": "outbound-api",
+            "direction": if self.inbound { "inbound" } else { "outbound-api" },
             "error_code": self.error,
             "error_message": self.error.map(errors::words),
             "from": self.from,
@@ -82,7 +84,9 @@ pub(super) struct Messages {
 
 impl Messages {
     pub(super) fn put(&mut self, kept: Kept, most: usize) {
-        *self.waiting.entry(kept.sender().to_owned()).or_insert(0) += 1;
+        if kept.is_waiting() {
+            *self.waiting.entry(kept.sender().to_owned()).or_insert(0) += 1;
+        }
         self.order.push_back(kept.sid.clone());
         self.by_sid.insert(kept.sid.clone(), kept);
         while self.order.len() > most.max(1) {

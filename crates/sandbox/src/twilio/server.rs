@@ -288,6 +288,7 @@ impl Inside {
             sent: None,
             error: None,
             callback,
+            inbound: false,
         };
         self.messages().put(kept.clone(), self.settings.keep_messages);
         (ticket, kept)

@@ -5,7 +5,9 @@ use std::time::Duration;
 use posthaste_model::{
     Address, Channel, Content, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text, UnixMs, Verdict,
 };
-use posthaste_protocol::record::{Inline, KeyId, NewKey, Scope, SecretHash, encode_content, encode_parcel};
+use posthaste_protocol::record::{
+    Inline, KeyId, NewKey, Scope, SecretHash, SendAs, encode_content, encode_parcel,
+};
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -189,6 +191,10 @@ impl Walk<'_> {
                     scopes: Scope::ALL.into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
                     sender: self.rng.random_bool(0.5).then(|| "u1".parse().expect("an id")),
                     role: None,
+                    send_as: match self.rng.random_bool(0.3) {
+                        true => SendAs::any(),
+                        false => SendAs::default(),
+                    },
                     expires: self.rng.random_bool(0.3).then(|| UnixMs(self.now + 20_000)),
                     id,
                 };

@@ -1,9 +1,12 @@
 //! Who gets nothing, on a walk: a key agreed on, addresses put on a list, struck and lifted.
 
+use std::time::Duration;
+
 use posthaste_model::{Channel, Reason, UnixMs};
-use posthaste_protocol::record::{AddressKey, Source, SuppressionId};
+use posthaste_protocol::record::{AddressKey, Notice, NoticeId, Said, Source, SuppressionId};
 use posthaste_protocol::scripts::address_key::AgreeOnKey;
 use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions};
 use rand::Rng;
 
@@ -18,7 +21,7 @@ impl Walk<'_> {
             let key = AddressKey::new(&[self.rng.random_range(0..8) / 7; 32]);
             let id = [self.rng.random_range(0..3); 16];
             let id = SuppressionId::from_field(&id).expect("an id");
-            match self.rng.random_range(0..8) {
+            match self.rng.random_range(0..11) {
                 0 | 1 => {
                     let made = self.rng.random_bool(0.7);
                     self.call(&AgreeOnKey { keys: &keys, key: &key, made })?.ok();
@@ -27,26 +30,28 @@ impl Walk<'_> {
                     let entry = NewSuppression {
                         id,
                         of_sender: self.rng.random_bool(0.3),
-                        reason: Reason::from_code(self.rng.random_range(0..2_000)),
+                        reason: match self.rng.random_bool(0.5) {
+                            true => Reason::Blocked,
+                            false => Reason::from_code(self.rng.random_range(0..2_000)),
+                        },
                         source: Source::ALL[self.rng.random_range(0..5)],
                         after: self.rng.random_range(0..3),
-                        lift_seen: self.rng.random_bool(0.3).then_some(UnixMs(self.now)),
+                        notice: self.notice(false),
                     };
                     // The second one of an address sees what the first one did.
                     let entries = vec![entry; self.rng.random_range(1..3)];
                     let (keys, channel, key) = (&keys, &channel, &key);
                     self.call(&PutSuppressions { keys, key, channel, entries: &entries })?.ok();
                 }
+                6..9 => {
+                    let notice = self.notice(true);
+                    let reasons = [Reason::from_code(self.rng.random_range(0..2_000)), Reason::Blocked];
+                    let remember = self.rng.random_bool(0.5);
+                    let (keys, channel, key, reasons) = (&keys, &channel, &key, &reasons);
+                    self.call(&OptIn { keys, key, channel, id, notice, reasons, remember })?.ok();
+                }
                 _ => {
-                    let only_reason = self.rng.random_bool(0.2).then_some(Reason::Blocked);
-                    let lift = |seen| LiftSuppression {
-                        keys: &keys,
-                        key: &key,
-                        channel: &channel,
-                        id,
-                        seen,
-                        only_reason,
-                    };
+                    let lift = |seen| LiftSuppression { keys: &keys, key: &key, channel: &channel, id, seen };
                     let first = self.call(&lift(UnixMs(0)))?;
                     if let Ok(Lifted::Changed(last)) = first.map(|answer| answer.reply) {
                         self.call(&lift(last))?.ok();
@@ -55,5 +60,17 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Of few ids and moments, so that copies come, and notices of one moment.
+    fn notice(&mut self, back: bool) -> Notice {
+        let moment = UnixMs(self.now.saturating_sub(1000 * self.rng.random_range(0..8)));
+        let said = match self.rng.random_range(0..4) {
+            0 => Said::Unknown,
+            1 => Said::Provider(moment),
+            _ if back => Said::NotBefore(moment),
+            _ => Said::Ago(Duration::from_secs(self.rng.random_range(0..8))),
+        };
+        Notice { id: NoticeId::random([self.rng.random_range(0..40); 8]), said }
     }
 }

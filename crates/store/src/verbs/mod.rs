@@ -1,5 +1,6 @@
 //! The verbs, grouped by who uses them.
 
+mod consent;
 mod courier;
 mod couriers;
 mod glance;
@@ -14,11 +15,13 @@ mod order_cursor;
 mod order_walk;
 mod orders;
 mod parked;
+mod quota;
 mod recipients;
 mod suppressions;
 mod sweeper;
 mod waits;
 
+pub use consent::{Notice, Said};
 pub use courier::ClaimAsk;
 pub use couriers::CourierSeen;
 pub use glance::Glance;
@@ -28,6 +31,7 @@ pub(crate) use load::malformed;
 pub use order::OrderView;
 pub use order_cursor::{OrderCursor, OrderFilter};
 pub use parked::{ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage};
+pub use quota::QuotaAsk;
 pub use recipients::{InvalidCursor, ListedRow, RowCursor, RowFilter, RowPage};
 pub use suppressions::{Suppress, Suppression, SuppressionCursor, SuppressionPage};
 pub use waits::WaitsFor;

@@ -10,6 +10,7 @@ use posthaste_protocol::record::{Source, Standing, SuppressionId, SuppressionRec
 use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
+use super::consent::Notice;
 use super::recipients::InvalidCursor;
 use crate::address_key::PARTITION;
 use crate::error::{CallError, Fault, Later, StopWhy};
@@ -34,10 +35,12 @@ pub struct Suppress {
     pub address: Address,
     /// Why.
     pub reason: Reason,
-    /// Who says so. What an operator lifted within the last minute is put back by an operator alone.
+    /// Who says so.
     pub source: Source,
     /// So many strikes, on different days, suffice; 1: at once.
     pub after: u8,
+    /// What says so, and when it was said. A copy of it changes nothing.
+    pub notice: Notice,
 }
 
 /// An entry of a list.
@@ -165,17 +168,15 @@ impl Store {
         let at = self.0.partition(PARTITION)?;
         let key = self.0.address_key()?;
         let ids: Vec<_> = all.iter().map(|one| key.id(one.sender.as_ref(), &one.address)).collect();
-        let by_operator = all.iter().any(|one| one.source == Source::Operator);
-        let lifts = if by_operator { self.lifts_seen(channel, &ids).await? } else { vec![None; ids.len()] };
-        let entry = |((one, id), lift): ((&Suppress, &SuppressionId), &Option<UnixMs>)| NewSuppression {
+        let entry = |(one, id): (&Suppress, &SuppressionId)| NewSuppression {
             id: *id,
             of_sender: one.sender.is_some(),
             reason: one.reason,
             source: one.source,
             after: one.after.max(1),
-            lift_seen: lift.filter(|_| one.source == Source::Operator),
+            notice: one.notice.of_opt_out(&key),
         };
-        let entries: Vec<_> = all.iter().zip(&ids).zip(&lifts).map(entry).collect();
+        let entries: Vec<_> = all.iter().zip(&ids).map(entry).collect();
         let mut done = Vec::with_capacity(all.len());
         for entries in entries.chunks(MOST_ENTRIES) {
             let script = PutSuppressions { keys: &at.keys, key: &key, channel, entries };
@@ -192,8 +193,8 @@ impl Store {
         Ok(done)
     }
 
-    /// Takes an address off the list of a sender, or of the channel, and forgets its strikes there; with a reason only if it
-    /// is there for that one. False when there was nothing to lift.
+    /// Takes an address off the list of a sender, or of the channel, for an operator, and forgets its strikes there. False when
+    /// there was nothing to lift.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -202,10 +203,9 @@ impl Store {
         channel: &Channel,
         address: &Address,
         sender: Option<&SenderId>,
-        only_reason: Option<Reason>,
     ) -> Result<bool, CallError> {
         let id = self.0.address_key()?.id(sender, address);
-        self.lift_id(channel, id, only_reason).await
+        self.lift_entry(channel, id).await
     }
 
     /// Takes an entry off its list. False when there was nothing to lift.
@@ -213,7 +213,26 @@ impl Store {
     /// # Errors
     /// A [`CallError`].
     pub async fn lift_entry(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
-        self.lift_id(channel, id, None).await
+        let before = self.0.before_confirm(PARTITION);
+        let at = self.0.partition(PARTITION)?;
+        let key = self.0.address_key()?;
+        for _ in 0..MOST_LOOKS {
+            let record = self.record(&self.0.reader().await?, channel, id).await?;
+            let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
+            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen };
+            let lifted = match self.0.call(PARTITION, &script).await?.reply {
+                Lifted::Changed(_) => continue,
+                Lifted::Lifted => true,
+                // Asked again: a lift that was not confirmed may be by now.
+                Lifted::Before(_) => false,
+                Lifted::Gone => return Ok(false),
+                Lifted::Bad => return Err(super::malformed("suppression")),
+                Lifted::OtherKey => return Err(self.0.guard.stop(StopWhy::AddressKey)),
+            };
+            self.0.confirmed(PARTITION, before).await?;
+            return Ok(lifted);
+        }
+        Err(CallError::Later { why: Later::Backlog })
     }
 
     /// The entry of an address on the list of a sender, or of the channel; `None` when there is none, or it was lifted.
@@ -305,46 +324,9 @@ impl Store {
         }
     }
 
-    /// When each entry was lifted, so that an operator may put it back at once. What can't be read is the script's to tell.
-    async fn lifts_seen(
-        &self,
-        channel: &Channel,
-        ids: &[SuppressionId],
-    ) -> Result<Vec<Option<UnixMs>>, CallError> {
-        let node = &self.0.reader().await?;
-        let parts = try_join_all(ids.chunks(MOST_FIELDS).map(|ids| self.records(node, channel, ids))).await?;
-        let lifted = |record: Value| match SuppressionRecord::decode(&record.bytes("suppression").ok()?) {
-            Ok(SuppressionRecord { standing: Standing::Lifted, last, .. }) => Some(last),
-            _ => None,
-        };
-        Ok(parts.into_iter().flatten().map(lifted).collect())
-    }
-
-    async fn lift_id(
-        &self,
-        channel: &Channel,
-        id: SuppressionId,
-        only_reason: Option<Reason>,
-    ) -> Result<bool, CallError> {
-        let before = self.0.before_confirm(PARTITION);
-        let at = self.0.partition(PARTITION)?;
-        let key = self.0.address_key()?;
-        for _ in 0..MOST_LOOKS {
-            let record = self.record(&self.0.reader().await?, channel, id).await?;
-            let Some(SuppressionRecord { last: seen, .. }) = record else { return Ok(false) };
-            let script = LiftSuppression { keys: &at.keys, key: &key, channel, id, seen, only_reason };
-            let lifted = match self.0.call(PARTITION, &script).await?.reply {
-                Lifted::Changed(_) => continue,
-                Lifted::Lifted => true,
-                // Asked again: a lift that was not confirmed may be by now.
-                Lifted::Before(_) => false,
-                Lifted::Gone | Lifted::OtherReason(_) => return Ok(false),
-                Lifted::Bad => return Err(super::malformed("suppression")),
-                Lifted::OtherKey => return Err(self.0.guard.stop(StopWhy::AddressKey)),
-            };
-            self.0.confirmed(PARTITION, before).await?;
-            return Ok(lifted);
-        }
-        Err(CallError::Later { why: Later::Backlog })
+    /// Whether there is an entry, lifted or not.
+    pub(super) async fn is_listed(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
+        let records = self.records(&self.0.reader().await?, channel, &[id]).await?;
+        Ok(records.iter().any(|record| !matches!(record, Value::Nil)))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthaste_model::{SenderId, UnixMs};
 use posthaste_store::{
     Bound, KeyCreated, KeyId, KeyRevoked, NewKey, NothingStored, Rated, Reserved, Role, Scope, SecretHash,
-    Store,
+    SendAs, Store,
 };
 
 use crate::house::*;
@@ -22,6 +22,7 @@ fn key(n: u32) -> NewKey {
         scopes: [Scope::Read].into_iter().collect(),
         sender: Some("u1".parse().unwrap()),
         role: Some("staff".into()),
+        send_as: SendAs::any(),
         expires: None,
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use posthaste_model::{Address, Member, Reason, SenderId};
-use posthaste_rig::PrivateServer;
+use posthaste_rig::{PrivateServer, eventually_async};
 use posthaste_store::{
-    CallError, ConnectError, Role, Settings, Source, StopWhy, Store, Suppress, Suppressed, SuppressionCursor,
+    CallError, ConnectError, Notice, Role, Said, Settings, Source, StopWhy, Store, Suppress, Suppressed,
+    SuppressionCursor,
 };
+
+use tokio::time::Instant;
 
 use crate::house::*;
 
@@ -28,6 +31,7 @@ fn of_channel(text: &str) -> Suppress {
         reason: Reason::BadAddress,
         source: Source::Provider,
         after: 1,
+        notice: Notice::heard(Instant::now()),
     }
 }
 
@@ -60,13 +64,21 @@ async fn an_address_gets_nothing_until_it_is_lifted() {
         (found.reason, found.source, found.active, found.of_sender),
         (Reason::BadAddress, Source::Provider, true, false)
     );
-    assert!(!other.lift(&email(), &ann, None, Some(Reason::OptedOut)).await.unwrap());
-    assert!(other.lift(&email(), &ann, None, Some(Reason::BadAddress)).await.unwrap());
-    assert!(!other.lift(&email(), &ann, None, None).await.unwrap());
+    assert!(other.lift(&email(), &ann, None).await.unwrap());
+    assert!(!other.lift(&email(), &ann, None).await.unwrap());
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
-    // What comes late changes nothing, but an operator may put it back at once.
-    assert_eq!(store.suppress(&email(), &all[..1]).await.unwrap(), [Suppressed::LiftedLately]);
+    // A copy of a notice that is named changes nothing; a new one counts at once.
+    let bounce = Suppress {
+        notice: Notice::named("a1", Said::Heard(Instant::now())),
+        ..of_channel("bob@example.org")
+    };
+    let tell = async || store.suppress(&email(), std::slice::from_ref(&bounce)).await.unwrap()[0];
+    assert_eq!(tell().await, Suppressed::Added);
+    assert!(other.lift(&email(), &bounce.address, None).await.unwrap());
+    assert_eq!(tell().await, Suppressed::Repeated);
+    let other_bounce = Suppress { notice: Notice::named("a2", Said::Unknown), ..bounce.clone() };
+    assert_eq!(store.suppress(&email(), &[other_bounce]).await.unwrap(), [Suppressed::Added]);
     assert_eq!(
         store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap(),
         [Suppressed::Added]
@@ -97,8 +109,47 @@ async fn a_senders_list_is_theirs_alone() {
     // The channel's word goes first, and each list is lifted apart.
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
-    assert!(store.lift(&email(), &ann, Some(&u1), None).await.unwrap());
+    assert!(store.lift(&email(), &ann, Some(&u1)).await.unwrap());
     assert_eq!(reason_of(&store, "u2", "ann@example.org").await, Some(Reason::BadAddress));
+}
+
+#[tokio::test]
+async fn who_opts_in_is_taken_off_for_their_own_word_alone() {
+    let server = server();
+    let store = tool(&server).await;
+    let (ann, reasons) = (address("ann@example.org"), [Reason::OptedOut]);
+    let stop = |name: &str, said| Suppress {
+        reason: Reason::OptedOut,
+        source: Source::Stop,
+        notice: Notice::named(name, said),
+        ..of_channel("ann@example.org")
+    };
+    let out = async |one: Suppress| store.suppress(&email(), &[one]).await.unwrap()[0];
+    let back = async |notice: Notice| store.opt_in(&email(), &ann, None, &reasons, &notice).await.unwrap();
+    let first = Instant::now();
+    // Nothing is known of them, and nothing is kept but what is to be remembered.
+    assert!(!back(Notice::named("i0", Said::Heard(first))).await);
+    assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(0));
+    assert!(!back(Notice::named("i1", Said::Heard(Instant::now())).remembered()).await);
+    assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(1));
+    // Heard before the opt-in, stored after it.
+    assert_eq!(out(stop("o1", Said::Heard(first - Duration::from_secs(1)))).await, Suppressed::Outdated);
+    assert_eq!(out(stop("o2", Said::Unknown)).await, Suppressed::Added);
+    assert!(!back(Notice::named("i2", Said::Heard(first))).await);
+    assert!(!back(Notice::named("i3", Said::Unknown)).await);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::OptedOut));
+    let before = store.server_time().await.unwrap();
+    eventually_async("the next millisecond", async || {
+        let now = store.server_time().await.unwrap();
+        if now > before { Ok(()) } else { Err(format!("{now:?}")) }
+    })
+    .await;
+    assert!(back(Notice::named("i4", Said::Heard(Instant::now()))).await);
+    assert_eq!(out(stop("o2", Said::Unknown)).await, Suppressed::Repeated);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
+    assert_eq!(out(by_operator("ann@example.org")).await, Suppressed::Added);
+    assert!(!back(Notice::named("i5", Said::Heard(Instant::now()))).await);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::ByOperator));
 }
 
 #[tokio::test]

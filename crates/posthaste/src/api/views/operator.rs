@@ -42,6 +42,9 @@ pub(crate) struct Key {
     /// The sender it is bound to.
     #[serde(default)]
     pub(crate) sender_id: Option<String>,
+    /// The mailboxes its orders may be from.
+    #[serde(default)]
+    pub(crate) mailboxes: Vec<String>,
     /// When it stops working.
     #[serde(default)]
     pub(crate) expires_at: Option<String>,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use posthaste_model::UnixMs;
-use posthaste_queue::keys::{MintError, Wanted, mint};
+use posthaste_queue::keys::{MintError, Wanted, mint, send_as};
 
 use super::{CreateArgs, told};
 use crate::context::Context;
@@ -13,6 +13,8 @@ use crate::failure::{Failure, Kind, Result};
 /// # Errors
 /// The store cannot be used; the key makes no sense.
 pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, context: &Context) -> Result<()> {
+    let send_as = send_as(&args.mailbox, &args.display_name)
+        .map_err(|error| Failure::usage("no key was made").because(error))?;
     let settings = crate::store::settings(args.config.clone(), args.redis.as_deref())?;
     let (store, _) = crate::store::connect(settings).await?;
     let wanted = Wanted {
@@ -20,6 +22,7 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
         scopes: args.scope.iter().copied().collect(),
         sender: args.sender.clone(),
         role: args.role.clone(),
+        send_as,
         expires: expires.map(|moment| UnixMs(u64::try_from(moment.as_millisecond()).unwrap_or(0))),
     };
     let minted = mint(&store, &wanted).await;

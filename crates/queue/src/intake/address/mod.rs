@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
 pub(crate) type Wrong = (FlawCode, &'static str);
 
 /// Reads an address of a channel and writes it the one way there is.
-pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: PhoneRules) -> Result<Address, Wrong> {
+pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRules) -> Result<Address, Wrong> {
     let written = match (channel.as_str(), given) {
         ("email", Given::Text(text)) => mailbox(text),
         ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox is a text")),
@@ -110,9 +110,9 @@ mod tests {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("RU");
                 let given = Given::Text(Cow::Borrowed(&text));
-                if let Ok(address) = normalise(&channel, &given, region) {
+                if let Ok(address) = normalise(&channel, &given, &region) {
                     let again = Given::Text(Cow::Borrowed(address.expose()));
-                    prop_assert_eq!(normalise(&channel, &again, phones("")), Ok(address.clone()));
+                    prop_assert_eq!(normalise(&channel, &again, &phones("")), Ok(address.clone()));
                     prop_assert!(!address.expose().chars().any(char::is_control));
                 }
             }
@@ -123,8 +123,8 @@ mod tests {
             for channel in ["email", "sms", "telegram", "vk", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("");
-                let _ = normalise(&channel, &Given::Text(Cow::Borrowed(&text)), region);
-                let _ = normalise(&channel, &Given::Number(number), region);
+                let _ = normalise(&channel, &Given::Text(Cow::Borrowed(&text)), &region);
+                let _ = normalise(&channel, &Given::Number(number), &region);
             }
         }
     }

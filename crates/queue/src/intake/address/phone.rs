@@ -2,8 +2,13 @@
 //!
 //! A number that begins with `+` or `00` names its country: it is read without the region of the settings, which would change
 //! it (the national prefix of the region taken off another country's number is somebody else's number).
+//!
+//! Who pays for messages to numbers they name pays toll fraud: messages go only to countries the settings name, and never to
+//! premium-rate numbers, satellite phones and the like.
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat};
+use std::sync::Arc;
+
+use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType};
 use serde::Deserialize;
 
 use super::Wrong;
@@ -38,6 +43,16 @@ const CONTROL: Wrong = wrong("a line break or another control character");
 const OTHER_CHARACTER: Wrong =
     wrong("a character that is not part of a phone number; digits, spaces, dashes, dots and brackets are");
 
+const OTHER_COUNTRY: Wrong =
+    (FlawCode::CountryNotAllowed, "its country gets no messages from here (orders.phone_countries)");
+const PREMIUM: Wrong = (
+    FlawCode::NumberNotAllowed,
+    "a premium-rate or shared-cost number, a satellite phone or an international network; none of them gets messages",
+);
+
+/// What a setting names all countries by.
+const ALL: &str = "*";
+
 /// How sure a number must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,34 +66,97 @@ pub enum Strictness {
 /// A region of the library's.
 type Id = rlibphonenumber::Region;
 
-/// How numbers are read: where one without a country belongs, and how sure it must be.
-#[derive(Debug, Clone, Copy)]
+/// Which countries get messages.
+#[derive(Debug, Clone)]
+enum Countries {
+    All,
+    Only(Arc<[Id]>),
+}
+
+/// How numbers are read: where one without a country belongs, how sure it must be, and which ones get messages.
+#[derive(Debug, Clone)]
 pub(crate) struct PhoneRules {
     region: Option<Id>,
     strictness: Strictness,
+    /// `None`: whatever is a number is read.
+    countries: Option<Countries>,
 }
 
 impl PhoneRules {
-    /// With the region of two capital letters, or none for an empty name; `None` when there is no such region.
+    /// With the region of two capital letters, or none for an empty name; `None` when there is no such region. All countries
+    /// get messages.
     pub(crate) fn new(region: &str, strictness: Strictness) -> Option<Self> {
-        // Asking also loads the library's tables (5 ms), which the first request would wait for otherwise.
-        let supported =
-            |name: &str| PHONE_NUMBER_UTIL.get_supported_regions().find(|id| id.to_string() == name);
         let found = supported(region);
-        (region.is_empty() || found.is_some()).then_some(Self { region: found, strictness })
+        let countries = Some(Countries::All);
+        (region.is_empty() || found.is_some()).then_some(Self { region: found, strictness, countries })
+    }
+
+    /// The same, with messages to these countries alone: two capital letters each, or `*` for all. Without any: to that of the
+    /// region, if there is one. `None` when there is no such country.
+    pub(crate) fn to(self, countries: &[String]) -> Option<Self> {
+        let countries = match countries {
+            [all] if all == ALL => Countries::All,
+            [] => Countries::Only(self.region.into_iter().collect()),
+            named => Countries::Only(named.iter().map(|name| supported(name)).collect::<Option<_>>()?),
+        };
+        Some(Self { countries: Some(countries), ..self })
     }
 
     /// The same, taking whatever may be a number: for looking up what was taken under other settings.
     pub(crate) fn lenient(self) -> Self {
-        Self { strictness: Strictness::Possible, ..self }
+        Self { strictness: Strictness::Possible, ..self.anywhere() }
     }
+
+    /// The same for numbers that get no message by it.
+    pub(crate) fn anywhere(self) -> Self {
+        Self { countries: None, ..self }
+    }
+}
+
+fn supported(name: &str) -> Option<Id> {
+    // Asking also loads the library's tables (5 ms), which the first request would wait for otherwise.
+    PHONE_NUMBER_UTIL.get_supported_regions().find(|id| id.to_string() == name)
+}
+
+impl Countries {
+    /// Whether numbers of this one's country get messages. One of a range that is nobody's counts as one of the main country
+    /// of its code.
+    fn have(&self, number: &PhoneNumber) -> bool {
+        let Self::Only(countries) = self else { return true };
+        let code = number.country_code;
+        let of_code = PHONE_NUMBER_UTIL.get_regions_for_country_calling_code(code);
+        let (mut all, mut none) = (true, true);
+        for region in of_code.into_iter().flatten() {
+            let named = countries.contains(&region);
+            (all, none) = (all && named, none && !named);
+        }
+        if all || none {
+            return all && !none;
+        }
+        let region = PHONE_NUMBER_UTIL.get_region_for_number(number);
+        let region = region.or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(code));
+        region.is_some_and(|region| countries.contains(&region))
+    }
+}
+
+/// Whether nobody's phone is there, or one that costs who writes to it more than a message: premium and shared cost, and all that
+/// belongs to no country (satellites, international networks, universal numbers).
+fn is_premium(number: &PhoneNumber) -> bool {
+    let of_code = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code);
+    if of_code.is_none_or(|region| region.to_string() == "001") {
+        return true;
+    }
+    matches!(
+        PHONE_NUMBER_UTIL.get_number_type(number),
+        PhoneNumberType::PremiumRate | PhoneNumberType::SharedCost
+    )
 }
 
 /// Reads a phone number: digits of ASCII, a leading `+` or `00` for a country, and what people put between digits.
 ///
 /// # Errors
 /// In words, what to change; nothing of the number is repeated.
-pub(crate) fn number(text: &str, rules: PhoneRules) -> Result<String, Wrong> {
+pub(crate) fn number(text: &str, rules: &PhoneRules) -> Result<String, Wrong> {
     let digits = digits(text)?;
     // Of a number that names its country the region has no say.
     let region = if digits.starts_with('+') { None } else { Some(rules.region.ok_or(NO_COUNTRY)?) };
@@ -89,6 +167,14 @@ pub(crate) fn number(text: &str, rules: PhoneRules) -> Result<String, Wrong> {
     let again = PHONE_NUMBER_UTIL.parse(&written, None).map_err(|error| unread(&error))?;
     if again != number {
         return Err(TWO_READINGS);
+    }
+    if let Some(countries) = &rules.countries {
+        if is_premium(&number) {
+            return Err(PREMIUM);
+        }
+        if !countries.have(&number) {
+            return Err(OTHER_COUNTRY);
+        }
     }
     Ok(written)
 }

@@ -1,0 +1,46 @@
+//! A settings file, and what it must not be: readable by everyone while it holds a secret.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use figment::value::{Dict, Value};
+
+use super::layer::lookup;
+use super::secret_file::OTHERS;
+use crate::mask;
+
+/// A settings file larger than this is refused.
+const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// The text of a settings file, and whether everyone may read or write it.
+pub(super) fn read(path: &Path) -> io::Result<(String, bool)> {
+    let file = File::open(path)?;
+    let is_open = file.metadata()?.permissions().mode() & OTHERS != 0;
+    let mut text = String::new();
+    file.take(FILE_LIMIT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));
+    }
+    Ok((text, is_open))
+}
+
+/// The first of the keys whose value here is a secret.
+pub(super) fn secret_of<'a>(dict: &Dict, secrets: &[&'a str]) -> Option<&'a str> {
+    secrets.iter().copied().find(|key| {
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let table = if section.is_empty() { Some(dict) } else { lookup(dict, section) };
+        table.and_then(|table| table.get(name)).is_some_and(is_secret)
+    })
+}
+
+/// An address is a secret only with credentials in it; an empty text is none.
+fn is_secret(value: &Value) -> bool {
+    match value {
+        Value::String(_, text) if text.contains("://") => mask::credentials(text) != text.as_str(),
+        Value::String(_, text) => !text.is_empty(),
+        Value::Array(_, items) => items.iter().any(is_secret),
+        _ => true,
+    }
+}

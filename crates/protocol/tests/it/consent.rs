@@ -1,0 +1,382 @@
+//! A person's own newest word wins: every order in which words can be said and arrive, with late copies, as a table.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use posthaste_model::{Channel, Reason, UnixMs};
+use posthaste_protocol::record::{Notice, NoticeId, Said, Source, SuppressionId};
+use posthaste_protocol::scripts::lift::LiftSuppression;
+use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
+use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions, Suppressed};
+
+use crate::consent_mutants::{Mutant, Mutated};
+use crate::db::{Db, channel};
+use crate::suppressions::{agree, fresh, id, key};
+
+const LIST: &str = "suppressed:{0}:sms";
+const CONSENT: &str = "consent:{0}:sms";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Out,
+    In,
+}
+
+/// By whose clock the words of a channel have their moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// The provider's (Twilio, Telegram).
+    Provider,
+    /// The moment at which we heard them (VK, e-mail).
+    Ours,
+}
+
+/// One address on a list, and what is said of it.
+struct Case<'a> {
+    db: &'a Db,
+    mutant: Option<&'a Mutant>,
+    address: SuppressionId,
+    clock: Clock,
+    base: UnixMs,
+    remember: bool,
+}
+
+thread_local! {
+    static ADDRESSES: Cell<u32> = const { Cell::new(0) };
+}
+
+impl<'a> Case<'a> {
+    fn new(db: &'a Db, mutant: Option<&'a Mutant>, clock: Clock) -> Self {
+        ADDRESSES.set(ADDRESSES.get() + 1);
+        db.forget_sent();
+        let base = UnixMs(db.now().0 / 1000 * 1000 - 1_000_000);
+        Self { db, mutant, address: id(ADDRESSES.get()), clock, base, remember: true }
+    }
+
+    /// Second `at` of the case.
+    fn moment(&self, at: usize) -> UnixMs {
+        UnixMs(self.base.0 + 10_000 * at as u64)
+    }
+
+    fn put(&self, reason: Reason, source: Source, notice: Notice) -> Suppressed {
+        let entry = NewSuppression { id: self.address, of_sender: false, reason, source, after: 1, notice };
+        let (keys, key, channel) = (&self.db.keys, &key(), &sms());
+        let script = PutSuppressions { keys, key, channel, entries: &[entry] };
+        self.db.reply(&Mutated(&script, self.mutant)).expect("the same key").remove(0)
+    }
+
+    fn out(&self, notice: Notice) -> Suppressed {
+        self.put(Reason::OptedOut, Source::Stop, notice)
+    }
+
+    fn back(&self, notice: Notice) -> OptedIn {
+        let (keys, key, channel) = (&self.db.keys, &key(), &sms());
+        let (id, remember, reasons) = (self.address, self.remember, &[Reason::OptedOut]);
+        let script = OptIn { keys, key, channel, id, notice, reasons, remember };
+        self.db.reply(&Mutated(&script, self.mutant))
+    }
+
+    /// Delivers the word that was said `at`-th.
+    fn say(&self, word: Word, at: usize, id: NoticeId) {
+        self.say_at(word, self.moment(at), id);
+    }
+
+    fn say_at(&self, word: Word, moment: UnixMs, id: NoticeId) {
+        let said = match (self.clock, word) {
+            (Clock::Provider, _) => Said::Provider(moment),
+            (Clock::Ours, Word::In) => Said::NotBefore(moment),
+            (Clock::Ours, Word::Out) => Said::Ago(self.db.now().since(moment)),
+        };
+        match word {
+            Word::Out => drop(self.out(Notice { id, said })),
+            Word::In => drop(self.back(Notice { id, said })),
+        }
+    }
+
+    /// An operator, who looked at the list, takes the address off.
+    fn lift(&self) {
+        let (keys, key, channel) = (&self.db.keys, &key(), &sms());
+        let record = self.db.raw(&[b"HGET", LIST.as_bytes(), self.address.as_bytes()]);
+        let posthaste_rig::Reply::Bytes(record) = record else { return };
+        let seen = UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        self.db.reply(&LiftSuppression { keys, key, channel, id: self.address, seen });
+    }
+
+    /// The reason it gets nothing for.
+    fn barred(&self) -> Option<Reason> {
+        match self.db.raw(&[b"HGET", LIST.as_bytes(), self.address.as_bytes()]) {
+            posthaste_rig::Reply::Bytes(record) if record[1] == b'a' => {
+                Some(Reason::from_code(u16::from_be_bytes([record[2], record[3]])))
+            }
+            _ => None,
+        }
+    }
+
+    fn expect(&self, barred: bool, told: impl std::fmt::Debug) -> Result<(), String> {
+        let found = self.barred();
+        if found.is_some() == barred {
+            return Ok(());
+        }
+        Err(format!("{told:?}: {:?} clock, expected barred {barred}, found {found:?}", self.clock))
+    }
+}
+
+fn sms() -> Channel {
+    channel("sms")
+}
+
+fn notices() -> Vec<NoticeId> {
+    (0..12).map(|_| fresh().id).collect()
+}
+
+/// All sequences of so many of these.
+fn sequences<T: Copy>(of: &[T], length: usize) -> Vec<Vec<T>> {
+    (0..length).fold(vec![vec![]], |shorter, _| {
+        shorter.iter().flat_map(|s| of.iter().map(move |one| [s.as_slice(), &[*one]].concat())).collect()
+    })
+}
+
+/// All orders of the numbers below `n`.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    let all: Vec<usize> = (0..n).collect();
+    sequences(&all, n).into_iter().filter(|order| all.iter().all(|one| order.contains(one))).collect()
+}
+
+/// An order of deliveries, and each that has one late copy more.
+fn with_copies(order: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![order.to_vec()];
+    for first in 0..order.len() {
+        for later in first + 1..=order.len() {
+            let mut more = order.to_vec();
+            more.insert(later, order[first]);
+            all.push(more);
+        }
+    }
+    all
+}
+
+const BOTH: [Word; 2] = [Word::Out, Word::In];
+
+/// The newest word wins, whatever order words and one late copy arrive in; later copies of all calls change nothing.
+fn every_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    for clock in [Clock::Provider, Clock::Ours] {
+        for words in (1..=3).flat_map(|length| sequences(&BOTH, length)) {
+            for deliveries in orders(words.len()).iter().flat_map(|order| with_copies(order)) {
+                let (case, ids) = (Case::new(db, mutant, clock), notices());
+                for at in &deliveries {
+                    case.say(words[*at], *at, ids[*at]);
+                }
+                let newest = words[words.len() - 1] == Word::Out;
+                case.expect(newest, (&words, &deliveries))?;
+                (0..db.sent()).for_each(|at| db.late_copy(at));
+                case.expect(newest, (&words, &deliveries, "and all calls once more"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where opt-ins of strangers are not remembered words come in order, with late copies (Telegram).
+fn in_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    for words in (1..=4).flat_map(|length| sequences(&BOTH, length)) {
+        let order: Vec<usize> = (0..words.len()).collect();
+        for deliveries in with_copies(&order) {
+            let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+            let case = Case { remember: false, ..case };
+            for at in &deliveries {
+                case.say(words[*at], *at, ids[*at]);
+            }
+            case.expect(words[words.len() - 1] == Word::Out, (&words, &deliveries))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the order can't be proved the entry stands.
+fn doubts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    let unknown = || Notice { said: Said::Unknown, ..fresh() };
+    for clock in [Clock::Provider, Clock::Ours] {
+        // Said in one second, or one millisecond.
+        for words in [[Word::Out, Word::In], [Word::In, Word::Out]] {
+            let case = Case::new(db, mutant, clock);
+            let moment = case.moment(1);
+            match clock {
+                Clock::Provider => words.iter().for_each(|word| case.say_at(*word, moment, fresh().id)),
+                // The clock of a test goes on, so the earlier one is said a moment later.
+                Clock::Ours if words[0] == Word::Out => {
+                    case.say_at(Word::Out, moment, fresh().id);
+                    case.say_at(Word::In, moment, fresh().id);
+                }
+                Clock::Ours => continue,
+            }
+            case.expect(true, ("at once", &words))?;
+        }
+        // Repeats that were not heard before.
+        let case = Case::new(db, mutant, clock);
+        case.say(Word::In, 1, fresh().id);
+        case.out(unknown());
+        case.expect(true, "an opt-out of unknown moment")?;
+        case.back(unknown());
+        case.expect(true, "an opt-in of unknown moment")?;
+        let case = Case::new(db, mutant, clock);
+        case.back(unknown());
+        case.say(Word::Out, 1, fresh().id);
+        case.expect(true, "an opt-out after an opt-in of unknown moment")?;
+    }
+    let case = Case::new(db, mutant, Clock::Ours);
+    case.put(Reason::Bounced, Source::Bounce, fresh());
+    case.back(unknown());
+    if case.out(Notice { said: Said::Ago(Duration::from_secs(60)), ..fresh() }) == Suppressed::Outdated {
+        return Err("an opt-in of unknown moment is taken for newer".to_owned());
+    }
+    // Clocks that may be seconds apart.
+    for (later, barred) in [(0, true), (2_000, true), (4_000, false)] {
+        let case = Case::new(db, mutant, Clock::Provider);
+        case.out(unknown());
+        let said = Said::Provider(UnixMs(db.now().0 + later));
+        case.back(Notice { said, ..fresh() });
+        case.expect(barred, ("the provider's clock against ours", later))?;
+    }
+    let case = Case::new(db, mutant, Clock::Provider);
+    case.back(Notice { said: Said::Provider(UnixMs(db.now().0 + 2_000)), ..fresh() });
+    case.out(Notice { said: Said::Ago(Duration::ZERO), ..fresh() });
+    case.expect(true, "an opt-in by another clock")?;
+    // Our clock went back since the opt-in.
+    let case = Case::new(db, mutant, Clock::Ours);
+    case.say(Word::Out, 1, fresh().id);
+    case.say(Word::In, 2, fresh().id);
+    db.ahead(CONSENT, Duration::from_secs(9_000));
+    case.say(Word::Out, 3, fresh().id);
+    case.expect(true, "a clock that went back")?;
+    // An outdated notice stays so, however late a copy of its call comes.
+    let case = Case::new(db, mutant, Clock::Ours);
+    case.say(Word::In, 50, fresh().id);
+    case.say(Word::Out, 49, fresh().id);
+    case.expect(false, "outdated")?;
+    db.later(Duration::from_secs(3_600));
+    (0..db.sent()).for_each(|at| db.late_copy(at));
+    case.expect(false, "outdated, an hour later")
+}
+
+/// What a person says lifts nobody else's entry, in whatever order all of it arrives.
+fn other_bars(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    let bars = [
+        (Reason::Bounced, Source::Bounce),
+        (Reason::OptedOut, Source::Bounce),
+        (Reason::BadAddress, Source::Provider),
+        (Reason::ByOperator, Source::Operator),
+        (Reason::OptedOut, Source::Operator),
+    ];
+    for (reason, source) in bars {
+        for words in (0..=3).flat_map(|length| sequences(&BOTH, length)) {
+            for at in 0..=words.len() {
+                let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+                let bar = fresh();
+                for n in 0..=words.len() {
+                    if n == at {
+                        case.put(reason, source, bar);
+                    }
+                    if n < words.len() {
+                        case.say(words[n], n, ids[n]);
+                    }
+                }
+                let told = (reason, source, &words, at);
+                case.expect(true, told)?;
+                // The operator lifts all; a copy of the bar is no new one.
+                case.lift();
+                case.put(reason, source, bar);
+                case.expect(false, (told, "lifted"))?;
+                // Nothing of it is left beneath what the person says next.
+                case.say(Word::Out, 8, ids[8]);
+                case.say(Word::In, 9, ids[9]);
+                case.expect(false, (told, "lifted, and opted out and in again"))?;
+            }
+        }
+    }
+    // What the provider said for the person's own reason goes with it, unless it is newer.
+    for (ago, barred) in [(0, false), (60_000, true)] {
+        for words in [&[][..], &[Word::Out]] {
+            let case = Case::new(db, mutant, Clock::Provider);
+            case.put(Reason::OptedOut, Source::Provider, fresh());
+            words.iter().for_each(|word| case.say(*word, 0, fresh().id));
+            let said = Said::Provider(UnixMs(db.now().0 - ago));
+            case.back(Notice { said, ..fresh() });
+            case.expect(barred && words.is_empty(), ("the provider's refusal", ago, words))?;
+        }
+    }
+    Ok(())
+}
+
+/// An operator's lift holds against copies of what was lifted, and against nothing that is new (e-mail).
+fn operators_lifts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    for steps in (1..=4).flat_map(|length| sequences(&[true, false], length)) {
+        for copied in 0..=steps.len() {
+            let (case, ids) = (Case::new(db, mutant, Clock::Ours), notices());
+            for (at, click) in steps.iter().enumerate() {
+                match click {
+                    true => drop(case.out(Notice { id: ids[at], said: Said::Ago(Duration::ZERO) })),
+                    false => case.lift(),
+                }
+            }
+            if steps.get(copied) == Some(&true) {
+                case.out(Notice { id: ids[copied], said: Said::Ago(Duration::ZERO) });
+            }
+            case.expect(steps[steps.len() - 1], ("clicks and lifts", &steps, copied))?;
+        }
+    }
+    Ok(())
+}
+
+/// Entries of a program that knew nothing of notices are placed by the moment they were written at.
+fn of_earlier_programs(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    for (ago, barred) in [(60_000, true), (0, true)] {
+        let case = Case::new(db, mutant, Clock::Provider);
+        case.out(fresh());
+        db.raw(&[b"HDEL", CONSENT.as_bytes(), case.address.as_bytes()]);
+        case.back(Notice { said: Said::Provider(UnixMs(db.now().0 - ago)), ..fresh() });
+        case.expect(barred, ("written before", ago))?;
+        case.back(Notice { said: Said::Provider(UnixMs(db.now().0 + 5_000)), ..fresh() });
+        case.expect(false, "said after it")?;
+    }
+    Ok(())
+}
+
+/// Copies of notices long forgotten are told by their moments.
+fn many(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    for length in [11, 12] {
+        let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+        let word = |at: usize| BOTH[at % 2];
+        (0..length).for_each(|at| case.say(word(at), at, ids[at]));
+        for (copy, &id) in ids.iter().enumerate().take(length) {
+            case.say(word(copy), copy, id);
+            case.expect(word(length - 1) == Word::Out, ("a copy of many", copy, length))?;
+        }
+        let record =
+            db.snapshot().hash(CONSENT)[&String::from_utf8_lossy(case.address.as_bytes()).into_owned()].len();
+        if record != 12 + 8 * 8 {
+            return Err(format!("a record of {record} bytes"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn all(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    doubts(db, mutant)?;
+    of_earlier_programs(db, mutant)?;
+    many(db, mutant)?;
+    operators_lifts(db, mutant)?;
+    in_order(db, mutant)?;
+    other_bars(db, mutant)?;
+    every_order(db, mutant)
+}
+
+pub(crate) fn ready() -> Db {
+    let db = Db::start();
+    agree(&db);
+    db
+}
+
+#[test]
+fn the_newest_word_wins_in_every_order() {
+    assert_eq!(all(&ready(), None), Ok(()));
+}

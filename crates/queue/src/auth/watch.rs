@@ -1,0 +1,206 @@
+//! Keys of requests that stay open: event streams, long polls, answers of many lines.
+//!
+//! One task for each key that has such requests asks the store about it [`CHECKS`] times in `keys.known_for`, past what is
+//! known of it already. An open request ends when its key was revoked or has expired. While the store can't be asked, what was
+//! found last counts for `keys.known_for`; after that nothing more is told, until the key was found again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use posthaste_model::{Clock, UnixMs};
+use posthaste_store::{KeyId, KeyRecord, Store};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{KnownKeys, unauthorized};
+use crate::problem::{Code, Problem, STORE_RETRY};
+
+/// How often a key is looked up in `keys.known_for`.
+const CHECKS: u32 = 3;
+/// Between two looks at least.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// How long an answer waits for the store to tell whether its key is live.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at least while the store refuses.
+const REFUSED: Duration = Duration::from_millis(250);
+
+/// What is known of the key of an open request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    /// When it was last found to be live.
+    at: Instant,
+    /// Whether it is over.
+    over: bool,
+}
+
+type Entries = Arc<Mutex<HashMap<KeyId, Weak<Watched>>>>;
+
+/// The keys of requests that are open.
+pub(crate) struct KeyWatch {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    known: Arc<KnownKeys>,
+    known_for: Duration,
+    entries: Entries,
+}
+
+/// One watched key.
+#[derive(Debug)]
+struct Watched {
+    id: KeyId,
+    tell: Arc<watch::Sender<Found>>,
+    task: AbortHandle,
+    entries: Entries,
+}
+
+/// The key of one open request, watched as long as this is kept.
+#[derive(Debug)]
+pub(crate) struct OpenKey {
+    found: watch::Receiver<Found>,
+    known_for: Duration,
+    _watched: Arc<Watched>,
+}
+
+fn lock(entries: &Entries) -> MutexGuard<'_, HashMap<KeyId, Weak<Watched>>> {
+    // A plain map: whole even if a holder panicked.
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KeyWatch {
+    pub(crate) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        known: Arc<KnownKeys>,
+        known_for: Duration,
+    ) -> Self {
+        Self { store, clock, known, known_for, entries: Entries::default() }
+    }
+
+    /// Watches the key of a request, which was found in the store at `found`.
+    pub(crate) fn watch(&self, id: &KeyId, expires: Option<UnixMs>, found: Instant) -> OpenKey {
+        let mut entries = lock(&self.entries);
+        if let Some(watched) = entries.get(id).and_then(Weak::upgrade) {
+            return OpenKey { found: watched.tell.subscribe(), known_for: self.known_for, _watched: watched };
+        }
+        let (tell, receiver) = watch::channel(Found { at: found, over: false });
+        let tell = Arc::new(tell);
+        let watcher = Watcher {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            known: Arc::clone(&self.known),
+            id: id.clone(),
+            every: (self.known_for / CHECKS).max(SHORTEST),
+            expires,
+        };
+        let task = tokio::spawn(watcher.run(Arc::clone(&tell), found)).abort_handle();
+        let watched = Arc::new(Watched { id: id.clone(), tell, task, entries: Arc::clone(&self.entries) });
+        entries.insert(id.clone(), Arc::downgrade(&watched));
+        OpenKey { found: receiver, known_for: self.known_for, _watched: watched }
+    }
+
+    /// Ends the open requests of a key that was revoked here.
+    pub(crate) fn end(&self, id: &KeyId) {
+        if let Some(watched) = lock(&self.entries).get(id).and_then(Weak::upgrade) {
+            watched.tell.send_modify(|found| found.over = true);
+        }
+    }
+}
+
+impl fmt::Debug for KeyWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyWatch").field("known_for", &self.known_for).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+        let mut entries = lock(&self.entries);
+        // Somebody may have begun to watch it anew meanwhile.
+        if entries.get(&self.id).is_some_and(|entry| entry.strong_count() == 0) {
+            entries.remove(&self.id);
+        }
+    }
+}
+
+impl OpenKey {
+    /// Waits until the key is over. May be dropped and called again at any time.
+    pub(crate) async fn over(&mut self) {
+        // No error: this holds the sender.
+        drop(self.found.wait_for(|found| found.over).await);
+    }
+
+    /// Waits until the key was found live within `keys.known_for`; false when it is over. Ready at once as a rule. May be
+    /// dropped and called again at any time.
+    ///
+    /// # Errors
+    /// 503 when the store could not be asked for another [`PATIENCE`], 401 when the key is over.
+    pub(crate) async fn must_tell(&mut self) -> Result<(), Problem> {
+        match timeout(PATIENCE, self.may_tell()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(unauthorized()),
+            Err(_) => Err(Problem::new(Code::StoreUnavailable, "the store did not answer in time")
+                .retry_after(STORE_RETRY)),
+        }
+    }
+
+    /// As [`OpenKey::must_tell`], for as long as it takes; false when the key is over.
+    pub(crate) async fn may_tell(&mut self) -> bool {
+        let known_for = self.known_for;
+        let settled = self.found.wait_for(|found| found.over || found.at.elapsed() < known_for).await;
+        settled.is_ok_and(|found| !found.over)
+    }
+}
+
+/// The task of one key.
+struct Watcher {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    known: Arc<KnownKeys>,
+    id: KeyId,
+    every: Duration,
+    expires: Option<UnixMs>,
+}
+
+impl Watcher {
+    async fn run(self, tell: Arc<watch::Sender<Found>>, found: Instant) {
+        let mut pause = self.every.saturating_sub(found.elapsed());
+        loop {
+            sleep(self.until_expiry().map_or(pause, |left| pause.min(left))).await;
+            let asked = Instant::now();
+            // Expiry needs no answer of the store.
+            let live = match self.until_expiry() {
+                Some(Duration::ZERO) => Ok(false),
+                _ => self.store.find_key(&self.id).await.map(|found| self.is_live(found.as_ref())),
+            };
+            pause = self.every;
+            match live {
+                Ok(true) => {
+                    tell.send_modify(|found| found.at = asked);
+                }
+                Ok(false) => {
+                    self.known.forget(&self.id);
+                    tell.send_modify(|found| found.over = true);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, key = %self.id, "the key of an open request could not be looked up");
+                    pause = self.every.min(REFUSED);
+                }
+            }
+        }
+    }
+
+    fn is_live(&self, found: Option<&KeyRecord>) -> bool {
+        found.is_some_and(|record| record.live_at(self.clock.now()))
+    }
+
+    /// How long until the key expires; zero when it has.
+    fn until_expiry(&self) -> Option<Duration> {
+        let left = |end: UnixMs| Duration::from_millis(end.0.saturating_sub(self.clock.now().0));
+        self.expires.map(left)
+    }
+}

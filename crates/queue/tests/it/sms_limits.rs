@@ -1,0 +1,122 @@
+//! What may be sent by SMS: segments a day, messages an hour of a key and to numbers of one block.
+
+use posthaste_model::{Clock, SystemClock};
+use posthaste_rig::eventually_async;
+use posthaste_store::Scope;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, ask};
+use crate::intake::*;
+use crate::service::Service;
+
+const COUNTRIES: (&str, &str) = ("orders.phone_countries", "RU");
+
+/// A service with these limits alone, in an hour that is not about to end.
+async fn service(limits: &[(&str, &str)]) -> Service {
+    eventually_async("an hour that goes on", async || match SystemClock.now().0 % 3_600_000 {
+        late @ 3_540_000.. => Err(late),
+        _ => Ok(()),
+    })
+    .await;
+    let zone = day_zone();
+    let none = ["segments_a_day", "messages_an_hour", "to_prefix_an_hour"];
+    let none: Vec<String> = none.iter().map(|name| format!("sms_limits.{name}")).collect();
+    let mut all = vec![COUNTRIES, (zone.0, zone.1)];
+    all.extend(
+        none.iter()
+            .filter(|name| !limits.iter().any(|(known, _)| known == name))
+            .map(|name| (name.as_str(), "0")),
+    );
+    all.extend_from_slice(limits);
+    Service::with(&all).await
+}
+
+/// To so many numbers of the block after `block`.
+fn to(block: &str, count: usize) -> Value {
+    let people =
+        (0..count).map(|n| json!({"id": format!("r{n}"), "contacts": {"sms": [format!("{block}{n:04}")]}}));
+    with(order(1), "recipients", people.collect())
+}
+
+#[track_caller]
+fn refused_by(answer: &Answer, limit: &str, most: u64) {
+    is_refused(answer, 429, "sms_limit", limit);
+    assert_eq!(
+        (&answer.json()["limit"], &answer.json()["most"]),
+        (&json!(limit), &json!(most)),
+        "{answer:?}"
+    );
+    let wait: u64 = answer.header("retry-after").expect("a wait").parse().expect("seconds");
+    assert!((1..=86_400).contains(&wait), "{wait}");
+    assert!(!answer.text().contains("7999"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_day_has_so_many_segments_for_all_keys() {
+    let service = service(&[("sms_limits.segments_a_day", "10")]).await;
+    let (one, other) = (service.master().await, service.master().await);
+    // Two segments each: 71 letters that are no GSM.
+    let long = with(to("+7999000", 3), "text", json!("ы".repeat(71)));
+    assert_eq!(give(&service, &one, &long).await.status, 200);
+    assert_eq!(give(&service, &other, &to("+7999001", 4)).await.status, 200);
+    let full = written(&service.redis);
+    for key in [&one, &other] {
+        refused_by(&give(&service, key, &to("+7999002", 1)).await, "segments_a_day", 10);
+        let keyed = post(key, &to("+7999002", 1)).header("idempotency-key", "k");
+        refused_by(&service.ask(keyed).await, "segments_a_day", 10);
+    }
+    let many: Vec<Value> = to("+7999003", 5_000)["recipients"].as_array().expect("people").clone();
+    let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
+    refused_by(&service.ask(upload(&one, "/v1/orders", &lines(&head, many))).await, "segments_a_day", 10);
+    assert_eq!(written(&service.redis), full, "nothing is written");
+    // Other channels have no such limit, and neither has a look at what would be.
+    assert_eq!(give(&service, &one, &order(20)).await.status, 200);
+    let dry = ask("POST", "/v1/orders?dry_run=true").key(&one).json(&to("+7999002", 9).to_string());
+    assert_eq!(service.ask(dry).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_order_counts_once_and_one_that_is_refused_does_not() {
+    let service = service(&[("sms_limits.segments_a_day", "10")]).await;
+    let key = service.master().await;
+    let put = |n: u32, body: &Value| {
+        let path: &'static str = Box::leak(format!("/v1/orders/u1.{n}").into_boxed_str());
+        ask("PUT", path).key(&key).json(&body.to_string())
+    };
+    for _ in 0..3 {
+        assert_eq!(service.ask(put(1, &to("+7999000", 6))).await.status, 200);
+    }
+    // Too big for what is left, and then one that fits.
+    refused_by(&service.ask(put(2, &to("+7999001", 5))).await, "segments_a_day", 10);
+    // Refused for another reason after its share was taken: another order has the id.
+    is_refused(&service.ask(put(1, &to("+7999000", 3))).await, 409, "order_exists", "another body");
+    assert_eq!(service.ask(put(2, &to("+7999001", 4))).await.status, 200);
+    for n in [1, 2] {
+        let body = if n == 1 { to("+7999000", 6) } else { to("+7999001", 4) };
+        assert_eq!(service.ask(put(n, &body)).await.status, 200, "repeated when the day is spent");
+    }
+    refused_by(&service.ask(put(3, &to("+7999002", 1))).await, "segments_a_day", 10);
+}
+
+#[tokio::test]
+async fn one_key_never_uses_up_the_hour_of_another() {
+    let service = service(&[("sms_limits.messages_an_hour", "5")]).await;
+    let (one, other) =
+        (service.key(&[Scope::Enqueue], Some("u1")).await, service.key(&[Scope::Enqueue], Some("u1")).await);
+    assert_eq!(give(&service, &one, &to("+7999000", 5)).await.status, 200);
+    refused_by(&give(&service, &one, &to("+7999001", 1)).await, "messages_an_hour", 5);
+    assert_eq!(give(&service, &other, &to("+7999001", 5)).await.status, 200);
+    refused_by(&give(&service, &other, &to("+7999002", 1)).await, "messages_an_hour", 5);
+}
+
+#[tokio::test]
+async fn a_block_of_numbers_gets_so_many_from_all_keys_together() {
+    let service = service(&[("sms_limits.to_prefix_an_hour", "4")]).await;
+    let (one, other) = (service.master().await, service.master().await);
+    assert_eq!(give(&service, &one, &to("+7999000", 4)).await.status, 200);
+    for key in [&one, &other] {
+        refused_by(&give(&service, key, &to("+7999000", 1)).await, "to_prefix_an_hour", 4);
+    }
+    assert_eq!(give(&service, &other, &to("+7999001", 4)).await.status, 200);
+    refused_by(&give(&service, &other, &to("+7999002", 5)).await, "to_prefix_an_hour", 4);
+}

@@ -1,0 +1,87 @@
+//! Hostile bodies at a real process: small requests and the admin port are answered meanwhile.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::client::{Ask, ask, get};
+use crate::process::{Process, key};
+
+/// What a small request may take beside hostile bodies, of a hundred the slowest.
+const SOON: Duration = Duration::from_millis(50);
+/// Rounds of hostile bodies, and requests measured in quiet.
+const ROUNDS: usize = 3;
+const QUIET: usize = 100;
+
+/// 10,000 recipients with numbers of all countries in turn: 409 KB and more.
+fn hostile() -> String {
+    let lines = include_str!("../data/phone_examples.csv").lines().filter(|line| !line.starts_with('#'));
+    let numbers = lines.map(|line| line.split(';').nth(2).expect("a number")).cycle();
+    let recipients: Vec<Value> = numbers
+        .take(10_000)
+        .enumerate()
+        .map(|(n, number)| json!({"id": format!("r{n}"), "contacts": {"sms": [number]}}))
+        .collect();
+    json!({"sender": {"id": "u1"}, "text": "Hello", "recipients": recipients}).to_string()
+}
+
+async fn timed(asked: Ask<'_>, address: SocketAddr) -> Duration {
+    let begun = Instant::now();
+    let answer = asked.send(address).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    begun.elapsed()
+}
+
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Two keys send two hostile bodies each at the same time; a third asks small things, and the admin port is looked at.
+#[expect(clippy::print_stdout, reason = "the figures of a test, shown when it is run with --nocapture")]
+pub(crate) fn bodies_hold_nobody_up() {
+    super::run(async {
+        let redis = super::server();
+        let service = Process::start(&redis, &[]);
+        let (address, admin) = service.ready().await;
+        let (mine, one) = (key(&redis).await, key(&redis).await);
+        let body = hostile();
+        assert!(body.len() > 409_000, "{}", body.len());
+        let small = || timed(get("/v1/orders?limit=1").key(&mine), address);
+        let live = || timed(get("/livez"), admin);
+        let (mut quiet, mut beside, mut lives) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..QUIET {
+            quiet.push(small().await.max(live().await));
+        }
+        let begun = Instant::now();
+        for _ in 0..ROUNDS {
+            let judged = futures::future::join_all([&one, &mine, &one, &mine].map(|key| {
+                let asked = ask("POST", "/v1/orders?dry_run=true").key(key).json(&body);
+                async move { asked.send(address).await }
+            }));
+            tokio::pin!(judged);
+            let answers = loop {
+                tokio::select! {
+                    answers = &mut judged => break answers,
+                    (small, live) = async { (small().await, live().await) } => {
+                        beside.push(small);
+                        lives.push(live);
+                    }
+                }
+            };
+            for answer in answers {
+                assert_eq!(answer.status, 200, "{answer:?}");
+                assert_eq!(answer.json()["recipients"]["accepted"], 10_000);
+            }
+        }
+        let took = begun.elapsed() / u32::try_from(4 * ROUNDS).expect("a few");
+        assert!(beside.len() >= 20, "{} small requests beside {took:?} for each body", beside.len());
+        let (quiet, beside, lives) = (p99(&mut quiet), p99(&mut beside), p99(&mut lives));
+        println!("p99 quiet {quiet:?}, beside hostile bodies {beside:?}, /livez {lives:?}; {took:?} a body");
+        // A machine that is busy with other things is slow without hostile bodies as well.
+        let most = SOON.max(quiet * 5);
+        assert!(beside < most && lives < most, "p99 {beside:?}, /livez {lives:?}, {quiet:?} in quiet");
+    });
+}

@@ -170,12 +170,18 @@ pub(crate) fn web_address(text: &str, example: &str) -> Result<Url> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
     use super::*;
 
     fn places(files: &[(&str, &str)]) -> (tempfile::TempDir, Places) {
         let dir = tempfile::tempdir().expect("a folder");
         for (name, text) in files {
-            std::fs::write(dir.path().join(name), text).expect("a file");
+            let mut open = std::fs::OpenOptions::new();
+            let mut file =
+                open.write(true).create_new(true).mode(0o600).open(dir.path().join(name)).expect("a file");
+            file.write_all(text.as_bytes()).expect("a file");
         }
         let places = Places { config: dir.path().to_owned(), dev: dir.path().join("dev.toml") };
         (dir, places)

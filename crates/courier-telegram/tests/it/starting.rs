@@ -26,7 +26,7 @@ async fn settings_that_make_no_sense_are_told_by_name() {
         ("group_span", "2h", "telegram.group_messages: the span"),
         ("connect_within", "31s", "telegram.connect_within: must be"),
         ("max_parts", "0", "telegram.max_parts: must be"),
-        ("updates_again", "0s", "telegram.updates_again: must be"),
+        ("updates_again", "2h", "telegram.updates_again: must be"),
         ("updates_rest", "9s", "telegram.updates_rest: must be"),
         ("updates_rest", "25h", "telegram.updates_rest: must be"),
         ("proxy", "not a proxy", "telegram.proxy: is not"),

@@ -32,7 +32,7 @@ async fn it_works_until_it_is_asked_to_stop() {
         ("POSTHASTE_VK__LISTEN", "127.0.0.1:0"),
         ("POSTHASTE_VK__PATH", "/vk/CANARYcanary0123"),
         ("POSTHASTE_VK__CONFIRMATION", "a1b2c3"),
-        ("POSTHASTE_VK__SECRET", "CANARYcanary"),
+        ("POSTHASTE_VK__SECRET", "CANARYcanary0123"),
         ("POSTHASTE_VK__GROUP_ID", "42"),
         ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
     ];

@@ -115,6 +115,7 @@ fn a_secret_of_the_wrong_type_is_not_repeated() {
     let path = folder.path().join("settings.toml");
     for text in ["[redis]\npassword = 424242\n", "[redis]\npassword = [\"424242\"]\n"] {
         fs::write(&path, text).expect("a settings file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("the mode");
         let refused = chain(&sources().file(&path).load::<Settings>().expect_err(text));
         assert!(refused.starts_with("redis.password: expected a string"), "{refused}");
         assert!(!refused.contains("424242"), "{refused}");

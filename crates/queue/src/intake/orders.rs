@@ -58,8 +58,8 @@ impl Asked {
 ///
 /// Codes of wrong places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
 /// `missing`, `wrong_type`, `unknown_value`, `bad_number`, `invalid_id`, `invalid_text`, `empty_text`,
-/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `invalid_chat`,
-/// `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
+/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `country_not_allowed`,
+/// `number_not_allowed`, `invalid_chat`, `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
 /// `no_rows`, `not_here`.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "createOrder",

@@ -13,14 +13,23 @@ use crate::service::{Service, email};
 
 /// Sends the rows of the order for now as a courier would: the first `failed`, the second `sent`, further ones not at all.
 pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> Suffix {
+    deliver_over(service, &email(), verdicts).await
+}
+
+/// The same by the courier of another channel.
+pub(crate) async fn deliver_over(
+    service: &Service,
+    channel: &Channel,
+    verdicts: &[(u16, Verdict)],
+) -> Suffix {
     let store = service.tool().await;
-    let (channel, courier): (Channel, CourierId) = (email(), "c1".parse().expect("an id"));
+    let courier: CourierId = "c1".parse().expect("an id");
     let window = Duration::from_secs(60);
     let mut number = 0;
     let (taken, fence) = posthaste_rig::eventually_async("there is a parcel", async || {
         number += 1;
         let ask = ClaimAsk {
-            channel: &channel,
+            channel,
             courier: &courier,
             number,
             lease: window,
@@ -39,7 +48,7 @@ pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> S
     .await;
     let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
     let begun: Vec<(u16, u8)> = verdicts.iter().map(|(row, _)| (*row, 1)).collect();
-    store.begin(0, &channel, window, 0, &[(parcel.clone(), begun)]).await.expect("begun");
+    store.begin(0, channel, window, 0, &[(parcel.clone(), begun)]).await.expect("begun");
     let reports = verdicts
         .iter()
         .map(|(row, verdict)| Report {
@@ -51,7 +60,7 @@ pub(crate) async fn deliver(service: &Service, verdicts: &[(u16, Verdict)]) -> S
         })
         .collect();
     let suffix = parcel.member.suffix.clone();
-    store.settle(0, &channel, &[Settlement { parcel, leave: true, reports }]).await.expect("settled");
+    store.settle(0, channel, &[Settlement { parcel, leave: true, reports }]).await.expect("settled");
     suffix
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use posthaste_ops::telemetry::{Format, Settings, subscriber};
+use serde_json::{Value, json};
 
 use crate::client::{ask, get};
 use crate::service::Service;
@@ -11,6 +12,18 @@ use crate::service::Service;
 /// Keeps all that is logged.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    /// The lines that were logged, but for the driver's own trace of commands, which no process switches on. A line that is no
+    /// JSON fails the test.
+    fn lines(&self) -> Vec<Value> {
+        let log = String::from_utf8(self.0.lock().expect("the log").clone()).expect("text");
+        let lines = log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        lines
+            .filter(|line: &Value| !line["target"].as_str().is_some_and(|target| target.starts_with("fred")))
+            .collect()
+    }
+}
 
 impl Write for Kept {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -23,15 +36,19 @@ impl Write for Kept {
     }
 }
 
-/// One thread runs the whole test, the service among it, so that this subscriber hears everything.
-#[tokio::test]
-async fn neither_keys_nor_texts_nor_addresses_are_logged() {
+/// What is logged from now on by this thread, line by line as JSON, until the guard is dropped.
+fn listen() -> (Kept, tracing::subscriber::DefaultGuard) {
     let kept = Kept::default();
     let writer = kept.clone();
     let settings = Settings { format: Format::Json, filter: "trace".to_owned() };
     let subscriber = subscriber(&settings, move || writer.clone(), false).expect("a filter");
-    let _guard = tracing::subscriber::set_default(subscriber);
+    (kept, tracing::subscriber::set_default(subscriber))
+}
 
+/// One thread runs the whole test, the service among it, so that this subscriber hears everything.
+#[tokio::test]
+async fn neither_keys_nor_texts_nor_addresses_are_logged() {
+    let (kept, _guard) = listen();
     let mut service = Service::with(&[("redis.call_timeout", "2s")]).await;
     let key = service.master().await;
     let secret = key[16..].to_owned();
@@ -65,4 +82,77 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
     let ours: Vec<&str> = log.lines().filter(|line| !line.contains("\"target\":\"fred")).collect();
     let found: Vec<_> = ours.iter().filter(|line| line.contains("canary")).collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn each_refused_order_of_a_batch_has_its_line_with_the_trace_of_its_answer() {
+    let (kept, _guard) = listen();
+    let service = Service::start().await;
+    let key = service.master().await;
+    let sound = r#"{"sender":{"id":"u1"},"text":"t","recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}]}"#;
+    let lines = [sound, "{", &sound.replace("\"t\"", "\"\""), sound].join("\n");
+    let batch = ask("POST", "/v1/orders/batch").key(&key).header("content-type", "application/x-ndjson");
+    let answer = service.ask(batch.body(lines.as_bytes())).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answered: Vec<Value> =
+        answer.text().lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    let refused: Vec<_> = answered.iter().filter(|line| line["problem"].is_object()).collect();
+    assert_eq!(refused.iter().map(|line| &line["index"]).collect::<Vec<_>>(), [1, 2], "{answered:?}");
+    service.soft.cancel();
+    let log = kept.lines();
+    for line in refused {
+        let trace = &line["problem"]["trace_id"];
+        assert!(trace.as_str().is_some_and(|trace| !trace.is_empty()), "{line}");
+        let found = log.iter().find(|entry| {
+            entry["fields"]["index"] == line["index"]
+                && entry["fields"]["message"] == "order of a batch refused"
+        });
+        let found = &found.expect("a line of the log")["fields"];
+        assert_eq!((&found["trace_id"], &found["code"]), (trace, &line["problem"]["code"]), "{found}");
+    }
+}
+
+#[tokio::test]
+async fn no_input_makes_a_line_of_the_log() {
+    const FORGED: &str = "x\r\n{\"level\":\"ERROR\",\"fields\":{\"message\":\"forged\"}}\n\u{1b}[2J";
+    let (kept, _guard) = listen();
+    let service = Service::start().await;
+    let key = service.master().await;
+    let body = json!({
+        "sender": {"id": "u1", "name": FORGED, "email": FORGED}, "text": FORGED, "subject": FORGED, "origin": FORGED,
+        "metadata": {FORGED: FORGED}, "text_by_channel": {FORGED: FORGED},
+        "recipients": [{"id": FORGED, "name": FORGED, "contacts": {FORGED: [FORGED], "email": ["a@example.org"]}}],
+    });
+    let sound = json!({
+        "sender": {"id": "u1"}, "text": FORGED,
+        "recipients": [{"id": "r", "contacts": {"email": ["a@example.org"]}}],
+    });
+    for (path, body) in [
+        ("/v1/orders", body.to_string()),
+        ("/v1/orders", sound.to_string()),
+        ("/v1/orders", FORGED.to_owned()),
+        ("/v1/orders/batch", FORGED.to_owned()),
+        ("/v1/keys", json!({"name": FORGED, "scopes": ["enqueue", FORGED]}).to_string()),
+        ("/v1/suppressions", json!({"channel": FORGED, "addresses": [FORGED]}).to_string()),
+        ("/track", json!({"history_key": FORGED, "timeout": FORGED}).to_string()),
+    ] {
+        let answer = service.ask(ask("POST", path).key(&key).json(&body)).await;
+        assert!(answer.status < 500, "{path} {answer:?}");
+    }
+    let encoded = "x%0D%0A%7B%22level%22%3A%22ERROR%22%7D%1B%5B2J";
+    for path in
+        [format!("/{encoded}"), format!("/v1/orders/{encoded}"), format!("/v1/orders?cursor={encoded}")]
+    {
+        assert!(service.ask(get(&path).key(&key)).await.status < 500, "{path}");
+    }
+    service.soft.cancel();
+    let log = kept.lines();
+    assert!(log.len() > 20, "something was logged: {log:?}");
+    for line in &log {
+        assert!(
+            line["level"].is_string() && line["target"].is_string(),
+            "a line of another's making: {line}"
+        );
+        assert!(!line.to_string().contains("forged"), "{line}");
+    }
 }

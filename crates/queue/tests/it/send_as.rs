@@ -100,6 +100,13 @@ async fn every_path_that_takes_orders_asks() {
     let batch = ask("POST", "/v1/orders/batch").key(&intern).header("content-type", "application/x-ndjson");
     let answer = service.ask(batch.body(format!("{one}\n").as_bytes())).await.json();
     assert_eq!((&answer["status"], &answer["problem"]["code"]), (&403.into(), &"sender_not_allowed".into()));
+    let history = service.ask(get("/history_key?sender_id=office").key(&intern)).await.json();
+    let old = json!({
+        "history_key": history["history_key"], "sender": {"id": "office", "email": "boss@example.org", "name": "B", "role": "trainer"},
+        "recipients": [{"id": 17, "email": "r@example.org", "name": "R", "role": "student"}], "text": "hello",
+    });
+    let answer = service.ask(ask("PUT", "/queue").key(&intern).json(&old.to_string())).await;
+    assert_eq!((answer.status, answer.problem().as_str()), (403, "sender_not_allowed"), "{answer:?}");
     let listed = service.ask(get("/v1/orders").key(&intern)).await.json();
     assert_eq!(listed["items"], json!([]), "nothing was stored");
 }

@@ -1,12 +1,13 @@
 //! What may be sent by SMS: segments a day, messages an hour of a key and to numbers of one block.
 
-use posthaste_model::{Clock, SystemClock};
+use posthaste_model::{Clock, SystemClock, Verdict};
 use posthaste_rig::eventually_async;
 use posthaste_store::Scope;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, ask};
 use crate::intake::*;
+use crate::intake_change::deliver_over;
 use crate::service::Service;
 
 const COUNTRIES: (&str, &str) = ("orders.phone_countries", "RU");
@@ -96,6 +97,25 @@ async fn an_order_counts_once_and_one_that_is_refused_does_not() {
         assert_eq!(service.ask(put(n, &body)).await.status, 200, "repeated when the day is spent");
     }
     refused_by(&service.ask(put(3, &to("+7999002", 1))).await, "segments_a_day", 10);
+}
+
+#[tokio::test]
+async fn a_retry_counts_too() {
+    let service = service(&[("sms_limits.segments_a_day", "5")]).await;
+    let key = service.master().await;
+    assert_eq!(give(&service, &key, &to("+7999000", 2)).await.status, 200);
+    let failed = [(0, Verdict::Failed), (1, Verdict::Failed)];
+    let old = deliver_over(&service, &"sms".parse().expect("a channel"), &failed).await.order_id();
+    let path = format!("/v1/orders/{old}/retry");
+    let retry = || ask("POST", &path).key(&key).json("{}");
+    // 4 of 5, and then 6: which rows there are is known when they are stored.
+    for status in [202, 202] {
+        let answer = service.ask(retry()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let full = written(&service.redis);
+    refused_by(&service.ask(retry()).await, "segments_a_day", 5);
+    assert_eq!(written(&service.redis), full, "nothing is written");
 }
 
 #[tokio::test]

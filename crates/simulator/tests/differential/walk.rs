@@ -179,10 +179,10 @@ impl<'p> Walk<'p> {
                 self.of_channel(act)
             }
             55 => {
-                let act = self.rng.random_range(0..11);
+                let act = self.rng.random_range(0..12);
                 match act {
                     0..3 => self.of_sender(act),
-                    3..9 => self.of_caller(act - 3),
+                    3..10 => self.of_caller(act - 3),
                     _ => self.of_suppressions(),
                 }
             }

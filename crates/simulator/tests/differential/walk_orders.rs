@@ -6,7 +6,7 @@ use posthaste_model::{
     Address, Channel, Content, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text, UnixMs, Verdict,
 };
 use posthaste_protocol::record::{
-    Inline, KeyId, NewKey, Scope, SecretHash, SendAs, encode_content, encode_parcel,
+    Inline, KeyId, NewKey, NoticeId, Scope, SecretHash, SendAs, encode_content, encode_parcel,
 };
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
@@ -14,6 +14,7 @@ use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_protocol::scripts::quota::{Limits, Share, TakeQuota};
 use posthaste_protocol::scripts::rate::Rate;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::remember::Remember;
@@ -205,6 +206,27 @@ impl Walk<'_> {
                 let name = ["a", "b"][self.rng.random_range(0..2)];
                 let order: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
                 self.call(&Remember { name, order: &order })?.ok();
+            }
+            5 => {
+                let sms: Channel = "sms".parse().expect("a channel");
+                let suffix: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
+                let shares = [Share::Take, Share::Take, Share::Look, Share::Return];
+                let prefix = NoticeId::random([self.rng.random_range(0..3); 8]);
+                let messages = self.rng.random_range(1..4);
+                self.call(&TakeQuota {
+                    channel: &sms,
+                    day: UnixMs(self.now - self.now % DAY),
+                    hour: UnixMs(self.now - self.now % 3_600_000),
+                    share: *shares.choose(&mut self.rng).expect("a share"),
+                    suffix: &suffix,
+                    segments: u64::from(messages) * 2,
+                    messages: messages.into(),
+                    key: &id,
+                    limits: Limits { segments_a_day: 12, messages_an_hour: 4, to_prefix_an_hour: 5 },
+                    taking: [self.rng.random_range(0..3); 8],
+                    prefixes: &[(prefix, messages)],
+                })?
+                .ok();
             }
             _ => drop(self.call(&TouchKey { keys: &keys, id: &id })?),
         }

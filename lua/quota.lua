@@ -24,6 +24,8 @@
 -- REPLY prefix messages to that prefix in this hour; there are too few left
 -- BOUND 500 prefixes
 -- uses:
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local what, order, segments = ARGV[2], 'o:' .. ARGV[3], tonumber(ARGV[4])
 local spent = tonumber(redis.call('HGET', KEYS[1], 'segments') or '0')
 -- The taking, and its segments; none once they were given back.
@@ -66,6 +68,6 @@ for i = 11, #ARGV, 2 do
   redis.call('HINCRBY', KEYS[2], 'p:' .. ARGV[i], ARGV[i + 1])
 end
 -- A day and its night, wherever it began; an hour and what is left of it.
-redis.call('PEXPIRE', KEYS[1], 172800000)
-redis.call('PEXPIRE', KEYS[2], 7200000)
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', now + 172800000))
+redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', now + 7200000))
 return { 'ok', ARGV[1], spent, spent + segments }

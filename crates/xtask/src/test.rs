@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::counts::{self, Counts};
@@ -13,6 +14,9 @@ use crate::workspace;
 
 /// What the rig reads to choose the server.
 const TEST_SERVER: &str = "RIG_SERVER";
+
+/// The test program that does nothing but compute, for minutes: the model checker.
+const BESIDE: &str = "explorer";
 
 /// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the
 /// packages in these folders, on that server. With `--named <name> …`: test programs that run only when named, because they
@@ -23,9 +27,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     match args {
         [] => {
             build(&root)?;
-            let mut command = shell::cargo();
-            command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).current_dir(&root);
-            add(&mut counts, &mut command)?;
+            all(&root, &mut counts)?;
         }
         ["--named", names @ ..] if !names.is_empty() => {
             let mut command = shell::cargo();
@@ -58,6 +60,33 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Runs every test program and the examples of the documentation. What computes without a pause runs beside the others, which
+/// mostly wait for servers, and gets the time they leave; what it says is shown when they are through.
+fn all(root: &Path, counts: &mut Counts) -> Result<()> {
+    let programs = programs(root)?;
+    let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.is(BESIDE));
+    let [beside] = beside[..] else { bail!("{} test programs are called {BESIDE}", beside.len()) };
+    thread::scope(|scope| {
+        let computing = scope.spawn(|| {
+            let mut said = Vec::new();
+            let outcome = follow(&mut beside.behind_others(), |line| said.push(line.to_owned()));
+            (outcome, said)
+        });
+        for program in others {
+            say(&format!("     Running {}", program.path.display()));
+            add(counts, &mut program.command())?;
+        }
+        let mut documented = shell::cargo();
+        documented.args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]).current_dir(root);
+        add(counts, &mut documented)?;
+        say(&format!("     Running {}, beside the others", beside.path.display()));
+        let (outcome, said) = computing.join().map_err(|_| anyhow!("{BESIDE} was not followed"))?;
+        said.iter().for_each(|line| say(line));
+        count(counts, outcome?);
+        Ok(())
+    })
+}
+
 /// Builds everything with the features the tests use. Whole-process tests start programs of other packages,
 /// which `cargo test` alone does not build.
 fn build(root: &Path) -> Result<()> {
@@ -76,6 +105,20 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
         command
+    }
+
+    /// The same with the processor time that others leave.
+    fn behind_others(&self) -> Command {
+        let mut command = Command::new("nice");
+        command.args(["-n", "15"]).arg(&self.path);
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
+        command
+    }
+
+    /// Whether its target has this name.
+    fn is(&self, target: &str) -> bool {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.rsplit_once('-').is_some_and(|(name, _)| name == target)
     }
 }
 
@@ -99,13 +142,17 @@ fn read_programs(messages: &str) -> Vec<Program> {
 
 /// Runs a test command and adds what it counts; one that does not come to its end is one failure more.
 fn add(counts: &mut Counts, command: &mut Command) -> Result<()> {
-    let (found, ended_well) = follow(command, say)?;
+    let outcome = follow(command, say)?;
+    count(counts, outcome);
+    Ok(())
+}
+
+fn count(counts: &mut Counts, (found, ended_well): (Counts, bool)) {
     *counts = counts.plus(found);
     if !ended_well && found.failed == 0 {
         say("a test program did not compile or did not come to its end: counted as one failure");
         counts.failed += 1;
     }
-    Ok(())
 }
 
 /// Shows the output line by line while counting.
@@ -154,6 +201,13 @@ mod tests {
 {"reason":"build-finished","success":true}"#;
         let expected = Program { folder: "/w/a".into(), path: "/t/a-1".into() };
         assert_eq!(read_programs(messages), [expected]);
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_target() {
+        let program = |path: &str| Program { folder: "/w/a".into(), path: path.into() };
+        assert!(program("/t/deps/explorer-0a1b").is("explorer"));
+        assert!(!program("/t/deps/explorer_scaffold-0a1b").is("explorer"));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::suppressions::agree;
 
 /// A guard of a script, changed so that it guards no more.
 pub(crate) struct Mutant {
-    text: &'static str,
-    instead: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) instead: &'static str,
 }
 
 /// A script with a mutant in it, where it has that text.

@@ -23,6 +23,7 @@ mod parked;
 mod patrol;
 mod print;
 mod quota;
+mod quota_mutants;
 mod random;
 mod random_walk;
 mod register;

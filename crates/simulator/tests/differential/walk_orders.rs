@@ -213,17 +213,19 @@ impl Walk<'_> {
                 let shares = [Share::Take, Share::Take, Share::Look, Share::Return];
                 let prefix = NoticeId::random([self.rng.random_range(0..3); 8]);
                 let messages = self.rng.random_range(1..4);
+                let share = *shares.choose(&mut self.rng).expect("a share");
+                let taking = [self.rng.random_range(0..3); 8];
                 self.call(&TakeQuota {
                     channel: &sms,
                     day: UnixMs(self.now - self.now % DAY),
                     hour: UnixMs(self.now - self.now % 3_600_000),
-                    share: *shares.choose(&mut self.rng).expect("a share"),
+                    share,
                     suffix: &suffix,
                     segments: u64::from(messages) * 2,
                     messages: messages.into(),
                     key: &id,
                     limits: Limits { segments_a_day: 12, messages_an_hour: 4, to_prefix_an_hour: 5 },
-                    taking: [self.rng.random_range(0..3); 8],
+                    taking,
                     prefixes: &[(prefix, messages)],
                 })?
                 .ok();

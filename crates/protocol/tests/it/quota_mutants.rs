@@ -1,0 +1,119 @@
+//! A mutant of `quota` for each of its guards: a day of callers must find it.
+
+use posthaste_model::UnixMs;
+use posthaste_protocol::record::NoticeId;
+use posthaste_protocol::scripts::quota::{Limits, Quota, Share, TakeQuota};
+
+use crate::consent_mutants::{Mutant, Mutated};
+use crate::db::{Db, channel};
+
+const LIMITED: Limits = Limits { segments_a_day: 12, messages_an_hour: 5, to_prefix_an_hour: 4 };
+const FREE: Limits = Limits { segments_a_day: 0, messages_an_hour: 0, to_prefix_an_hour: 0 };
+
+/// What is asked, and what must be answered.
+struct Call {
+    share: Share,
+    order: u8,
+    key: usize,
+    taking: u8,
+    messages: u32,
+    prefix: u8,
+    limits: Limits,
+    answer: Quota,
+}
+
+/// The calls of a day, each message of two segments.
+fn day() -> Vec<Call> {
+    let call = |share, (order, taking), key, (messages, prefix), answer| Call {
+        share,
+        order,
+        key,
+        taking,
+        messages,
+        prefix,
+        limits: LIMITED,
+        answer,
+    };
+    let done = |before, now| Quota::Done { before, now };
+    let mut calls = vec![
+        // What was never taken is not given back.
+        call(Share::Return, (0, 0), 0, (0, b'a'), Quota::Same(0)),
+        call(Share::Take, (0, 0), 0, (2, b'a'), done(0, 4)),
+        call(Share::Take, (0, 9), 1, (2, b'a'), Quota::Same(4)),
+        // A look takes nothing.
+        call(Share::Look, (1, 1), 1, (2, b'b'), done(4, 4)),
+        call(Share::Take, (1, 1), 1, (3, b'a'), Quota::Prefix(2)),
+        call(Share::Take, (1, 1), 0, (4, b'b'), Quota::Key(2)),
+        call(Share::Take, (1, 1), 1, (4, b'b'), done(4, 12)),
+        call(Share::Take, (2, 2), 2, (1, b'c'), Quota::Day(12)),
+        // Of another taking, then of this one, then again.
+        call(Share::Return, (1, 7), 1, (0, b'b'), Quota::Same(12)),
+        call(Share::Return, (1, 1), 1, (0, b'b'), done(12, 4)),
+        call(Share::Return, (1, 1), 1, (0, b'b'), Quota::Same(4)),
+        // A late copy of what was given back, and another try of the same order.
+        call(Share::Take, (1, 1), 2, (4, b'c'), Quota::Same(4)),
+        call(Share::Take, (1, 3), 2, (4, b'c'), done(4, 12)),
+    ];
+    let free = call(Share::Take, (3, 4), 0, (9, b'a'), done(12, 30));
+    calls.push(Call { limits: FREE, ..free });
+    calls
+}
+
+fn all(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+    let sms = channel("sms");
+    let keys = ["abcdefghijkl", "mnopqrstuvwx", "abcdefghijkx"].map(|key| key.parse().expect("a key"));
+    for (at, call) in day().into_iter().enumerate() {
+        let suffix = format!("u1:{}", call.order).parse().expect("an order");
+        let prefixes = [(NoticeId::random([call.prefix; 8]), call.messages)];
+        let script = TakeQuota {
+            channel: &sms,
+            day: UnixMs(1_000),
+            hour: UnixMs(2_000),
+            share: call.share,
+            suffix: &suffix,
+            segments: u64::from(call.messages) * 2,
+            messages: call.messages.into(),
+            key: &keys[call.key],
+            limits: call.limits,
+            taking: [call.taking; 8],
+            prefixes: &prefixes,
+        };
+        let told = db.call(&Mutated(&script, mutant)).map_err(|refusal| format!("call {at}: {refusal}"))?;
+        if told.reply != call.answer {
+            return Err(format!("call {at}: {:?}, not {:?}", told.reply, call.answer));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_guard_that_is_gone_is_noticed() {
+    let mutants = [
+        ("if what == 'return' then", "if false then"),
+        ("taking ~= ARGV[10] or share == ''", "share == ''"),
+        ("taking ~= ARGV[10] or share == ''", "taking ~= ARGV[10]"),
+        ("  redis.call('HSET', KEYS[1], order, taking)\n", ""),
+        ("share ~= '' or taking == ARGV[10]", "share ~= ''"),
+        ("share ~= '' or taking == ARGV[10]", "taking == ARGV[10]"),
+        ("daily > 0 and spent + segments > daily", "false"),
+        ("daily > 0 and spent", "spent"),
+        ("of_key > 0 and sent + messages > of_key", "false"),
+        ("of_key > 0 and sent", "sent"),
+        ("if to_prefix > 0 then", "if false then"),
+        ("if to_prefix > 0 then", "if true then"),
+        ("before + tonumber(ARGV[i + 1]) > to_prefix", "before > to_prefix"),
+        ("if what == 'look' then", "if false then"),
+    ];
+    let body = &<TakeQuota<'_> as posthaste_protocol::Script>::contract().text.body;
+    let db = Db::start();
+    assert_eq!(all(&db, None), Ok(()));
+    let mut unnoticed = Vec::new();
+    for (text, instead) in mutants {
+        assert!(body.contains(text), "quota has no {text:?}");
+        db.reset();
+        if all(&db, Some(&Mutant { text, instead })).is_ok() {
+            unnoticed.push((text, instead));
+        }
+    }
+    assert!(unnoticed.is_empty(), "nobody notices: {unnoticed:#?}");
+}

@@ -42,7 +42,7 @@ if parcel and rows_flaw(parcel) then
   order.parcels[n] = nil
   parcel = nil
 end
-local ended, unreadable
+local ended
 
 if parcel then
   ended = parcel.pending + parcel.sending + parcel.unresolved
@@ -85,15 +85,11 @@ else
     for state = PENDING, UNRESOLVED do
       order.delta[state] = (found[state] or 0) - u32(order.c, state * 4 + 1)
     end
-    unreadable = made.key
   end
   touched_parcels[#touched_parcels + 1] = made
   touch_order(order)
 end
 leave_mark()
-if unreadable then
-  redis.call('DEL', unreadable)
-end
 out_of_ready({ order = order }, member)
 out_of_unresolved(member)
 write_parcels()

@@ -20,6 +20,7 @@ mod leases;
 mod memory;
 mod order;
 mod parked;
+mod parked_mutants;
 mod patrol;
 mod print;
 mod quota;

@@ -1,5 +1,7 @@
 //! What is parked is put back, or ended, by an operator's word.
 
+use std::time::Duration;
+
 use posthaste_model::{Reason, State, Verdict};
 use posthaste_protocol::scripts::audit::{Audit, Audited};
 use posthaste_protocol::scripts::cancel::Cancel;
@@ -43,7 +45,7 @@ fn parked(db: &Db, big: bool) -> Order {
 }
 
 #[test]
-fn a_holder_parks_what_it_cannot_read() {
+pub(crate) fn a_holder_parks_what_it_cannot_read() {
     for big in [false, true] {
         let db = Db::start();
         let order = parked(&db, big);
@@ -65,7 +67,7 @@ fn a_holder_parks_what_it_cannot_read() {
 }
 
 #[test]
-fn what_is_released_is_put_back_by_audit() {
+pub(crate) fn what_is_released_is_put_back_by_audit() {
     for big in [false, true] {
         let db = Db::start();
         let order = parked(&db, big);
@@ -83,7 +85,7 @@ fn what_is_released_is_put_back_by_audit() {
 }
 
 #[test]
-fn rows_that_can_be_read_fail_and_the_order_ends() {
+pub(crate) fn rows_that_can_be_read_fail_and_the_order_ends() {
     for big in [false, true] {
         let db = Db::start();
         let order = parked(&db, big);
@@ -110,7 +112,7 @@ fn rows_that_can_be_read_fail_and_the_order_ends() {
 }
 
 #[test]
-fn of_rows_that_cannot_be_read_all_are_unknown_and_the_counters_agree() {
+pub(crate) fn of_rows_that_cannot_be_read_all_are_unknown_and_the_counters_agree() {
     for big in [false, true] {
         let db = Db::start();
         let rows = if big { 1_200 } else { 3 };
@@ -137,7 +139,7 @@ fn of_rows_that_cannot_be_read_all_are_unknown_and_the_counters_agree() {
 }
 
 #[test]
-fn an_order_whose_head_cannot_be_read_is_ended_as_a_whole() {
+pub(crate) fn an_order_whose_head_cannot_be_read_is_ended_as_a_whole() {
     for big in [false, true] {
         let db = Db::start();
         let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
@@ -170,7 +172,7 @@ fn an_order_whose_head_cannot_be_read_is_ended_as_a_whole() {
 }
 
 #[test]
-fn a_record_of_a_later_version_is_not_ended() {
+pub(crate) fn a_record_of_a_later_version_is_not_ended() {
     let db = Db::start();
     let order = Order::inline("u1:5").accept(&db).clone();
     db.raw(&[b"HSET".as_slice(), b"history:{0}:u1:5", b"h", &[2; 60]]);
@@ -180,4 +182,96 @@ fn a_record_of_a_later_version_is_not_ended() {
     }
     db.raw(&["DEL", "history:{0}:u1:5"]);
     assert_eq!(fail_order(&db, &order, true), FailedOrder::Gone);
+}
+
+#[test]
+pub(crate) fn what_is_held_or_whole_is_not_ended() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        let (channel, member, other) = (&order.channels[0].0, order.member(0), order.member(7));
+        let failed = |member| db.reply(&FailParcel { keys: &db.keys, channel, member });
+        // Somebody has it, by the list of leases or by their records, of which one may be damaged.
+        for (place, left) in [
+            (["ZADD", "leased:{0}:email", "1", "u1:5:0"].as_slice(), ["ZREM", "leased:{0}:email", "u1:5:0"]),
+            (&["HSET", "lease:{0}:email", "u1:5:0", "x"], ["HDEL", "lease:{0}:email", "u1:5:0"]),
+        ] {
+            db.raw(place);
+            assert_eq!(failed(&member), FailedParcel::Leased, "{place:?}");
+            db.raw(&left);
+        }
+        // A name that was put there by hand: the order has no such parcel.
+        db.raw(&["ZADD", "parked:{0}:email", "1", "u1:5:7"]);
+        let before = db.snapshot();
+        assert_eq!(failed(&other), FailedParcel::Broken);
+        assert!(db.snapshot() == before);
+        assert_eq!(failed(&member), FailedParcel::Ended(2));
+    }
+}
+
+#[test]
+pub(crate) fn what_may_have_left_is_unknown_when_it_is_ended() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1), (1, 1)]);
+        courier.settle(&parcel, false, &[report(0, 1, Verdict::Sent)]);
+        courier.crash();
+        let (keys, channel, member) = (&db.keys, &courier.channel, order.member(0));
+        assert_eq!(order.row(&db, 1).state, State::Unresolved);
+        let parcels = [ToPark { member, fence: None, why: "rows" }];
+        assert_eq!(db.reply(&Park { keys, channel, parcels: &parcels }), [true]);
+        assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(2));
+        let states: Vec<_> =
+            order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+        assert_eq!(states, [State::Sent, State::Unknown, State::Failed]);
+        db.sound();
+    }
+}
+
+#[test]
+pub(crate) fn of_a_parcel_with_one_senseless_row_or_none_at_all_all_are_unknown() {
+    for senseless in [true, false] {
+        let db = Db::start();
+        let order = Order::of_layout(!senseless, "u1:5").rows(3).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1)]);
+        courier.settle(&parcel, false, &[report(0, 1, Verdict::Sent)]);
+        let (keys, channel) = (&db.keys, &courier.channel);
+        let to_park = [ToPark { member: parcel.member.clone(), fence: Some(parcel.fence), why: "rows" }];
+        assert_eq!(db.reply(&Park { keys, channel, parcels: &to_park }), [true]);
+        if senseless {
+            // The state of the second row, behind the head of the record and the first row.
+            let history = keys.history(&order.suffix);
+            let record = db.raw(&["HGET", &history, "o"]);
+            let mut record = record.bytes().expect("a record").to_vec();
+            record[6 + 12] += 9;
+            db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
+        } else {
+            let outcome = keys.outcome(&order.suffix, channel, 0);
+            db.raw(&["DEL", &outcome]);
+            db.raw(&["RPUSH", &outcome, "of another type"]);
+        }
+        assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(3));
+        let all = order.try_outcomes(&db, 0).expect("outcomes");
+        assert!(all.rows().all(|row| row.state == State::Unknown && row.reason == Reason::Unreadable));
+        db.sound();
+    }
+}
+
+#[test]
+pub(crate) fn an_order_that_is_ended_before_its_time_is_never_rung() {
+    for urgent in [false, true] {
+        let db = Db::start();
+        let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
+        let order = if urgent { order.urgent() } else { order };
+        order.accept(&db);
+        let due = format!("due:{{0}}:{}", if urgent { "urgent" } else { "bulk" });
+        assert!(db.snapshot().sorted(&due).contains_key("u1:5"));
+        assert_eq!(fail_order(&db, &order, true), FailedOrder::Ended);
+        assert!(db.snapshot().get(&due).is_none());
+    }
 }

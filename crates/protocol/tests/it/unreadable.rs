@@ -61,7 +61,7 @@ fn put_aside(db: &Db, damage: &Damage, index: &str, now: u64) {
 }
 
 #[test]
-fn ring_moves_the_others() {
+pub(crate) fn ring_moves_the_others() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.clone().due_in(db, Duration::from_secs(60)).accept(db);
@@ -86,7 +86,7 @@ fn ring_moves_the_others() {
 }
 
 #[test]
-fn claim_takes_the_others_and_begins_nothing_of_it() {
+pub(crate) fn claim_takes_the_others_and_begins_nothing_of_it() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -117,7 +117,7 @@ fn claim_takes_the_others_and_begins_nothing_of_it() {
 }
 
 #[test]
-fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
+pub(crate) fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -166,7 +166,7 @@ fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
 }
 
 #[test]
-fn housekeeping_goes_on_and_names_what_it_met() {
+pub(crate) fn housekeeping_goes_on_and_names_what_it_met() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -195,7 +195,7 @@ fn housekeeping_goes_on_and_names_what_it_met() {
 }
 
 #[test]
-fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
+pub(crate) fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -220,7 +220,7 @@ fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
 }
 
 #[test]
-fn a_sender_gets_an_answer() {
+pub(crate) fn a_sender_gets_an_answer() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.clone().due_in(db, Duration::from_secs(60)).accept(db);
@@ -238,7 +238,7 @@ fn a_sender_gets_an_answer() {
 
 /// A made-up next version beside this one: it takes what this one leaves, and what this one wrote; this one goes on with its own.
 #[test]
-fn a_next_version_takes_what_this_one_leaves() {
+pub(crate) fn a_next_version_takes_what_this_one_leaves() {
     let next = |body: &str| {
         let changed = body
             .replace(

@@ -111,7 +111,9 @@ fn go_back(db: &Db) {
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
     db.reply(&Halt { keys, cause, found, known: 1, since, last, orders: &orders });
     db.epoch.replace(format!("!{EPOCH}"));
-    for index in [DoubtIndex::Leased, DoubtIndex::Ready { lane: Lane::Bulk, from: UnixMs(0) }] {
+    for index in
+        [DoubtIndex::Leased, DoubtIndex::Parked, DoubtIndex::Ready { lane: Lane::Bulk, from: UnixMs(0) }]
+    {
         db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 100 });
     }
     db.reply(&Recover { keys, partitions: 1 });

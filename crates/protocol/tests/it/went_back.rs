@@ -6,15 +6,20 @@ use posthaste_model::{Lane, Reason, State, Suffix, UnixMs, Verdict};
 use posthaste_protocol::Refusal;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex, Doubted};
+use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
+use posthaste_protocol::scripts::fail_parcel::FailedParcel;
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::open_run::{OpenRun, Run};
+use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::unpark::Unpark;
 
 use crate::db::{Db, EPOCH};
 use crate::order::{Courier, Order, report};
+use crate::parked::{fail_order, fail_parcel, parked};
 
 fn fence(db: &Db) -> u64 {
     db.answer(&Ring { keys: &db.keys }).fence
@@ -43,9 +48,10 @@ fn every_acknowledged_change_leaves_a_mark_and_a_repeat_leaves_none() {
     let order = Order::inline("u1:5").rows(3);
     let mut last = fence(&db);
     let mut marked = |what: &str| {
+        let at = db.sent() - 1;
         let now = fence(&db);
         assert!(now > last, "{what} left no mark");
-        db.again();
+        db.late_copy(at);
         assert_eq!(fence(&db), now, "{what}, told again");
         last = fence(&db);
     };
@@ -64,6 +70,79 @@ fn every_acknowledged_change_leaves_a_mark_and_a_repeat_leaves_none() {
     marked("receipt");
     db.reply(&Cancel { keys, suffix: &order.suffix });
     marked("cancel");
+}
+
+#[test]
+fn an_operators_word_about_what_is_parked_leaves_a_mark_and_a_repeat_leaves_none() {
+    type Word = (&'static str, fn(&Db, &Order));
+    let words: [Word; 4] = [
+        ("release of a parcel", |db, order| {
+            let (channel, names) = (Some(&order.channels[0].0), [order.member(0).to_string()]);
+            assert_eq!(db.reply(&Unpark { keys: &db.keys, channel, names: &names }), 1);
+        }),
+        ("release of an order", |db, order| {
+            db.raw(&["ZADD", "parked:{0}", "1", order.suffix.as_str()]);
+            let names = [order.suffix.to_string()];
+            assert_eq!(db.reply(&Unpark { keys: &db.keys, channel: None, names: &names }), 1);
+        }),
+        ("end of a parcel", |db, order| assert_eq!(fail_parcel(db, order, 0), FailedParcel::Ended(2))),
+        ("end of an order", |db, order| assert_eq!(fail_order(db, order, true), FailedOrder::Ended)),
+    ];
+    for big in [false, true] {
+        for (what, say) in words {
+            let db = Db::start();
+            let order = parked(&db, big);
+            let before = fence(&db);
+            say(&db, &order);
+            let at = db.sent() - 1;
+            assert_eq!(fence(&db), before + 1, "{what}");
+            db.harmless(at);
+            assert_eq!(fence(&db), before + 1, "{what}, told again");
+            // As the server that takes over without it finds it.
+            db.raw(&["SET", "fence:{0}", &before.to_string()]);
+            db.raw(&["RPUSH", "runs:{0}", "other 0 0 5"]);
+            assert!(runs(&db).last().is_some_and(|run| run.lost(before + 1)), "{what}");
+        }
+    }
+}
+
+/// Rows of which cannot be read: all of them end as unknown.
+#[test]
+fn the_end_of_rows_that_cannot_be_read_leaves_a_mark() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        match big {
+            true => db.raw(&["SET", &db.keys.outcome(&order.suffix, &order.channels[0].0, 0), "rubbish"]),
+            false => db.raw(&["HSET", &db.keys.history(&order.suffix), "o", "rubbish"]),
+        };
+        let before = fence(&db);
+        assert_eq!(fail_parcel(&db, &order, 1), FailedParcel::Absent);
+        assert_eq!(fence(&db), before, "what is not parked is not ended");
+        assert_eq!(fail_parcel(&db, &order, 0), FailedParcel::Ended(3));
+        assert_eq!(fence(&db), before + 1);
+    }
+}
+
+/// An order of more parcels than one step removes is told as ended with the last step alone.
+#[test]
+fn the_steps_of_an_end_leave_one_mark() {
+    let db = Db::start();
+    let order = Order::big("u1:5").rows(130_000).accept(&db).clone();
+    let (keys, suffix, mut from) = (&db.keys, &order.suffix, None);
+    let before = fence(&db);
+    loop {
+        let step = from.as_ref().map(|(channel, n): &(String, u64)| (channel.as_str(), *n));
+        match db.reply(&FailOrder { keys, suffix, from: step, forced: true }) {
+            FailedOrder::More(channel, n) => {
+                assert_eq!(fence(&db), before);
+                from = Some((channel, n));
+            }
+            ended => break assert_eq!(ended, FailedOrder::Ended),
+        }
+    }
+    assert!(from.is_some(), "it took one step");
+    assert_eq!(fence(&db), before + 1);
 }
 
 #[test]
@@ -174,7 +253,13 @@ fn doubt(db: &Db, courier: &Courier<'_>, halted: UnixMs, end: bool) -> Vec<(Stri
     let (keys, channel) = (&db.keys, &courier.channel);
     let ready = |lane| DoubtIndex::Ready { lane, from: UnixMs(0) };
     let mut found = Vec::new();
-    for index in [DoubtIndex::Leased, DoubtIndex::Unresolved, ready(Lane::Urgent), ready(Lane::Bulk)] {
+    for index in [
+        DoubtIndex::Leased,
+        DoubtIndex::Unresolved,
+        DoubtIndex::Parked,
+        ready(Lane::Urgent),
+        ready(Lane::Bulk),
+    ] {
         let mut next = Some(0);
         while let Some(from) = next {
             // Steps of one, so that each goes on where the last one stopped.
@@ -225,6 +310,62 @@ fn what_may_have_been_begun_is_named_and_ended() {
         db.reply(&Receipt { keys, channel, member, row: 0, attempt: 1, word, reason });
         assert_eq!(ready.row(&db, 0).state, State::Delivered);
         db.sound();
+    }
+}
+
+/// It may have been released, and begun, in the span that was lost.
+#[test]
+fn what_is_parked_may_have_been_begun() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        let courier = Courier::new(&db, "c2");
+        let now = db.now();
+        let before = db.snapshot();
+        let expected = [("u1:5:0".to_owned(), 2)];
+        assert_eq!(doubt(&db, &courier, now, false), expected, "named");
+        assert!(db.snapshot().since(&before, &db.moments()).is_empty(), "naming changes nothing");
+        assert_eq!(doubt(&db, &courier, now, true), expected, "ended");
+        assert_eq!(doubt(&db, &courier, now, true), [], "once");
+        let states = [0, 1, 2].map(|row| order.row(&db, row).state);
+        assert_eq!(states, [State::Sent, State::Unknown, State::Unknown]);
+        // Nothing of it is left to be released.
+        assert!(
+            db.snapshot().get("parked:{0}:email").is_none() && db.snapshot().get("parked_why:{0}").is_none()
+        );
+        assert!(db.raw(&["HGET", &db.keys.history(&order.suffix), "f"]).text().is_some(), "it is final");
+        db.sound();
+    }
+}
+
+/// A parked parcel stays so while a row of it was not begun by then, or it can't be read.
+#[test]
+fn what_is_parked_and_open_stays_parked() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(2).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1)]);
+        let mut retry = report(0, 1, Verdict::Retry);
+        retry.value = 600_000;
+        courier.settle(&parcel, false, &[retry]);
+        let (keys, channel) = (&db.keys, &courier.channel);
+        let to_park = [ToPark { member: parcel.member.clone(), fence: Some(parcel.fence), why: "content" }];
+        assert_eq!(db.reply(&Park { keys, channel, parcels: &to_park }), [true]);
+        assert_eq!(doubt(&db, &courier, db.now(), true), [("u1:5:0".to_owned(), 1)]);
+        assert_eq!([0, 1].map(|row| order.row(&db, row).state), [State::Pending, State::Unknown]);
+        let is_parked = || {
+            assert!(db.snapshot().sorted("parked:{0}:email").contains_key("u1:5:0"));
+            assert_eq!(db.raw(&["HGET", "parked_why:{0}", "email:u1:5:0"]).text(), Some("content"));
+        };
+        is_parked();
+        match big {
+            true => db.raw(&["SET", &keys.outcome(&order.suffix, channel, 0), "rubbish"]),
+            false => db.raw(&["HSET", &keys.history(&order.suffix), "o", "rubbish"]),
+        };
+        assert_eq!(doubt(&db, &courier, UnixMs(db.now().0 + 900_000), true), []);
+        is_parked();
     }
 }
 

@@ -59,9 +59,10 @@ impl Walk<'_> {
         let courier = self.rng.random_range(0..self.couriers.len());
         let channel = self.couriers[courier].channel.clone();
         let lane = if self.rng.random() { Lane::Urgent } else { Lane::Bulk };
-        let index = match self.rng.random_range(0..3) {
+        let index = match self.rng.random_range(0..4) {
             0 => DoubtIndex::Leased,
             1 => DoubtIndex::Unresolved,
+            2 => DoubtIndex::Parked,
             _ => DoubtIndex::Ready { lane, from: UnixMs(self.now.saturating_sub(100_000)) },
         };
         let (end, halted) = (self.rng.random_bool(0.6), UnixMs(self.now + 5_000));

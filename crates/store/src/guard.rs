@@ -211,7 +211,8 @@ impl Guard {
         self.halted.send_replace(false);
     }
 
-    fn halt(&self, partition: &Partition, cause: HaltCause, loss: Option<Loss>) -> CallError {
+    /// `cause`: not known where another process noticed, whose record is yet to be read.
+    fn halt(&self, partition: &Partition, cause: Option<HaltCause>, loss: Option<Loss>) -> CallError {
         let mut halt = Halt::of(cause);
         if let Some(mut loss) = loss {
             let found = loss.found.unwrap_or(loss.known);
@@ -234,13 +235,14 @@ impl Guard {
         if text.is_empty() {
             let fence = partition.fence();
             let loss = partition.trail.lock().unwrap_or_else(PoisonError::into_inner).loss(0, fence);
-            return self.halt(partition, HaltCause::Wiped, Some(loss));
+            return self.halt(partition, Some(HaltCause::Wiped), Some(loss));
         }
         if found.name != ours.name {
             return self.stop(StopWhy::Epoch { partition: partition.number, found: text.to_owned() });
         }
-        // Stopped by another process, recovered meanwhile (which is looked at next), or a copy from before a recovery.
-        self.halt(partition, HaltCause::WentBack, None)
+        // A copy from before a recovery; or stopped by another process, or recovered meanwhile, which is looked at next.
+        let older = !found.halted && found.generation < ours.generation;
+        self.halt(partition, older.then_some(HaltCause::WentBack), None)
     }
 
     /// Keeps the epoch of a partition when it is the first one; another one than before stops everything.
@@ -252,7 +254,7 @@ impl Guard {
             return Err(self.found_epoch(partition, text));
         }
         if text.starts_with('!') {
-            return Err(self.halt(partition, HaltCause::WentBack, None));
+            return Err(self.halt(partition, None, None));
         }
         Ok(())
     }
@@ -329,7 +331,7 @@ impl Guard {
         let found = loss.found.unwrap_or(loss.known);
         if owed > found {
             metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "halted").increment(1);
-            return Err(self.halt(partition, HaltCause::WentBack, Some(loss)));
+            return Err(self.halt(partition, Some(HaltCause::WentBack), Some(loss)));
         }
         metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "continued").increment(1);
         let seconds = loss.span().map_or(1, |span| span.as_millis().div_ceil(1_000).max(1));

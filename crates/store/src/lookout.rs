@@ -174,7 +174,11 @@ impl Inner {
 
     /// Writes what this process knows into a partition that it found halted, or is the first to halt.
     async fn write_halt(self: &Arc<Self>, node: &Node, at: &Partition) -> Result<(), CallError> {
-        let cause = self.guard.halt_known().map_or(HaltCause::WentBack, |halt| halt.cause);
+        let cause = match self.guard.halt_known().and_then(|halt| halt.cause) {
+            Some(cause) => cause,
+            // Another process noticed: what it found is what this one's marks are compared with.
+            None => halted::read(node, at).await?.and_then(|halt| halt.cause).unwrap_or(HaltCause::WentBack),
+        };
         let loss = match self.known_loss(at) {
             Some(loss) => loss,
             None => self.loss_by_runs(node, at, cause).await?,

@@ -94,7 +94,10 @@ async fn a_mark_that_went_back_stops_all_but_reports() {
     })
     .await;
     let recovery = inspector(&server).await.recover(Assume::Unsent, None, |_| {}).await.unwrap();
-    assert_eq!((recovery.halt.map(|halt| halt.cause), recovery.partitions), (Some(HaltCause::WentBack), 1));
+    assert_eq!(
+        (recovery.halt.and_then(|halt| halt.cause), recovery.partitions),
+        (Some(HaltCause::WentBack), 1)
+    );
     goes_on(&store).await;
     store.accept(&order(suffix(2), 1)).await.unwrap();
     let (_, fence) = claim(&store, 2, 0).await.unwrap();

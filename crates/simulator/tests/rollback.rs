@@ -89,7 +89,7 @@ impl<'s> Walk<'s> {
         };
         walk.call(&register);
         walk.epoch = "e".to_owned();
-        walk.call(&OpenRun { keys: &keys });
+        walk.call(&OpenRun { keys: &keys, lost: None });
         walk.line.push(walk.world.clone());
         walk
     }
@@ -303,10 +303,10 @@ impl<'s> Walk<'s> {
             told.lost |= told.at > to;
         }
         let keys = self.keys.clone();
-        let (runs, ..) = self.call(&OpenRun { keys: &keys }).expect("an answer");
+        let (runs, ..) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         self.compare(&runs);
         // By whoever comes next.
-        let (again, _, changed) = self.call(&OpenRun { keys: &keys }).expect("an answer");
+        let (again, _, changed) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         assert!(again == runs && !changed, "opened twice: {runs:?} {again:?}");
         self.line.push(self.world.clone());
     }
@@ -350,7 +350,7 @@ impl<'s> Walk<'s> {
         self.epoch = epoch;
         let (again, _, changed) = self.call(&Recover { keys: &keys, partitions: 1 }).expect("an answer");
         assert!(again.is_none() && !changed, "recovered twice");
-        self.call(&OpenRun { keys: &keys }).expect("an answer");
+        self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         // Everybody begins anew.
         self.told.clear();
         self.line = vec![self.world.clone()];

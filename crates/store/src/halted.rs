@@ -79,7 +79,7 @@ fn earlier(a: Option<UnixMs>, b: Option<UnixMs>) -> Option<UnixMs> {
 }
 
 /// A moment as people and programs read it.
-fn moment(at: UnixMs) -> String {
+pub(crate) fn moment(at: UnixMs) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "?".to_owned(), |at| at.to_string())
 }

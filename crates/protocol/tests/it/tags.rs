@@ -106,7 +106,7 @@ fn park_and_fail(db: &Db) {
 /// The database goes back, and is recovered.
 fn go_back(db: &Db) {
     let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
-    db.reply(&OpenRun { keys });
+    db.reply(&OpenRun { keys, lost: None });
     let orders = [("u1:5".parse().expect("a suffix"), halted)];
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
     db.reply(&Halt { keys, cause, found, known: 1, since, last, orders: &orders });

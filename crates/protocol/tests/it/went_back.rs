@@ -26,7 +26,7 @@ fn fence(db: &Db) -> u64 {
 }
 
 fn runs(db: &Db) -> Vec<Run> {
-    db.reply(&OpenRun { keys: &db.keys })
+    db.reply(&OpenRun { keys: &db.keys, lost: None })
 }
 
 fn halt<'a>(db: &'a Db, orders: &'a [(Suffix, UnixMs)]) -> Halt<'a> {
@@ -150,7 +150,7 @@ fn a_run_of_the_server_is_opened_once_and_raises_the_fence() {
     let db = Db::start();
     let first = runs(&db);
     assert_eq!((first.len(), first[0].found, first[0].raised), (1, 0, 0), "a new database starts at 0");
-    db.unchanged(&OpenRun { keys: &db.keys });
+    db.unchanged(&OpenRun { keys: &db.keys, lost: None });
     Order::inline("u1:5").accept(&db);
     // As a server that took over finds it.
     db.raw(&["LSET", "runs:{0}", "0", "other 0 0 5"]);
@@ -159,12 +159,40 @@ fn a_run_of_the_server_is_opened_once_and_raises_the_fence() {
     assert_eq!((opened.len(), opened[1].found), (2, 1));
     assert!(opened[1].raised >= before && fence(&db) == opened[1].raised, "{opened:?}");
     assert!(opened[1].lost(2) && !opened[1].lost(1) && !opened[1].lost(opened[1].raised));
-    db.unchanged(&OpenRun { keys: &db.keys });
+    db.unchanged(&OpenRun { keys: &db.keys, lost: None });
     for n in 0..20 {
         db.raw(&["RPUSH", "runs:{0}", &format!("run{n} 0 0 5")]);
     }
     runs(&db);
     assert_eq!(db.raw(&["LLEN", "runs:{0}"]).int(), Some(16));
+}
+
+#[test]
+fn a_loss_that_stopped_nobody_is_noted_at_its_run() {
+    let db = Db::start();
+    let keys = &db.keys;
+    for n in 0..15 {
+        db.raw(&["RPUSH", "runs:{0}", &format!("r{n} 1 9 5")]);
+    }
+    let note = |run, ms| OpenRun { keys, lost: Some((run, Duration::from_millis(ms))) };
+    let noted = |runs: Vec<Run>| -> Vec<_> {
+        runs.into_iter().filter_map(|run| Some((run.id, run.continued?.as_millis()))).collect()
+    };
+    // Also by the first caller on a run; the longest loss stays.
+    assert_eq!(noted(db.reply(&note("r14", 700))), [("r14".to_owned(), 700)]);
+    db.again();
+    db.unchanged(&note("r14", 600));
+    db.unchanged(&note("gone", 600));
+    assert_eq!(noted(db.reply(&note("r14", 1_700))), [("r14".to_owned(), 1_700)]);
+    assert_eq!(noted(db.reply(&note("r0", 0))), [("r0".to_owned(), 0), ("r14".to_owned(), 1_700)]);
+    assert_eq!(db.raw(&["LLEN", "runs:{0}"]).int(), Some(16));
+    // The oldest one is not kept when the server runs anew, and noted no more.
+    let here = runs(&db).pop().expect("a run").id;
+    db.raw(&["LSET", "runs:{0}", "-1", "other 1 9 5"]);
+    let after = noted(db.reply(&note("r0", 900)));
+    assert!(!after.contains(&("r0".to_owned(), 900)), "{after:?}");
+    assert_eq!(runs(&db).pop().expect("a run").id, here);
+    assert_eq!(noted(runs(&db)), [("r14".to_owned(), 1_700)]);
 }
 
 #[test]

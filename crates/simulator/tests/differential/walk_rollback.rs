@@ -1,6 +1,8 @@
 //! What processes and operators do about a database that went back: compare the runs of its server, halt it, name what is in
 //! doubt, recover it.
 
+use std::time::Duration;
+
 use posthaste_model::{Lane, UnixMs};
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
@@ -29,7 +31,10 @@ impl Walk<'_> {
             self.run += 1;
             self.set_clock()?;
         }
-        if let Ok(answer) = self.call(&OpenRun { keys: &keys })? {
+        let noted = format!("{:08x}", self.run.saturating_sub(self.rng.random_range(0..3)));
+        let lost = Duration::from_millis(self.rng.random_range(0..5_000));
+        let lost = self.rng.random_bool(0.3).then_some((noted.as_str(), lost));
+        if let Ok(answer) = self.call(&OpenRun { keys: &keys, lost })? {
             let runs = answer.reply;
             assert_eq!(runs.last().map(|run| run.id.clone()), Some(format!("{:08x}", self.run)));
             assert!(runs.len() <= 16, "they are bounded");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_model::{Lane, Member, UnixMs};
 use posthaste_protocol::keys::crc16;
+use posthaste_protocol::record::NoticeId;
 use posthaste_protocol::scripts::ALL;
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::fail_order::FailOrder;
@@ -11,6 +12,7 @@ use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::open_run::OpenRun;
 use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::quota::{Limits, Share, TakeQuota};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::remember::Remember;
 use posthaste_protocol::scripts::unpark::Unpark;
@@ -58,9 +60,10 @@ fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
         "time" | "info" => vec![],
         "type" | "hkeys" => vec![text(&words[1])],
         "mget" | "unlink" | "del" | "exists" => words[1..].iter().map(text).collect(),
-        "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hset" | "hsetnx" | "hdel" | "hlen"
-        | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount" | "zscore" | "zmscore"
-        | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex" | "lrange" | "ltrim" => {
+        "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hincrby" | "hset" | "hsetnx"
+        | "hdel" | "hlen" | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount"
+        | "zscore" | "zmscore" | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex"
+        | "lrange" | "ltrim" => {
             vec![text(&words[1])]
         }
         other => panic!("a command nobody told this test about: {other}"),
@@ -103,6 +106,22 @@ fn park_and_fail(db: &Db) {
     db.reply(&FailOrder { keys, suffix, from: None, forced: true });
 }
 
+fn take_quota(db: &Db) {
+    db.reply(&TakeQuota {
+        channel: &channel("sms"),
+        day: UnixMs(1_000),
+        hour: UnixMs(2_000),
+        share: Share::Take,
+        suffix: &"u1:5".parse().expect("a suffix"),
+        segments: 2,
+        messages: 1,
+        key: &"abcdefghijkl".parse().expect("a key"),
+        limits: Limits::default(),
+        taking: [7; 8],
+        prefixes: &[(NoticeId::random([1; 8]), 1)],
+    });
+}
+
 /// The database goes back, and is recovered.
 fn go_back(db: &Db) {
     let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
@@ -136,6 +155,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
             walk.act(&act);
         }
         db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
+        take_quota(&db);
         park_and_fail(&db);
         go_back(&db);
         let word = format!("end of round {round}");

@@ -131,7 +131,7 @@ impl Sentinels {
         for sentinel in &self.sentinels {
             let reply = sentinel.ask(&["SENTINEL", "MASTER", NAME])?;
             let found = fields(&reply);
-            let is = |name: &str, value: &str| found.iter().any(|field| *field == (name, value));
+            let is = |name: &str, value: &str| found.contains(&(name, value));
             if !(is("flags", "master") && is("num-slaves", &replicas) && is("num-other-sentinels", &others)) {
                 return Err(Error::Protocol(format!("a sentinel knows {found:?}")));
             }

@@ -60,10 +60,10 @@ fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
         "time" | "info" => vec![],
         "type" | "hkeys" => vec![text(&words[1])],
         "mget" | "unlink" | "del" | "exists" => words[1..].iter().map(text).collect(),
-        "get" | "set" | "setrange" | "incr" | "pexpireat" | "hget" | "hincrby" | "hset" | "hsetnx"
-        | "hdel" | "hlen" | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard" | "zcount"
-        | "zscore" | "zmscore" | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen" | "lindex"
-        | "lrange" | "ltrim" => {
+        "get" | "set" | "setrange" | "incr" | "pexpireat" | "pexpire" | "hget" | "hincrby" | "hset"
+        | "hsetnx" | "hdel" | "hlen" | "hmget" | "hgetall" | "hexists" | "zadd" | "zrem" | "zcard"
+        | "zcount" | "zscore" | "zmscore" | "zrange" | "zrangebyscore" | "rpush" | "lpop" | "llen"
+        | "lindex" | "lrange" | "ltrim" => {
             vec![text(&words[1])]
         }
         other => panic!("a command nobody told this test about: {other}"),

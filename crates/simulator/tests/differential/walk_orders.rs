@@ -6,7 +6,7 @@ use posthaste_model::{
     Address, Channel, Content, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text, UnixMs, Verdict,
 };
 use posthaste_protocol::record::{
-    Inline, KeyId, NewKey, NoticeId, Scope, SecretHash, SendAs, encode_content, encode_parcel,
+    Inline, KeyId, NewKey, Scope, SecretHash, SendAs, encode_content, encode_parcel,
 };
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::bind::Bind;
@@ -14,7 +14,6 @@ use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::patrol::Patrol;
-use posthaste_protocol::scripts::quota::{Limits, Share, TakeQuota};
 use posthaste_protocol::scripts::rate::Rate;
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::remember::Remember;
@@ -160,42 +159,11 @@ impl Walk<'_> {
                 let day_start = UnixMs(self.now - self.now % DAY);
                 self.call(&Reserve { sender: &sender, suffix: &suffix, daily: 2, day_start })?.ok();
             }
-            _ if self.rng.random() => return self.of_quota(&suffix),
             _ => {
                 let taken = UnixMs(self.now - self.rng.random_range(0..2));
                 self.call(&Unreserve { sender: &sender, places: &[Place { suffix, taken }] })?.ok();
             }
         }
-        Ok(())
-    }
-}
-
-impl Walk<'_> {
-    /// A share of what may be sent today, and this hour.
-    fn of_quota(&mut self, suffix: &Suffix) -> Differ {
-        let channel = "sms".parse().expect("a channel");
-        let key: KeyId = format!("key{:09}", self.rng.random_range(0..2)).parse().expect("an id");
-        let share = [Share::Take, Share::Take, Share::Return, Share::Look][self.rng.random_range(0..4)];
-        let limits = Limits {
-            segments_a_day: self.rng.random_range(0..30),
-            messages_an_hour: self.rng.random_range(0..15),
-            to_prefix_an_hour: self.rng.random_range(0..10),
-        };
-        let prefixes = [(NoticeId::random([1; 8]), 2), (NoticeId::random([2; 8]), 1)];
-        let take = TakeQuota {
-            channel: &channel,
-            day: UnixMs(self.now - self.now % DAY),
-            hour: UnixMs(self.now - self.now % 3_600_000),
-            share,
-            suffix,
-            segments: self.rng.random_range(1..8),
-            messages: 3,
-            key: &key,
-            limits,
-            taking: [self.rng.random_range(0..2); 8],
-            prefixes: &prefixes,
-        };
-        self.call(&take)?.ok();
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! A database that goes back, in every way: whatever was told and is lost shows, what is not lost does not, no fence is given
 //! out twice, and a halted database answers nobody who does not know of it. Scripts without a guard of this are found out.
 
+mod parked;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,17 +16,13 @@ use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::{Claim, Reply as Claimed};
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
-use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
-use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::open_run::{OpenRun, Run};
-use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::settle::{Report, Reported, Settle, Settlement};
-use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_protocol::{Keys, Script};
 use posthaste_simulator::explorer::mutants::Mutant;
 use posthaste_simulator::explorer::suite;
@@ -166,37 +164,8 @@ impl<'s> Walk<'s> {
                 }
             }
             8 => self.of_parked(),
-            9 => {
-                // An order that can't be read, or one of which a parcel can't.
-                let Some((suffix, _)) = self.order() else { return };
-                let script = FailOrder { keys: &keys, suffix: &suffix, from: None, forced: true };
-                if let Some((failed, mark, _)) = self.call(&script) {
-                    self.tell("fail_order", mark, failed == FailedOrder::Ended);
-                }
-            }
+            9 => self.fail_order(),
             _ => self.of_key(),
-        }
-    }
-
-    /// Its holder can't read a parcel, and an operator releases it or ends it.
-    fn of_parked(&mut self) {
-        let keys = self.keys.clone();
-        let Some(ParcelRef { member, fence }) = self.parcel() else { return };
-        let channel = email();
-        let parcels = [ToPark { member: member.clone(), fence: Some(fence), why: "content" }];
-        // Nobody is told anything by that.
-        self.call(&Park { keys: &keys, channel: &channel, parcels: &parcels });
-        self.line.push(self.world.clone());
-        if self.rng.random() {
-            let names = [member.to_string()];
-            let script = Unpark { keys: &keys, channel: Some(&channel), names: &names };
-            if let Some((released, mark, _)) = self.call(&script) {
-                self.tell("unpark", mark, released > 0);
-            }
-        } else if let Some((failed, mark, _)) =
-            self.call(&FailParcel { keys: &keys, channel: &channel, member: &member })
-        {
-            self.tell("fail_parcel", mark, matches!(failed, FailedParcel::Ended(_)));
         }
     }
 

@@ -1,16 +1,19 @@
 #!lua flags=allow-oom
 -- doubt: walks an index of a channel after the database went back, and names the parcels of which rows may have been begun
--- in the span that was lost: leased, unresolved, or ready by the time of the halt. Told to end them, rows that are pending
--- and not waiting beyond that time, sending or unresolved become unknown and are not sent again; a pending row counts the
--- attempt that may have been made, so that a report of it is still taken.
+-- in the span that was lost: leased, unresolved, ready by the time of the halt, or parked, since an operator may have released
+-- them in that span. Told to end them, rows that are pending and not waiting beyond that time, sending or unresolved become
+-- unknown and are not sent again; a pending row counts the attempt that may have been made, so that a report of it is still
+-- taken. A parked parcel without an open row left is parked no more.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
--- KEYS 3 leased:{p}:<channel>, unresolved:{p}:<channel> or ready:{p}:<channel>:<lane>
+-- KEYS 3 leased:{p}:<channel>, unresolved:{p}:<channel>, ready:{p}:<channel>:<lane> or parked:{p}:<channel>
 -- KEYS 4 leased:{p}:<channel>
 -- KEYS 5 lease:{p}:<channel>
 -- KEYS 6 unresolved:{p}:<channel>
 -- KEYS 7 crashes:{p}:<channel>
+-- KEYS 8 parked:{p}:<channel>
+-- KEYS 9 parked_why:{p}
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
@@ -30,6 +33,7 @@ local members = redis.call('ZRANGEBYSCORE', KEYS[3], ARGV[4], ARGV[5], 'LIMIT', 
 redis.call('ZCARD', KEYS[4])
 redis.call('HLEN', KEYS[5])
 redis.call('ZCARD', KEYS[6])
+local why_usable = readable(redis.pcall('HGET', KEYS[9], '')) ~= nil
 local any_crash = redis.call('HLEN', KEYS[7]) > 0
 local leases = #members > 0 and redis.call('HMGET', KEYS[5], unpack(members)) or {}
 
@@ -56,7 +60,7 @@ local function doubt(parcel)
   return count
 end
 
-local found, done = {}, {}
+local found, done, unparked, reasons = {}, {}, {}, {}
 local looked, kept, rows = 0, 0, 0
 for p = 1, #members do
   if rows >= 4000 then
@@ -89,7 +93,13 @@ for p = 1, #members do
       elseif parcel.pending == 0 then
         out_of_ready(parcel, member)
       end
-      if KEYS[3] == KEYS[4] then
+      if KEYS[3] == KEYS[8] then
+        stays = not is_done(parcel)
+        if not stays then
+          unparked[#unparked + 1] = member
+          reasons[#reasons + 1] = channel .. ':' .. member
+        end
+      elseif KEYS[3] == KEYS[4] then
         stays = not leases[p]
       elseif KEYS[3] == KEYS[6] then
         stays = unresolved == 0
@@ -109,6 +119,12 @@ write_parcels()
 write_orders()
 write_leaving(KEYS[4], KEYS[5], KEYS[6])
 write_ready(false)
+if #unparked > 0 then
+  redis.call('ZREM', KEYS[8], unpack(unparked))
+  if why_usable then
+    redis.call('HDEL', KEYS[9], unpack(reasons))
+  end
+end
 if any_crash and #done > 0 then
   redis.call('HDEL', KEYS[7], unpack(done))
 end

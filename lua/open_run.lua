@@ -1,14 +1,17 @@
 #!lua flags=allow-oom
 -- open_run: tells at which mark each run of the server found the database. The first caller on a run writes that down and
 -- raises the fence above every mark that may have been given out before, also those lost with a crash or a failover, so that
--- no fence is ever given out twice. Everybody who kept higher marks than a run found knows thereby what was lost.
+-- no fence is ever given out twice. Everybody who kept higher marks than a run found knows thereby what was lost. Who finds
+-- that nothing confirmed was lost with a run, so that work goes on, notes how much time was; the longest one stays.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
 -- KEYS 3 runs:{p}
 -- ARGV 1 request id
 -- ARGV 2 epoch
--- REPLY ok per run, oldest first: run id, mark found, fence it was raised to (0: the database was new), opened ms
+-- ARGV 3 id of a run to note a loss of, or empty
+-- ARGV 4 ms that were lost with it
+-- REPLY ok per run, oldest first: run id, mark found, fence it was raised to (0: the database was new), opened ms, and ms lost
 -- REPLY epoch another database
 -- BOUND 16 runs
 -- uses: num open
@@ -31,5 +34,12 @@ if last ~= run then
   redis.call('RPUSH', KEYS[3], opened)
   redis.call('LTRIM', KEYS[3], -KEPT, -1)
   runs[#runs + 1] = opened
+end
+for i = math.max(1, #runs - KEPT + 1), #runs do
+  local id, rest, lost = string.match(runs[i], '^(%w+) (%d+ %d+ %d+) ?(%d*)$')
+  if id and id == ARGV[3] and tonumber(ARGV[4]) > (tonumber(lost) or -1) then
+    runs[i] = id .. ' ' .. rest .. ' ' .. int(tonumber(ARGV[4]))
+    redis.call('LSET', KEYS[3], i - #runs - 1, runs[i])
+  end
 end
 return answer('ok', runs)

@@ -23,6 +23,14 @@ if #names == 0 then
   return answer('ok', 0)
 end
 redis.call('HLEN', KEYS[4])
+local scores = redis.call('ZMSCORE', KEYS[3], unpack(names))
+for i = 1, #names do
+  if scores[i] then
+    -- Lost with a roll-back, they would be parked again though their release was told.
+    leave_mark()
+    break
+  end
+end
 local taken = redis.call('ZREM', KEYS[3], unpack(names))
 redis.call('HDEL', KEYS[4], unpack(fields))
 return answer('ok', taken)

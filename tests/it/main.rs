@@ -22,6 +22,7 @@ mod orders_small_and_big_are_delivered;
 mod poison_row_among_a_thousand;
 mod providers_that_misbehave;
 mod scripts_are_flushed_again_and_again;
+mod sentinel_fails_over;
 mod server_is_killed_under_load;
 mod stop_under_load;
 mod stopped_channel_fails_nothing;

@@ -23,16 +23,20 @@ const WITHOUT_LIMIT: [(&str, &str); 3] = [
     ("POSTHASTE_SMS_LIMITS__TO_PREFIX_AN_HOUR", "0"),
 ];
 
-/// The product on a private server.
-pub struct Site {
+/// The product on a private server, or on servers of another kind.
+pub struct Site<S = PrivateServer> {
     /// Processes that end with the site. First: they are gone before their server is.
     queue: Option<Child>,
     /// The server, with an append-only file.
-    pub server: PrivateServer,
+    pub server: S,
+    /// Where processes find the server.
+    redis: String,
     /// The stand-in provider.
     pub sandbox: Sandbox,
     /// Where the queue is.
     pub url: String,
+    /// Where the queue's admin port is.
+    pub admin: String,
     key: PathBuf,
     folder: tempfile::TempDir,
     started: std::sync::atomic::AtomicU32,
@@ -54,20 +58,38 @@ impl Site {
     /// When something can't be started.
     pub async fn open(sandbox: Settings, queue: &[(&str, &str)]) -> anyhow::Result<Self> {
         let server = PrivateServer::builder().fsync(Fsync::EverySecond).start()?;
+        let redis = server.url();
+        Self::open_on(server, redis, sandbox, queue).await
+    }
+}
+
+impl<S> Site<S> {
+    /// The same on this server, which processes find at `redis`.
+    ///
+    /// # Errors
+    /// When something can't be started.
+    pub async fn open_on(
+        server: S,
+        redis: String,
+        sandbox: Settings,
+        queue: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let sandbox = Sandbox::start(sandbox).await?;
         let folder = tempfile::tempdir()?;
         let key = folder.path().join("key");
         let mut site = Self {
             queue: None,
             server,
+            redis,
             sandbox,
             url: String::new(),
+            admin: String::new(),
             key,
             folder,
             started: std::sync::atomic::AtomicU32::new(0),
         };
         let scopes = "enqueue,read,admin,act_as";
-        let url = site.server.url();
+        let url = site.redis.clone();
         let words = [
             "key",
             "create",
@@ -88,14 +110,26 @@ impl Site {
         let key = key.with_context(|| format!("no key: {said:?}"))?;
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&site.key)?;
         file.write_all(key.as_bytes())?;
+        site.start_queue(queue).await?;
+        Ok(site)
+    }
+
+    /// Starts the queue; one that runs is ended first.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_queue(&mut self, queue: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.queue = None;
         let mut env =
             vec![("POSTHASTE_HTTP__ADDRESS", "127.0.0.1:0"), ("POSTHASTE_ORDERS__PHONE_COUNTRIES", "RU,US")];
         env.extend(WITHOUT_LIMIT);
         env.extend(queue);
-        let (child, ready) = site.start("queue", &["queue"], &env).await?;
-        site.url = ready["http"].as_str().context("the queue's address")?.to_owned();
-        site.queue = Some(child);
-        Ok(site)
+        let (child, ready) = self.start("queue", &["queue"], &env).await?;
+        let address = |which: &str| Some(ready[which].as_str()?.to_owned());
+        self.url = address("http").context("the queue's address")?;
+        self.admin = address("admin").context("the address of its admin port")?;
+        self.queue = Some(child);
+        Ok(())
     }
 
     /// A folder of the site's own.
@@ -112,12 +146,33 @@ impl Site {
         Ok(std::fs::read_to_string(&self.key)?.trim().to_owned())
     }
 
+    /// The queue, while there is one.
+    #[must_use]
+    pub fn queue(&self) -> Option<&Child> {
+        self.queue.as_ref()
+    }
+
     /// All the queue wrote so far.
     ///
     /// # Errors
     /// When it wrote more than is kept.
     pub fn queue_output(&self) -> anyhow::Result<String> {
         Ok(self.queue.as_ref().context("a queue")?.output()?)
+    }
+
+    /// Starts a process of the product, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn spawn<'a>(
+        &self,
+        words: impl IntoIterator<Item = &'a str>,
+        env: &[(&str, &str)],
+    ) -> anyhow::Result<Child> {
+        let common =
+            [("POSTHASTE_REDIS__URL", self.redis.as_str()), ("POSTHASTE_ADMIN__ADDRESS", "127.0.0.1:0")];
+        let env = common.iter().chain(env).copied();
+        Ok(Child::spawn(workspace_binary("posthaste")?, words, env)?)
     }
 
     async fn start(
@@ -130,10 +185,7 @@ impl Site {
         let ready = self.folder.path().join(format!("{name}-{n}.json"));
         let path = ready.display().to_string();
         let args = words.iter().copied().chain(["--ready-file", &path]);
-        let url = self.server.url();
-        let common = [("POSTHASTE_REDIS__URL", url.as_str()), ("POSTHASTE_ADMIN__ADDRESS", "127.0.0.1:0")];
-        let env = common.iter().chain(env).copied();
-        let child = Child::spawn(workspace_binary("posthaste")?, args, env)?;
+        let child = self.spawn(args, env)?;
         let mut told = None;
         eventually_async("it is ready", async || {
             if child.exit_status().ok().flatten().is_some() {
@@ -152,12 +204,18 @@ impl Site {
         Ok((child, told.context("an answer")??))
     }
 
+    /// Where the sandbox takes e-mail, as the setting `smtp.relays` has it.
+    #[must_use]
+    pub fn relay(&self) -> String {
+        format!("smtp+plain://{}", self.sandbox.smtp())
+    }
+
     /// Starts an e-mail courier that hands over to the sandbox.
     ///
     /// # Errors
     /// When it does not start.
     pub async fn courier(&self, env: &[(&str, &str)]) -> anyhow::Result<Child> {
-        let relay = format!("smtp+plain://{}", self.sandbox.smtp());
+        let relay = self.relay();
         let mut all = vec![("POSTHASTE_SMTP__RELAYS", relay.as_str())];
         all.extend(env);
         Ok(self.start("email", &["courier", "email"], &all).await?.0)

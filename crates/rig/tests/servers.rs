@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use posthaste_rig::resp::Endpoint;
+use posthaste_rig::servers::Sentinels;
 use posthaste_rig::{Connection, Error, Fsync, PrivateServer, Reply, ServerKind, eventually};
 
 fn ok() -> Reply {
@@ -194,4 +195,30 @@ fn starts_with_the_recommended_configuration() {
         }
         assert_eq!(set, wanted, "{name}");
     }
+}
+
+#[test]
+fn sentinels_promote_a_replica_that_heard_nothing_of_the_last_changes() {
+    let mut servers = Sentinels::start(2, Duration::from_secs(1)).expect("servers");
+    assert_eq!(servers.primary().expect("a primary"), 0);
+    servers.lag().set_latency(Duration::from_millis(300));
+    let set = |servers: &Sentinels, key: &str| servers.node(0).command(&["SET", key, "1"]).expect("a reply");
+    set(&servers, "kept");
+    let copies = servers.node(0).command(&["WAIT", "2", "60000"]).expect("a reply");
+    assert_eq!(copies, Reply::Int(2));
+    servers.lag().black_hole();
+    set(&servers, "lost");
+    servers.node_mut(0).kill9().expect("killed");
+    let promoted = eventually("a replica is promoted", || match servers.primary() {
+        Ok(0) => Err("not yet".to_owned()),
+        Ok(at) => Ok(at),
+        Err(error) => Err(error.to_string()),
+    });
+    let keys = servers.node(promoted).command(&["KEYS", "*"]).expect("a reply");
+    assert_eq!(keys.items(), [text("kept")]);
+    eventually("the other one follows it", || match servers.node(promoted).info("replication") {
+        Ok(info) if info.get("connected_slaves").is_some_and(|count| count == "1") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert!(servers.url().contains("sentinelServiceName=main&node="), "{}", servers.url());
 }

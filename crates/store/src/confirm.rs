@@ -1,9 +1,8 @@
 //! Makes sure that what was answered is on disk, or at a replica.
 //!
-//! Whoever waits is gathered: one write that changes nothing (`INCRBY fence 0`), behind it `WAITAOF` or `WAIT`, on a
-//! connection of its own. A server's writes reach disk and replicas in order, so that write stands for all before it,
-//! of any connection, also when the call before it wrote nothing because it was a repeat. This holds on one run of one
-//! server: the run id is asked for behind it.
+//! Whoever waits is gathered: one write that changes nothing, behind it `WAITAOF` or `WAIT`, on a connection of its own. A
+//! server's writes reach disk and replicas in order, so that write stands for all before it, of any connection, also when the
+//! call before it wrote nothing because it was a repeat. This holds on one run of one server: the run id is asked for behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +20,18 @@ use crate::preflight::Confirm;
 use crate::primary::Primary;
 use crate::store::Inner;
 
-/// The write: of no effect, and made also when memory is full, because what drains is confirmed too.
-const WRITE: &str = "#!lua flags=allow-oom\nreturn redis.call('INCRBY', KEYS[1], 0)";
+/// The write: of no effect, and made also when memory is full, because what drains is confirmed too. Whatever is to be confirmed
+/// left a mark, so a database without one was wiped: nothing is written to it, and nothing is confirmed.
+const WRITE: &str = "#!lua flags=allow-oom
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('INCRBY', KEYS[1], 0)
+  return 1
+end
+return 0";
 /// Waiting at once, at most.
 const WAITING: usize = 10_000;
 
-/// How, the counter of claims of a partition that is there, and whom to tell.
+/// How, the fence of a partition that is there, and whom to tell.
 type Waiter = (Confirm, String, oneshot::Sender<Option<String>>);
 
 /// Confirms the writes of one server.
@@ -138,7 +143,10 @@ async fn confirm(worker: &Arc<Worker>, key: String, timeout: Duration, how: Conf
         return None;
     }
     let mut replies = replies.into_iter().flatten();
-    let (_, counts, info) = (replies.next()?, replies.next()?, replies.next()?);
+    let (written, counts, info) = (replies.next()?, replies.next()?, replies.next()?);
+    if written.as_i64() != Some(1) {
+        return None;
+    }
     let counts: Vec<i64> = match counts {
         Arg::Array(counts) => counts.iter().filter_map(Arg::as_i64).collect(),
         count => count.as_i64().into_iter().collect(),

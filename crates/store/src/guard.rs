@@ -30,6 +30,8 @@ pub(crate) struct Partition {
     confirmed: AtomicU64,
     pub(crate) trail: Mutex<Trail>,
     pub(crate) loss: Mutex<Option<Loss>>,
+    /// A run with which changes were lost that had not been confirmed, and how much time; to be noted for others to see.
+    continued: Mutex<Option<(String, Duration)>>,
     heard: Mutex<Instant>,
     /// Whether an answer is as safe as was asked by itself.
     confirms_itself: AtomicBool,
@@ -66,6 +68,16 @@ impl Partition {
     pub(crate) fn held(&self) -> Option<Instant> {
         let held = *self.held_until.lock().unwrap_or_else(PoisonError::into_inner);
         held.filter(|until| *until > Instant::now())
+    }
+
+    /// What is to be noted of a loss that stopped nobody.
+    pub(crate) fn take_continued(&self) -> Option<(String, Duration)> {
+        self.continued.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// It could not be noted yet.
+    pub(crate) fn keep_continued(&self, noted: (String, Duration)) {
+        self.continued.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(noted);
     }
 
     fn set_epoch(&self, epoch: &str) {
@@ -110,6 +122,7 @@ impl Guard {
                 confirmed: AtomicU64::new(0),
                 trail: Mutex::default(),
                 loss: Mutex::default(),
+                continued: Mutex::default(),
                 heard: Mutex::new(Instant::now()),
                 confirms_itself: AtomicBool::new(true),
                 held_until: Mutex::new(None),
@@ -211,7 +224,8 @@ impl Guard {
         self.halted.send_replace(false);
     }
 
-    fn halt(&self, partition: &Partition, cause: HaltCause, loss: Option<Loss>) -> CallError {
+    /// `cause`: not known where another process noticed, whose record is yet to be read.
+    fn halt(&self, partition: &Partition, cause: Option<HaltCause>, loss: Option<Loss>) -> CallError {
         let mut halt = Halt::of(cause);
         if let Some(mut loss) = loss {
             let found = loss.found.unwrap_or(loss.known);
@@ -234,13 +248,14 @@ impl Guard {
         if text.is_empty() {
             let fence = partition.fence();
             let loss = partition.trail.lock().unwrap_or_else(PoisonError::into_inner).loss(0, fence);
-            return self.halt(partition, HaltCause::Wiped, Some(loss));
+            return self.halt(partition, Some(HaltCause::Wiped), Some(loss));
         }
         if found.name != ours.name {
             return self.stop(StopWhy::Epoch { partition: partition.number, found: text.to_owned() });
         }
-        // Stopped by another process, recovered meanwhile (which is looked at next), or a copy from before a recovery.
-        self.halt(partition, HaltCause::WentBack, None)
+        // A copy from before a recovery; or stopped by another process, or recovered meanwhile, which is looked at next.
+        let older = !found.halted && found.generation < ours.generation;
+        self.halt(partition, older.then_some(HaltCause::WentBack), None)
     }
 
     /// Keeps the epoch of a partition when it is the first one; another one than before stops everything.
@@ -252,7 +267,7 @@ impl Guard {
             return Err(self.found_epoch(partition, text));
         }
         if text.starts_with('!') {
-            return Err(self.halt(partition, HaltCause::WentBack, None));
+            return Err(self.halt(partition, None, None));
         }
         Ok(())
     }
@@ -329,9 +344,14 @@ impl Guard {
         let found = loss.found.unwrap_or(loss.known);
         if owed > found {
             metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "halted").increment(1);
-            return Err(self.halt(partition, HaltCause::WentBack, Some(loss)));
+            return Err(self.halt(partition, Some(HaltCause::WentBack), Some(loss)));
         }
         metrics::counter!("posthaste_store_rollbacks_total", "outcome" => "continued").increment(1);
+        let trail = partition.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = trail.run_that_lost(loss.known) {
+            partition.keep_continued((run.id.clone(), loss.span().unwrap_or_default()));
+        }
+        drop(trail);
         let seconds = loss.span().map_or(1, |span| span.as_millis().div_ceil(1_000).max(1));
         tracing::warn!(
             partition = partition.number,

@@ -7,7 +7,7 @@ fn halted(guard: &Guard) -> bool {
 }
 
 fn run(found: u64, raised: u64) -> Run {
-    Run { id: format!("r{found}"), found, raised, opened: UnixMs(found + 1) }
+    Run { id: format!("r{found}"), found, raised, opened: UnixMs(found + 1), continued: None }
 }
 
 #[test]

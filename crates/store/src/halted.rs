@@ -15,8 +15,8 @@ use crate::node::{Node, text};
 /// Why sending is stopped, and what is known to be lost. Its text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt {
-    /// What happened.
-    pub cause: HaltCause,
+    /// What happened; `None` until what the process that noticed wrote down is read.
+    pub cause: Option<HaltCause>,
     /// When it was noticed first, by the server's clock.
     pub noticed: Option<UnixMs>,
     /// The first change known to be lost.
@@ -30,8 +30,8 @@ pub struct Halt {
 }
 
 impl Halt {
-    pub(crate) fn of(cause: HaltCause) -> Self {
-        Self { cause, noticed: None, since: None, last: None, lost: 0, ends: None }
+    pub(crate) fn of(cause: impl Into<Option<HaltCause>>) -> Self {
+        Self { cause: cause.into(), noticed: None, since: None, last: None, lost: 0, ends: None }
     }
 
     /// How much time is lost, as far as it is known.
@@ -51,9 +51,10 @@ impl Halt {
 
     /// Adds what is known of another partition.
     pub(crate) fn join(&mut self, other: Self) {
-        if other.cause == HaltCause::Wiped {
-            self.cause = HaltCause::Wiped;
-        }
+        self.cause = match (self.cause, other.cause) {
+            (Some(HaltCause::Wiped), _) | (_, Some(HaltCause::Wiped)) => Some(HaltCause::Wiped),
+            (known, other) => known.or(other),
+        };
         self.noticed = earlier(self.noticed, other.noticed);
         self.since = earlier(self.since, other.since);
         self.last = self.last.max(other.last);
@@ -78,7 +79,7 @@ fn earlier(a: Option<UnixMs>, b: Option<UnixMs>) -> Option<UnixMs> {
 }
 
 /// A moment as people and programs read it.
-fn moment(at: UnixMs) -> String {
+pub(crate) fn moment(at: UnixMs) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "?".to_owned(), |at| at.to_string())
 }
@@ -86,11 +87,12 @@ fn moment(at: UnixMs) -> String {
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.span()) {
-            (HaltCause::Wiped, _) => f.write_str("the database was wiped")?,
-            (HaltCause::WentBack, Some(span)) => {
+            (None, _) => f.write_str("the database went back or was wiped")?,
+            (Some(HaltCause::Wiped), _) => f.write_str("the database was wiped")?,
+            (Some(HaltCause::WentBack), Some(span)) => {
                 write!(f, "the database went back by about {} s", span.as_millis().div_ceil(1_000).max(1))?;
             }
-            (HaltCause::WentBack, None) => f.write_str("the database went back")?,
+            (Some(HaltCause::WentBack), None) => f.write_str("the database went back")?,
         }
         if let Some(last) = self.last {
             write!(f, " (to before {})", moment(self.since.unwrap_or(last)))?;
@@ -136,7 +138,14 @@ pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<Halt>, Ca
     } else {
         None
     };
-    Ok(Some(Halt { cause, noticed, since, last, lost, ends: ends.map(|(first, last)| [first, last]) }))
+    Ok(Some(Halt {
+        cause: Some(cause),
+        noticed,
+        since,
+        last,
+        lost,
+        ends: ends.map(|(first, last)| [first, last]),
+    }))
 }
 
 /// Lost orders of a partition, by rank.
@@ -186,6 +195,11 @@ mod tests {
         all.join(halt);
         all.join(Halt { lost: 2, ends: Some([order(0), order(2)]), ..Halt::of(HaltCause::Wiped) });
         assert_eq!((all.lost, all.ends), (5, Some([order(0), order(3)])));
-        assert_eq!(all.cause, HaltCause::Wiped);
+        assert_eq!(all.cause, Some(HaltCause::Wiped));
+        let heard = Halt::of(None).to_string();
+        assert!(heard.starts_with("the database went back or was wiped; sending is stopped; run"), "{heard}");
+        let mut heard = Halt::of(None);
+        heard.join(Halt::of(HaltCause::WentBack));
+        assert_eq!(heard.cause, Some(HaltCause::WentBack));
     }
 }

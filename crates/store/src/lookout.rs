@@ -4,10 +4,8 @@
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use fred::types::Value as Arg;
+use posthaste_protocol::Fields;
 use posthaste_protocol::scripts::halt::{CALL_ORDERS, Halt as HaltScript, HaltCause};
-use posthaste_protocol::scripts::open_run::Run;
-use posthaste_protocol::{Fields, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::address_key::PARTITION;
@@ -17,6 +15,7 @@ use crate::guard::Partition;
 use crate::halted::{self, Halt};
 use crate::marks::Loss;
 use crate::node::{Node, text};
+use crate::rollbacks;
 use crate::store::Inner;
 use crate::verbs::malformed;
 
@@ -52,6 +51,7 @@ pub(crate) async fn watch(inner: Weak<Inner>, stop: CancellationToken) {
             Ok(()) => {
                 written.clear();
                 inner.look_at_silent(&mut turn).await;
+                inner.note_continued().await;
             }
             Err(CallError::Stop(StopWhy::Halted(_))) => {
                 if let Err(error) = inner.mind_halt(&mut written).await {
@@ -174,7 +174,11 @@ impl Inner {
 
     /// Writes what this process knows into a partition that it found halted, or is the first to halt.
     async fn write_halt(self: &Arc<Self>, node: &Node, at: &Partition) -> Result<(), CallError> {
-        let cause = self.guard.halt_known().map_or(HaltCause::WentBack, |halt| halt.cause);
+        let cause = match self.guard.halt_known().and_then(|halt| halt.cause) {
+            Some(cause) => cause,
+            // Another process noticed: what it found is what this one's marks are compared with.
+            None => halted::read(node, at).await?.and_then(|halt| halt.cause).unwrap_or(HaltCause::WentBack),
+        };
         let loss = match self.known_loss(at) {
             Some(loss) => loss,
             None => self.loss_by_runs(node, at, cause).await?,
@@ -207,14 +211,7 @@ impl Inner {
     /// What a halt that another process noticed means to this one: what it was told and the runs since then do not show.
     async fn loss_by_runs(&self, node: &Node, at: &Partition, cause: HaltCause) -> Result<Loss, CallError> {
         let known = at.fence();
-        let args = vec![text(at.keys.runs()), Arg::Integer(0), Arg::Integer(-1)];
-        let runs = match node.ask("LRANGE", args, at.slot).await? {
-            Value::Array(runs) => runs,
-            _ => Vec::new(),
-        };
-        let runs: Result<Vec<Run>, _> =
-            runs.into_iter().map(|run| run.text("run").and_then(|text| Run::decode(&text))).collect();
-        let runs = runs.map_err(|_| malformed("runs"))?;
+        let runs = rollbacks::runs(node, at).await?;
         let found = match cause {
             HaltCause::Wiped => Some(0),
             HaltCause::WentBack => runs.iter().filter(|run| run.lost(known)).map(|run| run.found).min(),

@@ -78,7 +78,9 @@ impl Trail {
     /// Compares the runs of the server with those seen before: the lowest mark a new one found although a higher one, `known`,
     /// had been told before the call, or `now`, the mark of its answer, when that is lower.
     pub(crate) fn compare(&mut self, runs: Vec<Run>, known: u64, now: u64) -> Option<u64> {
-        let fresh = runs.iter().filter(|run| !self.runs.contains(run));
+        // What others note of a run says nothing new of it.
+        let seen = |run: &Run| self.runs.iter().any(|known| (&known.id, known.found) == (&run.id, run.found));
+        let fresh = runs.iter().filter(|run| !seen(run));
         let found = fresh.filter(|run| run.lost(known)).map(|run| run.found).min();
         self.runs = runs;
         found.or((now < known).then_some(now))
@@ -87,6 +89,11 @@ impl Trail {
     /// What a run found at whose time a mark was lost that an answer of an earlier run told.
     pub(crate) fn lost_by(&self, mark: u64) -> Option<u64> {
         self.runs.iter().filter(|run| run.lost(mark)).map(|run| run.found).min()
+    }
+
+    /// The run with which a mark was lost, as far as is known; else the newest one.
+    pub(crate) fn run_that_lost(&self, mark: u64) -> Option<&Run> {
+        self.runs.iter().filter(|run| run.lost(mark)).min_by_key(|run| run.found).or(self.runs.last())
     }
 
     /// What the newest run raised the fence to.
@@ -127,7 +134,7 @@ mod tests {
     use super::*;
 
     fn run(id: &str, found: u64, raised: u64, opened: u64) -> Run {
-        Run { id: id.to_owned(), found, raised, opened: UnixMs(opened) }
+        Run { id: id.to_owned(), found, raised, opened: UnixMs(opened), continued: None }
     }
 
     #[test]

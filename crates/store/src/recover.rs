@@ -91,8 +91,14 @@ impl Halted<'_> {
         let node = Node::routed(self.inner, false);
         for channel in channels(&node, self.at).await? {
             let ready = |lane| DoubtIndex::Ready { lane, from };
-            for index in [DoubtIndex::Leased, DoubtIndex::Unresolved, ready(Lane::Urgent), ready(Lane::Bulk)]
-            {
+            let indexes = [
+                DoubtIndex::Leased,
+                DoubtIndex::Unresolved,
+                DoubtIndex::Parked,
+                ready(Lane::Urgent),
+                ready(Lane::Bulk),
+            ];
+            for index in indexes {
                 let mut next = Some(0);
                 while let Some(from) = next {
                     let script = Doubt { keys, channel: &channel, index, halted, end, from, limit: STEP };

@@ -88,7 +88,9 @@ impl Inner {
     /// Compares what was told on earlier runs of the server with what the present one began with.
     async fn open_run(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
         let known = partition.fence();
-        let answer = self.call_on(worker, partition, &OpenRun { keys: &partition.keys }, |_| false).await?;
+        let answer = self
+            .call_on(worker, partition, &OpenRun { keys: &partition.keys, lost: None }, |_| false)
+            .await?;
         self.guard.saw_runs(partition, answer.reply, (known, answer.fence), answer.now)
     }
 

@@ -14,6 +14,7 @@ use crate::guard::Partition;
 use crate::node;
 use crate::pool::Worker;
 use crate::primary::Primary;
+use crate::settings::Role;
 use crate::store::{Inner, Store};
 
 /// How long a call waits for a connection to a primary of a cluster: others answer meanwhile, and who is to be told must not
@@ -85,6 +86,10 @@ impl Inner {
         worker: &Arc<Worker>,
         partition: &Partition,
     ) -> Result<(), CallError> {
+        if self.role == Role::Inspector {
+            // It learned the epochs by reading, and writes nothing.
+            return Ok(());
+        }
         let _one_at_a_time = primary.checking.lock().await;
         if !primary.knows(partition.number) {
             self.register_at(primary, worker, partition).await?;

@@ -132,7 +132,8 @@ impl Store {
         for fresh in &mut clients {
             fresh.join().await?;
             if run_id.is_none() {
-                let found = preflight::look(&fresh.worker.client, inner.settings.durability).await?;
+                let found =
+                    preflight::look(&fresh.worker.client, inner.settings.durability, &inner.role).await?;
                 if found.report.worst() == Level::Refuse {
                     found.report.log();
                     return Err(ConnectError::Refused(found.report));

@@ -155,7 +155,7 @@ impl Inner {
         if !worker.client.is_connected() {
             return false;
         }
-        let found = match preflight::look(&worker.client, self.settings.durability).await {
+        let found = match preflight::look(&worker.client, self.settings.durability, &self.role).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(node = %worker.address, %error, "looking at the server failed");

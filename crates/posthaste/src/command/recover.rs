@@ -136,13 +136,13 @@ fn tell(assumed: Assumed, recovery: &Recovery, doubts: Doubts, context: &Context
     let lines: Vec<Line> = orders.chain(lost).collect();
     context.output(Format::Table).list(&COLUMNS, &lines)?;
     let what = match (halt.cause, halt.span()) {
-        (HaltCause::Wiped, _) => {
+        (Some(HaltCause::Wiped), _) => {
             "The database was wiped: its orders, API keys and suppression lists are gone".to_owned()
         }
-        (HaltCause::WentBack, Some(span)) => {
+        (_, Some(span)) => {
             format!("The database went back by about {} s", span.as_millis().div_ceil(1_000).max(1))
         }
-        (HaltCause::WentBack, None) => "The database went back".to_owned(),
+        (_, None) => "The database went back".to_owned(),
     };
     let more = match doubts.more {
         0 => String::new(),

@@ -143,6 +143,41 @@ async fn the_doctor_looks_at_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_of_a_loss_that_stopped_nobody_and_writes_nothing() {
+    let (script, server) = Script::start().await;
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
+    let redis = PrivateServer::builder().events("").max_memory(4 << 30).start().expect("a server");
+    let settings = posthaste_store::Settings { url: redis.url().into(), ..Default::default() };
+    let user = User::of(&server).with("POSTHASTE_REDIS__DURABILITY", "replicated");
+    let events = || redis.command(&["CONFIG", "GET", "notify-keyspace-events"]).expect("a reply");
+    let written = || redis.info("persistence").expect("a reply")["rdb_changes_since_last_save"].clone();
+    let look = async || {
+        let before = (written(), events());
+        let told = user.run(&["doctor", "--redis", &redis.url()]).await;
+        assert_eq!((written(), events()), before, "the doctor wrote: {told:?}");
+        told
+    };
+    let empty = look().await;
+    assert!(empty.code == 0 && empty.out.contains("The first process of the installation"), "{empty:?}");
+    assert_eq!(redis.command(&["DBSIZE"]).expect("a reply").int(), Some(0));
+
+    let (store, _) =
+        posthaste_store::Store::connect(settings, posthaste_store::Role::Tool).await.expect("a store");
+    let well = look().await;
+    assert!(well.code == 0 && !well.out.contains("went back"), "{well:?}");
+    for run in
+        ["r1 4 1000000 1763676000000 1200", "r2 1000004 9000000 1763676060000 2300", "r3 9000001 9900000 9"]
+    {
+        redis.command(&["RPUSH", "runs:{0}", run]).expect("a reply");
+    }
+    let told = look().await;
+    assert_eq!(told.code, 0, "{told:?}");
+    let line = "went back by about 3 s at 2025-11-20T22:01:00Z (its server failed over or restarted); nothing confirmed was lost";
+    assert!(told.out.contains(line) && told.out.contains("once before"), "{told:?}");
+    store.disconnect().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_names_the_server_its_state_and_the_remedy() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));

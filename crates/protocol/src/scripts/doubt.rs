@@ -8,8 +8,9 @@ use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("doubt", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>, unresolved:{p}:<channel> or ready:{p}:<channel>:<lane>",
-        "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
+    keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>, unresolved:{p}:<channel>, ready:{p}:<channel>:<lane> or parked:{p}:<channel>",
+        "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>", "crashes:{p}:<channel>",
+        "parked:{p}:<channel>", "parked_why:{p}"],
     args: ["request id", "epoch", "channel", "lowest score in ms", "highest score in ms, or +inf",
         "moment of the halt in ms", "1 to end the rows, 0 to name them", "rank to go on from", "members at most"],
     codes: ["ok", "epoch"]);
@@ -21,6 +22,8 @@ pub enum DoubtIndex {
     Leased,
     /// Parcels with rows of unknown outcome.
     Unresolved,
+    /// Parcels that can't be read: some may have been released, and begun, in the span that was lost.
+    Parked,
     /// Parcels that were ready between two moments.
     Ready {
         /// Of which lane.
@@ -70,15 +73,18 @@ impl Script for Doubt<'_> {
         let walked = match self.index {
             DoubtIndex::Leased => k.leased(c),
             DoubtIndex::Unresolved => k.unresolved(c),
+            DoubtIndex::Parked => k.parked(c),
             DoubtIndex::Ready { lane, .. } => k.ready(c, lane),
         };
-        vec![k.epoch(), k.fence(), walked, k.leased(c), k.lease(c), k.unresolved(c), k.crashes(c)]
+        let (unresolved, parked) = (k.unresolved(c), k.parked(c));
+        let (leased, lease, crashes) = (k.leased(c), k.lease(c), k.crashes(c));
+        vec![k.epoch(), k.fence(), walked, leased, lease, unresolved, crashes, parked, k.parked_why()]
     }
 
     fn args(&self) -> Vec<Bytes> {
         let (low, high) = match self.index {
             DoubtIndex::Ready { from, .. } => (arg(from.0), arg(self.halted.0)),
-            DoubtIndex::Leased | DoubtIndex::Unresolved => (arg_text("-inf"), arg_text("+inf")),
+            DoubtIndex::Leased | DoubtIndex::Unresolved | DoubtIndex::Parked => (arg_text("-inf"), arg_text("+inf")),
         };
         vec![
             arg_text(self.channel.as_str()),

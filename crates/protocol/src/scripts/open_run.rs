@@ -1,15 +1,17 @@
 //! `open_run`: tells at which mark each run of the server found the database.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use posthaste_model::UnixMs;
 
 use crate::keys::Keys;
-use crate::script::Script;
+use crate::script::{Script, arg, arg_text};
 use crate::value::{Fields, Malformed};
 
 contract!("open_run", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "runs:{p}"],
-    args: ["request id", "epoch"],
+    args: ["request id", "epoch", "id of a run to note a loss of, or empty", "ms that were lost with it"],
     codes: ["ok", "epoch"]);
 
 /// Asks for the runs of the server, and opens the one it is on if nobody has.
@@ -17,6 +19,8 @@ contract!("open_run", drains: true,
 pub struct OpenRun<'a> {
     /// Keys of the partition.
     pub keys: &'a Keys,
+    /// The id of a run with which changes were lost, none of them confirmed, and how much time they span.
+    pub lost: Option<(&'a str, Duration)>,
 }
 
 /// One run of the server.
@@ -30,6 +34,9 @@ pub struct Run {
     pub raised: u64,
     /// When that was.
     pub opened: UnixMs,
+    /// How much time was lost with it although work went on, since nothing of that had been confirmed; `None`: nobody knows of
+    /// a loss, or work was stopped by it.
+    pub continued: Option<Duration>,
 }
 
 impl Run {
@@ -48,7 +55,9 @@ impl Run {
         let mut words = text.split(' ');
         let id = words.next().ok_or_else(malformed)?.to_owned();
         let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or_else(malformed);
-        Ok(Self { id, found: number()?, raised: number()?, opened: UnixMs(number()?) })
+        let (found, raised, opened) = (number()?, number()?, UnixMs(number()?));
+        let continued = words.next().map(|word| word.parse().map(Duration::from_millis).map_err(|_| malformed()));
+        Ok(Self { id, found, raised, opened, continued: continued.transpose()? })
     }
 }
 
@@ -65,7 +74,8 @@ impl Script for OpenRun<'_> {
     }
 
     fn args(&self) -> Vec<Bytes> {
-        Vec::new()
+        let (run, lost) = self.lost.unwrap_or_default();
+        vec![arg_text(run), arg(u64::try_from(lost.as_millis()).unwrap_or(u64::MAX))]
     }
 
     fn decode(code: &str, mut f: Fields) -> Result<Self::Reply, Malformed> {

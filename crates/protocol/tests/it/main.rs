@@ -17,6 +17,7 @@ mod events;
 mod foreign;
 mod late;
 mod leases;
+mod marks;
 mod memory;
 mod order;
 mod parked;

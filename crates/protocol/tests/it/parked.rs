@@ -18,17 +18,17 @@ use posthaste_protocol::scripts::unpark::Unpark;
 use crate::db::Db;
 use crate::order::{Courier, Order, report};
 
-fn fail_parcel(db: &Db, order: &Order, n: u32) -> FailedParcel {
+pub(crate) fn fail_parcel(db: &Db, order: &Order, n: u32) -> FailedParcel {
     let (channel, member) = (&order.channels[0].0, order.member(n));
     db.reply(&FailParcel { keys: &db.keys, channel, member: &member })
 }
 
-fn fail_order(db: &Db, order: &Order, forced: bool) -> FailedOrder {
+pub(crate) fn fail_order(db: &Db, order: &Order, forced: bool) -> FailedOrder {
     db.reply(&FailOrder { keys: &db.keys, suffix: &order.suffix, from: None, forced })
 }
 
 /// A claimed order of three rows of which one is sent and one is out, parked by its holder.
-fn parked(db: &Db, big: bool) -> Order {
+pub(crate) fn parked(db: &Db, big: bool) -> Order {
     let order = Order::of_layout(big, "u1:5").rows(3).accept(db).clone();
     let courier = Courier::new(db, "c1");
     let parcel = courier.claim_one();

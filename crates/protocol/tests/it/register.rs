@@ -177,7 +177,7 @@ fn every_script_refuses_another_database() {
     refused(&db, &FailParcel { keys, channel: email, member }, t);
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
     refused(&db, &Halt { keys, cause, found, known: 1, since, last, orders: &[] }, t);
-    refused(&db, &OpenRun { keys }, t);
+    refused(&db, &OpenRun { keys, lost: None }, t);
     refused(&db, &Recover { keys, partitions: 1 }, t);
     refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
     let to_park = [ToPark { member: member.clone(), fence: None, why: "rows" }];

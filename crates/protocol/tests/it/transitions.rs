@@ -155,7 +155,13 @@ impl<'a> Case<'a> {
     fn doubt(&self) {
         let (keys, channel, halted) = (&self.db.keys, &self.courier.channel, self.db.now());
         let ready = |lane| DoubtIndex::Ready { lane, from: UnixMs(0) };
-        for index in [DoubtIndex::Leased, DoubtIndex::Unresolved, ready(Lane::Urgent), ready(Lane::Bulk)] {
+        for index in [
+            DoubtIndex::Leased,
+            DoubtIndex::Unresolved,
+            DoubtIndex::Parked,
+            ready(Lane::Urgent),
+            ready(Lane::Bulk),
+        ] {
             // Rows that wait to be sent again are in doubt as well, for all that is known here.
             let halted = UnixMs(halted.0 + 86_400_000);
             self.db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 9 });

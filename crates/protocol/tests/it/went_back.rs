@@ -8,6 +8,7 @@ use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex, Doubted};
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
 use posthaste_protocol::scripts::open_run::{OpenRun, Run};
+use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::receipt::{Receipt, Word};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::{Register, Registered};
@@ -15,13 +16,14 @@ use posthaste_protocol::scripts::ring::Ring;
 
 use crate::db::{Db, EPOCH};
 use crate::order::{Courier, Order, report};
+use crate::parked::parked;
 
-fn fence(db: &Db) -> u64 {
+pub(crate) fn fence(db: &Db) -> u64 {
     db.answer(&Ring { keys: &db.keys }).fence
 }
 
-fn runs(db: &Db) -> Vec<Run> {
-    db.reply(&OpenRun { keys: &db.keys })
+pub(crate) fn runs(db: &Db) -> Vec<Run> {
+    db.reply(&OpenRun { keys: &db.keys, lost: None })
 }
 
 fn halt<'a>(db: &'a Db, orders: &'a [(Suffix, UnixMs)]) -> Halt<'a> {
@@ -43,9 +45,10 @@ fn every_acknowledged_change_leaves_a_mark_and_a_repeat_leaves_none() {
     let order = Order::inline("u1:5").rows(3);
     let mut last = fence(&db);
     let mut marked = |what: &str| {
+        let at = db.sent() - 1;
         let now = fence(&db);
         assert!(now > last, "{what} left no mark");
-        db.again();
+        db.late_copy(at);
         assert_eq!(fence(&db), now, "{what}, told again");
         last = fence(&db);
     };
@@ -71,7 +74,7 @@ fn a_run_of_the_server_is_opened_once_and_raises_the_fence() {
     let db = Db::start();
     let first = runs(&db);
     assert_eq!((first.len(), first[0].found, first[0].raised), (1, 0, 0), "a new database starts at 0");
-    db.unchanged(&OpenRun { keys: &db.keys });
+    db.unchanged(&OpenRun { keys: &db.keys, lost: None });
     Order::inline("u1:5").accept(&db);
     // As a server that took over finds it.
     db.raw(&["LSET", "runs:{0}", "0", "other 0 0 5"]);
@@ -80,12 +83,40 @@ fn a_run_of_the_server_is_opened_once_and_raises_the_fence() {
     assert_eq!((opened.len(), opened[1].found), (2, 1));
     assert!(opened[1].raised >= before && fence(&db) == opened[1].raised, "{opened:?}");
     assert!(opened[1].lost(2) && !opened[1].lost(1) && !opened[1].lost(opened[1].raised));
-    db.unchanged(&OpenRun { keys: &db.keys });
+    db.unchanged(&OpenRun { keys: &db.keys, lost: None });
     for n in 0..20 {
         db.raw(&["RPUSH", "runs:{0}", &format!("run{n} 0 0 5")]);
     }
     runs(&db);
     assert_eq!(db.raw(&["LLEN", "runs:{0}"]).int(), Some(16));
+}
+
+#[test]
+fn a_loss_that_stopped_nobody_is_noted_at_its_run() {
+    let db = Db::start();
+    let keys = &db.keys;
+    for n in 0..15 {
+        db.raw(&["RPUSH", "runs:{0}", &format!("r{n} 1 9 5")]);
+    }
+    let note = |run, ms| OpenRun { keys, lost: Some((run, Duration::from_millis(ms))) };
+    let noted = |runs: Vec<Run>| -> Vec<_> {
+        runs.into_iter().filter_map(|run| Some((run.id, run.continued?.as_millis()))).collect()
+    };
+    // Also by the first caller on a run; the longest loss stays.
+    assert_eq!(noted(db.reply(&note("r14", 700))), [("r14".to_owned(), 700)]);
+    db.again();
+    db.unchanged(&note("r14", 600));
+    db.unchanged(&note("gone", 600));
+    assert_eq!(noted(db.reply(&note("r14", 1_700))), [("r14".to_owned(), 1_700)]);
+    assert_eq!(noted(db.reply(&note("r0", 0))), [("r0".to_owned(), 0), ("r14".to_owned(), 1_700)]);
+    assert_eq!(db.raw(&["LLEN", "runs:{0}"]).int(), Some(16));
+    // The oldest one is not kept when the server runs anew, and noted no more.
+    let here = runs(&db).pop().expect("a run").id;
+    db.raw(&["LSET", "runs:{0}", "-1", "other 1 9 5"]);
+    let after = noted(db.reply(&note("r0", 900)));
+    assert!(!after.contains(&("r0".to_owned(), 900)), "{after:?}");
+    assert_eq!(runs(&db).pop().expect("a run").id, here);
+    assert_eq!(noted(runs(&db)), [("r14".to_owned(), 1_700)]);
 }
 
 #[test]
@@ -174,7 +205,13 @@ fn doubt(db: &Db, courier: &Courier<'_>, halted: UnixMs, end: bool) -> Vec<(Stri
     let (keys, channel) = (&db.keys, &courier.channel);
     let ready = |lane| DoubtIndex::Ready { lane, from: UnixMs(0) };
     let mut found = Vec::new();
-    for index in [DoubtIndex::Leased, DoubtIndex::Unresolved, ready(Lane::Urgent), ready(Lane::Bulk)] {
+    for index in [
+        DoubtIndex::Leased,
+        DoubtIndex::Unresolved,
+        DoubtIndex::Parked,
+        ready(Lane::Urgent),
+        ready(Lane::Bulk),
+    ] {
         let mut next = Some(0);
         while let Some(from) = next {
             // Steps of one, so that each goes on where the last one stopped.
@@ -225,6 +262,62 @@ fn what_may_have_been_begun_is_named_and_ended() {
         db.reply(&Receipt { keys, channel, member, row: 0, attempt: 1, word, reason });
         assert_eq!(ready.row(&db, 0).state, State::Delivered);
         db.sound();
+    }
+}
+
+/// It may have been released, and begun, in the span that was lost.
+#[test]
+fn what_is_parked_may_have_been_begun() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = parked(&db, big);
+        let courier = Courier::new(&db, "c2");
+        let now = db.now();
+        let before = db.snapshot();
+        let expected = [("u1:5:0".to_owned(), 2)];
+        assert_eq!(doubt(&db, &courier, now, false), expected, "named");
+        assert!(db.snapshot().since(&before, &db.moments()).is_empty(), "naming changes nothing");
+        assert_eq!(doubt(&db, &courier, now, true), expected, "ended");
+        assert_eq!(doubt(&db, &courier, now, true), [], "once");
+        let states = [0, 1, 2].map(|row| order.row(&db, row).state);
+        assert_eq!(states, [State::Sent, State::Unknown, State::Unknown]);
+        // Nothing of it is left to be released.
+        assert!(
+            db.snapshot().get("parked:{0}:email").is_none() && db.snapshot().get("parked_why:{0}").is_none()
+        );
+        assert!(db.raw(&["HGET", &db.keys.history(&order.suffix), "f"]).text().is_some(), "it is final");
+        db.sound();
+    }
+}
+
+/// A parked parcel stays so while a row of it was not begun by then, or it can't be read.
+#[test]
+fn what_is_parked_and_open_stays_parked() {
+    for big in [false, true] {
+        let db = Db::start();
+        let order = Order::of_layout(big, "u1:5").rows(2).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcel = courier.claim_one();
+        courier.begun(&parcel, &[(0, 1)]);
+        let mut retry = report(0, 1, Verdict::Retry);
+        retry.value = 600_000;
+        courier.settle(&parcel, false, &[retry]);
+        let (keys, channel) = (&db.keys, &courier.channel);
+        let to_park = [ToPark { member: parcel.member.clone(), fence: Some(parcel.fence), why: "content" }];
+        assert_eq!(db.reply(&Park { keys, channel, parcels: &to_park }), [true]);
+        assert_eq!(doubt(&db, &courier, db.now(), true), [("u1:5:0".to_owned(), 1)]);
+        assert_eq!([0, 1].map(|row| order.row(&db, row).state), [State::Pending, State::Unknown]);
+        let is_parked = || {
+            assert!(db.snapshot().sorted("parked:{0}:email").contains_key("u1:5:0"));
+            assert_eq!(db.raw(&["HGET", "parked_why:{0}", "email:u1:5:0"]).text(), Some("content"));
+        };
+        is_parked();
+        match big {
+            true => db.raw(&["SET", &keys.outcome(&order.suffix, channel, 0), "rubbish"]),
+            false => db.raw(&["HSET", &keys.history(&order.suffix), "o", "rubbish"]),
+        };
+        assert_eq!(doubt(&db, &courier, UnixMs(db.now().0 + 900_000), true), []);
+        is_parked();
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Builder, Fsync, PrivateServer};
-use crate::eventually::patience;
+use super::{Builder, Fsync, PrivateServer, until};
 use crate::resp::Reply;
 use crate::{Error, Result};
 
@@ -124,17 +123,7 @@ impl Cluster {
     }
 
     fn wait(&self, what: &str, done: impl Fn(&Self) -> Result<()>) -> Result<()> {
-        let begun = std::time::Instant::now();
-        loop {
-            let seen = match done(self) {
-                Ok(()) => return Ok(()),
-                Err(error) => error.to_string(),
-            };
-            if begun.elapsed() >= patience() {
-                return Err(Error::TooLate { what: what.to_owned(), waited: patience(), seen });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(what, || done(self))
     }
 
     fn know_each_other(&self) -> Result<()> {

@@ -289,7 +289,7 @@ pub(crate) fn short_tempdir() -> Result<TempDir> {
 
 /// A port to try: below the range from which the kernel takes ports for outgoing connections, and begun at a
 /// place that differs between processes. Whether it is free shows when the server binds it.
-fn next_port() -> u16 {
+pub(super) fn next_port() -> u16 {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let step = COUNTER.fetch_add(1, Ordering::Relaxed);
     let begin = std::process::id().wrapping_mul(7919);

@@ -1,6 +1,8 @@
 //! What processes and operators do about a database that went back: compare the runs of its server, halt it, name what is in
 //! doubt, recover it.
 
+use std::time::Duration;
+
 use posthaste_model::{Lane, UnixMs};
 use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::halt::{Halt, HaltCause};
@@ -29,7 +31,10 @@ impl Walk<'_> {
             self.run += 1;
             self.set_clock()?;
         }
-        if let Ok(answer) = self.call(&OpenRun { keys: &keys })? {
+        let noted = format!("{:08x}", self.run.saturating_sub(self.rng.random_range(0..3)));
+        let lost = Duration::from_millis(self.rng.random_range(0..5_000));
+        let lost = self.rng.random_bool(0.3).then_some((noted.as_str(), lost));
+        if let Ok(answer) = self.call(&OpenRun { keys: &keys, lost })? {
             let runs = answer.reply;
             assert_eq!(runs.last().map(|run| run.id.clone()), Some(format!("{:08x}", self.run)));
             assert!(runs.len() <= 16, "they are bounded");
@@ -59,9 +64,10 @@ impl Walk<'_> {
         let courier = self.rng.random_range(0..self.couriers.len());
         let channel = self.couriers[courier].channel.clone();
         let lane = if self.rng.random() { Lane::Urgent } else { Lane::Bulk };
-        let index = match self.rng.random_range(0..3) {
+        let index = match self.rng.random_range(0..4) {
             0 => DoubtIndex::Leased,
             1 => DoubtIndex::Unresolved,
+            2 => DoubtIndex::Parked,
             _ => DoubtIndex::Ready { lane, from: UnixMs(self.now.saturating_sub(100_000)) },
         };
         let (end, halted) = (self.rng.random_bool(0.6), UnixMs(self.now + 5_000));

@@ -13,17 +13,18 @@ const NEEDED_FLAGS: &str = "KEhx";
 /// What `A` stands for.
 const ALL_FLAGS: &str = "g$lshzxetd";
 
-/// Looks at one server; answers its run id and how to confirm on it.
+/// Looks at one server, and sets its notifications right if it may; answers its run id and how to confirm on it.
 pub(super) async fn look_at(
     node: &Node,
     durability: Durability,
+    may_set: bool,
     report: &mut Report,
 ) -> Result<(String, Confirm), CallError> {
     let info = node.info(&["server", "replication", "persistence", "memory"]).await?;
     let waits_for_disk = version(&info, report);
     role(&info, report);
     memory(node, &info, report).await?;
-    events(node, report).await?;
+    events(node, may_set, report).await?;
     coverage(node, report).await?;
     let disk = disk(node, &info, report).await?;
     let confirm = confirm(durability, &disk, waits_for_disk, &info, report);
@@ -110,7 +111,7 @@ async fn memory(node: &Node, info: &Info, report: &mut Report) -> Result<(), Cal
     Ok(())
 }
 
-async fn events(node: &Node, report: &mut Report) -> Result<(), CallError> {
+async fn events(node: &Node, may_set: bool, report: &mut Report) -> Result<(), CallError> {
     let Some(flags) = seen(node, EVENTS).await? else {
         let text = format!("make sure it has {NEEDED_FLAGS}; without, couriers look once a second");
         report.say(Level::Unseen, EVENTS, text);
@@ -119,6 +120,11 @@ async fn events(node: &Node, report: &mut Report) -> Result<(), CallError> {
     let missing = missing_flags(&flags);
     if missing.is_empty() {
         report.say(Level::Ok, EVENTS, flags);
+        return Ok(());
+    }
+    if !may_set {
+        let text = format!("\"{flags}\" lacks {missing}: the first process that connects tries to set it");
+        report.say(Level::Warn, EVENTS, text);
         return Ok(());
     }
     let wanted = format!("{flags}{missing}");

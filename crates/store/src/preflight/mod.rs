@@ -12,6 +12,7 @@ pub use report::{Level, Line, Report};
 
 use crate::error::CallError;
 use crate::node::Node;
+use crate::settings::Role;
 
 /// How it is made sure that something is as safe as was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +33,10 @@ pub(crate) struct Found {
     pub(crate) confirm: Confirm,
 }
 
-/// Looks at the server the client is connected to.
-pub(crate) async fn look(client: &Client, durability: Durability) -> Result<Found, CallError> {
+/// Looks at the server the client is connected to. One who only looks leaves the server's settings as they are.
+pub(crate) async fn look(client: &Client, durability: Durability, role: &Role) -> Result<Found, CallError> {
     let mut report = Report::default();
-    let (run_id, confirm) = checks::look_at(&Node::any(client), durability, &mut report).await?;
+    let may_set = *role != Role::Inspector;
+    let (run_id, confirm) = checks::look_at(&Node::any(client), durability, may_set, &mut report).await?;
     Ok(Found { report, run_id, confirm })
 }

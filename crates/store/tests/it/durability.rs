@@ -1,8 +1,10 @@
 //! What "accepted" means is kept, or it is said that it could not be kept yet.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_model::Durability;
+use posthaste_rig::proxy::{Command, Proxy, Traffic};
 use posthaste_rig::servers::Fsync;
 use posthaste_rig::{PrivateServer, ServerKind, patience};
 use posthaste_store::preflight::Level;
@@ -98,4 +100,45 @@ async fn a_claim_that_begins_is_confirmed_too() {
     // Repeated, it tells the same parcels, and is not safer than before.
     assert!(matches!(claim(&store, 1, 10).await, Err(CallError::Undurable)));
     assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 1);
+}
+
+/// The database is wiped between an answer and its confirmation.
+#[tokio::test]
+async fn a_wiped_database_confirms_nothing_and_stays_empty() {
+    let server = Arc::new(builder().tcp().line("repl-diskless-sync-delay 0").start().unwrap());
+    let replica = PrivateServer::start().unwrap();
+    let port = server.tcp_addr().unwrap().port().to_string();
+    replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    let proxy = Proxy::unix(server.endpoint(), Traffic::Resp).unwrap();
+    let patient = Settings {
+        url: proxy.url().into(),
+        confirm_timeout: patience(),
+        ..wanting(Durability::Replicated, &server)
+    };
+    let (store, _) = Store::connect(patient, Role::Tool).await.unwrap();
+    posthaste_rig::eventually_async("the replica has it", async || {
+        store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
+    })
+    .await;
+    let keys_at_confirmation = Arc::new(Mutex::new(Vec::new()));
+    let (wiped, seen) = (Arc::clone(&server), Arc::clone(&keys_at_confirmation));
+    let at_confirmation = move |command: &Command| {
+        if command.is("EVAL") && command.contains("INCRBY") {
+            seen.lock().unwrap().push(keys(&wiped));
+            wiped.command(&["FLUSHALL"]).unwrap();
+        }
+        false
+    };
+    proxy.drop_requests_of(1, at_confirmation);
+    let told = store.accept(&order(suffix(2), 1)).await;
+    assert!(told.is_err(), "{told:?}");
+    let at = keys_at_confirmation.lock().unwrap().clone();
+    assert!(at.iter().flatten().any(|key| key == "history:{0}:u1:2"), "it was stored before: {at:?}");
+    eventually("nothing is written but that it is stopped", || match keys(&server) {
+        keys if keys == ["epoch:{0}", "halted:{0}", "lost:{0}"] || keys == ["epoch:{0}", "halted:{0}"] => {
+            Ok(())
+        }
+        other => Err(format!("{other:?}")),
+    })
+    .await;
 }

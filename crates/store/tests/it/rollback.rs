@@ -94,7 +94,10 @@ async fn a_mark_that_went_back_stops_all_but_reports() {
     })
     .await;
     let recovery = inspector(&server).await.recover(Assume::Unsent, None, |_| {}).await.unwrap();
-    assert_eq!((recovery.halt.map(|halt| halt.cause), recovery.partitions), (Some(HaltCause::WentBack), 1));
+    assert_eq!(
+        (recovery.halt.and_then(|halt| halt.cause), recovery.partitions),
+        (Some(HaltCause::WentBack), 1)
+    );
     goes_on(&store).await;
     store.accept(&order(suffix(2), 1)).await.unwrap();
     let (_, fence) = claim(&store, 2, 0).await.unwrap();
@@ -305,4 +308,16 @@ async fn where_nothing_confirmed_was_lost_it_goes_on_by_itself() {
     assert!(fence > 1_000_000, "{fence}");
     assert_eq!((store.stopped(), brief.stopped()), (None, None));
     assert!(brief.load_order(0, &suffix(2)).await.unwrap().is_none());
+    // It is noted for whoever asks later.
+    let inspector = inspector(&server).await;
+    let told = posthaste_rig::eventually_async("it is noted", async || match inspector.rollbacks().await {
+        Ok(told) if told.len() == 1 => Ok(told),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    let words = told[0].to_string();
+    assert!(
+        words.starts_with("went back by about 1 s at 20") && words.contains("work went on by itself"),
+        "{words}"
+    );
 }

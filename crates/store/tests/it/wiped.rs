@@ -1,14 +1,16 @@
 //! Another database than before stops everything.
 
+use posthaste_model::Durability;
 use posthaste_rig::patience;
 use posthaste_rig::servers::Fsync;
+use posthaste_store::preflight::Level;
 use posthaste_store::{Assume, CallError, ConnectError, HaltCause, Role, Settings, StopWhy, Store};
 
 use crate::house::*;
 
 fn wiped(store: &Store) -> Result<(), String> {
     match store.stopped() {
-        Some(StopWhy::Halted(halt)) if halt.cause == HaltCause::Wiped => Ok(()),
+        Some(StopWhy::Halted(halt)) if halt.cause == Some(HaltCause::Wiped) => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
@@ -45,6 +47,86 @@ async fn a_wiped_database_stops_all_calls_and_all_who_come_later() {
     store.accept(&order(suffix(1), 1)).await.unwrap();
     let (_, fence) = claim(&late, 1, 0).await.unwrap();
     assert!(fence > 1_000_000, "{fence}");
+}
+
+/// Two processes knew what is lost; the second comes when the first has stopped everybody, and has read nothing of it yet.
+#[tokio::test]
+async fn the_first_refusal_after_another_process_noticed_is_true_and_both_name_what_is_lost() {
+    for (cause, word) in [
+        (HaltCause::Wiped, "the database was wiped"),
+        (HaltCause::WentBack, "the database went back by about 1 s"),
+    ] {
+        let server = server();
+        let store = tool(&server).await;
+        let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+        let epoch = store.epoch();
+        match cause {
+            HaltCause::Wiped => drop(server.command(&["FLUSHALL"]).unwrap()),
+            HaltCause::WentBack => {
+                server.command(&["SET", "fence:{0}", "0"]).unwrap();
+                server.command(&["RPUSH", "runs:{0}", "other 0 1000000 5"]).unwrap();
+            }
+        }
+        // As the other process writes it, with what it was told itself: nothing of this order.
+        let halt = [
+            "HSET",
+            "halted:{0}",
+            "cause",
+            cause.word(),
+            "noticed",
+            "5",
+            "known",
+            "0",
+            "since",
+            "0",
+            "last",
+            "0",
+        ];
+        let transaction = [&["MULTI"][..], &["SET", "epoch:{0}", &format!("!{epoch}")], &halt, &["EXEC"]];
+        let mut connection = server.connect().unwrap();
+        for command in transaction {
+            connection.command(command).unwrap();
+        }
+        let Err(CallError::Stop(told)) = store.ring(0).await else { panic!("it is stopped") };
+        let told = told.to_string();
+        let (both, plain) =
+            ("the database went back or was wiped; sending is stopped; run `posthaste recover", word);
+        assert!(told.starts_with(both) || told.starts_with(plain), "{told}");
+        eventually("the cause and the loss are told", || {
+            let words = store.stopped().map_or_else(String::new, |why| why.to_string());
+            if words.starts_with(word) && words.contains("lost are 1 accepted orders") {
+                Ok(())
+            } else {
+                Err(words)
+            }
+        })
+        .await;
+        let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
+        let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
+        assert_eq!(recovery.lost, [(suffix(1), accepted.accepted)]);
+    }
+}
+
+/// Whatever it asks for: settings of the server stay as well, and no confirmation is written.
+#[tokio::test]
+async fn who_only_looks_changes_nothing() {
+    let server = builder().events("").start().unwrap();
+    let written = || server.info("persistence").unwrap()["rdb_changes_since_last_save"].clone();
+    let events = || server.command(&["CONFIG", "GET", "notify-keyspace-events"]).unwrap();
+    let (before, flags) = (written(), events());
+    for durability in [Durability::Fast, Durability::Replicated] {
+        let asked = Settings { durability, ..settings(&server.url()) };
+        let (inspector, report) = Store::connect(asked, Role::Inspector).await.unwrap();
+        assert_eq!(report.level_of("notify-keyspace-events"), Some(Level::Warn), "{report}");
+        assert!(inspector.load_order(0, &suffix(1)).await.unwrap().is_none());
+        // A script finds nothing, and sets nothing up.
+        assert_eq!(inspector.ring(0).await.unwrap().reply.parcels, 0);
+        inspector.disconnect().await;
+    }
+    assert!(keys(&server).is_empty(), "{:?}", keys(&server));
+    assert_eq!((written(), events()), (before, flags.clone()));
+    tool(&server).await;
+    assert_ne!(events(), flags, "who works sets them");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
                 };
                 findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
             }
-            database(&store, findings);
+            database(&store, findings).await;
             store.disconnect().await;
         }
         Err(failure) => findings.bad("store", &failure),
@@ -54,13 +54,33 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
 }
 
 /// Whether the database is set up, and what it was.
-fn database(store: &posthaste_store::Store, findings: &mut Findings) {
+async fn database(store: &posthaste_store::Store, findings: &mut Findings) {
     match store.stopped() {
         Some(why) => findings.bad("database", &Failure::refused(why.to_string())),
         None if store.epoch().is_empty() => {
             findings.note("database", "empty", "The first process of the installation sets it up.");
         }
         None => findings.say(Verdict::Good, "database", "set up, and nothing stopped it"),
+    }
+    match store.rollbacks().await {
+        Ok(rollbacks) => {
+            if let Some(latest) = rollbacks.first() {
+                let before = match rollbacks.len() - 1 {
+                    0 => String::new(),
+                    1 => "; once before".to_owned(),
+                    times => format!("; {times} times before"),
+                };
+                findings.note(
+                    "database",
+                    format!("{latest}{before}"),
+                    "What was lost had been confirmed to nobody: its clients were told that the outcome is unknown. Look at why \
+                     the server failed, and how far its replicas lag.",
+                );
+            }
+        }
+        Err(error) => {
+            findings.note("database", "whether it went back before can't be told", error.to_string())
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! A database that goes back, in every way: whatever was told and is lost shows, what is not lost does not, no fence is given
 //! out twice, and a halted database answers nobody who does not know of it. Scripts without a guard of this are found out.
 
+mod parked;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -85,7 +87,7 @@ impl<'s> Walk<'s> {
         };
         walk.call(&register);
         walk.epoch = "e".to_owned();
-        walk.call(&OpenRun { keys: &keys });
+        walk.call(&OpenRun { keys: &keys, lost: None });
         walk.line.push(walk.world.clone());
         walk
     }
@@ -111,7 +113,7 @@ impl<'s> Walk<'s> {
 
     fn step(&mut self) {
         let keys = self.keys.clone();
-        match self.rng.random_range(0..9) {
+        match self.rng.random_range(0..11) {
             0 | 1 => self.accept(),
             2 | 3 => self.claim(),
             4 => {
@@ -161,6 +163,8 @@ impl<'s> Walk<'s> {
                     self.tell("reschedule", mark, changed);
                 }
             }
+            8 => self.of_parked(),
+            9 => self.fail_order(),
             _ => self.of_key(),
         }
     }
@@ -268,10 +272,10 @@ impl<'s> Walk<'s> {
             told.lost |= told.at > to;
         }
         let keys = self.keys.clone();
-        let (runs, ..) = self.call(&OpenRun { keys: &keys }).expect("an answer");
+        let (runs, ..) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         self.compare(&runs);
         // By whoever comes next.
-        let (again, _, changed) = self.call(&OpenRun { keys: &keys }).expect("an answer");
+        let (again, _, changed) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         assert!(again == runs && !changed, "opened twice: {runs:?} {again:?}");
         self.line.push(self.world.clone());
     }
@@ -315,7 +319,7 @@ impl<'s> Walk<'s> {
         self.epoch = epoch;
         let (again, _, changed) = self.call(&Recover { keys: &keys, partitions: 1 }).expect("an answer");
         assert!(again.is_none() && !changed, "recovered twice");
-        self.call(&OpenRun { keys: &keys }).expect("an answer");
+        self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
         // Everybody begins anew.
         self.told.clear();
         self.line = vec![self.world.clone()];
@@ -364,6 +368,9 @@ fn scripts_without_a_guard_are_found_out() {
         mark("reschedule"),
         mark("create_key"),
         mark("revoke_key"),
+        mark("unpark"),
+        mark("fail_parcel"),
+        mark("fail_order"),
         ("open_run", "if last ~= run then", "if not last then"),
         ("open_run", "if found > 0 or last then", "if false then"),
         ("open_run", "raised = found < micros and micros or", "raised ="),

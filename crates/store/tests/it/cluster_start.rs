@@ -167,7 +167,7 @@ async fn a_store_starts_by_the_replica_of_the_first_partition() {
         after: 1,
         notice: Notice::named("n1", Said::Unknown),
     };
-    before.suppress(&email(), &[entry.clone()]).await.unwrap();
+    before.suppress(&email(), std::slice::from_ref(&entry)).await.unwrap();
     let epoch = before.epoch();
     before.disconnect().await;
     let (first, _) = servers(&cluster);

@@ -1,4 +1,4 @@
-//! Whether sending is stopped because of the database, as the admin port tells it.
+//! Whether sending is stopped because of the database, and which of its partitions are missing, as the admin port tells it.
 
 use std::time::Duration;
 
@@ -20,7 +20,10 @@ pub(crate) async fn watch(store: Store, condition: Condition, stop: Cancellation
             _ = ticks.tick() => {}
         }
         match store.stopped() {
-            None => condition.ok(),
+            None => match store.missing_words() {
+                Some(missing) => condition.ok_but(format!("missing: {missing}")),
+                None => condition.ok(),
+            },
             Some(why) => condition.failed(why.to_string()),
         }
     }

@@ -11,6 +11,8 @@ pub enum Point {
     AfterBegin,
     /// Reports were settled.
     AfterSettle,
+    /// A parcel that can't be read is about to be parked.
+    BeforePark,
 }
 
 /// Is told of every step.

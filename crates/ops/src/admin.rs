@@ -140,7 +140,7 @@ async fn readyz(State(subject): State<Subject>) -> Response {
     let mut report = subject.health.report(Instant::now());
     if subject.soft.is_cancelled() {
         let why = Some("the process takes no new work".to_owned());
-        report.add(CheckReport { name: "stopping", ok: false, vital: false, why, age_ms: None });
+        report.add(CheckReport { name: "stopping", ok: false, vital: false, why, note: None, age_ms: None });
     }
     answer(&subject, &report, report.ready)
 }

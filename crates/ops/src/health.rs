@@ -47,8 +47,12 @@ pub struct Watched {
 
 #[derive(Debug)]
 enum State {
-    Progress { max_age: Duration, made: Mutex<Option<Instant>> },
-    Condition(Mutex<Result<(), Cow<'static, str>>>),
+    Progress {
+        max_age: Duration,
+        made: Mutex<Option<Instant>>,
+    },
+    /// Well, maybe with a remark, or why not.
+    Condition(Mutex<Result<Option<Cow<'static, str>>, Cow<'static, str>>>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,9 +67,16 @@ impl Watched {
 
     fn report(&self, now: Instant) -> (CheckReport, bool) {
         let vital = self.vital.load(Ordering::Relaxed);
+        let mut note = None;
         let (why, age, failed) = match &self.state {
             State::Condition(state) => {
-                let why = lock(state).as_ref().err().map(ToString::to_string);
+                let why = match &*lock(state) {
+                    Ok(remark) => {
+                        note = remark.as_ref().map(ToString::to_string);
+                        None
+                    }
+                    Err(why) => Some(why.to_string()),
+                };
                 let failed = why.is_some();
                 (why, None, failed)
             }
@@ -87,7 +98,7 @@ impl Watched {
             }
         };
         let age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-        (CheckReport { name: self.name, ok: why.is_none(), vital, why, age_ms }, vital && failed)
+        (CheckReport { name: self.name, ok: why.is_none(), vital, why, note, age_ms }, vital && failed)
     }
 }
 
@@ -124,7 +135,12 @@ impl Condition {
 
     /// Says that it is so.
     pub fn ok(&self) {
-        self.set(Ok(()));
+        self.set(Ok(None));
+    }
+
+    /// Says that it is so, with a remark on what is amiss all the same. The text is shown to whoever asks: no address, no secret.
+    pub fn ok_but(&self, note: impl Into<Cow<'static, str>>) {
+        self.set(Ok(Some(note.into())));
     }
 
     /// Says that it is not so, and why. The text is shown to whoever asks: no address, no secret.
@@ -132,7 +148,7 @@ impl Condition {
         self.set(Err(why.into()));
     }
 
-    fn set(&self, to: Result<(), Cow<'static, str>>) {
+    fn set(&self, to: Result<Option<Cow<'static, str>>, Cow<'static, str>>) {
         if let State::Condition(state) = &self.0.state {
             *lock(state) = to;
         }
@@ -215,6 +231,9 @@ pub struct CheckReport {
     /// Why it is not well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What is amiss although it is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Milliseconds since the last progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
@@ -256,8 +275,12 @@ mod tests {
         let report = health.report(start + AGE + TICK);
         assert!(report.live && !report.ready);
         assert_eq!(report.checks[0].why.as_deref(), Some("no answer"));
+        redis.ok_but("partition 3 is missing");
+        let report = health.report(start + AGE + TICK);
+        assert!(report.ready);
+        assert_eq!(report.checks[0].note.as_deref(), Some("partition 3 is missing"));
         redis.ok();
-        assert!(health.report(start + AGE + TICK).ready);
+        assert_eq!(health.report(start + AGE + TICK).checks[0].note, None);
     }
 
     #[test]

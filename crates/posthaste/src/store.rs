@@ -33,7 +33,9 @@ pub(crate) fn failure(settings: &Settings, error: ConnectError) -> Failure {
     let kind = match error {
         ConnectError::Settings { .. } => Kind::Usage,
         ConnectError::Refused(_) | ConnectError::Stop(_) => Kind::Refused,
-        ConnectError::Unreachable(_) | ConnectError::Call(_) => Kind::Unreachable,
+        ConnectError::Unreachable(_) | ConnectError::FirstPartition { .. } | ConnectError::Call(_) => {
+            Kind::Unreachable
+        }
     };
     let remedy = error.remedy();
     let text = match settings.address() {

@@ -54,6 +54,9 @@ struct ParkedPage {
     items: Vec<ParkedView>,
     /// Asks for the next page; missing on the last one.
     next_cursor: Option<String>,
+    /// Partitions of the database that do not answer now: what is parked there is missing here. Missing when all answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions_missing: Vec<u16>,
 }
 
 /// What is parked of one order.
@@ -136,7 +139,8 @@ async fn list(
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let items = page.entries.into_iter().map(ParkedView::from).collect();
-    Ok((headers, Json(ParkedPage { items, next_cursor })).into_response())
+    let partitions_missing = page.away;
+    Ok((headers, Json(ParkedPage { items, next_cursor, partitions_missing })).into_response())
 }
 
 /// What is parked of one order

@@ -36,7 +36,11 @@ pub(crate) async fn watch(store: Store, condition: Condition, stop: Cancellation
             Ok(()) = changes.changed() => {}
         }
         match look(&store, &troubles).await {
-            Ok(()) => condition.ok(),
+            // Whoever balances load must not take it away: what can be asked is served, and what can't is served by nobody.
+            Ok(()) => match store.missing_words() {
+                Some(missing) => condition.ok_but(format!("missing: {missing}")),
+                None => condition.ok(),
+            },
             Err(why) => condition.failed(why),
         }
     }

@@ -137,7 +137,9 @@ fn refusal(error: ConnectError) -> Failure {
     match error {
         ConnectError::Settings { .. } => Failure::usage(error),
         ConnectError::Refused(_) | ConnectError::Stop(_) => Failure::refused(error),
-        ConnectError::Unreachable(_) | ConnectError::Call(_) => Failure::unavailable(error),
+        ConnectError::Unreachable(_) | ConnectError::FirstPartition { .. } | ConnectError::Call(_) => {
+            Failure::unavailable(error)
+        }
     }
 }
 

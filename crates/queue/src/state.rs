@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use posthaste_model::Clock;
+use posthaste_model::{Clock, SenderId, Suffix};
 use posthaste_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,13 @@ pub struct Shared {
 }
 
 impl AppState {
+    /// An id for a new order of this sender, in a partition that can be asked now: in a cluster one primary that is away keeps no
+    /// new order out.
+    pub(crate) fn mint(&self, sender: &SenderId) -> Suffix {
+        let there = |suffix: &Suffix| self.store.can_ask(self.store.partition_of(suffix));
+        self.desk.mint_there(sender, &*self.clock, there)
+    }
+
     /// The state of a service on this store.
     ///
     /// # Errors

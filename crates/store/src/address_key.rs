@@ -7,6 +7,7 @@ use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
 use secrecy::ExposeSecret;
 
 use crate::error::{CallError, ConnectError};
+use crate::node::{Node, text};
 use crate::pool::Worker;
 use crate::settings::Role;
 use crate::store::Inner;
@@ -61,6 +62,39 @@ impl Inner {
         // Another one than before only after a wipe, when all lists are empty.
         *self.address_key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
         Ok(())
+    }
+
+    /// Agrees on the key by reading alone, from a replica of the primary of the first partition: the primary is away. Its epoch is
+    /// learnt too, so that another database that comes back in its place is found out. False when no replica answers, or its
+    /// word does not settle it: then the primary is waited for.
+    pub(crate) async fn agree_by_replica(self: &Arc<Self>) -> Result<bool, ConnectError> {
+        let at = self.partition(PARTITION)?;
+        let node = Node::routed(self, false).or_replica();
+        let epoch = match Self::get(&node, at.slot, at.keys.epoch()).await {
+            Ok(Some(epoch)) => String::from_utf8_lossy(&epoch).into_owned(),
+            // Not set up yet, which takes a primary.
+            Ok(None) | Err(CallError::Away(_) | CallError::Later { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        self.guard.saw_epoch(at, &epoch)?;
+        let fields = vec![text(at.keys.address_key()), "check".into(), "key".into()];
+        let record = match node.ask("HMGET", fields, at.slot).await {
+            Ok(record) => record.array("address key").map_err(|_| malformed("address_key:{0}"))?,
+            Err(CallError::Away(_) | CallError::Later { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let mut fields = record.into_iter().map(|value| value.bytes("address key").ok());
+        let (check, kept) = (fields.next().flatten(), fields.next().flatten());
+        let key = match &self.settings.address_key {
+            Some(key) => {
+                let key = AddressKey::new(key.expose_secret().as_bytes());
+                check.is_some_and(|check| *check == key.check()).then_some(key)
+            }
+            None => kept.map(|key| AddressKey::new(&key)),
+        };
+        let Some(key) = key else { return Ok(false) };
+        *self.address_key.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(key));
+        Ok(true)
     }
 
     fn held_key(&self) -> Option<Arc<AddressKey>> {

@@ -224,6 +224,20 @@ pub enum ConnectError {
     /// Try again later: the server does not answer.
     #[error("cannot connect to Redis")]
     Unreachable(#[source] Lost),
+    /// Try again later: the primary of the first partition can't be asked, and none of its replicas answers in its place. Without
+    /// what is there nobody may call, and nobody knows who must not be sent anything.
+    #[error(
+        "partition 0 can't be asked{}; it holds the API keys, the suppression lists and the key of their hashes, which every \
+         process needs, and no replica of it answers",
+        node.as_ref().map_or_else(String::new, |node| format!(" at {node}"))
+    )]
+    FirstPartition {
+        /// The address of its primary; `None` while no server has its slot.
+        node: Option<std::sync::Arc<str>>,
+        /// What was answered.
+        #[source]
+        why: CallError,
+    },
     /// Correct the server's settings: messages would be lost.
     #[error("the server is refused:\n{0}")]
     Refused(Report),
@@ -259,7 +273,9 @@ impl ConnectError {
         match self {
             Self::Unreachable(Lost::Connection(error)) => Some(Cause::of(&error.0).remedy()),
             Self::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some(RedisState::Away.remedy()),
-            Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
+            Self::FirstPartition { why: CallError::Later { why }, .. }
+            | Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
+            Self::FirstPartition { .. } => Some(RedisState::Away.remedy()),
             Self::Settings { .. } | Self::Refused(_) | Self::Stop(_) | Self::Call(_) => None,
         }
     }

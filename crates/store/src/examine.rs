@@ -7,11 +7,13 @@ use fred::interfaces::ClientLike;
 use fred::types::config::Config;
 use futures::future::join_all;
 use posthaste_model::{Clock, SystemClock};
+use posthaste_protocol::Keys;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
 use crate::error::{CallError, ConnectError};
-use crate::node::Node;
+use crate::missing::holds;
+use crate::node::{Node, slot_of};
 use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::routing::config_of;
 use crate::settings::Settings;
@@ -44,7 +46,12 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> 
             let name: Arc<str> = place.to_string().into();
             let found = match client.init().await {
                 Ok(_) => look_at(&client, name, true).await,
-                Err(error) => (name, vec![(RedisState::Away, Some(Cause::of(&error).to_string()))]),
+                Err(error) => {
+                    let here = |p: &u16| map.owner(slot_of(&Keys::of_partition(*p).epoch())) == Some(place);
+                    let partitions: Vec<u16> = (0..settings.partitions).filter(here).collect();
+                    let why = format!("{}; {}", Cause::of(&error), holds(&partitions));
+                    (name, vec![(RedisState::Away, Some(why))])
+                }
             };
             quit([client]).await;
             found

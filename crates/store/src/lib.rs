@@ -53,6 +53,7 @@ mod hearing;
 mod link;
 mod lookout;
 mod marks;
+mod missing;
 mod node;
 mod pool;
 pub mod preflight;
@@ -80,6 +81,7 @@ pub use examine::examine;
 pub use halted::Halt;
 pub use hearing::{Hearing, HearingEvent};
 pub use link::Link;
+pub use missing::Missing;
 pub use recover::{Assume, InDoubt, Recovery};
 pub use rollbacks::Rollback;
 pub use settings::{Role, Settings};
@@ -88,7 +90,8 @@ pub use trouble::{RedisState, TOLD_EVERY, Trouble, Troubles, Work};
 pub use verbs::{
     ClaimAsk, CourierSeen, Glance, InvalidCursor, ListedRow, Loaded, Notice, OrderCursor, OrderFilter,
     OrderPage, OrderView, ParkedCursor, ParkedEntry, ParkedFailed, ParkedPage, QuotaAsk, RowCursor,
-    RowFilter, RowPage, Said, Suppress, Suppression, SuppressionCursor, SuppressionPage, WaitsFor,
+    RowFilter, RowPage, Said, Suppress, Suppression, SuppressionCursor, SuppressionPage, UnreadableRows,
+    WaitsFor,
 };
 pub use watching::HistoryWatch;
 

@@ -6,6 +6,7 @@ use posthaste_protocol::scripts::open_run::OpenRun;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::{Answer, SCHEMA};
 
+use crate::address_key::PARTITION;
 use crate::error::{CallError, ConnectError, Later, StopWhy};
 use crate::guard::Partition;
 use crate::halted::{self, Halt};
@@ -99,7 +100,12 @@ impl Inner {
         let node = Node::routed(self, false);
         let mut whole: Option<Halt> = None;
         for at in self.guard.all() {
-            let Some(epoch) = Self::get(&node, at.slot, at.keys.epoch()).await? else { continue };
+            let epoch = match Self::get(&node, at.slot, at.keys.epoch()).await {
+                // What can't be asked is told as missing, and hides nothing of the others.
+                Err(CallError::Away(_) | CallError::Later { .. }) if self.routes.is_cluster() => continue,
+                epoch => epoch?,
+            };
+            let Some(epoch) = epoch else { continue };
             // A halt is told by every call.
             let _ = self.guard.saw_epoch(at, &String::from_utf8_lossy(&epoch));
             if let Some(halt) = halted::read(&node, at).await? {
@@ -160,14 +166,38 @@ impl Inner {
         }
     }
 
+    /// A connection to the primary of the first partition, waiting for one also when it has been away since the start.
+    async fn first_worker(&self) -> Result<Arc<Worker>, CallError> {
+        let at = self.partition(PARTITION)?;
+        self.routes.at(at.slot)?.pool.wait(self.settings.call_timeout).await?;
+        self.worker_of(at).await
+    }
+
+    /// Starts while the primary of the first partition is away, if one of its replicas tells what all need to know.
+    async fn meet_without_first(self: &Arc<Self>, why: CallError) -> Result<(), ConnectError> {
+        match self.agree_by_replica().await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let home = self.routes.home(self.partition(PARTITION)?.slot);
+                let node = home.map(|primary| Arc::clone(&primary.address));
+                Err(ConnectError::FirstPartition { node, why })
+            }
+            Err(ConnectError::Stop(StopWhy::Halted(_))) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The same for a cluster, whose primaries each were told already.
     pub(crate) async fn meet_cluster(self: &Arc<Self>) -> Result<(), ConnectError> {
         if self.role == Role::Inspector {
             return Ok(self.inspect().await?);
         }
-        match self.worker_of(self.partition(0)?).await {
+        match self.first_worker().await {
             Ok(worker) => self.agree_on_key(&worker).await,
             Err(CallError::Stop(StopWhy::Halted(_))) => Ok(()),
+            Err(error @ (CallError::Away(_) | CallError::Later { .. })) => {
+                self.meet_without_first(error).await
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -120,6 +120,8 @@ impl Inner {
         let (primary, clients) = Primary::new(config, &address, place, &self.settings, &self.stop);
         if self.routes.add(&primary) {
             tracing::info!(node = %address, "a primary of the cluster");
+            // So that one that never answers is seen as well.
+            primary.show(false);
             primary.watch(self, clients);
             self.listen_at(&primary);
             return primary;

@@ -165,8 +165,8 @@ impl Store {
         }
     }
 
-    /// Connects to all primaries of a cluster that can be reached. The first partition must be among theirs: what all of them
-    /// share is there.
+    /// Connects to all primaries of a cluster that can be reached; what the others hold is met when they return. What all
+    /// partitions share is in the first one: that must be asked, or one of its replicas.
     async fn connect_cluster(
         settings: Settings,
         role: Role,
@@ -189,10 +189,15 @@ impl Store {
         }
         match store.0.guard.check() {
             Ok(()) => {
-                // A call would not wait for one that has been away since the start.
-                let first = store.0.routes.at(store.0.partition(0)?.slot)?;
-                first.pool.wait(patience).await?;
                 store.0.meet_cluster().await?;
+                if let Some(missing) = store.missing_words() {
+                    tracing::warn!(
+                        event = "redis.partitions_missing",
+                        partitions = store.partitions_away().len(),
+                        of = store.partitions(),
+                        "starting without {missing}: their orders wait until they can be asked, all others are served"
+                    );
+                }
             }
             // Told by every call; it goes on when somebody has recovered it.
             Err(CallError::Stop(StopWhy::Halted(_))) => {}

@@ -16,6 +16,9 @@ const MOST_ROWS: usize = 2_000;
 /// Parcels of one begin call at most.
 const MOST_PARCELS: usize = 200;
 
+/// How long rows of a partition that confirms nothing wait until they are looked at again.
+const UNCONFIRMED: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Parcels, and the rows and attempts to begin of each.
 type Asked = Vec<(ParcelRef, Vec<(u16, u8)>)>;
 /// What became of each parcel, and of each of its rows.
@@ -74,12 +77,26 @@ impl Engine {
         let (mut room, mut bulk_room) = (self.free_rows(false), self.free_rows(true));
         let (batching, mut rows_left) = (self.abilities.batching, allowed.min(MOST_ROWS));
         let mut chosen: BTreeMap<(u16, Id), Vec<u16>> = BTreeMap::new();
+        // Of partitions that confirm nothing, how much is tried in this call.
+        let mut tried: BTreeMap<u16, usize> = BTreeMap::new();
         while rows_left > 0 && chosen.len() < MOST_PARCELS {
             let Some(waiting) = self.held.next(now) else { break };
             let Some(parcel) = self.held.get(waiting.id) else { continue };
             let key = (parcel.partition, waiting.id);
             let there = chosen.get(&key).map_or(0, Vec::len);
             let cost = batching.cost(there + 1) - batching.cost(there);
+            if self.starting.is_doubted(key.0) {
+                // It takes no room from others. One call at a time looks whether it confirms again, and begins no more than that.
+                let trying = tried.entry(key.0).or_default();
+                if self.starting.is_begun(key.0) || *trying + cost > batching.size() {
+                    parcel.waiting = parcel.waiting.saturating_sub(1);
+                    self.held.requeue(waiting.id, waiting.row, Some(now + UNCONFIRMED));
+                } else {
+                    *trying += cost;
+                    chosen.entry(key).or_default().push(waiting.row);
+                }
+                continue;
+            }
             let bulk = parcel.head.lane == Lane::Bulk;
             if cost > room || (bulk && cost > bulk_room) {
                 self.held.put_back(waiting);
@@ -160,6 +177,10 @@ impl Engine {
         for (_, rows) in &done.asked {
             self.starting.done(done.p, done.kept, batching.cost(rows.len()));
         }
+        match &done.result {
+            Ok(_) => self.starting.trust(done.p),
+            Err(error) => self.doubt(done.p, error),
+        }
         let parcels = match done.result {
             Ok(answer) => answer.reply,
             Err(error) => return self.begin_failed(done.started, &done.ids, &done.asked, &error),
@@ -196,6 +217,13 @@ impl Engine {
         } else {
             self.probe.reached(Point::AfterBegin);
             self.dispatch(id, &out, window);
+        }
+    }
+
+    /// A call that begins rows was not confirmed, or not answered.
+    pub(super) fn doubt(&mut self, p: u16, error: &CallError) {
+        if matches!(error, CallError::Undurable | CallError::Away(_)) {
+            self.starting.doubt(p);
         }
     }
 

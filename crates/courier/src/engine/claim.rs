@@ -1,5 +1,6 @@
 //! Claiming: when to ask which partition for how much, and what to do with the answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,7 @@ impl Engine {
             return;
         }
         let paused = self.draining || self.pace.paused(now).is_some();
+        let mut holds: Option<BTreeSet<u16>> = None;
         for at in 0..self.partitions.len() {
             let partition = &self.partitions[at];
             if partition.asking
@@ -110,7 +112,13 @@ impl Engine {
             {
                 continue;
             }
-            let (limit, bulk_limit) = if paused { (0, 0) } else { self.room() };
+            // What is held of a partition that confirms nothing is enough to see when it does: more would take the place of others.
+            let p = partition.p;
+            let enough = self.starting.is_doubted(p)
+                && holds
+                    .get_or_insert_with(|| self.held.iter().map(|(_, parcel)| parcel.partition).collect())
+                    .contains(&p);
+            let (limit, bulk_limit) = if paused || enough { (0, 0) } else { self.room() };
             let partition = &mut self.partitions[at];
             partition.asking = true;
             partition.heard_since = false;
@@ -139,7 +147,8 @@ impl Engine {
 
     fn start_claim(&mut self, at: usize, limit: u32, bulk_limit: u32) {
         let asked = Instant::now();
-        let begin = if limit == 0 { 0 } else { self.begin_with_claim(asked) };
+        let doubted = self.starting.is_doubted(self.partitions[at].p);
+        let begin = if limit == 0 || doubted { 0 } else { self.begin_with_claim(asked) };
         // Kept free until the answer is there: other partitions are asked at the same time.
         self.starting.add(self.partitions[at].p, asked, begin);
         self.pace.spend(begin);
@@ -218,6 +227,7 @@ impl Engine {
             Err(error) => {
                 // No answer: the same number is asked again, and takes nothing twice.
                 let repeat = self.after_failure(&error);
+                self.doubt(done.p, &error);
                 if matches!(error, CallError::Fault(_)) {
                     self.partitions[at].number += 1;
                     self.partitions[at].asked = None;
@@ -234,7 +244,14 @@ impl Engine {
             self.meter.alarm("clock");
         }
         let taken = match answer.reply {
-            ClaimReply::Taken(taken) => taken,
+            ClaimReply::Taken(taken) => {
+                let inline = taken.parcels.iter().any(|parcel| parcel.inline.is_some());
+                if inline && (taken.again || done.begin > 0) {
+                    // Confirmed.
+                    self.starting.trust(done.p);
+                }
+                taken
+            }
             ClaimReply::Old => {
                 self.partitions[at].wake = now;
                 return;
@@ -323,7 +340,8 @@ impl Engine {
         if self.held.runnable() > self.pace.concurrency() * self.abilities.batching.size() {
             return;
         }
-        for partition in self.partitions.iter_mut().filter(|partition| partition.hungry) {
+        let feeds = |partition: &&mut Partition| partition.hungry && !self.starting.is_doubted(partition.p);
+        for partition in self.partitions.iter_mut().filter(feeds) {
             partition.wake = partition.wake.min(now);
         }
     }

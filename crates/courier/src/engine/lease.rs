@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::held::Id;
 use super::{Engine, Note};
 use crate::noticed::noticed;
+use crate::probe::Point;
 
 const MOST_PARCELS: usize = 200;
 /// How long a parcel of a later version is left alone by those who can't read it.
@@ -150,9 +151,14 @@ impl Engine {
         self.meter.alarm("parked");
         self.releasing += 1;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
+        let (meter, probe) = (Arc::clone(&self.meter), Arc::clone(&self.probe));
         let parcels = [ToPark { member: parcel.member, fence: Some(parcel.fence), why: flaw_word(flaw) }];
         tokio::spawn(async move {
-            let result = store.park(p, &channel, &parcels).await.map(drop);
+            let call = async {
+                probe.reached(Point::BeforePark);
+                store.park(p, &channel, &parcels).await
+            };
+            let result = noticed(&meter, "park", call).await.map(drop);
             let _ = notes.send(Note::Released(ReleaseDone { parcels: 1, result }));
         });
     }

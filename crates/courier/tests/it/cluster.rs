@@ -21,31 +21,37 @@ use tokio::time::Instant;
 use super::house::{brisk, email, eventually_async};
 use super::script::{Answer, Script};
 
-const PARTITIONS: u16 = 8;
+pub(super) const PARTITIONS: u16 = 8;
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a healthy partition may be silent beyond what it was before.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
 /// One of these tests at a time: they measure, and each has up to six servers.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A cluster, and a connection to look at it.
-struct Town {
-    cluster: Cluster,
-    store: Store,
+pub(super) struct Town {
+    pub(super) cluster: Cluster,
+    pub(super) store: Store,
     orders: AtomicU64,
     _alone: tokio::sync::MutexGuard<'static, ()>,
 }
 
 async fn connect(cluster: &Cluster, role: Role, durability: Durability) -> Store {
     let url = cluster.url().into();
-    let settings =
-        posthaste_store::Settings { url, partitions: PARTITIONS, durability, ..Default::default() };
+    let confirm_timeout = Duration::from_millis(500);
+    let settings = posthaste_store::Settings {
+        url,
+        partitions: PARTITIONS,
+        durability,
+        confirm_timeout,
+        ..Default::default()
+    };
     Store::connect(settings, role).await.unwrap().0
 }
 
 impl Town {
-    async fn open(primaries: usize, replicas: usize) -> Self {
+    pub(super) async fn open(primaries: usize, replicas: usize) -> Self {
         let alone = ONE.lock().await;
         let start = move || Cluster::start(primaries, replicas, NODE_TIMEOUT);
         let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
@@ -53,17 +59,17 @@ impl Town {
         Self { cluster, store, orders: AtomicU64::new(0), _alone: alone }
     }
 
-    fn slot(&self, p: u16) -> u16 {
+    pub(super) fn slot(&self, p: u16) -> u16 {
         self.cluster.slot(&format!("epoch:{{{p}}}")).unwrap()
     }
 
     /// Partitions whose slots a server holds, and the others.
-    fn partitions_at(&self, at: usize) -> (Vec<u16>, Vec<u16>) {
+    pub(super) fn partitions_at(&self, at: usize) -> (Vec<u16>, Vec<u16>) {
         (0..PARTITIONS).partition(|p| self.store.node_of(*p) == Some(self.cluster.address(at)))
     }
 
     /// An order of one row in a partition, told until it is accepted.
-    async fn tell(&self, p: u16, due_in: Option<Duration>) -> Suffix {
+    pub(super) async fn tell(&self, p: u16, due_in: Option<Duration>) -> Suffix {
         let suffix = loop {
             let number = self.orders.fetch_add(1, Ordering::SeqCst);
             let suffix = Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
@@ -105,7 +111,7 @@ impl Town {
         futures::future::join_all(partitions.iter().map(|p| of_one(*p))).await.concat()
     }
 
-    async fn all_sent_once(&self, script: &Script, told: &[Suffix]) {
+    pub(super) async fn all_sent_once(&self, script: &Script, told: &[Suffix]) {
         eventually_async("every order is sent", async || {
             let mut open = 0;
             for suffix in told {
@@ -154,13 +160,13 @@ impl Town {
 }
 
 /// A courier at work.
-struct AtWork {
+pub(super) struct AtWork {
     stop: Stop,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl AtWork {
-    async fn start(
+    pub(super) async fn start(
         cluster: &Cluster,
         script: &Arc<Script>,
         durability: Durability,
@@ -179,13 +185,13 @@ impl AtWork {
         Self { stop, task }
     }
 
-    async fn stopped(self) {
+    pub(super) async fn stopped(self) {
         self.stop.soft.cancel();
         tokio::time::timeout(posthaste_rig::patience(), self.task).await.unwrap().unwrap();
     }
 }
 
-fn few_calls() -> Arc<Script> {
+pub(super) fn few_calls() -> Arc<Script> {
     Script::accepting(Abilities {
         batching: Batching::Single,
         concurrency: 4,
@@ -244,9 +250,12 @@ async fn a_primary_that_dies_silences_its_own_partitions_alone() {
 async fn a_shard_whose_replica_is_dead_stops_no_other() {
     let mut town = Town::open(2, 1).await;
     let script = few_calls();
-    let courier = AtWork::start(&town.cluster, &script, Durability::Replicated, brisk()).await;
+    let lease = Duration::from_secs(4);
+    let settings = Settings { lease, renew_every: Duration::from_secs(1), ..brisk() };
+    let courier = AtWork::start(&town.cluster, &script, Durability::Replicated, settings).await;
     let (bare, well) = town.partitions_at(0);
     town.cluster.node_mut(2).kill9().unwrap();
+    let begun = Instant::now();
     let mut told = Vec::new();
     // More than there are calls, so that they would keep all of them busy.
     for _ in 0..10 {
@@ -254,7 +263,6 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
             told.push(town.tell(*p, None).await);
         }
     }
-    let begun = Instant::now();
     let mut healthy = Vec::new();
     for _ in 0..30 {
         for p in &well {
@@ -265,6 +273,11 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
         let times = script.times();
         let open = healthy.iter().filter(|suffix| !times.contains_key(&((*suffix).clone(), 0))).count();
         if open == 0 { Ok(()) } else { Err(format!("{open} open after {:?}", begun.elapsed())) }
+    })
+    .await;
+    // Long enough for leases to end, and for those who look after them: what is begun and not confirmed stays with its courier.
+    eventually_async("leases had time to end", async || {
+        if begun.elapsed() > 2 * lease { Ok(()) } else { Err("not yet") }
     })
     .await;
     // Nothing is on its way that could be lost with its server.

@@ -3,6 +3,7 @@
 mod batching;
 mod begin_bound;
 mod cluster;
+mod cluster_nodes;
 mod conformance_broken;
 mod conformance_passes;
 mod desk;

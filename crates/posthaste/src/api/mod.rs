@@ -11,5 +11,6 @@ pub(crate) use events::Event;
 pub(crate) use problem::Problem;
 pub(crate) use views::{
     Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
-    Page, Parked, ParkedOrder, PutCount, Recipient, Retried, Skipped, Suppression, Told,
+    Page, Parked, ParkedOrder, PutCount, Recipient, RecipientLine, Retried, Skipped, Suppression, Told,
+    UnreadableRows,
 };

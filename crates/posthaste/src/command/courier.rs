@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::api::{Courier, Couriers, Told};
 use crate::context::Context;
 use crate::failure::Result;
-use crate::output::{Column, Format, Reader};
+use crate::output::{Column, Format, Reader, tell_missing};
 
 /// The commands about couriers.
 #[derive(Debug, clap::Subcommand)]
@@ -45,7 +45,12 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
         Column { title: "Receipts", cell: |courier, reader| reader.answer(courier.seen.receipts) },
     ];
     let output = context.output(Format::Table);
-    output.list(&columns, &found.couriers)?;
+    let mut rows = output.rows(&columns, std::io::stdout());
+    for courier in &found.couriers {
+        rows.push(courier)?;
+    }
+    tell_missing(&mut rows, &found.partitions_missing, "orders", &context.terminal)?;
+    rows.end()?;
     if output.format() == Format::Table && !found.couriers.iter().any(|courier| courier.seen.present) {
         context
             .terminal

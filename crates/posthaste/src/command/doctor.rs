@@ -16,7 +16,7 @@ use crate::api::{Client, Couriers};
 use crate::context::Context;
 use crate::dev;
 use crate::failure::{Failure, Kind, Result};
-use crate::output::{Column, Format, Reader};
+use crate::output::{Column, Format, Reader, missing_words};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -188,6 +188,13 @@ async fn queue(client: &Client, findings: &mut Findings) {
     }
     match client.json::<Couriers>(answer).await {
         Ok(found) => {
+            if !found.partitions_missing.is_empty() {
+                findings.note(
+                    "database",
+                    missing_words(&found.partitions_missing, "orders"),
+                    "Start the Redis server that holds them, or let a replica take over. With --config queue.toml doctor names it.",
+                );
+            }
             let (there, away): (Vec<_>, Vec<_>) =
                 found.couriers.iter().partition(|courier| courier.seen.present);
             let names = |couriers: &[&crate::api::Told<crate::api::Courier>]| {

@@ -9,7 +9,7 @@ use crate::api::{Page, Parked, ParkedOrder, Told};
 use crate::command::order::OrderId;
 use crate::context::Context;
 use crate::failure::Result;
-use crate::output::{Column, Format, Reader};
+use crate::output::{Column, Format, Reader, tell_missing};
 use crate::terminal::plain;
 
 const PATH: &str = "/v1/parked";
@@ -104,6 +104,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let columns = columns();
     let mut rows = output.rows(&columns, io::stdout());
     let (mut left, mut cursor) = (args.limit.unwrap_or(usize::MAX), None::<String>);
+    let mut missing = std::collections::BTreeSet::new();
     while left > 0 {
         let mut query = vec![("limit", left.clamp(1, 500).to_string())];
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
@@ -111,13 +112,16 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
         for entry in page.items.iter().take(left) {
             rows.push(entry)?;
         }
+        missing.extend(page.partitions_missing);
         left = left.saturating_sub(page.items.len());
         cursor = page.next_cursor;
         if cursor.is_none() {
             break;
         }
     }
-    if rows.end()? == 0 && output.format() == Format::Table {
+    let missing: Vec<u16> = missing.into_iter().collect();
+    tell_missing(&mut rows, &missing, "entries", &context.terminal)?;
+    if rows.end()? == 0 && missing.is_empty() && output.format() == Format::Table {
         context.terminal.hint("Nothing is parked: every record could be read.");
     }
     Ok(())

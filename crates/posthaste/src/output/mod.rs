@@ -1,5 +1,6 @@
 //! What a command was asked for, on standard output: as a table for people, or as JSON, NDJSON or CSV for programs.
 
+mod missing;
 mod reason;
 mod rows;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Result};
 
+pub(crate) use missing::{missing_words, tell_missing};
 pub(crate) use reason::suppressed;
 pub(crate) use rows::Rows;
 

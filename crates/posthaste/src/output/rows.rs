@@ -18,6 +18,8 @@ pub(crate) struct Rows<'a, T, W: Write> {
     columns: &'a [Column<T>],
     now: &'a Zoned,
     count: u64,
+    /// Whether nothing was written yet.
+    first: bool,
     escaped: bool,
     to: To<W>,
 }
@@ -37,7 +39,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
             Format::Ndjson => To::Ndjson { out },
             Format::Csv => To::Csv { out: Box::new(csv::Writer::from_writer(out)), headed: false },
         };
-        Self { columns, now, count: 0, escaped: false, to }
+        Self { columns, now, count: 0, first: true, escaped: false, to }
     }
 
     /// Writes cells of CSV so that a spreadsheet takes none for a formula; such a file does not read back the same.
@@ -50,7 +52,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
     /// # Errors
     /// It cannot be written.
     pub(crate) fn push(&mut self, item: &T) -> Result<()> {
-        let first = self.count == 0;
+        let first = std::mem::take(&mut self.first);
         self.count += 1;
         match &mut self.to {
             To::Table { out, held, headed } => {
@@ -78,6 +80,25 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
         Ok(())
     }
 
+    /// Writes what is to be said of the list itself behind its items, for programs that read JSON; it counts as no item.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn remark(&mut self, remark: &impl Serialize) -> Result<()> {
+        match &mut self.to {
+            To::Table { .. } | To::Csv { .. } => {}
+            To::Json { out } => {
+                out.write_all(if std::mem::take(&mut self.first) { b"[\n  " } else { b",\n  " })?;
+                out.write_all(&json(remark)?)?;
+            }
+            To::Ndjson { out } => {
+                out.write_all(&json(remark)?)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what is still held back, and says how many items there were.
     ///
     /// # Errors
@@ -89,7 +110,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
                 out.flush()?;
             }
             To::Json { out } => {
-                out.write_all(if self.count == 0 { b"[]\n" } else { b"\n]\n" })?;
+                out.write_all(if self.first { b"[]\n" } else { b"\n]\n" })?;
                 out.flush()?;
             }
             To::Ndjson { out } => out.flush()?,
@@ -217,6 +238,25 @@ mod tests {
         assert_eq!(written(Format::Csv, &[]), "name,updated_at\n");
         assert_eq!(written(Format::Ndjson, &[]), "");
         assert_eq!(written(Format::Table, &[]), "Name  Updated at\n");
+    }
+
+    #[test]
+    fn a_remark_stands_behind_the_items_of_json_alone() {
+        let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
+        let told = |format, items: &[serde_json::Value]| {
+            let mut out = Vec::new();
+            let mut rows = Rows::new(format, &now, COLUMNS, &mut out);
+            items.iter().for_each(|item| rows.push(item).expect("written"));
+            rows.remark(&serde_json::json!({"missing": [1]})).expect("written");
+            assert_eq!(rows.end().expect("ended"), items.len() as u64);
+            String::from_utf8(out).expect("text")
+        };
+        let item = [serde_json::json!({"name": "Bo"})];
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(json(&told(Format::Json, &item)), serde_json::json!([{"name": "Bo"}, {"missing": [1]}]));
+        assert_eq!(json(&told(Format::Json, &[])), serde_json::json!([{"missing": [1]}]));
+        assert_eq!(told(Format::Ndjson, &item).lines().last(), Some("{\"missing\":[1]}"));
+        assert_eq!(told(Format::Csv, &item), "name,updated_at\nBo,\n");
     }
 
     #[test]

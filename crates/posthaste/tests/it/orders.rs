@@ -161,3 +161,65 @@ async fn a_reader_that_leaves_is_no_failure() {
     let ended = shell.args(["-c", &line]).envs(user.env()).output().await.expect("run");
     assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
+
+/// A partition of the database that does not answer is said to people on stderr, and given to programs in JSON.
+#[tokio::test]
+async fn lists_say_which_partitions_are_missing() {
+    let (script, server) = Script::start().await;
+    let item = order("finished", json!({"accepted": 1, "sent": 1}));
+    script.on(
+        "GET /v1/orders",
+        json_of(200, json!({"items": [item], "next_cursor": "c2", "partitions_missing": [3]})),
+    );
+    script.on(
+        "GET /v1/orders",
+        json_of(200, json!({"items": [item], "next_cursor": null, "partitions_missing": [3, 7]})),
+    );
+    script.on(
+        "GET /v1/parked",
+        json_of(200, json!({"items": [], "next_cursor": null, "partitions_missing": [3]})),
+    );
+    let email = json!({"channel": "email", "last_seen": null, "present": true});
+    script.on("GET /v1/couriers", json_of(200, json!({"couriers": [email], "partitions_missing": [3]})));
+    let user = User::of(&server);
+    let json = user.run(&["order", "list", "-o", "json"]).await;
+    assert_eq!(json.code, 0, "{json:?}");
+    let told: Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!(told, json!([item, item, {"partitions_missing": [3, 7]}]));
+    assert!(json.err.contains("2 partitions of the database do not answer (3, 7); their orders"), "{json:?}");
+    for format in ["table", "csv", "ndjson"] {
+        let ended = user.run(&["order", "list", "-q", "-o", format]).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert_eq!(ended.out.contains("partitions_missing"), format == "ndjson", "{ended:?}");
+        assert!(ended.err.contains("partitions of the database do not answer"), "also when quiet: {ended:?}");
+    }
+    let parked = user.run(&["parked", "list"]).await;
+    assert!(
+        parked.err.contains("1 partition of the database does not answer (3); its entries"),
+        "{parked:?}"
+    );
+    assert!(!parked.err.contains("Nothing is parked"), "nobody knows: {parked:?}");
+    let couriers = user.run(&["courier", "list", "-o", "ndjson"]).await;
+    assert_eq!(couriers.out.lines().last(), Some("{\"partitions_missing\":[3]}"), "{couriers:?}");
+    let doctor = user.run(&["doctor"]).await;
+    assert!(doctor.out.contains("1 partition of the database does not answer (3)"), "{doctor:?}");
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_read_are_said_and_not_written() {
+    let (script, server) = Script::start().await;
+    let bad = json!({"channel": "email", "parcel": 1, "rows": 500, "reason": "newer_version"});
+    let page = json!({"items": [row("p1", "failed")], "unreadable_rows": [bad], "next_cursor": null});
+    script.on("GET /v1/orders/dev.17/recipients", json_of(200, page));
+    let lines = format!("{}\n{}", row("p1", "failed"), json!({"unreadable_rows": bad}));
+    script.on("GET /v1/orders/dev.18/recipients", of(200, "application/x-ndjson", lines));
+    let user = User::of(&server);
+    let listed = user.run(&["order", "recipients", "dev.17"]).await;
+    let exported = user.run(&["order", "export", "dev.18"]).await;
+    for (ended, id) in [(listed, "dev.17"), (exported, "dev.18")] {
+        assert_eq!((ended.code, ended.out.lines().count()), (0, 2), "{ended:?}");
+        let said =
+            format!("500 rows on email can't be read (newer version): see  posthaste parked show {id}");
+        assert!(ended.err.contains(&said), "{ended:?}");
+    }
+}

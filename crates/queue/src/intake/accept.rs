@@ -18,6 +18,9 @@ use crate::moment::Moment;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
+/// Ids tried for one order whose partitions go away one after the other.
+const TRIES: u32 = 3;
+
 /// What a request is known by, as it was given.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
@@ -114,20 +117,40 @@ pub(crate) async fn accept(
     sorted: Sorted,
     rows: Rows,
 ) -> Result<AcceptedView, Problem> {
-    let cleared = clear(state, &draft, known, sorted.digest, Some(sorted.digest)).await?;
-    let cleared = cleared.paid(state, &draft, &sorted.tally.paid).await?;
-    let order = NewOrder {
-        head: draft.head(&cleared.tie.suffix, cleared.times, &state.rules),
-        digest: sorted.digest,
-        rows,
-        no_contact: sorted.no_contact,
-    };
-    let accepted = match state.store.accept(&order).await {
-        // Something else was streamed under this id before; it is removed now.
-        Err(AcceptError::Gone) => state.store.accept(&order).await,
-        other => other,
-    };
-    conclude(state, &draft, cleared, accepted, sorted.tally).await
+    let Sorted { digest, no_contact, tally } = sorted;
+    let mut rest = (rows, no_contact);
+    let mut tries = 1;
+    loop {
+        let cleared = clear(state, &draft, known, digest, Some(digest)).await?;
+        let cleared = cleared.paid(state, &draft, &tally.paid).await?;
+        let (head, (rows, no_contact)) = (draft.head(&cleared.tie.suffix, cleared.times, &state.rules), rest);
+        let order = NewOrder { head, digest, rows, no_contact };
+        let accepted = match state.store.accept(&order).await {
+            // Something else was streamed under this id before; it is removed now.
+            Err(AcceptError::Gone) => state.store.accept(&order).await,
+            other => other,
+        };
+        if tries < TRIES
+            && known.id.is_none()
+            && let Err(error) = &accepted
+            && let Some(proof) = went_away(state, error, &cleared.tie.suffix)
+        {
+            // Nothing is stored, and the id was made here: another one lies where it can be stored.
+            abandon(state, &draft, &cleared, &proof, problem(error, &cleared.tie)).await;
+            rest = (order.rows, order.no_contact);
+            tries += 1;
+            continue;
+        }
+        return conclude(state, &draft, cleared, accepted, tally).await;
+    }
+}
+
+/// The proof that an order is not stored, when it was refused because its partition is away while others are there.
+fn went_away(state: &AppState, error: &AcceptError, suffix: &Suffix) -> Option<NothingStored> {
+    let AcceptError::Refused(CallError::Away(_) | CallError::Later { .. }) = error else { return None };
+    let (store, p) = (&state.store, state.store.partition_of(suffix));
+    let others = || (0..store.partitions()).any(|other| store.can_ask(other));
+    if !store.can_ask(p) && others() { error.nothing_stored() } else { None }
 }
 
 /// Makes the answer of what the store said, and takes back what was written for nothing.

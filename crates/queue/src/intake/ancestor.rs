@@ -119,7 +119,7 @@ pub(super) async fn key(
 ) -> Result<Json<HistoryKeyView>, Problem> {
     let sender = SenderBody { id: asked.sender_id, ..SenderBody::default() };
     let (sender, _) = draft::sender(&caller, Some(&sender), None)?;
-    let suffix = state.desk.mint(&sender, &*state.clock);
+    let suffix = state.mint(&sender);
     Ok(Json(HistoryKeyView { history_key: history_key(&suffix) }))
 }
 

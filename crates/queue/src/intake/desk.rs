@@ -12,6 +12,9 @@ use crate::problem::{Code, Problem};
 /// How soon to ask again for what is still running.
 const RUNNING_RETRY: Duration = Duration::from_secs(1);
 
+/// Ids that are passed over at most, because the partition of each is away.
+const MOST_TRIES: u32 = 256;
+
 /// Shared by all requests; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Desk(Arc<Shared>);
@@ -39,6 +42,23 @@ impl Desk {
         // The closure always gives a value, so that this is the last one either way.
         let last = self.0.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).unwrap_or(now);
         Suffix::new(sender, now.max(last.saturating_add(1)))
+    }
+
+    /// The same, in a partition that `there` says can be asked now, if one of the next ids is.
+    pub(crate) fn mint_there(
+        &self,
+        sender: &SenderId,
+        clock: &dyn Clock,
+        there: impl Fn(&Suffix) -> bool,
+    ) -> Suffix {
+        let mut suffix = self.mint(sender, clock);
+        for _ in 0..MOST_TRIES {
+            if there(&suffix) {
+                break;
+            }
+            suffix = self.mint(sender, clock);
+        }
+        suffix
     }
 
     /// Begins work on an id or key; refused while another request is at it.
@@ -71,6 +91,17 @@ mod tests {
         let sender: SenderId = "u1".parse().unwrap();
         let ids: Vec<_> = (0..3).map(|_| desk.mint(&sender, &clock).to_string()).collect();
         assert_eq!(ids, ["u1:5000000", "u1:5000001", "u1:5000002"]);
+    }
+
+    #[test]
+    fn ids_of_partitions_that_are_away_are_passed_over() {
+        let (desk, clock) = (Desk::default(), StillClock::at(UnixMs(5)));
+        let sender: SenderId = "u1".parse().unwrap();
+        let suffix = desk.mint_there(&sender, &clock, |suffix| suffix.to_string().ends_with('7'));
+        assert_eq!(suffix.to_string(), "u1:5000007");
+        // With none there it ends all the same.
+        assert_eq!(desk.mint_there(&sender, &clock, |_| false).to_string(), "u1:5000264");
+        assert_eq!(desk.mint_there(&sender, &clock, |_| true).to_string(), "u1:5000265");
     }
 
     #[test]

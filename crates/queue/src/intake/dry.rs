@@ -51,7 +51,7 @@ pub(crate) fn answer(
     count: &Count,
 ) -> Result<AcceptedView, Problem> {
     let now = state.clock.now();
-    let suffix = id.cloned().unwrap_or_else(|| state.desk.mint(&draft.sender, &*state.clock));
+    let suffix = id.cloned().unwrap_or_else(|| state.mint(&draft.sender));
     let times = draft.times(&suffix, now, &state.rules).map_err(refused)?;
     let stored: Vec<Stored> = sorted
         .no_contact

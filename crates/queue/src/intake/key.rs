@@ -86,7 +86,7 @@ impl Tie {
                 _busy: Some(busy),
             });
         }
-        let minted = state.desk.mint(sender, &*state.clock);
+        let minted = state.mint(sender);
         let Some(key) = key else {
             return Ok(Self { suffix: minted, fresh: None, keyed: false, before: false, _busy: None });
         };

@@ -50,6 +50,6 @@ pub(super) async fn create(
 ) -> Result<Json<OrderIdView>, Problem> {
     let sender = SenderBody { id: body.sender_id, ..SenderBody::default() };
     let (sender, _) = draft::sender(&caller, Some(&sender), None)?;
-    let suffix = state.desk.mint(&sender, &*state.clock);
+    let suffix = state.mint(&sender);
     Ok(Json(OrderIdView { order_id: suffix.order_id(), history_key: history_key(&suffix) }))
 }

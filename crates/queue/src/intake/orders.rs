@@ -54,13 +54,15 @@ impl Asked {
 ///
 /// The id of the order is made here; `Idempotency-Key` makes a repeated request the same one for 24 hours. With
 /// `Content-Type: application/x-ndjson` the first line is the order without `recipients`, then one recipient a line, up to
-/// 2,000,000. An answer means that the order is stored as `durability` says. Needs the scope `enqueue`.
+/// 2,000,000. An answer means that the order is stored as `durability` says. While a part of the database is away, the order
+/// gets an id in the part that is there; only a request that is bound to what is away (its key was used before for an order
+/// there, or its key or its sender's day is kept there) is answered 503 with `Retry-After`. Needs the scope `enqueue`.
 ///
 /// Codes of wrong places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
 /// `missing`, `wrong_type`, `unknown_value`, `bad_number`, `invalid_id`, `invalid_text`, `empty_text`,
-/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `country_not_allowed`,
-/// `number_not_allowed`, `invalid_chat`, `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
-/// `no_rows`, `not_here`.
+/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `invalid_chat`,
+/// `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
+/// `no_rows`, `not_here`, `country_not_allowed`, `number_not_allowed`.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "createOrder",
     params(Asked, ("Idempotency-Key" = Option<String>, Header, description = "The client's own name of this request.")),
@@ -83,7 +85,8 @@ pub(super) async fn create(
 
 /// Give an order under an id
 ///
-/// The same order again gets the same answer, another one 409. Ids are made by `POST /v1/order-ids`. Bodies as for
+/// The same order again gets the same answer, another one 409. Ids are made by `POST /v1/order-ids`; an id names the part of the
+/// database that holds the order, and while that is away the answer is 503 with `Retry-After`. Bodies as for
 /// `POST /v1/orders`. Needs the scope `enqueue`.
 #[utoipa::path(
     put, path = "/v1/orders/{id}", tag = "orders", operation_id = "putOrder",

@@ -15,6 +15,9 @@ use crate::state::AppState;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Couriers {
     couriers: Vec<Courier>,
+    /// Partitions of the database that do not answer now: couriers were looked for in the others. Missing when all answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions_missing: Vec<u16>,
 }
 
 /// One channel.
@@ -52,5 +55,6 @@ pub(super) async fn list(caller: Caller, State(state): State<AppState>) -> Resul
         last_seen: seen.last_seen.map(Moment),
         present: seen.present,
     });
-    Ok(Json(Couriers { couriers: couriers.collect() }))
+    let partitions_missing = state.store.partitions_away();
+    Ok(Json(Couriers { couriers: couriers.collect(), partitions_missing }))
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use posthaste_model::{Channel, State as RowState, Suffix, UnixMs};
-use posthaste_store::{Head, RowCursor, RowFilter, RowPage};
+use posthaste_store::{Head, ListedRow, RowCursor, RowFilter, RowPage, UnreadableRows};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -46,14 +46,47 @@ pub(super) struct Asked {
 pub(super) struct RecipientPage {
     /// Channel by channel, in the order of the recipients.
     items: Vec<RecipientRow>,
+    /// Rows of the same span that can't be read, parcel by parcel; left out when there are none. They are told whatever `state`
+    /// asks for, since their states may not be known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable_rows: Vec<UnreadableView>,
     /// Asks for the next page; missing on the last one.
     next_cursor: Option<String>,
+}
+
+/// Rows that can't be read: an operator finds them among what is parked once a courier came upon them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UnreadableView {
+    /// Their channel.
+    #[schema(example = "email")]
+    channel: String,
+    /// The number of their parcel on the channel, as in `GET /v1/parked`.
+    parcel: u32,
+    /// How many there are.
+    rows: u32,
+    /// Why: `newer_version`, `wrong_type` or `damaged`.
+    #[schema(example = "damaged")]
+    reason: &'static str,
+}
+
+impl From<UnreadableRows> for UnreadableView {
+    fn from(rows: UnreadableRows) -> Self {
+        let UnreadableRows { channel, parcel, rows, why } = rows;
+        Self { channel: channel.to_string(), parcel, rows, reason: why.word() }
+    }
+}
+
+/// A line of rows that can't be read.
+#[derive(Debug, Serialize)]
+struct UnreadableLine {
+    unreadable_rows: UnreadableView,
 }
 
 /// The recipients of an order
 ///
 /// One row for each address: what became of it, why, and what it waits for. With `Accept: application/x-ndjson` all rows
-/// that fit, one a line. An answer of lines that could not be finished breaks off. Needs the scope `read`.
+/// that fit, one a line. An answer of lines that could not be finished breaks off. Rows that can't be read are named in
+/// `unreadable_rows`, in lines by a line `{"unreadable_rows": {…}}` for each parcel. Needs the scope `read`.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/recipients", tag = "orders", operation_id = "listRecipients",
     params(("id" = String, Path, description = "The order's id."), Asked),
@@ -99,7 +132,8 @@ pub(super) async fn list(
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let items = first.rows.into_iter().map(|row| RecipientRow::new(row, quiet)).collect();
-    Ok((headers, Json(RecipientPage { items, next_cursor })).into_response())
+    let unreadable_rows = first.unreadable.into_iter().map(UnreadableView::from).collect();
+    Ok((headers, Json(RecipientPage { items, unreadable_rows, next_cursor })).into_response())
 }
 
 fn filter(asked: &Asked) -> Result<RowFilter, Problem> {
@@ -146,12 +180,12 @@ fn moved(state: &AppState, suffix: &Suffix, head: &Head) -> bool {
 /// Reads page after page as the client takes them: one page is in memory at a time.
 fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, first: RowPage) -> Response {
     let quiet = moved(&state, &suffix, &first.glance.head);
-    let pages = stream::unfold(Some((state, key, Next::Page(first))), move |at| {
+    let pages = stream::unfold(Some((state, key, Next::Page(Box::new(first)))), move |at| {
         let (suffix, filter) = (suffix.clone(), filter.clone());
         async move {
             let (state, mut key, next) = at?;
             let page = match next {
-                Next::Page(page) => page,
+                Next::Page(page) => *page,
                 Next::Cursor(cursor) => {
                     if key.must_tell().await.is_err() {
                         return Some((Err(Broken), None));
@@ -168,7 +202,7 @@ fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, 
                 }
             };
             let next = page.next.map(|cursor| (state, key, Next::Cursor(cursor)));
-            Some((Ok(as_lines(page.rows, quiet)), next))
+            Some((Ok(as_lines(page.rows, page.unreadable, quiet)), next))
         }
     });
     let mut response = Body::from_stream(pages).into_response();
@@ -180,7 +214,7 @@ fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, 
 
 /// What comes next.
 enum Next {
-    Page(RowPage),
+    Page(Box<RowPage>),
     Cursor(RowCursor),
 }
 
@@ -189,11 +223,16 @@ enum Next {
 #[error("the answer can't be finished")]
 struct Broken;
 
-fn as_lines(rows: Vec<posthaste_store::ListedRow>, quiet: bool) -> Bytes {
+fn as_lines(rows: Vec<ListedRow>, unreadable: Vec<UnreadableRows>, quiet: bool) -> Bytes {
     let mut out = Vec::with_capacity(rows.len() * 192);
     for row in rows {
         // Rows hold texts and numbers alone: writing them into memory cannot fail.
         if serde_json::to_writer(&mut out, &RecipientRow::new(row, quiet)).is_ok() {
+            out.push(b'\n');
+        }
+    }
+    for rows in unreadable {
+        if serde_json::to_writer(&mut out, &UnreadableLine { unreadable_rows: rows.into() }).is_ok() {
             out.push(b'\n');
         }
     }

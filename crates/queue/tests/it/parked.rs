@@ -191,3 +191,52 @@ async fn an_operator_sees_releases_and_ends_what_is_parked() {
     let bad = service.ask(get("/v1/parked?cursor=x").key(&key)).await;
     assert_eq!((bad.status, &bad.json()["code"]), (422, &"invalid_parameter".into()));
 }
+
+/// A page of a big order's recipients tells what can be read and names the rest, parcel by parcel, as pages and as lines.
+#[tokio::test]
+async fn recipients_beside_a_damaged_parcel_are_told() {
+    let service = Service::start().await;
+    let key = service.master().await;
+    let order = suffix("u1", 1);
+    service.order(&order, 1_700, Some(service.in_an_hour().await)).await;
+    let redis = |words: &[&str]| service.redis.command(words).expect("a reply");
+    // Of four parcels the second has no readable rows, the third is of another type, the fourth of a later version.
+    redis(&["SET", &format!("parcel:{{0}}:{order}:email:1"), "\u{1}rubbish"]);
+    redis(&["DEL", &format!("outcome:{{0}}:{order}:email:2")]);
+    redis(&["LPUSH", &format!("outcome:{{0}}:{order}:email:2"), "x"]);
+    redis(&["SETRANGE", &format!("parcel:{{0}}:{order}:email:3"), "0", "\u{2}"]);
+    let told = |parcel: u32, rows: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "rows": rows, "reason": reason});
+    let bad = [told(1, 500, "damaged"), told(2, 500, "wrong_type"), told(3, 200, "newer_version")];
+    let base = format!("/v1/orders/{}/recipients", order.order_id());
+    for query in ["", "?limit=200", "?limit=500", "?limit=5000", "?state=pending&limit=499"] {
+        let (mut indexes, mut unreadable) = (Vec::new(), Vec::new());
+        let mut path = format!("{base}{query}");
+        loop {
+            let answer = service.ask(get(&path).key(&key)).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            let page = answer.json();
+            let items = page["items"].as_array().expect("items");
+            indexes.extend(items.iter().map(|item| item["index"].as_u64().expect("an index")));
+            unreadable.extend(page["unreadable_rows"].as_array().cloned().unwrap_or_default());
+            let Some(link) = answer.header("link") else { break };
+            path = link.trim_start_matches('<').split('>').next().expect("a target").to_owned();
+        }
+        assert_eq!(indexes, (0..500).collect::<Vec<u64>>(), "{query}");
+        assert_eq!(unreadable, bad, "{query}");
+    }
+    // No row has failed; of what can't be read that is not known.
+    let failed = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
+    assert_eq!(failed["items"], serde_json::json!([]));
+    let lines = service.ask(get(&base).key(&key).header("accept", "application/x-ndjson")).await.text();
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    assert_eq!(lines.len(), 503);
+    let named: Vec<_> = lines[500..].iter().map(|line| line["unreadable_rows"].clone()).collect();
+    assert_eq!(named, bad);
+    // A sound order has no such field.
+    let sound = suffix("u1", 2);
+    service.order(&sound, 600, Some(service.in_an_hour().await)).await;
+    let page =
+        service.ask(get(&format!("/v1/orders/{}/recipients", sound.order_id())).key(&key)).await.json();
+    assert!(page.get("unreadable_rows").is_none(), "{page}");
+}

@@ -96,8 +96,7 @@ impl Map {
     }
 
     /// Who holds a slot.
-    #[cfg(test)]
-    fn owner(&self, slot: u16) -> Option<&Address> {
+    pub(crate) fn owner(&self, slot: u16) -> Option<&Address> {
         self.primaries.iter().nth(usize::from((*self.owners.get(usize::from(slot))?)?))
     }
 }

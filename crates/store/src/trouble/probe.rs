@@ -19,6 +19,7 @@ use super::{RedisState, Troubles, loading};
 use crate::cause::Cause;
 use crate::error::{CallError, Fault, Later, Lost};
 use crate::guard::Partition;
+use crate::missing::holds;
 use crate::node::{Info, Node};
 use crate::preflight::{Confirm, Level, Report};
 use crate::primary::Primary;
@@ -106,6 +107,7 @@ impl Inner {
                 RedisState::Disk => loading::disk(&primary.config).await.or(detail),
                 _ => detail,
             };
+            let detail = if self.routes.is_cluster() { Some(self.holds(primary, detail)) } else { detail };
             return self.troubles.saw(name, vec![(state, detail)]);
         };
         let node = &Node::any(&worker.client);
@@ -122,6 +124,15 @@ impl Inner {
         }
         self.troubles.saw(name, found);
         self.look_at_confirming(primary, node).await;
+    }
+
+    /// Adds which partitions a server of a cluster holds: they wait for it, and no others.
+    fn holds(&self, primary: &Primary, detail: Option<String>) -> String {
+        let holds = holds(&self.partitions_of(primary));
+        match detail {
+            Some(detail) => format!("{detail}; {holds}"),
+            None => holds,
+        }
     }
 
     /// Whether a server that did not confirm does so now; and whether it could, before anybody asks it to.

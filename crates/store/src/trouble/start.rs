@@ -54,8 +54,8 @@ impl Store {
         troubles: Troubles,
     ) -> Result<(Self, Report), ConnectError> {
         let config = endpoint::config(&settings)?;
-        let node = address(&config.server);
-        troubles.nodes(vec![Arc::clone(&node)]);
+        let place = address(&config.server);
+        troubles.nodes(vec![Arc::clone(&place)]);
         let (begun, patience) = (Instant::now(), settings.wait_at_start);
         let mut told = false;
         loop {
@@ -64,8 +64,8 @@ impl Store {
                     if told {
                         tracing::info!(
                             event = "redis.wait_ended",
-                            node = &*node,
-                            "Redis at {node} is ready: starting"
+                            node = &*place,
+                            "Redis at {place} is ready: starting"
                         );
                     }
                     return Ok(connected);
@@ -73,6 +73,11 @@ impl Store {
                 Err(error) => error,
             };
             let Some((state, detail)) = waits_for(&error) else { return Err(error) };
+            let node = match &error {
+                ConnectError::FirstPartition { node: Some(node), .. } => Arc::clone(node),
+                _ => Arc::clone(&place),
+            };
+            troubles.nodes(vec![Arc::clone(&node)]);
             let detail = if state == RedisState::Loading { loading::progress(&config).await } else { detail };
             troubles.saw(&node, vec![(state, detail)]);
             if begun.elapsed() >= patience {
@@ -99,6 +104,13 @@ fn waits_for(error: &ConnectError) -> Option<(RedisState, Option<String>)> {
         ConnectError::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some((RedisState::Away, None)),
         ConnectError::Unreachable(Lost::Connection(error)) => {
             Some((RedisState::Away, Some(Cause::of(&error.0).to_string())))
+        }
+        ConnectError::FirstPartition { why, .. } => {
+            let state = match why {
+                CallError::Later { why } => RedisState::of(*why).unwrap_or(RedisState::Away),
+                _ => RedisState::Away,
+            };
+            Some((state, Some("it holds partition 0, with the API keys and suppression lists".to_owned())))
         }
         ConnectError::Call(CallError::Later { why }) => {
             Some((RedisState::of(*why).unwrap_or(RedisState::Away), None))

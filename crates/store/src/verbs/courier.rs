@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthaste_model::{Channel, CourierId};
 use posthaste_protocol::Answer;
 use posthaste_protocol::scripts::begin::{Begin, RowBegun};
-use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
+use posthaste_protocol::scripts::claim::{Claim, Claimed, Reply, Taken};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::{Renew, Renewed};
 use posthaste_protocol::scripts::ring::{Ring, Rung};
@@ -42,7 +42,8 @@ impl Store {
     /// Rings what is due, then takes ready parcels under a lease, and may begin their rows at once.
     ///
     /// # Errors
-    /// A [`CallError`]; `Undurable` only when rows were begun.
+    /// A [`CallError`]; `Undurable` only when rows were begun, by this call or by the one it repeats. Nothing of them may leave
+    /// then; their leases are prolonged, so that whoever asks again, however long it takes, still holds them.
     pub async fn claim(&self, p: u16, ask: &ClaimAsk<'_>) -> Result<Answer<Reply>, CallError> {
         let script = Claim {
             keys: &self.0.partition(p)?.keys,
@@ -57,13 +58,24 @@ impl Store {
             empty_handed: ask.empty_handed,
         };
         self.0.hold(p).await?;
-        let before = if ask.begin > 0 { self.0.before_confirm(p) } else { None };
+        let before = self.0.before_confirm(p);
         // An answer given again tells the fence of that time.
         let current = |reply: &Reply| !matches!(reply, Reply::Taken(Taken { again: true, .. }));
         let answer = self.0.call_minding(p, &script, current).await?;
-        if matches!(&answer.reply, Reply::Taken(taken) if taken.parcels.iter().any(|parcel| parcel.inline.is_some()))
-        {
-            self.0.confirmed(p, before).await?;
+        let Reply::Taken(taken) = &answer.reply else { return Ok(answer) };
+        // What is told again may have been begun by a call that was to begin more than this one.
+        let may_have_begun = ask.begin > 0 || taken.again;
+        let inline = || taken.parcels.iter().filter(|parcel| parcel.inline.is_some());
+        if !may_have_begun || inline().next().is_none() {
+            return Ok(answer);
+        }
+        if let Err(error) = self.0.confirmed(p, before).await {
+            let parcel = |parcel: &Claimed| ParcelRef { member: parcel.member.clone(), fence: answer.fence };
+            let taken: Vec<_> = taken.parcels.iter().map(parcel).collect();
+            if let Err(error) = self.renew(p, ask.channel, ask.lease, &taken).await {
+                tracing::debug!(%error, "leases of what is not confirmed were not prolonged");
+            }
+            return Err(error);
         }
         Ok(answer)
     }

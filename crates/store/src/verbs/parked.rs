@@ -1,8 +1,5 @@
 //! What is parked because it can't be read: told, put back for another try, or ended by an operator's word.
 
-use std::fmt;
-use std::str::FromStr;
-
 use posthaste_model::{Channel, Suffix, UnixMs};
 use posthaste_protocol::scripts::ParkedName;
 use posthaste_protocol::scripts::audit::Audited;
@@ -12,7 +9,7 @@ use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::unpark::Unpark;
 
 use super::glance::Looked;
-use super::recipients::InvalidCursor;
+use super::parked_cursor::ParkedCursor;
 use crate::error::{CallError, Fault};
 use crate::guard::Partition;
 use crate::node::{Node, text};
@@ -47,35 +44,8 @@ pub struct ParkedPage {
     pub entries: Vec<ParkedEntry>,
     /// Where the next page begins; `None`: there is none.
     pub next: Option<ParkedCursor>,
-}
-
-/// Where a page begins: a partition, a list in it (0: orders, then the channels by name), and a rank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ParkedCursor {
-    partition: u16,
-    list: usize,
-    rank: u64,
-}
-
-impl fmt::Display for ParkedCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.partition, self.list, self.rank)
-    }
-}
-
-impl FromStr for ParkedCursor {
-    type Err = InvalidCursor;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
-        let numbers: Vec<u32> = text
-            .split('-')
-            .map(|part| part.parse().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit())))
-            .collect::<Option<_>>()
-            .ok_or(InvalidCursor)?;
-        let [partition, list, rank] = numbers[..] else { return Err(InvalidCursor) };
-        let list = usize::try_from(list).map_err(|_| InvalidCursor)?;
-        Ok(Self { partition: u16::try_from(partition).map_err(|_| InvalidCursor)?, list, rank: rank.into() })
-    }
+    /// Partitions that could not be asked: what is parked there is missing.
+    pub away: Vec<u16>,
 }
 
 /// What became of an order that an operator ended.
@@ -161,16 +131,19 @@ impl Store {
         Ok(self.0.call(p, &Park { keys: &self.0.partition(p)?.keys, channel, parcels }).await?.reply)
     }
 
-    /// What is parked, page by page; `limit` 1 to 500. Channels nobody named any more are not looked at.
+    /// What is parked, page by page; `limit` 1 to 500. Channels nobody named any more are not looked at. Partitions of a cluster
+    /// that can't be asked are passed over and named.
     ///
     /// # Errors
-    /// A [`CallError`].
+    /// A [`CallError`]; `Away` or `Later` only when no partition can be asked.
     pub async fn list_parked(
         &self,
         cursor: Option<ParkedCursor>,
         limit: usize,
     ) -> Result<ParkedPage, CallError> {
-        self.parked_until(self.partitions(), cursor.unwrap_or_default(), limit).await
+        let all = self.partitions();
+        let some = (0..all).any(|p| self.can_ask(p));
+        self.parked_until(all, cursor.unwrap_or_default(), limit, some).await
     }
 
     /// The same, of one partition.
@@ -184,43 +157,68 @@ impl Store {
         limit: usize,
     ) -> Result<ParkedPage, CallError> {
         let from = cursor.unwrap_or(ParkedCursor { partition: p, ..ParkedCursor::default() });
-        self.parked_until(p.saturating_add(1), from, limit).await
+        self.parked_until(p.saturating_add(1), from, limit, false).await
     }
 
-    /// What is parked from a place on, in partitions below one.
+    /// What is parked from a place on, in partitions below one. `passes`: partitions that can't be asked are passed over.
     async fn parked_until(
         &self,
         end: u16,
         mut from: ParkedCursor,
         limit: usize,
+        passes: bool,
     ) -> Result<ParkedPage, CallError> {
-        let limit = limit.clamp(1, MOST);
         let node = &self.0.reader().await?;
-        let (mut entries, mut looks) = (Vec::new(), 0);
+        let mut page = ParkedPage { entries: Vec::new(), next: None, away: Vec::new() };
+        let (limit, mut looks) = (limit.clamp(1, MOST), 0);
         while from.partition < end.min(self.partitions()) {
-            let at = self.0.partition(from.partition)?;
-            let channels =
-                self.channels(from.partition).await?.into_iter().map(|(channel, _)| channel).collect();
-            for list in lists(at, channels).iter().skip(from.list) {
-                loop {
-                    let room = limit - entries.len();
-                    if room == 0 || looks == MOST_LISTS {
-                        return Ok(ParkedPage { entries, next: Some(from) });
-                    }
-                    let (mut some, looked) = Inner::parked(node, at, list, from.rank, room).await?;
-                    looks += 1;
-                    Inner::reasons(node, at, &mut some).await?;
-                    entries.append(&mut some);
-                    from.rank += looked as u64;
-                    if looked < room {
-                        break;
-                    }
+            match self.parked_in(node, &mut from, limit, &mut looks, &mut page.entries).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    page.next = Some(from);
+                    return Ok(page);
                 }
-                from = ParkedCursor { list: from.list + 1, rank: 0, ..from };
+                Err(CallError::Away(_) | CallError::Later { .. })
+                    if passes && !self.can_ask(from.partition) =>
+                {
+                    page.away.push(from.partition);
+                }
+                Err(error) => return Err(error),
             }
             from = ParkedCursor { partition: from.partition + 1, list: 0, rank: 0 };
         }
-        Ok(ParkedPage { entries, next: None })
+        Ok(page)
+    }
+
+    /// Adds what is parked in one partition, from a place on; false when the page is full, or enough was looked at.
+    async fn parked_in(
+        &self,
+        node: &Node,
+        from: &mut ParkedCursor,
+        limit: usize,
+        looks: &mut usize,
+        entries: &mut Vec<ParkedEntry>,
+    ) -> Result<bool, CallError> {
+        let at = self.0.partition(from.partition)?;
+        let channels = self.channels(from.partition).await?.into_iter().map(|(channel, _)| channel).collect();
+        for list in lists(at, channels).iter().skip(from.list) {
+            loop {
+                let room = limit - entries.len();
+                if room == 0 || *looks == MOST_LISTS {
+                    return Ok(false);
+                }
+                let (mut some, looked) = Inner::parked(node, at, list, from.rank, room).await?;
+                *looks += 1;
+                Inner::reasons(node, at, &mut some).await?;
+                entries.append(&mut some);
+                from.rank += looked as u64;
+                if looked < room {
+                    break;
+                }
+            }
+            *from = ParkedCursor { list: from.list + 1, rank: 0, ..*from };
+        }
+        Ok(true)
     }
 
     /// How many entries a partition's lists hold.
@@ -373,19 +371,5 @@ impl Store {
             }
         }
         Ok(if busy && rows == 0 { ParkedFailed::Busy } else { ParkedFailed::Rows(rows) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_read_back_and_nothing_else_is() {
-        let cursor = ParkedCursor { partition: 3, list: 2, rank: 500 };
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for bad in ["", "1-2", "1-2-3-4", "-1-2-3", "1-2-x", "+1-2-3", "70000-0-0"] {
-            assert_eq!(bad.parse::<ParkedCursor>(), Err(InvalidCursor), "{bad:?}");
-        }
     }
 }

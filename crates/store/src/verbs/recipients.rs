@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use futures::future::{try_join, try_join_all};
+use futures::future::{join_all, try_join};
 use posthaste_model::{Channel, Counters, Member, PARCEL_ROWS, Row, State, Suffix, UnixMs};
 use posthaste_protocol::record::{Outcomes, RowOutcome};
 
 use super::couriers::is_present;
 use super::glance::Glance;
 use super::waits::{WaitsFor, waits_for};
-use crate::error::CallError;
+use crate::error::{CallError, Unreadable};
 use crate::store::{Inner, Store};
 
 /// Rows of a page at most.
@@ -86,6 +86,19 @@ pub struct ListedRow {
     pub waits_for: Option<WaitsFor>,
 }
 
+/// Rows of an order that can't be told: those of one parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRows {
+    /// Their channel.
+    pub channel: Channel,
+    /// The number of the parcel on its channel, as what is parked is named.
+    pub parcel: u32,
+    /// How many there are: of all states where their states can't be read, else those that were asked for.
+    pub rows: u32,
+    /// Why.
+    pub why: Unreadable,
+}
+
 /// Some rows of an order.
 #[derive(Debug, Clone)]
 pub struct RowPage {
@@ -93,6 +106,8 @@ pub struct RowPage {
     pub glance: Glance,
     /// The rows, channel by channel as in the head, in the order of acceptance.
     pub rows: Vec<ListedRow>,
+    /// Rows of the same span that can't be read, whatever states were asked for. They do not count as rows of the page.
+    pub unreadable: Vec<UnreadableRows>,
     /// Where the next page begins; `None`: there is none.
     pub next: Option<RowCursor>,
 }
@@ -106,6 +121,7 @@ struct Page<'a> {
     /// Whether each channel of the order has a courier.
     couriers: Vec<bool>,
     rows: Vec<ListedRow>,
+    unreadable: Vec<UnreadableRows>,
 }
 
 impl Page<'_> {
@@ -119,6 +135,21 @@ impl Page<'_> {
     fn wanted(&self, outcomes: &Outcomes, from: usize) -> Vec<(usize, RowOutcome)> {
         let rows = outcomes.rows().enumerate().skip(from);
         rows.filter(|(_, outcome)| self.filter.wants(outcome.state)).collect()
+    }
+
+    /// Notes rows that can't be read; any other error ends the page.
+    fn pass_over(
+        &mut self,
+        channel: usize,
+        parcel: u32,
+        rows: usize,
+        error: CallError,
+    ) -> Result<(), CallError> {
+        let why = error.unreadable().ok_or(error)?;
+        let channel = self.glance.head.channels[channel].0.clone();
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        self.unreadable.push(UnreadableRows { channel, parcel, rows, why });
+        Ok(())
     }
 
     /// Takes wanted rows of a parcel that begins at row `first` of its channel; where the next page begins when this one
@@ -149,10 +180,11 @@ impl Page<'_> {
 
 impl Store {
     /// Rows of an order with their outcomes; `None` when there is no such order. `limit`: 1 to 5,000. Looks at 40 parcels
-    /// at most, so a page may be short and still have a next one.
+    /// at most, so a page may be short and still have a next one. A parcel of a big order that can't be read is named, and its
+    /// neighbours are told all the same.
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when a record can't be read.
+    /// A [`CallError`]; `Fault` when the head of the order can't be read, or the only record of a small one.
     pub async fn recipients(
         &self,
         suffix: &Suffix,
@@ -177,6 +209,7 @@ impl Store {
             couriers: glance.head.channels.iter().map(|(channel, _)| present(channel)).collect(),
             limit: limit.clamp(1, MOST_ROWS),
             rows: Vec::new(),
+            unreadable: Vec::new(),
             glance: &glance,
             filter,
             now,
@@ -196,8 +229,8 @@ impl Store {
             }
             None => self.big(p, suffix, &mut page, from).await?,
         };
-        let rows = page.rows;
-        Ok(Some(RowPage { rows, next, glance }))
+        let Page { rows, unreadable, .. } = page;
+        Ok(Some(RowPage { rows, unreadable, next, glance }))
     }
 
     /// Fills a page from the parcels of a big order; where the next one begins.
@@ -227,18 +260,35 @@ impl Store {
                 let members: Vec<Member> =
                     group.clone().map(|number| Member { suffix: suffix.clone(), number }).collect();
                 let outcomes =
-                    try_join_all(members.iter().map(|m| self.load_outcomes(p, channel, m, head, ended)));
-                for (member, outcomes) in members.iter().zip(outcomes.await?) {
+                    join_all(members.iter().map(|m| self.load_outcomes(p, channel, m, head, ended)));
+                for (member, outcomes) in members.iter().zip(outcomes.await) {
                     let first = member.number * PARCEL_ROWS;
                     let skipped = usize::try_from(first_row.saturating_sub(first)).unwrap_or(usize::MAX);
+                    let full = page.rows.len() == page.limit;
+                    let here = Some(RowCursor { channel: at, row: first });
+                    let outcomes = match outcomes {
+                        Ok(outcomes) => outcomes,
+                        Err(_) if full => return Ok(here),
+                        Err(error) => {
+                            let rows = head.parcel_rows(channel, member.number) as usize;
+                            page.pass_over(at, member.number, rows.saturating_sub(skipped), error)?;
+                            continue;
+                        }
+                    };
                     let wanted = page.wanted(&outcomes, skipped);
                     if wanted.is_empty() {
                         continue;
                     }
-                    if page.rows.len() == page.limit {
-                        return Ok(Some(RowCursor { channel: at, row: first }));
+                    if full {
+                        return Ok(here);
                     }
-                    let rows = self.load_rows(p, channel, member).await?;
+                    let rows = match self.load_rows(p, channel, member).await {
+                        Ok(rows) => rows,
+                        Err(error) => {
+                            page.pass_over(at, member.number, wanted.len(), error)?;
+                            continue;
+                        }
+                    };
                     if let Some(next) = page.take(at, first, &wanted, &rows) {
                         return Ok(Some(next));
                     }

@@ -7,49 +7,51 @@ use posthaste_protocol::Keys;
 use posthaste_protocol::keys::crc16;
 use posthaste_rig::Reply;
 use posthaste_rig::servers::Cluster;
-use posthaste_store::{AcceptError, CallError, HearingEvent, Later, Lost, Role, Settings, Store};
+use posthaste_store::{
+    AcceptError, CallError, ClaimAsk, ClaimReply, HearingEvent, Later, Lost, Role, Settings, Store,
+};
 
 use crate::house::*;
 
-const PARTITIONS: u16 = 16;
+pub(crate) const PARTITIONS: u16 = 16;
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
-async fn cluster(primaries: usize, replicas: usize) -> Cluster {
+pub(crate) async fn cluster(primaries: usize, replicas: usize) -> Cluster {
     tokio::task::spawn_blocking(move || Cluster::start(primaries, replicas, NODE_TIMEOUT))
         .await
         .unwrap()
         .unwrap()
 }
 
-async fn store_with(cluster: &Cluster, settings: Settings) -> Store {
+pub(crate) async fn store_with(cluster: &Cluster, settings: Settings) -> Store {
     let url = cluster.url().into();
     Store::connect(Settings { url, partitions: PARTITIONS, ..settings }, Role::Tool).await.unwrap().0
 }
 
-async fn store(cluster: &Cluster) -> Store {
+pub(crate) async fn store(cluster: &Cluster) -> Store {
     store_with(cluster, Settings::default()).await
 }
 
-fn slot(p: u16) -> u16 {
+pub(crate) fn slot(p: u16) -> u16 {
     crc16(p.to_string().as_bytes()) % 16_384
 }
 
 /// An order's suffix in a partition.
-fn suffix_in(store: &Store, p: u16, n: u64) -> Suffix {
+pub(crate) fn suffix_in(store: &Store, p: u16, n: u64) -> Suffix {
     let found = (n * 1_000..).map(suffix).find(|suffix| store.partition_of(suffix) == p);
     found.unwrap()
 }
 
 /// Partitions whose slots a server holds.
-fn partitions_at(cluster: &Cluster, at: usize) -> Vec<u16> {
+pub(crate) fn partitions_at(cluster: &Cluster, at: usize) -> Vec<u16> {
     (0..PARTITIONS).filter(|p| cluster.holder(slot(*p)).unwrap() == at).collect()
 }
 
-async fn accept(store: &Store, p: u16, n: u64) -> Result<(), String> {
+pub(crate) async fn accept(store: &Store, p: u16, n: u64) -> Result<(), String> {
     store.accept(&order(suffix_in(store, p, n), 1)).await.map(drop).map_err(|error| format!("{error:?}"))
 }
 
-async fn accepted(what: &str, store: &Store, p: u16, n: u64) {
+pub(crate) async fn accepted(what: &str, store: &Store, p: u16, n: u64) {
     posthaste_rig::eventually_async(what, async || accept(store, p, n).await).await;
 }
 
@@ -266,4 +268,64 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
     }
     cluster.node_mut(2).restart().unwrap();
     accepted("the replica is back", &store, bare, 2).await;
+}
+
+#[tokio::test]
+async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
+    const LEASE: Duration = Duration::from_secs(2);
+    let mut cluster = cluster(2, 1).await;
+    let settings = Settings {
+        durability: Durability::Replicated,
+        confirm_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let store = store_with(&cluster, settings).await;
+    let p = partitions_at(&cluster, 0)[0];
+    accept(&store, p, 1).await.unwrap();
+    cluster.node_mut(2).kill9().unwrap();
+    let (channel, courier) = (email(), courier_id());
+    let ask = |begin| ClaimAsk {
+        channel: &channel,
+        courier: &courier,
+        number: 1,
+        lease: LEASE,
+        limit: 50,
+        bulk_limit: 50,
+        begin,
+        send_window: Duration::from_secs(60),
+        empty_handed: false,
+    };
+    let undurable = |answer| match answer {
+        Err(CallError::Undurable) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    posthaste_rig::eventually_async("its row is begun, and not confirmed", async || {
+        match store.claim(p, &ask(4)).await {
+            Ok(answer) => match answer.reply {
+                ClaimReply::Taken(taken) => panic!("handed out: {taken:?}"),
+                ClaimReply::Old => panic!("an old number"),
+            },
+            answer => undurable(answer),
+        }
+    })
+    .await;
+    // Asked again by a courier whose calls are all busy meanwhile, for longer than the lease.
+    let begun = Instant::now();
+    posthaste_rig::eventually_async("the lease had time to end", async || {
+        undurable(store.claim(p, &ask(0)).await).unwrap();
+        store.sweep(p, &channel, 100, false).await.unwrap();
+        if begun.elapsed() > 2 * LEASE { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    cluster.node_mut(2).restart().unwrap();
+    let taken =
+        posthaste_rig::eventually_async("it is confirmed", async || match store.claim(p, &ask(0)).await {
+            Ok(answer) => Ok(answer.reply),
+            Err(error) => Err(format!("{error:?}")),
+        })
+        .await;
+    match taken {
+        ClaimReply::Taken(taken) => assert!(taken.again && taken.parcels.len() == 1, "{taken:?}"),
+        ClaimReply::Old => panic!("an old number"),
+    }
 }

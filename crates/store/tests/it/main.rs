@@ -6,6 +6,7 @@ mod accept_big;
 mod accept_small;
 mod api_keys;
 mod cluster;
+mod cluster_start;
 mod courier;
 mod crossed;
 mod durability;

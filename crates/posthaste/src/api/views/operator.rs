@@ -10,6 +10,9 @@ use super::Told;
 pub(crate) struct Couriers {
     /// One per channel.
     pub(crate) couriers: Vec<Told<Courier>>,
+    /// Partitions of the database that could not be asked: couriers may be known there as well.
+    #[serde(default)]
+    pub(crate) partitions_missing: Vec<u16>,
 }
 
 /// The couriers of one channel.

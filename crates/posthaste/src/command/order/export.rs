@@ -9,7 +9,7 @@ use reqwest::{Method, header};
 
 use super::OrderId;
 use super::recipients::{Filter, columns};
-use crate::api::{Client, Recipient, Told};
+use crate::api::{Client, Recipient, RecipientLine, Told, UnreadableRows};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Rows};
@@ -59,8 +59,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         None => Box::new(BufWriter::new(io::stdout())),
     };
     let mut rows = output.rows(&columns, to).for_spreadsheet(args.for_spreadsheet);
-    read(&client, &args, &mut rows).await?;
+    let unreadable = read(&client, &args, &mut rows).await?;
     let count = rows.end()?;
+    for rows in &unreadable {
+        context.terminal.warn(&format!(
+            "{}: see  posthaste parked show {}",
+            rows.words(),
+            args.order.as_str()
+        ));
+    }
     if let Some(path) = &args.to {
         context.terminal.note(&format!("{count} rows written to {}", path.display()));
     }
@@ -71,7 +78,8 @@ async fn read(
     client: &Client,
     args: &Args,
     rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>,
-) -> Result<()> {
+) -> Result<Vec<UnreadableRows>> {
+    let mut unreadable = Vec::new();
     let request = client
         .request(Method::GET, &args.order.path("/recipients"), &args.filter.query())
         .header(header::ACCEPT, "application/x-ndjson");
@@ -91,7 +99,7 @@ async fn read(
         held.extend_from_slice(&piece);
         let mut begin = 0;
         while let Some(length) = held[begin..].iter().position(|b| *b == b'\n') {
-            row(client, &held[begin..begin + length], rows)?;
+            unreadable.extend(row(client, &held[begin..begin + length], rows)?);
             begin += length + 1;
         }
         held.drain(..begin);
@@ -99,12 +107,21 @@ async fn read(
             return Err(Failure::error("the server sent a line that is no recipient"));
         }
     }
-    row(client, &held, rows)
+    unreadable.extend(row(client, &held, rows)?);
+    Ok(unreadable)
 }
 
-fn row(client: &Client, line: &[u8], rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>) -> Result<()> {
+/// Writes the row of a line, or answers what the line says can't be read.
+fn row(
+    client: &Client,
+    line: &[u8],
+    rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>,
+) -> Result<Option<UnreadableRows>> {
     if line.iter().all(u8::is_ascii_whitespace) {
-        return Ok(());
+        return Ok(None);
     }
-    rows.push(&serde_json::from_slice(line).map_err(|error| client.not_understood(error))?)
+    match serde_json::from_slice(line).map_err(|error| client.not_understood(error))? {
+        RecipientLine::Row(row) => rows.push(&*row).map(|()| None),
+        RecipientLine::Unreadable(unreadable) => Ok(Some(unreadable)),
+    }
 }

@@ -6,7 +6,7 @@ use crate::api::{Order, Page, Told};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
-use crate::output::{Column, Format};
+use crate::output::{Column, Format, tell_missing};
 use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
@@ -14,6 +14,9 @@ Examples:
   posthaste order list
   posthaste order list --state running
   posthaste order list --from \"2026-11-20 00:00\" --limit 1000 -o csv
+
+While a part of the database does not answer, the list is incomplete: that is said on stderr, and JSON has a last entry
+{\"partitions_missing\": [...]}.
 ";
 
 /// Arguments of `posthaste order list`.
@@ -58,6 +61,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
     let (mut left, mut cursor) = (args.limit, None);
+    let mut missing = std::collections::BTreeSet::new();
     loop {
         let mut query = query.clone();
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
@@ -70,15 +74,18 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             let (id, why) = (plain(&order.order_id), plain(&order.reason.replace('_', " ")));
             context.terminal.warn(&format!("{id} can't be read ({why}): see  posthaste parked show {id}"));
         }
+        missing.extend(page.partitions_missing);
         left = left.saturating_sub(page.items.len() + page.unreadable.len());
         cursor = page.next_cursor;
         if left == 0 || cursor.is_none() {
             break;
         }
     }
+    let missing: Vec<u16> = missing.into_iter().collect();
+    tell_missing(&mut rows, &missing, "orders", &context.terminal)?;
     let count = rows.end()?;
     if output.format() == Format::Table {
-        if count == 0 {
+        if count == 0 && missing.is_empty() {
             context
                 .terminal
                 .hint("No orders. Send one:  posthaste send --to people.csv --text \"Hello\" --watch");

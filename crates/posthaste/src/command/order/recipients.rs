@@ -80,6 +80,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             some_sent |= row.seen.state == "sent";
             rows.push(row)?;
         }
+        for unreadable in &page.unreadable_rows {
+            context.terminal.warn(&format!(
+                "{}: see  posthaste parked show {}",
+                unreadable.words(),
+                args.order.as_str()
+            ));
+        }
         left = left.saturating_sub(page.items.len());
         cursor = page.next_cursor;
         if left == 0 || cursor.is_none() {

@@ -1,0 +1,103 @@
+//! Servers of a cluster that come and go: one that is dead when a courier starts, and one that is added while it works.
+
+use std::time::Duration;
+
+use posthaste_courier::Settings;
+use posthaste_model::Durability;
+use tokio::time::Instant;
+
+use super::cluster::{AtWork, PARTITIONS, SILENCE, Town, few_calls};
+use super::house::{brisk, eventually_async};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
+    let mut town = Town::open(3, 0).await;
+    let script = few_calls();
+    // Not the one with the first partition: what all share is there.
+    let holds = |at: usize| town.partitions_at(at).0;
+    let victim = (0..3).find(|at| !holds(*at).contains(&0) && !holds(*at).is_empty()).unwrap();
+    let (dead, well) = town.partitions_at(victim);
+    let mut told = Vec::new();
+    for p in 0..PARTITIONS {
+        told.push(town.tell(p, None).await);
+    }
+    // Politely, so that it has what it acknowledged when it returns: what a killed one forgets is another matter.
+    town.cluster.node_mut(victim).stop().unwrap();
+    let courier = AtWork::start(&town.cluster, &script, Durability::Fast, brisk()).await;
+    eventually_async("what waited elsewhere is delivered", async || {
+        let seen = script.times().len();
+        if seen == well.len() { Ok(()) } else { Err(format!("{seen} of {}", well.len())) }
+    })
+    .await;
+    for _ in 0..5 {
+        for p in &well {
+            let before = Instant::now();
+            let suffix = town.tell(*p, None).await;
+            told.push(suffix.clone());
+            let seen = eventually_async("a healthy partition's order is sent", async || {
+                script.seen().into_iter().find(|seen| seen.suffix == suffix).ok_or("not yet")
+            })
+            .await;
+            let late = seen.at.saturating_duration_since(before);
+            assert!(late < SILENCE, "{late:?} in partition {p}");
+        }
+    }
+    let times = script.times();
+    let of_dead = |suffix: &&posthaste_model::Suffix| dead.contains(&town.store.partition_of(suffix));
+    assert!(told.iter().filter(of_dead).all(|suffix| !times.contains_key(&(suffix.clone(), 0))));
+    town.cluster.node_mut(victim).restart().unwrap();
+    for p in &dead {
+        told.push(town.tell(*p, None).await);
+    }
+    town.all_sent_once(&script, &told).await;
+    courier.stopped().await;
+}
+
+/// Orders of an added server's partitions wake a courier that sleeps for seconds otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn bells_of_an_added_server_wake_within_100_ms() {
+    const POLL: Duration = Duration::from_secs(9);
+    const SOON: Duration = Duration::from_millis(100);
+    let mut town = Town::open(2, 0).await;
+    let script = few_calls();
+    let courier =
+        AtWork::start(&town.cluster, &script, Durability::Fast, Settings { poll: POLL, ..brisk() }).await;
+    let moved: Vec<u16> = town.partitions_at(0).0.into_iter().filter(|p| *p != 0).take(2).collect();
+    assert_eq!(moved.len(), 2);
+    let added = town.cluster.add_primary().unwrap();
+    for p in &moved {
+        town.cluster.move_slot(town.slot(*p), 0, added).unwrap();
+    }
+    let mut told = Vec::new();
+    // The way there is known once something was delivered; from then on nothing is going on but what is told here.
+    for p in &moved {
+        told.push(town.tell(*p, None).await);
+    }
+    script.eventually(told.len()).await;
+    let mut late = Vec::new();
+    for round in 0..10 {
+        for p in &moved {
+            // Due at once, and due after a while.
+            let wait = Duration::from_millis(200 * (round % 2));
+            let due = Instant::now() + wait;
+            let suffix = town.tell(*p, (round % 2 == 1).then_some(wait)).await;
+            told.push(suffix.clone());
+            let seen = eventually_async("it is sent", async || {
+                script.seen().into_iter().find(|seen| seen.suffix == suffix).ok_or("not yet")
+            })
+            .await;
+            // Moments of orders are in milliseconds.
+            assert!(seen.at + Duration::from_millis(2) >= due, "{:?} early", due - seen.at);
+            late.push(seen.at.saturating_duration_since(due));
+        }
+    }
+    for p in &moved {
+        assert_eq!(town.store.node_of(*p), Some(town.cluster.address(added)));
+    }
+    late.sort_unstable();
+    let (middle, most) = (late[late.len() / 2], late[late.len() - 1]);
+    // A machine that is busy with other tests may hold up one of them; the poll would hold up each.
+    assert!(middle < SOON && most < POLL / 3, "middle {middle:?}, most {most:?}");
+    town.all_sent_once(&script, &told).await;
+    courier.stopped().await;
+}

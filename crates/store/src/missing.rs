@@ -1,0 +1,109 @@
+//! Partitions that can't be asked now, by the server they are at.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::primary::Primary;
+use crate::store::{Inner, Store};
+
+/// The partitions of one server that can't be asked now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The address of the server; `None` while no server has their slots.
+    pub node: Option<Arc<str>>,
+    /// The partitions, in order.
+    pub partitions: Vec<u16>,
+    /// Their slots are being moved; else the server does not answer.
+    pub moving: bool,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", Partitions(&self.partitions))?;
+        match &self.node {
+            Some(node) if self.moving => write!(f, "at {node} (on the move to another server)"),
+            Some(node) => write!(f, "at {node} (it does not answer)"),
+            None => f.write_str("(no server has their slots)"),
+        }
+    }
+}
+
+/// Numbers of partitions as people write them: `partitions 1, 4 to 6`.
+struct Partitions<'a>(&'a [u16]);
+
+impl fmt::Display for Partitions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.len() == 1 { "partition" } else { "partitions" })?;
+        let runs = self.0.chunk_by(|one, next| one + 1 == *next);
+        for (at, run) in runs.enumerate() {
+            f.write_str(if at == 0 { " " } else { ", " })?;
+            match run {
+                [first, .., last] if run.len() > 2 => write!(f, "{first} to {last}")?,
+                [first, second] => write!(f, "{first}, {second}")?,
+                _ => write!(f, "{}", run.first().copied().unwrap_or_default())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which partitions a server holds, in words.
+pub(crate) fn holds(partitions: &[u16]) -> String {
+    match partitions {
+        [] => "it holds no partition".to_owned(),
+        some => format!("it holds {}", Partitions(some)),
+    }
+}
+
+impl Inner {
+    /// The partitions whose slots a primary has.
+    pub(crate) fn partitions_of(&self, primary: &Primary) -> Vec<u16> {
+        let here = |slot| self.routes.home(slot).is_some_and(|home| std::ptr::eq(&*home, primary));
+        self.guard.all().iter().filter(|at| here(at.slot)).map(|at| at.number).collect()
+    }
+}
+
+impl Store {
+    /// The partitions that can't be asked now, by the server they are at.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Missing> {
+        let mut all: Vec<Missing> = Vec::new();
+        for at in self.0.guard.all().iter().filter(|at| !self.0.can_ask(at)) {
+            let node = self.0.routes.home(at.slot).map(|primary| Arc::clone(&primary.address));
+            let moving = self.0.routes.is_held(at.slot);
+            match all.iter_mut().find(|one| one.node == node && one.moving == moving) {
+                Some(one) => one.partitions.push(at.number),
+                None => all.push(Missing { node, partitions: vec![at.number], moving }),
+            }
+        }
+        all
+    }
+
+    /// The same in words, for people: `partitions 1, 4 to 6 at 10.0.0.3:6379 (it does not answer)`; `None` when all can be
+    /// asked.
+    #[must_use]
+    pub fn missing_words(&self) -> Option<String> {
+        let all: Vec<String> = self.missing().iter().map(ToString::to_string).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_told_in_runs() {
+        let told = |partitions: &[u16]| Partitions(partitions).to_string();
+        assert_eq!(told(&[3]), "partition 3");
+        assert_eq!(told(&[3, 4]), "partitions 3, 4");
+        assert_eq!(told(&[0, 3, 4, 5, 9, 11, 12]), "partitions 0, 3 to 5, 9, 11, 12");
+        let missing = |node: Option<&str>, moving| {
+            let node = node.map(Arc::from);
+            Missing { node, partitions: vec![1], moving }.to_string()
+        };
+        assert_eq!(missing(Some("h:1"), false), "partition 1 at h:1 (it does not answer)");
+        assert_eq!(missing(Some("h:1"), true), "partition 1 at h:1 (on the move to another server)");
+        assert_eq!(missing(None, false), "partition 1 (no server has their slots)");
+    }
+}

@@ -118,6 +118,7 @@ impl Probe for Witness {
             Point::AfterClaim => "after-claim",
             Point::AfterBegin => "after-begin",
             Point::AfterSettle => "after-settle",
+            Point::BeforePark => "before-park",
         });
     }
 }

@@ -89,7 +89,7 @@ impl RedisState {
                 "redis.away",
                 "cannot be reached",
                 "answers again",
-                NOTHING,
+                "Nothing that it holds is accepted or sent meanwhile; what is stored is kept.",
                 "Check that the server runs, and that this host reaches it under this address.",
             ),
             Self::AccessDenied => words(

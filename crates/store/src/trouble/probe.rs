@@ -12,6 +12,7 @@ use fred::types::Value as Arg;
 use fred::types::config::{Server, ServerConfig};
 use futures::future::join_all;
 use posthaste_model::Durability;
+use posthaste_protocol::Value;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::cause::Cause;
 use crate::error::{CallError, Fault, Later, Lost};
 use crate::guard::Partition;
 use crate::missing::holds;
-use crate::node::{Info, Node};
+use crate::node::{Info, Node, text};
 use crate::preflight::{Confirm, Level, Report};
 use crate::primary::Primary;
 use crate::settings::Role;
@@ -152,14 +153,23 @@ impl Inner {
             let detail = Some("no replica is connected".to_owned());
             return self.troubles.begin(name, RedisState::Unconfirmed, detail);
         }
-        let here =
-            |at: &&Partition| self.routes.home(at.slot).is_some_and(|home| std::ptr::eq(&*home, primary));
-        if self.troubles.lasts(name, RedisState::Unconfirmed)
-            && let Some(at) = self.guard.all().iter().find(here)
-            && self.confirmed(at.number, self.before_confirm(at.number)).await.is_ok()
-        {
+        if self.troubles.lasts(name, RedisState::Unconfirmed) && self.confirms(primary, node).await {
             self.troubles.end(name, RedisState::Unconfirmed);
         }
+    }
+
+    /// Whether a server confirms what was written, or nothing was written to it yet that could be confirmed.
+    async fn confirms(&self, primary: &Primary, node: &Node) -> bool {
+        let here =
+            |at: &&Partition| self.routes.home(at.slot).is_some_and(|home| std::ptr::eq(&*home, primary));
+        for at in self.guard.all().iter().filter(here) {
+            match node.ask("EXISTS", vec![text(at.keys.fence())], at.slot).await {
+                Ok(Value::Int(0)) => {}
+                Ok(_) => return self.confirmed(at.number, self.before_confirm(at.number)).await.is_ok(),
+                Err(_) => return false,
+            }
+        }
+        true
     }
 }
 

@@ -97,9 +97,13 @@ async fn a_claim_that_begins_is_confirmed_too() {
     let (store, _) = Store::connect(wanting(Durability::Replicated, &server), Role::Tool).await.unwrap();
     tool(&server).await.accept(&order(suffix(1), 1)).await.unwrap();
     assert!(matches!(claim(&store, 1, 10).await, Err(CallError::Undurable)));
-    // Repeated, it tells the same parcels, and is not safer than before.
-    assert!(matches!(claim(&store, 1, 10).await, Err(CallError::Undurable)));
-    assert_eq!(claim(&store, 1, 0).await.unwrap().0.parcels.len(), 1);
+    // Repeated, it tells the same parcels, and is not safer than before, also when it is to begin nothing this time.
+    for begin in [10, 0] {
+        assert!(matches!(claim(&store, 1, begin).await, Err(CallError::Undurable)));
+    }
+    // What begins nothing needs no confirmation.
+    tool(&server).await.accept(&order(suffix(2), 1)).await.unwrap();
+    assert_eq!(claim(&store, 2, 0).await.unwrap().0.parcels.len(), 1);
 }
 
 /// The database is wiped between an answer and its confirmation.

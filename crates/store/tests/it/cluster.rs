@@ -246,7 +246,7 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
     let mut cluster = cluster(2, 1).await;
     let settings = Settings {
         durability: Durability::Replicated,
-        confirm_timeout: Duration::from_millis(500),
+        confirm_timeout: Duration::from_secs(5),
         ..Settings::default()
     };
     let store = store_with(&cluster, settings).await;
@@ -260,7 +260,8 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
     for n in 1..=20 {
         let begun = Instant::now();
         accept(&store, well, n).await.unwrap();
-        assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+        // Far from what the other one takes, and from what a disk that is busy with other things may.
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
     match refused.await.unwrap() {
         Err(AcceptError::Unknown(CallError::Undurable)) => {}

@@ -65,16 +65,26 @@ impl Steps {
     }
 }
 
-async fn expire(store: &Store, channel: &Channel, what: &str, rows: u64) -> Result<(), Box<dyn Error>> {
-    let (mut steps, mut rank) = (Steps::new(), 0);
+/// Ends what is past its time: so many rows of so many parcels.
+async fn expire(
+    store: &Store,
+    channel: &Channel,
+    what: &str,
+    (rows, parcels): (u64, u64),
+) -> Result<(), Box<dyn Error>> {
+    let (mut steps, mut rank, mut ended) = (Steps::new(), 0, 0);
     loop {
         let began = Instant::now();
         let closed = store.close(0, channel, Index::Ready(Lane::Bulk), rank, 200).await?.reply;
         steps.step(began);
+        ended += closed.closed;
         match closed.next {
             Some(next) => rank = next,
             None => break,
         }
+    }
+    if ended != parcels {
+        return Err(format!("{ended} parcels ended, not {parcels}").into());
     }
     steps.show(what, rows);
     Ok(())
@@ -92,13 +102,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let small = (0..orders).map(|number| order(number, start, 1, &channel)).collect::<Result<Vec<_>, _>>()?;
     let accept = |order| Box::pin(store.accept(order));
     let _: Vec<_> = stream::iter(&small).map(accept).buffer_unordered(64).try_collect().await?;
-    expire(&store, &channel, "rows expired, orders of one row", orders).await?;
+    expire(&store, &channel, "rows expired, orders of one row", (orders, orders)).await?;
 
     let big = (0..40)
         .map(|number| order(orders + number, start, 5_000, &channel))
         .collect::<Result<Vec<_>, _>>()?;
     let _: Vec<_> = stream::iter(&big).map(accept).buffer_unordered(8).try_collect().await?;
-    expire(&store, &channel, "rows expired, orders of 5,000 rows", 200_000).await?;
+    // Big ones are put where couriers look step by step.
+    while store.ring(0).await?.reply.next.is_some() {}
+    expire(&store, &channel, "rows expired, orders of 5,000 rows", (200_000, 400)).await?;
 
     let today = store.server_time().await?.0 / DAY_MS;
     let (from, to) = (format!("retire:{{0}}:{today}"), format!("retire:{{0}}:{}", today - 100));

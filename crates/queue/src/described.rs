@@ -46,6 +46,7 @@ const TAKE: &[Code] = &[
     Code::InvalidParameter,
     Code::IdempotencyKeyReused,
     Code::DailyLimit,
+    Code::SmsLimit,
     Code::OrderState,
 ];
 
@@ -54,6 +55,7 @@ fn own(id: &str) -> &'static [Code] {
     match id {
         "retryOrder" => &[
             Code::NothingToRetry,
+            Code::SmsLimit,
             Code::IdempotencyKeyInUse,
             Code::IdempotencyKeyReused,
             Code::InvalidOrder,
@@ -155,4 +157,19 @@ fn reason() -> Value {
             database, of `record_unreadable` what is wrong with the record.",
         "examples": words,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::problem::Code;
+
+    #[test]
+    fn every_code_is_described_with_an_operation_that_answers_it() {
+        let api: serde_json::Value = serde_json::from_str(&crate::api::openapi_json()).unwrap();
+        let operations = api["paths"].to_string();
+        // Answered where there is no operation.
+        let elsewhere = [Code::NotFound, Code::MethodNotAllowed];
+        let missing = Code::ALL.iter().filter(|code| !operations.contains(&format!("`{}`", code.word())));
+        assert_eq!(missing.copied().collect::<Vec<_>>(), elsewhere);
+    }
 }

@@ -102,15 +102,18 @@ struct Program {
 
 impl Program {
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
-        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
-        command
+        self.started_by(Command::new(&self.path))
     }
 
     /// The same with the processor time that others leave.
     fn behind_others(&self) -> Command {
         let mut command = Command::new("nice");
         command.args(["-n", "15"]).arg(&self.path);
+        self.started_by(command)
+    }
+
+    /// With what `cargo test` would give it.
+    fn started_by(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
         command
     }

@@ -9,7 +9,6 @@ use posthaste_protocol::scripts::lift::LiftSuppression;
 use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions, Suppressed};
 
-use crate::consent_mutants::{Mutant, Mutated};
 use crate::db::{Db, channel};
 use crate::suppressions::{agree, fresh, id, key};
 
@@ -34,7 +33,6 @@ enum Clock {
 /// One address on a list, and what is said of it.
 struct Case<'a> {
     db: &'a Db,
-    mutant: Option<&'a Mutant>,
     address: SuppressionId,
     clock: Clock,
     base: UnixMs,
@@ -46,11 +44,11 @@ thread_local! {
 }
 
 impl<'a> Case<'a> {
-    fn new(db: &'a Db, mutant: Option<&'a Mutant>, clock: Clock) -> Self {
+    fn new(db: &'a Db, clock: Clock) -> Self {
         ADDRESSES.set(ADDRESSES.get() + 1);
         db.forget_sent();
         let base = UnixMs(db.now().0 / 1000 * 1000 - 1_000_000);
-        Self { db, mutant, address: id(ADDRESSES.get()), clock, base, remember: true }
+        Self { db, address: id(ADDRESSES.get()), clock, base, remember: true }
     }
 
     /// Second `at` of the case.
@@ -62,7 +60,7 @@ impl<'a> Case<'a> {
         let entry = NewSuppression { id: self.address, of_sender: false, reason, source, after: 1, notice };
         let (keys, key, channel) = (&self.db.keys, &key(), &sms());
         let script = PutSuppressions { keys, key, channel, entries: &[entry] };
-        self.db.reply(&Mutated(&script, self.mutant)).expect("the same key").remove(0)
+        self.db.reply(&script).expect("the same key").remove(0)
     }
 
     fn out(&self, notice: Notice) -> Suppressed {
@@ -73,7 +71,7 @@ impl<'a> Case<'a> {
         let (keys, key, channel) = (&self.db.keys, &key(), &sms());
         let (id, remember, reasons) = (self.address, self.remember, &[Reason::OptedOut]);
         let script = OptIn { keys, key, channel, id, notice, reasons, remember };
-        self.db.reply(&Mutated(&script, self.mutant))
+        self.db.reply(&script)
     }
 
     /// Delivers the word that was said `at`-th.
@@ -158,11 +156,11 @@ fn with_copies(order: &[usize]) -> Vec<Vec<usize>> {
 const BOTH: [Word; 2] = [Word::Out, Word::In];
 
 /// The newest word wins, whatever order words and one late copy arrive in; later copies of all calls change nothing.
-fn every_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn every_order(db: &Db) -> Result<(), String> {
     for clock in [Clock::Provider, Clock::Ours] {
         for words in (1..=3).flat_map(|length| sequences(&BOTH, length)) {
             for deliveries in orders(words.len()).iter().flat_map(|order| with_copies(order)) {
-                let (case, ids) = (Case::new(db, mutant, clock), notices());
+                let (case, ids) = (Case::new(db, clock), notices());
                 for at in &deliveries {
                     case.say(words[*at], *at, ids[*at]);
                 }
@@ -177,11 +175,11 @@ fn every_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// Where opt-ins of strangers are not remembered words come in order, with late copies (Telegram).
-fn in_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn in_order(db: &Db) -> Result<(), String> {
     for words in (1..=4).flat_map(|length| sequences(&BOTH, length)) {
         let order: Vec<usize> = (0..words.len()).collect();
         for deliveries in with_copies(&order) {
-            let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+            let (case, ids) = (Case::new(db, Clock::Provider), notices());
             let case = Case { remember: false, ..case };
             for at in &deliveries {
                 case.say(words[*at], *at, ids[*at]);
@@ -193,12 +191,12 @@ fn in_order(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// Where the order can't be proved the entry stands.
-fn doubts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn doubts(db: &Db) -> Result<(), String> {
     let unknown = || Notice { said: Said::Unknown, ..fresh() };
     for clock in [Clock::Provider, Clock::Ours] {
         // Said in one second, or one millisecond.
         for words in [[Word::Out, Word::In], [Word::In, Word::Out]] {
-            let case = Case::new(db, mutant, clock);
+            let case = Case::new(db, clock);
             let moment = case.moment(1);
             match clock {
                 Clock::Provider => words.iter().for_each(|word| case.say_at(*word, moment, fresh().id)),
@@ -212,18 +210,18 @@ fn doubts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
             case.expect(true, ("at once", &words))?;
         }
         // Repeats that were not heard before.
-        let case = Case::new(db, mutant, clock);
+        let case = Case::new(db, clock);
         case.say(Word::In, 1, fresh().id);
         case.out(unknown());
         case.expect(true, "an opt-out of unknown moment")?;
         case.back(unknown());
         case.expect(true, "an opt-in of unknown moment")?;
-        let case = Case::new(db, mutant, clock);
+        let case = Case::new(db, clock);
         case.back(unknown());
         case.say(Word::Out, 1, fresh().id);
         case.expect(true, "an opt-out after an opt-in of unknown moment")?;
     }
-    let case = Case::new(db, mutant, Clock::Ours);
+    let case = Case::new(db, Clock::Ours);
     case.put(Reason::Bounced, Source::Bounce, fresh());
     case.back(unknown());
     if case.out(Notice { said: Said::Ago(Duration::from_secs(60)), ..fresh() }) == Suppressed::Outdated {
@@ -231,25 +229,25 @@ fn doubts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
     }
     // Clocks that may be seconds apart.
     for (later, barred) in [(0, true), (2_000, true), (4_000, false)] {
-        let case = Case::new(db, mutant, Clock::Provider);
+        let case = Case::new(db, Clock::Provider);
         case.out(unknown());
         let said = Said::Provider(UnixMs(db.now().0 + later));
         case.back(Notice { said, ..fresh() });
         case.expect(barred, ("the provider's clock against ours", later))?;
     }
-    let case = Case::new(db, mutant, Clock::Provider);
+    let case = Case::new(db, Clock::Provider);
     case.back(Notice { said: Said::Provider(UnixMs(db.now().0 + 2_000)), ..fresh() });
     case.out(Notice { said: Said::Ago(Duration::ZERO), ..fresh() });
     case.expect(true, "an opt-in by another clock")?;
     // Our clock went back since the opt-in.
-    let case = Case::new(db, mutant, Clock::Ours);
+    let case = Case::new(db, Clock::Ours);
     case.say(Word::Out, 1, fresh().id);
     case.say(Word::In, 2, fresh().id);
     db.ahead(CONSENT, Duration::from_secs(9_000));
     case.say(Word::Out, 3, fresh().id);
     case.expect(true, "a clock that went back")?;
     // An outdated notice stays so, however late a copy of its call comes.
-    let case = Case::new(db, mutant, Clock::Ours);
+    let case = Case::new(db, Clock::Ours);
     case.say(Word::In, 50, fresh().id);
     case.say(Word::Out, 49, fresh().id);
     case.expect(false, "outdated")?;
@@ -259,7 +257,7 @@ fn doubts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// What a person says lifts nobody else's entry, in whatever order all of it arrives.
-fn other_bars(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn other_bars(db: &Db) -> Result<(), String> {
     let bars = [
         (Reason::Bounced, Source::Bounce),
         (Reason::OptedOut, Source::Bounce),
@@ -270,7 +268,7 @@ fn other_bars(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
     for (reason, source) in bars {
         for words in (0..=3).flat_map(|length| sequences(&BOTH, length)) {
             for at in 0..=words.len() {
-                let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+                let (case, ids) = (Case::new(db, Clock::Provider), notices());
                 let bar = fresh();
                 for n in 0..=words.len() {
                     if n == at {
@@ -296,7 +294,7 @@ fn other_bars(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
     // What the provider said for the person's own reason goes with it, unless it is newer.
     for (ago, barred) in [(0, false), (60_000, true)] {
         for words in [&[][..], &[Word::Out]] {
-            let case = Case::new(db, mutant, Clock::Provider);
+            let case = Case::new(db, Clock::Provider);
             case.put(Reason::OptedOut, Source::Provider, fresh());
             words.iter().for_each(|word| case.say(*word, 0, fresh().id));
             let said = Said::Provider(UnixMs(db.now().0 - ago));
@@ -308,10 +306,10 @@ fn other_bars(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// An operator's lift holds against copies of what was lifted, and against nothing that is new (e-mail).
-fn operators_lifts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn operators_lifts(db: &Db) -> Result<(), String> {
     for steps in (1..=4).flat_map(|length| sequences(&[true, false], length)) {
         for copied in 0..=steps.len() {
-            let (case, ids) = (Case::new(db, mutant, Clock::Ours), notices());
+            let (case, ids) = (Case::new(db, Clock::Ours), notices());
             for (at, click) in steps.iter().enumerate() {
                 match click {
                     true => drop(case.out(Notice { id: ids[at], said: Said::Ago(Duration::ZERO) })),
@@ -328,9 +326,9 @@ fn operators_lifts(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// Entries of a program that knew nothing of notices are placed by the moment they were written at.
-fn of_earlier_programs(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn of_earlier_programs(db: &Db) -> Result<(), String> {
     for (ago, barred) in [(60_000, true), (0, true)] {
-        let case = Case::new(db, mutant, Clock::Provider);
+        let case = Case::new(db, Clock::Provider);
         case.out(fresh());
         db.raw(&[b"HDEL", CONSENT.as_bytes(), case.address.as_bytes()]);
         case.back(Notice { said: Said::Provider(UnixMs(db.now().0 - ago)), ..fresh() });
@@ -342,9 +340,9 @@ fn of_earlier_programs(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
 }
 
 /// Copies of notices long forgotten are told by their moments.
-fn many(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
+fn many(db: &Db) -> Result<(), String> {
     for length in [11, 12] {
-        let (case, ids) = (Case::new(db, mutant, Clock::Provider), notices());
+        let (case, ids) = (Case::new(db, Clock::Provider), notices());
         let word = |at: usize| BOTH[at % 2];
         (0..length).for_each(|at| case.say(word(at), at, ids[at]));
         for (copy, &id) in ids.iter().enumerate().take(length) {
@@ -360,14 +358,14 @@ fn many(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
     Ok(())
 }
 
-pub(crate) fn all(db: &Db, mutant: Option<&Mutant>) -> Result<(), String> {
-    doubts(db, mutant)?;
-    of_earlier_programs(db, mutant)?;
-    many(db, mutant)?;
-    operators_lifts(db, mutant)?;
-    in_order(db, mutant)?;
-    other_bars(db, mutant)?;
-    every_order(db, mutant)
+pub(crate) fn all(db: &Db) -> Result<(), String> {
+    doubts(db)?;
+    of_earlier_programs(db)?;
+    many(db)?;
+    operators_lifts(db)?;
+    in_order(db)?;
+    other_bars(db)?;
+    every_order(db)
 }
 
 pub(crate) fn ready() -> Db {
@@ -378,5 +376,5 @@ pub(crate) fn ready() -> Db {
 
 #[test]
 fn the_newest_word_wins_in_every_order() {
-    assert_eq!(all(&ready(), None), Ok(()));
+    assert_eq!(all(&ready()), Ok(()));
 }

@@ -7,7 +7,7 @@ use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::{Answer, Keys, Refusal, Script, Value};
 use posthaste_rig::{Connection, Fsync, PrivateServer, Reply};
 
-use crate::parked_mutants;
+use crate::mutant;
 use crate::snapshot::Snapshot;
 
 /// The epoch of every database here.
@@ -114,7 +114,7 @@ impl Db {
     pub(crate) fn call<S: Script>(&self, script: &S) -> Result<Answer<S::Reply>, Refusal> {
         self.requests.set(self.requests.get() + 1);
         let request = format!("r{}", self.requests.get());
-        let call = parked_mutants::changed(script.invoke(&request, &self.epoch.borrow()));
+        let call = mutant::changed(script.invoke(&request, &self.epoch.borrow()));
         let mut args: Vec<Vec<u8>> = vec![b"EVALSHA".into(), call.script.sha.clone().into()];
         args.push(call.keys.len().to_string().into());
         args.extend(call.keys.into_iter().map(String::into_bytes));

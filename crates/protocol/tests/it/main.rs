@@ -19,6 +19,7 @@ mod late;
 mod leases;
 mod marks;
 mod memory;
+mod mutant;
 mod order;
 mod parked;
 mod parked_mutants;

@@ -1,26 +1,9 @@
 //! A mutant of each guard of what is parked, put back and ended: the tables of `parked` and `unreadable` must find it.
 
-use std::cell::Cell;
 use std::panic::catch_unwind;
 
-use posthaste_protocol::{Invocation, ScriptText};
-
+use crate::mutant::Mutant;
 use crate::{parked, unreadable};
-
-thread_local! {
-    /// The script, its guard, and what stands there instead, while a mutant is hunted by this thread.
-    static MUTANT: Cell<Option<(&'static str, &'static str, &'static str)>> = const { Cell::new(None) };
-}
-
-/// The call with the mutant in its script, if it is of that script.
-pub(crate) fn changed(call: Invocation) -> Invocation {
-    let Some((_, guard, instead)) = MUTANT.get().filter(|(name, ..)| *name == call.script.name) else {
-        return call;
-    };
-    let body = call.script.body.replace(guard, instead);
-    let script = ScriptText { name: call.script.name, body, sha: "0".repeat(40) };
-    Invocation { script: Box::leak(Box::new(script)), ..call }
-}
 
 /// The tables, the quickest first.
 const TABLES: &[fn()] = &[
@@ -76,17 +59,11 @@ fn a_guard_that_is_gone_is_noticed() {
         ("fail_order", "redis.call('ZREM', KEYS[4], suffix)", ""),
     ];
     let mut unnoticed = Vec::new();
-    for mutant in mutants {
-        let script = posthaste_protocol::scripts::ALL.iter().find(|contract| contract.text.name == mutant.0);
-        assert!(
-            script.is_some_and(|script| script.text.body.contains(mutant.1)),
-            "no such guard: {mutant:?}"
-        );
-        MUTANT.set(Some(mutant));
-        if !TABLES.iter().any(|table| catch_unwind(table).is_err()) {
+    for (script, guard, instead) in mutants {
+        let mutant = Mutant { script: Some(script), guard, instead };
+        if !mutant.under(|| TABLES.iter().any(|table| catch_unwind(table).is_err())) {
             unnoticed.push(mutant);
         }
-        MUTANT.set(None);
     }
     assert!(unnoticed.is_empty(), "nobody notices: {unnoticed:#?}");
 }

@@ -108,7 +108,7 @@ local function begin_plain(suffix, fields)
       return false
     end
   end
-  if not plain_head(head) or sub(head, 36, -5) ~= channel or now >= u48(head, 17) or u32(head, #head - 3) ~= 1 then
+  if not plain_head(head) or not is_single(head, channel) or now >= u48(head, 17) then
     return false
   end
   o = begun_single(head, o)
@@ -120,7 +120,7 @@ local function begin_plain(suffix, fields)
   else
     fields[size + 1], fields[size + 2] = 'o', o
   end
-  put_single(HISTORY .. suffix, o, revision)
+  put_single(suffix, o, revision)
   begin_left = begin_left - 1
   begun_now = true
   return true

@@ -18,7 +18,7 @@
 -- REPLY ok rank to go on from (-1: at the end), parcels closed, lost
 -- REPLY epoch another database
 -- BOUND 200 members, 4,000 rows
--- uses: num open bell ready reason order rows lease park leave
+-- uses: num open bell ready reason order rows single lease park leave
 local channel, what = ARGV[3], ARGV[4]
 local from, limit = tonumber(ARGV[5]), tonumber(ARGV[6])
 local members = redis.call('ZRANGE', KEYS[3], from, from + limit - 1, 'WITHSCORES')
@@ -38,12 +38,36 @@ local function hold_unresolved(parcel)
   end
 end
 
-for p = 1, #members, 2 do
-  if rows >= 4000 then
-    break
+-- An order of one row, when that is all there is to it: `closed`, or `kept` until its time; nil leaves it to the general path.
+local EXPIRED_NOW, CANCELLED_NOW = p16(R_NOT_AFTER), p16(R_CANCELLED)
+local function close_single(member)
+  local suffix = sub(member, 1, -3)
+  local r = readable(redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'x', 'f'))
+  if not r or orders[suffix] or r[5] or not plain_head(r[1]) or not is_single(r[1], channel) then
+    return nil
   end
-  looked = looked + 1
-  local member, score = members[p], tonumber(members[p + 1])
+  local not_after = u48(r[1], 17)
+  if not r[4] and now < not_after then
+    return 'kept', not_after
+  end
+  local o = ended_single(r[1], r[2], r[4] and CANCELLED or EXPIRED, r[4] and CANCELLED_NOW or EXPIRED_NOW)
+  if not o then
+    return nil
+  end
+  put_single(suffix, o, r[3], true)
+  return 'closed'
+end
+
+-- One that is kept, whose score is none or later than its end, is looked at now.
+local function keep(member, score, not_after)
+  kept = kept + 1
+  if not score or score > not_after + DAY then
+    early[#early + 1] = now_text
+    early[#early + 1] = member
+  end
+end
+
+local function close_member(member, score)
   local suffix, n = split_member(member)
   local order, code, parcel, why
   if suffix then
@@ -62,12 +86,10 @@ for p = 1, #members, 2 do
     end
     closed = closed + 1
     out[#out + 1] = member
-  elseif (order and not over) or code == 'newer' then
+  elseif order and not over then
+    keep(member, score, order.not_after)
+  elseif code == 'newer' then
     kept = kept + 1
-    if order and (not score or score > order.not_after + DAY) then
-      early[#early + 1] = now_text
-      early[#early + 1] = member
-    end
   else
     lost = lost + 1
     out[#out + 1] = member
@@ -76,8 +98,29 @@ for p = 1, #members, 2 do
     end
   end
 end
+
+for p = 1, #members, 2 do
+  if rows >= 4000 then
+    break
+  end
+  looked = looked + 1
+  local member, score = members[p], tonumber(members[p + 1])
+  local single, not_after
+  if what == 'ready' and sub(member, -2) == ':0' then
+    single, not_after = close_single(member)
+  end
+  if single == 'closed' then
+    rows, closed = rows + 1, closed + 1
+    out[#out + 1] = member
+  elseif single then
+    keep(member, score, not_after)
+  else
+    close_member(member, score)
+  end
+end
 write_parcels()
 write_orders()
+write_singles()
 if #out > 0 then
   redis.call('ZREM', KEYS[3], unpack(out))
 end

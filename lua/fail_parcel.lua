@@ -17,6 +17,7 @@
 -- REPLY ok rows ended
 -- REPLY absent it is not parked
 -- REPLY leased a courier holds it
+-- REPLY newer a record of a later version: a newer program can read it
 -- REPLY broken its order can't be read, or has too many parcels to be counted anew: only the whole order can be ended
 -- REPLY epoch another database
 -- BOUND one parcel; 400 parcels of 500 rows are counted when its rows can't be read
@@ -33,12 +34,22 @@ redis.call('ZCARD', KEYS[5])
 redis.call('HLEN', KEYS[7])
 redis.call('HLEN', KEYS[8])
 local suffix, n = split_member(member)
-local order = suffix and find_order(suffix, channel)
-if not order or parcel_rows(order, n) <= 0 then
+local order, parcel, flaw
+if suffix then
+  order, flaw = find_order(suffix, channel)
+end
+if flaw == 'newer' then
+  return answer('newer')
+elseif not order or parcel_rows(order, n) <= 0 then
   return answer('broken')
 end
-local parcel = find_parcel(order, n)
-if parcel and rows_flaw(parcel) then
+parcel, flaw = find_parcel(order, n)
+if parcel then
+  flaw = rows_flaw(parcel)
+end
+if flaw == 'newer' then
+  return answer('newer')
+elseif flaw and parcel then
   order.parcels[n] = nil
   parcel = nil
 end
@@ -70,8 +81,13 @@ else
     end
     local found = { [UNKNOWN] = ended }
     for other = 0, parcels - 1 do
-      local counted = other ~= n and find_parcel(order, other)
-      if counted then
+      local counted, unreadable
+      if other ~= n then
+        counted, unreadable = find_parcel(order, other)
+      end
+      if unreadable == 'newer' or (counted and rows_flaw(counted) == 'newer') then
+        return answer('newer')
+      elseif counted then
         for i = 0, counted.rows - 1 do
           local state = byte(counted.o, 7 + 12 * i) - ROW_VERSION
           found[state] = (found[state] or 0) + 1

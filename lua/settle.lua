@@ -35,7 +35,6 @@ local progressed, finished = {}, {}
 
 -- The only row of an order, held and sending, becomes final: true when that is all there is to it.
 local PLAIN = { 'left', 'a' }
-local plain_ended = {}
 
 local function settle_single(member, holder, record, reports)
   local to = FINAL_OF[sub(reports, 4, 4)]
@@ -43,8 +42,7 @@ local function settle_single(member, holder, record, reports)
     return false
   end
   local suffix = sub(member, 1, -3)
-  local key = HISTORY .. suffix
-  local r = readable(redis.pcall('HMGET', key, 'h', 'o', 'v', 'f'))
+  local r = readable(redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'f'))
   if not r or orders[suffix] or r[4] or not plain_head(r[1]) then
     return false
   end
@@ -52,8 +50,7 @@ local function settle_single(member, holder, record, reports)
   if not o then
     return false
   end
-  put_single(key, o, r[3], true)
-  plain_ended[#plain_ended + 1] = suffix
+  put_single(suffix, o, r[3], true)
   left_members[#left_members + 1] = member
   finished[#finished + 1] = member
   progressed[member] = true
@@ -135,15 +132,12 @@ for p = 1, count do
   end
 end
 
-if #touched_parcels + #plain_ended > 0 then
+if #touched_parcels + #single_ended > 0 then
   leave_mark()
 end
 write_parcels()
-local ended = write_orders() + #plain_ended
+local ended = write_orders() + #single_ended
 write_singles()
-if #plain_ended > 0 then
-  redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), unpack(plain_ended))
-end
 write_leaving(KEYS[3], KEYS[4], KEYS[5])
 write_ready(false)
 if any_crash then

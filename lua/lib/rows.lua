@@ -106,7 +106,8 @@ local function put_row(parcel, i, from, to, attempt, flags, tail)
   if from ~= to then
     local name = COUNTED[from]
     if name then
-      parcel[name] = parcel[name] - 1
+      -- Counts that are not those of the rows stop no script: what it would have written of others by then would be half of it.
+      parcel[name] = math.max(parcel[name] - 1, 0)
     end
     name = COUNTED[to]
     if name then

@@ -1,11 +1,16 @@
--- An order of one row is the commonest by far, so claim and settle take it without building tables. These functions only
--- look and collect; whatever is not the plain case is left to the general path, which would do the same.
+-- An order of one row is the commonest by far, so claim, settle and close take it without building tables. These functions
+-- only look and collect; whatever is not the plain case is left to the general path, which would do the same.
 local single_keys, single_outcomes, single_revisions, single_final = {}, {}, {}, {}
+local single_ended = {}
 
-local function put_single(key, outcome, revision, final)
+-- Puts down what is to be written of an order of one row; with `final` its row ended, and the order with it.
+local function put_single(suffix, outcome, revision, final)
   local n = #single_keys + 1
-  single_keys[n], single_outcomes[n] = key, outcome
+  single_keys[n], single_outcomes[n] = HISTORY .. suffix, outcome
   single_revisions[n], single_final[n] = int((tonumber(revision) or 0) + 1), final
+  if final then
+    single_ended[#single_ended + 1] = suffix
+  end
 end
 
 -- The outcome after the only row of an order is begun; nil when it is not plainly pending.
@@ -35,6 +40,20 @@ local function settled_single(head, o, k, to, reason)
   return '\0\0\0\0\0\0' .. char(ROW_VERSION + to, q, flags) .. reason .. since_moment(u48(head, 11)) .. sub(o, 15, 18)
 end
 
+-- The outcome after the only row of an order is ended without another try, `reason` packed; nil when it is not plainly pending.
+local function ended_single(head, o, to, reason)
+  local attempt, flags = 0, 0
+  if o then
+    local s
+    s, attempt, flags = byte(o, 7, 9)
+    if #o ~= 18 or s ~= ROW_VERSION + PENDING or flags >= REPEATED or sub(o, 1, 6) ~= '\0\1\0\0\0\0' then
+      return nil
+    end
+  end
+  local seconds = since_moment(u48(head, 11))
+  return '\0\0\0\0\0\0' .. char(ROW_VERSION + to, attempt, flags) .. reason .. seconds .. '\0\0\0\0'
+end
+
 -- Is this the head of an inline order this version can read?
 local function plain_head(head)
   if not head or #head < 40 then
@@ -44,6 +63,11 @@ local function plain_head(head)
   return version >= HEAD_OLDEST and version <= HEAD_VERSION and layout == INLINE
 end
 
+-- Is a plain head that of one row of the given channel, and of nothing else?
+local function is_single(head, channel)
+  return sub(head, 36, -5) == channel and u32(head, #head - 3) == 1
+end
+
 local function write_singles()
   for n = 1, #single_keys do
     if single_final[n] then
@@ -51,5 +75,8 @@ local function write_singles()
     else
       redis.call('HSET', single_keys[n], 'o', single_outcomes[n], 'v', single_revisions[n])
     end
+  end
+  if #single_ended > 0 then
+    redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), unpack(single_ended))
   end
 end

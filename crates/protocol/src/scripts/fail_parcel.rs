@@ -11,7 +11,7 @@ contract!("fail_parcel", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
         "parked:{p}:<channel>", "parked_why:{p}", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member"],
-    codes: ["ok", "absent", "leased", "broken", "epoch"]);
+    codes: ["ok", "absent", "leased", "newer", "broken", "epoch"]);
 
 /// Ends the rows of a parked parcel, by an operator's word.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub enum FailedParcel {
     Absent,
     /// A courier holds it.
     Leased,
+    /// It, or a parcel of its order that would have to be counted, is of a later version: a newer program can read it.
+    Newer,
     /// Its order can't be read, or is too big to be counted anew: only the whole order can be ended.
     Broken,
 }
@@ -67,6 +69,7 @@ impl Script for FailParcel<'_> {
             "ok" => FailedParcel::Ended(f.u64("rows")?),
             "absent" => FailedParcel::Absent,
             "leased" => FailedParcel::Leased,
+            "newer" => FailedParcel::Newer,
             "broken" => FailedParcel::Broken,
             _ => return Err(Malformed::new("code of fail_parcel")),
         })

@@ -183,6 +183,20 @@ pub(crate) const DAMAGES: &[Damage] = &[
         spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 1, 0, 1], 16)),
     },
     Damage {
+        name: "fewer open rows than there are",
+        kind: Kind::Bad("outcomes"),
+        at: Where::Rows,
+        big: None,
+        spoil: |db, order| outcomes(db, order, &row([0; 6], 16)),
+    },
+    Damage {
+        name: "fewer rows on their way than there are",
+        kind: Kind::Bad("outcomes"),
+        at: Where::Rows,
+        big: None,
+        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 0, 0, 0], 17)),
+    },
+    Damage {
         name: "a row of a later version",
         kind: Kind::Newer,
         at: Where::Rows,

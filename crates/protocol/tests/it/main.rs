@@ -7,6 +7,7 @@ mod blame;
 mod cancel;
 mod claim;
 mod claim_records;
+mod close;
 mod consent;
 mod consent_mutants;
 mod contract;

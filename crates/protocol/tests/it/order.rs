@@ -188,6 +188,20 @@ impl Order {
         (rows > 0).then(|| Outcomes::decode(record.bytes(), rows, head.due).expect("outcomes"))
     }
 
+    /// Makes the row `i` of its parcel `n` on its first channel one of a later version.
+    pub(crate) fn age_row(&self, db: &Db, n: u32, i: usize) {
+        let (history, big) = (db.keys.history(&self.suffix), !self.head(db).inline);
+        let outcome = db.keys.outcome(&self.suffix, &self.channels[0].0, n);
+        let record = if big { db.raw(&["GET", &outcome]) } else { db.raw(&["HGET", &history, "o"]) };
+        let mut record = record.bytes().expect("outcomes").to_vec();
+        record[6 + 12 * i] += 16;
+        if big {
+            db.raw(&[b"SET".as_slice(), outcome.as_bytes(), &record]);
+        } else {
+            db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
+        }
+    }
+
     /// The row `i` of its first parcel.
     pub(crate) fn row(&self, db: &Db, i: usize) -> RowOutcome {
         self.try_outcomes(db, 0).expect("rows").row(i).expect("a row")

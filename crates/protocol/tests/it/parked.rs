@@ -185,6 +185,40 @@ pub(crate) fn a_record_of_a_later_version_is_not_ended() {
 }
 
 #[test]
+pub(crate) fn rows_of_a_later_version_are_not_ended() {
+    for big in [false, true] {
+        // The first row tells it at once, a later one when all of them are looked at. In place of the second one, the head.
+        for row in 0..3 {
+            let db = Db::start();
+            let order = parked(&db, big);
+            if row == 1 {
+                crate::damage::head(&db, &order, |head| head[0] = 2);
+            } else {
+                order.age_row(&db, 0, row);
+            }
+            let (channel, member) = (&order.channels[0].0, order.member(0));
+            let call = FailParcel { keys: &db.keys, channel, member: &member };
+            assert_eq!(db.unchanged(&call), FailedParcel::Newer, "row {row}, big: {big}");
+        }
+    }
+    // Nor is anything counted that only a newer program can count.
+    for row in [0, 7] {
+        let db = Db::start();
+        let order = Order::of_layout(true, "u1:5").rows(1_200).accept(&db).clone();
+        let courier = Courier::new(&db, "c1");
+        let parcels = courier.claim();
+        courier.begun(&parcels[0], &[(0, 1), (1, 1)]);
+        courier.settle(&parcels[0], true, &[report(0, 1, Verdict::Sent), report(1, 1, Verdict::Failed)]);
+        order.age_row(&db, 0, row);
+        db.raw(&["SET", &db.keys.outcome(&order.suffix, &order.channels[0].0, 1), "rubbish"]);
+        courier.crash();
+        let (channel, member) = (&order.channels[0].0, order.member(1));
+        let call = FailParcel { keys: &db.keys, channel, member: &member };
+        assert_eq!(db.unchanged(&call), FailedParcel::Newer, "row {row}");
+    }
+}
+
+#[test]
 pub(crate) fn what_is_held_or_whole_is_not_ended() {
     for big in [false, true] {
         let db = Db::start();

@@ -10,6 +10,7 @@ const TABLES: &[fn()] = &[
     parked::a_holder_parks_what_it_cannot_read,
     parked::what_is_released_is_put_back_by_audit,
     parked::a_record_of_a_later_version_is_not_ended,
+    parked::rows_of_a_later_version_are_not_ended,
     parked::rows_that_can_be_read_fail_and_the_order_ends,
     parked::an_order_whose_head_cannot_be_read_is_ended_as_a_whole,
     parked::of_rows_that_cannot_be_read_all_are_unknown_and_the_counters_agree,
@@ -20,6 +21,7 @@ const TABLES: &[fn()] = &[
     unreadable::claim_takes_the_others_and_begins_nothing_of_it,
     unreadable::whoever_settles_sweeps_or_hands_back_does_so_with_the_others,
     unreadable::housekeeping_goes_on_and_names_what_it_met,
+    unreadable::what_is_over_ends_beside_it,
 ];
 
 #[test]
@@ -36,7 +38,16 @@ fn a_guard_that_is_gone_is_noticed() {
         ("fail_parcel", "if redis.call('ZSCORE', KEYS[3], member) or", "if"),
         ("fail_parcel", "or redis.call('HEXISTS', KEYS[4], member) == 1 then", "then"),
         ("fail_parcel", "if not order or parcel_rows(order, n) <= 0 then", "if not order then"),
-        ("fail_parcel", "if parcel and rows_flaw(parcel) then", "if false then"),
+        ("close", "math.max(parcel[name] - 1, 0)", "parcel[name] - 1"),
+        (
+            "fail_parcel",
+            "if flaw == 'newer' then\n  return answer('newer')\nelseif not order or",
+            "if not order or",
+        ),
+        ("fail_parcel", "if flaw == 'newer' then\n  return answer('newer')\nelseif flaw and", "if flaw and"),
+        ("fail_parcel", "flaw = rows_flaw(parcel)", ""),
+        ("fail_parcel", "if unreadable == 'newer' or (", "if ("),
+        ("fail_parcel", "or (counted and rows_flaw(counted) == 'newer') then", "then"),
         (
             "fail_parcel",
             "if s == ROW_VERSION + SENDING or s == ROW_VERSION + UNRESOLVED then",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use posthaste_model::{Reason, Verdict};
+use posthaste_model::{Reason, State, Verdict};
 use posthaste_protocol::scripts::ParcelCode;
 use posthaste_protocol::scripts::audit::Audit;
 use posthaste_protocol::scripts::begin::Begin;
@@ -22,7 +22,7 @@ use posthaste_protocol::scripts::settle::{Settle, Settlement};
 use crate::claim::members;
 use crate::damage::{DAMAGES, Damage, Kind, Where, head, piece};
 use crate::db::Db;
-use crate::order::{Courier, LEASE, Order, WINDOW, report};
+use crate::order::{Courier, LEASE, Order, SPAN, WINDOW, report};
 
 /// A bad order and a sound one, and the damage that is to be done to the first.
 fn each(test: impl Fn(&Db, &Damage, &Order, &Order)) {
@@ -190,6 +190,28 @@ pub(crate) fn housekeeping_goes_on_and_names_what_it_met() {
         db.unchanged(&Patrol { keys: &db.keys, from: 0, limit: 500 });
         for index in [Index::Ready(posthaste_model::Lane::Bulk), Index::Unresolved] {
             db.reply(&Close { keys: &db.keys, channel: &sound.channels[0].0, index, from: 0, limit: 200 });
+        }
+    });
+}
+
+#[test]
+pub(crate) fn what_is_over_ends_beside_it() {
+    each(|db, damage, bad, sound| {
+        for by_claim in [false, true] {
+            db.reset();
+            for order in [bad, sound] {
+                order.accept(db);
+            }
+            db.reply(&Ring { keys: &db.keys });
+            (damage.spoil)(db, bad);
+            db.later(SPAN);
+            if by_claim {
+                Courier::new(db, "c1").claim();
+            } else {
+                let (channel, index) = (&sound.channels[0].0, Index::Ready(posthaste_model::Lane::Bulk));
+                db.reply(&Close { keys: &db.keys, channel, index, from: 0, limit: 200 });
+            }
+            assert_eq!(sound.row(db, 0).state, State::Expired, "{}, by a claim: {by_claim}", damage.name);
         }
     });
 }

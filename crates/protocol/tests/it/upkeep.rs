@@ -1,126 +1,17 @@
-//! `close`, `audit`, `patrol` and `retire`: what nobody comes for, what was lost from an index, and what is over.
+//! `audit`, `patrol` and `retire`: what was lost from an index, and what is over.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, State, UnixMs, Verdict};
+use posthaste_model::{State, UnixMs, Verdict};
 use posthaste_protocol::scripts::audit::{Audit, Audited};
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::claim::Claim;
-use posthaste_protocol::scripts::close::{Close, Closed, Index};
 use posthaste_protocol::scripts::patrol::{Patrol, Patrolled};
 use posthaste_protocol::scripts::retire::{Retire, Retired};
 
 use crate::db::Db;
-use crate::order::{Courier, Order, SPAN, report};
+use crate::order::{Courier, Order, report};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const BULK: Index = Index::Ready(Lane::Bulk);
-
-fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> Closed {
-    db.reply(&Close { keys: &db.keys, channel: &order.channels[0].0, index, from, limit })
-}
-
-/// Orders rung, and no courier to claim them.
-fn rung(db: &Db, orders: &[Order]) {
-    orders.iter().for_each(|order| drop(order.accept(db).clone()));
-    let bystander = Courier::on(db, "c0", "vk");
-    bystander.take(&Claim { limit: 0, ..bystander.next() });
-}
-
-#[test]
-fn a_channel_without_courier_ends_too() {
-    let db = Db::start();
-    let orders = [Order::inline("u1:1").rows(2), Order::big("u1:2").rows(501), Order::inline("u1:3")];
-    rung(&db, &orders);
-    db.reply(&Cancel { keys: &db.keys, suffix: &orders[2].suffix });
-    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 1, lost: 0 });
-    assert_eq!(orders[2].row(&db, 0).state, State::Cancelled);
-    db.sound();
-    db.later(SPAN);
-    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 3, lost: 0 });
-    for order in &orders[..2] {
-        assert!(order.try_outcomes(&db, 0).expect("outcomes").rows().all(|row| row.state == State::Expired));
-    }
-    assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
-    db.sound();
-    db.again();
-}
-
-#[test]
-fn a_walk_goes_on_where_it_stopped() {
-    let db = Db::start();
-    let order = |n: u32| Order::inline(&format!("u1:{n}"));
-    let orders: Vec<Order> = (0..6).map(order).collect();
-    rung(&db, &orders);
-    for at in [1, 2, 3, 5] {
-        db.reply(&Cancel { keys: &db.keys, suffix: &orders[at].suffix });
-    }
-    let walk = |from| close(&db, &orders[0], BULK, from, 2);
-    // Ranks move up as members leave: 0 is kept, 1 closed; then 2, 3; then 4 kept and 5 closed.
-    assert_eq!(walk(0), Closed { next: Some(1), closed: 1, lost: 0 });
-    assert_eq!(walk(1), Closed { next: Some(1), closed: 2, lost: 0 });
-    assert_eq!(walk(1), Closed { next: Some(2), closed: 1, lost: 0 });
-    assert_eq!(walk(2), Closed { next: None, closed: 0, lost: 0 });
-    db.sound();
-}
-
-#[test]
-fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
-    let db = Db::start();
-    let order = Order::big("u1:1").rows(5_000);
-    rung(&db, std::slice::from_ref(&order));
-    db.later(SPAN);
-    assert_eq!(close(&db, &order, BULK, 0, 3), Closed { next: Some(0), closed: 3, lost: 0 });
-    // 4,000 rows a call, whatever the limit.
-    db.reset();
-    let order = Order::big("u1:1").rows(6_000);
-    rung(&db, std::slice::from_ref(&order));
-    db.later(SPAN);
-    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: Some(0), closed: 8, lost: 0 });
-    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: None, closed: 4, lost: 0 });
-    db.sound();
-}
-
-#[test]
-fn unknowns_are_held_when_their_order_is_over() {
-    let db = Db::start();
-    let order = Order::inline("u1:5").rows(3).accept(&db).clone();
-    let courier = Courier::new(&db, "c1");
-    let parcel = courier.claim_one();
-    courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1)]);
-    courier.settle(&parcel, false, &[report(2, 1, Verdict::Sent)]);
-    courier.crash();
-    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 0, lost: 0 });
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
-    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200).closed, 0, "the resolver still has time");
-    db.later(SPAN);
-    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 1, lost: 0 });
-    let row = order.row(&db, 1);
-    assert_eq!((row.state, row.reason), (State::Unknown, posthaste_model::Reason::Held));
-    assert_eq!(order.row(&db, 2).state, State::Sent);
-    assert!(db.snapshot().get("crashes:{0}:email").is_none());
-    db.sound();
-}
-
-#[test]
-fn members_without_a_record_leave_and_newer_ones_stay() {
-    let newer = [[2].as_slice(), &[0; 60]].concat();
-    for (head, lost, parked) in [(None, 1, false), (Some(vec![1; 9]), 1, true), (Some(newer), 0, false)] {
-        let db = Db::start();
-        let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
-        rung(&db, &orders);
-        db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "nonsense"]);
-        let history = db.keys.history(&orders[0].suffix);
-        match &head {
-            None => drop(db.raw(&["DEL", &history])),
-            Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
-        }
-        assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 0, lost: lost + 1 });
-        let all = db.snapshot();
-        assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), parked);
-        assert_eq!(all.sorted("ready:{0}:email:bulk").contains_key("u1:1:0"), lost == 0);
-    }
-}
 
 fn audit(db: &Db, order: &Order) -> Audited {
     db.reply(&Audit { keys: &db.keys, channel: &order.channels[0].0, suffix: &order.suffix, from: 0 })

@@ -339,15 +339,20 @@ impl Store {
         entries: &[ParkedEntry],
     ) -> Result<ParkedFailed, CallError> {
         let keys = &self.0.partition(p)?.keys;
-        let (mut rows, mut busy, mut forced) = (0, false, false);
+        let (mut rows, mut busy, mut newer, mut forced) = (0, false, false, false);
         for entry in entries {
             let ParkedName::Parcel { channel, member } = &entry.name else { continue };
             match self.0.call(p, &FailParcel { keys, channel, member }).await?.reply {
                 FailedParcel::Ended(ended) => rows += ended,
                 FailedParcel::Absent => {}
                 FailedParcel::Leased => busy = true,
+                FailedParcel::Newer => newer = true,
                 FailedParcel::Broken => forced = true,
             }
+        }
+        // An order with a parcel of a later version is not ended as a whole: a newer program can read that one.
+        if newer {
+            return Ok(if rows == 0 { ParkedFailed::Newer } else { ParkedFailed::Rows(rows) });
         }
         let whole = entries.iter().any(|entry| matches!(entry.name, ParkedName::Order(_)));
         if whole || forced {

@@ -1,0 +1,192 @@
+//! `close`: what nobody comes for.
+
+use posthaste_model::{Lane, State, Verdict};
+use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::close::{Close, Closed, Index};
+
+use crate::db::Db;
+use crate::mutant::Mutant;
+use crate::order::{Courier, Order, SPAN, report};
+
+const BULK: Index = Index::Ready(Lane::Bulk);
+
+fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> Closed {
+    db.reply(&Close { keys: &db.keys, channel: &order.channels[0].0, index, from, limit })
+}
+
+/// Orders rung, and no courier to claim them.
+fn rung(db: &Db, orders: &[Order]) {
+    orders.iter().for_each(|order| drop(order.accept(db).clone()));
+    let bystander = Courier::on(db, "c0", "vk");
+    bystander.take(&Claim { limit: 0, ..bystander.next() });
+}
+
+#[test]
+fn a_channel_without_courier_ends_too() {
+    let db = Db::start();
+    let orders = [Order::inline("u1:1").rows(2), Order::big("u1:2").rows(501), Order::inline("u1:3")];
+    rung(&db, &orders);
+    db.reply(&Cancel { keys: &db.keys, suffix: &orders[2].suffix });
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 1, lost: 0 });
+    assert_eq!(orders[2].row(&db, 0).state, State::Cancelled);
+    db.sound();
+    db.later(SPAN);
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 3, lost: 0 });
+    for order in &orders[..2] {
+        assert!(order.try_outcomes(&db, 0).expect("outcomes").rows().all(|row| row.state == State::Expired));
+    }
+    assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
+    db.sound();
+    db.again();
+}
+
+#[test]
+fn a_walk_goes_on_where_it_stopped() {
+    let db = Db::start();
+    let order = |n: u32| Order::inline(&format!("u1:{n}"));
+    let orders: Vec<Order> = (0..6).map(order).collect();
+    rung(&db, &orders);
+    for at in [1, 2, 3, 5] {
+        db.reply(&Cancel { keys: &db.keys, suffix: &orders[at].suffix });
+    }
+    let walk = |from| close(&db, &orders[0], BULK, from, 2);
+    // Ranks move up as members leave: 0 is kept, 1 closed; then 2, 3; then 4 kept and 5 closed.
+    assert_eq!(walk(0), Closed { next: Some(1), closed: 1, lost: 0 });
+    assert_eq!(walk(1), Closed { next: Some(1), closed: 2, lost: 0 });
+    assert_eq!(walk(1), Closed { next: Some(2), closed: 1, lost: 0 });
+    assert_eq!(walk(2), Closed { next: None, closed: 0, lost: 0 });
+    db.sound();
+}
+
+#[test]
+fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
+    let db = Db::start();
+    let order = Order::big("u1:1").rows(5_000);
+    rung(&db, std::slice::from_ref(&order));
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, BULK, 0, 3), Closed { next: Some(0), closed: 3, lost: 0 });
+    // 4,000 rows a call, whatever the limit.
+    db.reset();
+    let order = Order::big("u1:1").rows(6_000);
+    rung(&db, std::slice::from_ref(&order));
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: Some(0), closed: 8, lost: 0 });
+    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: None, closed: 4, lost: 0 });
+    db.sound();
+}
+
+/// Orders of one row take a short way through `close`. It ends what the long way ends, as it does.
+#[test]
+fn an_order_of_one_row_ends_like_any_other() {
+    let long_way = Mutant {
+        script: Some("close"),
+        guard: "if what == 'ready' and sub(member, -2) == ':0' then",
+        instead: "if false then",
+    };
+    let db = Db::start();
+    let mut seen = Vec::new();
+    for (counts, row) in [
+        (None, [0; 12]),
+        (Some([0, 1, 0, 0, 0, 0]), [16, 3, 2, 0, 0, 0, 0, 5, 0, 0, 0, 200]),
+        // One that waits for its repeat after an unknown, one with a token, and both.
+        (Some([0, 1, 0, 0, 0, 0]), [16, 1, 16, 0, 1, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 1, 0, 0, 0, 0]), [16, 1, 32, 0, 1, 0, 0, 5, 0, 0, 0, 9]),
+        (Some([0, 1, 0, 0, 0, 0]), [16, 1, 49, 0, 1, 0, 0, 5, 0, 0, 0, 9]),
+        // On its way, sent, unresolved; and records that are none.
+        (Some([0, 0, 0, 1, 0, 0]), [17, 1, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 0, 0, 0, 0, 0]), [18, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 0, 0, 0, 0, 1]), [25, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 0, 0, 0, 0, 0]), [16, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+        (Some([0, 1, 0, 0, 0, 0]), [32, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
+    ] {
+        // Kept, over, cancelled, cancelled and over; one that is final, one of another channel, and one named twice.
+        for what in ["kept", "over", "cancelled", "both", "final", "foreign", "twice"] {
+            let by = |way: &dyn Fn() -> Closed| {
+                db.reset();
+                let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
+                rung(&db, &orders);
+                let history = db.keys.history(&orders[0].suffix);
+                if let Some(counts) = counts {
+                    let record = [counts.as_slice(), &row].concat();
+                    db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
+                }
+                if !matches!(what, "kept" | "cancelled") {
+                    db.later(SPAN);
+                }
+                match what {
+                    "cancelled" | "both" => drop(db.raw(&["HSET", &history, "x", "5"])),
+                    "final" => drop(db.raw(&["HSET", &history, "f", "5"])),
+                    "foreign" => crate::damage::head(&db, &orders[0], |head| head[35] = b'x'),
+                    "twice" => drop(db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "u1:1:00"])),
+                    _ => {}
+                }
+                let closed = way();
+                let end = |order: &Order| {
+                    let history = db.keys.history(&order.suffix);
+                    let o = db.raw(&["HGET", &history, "o"]).bytes().map(<[u8]>::to_vec);
+                    // The moment it ended, in seconds since it was due, is the clock's.
+                    let o = o.map(|o| [&o[..11], &o[14..]].concat());
+                    let is_final = db.raw(&["HGET", &history, "f"]).text().is_some();
+                    (o, is_final, order.revision(&db))
+                };
+                let all = db.snapshot();
+                let names = |key| all.sorted(key).into_keys().collect::<Vec<_>>();
+                let left = [names("ready:{0}:email:bulk"), names("parked:{0}:email")];
+                let retiring: Vec<_> = all
+                    .names()
+                    .filter(|name| name.starts_with("retire:"))
+                    .map(|name| all.get(name).cloned())
+                    .collect();
+                (closed, orders.each_ref().map(end), left, retiring)
+            };
+            let call = || close(&db, &Order::inline("u1:1"), BULK, 0, 200);
+            let (short, long) = (by(&call), by(&|| long_way.under(call)));
+            assert_eq!(short, long, "{counts:?} {row:?}, {what}");
+            seen.push(short.0);
+        }
+    }
+    // The table shows both: what ends, and what is left alone.
+    assert!(seen.iter().any(|closed| closed.closed == 2) && seen.iter().any(|closed| closed.closed == 0));
+}
+
+#[test]
+fn unknowns_are_held_when_their_order_is_over() {
+    let db = Db::start();
+    let order = Order::inline("u1:5").rows(3).accept(&db).clone();
+    let courier = Courier::new(&db, "c1");
+    let parcel = courier.claim_one();
+    courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1)]);
+    courier.settle(&parcel, false, &[report(2, 1, Verdict::Sent)]);
+    courier.crash();
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 0, lost: 0 });
+    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200).closed, 0, "the resolver still has time");
+    db.later(SPAN);
+    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 1, lost: 0 });
+    let row = order.row(&db, 1);
+    assert_eq!((row.state, row.reason), (State::Unknown, posthaste_model::Reason::Held));
+    assert_eq!(order.row(&db, 2).state, State::Sent);
+    assert!(db.snapshot().get("crashes:{0}:email").is_none());
+    db.sound();
+}
+
+#[test]
+fn members_without_a_record_leave_and_newer_ones_stay() {
+    let newer = [[2].as_slice(), &[0; 60]].concat();
+    for (head, lost, parked) in [(None, 1, false), (Some(vec![1; 9]), 1, true), (Some(newer), 0, false)] {
+        let db = Db::start();
+        let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
+        rung(&db, &orders);
+        db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "nonsense"]);
+        let history = db.keys.history(&orders[0].suffix);
+        match &head {
+            None => drop(db.raw(&["DEL", &history])),
+            Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
+        }
+        assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 0, lost: lost + 1 });
+        let all = db.snapshot();
+        assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), parked);
+        assert_eq!(all.sorted("ready:{0}:email:bulk").contains_key("u1:1:0"), lost == 0);
+    }
+}

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn files() -> Vec<File> {
-        let text = "#[test]\nfn one() {}\n#[tokio::test(flavor = \"multi_thread\")]\n// Why.\nasync fn two(x: i32) {}\n#[test]\npub(crate) fn three() {}\nfn helper() {}\n";
+        let text = "#[test]\nfn one() {}\n#[tokio::test(flavor = \"multi_thread\")]\n// Why.\nasync fn two(x: i32) {}\n#[test]\npub(crate) fn seen() {}\nfn helper() {}\n";
         vec![File { path: "crates/queue/tests/it/a.rs".into(), text: text.into() }]
     }
 
@@ -93,7 +93,7 @@ mod tests {
             found("| a | `queue::one`, `queue::two` |\nSee `std::fmt` and `A::b`.\n", &files(), 2).len(),
             1
         );
-        assert_eq!(found("| a | `queue::one`, `queue::two`, `queue::three` |\n", &files(), 3), []);
+        assert_eq!(found("| a | `queue::one`, `queue::two`, `queue::seen` |\n", &files(), 3), []);
     }
 
     #[test]

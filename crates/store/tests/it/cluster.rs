@@ -282,7 +282,7 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     };
     let store = store_with(&cluster, settings).await;
     let p = partitions_at(&cluster, 0)[0];
-    accept(&store, p, 1).await.unwrap();
+    accepted("its replica has it", &store, p, 1).await;
     cluster.node_mut(2).kill9().unwrap();
     let (channel, courier) = (email(), courier_id());
     let ask = |begin| ClaimAsk {

@@ -30,7 +30,8 @@ pub struct Settings {
     /// How long one call may take, and how long it waits for a connection before.
     #[serde(with = "humantime_serde")]
     pub call_timeout: Duration,
-    /// How long to wait for the disk or the replica that `durability` asks for.
+    /// How long to wait for the disk or the replica that `durability` asks for. A server with WAITAOF and `appendfsync
+    /// everysec` needs up to 2 s.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
     /// How long nothing is begun after the server was restarted or another one took over, so that every process can first
@@ -64,7 +65,7 @@ impl Default for Settings {
             partitions: 1,
             durability: Durability::Fast,
             call_timeout: Duration::from_secs(5),
-            confirm_timeout: Duration::from_secs(2),
+            confirm_timeout: Duration::from_secs(4),
             failover_hold: Duration::from_secs(2),
             connections: 2,
             wait_at_start: Duration::from_secs(600),

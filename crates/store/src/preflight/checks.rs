@@ -171,6 +171,18 @@ struct Disk {
     always: bool,
 }
 
+impl Disk {
+    /// What an operator is told of the time a confirmation takes, where the disk is asked by WAITAOF.
+    fn wait(&self) -> &'static str {
+        match (self.append_only, self.always) {
+            (Some(true), false) => {
+                "; each answer waits up to 2 s for the disk (appendfsync everysec), with appendfsync always some milliseconds"
+            }
+            _ => "",
+        }
+    }
+}
+
 async fn disk(node: &Node, info: &Info, report: &mut Report) -> Result<Disk, CallError> {
     let append_only = match seen(node, "appendonly").await? {
         Some(value) => Some(value == "yes"),
@@ -229,7 +241,7 @@ fn confirm(
             Confirm::Reply
         }
         Durability::Strict if waits_for_disk && disk.append_only != Some(false) => {
-            report.say(Level::Ok, "durability", "strict: by WAITAOF");
+            report.say(Level::Ok, "durability", format!("strict: by WAITAOF{}", disk.wait()));
             Confirm::Disk(0)
         }
         Durability::Strict => {
@@ -244,7 +256,10 @@ fn confirm(
                     "durability",
                     "replicated, but there is no replica: nothing will be accepted",
                 ),
-                Some(count) => report.say(Level::Ok, "durability", format!("replicated: {count} connected")),
+                Some(count) => {
+                    let wait = if waits_for_disk { disk.wait() } else { "" };
+                    report.say(Level::Ok, "durability", format!("replicated: {count} connected{wait}"));
+                }
                 None => report.say(
                     Level::Unseen,
                     "durability",

@@ -51,7 +51,7 @@ fn settings_are_read_with_units_and_unknown_ones_refused() {
     assert_eq!((read.partitions, read.durability), (64, Durability::Strict));
     assert_eq!(
         (read.call_timeout, read.confirm_timeout),
-        (Duration::from_millis(250), Duration::from_secs(2))
+        (Duration::from_millis(250), Duration::from_secs(4))
     );
     assert!(!format!("{read:?}").contains("canary"));
     assert!(serde_json::from_str::<Settings>(r#"{"uri": "redis://h"}"#).is_err());

@@ -55,17 +55,8 @@ impl Town {
         let alone = ONE.lock().await;
         let start = move || Cluster::start(primaries, replicas, NODE_TIMEOUT);
         let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
-        // Where WAITAOF confirms it would take a second each time, and more than what is waited here.
-        for node in 0..primaries * (1 + replicas) {
-            assert!(
-                cluster
-                    .node(node)
-                    .command(&["CONFIG", "SET", "appendfsync", "always"])
-                    .unwrap()
-                    .error()
-                    .is_none()
-            );
-        }
+        // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+        cluster.write_always().unwrap();
         let store = connect(&cluster, Role::Tool, Durability::Fast).await;
         Self { cluster, store, orders: AtomicU64::new(0), _alone: alone }
     }

@@ -88,6 +88,19 @@ impl Cluster {
         &mut self.nodes[at]
     }
 
+    /// Lets every server write each command to disk at once, also after a restart. With a write once a second a confirmation by
+    /// WAITAOF takes a second or two.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::command`].
+    pub fn write_always(&self) -> Result<()> {
+        for at in 0..self.nodes.len() {
+            self.ask(at, &["CONFIG", "SET", "appendfsync", "always"])?;
+            self.ask(at, &["CONFIG", "REWRITE"])?;
+        }
+        Ok(())
+    }
+
     /// `redis-cluster://…`, with all servers there are.
     pub fn url(&self) -> String {
         let mut addresses =

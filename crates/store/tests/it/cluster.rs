@@ -275,11 +275,8 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
 async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     const LEASE: Duration = Duration::from_secs(2);
     let mut cluster = cluster(2, 1).await;
-    // Where WAITAOF confirms it would take a second, and 300 ms are waited for it.
-    for node in 0..4 {
-        let always = ["CONFIG", "SET", "appendfsync", "always"];
-        assert!(cluster.node(node).command(&always).unwrap().error().is_none());
-    }
+    // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+    cluster.write_always().unwrap();
     let settings = Settings {
         durability: Durability::Replicated,
         confirm_timeout: Duration::from_millis(300),

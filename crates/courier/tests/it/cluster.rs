@@ -289,6 +289,7 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
         "sent without a confirmation"
     );
     town.cluster.node_mut(2).restart().unwrap();
+    town.cluster.write_always().unwrap();
     told.extend(healthy);
     town.all_sent_once(&script, &told).await;
     courier.stopped().await;

@@ -88,7 +88,7 @@ impl Cluster {
         &mut self.nodes[at]
     }
 
-    /// Lets every server write each command to disk at once, also after a restart. With a write once a second a confirmation by
+    /// Lets every server write each command to disk at once, until it is restarted. With a write once a second a confirmation by
     /// WAITAOF takes a second or two.
     ///
     /// # Errors
@@ -96,7 +96,6 @@ impl Cluster {
     pub fn write_always(&self) -> Result<()> {
         for at in 0..self.nodes.len() {
             self.ask(at, &["CONFIG", "SET", "appendfsync", "always"])?;
-            self.ask(at, &["CONFIG", "REWRITE"])?;
         }
         Ok(())
     }

@@ -321,6 +321,7 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     })
     .await;
     cluster.node_mut(2).restart().unwrap();
+    cluster.write_always().unwrap();
     let taken =
         posthaste_rig::eventually_async("it is confirmed", async || match store.claim(p, &ask(0)).await {
             Ok(answer) => Ok(answer.reply),

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- address_key: agrees on the key under which addresses are hashed. Without one in the settings a random one is made once and
--- kept here; with one, only a check value is kept. Fields of the record: check, key (where it was made here), on:<channel> for
--- each channel that ever had an entry. A key of the settings may take the place of another one only while no list has an entry,
--- for it would find none of them again.
+-- address_key: agrees on the key used to hash addresses. Without a key in the settings, a random one is made once and
+-- stored here; with one, only a check value is stored. Fields of the record: check, key (if it was made here),
+-- on:<channel> for each channel that ever had an entry. A key from the settings may replace another key only while no
+-- list has an entry, because none of the entries could be found again.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -17,7 +17,7 @@
 -- REPLY bad the record can't be read
 -- REPLY epoch another database
 -- BOUND one field a channel
--- uses: num open
+-- uses: binary prologue
 local record = redis.pcall('HGETALL', KEYS[3])
 if record.err then
   return answer('bad')

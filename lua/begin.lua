@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- begin: marks rows as sending, each under its next attempt. No byte leaves for a row before this has answered `b`. Right
--- only under the current fence, inside the lease, not cancelled, not past not_after, and when the attempts before it are
--- recorded; a row already sending under this fence and attempt is a repeat and answers `b` again. Rows whose courier died
--- with them are sent with nothing beside them: the lease says so while only such rows were begun last.
+-- begin: marks deliveries as sending, each under its next attempt. A courier sends nothing for a delivery before this
+-- returns `b` for it. Requires the current fence, a running lease, an order that is not cancelled and not past
+-- not_after, and that the record holds the attempts before it. A delivery already sending under this fence and
+-- attempt is a repeat and returns `b` again. Deliveries whose courier died while sending them are sent alone; the
+-- lease records this while only such deliveries were begun last.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -13,15 +14,15 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 send window in ms
--- ARGV 5 rows of one parcel that may share a token, 0 for no tokens
+-- ARGV 5 deliveries of one parcel that may share a token, 0 for no tokens
 -- ARGV 6 partitions of the database
--- ARGV 7… member, fence, rows (row 2 bytes, attempt 1 byte; ascending)
--- REPLY ok per parcel: code (ok, stale, over, cancelled, expired, gone, newer, bad), a letter a row, tokens (4 bytes each)
+-- ARGV 7… member, fence, deliveries (delivery 2 bytes, attempt 1 byte; ascending)
+-- REPLY ok per parcel: code (ok, stale, over, cancelled, expired, gone, newer, bad), a letter a delivery, tokens (4 bytes each)
 -- REPLY epoch another database
--- BOUND 200 parcels, 2,000 rows
--- uses: num open bell ready reason order rows lease token begin
-local channel, rows_a_token = ARGV[3], tonumber(ARGV[5])
-local tokens_wanted = rows_a_token > 0
+-- BOUND 200 parcels, 2,000 deliveries
+-- uses: binary prologue bell ready reason order deliveries lease token begin
+local channel, deliveries_a_token = ARGV[3], tonumber(ARGV[5])
+local tokens_wanted = deliveries_a_token > 0
 local send_by = now + tonumber(ARGV[4])
 local members, count = {}, 0
 for a = 7, #ARGV, 3 do
@@ -36,29 +37,29 @@ local leases = redis.call('HMGET', KEYS[4], unpack(members))
 local tokens_of = tokens_wanted and token_counter(redis.call('GET', KEYS[5]), tonumber(ARGV[6])) or nil
 local results, records = {}, {}
 
--- b begun, a another attempt is recorded, f final, x no such row
-local function begin_rows(parcel, rows)
+-- b begun, a another attempt is recorded, f final, x no such delivery
+local function begin_deliveries(parcel, deliveries)
   local letters, tokens = {}, {}
   local any, alone = false, count == 1 and parcel.sending == 0 and 1 or 0
   local token, shared = nil, 0
-  for at = 1, #rows, 3 do
-    local i, k = u16(rows, at), byte(rows, at + 2)
+  for at = 1, #deliveries, 3 do
+    local i, k = u16(deliveries, at), byte(deliveries, at + 2)
     local letter = 'x'
-    if i < parcel.rows then
-      local row = row_at(parcel, i)
-      local s, q, flags = byte(row, 1, 3)
-      local state = s - ROW_VERSION
+    if i < parcel.deliveries then
+      local delivery = delivery_at(parcel, i)
+      local s, q, flags = byte(delivery, 1, 3)
+      local state = s - DELIVERY_VERSION
       if state == PENDING and (q + 1) % 256 == k then
         if tokens_wanted and flags < TOKEN then
-          if shared % rows_a_token == 0 then
+          if shared % deliveries_a_token == 0 then
             token = next_token(tokens_of)
           end
           shared = shared + 1
         end
-        if not is_suspect(row) then
+        if not is_suspect(delivery) then
           alone = 0
         end
-        begin_row(parcel, i, row, token, tokens_wanted)
+        begin_delivery(parcel, i, delivery, token, tokens_wanted)
         letter, any = 'b', true
       elseif state == SENDING and q == k then
         letter = 'b'
@@ -68,7 +69,7 @@ local function begin_rows(parcel, rows)
         letter = 'f'
       end
       if tokens_wanted then
-        tokens[#tokens + 1] = sub(row_at(parcel, i), 9, 12)
+        tokens[#tokens + 1] = sub(delivery_at(parcel, i), 9, 12)
       end
     elseif tokens_wanted then
       tokens[#tokens + 1] = '\0\0\0\0'
@@ -87,9 +88,9 @@ for p = 1, count do
   elseif not ends[p] or tonumber(ends[p]) <= now then
     code = 'over'
   else
-    local suffix, n = split_member(member)
+    local order_id, n = split_member(member)
     local order, parcel
-    order, code = find_order(suffix, channel)
+    order, code = find_order(order_id, channel)
     if order and order.cancelled then
       code = 'cancelled'
     elseif order and now >= order.not_after then
@@ -99,7 +100,7 @@ for p = 1, count do
       if parcel then
         code = 'ok'
         local any, alone
-        letters, tokens, any, alone = begin_rows(parcel, ARGV[6 + 3 * p])
+        letters, tokens, any, alone = begin_deliveries(parcel, ARGV[6 + 3 * p])
         if any then
           local _, _, _, until_ms, courier = read_lease(leases[p])
           records[#records + 1] = member

@@ -1,25 +1,25 @@
 #!lua flags=allow-oom
--- cancel: stops what can still be stopped. An order wholly in `due` ends here; of one that was rung, claim and begin read
--- the mark, so parcels end when they are met, and what is on the wire finishes.
+-- cancel: stops what can still be stopped. An order wholly in `due` ends here. Once parcels were promoted, claim and
+-- begin see the mark: a parcel ends when one of them reaches it, and messages on the wire finish.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
 -- KEYS 3 due:{p}:urgent
 -- KEYS 4 due:{p}:bulk
--- KEYS 5 history:{p}:<suffix>
+-- KEYS 5 history:{p}:<order id>
 -- ARGV 1 request id
 -- ARGV 2 epoch
--- ARGV 3 suffix
--- REPLY ok rows cancelled or still to be, rows too late
--- REPLY again rows cancelled or still to be, rows too late; it was cancelled before
--- REPLY final every row was final
+-- ARGV 3 order id
+-- REPLY ok deliveries cancelled or still to be, deliveries too late
+-- REPLY again deliveries cancelled or still to be, deliveries too late; it was cancelled before
+-- REPLY final every delivery was final
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
 -- REPLY bad a record that can't be read
 -- REPLY epoch another database
--- BOUND one order, 50 inline rows
--- uses: num open bell ready reason order rows
-local suffix = ARGV[3]
+-- BOUND one order, 50 inline deliveries
+-- uses: binary prologue bell ready reason order deliveries
+local order_id = ARGV[3]
 local flat = readable(redis.pcall('HGETALL', KEYS[5]))
 if not flat then
   return answer('bad')
@@ -35,12 +35,12 @@ local flaw = head_flaw(f.h)
 if flaw then
   return answer(flaw)
 end
-local lane_key = byte(f.h, 3) == URGENT and KEYS[3] or KEYS[4]
-local due = redis.call('ZSCORE', lane_key, suffix)
+local priority_key = byte(f.h, 3) == URGENT and KEYS[3] or KEYS[4]
+local due = redis.call('ZSCORE', priority_key, order_id)
 local in_due = due and not f.g
 
--- Per channel the record holds, rows by state.
-local names, rows = channels_of(f.h, 35)
+-- Per channel of the record, deliveries by state.
+local names, deliveries = channels_of(f.h, 35)
 if not names then
   return answer('bad')
 end
@@ -51,19 +51,19 @@ local pending, ended, all = 0, 0, 0
 if inline then
   f.c = nil
   local holder = 1
-  while rows[holder] == 0 and names[holder + 1] do
+  while deliveries[holder] == 0 and names[holder + 1] do
     holder = holder + 1
   end
-  order, code = read_order(suffix, names[holder], f)
+  order, code = read_order(order_id, names[holder], f)
   if order then
     parcel, code = find_parcel(order, 0)
   end
   if not parcel then
     return answer(code == 'final' and 'bad' or code)
   end
-  pending, all = parcel.pending, parcel.rows
+  pending, all = parcel.pending, parcel.deliveries
   for i = 0, all - 1 do
-    if byte(row_at(parcel, i)) == ROW_VERSION + CANCELLED then
+    if byte(delivery_at(parcel, i)) == DELIVERY_VERSION + CANCELLED then
       ended = ended + 1
     end
   end
@@ -76,7 +76,7 @@ else
     counters[i] = c
     pending = pending + u32(c, 1)
     ended = ended + u32(c, 4 * CANCELLED + 1)
-    all = all + rows[i]
+    all = all + deliveries[i]
   end
 end
 if f.x then
@@ -88,8 +88,8 @@ end
 local revision = (tonumber(f.v) or 0) + 1
 leave_mark()
 if in_due then
-  redis.call('ZREM', lane_key, suffix)
-  redis.call('DEL', 'delivery:' .. tag .. ':' .. suffix)
+  redis.call('ZREM', priority_key, order_id)
+  redis.call('DEL', 'delivery:' .. tag .. ':' .. order_id)
   if inline then
     redis.call('HSET', KEYS[5], 'x', now)
     end_pending(parcel, CANCELLED, R_CANCELLED)
@@ -103,7 +103,7 @@ if in_due then
       fields[#fields + 1] = moved_counters(counters[i], delta)
     end
     redis.call('HSET', KEYS[5], unpack(fields))
-    redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), suffix)
+    redis.call('RPUSH', 'retire:' .. tag .. ':' .. floor(now / DAY), order_id)
   end
 else
   redis.call('HSET', KEYS[5], 'x', now, 'v', revision)

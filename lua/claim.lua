@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- claim: rings, then takes ready parcels of one channel under a lease, urgent ones first; may begin the rows of inline
--- orders at once. The last request of each courier is remembered with what it took, so a lost reply is asked for again
--- by the same number and takes nothing more; a smaller number is an old copy and is refused.
+-- claim: promotes due orders, then takes ready parcels of one channel under a lease, urgent ones first; may begin the
+-- deliveries of inline orders at once. The last request of each courier is stored with the parcels it took, so after
+-- a lost reply the courier repeats the number and takes nothing more; a smaller number is an old copy and is refused.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -25,7 +25,7 @@
 -- ARGV 6 lease in ms
 -- ARGV 7 parcels at most
 -- ARGV 8 bulk parcels at most
--- ARGV 9 rows to begin at once at most
+-- ARGV 9 deliveries to begin at once at most
 -- ARGV 10 send window in ms: what is begun must have ended by now + this
 -- ARGV 11 1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause
 -- REPLY ok next due time or end of a lease in ms (0: none), oldest ready ms (0: none), waiting, rung, persisted, lost, closed, parcels:
@@ -34,12 +34,12 @@
 -- REPLY again as ok, for a number already answered
 -- REPLY old the number is smaller than the last one
 -- REPLY epoch another database
--- BOUND 500 parcels rung, 200 claimed, 4,000 rows closed
--- uses: num open earliest bell ready reason order rows single lease begin park content ring
+-- BOUND 500 parcels rung, 200 claimed, 4,000 deliveries closed
+-- uses: binary prologue earliest bell ready reason order deliveries single_delivery lease begin park content promote
 local channel, courier, number = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local room, bulk_room = tonumber(ARGV[7]), tonumber(ARGV[8])
 local begin_left, send_by = tonumber(ARGV[9]), now + tonumber(ARGV[10])
-local CLOSED_ROWS, MARKED_WAIT = 4000, 30000
+local CLOSED_DELIVERIES, MARKED_WAIT = 4000, 30000
 
 -- All keys this script writes are read first: a key of a wrong type stops it here, before any write.
 redis.call('ZCARD', KEYS[7])
@@ -74,8 +74,8 @@ if last then
     for member in string.gmatch(members, '%S+') do
       local record = redis.call('HGET', KEYS[8], member)
       if holds(record, last_fence) then
-        local suffix = split_member(member)
-        local fields = readable(redis.pcall('HGETALL', history_key(suffix)))
+        local order_id = split_member(member)
+        local fields = readable(redis.pcall('HGETALL', history_key(order_id)))
         if fields and #fields > 0 then
           taken[#taken + 1] = { member, any_crash and redis.call('HEXISTS', KEYS[12], member) or 0, fields }
         end
@@ -88,12 +88,12 @@ end
 
 ring()
 
--- Looks at one candidate. Answers `take` with its entry, or what is to be done with the member instead.
-local closed_rows, unmark, again_later = 0, {}, {}
+-- Examines one candidate. Returns `take` with its entry, or what to do with the member instead.
+local closed_deliveries, unmark, again_later = 0, {}, {}
 local begun_members, begun_now = {}, false
 
--- Begins the only row of an order, when that is all there is to it; what the caller reads is the state after this call.
-local function begin_plain(suffix, fields)
+-- Begins the only delivery of an order, if the order has nothing else; the caller sees the state after this call.
+local function begin_plain(order_id, fields)
   local head, o, o_at, revision
   local size = #fields
   for i = 1, size, 2 do
@@ -120,25 +120,25 @@ local function begin_plain(suffix, fields)
   else
     fields[size + 1], fields[size + 2] = 'o', o
   end
-  put_single(suffix, o, revision)
+  put_single(order_id, o, revision)
   begin_left = begin_left - 1
   begun_now = true
   return true
 end
 
 local function look(member)
-  local suffix, n = split_member(member)
-  if not suffix then
+  local order_id, n = split_member(member)
+  if not order_id then
     return 'drop'
   end
-  local fields = readable(redis.pcall('HGETALL', history_key(suffix)))
+  local fields = readable(redis.pcall('HGETALL', history_key(order_id)))
   if not fields then
     return 'bad', nil, 'type'
   end
-  if begin_left > 0 and n == 0 and begin_plain(suffix, fields) then
+  if begin_left > 0 and n == 0 and begin_plain(order_id, fields) then
     return 'take', { member, 0, fields }
   end
-  if not string.find(suffix, '^[%w_-]+:%d+$') then
+  if not string.find(order_id, '^[%w_-]+:%d+$') then
     return 'drop'
   end
   local f = {}
@@ -146,9 +146,9 @@ local function look(member)
     f[fields[i]] = fields[i + 1]
   end
   f.c = f['c:' .. channel]
-  local order, code, why = orders[suffix], nil, nil
+  local order, code, why = orders[order_id], nil, nil
   if not order then
-    order, code, why = read_order(suffix, channel, f)
+    order, code, why = read_order(order_id, channel, f)
   end
   if not order then
     return code, nil, why
@@ -159,30 +159,30 @@ local function look(member)
     if not parcel then
       return code == 'final' and 'gone' or code, nil, why
     end
-    if closed_rows + parcel.rows > CLOSED_ROWS then
+    if closed_deliveries + parcel.deliveries > CLOSED_DELIVERIES then
       return 'leave'
     end
-    closed_rows = closed_rows + parcel.rows
+    closed_deliveries = closed_deliveries + parcel.deliveries
     end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
     return 'closed'
   end
   if order.inline then
-    -- Nothing of it is begun unless all of it can be read here.
+    -- Nothing of it is begun unless this program can read all of it.
     local parcel
     parcel, code, why = find_parcel(order, n)
     if parcel then
-      code, why = rows_flaw(parcel), 'outcomes'
+      code, why = deliveries_flaw(parcel), 'outcomes'
       if not code then
-        code, why = content_flaw(fields, order.rows), 'content'
+        code, why = content_flaw(fields, order.deliveries), 'content'
       end
     end
     if code then
       return code, nil, why
     end
-    for i = 0, parcel.rows - 1 do
-      local row = row_at(parcel, i)
-      if begin_left > 0 and byte(row) == ROW_VERSION + PENDING and wait_of(order, row) <= now and not is_suspect(row) then
-        begin_row(parcel, i, row)
+    for i = 0, parcel.deliveries - 1 do
+      local delivery = delivery_at(parcel, i)
+      if begin_left > 0 and byte(delivery) == DELIVERY_VERSION + PENDING and wait_of(order, delivery) <= now and not is_suspect(delivery) then
+        begin_delivery(parcel, i, delivery)
         begin_left = begin_left - 1
         begun_members[member] = parcel
         begun_now = true
@@ -212,8 +212,8 @@ local function pick(key, limit)
         begin_left = 0
       end
       begun_now = false
-      local verdict, entry, why = look(member)
-      if verdict == 'take' then
+      local outcome, entry, why = look(member)
+      if outcome == 'take' then
         count = count + 1
         if marks[i] then
           entry[2] = 1
@@ -223,17 +223,17 @@ local function pick(key, limit)
         members[#members + 1] = member
         begun[#members] = begun_now
         out[#out + 1] = member
-      elseif verdict == 'closed' then
+      elseif outcome == 'closed' then
         closed = closed + 1
         unmark[#unmark + 1] = member
         out[#out + 1] = member
-      elseif verdict == 'newer' then
+      elseif outcome == 'newer' then
         again_later[#again_later + 1] = { key, member }
         rung.newer[#rung.newer + 1] = member
-      elseif verdict == 'bad' then
+      elseif outcome == 'bad' then
         park(channel, member, why)
         out[#out + 1] = member
-      elseif verdict ~= 'leave' then
+      elseif outcome ~= 'leave' then
         unmark[#unmark + 1] = member
         out[#out + 1] = member
       end
@@ -245,8 +245,8 @@ local function pick(key, limit)
   return count
 end
 
--- A marked parcel is claimed alone, so urgent ones would keep a marked bulk one away for ever: when it has waited long at
--- the head of its lane, it goes first.
+-- A marked parcel is claimed alone, so urgent parcels would keep a marked bulk parcel waiting forever: once it has
+-- waited long at the head of its priority, it goes first.
 local patient = any_crash and bulk_room > 0
   and redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now - MARKED_WAIT, 'LIMIT', 0, 1)[1]
 if patient and redis.call('HEXISTS', KEYS[12], patient) == 1 then
@@ -256,7 +256,7 @@ room = room - pick(KEYS[5], room)
 pick(KEYS[6], math.min(room, bulk_room))
 
 write_parcels()
--- What the caller reads is the state after this call.
+-- The caller sees the state after this call.
 for i = 1, #taken do
   local parcel = begun_members[members[i]]
   if parcel then

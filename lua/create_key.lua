@@ -1,7 +1,8 @@
 #!lua
--- create_key: keeps a new API key. Two live keys at most have one name, so that one can follow the other without a gap.
--- Keys revoked or expired 90 days ago are removed on the way. Fields of a record: name, hash, scopes, created; where they
--- apply sender, role, expires, mailboxes, display_names, used, revoked. The secret itself is kept nowhere.
+-- create_key: stores a new API key. At most two live keys share a name, so that one can replace the other without a
+-- gap. Keys that were revoked or expired 90 days ago are removed in the same call. Fields of a record: name, hash,
+-- scopes, created; optionally sender, role, expires, mailboxes, display_names, used, revoked. The secret itself is
+-- never stored.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -25,7 +26,7 @@
 -- REPLY full there are 1,000 keys
 -- REPLY epoch another database
 -- BOUND 1,000 keys
--- uses: num open
+-- uses: binary prologue
 local MOST, KEPT = 1000, 90 * 86400000
 local there = redis.pcall('HMGET', KEYS[4], 'hash', 'created')
 if there.err or (there[1] and there[1] ~= ARGV[5]) then

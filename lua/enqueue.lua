@@ -1,52 +1,53 @@
 #!lua
--- enqueue: accepts an order, whole: history, indexes and bell in one step. Idempotent by suffix: the same digest gets the
--- same answer again. A small order carries text and rows in its fields; a big one was staged before and this takes it over.
--- An order for now is ready at once and its delivery key fires `expired` here; big ones for now go through `due`.
+-- enqueue: accepts an order whole: history, indexes and bell in one step. Idempotent by order id: the same digest
+-- gets the same reply again. A small order carries text and deliveries in its fields; the parcels of a big one were
+-- staged before and are taken over here. A small order due now is ready at once and its delivery key fires `expired`
+-- here; big ones due now go through `due`.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
--- KEYS 3 due:{p}:<lane>
--- KEYS 4 history:{p}:<suffix>
+-- KEYS 3 due:{p}:<priority>
+-- KEYS 4 history:{p}:<order id>
 -- KEYS 5 orders:{p}
 -- KEYS 6 sender:{p}:<sender>
 -- KEYS 7 staging:{p}
 -- KEYS 8 channels:{p}
 -- ARGV 1 request id
 -- ARGV 2 epoch
--- ARGV 3 suffix
+-- ARGV 3 order id
 -- ARGV 4 due ms, 0 or past for now
--- ARGV 5 lane
+-- ARGV 5 priority
 -- ARGV 6 what to do with unknowns: d the channel's default, r repeat once, h hold
 -- ARGV 7 not_after ms, 0 for the span after the due time
 -- ARGV 8 span in ms
 -- ARGV 9 digest (12 bytes)
 -- ARGV 10 layout: i inline, p parcels
--- ARGV 11 channels: length of name, name, rows (4 bytes), each
+-- ARGV 11 channels: length of name, name, deliveries (4 bytes), each
 -- ARGV 12 recipients without an address, per channel of ARGV 11 (4 bytes each)
 -- ARGV 13 upload id of the staged parcels, empty for an inline order
 -- ARGV 14… field, value
 -- REPLY now accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY later accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY same accepted ms, due ms, last seen ms of a courier per channel (0: never)
--- REPLY conflict an order of this suffix has another body
+-- REPLY conflict an order of this order id has another body
 -- REPLY late not_after is not after the due time
 -- REPLY unstaged the staged parcels are gone, or another upload took over
 -- REPLY incomplete the staged parcels are not those of the order
--- REPLY bad the order names no row, or is inline with rows on two channels, or its history can't be read
+-- REPLY bad the order names no delivery, or is inline with deliveries on two channels, or its history can't be read
 -- REPLY epoch another database
 -- BOUND one order
--- uses: num open earliest bell ready order staging
-local suffix, lane, digest, layout, channels = ARGV[3], ARGV[5], ARGV[9], ARGV[10], ARGV[11]
-local delivery = 'delivery:' .. tag .. ':' .. suffix
+-- uses: binary prologue earliest bell ready order staging
+local order_id, priority, digest, layout, channels = ARGV[3], ARGV[5], ARGV[9], ARGV[10], ARGV[11]
+local delivery = 'delivery:' .. tag .. ':' .. order_id
 
-local names, rows = channels_of(channels, 1)
+local names, deliveries = channels_of(channels, 1)
 local open, holders, holder = 0, 0, nil
 for i = 1, names and #names or 0 do
-  if rows[i] > 0 then
-    open, holders, holder = open + rows[i], holders + 1, names[i]
+  if deliveries[i] > 0 then
+    open, holders, holder = open + deliveries[i], holders + 1, names[i]
   end
 end
-if open == 0 or (layout == 'i' and (holders > 1 or open > PARCEL_ROWS)) then
+if open == 0 or (layout == 'i' and (holders > 1 or open > PARCEL_DELIVERIES)) then
   return answer('bad')
 end
 local seen = redis.call('HMGET', KEYS[8], unpack(names))
@@ -65,7 +66,7 @@ if not stored then
 end
 local known = stored[1]
 if not known and stored[2] then
-  -- One of this suffix could not be read, and an operator ended it: it is not sent after all.
+  -- An order with this id could not be read and was ended by an operator: it is not sent after all.
   return answer('conflict')
 end
 if known then
@@ -92,16 +93,16 @@ if not_after <= due then
 end
 local big = layout == 'p'
 if big then
-  if not is_staging(KEYS[7], suffix) then
+  if not is_staging(KEYS[7], order_id) then
     return answer('unstaged')
   end
-  local staged = staged_key(suffix)
+  local staged = staged_key(order_id)
   if redis.call('HGET', staged, UPLOAD) ~= ARGV[13] then
     return answer('unstaged')
   end
   for i = 1, #names do
     local found = redis.call('HMGET', staged, UPLOAD .. names[i], names[i])
-    local parcels = parcels_of(rows[i], false)
+    local parcels = parcels_of(deliveries[i], false)
     if tonumber(found[1] or 0) ~= parcels or tonumber(found[2] or 0) ~= parcels then
       return answer('incomplete')
     end
@@ -114,11 +115,11 @@ redis.call('LLEN', KEYS[5])
 redis.call('LLEN', KEYS[6])
 local head_of_due = earliest(KEYS[3])
 if for_now and not big then
-  to_ready(holder, lane, suffix .. ':0', due)
+  to_ready(holder, priority, order_id .. ':0', due)
 end
 
 local fields = {
-  'h', char(HEAD_VERSION) .. layout .. sub(lane, 1, 1) .. ARGV[6] .. p48(now) .. p48(due) .. p48(not_after) .. digest .. channels,
+  'h', char(HEAD_VERSION) .. layout .. sub(priority, 1, 1) .. ARGV[6] .. p48(now) .. p48(due) .. p48(not_after) .. digest .. channels,
 }
 for a = 14, #ARGV do
   fields[#fields + 1] = ARGV[a]
@@ -127,7 +128,7 @@ for i = 1, #names do
   local without = sub(ARGV[12], i * 4 - 3, i * 4)
   if big then
     fields[#fields + 1] = 'c:' .. names[i]
-    fields[#fields + 1] = p32(rows[i]) .. string.rep('\0', 36) .. without
+    fields[#fields + 1] = p32(deliveries[i]) .. string.rep('\0', 36) .. without
   elseif without ~= '\0\0\0\0' then
     fields[#fields + 1] = 'n:' .. names[i]
     fields[#fields + 1] = u32(without, 1)
@@ -139,21 +140,21 @@ if big then
 end
 leave_mark()
 if #unknown > 0 then
-  -- Channels nobody has served yet are known from here on, so that sweepers look after them.
+  -- Registers channels that no courier has served yet, so that housekeeping covers them from now on.
   redis.call('HSET', KEYS[8], unpack(unknown))
 end
 redis.call('HSET', KEYS[4], unpack(fields))
-redis.call('RPUSH', KEYS[5], suffix)
-redis.call('RPUSH', KEYS[6], suffix)
+redis.call('RPUSH', KEYS[5], order_id)
+redis.call('RPUSH', KEYS[6], order_id)
 if big then
-  redis.call('ZREM', KEYS[7], suffix)
-  redis.call('UNLINK', staged_key(suffix))
+  redis.call('ZREM', KEYS[7], order_id)
+  redis.call('UNLINK', staged_key(order_id))
 end
 if for_now and not big then
   write_ready(true)
   ring_bell(delivery)
 else
-  redis.call('ZADD', KEYS[3], due, suffix)
+  redis.call('ZADD', KEYS[3], due, order_id)
   if for_now then
     ring_bell(delivery)
   else

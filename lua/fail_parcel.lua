@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- fail_parcel: ends the rows of a parked parcel, by an operator's word. Where its rows can be read, pending ones fail, and what
--- may have left is unknown. Where they can't, all of them are unknown, and the counters of the order are counted anew.
+-- fail_parcel: ends the deliveries of a parked parcel, at an operator's request. If its deliveries can be read,
+-- pending ones fail, and those that may have been sent become unknown. If they can't, all of them become unknown, and
+-- the counters of the order are recounted.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -14,14 +15,14 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 member
--- REPLY ok rows ended
+-- REPLY ok deliveries ended
 -- REPLY absent it is not parked
 -- REPLY leased a courier holds it
 -- REPLY newer a record of a later version: a newer program can read it
 -- REPLY broken its order can't be read, or has too many parcels to be counted anew: only the whole order can be ended
 -- REPLY epoch another database
--- BOUND one parcel; 400 parcels of 500 rows are counted when its rows can't be read
--- uses: num open bell ready reason order rows lease leave
+-- BOUND one parcel; 400 parcels of 500 deliveries are counted when its deliveries can't be read
+-- uses: binary prologue bell ready reason order deliveries lease unlease
 local channel, member = ARGV[3], ARGV[4]
 local MOST_COUNTED = 400
 if not redis.call('ZSCORE', KEYS[6], member) then
@@ -33,19 +34,19 @@ end
 redis.call('ZCARD', KEYS[5])
 redis.call('HLEN', KEYS[7])
 redis.call('HLEN', KEYS[8])
-local suffix, n = split_member(member)
+local order_id, n = split_member(member)
 local order, parcel, flaw
-if suffix then
-  order, flaw = find_order(suffix, channel)
+if order_id then
+  order, flaw = find_order(order_id, channel)
 end
 if flaw == 'newer' then
   return answer('newer')
-elseif not order or parcel_rows(order, n) <= 0 then
+elseif not order or parcel_deliveries(order, n) <= 0 then
   return answer('broken')
 end
 parcel, flaw = find_parcel(order, n)
 if parcel then
-  flaw = rows_flaw(parcel)
+  flaw = deliveries_flaw(parcel)
 end
 if flaw == 'newer' then
   return answer('newer')
@@ -58,24 +59,24 @@ local ended
 if parcel then
   ended = parcel.pending + parcel.sending + parcel.unresolved
   end_pending(parcel, FAILED, R_UNREADABLE)
-  for i = 0, parcel.rows - 1 do
-    local row = row_at(parcel, i)
-    local s, q, flags = byte(row, 1, 3)
-    if s == ROW_VERSION + SENDING or s == ROW_VERSION + UNRESOLVED then
-      put_row(parcel, i, s - ROW_VERSION, UNKNOWN, q, flags, p16(R_UNREADABLE) .. sub(row, 6, 12))
+  for i = 0, parcel.deliveries - 1 do
+    local delivery = delivery_at(parcel, i)
+    local s, q, flags = byte(delivery, 1, 3)
+    if s == DELIVERY_VERSION + SENDING or s == DELIVERY_VERSION + UNRESOLVED then
+      put_delivery(parcel, i, s - DELIVERY_VERSION, UNKNOWN, q, flags, p16(R_UNREADABLE) .. sub(delivery, 6, 12))
     end
   end
 else
-  ended = parcel_rows(order, n)
-  local unknown = char(ROW_VERSION + UNKNOWN, 0, 0) .. p16(R_UNREADABLE) .. since_due(order) .. '\0\0\0\0'
-  local made = { order = order, n = n, rows = ended, set = {}, list = {}, fresh = true, touched = true }
+  ended = parcel_deliveries(order, n)
+  local unknown = char(DELIVERY_VERSION + UNKNOWN, 0, 0) .. p16(R_UNREADABLE) .. since_due(order) .. '\0\0\0\0'
+  local made = { order = order, n = n, deliveries = ended, set = {}, list = {}, fresh = true, touched = true }
   for i = 0, ended - 1 do
     made.set[i] = unknown
   end
   made.pending, made.sending, made.unresolved = 0, 0, 0
-  made.key = 'outcome:' .. tag .. ':' .. suffix .. ':' .. channel .. ':' .. n
+  made.key = 'outcome:' .. tag .. ':' .. order_id .. ':' .. channel .. ':' .. n
   if not order.inline then
-    local parcels = parcels_of(order.rows, false)
+    local parcels = parcels_of(order.deliveries, false)
     if parcels > MOST_COUNTED then
       return answer('broken')
     end
@@ -85,16 +86,16 @@ else
       if other ~= n then
         counted, unreadable = find_parcel(order, other)
       end
-      if unreadable == 'newer' or (counted and rows_flaw(counted) == 'newer') then
+      if unreadable == 'newer' or (counted and deliveries_flaw(counted) == 'newer') then
         return answer('newer')
       elseif counted then
-        for i = 0, counted.rows - 1 do
-          local state = byte(counted.o, 7 + 12 * i) - ROW_VERSION
+        for i = 0, counted.deliveries - 1 do
+          local state = byte(counted.o, 7 + 12 * i) - DELIVERY_VERSION
           found[state] = (found[state] or 0) + 1
         end
       elseif other ~= n then
-        -- Of another one that can't be read nothing is known either: it is open until it is ended too.
-        found[PENDING] = (found[PENDING] or 0) + parcel_rows(order, other)
+        -- Another unreadable parcel counts as open until it is ended too.
+        found[PENDING] = (found[PENDING] or 0) + parcel_deliveries(order, other)
       end
     end
     order.delta = {}

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- halt: stops all processes of this database, over restarts too, because it went back or was wiped. From here on its epoch
--- begins with `!`, so every script refuses whoever does not name it that way; reports of what has left do. What each process
--- knows of the loss comes together in one record. A database of a later generation was recovered meanwhile, one of another
--- name is somebody else's: nothing is written to either.
+-- halt: stops all processes of this database, across restarts too, because it went back or was wiped. From here on
+-- its epoch begins with `!`, so every script refuses callers that name the epoch without it; reports of messages
+-- already sent include it. What each process knows of the loss is merged into one record. A database of a later
+-- generation was recovered in the meantime, one of another name belongs to another installation: nothing is written
+-- to either.
 --
--- Fields of the record: cause (back, wiped), noticed ms, found (lowest mark found; not there when
--- nothing is known to be lost), known (highest mark told before), since ms (first change
--- known to be lost), last ms (last one).
+-- Fields of the record: cause (back, wiped), noticed ms, found (lowest mark found; absent when no loss is known),
+-- known (highest mark returned before), since ms (first change known to be lost), last ms (last one).
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -19,7 +19,7 @@
 -- ARGV 5 highest mark the caller was told before
 -- ARGV 6 since ms, 0 for not known
 -- ARGV 7 last ms, 0 for not known
--- ARGV 8… accepted ms and suffix of a lost order
+-- ARGV 8… accepted ms and order id of a lost order
 -- REPLY ok lost orders known
 -- REPLY epoch another database, or a later generation of this one
 -- BOUND 500 lost orders a call, 20,000 in all

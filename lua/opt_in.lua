@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- opt_in: a person wants messages again. Lifts what their own opt-out put on the list, and what the provider said for the same
--- reason, if it is proved that this was said after it. An operator's entry and a bounce's stay, also those beneath the person's
--- own; where the order can't be proved the entry stands. A notice heard before is no new one.
+-- opt_in: a person wants messages again. Lifts the entry of their own opt-out, and the provider's entry for the same
+-- reason, if the opt-in was provably said after it. An operator's or a bounce's entry stays, also one beneath the
+-- person's own. If the order can't be proved, the entry stands. A notice received before changes nothing.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -25,7 +25,7 @@
 -- REPLY key addresses are hashed under another key
 -- REPLY epoch another database
 -- BOUND one record
--- uses: num open suppression consent
+-- uses: binary prologue suppression consent
 local old, old_consent = redis.call('HGET', KEYS[4], ARGV[5]), redis.call('HGET', KEYS[5], ARGV[5])
 local known = redis.call('HEXISTS', KEYS[3], 'on:' .. ARGV[4]) == 1
 local told, notice = read_consent(old_consent), read_notice(ARGV[6], 1)
@@ -54,8 +54,9 @@ local source = active and sub(old, 18, 18)
 local own = source == 's' or source == 'u'
 if active and may_lift(sub(old, 3, 4)) then
   local written = u48(old, 11)
-  -- What the provider refused it refuses again: a lift too many costs one message, so its entry is lifted unless it is proved
-  -- to be newer. A person's entry that the consent record knows nothing of is placed by the moment it was written at.
+  -- The provider refuses again what it refused before: a wrong lift costs one message, so its entry is lifted unless
+  -- it is provably newer. A person's entry that the consent record does not know is dated by the moment it was
+  -- written.
   if source == 'p' and notice.moment + CLOCKS_APART < written then
     return answer('older')
   elseif own and told.said ~= 'o' and not is_after(notice, 'h', written) then

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- park: takes parcels out of the way that their holder can't read, though their heads can be. Rows begun with the claim, which
--- never left, are pending again. A parcel named without a fence is one of unresolved rows that nobody holds.
+-- park: parks parcels that their holder can't read although their heads are readable. Deliveries begun with the
+-- claim, which were never sent, become pending again. A parcel named without a fence has unresolved deliveries and is
+-- not leased.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -15,7 +16,7 @@
 -- REPLY ok per parcel: 1 parked, 0 somebody else holds it
 -- REPLY epoch another database
 -- BOUND 200 parcels
--- uses: num open bell ready reason order rows lease park leave verdict
+-- uses: binary prologue bell ready reason order deliveries lease park unlease outcome
 local channel = ARGV[3]
 local members, count = {}, 0
 for a = 4, #ARGV, 3 do
@@ -34,14 +35,14 @@ for p = 1, count do
   local member, holder, why = members[p], ARGV[2 + 3 * p], ARGV[3 + 3 * p]
   results[p] = 0
   if (holder ~= '' and holds(leases[p], holder)) or (holder == '' and not leases[p]) then
-    local suffix, n = split_member(member)
-    local order = suffix and find_order(suffix, channel)
+    local order_id, n = split_member(member)
+    local order = order_id and find_order(order_id, channel)
     local parcel = order and find_parcel(order, n)
     if parcel and holder ~= '' then
-      for i = 0, parcel.rows - 1 do
-        local s, q = byte(row_at(parcel, i), 1, 2)
-        if s == ROW_VERSION + SENDING then
-          settle_row(parcel, i, q, 'n', 0, 0, true)
+      for i = 0, parcel.deliveries - 1 do
+        local s, q = byte(delivery_at(parcel, i), 1, 2)
+        if s == DELIVERY_VERSION + SENDING then
+          settle_delivery(parcel, i, q, 'n', 0, 0, true)
         end
       end
     end

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- recover: ends a halt. The fence rises above every mark anybody was told, the epoch gets the next generation, and whoever
--- knew the old one learns by it that what it remembers of marks counts no more. A wiped database is set up by it as well.
+-- recover: ends a halt. The fence rises above every mark ever returned, and the epoch gets the next generation, so
+-- that every process that knew the old one learns that the marks it remembers no longer count. It also sets up a
+-- wiped database.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -16,7 +17,7 @@
 -- REPLY running it is not halted
 -- REPLY epoch another database
 -- BOUND one record
--- uses: num open
+-- uses: binary prologue
 local MARGIN = 1000000
 if sub(epoch, 1, 1) ~= '!' then
   return answer('running')

@@ -1,6 +1,6 @@
 #!lua
--- register: the first word of every process to a database: sets an empty one up, and tells what it is otherwise. A
--- database that holds orders but no epoch is not set up but refused: something was lost.
+-- register: the first call of every process to a database: sets up an empty one, otherwise returns what it is. A
+-- database that holds orders but no epoch is refused instead of set up: something was lost.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -56,7 +56,7 @@ if epoch then
     return told('old')
   end
   seen()
-  -- A newer program raises both; nothing lowers them.
+  -- A newer program raises both; they are never lowered.
   local raised, floor = math.max(tonumber(current), tonumber(ARGV[4])), math.max(tonumber(oldest), tonumber(ARGV[8]))
   if raised ~= tonumber(current) or floor ~= tonumber(oldest) then
     redis.call('SET', KEYS[3], string.format('%d %d %s', raised, floor, partitions))

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- release: hands leases back, as a stopping courier does. Pending rows are ready again at once, in the place they had, or
--- after a wait; counts no crash. A parcel with a row still sending stays.
+-- release: gives leases back, as a stopping courier does. Pending deliveries are ready again at once, in their former
+-- place, or after a wait; this counts no crash. A parcel with a delivery still sending stays.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -16,7 +16,7 @@
 -- REPLY ok per parcel: code (ready, left, sending, stale, gone, newer, bad, final)
 -- REPLY epoch another database
 -- BOUND 200 parcels
--- uses: num open bell ready reason order rows lease leave
+-- uses: binary prologue bell ready reason order deliveries lease unlease
 local channel = ARGV[3]
 local wait = tonumber(ARGV[4])
 local members, count = {}, 0
@@ -36,9 +36,9 @@ for p = 1, count do
   local member = members[p]
   local code
   if holds(leases[p], ARGV[4 + 2 * p]) then
-    local suffix, n = split_member(member)
+    local order_id, n = split_member(member)
     local order, parcel
-    order, code = find_order(suffix, channel)
+    order, code = find_order(order_id, channel)
     if order then
       parcel, code = find_parcel(order, n)
       if parcel then

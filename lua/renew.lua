@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- renew: prolongs leases that are not over yet.
+-- renew: extends leases that have not expired.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -12,7 +12,7 @@
 -- REPLY ok a letter a parcel: r renewed, o over, s stale
 -- REPLY epoch another database
 -- BOUND 200 parcels
--- uses: num open lease
+-- uses: binary prologue lease
 local members, count = {}, 0
 for a = 4, #ARGV, 2 do
   count = count + 1

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- reschedule: moves an order that is wholly in `due` and not yet due to another time; its bell moves with it. Only the
--- order of the revision the caller has read is moved, so an old copy that arrives late moves nothing back.
+-- reschedule: moves an order that is wholly in `due` and not yet due to another time; its bell moves with it. It
+-- moves the order only if its revision is the one the caller read, so that a late copy of a call moves nothing back.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
 -- KEYS 3 due:{p}:urgent
 -- KEYS 4 due:{p}:bulk
--- KEYS 5 history:{p}:<suffix>
+-- KEYS 5 history:{p}:<order id>
 -- ARGV 1 request id
 -- ARGV 2 epoch
--- ARGV 3 suffix
+-- ARGV 3 order id
 -- ARGV 4 new due ms
 -- ARGV 5 new not_after ms, 0 to keep the span between due time and end
 -- ARGV 6 revision of the order as the caller read it
@@ -17,15 +17,15 @@
 -- REPLY rung its time has come, or parcels are on their way
 -- REPLY moved revision, due ms, not_after ms; it changed since it was read
 -- REPLY cancelled it was cancelled
--- REPLY final every row is final
+-- REPLY final every delivery is final
 -- REPLY late not_after is not after the new time
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
 -- REPLY bad a record that can't be read
 -- REPLY epoch another database
 -- BOUND one order
--- uses: num open earliest bell order
-local suffix = ARGV[3]
+-- uses: binary prologue earliest bell order
+local order_id = ARGV[3]
 local r = readable(redis.pcall('HMGET', KEYS[5], 'h', 'x', 'f', 'g', 'v'))
 if not r then
   return answer('bad')
@@ -45,7 +45,7 @@ if r[3] then
   return answer('final')
 end
 local key = byte(head, 3) == URGENT and KEYS[3] or KEYS[4]
-local due = redis.call('ZSCORE', key, suffix)
+local due = redis.call('ZSCORE', key, order_id)
 if not due or r[4] or tonumber(due) <= now then
   return answer('rung')
 end
@@ -65,8 +65,8 @@ local first = earliest(key)
 leave_mark()
 redis.call('HSET', KEYS[5], 'h', sub(head, 1, 10) .. p48(new_due) .. p48(not_after) .. sub(head, 23),
   'v', revision + 1)
-redis.call('ZADD', key, new_due, suffix)
-local delivery = 'delivery:' .. tag .. ':' .. suffix
+redis.call('ZADD', key, new_due, order_id)
+local delivery = 'delivery:' .. tag .. ':' .. order_id
 if new_due > now then
   redis.call('SET', delivery, 0, 'PXAT', new_due)
 else

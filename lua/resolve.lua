@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- resolve: decides unresolved rows of one parcel. Each verdict names the attempt it decides; one for another attempt, or
--- for a row decided already, changes nothing. r repeats once (refused as `t` when the one repeat is spent), R repeats
--- under the same token and spends a try, h holds, s d f x tell what an inquiry found.
+-- resolve: decides unresolved deliveries of one parcel. Each outcome names the attempt it decides; one for another
+-- attempt, or for a delivery decided already, changes nothing. r repeats once (refused as `t` when the one repeat is
+-- spent), R repeats under the same token and spends a try, h holds, s d f x give the result of a lookup.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -12,20 +12,20 @@
 -- ARGV 2 epoch
 -- ARGV 3 channel
 -- ARGV 4 member
--- ARGV 5 verdicts (row 2 bytes, attempt 1, verdict 1, reason 2, value 4 unused; ascending)
--- REPLY ok orders ended, a letter a verdict: a applied, n nothing new, s another attempt, t the repeat is spent
+-- ARGV 5 outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)
+-- REPLY ok orders ended, a letter a outcome: a applied, n nothing new, s another attempt, t the repeat is spent
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
 -- REPLY bad a record that can't be read
 -- REPLY final cancelled before it was due
 -- REPLY epoch another database
--- BOUND 500 rows
--- uses: num open bell ready reason order rows lease leave verdict
-local channel, member, verdicts = ARGV[3], ARGV[4], ARGV[5]
-local suffix, n = split_member(member)
+-- BOUND 500 deliveries
+-- uses: binary prologue bell ready reason order deliveries lease unlease outcome
+local channel, member, outcomes = ARGV[3], ARGV[4], ARGV[5]
+local order_id, n = split_member(member)
 local order, code, parcel
-if suffix then
-  order, code = find_order(suffix, channel)
+if order_id then
+  order, code = find_order(order_id, channel)
 end
 if order then
   parcel, code = find_parcel(order, n)
@@ -38,32 +38,32 @@ redis.call('ZCARD', KEYS[4])
 redis.call('HLEN', KEYS[5])
 local letters, again, died = {}, false, false
 local before = parcel.unresolved
-for at = 1, #verdicts, 10 do
-  local i, k, verdict = u16(verdicts, at), byte(verdicts, at + 2), sub(verdicts, at + 3, at + 3)
-  local reason = p16(u16(verdicts, at + 4))
+for at = 1, #outcomes, 10 do
+  local i, k, outcome = u16(outcomes, at), byte(outcomes, at + 2), sub(outcomes, at + 3, at + 3)
+  local reason = p16(u16(outcomes, at + 4))
   local letter = 's'
-  if i < parcel.rows then
-    local row = row_at(parcel, i)
-    local s, q, flags = byte(row, 1, 3)
-    local state, repeated = s - ROW_VERSION, flags % TOKEN >= REPEATED
+  if i < parcel.deliveries then
+    local delivery = delivery_at(parcel, i)
+    local s, q, flags = byte(delivery, 1, 3)
+    local state, repeated = s - DELIVERY_VERSION, flags % TOKEN >= REPEATED
     if state == UNRESOLVED and q == k then
       letter = 'a'
-      if verdict == 'r' and repeated then
+      if outcome == 'r' and repeated then
         letter = 't'
-      elseif verdict == 'r' or verdict == 'R' then
-        died = died or u16(row, 4) == R_COURIER_DIED
+      elseif outcome == 'r' or outcome == 'R' then
+        died = died or u16(delivery, 4) == R_COURIER_DIED
         again = true
-        -- Keeps the moment of the begin and the token: the repeat is under the same one.
-        local value = flags >= TOKEN and sub(row, 9, 12) or '\0\0\0\0'
+        -- Keeps the moment of the begin and the token: the repeat uses the same one.
+        local value = flags >= TOKEN and sub(delivery, 9, 12) or '\0\0\0\0'
         local spent = repeated and flags or flags + REPEATED
-        if verdict == 'R' and spent % 16 < 15 then
+        if outcome == 'R' and spent % 16 < 15 then
           spent = spent + 1
         end
-        put_row(parcel, i, UNRESOLVED, PENDING, q, spent, sub(row, 4, 8) .. value)
-      elseif verdict == 'h' then
-        put_row(parcel, i, UNRESOLVED, UNKNOWN, q, flags, reason .. sub(row, 6, 12))
+        put_delivery(parcel, i, UNRESOLVED, PENDING, q, spent, sub(delivery, 4, 8) .. value)
+      elseif outcome == 'h' then
+        put_delivery(parcel, i, UNRESOLVED, UNKNOWN, q, flags, reason .. sub(delivery, 6, 12))
       else
-        put_row(parcel, i, UNRESOLVED, FINAL_OF[verdict] or UNKNOWN, q, flags, reason .. since_due(order) .. sub(row, 9, 12))
+        put_delivery(parcel, i, UNRESOLVED, FINAL_OF[outcome] or UNKNOWN, q, flags, reason .. since_due(order) .. sub(delivery, 9, 12))
       end
     elseif q == k then
       letter = 'n'
@@ -90,7 +90,7 @@ write_ready(false)
 if done then
   redis.call('HDEL', KEYS[5], member)
 elseif died then
-  -- What killed a courier is claimed alone when it comes again.
+  -- A parcel whose courier died is claimed alone next time.
   redis.call('HSETNX', KEYS[5], member, '0 ' .. string.format('%.0f', now))
 end
 return answer('ok', ended, table.concat(letters))

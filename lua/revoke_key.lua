@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- revoke_key: ends an API key for good.
+-- revoke_key: revokes an API key permanently.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -11,7 +11,7 @@
 -- REPLY gone no such key
 -- REPLY epoch another database
 -- BOUND one key
--- uses: num open
+-- uses: binary prologue
 local r = redis.call('HMGET', KEYS[3], 'created', 'revoked')
 if not r[1] then
   return answer('gone')

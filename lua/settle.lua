@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- settle: reports what became of attempts. Each report names its attempt, so a repeat or a late copy changes nothing; that
--- a message was taken is kept as evidence even from a courier whose lease is gone. A parcel leaves its lease when all its
--- rows are settled, or, asked to, when none is sending.
+-- settle: stores the outcomes of attempts. Each report names its attempt, so a repeat or a late copy changes nothing.
+-- A report that a message was taken is kept as evidence even from a courier that has lost its lease. A parcel leaves
+-- its lease when all its deliveries are settled or, on request, when none is sending.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -12,11 +12,11 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel
--- ARGV 4… member, fence, 1 to leave the lease, reports (row 2 bytes, attempt 1, verdict 1, reason 2, value 4; ascending)
+-- ARGV 4… member, fence, 1 to leave the lease, reports (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4; ascending)
 -- REPLY ok orders ended, per parcel: code (held, sending, ready, left, stale, gone, newer, bad, final), a letter a report
 -- REPLY epoch another database
 -- BOUND 200 parcels, 2,000 reports
--- uses: num open bell ready reason order rows single lease leave verdict
+-- uses: binary prologue bell ready reason order deliveries single_delivery lease unlease outcome
 local channel = ARGV[3]
 local members, count = {}, 0
 for a = 4, #ARGV, 4 do
@@ -33,7 +33,7 @@ local any_crash = redis.call('HLEN', KEYS[6]) > 0
 local results = {}
 local progressed, finished = {}, {}
 
--- The only row of an order, held and sending, becomes final: true when that is all there is to it.
+-- The only delivery of an order, held and sending, becomes final; true when the order has nothing else.
 local PLAIN = { 'left', 'a' }
 
 local function settle_single(member, holder, record, reports)
@@ -41,16 +41,16 @@ local function settle_single(member, holder, record, reports)
   if not to or #reports ~= 10 or sub(member, -2) ~= ':0' or sub(reports, 1, 2) ~= '\0\0' or not holds(record, holder) then
     return false
   end
-  local suffix = sub(member, 1, -3)
-  local r = readable(redis.pcall('HMGET', HISTORY .. suffix, 'h', 'o', 'v', 'f'))
-  if not r or orders[suffix] or r[4] or not plain_head(r[1]) then
+  local order_id = sub(member, 1, -3)
+  local r = readable(redis.pcall('HMGET', HISTORY .. order_id, 'h', 'o', 'v', 'f'))
+  if not r or orders[order_id] or r[4] or not plain_head(r[1]) then
     return false
   end
   local o = settled_single(r[1], r[2], byte(reports, 3), to, sub(reports, 5, 6))
   if not o then
     return false
   end
-  put_single(suffix, o, r[3], true)
+  put_single(order_id, o, r[3], true)
   left_members[#left_members + 1] = member
   finished[#finished + 1] = member
   progressed[member] = true
@@ -61,8 +61,8 @@ local function settle_parcel(p)
   local member, holder = members[p], ARGV[1 + 4 * p]
   local wants_out, reports = ARGV[2 + 4 * p] == '1', ARGV[3 + 4 * p]
   local current = holds(leases[p], holder)
-  local suffix, n = split_member(member)
-  local order, code = find_order(suffix, channel)
+  local order_id, n = split_member(member)
+  local order, code = find_order(order_id, channel)
   if not order then
     return code, ''
   end
@@ -76,10 +76,10 @@ local function settle_parcel(p)
   for at = 1, #reports, 10 do
     local i, k = u16(reports, at), byte(reports, at + 2)
     local letter = 's'
-    if i < parcel.rows then
-      local verdict = sub(reports, at + 3, at + 3)
-      letter = settle_row(parcel, i, k, verdict, u16(reports, at + 4), u32(reports, at + 6), current)
-      if letter == 'a' and verdict ~= 'u' then
+    if i < parcel.deliveries then
+      local outcome = sub(reports, at + 3, at + 3)
+      letter = settle_delivery(parcel, i, k, outcome, u16(reports, at + 4), u32(reports, at + 6), current)
+      if letter == 'a' and outcome ~= 'u' then
         progressed[member] = true
       end
     end
@@ -105,7 +105,7 @@ local function settle_parcel(p)
     end
   elseif not leases[p] then
     if parcel.pending > pending_before then
-      -- A late report made a row pending again and nobody holds the parcel.
+      -- A late report made a delivery pending again, and the parcel is not leased.
       back_to_ready(parcel, member)
     elseif parcel.pending == 0 and pending_before > 0 then
       out_of_ready(parcel, member)
@@ -121,7 +121,7 @@ local settled = {}
 for p = 1, count do
   local member = members[p]
   if settled[member] then
-    -- Named twice in one call: all there was to say was said the first time.
+    -- Named twice in one call: the first report said everything.
     results[p] = { 'left', string.rep('n', #ARGV[3 + 4 * p] / 10) }
   elseif settle_single(member, ARGV[1 + 4 * p], leases[p], ARGV[3 + 4 * p]) then
     results[p] = PLAIN

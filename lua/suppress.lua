@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- suppress: puts addresses on a list of those who get nothing, or counts strikes against them. A strike counts once in 20
--- hours; after 90 days without one the earlier ones are forgotten; so many as the caller says, and the address is on the list.
--- What is on the list stays as it is, but for a weightier source: an operator's entry takes the place of what a person said,
--- and that of what a provider or a bounce did, so that a person's word does not lift an operator's. What a provider or a bounce
--- said beside a person's entry is kept beneath it.
--- A notice that was heard before is no new one, whatever became of its entry meanwhile. A person's notice is outdated if it is
--- proved that they opted in after it; where the order can't be proved the entry stands.
+-- suppress: puts addresses on a suppression list, or counts strikes against them. A strike counts once in 20 hours;
+-- after 90 days without one, earlier strikes are forgotten. At the number of strikes the caller gives, the address
+-- goes on the list. An active entry stays as it is, unless the new source has more weight: an operator's entry
+-- replaces a person's, and a person's replaces a provider's or a bounce's, so that a person's opt-in does not lift an
+-- operator's entry. A provider's or bounce's entry that comes in addition to a person's is kept beneath it.
+-- A notice received before changes nothing, whatever happened to its entry since. A person's notice is outdated if they
+-- provably opted in after it; if the order can't be proved, the entry stands.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -22,7 +22,7 @@
 -- REPLY key addresses are hashed under another key
 -- REPLY epoch another database
 -- BOUND 500 entries
--- uses: num open suppression consent
+-- uses: binary prologue suppression consent
 local ONCE, FORGET = 20 * 3600000, 90 * 86400000
 local WEIGHTS = { o = 3, s = 2, u = 2 }
 local function weight(source)
@@ -36,7 +36,7 @@ local held = redis.call('HMGET', KEYS[4], unpack(fields))
 local consents = redis.call('HMGET', KEYS[5], unpack(fields))
 local known = redis.call('HEXISTS', KEYS[3], 'on:' .. ARGV[4]) == 1
 
--- What becomes of an entry that is not active: a letter, and the new one where it changes.
+-- The result for an entry that is not active: a letter, and the new record if it changes.
 local function add(old, entry)
   local reason, source, enough, whose = sub(entry, 17, 18), sub(entry, 19, 19), byte(entry, 20), sub(entry, 21, 21)
   local first, strikes = now, 1
@@ -56,7 +56,7 @@ local function add(old, entry)
   return 's', suppression(STRIKING, reason, first, now, strikes, source, whose)
 end
 
--- What becomes of an active entry: the new one where it changes.
+-- The result for an active entry: the new record if it changes.
 local function add_beside(old, told, entry)
   local source, holder = sub(entry, 19, 19), sub(old, 18, 18)
   if weight(source) > weight(holder) then
@@ -70,7 +70,7 @@ local function add_beside(old, told, entry)
   end
 end
 
--- A letter, and the new suppression and consent where they change.
+-- Returns a letter, and the new suppression and consent records if they change.
 local function judge(old, old_consent, entry)
   local told = read_consent(old_consent)
   if not told or (old and not is_suppression(old)) then
@@ -97,7 +97,7 @@ local function judge(old, old_consent, entry)
   return 'a', at_once and add_beside(old, told, entry) or nil, consent(told)
 end
 
--- One address may be named twice.
+-- An address may occur twice in one call.
 local latest, latest_consent, letters, writes, consent_writes = {}, {}, {}, {}, {}
 for i = 1, #fields do
   local field = fields[i]

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- touch_key: notes when an API key was last used, once a minute.
+-- touch_key: records when an API key was last used, at most once a minute.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -10,7 +10,7 @@
 -- REPLY gone no such key
 -- REPLY epoch another database
 -- BOUND one key
--- uses: num open
+-- uses: binary prologue
 local r = redis.call('HMGET', KEYS[3], 'created', 'used')
 if not r[1] then
   return answer('gone')

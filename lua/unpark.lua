@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- unpark: takes parcels of one channel, or orders, off the list of what can't be read. Audit puts them back where their records
--- ask for; what still can't be read is parked again by whoever meets it.
+-- unpark: takes parcels of one channel, or orders, off the list of unreadable records. repair_indexes puts them back
+-- into the indexes where their records belong; one that still can't be read is parked again by the next script that
+-- reads it.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}
@@ -9,11 +10,11 @@
 -- ARGV 1 request id
 -- ARGV 2 epoch
 -- ARGV 3 channel, or empty for orders
--- ARGV 4… member, or suffix of an order
+-- ARGV 4… member, or order id of an order
 -- REPLY ok how many were parked
 -- REPLY epoch another database
 -- BOUND 200 names
--- uses: num open
+-- uses: binary prologue
 local names, fields = {}, {}
 for a = 4, #ARGV do
   names[#names + 1] = ARGV[a]
@@ -26,7 +27,7 @@ redis.call('HLEN', KEYS[4])
 local scores = redis.call('ZMSCORE', KEYS[3], unpack(names))
 for i = 1, #names do
   if scores[i] then
-    -- Lost with a roll-back, they would be parked again though their release was told.
+    -- If a rollback lost this change, they would be parked again although their release was reported.
     leave_mark()
     break
   end

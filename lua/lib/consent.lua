@@ -1,17 +1,19 @@
--- Consent records: a hash `consent:{p}:<channel>` beside the suppressions, under the same fields: what a person said last, and
--- which notices were heard. The suppressions alone decide who gets nothing; these decide which notice is new.
--- A record is 12 bytes and 8 more a notice: version, said, clock, moment ms (6), beneath (3), ids of notices, the newest first.
+-- Consent records: a hash `consent:{p}:<channel>` next to the suppressions, with the same fields: the latest opt-in
+-- or opt-out of a person, and which notices were received. Only the suppressions decide which addresses get nothing;
+-- consent records decide which notice is new.
+-- A record is 12 bytes plus 8 per notice: version, said, clock, moment ms (6), beneath (3), ids of notices, newest first.
 -- Said: o the person opted out, i opted in, - neither. Clock of the moment: p the provider's, h this server's.
--- Beneath: reason (2) and source of a provider's or bounce's entry that stands when the person's is lifted; source - for none.
+-- Beneath: reason (2) and source of a provider's or bounce's entry that remains when the person's is lifted; source -
+-- for none.
 --
--- A notice, as callers tell it, is 15 bytes: id, clock, ms (6). Clock p: the ms are the provider's time; h: this server's time
--- at the earliest; a: it was heard so many ms ago at least, which tells this server's time at the latest; - : it is a repeat,
--- and when it was first heard is not known. It was said before now, that is all.
+-- A notice, as callers pass it, is 15 bytes: id, clock, ms (6). Clock p: ms is the provider's time. h: ms is this
+-- server's time at the earliest. a: it was received at least ms ago, which gives this server's time at the latest. -:
+-- it is a repeat, and when it was first received is not known, only that it was said before now.
 local CONSENT_VERSION, CONSENT_HEAD, NOTICE, MOST_NOTICES = 1, 12, 8, 8
--- How far the provider's clock, which shows whole seconds, and this server's may be apart.
+-- How far apart the provider's clock, which has a resolution of one second, and this server's clock may be.
 local CLOCKS_APART = 3000
 
--- nil when it can't be read.
+-- Returns nil when the record can't be read.
 local function read_consent(record)
   if not record then
     return { said = '-', clock = '-', moment = 0, beneath = '\0\0-', ids = '' }
@@ -49,7 +51,7 @@ local function hear(told, id)
   told.ids = sub(id .. told.ids, 1, NOTICE * MOST_NOTICES)
 end
 
--- Id, clock and moment of a notice. One of unknown moment was said now at the latest.
+-- Id, clock and moment of a notice. One with an unknown moment was said now at the latest.
 local function read_notice(text, at)
   local by, ms = sub(text, at + 8, at + 8), u48(text, at + 9)
   if by == 'a' then
@@ -60,7 +62,7 @@ local function read_notice(text, at)
   return { id = sub(text, at, at + 7), clock = by, moment = ms }
 end
 
--- Whether it is proved that a notice was said after that moment.
+-- Whether a notice was provably said after that moment.
 local function is_after(notice, by, moment)
   if notice.clock == '-' then
     return false
@@ -68,7 +70,8 @@ local function is_after(notice, by, moment)
   return notice.moment > moment + (notice.clock == by and 0 or CLOCKS_APART)
 end
 
--- Whether it is proved that the person opted in after this notice: by one clock, which did not go back meanwhile.
+-- Whether the person provably opted in after this notice: both times are from the same clock, and that clock did not
+-- go back in between.
 local function is_outdated(notice, told)
   return told.said == 'i'
     and notice.clock == told.clock
@@ -76,7 +79,7 @@ local function is_outdated(notice, told)
     and (told.clock == 'p' or told.moment <= now)
 end
 
--- The person's newest word.
+-- Records the person's newest opt-in or opt-out.
 local function say(told, said, notice)
   local by = notice.clock == 'p' and 'p' or 'h'
   if told.said ~= said or told.clock ~= by or notice.moment > told.moment then

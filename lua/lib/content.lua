@@ -1,10 +1,11 @@
--- What an inline order says and to whom: the pieces `b0`, `b1`, … of its history, one behind the other. First the length of
--- the content, the content (version, then per field a tag, a length and the text; of tag 16 a channel and its text), and
--- the rows (version, then per row its number and three texts). A length or number has 7 bits a byte, low ones first.
+-- Content and deliveries of an inline order: the pieces `b0`, `b1`, … of its history, concatenated. First the length
+-- of the content, the content (version, then per field a tag, a length and the text; with tag 16 a channel and its
+-- text), and the deliveries (version, then per delivery its number and three texts). Lengths and numbers have 7 bits
+-- per byte, low bits first.
 local CONTENT_VERSION, PARCEL_VERSION = 1, 1
 local LAST_FIELD, TEXT_OF_CHANNEL = 9, 16
 
--- A number of at most five bytes and the place behind it; nil when it is cut short.
+-- A number of at most five bytes and the position after it; nil when it is truncated.
 local function varint(s, at)
   local n, unit = 0, 1
   for place = at, at + 4 do
@@ -21,7 +22,7 @@ local function varint(s, at)
   return nil
 end
 
--- The place behind a text that ends at `last` or before; nil when it does not.
+-- The position after a text that ends at `last` or before; nil when it does not end there.
 local function behind_text(s, at, last)
   local length, first = byte(s, at), at + 1
   if not length or length > 127 then
@@ -33,8 +34,8 @@ local function behind_text(s, at, last)
   return first + length
 end
 
--- Whether this program can read it: nil, or why not.
-local function blob_flaw(blob, rows)
+-- nil if this program can read it, otherwise the reason why not.
+local function blob_flaw(blob, deliveries)
   local length, at = varint(blob, 1)
   if not length or length == 0 or at + length > #blob then
     return 'bad'
@@ -48,7 +49,7 @@ local function blob_flaw(blob, rows)
   while at <= last do
     local field = byte(blob, at)
     if field > LAST_FIELD and field ~= TEXT_OF_CHANNEL then
-      return 'newer' -- left out it would be lost
+      return 'newer' -- ignoring the field would lose it
     end
     at = behind_text(blob, at + 1, last)
     if at and field == TEXT_OF_CHANNEL then
@@ -79,12 +80,13 @@ local function blob_flaw(blob, rows)
     end
     found = found + 1
   end
-  return found ~= rows and 'bad' or nil
+  return found ~= deliveries and 'bad' or nil
 end
 
--- The same for the fields of a history as HGETALL tells them: the pieces follow each other there, unless the history is big.
+-- The same for the fields of a history as HGETALL returns them: the pieces come in order there, unless the history is
+-- big.
 local piece_names = {}
-local function content_flaw(fields, rows)
+local function content_flaw(fields, deliveries)
   local pieces, count, others = {}, 0, 0
   local size = #fields
   for i = 1, size, 2 do
@@ -102,7 +104,7 @@ local function content_flaw(fields, rows)
     end
   end
   if others > 0 then
-    -- In another order, or no pieces at all.
+    -- In a different order, or no pieces at all.
     local found = {}
     for i = 1, size, 2 do
       found[fields[i]] = fields[i + 1]
@@ -116,5 +118,5 @@ local function content_flaw(fields, rows)
     end
     count = all
   end
-  return blob_flaw(count == 1 and pieces[1] or table.concat(pieces, '', 1, count), rows)
+  return blob_flaw(count == 1 and pieces[1] or table.concat(pieces, '', 1, count), deliveries)
 end

@@ -1,5 +1,5 @@
--- The earliest of the heads of the given sorted sets, in ms; 0 when all are empty. A score that is no moment, which nobody of
--- us writes, is told as the first or the last one there is.
+-- The earliest of the first scores of the given sorted sets, in ms; 0 when all are empty. A score that is not a valid
+-- time, which Posthaste never writes, counts as the earliest or latest possible time.
 local LAST_MOMENT = 281474976710655
 local function earliest(...)
   local first = 0

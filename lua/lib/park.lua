@@ -1,16 +1,16 @@
--- Records that can't be read are parked, out of the way of the others, until an operator releases or fails them.
--- `parked:{p}:<channel>` holds parcels, `parked:{p}` orders that can't be rung, both with the ms since when; `parked_why:{p}`
--- tells why, under `<channel>:<parcel>`, or the suffix of the order: type (a key of another type), head, counters, member (no
--- such parcel), outcomes, content, rows.
+-- Records that can't be read are parked, so that they don't block the others, until an operator releases or fails
+-- them. `parked:{p}:<channel>` holds parcels, `parked:{p}` holds orders that can't be promoted, both scored by the ms
+-- they were parked at. `parked_why:{p}` holds the reason, under `<channel>:<parcel>` or the order id: type (a key of
+-- another type), head, counters, member (no such parcel), outcomes, content, deliveries.
 local PARKED, PARKED_WHY = 'parked:' .. tag, 'parked_why:' .. tag
 local park_lists, park_keys, park_reasons, why_usable = {}, {}, {}, nil
 
--- Puts a parcel down to be parked, or an order when no channel is given. Before the first write.
+-- Collects a parcel to be parked, or an order when no channel is given. Call before the first write.
 local function park(channel, name, why)
   local key = channel and PARKED .. ':' .. channel or PARKED
   local list = park_lists[key]
   if not list then
-    redis.call('ZCARD', key) -- stops a script before it writes when somebody made another type of it
+    redis.call('ZCARD', key) -- a key of another type stops the script here, before it writes
     if why_usable == nil then
       why_usable = readable(redis.pcall('HGET', PARKED_WHY, '')) ~= nil
     end

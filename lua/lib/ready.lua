@@ -1,15 +1,15 @@
--- Parcels on their way into ready:{p}:<channel>:<lane>, written together at the end of a script.
+-- Parcels on their way into ready:{p}:<channel>:<priority>, written together at the end of a script.
 local waiting = {}
 
-local function ready_key(channel, lane)
-  return 'ready:' .. tag .. ':' .. channel .. ':' .. lane
+local function ready_key(channel, priority)
+  return 'ready:' .. tag .. ':' .. channel .. ':' .. priority
 end
 
-local function to_ready(channel, lane, member, at)
-  local key = ready_key(channel, lane)
+local function to_ready(channel, priority, member, at)
+  local key = ready_key(channel, priority)
   local list = waiting[key]
   if not list then
-    redis.call('ZCARD', key) -- stops a script before it writes when somebody made another type of it
+    redis.call('ZCARD', key) -- a key of another type stops the script here, before it writes
     list = { first = at }
     waiting[key] = list
     waiting[#waiting + 1] = key
@@ -21,7 +21,8 @@ local function to_ready(channel, lane, member, at)
   list[#list + 1] = member
 end
 
--- At most 2,000 values in a call. Rings the bell when a parcel came before the former head, unless the caller has rung.
+-- At most 2,000 values per call. Rings the bell when a parcel was put before the former head, unless the caller has
+-- rung it.
 local function write_ready(rung)
   for w = 1, #waiting do
     local key = waiting[w]

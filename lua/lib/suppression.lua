@@ -1,9 +1,10 @@
--- Suppression records: a hash `suppressed:{p}:<channel>`, one field an address: HMAC-SHA256 of it, cut to 16 bytes. Nobody
--- reads an address out of them. A record is 19 bytes: version, state, reason (2), first ms (6), last ms (6), strikes, source,
--- whose. First: put on the list, or the first strike. Last: it became active, the last strike, or the lift.
--- States: a active, s striking, l lifted. Whose: c the channel's, s a sender's. Sources: p the provider refused, b a bounce or
--- receipt, s the person told the provider to stop, u unsubscribed, o an operator.
--- A lifted record stays: it says that there was one, and when it ended.
+-- Suppression records: a hash `suppressed:{p}:<channel>`, one field per address: its HMAC-SHA256, cut to 16 bytes,
+-- from which the address can't be recovered. A record is 19 bytes: version, state, reason (2), first ms (6), last ms
+-- (6), strikes, source, whose. First: when it was put on the list, or the first strike. Last: when it became active,
+-- the last strike, or the lift. States: a active, s striking, l lifted. Whose: c the channel's, s a sender's.
+-- Sources: p the provider refused, b a bounce or receipt, s the person told the provider to stop, u unsubscribed, o
+-- an operator.
+-- A lifted record stays: it shows that there was an entry, and when it ended.
 local SUPPRESSION_VERSION, SUPPRESSION_LENGTH = 1, 19
 local ACTIVE, STRIKING, LIFTED = 'a', 's', 'l'
 
@@ -19,7 +20,7 @@ local function lifted(record)
   return suppression(LIFTED, sub(record, 3, 4), u48(record, 5), now, 0, sub(record, 18, 18), sub(record, 19, 19))
 end
 
--- Whether the caller hashes addresses as this database does. Who does not would look for nobody's entries.
+-- Whether the caller hashes addresses with the key of this database. With another key it would never find an entry.
 local held_key = redis.call('HGET', KEYS[3], 'check')
 if held_key ~= ARGV[3] then
   return answer('key')

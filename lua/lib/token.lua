@@ -1,13 +1,13 @@
--- Tokens: numbers from 1 to 2147483646 by which a provider drops what it has had before. None is given twice within hours,
--- whatever becomes of the database: the number is a place in a circle that belongs to this partition alone, and the place is
--- never behind the clock. So after a wipe, or with an old copy, it goes on past all that were given before, as long as fewer
--- than a thousand a second were. A token is place * partitions + partition + 1.
+-- Tokens: numbers from 1 to 2147483646 by which a provider drops repeats. No token is used twice within hours,
+-- whatever happens to the database: the number is a position in a cycle that belongs to this partition alone, and the
+-- position is never behind the clock. So after a wipe, or with an old copy, it continues past all tokens used before,
+-- as long as fewer than a thousand per second were used. A token is place * partitions + partition + 1.
 local function token_counter(stored, partitions)
   local places = floor(2147483646 / partitions)
   local last = tonumber(stored or '')
   local clock_place = floor(now / (partitions > 128 and 32 or 1)) % places
   local place = last and floor((last - 1) / partitions) % places or clock_place
-  -- Behind is what the clock is less than half the circle ahead of.
+  -- The place is behind if the clock is less than half the cycle ahead of it.
   if (clock_place - place) % places < places / 2 then
     place = clock_place
   end

@@ -1,5 +1,5 @@
-//! People block the bot, and come back by unblocking it or writing to it: the courier hears of each and acts on it, before any
-//! message finds out.
+//! People block the bot, and come back by unblocking it or writing to it: the courier receives each update and acts on
+//! it, before any message is sent to them.
 
 use anyhow::{Context, ensure};
 use posthaste_model::{Clock, SystemClock};
@@ -9,11 +9,11 @@ use posthaste_tests::Site;
 
 const BOT: u64 = 42;
 
-/// Waits until a person is on the channel's list, or off it.
+/// Waits until a person is on the channel's suppression list, or off it.
 async fn is_barred(site: &Site, person: &str, barred: bool) {
     eventually_async("the list", async || {
         let find = ["suppression", "find", "--channel", "telegram", person, "-o", "ndjson"];
-        let found = site.rows(&find).map_err(|error| error.to_string())?;
+        let found = site.deliveries(&find).map_err(|error| error.to_string())?;
         match found.first().map(|found| found["suppressed"] == barred) {
             Some(true) => Ok(()),
             _ => Err(format!("{found:?}")),
@@ -22,8 +22,8 @@ async fn is_barred(site: &Site, person: &str, barred: bool) {
     .await;
 }
 
-/// Telegram tells whole seconds: who is back within the second in which they blocked the bot can't be told from who left in it,
-/// and stays on the list.
+/// Telegram reports whole seconds: if a person blocks and unblocks the bot within one second, the order is unknown,
+/// and the person stays on the list.
 async fn next_second() {
     let before = SystemClock.now().0 / 1000;
     eventually_async("the next second", async || match SystemClock.now().0 / 1000 {
@@ -33,15 +33,15 @@ async fn next_second() {
     .await;
 }
 
-/// Sends a message to a person and gives what became of it.
+/// Sends a message to a person and returns its state.
 async fn told(site: &Site, person: &str) -> anyhow::Result<String> {
     let send =
         ["send", "--telegram", person, "--text", "Training is at six.", "--sender", "news", "-o", "ndjson"];
-    let answer = site.rows(&send)?.into_iter().next().context("an answer")?;
+    let answer = site.deliveries(&send)?.into_iter().next().context("an answer")?;
     let id = answer["order_id"].as_str().context("an order")?.to_owned();
     site.until_finished(&id).await;
-    let rows = site.recipients(&id)?;
-    Ok(rows[person]["state"].as_str().context("a state")?.to_owned())
+    let deliveries = site.recipients(&id)?;
+    Ok(deliveries[person]["state"].as_str().context("a state")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,16 @@
-//! Orders are cancelled and moved while they fall due and are claimed, by many at once: each answer told the truth, no
-//! cancelled row is sent, none is early, and the sums are right.
+//! Orders are cancelled and moved while they fall due and are claimed, by many clients at once: each answer was true,
+//! no cancelled delivery is sent, none is early, and the sums are right.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use posthaste_model::{Clock, State, SystemClock, UnixMs};
 use posthaste_rig::eventually_async;
-use posthaste_store::{Accepted, Cancelled, Rescheduled, Store};
+use posthaste_store::{AcceptedOrder, Cancelled, Rescheduled, Store};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
 const ORDERS: u64 = 360;
 const AT_ONCE: u64 = 120;
 
-/// What was asked of one order, and answered.
+/// The requests for one order, and their answers.
 #[derive(Debug, Default, Clone, Copy)]
 struct Asked {
     cancelled: Option<(u64, u64)>,
@@ -27,9 +27,9 @@ async fn moment(at: u64) {
     .await;
 }
 
-async fn cancel(store: &Store, order: &Accepted, asked: &mut Asked) -> anyhow::Result<()> {
-    let p = store.partition_of(&order.suffix);
-    match store.cancel(p, &order.suffix).await?.reply {
+async fn cancel(store: &Store, order: &AcceptedOrder, asked: &mut Asked) -> anyhow::Result<()> {
+    let p = store.partition_of(&order.order_id);
+    match store.cancel(p, &order.order_id).await?.reply {
         Cancelled::Ok { stopped, too_late, .. } => asked.cancelled = Some((stopped, too_late)),
         Cancelled::Final => {}
         other => anyhow::bail!("cancelling answered {other:?}"),
@@ -37,11 +37,11 @@ async fn cancel(store: &Store, order: &Accepted, asked: &mut Asked) -> anyhow::R
     Ok(())
 }
 
-async fn shift(store: &Store, order: &Accepted, by: i64, asked: &mut Asked) -> anyhow::Result<()> {
-    let p = store.partition_of(&order.suffix);
+async fn shift(store: &Store, order: &AcceptedOrder, by: i64, asked: &mut Asked) -> anyhow::Result<()> {
+    let p = store.partition_of(&order.order_id);
     let due = UnixMs(order.due.0.saturating_add_signed(by));
-    let read = store.load_order(p, &order.suffix).await?.map_or(0, |view| view.revision);
-    match store.reschedule(p, &order.suffix, due, None, read).await?.reply {
+    let read = store.load_order(p, &order.order_id).await?.map_or(0, |view| view.revision);
+    match store.reschedule(p, &order.order_id, due, None, read).await?.reply {
         Rescheduled::Ok { due, .. } => asked.moved = Some(due),
         Rescheduled::Rung | Rescheduled::Final | Rescheduled::Cancelled | Rescheduled::Moved { .. } => {}
         other => anyhow::bail!("moving answered {other:?}"),
@@ -50,7 +50,7 @@ async fn shift(store: &Store, order: &Accepted, by: i64, asked: &mut Asked) -> a
 }
 
 /// One of six things happens to each order, within some ms of its due time.
-async fn trouble(store: &Store, n: u64, order: &Accepted) -> anyhow::Result<Asked> {
+async fn trouble(store: &Store, n: u64, order: &AcceptedOrder) -> anyhow::Result<Asked> {
     let mut asked = Asked::default();
     let around = (order.due.0 + n % 13).saturating_sub(6);
     match n % 6 {
@@ -81,7 +81,7 @@ async fn trouble(store: &Store, n: u64, order: &Accepted) -> anyhow::Result<Aske
     Ok(asked)
 }
 
-async fn told_and_troubled(scene: &Scene, n: u64, told: Told) -> anyhow::Result<(Accepted, Asked)> {
+async fn accepted_and_disturbed(scene: &Scene, n: u64, told: Told) -> anyhow::Result<(AcceptedOrder, Asked)> {
     let order = scene.store.accept(&scene.order(&told)?).await?;
     let asked = trouble(&scene.store, n, &order).await?;
     Ok((order, asked))
@@ -92,11 +92,14 @@ async fn cancels_and_moves_race_the_bell() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let options = CourierOptions::default().with("manner", "slow:4");
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
-    // Of one row, of some, and every twelfth of two parcels.
-    let rows = |n: u64| if n.is_multiple_of(12) { 530 } else { 1 + u32::try_from(n % 5).unwrap_or(0) };
-    // Some at a time, each with its trouble: told all before, the first ones would have rung by then on a slow machine.
-    let (accepted, asked): (Vec<Accepted>, Vec<Asked>) = stream::iter(0..ORDERS)
-        .map(|n| Box::pin(told_and_troubled(&scene, n, Told::of(rows(n)).due_in(700 + n % AT_ONCE * 4))))
+    // Of one delivery, of some, and every twelfth of two parcels.
+    let deliveries = |n: u64| if n.is_multiple_of(12) { 530 } else { 1 + u32::try_from(n % 5).unwrap_or(0) };
+    // A few at a time, each with its disturbance: if all were accepted first, the earliest would be due by then on a
+    // slow machine.
+    let (accepted, asked): (Vec<AcceptedOrder>, Vec<Asked>) = stream::iter(0..ORDERS)
+        .map(|n| {
+            Box::pin(accepted_and_disturbed(&scene, n, Told::of(deliveries(n)).due_in(700 + n % AT_ONCE * 4)))
+        })
         .buffered(usize::try_from(AT_ONCE)?)
         .try_collect::<Vec<_>>()
         .await?
@@ -108,18 +111,18 @@ async fn cancels_and_moves_race_the_bell() -> anyhow::Result<()> {
 
     let (mut stopped_in_all, mut moved_in_all) = (0, 0);
     for (order, asked) in orders.iter().zip(asked) {
-        let p = store.partition_of(&order.suffix);
-        let found = store.load_order(p, &order.suffix).await?.expect("it has a history");
+        let p = store.partition_of(&order.order_id);
+        let found = store.load_order(p, &order.order_id).await?.expect("it has a history");
         let counters = found.counters[0].1;
         if let Some((stopped, too_late)) = asked.cancelled {
             let told = (u64::from(counters[State::Cancelled]), u64::from(counters[State::Sent]));
-            assert_eq!(told, (stopped, too_late), "{} {asked:?}", order.suffix);
+            assert_eq!(told, (stopped, too_late), "{} {asked:?}", order.order_id);
             stopped_in_all += stopped;
         } else {
-            assert_eq!(counters[State::Cancelled], 0, "{} {asked:?}", order.suffix);
+            assert_eq!(counters[State::Cancelled], 0, "{} {asked:?}", order.order_id);
         }
-        // The checker has seen that nothing left before the due time the history tells.
-        assert_eq!(found.head.due, asked.moved.unwrap_or(order.due), "{} {asked:?}", order.suffix);
+        // The checker has verified that nothing left before the due time in the history.
+        assert_eq!(found.head.due, asked.moved.unwrap_or(order.due), "{} {asked:?}", order.order_id);
         moved_in_all += u64::from(asked.moved.is_some());
     }
     assert_eq!(balance.count(State::Cancelled), stopped_in_all);

@@ -1,21 +1,23 @@
-//! Orders wait for couriers and couriers for orders: whoever comes first. A channel nobody has ever served is no loss either:
-//! its rows end when the order does, by the sweeper of another channel's courier.
+//! Orders wait for couriers and couriers for orders, in either sequence. A channel that was never served loses nothing
+//! either: its deliveries expire when the order does, by the housekeeping of another channel's courier.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, State};
+use posthaste_model::{Priority, State};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn couriers_come_before_and_after_orders() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let both = Told { rows: vec![("email", 3), ("sms", 600)], ..Told::default() };
+    let both = Told { deliveries: vec![("email", 3), ("sms", 600)], ..Told::default() };
     let _email = scene.courier(&CourierOptions::default())?;
     let accepted = scene.tell(&both).await?;
     let seen: Vec<bool> = accepted.channels.iter().map(|channel| channel.courier_seen.is_some()).collect();
     assert_eq!(seen, [true, false]);
-    scene.tell_all([both.clone().due_in(300), Told { rows: vec![("sms", 1)], ..Told::default() }]).await?;
-    scene.until("what can go out is out", |record| record.rows_taken() == 6).await;
+    scene
+        .tell_all([both.clone().due_in(300), Told { deliveries: vec![("sms", 1)], ..Told::default() }])
+        .await?;
+    scene.until("everything that can be sent is sent", |record| record.deliveries_taken() == 6).await;
     let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
     scene.tell_all([both.clone(), both.due_in(200)]).await?;
     let balance = scene.settle_up().await?;
@@ -24,20 +26,23 @@ async fn couriers_come_before_and_after_orders() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_a_channel_without_courier_expire() -> anyhow::Result<()> {
+async fn deliveries_of_a_channel_without_courier_expire() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    // Before there is any courier at all, of one channel or of two, small and big, in both lanes, and for later.
-    let told = |rows: &[(&'static str, u32)], lane, ms| {
+    // Before there is any courier at all: of one channel or of two, small and big, in both priorities, and for later.
+    let told = |deliveries: &[(&'static str, u32)], priority, ms| {
         let span = Duration::from_millis(ms);
-        Told { rows: rows.to_vec(), lane, span, ..Told::default() }
+        Told { deliveries: deliveries.to_vec(), priority, span, ..Told::default() }
     };
     scene
-        .tell_all([told(&[("vk", 1)], Lane::Bulk, 1_500), told(&[("vk", 1_100)], Lane::Urgent, 1_500)])
+        .tell_all([
+            told(&[("vk", 1)], Priority::Bulk, 1_500),
+            told(&[("vk", 1_100)], Priority::Urgent, 1_500),
+        ])
         .await?;
-    // These have rows that must not end before their courier has come.
-    scene.tell_all([told(&[("email", 2), ("vk", 2)], Lane::Bulk, 8_000)]).await?;
+    // These have deliveries that must not expire before their courier starts.
+    scene.tell_all([told(&[("email", 2), ("vk", 2)], Priority::Bulk, 8_000)]).await?;
     let _email = scene.courier(&CourierOptions::default())?;
-    scene.tell_all([told(&[("vk", 4), ("email", 4)], Lane::Urgent, 8_000).due_in(400)]).await?;
+    scene.tell_all([told(&[("vk", 4), ("email", 4)], Priority::Urgent, 8_000).due_in(400)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.count(State::Sent), 6);
     assert_eq!(balance.count(State::Expired), 1 + 1_100 + 2 + 4);

@@ -1,4 +1,4 @@
-//! Two couriers of one channel share a big order: both send, and no row twice.
+//! Two couriers of one channel share a big order: both send, and no delivery twice.
 
 use posthaste_tests::{CourierOptions, Scene, Told};
 
@@ -14,7 +14,7 @@ async fn couriers_share_a_big_order() -> anyhow::Result<()> {
     let record = scene.record()?;
     for courier in 0..2 {
         let sent = record.taken.values().flatten().filter(|sighting| sighting.courier == courier).count();
-        assert!(sent >= 500, "courier {courier} sent {sent} rows");
+        assert!(sent >= 500, "courier {courier} sent {sent} deliveries");
     }
     Ok(())
 }

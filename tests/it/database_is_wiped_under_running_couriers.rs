@@ -1,5 +1,5 @@
-//! The database is wiped while couriers work and while one has nothing to do: each says so and begins nothing more, also one
-//! that is started afterwards; nothing is written but that it is stopped.
+//! The database is wiped while couriers work and while one is idle: each reports it and begins nothing more, including
+//! one that is started afterwards; nothing is written except that it is halted.
 
 use anyhow::ensure;
 use posthaste_rig::eventually_async;
@@ -15,17 +15,17 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     let busy = CourierOptions::default().with("manner", "slow:20");
     let idle = CourierOptions::default().channel("sms");
     let mut couriers = vec![scene.courier(&busy)?, scene.courier(&busy)?, scene.courier(&idle)?];
-    scene.until("work is under way", |record| record.rows_taken() >= 100).await;
+    scene.until("work is under way", |record| record.deliveries_taken() >= 100).await;
     scene.server.command(&["FLUSHALL"])?;
     let wiped = |line: &str| line.contains("the database was wiped") && line.contains("posthaste recover");
     for courier in &couriers {
-        courier.wait_line("it says so", wiped)?;
+        courier.wait_line("it reports this", wiped)?;
     }
     let late = scene.start_courier(&busy)?;
     late.wait_line("so does one that starts now", wiped)?;
     couriers.push(late);
-    // At first it may know only that others have stopped it.
-    eventually_async("nothing is told to a wiped database, and it is said why", async || {
+    // At first it may know only that others have halted it.
+    eventually_async("a wiped database refuses orders, and the reason is given", async || {
         let refused = scene.tell(&Told::of(1)).await.expect_err("it is refused");
         let words = format!("{refused:#}");
         if words.contains("wiped") { Ok(()) } else { Err(words) }
@@ -42,11 +42,11 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     let settings = Settings { url: SecretString::from(scene.server.url()), ..Settings::default() };
     let (inspector, _) = Store::connect(settings, Role::Inspector).await?;
     ensure!(inspector.recover(Assume::Sent, None, |_| {}).await?.partitions == 1, "it is recovered");
-    let before = scene.record()?.rows_taken();
+    let before = scene.record()?.deliveries_taken();
     eventually_async("it is accepted again", async || {
         scene.tell(&Told::of(1)).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
-    scene.until("it is sent", |record| record.rows_taken() > before).await;
+    scene.until("it is sent", |record| record.deliveries_taken() > before).await;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A courier is frozen for three leases while another works, and thawed: nothing leaves it under its old lease, and what it
-//! has to tell late is taken as evidence.
+//! A courier is frozen for three leases while another works, and thawed: nothing leaves it under its old lease, and
+//! its late reports are taken as evidence.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use posthaste_tests::death::MOST_BEGUN;
 use posthaste_tests::{Balance, CourierOptions, Record, Scene, Told};
 
 const LEASE: Duration = Duration::from_millis(600);
-const ROWS: u64 = 620;
+const DELIVERIES: u64 = 620;
 
-/// Waits until a process stands still.
+/// Waits until a process has stopped.
 fn until_still(pid: u32) {
-    eventually("it stands still", || {
+    eventually("it has stopped", || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
         let state = stat.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
         if state == Some('T') { Ok(()) } else { Err(format!("its state is {state:?}")) }
     });
 }
 
-/// Freezes courier 0 at a step of its work on a big order, lets courier 1 end the order, and thaws.
+/// Freezes courier 0 at a step of its work on a big order, lets courier 1 finish the order, and thaws courier 0.
 async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, Record)> {
     let mut scene = Scene::open().await?;
-    scene.tell(&Told::of(u32::try_from(ROWS)?).on_unknown(on_unknown)).await?;
+    scene.tell(&Told::of(u32::try_from(DELIVERIES)?).on_unknown(on_unknown)).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500).with("manner", "slow:3");
     let slept = options
         .clone()
@@ -43,13 +43,13 @@ async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, R
     })
     .await;
     frozen.thaw()?;
-    // Alone now, it must be able to go on with something new.
+    // Alone now, it must be able to continue with something new.
     awake.kill9()?;
     scene.tell(&Told::of(3)).await?;
-    // What was taken is told as sent in the end, also by whom it was told late.
+    // Whatever was taken is shown as sent in the end, even if it was reported late.
     let balance = eventually_async("its late reports are taken as evidence", async || {
         let balance = scene.settle_up().await.map_err(|error| error.to_string())?;
-        let taken = scene.record().map_err(|error| error.to_string())?.rows_taken() as u64;
+        let taken = scene.record().map_err(|error| error.to_string())?.deliveries_taken() as u64;
         if balance.count(State::Sent) == taken {
             Ok(balance)
         } else {
@@ -57,7 +57,7 @@ async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, R
         }
     })
     .await;
-    ensure!(!frozen.output()?.contains("clock jumped"), "its own sleep was taken for a jump of the clock");
+    ensure!(!frozen.output()?.contains("clock jumped"), "its own sleep was mistaken for a jump of the clock");
     Ok((balance, scene.record()?))
 }
 
@@ -77,8 +77,8 @@ async fn frozen_courier_comes_back() -> anyhow::Result<()> {
 }
 
 fn check(step: &str, on_unknown: OnUnknown, balance: &Balance, record: &Record) -> anyhow::Result<()> {
-    ensure!(balance.all() == ROWS + 3);
-    // Rows in doubt are few; the checker has seen that none left later than under the next attempt.
+    ensure!(balance.all() == DELIVERIES + 3);
+    // Deliveries in doubt are few; the checker has verified that none left later than under the next attempt.
     ensure!(balance.duplicates <= MOST_BEGUN && balance.repeated <= MOST_BEGUN);
     ensure!(record.senders().contains(&1));
     if on_unknown == OnUnknown::Retry {
@@ -92,7 +92,7 @@ fn check(step: &str, on_unknown: OnUnknown, balance: &Balance, record: &Record) 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_courier_finds_another_at_its_parcel() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell(&Told::of(u32::try_from(ROWS)?)).await?;
+    scene.tell(&Told::of(u32::try_from(DELIVERIES)?)).await?;
     let slept =
         CourierOptions::default().with("lease-ms", LEASE.as_millis()).with("freeze-at", "after-claim");
     let frozen = scene.courier(&slept)?;
@@ -100,13 +100,13 @@ async fn frozen_courier_finds_another_at_its_parcel() -> anyhow::Result<()> {
     until_still(frozen.id());
     let since = Instant::now();
     let _awake = scene.courier(&CourierOptions::default().with("manner", "slow:90"))?;
-    scene.until("its parcel is worked on", |record| record.rows_taken() > 0).await;
+    scene.until("its parcel is worked on", |record| record.deliveries_taken() > 0).await;
     eventually_async("three leases have passed", async || {
         if since.elapsed() > 3 * LEASE { Ok(()) } else { Err("not yet") }
     })
     .await;
     frozen.thaw()?;
     let balance = scene.settle_up().await?;
-    ensure!(balance.all() == ROWS);
+    ensure!(balance.all() == DELIVERIES);
     balance.all_sent_once()
 }

@@ -1,5 +1,5 @@
-//! A courier that dies with claimed parcels: what was not begun goes out once, as if nothing had been. The row of a small
-//! order is begun with its claim, so that one row is in doubt, although it never left.
+//! A courier that dies with claimed parcels: what was not begun is sent once, as usual. The delivery of a small
+//! order is begun with its claim, so that one delivery is in doubt, although it never left.
 
 use anyhow::ensure;
 use posthaste_tests::death;

@@ -1,4 +1,5 @@
-//! A courier that dies after a settle: what was settled stays as it is, and only what was on the wire beside it is in doubt.
+//! A courier that dies after a settle: settled deliveries keep their state, and only those on the wire at that time
+//! are in doubt.
 
 use anyhow::ensure;
 use posthaste_tests::death::{self, MOST_BEGUN};

@@ -1,5 +1,5 @@
-//! A courier that dies after the provider took a message and before that was reported: told to repeat, the provider gets it
-//! twice, once only; told to hold, once.
+//! A courier that dies after the provider took a message and before that was reported: if the order asks to repeat,
+//! the provider gets it twice, only once each; if it asks to hold, once.
 
 use anyhow::ensure;
 use posthaste_model::OnUnknown;

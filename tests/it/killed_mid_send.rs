@@ -1,4 +1,4 @@
-//! A courier that dies while an envelope is on its way: the row is told as unknown, and repeated once or held.
+//! A courier that dies while an envelope is on the wire: the delivery becomes unknown, and is repeated once or held.
 
 use anyhow::ensure;
 use posthaste_tests::death::{self, MOST_BEGUN};

@@ -1,6 +1,6 @@
-//! Couriers with 16 calls at once are killed again and again while thousands of rows wait: what they held and had not begun is
-//! back within a lease and two seconds, however much else waits; and nothing is given up as poison, since all of it was killed
-//! for other reasons.
+//! Couriers with 16 calls at once are killed repeatedly while thousands of deliveries wait: what they held and had not
+//! begun is ready again within a lease and two seconds, however much else waits; and nothing is given up as poison,
+//! since all of it was killed for other reasons.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use posthaste_rig::{eventually, eventually_async};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
 const KILLS: usize = 40;
-/// Kills after which it is measured when the rows are back.
+/// Number of kills after which the return of the deliveries is measured.
 const MEASURED: usize = 10;
 const LEASE: Duration = Duration::from_secs(2);
-/// The promise: a lease, and this.
+/// The promise: a lease plus this.
 const MORE: Duration = Duration::from_secs(2);
 
-/// Measures for how long this machine stands still: nobody is late by what nobody could do.
+/// Measures how long this machine stalls, so that such stalls do not count as lateness.
 struct Stalls {
     worst_ms: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
@@ -51,22 +51,22 @@ impl Drop for Stalls {
     }
 }
 
-/// Parcels leased by a courier: those with rows begun, and the others.
+/// Parcels leased by a courier: those with deliveries begun, and the others.
 fn leased(scene: &Scene, courier: &Child) -> (BTreeSet<String>, BTreeSet<String>) {
     let reply = scene.server.command(&["HGETALL", "lease:{0}:email"]).expect("leases");
     let (mut begun, mut held) = (BTreeSet::new(), BTreeSet::new());
     for pair in reply.items().chunks(2) {
-        let (member, lease) = (pair[0].text().unwrap_or_default(), pair[1].text().unwrap_or_default());
+        let (parcel_id, lease) = (pair[0].text().unwrap_or_default(), pair[1].text().unwrap_or_default());
         let words: Vec<&str> = lease.split(' ').collect();
         if words.len() == 5 && words[4].starts_with(&format!("c{}-", courier.id())) {
-            if words[1] == "1" { &mut begun } else { &mut held }.insert(member.to_owned());
+            if words[1] == "1" { &mut begun } else { &mut held }.insert(parcel_id.to_owned());
         }
     }
     (begun, held)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_under_a_backlog_delay_little_and_condemn_nobody() -> anyhow::Result<()> {
+async fn kills_under_a_backlog_delay_little_and_poison_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let small = (0..4_000).map(|_| Told::of(1).on_unknown(OnUnknown::Retry));
     scene.tell_all(small).await?;
@@ -76,13 +76,13 @@ async fn kills_under_a_backlog_delay_little_and_condemn_nobody() -> anyhow::Resu
         .with("manner", "slow:50")
         .with("lease-ms", LEASE.as_millis())
         .with("send-window-ms", 1_500)
-        // As in production: whoever waited for the sweeper's round would wait for half a minute.
+        // As in production: anything that waited for the sweep interval would wait half a minute.
         .with("sweep-ms", 30_000);
     let mut couriers = [scene.courier(&options)?, scene.courier(&options)?];
     let mut back = Vec::new();
     for kill in 0..KILLS {
         let victim = Arc::clone(&couriers[kill % 2]);
-        eventually("the victim has rows on the wire", || match leased(&scene, &victim) {
+        eventually("the victim has deliveries on the wire", || match leased(&scene, &victim) {
             (begun, _) if !begun.is_empty() => Ok(()),
             (_, held) => Err(format!("{} parcels held", held.len())),
         });

@@ -1,4 +1,5 @@
-//! The connections couriers listen on are killed again and again: what fell due in between is late by the poll at most.
+//! The connections on which couriers listen are killed repeatedly: what falls due in between is late by the poll
+//! interval at most.
 
 use posthaste_rig::eventually;
 use posthaste_tests::{CourierOptions, LATE_MS, Scene, Told};
@@ -16,11 +17,11 @@ async fn listeners_are_killed_again_and_again() -> anyhow::Result<()> {
                 other => Err(format!("{other:?}")),
             }
         });
-        // Told to a courier that may just be deaf.
+        // Accepted while the courier may receive no notifications.
         scene.tell_all((0..5).map(|n| Told::of(1).due_in(n * 20))).await?;
     }
-    // The last ones are told to a courier that hears, or polls.
-    scene.until("all others are sent", |record| record.rows_taken() == 350).await;
+    // The last ones are accepted while the courier receives notifications, or polls.
+    scene.until("all others are sent", |record| record.deliveries_taken() == 350).await;
     scene.cancel(&far).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), 351);

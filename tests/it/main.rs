@@ -1,4 +1,4 @@
-//! Scenarios: real servers, real courier processes, one behaviour a file.
+//! Scenarios: real servers, real courier processes, one behaviour per file.
 
 mod blocks_are_heard_of;
 mod cancels_and_moves_race_the_bell;
@@ -19,7 +19,7 @@ mod memory_is_full;
 mod network_copies_and_loses;
 mod notifications_are_off;
 mod orders_small_and_big_are_delivered;
-mod poison_row_among_a_thousand;
+mod poison_delivery_among_a_thousand;
 mod providers_that_misbehave;
 mod scripts_are_flushed_again_and_again;
 mod sentinel_fails_over;

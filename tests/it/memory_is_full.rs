@@ -1,11 +1,11 @@
-//! The server's memory is full: orders are refused whole, with no key left behind, and couriers go on draining, also over
-//! new connections and after a restart, until orders are accepted again.
+//! The server's memory is full: orders are refused completely, with no key left behind, and couriers continue to
+//! drain, also over new connections and after a restart, until orders are accepted again.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 use posthaste_rig::eventually_async;
-use posthaste_store::{AcceptError, CallError, Later};
+use posthaste_store::{AcceptError, CallError, Retryable};
 use posthaste_tests::{CourierOptions, Scene, Told, left};
 
 fn keys(scene: &Scene) -> anyhow::Result<BTreeSet<String>> {
@@ -16,8 +16,10 @@ async fn refused(scene: &Scene, told: &Told) -> anyhow::Result<()> {
     let before = keys(scene)?;
     let order = scene.order(told)?;
     match scene.store.accept(&order).await {
-        Err(AcceptError::Refused(CallError::Later { why: Later::Memory | Later::NearlyFull })) => {}
-        other => anyhow::bail!("it was not refused for memory: {other:?}"),
+        Err(AcceptError::Refused(CallError::Retryable {
+            why: Retryable::Memory | Retryable::NearlyFull,
+        })) => {}
+        other => anyhow::bail!("it was not refused for lack of memory: {other:?}"),
     }
     ensure!(keys(scene)? == before, "a refused order left keys behind");
     Ok(())
@@ -32,13 +34,13 @@ async fn memory_is_full() -> anyhow::Result<()> {
         .tell_all([
             Told::of(3_000),
             Told::of(1).due_in(800),
-            Told { rows: vec![("sms", 700)], ..Told::of(1) },
+            Told { deliveries: vec![("sms", 700)], ..Told::of(1) },
         ])
         .await?;
-    // Far less than is used, so that it stays full while all this goes on.
+    // Far less than is used, so that memory stays full during all of this.
     scene.server.command(&["CONFIG", "SET", "maxmemory", "1"])?;
-    scene.until("another channel's order is out", |record| record.rows_taken() == 700).await;
-    // Nothing moves any more but what is refused: no courier serves the other channel.
+    scene.until("another channel's order is out", |record| record.deliveries_taken() == 700).await;
+    // Nothing changes any more except refused orders: no courier serves the other channel.
     eventually_async("it is settled, and what is to fall due has", async || {
         for (key, command) in [("leased:{0}:sms", "ZCARD"), ("due:{0}:bulk", "EXISTS")] {
             let left = scene.server.command(&[command, key]).map_err(|error| error.to_string())?;
@@ -49,14 +51,16 @@ async fn memory_is_full() -> anyhow::Result<()> {
         Ok(())
     })
     .await;
-    for rows in [1, 40, 1_700, 4] {
-        refused(&scene, &Told::of(rows)).await.with_context(|| format!("an order of {rows} rows"))?;
+    for deliveries in [1, 40, 1_700, 4] {
+        refused(&scene, &Told::of(deliveries))
+            .await
+            .with_context(|| format!("an order of {deliveries} deliveries"))?;
     }
     refused(&scene, &Told::of(2).due_in(60_000)).await?;
 
-    // A courier that comes now works, and one whose connections end goes on.
+    // A courier that starts now works, and one whose connections are closed continues.
     let late = scene.courier(&CourierOptions::default().with("manner", "slow:5"))?;
-    scene.until("it drains", |record| record.rows_taken() >= 1_200).await;
+    scene.until("it drains", |record| record.deliveries_taken() >= 1_200).await;
     scene.server.command(&["CLIENT", "KILL", "TYPE", "normal"])?;
     let balance = scene.settle_up().await?;
     ensure!(balance.all() == 400 + 3_000 + 1 + 700);

@@ -1,14 +1,14 @@
-//! The network delivers late second copies of claims, begins and settles, and loses requests and replies: rows go out once
-//! all the same.
+//! The network delivers late second copies of claims, begins and settles, and loses requests and replies: deliveries
+//! are still sent once.
 
 use anyhow::ensure;
 use futures::future::try_join_all;
 use posthaste_rig::eventually_async;
-use posthaste_rig::proxy::{Command, LateCopy, Proxy, Traffic};
+use posthaste_rig::proxy::{LateCopy, ProxiedCommand, Proxy, Traffic};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
-/// Which script a call is of, by the keys that only it declares.
-fn is_call(command: &Command, script: &str) -> bool {
+/// Which script a call runs, recognized by the keys that only it declares.
+fn is_call(command: &ProxiedCommand, script: &str) -> bool {
     let keys = |there: &[&str], not_there: &[&str]| {
         there.iter().all(|key| command.contains(key)) && !not_there.iter().any(|key| command.contains(key))
     };
@@ -39,7 +39,7 @@ async fn copies(script: &'static str, after: u64) -> anyhow::Result<()> {
     ensure!(copies.len() >= 10, "only {} copies of {script} after {after}", copies.len());
     for copy in &copies {
         let reply = copy.reply.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-        // A copy of a call that was sent again because the server did not know its script is as unknown to it.
+        // The copy of a call that was repeated because the server did not know its script is as unknown to the server.
         let known = reply.error().is_none_or(|error| error.starts_with("NOSCRIPT"));
         ensure!(known, "a copy of {script} was answered {reply:?}");
     }

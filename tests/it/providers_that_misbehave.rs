@@ -1,4 +1,5 @@
-//! Providers that ask to wait, fail at first, are slow, never answer, or leave it open: each row ends once, as its order asks.
+//! Providers that ask to wait, fail at first, are slow, never answer, or leave the outcome open: each delivery ends
+//! once, as its order asks.
 
 use posthaste_model::{OnUnknown, State};
 use posthaste_tests::{CourierOptions, Record, Scene, Told};
@@ -11,12 +12,12 @@ async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
     scene.tell_all([Told::of(60), Told::of(8)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), 108);
-    assert_eq!(balance.tries, 0, "to wait for a rate limit spends no try");
+    assert_eq!(balance.tries, 0, "waiting for a rate limit costs no try");
     balance.all_sent_once()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn provider_refuses_each_row_once() -> anyhow::Result<()> {
+async fn provider_refuses_each_delivery_once() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier = scene.courier(&CourierOptions::default().with("manner", "retry-first"))?;
     scene.tell_all([Told::of(1), Told::of(3), Told::of(1).due_in(600), Told::of(4).due_in(700)]).await?;
@@ -64,11 +65,11 @@ async fn every_tenth_is_unknown(on_unknown: OnUnknown) -> anyhow::Result<(postha
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tenth_is_unknown_and_repeated() -> anyhow::Result<()> {
     let (balance, record) = every_tenth_is_unknown(OnUnknown::Retry).await?;
-    assert_eq!((balance.all(), record.rows_taken()), (800, 800));
+    assert_eq!((balance.all(), record.deliveries_taken()), (800, 800));
     // Repeats may be unknown again, and are then held.
     let held = balance.count(State::Unknown);
     assert_eq!(balance.count(State::Sent), 800 - held);
-    // Of each hundred sends the last and the first nine: whether they are repeats is up to the order they come in.
+    // Of each hundred sends, the last one and the first nine: whether they are repeats depends on their order.
     let sends = record.taken.values().map(Vec::len).sum::<usize>() as u64;
     let unknown = (1..=sends).filter(|n| n % 100 < 10).count() as u64;
     assert_eq!((balance.repeated + held, balance.duplicates), (unknown, balance.repeated), "{balance:#?}");
@@ -79,7 +80,7 @@ async fn every_tenth_is_unknown_and_repeated() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_tenth_is_unknown_and_held() -> anyhow::Result<()> {
     let (balance, record) = every_tenth_is_unknown(OnUnknown::Hold).await?;
-    assert_eq!((balance.all(), record.rows_taken()), (800, 800));
+    assert_eq!((balance.all(), record.deliveries_taken()), (800, 800));
     assert_eq!((balance.duplicates, balance.repeated), (0, 0));
     assert_eq!((balance.count(State::Sent), balance.count(State::Unknown)), (720, 80), "{balance:#?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Somebody flushes the server's scripts again and again: couriers load them anew, and nothing else happens.
+//! The server's scripts are flushed repeatedly: couriers load them again, and nothing else happens.
 
 use posthaste_tests::{CourierOptions, Scene, Told};
 
@@ -9,8 +9,8 @@ async fn scripts_are_flushed_again_and_again() -> anyhow::Result<()> {
     for round in 0..40_u32 {
         scene.tell_all((0..10).map(|n| Told::of(1).due_in(n * 5))).await?;
         scene.tell(&Told::of(60)).await?;
-        let rows = usize::try_from(round * 70)? + 30;
-        scene.until("work goes on", |record| record.rows_taken() >= rows).await;
+        let deliveries = usize::try_from(round * 70)? + 30;
+        scene.until("work goes on", |record| record.deliveries_taken() >= deliveries).await;
         scene.server.command(&["SCRIPT", "FLUSH"])?;
     }
     let balance = scene.settle_up().await?;

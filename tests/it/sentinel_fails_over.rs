@@ -1,7 +1,7 @@
-//! Sentinel promotes a replica that lacks the last changes of its primary, killed under load. With `fast` acknowledged changes are
-//! lost: queue and couriers say so within seconds, nothing is sent until an operator decides, and then nobody gets anything
-//! twice. With `replicated` nothing confirmed is lost, and all goes on by itself. What the provider took is compared with what
-//! was accepted and with what the histories say.
+//! Sentinel promotes a replica that lacks the last changes of its primary, which is killed under load. With `fast`,
+//! acknowledged changes are lost: queue and couriers report it within seconds, nothing is sent until an operator
+//! decides, and then nobody gets anything twice. With `replicated` nothing confirmed is lost, and all continues by
+//! itself. What the provider took is compared with what was accepted and with the histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -21,20 +21,20 @@ use serde_json::{Value, json};
 
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 const LAG: Duration = Duration::from_millis(300);
-/// How often a client under load gives an order.
+/// How often a client under load creates an order.
 const PACE: Duration = Duration::from_millis(20);
-/// From the moment the sentinels name the new primary.
+/// Counted from when the sentinels name the new primary.
 const NOTICED_WITHIN: Duration = Duration::from_secs(15);
 const IN_AN_HOUR: Duration = Duration::from_secs(3_600);
 
-/// Somebody who gives orders of one recipient each, every one to a mailbox of its own.
+/// A client that creates orders of one recipient each, every one to its own mailbox.
 #[derive(Clone)]
 struct Client {
     http: reqwest::Client,
     url: String,
     key: String,
     next: Arc<AtomicU32>,
-    /// What was accepted: the order of each mailbox.
+    /// Accepted orders, by mailbox.
     accepted: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -49,7 +49,7 @@ impl Client {
         format!("p{}@example.test", self.next.fetch_add(1, Ordering::SeqCst))
     }
 
-    /// Gives the order for a mailbox once; status and answer. Repeated, it has the same key.
+    /// Sends the order for a mailbox once; returns status and answer. A repeat has the same idempotency key.
     async fn try_give(&self, mailbox: &str, due_in: Option<Duration>) -> anyhow::Result<(u16, Value)> {
         let mut order = json!({
             "sender": {"id": "office"},
@@ -72,7 +72,7 @@ impl Client {
         Ok((status, answer))
     }
 
-    /// What is told of an order; `None` when there is no such order.
+    /// The order as the API shows it; `None` when there is no such order.
     async fn order(&self, id: &str) -> anyhow::Result<Option<Value>> {
         let request = self.http.get(format!("{}/v1/orders/{id}", self.url)).bearer_auth(&self.key);
         let answer = request.send().await?;
@@ -87,7 +87,7 @@ impl Client {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives so many orders, all of which are accepted; their mailboxes.
+    /// Creates `count` orders, which must all be accepted; returns their mailboxes.
     async fn give(&self, count: usize, due_in: Option<Duration>) -> anyhow::Result<Vec<String>> {
         try_join_all((0..count).map(|_| async {
             let mailbox = self.mailbox();
@@ -98,7 +98,7 @@ impl Client {
         .await
     }
 
-    /// Gives one order, again and again until it is accepted.
+    /// Creates one order, with retries until it is accepted.
     async fn insist(&self) -> anyhow::Result<String> {
         let mailbox = self.mailbox();
         let insisting = async {
@@ -112,14 +112,14 @@ impl Client {
     }
 }
 
-/// Orders that come until the load is ended.
+/// A stream of orders until the load is ended.
 struct Load {
     over: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Load {
-    /// So many clients, one order after the other; each is given once, or again until it is accepted.
+    /// `clients` clients, each with one order after the other; each order is sent once, or until it is accepted.
     fn of(clients: usize, client: &Client, insists: bool) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let task = |_| {
@@ -133,7 +133,7 @@ impl Load {
                         client.insist().await?;
                     } else {
                         let mailbox = client.mailbox();
-                        // What became of it is in the client's list, or unknown.
+                        // Its result is in the client's list, or unknown.
                         let _ = client.try_give(&mailbox, None).await;
                     }
                 }
@@ -175,7 +175,7 @@ async fn until_taken(site: &Site<Sentinels>, mailboxes: &[String]) {
     .await;
 }
 
-/// All that was answered so far is at a replica.
+/// Waits until everything answered so far is on a replica.
 async fn until_replicated(site: &Site<Sentinels>) {
     eventually_async("a replica has it", async || {
         match site.server.node(0).command(&["WAIT", "1", "5000"]).map(|count| count.int()) {
@@ -186,7 +186,7 @@ async fn until_replicated(site: &Site<Sentinels>) {
     .await;
 }
 
-/// Kills the primary; when the sentinels named another one.
+/// Kills the primary; returns when the sentinels named another one.
 async fn fail_over(site: &mut Site<Sentinels>) -> anyhow::Result<Instant> {
     site.server.node_mut(0).kill9()?;
     eventually_async("a replica is promoted", async || match site.server.primary() {
@@ -198,13 +198,13 @@ async fn fail_over(site: &mut Site<Sentinels>) -> anyhow::Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Keys a server changed since it started.
+/// Number of keys a server changed since its last save.
 fn changes(site: &Site<Sentinels>) -> anyhow::Result<String> {
     let info = site.server.node(1).info("persistence")?;
     info.get("rdb_changes_since_last_save").cloned().context("a count of changes")
 }
 
-/// Every mailbox got at most one message, and what its order says of it is true: so many are sent, unknown, and lost.
+/// Every mailbox got at most one message, and its order shows the truth; returns how many are sent, unknown, and lost.
 async fn check(
     site: &Site<Sentinels>,
     client: &Client,
@@ -227,11 +227,11 @@ async fn check(
     for (mailbox, order, read) in read {
         let times = taken.get(mailbox).copied().unwrap_or(0);
         let Some(read) = read else {
-            ensure!(lost.contains(order), "{order} of {mailbox} is gone, and was not told as lost");
+            ensure!(lost.contains(order), "{order} of {mailbox} is gone, but is not listed as lost");
             count[2] += 1;
             continue;
         };
-        ensure!(!lost.contains(order), "{order} of {mailbox} is told as lost and is there");
+        ensure!(!lost.contains(order), "{order} of {mailbox} is listed as lost but exists");
         let is = |state: &str| read["totals"][state] == 1;
         match times {
             1 if is("sent") => count[0] += 1,
@@ -242,13 +242,13 @@ async fn check(
     Ok(count)
 }
 
-#[expect(clippy::print_stderr, reason = "figures, for whoever asks for the output of tests that pass")]
+#[expect(clippy::print_stderr, reason = "figures, shown when the output of passing tests is requested")]
 fn tell(after: &str, span: Duration, [sent, unknown, lost]: [usize; 3]) {
     eprintln!("{after} {span:?} after the failover; {sent} sent, {unknown} unknown, {lost} lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides() -> anyhow::Result<()> {
+async fn a_failover_reports_what_it_lost_and_sends_nothing_until_an_operator_decides() -> anyhow::Result<()> {
     let servers = Sentinels::start(1, DOWN_AFTER)?;
     servers.lag().set_latency(LAG);
     let redis = servers.url();
@@ -258,7 +258,7 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
 
     let settled = client.give(20, None).await?;
     until_taken(&site, &settled).await;
-    // Begun only when the replica hears nothing any more: on it they wait to be sent.
+    // Begun only when the replica no longer follows: there they wait to be sent.
     courier.freeze()?;
     let doubtful = client.give(20, None).await?;
     until_replicated(&site).await;
@@ -276,12 +276,12 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     .await;
     let promoted = fail_over(&mut site).await?;
 
-    eventually_async("the queue says so", async || match readyz(&site).await? {
+    eventually_async("the queue reports it", async || match readyz(&site).await? {
         (503, text) if says_halt(&text) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
-    courier.wait_line("the courier says so", says_halt)?;
+    courier.wait_line("the courier reports it", says_halt)?;
     let noticed = promoted.elapsed();
     ensure!(noticed < NOTICED_WITHIN, "noticed {noticed:?} after the failover");
     let (status, problem) = client.try_give("nobody@example.test", None).await?;
@@ -289,14 +289,14 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     ensure!(status == 503 && says_halt(detail), "{status} {problem}");
     load.end().await?;
     let sent = site.sandbox.messages().len();
-    // The load was refused from the kill on, so no more is accepted.
+    // The load was refused after the kill, so no further orders were accepted.
     let lost: BTreeSet<String> =
         client.all().values().filter(|order| !before.contains(*order)).cloned().collect();
     ensure!(lost.len() >= 60, "{} orders are lost", lost.len());
 
     let doctor = ["doctor", "--redis", &redis];
-    let told = format!("lost are {} accepted orders, ", lost.len());
-    eventually_async("all that is known is written down", async || match readyz(&site).await? {
+    let told = format!("{} accepted orders are lost, ", lost.len());
+    eventually_async("everything known is recorded", async || match readyz(&site).await? {
         (503, text) if text.contains(&told) => Ok(()),
         other => Err(format!("{other:?}")),
     })
@@ -306,21 +306,21 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     ensure!(ill.code != 0 && says_halt(&ill.text) && ill.text.contains(&told), "{ill:?}");
     ensure!(changes(&site)? == written, "the doctor wrote");
 
-    // It stays so over restarts.
+    // The halt survives restarts.
     courier.kill9()?;
     let relay = site.relay();
     let courier = site.spawn(["courier", "email"], &[("POSTHASTE_SMTP__RELAYS", relay.as_str())])?;
-    courier.wait_line("a courier that starts now says so", says_halt)?;
+    courier.wait_line("a courier that starts now reports it", says_halt)?;
     site.start_queue(&[]).await?;
     let client = Client { url: site.url.clone(), ..client };
-    eventually_async("a queue that starts now says so", async || match readyz(&site).await? {
+    eventually_async("a queue that starts now reports it", async || match readyz(&site).await? {
         (503, text) if says_halt(&text) && text.contains(&told) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
     let (status, problem) = client.try_give("nobody@example.test", None).await?;
     ensure!(status == 503 && says_halt(&problem.to_string()), "{status} {problem}");
-    ensure!(site.sandbox.messages().len() == sent, "something was sent while all is stopped");
+    ensure!(site.sandbox.messages().len() == sent, "something was sent during the halt");
 
     let recovered = site.cli(&["recover", "--assume", "sent", "--redis", &redis, "-o", "ndjson"])?;
     ensure!(recovered.code == 0, "{recovered:?}");
@@ -329,7 +329,7 @@ async fn what_a_failover_lost_is_told_and_nothing_is_sent_until_somebody_decides
     let (named, in_doubt): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line["state"] == "lost");
     let named: BTreeSet<String> =
         named.iter().filter_map(|line| Some(line["order_id"].as_str()?.to_owned())).collect();
-    ensure!(named == lost, "told as lost: {named:?}, lost: {lost:?}");
+    ensure!(named == lost, "listed as lost: {named:?}, lost: {lost:?}");
     ensure!(in_doubt.len() == doubtful.len(), "in doubt: {in_doubt:?}");
 
     let next = client.insist().await?;
@@ -347,7 +347,7 @@ fn running(child: &Child) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result<()> {
+async fn a_failover_that_lost_nothing_confirmed_continues() -> anyhow::Result<()> {
     let servers = Sentinels::start(2, DOWN_AFTER)?;
     servers.lag().set_latency(LAG);
     let redis = servers.url();
@@ -362,13 +362,13 @@ async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result
     })
     .await;
     site.server.lag().black_hole();
-    // It is stored by the primary alone, so its client is not told that it is.
+    // It is stored by the primary alone, so its client gets no confirmation.
     let mailbox = client.mailbox();
     let (status, problem) = client.try_give(&mailbox, None).await?;
     ensure!(status == 503 && problem["code"] == "outcome_unknown", "{status} {problem}");
     let promoted = fail_over(&mut site).await?;
     let (before, sent) = (client.all().len(), site.taken().len());
-    eventually_async("it goes on by itself", async || {
+    eventually_async("it continues by itself", async || {
         let (accepted, taken) = (client.all().len(), site.taken().len());
         if accepted >= before + 20 && taken >= sent + 20 {
             Ok(())
@@ -384,10 +384,10 @@ async fn where_a_failover_lost_nothing_confirmed_all_goes_on() -> anyhow::Result
     let count = check(&site, &client, &BTreeSet::new()).await?;
 
     let continued = |line: &str| line.contains("the database went back") && line.contains("work goes on");
-    site.queue().context("a queue")?.wait_line("the queue tells it", continued)?;
-    ensure!(!site.queue_output()?.contains("posthaste recover"), "nobody has to decide");
-    ensure!(!courier.output()?.contains("posthaste recover"), "nobody has to decide");
-    eventually_async("the doctor tells when, and by how much", async || {
+    site.queue().context("a queue")?.wait_line("the queue reports it", continued)?;
+    ensure!(!site.queue_output()?.contains("posthaste recover"), "no operator has to decide");
+    ensure!(!courier.output()?.contains("posthaste recover"), "no operator has to decide");
+    eventually_async("the doctor shows when, and by how much", async || {
         let well = site.cli(&["doctor", "--redis", &redis]).map_err(|error| error.to_string())?;
         let told =
             |line: &str| line.contains("went back by about") && line.contains("work went on by itself");

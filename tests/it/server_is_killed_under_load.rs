@@ -1,5 +1,5 @@
-//! The server is killed and comes back, three times, while two couriers work: they go on, and as its file held all it had
-//! confirmed, nothing is lost, in doubt, or sent twice.
+//! The server is killed and comes back, three times, while two couriers work: they continue, and as its file held
+//! everything it had confirmed, nothing is lost, in doubt, or sent twice.
 
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_tests::{CourierOptions, Scene, Told};
@@ -13,8 +13,8 @@ async fn server_is_killed_under_load() -> anyhow::Result<()> {
     let options =
         CourierOptions::default().with("manner", "slow:10").with("concurrency", 8).with("lease-ms", 20_000);
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
-    for rows in [100, 400, 700] {
-        scene.until("work goes on", |record| record.rows_taken() >= rows).await;
+    for deliveries in [100, 400, 700] {
+        scene.until("work goes on", |record| record.deliveries_taken() >= deliveries).await;
         scene.server.kill9()?;
         scene.server.restart()?;
     }

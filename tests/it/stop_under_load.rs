@@ -1,6 +1,6 @@
-//! Couriers are stopped by SIGTERM in the middle of their work: what is on the wire finishes, what is not begun is handed
-//! back and taken by the next at once. A second signal, or the end of the drain time, cuts off what hangs, and even that
-//! parks nothing.
+//! Couriers are stopped by SIGTERM in the middle of their work: what is on the wire finishes, what is not begun is
+//! handed back and claimed by the next one at once. A second signal, or the end of the drain time, cuts off hanging
+//! calls, and even that parks nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use posthaste_rig::proxy::{Proxy, Traffic};
 use posthaste_rig::{Child, Sig};
 use posthaste_tests::{CourierOptions, Scene, Told};
 
-/// So long that waiting for the end of a lease would outlast the patience of every test.
+/// So long that waiting for the end of a lease would exceed the patience of every test.
 const LEASE_MS: u64 = 600_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +21,7 @@ async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
     let options = CourierOptions::default().with("manner", "slow:6").with("lease-ms", LEASE_MS);
     let mut courier = scene.courier(&options)?;
     for round in 1..=8 {
-        scene.until("work goes on", |record| record.rows_taken() >= round * 400).await;
+        scene.until("work goes on", |record| record.deliveries_taken() >= round * 400).await;
         courier.signal(Sig::Term)?;
         let next = scene.courier(&options)?;
         let status = courier.wait_exit()?;
@@ -33,8 +33,8 @@ async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
     balance.all_sent_once()
 }
 
-/// The signal comes while a claim is on its way, which is answered only after it: what the claim brings is handed back, rows
-/// it had begun as well.
+/// The signal arrives while a claim is in flight, and the claim is answered afterwards: everything it returns is
+/// handed back, including deliveries it had begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn stop_meets_a_claim_on_its_way() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
@@ -60,10 +60,10 @@ async fn stop_meets_a_claim_on_its_way() -> anyhow::Result<()> {
     balance.all_sent_once()
 }
 
-/// What comes between the signal that asks to stop and the end.
+/// What happens between the stop signal and the end.
 type Then = fn(&Child) -> posthaste_rig::Result<()>;
 
-/// The same parcels are cut off four times, more often than the crashes that would make them poison.
+/// The same parcels are cut off four times: more often than the crashes that would make them poison.
 async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     scene.tell_all([Told::of(800), Told::of(1)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
@@ -82,7 +82,7 @@ async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
     }
     let _next = scene.courier(&options)?;
     let balance = scene.settle_up().await?;
-    // Four calls at once, four times; all that was not on the wire was taken by the next at once.
+    // Four calls at once, four times; all that was not on the wire was claimed by the next one at once.
     let held = balance.count(State::Unknown);
     ensure!((4..=16).contains(&held) && balance.count(State::Sent) == 801 - held, "{balance:#?}");
     ensure!(balance.duplicates == 0 && balance.repeated == 0, "{balance:#?}");

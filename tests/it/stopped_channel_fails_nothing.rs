@@ -1,5 +1,5 @@
-//! The credential of a channel is bad: its courier says so and stops, no message fails by it, other channels go on, and all
-//! is sent when it was mended.
+//! The credential of a channel is bad: its courier reports it and stops, no message fails because of it, other
+//! channels continue, and everything is sent once it is fixed.
 
 use posthaste_rig::eventually;
 use posthaste_tests::{CourierOptions, Scene, Told};
@@ -12,15 +12,15 @@ async fn stopped_channel_fails_nothing() -> anyhow::Result<()> {
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
     let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
     scene.tell_all([Told::of(100), Told::of(1)]).await?;
-    scene.until("it works", |record| record.rows_taken() == 101).await;
+    scene.until("it works", |record| record.deliveries_taken() == 101).await;
 
     std::fs::write(&broken, "")?;
     scene.tell_all((0..20).map(|n| Told::of(1).due_in(n * 10))).await?;
-    scene.tell_all([Told::of(900), Told { rows: vec![("sms", 30)], ..Told::default() }]).await?;
+    scene.tell_all([Told::of(900), Told { deliveries: vec![("sms", 30)], ..Told::default() }]).await?;
     for courier in &couriers {
-        courier.wait_line("it says so", |line| line.contains("the channel is stopped"))?;
+        courier.wait_line("it reports this", |line| line.contains("channel stopped"))?;
     }
-    scene.until("the other channel goes on", |record| record.rows_taken() == 131).await;
+    scene.until("the other channel goes on", |record| record.deliveries_taken() == 131).await;
     // What they had claimed is handed back.
     eventually("nothing is leased", || match scene.server.command(&["ZCARD", "leased:{0}:email"]) {
         Ok(count) if count.int() == Some(0) => Ok(()),

@@ -1,6 +1,7 @@
-//! Strangers say everything that was ever kept for the fuzz targets, and more, to every port of every process, well framed and
-//! raw: the queue's, the place of bounces, of clicks, of Twilio's and VK's words. Nobody is answered as if the service had failed,
-//! nothing is believed or stored, no process ends, and then an order goes out over all channels.
+//! Unauthenticated clients send the whole corpus of the fuzz targets, and more, to every port of every process, well
+//! framed and raw: the queue's, and those for bounces, clicks, Twilio's callbacks and VK's events. No answer reports a
+//! failure of the service, nothing is believed or stored, no process ends, and then an order is sent over all
+//! channels.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -15,11 +16,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-/// Prefixes of what an order, a word about one, or an operator leaves behind.
+/// Prefixes of keys that an order, feedback, or an operator leaves behind.
 const KEPT: [&str; 8] =
     ["history:", "delivery:", "parcel:", "staging:", "suppressed:", "key:", "idem:", "parked:"];
 
-/// What is said, each with its name.
+/// The inputs, each with its name.
 fn inputs() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
     let mut all = Vec::new();
@@ -39,7 +40,7 @@ fn inputs() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     Ok(all)
 }
 
-/// Free ports, below those the system gives to whoever asks for any.
+/// Free ports, below those the system assigns automatically.
 fn free<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
     let from = 17_000 + u16::try_from(std::process::id() % 13_000)?;
     // All are held until all are chosen.
@@ -49,7 +50,7 @@ fn free<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
     addresses.try_into().ok().context("ports")
 }
 
-/// Names of what is kept, without the times in it.
+/// Names of the stored keys, without the times in them.
 fn kept(site: &Site) -> anyhow::Result<Vec<String>> {
     let reply = site.server.command(&["KEYS", "*"])?;
     let names = reply.items().iter().filter_map(|name| name.text().map(str::to_owned));
@@ -58,12 +59,12 @@ fn kept(site: &Site) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Says bytes and listens until the other side has had enough.
+/// Sends bytes and reads until the other side closes.
 async fn raw(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut heard = Vec::new();
     let talk = async {
         let mut stream = TcpStream::connect(address).await?;
-        // It may close before it has heard all.
+        // It may close before it has read everything.
         let (mut from, mut to) = stream.split();
         let say = async {
             let _ = to.write_all(bytes).await;
@@ -76,7 +77,7 @@ async fn raw(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(heard)
 }
 
-/// A request, and the status of its answer.
+/// Sends a request; returns the status of its answer.
 async fn asked(
     client: &Client,
     method: Method,
@@ -91,7 +92,7 @@ async fn asked(
     }
     match request.send().await {
         Ok(answer) => Ok(answer.status().as_u16()),
-        // What is too long may be cut off while it is being said.
+        // A body that is too long may be cut off while it is being sent.
         Err(error) if error.is_request() && body.len() > 60_000 => Ok(413),
         Err(error) => Err(error.without_url().into()),
     }
@@ -135,7 +136,7 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
             let first = String::from_utf8_lossy(&heard[..heard.len().min(12)]).into_owned();
             ensure!(heard.is_empty() || first.starts_with("HTTP/1.1 4"), "{name}, raw: {first}");
         }
-        let heard = raw(bounces, &bytes).await.with_context(|| format!("{name} to the place of bounces"))?;
+        let heard = raw(bounces, &bytes).await.with_context(|| format!("{name} to the bounce port"))?;
         let heard = String::from_utf8_lossy(&heard).into_owned();
         let is_taken = heard.lines().any(|line| line.starts_with("354") || line.starts_with("250 2.1.5"));
         ensure!(heard.starts_with("220") && !is_taken, "{name}: {heard:.200}");
@@ -174,13 +175,16 @@ async fn strangers_at_every_port() -> anyhow::Result<()> {
     let send =
         ["send", "--email", "a@example.test", "--sms", "+79161000001", "--telegram", "1001", "--vk", "7"];
     let answer =
-        site.rows(&[&send[..], &["--text", "Hello", "--sender", "news", "-o", "ndjson"]].concat())?;
+        site.deliveries(&[&send[..], &["--text", "Hello", "--sender", "news", "-o", "ndjson"]].concat())?;
     let id = answer.first().and_then(|answer| answer["order_id"].as_str()).context("an order")?.to_owned();
     site.until_finished(&id).await;
-    let rows = site.recipients(&id)?;
+    let deliveries = site.recipients(&id)?;
     ensure!(
-        rows.len() == 4 && rows.values().all(|row| row["state"] == "sent" || row["state"] == "delivered"),
-        "{rows:?}"
+        deliveries.len() == 4
+            && deliveries
+                .values()
+                .all(|delivery| delivery["state"] == "sent" || delivery["state"] == "delivered"),
+        "{deliveries:?}"
     );
     let told = site.queue_output()?;
     ensure!(!told.contains("panic"), "the queue panicked");

@@ -1,6 +1,6 @@
-//! A file of ten thousand people through the whole product: bad rows, domains that refuse, one that greylists, one that
-//! hangs, a courier killed half-way, the server restarted. The sum holds, every reason is told, and nobody got it twice
-//! who was not told as unknown.
+//! A file of ten thousand people through the whole product: bad deliveries, domains that refuse, one that greylists,
+//! one that hangs, a courier killed half-way, the server restarted. The sum holds, every reason is shown, and nobody
+//! got a message twice unless their delivery is unknown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,13 +12,14 @@ use posthaste_tests::Site;
 use serde_json::Value;
 
 const PEOPLE: u32 = 10_000;
-/// Every so many rows of the file has no mailbox.
+/// Every delivery at a multiple of this has no mailbox.
 const BAD: u32 = 1_000;
-/// Of each courier. So many rows may be on the wire when it is killed, and as many taken and not yet confirmed.
+/// Per courier. This many deliveries may be on the wire when it is killed, and as many taken and not yet confirmed.
 const CONNECTIONS: &str = "8";
 const MOST_CUT_OFF: u32 = 16;
 
-/// What a domain does, how many people it has, and what their rows must come to: state, and reason if it must be one.
+/// What a domain does, how many people it has, and the expected end of their deliveries: state, and reason if one is
+/// required.
 const DOMAINS: [(&str, u32, &str, Option<&str>); 6] = [
     ("refuse.test", 40, "suppressed", Some("bad_address")),
     ("blocked.test", 30, "failed", Some("rejected")),
@@ -28,7 +29,7 @@ const DOMAINS: [(&str, u32, &str, Option<&str>); 6] = [
     ("hang.test", 3, "unknown", None),
 ];
 
-/// The file as a spreadsheet writes it: a mark of its encoding, semicolons, Russian headings.
+/// The file as a spreadsheet writes it: a byte order mark, semicolons, Russian headings.
 fn people() -> (String, BTreeMap<String, (&'static str, Option<&'static str>)>) {
     let (mut file, mut expected) = (String::from("\u{feff}Имя;Эл. почта;id\r\n"), BTreeMap::new());
     let mut special = DOMAINS.iter().flat_map(|(domain, count, state, reason)| {
@@ -67,7 +68,7 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
         ("POSTHASTE_COURIER__MAX_UNSETTLED", CONNECTIONS),
         ("POSTHASTE_COURIER__BACKOFF_BASE", "300ms"),
     ];
-    // What the killed one held is taken over soon; the others keep what they hold while the server is away.
+    // Deliveries of the killed one are taken over soon; the others keep theirs while the server is away.
     let short = [("POSTHASTE_COURIER__LEASE", "2s"), ("POSTHASTE_COURIER__RENEW_EVERY", "500ms")];
     let killed = site.courier(&[&quick[..], &short].concat()).await?;
     let _other = site.courier(&quick).await?;
@@ -78,10 +79,10 @@ async fn ten_thousand_people_get_an_e_mail() -> anyhow::Result<()> {
     let path = path.display().to_string();
     let send = ["send", "--to", &path, "--subject", "News", "--text", "A canary sings", "--sender", "news"];
     let refused = site.cli(&send)?;
-    ensure!(refused.code == 3 && refused.text.contains("line 502"), "bad rows stop it: {refused:?}");
-    ensure!(site.rows(&["order", "list", "-o", "ndjson"])?.is_empty(), "and nothing is there");
+    ensure!(refused.code == 3 && refused.text.contains("line 502"), "bad deliveries stop it: {refused:?}");
+    ensure!(site.deliveries(&["order", "list", "-o", "ndjson"])?.is_empty(), "and nothing is there");
     let words: Vec<&str> = send.iter().copied().chain(["--on-invalid", "skip", "-o", "ndjson"]).collect();
-    let answer = site.rows(&words)?.into_iter().next().context("an answer")?;
+    let answer = site.deliveries(&words)?.into_iter().next().context("an answer")?;
     let id = answer["order_id"].as_str().context("an order")?.to_owned();
     ensure!(answer["recipients"]["accepted"] == PEOPLE - PEOPLE / BAD, "{answer}");
 
@@ -114,43 +115,49 @@ fn check(
     let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
     let sum: u64 = finals.into_iter().map(count).sum();
     ensure!(sum == count("accepted") && sum == expected.len() as u64, "the sum: {totals}");
-    let rows = site.recipients(id)?;
-    ensure!(rows.len() == expected.len(), "{} rows", rows.len());
+    let deliveries = site.recipients(id)?;
+    ensure!(deliveries.len() == expected.len(), "{} deliveries", deliveries.len());
     let taken = site.taken();
     let mut by_state: BTreeMap<&str, u64> = BTreeMap::new();
     let mut unasked = 0_u32;
     for (address, (state, reason)) in expected {
-        let row = rows.get(address).with_context(|| format!("no row of {address}"))?;
-        let is = row["state"].as_str().unwrap_or_default();
+        let delivery = deliveries.get(address).with_context(|| format!("no delivery of {address}"))?;
+        let is = delivery["state"].as_str().unwrap_or_default();
         *by_state.entry(is).or_default() += 1;
         let times = taken.get(address).copied().unwrap_or(0);
-        // Whose send was cut off by the kill is told as unknown, and held; all others are as their domain does.
+        // A delivery whose send was cut off by the kill is unknown, and held; all others end as their domain behaves.
         let cut_off = is == "unknown" && *state != "unknown";
         unasked += u32::from(cut_off);
-        ensure!(cut_off || is == *state, "{address} is {row}");
-        ensure!(cut_off || reason.is_none_or(|reason| row["reason"] == reason), "{address} is {row}");
+        ensure!(cut_off || is == *state, "{address} is {delivery}");
+        ensure!(
+            cut_off || reason.is_none_or(|reason| delivery["reason"] == reason),
+            "{address} is {delivery}"
+        );
         let allowed = match is {
             "sent" => 1..=1,
             "unknown" => 0..=1,
             _ => 0..=0,
         };
-        ensure!(allowed.contains(&times), "{address} got it {times} times and is {row}");
-        ensure!(is == "sent" || row["reason"].is_string(), "no reason: {row}");
+        ensure!(allowed.contains(&times), "{address} got it {times} times and is {delivery}");
+        ensure!(is == "sent" || delivery["reason"].is_string(), "no reason: {delivery}");
     }
-    for (state, rows) in by_state {
-        ensure!(count(state) == rows, "{rows} rows are {state}, told {totals}");
+    for (state, deliveries) in by_state {
+        ensure!(count(state) == deliveries, "{deliveries} deliveries are {state}, told {totals}");
     }
-    ensure!(unasked <= MOST_CUT_OFF, "a kill made {unasked} rows unknown");
+    ensure!(unasked <= MOST_CUT_OFF, "a kill made {unasked} deliveries unknown");
     ensure!(taken.len() >= 9_000, "{} mailboxes", taken.len());
     let output = site.queue_output()?;
-    ensure!(!output.contains("canary") && !output.contains("@example.test"), "the queue's log tells");
-    retried(site, id, &rows)
+    ensure!(
+        !output.contains("canary") && !output.contains("@example.test"),
+        "the queue's log contains personal data"
+    );
+    retried(site, id, &deliveries)
 }
 
-/// Once more, to those only.
-fn retried(site: &Site, id: &str, rows: &BTreeMap<String, Value>) -> anyhow::Result<()> {
-    let failed = rows.values().filter(|row| row["state"] == "failed").count();
-    let answer = site.rows(&["order", "retry", id, "--state", "failed", "-o", "ndjson"])?;
+/// Retries those only.
+fn retried(site: &Site, id: &str, deliveries: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    let failed = deliveries.values().filter(|delivery| delivery["state"] == "failed").count();
+    let answer = site.deliveries(&["order", "retry", id, "--state", "failed", "-o", "ndjson"])?;
     let answer = answer.first().context("an answer")?;
     ensure!(answer["retry_of"] == *id && answer["recipients"] == failed, "{answer}");
     Ok(())

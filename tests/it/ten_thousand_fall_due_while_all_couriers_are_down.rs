@@ -1,5 +1,5 @@
-//! All couriers are down while ten thousand orders fall due, each at a moment of its own: none is lost, none is early, none
-//! goes out twice when couriers come.
+//! All couriers are down while ten thousand orders fall due, each at its own time: none is lost, none is early, and
+//! none is sent twice when couriers start.
 
 use posthaste_model::{Clock, SystemClock};
 use posthaste_rig::eventually_async;
@@ -10,7 +10,7 @@ const ORDERS: u64 = 10_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_fall_due_while_all_couriers_are_down() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    // Five a millisecond.
+    // Five per millisecond.
     scene.tell_all((0..ORDERS).map(|n| Told::of(1).due_in(3_000 + n / 5))).await?;
     let last = scene.accepted.iter().map(|accepted| accepted.due).max().unwrap_or_default();
     eventually_async("the last one is due", async || {

@@ -1,6 +1,6 @@
-//! Ten thousand people, each reached by what they have, over four channels at once: one courier is killed half-way, one provider
-//! asks to wait again and again, one is down for a minute. The balance holds for every channel, nobody gets anything twice, and
-//! whoever got nothing is told why.
+//! Ten thousand people, each reached by the contacts they have, over four channels at once: one courier is killed
+//! half-way, one provider asks to wait repeatedly, one is down for a minute. The balance holds for every channel,
+//! nobody gets anything twice, and every delivery that was not sent has a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,17 +10,17 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use posthaste_rig::eventually_async;
 use posthaste_sandbox::Settings;
-use posthaste_sandbox::standin::{Action, Fate, Fault};
+use posthaste_sandbox::fake_provider::{MessageAction, MessageFault, RequestFate};
 use posthaste_tests::Site;
 use serde_json::Value;
 
 const PEOPLE: u32 = 10_000;
 /// How long Telegram asks to wait.
 const BAN: Duration = Duration::from_secs(1);
-/// What receipts name as the courier's place; the sandbox reaches it where the courier that is not killed listens.
+/// Public host name of the courier in delivery receipts; the sandbox maps it to the courier that is not killed.
 const PUBLIC: &str = "sms.example.org";
 
-/// Addresses with a fate of their own, by channel: the state they must come to, and why.
+/// Addresses with a special end, by channel: the expected state, and the reason.
 const SPECIAL: [(&str, &str, &str, &str); 11] = [
     ("email", "nobody@refuse.test", "suppressed", "bad_address"),
     ("email", "spam@spam.test", "failed", "rejected"),
@@ -35,10 +35,10 @@ const SPECIAL: [(&str, &str, &str, &str); 11] = [
     ("vk", "999000007", "failed", ""),
 ];
 
-/// The file, and channel and address of every row.
+/// The file, and channel and address of every delivery.
 fn people() -> (String, BTreeMap<String, &'static str>) {
     let mut file = String::from("id,email,sms,telegram,vk\n");
-    let mut rows = BTreeMap::new();
+    let mut deliveries = BTreeMap::new();
     for n in 0..PEOPLE {
         let email = format!("p{n}@example.test");
         let sms = format!("+7916{:07}", 1_000_000 + n);
@@ -49,20 +49,20 @@ fn people() -> (String, BTreeMap<String, &'static str>) {
             2 => [Some(("email", email)), None, None, Some(("vk", vk))],
             _ => [None, Some(("sms", sms)), None, Some(("vk", vk))],
         };
-        line(&mut file, &mut rows, &format!("p{n}"), has);
+        line(&mut file, &mut deliveries, &format!("p{n}"), has);
     }
     for (n, (channel, address, ..)) in SPECIAL.iter().enumerate() {
         let mut has = [None, None, None, None];
         let at = ["email", "sms", "telegram", "vk"].iter().position(|name| name == channel);
         has[at.unwrap_or_default()] = Some((*channel, (*address).to_owned()));
-        line(&mut file, &mut rows, &format!("s{n}"), has);
+        line(&mut file, &mut deliveries, &format!("s{n}"), has);
     }
-    (file, rows)
+    (file, deliveries)
 }
 
 fn line(
     file: &mut String,
-    rows: &mut BTreeMap<String, &'static str>,
+    deliveries: &mut BTreeMap<String, &'static str>,
     id: &str,
     has: [Option<(&'static str, String)>; 4],
 ) {
@@ -71,13 +71,13 @@ fn line(
         file.push(',');
         if let Some((channel, address)) = cell {
             file.push_str(&address);
-            rows.insert(address, channel);
+            deliveries.insert(address, channel);
         }
     }
     file.push('\n');
 }
 
-/// Two free ports, below those the system gives to whoever asks for any, and not where another run begins to look.
+/// Two free ports, below those the system assigns automatically, and apart from where another run starts searching.
 fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
     let from = 15_000 + u16::try_from(std::process::id() % 16_000)?;
     let mut free = (from..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
@@ -98,30 +98,30 @@ async fn taken(what: &str, seen: impl Fn() -> u64, wanted: u64) {
 async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<()> {
     let [doomed, lasting] = free_addresses()?;
     let mut sandbox = Settings::default();
-    sandbox.telegram.limits = posthaste_sandbox::telegram::Limits::none();
+    sandbox.telegram.limits = posthaste_sandbox::telegram::BotLimits::none();
     sandbox.twilio.reach = BTreeMap::from([(PUBLIC.to_owned(), lasting)]);
     let site = Site::open(sandbox, &[]).await?;
-    // Telegram asks to wait for a second again and again.
-    let throttle = Fault::new(Action::Throttle { retry_after: 1 }).every(500);
+    // Telegram repeatedly asks to wait for a second.
+    let throttle = MessageFault::new(MessageAction::Throttle { retry_after: 1 }).every(500);
     site.sandbox.telegram().add_fault(throttle)?;
 
-    let (file, rows) = people();
+    let (file, deliveries) = people();
     let path = site.folder().join("people.csv");
     std::fs::write(&path, file)?;
     let words =
         ["send", "--to", &path.display().to_string(), "--subject", "News", "--text", "A canary sings"];
-    let answer = site.rows(&[&words[..], &["--sender", "news", "-o", "ndjson"]].concat())?;
+    let answer = site.deliveries(&[&words[..], &["--sender", "news", "-o", "ndjson"]].concat())?;
     let answer = answer.into_iter().next().context("an answer")?;
     let id = answer["order_id"].as_str().context("an order")?.to_owned();
 
     let _email = site.courier(&MAIL).await?;
     let _telegram = site.telegram(&TELEGRAM).await?;
-    // First the one that hears receipts.
+    // First the one that receives delivery receipts.
     let _sms = site.sms(PUBLIC, lasting, &SMS).await?;
     let killed = site.sms(PUBLIC, doomed, &SMS).await?;
     let _vk = site.vk(&[QUICK]).await?;
 
-    // VK goes down in the middle, for a minute: that is what is tried here, not waiting for something.
+    // VK goes down in the middle, for a minute: the outage itself is under test, not a wait for something.
     taken("some of VK", || site.sandbox.vk().seen(), 2).await;
     site.sandbox.vk().down().await;
     let minute = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -131,19 +131,21 @@ async fn ten_thousand_people_are_reached_over_four_channels() -> anyhow::Result<
     site.sandbox.vk().up().await;
     site.until_finished(&id).await;
     let special = |address: &str| SPECIAL.iter().find(|(_, one, ..)| *one == address);
-    let sms =
-        rows.iter().filter(|(address, channel)| **channel == "sms" && special(address).is_none()).count();
+    let sms = deliveries
+        .iter()
+        .filter(|(address, channel)| **channel == "sms" && special(address).is_none())
+        .count();
     eventually_async("all receipts of SMS", async || {
         let order = site.order(&id).map_err(|error| error.to_string())?;
         let counters = order["counters"].to_string();
         if channel(&order, "sms")["delivered"] == sms { Ok(()) } else { Err(counters) }
     })
     .await;
-    check(&site, &id, &rows)
+    check(&site, &id, &deliveries)
 }
 
 const QUICK: (&str, &str) = ("POSTHASTE_COURIER__BACKOFF_CAP", "2s");
-// What hangs is given up within the minute VK is down, and nothing else takes so long on a slow machine.
+// A hanging call is given up within the minute VK is down, and nothing else takes so long on a slow machine.
 const MAIL: [(&str, &str); 6] = [
     ("POSTHASTE_SMTP__CONNECT_WITHIN", "10s"),
     ("POSTHASTE_SMTP__REPLY_WITHIN", "10s"),
@@ -169,32 +171,32 @@ fn channel<'a>(order: &'a Value, name: &str) -> &'a Value {
 
 fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Result<()> {
     let order = site.order(id)?;
-    let rows = site.recipients(id)?;
-    ensure!(rows.len() == expected.len(), "{} rows of {}", rows.len(), expected.len());
+    let deliveries = site.recipients(id)?;
+    ensure!(deliveries.len() == expected.len(), "{} deliveries of {}", deliveries.len(), expected.len());
     let reached = site.reached();
     let mut by_channel: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for (address, of) in expected {
-        let row = rows.get(address).with_context(|| format!("no row of {address}"))?;
-        let state = row["state"].as_str().unwrap_or_default();
+        let delivery = deliveries.get(address).with_context(|| format!("no delivery of {address}"))?;
+        let state = delivery["state"].as_str().unwrap_or_default();
         *by_channel.entry(of).or_default().entry(state).or_default() += 1;
         let (wanted, why) = match SPECIAL.iter().find(|(_, one, ..)| one == address) {
             Some((_, _, state, why)) => (*state, *why),
             None if *of == "sms" => ("delivered", ""),
             None => ("sent", ""),
         };
-        ensure!(state == wanted, "{of} {address} is {row}, wanted {wanted}");
-        ensure!(why.is_empty() || row["reason"] == why, "{of} {address} is {row}, for {why}");
+        ensure!(state == wanted, "{of} {address} is {delivery}, wanted {wanted}");
+        ensure!(why.is_empty() || delivery["reason"] == why, "{of} {address} is {delivery}, for {why}");
         let good = matches!(state, "sent" | "delivered");
-        ensure!(good || row["reason"].is_string(), "no reason: {row}");
+        ensure!(good || delivery["reason"].is_string(), "no reason: {delivery}");
         let times = reached.get(address).copied().unwrap_or(0);
         let allowed = match state {
             "sent" | "delivered" => 1..=1,
-            // Nobody knows, so both may be; and what the carrier gave up on had been taken.
+            // Unknown, so both may be; and a message the carrier gave up on had been taken.
             "unknown" => 0..=1,
             _ if *of == "sms" => 0..=1,
             _ => 0..=0,
         };
-        ensure!(allowed.contains(&times), "{of} {address} got it {times} times and is {row}");
+        ensure!(allowed.contains(&times), "{of} {address} got it {times} times and is {delivery}");
     }
     let finals = ["sent", "delivered", "failed", "unknown", "suppressed", "expired", "cancelled"];
     for (name, states) in by_channel {
@@ -205,27 +207,31 @@ fn check(site: &Site, id: &str, expected: &BTreeMap<String, &str>) -> anyhow::Re
             accepted == sum && told["pending"] == 0 && told["sending"] == 0,
             "the balance of {name}: {told}"
         );
-        for (state, rows) in states {
-            ensure!(told[state] == rows, "{rows} of {name} are {state}, told {told}");
+        for (state, deliveries) in states {
+            ensure!(told[state] == deliveries, "{deliveries} of {name} are {state}, told {told}");
         }
     }
     let late = in_bans(site);
-    ensure!(late.len() > 1, "Telegram asked to wait once at most");
+    ensure!(late.len() > 1, "Telegram asked to wait at most once");
     ensure!(late.iter().all(|late| *late <= 1), "requests to Telegram while it had asked to wait: {late:?}");
     let output = site.queue_output()?;
-    ensure!(!output.contains("canary") && !output.contains("@example.test"), "the queue's log tells");
+    ensure!(
+        !output.contains("canary") && !output.contains("@example.test"),
+        "the queue's log contains personal data"
+    );
     Ok(())
 }
 
-/// Of each time Telegram asked to wait, how many requests came in that wait over a connection on which the courier had read so.
+/// For each time Telegram asked to wait: how many requests arrived during the wait on a connection whose client had
+/// read of it.
 fn in_bans(site: &Site) -> Vec<usize> {
     let mut requests = site.sandbox.telegram().requests();
     requests.sort_by_key(|request| request.instant);
     let mut bans: Vec<(tokio::time::Instant, Vec<u64>)> = Vec::new();
     for request in requests {
         match (request.fate, bans.last_mut()) {
-            (Fate::Refused(429), _) => bans.push((request.instant, vec![request.connection])),
-            (Fate::InBan, Some((begun, told))) if request.instant < *begun + BAN => {
+            (RequestFate::Refused(429), _) => bans.push((request.instant, vec![request.connection])),
+            (RequestFate::InBan, Some((begun, told))) if request.instant < *begun + BAN => {
                 told.push(request.connection)
             }
             _ => {}

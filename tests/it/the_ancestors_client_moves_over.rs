@@ -1,5 +1,5 @@
-//! The calls of the ancestor's client, as it made them: a history key, a tracker on it, then the order, and the tracker
-//! again until everything is told.
+//! The calls of the legacy client, as it made them: a history key, a tracker on it, then the order, and the tracker
+//! again until everything is reported.
 
 use anyhow::{Context, ensure};
 use posthaste_rig::eventually_async;
@@ -8,7 +8,7 @@ use posthaste_tests::Site;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ancestors_client_needs_no_change_but_a_key() -> anyhow::Result<()> {
+async fn the_legacy_client_needs_only_an_api_key() -> anyhow::Result<()> {
     let site = Site::open(Settings::default(), &[]).await?;
     let _courier = site.courier(&[]).await?;
     let http = reqwest::Client::new();
@@ -24,7 +24,7 @@ async fn the_ancestors_client_needs_no_change_but_a_key() -> anyhow::Result<()> 
     let key = key.as_str().or(key["history_key"].as_str()).context("a history key")?.to_owned();
     ensure!(status == 200 && key.starts_with("history:17:"), "{status} {key}");
 
-    // The tracker comes first: it waits for what is not there yet.
+    // The tracker comes first: it waits for an order that does not exist yet.
     let track = |touch_count: u32, timeout: u32| {
         let body = json!({ "history_key": key, "touch_count": touch_count, "timeout": timeout });
         call(http.post(format!("{url}/track")).json(&body))
@@ -60,14 +60,14 @@ async fn the_ancestors_client_needs_no_change_but_a_key() -> anyhow::Result<()> 
     site.until_finished(&key).await;
     let (status, told) = track(1, 1).await?;
     ensure!(status == 200 && !told["history"].is_null(), "{status} {told}");
-    let rows = site.recipients(&key)?;
-    ensure!(rows["one@example.test"]["state"] == "sent", "{rows:?}");
-    ensure!(rows["two@refuse.test"]["state"] == "suppressed", "{rows:?}");
+    let deliveries = site.recipients(&key)?;
+    ensure!(deliveries["one@example.test"]["state"] == "sent", "{deliveries:?}");
+    ensure!(deliveries["two@refuse.test"]["state"] == "suppressed", "{deliveries:?}");
 
     let limit = async || call(http.get(format!("{url}/queue/limit?uid=17"))).await;
     let (status, used) = limit().await?;
     ensure!(status == 200 && used["value"] == 1, "{status} {used}");
-    // A trainer has four orders a day; the same one again is the same one.
+    // A trainer has four orders a day; a repeat of the same one does not count.
     ensure!(put().await?.0 == 200);
     for n in 2..=5 {
         let (_, key) = call(http.get(format!("{url}/history_key?sender_id=17"))).await?;

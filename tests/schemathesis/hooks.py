@@ -1,4 +1,4 @@
-"""What schemathesis has to know of the service beyond its description."""
+"""What schemathesis must know about the service beyond its description."""
 
 import json
 import os
@@ -10,7 +10,7 @@ OWN_KEY = os.environ["POSTHASTE_OWN_KEY"]
 
 @schemathesis.serializer("application/x-ndjson")
 def ndjson(ctx, value):
-    """The description calls an upload a text: here it is the text of an order, and a recipient."""
+    """The description calls an upload a string: here it becomes an order with that text, and a recipient."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
@@ -22,6 +22,6 @@ def ndjson(ctx, value):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """The key that asks is listed like others, and would be revoked: everything after that is 401."""
+    """The key in use is listed like others; if it were revoked, everything after that would be 401."""
     if (case.path_parameters or {}).get("id") == OWN_KEY:
         case.path_parameters["id"] = "abcdefghij01"

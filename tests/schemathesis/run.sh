@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a private server and a queue, and has schemathesis try every operation of the description it serves.
-# Arguments are schemathesis' own.
+# Starts a private server and a queue, and runs schemathesis on every operation of the served description.
+# Arguments are passed to schemathesis.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -30,14 +30,14 @@ for _ in $(seq 100); do
   sleep 0.2
 done
 key=$(grep -o 'ph_[A-Za-z0-9_-]*' <<< "$created" | head -1) || { cat "$work/key.log" "$work/redis.log"; exit 1; }
-# The rate of a key is not what is tried here, and would answer 429 to most of it.
+# Raise the rate limit of keys: it is not under test here, and would answer 429 to most requests.
 POSTHASTE_HTTP__ADDRESS=127.0.0.1:0 POSTHASTE_ADMIN__ADDRESS=127.0.0.1:0 POSTHASTE_RATE__PER_SECOND=100000 \
   POSTHASTE_RATE__BURST=100000 "$posthaste" queue --ready-file "$work/ready.json" > "$work/queue.log" 2>&1 &
 children+=($!)
 for _ in $(seq 200); do [ -s "$work/ready.json" ] && break; sleep 0.1; done
 url=$("$tool/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["http"])' "$work/ready.json") \
   || { cat "$work/queue.log"; exit 1; }
-# What it writes down goes with the folder.
+# Files it writes are removed with the folder.
 cd "$work"
 id=${key#ph_}
 POSTHASTE_OWN_KEY=${id%%_*} PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=hooks \
@@ -47,6 +47,6 @@ POSTHASTE_OWN_KEY=${id%%_*} PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1 SCHEMATHE
   tail -50 "$work/queue.log"
   exit $status
 }
-# Whatever was asked, the service is there and has not failed inside.
+# After all requests, the service must still run and must not have panicked.
 kill -0 "${children[1]}"
 ! grep -i panic "$work/queue.log"

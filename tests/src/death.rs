@@ -1,4 +1,4 @@
-//! A courier that dies by SIGKILL at one step of its work, and another that comes after it.
+//! A courier that is killed by SIGKILL at one step of its work, and another that starts after it.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -8,36 +8,37 @@ use posthaste_model::{OnUnknown, State};
 
 use crate::{Balance, CourierOptions, Record, Scene, Told};
 
-/// Rows a courier may have begun when it dies: as many as it has calls at once, and as many that it had not settled yet.
+/// Deliveries a courier may have begun when it dies: as many as its concurrent calls, and as many that it had not
+/// settled yet.
 pub const MOST_BEGUN: u64 = 2 * CALLS;
 
-/// Calls a courier of the scenarios makes at once.
+/// Concurrent calls of a courier in the scenarios.
 const CALLS: u64 = 16;
 
-/// What is told before the courier comes that will die.
+/// What is accepted before the courier starts that will die.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// One order of 700 rows, in two parcels; else 300 orders of one row.
+    /// One order of 700 deliveries, in two parcels; else 300 orders of one delivery.
     pub big: bool,
-    /// What becomes of unknowns.
+    /// How unknowns are handled.
     pub on_unknown: OnUnknown,
-    /// At which visit of the step it dies.
+    /// The visit of the step at which it dies.
     pub nth: u64,
 }
 
 /// How it ended.
 #[derive(Debug)]
 pub struct Aftermath {
-    /// What was told.
+    /// The case.
     pub case: Case,
-    /// What the books say.
+    /// The result of the check.
     pub balance: Balance,
-    /// What left, and was taken; courier 0 is the one that died.
+    /// What left, and what was taken; courier 0 is the one that died.
     pub record: Record,
 }
 
 impl Aftermath {
-    /// Rows in doubt after the death: repeated once, or held as unknown, as their order says.
+    /// Deliveries in doubt after the death: repeated once, or held as unknown, as their order asks.
     #[must_use]
     pub fn in_doubt(&self) -> u64 {
         if self.case.on_unknown == OnUnknown::Retry {
@@ -47,26 +48,27 @@ impl Aftermath {
         }
     }
 
-    /// So many rows were in doubt; repeated ones were sent after all, held ones stayed unknown, and no other was touched.
+    /// This many deliveries were in doubt; repeated ones were sent after all, held ones stayed unknown, and no other
+    /// was affected.
     ///
     /// # Errors
-    /// Says what is otherwise.
-    pub fn expect_in_doubt(&self, rows: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
+    /// Describes any deviation.
+    pub fn expect_in_doubt(&self, deliveries: std::ops::RangeInclusive<u64>) -> anyhow::Result<()> {
         let (balance, doubt) = (&self.balance, self.in_doubt());
-        ensure!(rows.contains(&doubt), "{doubt} rows in doubt, expected {rows:?}");
+        ensure!(deliveries.contains(&doubt), "{doubt} deliveries in doubt, expected {deliveries:?}");
         let held = if self.case.on_unknown == OnUnknown::Retry { 0 } else { doubt };
-        ensure!(balance.count(State::Unknown) == held, "{held} rows were to be held");
-        ensure!(balance.count(State::Sent) == balance.all() - held, "the others were to be sent");
+        ensure!(balance.count(State::Unknown) == held, "{held} deliveries should have been held");
+        ensure!(balance.count(State::Sent) == balance.all() - held, "the others should have been sent");
         ensure!(balance.duplicates <= doubt - held, "more duplicates than repeats");
         Ok(())
     }
 }
 
-/// Lets a courier die at a step: with small orders and with a big one, told to repeat unknowns and to hold them. The step
+/// Lets a courier die at a step: with small orders and with a big one, with unknowns repeated and held. The step
 /// is the first of its kind, and with `late` also one in the middle of the work.
 ///
 /// # Errors
-/// When a book does not balance, or `check` says so.
+/// When the sources do not balance, or `check` fails.
 pub async fn at(
     step: &'static str,
     late: Option<u64>,
@@ -89,14 +91,14 @@ pub async fn at(
 
 async fn dies(step: &'static str, case: Case) -> anyhow::Result<Aftermath> {
     let mut scene = Scene::open().await?;
-    let (orders, rows) = if case.big { (1, 700) } else { (300, 1) };
-    scene.tell_all((0..orders).map(|_| Told::of(rows).on_unknown(case.on_unknown))).await?;
+    let (orders, deliveries) = if case.big { (1, 700) } else { (300, 1) };
+    scene.tell_all((0..orders).map(|_| Told::of(deliveries).on_unknown(case.on_unknown))).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500);
     // In the middle of the work others are on the wire as well.
     let options = if case.nth > 1 { options.with("manner", "slow:5") } else { options };
     let victim = scene.courier(&options.clone().with("kill-at", step).with("nth", case.nth))?;
     let status = victim.wait_exit()?;
-    ensure!(status.signal() == Some(9), "it was to die at {step} and ended with {status}");
+    ensure!(status.signal() == Some(9), "it should have died at {step} but ended with {status}");
     let _successor = scene.courier(&options)?;
     let balance = scene.settle_up().await.with_context(|| format!("killed at {step}, {case:?}"))?;
     Ok(Aftermath { case, balance, record: scene.record()? })

@@ -1,12 +1,12 @@
-//! What may be left in the server when every order has ended: records, lists, and nothing in any index.
+//! What may remain in the server when every order has ended: records, lists, and nothing in any index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_rig::resp::{Connection, Reply};
+use posthaste_rig::resp::{Connection, RespReply};
 
 use crate::scene::Scene;
 
-/// Families of keys that stay, whatever became of the orders.
+/// Families of keys that remain, however the orders ended.
 const LASTING: [&str; 13] = [
     "epoch",
     "fence",
@@ -25,18 +25,18 @@ const LASTING: [&str; 13] = [
 /// Families of records of one order.
 const OF_ORDERS: [&str; 4] = ["history", "text", "parcel", "outcome"];
 
-/// Names every key that should not be there, and every list that does not name each order once.
+/// Reports every key that should not be there, and every list that does not name each order once.
 ///
 /// # Errors
 /// When the server does not answer.
 pub(crate) fn check(scene: &Scene, faults: &mut Vec<String>) -> anyhow::Result<()> {
     let mut server = scene.server.connect()?;
-    let orders: BTreeSet<&str> = scene.accepted.iter().map(|accepted| accepted.suffix.as_str()).collect();
+    let orders: BTreeSet<&str> = scene.accepted.iter().map(|accepted| accepted.order_id.as_str()).collect();
     let mut retired = BTreeMap::new();
     for key in keys(&mut server)? {
         let family = key.split(':').next().unwrap_or_default();
         if key.contains("canary") {
-            faults.push(format!("the key {key} tells what it must not"));
+            faults.push(format!("the key {key} contains personal data"));
         }
         match family {
             "retire" => count(&mut server, &key, &mut retired)?,
@@ -47,18 +47,18 @@ pub(crate) fn check(scene: &Scene, faults: &mut Vec<String>) -> anyhow::Result<(
             }
             _ if LASTING.contains(&family) => {}
             _ if OF_ORDERS.contains(&family) && orders.contains(order_of(&key)) => {}
-            _ => faults.push(format!("the key {key} is left")),
+            _ => faults.push(format!("the key {key} is left over")),
         }
     }
     compare("retire", &retired, &orders, faults);
     Ok(())
 }
 
-/// The suffix in the key of a record: `<family>:{p}:<sender>:<ns>…`.
+/// The order id in the key of a record: `<family>:{p}:<sender>:<ns>…`.
 fn order_of(key: &str) -> &str {
-    let suffix = key.splitn(3, ':').nth(2).unwrap_or_default();
-    let end = suffix.match_indices(':').nth(1).map_or(suffix.len(), |(at, _)| at);
-    &suffix[..end]
+    let order_id = key.splitn(3, ':').nth(2).unwrap_or_default();
+    let end = order_id.match_indices(':').nth(1).map_or(order_id.len(), |(at, _)| at);
+    &order_id[..end]
 }
 
 /// All keys of the server.
@@ -70,7 +70,7 @@ pub fn keys(server: &mut Connection) -> anyhow::Result<BTreeSet<String>> {
     loop {
         let reply = server.command(&["SCAN", cursor.as_str(), "COUNT", "1000"])?;
         let [next, found] = reply.items() else { anyhow::bail!("SCAN answered {reply:?}") };
-        keys.extend(found.items().iter().filter_map(Reply::text).map(str::to_owned));
+        keys.extend(found.items().iter().filter_map(RespReply::text).map(str::to_owned));
         next.text().unwrap_or_default().clone_into(&mut cursor);
         if cursor == "0" {
             return Ok(keys);

@@ -1,6 +1,6 @@
-//! What whole-process scenarios share: a [`Scene`] with a real server and real couriers, and the [`balance`] that joins what
-//! was accepted, what the history says, and what the transport wrote down. A [`Site`] is the whole product, used by its command
-//! line. The scenarios live in `it/`, one a file.
+//! Shared by the whole-process scenarios: a [`Scene`] with a real server and real couriers, and the [`balance`] that
+//! joins the accepted orders, the histories, and the records of the transports. A [`Site`] is the whole product, used
+//! through its command line. The scenarios are in `it/`, one per file.
 
 pub mod balance;
 pub mod death;
@@ -11,7 +11,7 @@ pub mod site;
 pub mod told;
 
 pub use balance::Balance;
-pub use record::{Record, RowName, Sighting};
+pub use record::{DeliveryName, Record, Sighting};
 pub use scene::Scene;
 pub use site::{Said, Site};
 pub use told::{CourierOptions, LATE_MS, Told};

@@ -1,4 +1,4 @@
-//! A scene: one private server with an append-only file, couriers as real processes, and the orders told to it.
+//! A scene: one private server with an append-only file, couriers as real processes, and the orders it accepted.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,32 +6,32 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text, UnixMs};
+use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text, UnixMs};
 use posthaste_rig::process::{Child, workspace_binary};
 use posthaste_rig::servers::{Fsync, PrivateServer};
-use posthaste_store::{Accepted, Cancelled, NewOrder, NewOrderHead, Role, Settings, Store};
+use posthaste_store::{AcceptedOrder, Cancelled, NewOrder, NewOrderHead, Role, Settings, Store};
 use secrecy::SecretString;
 
 use crate::balance::{self, Balance};
 use crate::record::Record;
 use crate::told::{CourierOptions, Told};
 
-/// Orders told, or read, at the same time.
+/// Orders created, or read, at the same time.
 pub(crate) const AT_ONCE: usize = 64;
-/// In every text and address that is told; nowhere else.
+/// Contained in every text and address of an order; nowhere else.
 const CANARY: &str = "canary";
 
 /// A server, couriers and orders.
 pub struct Scene {
-    /// The couriers, which end with the scene. First: they are gone before their server is.
+    /// The couriers, which end with the scene. Declared first, so that they are gone before their server is.
     couriers: Mutex<Vec<Arc<Child>>>,
     /// The server.
     pub server: PrivateServer,
-    /// A connection for telling orders and reading histories.
+    /// A connection for creating orders and reading histories.
     pub store: Store,
     /// What was accepted, and when it was due.
-    pub accepted: Vec<Accepted>,
-    /// So many of the orders are known to have ended, from the first on.
+    pub accepted: Vec<AcceptedOrder>,
+    /// Number of orders known to have ended, counted from the first.
     pub(crate) ended: AtomicUsize,
     records: PathBuf,
     folder: tempfile::TempDir,
@@ -69,13 +69,13 @@ impl Scene {
         })
     }
 
-    /// A folder of the scene's own.
+    /// A folder for the scene.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Starts a courier process and waits until it is at work.
+    /// Starts a courier process and waits until it is working.
     ///
     /// # Errors
     /// When it can't be started or ends at once.
@@ -107,16 +107,16 @@ impl Scene {
         Ok(child)
     }
 
-    /// Makes an order that is not told yet.
+    /// Builds an order without sending it.
     ///
     /// # Errors
-    /// When a channel is no channel.
+    /// When a channel is not valid.
     pub fn order(&self, told: &Told) -> anyhow::Result<NewOrder> {
         let n = self.next_order.fetch_add(1, Ordering::SeqCst);
         let sender = "u00001".parse()?;
-        let suffix = Suffix::new(&sender, SystemClock.now_ns() + n);
-        let mut rows = Vec::new();
-        for (channel, count) in &told.rows {
+        let order_id = OrderId::new(&sender, SystemClock.now_ns() + n);
+        let mut deliveries = Vec::new();
+        for (channel, count) in &told.deliveries {
             let channel: Channel = channel.parse()?;
             for index in 0..*count {
                 let recipient = match told.poison {
@@ -124,7 +124,8 @@ impl Scene {
                     _ => format!("r{index}"),
                 };
                 let address = Address::new(format!("{CANARY}{index}@{channel}.test"));
-                rows.push((channel.clone(), Row { index, recipient, name: String::new(), address }));
+                deliveries
+                    .push((channel.clone(), Delivery { index, recipient, name: String::new(), address }));
             }
         }
         let mut digest = [0; 12];
@@ -132,39 +133,39 @@ impl Scene {
         let due = told.due_in.map(|ms| UnixMs(SystemClock.now().0 + ms));
         Ok(NewOrder {
             head: NewOrderHead {
-                suffix,
+                order_id,
                 due,
-                lane: told.lane,
+                priority: told.priority,
                 on_unknown: told.on_unknown,
                 not_after: None,
                 span: told.span,
                 content: Content { text: Text::new(format!("{CANARY} text")), ..Content::default() },
             },
             digest,
-            rows,
+            deliveries,
             no_contact: Vec::new(),
         })
     }
 
-    /// Tells an order and remembers it.
+    /// Sends an order and remembers it.
     ///
     /// # Errors
     /// When it is not accepted.
-    pub async fn tell(&mut self, told: &Told) -> anyhow::Result<Accepted> {
+    pub async fn tell(&mut self, told: &Told) -> anyhow::Result<AcceptedOrder> {
         let order = self.order(told)?;
         let accepted = self.store.accept(&order).await?;
         self.accepted.push(accepted.clone());
         Ok(accepted)
     }
 
-    /// Tells many orders, some at the same time, and remembers them in their order.
+    /// Sends many orders, some at the same time, and remembers them in order.
     ///
     /// # Errors
     /// When one is not accepted.
     pub async fn tell_all(&mut self, told: impl IntoIterator<Item = Told>) -> anyhow::Result<()> {
         let orders = told.into_iter().map(|told| self.order(&told)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = &self.store;
-        let accepted: Vec<Accepted> = stream::iter(&orders)
+        let accepted: Vec<AcceptedOrder> = stream::iter(&orders)
             .map(|order| Box::pin(store.accept(order)))
             .buffered(AT_ONCE)
             .try_collect()
@@ -176,23 +177,27 @@ impl Scene {
     /// Cancels an order.
     ///
     /// # Errors
-    /// When it can't be.
-    pub async fn cancel(&self, order: &Accepted) -> anyhow::Result<()> {
-        let answer = self.store.cancel(self.store.partition_of(&order.suffix), &order.suffix).await?;
+    /// When it cannot be cancelled.
+    pub async fn cancel(&self, order: &AcceptedOrder) -> anyhow::Result<()> {
+        let answer = self.store.cancel(self.store.partition_of(&order.order_id), &order.order_id).await?;
         anyhow::ensure!(matches!(answer.reply, Cancelled::Ok { .. }), "{:?}", answer.reply);
         Ok(())
     }
 
-    /// Waits until every row of every order is final, then joins the books. Fails when they don't balance, or when a
-    /// courier wrote a text or an address into its output.
+    /// Waits until every delivery of every order is final, then joins the sources. Fails when they do not balance, or
+    /// when a courier wrote a text or an address into its output.
     ///
     /// # Errors
     /// When histories can't be read.
     pub async fn settle_up(&self) -> anyhow::Result<Balance> {
         posthaste_rig::eventually_async("every order ends", || balance::all_ended(self)).await;
-        // The record is older than the history it is joined with, never younger.
+        // The record must not be newer than the history it is joined with.
         let balance = balance::check(self, &self.record()?).await?;
-        anyhow::ensure!(balance.faults.is_empty(), "the books don't balance: {:#?}", balance);
+        anyhow::ensure!(
+            balance.faults.is_empty(),
+            "the accepted orders, histories and records disagree: {:#?}",
+            balance
+        );
         self.check_leaks()?;
         Ok(balance)
     }
@@ -200,13 +205,13 @@ impl Scene {
     /// Fails when a text or an address is in the output of a courier.
     ///
     /// # Errors
-    /// When an output can't be read whole.
+    /// When an output can't be read completely.
     pub fn check_leaks(&self) -> anyhow::Result<()> {
         for courier in self.couriers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             for line in courier.lines()? {
                 anyhow::ensure!(
                     !line.text.contains(CANARY),
-                    "a courier tells what it must not: {}",
+                    "a courier's output contains personal data: {}",
                     line.text
                 );
             }
@@ -219,7 +224,7 @@ impl Scene {
         self.accepted.iter().flat_map(|order| order.channels.iter().map(|channel| &channel.channel)).collect()
     }
 
-    /// What the indexes name now, for people.
+    /// The current content of the indexes, for people.
     pub(crate) fn indexes(&self) -> String {
         let mut told = String::new();
         let channels = self.channels();
@@ -248,7 +253,7 @@ impl Scene {
         told
     }
 
-    /// What the transports wrote down so far.
+    /// The records of the transports so far.
     ///
     /// # Errors
     /// When a record can't be read.
@@ -256,20 +261,22 @@ impl Scene {
         Record::read(&self.records)
     }
 
-    /// Waits until the record is as asked; the text says what is waited for.
+    /// Waits until the record meets the condition; the text describes it.
     pub async fn until(&self, what: &str, is_so: impl Fn(&Record) -> bool) {
         posthaste_rig::eventually_async(what, async || match self.record() {
             Ok(record) if is_so(&record) => Ok(()),
-            Ok(record) => Err(format!("{} rows left, {} taken", record.leaving.len(), record.taken.len())),
+            Ok(record) => {
+                Err(format!("{} deliveries left, {} taken", record.leaving.len(), record.taken.len()))
+            }
             Err(error) => Err(error.to_string()),
         })
         .await;
     }
 }
 
-/// Shown for tests that fail.
+/// Shown for failing tests.
 impl Drop for Scene {
-    #[expect(clippy::print_stderr, reason = "only what is printed so is kept from tests that pass")]
+    #[expect(clippy::print_stderr, reason = "the test harness hides only this output for passing tests")]
     fn drop(&mut self) {
         for (n, courier) in self.couriers.lock().unwrap_or_else(PoisonError::into_inner).iter().enumerate() {
             eprintln!("courier {n}, the end of its output:\n{}", courier.tail(12));

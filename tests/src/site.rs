@@ -1,5 +1,5 @@
-//! A site: the product as its users run it. Queue and couriers are processes of the one binary, the sandbox is in this
-//! process so that a test can look at every attempt, and what people do is done by the command line.
+//! A site: the product as its users run it. Queue and couriers are processes of the one binary. The sandbox is in this
+//! process so that a test can look at every attempt. Users' actions go through the command line.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -16,7 +16,7 @@ use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_sandbox::{Sandbox, Settings};
 use serde_json::Value;
 
-/// Scenarios send to thousands of numbers of one block.
+/// Scenarios send to thousands of numbers in one block.
 const WITHOUT_LIMIT: [(&str, &str); 3] = [
     ("POSTHASTE_SMS_LIMITS__SEGMENTS_A_DAY", "0"),
     ("POSTHASTE_SMS_LIMITS__MESSAGES_AN_HOUR", "0"),
@@ -25,24 +25,24 @@ const WITHOUT_LIMIT: [(&str, &str); 3] = [
 
 /// The product on a private server, or on servers of another kind.
 pub struct Site<S = PrivateServer> {
-    /// Processes that end with the site. First: they are gone before their server is.
+    /// Processes that end with the site. Declared first, so that they are gone before their server is.
     queue: Option<Child>,
     /// The server, with an append-only file.
     pub server: S,
-    /// Where processes find the server.
+    /// The URL of the server for the processes.
     redis: String,
-    /// The stand-in provider.
+    /// The fake providers.
     pub sandbox: Sandbox,
-    /// Where the queue is.
+    /// The queue's URL.
     pub url: String,
-    /// Where the queue's admin port is.
+    /// The URL of the queue's admin port.
     pub admin: String,
     key: PathBuf,
     folder: tempfile::TempDir,
     started: std::sync::atomic::AtomicU32,
 }
 
-/// What a command of the command line came to.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Said {
     /// Its exit code.
@@ -64,7 +64,7 @@ impl Site {
 }
 
 impl<S> Site<S> {
-    /// The same on this server, which processes find at `redis`.
+    /// The same on this server, which processes reach at `redis`.
     ///
     /// # Errors
     /// When something can't be started.
@@ -114,7 +114,7 @@ impl<S> Site<S> {
         Ok(site)
     }
 
-    /// Starts the queue; one that runs is ended first.
+    /// Starts the queue; a running one is ended first.
     ///
     /// # Errors
     /// When it does not start.
@@ -132,13 +132,13 @@ impl<S> Site<S> {
         Ok(())
     }
 
-    /// A folder of the site's own.
+    /// A folder for the site.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The API key that may do everything.
+    /// The API key with all scopes.
     ///
     /// # Errors
     /// When it can't be read.
@@ -146,13 +146,13 @@ impl<S> Site<S> {
         Ok(std::fs::read_to_string(&self.key)?.trim().to_owned())
     }
 
-    /// The queue, while there is one.
+    /// The queue, if it is running.
     #[must_use]
     pub fn queue(&self) -> Option<&Child> {
         self.queue.as_ref()
     }
 
-    /// All the queue wrote so far.
+    /// The queue's output so far.
     ///
     /// # Errors
     /// When it wrote more than is kept.
@@ -160,7 +160,7 @@ impl<S> Site<S> {
         Ok(self.queue.as_ref().context("a queue")?.output()?)
     }
 
-    /// Starts a process of the product, and waits for nothing.
+    /// Starts a process of the product without waiting.
     ///
     /// # Errors
     /// When it can't be started.
@@ -204,13 +204,13 @@ impl<S> Site<S> {
         Ok((child, told.context("an answer")??))
     }
 
-    /// Where the sandbox takes e-mail, as the setting `smtp.relays` has it.
+    /// Where the sandbox accepts e-mail, as a value of the setting `smtp.relays`.
     #[must_use]
     pub fn relay(&self) -> String {
         format!("smtp+plain://{}", self.sandbox.smtp())
     }
 
-    /// Starts an e-mail courier that hands over to the sandbox.
+    /// Starts an e-mail courier that sends to the sandbox.
     ///
     /// # Errors
     /// When it does not start.
@@ -221,7 +221,7 @@ impl<S> Site<S> {
         Ok(self.start("email", &["courier", "email"], &all).await?.0)
     }
 
-    /// Starts a Telegram courier whose bot is one of the stand-in's, at a rate that tests can wait for.
+    /// Starts a Telegram courier for a bot of the fake provider, at a rate suitable for tests.
     ///
     /// # Errors
     /// When it does not start.
@@ -238,7 +238,7 @@ impl<S> Site<S> {
         Ok(self.start("telegram", &["courier", "telegram"], &all).await?.0)
     }
 
-    /// Starts a VK courier of a community of the stand-in.
+    /// Starts a VK courier for a community of the fake provider.
     ///
     /// # Errors
     /// When it does not start.
@@ -252,8 +252,8 @@ impl<S> Site<S> {
         Ok(self.start("vk", &["courier", "vk"], &all).await?.0)
     }
 
-    /// Starts an SMS courier with the stand-in for Twilio. Receipts come to `https://<public>`, which the sandbox has to know how
-    /// to reach; this one takes them at `listen`.
+    /// Starts an SMS courier for the fake Twilio API. Delivery receipts go to `https://<public>`, which the sandbox
+    /// must be able to map; this courier receives them at `listen`.
     ///
     /// # Errors
     /// When it does not start.
@@ -272,7 +272,7 @@ impl<S> Site<S> {
         Ok(self.start("sms", &["courier", "sms"], &all).await?.0)
     }
 
-    /// Runs a command of the command line to its end.
+    /// Runs a command to its end.
     ///
     /// # Errors
     /// When it can't be run.
@@ -288,11 +288,11 @@ impl<S> Site<S> {
         Ok(Said { code: status.code().unwrap_or(-1), text: child.output()? })
     }
 
-    /// Runs a command that writes JSON, one object a line.
+    /// Runs a command that writes JSON, one object per line.
     ///
     /// # Errors
-    /// When it fails with another exit code than 0.
-    pub fn rows(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
+    /// When it ends with an exit code other than 0.
+    pub fn deliveries(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
         let said = self.cli(words)?;
         ensure!(said.code == 0, "{words:?} ended with {}: {}", said.code, said.text);
         said.text
@@ -305,13 +305,13 @@ impl<S> Site<S> {
     /// The record of an order.
     ///
     /// # Errors
-    /// When it can't be had.
+    /// When it can't be read.
     pub fn order(&self, id: &str) -> anyhow::Result<Value> {
-        let rows = self.rows(&["order", "show", id, "-o", "ndjson"])?;
-        rows.into_iter().next().context("an order")
+        let deliveries = self.deliveries(&["order", "show", id, "-o", "ndjson"])?;
+        deliveries.into_iter().next().context("an order")
     }
 
-    /// Waits until every row of an order has ended.
+    /// Waits until every delivery of an order has ended.
     pub async fn until_finished(&self, id: &str) {
         eventually_async("the order has ended", async || match self.order(id) {
             Ok(order) if !order["finished_at"].is_null() => Ok(()),
@@ -321,22 +321,22 @@ impl<S> Site<S> {
         .await;
     }
 
-    /// Every row of an order, by address.
+    /// Every delivery of an order, by address.
     ///
     /// # Errors
-    /// When they can't be had, or an address has two rows.
+    /// When they can't be read, or an address has two deliveries.
     pub fn recipients(&self, id: &str) -> anyhow::Result<BTreeMap<String, Value>> {
         let mut all = BTreeMap::new();
-        for row in self.rows(&["order", "export", id, "-o", "ndjson"])? {
-            let address = row["address"].as_str().context("an address")?.to_owned();
-            if all.insert(address, row).is_some() {
-                bail!("an address has two rows");
+        for delivery in self.deliveries(&["order", "export", id, "-o", "ndjson"])? {
+            let address = delivery["address"].as_str().context("an address")?.to_owned();
+            if all.insert(address, delivery).is_some() {
+                bail!("an address has two deliveries");
             }
         }
         Ok(all)
     }
 
-    /// How often the sandbox took a message for each address.
+    /// How often the sandbox accepted a message for each address.
     #[must_use]
     pub fn taken(&self) -> BTreeMap<String, u32> {
         let mut taken = BTreeMap::new();
@@ -348,7 +348,7 @@ impl<S> Site<S> {
         taken
     }
 
-    /// How often a message reached each address, on whatever channel; repeats a provider dropped reached nobody.
+    /// How often a message reached each address, on any channel; repeats dropped by a provider do not count.
     #[must_use]
     pub fn reached(&self) -> BTreeMap<String, u32> {
         let mut reached = BTreeMap::new();

@@ -1,21 +1,21 @@
-//! What scenarios ask for: couriers of a manner, and orders of a shape.
+//! Options of scenarios: how couriers behave, and the shape of orders.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, OnUnknown};
+use posthaste_model::{OnUnknown, Priority};
 
-/// Later than this no row leaves, though its bell was lost: far more than the time after which couriers look by themselves
+/// No delivery may leave later than this, even if its bell was lost: far more than the poll interval of couriers
 /// (300 ms), and far less than [`Told::in_an_hour`] would cost.
 pub const LATE_MS: u64 = 20_000;
 
-/// How a courier is to be started; see `test-courier --help`.
+/// How to start a courier; see `test-courier --help`.
 #[derive(Debug, Clone)]
 pub struct CourierOptions {
     /// Arguments besides server, channel and record.
     pub args: Vec<String>,
     /// The channel.
     pub channel: &'static str,
-    /// Another address than the server's own, for a proxy.
+    /// An address other than the server's own, for a proxy.
     pub redis: Option<String>,
 }
 
@@ -48,18 +48,18 @@ impl CourierOptions {
     }
 }
 
-/// An order as scenarios tell it.
+/// An order as a scenario specifies it.
 #[derive(Debug, Clone)]
 pub struct Told {
-    /// Rows on each channel.
-    pub rows: Vec<(&'static str, u32)>,
-    /// Due so many ms from now; `None` for now.
+    /// Deliveries on each channel.
+    pub deliveries: Vec<(&'static str, u32)>,
+    /// Due in this many ms; `None` for now.
     pub due_in: Option<u64>,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
+    /// Its priority.
+    pub priority: Priority,
+    /// How unknowns are handled.
     pub on_unknown: OnUnknown,
-    /// Ends so long after it is due.
+    /// Expires this long after it is due.
     pub span: Duration,
     /// The recipient with this index has this word in its id.
     pub poison: Option<(u32, &'static str)>,
@@ -68,9 +68,9 @@ pub struct Told {
 impl Default for Told {
     fn default() -> Self {
         Self {
-            rows: vec![("email", 1)],
+            deliveries: vec![("email", 1)],
             due_in: None,
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             span: Duration::from_secs(3600),
             poison: None,
@@ -79,26 +79,26 @@ impl Default for Told {
 }
 
 impl Told {
-    /// One row, due in an hour: what a courier that hears nothing would sleep towards, did it not look by itself.
+    /// One delivery, due in an hour: how long a courier without notifications would sleep if it did not poll.
     #[must_use]
     pub fn in_an_hour() -> Self {
         Self::of(1).due_in(3_600_000)
     }
 
-    /// An order for now of so many rows by e-mail.
+    /// An order for now with this many deliveries by e-mail.
     #[must_use]
-    pub fn of(rows: u32) -> Self {
-        Self { rows: vec![("email", rows)], ..Self::default() }
+    pub fn of(deliveries: u32) -> Self {
+        Self { deliveries: vec![("email", deliveries)], ..Self::default() }
     }
 
-    /// The same, with another fate of unknowns.
+    /// The same, with another way to handle unknowns.
     #[must_use]
     pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
         self.on_unknown = on_unknown;
         self
     }
 
-    /// The same, due so many ms from now.
+    /// The same, due in this many ms.
     #[must_use]
     pub fn due_in(mut self, ms: u64) -> Self {
         self.due_in = Some(ms);

@@ -1,8 +1,9 @@
-//! VK, Telegram and SMS: one order through queue, courier and the sandbox's stand-in, whose provider is as far away as told.
+//! VK, Telegram and SMS: one order through queue, courier and the sandbox's fake provider, which answers with the
+//! given delay.
 
 use std::time::Duration;
 
-use posthaste_sandbox::standin::{Action, Fault};
+use posthaste_sandbox::fake_provider::{MessageAction, MessageFault};
 use posthaste_sandbox::{Sandbox, Settings};
 
 use crate::Common;
@@ -10,7 +11,7 @@ use crate::figures::{Figures, per_second};
 use crate::http::Client;
 use crate::service::Site;
 
-/// What is measured: a channel, how many messages, how far the provider is.
+/// What is measured: a channel, the number of messages, the provider's delay.
 struct Channel {
     name: &'static str,
     messages: u64,
@@ -38,7 +39,7 @@ const SMS: Channel = Channel {
     address: |n| format!("\"+7916{:07}\"", 1_000_000 + n),
 };
 
-/// Telegram's rate, and every so many messages it asks to wait.
+/// Telegram's rate, and how often it asks to wait.
 const RATE: f64 = 30.0;
 const THROTTLED: u64 = 100;
 
@@ -60,10 +61,10 @@ async fn vk(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
     let env = [("POSTHASTE_VK__API_URL", sandbox.vk().url()), ("POSTHASTE_VK__TOKEN", "vk1.a.bench".into())];
     let before = sandbox.vk().seen();
     let seconds = VK.run(common, &env).await?;
-    // The look at the token when the courier starts is counted too.
+    // The token check at the courier's start is counted too.
     let requests = sandbox.vk().seen() - before;
-    figures.add("VK at 200 ms: recipients a second", per_second(VK.messages, seconds));
-    figures.add("VK at 200 ms: recipients a request", per_second(VK.messages, per_second(requests, 1.0)));
+    figures.add("VK at 200 ms: recipients per second", per_second(VK.messages, seconds));
+    figures.add("VK at 200 ms: recipients per request", per_second(VK.messages, per_second(requests, 1.0)));
     sandbox.stop().await;
     Ok(())
 }
@@ -71,7 +72,9 @@ async fn vk(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
 async fn telegram(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
     let sandbox = sandbox().await?;
     sandbox.telegram().set_reply_after(TELEGRAM.away);
-    sandbox.telegram().add_fault(Fault::new(Action::Throttle { retry_after: 1 }).every(THROTTLED))?;
+    sandbox
+        .telegram()
+        .add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 1 }).every(THROTTLED))?;
     let env = [
         ("POSTHASTE_TELEGRAM__API_URL", sandbox.telegram().url()),
         ("POSTHASTE_TELEGRAM__TOKENS", "42:AAbenchbenchbenchbenchbenchbenchben".into()),
@@ -81,7 +84,7 @@ async fn telegram(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
     let ideal = per_second(TELEGRAM.messages, RATE);
     let refused = sandbox.telegram().requests().iter().filter(|request| !request.is_taken()).count();
     figures.add("Telegram at 30/s, 1 % answered 429: time over the ideal", seconds / ideal);
-    figures.add("Telegram: requests that were not taken", per_second(refused as u64, 1.0));
+    figures.add("Telegram: refused requests", per_second(refused as u64, 1.0));
     sandbox.stop().await;
     Ok(())
 }
@@ -96,15 +99,15 @@ async fn sms(common: Common, figures: &mut Figures) -> anyhow::Result<()> {
         ("POSTHASTE_TWILIO__FROM", "+15005550006".into()),
     ];
     let seconds = SMS.run(common, &env).await?;
-    figures.add("SMS at 50 ms, Twilio's 100 at once: messages a second", per_second(SMS.messages, seconds));
+    figures.add("SMS at 50 ms, Twilio's 100 at once: messages per second", per_second(SMS.messages, seconds));
     sandbox.stop().await;
     Ok(())
 }
 
 async fn sandbox() -> anyhow::Result<Sandbox> {
     let mut settings = Settings::default();
-    // Rates are the courier's to keep here.
-    settings.telegram.limits = posthaste_sandbox::telegram::Limits::none();
+    // The courier has to keep the rates here.
+    settings.telegram.limits = posthaste_sandbox::telegram::BotLimits::none();
     Ok(Sandbox::start(settings).await?)
 }
 

@@ -1,13 +1,14 @@
-//! A courier whose transport answers at once and measures how late each message came. Prints what it measured when stopped.
+//! A courier whose transport answers at once and measures how late each message was. Prints the measurements when
+//! stopped.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use posthaste_courier::adversary::{Adversary, Manner, Recorder};
-use posthaste_courier::{Abilities, Batching, Courier, Envelope, Settings};
+use posthaste_courier::faulty_transports::{FaultyTransport, Misbehaviour, SendRecorder};
+use posthaste_courier::{Batching, Capabilities, Courier, Envelope, Settings};
 use posthaste_model::{Clock, SystemClock};
 use posthaste_ops::config::HumanDuration;
-use posthaste_ops::stop::Stop;
+use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{Role, Store};
 use secrecy::SecretString;
 
@@ -16,19 +17,19 @@ use crate::figures::quantile;
 /// Options of the courier process.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The server.
+    /// URL of the server
     #[arg(long)]
     redis: String,
     /// The channel.
     #[arg(long, default_value = "email")]
     channel: posthaste_model::Channel,
-    /// Calls at once.
+    /// Concurrent calls
     #[arg(long, default_value_t = 256)]
     concurrency: usize,
-    /// Envelopes a call.
+    /// Envelopes per call
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// Worker threads are the machine's; the poll in ms.
+    /// Poll interval in ms
     #[arg(long, default_value_t = 1_000)]
     poll_ms: u64,
 }
@@ -56,11 +57,11 @@ impl Measured {
     }
 }
 
-/// Lateness in microseconds, a value a message.
+/// Lateness in microseconds, one value per message.
 #[derive(Default)]
 struct Lateness(Mutex<Vec<i64>>);
 
-impl Recorder for Lateness {
+impl SendRecorder for Lateness {
     fn leaving(&self, envelope: &Envelope) {
         let now = i64::try_from(SystemClock.now_ns() / 1_000).unwrap_or(i64::MAX);
         let due = i64::try_from(envelope.due.0 * 1_000).unwrap_or(i64::MAX);
@@ -73,10 +74,10 @@ impl Recorder for Lateness {
     fn taken(&self, _: &Envelope) {}
 }
 
-/// Runs until it is stopped by a signal.
+/// Runs until stopped by a signal.
 #[expect(clippy::print_stdout, reason = "the parent process reads it")]
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let stop = Stop::on_signals(&posthaste_ops::stop::Settings {
+    let stop = Shutdown::on_signals(&posthaste_ops::shutdown::Settings {
         drain_for: HumanDuration::from_millis(5_000),
         hand_back_for: HumanDuration::from_millis(1_000),
     })?;
@@ -84,16 +85,16 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let settings = posthaste_store::Settings { url: SecretString::from(options.redis), ..Default::default() };
     let (store, _) = Store::connect(settings, Role::Courier(channel.clone())).await?;
     let lateness = Arc::new(Lateness::default());
-    let abilities = Abilities {
+    let abilities = Capabilities {
         concurrency: options.concurrency,
         max_concurrency: options.concurrency,
         batching: if options.batch > 1 { Batching::Any(options.batch) } else { Batching::Single },
-        ..Abilities::default()
+        ..Capabilities::default()
     };
-    let recorder: Arc<dyn Recorder> = lateness.clone();
+    let recorder: Arc<dyn SendRecorder> = lateness.clone();
     let courier = Courier {
         store,
-        transport: Arc::new(Adversary::new(channel, Manner::AtOnce, abilities, recorder)),
+        transport: Arc::new(FaultyTransport::new(channel, Misbehaviour::AtOnce, abilities, recorder)),
         settings: Settings {
             poll: Duration::from_millis(options.poll_ms),
             claim_limit: 200,
@@ -110,11 +111,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A courier process of this very program.
+/// A courier process running this same program.
 pub(crate) struct Process(posthaste_rig::process::Child);
 
 impl Process {
-    /// Starts it and waits until it is at work.
+    /// Starts it and waits until it is working.
     pub(crate) fn start(url: &str, args: &[&str]) -> anyhow::Result<Self> {
         let mut all = vec!["courier", "--redis", url];
         all.extend(args);
@@ -130,7 +131,7 @@ impl Process {
         Ok(stat.rss * procfs::page_size())
     }
 
-    /// Processor seconds so far.
+    /// Processor seconds used so far.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = procfs::process::Process::new(i32::try_from(self.0.id())?)?.stat()?;
         let ticks = stat.utime + stat.stime;
@@ -138,7 +139,7 @@ impl Process {
         Ok(ticks as f64 / procfs::ticks_per_second() as f64)
     }
 
-    /// Stops it; answers what it measured.
+    /// Stops it; returns its measurements.
     pub(crate) fn stop(self) -> anyhow::Result<Measured> {
         self.0.signal(posthaste_rig::process::Sig::Term)?;
         let line = self.0.wait_line("the figures", |line| line.starts_with('{'))?;

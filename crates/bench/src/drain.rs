@@ -1,4 +1,4 @@
-//! Messages a second into a transport that answers at once: orders wait in `ready`, then a courier starts.
+//! Messages per second into a transport that answers at once: orders wait in `ready`, then a courier starts.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,18 @@ pub(crate) async fn measure(messages: u32, common: Common) -> anyhow::Result<()>
         crate::limits::measure(&server, &mut figures)?;
         let store = connect(&server).await?;
         tell_many(&store, u64::from(messages), 256, |_| None).await?;
-        drain(&server, messages, &format!("{messages} orders of one row"), "1", &mut figures).await?;
+        drain(&server, messages, &format!("{messages} orders of one delivery"), "1", &mut figures).await?;
         tell_big(&store, messages, None).await?;
-        drain(&server, messages, &format!("one order of {messages} rows"), "1", &mut figures).await?;
+        drain(&server, messages, &format!("one order of {messages} deliveries"), "1", &mut figures).await?;
         tell_big(&store, messages, None).await?;
-        drain(&server, messages, &format!("one order of {messages} rows, 100 a call"), "100", &mut figures)
-            .await?;
+        drain(
+            &server,
+            messages,
+            &format!("one order of {messages} deliveries, 100 per call"),
+            "100",
+            &mut figures,
+        )
+        .await?;
         store.disconnect().await;
     }
     figures.print(&format!("Drain ({})", common.describe()));
@@ -48,13 +54,15 @@ async fn drain(
     }
     let seconds = started.elapsed().as_secs_f64();
     let n = u64::from(messages);
-    figures.add(format!("{what}: messages a second"), per_second(n, seconds));
+    figures.add(format!("{what}: messages per second"), per_second(n, seconds));
     figures.add(
-        format!("{what}: server CPU, µs a message"),
+        format!("{what}: server CPU, µs per message"),
         (server.cpu_seconds()? - before) * 1e6 / per_second(n, 1.0),
     );
-    figures
-        .add(format!("{what}: courier CPU, µs a message"), courier.cpu_seconds()? * 1e6 / per_second(n, 1.0));
+    figures.add(
+        format!("{what}: courier CPU, µs per message"),
+        courier.cpu_seconds()? * 1e6 / per_second(n, 1.0),
+    );
     figures.add(format!("{what}: courier start, ms"), (started - start).as_secs_f64() * 1e3);
     courier.stop()?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Orders a second through the store.
+//! Orders per second through the store.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use crate::figures::{Figures, per_second};
 use crate::orders::{connect, tell_big, tell_many};
 
 /// Measures acceptance.
-pub(crate) async fn measure(orders: u64, rows: u32, common: Common) -> anyhow::Result<()> {
+pub(crate) async fn measure(orders: u64, deliveries: u32, common: Common) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     for _ in 0..common.runs {
         let server = common.server()?;
@@ -20,15 +20,15 @@ pub(crate) async fn measure(orders: u64, rows: u32, common: Common) -> anyhow::R
             let start = Instant::now();
             tell_many(&store, count, at_once, |_| None).await?;
             let seconds = start.elapsed().as_secs_f64();
-            figures.add(format!("orders of one row, {name}, a second"), per_second(count, seconds));
+            figures.add(format!("orders of one delivery, {name}, per second"), per_second(count, seconds));
             let cpu = (server.cpu_seconds()? - cpu) * 1e6;
-            figures.add(format!("server CPU, {name}, µs an order"), cpu / per_second(count, 1.0));
+            figures.add(format!("server CPU, {name}, µs per order"), cpu / per_second(count, 1.0));
         }
         let start = Instant::now();
-        tell_big(&store, rows, None).await?;
+        tell_big(&store, deliveries, None).await?;
         figures.add(
-            format!("one order of {rows} rows, rows a second"),
-            per_second(u64::from(rows), start.elapsed().as_secs_f64()),
+            format!("one order of {deliveries} deliveries, deliveries per second"),
+            per_second(u64::from(deliveries), start.elapsed().as_secs_f64()),
         );
         store.disconnect().await;
     }

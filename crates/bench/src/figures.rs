@@ -1,4 +1,4 @@
-//! Figures of several runs: median, smallest, largest; printed as a table.
+//! Figures of several runs: median, minimum, maximum; printed as a table.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ pub(crate) fn quantile(sorted: &[i64], share: f64) -> f64 {
     sorted.get(at).map_or(0.0, |v| *v as f64)
 }
 
-/// So many a second.
+/// Rate per second.
 pub(crate) fn per_second(n: u64, seconds: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a count")]
     let n = n as f64;

@@ -1,4 +1,5 @@
-//! Orders a second over HTTP: one by one, in batches, one upload of a million recipients; and what open trackers cost.
+//! Orders per second over HTTP: one by one, in batches, one upload of a million recipients; and the cost of open
+//! trackers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +61,7 @@ impl Client {
         Ok(self.sender.send_request(request).await?)
     }
 
-    /// Uploads one order, and waits until all its messages are sent: in seconds.
+    /// Uploads one order and waits until all its messages are sent; returns the seconds.
     pub(crate) async fn until_sent(&mut self, order: String, messages: u64) -> anyhow::Result<f64> {
         let start = Instant::now();
         let answer = self.call("POST", "/v1/orders", "application/x-ndjson", whole(order)).await?;
@@ -122,7 +123,7 @@ pub(crate) async fn measure(orders: u64, recipients: u64, common: Common) -> any
         let unlimited = [
             ("POSTHASTE_RATE__PER_SECOND", "1000000".to_owned()),
             ("POSTHASTE_RATE__BURST", "1000000".to_owned()),
-            // One key does everything here.
+            // One key sends everything here.
             ("POSTHASTE_KEYS__SHARE", "1.0".to_owned()),
         ];
         let (queue, key) = site.queue(&unlimited).await?;
@@ -160,10 +161,12 @@ async fn one_by_one(
     });
     try_join_all(workers).await?;
     let seconds = start.elapsed().as_secs_f64();
-    figures
-        .add(format!("one by one, {CONNECTIONS} connections: orders a second"), per_second(orders, seconds));
+    figures.add(
+        format!("one by one, {CONNECTIONS} connections: orders per second"),
+        per_second(orders, seconds),
+    );
     let cpu = (queue.cpu_seconds()? - cpu) * 1e6 / per_second(orders, 1.0);
-    figures.add("one by one: queue CPU, µs an order", cpu);
+    figures.add("one by one: queue CPU, µs per order", cpu);
     Ok(())
 }
 
@@ -195,9 +198,9 @@ async fn batches(
     });
     try_join_all(workers).await?;
     let seconds = start.elapsed().as_secs_f64();
-    figures.add(format!("batches of {BATCH}, 8 connections: orders a second"), per_second(orders, seconds));
+    figures.add(format!("batches of {BATCH}, 8 connections: orders per second"), per_second(orders, seconds));
     let cpu = (queue.cpu_seconds()? - cpu) * 1e6 / per_second(orders, 1.0);
-    figures.add("batches: queue CPU, µs an order", cpu);
+    figures.add("batches: queue CPU, µs per order", cpu);
     Ok(())
 }
 
@@ -227,13 +230,14 @@ async fn upload(
     let answer: Value = serde_json::from_slice(&answer)?;
     let accepted = answer["recipients"]["accepted"].as_u64().unwrap_or(0);
     anyhow::ensure!(accepted == recipients, "{answer}");
-    figures.add(format!("one upload of {recipients}: recipients a second"), per_second(recipients, seconds));
+    figures
+        .add(format!("one upload of {recipients}: recipients per second"), per_second(recipients, seconds));
     #[expect(clippy::cast_precision_loss, reason = "megabytes")]
-    figures.add("the upload: queue, largest resident MB", queue.memory()?.0 as f64 / 1e6);
+    figures.add("the upload: queue, peak resident MB", queue.memory()?.0 as f64 / 1e6);
     Ok(())
 }
 
-/// Open trackers of one order, and how long acceptance takes beside them.
+/// Opens many trackers of one order, and measures how long acceptance takes meanwhile.
 async fn trackers(queue: &Service, host: &str, key: &str, figures: &mut Figures) -> anyhow::Result<()> {
     let mut client = Client::connect(host, key).await?;
     let answer = client.call("POST", "/v1/orders", "application/json", whole(small(0))).await?;
@@ -246,7 +250,7 @@ async fn trackers(queue: &Service, host: &str, key: &str, figures: &mut Figures)
     for _ in 0..TRACKERS {
         let mut tracker = Client::connect(host, key).await?;
         let mut stream = tracker.open("GET", &path, "text/event-stream", whole(String::new())).await?;
-        anyhow::ensure!(stream.status().is_success(), "a tracker was answered {}", stream.status());
+        anyhow::ensure!(stream.status().is_success(), "a tracker request failed with {}", stream.status());
         stream.body_mut().frame().await.transpose()?;
         open.push((tracker, stream));
     }

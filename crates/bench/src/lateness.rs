@@ -1,4 +1,5 @@
-//! Lateness, open loop: messages are due at fixed moments whatever happened to the ones before, with many others pending.
+//! Lateness, open loop: messages are due at fixed times, whatever happened to the ones before, with many others
+//! pending.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ pub(crate) async fn measure(pending: u64, common: Common) -> anyhow::Result<()> 
         let far = SystemClock.now().0 + 86_400_000;
         let start = Instant::now();
         tell_many(&store, pending, 512, |n| Some(UnixMs(far + n % 3_600_000))).await?;
-        figures.add("pending orders told, a second", per_second(pending, start.elapsed().as_secs_f64()));
+        figures.add("pending orders accepted per second", per_second(pending, start.elapsed().as_secs_f64()));
 
         let courier = Process::start(&server.url(), &[])?;
         ahead(&store).await?;
@@ -32,7 +33,7 @@ pub(crate) async fn measure(pending: u64, common: Common) -> anyhow::Result<()> 
 
         let courier = Process::start(&server.url(), &[])?;
         shortly_before(&store).await?;
-        summarise("told 100 to 900 ms before", &courier.stop()?, &mut figures);
+        summarise("accepted 100 to 900 ms before", &courier.stop()?, &mut figures);
 
         native(&server, &mut figures)?;
         store.disconnect().await;
@@ -41,7 +42,7 @@ pub(crate) async fn measure(pending: u64, common: Common) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// All told first, then due one after the other.
+/// All accepted first, then due one after the other.
 async fn ahead(store: &Store) -> anyhow::Result<()> {
     let first = SystemClock.now().0 + 3_000;
     tell_many(store, MESSAGES, 64, |n| Some(UnixMs(first + n * SPAN_MS / MESSAGES))).await?;
@@ -49,7 +50,7 @@ async fn ahead(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each told 100 to 900 ms before it is due.
+/// Each accepted 100 to 900 ms before it is due.
 async fn shortly_before(store: &Store) -> anyhow::Result<()> {
     let first = SystemClock.now().0 + 1_500;
     let channel = email()?;
@@ -82,7 +83,7 @@ fn summarise(what: &str, measured: &Measured, figures: &mut Figures) {
     figures.add(format!("{what}: early"), per_second(measured.early, 1.0));
 }
 
-/// What the server's own expiry does meanwhile: 300 keys due within 4.5 s, their events awaited for 20 s.
+/// The server's own expiry meanwhile: 300 keys due within 4.5 s, with up to 20 s to receive their events.
 fn native(server: &PrivateServer, figures: &mut Figures) -> anyhow::Result<()> {
     let mut listener = server.connect()?;
     listener.command(&["SUBSCRIBE", "__keyevent@0__:expired"])?;

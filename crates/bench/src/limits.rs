@@ -8,7 +8,7 @@ use crate::figures::{Figures, per_second};
 
 const SPAN: Duration = Duration::from_millis(700);
 
-/// SETs of 400 bytes a second: one by one, and 100 in flight; calls of an empty script, 100 in flight.
+/// SETs of 400 bytes per second: one by one, and 100 in flight; calls of an empty script, 100 in flight.
 pub(crate) fn measure(server: &PrivateServer, figures: &mut Figures) -> anyhow::Result<()> {
     let value = "x".repeat(400);
     let mut connection = server.connect()?;
@@ -20,11 +20,11 @@ pub(crate) fn measure(server: &PrivateServer, figures: &mut Figures) -> anyhow::
         n += 1;
     }
     figures
-        .add("limit: SET of 400 bytes, one by one, a second", per_second(n, start.elapsed().as_secs_f64()));
+        .add("limit: SET of 400 bytes, one by one, per second", per_second(n, start.elapsed().as_secs_f64()));
 
     for (name, command) in [
-        ("limit: SET of 400 bytes, 100 in flight, a second", vec!["SET", "limit", value.as_str()]),
-        ("limit: empty script, 100 in flight, a second", vec!["EVALSHA", sha.as_str(), "0"]),
+        ("limit: SET of 400 bytes, 100 in flight, per second", vec!["SET", "limit", value.as_str()]),
+        ("limit: empty script, 100 in flight, per second", vec!["EVALSHA", sha.as_str(), "0"]),
     ] {
         let (start, mut n) = (Instant::now(), 0);
         while start.elapsed() < SPAN {

@@ -1,11 +1,11 @@
-//! E-mails a second: one order through the queue, the e-mail courier and the sandbox's SMTP server.
+//! E-mails per second: one order through the queue, the e-mail courier and the sandbox's SMTP server.
 
 use crate::Common;
 use crate::figures::{Figures, per_second};
 use crate::http::Client;
 use crate::service::Site;
 
-/// Measures the whole way of e-mails.
+/// Measures the whole path of e-mails.
 pub(crate) async fn measure(messages: u64, common: Common) -> anyhow::Result<()> {
     let mut figures = Figures::default();
     for _ in 0..common.runs {
@@ -27,9 +27,9 @@ pub(crate) async fn measure(messages: u64, common: Common) -> anyhow::Result<()>
             }
             let seconds = client.until_sent(body, messages).await?;
             figures
-                .add(format!("{connections} connections: e-mails a second"), per_second(messages, seconds));
+                .add(format!("{connections} connections: e-mails per second"), per_second(messages, seconds));
             let cpu = courier.cpu_seconds()? * 1e6 / per_second(messages, 1.0);
-            figures.add(format!("{connections} connections: courier CPU, µs an e-mail"), cpu);
+            figures.add(format!("{connections} connections: courier CPU, µs per e-mail"), cpu);
         }
     }
     figures.print(&format!("E-mail into the sandbox ({})", common.describe()));

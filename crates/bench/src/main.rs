@@ -1,5 +1,5 @@
-//! The benchmark program. Every figure stands beside the server's own limit, measured in the same run, and is the median of
-//! several; nothing here asserts anything.
+//! The benchmark program. Every figure is printed beside the server's own limit from the same run, and is the median
+//! of several runs; nothing here asserts anything.
 
 mod channels;
 mod courier;
@@ -18,97 +18,97 @@ mod show;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use posthaste_ops::exit::{Exit, Failure};
+use posthaste_ops::exit::{Exit, ExitFailure};
 use posthaste_rig::servers::{Fsync, PrivateServer};
 
-/// Measures Posthaste on a private server, beside that server's own limit.
+/// Measures Posthaste on a private server, beside that server's own limit
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
-    /// What to measure.
+    /// What to measure
     #[command(subcommand)]
     what: What,
 }
 
 #[derive(Subcommand)]
 enum What {
-    /// From the due time to the courier's transport, with many orders pending.
+    /// Time from the due time to the courier's transport, with many orders pending
     Lateness {
-        /// Orders pending meanwhile.
+        /// Pending orders
         #[arg(long, default_value_t = 100_000)]
         pending: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// Orders a second through the store: one by one, many at once, and one of a million rows.
+    /// Orders per second through the store: one by one, many at once, and one of a million deliveries
     Enqueue {
-        /// Orders of one row.
+        /// Orders of one delivery
         #[arg(long, default_value_t = 50_000)]
         orders: u64,
-        /// Rows of the big order.
+        /// Deliveries of the big order
         #[arg(long, default_value_t = 1_000_000)]
-        rows: u32,
+        deliveries: u32,
         #[command(flatten)]
         common: Common,
     },
-    /// Messages a second into a transport that answers at once.
+    /// Messages per second into a transport that answers at once
     Drain {
-        /// Orders of one row, and rows of the big order.
+        /// Orders of one delivery, and deliveries of the big order
         #[arg(long, default_value_t = 100_000)]
         messages: u32,
         #[command(flatten)]
         common: Common,
     },
-    /// Bytes of a pending order, of a row of a big one, and of a courier at rest.
+    /// Memory of a pending order, of a delivery of a big order, and of an idle courier
     Memory {
-        /// Orders pending.
+        /// Pending orders
         #[arg(long, default_value_t = 100_000)]
         orders: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// Orders a second over HTTP, one upload, and open trackers. Needs the program `posthaste` beside this one.
+    /// Orders per second over HTTP, one upload, and open trackers. Needs the `posthaste` binary in the same folder
     Http {
-        /// Orders sent one by one; twice as many go in batches.
+        /// Orders sent one by one; twice as many are sent in batches
         #[arg(long, default_value_t = 50_000)]
         orders: u64,
-        /// Recipients of the upload.
+        /// Recipients of the upload
         #[arg(long, default_value_t = 1_000_000)]
         recipients: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// E-mails a second into the sandbox. Needs the program `posthaste` beside this one.
+    /// E-mails per second into the sandbox. Needs the `posthaste` binary in the same folder
     Mail {
-        /// E-mails.
+        /// E-mails
         #[arg(long, default_value_t = 20_000)]
         messages: u64,
         #[command(flatten)]
         common: Common,
     },
-    /// VK, Telegram and SMS into the sandbox's stand-ins. Needs the program `posthaste` beside this one.
+    /// VK, Telegram and SMS into the sandbox's fake providers. Needs the `posthaste` binary in the same folder
     Channels {
         #[command(flatten)]
         common: Common,
     },
-    /// One message to many people over four channels, on a private server, into transports that keep nothing.
+    /// Demo: one message to many people over four channels, on a private server, into transports that discard it
     Show {
-        /// People.
+        /// People
         #[arg(long, default_value_t = 10_000)]
         people: u32,
     },
-    /// A courier as a process of its own, for the others.
+    /// A courier as a separate process, used by the other commands
     #[command(hide = true)]
     Courier(courier::Options),
 }
 
-/// What all measurements share.
+/// Options of all measurements.
 #[derive(clap::Args, Clone, Copy)]
 struct Common {
-    /// Runs; the median counts.
+    /// Number of runs; the median is printed
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// Without an append-only file.
+    /// Run the server without an append-only file
     #[arg(long)]
     no_aof: bool,
 }
@@ -127,7 +127,7 @@ impl Common {
 async fn work(what: What) -> anyhow::Result<()> {
     match what {
         What::Lateness { pending, common } => lateness::measure(pending, common).await,
-        What::Enqueue { orders, rows, common } => enqueue::measure(orders, rows, common).await,
+        What::Enqueue { orders, deliveries, common } => enqueue::measure(orders, deliveries, common).await,
         What::Drain { messages, common } => drain::measure(messages, common).await,
         What::Memory { orders, common } => memory::measure(orders, common).await,
         What::Http { orders, recipients, common } => http::measure(orders, recipients, common).await,
@@ -141,6 +141,6 @@ async fn work(what: What) -> anyhow::Result<()> {
 fn main() -> ExitCode {
     let options = Options::parse();
     posthaste_ops::exit::run("posthaste-bench", || async {
-        work(options.what).await.map(|()| Exit::Done).map_err(Failure::software)
+        work(options.what).await.map(|()| Exit::Done).map_err(ExitFailure::software)
     })
 }

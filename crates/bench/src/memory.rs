@@ -1,4 +1,5 @@
-//! Memory: bytes of a pending order, of a row of a big order, and of a courier at rest; and what the latter asks the server.
+//! Memory: bytes of a pending order, of a delivery of a big order, and of an idle courier; and the idle courier's
+//! calls to the server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::courier::Process;
 use crate::figures::{Figures, per_second};
 use crate::orders::{connect, tell_big, tell_many};
 
-const ROWS: u32 = 100_000;
+const DELIVERIES: u32 = 100_000;
 const REST: Duration = Duration::from_secs(60);
 
 /// Measures memory.
@@ -24,19 +25,26 @@ pub(crate) async fn measure(orders: u64, common: Common) -> anyhow::Result<()> {
 
         let before = used(&server)?;
         tell_many(&store, orders, 256, |_| Some(tomorrow)).await?;
-        figures.add("pending order of one row, bytes", (used(&server)? - before) / per_second(orders, 1.0));
+        figures
+            .add("pending order of one delivery, bytes", (used(&server)? - before) / per_second(orders, 1.0));
 
         let before = used(&server)?;
-        tell_big(&store, ROWS, Some(tomorrow)).await?;
-        figures.add("row of a big order, pending, bytes", (used(&server)? - before) / f64::from(ROWS));
+        tell_big(&store, DELIVERIES, Some(tomorrow)).await?;
+        figures.add(
+            "delivery of a big order, pending, bytes",
+            (used(&server)? - before) / f64::from(DELIVERIES),
+        );
 
         let before = used(&server)?;
-        tell_big(&store, ROWS, None).await?;
+        tell_big(&store, DELIVERIES, None).await?;
         let courier = Process::start(&server.url(), &[])?;
         while server.command(&["LLEN", &retire_key()])?.int() != Some(1) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        figures.add("row of a big order, delivered, bytes", (used(&server)? - before) / f64::from(ROWS));
+        figures.add(
+            "delivery of a big order, delivered, bytes",
+            (used(&server)? - before) / f64::from(DELIVERIES),
+        );
         courier.stop()?;
 
         // From here on the courier is the only client.
@@ -51,14 +59,13 @@ pub(crate) async fn measure(orders: u64, common: Common) -> anyhow::Result<()> {
         for (name, n) in &asked {
             let more = per_second(n - calls.get(name).unwrap_or(&0), seconds);
             if more > 0.0 {
-                figures.add(format!("courier at rest: {name} a second"), more);
+                figures.add(format!("idle courier: {name} per second"), more);
                 sum += more;
             }
         }
-        figures.add("courier at rest: calls a second in all", sum);
-        figures
-            .add("courier at rest: CPU, percent of a core", (courier.cpu_seconds()? - cpu) * 100.0 / seconds);
-        figures.add("courier at rest: resident MB", per_second(courier.resident()?, 1e6));
+        figures.add("idle courier: total calls per second", sum);
+        figures.add("idle courier: CPU, percent of a core", (courier.cpu_seconds()? - cpu) * 100.0 / seconds);
+        figures.add("idle courier: resident MB", per_second(courier.resident()?, 1e6));
         courier.stop()?;
     }
     figures.print(&format!("Memory ({})", common.describe()));
@@ -74,12 +81,13 @@ fn retire_key() -> String {
     format!("retire:{{0}}:{}", SystemClock.now().0 / 86_400_000)
 }
 
-/// Calls by clients, by command: those that scripts make are left out, and so are our own.
+/// Calls by clients, by command; without those that scripts make, and without our own.
 fn calls(server: &PrivateServer) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut calls = BTreeMap::new();
     for (key, value) in server.info("commandstats")? {
         let name = key.trim_start_matches("cmdstat_").to_owned();
-        // Scripts make the other commands; the hearing check's four a minute are not told apart from theirs.
+        // Scripts make the other commands; the four per minute of the notification check cannot be told apart from
+        // them.
         if ["evalsha", "ping", "eval", "script|load"].contains(&name.as_str())
             && let Some(n) = value.split(',').find_map(|part| part.strip_prefix("calls="))
         {

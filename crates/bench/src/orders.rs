@@ -1,10 +1,10 @@
-//! Orders as benchmarks tell them: 160 bytes of text, a sender id of six characters, one address.
+//! Orders for benchmarks: 160 bytes of text, an order id of six characters, one address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use posthaste_model::{Address, Channel, Content, Lane, OnUnknown, Row, Suffix, Text, UnixMs};
+use posthaste_model::{Address, Channel, Content, Delivery, OnUnknown, OrderId, Priority, Text, UnixMs};
 use posthaste_rig::servers::PrivateServer;
 use posthaste_store::{NewOrder, NewOrderHead, Role, Settings, Store};
 use secrecy::SecretString;
@@ -22,11 +22,11 @@ pub(crate) fn email() -> anyhow::Result<Channel> {
 }
 
 pub(crate) fn head(due: Option<UnixMs>) -> anyhow::Result<NewOrderHead> {
-    let suffix = Suffix::new(&"u00001".parse()?, NEXT.fetch_add(1, Ordering::Relaxed));
+    let order_id = OrderId::new(&"u00001".parse()?, NEXT.fetch_add(1, Ordering::Relaxed));
     Ok(NewOrderHead {
-        suffix,
+        order_id,
         due,
-        lane: Lane::Bulk,
+        priority: Priority::Bulk,
         on_unknown: OnUnknown::Default,
         not_after: None,
         span: Duration::from_secs(72 * 3600),
@@ -34,8 +34,8 @@ pub(crate) fn head(due: Option<UnixMs>) -> anyhow::Result<NewOrderHead> {
     })
 }
 
-pub(crate) fn row(index: u32) -> Row {
-    Row {
+pub(crate) fn delivery(index: u32) -> Delivery {
+    Delivery {
         index,
         recipient: format!("r{index:06}"),
         name: String::new(),
@@ -47,12 +47,12 @@ pub(crate) fn single(channel: &Channel, due: Option<UnixMs>) -> anyhow::Result<N
     Ok(NewOrder {
         head: head(due)?,
         digest: [1; 12],
-        rows: vec![(channel.clone(), row(1))],
+        deliveries: vec![(channel.clone(), delivery(1))],
         no_contact: Vec::new(),
     })
 }
 
-/// Tells many orders, so many at once; each due at what `due` says of its number.
+/// Sends many orders, a limited number at once; `due` maps each order's number to its due time.
 pub(crate) async fn tell_many(
     store: &Store,
     count: u64,
@@ -73,12 +73,12 @@ pub(crate) async fn tell_many(
     Ok(())
 }
 
-/// Tells one order of many rows, streaming.
-pub(crate) async fn tell_big(store: &Store, rows: u32, due: Option<UnixMs>) -> anyhow::Result<()> {
+/// Sends one order of many deliveries, streaming.
+pub(crate) async fn tell_big(store: &Store, deliveries: u32, due: Option<UnixMs>) -> anyhow::Result<()> {
     let channel = email()?;
     let mut writer = store.open_order(head(due)?)?;
-    for index in 0..rows {
-        writer.push(&channel, row(index)).await?;
+    for index in 0..deliveries {
+        writer.push(&channel, delivery(index)).await?;
     }
     writer.finish([2; 12], &[]).await?;
     Ok(())

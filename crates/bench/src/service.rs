@@ -1,4 +1,4 @@
-//! The product's own processes, as `posthaste dev` starts them: queue, courier and sandbox beside a private server.
+//! The real processes, as `posthaste dev` starts them: queue, courier and sandbox beside a private server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use posthaste_rig::servers::PrivateServer;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A private server and a folder for what processes tell.
+/// A private server and a folder for the ready files of processes.
 pub(crate) struct Site {
     pub(crate) server: PrivateServer,
     folder: TempDir,
 }
 
-/// A process of the product, dead when dropped.
+/// A process of Posthaste, killed when dropped.
 pub(crate) struct Service {
     child: Child,
-    /// What it told when it was ready.
+    /// The content of its ready file.
     ready: Value,
 }
 
@@ -59,7 +59,7 @@ impl Site {
         }
     }
 
-    /// The queue, and a key that may do everything.
+    /// The queue, and a key with all scopes.
     pub(crate) async fn queue(&self, env: &[(&str, String)]) -> anyhow::Result<(Service, String)> {
         let url = self.server.url();
         let words = ["key", "create", "--direct", "--redis", &url, "--name", "bench", "--scope"];
@@ -82,19 +82,19 @@ impl Site {
 }
 
 impl Service {
-    /// One of the addresses it told, without the scheme.
+    /// One of the addresses from its ready file, without the scheme.
     pub(crate) fn address(&self, of: &str) -> anyhow::Result<String> {
         let url = self.ready[of].as_str().with_context(|| format!("no address of {of} in {}", self.ready))?;
         Ok(url.split("://").last().unwrap_or(url).trim_end_matches('/').to_owned())
     }
 
-    /// Largest and present resident memory in bytes.
+    /// Peak and current resident memory in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<(u64, u64)> {
         let status = procfs::process::Process::new(i32::try_from(self.child.id())?)?.status()?;
         Ok((status.vmhwm.unwrap_or(0) * 1024, status.vmrss.unwrap_or(0) * 1024))
     }
 
-    /// Processor seconds so far.
+    /// Processor seconds used so far.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = procfs::process::Process::new(i32::try_from(self.child.id())?)?.stat()?;
         #[expect(clippy::cast_precision_loss, reason = "a count of ticks")]

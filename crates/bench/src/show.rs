@@ -1,19 +1,19 @@
-//! The engine at work, to be looked at: one message to many people over four channels, a courier process each, on a private
-//! server. The transports keep nothing: no provider is asked.
+//! A demonstration of the engine: one message to many people over four channels, one courier process each, on a
+//! private server. The transports discard the messages: no provider is called.
 
 use std::time::{Duration, Instant};
 
-use posthaste_model::{Channel, Counters, State, Suffix};
+use posthaste_model::{Channel, Counters, OrderId, State};
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::Store;
 
 use crate::courier::Process;
-use crate::orders::{connect, head, row};
+use crate::orders::{connect, delivery, head};
 
 const CHANNELS: [&str; 4] = ["email", "sms", "telegram", "vk"];
 
-/// Tells the order, starts the couriers, and shows the history until it has ended.
-#[expect(clippy::print_stdout, reason = "to be looked at is what this is for")]
+/// Creates the order, starts the couriers, and shows the history until it has ended.
+#[expect(clippy::print_stdout, reason = "its output is for people")]
 pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
     let server = PrivateServer::builder().fsync(Fsync::EverySecond).start()?;
     let store = connect(&server).await?;
@@ -21,30 +21,33 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
 
     let start = Instant::now();
     let order = head(None)?;
-    let suffix = order.suffix.clone();
+    let order_id = order.order_id.clone();
     let mut writer = store.open_order(order)?;
     for index in 0..people {
         for channel in CHANNELS {
-            writer.push(&channel.parse()?, row(index)).await?;
+            writer.push(&channel.parse()?, delivery(index)).await?;
         }
     }
     let accepted = writer.finish([3; 12], &[]).await?;
     println!(
         "Order {} to {people} people over {} channels accepted in {:?}",
-        suffix.order_id(),
+        order_id.wire_id(),
         CHANNELS.len(),
         start.elapsed()
     );
-    println!("\"Accepted\" means: {:?}. No courier runs yet; the order waits.", accepted.durability);
+    println!(
+        "Durability of the acceptance: {:?}. No courier runs yet; the order waits.",
+        accepted.durability
+    );
 
     let mut couriers = Vec::new();
     let start = Instant::now();
     for channel in CHANNELS {
         couriers.push(Process::start(&server.url(), &["--channel", channel])?);
     }
-    println!("Four couriers, a process each, are at work");
+    println!("Four couriers, one process each, are working");
     loop {
-        let (finished, counters) = history(&store, &suffix).await?;
+        let (finished, counters) = history(&store, &order_id).await?;
         let line: Vec<String> = counters.iter().map(|(channel, counters)| told(channel, counters)).collect();
         println!("{:>6.2} s  {}", start.elapsed().as_secs_f64(), line.join("  "));
         if finished {
@@ -52,7 +55,7 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    println!("Every row has its outcome.");
+    println!("Every delivery has a final state.");
     for courier in couriers {
         courier.stop()?;
     }
@@ -60,8 +63,8 @@ pub(crate) async fn run(people: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn history(store: &Store, suffix: &Suffix) -> anyhow::Result<(bool, Vec<(Channel, Counters)>)> {
-    let order = store.load_order(store.partition_of(suffix), suffix).await?;
+async fn history(store: &Store, order_id: &OrderId) -> anyhow::Result<(bool, Vec<(Channel, Counters)>)> {
+    let order = store.load_order(store.partition_of(order_id), order_id).await?;
     let order = order.ok_or_else(|| anyhow::anyhow!("the order has no history"))?;
     Ok((order.finished.is_some(), order.counters))
 }

@@ -1,5 +1,6 @@
-//! Makes the bytes of a message. Bodies are always quoted-printable or base64, every header is checked, and the finished bytes
-//! are looked at once more: nothing that leaves has a bare CR or LF, a NUL, a byte above 127 or a line of more than 998.
+//! Composes the bytes of a message. Bodies are always quoted-printable or base64, every header is checked, and the
+//! finished bytes are checked again: no message has a bare CR or LF, a NUL, a byte above 127 or a line longer than
+//! 998 bytes.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,39 +12,39 @@ use posthaste_courier::Envelope;
 use posthaste_model::{Channel, Content, Reason};
 
 use crate::dkim::Signer;
-use crate::identity::Identity;
 use crate::mailbox::{self, is_plain};
-use crate::settings::{BadSetting, Email};
+use crate::message_id::MessageIds;
+use crate::settings::{BadSetting, EmailSettings};
 use crate::unsubscribe::Links;
 
 /// RFC 5322 2.1.1, without the line end.
 const MOST_LINE: usize = 998;
 
-/// A message ready to leave.
-pub struct Letter {
-    /// Where it is returned to: the envelope's sender.
+/// A message ready to be sent.
+pub struct OutgoingMessage {
+    /// The envelope sender, to which it is returned.
     pub from: Address,
-    /// To whom it goes: the envelope's only recipient.
+    /// The only envelope recipient.
     pub to: Address,
-    /// What is sent after DATA, without the last line end, dots not stuffed.
+    /// The text sent after DATA, without its last line end and before dot-stuffing.
     pub text: Vec<u8>,
-    /// What names it.
-    pub identity: Identity,
-    /// Whether the relay is asked for reports a machine can read.
+    /// Its unique id.
+    pub identity: MessageIds,
+    /// Set if machine-readable reports are requested from the relay.
     pub reports: Option<ReportsTo>,
 }
 
-/// What a relay is told so that its reports can be read (RFC 3461), if it knows of such things.
+/// The DSN parameters (RFC 3461) for relays that support them.
 pub struct ReportsTo {
-    /// What it is to call the message.
+    /// The envelope id (ENVID) by which reports name the message.
     pub id: String,
 }
 
-/// Makes messages as the settings say.
+/// Composes messages according to the settings.
 #[derive(Debug)]
 pub struct Composer {
     channel: Channel,
-    email: Email,
+    email: EmailSettings,
     from: Mailbox,
     reply_to: Option<Mailbox>,
     return_path: Address,
@@ -62,7 +63,7 @@ impl Composer {
     /// Names the setting to change.
     pub(crate) fn new(
         channel: Channel,
-        email: Email,
+        email: EmailSettings,
         signer: Option<Signer>,
         links: Option<Arc<Links>>,
     ) -> Result<Self, BadSetting> {
@@ -101,7 +102,7 @@ impl Composer {
         }
         check_unsubscribe(&email)?;
         if from.email.domain() == "localhost.localdomain" {
-            tracing::warn!("email.from is not set: relays and mailboxes will refuse these messages");
+            tracing::warn!("email.from is not set, so relays will reject these messages; set it");
         }
         Ok(Self {
             channel,
@@ -117,11 +118,11 @@ impl Composer {
         })
     }
 
-    /// The message of one row: the same bytes in every attempt.
+    /// The message of one delivery: the same bytes in every attempt.
     ///
     /// # Errors
-    /// Why it can't be sent, ever.
-    pub fn compose(&self, envelope: &Envelope) -> Result<Letter, Reason> {
+    /// Why it can never be sent.
+    pub fn compose(&self, envelope: &Envelope) -> Result<OutgoingMessage, Reason> {
         let content = &envelope.content;
         let to = mailbox::address(envelope.to.address.expose()).map_err(|_| Reason::BadAddress)?;
         let name = plain(&envelope.to.name)?;
@@ -129,7 +130,7 @@ impl Composer {
             "" => self.email.subject.as_str(),
             subject => plain(subject)?,
         };
-        let identity = Identity::of(envelope);
+        let identity = MessageIds::of(envelope);
         let due = UNIX_EPOCH + Duration::from_millis(envelope.due.0);
         let (from, reply_to) = self.senders(content)?;
         let mut builder = Message::builder()
@@ -154,10 +155,10 @@ impl Composer {
         if text.len() as u64 > self.email.max_size.bytes() || !is_safe(&text) {
             return Err(Reason::Rejected);
         }
-        Ok(Letter { from: self.return_path.clone(), to, text, identity, reports: None })
+        Ok(OutgoingMessage { from: self.return_path.clone(), to, text, identity, reports: None })
     }
 
-    /// From and Reply-To: the order's sender where the settings allow it.
+    /// From and Reply-To: the sender of the order where the settings allow it.
     fn senders(&self, content: &Content) -> Result<(Mailbox, Option<Mailbox>), Reason> {
         let name = plain(content.sender_name.expose())?;
         let sender = match content.sender_email.expose() {
@@ -174,12 +175,12 @@ impl Composer {
         Ok((self.from.clone(), if may_reply { Some(sender) } else { self.reply_to.clone() }))
     }
 
-    /// Headers that say what kind of message it is.
+    /// Headers about the kind of message: order id, list and unsubscribe headers.
     fn circumstances(
         &self,
         builder: MessageBuilder,
         envelope: &Envelope,
-        identity: &Identity,
+        identity: &MessageIds,
     ) -> MessageBuilder {
         let link = self.links.as_ref().map(|links| links.link(&envelope.id()));
         let others = self.email.list_unsubscribe.iter().map(|template| filled(template, envelope, identity));
@@ -188,7 +189,7 @@ impl Composer {
         let is_one_click = self.links.is_some() || self.email.one_click;
         let one_click = if is_one_click { "List-Unsubscribe=One-Click" } else { "" };
         let headers = [
-            (HeaderName::new_from_ascii_str("X-Posthaste-Order"), envelope.suffix.order_id()),
+            (HeaderName::new_from_ascii_str("X-Posthaste-Order"), envelope.order_id.wire_id()),
             (HeaderName::new_from_ascii_str("Auto-Submitted"), self.email.auto_submitted.clone()),
             (HeaderName::new_from_ascii_str("List-Id"), self.email.list_id.clone()),
             (HeaderName::new_from_ascii_str("List-Unsubscribe"), unsubscribe.join(", ")),
@@ -205,7 +206,7 @@ impl Composer {
         &self,
         builder: MessageBuilder,
         content: &Content,
-        identity: &Identity,
+        identity: &MessageIds,
     ) -> Result<Message, Reason> {
         let (text, html) = (content.text_for(&self.channel).expose(), content.html.expose());
         let plain = || part(ContentType::TEXT_PLAIN, text);
@@ -213,7 +214,7 @@ impl Composer {
             (_, true) => builder.singlepart(plain()?),
             (true, false) => builder.singlepart(part(ContentType::TEXT_HTML, html)?),
             (false, false) => {
-                // `=_` stands in no encoded body, so no text can end its part.
+                // `=_` never occurs in an encoded body, so no text can end its part.
                 let parts = MultiPart::alternative()
                     .boundary(format!("=_{}", identity.hex()))
                     .singlepart(plain()?)
@@ -229,11 +230,11 @@ fn plain(text: &str) -> Result<&str, Reason> {
     if is_plain(text) { Ok(text) } else { Err(Reason::Rejected) }
 }
 
-/// A body in the shorter of the two encodings. A line end of any kind is one.
+/// A body in the shorter of the two encodings. CRLF, CR and LF all count as one line end.
 fn part(kind: ContentType, text: &str) -> Result<SinglePart, Reason> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let others = text.bytes().filter(|byte| !byte.is_ascii() || (*byte < 32 && *byte != b'\n')).count();
-    // Quoted-printable writes such a byte as three, base64 every three as four.
+    // Quoted-printable writes such a byte as three bytes, base64 writes every three bytes as four.
     let encoding = if others * 6 > text.len() {
         ContentTransferEncoding::Base64
     } else {
@@ -243,13 +244,13 @@ fn part(kind: ContentType, text: &str) -> Result<SinglePart, Reason> {
     Ok(SinglePart::builder().content_type(kind).body(body))
 }
 
-/// The last look before bytes leave, whatever made them.
+/// The last check before bytes are sent, whatever produced them.
 fn is_safe(text: &[u8]) -> bool {
     let mut lines = text.split(|byte| *byte == b'\n').peekable();
     while let Some(line) = lines.next() {
         let ended = lines.peek().is_some();
         let inside = line.strip_suffix(b"\r");
-        // A line feed without its carriage return, or the other way round.
+        // A line feed without its carriage return, or the reverse.
         let Some(line) = (if ended { inside } else { Some(line) }) else { return false };
         let clean = |byte: &u8| byte.is_ascii() && *byte != b'\r' && *byte != 0;
         if line.len() > MOST_LINE || !line.iter().all(clean) {
@@ -259,7 +260,7 @@ fn is_safe(text: &[u8]) -> bool {
     true
 }
 
-fn check_unsubscribe(email: &Email) -> Result<(), BadSetting> {
+fn check_unsubscribe(email: &EmailSettings) -> Result<(), BadSetting> {
     const KEY: &str = "email.list_unsubscribe";
     for template in &email.list_unsubscribe {
         let clean = template.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\",".contains(&byte));
@@ -267,27 +268,33 @@ fn check_unsubscribe(email: &Email) -> Result<(), BadSetting> {
             || template.len() > 500
             || !(template.starts_with("https://") || template.starts_with("mailto:"))
         {
-            return Err(BadSetting::new(KEY, "expected addresses that begin with https:// or mailto:"));
+            return Err(BadSetting::new(
+                KEY,
+                "expected https:// or mailto: addresses, at most 500 ASCII characters, without < > \" and ,",
+            ));
         }
         let rest = ["{message}", "{order}", "{recipient}"]
             .iter()
             .fold(template.clone(), |text, name| text.replace(name, ""));
         if rest.contains(['{', '}']) {
-            return Err(BadSetting::new(KEY, "knows {message}, {order} and {recipient}, and no other place"));
+            return Err(BadSetting::new(
+                KEY,
+                "only the placeholders {message}, {order} and {recipient} are allowed",
+            ));
         }
     }
     if email.one_click && !email.list_unsubscribe.iter().any(|address| address.starts_with("https://")) {
-        return Err(BadSetting::new("email.one_click", "needs an https: address in email.list_unsubscribe"));
+        return Err(BadSetting::new("email.one_click", "email.list_unsubscribe must have an https: address"));
     }
     Ok(())
 }
 
-/// An address with its places filled. What strangers gave is percent-encoded.
-fn filled(template: &str, envelope: &Envelope, identity: &Identity) -> String {
+/// An address with its placeholders filled in. Untrusted values are percent-encoded.
+fn filled(template: &str, envelope: &Envelope, identity: &MessageIds) -> String {
     let encoded = |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     template
         .replace("{message}", &identity.hex())
-        .replace("{order}", &encoded(&envelope.suffix.order_id()))
+        .replace("{order}", &encoded(&envelope.order_id.wire_id()))
         .replace("{recipient}", &encoded(&envelope.to.recipient.chars().take(64).collect::<String>()))
 }
 

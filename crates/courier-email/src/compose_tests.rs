@@ -1,15 +1,15 @@
-//! Messages as bytes: what strangers put into them stays inside, and every attempt says the same.
+//! Messages as bytes: untrusted input can't break out, and every attempt sends the same.
 
 use std::sync::Arc;
 
-use posthaste_model::{Address as RowAddress, Row, Text, UnixMs};
+use posthaste_model::{Address as DeliveryAddress, Delivery, Text, UnixMs};
 use posthaste_ops::config::ByteSize;
 use proptest::prelude::*;
 
 use super::*;
 
-fn email() -> Email {
-    Email {
+fn email() -> EmailSettings {
+    EmailSettings {
         from: "Пример <no-reply@example.org>".to_owned(),
         from_domains: vec!["club.example".to_owned()],
         reply_to: String::new(),
@@ -26,21 +26,21 @@ fn email() -> Email {
     }
 }
 
-fn composer(email: Email) -> Composer {
+fn composer(email: EmailSettings) -> Composer {
     Composer::new("email".parse().expect("a channel"), email, None, None).expect("a composer")
 }
 
 fn envelope(content: Content) -> Envelope {
     Envelope {
-        suffix: "u1:1700000000000000001".parse().expect("a suffix"),
+        order_id: "u1:1700000000000000001".parse().expect("an order id"),
         parcel: 3,
-        row: 4,
+        delivery: 4,
         attempt: 1,
-        to: Row {
+        to: Delivery {
             index: 1,
             recipient: "r/1".to_owned(),
             name: "Анна, \"A\" <x>".to_owned(),
-            address: RowAddress::new("anna@mail.example"),
+            address: DeliveryAddress::new("anna@mail.example"),
         },
         content: Arc::new(content),
         due: UnixMs(1_700_000_000_000),
@@ -54,7 +54,7 @@ fn saying(text: &str) -> Content {
     Content { text: Text::new(text), ..Content::default() }
 }
 
-fn composed(email: Email, content: Content) -> String {
+fn composed(email: EmailSettings, content: Content) -> String {
     let letter = composer(email).compose(&envelope(content)).expect("a message");
     String::from_utf8(letter.text).expect("ASCII")
 }
@@ -64,7 +64,7 @@ fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
     head.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// What a body says once it is decoded; reads both encodings.
+/// The decoded body, in either encoding.
 fn decoded(part: &str) -> String {
     use base64::Engine;
     let (head, body) = part.split_once("\r\n\r\n").expect("a head and a body");
@@ -99,7 +99,7 @@ fn every_attempt_sends_the_same_bytes_under_the_same_name() {
     assert_eq!(first, later);
     let text = String::from_utf8(first).expect("ASCII");
     assert_eq!(header(&text, "Date"), Some("Tue, 14 Nov 2023 22:13:20 +0000"));
-    // Written down: another release must choose the same, or a repeat looks like another message.
+    // Another release must derive the same ids, or a repeat looks like a different message.
     assert_eq!(header(&text, "Message-ID"), Some("<340bece0d0b9d062d32ee767951de586@example.org>"));
 }
 
@@ -118,7 +118,7 @@ fn plain_and_html_are_two_parts_of_one_message() {
 
 #[test]
 fn a_text_can_not_end_its_part() {
-    let own = Identity::of(&envelope(Content::default())).hex();
+    let own = MessageIds::of(&envelope(Content::default())).hex();
     let text = format!("a\r\n--=_{own}--\r\n\r\nb");
     let message = composed(email(), Content { html: Text::new("<p>x</p>"), ..saying(&text) });
     assert_eq!(message.matches(&format!("--=_{own}")).count(), 3, "{message}");
@@ -139,15 +139,15 @@ fn the_sender_of_the_order_stands_where_the_settings_allow_it() {
     assert!(header(&friend, "Reply-To").expect("Reply-To").ends_with("<irina@friends.example>"));
     let stranger = composed(email(), by("irina@elsewhere.example"));
     assert!(!stranger.contains("elsewhere"), "{stranger}");
-    let any = Email { reply_to_domains: vec!["*".to_owned()], ..email() };
+    let any = EmailSettings { reply_to_domains: vec!["*".to_owned()], ..email() };
     assert!(composed(any, by("irina@elsewhere.example")).contains("Reply-To: "));
     let sub = composed(email(), by("irina@x.club.example"));
-    assert!(!sub.contains("x.club.example"), "a domain below an allowed one is another domain");
+    assert!(!sub.contains("x.club.example"), "a subdomain of an allowed domain is not allowed");
 }
 
 #[test]
 fn headers_of_lists_are_those_of_the_settings() {
-    let email = Email {
+    let email = EmailSettings {
         list_id: "Members <members.example.org>".to_owned(),
         list_unsubscribe: vec![
             "https://example.org/u/{message}?o={order}&r={recipient}".to_owned(),
@@ -159,7 +159,7 @@ fn headers_of_lists_are_those_of_the_settings() {
     };
     let text = composed(email, saying("x"));
     let unfolded = text.replace("\r\n ", " ");
-    let id = Identity::of(&envelope(Content::default())).hex();
+    let id = MessageIds::of(&envelope(Content::default())).hex();
     let expected = format!(
         "List-Unsubscribe: <https://example.org/u/{id}?o=u1.1700000000000000001&r=r%2F1>, <mailto:leave@example.org>"
     );
@@ -194,7 +194,7 @@ fn words_and_addresses_that_would_be_headers_or_commands_are_refused() {
         let mailbox = format!("a@club.example{bad}");
         let sender = Content { sender_email: Text::new(mailbox.clone()), ..saying("x") };
         assert_eq!(content(sender), Some(Reason::Rejected), "{bad:?}");
-        let to = refused(&|envelope| envelope.to.address = RowAddress::new(mailbox.clone()));
+        let to = refused(&|envelope| envelope.to.address = DeliveryAddress::new(mailbox.clone()));
         assert_eq!(to, Some(Reason::BadAddress), "{bad:?}");
     }
     let long = Content { subject: Text::new("я".repeat(500)), ..saying("x") };
@@ -204,21 +204,30 @@ fn words_and_addresses_that_would_be_headers_or_commands_are_refused() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused_by_name() {
-    let refused = |email: Email| {
+    let refused = |email: EmailSettings| {
         Composer::new("email".parse().expect("a channel"), email, None, None).err().map(|bad| bad.key)
     };
     assert_eq!(refused(email()), None);
     for (key, email) in [
-        ("email.from", Email { from: "nobody".to_owned(), ..email() }),
-        ("email.reply_to", Email { reply_to: "a@b".to_owned(), ..email() }),
-        ("email.return_path", Email { return_path: "A <a@b.cd>".to_owned(), ..email() }),
-        ("email.message_id_domain", Email { message_id_domain: "x".to_owned(), ..email() }),
-        ("email.from_domains", Email { from_domains: vec!["*".to_owned()], ..email() }),
-        ("email.list_id", Email { list_id: "a\r\nb".to_owned(), ..email() }),
-        ("email.list_unsubscribe", Email { list_unsubscribe: vec!["http://x".to_owned()], ..email() }),
-        ("email.list_unsubscribe", Email { list_unsubscribe: vec!["https://x/{who}".to_owned()], ..email() }),
-        ("email.list_unsubscribe", Email { list_unsubscribe: vec!["https://x/>,<y".to_owned()], ..email() }),
-        ("email.one_click", Email { one_click: true, ..email() }),
+        ("email.from", EmailSettings { from: "nobody".to_owned(), ..email() }),
+        ("email.reply_to", EmailSettings { reply_to: "a@b".to_owned(), ..email() }),
+        ("email.return_path", EmailSettings { return_path: "A <a@b.cd>".to_owned(), ..email() }),
+        ("email.message_id_domain", EmailSettings { message_id_domain: "x".to_owned(), ..email() }),
+        ("email.from_domains", EmailSettings { from_domains: vec!["*".to_owned()], ..email() }),
+        ("email.list_id", EmailSettings { list_id: "a\r\nb".to_owned(), ..email() }),
+        (
+            "email.list_unsubscribe",
+            EmailSettings { list_unsubscribe: vec!["http://x".to_owned()], ..email() },
+        ),
+        (
+            "email.list_unsubscribe",
+            EmailSettings { list_unsubscribe: vec!["https://x/{who}".to_owned()], ..email() },
+        ),
+        (
+            "email.list_unsubscribe",
+            EmailSettings { list_unsubscribe: vec!["https://x/>,<y".to_owned()], ..email() },
+        ),
+        ("email.one_click", EmailSettings { one_click: true, ..email() }),
     ] {
         assert_eq!(refused(email), Some(key));
     }
@@ -265,7 +274,7 @@ proptest! {
                 prop_assert!(known.contains(&name), "{}", line);
             }
         }
-        envelope.to.address = RowAddress::new(address);
+        envelope.to.address = DeliveryAddress::new(address);
         let _ = composer(email()).compose(&envelope);
     }
 }

@@ -1,15 +1,15 @@
-//! DKIM signatures (RFC 6376) with Ed25519 keys (RFC 8463), header and body canonicalized as relaxed.
+//! DKIM signatures (RFC 6376) with Ed25519 keys (RFC 8463), relaxed canonicalization of header and body.
 //!
-//! Why not more, and why our own:
+//! Why no RSA, and why our own implementation:
 //!
-//! - RSA keys are refused. The one RSA signer the mail libraries share has a timing weakness without a mend
-//!   (RUSTSEC-2023-0071), and RSA costs thirty times the time of Ed25519. Relays sign by RSA as a matter of course: whoever
-//!   needs both lets the relay add its signature to ours.
-//! - The signer of lettre brings that RSA library in any case, and calls itself once for every byte of the headers, which a
-//!   long header of a stranger would turn into the end of the process. Other libraries bring a resolver for DNS. What is left
-//!   of DKIM without RSA, verification and DNS is this file; the signature itself is ring's.
+//! - RSA keys are rejected. The RSA signer that the mail libraries share has an unfixed timing weakness
+//!   (RUSTSEC-2023-0071), and RSA takes thirty times as long as Ed25519. Relays commonly sign with RSA: if you need
+//!   both, let the relay add its signature.
+//! - The signer of lettre pulls in that RSA library in any case, and recurses once for every byte of the headers, so
+//!   a long header from a caller would overflow the stack. Other libraries pull in a DNS resolver. DKIM without RSA,
+//!   verification and DNS is no more than this file; the signature itself is made by ring.
 //!
-//! The time of a signature is the order's due time: like Message-ID and Date it does not differ from attempt to attempt.
+//! The time of a signature is the due time of the order: like Message-ID and Date, it is the same in every attempt.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::mailbox::ascii_domain;
 use crate::settings::{self, BadSetting};
 
-/// Headers that are signed when they are there. From is signed once more than it is there, so that none can be added.
+/// Headers that are signed if present. From is signed once more than it occurs, so that no second one can be added.
 const SIGNED: &[&str] = &[
     "from",
     "from",
@@ -38,7 +38,7 @@ const SIGNED: &[&str] = &[
     "list-unsubscribe-post",
 ];
 
-/// What an Ed25519 key in PKCS#8 begins with, before the 32 bytes of its seed.
+/// The prefix of an Ed25519 key in PKCS#8, before the 32 bytes of its seed.
 const PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
@@ -51,11 +51,11 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// The signer of these settings; `None` when none is wanted.
+    /// The signer from these settings; `None` if signing is off.
     ///
     /// # Errors
     /// Names the setting to change.
-    pub fn new(settings: &settings::Dkim) -> Result<Option<Self>, BadSetting> {
+    pub fn new(settings: &settings::DkimSettings) -> Result<Option<Self>, BadSetting> {
         if settings.domain.is_empty() {
             return Ok(None);
         }
@@ -63,13 +63,16 @@ impl Signer {
             .map_err(|_| BadSetting::new("dkim.domain", "expected a domain, as in example.org"))?;
         let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if settings.selector.is_empty() || !settings.selector.split('.').all(|part| part.chars().all(label)) {
-            return Err(BadSetting::new("dkim.selector", "expected a name of letters, digits and -"));
+            return Err(BadSetting::new(
+                "dkim.selector",
+                "expected a name of letters, digits, - and _, as in mail-2024",
+            ));
         }
         let key = read_key(&settings.key)?;
         Ok(Some(Self { domain, selector: settings.selector.clone(), key }))
     }
 
-    /// The header that signs a message (its line end included), to be put before it. `at` is in seconds since 1970.
+    /// The signature header of a message, with its line end, to be put in front of it. `at` is in seconds since 1970.
     #[must_use]
     pub fn sign(&self, message: &[u8], at: u64) -> String {
         let (headers, body) = split(message);
@@ -83,34 +86,34 @@ impl Signer {
         );
         signed.push_str("dkim-signature:");
         signed.push_str(&relaxed_value(&tags));
-        // RFC 8463: it is the hash that is signed.
+        // RFC 8463: the hash is signed, not the text.
         let signature = STANDARD.encode(self.key.sign(&Sha256::digest(signed.as_bytes())));
         let (first, second) = signature.split_at(signature.len() / 2);
         format!("DKIM-Signature: {tags}{first}\r\n\t {second}\r\n")
     }
 }
 
-/// Reads a key in PEM, or its seed alone in base64.
+/// Reads a key in PEM, or only its seed in base64.
 fn read_key(key: &SecretString) -> Result<Ed25519KeyPair, BadSetting> {
     let refuse = |why: &str| BadSetting::new("dkim.key", why);
     let text = key.expose_secret().trim();
     if text.contains("BEGIN RSA") {
         return Err(refuse(
-            "is an RSA key; make an Ed25519 one (openssl genpkey -algorithm ed25519), or let the relay sign",
+            "is an RSA key; create an Ed25519 one (openssl genpkey -algorithm ed25519), or let the relay sign",
         ));
     }
     let inside: String =
         text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect::<Vec<_>>().concat();
-    let bytes = STANDARD.decode(inside).map_err(|_| refuse("is no PEM text"))?;
+    let bytes = STANDARD.decode(inside).map_err(|_| refuse("is not in PEM format"))?;
     let seed = match bytes.strip_prefix(&PKCS8) {
         Some(seed) => seed,
         None if bytes.len() == 32 => &bytes,
-        None => return Err(refuse("is no Ed25519 key; make one with openssl genpkey -algorithm ed25519")),
+        None => return Err(refuse("is no Ed25519 key; create one with openssl genpkey -algorithm ed25519")),
     };
-    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refuse("is no Ed25519 key of 32 bytes"))
+    Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| refuse("is not an Ed25519 key of 32 bytes"))
 }
 
-/// Headers as name and value (with its folds), in their order, and the body.
+/// Headers as name and value (still folded), in their order, and the body.
 fn split(message: &[u8]) -> (Vec<(String, String)>, &[u8]) {
     let end = message.windows(4).position(|four| four == b"\r\n\r\n");
     let (head, body) = match end {
@@ -133,7 +136,8 @@ fn split(message: &[u8]) -> (Vec<(String, String)>, &[u8]) {
     (headers, body)
 }
 
-/// The names that are signed, and the canonical text of their headers. Of a name the last header comes first.
+/// The signed names, and the canonical text of their headers. If a name occurs several times, the last header comes
+/// first.
 fn signed_headers(headers: &[(String, String)]) -> (Vec<&'static str>, String) {
     let (mut names, mut text) = (Vec::new(), String::new());
     for (at, name) in SIGNED.iter().enumerate() {
@@ -142,7 +146,7 @@ fn signed_headers(headers: &[(String, String)]) -> (Vec<&'static str>, String) {
         if let Some((_, value)) = found {
             text.push_str(&format!("{name}:{}\r\n", relaxed_value(value)));
         }
-        // A name beyond the last of its headers is signed as not there.
+        // A name listed more often than it occurs is signed as absent.
         if found.is_some() || *name == "from" {
             names.push(*name);
         }
@@ -150,12 +154,12 @@ fn signed_headers(headers: &[(String, String)]) -> (Vec<&'static str>, String) {
     (names, text)
 }
 
-/// RFC 6376 3.4.2: unfolded, runs of white space as one space, none at either end.
+/// RFC 6376 3.4.2: unfolded, runs of white space reduced to one space, none at either end.
 fn relaxed_value(value: &str) -> String {
     value.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// RFC 6376 3.4.4: runs of white space as one space, none at the end of a line, no empty lines at the end.
+/// RFC 6376 3.4.4: runs of white space reduced to one space, none at the end of a line, no empty lines at the end.
 fn relaxed_body(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 2);
     let mut ends = 0;

@@ -1,4 +1,4 @@
-//! The example of RFC 8463 appendix A, and what canonicalization has to do.
+//! The example of RFC 8463 appendix A, and canonicalization.
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 
@@ -28,7 +28,7 @@ const SIGNATURE: &str =
     "/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11BusFa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw==";
 
 fn signer(key: &str) -> Result<Option<Signer>, BadSetting> {
-    Signer::new(&settings::Dkim {
+    Signer::new(&settings::DkimSettings {
         domain: "football.example.com".to_owned(),
         selector: "brisbane".to_owned(),
         key: key.into(),
@@ -53,7 +53,7 @@ fn the_example_of_the_standard_has_these_hashes_and_this_signature() {
     }
     text.push_str(&format!("dkim-signature:{}", relaxed_value(TAGS)));
     assert!(verifies(&text, SIGNATURE));
-    // Ed25519 signs without chance, so ours is the same.
+    // Ed25519 is deterministic, so our signature is the same.
     let key = signer(SEED).expect("a key").expect("a signer").key;
     assert_eq!(STANDARD.encode(key.sign(&Sha256::digest(text.as_bytes()))), SIGNATURE);
 }

@@ -1,35 +1,36 @@
-//! What reads mail and replies, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it kept.
+//! The parsers of mail and replies as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay its
+//! corpus.
 
 use std::sync::LazyLock;
 
 use posthaste_courier::AttemptId;
 use secrecy::SecretString;
 
-use crate::answer::{Arrivals, MOST_BYTES};
-use crate::replies::{Replies, Reply, Stage};
-use crate::seal::{Purpose, Seals};
-use crate::settings::Unsubscribe;
+use crate::hmac_tag::{HmacTags, Purpose};
+use crate::reply_parser::{Arrivals, MOST_BYTES};
+use crate::reply_rules::{ReplyRules, SmtpReply, SmtpStage};
+use crate::settings::UnsubscribeSettings;
 use crate::unsubscribe::{Links, is_click};
 use crate::verp::ReturnPaths;
-use crate::{mailbox, report};
+use crate::{dsn, mailbox};
 
-static REPLIES: LazyLock<Replies> = LazyLock::new(|| Replies::embedded().expect("the table"));
+static REPLIES: LazyLock<ReplyRules> = LazyLock::new(|| ReplyRules::embedded().expect("the table"));
 
 fn key() -> SecretString {
     "0123456789abcdef0123456789abcdef".into()
 }
 
-/// What a relay says, whatever pieces it comes in. The first byte is the size of the pieces.
+/// Replies of a relay, in pieces of any size. The first byte is the size of the pieces.
 pub fn smtp_replies(data: &[u8]) {
     let Some((size, said)) = data.split_first() else { return };
     assert_eq!(
         heard(said, said.len().max(1)),
         heard(said, usize::from(*size).max(1)),
-        "pieces change what is heard"
+        "the size of the pieces changes what is read"
     );
 }
 
-/// Code and text of each reply, and whether it ended well.
+/// Code and text of each reply, and whether all of them were valid.
 fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
     let (mut arrivals, mut heard) = (Arrivals::default(), Vec::new());
     for piece in said.chunks(piece) {
@@ -39,10 +40,15 @@ fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
                 Ok(Some(answer)) => {
                     let text = answer.text();
                     assert!((200..=559).contains(&answer.code) && text.len() <= 3 * MOST_BYTES);
-                    let reply = Reply::new(answer.code, &text);
-                    for stage in
-                        [Stage::Connect, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Text]
-                    {
+                    let reply = SmtpReply::new(answer.code, &text);
+                    for stage in [
+                        SmtpStage::Connect,
+                        SmtpStage::Auth,
+                        SmtpStage::Mail,
+                        SmtpStage::Rcpt,
+                        SmtpStage::Data,
+                        SmtpStage::Text,
+                    ] {
                         let _ = REPLIES.judge(stage, &reply);
                     }
                     heard.push((answer.code, text));
@@ -55,23 +61,23 @@ fn heard(said: &[u8], piece: usize) -> (Vec<(u16, String)>, bool) {
     (heard, true)
 }
 
-/// A message that came to a return path: a report, a complaint, anything.
+/// A message to a return path: a report, a complaint, anything.
 pub fn bounces(data: &[u8]) {
-    let whole = report::read(data, &REPLIES);
-    assert_eq!(whole, report::read(data, &REPLIES));
+    let whole = dsn::read(data, &REPLIES);
+    assert_eq!(whole, dsn::read(data, &REPLIES));
 }
 
-/// A command of whoever brings bounces, up to its line end.
+/// A command of the server that delivers bounces, up to its line end.
 pub fn lmtp_commands(data: &[u8]) {
     for line in data.split_inclusive(|byte| *byte == b'\n') {
         let _ = smtp_proto::Request::parse(&mut line.iter());
     }
 }
 
-/// A return path: nobody but us makes one that is read.
+/// A return path: only those made here are accepted.
 pub fn return_paths(data: &[u8]) {
     let seals =
-        Seals::new(Purpose::Bounce, ("key", &key()), ("old", &SecretString::default())).expect("a key");
+        HmacTags::new(Purpose::Bounce, ("key", &key()), ("old", &SecretString::default())).expect("a key");
     let paths = ReturnPaths::new("b+{}@example.org", seals).expect("a form");
     let text = String::from_utf8_lossy(data);
     let _ = mailbox::mailbox(&text);
@@ -81,11 +87,11 @@ pub fn return_paths(data: &[u8]) {
     assert!(paths.read(path.address.as_ref()).is_some());
 }
 
-/// A link of a message, and what is sent to it: a content type, LF, and a body.
+/// The link of a message, and a request to it: a content type, LF, and a body.
 pub fn unsubscribe(data: &[u8]) {
     let (public_url, listen, old_keys) =
         ("https://example.org/m".to_owned(), String::new(), SecretString::default());
-    let settings = Unsubscribe { public_url, key: key(), old_keys, listen, connections: 1 };
+    let settings = UnsubscribeSettings { public_url, key: key(), old_keys, listen, connections: 1 };
     let links = Links::new(&settings).expect("settings").expect("links");
     let text = String::from_utf8_lossy(data);
     assert_eq!(links.read(&text), None);
@@ -112,7 +118,7 @@ mod tests {
         replay("unsubscribe", super::unsubscribe);
     }
 
-    /// Twice what [`crate::parts`] takes, and what no stack bears.
+    /// Twice the depth that [`crate::parts`] accepts, and a depth that would overflow any stack.
     #[test]
     fn nested_messages_end_nothing() {
         for levels in [2 * crate::parts::MOST_DEPTH, 40_000] {

@@ -1,8 +1,8 @@
-//! Addresses as they may stand in an SMTP command, and words as they may stand in a header. What could end a line, begin
-//! another command or name a second recipient is refused here once more, whoever accepted the order.
+//! Validates addresses for SMTP commands and text for headers. Anything that could end a line, begin another command
+//! or name a second recipient is rejected here again, regardless of the checks made when the order was accepted.
 //!
-//! Local parts are dot-atoms of ASCII: quoted ones and those that need SMTPUTF8 are refused. Domains of other scripts are
-//! taken as punycode; address literals and domains of one label are refused.
+//! Local parts are dot-atoms of ASCII: quoted ones and those that need SMTPUTF8 are rejected. Internationalized
+//! domains are converted to punycode; address literals and domains of one label are rejected.
 
 use lettre::Address;
 use lettre::message::Mailbox;
@@ -12,24 +12,25 @@ const MOST_LOCAL: usize = 64;
 /// The longest path between angle brackets is 256.
 const MOST_ADDRESS: usize = 254;
 const MOST_DOMAIN: usize = 253;
-/// Longest text of one header: so short that its line stays below 998 bytes however it is encoded.
+/// Longest text of one header: its line stays below 998 bytes in any encoding.
 const MOST_WORDS: usize = 900;
 
-/// An address that can't be written to, and in what way. Never repeats the address.
+/// Why an address is invalid. Never contains the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
-    /// Not one mailbox of the form local@domain.
-    #[error("expected one mailbox of the form local@domain")]
+    /// Not a single mailbox of the form local@domain.
+    #[error("expected a single mailbox of the form local@domain")]
     Form,
-    /// A part before the @ that is too long, or of other letters than `a-z A-Z 0-9 ! # $ % & ' * + - / = ? ^ _ { | } ~ .`.
-    #[error("the part before the @ can't be used")]
+    /// The part before the @ is too long, or has characters other than `a-z A-Z 0-9 ! # $ % & ' * + - / = ? ^ _ { | }
+    /// ~ .`.
+    #[error("the part before the @ is not valid: expected at most 64 ASCII letters, digits and signs")]
     Local,
-    /// A domain that is none, or an address literal, or of one label.
-    #[error("the domain can't be used")]
+    /// The domain is invalid, an address literal, or has only one label.
+    #[error("the domain is not valid: expected a name with a dot, as in example.org")]
     Domain,
 }
 
-/// Reads an address. The domain of the answer is ASCII and in small letters.
+/// Parses an address. The domain of the result is ASCII and in lower case.
 ///
 /// # Errors
 /// [`BadAddress`].
@@ -42,7 +43,7 @@ pub fn address(text: &str) -> Result<Address, BadAddress> {
         return Err(BadAddress::Form);
     }
     let dots = !local.starts_with('.') && !local.ends_with('.') && !local.contains("..");
-    // A leading minus would be an option to programs that are handed addresses as arguments.
+    // Programs that take addresses as arguments would read a leading minus as an option.
     if local.is_empty() || local.len() > MOST_LOCAL || !dots || local.starts_with('-') {
         return Err(BadAddress::Local);
     }
@@ -52,7 +53,7 @@ pub fn address(text: &str) -> Result<Address, BadAddress> {
     Address::new(local, ascii_domain(domain)?).map_err(|_| BadAddress::Domain)
 }
 
-/// Reads a domain of two labels at least.
+/// Parses a domain with at least two labels.
 ///
 /// # Errors
 /// [`BadAddress::Domain`].
@@ -65,7 +66,7 @@ pub fn ascii_domain(domain: &str) -> Result<String, BadAddress> {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    // A last label of digits is that of an IP address.
+    // A last label of only digits belongs to an IP address.
     let last = labels.last().is_some_and(|label| label.bytes().any(|b| b.is_ascii_alphabetic()));
     if labels.len() < 2 || ascii.len() > MOST_DOMAIN || !last || !labels.iter().all(fits) {
         return Err(BadAddress::Domain);
@@ -73,7 +74,7 @@ pub fn ascii_domain(domain: &str) -> Result<String, BadAddress> {
     Ok(ascii)
 }
 
-/// Reads a mailbox with or without a name, as settings have it.
+/// Parses a mailbox with or without a display name, as used in settings.
 ///
 /// # Errors
 /// [`BadAddress`].
@@ -89,8 +90,8 @@ pub fn mailbox(text: &str) -> Result<Mailbox, BadAddress> {
     Ok(Mailbox::new((!name.is_empty()).then(|| name.to_owned()), address(inside)?))
 }
 
-/// Whether a text may stand in a header: no line end, no other control character, nothing that is encoded already (an encoded
-/// word may hide a line end), not too long for a line.
+/// Whether a text is safe in a header: no line end, no other control character, no encoded word (which may hide a
+/// line end), not too long for a line.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     let separates = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');

@@ -1,23 +1,23 @@
-//! Finds a part of a message by its type. The parser of mail keeps messages within messages as a tree, and a tree of 30,000 levels,
-//! which is 1 MB of `message/rfc822` heads, ends the process when it is dropped: the stack overflows. So it is given heads and
-//! single parts here and never a container. Containers are taken apart line by line, down to [`MOST_DEPTH`], and a message
-//! within a message is not looked into at all.
+//! Finds a part of a message by its type. mail-parser keeps nested messages as a tree, and dropping a tree of 30,000
+//! levels (1 MB of `message/rfc822` heads) overflows the stack and ends the process. So here it gets only heads and
+//! single parts, never a container. Containers are split line by line, down to [`MOST_DEPTH`], and a message within a
+//! message is not searched at all.
 //!
-//! The time is linear in the size of the message: each level is read once, and what the parser takes more than linear time for,
-//! the parameters of Content-Type, has a bound of its own.
+//! The time is linear in the size of the message: each level is read once, and the parameters of Content-Type, for
+//! which the parser needs more than linear time, have their own limit.
 
 use mail_parser::{HeaderName, Message, MessageParser, MimeHeaders, PartType};
 
-/// Containers within containers that are looked into. Reports have one, and two where something on the way added its footer.
+/// Maximum nesting of containers. Reports have one level, or two if a server on the way added a footer.
 pub(crate) const MOST_DEPTH: usize = 4;
-/// Parts that are looked at, over all levels.
+/// Maximum number of parts that are searched, over all levels.
 const MOST_PARTS: usize = 100;
-/// The largest head, in bytes. That of a message which came a long way has 20 KiB.
+/// The largest head, in bytes. A message that passed many servers has about 20 KiB.
 pub(crate) const MOST_HEAD: usize = 64 * 1024;
 /// The longest Content-Type, in bytes.
 pub(crate) const MOST_TYPE: usize = 2 * 1024;
 
-/// A message, or a part of one: its head read, its body not.
+/// A message or a part of one, its head parsed, its body not.
 pub(crate) struct Part<'a> {
     head: Message<'a>,
     kind: Option<Kind>,
@@ -25,7 +25,7 @@ pub(crate) struct Part<'a> {
     body: &'a [u8],
 }
 
-/// What Content-Type says, in small letters but for the boundary.
+/// The parsed Content-Type, in lower case except for the boundary.
 struct Kind {
     of: String,
     report: Option<String>,
@@ -33,7 +33,7 @@ struct Kind {
 }
 
 impl<'a> Part<'a> {
-    /// Reads the head; nothing when there is none, or too much of it.
+    /// Parses the head; `None` if it is missing or too large.
     pub(crate) fn read(whole: &'a [u8]) -> Option<Self> {
         let (head, body) = split(whole)?;
         let head = raw_headers().parse_headers(head)?;
@@ -41,23 +41,23 @@ impl<'a> Part<'a> {
         Some(Self { head, kind, whole, body })
     }
 
-    /// A field of the head, as it stands there.
+    /// A raw field of the head.
     pub(crate) fn field(&self, name: &'static str) -> Option<&str> {
         self.head.header_raw(name).map(str::trim)
     }
 
-    /// The type of a report, empty when it names none; nothing when this is no report.
+    /// The type of a report, empty if it names none; `None` if this is not a report.
     pub(crate) fn report_type(&self) -> Option<&str> {
         let kind = self.kind.as_ref().filter(|kind| kind.of == "multipart/report")?;
         Some(kind.report.as_deref().unwrap_or_default())
     }
 
-    /// The decoded contents of the first part of one of these types. None of them may be a container.
+    /// The decoded contents of the first part with one of these types. None of the types may be a container.
     pub(crate) fn find(&self, types: &[&str]) -> Option<Vec<u8>> {
         self.search(types, MOST_DEPTH, &mut { MOST_PARTS })
     }
 
-    /// Goes [`MOST_DEPTH`] deep at most, whatever the message says.
+    /// Goes at most [`MOST_DEPTH`] levels deep, whatever the message contains.
     fn search(&self, types: &[&str], depth: usize, left: &mut usize) -> Option<Vec<u8>> {
         let kind = self.kind.as_ref()?;
         if types.contains(&kind.of.as_str()) {
@@ -72,7 +72,8 @@ impl<'a> Part<'a> {
     }
 
     fn contents(&self) -> Option<Vec<u8>> {
-        // Of the head it sees the encoding alone: without a type this is a text to it, in which nothing is looked for.
+        // The parser reads only the encoding from the head: without a type it takes the part as text and does not
+        // search it.
         let parser =
             MessageParser::new().header_text(HeaderName::ContentTransferEncoding).default_header_ignore();
         match parser.parse(self.whole)?.parts.into_iter().next()?.body {
@@ -98,13 +99,13 @@ impl Kind {
     }
 }
 
-/// A parser that leaves every field as it is.
+/// A parser that returns every field raw.
 pub(crate) fn raw_headers() -> MessageParser {
-    // Its default is used beside a field that is named, and not without one.
+    // The parser uses its default only if some field is configured by name.
     MessageParser::new().header_raw(HeaderName::ContentType).default_header_raw()
 }
 
-/// Head and body; nothing when the head is too large.
+/// Head and body; `None` if the head is too large.
 fn split(whole: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
     for line in whole.split_inclusive(|byte| *byte == b'\n') {
@@ -119,8 +120,8 @@ fn split(whole: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(whole.split_at(at))
 }
 
-/// The parts of a container, in order; the last one may lack its end. A line divides them that holds two dashes, the boundary, and
-/// nothing but white space behind it (RFC 2046 5.1.1).
+/// The parts of a container, in order; the last one may be cut off. A delimiter line has two dashes, the boundary,
+/// and then only white space (RFC 2046 5.1.1).
 fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let (mut parts, mut begin, mut at) = (Vec::new(), None, 0);
     for line in body.split_inclusive(|byte| *byte == b'\n') {
@@ -132,7 +133,7 @@ fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
             Some(b"--") => true,
             _ => continue,
         };
-        // What stands before the first part is for nobody.
+        // The text before the first part is ignored.
         parts.extend(begin.map(|begin| &body[begin..line_at]));
         begin = (!is_end).then_some(at);
         if is_end || parts.len() >= MOST_PARTS {

@@ -1,4 +1,4 @@
-//! Messages within messages, at more than every bound, and what is found in them.
+//! Nested messages beyond every limit, and what is found in them.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn containers_are_looked_into_down_to_their_bound() {
     }
 }
 
-/// Each of these ended the process, or took all of its memory, when the parser of mail saw it whole.
+/// Each of these crashed the process, or used up its memory, when mail-parser parsed it as a whole.
 #[test]
 fn messages_within_messages_are_no_deeper_than_the_first() {
     let bomb = "Content-Type:message/rfc822\r\n\r\n".repeat(40_000);
@@ -55,7 +55,7 @@ fn messages_within_messages_are_no_deeper_than_the_first() {
             "Content-Type: multipart/report; boundary=r\r\n\r\n--r\r\n{hostile}\r\n--r\r\n\
              Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n--r--\r\n"
         );
-        // The digests have used up the parts that are looked at.
+        // The digests have used up the limit of parts.
         let wanted = (hostile != &digests).then_some("Action: failed");
         assert_eq!(find(&behind).as_deref(), wanted);
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -70,7 +70,7 @@ fn heads_and_types_have_bounds() {
     let typed = |parameters: String| format!("Content-Type: message/delivery-status{parameters}\r\n\r\nx");
     assert!(find(&typed("; a=b".repeat(MOST_TYPE / 5 - 10))).is_some());
     assert_eq!(find(&typed("; a=b".repeat(MOST_TYPE / 5 * 2))), None);
-    // Parts by the ten thousand, and parameters in pieces, which take the parser longer than their size.
+    // Tens of thousands of parts, and parameters in pieces, for which the parser needs more than linear time.
     let begun = Instant::now();
     let many = "--b\r\n\r\nx\r\n".repeat(100_000);
     assert_eq!(find(&format!("Content-Type: multipart/report; boundary=b\r\n\r\n{many}")), None);

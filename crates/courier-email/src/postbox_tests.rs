@@ -1,20 +1,22 @@
-//! Texts in pieces, and clients that are slow.
+//! Texts in pieces, and slow clients.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
-use posthaste_model::{Address, Reason, Suffix};
+use posthaste_courier::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, ReceiptResult, SuppressionList,
+};
+use posthaste_model::{Address, OrderId, Reason};
 use proptest::prelude::*;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::replies::Replies;
-use crate::seal::{Purpose, Seals};
+use crate::hmac_tag::{HmacTags, Purpose};
+use crate::reply_rules::ReplyRules;
 use crate::verp::ReturnPaths;
 
-/// What a text becomes that arrives in pieces of this size, and what is left behind it.
+/// The text read from pieces of this size, and the bytes left after it.
 fn taken(bytes: &[u8], piece: usize, most: usize) -> Option<(Vec<u8>, usize, Vec<u8>)> {
     let mut text = Text { kept: Vec::new(), most, size: 0, begins: true };
     let (mut buffer, mut pieces) = (Vec::new(), bytes.chunks(piece.max(1)));
@@ -71,53 +73,65 @@ proptest! {
 struct Nobody;
 
 #[async_trait]
-impl Desk for Nobody {
-    async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
+impl FeedbackSink for Nobody {
+    async fn receipt(&self, _: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         std::future::pending().await
     }
-    async fn suppress(&self, _: &Address, _: &List, _: Reason, _: &Notice) -> Result<Noted, NotStored> {
+    async fn suppress(
+        &self,
+        _: &Address,
+        _: &SuppressionList,
+        _: Reason,
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         std::future::pending().await
     }
     async fn suppress_recipient(
         &self,
         _: &AttemptId,
-        _: &List,
+        _: &SuppressionList,
         _: Reason,
-        _: &Notice,
-    ) -> Result<Noted, NotStored> {
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         std::future::pending().await
     }
-    async fn opt_in(&self, _: &Address, _: &List, _: &[Reason], _: &Notice) -> Result<bool, NotStored> {
+    async fn opt_in(
+        &self,
+        _: &Address,
+        _: &SuppressionList,
+        _: &[Reason],
+        _: &ConsentNotice,
+    ) -> Result<bool, NotStored> {
         std::future::pending().await
     }
-    async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
+    async fn remember(&self, _: &str, _: &OrderId, _: Duration) -> Result<(), NotStored> {
         std::future::pending().await
     }
-    async fn recall(&self, _: &str) -> Result<Option<Suffix>, NotStored> {
+    async fn recall(&self, _: &str) -> Result<Option<OrderId>, NotStored> {
         std::future::pending().await
     }
 }
 
-/// A postbox with these waits, and a return path it takes.
-fn postbox(byte: Duration, message: Duration) -> (Postbox, String) {
+/// A bounce server with these timeouts, and a return path it accepts.
+fn postbox(byte: Duration, message: Duration) -> (BounceServer, String) {
     let (key, none) = (SecretString::from("k".repeat(32)), SecretString::from(String::new()));
-    let seals = Seals::new(Purpose::Bounce, ("key", &key), ("old", &none)).expect("a key");
+    let seals = HmacTags::new(Purpose::Bounce, ("key", &key), ("old", &none)).expect("a key");
     let paths = Arc::new(ReturnPaths::new("b+{}@example.org", seals).expect("a form"));
-    let suffix = "u1:7".parse().expect("an order");
-    let path = paths.of(&AttemptId { suffix, parcel: 0, row: 0, attempt: 1 }).expect("a return path");
-    let replies = Arc::new(Replies::embedded().expect("the table"));
-    let hearing = Hearing { paths, replies, desk: Arc::new(Nobody) };
-    let waits = Waits { command: byte, byte, message, ..Waits::default() };
-    let places = Arc::new(Places::new(1, 1, waits.silent));
+    let order_id = "u1:7".parse().expect("an order");
+    let path = paths.of(&AttemptId { order_id, parcel: 0, delivery: 0, attempt: 1 }).expect("a return path");
+    let replies = Arc::new(ReplyRules::embedded().expect("the table"));
+    let hearing = BounceHandler { paths, replies, desk: Arc::new(Nobody) };
+    let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
+    let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));
     let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);
-    (Postbox { hearing, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
+    (BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
 }
 
-/// What is said until the conversation is over, to a client that says this and then `drips` without end.
-async fn said(post: Postbox, says: String, drips: Option<Duration>) -> String {
+/// All replies to a client that sends this and then keeps sending single bytes at the interval `drips`.
+async fn said(post: BounceServer, says: String, drips: Option<Duration>) -> String {
     let (ours, theirs): (DuplexStream, DuplexStream) = duplex(100_000);
     let talk = tokio::spawn(async move {
-        // How it ended is seen in what was said.
+        // The replies show how it ended.
         let place = post.places.take([127, 0, 0, 1].into()).await.expect("a place");
         let _ = Talk::new(ours, &post, place).run(&CancellationToken::new()).await;
     });
@@ -142,10 +156,10 @@ async fn silent_and_dripping_clients_are_let_go() {
     let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
     let begun = Instant::now();
     let (post, to) = postbox(short, long);
-    let idle = "220 posthaste takes bounces\r\n421 4.4.2 idle for too long\r\n";
+    let idle = "220 posthaste bounce server\r\n421 4.4.2 idle for too long\r\n";
     assert_eq!(said(post, String::new(), None).await, idle);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    // A command that comes letter by letter is none.
+    // A command sent byte by byte does not count as activity.
     let begun = Instant::now();
     let (post, _) = postbox(short, long);
     assert_eq!(said(post, "NO".to_owned(), Some(Duration::from_secs(1))).await, idle);
@@ -154,7 +168,7 @@ async fn silent_and_dripping_clients_are_let_go() {
     let begun = Instant::now();
     let (post, _) = postbox(short, long);
     let said = said(post, message, Some(Duration::from_secs(1))).await;
-    assert!(said.ends_with("354 go on\r\n"), "{said}");
+    assert!(said.ends_with("354 send the message\r\n"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(62), "{:?}", begun.elapsed());
 }
 
@@ -166,6 +180,6 @@ async fn a_desk_that_says_nothing_is_not_waited_for_without_end() {
     let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n{report}");
     let begun = Instant::now();
     let said = said(post, message, None).await;
-    assert!(said.ends_with("451 4.3.0 not stored, please bring it again\r\n221 2.0.0 bye\r\n"), "{said}");
+    assert!(said.ends_with("451 4.3.0 not stored, try again later\r\n221 2.0.0 bye\r\n"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
 }

@@ -1,4 +1,4 @@
-//! A relay: where it is, how it is spoken to, and whether it rests.
+//! A relay: its address, its TLS mode, and whether it is paused.
 
 use std::fmt;
 use std::fs;
@@ -13,15 +13,15 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
-use crate::identity::Identity;
+use crate::message_id::MessageIds;
 use crate::session::Session;
 use crate::settings::BadSetting;
 
 const RELAYS: &str = "smtp.relays";
 
-/// How the bytes are protected.
+/// How connections are encrypted.
 pub(crate) enum Tls {
-    /// Not at all; the peer is this machine.
+    /// Not at all; the relay runs on this machine.
     Plain,
     /// By STARTTLS, which the relay must offer.
     Upgrade(TlsConnector, ServerName<'static>),
@@ -35,19 +35,19 @@ pub(crate) struct Relay {
     pub(crate) port: u16,
     pub(crate) tls: Tls,
     rest: Mutex<Rest>,
-    /// Until when it is not asked for reports, although it says DSN.
+    /// Until when no reports are requested, although it offers DSN.
     no_reports_until: Mutex<Option<Instant>>,
-    /// Open conversations nobody uses now; the one used last is taken first.
+    /// Idle sessions; the last used one is taken first.
     pub(crate) idle: Mutex<Vec<Session>>,
 }
 
-/// Whether a relay is left alone, and for whom.
+/// Whether a relay is paused, and for which messages.
 #[derive(Default)]
 struct Rest {
     until: Option<Instant>,
-    /// The first message it asked to wait with since it took one.
-    asked: Option<Identity>,
-    /// It asked so with another one too: no message is at fault, and none goes there.
+    /// The first message it deferred since it last accepted one.
+    asked: Option<MessageIds>,
+    /// It deferred another message too: the messages are not the cause, so none is sent there.
     for_all: bool,
 }
 
@@ -57,13 +57,13 @@ impl fmt::Display for Relay {
     }
 }
 
-/// Whom to trust.
+/// Trusted root certificates.
 pub(crate) struct Trust {
     roots: Vec<u8>,
 }
 
 impl Trust {
-    /// The certificates of a file, or, if its name is empty, the system's.
+    /// The certificates in a file, or the system's if its name is empty.
     pub(crate) fn of(ca_file: &str) -> Result<Self, BadSetting> {
         if ca_file.is_empty() {
             return Ok(Self { roots: Vec::new() });
@@ -94,38 +94,38 @@ impl Trust {
 }
 
 fn no_certificates() -> BadSetting {
-    BadSetting::new("smtp.ca_file", "holds no certificates in PEM")
+    BadSetting::new("smtp.ca_file", "must be a file of certificates in PEM format")
 }
 
 impl Relay {
-    /// Reads a relay as settings write it.
+    /// Parses a relay from the settings.
     pub(crate) fn new(text: &str, trust: &Trust) -> Result<Self, BadSetting> {
         let refuse = |why: &str| BadSetting::new(RELAYS, why);
         let url = Url::parse(text)
             .map_err(|_| refuse("expected smtp://host:port, smtps://host:port or smtp+plain://host:port"))?;
         if !matches!(url.scheme(), "smtp" | "smtps" | "smtp+plain") {
-            return Err(refuse("knows smtp://, smtps:// and smtp+plain://"));
+            return Err(refuse("expected a URL with smtp://, smtps:// or smtp+plain://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("user and password belong into smtp.username and smtp.password"));
+            return Err(refuse("must not contain credentials; set smtp.username and smtp.password"));
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("nothing may follow the port"));
+            return Err(refuse("must end after the port"));
         }
         let host = match url.host() {
             Some(Host::Ipv4(ip)) => ip.to_string(),
             Some(Host::Ipv6(ip)) => ip.to_string(),
             Some(Host::Domain(host)) if !host.is_empty() => host.to_ascii_lowercase(),
-            _ => return Err(refuse("a relay has no host")),
+            _ => return Err(refuse("a relay has no host; expected smtp://host:port")),
         };
-        let name = || ServerName::try_from(host.clone()).map_err(|_| refuse("a host is no name for TLS"));
+        let name = || ServerName::try_from(host.clone()).map_err(|_| refuse("a host is not valid for TLS"));
         let (tls, port) = match url.scheme() {
             "smtp" => (Tls::Upgrade(trust.connector()?, name()?), 587),
             "smtps" => (Tls::Implicit(trust.connector()?, name()?), 465),
             "smtp+plain" if is_here(&host) => (Tls::Plain, 25),
             _ => {
                 return Err(refuse(
-                    "smtp+plain is for a relay on this machine; use smtp:// or smtps:// for others",
+                    "smtp+plain is only for a relay on this machine; use smtp:// or smtps:// for others",
                 ));
             }
         };
@@ -140,29 +140,29 @@ impl Relay {
         })
     }
 
-    /// Whether bytes without TLS may go to this address.
+    /// Whether connecting to this address is allowed: without TLS, only to this machine.
     pub(crate) fn may_connect(&self, address: &SocketAddr) -> bool {
         !matches!(self.tls, Tls::Plain) || address.ip().is_loopback()
     }
 
-    /// Until when it is left alone, if it is.
+    /// Until when it is paused, if it is.
     pub(crate) fn rests(&self, now: Instant) -> Option<Instant> {
         self.rest().until.filter(|until| *until > now)
     }
 
-    /// Whether it is left alone by all messages, also when there is no other relay.
+    /// Whether it is paused for all messages, even if there is no other relay.
     pub(crate) fn rests_from_all(&self, now: Instant) -> bool {
         let rest = self.rest();
         rest.for_all && rest.until.is_some_and(|until| until > now)
     }
 
-    /// It can't be used: it is left alone until then.
+    /// Pauses a relay that can't be used.
     pub(crate) fn rest_until(&self, until: Instant) {
         self.rest().until = Some(until);
     }
 
-    /// It asked to wait with a message. True when it did so with different ones and took none between.
-    pub(crate) fn asks_to_wait(&self, message: Identity, until: Instant) -> bool {
+    /// It deferred a message. True if it has deferred different ones and accepted none in between.
+    pub(crate) fn asks_to_wait(&self, message: MessageIds, until: Instant) -> bool {
         let mut rest = self.rest();
         let first = *rest.asked.get_or_insert(message);
         rest.until = Some(until);
@@ -170,7 +170,7 @@ impl Relay {
         rest.for_all
     }
 
-    /// It can be spoken to. That does not tell whether it takes messages.
+    /// A session could be opened. This does not show that the relay accepts messages.
     pub(crate) fn is_there(&self) {
         let mut rest = self.rest();
         if !rest.for_all {
@@ -178,7 +178,7 @@ impl Relay {
         }
     }
 
-    /// It took a message.
+    /// It accepted a message.
     pub(crate) fn took_one(&self) {
         let mut rest = self.rest();
         if rest.for_all {
@@ -187,13 +187,13 @@ impl Relay {
         (rest.asked, rest.for_all) = (None, false);
     }
 
-    /// Whether it may be asked for reports (RFC 3461).
+    /// Whether reports may be requested from it (RFC 3461).
     pub(crate) fn takes_reports(&self, now: Instant) -> bool {
         let until = *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_none_or(|until| until <= now)
     }
 
-    /// It did not take the parameters by which one asks.
+    /// It rejected the parameters that request reports.
     pub(crate) fn ask_for_no_reports_until(&self, until: Instant) {
         *self.no_reports_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
@@ -235,9 +235,9 @@ mod tests {
             ("smtp+plain://relay.example.org", "this machine"),
             ("smtp+plain://192.168.0.1", "this machine"),
             ("smtp://u:p@relay.example.org", "smtp.password"),
-            ("http://relay.example.org", "knows smtp://"),
+            ("http://relay.example.org", "smtps://"),
             ("relay.example.org:587", "smtp://"),
-            ("smtp://relay.example.org/x", "follow the port"),
+            ("smtp://relay.example.org/x", "end after the port"),
             ("smtp://", "host"),
         ] {
             let refused = relay(text).expect_err(text);

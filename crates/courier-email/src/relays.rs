@@ -1,4 +1,4 @@
-//! All relays: finds one that can be used, hands a message over, and tells what became of it.
+//! All relays: picks an available one, sends a message over it, and returns the outcome.
 
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -6,80 +6,82 @@ use std::time::Duration;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use metrics::counter;
-use posthaste_courier::standing::{LAST, Standing};
-use posthaste_courier::{Envelope, Outcome, Scope};
+use posthaste_courier::rejection_window::{LAST, RejectionWindow};
+use posthaste_courier::{Envelope, Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use crate::compose::Letter;
+use crate::compose::OutgoingMessage;
 use crate::mailbox::ascii_domain;
 use crate::relay::{Relay, Trust};
-use crate::replies::{Meaning, Replies, Reply, Stage};
-use crate::session::{Manners, Session, Trouble};
-use crate::settings::{BadSetting, Smtp};
-use crate::wire::What;
+use crate::reply_rules::{ReplyAction, ReplyRules, SmtpReply, SmtpStage};
+use crate::session::{Session, SessionConfig, SmtpError};
+use crate::settings::{BadSetting, SmtpSettings};
+use crate::smtp_stream::SmtpErrorKind;
 
-/// A message with which conversations break comes again after so long at most.
+/// The longest wait of a message whose sessions break.
 const LONGEST_WAIT: Duration = Duration::from_secs(900);
 
-/// Everything a call needs to speak to relays.
+/// Everything a call needs to use relays.
 pub(crate) struct Relays {
     relays: Vec<Relay>,
-    replies: Arc<Replies>,
-    manners: Manners,
+    replies: Arc<ReplyRules>,
+    manners: SessionConfig,
     connections: usize,
     messages_per_connection: u32,
     idle_for: Duration,
     rest_for: Duration,
-    standing: Standing,
+    standing: RejectionWindow,
 }
 
-/// How a try with one relay ended.
+/// The result of trying one relay.
 enum Tried {
-    /// This is what became of the message.
+    /// The outcome of the message.
     Said(Outcome),
-    /// It has not left; another relay may take it.
+    /// Not sent; another relay may accept it.
     Next(String, Then),
 }
 
-/// What it means that a relay did not take a message, if no other one does.
+/// What a relay's failure means for the message if no other relay accepts it.
 enum Then {
-    /// Somebody has to mend this relay.
+    /// This relay requires operator action.
     Stop,
-    /// It may come back by itself.
+    /// It may recover by itself.
     Away,
-    /// It was there, and the conversation broke with this very message.
+    /// It was available, but the session broke during this message.
     Broke,
-    /// It asked to wait with this very message.
+    /// It deferred this message.
     Wait(Duration),
 }
 
 impl Relays {
-    pub(crate) fn new(smtp: &Smtp, replies: Arc<Replies>) -> Result<Self, BadSetting> {
+    pub(crate) fn new(smtp: &SmtpSettings, replies: Arc<ReplyRules>) -> Result<Self, BadSetting> {
         let trust = Trust::of(&smtp.ca_file)?;
         let relays: Result<Vec<Relay>, BadSetting> =
             smtp.relays.iter().map(|text| Relay::new(text, &trust)).collect();
         let relays = relays?;
         if relays.is_empty() {
-            return Err(BadSetting::new("smtp.relays", "name one relay at least"));
+            return Err(BadSetting::new("smtp.relays", "must name at least one relay"));
         }
         if !(1..=1_000).contains(&smtp.connections) {
             return Err(BadSetting::new("smtp.connections", "must be 1 to 1000"));
         }
         if smtp.messages_per_connection == 0 {
-            return Err(BadSetting::new("smtp.messages_per_connection", "must be 1 at least"));
+            return Err(BadSetting::new("smtp.messages_per_connection", "must be at least 1"));
         }
         if !(0.0..=1.0).contains(&smtp.policy_share) {
             return Err(BadSetting::new("smtp.policy_share", "must be 0 to 1"));
         }
-        let standing = Standing::new(smtp.policy_share);
+        let standing = RejectionWindow::new(smtp.policy_share);
         let credentials = match (smtp.username.as_str(), smtp.password.expose_secret()) {
             ("", "") => None,
             ("", _) => {
-                return Err(BadSetting::new("smtp.username", "is missing, but there is a password"));
+                return Err(BadSetting::new("smtp.username", "is missing although smtp.password is set"));
             }
-            (_, "") => return Err(BadSetting::new("smtp.password", "is missing, but there is a user")),
+            (_, "") => {
+                return Err(BadSetting::new("smtp.password", "is missing although smtp.username is set"));
+            }
             (user, password) => Some(Credentials::new(user.to_owned(), password.to_owned())),
         };
         let hello = match smtp.hello_name.as_str() {
@@ -88,7 +90,7 @@ impl Relays {
                 BadSetting::new("smtp.hello_name", "expected a host name, as in mail.example.org")
             })?),
         };
-        let manners = Manners {
+        let manners = SessionConfig {
             hello,
             credentials,
             connect: smtp.connect_within.get(),
@@ -110,8 +112,13 @@ impl Relays {
         })
     }
 
-    /// Sends over the first relay that can be used.
-    pub(crate) async fn send(&self, envelope: &Envelope, letter: &Letter, deadline: Instant) -> Outcome {
+    /// Sends over the first available relay.
+    pub(crate) async fn send(
+        &self,
+        envelope: &Envelope,
+        letter: &OutgoingMessage,
+        deadline: Instant,
+    ) -> Outcome {
         let (mut stop, mut away, mut after, mut wait) = (None, false, None, None);
         let mut held = false;
         for relay in self.in_order(Instant::now()) {
@@ -122,7 +129,7 @@ impl Relays {
             match self.over(relay, letter, deadline).await {
                 Tried::Said(outcome) => return outcome,
                 Tried::Next(why, then) => {
-                    tracing::warn!(%relay, why, "a relay can't be used");
+                    tracing::warn!(%relay, why, "relay failed; trying the next one if there is one");
                     match then {
                         Then::Stop => _ = stop.get_or_insert_with(|| format!("{relay} {why}")),
                         Then::Away => away = true,
@@ -133,28 +140,30 @@ impl Relays {
             }
         }
         match (stop, wait) {
-            // Others are not held up by it: the reason may be this recipient alone.
-            (_, Some(wait)) => Outcome::Throttled { scope: Scope::Recipient, wait },
-            // While one relay may come back by itself, nobody has to be called.
+            // Only this recipient waits: the cause may be this recipient alone.
+            (_, Some(wait)) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
+            // While a relay may recover by itself, no operator action is needed.
             (Some(why), None) if !away && !held && after.is_none() => Outcome::Stop(why),
             _ => match self.all_rest() {
-                // Whatever comes now would be refused like those before it.
-                Some(wait) if held && after.is_none() => Outcome::Throttled { scope: Scope::Channel, wait },
+                // Further messages would be refused like those before.
+                Some(wait) if held && after.is_none() => {
+                    Outcome::Throttled { scope: ThrottleScope::Channel, wait }
+                }
                 _ => Outcome::NotSent { after, reason: Reason::NotConnected },
             },
         }
     }
 
-    /// How long until the first rest ends, if every relay rests.
+    /// The time until the first pause ends, if every relay is paused.
     fn all_rest(&self) -> Option<Duration> {
         let now = Instant::now();
         let rests: Option<Vec<Instant>> = self.relays.iter().map(|relay| relay.rests(now)).collect();
-        // Another message may have begun a rest since: measured from before, it would be longer than was asked for.
+        // Another message may have begun a pause meanwhile: measured from `now`, it would be longer than requested.
         let wait = rests?.into_iter().min()?.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// The relays that do not rest, in order of preference; then the others, in the order in which their rest ends.
+    /// The relays that are not paused, in order of preference; then the others, in the order in which their pause ends.
     fn in_order(&self, now: Instant) -> Vec<&Relay> {
         let mut relays: Vec<(Option<Instant>, &Relay)> =
             self.relays.iter().map(|relay| (relay.rests(now), relay)).collect();
@@ -162,8 +171,8 @@ impl Relays {
         relays.into_iter().map(|(_, relay)| relay).collect()
     }
 
-    /// Sends over one relay: in a conversation that is open, or in a new one.
-    async fn over(&self, relay: &Relay, letter: &Letter, deadline: Instant) -> Tried {
+    /// Sends over one relay, in an idle session or a new one.
+    async fn over(&self, relay: &Relay, letter: &OutgoingMessage, deadline: Instant) -> Tried {
         loop {
             let (mut session, is_new) = match self.take(relay) {
                 Some(session) => (session, false),
@@ -180,10 +189,10 @@ impl Relays {
                 relay.took_one();
                 self.standing.took();
                 self.put_aside(relay, session);
-                return Tried::Said(Outcome::Accepted);
+                return Tried::Said(Outcome::Sent);
             };
-            if !is_new && trouble.stage != Stage::Text && trouble.ends_it() {
-                // The relay had closed it while nobody used it; a new one is not a second try.
+            if !is_new && trouble.stage != SmtpStage::Text && trouble.ends_it() {
+                // The relay had closed the idle session; a new one is not a second try.
                 continue;
             }
             let tried = self.judge(relay, letter, &trouble);
@@ -194,30 +203,34 @@ impl Relays {
         }
     }
 
-    /// What a relay means that could not be spoken to at all.
-    fn not_open(&self, relay: &Relay, trouble: &Trouble) -> Tried {
+    /// What it means that no session could be opened.
+    fn not_open(&self, relay: &Relay, trouble: &SmtpError) -> Tried {
         self.count(relay, "failed");
         relay.rest_until(Instant::now() + self.rest_for);
-        let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == Meaning::Stop;
+        let stops = |reply| self.replies.judge(trouble.stage, reply).meaning == ReplyAction::Stop;
         let then = match &trouble.what {
-            What::Reply(reply) if stops(reply) => Then::Stop,
+            SmtpErrorKind::Reply(reply) if stops(reply) => Then::Stop,
             _ => Then::Away,
         };
         Tried::Next(trouble.to_string(), then)
     }
 
-    /// What a trouble in the middle means for the message.
-    fn judge(&self, relay: &Relay, letter: &Letter, trouble: &Trouble) -> Tried {
+    /// What an error during a session means for the message.
+    fn judge(&self, relay: &Relay, letter: &OutgoingMessage, trouble: &SmtpError) -> Tried {
         let reply = match (&trouble.what, trouble.stage) {
-            (What::Reply(reply), _) => reply,
-            (What::Silent, Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::TimedOut)),
-            (What::Lost(_), Stage::Text) => return Tried::Said(Outcome::Unknown(Reason::ConnectionLost)),
-            (What::Nonsense | What::Surplus | What::Injected, Stage::Text) => {
+            (SmtpErrorKind::Reply(reply), _) => reply,
+            (SmtpErrorKind::Silent, SmtpStage::Text) => {
+                return Tried::Said(Outcome::Unknown(Reason::TimedOut));
+            }
+            (SmtpErrorKind::Lost(_), SmtpStage::Text) => {
+                return Tried::Said(Outcome::Unknown(Reason::ConnectionLost));
+            }
+            (SmtpErrorKind::Nonsense | SmtpErrorKind::Surplus | SmtpErrorKind::Injected, SmtpStage::Text) => {
                 return Tried::Said(Outcome::Unknown(Reason::BadAnswer));
             }
             // Without the final dot there is no message.
             (_, stage) => {
-                let then = if stage == Stage::Mail { Then::Away } else { Then::Broke };
+                let then = if stage == SmtpStage::Mail { Then::Away } else { Then::Broke };
                 return Tried::Next(trouble.to_string(), then);
             }
         };
@@ -225,50 +238,52 @@ impl Relays {
             .increment(1);
         let verdict = self.replies.judge(trouble.stage, reply);
         if verdict.alarm {
-            tracing::error!(%relay, %reply, stage = ?trouble.stage, "a relay does not understand us");
+            let stage = trouble.stage;
+            tracing::error!(%relay, %reply, ?stage, "relay rejected a command as invalid; probably a bug here");
         }
         let reason = verdict.reason;
         let after = wait(reply, verdict.after, verdict.spread, letter);
         if verdict.policy {
             if let Some(refused) = self.standing.refused() {
-                let how = format!("{refused} of the last {LAST} messages were refused by policy (5.7.x)");
-                return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay}, which said {reply}")));
+                let how = format!("{refused} of the last {LAST} messages were rejected by policy (5.7.x)");
+                return Tried::Said(Outcome::Stop(format!("{how}, the last by {relay} with {reply}")));
             }
-        } else if matches!(verdict.meaning, Meaning::Reject | Meaning::Suppress | Meaning::Strike) {
+        } else if matches!(verdict.meaning, ReplyAction::Reject | ReplyAction::Suppress | ReplyAction::Strike)
+        {
             self.standing.took();
         }
         Tried::Said(match verdict.meaning {
-            Meaning::Reject => Outcome::Rejected(reason),
-            Meaning::Suppress => Outcome::Suppress(reason),
-            Meaning::Strike => Outcome::Strike { reason, of: verdict.of },
-            Meaning::Retry => Outcome::Retry { after, reason },
-            Meaning::Relay => {
+            ReplyAction::Reject => Outcome::Failed(reason),
+            ReplyAction::Suppress => Outcome::Suppressed(reason),
+            ReplyAction::Strike => Outcome::Strike { reason, of: verdict.of },
+            ReplyAction::Retry => Outcome::Retry { after, reason },
+            ReplyAction::Relay => {
                 let wait = reply.wait().unwrap_or(self.rest_for);
                 if relay.asks_to_wait(letter.identity, Instant::now() + wait) {
-                    tracing::warn!(%relay, %reply, ?wait, "a relay takes no message now");
+                    tracing::warn!(%relay, %reply, ?wait, "relay accepts no messages for now; pausing it");
                 }
                 let then = match trouble.stage {
-                    Stage::Connect | Stage::Auth | Stage::Mail => Then::Away,
-                    Stage::Rcpt | Stage::Data => Then::Wait(wait),
-                    // It had all of the message, and said no to it for now.
-                    Stage::Text => {
-                        return Tried::Said(Outcome::Throttled { scope: Scope::Recipient, wait });
+                    SmtpStage::Connect | SmtpStage::Auth | SmtpStage::Mail => Then::Away,
+                    SmtpStage::Rcpt | SmtpStage::Data => Then::Wait(wait),
+                    // It received all of the message and deferred it.
+                    SmtpStage::Text => {
+                        return Tried::Said(Outcome::Throttled { scope: ThrottleScope::Recipient, wait });
                     }
                 };
                 return Tried::Next(trouble.to_string(), then);
             }
-            Meaning::Stop => return Tried::Next(trouble.to_string(), Then::Stop),
+            ReplyAction::Stop => return Tried::Next(trouble.to_string(), Then::Stop),
         })
     }
 
-    /// An open conversation that nobody uses and that has not waited for too long.
+    /// An idle session that is not too old.
     fn take(&self, relay: &Relay) -> Option<Session> {
         let mut idle = relay.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let session = idle.pop()?;
         if session.idle_since.elapsed() < self.idle_for {
             return Some(session);
         }
-        // Those below it have waited for longer.
+        // Those below it have been idle for longer.
         idle.push(session);
         idle.drain(..).for_each(Session::close);
         None
@@ -287,7 +302,7 @@ impl Relays {
         counter!("posthaste_smtp_connections_total", "relay" => relay.to_string(), "how" => how).increment(1);
     }
 
-    /// Whether one relay at least can be used.
+    /// Checks that at least one relay is available.
     pub(crate) async fn check(&self) -> Result<(), String> {
         let mut troubles = Vec::new();
         for relay in &self.relays {
@@ -305,20 +320,25 @@ impl Relays {
     }
 }
 
-/// The wait of a message with which conversations break: no try is spent on that, and everybody else goes on meanwhile.
+/// The wait of a message whose sessions break: no try is spent on it, and other messages go on meanwhile.
 fn longer_each_time(attempt: u8) -> Duration {
     Duration::from_secs(1 << attempt.saturating_sub(1).min(10)).min(LONGEST_WAIT)
 }
 
-/// The wait before the next try: the relay's, or that of the table with a part of the spread that is this message's own.
-fn wait(reply: &Reply, after: Option<Duration>, spread: Duration, letter: &Letter) -> Option<Duration> {
+/// The wait before the next try: the relay's, or the table's plus a part of the spread derived from the message.
+fn wait(
+    reply: &SmtpReply,
+    after: Option<Duration>,
+    spread: Duration,
+    letter: &OutgoingMessage,
+) -> Option<Duration> {
     reply.wait().or_else(|| {
         let most = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         after.map(|after| after + Duration::from_millis(letter.identity.below(most)))
     })
 }
 
-/// Closes conversations nobody uses, until the transport is gone.
+/// Closes idle sessions until the transport is dropped.
 pub(crate) async fn tidy(relays: Weak<Relays>, every: Duration) {
     loop {
         tokio::time::sleep(every.max(Duration::from_millis(100))).await;

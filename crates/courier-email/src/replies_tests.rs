@@ -1,12 +1,12 @@
-//! The rows of the table, one by one, as servers write them.
+//! Each rule of the table, with replies as servers write them.
 
 use super::*;
-use Meaning::{Reject, Relay, Retry, Stop, Strike, Suppress};
-use Stage::{Auth, Connect, Data, Mail, Rcpt, Text};
+use ReplyAction::{Reject, Relay, Retry, Stop, Strike, Suppress};
+use SmtpStage::{Auth, Connect, Data, Mail, Rcpt, Text};
 
 #[test]
 fn replies_mean_what_their_codes_say() {
-    let replies = Replies::embedded().expect("the table");
+    let replies = ReplyRules::embedded().expect("the table");
     for (stage, code, text, meaning) in [
         (Connect, 421, "4.3.2 too many connections", Relay),
         (Connect, 450, "no", Relay),
@@ -62,39 +62,43 @@ fn replies_mean_what_their_codes_say() {
         (Data, 451, "4.3.0 local error", Retry),
         (Data, 354, "too early", Retry),
     ] {
-        assert_eq!(replies.judge(stage, &Reply::new(code, text)).meaning, meaning, "{stage:?} {code} {text}");
+        assert_eq!(
+            replies.judge(stage, &SmtpReply::new(code, text)).meaning,
+            meaning,
+            "{stage:?} {code} {text}"
+        );
     }
 }
 
 #[test]
 fn the_reason_is_a_word_or_the_number_of_the_reply() {
-    let replies = Replies::embedded().expect("the table");
-    let reason = |stage, code, text| replies.judge(stage, &Reply::new(code, text)).reason;
+    let replies = ReplyRules::embedded().expect("the table");
+    let reason = |stage, code, text| replies.judge(stage, &SmtpReply::new(code, text)).reason;
     assert_eq!(reason(Rcpt, 550, "5.1.1 x"), Reason::BadAddress);
     assert_eq!(reason(Text, 554, "5.7.1 x"), Reason::Rejected);
     assert_eq!(reason(Rcpt, 451, "4.3.0 x"), Reason::Provider(1451));
     assert_eq!(reason(Rcpt, 450, "4.7.1 x"), Reason::Throttled);
     assert_eq!(reason(Rcpt, 250, "ok"), Reason::BadAnswer);
-    assert!(replies.judge(Rcpt, &Reply::new(555, "x")).alarm);
-    assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 x")).alarm);
-    assert!(replies.judge(Text, &Reply::new(550, "5.7.26 x")).policy);
-    assert!(!replies.judge(Text, &Reply::new(554, "5.6.0 x")).policy);
-    // What is said of us is counted against us, and what is said of an address is not.
-    assert!(replies.judge(Rcpt, &Reply::new(554, "5.7.1 Your IP is on our block list")).policy);
-    assert!(!replies.judge(Rcpt, &Reply::new(550, "5.7.1 No such user!")).policy);
+    assert!(replies.judge(Rcpt, &SmtpReply::new(555, "x")).alarm);
+    assert!(!replies.judge(Rcpt, &SmtpReply::new(550, "5.7.1 x")).alarm);
+    assert!(replies.judge(Text, &SmtpReply::new(550, "5.7.26 x")).policy);
+    assert!(!replies.judge(Text, &SmtpReply::new(554, "5.6.0 x")).policy);
+    // Rejections of the sender count as policy, rejections of an address do not.
+    assert!(replies.judge(Rcpt, &SmtpReply::new(554, "5.7.1 Your IP is on our block list")).policy);
+    assert!(!replies.judge(Rcpt, &SmtpReply::new(550, "5.7.1 No such user!")).policy);
 }
 
 #[test]
 fn strikes_count_to_two() {
-    let replies = Replies::embedded().expect("the table");
-    let of = |text| replies.judge(Rcpt, &Reply::new(550, text)).of;
+    let replies = ReplyRules::embedded().expect("the table");
+    let of = |text| replies.judge(Rcpt, &SmtpReply::new(550, text)).of;
     assert_eq!([of("no such user"), of("5.2.1 disabled"), of("5.4.4 no route"), of("5.1.1 x")], [2, 2, 2, 0]);
 }
 
 #[test]
 fn greylisted_messages_wait_five_to_fifteen_minutes() {
-    let replies = Replies::embedded().expect("the table");
-    let verdict = replies.judge(Rcpt, &Reply::new(450, "4.7.1 greylisted"));
+    let replies = ReplyRules::embedded().expect("the table");
+    let verdict = replies.judge(Rcpt, &SmtpReply::new(450, "4.7.1 greylisted"));
     assert_eq!((verdict.after, verdict.spread), (Some(Duration::from_secs(300)), Duration::from_secs(600)));
 }
 
@@ -112,15 +116,15 @@ fn waits_in_words_are_read() {
         ("in a while", None),
         ("", None),
     ] {
-        assert_eq!(Reply::new(450, text).wait(), wait.map(Duration::from_secs), "{text}");
+        assert_eq!(SmtpReply::new(450, text).wait(), wait.map(Duration::from_secs), "{text}");
     }
 }
 
 #[test]
 fn a_reply_shows_its_codes_and_never_its_text() {
-    let reply = Reply::new(550, "5.1.1 <canary@example.org> no such user");
+    let reply = SmtpReply::new(550, "5.1.1 <canary@example.org> no such user");
     assert_eq!(format!("{reply} {reply:?}"), "550 5.1.1 Reply(550 5.1.1)");
-    assert_eq!(Reply::new(250, "9.1.1 x").enhanced, None);
-    assert_eq!(Reply::new(250, "2.0.0.1 x").enhanced, None);
-    assert_eq!(Reply::new(250, "5.+1.1 x").enhanced, None);
+    assert_eq!(SmtpReply::new(250, "9.1.1 x").enhanced, None);
+    assert_eq!(SmtpReply::new(250, "2.0.0.1 x").enhanced, None);
+    assert_eq!(SmtpReply::new(250, "5.+1.1 x").enhanced, None);
 }

@@ -1,21 +1,33 @@
-//! Reports as servers of different makes write them, and what else comes to a return path.
+//! Reports in the formats of different servers, and other messages to a return path.
 
 use proptest::prelude::*;
 
 use super::*;
 
-fn heard(message: &str) -> Heard {
-    let replies = Replies::embedded().expect("the table");
+fn heard(message: &str) -> BounceReport {
+    let replies = ReplyRules::embedded().expect("the table");
     read(message.replace('\n', "\r\n").as_bytes(), &replies)
 }
 
-const NOW: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: Some(Ban::Now) };
-const SECOND: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: Some(Ban::After(2)) };
-const FAILED: Heard = Heard::Word { word: Word::Failed, reason: Reason::Bounced, ban: None };
-const LATE: Heard = Heard::Word { word: Word::Failed, reason: Reason::Undelivered, ban: None };
-const DELIVERED: Heard = Heard::Word { word: Word::Delivered, reason: Reason::None, ban: None };
-const RELAYED: Heard = Heard::Word { word: Word::Sent, reason: Reason::None, ban: None };
-const UNCLEAR: Heard = Heard::Nothing(Kind::Unclear);
+const NOW: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Failed,
+    reason: Reason::Bounced,
+    ban: Some(SuppressAfter::Now),
+};
+const SECOND: BounceReport = BounceReport::Word {
+    word: ReceiptStatus::Failed,
+    reason: Reason::Bounced,
+    ban: Some(SuppressAfter::After(2)),
+};
+const FAILED: BounceReport =
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban: None };
+const LATE: BounceReport =
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, ban: None };
+const DELIVERED: BounceReport =
+    BounceReport::Word { word: ReceiptStatus::Delivered, reason: Reason::None, ban: None };
+const RELAYED: BounceReport =
+    BounceReport::Word { word: ReceiptStatus::Sent, reason: Reason::None, ban: None };
+const UNCLEAR: BounceReport = BounceReport::Nothing(Kind::Unclear);
 
 /// A report with these groups of fields.
 fn report(groups: &str) -> String {
@@ -75,8 +87,8 @@ fn groups_mean_what_their_codes_say() {
         ("failed", "", "", LATE),
         ("failed", "none", "", LATE),
         ("failed (will not be tried again)", "5.1.1", "", NOW),
-        ("delayed", "4.4.1", "smtp; 451 4.7.1 greylisted", Heard::Nothing(Kind::Delayed)),
-        ("delayed", "5.1.1", "", Heard::Nothing(Kind::Delayed)),
+        ("delayed", "4.4.1", "smtp; 451 4.7.1 greylisted", BounceReport::Nothing(Kind::Delayed)),
+        ("delayed", "5.1.1", "", BounceReport::Nothing(Kind::Delayed)),
         ("delivered", "2.0.0", "", DELIVERED),
         ("relayed", "2.0.0", "", RELAYED),
         ("expanded", "2.0.0", "", RELAYED),
@@ -99,7 +111,7 @@ fn the_best_word_of_several_recipients_counts_and_the_mildest_of_failures() {
     for (groups, wanted) in [
         (vec![&dead, &dead], NOW),
         (vec![&dead, &full], FAILED),
-        (vec![&full, &dead, &late], Heard::Nothing(Kind::Delayed)),
+        (vec![&full, &dead, &late], BounceReport::Nothing(Kind::Delayed)),
         (vec![&dead, &further], RELAYED),
         (vec![&there, &dead, &further], DELIVERED),
     ] {
@@ -188,8 +200,8 @@ fn reports_in_other_letters_and_encodings_are_read() {
          Content-Type: message/delivery-status\nContent-Transfer-Encoding: base64\n\n{encoded}\n--b--\n"
     );
     assert_eq!(heard(&text), NOW);
-    // Bare line feeds, as a file has them.
-    let replies = Replies::embedded().expect("the table");
+    // Bare line feeds, as in a file.
+    let replies = ReplyRules::embedded().expect("the table");
     assert_eq!(read(report(&group("failed", "5.1.1", "")).as_bytes(), &replies), NOW);
 }
 
@@ -214,8 +226,8 @@ fn complaint(kind: &str) -> String {
 
 #[test]
 fn complaints_of_abuse_are_told_from_other_feedback() {
-    assert_eq!(heard(&complaint("abuse")), Heard::Complaint);
-    assert_eq!(heard(&complaint("Abuse")), Heard::Complaint);
+    assert_eq!(heard(&complaint("abuse")), BounceReport::Complaint);
+    assert_eq!(heard(&complaint("Abuse")), BounceReport::Complaint);
     for kind in ["not-spam", "fraud", "virus", "other", "", "abuse-of-nothing"] {
         assert_eq!(heard(&complaint(kind)), UNCLEAR, "{kind}");
     }
@@ -225,34 +237,38 @@ fn complaints_of_abuse_are_told_from_other_feedback() {
 fn what_is_no_report_is_never_acted_upon() {
     let bounce_in_words = "From: MAILER-DAEMON@mx.example.net\nSubject: failure notice\n\n\
         Hi. This is the mail program at mx.example.net.\n\n<anna@example.net>:\n550 5.1.1 no such user\n";
-    assert_eq!(heard(bounce_in_words), Heard::Nothing(Kind::Other));
+    assert_eq!(heard(bounce_in_words), BounceReport::Nothing(Kind::Other));
     let holiday =
         "From: anna@example.net\nSubject: Out of office\nAuto-Submitted: auto-replied\n\n550 5.1.1\n";
-    assert_eq!(heard(holiday), Heard::Nothing(Kind::Automatic));
+    assert_eq!(heard(holiday), BounceReport::Nothing(Kind::Automatic));
     for line in ["Auto-Submitted: auto-generated (vacation)", "X-Autoreply: yes", "Precedence: auto_reply"] {
-        assert_eq!(heard(&format!("From: a@b.cd\n{line}\n\nx\n")), Heard::Nothing(Kind::Automatic), "{line}");
+        assert_eq!(
+            heard(&format!("From: a@b.cd\n{line}\n\nx\n")),
+            BounceReport::Nothing(Kind::Automatic),
+            "{line}"
+        );
     }
-    assert_eq!(heard("From: a@b.cd\nAuto-Submitted: no\n\nx\n"), Heard::Nothing(Kind::Other));
-    // A report somebody passed on, or wrote into a text, is nobody's report of ours.
+    assert_eq!(heard("From: a@b.cd\nAuto-Submitted: no\n\nx\n"), BounceReport::Nothing(Kind::Other));
+    // A report that was forwarded, or pasted into a text, is not a report.
     let inside = report(&group("failed", "5.1.1", ""));
-    assert_eq!(heard(&format!("From: a@b.cd\n\n{inside}")), Heard::Nothing(Kind::Other));
+    assert_eq!(heard(&format!("From: a@b.cd\n\n{inside}")), BounceReport::Nothing(Kind::Other));
     let forwarded = format!("From: a@b.cd\nContent-Type: message/rfc822\n\n{inside}");
-    assert_eq!(heard(&forwarded), Heard::Nothing(Kind::Other));
+    assert_eq!(heard(&forwarded), BounceReport::Nothing(Kind::Other));
     let read_it = report("").replace("delivery-status", "disposition-notification");
-    assert_eq!(heard(&read_it), Heard::Nothing(Kind::Automatic));
-    // The report must be a part of its own: fields in a text or in the message that came back are no report.
+    assert_eq!(heard(&read_it), BounceReport::Nothing(Kind::Automatic));
+    // The report must be its own part: fields in a text or in the returned message are not a report.
     let in_text = report("").replace("message/delivery-status", "text/plain") + &group("failed", "5.1.1", "");
     assert_eq!(heard(&in_text), UNCLEAR);
     assert_eq!(heard(&report("")), UNCLEAR);
     for nothing in ["", "\n\n", "\0", ":", "Content-Type: multipart/report; report-type=delivery-status"] {
-        assert!(matches!(heard(nothing), Heard::Nothing(_)), "{nothing:?}");
+        assert!(matches!(heard(nothing), BounceReport::Nothing(_)), "{nothing:?}");
     }
 }
 
 proptest! {
     #[test]
     fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        let replies = Replies::embedded().expect("the table");
+        let replies = ReplyRules::embedded().expect("the table");
         read(&bytes, &replies);
     }
 
@@ -262,7 +278,7 @@ proptest! {
         status in "[0-9.() a-z]{0,12}",
         diagnostic in "\\PC{0,60}",
     ) {
-        let replies = Replies::embedded().expect("the table");
+        let replies = ReplyRules::embedded().expect("the table");
         let mut bytes = report(&group("failed", &status, &format!("smtp; {diagnostic}"))).into_bytes();
         for (at, byte, what) in changes {
             let at = at.index(bytes.len());

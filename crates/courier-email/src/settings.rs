@@ -1,6 +1,7 @@
-//! The channel's settings: sections `smtp`, `email`, `dkim`, `bounces` and `unsubscribe`. Every key is documented in `defaults.toml`.
+//! The channel's settings: sections `smtp`, `email`, `dkim`, `bounces` and `unsubscribe`. Every key is documented in
+//! `defaults.toml`.
 
-pub use posthaste_courier::setting::{BadSetting, OnUnknown};
+pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
 use posthaste_ops::config::{ByteSize, HumanDuration};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 /// The documented defaults of the channel's sections.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// Keys whose values are never shown, and which may be given by file.
+/// Keys whose values are never shown and may be given as a file.
 pub const SECRETS: &[&str] = &[
     "smtp.password",
     "dkim.key",
@@ -22,22 +23,22 @@ pub const SECRETS: &[&str] = &[
 #[derive(Debug, Deserialize)]
 pub struct Settings {
     /// Relays and connections.
-    pub smtp: Smtp,
-    /// What messages look like.
-    pub email: Email,
-    /// Signing.
-    pub dkim: Dkim,
-    /// What comes back.
-    pub bounces: Bounces,
-    /// Links to unsubscribe by.
-    pub unsubscribe: Unsubscribe,
+    pub smtp: SmtpSettings,
+    /// Headers and limits of messages.
+    pub email: EmailSettings,
+    /// DKIM signing.
+    pub dkim: DkimSettings,
+    /// Bounces and complaints.
+    pub bounces: BounceSettings,
+    /// Unsubscribe links.
+    pub unsubscribe: UnsubscribeSettings,
 }
 
 /// The section `smtp`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Smtp {
+pub struct SmtpSettings {
     pub relays: Vec<String>,
     pub username: String,
     pub password: SecretString,
@@ -53,14 +54,14 @@ pub struct Smtp {
     pub text_within: HumanDuration,
     pub final_reply_within: HumanDuration,
     pub send_within: HumanDuration,
-    pub on_unknown: OnUnknown,
+    pub on_unknown: UnknownPolicy,
 }
 
 /// The section `email`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Email {
+pub struct EmailSettings {
     pub from: String,
     pub from_domains: Vec<String>,
     pub reply_to: String,
@@ -80,7 +81,7 @@ pub struct Email {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Dkim {
+pub struct DkimSettings {
     pub domain: String,
     pub selector: String,
     pub key: SecretString,
@@ -90,7 +91,7 @@ pub struct Dkim {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Bounces {
+pub struct BounceSettings {
     pub address: String,
     pub key: SecretString,
     pub old_keys: SecretString,
@@ -106,7 +107,7 @@ pub struct Bounces {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Unsubscribe {
+pub struct UnsubscribeSettings {
     pub public_url: String,
     pub key: SecretString,
     pub old_keys: SecretString,

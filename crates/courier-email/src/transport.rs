@@ -1,5 +1,5 @@
-//! The channel's transport: composes a message, gives it a return path of its own, hands it to a relay, and takes what comes
-//! back.
+//! The channel's transport: composes a message, gives it its own return path, sends it over a relay, and receives
+//! bounces and unsubscribe requests.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -7,65 +7,66 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::process::Section;
-use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Transport};
+use posthaste_courier::{Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport};
 use posthaste_model::Channel;
-use posthaste_ops::address::Address;
+use posthaste_ops::address::ListenAddress;
 use posthaste_ops::listen::Listener;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounce_handler::BounceHandler;
+use crate::bounce_server::{BounceServer, BounceTimeouts};
 use crate::compose::Composer;
+use crate::connection_limits::ConnectionLimits;
 use crate::dkim::Signer;
-use crate::hearing::Hearing;
-use crate::places::Places;
-use crate::postbox::{Postbox, Waits};
 use crate::relays::{Relays, tidy};
-use crate::replies::Replies;
-use crate::returns::Returns;
-use crate::settings::{BadSetting, Bounces, Settings, Unsubscribe};
+use crate::reply_rules::ReplyRules;
+use crate::return_path_store::ReturnPathStore;
+use crate::settings::{BadSetting, BounceSettings, Settings, UnsubscribeSettings};
 use crate::unsubscribe::{self, Links};
 
-/// Our own deadline comes before the caller's by this share of the time there is, so that what was not sent is told as such.
+/// Our own deadline is earlier than the caller's by this fraction of the time, so that unsent messages are reported
+/// as not sent.
 const MARGIN: u32 = 20;
-/// But by no more than this.
+/// The maximum of that margin.
 const MOST_MARGIN: Duration = Duration::from_millis(500);
 
-/// Why there is no transport.
+/// Why the transport can't be created.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// Change the setting.
+pub enum EmailStartError {
+    /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] BadSetting),
-    /// A mistake in the program.
+    /// A bug in the program.
     #[error(transparent)]
-    Table(#[from] crate::replies::BadTable),
+    Table(#[from] crate::reply_rules::BadReplyRules),
 }
 
 /// E-mail over SMTP.
-pub struct Email {
+pub struct EmailTransport {
     channel: Channel,
-    abilities: Abilities,
+    abilities: Capabilities,
     composer: Composer,
     relays: Arc<Relays>,
-    replies: Arc<Replies>,
-    returns: Option<Returns>,
+    replies: Arc<ReplyRules>,
+    returns: Option<ReturnPathStore>,
     links: Option<Arc<Links>>,
     ports: Ports,
-    /// The one that came with the call to serve.
-    desk: OnceLock<Arc<dyn Desk>>,
+    /// The feedback sink passed to `serve`.
+    desk: OnceLock<Arc<dyn FeedbackSink>>,
 }
 
-/// The ports for what comes from outside.
+/// The listeners for bounces and clicks.
 struct Ports {
     bounces: Option<SocketAddr>,
     conversations: usize,
     per_peer: usize,
     read_at_most: usize,
     take_at_most: usize,
-    unsubscribe: Option<Address>,
+    unsubscribe: Option<ListenAddress>,
     connections: usize,
-    /// What was bound.
+    /// The bound addresses.
     open: OnceLock<Open>,
 }
 
@@ -75,51 +76,51 @@ pub struct Open {
     /// For bounces.
     pub bounces: Option<SocketAddr>,
     /// For people who unsubscribe.
-    pub unsubscribe: Option<Address>,
+    pub unsubscribe: Option<ListenAddress>,
 }
 
-impl Email {
-    /// A transport of these settings. Needs a tokio runtime: it closes connections nobody uses in a task of its own.
+impl EmailTransport {
+    /// A transport with these settings. Needs a tokio runtime, because a task closes idle connections.
     ///
     /// # Errors
-    /// [`Unusable`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+    /// [`EmailStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, EmailStartError> {
         let Settings { smtp, email, dkim, bounces, unsubscribe } = settings;
         let signer = Signer::new(&dkim)?;
         let links = Links::new(&unsubscribe)?.map(Arc::new);
         let composer = Composer::new(channel.clone(), email, signer, links.clone())?;
-        let replies = Arc::new(Replies::embedded()?);
+        let replies = Arc::new(ReplyRules::embedded()?);
         let relays = Arc::new(Relays::new(&smtp, Arc::clone(&replies))?);
-        let returns = Returns::new(&bounces)?;
+        let returns = ReturnPathStore::new(&bounces)?;
         let ports = Ports::new(&bounces, returns.is_some(), &unsubscribe, links.is_some())?;
-        let abilities = courier.abilities(Abilities {
+        let abilities = courier.abilities(Capabilities {
             batching: Batching::Single,
             concurrency: smtp.connections.min(4),
             max_concurrency: smtp.connections,
             send_window: smtp.send_within.get(),
             on_unknown: smtp.on_unknown.into(),
-            // Every courier that sends makes them, while one of several takes what comes back.
+            // All couriers of a channel must report the same value, although only one of several may listen.
             receipts: returns.is_some(),
-            ..Abilities::default()
+            ..Capabilities::default()
         });
         tokio::spawn(tidy(Arc::downgrade(&relays), smtp.idle_for.get()));
         let desk = OnceLock::new();
         Ok(Self { channel, abilities, composer, relays, replies, returns, links, ports, desk })
     }
 
-    /// Where it listens, once [`Transport::serve`] has opened its ports.
+    /// Where it listens, once [`Transport::serve`] has bound its listeners.
     pub fn open(&self) -> Option<&Open> {
         self.ports.open.get()
     }
 }
 
 #[async_trait]
-impl Transport for Email {
+impl Transport for EmailTransport {
     fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
@@ -135,7 +136,7 @@ impl Transport for Email {
                     }
                     Box::pin(self.relays.send(envelope, &letter, ours)).await
                 }
-                Err(reason) => Outcome::Rejected(reason),
+                Err(reason) => Outcome::Failed(reason),
             });
         }
         outcomes
@@ -145,7 +146,7 @@ impl Transport for Email {
         Box::pin(self.relays.check()).await
     }
 
-    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         let desk = Arc::clone(self.desk.get_or_init(|| desk));
         let Ports { bounces, conversations, per_peer, read_at_most, take_at_most, .. } = &self.ports;
         let Ports { unsubscribe, connections, open, .. } = &self.ports;
@@ -168,19 +169,19 @@ impl Transport for Email {
             unsubscribe: clicks.as_ref().map(|listener| listener.address().clone()),
         });
         if let Some(address) = &open.bounces {
-            tracing::info!(%address, "bounces are taken");
+            tracing::info!(%address, "listening for bounces");
         }
         if let Some(address) = &open.unsubscribe {
-            tracing::info!(%address, "links to unsubscribe by are answered");
+            tracing::info!(%address, "listening for unsubscribe requests");
         }
         let taking_bounces = async {
             if let (Some(listener), Some(returns)) = (bounces, &self.returns) {
                 let (paths, replies) = (returns.paths(), Arc::clone(&self.replies));
-                let hearing = Hearing { paths, replies, desk: Arc::clone(&desk) };
-                let waits = Waits::default();
-                let places = Arc::new(Places::new(*conversations, *per_peer, waits.silent));
+                let hearing = BounceHandler { paths, replies, desk: Arc::clone(&desk) };
+                let waits = BounceTimeouts::default();
+                let places = Arc::new(ConnectionLimits::new(*conversations, *per_peer, waits.silent));
                 let (waiting, read_at_most, take_at_most) = (*conversations, *read_at_most, *take_at_most);
-                let postbox = Postbox { hearing, places, waiting, read_at_most, take_at_most, waits };
+                let postbox = BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits };
                 postbox.serve(listener, stop.clone()).await;
             }
         };
@@ -191,7 +192,7 @@ impl Transport for Email {
             }
         };
         tokio::join!(taking_bounces, answering_links);
-        // Without a port there is the desk to keep, and nothing else to do.
+        // Without a listener nothing is left to do; the feedback sink is kept.
         stop.cancelled().await;
         Ok(())
     }
@@ -199,15 +200,15 @@ impl Transport for Email {
 
 impl Ports {
     fn new(
-        bounces: &Bounces,
+        bounces: &BounceSettings,
         has_paths: bool,
-        unsubscribe: &Unsubscribe,
+        unsubscribe: &UnsubscribeSettings,
         has_links: bool,
     ) -> Result<Self, BadSetting> {
         let at = match bounces.listen.as_str() {
             "" => None,
             _ if !has_paths => {
-                return Err(BadSetting::new("bounces.listen", "needs bounces.address, to know what to take"));
+                return Err(BadSetting::new("bounces.listen", "requires bounces.address"));
             }
             text => Some(text.parse().map_err(|_| {
                 BadSetting::new("bounces.listen", "expected an address and a port, as in 127.0.0.1:2424")
@@ -216,7 +217,7 @@ impl Ports {
         let clicks = match unsubscribe.listen.as_str() {
             "" => None,
             _ if !has_links => {
-                return Err(BadSetting::new("unsubscribe.listen", "needs unsubscribe.public_url"));
+                return Err(BadSetting::new("unsubscribe.listen", "requires unsubscribe.public_url"));
             }
             text => {
                 let bad = |error: posthaste_ops::address::AddressError| {
@@ -251,7 +252,7 @@ impl Ports {
     }
 }
 
-/// An error with what caused it.
+/// An error with its causes.
 fn whole(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", whole(source)),

@@ -1,6 +1,6 @@
-//! Links to unsubscribe by with one click (RFC 8058). A link names a message of an order and is proved by a seal, so nothing
-//! has to be looked up to see that it was made here. Only POST does anything: programs that look at all links of a message
-//! must not unsubscribe anybody. The page GET shows has no cookies, no script and nobody's address.
+//! One-click unsubscribe links (RFC 8058). A link names a message of an order and is signed by an HMAC tag, so it is
+//! verified without a lookup. Only POST unsubscribes: programs that open all links of a message must not unsubscribe
+//! anybody. The page shown on GET has no cookies, no script and no address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use metrics::counter;
-use posthaste_courier::{AttemptId, Desk, Noted, Notice};
-use posthaste_ops::listen::Limits;
+use posthaste_courier::{AttemptId, ConsentNotice, FeedbackSink, ReceiptResult};
+use posthaste_ops::listen::ListenerLimits;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
-use crate::hearing::leaves;
-use crate::seal::{Purpose, Seals};
-use crate::settings::{BadSetting, Unsubscribe};
+use crate::bounce_handler::leaves;
+use crate::hmac_tag::{HmacTags, Purpose};
+use crate::settings::{BadSetting, UnsubscribeSettings};
 
 const URL: &str = "unsubscribe.public_url";
 /// 128 bits.
 const SEAL: usize = 16;
-/// Longest token: a sender's id of 64 letters, the order's number and three more, and the seal, as base64.
+/// Longest token: a sender id of 64 letters, the order's number and three more, and the tag, as base64.
 const MOST_TOKEN: usize = 200;
-/// So that a header with a link fits a line.
+/// Limits a header with a link to one line.
 const MOST_URL: usize = 300;
-/// How long the desk may take.
+/// Timeout of the feedback sink.
 const DESK: Duration = Duration::from_secs(10);
 /// The field of a one-click request and its value.
 const FIELD: (&str, &str) = ("List-Unsubscribe", "One-Click");
@@ -46,44 +46,44 @@ const ASK: &str = "<p>Do you want to stop getting these messages?</p>\
 /// The links.
 #[derive(Debug)]
 pub(crate) struct Links {
-    /// Where they begin, without a slash at its end.
+    /// The public URL, without a slash at its end.
     base: String,
-    /// The path of that.
+    /// Its path.
     path: String,
-    seals: Seals,
+    seals: HmacTags,
 }
 
 impl Links {
-    /// Links as the settings say; none when there is no address for them.
-    pub(crate) fn new(settings: &Unsubscribe) -> Result<Option<Self>, BadSetting> {
+    /// Links from the settings; `None` if no public URL is set.
+    pub(crate) fn new(settings: &UnsubscribeSettings) -> Result<Option<Self>, BadSetting> {
         if settings.public_url.is_empty() {
             return Ok(None);
         }
         let refuse = |why: &str| BadSetting::new(URL, why);
         let url = Url::parse(&settings.public_url)
-            .map_err(|_| refuse("expected an address, as in https://example.org/mail"))?;
+            .map_err(|_| refuse("expected a URL, as in https://example.org/mail"))?;
         let is_here = match url.host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(ip)) => ip.is_loopback(),
             Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return Err(refuse("has no host")),
+            None => return Err(refuse("has no host; expected a URL, as in https://example.org/mail")),
         };
         match url.scheme() {
             "https" => {}
             "http" if is_here => {}
-            _ => return Err(refuse("must be https://, but for this machine")),
+            _ => return Err(refuse("must begin with https:// (http:// is only allowed for this machine)")),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refuse("must not hold a user or password"));
+            return Err(refuse("must not contain credentials"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse("nothing may follow the path"));
+            return Err(refuse("must end after the path"));
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
         if base.len() > MOST_URL || base.contains(['<', '>', '"', ',']) {
-            return Err(refuse("is too long, or has one of < > \" and ,"));
+            return Err(refuse("must be at most 300 characters, without < > \" and ,"));
         }
-        let seals = Seals::new(
+        let seals = HmacTags::new(
             Purpose::Unsubscribe,
             ("unsubscribe.key", &settings.key),
             ("unsubscribe.old_keys", &settings.old_keys),
@@ -91,7 +91,7 @@ impl Links {
         Ok(Some(Self { base, path: url.path().trim_end_matches('/').to_owned(), seals }))
     }
 
-    /// The link of a message. It is the same in every attempt, because the message is.
+    /// The link of a message. It is the same in every attempt, as the message is.
     pub(crate) fn link(&self, attempt: &AttemptId) -> String {
         let first = AttemptId { attempt: 1, ..attempt.clone() }.to_string();
         let mut bytes = first.into_bytes();
@@ -100,8 +100,8 @@ impl Links {
         format!("{}/u/{}", self.base, URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The message a path names, if the link was made here. With or without the path that links begin with: some proxies
-    /// take it away.
+    /// The message that a path names, if the link was made here. The path of the public URL may be missing: some
+    /// proxies strip it.
     pub(crate) fn read(&self, path: &str) -> Option<AttemptId> {
         let path = path.strip_prefix(&self.path).unwrap_or(path);
         let token = path.strip_prefix("/u/").filter(|token| token.len() <= MOST_TOKEN)?;
@@ -114,9 +114,9 @@ impl Links {
     }
 }
 
-/// What strangers may hold of the port.
-pub(crate) fn limits(connections: usize) -> Limits {
-    Limits {
+/// The limits of the public listener.
+pub(crate) fn limits(connections: usize) -> ListenerLimits {
+    ListenerLimits {
         connections,
         header_time: Duration::from_secs(10),
         header_bytes: 16 * 1024,
@@ -129,12 +129,12 @@ pub(crate) fn limits(connections: usize) -> Limits {
 
 struct Port {
     links: Arc<Links>,
-    desk: Arc<dyn Desk>,
+    desk: Arc<dyn FeedbackSink>,
     policy: String,
 }
 
-/// The answers to links.
-pub(crate) fn router(links: Arc<Links>, desk: Arc<dyn Desk>) -> Router {
+/// The handler of links.
+pub(crate) fn router(links: Arc<Links>, desk: Arc<dyn FeedbackSink>) -> Router {
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -146,13 +146,13 @@ async fn answer(State(port): State<Arc<Port>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Some(attempt) = port.links.read(head.uri.path()) else {
         counter!("posthaste_unsubscribes_total", "became" => "no_such_link").increment(1);
-        return port.says(StatusCode::NOT_FOUND, "There is no such link. Was it copied whole?");
+        return port.says(StatusCode::NOT_FOUND, "This link is not valid. Did you copy all of it?");
     };
     match head.method {
         Method::GET | Method::HEAD => port.page(StatusCode::OK, ASK),
         Method::POST => port.take(&attempt, &head.headers, body).await,
         _ => {
-            let mut answer = port.says(StatusCode::METHOD_NOT_ALLOWED, "This link knows GET and POST.");
+            let mut answer = port.says(StatusCode::METHOD_NOT_ALLOWED, "Use GET, HEAD or POST.");
             answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD, POST"));
             answer
         }
@@ -162,30 +162,32 @@ async fn answer(State(port): State<Arc<Port>>, request: Request) -> Response {
 impl Port {
     async fn take(&self, attempt: &AttemptId, headers: &HeaderMap, body: Body) -> Response {
         let Ok(body) = to_bytes(body, limits(1).body_bytes).await else {
-            return self.says(StatusCode::PAYLOAD_TOO_LARGE, "That is more than a click.");
+            return self.says(StatusCode::PAYLOAD_TOO_LARGE, "Request too large.");
         };
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !is_click(kind, &body) {
-            return self
-                .says(StatusCode::BAD_REQUEST, "Nothing was changed: that was not the button of this page.");
+            return self.says(
+                StatusCode::BAD_REQUEST,
+                "Nothing was changed. To unsubscribe, open the link and use the button on the page.",
+            );
         }
-        // Each click is a new notice: whoever asks again after an operator's lift wants it anew.
-        let notice = Notice::heard(Instant::now());
+        // Each click is a new notice: a person who clicks after an operator lifted the suppression wants it back.
+        let notice = ConsentNotice::heard(Instant::now());
         let (status, became, says) = match timeout(DESK, leaves(self.desk.as_ref(), attempt, &notice)).await {
-            Ok(Ok(Noted::Changed)) => (
+            Ok(Ok(ReceiptResult::Changed)) => (
                 StatusCode::OK,
                 "taken",
-                "You are unsubscribed. No more messages of this sender will come to you.",
+                "You are unsubscribed. You will get no more messages from this sender.",
             ),
-            Ok(Ok(Noted::NoSuchAttempt)) => (
+            Ok(Ok(ReceiptResult::NoSuchAttempt)) => (
                 StatusCode::GONE,
                 "too_old",
-                "This message is too old to be remembered. Please use the link of a newer one.",
+                "This link has expired. Please use the link in a newer message.",
             ),
-            // The page says that no more messages come only when the address is on the list.
-            Ok(Ok(Noted::Known) | Err(_)) | Err(_) => {
-                tracing::warn!("somebody wants to unsubscribe, and it can't be stored now");
-                let says = "It can't be stored just now. Please try again in a minute.";
+            // The page confirms only when the address is on the suppression list.
+            Ok(Ok(ReceiptResult::Known) | Err(_)) | Err(_) => {
+                tracing::warn!("unsubscribe request not stored; the person was asked to try again");
+                let says = "Your request could not be saved. Please try again in a minute.";
                 (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)
             }
         };
@@ -219,7 +221,7 @@ impl Port {
     }
 }
 
-/// Whether a body holds the field of a one-click request.
+/// Whether a body contains the field of a one-click request.
 pub(crate) fn is_click(kind: &str, body: &[u8]) -> bool {
     let media = kind.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -229,7 +231,7 @@ pub(crate) fn is_click(kind: &str, body: &[u8]) -> bool {
     if !media.eq_ignore_ascii_case("multipart/form-data") {
         return false;
     }
-    // A form in parts is written as a message is.
+    // A multipart form has the syntax of a message.
     let message = [b"Content-Type: ", kind.as_bytes(), b"\r\n\r\n", body].concat();
     let Some(message) = MessageParser::default().parse(&message) else { return false };
     message.parts.iter().take(20).any(|part| {

@@ -1,4 +1,4 @@
-//! Links are proved by their seal, and bodies are clicks or none.
+//! Links are verified by their tag, and bodies are recognized as clicks.
 
 use proptest::prelude::*;
 use secrecy::SecretString;
@@ -7,8 +7,8 @@ use super::*;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn settings(url: &str, key: &str, old: &str) -> Unsubscribe {
-    Unsubscribe {
+fn settings(url: &str, key: &str, old: &str) -> UnsubscribeSettings {
+    UnsubscribeSettings {
         public_url: url.to_owned(),
         key: SecretString::from(key.to_owned()),
         old_keys: SecretString::from(old.to_owned()),
@@ -22,7 +22,7 @@ fn links(url: &str, key: &str, old: &str) -> Links {
 }
 
 fn attempt(order: &str) -> AttemptId {
-    AttemptId { suffix: order.parse().expect("an order"), parcel: 3, row: 4, attempt: 5 }
+    AttemptId { order_id: order.parse().expect("an order"), parcel: 3, delivery: 4, attempt: 5 }
 }
 
 #[test]
@@ -67,8 +67,12 @@ fn the_longest_name_has_a_link_that_fits() {
     let host = format!("https://example.org/{}", "p".repeat(270));
     let links = links(&host, SECRET, "");
     let order = format!("{}:{}", "s".repeat(64), u64::MAX);
-    let id =
-        AttemptId { suffix: order.parse().expect("an order"), parcel: u32::MAX, row: u16::MAX, attempt: 255 };
+    let id = AttemptId {
+        order_id: order.parse().expect("an order"),
+        parcel: u32::MAX,
+        delivery: u16::MAX,
+        attempt: 255,
+    };
     let link = links.link(&id);
     assert!(link.len() < 500, "{}", link.len());
     assert!(links.read(&link["https://example.org".len()..]).is_some());

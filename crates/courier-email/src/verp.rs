@@ -1,64 +1,64 @@
-//! Return paths that name an attempt (VERP): where a relay returns what it could not deliver tells which attempt it was, and
-//! nobody who was not given such an address can make one up.
+//! Return paths that name an attempt (VERP): the address to which a relay returns a message identifies the attempt,
+//! and it can't be forged.
 //!
-//! The part that varies is base32 in small letters, because some relays make letters small and a local part has 64 octets at
-//! most. It holds, before it is written so:
+//! The variable part is base32 in lower case, because some relays convert addresses to lower case and a local part
+//! has at most 64 octets. Before encoding it holds:
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | how long the sender's id is; 0: the order stands under a short name at the desk |
+//! | 1 | length of the sender id; 0: the order is stored under a short name in the feedback sink |
 //! | 1 | the attempt |
-//! | 1 to 3 | the row, LEB128 |
+//! | 1 to 3 | the delivery, LEB128 |
 //! | 1 to 5 | the parcel, LEB128 |
-//! | 8 + 3 for every 4 letters, or 10 | the order's nanoseconds and its sender's id, 6 bits a letter; or the short name |
-//! | 7 | the seal of all that |
+//! | 8 + 3 for every 4 letters, or 10 | the order's nanoseconds and its sender id, 6 bits per letter; or the short name |
+//! | 7 | the HMAC tag of all this |
 //!
-//! After `bounces+` a sender's id of 16 letters fits, and of 20 in the order's first 128 parcels. Longer ones get a short name,
-//! which is the beginning of a hash of the order, so that every process gives the same.
+//! After `bounces+` there is room for a sender id of 16 letters, or 20 in the first 128 parcels of an order. Orders
+//! of longer ones get a short name: the beginning of a hash of the order id, so that every process derives the same.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use data_encoding::BASE32_NOPAD_NOCASE;
 use lettre::Address;
 use posthaste_courier::AttemptId;
-use posthaste_model::{SenderId, Suffix};
+use posthaste_model::{OrderId, SenderId};
 use sha2::{Digest, Sha256};
 
+use crate::hmac_tag::HmacTags;
 use crate::mailbox;
-use crate::seal::Seals;
 use crate::settings::BadSetting;
 
 const KEY: &str = "bounces.address";
 /// RFC 5321 4.5.3.1.1.
 const MOST_LOCAL: usize = 64;
-/// 56 bits: who tries 10,000 a second needs 100,000 years.
+/// 56 bits: at 10,000 guesses a second a forgery takes 100,000 years.
 const SEAL: usize = 7;
 const NAME: usize = 10;
-/// What an attempt takes at most when its order has a short name.
+/// Maximum size of an attempt whose order has a short name.
 const MOST_SHORT: usize = 1 + 1 + 3 + 5 + NAME + SEAL;
 
-/// The form of return paths.
+/// The pattern of return paths.
 #[derive(Debug)]
 pub(crate) struct ReturnPaths {
-    /// Before the part that varies.
+    /// The text before the variable part.
     before: String,
-    /// Behind it, in small letters, with the domain.
+    /// The text after it, in lower case, with the domain.
     after: String,
-    /// Octets the part that varies may have.
+    /// Maximum number of octets of the variable part.
     room: usize,
-    seals: Seals,
+    seals: HmacTags,
 }
 
 /// What a return path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum AttemptInPath {
     /// An attempt.
     Attempt(AttemptId),
-    /// An attempt of an order that stands under this name at the desk.
-    Short { name: String, parcel: u32, row: u16, attempt: u8 },
+    /// An attempt of an order that is stored under this name in the feedback sink.
+    Short { name: String, parcel: u32, delivery: u16, attempt: u8 },
 }
 
-/// A return path, and the name its order has to be remembered under, if any.
+/// A return path, and the short name under which its order must be stored, if any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReturnPath {
     pub(crate) address: Address,
@@ -66,8 +66,8 @@ pub(crate) struct ReturnPath {
 }
 
 impl ReturnPaths {
-    /// Return paths of the form `bounces+{}@example.org`.
-    pub(crate) fn new(pattern: &str, seals: Seals) -> Result<Self, BadSetting> {
+    /// Return paths of a pattern such as `bounces+{}@example.org`.
+    pub(crate) fn new(pattern: &str, seals: HmacTags) -> Result<Self, BadSetting> {
         let form =
             || BadSetting::new(KEY, "expected an address with {} before its @, as in bounces+{}@example.org");
         let (local, domain) = pattern.split_once('@').ok_or_else(form)?;
@@ -80,11 +80,11 @@ impl ReturnPaths {
             let most = MOST_LOCAL - BASE32_NOPAD_NOCASE.encode_len(MOST_SHORT);
             return Err(BadSetting::new(
                 KEY,
-                format!("beside the {{}} there is room for {most} letters before the @"),
+                format!("must have at most {most} characters before the @, apart from the {{}}"),
             ));
         }
         let domain = mailbox::ascii_domain(domain).map_err(|_| {
-            BadSetting::new(KEY, "expected a domain behind the @, as in bounces+{}@example.org")
+            BadSetting::new(KEY, "expected a domain after the @, as in bounces+{}@example.org")
         })?;
         mailbox::address(&format!("{before}a{behind}@{domain}")).map_err(|_| form())?;
         let after = format!("{}@{domain}", behind.to_ascii_lowercase());
@@ -97,7 +97,7 @@ impl ReturnPaths {
         let (text, name) = match whole {
             Some(text) => (text, None),
             None => {
-                let hash = hash(&id.suffix);
+                let hash = hash(&id.order_id);
                 let mut bytes = numbers(0, id);
                 bytes.extend(hash);
                 (self.written(bytes), Some(name(&hash)))
@@ -114,7 +114,7 @@ impl ReturnPaths {
     }
 
     /// What an address names, if it was made here.
-    pub(crate) fn read(&self, address: &str) -> Option<Named> {
+    pub(crate) fn read(&self, address: &str) -> Option<AttemptInPath> {
         let address = address.to_ascii_lowercase();
         let text = address.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
         if text.len() > self.room {
@@ -126,12 +126,12 @@ impl ReturnPaths {
     }
 }
 
-/// Whether this order may stand under this name.
-pub(crate) fn is_named(order: &Suffix, by: &str) -> bool {
+/// Whether this is the short name of this order.
+pub(crate) fn is_named(order: &OrderId, by: &str) -> bool {
     name(&hash(order)) == by
 }
 
-fn hash(order: &Suffix) -> [u8; NAME] {
+fn hash(order: &OrderId) -> [u8; NAME] {
     let digest = Sha256::digest(format!("posthaste return path\n{order}"));
     let mut short = [0; NAME];
     short.copy_from_slice(&digest[..NAME]);
@@ -144,7 +144,7 @@ fn name(hash: &[u8]) -> String {
 
 fn numbers(sender: u8, id: &AttemptId) -> Vec<u8> {
     let mut bytes = vec![sender, id.attempt];
-    for mut number in [u32::from(id.row), id.parcel] {
+    for mut number in [u32::from(id.delivery), id.parcel] {
         while number > 0x7f {
             bytes.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
@@ -154,20 +154,20 @@ fn numbers(sender: u8, id: &AttemptId) -> Vec<u8> {
     bytes
 }
 
-/// An attempt with its order; nothing when the order's id is not the usual writing of its number.
+/// An attempt with its order; `None` if the order id is not the canonical form of its number.
 fn whole(id: &AttemptId) -> Option<Vec<u8>> {
-    let sender = id.suffix.sender();
-    let ns: u64 = id.suffix.as_str().get(sender.len() + 1..)?.parse().ok()?;
+    let sender = id.order_id.sender();
+    let ns: u64 = id.order_id.as_str().get(sender.len() + 1..)?.parse().ok()?;
     let mut bytes = numbers(u8::try_from(sender.len()).ok()?, id);
     bytes.extend(ns.to_be_bytes());
-    // A sender's id has the 64 letters of base64 as URLs have it.
+    // The alphabet of sender ids is that of URL-safe base64.
     let filled = format!("{sender}{}", "A".repeat(sender.len().next_multiple_of(4) - sender.len()));
     bytes.extend(URL_SAFE_NO_PAD.decode(filled).ok()?);
-    let usual = Suffix::new(&sender.parse().ok()?, ns) == id.suffix;
+    let usual = OrderId::new(&sender.parse().ok()?, ns) == id.order_id;
     usual.then_some(bytes)
 }
 
-fn read(bytes: &[u8]) -> Option<Named> {
+fn read(bytes: &[u8]) -> Option<AttemptInPath> {
     let mut bytes = bytes.iter().copied();
     let (sender, attempt) = (usize::from(bytes.next()?), bytes.next()?);
     let mut number = || {
@@ -181,16 +181,16 @@ fn read(bytes: &[u8]) -> Option<Named> {
         }
         None
     };
-    let (row, parcel) = (u16::try_from(number()?).ok()?, number()?);
+    let (delivery, parcel) = (u16::try_from(number()?).ok()?, number()?);
     let rest: Vec<u8> = bytes.collect();
     if sender == 0 {
-        return Some(Named::Short { name: name(&rest), parcel, row, attempt });
+        return Some(AttemptInPath::Short { name: name(&rest), parcel, delivery, attempt });
     }
     let (ns, letters) = rest.split_first_chunk::<8>()?;
     let letters = URL_SAFE_NO_PAD.encode(letters);
     let sender: SenderId = letters.get(..sender)?.parse().ok()?;
-    let suffix = Suffix::new(&sender, u64::from_be_bytes(*ns));
-    Some(Named::Attempt(AttemptId { suffix, parcel, row, attempt }))
+    let order_id = OrderId::new(&sender, u64::from_be_bytes(*ns));
+    Some(AttemptInPath::Attempt(AttemptId { order_id, parcel, delivery, attempt }))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! Return paths are read back as they were made, by whoever passed them on, and made by nobody else.
+//! Return paths are read back as they were made, whatever relays did to them, and can't be forged.
 
 use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
-use crate::seal::Purpose;
+use crate::hmac_tag::Purpose;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
 
 fn paths(pattern: &str, key: &str, old: &str) -> Result<ReturnPaths, BadSetting> {
     let (key, old) = (SecretString::from(key.to_owned()), SecretString::from(old.to_owned()));
-    let seals = Seals::new(Purpose::Bounce, ("bounces.key", &key), ("bounces.old_keys", &old))?;
+    let seals = HmacTags::new(Purpose::Bounce, ("bounces.key", &key), ("bounces.old_keys", &old))?;
     ReturnPaths::new(pattern, seals)
 }
 
@@ -19,18 +19,18 @@ fn usual() -> ReturnPaths {
     paths("bounces+{}@example.org", SECRET, "").expect("a form")
 }
 
-fn attempt(order: &str, parcel: u32, row: u16, attempt: u8) -> AttemptId {
-    AttemptId { suffix: order.parse().expect("an order"), parcel, row, attempt }
+fn attempt(order: &str, parcel: u32, delivery: u16, attempt: u8) -> AttemptId {
+    AttemptId { order_id: order.parse().expect("an order"), parcel, delivery, attempt }
 }
 
 /// What is read from a return path of this attempt.
-fn named(id: &AttemptId, name: Option<String>) -> Named {
-    let AttemptId { suffix, parcel, row, attempt } = id.clone();
+fn named(id: &AttemptId, name: Option<String>) -> AttemptInPath {
+    let AttemptId { order_id, parcel, delivery, attempt } = id.clone();
     match name {
-        None => Named::Attempt(id.clone()),
+        None => AttemptInPath::Attempt(id.clone()),
         Some(name) => {
-            assert!(is_named(&suffix, &name));
-            Named::Short { name, parcel, row, attempt }
+            assert!(is_named(&order_id, &name));
+            AttemptInPath::Short { name, parcel, delivery, attempt }
         }
     }
 }
@@ -70,8 +70,12 @@ fn addresses_go_by_their_form_and_their_key() {
     let id = attempt("u1:1700000000000000001", 3, 4, 5);
     let made = usual().of(&id).expect("a return path").address;
     let rotated = paths("bounces+{}@example.org", OTHER, SECRET).expect("a form");
-    assert_eq!(rotated.read(made.as_ref()), Some(Named::Attempt(id.clone())), "an old key is taken");
-    assert_ne!(rotated.of(&id).expect("a return path").address, made, "and used no more");
+    assert_eq!(
+        rotated.read(made.as_ref()),
+        Some(AttemptInPath::Attempt(id.clone())),
+        "an old key is accepted"
+    );
+    assert_ne!(rotated.of(&id).expect("a return path").address, made, "but signs no more");
     for other in [
         paths("bounces+{}@example.org", OTHER, ""),
         paths("bounce+{}@example.org", SECRET, ""),
@@ -113,10 +117,10 @@ prop_compose! {
         sender in "[A-Za-z0-9_-]{1,64}",
         ns in any::<u64>(),
         parcel in any::<u32>(),
-        row in any::<u16>(),
+        delivery in any::<u16>(),
         number in any::<u8>(),
     ) -> AttemptId {
-        attempt(&format!("{sender}:{ns}"), parcel, row, number)
+        attempt(&format!("{sender}:{ns}"), parcel, delivery, number)
     }
 }
 
@@ -156,7 +160,7 @@ proptest! {
         let paths = usual();
         prop_assert_eq!(paths.read(&address), None);
         prop_assert_eq!(paths.read(&format!("bounces+{inside}@example.org")), None);
-        // Bytes under a right seal that nobody here wrote end in no panic either.
+        // Arbitrary bytes under a valid tag cause no panic either.
         let _ = paths.read(&format!("bounces+{}@example.org", paths.written(at.into_iter().take(28).collect())));
     }
 }

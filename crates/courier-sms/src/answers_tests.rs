@@ -1,4 +1,4 @@
-//! Every row of the tables of answers, and what is refused as a table.
+//! Every rule of the embedded files, and files that are rejected.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
             Some(bad_address),
         ),
         (400, &["21610"], Suppress, Some(Reason::OptedOut)),
-        // A 403 about one country is no word on the credential.
+        // A 403 about one country says nothing about the credentials.
         (403, &["21408"], Reject, None),
         (400, &["21408", "30004", "30007", "30032", "30034", "99999"], Reject, None),
         (400, &["21606", "21212", "21659", "21660", "21703", "30002"], Stop, Some(stopped)),
@@ -86,14 +86,14 @@ fn a_full_queue_is_waited_for_and_a_phone_that_is_off_tried_again_hours_later() 
     assert_eq!(code(400, "30003").after, Some(Duration::from_secs(1800)));
     let said = Said { status: Some(429), retry_after: Some(Duration::from_secs(7)), ..Said::default() };
     let verdict = twilio().judge(said);
-    let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) };
-    assert_eq!(verdict.outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
+    let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) };
+    assert_eq!(verdict.outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
     let said = Said { retry_after: Some(Duration::MAX), ..said };
-    let wait = Outcome::Throttled { scope: Scope::Channel, wait: LONGEST_WAIT };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
+    let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: LONGEST_WAIT };
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
     let said = Said { retry_after: Some(Duration::ZERO), ..said };
-    let wait = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) };
-    assert_eq!(twilio().judge(said).outcome("Twilio", said, &Sender::new(0.5), "+79160000001"), wait);
+    let wait = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(1) };
+    assert_eq!(twilio().judge(said).outcome("Twilio", said, &SenderHealth::new(0.5), "+79160000001"), wait);
 }
 
 #[test]
@@ -101,13 +101,13 @@ fn what_may_be_the_senders_fault_is_counted() {
     for code in ["30004", "30007", "30032", "30034"] {
         assert!(late(code).policy, "{code}");
         let (said, sender) =
-            (Said { status: Some(400), code: Some(code), ..Said::default() }, Sender::new(0.5));
+            (Said { status: Some(400), code: Some(code), ..Said::default() }, SenderHealth::new(0.5));
         let outcome = || twilio().judge(said).outcome("Twilio", said, &sender, "+79160000001");
         for _ in 0..25 {
-            assert!(matches!(outcome(), Outcome::Rejected(_)), "{code}");
+            assert!(matches!(outcome(), Outcome::Failed(_)), "{code}");
         }
         let Outcome::Stop(why) = outcome() else { panic!("{code} goes on") };
-        assert!(why.ends_with(&format!("the last of Twilio ({code})")), "{why}");
+        assert!(why.ends_with(&format!("the last by Twilio ({code})")), "{why}");
     }
     for code in ["21610", "30003", "30006", "30008", "30036", "21408", "99999"] {
         assert!(!late(code).policy, "{code}");
@@ -117,12 +117,12 @@ fn what_may_be_the_senders_fault_is_counted() {
 #[test]
 fn a_receipt_bans_where_the_facts_suppress() {
     for code in ["30005", "30006", "30011", "21610", "21211", "21614", "21635"] {
-        assert_eq!(late(code).ban(), Some(Ban::Now), "{code}");
+        assert_eq!(late(code).ban(), Some(SuppressAfter::Now), "{code}");
     }
     for code in ["30007", "30008", "30034", "30036", "30001", "30002", "30004", "30017", "63016", "21408"] {
         assert_eq!(late(code).ban(), None, "{code}");
     }
-    assert_eq!(late("30003").ban(), Some(Ban::After(5)));
+    assert_eq!(late("30003").ban(), Some(SuppressAfter::After(5)));
     assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::BadAddress));
     assert_eq!((late("63016").reason, late("30003").reason), (Reason::Provider(63016), Reason::Undelivered));
     let none = twilio().judge(Said::default());
@@ -138,14 +138,17 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
             "[[rule]]\nmeans = \"reject\"\n\n[[rule]]\nmeans = \"forget\"\n",
             "my.toml, line 5: unknown variant",
         ),
-        ("[[rule]]\nmeans = \"reject\"\nreason = \"bad\"\n", "my.toml, line 3: there is no reason \"bad\""),
-        ("[[rule]]\nmeans = \"reject\"\nstatus = [\"4yy\"]\n", "my.toml, line 3: \"4yy\" is no number"),
+        ("[[rule]]\nmeans = \"reject\"\nreason = \"bad\"\n", "my.toml, line 3: unknown reason \"bad\""),
+        (
+            "[[rule]]\nmeans = \"reject\"\nstatus = [\"4yy\"]\n",
+            "my.toml, line 3: \"4yy\" is not a valid number",
+        ),
         ("[[rule]]\nmeens = \"reject\"\n", "my.toml, line 2: unknown field `meens`"),
-        ("[[rule]]\nmeans = \"strike\"\n", "my.toml, rule 1: \"strike\" needs strikes"),
-        ("[[rule]]\nmeans = \"reject\"\nstrikes = 1\n", "my.toml, rule 1: strikes must be 2"),
-        ("[[rule]]\nmeans = \"suppress\"\nstrikes = 3\n", "my.toml, rule 1: \"suppress\" needs no"),
-        ("[[rule]]\nmeans = \"reject\"\nsays = [\"\"]\n", "my.toml, rule 1: a code or text is empty"),
-        ("[[rule]]\nmeans = \"stop\"\npolicy = true\n", "my.toml, rule 1: policy goes with"),
+        ("[[rule]]\nmeans = \"strike\"\n", "my.toml, rule 1: \"strike\" requires strikes"),
+        ("[[rule]]\nmeans = \"reject\"\nstrikes = 1\n", "my.toml, rule 1: strikes must be at least 2"),
+        ("[[rule]]\nmeans = \"suppress\"\nstrikes = 3\n", "my.toml, rule 1: \"suppress\" must not have"),
+        ("[[rule]]\nmeans = \"reject\"\nsays = [\"\"]\n", "my.toml, rule 1: an entry of code or says"),
+        ("[[rule]]\nmeans = \"stop\"\npolicy = true\n", "my.toml, rule 1: policy is for"),
         ("[[rule]]\nmeans = \"wait\"\nafter = \"10\"\n", "my.toml, line 3: "),
     ] {
         let told = told(text);
@@ -153,7 +156,7 @@ fn a_table_that_makes_no_sense_is_refused_with_its_place() {
     }
     assert_eq!(
         Answers::load("/nowhere/answers.toml", "").unwrap_err().to_string(),
-        "/nowhere/answers.toml can't be read as a text of at most 1 MiB"
+        "/nowhere/answers.toml can't be read: expected a text file of at most 1 MiB"
     );
 }
 

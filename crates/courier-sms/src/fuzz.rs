@@ -1,5 +1,5 @@
-//! What reads providers' answers and callbacks, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay
-//! what it kept.
+//! The parsers of providers' responses and callbacks as functions of bytes: for cargo-fuzz (`fuzz/`), and for the
+//! tests that replay its corpus.
 
 use posthaste_ops::config::Sources;
 
@@ -28,7 +28,7 @@ mod tests {
         replay("twilio_callbacks", super::twilio_callbacks);
     }
 
-    /// Twice what the reader of JSON takes, and what no stack bears.
+    /// Twice the depth that the JSON parser accepts, and a depth that would overflow any stack.
     #[test]
     fn nested_answers_and_callbacks_end_nothing() {
         for levels in [2 * 128, 200_000] {

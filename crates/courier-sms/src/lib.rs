@@ -1,71 +1,73 @@
-//! The SMS channel: Twilio, or any provider with a plain HTTP interface, one of them a process.
+//! The SMS channel: Twilio, or any provider with a plain HTTP interface, one provider per process.
 //!
-//! What is promised beyond the contract of a channel:
+//! Guarantees beyond the contract of a channel:
 //!
-//! - Segments are counted as they are paid for (GSM alphabet or UTF-16, nobody's letter torn), and the rate is one of segments.
-//! - An answer is judged by the class of its HTTP status first, then by the provider's code. The table is data: the file
-//!   `answers.toml` of the provider, which an operator may replace.
-//! - Receipts and replies come in at a public place of the courier's own. Nothing of a request is believed before its signature is
-//!   proved on what came in, and it is thanked for when the desk has stored it. Which of two receipts counts more, the history
-//!   decides.
-//! - A failed message is not sent again by a receipt: by then it is the order's to decide. A number that is of no use is taken off
-//!   the list the way the table says. When too many of the last messages failed by policy (filtered by carriers, a sender that is
-//!   not registered), the channel stops, whether answers say so or receipts.
-//! - After an outcome that is unknown Twilio is asked for the message before another is sent. Two attempts of one text to one number
-//!   never both find the same message within a courier, and between couriers only if they ask within the same milliseconds.
-//! - A STOP by reply puts the number on the channel's list, a START takes it off.
-//! - Numbers, texts, tokens and passwords are part of requests only: no log, error or panic shows them.
+//! - Segments are counted as providers charge them (GSM alphabet or UTF-16, no character is split), and the rate is
+//!   in segments.
+//! - A response is judged by the class of its HTTP status first, then by the provider's code. The rules are data: the
+//!   file `answers.toml` of the provider, which an operator may replace.
+//! - The courier has its own public listener for receipts and replies. A request is trusted only after its signature
+//!   is verified on the raw bytes, and acknowledged only after the feedback sink has stored it. The history decides
+//!   which of two receipts prevails.
+//! - A failure reported by a receipt does not resend the message: by then that decision belongs to the caller. A
+//!   useless number is suppressed as the rules say. When too many of the last messages failed by policy (filtered by
+//!   carriers, an unregistered sender), the channel stops, whether responses or receipts report it.
+//! - After an unknown outcome Twilio is asked for the message before another one is sent. Two attempts of one text to
+//!   one number never both find the same message within a courier; between couriers only if they ask within the same
+//!   milliseconds.
+//! - A STOP reply puts the number on the channel's suppression list, a START reply removes it.
+//! - Numbers, texts, tokens and passwords appear in requests only: no log, error or panic shows them.
 //!
-//! Another kind of provider (SMPP, say) is another implementation of the trait in `provider.rs`: a count, a send, a check, and what
-//! comes in.
+//! Another kind of provider (such as SMPP) is another implementation of the trait in `provider.rs`: count, send,
+//! check, and the routes of its callbacks.
 
-mod answers;
-mod budget;
+mod callback_server;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gateway;
 mod number;
 mod provider;
-mod public;
-mod sender;
+mod response_rules;
+mod segment_pacer;
+mod sender_fault_detector;
+mod sender_health;
 pub mod settings;
-mod streak;
 mod transport;
 mod twilio;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Making, Process};
+use posthaste_courier::process::{self, Process, TransportContext};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::Failure;
+use posthaste_ops::exit::ExitFailure;
 
-pub use answers::BadTable;
+pub use response_rules::BadSmsRules;
 pub use settings::Settings;
-pub use transport::{Sms, Unusable};
+pub use transport::{SmsStartError, SmsTransport};
 
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-sms", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
 
-/// What the courier takes on its command line. Tokens are no arguments: everybody on the machine could read them.
+/// The courier's command line. Tokens are not arguments, because all users of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// What every courier takes.
+    /// The arguments of every courier.
     #[command(flatten)]
     pub process: process::Args,
-    /// Where Twilio's API is, as in `https://api.twilio.com`.
+    /// URL of Twilio's API, as in `https://api.twilio.com`.
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
-    /// Where receipts and replies come in, as in `127.0.0.1:8085`.
+    /// Where to listen for receipts and replies, as in `127.0.0.1:8085`.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// The address of that place as the provider sees it.
+    /// The public address of that listener.
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
 }
 
 impl Args {
-    /// Every place settings come from, these arguments among them.
+    /// All sources of settings, including these arguments.
     pub fn sources(&self) -> Sources {
         PROCESS.sources(&self.process, &|sources| self.flags(sources))
     }
@@ -78,30 +80,30 @@ impl Args {
     }
 }
 
-/// Runs the courier of the SMS channel until it is asked to stop.
+/// Runs the courier of the SMS channel until it is told to stop.
 ///
 /// # Errors
-/// A [`Failure`] with the exit code that says what to do.
-pub async fn run(args: Args) -> Result<(), Failure> {
+/// An [`ExitFailure`] whose exit code says what to do.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
     PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
 }
 
-/// Looks whether the courier could work: its settings, its table, and a credential that is taken. Sends nothing.
+/// Checks the settings, the response rules, and that the provider accepts the credentials. Sends nothing.
 ///
 /// # Errors
-/// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<Checked, Failure> {
+/// An [`ExitFailure`] whose text says what to fix.
+pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 
-fn make(making: Making<Settings>) -> Result<Sms, Failure> {
-    let channel: Channel = "sms".parse().map_err(Failure::software)?;
-    let Making { settings, courier, origins } = making;
+fn make(making: TransportContext<Settings>) -> Result<SmsTransport, ExitFailure> {
+    let channel: Channel = "sms".parse().map_err(ExitFailure::software)?;
+    let TransportContext { settings, courier, origins } = making;
     let own_table = !settings.sms.answers_file.is_empty();
-    Sms::new(&settings, &courier, channel).map_err(|unusable| match unusable {
-        Unusable::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        Unusable::Table(bad) if own_table => origins.refuse("sms.answers_file", bad.to_string()).into(),
-        Unusable::Table(bad) => Failure::software(bad),
+    SmsTransport::new(&settings, &courier, channel).map_err(|unusable| match unusable {
+        SmsStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
+        SmsStartError::Table(bad) if own_table => origins.refuse("sms.answers_file", bad.to_string()).into(),
+        SmsStartError::Table(bad) => ExitFailure::software(bad),
     })
 }
 

@@ -1,14 +1,14 @@
-//! Numbers of phones as addresses have them: E.164, a plus and 6 to 15 digits (the shortest there are have six, as +98 9601).
+//! Phone numbers in addresses: E.164, a plus and 6 to 15 digits (the shortest existing numbers have six, as +98 9601).
 
 use posthaste_model::Address;
 
-/// The number of an address, if it is one.
+/// The phone number of an address, if it is one.
 pub(crate) fn read(address: &Address) -> Option<&str> {
     let text = address.expose();
     is_number(text).then_some(text)
 }
 
-/// Whether a text is a number: a plus, no zero after it, 6 to 15 digits.
+/// Whether a text is a phone number: a plus, no zero after it, 6 to 15 digits.
 pub(crate) fn is_number(text: &str) -> bool {
     text.strip_prefix('+').is_some_and(|digits| {
         (6..=15).contains(&digits.len())

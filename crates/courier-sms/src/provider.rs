@@ -1,53 +1,53 @@
-//! The seam between the channel and its providers: what a provider gives. Everything that is the same for all of them (numbers,
-//! lengths, segments, pauses, where receipts come in) stands before it.
+//! The interface between the channel and its providers. Everything that is common to all of them (numbers, lengths,
+//! segments, pauses, the listener for receipts) is handled before it.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use posthaste_courier::told::Told;
-use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
+use posthaste_courier::order_faults::OrderFaults;
+use posthaste_courier::{Capabilities, Envelope, FeedbackSink, LookupResult, Outcome};
 use posthaste_model::UnixMs;
 use posthaste_model::segments::Counted;
 use tokio::time::Instant;
 
-/// A message that may go: its number is one, and its text is not too long.
+/// A message ready to be sent: its number is valid, and its text is not too long.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
     /// The attempt.
     pub(crate) envelope: &'a Envelope,
-    /// To which number, E.164.
+    /// The recipient's number, E.164.
     pub(crate) to: &'a str,
-    /// What it says.
+    /// Its text.
     pub(crate) text: &'a str,
     /// Its segments.
     pub(crate) counted: Counted,
-    /// Orders whose fault was told.
-    pub(crate) told: &'a Told,
+    /// Orders whose fault has been logged.
+    pub(crate) told: &'a OrderFaults,
 }
 
 impl Message<'_> {
-    /// It was refused for what somebody has to look at. Whether that is to be told: once an order.
+    /// Whether a rejection that requires operator action is to be logged: once per order.
     pub(crate) fn is_news(&self) -> bool {
-        self.told.is_new(&self.envelope.suffix)
+        self.told.is_new(&self.envelope.order_id)
     }
 }
 
-/// Who takes messages.
+/// A provider.
 #[async_trait]
 pub(crate) trait Provider: Send + Sync + 'static {
-    /// What it can do beyond what the channel can.
-    fn abilities(&self, channel: Abilities) -> Abilities;
+    /// Its capabilities, added to those of the channel.
+    fn abilities(&self, channel: Capabilities) -> Capabilities;
 
-    /// How many segments a text has when this provider sends it.
+    /// The number of segments of a text when this provider sends it.
     fn count(&self, text: &str) -> Counted;
 
-    /// Sends a message. Over by `deadline`.
+    /// Sends a message. Ends by `deadline`.
     async fn send(&self, message: Message<'_>, deadline: Instant) -> Outcome;
 
     /// As [`posthaste_courier::Transport::inquire`].
-    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> Found {
-        Found::CannotTell
+    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
+        LookupResult::CannotTell
     }
 
     /// As [`posthaste_courier::Transport::check`].
@@ -63,6 +63,6 @@ pub(crate) trait Provider: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Takes the desk, and gives what comes in at the public place.
-    fn open(&self, desk: Arc<dyn Desk>) -> Router;
+    /// Takes the feedback sink, and returns the routes of the public listener.
+    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router;
 }

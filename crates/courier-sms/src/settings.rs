@@ -1,7 +1,7 @@
 //! The channel's settings: sections `sms`, `twilio` and `gateway`. Every key is documented in `defaults.toml`.
 
-use posthaste_courier::exchange::BadWay;
-pub use posthaste_courier::setting::{BadSetting, OnUnknown};
+use posthaste_courier::http_request::InvalidEndpoint;
+pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
 use posthaste_ops::config::HumanDuration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -9,28 +9,28 @@ use serde::Deserialize;
 /// The documented defaults of the channel's sections.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// Keys whose values are never shown, and which may be given by file.
+/// Keys whose values are never shown and may be given as a file.
 pub const SECRETS: &[&str] =
     &["sms.proxy", "twilio.auth_token", "twilio.api_key_secret", "gateway.secret", "gateway.callback_key"];
 
 /// The channel's sections.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// What all providers have in common.
-    pub sms: Sms,
+    /// Settings common to all providers.
+    pub sms: SmsSettings,
     /// Twilio.
-    pub twilio: Twilio,
+    pub twilio: TwilioSettings,
     /// Any other provider.
-    pub gateway: Gateway,
+    pub gateway: GatewaySettings,
 }
 
-/// Who takes the messages.
+/// The provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Provider {
+pub enum ProviderKind {
     /// Twilio Programmable Messaging.
     Twilio,
-    /// A plain HTTP interface, described in settings.
+    /// A plain HTTP interface, described by the settings.
     Gateway,
 }
 
@@ -38,15 +38,15 @@ pub enum Provider {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Sms {
-    pub provider: Provider,
+pub struct SmsSettings {
+    pub provider: ProviderKind,
     pub segments_per_second: f64,
     pub max_characters: usize,
     pub concurrency: usize,
     pub max_concurrency: usize,
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
-    pub on_unknown: OnUnknown,
+    pub on_unknown: UnknownPolicy,
     pub policy_share: f64,
     pub proxy: SecretString,
     pub answers_file: String,
@@ -58,7 +58,7 @@ pub struct Sms {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Twilio {
+pub struct TwilioSettings {
     pub api_url: String,
     pub account_sid: String,
     pub auth_token: SecretString,
@@ -74,10 +74,10 @@ pub struct Twilio {
     pub start_words: Vec<String>,
 }
 
-/// How the body of a gateway's request is written.
+/// The format of a gateway's request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum BodyFormat {
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `application/json`.
@@ -90,10 +90,10 @@ pub enum Format {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Gateway {
+pub struct GatewaySettings {
     pub method: String,
     pub url: String,
-    pub format: Format,
+    pub format: BodyFormat,
     pub body: String,
     pub headers: Vec<String>,
     pub from: String,
@@ -113,15 +113,15 @@ pub struct Gateway {
     pub code_field: String,
 }
 
-impl Sms {
-    /// Refuses numbers that make no sense.
+impl SmsSettings {
+    /// Rejects invalid values.
     pub(crate) fn check(&self) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         if !(self.segments_per_second >= 0.0 && self.segments_per_second <= 100_000.0) {
             return bad("sms.segments_per_second", "must be 0 (no limit) to 100000");
         }
         if self.segments_per_second > 0.0 && self.segments_per_second < 0.1 {
-            return bad("sms.segments_per_second", "must be 0 (no limit), or 0.1 and more");
+            return bad("sms.segments_per_second", "must be 0 (no limit) or at least 0.1");
         }
         if !(1..=20_000).contains(&self.max_characters) {
             return bad("sms.max_characters", "must be 1 to 20000");
@@ -130,29 +130,27 @@ impl Sms {
             return bad("sms.max_concurrency", "must be 1 to 2000");
         }
         if !(1..=self.max_concurrency).contains(&self.concurrency) {
-            return bad("sms.concurrency", "must be 1 to max_concurrency");
+            return bad("sms.concurrency", "must be 1 to sms.max_concurrency");
         }
         if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
-            return bad("sms.connect_within", "must be more than nothing and less than send_within");
+            return bad("sms.connect_within", "must be more than 0s and less than sms.send_within");
         }
         if !(0.0..=1.0).contains(&self.policy_share) {
             return bad("sms.policy_share", "must be 0 to 1");
         }
         if self.listen.is_empty() != self.public_url.is_empty() {
             let missing = if self.listen.is_empty() { "sms.listen" } else { "sms.public_url" };
-            return bad(
-                missing,
-                "is missing: sms.listen and sms.public_url are given together, or not at all",
-            );
+            return bad(missing, "is missing: set both sms.listen and sms.public_url, or neither");
         }
         Ok(())
     }
 
-    /// The client for all requests.
+    /// The HTTP client for all requests.
     pub(crate) fn client(&self, url_key: &'static str) -> Result<reqwest::Client, BadSetting> {
-        let made = posthaste_courier::exchange::client(self.connect_within.get(), self.proxy.expose_secret());
+        let made =
+            posthaste_courier::http_request::client(self.connect_within.get(), self.proxy.expose_secret());
         made.map_err(|bad| match bad {
-            BadWay::Proxy => BadSetting::new("sms.proxy", bad.to_string()),
+            InvalidEndpoint::Proxy => BadSetting::new("sms.proxy", bad.to_string()),
             _ => BadSetting::new(url_key, bad.to_string()),
         })
     }

@@ -1,93 +1,96 @@
-//! The transport: what is the same for all providers. Which messages may go and when, and how a rate limit is taken.
+//! The transport: everything common to all providers. Decides which messages may be sent and when, and handles rate
+//! limits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
-use posthaste_courier::told::Told;
-use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Scope, Transport};
+use posthaste_courier::{
+    Capabilities, Envelope, FeedbackSink, LookupResult, Outcome, ThrottleScope, Transport,
+};
 use posthaste_model::{Channel, Reason, UnixMs};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answers::BadTable;
-use crate::budget::Budget;
-use crate::gateway::Gateway;
+use crate::callback_server::CallbackServer;
+use crate::gateway::GatewayProvider;
 use crate::number;
 use crate::provider::{Message, Provider};
-use crate::public::Public;
-use crate::sender::Sender;
-use crate::settings::{BadSetting, Provider as Kind, Settings, Sms as Common};
-use crate::twilio::Twilio;
+use crate::response_rules::BadSmsRules;
+use crate::segment_pacer::SegmentPacer;
+use crate::sender_health::SenderHealth;
+use crate::settings::{BadSetting, ProviderKind as Kind, Settings, SmsSettings as Common};
+use crate::twilio::TwilioProvider;
 
-/// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
+/// How long a begun message waits for its turn in the transport; longer waits are left to the runtime.
 const AHEAD: Duration = Duration::from_millis(250);
 
 /// The SMS channel.
-pub struct Sms {
+pub struct SmsTransport {
     channel: Channel,
-    abilities: Abilities,
+    abilities: Capabilities,
     max_characters: usize,
     provider: Box<dyn Provider>,
-    public: Option<Public>,
-    budget: Mutex<Budget>,
+    public: Option<CallbackServer>,
+    budget: Mutex<SegmentPacer>,
     pause: Mutex<Option<Pause>>,
-    sender: Arc<Sender>,
-    told: Told,
+    sender: Arc<SenderHealth>,
+    told: OrderFaults,
 }
 
-/// The last time the provider asked everybody to wait.
+/// The last time the provider requested a wait of the whole channel.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     asked: Instant,
     until: Instant,
 }
 
-/// What makes the channel unusable before it starts.
+/// Why the transport can't be created.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// A setting.
+pub enum SmsStartError {
+    /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] BadSetting),
-    /// The table of answers.
+    /// The response rules are invalid.
     #[error(transparent)]
-    Table(#[from] BadTable),
+    Table(#[from] BadSmsRules),
 }
 
-impl Sms {
-    /// The channel with these settings. Opens nothing.
+impl SmsTransport {
+    /// The channel with these settings. Opens no connection.
     ///
     /// # Errors
-    /// [`Unusable`].
-    pub fn new(settings: &Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+    /// [`SmsStartError`].
+    pub fn new(settings: &Settings, courier: &Section, channel: Channel) -> Result<Self, SmsStartError> {
         settings.sms.check()?;
-        let sender = Arc::new(Sender::new(settings.sms.policy_share));
+        let sender = Arc::new(SenderHealth::new(settings.sms.policy_share));
         let provider: Box<dyn Provider> = match settings.sms.provider {
-            Kind::Twilio => Box::new(Twilio::new(settings, channel.clone(), Arc::clone(&sender))?),
-            Kind::Gateway => Box::new(Gateway::new(settings, &channel, Arc::clone(&sender))?),
+            Kind::Twilio => Box::new(TwilioProvider::new(settings, channel.clone(), Arc::clone(&sender))?),
+            Kind::Gateway => Box::new(GatewayProvider::new(settings, &channel, Arc::clone(&sender))?),
         };
         let abilities = provider.abilities(abilities(&settings.sms, courier));
         Ok(Self {
             abilities,
             max_characters: settings.sms.max_characters,
             provider,
-            public: Public::read(&settings.sms)?,
-            budget: Mutex::new(Budget::new(settings.sms.segments_per_second, Instant::now())),
+            public: CallbackServer::read(&settings.sms)?,
+            budget: Mutex::new(SegmentPacer::new(settings.sms.segments_per_second, Instant::now())),
             pause: Mutex::new(None),
             sender,
-            told: Told::new(channel.clone()),
+            told: OrderFaults::new(channel.clone()),
             channel,
         })
     }
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(to) = number::read(&envelope.to.address) else {
-            return Outcome::Rejected(Reason::BadAddress);
+            return Outcome::Failed(Reason::BadAddress);
         };
         let text = envelope.content.text_for(&self.channel).expose();
         if text.trim().is_empty() || text.chars().count() > self.max_characters {
-            return Outcome::Rejected(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected);
         }
         let counted = self.provider.count(text);
         if let Some(withheld) = self.withheld() {
@@ -96,8 +99,8 @@ impl Sms {
         let now = Instant::now();
         let turn = self.budget().admit(counted.segments, now, AHEAD);
         match turn {
-            // Not told as a pause of the channel, which would halve the requests at once.
-            Err(wait) => return Outcome::Throttled { scope: Scope::Recipient, wait },
+            // Not reported as a pause of the channel, which would halve the number of concurrent requests.
+            Err(wait) => return Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
             Ok(at) if at > now => {
                 tokio::time::sleep_until(at).await;
                 // A pause may have begun meanwhile.
@@ -111,9 +114,9 @@ impl Sms {
         let sent = Instant::now();
         let message = Message { envelope, to, text, counted, told: &self.told };
         match self.provider.send(message, deadline).await {
-            Outcome::Throttled { scope: Scope::Channel, wait } => self.paused(sent, wait),
+            Outcome::Throttled { scope: ThrottleScope::Channel, wait } => self.paused(sent, wait),
             outcome => {
-                if matches!(outcome, Outcome::Accepted | Outcome::Delivered) {
+                if matches!(outcome, Outcome::Sent | Outcome::Delivered) {
                     self.sender.took();
                 }
                 outcome
@@ -121,67 +124,67 @@ impl Sms {
         }
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
+    fn budget(&self) -> MutexGuard<'_, SegmentPacer> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What becomes of a message that must not go now.
+    /// The outcome of a message that must not be sent now.
     fn withheld(&self) -> Option<Outcome> {
         self.sender.stops().map(Outcome::Stop).or_else(|| self.waits())
     }
 
-    /// What becomes of a message that comes while the provider wants none. The runtime pauses the channel since the answer that
-    /// began the wait: told once more, it would halve the requests once more.
+    /// The outcome of a message during a wait requested by the provider. The runtime has already paused the channel:
+    /// reported again, the pause would halve the number of concurrent requests again.
     fn waits(&self) -> Option<Outcome> {
         let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = pause?.until.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(Outcome::Throttled { scope: Scope::Recipient, wait: rest })
+        (!rest.is_zero()).then_some(Outcome::Throttled { scope: ThrottleScope::Recipient, wait: rest })
     }
 
-    /// The provider asks everybody to wait. Of all the requests that were on the wire then, one says so: each that did would
-    /// halve the requests at once.
+    /// The provider requests a wait of the whole channel. Of all requests that were in flight, only one reports it:
+    /// each report would halve the number of concurrent requests.
     fn paused(&self, sent: Instant, wait: Duration) -> Outcome {
         let now = Instant::now();
         let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
         match *pause {
             Some(Pause { asked, until }) if sent < asked && now + wait <= until + Duration::from_secs(1) => {
                 let wait = wait.max(until.saturating_duration_since(now));
-                Outcome::Throttled { scope: Scope::Recipient, wait }
+                Outcome::Throttled { scope: ThrottleScope::Recipient, wait }
             }
             _ => {
                 *pause = Some(Pause { asked: now, until: now + wait });
-                tracing::warn!(seconds = wait.as_secs(), "the provider asks to wait");
-                Outcome::Throttled { scope: Scope::Channel, wait }
+                tracing::warn!(seconds = wait.as_secs(), "provider rate limit reached; channel paused");
+                Outcome::Throttled { scope: ThrottleScope::Channel, wait }
             }
         }
     }
 }
 
-/// What the channel can do, whoever the provider is.
-fn abilities(settings: &Common, courier: &Section) -> Abilities {
-    let abilities = courier.abilities(Abilities {
+/// The channel's capabilities common to all providers.
+fn abilities(settings: &Common, courier: &Section) -> Capabilities {
+    let abilities = courier.abilities(Capabilities {
         concurrency: settings.concurrency,
         max_concurrency: settings.max_concurrency,
         send_window: settings.send_within.get(),
         on_unknown: settings.on_unknown.into(),
-        ..Abilities::default()
+        ..Capabilities::default()
     });
-    // A message has a segment at least, so more messages a second need not even be begun.
+    // A message has at least one segment, so no more messages per second need to be begun.
     let segments = (settings.segments_per_second > 0.0).then_some(settings.segments_per_second);
     let rate = match (abilities.rate, segments) {
         (Some(messages), Some(segments)) => Some(messages.min(segments)),
         (messages, segments) => messages.or(segments),
     };
-    Abilities { rate, ..abilities }
+    Capabilities { rate, ..abilities }
 }
 
 #[async_trait]
-impl Transport for Sms {
+impl Transport for SmsTransport {
     fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
@@ -193,7 +196,7 @@ impl Transport for Sms {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> Found {
+    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
         self.provider.inquire(envelope, begun, now).await
     }
 
@@ -211,7 +214,7 @@ impl Transport for Sms {
         self.provider.to_set_up()
     }
 
-    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         let routes = self.provider.open(desk);
         match &self.public {
             Some(public) => public.serve(routes, stop).await,

@@ -1,18 +1,18 @@
-//! Every row of the table of answers, as the Bot API says it.
+//! Every rule of the table of answers, with real texts of the Bot API.
 
 use super::*;
 
-fn judge(status: u16, body: &str) -> Verdict {
-    Answers::embedded().unwrap().judge(&Answer::new(status, None, body.as_bytes()))
+fn judge(status: u16, body: &str) -> ResponseVerdict {
+    TelegramRules::embedded().unwrap().judge(&BotAnswer::new(status, None, body.as_bytes()))
 }
 
-fn said(code: u16, description: &str) -> Verdict {
+fn said(code: u16, description: &str) -> ResponseVerdict {
     judge(code, &serde_json::json!({"ok": false, "error_code": code, "description": description}).to_string())
 }
 
 #[test]
-fn every_refusal_means_what_the_facts_say() {
-    use Meaning::{Reject, Retry, Stop, Strike, Suppress, Unknown};
+fn every_refusal_has_its_meaning() {
+    use ResponseAction::{Reject, Retry, Stop, Strike, Suppress, Unknown};
     let (blocked, bad_address, rejected) = (Reason::Blocked, Reason::BadAddress, Reason::Rejected);
     for (code, text, meaning, reason) in [
         (400, "Bad Request: chat not found", Strike, bad_address),
@@ -53,7 +53,7 @@ fn every_refusal_means_what_the_facts_say() {
 }
 
 #[test]
-fn other_bots_are_tried_where_they_may_know_the_chat() {
+fn other_bots_are_tried_if_they_may_reach_the_chat() {
     for (code, text, elsewhere) in [
         (403, "Forbidden: bot can't initiate conversation with a user", true),
         (403, "Forbidden: bot is not a member of the channel chat", true),
@@ -68,7 +68,7 @@ fn other_bots_are_tried_where_they_may_know_the_chat() {
 }
 
 #[test]
-fn faults_of_ours_are_told() {
+fn faults_of_the_message_are_logged() {
     assert!(said(400, "Bad Request: can't parse entities: unsupported").alarm);
     assert!(said(400, "Bad Request: something new").alarm);
     assert!(!said(400, "Bad Request: chat not found").alarm);
@@ -78,11 +78,11 @@ fn faults_of_ours_are_told() {
 
 #[test]
 fn waits_come_from_the_answer_the_header_or_the_table() {
-    let answers = Answers::embedded().unwrap();
+    let answers = TelegramRules::embedded().unwrap();
     let wait = |header: Option<u64>, body: &str| {
         let header = header.map(Duration::from_secs);
-        let verdict = answers.judge(&Answer::new(429, header, body.as_bytes()));
-        assert_eq!(verdict.meaning, Meaning::Wait);
+        let verdict = answers.judge(&BotAnswer::new(429, header, body.as_bytes()));
+        assert_eq!(verdict.meaning, ResponseAction::Wait);
         verdict.wait.as_secs()
     };
     let plain = r#"{"ok":false,"error_code":429,"description":"Too Many Requests: retry later"}"#;
@@ -98,26 +98,26 @@ fn waits_come_from_the_answer_the_header_or_the_table() {
 }
 
 #[test]
-fn a_chat_that_moved_names_its_new_number() {
+fn a_chat_that_moved_names_its_new_id() {
     let text = "Bad Request: group chat was upgraded to a supergroup chat";
     let body = serde_json::json!({"ok": false, "error_code": 400, "description": text,
         "parameters": {"migrate_to_chat_id": -1_001_234_567_890_i64}});
-    let answer = Answer::new(400, None, body.to_string().as_bytes());
+    let answer = BotAnswer::new(400, None, body.to_string().as_bytes());
     assert_eq!(answer.migrated(), Some(-1_001_234_567_890));
-    assert_eq!(Answers::embedded().unwrap().judge(&answer).meaning, Meaning::Migrate);
-    // Without the number there is nowhere to go.
-    assert_eq!(said(400, text).meaning, Meaning::Reject);
+    assert_eq!(TelegramRules::embedded().unwrap().judge(&answer).meaning, ResponseAction::Migrate);
+    // Without the new id there is nowhere to send to.
+    assert_eq!(said(400, text).meaning, ResponseAction::Reject);
 }
 
 #[test]
-fn taken_is_taken_whatever_the_message_looks_like() {
+fn accepted_is_accepted_whatever_the_message_looks_like() {
     for body in [
         r#"{"ok":true,"result":{"message_id":7,"chat":{"id":1}}}"#,
         r#"{"ok":true,"result":{"message_id":"new","shape":[{}]},"more":1}"#,
         r#"{"ok":true,"result":true}"#,
         r#"{"ok":true}"#,
     ] {
-        assert!(Answer::new(200, None, body.as_bytes()).is_taken(), "{body}");
+        assert!(BotAnswer::new(200, None, body.as_bytes()).is_taken(), "{body}");
     }
     for (status, body) in [
         (200, r#"{"ok":false}"#),
@@ -127,13 +127,13 @@ fn taken_is_taken_whatever_the_message_looks_like() {
         (200, r#"{"ok":"true"}"#),
         (502, r#"{"ok":true}"#),
     ] {
-        assert!(!Answer::new(status, None, body.as_bytes()).is_taken(), "{body}");
+        assert!(!BotAnswer::new(status, None, body.as_bytes()).is_taken(), "{body}");
     }
 }
 
 #[test]
-fn what_is_not_of_the_bot_api_is_judged_by_its_status() {
-    use Meaning::{Retry, Stop, Unknown};
+fn an_answer_of_another_server_is_judged_by_its_status() {
+    use ResponseAction::{Retry, Stop, Unknown};
     for (status, body, meaning) in [
         (502, "<html>Bad Gateway</html>", Unknown),
         (504, "", Unknown),
@@ -152,30 +152,30 @@ fn what_is_not_of_the_bot_api_is_judged_by_its_status() {
     ] {
         assert_eq!(judge(status, body).meaning, meaning, "{status} {body}");
     }
-    // A status the gateway changed: the code of the Bot API counts.
+    // A gateway changed the status: the code of the Bot API counts.
     assert_eq!(
         judge(200, r#"{"ok":false,"error_code":403,"description":"Forbidden: bot was blocked by the user"}"#)
             .meaning,
-        Meaning::Suppress
+        ResponseAction::Suppress
     );
 }
 
 #[test]
 fn an_answer_prints_without_its_words() {
-    let answer = Answer::new(400, None, br#"{"ok":false,"error_code":400,"description":"canary"}"#);
+    let answer = BotAnswer::new(400, None, br#"{"ok":false,"error_code":400,"description":"canary"}"#);
     assert_eq!(format!("{answer:?}"), "Answer(400, 400)");
 }
 
-/// What is not wanted is passed over without going into it; what is read is not nested.
+/// Fields that are not needed are skipped without recursion; the fields that are parsed are not nested.
 #[test]
-fn answers_within_answers_end_nothing() {
+fn nested_answers_do_no_harm() {
     for levels in [2 * 128, 1_000_000] {
         for name in ["result", "parameters"] {
             let (open, close) = ("{\"a\":".repeat(levels), "}".repeat(levels));
             let body = format!("{{\"ok\":true,\"{name}\":{open}1{close}}}");
-            assert!(Answer::new(200, None, body.as_bytes()).is_taken(), "{name} {levels}");
+            assert!(BotAnswer::new(200, None, body.as_bytes()).is_taken(), "{name} {levels}");
         }
         let arrays = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(!Answer::new(200, None, arrays.as_bytes()).is_taken(), "{levels}");
+        assert!(!BotAnswer::new(200, None, arrays.as_bytes()).is_taken(), "{levels}");
     }
 }

@@ -1,22 +1,22 @@
-//! Whom a message goes to: the number of a chat, or the public name of a channel or group.
+//! The target of a message: a chat id, or the public name of a channel or group.
 
 use posthaste_model::Address;
 use teloxide::types::{ChatId, Recipient};
 
-/// Numbers of chats have 52 significant bits at most.
+/// Chat ids have at most 52 significant bits.
 const MOST: i64 = 1 << 52;
 
-/// A chat. Not printable: it is an address.
+/// A chat. Has no `Debug`, because it is an address.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Chat {
-    /// A person (above zero), or a group, supergroup or channel (below zero).
+    /// The id of a person (positive), or of a group, supergroup or channel (negative).
     Number(i64),
-    /// `@name`, in small letters.
+    /// `@name`, in lower case.
     Name(String),
 }
 
 impl Chat {
-    /// Reads an address; `None` if it is none of this channel.
+    /// Parses an address; `None` if it is not an address of this channel.
     pub(crate) fn read(address: &Address) -> Option<Self> {
         let text = address.expose();
         if let Some(name) = text.strip_prefix('@') {
@@ -33,17 +33,17 @@ impl Chat {
         Self::number(text.parse().ok()?)
     }
 
-    /// A chat of this number, if there can be one.
+    /// The chat with this id; `None` if no chat can have it.
     pub(crate) fn number(number: i64) -> Option<Self> {
         (number != 0 && number.unsigned_abs() < MOST.unsigned_abs()).then_some(Self::Number(number))
     }
 
-    /// Whether it is a person.
+    /// Whether the chat is a person.
     pub(crate) fn is_person(&self) -> bool {
         matches!(self, Self::Number(number) if *number > 0)
     }
 
-    /// As requests name it.
+    /// The chat as requests name it.
     pub(crate) fn recipient(&self) -> Recipient {
         match self {
             Self::Number(number) => ChatId(*number).into(),
@@ -51,7 +51,7 @@ impl Chat {
         }
     }
 
-    /// As bytes that are the same everywhere.
+    /// The chat as bytes that are the same on every machine.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Number(number) => number.to_be_bytes().to_vec(),
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_names_are_read() {
+    fn ids_and_names_are_parsed() {
         assert!(read("123456789").is_some_and(|chat| chat == Chat::Number(123_456_789) && chat.is_person()));
         assert!(read("-1001234567890").is_some_and(|chat| !chat.is_person()));
         assert!(read("@News_Channel").is_some_and(|chat| chat == Chat::Name("@news_channel".to_owned())));
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn anything_else_is_refused() {
         for text in [
             "",
             "0",

@@ -1,16 +1,16 @@
-//! What reads answers and updates of the Bot API, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay
-//! what it kept.
+//! The parsers of Bot API answers and updates as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay
+//! its corpus.
 
 use serde_json::Value;
 
-use crate::answers::{Answer, Answers};
-use crate::heard::{Heard, heard};
+use crate::response_rules::{BotAnswer, TelegramRules};
 use crate::split;
-use crate::updates::Told;
+use crate::update_event::{UpdateEvent, heard};
+use crate::updates::GetUpdatesAnswer;
 
-/// The answer to a question for updates, and each of them.
+/// The answer to a request for updates, and each update in it.
 pub fn telegram_updates(data: &[u8]) {
-    if let Ok(told) = serde_json::from_slice::<Told>(data) {
+    if let Ok(told) = serde_json::from_slice::<GetUpdatesAnswer>(data) {
         told.result.iter().for_each(update);
     }
     if let Ok(one) = serde_json::from_slice::<Value>(data) {
@@ -19,7 +19,7 @@ pub fn telegram_updates(data: &[u8]) {
 }
 
 fn update(update: &Value) {
-    if let Some(Heard::Gone(addresses) | Heard::Here(addresses)) = heard(update) {
+    if let Some(UpdateEvent::Gone(addresses) | UpdateEvent::Here(addresses)) = heard(update) {
         assert!((1..=2).contains(&addresses.len()));
     }
 }
@@ -27,13 +27,13 @@ fn update(update: &Value) {
 /// An answer to a message: the first byte picks the status.
 pub fn telegram_answers(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
-    let answer = Answer::new(200 + u16::from(*first) * 2, None, body);
+    let answer = BotAnswer::new(200 + u16::from(*first) * 2, None, body);
     let _ = (answer.is_taken(), answer.wait(), answer.migrated());
-    let answers = Answers::embedded().expect("the table");
+    let answers = TelegramRules::embedded().expect("the table");
     let _ = answers.judge(&answer);
 }
 
-/// A text in parts: the first byte is the limit.
+/// A text split into parts: the first byte is the limit.
 pub fn telegram_texts(data: &[u8]) {
     let Some((limit, text)) = data.split_first() else { return };
     let limit = usize::from(*limit).max(2);
@@ -53,9 +53,9 @@ mod tests {
         replay("telegram_texts", super::telegram_texts);
     }
 
-    /// Twice what the reader of JSON takes, and what no stack bears: also where an update may hold messages within messages.
+    /// Twice the depth the JSON parser accepts, and more than any stack can hold; also where an update may nest messages.
     #[test]
-    fn nested_updates_end_nothing() {
+    fn nested_updates_do_no_harm() {
         for levels in [2 * 128, 200_000] {
             for (open, close) in
                 [("[", "]"), ("{\"reply_to_message\":", "}"), ("{\"message\":{\"pinned_message\":", "}}")]

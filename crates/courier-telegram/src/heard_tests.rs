@@ -1,15 +1,15 @@
-//! What updates say, as the Bot API writes them.
+//! The meaning of updates as the Bot API writes them.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-fn gone(addresses: &[&str]) -> Option<Heard> {
-    Some(Heard::Gone(addresses.iter().map(|address| Address::new(*address)).collect()))
+fn gone(addresses: &[&str]) -> Option<UpdateEvent> {
+    Some(UpdateEvent::Gone(addresses.iter().map(|address| Address::new(*address)).collect()))
 }
 
-fn here(addresses: &[&str]) -> Option<Heard> {
-    Some(Heard::Here(addresses.iter().map(|address| Address::new(*address)).collect()))
+fn here(addresses: &[&str]) -> Option<UpdateEvent> {
+    Some(UpdateEvent::Here(addresses.iter().map(|address| Address::new(*address)).collect()))
 }
 
 fn person() -> Value {
@@ -36,7 +36,7 @@ fn message(chat: Value, by_bot: bool, more: Value) -> Value {
 }
 
 #[test]
-fn every_update_has_its_moment() {
+fn the_moment_of_an_update_is_read() {
     let at = Some(UnixMs(1_760_000_000_000));
     assert_eq!(moment(&member(person(), json!({"status": "member"}))), at);
     assert_eq!(moment(&message(person(), false, json!({}))), at);
@@ -46,14 +46,14 @@ fn every_update_has_its_moment() {
 }
 
 #[test]
-fn who_blocks_the_bot_is_gone_and_who_unblocks_it_is_here() {
+fn a_person_who_blocks_the_bot_is_gone_and_one_who_unblocks_it_is_here() {
     let kicked = json!({"status": "kicked", "until_date": 0});
     assert_eq!(heard(&member(person(), kicked)), gone(&["7"]));
     assert_eq!(heard(&member(person(), json!({"status": "member"}))), here(&["7"]));
 }
 
 #[test]
-fn groups_and_channels_are_known_by_number_and_name() {
+fn groups_and_channels_are_known_by_id_and_name() {
     let group = || json!({"id": -100_123, "type": "supergroup", "title": "G", "username": "The_Group"});
     let both = ["-100123", "@the_group"];
     assert_eq!(heard(&member(group(), json!({"status": "left"}))), gone(&both));
@@ -86,21 +86,21 @@ fn a_restricted_bot_is_here_when_it_is_a_member() {
 }
 
 #[test]
-fn who_writes_to_the_bot_is_here_whatever_it_is_they_write() {
+fn a_person_who_writes_to_the_bot_is_here_whatever_they_write() {
     for more in [json!({"text": "/start"}), json!({"hologram": {"id": 1}}), json!({})] {
         assert_eq!(heard(&message(person(), false, more.clone())), here(&["7"]), "{more}");
     }
 }
 
 #[test]
-fn what_is_written_in_groups_and_by_bots_says_nothing() {
+fn messages_in_groups_and_by_bots_are_ignored() {
     let group = json!({"id": -5, "type": "group", "title": "G"});
     assert_eq!(heard(&message(group, false, json!({"text": "x"}))), None);
     assert_eq!(heard(&message(person(), true, json!({"text": "x"}))), None);
 }
 
 #[test]
-fn what_can_not_be_read_says_nothing() {
+fn an_update_that_can_not_be_parsed_is_ignored() {
     for strange in [
         json!({"update_id": 3, "hologram": {"from": 7}}),
         json!({"update_id": 3, "my_chat_member": {"chat": 7}}),
@@ -116,7 +116,7 @@ fn what_can_not_be_read_says_nothing() {
 }
 
 #[test]
-fn a_group_that_moved_is_here_at_its_old_number() {
+fn a_group_that_moved_is_here_at_its_old_id() {
     let group = json!({"id": -5, "type": "group", "title": "G"});
     assert_eq!(heard(&message(group, false, json!({"migrate_to_chat_id": -1_005}))), here(&["-5"]));
 }

@@ -1,71 +1,72 @@
-//! The Telegram channel: plain texts with formatting by `entities`, sent by one bot or several.
+//! The Telegram channel: plain texts formatted with `entities`, sent by one or more bots.
 //!
-//! What is promised beyond the contract of a channel:
+//! Guarantees beyond those every channel gives:
 //!
-//! - Texts are sent as they are: there is no parse mode, so nothing in a text can be taken for markup, or be wrong markup.
-//! - A text over 4,096 UTF-16 units goes in parts, in order; each is begun and settled on its own, so that after a crash the part
-//!   on the wire is repeated at most, and none before it.
-//! - An answer is judged by its HTTP status, its code and words in its description; the table is the file `answers.toml`. What was
-//!   taken counts as taken whatever the message in the answer looks like.
-//! - An answer 429 pauses the bot, and cuts its rate. It pauses a chat alone only if that chat was sent much of late, its own limit
-//!   explains the wait, and no other chat of the bot waits alone. Several bots have a budget each: one that pauses does not hold up
-//!   the others.
-//! - A bot whose token is refused is not used for 30 s, then asked once more; the others go on, also to its chats. What none of
-//!   them reaches waits for it. Only when every token is refused does the channel stop.
-//! - A token is part of requests only: no log, error or panic shows it.
-//! - What comes in for the bots is asked for only when the settings say so: a block, or a farewell to a group, puts the chat on the
-//!   channel's suppression list, and whoever is back is taken off it. Nothing is confirmed to Telegram before it is stored. With
-//!   several bots a block of one bars nobody: only a message that none of them could bring does. A bot whose updates another program
-//!   asks for is left to it after three conflicts in a row, and asked again once an hour; it goes on sending.
+//! - Texts are sent as they are. No parse mode is used, so no text can be mistaken for markup or be invalid markup.
+//! - A text over 4,096 UTF-16 units is sent in parts, in order. Each part is begun and settled on its own, so a crash
+//!   repeats at most the part on the wire and none before it.
+//! - An answer is judged by its HTTP status, its code and words in its description; see the table in `answers.toml`.
+//!   An accepted message counts as accepted whatever the message in the answer looks like.
+//! - An answer 429 pauses the bot and lowers its rate. It pauses only the chat if that chat was sent many messages
+//!   recently, its own limit explains the wait, and no other chat of the bot has a wait of its own. Each bot has its
+//!   own budget: one that pauses does not hold up the others.
+//! - A bot whose token is refused is not used for 30 s, then tried once more. The others go on and take over its
+//!   chats; messages that none of them can deliver wait for it. The channel stops only when every token is refused.
+//! - A token appears in requests only: no log, error or panic shows it.
+//! - Updates are requested only if the settings say so. A block, or the bot's removal from a group, puts the chat on
+//!   the channel's suppression list; when the chat is back, it is taken off. Nothing is confirmed to Telegram before
+//!   it is stored. With several bots, a block of one bot suppresses nobody: only a message that no bot could deliver
+//!   does. If another program requests a bot's updates, they are left to that program after three conflicts in a row
+//!   and requested again once an hour; sending goes on.
 //!
-//! Types and set-up are teloxide's. Its own sending is not used: it sleeps after an answer 5xx, drops the code of an answer, and
-//! takes a message it can't read in the answer for one that was not sent.
+//! Types and setup come from teloxide. Its sending is not used: it sleeps after an answer 5xx, drops the code of an answer, and
+//! treats a message as not sent if it can't parse the message in the answer.
 //!
-//! Which bot writes to which chat is drawn from the chat's number, the same by every courier of the channel; a chat that the bot
-//! does not reach is tried with the others, and the one that does is remembered.
+//! The bot for a chat is derived from the chat id, so every courier of the channel picks the same one. If that bot can't reach
+//! the chat, the others are tried, and the one that can is remembered.
 
-pub mod answers;
 mod api;
 mod chat;
-mod chats;
+mod chat_limits;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod heard;
 mod message;
 mod outgoing;
+pub mod response_rules;
 mod sender;
 pub mod settings;
 pub mod split;
 mod token;
 mod transport;
+mod update_event;
 mod updates;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Making, Process};
+use posthaste_courier::process::{self, Process, TransportContext};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::Failure;
+use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{Telegram, Unusable};
+pub use transport::{TelegramStartError, TelegramTransport};
 
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-telegram", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
 
-/// What the courier takes on its command line. Tokens are no arguments: everybody on the machine could read them.
+/// Command-line arguments of the courier. Tokens are never arguments: every user of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// What every courier takes.
+    /// Arguments common to all couriers.
     #[command(flatten)]
     pub process: process::Args,
-    /// Where the Bot API is, as in `https://api.telegram.org`.
+    /// Address of the Bot API, for example `https://api.telegram.org`.
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
 }
 
 impl Args {
-    /// Every place settings come from, these arguments among them.
+    /// All sources of settings, including these arguments.
     pub fn sources(&self) -> Sources {
         PROCESS.sources(&self.process, &|sources| self.flags(sources))
     }
@@ -75,27 +76,27 @@ impl Args {
     }
 }
 
-/// Runs the courier of the Telegram channel until it is asked to stop.
+/// Runs the Telegram courier until it is asked to stop.
 ///
 /// # Errors
-/// A [`Failure`] with the exit code that says what to do.
-pub async fn run(args: Args) -> Result<(), Failure> {
+/// An [`ExitFailure`] whose exit code says what to do.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
     PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
 }
 
-/// Looks whether the courier could work: its settings, and bots whose tokens are taken. Sends nothing.
+/// Checks whether the courier could work: its settings, and whether Telegram accepts the bots' tokens. Sends nothing.
 ///
 /// # Errors
-/// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<Checked, Failure> {
+/// An [`ExitFailure`] that says what to fix.
+pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 
-fn make(making: Making<Settings>) -> Result<Telegram, Failure> {
-    let channel: Channel = "telegram".parse().map_err(Failure::software)?;
-    let Making { settings, courier, origins } = making;
-    Telegram::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        Unusable::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        Unusable::Table(bad) => Failure::software(bad),
+fn make(making: TransportContext<Settings>) -> Result<TelegramTransport, ExitFailure> {
+    let channel: Channel = "telegram".parse().map_err(ExitFailure::software)?;
+    let TransportContext { settings, courier, origins } = making;
+    TelegramTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
+        TelegramStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
+        TelegramStartError::Table(bad) => ExitFailure::software(bad),
     })
 }

@@ -1,12 +1,12 @@
-//! What one message says: the parts of an order's content for this channel.
+//! The text of a message: the parts of an order's content for this channel.
 
 use posthaste_model::{Channel, Content};
 use teloxide::types::MessageEntity;
 
-use crate::split::{self, Part};
+use crate::split::{self, TextPart};
 
-/// The parts of an order's content. The subject stands above the text in bold, unless the text is for this channel alone.
-pub(crate) fn parts(content: &Content, channel: &Channel, with_subject: bool) -> Vec<Part> {
+/// The parts of an order's content. The subject goes in bold above the text, unless the text is for this channel only.
+pub(crate) fn parts(content: &Content, channel: &Channel, with_subject: bool) -> Vec<TextPart> {
     let text = content.text_for(channel).expose();
     let subject = content.subject.expose().trim();
     if !with_subject || subject.is_empty() || content.texts.contains_key(channel) {
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_subject_stands_above_the_common_text_only() {
+    fn the_subject_goes_above_the_common_text_only() {
         let telegram: Channel = "telegram".parse().unwrap();
         let mut content = Content {
             text: Text::new("text <b>&amp;</b> _*"),

@@ -1,16 +1,16 @@
-//! What the settings make of the channel: what it can do, and what a message of it asks for.
+//! How the settings shape the channel: its capabilities, and the parameters of a request.
 
-use posthaste_courier::Abilities;
+use posthaste_courier::Capabilities;
 use posthaste_courier::process::Section;
 use teloxide::payloads::{SendMessage, SendMessageSetters};
 use teloxide::types::LinkPreviewOptions;
 
 use crate::chat::Chat;
-use crate::settings::Telegram as Bots;
-use crate::split::Part;
+use crate::settings::TelegramSettings as Bots;
+use crate::split::TextPart;
 
-/// One part for one chat.
-pub(crate) fn request(settings: &Bots, to: &Chat, part: &Part) -> SendMessage {
+/// The request for one part to one chat.
+pub(crate) fn request(settings: &Bots, to: &Chat, part: &TextPart) -> SendMessage {
     let mut message = SendMessage::new(to.recipient(), part.text.clone());
     if !part.entities.is_empty() {
         message = message.entities(part.entities.clone());
@@ -33,18 +33,18 @@ pub(crate) fn request(settings: &Bots, to: &Chat, part: &Part) -> SendMessage {
     if settings.paid { message.allow_paid_broadcast(true) } else { message }
 }
 
-/// What the channel can do, with so many bots.
-pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Abilities {
+/// The channel's capabilities with this number of bots.
+pub(crate) fn abilities(settings: &Bots, bots: usize, courier: &Section) -> Capabilities {
     let all = settings.rate * f64::from(u32::try_from(bots).unwrap_or(u32::MAX));
-    let abilities = courier.abilities(Abilities {
+    let abilities = courier.abilities(Capabilities {
         concurrency: (10 * bots).min(200),
-        // Enough for answers that take two seconds; Telegram refuses a bot above 1000 requests at once.
+        // Enough for answers that take two seconds. Telegram refuses more than 1000 concurrent requests of a bot.
         max_concurrency: calls(all * 2.0),
         send_window: settings.send_within.get(),
         on_unknown: settings.on_unknown.into(),
-        ..Abilities::default()
+        ..Capabilities::default()
     });
-    Abilities {
+    Capabilities {
         rate: abilities.rate.or(Some(all)),
         concurrency: abilities.concurrency.min(abilities.max_concurrency),
         ..abilities

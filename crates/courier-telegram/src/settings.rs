@@ -1,6 +1,6 @@
 //! The channel's settings: section `telegram`. Every key is documented in `defaults.toml`.
 
-pub use posthaste_courier::setting::{BadSetting, OnUnknown};
+pub use posthaste_courier::setting::{BadSetting, UnknownPolicy};
 use posthaste_ops::config::HumanDuration;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -8,21 +8,21 @@ use serde::Deserialize;
 /// The documented defaults of the channel's section.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// Keys whose values are never shown, and which may be given by file.
+/// Keys whose values are never shown and which may be read from a file.
 pub const SECRETS: &[&str] = &["telegram.tokens", "telegram.proxy"];
 
 /// The channel's sections.
 #[derive(Debug, Deserialize)]
 pub struct Settings {
-    /// Bots, and how they send.
-    pub telegram: Telegram,
+    /// The section `telegram`.
+    pub telegram: TelegramSettings,
 }
 
 /// The section `telegram`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Telegram {
+pub struct TelegramSettings {
     pub tokens: SecretString,
     pub api_url: String,
     pub proxy: SecretString,
@@ -35,7 +35,7 @@ pub struct Telegram {
     pub connect_within: HumanDuration,
     pub send_within: HumanDuration,
     pub max_parts: usize,
-    pub on_unknown: OnUnknown,
+    pub on_unknown: UnknownPolicy,
     pub subject: bool,
     pub link_previews: bool,
     pub silent: bool,
@@ -46,15 +46,15 @@ pub struct Telegram {
     pub updates_rest: HumanDuration,
 }
 
-impl Telegram {
-    /// Refuses numbers that make no sense.
+impl TelegramSettings {
+    /// Rejects values that are out of range.
     pub(crate) fn check(&self) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         if !(self.rate >= 0.1 && self.rate <= 1000.0) {
-            return bad("telegram.rate", "must be 0.1 to 1000 messages a second");
+            return bad("telegram.rate", "must be 0.1 to 1000 messages per second");
         }
         if self.rate > 30.0 && !self.paid {
-            return bad("telegram.rate", "above 30 messages a second only with telegram.paid = true");
+            return bad("telegram.rate", "above 30 messages per second requires telegram.paid = true");
         }
         for (key, messages, span) in [
             ("telegram.chat_messages", self.chat_messages, self.chat_span),
@@ -64,20 +64,20 @@ impl Telegram {
                 return bad(key, "must be 1 to 100 messages");
             }
             if span.get().is_zero() || span.get().as_secs() > 3600 {
-                return bad(key, "the span that goes with it must be more than nothing and an hour at most");
+                return bad(key, "the span of this limit must be above zero and at most 1 hour");
             }
         }
         if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
-            return bad("telegram.connect_within", "must be more than nothing and less than send_within");
+            return bad("telegram.connect_within", "must be above zero and less than send_within");
         }
         if !(1..=64).contains(&self.max_parts) {
             return bad("telegram.max_parts", "must be 1 to 64");
         }
         if self.updates_again.get().is_zero() || self.updates_again.get().as_secs() > 3600 {
-            return bad("telegram.updates_again", "must be more than nothing and an hour at most");
+            return bad("telegram.updates_again", "must be above zero and at most 1 hour");
         }
         if self.updates_rest < self.updates_again || self.updates_rest.get().as_secs() > 24 * 3600 {
-            return bad("telegram.updates_rest", "must be updates_again at least and a day at most");
+            return bad("telegram.updates_rest", "must be at least updates_again and at most 1 day");
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Texts in parts: at most 4,096 UTF-16 units each, cut at the end of a paragraph, a line or a word, never inside what a reader
-//! takes for one letter.
+//! Splits texts into parts of at most 4,096 UTF-16 units, at the end of a paragraph, a line or a word, and never inside a
+//! grapheme.
 //!
-//! The parts of a text are the same at every attempt, for the progress of a message counts them. So a change of the rules here
-//! changes what messages mean that are half sent while it is installed.
+//! A text has the same parts at every attempt, because the progress of a message counts them. A change of the rules here can
+//! therefore corrupt messages that are half sent while it is installed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,31 +10,31 @@ use std::fmt;
 use teloxide::types::MessageEntity;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// UTF-16 units of one message at most.
+/// Maximum length of one message, in UTF-16 units.
 pub const LIMIT: usize = 4096;
 
-/// What is looked at behind the limit, in bytes, to see where a letter ends.
+/// How many bytes past the limit are examined to find the end of a grapheme.
 const AHEAD: usize = 1024;
 
-/// One part. Formats without its text.
+/// One part. `Debug` does not show its text.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Part {
-    /// Its text: neither empty nor blank, no white space at its ends.
+pub struct TextPart {
+    /// The text: neither empty nor blank, without white space at either end.
     pub text: String,
-    /// Its formatting, in UTF-16 units from the start of the part.
+    /// The formatting, in UTF-16 units from the start of the part.
     pub entities: Vec<MessageEntity>,
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for TextPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "part({}, {} entities)", self.text.len(), self.entities.len())
     }
 }
 
-/// Splits a text with its formatting (in UTF-16 units from its start) into parts of `limit` units at most (1 at least). White
-/// space at the ends of parts is left out, and so is a blank part: a blank text has none.
+/// Splits a text and its formatting (in UTF-16 units from its start) into parts of at most `limit` units (at least 2). White
+/// space at the ends of parts is dropped, and so are blank parts: a blank text has no parts.
 #[must_use]
-pub fn split(text: &str, entities: &[MessageEntity], limit: usize) -> Vec<Part> {
+pub fn split(text: &str, entities: &[MessageEntity], limit: usize) -> Vec<TextPart> {
     let mut parts = Vec::new();
     let (mut at, mut units) = (0, 0);
     while at < text.len() {
@@ -47,14 +47,14 @@ pub fn split(text: &str, entities: &[MessageEntity], limit: usize) -> Vec<Part> 
         let part = trim_end(whole);
         if !part.is_empty() {
             let entities = clip(entities, units, units_of(part));
-            parts.push(Part { text: part.to_owned(), entities });
+            parts.push(TextPart { text: part.to_owned(), entities });
         }
         (at, units) = (at + end, units + units_of(whole));
     }
     parts
 }
 
-/// UTF-16 units of a text.
+/// The length of a text in UTF-16 units.
 #[must_use]
 pub fn units_of(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
@@ -69,7 +69,7 @@ fn trim_end(text: &str) -> &str {
     &text[..text.len() - blank]
 }
 
-/// Where the first part of a text ends, in bytes; more than 0 if there is any text.
+/// The end of the text's first part, in bytes; more than 0 if there is any text.
 fn cut(text: &str, limit: usize) -> usize {
     let mut units = 0;
     let fits = text.char_indices().find(|(_, letter)| {
@@ -107,12 +107,12 @@ fn cut(text: &str, limit: usize) -> usize {
     match good {
         Some(at) => at,
         None if any > 0 => any,
-        // One letter of more than a whole message.
+        // A single grapheme longer than a whole message.
         None => most,
     }
 }
 
-/// The formatting of the units from `start`, as many as `length`.
+/// The formatting of `length` units from `start`.
 fn clip(entities: &[MessageEntity], start: usize, length: usize) -> Vec<MessageEntity> {
     let end = start + length;
     let clipped = entities.iter().filter_map(|entity| {

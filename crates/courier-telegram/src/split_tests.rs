@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn texts(parts: &[Part]) -> Vec<&str> {
+fn texts(parts: &[TextPart]) -> Vec<&str> {
     parts.iter().map(|part| part.text.as_str()).collect()
 }
 
@@ -23,7 +23,7 @@ fn a_text_at_the_limit_is_one_part_and_one_unit_more_are_two() {
 }
 
 #[test]
-fn it_is_cut_at_the_best_place_of_the_second_half() {
+fn a_text_is_cut_at_the_best_place_of_the_second_half() {
     let cut = |text: &str| texts(&split(text, &[], 20)).join("|");
     assert_eq!(cut("one two three\n\nfour five\nsix"), "one two three|four five\nsix");
     assert_eq!(cut("one two three\nfour five six"), "one two three|four five six");
@@ -34,14 +34,14 @@ fn it_is_cut_at_the_best_place_of_the_second_half() {
 }
 
 #[test]
-fn letters_of_many_signs_stay_whole() {
+fn graphemes_of_several_characters_stay_whole() {
     let family = "👩‍👩‍👧‍👦";
     let parts = split(&family.repeat(5), &[], 24);
     assert_eq!(texts(&parts), [family.repeat(2), family.repeat(2), family.to_owned()]);
     let flags = "🇩🇪🇫🇷🇷🇸";
     assert_eq!(texts(&split(flags, &[], 10)), ["🇩🇪🇫🇷", "🇷🇸"]);
     assert_eq!(texts(&split("e\u{301}e\u{301}e\u{301}", &[], 5)), ["e\u{301}e\u{301}", "e\u{301}"]);
-    // One letter of more than a whole message is cut all the same.
+    // A single grapheme longer than a whole message is cut anyway.
     let tall = format!("e{}", "\u{301}".repeat(30));
     assert_eq!(split(&tall, &[], 10).len(), 4);
 }
@@ -63,7 +63,7 @@ fn formatting_is_cut_with_the_text() {
     assert_eq!(parts[0].entities, [MessageEntity::bold(2, 8)]);
     assert_eq!(parts[1].entities, [MessageEntity::bold(0, 4)]);
     assert_eq!(parts[2].entities, []);
-    // What reaches beyond the text is cut off too.
+    // Formatting beyond the end of the text is cut off too.
     assert_eq!(
         split("x", &[MessageEntity::bold(0, usize::MAX)], 12)[0].entities,
         [MessageEntity::bold(0, 1)]
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn letters_stay_whole_where_they_fit(text in any_text(), limit in 40..200_usize) {
+    fn graphemes_stay_whole_if_they_fit(text in any_text(), limit in 40..200_usize) {
         let edges: HashSet<usize> =
             text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
         let fit = text.graphemes(true).all(|letter| units_of(letter) <= 20);
@@ -142,7 +142,9 @@ proptest! {
     }
 
     #[test]
-    fn formatting_covers_the_same_letters(text in any_text(), limit in 12..90_usize, from in 0..300_usize, long in 1..300_usize) {
+    fn formatting_covers_the_same_characters(
+        text in any_text(), limit in 12..90_usize, from in 0..300_usize, long in 1..300_usize,
+    ) {
         let units: Vec<u16> = text.encode_utf16().collect();
         let covered = |units: &[u16], entity: &MessageEntity| {
             let end = (entity.offset + entity.length).min(units.len());

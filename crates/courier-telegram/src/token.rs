@@ -1,4 +1,4 @@
-//! Tokens of bots. A token is part of every URL of the Bot API, so it lives here and in the requests, and nowhere else.
+//! Bot tokens. A token is part of every Bot API URL, so it is kept only here and in the requests.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::BadSetting;
 
-/// Bots of one channel at most.
+/// Maximum number of bots per channel.
 const MOST: usize = 64;
 const KEY: &str = "telegram.tokens";
 
-/// A token. Formats as the bot's public number.
+/// A token. `Debug` shows only the bot's public id.
 #[derive(Clone)]
-pub(crate) struct Token {
+pub(crate) struct BotToken {
     bot: u64,
     secret: SecretString,
 }
 
-impl Token {
-    /// The bot's own number, which anybody may know.
+impl BotToken {
+    /// The bot's id, which is public.
     pub(crate) fn bot(&self) -> u64 {
         self.bot
     }
@@ -38,24 +38,24 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for BotToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:***", self.bot)
     }
 }
 
-/// All tokens of the setting, in their order. What is wrong is told by place, never by value.
-pub(crate) fn read(tokens: &SecretString) -> Result<Vec<Token>, BadSetting> {
-    let mut read: Vec<Token> = Vec::new();
+/// Reads all tokens of the setting, in order. Errors name a token's position, never its value.
+pub(crate) fn read(tokens: &SecretString) -> Result<Vec<BotToken>, BadSetting> {
+    let mut read: Vec<BotToken> = Vec::new();
     for (at, text) in tokens.expose_secret().split_whitespace().enumerate() {
-        let Some(token) = Token::parse(text) else {
-            let why = format!("token {} is not one: it must look like 123456789:AAbbCC…", at + 1);
+        let Some(token) = BotToken::parse(text) else {
+            let why = format!("token {} is not a bot token: it must look like 123456789:AAbbCC…", at + 1);
             return Err(BadSetting::new(KEY, why));
         };
         if read.iter().any(|other| other.bot == token.bot) {
             return Err(BadSetting::new(
                 KEY,
-                format!("bot {} has two tokens: leave the old one out", token.bot),
+                format!("bot {} has two tokens: remove the old one", token.bot),
             ));
         }
         read.push(token);
@@ -63,9 +63,9 @@ pub(crate) fn read(tokens: &SecretString) -> Result<Vec<Token>, BadSetting> {
     match read.len() {
         0 => Err(BadSetting::new(
             KEY,
-            "is missing: @BotFather gives one; name its file in telegram.tokens_file",
+            "missing; get a token from @BotFather and name its file in telegram.tokens_file",
         )),
-        n if n > MOST => Err(BadSetting::new(KEY, format!("{n} tokens are too many: {MOST} at most"))),
+        n if n > MOST => Err(BadSetting::new(KEY, format!("{n} tokens are too many: at most {MOST}"))),
         _ => Ok(read),
     }
 }
@@ -79,13 +79,13 @@ mod tests {
     #[test]
     fn tokens_are_read_and_print_masked() {
         let read = read(&format!(" 12:{SECRET}\n34:{SECRET}\t").into()).unwrap();
-        assert_eq!(read.iter().map(Token::bot).collect::<Vec<_>>(), [12, 34]);
+        assert_eq!(read.iter().map(BotToken::bot).collect::<Vec<_>>(), [12, 34]);
         assert_eq!(read[0].expose(), format!("12:{SECRET}"));
         assert_eq!(format!("{read:?}"), "[12:***, 34:***]");
     }
 
     #[test]
-    fn what_is_no_token_is_refused_without_being_shown() {
+    fn an_invalid_token_is_refused_without_being_shown() {
         for text in [
             "".to_owned(),
             SECRET.to_owned(),

@@ -4,123 +4,124 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::budget::{Admission, Budget};
-use posthaste_courier::exchange::Ended;
+use posthaste_courier::http_request::HttpResult;
+use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
-use posthaste_courier::told::Told;
-use posthaste_courier::{Abilities, Desk, Envelope, Outcome, Scope, Transport};
+use posthaste_courier::rate_limiter::{Admission, RateLimiter};
+use posthaste_courier::{Capabilities, Envelope, FeedbackSink, Outcome, ThrottleScope, Transport};
 use posthaste_model::{Channel, Reason};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answers::{Answer, Answers, BadTable, Meaning, Verdict};
 use crate::api::{self, Bot};
 use crate::chat::Chat;
-use crate::chats::{Chats, Window};
+use crate::chat_limits::{ChatLimits, SendWindow};
 use crate::message;
 use crate::outgoing;
-use crate::sender::Sender;
-use crate::settings::{BadSetting, Settings, Telegram as Bots};
-use crate::split::Part;
+use crate::response_rules::{BadTelegramRules, BotAnswer, ResponseAction, ResponseVerdict, TelegramRules};
+use crate::sender::BotSender;
+use crate::settings::{BadSetting, Settings, TelegramSettings as Bots};
+use crate::split::TextPart;
 use crate::token;
 use crate::updates::{Updates, Waits};
 
-/// The slowest a bot gets, in messages a second.
+/// The slowest rate of a bot, in messages per second.
 const SLOWEST: f64 = 0.5;
-/// How long a begun message waits for its turn with the transport; longer waits are the runtime's.
+/// How long a begun message waits for its turn inside the transport; longer waits are left to the runtime.
 const AHEAD: Duration = Duration::from_millis(250);
-/// A part of so much is added to every pause, so that bots on several machines do not come back together.
+/// Up to this much is added at random to every pause, so that bots on several machines do not resume together.
 const SPREAD: Duration = Duration::from_millis(500);
-/// How long a bot is not used whose token was refused; then one message asks again.
+/// How long a bot is not used after its token was refused; then one message tries it again.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// Moves of one chat followed in one call.
+/// How many moves of a chat one call follows.
 const MOST_MOVES: u8 = 2;
-/// How often nobody is found at an address, on different days, before it is not used any more. The server has said so of chats
-/// that were there.
+/// How often, on different days, an address must be reported as not found before it is suppressed. The server has reported this
+/// for chats that existed.
 const STRIKES: u8 = 3;
 
 /// The Telegram channel.
-pub struct Telegram {
+pub struct TelegramTransport {
     channel: Channel,
     settings: Bots,
-    abilities: Abilities,
-    answers: Answers,
-    bots: Vec<Sender>,
-    chats: Mutex<Chats>,
-    told: Told,
+    abilities: Capabilities,
+    answers: TelegramRules,
+    bots: Vec<BotSender>,
+    chats: Mutex<ChatLimits>,
+    told: OrderFaults,
 }
 
-/// What makes the channel unusable before it starts.
+/// Why the channel can't start.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum TelegramStartError {
     /// A setting.
     #[error(transparent)]
     Setting(#[from] BadSetting),
     /// The table of answers.
     #[error(transparent)]
-    Table(#[from] BadTable),
+    Table(#[from] BadTelegramRules),
 }
 
-/// Whose turn it is, or who has to wait.
+/// The moment of the turn, or what has to wait.
 type Turn = Result<Instant, Outcome>;
 
-impl Telegram {
+impl TelegramTransport {
     /// The channel with these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`Unusable`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+    /// [`TelegramStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, TelegramStartError> {
         let settings = settings.telegram;
         settings.check()?;
         let ((client, base), now) = (api::way(&settings)?, Instant::now());
         let mut bots = Vec::new();
         for token in token::read(&settings.tokens)? {
             let bot = Bot::new(token, &base, &client)?;
-            let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
-            bots.push(Sender { bot, budget: Mutex::new(budget), refused: Mutex::new(None) });
+            let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), now);
+            bots.push(BotSender { bot, budget: Mutex::new(budget), refused: Mutex::new(None) });
         }
-        let chats = Chats::new(
-            Window { messages: settings.chat_messages, span: settings.chat_span.get() },
-            Window { messages: settings.group_messages, span: settings.group_span.get() },
+        let chats = ChatLimits::new(
+            SendWindow { messages: settings.chat_messages, span: settings.chat_span.get() },
+            SendWindow { messages: settings.group_messages, span: settings.group_span.get() },
         );
         let abilities = outgoing::abilities(&settings, bots.len(), courier);
-        let (chats, told) = (Mutex::new(chats), Told::new(channel.clone()));
-        Ok(Self { channel, settings, abilities, answers: Answers::embedded()?, bots, chats, told })
+        let (chats, told) = (Mutex::new(chats), OrderFaults::new(channel.clone()));
+        Ok(Self { channel, settings, abilities, answers: TelegramRules::embedded()?, bots, chats, told })
     }
 
-    fn chats(&self) -> MutexGuard<'_, Chats> {
+    fn chats(&self) -> MutexGuard<'_, ChatLimits> {
         self.chats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(chat) = Chat::read(&envelope.to.address) else {
-            return Outcome::Rejected(Reason::BadAddress);
+            return Outcome::Failed(Reason::BadAddress);
         };
         let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
         if parts.is_empty() || parts.len() > self.settings.max_parts {
-            return Outcome::Rejected(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected);
         }
-        // Of what may have been taken before, only an answer may tell that it was not.
-        if !envelope.repeat && envelope.token.is_none() && self.told.is_given_up(&envelope.suffix) {
-            return Outcome::Rejected(Reason::Rejected);
+        // If an earlier attempt may have been accepted, only an answer can show that it was not.
+        if !envelope.repeat && envelope.token.is_none() && self.told.is_given_up(&envelope.order_id) {
+            return Outcome::Failed(Reason::Rejected);
         }
-        // The progress of the message: how many parts are through.
+        // The progress of the message: how many parts were sent.
         let through = usize::try_from(envelope.token.unwrap_or(0)).unwrap_or(usize::MAX);
-        let Some(part) = parts.get(through) else { return Outcome::Accepted };
+        let Some(part) = parts.get(through) else { return Outcome::Sent };
         match self.part(envelope, &chat, part, deadline).await {
-            Outcome::Accepted if through + 1 < parts.len() => {
+            Outcome::Sent if through + 1 < parts.len() => {
                 Outcome::Part(u32::try_from(through + 1).unwrap_or(u32::MAX))
             }
             outcome => outcome,
         }
     }
 
-    /// One part by the bot that reaches the chat: that of last time, or the first of those the chat's number names that is not
-    /// told to look elsewhere. Only refused requests are followed by another one. A bot whose token is refused is passed over, and
-    /// what the others say is not final then, for it may be the one that reaches the chat.
-    async fn part(&self, envelope: &Envelope, chat: &Chat, part: &Part, deadline: Instant) -> Outcome {
+    /// Sends one part through the bot that reaches the chat: the one used last time, or else the first in the chat's
+    /// order whose answer does not point to another bot. The next bot is tried only after a refusal. A bot whose
+    /// token is refused is skipped; refusals of the others are then not final, because the skipped bot may be the one
+    /// that reaches the chat.
+    async fn part(&self, envelope: &Envelope, chat: &Chat, part: &TextPart, deadline: Instant) -> Outcome {
         let known = self.chats().bot(chat);
         let mut senders = self.in_order(chat);
         if let Some(known) = known
@@ -138,7 +139,7 @@ impl Telegram {
             let number = sender.bot.number();
             let next = senders.get(at + 1).map(|next| next.bot.number());
             match outcome {
-                Outcome::Accepted if senders.len() > 1 && known != Some(number) => {
+                Outcome::Sent if senders.len() > 1 && known != Some(number) => {
                     self.chats().reached_by(chat, Some(number));
                 }
                 Outcome::Stop(why) => {
@@ -153,20 +154,20 @@ impl Telegram {
             if !elsewhere {
                 return outcome;
             }
-            // A wait on the way goes on with the bot after this one.
+            // If the next bot has to wait, a later attempt continues with it.
             self.chats().reached_by(chat, next);
-            if !matches!(refused, Some(Outcome::Suppress(_))) {
+            if !matches!(refused, Some(Outcome::Suppressed(_))) {
                 refused = Some(outcome);
             }
         }
         match waits {
-            Some(wait) => Outcome::Throttled { scope: Scope::Recipient, wait },
-            None => refused.unwrap_or(Outcome::Rejected(Reason::BadAddress)),
+            Some(wait) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
+            None => refused.unwrap_or(Outcome::Failed(Reason::BadAddress)),
         }
     }
 
-    /// The token of this bot is refused: it is not used for a while. False when none is left that may be.
-    fn stop_one(&self, sender: &Sender, why: &str) -> bool {
+    /// Stops using this bot for a while, because its token is refused. False if no usable bot is left.
+    fn stop_one(&self, sender: &BotSender, why: &str) -> bool {
         let now = Instant::now();
         sender.set_refused(Some(now + REFUSED_FOR));
         let left = self.bots.iter().any(|sender| sender.refused(now).is_none());
@@ -174,16 +175,16 @@ impl Telegram {
             tracing::error!(
                 bot = sender.bot.number(),
                 why,
-                "this bot is stopped, the others go on: give it a valid token"
+                "bot stopped, the others go on; give it a valid token"
             );
             posthaste_courier::alarm(&self.channel, "bot");
         }
         left
     }
 
-    /// All bots, in an order of the chat's own that every courier of the channel agrees on.
-    fn in_order(&self, chat: &Chat) -> Vec<&Sender> {
-        let mut senders: Vec<&Sender> = self.bots.iter().collect();
+    /// All bots, in an order derived from the chat, the same at every courier of the channel.
+    fn in_order(&self, chat: &Chat) -> Vec<&BotSender> {
+        let mut senders: Vec<&BotSender> = self.bots.iter().collect();
         if senders.len() > 1 {
             let chat = chat.bytes();
             senders.sort_by_cached_key(|sender| {
@@ -193,13 +194,13 @@ impl Telegram {
         senders
     }
 
-    /// One part by one bot, and whether another one may reach the chat.
+    /// Sends one part through one bot. The flag says whether another bot may reach the chat.
     async fn by(
         &self,
-        sender: &Sender,
+        sender: &BotSender,
         envelope: &Envelope,
         chat: &Chat,
-        part: &Part,
+        part: &TextPart,
         deadline: Instant,
     ) -> (Outcome, bool) {
         let moved = self.chats().now_at(chat).and_then(Chat::number);
@@ -211,69 +212,74 @@ impl Telegram {
             };
             let ended = sender.bot.send(&outgoing::request(&self.settings, &to, part), deadline).await;
             let answer = match ended {
-                Ended::Answered(answer) => Answer::new(answer.status, answer.retry_after, &answer.body),
-                Ended::NotConnected => {
+                HttpResult::Answered(answer) => {
+                    BotAnswer::new(answer.status, answer.retry_after, &answer.body)
+                }
+                HttpResult::NotConnected => {
                     self.chats().give_back(&to);
                     return (Outcome::NotSent { after: None, reason: Reason::NotConnected }, false);
                 }
-                Ended::Lost(reason) => return (Outcome::Unknown(reason), false),
+                HttpResult::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
             if answer.is_taken() {
-                self.told.taken(&envelope.suffix);
-                return (Outcome::Accepted, false);
+                self.told.taken(&envelope.order_id);
+                return (Outcome::Sent, false);
             }
             let verdict = self.answers.judge(&answer);
             self.tell(envelope, verdict, answer.code());
-            if !matches!(verdict.meaning, Meaning::Wait | Meaning::Unknown) {
+            if !matches!(verdict.meaning, ResponseAction::Wait | ResponseAction::Unknown) {
                 self.chats().give_back(&to);
             }
             match verdict.meaning {
-                Meaning::Migrate => {
+                ResponseAction::Migrate => {
                     let Some((number, next)) =
                         answer.migrated().and_then(|number| Some((number, Chat::number(number)?)))
                     else {
-                        return (Outcome::Rejected(Reason::BadAddress), false);
+                        return (Outcome::Failed(Reason::BadAddress), false);
                     };
                     self.chats().moved(chat, number);
                     to = next;
                 }
-                Meaning::Wait => {
+                ResponseAction::Wait => {
                     return (self.throttled(sender, &to, sent, Instant::now(), verdict.wait), false);
                 }
-                Meaning::Stop => {
+                ResponseAction::Stop => {
                     let bot = sender.bot.number();
                     return (
                         Outcome::Stop(format!("Telegram refuses the token of bot {bot} ({})", answer.code())),
                         false,
                     );
                 }
-                Meaning::Retry => return (Outcome::Retry { after: None, reason: verdict.reason }, false),
-                Meaning::Reject => return (Outcome::Rejected(verdict.reason), verdict.elsewhere),
-                Meaning::Suppress => return (Outcome::Suppress(verdict.reason), verdict.elsewhere),
-                Meaning::Strike => {
+                ResponseAction::Retry => {
+                    return (Outcome::Retry { after: None, reason: verdict.reason }, false);
+                }
+                ResponseAction::Reject => return (Outcome::Failed(verdict.reason), verdict.elsewhere),
+                ResponseAction::Suppress => return (Outcome::Suppressed(verdict.reason), verdict.elsewhere),
+                ResponseAction::Strike => {
                     let strike = Outcome::Strike { reason: verdict.reason, of: STRIKES };
                     return (strike, verdict.elsewhere);
                 }
-                Meaning::Unknown => return (Outcome::Unknown(verdict.reason), false),
+                ResponseAction::Unknown => return (Outcome::Unknown(verdict.reason), false),
             }
         }
-        (Outcome::Rejected(Reason::BadAddress), false)
+        (Outcome::Failed(Reason::BadAddress), false)
     }
 
-    /// Waits for the turn of a message to this chat by this bot, if it comes soon; tells when it goes. `Err` says who waits.
-    async fn turn(&self, sender: &Sender, to: &Chat) -> Turn {
+    /// Waits for the turn of a message to this chat by this bot, if it comes soon, and returns its moment. `Err` says
+    /// what waits.
+    async fn turn(&self, sender: &BotSender, to: &Chat) -> Turn {
         let now = Instant::now();
         // The chat's place is taken first: a wait of its own costs the bot nothing.
         if let Err(wait) = self.chats().admit(to, now) {
-            return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+            return Err(Outcome::Throttled { scope: ThrottleScope::Recipient, wait });
         }
-        // Not in the head of the match: the budget would stay locked in its arms.
+        // Not in the match expression itself: the budget would stay locked in its arms.
         let admission = sender.budget().admit(now, now + AHEAD);
         let at = match admission {
             Admission::At(at) => at,
             Admission::Spent(wait) => {
                 self.chats().give_back(to);
-                return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+                return Err(Outcome::Throttled { scope: ThrottleScope::Recipient, wait });
             }
             Admission::Paused(wait) => {
                 self.chats().give_back(to);
@@ -281,7 +287,7 @@ impl Telegram {
             }
         };
         tokio::time::sleep_until(at).await;
-        // A pause, or a wait of the chat, may have begun meanwhile.
+        // A pause, or a wait of the chat, may have started meanwhile.
         let (mut chats, now) = (self.chats(), Instant::now());
         if let Some(wait) = sender.pause(now) {
             chats.give_back(to);
@@ -289,54 +295,68 @@ impl Telegram {
         }
         if let Some(wait) = chats.waits(to, now) {
             chats.give_back(to);
-            return Err(Outcome::Throttled { scope: Scope::Recipient, wait });
+            return Err(Outcome::Throttled { scope: ThrottleScope::Recipient, wait });
         }
         Ok(now)
     }
 
-    /// A bot pauses for so long from `now`: so does the channel, if no other bot is at work.
+    /// A bot pauses for `wait` from `now`. If no other bot is active, the whole channel pauses.
     fn paused(&self, wait: Duration, now: Instant) -> Outcome {
         let pauses: Option<Vec<Duration>> = self.bots.iter().map(|sender| sender.pause(now)).collect();
         match pauses.and_then(|all| all.into_iter().min()) {
-            Some(shortest) => Outcome::Throttled { scope: Scope::Channel, wait: shortest },
-            None => Outcome::Throttled { scope: Scope::Recipient, wait },
+            Some(shortest) => Outcome::Throttled { scope: ThrottleScope::Channel, wait: shortest },
+            None => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
         }
     }
 
-    /// An answer that came at `now` asked to wait: the chat does, if its own limit explains it and the bot was not refused
-    /// elsewhere; else the bot.
-    fn throttled(&self, sender: &Sender, to: &Chat, sent: Instant, now: Instant, told: Duration) -> Outcome {
+    /// An answer received at `now` asked to wait. The chat waits if its own limit explains it and the bot was not refused
+    /// elsewhere; otherwise the bot pauses.
+    fn throttled(
+        &self,
+        sender: &BotSender,
+        to: &Chat,
+        sent: Instant,
+        now: Instant,
+        told: Duration,
+    ) -> Outcome {
         let wait = told + SPREAD.mul_f64(rand::random());
         let mut chats = self.chats();
         if chats.is_own(sender.bot.number(), to, now, told) && sender.pause(now).is_none() {
             chats.wait(sender.bot.number(), to, now + wait);
-            return Outcome::Throttled { scope: Scope::Recipient, wait };
+            return Outcome::Throttled { scope: ThrottleScope::Recipient, wait };
         }
         chats.give_back(to);
         drop(chats);
         sender.budget().throttled(sent, now, wait);
-        tracing::warn!(bot = sender.bot.number(), seconds = wait.as_secs(), "Telegram asks the bot to pause");
+        tracing::warn!(
+            bot = sender.bot.number(),
+            seconds = wait.as_secs(),
+            "Telegram rate limit; bot pauses"
+        );
         self.paused(wait, now)
     }
 
-    /// A fault of ours is told once an order.
-    fn tell(&self, envelope: &Envelope, verdict: Verdict, code: u16) {
-        if verdict.alarm && self.told.is_new(&envelope.suffix) {
-            tracing::error!(order = %envelope.suffix, code, "Telegram refuses the message for what it says");
+    /// Logs a fault of the message or the program, once per order.
+    fn tell(&self, envelope: &Envelope, verdict: ResponseVerdict, code: u16) {
+        if verdict.alarm && self.told.is_new(&envelope.order_id) {
+            tracing::error!(order = %envelope.order_id, code, "Telegram refuses the message as invalid; check its content");
         }
-        if verdict.content && self.told.refused(&envelope.suffix) {
-            tracing::error!(order = %envelope.suffix, "nobody can be sent what the order says: its other messages fail unsent");
+        if verdict.content && self.told.refused(&envelope.order_id) {
+            tracing::error!(
+                order = %envelope.order_id,
+                "Telegram keeps refusing the order's content; its other messages fail without being sent"
+            );
         }
     }
 }
 
 #[async_trait]
-impl Transport for Telegram {
+impl Transport for TelegramTransport {
     fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
@@ -357,16 +377,16 @@ impl Transport for Telegram {
                     well = true;
                 }
                 Err(why) => {
-                    tracing::error!(bot = sender.bot.number(), why, "this bot can't be used");
+                    tracing::error!(bot = sender.bot.number(), why, "bot can't be used");
                     refused.get_or_insert(why);
                 }
             }
         }
-        // One bot that can't be used does not stop the others.
+        // A single unusable bot does not stop the others.
         if well { Ok(()) } else { refused.map_or(Ok(()), Err) }
     }
 
-    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         if !self.settings.updates {
             return Ok(());
         }
@@ -379,7 +399,7 @@ impl Transport for Telegram {
             bots.spawn(stop.clone().run_until_cancelled_owned(updates.run()));
         }
         while let Some(ended) = bots.join_next().await {
-            ended.map_err(|_| "the task that asks for the updates of a bot ended by a panic".to_owned())?;
+            ended.map_err(|_| "the task that receives a bot's updates panicked".to_owned())?;
         }
         Ok(())
     }

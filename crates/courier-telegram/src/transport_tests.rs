@@ -1,4 +1,4 @@
-//! What is told of a wait.
+//! The wait that is reported.
 
 use posthaste_courier::process;
 use posthaste_ops::config::Sources;
@@ -13,7 +13,7 @@ struct Courier {
     courier: Section,
 }
 
-fn of_two_bots() -> Telegram {
+fn of_two_bots() -> TelegramTransport {
     let tokens = [1, 2].map(|bot| format!("{bot}:CANARYcanaryCANARYcanaryCANARYcanar")).join(" ");
     let sources = || {
         Sources::new(process::DEFAULTS)
@@ -23,15 +23,15 @@ fn of_two_bots() -> Telegram {
     };
     let settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    Telegram::new(settings, &courier, "telegram".parse().unwrap()).unwrap()
+    TelegramTransport::new(settings, &courier, "telegram".parse().unwrap()).unwrap()
 }
 
-/// The wait counts from the answer, so that none is told as shorter than it was asked for.
+/// The wait counts from the answer, so it is never reported as shorter than requested.
 #[tokio::test(start_paused = true)]
-async fn a_wait_is_told_whole_however_long_the_telling_takes() {
+async fn a_wait_is_reported_in_full_however_long_reporting_takes() {
     let (telegram, chat, answered) = (of_two_bots(), Chat::Number(7), Instant::now());
     tokio::time::advance(SECOND * 10).await;
-    for (bot, of_whom) in telegram.bots.iter().zip([Scope::Recipient, Scope::Channel]) {
+    for (bot, of_whom) in telegram.bots.iter().zip([ThrottleScope::Recipient, ThrottleScope::Channel]) {
         let outcome = telegram.throttled(bot, &chat, answered, answered, SECOND * 30);
         let Outcome::Throttled { scope, wait } = outcome else { panic!("{outcome:?}") };
         assert_eq!(scope, of_whom);

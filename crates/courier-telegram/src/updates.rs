@@ -1,13 +1,13 @@
-//! Updates: what comes in for one bot, asked for by long polling. An update is confirmed, by the number of the next one wanted,
-//! only when what it says is stored; whatever is not is told by Telegram again, for a day.
+//! Updates of one bot, requested by long polling. An update is confirmed (by requesting from the next number on) only
+//! after it is stored; Telegram sends unconfirmed updates again, for a day.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
-use posthaste_courier::exchange::{self, Ended};
-use posthaste_courier::{Desk, List, NotStored, Notice, Said, alarm};
+use posthaste_courier::http_request::{self, HttpResult};
+use posthaste_courier::{ConsentNotice, FeedbackSink, NotStored, NoticeMoment, SuppressionList, alarm};
 use posthaste_model::{Channel, Reason};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,54 +15,55 @@ use teloxide::payloads::{GetUpdates, GetUpdatesSetters};
 use teloxide::types::AllowedUpdate;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::answers::Answer;
 use crate::api::Bot;
-use crate::heard::{Heard, heard, moment};
+use crate::response_rules::BotAnswer;
+use crate::update_event::{UpdateEvent, heard, moment};
 
-/// How long Telegram may keep a question open when there is nothing to tell, in seconds. It keeps none longer than 50.
+/// How long Telegram may hold a request open while there are no updates, in seconds. It never holds one longer than 50.
 const POLL: u32 = 25;
-/// How long a question may take in all: longer than Telegram keeps it open.
+/// Time limit for a whole request: longer than Telegram holds it open.
 const WITHIN: Duration = Duration::from_secs(POLL as u64 + 10);
-/// A question answered with nothing is not asked again sooner.
+/// Shortest interval between two requests if the first returned no updates.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Updates of one answer at most: so many that the longest messages fit an answer.
+/// Maximum updates per answer: few enough that the longest messages fit.
 const MOST: u8 = 25;
-/// Updates remembered, so that one told twice is heard once. Their numbers are no measure: after a quiet week they start anywhere.
+/// Updates remembered, so that a repeated one is handled once. Comparing their numbers is no use: after a quiet week they start
+/// anywhere.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// Conflicts in a row after which the bot's updates are left to the other program for a while.
 const CONFLICTS: u32 = 3;
-/// What a person who is back is taken off the list for. Telegram has called chats missing that were there.
+/// The suppression reasons that a chat's return lifts. Telegram has reported existing chats as missing.
 const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::BadAddress];
 
 /// The updates of one bot.
 pub(crate) struct Updates {
     bot: Bot,
-    desk: Arc<dyn Desk>,
+    desk: Arc<dyn FeedbackSink>,
     channel: Channel,
     waits: Waits,
-    /// Whether no other bot may reach a chat this one does not.
+    /// Whether this is the channel's only bot, so that no other may reach a chat this one can't.
     alone: bool,
-    /// Updates wanted of the next answer: one, after an answer that was too long.
+    /// Maximum updates in the next answer: one, after an answer that was too long.
     limit: u8,
-    /// The number of the first update wanted.
+    /// The number of the first update to request.
     next: Option<i32>,
     known: LruCache<i64, ()>,
-    /// What was told last, so that it is told once.
+    /// The trouble logged last, so that it is logged once.
     told: Option<Trouble>,
-    /// Questions in a row that Telegram answered with a conflict.
+    /// Conflicts that Telegram reported in a row.
     conflicts: u32,
 }
 
-/// How long to wait before asking again.
+/// How long to wait before the next request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
-    /// Where asking failed.
+    /// After a failed request.
     pub(crate) again: Duration,
-    /// Where somebody else asks.
+    /// While another program receives the updates.
     pub(crate) rest: Duration,
 }
 
-/// Why updates do not come.
+/// Why no updates are received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     Elsewhere,
@@ -76,42 +77,48 @@ enum Trouble {
 impl Trouble {
     fn words(self) -> &'static str {
         match self {
-            Self::Elsewhere => "another program asks for the updates of the bot: Telegram tells one",
-            Self::Webhook => "the bot has a webhook: Telegram tells nobody who asks",
-            Self::Token => "Telegram refuses the token",
+            Self::Elsewhere => "another program requests the bot's updates; Telegram gives them to only one",
+            Self::Webhook => "the bot has a webhook; Telegram gives no updates on request while it is set",
+            Self::Token => "Telegram refuses the bot's token",
             Self::TooFast => "Telegram asks to wait",
-            Self::NoAnswer => "Telegram does not answer, or not as the Bot API does",
-            Self::NotStored => "what came in can't be stored now",
+            Self::NoAnswer => "no answer, or not a valid answer of the Bot API",
+            Self::NotStored => "received updates can't be stored at the moment",
         }
     }
 }
 
-/// The good answer to the question.
+/// The answer that carries updates.
 #[derive(Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct GetUpdatesAnswer {
     ok: bool,
     pub(crate) result: Vec<Value>,
 }
 
 impl Updates {
-    pub(crate) fn new(bot: Bot, desk: Arc<dyn Desk>, channel: Channel, waits: Waits, alone: bool) -> Self {
+    pub(crate) fn new(
+        bot: Bot,
+        desk: Arc<dyn FeedbackSink>,
+        channel: Channel,
+        waits: Waits,
+        alone: bool,
+    ) -> Self {
         let known = LruCache::new(REMEMBERED);
         Self { bot, desk, channel, waits, alone, limit: MOST, next: None, known, told: None, conflicts: 0 }
     }
 
-    /// Asks and hears for ever. May be dropped at any point: what was not confirmed is told again.
+    /// Requests and handles updates for ever. May be dropped at any point: Telegram repeats what was not confirmed.
     pub(crate) async fn run(mut self) {
         loop {
             let bot = self.bot.number();
             match self.ask().await {
-                // Two that ask in turn get an answer each now and then: that is told once.
+                // Two programs that request in turn each get an answer now and then: log that once.
                 Ok(()) if self.told == Some(Trouble::Elsewhere) && self.conflicts < CONFLICTS => {
                     self.conflicts = 0
                 }
                 Ok(()) => {
                     self.conflicts = 0;
                     if self.told.take().is_some() {
-                        tracing::info!(bot, "updates come again");
+                        tracing::info!(bot, "receiving updates again");
                     }
                 }
                 Err((trouble, wait)) => {
@@ -122,7 +129,7 @@ impl Updates {
                         continue;
                     }
                     if self.told.replace(trouble) != Some(trouble) {
-                        tracing::warn!(bot, why = trouble.words(), "updates do not come; asked for again");
+                        tracing::warn!(bot, why = trouble.words(), "can't receive updates; retrying");
                     }
                     sleep(wait.unwrap_or(self.waits.again)).await;
                 }
@@ -130,24 +137,24 @@ impl Updates {
         }
     }
 
-    /// Leaves the updates to whoever else has them. A question after the rest finds out whether it is still so.
+    /// Leaves the updates to the other program for a while. One request after the rest finds out whether it is still there.
     async fn rest(&mut self, trouble: Trouble) {
         alarm(&self.channel, "updates");
         self.told = Some(trouble);
-        // After a rest one more conflict is enough, and nothing new.
+        // After a rest a single conflict is enough to rest again, and nothing new to log.
         if self.conflicts == CONFLICTS {
             tracing::error!(
                 bot = self.bot.number(),
                 why = trouble.words(),
                 rest = ?self.waits.rest,
-                "updates are not asked for any more for a while, messages go on: stop the other program or delete its \
-                 webhook, or set telegram.updates = false here"
+                "updates paused, sending goes on: stop the other program or delete the webhook, or set telegram.updates = \
+                 false here"
             );
         }
         sleep(self.waits.rest).await;
     }
 
-    /// One question, and everything in its answer.
+    /// Makes one request and handles every update in its answer.
     async fn ask(&mut self) -> Result<(), (Trouble, Option<Duration>)> {
         let asked = Instant::now();
         let mut question = GetUpdates::new()
@@ -156,14 +163,14 @@ impl Updates {
             .allowed_updates([AllowedUpdate::MyChatMember, AllowedUpdate::Message]);
         question.offset = self.next;
         let answer = match self.bot.updates(&question, asked + WITHIN).await {
-            Ended::Answered(answer) => answer,
-            Ended::Lost(Reason::BadAnswer) => {
+            HttpResult::Answered(answer) => answer,
+            HttpResult::Lost(Reason::BadAnswer) => {
                 self.limit = 1;
                 return Err((Trouble::NoAnswer, None));
             }
-            Ended::NotConnected | Ended::Lost(_) => return Err((Trouble::NoAnswer, None)),
+            HttpResult::NotConnected | HttpResult::Lost(_) => return Err((Trouble::NoAnswer, None)),
         };
-        let told = serde_json::from_slice(&answer.body).ok().filter(|told: &Told| told.ok);
+        let told = serde_json::from_slice(&answer.body).ok().filter(|told: &GetUpdatesAnswer| told.ok);
         let Some(told) = told.filter(|_| (200..300).contains(&answer.status)) else {
             return Err(refused(&answer));
         };
@@ -176,24 +183,25 @@ impl Updates {
         for update in &told.result {
             self.hear(update).await.map_err(|_| (Trouble::NotStored, None))?;
         }
-        // Nothing in it can be confirmed, so it would come again at once.
+        // None of these updates can be confirmed, so they would come again at once.
         if self.next == before { Err((Trouble::NoAnswer, None)) } else { Ok(()) }
     }
 
-    /// One update: stored, then to be confirmed by the next question.
+    /// Stores one update; the next request confirms it.
     async fn hear(&mut self, update: &Value) -> Result<(), NotStored> {
         let number = update.get("update_id").and_then(Value::as_i64);
-        // One without a number can't be confirmed; a number below zero would confirm everything there is.
+        // An update without a number can't be confirmed; a negative number would confirm every update there is.
         let Some(number) = number.filter(|number| *number >= 0) else { return Ok(()) };
         let Some(next) = number.checked_add(1).and_then(|next| i32::try_from(next).ok()) else {
             return Ok(());
         };
         if !self.known.contains(&number) {
             if let Some(heard) = heard(update) {
-                // Numbers of updates start anew now and then.
+                // Update numbers start over now and then.
                 let (bot, at) = (self.bot.number(), moment(update));
                 let name = format!("{bot} {number} {}", at.map_or(0, |at| at.0));
-                let notice = Notice::named(name, at.map_or(Said::Unknown, Said::Provider));
+                let notice =
+                    ConsentNotice::named(name, at.map_or(NoticeMoment::Unknown, NoticeMoment::Provider));
                 self.store(heard, &notice).await?;
             }
             self.known.put(number, ());
@@ -202,19 +210,19 @@ impl Updates {
         Ok(())
     }
 
-    /// Updates come in their order, so whoever is on no list need not be remembered.
-    async fn store(&self, heard: Heard, notice: &Notice) -> Result<(), NotStored> {
+    /// Updates arrive in order, so an opt-in of an address that is on no list need not be remembered.
+    async fn store(&self, heard: UpdateEvent, notice: &ConsentNotice) -> Result<(), NotStored> {
         match heard {
-            // Another bot of the channel may reach them: the next message finds out, and bars them when none does.
-            Heard::Gone(_) if !self.alone => {}
-            Heard::Gone(addresses) => {
+            // Another bot of the channel may reach the chat: the next message finds out, and suppresses it if none does.
+            UpdateEvent::Gone(_) if !self.alone => {}
+            UpdateEvent::Gone(addresses) => {
                 for address in addresses {
-                    self.desk.suppress(&address, &List::Channel, Reason::Blocked, notice).await?;
+                    self.desk.suppress(&address, &SuppressionList::Channel, Reason::Blocked, notice).await?;
                 }
             }
-            Heard::Here(addresses) => {
+            UpdateEvent::Here(addresses) => {
                 for address in addresses {
-                    self.desk.opt_in(&address, &List::Channel, &FORGIVEN, notice).await?;
+                    self.desk.opt_in(&address, &SuppressionList::Channel, &FORGIVEN, notice).await?;
                 }
             }
         }
@@ -222,8 +230,8 @@ impl Updates {
     }
 }
 
-fn refused(answer: &exchange::Answer) -> (Trouble, Option<Duration>) {
-    let answer = Answer::new(answer.status, answer.retry_after, &answer.body);
+fn refused(answer: &http_request::HttpAnswer) -> (Trouble, Option<Duration>) {
+    let answer = BotAnswer::new(answer.status, answer.retry_after, &answer.body);
     match answer.code() {
         409 if answer.says("webhook") => (Trouble::Webhook, None),
         409 => (Trouble::Elsewhere, None),

@@ -1,13 +1,13 @@
-//! Every row of the table of answers.
+//! Every rule of the table of answers.
 
 use super::*;
 
-fn judge(code: u32, about: About) -> Verdict<'static> {
-    static TABLE: std::sync::OnceLock<Answers> = std::sync::OnceLock::new();
-    TABLE.get_or_init(|| Answers::embedded().unwrap()).judge(code, about)
+fn judge(code: u32, about: About) -> VkErrorVerdict<'static> {
+    static TABLE: std::sync::OnceLock<VkRules> = std::sync::OnceLock::new();
+    TABLE.get_or_init(|| VkRules::embedded().unwrap()).judge(code, about)
 }
 
-fn all(codes: &[u32], at: &[About], meaning: Meaning, reason: Option<Reason>) {
+fn all(codes: &[u32], at: &[About], meaning: VkErrorAction, reason: Option<Reason>) {
     for code in codes {
         for about in at {
             let verdict = judge(*code, *about);
@@ -18,10 +18,10 @@ fn all(codes: &[u32], at: &[About], meaning: Meaning, reason: Option<Reason>) {
 }
 
 use About::{Many, One, Peer, Request};
-use Meaning::{Apart, Look, Reject, Retry, Split, Stop, Suppress, Unknown, Wait};
+use VkErrorAction::{Apart, Look, Reject, Retry, Split, Stop, Suppress, Unknown, Wait};
 
 #[test]
-fn limits_pause_the_channel_wherever_they_are_told() {
+fn limits_pause_the_channel_wherever_they_are_reported() {
     for (code, seconds) in [(6, 1), (9, 300), (29, 3600)] {
         all(&[code], &About::ALL, Wait, Some(Reason::Throttled));
         assert_eq!(judge(code, Request).wait().as_secs(), seconds, "{code}");
@@ -31,14 +31,14 @@ fn limits_pause_the_channel_wherever_they_are_told() {
 }
 
 #[test]
-fn what_may_have_been_sent_is_unknown() {
+fn an_error_after_which_the_message_may_have_been_sent_is_unknown() {
     all(&[1, 10, 32, 36, 43], &About::ALL, Unknown, Some(Reason::ProviderFailed));
     all(&[13], &[Peer, One, Many], Unknown, Some(Reason::ProviderFailed));
     assert!(judge(36, Request).shrink && !judge(36, One).shrink && !judge(10, Request).shrink);
 }
 
 #[test]
-fn a_program_that_fails_is_cut() {
+fn a_program_that_fails_is_split() {
     all(&[13], &[Request], Split, Some(Reason::ProviderFailed));
     assert!(judge(13, Request).shrink);
     all(&[12], &About::ALL, Apart, Some(Reason::Rejected));
@@ -90,7 +90,7 @@ fn faults_of_a_message_or_a_chat_are_final() {
 #[test]
 fn an_unknown_code_is_final_for_one_and_tried_again_for_more() {
     for code in [22, 33, 170, 7777, 11_500] {
-        assert!(!Answers::embedded().unwrap().names(code));
+        assert!(!VkRules::embedded().unwrap().names(code));
         all(&[code], &[Peer, One], Reject, None);
         all(&[code], &[Many, Request], Retry, None);
     }
@@ -98,8 +98,8 @@ fn an_unknown_code_is_final_for_one_and_tried_again_for_more() {
 }
 
 #[test]
-fn answers_of_others_are_judged_by_their_status() {
-    let answers = Answers::embedded().unwrap();
+fn answers_of_other_servers_are_judged_by_their_status() {
+    let answers = VkRules::embedded().unwrap();
     for (status, meaning, reason) in [
         (429, Wait, Reason::Throttled),
         (413, Split, Reason::BadAnswer),
@@ -123,7 +123,7 @@ fn answers_of_others_are_judged_by_their_status() {
 
 #[test]
 fn every_rule_is_the_first_for_something() {
-    let answers = Answers::embedded().unwrap();
+    let answers = VkRules::embedded().unwrap();
     for (at, rule) in answers.rule.iter().enumerate() {
         let hit = (0..12_000_u32).any(|code| {
             About::ALL
@@ -132,7 +132,7 @@ fn every_rule_is_the_first_for_something() {
         });
         assert!(hit, "{rule:?}");
     }
-    // Who has to mend something is told what.
+    // Every stop says what the operator has to fix.
     for rule in answers.rule.iter().chain(&answers.status) {
         assert_eq!(rule.means == Stop, !rule.says.is_empty(), "{rule:?}");
     }

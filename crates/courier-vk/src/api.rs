@@ -1,23 +1,23 @@
-//! The API over HTTP. The token is a header that prints masked, and no URL and no error of the HTTP client leaves this file.
+//! The API over HTTP. The token is a header that prints masked; no URL and no error of the HTTP client leaves this file.
 
 use std::time::Duration;
 
-use posthaste_courier::exchange::{self, BadWay, Ended};
+use posthaste_courier::http_request::{self, HttpResult, InvalidEndpoint};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::answers::{About, Answers, Meaning};
-use crate::settings::{BadSetting, Vk};
+use crate::response_rules::{About, VkErrorAction, VkRules};
+use crate::settings::{BadSetting, VkSettings};
 
-/// How long the look at a token may take.
+/// Time limit for checking a token.
 pub(crate) const LOOK_WITHIN: Duration = Duration::from_secs(25);
-/// The right a token must have, by its name and its bit.
+/// The right a token must have, by name and bit.
 const RIGHT: (&str, u64) = ("messages", 4096);
 
-/// The API, with a token.
+/// The API with its token.
 pub(crate) struct Api {
     client: Client,
     execute: Url,
@@ -27,42 +27,44 @@ pub(crate) struct Api {
     version: String,
 }
 
-/// What a look at the token found.
+/// The result of checking the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     /// It may send.
     Good,
-    /// It can't, and why.
+    /// It may not send, and why.
     Bad(String),
-    /// VK has too much to do to say.
+    /// VK is too busy to answer.
     Busy,
-    /// Nobody could say, and why.
+    /// The check failed, and why.
     CannotTell(String),
 }
 
 impl Api {
-    /// The API these settings name. Opens nothing.
+    /// The API as configured. Opens nothing.
     ///
     /// # Errors
     /// The setting to change.
-    pub(crate) fn new(settings: &Vk) -> Result<Self, BadSetting> {
-        let bad = |why: BadWay| match why {
-            BadWay::Proxy => BadSetting::new("vk.proxy", why.to_string()),
-            BadWay::Tls | BadWay::Address(_) => BadSetting::new("vk.api_url", why.to_string()),
+    pub(crate) fn new(settings: &VkSettings) -> Result<Self, BadSetting> {
+        let bad = |why: InvalidEndpoint| match why {
+            InvalidEndpoint::Proxy => BadSetting::new("vk.proxy", why.to_string()),
+            InvalidEndpoint::Tls | InvalidEndpoint::Address(_) => {
+                BadSetting::new("vk.api_url", why.to_string())
+            }
         };
-        let client = exchange::client(settings.connect_within.get(), settings.proxy.expose_secret());
+        let client = http_request::client(settings.connect_within.get(), settings.proxy.expose_secret());
         let client = client.map_err(bad)?;
-        let base = exchange::base(&settings.api_url).map_err(bad)?;
+        let base = http_request::base(&settings.api_url).map_err(bad)?;
         let method = |name: &str| {
             let mut url = base.clone();
             let base = url.path_segments_mut();
-            base.map_err(|()| BadSetting::new("vk.api_url", "can't be the base of an address"))?
+            base.map_err(|()| BadSetting::new("vk.api_url", "can't be a base URL"))?
                 .pop_if_empty()
                 .extend(["method", name]);
             Ok(url)
         };
         let authorization = HeaderValue::try_from(format!("Bearer {}", settings.token.expose_secret()));
-        let mut authorization = authorization.map_err(|_| BadSetting::new("vk.token", "is not one"))?;
+        let mut authorization = authorization.map_err(|_| BadSetting::new("vk.token", "is not a token"))?;
         authorization.set_sensitive(true);
         Ok(Self {
             client,
@@ -74,46 +76,47 @@ impl Api {
         })
     }
 
-    /// Runs a program. The call is over by `deadline`.
-    pub(crate) async fn execute(&self, program: &str, deadline: Instant) -> Ended {
+    /// Runs a program. Ends by `deadline`.
+    pub(crate) async fn execute(&self, program: &str, deadline: Instant) -> HttpResult {
         let form = [("v", self.version.as_str()), ("code", program)];
-        self.ask(&self.execute, &form, exchange::LONG, deadline).await
+        self.ask(&self.execute, &form, http_request::LONG, deadline).await
     }
 
-    async fn ask(&self, method: &Url, form: &[(&str, &str)], most: usize, deadline: Instant) -> Ended {
+    async fn ask(&self, method: &Url, form: &[(&str, &str)], most: usize, deadline: Instant) -> HttpResult {
         let request = self.client.post(method.clone()).header(AUTHORIZATION, self.authorization.clone());
-        exchange::exchange(request.form(form), most, deadline).await
+        http_request::exchange(request.form(form), most, deadline).await
     }
 
-    /// Whether the token is taken, and may send messages.
-    pub(crate) async fn look_at_token(&self, answers: &Answers, deadline: Instant) -> Token {
+    /// Checks whether VK accepts the token and lets it send messages.
+    pub(crate) async fn look_at_token(&self, answers: &VkRules, deadline: Instant) -> Token {
         let host = &self.host;
         let form = [("v", self.version.as_str())];
-        let Ended::Answered(answer) = self.ask(&self.permissions, &form, exchange::SHORT, deadline).await
+        let HttpResult::Answered(answer) =
+            self.ask(&self.permissions, &form, http_request::SHORT, deadline).await
         else {
-            return Token::CannotTell(format!("{host} can't be reached, or does not answer"));
+            return Token::CannotTell(format!("{host} can't be reached or does not answer"));
         };
         let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let of = |name: &str| said.as_ref().and_then(|said| said.get(name));
         if let Some(code) = of("error").and_then(|error| error["error_code"].as_u64()) {
             let number = u32::try_from(code).unwrap_or(u32::MAX);
             return match answers.judge(number, About::Request).meaning {
-                Meaning::Wait => Token::Busy,
-                Meaning::Stop => Token::Bad(format!("{host} refuses vk.token (error {code})")),
+                VkErrorAction::Wait => Token::Busy,
+                VkErrorAction::Stop => Token::Bad(format!("{host} refuses vk.token (error {code})")),
                 _ => Token::CannotTell(format!("{host} answers with error {code}")),
             };
         }
         let Some(found) = of("response").and_then(may_send) else {
-            if answers.judge_status(answer.status, None).meaning == Meaning::Wait {
+            if answers.judge_status(answer.status, None).meaning == VkErrorAction::Wait {
                 return Token::Busy;
             }
-            return Token::CannotTell(format!("{host} answers what is not of the API of VK"));
+            return Token::CannotTell(format!("{host} does not answer as the VK API; check vk.api_url"));
         };
         if found { Token::Good } else { Token::Bad("vk.token lacks the right \"messages\"".to_owned()) }
     }
 }
 
-/// Whether the right is among those of a token.
+/// Whether the token has the right to send.
 fn may_send(response: &Value) -> Option<bool> {
     let named = response["permissions"].as_array().map(|all| all.iter().any(|one| one["name"] == RIGHT.0));
     let masked = response["mask"].as_u64().map(|mask| mask & RIGHT.1 != 0);

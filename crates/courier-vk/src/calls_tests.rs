@@ -1,16 +1,21 @@
-//! Which envelopes go together.
+//! Grouping of envelopes.
 
-use posthaste_model::{Address, Clock, Row, SystemClock, Text};
+use posthaste_model::{Address, Clock, Delivery, SystemClock, Text};
 
 use super::*;
 
 fn envelope(order: u64, token: u32, peer: &str, text: &str) -> Envelope {
     Envelope {
-        suffix: Suffix::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order),
+        order_id: OrderId::new(&"u1".parse().unwrap(), 1_700_000_000_000_000_000 + order),
         parcel: 0,
-        row: 0,
+        delivery: 0,
         attempt: 1,
-        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(peer) },
+        to: Delivery {
+            index: 0,
+            recipient: "r0".to_owned(),
+            name: String::new(),
+            address: Address::new(peer),
+        },
         content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
         due: SystemClock.now(),
         token: Some(token),
@@ -23,12 +28,12 @@ fn vk() -> Channel {
     "vk".parse().unwrap()
 }
 
-fn rows(call: &Call) -> impl Iterator<Item = usize> {
-    call.peers.iter().flat_map(|(_, rows)| rows.iter().copied())
+fn deliveries(call: &Call) -> impl Iterator<Item = usize> {
+    call.peers.iter().flat_map(|(_, deliveries)| deliveries.iter().copied())
 }
 
 #[test]
-fn an_order_and_a_token_make_a_call_of_a_hundred_peers_at_most() {
+fn an_order_and_a_token_make_a_call_of_at_most_100_peers() {
     let mut batch: Vec<Envelope> = (1..=250).map(|n| envelope(1, 7, &n.to_string(), "x")).collect();
     batch.push(envelope(1, 8, "1", "x"));
     batch.push(envelope(2, 7, "1", "y"));
@@ -36,9 +41,9 @@ fn an_order_and_a_token_make_a_call_of_a_hundred_peers_at_most() {
     let sizes: Vec<(u32, usize)> = calls.iter().map(|call| (call.random_id, call.peers.len())).collect();
     assert_eq!(sizes, [(7, 100), (7, 100), (7, 50), (8, 1), (7, 1)]);
     assert!(outcomes.iter().all(Option::is_none));
-    let mut rows: Vec<usize> = calls.iter().flat_map(rows).collect();
-    rows.sort_unstable();
-    assert_eq!(rows, (0..252).collect::<Vec<_>>());
+    let mut deliveries: Vec<usize> = calls.iter().flat_map(deliveries).collect();
+    deliveries.sort_unstable();
+    assert_eq!(deliveries, (0..252).collect::<Vec<_>>());
 }
 
 #[test]
@@ -47,15 +52,15 @@ fn the_same_peer_under_one_token_is_named_once() {
     let (calls, _) = group(&batch, &vk(), true);
     assert_eq!(calls.len(), 1);
     assert_eq!(
-        calls[0].peers.iter().map(|(_, rows)| rows.clone()).collect::<Vec<_>>(),
+        calls[0].peers.iter().map(|(_, deliveries)| deliveries.clone()).collect::<Vec<_>>(),
         [vec![0, 2], vec![1]]
     );
-    let alone: Vec<Vec<usize>> = calls[0].clone().apart().map(|call| rows(&call).collect()).collect();
+    let alone: Vec<Vec<usize>> = calls[0].clone().apart().map(|call| deliveries(&call).collect()).collect();
     assert_eq!(alone, [vec![0, 2], vec![1]]);
 }
 
 #[test]
-fn what_cannot_be_sent_is_told_and_disturbs_no_other() {
+fn an_envelope_that_can_not_be_sent_disturbs_no_other() {
     let long = "😀".repeat(LONGEST);
     let batch = [
         envelope(1, 1, "5", &long),
@@ -65,8 +70,11 @@ fn what_cannot_be_sent_is_told_and_disturbs_no_other() {
         envelope(4, 4, "6", "x"),
     ];
     let (calls, outcomes) = group(&batch, &vk(), true);
-    assert_eq!(calls.iter().map(|call| rows(call).collect()).collect::<Vec<Vec<_>>>(), [vec![0], vec![4]]);
-    let rejected = |reason| Some(Outcome::Rejected(reason));
+    assert_eq!(
+        calls.iter().map(|call| deliveries(call).collect()).collect::<Vec<Vec<_>>>(),
+        [vec![0], vec![4]]
+    );
+    let rejected = |reason| Some(Outcome::Failed(reason));
     assert_eq!(
         outcomes,
         [None, rejected(Reason::Rejected), rejected(Reason::Rejected), rejected(Reason::BadAddress), None]
@@ -74,7 +82,7 @@ fn what_cannot_be_sent_is_told_and_disturbs_no_other() {
 }
 
 #[test]
-fn the_subject_stands_above_the_common_text_only() {
+fn the_subject_goes_above_the_common_text_only() {
     let mut content =
         Content { subject: Text::new(" Сбор "), text: Text::new("at nine"), ..Content::default() };
     let said = |content: &Content, subject| message(content, &vk(), subject).unwrap().to_string();

@@ -1,15 +1,15 @@
-//! What reads answers and events of VK, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it
-//! kept.
+//! The parsers of VK's answers and events as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay its
+//! corpus.
 
 use serde_json::Value;
 
-use crate::answer::{self, Said};
-use crate::inbound::Event;
+use crate::execute_answer::{self, Said};
+use crate::inbound::CallbackEvent;
 use crate::peer::Peer;
 
 /// An event of the Callback API.
 pub fn vk_callbacks(data: &[u8]) {
-    if let Ok(event) = serde_json::from_slice::<Event>(data) {
+    if let Ok(event) = serde_json::from_slice::<CallbackEvent>(data) {
         let number = event.object.pointer("/message/from_id").and_then(Value::as_i64);
         if let Some(peer) = number.and_then(Peer::number) {
             assert!(Peer::read(&peer.address()).is_some_and(|read| read == peer));
@@ -17,11 +17,11 @@ pub fn vk_callbacks(data: &[u8]) {
     }
 }
 
-/// An answer to a request: the first byte is how many calls it had.
+/// An answer to a request: the first byte is its number of calls.
 pub fn vk_answers(data: &[u8]) {
     let Some((calls, body)) = data.split_first() else { return };
     let calls = usize::from(*calls % 26);
-    if let Said::Results(became) = answer::read(body, calls) {
+    if let Said::Results(became) = execute_answer::read(body, calls) {
         assert_eq!(became.len(), calls);
     }
 }
@@ -36,9 +36,9 @@ mod tests {
         replay("vk_answers", super::vk_answers);
     }
 
-    /// Twice what the reader of JSON takes, and what no stack bears.
+    /// Twice the depth the JSON parser accepts, and more than any stack can hold.
     #[test]
-    fn nested_events_end_nothing() {
+    fn nested_events_do_no_harm() {
         for levels in [2 * 128, 200_000] {
             for (open, close) in [("[", "]"), ("{\"message\":", "}")] {
                 let deep = format!("{}1{}", open.repeat(levels), close.repeat(levels));

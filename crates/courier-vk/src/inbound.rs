@@ -1,5 +1,5 @@
-//! What VK tells us by its Callback API: who denies messages, who allows them again. VK signs nothing, so the address holds a
-//! random part and every word the secret. VK is told `ok` when a word is stored, and repeats it otherwise.
+//! Callbacks of VK's Callback API: who denies messages, and who allows them again. VK does not sign them, so the path holds a
+//! random part and every event the secret. An event is answered `ok` only after it is stored; otherwise VK repeats it.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +11,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use lru::LruCache;
-use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{Desk, List, NotStored, Notice, Said};
+use posthaste_courier::rejected_callbacks::RejectedCallbacks;
+use posthaste_courier::{ConsentNotice, FeedbackSink, NotStored, NoticeMoment, SuppressionList};
 use posthaste_model::{Channel, Reason};
-use posthaste_ops::address::Address;
-use posthaste_ops::listen::{Limits, Listener};
+use posthaste_ops::address::ListenAddress;
+use posthaste_ops::listen::{Listener, ListenerLimits};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,24 +24,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::peer::Peer;
-use crate::settings::{BadSetting, Vk};
+use crate::settings::{BadSetting, VkSettings};
 
-/// The largest word: a message with all it may carry.
+/// The largest event: a message with everything it may carry.
 const MOST_BYTES: usize = 1 << 20;
-/// Words remembered, and the longest name of one.
+/// Events remembered, and the longest event id.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(10_000).expect("not 0");
 const LONGEST_NAME: usize = 128;
 
-/// What the log says of words that are not believed.
-const REFUSED: &str = "words of VK with another secret or community are refused; vk.secret or vk.group_id may not be what the \
-                       community's settings say";
+/// The log text for events that fail authentication.
+const REFUSED: &str = "VK callbacks refused because of a wrong secret or community id; check that vk.secret and vk.group_id \
+                       match the community's settings";
 
-const LIMITS: Limits = Limits::for_strangers(MOST_BYTES);
+const LIMITS: ListenerLimits = ListenerLimits::for_strangers(MOST_BYTES);
 
-/// The place where VK's words come in.
+/// The endpoint for VK's callbacks.
 #[derive(Debug, Clone)]
 pub(crate) struct Inbound {
-    listen: Address,
+    listen: ListenAddress,
     path: SecretString,
     confirmation: String,
     secret: SecretString,
@@ -50,23 +50,23 @@ pub(crate) struct Inbound {
 
 struct Open {
     place: Inbound,
-    refusals: Refusals,
-    desk: Arc<dyn Desk>,
-    /// Names of words that were heard.
+    refusals: RejectedCallbacks,
+    desk: Arc<dyn FeedbackSink>,
+    /// Ids of events received.
     seen: Mutex<LruCache<String, Seen>>,
 }
 
-/// A word that was heard.
+/// An event that was received.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    /// When it came first; not known of a repeat of what another process, or nobody, heard.
+    /// When it was first received; unknown for a repeat of an event that this process did not receive before.
     first: Option<Instant>,
     stored: bool,
 }
 
-/// A word of VK, as far as it matters.
+/// An event, as far as it matters.
 #[derive(Deserialize)]
-pub(crate) struct Event {
+pub(crate) struct CallbackEvent {
     #[serde(rename = "type")]
     kind: String,
     group_id: u64,
@@ -79,11 +79,11 @@ pub(crate) struct Event {
 }
 
 impl Inbound {
-    /// The place the settings name, if they do. They were checked before.
+    /// The endpoint, if configured. The settings must have been checked.
     ///
     /// # Errors
     /// The setting to change.
-    pub(crate) fn read(settings: &Vk) -> Result<Option<Self>, BadSetting> {
+    pub(crate) fn read(settings: &VkSettings) -> Result<Option<Self>, BadSetting> {
         if settings.listen.is_empty() {
             return Ok(None);
         }
@@ -100,20 +100,20 @@ impl Inbound {
     /// Serves until `stop`.
     ///
     /// # Errors
-    /// It can't listen.
+    /// The address can't be listened on.
     pub(crate) async fn serve(
         &self,
         channel: &Channel,
-        desk: Arc<dyn Desk>,
+        desk: Arc<dyn FeedbackSink>,
         stop: CancellationToken,
     ) -> Result<(), String> {
         let listener = Listener::bind(&self.listen).await.map_err(|error| {
             let why = std::error::Error::source(&error).map(|source| format!(": {source}"));
             format!("vk.listen: {error}{}", why.unwrap_or_default())
         })?;
-        tracing::info!(address = %listener.address(), "words of VK come in here");
+        tracing::info!(address = %listener.address(), "listening for VK callbacks");
         let seen = Mutex::new(LruCache::new(REMEMBERED));
-        let refusals = Refusals::new(channel, REFUSED);
+        let refusals = RejectedCallbacks::new(channel, REFUSED);
         let open = Arc::new(Open { place: self.clone(), refusals, desk, seen });
         let routes = Router::new().route(self.path.expose_secret(), post(hear)).with_state(open);
         listener.serve(routes, LIMITS, stop).await;
@@ -125,16 +125,16 @@ impl Inbound {
     }
 }
 
-/// How often VK told it before; VK names no moment of who denies or allows messages.
+/// The header that says how often VK sent an event before. Events about denying or allowing messages have no timestamp.
 const RETRY: &str = "x-retry-counter";
 
 async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) -> Response {
     let now = Instant::now();
-    let Ok(event) = serde_json::from_slice::<Event>(&body) else {
+    let Ok(event) = serde_json::from_slice::<CallbackEvent>(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     let place = &open.place;
-    // The question for the confirmation too: the secret is set in the community before VK asks.
+    // Also for the confirmation request: the secret is set in the community before VK sends it.
     if event.group_id != place.group || !place.knows(&event.secret) {
         open.refusals.add(now);
         return StatusCode::FORBIDDEN.into_response();
@@ -147,10 +147,10 @@ async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) ->
     if seen.stored {
         return OK.into_response();
     }
-    let said = seen.first.map_or(Said::Unknown, Said::Heard);
+    let said = seen.first.map_or(NoticeMoment::Unknown, NoticeMoment::Heard);
     let notice = match (event.event_id.is_empty(), seen.first) {
-        (true, Some(first)) => Notice::heard(first),
-        _ => Notice::named(event.event_id.as_str(), said),
+        (true, Some(first)) => ConsentNotice::heard(first),
+        _ => ConsentNotice::named(event.event_id.as_str(), said),
     };
     match open.take(&event, notice).await {
         Ok(()) => {
@@ -158,34 +158,35 @@ async fn hear(State(open): State<Arc<Open>>, headers: HeaderMap, body: Bytes) ->
             OK.into_response()
         }
         Err(error) => {
-            tracing::warn!(%error, kind = %known(&event.kind), "a word of VK can't be stored; VK will repeat it");
+            tracing::warn!(%error, kind = %known(&event.kind), "VK event can't be stored; VK will send it again");
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
 }
 
-/// What VK wants to read.
+/// The answer VK expects.
 const OK: &str = "ok";
 
-/// Only names we know reach the log.
+/// The kind of an event for the log: only known names reach it.
 fn known(kind: &str) -> &'static str {
     ["message_deny", "message_allow", "message_new"].into_iter().find(|name| *name == kind).unwrap_or("other")
 }
 
 impl Open {
-    async fn take(&self, event: &Event, notice: Notice) -> Result<(), NotStored> {
+    async fn take(&self, event: &CallbackEvent, notice: ConsentNotice) -> Result<(), NotStored> {
         let of = |pointer: &str| event.object.pointer(pointer).and_then(Value::as_i64).and_then(Peer::number);
         match event.kind.as_str() {
             "message_deny" => match of("/user_id") {
                 Some(peer) => {
                     let address = peer.address();
-                    let told = self.desk.suppress(&address, &List::Channel, Reason::Blocked, &notice);
+                    let told =
+                        self.desk.suppress(&address, &SuppressionList::Channel, Reason::Blocked, &notice);
                     told.await.map(|_| ())
                 }
                 None => Ok(()),
             },
             "message_allow" => self.opt_in(of("/user_id"), &notice.remembered()).await,
-            // Who writes to the community may be answered again. What a person says in a group chat says nothing of the two.
+            // A person who writes to the community may be sent messages again. A message in a group chat does not count.
             "message_new" => {
                 let (from, to) = (of("/message/from_id"), of("/message/peer_id"));
                 self.opt_in(from.filter(|from| to.as_ref() == Some(from)), &notice).await
@@ -194,18 +195,18 @@ impl Open {
         }
     }
 
-    async fn opt_in(&self, peer: Option<Peer>, notice: &Notice) -> Result<(), NotStored> {
+    async fn opt_in(&self, peer: Option<Peer>, notice: &ConsentNotice) -> Result<(), NotStored> {
         match peer {
             Some(peer) => {
                 let address = peer.address();
-                let told = self.desk.opt_in(&address, &List::Channel, &[Reason::Blocked], notice);
+                let told = self.desk.opt_in(&address, &SuppressionList::Channel, &[Reason::Blocked], notice);
                 told.await.map(|_| ())
             }
             None => Ok(()),
         }
     }
 
-    /// What is known of a word that has come: what was seen of it before, or this.
+    /// What is known about an event: what was recorded when it was first received, or `now`.
     fn see(&self, name: &str, now: Seen) -> Seen {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return now;

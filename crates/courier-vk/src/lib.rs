@@ -1,64 +1,65 @@
 //! The VK channel: messages of a community, up to 2,500 in one request.
 //!
-//! What is promised beyond the contract of a channel:
+//! Guarantees beyond those every channel gives:
 //!
-//! - Envelopes of one order that share a token go as one `messages.send` to up to 100 peers, and up to 25 of those as one
-//!   `execute`. What the program of a request holds of an order is JSON made by a serializer, never pasted text.
-//! - `random_id` is the token of the envelope, so VK drops a repeat of what it took.
-//! - An answer is judged by its code and by what it is about: one peer, one call to many, the whole request. The table is the file
-//!   `answers.toml`. What can't be told apart counts as unknown.
-//! - "Too fast" and its like pause the channel and cut its rate; a program that was broken off halves the calls a request.
-//! - When VK fails at a repeat too, the request is cut until the peer that makes it fail is alone: VK drops what it took already.
-//! - An answer that may come from one peer or from the token (15 and 7) is decided by a look at the token: the channel stops only
-//!   for a token that may not send.
-//! - A token is a header of requests only; answers repeat what was sent, so nothing of an answer but its numbers reaches a log.
+//! - Envelopes of one order that share a token are sent as one `messages.send` to up to 100 peers, and up to 25 of those as
+//!   one `execute`. A request's program contains an order's data only as JSON made by a serializer, never as pasted text.
+//! - `random_id` is the envelope's token, so VK drops a repeat of a message it accepted.
+//! - An answer is judged by its code and by what it concerns: one peer, one call to many, the whole request. See the table in
+//!   `answers.toml`. An ambiguous result counts as unknown.
+//! - "Too fast" and similar answers pause the channel and lower its rate; an interrupted program halves the calls per request.
+//! - If VK fails at a repeat too, the request is split until the peer that makes it fail is alone. VK drops messages it already
+//!   accepted.
+//! - An error that one peer or the token may have caused (15 and 7) is decided by checking the token: the channel
+//!   stops only for a token that may not send.
+//! - A token is only ever a request header. Answers repeat what was sent, so only their numbers reach a log.
 //!
-//! By the Callback API people who deny messages are put on the channel's suppression list, and taken off it when they allow them
-//! again or write.
+//! The Callback API reports people who deny messages; they are put on the channel's suppression list, and taken off
+//! it when they allow messages again or write.
 
-mod answer;
-pub mod answers;
 mod api;
-mod calls;
-mod code;
+mod batch_size;
+mod batching;
+mod execute_answer;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod groups;
 mod inbound;
 mod peer;
+pub mod response_rules;
 mod send;
 pub mod settings;
 mod transport;
+mod vkscript;
 
 use posthaste_courier::Checked;
-use posthaste_courier::process::{self, Making, Process};
+use posthaste_courier::process::{self, Process, TransportContext};
 use posthaste_model::Channel;
 use posthaste_ops::config::Sources;
-use posthaste_ops::exit::Failure;
+use posthaste_ops::exit::ExitFailure;
 
 pub use settings::Settings;
-pub use transport::{Unusable, Vk};
+pub use transport::{VkStartError, VkTransport};
 
 /// The process of this channel.
 pub const PROCESS: Process =
     Process { name: "posthaste-courier-vk", defaults: settings::DEFAULTS, secrets: settings::SECRETS };
 
-/// What the courier takes on its command line. Tokens are no arguments: everybody on the machine could read them.
+/// Command-line arguments of the courier. Tokens are never arguments: every user of the machine could read them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
-    /// What every courier takes.
+    /// Arguments common to all couriers.
     #[command(flatten)]
     pub process: process::Args,
-    /// Where the API is, as in `https://api.vk.com`.
+    /// Address of the API, for example `https://api.vk.com`.
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,
-    /// Where VK tells us who wants no more, as in 0.0.0.0:8086.
+    /// Address to listen on for VK's callbacks, for example 0.0.0.0:8086.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
 }
 
 impl Args {
-    /// Every place settings come from, these arguments among them.
+    /// All sources of settings, including these arguments.
     pub fn sources(&self) -> Sources {
         PROCESS.sources(&self.process, &|sources| self.flags(sources))
     }
@@ -72,27 +73,27 @@ impl Args {
     }
 }
 
-/// Runs the courier of the VK channel until it is asked to stop.
+/// Runs the VK courier until it is asked to stop.
 ///
 /// # Errors
-/// A [`Failure`] with the exit code that says what to do.
-pub async fn run(args: Args) -> Result<(), Failure> {
+/// An [`ExitFailure`] whose exit code says what to do.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
     PROCESS.run(&args.process, &|sources| args.flags(sources), make).await
 }
 
-/// Looks whether the courier could work: its settings, and a token that is taken and may send messages. Sends nothing.
+/// Checks whether the courier could work: its settings, and whether VK accepts the token for sending. Sends nothing.
 ///
 /// # Errors
-/// A [`Failure`] that says in words what to mend.
-pub async fn check(args: Args) -> Result<Checked, Failure> {
+/// An [`ExitFailure`] that says what to fix.
+pub async fn check(args: Args) -> Result<Checked, ExitFailure> {
     PROCESS.check(&args.process, &|sources| args.flags(sources), make).await
 }
 
-fn make(making: Making<Settings>) -> Result<Vk, Failure> {
-    let channel: Channel = "vk".parse().map_err(Failure::software)?;
-    let Making { settings, courier, origins } = making;
-    Vk::new(settings, &courier, channel).map_err(|unusable| match unusable {
-        Unusable::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
-        Unusable::Table(bad) => Failure::software(bad),
+fn make(making: TransportContext<Settings>) -> Result<VkTransport, ExitFailure> {
+    let channel: Channel = "vk".parse().map_err(ExitFailure::software)?;
+    let TransportContext { settings, courier, origins } = making;
+    VkTransport::new(settings, &courier, channel).map_err(|unusable| match unusable {
+        VkStartError::Setting(bad) => origins.refuse(bad.key, bad.why).into(),
+        VkStartError::Table(bad) => ExitFailure::software(bad),
     })
 }

@@ -1,16 +1,16 @@
-//! Whom a message goes to: a person, a chat (2,000,000,000 and its number) or a community (minus its number), by one number.
+//! The target of a message: a person, a chat (2,000,000,000 plus its id) or a community (minus its id), as one number.
 
 use posthaste_model::Address;
 
-/// Numbers have 52 significant bits at most, as the intake has them.
+/// Peer ids have at most 52 significant bits, as the intake checks.
 const MOST: u64 = 1 << 52;
 
-/// A peer. Not printable: it is an address.
+/// A peer. Has no `Debug`, because it is an address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Peer(i64);
 
 impl Peer {
-    /// Reads an address; `None` if it is none of this channel.
+    /// Parses an address; `None` if it is not an address of this channel.
     pub(crate) fn read(address: &Address) -> Option<Self> {
         let text = address.expose();
         let digits = text.strip_prefix('-').unwrap_or(text);
@@ -20,17 +20,17 @@ impl Peer {
         Self::number(text.parse().ok()?)
     }
 
-    /// The peer of this number, if there can be one.
+    /// The peer with this id; `None` if no peer can have it.
     pub(crate) fn number(number: i64) -> Option<Self> {
         (number != 0 && number.unsigned_abs() <= MOST).then_some(Self(number))
     }
 
-    /// Its number, for requests.
+    /// The id, for requests.
     pub(crate) fn get(self) -> i64 {
         self.0
     }
 
-    /// As rows have it.
+    /// The address in the form deliveries use.
     pub(crate) fn address(self) -> Address {
         Address::new(self.0.to_string())
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_people_chats_and_communities_are_read() {
+    fn ids_of_people_chats_and_communities_are_parsed() {
         for text in ["1", "123456789", "2000000001", "-12345", "4503599627370496"] {
             let peer = Peer::read(&Address::new(text)).unwrap();
             assert_eq!(peer.address().expose(), text);
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is() {
+    fn anything_else_is_refused() {
         for text in [
             "",
             "0",

@@ -1,57 +1,57 @@
-//! One call of the transport: its requests one after another, cut smaller where VK wants it, and what became of each envelope.
+//! One call of the transport: its requests one after another, split where VK requires it, and the outcome of each envelope.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use posthaste_courier::budget::Admission;
-use posthaste_courier::exchange::Ended;
-use posthaste_courier::{Outcome, Scope};
+use posthaste_courier::http_request::HttpResult;
+use posthaste_courier::rate_limiter::Admission;
+use posthaste_courier::{Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use tokio::time::Instant;
 
-use crate::answer::{self, Became, Said, Word};
-use crate::answers::{About, Meaning, Verdict};
 use crate::api::{LOOK_WITHIN, Token};
-use crate::calls::{Call, Peers};
-use crate::code;
-use crate::transport::Vk;
+use crate::batching::{Call, Peers};
+use crate::execute_answer::{self, Became, Said, Word};
+use crate::response_rules::{About, VkErrorAction, VkErrorVerdict};
+use crate::transport::VkTransport;
+use crate::vkscript;
 
-/// Failed requests that one call of the transport goes on from, to find who makes VK fail.
+/// After how many failed requests one call of the transport still goes on, to find the peer that makes VK fail.
 const SEARCHES: u8 = 16;
 
-/// Calls that go in one request.
+/// The calls of one request.
 struct Request {
     calls: Vec<Call>,
-    /// It went once, and may have been done: what is told of it now can't be "not sent".
+    /// Set if the request was sent once and may have been executed: its outcome can no longer be "not sent".
     doubt: Option<Reason>,
 }
 
-/// What goes on after a request.
+/// How to go on after a request.
 enum Then {
-    /// The next one.
+    /// With the next request.
     Next,
-    /// No other: this is told of the rest.
+    /// Stop: the rest get this outcome.
     End(Outcome),
 }
 
 /// The sending of a batch.
 pub(crate) struct Sending<'a> {
-    vk: &'a Vk,
+    vk: &'a VkTransport,
     deadline: Instant,
-    /// A request that begins later may not be answered in time.
+    /// A request that starts later may not be answered in time.
     last_start: Instant,
     queue: VecDeque<Request>,
     outcomes: Vec<Option<Outcome>>,
-    /// What a look at the token found, in this call.
+    /// The result of checking the token during this call.
     token: Option<Token>,
-    /// How many failed requests may still be gone on from.
+    /// After how many more failed requests the call still goes on.
     searches: u8,
 }
 
 impl<'a> Sending<'a> {
-    /// Of these calls; what can't be sent has its outcome already.
+    /// Prepares these calls. Envelopes that can't be sent already have their outcome.
     pub(crate) fn new(
-        vk: &'a Vk,
+        vk: &'a VkTransport,
         calls: Vec<Call>,
         outcomes: Vec<Option<Outcome>>,
         deadline: Instant,
@@ -62,7 +62,7 @@ impl<'a> Sending<'a> {
         Self { vk, deadline, last_start, queue, outcomes, token: None, searches: SEARCHES }
     }
 
-    /// Sends all there is time for.
+    /// Sends as much as there is time for.
     pub(crate) async fn run(mut self) -> Vec<Outcome> {
         while let Some(request) = self.next() {
             let then = match self.turn().await {
@@ -82,7 +82,7 @@ impl<'a> Sending<'a> {
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unclear)).collect()
     }
 
-    /// The next request, no larger than requests are now.
+    /// The next request, no larger than the current limit.
     fn next(&mut self) -> Option<Request> {
         let most = self.vk.groups().get();
         loop {
@@ -97,44 +97,49 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Waits until a request may go; `Err` is told of all that can't.
+    /// Waits until a request may be sent. `Err` is the outcome of everything that can't be.
     async fn turn(&self) -> Result<Instant, Outcome> {
-        // Not in the head of the match: the budget would stay locked in its arms.
+        // Not in the match expression itself: the budget would stay locked in its arms.
         let admission = self.vk.budget().admit(Instant::now(), self.last_start);
         let at = match admission {
             Admission::At(at) => at,
             Admission::Spent(wait) => {
                 return Err(Outcome::NotSent { after: Some(wait), reason: Reason::Throttled });
             }
-            Admission::Paused(wait) => return Err(Outcome::Throttled { scope: Scope::Channel, wait }),
+            Admission::Paused(wait) => {
+                return Err(Outcome::Throttled { scope: ThrottleScope::Channel, wait });
+            }
         };
         tokio::time::sleep_until(at).await;
-        // A pause may have begun meanwhile.
+        // A pause may have started meanwhile.
         let now = Instant::now();
         let pause = self.vk.budget().pause(now);
-        pause.map_or(Ok(now), |wait| Err(Outcome::Throttled { scope: Scope::Channel, wait }))
+        pause.map_or(Ok(now), |wait| Err(Outcome::Throttled { scope: ThrottleScope::Channel, wait }))
     }
 
     async fn one(&mut self, request: Request, sent: Instant) -> Then {
         let Request { calls, doubt } = request;
-        let Ok(program) = code::program(&calls, &self.vk.settings) else {
-            self.settle_all(&calls, doubt, &Outcome::Rejected(Reason::Rejected));
+        let Ok(program) = vkscript::program(&calls, &self.vk.settings) else {
+            self.settle_all(&calls, doubt, &Outcome::Failed(Reason::Rejected));
             return Then::Next;
         };
         let answer = match self.vk.api.execute(&program, self.deadline).await {
-            Ended::Answered(answer) => answer,
-            Ended::NotConnected => {
+            HttpResult::Answered(answer) => answer,
+            HttpResult::NotConnected => {
                 let not_sent = Outcome::NotSent { after: None, reason: Reason::NotConnected };
                 self.settle_all(&calls, doubt, &not_sent);
                 return Then::End(not_sent);
             }
-            Ended::Lost(reason) => {
+            HttpResult::Lost(reason) => {
                 self.settle_all(&calls, doubt, &Outcome::Unknown(reason));
                 return Then::End(Outcome::NotSent { after: None, reason });
             }
         };
-        let said =
-            if answer.status < 500 { answer::read(&answer.body, calls.len()) } else { Said::Senseless };
+        let said = if answer.status < 500 {
+            execute_answer::read(&answer.body, calls.len())
+        } else {
+            Said::Senseless
+        };
         let (verdict, number) = match said {
             Said::Results(became) => {
                 self.vk.groups().went(calls.len());
@@ -158,11 +163,12 @@ impl<'a> Sending<'a> {
         self.refused(Request { calls, doubt }, verdict, number, sent).await
     }
 
-    /// VK fails again: it does so too of some peers that can't be, and those with them must not be lost. VK knows what it took,
-    /// so all may go again in smaller pieces. Not without end, for VK may be ill.
-    fn searches_in(&mut self, calls: &[Call], verdict: Verdict<'_>) -> bool {
+    /// VK failed at a repeat. Some peers that can't exist make it fail, and the others in the request must not be
+    /// lost with them. VK recognises messages it accepted, so everything may be sent again in smaller pieces; not
+    /// without end, as VK may be down.
+    fn searches_in(&mut self, calls: &[Call], verdict: VkErrorVerdict<'_>) -> bool {
         let peers: usize = calls.iter().map(|call| call.peers.len()).sum();
-        let again = verdict.meaning == Meaning::Unknown && calls.iter().any(|call| call.repeat);
+        let again = verdict.meaning == VkErrorAction::Unknown && calls.iter().any(|call| call.repeat);
         if !again || peers < 2 || self.searches == 0 {
             return false;
         }
@@ -178,18 +184,24 @@ impl<'a> Sending<'a> {
         true
     }
 
-    /// The request failed as a whole.
-    async fn refused(&mut self, request: Request, verdict: Verdict<'_>, number: u32, sent: Instant) -> Then {
+    /// Handles a request that failed as a whole.
+    async fn refused(
+        &mut self,
+        request: Request,
+        verdict: VkErrorVerdict<'_>,
+        number: u32,
+        sent: Instant,
+    ) -> Then {
         let Request { mut calls, doubt } = request;
         match verdict.meaning {
-            Meaning::Split if calls.len() > 1 => {
+            VkErrorAction::Split if calls.len() > 1 => {
                 let doubt = Some(verdict.reason);
                 let rest = calls.split_off(calls.len() / 2);
                 self.queue.push_front(Request { calls: rest, doubt });
                 self.queue.push_front(Request { calls, doubt });
                 return Then::Next;
             }
-            Meaning::Apart if calls.len() > 1 => {
+            VkErrorAction::Apart if calls.len() > 1 => {
                 for call in calls.into_iter().rev() {
                     self.queue.push_front(Request { calls: vec![call], doubt });
                 }
@@ -204,8 +216,8 @@ impl<'a> Sending<'a> {
         self.settle_all(&calls, doubt, &outcome);
         let found = matches!(calls.as_slice(), [one] if one.repeat && one.peers.len() == 1);
         match outcome {
-            // One call alone was looked at: the others have their own fate.
-            Outcome::Rejected(_) => Then::Next,
+            // This was a single call: the others are judged separately.
+            Outcome::Failed(_) => Then::Next,
             Outcome::Unknown(_) if found && self.searches > 0 => {
                 self.searches -= 1;
                 Then::Next
@@ -216,7 +228,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Each call has its own result.
+    /// Handles an answer with a result for each call.
     async fn results(
         &mut self,
         calls: Vec<Call>,
@@ -230,20 +242,20 @@ impl<'a> Sending<'a> {
             let about = if call.peers.len() == 1 { About::One } else { About::Many };
             let outcome = match became {
                 Became::Peers(words) => {
-                    for (peer, rows) in &call.peers {
+                    for (peer, deliveries) in &call.peers {
                         let word = words.get(&peer.get()).copied().unwrap_or(Word::Unclear);
                         let outcome = self.word(&call, word, sent).await;
-                        self.settle(rows, doubt, &outcome);
+                        self.settle(deliveries, doubt, &outcome);
                         stop = stop.or(stops(outcome));
                     }
                     continue;
                 }
-                Became::Taken if about == About::One => Outcome::Accepted,
+                Became::Taken if about == About::One => Outcome::Sent,
                 Became::Taken | Became::Unclear(None) => Outcome::Unknown(Reason::BadAnswer),
                 Became::Unclear(Some(code)) => {
-                    // Whose it is nobody knows; that all have to wait holds for each.
+                    // The error can't be matched to a call, but a wait applies to all of them.
                     let verdict = self.vk.answers.judge(code, about);
-                    if verdict.meaning == Meaning::Wait {
+                    if verdict.meaning == VkErrorAction::Wait {
                         self.vk.throttled(sent, verdict.wait(), code);
                     }
                     Outcome::Unknown(Reason::BadAnswer)
@@ -254,8 +266,8 @@ impl<'a> Sending<'a> {
                         continue;
                     }
                     let outcome = self.outcome(verdict, code, sent).await;
-                    let apart = matches!(verdict.meaning, Meaning::Apart | Meaning::Look);
-                    if apart && about == About::Many && matches!(outcome, Outcome::Rejected(_)) {
+                    let apart = matches!(verdict.meaning, VkErrorAction::Apart | VkErrorAction::Look);
+                    if apart && about == About::Many && matches!(outcome, Outcome::Failed(_)) {
                         again.extend(call.apart());
                         continue;
                     }
@@ -274,8 +286,8 @@ impl<'a> Sending<'a> {
 
     async fn word(&mut self, call: &Call, word: Word, sent: Instant) -> Outcome {
         match word {
-            Word::Taken => Outcome::Accepted,
-            Word::RefusedSomehow => Outcome::Rejected(Reason::Rejected),
+            Word::Taken => Outcome::Sent,
+            Word::RefusedSomehow => Outcome::Failed(Reason::Rejected),
             Word::Unclear => Outcome::Unknown(Reason::BadAnswer),
             Word::Refused(code) => {
                 let verdict = self.vk.answers.judge(code, About::Peer);
@@ -285,28 +297,28 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// What a verdict is for those it is about; `Rejected` also where they may go apart.
-    async fn outcome(&mut self, verdict: Verdict<'_>, number: u32, sent: Instant) -> Outcome {
-        let Verdict { meaning, after, reason, .. } = verdict;
+    /// The outcome of a verdict for the envelopes it concerns; `Failed` also where they may be sent apart.
+    async fn outcome(&mut self, verdict: VkErrorVerdict<'_>, number: u32, sent: Instant) -> Outcome {
+        let VkErrorVerdict { meaning, after, reason, .. } = verdict;
         match meaning {
-            Meaning::Wait => {
+            VkErrorAction::Wait => {
                 let wait = self.vk.throttled(sent, verdict.wait(), number);
-                Outcome::Throttled { scope: Scope::Channel, wait }
+                Outcome::Throttled { scope: ThrottleScope::Channel, wait }
             }
-            Meaning::Retry => Outcome::Retry { after, reason },
-            Meaning::Split | Meaning::Unknown => Outcome::Unknown(reason),
-            Meaning::Apart | Meaning::Reject => Outcome::Rejected(reason),
-            Meaning::Suppress => Outcome::Suppress(reason),
-            Meaning::Stop => Outcome::Stop(format!("{} ({number})", verdict.says)),
-            Meaning::Look => match self.look().await {
-                Token::Good => Outcome::Rejected(reason),
+            VkErrorAction::Retry => Outcome::Retry { after, reason },
+            VkErrorAction::Split | VkErrorAction::Unknown => Outcome::Unknown(reason),
+            VkErrorAction::Apart | VkErrorAction::Reject => Outcome::Failed(reason),
+            VkErrorAction::Suppress => Outcome::Suppressed(reason),
+            VkErrorAction::Stop => Outcome::Stop(format!("{} ({number})", verdict.says)),
+            VkErrorAction::Look => match self.look().await {
+                Token::Good => Outcome::Failed(reason),
                 Token::Bad(why) => Outcome::Stop(why),
                 Token::Busy | Token::CannotTell(_) => Outcome::Retry { after: None, reason },
             },
         }
     }
 
-    /// Looks at the token, once a call.
+    /// Checks the token, once per call.
     async fn look(&mut self) -> Token {
         if let Some(token) = &self.token {
             return token.clone();
@@ -324,12 +336,12 @@ impl<'a> Sending<'a> {
     }
 
     fn settle_peers(&mut self, peers: &Peers, doubt: Option<Reason>, outcome: &Outcome) {
-        for (_, rows) in peers {
-            self.settle(rows, doubt, outcome);
+        for (_, deliveries) in peers {
+            self.settle(deliveries, doubt, outcome);
         }
     }
 
-    fn settle(&mut self, rows: &[usize], doubt: Option<Reason>, outcome: &Outcome) {
+    fn settle(&mut self, deliveries: &[usize], doubt: Option<Reason>, outcome: &Outcome) {
         let nothing_left = matches!(
             outcome,
             Outcome::NotSent { .. } | Outcome::Throttled { .. } | Outcome::Retry { .. } | Outcome::Stop(_)
@@ -338,8 +350,8 @@ impl<'a> Sending<'a> {
             Some(reason) if nothing_left => Outcome::Unknown(reason),
             _ => outcome.clone(),
         };
-        for row in rows {
-            self.outcomes[*row] = Some(outcome.clone());
+        for delivery in deliveries {
+            self.outcomes[*delivery] = Some(outcome.clone());
         }
     }
 }

@@ -8,16 +8,16 @@ use serde::Deserialize;
 /// The documented defaults of the channel's section.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// Keys whose values are never shown, and which may be given by file.
+/// Keys whose values are never shown and which may be read from a file.
 pub const SECRETS: &[&str] = &["vk.token", "vk.proxy", "vk.path", "vk.secret"];
 
-/// Characters of the secret at least.
+/// Minimum length of the secret, in characters.
 const SHORTEST_SECRET: usize = 16;
 
-/// Calls in one `execute`, as VK documents.
+/// Maximum calls in one `execute`, as documented by VK.
 pub const MOST_GROUPS: usize = 25;
 
-/// What VK lets messages be for (its schema of messages.send).
+/// The intents VK allows (its schema of messages.send).
 const INTENTS: &[&str] = &[
     "account_update",
     "bot_ad_invite",
@@ -36,15 +36,15 @@ const INTENTS: &[&str] = &[
 /// The channel's sections.
 #[derive(Debug, Deserialize)]
 pub struct Settings {
-    /// The community, and how it sends.
-    pub vk: Vk,
+    /// The section `vk`.
+    pub vk: VkSettings,
 }
 
 /// The section `vk`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "every key is documented in defaults.toml")]
-pub struct Vk {
+pub struct VkSettings {
     pub api_url: String,
     pub token: SecretString,
     pub version: String,
@@ -65,36 +65,36 @@ pub struct Vk {
     pub group_id: u64,
 }
 
-impl Vk {
-    /// Refuses what makes no sense.
+impl VkSettings {
+    /// Rejects invalid values.
     pub(crate) fn check(&self) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         let token = self.token.expose_secret();
         if token.is_empty() {
             return bad(
                 "vk.token",
-                "is missing: the community's settings give one; name its file in vk.token_file",
+                "missing; create a token in the community's settings and name its file in vk.token_file",
             );
         }
         if token.len() > 1024
             || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         {
-            return bad("vk.token", "is not one: letters, digits and . _ - only");
+            return bad("vk.token", "is not a token: must have only letters, digits and . _ -");
         }
         let version = self.version.split('.').all(|part| {
             !part.is_empty() && part.len() <= 6 && part.bytes().all(|byte| byte.is_ascii_digit())
         });
         if !version {
-            return bad("vk.version", "must be numbers with dots between, as in 5.199");
+            return bad("vk.version", "must be numbers separated by dots, for example 5.199");
         }
         if !(self.rate >= 0.1 && self.rate <= 1000.0) {
-            return bad("vk.rate", "must be 0.1 to 1000 requests a second");
+            return bad("vk.rate", "must be 0.1 to 1000 requests per second");
         }
         if !(1..=MOST_GROUPS).contains(&self.groups_per_request) {
             return bad("vk.groups_per_request", "must be 1 to 25");
         }
         if self.connect_within.get().is_zero() || self.connect_within >= self.send_within {
-            return bad("vk.connect_within", "must be more than nothing and less than send_within");
+            return bad("vk.connect_within", "must be above zero and less than send_within");
         }
         if !self.intent.is_empty() && !INTENTS.contains(&self.intent.as_str()) {
             return Err(BadSetting::new(
@@ -113,29 +113,29 @@ impl Vk {
         let path = self.path.expose_secret();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-".contains(&byte);
         if !path.starts_with('/') || path.len() > 256 || !path.bytes().all(plain) {
-            return bad("vk.path", "must begin with / and have letters, digits and _ - / only");
+            return bad("vk.path", "must begin with / and have only letters, digits and _ - /");
         }
         let guessed = path.rsplit('/').next().unwrap_or_default();
         if guessed.len() < 16 {
             return bad(
                 "vk.path",
-                "must end in 16 letters and digits or more by chance, for VK signs nothing",
+                "must end in at least 16 random letters and digits, because VK does not sign callbacks",
             );
         }
         if self.group_id == 0 {
-            return bad("vk.group_id", "is missing: the number of the community");
+            return bad("vk.group_id", "missing; set the id of the community");
         }
         if self.confirmation.is_empty() || !self.confirmation.bytes().all(|byte| byte.is_ascii_alphanumeric())
         {
-            return bad("vk.confirmation", "is missing or not one: the community's settings show it");
+            return bad("vk.confirmation", "missing or invalid; copy it from the community's settings");
         }
         if self.secret.expose_secret().is_empty() {
-            return bad("vk.secret", "is missing: set one in the community's settings and here");
+            return bad("vk.secret", "missing; set the same secret in the community's settings and here");
         }
         if self.secret.expose_secret().len() < SHORTEST_SECRET {
             return bad(
                 "vk.secret",
-                "is too short: 16 letters and digits or more by chance, for VK signs nothing",
+                "is too short: must have at least 16 random letters and digits, as VK does not sign callbacks",
             );
         }
         Ok(())

@@ -1,88 +1,88 @@
-//! The transport: what it is made of, and what it can do.
+//! The transport: its parts and capabilities.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::budget::Budget;
+use posthaste_courier::order_faults::OrderFaults;
 use posthaste_courier::process::Section;
-use posthaste_courier::told::Told;
-use posthaste_courier::{Abilities, Batching, Desk, Envelope, Outcome, Transport};
-use posthaste_model::{Channel, Suffix};
+use posthaste_courier::rate_limiter::RateLimiter;
+use posthaste_courier::{Batching, Capabilities, Envelope, FeedbackSink, Outcome, Transport};
+use posthaste_model::{Channel, OrderId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answers::{Answers, BadTable, Verdict};
 use crate::api::{Api, LOOK_WITHIN, Token};
-use crate::calls::{self, MOST_PEERS};
-use crate::groups::Groups;
+use crate::batch_size::BatchSize;
+use crate::batching::{self, MOST_PEERS};
 use crate::inbound::Inbound;
+use crate::response_rules::{BadVkRules, VkErrorVerdict, VkRules};
 use crate::send::Sending;
 use crate::settings::{self, BadSetting, Settings};
 
-/// For how long a repeat under the same `random_id` is surely dropped. VK says an hour of a method like this one; ten minutes of
-/// that are for a repeat on its way.
+/// How long VK reliably drops a repeat under the same `random_id`. VK documents one hour for a similar method; ten minutes of
+/// that are reserved for a repeat on its way.
 const IDEMPOTENT_FOR: Duration = Duration::from_secs(50 * 60);
-/// The slowest the channel gets, in requests a second.
+/// The slowest rate of the channel, in requests per second.
 const SLOWEST: f64 = 0.2;
-/// A part of so much is added to every pause, so that couriers on several machines do not come back together.
+/// Up to this much is added at random to every pause, so that couriers on several machines do not resume together.
 const SPREAD: Duration = Duration::from_millis(500);
 
 /// The VK channel.
-pub struct Vk {
+pub struct VkTransport {
     channel: Channel,
-    pub(crate) settings: settings::Vk,
-    abilities: Abilities,
-    pub(crate) answers: Answers,
+    pub(crate) settings: settings::VkSettings,
+    abilities: Capabilities,
+    pub(crate) answers: VkRules,
     pub(crate) api: Api,
     inbound: Option<Inbound>,
-    budget: Mutex<Budget>,
-    groups: Mutex<Groups>,
-    told: Told,
+    budget: Mutex<RateLimiter>,
+    groups: Mutex<BatchSize>,
+    told: OrderFaults,
 }
 
-/// What makes the channel unusable before it starts.
+/// Why the channel can't start.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum VkStartError {
     /// A setting.
     #[error(transparent)]
     Setting(#[from] BadSetting),
     /// The table of answers.
     #[error(transparent)]
-    Table(#[from] BadTable),
+    Table(#[from] BadVkRules),
 }
 
-impl Vk {
+impl VkTransport {
     /// The channel with these settings. Opens nothing.
     ///
     /// # Errors
-    /// [`Unusable`].
-    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, Unusable> {
+    /// [`VkStartError`].
+    pub fn new(settings: Settings, courier: &Section, channel: Channel) -> Result<Self, VkStartError> {
         let settings = settings.vk;
         settings.check()?;
-        let budget = Budget::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
+        let budget = RateLimiter::new(settings.rate, SLOWEST, settings.recover_within.get(), Instant::now());
         Ok(Self {
-            told: Told::new(channel.clone()),
+            told: OrderFaults::new(channel.clone()),
             channel,
             abilities: abilities(&settings, courier),
-            answers: Answers::embedded()?,
+            answers: VkRules::embedded()?,
             api: Api::new(&settings)?,
             inbound: Inbound::read(&settings)?,
             budget: Mutex::new(budget),
-            groups: Mutex::new(Groups::new(settings.groups_per_request)),
+            groups: Mutex::new(BatchSize::new(settings.groups_per_request)),
             settings,
         })
     }
 
-    pub(crate) fn budget(&self) -> MutexGuard<'_, Budget> {
+    pub(crate) fn budget(&self) -> MutexGuard<'_, RateLimiter> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn groups(&self) -> MutexGuard<'_, Groups> {
+    pub(crate) fn groups(&self) -> MutexGuard<'_, BatchSize> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An answer to a request sent at `sent` asked to wait: the channel pauses. How long in the end.
+    /// Pauses the channel, because the answer to a request sent at `sent` asked to wait. Returns the length of the pause.
     pub(crate) fn throttled(&self, sent: Instant, wait: Duration, number: u32) -> Duration {
         let now = Instant::now();
         let mut budget = self.budget();
@@ -91,31 +91,31 @@ impl Vk {
         let wait = budget.pause(now).unwrap_or(wait);
         drop(budget);
         if before.is_none() {
-            tracing::warn!(error = number, seconds = wait.as_secs(), "VK asks the channel to pause");
+            tracing::warn!(error = number, seconds = wait.as_secs(), "VK rate limit; the channel pauses");
         }
         wait
     }
 
-    /// A fault of ours is told once an order.
-    pub(crate) fn tell(&self, order: &Suffix, verdict: Verdict<'_>, number: u32) {
+    /// Logs a fault of the message or the program, once per order.
+    pub(crate) fn tell(&self, order: &OrderId, verdict: VkErrorVerdict<'_>, number: u32) {
         if verdict.alarm && self.told.is_new(order) {
-            tracing::error!(%order, error = number, "VK refuses the message for what it says");
+            tracing::error!(%order, error = number, "VK refuses the message as invalid; check its content");
         }
     }
 }
 
-fn abilities(settings: &settings::Vk, courier: &Section) -> Abilities {
+fn abilities(settings: &settings::VkSettings, courier: &Section) -> Capabilities {
     let at_once = requests(settings.rate * 2.0);
-    courier.abilities(Abilities {
-        batching: Batching::Groups { groups: settings.groups_per_request, rows: MOST_PEERS },
+    courier.abilities(Capabilities {
+        batching: Batching::Groups { groups: settings.groups_per_request, deliveries: MOST_PEERS },
         concurrency: at_once.min(8),
         // Enough for answers that take two seconds.
         max_concurrency: at_once,
         send_window: settings.send_within.get(),
         tokens: true,
-        rows_a_token: u16::try_from(MOST_PEERS).unwrap_or(1),
+        deliveries_a_token: u16::try_from(MOST_PEERS).unwrap_or(1),
         idempotent_for: IDEMPOTENT_FOR,
-        ..Abilities::default()
+        ..Capabilities::default()
     })
 }
 
@@ -125,17 +125,17 @@ fn requests(wanted: f64) -> usize {
 }
 
 #[async_trait]
-impl Transport for Vk {
+impl Transport for VkTransport {
     fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome> {
-        let (calls, outcomes) = calls::group(batch, &self.channel, self.settings.subject);
+        let (calls, outcomes) = batching::group(batch, &self.channel, self.settings.subject);
         Sending::new(self, calls, outcomes, deadline).run().await
     }
 
@@ -146,7 +146,7 @@ impl Transport for Vk {
         }
     }
 
-    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         match &self.inbound {
             Some(inbound) => inbound.serve(&self.channel, desk, stop).await,
             None => Ok(()),

@@ -1,11 +1,11 @@
-//! Waits between tries: exponential, full jitter, capped. Pure: chance comes in as a number.
+//! Waits between tries: exponential, full jitter, capped. Pure: randomness is passed in as a number.
 
 use std::time::Duration;
 
-/// Shortest and longest wait a provider's hint may ask for.
+/// Shortest and longest wait accepted from a provider's hint.
 pub const HINT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
-/// The wait before try `tries + 1`: a share `chance` (0 to 1) of `base · 2^tries`, at most `cap`.
+/// The wait before try `tries + 1`: the fraction `chance` (0 to 1) of `base · 2^tries`, which is at most `cap`.
 #[must_use]
 pub fn wait(base: Duration, cap: Duration, tries: u8, chance: f64) -> Duration {
     let ceiling =

@@ -1,4 +1,4 @@
-//! Whether sending is stopped because of the database, and which of its partitions are missing, as the admin port tells it.
+//! Health condition of the database for the admin port: whether sending is stopped, and which partitions are missing.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use posthaste_store::Store;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked at.
+/// How often it is checked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Keeps the condition true to the store until `stop`.
+/// Keeps the condition up to date with the store until `stop`.
 pub(crate) async fn watch(store: Store, condition: Condition, stop: CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

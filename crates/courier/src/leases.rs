@@ -1,35 +1,36 @@
-//! Takes back leases that are over, of every partition apart: one whose server is away delays no other. It looks when the
-//! first lease it knows of ends, and as often as a lease lasts, since what is leased after a look ends no earlier than that: so
-//! what a dead courier held and had not begun is ready again within a lease, however much else waits and whoever claims.
+//! Reclaims expired leases, each partition separately: one whose server is down does not delay the others. It runs
+//! when the earliest known lease ends, and at least once per lease time, since a parcel leased after a run expires no
+//! earlier than that. So what a dead courier held and had not begun is ready again within one lease time, whatever
+//! the backlog.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use posthaste_model::Channel;
-use posthaste_ops::stop::Stop;
+use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{CallError, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::metrics::Meter;
 
-/// Leases of one call.
+/// Leases per call.
 const LEASES: u32 = 100;
-/// After the server was away, a lease that is over says nothing about its courier.
+/// For this long after the server was down, an expired lease does not mean that its courier died.
 const NO_BLAME: Duration = Duration::from_secs(15);
-/// However often it is called: at most ten times a second.
+/// Minimum time between two runs: at most ten per second.
 const REST: Duration = Duration::from_millis(100);
-/// When a sweep got no answer, the next one.
+/// How soon to run again after a call failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Whether a lease of a partition that is over means that its courier died: not while its server was away, or another one, a
-/// moment ago.
+/// Whether an expired lease of a partition means that its courier died. It does not if the partition's server was
+/// recently down or replaced by another one.
 #[derive(Default)]
 pub(crate) struct Blame {
-    /// The run of its server, and how often that was away; `None` before the first look.
+    /// The run id of its server, and how often the connection to it was lost; `None` before the first run.
     server: Option<Option<(String, u64)>>,
-    /// From when on it does.
+    /// From when on it does again.
     from: Option<Instant>,
 }
 
@@ -37,7 +38,7 @@ impl Blame {
     fn holds(&mut self, store: &Store, p: u16) -> bool {
         let now = Instant::now();
         let link = store.link_of(p).map(|link| (link.run_id, link.losses));
-        // What was lost before the first look counts.
+        // Connections lost before the first run count too.
         let known = self.server.get_or_insert_with(|| link.clone().map(|(run_id, _)| (run_id, 0)));
         if *known != link {
             *known = link;
@@ -54,25 +55,26 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// Watches the leases of a channel until stopped. `kicks`: a partition each, called when a lease may be over.
-    pub(crate) async fn run(self, channel: Channel, lease: Duration, kicks: Arc<[Notify]>, stop: Stop) {
+    /// Reclaims the expired leases of a channel until stopped. `kicks`: one per partition, notified when a lease may
+    /// be over.
+    pub(crate) async fn run(self, channel: Channel, lease: Duration, kicks: Arc<[Notify]>, stop: Shutdown) {
         let partitions = (0..self.store.partitions()).zip(kicks.iter());
         join_all(partitions.map(|(p, kick)| self.watch(p, &channel, lease, kick, &stop))).await;
     }
 
-    async fn watch(&self, p: u16, channel: &Channel, lease: Duration, kick: &Notify, stop: &Stop) {
+    async fn watch(&self, p: u16, channel: &Channel, lease: Duration, kick: &Notify, stop: &Shutdown) {
         let mut blame = Blame::default();
         loop {
             let looked = Instant::now();
             let wait = match self.sweep(p, channel, &mut blame).await {
                 Ok(next) => next.map_or(lease, |next| next.min(lease)),
-                Err(CallError::Stop(_)) => return,
+                Err(CallError::Fatal(_)) => return,
                 Err(error) => {
-                    if matches!(error, CallError::Fault(_)) {
-                        tracing::error!(%channel, partition = p, %error, "leases that are over can't be taken back; tried again");
+                    if matches!(error, CallError::InvalidReply(_)) {
+                        tracing::error!(%channel, partition = p, %error, "cannot reclaim expired leases; will retry");
                         self.meter.alarm("housekeeping");
                     } else {
-                        tracing::debug!(%channel, partition = p, %error, "a sweep got no answer; it comes again");
+                        tracing::debug!(%channel, partition = p, %error, "reclaiming expired leases failed; will retry");
                     }
                     AGAIN
                 }
@@ -88,7 +90,7 @@ impl Leases {
         }
     }
 
-    /// Takes back what is over. Answers in how long the next lease ends, a moment after the server's millisecond.
+    /// Reclaims expired leases. Returns the time until the next lease ends, plus one millisecond.
     pub(crate) async fn sweep(
         &self,
         p: u16,
@@ -96,18 +98,22 @@ impl Leases {
         blame: &mut Blame,
     ) -> Result<Option<Duration>, CallError> {
         loop {
-            let answer = self.store.sweep(p, channel, LEASES, blame.holds(&self.store, p)).await?;
+            let answer = self.store.reclaim_leases(p, channel, LEASES, blame.holds(&self.store, p)).await?;
             let swept = answer.reply;
             self.meter.add("posthaste_swept_parcels_total", swept.parcels);
-            self.meter.add("posthaste_unresolved_rows_total", swept.unresolved);
+            self.meter.add("posthaste_unresolved_deliveries_total", swept.unresolved);
             self.meter.add("posthaste_poison_parcels_total", swept.poison);
             self.meter.add("posthaste_lost_members_total", swept.lost);
             if swept.poison > 0 {
-                tracing::error!(%channel, parcels = swept.poison, "three couriers died with a message and nothing beside it: it is given up as poison");
+                tracing::error!(
+                    %channel,
+                    parcels = swept.poison,
+                    "three couriers died while sending the same message alone; it is given up as poison"
+                );
             }
             match swept.next {
                 Some(next) if next <= answer.now => {
-                    // Nothing of what is over could be moved: not at once again.
+                    // None of the expired leases could be reclaimed: do not retry at once.
                     if swept.parcels + swept.lost == 0 {
                         return Ok(Some(AGAIN));
                     }

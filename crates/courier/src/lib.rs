@@ -1,39 +1,45 @@
-//! The courier: the contract of a channel ([`Transport`]), the runtime that drives it ([`Courier`]), and the test transports
-//! every channel is compared with. A channel crate gives a transport; claims, leases, attempts and outcomes are kept here.
+//! The courier: the contract of a channel ([`Transport`]), the runtime that drives it ([`Courier`]), and the
+//! conformance suite that every channel must pass. A channel crate provides a transport; claims, leases, attempts and
+//! outcomes are handled here.
 
-pub mod adversary;
 pub mod backoff;
-pub mod budget;
-pub mod clockwatch;
 pub mod conformance;
 mod database;
-pub mod desk;
 mod engine;
-pub mod exchange;
-mod hearing;
+pub mod faulty_transports;
+pub mod feedback;
+pub mod http_request;
 mod leases;
 mod metrics;
-mod noticed;
-mod office;
+pub mod order_faults;
 pub mod pace;
+mod panic_guard;
 pub mod probe;
 pub mod process;
+pub mod rate_limiter;
 mod ready;
-pub mod refusals;
+pub mod rejected_callbacks;
+pub mod rejection_window;
 mod resolver;
 mod run;
+pub mod server_clock;
 pub mod setting;
 pub mod settings;
-pub mod standing;
+mod store_feedback;
 mod sweeper;
 pub mod table;
-pub mod told;
 pub mod transport;
+mod wakeup_check;
 
-pub use desk::{AttemptId, Ban, Desk, List, NotStored, Noted, Notice, Receipt, Said, Word};
 pub use engine::EngineError;
+pub use feedback::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, NoticeMoment, ReceiptResult,
+    ReceiptStatus, SuppressAfter, SuppressionList,
+};
 pub use metrics::alarm;
 pub use probe::{Point, Probe};
 pub use run::{Courier, RunError};
 pub use settings::Settings;
-pub use transport::{Abilities, Batching, Checked, Envelope, Found, Outcome, Policy, Scope, Transport};
+pub use transport::{
+    Batching, Capabilities, Checked, Envelope, LookupResult, Outcome, Policy, ThrottleScope, Transport,
+};

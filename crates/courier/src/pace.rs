@@ -1,21 +1,22 @@
-//! How fast a channel goes: calls at once, pauses, an optional rate, and the breaker. Pure: time comes in.
+//! The pace of a channel: concurrent calls, pauses, an optional rate, and the circuit breaker. Pure: time is passed
+//! in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first rest of the breaker.
+/// The first pause of the breaker.
 const BREAK: Duration = Duration::from_secs(2);
-/// Its longest: one call in so long is no burden to a provider that is down, and no message waits much longer than that once it is
-/// back.
+/// The longest pause: one call per pause is no burden to a provider that is down, and no message waits much longer
+/// than that once the provider is back.
 const LONGEST_BREAK: Duration = Duration::from_secs(15);
 
-/// Why a channel sends nothing now.
+/// Why a channel is not sending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pause {
-    /// A rate limit of the provider, or the breaker, until then.
+    /// A rate limit of the provider or the breaker, until this moment.
     Until(Instant),
-    /// Somebody has to mend something first.
+    /// An operator must fix something first.
     Stopped(String),
 }
 
@@ -34,7 +35,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace of `start` calls at once, `max` at most, and so many envelopes a second.
+    /// Starts with `start` concurrent calls, at most `max`, and at most `rate` envelopes per second.
     #[must_use]
     pub fn new(start: usize, max: usize, rate: Option<f64>, breaker_after: u32, now: Instant) -> Self {
         let max = max.max(1);
@@ -51,14 +52,14 @@ impl Pace {
         }
     }
 
-    /// Calls at once.
+    /// Maximum concurrent calls.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and max")]
     pub fn concurrency(&self) -> usize {
         self.limit as usize
     }
 
-    /// Why nothing is sent at `now`, if so. A pause that is over is forgotten.
+    /// Why nothing is sent at `now`, if paused. Clears a pause that is over.
     pub fn paused(&mut self, now: Instant) -> Option<&Pause> {
         if matches!(self.pause, Some(Pause::Until(until)) if until <= now) {
             self.pause = None;
@@ -66,7 +67,7 @@ impl Pace {
         self.pause.as_ref()
     }
 
-    /// How many envelopes the rate allows now, never more than `ahead` is worth.
+    /// How many envelopes the rate allows now; the burst is at most what the rate allows in `ahead`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and not negative")]
     pub fn allowance(&mut self, now: Instant, ahead: Duration) -> usize {
         let Some(rate) = self.rate else { return usize::MAX };
@@ -77,14 +78,14 @@ impl Pace {
         self.tokens as usize
     }
 
-    /// So many envelopes went out.
+    /// This many envelopes went out.
     pub fn spend(&mut self, envelopes: usize) {
         if self.rate.is_some() {
             self.tokens -= whole(envelopes);
         }
     }
 
-    /// So many that were counted did not go out.
+    /// This many envelopes that were counted did not go out.
     pub fn spare(&mut self, envelopes: usize) {
         if self.rate.is_some() {
             self.tokens += whole(envelopes);
@@ -99,20 +100,20 @@ impl Pace {
         Some(self.refilled + Duration::from_secs_f64(missing / rate))
     }
 
-    /// A call ended well.
+    /// A call succeeded.
     pub fn success(&mut self) {
         self.failures = 0;
         self.opened = 0;
         self.limit = (self.limit + 1.0 / self.limit).min(self.max);
     }
 
-    /// The provider asked the whole channel to wait.
+    /// The provider throttled the whole channel.
     pub fn throttled(&mut self, now: Instant, wait: Duration) {
         self.limit = (self.limit / 2.0).max(1.0);
         self.pause_until(now + wait);
     }
 
-    /// A call failed for a reason that is not the message's. True when this opened the breaker.
+    /// A call failed for a reason unrelated to its messages. Returns true if this opened the breaker.
     pub fn failure(&mut self, now: Instant, chance: f64) -> bool {
         self.failures += 1;
         self.limit = (self.limit * 0.7).max(1.0);
@@ -126,25 +127,25 @@ impl Pace {
             0.5 + chance / 2.0,
         );
         self.opened += 1;
-        // The next failure opens it again: one call at a time finds out.
+        // Half open: one call at a time tests the provider, and the next failure opens the breaker again.
         self.failures = self.breaker_after - 1;
         self.limit = 1.0;
         self.pause_until(now + open);
         true
     }
 
-    /// The channel can't work before somebody mends it.
+    /// Stops the channel until an operator fixes it.
     pub fn stop(&mut self, why: String) {
         self.pause = Some(Pause::Stopped(why));
     }
 
-    /// Whether it waits to be mended.
+    /// Whether it is stopped.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(self.pause, Some(Pause::Stopped(_)))
     }
 
-    /// It was mended.
+    /// The channel works again.
     pub fn resume(&mut self) {
         self.pause = None;
         self.failures = 0;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn grows_by_one_and_falls_by_half() {
+    async fn concurrency_grows_by_one_and_falls_by_half() {
         let now = Instant::now();
         let mut pace = pace(now);
         for _ in 0..9 {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_breaker_opens_longer_each_time_and_closes_by_a_success() {
+    async fn the_breaker_opens_longer_each_time_and_a_success_closes_it() {
         let now = Instant::now();
         let mut pace = pace(now);
         assert_eq!(
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_is_kept() {
+    async fn the_rate_is_kept() {
         let now = Instant::now();
         let mut pace = Pace::new(8, 16, Some(40.0), 3, now);
         let ahead = Duration::from_millis(250);

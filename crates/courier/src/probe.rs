@@ -1,13 +1,13 @@
-//! Steps of the engine as signals: a test waits for one, or ends the process exactly there. Costs nothing when nobody listens.
+//! Steps of the engine as signals: a test can wait for one, or end the process exactly there. Free when unused.
 
 /// A step of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Point {
-    /// A claim is about to be asked for.
+    /// A claim is about to be made.
     BeforeClaim,
-    /// A claim brought parcels; nothing of them is begun, unless it was with the claim.
+    /// A claim returned parcels; nothing of them is begun, except deliveries begun by the claim itself.
     AfterClaim,
-    /// Rows are begun; nothing of them has left.
+    /// Deliveries are begun; nothing of them has left.
     AfterBegin,
     /// Reports were settled.
     AfterSettle,
@@ -15,9 +15,9 @@ pub enum Point {
     BeforePark,
 }
 
-/// Is told of every step.
+/// Is notified of every step.
 pub trait Probe: Send + Sync + 'static {
-    /// The engine has come to this step.
+    /// The engine has reached this step.
     fn reached(&self, point: Point);
 }
 

@@ -1,11 +1,11 @@
-//! The whole process of a channel: settings, log, admin port, database, courier, stop, exit code. A channel gives the text of
-//! its defaults and makes its transport; its `main` stays five lines:
+//! The process of a channel: settings, log, admin port, database, courier, stop, exit code. A channel provides its
+//! default settings and its transport; its `main` is a few lines:
 //!
 //! ```no_run
 //! # mod channel {
 //! #     #[derive(clap::Args)]
 //! #     pub struct Args {}
-//! #     pub async fn run(_: Args) -> Result<(), posthaste_ops::exit::Failure> { Ok(()) }
+//! #     pub async fn run(_: Args) -> Result<(), posthaste_ops::exit::ExitFailure> { Ok(()) }
 //! # }
 //! fn main() -> std::process::ExitCode {
 //!     posthaste_courier::process::main("posthaste-courier-email", channel::run)
@@ -20,21 +20,21 @@ use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
 use posthaste_model::{Clock, CourierId, SystemClock};
-use posthaste_ops::admin::{self, Admin, Subject};
+use posthaste_ops::admin::{self, AdminPort, AdminState};
 use posthaste_ops::config::{self, ConfigError, HumanDuration, Loaded, Origin, Origins, Sources};
-use posthaste_ops::exit::{self, Exit, Failure};
+use posthaste_ops::exit::{self, Exit, ExitFailure};
 use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
-use posthaste_ops::stop::{self, Stop};
+use posthaste_ops::shutdown::{self, Shutdown};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store, Trouble, Troubles, TypedUrlError, Work};
+use posthaste_store::{ConnectError, Role, ServerTrouble, ServerTroubles, Store, TypedUrlError, Work};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::ready::{announce, withdraw};
 use crate::run::{Courier, RunError};
 use crate::settings::Settings;
-use crate::transport::{Abilities, Checked, Transport};
+use crate::transport::{Capabilities, Checked, Transport};
 
 /// The documented defaults of the sections every courier has: `redis` and `courier`.
 pub const DEFAULTS: &str = include_str!("process.toml");
@@ -42,16 +42,16 @@ pub const DEFAULTS: &str = include_str!("process.toml");
 /// Secrets of every courier.
 const SECRETS: &[&str] = &["redis.url", "redis.password", "redis.address_key"];
 
-/// Bounds of histograms whose name does not speak of milliseconds to a minute.
+/// Bucket bounds of histograms that the default bounds (milliseconds to a minute) do not fit.
 const BUCKETS: &[Buckets<'_>] = &[(
     "posthaste_lateness_seconds",
     &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3600.0],
 )];
 
-/// What the program of a channel is called, and what its settings are.
+/// The name and settings of a channel's program.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
-    /// As it is typed, such as `posthaste-courier-email`.
+    /// The command name, such as `posthaste-courier-email`.
     pub name: &'static str,
     /// The documented defaults of the channel's own sections.
     pub defaults: &'static str,
@@ -59,36 +59,36 @@ pub struct Process {
     pub secrets: &'static [&'static str],
 }
 
-/// What every courier takes on its command line.
+/// Command-line arguments of every courier.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Settings file; `POSTHASTE_SECTION__KEY` in the environment and flags come after it.
+    /// Settings file; environment variables (`POSTHASTE_SECTION__KEY`) and flags override it.
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where the database is. A password belongs into `POSTHASTE_REDIS__PASSWORD_FILE`, not here.
+    /// Redis URL without a password; set the password with `POSTHASTE_REDIS__PASSWORD_FILE`.
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
-    /// Where /livez, /readyz and /metrics are, as in 127.0.0.1:9464; port 0 takes a free one.
+    /// Listen address for /livez, /readyz and /metrics, such as 127.0.0.1:9464; port 0 picks a free port.
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<String>,
-    /// Which events are logged: a level, or levels per module.
+    /// What to log: a level, or levels per module.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
-    /// A file to be written when the courier is at work: {"admin":"…"}.
+    /// Write this file once the courier is running: {"admin":"…"}.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
 
 impl Args {
-    /// Looks at what a setting can't tell of itself: that it was typed, where everybody on the computer can read it.
+    /// Rejects a password typed on the command line, where every user of the computer can read it.
     fn check(&self) -> Result<(), ConfigError> {
         let Some(url) = &self.redis else { return Ok(()) };
         posthaste_store::check_typed_url(url).map_err(|why| {
             let mend = match why {
                 TypedUrlError::NoAddress(_) => "",
                 TypedUrlError::Password => {
-                    ": write it into the file that POSTHASTE_REDIS__PASSWORD_FILE names"
+                    ": put it in a file and set POSTHASTE_REDIS__PASSWORD_FILE to its path"
                 }
             };
             let origin = Origin::Flag("--redis".to_owned());
@@ -105,7 +105,7 @@ pub struct Section {
     pub poll: HumanDuration,
     pub lease: HumanDuration,
     pub renew_every: HumanDuration,
-    pub max_rows: usize,
+    pub max_deliveries: usize,
     pub max_unsettled: usize,
     pub urgent_reserve: u8,
     pub rate: f64,
@@ -126,27 +126,27 @@ struct Shared {
     redis: posthaste_store::Settings,
     admin: admin::Settings,
     log: telemetry::Settings,
-    stop: stop::Settings,
+    stop: shutdown::Settings,
     courier: Section,
 }
 
-/// What a channel makes its transport from.
+/// What a channel's transport is built from.
 #[derive(Debug)]
-pub struct Making<S> {
+pub struct TransportContext<S> {
     /// The channel's own sections.
     pub settings: S,
     /// The section `courier`.
     pub courier: Section,
-    /// Where every setting came from: a setting that makes no sense is refused with [`Origins::refuse`].
+    /// Where each setting came from; reject an invalid setting with [`Origins::refuse`].
     pub origins: Origins,
 }
 
 impl Section {
-    /// Puts what the operator says of rate and tries into what a channel can do.
+    /// The channel's capabilities with the operator's `rate` and `max_tries`.
     #[must_use]
-    pub fn abilities(&self, channel: Abilities) -> Abilities {
+    pub fn abilities(&self, channel: Capabilities) -> Capabilities {
         let rate = (self.rate > 0.0).then_some(self.rate);
-        Abilities { rate, max_tries: self.max_tries, ..channel }
+        Capabilities { rate, max_tries: self.max_tries, ..channel }
     }
 
     fn settings(&self) -> Settings {
@@ -154,7 +154,7 @@ impl Section {
             lease: self.lease.get(),
             renew_every: self.renew_every.get(),
             poll: self.poll.get(),
-            max_rows: self.max_rows,
+            max_deliveries: self.max_deliveries,
             max_unsettled: self.max_unsettled,
             urgent_reserve: self.urgent_reserve,
             backoff_base: self.backoff_base.get(),
@@ -169,7 +169,7 @@ impl Section {
     }
 }
 
-/// The command line of a process with these arguments.
+/// The command line: these arguments and --version.
 #[derive(Parser)]
 #[command(version)]
 struct Command<A: clap::Args> {
@@ -177,18 +177,18 @@ struct Command<A: clap::Args> {
     args: A,
 }
 
-/// The `main` of a channel: reads the command line and runs to the end.
+/// The `main` of a channel: parses the command line and runs until the end.
 pub fn main<A, F>(name: &'static str, run: impl FnOnce(A) -> F) -> ExitCode
 where
     A: clap::Args,
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), ExitFailure>>,
 {
     let command = Command::<A>::parse();
     exit::run(name, || async { run(command.args).await.map(|()| Exit::Done) })
 }
 
 impl Process {
-    /// Every place settings come from, from low to high rank; `flags` adds the channel's own flags.
+    /// All sources of settings, lowest precedence first; `flags` adds the channel's own flags.
     pub fn sources(&self, args: &Args, flags: &dyn Fn(Sources) -> Sources) -> Sources {
         let mut sources = Sources::new(config::SECTIONS)
             .defaults(DEFAULTS)
@@ -207,16 +207,17 @@ impl Process {
         flags(sources)
     }
 
-    /// Runs a courier of the channel until it is asked to stop. Settings are refused before anything is opened.
+    /// Runs a courier of the channel until it is asked to stop. Invalid settings are rejected before anything is
+    /// opened.
     ///
     /// # Errors
-    /// A [`Failure`] with the exit code that says what to do: mend the settings, look at the database, start again.
+    /// An [`ExitFailure`] whose exit code says what to do: correct the settings, check the database, or restart.
     pub async fn run<S, T>(
         self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
-    ) -> Result<(), Failure>
+        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+    ) -> Result<(), ExitFailure>
     where
         S: DeserializeOwned,
         T: Transport,
@@ -224,7 +225,7 @@ impl Process {
         let (shared, runtime, transport) = self.make(args, flags, make)?;
         telemetry::install(&shared.log)?;
         let metrics = Metrics::install(BUCKETS)?;
-        let stop = Stop::on_signals(&shared.stop).map_err(Failure::software)?;
+        let stop = Shutdown::on_signals(&shared.stop).map_err(ExitFailure::software)?;
 
         let (health, claims) = (Health::new(), Check::progress("claims", shared.courier.stale_after.get()));
         health.watch(&claims, tokio::time::Instant::now());
@@ -232,13 +233,13 @@ impl Process {
         health.watch(&reachable, tokio::time::Instant::now());
         let condition = Check::condition("database");
         health.watch(&condition, tokio::time::Instant::now());
-        let subject = Subject { name: self.name, health, metrics, soft: stop.soft.clone() };
-        let admin = Admin::start(&shared.admin, subject).await?;
+        let subject = AdminState { name: self.name, health, metrics, soft: stop.soft.clone() };
+        let admin = AdminPort::start(&shared.admin, subject).await?;
 
         let transport: Arc<dyn Transport> = Arc::new(transport);
         let receipts = transport.abilities().receipts;
         let role = Role::CourierWith { channel: transport.channel(), receipts };
-        let troubles = Troubles::new();
+        let troubles = ServerTroubles::new();
         let connecting = Store::connect_when_ready(shared.redis, role, troubles.clone());
         let store = tokio::select! {
             connected = connecting => connected.map_err(refused)?.0,
@@ -280,18 +281,21 @@ impl Process {
         }
         match Exit::from(ended) {
             Exit::Done => Ok(()),
-            Exit::Software => Err(Failure::software("a task panicked; where is told above")),
-            exit => Err(Failure::new(exit, "messages on the wire were cut off; their outcome is unknown")),
+            Exit::Software => Err(ExitFailure::software("a task panicked; see the log above")),
+            exit => Err(ExitFailure::new(
+                exit,
+                "calls to the provider were cut off; the outcome of their messages is unknown",
+            )),
         }
     }
 }
 
 impl Process {
-    /// Reads all settings as a courier of the channel would, its own (`S`) and those every courier has, and says where each
-    /// came from. Opens nothing.
+    /// Reads all settings as a courier of the channel would, both its own (`S`) and those shared by all couriers, and
+    /// returns where each came from. Opens nothing.
     ///
     /// # Errors
-    /// The first thing found wrong.
+    /// The first error found.
     pub fn origins<S: DeserializeOwned>(&self, args: &Args) -> Result<Origins, ConfigError> {
         args.check()?;
         let sources = || self.sources(args, &|sources| sources);
@@ -299,22 +303,22 @@ impl Process {
         Ok(sources().load::<S>()?.origins)
     }
 
-    /// Looks whether a courier with these settings could work: settings, credentials, reachability. Sends nothing.
+    /// Checks whether a courier with these settings could work: settings, credentials, connection. Sends nothing.
     ///
     /// # Errors
-    /// A [`Failure`] that says in words what to mend.
+    /// An [`ExitFailure`] that says what to correct.
     pub async fn check<S, T>(
         self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
-    ) -> Result<Checked, Failure>
+        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+    ) -> Result<Checked, ExitFailure>
     where
         S: DeserializeOwned,
         T: Transport,
     {
         let (_, _, transport) = self.make(args, flags, make)?;
-        transport.check().await.map_err(Failure::unavailable)?;
+        transport.check().await.map_err(ExitFailure::unavailable)?;
         Ok(transport.unchecked().map_or_else(|| Checked::Works(transport.to_set_up()), Checked::CannotTell))
     }
 
@@ -322,8 +326,8 @@ impl Process {
         &self,
         args: &Args,
         flags: &dyn Fn(Sources) -> Sources,
-        make: impl FnOnce(Making<S>) -> Result<T, Failure>,
-    ) -> Result<(Shared, Settings, T), Failure>
+        make: impl FnOnce(TransportContext<S>) -> Result<T, ExitFailure>,
+    ) -> Result<(Shared, Settings, T), ExitFailure>
     where
         S: DeserializeOwned,
         T: Transport,
@@ -332,7 +336,7 @@ impl Process {
         let shared = self.sources(args, flags).load::<Shared>()?.settings;
         let Loaded { settings, origins, .. } = self.sources(args, flags).load::<S>()?;
         let courier = shared.courier.clone();
-        let transport = make(Making { settings, courier, origins: origins.clone() })?;
+        let transport = make(TransportContext { settings, courier, origins: origins.clone() })?;
         let runtime = shared.courier.settings();
         match runtime.check(&transport.abilities()) {
             Ok(()) => Ok((shared, runtime, transport)),
@@ -341,8 +345,8 @@ impl Process {
     }
 }
 
-/// Runs the courier as a task the stop waits for, and beside it asks once whether the provider is there.
-fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &Arc<OnceLock<RunError>>) {
+/// Runs the courier as a task that shutdown waits for, and checks the provider once in the background.
+fn spawn(stop: &Shutdown, courier: Courier, transport: Arc<dyn Transport>, failed: &Arc<OnceLock<RunError>>) {
     let (told, until) = (Arc::clone(failed), stop.clone());
     stop.spawn("courier", async move {
         if let Err(error) = Box::pin(courier.run(until)).await {
@@ -355,18 +359,19 @@ fn spawn(stop: &Stop, courier: Courier, transport: Arc<dyn Transport>, failed: &
             () = soft.cancelled() => {}
             found = transport.check() => match found {
                 Ok(()) => match transport.unchecked() {
-                    None => tracing::info!("the provider is there"),
-                    Some(why) => tracing::info!(why, "it can't be told whether the provider takes the credentials"),
+                    None => tracing::info!("provider check passed"),
+                    Some(why) => tracing::info!(why, "cannot check whether the provider accepts the credentials"),
                 },
-                Err(why) => tracing::warn!(why, "the provider can't be used yet"),
+                Err(why) => tracing::warn!(why, "provider check failed"),
             },
         }
     });
 }
 
-/// Keeps a check true to whether the servers let a courier work; `otherwise` is why not when none of them says so.
-async fn tell_health(troubles: &Troubles, check: &Condition, otherwise: &'static str) -> Infallible {
-    let tell = |trouble: Option<Trouble>| match trouble {
+/// Keeps a check up to date with whether the servers let a courier work; `otherwise` is the reason to report when
+/// they have no trouble.
+async fn tell_health(troubles: &ServerTroubles, check: &Condition, otherwise: &'static str) -> Infallible {
+    let tell = |trouble: Option<ServerTrouble>| match trouble {
         Some(trouble) => check.failed(trouble.text()),
         None if otherwise.is_empty() => check.ok(),
         None => check.failed(otherwise),
@@ -374,26 +379,26 @@ async fn tell_health(troubles: &Troubles, check: &Condition, otherwise: &'static
     troubles.follow(Work::Deliver, tell).await
 }
 
-/// A name of this run that no other run has.
-fn name(transport: &dyn Transport) -> Result<CourierId, Failure> {
+/// A courier id unique to this run.
+fn name(transport: &dyn Transport) -> Result<CourierId, ExitFailure> {
     let (channel, now) = (transport.channel(), SystemClock.now_ns());
-    format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(Failure::software)
+    format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(ExitFailure::software)
 }
 
-fn refused(error: ConnectError) -> Failure {
+fn refused(error: ConnectError) -> ExitFailure {
     match error {
-        ConnectError::Settings { .. } => Failure::usage(error),
-        ConnectError::Refused(_) | ConnectError::Stop(_) => Failure::refused(error),
+        ConnectError::Settings { .. } => ExitFailure::usage(error),
+        ConnectError::Refused(_) | ConnectError::Stop(_) => ExitFailure::refused(error),
         ConnectError::Unreachable(_) | ConnectError::FirstPartition { .. } | ConnectError::Call(_) => {
-            Failure::unavailable(error)
+            ExitFailure::unavailable(error)
         }
     }
 }
 
-fn ended_by_itself(error: RunError) -> Failure {
+fn ended_by_itself(error: RunError) -> ExitFailure {
     match error {
-        RunError::Settings(_) => Failure::usage(error),
-        RunError::Engine(_) => Failure::refused(error),
-        RunError::Serve(_) => Failure::unavailable(error),
+        RunError::Settings(_) => ExitFailure::usage(error),
+        RunError::Engine(_) => ExitFailure::refused(error),
+        RunError::Serve(_) => ExitFailure::unavailable(error),
     }
 }

@@ -1,56 +1,63 @@
-//! The resolver: decides what becomes of sends whose outcome is unknown, after their send_by. Repeats under the same token,
-//! asks the provider, repeats once, or holds, as channel and order say.
+//! The resolver: decides about deliveries of unknown outcome once their send_by has passed. Depending on channel and
+//! order, it repeats under the same token, asks the provider, repeats once, or holds.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use posthaste_model::{Channel, Member, OnUnknown, Reason, State, UnixMs, Verdict};
-use posthaste_ops::stop::Stop;
+use posthaste_model::{Channel, OnUnknown, OutcomeKind, ParcelId, Reason, State, UnixMs};
+use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{
-    CallError, Decided, Decision, Fault, Head, Loaded, Resolved, RowOutcome, Store, ToPark,
+    CallError, Decided, Decision, DeliveryOutcome, Head, InvalidReply, LoadedParcel, Resolved, Store, ToPark,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::engine::flaw_word;
 use crate::metrics::Meter;
-use crate::transport::{Abilities, Envelope, Found, Policy, Transport};
+use crate::transport::{Capabilities, Envelope, LookupResult, Policy, Transport};
 
-/// Parcels of one inquiry.
+/// Parcels per call.
 const PARCELS: u32 = 20;
-/// How long no other courier asks about the same parcel: as long as an answer may take, but no longer than this.
+/// How long no other courier handles the same parcel: the send window, but at most this.
 const PUT_OFF: Duration = Duration::from_secs(30);
-/// The first repeat under a token goes at once, the second when this part of the provider's memory has passed since the first
-/// attempt, and each after twice that of the one before: a few minutes apart at first, and never just before the end.
+/// The first repeat under a token goes at once; the second when 1/`FIRST_REST` of the time for which the provider
+/// remembers the token has passed since the first attempt; each further one after twice the time of the one before.
+/// So repeats are a few minutes apart at first, and none comes just before the provider forgets the token.
 const FIRST_REST: u32 = 64;
 
-/// What to do with one unresolved row.
+/// What to do with one unresolved delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Ask the provider first.
     Ask,
-    /// Decide at once.
+    /// Decide now.
     Decide(Decision),
-    /// Look again later.
+    /// Decide later.
     Wait,
 }
 
-/// The rule: pure.
-pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, now: UnixMs) -> Plan {
-    // Decided already when it was told. Poison ended every courier that sent it alone.
-    if matches!(row.reason, Reason::TriesSpent | Reason::Held | Reason::Poison) {
-        return Plan::Decide(Decision::Hold(row.reason));
+/// The decision rule. Pure.
+pub(crate) fn plan(
+    abilities: &Capabilities,
+    order: OnUnknown,
+    delivery: &DeliveryOutcome,
+    now: UnixMs,
+) -> Plan {
+    // Already decided when it was reported. Poison has ended every courier that sent it alone.
+    if matches!(delivery.reason, Reason::TriesSpent | Reason::Held | Reason::Poison) {
+        return Plan::Decide(Decision::Hold(delivery.reason));
     }
-    if abilities.idempotent_for > Duration::ZERO && row.token.is_some() {
-        // The repeat is free while the provider remembers the token, and a duplicate afterwards. Each repeat spends a try.
-        let age = now.since(row.changed);
+    if abilities.idempotent_for > Duration::ZERO && delivery.token.is_some() {
+        // A repeat is safe while the provider remembers the token, and a duplicate afterwards. Each repeat spends a
+        // try.
+        let age = now.since(delivery.changed);
         return if age >= abilities.idempotent_for {
             Plan::Decide(Decision::Hold(Reason::Held))
-        } else if row.tries >= abilities.max_tries {
+        } else if delivery.tries >= abilities.max_tries {
             Plan::Decide(Decision::Hold(Reason::TriesSpent))
-        } else if row.repeated && age < rest(abilities.idempotent_for, row.tries) {
+        } else if delivery.repeated && age < rest(abilities.idempotent_for, delivery.tries) {
             Plan::Wait
         } else {
             Plan::Decide(Decision::Repeat)
@@ -59,22 +66,26 @@ pub(crate) fn plan(abilities: &Abilities, order: OnUnknown, row: &RowOutcome, no
     if abilities.inquires {
         return Plan::Ask;
     }
-    Plan::Decide(without_asking(abilities, order, row))
+    Plan::Decide(without_asking(abilities, order, delivery))
 }
 
-/// How old the first attempt must be for one more repeat, after so many tries.
+/// The minimum age of the first attempt for one more repeat, after this many tries.
 fn rest(idempotent_for: Duration, tries: u8) -> Duration {
     (idempotent_for / FIRST_REST).saturating_mul(1 << (tries.clamp(1, 16) - 1))
 }
 
-/// What policy says when nothing can be found out.
-pub(crate) fn without_asking(abilities: &Abilities, order: OnUnknown, row: &RowOutcome) -> Decision {
+/// The decision by policy, when the provider can't be asked.
+pub(crate) fn without_asking(
+    abilities: &Capabilities,
+    order: OnUnknown,
+    delivery: &DeliveryOutcome,
+) -> Decision {
     let retry = match order {
         OnUnknown::Retry => true,
         OnUnknown::Hold => false,
         OnUnknown::Default => abilities.on_unknown == Policy::RetryOnce,
     };
-    match (retry, row.repeated) {
+    match (retry, delivery.repeated) {
         (true, false) => Decision::Retry,
         (true, true) => Decision::Hold(Reason::RepeatSpent),
         (false, _) => Decision::Hold(Reason::Held),
@@ -92,8 +103,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Resolves until stopped: when called, and every so often.
-    pub(crate) async fn run(self, stop: Stop) {
+    /// Runs until stopped: when woken, and every `every`.
+    pub(crate) async fn run(self, stop: Shutdown) {
         let mut wake = Instant::now() + self.every;
         loop {
             tokio::select! {
@@ -102,13 +113,13 @@ impl Resolver {
                 () = tokio::time::sleep_until(wake) => {}
             }
             wake = Instant::now() + self.every;
-            // Those that can't be asked keep the others from nothing.
+            // Unreachable partitions do not delay the others.
             for p in (0..self.store.partitions()).filter(|p| self.store.can_ask(*p)) {
                 match self.resolve_partition(p).await {
                     Ok(Some(next)) => wake = wake.min(next),
                     Ok(None) => {}
-                    Err(CallError::Stop(_)) => return,
-                    Err(error) => tracing::debug!(%error, "an inquiry got no answer; it comes again"),
+                    Err(CallError::Fatal(_)) => return,
+                    Err(error) => tracing::debug!(%error, "resolving unknown outcomes failed; will retry"),
                 }
             }
             tokio::select! {
@@ -118,35 +129,44 @@ impl Resolver {
         }
     }
 
-    /// Answers when the next parcel may be asked about.
+    /// Returns when the next parcel may be resolved.
     async fn resolve_partition(&self, p: u16) -> Result<Option<Instant>, CallError> {
         loop {
             let put_off = PUT_OFF.min(self.transport.abilities().send_window);
-            let answer = self.store.inquire(p, &self.channel, PARCELS, put_off).await?;
+            let answer = self.store.claim_unresolved(p, &self.channel, PARCELS, put_off).await?;
             let now = answer.now;
-            if answer.reply.members.is_empty() {
+            if answer.reply.parcel_ids.is_empty() {
                 return Ok(answer
                     .reply
                     .next
                     .map(|next| Instant::now() + next.since(now) + Duration::from_millis(1)));
             }
-            for member in answer.reply.members {
-                match self.resolve_parcel(p, &member, now).await {
-                    // A damaged one is parked; one of a later version is asked about again, by a program that can read it.
-                    Err(CallError::Fault(Fault::Record(flaw))) => {
-                        let order = member.suffix.order_id();
+            for parcel_id in answer.reply.parcel_ids {
+                match self.resolve_parcel(p, &parcel_id, now).await {
+                    // A damaged parcel is parked; one of a later version is left to a program that can read it.
+                    Err(CallError::InvalidReply(InvalidReply::Record(flaw))) => {
+                        let order = parcel_id.order_id.wire_id();
                         if flaw.newer {
                             self.meter.newer(&self.channel, 1, &order);
                             continue;
                         }
-                        tracing::error!(channel = %self.channel, order, %flaw, "an unknown outcome can't be resolved, its record can't be read: see `posthaste parked list`");
+                        tracing::error!(
+                            channel = %self.channel,
+                            order,
+                            %flaw,
+                            "cannot resolve an unknown outcome: unreadable record parked; see `posthaste parked list`"
+                        );
                         self.meter.alarm("parked");
-                        let parked = [ToPark { member, fence: None, why: flaw_word(&flaw) }];
+                        let parked = [ToPark { parcel_id, fence: None, why: flaw_word(&flaw) }];
                         self.store.park(p, &self.channel, &parked).await?;
                     }
-                    // It must not stand in the way of the others; it is asked about again later.
-                    Err(CallError::Fault(fault)) => {
-                        tracing::error!(channel = %self.channel, error = %fault, "an unknown outcome can't be resolved");
+                    // It must not block the others; it is tried again later.
+                    Err(CallError::InvalidReply(fault)) => {
+                        tracing::error!(
+                            channel = %self.channel,
+                            error = %fault,
+                            "cannot resolve an unknown outcome; will retry"
+                        );
                         self.meter.alarm("fault");
                     }
                     other => other?,
@@ -155,28 +175,32 @@ impl Resolver {
         }
     }
 
-    async fn resolve_parcel(&self, p: u16, member: &Member, now: UnixMs) -> Result<(), CallError> {
-        let Some((head, loaded)) = self.load(p, member).await? else { return Ok(()) };
+    async fn resolve_parcel(&self, p: u16, parcel_id: &ParcelId, now: UnixMs) -> Result<(), CallError> {
+        let Some((head, loaded)) = self.load(p, parcel_id).await? else { return Ok(()) };
         let abilities = self.transport.abilities();
         let mut decisions = Vec::new();
-        for (at, row) in loaded.outcomes.rows().enumerate().filter(|(_, row)| row.state == State::Unresolved)
+        for (at, delivery) in loaded
+            .outcomes
+            .deliveries()
+            .enumerate()
+            .filter(|(_, delivery)| delivery.state == State::Unresolved)
         {
             let Ok(index) = u16::try_from(at) else { break };
-            let decision = match plan(&abilities, head.on_unknown, &row, now) {
+            let decision = match plan(&abilities, head.on_unknown, &delivery, now) {
                 Plan::Decide(decision) => Some(decision),
                 Plan::Wait => None,
-                Plan::Ask => self.ask(&abilities, &head, member, &loaded, (index, &row), now).await,
+                Plan::Ask => self.ask(&abilities, &head, parcel_id, &loaded, (index, &delivery), now).await,
             };
             if let Some(decision) = decision {
-                decisions.push((index, row.attempt, decision));
+                decisions.push((index, delivery.attempt, decision));
             }
         }
         if decisions.is_empty() {
             return Ok(());
         }
-        let answer = self.store.resolve(p, &self.channel, member, &decisions).await?;
-        if let Resolved::Ok { rows, .. } = answer.reply {
-            for ((_, _, decision), decided) in decisions.iter().zip(rows) {
+        let answer = self.store.resolve(p, &self.channel, parcel_id, &decisions).await?;
+        if let Resolved::Ok { deliveries, .. } = answer.reply {
+            for ((_, _, decision), decided) in decisions.iter().zip(deliveries) {
                 if decided == Decided::Applied {
                     self.meter.resolved(word(decision), 1);
                 }
@@ -185,55 +209,57 @@ impl Resolver {
         Ok(())
     }
 
-    async fn load(&self, p: u16, member: &Member) -> Result<Option<(Head, Loaded)>, CallError> {
-        let Some(order) = self.store.load_order(p, &member.suffix).await? else { return Ok(None) };
+    async fn load(&self, p: u16, parcel_id: &ParcelId) -> Result<Option<(Head, LoadedParcel)>, CallError> {
+        let Some(order) = self.store.load_order(p, &parcel_id.order_id).await? else { return Ok(None) };
         let loaded = match order.inline {
             Some((inline, outcomes)) => {
-                Loaded { content: Arc::new(inline.content), rows: inline.rows, outcomes }
+                LoadedParcel { content: Arc::new(inline.content), deliveries: inline.deliveries, outcomes }
             }
-            None => self.store.load(p, &self.channel, member, &order.head).await?,
+            None => self.store.load(p, &self.channel, parcel_id, &order.head).await?,
         };
         Ok(Some((order.head, loaded)))
     }
 
-    /// Asks the provider. `None`: not now, it is asked again later.
+    /// Asks the provider. `None`: no answer now, ask again later.
     async fn ask(
         &self,
-        abilities: &Abilities,
+        abilities: &Capabilities,
         head: &Head,
-        member: &Member,
-        loaded: &Loaded,
-        (index, row): (u16, &RowOutcome),
+        parcel_id: &ParcelId,
+        loaded: &LoadedParcel,
+        (index, delivery): (u16, &DeliveryOutcome),
         now: UnixMs,
     ) -> Option<Decision> {
         let envelope = Envelope {
-            suffix: member.suffix.clone(),
-            parcel: member.number,
-            row: index,
-            attempt: row.attempt,
-            to: loaded.rows.get(usize::from(index))?.clone(),
+            order_id: parcel_id.order_id.clone(),
+            parcel: parcel_id.number,
+            delivery: index,
+            attempt: delivery.attempt,
+            to: loaded.deliveries.get(usize::from(index))?.clone(),
             content: Arc::clone(&loaded.content),
             due: head.due,
-            token: row.token,
-            tries: row.tries,
-            repeat: row.repeated,
+            token: delivery.token,
+            tries: delivery.tries,
+            repeat: delivery.repeated,
         };
-        let inquiry = AssertUnwindSafe(self.transport.inquire(&envelope, row.changed, now)).catch_unwind();
-        let found = tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(Found::NotNow));
+        let inquiry =
+            AssertUnwindSafe(self.transport.inquire(&envelope, delivery.changed, now)).catch_unwind();
+        let found =
+            tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
         let found = found.unwrap_or_else(|_| {
-            tracing::error!(channel = %self.channel, "an inquiry panicked");
+            tracing::error!(channel = %self.channel, "an inquiry at the provider panicked; will retry");
             self.meter.alarm("panic");
-            Found::NotNow
+            LookupResult::NotNow
         });
         match found {
-            Found::Known(verdict, reason) => Some(Decision::Found(verdict, reason)),
-            // It never arrived, so sending it again is no repeat; what never arrives has an end all the same.
-            Found::Never if row.tries >= abilities.max_tries => {
-                Some(Decision::Found(Verdict::Failed, Reason::TriesSpent))
+            LookupResult::Known(kind, reason) => Some(Decision::Found(kind, reason)),
+            // It never arrived, so sending it again causes no duplicate; but the number of tries is limited.
+            LookupResult::Never if delivery.tries >= abilities.max_tries => {
+                Some(Decision::Found(OutcomeKind::Failed, Reason::TriesSpent))
             }
-            Found::Never => Some(Decision::Repeat),
-            Found::CannotTell => Some(without_asking(abilities, head.on_unknown, row)),
-            Found::NotNow => None,
+            LookupResult::Never => Some(Decision::Repeat),
+            LookupResult::CannotTell => Some(without_asking(abilities, head.on_unknown, delivery)),
+            LookupResult::NotNow => None,
         }
     }
 }
@@ -243,7 +269,7 @@ fn word(decision: &Decision) -> &'static str {
         Decision::Retry => "retry",
         Decision::Repeat => "repeat",
         Decision::Hold(_) => "hold",
-        Decision::Found(Verdict::Delivered | Verdict::Sent, _) => "found_sent",
+        Decision::Found(OutcomeKind::Delivered | OutcomeKind::Sent, _) => "found_sent",
         Decision::Found(..) => "found_failed",
     }
 }
@@ -252,8 +278,8 @@ fn word(decision: &Decision) -> &'static str {
 mod tests {
     use super::*;
 
-    fn row(repeated: bool, token: Option<u32>) -> RowOutcome {
-        RowOutcome {
+    fn delivery(repeated: bool, token: Option<u32>) -> DeliveryOutcome {
+        DeliveryOutcome {
             state: State::Unresolved,
             attempt: 1,
             tries: 0,
@@ -265,15 +291,15 @@ mod tests {
         }
     }
 
-    fn decide(abilities: &Abilities, order: OnUnknown, row: &RowOutcome) -> Plan {
-        plan(abilities, order, row, UnixMs(1_010_000))
+    fn decide(abilities: &Capabilities, order: OnUnknown, delivery: &DeliveryOutcome) -> Plan {
+        plan(abilities, order, delivery, UnixMs(1_010_000))
     }
 
     #[test]
     fn the_order_decides_before_the_channel() {
-        let holds = Abilities { on_unknown: Policy::Hold, ..Abilities::default() };
-        let retries = Abilities { on_unknown: Policy::RetryOnce, ..Abilities::default() };
-        let fresh = row(false, None);
+        let holds = Capabilities { on_unknown: Policy::Hold, ..Capabilities::default() };
+        let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
+        let fresh = delivery(false, None);
         assert_eq!(decide(&holds, OnUnknown::Default, &fresh), Plan::Decide(Decision::Hold(Reason::Held)));
         assert_eq!(decide(&holds, OnUnknown::Retry, &fresh), Plan::Decide(Decision::Retry));
         assert_eq!(decide(&retries, OnUnknown::Default, &fresh), Plan::Decide(Decision::Retry));
@@ -281,34 +307,39 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_repeated_once() {
-        let retries = Abilities { on_unknown: Policy::RetryOnce, ..Abilities::default() };
-        let decision = decide(&retries, OnUnknown::Default, &row(true, None));
+    fn without_a_token_a_delivery_is_repeated_once() {
+        let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
+        let decision = decide(&retries, OnUnknown::Default, &delivery(true, None));
         assert_eq!(decision, Plan::Decide(Decision::Hold(Reason::RepeatSpent)));
     }
 
     #[test]
-    fn a_token_is_repeated_while_the_provider_remembers_it() {
-        let abilities =
-            Abilities { idempotent_for: Duration::from_secs(3000), tokens: true, ..Abilities::default() };
-        let young = plan(&abilities, OnUnknown::Hold, &row(true, Some(7)), UnixMs(1_000_000 + 2_999_000));
-        let old = plan(&abilities, OnUnknown::Retry, &row(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
+    fn a_delivery_is_repeated_while_the_provider_remembers_its_token() {
+        let abilities = Capabilities {
+            idempotent_for: Duration::from_secs(3000),
+            tokens: true,
+            ..Capabilities::default()
+        };
+        let young =
+            plan(&abilities, OnUnknown::Hold, &delivery(true, Some(7)), UnixMs(1_000_000 + 2_999_000));
+        let old =
+            plan(&abilities, OnUnknown::Retry, &delivery(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
         assert_eq!(young, Plan::Decide(Decision::Repeat));
         assert_eq!(old, Plan::Decide(Decision::Hold(Reason::Held)));
     }
 
     #[test]
-    fn repeats_under_a_token_come_ever_more_seldom_and_have_an_end() {
+    fn repeats_under_a_token_become_rarer_and_end() {
         let minutes = |minutes: u64| minutes * 60;
-        let abilities = Abilities {
+        let abilities = Capabilities {
             idempotent_for: Duration::from_secs(minutes(64)),
             tokens: true,
             max_tries: 8,
-            ..Abilities::default()
+            ..Capabilities::default()
         };
         let at = |tries, age: u64| {
-            let row = RowOutcome { tries, ..row(true, Some(7)) };
-            plan(&abilities, OnUnknown::Default, &row, UnixMs(1_000_000 + age * 1_000))
+            let delivery = DeliveryOutcome { tries, ..delivery(true, Some(7)) };
+            plan(&abilities, OnUnknown::Default, &delivery, UnixMs(1_000_000 + age * 1_000))
         };
         for (tries, minute) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32)] {
             assert_eq!(at(tries, minutes(minute) - 1), Plan::Wait, "after {tries} tries");
@@ -321,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_can_tell_is_asked() {
-        let abilities = Abilities { inquires: true, ..Abilities::default() };
-        assert_eq!(decide(&abilities, OnUnknown::Retry, &row(false, None)), Plan::Ask);
+        let abilities = Capabilities { inquires: true, ..Capabilities::default() };
+        assert_eq!(decide(&abilities, OnUnknown::Retry, &delivery(false, None)), Plan::Ask);
     }
 }

@@ -1,43 +1,43 @@
-//! Runs a courier: the engine, the sweeper, the resolver and the hearing check, until it is stopped.
+//! Runs a courier until it is stopped: the engine, the lease watcher, the sweeper, the resolver and the wakeup check.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::CourierId;
 use posthaste_ops::health::Progress;
-use posthaste_ops::stop::Stop;
-use posthaste_store::{StopWhy, Store};
+use posthaste_ops::shutdown::Shutdown;
+use posthaste_store::{FatalReason, Store};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::desk::Desk;
 use crate::engine::{Engine, EngineError};
-use crate::hearing;
+use crate::feedback::FeedbackSink;
 use crate::leases::Leases;
 use crate::metrics::Meter;
-use crate::noticed::kept_running;
-use crate::office::Office;
+use crate::panic_guard::kept_running;
 use crate::probe::Probe;
 use crate::resolver::Resolver;
 use crate::settings::{BadSettings, Settings};
+use crate::store_feedback::StoreFeedback;
 use crate::sweeper::Sweeper;
 use crate::transport::Transport;
+use crate::wakeup_check;
 
-/// How long requests from outside may still be answered once the engine has ended.
+/// How long requests from outside may still be answered after the engine has ended.
 const SERVES_ON: Duration = Duration::from_secs(2);
 
 /// Why a courier did not run, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Change the settings.
+    /// Invalid settings.
     #[error(transparent)]
     Settings(#[from] BadSettings),
-    /// Somebody has to look at the database.
+    /// An operator must check the database.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The channel can't hear what comes in: mend what it says.
-    #[error("the channel can't listen: {0}")]
+    /// The channel can't receive requests from outside; the text says what to correct.
+    #[error("the channel cannot receive feedback: {0}")]
     Serve(String),
 }
 
@@ -47,41 +47,41 @@ pub struct Courier {
     pub store: Store,
     /// The channel's way to its provider.
     pub transport: Arc<dyn Transport>,
-    /// How to run.
+    /// Settings of the runtime.
     pub settings: Settings,
-    /// The name of this process; a new one at every start.
+    /// The id of this courier; a new one at every start.
     pub courier: CourierId,
-    /// Told at every successful look at the queue.
+    /// Updated at every successful claim.
     pub progress: Option<Progress>,
-    /// Told of every step of the engine; `Arc::new(())` outside tests.
+    /// Notified of every step of the engine; `Arc::new(())` outside tests.
     pub probe: Arc<dyn Probe>,
 }
 
 impl Courier {
-    /// Runs until `stop`: at its soft stage nothing new is taken and what is not begun is handed back; what is on the wire
-    /// finishes, until its hard stage.
+    /// Runs until `stop`. At the soft stage it claims nothing more and releases what is not begun; calls on the wire
+    /// may finish until the hard stage.
     ///
     /// # Errors
-    /// When the settings contradict each other, or the database is not the one it was.
-    pub async fn run(self, stop: Stop) -> Result<(), RunError> {
+    /// When the settings are invalid, the channel can't receive requests, or the database is not the same any more.
+    pub async fn run(self, stop: Shutdown) -> Result<(), RunError> {
         self.settings.check(&self.transport.abilities())?;
         let channel = self.transport.channel();
         let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
-        let desk = Arc::new(Office::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
+        let desk = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
         let mut serving = Serving::start(Arc::clone(&self.transport), desk, &stop);
-        tracing::info!(%channel, "the courier is at work");
+        tracing::info!(%channel, "the courier is running");
         let mut halts = 0;
         let result = loop {
             let result = self.work(&meter, halts, &stop).await;
-            // Words from outside are heard all the while; what left is reported; nothing is begun.
-            if !matches!(result, Err(EngineError::Stop(StopWhy::Halted(_)))) {
+            // Feedback from outside is still received and outcomes are still settled; nothing is begun.
+            if !matches!(result, Err(EngineError::Stop(FatalReason::Halted(_)))) {
                 break result;
             }
             if !recovered(&self.store, &stop).await {
                 break Ok(());
             }
             halts += 1;
-            tracing::info!(%channel, "the database was recovered: the courier is at work again");
+            tracing::info!(%channel, "the database was recovered; the courier is running again");
         };
         let served = serving.end().await;
         tracing::info!(%channel, "the courier has stopped");
@@ -89,16 +89,16 @@ impl Courier {
         served.map_err(RunError::Serve)
     }
 
-    /// Works until it is stopped or the database is not what it was. Each time is a new life to the database: what was held
-    /// before is forgotten.
-    async fn work(&self, meter: &Arc<Meter>, halts: u32, stop: &Stop) -> Result<(), EngineError> {
+    /// Works until it is stopped or the database is halted or replaced. Each call looks like a new courier to the
+    /// database; what was held before is forgotten.
+    async fn work(&self, meter: &Arc<Meter>, halts: u32, stop: &Shutdown) -> Result<(), EngineError> {
         let channel = self.transport.channel();
         let sweep: Arc<[Notify]> = (0..self.store.partitions()).map(|_| Notify::new()).collect();
         let resolve = Arc::new(Notify::new());
         let hearing = self.store.hearing();
         let courier = match halts {
             0 => self.courier.clone(),
-            // An id of an earlier life would be taken for that one's repeat.
+            // With the earlier id, a claim would count as a repeat of an earlier claim.
             _ => format!("{}-{halts}", self.courier).parse().unwrap_or_else(|_| self.courier.clone()),
         };
         let engine = Engine::new(
@@ -107,10 +107,10 @@ impl Courier {
             self.settings.clone(),
             courier,
             Arc::clone(meter),
-            crate::engine::Kicks { sweep: Arc::clone(&sweep), resolve: Arc::clone(&resolve) },
+            crate::engine::Wakers { sweep: Arc::clone(&sweep), resolve: Arc::clone(&resolve) },
             Arc::clone(&self.probe),
         );
-        // They end with this call, however it ends; one that panics is started anew.
+        // These tasks end with this call, however it ends; one that panics is restarted.
         let mut beside = JoinSet::new();
         let leases = Leases { store: self.store.clone(), meter: Arc::clone(meter) };
         let lease = self.settings.lease;
@@ -137,14 +137,14 @@ impl Courier {
         let of = (self.store.clone(), Arc::clone(meter), self.settings.hearing_every, stop.clone());
         keep(&mut beside, meter, stop, "hearing", move || {
             let (store, meter, every, stop) = of.clone();
-            hearing::check(store, meter, every, stop)
+            wakeup_check::check(store, meter, every, stop)
         });
         engine.run(hearing, stop.clone()).await
     }
 }
 
-/// Waits until somebody recovered the database; false when asked to stop before.
-async fn recovered(store: &Store, stop: &Stop) -> bool {
+/// Waits until an operator has recovered the database; false if asked to stop first.
+async fn recovered(store: &Store, stop: &Shutdown) -> bool {
     let mut halted = store.halted();
     tokio::select! {
         biased;
@@ -153,11 +153,11 @@ async fn recovered(store: &Store, stop: &Stop) -> bool {
     }
 }
 
-/// Runs a loop beside the engine.
+/// Runs a loop in the background of the engine.
 fn keep<F: Future<Output = ()> + Send + 'static>(
     beside: &mut JoinSet<()>,
     meter: &Arc<Meter>,
-    stop: &Stop,
+    stop: &Shutdown,
     what: &'static str,
     start: impl Fn() -> F + Send + Sync + 'static,
 ) {
@@ -165,28 +165,29 @@ fn keep<F: Future<Output = ()> + Send + 'static>(
     beside.spawn(async move { kept_running(&meter, &soft, what, start).await });
 }
 
-/// What listens to the outside, beside the engine.
+/// The task that receives requests from outside, next to the engine.
 struct Serving(JoinHandle<Result<(), String>>);
 
 impl Serving {
-    /// A transport that can't listen begins the stop: deaf, a channel would tell less than it promises.
-    fn start(transport: Arc<dyn Transport>, desk: Arc<dyn Desk>, stop: &Stop) -> Self {
+    /// A transport that can't listen stops the courier: without receipts the channel would report less than it
+    /// promises.
+    fn start(transport: Arc<dyn Transport>, desk: Arc<dyn FeedbackSink>, stop: &Shutdown) -> Self {
         let soft = stop.soft.clone();
         Self(tokio::spawn(async move {
             let served = transport.serve(desk, soft.child_token()).await;
             if let Err(why) = &served {
-                tracing::error!(channel = %transport.channel(), why, "the channel can't listen");
+                tracing::error!(channel = %transport.channel(), why, "the channel cannot receive feedback; stopping");
                 soft.cancel();
             }
             served
         }))
     }
 
-    /// It was asked to end with the engine; one that does not is cut off.
+    /// It was asked to end together with the engine; it is cut off if it does not.
     async fn end(&mut self) -> Result<(), String> {
         match timeout(SERVES_ON, &mut self.0).await {
             Ok(Ok(served)) => served,
-            Ok(Err(_)) => Err("it panicked".to_owned()),
+            Ok(Err(_)) => Err("the task panicked".to_owned()),
             Err(_) => Ok(()),
         }
     }

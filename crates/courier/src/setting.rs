@@ -1,42 +1,42 @@
-//! What the settings of channels have in common.
+//! Types shared by the settings of all channels.
 
 use serde::Deserialize;
 
 use crate::transport::Policy;
 
-/// A setting that was read and makes no sense. Holds no secret.
+/// A setting with an invalid value. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct BadSetting {
     /// Its dotted key.
     pub key: &'static str,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what would be valid.
     pub why: String,
 }
 
 impl BadSetting {
-    /// The setting `key` makes no sense, and why. Neither may hold its value if that is a secret.
+    /// The setting `key` is invalid, and why. If its value is a secret, neither argument may contain it.
     #[must_use]
     pub fn new(key: &'static str, why: impl Into<String>) -> Self {
         Self { key, why: why.into() }
     }
 }
 
-/// What becomes of unknowns when the order leaves it to the channel.
+/// What to do with unknown deliveries when the order leaves it to the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
+pub enum UnknownPolicy {
     /// Repeat once.
     Retry,
     /// Leave it unknown.
     Hold,
 }
 
-impl From<OnUnknown> for Policy {
-    fn from(said: OnUnknown) -> Self {
+impl From<UnknownPolicy> for Policy {
+    fn from(said: UnknownPolicy) -> Self {
         match said {
-            OnUnknown::Retry => Self::RetryOnce,
-            OnUnknown::Hold => Self::Hold,
+            UnknownPolicy::Retry => Self::RetryOnce,
+            UnknownPolicy::Hold => Self::Hold,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How a courier is to run. Times are checked against each other before anything opens.
+//! Settings of the courier runtime. Times are checked against each other before anything is opened.
 
 use std::time::Duration;
 
-use crate::transport::Abilities;
+use crate::transport::Capabilities;
 
 /// Settings of the runtime.
 #[derive(Debug, Clone)]
@@ -11,34 +11,35 @@ pub struct Settings {
     pub lease: Duration,
     /// How often leases are renewed.
     pub renew_every: Duration,
-    /// Longest sleep between two looks at the queue.
+    /// Longest time between two claims.
     pub poll: Duration,
-    /// Parcels a claim at most.
+    /// Maximum number of parcels per claim.
     pub claim_limit: u32,
-    /// Rows held at most, begun or not.
-    pub max_rows: usize,
-    /// Rows whose outcome the server has not confirmed, at most; what is beyond takes the place of calls. As many rows are in doubt
-    /// when a courier is killed, and those of its calls. A call's worth is always allowed.
+    /// Maximum number of deliveries held, begun or not.
+    pub max_deliveries: usize,
+    /// Maximum number of deliveries whose outcome the server has not confirmed; above this, new sends wait. When a
+    /// courier is killed, at most this many deliveries are in doubt, plus those in its calls. The deliveries of one
+    /// call are always allowed.
     pub max_unsettled: usize,
-    /// Share of the calls at once that bulk never takes, in percent.
+    /// Share of the concurrent calls that bulk deliveries never use, in percent.
     pub urgent_reserve: u8,
-    /// How far ahead of the wire rows are begun.
+    /// How long before its call starts a delivery may be begun.
     pub begin_ahead: Duration,
-    /// Wait before the first retry without a hint.
+    /// Wait before the first retry if the provider names none.
     pub backoff_base: Duration,
-    /// Wait before a retry at most.
+    /// Maximum wait before a retry.
     pub backoff_cap: Duration,
-    /// Failures in a row that open the breaker.
+    /// Number of consecutive failures that open the breaker.
     pub breaker_after: u32,
-    /// A pause longer than this hands leases back.
+    /// If a pause is longer than this, leases are released.
     pub hold_through: Duration,
-    /// How often the sweeper looks without being called.
+    /// How often the sweeper runs when nothing triggers it earlier.
     pub sweep_every: Duration,
-    /// Days a final order is kept.
+    /// Number of days a finished order is kept.
     pub retention_days: u32,
-    /// How often a courier checks that it hears its own bell.
+    /// How often a courier checks that it receives its own bell events.
     pub hearing_every: Duration,
-    /// How often a stopped channel looks whether it was mended.
+    /// How often to check whether a stopped channel works again.
     pub check_every: Duration,
 }
 
@@ -49,7 +50,7 @@ impl Default for Settings {
             renew_every: Duration::from_secs(3),
             poll: Duration::from_secs(1),
             claim_limit: 50,
-            max_rows: 20_000,
+            max_deliveries: 20_000,
             max_unsettled: 1_000,
             urgent_reserve: 20,
             begin_ahead: Duration::from_millis(250),
@@ -65,46 +66,46 @@ impl Default for Settings {
     }
 }
 
-/// Settings that contradict each other. Says what to change.
+/// An invalid setting, or settings that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct BadSettings {
     /// The setting to change.
     pub key: &'static str,
-    /// Why.
+    /// What it must be.
     pub why: &'static str,
 }
 
 impl Settings {
-    /// Refuses settings that would break a promise.
+    /// Rejects settings that would break a guarantee.
     ///
     /// # Errors
     /// Names the setting to change.
-    pub fn check(&self, abilities: &Abilities) -> Result<(), BadSettings> {
+    pub fn check(&self, abilities: &Capabilities) -> Result<(), BadSettings> {
         let bad = |key, why| Err(BadSettings { key, why });
         if self.lease < Duration::from_millis(200) {
-            return bad("lease", "must be 200 ms at least");
+            return bad("lease", "must be at least 200 ms");
         }
         if self.renew_every * 2 > self.lease {
-            return bad("renew_every", "must be less than half of lease");
+            return bad("renew_every", "must be at most half of lease");
         }
         if !(1..=200).contains(&self.claim_limit) {
             return bad("claim_limit", "must be 1 to 200");
         }
-        if self.max_rows < 500 {
-            return bad("max_rows", "must be 500 at least, the rows of a parcel");
+        if self.max_deliveries < 500 {
+            return bad("max_deliveries", "must be at least 500, the maximum size of a parcel");
         }
         if self.urgent_reserve > 90 {
-            return bad("urgent_reserve", "must be 90 percent at most");
+            return bad("urgent_reserve", "must be at most 90 percent");
         }
         if self.poll.is_zero() || self.poll > self.lease {
-            return bad("poll", "must be more than nothing and no longer than lease");
+            return bad("poll", "must be longer than 0 and at most as long as lease");
         }
         if abilities.max_tries == 0 || abilities.max_tries > 15 {
             return bad("max_tries", "must be 1 to 15");
         }
         if abilities.send_window.is_zero() {
-            return bad("send_window", "must be more than nothing");
+            return bad("send_window", "must be longer than 0");
         }
         Ok(())
     }

@@ -1,36 +1,37 @@
-//! The sweeper: in every courier, for all channels, in bounded steps that are harmless when repeated. It takes back leases
-//! that are over where no courier does, removes what was staged in vain and what is old, ends what nobody will come for, and
-//! puts back what fell out of an index. One step is one short script, so the server serves others between two of them; what
-//! has much to do goes on step by step for a while, and the other duties get their turn.
+//! The sweeper: runs in every courier, for all channels, in bounded steps that are harmless when repeated. It
+//! reclaims expired leases on channels without a courier, removes abandoned uploads and orders past their retention,
+//! expires parcels that no courier will send, and repairs indexes. Each step is one short script, so the server can
+//! serve others in between. A task with much to do runs step by step for a while, then the other tasks get their
+//! turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Suffix, UnixMs};
-use posthaste_ops::stop::Stop;
-use posthaste_store::{Audited, CallError, Index, Retired, Store, Unstaged};
+use posthaste_model::{Channel, OrderId, Priority, UnixMs};
+use posthaste_ops::shutdown::Shutdown;
+use posthaste_store::{CallError, Index, PurgedOrders, RepairedIndexes, Store, Unstaged};
 use tokio::time::Instant;
 
 use crate::leases::{Blame, Leases};
 use crate::metrics::Meter;
 use crate::settings::Settings;
 
-/// Members looked at in one step of a walk.
+/// Members checked in one step of a walk.
 const STEP: u32 = 200;
-/// Orders of one patrol.
+/// Orders per scan.
 const PATROL: u32 = 500;
-/// Steps of one round at most that only look, so that a big heap does not keep the server busy.
+/// Maximum steps per round that only read, so that a long index does not keep the server busy.
 const STEPS: usize = 20;
-/// What a step costs that looked at as many members as it may, compared with one at the end of its index.
+/// Cost of a step that checked the maximum number of members, relative to a step at the end of its index.
 const FULL_STEP: usize = 10;
-/// How long steps that end or remove something follow each other before other duties have their turn.
+/// How long steps that expire or remove something may follow each other before other tasks get their turn.
 const BUSY: Duration = Duration::from_secs(5);
-/// Orders named by a patrol and not audited yet, at most.
+/// Maximum number of orders found by scans and not checked yet.
 const NAMED: usize = 1_000;
-/// Steps of an audit in one round at most: 100 parcels each.
+/// Maximum index checks per round, 100 parcels each.
 const AUDITS: usize = 100;
-/// Parked entries looked at in one round, and named in the log.
+/// Parked entries: page size, pages read per partition, and lines logged per round.
 const PARKED_PAGE: usize = 500;
 const PARKED_PAGES: usize = 10;
 const PARKED_LINES: usize = 20;
@@ -41,26 +42,26 @@ pub(crate) struct Sweeper {
     settings: Settings,
     meter: Arc<Meter>,
     leases: Leases,
-    /// Of each partition, whether a lease that is over means a crash.
+    /// For each partition: whether an expired lease means a crash.
     blames: HashMap<u16, Blame>,
-    /// Where the walks of the indexes stand: partition, channel, index, rank.
+    /// The position of the walk through the indexes.
     walk: Walk,
     round: u64,
-    /// There was more to do than this round did.
+    /// This round did not finish all work.
     more: bool,
-    /// Where the audit of each partition stands.
+    /// The progress of the index check in each partition.
     audits: Vec<Audit>,
-    /// Of each partition, what was parked up to this moment of its server is told.
+    /// For each partition: records parked up to this server time have been logged.
     parked_told: HashMap<u16, UnixMs>,
 }
 
-/// Where the audit of a partition stands: in its list of orders, and among those named to be looked at. An order of many
-/// parcels is gone through over as many rounds as it takes.
+/// The progress of the index check in a partition: the position in its list of orders, and the orders found that must
+/// be checked. An order of many parcels is checked over several rounds.
 #[derive(Default)]
 struct Audit {
     position: u64,
-    /// Order, channel, and the parcel to go on from.
-    named: VecDeque<(Suffix, Channel, u32)>,
+    /// Order, channel, and the parcel to continue from.
+    named: VecDeque<(OrderId, Channel, u32)>,
 }
 
 #[derive(Default)]
@@ -87,8 +88,8 @@ impl Sweeper {
         }
     }
 
-    /// Goes its rounds until stopped: every so often, and at once while there is more to do than one round does.
-    pub(crate) async fn run(mut self, stop: Stop) {
+    /// Runs rounds until stopped: every `sweep_every`, and at once while work is left over.
+    pub(crate) async fn run(mut self, stop: Shutdown) {
         let mut next = Instant::now() + self.settings.sweep_every;
         loop {
             tokio::select! {
@@ -100,26 +101,31 @@ impl Sweeper {
             match outcome {
                 Ok(false) => {}
                 Ok(true) => next = Instant::now(),
-                Err(CallError::Stop(_)) => return,
+                Err(CallError::Fatal(_)) => return,
                 Err(error) => {
-                    tracing::debug!(%error, "a round of housekeeping got no answer; it comes again")
+                    tracing::debug!(%error, "housekeeping failed; will retry")
                 }
             }
         }
     }
 
-    /// Partitions that can be asked: the others keep them from nothing.
+    /// Reachable partitions; the others do not delay them.
     fn partitions(&self) -> impl Iterator<Item = u16> + use<> {
         let store = self.store.clone();
         (0..store.partitions()).filter(move |p| store.can_ask(*p))
     }
 
-    /// One step's trouble ends neither the others of its partition nor other partitions, unless no answer comes at all: what
-    /// could not be used is told, and the rest goes on.
+    /// An invalid reply in one step stops neither the other steps of the partition nor other partitions: it is
+    /// logged, and the rest goes on. Other errors are returned.
     fn apart(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
         match result {
-            Err(CallError::Fault(fault)) => {
-                tracing::error!(partition = p, step, error = %fault, "a step of housekeeping failed; the others go on");
+            Err(CallError::InvalidReply(fault)) => {
+                tracing::error!(
+                    partition = p,
+                    step,
+                    error = %fault,
+                    "invalid reply in a housekeeping step; the other steps continue"
+                );
                 self.meter.alarm("housekeeping");
                 Ok(())
             }
@@ -127,22 +133,22 @@ impl Sweeper {
         }
     }
 
-    /// What failed in one partition keeps the others from nothing, unless no call is answered any more.
+    /// A failure in one partition does not stop the others, unless it is fatal.
     fn pass(&self, p: u16, step: &'static str, result: Result<(), CallError>) -> Result<(), CallError> {
         match self.apart(p, step, result) {
-            Err(error) if !matches!(error, CallError::Stop(_)) => {
-                tracing::debug!(partition = p, step, %error, "housekeeping of a partition got no answer; it comes again");
+            Err(error) if !matches!(error, CallError::Fatal(_)) => {
+                tracing::debug!(partition = p, step, %error, "housekeeping of a partition failed; will retry");
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// One round of everything, for every partition. True when there was more to do than one round does.
+    /// One round over every partition. Returns true if work is left over.
     async fn round(&mut self) -> Result<bool, CallError> {
         self.round += 1;
         self.more = false;
-        // It is for all channels and needs no hurry: a piece of it each time.
+        // Housekeeping is not urgent: each round does a third of it.
         match self.round % 3 {
             0 => self.other_channels().await?,
             1 => self.walk_indexes().await?,
@@ -170,7 +176,7 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Walks one index after the other, of every channel there is, also those without a courier.
+    /// Walks one index after the other, of every channel, also of those without a courier.
     async fn walk_indexes(&mut self) -> Result<(), CallError> {
         let mut stops = Vec::new();
         for p in self.partitions() {
@@ -182,7 +188,8 @@ impl Sweeper {
                 }
             };
             for (channel, _) in found {
-                for index in [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved] {
+                for index in [Index::Ready(Priority::Urgent), Index::Ready(Priority::Bulk), Index::Unresolved]
+                {
                     stops.push((p, channel.clone(), index));
                 }
             }
@@ -193,25 +200,25 @@ impl Sweeper {
                 self.walk = Walk::default();
                 return Ok(());
             };
-            let closed = match self.store.close(*p, channel, *index, self.walk.rank, STEP).await {
+            let closed = match self.store.expire_parcels(*p, channel, *index, self.walk.rank, STEP).await {
                 Ok(answer) => answer.reply,
                 Err(error) => {
-                    // One that brought no answer is not asked for the rest of its indexes.
+                    // If a partition did not answer, skip the rest of its indexes.
                     let rest = stops.iter().skip(self.walk.at).take_while(|(other, ..)| other == p).count();
-                    let skipped = if matches!(error, CallError::Fault(_)) { 1 } else { rest };
+                    let skipped = if matches!(error, CallError::InvalidReply(_)) { 1 } else { rest };
                     self.pass(*p, "close", Err(error))?;
                     self.walk = Walk { at: self.walk.at + skipped, rank: 0 };
                     continue;
                 }
             };
             self.meter.add("posthaste_lost_members_total", closed.lost);
-            // An index that is at its end costs little: among many partitions most are short.
+            // A step at the end of its index costs little: with many partitions most indexes are short.
             let cost = if closed.next.is_some() { FULL_STEP } else { 1 };
             match closed.next {
                 Some(rank) => self.walk.rank = rank,
                 None => self.walk = Walk { at: self.walk.at + 1, rank: 0 },
             }
-            // Where there is something to end, there is more of it; the rest of a long index is only looked at by and by.
+            // Where something expired, there is probably more; otherwise a long index is read over several rounds.
             let ended = closed.closed + closed.lost > 0;
             if ended && Instant::now() < busy_until {
                 continue;
@@ -222,7 +229,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Removes what was staged in vain and what is past its retention; audits some orders; tells what is parked.
+    /// Removes abandoned uploads and orders past their retention, checks the indexes of some orders, and reports
+    /// parked records.
     async fn tidy(&mut self) -> Result<(), CallError> {
         let mut lines = PARKED_LINES;
         for p in self.partitions() {
@@ -249,7 +257,9 @@ impl Sweeper {
         for _ in 0..STEPS {
             match self.store.unstage(p, None).await?.reply {
                 Unstaged::Done(None) => break,
-                Unstaged::Done(Some(_)) => tracing::info!("an order that stopped streaming in was removed"),
+                Unstaged::Done(Some(_)) => {
+                    tracing::info!("removed an abandoned upload: its order was never completed")
+                }
                 Unstaged::More(_) => {}
             }
         }
@@ -260,26 +270,26 @@ impl Sweeper {
         for day in self.store.days_to_retire(p, self.settings.retention_days).await? {
             let busy_until = Instant::now() + BUSY;
             loop {
-                match self.store.retire(p, day, self.settings.retention_days).await?.reply {
-                    Retired::More(n) => {
+                match self.store.purge_orders(p, day, self.settings.retention_days).await?.reply {
+                    PurgedOrders::More(n) => {
                         self.meter.add("posthaste_retired_orders_total", n);
                         if Instant::now() >= busy_until {
                             self.more = true;
                             break;
                         }
                     }
-                    Retired::Done(n) => {
+                    PurgedOrders::Done(n) => {
                         self.meter.add("posthaste_retired_orders_total", n);
                         break;
                     }
-                    Retired::Early => break,
+                    PurgedOrders::Early => break,
                 }
             }
         }
         Ok(())
     }
 
-    /// Names in the log what was parked in a partition since it looked last, each once; at its start what there is.
+    /// Logs the records parked in a partition since the last round, each once; in the first round all of them.
     async fn tell_parked(&mut self, p: u16, lines: &mut usize) -> Result<(), CallError> {
         let since = self.parked_told.get(&p).copied().unwrap_or(UnixMs(0));
         let (mut cursor, mut latest) = (None, since);
@@ -290,11 +300,11 @@ impl Sweeper {
                 self.meter.add("posthaste_parked_total", 1);
                 if *lines > 0 {
                     *lines -= 1;
-                    let (order, why) = (entry.name.suffix().order_id(), &entry.why);
+                    let (order, why) = (entry.name.order_id().wire_id(), &entry.why);
                     tracing::error!(
                         order,
                         why,
-                        "a record can't be read and is parked: see `posthaste parked show {order}`"
+                        "unreadable record parked; see `posthaste parked show {order}`"
                     );
                     self.meter.alarm("parked");
                 }
@@ -308,8 +318,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Looks at orders whose record and indexes may disagree, going round the list of all. What is named is gone through to its
-    /// end, over as many rounds as it takes, before others are looked for.
+    /// Checks orders whose record and indexes may disagree, going round the list of all orders. Orders found by a
+    /// scan are checked to the end, over several rounds if needed, before the next scan.
     async fn audit(&mut self, p: u16) -> Result<(), CallError> {
         self.audits.resize_with(usize::from(self.store.partitions()), Audit::default);
         let mut audit = std::mem::take(&mut self.audits[usize::from(p)]);
@@ -323,13 +333,13 @@ impl Sweeper {
             if audit.named.len() >= NAMED {
                 break;
             }
-            let patrolled = self.store.patrol(p, audit.position, PATROL).await?.reply;
-            for suffix in &patrolled.named {
-                match self.store.order_head(suffix).await {
+            let patrolled = self.store.scan_orders(p, audit.position, PATROL).await?.reply;
+            for order_id in &patrolled.named {
+                match self.store.order_head(order_id).await {
                     Ok(None) => {}
                     Ok(Some(head)) => {
-                        let channels = head.channels.into_iter().filter(|(_, rows)| *rows > 0);
-                        audit.named.extend(channels.map(|(channel, _)| (suffix.clone(), channel, 0)));
+                        let channels = head.channels.into_iter().filter(|(_, deliveries)| *deliveries > 0);
+                        audit.named.extend(channels.map(|(channel, _)| (order_id.clone(), channel, 0)));
                     }
                     Err(error) => self.apart(p, "audit", Err(error))?,
                 }
@@ -340,10 +350,10 @@ impl Sweeper {
             }
         }
         for _ in 0..AUDITS {
-            let Some((suffix, channel, from)) = audit.named.pop_front() else { break };
-            match self.audit_step(p, &suffix, &channel, from).await {
+            let Some((order_id, channel, from)) = audit.named.pop_front() else { break };
+            match self.audit_step(p, &order_id, &channel, from).await {
                 Ok(None) => {}
-                Ok(Some(next)) => audit.named.push_front((suffix, channel, next)),
+                Ok(Some(next)) => audit.named.push_front((order_id, channel, next)),
                 Err(error) => self.apart(p, "audit", Err(error))?,
             }
         }
@@ -353,15 +363,17 @@ impl Sweeper {
     async fn audit_step(
         &self,
         p: u16,
-        suffix: &Suffix,
+        order_id: &OrderId,
         channel: &Channel,
         from: u32,
     ) -> Result<Option<u32>, CallError> {
-        let Audited::Ok { next, mended } = self.store.audit(p, channel, suffix, from).await?.reply else {
+        let RepairedIndexes::Ok { next, mended } =
+            self.store.repair_indexes(p, channel, order_id, from).await?.reply
+        else {
             return Ok(None);
         };
         if mended > 0 {
-            tracing::error!(%channel, mended, "parcels had fallen out of their index and were put back");
+            tracing::error!(%channel, mended, "parcels were missing from their index and have been put back");
             self.meter.add("posthaste_mended_parcels_total", u64::from(mended));
             self.meter.alarm("mended");
         }

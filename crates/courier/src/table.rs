@@ -1,36 +1,36 @@
-//! What tables of providers' answers have in common: patterns of numbers, and reasons by their words.
+//! Shared by the tables of providers' answers: patterns for numbers, and reasons by their names.
 
 use posthaste_model::Reason;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A number as tables write it: `429`, or `5xx` with x for any digit.
+/// A number as written in tables: `429`, or `5xx` with x for any digit.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pattern(String);
 
-/// A table has something nobody can follow.
+/// An invalid entry in a table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadTable {
+pub enum BadRules {
     /// Not a pattern.
-    #[error("{0:?} is no number: digits, and x for any digit")]
+    #[error("{0:?} is not a valid number: use digits, and x for any digit")]
     Pattern(String),
     /// Not a reason.
-    #[error("there is no reason {0:?}")]
+    #[error("unknown reason {0:?}")]
     Reason(String),
 }
 
 impl TryFrom<String> for Pattern {
-    type Error = BadTable;
+    type Error = BadRules;
 
-    fn try_from(text: String) -> Result<Self, BadTable> {
+    fn try_from(text: String) -> Result<Self, BadRules> {
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'x');
-        if fits { Ok(Self(text)) } else { Err(BadTable::Pattern(text)) }
+        if fits { Ok(Self(text)) } else { Err(BadRules::Pattern(text)) }
     }
 }
 
 impl Pattern {
-    /// Whether a number has this form.
+    /// Whether a number matches.
     #[must_use]
     pub fn fits(&self, number: u32) -> bool {
         let digits = number.to_string();
@@ -39,25 +39,25 @@ impl Pattern {
     }
 }
 
-/// Whether a number has one of these forms; none is any.
+/// Whether a number matches one of the patterns; no patterns match every number.
 #[must_use]
 pub fn fits(patterns: &[Pattern], number: u32) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(number))
 }
 
-/// A reason by its word.
+/// A reason by its name.
 ///
 /// # Errors
-/// The model has none of this word.
-pub fn reason(word: &str) -> Result<Reason, BadTable> {
+/// There is no such reason.
+pub fn reason(word: &str) -> Result<Reason, BadRules> {
     let known = Reason::ALL.iter().find(|reason| reason.word() == word);
-    known.copied().ok_or_else(|| BadTable::Reason(word.to_owned()))
+    known.copied().ok_or_else(|| BadRules::Reason(word.to_owned()))
 }
 
 /// For `#[serde(deserialize_with = "…")]` on an `Option<Reason>` with a default.
 ///
 /// # Errors
-/// The model has none of this word.
+/// There is no such reason.
 pub fn read_reason<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reason>, D::Error> {
     let word = String::deserialize(from)?;
     reason(&word).map(Some).map_err(D::Error::custom)
@@ -77,8 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_known_by_their_words() {
+    fn reasons_are_found_by_name() {
         assert_eq!(reason("bad_address"), Ok(Reason::BadAddress));
-        assert_eq!(reason("no such"), Err(BadTable::Reason("no such".to_owned())));
+        assert_eq!(reason("no such"), Err(BadRules::Reason("no such".to_owned())));
     }
 }

@@ -1,101 +1,102 @@
-//! The contract of a channel: a transport takes envelopes to one provider and tells what became of each.
+//! The contract of a channel: a transport sends envelopes to one provider and returns the outcome of each.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Channel, Content, Reason, Row, Suffix, UnixMs, Verdict};
+use posthaste_model::{Channel, Content, Delivery, OrderId, OutcomeKind, Reason, UnixMs};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::{AttemptId, Desk};
+use crate::feedback::{AttemptId, FeedbackSink};
 
-/// One row on its way: what a transport sends.
+/// One delivery to send.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// Of which order.
-    pub suffix: Suffix,
-    /// Parcel of the order's channel.
+    /// The order.
+    pub order_id: OrderId,
+    /// Number of the parcel on the order's channel.
     pub parcel: u32,
-    /// Row of the parcel.
-    pub row: u16,
-    /// The attempt, stable for as long as this send lasts. With order, parcel and row it names the send.
+    /// Index of the delivery in the parcel.
+    pub delivery: u16,
+    /// Number of the attempt. With order, parcel and delivery it identifies the send.
     pub attempt: u8,
-    /// To whom.
-    pub to: Row,
-    /// What it says.
+    /// The recipient and the address.
+    pub to: Delivery,
+    /// The content of the message.
     pub content: Arc<Content>,
     /// When the order was due.
     pub due: UnixMs,
-    /// A token that stays the same when an attempt of unknown outcome is repeated, if the transport asks for tokens; the
-    /// progress, if an earlier part of this message is through.
+    /// If the transport uses tokens: a token that stays the same when an attempt of unknown outcome is repeated. If
+    /// earlier parts of this message were accepted: their number.
     pub token: Option<u32>,
-    /// Tries spent on this row so far.
+    /// Tries spent on this delivery so far.
     pub tries: u8,
     /// Whether this repeats an attempt of unknown outcome.
     pub repeat: bool,
 }
 
 impl Envelope {
-    /// The name of this attempt, by which receipts speak of it.
+    /// The id of this attempt, used in receipts.
     #[must_use]
     pub fn id(&self) -> AttemptId {
-        let Self { suffix, parcel, row, attempt, .. } = self;
-        AttemptId { suffix: suffix.clone(), parcel: *parcel, row: *row, attempt: *attempt }
+        let Self { order_id, parcel, delivery, attempt, .. } = self;
+        AttemptId { order_id: order_id.clone(), parcel: *parcel, delivery: *delivery, attempt: *attempt }
     }
 }
 
-/// What became of one envelope, named by what the runtime does next.
+/// The outcome of one envelope, which decides what the runtime does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Settle as sent: the provider took it.
-    Accepted,
-    /// Settle as delivered: the provider says it arrived.
+    /// Settle as sent: the provider accepted it.
+    Sent,
+    /// Settle as delivered: the provider reports that it arrived.
     Delivered,
-    /// Try again later: the provider refused it for now. Spends a try.
+    /// Try again later: the provider rejected it temporarily. Spends a try.
     Retry {
-        /// The provider's hint; without one the runtime backs off.
+        /// The wait the provider requested; without one, the runtime backs off.
         after: Option<Duration>,
         /// Why.
         reason: Reason,
     },
     /// Try again: provably nothing left. Spends no try.
     NotSent {
-        /// Not before.
+        /// How long to wait; without it, the runtime backs off.
         after: Option<Duration>,
         /// Why.
         reason: Reason,
     },
     /// Settle as failed.
-    Rejected(Reason),
-    /// Settle as suppressed, and put the address on the channel's suppression list: it must not be used again.
-    Suppress(Reason),
-    /// Settle as failed, and count it against the address: after `of` such failures, on different days, it is on the
-    /// channel's suppression list. For answers a provider has been known to give by mistake.
+    Failed(Reason),
+    /// Settle as suppressed and add the address to the channel's suppression list: it must not be used again.
+    Suppressed(Reason),
+    /// Settle as failed and count a strike: after `of` such failures on different days, the address is added to the
+    /// channel's suppression list. For answers that providers are known to give by mistake.
     Strike {
         /// Why.
         reason: Reason,
-        /// Failures until the address is not used again, 2 and more.
+        /// Number of failures until the address is suppressed; at least 2.
         of: u8,
     },
     /// Nothing was sent because of a rate limit: wait. Spends no try.
     Throttled {
-        /// Who has to wait.
-        scope: Scope,
+        /// What has to wait.
+        scope: ThrottleScope,
         /// How long.
         wait: Duration,
     },
-    /// Bytes may have left and no full answer came.
+    /// The message may have left, and no complete answer was received.
     Unknown(Reason),
-    /// One part of several is through; begin the next. The number counts the parts that are.
+    /// One of several parts was accepted; begin the next. The number counts the accepted parts.
     Part(u32),
-    /// Stop the channel: nothing will work before somebody mends it (a bad credential). No message fails by it.
+    /// Stop the channel: nothing will work until an operator fixes it (for example a bad credential). Messages do not
+    /// fail by it.
     Stop(String),
 }
 
-/// Who has to wait for a rate limit.
+/// What a rate limit applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum ThrottleScope {
     /// The whole channel.
     Channel,
     /// One recipient; everyone else goes first.
@@ -107,95 +108,95 @@ pub enum Scope {
 pub enum Batching {
     /// One at a time.
     Single,
-    /// Up to so many of one order.
+    /// Up to this many of one order.
     SameOrder(usize),
-    /// Up to so many of any orders.
+    /// Up to this many of any orders.
     Any(usize),
-    /// Up to `groups` groups of up to `rows` each, a group all of one order; an order may have several groups of a call. In
-    /// which order envelopes stand in the call says nothing of their groups.
+    /// Up to `groups` groups of up to `deliveries` each. A group belongs to one order; an order may have several
+    /// groups in a call. The position of envelopes in the call says nothing about their groups.
     Groups {
-        /// Groups of a call.
+        /// Maximum groups per call.
         groups: usize,
-        /// Envelopes of a group.
-        rows: usize,
+        /// Maximum envelopes per group.
+        deliveries: usize,
     },
 }
 
 impl Batching {
-    /// Envelopes of a call at most.
+    /// Maximum envelopes per call.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
             Self::Single => 1,
             Self::SameOrder(n) | Self::Any(n) => n.max(1),
-            Self::Groups { groups, rows } => groups.max(1) * rows.max(1),
+            Self::Groups { groups, deliveries } => groups.max(1) * deliveries.max(1),
         }
     }
 
-    /// What so many rows of one parcel take of the room of the calls, in envelopes: rows that share a call, or a group of
-    /// it, with no other order take whole ones.
-    pub(crate) fn cost(self, rows: usize) -> usize {
+    /// The room this many deliveries of one parcel take in calls, in envelopes: if a call or group can't be shared
+    /// with other orders, they take whole calls or groups.
+    pub(crate) fn cost(self, deliveries: usize) -> usize {
         match self {
-            Self::SameOrder(_) => rows.div_ceil(self.size()) * self.size(),
-            Self::Groups { rows: group, .. } => rows.div_ceil(group.max(1)) * group.max(1),
-            Self::Single | Self::Any(_) => rows,
+            Self::SameOrder(_) => deliveries.div_ceil(self.size()) * self.size(),
+            Self::Groups { deliveries: group, .. } => deliveries.div_ceil(group.max(1)) * group.max(1),
+            Self::Single | Self::Any(_) => deliveries,
         }
     }
 }
 
-/// What is known when an unknown outcome has to be resolved.
+/// How to resolve an unknown outcome if nothing more can be found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Repeat once; a duplicate is possible.
+    /// Repeat once; the recipient may get a duplicate.
     RetryOnce,
-    /// Leave it unknown; a loss is possible.
+    /// Leave it unknown; the message may be lost.
     Hold,
 }
 
-/// What a transport can do, and how it wants to be driven.
+/// What a transport can do, and how the runtime should drive it.
 #[derive(Debug, Clone)]
-pub struct Abilities {
+pub struct Capabilities {
     /// Which envelopes may share a call.
     pub batching: Batching,
-    /// Calls at once to begin with.
+    /// Initial number of concurrent calls.
     pub concurrency: usize,
-    /// Calls at once at most.
+    /// Maximum number of concurrent calls.
     pub max_concurrency: usize,
-    /// Envelopes a second at most, if the runtime is to count them; it always obeys the provider's answers.
+    /// Maximum envelopes per second, if the runtime should limit them; the provider's rate limits are always obeyed.
     pub rate: Option<f64>,
-    /// How long a call may take at most.
+    /// Maximum duration of a call.
     pub send_window: Duration,
-    /// Whether each row is to have a token.
+    /// Whether each delivery needs a token.
     pub tokens: bool,
-    /// How many rows of a parcel, begun together, may share a token, 1 and more: for providers that take one for a message to
-    /// many.
-    pub rows_a_token: u16,
-    /// For how long a repeat under the same token is dropped by the provider; zero: it is not.
+    /// How many deliveries of a parcel, begun together, may share a token; at least 1. For providers that accept one
+    /// token for a message to many recipients.
+    pub deliveries_a_token: u16,
+    /// How long the provider drops repeats under the same token; zero if it does not.
     pub idempotent_for: Duration,
     /// Whether [`Transport::inquire`] can find out what became of an attempt.
     pub inquires: bool,
-    /// What becomes of unknowns when the order leaves it to the channel.
+    /// What to do with unknown deliveries when the order leaves it to the channel.
     pub on_unknown: Policy,
-    /// Tries at most, 15 at most.
+    /// Maximum number of tries, 1 to 15.
     pub max_tries: u8,
-    /// Whether word comes, after the send, of what became of a message: delivered, or come back. People are told by it that
-    /// "sent" is not the last word.
+    /// Whether the provider reports after the send whether a message was delivered or returned. Clients can then see
+    /// that "sent" is not final.
     pub receipts: bool,
 }
 
-impl Abilities {
-    /// As begin is told: 0 for no tokens.
-    pub(crate) fn rows_a_token(&self) -> u16 {
-        if self.tokens { self.rows_a_token.max(1) } else { 0 }
+impl Capabilities {
+    /// The value passed to begin: 0 for no tokens.
+    pub(crate) fn deliveries_a_token(&self) -> u16 {
+        if self.tokens { self.deliveries_a_token.max(1) } else { 0 }
     }
 
-    /// Whether the provider drops a repeat under a token it has met.
+    /// Whether the provider drops a repeat under a token it has seen.
     pub(crate) fn remembers(&self) -> bool {
         self.tokens && !self.idempotent_for.is_zero()
     }
 }
 
-impl Default for Abilities {
+impl Default for Capabilities {
     fn default() -> Self {
         Self {
             batching: Batching::Single,
@@ -204,7 +205,7 @@ impl Default for Abilities {
             rate: None,
             send_window: Duration::from_secs(30),
             tokens: false,
-            rows_a_token: 1,
+            deliveries_a_token: 1,
             idempotent_for: Duration::ZERO,
             inquires: false,
             on_unknown: Policy::Hold,
@@ -214,48 +215,48 @@ impl Default for Abilities {
     }
 }
 
-/// What an inquiry found.
+/// The result of an inquiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// The provider has it, and says this of it.
-    Known(Verdict, Reason),
+pub enum LookupResult {
+    /// The provider knows the message and reports this outcome and reason.
+    Known(OutcomeKind, Reason),
     /// The provider has never seen it: it may be sent again.
     Never,
-    /// It can't be found out now.
+    /// The provider can't be asked now; ask again later.
     NotNow,
-    /// It can't be found out at all.
+    /// The provider can't tell.
     CannotTell,
 }
 
-/// What a look at a channel found that found nothing wrong.
+/// The result of a check that found nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
-    /// The provider answers and takes the credentials; a line for each thing to be set there by hand.
+    /// The provider answers and accepts the credentials; one line for each thing to set up there by hand.
     Works(Vec<String>),
-    /// Nobody could be asked, and why.
+    /// The provider could not be asked, and why.
     CannotTell(String),
 }
 
-/// A channel's way to its provider.
+/// A channel's connection to its provider.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
-    /// The channel it serves.
+    /// The channel it sends for.
     fn channel(&self) -> Channel;
 
     /// What it can do.
-    fn abilities(&self) -> Abilities;
+    fn abilities(&self) -> Capabilities;
 
-    /// Sends envelopes; answers one outcome for each, in their order. Every row was begun before. After `deadline` nobody
-    /// waits any more: the runtime drops the future and takes what has no outcome as unknown.
+    /// Sends envelopes and returns one outcome for each, in their order. Every delivery was begun before. At
+    /// `deadline` the runtime drops the future and treats envelopes without an outcome as unknown.
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome>;
 
-    /// Finds out what became of an attempt of unknown outcome that was begun at `begun`. Asked only when the abilities promise
-    /// it. Both moments are of the server's clock.
-    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> Found {
-        Found::CannotTell
+    /// Asks the provider about an attempt of unknown outcome that was begun at `begun`. Called only if `inquires` is
+    /// set. Both times are of the server's clock.
+    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
+        LookupResult::CannotTell
     }
 
-    /// Whether it could work now: credentials, reachability. `Err` says in words what to mend.
+    /// Checks whether it could work now: credentials, connection. `Err` says what to correct.
     ///
     /// # Errors
     /// When the channel can't work.
@@ -263,22 +264,22 @@ pub trait Transport: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Why [`Transport::check`] finds nothing wrong whatever is wrong, if so: in words, with what to do about it.
+    /// If [`Transport::check`] can't really check the provider: why, and what to do about it.
     fn unchecked(&self) -> Option<String> {
         None
     }
 
-    /// What somebody has to set at the provider by hand: a line each, with the value.
+    /// What an operator must set up at the provider by hand: one line each, with the value.
     fn to_set_up(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What comes in from outside: receipts, people who want no more. Called once, beside the sends, and ends soon after
-    /// `stop`. What it hears it tells the desk before it thanks whoever told it.
+    /// Receives feedback from outside: receipts, opt-outs. Called once, in parallel with the sends, and ends soon
+    /// after `stop`. It acknowledges feedback only after storing it in the feedback sink.
     ///
     /// # Errors
-    /// When it can't listen: the process ends with these words.
-    async fn serve(&self, _desk: Arc<dyn Desk>, _stop: CancellationToken) -> Result<(), String> {
+    /// When it can't listen; the process ends with this text.
+    async fn serve(&self, _desk: Arc<dyn FeedbackSink>, _stop: CancellationToken) -> Result<(), String> {
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Wall-clock time. Stored times are milliseconds since 1970; durations are monotonic and need no clock from here.
+//! Wall-clock time. Stored times are milliseconds since 1970; durations are monotonic and do not need this clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 pub struct UnixMs(pub u64);
 
 impl UnixMs {
-    /// The moment `span` later; stays at the last moment there is.
+    /// The moment `span` later; saturates at the latest possible moment.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// Time from `earlier` to this moment, zero when `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Tells the wall-clock time. Passed to whoever needs it, so that a test can say what time it is.
+/// A source of wall-clock time. Passed to the code that needs it, so that a test can set the time.
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since 1970-01-01 UTC.
     fn now_ns(&self) -> u64;
@@ -34,7 +34,7 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The clock of the machine.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -46,7 +46,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock that stands still until it is moved.
 #[derive(Debug, Default)]
 pub struct StillClock(AtomicU64);
 
@@ -57,7 +57,7 @@ impl StillClock {
         Self(AtomicU64::new(moment.0.saturating_mul(1_000_000)))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, span: Duration) {
         self.0.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }

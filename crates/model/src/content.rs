@@ -1,37 +1,37 @@
-//! What an order says: the same for all its recipients.
+//! The content of an order, the same for all its recipients.
 
 use std::collections::BTreeMap;
 
 use crate::ids::Channel;
 use crate::masked::Text;
 
-/// Text and circumstances of an order. Empty strings mean "not given".
+/// Text and details of an order. Empty strings mean "not given".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Content {
-    /// The text for every channel that has none of its own.
+    /// The text for every channel without its own text.
     pub text: Text,
-    /// Texts of single channels.
+    /// Texts for single channels.
     pub texts: BTreeMap<Channel, Text>,
-    /// Subject, for channels that have one.
+    /// Subject, for channels that support one.
     pub subject: Text,
-    /// HTML form of the text, for channels that take it.
+    /// HTML form of the text, for channels that support it.
     pub html: Text,
-    /// Name of the sender as shown.
+    /// Display name of the sender.
     pub sender_name: Text,
-    /// Mailbox of the sender.
+    /// E-mail address of the sender.
     pub sender_email: Text,
-    /// Role of the sender, which limits orders a day.
+    /// Role of the sender, which limits orders per day.
     pub role: String,
-    /// Where the order came from, in the client's words.
+    /// Where the order came from, as given by the client.
     pub origin: String,
     /// The client's own data: a JSON object as text.
     pub metadata: Text,
-    /// The order this one repeats rows of, as its suffix.
+    /// The id of the order whose deliveries this one repeats.
     pub retry_of: String,
 }
 
 impl Content {
-    /// The text of one channel.
+    /// The text for a channel.
     #[must_use]
     pub fn text_for(&self, channel: &Channel) -> &Text {
         self.texts.get(channel).unwrap_or(&self.text)

@@ -1,17 +1,17 @@
-//! Names that become part of keys. Each is checked once, when it is made, so that no key can be forged by a name.
+//! Names that become part of keys. Each is validated once, when created, so that no name can forge a key.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A name that doesn't fit its grammar. Says which kind of name, never the text itself.
+/// A name that does not match its grammar. Gives the kind of name, never the text itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a {kind}: expected {grammar}")]
 pub struct InvalidId {
-    /// What was to be read.
+    /// The kind of name.
     pub kind: &'static str,
-    /// The grammar it has to fit.
+    /// The grammar it must match.
     pub grammar: &'static str,
 }
 
@@ -23,7 +23,7 @@ macro_rules! id {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The name as it stands in keys.
+            /// The name as used in keys.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -67,7 +67,7 @@ fn word(text: &str, max: usize) -> bool {
 }
 
 id!(
-    /// Who sends: `[A-Za-z0-9_-]{1,64}`.
+    /// The id of a sender: `[A-Za-z0-9_-]{1,64}`.
     SenderId,
     "sender id",
     "1 to 64 of A-Z a-z 0-9 _ -",
@@ -87,50 +87,50 @@ id!(
 );
 
 id!(
-    /// One run of one courier process: `[A-Za-z0-9_-]{1,64}`. A new process takes a new one.
+    /// The id of one run of a courier process: `[A-Za-z0-9_-]{1,64}`. Every new process gets a new one.
     CourierId,
     "courier id",
     "1 to 64 of A-Z a-z 0-9 _ -",
     |text| word(text, 64)
 );
 
-/// What joins `delivery:` and `history:` of an order: `<sender id>:<unix time in ns>`.
+/// The id shared by the keys `delivery:` and `history:` of an order: `<sender id>:<unix time in ns>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Suffix {
+pub struct OrderId {
     text: Box<str>,
     sender_len: usize,
 }
 
-impl Suffix {
-    /// The suffix of an order of `sender` made at `ns` nanoseconds since 1970.
+impl OrderId {
+    /// The id of an order that `sender` created at `ns` nanoseconds since 1970.
     #[must_use]
     pub fn new(sender: &SenderId, ns: u64) -> Self {
         Self { text: format!("{sender}:{ns}").into(), sender_len: sender.as_str().len() }
     }
 
-    /// As it stands in keys.
+    /// The id as used in keys.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The sender's part.
+    /// The sender id.
     #[must_use]
     pub fn sender(&self) -> &str {
         &self.text[..self.sender_len]
     }
 
-    /// The id on the wire: `<sender id>.<ns>`.
+    /// The id as used in the API: `<sender id>.<ns>`.
     #[must_use]
-    pub fn order_id(&self) -> String {
+    pub fn wire_id(&self) -> String {
         format!("{}.{}", self.sender(), &self.text[self.sender_len + 1..])
     }
 
-    /// Reads the id on the wire.
+    /// Parses the id as used in the API.
     ///
     /// # Errors
-    /// When it is not `<sender id>.<ns>`.
-    pub fn from_order_id(id: &str) -> Result<Self, InvalidId> {
+    /// The text is not `<sender id>.<ns>`.
+    pub fn from_wire_id(id: &str) -> Result<Self, InvalidId> {
         let (sender, ns) = id.rsplit_once('.').ok_or(SUFFIX)?;
         format!("{sender}:{ns}").parse()
     }
@@ -138,7 +138,7 @@ impl Suffix {
 
 const SUFFIX: InvalidId = InvalidId { kind: "order id", grammar: "a sender id, a separator, 1 to 20 digits" };
 
-impl FromStr for Suffix {
+impl FromStr for OrderId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -151,34 +151,34 @@ impl FromStr for Suffix {
     }
 }
 
-impl fmt::Display for Suffix {
+impl fmt::Display for OrderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// A parcel in the indexes of its channel: `<suffix>:<number>`.
+/// The id of a parcel in the indexes of its channel: `<order_id>:<number>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Member {
-    /// Of which order.
-    pub suffix: Suffix,
-    /// Its number among the parcels of the channel, from 0.
+pub struct ParcelId {
+    /// The order.
+    pub order_id: OrderId,
+    /// The number of the parcel within the order and channel, from 0.
     pub number: u32,
 }
 
-impl FromStr for Member {
+impl FromStr for ParcelId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let bad = InvalidId { kind: "parcel", grammar: "an order's suffix, a colon, a number" };
-        let (suffix, number) = text.rsplit_once(':').ok_or_else(|| bad.clone())?;
-        Ok(Self { suffix: suffix.parse()?, number: number.parse().map_err(|_| bad)? })
+        let bad = InvalidId { kind: "parcel", grammar: "an order id, a colon, a number" };
+        let (order_id, number) = text.rsplit_once(':').ok_or_else(|| bad.clone())?;
+        Ok(Self { order_id: order_id.parse()?, number: number.parse().map_err(|_| bad)? })
     }
 }
 
-impl fmt::Display for Member {
+impl fmt::Display for ParcelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.suffix, self.number)
+        write!(f, "{}:{}", self.order_id, self.number)
     }
 }
 
@@ -195,16 +195,16 @@ mod tests {
             assert!(bad.parse::<Channel>().is_err(), "{bad:?}");
         }
         for bad in ["u1", "u1:", ":1", "u1:x", "u1:99999999999999999999999", "u1:18446744073709551616"] {
-            assert!(bad.parse::<Suffix>().is_err(), "{bad:?}");
+            assert!(bad.parse::<OrderId>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_suffix_has_two_spellings() {
-        let suffix: Suffix = "u-1:1700000000000000001".parse().unwrap();
-        assert_eq!(suffix.order_id(), "u-1.1700000000000000001");
-        assert_eq!(Suffix::from_order_id("u-1.1700000000000000001").unwrap(), suffix);
-        let member: Member = "u-1:1700000000000000001:12".parse().unwrap();
-        assert_eq!((member.number, member.to_string().as_str()), (12, "u-1:1700000000000000001:12"));
+    fn an_order_id_has_two_spellings() {
+        let order_id: OrderId = "u-1:1700000000000000001".parse().unwrap();
+        assert_eq!(order_id.wire_id(), "u-1.1700000000000000001");
+        assert_eq!(OrderId::from_wire_id("u-1.1700000000000000001").unwrap(), order_id);
+        let parcel_id: ParcelId = "u-1:1700000000000000001:12".parse().unwrap();
+        assert_eq!((parcel_id.number, parcel_id.to_string().as_str()), (12, "u-1:1700000000000000001:12"));
     }
 }

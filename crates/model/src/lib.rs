@@ -1,5 +1,5 @@
-//! The words of the domain: orders, rows, parcels, outcomes. Pure: no I/O, and [`clock`] is the only place of the whole
-//! program that reads the wall clock.
+//! The domain model: orders, deliveries, parcels, outcomes. Pure, without I/O; [`clock`] is the only place in the whole program
+//! that reads the wall clock.
 
 pub mod clock;
 pub mod content;
@@ -13,9 +13,9 @@ pub mod transition;
 
 pub use clock::{Clock, SystemClock, UnixMs};
 pub use content::Content;
-pub use ids::{Channel, CourierId, InvalidId, Member, SenderId, Suffix};
+pub use ids::{Channel, CourierId, InvalidId, OrderId, ParcelId, SenderId};
 pub use masked::{Address, Text};
-pub use order::{Durability, Lane, OnUnknown, PARCEL_ROWS, Row};
+pub use order::{Delivery, Durability, OnUnknown, PARCEL_DELIVERIES, Priority};
 pub use reason::Reason;
 pub use state::{Counters, State};
-pub use transition::{Event, Verdict};
+pub use transition::{DeliveryEvent, OutcomeKind};

@@ -1,23 +1,23 @@
-//! Personal data that must not be printed: the types show a mask wherever they are formatted.
+//! Personal data that must not be printed: these types are masked wherever they are formatted.
 
 use std::fmt;
 
-/// An address on a channel: a mailbox, a phone number, a chat. Formats as `a***` with its length.
+/// An address on a channel: a mailbox, a phone number, a chat. Formatted as its first character, `***` and its length.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address(String);
 
-/// What a message says. Formats as its length.
+/// The text of a message. Formatted as its length.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Text(String);
 
 impl Address {
-    /// Takes an address as it is; channels validate their own.
+    /// Wraps an address without validation; channels validate their own.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
         Self(address.into())
     }
 
-    /// The address itself, for the provider's request only.
+    /// The address itself, only for the request to the provider.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -25,19 +25,19 @@ impl Address {
 }
 
 impl Text {
-    /// Takes a text as it is.
+    /// Wraps a text without validation.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the provider's request only.
+    /// The text itself, only for the request to the provider.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,24 +1,24 @@
-//! What an order asks for, and the row: its unit of delivery.
+//! The options of an order, and the delivery.
 
 use serde::{Deserialize, Serialize};
 
 use crate::masked::Address;
 
-/// Rows of a parcel at most: what a courier claims as one.
-pub const PARCEL_ROWS: u32 = 500;
+/// Maximum deliveries per parcel. A courier claims a parcel as a whole.
+pub const PARCEL_DELIVERIES: u32 = 500;
 
-/// Bulk never delays urgent.
+/// The priority of an order. Bulk never delays urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lane {
-    /// Goes first, everywhere.
+pub enum Priority {
+    /// Always goes first.
     Urgent,
     /// Everything else.
     Bulk,
 }
 
-impl Lane {
-    /// As it stands in keys.
+impl Priority {
+    /// The priority as used in keys.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,11 +28,11 @@ impl Lane {
     }
 }
 
-/// What becomes of a send whose outcome is unknown.
+/// What happens to a delivery with an unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknown {
-    /// As the channel does by default.
+    /// The default of the channel.
     #[default]
     Default,
     /// Repeat once: a duplicate is possible.
@@ -42,7 +42,7 @@ pub enum OnUnknown {
 }
 
 impl OnUnknown {
-    /// The letter of the packed head.
+    /// The letter in the packed head.
     #[must_use]
     pub fn letter(self) -> u8 {
         match self {
@@ -57,24 +57,24 @@ impl OnUnknown {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// The server has it: survives a crash of any process; a power cut may lose the last second.
+    /// The server has the order: it survives a crash of any process; a power cut may lose the last second.
     #[default]
     Fast,
-    /// The server has it on disk: survives a power cut of that node.
+    /// The server has the order on disk: it survives a power cut of that node.
     Strict,
-    /// The server and a replica have it.
+    /// The server and a replica have the order.
     Replicated,
 }
 
-/// The unit of delivery: one address of one recipient on one channel.
+/// A delivery: one address of one recipient on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Row {
+pub struct Delivery {
     /// Position of the recipient in the order, from 0.
     pub index: u32,
-    /// The sender's own id of the recipient, may be empty.
+    /// The sender's own id for the recipient; may be empty.
     pub recipient: String,
-    /// Name of the recipient, may be empty.
+    /// Name of the recipient; may be empty.
     pub name: String,
-    /// Where the message goes.
+    /// The address.
     pub address: Address,
 }

@@ -1,20 +1,20 @@
-//! Why a row is in its state, as a number of 16 bits in its record. Numbers never change their meaning.
+//! The reason for a delivery's state, stored as a 16-bit number in its record. Numbers never change their meaning.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $word:literal;)*) => {
-        /// Why a row is in its state.
+        /// The reason for a delivery's state.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
             $($(#[$doc])* $name,)*
-            /// A reason of a provider's own table, 1000 and up.
+            /// A code from a provider's own list, 1000 and up.
             Provider(u16),
         }
 
         impl Reason {
-            /// All reasons but the providers' own.
+            /// All reasons except the providers' own.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The number in the record.
+            /// The number as stored in the record.
             #[must_use]
             pub fn code(self) -> u16 {
                 match self {
@@ -23,7 +23,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// Reads the number of a record.
+            /// The reason for a stored number.
             #[must_use]
             pub fn from_code(code: u16) -> Self {
                 match code {
@@ -45,25 +45,25 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Nothing to explain.
+    /// No particular reason.
     None = 0, "none";
-    /// `not_after` passed before the row could be begun.
+    /// `not_after` passed before the delivery could be begun.
     NotAfter = 1, "not_after_passed";
     /// The order was cancelled.
     Cancelled = 2, "cancelled";
-    /// The parcel ended three couriers.
+    /// Three couriers died of the parcel.
     Poison = 3, "poison";
-    /// The courier died, or lost its lease, with the row on the wire.
+    /// The courier died, or lost its lease, with the delivery on the wire.
     CourierDied = 4, "courier_died";
-    /// No full answer came in time.
+    /// No complete answer arrived in time.
     TimedOut = 5, "timed_out";
-    /// The connection broke after bytes had left.
+    /// The connection broke after bytes were sent.
     ConnectionLost = 6, "connection_lost";
-    /// Unknown, and by policy not repeated.
+    /// Unknown, and not repeated by policy.
     Held = 7, "held";
     /// Unknown again after the one repeat.
     RepeatSpent = 8, "repeat_spent";
-    /// All tries are spent.
+    /// All tries are used up.
     TriesSpent = 9, "tries_spent";
     /// The provider asked to wait.
     Throttled = 10, "throttled";
@@ -81,23 +81,23 @@ reasons! {
     Panicked = 16, "panicked";
     /// The channel is stopped.
     Stopped = 17, "stopped";
-    /// The provider failed for the moment.
+    /// The provider failed temporarily.
     ProviderFailed = 18, "provider_failed";
-    /// The provider's answer made no sense.
+    /// The provider's answer was invalid.
     BadAnswer = 19, "bad_answer";
-    /// The recipient took themselves off the sender's list.
+    /// The recipient unsubscribed from the sender.
     Unsubscribed = 20, "unsubscribed";
-    /// The message came back: the mailbox is not there, or takes nothing.
+    /// The message bounced: the mailbox does not exist or accepts nothing.
     Bounced = 21, "bounced";
     /// The recipient told the provider to stop.
     OptedOut = 22, "opted_out";
-    /// The provider took it, and said later that it could not be delivered.
+    /// The provider accepted the message, but later reported that it could not be delivered.
     Undelivered = 23, "undelivered";
     /// An operator put the address on the suppression list.
     ByOperator = 24, "by_operator";
-    /// The database lost its last changes; the message may have gone out before, and was not sent again.
+    /// The database lost its last changes; the message may have been sent before, and was not sent again.
     WentBack = 25, "database_went_back";
-    /// Its record could not be read, and an operator ended it.
+    /// The record could not be read, and an operator ended it.
     Unreadable = 40, "record_unreadable";
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_unique_and_read_back() {
+    fn codes_are_unique_and_map_back() {
         for reason in Reason::ALL {
             assert_eq!(Reason::from_code(reason.code()), *reason);
             assert!(reason.code() < 1000);

@@ -1,21 +1,21 @@
-//! How many segments a text has: what is counted by the rate of a sender, and paid. The rules are those of 3GPP TS 23.038
-//! (alphabet) and 23.040 (concatenation), with the edges as Twilio's published calculator has them: nobody's letter is torn in
-//! two, neither one that takes two septets nor one that takes several UTF-16 units.
+//! The number of SMS segments of a text: they count toward a sender's rate, and are what is paid for. The rules are those of
+//! 3GPP TS 23.038 (alphabet) and 23.040 (concatenation). Edge cases follow Twilio's published calculator: no character is split
+//! across segments, whether it takes two septets or several UTF-16 units.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Septets of the only segment, and of one of several.
+/// Septets in a single segment, and in one of several.
 const GSM: (usize, usize) = (160, 153);
-/// UTF-16 units of the only segment, and of one of several.
+/// UTF-16 units in a single segment, and in one of several.
 const UCS: (usize, usize) = (70, 67);
 
-/// Letters of the GSM alphabet that take one septet, the escape aside.
+/// Characters of the GSM alphabet that take one septet, except the escape.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\
                      ¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// Letters of its extension: an escape and another septet.
+/// Characters of its extension: an escape and another septet.
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-/// How a text goes out.
+/// The encoding of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// Septets of the GSM alphabet.
@@ -25,7 +25,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The word for gateways.
+    /// The name used for gateways.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -35,18 +35,18 @@ impl Encoding {
     }
 }
 
-/// A text, counted.
+/// The size of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// How it goes out.
+    /// The encoding.
     pub encoding: Encoding,
     /// Septets or UTF-16 units.
     pub units: usize,
-    /// Segments; one of an empty text.
+    /// Segments; 1 for an empty text.
     pub segments: usize,
 }
 
-/// Counts a text.
+/// Counts the units and segments of a text.
 #[must_use]
 pub fn count(text: &str) -> Counted {
     let septets: Option<Vec<usize>> = text.chars().map(septets).collect();
@@ -56,7 +56,7 @@ pub fn count(text: &str) -> Counted {
     }
 }
 
-/// Septets of a letter; none when the alphabet does not have it.
+/// Septets of a character; `None` if it is not in the alphabet.
 fn septets(letter: char) -> Option<usize> {
     if BASIC.contains(letter) {
         Some(1)
@@ -67,10 +67,10 @@ fn septets(letter: char) -> Option<usize> {
     }
 }
 
-/// What stays together: a letter with all its marks, unless it is longer than a segment.
+/// The units that stay together: a character with all its marks, unless it is longer than a segment.
 fn pieces(grapheme: &str) -> Vec<usize> {
     let units: usize = grapheme.chars().map(char::len_utf16).sum();
-    // The end of a line is no letter.
+    // A line end is not a single character.
     if units > UCS.1 || grapheme == "\r\n" {
         return grapheme.chars().map(char::len_utf16).collect();
     }

@@ -1,4 +1,4 @@
-//! Texts at every edge of the segments, and their counts.
+//! Texts at every segment boundary, and their counts.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn texts_of_the_gsm_alphabet_have_160_or_153_septets() {
 }
 
 #[test]
-fn letters_of_the_extension_count_twice_and_stay_whole() {
+fn characters_of_the_extension_count_twice_and_stay_whole() {
     for letter in ["^", "{", "}", "\\", "[", "~", "]", "|", "€", "\u{c}"] {
         assert_eq!(of(letter), (Encoding::Gsm7, 2, 1), "{letter}");
         assert_eq!(of(&format!("{letter}{}", "a".repeat(158))), (Encoding::Gsm7, 160, 1), "{letter}");
@@ -25,10 +25,10 @@ fn letters_of_the_extension_count_twice_and_stay_whole() {
     }
     assert_eq!(of(&"€".repeat(80)), (Encoding::Gsm7, 160, 1));
     assert_eq!(of(&"€".repeat(81)), (Encoding::Gsm7, 162, 2));
-    // 153 septets hold 76 of them, and one septet stays free.
+    // 153 septets hold 76 of them; one septet stays unused.
     assert_eq!(of(&"€".repeat(152)), (Encoding::Gsm7, 304, 2));
     assert_eq!(of(&"€".repeat(153)), (Encoding::Gsm7, 306, 3));
-    // 306 septets, but the one that would be torn moves on, and pushes the last letter out.
+    // 306 septets, but the character that would be split moves to the next segment and pushes the last one out.
     let torn = format!("{}€{}", "a".repeat(152), "a".repeat(152));
     assert_eq!(of(&torn), (Encoding::Gsm7, 306, 3));
     let whole = format!("{}€{}", "a".repeat(151), "a".repeat(153));
@@ -36,25 +36,25 @@ fn letters_of_the_extension_count_twice_and_stay_whole() {
 }
 
 #[test]
-fn one_other_letter_makes_the_whole_text_ucs2() {
+fn one_other_character_makes_the_whole_text_ucs2() {
     for letter in ["ы", "ç", "`", "“", "’", "—", "á", "\t", "\0", "Ё", "你", "\u{feff}", "№"] {
         let text = format!("{}{letter}", "a".repeat(69));
         assert_eq!(of(&text), (Encoding::Ucs2, 70, 1), "{letter}");
         assert_eq!(of(&format!("a{text}")), (Encoding::Ucs2, 71, 2), "{letter}");
     }
-    // What counts twice in the GSM alphabet is one unit here.
+    // Characters that count twice in the GSM alphabet are one unit here.
     assert_eq!(of(&format!("ы{}", "€".repeat(69))), (Encoding::Ucs2, 70, 1));
 }
 
 #[test]
-fn texts_of_other_letters_have_70_or_67_units() {
+fn texts_with_other_characters_have_70_or_67_units() {
     for (letters, segments) in [(1, 1), (70, 1), (71, 2), (134, 2), (135, 3), (201, 3), (202, 4)] {
         assert_eq!(of(&"ы".repeat(letters)), (Encoding::Ucs2, letters, segments), "{letters}");
     }
 }
 
 #[test]
-fn surrogate_pairs_and_letters_of_several_are_not_torn() {
+fn surrogate_pairs_and_combined_characters_are_not_split() {
     assert_eq!(of(&"😀".repeat(35)), (Encoding::Ucs2, 70, 1));
     assert_eq!(of(&"😀".repeat(36)), (Encoding::Ucs2, 72, 2));
     // 67 units hold 33 pairs.
@@ -71,20 +71,20 @@ fn surrogate_pairs_and_letters_of_several_are_not_torn() {
 }
 
 #[test]
-fn ends_of_lines_are_two_letters() {
+fn a_line_end_counts_as_two_characters() {
     assert_eq!(of(&"\r\n".repeat(80)), (Encoding::Gsm7, 160, 1));
     assert_eq!(of(&format!("{}\r\n{}", "ы".repeat(66), "ы".repeat(66))), (Encoding::Ucs2, 134, 2));
 }
 
 #[test]
-fn a_letter_with_more_marks_than_a_segment_holds_is_counted_too() {
+fn a_character_with_more_marks_than_a_segment_holds_is_counted_too() {
     let letter = format!("e{}", "\u{301}".repeat(200));
     assert_eq!(of(&letter), (Encoding::Ucs2, 201, 3));
 }
 
 #[test]
-fn the_alphabet_is_whole() {
-    // 128 places without the escape; the extension has ten.
+fn the_alphabet_is_complete() {
+    // 128 places, minus the escape; the extension has ten.
     assert_eq!((BASIC.chars().count(), EXTENSION.chars().count()), (127, 10));
 }
 

@@ -1,33 +1,33 @@
-//! The states of a row and their sums.
+//! The states of a delivery, and counters by state.
 
 use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
-/// The state of a row, in the order of its number in records.
+/// The state of a delivery, ordered by its number in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum State {
-    /// To be sent.
+    /// Not sent yet.
     Pending = 0,
-    /// Begun: bytes may have left.
+    /// Begun: bytes may have been sent.
     Sending = 1,
-    /// The provider took it.
+    /// The provider accepted the message.
     Sent = 2,
-    /// The provider says it arrived.
+    /// The provider reported that the message arrived.
     Delivered = 3,
-    /// It was refused for good.
+    /// The message was refused for good.
     Failed = 4,
-    /// Nobody knows, and nobody will ask any more.
+    /// The message may have been sent; no further attempt to find out.
     Unknown = 5,
     /// The address is on the suppression list.
     Suppressed = 6,
-    /// Its time was over before it could be begun.
+    /// The delivery's time ended before it could be begun.
     Expired = 7,
-    /// The order was cancelled first.
+    /// The order was cancelled before the delivery was begun.
     Cancelled = 8,
-    /// Nobody knows yet: told as unknown, waits for the channel's resolver.
+    /// Not known yet whether the message was sent: reported as unknown, waits for the channel's resolver.
     Unresolved = 9,
 }
 
@@ -46,19 +46,19 @@ impl State {
         Self::Unresolved,
     ];
 
-    /// Reads the number of a record.
+    /// The state for a number in a record.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// Whether the order still waits for this row.
+    /// Whether the order still waits for this delivery.
     #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Sending | Self::Unresolved)
     }
 
-    /// The word users read; an unresolved row is told as unknown.
+    /// The word shown to users; an unresolved delivery is shown as unknown.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -75,22 +75,22 @@ impl State {
     }
 }
 
-/// Rows of one channel by state, and recipients without an address there.
+/// Deliveries of one channel by state, and recipients without an address on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     by_state: [u32; 10],
-    /// Recipients of the order without an address on this channel; no rows.
+    /// Recipients of the order without an address on this channel; they are not deliveries.
     pub no_contact: u32,
 }
 
 impl Counters {
-    /// Rows in all states together: what was accepted.
+    /// Deliveries in all states: the number accepted.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.by_state.iter().map(|n| u64::from(*n)).sum()
     }
 
-    /// Rows that are not final yet.
+    /// Deliveries that are not final yet.
     #[must_use]
     pub fn open(&self) -> u64 {
         State::ALL.iter().filter(|s| s.is_open()).map(|s| u64::from(self[*s])).sum()

@@ -1,31 +1,31 @@
-//! The one table of state × event → state. `ARCHITECTURE.md` shows it, the scripts obey it (a test runs every cell of it on
-//! a real server), and the simulator checks every step against it. What the table does not name changes nothing.
+//! The single table of state × event → state. `ARCHITECTURE.md` shows it, the scripts follow it (a test runs every cell on a
+//! real server), and the simulator checks every step against it. Combinations not in the table change nothing.
 
 use crate::state::State;
 
-/// What a report says of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verdict {
-    /// The provider took it.
+pub enum OutcomeKind {
+    /// The provider accepted the message.
     Sent,
-    /// The provider says it arrived.
+    /// The provider reported that the message arrived.
     Delivered,
     /// Refused for good.
     Failed,
     /// The address must not be used again.
     Suppressed,
-    /// Bytes may have left and no full answer came.
+    /// Bytes may have been sent, and no complete answer arrived.
     Unknown,
     /// Refused for now: a try is spent.
     Retry,
-    /// Provably nothing left: no try is spent.
+    /// Certainly nothing was sent: no try is spent.
     NotSent,
-    /// One part of several is through.
+    /// One part of several was sent.
     Part,
 }
 
-impl Verdict {
-    /// All verdicts.
+impl OutcomeKind {
+    /// All outcomes.
     pub const ALL: [Self; 8] = [
         Self::Sent,
         Self::Delivered,
@@ -37,7 +37,7 @@ impl Verdict {
         Self::Part,
     ];
 
-    /// The letter scripts read.
+    /// The letter used by scripts.
     #[must_use]
     pub fn letter(self) -> u8 {
         match self {
@@ -53,44 +53,45 @@ impl Verdict {
     }
 }
 
-/// What can happen to a row.
+/// What can happen to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Event {
+pub enum DeliveryEvent {
     /// A courier begins the next attempt under its lease.
     Begin,
-    /// The courier of the recorded attempt reports on it.
-    Settle(Verdict),
-    /// A report on an attempt that is not the recorded one says the message was taken; all other such reports change nothing.
-    Evidence(Verdict),
-    /// A late word from outside about the recorded attempt.
-    Receipt(Verdict),
-    /// The resolver repeats: the first time only.
+    /// The courier of the recorded attempt reports its outcome.
+    Settle(OutcomeKind),
+    /// A report on an attempt other than the recorded one says that the message was accepted; other such reports
+    /// change nothing.
+    Evidence(OutcomeKind),
+    /// A delivery receipt for the recorded attempt.
+    Receipt(OutcomeKind),
+    /// The resolver repeats the delivery once.
     ResolveRetry,
     /// The resolver repeats under the same token.
     ResolveRepeat,
     /// The resolver holds.
     ResolveHold,
-    /// The resolver asked and knows.
-    Resolve(Verdict),
-    /// The lease of the parcel is over.
+    /// The resolver asked the provider and got an answer.
+    Resolve(OutcomeKind),
+    /// The lease of the parcel ended.
     LeaseOver,
-    /// A cancelled order's row is met.
+    /// The delivery is found to belong to a cancelled order.
     Cancel,
-    /// A row is met after `not_after`.
+    /// The delivery is found after `not_after`.
     Expire,
-    /// The parcel ended three couriers.
+    /// Three couriers died of the parcel.
     GiveUp,
-    /// Cancel, Expire or GiveUp met a row that waited for its repeat after an unknown.
+    /// Cancel, Expire or GiveUp for a delivery that waits for its repeat after an unknown outcome.
     EndRepeated,
-    /// The database lost its last changes, and an operator said to take for sent what may have been begun in them.
+    /// The database lost its last changes, and an operator chose to treat deliveries that may have been begun in them as sent.
     InDoubt,
 }
 
 /// The table.
-pub const TABLE: &[(State, Event, State)] = {
-    use Event as E;
+pub const TABLE: &[(State, DeliveryEvent, State)] = {
+    use DeliveryEvent as E;
+    use OutcomeKind as V;
     use State as S;
-    use Verdict as V;
     &[
         (S::Pending, E::Begin, S::Sending),
         (S::Pending, E::Evidence(V::Sent), S::Sent),
@@ -164,13 +165,13 @@ pub const TABLE: &[(State, Event, State)] = {
     ]
 };
 
-/// The state after `event`, or `None` when nothing changes.
+/// The state after `event`; `None` if nothing changes.
 #[must_use]
-pub fn next(state: State, event: Event) -> Option<State> {
+pub fn next(state: State, event: DeliveryEvent) -> Option<State> {
     TABLE.iter().find(|(from, on, _)| *from == state && *on == event).map(|(_, _, to)| *to)
 }
 
-/// The table in Markdown, a line a state: as `ARCHITECTURE.md` shows it.
+/// The table in Markdown, one line per state, as shown in `ARCHITECTURE.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut out = String::from("| state | event → state |\n| --- | --- |\n");
@@ -191,24 +192,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_written_twice() {
+    fn no_cell_is_defined_twice() {
         for (at, (state, event, _)) in TABLE.iter().enumerate() {
             assert!(!TABLE[..at].iter().any(|(s, e, _)| s == state && e == event), "{state:?} {event:?}");
         }
     }
 
     #[test]
-    fn delivered_is_the_end() {
+    fn delivered_is_final() {
         assert!(TABLE.iter().all(|(from, _, _)| *from != State::Delivered));
     }
 
     #[test]
     fn only_begin_leads_to_sending() {
-        assert!(TABLE.iter().all(|(_, event, to)| *to != State::Sending || *event == Event::Begin));
+        assert!(TABLE.iter().all(|(_, event, to)| *to != State::Sending || *event == DeliveryEvent::Begin));
     }
 
     #[test]
-    fn a_final_row_never_opens_again() {
+    fn a_final_delivery_never_opens_again() {
         assert!(TABLE.iter().all(|(from, _, to)| from.is_open() || !to.is_open()));
     }
 

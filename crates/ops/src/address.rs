@@ -1,4 +1,4 @@
-//! Where a process listens: a TCP address or the path of a unix socket.
+//! The address a process listens on: a TCP address or the path of a unix socket.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,23 +9,23 @@ use serde::de::{self, Deserialize, Deserializer};
 
 const UNIX: &str = "unix:";
 
-/// A listening address: `127.0.0.1:9464`, `[::1]:9464` (port 0 takes a free one) or `unix:/run/posthaste/admin.sock`.
+/// A listening address: `127.0.0.1:9464`, `[::1]:9464` (port 0 picks a free one) or `unix:/run/posthaste/admin.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum ListenAddress {
     /// An IP address and port.
     Tcp(SocketAddr),
     /// The absolute path of a unix socket, at most 107 bytes.
     Unix(PathBuf),
 }
 
-/// Text that is no listening address.
+/// Text that is not a listening address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no address to listen on; write \"127.0.0.1:9464\", \"[::1]:9464\" or \"unix:/path/of/socket\""
+    "{0:?} is not an address to listen on; write \"127.0.0.1:9464\", \"[::1]:9464\" or \"unix:/path/of/socket\""
 )]
 pub struct AddressError(String);
 
-impl FromStr for Address {
+impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
@@ -39,7 +39,7 @@ impl FromStr for Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
@@ -48,7 +48,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl<'de> Deserialize<'de> for Address {
+impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
@@ -59,17 +59,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_shown_alike() {
+    fn addresses_are_parsed_and_shown_alike() {
         for text in ["127.0.0.1:0", "[::1]:9464", "unix:/run/posthaste/admin.sock"] {
-            assert_eq!(text.parse::<Address>().expect(text).to_string(), text);
+            assert_eq!(text.parse::<ListenAddress>().expect(text).to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_examples() {
+    fn an_invalid_address_is_refused_with_examples() {
         let long = format!("unix:/{}", "x".repeat(107));
         for text in ["", "localhost:80", "127.0.0.1", ":80", "unix:", "unix:admin.sock", &long] {
-            let refused = text.parse::<Address>().expect_err(text).to_string();
+            let refused = text.parse::<ListenAddress>().expect_err(text).to_string();
             assert!(refused.contains("127.0.0.1:9464"), "{refused}");
         }
     }

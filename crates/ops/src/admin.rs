@@ -1,7 +1,7 @@
-//! The port for whoever runs the process: `/livez`, `/readyz` (both JSON, 503 when not well) and `/metrics`.
+//! The admin port for operators: `/livez`, `/readyz` (both JSON, 503 on failure) and `/metrics`.
 //!
-//! It has a listener of its own, so it answers while the process's own work is stuck, and it outlives the drain, so
-//! that the end can be watched. It carries no domain data and no authentication: bind it where only operators reach it.
+//! It has a separate listener, so it answers even if the process's own work is stuck. It stays open during the drain, so that
+//! the shutdown can be watched. It has no domain data and no authentication: bind it to an address only operators can reach.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::address::Address;
-use crate::health::{CheckReport, Health, Report};
-use crate::listen::{Limits, ListenError, Listener};
+use crate::address::ListenAddress;
+use crate::health::{CheckReport, Health, HealthReport};
+use crate::listen::{ListenError, Listener, ListenerLimits};
 use crate::metrics::Metrics;
 
-/// What the admin port lets its clients hold: it needs little.
-pub const LIMITS: Limits = Limits {
+/// The limits of the admin port, which needs little.
+pub const LIMITS: ListenerLimits = ListenerLimits {
     connections: 64,
     header_time: Duration::from_secs(10),
     header_bytes: 16 * 1024,
@@ -35,50 +35,50 @@ pub const LIMITS: Limits = Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Where to listen.
-    pub address: Address,
+    /// The address to listen on.
+    pub address: ListenAddress,
 }
 
-/// What the port tells about.
+/// What the port reports on.
 #[derive(Debug, Clone)]
-pub struct Subject {
+pub struct AdminState {
     /// The name of the process, in every answer of `/livez` and `/readyz`.
     pub name: &'static str,
     /// Its checks.
     pub health: Health,
-    /// Its numbers.
+    /// Its metrics.
     pub metrics: Metrics,
-    /// Cancelled when it takes no new work: from then on it is not ready.
+    /// Cancelled when the process takes no new work: from then on it is not ready.
     pub soft: CancellationToken,
 }
 
 /// The running port. Dropping it closes the port at once.
 #[derive(Debug)]
-pub struct Admin {
-    address: Address,
+pub struct AdminPort {
+    address: ListenAddress,
     close: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Admin {
-    /// Binds the address and serves in a task of its own, which also does the upkeep of the metrics.
+impl AdminPort {
+    /// Binds the address and serves in a separate task, which also does the upkeep of the metrics.
     ///
-    /// The task is not one of those the stop waits for: it ends with [`Admin::close`], after them.
+    /// The shutdown does not wait for this task: it ends with [`AdminPort::close`], after the others.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn start(settings: &Settings, subject: Subject) -> Result<Self, ListenError> {
+    pub async fn start(settings: &Settings, subject: AdminState) -> Result<Self, ListenError> {
         Self::start_within(settings, subject, LIMITS).await
     }
 
-    /// As [`Admin::start`], with other limits.
+    /// Like [`AdminPort::start`], with other limits.
     ///
     /// # Errors
     /// The address cannot be bound.
     pub async fn start_within(
         settings: &Settings,
-        subject: Subject,
-        limits: Limits,
+        subject: AdminState,
+        limits: ListenerLimits,
     ) -> Result<Self, ListenError> {
         let listener = Listener::bind(&settings.address).await?;
         let address = listener.address().clone();
@@ -95,12 +95,12 @@ impl Admin {
         Ok(Self { address, close, task })
     }
 
-    /// The address that was bound, with the port that was taken.
-    pub fn address(&self) -> &Address {
+    /// The bound address, with the actual port.
+    pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
-    /// Answers what was begun (for a second at most) and closes the port.
+    /// Finishes current answers (for at most one second) and closes the port.
     pub async fn close(mut self) {
         self.close.cancel();
         // The task cannot be cancelled by anyone else; a panic in it was logged by the panic hook.
@@ -108,14 +108,14 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
+impl Drop for AdminPort {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// The routes alone, for a process that mounts them elsewhere.
-pub fn router(subject: Subject) -> Router {
+/// Only the routes, for a process that mounts them elsewhere.
+pub fn router(subject: AdminState) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -128,24 +128,24 @@ pub fn router(subject: Subject) -> Router {
 struct Answer<'a> {
     process: &'static str,
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a HealthReport,
 }
 
-async fn livez(State(subject): State<Subject>) -> Response {
+async fn livez(State(subject): State<AdminState>) -> Response {
     let report = subject.health.report(Instant::now());
     answer(&subject, &report, report.live)
 }
 
-async fn readyz(State(subject): State<Subject>) -> Response {
+async fn readyz(State(subject): State<AdminState>) -> Response {
     let mut report = subject.health.report(Instant::now());
     if subject.soft.is_cancelled() {
-        let why = Some("the process takes no new work".to_owned());
+        let why = Some("the process is stopping and takes no new work".to_owned());
         report.add(CheckReport { name: "stopping", ok: false, vital: false, why, note: None, age_ms: None });
     }
     answer(&subject, &report, report.ready)
 }
 
-fn answer(subject: &Subject, report: &Report, well: bool) -> Response {
+fn answer(subject: &AdminState, report: &HealthReport, well: bool) -> Response {
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     match serde_json::to_string(&Answer { process: subject.name, report }) {
         Ok(body) => (status, headers("application/json"), body).into_response(),
@@ -153,7 +153,7 @@ fn answer(subject: &Subject, report: &Report, well: bool) -> Response {
     }
 }
 
-async fn metrics(State(subject): State<Subject>) -> Response {
+async fn metrics(State(subject): State<AdminState>) -> Response {
     (headers("text/plain; version=0.0.4; charset=utf-8"), subject.metrics.render()).into_response()
 }
 

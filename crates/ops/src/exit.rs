@@ -1,4 +1,4 @@
-//! How a process begins and ends: the runtime, the exit code and the one line that says why.
+//! Start and end of a process: the runtime, the exit code and the line that says why it ended.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,34 +10,34 @@ use std::time::Duration;
 use crate::config::ConfigError;
 use crate::listen::ListenError;
 use crate::metrics::MetricsError;
-use crate::stop::{Ended, Stage};
+use crate::shutdown::{ProcessEnd, ShutdownStage};
 use crate::telemetry::TelemetryError;
-use crate::{mask, panics};
+use crate::{panics, redact};
 
-/// How long threads that are stuck in a blocking call may delay the exit.
+/// How long threads stuck in a blocking call may delay the exit.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How a process ended, as its exit code tells whoever started it (the numbers of `sysexits.h`).
+/// How a process ended, as reported by its exit code (the numbers of `sysexits.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Exit {
-    /// 0: the work is done, or a stop was asked for and all work in flight finished.
+    /// 0: the work is done, or the process was asked to stop and all work in flight finished.
     Done,
-    /// 78: the command line or the settings are wrong. Starting again does not help.
+    /// 78: the command line or the settings are wrong. A restart does not help.
     Usage,
-    /// 78: the start was refused because it could lose messages (an unfit or foreign database, say). Starting again
-    /// does not help until somebody has looked.
+    /// 78: the start was refused because it could lose messages (for example, the database is unsuitable or belongs to another
+    /// installation). A restart does not help until an operator has fixed it.
     Refused,
-    /// 69: something the process needs was not there. Starting again may help.
+    /// 69: something the process needs is unavailable. A restart may help.
     Unavailable,
-    /// 70: a mistake in the program.
+    /// 70: a bug in the program.
     Software,
-    /// 75: asked to stop, but work in flight had to be cut off; it is handed back and done by others.
+    /// 75: asked to stop, but work in flight had to be cut off; it is handed back for other processes.
     Interrupted,
 }
 
 impl Exit {
-    /// The number the process ends with.
+    /// The exit code.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -55,27 +55,27 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<Ended> for Exit {
-    fn from(ended: Ended) -> Self {
+impl From<ProcessEnd> for Exit {
+    fn from(ended: ProcessEnd) -> Self {
         match (ended.panicked, ended.stage) {
             (Some(_), _) => Self::Software,
-            (None, Stage::Finished | Stage::Drained) => Self::Done,
-            (None, Stage::Hard(_)) => Self::Interrupted,
+            (None, ShutdownStage::Finished | ShutdownStage::Drained) => Self::Done,
+            (None, ShutdownStage::Hard(_)) => Self::Interrupted,
         }
     }
 }
 
-/// Why a process ends without having done its work: the exit code and the cause.
+/// Why a process failed: the exit code and the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
-pub struct Failure {
+pub struct ExitFailure {
     exit: Exit,
     source: Box<dyn Error + Send + Sync>,
 }
 
-impl Failure {
-    /// A failure with this exit code. The cause's text is printed, with those of its own causes; it must hold no
-    /// secret and no address.
+impl ExitFailure {
+    /// A failure with this exit code. The text of the cause is printed, with those of its own causes; it must contain no secret
+    /// and no address.
     pub fn new(exit: Exit, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit, source: cause.into() }
     }
@@ -105,8 +105,8 @@ impl Failure {
         self.exit
     }
 
-    /// The line for standard error: the texts of the cause and its causes, joined by colons, on one line, without
-    /// the credentials of URLs.
+    /// The line for standard error: the texts of the cause and its own causes, joined by colons, on one line, without the
+    /// credentials of URLs.
     pub fn line(&self) -> String {
         let mut line = String::new();
         let first: &dyn Error = &*self.source;
@@ -122,17 +122,17 @@ impl Failure {
             line.push_str(&text);
         }
         let words: Vec<&str> = line.split(|c: char| c.is_control()).filter(|part| !part.is_empty()).collect();
-        mask::credentials(&words.join(" ")).into_owned()
+        redact::credentials(&words.join(" ")).into_owned()
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for ExitFailure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)
     }
 }
 
-impl From<TelemetryError> for Failure {
+impl From<TelemetryError> for ExitFailure {
     fn from(error: TelemetryError) -> Self {
         match error {
             TelemetryError::Filter { .. } => Self::usage(error),
@@ -141,37 +141,38 @@ impl From<TelemetryError> for Failure {
     }
 }
 
-impl From<MetricsError> for Failure {
+impl From<MetricsError> for ExitFailure {
     fn from(error: MetricsError) -> Self {
         Self::software(error)
     }
 }
 
-impl From<ListenError> for Failure {
+impl From<ListenError> for ExitFailure {
     fn from(error: ListenError) -> Self {
         Self::unavailable(error)
     }
 }
 
-/// Runs a process: installs the panic hook, makes the runtime, runs `main` to its end and gives the exit code. A failure
-/// is printed as one line on standard error, `<name>: <why>`. A panic of `main` is [`Exit::Software`].
+/// Runs a process: installs the panic hook, creates the runtime, runs `main` to its end and returns the exit code. A failure is
+/// printed as one line on standard error, `<name>: <why>`. A panic of `main` is [`Exit::Software`].
 pub fn run<F>(name: &str, main: impl FnOnce() -> F) -> ExitCode
 where
-    F: Future<Output = Result<Exit, Failure>>,
+    F: Future<Output = Result<Exit, ExitFailure>>,
 {
     panics::install();
-    let ended =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::software).and_then(
-            |runtime| {
-                let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(main())));
-                runtime.shutdown_timeout(LEAVE_WITHIN);
-                ended.unwrap_or_else(|_| Err(Failure::software("panicked; where is told above")))
-            },
-        );
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ExitFailure::software)
+        .and_then(|runtime| {
+            let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(main())));
+            runtime.shutdown_timeout(LEAVE_WITHIN);
+            ended.unwrap_or_else(|_| Err(ExitFailure::software("panicked; see the message above")))
+        });
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // Standard error may be closed; the exit code still tells.
+            // Standard error may be closed; the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "{name}: {}", failure.line());
             failure.exit.into()
         }
@@ -181,7 +182,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stop::Cause;
+    use crate::shutdown::Cause;
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_tells_the_chain_once_on_one_line_without_credentials() {
+    fn the_line_has_each_cause_once_and_no_credentials() {
         for (texts, line) in [
             (&["no answer"][..], "no answer"),
             (&["cannot start", "no answer"], "cannot start: no answer"),
@@ -204,25 +205,25 @@ mod tests {
             (&["first\nsecond\r\n\tthird"], "first second third"),
             (&["cannot reach redis://u:hunter2@h:1/0", "refused"], "cannot reach redis://***@h:1/0: refused"),
         ] {
-            assert_eq!(Failure::unavailable(layered(texts)).line(), line);
+            assert_eq!(ExitFailure::unavailable(layered(texts)).line(), line);
         }
     }
 
     #[test]
-    fn the_end_of_a_stop_decides_the_code() {
-        let ended = |stage, panicked| Exit::from(Ended { stage, left: 0, panicked }).code();
-        assert_eq!(ended(Stage::Finished, None), 0);
-        assert_eq!(ended(Stage::Drained, None), 0);
-        assert_eq!(ended(Stage::Hard(Cause::Asked), None), 75);
-        assert_eq!(ended(Stage::Hard(Cause::DrainTimeOver), None), 75);
-        assert_eq!(ended(Stage::Drained, Some("work")), 70);
+    fn the_end_of_a_shutdown_decides_the_exit_code() {
+        let ended = |stage, panicked| Exit::from(ProcessEnd { stage, left: 0, panicked }).code();
+        assert_eq!(ended(ShutdownStage::Finished, None), 0);
+        assert_eq!(ended(ShutdownStage::Drained, None), 0);
+        assert_eq!(ended(ShutdownStage::Hard(Cause::Asked), None), 75);
+        assert_eq!(ended(ShutdownStage::Hard(Cause::DrainTimeOver), None), 75);
+        assert_eq!(ended(ShutdownStage::Drained, Some("work")), 70);
     }
 
     #[test]
-    fn each_failure_has_its_code() {
-        assert_eq!(Failure::usage("x").exit().code(), 78);
-        assert_eq!(Failure::refused("x").exit().code(), 78);
-        assert_eq!(Failure::unavailable("x").exit().code(), 69);
-        assert_eq!(Failure::software("x").exit().code(), 70);
+    fn each_failure_has_its_exit_code() {
+        assert_eq!(ExitFailure::usage("x").exit().code(), 78);
+        assert_eq!(ExitFailure::refused("x").exit().code(), 78);
+        assert_eq!(ExitFailure::unavailable("x").exit().code(), 69);
+        assert_eq!(ExitFailure::software("x").exit().code(), 70);
     }
 }

@@ -1,4 +1,4 @@
-//! What reads settings, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it kept.
+//! The settings parser as a function of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay its corpus.
 
 pub use crate::config::fuzz::settings;
 
@@ -11,9 +11,9 @@ mod tests {
         replay("settings", super::settings);
     }
 
-    /// Twice what the reader of TOML takes, and what no stack bears.
+    /// Twice the depth the TOML parser accepts, and more than any stack can hold.
     #[test]
-    fn nested_settings_end_nothing() {
+    fn nested_settings_do_no_harm() {
         for levels in [2 * 80, 20_000] {
             let (arrays, tables) = (["[", "]"], ["{a=", "}"]);
             for [open, close] in [arrays, tables] {

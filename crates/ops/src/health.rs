@@ -1,6 +1,6 @@
-//! Whether the process gets on with its work: checks by name, read by `/livez` and `/readyz`.
+//! Health of the process: named checks, shown by `/livez` and `/readyz`.
 //!
-//! Ready: every check is well. Alive: no check marked *vital* has failed; only what a restart would mend is vital.
+//! Ready: every check passes. Alive: no check marked *vital* has failed. Mark a check as vital only if a restart would fix it.
 //! The time is an argument everywhere.
 
 use std::borrow::Cow;
@@ -11,28 +11,27 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Makes checks.
+/// Creates checks.
 #[derive(Debug)]
 pub enum Check {}
 
 impl Check {
-    /// Work that must succeed again and again: well while the last success is at most `max_age` old, and not before
-    /// the first one.
+    /// Work that must succeed regularly. Passes while the last success is at most `max_age` old; fails before the first.
     pub fn progress(name: &'static str, max_age: Duration) -> Progress {
         Progress(Watched::new(name, State::Progress { max_age, made: Mutex::new(None) }))
     }
 
-    /// Something that is either so or not: not well until it is said to be.
+    /// Something that either holds or not. Fails until it is reported to hold.
     pub fn condition(name: &'static str) -> Condition {
-        Condition(Watched::new(name, State::Condition(Mutex::new(Err(Cow::Borrowed("not known yet"))))))
+        Condition(Watched::new(name, State::Condition(Mutex::new(Err(Cow::Borrowed("not checked yet"))))))
     }
 }
 
-/// A handle on a progress check; clones are the same check.
+/// A handle to a progress check; clones refer to the same check.
 #[derive(Debug, Clone)]
 pub struct Progress(Arc<Watched>);
 
-/// A handle on a condition; clones are the same check.
+/// A handle to a condition; clones refer to the same check.
 #[derive(Debug, Clone)]
 pub struct Condition(Arc<Watched>);
 
@@ -51,12 +50,12 @@ enum State {
         max_age: Duration,
         made: Mutex<Option<Instant>>,
     },
-    /// Well, maybe with a remark, or why not.
+    /// It holds, perhaps with a note, or why it does not.
     Condition(Mutex<Result<Option<Cow<'static, str>>, Cow<'static, str>>>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A plain value behind each lock: whole even if a holder panicked.
+    // Each lock guards a plain value, which stays valid even if a holder panicked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -86,13 +85,13 @@ impl Watched {
                 let why = match age {
                     None => Some("no progress yet".to_owned()),
                     Some(age) if age > *max_age => Some(format!(
-                        "no progress for {} ms, at most {} expected",
+                        "no progress for {} ms (allowed: {} ms)",
                         age.as_millis(),
                         max_age.as_millis()
                     )),
                     Some(_) => None,
                 };
-                // Never begun is not stuck: until the first success the age counts from the start of the watch.
+                // Work that has not started is not stuck: until the first success the age counts from when the check was added.
                 let begin = made.or(*lock(&self.since)).unwrap_or(now);
                 (why, age, now.saturating_duration_since(begin) > *max_age)
             }
@@ -103,7 +102,7 @@ impl Watched {
 }
 
 impl Progress {
-    /// Marks the check as vital: when it fails the process is reported dead.
+    /// Marks the check as vital: if it fails, the process is reported as not alive.
     #[must_use]
     pub fn vital(self) -> Self {
         self.0.vital.store(true, Ordering::Relaxed);
@@ -115,35 +114,36 @@ impl Progress {
         matches!(&self.0.state, State::Progress { made, .. } if lock(made).is_some())
     }
 
-    /// Says that the work succeeded at `now`.
+    /// Records that the work succeeded at `now`.
     pub fn made(&self, now: Instant) {
         if let State::Progress { made, .. } = &self.0.state {
             let mut made = lock(made);
-            // Two tasks may report out of order; progress does not go back.
+            // Two tasks may report out of order; progress never goes back.
             *made = (*made).max(Some(now));
         }
     }
 }
 
 impl Condition {
-    /// Marks the check as vital: while it does not hold the process is reported dead.
+    /// Marks the check as vital: while it does not hold, the process is reported as not alive.
     #[must_use]
     pub fn vital(self) -> Self {
         self.0.vital.store(true, Ordering::Relaxed);
         self
     }
 
-    /// Says that it is so.
+    /// Reports that the condition holds.
     pub fn ok(&self) {
         self.set(Ok(None));
     }
 
-    /// Says that it is so, with a remark on what is amiss all the same. The text is shown to whoever asks: no address, no secret.
+    /// Reports that the condition holds, with a note about a remaining problem. Anyone can read the text: no address,
+    /// no secret.
     pub fn ok_but(&self, note: impl Into<Cow<'static, str>>) {
         self.set(Ok(Some(note.into())));
     }
 
-    /// Says that it is not so, and why. The text is shown to whoever asks: no address, no secret.
+    /// Reports that the condition does not hold, and why. Anyone can read the text: no address, no secret.
     pub fn failed(&self, why: impl Into<Cow<'static, str>>) {
         self.set(Err(why.into()));
     }
@@ -167,7 +167,7 @@ impl From<&Condition> for Arc<Watched> {
     }
 }
 
-/// The checks of a process; clones are the same registry.
+/// The checks of a process; clones refer to the same registry.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     checks: Arc<Mutex<Vec<Arc<Watched>>>>,
@@ -179,16 +179,16 @@ impl Health {
         Self::default()
     }
 
-    /// Adds a check; `now` is when a vital progress check begins to age.
+    /// Adds a check; a vital progress check ages from `now` on.
     pub fn watch(&self, check: impl Into<Arc<Watched>>, now: Instant) {
         let check = check.into();
         lock(&check.since).get_or_insert(now);
         lock(&self.checks).push(check);
     }
 
-    /// How all checks stand at `now`, in the order they were added.
-    pub fn report(&self, now: Instant) -> Report {
-        let mut report = Report { live: true, ready: true, checks: Vec::new() };
+    /// The results of all checks at `now`, in the order they were added.
+    pub fn report(&self, now: Instant) -> HealthReport {
+        let mut report = HealthReport { live: true, ready: true, checks: Vec::new() };
         for check in lock(&self.checks).iter() {
             let (check, dead) = check.report(now);
             report.live &= !dead;
@@ -198,40 +198,40 @@ impl Health {
     }
 }
 
-/// How the checks of a process stand.
+/// The results of the checks of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Report {
+pub struct HealthReport {
     /// No vital check has failed.
     pub live: bool,
-    /// Every check is well.
+    /// Every check passes.
     pub ready: bool,
-    /// Each check.
+    /// The result of each check.
     pub checks: Vec<CheckReport>,
 }
 
-impl Report {
-    /// Adds a check that is known only to who shows the report.
+impl HealthReport {
+    /// Adds a check that only the caller knows.
     pub(crate) fn add(&mut self, check: CheckReport) {
         self.ready &= check.ok;
         self.checks.push(check);
     }
 }
 
-/// How one check stands.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CheckReport {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is well.
+    /// Whether it passes.
     pub ok: bool,
-    /// Whether the process is dead when it fails.
+    /// Whether the process is not alive if it fails.
     pub vital: bool,
-    /// Why it is not well.
+    /// Why it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What is amiss although it is well.
+    /// A problem that exists although the check passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Milliseconds since the last progress.
@@ -247,7 +247,7 @@ mod tests {
     const TICK: Duration = Duration::from_millis(1);
 
     #[test]
-    fn progress_is_well_until_it_is_too_old() {
+    fn progress_passes_until_it_is_too_old() {
         let (health, start) = (Health::new(), Instant::now());
         let claims = Check::progress("claims", AGE);
         health.watch(&claims, start);
@@ -256,21 +256,21 @@ mod tests {
         assert!(health.report(start + AGE).ready);
         let stale = health.report(start + AGE + TICK);
         assert!(!stale.ready && stale.live, "{stale:?}");
-        assert_eq!(stale.checks[0].why.as_deref(), Some("no progress for 30001 ms, at most 30000 expected"));
+        assert_eq!(stale.checks[0].why.as_deref(), Some("no progress for 30001 ms (allowed: 30000 ms)"));
         claims.made(start + AGE);
         claims.made(start);
-        assert!(health.report(start + AGE + AGE).ready, "an older report does not take progress back");
+        assert!(health.report(start + AGE + AGE).ready, "an older report does not undo progress");
     }
 
     #[test]
-    fn only_vital_checks_decide_about_life() {
+    fn only_vital_checks_decide_whether_the_process_is_alive() {
         let (health, start) = (Health::new(), Instant::now());
         let (redis, claims) = (Check::condition("redis"), Check::progress("claims", AGE).vital());
         health.watch(&redis, start);
         health.watch(&claims, start);
         redis.failed("no answer");
-        assert!(health.report(start + AGE).live, "not begun is not stuck");
-        assert!(!health.report(start + AGE + TICK).live, "never begun for too long is stuck");
+        assert!(health.report(start + AGE).live, "not started is not stuck");
+        assert!(!health.report(start + AGE + TICK).live, "not started for too long is stuck");
         claims.made(start + AGE);
         let report = health.report(start + AGE + TICK);
         assert!(report.live && !report.ready);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vital_condition_that_does_not_hold_is_death() {
+    fn with_a_vital_condition_that_does_not_hold_the_process_is_not_alive() {
         let (health, start) = (Health::new(), Instant::now());
         let storage = Check::condition("storage").vital();
         storage.ok();

@@ -1,5 +1,5 @@
-//! A listener and an accept loop that bounds what strangers can hold: connections, header time, header and body size,
-//! answers that are not taken, and the life of a connection. (`axum::serve` bounds none of these.)
+//! A listener and an accept loop that bounds the resources of clients: connections, header time, header and body size, answers
+//! that are not read, and the lifetime of a connection. (`axum::serve` bounds none of these.)
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,32 +22,32 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 
-use crate::address::Address;
+use crate::address::ListenAddress;
 
-/// How long the loop rests when the system refuses a connection (no file descriptors left, mostly).
+/// How long the loop waits after the system refused a connection (usually because no file descriptors are left).
 const REST: Duration = Duration::from_millis(100);
 
-/// What one listener lets its clients hold.
+/// The limits a listener sets for its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at a time; further ones wait in the kernel's queue.
+pub struct ListenerLimits {
+    /// Maximum concurrent connections; further ones wait in the kernel's queue.
     pub connections: usize,
     /// How long a client may take to send a request's headers. Bounds idle connections too.
     pub header_time: Duration,
-    /// Most bytes of a request's headers; at least 8 KiB.
+    /// Maximum size of a request's headers, in bytes; at least 8 KiB.
     pub header_bytes: usize,
-    /// Most bytes of a request's body; a larger one is answered with 413.
+    /// Maximum size of a request's body, in bytes; a larger one is answered with 413.
     pub body_bytes: usize,
-    /// How long a client may take nothing of an answer; then its connection is cut. `None`: without end.
+    /// How long a client may leave an answer unread before it is disconnected. `None`: unlimited.
     pub write_time: Option<Duration>,
-    /// How long a connection may live; then it answers what it began and closes. `None`: without end.
+    /// How long a connection may live; then it finishes the current answer and closes. `None`: unlimited.
     pub connection_life: Option<Duration>,
-    /// How long a connection that is to close may take to answer what it began; then it is cut.
+    /// How long a closing connection may take to finish the current answer before it is cut.
     pub linger: Duration,
 }
 
-impl Limits {
-    /// For a place where strangers may come, with small requests.
+impl ListenerLimits {
+    /// Limits for an endpoint open to the public, with small requests.
     #[must_use]
     pub const fn for_strangers(body_bytes: usize) -> Self {
         Self {
@@ -62,19 +62,19 @@ impl Limits {
     }
 }
 
-/// A socket that is bound and not yet served.
+/// A socket that is bound but not yet served.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    address: Address,
+    address: ListenAddress,
     file: Option<SocketFile>,
 }
 
-/// Why a listener cannot be had.
+/// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct ListenError {
-    address: Address,
+    address: ListenAddress,
     source: io::Error,
 }
 
@@ -84,13 +84,13 @@ enum Socket {
     Unix(UnixListener),
 }
 
-/// The file of a unix socket; removed when the listener goes.
+/// The file of a unix socket; removed when the listener is dropped.
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // It may already be gone.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -110,20 +110,20 @@ impl Socket {
 }
 
 impl Listener {
-    /// Binds the address. The file of a unix socket that a dead process left behind is replaced; the new one may be
-    /// used by owner and group.
+    /// Binds the address. Replaces the file of a unix socket that a dead process left behind; owner and group may use
+    /// the new one.
     ///
     /// # Errors
-    /// The address is taken, not ours or not allowed.
-    pub async fn bind(address: &Address) -> Result<Self, ListenError> {
+    /// The address is in use, not on this machine or not allowed.
+    pub async fn bind(address: &ListenAddress) -> Result<Self, ListenError> {
         let refuse = |source| ListenError { address: address.clone(), source };
         match address {
-            Address::Tcp(wanted) => {
+            ListenAddress::Tcp(wanted) => {
                 let listener = TcpListener::bind(wanted).await.map_err(refuse)?;
                 let bound = listener.local_addr().map_err(refuse)?;
-                Ok(Self { socket: Socket::Tcp(listener), address: Address::Tcp(bound), file: None })
+                Ok(Self { socket: Socket::Tcp(listener), address: ListenAddress::Tcp(bound), file: None })
             }
-            Address::Unix(path) => {
+            ListenAddress::Unix(path) => {
                 remove_dead_socket(path).await.map_err(refuse)?;
                 let listener = UnixListener::bind(path).map_err(refuse)?;
                 let file = SocketFile(path.clone());
@@ -134,16 +134,16 @@ impl Listener {
         }
     }
 
-    /// The address that was bound, with the port that was taken.
-    pub fn address(&self) -> &Address {
+    /// The bound address, with the actual port.
+    pub fn address(&self) -> &ListenAddress {
         &self.address
     }
 
-    /// Serves the router over HTTP/1.1 until `stop`; then takes no new connection, lets the others answer what they
-    /// began and returns when all are closed, after `linger` at the latest. Dropping the future cuts all connections.
+    /// Serves the router over HTTP/1.1 until `stop`. Then it accepts no new connections, lets the others finish their current
+    /// answers and returns when all are closed, after `linger` at the latest. Dropping the future cuts all connections.
     ///
     /// Requests over TCP carry `axum::extract::ConnectInfo<SocketAddr>`.
-    pub async fn serve(self, router: Router, limits: Limits, stop: CancellationToken) {
+    pub async fn serve(self, router: Router, limits: ListenerLimits, stop: CancellationToken) {
         let router = router.layer(RequestBodyLimitLayer::new(limits.body_bytes));
         let mut connections = JoinSet::new();
         loop {
@@ -168,7 +168,7 @@ impl Listener {
     }
 }
 
-/// Removes a socket file nobody listens on. Anything else at that path is left for `bind` to refuse.
+/// Removes a socket file that no process listens on. Anything else at that path is left for `bind` to refuse.
 async fn remove_dead_socket(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     if !is_socket {
@@ -185,10 +185,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn converse(stream: Stream, router: Router, limits: Limits, stop: CancellationToken) {
+async fn converse(stream: Stream, router: Router, limits: ListenerLimits, stop: CancellationToken) {
     match stream {
         Stream::Tcp(stream, peer) => {
-            // Without it small answers may wait for the client's acknowledgement; a failure only costs time.
+            // Otherwise small answers may wait for the client's acknowledgement; a failure only costs time.
             let _ = stream.set_nodelay(true);
             drive(stream, Some(peer), router, limits, stop).await;
         }
@@ -200,7 +200,7 @@ async fn drive<S>(
     stream: S,
     peer: Option<SocketAddr>,
     router: Router,
-    limits: Limits,
+    limits: ListenerLimits,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
@@ -217,7 +217,7 @@ async fn drive<S>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // A client may say that it sends no more and still wait for its answer.
+        // A client may close its sending side and still wait for its answer.
         .half_close(true)
         .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes.max(8 * 1024))
@@ -229,8 +229,8 @@ async fn drive<S>(
             () = after(limits.connection_life) => {}
         }
     };
-    // What goes wrong on one connection (a client that leaves, bad HTTP) concerns nobody else.
-    // A request that has come is looked at before the end of a life that has come meanwhile.
+    // An error on one connection (a client that leaves, bad HTTP) does not affect the others.
+    // A request that has arrived is handled before the end of the connection's lifetime.
     tokio::select! {
         biased;
         result = connection.as_mut() => log(result),
@@ -245,7 +245,7 @@ async fn drive<S>(
 
 fn log(result: hyper::Result<()>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended badly");
+        tracing::debug!(%error, "connection ended with an error");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Numbers about the process, in the text format of Prometheus.
+//! Metrics of the process, in the Prometheus text format.
 //!
-//! Code records through the macros of the `metrics` crate; here the recorder is installed and read out. Histograms have
-//! fixed buckets, given by the caller for each name, so that replicas can be added up.
+//! Code records through the macros of the `metrics` crate; this module installs and renders the recorder. Histograms have fixed
+//! buckets, given by the caller for each name, so that replicas can be added up.
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
@@ -15,29 +15,29 @@ use metrics_exporter_prometheus::{
 /// The name of a histogram and the upper bounds of its buckets, ascending, without the last, infinite one.
 pub type Buckets<'a> = (&'a str, &'a [f64]);
 
-/// The buckets of a histogram nobody described, made for seconds: 1 ms to 1 min.
+/// The buckets of any other histogram, in seconds: 1 ms to 1 min.
 const OTHER: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0];
 
-/// Samples wait in memory until they are put into their buckets; this is how often that happens without a scrape.
+/// Samples stay in memory until they are sorted into buckets; this is how often that happens without a scrape.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The numbers of the process; clones are the same.
+/// The metrics of the process; clones refer to the same metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
 }
 
-/// Why numbers cannot be recorded: a mistake in the program.
+/// Why metrics can't be recorded: a bug in the program.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// Bounds that are empty, not ascending or not finite.
-    #[error("the buckets of histogram {0} are not ascending finite numbers")]
+    /// The bounds are empty, not ascending or not finite.
+    #[error("the buckets of histogram {0} must be finite numbers in ascending order, and at least one")]
     Buckets(String),
     /// The exporter refuses its settings.
     #[error("the metrics recorder cannot be built")]
     Build(#[source] BuildError),
-    /// A recorder is already installed, by somebody else or with other buckets.
+    /// Another recorder is already installed, or this one with other buckets.
     #[error("another metrics recorder is already installed")]
     Taken,
 }
@@ -49,10 +49,10 @@ impl From<SetRecorderError<PrometheusRecorder>> for MetricsError {
 }
 
 impl Metrics {
-    /// Installs the recorder of the process. A second call with the same buckets gives the same numbers.
+    /// Installs the recorder of the process. A second call with the same buckets returns the same metrics.
     ///
     /// # Errors
-    /// Bad buckets; another recorder in the way.
+    /// The buckets are invalid, or another recorder is installed.
     pub fn install(buckets: &[Buckets<'_>]) -> Result<Self, MetricsError> {
         static INSTALLED: Mutex<Option<(String, Metrics)>> = Mutex::new(None);
         let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +71,7 @@ impl Metrics {
     /// A recorder that is not installed, for tests: use it with `metrics::with_local_recorder`.
     ///
     /// # Errors
-    /// Bad buckets.
+    /// The buckets are invalid.
     pub fn recorder(buckets: &[Buckets<'_>]) -> Result<(PrometheusRecorder, Self), MetricsError> {
         let mut builder = PrometheusBuilder::new().set_buckets(OTHER).map_err(MetricsError::Build)?;
         for (name, bounds) in buckets {
@@ -87,7 +87,7 @@ impl Metrics {
         Ok((recorder, metrics))
     }
 
-    /// All numbers as text, those of the process itself (memory, processor, files, threads) among them.
+    /// All metrics as text, including those of the process itself (memory, CPU, files, threads).
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
         for (name, kind, help, value) in process() {
@@ -97,7 +97,7 @@ impl Metrics {
         text
     }
 
-    /// Keeps the memory of waiting samples bounded when nobody scrapes. Never ends; the admin port runs it.
+    /// Bounds the memory of waiting samples if the metrics are not scraped. Never ends; the admin port runs it.
     pub async fn keep_up(&self) {
         let mut ticks = tokio::time::interval(UPKEEP);
         loop {
@@ -107,10 +107,10 @@ impl Metrics {
     }
 }
 
-/// A number of the process itself: name, type, help, value.
+/// A metric of the process itself: name, type, help, value.
 type Sample = (&'static str, &'static str, &'static str, f64);
 
-/// What the kernel says about this process; what it does not say is left out.
+/// What the kernel reports about this process; missing values are left out.
 #[cfg(target_os = "linux")]
 fn process() -> Vec<Sample> {
     use procfs::WithCurrentSystemInfo;
@@ -120,7 +120,7 @@ fn process() -> Vec<Sample> {
     let Ok(process) = Process::myself() else { return samples };
     if let Ok(stat) = process.stat() {
         let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-        samples.push(("process_cpu_seconds_total", "counter", "Processor time, user and system.", ticks));
+        samples.push(("process_cpu_seconds_total", "counter", "CPU time, user and system.", ticks));
         let resident = stat.rss_bytes().get() as f64;
         samples.push(("process_resident_memory_bytes", "gauge", "Resident memory.", resident));
         samples.push(("process_threads", "gauge", "Threads.", stat.num_threads as f64));
@@ -131,7 +131,7 @@ fn process() -> Vec<Sample> {
     if let Ok(limits) = process.limits()
         && let LimitValue::Value(limit) = limits.max_open_files.soft_limit
     {
-        samples.push(("process_max_fds", "gauge", "Most open file descriptors allowed.", limit as f64));
+        samples.push(("process_max_fds", "gauge", "Maximum open file descriptors allowed.", limit as f64));
     }
     samples
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn installing_twice_gives_the_same_numbers_and_other_buckets_are_refused() {
+    fn installing_twice_returns_the_same_metrics_and_other_buckets_are_refused() {
         let first = Metrics::install(&[("x_seconds", &[1.0])]).expect("the first");
         let second = Metrics::install(&[("x_seconds", &[1.0])]).expect("the same again");
         metrics::counter!("installed_total").increment(1);
@@ -192,7 +192,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_process_tells_memory_processor_and_files() {
+    fn memory_cpu_and_files_of_the_process_are_reported() {
         let (_, metrics) = Metrics::recorder(&[]).expect("no buckets");
         let before = value(&metrics.render(), "process_open_fds").expect("open files");
         let held: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").expect("a file")).collect();

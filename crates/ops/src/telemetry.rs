@@ -1,6 +1,6 @@
-//! Log lines: one per event on standard error, for people or for machines.
+//! Logging: one line per event on standard error, for people or for machines.
 //!
-//! Events of libraries that use the `log` facade are written too. Colours only when standard error is a terminal and
+//! Events of libraries that use the `log` facade are included. Lines are coloured only if standard error is a terminal and
 //! `NO_COLOR` is not set.
 
 use std::io::{self, IsTerminal};
@@ -17,32 +17,32 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// How a line looks.
-    pub format: Format,
-    /// Which events are written: a level, or levels per module, as in `info,posthaste_store=debug`.
+    /// The format of a line.
+    pub format: LogFormat,
+    /// Which events are logged: a level, or levels per module, for example `info,posthaste_store=debug`.
     pub filter: String,
 }
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum LogFormat {
     /// Text for people.
     Human,
     /// One flat JSON object per line: `timestamp`, `level`, `target`, the event's own fields, the `span` it is in.
     Json,
 }
 
-/// Why log lines cannot be written.
+/// Why logging can't be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    /// The filter is not one.
+    /// The filter is invalid.
     #[error(
-        "log.filter: {filter:?} is not a log filter; write a level, or levels per module as in \"info,fred=warn\""
+        "log.filter: {filter:?} is not a log filter; write a level, or levels per module such as \"info,fred=warn\""
     )]
     Filter {
-        /// What was given.
+        /// The value given.
         filter: String,
         /// What is wrong with it.
         #[source]
@@ -53,10 +53,10 @@ pub enum TelemetryError {
     Taken(#[source] TryInitError),
 }
 
-/// Sends the events of the whole process to standard error. A second call changes nothing and is no error.
+/// Sends the events of the whole process to standard error. A second call changes nothing and is not an error.
 ///
 /// # Errors
-/// A filter that is not one; a subscriber of somebody else in the way.
+/// The filter is invalid, or another subscriber is installed.
 pub fn install(settings: &Settings) -> Result<(), TelemetryError> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ pub fn install(settings: &Settings) -> Result<(), TelemetryError> {
 /// The subscriber that [`install`] installs, with a writer of the caller's choice.
 ///
 /// # Errors
-/// A filter that is not one.
+/// The filter is invalid.
 pub fn subscriber<W>(
     settings: &Settings,
     writer: W,
@@ -86,14 +86,14 @@ where
         .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match settings.format {
-        Format::Human => lines.boxed(),
-        Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Human => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     Ok(tracing_subscriber::registry().with(filter).with(lines))
 }
 
-/// Libraries that write a line for each of their tries, whose meaning our own lines tell: they are heard from the level
-/// debug on, or when the filter names them.
+/// Libraries that log a line for each of their attempts, which our own lines already report. Their lines are shown
+/// from the level debug on, or if the filter names them.
 const QUIET: &[&str] = &["fred"];
 
 fn with_quiet_libraries(filter: &str) -> String {
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps the lines for the test to read.
+    /// Keeps the lines so that the test can read them.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    fn lines(format: Format, filter: &str, colours: bool, events: impl FnOnce()) -> String {
+    fn lines(format: LogFormat, filter: &str, colours: bool, events: impl FnOnce()) -> String {
         let kept = Kept::default();
         let settings = Settings { format, filter: filter.to_owned() };
         let writer = kept.clone();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn json_lines_are_flat_objects() {
-        let text = lines(Format::Json, "info", false, || {
+        let text = lines(LogFormat::Json, "info", false, || {
             let _span = tracing::info_span!("claim", channel = "sms").entered();
             tracing::info!(rows = 3, "claimed");
         });
@@ -156,17 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn human_lines_have_colours_only_if_asked() {
+    fn human_lines_have_colours_only_on_request() {
         let event = || tracing::warn!(rows = 3, "claimed");
-        assert!(lines(Format::Human, "info", true, event).contains('\u{1b}'));
-        let plain = lines(Format::Human, "info", false, event);
+        assert!(lines(LogFormat::Human, "info", true, event).contains('\u{1b}'));
+        let plain = lines(LogFormat::Human, "info", false, event);
         assert!(!plain.contains('\u{1b}'), "{plain}");
         assert!(plain.contains("WARN") && plain.ends_with("claimed rows=3\n"), "{plain}");
     }
 
     #[test]
     fn the_filter_chooses_the_events() {
-        let text = lines(Format::Human, "warn,loud=debug", false, || {
+        let text = lines(LogFormat::Human, "warn,loud=debug", false, || {
             tracing::info!("quiet");
             tracing::debug!(target: "loud", "heard");
         });
@@ -174,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn the_client_library_is_heard_only_by_who_asks() {
+    fn the_client_library_is_logged_only_on_request() {
         let told = |filter| {
-            lines(Format::Human, filter, false, || {
+            lines(LogFormat::Human, filter, false, || {
                 tracing::warn!(target: "fred::router", "reconnecting");
                 tracing::warn!("ours");
             })
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
-        let settings = Settings { format: Format::Human, filter: "info,=x=".to_owned() };
+    fn an_invalid_filter_is_refused() {
+        let settings = Settings { format: LogFormat::Human, filter: "info,=x=".to_owned() };
         let refused = subscriber(&settings, io::sink, false).err().expect("no filter");
         assert!(refused.to_string().contains("\"info,=x=\""), "{refused}");
     }

@@ -1,4 +1,4 @@
-//! What can be typed: the tree of commands and the options they share.
+//! The command line: the tree of commands and the options they share.
 
 use std::path::PathBuf;
 
@@ -13,21 +13,21 @@ use crate::terminal::Colour;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste dev                              everything on this computer
+  posthaste dev                              run everything on this computer
   posthaste send --to people.csv --text \"Hello\" --watch
   posthaste order recipients ORDER --failed  who did not get it, and why
-  posthaste order retry ORDER --watch        once more, to those only
-  posthaste doctor                           what is wrong, in words
+  posthaste order retry ORDER --watch        send again, to those only
+  posthaste doctor                           find problems and how to fix them
 ";
 
-/// One message to thousands of people, and who got it and how.
+/// Send one message to thousands of people, and see who got it and how.
 #[derive(Debug, Parser)]
 #[command(
     name = "posthaste",
     version,
     before_help = EXAMPLES,
     after_long_help = EXIT_CODES,
-    after_help = "Exit codes, and more about each option: posthaste --help",
+    after_help = "For exit codes and details of each option: posthaste --help",
     arg_required_else_help = true,
     infer_long_args = false
 )]
@@ -35,34 +35,34 @@ pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub(crate) shared: Shared,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 /// Options of every command that talks to a queue.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Shared {
-    /// Where the queue is; without it a running `posthaste dev`, else http://127.0.0.1:8080.
+    /// Address of the queue; default: a running `posthaste dev`, else http://127.0.0.1:8080.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// File with the API key. (A key itself is never an argument: everybody on the computer could read it.)
+    /// File with the API key. (The key itself is never an argument: other users of this computer could read it.)
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Settings to use, as in ~/.config/posthaste/NAME.toml.
+    /// Profile to use: the settings in ~/.config/posthaste/NAME.toml.
     #[arg(long, global = true, value_name = "NAME", env = PROFILE)]
     pub(crate) profile: Option<String>,
-    /// How long one answer may take, or with --watch the end of the order: 30s, 5m.
+    /// How long to wait for one response, or with --watch for the order to finish: 30s, 5m.
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) timeout: Option<String>,
-    /// How to write results.
+    /// Output format.
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
-    /// The same as -o json.
+    /// Same as -o json.
     #[arg(long, global = true, conflicts_with = "output")]
     pub(crate) json: bool,
-    /// When to write colours; NO_COLOR is obeyed too.
+    /// When to use colours; NO_COLOR is respected.
     #[arg(
         long,
         global = true,
@@ -72,13 +72,13 @@ pub(crate) struct Shared {
         hide_default_value = true
     )]
     pub(crate) color: Colour,
-    /// Say only what goes wrong.
+    /// Print only results, warnings and errors.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Answer every question with yes.
+    /// Answer yes to every question.
     #[arg(short, long, global = true)]
     pub(crate) yes: bool,
-    /// Ask nothing; a question without an answer is then a failure.
+    /// Never ask; a command that needs confirmation fails unless --yes is given.
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
 }
@@ -87,44 +87,44 @@ pub(crate) struct Shared {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything on this computer: a private Redis, the queue, a courier for each channel, and a sandbox
-    /// that takes what is sent.
+    /// that receives the messages.
     Dev(dev::Args),
-    /// Send a message to people.
+    /// Send a message to recipients.
     Send(Box<command::send::Args>),
-    /// Look at orders, follow, retry, cancel or move them.
+    /// List, show, watch, export, retry, cancel or reschedule orders.
     #[command(subcommand)]
     Order(command::order::Command),
     /// List couriers, or run the courier of a channel.
     #[command(subcommand)]
     Courier(command::courier::Command),
-    /// Make, list and revoke API keys.
+    /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(command::key::Command),
-    /// List, find, add and lift addresses that get nothing.
+    /// List, find, add and lift suppressions: addresses that get no messages.
     #[command(subcommand)]
     Suppression(command::suppression::Command),
-    /// List orders that can't be read, put them back, or end them.
+    /// List parked orders, which can't be read, and release or end them.
     #[command(subcommand)]
     Parked(command::parked::Command),
-    /// Read what the sandbox took.
+    /// Show the messages that the sandbox received.
     #[command(subcommand)]
     Outbox(command::outbox::Command),
-    /// Say what is wrong, in words.
+    /// Find problems and explain how to fix them.
     Doctor(command::doctor::Args),
-    /// Go on after the database went back or was wiped.
+    /// Resume work after the database went back or was wiped.
     Recover(command::recover::Args),
-    /// Show, check or explain settings.
+    /// Show or check settings, or print an example file.
     #[command(subcommand)]
     Config(command::config::Command),
-    /// Run the queue service until it is asked to stop.
+    /// Run the queue service until it is stopped.
     Queue(Box<posthaste_queue::Args>),
-    /// Run the sandbox until it is asked to stop.
+    /// Run the sandbox until it is stopped.
     Sandbox(Box<posthaste_sandbox::Args>),
-    /// Ask a process how it is, for containers.
+    /// Check the health of a process, for containers.
     Healthcheck(command::healthcheck::Args),
-    /// Write completions for a shell.
+    /// Print a completion script for a shell.
     Completion(command::completion::Args),
-    /// Become another program that does not outlive the one that started it.
+    /// Run another program that is killed when the process that started it ends.
     #[command(hide = true)]
     AsChild(dev::AsChildArgs),
 }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tree_of_commands_is_sound() {
+    fn the_command_tree_is_valid() {
         Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What every command is given: how to talk, how to write results, where the queue is.
+//! What every command receives: the terminal, the output format, and the address of the queue.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::output::{Format, Output};
 use crate::settings::{self, Flags, Places, Settings};
 use crate::terminal::Terminal;
 
-/// Given to every command.
+/// Passed to every command.
 pub(crate) struct Context {
     /// Notes and questions.
     pub(crate) terminal: Terminal,
@@ -21,7 +21,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// As the options say.
+    /// From the options.
     pub(crate) fn new(shared: &Shared) -> Self {
         Self {
             terminal: Terminal::new(shared.color, shared.quiet, shared.yes, shared.no_input),
@@ -36,17 +36,17 @@ impl Context {
         }
     }
 
-    /// The format that was asked for, if one was.
+    /// The requested format, if any.
     pub(crate) fn format(&self) -> Option<Format> {
         self.format
     }
 
-    /// Standard output, in the format asked for or else in this one.
+    /// Standard output in the requested format, or in this one if none was requested.
     pub(crate) fn output(&self, otherwise: Format) -> Output {
         Output::new(self.format.unwrap_or(otherwise))
     }
 
-    /// Where files are looked for.
+    /// Where settings files are.
     pub(crate) fn places(&self) -> &Places {
         &self.places
     }
@@ -54,7 +54,7 @@ impl Context {
     /// The settings of the command line.
     ///
     /// # Errors
-    /// Usage: they cannot be used.
+    /// Usage: they are invalid.
     pub(crate) fn settings(&self) -> Result<Loaded<Settings>> {
         settings::load(&self.flags, std::env::vars_os(), &self.places)
     }
@@ -62,27 +62,29 @@ impl Context {
     /// A client of the queue, and the settings it was made from.
     ///
     /// # Errors
-    /// Usage: the settings cannot be used.
+    /// Usage: the settings are invalid.
     pub(crate) fn client(&self) -> Result<(Client, settings::Client)> {
         let settings = self.settings()?.settings.client;
         let client = Client::new(&settings)?;
         if client.is_in_the_clear() {
             self.terminal.warn(&format!(
-                "{} is another computer, and http:// is not encrypted: the key and all messages can be read on the way. Use https://.",
+                "the connection to {} is not encrypted: others on the network can read the API key and all messages. \
+                 Use https://.",
                 client.base()
             ));
         }
         Ok((client, settings))
     }
 
-    /// How long to wait for the end of an order; without end unless `--timeout` says.
+    /// How long to wait for an order to finish; `None`, without `--timeout`, means no limit.
     ///
     /// # Errors
-    /// Usage: it is no span of time.
+    /// Usage: it is not a duration.
     pub(crate) fn patience(&self) -> Result<Option<Duration>> {
         let Some(text) = &self.flags.timeout else { return Ok(None) };
-        let span: HumanDuration =
-            text.parse().map_err(|error| Failure::usage("--timeout is no span of time").because(error))?;
+        let span: HumanDuration = text
+            .parse()
+            .map_err(|error| Failure::usage("--timeout is not a valid duration").because(error))?;
         Ok(Some(span.get()))
     }
 }

@@ -1,49 +1,49 @@
-//! How a command ends badly: a kind, which is the exit code, a sentence, and what to do about it.
+//! How a command fails: a kind, which gives the exit code, a sentence, and what to do about it.
 
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-/// What the user does next; its number is the exit code.
+/// The kind of failure, by what the user has to do next. Its number is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// 1: read the text; nothing more can be said by a number.
+    /// 1: read the text; the number says nothing more.
     Error,
     /// 2: correct the command line.
     Usage,
-    /// 3: correct what was asked for, or confirm it.
+    /// 3: correct the request, or confirm it.
     Refused,
     /// 4: use another key.
     NotAllowed,
-    /// 5: look who failed; the order itself is finished.
+    /// 5: look at the failed deliveries; the order itself is finished.
     SomeFailed,
-    /// 6: look for the right name.
+    /// 6: find the right name.
     NotFound,
-    /// 7: start the server or the store, or say where it is.
+    /// 7: start the queue or Redis, or correct its address.
     Unreachable,
-    /// 8: wait longer; it is still running.
+    /// 8: wait longer; the order is still running.
     StillRunning,
-    /// 130: nothing; the user did it.
+    /// 130: nothing; the user interrupted the command.
     Interrupted,
 }
 
-/// The exit codes as `posthaste help` tells them.
+/// The exit codes as `posthaste --help` lists them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-    0  done; with --watch: everything is final and nothing failed
+    0  done; with --watch: the order finished and nothing failed
     1  error
-    2  wrong usage
-    3  refused, or not confirmed
-    4  no key, or the key may not do this
-    5  finished, and some deliveries failed
+    2  invalid usage
+    3  rejected, or not confirmed
+    4  no API key, or the key does not allow this
+    5  finished, but some deliveries failed
     6  not found
-    7  cannot reach the server or the store
-    8  time ran out while waiting; it is still running
+    7  cannot reach the queue or Redis
+    8  timed out while waiting; the order is still running
   130  interrupted
-The processes (queue, courier, sandbox) end with the numbers of sysexits.h: 69, 70, 75, 78.";
+The processes (queue, courier, sandbox) exit with codes from sysexits.h: 69, 70, 75, 78.";
 
 impl Kind {
-    /// The number the process ends with.
+    /// The exit code of the process.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Error => 1,
@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Failure {
@@ -73,7 +73,7 @@ pub(crate) struct Failure {
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
-    /// A failure of this kind; the text is shown as it is and must hold no secret and no address.
+    /// A failure of this kind. The text is shown as it is and must contain no secret and no recipient address.
     pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into(), mend: None, source: None }
     }
@@ -100,7 +100,7 @@ impl Failure {
         self
     }
 
-    /// Adds the cause, told after the text.
+    /// Adds the cause, shown after the text.
     #[must_use]
     pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -112,13 +112,13 @@ impl Failure {
         self.kind
     }
 
-    /// Whether the reader of our output went away, which is no failure of ours.
+    /// Whether the reader of our output closed the pipe, which does not count as a failure.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         let source = self.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
         source.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// What is written to standard error: the text with its causes, then the mend on lines of its own.
+    /// What is written to standard error: the text with its causes, then what to do about it on separate lines.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut first = self.text.clone();
         let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_tells_its_causes_once_and_the_mend_last() {
+    fn a_failure_shows_each_cause_once_and_the_fix_last() {
         let failure = Failure::new(Kind::Unreachable, "cannot reach the server")
             .because(io::Error::other("refused"))
             .mend("Start it:\n  posthaste dev");
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_left_is_no_failure() {
+    fn a_closed_pipe_is_not_a_failure() {
         assert!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).is_closed_pipe());
         assert!(!Failure::from(io::Error::other("disk")).is_closed_pipe());
     }
 
     #[test]
-    fn every_code_is_told_in_the_help() {
+    fn every_code_is_in_the_help() {
         let kinds = [
             Kind::Error,
             Kind::Usage,

@@ -1,6 +1,6 @@
-//! What reads files of people, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it kept.
+//! The reader of recipient files as a function of bytes, for cargo-fuzz (`fuzz/`) and the test that replays its corpus.
 
-pub use crate::people::fuzz::people;
+pub use crate::recipients_file::fuzz::people;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! `posthaste`, the binary a user meets first: everything at once on one computer (`dev`), the command line of a queue,
-//! and the processes themselves.
+//! `posthaste`, the binary that users start with: everything on one computer (`dev`), the command line of a queue, and the
+//! processes themselves.
 
 mod api;
 mod args;
@@ -11,7 +11,7 @@ mod failure;
 pub mod fuzz;
 mod moment;
 mod output;
-mod people;
+mod recipients_file;
 mod sandbox;
 mod settings;
 mod store;
@@ -28,7 +28,7 @@ use crate::args::{Cli, Command};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
-/// Reads the command line and does what it says.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let context = Context::new(&cli.shared);
@@ -52,10 +52,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A process of its own: log, signals and exit codes as all of them.
+/// Runs a long-lived process with the log, signals and exit codes that all of them share.
 fn process<F>(name: &str, run: impl FnOnce() -> F) -> ExitCode
 where
-    F: Future<Output = Result<(), exit::Failure>>,
+    F: Future<Output = Result<(), exit::ExitFailure>>,
 {
     exit::run(name, || async { run().await.map(|()| exit::Exit::Done) })
 }
@@ -73,11 +73,11 @@ fn end(ended: Result<()>) -> ExitCode {
 fn command_line(command: Command, context: &Context) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = match command {
-        // It has more to do about Ctrl-C than to leave.
+        // It handles Ctrl-C itself: it has child processes to stop.
         Command::Dev(args) => runtime.block_on(dev::run(args, context)),
         command => runtime.block_on(interruptible(run(command, context))),
     };
-    // A thread may still wait for a line of standard input that never comes.
+    // A thread may still be waiting for a line of standard input that never comes.
     runtime.shutdown_background();
     ended
 }
@@ -96,7 +96,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Config(command) => command::config::run(command, context),
         Command::Healthcheck(args) => command::healthcheck::run(&args).await,
         Command::Completion(args) => command::completion::run(&args),
-        // Run by main before there is a runtime.
+        // `main` runs these itself, before this runtime exists, except `dev`, which `command_line` runs.
         Command::Dev(_) | Command::Queue(_) | Command::Sandbox(_) | Command::AsChild(_) => Ok(()),
     }
 }
@@ -110,7 +110,7 @@ async fn interruptible(command: impl Future<Output = Result<()>>) -> Result<()> 
         ended = &mut command => return ended,
         _ = interrupt.recv() => {}
     }
-    // A command that listens itself has heard it too by now, and has more to say.
+    // A command with its own handler has received the signal too, and its own error says more.
     tokio::select! {
         biased;
         ended = &mut command => ended,

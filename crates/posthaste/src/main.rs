@@ -1,4 +1,4 @@
-//! The binary: all of it is in the library of the same name, where fuzz targets reach it.
+//! The binary. All code is in the library of the same name, so that fuzz targets can reach it.
 
 use std::process::ExitCode;
 

@@ -1,26 +1,26 @@
-//! Moments as people write and read them. What goes to the server is RFC 3339 in UTC.
+//! Times as people write and read them. Times sent to the server are RFC 3339 in UTC.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, ToSpan, Zoned};
 use posthaste_model::{Clock, SystemClock};
 
-/// What a moment may look like, for help texts and errors.
+/// The accepted forms of a time, for error texts.
 pub(crate) const FORMS: &str =
     "\"2026-12-24 09:00\", \"09:00\", \"tomorrow 09:00\", \"+2h30m\" or \"2026-12-24T06:00:00Z\"";
 
-/// Now, in the zone of the machine.
+/// Now, in the system's time zone.
 pub(crate) fn now() -> Zoned {
     let ms = i64::try_from(SystemClock.now().0).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX).to_zoned(TimeZone::system())
 }
 
-/// Reads a moment; a time without a zone is of the zone of `now`. A bare time of day is the next such time.
+/// Parses a time. A time without a zone is in the zone of `now`; a time of day alone means its next occurrence.
 ///
 /// # Errors
-/// A sentence with the forms it may have.
+/// A sentence with the accepted forms.
 pub(crate) fn read(text: &str, now: &Zoned) -> Result<Timestamp, String> {
-    let refuse = || format!("not a moment; write {FORMS}");
+    let refuse = || format!("not a valid time; write {FORMS}");
     let text = text.trim();
     if let Some(span) = text.strip_prefix('+') {
         let span: Span = span.trim().parse().map_err(|_| refuse())?;
@@ -34,7 +34,7 @@ pub(crate) fn read(text: &str, now: &Zoned) -> Result<Timestamp, String> {
         Some(("tomorrow", time)) => (Some(tomorrow(now)?), time),
         _ => (None, text),
     };
-    // A whole date is read as a time, too: its own.
+    // A full date parses as a time of day as well, so only text without dashes counts as a bare time.
     let bare = if time.contains('-') { None } else { time.parse::<Time>().ok() };
     let local = match (day, bare) {
         (Some(day), Some(time)) => day.to_datetime(time),
@@ -43,15 +43,15 @@ pub(crate) fn read(text: &str, now: &Zoned) -> Result<Timestamp, String> {
         (None, Some(time)) => tomorrow(now)?.to_datetime(time),
         (None, None) => text.parse::<DateTime>().map_err(|_| refuse())?,
     };
-    // A time that the clocks skip or repeat is taken as the later of the two readings' usual meaning.
+    // If the clocks skip this time, the later reading counts; if they repeat it, the earlier one (as in RFC 5545).
     local.to_zoned(now.time_zone().clone()).map(|zoned| zoned.timestamp()).map_err(|_| refuse())
 }
 
 fn tomorrow(now: &Zoned) -> Result<Date, String> {
-    now.date().checked_add(1.day()).map_err(|_| "there is no tomorrow".to_owned())
+    now.date().checked_add(1.day()).map_err(|_| "tomorrow is out of range".to_owned())
 }
 
-/// A moment of the server for people: `3 min ago`, `in 2 h`, or the date when it is more than a day away.
+/// A time from the server for people: `3 min ago`, `in 2 h`, or the date if it is more than a day away.
 pub(crate) fn show(moment: &str, now: &Zoned) -> String {
     let Ok(then) = moment.parse::<Timestamp>() else { return crate::terminal::plain(moment) };
     let away: SignedDuration = now.timestamp().duration_until(then);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn people_write_moments_in_many_ways() {
+    fn times_are_parsed_in_many_forms() {
         for (text, utc) in [
             ("2026-12-24T06:00:00Z", "2026-12-24T06:00:00Z"),
             ("2026-12-24T09:00:00+03:00", "2026-12-24T06:00:00Z"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_shown_as_distances() {
+    fn times_are_shown_relative_to_now() {
         for (moment, shown) in [
             ("2026-11-20T09:00:00Z", "now"),
             ("2026-11-20T08:59:18Z", "42 s ago"),

@@ -1,30 +1,30 @@
-//! `posthaste sandbox`: the stand-in providers as a process.
+//! `posthaste sandbox`: the fake providers as a process.
 
 use std::path::PathBuf;
 
-use posthaste_ops::exit::{Exit, Failure};
+use posthaste_ops::exit::{Exit, ExitFailure};
 use posthaste_sandbox::Args;
 
 use crate::command::config::Row;
 
-/// The number that says "mend the settings", as the sandbox tells it.
+/// The sandbox's exit code for invalid settings.
 const SETTINGS: u8 = Exit::Usage.code();
 
-/// Runs the sandbox until it is asked to stop.
+/// Runs the sandbox until it is stopped.
 ///
 /// # Errors
-/// It cannot start. The sandbox knows nothing of the other processes' exit codes, so they are translated here.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+/// It cannot start. The sandbox does not know the exit codes of the other processes, so they are translated here.
+pub(crate) async fn run(args: Args) -> Result<(), ExitFailure> {
     posthaste_sandbox::run(args).await.map_err(|error| match error.exit_code() {
-        SETTINGS => Failure::usage(error),
-        _ => Failure::unavailable(error),
+        SETTINGS => ExitFailure::usage(error),
+        _ => ExitFailure::unavailable(error),
     })
 }
 
 /// The settings the sandbox would start with.
 ///
 /// # Errors
-/// The first thing found wrong.
+/// The first invalid setting.
 pub(crate) fn settings(config: Option<PathBuf>) -> crate::failure::Result<Vec<Row>> {
     let args = Args { config, ..Args::default() };
     let settings = args.settings(std::env::vars_os());

@@ -1,5 +1,5 @@
-//! The command line's own settings: which server, which key. Flags rank over environment, environment over the profile's
-//! file, that over `client.toml`; where none of them names a server, a running `posthaste dev` is used.
+//! The command line's own settings: which server, which key. Flags take precedence over environment variables, those over
+//! the profile's file, and that over `client.toml`. If none of them names a server, a running `posthaste dev` is used.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use url::Url;
 
 use crate::failure::{Failure, Kind, Result};
 
-/// The documented defaults, as `posthaste config example client` shows them.
+/// The documented defaults, as `posthaste config example client` prints them.
 pub(crate) const DEFAULTS: &str = include_str!("../client.toml");
 
-/// Where the server is when nothing says so.
+/// The server's address if nothing sets it.
 const SERVER: &str = "http://127.0.0.1:8080";
 
-/// Environment variables with this beginning are ours; those of the other processes are passed over.
+/// Prefix of this program's environment variables; those of the other processes are ignored.
 const OURS: &str = "POSTHASTE_CLIENT__";
 
-/// The variable that names the profile, which is no setting in a file.
+/// The variable that names the profile. The profile can't be set in a file.
 pub(crate) const PROFILE: &str = "POSTHASTE_CLIENT__PROFILE";
 
-/// What the flags say.
+/// Values of the flags.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
     /// `--server`.
@@ -32,7 +32,7 @@ pub(crate) struct Flags {
     pub(crate) token_file: Option<PathBuf>,
     /// `--timeout`.
     pub(crate) timeout: Option<String>,
-    /// `--profile`, or its variable.
+    /// `--profile`, or its environment variable.
     pub(crate) profile: Option<String>,
 }
 
@@ -50,14 +50,14 @@ pub(crate) struct Settings {
 pub(crate) struct Client {
     server: String,
     token: SecretString,
-    /// Who sends when `--sender` does not say; may be empty.
+    /// The sender if `--sender` is not given; may be empty.
     pub(crate) sender: String,
     outbox: String,
-    /// How long one answer may take.
+    /// How long to wait for one response.
     pub(crate) timeout: HumanDuration,
 }
 
-/// Where files are looked for.
+/// Where settings files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// Folder of `client.toml` and of the profiles.
@@ -67,7 +67,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// As the XDG base directories say.
+    /// According to the XDG base directories.
     pub(crate) fn of_user() -> Self {
         let folder = |variable, below_home: &str| {
             std::env::var_os(variable)
@@ -88,8 +88,9 @@ impl Places {
         let file = self.config.join(format!("{name}.toml"));
         match is_word && file.is_file() {
             true => Ok(file),
-            false => Err(Failure::usage(format!("there is no profile of that name: {}", file.display()))
-                .mend("A profile is a settings file beside client.toml; `posthaste config example client` shows one.")),
+            false => Err(Failure::usage(format!("profile not found: {}", file.display())).mend(
+                "A profile is a settings file next to client.toml. Example: posthaste config example client",
+            )),
         }
     }
 }
@@ -130,23 +131,23 @@ fn sources(flags: &Flags, variables: &[(OsString, OsString)], files: &[PathBuf])
 }
 
 impl Client {
-    /// Where the server is.
+    /// The server's address.
     ///
     /// # Errors
-    /// Usage: it is no address of a web server.
+    /// Usage: it is not an HTTP address.
     pub(crate) fn server(&self) -> Result<Url> {
         let text = if self.server.is_empty() { SERVER } else { &self.server };
         web_address(text, "--server http://127.0.0.1:8080")
     }
 
-    /// Where the outbox of the sandbox is.
+    /// The address of the sandbox's outbox.
     ///
     /// # Errors
-    /// Usage: nothing says where.
+    /// Unreachable: no address is set. Usage: it is not an HTTP address.
     pub(crate) fn outbox(&self) -> Result<Url> {
         if self.outbox.is_empty() {
-            return Err(Failure::new(Kind::Unreachable, "nothing says where the outbox is")
-                .mend("Start `posthaste dev`, or say --outbox http://127.0.0.1:8025."));
+            return Err(Failure::new(Kind::Unreachable, "the address of the outbox is not set")
+                .mend("Start `posthaste dev`, or name the address: --outbox http://127.0.0.1:8025"));
         }
         web_address(&self.outbox, "--outbox http://127.0.0.1:8025")
     }
@@ -157,14 +158,16 @@ impl Client {
     }
 }
 
-/// Reads the address of a web server; one with a password in it is refused, because it would show in lists of processes.
+/// Parses an HTTP address. One that contains a password is rejected, because it would be visible in process lists.
 pub(crate) fn web_address(text: &str, example: &str) -> Result<Url> {
     let url: Option<Url> = text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"));
     match url {
         Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
-        Some(_) => Err(Failure::usage("the address holds a name or password; keys go into a file")
-            .mend("posthaste … --token-file FILE")),
-        None => Err(Failure::usage("not the address of a web server").mend(format!("Write it as {example}"))),
+        Some(_) => Err(Failure::usage("the address contains a user name or password")
+            .mend("Remove them. Pass an API key in a file: --token-file FILE")),
+        None => {
+            Err(Failure::usage("not a valid http:// or https:// address").mend(format!("Example: {example}")))
+        }
     }
 }
 
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_rank_over_environment_over_profile_over_file_over_dev() {
+    fn flags_override_environment_profile_file_and_dev_in_this_order() {
         let (_dir, places) = places(&[
             ("client.toml", "[client]\nserver = \"http://file\"\ntoken = \"f\"\n"),
             ("work.toml", "[client]\nserver = \"http://work\"\n"),
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_dev_is_used_when_nothing_else_is_named() {
+    fn a_running_dev_is_used_if_no_server_is_set() {
         let dev = "[client]\nserver = \"http://dev\"\ntoken = \"d\"\n";
         let (_dir, with_dev) = places(&[("dev.toml", dev)]);
         assert_eq!(server(&Flags::default(), &[], &with_dev), "http://dev/ d");
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_refused_by_name() {
+    fn errors_name_the_wrong_setting() {
         let (_dir, places) = places(&[("client.toml", "[client]\nservre = \"http://h\"\n")]);
         let refused = load(&Flags::default(), [], &places).expect_err("an unknown key").lines().join(" ");
         assert!(refused.contains("client.servre") && refused.contains("client.toml"), "{refused}");

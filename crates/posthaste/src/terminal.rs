@@ -1,5 +1,5 @@
-//! Talk with whoever started the command, on standard error: notes, hints, questions. What a command is asked for goes
-//! to standard output and is [`crate::output`]'s.
+//! Messages to the user on standard error: notes, hints, questions. Results go to standard output through
+//! [`crate::output`].
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -7,7 +7,7 @@ use console::style;
 
 use crate::failure::{Failure, Result};
 
-/// When to write colours.
+/// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Colour {
     /// On a terminal, unless NO_COLOR is set.
@@ -19,7 +19,7 @@ pub(crate) enum Colour {
     Never,
 }
 
-/// What the command may say and ask.
+/// What the command may print and ask.
 #[derive(Debug, Clone)]
 pub(crate) struct Terminal {
     quiet: bool,
@@ -28,8 +28,8 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Sets the colours of the whole process; `quiet` silences notes, `yes` answers every question with yes,
-    /// `no_input` asks none.
+    /// Sets the colours of the whole process. `quiet` silences notes and hints, `yes` answers every question with yes,
+    /// `no_input` never asks.
     pub(crate) fn new(colour: Colour, quiet: bool, yes: bool, no_input: bool) -> Self {
         match colour {
             Colour::Auto => {}
@@ -40,41 +40,41 @@ impl Terminal {
         Self { quiet, asks, yes }
     }
 
-    /// Whether people look at what a command prints: both streams are terminals.
+    /// Whether a person sees the output: standard output and standard error are both terminals.
     pub(crate) fn is_watched(&self) -> bool {
         io::stdout().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Says something that is good to know.
+    /// Prints useful information.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             say(text);
         }
     }
 
-    /// Says what the next step may be.
+    /// Suggests a next step.
     pub(crate) fn hint(&self, text: &str) {
         if !self.quiet {
             say(&style(text).for_stderr().dim().to_string());
         }
     }
 
-    /// Says what needs attention, also when quiet.
+    /// Prints a warning, also when quiet.
     pub(crate) fn warn(&self, text: &str) {
         say(&format!("{} {text}", style("!").for_stderr().yellow().bold()));
     }
 
-    /// Asks before something that cannot be taken back.
+    /// Asks for confirmation of something that cannot be undone.
     ///
     /// # Errors
-    /// Refused, when the answer is no or when nobody can be asked; then the flag that answers is named.
+    /// Refused: the answer is no, or there is no terminal to ask on; the failure then names the flag to use instead.
     pub(crate) fn confirm(&self, question: &str) -> Result<()> {
         if self.yes {
             return Ok(());
         }
         if !self.asks {
             return Err(Failure::refused(format!("not confirmed: {question}"))
-                .mend("Nobody can be asked here; --yes says yes."));
+                .mend("Cannot ask for confirmation here. To confirm, add --yes."));
         }
         let mut stderr = io::stderr();
         write!(stderr, "{question} [y/N] ")?;
@@ -83,12 +83,12 @@ impl Terminal {
         io::stdin().lock().read_line(&mut answer)?;
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" | "д" | "да" => Ok(()),
-            _ => Err(Failure::refused("not confirmed; nothing was done")),
+            _ => Err(Failure::refused("not confirmed; nothing was changed")),
         }
     }
 }
 
-/// Writes the failure a command ended with.
+/// Prints the failure of a command.
 pub(crate) fn tell(failure: &Failure) {
     if failure.is_closed_pipe() {
         return;
@@ -99,7 +99,7 @@ pub(crate) fn tell(failure: &Failure) {
     lines.for_each(|line| say(&line));
 }
 
-/// One line on standard error. Nobody reading it is no reason to end.
+/// Prints one line on standard error. If nobody reads it, the command goes on.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -109,12 +109,12 @@ fn set_colours(on: bool) {
     console::set_colors_enabled_stderr(on);
 }
 
-/// Text of others for a terminal: what could move the cursor or hide a line is shown as `·`.
+/// Makes text from others safe for a terminal: characters that could move the cursor or hide a line are shown as `·`.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || is_direction(c) { '·' } else { c }).collect()
 }
 
-/// Marks that reverse the direction of what follows.
+/// Marks that change the direction of the text after them.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_to_ask_is_a_refusal_that_names_the_flag() {
+    fn without_a_terminal_confirm_fails_and_names_the_flag() {
         let terminal = Terminal { quiet: false, asks: false, yes: false };
         let refused = terminal.confirm("Cancel it?").expect_err("nobody said yes");
         assert!(refused.lines().join(" ").contains("--yes"));

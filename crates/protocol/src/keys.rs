@@ -1,16 +1,16 @@
-//! Every key name, made here and nowhere else in Rust. All keys of a partition share the hash tag `{p}`.
+//! Every key name; no other Rust code builds one. All keys of a partition share the hash tag `{p}`.
 
-use posthaste_model::{Channel, Lane, SenderId, Suffix, UnixMs};
+use posthaste_model::{Channel, OrderId, Priority, SenderId, UnixMs};
 
 use crate::record::KeyId;
 
 /// The keys of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Keys {
+pub struct PartitionKeys {
     tag: String,
 }
 
-impl Keys {
+impl PartitionKeys {
     /// The keys of partition `p`.
     #[must_use]
     pub fn of_partition(p: u16) -> Self {
@@ -37,7 +37,7 @@ impl Keys {
         self.plain("epoch")
     }
 
-    /// `fence:{p}`: counts claims and every other acknowledged change; only grows.
+    /// `fence:{p}`: counts claims and every other confirmed change; never decreases.
     #[must_use]
     pub fn fence(&self) -> String {
         self.plain("fence")
@@ -49,13 +49,13 @@ impl Keys {
         self.plain("runs")
     }
 
-    /// `halted:{p}`: what is known of a database that went back or was wiped.
+    /// `halted:{p}`: what is known about a database that went back or was wiped.
     #[must_use]
     pub fn halted(&self) -> String {
         self.plain("halted")
     }
 
-    /// `lost:{p}`: suffix → accepted ms of orders that were acknowledged and are lost.
+    /// `lost:{p}`: order id → accepted ms of orders that were accepted and are lost.
     #[must_use]
     pub fn lost(&self) -> String {
         self.plain("lost")
@@ -67,16 +67,16 @@ impl Keys {
         self.plain("schema")
     }
 
-    /// `due:{p}:<lane>`: suffix → due ms.
+    /// `due:{p}:<priority>`: order id → due ms.
     #[must_use]
-    pub fn due(&self, lane: Lane) -> String {
-        self.of("due", lane.as_str())
+    pub fn due(&self, priority: Priority) -> String {
+        self.of("due", priority.as_str())
     }
 
-    /// `ready:{p}:<channel>:<lane>`: parcel → ready ms.
+    /// `ready:{p}:<channel>:<priority>`: parcel → ready ms.
     #[must_use]
-    pub fn ready(&self, channel: &Channel, lane: Lane) -> String {
-        self.of("ready", &format!("{channel}:{}", lane.as_str()))
+    pub fn ready(&self, channel: &Channel, priority: Priority) -> String {
+        self.of("ready", &format!("{channel}:{}", priority.as_str()))
     }
 
     /// `leased:{p}:<channel>`: parcel → lease end ms.
@@ -127,26 +127,26 @@ impl Keys {
         self.plain("parked")
     }
 
-    /// `parked_why:{p}`: `<channel>:<parcel>`, or the suffix of an order → why it is parked.
+    /// `parked_why:{p}`: `<channel>:<parcel>`, or an order id → why it is parked.
     #[must_use]
     pub fn parked_why(&self) -> String {
         self.plain("parked_why")
     }
 
-    /// `token:{p}:<channel>`: the last token given out.
+    /// `token:{p}:<channel>`: the last token used.
     #[must_use]
     pub fn token(&self, channel: &Channel) -> String {
         self.of("token", channel.as_str())
     }
 
-    /// `channels:{p}`: channel → last seen ms of a courier; `<channel>:receipts` → 1 or 0, as its last courier said when it
-    /// came.
+    /// `channels:{p}`: channel → last seen ms of a courier; `<channel>:receipts` → 1 or 0, as its last courier
+    /// reported at registration.
     #[must_use]
     pub fn channels(&self) -> String {
         self.plain("channels")
     }
 
-    /// `orders:{p}`: a list of suffixes in the order of acceptance; those of retired orders are passed over.
+    /// `orders:{p}`: a list of order ids in order of acceptance; those of retired orders are skipped.
     #[must_use]
     pub fn orders(&self) -> String {
         self.plain("orders")
@@ -158,16 +158,16 @@ impl Keys {
         self.of("sender", sender)
     }
 
-    /// `staging:{p}`: suffix → last progress ms.
+    /// `staging:{p}`: order id → last progress ms.
     #[must_use]
     pub fn staging(&self) -> String {
         self.plain("staging")
     }
 
-    /// `staged:{p}:<suffix>`: channel → parcels staged.
+    /// `staged:{p}:<order_id>`: channel → parcels staged.
     #[must_use]
-    pub fn staged(&self, suffix: &Suffix) -> String {
-        self.of("staged", suffix.as_str())
+    pub fn staged(&self, order_id: &OrderId) -> String {
+        self.of("staged", order_id.as_str())
     }
 
     /// `retire:{p}:<day>`: orders final that day.
@@ -176,37 +176,37 @@ impl Keys {
         self.of("retire", &day.to_string())
     }
 
-    /// `delivery:{p}:<suffix>`: the bell of an order.
+    /// `delivery:{p}:<order_id>`: the bell of an order.
     #[must_use]
-    pub fn delivery(&self, suffix: &Suffix) -> String {
-        self.of("delivery", suffix.as_str())
+    pub fn bell_of(&self, order_id: &OrderId) -> String {
+        self.of("delivery", order_id.as_str())
     }
 
-    /// `history:{p}:<suffix>`: the record of an order.
+    /// `history:{p}:<order_id>`: the record of an order.
     #[must_use]
-    pub fn history(&self, suffix: &Suffix) -> String {
-        self.of("history", suffix.as_str())
+    pub fn history(&self, order_id: &OrderId) -> String {
+        self.of("history", order_id.as_str())
     }
 
-    /// `text:{p}:<suffix>`: content of a big order.
+    /// `text:{p}:<order_id>`: content of a big order.
     #[must_use]
-    pub fn text(&self, suffix: &Suffix) -> String {
-        self.of("text", suffix.as_str())
+    pub fn text(&self, order_id: &OrderId) -> String {
+        self.of("text", order_id.as_str())
     }
 
-    /// `parcel:{p}:<suffix>:<channel>:<n>`: rows of a big order.
+    /// `parcel:{p}:<order_id>:<channel>:<n>`: deliveries of a big order.
     #[must_use]
-    pub fn parcel(&self, suffix: &Suffix, channel: &Channel, n: u32) -> String {
-        self.of("parcel", &format!("{suffix}:{channel}:{n}"))
+    pub fn parcel(&self, order_id: &OrderId, channel: &Channel, n: u32) -> String {
+        self.of("parcel", &format!("{order_id}:{channel}:{n}"))
     }
 
-    /// `outcome:{p}:<suffix>:<channel>:<n>`: their outcomes.
+    /// `outcome:{p}:<order_id>:<channel>:<n>`: their outcomes.
     #[must_use]
-    pub fn outcome(&self, suffix: &Suffix, channel: &Channel, n: u32) -> String {
-        self.of("outcome", &format!("{suffix}:{channel}:{n}"))
+    pub fn outcome(&self, order_id: &OrderId, channel: &Channel, n: u32) -> String {
+        self.of("outcome", &format!("{order_id}:{channel}:{n}"))
     }
 
-    /// `bell:{p}`: fires when something became due earlier than was known.
+    /// `bell:{p}`: fires when something is due earlier than was known before.
     #[must_use]
     pub fn bell(&self) -> String {
         self.plain("bell")
@@ -224,7 +224,7 @@ impl Keys {
         self.of("key", id.as_str())
     }
 
-    /// `address_key:{p}`: the key under which addresses are hashed, or a check value of it. In partition 0.
+    /// `address_key:{p}`: the key used to hash addresses, or a check value of it. In partition 0.
     #[must_use]
     pub fn address_key(&self) -> String {
         self.plain("address_key")
@@ -236,55 +236,57 @@ impl Keys {
         self.of("suppressed", channel.as_str())
     }
 
-    /// `consent:{p}:<channel>`: hash of an address → what its person said last, and which notices were heard. In partition 0.
+    /// `consent:{p}:<channel>`: hash of an address → the person's latest opt-in or opt-out, and which notices were
+    /// received. In partition 0.
     #[must_use]
     pub fn consent(&self, channel: &Channel) -> String {
         self.of("consent", channel.as_str())
     }
 
-    /// `order-names:{n<shard>}:<place in the circle>`: where the order of a name that is kept for an hour may be, as a field of a
-    /// hash. All in one slot.
+    /// `order-names:{n<shard>}:<place in the cycle>`: hashes that may hold, as a field, the order of a name stored
+    /// for an hour. All in one slot.
     #[must_use]
     pub fn order_names(name: &str) -> [String; 8] {
         let shard = crc16(name.as_bytes()) % NAME_SHARDS;
         std::array::from_fn(|place| format!("order-names:{{n{shard}}}:{place}"))
     }
 
-    /// `order-name:{<name>}`: the order of a short name; in a slot of its own.
+    /// `order-name:{<name>}`: the order of a short name; in its own slot.
     #[must_use]
     pub fn order_name(name: &str) -> String {
         format!("order-name:{{{name}}}")
     }
 
-    /// `idem:{<owner>:<key>}`: in a slot of its own.
+    /// `idem:{<owner>:<key>}`: in its own slot.
     #[must_use]
     pub fn idempotency(owner: &str, key_digest: &str) -> String {
         format!("idem:{{{owner}:{key_digest}}}")
     }
 
-    /// `limit:{<sender>}`: in a slot of its own.
+    /// `limit:{<sender>}`: in its own slot.
     #[must_use]
     pub fn limit(sender: &SenderId) -> String {
         format!("limit:{{{sender}}}")
     }
 
-    /// `quota:{<channel>}:<d or h><ms>`: what was sent on a channel in the day, or the hour, that began then; in a slot of its own.
+    /// `quota:{<channel>}:<d or h><ms>`: what was sent on a channel in the day or hour that began at that time; in
+    /// its own slot.
     #[must_use]
     pub fn quota(channel: &Channel, span: &str, began: UnixMs) -> String {
         format!("quota:{{{channel}}}:{span}{}", began.0)
     }
 
-    /// `rate:{<key id>}`: in a slot of its own.
+    /// `rate:{<key id>}`: in its own slot.
     #[must_use]
     pub fn rate(id: &KeyId) -> String {
         format!("rate:{{{id}}}")
     }
 }
 
-/// Shards of names that are kept for an hour: so many that a hash is freed at once when its time is over.
+/// Shards of names that are stored for an hour: enough that an expired hash is freed in one step.
 const NAME_SHARDS: u16 = 256;
 
-/// CRC16 (XMODEM) as Redis Cluster computes its slots.
+/// CRC16 (XMODEM), by which Redis Cluster computes slots.
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0_u16, |crc, byte| {
@@ -294,10 +296,10 @@ pub fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-/// The partition of an order, of `partitions` in all.
+/// The partition of an order, out of `partitions`.
 #[must_use]
-pub fn partition_of(suffix: &Suffix, partitions: u16) -> u16 {
-    crc16(suffix.as_str().as_bytes()) % partitions.max(1)
+pub fn partition_of(order_id: &OrderId, partitions: u16) -> u16 {
+    crc16(order_id.as_str().as_bytes()) % partitions.max(1)
 }
 
 #[cfg(test)]
@@ -311,13 +313,15 @@ mod tests {
 
     #[test]
     fn all_keys_of_a_partition_share_its_tag() {
-        let keys = Keys::of_partition(7);
-        let suffix: Suffix = "u1:5".parse().unwrap();
+        let keys = PartitionKeys::of_partition(7);
+        let order_id: OrderId = "u1:5".parse().unwrap();
         let email: Channel = "email".parse().unwrap();
-        for key in [keys.epoch(), keys.due(Lane::Bulk), keys.parcel(&suffix, &email, 3), keys.sender("u1")] {
+        for key in
+            [keys.epoch(), keys.due(Priority::Bulk), keys.parcel(&order_id, &email, 3), keys.sender("u1")]
+        {
             assert!(key.contains("{7}"), "{key}");
         }
-        assert_eq!(keys.ready(&email, Lane::Urgent), "ready:{7}:email:urgent");
-        assert_eq!(keys.outcome(&suffix, &email, 3), "outcome:{7}:u1:5:email:3");
+        assert_eq!(keys.ready(&email, Priority::Urgent), "ready:{7}:email:urgent");
+        assert_eq!(keys.outcome(&order_id, &email, 3), "outcome:{7}:u1:5:email:3");
     }
 }

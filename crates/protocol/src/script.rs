@@ -1,4 +1,4 @@
-//! What a script is: its text with the shared parts, its contract, and how it is called and answered.
+//! A script: its text with the shared parts, its contract, its calls and replies.
 
 use std::sync::LazyLock;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use posthaste_model::UnixMs;
 use sha1::{Digest, Sha1};
 
-use crate::value::{Fields, Malformed, Value};
+use crate::reply_value::{Malformed, ReplyFields, ReplyValue};
 
-/// The text of a script as servers run it, made once from its file and the shared parts it names.
+/// The text of a script as servers run it, built once from its file and the shared parts it names.
 #[derive(Debug)]
 pub struct ScriptText {
     /// The verb, which is the name of the file.
@@ -20,7 +20,7 @@ pub struct ScriptText {
 }
 
 impl ScriptText {
-    /// Puts the parts named in the line `-- uses:` behind the first line, in that order.
+    /// Inserts the parts named in the line `-- uses:` after the first line, in that order.
     #[must_use]
     pub fn assemble(name: &'static str, source: &str, parts: &[(&str, &str)]) -> Self {
         let (first, rest) = source.split_once('\n').unwrap_or((source, ""));
@@ -37,18 +37,18 @@ impl ScriptText {
     }
 }
 
-/// What the header of a script's file promises, as its codec sees it. A test compares the two.
+/// What the header of a script's file declares, as its codec expects it. A test compares the two.
 #[derive(Debug)]
 pub struct Contract {
     /// The script.
     pub text: &'static LazyLock<ScriptText>,
-    /// The file as it is.
+    /// The unchanged file.
     pub source: &'static str,
-    /// Its keys in order; the last may stand for many (`…`).
+    /// Its keys in order; the last may be repeated (`…`).
     pub keys: &'static [&'static str],
-    /// The first words of its arguments in order.
+    /// The descriptions of its arguments in order.
     pub args: &'static [&'static str],
-    /// Every code it answers.
+    /// Every code it can return.
     pub codes: &'static [&'static str],
     /// Whether it also runs when memory is full.
     pub drains: bool,
@@ -65,12 +65,12 @@ pub struct Invocation {
     pub args: Vec<Bytes>,
 }
 
-/// What every reply of a partition's script tells beside its own.
+/// A reply of a partition's script: the common fields and the script's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<R> {
+pub struct ScriptAnswer<R> {
     /// The epoch of the database.
     pub epoch: String,
-    /// The highest fence given out, or that of the claim.
+    /// The highest fence issued, or that of the claim.
     pub fence: u64,
     /// The server's time.
     pub now: UnixMs,
@@ -78,10 +78,10 @@ pub struct Answer<R> {
     pub reply: R,
 }
 
-/// A reply that is not an answer. Named by what the caller does next.
+/// A reply without a result. The variants are named by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Stop: the database is another one than before, or has lost its epoch. Nothing was written.
+    /// Stop: the database is not the one known before, or has lost its epoch. Nothing was written.
     #[error("the database has another epoch: it was wiped, restored or replaced")]
     Epoch {
         /// The epoch found, empty when there is none.
@@ -90,35 +90,35 @@ pub enum Refusal {
     /// Drop the connection: the reply belongs to another request.
     #[error("the reply belongs to another request")]
     Crossed,
-    /// Report: a reply of another shape.
+    /// Report: the reply has an unexpected shape.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The server refused; its first word says why (`OOM`, `NOSCRIPT`, `LOADING`, …).
-    #[error("the server answered {0}")]
+    /// The server returned an error; its first word says why (`OOM`, `NOSCRIPT`, `LOADING`, …).
+    #[error("the server returned an error: {0}")]
     Server(String),
 }
 
 /// A script with its arguments.
-pub trait Script {
+pub trait ScriptCall {
     /// Its own reply, decoded.
     type Reply;
 
-    /// What its file promises.
+    /// The contract its file declares.
     fn contract() -> &'static Contract;
 
     /// KEYS, in the order of the contract.
     fn keys(&self) -> Vec<String>;
 
-    /// ARGV behind request id and epoch.
+    /// ARGV after request id and epoch.
     fn args(&self) -> Vec<Bytes>;
 
-    /// Reads the reply behind its head.
+    /// Reads the reply after its common fields.
     ///
     /// # Errors
-    /// When code or fields are not those of the contract.
-    fn decode(code: &str, fields: Fields) -> Result<Self::Reply, Malformed>;
+    /// When code or fields do not match the contract.
+    fn decode(code: &str, fields: ReplyFields) -> Result<Self::Reply, Malformed>;
 
-    /// The call under a request id, for the database of the given epoch.
+    /// The call with a request id, for the database of the given epoch.
     fn invoke(&self, request: &str, epoch: &str) -> Invocation {
         let mut args = vec![Bytes::copy_from_slice(request.as_bytes())];
         if Self::contract().args.get(1).is_some_and(|a| a.starts_with("epoch")) {
@@ -128,15 +128,15 @@ pub trait Script {
         Invocation { script: Self::contract().text, keys: self.keys(), args }
     }
 
-    /// Reads a server's reply to the call of this request id.
+    /// Reads a server's reply to the call with this request id.
     ///
     /// # Errors
-    /// A [`Refusal`] when it is not an answer to it.
-    fn read(request: &str, value: Value) -> Result<Answer<Self::Reply>, Refusal> {
-        if let Value::Error(text) = value {
+    /// A [`Refusal`] when the reply has no result for this call.
+    fn read(request: &str, value: ReplyValue) -> Result<ScriptAnswer<Self::Reply>, Refusal> {
+        if let ReplyValue::Error(text) = value {
             return Err(Refusal::Server(text));
         }
-        let mut fields = Fields::new(value.array("reply")?);
+        let mut fields = ReplyFields::new(value.array("reply")?);
         let code = fields.text("code")?;
         if fields.text("request id")? != request {
             return Err(Refusal::Crossed);
@@ -150,7 +150,7 @@ pub trait Script {
         if code == "epoch" {
             return Err(Refusal::Epoch { found: epoch });
         }
-        Ok(Answer { epoch, fence, now, reply: Self::decode(&code, fields)? })
+        Ok(ScriptAnswer { epoch, fence, now, reply: Self::decode(&code, fields)? })
     }
 }
 

@@ -1,14 +1,14 @@
-//! What reads requests, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it kept.
+//! Parsers of requests as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay saved inputs.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use posthaste_store::OrderCursor;
 
 use crate::auth::Bearer;
-use crate::read::OrderId;
+use crate::read::OrderIdPath;
 
 pub use crate::intake::fuzz::{addresses, order_body, order_lines};
 
-/// Ids of orders, cursors and keys, as they stand in paths, queries and headers: what is read is written the same way.
+/// Ids of orders, cursors and keys, as they appear in paths, queries and headers: what is parsed is written back unchanged.
 pub fn tokens(data: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(data) {
         let mut headers = HeaderMap::new();
@@ -18,8 +18,8 @@ pub fn tokens(data: &[u8]) {
         }
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(OrderId(suffix)) = text.parse() {
-        assert!([suffix.order_id(), format!("history:{suffix}")].contains(&text.to_owned()));
+    if let Ok(OrderIdPath(order_id)) = text.parse() {
+        assert!([order_id.wire_id(), format!("history:{order_id}")].contains(&text.to_owned()));
     }
     if let Ok(cursor) = text.parse::<OrderCursor>() {
         assert_eq!(cursor.to_string().parse::<OrderCursor>(), Ok(cursor));
@@ -38,7 +38,8 @@ mod tests {
         replay("tokens", super::tokens);
     }
 
-    /// Twice what [`crate::intake`] takes, and what no stack bears: JSON in JSON, wherever JSON may stand.
+    /// Twice the depth that [`crate::intake`] accepts, and more than any stack can hold: JSON in JSON, wherever JSON
+    /// may appear.
     #[test]
     fn nested_bodies_are_refused() {
         for levels in [2 * 100, 2 * 128, 100_000] {

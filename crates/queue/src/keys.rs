@@ -1,6 +1,6 @@
-//! Keys of clients: making one, listing them, revoking one. A secret is shown once, when it is made.
+//! API keys of clients: create, list, revoke. A secret is shown once, when the key is created.
 
-mod mint;
+mod create;
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{CallError, KeyId, KeyRecord, KeyRevoked, Scope, Scopes};
+use posthaste_store::{CallError, KeyId, KeyRecord, KeyRevoked, KeyScope, KeyScopes};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Admin;
-use crate::edge::body::SmallJson;
-use crate::moment::Moment;
+use crate::middleware::body::SmallJson;
 use crate::problem::{Code, Problem, ProblemDocument, STORE_RETRY, Violation};
 use crate::state::AppState;
+use crate::timestamp::ApiTime;
 
-pub use mint::{MintError, Minted, Wanted, mint, send_as};
+pub use create::{MintError, Minted, Wanted, mint, send_as};
 
 /// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,56 +33,56 @@ pub struct KeyBody {
     /// `enqueue`, `read`, `admin`, `act_as`.
     #[schema(example = json!(["enqueue", "read"]))]
     scopes: Vec<String>,
-    /// The sender it is bound to; needed unless it has `act_as`.
+    /// The sender it is bound to; required unless it has `act_as`.
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
-    /// Mailboxes that may stand in `sender.email` of its orders, for From and Reply-To: `name@example.org`, `*@example.org` for
-    /// all of a domain, `*` for any. Without them its orders go out from the installation's own address.
+    /// Mailboxes that its orders may use in `sender.email`, for From and Reply-To: `name@example.org`,
+    /// `*@example.org` for a whole domain, `*` for any. Without any, its orders are sent from the installation's own address.
     #[serde(default)]
     #[schema(example = json!(["office@example.org"]), max_items = 64)]
     mailboxes: Vec<String>,
-    /// Names that may stand in `sender.name` of its orders; `*` for any. Without them its orders name none.
+    /// Names that its orders may use in `sender.name`; `*` for any. Without any, its orders may not set a name.
     #[serde(default)]
     #[schema(example = json!(["Example Office"]), max_items = 64)]
     display_names: Vec<String>,
-    /// When it ends (RFC 3339); without it, when it is revoked.
+    /// When it expires (RFC 3339); if left out, it is valid until revoked.
     expires_at: Option<String>,
 }
 
-/// A key as it is listed: without its secret.
+/// A key as listed: without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
-    /// Its public part.
+    /// The public part of the key.
     id: String,
     /// Its name.
     name: String,
-    /// What it allows.
+    /// The scopes of the key.
     scopes: Vec<&'static str>,
     /// The sender it is bound to.
     sender_id: Option<String>,
     /// The role it is bound to.
     role: Option<String>,
-    /// Mailboxes its orders may be from.
+    /// Mailboxes its orders may be sent from.
     mailboxes: Vec<String>,
-    /// Names its orders may be from.
+    /// Names its orders may be sent under.
     display_names: Vec<String>,
-    /// When it was made.
-    created_at: Moment,
-    /// When it ends.
-    expires_at: Option<Moment>,
+    /// When it was created.
+    created_at: ApiTime,
+    /// When it expires.
+    expires_at: Option<ApiTime>,
     /// When it was last used, to the minute.
-    last_used_at: Option<Moment>,
+    last_used_at: Option<ApiTime>,
     /// When it was revoked.
-    revoked_at: Option<Moment>,
+    revoked_at: Option<ApiTime>,
 }
 
-/// A key that was just made.
+/// A key that was just created.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NewKeyView {
-    /// The whole key: shown this once.
+    /// The whole key: shown only this once.
     key: String,
-    /// What is known of it.
+    /// The key as listed.
     #[serde(flatten)]
     view: KeyView,
 }
@@ -99,15 +99,15 @@ impl From<KeyRecord> for KeyView {
         Self {
             id: record.id.to_string(),
             name: record.name,
-            scopes: record.scopes.iter().map(Scope::word).collect(),
+            scopes: record.scopes.iter().map(KeyScope::word).collect(),
             sender_id: record.sender.map(String::from),
             role: record.role,
             mailboxes: record.send_as.mailboxes.iter().map(|one| one.expose().to_owned()).collect(),
             display_names: record.send_as.names.iter().map(|one| one.expose().to_owned()).collect(),
-            created_at: Moment(record.created),
-            expires_at: record.expires.map(Moment),
-            last_used_at: record.last_used.map(Moment),
-            revoked_at: record.revoked.map(Moment),
+            created_at: ApiTime(record.created),
+            expires_at: record.expires.map(ApiTime),
+            last_used_at: record.last_used.map(ApiTime),
+            revoked_at: record.revoked.map(ApiTime),
         }
     }
 }
@@ -117,14 +117,14 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(revoke))
 }
 
-/// Make a key
+/// Create a key
 ///
-/// The answer shows the whole key, once. Needs the scope `admin`.
+/// The response shows the whole key, only this once. Needs the scope `admin`.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "keys", operation_id = "createKey",
     request_body = KeyBody,
     responses(
-        (status = 201, description = "The key, shown once.", body = NewKeyView),
+        (status = 201, description = "The key, shown only this once.", body = NewKeyView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -135,15 +135,15 @@ async fn create(
 ) -> Result<Response, Problem> {
     let wanted = wanted(body, state.clock.now())?;
     let minted = mint(&state.store, &wanted).await.map_err(|error| match error {
-        MintError::Unknown(_, error @ CallError::Stop(_)) | MintError::Call(error) => error.into(),
+        MintError::Unknown(_, error @ CallError::Fatal(_)) | MintError::Call(error) => error.into(),
         MintError::Unknown(id, _) => {
-            let detail = "the key may have been made, and its secret cannot be shown any more; list the keys, revoke the one \
-                          of this key_id if it is there, and make another";
+            let detail = "the key may have been created, but its secret can no longer be shown; list the keys, revoke the one \
+                          with this key_id if it is there, and create another";
             Problem::new(Code::OutcomeUnknown, detail).with("key_id", id.to_string()).retry_after(STORE_RETRY)
         }
         MintError::Random(error) => {
-            tracing::error!(%error, "no random numbers for a key");
-            Problem::new(Code::Internal, "no random numbers")
+            tracing::error!(%error, "could not create a key: the system returned no random numbers");
+            Problem::new(Code::Internal, "the system returned no random numbers")
         }
         MintError::TwoLive | MintError::Full => Problem::new(Code::TooManyKeys, error.to_string()),
         MintError::Name => violation("/name", error.to_string()),
@@ -152,17 +152,17 @@ async fn create(
         MintError::Mailbox => violation("/mailboxes", error.to_string()),
         MintError::DisplayName => violation("/display_names", error.to_string()),
     })?;
-    tracing::info!(key = %minted.bearer.id, scopes = %wanted.scopes, "a key was made");
+    tracing::info!(key = %minted.bearer.id, scopes = %wanted.scopes, "key created");
     let view = KeyView {
         id: minted.bearer.id.to_string(),
         name: wanted.name,
-        scopes: wanted.scopes.iter().map(Scope::word).collect(),
+        scopes: wanted.scopes.iter().map(KeyScope::word).collect(),
         sender_id: wanted.sender.map(String::from),
         role: wanted.role,
         mailboxes: wanted.send_as.mailboxes.iter().map(|one| one.expose().to_owned()).collect(),
         display_names: wanted.send_as.names.iter().map(|one| one.expose().to_owned()).collect(),
-        created_at: Moment(minted.created),
-        expires_at: wanted.expires.map(Moment),
+        created_at: ApiTime(minted.created),
+        expires_at: wanted.expires.map(ApiTime),
         last_used_at: None,
         revoked_at: None,
     };
@@ -173,27 +173,27 @@ async fn create(
 }
 
 fn violation(pointer: &str, detail: String) -> Problem {
-    Problem::new(Code::InvalidBody, "a field of the body is wrong")
+    Problem::new(Code::InvalidBody, "a field of the body is invalid")
         .with_errors([Violation::at(pointer, "invalid", detail)])
 }
 
 fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
-    let mut scopes = Scopes::default();
+    let mut scopes = KeyScopes::default();
     for (at, word) in body.scopes.iter().enumerate() {
-        let scope = word.parse::<Scope>().map_err(|_| {
-            violation(&format!("/scopes/{at}"), "one of enqueue, read, admin, act_as".to_owned())
+        let scope = word.parse::<KeyScope>().map_err(|_| {
+            violation(&format!("/scopes/{at}"), "must be one of enqueue, read, admin, act_as".to_owned())
         })?;
         scopes = scopes.with(scope);
     }
     let sender = body.sender_id.map(|id| id.parse::<SenderId>()).transpose();
     let sender = sender.map_err(|error| violation("/sender_id", error.to_string()))?;
     if body.role.as_ref().is_some_and(|role| role.parse::<SenderId>().is_err()) {
-        return Err(violation("/role", "1 to 64 of A-Z a-z 0-9 _ -".to_owned()));
+        return Err(violation("/role", "must be 1 to 64 characters of A-Z a-z 0-9 _ -".to_owned()));
     }
-    let expires = body.expires_at.as_deref().map(Moment::read).transpose();
-    let expires = expires.map_err(|rule| violation("/expires_at", rule.to_owned()))?.map(|Moment(at)| at);
+    let expires = body.expires_at.as_deref().map(ApiTime::read).transpose();
+    let expires = expires.map_err(|rule| violation("/expires_at", rule.to_owned()))?.map(|ApiTime(at)| at);
     if expires.is_some_and(|at| at <= now.after(Duration::from_secs(1))) {
-        return Err(violation("/expires_at", "must lie in the future".to_owned()));
+        return Err(violation("/expires_at", "must be in the future".to_owned()));
     }
     let send_as = send_as(&body.mailboxes, &body.display_names).map_err(|error| match error {
         MintError::DisplayName => violation("/display_names", error.to_string()),
@@ -202,9 +202,9 @@ fn wanted(body: KeyBody, now: UnixMs) -> Result<Wanted, Problem> {
     Ok(Wanted { name: body.name, scopes, sender, role: body.role, send_as, expires })
 }
 
-/// All keys
+/// List keys
 ///
-/// Without their secrets. Needs the scope `admin`.
+/// The secrets are not included. Needs the scope `admin`.
 #[utoipa::path(
     get, path = "/v1/keys", tag = "keys", operation_id = "listKeys",
     responses(
@@ -219,12 +219,12 @@ async fn list(_: Admin, State(state): State<AppState>) -> Result<Json<KeyList>, 
 
 /// Revoke a key
 ///
-/// It is refused at once here, and elsewhere after `keys.known_for` at the latest. Needs the scope `admin`.
+/// This replica refuses the key at once; others refuse it after at most `keys.known_for`. Needs the scope `admin`.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", tag = "keys", operation_id = "revokeKey",
     params(("id" = String, Path, description = "The public part of the key.")),
     responses(
-        (status = 204, description = "It is revoked."),
+        (status = 204, description = "The key is revoked."),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -233,11 +233,12 @@ async fn revoke(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let id: KeyId = id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "12 of a-z 0-9"))?;
+    let id: KeyId =
+        id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 12 characters of a-z 0-9"))?;
     let revoked = state.store.revoke_key(&id).await.map_err(|error| Problem::of_write(&error))?;
     state.known.forget(&id);
     state.key_watch.end(&id);
-    tracing::info!(key = %id, "a key was revoked");
+    tracing::info!(key = %id, "key revoked");
     match revoked {
         KeyRevoked::Revoked(_) | KeyRevoked::Before(_) => Ok(StatusCode::NO_CONTENT),
         KeyRevoked::Gone => Err(Problem::new(Code::KeyNotFound, "no key has this id")),

@@ -1,4 +1,4 @@
-//! Refusals: RFC 9457 problem documents with a stable code, for every answer that is no success.
+//! Errors: RFC 9457 problem documents with a stable code, for every response that is not a success.
 //!
 //! A problem never repeats what the client sent: it names places (a JSON pointer, a line) and rules.
 
@@ -10,24 +10,24 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_store::Unreadable;
+use posthaste_store::UnreadableRecord;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::edge::trace;
+use crate::middleware::trace;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// How soon to ask again when the store is away.
+/// When to retry while the store is unreachable.
 pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
-/// How soon to ask again when somebody has to do something first.
+/// When to retry if an operator must act first.
 const FULL_RETRY: Duration = Duration::from_secs(5);
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $status:ident, $word:literal, $title:literal;)*) => {
-        /// What is refused and why, as a stable word. Clients act on it; titles and details are for people.
+        /// What went wrong, as a stable code. Clients act on the code; titles and details are for people.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code {
@@ -44,13 +44,13 @@ macro_rules! codes {
                 match self { $(Self::$name => $word,)* }
             }
 
-            /// The same for every problem of this code.
+            /// The title, the same for every problem of this code.
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
 
-            /// The status of the answer.
+            /// The HTTP status.
             #[must_use]
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)* }
@@ -60,114 +60,114 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request is not HTTP as it should be: conflicting lengths, a broken body.
+    /// The request is not valid HTTP: conflicting lengths, a broken body.
     BadRequest = BAD_REQUEST, "bad_request", "The request is malformed";
-    /// The body is not one JSON object, or names a key twice.
-    MalformedJson = BAD_REQUEST, "malformed_json", "The body is not the JSON that is expected";
-    /// No key, a wrong one, an expired or revoked one.
-    Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is needed";
+    /// The body is not a single JSON object, or repeats a name.
+    MalformedJson = BAD_REQUEST, "malformed_json", "The body is not valid JSON of the expected form";
+    /// The key is missing, wrong, expired or revoked.
+    Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
     /// The key lacks the scope.
     ScopeMissing = FORBIDDEN, "scope_missing", "The key does not allow this";
     /// The key is bound to another sender or role, or to other mailboxes or names.
     SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender, role, mailbox or name";
     /// The role has no daily limit, so it may not send.
-    UnknownRole = FORBIDDEN, "unknown_role", "The role is not known";
-    /// No such path.
-    NotFound = NOT_FOUND, "not_found", "There is nothing here";
-    /// Nothing of the order is parked.
-    NothingParked = NOT_FOUND, "nothing_parked", "Nothing of this order is parked";
-    /// A record of the order is there and can't be read; `reason` says how: `newer_version`, `wrong_type`, `damaged`.
+    UnknownRole = FORBIDDEN, "unknown_role", "The role is unknown";
+    /// The path does not exist.
+    NotFound = NOT_FOUND, "not_found", "Not found";
+    /// The order has nothing parked.
+    NothingParked = NOT_FOUND, "nothing_parked", "This order has nothing parked";
+    /// A record of the order exists but can't be read; `reason` says why: `newer_version`, `wrong_type`, `damaged`.
     RecordUnreadable = CONFLICT, "record_unreadable", "A record of the order can't be read";
     /// The order could not be read, and an operator ended it.
     OrderEndedUnreadable = GONE, "order_ended_unreadable", "The order could not be read and was ended by an operator";
-    /// No such order, or one of another sender.
-    OrderNotFound = NOT_FOUND, "order_not_found", "There is no such order";
-    /// No such key.
-    KeyNotFound = NOT_FOUND, "key_not_found", "There is no such key";
-    /// No such entry on the suppression lists.
-    SuppressionNotFound = NOT_FOUND, "suppression_not_found", "There is no such suppression";
-    /// The path exists, with other methods.
+    /// The order does not exist, or belongs to another sender.
+    OrderNotFound = NOT_FOUND, "order_not_found", "The order does not exist";
+    /// The key does not exist.
+    KeyNotFound = NOT_FOUND, "key_not_found", "The key does not exist";
+    /// The suppression lists have no such entry.
+    SuppressionNotFound = NOT_FOUND, "suppression_not_found", "The suppression does not exist";
+    /// The path exists, but not with this method.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
-    /// The body did not come in time.
-    BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not come in time";
-    /// The idempotency key is being used by a request that still runs.
+    /// The body was received too slowly.
+    BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body was not received in time";
+    /// A request with this idempotency key is still running.
     IdempotencyKeyInUse = CONFLICT, "idempotency_key_in_use", "A request with this idempotency key is still running";
-    /// Another order has this id.
-    OrderExists = CONFLICT, "order_exists", "Another order has this id";
-    /// The order's state does not allow it; the member `state` names it.
-    OrderState = CONFLICT, "order_state", "The order's state does not allow it";
-    /// No row fits the retry.
-    NothingToRetry = CONFLICT, "nothing_to_retry", "No row fits the retry";
-    /// Another upload took over, or this one was silent for too long.
+    /// An order with this id already exists.
+    OrderExists = CONFLICT, "order_exists", "An order with this id already exists";
+    /// The order's state does not allow it; the member `state` names the state.
+    OrderState = CONFLICT, "order_state", "The order's state does not allow this";
+    /// No delivery matches the retry.
+    NothingToRetry = CONFLICT, "nothing_to_retry", "No delivery matches the retry";
+    /// Another upload took over, or this one stalled for too long.
     UploadInterrupted = CONFLICT, "upload_interrupted", "The upload was interrupted";
-    /// Two live keys have this name.
-    TooManyKeys = CONFLICT, "too_many_keys", "Two live keys have this name, or there are too many keys";
+    /// Two live keys already have this name, or there are too many keys.
+    TooManyKeys = CONFLICT, "too_many_keys", "Two live keys already have this name, or there are too many keys";
     /// The body is larger than allowed.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     /// More recipients than one order may have in this form.
     TooManyRecipients = PAYLOAD_TOO_LARGE, "too_many_recipients", "There are too many recipients";
     /// The path and query are longer than allowed.
     UriTooLong = URI_TOO_LONG, "uri_too_long", "The path and query are too long";
-    /// A media type or encoding of the body that is not taken.
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type or encoding is not taken";
-    /// No such type can be answered.
-    NotAcceptable = NOT_ACCEPTABLE, "not_acceptable", "No such media type can be answered";
-    /// A parameter of the query or path is wrong; `errors` name them.
-    InvalidParameter = UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is wrong";
-    /// A field of the body is wrong; `errors` name them.
-    InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "A field of the body is wrong";
-    /// The order is wrong; `errors` name the places.
-    InvalidOrder = UNPROCESSABLE_ENTITY, "invalid_order", "The order is wrong";
-    /// The idempotency key was used with another body.
+    /// The media type or encoding of the body is not supported.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The media type or encoding is not supported";
+    /// None of the accepted media types is available.
+    NotAcceptable = NOT_ACCEPTABLE, "not_acceptable", "None of the accepted media types is available";
+    /// A parameter of the query or path is invalid; `errors` names it.
+    InvalidParameter = UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is invalid";
+    /// A field of the body is invalid; `errors` lists the places.
+    InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "A field of the body is invalid";
+    /// The order is invalid; `errors` lists the places.
+    InvalidOrder = UNPROCESSABLE_ENTITY, "invalid_order", "The order is invalid";
+    /// The idempotency key was already used with another body.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another body";
-    /// The sender's orders of the day are spent.
-    DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The orders of the day are spent";
-    /// Too few segments or messages are left by SMS; `limit` names the setting.
-    SmsLimit = TOO_MANY_REQUESTS, "sms_limit", "What may be sent by SMS for now is spent";
+    /// The sender has reached the daily limit of orders.
+    DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The daily limit of orders is reached";
+    /// The order exceeds what may still be sent by SMS; `limit` names the setting.
+    SmsLimit = TOO_MANY_REQUESTS, "sms_limit", "The SMS limit is reached";
     /// Too many requests with this key.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests with this key";
-    /// A mistake of the service.
-    Internal = INTERNAL_SERVER_ERROR, "internal", "The service made a mistake";
-    /// The service is at its limits.
-    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The service is at its limits";
+    /// An internal error of the service.
+    Internal = INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    /// The service is at capacity.
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The service is at capacity";
     /// The service is stopping.
     Stopping = SERVICE_UNAVAILABLE, "stopping", "The service is stopping";
     /// The store does not answer, or refuses for now.
     StoreUnavailable = SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available";
-    /// The store takes nothing new for now.
+    /// The store accepts nothing new for now.
     StoreFull = SERVICE_UNAVAILABLE, "store_full", "The store is full";
-    /// It may have happened: ask again with the same key or id, and the answer tells the truth.
-    OutcomeUnknown = SERVICE_UNAVAILABLE, "outcome_unknown", "It may have happened: ask again with the same id or key";
+    /// The request may have been carried out: repeat it with the same key or id to learn the outcome.
+    OutcomeUnknown = SERVICE_UNAVAILABLE, "outcome_unknown", "The outcome is unknown: repeat with the same id or key";
 }
 
-/// A wrong place of a body or query.
+/// One invalid place of a body or query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Violation {
-    /// Where in a JSON body, as a JSON pointer; for a query `/name`.
+    /// Where in a JSON body, as a JSON pointer; for a query, `/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// Where in a body of lines, from 1.
+    /// The line of an NDJSON body, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// What is wrong, as a stable word.
+    /// What is wrong, as a stable code.
     pub code: &'static str,
     /// The rule, for people; never repeats the value.
     pub detail: Cow<'static, str>,
 }
 
 impl Violation {
-    /// A wrong place of a JSON body.
+    /// An invalid place of a JSON body.
     pub fn at(pointer: impl Into<String>, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: Some(pointer.into()), line: None, code, detail: detail.into() }
     }
 
-    /// A wrong line of a body of lines, the first being 1.
+    /// An invalid line of an NDJSON body; the first line is 1.
     pub fn on_line(line: u64, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: None, line: Some(line), code, detail: detail.into() }
     }
 }
 
-/// A refusal. `IntoResponse` makes the problem document of it.
+/// An error. `IntoResponse` turns it into a problem document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem(Box<Told>);
 
@@ -180,31 +180,31 @@ struct Told {
     retry_after: Option<Duration>,
 }
 
-/// The document as it is described to clients.
+/// The document as described to clients.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemDocument {
-    /// Where the code is explained, relative to the service.
+    /// Where the code is explained, as a path of this service.
     #[serde(rename = "type")]
     #[schema(example = "/docs#rate_limited")]
     kind: String,
-    /// The same for every problem of this code.
+    /// The title, the same for every problem of this code.
     title: &'static str,
-    /// The status of the answer.
+    /// The HTTP status.
     #[schema(example = 429)]
     status: u16,
     /// What is wrong this time, for people.
     detail: Cow<'static, str>,
-    /// The stable word to act on.
+    /// The stable code to act on.
     code: Code,
-    /// The wrong places, if there are any.
+    /// The invalid places, if any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Violation>,
-    /// Finds the request in the service's log.
+    /// Identifies the request in the service's log.
     trace_id: String,
 }
 
 impl Problem {
-    /// A refusal with this code; `detail` says what is wrong this time, without repeating what was sent.
+    /// An error with this code; `detail` says what is wrong this time, without repeating what was sent.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Told {
             code,
@@ -215,80 +215,82 @@ impl Problem {
         }))
     }
 
-    /// Adds the wrong places.
+    /// Adds the invalid places.
     #[must_use]
     pub fn with_errors(mut self, errors: impl IntoIterator<Item = Violation>) -> Self {
         self.0.errors.extend(errors);
         self
     }
 
-    /// Adds a member of its own (`order_id`, `state`).
+    /// Adds an extra member (`order_id`, `state`).
     #[must_use]
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.0.members.insert(member.to_owned(), value.into());
         self
     }
 
-    /// Says when to ask again; told in whole seconds, at least one.
+    /// Sets when to retry; sent in whole seconds, at least one.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
     }
 
-    /// One wrong parameter of the query or path.
+    /// One invalid parameter of the query or path.
     pub fn parameter(name: &str, code: &'static str, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Code::InvalidParameter, "a parameter is wrong").with_errors([Violation::at(
+        Self::new(Code::InvalidParameter, "a parameter is invalid").with_errors([Violation::at(
             format!("/{name}"),
             code,
             rule,
         )])
     }
 
-    /// "It may have happened": for a write whose answer did not come, or was not confirmed in time.
+    /// The outcome is unknown: for a write whose reply was lost, or was not confirmed in time.
     #[must_use]
     pub fn outcome_unknown() -> Self {
-        let detail = "the request may have been carried out, but no confirmation came; repeat the same request with the same \
-                      id or Idempotency-Key to learn the outcome";
+        let detail = "the request may have been carried out, but was not confirmed; repeat the same request with the same id \
+                      or Idempotency-Key to learn the outcome";
         Self::new(Code::OutcomeUnknown, detail).retry_after(STORE_RETRY)
     }
 
-    /// There is no such order, or it is not the caller's: both are told alike.
+    /// The order does not exist, or is not the caller's: both get the same response.
     #[must_use]
     pub fn order_not_found() -> Self {
-        Self::new(Code::OrderNotFound, "no order of this id is known to this key")
+        Self::new(Code::OrderNotFound, "this key has no order with this id")
     }
 
-    /// A record of the order is there and can't be read.
+    /// A record of the order exists but can't be read.
     #[must_use]
-    pub fn unreadable(why: Unreadable) -> Self {
+    pub fn unreadable(why: UnreadableRecord) -> Self {
         metrics::counter!("posthaste_unreadable_records_total", "reason" => why.word()).increment(1);
         let detail = match why {
-            Unreadable::Newer => "a newer version of the service wrote it; this one leaves it alone",
-            _ => "its record is damaged; an operator sees it in the list of what is parked",
+            UnreadableRecord::Newer => {
+                "the record was written by a newer version of the service and is left unchanged"
+            }
+            _ => "the record is damaged; an operator finds it in GET /v1/parked",
         };
         Self::new(Code::RecordUnreadable, detail).with("reason", why.word())
     }
 
-    /// What is refused.
+    /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
     }
 
-    /// The wrong places.
+    /// The invalid places.
     #[must_use]
     pub fn errors(&self) -> &[Violation] {
         &self.0.errors
     }
 
-    /// When to ask again.
+    /// When to retry.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The document as JSON, for an answer that holds several (a line of a batch).
+    /// The document as JSON, for a response that holds several (a line of a batch).
     #[must_use]
     pub fn document(&self) -> Value {
         let told = &*self.0;
@@ -318,7 +320,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // For the line of the log.
+        // For the log line.
         response.extensions_mut().insert(self.0.code);
         let headers = response.headers_mut();
         if let Some(after) = self.0.retry_after {
@@ -331,7 +333,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Seconds as headers tell them: rounded up, at least one.
+/// Seconds as sent in headers: rounded up, at least one.
 #[must_use]
 pub(crate) fn whole_seconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
@@ -353,7 +355,7 @@ mod tests {
 
     #[test]
     fn the_document_has_the_members_of_the_standard_and_ours() {
-        let problem = Problem::new(Code::OrderState, "it is being sent")
+        let problem = Problem::new(Code::OrderState, "the order is being sent")
             .with("state", "running")
             .with("code", "forged")
             .with_errors([Violation::at("/deliver_at", "past", "must lie in the future")]);
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_told_in_whole_seconds() {
+    fn waits_are_sent_in_whole_seconds() {
         for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2)] {
             assert_eq!(whole_seconds(Duration::from_millis(millis)), told);
         }

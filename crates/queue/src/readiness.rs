@@ -1,29 +1,29 @@
-//! Whether the service can store what it is given.
+//! Reports whether the service can store orders.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use posthaste_ops::health::Condition;
-use posthaste_store::{Store, Trouble, Troubles, Work};
+use posthaste_store::{ServerTrouble, ServerTroubles, Store, Work};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How often the store is asked.
+/// How often to check the store.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long it may take to answer.
+/// Timeout of a check.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Keeps the condition true to what the store waits for at the start; for as long as it is awaited.
-pub(crate) async fn while_connecting(troubles: &Troubles, condition: &Condition) -> Infallible {
-    let tell = |trouble: Option<Trouble>| match trouble {
-        Some(trouble) => condition.failed(format!("waiting at the start: {}", trouble.text())),
+/// Reports the store's troubles at startup as the condition, for as long as this is awaited.
+pub(crate) async fn while_connecting(troubles: &ServerTroubles, condition: &Condition) -> Infallible {
+    let tell = |trouble: Option<ServerTrouble>| match trouble {
+        Some(trouble) => condition.failed(format!("waiting at startup: {}", trouble.text())),
         None => condition.failed("connecting to Redis"),
     };
     troubles.follow(Work::Accept, tell).await
 }
 
-/// Keeps the condition true to the store until `stop`: ready is who can store. Nobody needs to call for that: the store looks
-/// at its servers by itself.
+/// Reports the store's condition until `stop`: the service is ready when it can store. This needs no traffic: the
+/// store checks its servers itself.
 pub(crate) async fn watch(store: Store, condition: Condition, stop: CancellationToken) {
     let troubles = store.troubles();
     let mut changes = troubles.watch();
@@ -36,7 +36,8 @@ pub(crate) async fn watch(store: Store, condition: Condition, stop: Cancellation
             Ok(()) = changes.changed() => {}
         }
         match look(&store, &troubles).await {
-            // Whoever balances load must not take it away: what can be asked is served, and what can't is served by nobody.
+            // A load balancer must not remove this replica: reachable partitions are served, and no other replica
+            // could serve the rest.
             Ok(()) => match store.missing_words() {
                 Some(missing) => condition.ok_but(format!("missing: {missing}")),
                 None => condition.ok(),
@@ -46,7 +47,7 @@ pub(crate) async fn watch(store: Store, condition: Condition, stop: Cancellation
     }
 }
 
-async fn look(store: &Store, troubles: &Troubles) -> Result<(), String> {
+async fn look(store: &Store, troubles: &ServerTroubles) -> Result<(), String> {
     if let Some(why) = store.stopped() {
         return Err(why.to_string());
     }

@@ -1,18 +1,18 @@
-//! The service as a process: settings, store, ports, end.
+//! The service as a process: settings, store, ports, shutdown.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use posthaste_model::SystemClock;
-use posthaste_ops::address::Address;
-use posthaste_ops::admin::{Admin, Subject};
-use posthaste_ops::exit::Failure;
+use posthaste_ops::address::ListenAddress;
+use posthaste_ops::admin::{AdminPort, AdminState};
+use posthaste_ops::exit::ExitFailure;
 use posthaste_ops::health::{Check, Health};
-use posthaste_ops::listen::{Limits, Listener};
+use posthaste_ops::listen::{Listener, ListenerLimits};
 use posthaste_ops::metrics::{Buckets, Metrics};
-use posthaste_ops::stop::{Ended, Stage, Stop};
+use posthaste_ops::shutdown::{ProcessEnd, Shutdown, ShutdownStage};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, Store, Troubles};
+use posthaste_store::{ConnectError, Role, ServerTroubles, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::Instant;
@@ -21,33 +21,32 @@ use crate::settings::{Args, Http};
 use crate::state::AppState;
 use crate::{api, readiness};
 
-/// Times of answers: from 0.5 ms to a minute, which long polls take.
+/// Response times: from 0.5 ms to a minute, which long polls take.
 pub const BUCKETS: &[Buckets<'static>] = &[(
     "posthaste_queue_request_seconds",
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0],
 )];
 
-/// Body bytes after which a connection is cut whatever the path takes; each path has a smaller limit of its own or
-/// takes its body in pieces.
+/// The listener's own limit on bodies: none. Each path has a smaller limit of its own, or reads its body in pieces.
 const BODY_BYTES: usize = usize::MAX;
 
-/// Runs the service until it is asked to stop. Reads the environment and takes over SIGTERM and SIGINT.
+/// Runs the service until it is asked to stop. Reads the environment and handles SIGTERM and SIGINT.
 ///
 /// # Errors
-/// A [`Failure`] that says why it could not start, or that work had to be cut off at the end.
-pub async fn run(args: Args) -> Result<(), Failure> {
+/// An [`ExitFailure`] that says why it could not start, or that requests were cut off at the end.
+pub async fn run(args: Args) -> Result<(), ExitFailure> {
     let settings = args.load(std::env::vars_os())?.settings;
     telemetry::install(&settings.log)?;
     let metrics = Metrics::install(BUCKETS)?;
     describe();
     allow_connections(settings.http.connections);
-    let stop = Stop::on_signals(&settings.stop).map_err(Failure::software)?;
+    let stop = Shutdown::on_signals(&settings.stop).map_err(ExitFailure::software)?;
 
     let (health, condition) = (Health::new(), Check::condition("store"));
     health.watch(&condition, Instant::now());
-    let subject = Subject { name: "posthaste-queue", health, metrics, soft: stop.soft.clone() };
-    let admin = Admin::start(&settings.admin, subject).await?;
-    let troubles = Troubles::new();
+    let subject = AdminState { name: "posthaste-queue", health, metrics, soft: stop.soft.clone() };
+    let admin = AdminPort::start(&settings.admin, subject).await?;
+    let troubles = ServerTroubles::new();
     let connecting = Store::connect_when_ready(settings.redis.clone(), Role::Queue, troubles.clone());
     let (store, report) = tokio::select! {
         connected = connecting => connected.map_err(refusal)?,
@@ -62,7 +61,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
     let http = settings.http.clone();
     let state = AppState::new(store.clone(), settings, Arc::new(SystemClock), stop.soft.clone());
-    let state = state.map_err(Failure::usage)?;
+    let state = state.map_err(ExitFailure::usage)?;
     let listener = Listener::bind(&http.address).await?;
     let address = listener.address().clone();
     stop.spawn("http", listener.serve(api::router(state), limits(&http), stop.soft.clone()));
@@ -78,10 +77,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     finish(ended)
 }
 
-/// What the port for clients lets them hold.
+/// What clients may use of their port.
 #[must_use]
-pub fn limits(http: &Http) -> Limits {
-    Limits {
+pub fn limits(http: &Http) -> ListenerLimits {
+    ListenerLimits {
         connections: http.connections,
         header_time: http.header_time.get(),
         header_bytes: usize::try_from(http.header_bytes.bytes()).unwrap_or(usize::MAX),
@@ -92,34 +91,34 @@ pub fn limits(http: &Http) -> Limits {
     }
 }
 
-/// What each number tells, for whoever reads `/metrics`.
+/// Registers the HELP text of each metric.
 fn describe() {
     use ::metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("posthaste_queue_requests_total", "Answered requests.");
-    describe_histogram!("posthaste_queue_request_seconds", "Time until the head of the answer.");
+    describe_counter!("posthaste_queue_requests_total", "Requests answered.");
+    describe_histogram!("posthaste_queue_request_seconds", "Time until the response head was sent.");
     describe_counter!(
         "posthaste_queue_rate_limited_total",
-        "Requests refused because their key asked too often."
+        "Requests refused because their key exceeded its rate limit."
     );
-    describe_gauge!("posthaste_queue_open_trackers", "Long polls and event streams that are open.");
-    describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, repeats not counted.");
-    describe_counter!("posthaste_queue_accepted_recipients_total", "Rows of the orders accepted.");
-    describe_gauge!("posthaste_queue_sms_segments_today", "Segments of the SMS accepted this day.");
+    describe_gauge!("posthaste_queue_open_trackers", "Open long polls and event streams.");
+    describe_counter!("posthaste_queue_accepted_orders_total", "Orders accepted, not counting repeats.");
+    describe_counter!("posthaste_queue_accepted_recipients_total", "Deliveries of accepted orders.");
+    describe_gauge!("posthaste_queue_sms_segments_today", "SMS segments accepted today.");
     describe_counter!(
         "posthaste_queue_sms_warnings_total",
-        "Days of which 80 % of the SMS segments were spent."
+        "Days on which 80 % of the SMS segments were used."
     );
-    describe_counter!("posthaste_queue_sms_refused_total", "Orders refused by sms_limits, by the limit.");
+    describe_counter!("posthaste_queue_sms_refused_total", "Orders refused by sms_limits, by limit.");
     describe_counter!(
         "posthaste_unreadable_records_total",
-        "Requests for an order whose record is damaged or of a later version."
+        "Requests for an order whose record is damaged or was written by a newer version."
     );
 }
 
-/// Files a process has open beside the connections of clients.
+/// Files the process has open besides client connections.
 const OTHER_FILES: u64 = 128;
 
-/// Raises the soft limit of open files as far as the connections need, and says so when the hard one is in the way.
+/// Raises the soft limit on open files as far as the connections need, and warns if the hard limit is too low.
 fn allow_connections(connections: usize) {
     let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -129,30 +128,34 @@ fn allow_connections(connections: usize) {
     let wanted = maximum.map_or(needed, |maximum| maximum.min(needed));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     if raised.is_err() || wanted < needed {
-        tracing::warn!(needed, allowed = wanted, "fewer files may be open than http.connections needs");
+        tracing::warn!(
+            needed,
+            allowed = wanted,
+            "too few open files allowed for http.connections; raise ulimit -n"
+        );
     }
 }
 
-fn refusal(error: ConnectError) -> Failure {
+fn refusal(error: ConnectError) -> ExitFailure {
     match error {
-        ConnectError::Settings { .. } => Failure::usage(error),
-        ConnectError::Refused(_) | ConnectError::Stop(_) => Failure::refused(error),
+        ConnectError::Settings { .. } => ExitFailure::usage(error),
+        ConnectError::Refused(_) | ConnectError::Stop(_) => ExitFailure::refused(error),
         ConnectError::Unreachable(_) | ConnectError::FirstPartition { .. } | ConnectError::Call(_) => {
-            Failure::unavailable(error)
+            ExitFailure::unavailable(error)
         }
     }
 }
 
-/// Where clients reach an address.
-fn url(address: &Address) -> String {
+/// The URL at which clients reach an address.
+fn url(address: &ListenAddress) -> String {
     match address {
-        Address::Tcp(address) => format!("http://{address}"),
-        Address::Unix(_) => address.to_string(),
+        ListenAddress::Tcp(address) => format!("http://{address}"),
+        ListenAddress::Unix(_) => address.to_string(),
     }
 }
 
-/// Writes the file that says "ready", whole or not at all.
-async fn write_ready(path: PathBuf, text: String) -> Result<(), Failure> {
+/// Writes the ready file, whole or not at all.
+async fn write_ready(path: PathBuf, text: String) -> Result<(), ExitFailure> {
     let write = move || -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -161,17 +164,19 @@ async fn write_ready(path: PathBuf, text: String) -> Result<(), Failure> {
         std::fs::write(&part, text)?;
         std::fs::rename(&part, &path)
     };
-    let written = tokio::task::spawn_blocking(write).await.map_err(Failure::software)?;
-    written.map_err(Failure::unavailable)
+    let written = tokio::task::spawn_blocking(write).await.map_err(ExitFailure::software)?;
+    written.map_err(ExitFailure::unavailable)
 }
 
-fn finish(ended: Ended) -> Result<(), Failure> {
+fn finish(ended: ProcessEnd) -> Result<(), ExitFailure> {
     match (ended.panicked, ended.stage) {
-        (Some(task), _) => Err(Failure::software(format!("the task {task} panicked; where is told above"))),
-        (None, Stage::Finished | Stage::Drained) => Ok(()),
+        (Some(task), _) => {
+            Err(ExitFailure::software(format!("the task {task} panicked; see the log above for the place")))
+        }
+        (None, ShutdownStage::Finished | ShutdownStage::Drained) => Ok(()),
         (None, _) => {
             let exit = posthaste_ops::exit::Exit::Interrupted;
-            Err(Failure::new(exit, "stopped before all requests were answered"))
+            Err(ExitFailure::new(exit, "stopped before all requests were answered"))
         }
     }
 }

@@ -3,48 +3,48 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use posthaste_ops::address::Address;
+use posthaste_ops::address::ListenAddress;
 use posthaste_ops::config::{ByteSize, ConfigError, HumanDuration, Loaded, SECTIONS, Sources};
-use posthaste_ops::{admin, stop, telemetry};
+use posthaste_ops::{admin, shutdown, telemetry};
 use serde::Deserialize;
 
-use crate::intake::quota::SmsLimitSettings;
 use crate::intake::settings::{DailyLimitSettings, OrderSettings, QuietHoursSettings};
+use crate::intake::sms_limits::SmsLimitSettings;
 
 /// The documented defaults.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
-/// Keys whose values are never shown and may be given as a file.
+/// Keys whose values are never shown and may be read from a file.
 pub const SECRETS: &[&str] = &["redis.url", "redis.password", "redis.address_key"];
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The server that holds everything.
+    /// The database.
     pub redis: posthaste_store::Settings,
     /// The port for clients.
     pub http: Http,
-    /// Requests of one key.
+    /// Requests of one API key.
     pub rate: Rate,
-    /// Looking keys up.
+    /// Key lookups.
     pub keys: Keys,
     /// Long polls and event streams.
     pub trackers: Trackers,
-    /// What orders may be.
+    /// What orders may contain.
     pub orders: OrderSettings,
-    /// When nobody is to be disturbed.
+    /// When orders are held back.
     pub quiet_hours: QuietHoursSettings,
-    /// Orders a day of each role.
+    /// Orders per day for each role.
     pub daily_limits: DailyLimitSettings,
-    /// What may be sent by SMS.
+    /// Limits on SMS.
     pub sms_limits: SmsLimitSettings,
     /// Log lines.
     pub log: telemetry::Settings,
-    /// The port for whoever runs the process.
+    /// The admin port.
     pub admin: admin::Settings,
     /// How the process ends.
-    pub stop: stop::Settings,
+    pub stop: shutdown::Settings,
 }
 
 /// The section `http`.
@@ -52,24 +52,24 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Where to listen.
-    pub address: Address,
-    /// Connections at a time.
+    pub address: ListenAddress,
+    /// Maximum open connections.
     pub connections: usize,
-    /// Time for the head of a request; bounds idle connections too.
+    /// Time for the head of a request; also limits idle connections.
     pub header_time: HumanDuration,
-    /// Most bytes of the head of a request.
+    /// Maximum bytes of a request head.
     pub header_bytes: ByteSize,
-    /// Time for a body, apart from what it earns by coming.
+    /// Time for a body, before it is extended by received bytes.
     pub body_time: HumanDuration,
-    /// Bytes of a body that earn one more second.
+    /// Received bytes that extend the time for a body by one second.
     pub body_bytes_per_second: ByteSize,
-    /// Bodies in memory together.
+    /// Maximum memory for bodies.
     pub body_memory: ByteSize,
-    /// How long a client may take nothing of an answer.
+    /// How long a client may stop reading a response.
     pub write_time: HumanDuration,
-    /// Requests worked on at a time.
+    /// Maximum requests processed at the same time.
     pub requests: usize,
-    /// How long connections may linger when the service stops.
+    /// How long connections may take to finish when the service stops.
     pub linger: HumanDuration,
 }
 
@@ -77,9 +77,9 @@ pub struct Http {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Requests a second.
+    /// Requests per second.
     pub per_second: u32,
-    /// Requests at once.
+    /// Size of a burst.
     pub burst: u32,
 }
 
@@ -87,13 +87,13 @@ pub struct Rate {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
-    /// How long a looked-up key is known.
+    /// How long a looked-up key is cached.
     pub known_for: HumanDuration,
-    /// What one key may hold of request places, trackers, body memory and checking threads.
+    /// The share of request places, trackers, body memory and checking threads that one key may use.
     pub share: Share,
 }
 
-/// A share of a whole: more than 0, and 1 at most.
+/// A share of a whole: more than 0, at most 1.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Share(f64);
@@ -110,7 +110,7 @@ impl TryFrom<f64> for Share {
     type Error = &'static str;
 
     fn try_from(share: f64) -> Result<Self, Self::Error> {
-        if share > 0.0 && share <= 1.0 { Ok(Self(share)) } else { Err("must be more than 0 and 1 at most") }
+        if share > 0.0 && share <= 1.0 { Ok(Self(share)) } else { Err("must be more than 0 and at most 1") }
     }
 }
 
@@ -118,38 +118,38 @@ impl TryFrom<f64> for Share {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trackers {
-    /// Open at a time.
+    /// Maximum open trackers.
     pub most: usize,
-    /// Between two snapshots of one order at least.
+    /// Minimum time between two snapshots of one order.
     pub pause: HumanDuration,
-    /// Between two looks at most.
+    /// Maximum time between two reads of one order.
     pub look_every: HumanDuration,
-    /// Between two signs of life of an event stream.
+    /// Time between two heartbeats of an event stream.
     pub heartbeat: HumanDuration,
 }
 
-/// What the command line says.
+/// The command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Args {
     /// Settings file (TOML).
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where to listen for clients, as 127.0.0.1:8080.
+    /// Address to listen on for clients, such as 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS")]
-    pub http_address: Option<Address>,
-    /// Where to listen for /livez, /readyz and /metrics.
+    pub http_address: Option<ListenAddress>,
+    /// Address to listen on for /livez, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS")]
-    pub admin_address: Option<Address>,
-    /// When the ports are open, write their addresses to this file, as JSON.
+    pub admin_address: Option<ListenAddress>,
+    /// Once the ports are open, write their addresses to this file, as JSON.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 }
 
 impl Args {
-    /// The settings as they take effect with these environment variables.
+    /// The effective settings, given these environment variables.
     ///
     /// # Errors
-    /// The first setting found wrong.
+    /// The first invalid setting.
     pub fn load(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_whole_and_flags_win() {
+    fn the_defaults_are_complete_and_flags_win() {
         let loaded = Args::default().load([]).expect("the defaults");
         assert_eq!(loaded.settings.trackers.most, 5_000);
         let args = Args { http_address: Some("127.0.0.1:0".parse().expect("an address")), ..Args::default() };

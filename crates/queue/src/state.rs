@@ -1,73 +1,73 @@
-//! What all handlers share.
+//! State that all handlers share.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use posthaste_model::{Clock, SenderId, Suffix};
+use posthaste_model::{Clock, OrderId, SenderId};
 use posthaste_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::aside::Aside;
-use crate::auth::{KeyWatch, KnownKeys, Shares, Whole};
-use crate::edge::guard::LARGEST_KIB;
-use crate::intake::Desk;
+use crate::auth::{KeyCache, KeyWatch, Shares, Whole};
+use crate::intake::InFlight;
 use crate::intake::settings::{Rules, SettingError};
-use crate::receipts::Receipts;
+use crate::middleware::guard::LARGEST_KIB;
+use crate::offload::Offload;
+use crate::receipt_channels::Receipts;
 use crate::settings::Settings;
-use crate::track::Hub;
+use crate::streaming::OrderWatchers;
 
-/// The state of the service; clones are the same.
+/// The state of the service; clones share it.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<Shared>);
 
-/// What is shared.
+/// The shared state.
 pub struct Shared {
-    /// Where everything is.
+    /// The database.
     pub store: Store,
     /// The settings.
     pub settings: Arc<Settings>,
-    /// The rules of acceptance, made of the settings.
+    /// The rules of acceptance, built from the settings.
     pub rules: Arc<Rules>,
-    /// Tells the time of day.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Cancelled when the service takes no new work: trackers end then.
+    /// Cancelled when the service stops taking new work; trackers end then.
     pub soft: CancellationToken,
-    /// Places for requests that are worked on.
+    /// Permits for requests being processed.
     pub(crate) places: Arc<Semaphore>,
     /// KiB of bodies that may be in memory.
     pub(crate) body_memory: Arc<Semaphore>,
-    /// Places for trackers.
+    /// Permits for trackers.
     pub(crate) tracker_places: Arc<Semaphore>,
-    /// Places for checks of big bodies.
-    pub(crate) aside: Aside,
+    /// Threads for checking large bodies.
+    pub(crate) aside: Offload,
     /// What each key may hold.
     pub(crate) shares: Shares,
-    /// Keys looked up lately.
-    pub(crate) known: Arc<KnownKeys>,
-    /// Keys of requests that are open.
+    /// Recently looked-up keys.
+    pub(crate) known: Arc<KeyCache>,
+    /// Keys of open requests.
     pub(crate) key_watch: KeyWatch,
-    /// What couriers said of receipts.
+    /// What couriers reported about receipts.
     pub(crate) receipts: Receipts,
-    /// Orders that are tracked.
-    pub(crate) hub: Hub,
-    /// What is being accepted.
-    pub(crate) desk: Desk,
+    /// Tracked orders.
+    pub(crate) hub: OrderWatchers,
+    /// Orders being accepted.
+    pub(crate) desk: InFlight,
 }
 
 impl AppState {
-    /// An id for a new order of this sender, in a partition that can be asked now: in a cluster one primary that is away keeps no
-    /// new order out.
-    pub(crate) fn mint(&self, sender: &SenderId) -> Suffix {
-        let there = |suffix: &Suffix| self.store.can_ask(self.store.partition_of(suffix));
+    /// An id for a new order of this sender, in a partition that is reachable now: in a cluster, one unreachable
+    /// primary blocks no new order.
+    pub(crate) fn mint(&self, sender: &SenderId) -> OrderId {
+        let there = |order_id: &OrderId| self.store.can_ask(self.store.partition_of(order_id));
         self.desk.mint_there(sender, &*self.clock, there)
     }
 
-    /// The state of a service on this store.
+    /// Creates the state of a service that uses this store.
     ///
     /// # Errors
-    /// A setting of acceptance that can't be used.
+    /// An invalid setting of acceptance.
     pub fn new(
         store: Store,
         settings: Settings,
@@ -76,7 +76,7 @@ impl AppState {
     ) -> Result<Self, SettingError> {
         let rules = Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits)?;
         let receipts = Receipts::new(store.clone());
-        let aside = Aside::new();
+        let aside = Offload::new();
         let whole = Whole {
             requests: settings.http.requests,
             trackers: settings.trackers.most,
@@ -84,11 +84,11 @@ impl AppState {
             checks: aside.places(),
         };
         let known_for = settings.keys.known_for.get();
-        let known = Arc::new(KnownKeys::new(known_for));
+        let known = Arc::new(KeyCache::new(known_for));
         Ok(Self(Arc::new(Shared {
-            hub: Hub::new(store.clone(), receipts.clone(), &settings.trackers),
+            hub: OrderWatchers::new(store.clone(), receipts.clone(), &settings.trackers),
             receipts,
-            desk: Desk::default(),
+            desk: InFlight::default(),
             key_watch: KeyWatch::new(store.clone(), Arc::clone(&clock), Arc::clone(&known), known_for),
             known,
             places: Arc::new(Semaphore::new(settings.http.requests)),
@@ -105,7 +105,7 @@ impl AppState {
     }
 }
 
-/// KiB of bodies that may be in memory: one of the largest at least.
+/// KiB of bodies that may be in memory: at least one body of the largest size.
 fn body_memory(settings: &Settings) -> usize {
     let kib = settings.http.body_memory.bytes() / 1_024;
     let kib = kib.max(u64::from(LARGEST_KIB));

@@ -1,22 +1,22 @@
-//! The kept inputs of fuzz targets, `fuzz/corpus/<target>/`, given again without a fuzzer: what was once found stays found.
+//! Replays the corpus of fuzz targets, `fuzz/corpus/<target>/`, without a fuzzer, so that fixed bugs stay fixed.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// Each input is also given cut short, at so many places.
+/// Each input is also truncated at this many places.
 const CUTS: usize = 16;
 
-/// Gives all kept inputs of a target to it, whole, cut short, and with one byte changed.
+/// Runs a target on its whole corpus: each input as it is, truncated, and with one byte changed.
 ///
 /// # Panics
-/// The target panics, which is told with the file and what was changed in it; or nothing is kept for it.
+/// If the target panics (the message names the file and the change), or its corpus is empty.
 pub fn replay(target: &str, run: impl Fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
-    assert!(!files.is_empty(), "{}: nothing is kept", folder.display());
+    assert!(!files.is_empty(), "{}: the corpus is empty", folder.display());
     for file in files {
         let whole = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let told = |how: String, bytes: &[u8]| {

@@ -1,7 +1,7 @@
-//! Waiting for facts instead of sleeping.
+//! Waiting for conditions instead of sleeping.
 //!
-//! One setting rules how patient all tests are: `RIG_PATIENCE_SECONDS` (default 60). A healthy test
-//! never waits that long; a slow machine gets a larger number, and no test gets a number of its own.
+//! One setting controls the timeout of all tests: `RIG_PATIENCE_SECONDS` (default 60). A healthy test
+//! never waits that long. A slow machine gets a larger number; no test gets a number of its own.
 
 use std::fmt::Display;
 use std::panic::Location;
@@ -14,7 +14,7 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
 
-/// How long a test waits for a fact before it fails: `RIG_PATIENCE_SECONDS`, or 60 seconds when that
+/// How long a test waits for a condition before it fails: `RIG_PATIENCE_SECONDS`, or 60 seconds when that
 /// is unset or not a number.
 pub fn patience() -> Duration {
     parse_patience(std::env::var(PATIENCE).ok().as_deref())
@@ -24,7 +24,7 @@ fn parse_patience(value: Option<&str>) -> Duration {
     value.and_then(|v| v.trim().parse().ok()).map_or(DEFAULT_PATIENCE, Duration::from_secs)
 }
 
-/// Asks `probe` again and again until it says `Ok`, and returns what it said.
+/// Calls `probe` repeatedly until it returns `Ok`, and returns that value.
 ///
 /// # Panics
 ///
@@ -44,12 +44,12 @@ pub fn eventually<T, E: Display>(what: &str, mut probe: impl FnMut() -> Result<T
     }
 }
 
-/// [`eventually`] for probes that await; other tasks run while it waits.
+/// [`eventually`] for async probes; other tasks run while it waits.
 ///
 /// # Panics
 ///
-/// After [`patience`], with `what` and the last `Err`. A probe that never returns is cut off at the same
-/// moment.
+/// After [`patience`], with `what` and the last `Err`. A probe that never returns is cancelled at the same
+/// time.
 #[track_caller]
 pub fn eventually_async<T, E: Display>(
     what: &str,
@@ -64,14 +64,14 @@ pub fn eventually_async<T, E: Display>(
         loop {
             match tokio::time::timeout_at(deadline, probe()).await {
                 Ok(Ok(value)) => return value,
-                // A probe that never waits is not cut off by the deadline.
+                // A probe that never yields is not cancelled by the deadline.
                 Ok(Err(e)) if tokio::time::Instant::now() >= deadline => {
-                    panic!("{} (asked at {caller})", verdict(what, patience, &e))
+                    panic!("{} (called at {caller})", verdict(what, patience, &e))
                 }
                 Ok(Err(e)) => last = Some(e),
                 Err(_) => match &last {
-                    Some(last) => panic!("{} (asked at {caller})", verdict(what, patience, last)),
-                    None => panic!("{what}: the probe itself hung for {patience:?} (asked at {caller})"),
+                    Some(last) => panic!("{} (called at {caller})", verdict(what, patience, last)),
+                    None => panic!("{what}: the probe itself hung for {patience:?} (called at {caller})"),
                 },
             }
             tokio::time::sleep(pause).await;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_is_a_minute_unless_told_otherwise() {
+    fn patience_defaults_to_a_minute() {
         assert_eq!(parse_patience(None), Duration::from_secs(60));
         assert_eq!(parse_patience(Some("soon")), Duration::from_secs(60));
         assert_eq!(parse_patience(Some(" 120 ")), Duration::from_secs(120));

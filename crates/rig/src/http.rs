@@ -1,5 +1,5 @@
-//! A bare HTTP server for stand-ins of providers: reads every request whole, answers as it is told to or not at all, and can be
-//! closed and opened again where it was.
+//! A bare HTTP server for fake providers: reads every request completely, answers as instructed or not at all, and can
+//! be closed and reopened on the same port.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::time::Instant;
 
 use crate::{Error, Result};
 
-/// Headers of a request at most.
+/// Most headers of a request.
 const MOST_HEADERS: usize = 64;
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
-pub struct Request {
-    /// When it was whole.
+pub struct HttpRequest {
+    /// When it was complete.
     pub at: Instant,
-    /// As in `POST`.
+    /// Such as `POST`.
     pub verb: String,
     /// Path and query.
     pub target: String,
@@ -30,12 +30,12 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// What is done about a request.
+/// How to answer a request.
 #[derive(Debug, Clone)]
-pub enum Reply {
-    /// Status, headers (each with its end of line) and body.
+pub enum HttpReply {
+    /// Status, headers (each with its line end) and body.
     Say(u16, String, String),
-    /// The same, after a while.
+    /// The same, after a delay.
     Late(Duration, u16, String, String),
     /// Nothing, with the connection open.
     Hang,
@@ -45,10 +45,10 @@ pub enum Reply {
     Half(String),
 }
 
-type Answering = dyn Fn(Request) -> Reply + Send + Sync;
+type Answering = dyn Fn(HttpRequest) -> HttpReply + Send + Sync;
 
-/// A server on loopback, for as long as this lives.
-pub struct Server {
+/// A server on loopback, running as long as this value lives.
+pub struct HttpServer {
     port: u16,
     answering: Arc<Answering>,
     serving: Mutex<Option<Serving>>,
@@ -59,12 +59,12 @@ struct Serving {
     accepting: JoinHandle<()>,
 }
 
-impl Server {
-    /// Opens a free port. `answering` is asked about every request when it is whole. Must be called inside a tokio runtime.
+impl HttpServer {
+    /// Opens a free port. `answering` is called with every complete request. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Io`] when there is no port to be had.
-    pub async fn start(answering: impl Fn(Request) -> Reply + Send + Sync + 'static) -> Result<Self> {
+    /// [`Error::Io`] when no port is available.
+    pub async fn start(answering: impl Fn(HttpRequest) -> HttpReply + Send + Sync + 'static) -> Result<Self> {
         let answering: Arc<Answering> = Arc::new(answering);
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Error::io("listening on a port"))?;
         let port = listener.local_addr().map_err(Error::io("asking for the port"))?.port();
@@ -72,25 +72,25 @@ impl Server {
         Ok(Self { port, answering, serving })
     }
 
-    /// Where it is, as in `http://127.0.0.1:1234`.
+    /// Its URL, such as `http://127.0.0.1:1234`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Closes everything: nobody can connect. Returns when the other side knows.
+    /// Closes everything: clients can no longer connect. Returns once open connections are closed.
     pub async fn close(&self) {
         if let Some(serving) = self.serving.lock().await.take() {
             serving.close.send_replace(true);
-            // A task that panicked serves nobody either.
+            // A task that panicked has stopped serving too.
             let _ = serving.accepting.await;
         }
     }
 
-    /// Takes connections again, where it did before.
+    /// Accepts connections again, on the same port.
     ///
     /// # Errors
-    /// [`Error::Io`] when somebody else has the port meanwhile.
+    /// [`Error::Io`] when another process has taken the port meanwhile.
     pub async fn open(&self) -> Result<()> {
         let mut serving = self.serving.lock().await;
         if serving.is_none() {
@@ -125,7 +125,7 @@ async fn over(closed: &mut watch::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
 }
 
-/// One connection, request by request. Closed while idle, it waits until the client has seen it.
+/// Serves one connection, request by request. If closed while idle, it waits until the client has seen it.
 async fn connection(mut stream: TcpStream, answering: Arc<Answering>, mut closed: watch::Receiver<bool>) {
     let mut buffer = Vec::new();
     loop {
@@ -139,20 +139,20 @@ async fn connection(mut stream: TcpStream, answering: Arc<Answering>, mut closed
         };
         let Some(request) = request else { return };
         let (status, headers, body) = match answering(request) {
-            Reply::Say(status, headers, body) => (status, headers, body),
-            Reply::Late(wait, status, headers, body) => {
+            HttpReply::Say(status, headers, body) => (status, headers, body),
+            HttpReply::Late(wait, status, headers, body) => {
                 tokio::time::sleep(wait).await;
                 (status, headers, body)
             }
-            Reply::Hang => {
+            HttpReply::Hang => {
                 tokio::select! {
                     _ = stream.read_u8() => {}
                     () = over(&mut closed) => {}
                 }
                 return;
             }
-            Reply::Reset => return reset(&stream),
-            Reply::Half(begun) => {
+            HttpReply::Reset => return reset(&stream),
+            HttpReply::Half(begun) => {
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{begun}", begun.len() + 500);
                 let _ = stream.write_all(head.as_bytes()).await;
                 return reset(&stream);
@@ -165,13 +165,13 @@ async fn connection(mut stream: TcpStream, answering: Arc<Answering>, mut closed
     }
 }
 
-/// Closed like this, a connection ends by a reset.
+/// Makes the close of a connection a reset.
 fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
-/// The next request; `None`: there is none, or what came is none.
-async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
+/// The next request; `None` if there is none, or it is invalid.
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<HttpRequest> {
     loop {
         if let Some((request, length)) = parse(buffer)? {
             buffer.drain(..length);
@@ -183,9 +183,9 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request> {
     }
 }
 
-/// A whole request and its length; `Some(None)`: it is not whole yet; `None`: it is none.
-#[expect(clippy::option_option, reason = "the doc says which is which, and one place asks")]
-fn parse(buffer: &[u8]) -> Option<Option<(Request, usize)>> {
+/// A complete request and its length; `Some(None)`: it is incomplete; `None`: it is invalid.
+#[expect(clippy::option_option, reason = "the doc comment explains both levels, and there is one caller")]
+fn parse(buffer: &[u8]) -> Option<Option<(HttpRequest, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(length) = parsed.parse(buffer).ok()? else { return Some(None) };
@@ -195,7 +195,7 @@ fn parse(buffer: &[u8]) -> Option<Option<(Request, usize)>> {
         None => 0,
     };
     let Some(whole) = buffer.get(length..length.checked_add(body)?) else { return Some(None) };
-    let request = Request {
+    let request = HttpRequest {
         at: Instant::now(),
         verb: parsed.method?.to_owned(),
         target: parsed.path?.to_owned(),

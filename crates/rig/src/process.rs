@@ -1,7 +1,7 @@
-//! Child processes: every output line kept, signals by name, dead when dropped.
+//! Child processes: every output line kept, signals by name, killed when dropped.
 //!
-//! Where util-linux's `setpriv` is present the child also dies when this process is killed, except in the first
-//! millisecond or two of its life.
+//! Where util-linux's `setpriv` is present, the child also dies when this process is killed, except in the first
+//! one or two milliseconds of its life.
 
 mod launch;
 mod output;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) use launch::target_dir;
 pub use launch::{find_program, workspace_binary};
-pub use output::{Line, MAX_OUTPUT, Source};
+pub use output::{MAX_OUTPUT, OutputLine, OutputStream};
 
 use crate::eventually::patience;
 use crate::{Error, Result, spawner};
@@ -25,13 +25,13 @@ use output::Output;
 /// The signals a test sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sig {
-    /// The polite stop of a service manager.
+    /// Graceful stop, as a service manager sends it.
     Term,
     /// Ctrl-C.
     Int,
-    /// Hang-up; many services re-read their configuration.
+    /// Hang-up; many services reload their configuration.
     Hup,
-    /// Death without a word.
+    /// Immediate kill.
     Kill,
     /// Freeze.
     Stop,
@@ -92,14 +92,14 @@ impl Child {
         self.pid
     }
 
-    /// Sends a signal; a process that has ended already is no error.
+    /// Sends a signal; it is not an error if the process has already ended.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when the operating system refuses.
     pub fn signal(&self, sig: Sig) -> Result<()> {
         let mut inner = self.lock();
-        // Under the lock nobody reaps the child, so the id cannot belong to somebody else.
+        // Under the lock the child is not reaped, so its id cannot belong to another process.
         if inner.try_wait().map_err(Error::io("asking for the exit status"))?.is_some() {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl Child {
         self.wait_exit()
     }
 
-    /// SIGSTOP, and waits until every thread of the process stands still.
+    /// SIGSTOP, and waits until every thread of the process has stopped.
     ///
     /// # Errors
     ///
@@ -158,11 +158,11 @@ impl Child {
         }
     }
 
-    /// The exit status, or `None` while the process lives.
+    /// The exit status, or `None` while the process runs.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the operating system cannot say.
+    /// [`Error::Io`] when the operating system cannot report it.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
         self.lock().try_wait().map_err(Error::io(format!("asking for the exit status of {}", self.what)))
     }
@@ -192,7 +192,7 @@ impl Child {
         }
     }
 
-    /// Waits for a line that satisfies `is_it`, looking at old lines too, and returns it.
+    /// Waits for a line that satisfies `is_it`, including earlier lines, and returns it.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl Child {
         }
     }
 
-    /// The number of lines so far; give it to [`Child::wait_line_from`] to look only at later ones.
+    /// The number of lines so far; pass it to [`Child::wait_line_from`] to look only at later ones.
     pub fn mark(&self) -> usize {
         self.output.len()
     }
@@ -230,7 +230,7 @@ impl Child {
     ///
     /// [`Error::Overflow`] when the process wrote more than [`MAX_OUTPUT`] bytes: a check over an incomplete
     /// output would prove nothing.
-    pub fn lines(&self) -> Result<Vec<Line>> {
+    pub fn lines(&self) -> Result<Vec<OutputLine>> {
         self.output.lines().ok_or_else(|| Error::Overflow { what: self.what.clone(), bytes: MAX_OUTPUT })
     }
 
@@ -260,7 +260,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let mut inner = self.lock();
-        // Both fail only when the child is gone already, which is what is wanted.
+        // Both fail only when the child is already gone, which is the goal.
         let _ = inner.kill();
         let _ = inner.wait();
     }

@@ -1,6 +1,6 @@
-//! A proxy that stands between a client and a server and makes the network as bad as it can be.
+//! A proxy between a client and a server that injects network faults.
 //!
-//! In any traffic it can wait, hang, refuse and cut. In RESP traffic it knows commands from their answers, so
+//! For any traffic it can delay, hang, refuse and cut. For RESP traffic it tells commands from answers, so
 //! it can lose exactly the request or exactly the answer, and it can deliver a **late second copy** of a
 //! command: the case where a client gave up on a command that was only slow.
 //!
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 
 use rule::{Action, Rule};
-pub use rule::{Command, Delivered, LateCopy, Report};
+pub use rule::{Delivered, LateCopy, ProxiedCommand, ProxyReport};
 use shared::{Mode, Shared};
 use socket::Listener;
 
@@ -30,14 +30,14 @@ use crate::{Error, Result};
 /// What goes through the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traffic {
-    /// Bytes of any protocol; the faults that look at commands never happen.
+    /// Bytes of any protocol; faults that look at commands never apply.
     Bytes,
-    /// RESP with one answer for each command, in order. Subscriptions pass too, but after a RESP2 SUBSCRIBE the
-    /// answers of that connection can no longer be counted, so aim the faults at other connections.
+    /// RESP with one answer per command, in order. Subscriptions pass too, but after a RESP2 SUBSCRIBE the
+    /// answers of that connection can no longer be counted, so apply faults to other connections.
     Resp,
 }
 
-/// A running proxy. Dropping it closes everything that goes through it.
+/// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
@@ -47,7 +47,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which need not be up yet.
+    /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which may start later.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Proxy {
         Self::run(Endpoint::Tcp(addr), None, upstream.into(), traffic, || Listener::tcp(listener))
     }
 
-    /// Listens on a unix socket of its own and forwards to `upstream`, which need not be up yet.
+    /// Listens on a unix socket of its own and forwards to `upstream`, which may start later.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl Proxy {
         Ok(Self { shared, endpoint, runtime: Some(runtime), _dir: dir })
     }
 
-    /// Where clients connect.
+    /// The address clients connect to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -114,27 +114,27 @@ impl Proxy {
         }
     }
 
-    /// Each answer arrives this much later from now on; the order and the throughput stay.
+    /// Delays each answer by this from now on; order and throughput stay the same.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.lock().latency = latency;
     }
 
-    /// Ends every connection at once, TCP ones by a reset. New ones are served.
+    /// Ends every connection at once, TCP ones by a reset. New ones are accepted.
     pub fn cut(&self) {
         self.shared.cut();
     }
 
-    /// From now on nothing passes: open connections hang, new ones are accepted and hang too.
+    /// From now on nothing passes: open connections hang; new ones are accepted and hang too.
     pub fn black_hole(&self) {
         self.shared.set_mode(Mode::BlackHole);
     }
 
-    /// From now on new connections are reset at once. Open ones go on; [`Proxy::cut`] ends them.
+    /// From now on new connections are reset at once. Open ones continue; [`Proxy::cut`] ends them.
     pub fn refuse(&self) {
         self.shared.set_mode(Mode::Refuse);
     }
 
-    /// Ends [`Proxy::black_hole`] and [`Proxy::refuse`]; what hung goes on.
+    /// Ends [`Proxy::black_hole`] and [`Proxy::refuse`]; hanging connections continue.
     pub fn heal(&self) {
         self.shared.set_mode(Mode::Forward);
     }
@@ -146,53 +146,61 @@ impl Proxy {
     }
 
     /// [`Proxy::drop_replies`] for the next `times` commands for which `matching` holds.
-    pub fn drop_replies_of(&self, times: u32, matching: impl Fn(&Command) -> bool + Send + Sync + 'static) {
+    pub fn drop_replies_of(
+        &self,
+        times: u32,
+        matching: impl Fn(&ProxiedCommand) -> bool + Send + Sync + 'static,
+    ) {
         self.add(times, Arc::new(matching), Action::DropReply);
     }
 
     /// The next `times` commands for which `matching` holds never reach the server; the connection is cut
     /// instead.
-    pub fn drop_requests_of(&self, times: u32, matching: impl Fn(&Command) -> bool + Send + Sync + 'static) {
+    pub fn drop_requests_of(
+        &self,
+        times: u32,
+        matching: impl Fn(&ProxiedCommand) -> bool + Send + Sync + 'static,
+    ) {
         self.add(times, Arc::new(matching), Action::DropRequest);
     }
 
-    /// The next `times` commands for which `matching` holds never reach the server; the client gets this answer, in RESP, as
-    /// if it came from there: `b"-OOM command not allowed\r\n"`.
+    /// The next `times` commands for which `matching` holds never reach the server; the client gets this RESP answer,
+    /// as if it came from the server: `b"-OOM command not allowed\r\n"`.
     pub fn answer_instead(
         &self,
         times: u32,
         answer: impl Into<Vec<u8>>,
-        matching: impl Fn(&Command) -> bool + Send + Sync + 'static,
+        matching: impl Fn(&ProxiedCommand) -> bool + Send + Sync + 'static,
     ) {
         self.add(times, Arc::new(matching), Action::Answer { answer: answer.into(), reaches: false });
     }
 
-    /// The next `times` commands for which `matching` holds reach the server, but the client gets this answer, in RESP,
+    /// The next `times` commands for which `matching` holds reach the server, but the client gets this RESP answer
     /// instead of the server's.
     pub fn replace_replies_of(
         &self,
         times: u32,
         answer: impl Into<Vec<u8>>,
-        matching: impl Fn(&Command) -> bool + Send + Sync + 'static,
+        matching: impl Fn(&ProxiedCommand) -> bool + Send + Sync + 'static,
     ) {
         self.add(times, Arc::new(matching), Action::Answer { answer: answer.into(), reaches: true });
     }
 
-    /// Delivers second copies of commands, late; see [`LateCopy`].
+    /// Delivers late second copies of commands; see [`LateCopy`].
     pub fn copy_late(&self, copy: LateCopy) {
         let LateCopy { times, matching, after, counting } = copy;
         self.add(times, matching, Action::CopyLate { after, counting });
     }
 
-    /// Forgets all faults that have not happened yet, copies that wait for their moment included.
+    /// Removes all faults that have not happened yet, including copies that wait for delivery.
     pub fn forget_rules(&self) {
         let mut state = self.shared.lock();
         state.rules.clear();
         state.held.clear();
     }
 
-    /// What has happened so far.
-    pub fn report(&self) -> Report {
+    /// Counts of what has happened so far.
+    pub fn report(&self) -> ProxyReport {
         self.shared.lock().report.clone()
     }
 
@@ -204,7 +212,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Not the blocking way: the proxy may be dropped inside a task of another runtime.
+            // Not the blocking shutdown: the proxy may be dropped inside a task of another runtime.
             runtime.shutdown_background();
         }
     }

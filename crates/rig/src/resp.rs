@@ -1,6 +1,6 @@
 //! A bare RESP2 connection for raw commands: synchronous, bounded in time and memory.
 //!
-//! Tests use it to set the stage and to look behind it; the programs under test have their own client.
+//! Tests use it to prepare state and to inspect it; the programs under test have their own client.
 
 mod frame;
 mod reply;
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use frame::{Kind, Scanner};
 pub use frame::{decode_command, encode_command};
-pub use reply::Reply;
+pub use reply::RespReply;
 
-/// Reads one whole reply from bytes.
-pub(crate) fn parse_reply(mut raw: &[u8]) -> Result<Reply, String> {
+/// Parses one whole reply from bytes.
+pub(crate) fn parse_reply(mut raw: &[u8]) -> Result<RespReply, String> {
     reply::read(&mut raw).map_err(|stop| match stop {
         Stop::Io(error) => error.to_string(),
         Stop::NotResp(text) => text,
@@ -26,7 +26,7 @@ pub(crate) fn parse_reply(mut raw: &[u8]) -> Result<Reply, String> {
 use crate::eventually::patience;
 use crate::{Error, Result};
 
-/// Where a server listens.
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP address.
@@ -47,8 +47,8 @@ impl From<&Path> for Endpoint {
     }
 }
 
-/// One connection. Every command has [`patience`] to be answered unless [`Connection::set_time_limit`] says
-/// otherwise; after a time-out or a protocol error the connection is of no more use and says so.
+/// One connection. Every command must be answered within [`patience`] unless [`Connection::set_time_limit`] changes
+/// that; after a timeout or a protocol error the connection is unusable and returns an error.
 #[derive(Debug)]
 pub struct Connection {
     stream: BufReader<Timed>,
@@ -61,7 +61,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when nobody listens there.
+    /// [`Error::Io`] when no server listens there.
     pub fn open(endpoint: &Endpoint) -> Result<Self> {
         let limit = patience();
         let socket = match endpoint {
@@ -79,18 +79,18 @@ impl Connection {
         Ok(Self { stream: BufReader::with_capacity(64 * 1024, timed), limit, broken: false })
     }
 
-    /// Changes the time each later command may take.
+    /// Changes the timeout of later commands.
     pub fn set_time_limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
 
-    /// Sends one command and reads one reply. A reply of type error is a [`Reply::Error`], not an `Err`.
+    /// Sends one command and reads one reply. An error reply is a [`RespReply::Error`], not an `Err`.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when the connection fails or no whole reply came in time (see [`Error::is_timeout`]),
-    /// [`Error::Protocol`] when the reply is not RESP.
-    pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Reply> {
+    /// [`Error::Protocol`] when the reply is not valid RESP.
+    pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<RespReply> {
         self.send(args)?;
         self.receive()
     }
@@ -118,17 +118,17 @@ impl Connection {
     /// # Errors
     ///
     /// As [`Connection::command`].
-    pub fn receive(&mut self) -> Result<Reply> {
+    pub fn receive(&mut self) -> Result<RespReply> {
         self.guarded("waiting for a reply", |me| reply::read(&mut me.stream))
     }
 
-    /// Reads one reply or message if it begins to arrive within `wait`, else returns `None` and leaves the
+    /// Reads one reply or message if it starts to arrive within `wait`, else returns `None` and leaves the
     /// connection usable.
     ///
     /// # Errors
     ///
     /// As [`Connection::command`].
-    pub fn receive_within(&mut self, wait: Duration) -> Result<Option<Reply>> {
+    pub fn receive_within(&mut self, wait: Duration) -> Result<Option<RespReply>> {
         self.stream.get_mut().deadline = Instant::now() + wait;
         match self.stream.fill_buf() {
             Ok(_) => self.receive().map(Some),
@@ -175,7 +175,7 @@ enum Socket {
     Unix(UnixStream),
 }
 
-/// A socket with one deadline for however many reads and writes an operation takes.
+/// A socket with one deadline for all reads and writes of an operation.
 #[derive(Debug)]
 struct Timed {
     socket: Socket,

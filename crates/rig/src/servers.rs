@@ -1,6 +1,6 @@
-//! A Redis or Valkey of one's own: in its own folder, on its own socket, killed, frozen and restarted at will.
+//! A private Redis or Valkey: in its own folder, on its own socket, to be killed, frozen and restarted at will.
 //!
-//! `RIG_SERVER` chooses the server for a whole test run, so that the same tests run on three of
+//! `RIG_SERVER` selects the server for a whole test run, so that the same tests run on three of
 //! them.
 
 mod builder;
@@ -19,7 +19,7 @@ pub use private::PrivateServer;
 pub(crate) use private::short_tempdir;
 pub use sentinels::Sentinels;
 
-/// Tries until it is so, and says what was there instead when it takes too long.
+/// Repeats until it succeeds; after the timeout, reports what was seen instead.
 fn until<T>(what: &str, mut is_so: impl FnMut() -> Result<T>) -> Result<T> {
     let begun = std::time::Instant::now();
     loop {

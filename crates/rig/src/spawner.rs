@@ -1,7 +1,7 @@
 //! One thread that starts every child process.
 //!
 //! The kernel's "kill me when my parent dies" watches the *thread* that started the child. Test threads and
-//! blocking-pool threads come and go, so children are started by a thread that lives as long as the process.
+//! blocking-pool threads are short-lived, so children are started by a thread that lives as long as the process.
 
 use std::io;
 use std::process::{Child, Command};
@@ -17,7 +17,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         std::thread::Builder::new().name("rig-spawner".into()).spawn(move || {
             for (mut command, answer) in inbox {
-                // The asker may have gone; then nobody owns the child and it must not stay.
+                // The caller may be gone; then the child has no owner and must not stay.
                 if let Err(mpsc::SendError(Ok(mut orphan))) = answer.send(command.spawn()) {
                     let _ = orphan.kill();
                     let _ = orphan.wait();

@@ -1,6 +1,6 @@
-//! Child processes, tried on the shell.
+//! Child processes, tested with the shell.
 
-use posthaste_rig::process::Source;
+use posthaste_rig::process::OutputStream;
 use posthaste_rig::{Child, Error, Sig, eventually};
 
 fn shell(script: &str) -> Child {
@@ -14,9 +14,9 @@ fn keeps_both_streams_and_the_exit_status() {
     let mut lines = child.lines().expect("complete output");
     lines.sort_by_key(|line| line.text.clone());
     assert_eq!(lines[0].text, "hello");
-    assert_eq!(lines[0].source, Source::Stdout);
+    assert_eq!(lines[0].source, OutputStream::Stdout);
     assert_eq!(lines[1].text, "oops");
-    assert_eq!(lines[1].source, Source::Stderr);
+    assert_eq!(lines[1].source, OutputStream::Stderr);
     assert!(child.output().expect("complete output").contains("oops\n"));
 }
 
@@ -32,7 +32,7 @@ fn waits_for_a_line_and_for_a_later_one() {
 }
 
 #[test]
-fn says_so_when_the_process_ends_without_the_line() {
+fn reports_a_process_that_ends_without_the_line() {
     let child = shell("echo last words");
     match child.wait_line("ready", |line| line == "ready") {
         Err(Error::Dead { last_words, .. }) => assert_eq!(last_words, "last words"),
@@ -83,7 +83,7 @@ fn children_die_with_a_killed_parent() {
     let parent = Child::spawn(env!("CARGO_BIN_EXE_rig-parent"), [""; 0], [("", ""); 0]).expect("a parent");
     let line = parent.wait_line("the grandchild", |line| line.contains("grandchild=")).expect("it reports");
     let pid = line.rsplit('=').next().expect("a pid").to_owned();
-    // The order to die with the parent is given by the program that then turns into the grandchild.
+    // The program that then becomes the grandchild sets the option to die with its parent.
     eventually("the grandchild runs", || {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|e| e.to_string())?;
         if name.trim() == "sleep" { Ok(()) } else { Err(name) }

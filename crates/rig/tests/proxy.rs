@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use posthaste_rig::proxy::{LateCopy, Traffic};
-use posthaste_rig::{Connection, PrivateServer, Proxy, Reply, eventually};
+use posthaste_rig::{Connection, PrivateServer, Proxy, RespReply, eventually};
 
 fn pair() -> (PrivateServer, Proxy) {
     let server = PrivateServer::start().expect("a server");
@@ -34,7 +34,7 @@ fn forwards_commands_pipelines_and_large_values() {
         connection.send(&["INCR", "n"]).expect("sent");
     }
     for i in 1..=1000 {
-        assert_eq!(connection.receive().expect("a reply"), Reply::Int(i));
+        assert_eq!(connection.receive().expect("a reply"), RespReply::Int(i));
     }
     assert_eq!(value(&server, "n").as_deref(), Some("1000"));
     let report = proxy.report();
@@ -46,7 +46,7 @@ fn a_unix_socket_in_front_of_a_port() {
     let server = PrivateServer::builder().tcp().start().expect("a server");
     let proxy = Proxy::unix(server.tcp_addr().expect("an address"), Traffic::Resp).expect("a proxy");
     assert!(proxy.url().starts_with("redis+unix:///"), "{}", proxy.url());
-    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), Reply::Int(1));
+    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), RespReply::Int(1));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn latency_delays_answers_and_keeps_their_order() {
         connection.send(&["INCR", "n"]).expect("sent");
     }
     for i in 1..=100 {
-        assert_eq!(connection.receive().expect("a reply"), Reply::Int(i));
+        assert_eq!(connection.receive().expect("a reply"), RespReply::Int(i));
     }
     let took = begun.elapsed();
     assert!(took >= latency, "{took:?}");
@@ -104,7 +104,7 @@ fn a_black_hole_hangs_and_heals() {
     proxy.heal();
     let mut answers = [old.receive().expect("a reply"), new.receive().expect("a reply")];
     answers.sort();
-    assert_eq!(answers, [Reply::Int(1), Reply::Int(2)]);
+    assert_eq!(answers, [RespReply::Int(1), RespReply::Int(2)]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_dropped_reply_belongs_to_a_command_that_happened() {
     assert_eq!(connection.receive().expect("a reply").text(), Some("1"));
     assert!(!connection.receive().expect_err("the answer is lost").is_timeout());
     assert_eq!(value(&server, "n").as_deref(), Some("2"));
-    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), Reply::Int(3));
+    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), RespReply::Int(3));
     assert_eq!(proxy.report().dropped_replies, 1);
 }
 
@@ -144,7 +144,7 @@ fn the_next_replies_are_dropped_whatever_they_answer() {
     for _ in 0..2 {
         client(&proxy).command(&["INCR", "n"]).expect_err("the answer is lost");
     }
-    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), Reply::Int(3));
+    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), RespReply::Int(3));
     assert_eq!(value(&server, "n").as_deref(), Some("3"));
 }
 
@@ -157,7 +157,7 @@ fn a_large_lost_reply_shows_no_first_byte() {
     let mut socket = std::net::TcpStream::connect(addr).expect("a connection");
     socket.write_all(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n").expect("sent");
     let mut seen = Vec::new();
-    // The cut shows as a reset or as an end, whichever the kernel tells first.
+    // The cut shows as a reset or as an end, whichever the kernel reports first.
     let _ = socket.read_to_end(&mut seen);
     assert_eq!(seen.len(), 0);
 }
@@ -168,7 +168,7 @@ fn a_dropped_request_never_happened() {
     proxy.drop_requests_of(1, |command| command.is("INCR"));
     client(&proxy).command(&["INCR", "n"]).expect_err("the request is lost");
     assert_eq!(value(&server, "n"), None);
-    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), Reply::Int(1));
+    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), RespReply::Int(1));
     assert_eq!(proxy.report().dropped_requests, 1);
 }
 
@@ -182,38 +182,38 @@ fn an_answer_made_by_the_proxy_takes_its_turn() {
     for command in [&["PING"][..], &["INCR", "n"], &["GET", "big"], &["INCR", "n"], &["GET", "n"]] {
         connection.send(command).expect("sent");
     }
-    let answers: Vec<Reply> = (0..5).map(|_| connection.receive().expect("a reply")).collect();
+    let answers: Vec<RespReply> = (0..5).map(|_| connection.receive().expect("a reply")).collect();
     assert_eq!(answers[0].text(), Some("PONG"));
-    assert_eq!(answers[1], Reply::Error("OOM full".into()), "it was kept from the server");
-    assert_eq!(answers[2..4], [Reply::Int(7), Reply::Int(1)]);
+    assert_eq!(answers[1], RespReply::Error("OOM full".into()), "it was kept from the server");
+    assert_eq!(answers[2..4], [RespReply::Int(7), RespReply::Int(1)]);
     assert_eq!(answers[4].text(), Some("1"));
-    // One that reaches the server happens there.
+    // One that reaches the server is executed there.
     proxy.replace_replies_of(1, *b"-BUSY\r\n", |command| command.is("INCR"));
-    assert_eq!(connection.command(&["INCR", "n"]).expect("a reply"), Reply::Error("BUSY".into()));
+    assert_eq!(connection.command(&["INCR", "n"]).expect("a reply"), RespReply::Error("BUSY".into()));
     assert_eq!(value(&server, "n").as_deref(), Some("2"));
     assert_eq!(proxy.report().made_replies, 3);
 }
 
 #[test]
-fn a_late_second_copy_comes_after_the_commands_told() {
+fn a_late_second_copy_comes_after_the_given_number_of_commands() {
     let (server, proxy) = pair();
     proxy.copy_late(LateCopy::of(|command| command.is("EVAL") && command.contains("wanted")).after(2));
     let mut connection = client(&proxy);
     let script = "return redis.call('RPUSH', KEYS[1], ARGV[1])";
     let mut push = |word: &str| connection.command(&["EVAL", script, "1", "log", word]).expect("a reply");
-    assert_eq!(push("other"), Reply::Int(1));
-    assert_eq!(push("wanted"), Reply::Int(2));
-    assert_eq!(push("first after"), Reply::Int(3));
+    assert_eq!(push("other"), RespReply::Int(1));
+    assert_eq!(push("wanted"), RespReply::Int(2));
+    assert_eq!(push("first after"), RespReply::Int(3));
     assert_eq!(proxy.report().copies, []);
-    assert_eq!(push("second after"), Reply::Int(4));
-    assert_eq!(push("third after"), Reply::Int(6));
+    assert_eq!(push("second after"), RespReply::Int(4));
+    assert_eq!(push("third after"), RespReply::Int(6));
     let log = server.command(&["LRANGE", "log", "0", "-1"]).expect("a reply");
-    let log: Vec<_> = log.items().iter().filter_map(Reply::text).collect();
+    let log: Vec<_> = log.items().iter().filter_map(RespReply::text).collect();
     assert_eq!(log, ["other", "wanted", "first after", "second after", "wanted", "third after"]);
     let copies = proxy.report().copies;
     assert_eq!(copies.len(), 1);
     assert!(copies[0].command.contains("wanted"));
-    assert_eq!(copies[0].reply, Ok(Reply::Int(5)));
+    assert_eq!(copies[0].reply, Ok(RespReply::Int(5)));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn only_counted_commands_bring_the_copy_nearer() {
         connection.command(&[command, "n"]).expect("a reply");
     }
     assert_eq!(value(&server, "n").as_deref(), Some("3"));
-    assert_eq!(connection.command(&["DECR", "n"]).expect("a reply"), Reply::Int(2));
+    assert_eq!(connection.command(&["DECR", "n"]).expect("a reply"), RespReply::Int(2));
     assert_eq!(value(&server, "n").as_deref(), Some("4"), "both copies have come");
 }
 
@@ -238,9 +238,9 @@ fn a_copy_logs_in_like_its_original_and_works_on_the_same_database() {
     let mut connection = client(&proxy);
     connection.command(&["AUTH", "hush"]).expect("a reply");
     connection.command(&["SELECT", "3"]).expect("a reply");
-    assert_eq!(connection.command(&["INCR", "n"]).expect("a reply"), Reply::Int(1));
+    assert_eq!(connection.command(&["INCR", "n"]).expect("a reply"), RespReply::Int(1));
     assert_eq!(connection.command(&["GET", "n"]).expect("a reply").text(), Some("2"));
-    assert_eq!(proxy.report().copies[0].reply, Ok(Reply::Int(2)));
+    assert_eq!(proxy.report().copies[0].reply, Ok(RespReply::Int(2)));
 }
 
 #[test]
@@ -312,6 +312,6 @@ fn other_protocols_pass_as_bytes() {
 #[tokio::test]
 async fn works_for_a_test_that_blocks_its_only_thread() {
     let (_server, proxy) = pair();
-    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), Reply::Int(1));
+    assert_eq!(client(&proxy).command(&["INCR", "n"]).expect("a reply"), RespReply::Int(1));
     drop(proxy);
 }

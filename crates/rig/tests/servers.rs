@@ -1,17 +1,17 @@
-//! Private servers, tried on the real ones.
+//! Private servers, tested with the real ones.
 
 use std::time::Duration;
 
 use posthaste_rig::resp::Endpoint;
 use posthaste_rig::servers::Sentinels;
-use posthaste_rig::{Connection, Error, Fsync, PrivateServer, Reply, ServerKind, eventually};
+use posthaste_rig::{Connection, Error, Fsync, PrivateServer, RespReply, ServerKind, eventually};
 
-fn ok() -> Reply {
-    Reply::Status("OK".into())
+fn ok() -> RespReply {
+    RespReply::Status("OK".into())
 }
 
-fn text(value: &str) -> Reply {
-    Reply::Bytes(value.as_bytes().to_vec())
+fn text(value: &str) -> RespReply {
+    RespReply::Bytes(value.as_bytes().to_vec())
 }
 
 #[test]
@@ -26,11 +26,11 @@ fn answers_over_both_addresses() {
     assert_eq!(server.tcp_url().expect("a url"), format!("redis://{addr}"));
     let error = unix.command(&["NO-SUCH-COMMAND"]).expect("a reply");
     assert!(error.error().is_some_and(|e| e.starts_with("ERR")), "{error:?}");
-    assert_eq!(unix.command(&["GET", "none"]).expect("a reply"), Reply::Nil);
+    assert_eq!(unix.command(&["GET", "none"]).expect("a reply"), RespReply::Nil);
 }
 
 #[test]
-fn starts_with_the_settings_asked_for() {
+fn starts_with_the_given_settings() {
     let server = PrivateServer::builder()
         .fsync(Fsync::Always)
         .max_memory(64 << 20)
@@ -58,7 +58,7 @@ fn starts_with_the_settings_asked_for() {
 }
 
 #[test]
-fn is_the_server_the_environment_asks_for() {
+fn runs_the_server_selected_by_the_environment() {
     let server = PrivateServer::start().expect("a server");
     assert_eq!(server.kind(), ServerKind::from_env().expect("a kind"));
     let info = server.info("server").expect("INFO");
@@ -94,7 +94,7 @@ fn without_the_append_only_file_a_restart_is_empty() {
     let mut server = PrivateServer::builder().fsync(Fsync::Off).start().expect("a server");
     server.command(&["SET", "k", "v"]).expect("a reply");
     server.restart().expect("restarted");
-    assert_eq!(server.command(&["DBSIZE"]).expect("a reply"), Reply::Int(0));
+    assert_eq!(server.command(&["DBSIZE"]).expect("a reply"), RespReply::Int(0));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_frozen_server_answers_after_the_thaw() {
     let early = connection.receive_within(Duration::from_millis(50)).expect("still usable");
     assert_eq!(early, None);
     server.thaw().expect("thawed");
-    assert_eq!(connection.receive().expect("a reply"), Reply::Int(1));
+    assert_eq!(connection.receive().expect("a reply"), RespReply::Int(1));
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn events_reach_a_subscriber() {
     let server = PrivateServer::start().expect("a server");
     let mut subscriber = server.connect().expect("a connection");
     let hello = subscriber.command(&["SUBSCRIBE", "__keyevent@0__:expired"]).expect("a reply");
-    assert_eq!(hello.items()[2], Reply::Int(1));
+    assert_eq!(hello.items()[2], RespReply::Int(1));
     server.command(&["SET", "bell", "0", "PX", "1"]).expect("a reply");
     eventually("the key is gone", || match server.command(&["EXISTS", "bell"]) {
-        Ok(Reply::Int(0)) => Ok(()),
+        Ok(RespReply::Int(0)) => Ok(()),
         other => Err(format!("{other:?}")),
     });
     let message = subscriber.receive().expect("a message");
@@ -142,12 +142,12 @@ fn counts_processor_time() {
     let server = PrivateServer::start().expect("a server");
     let before = server.cpu_seconds().expect("a figure");
     let busy = "local n = 0 for i = 1, 5000000 do n = n + i end return 1";
-    assert_eq!(server.command(&["EVAL", busy, "0"]).expect("a reply"), Reply::Int(1));
+    assert_eq!(server.command(&["EVAL", busy, "0"]).expect("a reply"), RespReply::Int(1));
     assert!(server.cpu_seconds().expect("a figure") > before);
 }
 
 #[test]
-fn a_wrong_setting_is_told_with_the_servers_words() {
+fn a_wrong_setting_is_reported_in_the_servers_words() {
     let error = PrivateServer::builder().line("no-such-setting 1").start().expect_err("refused");
     assert!(error.to_string().contains("no-such-setting"), "{error}");
 }
@@ -170,7 +170,7 @@ fn many_servers_live_side_by_side() {
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
 }
 
-/// The configuration we recommend, with only the addresses and the folder replaced.
+/// The recommended configuration, with only the addresses and the folder replaced.
 #[test]
 fn starts_with_the_recommended_configuration() {
     let recommended =
@@ -188,7 +188,7 @@ fn starts_with_the_recommended_configuration() {
         let set = reply.items()[1].text().expect("a value").to_owned();
         let mut wanted = value.trim_matches('"').replace("2gb", &(2u64 << 30).to_string()).into_bytes();
         let mut set = set.into_bytes();
-        // The server writes the flags of events in an order of its own.
+        // The server writes the event flags in its own order.
         if name == "notify-keyspace-events" {
             wanted.sort_unstable();
             set.sort_unstable();
@@ -198,14 +198,14 @@ fn starts_with_the_recommended_configuration() {
 }
 
 #[test]
-fn sentinels_promote_a_replica_that_heard_nothing_of_the_last_changes() {
+fn sentinels_promote_a_replica_that_lacks_the_last_changes() {
     let mut servers = Sentinels::start(2, Duration::from_secs(1)).expect("servers");
     assert_eq!(servers.primary().expect("a primary"), 0);
     servers.lag().set_latency(Duration::from_millis(300));
     let set = |servers: &Sentinels, key: &str| servers.node(0).command(&["SET", key, "1"]).expect("a reply");
     set(&servers, "kept");
     let copies = servers.node(0).command(&["WAIT", "2", "60000"]).expect("a reply");
-    assert_eq!(copies, Reply::Int(2));
+    assert_eq!(copies, RespReply::Int(2));
     servers.lag().black_hole();
     set(&servers, "lost");
     servers.node_mut(0).kill9().expect("killed");

@@ -1,4 +1,4 @@
-//! How many mails a second the sandbox takes, so that it is known not to limit what is measured against it:
+//! Measures how many mails per second the sandbox accepts, to make sure it does not limit what is measured against it:
 //! `cargo run --release -p posthaste-sandbox --example mails_per_second -- [mails] [connections] [record file]`.
 
 use std::error::Error;

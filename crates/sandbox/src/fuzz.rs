@@ -1,4 +1,5 @@
-//! What reads what was sent, as functions of bytes: for cargo-fuzz (`fuzz/`), and for the tests that replay what it kept.
+//! The parsers of received data, as functions of bytes: for cargo-fuzz (`fuzz/`) and for tests that replay its
+//! corpus.
 
 pub use crate::outbox::fuzz::outbox_messages;
 pub use crate::vk::fuzz::vk_programs;
@@ -13,7 +14,7 @@ mod tests {
         replay("vk_programs", super::vk_programs);
     }
 
-    /// Twice what is looked into, and what no stack bears.
+    /// Twice the depth that is parsed, and a depth that would overflow any stack.
     #[test]
     fn nested_messages_and_programs_end_nothing() {
         for levels in [2 * 8, 2 * 128, 40_000] {

@@ -1,17 +1,17 @@
-//! Stand-in providers that behave like the real ones, an outbox, faults on request.
+//! Fake providers that behave like the real ones, an outbox, faults on request.
 //!
-//! Nothing that comes in here goes on anywhere. An SMTP server (plain, STARTTLS, TLS; AUTH) takes every message, or
-//! does what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
-//! resets, drops, is slow. Beside it stand [`telegram`], [`vk`], [`twilio`] and a plain [`gateway`] of SMS, on HTTP, with
-//! faults and magic recipients of their own. Every attempt is recorded, in memory (bounded) and on request in a file, and
-//! the outbox shows them all.
+//! Nothing that arrives here is sent on. An SMTP server (plain, STARTTLS, TLS; AUTH) accepts every message, or does
+//! what a fault or a [magic address](MAGIC_NAMES) asks for: refuses at any stage, greylists, throttles, hangs,
+//! resets, drops, is slow. Beside it are [`telegram`], [`vk`], [`twilio`] and a generic SMS [`gateway`], over HTTP,
+//! with faults and magic recipients of their own. Every attempt is recorded in memory (bounded) and, on request, in a
+//! file; the outbox shows them all.
 //!
 //! ```
-//! use posthaste_sandbox::{Action, Answer, Fault, Sandbox, Settings, Stage};
+//! use posthaste_sandbox::{Action, AttemptStage, Fault, RefusalAnswer, Sandbox, Settings};
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! let sandbox = Sandbox::start(Settings::default()).await?;
-//! sandbox.add_fault(Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(550))).to("*@gone.example"))?;
+//! sandbox.add_fault(Fault::new(AttemptStage::Rcpt, Action::Refuse(RefusalAnswer::of(550))).to("*@gone.example"))?;
 //! println!("SMTP on {}", sandbox.smtp());
 //! assert_eq!(sandbox.messages().len(), 0);
 //! sandbox.stop().await;
@@ -19,6 +19,8 @@
 //! # }).unwrap();
 //! ```
 
+mod config_show;
+pub mod fake_provider;
 mod faults;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -29,24 +31,25 @@ mod record;
 mod run;
 mod sandbox;
 mod settings;
-mod shown;
 mod smtp;
-pub mod standin;
 pub mod telegram;
 mod tls;
 pub mod twilio;
 pub mod vk;
 
+pub use config_show::Setting;
 pub use faults::{
-    Action, Answer, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings, Pattern,
+    Action, AddressPattern, Fault, FaultView, InvalidFault, MAGIC_NAMES, MagicName, MagicSettings,
+    RefusalAnswer,
 };
 pub use load::SettingsError;
 pub use record::{
-    Attempt, Counts, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage, Totals,
+    Attempt, AttemptOutcome, AttemptRecipient, AttemptStage, Cut, Ending, HttpFacts, LaterStatus, Protocol,
+    RecordCounts, SmtpFacts, Totals,
 };
-pub use run::{Args, RunError, main, run};
+pub use run::{Args, SandboxRunError, main, run};
 pub use sandbox::{Sandbox, StartError};
 pub use settings::{
-    AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpSettings, Tolerance,
+    AuthSettings, DEFAULTS, Extension, OutboxSettings, RecordSettings, Settings, SmtpServerSettings,
+    Tolerance,
 };
-pub use shown::Setting;

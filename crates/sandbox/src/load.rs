@@ -1,5 +1,5 @@
-//! Where settings come from: the defaults, a file, the environment, flags; later ones win. A key nobody knows is refused
-//! by name before anything opens.
+//! Reads settings from the defaults, a file, the environment and flags; later ones win. An unknown key is refused by
+//! name before anything opens.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use toml::Table;
 use crate::run::Args;
 use crate::settings::{DEFAULTS, Settings};
 
-/// The section of a settings file that is ours; all processes can share one file.
+/// Our section of a settings file; all processes can share one file.
 const SECTION: &str = "sandbox";
-/// What our environment variables begin with.
+/// Prefix of our environment variables.
 const PREFIX: &str = "POSTHASTE_SANDBOX__";
 /// Sections of the other processes.
 const ELSEWHERE: &[&str] = &[
@@ -42,7 +42,7 @@ const ELSEWHERE: &[&str] = &[
     "client",
 ];
 
-/// The settings cannot be used: mend them, starting again does not help.
+/// The settings are invalid. Fix them; a restart does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -51,31 +51,31 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The settings file is no TOML.
-    #[error("the settings file {path} is no TOML", path = .path.display())]
+    /// The settings file is not valid TOML.
+    #[error("the settings file {path} is not valid TOML", path = .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// The settings file has a section no process knows.
-    #[error("the settings file {path} has a section [{section}], which no process knows", path = .path.display())]
+    /// The settings file has an unknown section.
+    #[error("the settings file {path} has an unknown section [{section}]", path = .path.display())]
     UnknownSection {
         /// The file.
         path: PathBuf,
         /// The section.
         section: String,
     },
-    /// A key nobody knows, or a value of the wrong type or unit; the text names key and origin.
-    #[error("a setting is wrong")]
+    /// An unknown key, or a value of the wrong type or unit; the text names key and origin.
+    #[error("invalid setting")]
     Wrong(#[source] Box<figment::Error>),
 }
 
-/// All settings, as they take effect.
+/// All settings in effect.
 pub(crate) fn load(
     args: &Args,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -83,7 +83,7 @@ pub(crate) fn load(
     figment(args, environment)?.extract().map_err(|error| SettingsError::Wrong(Box::new(error)))
 }
 
-/// All layers, not yet looked into.
+/// All layers, not yet checked.
 pub(crate) fn figment(
     args: &Args,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -124,7 +124,7 @@ fn section(mut file: Table) -> Table {
     }
 }
 
-/// `POSTHASTE_SANDBOX__SMTP__HOST=name` is `smtp.host`. A value is TOML if it can be, else a text.
+/// `POSTHASTE_SANDBOX__SMTP__HOST=name` is `smtp.host`. A value is parsed as TOML if possible, else it is a string.
 fn variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Table {
     let mut all = Table::new();
     for (name, value) in environment {
@@ -155,7 +155,7 @@ fn flags(args: &Args) -> Table {
     all
 }
 
-/// Puts a value at a path whose steps are joined by `__`.
+/// Sets the value at a path whose parts are joined by `__`.
 fn put(table: &mut Table, path: &str, value: toml::Value) {
     match path.split_once("__") {
         None => {
@@ -163,7 +163,7 @@ fn put(table: &mut Table, path: &str, value: toml::Value) {
         }
         Some((step, rest)) => {
             let inner = table.entry(step).or_insert_with(|| Table::new().into());
-            // Two variables that contradict each other: the longer path wins.
+            // Of two conflicting variables, the longer path wins.
             if !inner.is_table() {
                 *inner = Table::new().into();
             }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_refused_by_name() {
+    fn unknown_keys_are_refused_by_name() {
         let wrong = |name, value| {
             let error = with(&[(name, value)], &Args::default()).unwrap_err();
             error.source().unwrap().to_string()

@@ -1,4 +1,4 @@
-//! The sandbox as a process of its own.
+//! The sandbox as a standalone process.
 
 fn main() -> std::process::ExitCode {
     posthaste_sandbox::main()

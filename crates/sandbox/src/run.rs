@@ -1,4 +1,4 @@
-//! The process: settings, log, sandbox, ready file, stop.
+//! The sandbox process: settings, log, sandbox, ready file, stop.
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -14,57 +14,57 @@ use tracing_subscriber::EnvFilter;
 use crate::load::{self, SettingsError};
 use crate::sandbox::{Sandbox, StartError};
 
-/// What the sandbox takes on its command line.
+/// The sandbox's command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Settings file, of which the sections [sandbox…] count; the environment and flags come after it.
+    /// Settings file; only its [sandbox…] sections are read. The environment and flags override it
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where SMTP listens, as in 127.0.0.1:1025; port 0 takes a free one.
+    /// SMTP listen address, such as 127.0.0.1:1025; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS")]
     pub smtp: Option<SocketAddr>,
-    /// Where SMTP listens for connections that begin with TLS.
+    /// SMTP listen address for implicit TLS
     #[arg(long, value_name = "ADDRESS")]
     pub smtps: Option<SocketAddr>,
-    /// Where the outbox is, as in 127.0.0.1:8025.
+    /// Outbox listen address, such as 127.0.0.1:8025
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
-    /// Where the stand-in for Telegram listens: what takes the place of api.telegram.org.
+    /// Listen address of the fake Telegram API (use it in place of api.telegram.org)
     #[arg(long, value_name = "ADDRESS")]
     pub telegram: Option<SocketAddr>,
-    /// Where the stand-in for VK listens: what takes the place of api.vk.com.
+    /// Listen address of the fake VK API (use it in place of api.vk.com)
     #[arg(long, value_name = "ADDRESS")]
     pub vk: Option<SocketAddr>,
-    /// Where the stand-in for Twilio listens: what takes the place of api.twilio.com.
+    /// Listen address of the fake Twilio API (use it in place of api.twilio.com)
     #[arg(long, value_name = "ADDRESS")]
     pub twilio: Option<SocketAddr>,
-    /// Where the stand-in for a plain gateway of SMS listens.
+    /// Listen address of the fake generic SMS gateway
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Option<SocketAddr>,
-    /// A file that gets every attempt with all its bytes, one JSON object a line.
+    /// Write every attempt with all its bytes to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// Which events are logged: a level, or levels per module.
+    /// Log filter: a level, or levels per module
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
-    /// A file to be written when everything listens: {"smtp":"…","smtps":"…","http":"…","telegram":"…",
-    /// "vk":"…","twilio":"…","gateway":"…","certificate":"…"}.
+    /// Write this file once everything is listening: {"smtp":"…","smtps":"…","http":"…","telegram":"…",
+    /// "vk":"…","twilio":"…","gateway":"…","certificate":"…"}
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
 }
 
-/// Why the process ends without having been asked to.
+/// Why the process ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RunError {
-    /// Mend the settings.
+pub enum SandboxRunError {
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// `--log` is no filter.
-    #[error("--log is no filter: say a level, or levels per module as in info,posthaste_sandbox=debug")]
+    /// `--log` is not a valid filter.
+    #[error("invalid --log filter: give a level, or levels per module such as info,posthaste_sandbox=debug")]
     Log(#[source] tracing_subscriber::filter::ParseError),
-    /// It cannot start; starting again may help.
+    /// It cannot start; a restart may help.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The ready file cannot be written.
@@ -72,7 +72,7 @@ pub enum RunError {
     ReadyFile {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Signals cannot be received.
@@ -80,8 +80,8 @@ pub enum RunError {
     Signals(#[source] io::Error),
 }
 
-impl RunError {
-    /// The number the process ends with, as `sysexits.h` has them: 78 for settings, 69 for what may be there later.
+impl SandboxRunError {
+    /// The exit code, from `sysexits.h`: 78 for invalid settings, 69 for a problem that may pass.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -96,12 +96,12 @@ impl RunError {
 /// Runs the sandbox until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// It cannot start. Once it runs there are none.
-pub async fn run(args: Args) -> Result<(), RunError> {
+/// It cannot start. Once it runs there are no errors.
+pub async fn run(args: Args) -> Result<(), SandboxRunError> {
     let settings = load::load(&args, std::env::vars_os())?;
     log_to_stderr(&args.log)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(SandboxRunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(SandboxRunError::Signals)?;
     let sandbox = Sandbox::start(settings).await?;
     let places = [
         sandbox.smtp(),
@@ -113,11 +113,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         sandbox.gateway().address(),
     ];
     if places.iter().any(|place| !place.ip().is_loopback()) {
-        tracing::warn!("the sandbox asks nobody who they are, and listens beyond this computer");
+        tracing::warn!("the sandbox is listening beyond this computer; anyone who can reach it can use it");
     }
     if let Some(path) = &args.ready_file {
         let write = write_ready(path, &sandbox);
-        write.map_err(|source| RunError::ReadyFile { path: path.clone(), source })?;
+        write.map_err(|source| SandboxRunError::ReadyFile { path: path.clone(), source })?;
     }
     let [smtp, smtps, ..] = places;
     let [http, telegram, vk, twilio, gateway] =
@@ -133,11 +133,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     Ok(())
 }
 
-fn log_to_stderr(filter: &str) -> Result<(), RunError> {
-    let filter = EnvFilter::try_new(filter).map_err(RunError::Log)?;
+fn log_to_stderr(filter: &str) -> Result<(), SandboxRunError> {
+    let filter = EnvFilter::try_new(filter).map_err(SandboxRunError::Log)?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr);
-    // Whoever hosts this process may have a log of its own already.
+    // The process that hosts this one may have set up a log already.
     let _ = log.try_init();
     Ok(())
 }
@@ -154,7 +154,7 @@ struct Ready<'a> {
     certificate: &'a str,
 }
 
-/// Written whole or not at all: whoever waits for the file never reads half of it.
+/// Atomic: a reader never sees half a file.
 fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
     let ready = Ready {
         smtp: sandbox.smtp(),
@@ -173,7 +173,7 @@ fn write_ready(path: &Path, sandbox: &Sandbox) -> io::Result<()> {
     std::fs::rename(&draft, path)
 }
 
-/// Stand-in providers: take every message, send nothing on, fail on request.
+/// Fake providers: accept every message, send nothing on, fail on request
 #[derive(Debug, Parser)]
 #[command(name = "posthaste-sandbox", version)]
 struct Command {
@@ -181,20 +181,20 @@ struct Command {
     args: Args,
 }
 
-/// All of `main`: reads the command line, runs, and turns the end into an exit code.
+/// The whole of `main`: reads the command line, runs, and returns an exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Command::try_parse() {
         Ok(command) => command.args,
         Err(error) => {
-            // Nobody is left to tell if standard error is closed.
+            // If standard error is closed, there is nowhere to report to.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 78 } else { 0 });
         }
     };
     let ended = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(run(args)),
-        Err(error) => Err(RunError::Signals(error)),
+        Err(error) => Err(SandboxRunError::Signals(error)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -205,7 +205,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// An error and what is behind it, on one line.
+/// An error and its causes on one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

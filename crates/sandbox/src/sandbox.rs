@@ -1,4 +1,4 @@
-//! A running sandbox, for tests in the same process and for the process of its own.
+//! A running sandbox, used by tests in the same process and by the standalone process.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,23 +14,24 @@ use tokio_util::task::TaskTracker;
 
 use crate::faults::{Fault, FaultView, Faults, InvalidFault};
 use crate::outbox::{self, Doors, Outbox, Providers};
-use crate::record::{Attempt, Counts, Record};
+use crate::record::{Attempt, Record, RecordCounts};
 use crate::settings::Settings;
-use crate::{gateway, smtp, standin, telegram, tls, twilio, vk};
+use crate::{fake_provider, gateway, smtp, telegram, tls, twilio, vk};
 
-/// How long [`Sandbox::stop`] waits for connections to end; they are cut at once, so this is for a stuck system.
+/// How long [`Sandbox::stop`] waits for connections to end; they are cut at once, so this only matters on a stuck
+/// system.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// The stand-in providers, listening. Dropping it closes everything at once.
+/// The fake providers, listening. Dropping it closes everything at once.
 #[derive(Debug)]
 pub struct Sandbox {
     smtp: SocketAddr,
     smtps: SocketAddr,
     http: SocketAddr,
-    telegram: telegram::Server,
-    vk: vk::Server,
-    twilio: twilio::Server,
-    gateway: gateway::Server,
+    telegram: telegram::TelegramServer,
+    vk: vk::VkServer,
+    twilio: twilio::TwilioServer,
+    gateway: gateway::GatewayServer,
     authority: Arc<str>,
     record: Arc<Record>,
     faults: Arc<Faults>,
@@ -42,36 +43,36 @@ pub struct Sandbox {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address is taken, or not ours.
+    /// The address is in use, or not ours.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address of the settings.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The record file cannot be opened for appending.
     #[error("cannot open the record file")]
     RecordFile(#[source] io::Error),
-    /// A fault in the settings makes no sense.
-    #[error("a fault in the settings makes no sense")]
+    /// A fault in the settings is invalid.
+    #[error("invalid fault in the settings")]
     Fault(#[from] InvalidFault),
-    /// Another setting makes no sense.
-    #[error("a setting makes no sense: {0}")]
+    /// Another setting is invalid.
+    #[error("invalid setting: {0}")]
     Setting(&'static str),
-    /// The certificate cannot be made, mostly because the host name of the settings is none.
-    #[error("cannot make a certificate for the host name of the settings")]
+    /// The certificate cannot be made, usually because the host name in the settings is not valid.
+    #[error("cannot create a certificate for the configured host name; check sandbox.smtp.host")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A channel's name does not fit the grammar of channels.
-    #[error("a channel has no proper name")]
+    /// A channel's name is not valid.
+    #[error("invalid channel name")]
     Channel(#[source] InvalidId),
 }
 
 impl Sandbox {
-    /// Starts everything and returns when it listens. Must be called inside a tokio runtime.
+    /// Starts everything and returns once it is listening. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// An address is taken, the record file cannot be opened, or a setting makes no sense.
+    /// An address is in use, the record file cannot be opened, or a setting is invalid.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let Settings { smtp, telegram, vk, twilio, gateway, outbox: web_settings, record, magic, faults } =
             settings;
@@ -83,10 +84,10 @@ impl Sandbox {
         let record = Arc::new(record);
         let (plain, encrypted) = (bind(smtp.listen).await?, bind(smtp.listen_tls).await?);
         let web = bind(web_settings.listen).await?;
-        let telegram = telegram::Server::start_with(telegram, Some(Arc::clone(&record)))?;
-        let vk = vk::Server::start_with(vk, Some(Arc::clone(&record)))?;
-        let twilio = twilio::Server::start_with(twilio, Some(Arc::clone(&record)))?;
-        let gateway = gateway::Server::start_with(gateway, Some(Arc::clone(&record)))?;
+        let telegram = telegram::TelegramServer::start_with(telegram, Some(Arc::clone(&record)))?;
+        let vk = vk::VkServer::start_with(vk, Some(Arc::clone(&record)))?;
+        let twilio = twilio::TwilioServer::start_with(twilio, Some(Arc::clone(&record)))?;
+        let gateway = gateway::GatewayServer::start_with(gateway, Some(Arc::clone(&record)))?;
         let providers = Providers::new(&telegram, &vk, &twilio, &gateway);
         let authority: Arc<str> = tls.authority.into();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -133,49 +134,49 @@ impl Sandbox {
         Ok(this)
     }
 
-    /// Where SMTP listens, plain with STARTTLS.
+    /// SMTP address for plain connections with STARTTLS.
     #[must_use]
     pub fn smtp(&self) -> SocketAddr {
         self.smtp
     }
 
-    /// Where SMTP listens for connections that begin with TLS.
+    /// SMTP address for implicit TLS.
     #[must_use]
     pub fn smtps(&self) -> SocketAddr {
         self.smtps
     }
 
-    /// Where the outbox is, by HTTP.
+    /// HTTP address of the outbox.
     #[must_use]
     pub fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// The stand-in for Telegram.
+    /// The fake Telegram API.
     #[must_use]
-    pub fn telegram(&self) -> &telegram::Server {
+    pub fn telegram(&self) -> &telegram::TelegramServer {
         &self.telegram
     }
 
-    /// The stand-in for VK.
+    /// The fake VK API.
     #[must_use]
-    pub fn vk(&self) -> &vk::Server {
+    pub fn vk(&self) -> &vk::VkServer {
         &self.vk
     }
 
-    /// The stand-in for Twilio.
+    /// The fake Twilio API.
     #[must_use]
-    pub fn twilio(&self) -> &twilio::Server {
+    pub fn twilio(&self) -> &twilio::TwilioServer {
         &self.twilio
     }
 
-    /// The stand-in for a plain gateway of SMS.
+    /// The fake generic SMS gateway.
     #[must_use]
-    pub fn gateway(&self) -> &gateway::Server {
+    pub fn gateway(&self) -> &gateway::GatewayServer {
         &self.gateway
     }
 
-    /// The certificate, PEM, of the authority behind the server's certificate: what a client must trust.
+    /// The certificate (PEM) of the authority that signed the server's certificate: what a client must trust.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.authority
@@ -187,8 +188,8 @@ impl Sandbox {
         self.record.all()
     }
 
-    /// Those attempts whose message the sandbox has taken, oldest first. Where the sender was left without answer it
-    /// cannot know, but the message is here.
+    /// The kept attempts whose message was accepted, oldest first. Includes those where the sender got no answer and
+    /// cannot know.
     #[must_use]
     pub fn messages(&self) -> Vec<Arc<Attempt>> {
         self.record.all().into_iter().filter(|attempt| attempt.is_message()).collect()
@@ -200,27 +201,27 @@ impl Sandbox {
         self.record.get(id)
     }
 
-    /// How much was seen, also of what is not kept any more.
+    /// Counts of all attempts, including those no longer kept.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> RecordCounts {
         self.record.counts()
     }
 
-    /// Forgets all attempts and sets the counts to zero; ids go on. Returns how many were kept.
+    /// Forgets all attempts and resets the counts to zero; ids continue. Returns how many were kept.
     pub fn clear(&self) -> u64 {
         self.record.clear()
     }
 
-    /// Changes with every attempt, to the id of the newest.
+    /// Receives the id of the newest attempt with every attempt.
     #[must_use]
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.record.newest()
     }
 
-    /// Puts these faults in the place of all that are in force.
+    /// Replaces all faults in force.
     ///
     /// # Errors
-    /// One makes no sense; then nothing has changed.
+    /// One is invalid; then nothing has changed.
     pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFault> {
         self.faults.replace(faults)
     }
@@ -228,12 +229,12 @@ impl Sandbox {
     /// Adds a fault and returns its id. One with the same id is replaced.
     ///
     /// # Errors
-    /// It makes no sense, or there are 1,000 already.
+    /// It is invalid, or there are 1,000 already.
     pub fn add_fault(&self, fault: Fault) -> Result<String, InvalidFault> {
         self.faults.add(fault)
     }
 
-    /// Takes a fault away; false if there is none of this id.
+    /// Removes a fault; false if none has this id.
     pub fn remove_fault(&self, id: &str) -> bool {
         self.faults.remove(id)
     }
@@ -270,12 +271,12 @@ fn address(listener: &TcpListener, wanted: SocketAddr) -> Result<SocketAddr, Sta
     listener.local_addr().map_err(|source| StartError::Listen { address: wanted, source })
 }
 
-impl From<standin::StartError> for StartError {
-    fn from(error: standin::StartError) -> Self {
+impl From<fake_provider::FakeServerError> for StartError {
+    fn from(error: fake_provider::FakeServerError) -> Self {
         match error {
-            standin::StartError::Listen { address, source } => Self::Listen { address, source },
-            standin::StartError::Fault(invalid) => Self::Fault(InvalidFault(invalid.0)),
-            standin::StartError::Setting(why) => Self::Setting(why),
+            fake_provider::FakeServerError::Listen { address, source } => Self::Listen { address, source },
+            fake_provider::FakeServerError::Fault(invalid) => Self::Fault(InvalidFault(invalid.0)),
+            fake_provider::FakeServerError::Setting(why) => Self::Setting(why),
         }
     }
 }

@@ -13,21 +13,21 @@ use crate::faults::{Fault, MagicSettings};
 /// The documented defaults of the process, in TOML.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
-/// All settings. [`Settings::default`] listens on loopback, on ports the system chooses; the process has fixed ports,
+/// All settings. [`Settings::default`] listens on loopback, on ports the system picks; the process has fixed ports,
 /// see [`DEFAULTS`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
     /// The SMTP server.
-    pub smtp: SmtpSettings,
-    /// The stand-in for Telegram.
+    pub smtp: SmtpServerSettings,
+    /// The fake Telegram API.
     pub telegram: crate::telegram::Settings,
-    /// The stand-in for VK.
+    /// The fake VK API.
     pub vk: crate::vk::Settings,
-    /// The stand-in for Twilio.
+    /// The fake Twilio API.
     pub twilio: crate::twilio::Settings,
-    /// The stand-in for a plain gateway of SMS.
+    /// The fake generic SMS gateway.
     pub gateway: crate::gateway::Settings,
     /// The HTTP port with the outbox, and what is kept in memory.
     pub outbox: OutboxSettings,
@@ -35,7 +35,7 @@ pub struct Settings {
     pub record: RecordSettings,
     /// Magic addresses.
     pub magic: MagicSettings,
-    /// Faults from the start.
+    /// Initial faults.
     pub faults: Vec<Fault>,
 }
 
@@ -43,34 +43,34 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct SmtpSettings {
-    /// Where it listens for plain connections, which may ask for STARTTLS.
+pub struct SmtpServerSettings {
+    /// Listen address for plain connections, which may use STARTTLS.
     pub listen: SocketAddr,
-    /// Where it listens for connections that begin with TLS.
+    /// Listen address for implicit TLS.
     pub listen_tls: SocketAddr,
-    /// The name it greets with, also in its certificate.
+    /// Host name in the greeting and in the certificate.
     pub host: String,
-    /// How exactly it takes the rules of SMTP.
+    /// How strictly it applies the rules of SMTP.
     pub tolerance: Tolerance,
-    /// Extensions it does not announce and does not know.
+    /// Extensions that are switched off.
     pub without: Vec<Extension>,
     /// Largest message in bytes; announced with SIZE.
     pub max_message_bytes: usize,
-    /// Most recipients in one message, further ones are answered 452 4.5.3.
+    /// Most recipients in one message; further ones are refused with 452 4.5.3.
     pub max_recipients: usize,
-    /// Most connections at a time, further ones are answered 421.
+    /// Most connections at a time; further ones are refused with 421.
     pub max_connections: usize,
-    /// Messages after which a connection is answered 421, 0 for no limit.
+    /// Messages per connection; the next one is refused with 421. 0 means no limit.
     pub messages_per_connection: u64,
-    /// Most bytes of messages on their way in, over all connections; beyond it 452 is answered.
+    /// Most bytes of incoming messages over all connections; above this, 452 is answered.
     pub receiving_bytes: usize,
-    /// How long a client may say nothing before it is answered 421.
+    /// How long a client may be idle before it is answered 421.
     #[serde(with = "humantime_serde")]
     pub idle_for: Duration,
-    /// How long a hang lasts at most; then the connection closes.
+    /// Longest a hang lasts; then the connection closes.
     #[serde(with = "humantime_serde")]
     pub hang_for: Duration,
-    /// How long it waits before it sends what it has to say, as a far server would.
+    /// Delay before it sends replies, to simulate a distant server.
     #[serde(with = "humantime_serde")]
     pub reply_after: Duration,
     /// Authentication.
@@ -86,21 +86,21 @@ pub struct AuthSettings {
     pub required: bool,
     /// Whether AUTH is offered on encrypted connections only.
     pub only_over_tls: bool,
-    /// Names and passwords; if there are none, any are taken.
+    /// Names and passwords; if empty, any are accepted.
     pub users: BTreeMap<String, SecretString>,
 }
 
-/// How exactly the server takes the rules.
+/// How strictly the server applies the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tolerance {
     /// Only CR LF ends a line; refuses bare CR or LF, NUL, lines above 1,000 bytes, 8-bit bytes that were not announced,
     /// and clients that speak out of turn.
     Strict,
-    /// Only CR LF ends a line of a message; takes what comes.
+    /// Only CR LF ends a line of a message; accepts the rest.
     #[default]
     Normal,
-    /// As servers that can be smuggled to: bare LF and bare CR end lines too, also around the final dot.
+    /// Like servers open to SMTP smuggling: bare LF and bare CR end lines too, also around the final dot.
     Lenient,
 }
 
@@ -133,14 +133,14 @@ pub enum Extension {
 pub struct OutboxSettings {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Names the outbox may be asked for by, beside addresses and `localhost`. Any other is refused, so that no web page
-    /// can make a name of its own point here and read along.
+    /// Host names the outbox answers to, beside IP addresses and `localhost`. Others are refused, so that a web page
+    /// cannot point a name of its own here and read the messages (DNS rebinding).
     pub hosts: Vec<String>,
-    /// Most bytes of attempts kept; the oldest go first.
+    /// Most bytes of attempts kept; the oldest are dropped first.
     pub keep_bytes: usize,
     /// Most attempts kept.
     pub keep_attempts: usize,
-    /// The header of a message that names its order.
+    /// The message header that names its order.
     pub order_header: String,
 }
 
@@ -149,11 +149,11 @@ pub struct OutboxSettings {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RecordSettings {
-    /// The file, one JSON object a line for each attempt; none if left out.
+    /// The file, one JSON object per line and attempt; no file if left out.
     pub file: Option<PathBuf>,
 }
 
-impl Default for SmtpSettings {
+impl Default for SmtpServerSettings {
     fn default() -> Self {
         Self {
             listen: any_port(),

@@ -1,4 +1,4 @@
-//! A certificate authority made at the start, and the server's certificate by it. Keys never leave the memory.
+//! A certificate authority created at startup, and the server certificate it signs. Keys never leave memory.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::TlsAcceptor;
 
-/// What TLS needs, and what a client needs to trust it.
+/// The TLS configuration, and the certificate a client must trust.
 pub(crate) struct Tls {
     pub(crate) acceptor: TlsAcceptor,
     /// The authority's certificate, PEM.
@@ -23,7 +23,7 @@ pub(crate) enum TlsError {
     Tls(#[from] rustls::Error),
 }
 
-/// Makes both, for `host`, `localhost` and the loopback addresses.
+/// Creates both, for `host`, `localhost` and the loopback addresses.
 pub(crate) fn make(host: &str) -> Result<Tls, TlsError> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.distinguished_name.push(DnType::CommonName, "Posthaste sandbox authority");

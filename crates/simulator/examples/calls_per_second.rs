@@ -1,4 +1,4 @@
-//! How many script calls a second one thread makes: scripts of several sizes, and the protocol's own.
+//! Measures how many script calls per second one thread makes: scripts of several sizes, and the protocol's own.
 //!
 //! `cargo run -p posthaste-simulator --example calls_per_second`
 
@@ -8,23 +8,24 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use posthaste_model::{
-    Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, Suffix, Text, Verdict,
+    Address, Channel, Content, CourierId, Delivery, OnUnknown, OrderId, OutcomeKind, ParcelId, Priority,
+    Reason, Text,
 };
 use posthaste_protocol::record::Inline;
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::claim::Claim;
 use posthaste_protocol::scripts::enqueue::Enqueue;
+use posthaste_protocol::scripts::reclaim_leases::ReclaimLeases;
 use posthaste_protocol::scripts::register::Register;
-use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
-use posthaste_protocol::scripts::sweep::Sweep;
-use posthaste_protocol::{Invocation, Keys, Script as _};
-use posthaste_simulator::world::{Classes, Clock, Flavour};
-use posthaste_simulator::{Script, Scripts, World};
+use posthaste_protocol::scripts::settle::{AttemptReport, Settle, Settlement};
+use posthaste_protocol::{Invocation, PartitionKeys, ScriptCall as _};
+use posthaste_simulator::fake_redis::{Classes, FakeClock, Flavour};
+use posthaste_simulator::{FakeRedis, ScriptProgram, Scripts};
 
 const NOW: i64 = 1_700_000_000_000;
 
-/// Nothing but the way in and out.
+/// An empty script: only the overhead of a call.
 const EMPTY: &str = "return 1";
 /// One read.
 const READ: &str = "return redis.call('GET', KEYS[1])";
@@ -34,7 +35,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('SET', KEYS[1], ARGV[1])
 end
 return { 'ok', redis.call('INCR', KEYS[2]) }";
-/// About what a begin does: looks at lease, history and rows, writes rows and counters.
+/// About as much work as a begin: reads lease, history and deliveries, writes deliveries and counters.
 const MIDDLE: &str = "
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -44,19 +45,19 @@ if not lease or not until_ms or tonumber(until_ms) <= now then
   return { 'lost' }
 end
 local fields = redis.call('HMGET', KEYS[3], 'h', 'f', 'c')
-local rows = redis.call('GETRANGE', KEYS[4], 0, 23)
-local first = string.sub(rows, 1, 12)
+local deliveries = redis.call('GETRANGE', KEYS[4], 0, 23)
+local first = string.sub(deliveries, 1, 12)
 redis.call('SETRANGE', KEYS[4], 0, string.char(1, 2) .. string.sub(first, 3))
 redis.call('HSET', KEYS[3], 'c', string.format('%.0f', tonumber(fields[3] or 0) + 1), 'r', 'x')
 redis.call('ZADD', KEYS[2], string.format('%.0f', now + 10000), ARGV[1])
-return { 'ok', string.format('%.0f', now), #rows }";
+return { 'ok', string.format('%.0f', now), #deliveries }";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     let world = settled();
     let keys = ["lease:{0}:sms", "leased:{0}:sms", "history:{0}:a:1", "outcome:{0}:a:1:sms:0"];
     for (name, text) in [("empty", EMPTY), ("read", READ), ("small", SMALL), ("middle", MIDDLE)] {
-        let script = Script::new(text)?;
+        let script = ScriptProgram::new(text)?;
         let keys: &[&str] = if name == "middle" { &keys } else { &["bell", "counter"] };
         let mut kept = world.clone();
         let alone = rate(|| script.run(&mut kept, keys, &["a:1:0"]).is_ok());
@@ -69,11 +70,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "{} keys: {copies:.0} copies/s, {hashes:.0} hashes/s", world.len())?;
 
     let scripts = Scripts::load()?;
-    let mut world = World::new(Flavour::Redis70, Clock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
+    let mut world =
+        FakeRedis::new(Flavour::Redis70, FakeClock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
     for (name, call) in life()? {
         let copied = rate(|| scripts.invoke(&mut world.clone(), &call).is_ok());
         let run = scripts.invoke(&mut world, &call)?;
-        writeln!(out, "{name:8} {copied:>9.0} calls/s on a fresh copy each, {} commands a call", run.calls)?;
+        writeln!(
+            out,
+            "{name:8} {copied:>9.0} calls/s on a fresh copy each, {} commands per call",
+            run.calls
+        )?;
         assert_eq!(
             run.reply.as_array().and_then(|reply| reply[0].as_bytes()),
             Some(answered(name)),
@@ -87,12 +93,12 @@ fn answered(name: &str) -> &'static [u8] {
     if name == "enqueue" { b"now" } else { b"ok" }
 }
 
-/// The calls in the life of an order of two rows.
+/// The calls in the life of an order of two deliveries.
 fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
-    let (keys, channel, suffix): (_, Channel, Suffix) =
-        (Keys::of_partition(0), "sms".parse()?, "u1:1".parse()?);
+    let (keys, channel, order_id): (_, Channel, OrderId) =
+        (PartitionKeys::of_partition(0), "sms".parse()?, "u1:1".parse()?);
     let (courier, minute) = ("c1".parse::<CourierId>()?, Duration::from_secs(60));
-    let row = |index| Row {
+    let delivery = |index| Delivery {
         index,
         recipient: format!("r{index}"),
         name: String::new(),
@@ -100,13 +106,14 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
     };
     let content =
         Content { text: Text::new("a text of some length, as people send it"), ..Content::default() };
-    let pieces = Inline::encode(&content, &[row(0), row(1)]).ok_or("too long for an inline order")?;
+    let pieces =
+        Inline::encode(&content, &[delivery(0), delivery(1)]).ok_or("too long for an inline order")?;
     let channels = [(channel.clone(), 2)];
     let enqueue = Enqueue {
         keys: &keys,
-        suffix: &suffix,
+        order_id: &order_id,
         due: None,
-        lane: Lane::Bulk,
+        priority: Priority::Bulk,
         on_unknown: OnUnknown::Default,
         not_after: None,
         span: minute * 60,
@@ -128,23 +135,29 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
         send_window: minute,
         empty_handed: true,
     };
-    let parcel = ParcelRef { member: Member { suffix: suffix.clone(), number: 0 }, fence: 1 };
-    let rows = [(parcel.clone(), vec![(0, 1), (1, 1)])];
+    let parcel = ParcelRef { parcel_id: ParcelId { order_id: order_id.clone(), number: 0 }, fence: 1 };
+    let deliveries = [(parcel.clone(), vec![(0, 1), (1, 1)])];
     let begin = Begin {
         keys: &keys,
         channel: &channel,
         send_window: minute,
-        rows_a_token: 0,
+        deliveries_a_token: 0,
         partitions: 1,
-        parcels: &rows,
+        parcels: &deliveries,
     };
-    let report =
-        |row| Report { row, attempt: 1, verdict: Verdict::Delivered, reason: Reason::None, value: 0 };
+    let report = |delivery| AttemptReport {
+        delivery,
+        attempt: 1,
+        outcome: OutcomeKind::Delivered,
+        reason: Reason::None,
+        value: 0,
+    };
     let settlements = [Settlement { parcel, leave: true, reports: vec![report(0), report(1)] }];
     let settle = Settle { keys: &keys, channel: &channel, settlements: &settlements };
     let register =
         Register { keys: &keys, fresh_epoch: "e", partitions: 1, channel: Some(&channel), receipts: None };
-    let sweep = Sweep { keys: &keys, channel: &channel, limit: 200, blame: true, forget_after: minute };
+    let sweep =
+        ReclaimLeases { keys: &keys, channel: &channel, limit: 200, blame: true, forget_after: minute };
     Ok(vec![
         ("register", register.invoke("r1", "")),
         ("enqueue", enqueue.invoke("r2", "e")),
@@ -155,9 +168,10 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
     ])
 }
 
-/// A world about as large as a checker's: 30 keys of all kinds.
-fn settled() -> World {
-    let mut world = World::new(Flavour::Redis70, Clock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
+/// A world about as large as a model checker's: 30 keys of all kinds.
+fn settled() -> FakeRedis {
+    let mut world =
+        FakeRedis::new(Flavour::Redis70, FakeClock::at_ms(NOW)).watching(Classes::EXPIRED_AND_HASH);
     let mut commands: Vec<Vec<String>> = vec![
         ["SET", "bell", "7"].map(String::from).to_vec(),
         ["HSET", "lease:{0}:sms", "a:1:0", "5 courier-1 0"].map(String::from).to_vec(),
@@ -179,7 +193,7 @@ fn settled() -> World {
     world
 }
 
-/// Times a second that `work` runs, over about a second.
+/// How often per second `work` runs, measured over about a second.
 fn rate(mut work: impl FnMut() -> bool) -> f64 {
     let (begun, mut times) = (Instant::now(), 0_u32);
     while begun.elapsed() < Duration::from_secs(1) {

@@ -1,4 +1,4 @@
-//! The explorer of the protocol by hand: `cargo run -p posthaste-simulator --example explore -- --help`.
+//! Runs the explorer of the protocol by hand: `cargo run -p posthaste-simulator --example explore -- --help`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -7,82 +7,82 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use posthaste_model::OnUnknown;
+use posthaste_simulator::explorer::coverage::Window;
 use posthaste_simulator::explorer::mutants::{Hunt, MUTANTS};
-use posthaste_simulator::explorer::report::{Limits, Report, explore};
+use posthaste_simulator::explorer::report::{ExplorationLimits, ExplorationReport, explore};
 use posthaste_simulator::explorer::scenario::{Budgets, Resolver, Scenario, UNIT_MS, ms};
 use posthaste_simulator::explorer::suite::{self, Case};
 use posthaste_simulator::explorer::walk::walk;
-use posthaste_simulator::explorer::windows::Window;
 use posthaste_simulator::{ScriptError, Scripts};
 
-/// Prints a line. That nobody reads any more is no reason to fail.
+/// Prints a line. A closed output is not an error.
 macro_rules! say {
     ($($what:tt)*) => {
         writeln!(std::io::stdout(), $($what)*).unwrap_or_default()
     };
 }
 
-/// Explores the protocol: the scripts of lua/ under a model checker.
+/// Explores the protocol: the scripts of lua/ under a model checker
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
     what: What,
-    /// Threads of one exploration. With one, a path to what is broken is the shortest.
+    /// Threads of one exploration. With one thread, the path to a broken property is the shortest
     #[arg(long, default_value_t = 1, global = true)]
     threads: usize,
 }
 
 #[derive(Subcommand)]
 enum What {
-    /// What every run of the tests explores to its end.
+    /// Explore the systems that every test run explores completely
     Gate {
-        /// Only systems with this in their names, as the list shows them.
+        /// Only systems whose name contains this; names are as listed
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// Larger systems, each for some time.
+    /// Explore larger systems, each for a limited time
     Larger {
-        /// Only systems with this in their names, as the list shows them.
+        /// Only systems whose name contains this; names are as listed
         #[arg(long, default_value = "")]
         only: String,
-        /// Minutes for each.
+        /// Minutes for each
         #[arg(long, default_value_t = 5.0)]
         minutes: f64,
     },
-    /// Every mutant of the scripts: which are found out, which survive, and why they may.
+    /// Run every mutant of the scripts: which are killed, which survive, and why they may
     Mutants {
-        /// Only mutants with this in their name.
+        /// Only mutants whose name contains this
         #[arg(long, default_value = "")]
         only: String,
     },
-    /// A random walk through much larger systems.
+    /// Walk at random through much larger systems
     Walk {
-        /// Which walk.
+        /// Seed of the walk
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// How long.
+        /// Minutes to walk
         #[arg(long, default_value_t = 1.0, conflicts_with = "steps")]
         minutes: f64,
-        /// How far, instead.
+        /// Steps to walk, instead of a time
         #[arg(long)]
         steps: Option<u64>,
     },
-    /// One system of two couriers and one order, with the adversities you name.
+    /// Explore one system of two couriers and one order, with the given adversities
     One {
-        /// What is done about unknowns.
+        /// How unknowns are handled
         policy: Policy,
-        /// How the order is stored.
+        /// How the order is stored
         layout: Layout,
-        /// Rows of the order.
+        /// Deliveries of the order
         #[arg(long, default_value_t = 2)]
-        rows: u32,
-        /// Minutes; without it to the end.
+        deliveries: u32,
+        /// Minutes; by default until everything is explored
         #[arg(long)]
         minutes: Option<f64>,
-        /// What happens, as crashes=2 copies=1: crashes lost copies later refused throttled unknown not_sent overslept
-        /// zombies stops cancels expiries receipts renewals moves. How it is, as window=2: begin (rows with the claim),
-        /// window and due (in leases), life (in half leases), lead (ms), blame, single, tokens, strangers, late (not
-        /// accepted yet), asking and trusting (resolvers).
+        /// Adversities, such as crashes=2 copies=1: crashes lost copies later refused throttled unknown not_sent
+        /// overslept zombies stops cancels expiries receipts renewals moves. Shape, such as window=2: begin
+        /// (deliveries with the claim), window and due (in leases), life (in half leases), lead (ms), blame, single,
+        /// tokens, strangers, late (not accepted yet), asking and trusting (resolvers)
         settings: Vec<String>,
     },
 }
@@ -104,20 +104,26 @@ fn main() -> Result<ExitCode, ScriptError> {
     let good = match what {
         What::Gate { only } => {
             let gate = suite::GROUPS.iter().flat_map(|group| suite::gate(group)).collect();
-            cases(gate, &only, Limits { threads, ..Limits::NONE })?
+            cases(gate, &only, ExplorationLimits { threads, ..ExplorationLimits::NONE })?
         }
-        What::Larger { only, minutes } => {
-            cases(suite::larger(), &only, Limits { time: Some(span(minutes)), threads, ..Limits::NONE })?
-        }
+        What::Larger { only, minutes } => cases(
+            suite::larger(),
+            &only,
+            ExplorationLimits { time: Some(span(minutes)), threads, ..ExplorationLimits::NONE },
+        )?,
         What::Mutants { only } => mutants(&only)?,
         What::Walk { seed, minutes, steps } => walk_on(seed, span(minutes), steps)?,
-        What::One { policy, layout, rows, minutes, settings } => {
+        What::One { policy, layout, deliveries, minutes, settings } => {
             let policy = if matches!(policy, Policy::Hold) { OnUnknown::Hold } else { OnUnknown::Retry };
-            let scenario = suite::rows(policy, matches!(layout, Layout::Big), rows, Budgets::NONE);
+            let scenario =
+                suite::deliveries(policy, matches!(layout, Layout::Big), deliveries, Budgets::NONE);
             match set(scenario, &settings) {
-                Ok(scenario) => one(scenario, Limits { time: minutes.map(span), threads, ..Limits::NONE })?,
+                Ok(scenario) => one(
+                    scenario,
+                    ExplorationLimits { time: minutes.map(span), threads, ..ExplorationLimits::NONE },
+                )?,
                 Err(wrong) => {
-                    say!("not understood: {wrong}; see --help");
+                    say!("invalid setting: {wrong}; see --help");
                     false
                 }
             }
@@ -153,7 +159,7 @@ fn set(mut s: Scenario, settings: &[String]) -> Result<Scenario, String> {
     Ok(s)
 }
 
-fn cases(cases: Vec<Case>, only: &str, limits: Limits) -> Result<bool, ScriptError> {
+fn cases(cases: Vec<Case>, only: &str, limits: ExplorationLimits) -> Result<bool, ScriptError> {
     let began = Instant::now();
     let scripts = Scripts::load()?;
     let mut all = BTreeMap::new();
@@ -174,14 +180,14 @@ fn cases(cases: Vec<Case>, only: &str, limits: Limits) -> Result<bool, ScriptErr
     Ok(good)
 }
 
-fn one(scenario: Scenario, limits: Limits) -> Result<bool, ScriptError> {
+fn one(scenario: Scenario, limits: ExplorationLimits) -> Result<bool, ScriptError> {
     let report = explore(scenario, Scripts::load()?, limits);
     say!("{report}");
     show(&report.windows);
     Ok(report.failure.is_none())
 }
 
-fn add(all: &mut BTreeMap<Window, u64>, report: &Report) {
+fn add(all: &mut BTreeMap<Window, u64>, report: &ExplorationReport) {
     for (window, times) in &report.windows {
         *all.entry(*window).or_default() += times;
     }
@@ -206,7 +212,7 @@ fn mutants(only: &str) -> Result<bool, ScriptError> {
                 say!("killed    {}: {report}", mutant.name);
             }
             Ok(Hunt::Survived(report)) => {
-                let why = mutant.survives.unwrap_or("it should not");
+                let why = mutant.survives.unwrap_or("unexpectedly");
                 *if mutant.survives.is_some() { &mut allowed } else { &mut others } += 1;
                 say!("survives  {}, {why}: {report}", mutant.name);
             }
@@ -216,7 +222,7 @@ fn mutants(only: &str) -> Result<bool, ScriptError> {
             }
         }
     }
-    say!("\n{killed} killed, {allowed} survive and may, {others} survive and should not");
+    say!("\n{killed} killed, {allowed} survive as expected, {others} survive unexpectedly");
     Ok(others == 0)
 }
 

@@ -1,14 +1,14 @@
-//! Runs script texts in Lua 5.1 over a [`World`](crate::World), as the server's `EVALSHA` does.
+//! Runs script texts in Lua 5.1 over a [`FakeRedis`](crate::FakeRedis), as the server's `EVALSHA` does.
 //!
-//! Each thread has one Lua state, made when it is first needed; a script is compiled once per thread. A script
-//! sees what ours may use and nothing else: `redis.call`, `redis.pcall`, `redis.error_reply`,
-//! `redis.status_reply`, `redis.log`, `redis.sha1hex`; `string`, `table` and `math` without what is random or
-//! reads bytecode; `tonumber`, `tostring`, `type`, `ipairs`, `pairs`, `next`, `select`, `unpack`, `error`,
-//! `assert`, `setmetatable`. Lua's own `pcall` is not there: it could swallow the limits.
+//! Each thread has one Lua state, created when first needed; a script is compiled once per thread. A script sees only
+//! what our scripts may use: `redis.call`, `redis.pcall`, `redis.error_reply`, `redis.status_reply`, `redis.log`,
+//! `redis.sha1hex`; `string`, `table` and `math` without functions that are random or load bytecode; `tonumber`,
+//! `tostring`, `type`, `ipairs`, `pairs`, `next`, `select`, `unpack`, `error`, `assert`, `setmetatable`. Lua's own
+//! `pcall` is missing: it could swallow the limits.
 //!
-//! What differs from a server, knowingly: an error reply does not name the place in the script; `tostring` of a
-//! table or function shows an address; the Lua functions left out are `nil` in their library; `string.rep`
-//! complains about wrong arguments in its own words, because its result is bounded here.
+//! Deliberate differences from a server: an error reply does not name the position in the script; `tostring` of a
+//! table or function shows an address; the missing Lua functions are `nil` in their library; `string.rep`
+//! reports wrong arguments with a text of its own, because its result is bounded here.
 
 mod convert;
 mod engine;
@@ -16,5 +16,5 @@ mod library;
 mod sandbox;
 mod script;
 
-pub use engine::{INSTRUCTION_LIMIT, LogLine, MEMORY_LIMIT, Run, RunError};
-pub use script::{Script, ScriptError};
+pub use engine::{INSTRUCTION_LIMIT, LogLine, MEMORY_LIMIT, ScriptRun, ScriptRunError};
+pub use script::{ScriptError, ScriptProgram};

@@ -1,13 +1,13 @@
-//! A reply as the caller of a script sees it, before any codec reads it.
+//! A reply as the caller of a script sees it, before a codec decodes it.
 
 use std::fmt;
 
-/// What a script or a command answers, in the shapes of RESP2.
+/// The answer of a script or a command, in the types of RESP2.
 ///
 /// Nil stands for both the nil bulk string and the nil array: a script cannot tell them apart either.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// Nothing (`$-1` or `*-1`).
+    /// Nil (`$-1` or `*-1`).
     Nil,
     /// A whole number.
     Int(i64),
@@ -15,15 +15,15 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A list of replies, of any kinds.
     Array(Vec<Value>),
-    /// A refusal: the code, a space and the text, without the leading `-`. What the server appends about the
-    /// place in the script (` script: …, on @user_script:1.`) is left out.
+    /// An error: the code, a space and the text, without the leading `-`. The position in the script that the server
+    /// appends (` script: …, on @user_script:1.`) is left out.
     Error(String),
     /// A short text such as `OK`.
     Status(String),
 }
 
 impl Value {
-    /// The error's first word, which is what callers decide by; nothing if this is no error.
+    /// The error's first word, on which callers decide; `None` if this is not an error.
     #[must_use]
     pub fn error_code(&self) -> Option<&str> {
         match self {
@@ -60,8 +60,8 @@ impl Value {
     }
 }
 
-/// As a client of the store hands it on: a status is a string.
-impl From<Value> for posthaste_protocol::Value {
+/// As the store's client passes it on: a status is a string.
+impl From<Value> for posthaste_protocol::ReplyValue {
     fn from(value: Value) -> Self {
         match value {
             Value::Nil => Self::Nil,

@@ -1,8 +1,8 @@
 //! The pattern of the explorer on a toy: two couriers, one parcel, one lease, late copies of requests. The checker
-//! finds nothing wrong with the scripts, and finds the harm when a guard is removed.
+//! finds nothing wrong with the scripts, and finds the damage when a guard is removed.
 
-use posthaste_simulator::world::{Classes, Clock, Flavour};
-use posthaste_simulator::{Run, RunError, Script, Value, World};
+use posthaste_simulator::fake_redis::{Classes, FakeClock, Flavour};
+use posthaste_simulator::{FakeRedis, ScriptProgram, ScriptRun, ScriptRunError, Value};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 const CLAIM: &str = "#!lua
@@ -33,7 +33,7 @@ enum Courier {
     Done,
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Request {
     Claim,
@@ -42,9 +42,9 @@ enum Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    world: World,
+    world: FakeRedis,
     couriers: [Courier; 2],
-    /// Sorted: their order on the way means nothing.
+    /// Sorted: their order means nothing.
     on_the_way: Vec<(usize, Request)>,
     crashes_left: u8,
     copies_left: u8,
@@ -61,18 +61,18 @@ enum Action {
 }
 
 struct Toy {
-    finish: Script,
-    claim: Script,
+    finish: ScriptProgram,
+    claim: ScriptProgram,
 }
 
 impl Toy {
     fn new(finish: &str) -> Self {
-        let script = |text| Script::new(text).expect("a script").in_one_slot();
+        let script = |text| ScriptProgram::new(text).expect("a script").in_one_slot();
         Self { finish: script(finish), claim: script(CLAIM) }
     }
 
     fn run(&self, state: &mut State, request: &Request) -> Value {
-        let run: Result<Run, RunError> = match request {
+        let run: Result<ScriptRun, ScriptRunError> = match request {
             Request::Claim => self.claim.run::<_, &str>(&mut state.world, &KEYS, &[]),
             Request::Finish(fence) => self.finish.run(&mut state.world, &KEYS, &[fence.to_string()]),
         };
@@ -93,9 +93,9 @@ impl Model for Toy {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let clock = Clock::at_ms(1_700_000_000_000);
+        let clock = FakeClock::at_ms(1_700_000_000_000);
         vec![State {
-            world: World::new(Flavour::Redis70, clock).watching(Classes::NONE),
+            world: FakeRedis::new(Flavour::Redis70, clock).watching(Classes::NONE),
             couriers: [Courier::Idle, Courier::Idle],
             on_the_way: Vec::new(),
             crashes_left: 2,
@@ -156,7 +156,7 @@ impl Model for Toy {
             }
             Action::Jump => {
                 let ends = state.world.entry(KEYS[0].as_bytes())?.expires_at?;
-                state.world.set_clock(Clock::at_ms(ends + 1));
+                state.world.set_clock(FakeClock::at_ms(ends + 1));
                 state.world.expire_all_due();
                 state.jumps_left -= 1;
             }

@@ -1,21 +1,21 @@
-//! What no real server can be asked on command: the clock at will, states compared, copies apart.
+//! What no real server does on command: moving the clock at will, comparing states, separating copies.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use posthaste_simulator::world::{Class, Classes, Clock, Data, Event, Fault, Flavour, Reply};
-use posthaste_simulator::{RunError, Script, Value, World};
+use posthaste_simulator::fake_redis::{Class, Classes, CommandError, Data, Event, FakeClock, Flavour, Reply};
+use posthaste_simulator::{FakeRedis, ScriptProgram, ScriptRunError, Value};
 
 const NOW: i64 = 1_700_000_000_000;
 
-fn world(flavour: Flavour) -> World {
-    World::new(flavour, Clock::at_ms(NOW))
+fn world(flavour: Flavour) -> FakeRedis {
+    FakeRedis::new(flavour, FakeClock::at_ms(NOW))
 }
 
-fn run(world: &mut World, script: &str) -> Value {
-    Script::new(script).expect("a script").run::<&str, &str>(world, &[], &[]).expect("a reply").reply
+fn run(world: &mut FakeRedis, script: &str) -> Value {
+    ScriptProgram::new(script).expect("a script").run::<&str, &str>(world, &[], &[]).expect("a reply").reply
 }
 
-fn call(world: &mut World, command: &str) -> Value {
+fn call(world: &mut FakeRedis, command: &str) -> Value {
     let words: Vec<&str> = command.split(' ').collect();
     world.call(&words).map_or_else(|fault| Value::Error(fault.to_string()), Value::from)
 }
@@ -28,13 +28,13 @@ fn names(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(name).collect()
 }
 
-fn digest(world: &World) -> u64 {
+fn digest(world: &FakeRedis) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
     hasher.finish()
 }
 
-fn digest_regardless(world: &World) -> u64 {
+fn digest_regardless(world: &FakeRedis) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash_regardless_of_field_order(&mut hasher);
     hasher.finish()
@@ -45,7 +45,7 @@ fn a_key_is_gone_after_its_time_and_not_at_it() {
     let mut world = world(Flavour::Redis70);
     call(&mut world, &format!("SET k v PXAT {}", NOW + 5));
     for (ms, exists) in [(0, 1), (5, 1), (6, 0)] {
-        world.set_clock(Clock::at_ms(NOW + ms));
+        world.set_clock(FakeClock::at_ms(NOW + ms));
         assert_eq!(call(&mut world, "EXISTS k"), Value::Int(exists), "{ms} ms later");
     }
     assert_eq!(names(&world.take_events()), ["set", "expire", "expired"]);
@@ -59,16 +59,16 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return { string.format('%.0f', now), redis.call('EXISTS', 'bell') }";
     let mut world = world(Flavour::Redis70);
     call(&mut world, &format!("SET bell 0 PXAT {}", NOW + 5));
-    world.set_clock(Clock::at_ms(NOW + 5).with_lead_ms(1));
+    world.set_clock(FakeClock::at_ms(NOW + 5).with_lead_ms(1));
     let late = Value::Bytes((NOW + 6).to_string().into());
     assert_eq!(run(&mut world, ring), Value::Array(vec![late.clone(), Value::Int(1)]));
-    world.set_clock(Clock::at_ms(NOW + 6));
+    world.set_clock(FakeClock::at_ms(NOW + 6));
     assert_eq!(run(&mut world, ring), Value::Array(vec![late, Value::Int(0)]));
 }
 
 #[test]
-fn microseconds_are_told() {
-    let mut world = World::new(Flavour::Redis70, Clock::at_micros(1_234_567_890));
+fn time_has_microseconds() {
+    let mut world = FakeRedis::new(Flavour::Redis70, FakeClock::at_micros(1_234_567_890));
     let seconds = [b"1234".to_vec(), b"567890".to_vec()].map(Value::Bytes).to_vec();
     assert_eq!(run(&mut world, "return redis.call('TIME')"), Value::Array(seconds));
 }
@@ -83,8 +83,10 @@ redis.call('SET', 'k', 0) return redis.call('PEXPIREAT', 'k', 1)";
         (Flavour::Valkey81, &["set", "expired"]),
     ] {
         let mut world = world(flavour);
-        let run =
-            Script::new(bell).expect("a script").run::<&str, &str>(&mut world, &[], &[]).expect("a reply");
+        let run = ScriptProgram::new(bell)
+            .expect("a script")
+            .run::<&str, &str>(&mut world, &[], &[])
+            .expect("a reply");
         assert_eq!(names(&run.events), told, "{flavour:?}");
         assert!(world.is_empty());
         let expired: Vec<_> = run.events.iter().filter_map(Event::expired_key).collect();
@@ -97,21 +99,21 @@ fn deadlines_run_on_with_time_on_redis_7_only() {
     for (flavour, left) in [(Flavour::Redis70, 0), (Flavour::Redis80, 1), (Flavour::Valkey81, 1)] {
         let mut world = world(flavour);
         call(&mut world, &format!("SET k v PXAT {}", NOW + 10));
-        world.set_clock(Clock::at_ms(NOW).with_lead_ms(3));
+        world.set_clock(FakeClock::at_ms(NOW).with_lead_ms(3));
         assert_eq!(call(&mut world, &format!("PEXPIREAT k {}", NOW + 2)), Value::Int(1));
         assert_eq!(call(&mut world, "EXISTS k"), Value::Int(left), "{flavour:?}");
     }
 }
 
 #[test]
-fn the_server_expires_by_itself_when_told_to() {
+fn the_server_expires_keys_on_request() {
     let mut world = world(Flavour::Redis70);
     for n in 1..=3 {
         call(&mut world, &format!("SET k{n} v PXAT {}", NOW + n));
     }
     call(&mut world, "SET stays v");
     world.take_events();
-    world.set_clock(Clock::at_ms(NOW + 3));
+    world.set_clock(FakeClock::at_ms(NOW + 3));
     assert_eq!(world.overdue().map(|key| key.to_vec()).collect::<Vec<_>>(), [b"k1", b"k2"]);
     assert!(world.expire(b"k2"));
     assert!(!world.expire(b"k3"));
@@ -138,7 +140,7 @@ fn only_watched_events_are_recorded() {
 fn events_before_a_run_are_kept_apart_from_its_own() {
     let mut world = world(Flavour::Redis70);
     call(&mut world, "SET a 1");
-    let script = Script::new("return redis.call('DEL', 'a')").expect("a script");
+    let script = ScriptProgram::new("return redis.call('DEL', 'a')").expect("a script");
     let run = script.run::<&str, &str>(&mut world, &[], &[]).expect("a reply");
     assert_eq!((names(&run.events), run.calls, run.wrote), (vec!["del"], 1, true));
     assert_eq!(names(&world.take_events()), ["set"]);
@@ -216,8 +218,8 @@ fn a_loop_without_end_is_stopped() {
         "local function f() return f() end return f()",
         "repeat local ok = redis.pcall('GET', {}) until false",
     ] {
-        let script = Script::new(script).expect("a script");
-        assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(RunError::Instructions));
+        let script = ScriptProgram::new(script).expect("a script");
+        assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(ScriptRunError::Instructions));
     }
     assert_eq!(run(&mut world, "return 1"), Value::Int(1));
     assert!(world.text(b"n").is_some(), "what was written stays");
@@ -232,8 +234,8 @@ fn growing_without_end_is_stopped() {
         "return #('x'):rep(1e9)",
         "local t, s = {}, string.rep('x', 1e6) while true do t[#t + 1] = s .. #t end",
     ] {
-        let script = Script::new(script).expect("a script");
-        assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(RunError::Memory));
+        let script = ScriptProgram::new(script).expect("a script");
+        assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(ScriptRunError::Memory));
         assert_eq!(run(&mut world, "return 1"), Value::Int(1));
     }
 }
@@ -241,8 +243,8 @@ fn growing_without_end_is_stopped() {
 #[test]
 fn nesting_without_end_is_refused() {
     let mut world = world(Flavour::Redis70);
-    let script = Script::new("local t = {} t[1] = t return t").expect("a script");
-    assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(RunError::TooDeep));
+    let script = ScriptProgram::new("local t = {} t[1] = t return t").expect("a script");
+    assert_eq!(script.run::<&str, &str>(&mut world, &[], &[]), Err(ScriptRunError::TooDeep));
 }
 
 #[test]
@@ -283,20 +285,21 @@ fn a_script_sees_nothing_else() {
 }
 
 #[test]
-fn a_script_is_held_to_its_slot() {
+fn a_script_is_restricted_to_its_slot() {
     let mut world = world(Flavour::Redis70);
-    let script = Script::new("return redis.call('EXISTS', unpack(ARGV))").expect("a script").in_one_slot();
+    let script =
+        ScriptProgram::new("return redis.call('EXISTS', unpack(ARGV))").expect("a script").in_one_slot();
     let mut touch = |keys: &[&str]| script.run(&mut world, &["due:{3}:bulk"], keys).map(|run| run.reply);
     assert_eq!(touch(&["history:{3}:a", "lease:{3}:sms"]), Ok(Value::Int(0)));
     assert_eq!(
         touch(&["history:{3}:a", "lease:{4}:sms"]),
-        Err(RunError::OtherSlot("lease:{4}:sms".to_owned()))
+        Err(ScriptRunError::OtherSlot("lease:{4}:sms".to_owned()))
     );
 }
 
 #[test]
 fn a_script_runs_on_every_thread() {
-    let script = Script::new("return redis.call('INCR', KEYS[1])").expect("a script");
+    let script = ScriptProgram::new("return redis.call('INCR', KEYS[1])").expect("a script");
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
@@ -314,9 +317,9 @@ fn a_script_runs_on_every_thread() {
 fn commands_can_be_called_without_a_script() {
     let mut world = world(Flavour::Redis70);
     assert_eq!(world.call(&["SET", "k", "v"]), Ok(Reply::Status("OK")));
-    assert_eq!(world.call(&["HGET", "k", "f"]), Err(Fault::WrongType));
-    assert_eq!(world.call(&["NOSUCH"]), Err(Fault::Unmodelled("command NOSUCH".to_owned())));
-    assert_eq!(world.call::<&str>(&[]), Err(Fault::NoCommand));
+    assert_eq!(world.call(&["HGET", "k", "f"]), Err(CommandError::WrongType));
+    assert_eq!(world.call(&["NOSUCH"]), Err(CommandError::Unmodelled("command NOSUCH".to_owned())));
+    assert_eq!(world.call::<&str>(&[]), Err(CommandError::NoCommand));
     assert!(matches!(world.entry(b"k").map(|entry| &entry.data), Some(Data::Text(_))));
 }
 
@@ -328,6 +331,6 @@ fn a_world_can_be_read_by_people() {
     let text = format!("{world:?}");
     assert_eq!(
         text,
-        r#"World at 1700000000000.000 ms {bell: "0" until 1700000000001 ms, due:{0}:bulk: {a:1: 5.0}}"#
+        r#"FakeRedis at 1700000000000.000 ms {bell: "0" until 1700000000001 ms, due:{0}:bulk: {a:1: 5.0}}"#
     );
 }

@@ -1,4 +1,4 @@
-//! How fast rows expire and orders are removed, step by step, as the sweeper does it: on a private server.
+//! How fast deliveries expire and orders are removed, step by step, as housekeeping does it; on a private server.
 //!
 //! `cargo run --release -p posthaste-store --example upkeep [orders]`
 
@@ -8,23 +8,25 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use posthaste_model::{Address, Channel, Clock, Content, Lane, OnUnknown, Row, Suffix, SystemClock, Text};
+use posthaste_model::{
+    Address, Channel, Clock, Content, Delivery, OnUnknown, OrderId, Priority, SystemClock, Text,
+};
 use posthaste_rig::servers::{Fsync, PrivateServer};
-use posthaste_store::{Index, NewOrder, NewOrderHead, Retired, Role, Settings, Store};
+use posthaste_store::{Index, NewOrder, NewOrderHead, PurgedOrders, Role, Settings, Store};
 
 const DAY_MS: u64 = 86_400_000;
 
-fn order(number: u64, start: u64, rows: u32, channel: &Channel) -> Result<NewOrder, Box<dyn Error>> {
-    let row = |index| Row {
+fn order(number: u64, start: u64, deliveries: u32, channel: &Channel) -> Result<NewOrder, Box<dyn Error>> {
+    let delivery = |index| Delivery {
         index,
         recipient: format!("r{index}"),
         name: String::new(),
         address: Address::new(format!("r{index}@example.org")),
     };
     let head = NewOrderHead {
-        suffix: Suffix::new(&"u1".parse()?, start + number),
+        order_id: OrderId::new(&"u1".parse()?, start + number),
         due: None,
-        lane: Lane::Bulk,
+        priority: Priority::Bulk,
         on_unknown: OnUnknown::Default,
         not_after: None,
         span: Duration::from_millis(1),
@@ -33,11 +35,11 @@ fn order(number: u64, start: u64, rows: u32, channel: &Channel) -> Result<NewOrd
             ..Content::default()
         },
     };
-    let rows = (0..rows).map(|index| (channel.clone(), row(index))).collect();
-    Ok(NewOrder { head, digest: [7; 12], rows, no_contact: Vec::new() })
+    let deliveries = (0..deliveries).map(|index| (channel.clone(), delivery(index))).collect();
+    Ok(NewOrder { head, digest: [7; 12], deliveries, no_contact: Vec::new() })
 }
 
-/// Calls until there is nothing left: how long that took, and the longest step.
+/// Calls until nothing is left: how long it took, and the longest step.
 struct Steps {
     start: Instant,
     longest: Duration,
@@ -65,17 +67,17 @@ impl Steps {
     }
 }
 
-/// Ends what is past its time: so many rows of so many parcels.
+/// Ends expired deliveries: this many deliveries of this many parcels.
 async fn expire(
     store: &Store,
     channel: &Channel,
     what: &str,
-    (rows, parcels): (u64, u64),
+    (deliveries, parcels): (u64, u64),
 ) -> Result<(), Box<dyn Error>> {
     let (mut steps, mut rank, mut ended) = (Steps::new(), 0, 0);
     loop {
         let began = Instant::now();
-        let closed = store.close(0, channel, Index::Ready(Lane::Bulk), rank, 200).await?.reply;
+        let closed = store.expire_parcels(0, channel, Index::Ready(Priority::Bulk), rank, 200).await?.reply;
         steps.step(began);
         ended += closed.closed;
         match closed.next {
@@ -86,7 +88,7 @@ async fn expire(
     if ended != parcels {
         return Err(format!("{ended} parcels ended, not {parcels}").into());
     }
-    steps.show(what, rows);
+    steps.show(what, deliveries);
     Ok(())
 }
 
@@ -102,15 +104,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let small = (0..orders).map(|number| order(number, start, 1, &channel)).collect::<Result<Vec<_>, _>>()?;
     let accept = |order| Box::pin(store.accept(order));
     let _: Vec<_> = stream::iter(&small).map(accept).buffer_unordered(64).try_collect().await?;
-    expire(&store, &channel, "rows expired, orders of one row", (orders, orders)).await?;
+    expire(&store, &channel, "deliveries expired, orders of one delivery", (orders, orders)).await?;
 
     let big = (0..40)
         .map(|number| order(orders + number, start, 5_000, &channel))
         .collect::<Result<Vec<_>, _>>()?;
     let _: Vec<_> = stream::iter(&big).map(accept).buffer_unordered(8).try_collect().await?;
-    // Big ones are put where couriers look step by step.
-    while store.ring(0).await?.reply.next.is_some() {}
-    expire(&store, &channel, "rows expired, orders of 5,000 rows", (200_000, 400)).await?;
+    // Big orders are promoted step by step.
+    while store.promote_due(0).await?.reply.next.is_some() {}
+    expire(&store, &channel, "deliveries expired, orders of 5,000 deliveries", (200_000, 400)).await?;
 
     let today = store.server_time().await?.0 / DAY_MS;
     let (from, to) = (format!("retire:{{0}}:{today}"), format!("retire:{{0}}:{}", today - 100));
@@ -119,15 +121,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut removed = 0;
     loop {
         let began = Instant::now();
-        let retired = store.retire(0, today - 100, 90).await?.reply;
+        let retired = store.purge_orders(0, today - 100, 90).await?.reply;
         steps.step(began);
         match retired {
-            Retired::More(some) => removed += some,
-            Retired::Done(some) => {
+            PurgedOrders::More(some) => removed += some,
+            PurgedOrders::Done(some) => {
                 removed += some;
                 break;
             }
-            Retired::Early => return Err("the day is not over".into()),
+            PurgedOrders::Early => return Err("the day is not over".into()),
         }
     }
     steps.show("orders removed", removed);

@@ -1,4 +1,4 @@
-//! One call of one script.
+//! A call of one script.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,19 +7,21 @@ use bytes::Bytes;
 use fred::error::ErrorKind;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value as Arg};
-use posthaste_protocol::{Answer, Invocation, Refusal, Script, Value};
+use posthaste_protocol::{Invocation, Refusal, ReplyValue, ScriptAnswer, ScriptCall};
 use tokio::time::Instant;
 
 use crate::confirm::Before;
-use crate::error::{CallError, Fault, Later, Lost, StopWhy, client_error, server_error};
-use crate::guard::Partition;
+use crate::epoch_guard::Partition;
+use crate::error::{
+    CallError, FatalReason, InvalidReply, NoReplyCause, Retryable, client_error, server_error,
+};
 use crate::node::{Node, slot_of, text};
 use crate::pool::Worker;
 use crate::reply;
 use crate::routing::Moved;
 use crate::store::Inner;
 
-/// Gives each call an id of its own.
+/// Gives each call its own id.
 #[derive(Debug)]
 pub(crate) struct Requests {
     process: String,
@@ -36,25 +38,25 @@ impl Requests {
     }
 }
 
-/// Tries of a call whose answers are lost.
+/// Most tries of a call whose answers are lost.
 pub(crate) const TRIES: u32 = 3;
 
-/// The answer of a call that was made again while its answers were lost.
+/// The answer of a call that was repeated while its answers were lost.
 #[derive(Debug)]
 pub(crate) struct Repeated<R> {
     pub(crate) reply: R,
-    /// The partition's mark as of the reply.
+    /// The partition's mark at the time of the reply.
     pub(crate) fence: u64,
-    /// The server before the try that was answered, see [`Inner::confirmed`].
+    /// The state before the try that was answered, see [`Inner::confirmed`].
     pub(crate) before: Option<Before>,
     /// Whether the answer of an earlier try was lost.
     pub(crate) lost: bool,
 }
 
 impl Inner {
-    /// Calls a script that changes something and is harmless when repeated, again while its answer is lost. Once an answer
-    /// was lost, a refusal of a later try says nothing of the first one: the loss is what is told then.
-    pub(crate) async fn call_repeated<S: Script>(
+    /// Calls a script that changes something and is harmless when repeated; repeats it while its answer is lost.
+    /// After a lost answer, a refusal of a later try says nothing about the first one, so the loss is returned.
+    pub(crate) async fn call_repeated<S: ScriptCall>(
         self: &Arc<Self>,
         p: u16,
         script: &S,
@@ -63,12 +65,12 @@ impl Inner {
         for tries in 1.. {
             let before = self.before_confirm(p);
             let error = match self.call(p, script).await {
-                Ok(Answer { reply, fence, .. }) => {
+                Ok(ScriptAnswer { reply, fence, .. }) => {
                     return Ok(Repeated { reply, fence, before, lost: lost.is_some() });
                 }
                 Err(error) => error,
             };
-            let again = matches!(error, CallError::Away(_)) && tries < TRIES;
+            let again = matches!(error, CallError::NoReply(_)) && tries < TRIES;
             if lost.is_none() && (!again || error.may_have_happened()) {
                 lost = Some(error);
             }
@@ -76,36 +78,37 @@ impl Inner {
                 break;
             }
         }
-        Err(lost.unwrap_or(CallError::Away(Lost::NotConnected)))
+        Err(lost.unwrap_or(CallError::NoReply(NoReplyCause::NotConnected)))
     }
 
     /// Calls a script of a partition.
-    pub(crate) async fn call<S: Script>(
+    pub(crate) async fn call<S: ScriptCall>(
         self: &Arc<Self>,
         p: u16,
         script: &S,
-    ) -> Result<Answer<S::Reply>, CallError> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallError> {
         self.call_minding(p, script, |_| true).await
     }
 
-    /// Calls a script of a partition; `minds` says of a reply whether its fence is the partition's highest.
-    pub(crate) async fn call_minding<S: Script>(
+    /// Calls a script of a partition; `minds` says whether the fence in a reply is the partition's highest.
+    pub(crate) async fn call_minding<S: ScriptCall>(
         self: &Arc<Self>,
         p: u16,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
-    ) -> Result<Answer<S::Reply>, CallError> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallError> {
         self.call_routed(p, true, script, minds).await
     }
 
-    /// Calls a script where its partition is, and where it has moved if it has. `guarded`: not once the database is another one.
-    pub(crate) async fn call_routed<S: Script>(
+    /// Calls a script at the server of its partition, and follows if that has moved. `guarded`: refuses once the
+    /// database is another one.
+    pub(crate) async fn call_routed<S: ScriptCall>(
         self: &Arc<Self>,
         p: u16,
         guarded: bool,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
-    ) -> Result<Answer<S::Reply>, CallError> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallError> {
         let partition = self.guard.partition(p)?;
         let mut followed = false;
         loop {
@@ -124,8 +127,11 @@ impl Inner {
         }
     }
 
-    /// Calls a script whose keys are in slots of their own; its answer has no epoch and no fence.
-    pub(crate) async fn call_apart<S: Script>(self: &Arc<Self>, script: &S) -> Result<S::Reply, CallError> {
+    /// Calls a script whose keys have slots of their own; its answer has no epoch and no fence.
+    pub(crate) async fn call_apart<S: ScriptCall>(
+        self: &Arc<Self>,
+        script: &S,
+    ) -> Result<S::Reply, CallError> {
         let slot = script.keys().first().map_or(0, |key| slot_of(key));
         let mut followed = false;
         loop {
@@ -142,42 +148,43 @@ impl Inner {
         }
     }
 
-    /// Calls a script of a partition over this connection, whatever was seen before.
-    pub(crate) async fn call_on<S: Script>(
+    /// Calls a script of a partition over this connection, whatever was found before.
+    pub(crate) async fn call_on<S: ScriptCall>(
         &self,
         worker: &Arc<Worker>,
         partition: &Partition,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
-    ) -> Result<Answer<S::Reply>, CallError> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallError> {
         let answer = self.try_on(worker, partition, script, minds).await;
         answer.map_err(|error| self.sort(Some(partition), error))
     }
 
-    async fn try_on<S: Script>(
+    async fn try_on<S: ScriptCall>(
         &self,
         worker: &Arc<Worker>,
         partition: &Partition,
         script: &S,
         minds: impl Fn(&S::Reply) -> bool,
-    ) -> Result<Answer<S::Reply>, Failure> {
+    ) -> Result<ScriptAnswer<S::Reply>, Failure> {
         let floor = partition.fence();
         let answer = self.run(worker, &partition.epoch(), script).await?;
         if minds(&answer.reply) && !self.guard.saw_mark(partition, floor, answer.fence, Some(answer.now))? {
             // Another server has taken over from this one; a new connection finds it.
             worker.replace();
-            return Err(CallError::Away(Lost::NotConnected).into());
+            return Err(CallError::NoReply(NoReplyCause::NotConnected).into());
         }
         Ok(answer)
     }
 
-    /// Calls a script of a partition under this epoch, whatever was seen before; `None` when it is another one.
-    pub(crate) async fn call_as<S: Script>(
+    /// Calls a script of a partition under this epoch, whatever was found before; `None` when the database has
+    /// another one.
+    pub(crate) async fn call_as<S: ScriptCall>(
         self: &Arc<Self>,
         partition: &Partition,
         epoch: &str,
         script: &S,
-    ) -> Result<Option<Answer<S::Reply>>, CallError> {
+    ) -> Result<Option<ScriptAnswer<S::Reply>>, CallError> {
         let mut followed = false;
         loop {
             let worker = self.worker_at(partition.slot).await?;
@@ -193,20 +200,20 @@ impl Inner {
         }
     }
 
-    /// A call that reports: also made while the database is halted, because what it says is the truth about what left, and
-    /// keeps rows from being sent again.
-    pub(crate) async fn call_reporting<S: Script>(
+    /// A call that reports. It is also made while the database is halted, because it reports correctly what was sent,
+    /// and keeps those deliveries from being sent again.
+    pub(crate) async fn call_reporting<S: ScriptCall>(
         self: &Arc<Self>,
         p: u16,
         script: &S,
-    ) -> Result<Answer<S::Reply>, CallError> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallError> {
         let Err(stopped) = self.guard.check() else { return self.call(p, script).await };
-        if !matches!(stopped, CallError::Stop(StopWhy::Halted(_))) {
+        if !matches!(stopped, CallError::Fatal(FatalReason::Halted(_))) {
             return Err(stopped);
         }
         let partition = self.guard.partition(p)?;
         let known = partition.epoch();
-        // Whoever noticed may not have written it down yet, and may do so between the two.
+        // The process that noticed the halt may not have written it yet, and may do so between the two tries.
         for epoch in [&*known, &format!("!{known}")] {
             if let Some(answer) = self.call_as(partition, epoch, script).await? {
                 return Ok(answer);
@@ -220,7 +227,7 @@ impl Inner {
         match error {
             Failure::Epoch(found) => match partition {
                 Some(partition) => self.guard.found_epoch(partition, &found),
-                None => self.guard.stop(StopWhy::Epoch { partition: 0, found }),
+                None => self.guard.stop(FatalReason::Epoch { partition: 0, found }),
             },
             Failure::Call(error) => {
                 self.troubles.failed(&error);
@@ -229,25 +236,25 @@ impl Inner {
                     None => error,
                 }
             }
-            // Nothing was done: the next call goes by a newer map.
+            // Nothing was done: the next call uses a newer map.
             Failure::Moved(_) => {
                 self.routes.stale.notify_one();
-                CallError::Later { why: Later::Moving }
+                CallError::Retryable { why: Retryable::Moving }
             }
         }
     }
 
-    async fn run<S: Script>(
+    async fn run<S: ScriptCall>(
         &self,
         worker: &Arc<Worker>,
         epoch: &str,
         script: &S,
-    ) -> Result<Answer<S::Reply>, Failure> {
+    ) -> Result<ScriptAnswer<S::Reply>, Failure> {
         let request = self.requests.next();
         let name = S::contract().text.name;
         let started = Instant::now();
         let mut value = evalsha(worker, script.invoke(&request, epoch)).await?;
-        if matches!(&value, Value::Error(text) if text.starts_with("NOSCRIPT")) {
+        if matches!(&value, ReplyValue::Error(text) if text.starts_with("NOSCRIPT")) {
             load(worker, S::contract().text.body.as_bytes()).await?;
             value = evalsha(worker, script.invoke(&request, epoch)).await?;
         }
@@ -282,7 +289,7 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
                 return Failure::Moved(moved);
             }
             let error = server_error(&text);
-            if let CallError::Later { why: Later::ReadOnly } = error {
+            if let CallError::Retryable { why: Retryable::ReadOnly } = error {
                 // Another server is the master now; a new connection finds it.
                 worker.replace();
             }
@@ -290,16 +297,16 @@ fn refused(worker: &Arc<Worker>, name: &'static str, refusal: Refusal) -> Failur
         }
         Refusal::Crossed => {
             worker.replace();
-            Fault::Crossed
+            InvalidReply::Crossed
         }
-        Refusal::Malformed(malformed) => Fault::Malformed(malformed),
+        Refusal::Malformed(malformed) => InvalidReply::Malformed(malformed),
     };
-    tracing::error!(script = name, node = %worker.address, error = %fault, "a reply could not be used");
+    tracing::error!(script = name, node = %worker.address, error = %fault, "invalid reply");
     metrics::counter!("posthaste_store_faults_total", "script" => name).increment(1);
-    Failure::Call(CallError::Fault(fault))
+    Failure::Call(CallError::InvalidReply(fault))
 }
 
-async fn evalsha(worker: &Arc<Worker>, call: Invocation) -> Result<Value, CallError> {
+async fn evalsha(worker: &Arc<Worker>, call: Invocation) -> Result<ReplyValue, CallError> {
     let mut args = Vec::with_capacity(2 + call.keys.len() + call.args.len());
     args.push(Arg::Bytes(Bytes::from_static(call.script.sha.as_bytes())));
     args.push(Arg::Integer(i64::try_from(call.keys.len()).unwrap_or(0)));
@@ -307,12 +314,13 @@ async fn evalsha(worker: &Arc<Worker>, call: Invocation) -> Result<Value, CallEr
     args.extend(call.args.into_iter().map(Arg::Bytes));
     let command = CustomCommand::new_static("EVALSHA", ClusterHash::FirstKey, false);
     worker.used.fetch_add(1, Ordering::Relaxed);
-    // Boxed: the client's futures are some kilobytes each.
+    // Boxed because the client's futures are some kilobytes each.
     match Box::pin(worker.client.custom_raw(command, args)).await {
         Ok(frame) => Ok(reply::value(frame)),
         Err(error) => {
             if matches!(error.kind(), ErrorKind::Timeout) {
-                // The client measures silence from its last write, so a busy connection that hangs is found out here.
+                // The client measures silence from its last write, so a busy connection that hangs is only detected
+                // here.
                 worker.replace();
             }
             Err(client_error(error))

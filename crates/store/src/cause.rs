@@ -1,46 +1,46 @@
-//! Why there is no connection, read from what the client and the system say, with what to do about it.
+//! Why there is no connection, derived from errors of the client and the system, and what to do about it.
 
 use std::fmt;
 
 use fred::error::{Error, ErrorKind};
 
-use crate::error::Later;
+use crate::error::Retryable;
 use crate::trouble::RedisState;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     Refused,
-    /// The name of the host is not known.
+    /// The host name is unknown.
     UnknownHost,
-    /// There is no way to the host.
+    /// There is no route to the host.
     NoRoute,
-    /// Nobody answered in time.
+    /// There was no answer in time.
     TimedOut,
-    /// The socket's file is not there.
+    /// The socket's file does not exist.
     NoSocket,
-    /// The system forbids it, as with the rights of a socket's file.
+    /// The system denies permission, for example on a socket's file.
     Forbidden,
     /// The other side closed the connection.
     Closed,
-    /// Its certificate is not trusted, or speaks of another host.
+    /// The certificate is not trusted, or names another host.
     Certificate,
-    /// It does not speak TLS there.
+    /// The port does not speak TLS.
     NotTls,
-    /// What answers is no Redis, or one that wants TLS.
+    /// The server is not Redis, or expects TLS.
     NotRedis,
-    /// It greets every connection with a refusal for now.
-    Refuses(Later),
-    /// It wants credentials, or others.
+    /// It refuses every new connection for now.
+    Refuses(Retryable),
+    /// It requires credentials, or other ones.
     AccessDenied(String),
-    /// None of the sentinels names a primary.
+    /// No sentinel names a primary.
     Sentinels,
     /// Something else.
     Other(String),
 }
 
-/// Longest text of others that is repeated.
+/// Longest foreign text that is repeated.
 const LONGEST: usize = 200;
 
 impl Cause {
@@ -48,10 +48,10 @@ impl Cause {
         let text = error.details();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         if matches!(error.kind(), ErrorKind::Auth) || has(&["NOAUTH", "WRONGPASS"]) {
-            // The server's own words; it repeats no password.
+            // The server's own text; it contains no password.
             return Self::AccessDenied(short(text));
         }
-        if let Some(why) = text.split_ascii_whitespace().next().and_then(Later::of) {
+        if let Some(why) = text.split_ascii_whitespace().next().and_then(Retryable::of) {
             return Self::Refuses(why);
         }
         if has(&["InvalidCertificate", "invalid peer certificate", "UnknownIssuer", "NotValidForName"]) {
@@ -89,43 +89,51 @@ impl Cause {
         }
     }
 
-    /// Whether waiting can't help: somebody has to change the settings.
+    /// Whether waiting does not help: the operator has to change the settings.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, Self::Certificate | Self::NotTls | Self::NotRedis | Self::AccessDenied(_))
     }
 
-    /// What to do: a sentence.
+    /// What to do, as a sentence.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Refused => {
-                "Nothing listens under this address. Start Redis or Valkey there, or correct redis.url (--redis URL)."
+                "Nothing listens at this address. Start Redis or Valkey there, or correct redis.url (--redis URL)."
             }
-            Self::UnknownHost => "Correct the host in redis.url, or the name service of this host.",
+            Self::UnknownHost => "Correct the host in redis.url, or the DNS configuration of this host.",
             Self::NoRoute | Self::TimedOut => {
-                "Check the address in redis.url, and firewalls between this host and that one; a frozen server looks the same, and with rediss:// a port without TLS."
+                "Check the address in redis.url and the firewalls on the way. A frozen server looks the same; so \
+                 does a port without TLS when redis.url is rediss://."
             }
             Self::NoSocket => {
-                "The file of the socket is not there. Start the server, or correct the path in redis.url (unixsocket in its configuration)."
+                "The socket file does not exist. Start the server, or correct the path in redis.url (it must \
+                 match unixsocket in the server's configuration)."
             }
             Self::Forbidden => {
-                "Give this user access to the socket (unixsocketperm), or add it to the server's group."
+                "Give this user access to the socket (unixsocketperm), or add the user to the server's group."
             }
             Self::Closed => {
-                "It accepts connections and closes them: look into its log, at maxclients and protected-mode, and whether the port wants TLS (rediss://)."
+                "The server accepts connections and closes them. Check its log, maxclients and protected-mode, \
+                 and whether the port requires TLS (rediss://)."
             }
             Self::Certificate => {
-                "Name the certificate of its authority in redis.ca_file, and use the host name that the certificate holds."
+                "Set redis.ca_file to the certificate of its certificate authority, and use the host name in the certificate."
             }
-            Self::NotTls => "Use redis:// instead of rediss://, or the server's TLS port.",
-            Self::NotRedis => "Correct the port in redis.url; if it is the server's TLS port, use rediss://.",
+            Self::NotTls => "Use redis:// instead of rediss://, or connect to the server's TLS port.",
+            Self::NotRedis => {
+                "Correct the port in redis.url; if this is the server's TLS port, use rediss://."
+            }
             Self::AccessDenied(_) => {
                 "Correct redis.username and redis.password (or password_file), or the server's ACL."
             }
             Self::Refuses(why) => RedisState::of(*why).unwrap_or(RedisState::Away).remedy(),
             Self::Sentinels => {
-                "Check the sentinels' addresses and sentinelServiceName in redis.url, and that they see a primary (SENTINEL MASTERS)."
+                "Check the sentinels' addresses and sentinelServiceName in redis.url, and that they know a \
+                 primary (SENTINEL MASTERS)."
             }
-            Self::Other(_) => "Check that the server runs, and that this host reaches it under this address.",
+            Self::Other(_) => {
+                "Check that the server is running and that this host can reach it at this address."
+            }
         }
     }
 }
@@ -143,11 +151,11 @@ impl fmt::Display for Cause {
             Self::TimedOut => "no answer in time",
             Self::NoSocket => "no such socket",
             Self::Forbidden => "permission denied",
-            Self::Closed => "it closed the connection",
-            Self::Certificate => "its TLS certificate is not trusted or names another host",
-            Self::NotTls => "it does not speak TLS on this port",
-            Self::NotRedis => "what answers there does not speak the Redis protocol",
-            Self::Refuses(why) => return write!(f, "it {}", why.is()),
+            Self::Closed => "the server closed the connection",
+            Self::Certificate => "the server's TLS certificate is not trusted or names another host",
+            Self::NotTls => "the server does not speak TLS on this port",
+            Self::NotRedis => "the server does not speak the Redis protocol",
+            Self::Refuses(why) => return write!(f, "the server {}", why.is()),
             Self::Sentinels => "no sentinel names a primary",
             Self::AccessDenied(text) | Self::Other(text) => text,
         })
@@ -178,7 +186,7 @@ mod tests {
             (
                 ErrorKind::Unknown,
                 "LOADING Redis is loading the dataset in memory",
-                Cause::Refuses(Later::Loading),
+                Cause::Refuses(Retryable::Loading),
             ),
             (ErrorKind::Protocol, "Unexpected byte", Cause::NotRedis),
         ] {

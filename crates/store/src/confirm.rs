@@ -1,8 +1,9 @@
-//! Makes sure that what was answered is on disk, or at a replica.
+//! Confirms that what was answered is on disk, or at a replica.
 //!
-//! Whoever waits is gathered: one write that changes nothing, behind it `WAITAOF` or `WAIT`, on a connection of its own. A
-//! server's writes reach disk and replicas in order, so that write stands for all before it, of any connection, also when the
-//! call before it wrote nothing because it was a repeat. This holds on one run of one server: the run id is asked for behind it.
+//! Waiting calls are batched: one write that changes nothing, followed by `WAITAOF` or `WAIT`, on a separate
+//! connection. A server's writes reach disk and replicas in order, so this write covers all writes before it, on any
+//! connection, even when the call itself wrote nothing because it was a repeat. This holds within one run of one
+//! server, so the run id is queried after it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +21,19 @@ use crate::preflight::Confirm;
 use crate::primary::Primary;
 use crate::store::Inner;
 
-/// The write: of no effect, and made also when memory is full, because what drains is confirmed too. Whatever is to be confirmed
-/// left a mark, so a database without one was wiped: nothing is written to it, and nothing is confirmed.
+/// The write: it has no effect, and is allowed also when memory is full, because calls that drain the queue are
+/// confirmed too. Every call that is confirmed left a mark, so a database without one was wiped: nothing is written
+/// to it, and nothing is confirmed.
 const WRITE: &str = "#!lua flags=allow-oom
 if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('INCRBY', KEYS[1], 0)
   return 1
 end
 return 0";
-/// Waiting at once, at most.
+/// Most calls waiting at once.
 const WAITING: usize = 10_000;
 
-/// How, the fence of a partition that is there, and whom to tell.
+/// How to confirm, the fence key of an existing partition, and where to send the result.
 type Waiter = (Confirm, String, oneshot::Sender<Option<String>>);
 
 /// Confirms the writes of one server.
@@ -39,7 +41,7 @@ type Waiter = (Confirm, String, oneshot::Sender<Option<String>>);
 pub(crate) struct Confirmer(mpsc::Sender<Waiter>);
 
 impl Confirmer {
-    /// Starts one, which waits so long for disk or replica.
+    /// Starts a confirmer; `timeout` is how long it waits for disk or replica.
     pub(crate) fn start(worker: Arc<Worker>, timeout: Duration, stop: CancellationToken) -> Self {
         let (sender, mut receiver) = mpsc::channel(WAITING);
         tokio::spawn(async move {
@@ -50,14 +52,14 @@ impl Confirmer {
                     count = receiver.recv_many(&mut waiting, WAITING) => if count == 0 { break },
                 }
                 let how = waiting.iter().map(|(how, ..)| *how).max().unwrap_or(Confirm::Reply);
-                // The one asked for last: slots come and go, and a write to any of them stands for all before it.
+                // The most recent key: slots come and go, and a write to any of them covers all writes before it.
                 let Some(key) = waiting.last().map(|(_, key, _)| key.clone()) else { continue };
                 let run_id = confirm(&worker, key, timeout, how).await;
                 if run_id.is_none() {
                     metrics::counter!("posthaste_store_unconfirmed_total").increment(1);
                 }
                 for (.., waiter) in waiting.drain(..) {
-                    // Who does not wait any more has given up.
+                    // A receiver that is gone has given up waiting.
                     let _ = waiter.send(run_id.clone());
                 }
             }
@@ -65,19 +67,19 @@ impl Confirmer {
         Self(sender)
     }
 
-    /// Waits until all that was answered before this call is as safe as asked. `before` is the run of the server when that
-    /// call was made, `key` the fence of a partition that is there.
+    /// Waits until everything answered before this call is as safe as requested. `before` is the run of the server
+    /// when that call was made, `key` the fence key of an existing partition.
     pub(crate) async fn wait(&self, how: Confirm, key: String, before: &str) -> Result<(), CallError> {
         let (waiter, answer) = oneshot::channel();
-        self.0.try_send((how, key, waiter)).map_err(|_| CallError::Undurable)?;
+        self.0.try_send((how, key, waiter)).map_err(|_| CallError::NotDurable)?;
         match answer.await {
             Ok(Some(run_id)) if before == run_id => Ok(()),
-            _ => Err(CallError::Undurable),
+            _ => Err(CallError::NotDurable),
         }
     }
 }
 
-/// The primary of a partition, and the run of its server, as they were before a call that is to be confirmed.
+/// The primary of a partition and the run of its server, before a call that is to be confirmed.
 #[derive(Debug)]
 pub(crate) struct Before {
     primary: Arc<Primary>,
@@ -85,7 +87,8 @@ pub(crate) struct Before {
 }
 
 impl Inner {
-    /// What to keep in mind before a call about a partition that is to be confirmed; `None` when its reply confirms itself.
+    /// What to remember before a call to a partition that is to be confirmed; `None` when its reply is the
+    /// confirmation.
     pub(crate) fn before_confirm(&self, p: u16) -> Option<Before> {
         if self.settings.durability == Durability::Fast {
             return None;
@@ -95,8 +98,8 @@ impl Inner {
         (primary.confirm() != Confirm::Reply).then_some(Before { primary, run_id })
     }
 
-    /// Waits until what was answered in a partition is as safe as asked. One that has gone to another server meanwhile is
-    /// not: which of the two answered is not known.
+    /// Waits until what was answered in a partition is as safe as requested. A partition that has meanwhile moved to
+    /// another server is not confirmed: it is not known which of the two answered.
     pub(crate) async fn confirmed(&self, p: u16, before: Option<Before>) -> Result<(), CallError> {
         let Some(Before { primary, run_id }) = before else { return Ok(()) };
         let partition = self.partition(p)?;
@@ -111,12 +114,12 @@ impl Inner {
                 partition.confirmed(mark);
                 Ok(())
             }
-            None => Err(CallError::Undurable),
+            None => Err(CallError::NotDurable),
         }
     }
 }
 
-/// The run id of the server that confirmed, `None` when none did in time.
+/// The run id of the server that confirmed; `None` when none did in time.
 async fn confirm(worker: &Arc<Worker>, key: String, timeout: Duration, how: Confirm) -> Option<String> {
     let command = |name| CustomCommand::new_static(name, ClusterHash::FirstKey, false);
     let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
@@ -129,14 +132,14 @@ async fn confirm(worker: &Arc<Worker>, key: String, timeout: Duration, how: Conf
         Confirm::Replicas(replicas) => ("WAIT", vec![i64::from(replicas), millis], vec![i64::from(replicas)]),
     };
     let pipeline = worker.client.pipeline();
-    // Only queues them; nothing can fail before the last line.
+    // This only queues the commands; nothing can fail before the last line.
     let write = vec![Arg::from_static_str(WRITE), Arg::Integer(1), text(key)];
     let _: Result<Arg, _> = pipeline.custom(command("EVAL"), write).await;
     let _: Result<Arg, _> = pipeline.custom(command(name), args).await;
     let _: Result<Arg, _> = pipeline.custom(command("INFO"), vec!["server"]).await;
     let replies: Vec<Result<Arg, _>> = pipeline.try_all().await;
     if let Some(error) = replies.iter().find_map(|reply| reply.as_ref().err()) {
-        tracing::debug!(node = %worker.address, %error, "confirming writes failed");
+        tracing::debug!(node = %worker.address, %error, "cannot confirm writes");
         if matches!(error.kind(), fred::error::ErrorKind::Timeout) {
             worker.replace();
         }

@@ -1,4 +1,4 @@
-//! The URL of the server as a client's configuration, and TLS by rustls with ring.
+//! Builds the client's configuration from the URL, with TLS by rustls and ring.
 
 use std::sync::Arc;
 
@@ -26,38 +26,41 @@ fn refuse(key: &'static str, why: impl ToString) -> ConnectError {
     ConnectError::Settings { key, why: why.to_string() }
 }
 
-/// Why an address of the server that somebody typed is not taken. Repeats nothing of it: it may hold a password.
+/// Why a server address given on the command line is rejected. Repeats nothing of it: it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TypedUrlError {
-    /// Type it again.
-    #[error("it is no address: {0}")]
+    /// Correct the address.
+    #[error("invalid URL: {0}")]
     NoAddress(#[from] url::ParseError),
-    /// Give it another way.
-    #[error("it holds a password, which everybody on the computer can read")]
+    /// Give the password another way.
+    #[error("the URL contains a password, which everybody on this computer can read")]
     Password,
 }
 
-/// Looks at an address of the server that somebody typed. It must hold no password: everybody on the computer can read the
-/// arguments of a process.
+/// Checks a server address given on the command line. It must not contain a password: everybody on the computer can
+/// read the arguments of a process.
 ///
 /// # Errors
 /// [`TypedUrlError`].
 pub fn check_typed_url(text: &str) -> Result<(), TypedUrlError> {
     let url = Url::parse(text)?;
-    // The client takes one of the sentinels from there.
+    // The client reads a password for the sentinels from the query.
     let in_query = url.query_pairs().any(|(key, _)| key.to_ascii_lowercase().contains("pass"));
     if url.password().is_some() || in_query { Err(TypedUrlError::Password) } else { Ok(()) }
 }
 
-/// Reads the settings that say where the server is. No error repeats the URL: it may hold a password.
+/// Reads the settings that give the server's address. No error repeats the URL: it may contain a password.
 pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
     let text = settings.url.expose_secret();
     let url = Url::parse(text).map_err(|e| refuse("url", e))?;
     if !SCHEMES.contains(&url.scheme()) {
-        return Err(refuse("url", format!("it does not begin with one of {} and ://", SCHEMES.join(", "))));
+        return Err(refuse(
+            "url",
+            format!("it must begin with one of {}, followed by ://", SCHEMES.join(", ")),
+        ));
     }
     let tls = url.scheme().starts_with("rediss");
-    // The client would make a TLS configuration of its own that fails when one system certificate is bad.
+    // The client's own TLS configuration would fail when a single system certificate is bad.
     let plain = if tls { text.replacen("rediss", "redis", 1) } else { text.to_owned() };
     let mut config = Config::from_url(&plain).map_err(|e| refuse("url", e.details()))?;
     if url.scheme() == "redis+unix" {
@@ -65,7 +68,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
         config.database = db.transpose().map_err(|e| refuse("url", e))?;
     }
     if config.server.is_clustered() && config.database.unwrap_or(0) != 0 {
-        return Err(refuse("url", "a cluster has no database but 0"));
+        return Err(refuse("url", "a cluster only has database 0"));
     }
     if let Some(username) = &settings.username {
         config.username = Some(username.clone());
@@ -80,7 +83,7 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, ConnectError> {
     Ok(config)
 }
 
-/// TLS with the given certificates, or the system's; of those, bad ones are passed over as long as one is good.
+/// TLS with the given certificates, or the system's. Bad certificates are skipped as long as one is good.
 fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
     let (good, bad) = match &settings.ca_file {
@@ -92,16 +95,19 @@ fn tls_client(settings: &Settings) -> Result<ClientConfig, ConnectError> {
         None => {
             let found = rustls_native_certs::load_native_certs();
             for error in &found.errors {
-                tracing::debug!(%error, "a system certificate can't be read");
+                tracing::debug!(%error, "cannot read a system certificate");
             }
             roots.add_parsable_certificates(found.certs)
         }
     };
     if bad > 0 {
-        tracing::debug!(good, bad, "some certificates can't be used");
+        tracing::debug!(good, bad, "some certificates are unusable");
     }
     if good == 0 {
-        return Err(refuse("ca_file", "no certificate to trust was found there, nor in the system"));
+        return Err(refuse(
+            "ca_file",
+            "found no usable certificate in ca_file, or in the system if ca_file is not set",
+        ));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let client = ClientConfig::builder_with_provider(provider)
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_take_the_place_of_what_the_url_says() {
+    fn settings_override_the_url() {
         let settings = Settings {
             url: SecretString::from("redis://joe:old@host.example"),
             username: Some("ann".into()),

@@ -1,6 +1,6 @@
-//! The epoch of a partition as text: `!` when it is halted, a random name, and `+N` from the first recovery on.
+//! The epoch of a partition as text: `!` when it is halted, a random name, and `+N` after the first recovery.
 
-/// An epoch, taken apart.
+/// A parsed epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epoch<'a> {
     /// Whether sending is stopped.
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_epoch_is_taken_apart() {
+    fn an_epoch_is_parsed() {
         assert_eq!(Epoch::of("!a+12"), Epoch { halted: true, name: "a", generation: 12 });
         assert_eq!(Epoch::of("a"), Epoch { halted: false, name: "a", generation: 0 });
     }

@@ -1,88 +1,91 @@
-//! What goes wrong, named by what the caller does next. No error holds data of a call or a reply.
+//! Errors, named by what the caller does next. No error contains data of a call or a reply.
 
 use std::fmt;
 
 use posthaste_protocol::Malformed;
 
 use crate::cause::Cause;
-use crate::halted::Halt;
-use crate::preflight::Report;
+use crate::halted::HaltState;
+use crate::preflight::PreflightReport;
 use crate::trouble::RedisState;
-pub use crate::unreadable::Unreadable;
+pub use crate::unreadable::UnreadableRecord;
 
-/// Why a call brought no answer that counts.
+/// Why a call brought no valid answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No answer came: it may have happened. Repeat it as it was; every script is harmless when repeated.
-    #[error("no answer from the server: it may have happened")]
-    Away(#[source] Lost),
-    /// Refused whole: nothing happened. Try again later.
-    #[error("refused for now: the server {}", why.is())]
-    Later {
+    /// No answer arrived: the call may have taken effect. Repeat it unchanged; every script is harmless when
+    /// repeated.
+    #[error("no answer from the server: the call may have taken effect")]
+    NoReply(#[source] NoReplyCause),
+    /// Refused as a whole: nothing happened. Try again later.
+    #[error("temporarily refused: the server {}", why.is())]
+    Retryable {
         /// Why.
-        why: Later,
+        why: Retryable,
     },
-    /// Stop: no later call will be answered either.
+    /// Stop: all later calls will fail too.
     #[error(transparent)]
-    Stop(StopWhy),
-    /// It happened, but is not yet as safe as was asked. Repeat it: the answer then tells the truth.
-    #[error("it happened, but was not confirmed in time by disk or replica: ask again")]
-    Undurable,
-    /// Report: a reply that makes no sense, or a mistake in a script or in the rights given to us.
-    #[error("a reply could not be used")]
-    Fault(#[source] Fault),
+    Fatal(FatalReason),
+    /// The call took effect, but is not yet as safe as requested. Repeat it; the second answer is reliable.
+    #[error("the call took effect, but disk or replica did not confirm it in time: repeat the call")]
+    NotDurable,
+    /// Report it: an invalid reply, or a mistake in a script or in our access rights.
+    #[error("invalid reply")]
+    InvalidReply(#[source] InvalidReply),
 }
 
 impl CallError {
-    /// Whether the call may have happened although it ended so. False only when it was refused whole, or never left this
-    /// process.
+    /// Whether the call may have taken effect despite the error. False only when it was refused as a whole, or never
+    /// left this process.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match self {
-            Self::Later { .. } | Self::Away(Lost::NotConnected) => false,
-            // The answer of a call may be what shows that its database went back; any other reason is found before the
-            // first write.
-            Self::Stop(why) => matches!(why, StopWhy::Halted(_)),
-            Self::Away(Lost::Connection(_) | Lost::OnTheMove) | Self::Undurable | Self::Fault(_) => true,
+            Self::Retryable { .. } | Self::NoReply(NoReplyCause::NotConnected) => false,
+            // The reply of the call itself may have shown that the database went back; every other fatal reason is
+            // found before the first write.
+            Self::Fatal(why) => matches!(why, FatalReason::Halted(_)),
+            Self::NoReply(NoReplyCause::Connection(_) | NoReplyCause::OnTheMove)
+            | Self::NotDurable
+            | Self::InvalidReply(_) => true,
         }
     }
 }
 
-/// Why no answer came.
+/// Why no answer arrived.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// There was no connection all the time.
+pub enum NoReplyCause {
+    /// There was no connection at any time during the call.
     #[error("not connected")]
     NotConnected,
-    /// The connection broke, or the time was over.
+    /// The connection broke, or the time limit passed.
     #[error(transparent)]
     Connection(#[from] ClientError),
-    /// The slot was being moved to another server while a script ran: what it had written stays.
+    /// The slot was being moved to another server while a script ran; what the script had already written stays.
     #[error("the slot was being moved to another server")]
     OnTheMove,
 }
 
-/// What the client of the server says. Shows the cause as far as it can be told.
+/// An error of the Redis client. Displays its cause as far as it is known.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", Cause::of(.0))]
 pub struct ClientError(pub(crate) fred::error::Error);
 
-/// Why the server, or this process for it, refuses for now.
+/// Why the server, or this process on its behalf, refuses for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Later {
+pub enum Retryable {
     /// The server's memory is full (`OOM`).
     Memory,
-    /// The server's memory is nearly full: what is queued goes first, nothing new is accepted.
+    /// The server's memory is nearly full: queued deliveries go on, but nothing new is accepted.
     NearlyFull,
-    /// The server reads its data (`LOADING`).
+    /// The server is loading its data (`LOADING`).
     Loading,
     /// The server is a replica now (`READONLY`).
     ReadOnly,
-    /// The server can't write its disk (`MISCONF`).
+    /// The server can't write to its disk (`MISCONF`).
     Disk,
-    /// A script of somebody else runs for long (`BUSY`).
+    /// Somebody else's script has been running for long (`BUSY`).
     Busy,
-    /// The cluster does not work (`CLUSTERDOWN`).
+    /// The cluster is down (`CLUSTERDOWN`).
     ClusterDown,
     /// The server is a replica without its master (`MASTERDOWN`).
     MasterDown,
@@ -90,13 +93,13 @@ pub enum Later {
     NoReplicas,
     /// The partition is being moved to another node (`TRYAGAIN`, `ASK`; a second `MOVED`).
     Moving,
-    /// Too many calls wait in this process.
+    /// Too many calls are waiting in this process.
     Backlog,
-    /// The database was recovered while the call was on its way.
+    /// The database was recovered while the call was in flight.
     Recovered,
 }
 
-impl Later {
+impl Retryable {
     /// Reads the first word of an error reply.
     pub(crate) fn of(word: &str) -> Option<Self> {
         Some(match word {
@@ -113,7 +116,7 @@ impl Later {
         })
     }
 
-    /// The stable word for answers and metrics.
+    /// The stable word for API answers and metrics.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -132,129 +135,132 @@ impl Later {
         }
     }
 
-    /// What is so, as the rest of a sentence that begins with the server: "has no memory left".
+    /// The state, as the rest of a sentence that begins with the server: "has no memory left".
     #[must_use]
     pub fn is(self) -> &'static str {
         match RedisState::of(self) {
             Some(state) => state.is(),
             None if self == Self::Moving => "is moving this partition to another node",
-            None if self == Self::Recovered => "was recovered while the call was on its way",
-            None => "has more calls of this process outstanding than it may have",
+            None if self == Self::Recovered => "was recovered while the call was in flight",
+            None => "has too many outstanding calls from this process",
         }
     }
 }
 
-impl fmt::Display for Later {
+impl fmt::Display for Retryable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
 }
 
-/// Why no call is answered any more.
+/// Why no call can succeed any more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StopWhy {
-    /// The database is another one than before.
+pub enum FatalReason {
+    /// The database is not the same one as before.
     #[error(
-        "this is another database than before (partition {partition} has another epoch); sending is stopped. Let this \
-         process have its own database again, or restart all processes to take this one"
+        "this is not the same database as before (partition {partition} has another epoch); sending is stopped. Give \
+         this process its original database again, or restart all processes to use this one"
     )]
     Epoch {
-        /// Where it was seen.
+        /// Where it was found.
         partition: u16,
         /// The epoch found.
         found: String,
     },
-    /// The database went back or was wiped; somebody has to say how to go on.
+    /// The database went back or was wiped; an operator has to decide how to go on.
     #[error("{0}")]
-    Halted(Box<Halt>),
+    Halted(Box<HaltState>),
     /// It holds orders without an epoch, or was set up with another number of partitions.
-    #[error("partition {partition} is foreign: orders without an epoch, or another number of partitions")]
+    #[error(
+        "partition {partition} is foreign: it holds orders but no epoch, or has another number of partitions"
+    )]
     Foreign {
-        /// Where it was seen.
+        /// Where it was found.
         partition: u16,
     },
-    /// Its suppression lists were put under another address key meanwhile.
-    #[error("suppression lists are kept under another address key than this process has")]
+    /// Its suppression lists have meanwhile been hashed with another address key.
+    #[error("the suppression lists are hashed with another address key than this process has")]
     AddressKey,
-    /// It asks for a newer program.
+    /// The database requires a newer version of this program.
     #[error(
-        "this program is too old for the database (partition {partition}): a newer version that ran on it writes records \
-         this one must not touch; start the newer version"
+        "this program is too old for the database (partition {partition}): a newer version has run on it and \
+         wrote records that this one must not touch; start the newer version"
     )]
     TooOld {
-        /// Where it was seen.
+        /// Where it was found.
         partition: u16,
     },
 }
 
-/// A reply that can't be used.
+/// An invalid reply.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Fault {
+pub enum InvalidReply {
     /// It belongs to another request. The connection is being replaced.
     #[error("the reply belongs to another request")]
     Crossed,
-    /// It has another shape than promised.
+    /// It does not have the expected shape.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The call panicked on our side, before its answer could be used.
+    /// The call panicked in this process before its reply could be used.
     #[error("the call `{0}` panicked")]
     Panicked(&'static str),
-    /// A record is there and can't be read, though the server is well. It concerns one order, and stops no other.
+    /// A record exists but can't be read, although the server is healthy. Only one order is affected; all others go
+    /// on.
     #[error("a record can't be read: {0}")]
     Record(Malformed),
-    /// The server answered an error that is no passing trouble.
-    #[error("the server answered {0}")]
+    /// The server returned an error that is not temporary.
+    #[error("the server returned an error: {0}")]
     Server(String),
-    /// The client could not make or read a message.
+    /// The Redis client could not encode or decode a message.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
 
-/// Why there is no store.
+/// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Correct the settings.
-    #[error("the setting {key} can't be used: {why}")]
+    #[error("invalid setting {key}: {why}")]
     Settings {
-        /// Which one.
+        /// Which setting.
         key: &'static str,
         /// Why; holds no secret.
         why: String,
     },
     /// Try again later: the server does not answer.
     #[error("cannot connect to Redis")]
-    Unreachable(#[source] Lost),
-    /// Try again later: the primary of the first partition can't be asked, and none of its replicas answers in its place. Without
-    /// what is there nobody may call, and nobody knows who must not be sent anything.
+    Unreachable(#[source] NoReplyCause),
+    /// Try again later: the primary of the first partition can't be reached, and none of its replicas answers in its
+    /// place. Without its data no caller can be authenticated, and suppressed addresses are not known.
     #[error(
-        "partition 0 can't be asked{}; it holds the API keys, the suppression lists and the key of their hashes, which every \
-         process needs, and no replica of it answers",
+        "partition 0 can't be reached{}, and no replica of it answers; it holds the API keys, the suppression lists and the \
+         address key, which every process needs",
         node.as_ref().map_or_else(String::new, |node| format!(" at {node}"))
     )]
     FirstPartition {
         /// The address of its primary; `None` while no server has its slot.
         node: Option<std::sync::Arc<str>>,
-        /// What was answered.
+        /// The error of the call.
         #[source]
         why: CallError,
     },
-    /// Correct the server's settings: messages would be lost.
-    #[error("the server is refused:\n{0}")]
-    Refused(Report),
-    /// Look at the database: it is not the one it should be.
+    /// Correct the server's settings: with these, messages would be lost.
+    #[error("the server is refused because its settings would lose messages:\n{0}")]
+    Refused(PreflightReport),
+    /// Check the database: it is not the expected one.
     #[error(transparent)]
-    Stop(StopWhy),
-    /// The first calls failed; named like any call.
+    Stop(FatalReason),
+    /// The first calls failed; the cause is that of any call.
     #[error("the first call failed")]
     Call(#[source] CallError),
 }
 
 impl ConnectError {
-    /// What the client said when it could not connect. What waiting can't mend is a matter of the settings.
+    /// The client could not connect. A cause that does not pass by itself becomes an error of the settings.
     pub(crate) fn connecting(error: fred::error::Error) -> Self {
         let cause = Cause::of(&error);
         if let Cause::Refuses(why) = cause {
-            return Self::Call(CallError::Later { why });
+            return Self::Call(CallError::Retryable { why });
         }
         let key = match cause {
             Cause::AccessDenied(_) => "password",
@@ -263,18 +269,20 @@ impl ConnectError {
         };
         match cause.is_lasting() {
             true => Self::Settings { key, why: format!("{cause}. {}", cause.remedy()) },
-            false => Self::Unreachable(Lost::Connection(ClientError(error))),
+            false => Self::Unreachable(NoReplyCause::Connection(ClientError(error))),
         }
     }
 
-    /// What to do about it, as a sentence, when its own text does not say so.
+    /// What to do about it, as a sentence; `None` when the error's own text says so.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Unreachable(Lost::Connection(error)) => Some(Cause::of(&error.0).remedy()),
-            Self::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some(RedisState::Away.remedy()),
-            Self::FirstPartition { why: CallError::Later { why }, .. }
-            | Self::Call(CallError::Later { why }) => RedisState::of(*why).map(RedisState::remedy),
+            Self::Unreachable(NoReplyCause::Connection(error)) => Some(Cause::of(&error.0).remedy()),
+            Self::Unreachable(NoReplyCause::NotConnected | NoReplyCause::OnTheMove) => {
+                Some(RedisState::Away.remedy())
+            }
+            Self::FirstPartition { why: CallError::Retryable { why }, .. }
+            | Self::Call(CallError::Retryable { why }) => RedisState::of(*why).map(RedisState::remedy),
             Self::FirstPartition { .. } => Some(RedisState::Away.remedy()),
             Self::Settings { .. } | Self::Refused(_) | Self::Stop(_) | Self::Call(_) => None,
         }
@@ -284,36 +292,38 @@ impl ConnectError {
 impl From<CallError> for ConnectError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Stop(why) => Self::Stop(why),
-            CallError::Away(lost) => Self::Unreachable(lost),
+            CallError::Fatal(why) => Self::Stop(why),
+            CallError::NoReply(lost) => Self::Unreachable(lost),
             other => Self::Call(other),
         }
     }
 }
 
-/// Sorts what the client says.
+/// Classifies an error of the Redis client.
 pub(crate) fn client_error(error: fred::error::Error) -> CallError {
     use fred::error::ErrorKind;
     match error.kind() {
-        ErrorKind::Backpressure => CallError::Later { why: Later::Backlog },
+        ErrorKind::Backpressure => CallError::Retryable { why: Retryable::Backlog },
         ErrorKind::Protocol
         | ErrorKind::Parse
         | ErrorKind::InvalidArgument
         | ErrorKind::InvalidCommand
-        | ErrorKind::Auth => CallError::Fault(Fault::Client(ClientError(error))),
-        _ => CallError::Away(Lost::Connection(ClientError(error))),
+        | ErrorKind::Auth => CallError::InvalidReply(InvalidReply::Client(ClientError(error))),
+        _ => CallError::NoReply(NoReplyCause::Connection(ClientError(error))),
     }
 }
 
-/// Sorts an error reply. What it repeats of the call is cut off.
+/// Classifies an error reply. Arguments of the call that it repeats are cut off.
 pub(crate) fn server_error(text: &str) -> CallError {
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
-    match Later::of(word) {
-        Some(why) => CallError::Later { why },
-        None if text.contains("attempted to access a non local key") => CallError::Away(Lost::OnTheMove),
+    match Retryable::of(word) {
+        Some(why) => CallError::Retryable { why },
+        None if text.contains("attempted to access a non local key") => {
+            CallError::NoReply(NoReplyCause::OnTheMove)
+        }
         None => {
             let text = text.split(", with args").next().unwrap_or_default();
-            CallError::Fault(Fault::Server(text.chars().take(200).collect()))
+            CallError::InvalidReply(InvalidReply::Server(text.chars().take(200).collect()))
         }
     }
 }
@@ -323,14 +333,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_whole_did_not_happen_and_all_else_may_have() {
+    fn only_a_call_refused_as_a_whole_certainly_had_no_effect() {
         let refused =
             ["OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS"];
         for word in refused.into_iter().chain(["TRYAGAIN"]) {
             assert!(!server_error(word).may_have_happened(), "{word}");
         }
-        for why in [Later::Backlog, Later::NearlyFull] {
-            assert!(!CallError::Later { why }.may_have_happened());
+        for why in [Retryable::Backlog, Retryable::NearlyFull] {
+            assert!(!CallError::Retryable { why }.may_have_happened());
         }
         let client = |kind| client_error(fred::error::Error::new(kind, "x"));
         use fred::error::ErrorKind;
@@ -338,27 +348,36 @@ mod tests {
         for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled, ErrorKind::Protocol] {
             assert!(client(kind.clone()).may_have_happened(), "{kind:?}");
         }
-        assert!(!CallError::Away(Lost::NotConnected).may_have_happened());
-        assert!(CallError::Undurable.may_have_happened());
-        assert!(CallError::Fault(Fault::Crossed).may_have_happened());
+        assert!(!CallError::NoReply(NoReplyCause::NotConnected).may_have_happened());
+        assert!(CallError::NotDurable.may_have_happened());
+        assert!(CallError::InvalidReply(InvalidReply::Crossed).may_have_happened());
         assert!(server_error("ERR Script attempted to access a non local key").may_have_happened());
-        let back =
-            StopWhy::Halted(Box::new(Halt::of(posthaste_protocol::scripts::halt::HaltCause::WentBack)));
-        assert!(CallError::Stop(back).may_have_happened());
-        assert!(!CallError::Stop(StopWhy::Foreign { partition: 0 }).may_have_happened());
+        let back = FatalReason::Halted(Box::new(HaltState::of(
+            posthaste_protocol::scripts::halt::HaltCause::WentBack,
+        )));
+        assert!(CallError::Fatal(back).may_have_happened());
+        assert!(!CallError::Fatal(FatalReason::Foreign { partition: 0 }).may_have_happened());
     }
 
     #[test]
-    fn refusals_are_told_from_faults() {
-        assert!(matches!(server_error("OOM command not allowed"), CallError::Later { why: Later::Memory }));
-        assert!(matches!(server_error("MISCONF Redis is configured"), CallError::Later { why: Later::Disk }));
-        assert!(matches!(server_error("ASK 1 127.0.0.1:2"), CallError::Later { why: Later::Moving }));
+    fn refusals_are_distinguished_from_faults() {
+        assert!(matches!(
+            server_error("OOM command not allowed"),
+            CallError::Retryable { why: Retryable::Memory }
+        ));
+        assert!(matches!(
+            server_error("MISCONF Redis is configured"),
+            CallError::Retryable { why: Retryable::Disk }
+        ));
+        assert!(matches!(server_error("ASK 1 127.0.0.1:2"), CallError::Retryable { why: Retryable::Moving }));
         let cut =
             "ERR Script attempted to access a non local key in a cluster node script: 5d, on @user_script:3.";
-        assert!(matches!(server_error(cut), CallError::Away(Lost::OnTheMove)));
+        assert!(matches!(server_error(cut), CallError::NoReply(NoReplyCause::OnTheMove)));
         let text = "ERR unknown command 'X', with args beginning with: 'secret'";
         match server_error(text) {
-            CallError::Fault(Fault::Server(text)) => assert_eq!(text, "ERR unknown command 'X'"),
+            CallError::InvalidReply(InvalidReply::Server(text)) => {
+                assert_eq!(text, "ERR unknown command 'X'")
+            }
             other => panic!("{other:?}"),
         }
     }

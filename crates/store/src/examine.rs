@@ -1,4 +1,4 @@
-//! A look at the servers by somebody who wants to know what is wrong: over a connection of its own, writing nothing.
+//! A read-only check of the servers over a separate connection, for an operator who wants to know what is wrong.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use fred::interfaces::ClientLike;
 use fred::types::config::Config;
 use futures::future::join_all;
 use posthaste_model::{Clock, SystemClock};
-use posthaste_protocol::Keys;
+use posthaste_protocol::PartitionKeys;
 use tokio::time::Instant;
 
 use crate::cause::Cause;
@@ -19,18 +19,18 @@ use crate::routing::config_of;
 use crate::settings::Settings;
 use crate::supervise::quit;
 use crate::trouble::probe::{Found, address, look};
-use crate::trouble::{RedisState, SLOW, Trouble, loading};
+use crate::trouble::{RedisState, SLOW, ServerTrouble, loading};
 use crate::{cluster, endpoint};
 
-/// What is wrong with each server now: empty when all of them do what is asked. Writes nothing, and does not look whether
-/// it is the right database.
+/// What is wrong with each server now: empty when all of them work. Writes nothing, and does not check whether it is
+/// the right database.
 ///
 /// # Errors
 /// A [`ConnectError`]: there is no connection at all.
-pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> {
+pub async fn examine(settings: &Settings) -> Result<Vec<ServerTrouble>, ConnectError> {
     let config = endpoint::config(settings)?;
     let (since, began) = (Instant::now(), SystemClock.now());
-    let lasting = |node: &Arc<str>, (state, detail)| Trouble {
+    let lasting = |node: &Arc<str>, (state, detail)| ServerTrouble {
         node: Arc::clone(node),
         state,
         since,
@@ -47,7 +47,8 @@ pub async fn examine(settings: &Settings) -> Result<Vec<Trouble>, ConnectError> 
             let found = match client.init().await {
                 Ok(_) => look_at(&client, name, true).await,
                 Err(error) => {
-                    let here = |p: &u16| map.owner(slot_of(&Keys::of_partition(*p).epoch())) == Some(place);
+                    let here =
+                        |p: &u16| map.owner(slot_of(&PartitionKeys::of_partition(*p).epoch())) == Some(place);
                     let partitions: Vec<u16> = (0..settings.partitions).filter(here).collect();
                     let why = format!("{}; {}", Cause::of(&error), holds(&partitions));
                     (name, vec![(RedisState::Away, Some(why))])
@@ -73,8 +74,8 @@ async fn look_at_one(config: &Config, settings: &Settings) -> Result<(Arc<str>, 
     let node = address(&config.server);
     if let Err(error) = client.init().await {
         let error = ConnectError::connecting(error);
-        // Without a password it is refused here, else at the first call.
-        let ConnectError::Call(CallError::Later { why }) = error else { return Err(error) };
+        // Without a password the server refuses here, otherwise at the first call.
+        let ConnectError::Call(CallError::Retryable { why }) = error else { return Err(error) };
         let Some(state) = RedisState::of(why) else { return Err(error) };
         let detail = match state {
             RedisState::Loading => loading::progress(config).await,
@@ -92,7 +93,7 @@ async fn look_at(client: &Client, node: Arc<str>, clustered: bool) -> (Arc<str>,
     let begun = Instant::now();
     let mut found = look(&Node::any(client), clustered).await;
     if found.is_empty() && begun.elapsed() >= SLOW {
-        let detail = format!("a look at it took {} ms", begun.elapsed().as_millis());
+        let detail = format!("a check of it took {} ms", begun.elapsed().as_millis());
         found.push((RedisState::Slow, Some(detail)));
     }
     (node, found)

@@ -1,46 +1,46 @@
-//! What is known of a database that went back or was wiped, in words, and as it is kept in the database itself.
+//! What is known about a database that went back or was wiped: as text, and as stored in the database itself.
 
 use std::fmt;
 use std::time::Duration;
 
-use posthaste_model::{Suffix, UnixMs};
+use posthaste_model::{OrderId, UnixMs};
 use posthaste_protocol::scripts::halt::HaltCause;
-use posthaste_protocol::{Fields, Value};
+use posthaste_protocol::{ReplyFields, ReplyValue};
 
-use crate::error::{CallError, Fault};
-use crate::guard::Partition;
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, InvalidReply};
 use crate::marks::Loss;
 use crate::node::{Node, text};
 
-/// Why sending is stopped, and what is known to be lost. Its text is for people.
+/// Why sending is stopped, and what is known to be lost. Its `Display` text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Halt {
-    /// What happened; `None` until what the process that noticed wrote down is read.
+pub struct HaltState {
+    /// What happened; `None` until the record of the process that detected it has been read.
     pub cause: Option<HaltCause>,
-    /// When it was noticed first, by the server's clock.
+    /// When it was first detected, by the server's clock.
     pub noticed: Option<UnixMs>,
     /// The first change known to be lost.
     pub since: Option<UnixMs>,
-    /// The last one.
+    /// The last change known to be lost.
     pub last: Option<UnixMs>,
     /// Acknowledged orders known to be lost.
     pub lost: u64,
-    /// The first of them and the last, by acceptance.
-    pub ends: Option<[(Suffix, UnixMs); 2]>,
+    /// The first and the last of them, by time of acceptance.
+    pub ends: Option<[(OrderId, UnixMs); 2]>,
 }
 
-impl Halt {
+impl HaltState {
     pub(crate) fn of(cause: impl Into<Option<HaltCause>>) -> Self {
         Self { cause: cause.into(), noticed: None, since: None, last: None, lost: 0, ends: None }
     }
 
-    /// How much time is lost, as far as it is known.
+    /// How much time is lost, as far as known.
     #[must_use]
     pub fn span(&self) -> Option<Duration> {
         Some(self.last?.since(self.since?))
     }
 
-    /// Adds what one process knows.
+    /// Adds the loss known to one process.
     pub(crate) fn add(&mut self, loss: &Loss) {
         self.since = earlier(self.since, loss.since);
         self.last = self.last.max(loss.last);
@@ -49,7 +49,7 @@ impl Halt {
         self.widen(ends.map(|(first, last)| [first.clone(), last.clone()]));
     }
 
-    /// Adds what is known of another partition.
+    /// Adds the state of another partition.
     pub(crate) fn join(&mut self, other: Self) {
         self.cause = match (self.cause, other.cause) {
             (Some(HaltCause::Wiped), _) | (_, Some(HaltCause::Wiped)) => Some(HaltCause::Wiped),
@@ -62,7 +62,7 @@ impl Halt {
         self.widen(other.ends);
     }
 
-    fn widen(&mut self, ends: Option<[(Suffix, UnixMs); 2]>) {
+    fn widen(&mut self, ends: Option<[(OrderId, UnixMs); 2]>) {
         let Some([first, last]) = ends else { return };
         self.ends = Some(match self.ends.take() {
             None => [first, last],
@@ -78,13 +78,13 @@ fn earlier(a: Option<UnixMs>, b: Option<UnixMs>) -> Option<UnixMs> {
     a.into_iter().chain(b).min()
 }
 
-/// A moment as people and programs read it.
+/// A moment in a format for people and programs.
 pub(crate) fn moment(at: UnixMs) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "?".to_owned(), |at| at.to_string())
 }
 
-impl fmt::Display for Halt {
+impl fmt::Display for HaltState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.cause, self.span()) {
             (None, _) => f.write_str("the database went back or was wiped")?,
@@ -100,30 +100,33 @@ impl fmt::Display for Halt {
         if let Some([first, last]) = &self.ends {
             write!(
                 f,
-                "; lost are {} accepted orders, {} of {} to {} of {}",
+                "; {} accepted orders are lost, from {} ({}) to {} ({})",
                 self.lost,
-                first.0.order_id(),
+                first.0.wire_id(),
                 moment(first.1),
-                last.0.order_id(),
+                last.0.wire_id(),
                 moment(last.1)
             )?;
         }
-        f.write_str("; sending is stopped; run `posthaste recover --assume sent` or `--assume unsent`")
+        f.write_str(
+            "; sending is stopped; to go on, run `posthaste recover --assume sent` or `--assume unsent`",
+        )
     }
 }
 
 fn malformed(error: posthaste_protocol::Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(error))
+    CallError::InvalidReply(InvalidReply::Malformed(error))
 }
 
 /// The record of a partition; `None` when there is none.
-pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<Halt>, CallError> {
+pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<HaltState>, CallError> {
     let fields = ["cause", "noticed", "since", "last"];
     let args = std::iter::once(text(at.keys.halted())).chain(fields.map(Into::into)).collect();
-    let mut record = Fields::new(node.ask("HMGET", args, at.slot).await?.array("halt").map_err(malformed)?);
+    let mut record =
+        ReplyFields::new(node.ask("HMGET", args, at.slot).await?.array("halt").map_err(malformed)?);
     let cause = match record.value("cause").map_err(malformed)? {
-        Value::Bytes(word) if &*word == HaltCause::Wiped.word().as_bytes() => HaltCause::Wiped,
-        Value::Bytes(_) => HaltCause::WentBack,
+        ReplyValue::Bytes(word) if &*word == HaltCause::Wiped.word().as_bytes() => HaltCause::Wiped,
+        ReplyValue::Bytes(_) => HaltCause::WentBack,
         _ => return Ok(None),
     };
     let mut moment = |what| {
@@ -138,7 +141,7 @@ pub(crate) async fn read(node: &Node, at: &Partition) -> Result<Option<Halt>, Ca
     } else {
         None
     };
-    Ok(Some(Halt {
+    Ok(Some(HaltState {
         cause: Some(cause),
         noticed,
         since,
@@ -154,16 +157,16 @@ pub(crate) async fn orders(
     at: &Partition,
     from: i64,
     to: i64,
-) -> Result<Vec<(Suffix, UnixMs)>, CallError> {
+) -> Result<Vec<(OrderId, UnixMs)>, CallError> {
     let args = vec![text(at.keys.lost()), from.into(), to.into(), "WITHSCORES".into()];
     let flat = node.ask("ZRANGE", args, at.slot).await?.array("lost orders").map_err(malformed)?;
     let mut flat = flat.into_iter();
     let mut orders = Vec::new();
-    while let (Some(suffix), Some(score)) = (flat.next(), flat.next()) {
-        let suffix = suffix.text("lost order").map_err(malformed)?;
-        let suffix =
-            suffix.parse().map_err(|_| malformed(posthaste_protocol::Malformed::new("lost order")))?;
-        orders.push((suffix, UnixMs(score.u64("accepted").map_err(malformed)?)));
+    while let (Some(order_id), Some(score)) = (flat.next(), flat.next()) {
+        let order_id = order_id.text("lost order").map_err(malformed)?;
+        let order_id =
+            order_id.parse().map_err(|_| malformed(posthaste_protocol::Malformed::new("lost order")))?;
+        orders.push((order_id, UnixMs(score.u64("accepted").map_err(malformed)?)));
     }
     Ok(orders)
 }
@@ -173,11 +176,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_halt_is_told_in_words() {
-        let mut halt = Halt::of(HaltCause::WentBack);
+    fn a_halt_is_described_in_words() {
+        let mut halt = HaltState::of(HaltCause::WentBack);
         assert!(halt.to_string().starts_with("the database went back; sending is stopped"), "{halt}");
         let order =
-            |n: u64| (Suffix::new(&"office".parse().unwrap(), n), UnixMs(1_763_676_000_000 + n * 1_000));
+            |n: u64| (OrderId::new(&"office".parse().unwrap(), n), UnixMs(1_763_676_000_000 + n * 1_000));
         let loss = Loss {
             since: Some(UnixMs(1_763_676_000_000)),
             last: Some(UnixMs(1_763_676_011_100)),
@@ -187,19 +190,22 @@ mod tests {
         halt.add(&loss);
         assert_eq!(
             halt.to_string(),
-            "the database went back by about 12 s (to before 2025-11-20T22:00:00Z); lost are 3 accepted orders, office.1 of \
-             2025-11-20T22:00:01Z to office.3 of 2025-11-20T22:00:03Z; sending is stopped; run `posthaste recover --assume sent` \
-             or `--assume unsent`"
+            "the database went back by about 12 s (to before 2025-11-20T22:00:00Z); 3 accepted orders are lost, from \
+             office.1 (2025-11-20T22:00:01Z) to office.3 (2025-11-20T22:00:03Z); sending is stopped; to go on, run \
+             `posthaste recover --assume sent` or `--assume unsent`"
         );
-        let mut all = Halt::of(HaltCause::WentBack);
+        let mut all = HaltState::of(HaltCause::WentBack);
         all.join(halt);
-        all.join(Halt { lost: 2, ends: Some([order(0), order(2)]), ..Halt::of(HaltCause::Wiped) });
+        all.join(HaltState { lost: 2, ends: Some([order(0), order(2)]), ..HaltState::of(HaltCause::Wiped) });
         assert_eq!((all.lost, all.ends), (5, Some([order(0), order(3)])));
         assert_eq!(all.cause, Some(HaltCause::Wiped));
-        let heard = Halt::of(None).to_string();
-        assert!(heard.starts_with("the database went back or was wiped; sending is stopped; run"), "{heard}");
-        let mut heard = Halt::of(None);
-        heard.join(Halt::of(HaltCause::WentBack));
+        let heard = HaltState::of(None).to_string();
+        assert!(
+            heard.starts_with("the database went back or was wiped; sending is stopped; to go on, run"),
+            "{heard}"
+        );
+        let mut heard = HaltState::of(None);
+        heard.join(HaltState::of(HaltCause::WentBack));
         assert_eq!(heard.cause, Some(HaltCause::WentBack));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether there is a connection, and how often there was none.
+//! Whether there is a connection, and how often it was lost.
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -6,19 +6,19 @@ use tokio::time::Instant;
 /// The connection of a store, as [`crate::Store::connection`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Whether calls can be made; in a cluster: to some partition at least, see [`crate::Store::can_ask`].
+    /// Whether calls can be made; in a cluster, to at least one partition, see [`crate::Store::can_ask`].
     pub up: bool,
-    /// Since when this is so.
+    /// Since when.
     pub since: Instant,
-    /// The run id of the server (of a cluster: of its servers, joined by commas).
+    /// The run id of the server (in a cluster, of its servers, joined by commas).
     pub run_id: String,
-    /// How often the connection was lost; in a cluster: that to any of its primaries.
+    /// How often the connection was lost; in a cluster, the connection to any of its primaries.
     pub losses: u64,
-    /// How often the server was another run than before: restarted, or another one took over.
+    /// How often the server had a new run: it restarted, or another one took over.
     pub restarts: u64,
 }
 
-/// The one who says so.
+/// The sender of the link state.
 #[derive(Debug)]
 pub(crate) struct LinkState(watch::Sender<Link>);
 
@@ -41,7 +41,8 @@ impl LinkState {
         self.0.borrow().run_id.clone()
     }
 
-    /// The connection is lost, or one of several, so that calls can still be made; whether it was there before.
+    /// The connection is lost; `still_up` if it is one of several and calls can still be made. Returns whether it was
+    /// up before.
     pub(crate) fn lost(&self, still_up: bool) -> bool {
         self.0.send_if_modified(|link| {
             if !link.up {
@@ -57,7 +58,7 @@ impl LinkState {
     pub(crate) fn up(&self, run_id: String) {
         self.0.send_if_modified(|link| {
             let other = link.run_id != run_id;
-            // The first one is no restart.
+            // The first run is not a restart.
             let restarted = other && !link.run_id.is_empty();
             if link.up && !other {
                 return false;

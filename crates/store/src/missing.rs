@@ -1,4 +1,4 @@
-//! Partitions that can't be asked now, by the server they are at.
+//! Partitions that can't be reached now, by the server that holds them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::sync::Arc;
 use crate::primary::Primary;
 use crate::store::{Inner, Store};
 
-/// The partitions of one server that can't be asked now.
+/// The partitions of one server that can't be reached now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingPartitions {
     /// The address of the server; `None` while no server has their slots.
     pub node: Option<Arc<str>>,
     /// The partitions, in order.
     pub partitions: Vec<u16>,
-    /// Their slots are being moved; else the server does not answer.
+    /// Whether their slots are being moved; otherwise the server does not answer.
     pub moving: bool,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingPartitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", Partitions(&self.partitions))?;
         match &self.node {
-            Some(node) if self.moving => write!(f, "at {node} (on the move to another server)"),
-            Some(node) => write!(f, "at {node} (it does not answer)"),
+            Some(node) if self.moving => write!(f, "at {node} (being moved to another server)"),
+            Some(node) => write!(f, "at {node} (server does not answer)"),
             None => f.write_str("(no server has their slots)"),
         }
     }
@@ -47,7 +47,7 @@ impl fmt::Display for Partitions<'_> {
     }
 }
 
-/// Which partitions a server holds, in words.
+/// The partitions of a server, as text.
 pub(crate) fn holds(partitions: &[u16]) -> String {
     match partitions {
         [] => "it holds no partition".to_owned(),
@@ -64,23 +64,23 @@ impl Inner {
 }
 
 impl Store {
-    /// The partitions that can't be asked now, by the server they are at.
+    /// The partitions that can't be reached now, by the server that holds them.
     #[must_use]
-    pub fn missing(&self) -> Vec<Missing> {
-        let mut all: Vec<Missing> = Vec::new();
+    pub fn missing(&self) -> Vec<MissingPartitions> {
+        let mut all: Vec<MissingPartitions> = Vec::new();
         for at in self.0.guard.all().iter().filter(|at| !self.0.can_ask(at)) {
             let node = self.0.routes.home(at.slot).map(|primary| Arc::clone(&primary.address));
             let moving = self.0.routes.is_held(at.slot);
             match all.iter_mut().find(|one| one.node == node && one.moving == moving) {
                 Some(one) => one.partitions.push(at.number),
-                None => all.push(Missing { node, partitions: vec![at.number], moving }),
+                None => all.push(MissingPartitions { node, partitions: vec![at.number], moving }),
             }
         }
         all
     }
 
-    /// The same in words, for people: `partitions 1, 4 to 6 at 10.0.0.3:6379 (it does not answer)`; `None` when all can be
-    /// asked.
+    /// The same as text for people: `partitions 1, 4 to 6 at 10.0.0.3:6379 (server does not answer)`; `None` when all
+    /// can be reached.
     #[must_use]
     pub fn missing_words(&self) -> Option<String> {
         let all: Vec<String> = self.missing().iter().map(ToString::to_string).collect();
@@ -93,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_are_told_in_runs() {
+    fn partitions_are_listed_in_runs() {
         let told = |partitions: &[u16]| Partitions(partitions).to_string();
         assert_eq!(told(&[3]), "partition 3");
         assert_eq!(told(&[3, 4]), "partitions 3, 4");
         assert_eq!(told(&[0, 3, 4, 5, 9, 11, 12]), "partitions 0, 3 to 5, 9, 11, 12");
         let missing = |node: Option<&str>, moving| {
             let node = node.map(Arc::from);
-            Missing { node, partitions: vec![1], moving }.to_string()
+            MissingPartitions { node, partitions: vec![1], moving }.to_string()
         };
-        assert_eq!(missing(Some("h:1"), false), "partition 1 at h:1 (it does not answer)");
-        assert_eq!(missing(Some("h:1"), true), "partition 1 at h:1 (on the move to another server)");
+        assert_eq!(missing(Some("h:1"), false), "partition 1 at h:1 (server does not answer)");
+        assert_eq!(missing(Some("h:1"), true), "partition 1 at h:1 (being moved to another server)");
         assert_eq!(missing(None, false), "partition 1 (no server has their slots)");
     }
 }

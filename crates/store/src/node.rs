@@ -1,4 +1,4 @@
-//! Plain commands: to one server, as seen through one client, or to whichever server has the slot.
+//! Plain commands: to one server through one client, or to the server that has the slot.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value as Arg};
 use posthaste_protocol::keys::crc16;
-use posthaste_protocol::{Fields, Value};
+use posthaste_protocol::{ReplyFields, ReplyValue};
 
-use crate::error::{CallError, Fault, client_error, server_error};
+use crate::error::{CallError, InvalidReply, client_error, server_error};
 use crate::reply;
 use crate::store::Inner;
 
-/// Whom to ask.
+/// Where to send commands.
 #[derive(Debug, Clone)]
 pub(crate) struct Node(Way);
 
@@ -20,16 +20,20 @@ pub(crate) struct Node(Way);
 enum Way {
     /// The server of this client, whatever the slot.
     Direct(Client),
-    /// Whoever has the slot, always over the connection of the same turn. `guarded`: not once the database is another one.
-    /// `replica`: one of its replicas while it is away.
+    /// The server that has the slot, always over the connection of the same turn. `guarded`: refuses once the
+    /// database is another one. `replica`: use one of its replicas while it is away.
     Routed { inner: Arc<Inner>, turn: usize, guarded: bool, replica: bool },
 }
 
-/// Sends a command; an error the server answers is a value.
-pub(crate) async fn send(client: &Client, command: &'static str, args: Vec<Arg>) -> Result<Value, CallError> {
-    // A client knows but one server, so the slot says nothing to it.
+/// Sends a command; an error reply of the server is returned as a value.
+pub(crate) async fn send(
+    client: &Client,
+    command: &'static str,
+    args: Vec<Arg>,
+) -> Result<ReplyValue, CallError> {
+    // A client knows only one server, so the slot does not matter to it.
     let command = CustomCommand::new_static(command, ClusterHash::FirstKey, false);
-    // Boxed: the client's futures are some kilobytes each.
+    // Boxed because the client's futures are some kilobytes each.
     let frame = Box::pin(client.custom_raw(command, args)).await;
     frame.map(reply::value).map_err(client_error)
 }
@@ -40,7 +44,7 @@ impl Node {
         Self(Way::Direct(client.clone()))
     }
 
-    /// Whoever has the slot of each command.
+    /// The server that has the slot of each command.
     pub(crate) fn routed(inner: &Arc<Inner>, guarded: bool) -> Self {
         Self(Way::Routed {
             inner: Arc::clone(inner),
@@ -50,7 +54,7 @@ impl Node {
         })
     }
 
-    /// The same, for what may be asked of a replica while its primary is away: what all partitions need to know.
+    /// The same, but may use a replica while the primary is away: for data that all partitions need.
     pub(crate) fn or_replica(mut self) -> Self {
         if let Way::Routed { replica, .. } = &mut self.0 {
             *replica = true;
@@ -58,16 +62,16 @@ impl Node {
         self
     }
 
-    /// Runs a command of the slot and takes its reply, errors sorted out.
+    /// Runs a command for the slot and returns its reply; error replies are classified.
     pub(crate) async fn ask(
         &self,
         command: &'static str,
         args: Vec<Arg>,
         slot: u16,
-    ) -> Result<Value, CallError> {
+    ) -> Result<ReplyValue, CallError> {
         match &self.0 {
             Way::Direct(client) => match send(client, command, args).await? {
-                Value::Error(text) => Err(server_error(&text)),
+                ReplyValue::Error(text) => Err(server_error(&text)),
                 value => Ok(value),
             },
             Way::Routed { inner, turn, guarded, replica } => {
@@ -79,9 +83,9 @@ impl Node {
                     return answer;
                 }
                 match (inner.ask_slot(*turn, *guarded, command, args, slot).await, spare) {
-                    (Err(CallError::Away(lost)), Some(args)) => {
+                    (Err(CallError::NoReply(lost)), Some(args)) => {
                         let answer = inner.ask_replica(slot, command, &args).await;
-                        answer.unwrap_or(Err(CallError::Away(lost)))
+                        answer.unwrap_or(Err(CallError::NoReply(lost)))
                     }
                     (answer, _) => answer,
                 }
@@ -94,23 +98,25 @@ impl Node {
         let mut text = String::new();
         for section in sections {
             let value = self.ask("INFO", vec![Arg::from_static_str(section)], 0).await?;
-            let value = value.text("info").map_err(Fault::Malformed).map_err(CallError::Fault)?;
+            let value =
+                value.text("info").map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)?;
             text.push_str(&value);
         }
         Ok(Info(text))
     }
 
-    /// One setting of the server; `None` when it knows none of this name.
+    /// A setting of the server; `None` when the server does not know it.
     pub(crate) async fn setting(&self, name: &'static str) -> Result<Option<String>, CallError> {
         let args = vec![Arg::from_static_str("GET"), Arg::from_static_str(name)];
         let value = self.ask("CONFIG", args, 0).await?;
-        let pairs = value.array("settings").map_err(Fault::Malformed).map_err(CallError::Fault)?;
+        let pairs =
+            value.array("settings").map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)?;
         if pairs.is_empty() {
             return Ok(None);
         }
-        let mut fields = Fields::new(pairs);
+        let mut fields = ReplyFields::new(pairs);
         let read = fields.value("setting").and_then(|_| fields.text("setting"));
-        read.map(Some).map_err(Fault::Malformed).map_err(CallError::Fault)
+        read.map(Some).map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)
     }
 }
 

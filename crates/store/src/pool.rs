@@ -1,4 +1,4 @@
-//! The connections to one server for calls: a few clients, each pipelining what it is given.
+//! The connections to one server for calls: a few clients, each of which pipelines its calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -11,21 +11,22 @@ use fred::types::config::{
 };
 use tokio::sync::Notify;
 
-use crate::error::{CallError, Lost};
+use crate::error::{CallError, NoReplyCause};
 
-/// How often a connection that is not used is tried out. Longer than `UNRESPONSIVE`: the client measures silence from
-/// its last write.
+/// How often an idle connection is tested. Longer than `UNRESPONSIVE`: the client measures silence from its last
+/// write.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
-/// After which silence a connection with something outstanding is given up.
+/// After this much silence a connection with an outstanding command is given up.
 pub(crate) const UNRESPONSIVE: Duration = Duration::from_secs(2);
-/// Messages of the server kept for a slow reader of events.
+/// Server messages kept for a slow reader of events.
 pub(crate) const EVENTS_KEPT: usize = 8_192;
-/// Events of its own connection a client keeps for its supervisor. With room for one, a connection fails as "lagged".
+/// Events about its own connection that a client keeps for its supervisor. With room for only one, a connection fails
+/// as "lagged".
 pub(crate) const OWN_EVENTS: usize = 64;
-/// Commands waiting in one client.
+/// Most commands waiting in one client.
 const BACKLOG: usize = 10_000;
 
-/// A client that is not connected yet. `silence` says after what silence its connection is given up.
+/// A client that is not connected yet. `silence` is how long its connection may be silent before it is given up.
 pub(crate) fn client(config: &Config, timeout: Duration, silence: Duration, events: usize) -> Client {
     let performance = PerformanceConfig {
         default_command_timeout: timeout,
@@ -35,7 +36,7 @@ pub(crate) fn client(config: &Config, timeout: Duration, silence: Duration, even
     let connection = ConnectionConfig {
         connection_timeout: Duration::from_secs(2),
         internal_command_timeout: Duration::from_secs(2),
-        // A lost reply must not run a script twice behind the caller's back.
+        // A lost reply must not run a script a second time unnoticed by the caller.
         max_command_attempts: 1,
         max_command_buffer_len: BACKLOG,
         reconnect_on_auth_error: true,
@@ -47,17 +48,17 @@ pub(crate) fn client(config: &Config, timeout: Duration, silence: Duration, even
     Client::new(config.clone(), Some(performance), Some(connection), Some(policy))
 }
 
-/// One client and what is known of it.
+/// One client and its state.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) client: Client,
-    /// The server it is connected to, for people.
+    /// The address of its server, as text for people.
     pub(crate) address: Arc<str>,
     up: AtomicBool,
     replacing: AtomicBool,
-    /// Told when the connection is being replaced, so that whoever watches it says so.
+    /// Notified when the connection is being replaced, so that its supervisor reports it.
     pub(crate) replaced: Notify,
-    /// Counts uses, so that only an idle connection is tried out.
+    /// Counts uses, so that only an idle connection is tested.
     pub(crate) used: AtomicU64,
 }
 
@@ -75,7 +76,7 @@ impl Worker {
         self.up.store(up, Ordering::Release);
     }
 
-    /// Replaces the connection: it hangs, or its replies got mixed up. Does not wait for it.
+    /// Replaces the connection: it hangs, or its replies were mixed up. Does not wait for it.
     pub(crate) fn replace(self: &Arc<Self>) {
         if self.replacing.swap(true, Ordering::AcqRel) {
             return;
@@ -85,14 +86,14 @@ impl Worker {
         let worker = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = worker.client.force_reconnection().await {
-                tracing::debug!(%error, "replacing a connection failed");
+                tracing::debug!(%error, "cannot replace a connection");
             }
             worker.replacing.store(false, Ordering::Release);
         });
     }
 }
 
-/// All of them.
+/// All workers of a server.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) workers: Vec<Arc<Worker>>,
@@ -105,7 +106,7 @@ impl Pool {
         Self { workers, turn: AtomicUsize::new(0), changed: Notify::new() }
     }
 
-    /// The next one that works.
+    /// The next worker that is up.
     pub(crate) fn pick(&self) -> Option<&Arc<Worker>> {
         self.pick_from(self.next_turn())
     }
@@ -115,18 +116,18 @@ impl Pool {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The one whose turn it is; as long as it works the same one for the same turn.
+    /// The worker for this turn; the same one for the same turn as long as it is up.
     pub(crate) fn pick_from(&self, turn: usize) -> Option<&Arc<Worker>> {
         let count = self.workers.len();
         (0..count).map(|i| &self.workers[(turn.wrapping_add(i)) % count]).find(|worker| worker.is_up())
     }
 
-    /// The next one that works, waiting for one at most so long.
+    /// The next worker that is up; waits for one at most this long.
     pub(crate) async fn wait(&self, patience: Duration) -> Result<&Arc<Worker>, CallError> {
         self.wait_from(self.next_turn(), patience).await
     }
 
-    /// The one whose turn it is.
+    /// The same for the worker of this turn.
     pub(crate) async fn wait_from(&self, turn: usize, patience: Duration) -> Result<&Arc<Worker>, CallError> {
         if let Some(worker) = self.pick_from(turn) {
             return Ok(worker);
@@ -142,6 +143,6 @@ impl Pool {
                 changed.await;
             }
         });
-        found.await.map_err(|_| CallError::Away(Lost::NotConnected))
+        found.await.map_err(|_| CallError::NoReply(NoReplyCause::NotConnected))
     }
 }

@@ -1,6 +1,6 @@
-//! One primary, and all that this process keeps for it alone: connections, confirmations, what is known of its memory, whether
-//! there is a link. So that one that dies takes nothing with it but its own partitions. A single server, or the master that
-//! sentinels name, is one primary that holds everything.
+//! One primary, and everything this process keeps for it alone: connections, confirmations, the state of its memory
+//! and its link. So a primary that fails affects only its own partitions. A single server, or the master named by
+//! sentinels, is one primary that holds everything.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -12,13 +12,13 @@ use fred::types::config::Config;
 use posthaste_model::Durability;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Address;
+use crate::cluster::NodeAddress;
 use crate::confirm::Confirmer;
 use crate::error::ConnectError;
-use crate::gate::Gate;
 use crate::link::LinkState;
+use crate::memory_guard::MemoryGuard;
 use crate::pool::{self, OWN_EVENTS, Pool, UNRESPONSIVE, Worker};
-use crate::preflight::{Confirm, Report};
+use crate::preflight::{Confirm, PreflightReport};
 use crate::settings::Settings;
 use crate::store::Inner;
 use crate::supervise::{self, Events};
@@ -26,33 +26,33 @@ use crate::supervise::{self, Events};
 /// One primary.
 #[derive(Debug)]
 pub(crate) struct Primary {
-    /// Where it is, for people.
+    /// Its address, as text for people.
     pub(crate) address: Arc<str>,
-    /// Where it is in a cluster.
-    pub(crate) place: Option<Address>,
-    /// The name it wants to be called by there.
+    /// Its address in a cluster.
+    pub(crate) place: Option<NodeAddress>,
+    /// Its preferred host name there.
     pub(crate) hostname: Option<String>,
     pub(crate) config: Config,
     pub(crate) pool: Pool,
     pub(crate) link: LinkState,
-    pub(crate) gate: Gate,
-    pub(crate) report: Mutex<Report>,
-    /// One connection is checked at a time, and one partition made known.
+    pub(crate) gate: MemoryGuard,
+    pub(crate) report: Mutex<PreflightReport>,
+    /// Only one connection is checked at a time, and one partition registered.
     pub(crate) checking: tokio::sync::Mutex<()>,
-    /// `None` when replies confirm themselves.
+    /// `None` when the replies themselves are the confirmation.
     confirmer: Option<Confirmer>,
     confirm: AtomicU8,
-    /// Partitions this process has registered with here, on the run of the server it is connected to.
+    /// Partitions this process has registered with here, on the current run of the server.
     known: Mutex<HashSet<u16>>,
-    /// The other primaries hold it to be down.
+    /// The other primaries consider it down.
     failed: AtomicBool,
-    /// Whether somebody listens to its bells, and watches its histories.
+    /// Whether its bells are already listened to, and its histories watched.
     hears: AtomicBool,
     watches: AtomicBool,
     pub(crate) stop: CancellationToken,
 }
 
-/// A client of a primary that nobody looks after yet.
+/// A new client of a primary that has no supervisor yet.
 pub(crate) struct Fresh {
     pub(crate) worker: Arc<Worker>,
     pub(crate) events: Events,
@@ -62,12 +62,12 @@ pub(crate) struct Fresh {
 }
 
 impl Fresh {
-    /// Connects, and waits for it.
+    /// Connects, and waits until connected.
     pub(crate) async fn join(&mut self) -> Result<(), ConnectError> {
         match self.worker.client.init().await {
             Ok(task) => {
                 self.task = Some(task);
-                // The first connection counts as one of them.
+                // So that the first connection does not count as a reconnection.
                 self.events = Events::of(&self.worker.client);
                 Ok(())
             }
@@ -86,17 +86,17 @@ fn encode(confirm: Confirm) -> u8 {
 }
 
 impl Primary {
-    /// A primary, and its clients, which are not connected yet: those for calls first.
+    /// A primary and its clients, which are not connected yet; those for calls come first.
     pub(crate) fn new(
         config: Config,
         address: &str,
-        (place, hostname): (Option<Address>, Option<String>),
+        (place, hostname): (Option<NodeAddress>, Option<String>),
         settings: &Settings,
         stop: &CancellationToken,
     ) -> (Arc<Self>, Vec<Fresh>) {
         let (address, stop): (Arc<str>, _) = (address.into(), stop.child_token());
         let fresh = |client: fred::clients::Client, in_pool| {
-            // Before it connects, so that no event is missed.
+            // Subscribed before connecting, so that no event is missed.
             let events = Events::of(&client);
             Fresh { worker: Worker::new(client, Arc::clone(&address)), events, task: None, in_pool }
         };
@@ -120,7 +120,7 @@ impl Primary {
             config,
             pool,
             link: LinkState::down(),
-            gate: Gate::default(),
+            gate: MemoryGuard::default(),
             report: Mutex::default(),
             checking: tokio::sync::Mutex::new(()),
             confirmer,
@@ -134,7 +134,7 @@ impl Primary {
         (primary, all)
     }
 
-    /// Looks after clients from now on; those that were not connected are.
+    /// Supervises clients from now on; connects those that are not connected.
     pub(crate) fn watch(self: &Arc<Self>, inner: &Arc<Inner>, clients: Vec<Fresh>) {
         for Fresh { worker, events, task, in_pool } in clients {
             let task = task.unwrap_or_else(|| worker.client.connect());
@@ -170,17 +170,17 @@ impl Primary {
         self.known().contains(&partition)
     }
 
-    /// It has.
+    /// Records that it has registered with the partition.
     pub(crate) fn knows_now(&self, partition: u16) {
         self.known().insert(partition);
     }
 
-    /// There is a new connection: what was known of the old one does not count.
+    /// There is a new connection: registrations over the old one no longer count.
     pub(crate) fn forget(&self) {
         self.known().clear();
     }
 
-    /// Whether calls may be made as far as the other primaries know.
+    /// Whether the other primaries consider it down, so that no calls should be made.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -189,17 +189,17 @@ impl Primary {
         self.failed.store(failed, Ordering::Release);
     }
 
-    /// True for the first who asks: it is to listen to the bells there.
+    /// True for the first caller, which then listens to the bells there.
     pub(crate) fn begins_to_hear(&self) -> bool {
         !self.hears.swap(true, Ordering::AcqRel)
     }
 
-    /// True for the first who asks: it is to watch histories there.
+    /// True for the first caller, which then watches histories there.
     pub(crate) fn begins_to_watch(&self) -> bool {
         !self.watches.swap(true, Ordering::AcqRel)
     }
 
-    /// Shows in the metrics whether there is a link.
+    /// Sets the metric for the link.
     pub(crate) fn show(&self, up: bool) {
         metrics::gauge!("posthaste_store_node_up", "node" => self.address.to_string())
             .set(f64::from(u8::from(up)));

@@ -1,56 +1,56 @@
-//! Going on after the database went back or was wiped, as somebody decided who knows what was lost.
+//! Going on after the database went back or was wiped, by the decision of an operator who knows what was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Suffix, UnixMs};
-use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
-use posthaste_protocol::scripts::halt::{Halt as HaltScript, HaltCause};
+use posthaste_model::{Channel, OrderId, Priority, UnixMs};
+use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase as HaltScript};
+use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::ring::Ring;
-use posthaste_protocol::{Answer, Script, Value};
+use posthaste_protocol::{ReplyValue, ScriptAnswer, ScriptCall};
 
 use crate::epoch::Epoch;
-use crate::error::{CallError, Later};
-use crate::guard::Partition;
-use crate::halted::{self, Halt};
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, Retryable};
+use crate::halted::{self, HaltState};
 use crate::node::{Node, text};
 use crate::store::{Inner, Store};
 use crate::verbs::malformed;
 
-/// So long after a halt was noticed a courier that had not heard of it may still have begun rows.
+/// For this long after a halt was noticed, a courier that had not learned of it may still have begun deliveries.
 const UNHEARD: Duration = Duration::from_secs(5);
-/// Parcels of one step.
+/// Parcels per step.
 const STEP: u32 = 100;
 
-/// What is taken for true of rows that may have been begun in the span that is lost.
+/// The assumption about deliveries that may have been begun in the lost span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assume {
     /// They were sent: they become unknown and are not sent again.
     Sent,
-    /// They were not: they are sent, perhaps for the second time.
+    /// They were not sent: they are sent now, perhaps for the second time.
     Unsent,
 }
 
-/// A parcel of an order with rows in doubt.
+/// A parcel of an order with deliveries in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InDoubt {
     /// The order.
-    pub order: Suffix,
+    pub order: OrderId,
     /// The channel.
     pub channel: Channel,
-    /// Rows in doubt.
-    pub rows: u32,
+    /// Deliveries in doubt.
+    pub deliveries: u32,
 }
 
 /// What a recovery did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// What was known; `None`: nothing was halted, and nothing was done.
-    pub halt: Option<Halt>,
-    /// Acknowledged orders known to be lost, and when they were accepted; the first 20,000 of each partition.
-    pub lost: Vec<(Suffix, UnixMs)>,
-    /// Partitions that go on.
+    pub halt: Option<HaltState>,
+    /// Acknowledged orders known to be lost, and when they were accepted; at most 20,000 per partition.
+    pub lost: Vec<(OrderId, UnixMs)>,
+    /// Partitions that were recovered.
     pub partitions: u16,
 }
 
@@ -72,13 +72,13 @@ struct Halted<'a> {
 }
 
 impl Halted<'_> {
-    async fn call<S: Script>(&self, script: &S) -> Result<Answer<S::Reply>, CallError> {
+    async fn call<S: ScriptCall>(&self, script: &S) -> Result<ScriptAnswer<S::Reply>, CallError> {
         let answer = self.inner.call_as(self.at, &self.epoch, script).await?;
-        // Somebody else recovers it at the same time.
-        answer.ok_or(CallError::Later { why: Later::Recovered })
+        // Another process is recovering it at the same time.
+        answer.ok_or(CallError::Retryable { why: Retryable::Recovered })
     }
 
-    /// Names what is in doubt, and ends it if asked for.
+    /// Reports what is in doubt, and ends it if `end` is set.
     async fn doubt(
         &self,
         (from, halted): (UnixMs, UnixMs),
@@ -86,25 +86,26 @@ impl Halted<'_> {
         told: &mut impl FnMut(InDoubt),
     ) -> Result<(), CallError> {
         let keys = &self.at.keys;
-        // What was due is among the ready parcels then.
-        while self.call(&Ring { keys }).await?.reply.parcels > 0 {}
+        // Then everything that was due is among the ready parcels.
+        while self.call(&PromoteDue { keys }).await?.reply.parcels > 0 {}
         let node = Node::routed(self.inner, false);
         for channel in channels(&node, self.at).await? {
-            let ready = |lane| DoubtIndex::Ready { lane, from };
+            let ready = |priority| DoubtIndex::Ready { priority, from };
             let indexes = [
                 DoubtIndex::Leased,
                 DoubtIndex::Unresolved,
                 DoubtIndex::Parked,
-                ready(Lane::Urgent),
-                ready(Lane::Bulk),
+                ready(Priority::Urgent),
+                ready(Priority::Bulk),
             ];
             for index in indexes {
                 let mut next = Some(0);
                 while let Some(from) = next {
-                    let script = Doubt { keys, channel: &channel, index, halted, end, from, limit: STEP };
+                    let script =
+                        ListInDoubt { keys, channel: &channel, index, halted, end, from, limit: STEP };
                     let found = self.call(&script).await?.reply;
-                    for (member, rows) in found.parcels {
-                        told(InDoubt { order: member.suffix, channel: channel.clone(), rows });
+                    for (parcel_id, deliveries) in found.parcels {
+                        told(InDoubt { order: parcel_id.order_id, channel: channel.clone(), deliveries });
                     }
                     next = found.next;
                 }
@@ -114,7 +115,7 @@ impl Halted<'_> {
     }
 }
 
-/// Channels a partition knows, those of senders without a courier too.
+/// Channels a partition knows, including channels of orders without a courier.
 async fn channels(node: &Node, at: &Partition) -> Result<Vec<Channel>, CallError> {
     let names = node.ask("HKEYS", vec![text(at.keys.channels())], at.slot).await?;
     let names = names.array("channels").map_err(|_| malformed("channels"))?;
@@ -123,16 +124,16 @@ async fn channels(node: &Node, at: &Partition) -> Result<Vec<Channel>, CallError
 }
 
 impl Store {
-    /// Ends a halt: every partition gets a fence above all that were given out and the next generation of its epoch, and all
-    /// processes go on by themselves. Before that, what may have been begun in the span that is lost is told, and ended as
-    /// unknown when it is taken for [`Assume::Sent`].
+    /// Ends a halt: every partition gets a fence above all that were given out, and the next generation of its epoch;
+    /// then all processes go on by themselves. Before that, everything that may have been begun in the lost span is
+    /// reported, and ended as unknown with [`Assume::Sent`].
     ///
-    /// `since` leaves out what had been ready before that moment, which is right only when there was no backlog then. Where
-    /// nothing is halted it halts first, for a copy that was put back while no process was there to notice. Harmless when
-    /// repeated, also after an interruption.
+    /// `since` leaves out what was ready before that moment, which is right only when there was no backlog then. With
+    /// `since`, a database that is not halted is halted first, for a backup that was restored while no process was
+    /// running to notice. Harmless when repeated, also after an interruption.
     ///
     /// # Errors
-    /// A [`CallError`]; what was not recovered stays halted.
+    /// A [`CallError`]; partitions that were not recovered stay halted.
     pub async fn recover(
         &self,
         assume: Assume,
@@ -157,9 +158,9 @@ impl Store {
                 Some(whole) => whole.join(halt),
                 None => recovery.halt = Some(halt),
             }
-            // A server that lost nothing is stopped with the others, and its rows are certain.
+            // A server that lost nothing is halted with the others, but its deliveries are certain.
             let found = node.ask("HEXISTS", vec![text(at.keys.halted()), "found".into()], at.slot).await?;
-            if matches!(found, Value::Int(1)) {
+            if matches!(found, ReplyValue::Int(1)) {
                 let from = since.unwrap_or(UnixMs(0));
                 partition.doubt((from, until), assume == Assume::Sent, &mut told).await?;
             }
@@ -193,7 +194,7 @@ impl Inner {
         for at in self.guard.all() {
             let Some(epoch) = Self::get(&node, at.slot, at.keys.epoch()).await? else { continue };
             let fence = Self::get(&node, at.slot, at.keys.fence()).await?;
-            let known = fence.and_then(|fence| Value::Bytes(fence).u64("fence").ok()).unwrap_or(0);
+            let known = fence.and_then(|fence| ReplyValue::Bytes(fence).u64("fence").ok()).unwrap_or(0);
             let script = HaltScript {
                 keys: &at.keys,
                 cause: HaltCause::WentBack,

@@ -1,15 +1,16 @@
-//! The first words to a database: who we are, what it is, and what it was when the server's present run began.
+//! The first calls to a database: register this process, learn which database it is, and what it held when the
+//! server's current run began.
 
 use std::sync::Arc;
 
-use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::register::{Register, Registered};
-use posthaste_protocol::{Answer, SCHEMA};
+use posthaste_protocol::{SCHEMA, ScriptAnswer};
 
 use crate::address_key::PARTITION;
-use crate::error::{CallError, ConnectError, Later, StopWhy};
-use crate::guard::Partition;
-use crate::halted::{self, Halt};
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, ConnectError, FatalReason, Retryable};
+use crate::halted::{self, HaltState};
 use crate::node::Node;
 use crate::pool::Worker;
 use crate::preflight::Confirm;
@@ -18,8 +19,8 @@ use crate::settings::Role;
 use crate::store::Inner;
 
 impl Inner {
-    /// Says to the partitions of a primary who we are, over this connection, and learns what they are. One that is there no
-    /// more, or on the move, is told when it is next asked.
+    /// Registers this process with the partitions of a primary, over this connection, and learns their state. A
+    /// partition that has left, or is being moved, is registered with at its next call.
     pub(crate) async fn register(&self, primary: &Primary, worker: &Arc<Worker>) -> Result<(), CallError> {
         let mut halted = Ok(());
         for partition in self.guard.all() {
@@ -29,17 +30,17 @@ impl Inner {
             }
             match self.register_at(primary, worker, partition).await {
                 Ok(()) => {}
-                Err(CallError::Later { why: Later::Moving | Later::ClusterDown })
+                Err(CallError::Retryable { why: Retryable::Moving | Retryable::ClusterDown })
                     if self.routes.is_cluster() => {}
-                // Goes on to learn the epochs of all.
-                Err(error @ CallError::Stop(StopWhy::Halted(_))) => halted = Err(error),
+                // Go on, to learn the epochs of all partitions.
+                Err(error @ CallError::Fatal(FatalReason::Halted(_))) => halted = Err(error),
                 Err(error) => return Err(error),
             }
         }
         halted
     }
 
-    /// Says to one partition who we are, over this connection to its primary, and learns what it is.
+    /// Registers this process with one partition, over this connection to its primary, and learns its state.
     pub(crate) async fn register_at(
         &self,
         primary: &Primary,
@@ -55,11 +56,11 @@ impl Inner {
             channel: self.role.channel(),
             receipts: self.role.receipts(),
         };
-        // Its mark is looked at together with the runs of the server.
+        // Its mark is compared together with the runs of the server.
         match self.call_on(worker, partition, &script, |_| false).await {
             Ok(answer) => self.registered(partition, &answer)?,
-            // Nothing new is stored then, but who is to drain it must be able to start.
-            Err(CallError::Later { why: Later::Memory }) => self.recognise(worker, partition).await?,
+            // The server stores nothing new then, but couriers that drain the queue must be able to start.
+            Err(CallError::Retryable { why: Retryable::Memory }) => self.recognise(worker, partition).await?,
             Err(error) => return Err(error),
         }
         self.open_run(worker, partition).await?;
@@ -67,7 +68,7 @@ impl Inner {
         Ok(())
     }
 
-    fn registered(&self, partition: &Partition, answer: &Answer<Registered>) -> Result<(), CallError> {
+    fn registered(&self, partition: &Partition, answer: &ScriptAnswer<Registered>) -> Result<(), CallError> {
         let number = partition.number;
         match answer.reply {
             Registered::Ok { schema } => {
@@ -75,38 +76,41 @@ impl Inner {
                     tracing::warn!(
                         ours = SCHEMA,
                         theirs = schema,
-                        "a newer version of the program ran on this database; records only it can read are left to it"
+                        "a newer version of Posthaste has run on this database; this version skips records that \
+                         only the newer one can read"
                     );
                 }
                 self.guard.saw_epoch(partition, &answer.epoch)
             }
             Registered::Halted => self.guard.saw_epoch(partition, &answer.epoch),
-            Registered::Foreign => Err(self.guard.stop(StopWhy::Foreign { partition: number })),
-            Registered::TooOld => Err(self.guard.stop(StopWhy::TooOld { partition: number })),
+            Registered::Foreign => Err(self.guard.stop(FatalReason::Foreign { partition: number })),
+            Registered::TooOld => Err(self.guard.stop(FatalReason::TooOld { partition: number })),
         }
     }
 
-    /// Compares what was told on earlier runs of the server with what the present one began with.
+    /// Compares the marks received in earlier runs of the server with the state in which the current run began.
     async fn open_run(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
         let known = partition.fence();
         let answer = self
-            .call_on(worker, partition, &OpenRun { keys: &partition.keys, lost: None }, |_| false)
+            .call_on(worker, partition, &OpenServerRun { keys: &partition.keys, lost: None }, |_| false)
             .await?;
         self.guard.saw_runs(partition, answer.reply, (known, answer.fence), answer.now)
     }
 
-    /// Learns the epochs without writing anything, and what is known of a halt.
+    /// Learns the epochs without writing anything, and the state of a halt.
     async fn inspect(self: &Arc<Self>) -> Result<(), CallError> {
         let node = Node::routed(self, false);
-        let mut whole: Option<Halt> = None;
+        let mut whole: Option<HaltState> = None;
         for at in self.guard.all() {
             let epoch = match Self::get(&node, at.slot, at.keys.epoch()).await {
-                // What can't be asked is told as missing, and hides nothing of the others.
-                Err(CallError::Away(_) | CallError::Later { .. }) if self.routes.is_cluster() => continue,
+                // A partition that can't be reached is reported as missing, and does not hide the others.
+                Err(CallError::NoReply(_) | CallError::Retryable { .. }) if self.routes.is_cluster() => {
+                    continue;
+                }
                 epoch => epoch?,
             };
             let Some(epoch) = epoch else { continue };
-            // A halt is told by every call.
+            // Every call reports a halt.
             let _ = self.guard.saw_epoch(at, &String::from_utf8_lossy(&epoch));
             if let Some(halt) = halted::read(&node, at).await? {
                 match &mut whole {
@@ -121,7 +125,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Learns what a partition is by reading alone; one that is not set up stays so.
+    /// Learns the state of a partition by only reading; a partition that is not set up stays so.
     async fn recognise(&self, worker: &Arc<Worker>, partition: &Partition) -> Result<(), CallError> {
         let node = Node::any(&worker.client);
         let read = |key| Self::get(&node, partition.slot, key);
@@ -131,7 +135,7 @@ impl Inner {
         let number = partition.number;
         let Some(epoch) = words(epoch) else {
             if partition.epoch().is_empty() {
-                return Err(CallError::Later { why: Later::Memory });
+                return Err(CallError::Retryable { why: Retryable::Memory });
             }
             return Err(self.guard.found_epoch(partition, ""));
         };
@@ -141,16 +145,16 @@ impl Inner {
         match numbers[..] {
             [_, oldest, partitions] if partitions == u32::from(self.settings.partitions) => {
                 if SCHEMA < oldest {
-                    return Err(self.guard.stop(StopWhy::TooOld { partition: number }));
+                    return Err(self.guard.stop(FatalReason::TooOld { partition: number }));
                 }
             }
-            _ => return Err(self.guard.stop(StopWhy::Foreign { partition: number })),
+            _ => return Err(self.guard.stop(FatalReason::Foreign { partition: number })),
         }
         Ok(())
     }
 
-    /// The first words to the database. One that is halted is met all the same: it is told by every call, and goes on when
-    /// somebody recovered it.
+    /// The first calls to the database. A halted database is not an error here: every call reports it, and work goes
+    /// on after a recovery.
     pub(crate) async fn meet(
         self: &Arc<Self>,
         primary: &Primary,
@@ -161,19 +165,20 @@ impl Inner {
         }
         match self.register(primary, worker).await {
             Ok(()) => self.agree_on_key(worker).await,
-            Err(CallError::Stop(StopWhy::Halted(_))) => Ok(()),
+            Err(CallError::Fatal(FatalReason::Halted(_))) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A connection to the primary of the first partition, waiting for one also when it has been away since the start.
+    /// A connection to the primary of the first partition; waits for one even if it has been away since the start.
     async fn first_worker(&self) -> Result<Arc<Worker>, CallError> {
         let at = self.partition(PARTITION)?;
         self.routes.at(at.slot)?.pool.wait(self.settings.call_timeout).await?;
         self.worker_of(at).await
     }
 
-    /// Starts while the primary of the first partition is away, if one of its replicas tells what all need to know.
+    /// Starts while the primary of the first partition is away, if one of its replicas has the data that all
+    /// partitions need.
     async fn meet_without_first(self: &Arc<Self>, why: CallError) -> Result<(), ConnectError> {
         match self.agree_by_replica().await {
             Ok(true) => Ok(()),
@@ -182,20 +187,20 @@ impl Inner {
                 let node = home.map(|primary| Arc::clone(&primary.address));
                 Err(ConnectError::FirstPartition { node, why })
             }
-            Err(ConnectError::Stop(StopWhy::Halted(_))) => Ok(()),
+            Err(ConnectError::Stop(FatalReason::Halted(_))) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// The same for a cluster, whose primaries each were told already.
+    /// The same for a cluster; this process has already registered with each primary.
     pub(crate) async fn meet_cluster(self: &Arc<Self>) -> Result<(), ConnectError> {
         if self.role == Role::Inspector {
             return Ok(self.inspect().await?);
         }
         match self.first_worker().await {
             Ok(worker) => self.agree_on_key(&worker).await,
-            Err(CallError::Stop(StopWhy::Halted(_))) => Ok(()),
-            Err(error @ (CallError::Away(_) | CallError::Later { .. })) => {
+            Err(CallError::Fatal(FatalReason::Halted(_))) => Ok(()),
+            Err(error @ (CallError::NoReply(_) | CallError::Retryable { .. })) => {
                 self.meet_without_first(error).await
             }
             Err(error) => Err(error.into()),

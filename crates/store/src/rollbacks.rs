@@ -1,27 +1,27 @@
-//! Times at which the database went back and nothing confirmed was lost, so that work went on: noted at the run of the server,
-//! for whoever asks later.
+//! Times at which the database went back but work went on because nothing confirmed was lost. They are stored with
+//! the run of the server, for later queries.
 
 use std::fmt;
 use std::time::Duration;
 
 use fred::types::Value as Arg;
 use posthaste_model::UnixMs;
-use posthaste_protocol::Value;
-use posthaste_protocol::scripts::open_run::{OpenRun, Run};
+use posthaste_protocol::ReplyValue;
+use posthaste_protocol::scripts::open_server_run::{OpenServerRun, ServerRun};
 
+use crate::epoch_guard::Partition;
 use crate::error::CallError;
-use crate::guard::Partition;
 use crate::halted::moment;
 use crate::node::{Node, text};
 use crate::store::{Inner, Store};
 use crate::verbs::malformed;
 
-/// The database went back, nothing confirmed was lost, and work went on. Its text is for people.
+/// The database went back, nothing confirmed was lost, and work went on. Its `Display` text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollback {
-    /// When the server's run began that showed less, by its clock.
+    /// When the run of the server began in which data was missing, by the server's clock.
     pub at: UnixMs,
-    /// How much time was lost, as far as anybody knew.
+    /// How much time was lost, as far as known.
     pub span: Duration,
 }
 
@@ -38,24 +38,24 @@ impl fmt::Display for Rollback {
 }
 
 /// The runs of a partition's server, oldest first.
-pub(crate) async fn runs(node: &Node, at: &Partition) -> Result<Vec<Run>, CallError> {
+pub(crate) async fn runs(node: &Node, at: &Partition) -> Result<Vec<ServerRun>, CallError> {
     let args = vec![text(at.keys.runs()), Arg::Integer(0), Arg::Integer(-1)];
     let runs = match node.ask("LRANGE", args, at.slot).await? {
-        Value::Array(runs) => runs,
+        ReplyValue::Array(runs) => runs,
         _ => Vec::new(),
     };
-    let runs = runs.into_iter().map(|run| run.text("run").and_then(|text| Run::decode(&text)));
+    let runs = runs.into_iter().map(|run| run.text("run").and_then(|text| ServerRun::decode(&text)));
     runs.collect::<Result<_, _>>().map_err(|_| malformed("runs"))
 }
 
 impl Inner {
-    /// Notes what was lost without being confirmed; what can't be noted now is noted later.
+    /// Stores what was lost without being confirmed; what can't be stored now is stored later.
     pub(crate) async fn note_continued(self: &std::sync::Arc<Self>) {
         for at in self.guard.all() {
             let Some(noted) = at.take_continued() else { continue };
-            let script = OpenRun { keys: &at.keys, lost: Some((&noted.0, noted.1)) };
+            let script = OpenServerRun { keys: &at.keys, lost: Some((&noted.0, noted.1)) };
             if let Err(error) = self.call(at.number, &script).await {
-                tracing::debug!(partition = at.number, %error, "a loss could not be noted yet");
+                tracing::debug!(partition = at.number, %error, "cannot record a loss yet; will retry");
                 at.keep_continued(noted);
             }
         }
@@ -63,8 +63,8 @@ impl Inner {
 }
 
 impl Store {
-    /// When the database went back and work went on, the latest first; forgotten after 16 runs of the server, and by a recovery.
-    /// Writes nothing.
+    /// When the database went back and work went on, the latest first; forgotten after 16 runs of the server, and by
+    /// a recovery. Writes nothing.
     ///
     /// # Errors
     /// A [`CallError`].

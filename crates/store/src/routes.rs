@@ -1,4 +1,4 @@
-//! Which primary a slot is at, and which slots are held because they are on the move.
+//! Which primary has a slot, and which slots are held because they are being moved.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -6,16 +6,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::cluster::{Address, Map, SLOTS};
-use crate::error::{CallError, Later, Lost};
+use crate::cluster::{Map, NodeAddress, SLOTS};
+use crate::error::{CallError, NoReplyCause, Retryable};
 use crate::primary::Primary;
 
-/// The way to every slot.
+/// The routes to all slots.
 #[derive(Debug)]
 pub(crate) struct Routes {
     state: RwLock<State>,
     clustered: bool,
-    /// Told when the map may be old.
+    /// Notified when the map may be outdated.
     pub(crate) stale: Notify,
     /// Grows with every change of the map.
     changes: watch::Sender<u64>,
@@ -23,33 +23,33 @@ pub(crate) struct Routes {
 
 #[derive(Debug, Default)]
 struct State {
-    /// All primaries there are.
+    /// All current primaries.
     primaries: Vec<Arc<Primary>>,
-    /// Of each slot in a cluster, who holds it.
+    /// In a cluster, the owner of each slot.
     slots: Vec<Option<Arc<Primary>>>,
     /// The replicas of each primary.
-    replicas: HashMap<Address, Vec<Address>>,
-    /// Slots on the move: those marked by their servers, and those where a call ran into it, with when.
+    replicas: HashMap<NodeAddress, Vec<NodeAddress>>,
+    /// Slots being moved: those marked by their servers, and those where a call found it, with the time.
     marked: BTreeSet<u16>,
     noticed: HashMap<u16, Instant>,
 }
 
-/// What a map changes.
+/// The primaries that a new map adds and removes.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
-    /// Primaries that are new.
-    pub(crate) new: Vec<Address>,
-    /// Primaries that are none any more.
+    /// New primaries.
+    pub(crate) new: Vec<NodeAddress>,
+    /// Servers that are no longer primaries.
     pub(crate) gone: Vec<Arc<Primary>>,
 }
 
 impl Routes {
-    /// One server holds everything.
+    /// A single server that holds everything.
     pub(crate) fn single(primary: Arc<Primary>) -> Self {
         Self::with(State { primaries: vec![primary], ..State::default() }, false)
     }
 
-    /// A cluster nothing is known of yet.
+    /// A cluster about which nothing is known yet.
     pub(crate) fn cluster() -> Self {
         Self::with(State { slots: vec![None; usize::from(SLOTS)], ..State::default() }, true)
     }
@@ -80,7 +80,7 @@ impl Routes {
         self.read().primaries.clone()
     }
 
-    /// Who holds a slot, whether it can be asked or not.
+    /// The owner of a slot, whether it can be reached or not.
     pub(crate) fn home(&self, slot: u16) -> Option<Arc<Primary>> {
         let state = self.read();
         if self.clustered {
@@ -90,19 +90,19 @@ impl Routes {
         }
     }
 
-    /// Whom to ask about a slot.
+    /// The primary for calls about a slot.
     pub(crate) fn at(&self, slot: u16) -> Result<Arc<Primary>, CallError> {
         if self.is_held(slot) {
-            return Err(CallError::Later { why: Later::Moving });
+            return Err(CallError::Retryable { why: Retryable::Moving });
         }
-        let primary = self.home(slot).ok_or(CallError::Later { why: Later::ClusterDown })?;
+        let primary = self.home(slot).ok_or(CallError::Retryable { why: Retryable::ClusterDown })?;
         if primary.has_failed() {
-            return Err(CallError::Away(Lost::NotConnected));
+            return Err(CallError::NoReply(NoReplyCause::NotConnected));
         }
         Ok(primary)
     }
 
-    /// Whether a slot is on the move.
+    /// Whether a slot is being moved.
     pub(crate) fn is_held(&self, slot: u16) -> bool {
         if !self.clustered {
             return false;
@@ -111,7 +111,7 @@ impl Routes {
         state.marked.contains(&slot) || state.noticed.contains_key(&slot)
     }
 
-    /// A call found that a slot is on the move: it is held until a later look at the map finds it settled.
+    /// A call found that a slot is being moved: it is held until a later map shows it settled.
     pub(crate) fn hold(&self, slot: u16) {
         if self.clustered {
             self.write().noticed.insert(slot, Instant::now());
@@ -120,7 +120,7 @@ impl Routes {
         }
     }
 
-    /// A server said that another one has the slot.
+    /// A server replied that another one has the slot.
     pub(crate) fn moved(&self, slot: u16, to: &Arc<Primary>) {
         if let Some(home) = self.write().slots.get_mut(usize::from(slot)) {
             *home = Some(Arc::clone(to));
@@ -129,13 +129,13 @@ impl Routes {
         self.told();
     }
 
-    /// Partitions may have become such that can be asked, or the other way round.
+    /// Notifies that partitions may have become reachable or unreachable.
     pub(crate) fn told(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// The primary at an address, or of that name.
-    pub(crate) fn find(&self, address: &Address) -> Option<Arc<Primary>> {
+    /// The primary with this address or host name.
+    pub(crate) fn find(&self, address: &NodeAddress) -> Option<Arc<Primary>> {
         let state = self.read();
         let at = |primary: &&Arc<Primary>| {
             let Some(place) = &primary.place else { return false };
@@ -146,14 +146,14 @@ impl Routes {
     }
 
     /// The replicas of the primary that has a slot.
-    pub(crate) fn replicas_of(&self, slot: u16) -> Vec<Address> {
+    pub(crate) fn replicas_of(&self, slot: u16) -> Vec<NodeAddress> {
         let Some(place) = self.home(slot).and_then(|primary| primary.place.clone()) else {
             return Vec::new();
         };
         self.read().replicas.get(&place).cloned().unwrap_or_default()
     }
 
-    /// Adds a primary, unless there is one at its place.
+    /// Adds a primary, unless there is one at the same address.
     pub(crate) fn add(&self, primary: &Arc<Primary>) -> bool {
         let mut state = self.write();
         if state.primaries.iter().any(|other| other.place == primary.place) {
@@ -163,11 +163,11 @@ impl Routes {
         true
     }
 
-    /// Which primaries a map brings, and which it takes away.
+    /// Which primaries a map adds and removes.
     pub(crate) fn compare(&self, map: &Map) -> Change {
         let state = self.read();
         let place = |primary: &Arc<Primary>| primary.place.clone();
-        let there: BTreeSet<Address> = state.primaries.iter().filter_map(place).collect();
+        let there: BTreeSet<NodeAddress> = state.primaries.iter().filter_map(place).collect();
         let gone = |primary: &&Arc<Primary>| {
             primary.place.as_ref().is_some_and(|place| !map.primaries.contains(place))
         };
@@ -177,7 +177,7 @@ impl Routes {
         }
     }
 
-    /// Takes a map over, asked for at a moment. All its primaries have been added.
+    /// Applies a map that was requested at `asked`. All its primaries have been added.
     pub(crate) fn take(&self, map: &Map, asked: Instant) {
         let mut state = self.write();
         state
@@ -189,7 +189,7 @@ impl Routes {
             changed |= primary.has_failed() != failed;
             primary.set_failed(failed);
         }
-        let by_place: HashMap<&Address, &Arc<Primary>> =
+        let by_place: HashMap<&NodeAddress, &Arc<Primary>> =
             state.primaries.iter().filter_map(|primary| Some((primary.place.as_ref()?, primary))).collect();
         let holders: Vec<Option<Arc<Primary>>> = map
             .primaries

@@ -1,31 +1,32 @@
-//! The way of a call: to the primary of its slot, registered there first, and once further when it says that the slot has moved.
+//! The route of a call: to the primary of its slot, after registering there, and once further when that says that the
+//! slot has moved.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fred::types::Value as Arg;
 use fred::types::config::{Config, ServerConfig};
-use posthaste_protocol::Value;
+use posthaste_protocol::ReplyValue;
 use tokio::time::Instant;
 
-use crate::cluster::{Address, Map};
-use crate::error::{CallError, Later, server_error};
-use crate::guard::Partition;
+use crate::cluster::{Map, NodeAddress};
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, Retryable, server_error};
 use crate::node;
 use crate::pool::Worker;
 use crate::primary::Primary;
 use crate::settings::Role;
 use crate::store::{Inner, Store};
 
-/// How long a call waits for a connection to a primary of a cluster: others answer meanwhile, and who is to be told must not
-/// wait for the whole of a failover.
+/// How long a call waits for a connection to a primary of a cluster: the others answer meanwhile, and a caller must
+/// not wait for a whole failover.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A redirection: another server has the slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Moved {
     slot: u16,
-    to: Address,
+    to: NodeAddress,
 }
 
 impl Moved {
@@ -37,13 +38,17 @@ impl Moved {
     }
 }
 
-/// Whether an error says that a slot is on the move, so that nothing more may be asked about it for now.
+/// Whether an error means that a slot is being moved, so that it must not be called for now.
 pub(crate) fn is_on_the_move(error: &CallError) -> bool {
-    matches!(error, CallError::Later { why: Later::Moving } | CallError::Away(crate::error::Lost::OnTheMove))
+    matches!(
+        error,
+        CallError::Retryable { why: Retryable::Moving }
+            | CallError::NoReply(crate::error::NoReplyCause::OnTheMove)
+    )
 }
 
 impl Inner {
-    /// How long a call waits for a connection to a primary: to one that has been away for a while not at all.
+    /// How long a call waits for a connection to a primary; not at all if it has been away for a while.
     fn patience(&self, primary: &Primary) -> Duration {
         let patience = self.settings.call_timeout;
         if !self.routes.is_cluster() {
@@ -62,13 +67,13 @@ impl Inner {
         }
     }
 
-    /// A connection to whoever has a slot.
+    /// A connection to the server that has a slot.
     pub(crate) async fn worker_at(&self, slot: u16) -> Result<Arc<Worker>, CallError> {
         let primary = self.routes.at(slot)?;
         self.worker_in(&primary, primary.pool.next_turn()).await
     }
 
-    /// A connection to the primary of a partition, where this process has registered with it.
+    /// A connection to the primary of a partition; registers there first if necessary.
     pub(crate) async fn worker_of(&self, partition: &Partition) -> Result<Arc<Worker>, CallError> {
         let primary = self.routes.at(partition.slot)?;
         let worker = self.worker_in(&primary, primary.pool.next_turn()).await?;
@@ -78,8 +83,8 @@ impl Inner {
         Ok(worker)
     }
 
-    /// Registers with a partition that has come to this primary: whether the database is the one it was is looked at before
-    /// anything else is asked there.
+    /// Registers with a partition that has come to this primary, to check before any other call that it is the same
+    /// database.
     async fn introduce(
         &self,
         primary: &Primary,
@@ -87,7 +92,7 @@ impl Inner {
         partition: &Partition,
     ) -> Result<(), CallError> {
         if self.role == Role::Inspector {
-            // It learned the epochs by reading, and writes nothing.
+            // An inspector learned the epochs by reading, and writes nothing.
             return Ok(());
         }
         let _one_at_a_time = primary.checking.lock().await;
@@ -97,11 +102,11 @@ impl Inner {
         Ok(())
     }
 
-    /// Goes by a redirection that came from `from`; where the slot is now.
+    /// Follows a redirection that came from the server of `from`, and records where the slot is now.
     pub(crate) fn follow(self: &Arc<Self>, from: &Worker, moved: Moved) -> Result<(), CallError> {
-        let from: Option<Address> = from.address.parse().ok();
+        let from: Option<NodeAddress> = from.address.parse().ok();
         let (Some(from), true) = (from, self.routes.is_cluster()) else {
-            return Err(CallError::Later { why: Later::Moving });
+            return Err(CallError::Retryable { why: Retryable::Moving });
         };
         let to = moved.to.seen_from(&from);
         let primary = match self.routes.find(&to) {
@@ -113,24 +118,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Begins to connect to a primary of the cluster.
-    pub(crate) fn add_primary(self: &Arc<Self>, place: &Address, hostname: Option<&str>) -> Arc<Primary> {
+    /// Starts connecting to a primary of the cluster.
+    pub(crate) fn add_primary(self: &Arc<Self>, place: &NodeAddress, hostname: Option<&str>) -> Arc<Primary> {
         let config = config_of(&self.config, place, hostname);
         let (address, place) = (place.to_string(), (Some(place.clone()), hostname.map(str::to_owned)));
         let (primary, clients) = Primary::new(config, &address, place, &self.settings, &self.stop);
         if self.routes.add(&primary) {
-            tracing::info!(node = %address, "a primary of the cluster");
-            // So that one that never answers is seen as well.
+            tracing::info!(node = %address, "new primary of the cluster");
+            // So that the metric exists even if it never answers.
             primary.show(false);
             primary.watch(self, clients);
             self.listen_at(&primary);
             return primary;
         }
-        // Somebody else added it meanwhile.
+        // Another task has added it meanwhile.
         primary.place.as_ref().and_then(|place| self.routes.find(place)).unwrap_or(primary)
     }
 
-    /// Takes a map over that was asked for at a moment.
+    /// Applies a map that was requested at `asked`.
     pub(crate) fn take_map(self: &Arc<Self>, map: &Map, asked: Instant) {
         let change = self.routes.compare(map);
         for address in &change.new {
@@ -138,7 +143,7 @@ impl Inner {
         }
         self.routes.take(map, asked);
         for primary in &change.gone {
-            tracing::info!(node = %primary.address, "no primary of the cluster any more");
+            tracing::info!(node = %primary.address, "this server is no longer a primary of the cluster");
             primary.stop.cancel();
             if let Some(ear) = self.ear.get() {
                 ear.forget(&primary.address);
@@ -151,15 +156,15 @@ impl Inner {
         self.count_away();
     }
 
-    /// The address of the primary that announces changes of a key; empty while nobody has its slot.
+    /// The address of the primary that announces changes of a key; empty while no server has its slot.
     pub(crate) fn home_of(&self, key: &str) -> Arc<str> {
         self.routes
             .home(node::slot_of(key))
             .map_or_else(|| Arc::from(""), |primary| Arc::clone(&primary.address))
     }
 
-    /// Runs a plain command about a slot where it is; `turn` chooses among connections. `guarded`: not once the database is
-    /// another one.
+    /// Runs a plain command at the server of a slot; `turn` chooses among connections. `guarded`: refuses once the
+    /// database is another one.
     pub(crate) async fn ask_slot(
         self: &Arc<Self>,
         turn: usize,
@@ -167,7 +172,7 @@ impl Inner {
         command: &'static str,
         args: Vec<Arg>,
         slot: u16,
-    ) -> Result<Value, CallError> {
+    ) -> Result<ReplyValue, CallError> {
         let primary = self.routes.at(slot)?;
         let worker = self.worker_in(&primary, turn).await?;
         if guarded {
@@ -175,7 +180,7 @@ impl Inner {
         }
         let spare = self.routes.is_cluster().then(|| args.clone());
         let mut value = node::send(&worker.client, command, args).await?;
-        if let (Value::Error(text), Some(args)) = (&value, spare)
+        if let (ReplyValue::Error(text), Some(args)) = (&value, spare)
             && let Some(moved) = Moved::read(text)
         {
             self.follow(&worker, moved)?;
@@ -183,9 +188,9 @@ impl Inner {
             value = node::send(&worker.client, command, args).await?;
         }
         match value {
-            Value::Error(text) => {
+            ReplyValue::Error(text) => {
                 let error = server_error(&text);
-                if matches!(error, CallError::Later { why: Later::ReadOnly }) {
+                if matches!(error, CallError::Retryable { why: Retryable::ReadOnly }) {
                     // Another server is the master now; a new connection finds it.
                     worker.replace();
                 }
@@ -195,7 +200,7 @@ impl Inner {
         }
     }
 
-    /// Holds a slot when an error says that it is on the move.
+    /// Holds a slot when an error means that it is being moved.
     pub(crate) fn heed(&self, slot: u16, error: CallError) -> CallError {
         if is_on_the_move(&error) {
             self.routes.hold(slot);
@@ -203,7 +208,7 @@ impl Inner {
         error
     }
 
-    /// Shows how many partitions can't be asked.
+    /// Sets the metric for the number of partitions that can't be reached.
     pub(crate) fn count_away(&self) {
         if self.routes.is_cluster() {
             let away = self.guard.all().iter().filter(|partition| !self.can_ask(partition)).count();
@@ -222,34 +227,34 @@ impl Inner {
 }
 
 impl Store {
-    /// Whether calls about a partition can be made now, as far as is known: its server is connected, and in a cluster its slot
-    /// is not on the move. False for a partition there is not.
+    /// Whether calls to a partition can be made now, as far as known: its server is connected, and in a cluster its
+    /// slot is not being moved. False for a partition that does not exist.
     #[must_use]
     pub fn can_ask(&self, p: u16) -> bool {
         self.0.partition(p).is_ok_and(|partition| self.0.can_ask(partition))
     }
 
-    /// Partitions that can't be asked now.
+    /// Partitions that can't be reached now.
     #[must_use]
     pub fn partitions_away(&self) -> Vec<u16> {
         (0..self.partitions()).filter(|p| !self.can_ask(*p)).collect()
     }
 
-    /// The address of the server of a partition; `None` while nobody has its slot.
+    /// The address of the server of a partition; `None` while no server has its slot.
     #[must_use]
     pub fn node_of(&self, p: u16) -> Option<String> {
         let partition = self.0.partition(p).ok()?;
         self.0.routes.home(partition.slot).map(|primary| primary.address.to_string())
     }
 
-    /// The link to the server of a partition, as it is now; `None` while nobody has its slot.
+    /// The current link to the server of a partition; `None` while no server has its slot.
     #[must_use]
     pub fn link_of(&self, p: u16) -> Option<crate::Link> {
         let partition = self.0.partition(p).ok()?;
         self.0.routes.home(partition.slot).map(|primary| primary.link.watch().borrow().clone())
     }
 
-    /// Grows whenever partitions go to other servers, or can be asked again.
+    /// Grows whenever partitions move to other servers, or become reachable or unreachable.
     #[must_use]
     pub fn route_changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.routes.changes()
@@ -257,8 +262,8 @@ impl Store {
 }
 
 /// How to reach one server of a cluster.
-pub(crate) fn config_of(config: &Config, place: &Address, hostname: Option<&str>) -> Config {
-    // A certificate is for the name.
+pub(crate) fn config_of(config: &Config, place: &NodeAddress, hostname: Option<&str>) -> Config {
+    // A certificate is issued for the name.
     let host = match hostname.filter(|_| config.tls.is_some()) {
         Some(name) => name.to_owned(),
         None if place.host.contains(':') => format!("[{}]", place.host),

@@ -1,4 +1,4 @@
-//! Where the server is, and how the store is to behave.
+//! Where the server is, and how the store behaves.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,46 +7,46 @@ use posthaste_model::{Channel, Durability};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// Settings of a store. Read by serde with durations as `5s` or `250ms`; what is not given takes its default.
+/// Settings of a store. Read by serde with durations as `5s` or `250ms`; what is not set has its default.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `redis://`, `rediss://`, `redis+unix://`, `redis-cluster://`, `rediss-cluster://`, `redis-sentinel://` or
-    /// `rediss-sentinel://`; may hold user and password.
+    /// `rediss-sentinel://`; may contain user and password.
     pub url: SecretString,
-    /// The user, in place of the one in the URL.
+    /// The user; overrides the one in the URL.
     pub username: Option<String>,
-    /// The password, in place of the one in the URL.
+    /// The password; overrides the one in the URL.
     pub password: Option<SecretString>,
-    /// Certificates (PEM) to trust in place of the system's, for TLS.
+    /// Certificates (PEM) to trust instead of the system's, for TLS.
     pub ca_file: Option<PathBuf>,
-    /// The key under which addresses on suppression lists are hashed: 32 characters at least, the same for all processes of
-    /// the installation. `None`: the database keeps one that was made at random.
+    /// The key for hashing addresses on suppression lists: at least 32 characters, the same for all processes of the
+    /// installation. `None`: a random key is created and kept in the database.
     pub address_key: Option<SecretString>,
     /// Number of partitions of the installation, 1 to 1,024. Fixed when the database is set up.
     pub partitions: u16,
     /// What "accepted" and "begun" mean.
     pub durability: Durability,
-    /// How long one call may take, and how long it waits for a connection before.
+    /// Time limit for one call, and for the wait for a connection before it.
     #[serde(with = "humantime_serde")]
     pub call_timeout: Duration,
-    /// How long to wait for the disk or the replica that `durability` asks for. A server with WAITAOF and `appendfsync
-    /// everysec` needs up to 2 s.
+    /// How long to wait for the disk or replica confirmation that `durability` requires. A server with WAITAOF and
+    /// `appendfsync everysec` needs up to 2 s.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
-    /// How long nothing is begun after the server was restarted or another one took over, so that every process can first
-    /// compare what it was told with what is there.
+    /// How long nothing is begun after a restart or failover of the server, so that every process can first compare
+    /// its marks with the database.
     #[serde(with = "humantime_serde")]
     pub failover_hold: Duration,
-    /// Connections for calls, 1 to 16. Calls of one connection are pipelined.
+    /// Connections for calls, 1 to 16. Calls on one connection are pipelined.
     pub connections: u16,
-    /// How long [`crate::Store::connect_when_ready`] waits for a server that is not there yet, or refuses for now.
+    /// How long [`crate::Store::connect_when_ready`] waits for a server that is not up yet, or refuses for now.
     #[serde(with = "humantime_serde")]
     pub wait_at_start: Duration,
 }
 
 impl Settings {
-    /// Where the server is, as text without credentials; `None` when the URL can't be read.
+    /// The server's address as text without credentials; `None` when the URL is invalid.
     #[must_use]
     pub fn address(&self) -> Option<String> {
         let config = crate::endpoint::config(self).ok()?;
@@ -73,23 +73,23 @@ impl Default for Settings {
     }
 }
 
-/// Who connects.
+/// The kind of process that connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// A queue service.
     Queue,
-    /// A courier of this channel, which is thereby known to the database.
+    /// A courier of this channel; connecting registers the channel in the database.
     Courier(Channel),
-    /// The same, and it says whether the channel is told what becomes of a message after its provider took it.
+    /// The same, and it reports whether the channel gets delivery receipts.
     CourierWith {
         /// The channel.
         channel: Channel,
-        /// Whether such word comes.
+        /// Whether delivery receipts arrive.
         receipts: bool,
     },
     /// A program for people: the command line, a checker, a benchmark.
     Tool,
-    /// Somebody who only looks: nothing is written by connecting, an empty database stays empty.
+    /// A read-only program: connecting writes nothing, and an empty database stays empty.
     Inspector,
 }
 
@@ -102,7 +102,7 @@ impl Role {
         }
     }
 
-    /// What a courier says of receipts.
+    /// Whether a courier expects receipts.
     pub(crate) fn receipts(&self) -> Option<bool> {
         match self {
             Self::CourierWith { receipts, .. } => Some(*receipts),

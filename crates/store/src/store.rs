@@ -1,11 +1,11 @@
-//! The store: connecting, and what all calls share.
+//! The store: connecting, and the state that all calls share.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use fred::clients::Client;
 use fred::types::config::Config;
-use posthaste_model::{Durability, Suffix};
+use posthaste_model::{Durability, OrderId};
 use posthaste_protocol::partition_of;
 use posthaste_protocol::record::AddressKey;
 use secrecy::ExposeSecret;
@@ -14,27 +14,27 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::address_key::SHORTEST;
 use crate::call::Requests;
-use crate::contents::Contents;
-use crate::error::{CallError, ConnectError, StopWhy};
-use crate::guard::{Guard, Partition};
-use crate::hearing::Ear;
+use crate::content_cache::ContentCache;
+use crate::epoch_guard::{EpochGuard, Partition};
+use crate::error::{CallError, ConnectError, FatalReason};
 use crate::link::{Link, LinkState};
-use crate::lookout;
-use crate::preflight::{self, Level, Report};
+use crate::order_watch::Watcher;
+use crate::preflight::{self, PreflightReport, Severity};
 use crate::primary::{Fresh, Primary};
 use crate::routes::Routes;
 use crate::settings::{Role, Settings};
 use crate::supervise;
-use crate::trouble::Troubles;
+use crate::trouble::ServerTroubles;
 use crate::trouble::probe::{self, address};
-use crate::watching::Watcher;
+use crate::wakeups::Ear;
+use crate::watchdog;
 use crate::{cluster, endpoint};
 
 /// Most partitions of an installation.
 const MOST_PARTITIONS: u16 = 1_024;
 /// Most connections of one store.
 const MOST_CONNECTIONS: u16 = 16;
-/// How long a start waits for those primaries of a cluster that are said to be there.
+/// How long a start waits for the primaries of a cluster that are reported as up.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connected store. Cloning is cheap; the connections close with the last clone, or by [`Store::disconnect`].
@@ -49,15 +49,15 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) routes: Routes,
     pub(crate) replicas: cluster::Replicas,
-    pub(crate) guard: Guard,
-    /// Of all servers together; each primary has its own.
+    pub(crate) guard: EpochGuard,
+    /// Of all servers together; each primary also has its own.
     pub(crate) link: LinkState,
     pub(crate) requests: Requests,
     pub(crate) ear: OnceLock<Arc<Ear>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
-    pub(crate) contents: Contents,
+    pub(crate) contents: ContentCache,
     pub(crate) address_key: RwLock<Option<Arc<AddressKey>>>,
-    pub(crate) troubles: Troubles,
+    pub(crate) troubles: ServerTroubles,
     pub(crate) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -66,18 +66,18 @@ impl Inner {
     fn new(
         (settings, role, config): (Settings, Role, Config),
         routes: Routes,
-        troubles: Troubles,
+        troubles: ServerTroubles,
         stop: CancellationToken,
     ) -> Arc<Self> {
         Arc::new(Self {
             routes,
             replicas: cluster::Replicas::default(),
-            guard: Guard::new(settings.partitions, settings.failover_hold),
+            guard: EpochGuard::new(settings.partitions, settings.failover_hold),
             link: LinkState::down(),
             requests: Requests::new(),
             ear: OnceLock::new(),
             watcher: OnceLock::new(),
-            contents: Contents::new(),
+            contents: ContentCache::new(),
             address_key: RwLock::default(),
             troubles,
             _stop_on_drop: stop.clone().drop_guard(),
@@ -94,21 +94,21 @@ impl Inner {
 }
 
 impl Store {
-    /// Connects, looks whether the server will do, and registers with every partition.
+    /// Connects, checks whether the server is suitable, and registers with every partition.
     ///
     /// # Errors
     /// A [`ConnectError`], named by what to do about it.
-    pub async fn connect(settings: Settings, role: Role) -> Result<(Self, Report), ConnectError> {
-        Self::connect_with(settings, role, Troubles::new()).await
+    pub async fn connect(settings: Settings, role: Role) -> Result<(Self, PreflightReport), ConnectError> {
+        Self::connect_with(settings, role, ServerTroubles::new()).await
     }
 
-    /// The same, with what is opened in `opened`, for whoever closes it when this fails.
+    /// The same; collects the opened clients in `opened`, so that the caller can close them when this fails.
     pub(crate) async fn assemble(
         settings: Settings,
         role: Role,
-        troubles: Troubles,
+        troubles: ServerTroubles,
         opened: &mut Vec<Client>,
-    ) -> Result<(Self, Report), ConnectError> {
+    ) -> Result<(Self, PreflightReport), ConnectError> {
         check_settings(&settings)?;
         let config = endpoint::config(&settings)?;
         if config.server.is_clustered() {
@@ -127,14 +127,14 @@ impl Store {
         inner: Arc<Inner>,
         primary: &Arc<Primary>,
         mut clients: Vec<Fresh>,
-    ) -> Result<(Self, Report), ConnectError> {
+    ) -> Result<(Self, PreflightReport), ConnectError> {
         let mut run_id = None;
         for fresh in &mut clients {
             fresh.join().await?;
             if run_id.is_none() {
                 let found =
                     preflight::look(&fresh.worker.client, inner.settings.durability, &inner.role).await?;
-                if found.report.worst() == Level::Refuse {
+                if found.report.worst() == Severity::Refuse {
                     found.report.log();
                     return Err(ConnectError::Refused(found.report));
                 }
@@ -156,23 +156,25 @@ impl Store {
         Ok((store, report))
     }
 
-    /// Keeps what is wrong with the servers true while nobody calls, and notices when the database went back.
+    /// Starts the tasks that keep the troubles up to date while there are no calls, and notice when the database went
+    /// back.
     fn look_after(&self) {
         let (inner, stop) = (Arc::downgrade(&self.0), &self.0.stop);
         tokio::spawn(probe::watch(inner.clone(), self.0.troubles.clone(), stop.clone()));
         if self.0.role != Role::Inspector {
-            tokio::spawn(lookout::watch(inner, stop.clone()));
+            tokio::spawn(watchdog::watch(inner, stop.clone()));
         }
     }
 
-    /// Connects to all primaries of a cluster that can be reached; what the others hold is met when they return. What all
-    /// partitions share is in the first one: that must be asked, or one of its replicas.
+    /// Connects to all reachable primaries of a cluster; the partitions of the others are registered with when they
+    /// return. The data that all partitions share is in the first one: its primary or one of its replicas must
+    /// answer.
     async fn connect_cluster(
         settings: Settings,
         role: Role,
         config: Config,
-        troubles: Troubles,
-    ) -> Result<(Self, Report), ConnectError> {
+        troubles: ServerTroubles,
+    ) -> Result<(Self, PreflightReport), ConnectError> {
         let (map, asked) = cluster::first_look(&config).await?;
         let stop = CancellationToken::new();
         let inner = Inner::new((settings, role, config), Routes::cluster(), troubles, stop.clone());
@@ -184,7 +186,7 @@ impl Store {
         futures::future::join_all(there.map(|primary| primary.pool.wait(patience.min(START_PATIENCE)))).await;
         let store = Self(inner);
         let report = store.report();
-        if report.worst() == Level::Refuse {
+        if report.worst() == Severity::Refuse {
             return Err(ConnectError::Refused(report));
         }
         match store.0.guard.check() {
@@ -195,19 +197,19 @@ impl Store {
                         event = "redis.partitions_missing",
                         partitions = store.partitions_away().len(),
                         of = store.partitions(),
-                        "starting without {missing}: their orders wait until they can be asked, all others are served"
+                        "starting without {missing}; their orders wait until these can be reached, all others are served"
                     );
                 }
             }
-            // Told by every call; it goes on when somebody has recovered it.
-            Err(CallError::Stop(StopWhy::Halted(_))) => {}
+            // Every call reports it; work goes on after a recovery.
+            Err(CallError::Fatal(FatalReason::Halted(_))) => {}
             Err(error) => return Err(error.into()),
         }
         store.look_after();
         Ok((store, report))
     }
 
-    /// Whether sending is stopped because the database went back or was wiped, as it changes. What is known of it:
+    /// Whether sending is stopped because the database went back or was wiped, as it changes. For details see
     /// [`Store::stopped`].
     #[must_use]
     pub fn halted(&self) -> watch::Receiver<bool> {
@@ -222,8 +224,8 @@ impl Store {
 
     /// The partition of an order.
     #[must_use]
-    pub fn partition_of(&self, suffix: &Suffix) -> u16 {
-        partition_of(suffix, self.partitions())
+    pub fn partition_of(&self, order_id: &OrderId) -> u16 {
+        partition_of(order_id, self.partitions())
     }
 
     /// The random id of this database (of its first partition).
@@ -232,7 +234,7 @@ impl Store {
         self.0.guard.all().first().map_or_else(String::new, |partition| partition.epoch().to_string())
     }
 
-    /// What "accepted" means here.
+    /// What "accepted" means for this store.
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.0.settings.durability
@@ -244,10 +246,10 @@ impl Store {
         self.0.link.watch()
     }
 
-    /// What the last look at the server found; in a cluster at each of its primaries.
+    /// The findings of the last preflight of the server; in a cluster, of each of its primaries.
     #[must_use]
-    pub fn report(&self) -> Report {
-        let mut all = Report::default();
+    pub fn report(&self) -> PreflightReport {
+        let mut all = PreflightReport::default();
         for primary in self.0.routes.primaries() {
             let report = primary.report.lock().unwrap_or_else(PoisonError::into_inner);
             all.lines.extend(report.lines.iter().cloned());
@@ -255,16 +257,16 @@ impl Store {
         all
     }
 
-    /// Why no call is answered any more, if so.
+    /// Why no call can succeed any more, if so.
     #[must_use]
-    pub fn stopped(&self) -> Option<StopWhy> {
+    pub fn stopped(&self) -> Option<FatalReason> {
         match self.0.guard.check() {
-            Err(CallError::Stop(why)) => Some(why),
+            Err(CallError::Fatal(why)) => Some(why),
             _ => None,
         }
     }
 
-    /// Closes all connections once what was written to them is answered, for all clones.
+    /// Closes all connections for all clones, once everything written to them is answered.
     pub async fn disconnect(&self) {
         let primaries = self.0.routes.primaries();
         let workers = || primaries.iter().flat_map(|primary| &primary.pool.workers);
@@ -279,19 +281,19 @@ impl Store {
 fn check_settings(settings: &Settings) -> Result<(), ConnectError> {
     let refuse = |key, why: String| Err(ConnectError::Settings { key, why });
     if !(1..=MOST_PARTITIONS).contains(&settings.partitions) {
-        return refuse("partitions", format!("1 to {MOST_PARTITIONS}"));
+        return refuse("partitions", format!("must be 1 to {MOST_PARTITIONS}"));
     }
     if !(1..=MOST_CONNECTIONS).contains(&settings.connections) {
-        return refuse("connections", format!("1 to {MOST_CONNECTIONS}"));
+        return refuse("connections", format!("must be 1 to {MOST_CONNECTIONS}"));
     }
     if settings.call_timeout.is_zero() {
-        return refuse("call_timeout", "it must not be zero".to_owned());
+        return refuse("call_timeout", "must not be zero".to_owned());
     }
     if settings.confirm_timeout.is_zero() {
-        return refuse("confirm_timeout", "it must not be zero: the server would wait for ever".to_owned());
+        return refuse("confirm_timeout", "must not be zero: the server would wait forever".to_owned());
     }
     if settings.address_key.as_ref().is_some_and(|key| key.expose_secret().chars().count() < SHORTEST) {
-        let why = format!("it has less than {SHORTEST} characters; `openssl rand -hex 32` makes a good one");
+        let why = format!("must have at least {SHORTEST} characters; create one with `openssl rand -hex 32`");
         return refuse("address_key", why);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Looks after one client: notices that its connection is gone, checks every new one, and tries out an idle one.
+//! Supervises one client: notices when its connection is lost, checks every new one, and tests an idle one.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -17,17 +17,17 @@ use tokio::time::{Instant, timeout};
 use crate::error::CallError;
 use crate::node::Node;
 use crate::pool::{HEARTBEAT, UNRESPONSIVE, Worker};
-use crate::preflight::{self, Level};
+use crate::preflight::{self, Severity};
 use crate::primary::Primary;
 use crate::settings::Role;
 use crate::store::Inner;
 
-/// How soon a connection that is there but unchecked is looked at again.
+/// How soon a connected but unchecked connection is checked again.
 const RECHECK: Duration = Duration::from_millis(250);
-/// How soon after one that was refused, or failed.
+/// How soon after a connection was refused or failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a client tells of its connections.
+/// What a client reports about its connections.
 pub(crate) struct Events {
     errors: Receiver<(Error, Option<Server>)>,
     pub(crate) reconnects: Receiver<Server>,
@@ -39,7 +39,8 @@ impl Events {
     }
 }
 
-/// Watches a client of a primary until told to stop. `in_pool`: it takes calls, so it is checked; else it is only kept alive.
+/// Watches a client of a primary until cancelled. `in_pool`: it takes calls, so it is checked; otherwise it is only
+/// kept alive.
 pub(crate) async fn watch(
     inner: Weak<Inner>,
     primary: Arc<Primary>,
@@ -57,7 +58,8 @@ pub(crate) async fn watch(
             biased;
             () = stop.cancelled() => break,
             ended = &mut task => {
-                tracing::warn!(node = %worker.address, reason = ?ended.map(|end| end.err().map(|e| e.kind().clone())), "a client of the server ended");
+                let reason = ended.map(|end| end.err().map(|e| e.kind().clone()));
+                tracing::warn!(node = %worker.address, ?reason, "a Redis client ended; restarting it");
                 down();
                 tokio::select! {
                     () = stop.cancelled() => break,
@@ -65,7 +67,7 @@ pub(crate) async fn watch(
                 }
                 events = Events::of(&worker.client);
                 task = worker.client.connect();
-                // Not more than a try: the loop looks whether it worked.
+                // A single try: the loop checks whether it worked.
                 let _ = timeout(RETRY, worker.client.wait_for_connect()).await;
                 check_now = true;
             }
@@ -136,11 +138,11 @@ fn down(inner: &Weak<Inner>, primary: &Primary, worker: &Arc<Worker>, in_pool: b
 async fn ping(worker: &Arc<Worker>) {
     let node = Node::any(&worker.client);
     if !matches!(timeout(UNRESPONSIVE * 2, node.ask("PING", Vec::new(), 0)).await, Ok(Ok(_))) {
-        tracing::debug!(node = %worker.address, "a connection does not answer");
+        tracing::debug!(node = %worker.address, "a connection does not answer PING");
     }
 }
 
-/// Closes clients politely, but not for ever.
+/// Closes clients cleanly, but does not wait forever.
 pub(crate) async fn quit(clients: impl IntoIterator<Item = Client>) {
     join_all(clients.into_iter().map(|client| async move {
         let _ = timeout(UNRESPONSIVE, client.quit()).await;
@@ -149,7 +151,8 @@ pub(crate) async fn quit(clients: impl IntoIterator<Item = Client>) {
 }
 
 impl Inner {
-    /// Looks whether a new connection leads to a server that will do, and to our database. Whether it may take calls.
+    /// Checks whether a new connection leads to a suitable server and to our database. Returns whether it may take
+    /// calls.
     async fn check(&self, primary: &Primary, worker: &Arc<Worker>) -> bool {
         let _one_at_a_time = primary.checking.lock().await;
         if !worker.client.is_connected() {
@@ -158,7 +161,7 @@ impl Inner {
         let found = match preflight::look(&worker.client, self.settings.durability, &self.role).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(node = %worker.address, %error, "looking at the server failed");
+                tracing::debug!(node = %worker.address, %error, "preflight of the server failed");
                 return false;
             }
         };
@@ -170,11 +173,11 @@ impl Inner {
             }
         }
         self.judged(&primary.address, &found.report);
-        if found.report.worst() == Level::Refuse {
+        if found.report.worst() == Severity::Refuse {
             return false;
         }
         if primary.link.run_id() != found.run_id {
-            // Another run: what was found out about the one before does not count.
+            // Another run: the earlier registrations no longer count.
             primary.forget();
         }
         primary.set_confirm(found.confirm);
@@ -183,10 +186,10 @@ impl Inner {
             _ => self.register(primary, worker).await,
         };
         match met {
-            // A stop is told by every call.
-            Ok(()) | Err(CallError::Stop(_)) => {}
+            // Every call reports a stop.
+            Ok(()) | Err(CallError::Fatal(_)) => {}
             Err(error) => {
-                tracing::debug!(node = %worker.address, %error, "registering failed");
+                tracing::debug!(node = %worker.address, %error, "cannot register with the database");
                 return false;
             }
         }
@@ -207,7 +210,7 @@ impl Inner {
         self.routes.told();
     }
 
-    /// The last connection to a primary is lost.
+    /// Handles the loss of the last connection to a primary.
     fn lost(&self, primary: &Primary) {
         if !primary.link.lost(false) {
             return;
@@ -221,7 +224,7 @@ impl Inner {
         self.count_away();
     }
 
-    /// Tells what the links to all servers are together.
+    /// Updates the combined link of all servers.
     pub(crate) fn tell_links(&self) {
         let links = self.routes.primaries();
         let mut run_ids: Vec<String> = links
@@ -230,7 +233,7 @@ impl Inner {
             .map(|primary| primary.link.run_id())
             .collect();
         if !run_ids.is_empty() {
-            // The order of a cluster's servers says nothing.
+            // The order of a cluster's servers is not significant.
             run_ids.sort_unstable();
             self.link.up(run_ids.join(","));
         }

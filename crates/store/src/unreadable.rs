@@ -1,15 +1,15 @@
-//! Records that can't be read: why, and how an error says so.
+//! Records that can't be read: the reasons, and the errors that carry them.
 
 use posthaste_protocol::Malformed;
 
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, InvalidReply};
 
-/// Why an order can't be told.
+/// Why an order can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Unreadable {
-    /// One of its records is of a later version: a newer program reads it.
+pub enum UnreadableRecord {
+    /// One of its records has a later version: only a newer program can read it.
     Newer,
-    /// One of its keys is of another type than its record.
+    /// One of its keys has another type than its record.
     WrongType,
     /// One of its records is damaged.
     Damaged,
@@ -17,8 +17,8 @@ pub enum Unreadable {
     Ended,
 }
 
-impl Unreadable {
-    /// The stable word for answers.
+impl UnreadableRecord {
+    /// The stable word for API answers.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -30,34 +30,36 @@ impl Unreadable {
     }
 }
 
-/// What a key of another type than its record is called inside a [`Malformed`].
+/// The text in a [`Malformed`] for a key of another type than its record.
 const WRONG_TYPE: &str = "record: its key is of another type";
 
 impl CallError {
     /// A record can't be read.
     pub(crate) fn record(malformed: Malformed) -> Self {
-        Self::Fault(Fault::Record(malformed))
+        Self::InvalidReply(InvalidReply::Record(malformed))
     }
 
-    /// The same error; of a plain read of a record, so that a key of another type is told as a record that can't be read.
+    /// The same error for a plain read of a record: a key of another type becomes a record that can't be read.
     pub(crate) fn of_record(self) -> Self {
         match self {
-            Self::Fault(Fault::Server(text)) if text.starts_with("WRONGTYPE") => {
+            Self::InvalidReply(InvalidReply::Server(text)) if text.starts_with("WRONGTYPE") => {
                 Self::record(Malformed::new(WRONG_TYPE))
             }
             other => other,
         }
     }
 
-    /// Why a record can't be read; `None` for every other error, which says nothing about a record.
+    /// Why a record can't be read; `None` for every other error, which is not about a record.
     #[must_use]
-    pub fn unreadable(&self) -> Option<Unreadable> {
+    pub fn unreadable(&self) -> Option<UnreadableRecord> {
         match self {
-            Self::Fault(Fault::Record(malformed)) if malformed.newer => Some(Unreadable::Newer),
-            Self::Fault(Fault::Record(malformed)) if malformed.what == WRONG_TYPE => {
-                Some(Unreadable::WrongType)
+            Self::InvalidReply(InvalidReply::Record(malformed)) if malformed.newer => {
+                Some(UnreadableRecord::Newer)
             }
-            Self::Fault(Fault::Record(_)) => Some(Unreadable::Damaged),
+            Self::InvalidReply(InvalidReply::Record(malformed)) if malformed.what == WRONG_TYPE => {
+                Some(UnreadableRecord::WrongType)
+            }
+            Self::InvalidReply(InvalidReply::Record(_)) => Some(UnreadableRecord::Damaged),
             _ => None,
         }
     }

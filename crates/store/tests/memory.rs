@@ -1,15 +1,16 @@
-//! One order of a million recipients streams in with little memory. A program of its own, so that nothing else grows.
+//! One order of a million recipients is streamed in with little memory. A separate program, so that nothing else
+//! grows.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::time::Duration;
 
-use posthaste_model::{Address, Channel, Content, Lane, OnUnknown, Row, Text};
+use posthaste_model::{Address, Channel, Content, Delivery, OnUnknown, Priority, Text};
 use posthaste_rig::PrivateServer;
 use posthaste_rig::servers::Fsync;
 use posthaste_store::{NewOrderHead, Role, Settings, Store};
 
-const ROWS: u32 = 1_000_000;
+const DELIVERIES: u32 = 1_000_000;
 const MOST_GROWTH: u64 = 64 << 20;
 
 fn resident() -> u64 {
@@ -25,9 +26,9 @@ async fn a_million_recipients_grow_the_process_by_less_than_64_megabytes() {
     let email: Channel = "email".parse().unwrap();
     let mut writer = store
         .open_order(NewOrderHead {
-            suffix: "u1:1".parse().unwrap(),
+            order_id: "u1:1".parse().unwrap(),
             due: None,
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             not_after: None,
             span: Duration::from_secs(72 * 3600),
@@ -35,28 +36,28 @@ async fn a_million_recipients_grow_the_process_by_less_than_64_megabytes() {
         })
         .unwrap();
     let (before, mut most) = (resident(), 0);
-    for index in 0..ROWS {
-        let row = Row {
+    for index in 0..DELIVERIES {
+        let delivery = Delivery {
             index,
             recipient: format!("recipient-{index}"),
             name: format!("Recipient {index}"),
             address: Address::new(format!("recipient-{index}@example.org")),
         };
-        writer.push(&email, row).await.unwrap();
+        writer.push(&email, delivery).await.unwrap();
         if index % 10_000 == 0 {
             most = most.max(resident());
         }
     }
     let accepted = writer.finish([7; 12], &[]).await.unwrap();
     most = most.max(resident());
-    assert_eq!(accepted.channels[0].rows, ROWS);
+    assert_eq!(accepted.channels[0].deliveries, DELIVERIES);
     assert!(most - before < MOST_GROWTH, "grew by {} MB", (most - before) >> 20);
     println!("grew by {} MB", (most - before) >> 20);
 
-    // It is rung 500 parcels a call, as far as there are any.
+    // At most 500 parcels are promoted per call.
     let mut rung = Vec::new();
-    while rung.iter().sum::<u64>() < u64::from(ROWS / 500) {
-        rung.push(store.ring(0).await.unwrap().reply.parcels);
+    while rung.iter().sum::<u64>() < u64::from(DELIVERIES / 500) {
+        rung.push(store.promote_due(0).await.unwrap().reply.parcels);
         assert!(rung.len() < 1_000, "{rung:?}");
     }
     assert!(rung.iter().all(|parcels| *parcels <= 500), "{rung:?}");

@@ -1,5 +1,5 @@
-//! Known holes in our dependencies: from the advisory database if it can be reached, else from a dated snapshot,
-//! else honestly not at all.
+//! Known vulnerabilities in our dependencies: from the advisory database if it can be reached, else from a dated
+//! snapshot, else reported as not checked.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use crate::workspace;
 /// A folder with a git clone of the advisory database, for machines that cannot reach it.
 const SNAPSHOT: &str = "POSTHASTE_ADVISORIES";
 
-/// Where cargo-deny gets the database from.
+/// Where cargo-deny fetches the database from.
 const DATABASE: &str = "https://github.com/RustSec/advisory-db";
 
 pub(crate) fn run() -> Result<()> {
@@ -29,13 +29,17 @@ pub(crate) fn run() -> Result<()> {
 
     let check = ["--workspace", "check", "--hide-inclusion-graph", "advisories"];
     if quietly(deny(&["fetch", "db"])) {
-        say("advisories: database of today");
+        say("advisories: today's database");
         return shell::run(&mut deny(&check));
     }
     if let Some(clone) = std::env::var_os(SNAPSHOT).map(PathBuf::from) {
-        ensure!(clone.join("crates").is_dir(), "{SNAPSHOT}={}: no clone of the database", clone.display());
-        say(&format!("advisories: database not reachable, snapshot {}", age(&clone)?));
-        // cargo-deny clones with git and accepts no local address; git itself can be told to look elsewhere.
+        ensure!(
+            clone.join("crates").is_dir(),
+            "{SNAPSHOT}={} is not a clone of the database",
+            clone.display()
+        );
+        say(&format!("advisories: database not reachable, using the snapshot {}", age(&clone)?));
+        // cargo-deny clones with git and accepts no local address, but git itself can redirect the address.
         let address = format!("url.file://{}.insteadOf", clone.display());
         let mut command = deny(&check);
         command.envs([
@@ -46,20 +50,20 @@ pub(crate) fn run() -> Result<()> {
         return shell::run(&mut command);
     }
     if let Some(copy) = earlier_copy(&cargo_home()) {
-        say(&format!("advisories: database not reachable, copy {}", age(&copy)?));
+        say(&format!("advisories: database not reachable, using an earlier copy {}", age(&copy)?));
         let offline = [&["--offline"][..], &check].concat();
         return shell::run(&mut deny(&offline));
     }
-    say("advisories: database not reachable, no snapshot, not checked");
-    say(&format!("  (a clone of {DATABASE} in the folder {SNAPSHOT} names would do)"));
+    say("advisories: not checked: the database cannot be reached and there is no snapshot");
+    say(&format!("  (clone {DATABASE} and set {SNAPSHOT} to its folder)"));
     Ok(())
 }
 
-/// The date of the newest entry and how long ago that is.
+/// The date of the newest entry and its age.
 fn age(clone: &Path) -> Result<String> {
     let mut git = Command::new("git");
     git.arg("-C").arg(clone).args(["log", "-1", "--date=short", "--format=of %cd, %cr"]);
-    shell::read(&mut git).map(|text| text.trim().to_owned()).context("asking for the age of the snapshot")
+    shell::read(&mut git).map(|text| text.trim().to_owned()).context("reading the age of the snapshot")
 }
 
 fn cargo_home() -> PathBuf {
@@ -67,7 +71,7 @@ fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).unwrap_or_default()
 }
 
-/// The database cargo-deny has fetched at another time, if it has.
+/// The database from an earlier fetch by cargo-deny, if there is one.
 fn earlier_copy(cargo_home: &Path) -> Option<PathBuf> {
     let folders = std::fs::read_dir(cargo_home.join("advisory-dbs")).ok()?;
     folders.flatten().map(|folder| folder.path()).find(|folder| folder.join("crates").is_dir())

@@ -1,4 +1,4 @@
-//! How many tests passed and failed, summed over test binaries and over runs.
+//! Counts passed and failed tests, summed over test binaries and runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::workspace;
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Switched off: the house has none.
+    /// Tests marked `ignore`; there should be none.
     pub(crate) ignored: u64,
 }
 
 impl Counts {
-    /// Adds the closing line of one test binary; other lines change nothing.
+    /// Adds the summary line of a test binary; ignores other lines.
     pub(crate) fn add_line(&mut self, line: &str) {
         let Some(rest) = line.strip_prefix("test result: ") else { return };
         let Some((_, numbers)) = rest.split_once(". ") else { return };
@@ -84,7 +84,7 @@ pub(crate) fn reset() -> Result<()> {
     }
 }
 
-/// Prints the sum of all runs on the record.
+/// Prints the sum of all recorded runs.
 pub(crate) fn run() -> Result<()> {
     let sum = recorded()?;
     say(&sum.to_string());

@@ -1,4 +1,4 @@
-//! Scripts as servers run them: each with the shared parts it names put in front, under luacheck.
+//! Scripts as servers run them: each with its shared parts prepended, checked by luacheck.
 
 mod source;
 
@@ -13,7 +13,7 @@ use crate::workspace;
 
 pub(crate) use source::{Script, code, scripts};
 
-/// A word of luacheck about one line of a file of ours.
+/// A warning of luacheck about a line in one of our files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Remark {
     path: String,
@@ -21,14 +21,14 @@ struct Remark {
     text: String,
 }
 
-/// Writes every script, assembled, to `target/lua` and lets luacheck read them.
+/// Writes every assembled script to `target/lua` and runs luacheck on them.
 pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let folder = workspace::target()?.join("lua");
     let files = workspace::files(&root)?;
     let scripts = scripts(&files)?;
     ensure!(!scripts.is_empty(), "no scripts in lua/");
-    // What an earlier run left of scripts that are gone must not be checked.
+    // Scripts of an earlier run that no longer exist must not be checked.
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     for script in &scripts {
@@ -40,8 +40,8 @@ pub(crate) fn run() -> Result<()> {
     for Remark { path, line, text } in &remarks {
         say(&format!("{path}:{line}: {text}"));
     }
-    ensure!(remarks.is_empty(), "{} remarks", remarks.len());
-    say(&format!("lua: {} scripts, nothing to remark", scripts.len()));
+    ensure!(remarks.is_empty(), "{} warnings of luacheck", remarks.len());
+    say(&format!("lua: {} scripts, no warnings", scripts.len()));
     Ok(())
 }
 
@@ -51,14 +51,14 @@ fn luacheck(root: &Path, folder: &Path) -> Result<String> {
     let output = command.current_dir(root).output();
     let output = output.context("luacheck is missing: apt-get install lua-check   (or: make setup)")?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    // 0: nothing, 1: warnings, 2: errors in a script; more: it could not do its work.
+    // 0: no warnings, 1: warnings, 2: errors in a script; above 2: luacheck itself failed.
     let worked = matches!(output.status.code(), Some(0..=2));
     ensure!(worked, "luacheck failed:\n{printed}{}", String::from_utf8_lossy(&output.stderr));
     Ok(printed)
 }
 
-/// Turns luacheck's lines into remarks about our files. A shared part may define what this script does not
-/// use; what no script uses is remarked once.
+/// Maps luacheck's lines to remarks about our files. A shared part may define what one script does not
+/// use; what no script uses is reported once.
 fn judge(scripts: &[Script], printed: &str) -> BTreeSet<Remark> {
     let mut users: BTreeMap<&str, usize> = BTreeMap::new();
     for part in scripts.iter().flat_map(|script| &script.parts) {
@@ -79,7 +79,7 @@ fn judge(scripts: &[Script], printed: &str) -> BTreeSet<Remark> {
     remarks
 }
 
-/// Reads `…/name.lua:line:column: (code) text`, and finds the file and line it is about.
+/// Parses `…/name.lua:line:column: (code) text`, and finds the source file and line.
 fn locate(scripts: &[Script], printed: &str) -> Option<(Remark, bool)> {
     let (place, text) = printed.split_once(": ")?;
     let mut place = place.rsplitn(3, ':');
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn remarks_are_told_about_the_files_they_come_from() {
+    fn remarks_name_their_source_files() {
         let found = judged(&["/t/b.lua:7:8: (W113) accessing undefined variable 'x'"]);
         assert_eq!(found, [("lua/b.lua".into(), 4)]);
         let found =
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_function_must_be_used_by_somebody() {
+    fn a_shared_function_must_be_used() {
         let f_in_b = "/t/b.lua:3:16: (W211) unused function 'f'";
         let (g_in_a, g_in_b) =
             ("/t/a.lua:4:16: (W211) unused function 'g'", "/t/b.lua:4:16: (W211) unused function 'g'");

@@ -1,4 +1,4 @@
-//! House rules and house work as code: `cargo run -p posthaste-xtask -- <task>`.
+//! House rules and chores as code: `cargo run -p posthaste-xtask -- <task>`.
 
 mod advisories;
 mod counts;
@@ -19,7 +19,7 @@ tasks:
   lua                      assemble each script and run luacheck over it
   servers                  fetch Redis 8.0 and Valkey 8.1 into target/servers
   advisories               cargo-deny's advisories, from the database or a dated snapshot
-  test                     build everything, run all tests, close with `N passed, N failed`
+  test                     build everything, run all tests, print the totals as `N passed, N failed`
   test --on <server> <folder> …
                            run the tests of the packages in these folders on another server:
                            redis8 or valkey8

@@ -1,5 +1,5 @@
 //! Redis 8.0 and Valkey 8.1 beside the system's own server: Debian 13's packages, unpacked into a folder and
-//! started by their own loader. Nothing of the system is changed.
+//! started by their own loader. The system is not changed.
 
 mod source;
 
@@ -11,13 +11,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::shell::{self, say};
 use crate::workspace;
 
-/// The folder, if not `servers` in the target folder; the rig reads the same variable.
+/// The folder, if it is not `servers` in the target folder; the rig reads the same variable.
 const SERVERS_DIR: &str = "POSTHASTE_SERVERS_DIR";
 
-/// The Debian release that has the versions we want.
+/// The Debian release with the versions we need.
 const SUITE: &str = "trixie";
 
-/// The servers and everything they load.
+/// The servers and all their libraries.
 const PACKAGES: &[&str] = &[
     "valkey-server",
     "valkey-tools",
@@ -42,10 +42,10 @@ const PACKAGES: &[&str] = &[
     "libgcc-s1",
 ];
 
-/// Each program and how its version must begin.
+/// Each program and the expected start of its version.
 const PROGRAMS: &[(&str, &str)] = &[("redis-server", "v=8.0."), ("valkey-server", "v=8.1.")];
 
-/// Fetches and unpacks what is not there yet.
+/// Downloads and unpacks what is missing.
 pub(crate) fn run() -> Result<()> {
     let servers = match std::env::var_os(SERVERS_DIR) {
         Some(folder) if !folder.is_empty() => PathBuf::from(folder),
@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<()> {
         return Ok(());
     }
     let work = servers.with_extension("new");
-    // The remains of a run that was broken off.
+    // Left over from an interrupted run.
     let _ = std::fs::remove_dir_all(&work);
     let _ = std::fs::remove_dir_all(&servers);
     let debs = fetch(&work)?;
@@ -65,15 +65,15 @@ pub(crate) fn run() -> Result<()> {
         shell::run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked))?;
     }
     let versions = versions(&unpacked)?;
-    // Only a folder that works gets the final name.
+    // The folder gets its final name only once it works.
     std::fs::rename(&unpacked, &servers).with_context(|| format!("naming {}", servers.display()))?;
     std::fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))?;
     say(&format!("servers: {versions} in {}", servers.display()));
     Ok(())
 }
 
-/// Downloads the packages with the machine's own apt and its own Debian source, in which only the release is
-/// another.
+/// Downloads the packages with the machine's own apt and its own Debian source, with only the release
+/// changed.
 fn fetch(work: &Path) -> Result<Vec<PathBuf>> {
     let sources = source::find(Path::new("/etc/apt"), &codename()?)?;
     let parts = work.join("sources");
@@ -104,7 +104,7 @@ fn fetch(work: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// The release of this machine; only Debian's packages run beside Debian without care.
+/// The release of this machine; Debian's packages run safely only on Debian.
 fn codename() -> Result<String> {
     let text = std::fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
     match (field(&text, "ID"), field(&text, "VERSION_CODENAME")) {
@@ -122,7 +122,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(value.trim_matches('"'))
 }
 
-/// Starts each program for its version.
+/// Starts each program to get its version.
 fn versions(folder: &Path) -> Result<String> {
     let libraries = std::fs::read_dir(folder.join("usr/lib"))
         .with_context(|| format!("{} holds no servers", folder.display()))?
@@ -130,7 +130,7 @@ fn versions(folder: &Path) -> Result<String> {
         .map(|entry| entry.path())
         .find(|path| loader(path).is_some())
         .with_context(|| format!("{} holds no loader", folder.display()))?;
-    let loader = loader(&libraries).context("the loader has gone")?;
+    let loader = loader(&libraries).context("the loader is missing")?;
     let mut found = Vec::new();
     for (program, wanted) in PROGRAMS {
         let mut command = Command::new(&loader);
@@ -140,7 +140,7 @@ fn versions(folder: &Path) -> Result<String> {
             .arg(folder.join("usr/bin").join(program))
             .arg("--version");
         let printed = shell::read(command.env("LC_ALL", "C"))?;
-        ensure!(printed.contains(wanted), "{program} is of another version than {wanted}: {printed}");
+        ensure!(printed.contains(wanted), "{program}: expected version {wanted}, got: {printed}");
         let version = printed.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or_default();
         found.push(format!("{program} {version}"));
     }

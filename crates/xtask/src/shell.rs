@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// Prints one line. A reader that has gone is no reason to fail.
+/// Prints one line. A closed output is not an error.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Runs a command with its output shown; an error unless it ends well.
+/// Runs a command and shows its output; an error unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = name(command);
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("starting {name}"))?;
@@ -18,7 +18,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it printed; an error with its complaints unless it ends well.
+/// Runs a command and returns its output; an error with its standard error unless it succeeds.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let name = name(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
@@ -27,7 +27,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("reading what {name} printed"))
 }
 
-/// Cargo, the one that runs this program if there is one.
+/// The cargo that runs this program, if there is one.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

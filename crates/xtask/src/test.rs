@@ -1,4 +1,4 @@
-//! Builds what whole-process tests start, runs the tests, and closes with their sum.
+//! Builds the programs that whole-process tests start, runs the tests, and prints the totals.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use crate::counts::{self, Counts};
 use crate::shell::{self, say};
 use crate::workspace;
 
-/// What the rig reads to choose the server.
+/// The variable the rig reads to choose the server.
 const TEST_SERVER: &str = "RIG_SERVER";
 
-/// The test program that does nothing but compute, for minutes: the model checker.
+/// The test program that only computes, for minutes: the model checker.
 const BESIDE: &str = "explorer";
 
-/// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the
-/// packages in these folders, on that server. With `--named <name> …`: test programs that run only when named, because they
-/// need what a newcomer's machine does not have.
+/// Without arguments: all tests, on the system's server. With `--on <server> <folder> …`: the tests of the packages in
+/// these folders, on that server. With `--named <name> …`: test programs that run only when named, because they need
+/// tools a new contributor's machine does not have.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let root = workspace::root()?;
     let mut counts = Counts::default();
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             build(&root)?;
             let programs = programs(&root)?;
             for folder in folders {
-                // Run without cargo: selecting packages would select features, and so build all of it again.
+                // Run without cargo: selecting packages would select features, and so rebuild everything.
                 for program in programs.iter().filter(|program| program.folder == root.join(folder)) {
                     say(&format!("     Running {} on {server}", program.path.display()));
                     add(&mut counts, program.command().env(TEST_SERVER, server))?;
@@ -49,23 +49,25 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             }
         }
         _ => bail!(
-            "say `test`, `test --on <server> <folder of a package> …` or `test --named <test program> …`"
+            "usage: `test`, `test --on <server> <folder of a package> …` or `test --named <test program> …`"
         ),
     }
     counts::record(counts)?;
     say(&counts.to_string());
     ensure!(counts.failed == 0, "{} tests failed", counts.failed);
-    ensure!(counts.ignored == 0, "{} tests are switched off: repair or delete them", counts.ignored);
+    ensure!(counts.ignored == 0, "{} tests are ignored: repair or delete them", counts.ignored);
     ensure!(counts.passed > 0, "no test ran");
     Ok(())
 }
 
-/// Runs every test program and the examples of the documentation. What computes without a pause runs beside the others, which
-/// mostly wait for servers, and gets the time they leave; what it says is shown when they are through.
+/// Runs every test program and the examples in the documentation. The one that only computes runs beside the others,
+/// which mostly wait for servers, and gets the processor time they leave; its output is shown when they are finished.
 fn all(root: &Path, counts: &mut Counts) -> Result<()> {
     let programs = programs(root)?;
     let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.is(BESIDE));
-    let [beside] = beside[..] else { bail!("{} test programs are called {BESIDE}", beside.len()) };
+    let [beside] = beside[..] else {
+        bail!("expected one test program named {BESIDE}, found {}", beside.len())
+    };
     thread::scope(|scope| {
         let computing = scope.spawn(|| {
             let mut said = Vec::new();
@@ -80,14 +82,15 @@ fn all(root: &Path, counts: &mut Counts) -> Result<()> {
         documented.args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]).current_dir(root);
         add(counts, &mut documented)?;
         say(&format!("     Running {}, beside the others", beside.path.display()));
-        let (outcome, said) = computing.join().map_err(|_| anyhow!("{BESIDE} was not followed"))?;
+        let (outcome, said) =
+            computing.join().map_err(|_| anyhow!("reading the output of {BESIDE} panicked"))?;
         said.iter().for_each(|line| say(line));
         count(counts, outcome?);
         Ok(())
     })
 }
 
-/// Builds everything with the features the tests use. Whole-process tests start programs of other packages,
+/// Builds everything with the features of the tests. Whole-process tests start programs of other packages,
 /// which `cargo test` alone does not build.
 fn build(root: &Path) -> Result<()> {
     shell::run(shell::cargo().args(["build", "--workspace", "--all-targets", "--locked"]).current_dir(root))
@@ -105,14 +108,14 @@ impl Program {
         self.started_by(Command::new(&self.path))
     }
 
-    /// The same with the processor time that others leave.
+    /// The same, using only processor time that others leave.
     fn behind_others(&self) -> Command {
         let mut command = Command::new("nice");
         command.args(["-n", "15"]).arg(&self.path);
         self.started_by(command)
     }
 
-    /// With what `cargo test` would give it.
+    /// Sets what `cargo test` would set.
     fn started_by(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder);
         command
@@ -143,7 +146,7 @@ fn read_programs(messages: &str) -> Vec<Program> {
     programs
 }
 
-/// Runs a test command and adds what it counts; one that does not come to its end is one failure more.
+/// Runs a test command and adds its counts; one that does not finish counts as one more failure.
 fn add(counts: &mut Counts, command: &mut Command) -> Result<()> {
     let outcome = follow(command, say)?;
     count(counts, outcome);
@@ -153,7 +156,7 @@ fn add(counts: &mut Counts, command: &mut Command) -> Result<()> {
 fn count(counts: &mut Counts, (found, ended_well): (Counts, bool)) {
     *counts = counts.plus(found);
     if !ended_well && found.failed == 0 {
-        say("a test program did not compile or did not come to its end: counted as one failure");
+        say("a test program did not compile or did not finish: counted as one failure");
         counts.failed += 1;
     }
 }
@@ -188,7 +191,7 @@ mod tests {
         let script = r"printf 'test result: ok. 2 passed; 0 failed; 0 ignored; x\n\377\n'
             printf 'test result: FAILED. 0 passed; 1 failed; 0 ignored; x'; exit 101";
         let mut shown = Vec::new();
-        // Not shown on the output of this test: the run it belongs to is being counted the same way.
+        // Not printed here, because the output of this test is being counted the same way.
         let outcome = follow(Command::new("sh").args(["-c", script]), |line| shown.push(line.to_owned()));
         let (counts, ended_well) = outcome.expect("a shell");
         assert_eq!(shown.len(), 3);

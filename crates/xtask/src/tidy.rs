@@ -1,9 +1,10 @@
-//! The house rules that a program can check. Each rule is a module with one function that returns what breaks
-//! it, and tests that show it can fail.
+//! The house rules that a program can check. Each rule is a module with one function that returns the violations,
+//! and tests that show it can fail.
 
 mod dependencies;
 mod docs;
 mod fuzz;
+mod glossary;
 mod lengths;
 mod names;
 mod scripts;
@@ -17,12 +18,12 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::{self, say};
 use crate::workspace;
 
-/// One broken rule.
+/// A violation of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
-    /// The file, with a line if there is one, or the crate.
+    /// The file (with a line, if there is one), or the crate.
     pub(crate) place: String,
-    /// What is wrong and what to do about it.
+    /// What is wrong and how to fix it.
     pub(crate) text: String,
 }
 
@@ -32,13 +33,13 @@ impl Finding {
         Self { place: place.into(), text: text.into() }
     }
 
-    /// A finding about one line, counted from 1.
+    /// A finding about one line, counting from 1.
     pub(crate) fn line(path: &str, line: usize, text: impl Into<String>) -> Self {
         Self::new(format!("{path}:{line}"), text)
     }
 }
 
-/// Checks all rules and prints what breaks them.
+/// Checks all rules and prints the violations.
 pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let files = workspace::files(&root)?;
@@ -56,6 +57,7 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(lengths::check(&files));
     findings.extend(docs::check(&files));
     findings.extend(names::check(&files));
+    findings.extend(glossary::check(&files));
     findings.extend(words::check(&files));
     findings.extend(scripts::check(&files));
     findings.extend(fuzz::check(&root, &files));
@@ -65,7 +67,7 @@ pub(crate) fn run() -> Result<()> {
     for finding in &findings {
         say(&format!("{}: {}", finding.place, finding.text));
     }
-    ensure!(findings.is_empty(), "{} house rules broken", findings.len());
-    say(&format!("tidy: {} files keep the house rules", files.len()));
+    ensure!(findings.is_empty(), "{} violations of house rules", findings.len());
+    say(&format!("tidy: {} files checked, no violations", files.len()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where things are: the workspace, its target folder, its files.
+//! Paths: the workspace, its target folder, its files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 pub(crate) struct File {
     /// Its path below the root, with `/`.
     pub(crate) path: String,
-    /// What it holds.
+    /// Its content.
     pub(crate) text: String,
 }
 
@@ -21,7 +21,7 @@ impl File {
 
 /// The root of the workspace: the nearest folder from here upwards with a lock file.
 pub(crate) fn root() -> Result<PathBuf> {
-    let here = std::env::current_dir().context("asking for the current folder")?;
+    let here = std::env::current_dir().context("reading the current folder")?;
     let found = here.ancestors().find(|dir| dir.join("Cargo.lock").is_file());
     found.map(Path::to_owned).context("no Cargo.lock here or above: run this inside the workspace")
 }

@@ -9,43 +9,43 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
-use posthaste_courier::adversary::{Adversary, Manner, Recorder};
-use posthaste_courier::{Abilities, Courier, Envelope, Point, Policy, Probe, Settings};
+use posthaste_courier::faulty_transports::{FaultyTransport, Misbehaviour, SendRecorder};
+use posthaste_courier::{Capabilities, Courier, Envelope, Point, Policy, Probe, Settings};
 use posthaste_model::{Channel, Clock, CourierId, SystemClock};
 use posthaste_ops::config::HumanDuration;
-use posthaste_ops::exit::{Exit, Failure};
-use posthaste_ops::stop::Stop;
+use posthaste_ops::exit::{Exit, ExitFailure};
+use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{Role, Store};
 use rustix::process::{Signal, getpid, kill_process};
 use secrecy::SecretString;
 
-/// A courier with a recording test transport.
+/// A courier with a recording test transport
 #[derive(Parser)]
 struct Options {
-    /// The server.
+    /// URL of the server
     #[arg(long)]
     redis: String,
-    /// The channel.
+    /// Channel
     #[arg(long, default_value = "email")]
     channel: Channel,
     /// at-once, slow:MS, hanging, throttling:EVERY:MS, unknown:PERCENT, panics:WORD, aborts:WORD, retry-first, stopped,
     /// stopped-while:FILE.
     #[arg(long, default_value = "at-once")]
     manner: String,
-    /// Where every envelope is written down, a line as it leaves and a line when it is taken.
+    /// File that records every envelope: a line as it leaves and a line when it is taken
     #[arg(long)]
     record: PathBuf,
-    /// Ends the process by SIGKILL at this step: before-claim, after-claim, after-begin, mid-send, after-taken,
-    /// after-settle.
+    /// Kill the process (SIGKILL) at this step: before-claim, after-claim, after-begin, mid-send, after-taken,
+    /// after-settle
     #[arg(long)]
     kill_at: Option<String>,
-    /// Freezes the process by SIGSTOP at this step, once.
+    /// Freeze the process (SIGSTOP) at this step, once
     #[arg(long, conflicts_with = "kill_at")]
     freeze_at: Option<String>,
-    /// Asks the process to stop by SIGTERM at this step, once.
+    /// Stop the process (SIGTERM) at this step, once
     #[arg(long, conflicts_with_all = ["kill_at", "freeze_at"])]
     stop_at: Option<String>,
-    /// At which visit of the step.
+    /// The visit of the step at which that happens
     #[arg(long, default_value_t = 1)]
     nth: u64,
     #[arg(long, default_value_t = 2_000)]
@@ -58,14 +58,14 @@ struct Options {
     sweep_ms: u64,
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
-    /// What becomes of unknowns when the order leaves it to the channel: retry or hold.
+    /// How unknowns are resolved when the order leaves it to the channel: retry or hold
     #[arg(long, default_value = "hold")]
     on_unknown: String,
     #[arg(long, default_value_t = 5_000)]
     drain_ms: u64,
 }
 
-/// Writes lines and ends or freezes the process where it was told to.
+/// Writes lines, and ends or freezes the process at the configured step.
 struct Witness {
     channel: Channel,
     file: Mutex<File>,
@@ -77,10 +77,10 @@ struct Witness {
 impl Witness {
     fn line(&self, what: &str, envelope: &Envelope) {
         let now = SystemClock.now_ns() / 1_000;
-        let Envelope { suffix, parcel, row, attempt, .. } = envelope;
-        let line = format!("{what} {suffix} {} {parcel} {row} {attempt} {now} .\n", self.channel);
+        let Envelope { order_id, parcel, delivery, attempt, .. } = envelope;
+        let line = format!("{what} {order_id} {} {parcel} {delivery} {attempt} {now} .\n", self.channel);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // One write a line: a kill in between leaves whole lines.
+        // One write per line: a kill in between leaves whole lines.
         let _ = file.write_all(line.as_bytes());
     }
 
@@ -93,13 +93,13 @@ impl Witness {
                 say("freezing");
             }
             let _ = kill_process(getpid(), *signal);
-            // The kernel takes a moment to stop the other threads; nothing may happen in it.
+            // The kernel takes a moment to stop the other threads; nothing may happen meanwhile.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-impl Recorder for Witness {
+impl SendRecorder for Witness {
     fn leaving(&self, envelope: &Envelope) {
         self.line("leaving", envelope);
         self.visit("mid-send");
@@ -123,36 +123,36 @@ impl Probe for Witness {
     }
 }
 
-/// A line for whoever waits for it.
+/// A line for the test that waits for it.
 fn say(line: &str) {
-    // Nobody may be left to read it.
+    // The reader may be gone.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn manner(text: &str) -> anyhow::Result<Manner> {
+fn manner(text: &str) -> anyhow::Result<Misbehaviour> {
     let mut parts = text.split(':');
     let word = parts.next().unwrap_or_default();
     let mut rest = || parts.next().unwrap_or_default();
     Ok(match word {
-        "at-once" => Manner::AtOnce,
-        "slow" => Manner::Slow(Duration::from_millis(rest().parse()?)),
-        "hanging" => Manner::Hanging,
+        "at-once" => Misbehaviour::AtOnce,
+        "slow" => Misbehaviour::Slow(Duration::from_millis(rest().parse()?)),
+        "hanging" => Misbehaviour::Hanging,
         "throttling" => {
-            Manner::Throttling { every: rest().parse()?, wait: Duration::from_millis(rest().parse()?) }
+            Misbehaviour::Throttling { every: rest().parse()?, wait: Duration::from_millis(rest().parse()?) }
         }
-        "unknown" => Manner::UnknownShare(rest().parse()?),
-        "panics" => Manner::PanicsOn(rest().to_owned()),
-        "aborts" => Manner::AbortsOn(rest().to_owned()),
-        "retry-first" => Manner::RetryFirst,
-        "stopped" => Manner::Stopped,
-        "stopped-while" => Manner::StoppedWhile(rest().into()),
-        _ => anyhow::bail!("no such manner"),
+        "unknown" => Misbehaviour::UnknownShare(rest().parse()?),
+        "panics" => Misbehaviour::PanicsOn(rest().to_owned()),
+        "aborts" => Misbehaviour::AbortsOn(rest().to_owned()),
+        "retry-first" => Misbehaviour::RetryFirst,
+        "stopped" => Misbehaviour::Stopped,
+        "stopped-while" => Misbehaviour::StoppedWhile(rest().into()),
+        _ => anyhow::bail!("unknown manner; see --help"),
     })
 }
 
-fn witness(options: &Options) -> Result<Witness, Failure> {
+fn witness(options: &Options) -> Result<Witness, ExitFailure> {
     let file =
-        OpenOptions::new().create(true).append(true).open(&options.record).map_err(Failure::software)?;
+        OpenOptions::new().create(true).append(true).open(&options.record).map_err(ExitFailure::software)?;
     let killed = options.kill_at.clone().map(|step| (step, Signal::KILL));
     let frozen = options.freeze_at.clone().map(|step| (step, Signal::STOP));
     let stopped = options.stop_at.clone().map(|step| (step, Signal::TERM));
@@ -165,22 +165,27 @@ fn witness(options: &Options) -> Result<Witness, Failure> {
     })
 }
 
-fn courier(options: &Options, store: Store) -> Result<Courier, Failure> {
+fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
     let witness = Arc::new(witness(options)?);
-    let abilities = Abilities {
+    let abilities = Capabilities {
         concurrency: options.concurrency,
         max_concurrency: options.concurrency,
         send_window: Duration::from_millis(options.send_window_ms),
         on_unknown: if options.on_unknown == "retry" { Policy::RetryOnce } else { Policy::Hold },
-        ..Abilities::default()
+        ..Capabilities::default()
     };
-    let manner = manner(&options.manner).map_err(Failure::usage)?;
+    let manner = manner(&options.manner).map_err(ExitFailure::usage)?;
     let id = format!("c{}-{}", std::process::id(), SystemClock.now_ns());
-    let id: CourierId = id.parse().map_err(Failure::software)?;
+    let id: CourierId = id.parse().map_err(ExitFailure::software)?;
     let lease = Duration::from_millis(options.lease_ms);
     Ok(Courier {
         store,
-        transport: Arc::new(Adversary::new(options.channel.clone(), manner, abilities, witness.clone())),
+        transport: Arc::new(FaultyTransport::new(
+            options.channel.clone(),
+            manner,
+            abilities,
+            witness.clone(),
+        )),
         settings: Settings {
             lease,
             renew_every: lease / 4,
@@ -198,23 +203,23 @@ fn courier(options: &Options, store: Store) -> Result<Courier, Failure> {
     })
 }
 
-async fn work(options: Options) -> Result<Exit, Failure> {
+async fn work(options: Options) -> Result<Exit, ExitFailure> {
     posthaste_ops::telemetry::install(&posthaste_ops::telemetry::Settings {
-        format: posthaste_ops::telemetry::Format::Human,
+        format: posthaste_ops::telemetry::LogFormat::Human,
         filter: "info".to_owned(),
     })?;
-    let stop = Stop::on_signals(&posthaste_ops::stop::Settings {
+    let stop = Shutdown::on_signals(&posthaste_ops::shutdown::Settings {
         drain_for: HumanDuration::from_millis(options.drain_ms),
         hand_back_for: HumanDuration::from_millis(10_000),
     })
-    .map_err(Failure::software)?;
+    .map_err(ExitFailure::software)?;
     let settings = posthaste_store::Settings {
         url: SecretString::from(options.redis.clone()),
         call_timeout: Duration::from_secs(5),
         ..Default::default()
     };
     let role = Role::Courier(options.channel.clone());
-    let (store, _) = Store::connect(settings, role).await.map_err(Failure::unavailable)?;
+    let (store, _) = Store::connect(settings, role).await.map_err(ExitFailure::unavailable)?;
     let courier = courier(&options, store)?;
     say("ready");
     let failed = Arc::new(OnceLock::new());
@@ -226,7 +231,7 @@ async fn work(options: Options) -> Result<Exit, Failure> {
     });
     let ended = stop.ended().await;
     match Arc::into_inner(failed).and_then(OnceLock::into_inner) {
-        Some(error) => Err(Failure::refused(error)),
+        Some(error) => Err(ExitFailure::refused(error)),
         None => Ok(ended.into()),
     }
 }

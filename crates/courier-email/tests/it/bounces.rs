@@ -1,11 +1,13 @@
-//! Messages leave with return paths of their own, and what comes back to them is told to the desk before it is thanked for.
+//! Every message has its own return path, and a bounce is stored before it is acknowledged.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use posthaste_courier::{AttemptId, Ban, Envelope, List, Outcome, Receipt, Transport, Word};
+use posthaste_courier::{
+    AttemptId, DeliveryReceipt, Envelope, Outcome, ReceiptStatus, SuppressAfter, SuppressionList, Transport,
+};
 use posthaste_model::Reason;
 use posthaste_rig::eventually;
 
@@ -14,22 +16,22 @@ use crate::desk::{KEY, Served};
 use crate::house::{envelope, send, transport};
 use crate::server::{Kind, Server};
 
-const FAILED: Word = Word::Failed;
+const FAILED: ReceiptStatus = ReceiptStatus::Failed;
 
-fn bounced(attempt: AttemptId, ban: Option<Ban>) -> Receipt {
-    Receipt { attempt, word: FAILED, reason: Reason::Bounced, ban }
+fn bounced(attempt: AttemptId, ban: Option<SuppressAfter>) -> DeliveryReceipt {
+    DeliveryReceipt { attempt, word: FAILED, reason: Reason::Bounced, ban }
 }
 
 /// A message of a sender.
 fn of(sender: &str) -> Envelope {
     let message = envelope("anna@mail.example");
-    let ns = message.suffix.as_str().rsplit(':').next().unwrap().to_owned();
-    Envelope { suffix: format!("{sender}:{ns}").parse().unwrap(), ..message }
+    let ns = message.order_id.as_str().rsplit(':').next().unwrap().to_owned();
+    Envelope { order_id: format!("{sender}:{ns}").parse().unwrap(), ..message }
 }
 
-/// The return path a message left with.
+/// The return path of a sent message.
 async fn sent(server: &Server, served: &Served, message: &Envelope) -> String {
-    assert_eq!(send(&served.email, message).await, Outcome::Accepted);
+    assert_eq!(send(&served.email, message).await, Outcome::Sent);
     server.taken().last().unwrap().from.clone()
 }
 
@@ -44,17 +46,17 @@ async fn every_attempt_has_a_return_path_of_its_own_and_what_comes_back_is_told_
     assert!(from.starts_with("bounces+") && from.ends_with("@example.org") && from != later, "{from}");
     let texts: Vec<String> = server.taken().into_iter().map(|mail| mail.text).collect();
     assert_eq!(texts[0], texts[1], "the message is the same");
-    // As a relay may write it.
+    // A relay may change the case.
     let shouted = from.to_ascii_uppercase();
     for (to, status, of, ban) in [
-        (&from, "5.1.1", &first, Some(Ban::Now)),
-        (&later, "5.2.1", &again, Some(Ban::After(2))),
+        (&from, "5.1.1", &first, Some(SuppressAfter::Now)),
+        (&later, "5.2.1", &again, Some(SuppressAfter::After(2))),
         (&shouted, "5.2.2", &first, None),
     ] {
-        assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 taken\r\n");
+        assert_eq!(served.bring(to, &report("failed", status)).await, "250 2.0.0 accepted\r\n");
         assert_eq!(served.desk.receipts().last(), Some(&bounced(of.id(), ban)));
     }
-    assert!(served.desk.names.lock().unwrap().is_empty(), "short senders need no name");
+    assert!(served.desk.names.lock().unwrap().is_empty(), "short senders need no short name");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,14 +69,14 @@ async fn a_sender_too_long_for_a_return_path_is_remembered_before_the_message_le
     assert!(from.split('@').next().unwrap().len() <= 64, "{from}");
     let names = served.desk.names.lock().unwrap().clone();
     let (order, keep) = names.values().next().unwrap();
-    assert_eq!((order, *keep), (&message.suffix, Duration::from_secs(30 * 24 * 3600)));
-    for row in 1..200 {
-        sent(&server, &served, &Envelope { row, ..message.clone() }).await;
+    assert_eq!((order, *keep), (&message.order_id, Duration::from_secs(30 * 24 * 3600)));
+    for delivery in 1..200 {
+        sent(&server, &served, &Envelope { delivery, ..message.clone() }).await;
     }
-    assert_eq!(served.desk.remembered.load(Ordering::SeqCst), 1, "once an order");
+    assert_eq!(served.desk.remembered.load(Ordering::SeqCst), 1, "once per order");
     assert!(served.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(served.desk.receipts(), [bounced(message.id(), Some(Ban::Now))]);
-    // Forgotten, or another order's by mistake: taken, and told of nobody.
+    assert_eq!(served.desk.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
+    // The name is forgotten, or belongs to another order: accepted, but nothing is reported.
     for forgotten in [false, true] {
         {
             let mut names = served.desk.names.lock().unwrap();
@@ -98,7 +100,7 @@ async fn two_hundred_orders_with_long_names_are_told_apart() {
     let mut client = Client::open(served.bounces()).await;
     client.greet("LHLO").await;
     for (from, _) in &sent_from {
-        assert_eq!(client.bring("", &[from], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+        assert_eq!(client.bring("", &[from], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
     }
     let told: Vec<AttemptId> = served.desk.receipts().into_iter().map(|receipt| receipt.attempt).collect();
     assert_eq!(told, sent_from.into_iter().map(|(_, id)| id).collect::<Vec<_>>());
@@ -115,13 +117,13 @@ async fn where_no_name_can_be_remembered_the_message_leaves_with_the_usual_retur
         "nothing comes back"
     );
     let long = of("0b5cbbd0-1f0c-4d27-a9d6-5d0f43bcbd1c");
-    assert_eq!(send(&transport, &long).await, Outcome::Accepted, "no desk has come");
-    assert_eq!(send(&transport, &of("u1")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &long).await, Outcome::Sent, "no feedback sink yet");
+    assert_eq!(send(&transport, &of("u1")).await, Outcome::Sent);
     let served = Served::start(transport).await;
     served.desk.away.store(true, Ordering::SeqCst);
-    assert_eq!(send(&served.email, &long).await, Outcome::Accepted, "the store is away");
+    assert_eq!(send(&served.email, &long).await, Outcome::Sent, "the store is away");
     served.desk.away.store(false, Ordering::SeqCst);
-    assert_eq!(send(&served.email, &long).await, Outcome::Accepted);
+    assert_eq!(send(&served.email, &long).await, Outcome::Sent);
     let own: Vec<bool> = server.taken().iter().map(|mail| mail.from != "returned@example.org").collect();
     assert_eq!(own, [false, true, false, true]);
 }
@@ -132,7 +134,7 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
     let served = Served::start(transport(&[server.url()], &BOUNCES)).await;
     let message = envelope("anna@mail.example");
     let from = sent(&server, &served, &message).await;
-    let told = |word, reason| Receipt { attempt: message.id(), word, reason, ban: None };
+    let told = |word, reason| DeliveryReceipt { attempt: message.id(), word, reason, ban: None };
     let holiday = "From: anna@mail.example\nAuto-Submitted: auto-replied\n\nI am away.\n";
     let in_words = "From: MAILER-DAEMON@mx.example.net\n\n<anna@mail.example>: 550 5.1.1 no such user\n";
     for (message, wanted) in [
@@ -142,8 +144,8 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
         (String::new(), vec![]),
         (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
         (report("failed", "4.4.7"), vec![told(FAILED, Reason::Undelivered)]),
-        (report("relayed", "2.0.0"), vec![told(Word::Sent, Reason::None)]),
-        (report("delivered", "2.0.0"), vec![told(Word::Delivered, Reason::None)]),
+        (report("relayed", "2.0.0"), vec![told(ReceiptStatus::Sent, Reason::None)]),
+        (report("delivered", "2.0.0"), vec![told(ReceiptStatus::Delivered, Reason::None)]),
     ] {
         let before = served.desk.receipts().len();
         assert!(served.bring(&from, &message).await.starts_with("250"), "{message}");
@@ -153,9 +155,9 @@ async fn words_of_all_kinds_are_told_or_passed_over() {
     let complaint =
         complaint.replace("Reporting-MTA: dns; mx.example.net", "Feedback-Type: abuse\nVersion: 1");
     assert!(served.bring(&from, &complaint).await.starts_with("250"));
-    let list = List::Sender("u1".parse().unwrap());
+    let list = SuppressionList::Sender("u1".parse().unwrap());
     assert_eq!(served.desk.leavers(), [(message.id(), list, Reason::Unsubscribed)]);
-    // A copy of it, which its server may bring, is known by the attempt.
+    // A copy of it, which the server may deliver, is recognized by the attempt.
     assert_eq!(*served.desk.notices.lock().unwrap(), [Some(format!("{} complaint", message.id()))]);
 }
 
@@ -175,7 +177,7 @@ async fn nothing_is_thanked_for_before_it_is_stored() {
     assert!(smtp.bring("", &[&short], &message).await[0].starts_with("451 4.3.0"));
     assert!(served.bring(&short, "what says nothing needs no store").await.starts_with("250"));
     served.desk.away.store(false, Ordering::SeqCst);
-    assert!(smtp.bring("", &[&short], &message).await[0].starts_with("250"), "it is brought again");
+    assert!(smtp.bring("", &[&short], &message).await[0].starts_with("250"), "the retry is accepted");
     assert_eq!(served.desk.receipts().len(), 1);
 }
 
@@ -184,7 +186,7 @@ async fn relays_that_know_of_reports_are_asked_for_them() {
     for pipelining in [false, true] {
         let server = Server::start(Kind { dsn: true, pipelining, ..Kind::default() }).await;
         let asks = transport(&[server.url()], &BOUNCES);
-        assert_eq!(send(&asks, &envelope("anna+x=y@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&asks, &envelope("anna+x=y@mail.example")).await, Outcome::Sent);
         let paths = server.state.paths.lock().unwrap().clone();
         assert!(paths[0].contains("> RET=HDRS ENVID="), "{paths:?}");
         assert!(
@@ -194,14 +196,14 @@ async fn relays_that_know_of_reports_are_asked_for_them() {
         let quiet = [BOUNCES[0], BOUNCES[1], ("bounces.request", "false")];
         for settings in [&quiet[..], &[]] {
             let transport = transport(&[server.url()], settings);
-            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
             let paths = server.state.paths.lock().unwrap().clone();
             assert!(paths[paths.len() - 2..].iter().all(|path| path.ends_with('>')), "{paths:?}");
         }
     }
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &BOUNCES);
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     assert!(server.state.paths.lock().unwrap().iter().all(|path| path.ends_with('>')));
 }
 
@@ -215,7 +217,7 @@ async fn keys_are_changed_without_losing_what_is_under_way() {
     let settings = [BOUNCES[0], BOUNCES[2], next[0], next[1]];
     let after = Served::start(transport(&[server.url()], &settings)).await;
     assert!(after.bring(&from, &report("failed", "5.1.1")).await.starts_with("250"));
-    assert_eq!(after.desk.receipts(), [bounced(message.id(), Some(Ban::Now))]);
+    assert_eq!(after.desk.receipts(), [bounced(message.id(), Some(SuppressAfter::Now))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +238,6 @@ async fn a_taken_port_is_named_and_a_stop_ends_it_soon() {
     }
     let mut idle = Client::open(served.bounces()).await;
     served.stop.cancel();
-    assert_eq!(idle.reply().await, "421 4.3.2 stopping\r\n");
+    assert_eq!(idle.reply().await, "421 4.3.2 shutting down\r\n");
     eventually("the end", || if served.task.is_finished() { Ok(()) } else { Err("it serves") });
 }

@@ -1,4 +1,4 @@
-//! Links to unsubscribe by: in every message, signed, answered for one click and for nothing less.
+//! Unsubscribe links: in every message, signed, and acting on a click only.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -6,9 +6,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
-use posthaste_courier::{AttemptId, Envelope, List, Outcome};
+use posthaste_courier::{AttemptId, Envelope, Outcome, SuppressionList};
 use posthaste_model::Reason;
-use posthaste_ops::address::Address;
+use posthaste_ops::address::ListenAddress;
 
 use crate::desk::{KEY, Served};
 use crate::house::{envelope, send, transport};
@@ -35,18 +35,18 @@ pub(crate) fn path(mail: &Mail) -> String {
     url::Url::parse(first).unwrap().path().to_owned()
 }
 
-/// What the port answers to bytes.
+/// The response to raw bytes.
 fn raw(served: &Served, bytes: &[u8]) -> String {
-    let Some(Address::Tcp(address)) = &served.open.unsubscribe else { panic!("no port") };
+    let Some(ListenAddress::Tcp(address)) = &served.open.unsubscribe else { panic!("no port") };
     let mut stream = TcpStream::connect(address).unwrap();
-    // It may answer before it has read all.
+    // It may respond before it has read everything.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// What the port answers to a form.
+/// The response to a form.
 pub(crate) fn click(served: &Served, method: &str, path: &str, body: &str) -> String {
     let kind = "application/x-www-form-urlencoded";
     let length = body.len();
@@ -61,7 +61,7 @@ async fn start(more: &[(&str, &str)]) -> (Served, Mail, AttemptId) {
     let settings: Vec<_> = SETTINGS.iter().chain(more).copied().collect();
     let served = Served::start(transport(&[server.url()], &settings)).await;
     let message = Envelope { attempt: 3, ..envelope("anna@mail.example") };
-    assert_eq!(send(&served.email, &message).await, Outcome::Accepted);
+    assert_eq!(send(&served.email, &message).await, Outcome::Sent);
     (served, server.taken().remove(0), AttemptId { attempt: 1, ..message.id() })
 }
 
@@ -91,7 +91,7 @@ async fn every_message_has_a_link_and_dkim_covers_it() {
 async fn a_click_takes_the_recipient_off_the_senders_list() {
     let (served, mail, id) = start(&[]).await;
     let path = path(&mail);
-    let list = List::Sender("u1".parse().unwrap());
+    let list = SuppressionList::Sender("u1".parse().unwrap());
     let parts = "POST PATH HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n\
         Content-Length: LENGTH\r\n\r\n";
     let body =
@@ -100,7 +100,7 @@ async fn a_click_takes_the_recipient_off_the_senders_list() {
     for answer in [
         click(&served, "POST", &path, CLICK),
         click(&served, "POST", &path, CLICK),
-        // A proxy that takes its own part of the path away.
+        // A proxy that strips its own part of the path.
         click(&served, "POST", path.strip_prefix("/mail").unwrap(), CLICK),
         raw(&served, parts.as_bytes()),
     ] {
@@ -108,7 +108,7 @@ async fn a_click_takes_the_recipient_off_the_senders_list() {
         assert!(answer.contains("You are unsubscribed"), "{answer}");
     }
     assert_eq!(served.desk.leavers(), vec![(id, list, Reason::Unsubscribed); 4]);
-    // Each click is a notice of its own; one that is not on the list by it is told no untruth.
+    // Each click is a new notice; if it does not suppress the address, the page does not claim so.
     assert_eq!(*served.desk.notices.lock().unwrap(), vec![None; 4]);
     served.desk.knows_it.store(true, Ordering::SeqCst);
     let answer = click(&served, "POST", &path, CLICK);
@@ -175,7 +175,7 @@ async fn links_that_were_not_made_here_are_not_there() {
         }
     }
     assert!(served.desk.leavers().is_empty());
-    // What follows a question mark is not looked at: some add their own there.
+    // The query is ignored: some programs add their own.
     assert_eq!(status(&click(&served, "POST", &format!("{path}?utm=1"), CLICK)), "200");
 }
 
@@ -207,7 +207,7 @@ async fn requests_beyond_all_bounds_are_cut_off() {
     assert!(["414", "431", "400", ""].contains(&status(&raw(&served, long.as_bytes()))));
     for bytes in [&b"\0\0\0\0\r\n\r\n"[..], b"GET", b"\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"] {
         let mut stream = match &served.open.unsubscribe {
-            Some(Address::Tcp(address)) => TcpStream::connect(address).unwrap(),
+            Some(ListenAddress::Tcp(address)) => TcpStream::connect(address).unwrap(),
             other => panic!("{other:?}"),
         };
         stream.write_all(bytes).unwrap();
@@ -224,7 +224,7 @@ async fn requests_beyond_all_bounds_are_cut_off() {
 async fn no_link_is_made_without_an_address_for_it() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[]);
-    assert_eq!(send(&transport, &envelope("anna@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("anna@mail.example")).await, Outcome::Sent);
     let mail = server.taken().remove(0);
     assert_eq!(
         (header(&mail, "List-Unsubscribe"), header(&mail, "List-Unsubscribe-Post")),

@@ -1,4 +1,4 @@
-//! A mail server's side of LMTP, and what it brings.
+//! The mail server's side of LMTP, and the messages it delivers.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 
 use crate::desk::{KEY, Served};
 
-/// Settings with return paths of their own and a port for bounces.
+/// Settings with return paths and a port for bounces.
 pub(crate) const BOUNCES: [(&str, &str); 3] =
     [("bounces.address", "bounces+{}@example.org"), ("bounces.key", KEY), ("bounces.listen", "127.0.0.1:0")];
 
 impl Served {
-    /// Brings a message by LMTP; the answer to its text.
+    /// Delivers a message over LMTP; returns the reply to its text.
     pub(crate) async fn bring(&self, to: &str, message: &str) -> String {
         let mut client = Client::open(self.bounces()).await;
         client.greet("LHLO").await;
@@ -23,7 +23,7 @@ impl Served {
     }
 }
 
-/// One conversation, from the mail server's side.
+/// One connection, from the mail server's side.
 pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 
 impl Client {
@@ -38,7 +38,7 @@ impl Client {
         assert!(reply.contains("250 SIZE") && reply.contains("PIPELINING"), "{reply}");
     }
 
-    /// A reply, all of its lines; empty at the end of the conversation.
+    /// All lines of a reply; empty at the end of the connection.
     pub(crate) async fn reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
@@ -63,7 +63,7 @@ impl Client {
         self.reply().await
     }
 
-    /// A whole message; the answers to its text, one for each recipient.
+    /// Delivers a whole message; returns the replies to its text, one for each recipient.
     pub(crate) async fn bring(&mut self, from: &str, to: &[&str], message: &str) -> Vec<String> {
         assert!(self.ask(&format!("MAIL FROM:<{from}>")).await.starts_with("250 "));
         for to in to {
@@ -81,7 +81,7 @@ impl Client {
     }
 }
 
-/// A report as a mail server makes it.
+/// A report in the format of a mail server.
 pub(crate) fn report(action: &str, status: &str) -> String {
     format!(
         "From: MAILER-DAEMON@mx.example.net\nTo: bounces@example.org\nSubject: Undelivered\n\

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use posthaste_courier::Transport;
-use posthaste_courier::conformance::{self, Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
-use posthaste_model::{Address, Content, Row, Text};
+use posthaste_courier::conformance::{
+    self, Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward,
+};
+use posthaste_model::{Address, Content, Delivery, Text};
 use posthaste_rig::{Fsync, PrivateServer};
 use tokio::time::Instant;
 
@@ -49,7 +51,9 @@ impl Bench for SmtpBench {
         };
         let only = match toward {
             Toward::Everyone => None,
-            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.expose().to_owned()).collect()),
+            Toward::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
+            }
         };
         self.server.plan(Plan { only, ..plan });
         let away = behaviour == Behaviour::Unreachable;
@@ -60,13 +64,13 @@ impl Bench for SmtpBench {
         Shown::Yes
     }
 
-    async fn taken(&self) -> Vec<Taken> {
+    async fn taken(&self) -> Vec<TakenMessage> {
         let taken = self.server.taken().into_iter().map(|mail| {
             let message = mail.read();
-            Taken {
+            TakenMessage {
                 identity: message.message_id().map(str::to_owned),
                 text: message.body_text(0).map(Text::new),
-                ..Taken::new(Address::new(mail.to.concat()))
+                ..TakenMessage::new(Address::new(mail.to.concat()))
             }
         });
         taken.collect()
@@ -76,9 +80,9 @@ impl Bench for SmtpBench {
         self.server.state.arrivals.lock().unwrap().clone()
     }
 
-    fn row(&self, n: u32) -> Row {
+    fn delivery(&self, n: u32) -> Delivery {
         let address = Address::new(format!("n{n}@mail.example"));
-        Row { index: n, recipient: format!("r{n}"), name: format!("Имя {n}"), address }
+        Delivery { index: n, recipient: format!("r{n}"), name: format!("Имя {n}"), address }
     }
 
     fn texts(&self) -> Vec<TextCase> {

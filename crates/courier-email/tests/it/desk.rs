@@ -1,4 +1,4 @@
-//! A desk that writes down what it is told, and a transport that brings it what it hears.
+//! A feedback sink that records its calls, and a transport that listens and reports to it.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -9,38 +9,41 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt, Said, Transport};
-use posthaste_courier_email::{Email, Open};
-use posthaste_model::{Address, Reason, Suffix};
+use posthaste_courier::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, NoticeMoment, ReceiptResult,
+    SuppressionList, Transport,
+};
+use posthaste_courier_email::{EmailTransport, Open};
+use posthaste_model::{Address, OrderId, Reason};
 use posthaste_rig::eventually;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// What it was told.
+/// The recorded calls.
 #[derive(Default)]
 pub(crate) struct FakeDesk {
-    receipts: Mutex<Vec<Receipt>>,
-    leavers: Mutex<Vec<(AttemptId, List, Reason)>>,
-    pub(crate) names: Mutex<BTreeMap<String, (Suffix, Duration)>>,
+    receipts: Mutex<Vec<DeliveryReceipt>>,
+    leavers: Mutex<Vec<(AttemptId, SuppressionList, Reason)>>,
+    pub(crate) names: Mutex<BTreeMap<String, (OrderId, Duration)>>,
     pub(crate) remembered: AtomicU64,
     /// Nothing can be stored.
     pub(crate) away: AtomicBool,
-    /// By what names copies of the notices are known.
+    /// The names by which copies of the notices are recognized.
     pub(crate) notices: Mutex<Vec<Option<String>>>,
     /// Every notice is a copy of one whose entry was lifted.
     pub(crate) knows_it: AtomicBool,
-    /// There was never such an attempt.
+    /// Every attempt is unknown.
     pub(crate) knows_nobody: AtomicBool,
 }
 
 impl FakeDesk {
-    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+    pub(crate) fn receipts(&self) -> Vec<DeliveryReceipt> {
         self.receipts.lock().unwrap().clone()
     }
 
-    pub(crate) fn leavers(&self) -> Vec<(AttemptId, List, Reason)> {
+    pub(crate) fn leavers(&self) -> Vec<(AttemptId, SuppressionList, Reason)> {
         self.leavers.lock().unwrap().clone()
     }
 
@@ -50,51 +53,63 @@ impl FakeDesk {
 }
 
 #[async_trait]
-impl Desk for FakeDesk {
-    async fn receipt(&self, receipt: &Receipt) -> Result<Noted, NotStored> {
+impl FeedbackSink for FakeDesk {
+    async fn receipt(&self, receipt: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         self.is_there()?;
         let mut receipts = self.receipts.lock().unwrap();
         let is_new = !receipts.contains(receipt);
         receipts.push(receipt.clone());
-        Ok(if is_new { Noted::Changed } else { Noted::Known })
+        Ok(if is_new { ReceiptResult::Changed } else { ReceiptResult::Known })
     }
 
-    async fn suppress(&self, _: &Address, _: &List, _: Reason, _: &Notice) -> Result<Noted, NotStored> {
-        panic!("e-mail knows attempts, no addresses");
+    async fn suppress(
+        &self,
+        _: &Address,
+        _: &SuppressionList,
+        _: Reason,
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
+        panic!("the e-mail channel names attempts, not addresses");
     }
 
     async fn suppress_recipient(
         &self,
         of: &AttemptId,
-        list: &List,
+        list: &SuppressionList,
         reason: Reason,
-        notice: &Notice,
-    ) -> Result<Noted, NotStored> {
+        notice: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         self.is_there()?;
-        assert!(matches!(notice.said(), Said::Heard(_)));
+        assert!(matches!(notice.said(), NoticeMoment::Heard(_)));
         if self.knows_it.load(Ordering::SeqCst) {
-            return Ok(Noted::Known);
+            return Ok(ReceiptResult::Known);
         }
         self.notices.lock().unwrap().push(notice.name().map(str::to_owned));
         if self.knows_nobody.load(Ordering::SeqCst) {
-            return Ok(Noted::NoSuchAttempt);
+            return Ok(ReceiptResult::NoSuchAttempt);
         }
         self.leavers.lock().unwrap().push((of.clone(), list.clone(), reason));
-        Ok(Noted::Changed)
+        Ok(ReceiptResult::Changed)
     }
 
-    async fn opt_in(&self, _: &Address, _: &List, _: &[Reason], _: &Notice) -> Result<bool, NotStored> {
-        panic!("nothing is lifted by e-mail");
+    async fn opt_in(
+        &self,
+        _: &Address,
+        _: &SuppressionList,
+        _: &[Reason],
+        _: &ConsentNotice,
+    ) -> Result<bool, NotStored> {
+        panic!("the e-mail channel lifts no suppression");
     }
 
-    async fn remember(&self, name: &str, order: &Suffix, keep: Duration) -> Result<(), NotStored> {
+    async fn remember(&self, name: &str, order: &OrderId, keep: Duration) -> Result<(), NotStored> {
         self.is_there()?;
         self.remembered.fetch_add(1, Ordering::SeqCst);
         self.names.lock().unwrap().insert(name.to_owned(), (order.clone(), keep));
         Ok(())
     }
 
-    async fn recall(&self, name: &str) -> Result<Option<Suffix>, NotStored> {
+    async fn recall(&self, name: &str) -> Result<Option<OrderId>, NotStored> {
         self.is_there()?;
         Ok(self.names.lock().unwrap().get(name).map(|(order, _)| order.clone()))
     }
@@ -102,7 +117,7 @@ impl Desk for FakeDesk {
 
 /// A transport that listens.
 pub(crate) struct Served {
-    pub(crate) email: Arc<Email>,
+    pub(crate) email: Arc<EmailTransport>,
     pub(crate) desk: Arc<FakeDesk>,
     pub(crate) open: Open,
     pub(crate) stop: CancellationToken,
@@ -110,7 +125,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn start(email: Email) -> Self {
+    pub(crate) async fn start(email: EmailTransport) -> Self {
         let (email, desk, stop) = (Arc::new(email), Arc::new(FakeDesk::default()), CancellationToken::new());
         let task = tokio::spawn({
             let (email, desk, stop) = (Arc::clone(&email), Arc::clone(&desk), stop.clone());

@@ -1,4 +1,4 @@
-//! Relays that say DSN and do not take what it stands for.
+//! Relays that offer DSN and reject its parameters.
 
 use posthaste_courier::{Outcome, Transport};
 
@@ -6,7 +6,7 @@ use crate::client::BOUNCES;
 use crate::house::{envelope, send, transport};
 use crate::server::{Act, Kind, Plan, Server, Step};
 
-/// The MAIL and RCPT a server was told, as step and whether they asked for reports.
+/// The MAIL and RCPT commands a server received, as step and whether they requested reports.
 fn asked(server: &Server) -> Vec<(&'static str, bool)> {
     let paths = server.state.paths.lock().expect("the paths").clone();
     let asked = |path: String| (if path.starts_with("MAIL") { "MAIL" } else { "RCPT" }, !path.ends_with('>'));
@@ -22,7 +22,7 @@ async fn parameters_that_are_not_taken_are_left_out() {
             let transport = transport(&[server.url()], &BOUNCES);
             for _ in 0..3 {
                 let outcome = send(&transport, &envelope("a@mail.example")).await;
-                assert_eq!(outcome, Outcome::Accepted, "{step:?} {pipelining} {lax}");
+                assert_eq!(outcome, Outcome::Sent, "{step:?} {pipelining} {lax}");
             }
             assert_eq!((server.taken().len(), server.connections()), (3, 1), "{step:?}");
             assert!(server.taken().iter().all(|mail| mail.from.starts_with("bounces+")), "{step:?}");
@@ -33,9 +33,9 @@ async fn parameters_that_are_not_taken_are_left_out() {
                 &[("MAIL", true), ("RCPT", true)]
             };
             assert_eq!(with, once, "the relay is known after the first message");
-            // A conversation later it is known still.
+            // It is still known in the next session.
             server.cut().await;
-            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
             assert_eq!(asked(&server).into_iter().filter(|(_, asks)| *asks).count(), once.len(), "{step:?}");
         }
     }
@@ -49,17 +49,17 @@ async fn what_is_refused_without_parameters_too_is_judged_as_it_is() {
         server.plan(Plan::says(step, "555 5.5.4 syntax error"));
         let outcome = send(&transport, &envelope("a@mail.example")).await;
         let judged =
-            if stops { matches!(outcome, Outcome::Stop(_)) } else { matches!(outcome, Outcome::Rejected(_)) };
+            if stops { matches!(outcome, Outcome::Stop(_)) } else { matches!(outcome, Outcome::Failed(_)) };
         assert!(judged, "{outcome:?}");
         assert_eq!(
             asked(&server).iter().filter(|(verb, _)| *verb == "MAIL").count(),
             2,
             "once more, and no oftener"
         );
-        // It was not about them, so they are asked for again.
+        // They were not the cause, so reports are requested again.
         server.plan(Plan::default());
         assert_eq!(transport.check().await, Ok(()));
-        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
         assert_eq!(asked(&server)[asked(&server).len() - 2..], [("MAIL", true), ("RCPT", true)]);
     }
 }
@@ -74,6 +74,6 @@ async fn a_relay_that_hangs_up_over_parameters_gets_the_next_message_without() {
     let outcome = send(&transport, &envelope("a@mail.example")).await;
     assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
     server.plan(Plan::default());
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     assert_eq!(asked(&server), [("MAIL", true), ("MAIL", false), ("RCPT", false)]);
 }

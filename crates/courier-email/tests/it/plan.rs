@@ -1,8 +1,8 @@
-//! What a test server does in place of what is right, and when.
+//! The faults of a test server, and at which step they occur.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A step of a conversation.
+/// A step of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {
     Greeting,
@@ -13,29 +13,29 @@ pub(crate) enum Step {
     Mail,
     Rcpt,
     Data,
-    /// Some bytes of the text are there, the final dot is not.
+    /// Part of the text has arrived, the final dot has not.
     HalfText,
-    /// The final dot is there.
+    /// The final dot has arrived.
     Text,
 }
 
-/// What the server does at a step in place of what is right.
+/// What the server does at a step instead of the correct reply.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
     Say(String),
     Hang,
     Close,
-    /// Only at [`Step::Text`]: takes the message and breaks the connection.
+    /// Only at [`Step::Text`]: accepts the message and breaks the connection.
     TakeAndClose,
-    /// Says the letter x without end.
+    /// Sends the letter x without end.
     Flood,
 }
 
-/// How the server treats conversations.
+/// How the server behaves in sessions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     pub(crate) acts: BTreeMap<Step, Act>,
-    /// Acts from MAIL on are for these recipients alone.
+    /// From MAIL on, acts apply to these recipients only.
     pub(crate) only: Option<BTreeSet<String>>,
 }
 

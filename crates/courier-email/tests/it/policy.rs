@@ -1,7 +1,7 @@
-//! Refusals by policy: one is about a message, many are about the sender.
+//! Rejections by policy: one is about a message, many are about the sender.
 
 use posthaste_courier::Outcome;
-use posthaste_courier_email::Email;
+use posthaste_courier_email::EmailTransport;
 use posthaste_model::Reason;
 
 use crate::house::{envelope, send, transport};
@@ -9,7 +9,7 @@ use crate::server::{Plan, Server, Step};
 
 const UNAUTHENTICATED: &str = "550-5.7.26 canary-8214\r\n550 5.7.26 unauthenticated";
 
-async fn all(transport: &Email, messages: usize) -> Vec<Outcome> {
+async fn all(transport: &EmailTransport, messages: usize) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for _ in 0..messages {
         outcomes.push(send(transport, &envelope("a@mail.example")).await);
@@ -22,18 +22,18 @@ async fn a_sender_nobody_wants_stops_before_the_whole_mailing_has_failed() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[]);
     server.plan(Plan::says(Step::Text, UNAUTHENTICATED));
-    assert!(all(&transport, 25).await.iter().all(|outcome| *outcome == Outcome::Rejected(Reason::Rejected)));
+    assert!(all(&transport, 25).await.iter().all(|outcome| *outcome == Outcome::Failed(Reason::Rejected)));
     for outcome in all(&transport, 10).await {
         let Outcome::Stop(why) = outcome else { panic!("it goes on: {outcome:?}") };
-        assert!(why.contains("of the last 50 messages were refused by policy (5.7.x)"), "{why}");
+        assert!(why.contains("of the last 50 messages were rejected by policy (5.7.x)"), "{why}");
         assert!(why.contains(&server.address.to_string()) && why.ends_with("550 5.7.26"), "{why}");
         assert!(!why.contains("canary"), "{why}");
     }
-    // Mended: it forgets while messages are taken.
+    // Fixed: earlier rejections are forgotten while messages are accepted.
     server.plan(Plan::default());
-    assert!(all(&transport, 50).await.iter().all(|outcome| *outcome == Outcome::Accepted));
+    assert!(all(&transport, 50).await.iter().all(|outcome| *outcome == Outcome::Sent));
     server.plan(Plan::says(Step::Rcpt, UNAUTHENTICATED));
-    assert_eq!(all(&transport, 1).await, [Outcome::Rejected(Reason::Rejected)]);
+    assert_eq!(all(&transport, 1).await, [Outcome::Failed(Reason::Rejected)]);
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn up_to_the_share_refusals_are_about_messages() {
         let transport = transport(&[server.url()], &[("smtp.policy_share", share)]);
         let mut stopped = false;
         for _ in 0..60 {
-            assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+            assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
             stopped |= matches!(send(&transport, &envelope("a@mail.example")).await, Outcome::Stop(_));
         }
         assert_eq!(stopped, stops, "{share}");

@@ -1,4 +1,4 @@
-//! The port for bounces under clients of all kinds: it takes what is for it, and nobody can make it do anything else.
+//! The bounce server with all kinds of clients: it accepts valid bounces, and can't be made to do anything else.
 
 use posthaste_courier::Outcome;
 use proptest::prelude::*;
@@ -9,13 +9,13 @@ use crate::desk::Served;
 use crate::house::{envelope, send, transport};
 use crate::server::Server;
 
-/// A transport that listens, and return paths of messages it sent.
+/// A transport that listens, and return paths of messages that it sent.
 async fn start(messages: usize, more: &[(&str, &str)]) -> (Served, Vec<String>) {
     let server = Server::plain().await;
     let settings: Vec<_> = BOUNCES.iter().chain(more).copied().collect();
     let served = Served::start(transport(&[server.url()], &settings)).await;
     for _ in 0..messages {
-        assert_eq!(send(&served.email, &envelope("anna@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&served.email, &envelope("anna@mail.example")).await, Outcome::Sent);
     }
     (served, server.taken().into_iter().map(|mail| mail.from).collect())
 }
@@ -34,7 +34,7 @@ async fn it_answers_for_each_recipient_by_lmtp_and_once_by_smtp() {
     let mut smtp = Client::open(served.bounces()).await;
     assert_eq!(smtp.ask("HELO mx").await, "250 posthaste\r\n");
     smtp.greet("EHLO").await;
-    // All commands in one write, as PIPELINING lets it; two recipients, one answer.
+    // All commands in one write, as PIPELINING allows; two recipients, one reply.
     let text = message.replace('\n', "\r\n");
     let commands = format!(
         "MAIL FROM:<> SIZE=1000 BODY=8BITMIME RET=HDRS\r\nRCPT TO:<{}> NOTIFY=NEVER\r\nRCPT TO:<@a.example:{}>\r\n\
@@ -42,7 +42,8 @@ async fn it_answers_for_each_recipient_by_lmtp_and_once_by_smtp() {
         to[0], to[1]
     );
     smtp.write(commands.as_bytes()).await;
-    for wanted in ["250 2.1.0", "250 2.1.5", "250 2.1.5", "354", "250 2.0.0 taken", "250 2.0.0 ok", "221"] {
+    for wanted in ["250 2.1.0", "250 2.1.5", "250 2.1.5", "354", "250 2.0.0 accepted", "250 2.0.0 ok", "221"]
+    {
         let reply = smtp.reply().await;
         assert!(reply.starts_with(wanted), "{reply}");
     }
@@ -73,7 +74,7 @@ async fn addresses_that_were_not_made_here_are_refused_before_the_text() {
     ] {
         assert_eq!(client.ask(&format!("RCPT TO:<{to}>")).await, "550 5.1.1 no such return path\r\n", "{to}");
     }
-    assert!(client.ask("DATA").await.starts_with("503 5.5.1"), "nobody is there to get it");
+    assert!(client.ask("DATA").await.starts_with("503 5.5.1"), "there is no recipient");
     assert!(served.desk.receipts().is_empty());
 }
 
@@ -81,7 +82,7 @@ async fn addresses_that_were_not_made_here_are_refused_before_the_text() {
 async fn commands_out_of_place_and_lines_without_sense_are_refused() {
     let (served, to) = start(1, &[("bounces.take_at_most", "1MiB")]).await;
     let mut client = Client::open(served.bounces()).await;
-    assert!(client.ask("MAIL FROM:<>").await.starts_with("503"), "nobody has said who they are");
+    assert!(client.ask("MAIL FROM:<>").await.starts_with("503"), "no greeting yet");
     client.greet("LHLO").await;
     for (line, code) in [
         ("RCPT TO:<a@b.cd>", "503"),
@@ -120,7 +121,7 @@ async fn commands_out_of_place_and_lines_without_sense_are_refused() {
         assert!(client.ask(&format!("RCPT TO:<{}>", to[0])).await.starts_with("250"));
     }
     assert!(client.ask(&format!("RCPT TO:<{}>", to[0])).await.starts_with("452"));
-    // Whoever makes nothing but mistakes is sent away.
+    // A client that only makes mistakes is disconnected.
     let mut last = String::new();
     for _ in 0..60 {
         last = client.ask("WHAT").await;
@@ -131,7 +132,7 @@ async fn commands_out_of_place_and_lines_without_sense_are_refused() {
     assert!(last.contains("502 ") || last.starts_with("421"), "{last}");
     let mut endless = Client::open(served.bounces()).await;
     endless.write(&[b'x'; 5_000]).await;
-    assert_eq!(endless.reply().await, "", "a line without end ends it");
+    assert_eq!(endless.reply().await, "", "a line without end closes the connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,15 +145,15 @@ async fn a_large_report_is_read_at_its_beginning_and_a_larger_one_refused() {
     };
     let mut client = Client::open(served.bounces()).await;
     client.greet("LHLO").await;
-    assert_eq!(client.bring("", &[&to[0]], &with(1 << 20)).await, ["250 2.0.0 taken\r\n"]);
+    assert_eq!(client.bring("", &[&to[0]], &with(1 << 20)).await, ["250 2.0.0 accepted\r\n"]);
     assert_eq!(served.desk.receipts().len(), 1);
     assert!(client.bring("", &[&to[0]], &with(3 << 20)).await[0].starts_with("552 5.3.4"));
-    // What it has to say stands behind what is looked at.
+    // Its report is beyond the part that is parsed.
     let late = report("failed", "5.1.1").replace("It did not work.", &"Sorry.\n".repeat(20_000));
-    assert_eq!(client.bring("", &[&to[0]], &late).await, ["250 2.0.0 taken\r\n"]);
-    assert_eq!(client.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
-    assert_eq!(served.desk.receipts().len(), 2, "it is still in step");
-    // One that does not end is cut off.
+    assert_eq!(client.bring("", &[&to[0]], &late).await, ["250 2.0.0 accepted\r\n"]);
+    assert_eq!(client.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
+    assert_eq!(served.desk.receipts().len(), 2, "replies are still in step");
+    // A message without end is cut off.
     client.ask("MAIL FROM:<>").await;
     client.ask(&format!("RCPT TO:<{}>", to[0])).await;
     client.ask("DATA").await;
@@ -177,7 +178,7 @@ async fn no_text_ends_early_and_none_holds_a_second_message() {
         assert!(client.ask("DATA").await.starts_with("354"));
         let text = report("failed", "5.1.1").replace('\n', "\r\n");
         client.write(format!("{text}{end}{smuggled}{end}\r\n.\r\n").as_bytes()).await;
-        assert_eq!(client.reply().await, "250 2.0.0 taken\r\n", "{end:?}");
+        assert_eq!(client.reply().await, "250 2.0.0 accepted\r\n", "{end:?}");
         assert_eq!(client.ask("NOOP").await, "250 2.0.0 ok\r\n", "{end:?}: one answer and no more");
         assert_eq!(served.desk.receipts().len(), at + 1, "{end:?}");
     }
@@ -187,7 +188,7 @@ async fn no_text_ends_early_and_none_holds_a_second_message() {
         client.ask(&format!("RCPT TO:<{}>", to[0])).await;
         client.ask("DATA").await;
         client.write(text.as_bytes()).await;
-        assert_eq!(client.reply().await, "250 2.0.0 taken\r\n");
+        assert_eq!(client.reply().await, "250 2.0.0 accepted\r\n");
     }
 }
 
@@ -214,7 +215,7 @@ async fn no_bytes_stop_it_from_taking_the_next_bounce() {
                 use tokio::io::AsyncWriteExt;
                 let mut client = Client::open(address).await;
                 let talk = [b"LHLO x\r\n", lines.join("\r\n").as_bytes(), &bytes[..]].concat();
-                // It may have hung up already.
+                // It may have closed the connection already.
                 let _ = client.0.get_mut().write_all(&talk).await;
                 let _ = client.0.get_mut().shutdown().await;
                 while !client.reply().await.is_empty() {}
@@ -228,7 +229,7 @@ async fn no_bytes_stop_it_from_taking_the_next_bounce() {
     assert_eq!(served.desk.receipts().len(), before + 1);
 }
 
-/// 957 KB of heads, one message within the other, once ended the process, and its server brought them again.
+/// 957 KB of nested message heads once crashed the process, and the mail server delivered them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_within_messages_by_the_thousand_are_taken_and_say_nothing() {
     let (served, to) = start(1, &[]).await;
@@ -237,16 +238,16 @@ async fn messages_within_messages_by_the_thousand_are_taken_and_say_nothing() {
         (0..20_000).map(|n| format!("Content-Type:multipart/mixed;boundary=b{n}\n\n--b{n}\n")).collect();
     let report_with = |inside: &str| report("failed", "5.1.1").replace("Subject: News\n\nHello\n", inside);
     for hostile in [&bomb, &multiparts] {
-        assert_eq!(served.bring(&to[0], hostile).await, "250 2.0.0 taken\r\n");
+        assert_eq!(served.bring(&to[0], hostile).await, "250 2.0.0 accepted\r\n");
         assert!(served.desk.receipts().is_empty());
     }
     for (at, hostile) in [&bomb, &multiparts].into_iter().enumerate() {
-        assert_eq!(served.bring(&to[0], &report_with(hostile)).await, "250 2.0.0 taken\r\n");
-        assert_eq!(served.desk.receipts().len(), at + 1, "what the report says is heard");
+        assert_eq!(served.bring(&to[0], &report_with(hostile)).await, "250 2.0.0 accepted\r\n");
+        assert_eq!(served.desk.receipts().len(), at + 1, "the report is stored");
     }
 }
 
-/// A conversation in the middle of a message, which nobody takes for silent.
+/// A connection in the middle of a message, which does not count as idle.
 async fn busy(served: &Served, from: &str, to: &str) -> Client {
     let mut client = greeted_from(served, from).await;
     assert!(client.reply().await.starts_with("220 "));
@@ -257,7 +258,7 @@ async fn busy(served: &Served, from: &str, to: &str) -> Client {
     client
 }
 
-/// A connection from this address of the machine, to which nothing was said yet.
+/// A new connection from this address of the machine.
 async fn greeted_from(served: &Served, from: &str) -> Client {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind(format!("{from}:0").parse().expect("an address")).expect("bound");
@@ -272,11 +273,11 @@ async fn conversations_beyond_the_number_wait() {
     let mut byte = [0];
     let early = tokio::io::AsyncReadExt::read(&mut second.0, &mut byte);
     let early = tokio::time::timeout(std::time::Duration::from_millis(200), early).await;
-    assert!(early.is_err(), "it was greeted beside the first");
+    assert!(early.is_err(), "it was greeted although the limit was reached");
     drop(first);
     assert!(second.reply().await.starts_with("220"));
     second.greet("LHLO").await;
-    assert_eq!(second.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 taken\r\n"]);
+    assert_eq!(second.bring("", &[&to[0]], &report("failed", "5.1.1")).await, ["250 2.0.0 accepted\r\n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +292,7 @@ async fn silent_conversations_keep_nobody_waiting() {
         silent[0].greet("LHLO").await;
         let report = report("failed", "5.1.1");
         let deadline = std::time::Instant::now() + posthaste_rig::patience();
-        // Of one peer too many it is told so until one of its own has been silent for long enough.
+        // A peer over its limit is refused until one of its own connections has been idle for long enough.
         let taken = loop {
             let mut next = greeted_from(&served, "127.0.0.1").await;
             let greeting = next.reply().await;
@@ -300,10 +301,10 @@ async fn silent_conversations_keep_nobody_waiting() {
                 break next.bring("", &[&to[0]], &report).await;
             }
             assert!(greeting.starts_with("421 4.7.0"), "{greeting}");
-            assert!(std::time::Instant::now() < deadline, "the silent ones keep their places");
+            assert!(std::time::Instant::now() < deadline, "idle connections are not replaced");
         };
-        assert_eq!(taken, ["250 2.0.0 taken\r\n"]);
-        // The first to be silent went: the first one spoke last.
+        assert_eq!(taken, ["250 2.0.0 accepted\r\n"]);
+        // The one that was idle the longest was closed: the first one was active last.
         assert_eq!(silent[1].reply().await, "421 4.3.2 idle while others wait\r\n");
         assert_eq!(silent[0].ask("NOOP").await, "250 2.0.0 ok\r\n");
     }
@@ -319,10 +320,10 @@ async fn one_peer_leaves_places_to_others() {
     }
     let mut refused = greeted_from(&served, "127.0.0.1").await;
     assert_eq!(refused.reply().await, "421 4.7.0 too many connections from your address\r\n");
-    assert_eq!(refused.reply().await, "", "and it ends");
+    assert_eq!(refused.reply().await, "", "and is closed");
     let mut other = busy(&served, "127.0.0.2", &to[0]).await;
     other.write(b".\r\n").await;
-    assert_eq!(other.reply().await, "250 2.0.0 taken\r\n");
+    assert_eq!(other.reply().await, "250 2.0.0 accepted\r\n");
     of_one.pop();
     posthaste_rig::eventually("a place that was left", || {
         let connected = std::net::TcpStream::connect(served.bounces()).map_err(|error| error.to_string())?;

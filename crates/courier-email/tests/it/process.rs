@@ -1,4 +1,4 @@
-//! The program itself: starts, says that it is at work, stops when asked, and refuses what it can't work with.
+//! The program itself: it starts, reports that it is ready, stops on request, and rejects unusable settings.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,14 +10,14 @@ use posthaste_rig::{Child, PrivateServer, Sig, eventually};
 use crate::server::{Kind, Server};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_posthaste-courier-email");
-/// A password that must be seen nowhere.
+/// A password that must never be shown.
 const CANARY: &str = "canary-7361";
 
 fn start(args: &[&str], variables: &[(&str, &str)]) -> Child {
     Child::spawn(PROGRAM, args, variables.iter().copied()).expect("the program")
 }
 
-/// What an admin port answers to a path: the first line, and all of it.
+/// An admin port's response to a path: the status line, and all of it.
 fn get(base: &str, path: &str) -> (String, String) {
     let address = base.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).expect("the admin port");
@@ -59,17 +59,15 @@ async fn it_works_until_it_is_asked_to_stop() {
     });
     let metrics = get(&admin, "/metrics").1;
     assert!(metrics.contains("posthaste_wakes_total{channel=\"email\""), "{metrics}");
-    courier
-        .wait_line("the provider is there", |line| line.contains("the provider is there"))
-        .expect("a look");
+    courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a look");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!ready.exists(), "who waits for the file must not find an old one");
+    assert!(!ready.exists(), "an old file must not be left: others wait for it");
     let said = courier.output().expect("its output");
     assert!(!said.contains(CANARY) && !metrics.contains(CANARY), "{said}");
 }
 
-/// Settings with both ports for what comes from outside.
+/// Settings with listeners for bounces and clicks.
 fn ports<'a>(bounces: &'a str, unsubscribe: &'a str) -> [(&'static str, &'a str); 6] {
     const KEY: &str = "canary-7361-of-thirty-two-letters";
     [
@@ -92,9 +90,9 @@ async fn its_ports_open_and_a_taken_one_ends_it_by_name() {
         let line = first.wait_line(said, |line| line.contains(said)).expect("a port");
         line.split("address=").nth(1).expect("an address").split([' ', '"']).next().expect("it").to_owned()
     };
-    let (bounces, clicks) = (at("bounces are taken"), at("links to unsubscribe by are answered"));
+    let (bounces, clicks) = (at("listening for bounces"), at("listening for unsubscribe requests"));
     for address in [&bounces, &clicks] {
-        TcpStream::connect(address).expect("somebody who answers");
+        TcpStream::connect(address).expect("a listener");
     }
     for (variables, key, address) in [
         (ports(&bounces, "127.0.0.1:0"), "bounces.listen", &bounces),
@@ -224,7 +222,7 @@ fn it_waits_for_its_database_and_says_so() {
     });
     let metrics = get(&admin, "/metrics").1;
     assert!(!metrics.contains("what=\"gap\""), "the first subscription is no gap: {metrics}");
-    // What a courier does not need does not make it unready.
+    // A failure of something the courier does not need does not make it unready.
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).expect("set");
     event("redis.memory_full");
     assert_eq!(get(&admin, "/readyz").0, "HTTP/1.1 200 OK");

@@ -1,4 +1,4 @@
-//! Several relays, connections that are used again, and connections that are gone.
+//! Several relays, reused connections, and lost connections.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::house::{envelope, send, transport};
 use crate::server::{Act, Kind, Plan, Server, Step};
 
-/// An address nobody listens on.
+/// An address on which nothing listens.
 async fn nobody() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     format!("smtp+plain://{}", listener.local_addr().expect("an address"))
@@ -29,7 +29,7 @@ async fn the_next_relay_takes_what_the_first_can_not() {
         let (first, second) = (Server::plain().await, Server::plain().await);
         first.plan(trouble.clone());
         let transport = transport(&[first.url(), second.url()], &[]);
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted, "{trouble:?}");
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent, "{trouble:?}");
         assert_eq!((first.taken().len(), second.taken().len()), (0, 1), "{trouble:?}");
     }
 }
@@ -45,7 +45,7 @@ async fn what_a_relay_says_of_a_message_is_not_asked_of_the_next() {
         Plan::says(Step::Text, "421 too busy"),
     ] {
         first.plan(plan);
-        assert_ne!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+        assert_ne!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
         assert_eq!(second.connections(), 0);
     }
 }
@@ -56,13 +56,13 @@ async fn a_relay_that_is_gone_rests_and_comes_back() {
     let transport = transport(&[first.url(), second.url()], &[("smtp.rest_for", "1h")]);
     first.plan(Plan::at(Step::Greeting, Act::Close));
     for _ in 0..3 {
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     }
-    assert_eq!(first.connections(), 1, "it was asked once");
+    assert_eq!(first.connections(), 1, "it was tried once");
     first.plan(Plan::default());
-    // A look at the channel finds it well again.
+    // A check of the channel finds it available again.
     assert_eq!(transport.check().await, Ok(()));
-    assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
     assert_eq!(first.taken().len(), 1);
 }
 
@@ -72,10 +72,10 @@ async fn the_channel_stops_when_every_relay_has_to_be_mended() {
     closed.plan(Plan::says(Step::Greeting, "554 no service"));
     let alone = transport(&[closed.url()], &[]);
     let Outcome::Stop(why) = send(&alone, &envelope("a@mail.example")).await else { panic!("no stop") };
-    assert!(why.contains("said 554 when connecting"), "{why}");
+    assert!(why.contains("replied 554 while connecting"), "{why}");
     let found = alone.check().await.expect_err("a relay that is not well");
-    assert!(found.contains("said 554"), "{found}");
-    // One that is only away may come back by itself.
+    assert!(found.contains("replied 554"), "{found}");
+    // A relay that is merely unreachable may recover by itself.
     let both = transport(&[closed.url(), nobody().await], &[]);
     let outcome = send(&both, &envelope("a@mail.example")).await;
     assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
@@ -86,7 +86,7 @@ async fn connections_are_used_again_up_to_their_limit() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[("smtp.messages_per_connection", "3")]);
     for _ in 0..7 {
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     }
     assert_eq!(server.connections(), 3);
     posthaste_rig::eventually("the farewells", || {
@@ -101,17 +101,17 @@ async fn a_connection_the_relay_closed_meanwhile_is_no_trouble() {
         let server = Server::start(Kind { pipelining, ..Kind::default() }).await;
         let transport = transport(&[server.url()], &[("smtp.idle_for", "1h")]);
         for n in 1..=3 {
-            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
             assert_eq!(server.connections(), n);
             server.cut().await;
         }
-        // Or says so when it is spoken to again.
+        // Or replies so when the connection is used again.
         let only_now = Plan::says(Step::Mail, "421 4.4.2 idle for too long");
         let transport = crate::house::transport(&[server.url()], &[]);
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
         server.plan(only_now);
         let outcome = send(&transport, &envelope("a@mail.example")).await;
-        assert!(matches!(outcome, Outcome::NotSent { .. }), "a new connection says it too: {outcome:?}");
+        assert!(matches!(outcome, Outcome::NotSent { .. }), "a new connection gets it too: {outcome:?}");
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_connection_the_relay_closed_meanwhile_is_no_trouble() {
 async fn connections_nobody_uses_are_closed() {
     let server = Server::plain().await;
     let transport = transport(&[server.url()], &[("smtp.idle_for", "100ms")]);
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     posthaste_rig::eventually("a farewell", || {
         if server.verbs().iter().any(|verb| verb == "QUIT") { Ok(()) } else { Err("none") }
     });

@@ -1,4 +1,4 @@
-//! Relays that say what a script has, whatever they are told: other ways of AUTH, and plain text where TLS has to begin.
+//! Relays that follow a script, whatever they receive: other mechanisms of AUTH, and plain text where TLS must begin.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::house::{envelope, send, transport};
 
-/// A relay on a port of its own, and everything that was said to it.
+/// A relay on its own port, and everything it received.
 async fn relay(scheme: &str, script: Vec<Vec<String>>) -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
@@ -22,7 +22,7 @@ async fn relay(scheme: &str, script: Vec<Vec<String>>) -> (String, Arc<Mutex<Str
     (url, told)
 }
 
-/// Says the writes of each step, and reads a command after each but the last; behind a 354 a whole text.
+/// Sends the writes of each step, and reads a command after each; after a 354, a whole text.
 async fn converse(mut stream: TcpStream, script: &[Vec<String>], told: &Mutex<String>) {
     stream.set_nodelay(true).expect("an option");
     for step in script {
@@ -62,7 +62,7 @@ async fn auth_goes_by_the_best_way_that_is_offered() {
         let after = ["235 ok", "250 ok", "250 ok", "354 go", "250 taken"];
         let (url, told) = relay("smtp+plain", script(&[&before[..], asks, &after[..]].concat())).await;
         let transport = transport(&[url], &[("smtp.username", "user"), ("smtp.password", "secret")]);
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted, "{offered}");
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent, "{offered}");
         let told = told.lock().expect("no panic").clone();
         assert!(told.contains(wanted), "{offered}: {told}");
     }
@@ -91,7 +91,7 @@ async fn without_a_way_of_auth_that_is_known_nothing_is_sent() {
     }
 }
 
-/// In one piece or in several, before TLS begins or while it does.
+/// In one piece or several, before or during the TLS handshake.
 #[tokio::test]
 async fn plain_text_behind_the_answer_to_starttls_is_no_answer() {
     let injected = "250-relay\r\n250 SIZE\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 taken\r\n";

@@ -1,8 +1,8 @@
-//! Addresses, texts, links and keys are in messages and nowhere else: not in the log at its most talkative, not in answers.
+//! Addresses, texts, links and keys appear in messages only: not in the log at its most verbose level, not in replies.
 
 use std::sync::atomic::Ordering;
 
-use posthaste_rig::Written;
+use posthaste_rig::CapturedLogs;
 
 use crate::clicks::{click, path};
 use crate::client::{BOUNCES, Client, report};
@@ -15,7 +15,7 @@ const KEY: &str = "canary-key-of-thirty-two-letters-and-more";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_shows_an_address_a_key_or_a_link() {
-    let log = Written::by_all();
+    let log = CapturedLogs::by_all();
     let server = Server::start(Kind { dsn: true, ..Kind::default() }).await;
     let settings = [
         BOUNCES[0],
@@ -51,13 +51,13 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
     ] {
         shown += &client.ask(&line).await;
     }
-    assert!(served.desk.receipts().len() == 1 && served.desk.leavers().len() == 1, "it was heard");
+    assert!(served.desk.receipts().len() == 1 && served.desk.leavers().len() == 1, "both were stored");
     let said = log.text();
-    assert!(said.contains("bounces are taken") && said.contains("is not stored"), "it did listen: {said}");
+    assert!(said.contains("listening for bounces") && said.contains("could not be stored"), "{said}");
     let token = path(&mail);
     let token = token.rsplit('/').next().unwrap();
     let local = mail.from.split('@').next().unwrap().trim_start_matches("bounces+");
-    for (name, text) in [("the log", &said), ("what is told", &shown)] {
+    for (name, text) in [("the log", &said), ("outcomes and replies", &shown)] {
         for secret in ["canary", token, local] {
             let at = text.find(secret);
             assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);

@@ -1,5 +1,5 @@
-//! A real SMTP server on a port of its own, with a fault at any step on request. It takes every kind of line end for one, as the
-//! servers do that mail is smuggled through.
+//! A real SMTP server on its own port, with a fault at any step on request. It accepts CR, LF and CRLF as line ends,
+//! like the servers that are vulnerable to SMTP smuggling.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub(crate) use crate::plan::{Act, Plan, Step};
 
-/// A message that was taken.
+/// An accepted message.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail {
     pub(crate) from: String,
@@ -28,24 +28,24 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    /// The message as a mail program sees it.
+    /// The message as a mail client sees it.
     pub(crate) fn read(&self) -> Message<'_> {
         MessageParser::default().parse(&self.text).unwrap()
     }
 }
 
-/// What a server is like.
+/// The features of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Kind {
     pub(crate) pipelining: bool,
     pub(crate) credentials: Option<(&'static str, &'static str)>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) implicit: bool,
-    /// Says 354 to DATA although no recipient was taken, as RFC 2920 lets it.
+    /// Replies 354 to DATA although no recipient was accepted, as RFC 2920 allows.
     pub(crate) lax: bool,
-    /// Knows of reports (RFC 3461).
+    /// Supports delivery reports (RFC 3461).
     pub(crate) dsn: bool,
-    /// Says so, and does not take their parameters at this step.
+    /// Offers DSN but rejects its parameters at this step.
     pub(crate) no_dsn_at: Option<Step>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct State {
     pub(crate) kind: Kind,
     pub(crate) plan: Mutex<Plan>,
     pub(crate) taken: Mutex<Vec<Mail>>,
-    /// Every command, without what follows its verb.
+    /// The verb of every command.
     pub(crate) verbs: Mutex<Vec<String>>,
     /// Every MAIL and RCPT, whole.
     pub(crate) paths: Mutex<Vec<String>>,
@@ -61,7 +61,7 @@ pub(crate) struct State {
     pub(crate) arrivals: Mutex<Vec<Instant>>,
     pub(crate) connections: AtomicU64,
     pub(crate) away: AtomicBool,
-    /// Conversations begun before this number changed are closed.
+    /// When this number changes, all open sessions are closed.
     pub(crate) cut: watch::Sender<u64>,
 }
 
@@ -80,7 +80,7 @@ impl Drop for Server {
 impl Server {
     pub(crate) async fn start(kind: Kind) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        // So that a text that is not read stays with its sender.
+        // A small buffer, so that an unread text stays with the sender.
         socket.set_recv_buffer_size(64 * 1024).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1024).unwrap();
@@ -114,17 +114,17 @@ impl Server {
         format!("{scheme}://{host}:{}", self.address.port())
     }
 
-    /// From now on conversations are treated so.
+    /// Sets the behaviour from now on.
     pub(crate) fn plan(&self, plan: Plan) {
         *self.state.plan.lock().unwrap() = plan;
     }
 
-    /// Closes every open conversation, and comes back when they are closed.
+    /// Closes every open session; returns when they are closed.
     pub(crate) async fn cut(&self) {
         self.state.cut.send_modify(|number| *number += 1);
-        // Each of them holds a receiver for as long as it lasts.
+        // Each session holds a receiver until it ends.
         let closed = tokio::time::timeout(posthaste_rig::patience(), self.state.cut.closed()).await;
-        closed.expect("the end of all conversations");
+        closed.expect("the end of all sessions");
     }
 
     pub(crate) fn taken(&self) -> Vec<Mail> {
@@ -153,7 +153,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
                 _ = converse(stream, &state) => {}
                 _ = cut.changed() => {}
             }
-            // The stream is gone before the receiver is.
+            // The stream is dropped before the receiver.
         });
     }
 }
@@ -161,7 +161,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 
-/// Why a conversation is over.
+/// The session is over.
 struct Over;
 
 struct Talk<'a> {
@@ -196,7 +196,7 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
             "STARTTLS" => talk = talk.upgraded().await?,
             "AUTH" => known = talk.auth(&line).await?,
             "MAIL" => {
-                // How a message is treated is decided when it arrives.
+                // The plan at the time of MAIL applies to the message.
                 talk.plan = state.plan.lock().unwrap().clone();
                 state.arrivals.lock().unwrap().push(Instant::now());
                 talk.to.clear();
@@ -232,7 +232,7 @@ async fn converse(stream: TcpStream, state: &State) -> Result<(), Over> {
     }
 }
 
-/// What stands between the angle brackets.
+/// The text between the angle brackets.
 fn path(line: &str) -> String {
     line.split_once('<')
         .and_then(|(_, rest)| rest.split_once('>'))
@@ -246,12 +246,12 @@ impl Talk<'_> {
         self.stream.flush().await.map_err(|_| Over)
     }
 
-    /// Whether it takes the parameters of a command.
+    /// Whether it accepts the parameters of a command.
     fn knows(&self, step: Step, line: &str) -> bool {
         self.state.kind.no_dsn_at != Some(step) || line.ends_with('>')
     }
 
-    /// What is to be done at a step, if it is not what is right.
+    /// The planned fault at a step, if any.
     fn act(&self, step: Step) -> Option<Act> {
         let concerned = match &self.plan.only {
             Some(only) if step >= Step::Rcpt => self.to.iter().any(|to| only.contains(to)),
@@ -261,7 +261,7 @@ impl Talk<'_> {
         self.plan.acts.get(&step).filter(|_| concerned).cloned()
     }
 
-    /// Says what is right, or does what is planned. True when what it said is no refusal.
+    /// Sends the correct reply, or does what is planned. True if the reply was not an error.
     async fn say(&mut self, step: Step, right: &str) -> Result<bool, Over> {
         match self.act(step) {
             None => {
@@ -303,7 +303,7 @@ impl Talk<'_> {
             return Ok(self);
         }
         let tls = self.state.kind.tls.as_ref().ok_or(Over)?;
-        // Whatever came before is not to be read as if it had come under TLS.
+        // Bytes from before must not be read as if they had come under TLS.
         self.read.clear();
         self.stream = Box::new(tls.accept(self.stream).await.map_err(|_| Over)?);
         Ok(self)
@@ -317,7 +317,7 @@ impl Talk<'_> {
         self.say(Step::Auth, reply).await
     }
 
-    /// The text up to the dot, and what becomes of it.
+    /// Reads the text up to the dot, and replies to it.
     async fn message(&mut self, from: &str) -> Result<(), Over> {
         let mut text = String::new();
         loop {
@@ -335,7 +335,7 @@ impl Talk<'_> {
             return self.write("554 5.5.1 no valid recipients").await;
         }
         let mail = Mail { from: from.to_owned(), to: std::mem::take(&mut self.to), text };
-        // For whom it is decides what becomes of it.
+        // The plan depends on the recipients.
         self.to.clone_from(&mail.to);
         let take = || self.state.taken.lock().unwrap().push(mail.clone());
         match self.act(Step::Text) {

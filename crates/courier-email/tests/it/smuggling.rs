@@ -1,5 +1,5 @@
-//! Nothing that a stranger writes becomes a command or a second message, toward a server that takes a bare CR or LF for the end
-//! of a line.
+//! No untrusted input becomes a command or a second message, even at a server that accepts a bare CR or LF as a line
+//! end.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::server::{Kind, Server};
 const COMMANDS: &str =
     "MAIL FROM:<evil@mail.example>\r\nRCPT TO:<victim@mail.example>\r\nDATA\r\nSubject: forged\r\n\r\nforged";
 
-/// Bodies that end a message for one server or another.
+/// Bodies that would end a message for some servers.
 fn bodies() -> Vec<String> {
     let ends = [
         "\n.\n",
@@ -54,7 +54,7 @@ async fn every_body_is_one_message_and_arrives_whole() {
                 let before = server.taken().len();
                 let mut message = envelope("a@mail.example");
                 message.content = Arc::new(content);
-                assert_eq!(send(&transport, &message).await, Outcome::Accepted, "body {at}");
+                assert_eq!(send(&transport, &message).await, Outcome::Sent, "body {at}");
                 let taken = server.taken();
                 assert_eq!(taken.len(), before + 1, "body {at}");
                 let mail = &taken[before];
@@ -101,7 +101,7 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
     ] {
         let mut message = envelope("x@mail.example");
         message.to.address = Address::new(bad);
-        assert_eq!(send(&transport, &message).await, Outcome::Rejected(Reason::BadAddress), "{bad:?}");
+        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::BadAddress), "{bad:?}");
     }
     for bad in
         ["x\r\nBcc: victim@mail.example", "x\n.\nQUIT", "x\r\n\r\nbody", "=?utf-8?q?x=0D=0ABcc:=20v@z?="]
@@ -115,11 +115,11 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
         ] {
             let mut message = envelope("x@mail.example");
             message.content = Arc::new(Content { text: Text::new("x"), ..content });
-            assert_eq!(send(&transport, &message).await, Outcome::Rejected(Reason::Rejected), "{bad:?}");
+            assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected), "{bad:?}");
         }
         let mut message = envelope("x@mail.example");
         message.to.name = bad.to_owned();
-        assert_eq!(send(&transport, &message).await, Outcome::Rejected(Reason::Rejected), "{bad:?}");
+        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::Rejected), "{bad:?}");
     }
     assert_eq!(server.connections(), 0);
 }
@@ -136,7 +136,7 @@ async fn names_in_all_scripts_and_domains_of_other_scripts_arrive() {
         ..Content::default()
     };
     message.content = Arc::new(content.clone());
-    assert_eq!(send(&transport, &message).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &message).await, Outcome::Sent);
     let taken = server.taken();
     assert_eq!(taken[0].to, ["post@xn--e1afmkfd.xn--p1ai"]);
     let read = taken[0].read();

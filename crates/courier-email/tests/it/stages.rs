@@ -1,5 +1,5 @@
-//! Every fault at every stage, with commands one by one and in groups: what is told of the message is right, and the next
-//! message goes through.
+//! Every fault at every stage, with and without pipelining: the outcome of the message is right, and the next message
+//! is sent.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::server::{Act, Kind, Plan, Server, Step};
 fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Unknown(reason) => format!("unknown {}", reason.word()),
-        Outcome::Rejected(reason) => format!("rejected {}", reason.word()),
-        Outcome::Suppress(reason) => format!("suppress {}", reason.word()),
+        Outcome::Failed(reason) => format!("rejected {}", reason.word()),
+        Outcome::Suppressed(reason) => format!("suppress {}", reason.word()),
         Outcome::Strike { reason, of } => format!("strike {} {of}", reason.word()),
         Outcome::Retry { reason, .. } => format!("retry {}", reason.word()),
         Outcome::NotSent { .. } => "not sent".to_owned(),
@@ -34,7 +34,7 @@ async fn told(pipelining: bool, plan: Plan, waits: &[(&str, &str)]) -> String {
     let outcome = word(&send(&transport, &envelope("a@mail.example")).await);
     server.plan(Plan::default());
     let next = send(&transport, &envelope("b@mail.example")).await;
-    assert_eq!(next, Outcome::Accepted, "after {plan:?}");
+    assert_eq!(next, Outcome::Sent, "after {plan:?}");
     let to_b = server.taken().iter().filter(|mail| mail.to == ["b@mail.example"]).count();
     assert_eq!(to_b, 1, "after {plan:?}");
     outcome
@@ -61,7 +61,7 @@ async fn silence_is_unknown_after_the_dot_alone() {
         ("smtp.text_within", "2s"),
         ("smtp.final_reply_within", "2s"),
     ];
-    // All at once, for each takes as long as the silence it bears.
+    // Concurrently, because each takes as long as its timeout.
     let mut cases = JoinSet::new();
     for pipelining in [false, true] {
         for step in BEFORE_TEXT.into_iter().chain([Step::Text]) {
@@ -82,12 +82,12 @@ async fn a_text_without_its_dot_was_not_sent() {
         let transport = transport(&[server.url()], &[("smtp.text_within", "2s")]);
         server.plan(Plan::at(Step::HalfText, act.clone()));
         let mut big = envelope("a@mail.example");
-        // More than the system holds for a reader that does not read.
+        // More than the system buffers for a peer that does not read.
         let text = Text::new("A line of a very long message.\n".repeat(40_000));
         big.content = Arc::new(Content { text, ..Content::default() });
         assert_eq!(word(&send(&transport, &big).await), "not sent", "{act:?}");
         server.plan(Plan::default());
-        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
     }
 }
 
@@ -103,7 +103,7 @@ async fn answers_without_sense_or_end_are_cut_off() {
                 );
             }
         }
-        // Of many short lines none may cost the more the more there were before.
+        // The cost of a short line must not grow with the number of lines before it.
         let endless = |code: &str| Act::Say(format!("{code}-\r\n").repeat(16_000) + &format!("{code} ok"));
         for (step, code) in BEFORE_TEXT.into_iter().zip(["220", "250", "250", "250", "354"]) {
             let outcome = told(pipelining, Plan::at(step, endless(code)), &[]).await;
@@ -120,11 +120,11 @@ async fn answers_without_sense_or_end_are_cut_off() {
 #[tokio::test]
 async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
     for pipelining in [false, true] {
-        // Each later reply is read one command too late.
+        // Every later reply is read one command too late.
         let plan = Plan::says(Step::Mail, "250 one\r\n250 too many");
         assert_eq!(told(pipelining, plan, &[]).await, "not sent");
         assert_eq!(told(pipelining, Plan::says(Step::Data, "250 ok"), &[]).await, "not sent");
-        // The answer to a text that it has not got.
+        // A reply to a text that it has not received.
         let plan = Plan::says(Step::Data, "354 go\r\n250 2.0.0 taken");
         assert_eq!(told(pipelining, plan, &[]).await, "not sent");
         for (step, reply) in [
@@ -194,8 +194,8 @@ async fn a_refused_recipient_costs_no_connection() {
         server.plan(Plan { only, ..Plan::says(Step::Rcpt, "550 5.1.1 no such user") });
         for _ in 0..3 {
             let refused = send(&transport, &envelope("bad@mail.example")).await;
-            assert_eq!(refused, Outcome::Suppress(Reason::BadAddress));
-            assert_eq!(send(&transport, &envelope("good@mail.example")).await, Outcome::Accepted);
+            assert_eq!(refused, Outcome::Suppressed(Reason::BadAddress));
+            assert_eq!(send(&transport, &envelope("good@mail.example")).await, Outcome::Sent);
         }
         assert_eq!(server.connections(), 1);
         assert_eq!(server.taken().len(), 3);

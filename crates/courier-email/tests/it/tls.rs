@@ -1,4 +1,4 @@
-//! STARTTLS, TLS from the first byte, AUTH; and relays that can't be trusted.
+//! STARTTLS, TLS from the first byte, AUTH, and untrusted relays.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::house::{envelope, send, transport};
 use crate::server::{Kind, Plan, Server, Step};
 
-/// A certificate for localhost: an acceptor, and a file to trust it by.
+/// A certificate for localhost: an acceptor, and a file with the certificate to trust.
 fn certificate() -> (TlsAcceptor, TempDir, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
@@ -43,7 +43,7 @@ async fn messages_go_under_tls_of_both_kinds_with_auth() {
             let transport = transport(&[server.url()], &set);
             assert_eq!(transport.check().await, Ok(()));
             for _ in 0..2 {
-                assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+                assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
             }
             assert_eq!(server.taken().len(), 2);
             let wrong =
@@ -69,7 +69,7 @@ async fn nothing_is_said_to_a_relay_that_can_not_be_trusted() {
         let transport = transport(&[server.url()], &set);
         let outcome = send(&transport, &envelope("a@mail.example")).await;
         assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
-        let why = transport.check().await.expect_err("a certificate nobody knows");
+        let why = transport.check().await.expect_err("an untrusted certificate");
         assert!(why.contains("certificate"), "{why}");
         let said = server.verbs();
         assert!(!said.iter().any(|verb| verb == "AUTH" || verb == "MAIL"), "{said:?}");
@@ -83,7 +83,7 @@ async fn a_relay_without_starttls_gets_nothing() {
     let set = [("smtp.ca_file", ca.as_str()), ("smtp.username", "user"), ("smtp.password", "secret")];
     let transport = transport(&[server.url()], &set);
     for plan in [
-        // The offer is taken out on the way.
+        // An attacker removed the offer.
         Plan::says(Step::Ehlo, "250-localhost\r\n250-AUTH PLAIN\r\n250 8BITMIME"),
         Plan::says(Step::StartTls, "454 4.7.0 not now"),
         Plan::says(Step::StartTls, "501 what"),
@@ -96,16 +96,16 @@ async fn a_relay_without_starttls_gets_nothing() {
     assert!(!said.iter().any(|verb| verb == "AUTH" || verb == "MAIL"), "{said:?}");
 }
 
-/// What stands in plain behind the answer to STARTTLS would be read as answers given under TLS (RFC 3207).
+/// Plain text after the reply to STARTTLS must not be read as replies under TLS (RFC 3207).
 #[tokio::test]
 async fn answers_that_came_before_tls_end_the_connection() {
     let refuses = "550 5.1.1 no such user";
     for (injected, says) in [
-        // A refused message would be told as sent.
+        // A rejected message would be reported as sent.
         ("250-localhost\r\n250 SIZE 1\r\n250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 taken", refuses),
-        // An address that is well would be barred.
+        // A valid address would be suppressed.
         ("250-localhost\r\n250 SIZE 1\r\n250 ok\r\n550 5.1.1 no such user", "250 2.1.5 ok"),
-        // What the relay offers would be what a stranger says.
+        // An attacker would decide what the relay offers.
         ("250-localhost\r\n250 AUTH PLAIN", "250 2.1.5 ok"),
         ("2", "250 2.1.5 ok"),
     ] {

@@ -1,11 +1,11 @@
-//! A relay that says 421 to whatever comes, and one that says it of a single message.
+//! A relay that replies 421 to every message, and one that does so to a single message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use posthaste_courier::{Outcome, Scope};
-use posthaste_courier_email::Email;
+use posthaste_courier::{Outcome, ThrottleScope};
+use posthaste_courier_email::EmailTransport;
 use tokio::time::Instant;
 
 use crate::house::{envelope, send, transport};
@@ -15,11 +15,11 @@ const TOO_FAST: &str = "421 4.7.28 too fast";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn pauses(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Throttled { scope: Scope::Channel, wait } if *wait <= HOUR && !wait.is_zero())
+    matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, wait } if *wait <= HOUR && !wait.is_zero())
 }
 
 fn of_this_one(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Throttled { scope: Scope::Recipient, .. })
+    matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Recipient, .. })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +46,7 @@ async fn of_a_mailing_to_a_relay_that_takes_nothing_only_a_few_leave() {
             for one in four_at_once {
                 outcomes.extend(one.await.expect("outcomes"));
             }
-            // The first of them, and those that were on their way when the second was refused.
+            // The first one, and those that were being sent when the second was deferred.
             let left = outcomes.iter().filter(|outcome| of_this_one(outcome)).count();
             assert!((2..=8).contains(&left), "{step:?}: {left} left");
             let others: Vec<_> =
@@ -58,8 +58,8 @@ async fn of_a_mailing_to_a_relay_that_takes_nothing_only_a_few_leave() {
     }
 }
 
-/// Sends one message after the other until one ends so.
-async fn until(transport: &Email, what: &str, wanted: impl Fn(&Outcome) -> bool) {
+/// Sends one message after another until one has this outcome.
+async fn until(transport: &EmailTransport, what: &str, wanted: impl Fn(&Outcome) -> bool) {
     let patience = Instant::now() + posthaste_rig::patience();
     loop {
         let outcome = send(transport, &envelope("a@mail.example")).await;
@@ -89,11 +89,11 @@ async fn after_a_message_that_is_taken_a_single_one_stops_nobody_again() {
     server.plan(Plan::says(Step::Text, TOO_FAST));
     until(&transport, "a pause", pauses).await;
     server.plan(Plan::default());
-    until(&transport, "the end of it", |outcome| *outcome == Outcome::Accepted).await;
+    until(&transport, "the end of it", |outcome| *outcome == Outcome::Sent).await;
     server.plan(Plan::says(Step::Text, TOO_FAST));
     assert!(of_this_one(&send(&transport, &envelope("a@mail.example")).await));
     server.plan(Plan::default());
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
 }
 
 #[tokio::test]
@@ -107,11 +107,11 @@ async fn a_single_message_that_is_told_to_wait_stops_nobody() {
         for _ in 0..3 {
             assert!(of_this_one(&send(&transport, &slow).await), "{step:?}");
         }
-        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted, "{step:?}");
-        // With messages taken between, several such ones stop nobody either.
+        assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent, "{step:?}");
+        // With accepted messages in between, several of them do not stop the channel either.
         for _ in 0..3 {
             assert!(of_this_one(&send(&transport, &envelope("slow@mail.example")).await), "{step:?}");
-            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted, "{step:?}");
+            assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent, "{step:?}");
         }
     }
 }
@@ -127,7 +127,7 @@ async fn greylisting_is_about_each_recipient() {
             assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
         }
         server.plan(Plan::default());
-        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &envelope("b@mail.example")).await, Outcome::Sent);
     }
 }
 
@@ -135,9 +135,9 @@ async fn greylisting_is_about_each_recipient() {
 async fn the_channel_waits_when_no_relay_is_left() {
     let (first, second) = (Server::plain().await, Server::plain().await);
     for (plan, leave) in [
-        // Each of them has to refuse two messages.
+        // Each of them has to defer two messages.
         (Plan::says(Step::Text, TOO_FAST), 4),
-        // Or it is not there at all.
+        // Or it is unreachable.
         (Plan::at(Step::Greeting, Act::Close), 2),
     ] {
         first.plan(Plan::says(Step::Text, TOO_FAST));

@@ -1,5 +1,6 @@
-//! The e-mail channel on a Postfix of the distribution, started by the test itself on a loopback port, with a folder of its own
-//! for settings, queue and mailboxes. Needs the package `postfix` (not running) and root, which its master asks for:
+//! The e-mail channel with the distribution's Postfix, which the test starts on a loopback port, with its own folder
+//! for settings, queue and mailboxes. Needs the package `postfix` (not running) and root, which its master process
+//! requires:
 //!
 //! ```text
 //! cargo test -p posthaste-courier-email --test postfix
@@ -49,7 +50,7 @@ async fn what_it_takes_is_in_the_mailbox_as_it_was_written() {
     for text in &texts {
         let mut message = envelope("a@mail.example");
         message.content = saying(text);
-        assert_eq!(send(&transport, &message).await, Outcome::Accepted);
+        assert_eq!(send(&transport, &message).await, Outcome::Sent);
     }
     let mails = eventually("all messages in the mailbox", || {
         let mails = postfix.mailbox("a");
@@ -71,13 +72,13 @@ async fn its_replies_are_understood() {
     let postfix = Postfix::start();
     let transport = transport(&[postfix.plain()], &[]);
     let unknown = send(&transport, &envelope("nobody@mail.example")).await;
-    assert_eq!(unknown, Outcome::Suppress(Reason::BadAddress));
+    assert_eq!(unknown, Outcome::Suppressed(Reason::BadAddress));
     let elsewhere = send(&transport, &envelope("a@elsewhere.example")).await;
-    assert_eq!(elsewhere, Outcome::Rejected(Reason::Rejected), "relaying is denied by 554 5.7.1");
+    assert_eq!(elsewhere, Outcome::Failed(Reason::Rejected), "relaying is denied by 554 5.7.1");
     let mut big = envelope("a@mail.example");
     big.content = saying(&"A long line of a long message.\n".repeat(20_000));
-    assert_eq!(send(&transport, &big).await, Outcome::Rejected(Reason::Rejected), "552 5.3.4");
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &big).await, Outcome::Failed(Reason::Rejected), "552 5.3.4");
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +87,7 @@ async fn messages_go_under_its_tls() {
     let ca = postfix.ca();
     let transport = transport(&[postfix.tls()], &[("smtp.ca_file", ca.as_str())]);
     assert_eq!(transport.check().await, Ok(()));
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     let mails = eventually("the message in the mailbox", || {
         let mails = postfix.mailbox("a");
         if mails.len() == 1 { Ok(mails) } else { Err(mails.len()) }
@@ -98,11 +99,11 @@ async fn messages_go_under_its_tls() {
 async fn its_absence_loses_nothing() {
     let mut postfix = Postfix::start();
     let transport = transport(&[postfix.plain()], &[]);
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
     postfix.stop();
     let outcome = send(&transport, &envelope("a@mail.example")).await;
     assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
     assert!(transport.check().await.is_err());
     postfix.start_again();
-    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Accepted);
+    assert_eq!(send(&transport, &envelope("a@mail.example")).await, Outcome::Sent);
 }

@@ -58,7 +58,7 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 ";
 
-/// A Postfix with a folder of its own; it ends with this value.
+/// A Postfix with its own folder; dropping this value stops it.
 pub(crate) struct Postfix {
     folder: TempDir,
     port: u16,
@@ -71,11 +71,11 @@ impl Postfix {
         Self::between(0, 0)
     }
 
-    /// As [`Postfix::start`]; mail to relayed.example goes to a server at the port `next`, and bounces go to the port
-    /// `bounces` by LMTP.
+    /// As [`Postfix::start`]; mail to relayed.example goes to a server at the port `next`, and bounces go over LMTP to
+    /// the port `bounces`.
     pub(crate) fn between(next: u16, bounces: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // A port is free when nobody has it now; nothing else of these tests asks for one by number.
+        // The port is free now; nothing else in these tests requests one by number.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (uid, gid) = (id("-u"), id("-g"));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -84,7 +84,7 @@ impl Postfix {
         }
         for name in ["data", "mail"] {
             let owned = chown(folder.path().join(name), Some(uid), Some(gid));
-            owned.expect("these tests are for root: Postfix's master asks for it");
+            owned.expect("these tests must run as root: Postfix's master process requires it");
         }
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
@@ -107,7 +107,7 @@ impl Postfix {
         let daemons = run("postconf", &["-d", "-h", "daemon_directory"]);
         let master = Path::new(daemons.trim()).join("master");
         let etc = self.etc();
-        // As the leader of a group, so that the end it is asked for is that of all its processes.
+        // As the leader of a process group, so that a signal ends all of its processes.
         let words = [master.as_os_str(), "-c".as_ref(), etc.as_ref(), "-d".as_ref()];
         let child = Child::spawn("setsid", words, [("MAIL_CONFIG", etc.as_str())]).unwrap();
         eventually("Postfix", || match child.exit_status().unwrap() {
@@ -124,7 +124,7 @@ impl Postfix {
             master.wait_exit().unwrap();
         }
         eventually("the end of Postfix", || match TcpStream::connect(("127.0.0.1", self.port)) {
-            Ok(_) => Err("somebody answers"),
+            Ok(_) => Err("it still accepts connections"),
             Err(_) => Ok(()),
         });
     }
@@ -137,7 +137,7 @@ impl Postfix {
         format!("smtp://localhost:{}", self.port)
     }
 
-    /// The file its certificate is trusted by.
+    /// The file with its certificate, to be trusted.
     pub(crate) fn ca(&self) -> String {
         self.folder.path().join("cert.pem").display().to_string()
     }
@@ -157,13 +157,13 @@ impl Postfix {
 impl Drop for Postfix {
     fn drop(&mut self) {
         if let Some(master) = self.master.take() {
-            // A test that failed already must tell why, and nothing else.
+            // A test that has already failed must show only its own reason.
             let _ = master.signal(Sig::Term).and_then(|()| master.wait_exit());
         }
     }
 }
 
-/// A number of the user Postfix runs as.
+/// A numeric id of the user as which Postfix runs.
 fn id(which: &str) -> u32 {
     run("id", &[which, "postfix"]).trim().parse().expect("the user postfix: install the package postfix")
 }

@@ -1,9 +1,9 @@
-//! A Postfix between us and a server that refuses: what it took and could not deliver comes back to the attempt's own return
-//! path, and is told to the desk.
+//! A Postfix between us and a server that rejects: mail that it accepted and could not deliver is returned to the
+//! return path of the attempt, and reported to the feedback sink.
 
 use std::net::SocketAddr;
 
-use posthaste_courier::{Ban, Outcome, Receipt, Transport, Word};
+use posthaste_courier::{DeliveryReceipt, Outcome, ReceiptStatus, SuppressAfter, Transport};
 use posthaste_model::Reason;
 use posthaste_rig::eventually;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -13,7 +13,7 @@ use crate::desk::{KEY, Served};
 use crate::house::{envelope, send, transport};
 use crate::postfix::Postfix;
 
-/// A server that refuses everybody, each for a reason of their own.
+/// A server that rejects every recipient, each for a different reason.
 async fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -44,7 +44,7 @@ async fn refusing() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_could_not_deliver_is_told_of_the_attempt() {
-    // The port for bounces is known before Postfix is, and the relay only after it.
+    // The port for bounces must be known before Postfix starts, and the relay is known only after.
     let settings = [
         ("bounces.address", "b+{}@bounces.example.org"),
         ("bounces.key", KEY),
@@ -56,18 +56,16 @@ async fn what_it_could_not_deliver_is_told_of_the_attempt() {
     let postfix = Postfix::between(next, bounces);
     let sending = transport(&[postfix.plain()], &settings[..2]);
     let mut wanted = Vec::new();
-    let second = Some(Ban::After(2));
-    for (name, ban) in [("anna", Some(Ban::Now)), ("boris", second), ("vera", second), ("gleb", None)] {
+    let second = Some(SuppressAfter::After(2));
+    for (name, ban) in
+        [("anna", Some(SuppressAfter::Now)), ("boris", second), ("vera", second), ("gleb", None)]
+    {
         let message = envelope(&format!("{name}@relayed.example"));
-        assert_eq!(send(&sending, &message).await, Outcome::Accepted, "it takes it and finds out later");
+        assert_eq!(send(&sending, &message).await, Outcome::Sent, "it accepts it and fails later");
         let (attempt, reason) = (message.id(), Reason::Bounced);
-        wanted.push(Receipt { attempt, word: Word::Failed, reason, ban });
+        wanted.push(DeliveryReceipt { attempt, word: ReceiptStatus::Failed, reason, ban });
     }
-    assert_eq!(
-        send(&sending, &envelope("a@mail.example")).await,
-        Outcome::Accepted,
-        "of this one nothing comes"
-    );
+    assert_eq!(send(&sending, &envelope("a@mail.example")).await, Outcome::Sent, "this one does not bounce");
     eventually("all bounces", || {
         let heard = listening.desk.receipts();
         let all = wanted.iter().all(|one| heard.contains(one)) && heard.len() == wanted.len();

@@ -1,20 +1,21 @@
-//! What a gateway answers, and what it calls us with.
+//! Responses and receipts of a gateway.
 
 use std::sync::{Arc, LazyLock};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
-use posthaste_courier::exchange::Answer;
+use posthaste_courier::http_request::HttpAnswer;
 
-use super::judge::Judge;
 use super::receipts::{self, Receipts};
+use super::response_parser::ResponseParser;
 use crate::fuzz::settings;
-use crate::sender::Sender;
+use crate::sender_health::SenderHealth;
 
-/// An answer: the first byte picks the status.
+/// A response: the first byte selects the status.
 pub fn gateway_answers(data: &[u8]) {
-    static JUDGES: LazyLock<[Judge; 2]> = LazyLock::new(|| {
-        let judge = |changes: &[(&str, &str)]| Judge::read(&settings(changes).gateway).expect("settings");
+    static JUDGES: LazyLock<[ResponseParser; 2]> = LazyLock::new(|| {
+        let judge =
+            |changes: &[(&str, &str)]| ResponseParser::read(&settings(changes).gateway).expect("settings");
         [
             judge(&[("gateway.taken_pointer", "/sid"), ("gateway.code_pointer", "/error/code")]),
             judge(&[("gateway.taken_text", "OK"), ("gateway.code_after", "ERROR = ")]),
@@ -23,11 +24,11 @@ pub fn gateway_answers(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     let status = 200 + u16::from(*first) * 2;
     for judge in &*JUDGES {
-        judge.judge(&Answer { status, retry_after: None, body: body.to_vec() });
+        judge.judge(&HttpAnswer { status, retry_after: None, body: body.to_vec() });
     }
 }
 
-/// A receipt: a content type, LF, and a body. No address is ours but those we made.
+/// A receipt: a content type, LF, and a body. Only addresses made here are accepted.
 pub fn gateway_receipts(data: &[u8]) {
     static RECEIPTS: LazyLock<Receipts> = LazyLock::new(|| {
         let settings = settings(&[
@@ -37,7 +38,7 @@ pub fn gateway_receipts(data: &[u8]) {
             ("gateway.callback_key", "0123456789abcdef0123456789abcdef"),
             ("gateway.status_field", "status"),
         ]);
-        let (channel, sender) = ("sms".parse().expect("a channel"), Arc::new(Sender::new(1.0)));
+        let (channel, sender) = ("sms".parse().expect("a channel"), Arc::new(SenderHealth::new(1.0)));
         let read = Receipts::read(&settings, &channel, &sender);
         read.unwrap_or_else(|_| panic!("settings")).expect("a place")
     });

@@ -1,10 +1,10 @@
-//! Any provider with a plain HTTP interface: what a request looks like and what an answer means stand in the settings, and a
-//! table of answers says the rest. It can't be asked what became of a message.
+//! Any provider with a plain HTTP interface: the settings describe the requests and how to read the responses; the
+//! response rules add the rest. Such a provider can't be asked about the outcome of a message.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod judge;
 mod receipts;
+mod response_parser;
 mod template;
 
 use std::sync::{Arc, OnceLock};
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use posthaste_courier::exchange::{self, Answer, Ended, exchange};
-use posthaste_courier::{Abilities, Desk, Outcome};
+use posthaste_courier::http_request::{self, HttpAnswer, HttpResult, exchange};
+use posthaste_courier::{Capabilities, FeedbackSink, Outcome};
 use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, Reason};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,25 +22,25 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::answers::{Answers, Said, named};
 use crate::provider::{Message, Provider};
+use crate::response_rules::{Answers, Said, named};
 
-use crate::sender::Sender;
-use crate::settings::{BadSetting, Format, Gateway as Section, Settings};
-use crate::transport::Unusable;
-use judge::Judge;
+use crate::sender_health::SenderHealth;
+use crate::settings::{BadSetting, BodyFormat, GatewaySettings as Section, Settings};
+use crate::transport::SmsStartError;
 use receipts::Receipts;
+use response_parser::ResponseParser;
 use template::{Body, Name, Pairs, Template, Values};
 
-/// The table inside the program.
+/// The embedded response rules.
 const ANSWERS: &str = include_str!("answers.toml");
-/// How long the look at the credential may take.
+/// Timeout of the credentials check.
 const CHECK_WITHIN: Duration = Duration::from_secs(25);
-/// How the provider is called in words for people.
+/// The name of the provider in messages to people.
 const WHO: &str = "the gateway";
 
 /// A gateway.
-pub(crate) struct Gateway {
+pub(crate) struct GatewayProvider {
     client: Client,
     method: Method,
     url: Address,
@@ -48,26 +48,30 @@ pub(crate) struct Gateway {
     body: Body,
     from: String,
     secret: SecretString,
-    judge: Judge,
+    judge: ResponseParser,
     answers: Answers,
     check: Option<Address>,
     receipts: Option<Arc<Receipts>>,
-    desk: OnceLock<Arc<dyn Desk>>,
-    sender: Arc<Sender>,
+    desk: OnceLock<Arc<dyn FeedbackSink>>,
+    sender: Arc<SenderHealth>,
 }
 
-/// An address, and what stands after its ?.
+/// A URL, and its query.
 struct Address {
     base: Url,
     query: Pairs,
 }
 
-impl Gateway {
-    /// Opens nothing.
+impl GatewayProvider {
+    /// Opens no connection.
     ///
     /// # Errors
-    /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings, channel: &Channel, sender: Arc<Sender>) -> Result<Self, Unusable> {
+    /// Names the setting to change, or what is wrong with the response rules.
+    pub(crate) fn new(
+        settings: &Settings,
+        channel: &Channel,
+        sender: Arc<SenderHealth>,
+    ) -> Result<Self, SmsStartError> {
         let (sms, section) = (&settings.sms, &settings.gateway);
         let receipts = Receipts::read(settings, channel, &sender)?.map(Arc::new);
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
@@ -89,7 +93,7 @@ impl Gateway {
             body: Body::read(section.format, &section.body)?,
             from: section.from.clone(),
             secret: section.secret.clone(),
-            judge: Judge::read(section)?,
+            judge: ResponseParser::read(section)?,
             answers,
             check,
             receipts,
@@ -100,17 +104,17 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Whether everything a template names is there.
+    /// Checks that everything used by a template is set.
     fn has_what_it_names(&self, section: &Section) -> Result<(), BadSetting> {
         let bad = |key, why: &str| Err(BadSetting::new(key, why));
         let mut names = self.body.names();
         names.extend(self.url.query.names());
         names.extend(self.headers.iter().flat_map(|(_, value)| value.names()));
         if !names.contains(&Name::Text) || !(names.contains(&Name::To) || names.contains(&Name::ToDigits)) {
-            return bad("gateway.body", "neither it nor gateway.url says where {text} and {to} go");
+            return bad("gateway.body", "must contain {text} and {to} or {to_digits}, if not in gateway.url");
         }
-        if self.method == Method::GET && section.format != Format::None && !section.body.is_empty() {
-            return bad("gateway.body", "a GET has none: set gateway.format to \"none\"");
+        if self.method == Method::GET && section.format != BodyFormat::None && !section.body.is_empty() {
+            return bad("gateway.body", "must be empty for GET: set gateway.format to \"none\"");
         }
         names.extend(self.check.iter().flat_map(|check| check.query.names()));
         for (name, missing, key) in [
@@ -119,7 +123,7 @@ impl Gateway {
             (Name::Callback, self.receipts.is_none(), "gateway.callback_key"),
         ] {
             if missing && names.contains(&name) {
-                return bad(key, "is missing: gateway.url, gateway.headers or gateway.body names it");
+                return bad(key, "is missing, but gateway.url, gateway.headers or gateway.body uses it");
             }
         }
         Ok(())
@@ -139,7 +143,7 @@ impl Gateway {
         values
     }
 
-    /// A request; `None` when a value can't stand in a header.
+    /// A request; `None` if a value is not valid in a header.
     fn request(&self, method: Method, to: &Address, values: &Values<'_>) -> Option<RequestBuilder> {
         let mut url = to.base.clone();
         if !to.query.is_empty() {
@@ -154,12 +158,12 @@ impl Gateway {
         Some(self.client.request(method, url).headers(headers))
     }
 
-    fn refused(&self, answer: &Answer, code: Option<&str>, message: Message<'_>) -> Outcome {
+    fn refused(&self, answer: &HttpAnswer, code: Option<&str>, message: Message<'_>) -> Outcome {
         let said = Said::answer(answer, code);
         let verdict = self.answers.judge(said);
         if verdict.alarm && message.is_news() {
-            let (order, code) = (&message.envelope.suffix, named(said));
-            tracing::error!(%order, code, "the gateway refuses a message for what somebody has to look at");
+            let (order, code) = (&message.envelope.order_id, named(said));
+            tracing::error!(%order, code, "the gateway rejected a message; operator action required");
         }
         verdict.outcome(WHO, said, &self.sender, message.to)
     }
@@ -173,11 +177,11 @@ impl Address {
             return Err(bad("is missing".to_owned()));
         }
         if base.contains(['{', '}']) {
-            return Err(bad("names may stand after the ? only".to_owned()));
+            return Err(bad("placeholders are allowed after the ? only".to_owned()));
         }
-        // Not as the base of others: a slash at the end belongs to it.
-        exchange::base(base).map_err(|why| bad(why.to_string()))?;
-        let base = Url::parse(base).map_err(|_| bad("is no address".to_owned()))?;
+        // Not used as a base URL: a slash at the end is part of it.
+        http_request::base(base).map_err(|why| bad(why.to_string()))?;
+        let base = Url::parse(base).map_err(|_| bad("is not a valid URL".to_owned()))?;
         Ok(Self { base, query: Pairs::read(key, query)? })
     }
 }
@@ -186,22 +190,22 @@ fn headers(lines: &[String]) -> Result<Vec<(HeaderName, Template)>, BadSetting> 
     let bad = |why: &str| BadSetting::new("gateway.headers", why);
     let mut headers = Vec::new();
     for line in lines {
-        // Told at the start, not at the first message.
+        // Reported at startup, not with the first message.
         if line.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(bad("holds a line end or another control character"));
+            return Err(bad("must not contain a line end or another control character"));
         }
-        let (name, value) = line.split_once(':').ok_or_else(|| bad("must be like \"Name: value\""))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| bad("must have the form \"Name: value\""))?;
         let name = HeaderName::from_bytes(name.trim().as_bytes());
-        let name = name.map_err(|_| bad("has a name that is none of a header"))?;
+        let name = name.map_err(|_| bad("has an invalid header name"))?;
         if matches!(
             name.as_str(),
             "host" | "content-length" | "content-type" | "transfer-encoding" | "connection"
         ) {
-            return Err(bad("sets a header that is not for settings"));
+            return Err(bad("must not set this header: it is set automatically"));
         }
         let value = Template::read("gateway.headers", value.trim())?;
         if value.names().iter().any(|name| matches!(name, Name::Text)) {
-            return Err(bad("can't hold {text}: a text may have several lines"));
+            return Err(bad("must not contain {text}: a text may have several lines"));
         }
         headers.push((name, value));
     }
@@ -209,9 +213,9 @@ fn headers(lines: &[String]) -> Result<Vec<(HeaderName, Template)>, BadSetting> 
 }
 
 #[async_trait]
-impl Provider for Gateway {
-    fn abilities(&self, channel: Abilities) -> Abilities {
-        Abilities { receipts: self.receipts.is_some(), ..channel }
+impl Provider for GatewayProvider {
+    fn abilities(&self, channel: Capabilities) -> Capabilities {
+        Capabilities { receipts: self.receipts.is_some(), ..channel }
     }
 
     fn count(&self, text: &str) -> Counted {
@@ -221,14 +225,14 @@ impl Provider for Gateway {
     async fn send(&self, message: Message<'_>, deadline: Instant) -> Outcome {
         let values = self.values(Some(message));
         let Some(request) = self.request(self.method.clone(), &self.url, &values) else {
-            return Outcome::Rejected(Reason::Rejected);
+            return Outcome::Failed(Reason::Rejected);
         };
-        match exchange(self.body.write(request, &values), exchange::SHORT, deadline).await {
-            Ended::NotConnected => Outcome::NotSent { after: None, reason: Reason::NotConnected },
-            Ended::Lost(reason) => Outcome::Unknown(reason),
-            Ended::Answered(answer) => match self.judge.judge(&answer) {
-                judge::Read::Taken => Outcome::Accepted,
-                judge::Read::Refused(code) => self.refused(&answer, code.as_deref(), message),
+        match exchange(self.body.write(request, &values), http_request::SHORT, deadline).await {
+            HttpResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::NotConnected },
+            HttpResult::Lost(reason) => Outcome::Unknown(reason),
+            HttpResult::Answered(answer) => match self.judge.judge(&answer) {
+                response_parser::Read::Taken => Outcome::Sent,
+                response_parser::Read::Refused(code) => self.refused(&answer, code.as_deref(), message),
             },
         }
     }
@@ -237,11 +241,12 @@ impl Provider for Gateway {
         let Some(check) = &self.check else { return Ok(()) };
         let host = check.base.host_str().unwrap_or_default();
         let request = self.request(Method::GET, check, &self.values(None));
-        let request = request.ok_or_else(|| "gateway.headers: a value can't stand in a header".to_owned())?;
-        let answer = match exchange(request, exchange::SHORT, Instant::now() + CHECK_WITHIN).await {
-            Ended::Answered(answer) => answer,
-            Ended::NotConnected | Ended::Lost(_) => {
-                return Err(format!("{host} can't be reached, or does not answer"));
+        let request =
+            request.ok_or_else(|| "gateway.headers: a value is not valid in a header".to_owned())?;
+        let answer = match exchange(request, http_request::SHORT, Instant::now() + CHECK_WITHIN).await {
+            HttpResult::Answered(answer) => answer,
+            HttpResult::NotConnected | HttpResult::Lost(_) => {
+                return Err(format!("{host} can't be reached or does not respond"));
             }
         };
         let code = self.judge.code(&answer);
@@ -249,17 +254,18 @@ impl Provider for Gateway {
             return Ok(());
         }
         Err(format!(
-            "{host} refuses what gateway.check_url asks ({})",
+            "{host} rejected the request to gateway.check_url ({})",
             named(Said::answer(&answer, code.as_deref()))
         ))
     }
 
     fn unchecked(&self) -> Option<String> {
-        let why = "gateway.check_url is empty: give an address that tells whether the credential is good, such as one for the balance";
+        let why =
+            "gateway.check_url is empty; set a URL that tests the credentials, such as one for the balance";
         self.check.is_none().then(|| why.to_owned())
     }
 
-    fn open(&self, desk: Arc<dyn Desk>) -> Router {
+    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router {
         match &self.receipts {
             Some(receipts) => {
                 let desk = Arc::clone(self.desk.get_or_init(|| desk));

@@ -1,5 +1,5 @@
-//! Receipts of a gateway, at an address of their own for each attempt. Gateways do not sign what they send, so the address itself
-//! is the proof: it holds a mark only we can make.
+//! Receipts of a gateway, at a separate address for each attempt. Gateways do not sign their requests, so the address
+//! itself contains a signature that only we can make.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
-use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{AttemptId, Ban, Desk, Noted, Receipt, Word};
+use posthaste_courier::rejected_callbacks::RejectedCallbacks;
+use posthaste_courier::{
+    AttemptId, DeliveryReceipt, FeedbackSink, ReceiptResult, ReceiptStatus, SuppressAfter,
+};
 use posthaste_model::{Channel, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
@@ -23,61 +25,61 @@ use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
 use super::{ANSWERS, WHO};
-use crate::answers::{Answers, Said, is_code};
-use crate::public::Public;
-use crate::sender::Sender;
-use crate::settings::{BadSetting, Gateway as Section, Settings};
-use crate::transport::Unusable;
+use crate::callback_server::CallbackServer;
+use crate::response_rules::{Answers, Said, is_code};
+use crate::sender_health::SenderHealth;
+use crate::settings::{BadSetting, GatewaySettings as Section, Settings};
+use crate::transport::SmsStartError;
 
-/// Before the name of the attempt and its mark.
+/// The path before the id of the attempt and its signature.
 const PATH: &str = "/gateway/status/";
-/// Bytes of the mark: too many to guess.
+/// Bytes of the signature.
 const MARK: usize = 16;
-/// What the log says of others.
-const REFUSED: &str = "receipts at addresses not made here are refused; gateway.callback_key may not be the one messages left with";
-/// How long the desk may take.
+/// The log message for other addresses.
+const REFUSED: &str = "rejected receipts at addresses not made here; gateway.callback_key may have changed";
+/// Timeout of the feedback sink.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How receipts come in.
+/// Reads and verifies receipts.
 pub(super) struct Receipts {
-    public: Public,
+    public: CallbackServer,
     key: SecretString,
     settings: Section,
     answers: Answers,
-    refusals: Refusals,
-    sender: Arc<Sender>,
+    refusals: RejectedCallbacks,
+    sender: Arc<SenderHealth>,
 }
 
 impl Receipts {
-    /// How they come in by these settings, if they do.
+    /// Receipts from the settings; `None` if there is no listener.
     pub(super) fn read(
         settings: &Settings,
         channel: &Channel,
-        sender: &Arc<Sender>,
-    ) -> Result<Option<Self>, Unusable> {
-        let (public, section) = (Public::read(&settings.sms)?, &settings.gateway);
+        sender: &Arc<SenderHealth>,
+    ) -> Result<Option<Self>, SmsStartError> {
+        let (public, section) = (CallbackServer::read(&settings.sms)?, &settings.gateway);
         let length = section.callback_key.expose_secret().len();
         match public {
             None if length > 0 => {
-                let why = "is missing: gateway.callback_key is there";
+                let why = "is missing, but gateway.callback_key is set";
                 Err(BadSetting::new("sms.public_url", why).into())
             }
             None => Ok(None),
             Some(_) if length < 32 => {
-                let why = "must be 32 letters or more by chance, for sms.public_url is there";
+                let why = "must have at least 32 random characters, because sms.public_url is set";
                 Err(BadSetting::new("gateway.callback_key", why).into())
             }
             Some(public) => {
                 let answers = Answers::load(&settings.sms.answers_file, ANSWERS)?;
                 let (key, settings) = (section.callback_key.clone(), section.clone());
-                let refusals = Refusals::new(channel, REFUSED);
+                let refusals = RejectedCallbacks::new(channel, REFUSED);
                 let sender = Arc::clone(sender);
                 Ok(Some(Self { public, key, settings, answers, refusals, sender }))
             }
         }
     }
 
-    /// Where receipts of an attempt are to be sent.
+    /// The address for receipts of an attempt.
     pub(super) fn address(&self, attempt: &AttemptId) -> String {
         let attempt = attempt.to_string();
         let mark = self.mac(&attempt).finalize().into_bytes();
@@ -87,7 +89,7 @@ impl Receipts {
 
     fn mac(&self, attempt: &str) -> Hmac<Sha256> {
         let mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes());
-        // No key is too long or short for it.
+        // HMAC accepts keys of any length.
         mac.unwrap_or_else(|_| Hmac::new(&Default::default())).chain_update(attempt.as_bytes())
     }
 
@@ -96,17 +98,17 @@ impl Receipts {
         mark.len() == MARK && self.mac(attempt).verify_truncated_left(&mark).is_ok()
     }
 
-    /// What a receipt says; `None` when it says nothing.
+    /// What a receipt reports; `None` if it has no known status.
     pub(super) fn word(&self, fields: &[(String, String)]) -> Option<Heard> {
         let settings = &self.settings;
         let of = |word| Some(Heard { word, reason: Reason::None, ban: None, by_policy: None });
         let get = |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let status = get(&settings.status_field)?;
         if settings.delivered_values.contains(status) {
-            return of(Word::Delivered);
+            return of(ReceiptStatus::Delivered);
         }
         if settings.sent_values.contains(status) {
-            return of(Word::Sent);
+            return of(ReceiptStatus::Sent);
         }
         if !settings.failed_values.contains(status) {
             return None;
@@ -115,22 +117,27 @@ impl Receipts {
         let said = Said { code, ..Said::default() };
         let verdict = self.answers.judge(said);
         let by_policy = verdict.by_policy(WHO, said);
-        Some(Heard { word: Word::Failed, reason: verdict.late_reason(), ban: verdict.ban(), by_policy })
+        Some(Heard {
+            word: ReceiptStatus::Failed,
+            reason: verdict.late_reason(),
+            ban: verdict.ban(),
+            by_policy,
+        })
     }
 }
 
-/// What a receipt says.
+/// The content of a receipt.
 pub(super) struct Heard {
-    word: Word,
+    word: ReceiptStatus,
     reason: Reason,
-    ban: Option<Ban>,
-    /// Who refused it and how, if it may be the sender's fault.
+    ban: Option<SuppressAfter>,
+    /// Provider and code of the rejection, if it may be the sender's fault.
     by_policy: Option<String>,
 }
 
-type Place = (Arc<Receipts>, Arc<dyn Desk>);
+type Place = (Arc<Receipts>, Arc<dyn FeedbackSink>);
 
-pub(super) fn routes(receipts: Arc<Receipts>, desk: Arc<dyn Desk>) -> Router {
+pub(super) fn routes(receipts: Arc<Receipts>, desk: Arc<dyn FeedbackSink>) -> Router {
     let place: Place = (receipts, desk);
     Router::new().route(&format!("{PATH}{{attempt}}/{{mark}}"), get(status).post(status)).with_state(place)
 }
@@ -151,17 +158,17 @@ async fn status(
     fields.extend(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned());
     let Some(heard) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
     let Heard { word, reason, ban, by_policy } = heard;
-    let receipt = Receipt { attempt, word, reason, ban };
+    let receipt = DeliveryReceipt { attempt, word, reason, ban };
     match timeout(STORE_WITHIN, desk.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
-            tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
-            if noted == Noted::Changed {
+            tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");
+            if noted == ReceiptResult::Changed {
                 receipts.sender.is_told(word, by_policy.as_deref());
             }
             StatusCode::NO_CONTENT
         }
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!("a receipt can't be stored; the gateway is asked to send it again");
+            tracing::warn!("a receipt could not be stored; the gateway must send it again");
             StatusCode::SERVICE_UNAVAILABLE
         }
     }

@@ -1,14 +1,14 @@
-//! Texts with names in braces, filled in for the place they stand in: form, query and JSON are written by a serializer from whole
-//! values, so nothing a message says can become a part of a request's form.
+//! Templates with placeholders in braces. Form, query and JSON are written by a serializer from whole values, so no
+//! text of a message can change the structure of a request.
 
 use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::settings::{BadSetting, Format};
+use crate::settings::{BadSetting, BodyFormat};
 
-/// What stands for something else.
+/// A placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Name {
     To,
@@ -34,7 +34,7 @@ const NAMES: &[(&str, Name)] = &[
     ("callback", Name::Callback),
 ];
 
-/// What they stand for.
+/// The values of the placeholders.
 #[derive(Default)]
 pub(super) struct Values<'a> {
     pub(super) to: &'a str,
@@ -69,12 +69,12 @@ enum Piece {
     Name(Name),
 }
 
-/// A text with names.
+/// A text with placeholders.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template(Vec<Piece>);
 
 impl Template {
-    /// Reads it. The setting's value is not shown: it may hold a secret.
+    /// Parses a template. Errors do not show the setting's value: it may contain a secret.
     pub(super) fn read(key: &'static str, text: &str) -> Result<Self, BadSetting> {
         let bad = |why: String| BadSetting::new(key, why);
         let (mut pieces, mut plain) = (Vec::new(), String::new());
@@ -90,11 +90,11 @@ impl Template {
             }
             let end = rest.find('}').filter(|_| brace == "{");
             let end =
-                end.ok_or_else(|| bad("a brace stands alone; a brace itself is written twice".to_owned()))?;
+                end.ok_or_else(|| bad("has an unmatched brace; write a literal brace twice".to_owned()))?;
             let known = NAMES.iter().find(|(known, _)| *known == &rest[..end]);
             let (_, name) = known.ok_or_else(|| {
                 let names: Vec<String> = NAMES.iter().map(|(name, _)| format!("{{{name}}}")).collect();
-                bad(format!("has a name in braces that is none of {}", names.join(" ")))
+                bad(format!("has an unknown placeholder; allowed are {}", names.join(" ")))
             })?;
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -126,12 +126,12 @@ impl Template {
     }
 }
 
-/// Names and values of a form or a query.
+/// Fields of a form or a query.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pairs(Vec<(String, Template)>);
 
 impl Pairs {
-    /// Reads `a=b&c={text}`: what is not in braces is written as in an address.
+    /// Parses `a=b&c={text}`; text outside braces is URL-encoded.
     pub(super) fn read(key: &'static str, text: &str) -> Result<Self, BadSetting> {
         let mut pairs = Vec::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -157,12 +157,12 @@ impl Pairs {
     }
 }
 
-/// A JSON with names in its texts.
+/// JSON with placeholders in its strings.
 #[derive(Debug, Clone)]
 pub(super) enum Json {
     Plain(Value),
     Text(Template),
-    /// The whole text is one name that becomes a number.
+    /// The whole string is one placeholder that becomes a number.
     Number(Name),
     List(Vec<Json>),
     Object(Vec<(String, Json)>),
@@ -177,7 +177,7 @@ impl Json {
                     Some(name) => match NAMES.iter().find(|(known, _)| *known == name) {
                         Some((_, name @ (Name::ToDigits | Name::Segments))) => Self::Number(*name),
                         _ => {
-                            let why = "only {to_digits:number} and {segments:number} are numbers";
+                            let why = "only {to_digits:number} and {segments:number} can be numbers";
                             return Err(BadSetting::new(key, why));
                         }
                     },
@@ -226,16 +226,16 @@ pub(super) enum Body {
 }
 
 impl Body {
-    pub(super) fn read(format: Format, text: &str) -> Result<Self, BadSetting> {
+    pub(super) fn read(format: BodyFormat, text: &str) -> Result<Self, BadSetting> {
         let bad = |why: String| BadSetting::new("gateway.body", why);
         match format {
-            Format::None if text.is_empty() => Ok(Self::None),
-            Format::None => Err(bad("there is one, but gateway.format is \"none\"".to_owned())),
-            Format::Form => Ok(Self::Form(Pairs::read("gateway.body", text)?)),
-            Format::Json => {
+            BodyFormat::None if text.is_empty() => Ok(Self::None),
+            BodyFormat::None => Err(bad("must be empty, because gateway.format is \"none\"".to_owned())),
+            BodyFormat::Form => Ok(Self::Form(Pairs::read("gateway.body", text)?)),
+            BodyFormat::Json => {
                 let value = serde_json::from_str(text).map_err(|error| {
-                    // Not the error's own words: they may show a part of the value.
-                    bad(format!("is no JSON (line {}, column {})", error.line(), error.column()))
+                    // Not the text of the error: it may show part of the value.
+                    bad(format!("is not valid JSON (line {}, column {})", error.line(), error.column()))
                 })?;
                 Ok(Self::Json(Json::read(value)?))
             }

@@ -1,5 +1,5 @@
-//! What Twilio calls us with. The raw request is proved first, and nothing else of it is looked at before; it is answered when
-//! what it says is stored.
+//! Callbacks from Twilio. The signature of the raw request is verified before anything else is read, and the request
+//! is acknowledged only after its content is stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use posthaste_courier::{AttemptId, NotStored, Noted, Receipt};
+use posthaste_courier::{AttemptId, DeliveryReceipt, NotStored, ReceiptResult};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 use url::form_urlencoded;
 
-use super::create::{STATUS, is_message};
+use super::send::{STATUS, is_message};
 use super::signature::Sent;
 use super::{Inner, inbound};
 
-/// Where replies come in.
+/// The path for replies.
 pub(super) const INBOUND: &str = "/twilio/inbound";
-/// Twilio takes 15 s for all its tries together.
+/// Twilio allows 15 s for all of its tries together.
 const STORE_WITHIN: Duration = Duration::from_secs(4);
 
-/// The parameters of a request that is proved.
+/// The parameters of a request with a verified signature.
 pub(super) struct Proved(Vec<(String, String)>);
 
-/// A request is answered without more.
+/// A request is rejected with this status.
 pub(super) struct Refused(StatusCode);
 
 impl From<StatusCode> for Refused {
@@ -52,14 +52,14 @@ pub(super) fn routes(twilio: Arc<Inner>) -> Router {
 }
 
 impl Proved {
-    /// The value of a parameter; empty when there is none.
+    /// The value of a parameter; empty if missing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
 
 impl Inner {
-    /// Whether Twilio made this request, and with which parameters. `uri` is the path below the public address.
+    /// Verifies that Twilio made this request, and returns its parameters. `uri` is the path below the public address.
     pub(super) fn prove(&self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Proved, Refused> {
         let Some((public, signature)) = &self.receipts else { return Err(Refused(StatusCode::NOT_FOUND)) };
         let forged = || {
@@ -72,7 +72,7 @@ impl Inner {
         let mut urls = public.spellings(path);
         let options = &self.settings.callback_options;
         if !options.is_empty() {
-            // Twilio does not say whether what stands behind # takes part.
+            // Twilio does not document whether the part after # is signed.
             urls.extend(urls.clone().into_iter().map(|url| format!("{url}#{options}")));
         }
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -96,16 +96,16 @@ impl Inner {
     }
 }
 
-/// Waits for the desk. Whoever told it has to tell it again when it is not stored in time.
+/// Waits for the feedback sink. If it does not store in time, Twilio must send the request again.
 pub(super) async fn stored<T>(told: impl Future<Output = Result<T, NotStored>>) -> Result<T, Refused> {
     match timeout(STORE_WITHIN, told).await {
         Ok(Ok(noted)) => Ok(noted),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "what Twilio told can't be stored; it is asked to tell it again");
+            tracing::warn!(%error, "a callback could not be stored; Twilio must send it again");
             Err(Refused(StatusCode::SERVICE_UNAVAILABLE))
         }
         Err(_) => {
-            tracing::warn!("what Twilio told is not stored in time; it is asked to tell it again");
+            tracing::warn!("a callback was not stored in time; Twilio must send it again");
             Err(Refused(StatusCode::SERVICE_UNAVAILABLE))
         }
     }
@@ -119,7 +119,7 @@ async fn status(
     body: Bytes,
 ) -> Result<StatusCode, Refused> {
     let told = twilio.prove(&uri, &headers, &body)?;
-    // Whatever else is wrong is no better when it comes again.
+    // A repeat would not fix any other error.
     let Ok(attempt) = attempt.parse::<AttemptId>() else { return Ok(StatusCode::NO_CONTENT) };
     let status = match told.get("MessageStatus") {
         "" => told.get("SmsStatus"),
@@ -127,23 +127,24 @@ async fn status(
     };
     let code = Some(told.get("ErrorCode")).filter(|code| !code.is_empty());
     let Some(word) = twilio.read(status, code) else {
-        tracing::debug!(order = %attempt.suffix, "a status that says nothing");
+        tracing::debug!(order = %attempt.order_id, "ignored a receipt with an unknown status");
         return Ok(StatusCode::NO_CONTENT);
     };
     let Some(desk) = twilio.desk() else { return Err(Refused(StatusCode::SERVICE_UNAVAILABLE)) };
     if word.alarm {
-        let order = &attempt.suffix;
-        tracing::error!(%order, reason = word.reason.code(), "Twilio could not deliver a message for what somebody has to look at");
+        let order = &attempt.order_id;
+        let reason = word.reason.code();
+        tracing::error!(%order, reason, "Twilio could not deliver a message; operator action required");
     }
     let sid = told.get("MessageSid");
-    if is_message(sid) && twilio.seen.whose(sid).as_ref() != Some(&attempt.suffix) {
+    if is_message(sid) && twilio.seen.whose(sid).as_ref() != Some(&attempt.order_id) {
         twilio.remember(sid, &attempt, Instant::now() + STORE_WITHIN).await;
     }
-    let receipt = Receipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
+    let receipt = DeliveryReceipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
     let noted = stored(desk.receipt(&receipt)).await?;
-    if noted == Noted::Changed {
+    if noted == ReceiptResult::Changed {
         twilio.sender.is_told(word.rank, word.by_policy.as_deref());
     }
-    tracing::debug!(order = %receipt.attempt.suffix, ?noted, "a receipt");
+    tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,5 @@
-//! Replies of people: one word takes their number out, another takes it in again. Twilio does the same on its side and passes the
-//! message on; without a list of ours every later message would be refused by Twilio one by one.
+//! Replies of recipients: one word opts a number out, another opts it in again. Twilio does the same on its side and
+//! forwards the message; without our own suppression list, Twilio would reject every later message one by one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use posthaste_courier::exchange::{Ended, SHORT, exchange};
-use posthaste_courier::{List, Notice, Said};
+use posthaste_courier::http_request::{HttpResult, SHORT, exchange};
+use posthaste_courier::{ConsentNotice, NoticeMoment, SuppressionList};
 use posthaste_model::{Address, Reason, UnixMs};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::Inner;
 use super::callback::{Proved, Refused, stored};
-use super::create::is_message;
-use super::inquire::moment;
+use super::lookup::moment;
+use super::send::is_message;
 use crate::number;
-use crate::settings::{BadSetting, Twilio as Section};
+use crate::settings::{BadSetting, TwilioSettings as Section};
 
-/// How long Twilio may take to say when a reply was made. It waits 15 s for all its tries together.
+/// Timeout for asking Twilio when a reply was made. Twilio allows 15 s for all of its tries together.
 const ASK_WITHIN: Duration = Duration::from_secs(3);
-/// Says nothing back.
+/// Sends no reply to the recipient.
 const NOTHING: &str = "<Response></Response>";
 
-/// What a person wants.
+/// What the recipient wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// No more messages.
@@ -36,22 +36,22 @@ pub(super) enum Wish {
     In,
 }
 
-/// When a reply was made, as Twilio says.
+/// When a reply was made, according to Twilio.
 enum Asked {
     At(UnixMs),
-    /// It may say so when it is asked again.
+    /// Twilio may return it later.
     NotNow,
-    /// It does not.
+    /// Twilio does not return it.
     Never,
 }
 
-/// A message, as far as it matters.
+/// The used part of a message.
 #[derive(Deserialize)]
 struct Shown {
     date_created: String,
 }
 
-/// Words that are wishes.
+/// The words for opting out and in.
 pub(super) struct Words {
     stop: Vec<String>,
     start: Vec<String>,
@@ -69,17 +69,20 @@ impl Words {
         let stop = read("twilio.stop_words", &settings.stop_words)?;
         let start = read("twilio.start_words", &settings.start_words)?;
         if stop.iter().any(|word| start.contains(word)) {
-            return Err(BadSetting::new("twilio.start_words", "has a word of twilio.stop_words"));
+            return Err(BadSetting::new(
+                "twilio.start_words",
+                "must not contain a word of twilio.stop_words",
+            ));
         }
         Ok(Self { stop, start })
     }
 
-    /// What a message wants. What Twilio made of it counts before its words.
+    /// What a message asks for. Twilio's own interpretation takes precedence over its words.
     pub(super) fn wish(&self, opt_out_type: &str, body: &str) -> Option<Wish> {
         match opt_out_type.to_ascii_uppercase().as_str() {
             "STOP" => return Some(Wish::Out),
             "START" => return Some(Wish::In),
-            // HELP, and what may come.
+            // HELP, and unknown types.
             known if !known.is_empty() => return None,
             _ => {}
         }
@@ -108,54 +111,54 @@ pub(super) async fn received(
 impl Inner {
     async fn wished(&self, told: &Proved) -> Result<(), Refused> {
         let from = told.get("From");
-        // Another channel of Twilio's has a word before the number; it is none of ours.
+        // Other channels of Twilio have a prefix before the number; they are not ours.
         if !number::is_number(from) {
             return Ok(());
         }
         let Some(wish) = self.words.wish(told.get("OptOutType"), told.get("Body")) else { return Ok(()) };
         let Some(desk) = self.desk() else { return Err(Refused::away()) };
-        let (address, list) = (Address::new(from), List::Channel);
+        let (address, list) = (Address::new(from), SuppressionList::Channel);
         let sid = told.get("MessageSid");
         let said = match (self.said(sid).await, wish) {
-            (Asked::At(moment), _) => Said::Provider(moment),
-            // An opt-out holds without a proof; an opt-in can be proved when it comes again.
+            (Asked::At(moment), _) => NoticeMoment::Provider(moment),
+            // An opt-out counts without a time; an opt-in is repeated until its time is known.
             (Asked::NotNow, Wish::In) => {
-                tracing::warn!("Twilio does not say when somebody opted in; it is asked to tell it again");
+                tracing::warn!("Twilio did not return the time of an opt-in; Twilio must send it again");
                 return Err(Refused::away());
             }
-            (Asked::NotNow | Asked::Never, _) => Said::Unknown,
+            (Asked::NotNow | Asked::Never, _) => NoticeMoment::Unknown,
         };
-        let notice = Notice::named(sid, said).remembered();
+        let notice = ConsentNotice::named(sid, said).remembered();
         match wish {
             Wish::Out => {
                 let noted = stored(desk.suppress(&address, &list, Reason::OptedOut, &notice)).await?;
-                tracing::info!(?noted, "somebody opted out by a reply");
+                tracing::info!(?noted, "recipient opted out by reply");
             }
             Wish::In => {
                 let lifted = stored(desk.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
-                tracing::info!(lifted, "somebody opted in by a reply");
+                tracing::info!(lifted, "recipient opted in by reply");
             }
         }
         Ok(())
     }
 
-    /// When a reply was made. Its callback does not say so, and may be a repeat.
+    /// When a reply was made. The callback does not contain the time, and may be a repeat.
     async fn said(&self, sid: &str) -> Asked {
         if !is_message(sid) {
             return Asked::Never;
         }
         let request = self.account.get(&self.account.path(&format!("/Messages/{sid}.json")));
         match exchange(request, SHORT, Instant::now() + ASK_WITHIN).await {
-            Ended::Answered(answer) if answer.status == 200 => {
+            HttpResult::Answered(answer) if answer.status == 200 => {
                 let shown = serde_json::from_slice::<Shown>(&answer.body).ok();
                 shown.and_then(|shown| moment(&shown.date_created)).map_or(Asked::Never, Asked::At)
             }
-            // Not this credential's to see, or removed.
-            Ended::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
+            // Not visible to these credentials, or deleted.
+            HttpResult::Answered(answer) if (400..500).contains(&answer.status) && answer.status != 429 => {
                 tracing::warn!(
                     status = answer.status,
-                    "Twilio does not show a reply to this credential: an opt-in lifts nothing then; give the API key the right to \
-                     read messages, or send with the account's own token"
+                    "Twilio does not show a reply to these credentials, so an opt-in can't lift a suppression; allow \
+                     the API key to read messages, or use the account's own token"
                 );
                 Asked::Never
             }

@@ -1,16 +1,16 @@
-//! Twilio Programmable Messaging: messages by `Messages.json`, receipts and replies by signed callbacks, and a look at what
-//! Twilio has before an attempt of unknown outcome is repeated.
+//! Twilio Programmable Messaging: sends with `Messages.json`, receives receipts and replies by signed callbacks, and
+//! looks up messages at Twilio before an attempt of unknown outcome is repeated.
 
 mod account;
 mod callback;
-mod create;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod inbound;
-mod inquire;
-mod lookalikes;
-mod seen;
+mod lookup;
+mod send;
+mod sid_cache;
 mod signature;
+mod smart_encoding;
 mod status;
 
 use std::sync::{Arc, OnceLock};
@@ -18,71 +18,75 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome};
+use posthaste_courier::rejected_callbacks::RejectedCallbacks;
+use posthaste_courier::{Capabilities, Envelope, FeedbackSink, LookupResult, Outcome};
 use posthaste_model::segments::{self, Counted};
 use posthaste_model::{Channel, UnixMs};
 use tokio::time::Instant;
 
-use crate::answers::Answers;
+use crate::callback_server::CallbackServer;
 use crate::provider::{Message, Provider};
-use crate::public::Public;
-use crate::sender::Sender;
-use crate::settings::{BadSetting, Settings, Twilio as Section};
-use crate::transport::Unusable;
+use crate::response_rules::Answers;
+use crate::sender_health::SenderHealth;
+use crate::settings::{BadSetting, Settings, TwilioSettings as Section};
+use crate::transport::SmsStartError;
 use account::Account;
 use inbound::Words;
-use seen::Seen;
+use sid_cache::SidCache;
 use signature::Signature;
 
-/// The table inside the program.
+/// The embedded response rules.
 pub(crate) const ANSWERS: &str = include_str!("answers.toml");
 
-/// What the log says of requests that are not signed.
-const REFUSED: &str = "requests without Twilio's signature are refused; twilio.auth_token may not be the account's primary token, \
-                       or sms.public_url not the address Twilio calls";
+/// The log message for requests without a valid signature.
+const REFUSED: &str = "rejected requests without Twilio's signature; check that twilio.auth_token is the account's \
+                       primary token, and sms.public_url the address that Twilio calls";
 
-/// A body above this is refused by Twilio (21617).
+/// Twilio rejects a longer body (21617).
 const MOST_CHARACTERS: usize = 1600;
 
-/// Twilio, as one account sees it. Cheap to clone.
+/// One account at Twilio. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Twilio(Arc<Inner>);
+pub(crate) struct TwilioProvider(Arc<Inner>);
 
 struct Inner {
     channel: Channel,
     settings: Section,
     account: Account,
     answers: Answers,
-    /// Receipts: where they come in, and how they are proved.
-    receipts: Option<(Public, Signature)>,
-    /// Requests that Twilio did not sign.
-    refusals: Refusals,
+    /// The listener for receipts, and the verification of their signatures.
+    receipts: Option<(CallbackServer, Signature)>,
+    /// Requests without a valid signature.
+    refusals: RejectedCallbacks,
     words: Words,
-    seen: Seen,
-    desk: OnceLock<Arc<dyn Desk>>,
-    sender: Arc<Sender>,
+    seen: SidCache,
+    desk: OnceLock<Arc<dyn FeedbackSink>>,
+    sender: Arc<SenderHealth>,
     send_within: Duration,
-    /// One inquiry at a time, so that two attempts of one text do not both find the same message.
+    /// One lookup at a time, so that two attempts of one text do not both find the same message.
     asking: tokio::sync::Mutex<()>,
 }
 
-impl Twilio {
-    /// Opens nothing.
+impl TwilioProvider {
+    /// Opens no connection.
     ///
     /// # Errors
-    /// The setting to change, or what is wrong with the table of answers.
-    pub(crate) fn new(settings: &Settings, channel: Channel, sender: Arc<Sender>) -> Result<Self, Unusable> {
+    /// Names the setting to change, or what is wrong with the response rules.
+    pub(crate) fn new(
+        settings: &Settings,
+        channel: Channel,
+        sender: Arc<SenderHealth>,
+    ) -> Result<Self, SmsStartError> {
         let (sms, section) = (&settings.sms, settings.twilio.clone());
         check(sms.max_characters, &section, !sms.listen.is_empty())?;
         let account = Account::new(&section, sms.client("twilio.api_url")?, !sms.listen.is_empty())?;
-        let receipts = match Public::read(sms)? {
+        let receipts = match CallbackServer::read(sms)? {
             Some(public) => Some((public, Signature::new(&section.auth_token)?)),
             None => None,
         };
         let answers = Answers::load(&sms.answers_file, ANSWERS)?;
         let words = Words::new(&section)?;
-        let refusals = Refusals::new(&channel, REFUSED);
+        let refusals = RejectedCallbacks::new(&channel, REFUSED);
         Ok(Self(Arc::new(Inner {
             channel,
             settings: section,
@@ -91,7 +95,7 @@ impl Twilio {
             receipts,
             refusals,
             words,
-            seen: Seen::default(),
+            seen: SidCache::default(),
             desk: OnceLock::new(),
             sender,
             send_within: sms.send_within.get(),
@@ -101,59 +105,59 @@ impl Twilio {
 }
 
 impl Inner {
-    fn desk(&self) -> Option<&Arc<dyn Desk>> {
+    fn desk(&self) -> Option<&Arc<dyn FeedbackSink>> {
         self.desk.get()
     }
 
-    /// A text as Twilio sends it.
+    /// The text as Twilio sends it.
     fn as_sent(&self, text: &str) -> String {
-        if self.settings.smart_encoding { lookalikes::replace(text) } else { text.to_owned() }
+        if self.settings.smart_encoding { smart_encoding::replace(text) } else { text.to_owned() }
     }
 }
 
 fn check(max_characters: usize, settings: &Section, hears: bool) -> Result<(), BadSetting> {
     let bad = |key, why: &str| Err(BadSetting::new(key, why));
     if max_characters > MOST_CHARACTERS {
-        return bad("sms.max_characters", "Twilio takes 1600 at most");
+        return bad("sms.max_characters", "must be at most 1600 for Twilio");
     }
     match (settings.from.is_empty(), settings.messaging_service_sid.is_empty()) {
         (true, true) => {
-            return bad("twilio.from", "is missing: give it, or twilio.messaging_service_sid");
+            return bad("twilio.from", "is missing: set it or twilio.messaging_service_sid");
         }
-        (false, false) => return bad("twilio.from", "give it or twilio.messaging_service_sid, not both"),
+        (false, false) => return bad("twilio.from", "set it or twilio.messaging_service_sid, not both"),
         (false, true) if !is_sender(&settings.from) => {
             return bad(
                 "twilio.from",
-                "must be a number such as +12025550123, a short code, or a name of at most 11",
+                "must be a number such as +12025550123, a short code, or a name of at most 11 characters",
             );
         }
         (true, false) if !account::is_sid("MG", &settings.messaging_service_sid) => {
-            return bad("twilio.messaging_service_sid", "must be MG and 32 digits of 0-9 a-f");
+            return bad("twilio.messaging_service_sid", "must be MG and 32 hexadecimal digits");
         }
         _ => {}
     }
     let valid_for = settings.valid_for.get();
     if !valid_for.as_millis().is_multiple_of(1000) || valid_for > Duration::from_secs(36_000) {
-        return bad("twilio.valid_for", "must be whole seconds, 10h at most, or 0s");
+        return bad("twilio.valid_for", "must be whole seconds, at most 10h, or 0s");
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=&,_-".contains(&byte);
     if !settings.callback_options.bytes().all(plain) {
-        return bad("twilio.callback_options", "must be like rc=3&rp=5xx,ct,rt");
+        return bad("twilio.callback_options", "must be of the form rc=3&rp=5xx,ct,rt");
     }
     if hears && !repeats(&settings.callback_options) {
         return bad(
             "twilio.callback_options",
-            "must let Twilio repeat what can't be stored, as rc=3&rp=5xx,ct,rt does (rc from 1 to 5, rp with 5xx or all): by default \
-             it repeats no request that was answered, and a STOP would be lost",
+            "must let Twilio repeat requests that can't be stored, as rc=3&rp=5xx,ct,rt does (rc from 1 to 5, rp with \
+             5xx or all): by default Twilio does not repeat a request that got a response, and a STOP would be lost",
         );
     }
     if settings.ask_after.get() > Duration::from_secs(3600) {
-        return bad("twilio.ask_after", "must be an hour at most");
+        return bad("twilio.ask_after", "must be at most 1h");
     }
     Ok(())
 }
 
-/// Whether Twilio repeats a request that was answered by an error of ours.
+/// Whether Twilio repeats a request to which we responded with an error.
 fn repeats(options: &str) -> bool {
     let value = |key| options.split('&').find_map(|pair| pair.strip_prefix(key));
     let count = value("rc=").and_then(|count| count.parse::<u8>().ok());
@@ -172,9 +176,9 @@ fn is_sender(from: &str) -> bool {
 }
 
 #[async_trait]
-impl Provider for Twilio {
-    fn abilities(&self, channel: Abilities) -> Abilities {
-        Abilities { inquires: true, receipts: self.0.receipts.is_some(), ..channel }
+impl Provider for TwilioProvider {
+    fn abilities(&self, channel: Capabilities) -> Capabilities {
+        Capabilities { inquires: true, receipts: self.0.receipts.is_some(), ..channel }
     }
 
     fn count(&self, text: &str) -> Counted {
@@ -185,7 +189,7 @@ impl Provider for Twilio {
         self.0.create(message, deadline).await
     }
 
-    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> Found {
+    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
         self.0.look(envelope, begun, now).await
     }
 
@@ -201,15 +205,15 @@ impl Provider for Twilio {
         };
         let url = public.at(callback::INBOUND);
         vec![format!(
-            "at Twilio, the webhook for incoming messages of the number or service must be {url}{options}"
+            "in Twilio's console, set the webhook for messages to the number or service to {url}{options}"
         )]
     }
 
-    fn open(&self, desk: Arc<dyn Desk>) -> Router {
+    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router {
         for line in self.to_set_up() {
             tracing::info!("{line}");
         }
-        // Called once; should it be again, the first desk is as good.
+        // Called once; if called again, the first feedback sink is kept.
         let _ = self.0.desk.set(desk);
         callback::routes(Arc::clone(&self.0))
     }

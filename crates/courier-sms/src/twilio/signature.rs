@@ -1,5 +1,6 @@
-//! The signature of Twilio's callbacks: HMAC-SHA1, by the primary token of the account, of the address Twilio called and the
-//! parameters it sent, as Twilio's own validators compute it. Looked at before anything of a request is believed.
+//! Verifies the signature of Twilio's callbacks: an HMAC-SHA1 with the account's primary token over the URL that
+//! Twilio called and the parameters that it sent, computed like Twilio's own validators. No request is trusted before
+//! this check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,33 +16,33 @@ use url::form_urlencoded;
 use super::account;
 use crate::settings::BadSetting;
 
-/// The query parameter with the digest of a body that is no form.
+/// The query parameter with the digest of a body that is not a form.
 const DIGEST: &str = "bodySHA256";
 
-/// What was sent, as the signature covers it.
+/// The signed content.
 #[derive(Debug)]
 pub(super) enum Sent<'a> {
-    /// A form: names and values as they are, untrimmed, empty and unknown ones too.
+    /// A form: all names and values, untrimmed, including empty and unknown ones.
     Form(&'a [(String, String)]),
-    /// Anything else: the address has its digest.
+    /// Anything else: the URL contains its digest.
     Other(&'a [u8]),
 }
 
-/// The key signatures are made with.
+/// The signing key.
 pub(super) struct Signature(SecretString);
 
 impl Signature {
-    /// The primary token, also when a key sends.
+    /// The primary token, even if an API key is used for sending.
     pub(super) fn new(token: &SecretString) -> Result<Self, BadSetting> {
         if account::is_secret(token) {
             return Ok(Self(token.clone()));
         }
-        let why = "is missing or wrong: receipts and replies are signed with the account's token";
+        let why = "is missing or malformed: it is required to verify receipts and replies";
         Err(BadSetting::new("twilio.auth_token", why))
     }
 
-    /// Whether Twilio made this request: `given` is the signature of one of these spellings of its address. Takes as long
-    /// whatever is wrong.
+    /// Whether Twilio made this request: `given` is the signature of one of these spellings of its URL. Takes
+    /// constant time.
     pub(super) fn proves(&self, urls: &[String], sent: &Sent<'_>, given: &str) -> bool {
         let Ok(given) = STANDARD.decode(given) else { return false };
         let mut proved = subtle::Choice::from(0);
@@ -58,14 +59,14 @@ impl Signature {
 
     pub(super) fn sign(&self, text: &str) -> Vec<u8> {
         let Ok(mac) = Hmac::<Sha1>::new_from_slice(self.0.expose_secret().as_bytes()) else {
-            // No key is too long or short for it.
+            // HMAC accepts keys of any length.
             return Vec::new();
         };
         mac.chain_update(text.as_bytes()).finalize().into_bytes().to_vec()
     }
 }
 
-/// The address, then each distinct name in order, and behind it each distinct value in order.
+/// The URL, then each distinct name in order, each followed by its distinct values in order.
 pub(super) fn signed(url: &str, sent: &Sent<'_>) -> String {
     let mut text = url.to_owned();
     if let Sent::Form(parameters) = sent {

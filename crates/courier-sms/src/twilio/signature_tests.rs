@@ -1,4 +1,4 @@
-//! Signatures computed elsewhere (by openssl, of the texts Twilio's documentation describes), and what must not pass.
+//! Signatures computed independently (by openssl, from the texts in Twilio's documentation), and invalid ones.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,9 @@ const URL: &str = "https://mycompany.com/myapp.php?foo=1&bar=2";
 
 #[test]
 fn the_example_of_the_documentation_passes() {
-    // printf 'https://mycompany.com/myapp.php?foo=1&bar=2CallSidCA1234567890ABCDECaller+14158675309Digits1234From+14158675309To+18005551212' |
+    // printf
+    // 'https://mycompany.com/myapp.php?foo=1&bar=2CallSidCA1234567890ABCDECaller+14158675309Digits1234From+14158675309To+18005551212'
+    // |
     //   openssl dgst -sha1 -hmac 12345 -binary | base64
     assert!(proves("12345", URL, CALL, "RSOYDt4T1cUTdK1PDd93/VVr8B8="));
     let mut turned = CALL.to_vec();
@@ -80,7 +82,7 @@ fn a_body_that_is_no_form_is_proved_by_its_digest() {
     assert!(!proves(&url, br#"{"MessageStatus":"failed"}"#));
     assert!(!proves("https://x.org/s", body));
     assert!(!proves(&format!("https://x.org/s?x=1&bodySHA256={digest}"), body));
-    // A signature of an address without the digest proves no body.
+    // A signature of a URL without the digest does not verify a body.
     let bare = "https://x.org/s".to_owned();
     let of_bare = STANDARD.encode(key(TOKEN).sign(&bare));
     assert!(!key(TOKEN).proves(&[bare], &Sent::Other(body), &of_bare));

@@ -1,29 +1,29 @@
-//! Words of Twilio's about a message, as words of ours. Which of two counts more is not decided here: the history only lets a
-//! better one take the place of another.
+//! Translates Twilio's message status. Which of two statuses prevails is not decided here: in the history, only a
+//! better one replaces another.
 
-use posthaste_courier::{Ban, Word as Rank};
+use posthaste_courier::{ReceiptStatus as Rank, SuppressAfter};
 use posthaste_model::Reason;
 
-use super::create::WHO;
-use crate::answers::{Answers, Said, is_code};
+use super::send::WHO;
+use crate::response_rules::{Answers, Said, is_code};
 
-/// What a status says.
+/// The meaning of a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct TwilioStatus {
     pub(super) rank: Rank,
     pub(super) reason: Reason,
-    pub(super) ban: Option<Ban>,
-    /// Whether somebody should look at it.
+    pub(super) ban: Option<SuppressAfter>,
+    /// Whether it is logged for an operator.
     pub(super) alarm: bool,
-    /// Who refused it and how, if it may be the sender's fault.
+    /// Provider and code of the rejection, if it may be the sender's fault.
     pub(super) by_policy: Option<String>,
 }
 
-/// Reads a status; `None` when it says nothing of a message of ours, or is new to us.
-pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Option<Word> {
-    let of = |rank, reason| Some(Word { rank, reason, ban: None, alarm: false, by_policy: None });
+/// Reads a status; `None` if it is unknown or not about an outgoing message.
+pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Option<TwilioStatus> {
+    let of = |rank, reason| Some(TwilioStatus { rank, reason, ban: None, alarm: false, by_policy: None });
     match status {
-        // Twilio has it, which is all that "sent" says.
+        // Twilio has accepted it, which is all that "sent" means.
         "accepted" | "scheduled" | "queued" | "sending" | "sent" | "partially_delivered" => {
             of(Rank::Sent, Reason::None)
         }
@@ -35,7 +35,7 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
             };
             let said = Said { code: Some(code), ..Said::default() };
             let verdict = answers.judge(said);
-            Some(Word {
+            Some(TwilioStatus {
                 rank: Rank::Failed,
                 reason: verdict.late_reason(),
                 ban: verdict.ban(),
@@ -47,7 +47,7 @@ pub(super) fn read(answers: &Answers, status: &str, code: Option<&str>) -> Optio
     }
 }
 
-/// Why a message failed that has no code: "failed" is Twilio's own word, "undelivered" its carrier's.
+/// The reason of a failure without a code: "failed" comes from Twilio itself, "undelivered" from the carrier.
 pub(super) fn uncoded(status: &str) -> Reason {
     if status == "failed" { Reason::Rejected } else { Reason::Undelivered }
 }
@@ -56,7 +56,7 @@ pub(super) fn uncoded(status: &str) -> Reason {
 mod tests {
     use super::*;
 
-    fn word(status: &str, code: Option<&str>) -> Option<(Rank, Reason, Option<Ban>)> {
+    fn word(status: &str, code: Option<&str>) -> Option<(Rank, Reason, Option<SuppressAfter>)> {
         let answers = Answers::load("", super::super::ANSWERS).unwrap();
         read(&answers, status, code).map(|word| (word.rank, word.reason, word.ban))
     }
@@ -85,15 +85,15 @@ mod tests {
         for (code, reason, ban) in [
             (Some("30001"), Reason::Undelivered, None),
             (Some("30002"), Reason::Undelivered, None),
-            (Some("30003"), Reason::Undelivered, Some(Ban::After(5))),
+            (Some("30003"), Reason::Undelivered, Some(SuppressAfter::After(5))),
             (Some("30004"), Reason::Provider(30004), None),
-            (Some("30005"), Reason::BadAddress, Some(Ban::Now)),
-            (Some("30006"), Reason::BadAddress, Some(Ban::Now)),
+            (Some("30005"), Reason::BadAddress, Some(SuppressAfter::Now)),
+            (Some("30006"), Reason::BadAddress, Some(SuppressAfter::Now)),
             (Some("30007"), Reason::Provider(30007), None),
             (Some("30008"), Reason::Undelivered, None),
             (Some("30034"), Reason::Provider(30034), None),
             (Some("30036"), Reason::Undelivered, None),
-            (Some("21610"), Reason::OptedOut, Some(Ban::Now)),
+            (Some("21610"), Reason::OptedOut, Some(SuppressAfter::Now)),
             (Some("99999"), Reason::Undelivered, None),
         ] {
             for status in ["failed", "undelivered"] {

@@ -1,10 +1,10 @@
-//! Requests compared with Twilio's contract as data, where it is at hand. Run by name:
+//! Compares requests with Twilio's OpenAPI contract, if it is available. Run it by name:
 //!
 //! ```text
 //! PROVIDER_CONTRACTS=<folder> cargo test -p posthaste-courier-sms --test contract
 //! ```
 //!
-//! The folder holds `twilio/messages.openapi.json`, a part of github.com/twilio/twilio-oai.
+//! The folder contains `twilio/messages.openapi.json`, a part of github.com/twilio/twilio-oai.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -17,7 +17,7 @@ mod provider;
 
 use std::time::Duration;
 
-use posthaste_courier::{Found, Outcome, Transport};
+use posthaste_courier::{LookupResult, Outcome, Transport};
 use serde_json::Value;
 
 use bench::{envelope, send, transport};
@@ -40,7 +40,7 @@ impl Contract {
         &self.0["paths"][MESSAGES][verb]
     }
 
-    /// Whether a text is what a schema wants.
+    /// Whether a text matches a schema.
     fn fits(&self, schema: &Value, text: &str) -> bool {
         let schema = match schema["$ref"].as_str() {
             Some(name) => &self.0["components"]["schemas"][name.rsplit('/').next().unwrap()],
@@ -53,7 +53,7 @@ impl Contract {
             return false;
         }
         let sid = |pattern: &str| {
-            // `^MG[0-9a-fA-F]{32}$`: the only form there is.
+            // `^MG[0-9a-fA-F]{32}$`: the only pattern in use.
             let begin = pattern.trim_start_matches('^').split('[').next().unwrap();
             text.strip_prefix(begin).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
         };
@@ -69,7 +69,7 @@ impl Contract {
             ("string", Some("uri")) => url::Url::parse(text).is_ok(),
             ("string", Some("date-time")) => text.parse::<jiff::Timestamp>().is_ok(),
             ("string", _) => true,
-            other => panic!("nobody looks at {other:?}"),
+            other => panic!("unsupported type {other:?}"),
         }
     }
 
@@ -121,10 +121,13 @@ async fn requests_fit_the_contract() {
     for changes in [Vec::new(), place.to_vec(), [&place[..], &all].concat()] {
         let twilio = transport(&provider, &changes);
         let message = envelope("+79160000001", "Встреча в девять");
-        assert_eq!(send(&twilio, &message).await, Outcome::Accepted);
+        assert_eq!(send(&twilio, &message).await, Outcome::Sent);
         let later = message.due.after(Duration::from_secs(120));
-        assert!(matches!(twilio.inquire(&message, message.due, later).await, Found::Known(..)));
-        assert_eq!(twilio.inquire(&envelope("+79160000002", "x"), message.due, later).await, Found::Never);
+        assert!(matches!(twilio.inquire(&message, message.due, later).await, LookupResult::Known(..)));
+        assert_eq!(
+            twilio.inquire(&envelope("+79160000002", "x"), message.due, later).await,
+            LookupResult::Never
+        );
     }
     assert_eq!(provider.messages().len(), 3);
     for request in provider.messages() {
@@ -138,12 +141,12 @@ async fn requests_fit_the_contract() {
     }
 }
 
-/// The stand-in shows messages as the contract has them: its fields, its words.
+/// The fake provider shows messages with the fields and status words of the contract.
 #[tokio::test]
 async fn the_stand_in_fits_the_contract() {
     let (contract, provider) = (Contract::read(), Provider::start().await);
     let twilio = transport(&provider, &[]);
-    assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Sent);
     let shown = provider.twilio().all().first().map(Message::shown).unwrap();
     let schemas = &contract.0["components"]["schemas"];
     let fields = schemas["api.v2010.account.message"]["properties"].as_object().unwrap();

@@ -1,4 +1,4 @@
-//! Transports on the stand-in, and the benches of the conformance suite.
+//! Transports to the fake provider, and the benches of the conformance suite.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,21 +8,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
 use posthaste_courier::{Envelope, Outcome, Transport};
 use posthaste_courier_sms::settings::{self, Settings};
-use posthaste_courier_sms::{Sms, Unusable};
-use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text};
+use posthaste_courier_sms::{SmsStartError, SmsTransport};
+use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::provider::{ACCOUNT, Provider, Reply, Request};
 
-/// The token of these tests; no log may show it.
+/// The token in these tests; no log may show it.
 pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARY42";
-/// From whom.
+/// The sender.
 pub(crate) const FROM: &str = "+12025550199";
 
 #[derive(Deserialize)]
@@ -30,9 +30,12 @@ struct Courier {
     courier: Section,
 }
 
-/// A transport with these settings in place of the defaults, given by dotted keys as the environment has them; of two with one
-/// key the later counts.
-pub(crate) fn try_transport(file: Option<&str>, changes: &[(&str, &str)]) -> Result<Sms, Unusable> {
+/// A transport with these settings instead of the defaults, given by dotted keys as in the environment; of two with
+/// the same key the later one counts.
+pub(crate) fn try_transport(
+    file: Option<&str>,
+    changes: &[(&str, &str)],
+) -> Result<SmsTransport, SmsStartError> {
     let changes: std::collections::BTreeMap<&str, &str> = changes.iter().copied().collect();
     let sources = || {
         let name = |key: &str| format!("POSTHASTE_{}", key.replace('.', "__").to_ascii_uppercase());
@@ -47,10 +50,10 @@ pub(crate) fn try_transport(file: Option<&str>, changes: &[(&str, &str)]) -> Res
     };
     let settings: Settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    Sms::new(&settings, &courier, channel())
+    SmsTransport::new(&settings, &courier, channel())
 }
 
-/// What Twilio needs.
+/// The settings that Twilio needs.
 pub(crate) fn for_twilio(url: &str) -> Vec<(&str, &str)> {
     vec![
         ("twilio.api_url", url),
@@ -60,13 +63,13 @@ pub(crate) fn for_twilio(url: &str) -> Vec<(&str, &str)> {
     ]
 }
 
-/// A transport to the stand-in as Twilio.
-pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Sms {
+/// A transport to the fake provider as Twilio.
+pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> SmsTransport {
     let url = provider.url();
     try_transport(None, &[&for_twilio(&url), changes].concat()).unwrap()
 }
 
-/// A credential as a request has it.
+/// Credentials as in a request.
 pub(crate) fn basic(user: &str, password: &str) -> String {
     let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {both}")
@@ -76,16 +79,21 @@ pub(crate) fn channel() -> Channel {
     "sms".parse().unwrap()
 }
 
-/// A message to this number, on its first attempt, of an order of its own.
+/// The first attempt of a message to this number, in its own order.
 pub(crate) fn envelope(number: &str, text: &str) -> Envelope {
     static ORDERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let order = ORDERS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     Envelope {
-        suffix: Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + order),
+        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + order),
         parcel: 0,
-        row: 0,
+        delivery: 0,
         attempt: 1,
-        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(number) },
+        to: Delivery {
+            index: 0,
+            recipient: "r0".to_owned(),
+            name: String::new(),
+            address: Address::new(number),
+        },
         content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
         due: SystemClock.now(),
         token: None,
@@ -94,13 +102,13 @@ pub(crate) fn envelope(number: &str, text: &str) -> Envelope {
     }
 }
 
-/// Sends one message and gives its outcome.
-pub(crate) async fn send(transport: &Sms, envelope: &Envelope) -> Outcome {
+/// Sends one message and returns its outcome.
+pub(crate) async fn send(transport: &SmsTransport, envelope: &Envelope) -> Outcome {
     let deadline = Instant::now() + posthaste_rig::patience();
     transport.send(std::slice::from_ref(envelope), deadline).await.pop().unwrap()
 }
 
-/// Which provider a bench has.
+/// The provider of a bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Twilio,
@@ -112,7 +120,7 @@ pub(crate) enum Kind {
 pub(crate) struct SmsBench {
     kind: Kind,
     provider: Arc<Provider>,
-    taken: Arc<Mutex<Vec<Taken>>>,
+    taken: Arc<Mutex<Vec<TakenMessage>>>,
 }
 
 impl SmsBench {
@@ -122,7 +130,7 @@ impl SmsBench {
         bench
     }
 
-    /// A transport of so many segments a second; 0 is no limit.
+    /// A transport with this many segments per second; 0 is no limit.
     fn at_rate(&self, rate: &str) -> Arc<dyn Transport> {
         let quick =
             [("sms.connect_within", "2s"), ("twilio.ask_after", "0s"), ("sms.segments_per_second", rate)];
@@ -138,7 +146,7 @@ impl SmsBench {
     }
 }
 
-/// Settings of the example, with the stand-in in place of its provider.
+/// The settings of the example, with the fake provider.
 pub(crate) fn for_smsc(url: &str) -> [(String, String); 4] {
     let answers = format!("{}/smsc-answers.toml", examples());
     [
@@ -149,7 +157,7 @@ pub(crate) fn for_smsc(url: &str) -> [(String, String); 4] {
     ]
 }
 
-/// The folder of examples.
+/// The folder with the examples.
 pub(crate) fn examples() -> String {
     format!("{}/examples", env!("CARGO_MANIFEST_DIR"))
 }
@@ -205,7 +213,9 @@ impl Bench for SmsBench {
         self.provider.open().await;
         let only: Option<BTreeSet<String>> = match toward {
             Toward::Everyone => None,
-            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.expose().to_owned()).collect()),
+            Toward::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
+            }
         };
         let (taken, kind, twilio) = (Arc::clone(&self.taken), self.kind, self.provider.twilio());
         self.provider.answer(move |request| {
@@ -224,7 +234,10 @@ impl Bench for SmsBench {
             if !matches!(behaviour, Behaviour::Accept | Behaviour::AcceptThenLoseAnswer) {
                 return kind.refusal(behaviour);
             }
-            taken.lock().unwrap().push(Taken { text: Some(kind.text(request)), ..Taken::new(to) });
+            taken
+                .lock()
+                .unwrap()
+                .push(TakenMessage { text: Some(kind.text(request)), ..TakenMessage::new(to) });
             let answer = match kind {
                 Kind::Twilio => twilio.accept(request),
                 Kind::Smsc => Reply::json(200, &serde_json::json!({"id": 1, "cnt": 1})),
@@ -234,7 +247,7 @@ impl Bench for SmsBench {
         Shown::Yes
     }
 
-    async fn taken(&self) -> Vec<Taken> {
+    async fn taken(&self) -> Vec<TakenMessage> {
         self.taken.lock().unwrap().clone()
     }
 
@@ -242,9 +255,9 @@ impl Bench for SmsBench {
         self.provider.messages().iter().map(|request| request.at).collect()
     }
 
-    fn row(&self, n: u32) -> Row {
+    fn delivery(&self, n: u32) -> Delivery {
         let address = Address::new(format!("+7916{:07}", n + 1));
-        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
     }
 
     fn texts(&self) -> Vec<TextCase> {

@@ -1,4 +1,4 @@
-//! Receipts of Twilio at the public place: proved, stored, and only then thanked for.
+//! Receipts of Twilio at the public listener: verified, stored, and only then acknowledged.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
-use posthaste_courier::{Ban, Envelope, Outcome, Receipt, Transport, Word};
-use posthaste_courier_sms::Sms;
+use posthaste_courier::{DeliveryReceipt, Envelope, Outcome, ReceiptStatus, SuppressAfter, Transport};
+use posthaste_courier_sms::SmsTransport;
 use posthaste_model::Reason;
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
@@ -27,10 +27,10 @@ use super::provider::{ACCOUNT, Provider, Reply};
 pub(crate) const PUBLIC: &str = "https://sms.example.org/in";
 const SID: &str = "SM0123456789abcdef0123456789abcdef";
 
-/// A transport whose public place is open.
+/// A transport with an open public listener.
 pub(crate) struct Place {
     pub(crate) provider: Arc<Provider>,
-    pub(crate) sms: Arc<Sms>,
+    pub(crate) sms: Arc<SmsTransport>,
     pub(crate) desk: Arc<FakeDesk>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
@@ -43,8 +43,11 @@ impl Place {
         Self::with(Arc::clone(&provider), |changes| transport(&provider, changes)).await
     }
 
-    /// With a transport of these settings and those of the place.
-    pub(crate) async fn with(provider: Arc<Provider>, make: impl FnOnce(&[(&str, &str)]) -> Sms) -> Self {
+    /// With a transport of these settings and those of the listener.
+    pub(crate) async fn with(
+        provider: Arc<Provider>,
+        make: impl FnOnce(&[(&str, &str)]) -> SmsTransport,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = format!("unix:{}", folder.path().join("s").display());
         let sms = Arc::new(make(&[("sms.listen", &listen), ("sms.public_url", PUBLIC)]));
@@ -62,10 +65,10 @@ impl Place {
         Path::new(self.folder.path()).join("s")
     }
 
-    /// Sends bytes as they are; gives status and body of the answer.
+    /// Sends raw bytes; returns status and body of the response.
     pub(crate) async fn raw(&self, request: &[u8]) -> (u16, String) {
         let mut stream = UnixStream::connect(self.socket()).await.unwrap();
-        // It may be refused before it is read.
+        // It may be rejected before it is read.
         let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -125,7 +128,7 @@ fn encode(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// The signature, made as the documentation tells it and not as the channel does.
+/// The signature, computed from the documentation and not with the code of the channel.
 pub(crate) fn sign(url: &str, fields: &[(&str, &str)]) -> String {
     let mut fields = fields.to_vec();
     fields.sort_unstable();
@@ -135,29 +138,46 @@ pub(crate) fn sign(url: &str, fields: &[(&str, &str)]) -> String {
     base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
 }
 
-fn receipt(message: &Envelope, word: Word, reason: Reason, ban: Option<Ban>) -> Receipt {
-    Receipt { attempt: message.id(), word, reason, ban }
+fn receipt(
+    message: &Envelope,
+    word: ReceiptStatus,
+    reason: Reason,
+    ban: Option<SuppressAfter>,
+) -> DeliveryReceipt {
+    DeliveryReceipt { attempt: message.id(), word, reason, ban }
 }
 
 #[tokio::test]
 async fn receipts_of_every_kind_reach_the_desk() {
     let place = Place::open().await;
     let message = envelope("+79160000001", "x");
-    // Before its own answer, out of order, twice: what counts, the history decides.
+    // Before the response, out of order, twice: the history decides which one prevails.
     for (status, code, wanted) in [
-        ("delivered", "", receipt(&message, Word::Delivered, Reason::None, None)),
-        ("sent", "", receipt(&message, Word::Sent, Reason::None, None)),
-        ("queued", "", receipt(&message, Word::Sent, Reason::None, None)),
-        ("accepted", "", receipt(&message, Word::Sent, Reason::None, None)),
-        ("delivered", "0", receipt(&message, Word::Delivered, Reason::None, None)),
-        ("read", "", receipt(&message, Word::Delivered, Reason::None, None)),
-        ("undelivered", "30003", receipt(&message, Word::Failed, Reason::Undelivered, Some(Ban::After(5)))),
-        ("failed", "30006", receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))),
-        ("failed", "21610", receipt(&message, Word::Failed, Reason::OptedOut, Some(Ban::Now))),
-        ("failed", "30007", receipt(&message, Word::Failed, Reason::Provider(30007), None)),
-        ("failed", "", receipt(&message, Word::Failed, Reason::Rejected, None)),
-        ("undelivered", "0", receipt(&message, Word::Failed, Reason::Undelivered, None)),
-        ("canceled", "", receipt(&message, Word::Failed, Reason::Undelivered, None)),
+        ("delivered", "", receipt(&message, ReceiptStatus::Delivered, Reason::None, None)),
+        ("sent", "", receipt(&message, ReceiptStatus::Sent, Reason::None, None)),
+        ("queued", "", receipt(&message, ReceiptStatus::Sent, Reason::None, None)),
+        ("accepted", "", receipt(&message, ReceiptStatus::Sent, Reason::None, None)),
+        ("delivered", "0", receipt(&message, ReceiptStatus::Delivered, Reason::None, None)),
+        ("read", "", receipt(&message, ReceiptStatus::Delivered, Reason::None, None)),
+        (
+            "undelivered",
+            "30003",
+            receipt(&message, ReceiptStatus::Failed, Reason::Undelivered, Some(SuppressAfter::After(5))),
+        ),
+        (
+            "failed",
+            "30006",
+            receipt(&message, ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now)),
+        ),
+        (
+            "failed",
+            "21610",
+            receipt(&message, ReceiptStatus::Failed, Reason::OptedOut, Some(SuppressAfter::Now)),
+        ),
+        ("failed", "30007", receipt(&message, ReceiptStatus::Failed, Reason::Provider(30007), None)),
+        ("failed", "", receipt(&message, ReceiptStatus::Failed, Reason::Rejected, None)),
+        ("undelivered", "0", receipt(&message, ReceiptStatus::Failed, Reason::Undelivered, None)),
+        ("canceled", "", receipt(&message, ReceiptStatus::Failed, Reason::Undelivered, None)),
     ] {
         assert_eq!(place.receipt(&message, status, code).await, 204, "{status}");
         assert_eq!(place.desk.told().last(), Some(&wanted), "{status} {code}");
@@ -181,11 +201,11 @@ async fn a_receipt_may_come_before_the_answer_and_after_it() {
     assert_eq!(place.receipt(&message, "sent", "").await, 204);
     sent.abort();
     assert!(sent.await.is_err());
-    assert_eq!(place.desk.told(), [receipt(&message, Word::Sent, Reason::None, None)]);
-    // Whose the message is, is known from the receipt now, here and everywhere.
-    assert_eq!(place.desk.names.lock().unwrap().get(SID), Some(&message.suffix));
+    assert_eq!(place.desk.told(), [receipt(&message, ReceiptStatus::Sent, Reason::None, None)]);
+    // The receipt now tells the order of the message, here and in all processes.
+    assert_eq!(place.desk.names.lock().unwrap().get(SID), Some(&message.order_id));
     place.provider.accept();
-    assert_eq!(send(&place.sms, &envelope("+79160000001", "y")).await, Outcome::Accepted);
+    assert_eq!(send(&place.sms, &envelope("+79160000001", "y")).await, Outcome::Sent);
     assert_eq!(place.receipt(&message, "delivered", "").await, 204);
     place.close().await;
 }
@@ -263,7 +283,7 @@ async fn the_address_may_be_spelled_as_twilio_does_and_come_through_a_proxy() {
     ] {
         let signature = sign(&url, &fields);
         assert_eq!(place.post(&path, FORM, &signature, body.as_bytes()).await.0, 204, "{url}");
-        // A proxy that leaves the path as it is.
+        // A proxy that keeps the path.
         let whole = format!("/in{path}");
         assert_eq!(place.post(&whole, FORM, &signature, body.as_bytes()).await.0, 204, "{url}");
     }
@@ -283,7 +303,10 @@ async fn a_json_receipt_is_proved_by_its_digest() {
     let signature = sign(&format!("{PUBLIC}{path}"), &[]);
     let json = "application/json; charset=utf-8";
     assert_eq!(place.post(&path, json, &signature, body).await.0, 204);
-    assert_eq!(place.desk.told(), [receipt(&message, Word::Failed, Reason::BadAddress, Some(Ban::Now))]);
+    assert_eq!(
+        place.desk.told(),
+        [receipt(&message, ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now))]
+    );
     assert_eq!(place.post(&path, json, &signature, b"{}").await.0, 403);
     let bare = path_of(&message);
     let signature = sign(&format!("{PUBLIC}{bare}"), &[]);

@@ -15,10 +15,10 @@ async fn passes(kind: Kind) {
     let report = conformance::run(&bench, &server.url()).await;
     let report = report.unwrap_or_else(|failure| panic!("{failure}: {failure:?}"));
     assert!(report.not_shown.is_empty(), "{report}");
-    let asks = report.checked.iter().any(|check| check == "an inquiry finds what the provider took");
+    let asks = report.checked.iter().any(|check| check == "an inquiry finds what the provider accepted");
     assert_eq!(asks, kind == Kind::Twilio, "{report}");
     if asks {
-        // Who looks before a repeat sends nothing twice, whatever answers were lost.
+        // A transport that looks up before a repeat sends nothing twice, whatever responses were lost.
         let taken = bench.taken().await;
         let numbers: BTreeSet<&str> = taken.iter().map(|message| message.to.expose()).collect();
         assert_eq!(numbers.len(), taken.len());

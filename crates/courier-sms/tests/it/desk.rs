@@ -1,4 +1,4 @@
-//! A desk that writes down what it is told, and can be away.
+//! A feedback sink that records its calls, and can be unavailable.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,18 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
-use posthaste_model::{Address, Reason, Suffix};
+use posthaste_courier::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, ReceiptResult, SuppressionList,
+};
+use posthaste_model::{Address, OrderId, Reason};
 
-/// The desk.
+/// The feedback sink.
 #[derive(Default)]
 pub(crate) struct FakeDesk {
-    pub(crate) receipts: Mutex<Vec<Receipt>>,
+    pub(crate) receipts: Mutex<Vec<DeliveryReceipt>>,
     pub(crate) suppressed: Mutex<Vec<(String, Reason)>>,
     pub(crate) lifted: Mutex<Vec<(String, Reason)>>,
-    pub(crate) notices: Mutex<Vec<Notice>>,
-    pub(crate) names: Mutex<HashMap<String, Suffix>>,
-    /// Attempts there are no such.
+    pub(crate) notices: Mutex<Vec<ConsentNotice>>,
+    pub(crate) names: Mutex<HashMap<String, OrderId>>,
+    /// Attempts that do not exist.
     pub(crate) strangers: Mutex<HashSet<AttemptId>>,
     away: AtomicBool,
 }
@@ -29,7 +31,7 @@ impl FakeDesk {
         Arc::default()
     }
 
-    /// From now on nothing can be stored, or can again.
+    /// Makes storing fail from now on, or work again.
     pub(crate) fn is_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
     }
@@ -41,70 +43,70 @@ impl FakeDesk {
         }
     }
 
-    pub(crate) fn told(&self) -> Vec<Receipt> {
+    pub(crate) fn told(&self) -> Vec<DeliveryReceipt> {
         self.receipts.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Desk for FakeDesk {
-    async fn receipt(&self, receipt: &Receipt) -> Result<Noted, NotStored> {
+impl FeedbackSink for FakeDesk {
+    async fn receipt(&self, receipt: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         self.there()?;
         let known = self.told().contains(receipt);
         self.receipts.lock().unwrap().push(receipt.clone());
         Ok(match (self.strangers.lock().unwrap().contains(&receipt.attempt), known) {
-            (true, _) => Noted::NoSuchAttempt,
-            (_, true) => Noted::Known,
-            _ => Noted::Changed,
+            (true, _) => ReceiptResult::NoSuchAttempt,
+            (_, true) => ReceiptResult::Known,
+            _ => ReceiptResult::Changed,
         })
     }
 
     async fn suppress(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reason: Reason,
-        notice: &Notice,
-    ) -> Result<Noted, NotStored> {
+        notice: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         self.there()?;
-        assert_eq!(*list, List::Channel);
+        assert_eq!(*list, SuppressionList::Channel);
         self.suppressed.lock().unwrap().push((address.expose().to_owned(), reason));
         self.notices.lock().unwrap().push(notice.clone());
-        Ok(Noted::Changed)
+        Ok(ReceiptResult::Changed)
     }
 
     async fn suppress_recipient(
         &self,
         _: &AttemptId,
-        _: &List,
+        _: &SuppressionList,
         _: Reason,
-        _: &Notice,
-    ) -> Result<Noted, NotStored> {
-        panic!("nobody asks for it here")
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
+        panic!("not used in these tests")
     }
 
     async fn opt_in(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reasons: &[Reason],
-        notice: &Notice,
+        notice: &ConsentNotice,
     ) -> Result<bool, NotStored> {
         self.there()?;
-        assert_eq!(*list, List::Channel);
+        assert_eq!(*list, SuppressionList::Channel);
         let [reason] = *reasons else { panic!("{reasons:?}") };
         self.notices.lock().unwrap().push(notice.clone());
         self.lifted.lock().unwrap().push((address.expose().to_owned(), reason));
         Ok(true)
     }
 
-    async fn remember(&self, name: &str, order: &Suffix, _: Duration) -> Result<(), NotStored> {
+    async fn remember(&self, name: &str, order: &OrderId, _: Duration) -> Result<(), NotStored> {
         self.there()?;
         self.names.lock().unwrap().insert(name.to_owned(), order.clone());
         Ok(())
     }
 
-    async fn recall(&self, name: &str) -> Result<Option<Suffix>, NotStored> {
+    async fn recall(&self, name: &str) -> Result<Option<OrderId>, NotStored> {
         self.there()?;
         Ok(self.names.lock().unwrap().get(name).cloned())
     }

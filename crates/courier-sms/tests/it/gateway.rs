@@ -1,12 +1,12 @@
-//! Gateways described in settings: the examples, their requests, answers and receipts.
+//! Gateways described by settings: the examples, their requests, responses and receipts.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Ban, Outcome, Receipt, Scope, Transport, Word};
-use posthaste_courier_sms::Sms;
+use posthaste_courier::{DeliveryReceipt, Outcome, ReceiptStatus, SuppressAfter, ThrottleScope, Transport};
+use posthaste_courier_sms::SmsTransport;
 use posthaste_model::Reason;
 use posthaste_ops::metrics::Metrics;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::provider::{Provider, Reply};
 const TO: &str = "+79160000001";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-fn smsc(provider: &Provider, changes: &[(&str, &str)]) -> Sms {
+fn smsc(provider: &Provider, changes: &[(&str, &str)]) -> SmsTransport {
     let url = provider.url();
     let own = for_smsc(&url);
     let mut all: Vec<_> = own.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -26,7 +26,7 @@ fn smsc(provider: &Provider, changes: &[(&str, &str)]) -> Sms {
     try_transport(Some(&format!("{}/smsc.toml", examples())), &all).unwrap()
 }
 
-fn json_gateway(provider: &Provider) -> Sms {
+fn json_gateway(provider: &Provider) -> SmsTransport {
     let url = format!("{}/v2/messages", provider.url());
     let changes = [("gateway.url", url.as_str()), ("gateway.secret", CANARY)];
     try_transport(Some(&format!("{}/json.toml", examples())), &changes).unwrap()
@@ -38,7 +38,7 @@ async fn a_form_says_what_the_example_tells() {
     let gateway = smsc(&provider, &[]);
     provider.answer(|_| Reply::json(200, &json!({"id": 1, "cnt": 1, "error_code": 0})));
     let text = "a&psw=x&phones=1%00+\r\nы";
-    assert_eq!(send(&gateway, &envelope(TO, text)).await, Outcome::Accepted);
+    assert_eq!(send(&gateway, &envelope(TO, text)).await, Outcome::Sent);
     let request = &provider.messages()[0];
     let wanted = [
         ("login", "office"),
@@ -57,22 +57,23 @@ async fn a_form_says_what_the_example_tells() {
 #[tokio::test]
 async fn answers_of_an_smsc_become_outcomes() {
     let provider = Provider::start().await;
-    let stop = |code: &str| Outcome::Stop(format!("the gateway refuses to work ({code})"));
-    let wait = |seconds| Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(seconds) };
+    let stop = |code: &str| Outcome::Stop(format!("the gateway rejected the request ({code})"));
+    let wait =
+        |seconds| Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(seconds) };
     for (code, wanted) in [
-        (1, Outcome::Rejected(Reason::Rejected)),
+        (1, Outcome::Failed(Reason::Rejected)),
         (2, stop("2")),
         (3, stop("3")),
         (4, stop("4")),
-        (5, Outcome::Rejected(Reason::Rejected)),
-        (6, Outcome::Rejected(Reason::Rejected)),
-        (7, Outcome::Suppress(Reason::BadAddress)),
+        (5, Outcome::Failed(Reason::Rejected)),
+        (6, Outcome::Failed(Reason::Rejected)),
+        (7, Outcome::Suppressed(Reason::BadAddress)),
         (8, Outcome::Strike { reason: Reason::Undelivered, of: 3 }),
         (9, wait(60)),
-        (77, Outcome::Rejected(Reason::Provider(1077))),
+        (77, Outcome::Failed(Reason::Provider(1077))),
     ] {
         provider.answer(move |_| Reply::json(200, &json!({"error": "said", "error_code": code})));
-        // One that no answer before asked to wait.
+        // A transport that no earlier response has paused.
         let gateway = smsc(&provider, &[]);
         assert_eq!(send(&gateway, &envelope(TO, "x")).await, wanted, "{code}");
     }
@@ -82,7 +83,7 @@ async fn answers_of_an_smsc_become_outcomes() {
         (Reply::json(200, &json!({"cnt": 1})), Outcome::Unknown(Reason::BadAnswer)),
         (Reply::json(500, &json!({"id": 1})), Outcome::Unknown(Reason::ProviderFailed)),
         (html(503), Outcome::Unknown(Reason::ProviderFailed)),
-        (html(401), Outcome::Stop("the gateway refuses to work (HTTP 401)".to_owned())),
+        (html(401), Outcome::Stop("the gateway rejected the request (HTTP 401)".to_owned())),
         (html(429), wait(1)),
         (html(400), Outcome::Retry { after: None, reason: Reason::BadAnswer }),
         (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
@@ -100,8 +101,8 @@ async fn a_json_says_what_the_example_tells() {
     let taken = json!({"message": {"id": "7", "status": "accepted"}});
     provider.answer(move |_| Reply::json(202, &taken));
     let (text, message) = ("\",\"to\":\"+1", envelope(TO, "\",\"to\":\"+1"));
-    assert_eq!(send(&gateway, &message).await, Outcome::Accepted);
-    assert_eq!(send(&gateway, &envelope(TO, &"ы".repeat(71))).await, Outcome::Accepted);
+    assert_eq!(send(&gateway, &message).await, Outcome::Sent);
+    assert_eq!(send(&gateway, &envelope(TO, &"ы".repeat(71))).await, Outcome::Sent);
     let requests = provider.messages();
     let body: Value = serde_json::from_str(&requests[0].body).unwrap();
     let content = json!({"text": text, "encoding": "gsm7", "parts": 1});
@@ -112,15 +113,15 @@ async fn a_json_says_what_the_example_tells() {
     assert_eq!(requests[0].header("authorization"), Some(format!("Bearer {CANARY}").as_str()));
     assert_eq!(requests[0].header("idempotency-key"), Some(message.id().to_string().as_str()));
     for (status, answer, wanted) in [
-        (200, json!({"error": {"code": "bad_number"}}), Outcome::Rejected(Reason::Rejected)),
-        (422, json!({"error": {"code": 1204}}), Outcome::Rejected(Reason::Provider(1204))),
-        (400, json!({"message": "no"}), Outcome::Rejected(Reason::Provider(1400))),
+        (200, json!({"error": {"code": "bad_number"}}), Outcome::Failed(Reason::Rejected)),
+        (422, json!({"error": {"code": 1204}}), Outcome::Failed(Reason::Provider(1204))),
+        (400, json!({"message": "no"}), Outcome::Failed(Reason::Provider(1400))),
         (200, json!({"message": {"status": "no"}}), Outcome::Unknown(Reason::BadAnswer)),
         (500, json!({"error": {"code": "x"}}), Outcome::Unknown(Reason::ProviderFailed)),
         (
             401,
             json!({"error": {"code": "x"}}),
-            Outcome::Stop("the gateway refuses to work (HTTP 401)".to_owned()),
+            Outcome::Stop("the gateway rejected the request (HTTP 401)".to_owned()),
         ),
     ] {
         provider.answer(move |_| Reply::json(status, &answer));
@@ -150,15 +151,15 @@ async fn a_get_has_everything_in_its_query() {
     )
     .unwrap();
     provider.answer(|_| Reply::Say(200, String::new(), "OK 1".to_owned()));
-    assert_eq!(send(&gateway, &envelope(TO, "a&b#c ы?")).await, Outcome::Accepted);
+    assert_eq!(send(&gateway, &envelope(TO, "a&b#c ы?")).await, Outcome::Sent);
     let request = &provider.log()[0];
     assert_eq!(
         (request.asked("to"), request.asked("text"), request.asked("key")),
         (TO.to_owned(), "a&b#c ы?".to_owned(), CANARY.to_owned())
     );
     provider.answer(|_| Reply::Say(200, String::new(), "ERROR 12 no".to_owned()));
-    assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Rejected(Reason::Provider(1012)));
-    // Nobody said how to ask, and nobody is asked.
+    assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Failed(Reason::Provider(1012)));
+    // No check URL, so no request is made.
     let asked = provider.log().len();
     gateway.check().await.unwrap();
     assert_eq!(provider.log().len(), asked);
@@ -174,14 +175,14 @@ async fn a_credential_is_looked_at_where_the_settings_say() {
     assert_eq!(gateway.unchecked(), None);
     assert_eq!(provider.log()[0].asked("psw"), CANARY);
     provider.answer(|_| Reply::json(200, &json!({"error": "authorise error", "error_code": 2})));
-    assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 refuses what gateway.check_url asks (2)");
+    assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 rejected the request to gateway.check_url (2)");
     provider.answer(|_| Reply::Say(403, String::new(), String::new()));
     assert_eq!(
         gateway.check().await.unwrap_err(),
-        "127.0.0.1 refuses what gateway.check_url asks (HTTP 403)"
+        "127.0.0.1 rejected the request to gateway.check_url (HTTP 403)"
     );
     provider.close().await;
-    assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    assert_eq!(gateway.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not respond");
 }
 
 async fn place(more: &[(&str, &str)]) -> Place {
@@ -208,7 +209,7 @@ async fn receipts_stop_a_sender_as_the_table_says() {
         let mut why = None;
         for n in 0..60 {
             match send(&place.sms, &envelope(&format!("+7916{n:07}"), "x")).await {
-                Outcome::Accepted => {}
+                Outcome::Sent => {}
                 Outcome::Stop(said) => why = Some(said),
                 other => panic!("{other:?}"),
             }
@@ -230,17 +231,20 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     let place = place(&[]).await;
     assert!(place.sms.abilities().receipts);
     let (message, other) = (envelope(TO, "x"), envelope(TO, "y"));
-    assert_eq!(send(&place.sms, &message).await, Outcome::Accepted);
+    assert_eq!(send(&place.sms, &message).await, Outcome::Sent);
     let callback = place.provider.messages()[0].field("cb");
     let path = callback.strip_prefix(PUBLIC).unwrap().to_owned();
     assert!(path.starts_with(&format!("/gateway/status/{}/", message.id())), "{path}");
-    let of = |word, reason, ban| Receipt { attempt: message.id(), word, reason, ban };
+    let of = |word, reason, ban| DeliveryReceipt { attempt: message.id(), word, reason, ban };
     for (body, wanted) in [
-        ("status=0&id=1", Some(of(Word::Sent, Reason::None, None))),
-        ("status=1&id=1&err=0", Some(of(Word::Delivered, Reason::None, None))),
-        ("status=20&err=1", Some(of(Word::Failed, Reason::BadAddress, Some(Ban::Now)))),
-        ("status=20&err=6", Some(of(Word::Failed, Reason::Undelivered, Some(Ban::After(5))))),
-        ("status=20&err=0", Some(of(Word::Failed, Reason::Undelivered, None))),
+        ("status=0&id=1", Some(of(ReceiptStatus::Sent, Reason::None, None))),
+        ("status=1&id=1&err=0", Some(of(ReceiptStatus::Delivered, Reason::None, None))),
+        ("status=20&err=1", Some(of(ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now)))),
+        (
+            "status=20&err=6",
+            Some(of(ReceiptStatus::Failed, Reason::Undelivered, Some(SuppressAfter::After(5)))),
+        ),
+        ("status=20&err=0", Some(of(ReceiptStatus::Failed, Reason::Undelivered, None))),
         ("status=-3", None),
         ("", None),
     ] {
@@ -254,7 +258,7 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     let get = format!("GET {path}?status=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert_eq!(place.raw(get.as_bytes()).await.0, 204);
     assert_eq!(place.desk.told().len(), told + 2);
-    // Another attempt, or a mark that is short or wrong.
+    // Another attempt, or a signature that is short or wrong.
     let mark = path.rsplit('/').next().unwrap();
     for forged in [
         path.replace(&message.id().to_string(), &other.id().to_string()),

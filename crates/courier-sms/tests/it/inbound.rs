@@ -1,6 +1,6 @@
-//! Replies of people.
+//! Replies of recipients.
 
-use posthaste_courier::{Notice, Said};
+use posthaste_courier::{ConsentNotice, NoticeMoment};
 use posthaste_model::{Reason, UnixMs};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ async fn reply(place: &Place, from: &str, body: &str, opt_out: Option<&str>) -> 
     reply_at(place, 1_760_000_000, from, body, opt_out).await
 }
 
-/// A reply made at this second, which is its number too.
+/// A reply made at this second, which is also its number.
 async fn reply_at(
     place: &Place,
     second: u64,
@@ -56,22 +56,22 @@ async fn a_stop_suppresses_the_number_and_a_start_lifts_it() {
 #[tokio::test]
 async fn a_reply_is_placed_by_twilios_own_moment_of_it() {
     let place = Place::open().await;
-    let notice = |second: u64, said| Notice::named(format!("SM{second:032x}"), said).remembered();
-    let at = |second: u64| notice(second, Said::Provider(UnixMs(second * 1000)));
+    let notice = |second: u64, said| ConsentNotice::named(format!("SM{second:032x}"), said).remembered();
+    let at = |second: u64| notice(second, NoticeMoment::Provider(UnixMs(second * 1000)));
     for (second, word) in [(1_760_000_001, "STOP"), (1_760_000_002, "START"), (1_760_000_001, "STOP")] {
         assert_eq!(reply_at(&place, second, FROM, word, None).await.0, 200);
     }
     let told = place.desk.notices.lock().unwrap().split_off(0);
     assert_eq!(told, [at(1_760_000_001), at(1_760_000_002), at(1_760_000_001)]);
-    // An opt-out holds though Twilio does not say when it was; an opt-in is asked for again.
+    // An opt-out counts although Twilio does not return its time; an opt-in must be sent again.
     place.provider.answer(|_| Reply::json(503, &json!({"code": 20503})));
     assert_eq!(reply_at(&place, 3, FROM, "STOP", None).await.0, 200);
     assert_eq!(reply_at(&place, 4, FROM, "START", None).await.0, 503);
-    // One that this credential may not see proves nothing, however often it comes.
+    // A reply not visible to these credentials proves nothing, however often it comes.
     place.provider.answer(|_| Reply::json(404, &json!({"code": 20404})));
     assert_eq!(reply_at(&place, 4, FROM, "START", None).await.0, 200);
     let told = place.desk.notices.lock().unwrap().clone();
-    assert_eq!(told, [notice(3, Said::Unknown), notice(4, Said::Unknown)]);
+    assert_eq!(told, [notice(3, NoticeMoment::Unknown), notice(4, NoticeMoment::Unknown)]);
     place.close().await;
 }
 

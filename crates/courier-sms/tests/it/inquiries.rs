@@ -1,13 +1,13 @@
-//! A look at what Twilio has, after an attempt of unknown outcome.
+//! Lookups at Twilio after an attempt of unknown outcome.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Ban, Envelope, Found, Outcome, Transport};
-use posthaste_courier_sms::Sms;
-use posthaste_model::{Reason, Verdict};
+use posthaste_courier::{Envelope, LookupResult, Outcome, SuppressAfter, Transport};
+use posthaste_courier_sms::SmsTransport;
+use posthaste_model::{OutcomeKind, Reason};
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, transport};
@@ -15,14 +15,14 @@ use super::desk::FakeDesk;
 use super::provider::{Message, Provider, Reply};
 
 const TO: &str = "+79160000001";
-const SENT: Found = Found::Known(Verdict::Sent, Reason::None);
+const SENT: LookupResult = LookupResult::Known(OutcomeKind::Sent, Reason::None);
 
-/// What is found two minutes after the attempt.
-async fn ask(twilio: &Sms, envelope: &Envelope) -> Found {
+/// The result of a lookup two minutes after the attempt.
+async fn ask(twilio: &SmsTransport, envelope: &Envelope) -> LookupResult {
     twilio.inquire(envelope, envelope.due, envelope.due.after(Duration::from_secs(120))).await
 }
 
-/// Twilio takes messages, changed like this, and the answers get lost.
+/// Twilio accepts messages, changed like this, and the responses get lost.
 fn loses_answers(provider: &Provider, change: impl Fn(&mut Message) + Send + Sync + 'static) {
     let twilio = provider.twilio();
     provider.answer(move |request| {
@@ -34,14 +34,14 @@ fn loses_answers(provider: &Provider, change: impl Fn(&mut Message) + Send + Syn
     });
 }
 
-async fn lost(twilio: &Sms, text: &str) -> Envelope {
+async fn lost(twilio: &SmsTransport, text: &str) -> Envelope {
     let message = envelope(TO, text);
     assert!(matches!(send(twilio, &message).await, Outcome::Unknown(_)));
     message
 }
 
-/// A transport that has a desk.
-async fn at_desk(provider: &Provider, desk: &Arc<FakeDesk>, changes: &[(&str, &str)]) -> Sms {
+/// A transport with a feedback sink.
+async fn at_desk(provider: &Provider, desk: &Arc<FakeDesk>, changes: &[(&str, &str)]) -> SmsTransport {
     let twilio = transport(provider, changes);
     twilio.serve(Arc::clone(desk) as _, CancellationToken::new()).await.unwrap();
     twilio
@@ -54,10 +54,10 @@ async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "Встреча в девять\r\n").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
-    // Asked again, it is still ours.
+    // On a second lookup, it is still ours.
     assert_eq!(ask(&twilio, &message).await, SENT);
-    assert_eq!(ask(&twilio, &envelope(TO, "another text")).await, Found::Never);
-    assert_eq!(ask(&twilio, &envelope("+79160000002", "Встреча в девять")).await, Found::Never);
+    assert_eq!(ask(&twilio, &envelope(TO, "another text")).await, LookupResult::Never);
+    assert_eq!(ask(&twilio, &envelope("+79160000002", "Встреча в девять")).await, LookupResult::Never);
     let look = &provider.looks()[0];
     assert_eq!((look.asked("To").as_str(), look.asked("From").as_str()), (TO, super::bench::FROM));
     assert!(look.asked("DateSent>").ends_with('Z'), "{look:?}");
@@ -69,8 +69,8 @@ async fn a_message_that_never_came_may_be_sent_again() {
     let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
     provider.script(vec![Reply::Reset]);
     let message = lost(&twilio, "x").await;
-    assert_eq!(ask(&twilio, &message).await, Found::Never);
-    // By the moment of sending, and among those that are not sent yet.
+    assert_eq!(ask(&twilio, &message).await, LookupResult::Never);
+    // By the sending time, and among those not sent yet.
     assert_eq!(provider.looks().len(), 2);
 }
 
@@ -80,10 +80,10 @@ async fn twilio_is_not_asked_before_a_receipt_had_its_time() {
     let twilio = transport(&provider, &[]);
     let message = envelope(TO, "x");
     let early = message.due.after(Duration::from_secs(59));
-    assert_eq!(twilio.inquire(&message, message.due, early).await, Found::NotNow);
+    assert_eq!(twilio.inquire(&message, message.due, early).await, LookupResult::NotNow);
     assert_eq!(provider.log().len(), 0);
     let later = message.due.after(Duration::from_secs(60));
-    assert_eq!(twilio.inquire(&message, message.due, later).await, Found::Never);
+    assert_eq!(twilio.inquire(&message, message.due, later).await, LookupResult::Never);
 }
 
 #[tokio::test]
@@ -99,14 +99,14 @@ async fn a_message_that_waits_with_twilio_is_found_too() {
 async fn equal_texts_of_two_orders_are_told_apart_by_whose_is_written_down() {
     let (provider, desk) = (Provider::start().await, FakeDesk::new());
     let (here, there) = (at_desk(&provider, &desk, &[]).await, at_desk(&provider, &desk, &[]).await);
-    // One order's message is taken, by another courier; this one's never came.
-    assert_eq!(send(&there, &envelope(TO, "equal")).await, Outcome::Accepted);
+    // The message of one order was accepted, through another courier; this one's never arrived.
+    assert_eq!(send(&there, &envelope(TO, "equal")).await, Outcome::Sent);
     provider.script(vec![Reply::Reset]);
     let message = lost(&here, "equal").await;
-    assert_eq!(ask(&here, &message).await, Found::Never);
-    // When the desk can't say whose it is, nothing is said.
+    assert_eq!(ask(&here, &message).await, LookupResult::Never);
+    // If the feedback sink can't return the order, there is no result.
     desk.is_away(true);
-    assert_eq!(ask(&here, &message).await, Found::NotNow);
+    assert_eq!(ask(&here, &message).await, LookupResult::NotNow);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
     provider.script(vec![Reply::Reset]);
     let second = lost(&there, "equal").await;
     assert_eq!(ask(&there, &second).await, SENT);
-    assert_eq!(ask(&here, &first).await, Found::Never);
+    assert_eq!(ask(&here, &first).await, LookupResult::Never);
     assert_eq!(ask(&there, &second).await, SENT);
 }
 
@@ -131,7 +131,7 @@ async fn two_lost_answers_and_two_messages_find_one_each() {
     let (one, other) = tokio::join!(ask(&twilio, &first), ask(&twilio, &second));
     assert_eq!((one, other), (SENT, SENT));
     assert_eq!(desk.names.lock().unwrap().len(), 2);
-    assert_eq!(ask(&twilio, &envelope(TO, "equal")).await, Found::Never);
+    assert_eq!(ask(&twilio, &envelope(TO, "equal")).await, LookupResult::Never);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn an_older_or_later_message_of_the_same_text_is_another() {
     let message = lost(&twilio, "equal").await;
     for apart in [-61_000_i64, 92_000] {
         provider.twilio().change(|taken| taken.created.0 = message.due.0.checked_add_signed(apart).unwrap());
-        assert_eq!(ask(&twilio, &message).await, Found::Never, "{apart}");
+        assert_eq!(ask(&twilio, &message).await, LookupResult::Never, "{apart}");
     }
     provider.twilio().change(|taken| taken.created.0 = message.due.0 + 89_000);
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -157,11 +157,11 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_desk() {
         message.error_code = Some(30006);
     });
     let message = lost(&twilio, "x").await;
-    assert_eq!(ask(&twilio, &message).await, Found::Known(Verdict::Failed, Reason::BadAddress));
+    assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Failed, Reason::BadAddress));
     let told = desk.told();
-    assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(Ban::Now)));
+    assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
     provider.twilio().change(|message| message.status = "delivered".to_owned());
-    assert_eq!(ask(&twilio, &message).await, Found::Known(Verdict::Delivered, Reason::None));
+    assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
 }
 
 #[tokio::test]
@@ -178,10 +178,10 @@ async fn texts_are_compared_as_twilio_shows_them() {
         assert_eq!(ask(&twilio, &message).await, SENT, "{text}");
     }
     loses_answers(&provider, |message| message.body = "not ok".to_owned());
-    assert_eq!(ask(&twilio, &lost(&twilio, "ok").await).await, Found::Never);
-    // An account that keeps no texts can't tell.
+    assert_eq!(ask(&twilio, &lost(&twilio, "ok").await).await, LookupResult::Never);
+    // For an account that stores no texts, the lookup can't decide.
     loses_answers(&provider, |message| message.body = String::new());
-    assert_eq!(ask(&twilio, &lost(&twilio, "hidden").await).await, Found::CannotTell);
+    assert_eq!(ask(&twilio, &lost(&twilio, "hidden").await).await, LookupResult::CannotTell);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn a_long_list_is_read_and_one_without_end_is_not() {
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
-    for (pad, wanted) in [(1 << 20, SENT), (5 << 20, Found::NotNow)] {
+    for (pad, wanted) in [(1 << 20, SENT), (5 << 20, LookupResult::NotNow)] {
         let page = serde_json::json!({"messages": shown, "next_page_uri": null, "pad": "x".repeat(pad)});
         provider.answer(move |_| Reply::json(200, &page));
         assert_eq!(ask(&twilio, &message).await, wanted, "{pad}");
@@ -207,8 +207,8 @@ async fn a_text_a_service_made_smart_by_itself_is_found() {
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's so".to_owned());
     assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — it’s so").await).await, SENT);
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's not so".to_owned());
-    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — that’s so").await).await, Found::Never);
-    // Shown as it was, it is found as before.
+    assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — that’s so").await).await, LookupResult::Never);
+    // Shown unchanged, it is found as before.
     loses_answers(&provider, |_| {});
     assert_eq!(ask(&twilio, &lost(&twilio, "“as it was”").await).await, SENT);
 }
@@ -225,7 +225,7 @@ async fn messages_of_a_service_are_known_by_it() {
     assert_eq!(provider.looks()[0].asked("From"), "");
     provider.twilio().change(|message| message.service = service.replace('0', "1"));
     let again = envelope(TO, "x");
-    assert_eq!(ask(&twilio, &again).await, Found::Never);
+    assert_eq!(ask(&twilio, &again).await, LookupResult::Never);
 }
 
 #[tokio::test]
@@ -241,10 +241,10 @@ async fn all_pages_are_looked_at_and_no_other_place() {
     provider.answer(move |request| messages.list(request, 3));
     assert_eq!(ask(&twilio, &message).await, SENT);
     assert_eq!(provider.looks().len(), 3);
-    // More pages than anybody looks at.
+    // More pages than are read.
     let messages = provider.twilio();
     provider.answer(move |request| messages.list(request, 0));
-    assert_eq!(ask(&twilio, &message).await, Found::CannotTell);
+    assert_eq!(ask(&twilio, &message).await, LookupResult::CannotTell);
     let looks = provider.looks().len();
     for elsewhere in [
         "http://127.0.0.1:1/2010-04-01/x",
@@ -253,7 +253,7 @@ async fn all_pages_are_looked_at_and_no_other_place() {
     ] {
         let page = serde_json::json!({"messages": [], "next_page_uri": elsewhere});
         provider.answer(move |_| Reply::json(200, &page));
-        assert_eq!(ask(&twilio, &message).await, Found::NotNow, "{elsewhere}");
+        assert_eq!(ask(&twilio, &message).await, LookupResult::NotNow, "{elsewhere}");
     }
     assert_eq!(provider.looks().len(), looks + 3);
 }
@@ -272,14 +272,14 @@ async fn what_twilio_does_not_answer_is_asked_again_later() {
         Reply::Reset,
     ] {
         provider.answer(move |_| reply.clone());
-        assert_eq!(ask(&twilio, &envelope(TO, "x")).await, Found::NotNow);
+        assert_eq!(ask(&twilio, &envelope(TO, "x")).await, LookupResult::NotNow);
     }
     provider.close().await;
     let message = envelope(TO, "x");
-    assert_eq!(ask(&twilio, &message).await, Found::NotNow);
-    // But not for ever.
+    assert_eq!(ask(&twilio, &message).await, LookupResult::NotNow);
+    // But not forever.
     let late = message.due.after(Duration::from_secs(3601));
-    assert_eq!(twilio.inquire(&message, message.due, late).await, Found::CannotTell);
+    assert_eq!(twilio.inquire(&message, message.due, late).await, LookupResult::CannotTell);
 }
 
 #[tokio::test]
@@ -289,5 +289,5 @@ async fn an_attempt_so_old_that_it_may_be_forgotten_finds_nothing_by_chance() {
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let late = message.due.after(Duration::from_secs(3600));
-    assert_eq!(twilio.inquire(&message, message.due, late).await, Found::CannotTell);
+    assert_eq!(twilio.inquire(&message, message.due, late).await, LookupResult::CannotTell);
 }

@@ -1,4 +1,4 @@
-//! The SMS channel against stand-ins for its providers.
+//! The SMS channel with fake providers.
 
 mod bench;
 mod callbacks;

@@ -13,22 +13,22 @@ async fn a_sender_whose_messages_carriers_filter_is_stopped_by_receipts() {
         let message = envelope(&numbers.next().unwrap(), "x");
         (send(&place.sms, &message).await, message)
     };
-    // Half of them are filtered: it may be about those.
+    // Half of them are filtered: the cause may be these messages.
     for _ in 0..30 {
         for (status, code) in [("undelivered", "30007"), ("delivered", "")] {
             let (outcome, message) = sent().await;
-            assert_eq!(outcome, Outcome::Accepted);
+            assert_eq!(outcome, Outcome::Sent);
             assert_eq!(place.receipt(&message, status, code).await, 204);
         }
     }
-    // All of them are. What was told before counts no more.
+    // All of them are. Earlier results no longer count.
     let (_, first) = sent().await;
     for _ in 0..60 {
         assert_eq!(place.receipt(&first, "undelivered", "30034").await, 204);
     }
     let why = loop {
         match sent().await {
-            (Outcome::Accepted, message) => {
+            (Outcome::Sent, message) => {
                 assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
             }
             (Outcome::Stop(why), _) => break why,
@@ -37,7 +37,7 @@ async fn a_sender_whose_messages_carriers_filter_is_stopped_by_receipts() {
     };
     assert!(
         why.ends_with(
-            "of the last 50 answers and receipts are refusals by policy, the last of Twilio (30034)"
+            "of the last 50 responses and receipts are policy rejections, the last by Twilio (30034)"
         ),
         "{why}"
     );
@@ -45,20 +45,20 @@ async fn a_sender_whose_messages_carriers_filter_is_stopped_by_receipts() {
     assert!(asked > 62, "it stopped after {asked}");
     assert!(matches!(sent().await.0, Outcome::Stop(_)));
     assert_eq!(place.provider.messages().len(), asked, "nothing more goes out");
-    // A look at the account lets it try again; while nothing is mended the next receipt stops it again.
+    // A check of the account lets it try again; while nothing is fixed, the next receipt stops it again.
     place.sms.check().await.unwrap();
     let (outcome, message) = sent().await;
-    assert_eq!(outcome, Outcome::Accepted);
+    assert_eq!(outcome, Outcome::Sent);
     assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
     assert!(matches!(sent().await.0, Outcome::Stop(_)));
     place.sms.check().await.unwrap();
     for _ in 0..50 {
         let (outcome, message) = sent().await;
-        assert_eq!(outcome, Outcome::Accepted);
+        assert_eq!(outcome, Outcome::Sent);
         assert_eq!(place.receipt(&message, "delivered", "").await, 204);
     }
     let (_, message) = sent().await;
     assert_eq!(place.receipt(&message, "undelivered", "30034").await, 204);
-    assert_eq!(sent().await.0, Outcome::Accepted);
+    assert_eq!(sent().await.0, Outcome::Sent);
     place.close().await;
 }

@@ -1,4 +1,4 @@
-//! The program itself: starts, looks at its account, stops when asked, and refuses what it can't work with.
+//! The program itself: it starts, checks its account, stops on request, and rejects unusable settings.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn is_ready(file: &Path) {
     eventually("the ready file", || std::fs::read_to_string(file));
 }
 
-/// A file of secrets is refused when everybody may read it.
+/// A file with secrets is rejected if everyone may read it.
 fn restrict(file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");
@@ -32,7 +32,7 @@ async fn it_works_until_it_is_asked_to_stop() {
     restrict(&token);
     let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
-    // Variables of another process do not disturb it.
+    // Variables of another process do no harm.
     let variables = [
         ("POSTHASTE_TWILIO__AUTH_TOKEN_FILE", token.to_str().expect("a name")),
         ("POSTHASTE_TWILIO__ACCOUNT_SID", ACCOUNT),
@@ -41,7 +41,7 @@ async fn it_works_until_it_is_asked_to_stop() {
     ];
     let courier = start(&args, &variables);
     is_ready(&ready);
-    courier.wait_line("a look", |line| line.contains("the provider is there")).expect("a look");
+    courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
     assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
@@ -60,7 +60,7 @@ async fn a_wrong_credential_is_told_at_the_start() {
         ("POSTHASTE_TWILIO__FROM", FROM),
     ];
     let courier = start(&args, &variables);
-    courier.wait_line("a warning", |line| line.contains("refuses the credential")).expect("a warning");
+    courier.wait_line("a warning", |line| line.contains("rejected the credentials")).expect("a warning");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
     assert!(!courier.output().expect("its output").contains(CANARY));
@@ -76,10 +76,10 @@ async fn a_gateway_nobody_can_ask_is_not_told_as_good() {
         ("POSTHASTE_GATEWAY__BODY", "to={to}&text={text}"),
     ];
     let courier = start(&["--redis", &url, "--admin", "127.0.0.1:0"], &variables);
-    courier.wait_line("a look", |line| line.contains("can't be told")).expect("a look");
+    courier.wait_line("the provider check", |line| line.contains("cannot check whether")).expect("a check");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
-    assert!(!courier.output().expect("its output").contains("the provider is there"));
+    assert!(!courier.output().expect("its output").contains("provider check passed"));
     assert_eq!(provider.log().len(), 0);
 }
 

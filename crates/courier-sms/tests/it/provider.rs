@@ -1,5 +1,5 @@
-//! A stand-in for a provider on loopback: reads every request whole, writes it down, then answers as it is told to. By itself it
-//! is Twilio: takes messages, lists them, and shows the account.
+//! A fake provider on loopback: reads and records every request, then responds as the test wants. By default it
+//! behaves like Twilio: accepts messages, lists them, and shows the account.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_model::{Clock, SystemClock, UnixMs};
-use posthaste_rig::http::{self, Server};
+use posthaste_rig::http::{self, HttpServer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::form_urlencoded;
@@ -15,7 +15,7 @@ use url::form_urlencoded;
 /// Our account.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
-/// A request as it came.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) at: Instant,
@@ -27,8 +27,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads what came.
-    fn read(raw: &http::Request) -> Self {
+    /// Reads a request.
+    fn read(raw: &http::HttpRequest) -> Self {
         let (path, query) = raw.target.split_once('?').unwrap_or((&raw.target, ""));
         Self {
             at: raw.at,
@@ -45,7 +45,7 @@ impl Request {
         form_urlencoded::parse(self.body.as_bytes()).into_owned().collect()
     }
 
-    /// The value of a field of the form; empty when there is none.
+    /// The value of a field of the form; empty if missing.
     pub(crate) fn field(&self, name: &str) -> String {
         of(&self.form(), name)
     }
@@ -72,22 +72,22 @@ fn of(pairs: &[(String, String)], name: &str) -> String {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-/// What is done about a request.
+/// The response to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Status, headers and body.
     Say(u16, String, String),
-    /// The same, after a while.
+    /// The same, after a delay.
     Late(Duration, u16, String, String),
-    /// Nothing, with the connection open.
+    /// No response; the connection stays open.
     Hang,
     /// A reset.
     Reset,
-    /// A part of an answer, then a reset.
+    /// Part of a response, then a reset.
     Half,
 }
 
-impl From<Reply> for http::Reply {
+impl From<Reply> for http::HttpReply {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Say(status, headers, body) => Self::Say(status, headers, body),
@@ -117,7 +117,7 @@ impl Reply {
     }
 }
 
-/// A message Twilio took.
+/// A message that Twilio accepted.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) sid: String,
@@ -128,12 +128,12 @@ pub(crate) struct Message {
     pub(crate) status: String,
     pub(crate) error_code: Option<u32>,
     pub(crate) created: UnixMs,
-    /// Still queued: a search by the moment of sending does not find it.
+    /// Still queued: a search by sending time does not find it.
     pub(crate) waits: bool,
 }
 
 impl Message {
-    /// What a request asks for, as the `n`-th message.
+    /// The message of a request, as the `n`-th one.
     pub(crate) fn new(request: &Request, n: usize) -> Self {
         Self {
             sid: format!("SM{n:032x}"),
@@ -178,9 +178,9 @@ impl State {
     }
 }
 
-/// The stand-in.
+/// The fake provider.
 pub(crate) struct Provider {
-    server: Server,
+    server: HttpServer,
     state: Arc<State>,
 }
 
@@ -192,7 +192,7 @@ impl Provider {
         let answering: Arc<Answering> = Arc::new(move |request| twilio.accept(request));
         let state = Arc::new(State { log: Mutex::default(), messages, answering: Mutex::new(answering) });
         let asked = Arc::clone(&state);
-        let server = Server::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
+        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
         Arc::new(Self { server, state })
     }
 
@@ -200,12 +200,12 @@ impl Provider {
         self.server.url()
     }
 
-    /// Answers requests that arrive from now on this way.
+    /// Responds this way from now on.
     pub(crate) fn answer(&self, how: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
         *self.state.answering.lock().unwrap() = Arc::new(how);
     }
 
-    /// Answers one message after the other this way, then takes all.
+    /// Responds to one message after another this way, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
         let replies = Mutex::new(replies.into_iter());
         let twilio = self.twilio();
@@ -223,17 +223,17 @@ impl Provider {
         self.answer(move |request| twilio.accept(request));
     }
 
-    /// The messages Twilio has.
+    /// The messages at Twilio.
     pub(crate) fn twilio(&self) -> Arc<Messages> {
         Arc::clone(&self.state.messages)
     }
 
-    /// Closes everything: nobody can connect. Returns when the other side knows.
+    /// Closes everything, so that nothing can connect. Returns when the other side has noticed.
     pub(crate) async fn close(&self) {
         self.server.close().await;
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) async fn open(&self) {
         self.server.open().await.unwrap();
     }
@@ -242,18 +242,18 @@ impl Provider {
         self.state.log.lock().unwrap().clone()
     }
 
-    /// The messages asked for so far.
+    /// The requests to create a message so far.
     pub(crate) fn messages(&self) -> Vec<Request> {
         self.log().into_iter().filter(Request::is_message).collect()
     }
 
-    /// The looks at the list of messages so far.
+    /// The requests for the list of messages so far.
     pub(crate) fn looks(&self) -> Vec<Request> {
         self.log().into_iter().filter(|request| !request.is_message()).collect()
     }
 }
 
-/// What Twilio has, and how it answers when it is well.
+/// The state of Twilio, and its normal responses.
 #[derive(Default)]
 pub(crate) struct Messages(Mutex<Vec<Message>>);
 
@@ -262,7 +262,7 @@ impl Messages {
         self.0.lock().unwrap().clone()
     }
 
-    /// Has a message more, changed before anybody sees it.
+    /// Adds a message, changed before it is shown.
     pub(crate) fn add(&self, request: &Request, change: impl FnOnce(&mut Message)) -> Message {
         let mut messages = self.0.lock().unwrap();
         let mut message = Message::new(request, messages.len() + 1);
@@ -271,7 +271,7 @@ impl Messages {
         message
     }
 
-    /// Changes all there are.
+    /// Changes all messages.
     pub(crate) fn change(&self, change: impl FnMut(&mut Message)) {
         self.0.lock().unwrap().iter_mut().for_each(change);
     }
@@ -281,7 +281,7 @@ impl Messages {
             return Reply::json(201, &self.add(request, |_| {}).shown());
         }
         if let Some((_, reply)) = request.path.split_once("/Messages/") {
-            // A reply of somebody, made at the second its number says.
+            // A reply of a recipient, made at the second of its number.
             let seconds = i64::from_str_radix(reply.trim_start_matches("SM").trim_end_matches(".json"), 16);
             let made =
                 jiff::Timestamp::from_second(seconds.unwrap()).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
@@ -297,7 +297,7 @@ impl Messages {
         )
     }
 
-    /// A page of `most` messages at most, the newest first.
+    /// A page of at most `most` messages, the newest first.
     pub(crate) fn list(&self, request: &Request, most: usize) -> Reply {
         let since = request.asked("DateSent>");
         let since: Option<jiff::Timestamp> = (!since.is_empty()).then(|| since.parse().unwrap());

@@ -1,10 +1,10 @@
-//! What a request to Twilio says, and what its answers become.
+//! Requests to Twilio, and the outcomes of its responses.
 
 use std::time::Duration;
 
-use posthaste_courier::{Outcome, Scope, Transport};
+use posthaste_courier::{Outcome, ThrottleScope, Transport};
 use posthaste_model::Reason;
-use posthaste_rig::Written;
+use posthaste_rig::CapturedLogs;
 use serde_json::json;
 
 use super::bench::{CANARY, FROM, basic, envelope, send, transport};
@@ -20,7 +20,7 @@ async fn a_text_goes_as_it_is() {
     let twilio = transport(&provider, &[]);
     let texts = ["a&To=+1&Body=b%00+ =", "Здравствуйте, 你好, 👩‍👩‍👧‍👦", "  two\r\nlines \0\u{1b} "];
     for text in texts {
-        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Accepted);
+        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Sent);
     }
     for (request, text) in provider.messages().iter().zip(texts) {
         assert_eq!(
@@ -56,7 +56,7 @@ async fn settings_add_their_parameters() {
         ],
     );
     let message = envelope(TO, "x");
-    assert_eq!(send(&twilio, &message).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &message).await, Outcome::Sent);
     let request = &provider.messages()[0];
     assert_eq!(
         (request.field("MessagingServiceSid"), request.field("From")),
@@ -80,13 +80,13 @@ async fn what_can_never_go_is_not_asked_for() {
         ["", "79160000001", "+7916", "+7916000000112345", "whatsapp:+79160000001", "+79160000001&x=1"]
     {
         let outcome = send(&twilio, &envelope(number, "x")).await;
-        assert_eq!(outcome, Outcome::Rejected(Reason::BadAddress), "{number}");
+        assert_eq!(outcome, Outcome::Failed(Reason::BadAddress), "{number}");
     }
     for text in ["", " \n", &"ы".repeat(1601)] {
-        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Rejected(Reason::Rejected));
+        assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Failed(Reason::Rejected));
     }
     assert_eq!(provider.log().len(), 0);
-    assert_eq!(send(&twilio, &envelope(TO, &"ы".repeat(1600))).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope(TO, &"ы".repeat(1600))).await, Outcome::Sent);
 }
 
 #[tokio::test]
@@ -99,14 +99,14 @@ async fn answers_become_outcomes() {
     let html = |status| Reply::Say(status, String::new(), "<html>".to_owned());
     let later = Some(Duration::from_secs(1800));
     for (reply, wanted) in [
-        (message("queued", json!(null)), Outcome::Accepted),
-        (message("accepted", json!(null)), Outcome::Accepted),
-        (message("something_new", json!("x")), Outcome::Accepted),
-        (message("something_new", json!(7)), Outcome::Accepted),
-        (message("failed", json!(21610)), Outcome::Suppress(Reason::OptedOut)),
-        (message("failed", json!(null)), Outcome::Rejected(Reason::Rejected)),
-        (message("failed", json!(0)), Outcome::Rejected(Reason::Rejected)),
-        (message("undelivered", json!(null)), Outcome::Rejected(Reason::Undelivered)),
+        (message("queued", json!(null)), Outcome::Sent),
+        (message("accepted", json!(null)), Outcome::Sent),
+        (message("something_new", json!("x")), Outcome::Sent),
+        (message("something_new", json!(7)), Outcome::Sent),
+        (message("failed", json!(21610)), Outcome::Suppressed(Reason::OptedOut)),
+        (message("failed", json!(null)), Outcome::Failed(Reason::Rejected)),
+        (message("failed", json!(0)), Outcome::Failed(Reason::Rejected)),
+        (message("undelivered", json!(null)), Outcome::Failed(Reason::Undelivered)),
         (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
         (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::BadAnswer)),
         (html(200), Outcome::Unknown(Reason::BadAnswer)),
@@ -115,19 +115,19 @@ async fn answers_become_outcomes() {
         (html(502), Outcome::Unknown(Reason::ProviderFailed)),
         (Reply::refusal(500, 21211), Outcome::Unknown(Reason::ProviderFailed)),
         (html(302), Outcome::Retry { after: None, reason: Reason::BadAnswer }),
-        (Reply::refusal(400, 21211), Outcome::Suppress(Reason::BadAddress)),
-        (Reply::refusal(400, 21408), Outcome::Rejected(Reason::Provider(21408))),
-        (Reply::refusal(403, 20003), Outcome::Stop("Twilio refuses to work (20003)".to_owned())),
-        (Reply::refusal(400, 21606), Outcome::Stop("Twilio refuses to work (21606)".to_owned())),
-        (html(401), Outcome::Stop("Twilio refuses to work (HTTP 401)".to_owned())),
+        (Reply::refusal(400, 21211), Outcome::Suppressed(Reason::BadAddress)),
+        (Reply::refusal(400, 21408), Outcome::Failed(Reason::Provider(21408))),
+        (Reply::refusal(403, 20003), Outcome::Stop("Twilio rejected the request (20003)".to_owned())),
+        (Reply::refusal(400, 21606), Outcome::Stop("Twilio rejected the request (21606)".to_owned())),
+        (html(401), Outcome::Stop("Twilio rejected the request (HTTP 401)".to_owned())),
         (
             Reply::refusal(400, 21611),
-            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(600) },
+            Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(600) },
         ),
-        (Reply::wait(7), Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(7) }),
+        (Reply::wait(7), Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(7) }),
     ] {
         provider.script(vec![reply.clone()]);
-        // One that no answer before asked to wait.
+        // A transport that no earlier response has paused.
         let twilio = transport(&provider, &[]);
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{reply:?}");
     }
@@ -147,7 +147,7 @@ async fn an_answer_without_end_is_one_nobody_can_read() {
         Reply::json(201, &json!({"sid": sid, "status": "queued", "pad": "x".repeat(size - bare)}))
     };
     for (size, wanted) in [
-        (64 << 10, Outcome::Accepted),
+        (64 << 10, Outcome::Sent),
         ((64 << 10) + 1, Outcome::Unknown(Reason::BadAnswer)),
         (8 << 20, Outcome::Unknown(Reason::BadAnswer)),
     ] {
@@ -155,9 +155,9 @@ async fn an_answer_without_end_is_one_nobody_can_read() {
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{size}");
     }
     provider.answer(|_| Reply::json(200, &json!({"sid": ACCOUNT, "pad": "x".repeat(64 << 10)})));
-    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not respond");
     provider.accept();
-    assert_eq!(send(&twilio, &envelope(TO, "x")).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope(TO, "x")).await, Outcome::Sent);
 }
 
 /// Numbers in this list can't be reached from our sender.
@@ -178,11 +178,12 @@ async fn one_number_the_sender_does_not_reach_stops_nobody() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
     unreachable(&provider, &[TO]);
-    // Each of its tries is spent, so that it ends as failed; in orders of their own too, and with nobody else between.
+    // All of its tries are spent, so that it ends as failed; also in separate orders, and with no other number in
+    // between.
     let tries = usize::from(twilio.abilities().max_tries);
     for _ in 0..tries {
         for n in 2..6 {
-            assert_eq!(send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await, Outcome::Accepted);
+            assert_eq!(send(&twilio, &envelope(&format!("+7916000000{n}"), "x")).await, Outcome::Sent);
         }
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
         assert_eq!(send(&twilio, &envelope(TO, "y")).await, put_off());
@@ -196,21 +197,21 @@ async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() 
     let twilio = transport(&provider, &[]);
     const BOTH: &[&str] = &[TO, "+79160000002"];
     unreachable(&provider, BOTH);
-    let stop = Outcome::Stop("Twilio refuses to work (21612)".to_owned());
+    let stop = Outcome::Stop("Twilio rejected the request (21612)".to_owned());
     for _ in 0..2 {
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
-        // What says nothing of the sender does not end it.
+        // A response that says nothing about the sender does not reset it.
         provider.script(vec![Reply::refusal(400, 21211)]);
         assert_eq!(
             send(&twilio, &envelope("+79160000003", "x")).await,
-            Outcome::Suppress(Reason::BadAddress)
+            Outcome::Suppressed(Reason::BadAddress)
         );
         unreachable(&provider, BOTH);
         assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, stop);
     }
-    // With a message taken between them they are two numbers, and no more.
+    // With an accepted message in between, two numbers do not stop the channel.
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, put_off());
-    assert_eq!(send(&twilio, &envelope("+79160000003", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&twilio, &envelope("+79160000003", "x")).await, Outcome::Sent);
     assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, put_off());
 }
 
@@ -232,16 +233,16 @@ async fn an_operator_may_change_the_table() {
 
 #[tokio::test]
 async fn bad_orders_in_turn_are_told_once_each() {
-    let log = Written::by_this_thread();
+    let log = CapturedLogs::by_this_thread();
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[]);
     provider.answer(|_| Reply::refusal(400, 21_408));
     let orders = [envelope(TO, "x"), envelope(TO, "y")];
     for _ in 0..4 {
         for order in &orders {
-            assert!(matches!(send(&twilio, order).await, Outcome::Rejected(_)));
+            assert!(matches!(send(&twilio, order).await, Outcome::Failed(_)));
         }
     }
     let log = log.text();
-    assert_eq!(log.matches("Twilio refuses a message").count(), 2, "{log}");
+    assert_eq!(log.matches("Twilio rejected a message").count(), 2, "{log}");
 }

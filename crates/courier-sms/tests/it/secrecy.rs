@@ -1,9 +1,10 @@
-//! Tokens, numbers and texts are in requests and nowhere else: not in the log at its most talkative, not in outcomes and errors.
+//! Tokens, numbers and texts appear in requests only: not in the log at its most verbose level, not in outcomes and
+//! errors.
 
 use std::time::Duration;
 
 use posthaste_courier::Transport;
-use posthaste_rig::Written;
+use posthaste_rig::CapturedLogs;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ const TEXT: &str = "the canary sings at nine";
 
 #[tokio::test]
 async fn nothing_shows_a_token_a_number_or_a_text() {
-    let log = Written::by_all();
+    let log = CapturedLogs::by_all();
     let place = Place::open().await;
     let (provider, twilio) = (&place.provider, &place.sms);
     let gateway = {
@@ -86,18 +87,18 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
     }
     let sample = Provider::start().await;
     let ok = transport(&sample, &[]);
-    assert!(matches!(send(&ok, &envelope(NUMBER, TEXT)).await, posthaste_courier::Outcome::Accepted));
+    assert!(matches!(send(&ok, &envelope(NUMBER, TEXT)).await, posthaste_courier::Outcome::Sent));
     place.close().await;
     let log = log.text();
-    // It did listen, to the libraries too.
+    // The log was recorded, including that of the libraries.
     assert!(
-        log.contains("Twilio refuses a message")
+        log.contains("Twilio rejected a message")
             && log.contains("opted out")
-            && log.contains("without Twilio's signature are refused")
+            && log.contains("rejected requests without Twilio's signature")
             && log.contains("hyper"),
         "{log}"
     );
-    for (name, text) in [("the log", &log), ("what is told", &shown)] {
+    for (name, text) in [("the log", &log), ("outcomes and errors", &shown)] {
         for secret in [CANARY, NUMBER, &NUMBER[1..], TEXT] {
             let at = text.find(secret);
             assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);

@@ -1,4 +1,4 @@
-//! What is refused before anything is opened, and what a look at the account finds.
+//! Settings that are rejected before anything is opened, and the results of the account check.
 
 use posthaste_courier::{Outcome, Transport};
 use serde_json::json;
@@ -28,7 +28,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[("twilio.api_key_secret", CANARY)], "twilio.api_key_sid: is missing"),
         (&[("twilio.from", "")], "twilio.from: is missing"),
         (&[("twilio.from", "+1")], "twilio.from: must be a number"),
-        (&[("twilio.messaging_service_sid", "MG01")], "twilio.from: give it or"),
+        (&[("twilio.messaging_service_sid", "MG01")], "twilio.from: set it or"),
         (
             &[("twilio.from", ""), ("twilio.messaging_service_sid", "MG01")],
             "twilio.messaging_service_sid: must be MG",
@@ -51,7 +51,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
             "twilio.callback_options: must let Twilio repeat",
         ),
         (&[("twilio.stop_words", "STOP,OPT OUT")], "twilio.stop_words: must be single"),
-        (&[("twilio.start_words", "stop")], "twilio.start_words: has a word"),
+        (&[("twilio.start_words", "stop")], "twilio.start_words: must not contain"),
         (&[("sms.max_characters", "1601")], "sms.max_characters: Twilio"),
         (&[("sms.max_characters", "0")], "sms.max_characters: must be"),
         (&[("sms.segments_per_second", "-1")], "sms.segments_per_second: must be"),
@@ -66,9 +66,9 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
         (&[hook], "sms.public_url: is missing"),
         (&[("sms.public_url", "https://x.org")], "sms.listen: is missing"),
         (&[hook, ("sms.public_url", "http://x.org")], "sms.public_url: must be https://"),
-        (&[hook, ("sms.public_url", "https://x.org/{a}")], "sms.public_url: its path"),
-        (&[hook, ("sms.public_url", "https://x.org/:a")], "sms.public_url: its path"),
-        (&[("sms.listen", "x"), ("sms.public_url", "https://x.org")], "sms.listen: \"x\" is no address"),
+        (&[hook, ("sms.public_url", "https://x.org/{a}")], "sms.public_url: the path"),
+        (&[hook, ("sms.public_url", "https://x.org/:a")], "sms.public_url: the path"),
+        (&[("sms.listen", "x"), ("sms.public_url", "https://x.org")], "sms.listen: \"x\" is not an address"),
         (
             &[
                 hook,
@@ -77,7 +77,7 @@ async fn settings_of_twilio_that_make_no_sense_are_told_by_name() {
                 ("twilio.api_key_sid", KEY),
                 ("twilio.api_key_secret", CANARY),
             ],
-            "twilio.auth_token: is missing or wrong: receipts",
+            "twilio.auth_token: is missing or malformed: it is required",
         ),
     ] {
         let told = refused(&[&good, changes].concat());
@@ -98,25 +98,25 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
     for (changes, words) in [
         (&[("gateway.url", "")][..], "gateway.url: is missing"),
         (&[("gateway.url", "http://x.org/send")], "gateway.url: must be https://"),
-        (&[("gateway.url", "https://x.org/{text}")], "gateway.url: names may stand"),
-        (&[("gateway.url", "https://{to}/")], "gateway.url: names may stand"),
-        (&[("gateway.url", "https://x.org/?a={b}")], "gateway.url: has a name in braces"),
+        (&[("gateway.url", "https://x.org/{text}")], "gateway.url: placeholders are allowed"),
+        (&[("gateway.url", "https://{to}/")], "gateway.url: placeholders are allowed"),
+        (&[("gateway.url", "https://x.org/?a={b}")], "gateway.url: has an unknown placeholder"),
         (&[("gateway.method", "DELETE")], "gateway.method: must be"),
-        (&[("gateway.method", "GET")], "gateway.body: a GET has none"),
-        (&[("gateway.body", "to={to}")], "gateway.body: neither it nor"),
-        (&[("gateway.body", "text={text}")], "gateway.body: neither it nor"),
-        (&[("gateway.body", "text={text}&to={to")], "gateway.body: a brace stands alone"),
-        (&[("gateway.format", "json")], "gateway.body: is no JSON"),
-        (&[("gateway.format", "none")], "gateway.body: there is one"),
+        (&[("gateway.method", "GET")], "gateway.body: must be empty for GET"),
+        (&[("gateway.body", "to={to}")], "gateway.body: must contain {text}"),
+        (&[("gateway.body", "text={text}")], "gateway.body: must contain {text}"),
+        (&[("gateway.body", "text={text}&to={to")], "gateway.body: has an unmatched brace"),
+        (&[("gateway.format", "json")], "gateway.body: is not valid JSON"),
+        (&[("gateway.format", "none")], "gateway.body: must be empty"),
         (&[("gateway.secret", "")], "gateway.secret: is missing"),
         (&[("gateway.body", "to={to}&text={text}&from={from}")], "gateway.from: is missing"),
         (&[("gateway.body", "to={to}&text={text}&cb={callback}")], "gateway.callback_key: is missing"),
-        (&[("gateway.headers", "Authorization")], "gateway.headers: must be like"),
-        (&[("gateway.headers", "X Y: 1")], "gateway.headers: has a name that"),
-        (&[("gateway.headers", "Content-Length: 1")], "gateway.headers: sets a header"),
-        (&[("gateway.headers", "X: a\r\nY: b")], "gateway.headers: holds a line end"),
-        (&[("gateway.headers", "X: a\nY: b")], "gateway.headers: holds a line end"),
-        (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: can't hold {text}"),
+        (&[("gateway.headers", "Authorization")], "gateway.headers: must have the form"),
+        (&[("gateway.headers", "X Y: 1")], "gateway.headers: has an invalid"),
+        (&[("gateway.headers", "Content-Length: 1")], "gateway.headers: must not set"),
+        (&[("gateway.headers", "X: a\r\nY: b")], "gateway.headers: must not contain a line end"),
+        (&[("gateway.headers", "X: a\nY: b")], "gateway.headers: must not contain a line end"),
+        (&[("gateway.headers", "X-Text: {text}")], "gateway.headers: must not contain {text}"),
         (&[("gateway.check_url", "ftp://x.org")], "gateway.check_url: must be https://"),
         (&[("gateway.taken_pointer", "id")], "gateway.taken_pointer: must begin"),
         (&[("gateway.callback_key", CANARY)], "sms.public_url: is missing"),
@@ -126,7 +126,7 @@ async fn settings_of_a_gateway_that_make_no_sense_are_told_by_name() {
                 ("sms.listen", "127.0.0.1:0"),
                 ("sms.public_url", "https://x.org"),
             ],
-            "gateway.callback_key: must be 32",
+            "gateway.callback_key: must have at least 32",
         ),
     ] {
         let told = refused(&[&good, changes].concat());
@@ -143,17 +143,17 @@ async fn a_wrong_credential_is_told_by_check() {
     assert_eq!(provider.log()[0].path, format!("/2010-04-01/Accounts/{ACCOUNT}.json"));
     let account = |sid: &str, status: &str| Reply::json(200, &json!({"sid": sid, "status": status}));
     for (reply, words) in [
-        (Reply::refusal(401, 20003), format!("127.0.0.1 refuses the credential of {ACCOUNT}")),
-        (Reply::refusal(403, 20005), format!("127.0.0.1 refuses the credential of {ACCOUNT}")),
-        (Reply::refusal(404, 20404), format!("127.0.0.1 knows no account {ACCOUNT}")),
-        (account(ACCOUNT, "suspended"), format!("127.0.0.1 says that the account {ACCOUNT} is suspended")),
-        (account("AC1", "active"), format!("127.0.0.1 answers for another account than {ACCOUNT}")),
+        (Reply::refusal(401, 20003), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
+        (Reply::refusal(403, 20005), format!("127.0.0.1 rejected the credentials of {ACCOUNT}")),
+        (Reply::refusal(404, 20404), format!("127.0.0.1 has no account {ACCOUNT}")),
+        (account(ACCOUNT, "suspended"), format!("127.0.0.1 reports that the account {ACCOUNT} is suspended")),
+        (account("AC1", "active"), format!("127.0.0.1 responded for another account than {ACCOUNT}")),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
-            "127.0.0.1 answers what is not of Twilio".to_owned(),
+            "127.0.0.1 did not respond like Twilio; check twilio.api_url".to_owned(),
         ),
-        (Reply::refusal(500, 20500), "127.0.0.1 answers with HTTP 500".to_owned()),
-        (Reply::Reset, "127.0.0.1 can't be reached, or does not answer".to_owned()),
+        (Reply::refusal(500, 20500), "127.0.0.1 responded with HTTP 500".to_owned()),
+        (Reply::Reset, "127.0.0.1 can't be reached or does not respond".to_owned()),
     ] {
         provider.answer(move |_| reply.clone());
         assert_eq!(twilio.check().await.unwrap_err(), words);
@@ -161,7 +161,7 @@ async fn a_wrong_credential_is_told_by_check() {
     provider.answer(|_| Reply::wait(5));
     twilio.check().await.unwrap();
     provider.close().await;
-    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    assert_eq!(twilio.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not respond");
     assert_eq!(provider.messages().len(), 0);
 }
 
@@ -177,8 +177,8 @@ async fn a_key_is_checked_where_it_may_look() {
         (format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json"), "1".to_owned())
     );
     provider.answer(|_| Reply::refusal(401, 20003));
-    assert_eq!(twilio.check().await.unwrap_err(), format!("127.0.0.1 refuses the credential of {KEY}"));
-    // The token, which nothing is signed with: nobody looks at it.
+    assert_eq!(twilio.check().await.unwrap_err(), format!("127.0.0.1 rejected the credentials of {KEY}"));
+    // Without callbacks the token is not used, so it is not checked.
     assert_eq!(provider.log().len(), 2);
 }
 
@@ -206,8 +206,8 @@ async fn a_token_beside_a_key_is_tried_when_it_signs_what_comes_in() {
         true => messages.accept(request),
         false => Reply::refusal(401, 20003),
     });
-    let words = "127.0.0.1 refuses twilio.auth_token, which receipts and replies are signed with";
+    let words = "127.0.0.1 rejected twilio.auth_token, which signs receipts and replies";
     assert_eq!(twilio.check().await.unwrap_err(), words);
-    // It sends all the same.
-    assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Accepted);
+    // Sending still works.
+    assert_eq!(send(&twilio, &envelope("+79160000001", "x")).await, Outcome::Sent);
 }

@@ -1,9 +1,9 @@
-//! Waits: the budget of segments, and pauses the provider asks for.
+//! Waits: the segment budget, and pauses requested by the provider.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Outcome, Scope, Transport};
+use posthaste_courier::{Outcome, ThrottleScope, Transport};
 use posthaste_rig::eventually_async;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,11 +16,11 @@ async fn the_rate_counts_segments() {
     let provider = Provider::start().await;
     let twilio = transport(&provider, &[("sms.segments_per_second", "1")]);
     assert_eq!(twilio.abilities().rate, Some(1.0));
-    // Five segments of Cyrillic: five seconds for the next one.
+    // Five segments of Cyrillic: the next message waits five seconds.
     let started = Instant::now();
     let long = envelope("+79160000001", &"ы".repeat(67 * 5));
-    assert_eq!(send(&twilio, &long).await, Outcome::Accepted);
-    let Outcome::Throttled { scope: Scope::Recipient, wait } =
+    assert_eq!(send(&twilio, &long).await, Outcome::Sent);
+    let Outcome::Throttled { scope: ThrottleScope::Recipient, wait } =
         send(&twilio, &envelope("+79160000002", "x")).await
     else {
         panic!("it went")
@@ -30,7 +30,7 @@ async fn the_rate_counts_segments() {
     assert_eq!(provider.messages().len(), 1);
     posthaste_rig::eventually_async("its turn", async || {
         match send(&twilio, &envelope("+79160000002", "x")).await {
-            Outcome::Accepted => Ok(()),
+            Outcome::Sent => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
@@ -43,7 +43,7 @@ async fn a_short_wait_is_sat_out() {
     let twilio = transport(&provider, &[("sms.segments_per_second", "10")]);
     let started = Instant::now();
     for number in ["+79160000001", "+79160000002", "+79160000003"] {
-        assert_eq!(send(&twilio, &envelope(number, "x")).await, Outcome::Accepted);
+        assert_eq!(send(&twilio, &envelope(number, "x")).await, Outcome::Sent);
     }
     assert!(started.elapsed() >= Duration::from_millis(200));
 }
@@ -58,15 +58,16 @@ async fn requests_that_were_on_the_wire_together_make_one_pause_of_the_channel()
     });
     let messages: Vec<_> = (0..20).map(|n| envelope(&format!("+791600000{n:02}"), "x")).collect();
     let outcomes = futures_of(&twilio, &messages).await;
-    let of = |wanted: Scope| {
+    let of = |wanted: ThrottleScope| {
         outcomes
             .iter()
             .filter(|outcome| matches!(outcome, Outcome::Throttled { scope, .. } if *scope == wanted))
             .count()
     };
-    assert_eq!((of(Scope::Channel), of(Scope::Recipient)), (1, 19), "{outcomes:?}");
-    // One that comes later waits out the rest, and is not asked for.
-    let Outcome::Throttled { scope: Scope::Recipient, wait } = send(&twilio, &messages[0]).await else {
+    assert_eq!((of(ThrottleScope::Channel), of(ThrottleScope::Recipient)), (1, 19), "{outcomes:?}");
+    // A later message waits for the rest of the pause, without a request.
+    let Outcome::Throttled { scope: ThrottleScope::Recipient, wait } = send(&twilio, &messages[0]).await
+    else {
         panic!("it went")
     };
     assert!(wait <= Duration::from_secs(60), "{wait:?}");
@@ -79,7 +80,8 @@ async fn a_refusal_after_a_pause_makes_another_one() {
     let twilio = transport(&provider, &[]);
     provider.answer(|_| Reply::wait(1));
     let message = envelope("+79160000001", "x");
-    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Throttled { scope: Scope::Channel, .. });
+    let refused =
+        |outcome: &Outcome| matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. });
     assert!(refused(&send(&twilio, &message).await));
     eventually_async("a message that goes when the rest is over", async || {
         match send(&twilio, &message).await {
@@ -93,7 +95,7 @@ async fn a_refusal_after_a_pause_makes_another_one() {
 
 #[tokio::test]
 async fn nobody_who_waited_for_a_turn_goes_in_a_pause() {
-    // On a slow machine the turns of all have come before the first answer: that run says nothing.
+    // On a slow machine all turns come before the first response: such a run shows nothing.
     eventually_async("an answer before the last turn", async || {
         if turns_before_the_pause().await < WAITING { Ok(()) } else { Err("all turns came before it") }
     })
@@ -102,12 +104,12 @@ async fn nobody_who_waited_for_a_turn_goes_in_a_pause() {
 
 const WAITING: usize = 5;
 
-/// How many may have gone before the provider asked to wait; more did not.
+/// The number of messages whose turn came before the pause; no more were sent.
 async fn turns_before_the_pause() -> usize {
     let provider = Provider::start().await;
     let twilio = Arc::new(transport(&provider, &[("sms.segments_per_second", "20")]));
     provider.answer(|_| Reply::wait(60));
-    // The first goes at once, and each of the others a twentieth of a second later.
+    // The first is sent at once, and each further one a twentieth of a second later.
     let started = Instant::now();
     let mut calls = JoinSet::new();
     for n in 0..WAITING {
@@ -121,7 +123,7 @@ async fn turns_before_the_pause() -> usize {
     assert_eq!(waits, WAITING, "{outcomes:?}");
     let gone = provider.messages().len();
     assert!(gone <= turns, "{gone} went, and {turns} had their turn before the pause");
-    // Nor does anybody who comes now.
+    // A message that comes now is not sent either.
     assert!(matches!(send(&twilio, &envelope("+79160000009", "x")).await, Outcome::Throttled { .. }));
     assert_eq!(provider.messages().len(), gone);
     turns
@@ -134,7 +136,7 @@ async fn a_wait_of_ages_is_one_of_a_day() {
     for seconds in [9_200_000_000_000_000_000, u64::MAX] {
         let twilio = transport(&provider, &[]);
         provider.answer(move |_| Reply::wait(seconds));
-        // Two at once: the second one's wait is compared with the first one's.
+        // Two at once: the second wait is compared with the first.
         let messages = [envelope("+79160000001", "x"), envelope("+79160000002", "x")];
         for outcome in futures_of(&twilio, &messages).await {
             let Outcome::Throttled { wait, .. } = outcome else { panic!("{outcome:?}") };
@@ -144,7 +146,7 @@ async fn a_wait_of_ages_is_one_of_a_day() {
 }
 
 async fn futures_of(
-    twilio: &posthaste_courier_sms::Sms,
+    twilio: &posthaste_courier_sms::SmsTransport,
     messages: &[posthaste_courier::Envelope],
 ) -> Vec<Outcome> {
     let deadline = Instant::now() + posthaste_rig::patience();

@@ -1,4 +1,4 @@
-//! Transports on the stand-in, and the bench of the conformance suite.
+//! Transports to the fake provider, and the bench of the conformance suite.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,19 +7,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
-use posthaste_courier::{Abilities, Envelope, Outcome, Transport};
+use posthaste_courier::{Capabilities, Envelope, Outcome, Transport};
 use posthaste_courier_telegram::settings::{self, Settings};
-use posthaste_courier_telegram::{Telegram, Unusable};
-use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text};
+use posthaste_courier_telegram::{TelegramStartError, TelegramTransport};
+use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::provider::{Provider, Reply, accept};
 
-/// The tokens of these tests have this in common; no log may show it.
+/// All tokens of these tests contain this; no log may show it.
 pub(crate) const CANARY: &str = "CANARYcanaryCANARYcanaryCANARYcanar";
 
 /// The token of bot `number`.
@@ -32,8 +32,8 @@ struct Courier {
     courier: Section,
 }
 
-/// A transport with these settings in place of the defaults: names of the section, and values as the environment has them.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Telegram, Unusable> {
+/// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<TelegramTransport, TelegramStartError> {
     let sources = || {
         let name = |name: &str| format!("POSTHASTE_TELEGRAM__{}", name.to_ascii_uppercase());
         Sources::new(process::DEFAULTS)
@@ -43,11 +43,11 @@ pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Telegram, Unusab
     };
     let settings: Settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    Telegram::new(settings, &courier, channel())
+    TelegramTransport::new(settings, &courier, channel())
 }
 
-/// A transport to the stand-in, of one bot unless `tokens` are among the changes.
-pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Telegram {
+/// A transport to the fake provider, with one bot unless `tokens` is among the changes.
+pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> TelegramTransport {
     let (url, tokens) = (provider.url(), token(42));
     let mut all = vec![("api_url", url.as_str()), ("tokens", tokens.as_str())];
     all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
@@ -62,11 +62,16 @@ pub(crate) fn channel() -> Channel {
 /// A message to this chat, on its first attempt.
 pub(crate) fn envelope(chat: &str, text: &str) -> Envelope {
     Envelope {
-        suffix: Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns()),
+        order_id: OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns()),
         parcel: 0,
-        row: 0,
+        delivery: 0,
         attempt: 1,
-        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(chat) },
+        to: Delivery {
+            index: 0,
+            recipient: "r0".to_owned(),
+            name: String::new(),
+            address: Address::new(chat),
+        },
         content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
         due: SystemClock.now(),
         token: None,
@@ -75,17 +80,17 @@ pub(crate) fn envelope(chat: &str, text: &str) -> Envelope {
     }
 }
 
-/// Sends one message and gives its outcome.
-pub(crate) async fn send(transport: &Telegram, envelope: Envelope) -> Outcome {
+/// Sends one message and returns its outcome.
+pub(crate) async fn send(transport: &TelegramTransport, envelope: Envelope) -> Outcome {
     let deadline = Instant::now() + posthaste_rig::patience();
     transport.send(&[envelope], deadline).await.pop().unwrap()
 }
 
-/// The bench of the suite.
+/// The bench of the conformance suite.
 pub(crate) struct TelegramBench {
     provider: Arc<Provider>,
-    taken: Arc<Mutex<Vec<Taken>>>,
-    /// Which part of its message is on its way to a chat: the Bot API is not told.
+    taken: Arc<Mutex<Vec<TakenMessage>>>,
+    /// Which part of a message is on its way to a chat: requests to the Bot API do not say.
     under_way: Arc<Mutex<HashMap<String, u32>>>,
     bots: u64,
 }
@@ -96,7 +101,7 @@ impl TelegramBench {
         Self { provider: Provider::start().await, taken, under_way, bots }
     }
 
-    /// A transport whose bots send so many messages a second.
+    /// A transport whose bots send this many messages per second.
     fn at_rate(&self, rate: &str) -> Arc<dyn Transport> {
         let tokens: Vec<String> = (1..=self.bots).map(token).collect();
         let changes = [
@@ -112,9 +117,9 @@ impl TelegramBench {
     }
 }
 
-/// Passes everything on, and tells the bench which part is on its way.
+/// Passes everything on and records for the bench which part is on its way.
 struct Watched {
-    inner: Telegram,
+    inner: TelegramTransport,
     under_way: Arc<Mutex<HashMap<String, u32>>>,
 }
 
@@ -124,7 +129,7 @@ impl Transport for Watched {
         self.inner.channel()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.inner.abilities()
     }
 
@@ -154,7 +159,7 @@ impl Bench for TelegramBench {
 
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown {
         if behaviour == Behaviour::RefuseForNow {
-            return Shown::No("each refusal for now of the Bot API names a wait");
+            return Shown::No("every temporary refusal of the Bot API names a wait");
         }
         if behaviour == Behaviour::Unreachable {
             self.provider.close().await;
@@ -163,10 +168,12 @@ impl Bench for TelegramBench {
         self.provider.open().await;
         let only: Option<BTreeSet<String>> = match toward {
             Toward::Everyone => None,
-            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.expose().to_owned()).collect()),
+            Toward::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.expose().to_owned()).collect())
+            }
         };
         let (taken, under_way) = (Arc::clone(&self.taken), Arc::clone(&self.under_way));
-        // What every bot is refused for, without asking each of them.
+        // A refusal that holds for every bot, without requests by each of them.
         let gone = match self.bots {
             1 => "Forbidden: bot was blocked by the user",
             _ => "Forbidden: user is deactivated",
@@ -186,7 +193,11 @@ impl Bench for TelegramBench {
             if matches!(behaviour, Behaviour::Accept | Behaviour::AcceptThenLoseAnswer) {
                 let part = under_way.lock().unwrap().get(&chat).copied().unwrap_or(0);
                 let text = Some(Text::new(request.text()));
-                taken.lock().unwrap().push(Taken { part, text, ..Taken::new(Address::new(chat)) });
+                taken.lock().unwrap().push(TakenMessage {
+                    part,
+                    text,
+                    ..TakenMessage::new(Address::new(chat))
+                });
             }
             match behaviour {
                 Behaviour::Accept => accept(request),
@@ -205,7 +216,7 @@ impl Bench for TelegramBench {
         Shown::Yes
     }
 
-    async fn taken(&self) -> Vec<Taken> {
+    async fn taken(&self) -> Vec<TakenMessage> {
         self.taken.lock().unwrap().clone()
     }
 
@@ -213,21 +224,21 @@ impl Bench for TelegramBench {
         self.provider.messages().iter().map(|request| request.at).collect()
     }
 
-    fn row(&self, n: u32) -> Row {
+    fn delivery(&self, n: u32) -> Delivery {
         let address = Address::new((i64::from(n) + 1).to_string());
-        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
     }
 
     fn texts(&self) -> Vec<TextCase> {
         let of = |text: String| Content { text: Text::new(text), ..Content::default() };
         let case = |what, text, fate| TextCase { what, content: of(text), fate };
         vec![
-            case("as long as one part may be", "😀".repeat(2048), TextFate::Taken),
-            case("a letter more", format!("{}x", "😀".repeat(2048)), TextFate::Taken),
-            case("as many parts as may be", "x".repeat(4096 * 16), TextFate::Taken),
-            case("a letter too long", "x".repeat(4096 * 16 + 1), TextFate::Rejected),
+            case("the longest single part", "😀".repeat(2048), TextFate::Taken),
+            case("one character more", format!("{}x", "😀".repeat(2048)), TextFate::Taken),
+            case("the most parts allowed", "x".repeat(4096 * 16), TextFate::Taken),
+            case("one character too long", "x".repeat(4096 * 16 + 1), TextFate::Rejected),
             case("nothing", String::new(), TextFate::Rejected),
-            case("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
+            case("white space only", " \n\t ".repeat(99), TextFate::Rejected),
         ]
     }
 

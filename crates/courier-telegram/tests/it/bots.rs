@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use posthaste_courier::{Outcome, Scope};
+use posthaste_courier::{Outcome, ThrottleScope};
 use posthaste_model::Reason;
 use serde_json::json;
 
@@ -21,13 +21,13 @@ fn bot_of(request: &super::provider::Request) -> String {
 }
 
 #[tokio::test]
-async fn chats_are_shared_out_the_same_way_by_everybody() {
+async fn every_courier_assigns_chats_to_bots_the_same_way() {
     let provider = Provider::start().await;
     let fast = [("tokens", &*tokens(3)), ("rate", "1000"), ("paid", "true"), ("chat_messages", "100")];
     let (one, other) = (transport(&provider, &fast), transport(&provider, &fast));
     for chat in 1..=60 {
         for telegram in [&one, &other, &one] {
-            assert_eq!(send(telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+            assert_eq!(send(telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
         }
     }
     let mut bots: HashMap<String, Vec<String>> = HashMap::new();
@@ -61,7 +61,7 @@ async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
             },
         );
         for _ in 0..2 {
-            assert_eq!(send(&telegram, envelope(&chat, "x")).await, Outcome::Accepted);
+            assert_eq!(send(&telegram, envelope(&chat, "x")).await, Outcome::Sent);
         }
         let asked: Vec<String> =
             provider.messages().iter().filter(|request| request.chat() == chat).map(bot_of).collect();
@@ -73,23 +73,23 @@ async fn a_chat_one_bot_does_not_reach_is_tried_with_the_others() {
 }
 
 #[tokio::test]
-async fn what_no_bot_reaches_has_the_strongest_verdict() {
+async fn a_chat_no_bot_reaches_gets_the_strongest_outcome() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
         true => Reply::refusal(403, "Forbidden: bot can't initiate conversation with a user"),
         false => Reply::refusal(400, "Bad Request: chat not found"),
     });
-    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppress(Reason::Blocked));
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Suppressed(Reason::Blocked));
     assert_eq!(provider.messages().len(), 3);
-    // Who is gone is so for all of them.
+    // A deactivated account is gone for all bots.
     provider.answer(|_| Reply::refusal(403, "Forbidden: user is deactivated"));
-    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppress(Reason::BadAddress));
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppressed(Reason::BadAddress));
     assert_eq!(provider.messages().len(), 4);
 }
 
 #[tokio::test]
-async fn a_chat_none_of_them_finds_is_a_strike_and_no_more() {
+async fn a_chat_no_bot_finds_is_only_a_strike() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3))]);
     provider.answer(|_| Reply::refusal(400, "Bad Request: chat not found"));
@@ -112,14 +112,14 @@ async fn a_group_that_moved_is_followed_and_remembered() {
         _ => accept(request),
     });
     for _ in 0..2 {
-        assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Accepted);
+        assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Sent);
     }
     let chats: Vec<String> = provider.messages().iter().map(super::provider::Request::chat).collect();
     assert_eq!(chats, ["-7", "-1001234567890", "-1001234567890"]);
 }
 
 #[tokio::test]
-async fn a_group_that_moves_for_ever_is_given_up() {
+async fn a_group_that_keeps_moving_is_given_up() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     provider.answer(|request| {
@@ -129,7 +129,7 @@ async fn a_group_that_moves_for_ever_is_given_up() {
             &json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": next}}),
         )
     });
-    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Rejected(Reason::BadAddress));
+    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Failed(Reason::BadAddress));
     assert_eq!(provider.messages().len(), 3);
 }
 
@@ -142,15 +142,15 @@ async fn a_revoked_token_stops_its_bot_and_not_the_others() {
         false => accept(request),
     });
     for chat in 1..=20 {
-        assert_eq!(send(&telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+        assert_eq!(send(&telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
     }
     let counts = provider.by_bot();
-    assert_eq!((counts[&token(1)], counts[&token(2)]), (20, 1), "it was asked once: {counts:?}");
+    assert_eq!((counts[&token(1)], counts[&token(2)]), (20, 1), "bot 2 is used once: {counts:?}");
     assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
 }
 
 #[tokio::test]
-async fn what_only_a_revoked_bot_may_reach_waits_for_it() {
+async fn a_chat_only_a_revoked_bot_may_reach_waits_for_it() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(2)), ("chat_messages", "100")]);
     provider.answer(|request| match request.token == token(2) {
@@ -159,19 +159,19 @@ async fn what_only_a_revoked_bot_may_reach_waits_for_it() {
     });
     for _ in 0..2 {
         match send(&telegram, envelope("7", "x")).await {
-            Outcome::Throttled { scope: Scope::Recipient, wait } => {
+            Outcome::Throttled { scope: ThrottleScope::Recipient, wait } => {
                 assert!(wait <= Duration::from_secs(30), "{wait:?}");
             }
-            outcome => panic!("no strike, for the other bot may reach it: {outcome:?}"),
+            outcome => panic!("expected no strike, as the other bot may reach the chat: {outcome:?}"),
         }
     }
-    // Mended, and found so by a check.
+    // The token works again, and a check notices.
     provider.answer(|request| match request.token == token(2) {
         true => accept(request),
         false => Reply::refusal(400, "Bad Request: chat not found"),
     });
     assert_eq!(posthaste_courier::Transport::check(&telegram).await, Ok(()));
-    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Sent);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ async fn passes(bots: u64) {
     let server = PrivateServer::builder().fsync(Fsync::Off).max_memory(4 << 30).start().unwrap();
     let report = conformance::run(&TelegramBench::start(bots).await, &server.url()).await;
     let report = report.unwrap_or_else(|failure| panic!("{failure}: {failure:?}"));
-    // Everything but a refusal for now without a wait, which Telegram does not have.
+    // Everything but a temporary refusal without a wait, which Telegram does not have.
     assert!(
         report.not_shown.iter().all(|(behaviour, _)| behaviour.to_string() == "refuse for now"),
         "{report}"

@@ -1,4 +1,4 @@
-//! The Telegram channel against a stand-in for the Bot API.
+//! The Telegram channel against a fake Bot API.
 
 mod bench;
 mod bots;

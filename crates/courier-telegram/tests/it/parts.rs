@@ -1,4 +1,4 @@
-//! Long texts: parts in order, each an attempt of its own.
+//! Long texts: parts are sent in order, each as an attempt of its own.
 
 use posthaste_courier::{Envelope, Outcome};
 use posthaste_model::Reason;
@@ -11,7 +11,7 @@ fn long() -> String {
 }
 
 #[tokio::test]
-async fn each_part_is_one_request_and_the_last_one_is_the_end() {
+async fn each_part_is_one_request_and_the_last_one_settles_the_message() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     let text = long();
@@ -24,13 +24,13 @@ async fn each_part_is_one_request_and_the_last_one_is_the_end() {
         }
         outcomes.push(outcome);
     }
-    assert_eq!(outcomes, [Outcome::Part(1), Outcome::Part(2), Outcome::Accepted]);
+    assert_eq!(outcomes, [Outcome::Part(1), Outcome::Part(2), Outcome::Sent]);
     let texts: Vec<String> = provider.messages().iter().map(super::provider::Request::text).collect();
     assert_eq!(texts.join(" "), text);
     assert!(texts.iter().all(|part| part.len() <= 4096));
-    // The end was not written down: nothing goes a second time.
+    // The last outcome was not recorded: nothing is sent a second time.
     let again = Envelope { token: Some(3), repeat: true, ..message };
-    assert_eq!(send(&telegram, again).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, again).await, Outcome::Sent);
     assert_eq!(provider.messages().len(), 3);
 }
 
@@ -55,7 +55,7 @@ async fn a_part_of_unknown_outcome_is_repeated_alone() {
 async fn a_text_of_too_many_parts_is_refused_whole() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("max_parts", "2")]);
-    assert_eq!(send(&telegram, envelope("7", &long())).await, Outcome::Rejected(Reason::Rejected));
-    assert_eq!(send(&telegram, envelope("7", " \n ")).await, Outcome::Rejected(Reason::Rejected));
+    assert_eq!(send(&telegram, envelope("7", &long())).await, Outcome::Failed(Reason::Rejected));
+    assert_eq!(send(&telegram, envelope("7", " \n ")).await, Outcome::Failed(Reason::Rejected));
     assert_eq!(provider.log().len(), 0);
 }

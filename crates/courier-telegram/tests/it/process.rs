@@ -1,4 +1,4 @@
-//! The program itself: starts, looks at its tokens, stops when asked, and refuses what it can't work with.
+//! The program itself: it starts, checks its tokens, stops when asked, and refuses invalid settings.
 
 use std::path::Path;
 
@@ -26,14 +26,14 @@ async fn it_works_until_it_is_asked_to_stop() {
     restrict(&tokens);
     let (url, api, ready_file) = (redis.url(), provider.url(), ready.display().to_string());
     let args = ["--redis", &url, "--api-url", &api, "--admin", "127.0.0.1:0", "--ready-file", &ready_file];
-    // Variables of another process do not disturb it.
+    // Variables of another process are ignored.
     let variables = [
         ("POSTHASTE_TELEGRAM__TOKENS_FILE", tokens.to_str().expect("a name")),
         ("POSTHASTE_SMTP__RELAYS", "smtp://x"),
     ];
     let courier = start(&args, &variables);
     is_ready(&ready);
-    courier.wait_line("a look", |line| line.contains("the provider is there")).expect("a look");
+    courier.wait_line("the provider check", |line| line.contains("provider check passed")).expect("a check");
     courier.signal(Sig::Term).expect("a signal");
     assert_eq!(courier.wait_exit().expect("an end").code(), Some(0), "{}", courier.tail(20));
     let bots: Vec<String> = provider.log().into_iter().map(|request| request.token).collect();
@@ -42,7 +42,7 @@ async fn it_works_until_it_is_asked_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_is_told_at_the_start() {
+async fn a_wrong_token_is_reported_at_the_start() {
     let (redis, provider) = (PrivateServer::builder().start().expect("a server"), Provider::start().await);
     provider.answer(|_| Reply::refusal(401, "Unauthorized"));
     let (url, api, token) = (redis.url(), provider.url(), token(42));
@@ -55,7 +55,7 @@ async fn a_wrong_token_is_told_at_the_start() {
 }
 
 #[test]
-fn settings_that_make_no_sense_end_the_start_by_name() {
+fn invalid_settings_end_the_start_and_are_named() {
     let (good, broken) = (token(42), format!("42:{CANARY}/../x"));
     for (variable, value, key) in [
         ("POSTHASTE_TELEGRAM__TOKENS", "", "telegram.tokens"),
@@ -78,7 +78,7 @@ fn settings_that_make_no_sense_end_the_start_by_name() {
     }
 }
 
-/// A file of secrets is refused when everybody may read it.
+/// A secret file that everyone may read is refused.
 fn restrict(file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("rights");

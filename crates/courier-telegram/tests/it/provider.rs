@@ -1,4 +1,4 @@
-//! A stand-in for the Bot API on loopback: reads every request whole, writes it down, then answers as it is told to.
+//! A fake Bot API on loopback: reads every request completely, records it, then answers as configured.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use posthaste_rig::http::{self, Server};
+use posthaste_rig::http::{self, HttpServer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) at: Instant,
-    /// `sendMessage`, in small letters.
+    /// `sendMessage`, in lower case.
     pub(crate) method: String,
     pub(crate) token: String,
     pub(crate) head: String,
@@ -22,8 +22,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads what came.
-    fn read(raw: &http::Request) -> Self {
+    /// Parses a request.
+    fn read(raw: &http::HttpRequest) -> Self {
         let mut path = raw.target.trim_start_matches('/').split('/');
         let token = path.next().unwrap().strip_prefix("bot").unwrap().to_owned();
         Self {
@@ -35,7 +35,7 @@ impl Request {
         }
     }
 
-    /// The chat as addresses have it.
+    /// The chat in the form of an address.
     pub(crate) fn chat(&self) -> String {
         match &self.body["chat_id"] {
             Value::String(name) => name.clone(),
@@ -52,7 +52,7 @@ impl Request {
     }
 }
 
-/// What is done about a request.
+/// The reaction to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Status, headers and body.
@@ -67,7 +67,7 @@ pub(crate) enum Reply {
     Half,
 }
 
-impl From<Reply> for http::Reply {
+impl From<Reply> for http::HttpReply {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Say(status, headers, body) => Self::Say(status, headers, body),
@@ -126,19 +126,19 @@ impl State {
     }
 }
 
-/// The stand-in.
+/// The fake provider.
 pub(crate) struct Provider {
-    server: Server,
+    server: HttpServer,
     state: Arc<State>,
 }
 
 impl Provider {
-    /// Takes every message.
+    /// Accepts every message.
     pub(crate) async fn start() -> Arc<Self> {
         let answering: Arc<Answering> = Arc::new(accept);
         let state = Arc::new(State { log: Mutex::default(), answering: Mutex::new(answering) });
         let asked = Arc::clone(&state);
-        let server = Server::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
+        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
         Arc::new(Self { server, state })
     }
 
@@ -146,12 +146,12 @@ impl Provider {
         self.server.url()
     }
 
-    /// Answers requests that arrive from now on this way.
+    /// Sets the answer to requests that arrive from now on.
     pub(crate) fn answer(&self, how: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
         *self.state.answering.lock().unwrap() = Arc::new(how);
     }
 
-    /// Answers one message after the other this way, then takes all.
+    /// Answers messages with these replies in turn, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
         let replies = Mutex::new(replies.into_iter());
         self.answer(move |request| {
@@ -162,12 +162,12 @@ impl Provider {
         });
     }
 
-    /// Closes everything: nobody can connect. Returns when the other side knows.
+    /// Closes everything, so that nobody can connect. Returns when the other side has noticed.
     pub(crate) async fn close(&self) {
         self.server.close().await;
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) async fn open(&self) {
         self.server.open().await.unwrap();
     }
@@ -176,12 +176,12 @@ impl Provider {
         self.state.log.lock().unwrap().clone()
     }
 
-    /// The messages asked for so far.
+    /// The messages requested so far.
     pub(crate) fn messages(&self) -> Vec<Request> {
         self.log().into_iter().filter(Request::is_message).collect()
     }
 
-    /// How many messages went by each bot.
+    /// How many messages were sent by each bot.
     pub(crate) fn by_bot(&self) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
         for request in self.messages() {

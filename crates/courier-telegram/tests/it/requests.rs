@@ -1,17 +1,17 @@
-//! What a request says.
+//! The content of requests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use posthaste_courier::{Envelope, Outcome, Transport};
-use posthaste_model::{Address, Content, Reason, Row, Text};
+use posthaste_model::{Address, Content, Delivery, Reason, Text};
 use posthaste_ops::metrics::Metrics;
-use posthaste_rig::Written;
+use posthaste_rig::CapturedLogs;
 use serde_json::{Value, json};
 
 use super::bench::{channel, envelope, send, token, transport};
 use super::provider::{Provider, Reply, accept};
 
-/// Parameters of sendMessage that are used here, and their types: "string", "number", "boolean", "array", "object".
+/// The parameters of sendMessage in use, and their types: "string", "number", "boolean", "array", "object".
 const PARAMETERS: &[(&str, &[&str])] = &[
     ("chat_id", &["number", "string"]),
     ("text", &["string"]),
@@ -53,7 +53,7 @@ async fn a_text_goes_as_it_is() {
         "nul \0 and escape \u{1b}[31m",
     ];
     for text in texts {
-        assert_eq!(send(&telegram, envelope("123456789", text)).await, Outcome::Accepted);
+        assert_eq!(send(&telegram, envelope("123456789", text)).await, Outcome::Sent);
     }
     let messages = provider.messages();
     for (message, text) in messages.iter().zip(texts) {
@@ -69,7 +69,7 @@ async fn groups_and_public_names_are_reached() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     for chat in ["-1001234567890", "@News_Channel"] {
-        assert_eq!(send(&telegram, envelope(chat, "x")).await, Outcome::Accepted);
+        assert_eq!(send(&telegram, envelope(chat, "x")).await, Outcome::Sent);
     }
     let chats: Vec<Value> =
         provider.messages().iter().map(|message| message.body["chat_id"].clone()).collect();
@@ -77,15 +77,11 @@ async fn groups_and_public_names_are_reached() {
 }
 
 #[tokio::test]
-async fn what_is_no_chat_is_not_asked_for() {
+async fn nothing_is_requested_for_an_invalid_chat() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     for chat in ["0", "-0", "", "name", "9223372036854775808", "1 OR 1", "+79990000000"] {
-        assert_eq!(
-            send(&telegram, envelope(chat, "x")).await,
-            Outcome::Rejected(Reason::BadAddress),
-            "{chat}"
-        );
+        assert_eq!(send(&telegram, envelope(chat, "x")).await, Outcome::Failed(Reason::BadAddress), "{chat}");
     }
     assert_eq!(provider.log().len(), 0);
 }
@@ -97,7 +93,7 @@ async fn the_subject_is_bold_by_entities() {
     let content =
         Content { subject: Text::new("Сбор 😀"), text: Text::new("at nine"), ..Content::default() };
     let message = posthaste_courier::Envelope { content: content.into(), ..envelope("7", "") };
-    assert_eq!(send(&telegram, message).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, message).await, Outcome::Sent);
     let body = &provider.messages()[0].body;
     assert_eq!(body["text"], "Сбор 😀\n\nat nine");
     assert_eq!(body["entities"], json!([{"type": "bold", "offset": 0, "length": 7}]));
@@ -112,7 +108,7 @@ async fn settings_add_their_parameters() {
         &provider,
         &[("silent", on), ("protect_content", on), ("paid", on), ("rate", "900"), ("link_previews", "false")],
     );
-    assert_eq!(send(&telegram, envelope("7", "https://example.org")).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, envelope("7", "https://example.org")).await, Outcome::Sent);
     let body = &provider.messages()[0].body;
     fits_the_table(body);
     assert_eq!(body["link_preview_options"], json!({"is_disabled": true}));
@@ -124,7 +120,7 @@ async fn settings_add_their_parameters() {
 }
 
 #[tokio::test]
-async fn an_answer_nobody_knows_the_shape_of_is_still_taken() {
+async fn a_success_of_unknown_shape_still_counts_as_sent() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     provider.script(vec![
@@ -142,7 +138,7 @@ async fn an_answer_nobody_knows_the_shape_of_is_still_taken() {
     for chat in 1..=5 {
         outcomes.push(send(&telegram, envelope(&chat.to_string(), "x")).await);
     }
-    assert_eq!(outcomes[0], Outcome::Accepted);
+    assert_eq!(outcomes[0], Outcome::Sent);
     assert_eq!(outcomes[1], Outcome::Unknown(Reason::BadAnswer));
     assert_eq!(outcomes[2], Outcome::Unknown(Reason::ProviderFailed));
     assert!(matches!(outcomes[3], Outcome::Retry { reason: Reason::BadAnswer, .. }));
@@ -156,12 +152,12 @@ async fn a_huge_answer_is_not_read_to_its_end() {
     let telegram = transport(&provider, &[]);
     provider.script(vec![Reply::Say(200, String::new(), "x".repeat(5 << 20))]);
     assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Unknown(Reason::BadAnswer));
-    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Sent);
 }
 
 #[tokio::test]
-async fn bad_orders_in_turn_are_told_once_each() {
-    let log = Written::by_this_thread();
+async fn alternating_bad_orders_are_logged_once_each() {
+    let log = CapturedLogs::by_this_thread();
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let provider = Provider::start().await;
@@ -170,8 +166,8 @@ async fn bad_orders_in_turn_are_told_once_each() {
     let orders = [envelope("1", "x"), envelope("2", "y")];
     for chat in 1..=9 {
         for order in &orders {
-            let to = Row { address: Address::new(chat.to_string()), ..order.to.clone() };
-            assert!(matches!(send(&telegram, Envelope { to, ..order.clone() }).await, Outcome::Rejected(_)));
+            let to = Delivery { address: Address::new(chat.to_string()), ..order.to.clone() };
+            assert!(matches!(send(&telegram, Envelope { to, ..order.clone() }).await, Outcome::Failed(_)));
         }
     }
     let (log, told) = (log.text(), metrics.render());
@@ -180,21 +176,21 @@ async fn bad_orders_in_turn_are_told_once_each() {
 }
 
 #[tokio::test]
-async fn an_order_nobody_can_be_sent_is_given_up() {
+async fn an_order_refused_for_everybody_is_given_up() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     provider.answer(|_| Reply::refusal(400, "Bad Request: can't parse entities: unsupported"));
     let order = envelope("1", "x");
-    let to = |chat: u64| Row { address: Address::new(chat.to_string()), ..order.to.clone() };
+    let to = |chat: u64| Delivery { address: Address::new(chat.to_string()), ..order.to.clone() };
     for chat in 1..=30 {
         let sent = Envelope { to: to(chat), ..order.clone() };
-        assert_eq!(send(&telegram, sent).await, Outcome::Rejected(Reason::Rejected));
+        assert_eq!(send(&telegram, sent).await, Outcome::Failed(Reason::Rejected));
     }
     assert_eq!(provider.messages().len(), 20);
-    // What may have been taken before is asked about, and another order is another text.
+    // A message that may have been accepted before is still sent, and another order has another text.
     provider.answer(accept);
-    assert_eq!(send(&telegram, envelope("31", "y")).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, envelope("31", "y")).await, Outcome::Sent);
     let repeat = Envelope { to: to(32), repeat: true, ..order.clone() };
-    assert_eq!(send(&telegram, repeat).await, Outcome::Accepted);
-    assert_eq!(send(&telegram, Envelope { to: to(33), ..order }).await, Outcome::Accepted);
+    assert_eq!(send(&telegram, repeat).await, Outcome::Sent);
+    assert_eq!(send(&telegram, Envelope { to: to(33), ..order }).await, Outcome::Sent);
 }

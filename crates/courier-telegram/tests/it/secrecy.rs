@@ -1,4 +1,4 @@
-//! Tokens, chats and texts are in requests and nowhere else: not in the log at its most talkative, not in outcomes and errors.
+//! Tokens, chats and texts appear in requests only: not in the most verbose log, not in outcomes and errors.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_courier::Transport;
-use posthaste_rig::{Written, eventually_async};
+use posthaste_rig::{CapturedLogs, eventually_async};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ const TEXT: &str = "the canary sings at nine";
 
 #[tokio::test]
 async fn nothing_shows_a_token_a_chat_or_a_text() {
-    let log = Written::by_all();
+    let log = CapturedLogs::by_all();
     let provider = Provider::start().await;
     let telegram =
         transport(&provider, &[("chat_messages", "100"), ("updates", "true"), ("updates_again", "20ms")]);
@@ -56,10 +56,10 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     provider.answer(|_| Reply::wait(1));
     shown += &format!("{:?}\n", send(&telegram, envelope(CHAT, TEXT)).await);
     let log = log.text();
-    // It did listen, to the libraries too.
+    // The log was captured, that of the libraries too.
     assert!(log.contains("Telegram refuses the message") && log.contains("hyper"), "{log}");
-    assert!(log.contains("updates do not come") && log.contains("updates come again"), "{log}");
-    for (name, text) in [("the log", &log), ("what is told", &shown)] {
+    assert!(log.contains("can't receive updates") && log.contains("receiving updates again"), "{log}");
+    for (name, text) in [("the log", &log), ("outcomes and errors", &shown)] {
         for secret in [CANARY, CHAT, TEXT] {
             let at = text.find(secret);
             assert!(at.is_none(), "{name}: {}", &text[at.unwrap_or_default().saturating_sub(300)..]);
@@ -67,8 +67,8 @@ async fn nothing_shows_a_token_a_chat_or_a_text() {
     }
 }
 
-/// Listens to updates, through refusals and a desk that is closed for a while.
-async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::Telegram) -> String {
+/// Receives updates, despite refusals and a feedback sink that is closed for a while.
+async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::TelegramTransport) -> String {
     let chat = CHAT.parse().unwrap();
     let refusals = Mutex::new([Reply::Reset, Reply::Half, Reply::refusal(401, CANARY)].into_iter());
     provider.answer(move |request| match refusals.lock().unwrap().next() {
@@ -78,7 +78,7 @@ async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::Tele
     let (book, stop) = (Arc::new(Book::closed()), CancellationToken::new());
     let serving = telegram.serve(Arc::clone(&book) as _, stop.clone());
     let listening = async {
-        eventually_async("the desk refuses", async || if book.refused() { Ok(()) } else { Err("not yet") })
+        eventually_async("the sink refuses", async || if book.refused() { Ok(()) } else { Err("not yet") })
             .await;
         book.open();
         eventually_async("all is confirmed", async || match provider.log().last() {

@@ -1,4 +1,4 @@
-//! What is refused before anything is opened, and what a look at the provider finds.
+//! What is refused before anything is opened, and what a check of the provider finds.
 
 use posthaste_courier::Transport;
 
@@ -11,15 +11,15 @@ fn refused(changes: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_told_by_name() {
+async fn invalid_settings_are_reported_by_name() {
     let good = token(42);
     for (key, value, words) in [
-        ("tokens", "", "telegram.tokens: is missing"),
-        ("tokens", "nonsense", "telegram.tokens: token 1 is not one"),
+        ("tokens", "", "telegram.tokens: missing"),
+        ("tokens", "nonsense", "telegram.tokens: token 1 is not a bot token"),
         ("api_url", "http://api.telegram.org", "telegram.api_url: must be https://"),
-        ("api_url", "api.telegram.org", "telegram.api_url: is not an address"),
-        ("api_url", "https://user@api.telegram.org", "telegram.api_url: must hold neither"),
-        ("api_url", "https://api.telegram.org/?x", "telegram.api_url: must hold neither"),
+        ("api_url", "api.telegram.org", "telegram.api_url: is not a URL"),
+        ("api_url", "https://user@api.telegram.org", "telegram.api_url: must not contain"),
+        ("api_url", "https://api.telegram.org/?x", "telegram.api_url: must not contain"),
         ("rate", "0.01", "telegram.rate: must be"),
         ("rate", "31", "telegram.rate: above 30"),
         ("chat_messages", "0", "telegram.chat_messages: must be"),
@@ -37,34 +37,31 @@ async fn settings_that_make_no_sense_are_told_by_name() {
         assert!(told.starts_with(words), "{key}={value}: {told}");
         assert!(!told.contains(CANARY));
     }
-    // A line end inside a token would be a part of the address.
+    // A line break inside a token would become part of the URL.
     let broken = format!("42:{}\n{}", &CANARY[..10], &CANARY[10..]);
     assert!(!refused(&[("tokens", &broken)]).contains(&CANARY[..10]));
     try_transport(&[("tokens", &good)]).unwrap();
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_told_by_check() {
+async fn a_wrong_token_is_reported_by_check() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     telegram.check().await.unwrap();
     for (reply, words) in [
         (Reply::refusal(401, "Unauthorized"), "127.0.0.1 refuses the token of bot 42"),
         (Reply::refusal(404, "Not Found"), "127.0.0.1 refuses the token of bot 42"),
-        (Reply::me(&token(43)), "127.0.0.1 says that the token of bot 42 is another bot's"),
+        (Reply::me(&token(43)), "127.0.0.1 reports that the token of bot 42 belongs to another bot"),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
-            "127.0.0.1 answers what is not of the Bot API (bot 42)",
+            "127.0.0.1 does not answer as the Bot API (bot 42); check telegram.api_url",
         ),
-        (Reply::Reset, "127.0.0.1 can't be reached, or does not answer (bot 42)"),
+        (Reply::Reset, "127.0.0.1 can't be reached or does not answer (bot 42)"),
     ] {
         provider.answer(move |_| reply.clone());
         assert_eq!(telegram.check().await.unwrap_err(), words);
     }
     provider.close().await;
-    assert_eq!(
-        telegram.check().await.unwrap_err(),
-        "127.0.0.1 can't be reached, or does not answer (bot 42)"
-    );
+    assert_eq!(telegram.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not answer (bot 42)");
     assert_eq!(provider.messages().len(), 0);
 }

@@ -1,4 +1,4 @@
-//! What comes in for the bots: asked for, stored, and only then confirmed.
+//! Updates: requested, stored, and only then confirmed.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Outcome, Receipt, Said, Transport};
-use posthaste_courier_telegram::Telegram;
-use posthaste_model::{Address, Reason, Suffix, UnixMs};
+use posthaste_courier::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, NoticeMoment, Outcome, ReceiptResult,
+    SuppressionList, Transport,
+};
+use posthaste_courier_telegram::TelegramTransport;
+use posthaste_model::{Address, OrderId, Reason, UnixMs};
 use posthaste_ops::metrics::Metrics;
-use posthaste_rig::{Written, eventually_async};
+use posthaste_rig::{CapturedLogs, eventually_async};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,19 +22,19 @@ use tokio_util::sync::CancellationToken;
 use super::bench::{envelope, send, token, transport};
 use super::provider::{Provider, Reply, Request, accept};
 
-/// Writes down who is put on the channel's list and taken off it.
+/// Records the addresses put on the channel's suppression list and taken off it.
 #[derive(Default)]
 pub(crate) struct Book {
     /// "+7 blocked" or "-7 blocked".
     lines: Mutex<Vec<String>>,
-    /// Names of notices, and when they were said.
-    notices: Mutex<Vec<(String, Said)>>,
+    /// Names of notices, and their moments.
+    notices: Mutex<Vec<(String, NoticeMoment)>>,
     closed: AtomicBool,
     refused: AtomicBool,
 }
 
 impl Book {
-    /// Refuses everything until it is opened.
+    /// A sink that refuses everything until it is opened.
     pub(crate) fn closed() -> Self {
         Self { closed: AtomicBool::new(true), ..Self::default() }
     }
@@ -40,17 +43,23 @@ impl Book {
         self.closed.store(false, Ordering::SeqCst);
     }
 
-    /// Whether it had to refuse something.
+    /// Whether it refused anything.
     pub(crate) fn refused(&self) -> bool {
         self.refused.load(Ordering::SeqCst)
     }
 
-    fn hear(&self, notice: &Notice) {
+    fn hear(&self, notice: &ConsentNotice) {
         self.notices.lock().unwrap().push((notice.name().unwrap_or_default().to_owned(), notice.said()));
     }
 
-    fn write(&self, sign: char, address: &Address, list: &List, reason: Reason) -> Result<(), NotStored> {
-        assert_eq!(*list, List::Channel);
+    fn write(
+        &self,
+        sign: char,
+        address: &Address,
+        list: &SuppressionList,
+        reason: Reason,
+    ) -> Result<(), NotStored> {
+        assert_eq!(*list, SuppressionList::Channel);
         if self.closed.load(Ordering::SeqCst) {
             self.refused.store(true, Ordering::SeqCst);
             return Err(NotStored("closed".into()));
@@ -64,7 +73,7 @@ impl Book {
     }
 
     async fn eventually(&self, expected: &[&str]) {
-        eventually_async("the desk was told", async || match self.lines() {
+        eventually_async("the sink received it", async || match self.lines() {
             lines if lines == expected => Ok(()),
             lines => Err(format!("{lines:?}")),
         })
@@ -73,54 +82,54 @@ impl Book {
 }
 
 #[async_trait]
-impl Desk for Book {
-    async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
+impl FeedbackSink for Book {
+    async fn receipt(&self, _: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         panic!("Telegram has no receipts")
     }
 
     async fn suppress(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reason: Reason,
-        notice: &Notice,
-    ) -> Result<Noted, NotStored> {
+        notice: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         self.hear(notice);
-        self.write('+', address, list, reason).map(|()| Noted::Changed)
+        self.write('+', address, list, reason).map(|()| ReceiptResult::Changed)
     }
 
     async fn suppress_recipient(
         &self,
         _: &AttemptId,
-        _: &List,
+        _: &SuppressionList,
         _: Reason,
-        _: &Notice,
-    ) -> Result<Noted, NotStored> {
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         panic!("updates name no attempt")
     }
 
     async fn opt_in(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reasons: &[Reason],
-        notice: &Notice,
+        notice: &ConsentNotice,
     ) -> Result<bool, NotStored> {
         self.hear(notice);
         reasons.iter().try_for_each(|reason| self.write('-', address, list, *reason))?;
         Ok(true)
     }
 
-    async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
+    async fn remember(&self, _: &str, _: &OrderId, _: Duration) -> Result<(), NotStored> {
         panic!("nothing to remember")
     }
 
-    async fn recall(&self, _: &str) -> Result<Option<Suffix>, NotStored> {
+    async fn recall(&self, _: &str) -> Result<Option<OrderId>, NotStored> {
         panic!("nothing to recall")
     }
 }
 
-/// A block, or its end, by a person of this number.
+/// A block, or its end, by the person with this id.
 pub(crate) fn place(number: i64, person: i64, status: &str) -> Value {
     let of = |status: &str| {
         let bot = json!({"id": 42, "is_bot": true, "first_name": "Bot"});
@@ -138,7 +147,7 @@ pub(crate) fn written(number: i64, person: i64, text: &str) -> Value {
         "from": {"id": person, "is_bot": false, "first_name": "Anna"}}})
 }
 
-/// Tells a question as Telegram does: what is waiting, from the offset on. With nothing to tell it keeps the question open.
+/// Answers a request as Telegram does: with the waiting updates from the offset on. Without any it holds the request open.
 pub(crate) fn tell(request: &Request, waiting: &[Value]) -> Reply {
     let since = request.body["offset"].as_i64().unwrap_or(0);
     let left: Vec<&Value> =
@@ -163,7 +172,7 @@ async fn asked(provider: &Provider, times: usize) -> Vec<Request> {
 
 /// Serves until the guard is stopped.
 struct Served {
-    telegram: Arc<Telegram>,
+    telegram: Arc<TelegramTransport>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), String>>,
 }
@@ -185,7 +194,7 @@ impl Served {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_unless_the_settings_say_so() {
+async fn no_updates_are_requested_unless_the_settings_say_so() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let served = serve(&provider, &book, &[("updates", "false")]);
     served.task.await.unwrap().unwrap();
@@ -193,7 +202,7 @@ async fn nothing_is_asked_unless_the_settings_say_so() {
 }
 
 #[tokio::test]
-async fn blocks_bar_and_returns_lift_and_each_is_confirmed() {
+async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let waiting =
         [place(900, 7, "kicked"), place(901, 8, "member"), written(902, 7, "/start"), written(950, 9, "x")];
@@ -202,8 +211,10 @@ async fn blocks_bar_and_returns_lift_and_each_is_confirmed() {
     let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} bad_address")];
     let lines = [vec!["+7 blocked".to_owned()], back(8).into(), back(7).into(), back(9).into()].concat();
     book.eventually(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    // By Telegram's own moment of each; a copy has the same name.
-    let at = |number: u64| (format!("42 {number} 1760000000000"), Said::Provider(UnixMs(1_760_000_000_000)));
+    // Each with Telegram's own moment; a copy has the same name.
+    let at = |number: u64| {
+        (format!("42 {number} 1760000000000"), NoticeMoment::Provider(UnixMs(1_760_000_000_000)))
+    };
     assert_eq!(*book.notices.lock().unwrap(), [at(900), at(901), at(902), at(950)]);
     let asked = asked(&provider, 2).await;
     assert_eq!(asked[0].token, token(42));
@@ -214,13 +225,13 @@ async fn blocks_bar_and_returns_lift_and_each_is_confirmed() {
 }
 
 #[tokio::test]
-async fn what_is_not_stored_is_not_confirmed_and_told_again() {
+async fn an_update_that_is_not_stored_is_not_confirmed_and_comes_again() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::closed()));
     let waiting = [json!({"update_id": 5, "poll": {}}), place(6, 7, "kicked")];
     provider.answer(move |request| tell(request, &waiting));
     let served = serve(&provider, &book, &[]);
     for again in &asked(&provider, 4).await[1..] {
-        // What came before it is confirmed, it is not.
+        // The one before it is confirmed, this one is not.
         assert_eq!(again.body["offset"], 6);
     }
     book.open();
@@ -234,7 +245,7 @@ async fn what_is_not_stored_is_not_confirmed_and_told_again() {
 }
 
 #[tokio::test]
-async fn strange_updates_are_passed_over() {
+async fn unknown_updates_are_ignored() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let waiting = [
         json!({"update_id": 1, "hologram": {"from": 7}}),
@@ -256,7 +267,7 @@ async fn strange_updates_are_passed_over() {
 }
 
 #[tokio::test]
-async fn an_update_told_twice_is_heard_once() {
+async fn a_repeated_update_is_handled_once() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     provider.answer(|_| Reply::json(200, &json!({"ok": true, "result": [place(4, 7, "kicked")]})));
     let served = serve(&provider, &book, &[]);
@@ -266,7 +277,7 @@ async fn an_update_told_twice_is_heard_once() {
 }
 
 #[tokio::test]
-async fn after_any_refusal_it_asks_again() {
+async fn updates_are_requested_again_after_any_refusal() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let replies = Mutex::new(
         vec![
@@ -288,7 +299,7 @@ async fn after_any_refusal_it_asks_again() {
     let served = serve(&provider, &book, &[]);
     book.eventually(&["+7 blocked"]).await;
     let asked = asked(&provider, 10).await;
-    // After an answer too long to be read it asks for one at a time, until one is read.
+    // After an answer that is too long, updates are requested one at a time until one is read.
     assert_eq!(asked[5].body["limit"], asked[9].body["limit"]);
     assert!(asked[6..=8].iter().all(|asked| asked.body["limit"] == 1));
     assert!(asked.windows(2).take(8).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(20)));
@@ -296,11 +307,11 @@ async fn after_any_refusal_it_asks_again() {
 }
 
 #[tokio::test]
-async fn another_program_that_asks_is_told_of_once() {
-    let log = Written::by_this_thread();
+async fn another_program_that_requests_updates_is_logged_once() {
+    let log = CapturedLogs::by_this_thread();
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let number = AtomicI64::new(0);
-    // The two get an answer in turn.
+    // The two programs get answers in turn.
     provider.answer(move |_| match number.fetch_add(1, Ordering::SeqCst) {
         number if number % 2 == 0 => Reply::refusal(409, "Conflict: terminated by other getUpdates request"),
         number => Reply::json(200, &json!({"ok": true, "result": [written(number, 7, "x")]})),
@@ -309,11 +320,11 @@ async fn another_program_that_asks_is_told_of_once() {
     asked(&provider, 10).await;
     served.stopped().await;
     let log = log.text();
-    assert_eq!(log.matches("another program asks for the updates").count(), 1, "{log}");
-    assert!(!log.contains("updates come again"), "{log}");
+    assert_eq!(log.matches("another program requests the bot's updates").count(), 1, "{log}");
+    assert!(!log.contains("receiving updates again"), "{log}");
 }
 
-/// As Telegram says it to the one of two whose question was broken.
+/// Telegram's answer to the program whose request was interrupted.
 fn conflict() -> Reply {
     Reply::refusal(409, "Conflict: terminated by other getUpdates request")
 }
@@ -332,28 +343,28 @@ async fn after_three_conflicts_a_bot_is_left_to_the_other_program() {
     let served = serve(&provider, &book, &[("tokens", &tokens)]);
     let by = |bot: u64| questions(&provider).iter().filter(|asked| asked.token == token(bot)).count();
     let asked_by = async |bot, times| {
-        eventually_async("the questions of a bot", async || match by(bot) {
+        eventually_async("the requests of a bot", async || match by(bot) {
             asked if asked >= times => Ok(()),
             asked => Err(asked),
         })
         .await;
     };
     asked_by(1, 3).await;
-    // The other one asks as often again, in the time of many questions of the first.
+    // While the other bot makes 20 more requests, the first makes none.
     asked_by(2, by(2) + 20).await;
     assert_eq!(by(1), 3);
     let told = metrics.render();
     assert!(told.contains("posthaste_alarms_total{channel=\"telegram\",what=\"updates\"} 1"), "{told}");
     for chat in 1..=20 {
-        assert_eq!(send(&served.telegram, envelope(&chat.to_string(), "x")).await, Outcome::Accepted);
+        assert_eq!(send(&served.telegram, envelope(&chat.to_string(), "x")).await, Outcome::Sent);
     }
     assert!(provider.by_bot()[&token(1)] > 0);
     served.stopped().await;
 }
 
 #[tokio::test]
-async fn one_question_after_the_rest_finds_out_whether_the_other_is_gone() {
-    let log = Written::by_this_thread();
+async fn one_request_after_the_rest_finds_out_whether_the_other_program_is_gone() {
+    let log = CapturedLogs::by_this_thread();
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     let number = AtomicI64::new(0);
     provider.answer(move |request| match number.fetch_add(1, Ordering::SeqCst) {
@@ -369,11 +380,11 @@ async fn one_question_after_the_rest_finds_out_whether_the_other_is_gone() {
     served.stopped().await;
     let log = log.text();
     assert_eq!(log.matches("set telegram.updates = false").count(), 1, "{log}");
-    assert!(log.contains("updates come again"), "{log}");
+    assert!(log.contains("receiving updates again"), "{log}");
 }
 
 #[tokio::test]
-async fn a_block_of_one_of_several_bots_bars_nobody() {
+async fn a_block_of_one_of_several_bots_suppresses_nobody() {
     let (provider, book) = (Provider::start().await, Arc::new(Book::default()));
     provider.answer(|request| match (request.method.as_str(), request.token == token(1)) {
         ("getupdates", true) => tell(request, &[place(6, 7, "kicked"), written(7, 8, "x")]),

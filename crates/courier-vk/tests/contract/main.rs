@@ -1,4 +1,4 @@
-//! Requests and codes compared with VK's schema as data, where it is at hand. Run by name:
+//! Requests and codes compared with VK's machine-readable schema, if available. Run by name:
 //!
 //! ```text
 //! PROVIDER_CONTRACTS=<folder> cargo test -p posthaste-courier-vk --test contract
@@ -18,7 +18,7 @@ mod provider;
 use std::collections::BTreeSet;
 
 use posthaste_courier::{Envelope, Outcome};
-use posthaste_courier_vk::answers::{About, Answers, Meaning};
+use posthaste_courier_vk::response_rules::{About, VkErrorAction, VkRules};
 use posthaste_model::{Content, Text};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn parameters() -> Vec<Value> {
     method["parameters"].as_array().unwrap().clone()
 }
 
-/// Whether each parameter is one of the schema, of its type and in its bounds.
+/// Whether each parameter is in the schema, of its type and within its bounds.
 fn fits(parameters: &[Value], call: &Value) -> Result<(), String> {
     for (name, value) in call.as_object().ok_or("is no object")? {
         let of = parameters.iter().find(|parameter| parameter["name"] == name.as_str());
@@ -66,7 +66,7 @@ fn is(of: &Value, value: &Value) -> Result<(), String> {
             allowed && text.chars().count() as u64 <= longest
         }),
         "boolean" => value.is_boolean(),
-        // Lists go with commas between.
+        // Lists are separated by commas.
         "array" => {
             let items: Option<Vec<Value>> = value.as_str().map(|list| {
                 list.split(',').map(|one| one.parse::<i64>().map_or(json!(one), Into::into)).collect()
@@ -104,7 +104,7 @@ async fn requests_fit_the_contract() {
                 with.into_iter().map(|one| Envelope { content: subject.clone(), ..one }).collect();
             batch.extend(to_many(-100..=-1, &longest, (1 << 31) - 1));
             batch.extend(to_many(2_000_000_001..=2_000_000_003, "\"});//\u{2028}", 7));
-            assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Accepted));
+            assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
         }
     }
     let requests = provider.messages();
@@ -117,7 +117,7 @@ async fn requests_fit_the_contract() {
 }
 
 #[test]
-fn what_is_not_in_the_contract_is_found() {
+fn violations_of_the_contract_are_found() {
     let parameters = parameters();
     let many = vec!["1"; 101].join(",");
     for (call, misfit) in [
@@ -137,7 +137,7 @@ fn what_is_not_in_the_contract_is_found() {
 #[test]
 fn every_code_of_vk_is_judged_and_those_of_this_method_are_named() {
     let (errors, schema, answers) =
-        (read("errors.json"), read("messages_send.schema.json"), Answers::embedded().unwrap());
+        (read("errors.json"), read("messages_send.schema.json"), VkRules::embedded().unwrap());
     let errors = errors["errors"].as_object().unwrap();
     let codes: BTreeSet<u32> =
         errors.values().map(|error| u32::try_from(error["code"].as_u64().unwrap()).unwrap()).collect();
@@ -145,8 +145,8 @@ fn every_code_of_vk_is_judged_and_those_of_this_method_are_named() {
     for code in &codes {
         for about in About::ALL {
             let meaning = answers.judge(*code, about).meaning;
-            // No error fails an address or a message because a whole request failed.
-            let final_for_all = matches!(meaning, Meaning::Reject | Meaning::Suppress);
+            // No error of a whole request fails a message or suppresses an address.
+            let final_for_all = matches!(meaning, VkErrorAction::Reject | VkErrorAction::Suppress);
             assert!(!(final_for_all && about == About::Request), "{code}");
         }
     }
@@ -159,7 +159,7 @@ fn every_code_of_vk_is_judged_and_those_of_this_method_are_named() {
         let code = u32::try_from(errors[name]["code"].as_u64().unwrap()).unwrap();
         assert!(answers.names(code), "{code} {name}");
     }
-    // What the table names is VK's.
+    // Every code in the table is one of VK's.
     for code in (0..12_000).filter(|code| answers.names(*code)) {
         assert!(codes.contains(&code), "{code}");
     }

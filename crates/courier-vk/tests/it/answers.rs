@@ -1,41 +1,43 @@
-//! What becomes of messages by what VK answers, in each of the places where it may say so.
+//! The outcome of messages for every answer of VK, in each place where the answer may report it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::time::Duration;
 
-use posthaste_courier::{Envelope, Outcome, Scope};
-use posthaste_courier_vk::Vk;
-use posthaste_courier_vk::answers::{About, Answers, Meaning};
+use posthaste_courier::{Envelope, Outcome, ThrottleScope};
+use posthaste_courier_vk::VkTransport;
+use posthaste_courier_vk::response_rules::{About, VkErrorAction, VkRules};
 use posthaste_model::Reason;
 use serde_json::{Value, json};
 
 use super::bench::{envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, Reply, accept, peers};
 
-/// Every code a rule names, and one none does.
+/// Every code that a rule names, and one that no rule names.
 fn codes() -> Vec<u32> {
-    let answers = Answers::embedded().unwrap();
+    let answers = VkRules::embedded().unwrap();
     let named: Vec<u32> = (0..12_000).filter(|code| answers.names(*code)).collect();
     assert!(named.len() > 70, "{}", named.len());
     named.into_iter().chain([7777]).collect()
 }
 
-/// What a rule says becomes of a message that is alone.
-fn fits(meaning: Meaning, outcome: &Outcome, reason: Reason) -> bool {
+/// Whether the outcome of a single message matches a rule.
+fn fits(meaning: VkErrorAction, outcome: &Outcome, reason: Reason) -> bool {
     match meaning {
-        Meaning::Wait => matches!(outcome, Outcome::Throttled { scope: Scope::Channel, .. }),
-        Meaning::Retry => matches!(outcome, Outcome::Retry { reason: said, .. } if *said == reason),
-        Meaning::Split | Meaning::Unknown => *outcome == Outcome::Unknown(reason),
-        // The stand-in's token is good.
-        Meaning::Apart | Meaning::Look | Meaning::Reject => *outcome == Outcome::Rejected(reason),
-        Meaning::Suppress => *outcome == Outcome::Suppress(reason),
-        Meaning::Stop => matches!(outcome, Outcome::Stop(_)),
+        VkErrorAction::Wait => matches!(outcome, Outcome::Throttled { scope: ThrottleScope::Channel, .. }),
+        VkErrorAction::Retry => matches!(outcome, Outcome::Retry { reason: said, .. } if *said == reason),
+        VkErrorAction::Split | VkErrorAction::Unknown => *outcome == Outcome::Unknown(reason),
+        // The fake provider's token is valid.
+        VkErrorAction::Apart | VkErrorAction::Look | VkErrorAction::Reject => {
+            *outcome == Outcome::Failed(reason)
+        }
+        VkErrorAction::Suppress => *outcome == Outcome::Suppressed(reason),
+        VkErrorAction::Stop => matches!(outcome, Outcome::Stop(_)),
     }
 }
 
 async fn each_code(about: About, answer: impl Fn(&Provider, u32) -> Vec<Envelope>) {
-    let (provider, answers) = (Provider::start().await, Answers::embedded().unwrap());
+    let (provider, answers) = (Provider::start().await, VkRules::embedded().unwrap());
     let mut vk = transport(&provider, &[]);
     for code in codes() {
         let batch = answer(&provider, code);
@@ -46,8 +48,8 @@ async fn each_code(about: About, answer: impl Fn(&Provider, u32) -> Vec<Envelope
                 assert!((verdict.wait()..=verdict.wait() + Duration::from_secs(1)).contains(&wait), "{code}");
             }
         }
-        if verdict.meaning == Meaning::Wait {
-            // That one pauses.
+        if verdict.meaning == VkErrorAction::Wait {
+            // The old transport pauses now.
             vk = transport(&provider, &[]);
         }
     }
@@ -85,24 +87,24 @@ async fn every_code_about_a_request_has_its_outcome() {
 
 #[tokio::test]
 async fn every_code_about_a_call_to_many_is_decided_or_the_one_at_fault_is_found() {
-    let (provider, answers) = (Provider::start().await, Answers::embedded().unwrap());
+    let (provider, answers) = (Provider::start().await, VkRules::embedded().unwrap());
     let mut vk = transport(&provider, &[]);
     for code in codes() {
         let verdict = answers.judge(code, About::Many);
-        // Any call that peer 2 is of fails as a whole.
+        // Any call that includes peer 2 fails as a whole.
         provider.answer(move |shop, request| {
             shop.run_with(request, &|call| peers(call).contains(&2).then_some(code))
         });
         let outcomes = send(&vk, &to_many(1..=3, "x", 1)).await;
-        if matches!(verdict.meaning, Meaning::Apart | Meaning::Look) {
+        if matches!(verdict.meaning, VkErrorAction::Apart | VkErrorAction::Look) {
             let alone = answers.judge(code, About::One);
-            assert_eq!([&outcomes[0], &outcomes[2]], [&Outcome::Accepted; 2], "{code}");
+            assert_eq!([&outcomes[0], &outcomes[2]], [&Outcome::Sent; 2], "{code}");
             assert!(fits(alone.meaning, &outcomes[1], alone.reason), "{code}: {outcomes:?}");
         } else {
             let all = outcomes.iter().all(|outcome| fits(verdict.meaning, outcome, verdict.reason));
             assert!(all, "{code}: {outcomes:?}");
         }
-        if verdict.meaning == Meaning::Wait {
+        if verdict.meaning == VkErrorAction::Wait {
             vk = transport(&provider, &[]);
         }
     }
@@ -117,10 +119,10 @@ async fn an_error_may_be_a_sentence() {
         {"peer_id": 2, "message_id": 4},
     ]]);
     provider.script(vec![Reply::json(&json!({ "response": items }))]);
-    // The third peer is not in the answer at all.
+    // The answer does not mention the third peer.
     assert_eq!(
         send(&vk, &to_many(1..=3, "x", 1)).await,
-        [Outcome::Rejected(Reason::Rejected), Outcome::Accepted, Outcome::Unknown(Reason::BadAnswer)]
+        [Outcome::Failed(Reason::Rejected), Outcome::Sent, Outcome::Unknown(Reason::BadAnswer)]
     );
 }
 
@@ -128,14 +130,14 @@ fn error(code: u32) -> Value {
     json!({"method": "messages.send", "error_code": code, "error_msg": "no"})
 }
 
-async fn three(vk: &Vk, provider: &Provider, places: Value, errors: Value) -> Vec<Outcome> {
+async fn three(vk: &VkTransport, provider: &Provider, places: Value, errors: Value) -> Vec<Outcome> {
     provider.script(vec![Reply::json(&json!({"response": places, "execute_errors": errors}))]);
     let batch: Vec<Envelope> = (1..=3).map(|n| envelope("7", "x", n)).collect();
     send(vk, &batch).await
 }
 
 #[tokio::test]
-async fn errors_are_paired_only_when_their_number_is_right() {
+async fn errors_are_matched_only_if_their_number_is_right() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let taken = json!([{"peer_id": 7, "message_id": 1}]);
@@ -143,37 +145,37 @@ async fn errors_are_paired_only_when_their_number_is_right() {
     let places = json!([false, taken, false]);
     assert_eq!(
         three(&vk, &provider, places.clone(), json!([error(901), error(917)])).await,
-        [Outcome::Suppress(Reason::Blocked), Outcome::Accepted, Outcome::Rejected(Reason::Rejected)]
+        [Outcome::Suppressed(Reason::Blocked), Outcome::Sent, Outcome::Failed(Reason::Rejected)]
     );
     for errors in [json!([error(901)]), json!([error(901), error(917), error(7)]), json!([]), json!(null)] {
         let outcomes = three(&vk, &provider, places.clone(), errors.clone()).await;
-        assert_eq!(outcomes, [unknown.clone(), Outcome::Accepted, unknown.clone()], "{errors}");
+        assert_eq!(outcomes, [unknown.clone(), Outcome::Sent, unknown.clone()], "{errors}");
     }
-    // More or fewer places than calls belong to nobody.
+    // More or fewer places than calls can't be matched.
     for places in [json!([taken, taken]), json!([taken, taken, taken, taken])] {
         assert_eq!(three(&vk, &provider, places, json!([])).await, [&unknown; 3].map(Clone::clone));
     }
-    // An old answer to one peer, and no answer at all.
+    // The old form of an answer for one peer, and no answer at all.
     let places = json!([1234, null, 0]);
     let outcomes = three(&vk, &provider, places, json!([])).await;
-    assert_eq!(outcomes, [Outcome::Accepted, unknown.clone(), unknown]);
+    assert_eq!(outcomes, [Outcome::Sent, unknown.clone(), unknown]);
 }
 
 #[tokio::test]
-async fn a_wait_nobody_can_pair_still_pauses_the_channel() {
+async fn a_wait_that_matches_no_call_still_pauses_the_channel() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let outcomes = three(&vk, &provider, json!([false, false, 5]), json!([error(6)])).await;
-    assert_eq!(outcomes[2], Outcome::Accepted);
+    assert_eq!(outcomes[2], Outcome::Sent);
     assert!(matches!(
         send_one(&vk, envelope("7", "x", 9)).await,
-        Outcome::Throttled { scope: Scope::Channel, .. }
+        Outcome::Throttled { scope: ThrottleScope::Channel, .. }
     ));
     assert_eq!(provider.messages().len(), 1);
 }
 
 #[tokio::test]
-async fn what_is_none_of_the_api_is_judged_by_its_status() {
+async fn an_answer_of_another_server_is_judged_by_its_status() {
     let provider = Provider::start().await;
     for (status, body, outcome) in [
         (502, "<html>Bad Gateway</html>", Outcome::Unknown(Reason::ProviderFailed)),
@@ -183,11 +185,7 @@ async fn what_is_none_of_the_api_is_judged_by_its_status() {
         (302, "", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
         (403, "<html>", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
         (413, "<html>", Outcome::Unknown(Reason::BadAnswer)),
-        (
-            404,
-            "<html>",
-            Outcome::Stop("vk.api_url or vk.proxy leads to what is not the API of VK (404)".to_owned()),
-        ),
+        (404, "<html>", Outcome::Stop("vk.api_url or vk.proxy does not lead to the VK API (404)".to_owned())),
     ] {
         let vk = transport(&provider, &[]);
         provider.script(vec![Reply::Say(status, String::new(), body.to_owned())]);

@@ -1,4 +1,4 @@
-//! Transports on the stand-in, and the bench of the conformance suite.
+//! Transports to the fake provider, and the bench of the conformance suite.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
 use posthaste_courier::process::{self, Section};
 use posthaste_courier::{Envelope, Outcome, Transport};
 use posthaste_courier_vk::settings::{self, Settings};
-use posthaste_courier_vk::{Unusable, Vk};
-use posthaste_model::{Address, Channel, Clock, Content, Row, Suffix, SystemClock, Text};
+use posthaste_courier_vk::{VkStartError, VkTransport};
+use posthaste_model::{Address, Channel, Clock, Content, Delivery, OrderId, SystemClock, Text};
 use posthaste_ops::config::Sources;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -28,8 +28,8 @@ struct Courier {
     courier: Section,
 }
 
-/// A transport with these settings in place of the defaults: names of the section, and values as the environment has them.
-pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Vk, Unusable> {
+/// A transport with these settings in place of the defaults: keys of the section, and values as in the environment.
+pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<VkTransport, VkStartError> {
     let sources = || {
         let name = |name: &str| format!("POSTHASTE_VK__{}", name.to_ascii_uppercase());
         Sources::new(process::DEFAULTS)
@@ -39,11 +39,11 @@ pub(crate) fn try_transport(changes: &[(&str, &str)]) -> Result<Vk, Unusable> {
     };
     let settings: Settings = sources().load().unwrap().settings;
     let courier = sources().load::<Courier>().unwrap().settings.courier;
-    Vk::new(settings, &courier, channel())
+    VkTransport::new(settings, &courier, channel())
 }
 
-/// A transport to the stand-in, so fast that tests are not about rates unless they change it.
-pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> Vk {
+/// A transport to the fake provider, so fast that rates play no part unless a test changes them.
+pub(crate) fn transport(provider: &Provider, changes: &[(&str, &str)]) -> VkTransport {
     let url = provider.url();
     let mut all = vec![("api_url", url.as_str()), ("token", TOKEN), ("rate", "1000")];
     all.retain(|(key, _)| !changes.iter().any(|(changed, _)| changed == key));
@@ -55,21 +55,26 @@ pub(crate) fn channel() -> Channel {
     "vk".parse().unwrap()
 }
 
-/// A name of an order that no other test has.
-pub(crate) fn order() -> Suffix {
+/// An order id that no other test uses.
+pub(crate) fn order() -> OrderId {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = u64::from(NEXT.fetch_add(1, Ordering::Relaxed));
-    Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + next)
+    OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + next)
 }
 
-/// A message of an order of its own, on its first attempt.
+/// A message of a separate order, on its first attempt.
 pub(crate) fn envelope(peer: &str, text: &str, token: u32) -> Envelope {
     Envelope {
-        suffix: order(),
+        order_id: order(),
         parcel: 0,
-        row: 0,
+        delivery: 0,
         attempt: 1,
-        to: Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address: Address::new(peer) },
+        to: Delivery {
+            index: 0,
+            recipient: "r0".to_owned(),
+            name: String::new(),
+            address: Address::new(peer),
+        },
         content: Arc::new(Content { text: Text::new(text), ..Content::default() }),
         due: SystemClock.now(),
         token: Some(token),
@@ -78,28 +83,28 @@ pub(crate) fn envelope(peer: &str, text: &str, token: u32) -> Envelope {
     }
 }
 
-/// An order to these peers, with tokens in runs of a hundred from `token`.
+/// An order to these peers, with one token per hundred peers, counting from `token`.
 pub(crate) fn to_many(peers: std::ops::RangeInclusive<i64>, text: &str, token: u32) -> Vec<Envelope> {
     let first = envelope("1", text, token);
     let one = |(at, peer): (usize, i64)| {
         let run = u32::try_from(at / 100).unwrap();
-        let to = Row { address: Address::new(peer.to_string()), ..first.to.clone() };
-        Envelope { to, token: Some(token + run), row: u16::try_from(at).unwrap(), ..first.clone() }
+        let to = Delivery { address: Address::new(peer.to_string()), ..first.to.clone() };
+        Envelope { to, token: Some(token + run), delivery: u16::try_from(at).unwrap(), ..first.clone() }
     };
     peers.enumerate().map(one).collect()
 }
 
-/// Sends a batch with all the time there is.
-pub(crate) async fn send(transport: &Vk, batch: &[Envelope]) -> Vec<Outcome> {
+/// Sends a batch with the full time limit.
+pub(crate) async fn send(transport: &VkTransport, batch: &[Envelope]) -> Vec<Outcome> {
     transport.send(batch, Instant::now() + posthaste_rig::patience()).await
 }
 
-/// Sends one message and gives its outcome.
-pub(crate) async fn send_one(transport: &Vk, envelope: Envelope) -> Outcome {
+/// Sends one message and returns its outcome.
+pub(crate) async fn send_one(transport: &VkTransport, envelope: Envelope) -> Outcome {
     send(transport, &[envelope]).await.pop().unwrap()
 }
 
-/// The bench of the suite.
+/// The bench of the conformance suite.
 pub(crate) struct VkBench {
     provider: Arc<Provider>,
 }
@@ -113,7 +118,7 @@ impl VkBench {
 #[async_trait]
 impl Bench for VkBench {
     async fn transport(&self) -> Arc<dyn Transport> {
-        // Fewer calls a request than VK bears, so that the full batches of the suite are not its longest part.
+        // Fewer calls per request than VK allows, so that full batches do not take up most of the suite's time.
         let changes = [("recover_within", "1s"), ("connect_within", "2s"), ("groups_per_request", "5")];
         Arc::new(transport(&self.provider, &changes))
     }
@@ -122,7 +127,7 @@ impl Bench for VkBench {
         if let Behaviour::Throttle(wait) = behaviour
             && wait.as_secs() != 1
         {
-            return Shown::No("VK names no wait: after \"too fast\" it is a second");
+            return Shown::No("VK names no wait: after \"too fast\" the channel waits one second");
         }
         if behaviour == Behaviour::Unreachable {
             self.provider.close().await;
@@ -130,8 +135,8 @@ impl Bench for VkBench {
         }
         let only: Option<HashSet<i64>> = match toward {
             Toward::Everyone => None,
-            Toward::Only(rows) => {
-                Some(rows.iter().map(|row| row.address.expose().parse().unwrap()).collect())
+            Toward::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.expose().parse().unwrap()).collect())
             }
         };
         self.provider.open().await;
@@ -144,7 +149,7 @@ impl Bench for VkBench {
                     _ => accept(shop, request),
                 };
             }
-            // What VK does to whole requests it does to those with somebody who is meant.
+            // Where VK answers a whole request this way, it does so for requests that include a peer in question.
             if !request.peers().into_iter().any(meant) {
                 return accept(shop, request);
             }
@@ -169,12 +174,12 @@ impl Bench for VkBench {
         Shown::Yes
     }
 
-    async fn taken(&self) -> Vec<Taken> {
+    async fn taken(&self) -> Vec<TakenMessage> {
         let taken = self.provider.taken().into_iter();
-        let one = |message: super::provider::Message| Taken {
+        let one = |message: super::provider::Message| TakenMessage {
             identity: Some(message.random_id.to_string()),
             text: Some(Text::new(message.text)),
-            ..Taken::new(Address::new(message.peer.to_string()))
+            ..TakenMessage::new(Address::new(message.peer.to_string()))
         };
         taken.map(one).collect()
     }
@@ -183,9 +188,9 @@ impl Bench for VkBench {
         self.provider.messages().iter().map(|request| request.at).collect()
     }
 
-    fn row(&self, n: u32) -> Row {
+    fn delivery(&self, n: u32) -> Delivery {
         let address = Address::new((i64::from(n) + 1).to_string());
-        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
     }
 
     fn texts(&self) -> Vec<TextCase> {
@@ -195,11 +200,11 @@ impl Bench for VkBench {
             fate,
         };
         vec![
-            case("as long as may be", "😀".repeat(4096), TextFate::Taken),
-            case("a letter more", format!("{}x", "😀".repeat(4096)), TextFate::Rejected),
-            case("what would end a program", "\"}),API.x()];\u{2028}//".to_owned(), TextFate::Taken),
+            case("the longest text", "😀".repeat(4096), TextFate::Taken),
+            case("one character more", format!("{}x", "😀".repeat(4096)), TextFate::Rejected),
+            case("text that would end a program", "\"}),API.x()];\u{2028}//".to_owned(), TextFate::Taken),
             case("nothing", String::new(), TextFate::Rejected),
-            case("nothing to be seen", " \n\t ".repeat(99), TextFate::Rejected),
+            case("white space only", " \n\t ".repeat(99), TextFate::Rejected),
         ]
     }
 

@@ -1,4 +1,4 @@
-//! A desk that writes down what it is told, and can be away.
+//! A feedback sink that records what it receives, and can be unavailable.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,22 +7,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{AttemptId, Desk, List, NotStored, Noted, Notice, Receipt};
-use posthaste_model::{Address, Reason, Suffix};
+use posthaste_courier::{
+    AttemptId, ConsentNotice, DeliveryReceipt, FeedbackSink, NotStored, ReceiptResult, SuppressionList,
+};
+use posthaste_model::{Address, OrderId, Reason};
 
-/// What it was told: put on the list, or taken off it.
+/// What it received: an address to put on the list, or to take off it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
     Suppress(String),
     Lift(String),
 }
 
-/// The desk.
+/// The feedback sink.
 #[derive(Default)]
 pub(crate) struct FakeDesk {
     told: Mutex<Vec<Told>>,
-    /// Every notice it was told, stored or not.
-    pub(crate) notices: Mutex<Vec<Notice>>,
+    /// Every notice it received, stored or not.
+    pub(crate) notices: Mutex<Vec<ConsentNotice>>,
     away: AtomicBool,
 }
 
@@ -31,7 +33,7 @@ impl FakeDesk {
         Arc::default()
     }
 
-    /// From now on nothing can be stored, or can again.
+    /// Sets whether storing fails from now on.
     pub(crate) fn is_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
     }
@@ -40,60 +42,60 @@ impl FakeDesk {
         self.told.lock().unwrap().clone()
     }
 
-    fn note(&self, told: Told, list: &List, reason: Reason) -> Result<(), NotStored> {
+    fn note(&self, told: Told, list: &SuppressionList, reason: Reason) -> Result<(), NotStored> {
         if self.away.load(Ordering::SeqCst) {
             return Err(NotStored("away".into()));
         }
-        assert_eq!((list, reason), (&List::Channel, Reason::Blocked));
+        assert_eq!((list, reason), (&SuppressionList::Channel, Reason::Blocked));
         self.told.lock().unwrap().push(told);
         Ok(())
     }
 }
 
 #[async_trait]
-impl Desk for FakeDesk {
-    async fn receipt(&self, _: &Receipt) -> Result<Noted, NotStored> {
+impl FeedbackSink for FakeDesk {
+    async fn receipt(&self, _: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         panic!("VK has no receipts")
     }
 
     async fn suppress(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reason: Reason,
-        notice: &Notice,
-    ) -> Result<Noted, NotStored> {
+        notice: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         self.notices.lock().unwrap().push(notice.clone());
-        self.note(Told::Suppress(address.expose().to_owned()), list, reason).map(|()| Noted::Changed)
+        self.note(Told::Suppress(address.expose().to_owned()), list, reason).map(|()| ReceiptResult::Changed)
     }
 
     async fn suppress_recipient(
         &self,
         _: &AttemptId,
-        _: &List,
+        _: &SuppressionList,
         _: Reason,
-        _: &Notice,
-    ) -> Result<Noted, NotStored> {
+        _: &ConsentNotice,
+    ) -> Result<ReceiptResult, NotStored> {
         panic!("VK has no receipts")
     }
 
     async fn opt_in(
         &self,
         address: &Address,
-        list: &List,
+        list: &SuppressionList,
         reasons: &[Reason],
-        notice: &Notice,
+        notice: &ConsentNotice,
     ) -> Result<bool, NotStored> {
         self.notices.lock().unwrap().push(notice.clone());
         let [reason] = reasons else { panic!("{reasons:?}") };
         self.note(Told::Lift(address.expose().to_owned()), list, *reason).map(|()| true)
     }
 
-    async fn remember(&self, _: &str, _: &Suffix, _: Duration) -> Result<(), NotStored> {
-        panic!("nothing has a short name here")
+    async fn remember(&self, _: &str, _: &OrderId, _: Duration) -> Result<(), NotStored> {
+        panic!("this channel has no short names")
     }
 
-    async fn recall(&self, _: &str) -> Result<Option<Suffix>, NotStored> {
-        panic!("nothing has a short name here")
+    async fn recall(&self, _: &str) -> Result<Option<OrderId>, NotStored> {
+        panic!("this channel has no short names")
     }
 }

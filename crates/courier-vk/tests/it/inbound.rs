@@ -1,11 +1,11 @@
-//! Words of VK at the public place: known by their secret, stored, and only then thanked for.
+//! VK's callbacks at the public endpoint: authenticated by their secret, stored, and only then acknowledged.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use posthaste_courier::{Notice, Said, Transport};
+use posthaste_courier::{ConsentNotice, NoticeMoment, Transport};
 use posthaste_ops::metrics::Metrics;
 use posthaste_rig::eventually_async;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ pub(crate) const PATH: &str = "/vk/CANARYcanaryCANARYpath";
 pub(crate) const SECRET: &str = "CANARYcanaryCANARYsecret";
 const GROUP: u64 = 42;
 
-/// A channel whose public place is open.
+/// A channel whose public endpoint is open.
 pub(crate) struct Place {
     pub(crate) desk: Arc<FakeDesk>,
     folder: tempfile::TempDir,
@@ -56,12 +56,12 @@ impl Place {
         self.folder.path().join("s")
     }
 
-    /// Sends a body to a path; gives status and body of the answer.
+    /// Posts a body to a path; returns status and body of the answer.
     pub(crate) async fn post_to(&self, path: &str, body: &[u8]) -> (u16, String) {
         self.post_with("", path, body).await
     }
 
-    /// The same with more lines in its head.
+    /// The same with additional header lines.
     async fn post_with(&self, lines: &str, path: &str, body: &[u8]) -> (u16, String) {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -69,7 +69,7 @@ impl Place {
             body.len()
         );
         let mut stream = UnixStream::connect(self.socket()).await.unwrap();
-        // It may be refused before it is read.
+        // The request may be refused before it is read.
         let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-/// A word as VK says it.
+/// An event as VK sends it.
 pub(crate) fn event(kind: &str, id: &str, object: Value) -> Value {
     json!({"type": kind, "group_id": GROUP, "event_id": id, "v": "5.199", "secret": SECRET, "object": object})
 }
@@ -103,7 +103,7 @@ fn with(mut event: Value, name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn who_denies_is_suppressed_and_who_allows_or_writes_is_not() {
+async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_write() {
     let place = Place::open().await;
     let written = json!({"message": {"from_id": 9, "peer_id": 9, "text": "hello"}, "client_info": {}});
     let in_a_chat = json!({"message": {"from_id": 7, "peer_id": 2_000_000_001, "text": "hello"}});
@@ -125,7 +125,7 @@ async fn who_denies_is_suppressed_and_who_allows_or_writes_is_not() {
 }
 
 #[tokio::test]
-async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_for() {
+async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowledged() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
     place.desk.is_away(true);
@@ -136,7 +136,7 @@ async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_f
     }
     assert_eq!(place.desk.told(), [Told::Suppress("7".to_owned())]);
     assert_eq!(place.tell(&event("message_deny", "e2", json!({"user_id": 7}))).await, ok());
-    // Without a name none is a repeat of another.
+    // Without an id, no event counts as a repeat of another.
     let nameless = event("message_deny", "", json!({"user_id": 8}));
     for _ in 0..2 {
         assert_eq!(place.tell(&nameless).await, ok());
@@ -146,7 +146,7 @@ async fn a_repeated_word_counts_once_and_one_that_is_not_stored_is_not_thanked_f
 }
 
 #[tokio::test]
-async fn a_word_is_placed_by_when_it_was_first_heard() {
+async fn an_event_counts_from_when_it_was_first_received() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
     place.desk.is_away(true);
@@ -156,7 +156,7 @@ async fn a_word_is_placed_by_when_it_was_first_heard() {
         let line = format!("X-Retry-Counter: {count}\r\n");
         place.post_with(&line, PATH, event.to_string().as_bytes()).await
     };
-    // What came to another process before was said at some time before now, and stays so here.
+    // An event first received by another process happened at an unknown earlier time, and that does not change here.
     assert_eq!(retry(&other, "1").await.0, 503);
     place.desk.is_away(false);
     assert_eq!(retry(&denied, "1").await, ok());
@@ -169,19 +169,22 @@ async fn a_word_is_placed_by_when_it_was_first_heard() {
     let [first, unknown, again, still, new] = notices.as_slice() else { panic!("{notices:?}") };
     assert_eq!((first, unknown), (again, still));
     assert_eq!((first.name(), unknown.name(), new.name()), (Some("e1"), Some("e2"), Some("e3")));
-    assert!(matches!(first.said(), Said::Heard(_)) && matches!(new.said(), Said::Heard(_)), "{notices:?}");
-    assert_eq!(unknown.said(), Said::Unknown);
-    // Who allows messages may have denied them before, in a word that is still on its way.
-    let remembered = Notice::named("e2", Said::Unknown).remembered();
-    assert!(*unknown == remembered && *new == Notice::named("e3", new.said()));
+    assert!(
+        matches!(first.said(), NoticeMoment::Heard(_)) && matches!(new.said(), NoticeMoment::Heard(_)),
+        "{notices:?}"
+    );
+    assert_eq!(unknown.said(), NoticeMoment::Unknown);
+    // A person who allows messages may have denied them before, in an event that is still on its way.
+    let remembered = ConsentNotice::named("e2", NoticeMoment::Unknown).remembered();
+    assert!(*unknown == remembered && *new == ConsentNotice::named("e3", new.said()));
     place.close().await;
 }
 
 #[tokio::test]
-async fn the_question_for_the_confirmation_is_answered_for_this_community_only() {
+async fn the_confirmation_request_is_answered_for_this_community_only() {
     let place = Place::open().await;
     let question = json!({"type": "confirmation", "group_id": GROUP});
-    assert_eq!(place.tell(&question).await.0, 403, "without the secret it may be anybody's question");
+    assert_eq!(place.tell(&question).await.0, 403, "a request without the secret may come from anybody");
     assert_eq!(place.tell(&with(question.clone(), "secret", json!(""))).await.0, 403);
     let question = with(question, "secret", json!(SECRET));
     assert_eq!(place.tell(&question).await, (200, "a1b2c3".to_owned()));
@@ -191,7 +194,7 @@ async fn the_question_for_the_confirmation_is_answered_for_this_community_only()
 }
 
 #[tokio::test]
-async fn forged_and_broken_words_change_nothing() {
+async fn forged_and_broken_events_change_nothing() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let place = Place::open().await;
@@ -212,7 +215,7 @@ async fn forged_and_broken_words_change_nothing() {
     }
     let refused = "posthaste_callbacks_refused_total{channel=\"vk\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
-    // Known, and about nobody.
+    // Authenticated, but about nobody.
     for object in
         [json!({"user_id": 0}), json!({"user_id": "7"}), json!({"user_id": 7.5}), json!(null), json!(7)]
     {
@@ -226,13 +229,13 @@ async fn forged_and_broken_words_change_nothing() {
     assert_eq!(place.post_to(PATH, "[".repeat(100_000).as_bytes()).await.0, 400);
     assert_eq!(place.post_to(PATH, b"\xff\xfe").await.0, 400);
     assert_eq!(place.desk.told(), []);
-    // It is still there.
+    // The endpoint still works.
     assert_eq!(place.tell(&good).await, ok());
     place.close().await;
 }
 
 #[test]
-fn nothing_from_outside_is_a_failure_of_ours() {
+fn no_input_from_outside_causes_a_failure() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let place = runtime.block_on(Place::open());
     let value = prop_oneof![

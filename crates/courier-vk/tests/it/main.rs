@@ -1,4 +1,4 @@
-//! The VK channel against a stand-in for its API.
+//! The VK channel against a fake VK API.
 
 mod answers;
 mod bench;

@@ -1,5 +1,5 @@
-//! A stand-in for the API of VK on loopback: reads every request whole, writes it down, runs the flat programs of this channel,
-//! and remembers which peer got what under which `random_id`.
+//! A fake VK API on loopback: reads every request completely, records it, runs the flat programs of this channel, and remembers
+//! which peer got what under which `random_id`.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,15 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use posthaste_rig::http::{self, Server};
+use posthaste_rig::http::{self, HttpServer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) at: Instant,
-    /// As in `execute`.
+    /// The method, such as `execute`.
     pub(crate) method: String,
     pub(crate) head: String,
     pub(crate) form: HashMap<String, String>,
@@ -24,8 +24,8 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Reads what came.
-    fn read(raw: &http::Request) -> Self {
+    /// Parses a request.
+    fn read(raw: &http::HttpRequest) -> Self {
         let form: HashMap<String, String> = url::form_urlencoded::parse(&raw.body).into_owned().collect();
         Self {
             at: raw.at,
@@ -55,7 +55,7 @@ pub(crate) fn peers(call: &Value) -> Vec<i64> {
     call["peer_ids"].as_str().unwrap().split(',').map(|peer| peer.parse().unwrap()).collect()
 }
 
-/// A message that was taken.
+/// An accepted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) peer: i64,
@@ -63,7 +63,7 @@ pub(crate) struct Message {
     pub(crate) text: String,
 }
 
-/// What is done about a request.
+/// The reaction to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// Status, headers and body.
@@ -78,7 +78,7 @@ pub(crate) enum Reply {
     Half,
 }
 
-impl From<Reply> for http::Reply {
+impl From<Reply> for http::HttpReply {
     fn from(reply: Reply) -> Self {
         match reply {
             Reply::Say(status, headers, body) => Self::Say(status, headers, body),
@@ -101,14 +101,14 @@ impl Reply {
             {"key": "method", "value": "execute"}, {"key": "code", "value": echo}]}}))
     }
 
-    /// What a look at a token finds.
+    /// The answer to a token check.
     pub(crate) fn permissions(names: &[&str]) -> Self {
         let all: Vec<Value> = names.iter().map(|name| json!({"name": name, "setting": 1})).collect();
         Self::json(&json!({"response": {"mask": 0, "permissions": all}}))
     }
 }
 
-/// What was taken.
+/// The accepted messages.
 #[derive(Default)]
 pub(crate) struct Shop {
     taken: Mutex<Vec<Message>>,
@@ -116,7 +116,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Runs a call to all its peers but those that are refused; a repeat is answered and dropped.
+    /// Runs a call for all its peers except those refused. A repeat is answered and dropped.
     pub(crate) fn call(&self, call: &Value, refuses: &dyn Fn(i64) -> Option<u32>) -> Value {
         let (random_id, text) = (call["random_id"].as_u64().unwrap(), call["message"].as_str().unwrap());
         let mut items = Vec::new();
@@ -133,7 +133,7 @@ impl Shop {
         Value::Array(items)
     }
 
-    /// Runs a request; peers are refused with these codes.
+    /// Runs a request, refusing peers with these codes.
     pub(crate) fn run(&self, request: &Request, refuses: &dyn Fn(i64) -> Option<u32>) -> Reply {
         match request.method.as_str() {
             "groups.getTokenPermissions" => Reply::permissions(&["manage", "messages"]),
@@ -181,20 +181,20 @@ impl State {
     }
 }
 
-/// The stand-in.
+/// The fake provider.
 pub(crate) struct Provider {
-    server: Server,
+    server: HttpServer,
     state: Arc<State>,
 }
 
 impl Provider {
-    /// Takes every message.
+    /// Accepts every message.
     pub(crate) async fn start() -> Arc<Self> {
         let answering: Arc<Answering> = Arc::new(accept);
         let state = State { log: Mutex::default(), shop: Shop::default(), answering: Mutex::new(answering) };
         let state = Arc::new(state);
         let asked = Arc::clone(&state);
-        let server = Server::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
+        let server = HttpServer::start(move |raw| asked.answer(&Request::read(&raw)).into()).await.unwrap();
         Arc::new(Self { server, state })
     }
 
@@ -202,12 +202,12 @@ impl Provider {
         self.server.url()
     }
 
-    /// Answers requests that arrive from now on this way.
+    /// Sets the answer to requests that arrive from now on.
     pub(crate) fn answer(&self, how: impl Fn(&Shop, &Request) -> Reply + Send + Sync + 'static) {
         *self.state.answering.lock().unwrap() = Arc::new(how);
     }
 
-    /// Answers one request with messages after the other this way, then takes all.
+    /// Answers requests with messages with these replies in turn, then accepts all.
     pub(crate) fn script(&self, replies: Vec<Reply>) {
         let replies = Mutex::new(replies.into_iter());
         self.answer(move |shop, request| {
@@ -218,12 +218,12 @@ impl Provider {
         });
     }
 
-    /// Closes everything: nobody can connect. Returns when the other side knows.
+    /// Closes everything, so that nobody can connect. Returns when the other side has noticed.
     pub(crate) async fn close(&self) {
         self.server.close().await;
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) async fn open(&self) {
         self.server.open().await.unwrap();
     }
@@ -237,7 +237,7 @@ impl Provider {
         self.log().into_iter().filter(Request::is_message).collect()
     }
 
-    /// What was taken so far.
+    /// The messages accepted so far.
     pub(crate) fn taken(&self) -> Vec<Message> {
         self.state.shop.taken.lock().unwrap().clone()
     }
@@ -247,7 +247,7 @@ pub(crate) fn accept(shop: &Shop, request: &Request) -> Reply {
     shop.run(request, &|_| None)
 }
 
-/// The parameters of the calls of a flat program, read as a program and not searched: anything else in it is refused.
+/// The parameters of the calls of a flat program. The program is parsed, not searched: anything else in it is refused.
 pub(crate) fn calls(program: &str) -> Option<Vec<Value>> {
     let mut rest = program.strip_prefix("return [")?;
     let mut calls = Vec::new();
@@ -255,7 +255,7 @@ pub(crate) fn calls(program: &str) -> Option<Vec<Value>> {
         rest = rest.strip_prefix("API.messages.send(")?;
         let mut objects = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         calls.push(objects.next()?.ok().filter(Value::is_object)?);
-        // Ends of lines of ECMAScript that JSON lets stand in strings.
+        // ECMAScript line ends that JSON allows in strings.
         let length = objects.byte_offset();
         if rest[..length].contains(['\u{2028}', '\u{2029}']) {
             return None;

@@ -1,10 +1,10 @@
-//! Requests that go again: after a lost answer, in halves, one by one; and pauses.
+//! Repeated requests: after a lost answer, in halves, one by one; and pauses.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use posthaste_courier::{Envelope, Outcome, Scope, Transport};
+use posthaste_courier::{Envelope, Outcome, ThrottleScope, Transport};
 use posthaste_model::Reason;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::bench::{envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, Reply, accept, peers};
 
 fn all_accepted(outcomes: &[Outcome]) -> bool {
-    outcomes.iter().all(|outcome| *outcome == Outcome::Accepted)
+    outcomes.iter().all(|outcome| *outcome == Outcome::Sent)
 }
 
 fn sizes(provider: &Provider) -> Vec<usize> {
@@ -32,7 +32,7 @@ async fn a_repeat_after_a_lost_answer_is_dropped_by_vk() {
     assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == lost));
     assert_eq!(provider.taken().len(), 2500);
     provider.answer(accept);
-    // A repeat has the tokens of what it repeats, in whatever order.
+    // A repeat has the same tokens as the original, in any order.
     batch.reverse();
     for envelope in &mut batch {
         (envelope.attempt, envelope.repeat) = (2, true);
@@ -55,12 +55,12 @@ async fn scattered_tokens_take_several_requests_of_one_call() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_too_much_is_halved_until_it_is_not() {
+async fn a_program_that_is_too_much_is_halved_until_it_runs() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.answer(|shop, request| match request.calls().len() {
         7.. => {
-            // It was broken off when it had run: nothing of it comes twice.
+            // The program was interrupted after it had run: no message is duplicated.
             accept(shop, request);
             Reply::refusal(13, "")
         }
@@ -69,13 +69,13 @@ async fn a_program_that_is_too_much_is_halved_until_it_is_not() {
     assert!(all_accepted(&send(&vk, &to_many(1..=2500, "x", 1)).await));
     assert_eq!(provider.taken().len(), 2500);
     assert_eq!(sizes(&provider), [25, 12, 6, 6, 6, 6, 1]);
-    // The next batch is cut from the beginning.
+    // The next batch is split from the start.
     assert!(all_accepted(&send(&vk, &to_many(3001..=4000, "x", 100)).await));
     assert_eq!(sizes(&provider)[7..], [6, 4]);
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_is_unknown_when_it_can_go_no_more() {
+async fn calls_that_may_have_run_are_unknown_if_they_can_not_be_sent_again() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.script(vec![Reply::refusal(13, ""), Reply::refusal(6, "")]);
@@ -88,7 +88,7 @@ async fn what_may_have_been_done_is_unknown_when_it_can_go_no_more() {
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_read_goes_one_by_one() {
+async fn a_program_vk_can_not_parse_is_sent_call_by_call() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let bad =
@@ -99,10 +99,7 @@ async fn a_program_that_cannot_be_read_goes_one_by_one() {
     });
     let batch: Vec<Envelope> =
         ["a", "bad", "c"].iter().zip(1..).map(|(text, n)| envelope("5", text, n)).collect();
-    assert_eq!(
-        send(&vk, &batch).await,
-        [Outcome::Accepted, Outcome::Rejected(Reason::Rejected), Outcome::Accepted]
-    );
+    assert_eq!(send(&vk, &batch).await, [Outcome::Sent, Outcome::Failed(Reason::Rejected), Outcome::Sent]);
     assert_eq!(sizes(&provider), [3, 1, 1, 1]);
 }
 
@@ -120,23 +117,25 @@ async fn access_denied_stops_only_for_a_token_that_may_not_send() {
             if stops {
                 assert_eq!(outcome, Outcome::Stop("vk.token lacks the right \"messages\"".to_owned()));
             } else {
-                assert_eq!(outcome, Outcome::Rejected(Reason::Rejected));
+                assert_eq!(outcome, Outcome::Failed(Reason::Rejected));
             }
         }
     }
-    // Both times it was asked once.
+    // Each time the token was checked once.
     assert_eq!(provider.log().iter().filter(|request| !request.is_message()).count(), 2);
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_in_a_pause() {
+async fn nothing_is_requested_during_a_pause() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.script(vec![Reply::refusal(29, "")]);
     let batch: Vec<Envelope> = (1..=60).map(|n| envelope("7", "x", n)).collect();
     for batch in [&batch[..], &batch[..1]] {
         for outcome in send(&vk, batch).await {
-            let Outcome::Throttled { scope: Scope::Channel, wait } = outcome else { panic!("{outcome:?}") };
+            let Outcome::Throttled { scope: ThrottleScope::Channel, wait } = outcome else {
+                panic!("{outcome:?}")
+            };
             assert!((3590..=3601).contains(&wait.as_secs()), "{wait:?}");
         }
     }
@@ -150,10 +149,10 @@ async fn the_rate_is_kept_and_the_rest_waits_for_a_later_call() {
     let batch: Vec<Envelope> = (1..=1000).map(|n| envelope("7", "x", n)).collect();
     let start = Instant::now();
     let outcomes = vk.send(&batch, start + Duration::from_secs(4)).await;
-    let sent = outcomes.iter().filter(|outcome| **outcome == Outcome::Accepted).count();
+    let sent = outcomes.iter().filter(|outcome| **outcome == Outcome::Sent).count();
     let requests = provider.messages();
     assert_eq!(sent, requests.len() * 25);
-    // None begins when half of the time is over.
+    // No request starts after half of the time is over.
     assert!((1..=21).contains(&requests.len()), "{}", requests.len());
     for outcome in &outcomes[sent..] {
         assert!(
@@ -192,7 +191,7 @@ async fn calls_at_once_do_not_mix() {
     let vk = transport(&provider, &[]);
     let seen = Mutex::new(HashSet::new());
     provider.answer(move |shop, request| {
-        // Every other request is refused for whom it is to.
+        // The requests of one of the two calls are refused, each peer separately.
         let peers = request.peers();
         seen.lock().unwrap().extend(peers.clone());
         shop.run(request, &|peer| (peer > 2500).then_some(901))
@@ -200,7 +199,7 @@ async fn calls_at_once_do_not_mix() {
     let (one, other) = (to_many(1..=2500, "x", 1), to_many(2501..=5000, "y", 100));
     let (one, other) = tokio::join!(send(&vk, &one), send(&vk, &other));
     assert!(all_accepted(&one));
-    assert!(other.iter().all(|outcome| *outcome == Outcome::Suppress(Reason::Blocked)));
+    assert!(other.iter().all(|outcome| *outcome == Outcome::Suppressed(Reason::Blocked)));
 }
 
 #[tokio::test]
@@ -215,7 +214,7 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
             false => accept(shop, request),
         });
         let unknown = Outcome::Unknown(Reason::ProviderFailed);
-        // It may have been a moment's illness, so it is not searched for at once.
+        // The failure may be temporary, so the search does not start at once.
         let before = provider.messages().len();
         assert_eq!(send(&vk, &batch).await[1], unknown);
         assert_eq!(provider.messages().len(), before + 1);
@@ -224,14 +223,14 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
         }
         let outcomes = send(&vk, &batch).await;
         for (at, outcome) in outcomes.iter().enumerate() {
-            assert_eq!(*outcome, if at == 1 { unknown.clone() } else { Outcome::Accepted }, "{at}");
+            assert_eq!(*outcome, if at == 1 { unknown.clone() } else { Outcome::Sent }, "{at}");
         }
     }
     assert_eq!(provider.taken().len(), 598);
 }
 
 #[tokio::test]
-async fn an_ill_vk_is_not_searched_without_end() {
+async fn the_search_ends_while_vk_is_down() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.answer(|_, _| Reply::refusal(10, ""));

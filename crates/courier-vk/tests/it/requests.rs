@@ -1,19 +1,19 @@
-//! What a request says.
+//! The content of requests.
 
 use posthaste_courier::{Batching, Envelope, Outcome, Transport};
 use posthaste_model::{Content, Reason, Text};
-use posthaste_rig::Written;
+use posthaste_rig::CapturedLogs;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::bench::{TOKEN, channel, envelope, send, send_one, to_many, transport};
 use super::provider::{Provider, peers};
 
-/// Parameters of messages.send that are used here.
+/// The parameters of messages.send in use.
 const PARAMETERS: &[&str] =
     &["peer_ids", "random_id", "message", "intent", "dont_parse_links", "disable_mentions"];
 
-/// Texts that would be something else in a program made by pasting.
+/// Texts that would break a program built by pasting.
 const HOSTILE: &[&str] = &[
     "\"",
     "\\",
@@ -33,13 +33,13 @@ const HOSTILE: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn two_thousand_five_hundred_people_are_one_request() {
+async fn one_request_carries_2500_people() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let batch = to_many(1..=2500, "at nine", 1);
-    let Batching::Groups { groups, rows } = vk.abilities().batching else { panic!("no groups") };
-    assert_eq!((groups, rows, vk.abilities().rows_a_token), (25, 100, 100));
-    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Accepted));
+    let Batching::Groups { groups, deliveries } = vk.abilities().batching else { panic!("no groups") };
+    assert_eq!((groups, deliveries, vk.abilities().deliveries_a_token), (25, 100, 100));
+    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
     let requests = provider.messages();
     assert_eq!(requests.len(), 1);
     let calls = requests[0].calls();
@@ -53,12 +53,12 @@ async fn two_thousand_five_hundred_people_are_one_request() {
 }
 
 #[tokio::test]
-async fn texts_of_their_own_go_twenty_five_a_request() {
+async fn individual_texts_go_25_per_request() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let batch: Vec<Envelope> =
         (1..=60).map(|n| envelope("7", &format!("text {n}"), u32::try_from(n).unwrap())).collect();
-    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Accepted));
+    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
     let sizes: Vec<usize> = provider.messages().iter().map(|request| request.calls().len()).collect();
     assert_eq!(sizes, [25, 25, 10]);
     let said: Vec<String> = provider.taken().into_iter().map(|message| message.text).collect();
@@ -66,7 +66,7 @@ async fn texts_of_their_own_go_twenty_five_a_request() {
 }
 
 #[tokio::test]
-async fn outcomes_stand_in_the_order_of_their_envelopes() {
+async fn outcomes_are_in_the_order_of_their_envelopes() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.answer(|shop, request| shop.run(request, &|peer| (peer % 3 == 0).then_some(901)));
@@ -76,7 +76,7 @@ async fn outcomes_stand_in_the_order_of_their_envelopes() {
     let outcomes = send(&vk, &batch).await;
     for (envelope, outcome) in batch.iter().zip(outcomes) {
         let refused = envelope.to.address.expose().parse::<i64>().unwrap() % 3 == 0;
-        let wanted = if refused { Outcome::Suppress(Reason::Blocked) } else { Outcome::Accepted };
+        let wanted = if refused { Outcome::Suppressed(Reason::Blocked) } else { Outcome::Sent };
         assert_eq!(outcome, wanted);
     }
     assert_eq!(provider.messages().len(), 1);
@@ -86,7 +86,7 @@ async fn outcomes_stand_in_the_order_of_their_envelopes() {
 async fn a_request_is_a_form_with_the_token_in_a_header() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
-    assert_eq!(send_one(&vk, envelope("2000000001", "x", 5)).await, Outcome::Accepted);
+    assert_eq!(send_one(&vk, envelope("2000000001", "x", 5)).await, Outcome::Sent);
     let request = &provider.messages()[0];
     let head = request.head.to_ascii_lowercase();
     assert!(head.starts_with("post /method/execute http/1.1\r\n"));
@@ -106,7 +106,7 @@ async fn hostile_texts_stay_texts() {
     let vk = transport(&provider, &[]);
     let batch: Vec<Envelope> =
         HOSTILE.iter().zip(1..).map(|(text, token)| envelope("-7", text, token)).collect();
-    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Accepted));
+    assert!(send(&vk, &batch).await.iter().all(|outcome| *outcome == Outcome::Sent));
     let calls = provider.messages()[0].calls.clone().expect("a flat program");
     let said: Vec<&str> = calls.iter().map(|call| call["message"].as_str().unwrap()).collect();
     assert_eq!(said, HOSTILE);
@@ -118,7 +118,7 @@ async fn hostile_texts_stay_texts() {
 }
 
 #[test]
-fn no_text_leaves_its_place() {
+fn no_text_breaks_out_of_its_literal() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (provider, vk) = runtime.block_on(async {
         let provider = Provider::start().await;
@@ -128,22 +128,22 @@ fn no_text_leaves_its_place() {
     proptest!(ProptestConfig::with_cases(64), |(text in "x\\PC{0,40}", signs in "[\"'\\\\(){};/*\u{2028}\u{2029}\r\n\u{0}-\u{1f}]{0,40}")| {
         let text = format!("{text}{signs}{text}");
         let outcome = runtime.block_on(send_one(&vk, envelope("5", &text, 0)));
-        prop_assert_eq!(outcome, Outcome::Accepted);
+        prop_assert_eq!(outcome, Outcome::Sent);
         let last = provider.messages().pop().unwrap();
         prop_assert_eq!(last.calls()[0]["message"].as_str(), Some(text.as_str()));
     });
 }
 
 #[tokio::test]
-async fn what_is_no_peer_is_not_asked_for() {
+async fn nothing_is_requested_for_an_invalid_peer() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     for peer in ["0", "-0", "", "name", "9223372036854775808", "1,2", "+79990000000", "1\"", "07"] {
         let outcome = send_one(&vk, envelope(peer, "x", 1)).await;
-        assert_eq!(outcome, Outcome::Rejected(Reason::BadAddress), "{peer}");
+        assert_eq!(outcome, Outcome::Failed(Reason::BadAddress), "{peer}");
     }
     let long = envelope("5", &"я".repeat(4097), 1);
-    assert_eq!(send_one(&vk, long).await, Outcome::Rejected(Reason::Rejected));
+    assert_eq!(send_one(&vk, long).await, Outcome::Failed(Reason::Rejected));
     assert_eq!(provider.log().len(), 0);
 }
 
@@ -163,7 +163,7 @@ async fn settings_add_their_parameters() {
     let content =
         Content { subject: Text::new("Сбор 😀"), text: Text::new("at nine"), ..Content::default() };
     let message = Envelope { content: content.into(), ..envelope("7", "", 3) };
-    assert_eq!(send_one(&vk, message).await, Outcome::Accepted);
+    assert_eq!(send_one(&vk, message).await, Outcome::Sent);
     let request = &provider.messages()[0];
     assert_eq!(request.form["v"], "5.131");
     let wanted: Value = json!({
@@ -175,15 +175,15 @@ async fn settings_add_their_parameters() {
 }
 
 #[tokio::test]
-async fn bad_orders_in_turn_are_told_once_each() {
-    let log = Written::by_this_thread();
+async fn alternating_bad_orders_are_logged_once_each() {
+    let log = CapturedLogs::by_this_thread();
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.answer(|shop, request| shop.run(request, &|_| Some(914)));
     let orders = [envelope("1", "x", 1), envelope("2", "y", 2)];
     for _ in 0..4 {
         for order in &orders {
-            assert!(matches!(send_one(&vk, order.clone()).await, Outcome::Rejected(_)));
+            assert!(matches!(send_one(&vk, order.clone()).await, Outcome::Failed(_)));
         }
     }
     let log = log.text();

@@ -1,4 +1,4 @@
-//! What is refused before anything is opened, and what a look at the provider finds.
+//! What is refused before anything is opened, and what a check of the provider finds.
 
 use posthaste_courier::Transport;
 use serde_json::json;
@@ -14,14 +14,14 @@ fn refused(changes: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_told_by_name() {
+async fn invalid_settings_are_reported_by_name() {
     let broken = format!("{TOKEN} x");
     for (key, value, words) in [
-        ("token", "", "vk.token: is missing"),
-        ("token", broken.as_str(), "vk.token: is not one"),
+        ("token", "", "vk.token: missing"),
+        ("token", broken.as_str(), "vk.token: is not a token"),
         ("version", "5.199&x", "vk.version: must be"),
         ("api_url", "http://api.vk.com", "vk.api_url: must be https://"),
-        ("api_url", "api.vk.com", "vk.api_url: is not an address"),
+        ("api_url", "api.vk.com", "vk.api_url: is not a URL"),
         ("rate", "0.01", "vk.rate: must be"),
         ("groups_per_request", "26", "vk.groups_per_request: must be"),
         ("groups_per_request", "0", "vk.groups_per_request: must be"),
@@ -38,7 +38,7 @@ async fn settings_that_make_no_sense_are_told_by_name() {
 }
 
 #[tokio::test]
-async fn a_place_for_callbacks_is_whole_or_refused() {
+async fn an_incomplete_callback_endpoint_is_refused() {
     let whole = [
         ("token", TOKEN),
         ("listen", "127.0.0.1:0"),
@@ -53,11 +53,11 @@ async fn a_place_for_callbacks_is_whole_or_refused() {
         ("path", "", "vk.path: must begin"),
         ("path", "/vk/{CANARYcanary0123}", "vk.path: must begin"),
         ("path", "/vk/CANARYcanary", "vk.path: must end"),
-        ("confirmation", "", "vk.confirmation: is missing"),
-        ("secret", "", "vk.secret: is missing"),
+        ("confirmation", "", "vk.confirmation: missing"),
+        ("secret", "", "vk.secret: missing"),
         ("secret", "a", "vk.secret: is too short"),
         ("secret", "CANARYcanary012", "vk.secret: is too short"),
-        ("group_id", "0", "vk.group_id: is missing"),
+        ("group_id", "0", "vk.group_id: missing"),
     ] {
         let mut changes = whole.to_vec();
         changes.retain(|(name, _)| *name != key);
@@ -68,7 +68,7 @@ async fn a_place_for_callbacks_is_whole_or_refused() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_and_one_without_its_right_are_told_by_check() {
+async fn a_wrong_token_and_one_without_its_right_are_reported_by_check() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     vk.check().await.unwrap();
@@ -81,9 +81,9 @@ async fn a_wrong_token_and_one_without_its_right_are_told_by_check() {
         (Reply::refusal(10, TOKEN), "127.0.0.1 answers with error 10"),
         (
             Reply::Say(200, String::new(), "<html>".to_owned()),
-            "127.0.0.1 answers what is not of the API of VK",
+            "127.0.0.1 does not answer as the VK API; check vk.api_url",
         ),
-        (Reply::Reset, "127.0.0.1 can't be reached, or does not answer"),
+        (Reply::Reset, "127.0.0.1 can't be reached or does not answer"),
     ] {
         provider.answer(move |_, _| reply.clone());
         assert_eq!(vk.check().await.unwrap_err(), words);
@@ -93,6 +93,6 @@ async fn a_wrong_token_and_one_without_its_right_are_told_by_check() {
         vk.check().await.unwrap();
     }
     provider.close().await;
-    assert_eq!(vk.check().await.unwrap_err(), "127.0.0.1 can't be reached, or does not answer");
+    assert_eq!(vk.check().await.unwrap_err(), "127.0.0.1 can't be reached or does not answer");
     assert_eq!(provider.messages().len(), 0);
 }

@@ -1,44 +1,44 @@
-//! What a channel gives the suite: its transport, and a stand-in provider whose behaviour it can set.
+//! What a channel provides to the suite: its transport, and a fake provider whose behaviour it can set.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_model::{Address, Content, Row, Text};
+use posthaste_model::{Address, Content, Delivery, Text};
 use tokio::time::Instant;
 
 use crate::transport::Transport;
 
-/// How a stand-in provider treats requests.
+/// How a fake provider handles requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Takes every message and says so.
+    /// Accepts every message and says so.
     Accept,
-    /// Refuses the message for good.
+    /// Rejects the message permanently.
     Refuse,
-    /// Refuses the message for now, without asking for a pause.
+    /// Rejects the message temporarily, without requesting a pause.
     RefuseForNow,
-    /// Takes nothing and asks to wait for so long, which is a whole number of seconds.
+    /// Accepts nothing and requests this wait, a whole number of seconds.
     Throttle(Duration),
-    /// Says that the address must not be used again.
+    /// Reports that the address must not be used again.
     SuppressAddress,
-    /// Takes the request and never answers.
+    /// Reads the request and never answers.
     Hang,
-    /// Reads the request and breaks the connection; takes nothing.
+    /// Reads the request and breaks the connection; accepts nothing.
     ResetAfterRequest,
-    /// Takes the message and breaks the connection before its answer is through.
+    /// Accepts the message and breaks the connection before its answer is complete.
     AcceptThenLoseAnswer,
-    /// Can't be connected to; connections that stand are closed before anything is sent on them.
+    /// Accepts no connections; open connections are closed before anything is sent on them.
     Unreachable,
-    /// Says that the credential is bad.
+    /// Reports that the credential is bad.
     BadCredential,
-    /// Answers something that makes no sense; takes nothing.
+    /// Sends an invalid answer; accepts nothing.
     Garbage,
 }
 
 impl Behaviour {
-    /// Every behaviour but [`Behaviour::Accept`].
+    /// Every behaviour except [`Behaviour::Accept`].
     pub const BAD: [Self; 10] = [
         Self::Refuse,
         Self::RefuseForNow,
@@ -71,87 +71,88 @@ impl fmt::Display for Behaviour {
     }
 }
 
-/// Whom a behaviour is for.
+/// Which requests a behaviour applies to.
 #[derive(Debug, Clone, Copy)]
 pub enum Toward<'a> {
     /// Every request.
     Everyone,
-    /// Messages to these rows' addresses; all others are accepted.
-    Only(&'a [Row]),
+    /// Messages to these deliveries' addresses; all others are accepted.
+    Only(&'a [Delivery]),
 }
 
-/// Whether the stand-in can show a behaviour.
+/// Whether the fake provider can show a behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// From now on it does.
+    /// It shows it from now on.
     Yes,
-    /// The provider has nothing of the kind, and why; the suite goes on without it and tells it.
+    /// The provider has no such behaviour, and why; the suite skips it and reports that.
     No(&'static str),
 }
 
-/// A message the provider took.
+/// A message the provider accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// To which address, as rows have it.
+pub struct TakenMessage {
+    /// The address, as in deliveries.
     pub to: Address,
-    /// What names the attempt toward the provider: a message id, an idempotency key. `None` when it sees none.
+    /// What identifies the attempt at the provider: a message id, an idempotency key. `None` if there is nothing.
     pub identity: Option<String>,
-    /// Which part of a message that went in several, from 0.
+    /// The part of a message sent in several parts, from 0.
     pub part: u32,
-    /// What it said, if the provider can tell.
+    /// Its text, if the provider knows it.
     pub text: Option<Text>,
 }
 
-impl Taken {
-    /// A message of one part, taken for this address.
+impl TakenMessage {
+    /// A message of one part, accepted for this address.
     #[must_use]
     pub fn new(to: Address) -> Self {
         Self { to, identity: None, part: 0, text: None }
     }
 }
 
-/// A text at the edge of what a channel can carry.
+/// A text at the limit of what a channel can carry.
 #[derive(Debug, Clone)]
 pub struct TextCase {
-    /// What is special about it, in a few words.
+    /// A short description.
     pub what: &'static str,
     /// The message.
     pub content: Content,
-    /// What must become of it.
+    /// The required result.
     pub fate: TextFate,
 }
 
-/// What must become of a text.
+/// The required result for a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextFate {
-    /// The provider takes it, in one part or several.
+    /// The provider accepts it, in one part or several.
     Taken,
     /// It is rejected, and nothing of it reaches the provider.
     Rejected,
 }
 
-/// A channel on the bench: its transport, and a stand-in for its provider.
+/// A channel under test: its transport and a fake provider.
 ///
-/// The stand-in chooses how to treat a request when the request arrives; a later [`Bench::behave`] does not change what is
-/// under way. It writes a message down before it answers.
+/// The fake provider chooses how to handle a request when it arrives; a later [`Bench::behave`] does not change
+/// requests in progress. It records a message before it answers.
 #[async_trait]
 pub trait Bench: Send + Sync {
-    /// A transport connected to the stand-in, made as the courier's program makes it. Each call makes another one.
+    /// A new transport connected to the fake provider, built as in the courier's program.
     async fn transport(&self) -> Arc<dyn Transport>;
 
-    /// The same at about 40 messages a second, if the transport keeps a rate of its own: calls wait for their turn in it.
+    /// The same at about 40 messages per second, if the transport has a rate limit of its own: calls wait for their
+    /// turn in it.
     async fn paced_transport(&self) -> Arc<dyn Transport> {
         self.transport().await
     }
 
-    /// Sets how requests are treated that arrive from now on, in place of what was set before.
+    /// Sets how requests that arrive from now on are handled; replaces the previous setting.
     async fn behave(&self, behaviour: Behaviour, toward: Toward<'_>) -> Shown;
 
-    /// All messages taken so far, by all transports, in the order they were taken. A repeat the provider recognised and
-    /// dropped is not among them.
-    async fn taken(&self) -> Vec<Taken>;
+    /// All messages accepted so far, from all transports, in order. Repeats that the provider recognised and dropped
+    /// are not among them.
+    async fn taken(&self) -> Vec<TakenMessage>;
 
-    /// When requests with messages arrived, whatever became of them, oldest first.
+    /// When requests with messages arrived, whatever their result, oldest first.
     async fn arrivals(&self) -> Vec<Instant>;
 
     /// Requests with messages that have arrived so far.
@@ -159,10 +160,10 @@ pub trait Bench: Send + Sync {
         self.arrivals().await.len() as u64
     }
 
-    /// Sample row `n`, with an address of its own that the provider takes.
-    fn row(&self, n: u32) -> Row;
+    /// Sample delivery `n`, with a unique address that the provider accepts.
+    fn delivery(&self, n: u32) -> Delivery;
 
-    /// A sample message whose text shows this mark: a word of letters and digits.
+    /// A sample message whose text contains this mark, a word of letters and digits.
     fn content(&self, mark: &str) -> Content {
         Content {
             text: Text::new(format!("A message of the conformance suite, {mark}.")),
@@ -170,17 +171,17 @@ pub trait Bench: Send + Sync {
         }
     }
 
-    /// Texts at the edges of what the channel can carry.
+    /// Texts at the limits of what the channel can carry.
     fn texts(&self) -> Vec<TextCase> {
         Vec::new()
     }
 
-    /// How long the suite lets a provider hang before its call is over, where it calls the transport itself.
+    /// How long the suite lets a provider hang before it drops the call, when it calls the transport directly.
     fn hang_for(&self) -> Duration {
         Duration::from_secs(2)
     }
 
-    /// How long the suite waits for something that must come.
+    /// How long the suite waits for something that must happen.
     fn patience(&self) -> Duration {
         Duration::from_secs(30)
     }

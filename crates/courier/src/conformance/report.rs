@@ -1,4 +1,4 @@
-//! What the suite tells: what was checked, what the provider could not show, or what failed.
+//! The result of the suite: what was checked, what the provider could not show, or what failed.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use posthaste_store::{AcceptError, CallError, ConnectError};
 use super::bench::Behaviour;
 use crate::run::RunError;
 
-/// What was checked, for people.
+/// The checks made, for people to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Every check that was made and passed.
+pub struct ConformanceReport {
+    /// Every check that passed.
     pub checked: Vec<String>,
-    /// What the provider could not show, and why.
+    /// Behaviours the fake provider could not show, and why.
     pub not_shown: Vec<(Behaviour, &'static str)>,
 }
 
-impl Report {
+impl ConformanceReport {
     pub(super) fn passed(&mut self, check: impl Into<String>) {
         self.checked.push(check.into());
     }
@@ -27,7 +27,7 @@ impl Report {
         }
     }
 
-    /// Adds what another half found.
+    /// Adds the report of another half.
     pub(super) fn join(&mut self, other: Self) {
         self.checked.extend(other.checked);
         for (behaviour, why) in other.not_shown {
@@ -36,7 +36,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ConformanceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for check in &self.checked {
             writeln!(f, "checked: {check}")?;
@@ -48,10 +48,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// A transport that is not what the contract says, or a suite that could not run.
+/// A transport that violates the contract, or a suite that could not run.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Correct the transport.
+pub enum ConformanceFailure {
+    /// The transport violates the contract.
     #[error("{check}: {what}")]
     Broken {
         /// What was checked.
@@ -59,24 +59,24 @@ pub enum Failure {
         /// What was wrong.
         what: String,
     },
-    /// Correct the bench: it does not do what it promises.
-    #[error("the bench is at fault: {0}")]
+    /// The bench does not behave as required.
+    #[error("the test bench is wrong: {0}")]
     Bench(String),
-    /// The server of the second half can't be used.
-    #[error("no store")]
+    /// The server for the second half is unusable.
+    #[error("cannot connect to the server")]
     Connect(#[from] ConnectError),
-    /// A call of the second half failed.
+    /// A call to the server failed in the second half.
     #[error("a call to the server failed")]
     Call(#[from] CallError),
-    /// An order of the second half was not accepted.
+    /// An order was not accepted in the second half.
     #[error("an order was not accepted")]
     Accept(#[from] AcceptError),
-    /// The courier of the second half ended by itself.
+    /// The courier ended by itself in the second half.
     #[error("the courier ended by itself")]
     Courier(#[from] RunError),
 }
 
-impl Failure {
+impl ConformanceFailure {
     pub(super) fn broken(check: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Broken { check: check.into(), what: what.into() }
     }

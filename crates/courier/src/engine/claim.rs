@@ -1,37 +1,38 @@
-//! Claiming: when to ask which partition for how much, and what to do with the answer.
+//! Claiming: when to claim from which partition, how much, and what to do with the answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_model::UnixMs;
-use posthaste_store::{Answer, CallError, ClaimAsk, ClaimReply, ParcelRef, Taken};
+use posthaste_store::{CallError, ClaimReply, ClaimRequest, ClaimedParcels, ParcelRef, ScriptAnswer};
 use tokio::time::Instant;
 
-use super::barred::{self, Barred};
-use super::take::Under;
+use super::intake::Under;
+use super::suppression_check::{self, Barred};
 use super::{Engine, Note};
-use crate::noticed::noticed;
+use crate::panic_guard::noticed;
 use crate::probe::Point;
 use crate::transport::Batching;
 
-/// What the engine knows of one partition's queue.
+/// What the engine knows about one partition's queue.
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) p: u16,
     number: u64,
-    /// When this number was first asked, if it got no answer yet: leases and sends begun by it count from there.
+    /// When the claim with this number was first sent, if unanswered: its leases and begun sends count from then.
     asked: Option<Instant>,
     wake: Instant,
     asking: bool,
-    /// Something was heard while a call was under way: look again.
+    /// An event arrived while a claim was in progress: claim again.
     heard_since: bool,
     by_bell: bool,
-    /// Parcels a claim may take: grows from one, so that what kills couriers is soon claimed alone.
+    /// Maximum parcels per claim. Grows from one, so that after a crash the parcel that kills couriers is soon
+    /// claimed alone.
     ramp: u32,
-    /// Ready parcels were left behind, for want of room.
+    /// Ready parcels were left in the queue for lack of room.
     hungry: bool,
-    /// Looks in a row that found something overdue which claiming does not move.
+    /// Consecutive claims that found something overdue which claiming does not move.
     in_vain: u32,
 }
 
@@ -55,12 +56,12 @@ impl Partition {
         (!self.asking).then_some(self.wake)
     }
 
-    /// A call is under way, or one got no answer and may have taken parcels.
+    /// A claim is in progress, or one got no answer and may have taken parcels.
     pub(super) fn is_open(&self) -> bool {
         self.asking || self.asked.is_some()
     }
 
-    /// Nothing is asked any more.
+    /// Forgets an unanswered claim: nothing more is claimed.
     pub(super) fn forget(&mut self) {
         self.asked = None;
     }
@@ -78,19 +79,20 @@ impl Partition {
 
 pub(super) struct ClaimDone {
     p: u16,
-    /// When this number was asked first, and this time.
+    /// When this claim number was first sent, and when it was sent this time.
     first_asked: Instant,
     asked: Instant,
     limit: u32,
     bulk_limit: u32,
     begin: usize,
-    /// Rows that must not be sent, parcel by parcel.
+    /// The suppressed deliveries of each parcel.
     barred: Result<Vec<Barred>, CallError>,
-    result: Result<Answer<ClaimReply>, CallError>,
+    result: Result<ScriptAnswer<ClaimReply>, CallError>,
 }
 
 impl Engine {
-    /// Asks every partition whose time has come. A channel that sends nothing now still rings for all the others.
+    /// Claims from every partition whose time has come. A paused channel claims nothing, but its calls still promote
+    /// the due orders of all channels.
     pub(super) fn claim_where_due(&mut self, now: Instant) {
         if let Some(until) = self.clock.paused(now) {
             for partition in &mut self.partitions {
@@ -112,7 +114,8 @@ impl Engine {
             {
                 continue;
             }
-            // What is held of a partition that confirms nothing is enough to see when it does: more would take the place of others.
+            // If a partition confirms nothing, the parcels already held are enough to see when it does: more would
+            // take room from others.
             let p = partition.p;
             let enough = self.starting.is_doubted(p)
                 && holds
@@ -123,23 +126,23 @@ impl Engine {
             partition.asking = true;
             partition.heard_since = false;
             self.meter.wake(if std::mem::take(&mut partition.by_bell) { "event" } else { "timer" });
-            // Asking for nothing rings too, and tells what waits.
+            // A claim for nothing also promotes due orders and returns the number of waiting parcels.
             self.start_claim(at, limit.min(self.partitions[at].ramp), bulk_limit);
         }
     }
 
-    /// How many parcels to ask for, and how many bulk ones among them.
+    /// How many parcels to claim, and how many of them may be bulk.
     fn room(&self) -> (u32, u32) {
         let size = self.abilities.batching.size();
-        let rows_wanted = (self.pace.concurrency() * size * 2).max(self.meter.rows_last_second());
-        let free = self.settings.max_rows.saturating_sub(self.held.rows_here());
-        let need = rows_wanted.saturating_sub(self.held.runnable()).min(free);
+        let deliveries_wanted = (self.pace.concurrency() * size * 2).max(self.meter.deliveries_last_second());
+        let free = self.settings.max_deliveries.saturating_sub(self.held.deliveries_here());
+        let need = deliveries_wanted.saturating_sub(self.held.runnable()).min(free);
         let most = self.settings.claim_limit;
-        let parcels = |rows: usize| {
-            let a_parcel = self.meter.rows_a_parcel();
-            u32::try_from(rows.div_ceil(a_parcel)).unwrap_or(most).min(most)
+        let parcels = |deliveries: usize| {
+            let a_parcel = self.meter.deliveries_a_parcel();
+            u32::try_from(deliveries.div_ceil(a_parcel)).unwrap_or(most).min(most)
         };
-        // Urgent parcels always find a place; bulk ones take what is needed.
+        // There is always room for urgent parcels; bulk parcels fill the need.
         let bulk = parcels(need);
         let urgent = if self.held.urgent_waits() { bulk } else { bulk.max(1) };
         (urgent.max(bulk), bulk)
@@ -149,7 +152,7 @@ impl Engine {
         let asked = Instant::now();
         let doubted = self.starting.is_doubted(self.partitions[at].p);
         let begin = if limit == 0 || doubted { 0 } else { self.begin_with_claim(asked) };
-        // Kept free until the answer is there: other partitions are asked at the same time.
+        // Reserved until the answer arrives, since other partitions claim at the same time.
         self.starting.add(self.partitions[at].p, asked, begin);
         self.pace.spend(begin);
         let partition = &mut self.partitions[at];
@@ -162,7 +165,7 @@ impl Engine {
         let others_ask = self.partitions.iter().any(|other| other.p != p && other.is_open());
         let empty_handed = self.held.is_empty() && self.held.expected == 0 && !others_ask;
         tokio::spawn(async move {
-            let ask = ClaimAsk {
+            let ask = ClaimRequest {
                 channel: &channel,
                 courier: &courier,
                 number,
@@ -176,7 +179,7 @@ impl Engine {
             let call = async {
                 probe.reached(Point::BeforeClaim);
                 let answer = store.claim(p, &ask).await?;
-                let barred = barred::of_claim(&store, &channel, &answer.reply).await;
+                let barred = suppression_check::of_claim(&store, &channel, &answer.reply).await;
                 Ok((answer, barred))
             };
             let (result, barred) = match noticed(&meter, "claim", call).await {
@@ -188,7 +191,7 @@ impl Engine {
         });
     }
 
-    /// Rows that may be begun by the claim itself: those that would be on the wire at once.
+    /// How many deliveries the claim itself may begin: those that would go on the wire at once.
     fn begin_with_claim(&mut self, now: Instant) -> usize {
         let batched = matches!(self.abilities.batching, Batching::SameOrder(_) | Batching::Groups { .. });
         if self.abilities.tokens
@@ -200,13 +203,13 @@ impl Engine {
             return 0;
         }
         let allowed = self.pace.allowance(now, self.settings.begin_ahead);
-        self.free_rows(true).min(allowed)
+        self.free_deliveries(true).min(allowed)
     }
 
-    /// A server's moment on our monotonic clock, never in the past.
+    /// A moment of the server's clock on our monotonic clock, never in the past.
     fn until_server(&self, at: Option<UnixMs>, server_now: UnixMs, now: Instant) -> Instant {
         match at {
-            // Ring takes what is strictly past, so one millisecond after.
+            // Only orders strictly in the past are promoted, so one millisecond later.
             Some(at) if at >= server_now => match self.clock.local(UnixMs(at.0 + 1)) {
                 Some(here) => here.max(now),
                 None => now + at.since(server_now) + Duration::from_millis(1),
@@ -225,14 +228,14 @@ impl Engine {
         let answer = match done.result {
             Ok(answer) => answer,
             Err(error) => {
-                // No answer: the same number is asked again, and takes nothing twice.
+                // No answer: the claim is repeated with the same number, so it takes nothing twice.
                 let repeat = self.after_failure(&error);
                 self.doubt(done.p, &error);
-                if matches!(error, CallError::Fault(_)) {
+                if matches!(error, CallError::InvalidReply(_)) {
                     self.partitions[at].number += 1;
                     self.partitions[at].asked = None;
                 }
-                let wait = if matches!(error, CallError::Away { .. }) { 50 } else { 250 };
+                let wait = if matches!(error, CallError::NoReply { .. }) { 50 } else { 250 };
                 self.partitions[at].wake = now + Duration::from_millis(if repeat { wait } else { 1_000 });
                 return;
             }
@@ -240,14 +243,18 @@ impl Engine {
         self.partitions[at].number += 1;
         self.partitions[at].asked = None;
         if let Some(jump) = self.clock.saw(answer.now, done.asked, now) {
-            tracing::error!(channel = %self.channel, jump_ms = i64::try_from(jump).unwrap_or(i64::MAX), "the server's clock jumped: claiming pauses");
+            tracing::error!(
+                channel = %self.channel,
+                jump_ms = i64::try_from(jump).unwrap_or(i64::MAX),
+                "the server's clock jumped; claiming pauses for the length of a lease"
+            );
             self.meter.alarm("clock");
         }
         let taken = match answer.reply {
             ClaimReply::Taken(taken) => {
                 let inline = taken.parcels.iter().any(|parcel| parcel.inline.is_some());
                 if inline && (taken.again || done.begin > 0) {
-                    // Confirmed.
+                    // What the claim began is confirmed.
                     self.starting.trust(done.p);
                 }
                 taken
@@ -266,17 +273,17 @@ impl Engine {
         let window = done.first_asked + self.abilities.send_window;
         let some = !taken.parcels.is_empty();
         if let Err(error) = &done.barred {
-            tracing::warn!(channel = %self.channel, %error, "it can't be known who must not be sent anything: handed back");
+            tracing::warn!(channel = %self.channel, %error, "suppression lookup failed; leases released");
             self.meter.alarm("suppression");
             self.after_failure(error);
         }
         if taken.newer > 0 {
             let order =
-                taken.newer_suffix.as_ref().map(posthaste_model::Suffix::order_id).unwrap_or_default();
+                taken.newer_suffix.as_ref().map(posthaste_model::OrderId::wire_id).unwrap_or_default();
             self.meter.newer(&self.channel, taken.newer, &order);
         }
         for unreadable in &taken.unreadable {
-            let parcel = ParcelRef { member: unreadable.member.clone(), fence: answer.fence };
+            let parcel = ParcelRef { parcel_id: unreadable.parcel_id.clone(), fence: answer.fence };
             self.put_aside(done.p, parcel, &unreadable.flaw);
         }
         let mut barred = done.barred.ok().map(Vec::into_iter);
@@ -286,7 +293,7 @@ impl Engine {
             self.take_in(done.p, claimed, barred, under);
         }
         if some {
-            // Few are claimed at first; while calls are free there is no need to wait for one of them to end.
+            // The first claims take few parcels; claim more at once while there are free calls.
             self.feed_hungry(now);
         }
     }
@@ -294,7 +301,7 @@ impl Engine {
     fn plan_next_claim(
         &mut self,
         at: usize,
-        taken: &Taken,
+        taken: &ClaimedParcels,
         server_now: UnixMs,
         now: Instant,
         limit: u32,
@@ -303,7 +310,7 @@ impl Engine {
         let count = u32::try_from(taken.parcels.len()).unwrap_or(u32::MAX);
         let overdue = taken.next.is_some_and(|next| next <= server_now);
         if overdue && count == 0 {
-            // Something is over that claiming does not move: a lease, or a send of unknown outcome.
+            // Something is overdue that claiming does not move: a lease, or an unresolved delivery.
             if let Some(sweep) = self.kicks.sweep.get(at) {
                 sweep.notify_one();
             }
@@ -318,7 +325,7 @@ impl Engine {
         let partition = &mut self.partitions[at];
         let in_vain = overdue && count == 0 && taken.rung == 0;
         partition.in_vain = if in_vain { (partition.in_vain + 1).min(6) } else { 0 };
-        // Whoever was called needs a moment, and asking all the time does not make it shorter.
+        // The tasks just woken need a moment, and claiming all the time does not speed them up.
         let floor = if count == 0 {
             Duration::from_millis(1 << partition.in_vain.saturating_sub(1))
         } else {
@@ -335,7 +342,7 @@ impl Engine {
         };
     }
 
-    /// Room came free: partitions that were left with ready parcels are asked again.
+    /// Room became free: claim again from partitions with ready parcels left.
     pub(super) fn feed_hungry(&mut self, now: Instant) {
         if self.held.runnable() > self.pace.concurrency() * self.abilities.batching.size() {
             return;

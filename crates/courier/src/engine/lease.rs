@@ -1,27 +1,27 @@
-//! Leases: prolonged by the task that works on their parcels, handed back when it stops.
+//! Leases: renewed by the task that works on their parcels, released when it stops.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_store::{Answer, CallError, Malformed, ParcelRef, Renewed, ToPark};
+use posthaste_store::{CallError, Malformed, ParcelRef, Renewed, ScriptAnswer, ToPark};
 use tokio::time::Instant;
 
-use super::held::Id;
+use super::leased_parcels::Id;
 use super::{Engine, Note};
-use crate::noticed::noticed;
+use crate::panic_guard::noticed;
 use crate::probe::Point;
 
 const MOST_PARCELS: usize = 200;
-/// How long a parcel of a later version is left alone by those who can't read it.
+/// How long a parcel of a later version is left to programs that can read it.
 const NEWER: Duration = Duration::from_secs(10);
 
-/// Why a parcel is parked, as a stable word.
+/// Why a parcel is parked, as a stable reason word.
 pub(crate) fn flaw_word(flaw: &Malformed) -> &'static str {
     let first = flaw.what.split([' ', ':']).next().unwrap_or_default();
     match first {
         "text" | "content" | "inline" | "piece" => "content",
-        "parcel" | "rows" => "rows",
+        "parcel" | "deliveries" => "deliveries",
         "outcomes" => "outcomes",
         "counters" => "counters",
         "record" => "type",
@@ -33,7 +33,7 @@ pub(super) struct RenewDone {
     p: u16,
     started: Instant,
     ids: Vec<Id>,
-    result: Result<Answer<Vec<Renewed>>, CallError>,
+    result: Result<ScriptAnswer<Vec<Renewed>>, CallError>,
 }
 
 pub(super) struct ReleaseDone {
@@ -42,14 +42,14 @@ pub(super) struct ReleaseDone {
 }
 
 impl Engine {
-    /// Prolongs every lease held, so often.
+    /// Renews all leases held, every `renew_every`.
     pub(super) fn renew_leases(&mut self, now: Instant) {
         if now < self.next_renewal {
             return;
         }
         self.next_renewal = now + self.settings.renew_every;
         let mut by_partition: BTreeMap<u16, Vec<(Id, ParcelRef)>> = BTreeMap::new();
-        // A server that has not answered yet is not asked again, and keeps nobody else waiting.
+        // If a server has not answered yet, it gets no further call, and the others do not wait for it.
         let free = |p: u16| !self.renewing.contains_key(&p) && !self.held.is_away(p);
         for (id, parcel) in self.held.iter().filter(|(_, parcel)| !parcel.lost && free(parcel.partition)) {
             by_partition.entry(parcel.partition).or_default().push((id, parcel.at.clone()));
@@ -82,7 +82,7 @@ impl Engine {
         let answer = match done.result {
             Ok(answer) => answer,
             Err(error) => {
-                // Not prolonged: what is not begun by the end of the lease is not begun at all.
+                // Not renewed: deliveries not begun by the end of the lease are not begun.
                 self.after_failure(&error);
                 return;
             }
@@ -93,9 +93,9 @@ impl Engine {
             match renewed {
                 Renewed::Renewed => parcel.lease_until = until,
                 Renewed::Over | Renewed::Stale => {
-                    // A parcel whose last settle is under way has left its lease already.
+                    // The last settle of the parcel, if in progress, has already ended the lease.
                     if !parcel.settling {
-                        tracing::warn!(channel = %self.channel, "a lease was lost");
+                        tracing::warn!(channel = %self.channel, "lease lost; the rest of its parcel is left to other couriers");
                     }
                     parcel.lost = true;
                     parcel.close();
@@ -106,7 +106,7 @@ impl Engine {
         }
     }
 
-    /// Hands back what waits, keeps what is on the wire.
+    /// Releases what waits, keeps what is on the wire.
     pub(super) fn hand_back_waiting(&mut self, wait: Duration) {
         self.held.close_all();
         let idle: Vec<(Id, u16, ParcelRef)> = self
@@ -134,25 +134,31 @@ impl Engine {
         }
     }
 
-    /// Hands one parcel back that was never taken in.
+    /// Releases a parcel that was not taken in.
     pub(super) fn release_one(&mut self, p: u16, parcel: ParcelRef, wait: Duration) {
         self.start_release(p, vec![parcel], wait);
     }
 
-    /// What can't be read is not ours to send. One of a later version is left to a program that can read it, with nothing
-    /// begun and no try spent; a damaged one is parked, so that it stands in nobody's way.
+    /// An unreadable parcel is not sent. One of a later version is left to a program that can read it, with nothing
+    /// begun and no try spent; a damaged one is parked, so that it does not block others.
     pub(super) fn put_aside(&mut self, p: u16, parcel: ParcelRef, flaw: &Malformed) {
-        let order = parcel.member.suffix.order_id();
+        let order = parcel.parcel_id.order_id.wire_id();
         if flaw.newer {
             self.meter.newer(&self.channel, 1, &order);
             return self.start_release(p, vec![parcel], NEWER);
         }
-        tracing::error!(channel = %self.channel, order, %flaw, "a parcel can't be read and is parked: see `posthaste parked list`");
+        tracing::error!(
+            channel = %self.channel,
+            order,
+            %flaw,
+            "unreadable parcel parked; see `posthaste parked list`"
+        );
         self.meter.alarm("parked");
         self.releasing += 1;
         let (store, notes, channel) = (self.store.clone(), self.notes.clone(), self.channel.clone());
         let (meter, probe) = (Arc::clone(&self.meter), Arc::clone(&self.probe));
-        let parcels = [ToPark { member: parcel.member, fence: Some(parcel.fence), why: flaw_word(flaw) }];
+        let parcels =
+            [ToPark { parcel_id: parcel.parcel_id, fence: Some(parcel.fence), why: flaw_word(flaw) }];
         tokio::spawn(async move {
             let call = async {
                 probe.reached(Point::BeforePark);
@@ -177,26 +183,31 @@ impl Engine {
     pub(super) fn on_released(&mut self, done: ReleaseDone) {
         self.releasing -= done.parcels;
         if let Err(error) = &done.result {
-            // Not handed back: the sweeper takes it when the lease is over.
+            // Not released: it is reclaimed when the lease is over.
             self.after_failure(error);
         }
     }
 
-    /// The second stage of a stop: what is on the wire is cut off and told as unknown, what is only begun as not sent.
+    /// The hard stage of a stop: cuts off calls on the wire and settles them as unknown; settles batches that were
+    /// only begun as not sent.
     pub(super) fn cut_off(&mut self) {
         self.drain();
-        tracing::warn!(channel = %self.channel, calls = self.calls, "calls on the wire are cut off");
+        tracing::warn!(
+            channel = %self.channel,
+            calls = self.calls,
+            "calls on the wire are cut off; the outcome of their messages is unknown"
+        );
         self.cut.cancel();
         for batch in std::mem::take(&mut self.batches) {
             self.report_unsent(batch);
         }
     }
 
-    /// The first stage of a stop: takes nothing new, hands back what is not begun, lets finish what is on the wire.
+    /// The soft stage of a stop: claims nothing new, releases what is not begun, lets calls on the wire finish.
     pub(super) fn drain(&mut self) {
         if !self.draining {
             self.draining = true;
-            tracing::info!(channel = %self.channel, held = self.held.rows(), "draining");
+            tracing::info!(channel = %self.channel, held = self.held.deliveries(), "draining");
             self.hand_back_waiting(Duration::ZERO);
         }
     }

@@ -1,16 +1,16 @@
-//! The engine: one task that owns all state of a courier and answers to notes from the calls it started. It claims, begins,
-//! sends, settles and renews; nothing in it waits for a call.
+//! The engine: one task that owns all state of a courier and handles notes from the calls it started. It claims,
+//! begins, sends, settles and renews, and never waits for a call.
 
-mod barred;
 mod begin;
 mod claim;
-mod held;
+mod intake;
 mod lease;
+mod leased_parcels;
 mod reports;
 mod send;
 mod settle;
 mod starting;
-mod take;
+mod suppression_check;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use posthaste_model::{Channel, CourierId};
-use posthaste_ops::stop::Stop;
-use posthaste_store::{CallError, Hearing, StopWhy, Store};
+use posthaste_ops::shutdown::Shutdown;
+use posthaste_store::{CallError, FatalReason, Store, WakeupListener};
 use rand::Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -29,19 +29,19 @@ use crate::metrics::Meter;
 use crate::pace::{Pace, Pause};
 use crate::probe::Probe;
 use crate::settings::Settings;
-use crate::transport::{Abilities, Transport};
+use crate::transport::{Capabilities, Transport};
 use claim::Partition;
-use held::Held;
+use leased_parcels::LeasedParcels;
 
 pub(crate) use lease::flaw_word;
 
-/// Calls report here; bounded by the calls that may be under way.
+/// Calls report here; bounded by the number of calls that may be in progress.
 type Notes = mpsc::UnboundedSender<Note>;
 
-/// What a finished call tells the engine.
+/// The result of a finished call.
 enum Note {
     Claimed(claim::ClaimDone),
-    Loaded(take::LoadDone),
+    Loaded(intake::LoadDone),
     Begun(begin::BeginDone),
     Sent(send::SendDone),
     Settled(settle::SettleDone),
@@ -53,22 +53,22 @@ enum Note {
 /// Why a courier ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// An operator has to look: the database is not the one it was.
+    /// The database is not the same any more; an operator must act.
     #[error("{0}")]
-    Stop(StopWhy),
+    Stop(FatalReason),
 }
 
 pub(crate) struct Engine {
     store: Store,
     transport: Arc<dyn Transport>,
-    abilities: Abilities,
+    abilities: Capabilities,
     settings: Settings,
     channel: Channel,
     courier: CourierId,
     meter: Arc<Meter>,
     notes: Notes,
     inbox: Option<mpsc::UnboundedReceiver<Note>>,
-    held: Held,
+    held: LeasedParcels,
     pace: Pace,
     partitions: Vec<Partition>,
     settles: settle::Settles,
@@ -76,33 +76,33 @@ pub(crate) struct Engine {
     batches: std::collections::VecDeque<send::Batch>,
     /// Calls on the wire.
     calls: usize,
-    /// Room kept for rows that are being begun, in envelopes.
+    /// Room kept for deliveries that are being begun, in envelopes.
     starting: starting::Starting,
-    /// A suspect row is out: nothing else is begun.
+    /// A suspect delivery is on the wire: nothing else is begun.
     alone: bool,
-    /// A check of a stopped channel is under way, or when the next is due.
+    /// When the next check of a stopped channel is due.
     next_check: Option<Instant>,
     next_renewal: Instant,
-    /// Partitions with leases being prolonged, and in how many calls.
+    /// Partitions whose leases are being renewed, and in how many calls.
     renewing: std::collections::BTreeMap<u16, usize>,
     releasing: usize,
     draining: bool,
     /// Ends the calls on the wire.
     cut: CancellationToken,
-    failed: Option<StopWhy>,
-    clock: crate::clockwatch::ClockWatch,
-    kicks: Kicks,
+    failed: Option<FatalReason>,
+    clock: crate::server_clock::ServerClock,
+    kicks: Wakers,
     probe: Arc<dyn Probe>,
     up: bool,
     /// How often the connection was lost.
     losses: u64,
 }
 
-/// Calls the tasks beside the engine.
-pub(crate) struct Kicks {
-    /// Whoever takes leases back, a partition each: one may be over.
+/// Wakes the tasks next to the engine.
+pub(crate) struct Wakers {
+    /// The lease watcher of each partition: a lease may be over.
     pub(crate) sweep: Arc<[Notify]>,
-    /// The resolver: a send of unknown outcome may be over.
+    /// The resolver: the send window of an unresolved delivery may be over.
     pub(crate) resolve: Arc<Notify>,
 }
 
@@ -113,7 +113,7 @@ impl Engine {
         settings: Settings,
         courier: CourierId,
         meter: Arc<Meter>,
-        kicks: Kicks,
+        kicks: Wakers,
         probe: Arc<dyn Probe>,
     ) -> Self {
         let (notes, inbox) = mpsc::unbounded_channel();
@@ -130,7 +130,7 @@ impl Engine {
         Self {
             inbox: Some(inbox),
             channel: transport.channel(),
-            clock: crate::clockwatch::ClockWatch::new(settings.lease, now),
+            clock: crate::server_clock::ServerClock::new(settings.lease, now),
             next_renewal: now + settings.renew_every,
             store,
             transport,
@@ -139,7 +139,7 @@ impl Engine {
             courier,
             meter,
             notes,
-            held: Held::default(),
+            held: LeasedParcels::default(),
             pace,
             partitions,
             settles: settle::Settles::default(),
@@ -160,8 +160,12 @@ impl Engine {
         }
     }
 
-    /// Runs until it is stopped, or the database turns out to be another one.
-    pub(crate) async fn run(mut self, mut hearing: Hearing, stop: Stop) -> Result<(), EngineError> {
+    /// Runs until it is stopped, or the database is halted or replaced.
+    pub(crate) async fn run(
+        mut self,
+        mut hearing: WakeupListener,
+        stop: Shutdown,
+    ) -> Result<(), EngineError> {
         let mut link = self.store.connection();
         let mut routes = self.store.route_changes();
         self.look_away();
@@ -180,7 +184,7 @@ impl Engine {
                 () = stop.hard.cancelled(), if !self.cut.is_cancelled() => self.cut_off(),
                 () = stop.soft.cancelled(), if !self.draining => self.drain(),
                 note = inbox.recv() => {
-                    // `notes` is ours, so the channel never closes.
+                    // The engine holds a sender (`notes`), so the channel never closes.
                     if let Some(note) = note { self.on_note(note); }
                     while let Ok(note) = inbox.try_recv() { self.on_note(note); }
                 }
@@ -201,20 +205,20 @@ impl Engine {
         }
     }
 
-    /// Starts whatever can be started now.
+    /// Starts every call that can be started now.
     fn work(&mut self, now: Instant) {
         self.check_stopped_channel(now);
         self.claim_where_due(now);
         if !self.draining {
-            self.begin_rows(now);
+            self.begin_deliveries(now);
         }
         self.send_batches(now);
         self.settle_dirty();
         self.renew_leases(now);
-        self.meter.gauges(self.calls, self.held.rows(), self.pace.concurrency());
+        self.meter.gauges(self.calls, self.held.deliveries(), self.pace.concurrency());
     }
 
-    /// No call is under way, and none that got no answer has to be repeated.
+    /// No call is in progress, and none that got no answer has to be repeated.
     fn is_idle(&self) -> bool {
         let server = self.starting.is_idle_but(|_| false) && self.releasing == 0 && self.held.expected == 0;
         let claims = !self.partitions.iter().any(Partition::is_open);
@@ -255,18 +259,18 @@ impl Engine {
         }
     }
 
-    /// The database is another one, or went back: begin nothing more.
-    fn fail(&mut self, why: StopWhy) {
+    /// The database was replaced or went back: begin nothing more.
+    fn fail(&mut self, why: FatalReason) {
         for partition in &mut self.partitions {
             partition.forget();
         }
         if self.failed.is_some() {
             return;
         }
-        tracing::error!(channel = %self.channel, %why, "nothing more is begun");
+        tracing::error!(channel = %self.channel, %why, "sending stopped because of the database");
         self.meter.alarm("database");
-        if matches!(why, StopWhy::Halted(_)) {
-            // It is ours still, and takes reports: what it has lost of them is told again.
+        if matches!(why, FatalReason::Halted(_)) {
+            // It is still the same database and accepts reports: send again what it may have lost.
             self.settles.repeat_recent(Instant::now());
         } else {
             self.settles.give_up();
@@ -275,15 +279,15 @@ impl Engine {
         self.drain();
     }
 
-    /// What a failed call means for all of the engine; true when the call may be repeated.
+    /// Handles a failed call; returns true if the call may be repeated.
     fn after_failure(&mut self, error: &CallError) -> bool {
         match error {
-            CallError::Stop(why) => {
+            CallError::Fatal(why) => {
                 self.fail(why.clone());
-                matches!(why, StopWhy::Halted(_))
+                matches!(why, FatalReason::Halted(_))
             }
-            CallError::Fault(fault) => {
-                tracing::error!(channel = %self.channel, error = %fault, "a reply could not be used");
+            CallError::InvalidReply(fault) => {
+                tracing::error!(channel = %self.channel, error = %fault, "invalid reply from the database");
                 self.meter.alarm("fault");
                 true
             }
@@ -295,7 +299,7 @@ impl Engine {
         self.up = link.up;
         if link.up && link.losses != self.losses {
             self.losses = link.losses;
-            // What the server had not written down when it went is told again: repeats are harmless.
+            // Report again what the server may not have saved when it went down: repeats are harmless.
             self.settles.repeat_recent(Instant::now());
             for partition in &mut self.partitions {
                 partition.wake_now();
@@ -303,7 +307,7 @@ impl Engine {
         }
     }
 
-    /// Partitions that can't be asked wait aside; those that can again are asked at once.
+    /// Sets unreachable partitions aside; those that are reachable again claim at once.
     fn look_away(&mut self) {
         for p in self.held.set_away(self.store.partitions_away().into_iter().collect()) {
             if let Some(partition) = self.partitions.get_mut(usize::from(p)) {
@@ -312,15 +316,15 @@ impl Engine {
         }
     }
 
-    fn on_bell(&mut self, event: posthaste_store::HearingEvent) {
+    fn on_bell(&mut self, event: posthaste_store::WakeupEvent) {
         self.meter.heard(&event);
         for partition in &mut self.partitions {
             partition.heard();
         }
     }
 
-    /// A channel that was stopped is looked at every so often, and goes on when it is mended. Not at once: a check that finds
-    /// nothing wrong with a provider that says stop would make us hammer it.
+    /// Checks a stopped channel every `check_every`, and resumes it when it works again. Not at once: if the check
+    /// passes although the provider's answers stop the channel, the courier would hammer the provider.
     fn check_stopped_channel(&mut self, now: Instant) {
         if !matches!(self.pace.paused(now), Some(Pause::Stopped(_))) {
             self.next_check = None;
@@ -337,8 +341,8 @@ impl Engine {
                     let check = AssertUnwindSafe(transport.check()).catch_unwind();
                     let found = match tokio::time::timeout(limit, check).await {
                         Ok(Ok(found)) => found,
-                        Ok(Err(_)) => Err("the check panicked: this is a defect".to_owned()),
-                        Err(_) => Err("the check brought no answer".to_owned()),
+                        Ok(Err(_)) => Err("the check panicked; this is a bug".to_owned()),
+                        Err(_) => Err("the check timed out".to_owned()),
                     };
                     let _ = notes.send(Note::Checked(found));
                 });
@@ -351,7 +355,7 @@ impl Engine {
             Ok(()) => {
                 let says = match self.transport.unchecked() {
                     None => "the channel works again",
-                    Some(_) => "the channel is tried again; whether it works can't be told before",
+                    Some(_) => "resuming the channel; only the next send shows whether it works",
                 };
                 tracing::info!(channel = %self.channel, "{says}");
                 self.pace.resume();

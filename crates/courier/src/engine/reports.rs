@@ -1,11 +1,11 @@
-//! Reports of a parcel that wait to be settled, which count themselves: how many there are in all is asked at every begin.
+//! Reports that wait to be settled. They keep a total over all parcels, which is needed at every begin.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use posthaste_store::Report;
+use posthaste_store::AttemptReport;
 
-/// How many reports of all parcels wait.
+/// Number of waiting reports of all parcels.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unsettled(Arc<AtomicUsize>);
 
@@ -18,7 +18,7 @@ impl Unsettled {
 /// The reports of one parcel.
 #[derive(Debug)]
 pub(super) struct Reports {
-    list: Vec<Report>,
+    list: Vec<AttemptReport>,
     all: Unsettled,
 }
 
@@ -27,7 +27,7 @@ impl Reports {
         Self { list: Vec::new(), all: all.clone() }
     }
 
-    pub(super) fn push(&mut self, report: Report) {
+    pub(super) fn push(&mut self, report: AttemptReport) {
         self.list.push(report);
         self.all.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -40,10 +40,10 @@ impl Reports {
         self.list.len()
     }
 
-    /// Takes so many at most, in the order of their rows.
-    pub(super) fn take(&mut self, most: usize) -> Vec<Report> {
-        self.list.sort_by_key(|report| report.row);
-        let taken: Vec<Report> = self.list.drain(..self.list.len().min(most)).collect();
+    /// Takes at most `most` reports, in the order of their deliveries.
+    pub(super) fn take(&mut self, most: usize) -> Vec<AttemptReport> {
+        self.list.sort_by_key(|report| report.delivery);
+        let taken: Vec<AttemptReport> = self.list.drain(..self.list.len().min(most)).collect();
         self.all.0.fetch_sub(taken.len(), Ordering::Relaxed);
         taken
     }
@@ -57,21 +57,33 @@ impl Drop for Reports {
 
 #[cfg(test)]
 mod tests {
-    use posthaste_model::{Reason, Verdict};
+    use posthaste_model::{OutcomeKind, Reason};
 
     use super::*;
 
     #[test]
-    fn they_count_themselves_until_they_are_taken_or_dropped() {
+    fn the_total_follows_reports_taken_or_dropped() {
         let all = Unsettled::default();
         let (mut one, mut other) = (Reports::new(&all), Reports::new(&all));
-        for row in [3, 1, 2] {
-            one.push(Report { row, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 });
+        for delivery in [3, 1, 2] {
+            one.push(AttemptReport {
+                delivery,
+                attempt: 1,
+                outcome: OutcomeKind::Sent,
+                reason: Reason::None,
+                value: 0,
+            });
         }
-        other.push(Report { row: 7, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 });
+        other.push(AttemptReport {
+            delivery: 7,
+            attempt: 1,
+            outcome: OutcomeKind::Sent,
+            reason: Reason::None,
+            value: 0,
+        });
         assert_eq!(all.get(), 4);
-        let rows: Vec<u16> = one.take(2).iter().map(|report| report.row).collect();
-        assert_eq!((rows.as_slice(), all.get(), one.is_empty()), ([1, 2].as_slice(), 2, false));
+        let deliveries: Vec<u16> = one.take(2).iter().map(|report| report.delivery).collect();
+        assert_eq!((deliveries.as_slice(), all.get(), one.is_empty()), ([1, 2].as_slice(), 2, false));
         drop(one);
         assert_eq!(all.get(), 1);
         assert_eq!((other.take(9).len(), other.is_empty(), all.get()), (1, true, 0));

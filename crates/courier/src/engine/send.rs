@@ -1,4 +1,4 @@
-//! Sending: begun rows go to the transport in batches, and every outcome becomes a report.
+//! Sending: begun deliveries go to the transport in batches; every outcome becomes a report.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -6,74 +6,74 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use posthaste_model::{Lane, Reason, Suffix, Verdict};
-use posthaste_store::Report;
+use posthaste_model::{OrderId, OutcomeKind, Priority, Reason};
+use posthaste_store::AttemptReport;
 use tokio::time::Instant;
 
-use super::held::Id;
-use super::{Engine, Note, barred};
+use super::leased_parcels::Id;
+use super::{Engine, Note, suppression_check};
 use crate::backoff;
-use crate::noticed::noticed;
 use crate::pace::Pause;
-use crate::transport::{Batching, Envelope, Outcome, Scope};
+use crate::panic_guard::noticed;
+use crate::transport::{Batching, Envelope, Outcome, ThrottleScope};
 
-/// Rows that go out in one call.
+/// Deliveries that go out in one call.
 pub(super) struct Batch {
-    lane: Lane,
-    pub(super) rows: Vec<(Id, Envelope)>,
-    /// The call must have ended by then: what was stored with begin.
+    priority: Priority,
+    pub(super) deliveries: Vec<(Id, Envelope)>,
+    /// When the call must have ended: the deadline that begin stored.
     deadline: Instant,
-    /// The call must have started by then, or not at all.
+    /// When the call must have started; otherwise it is not made.
     start_by: Instant,
-    /// When its first rows were begun.
+    /// When its first deliveries were begun.
     made: Instant,
 }
 
-/// How long a call that is not full waits for rows that are being begun: the next begin of a big order follows the one before
-/// within a round trip, and two half calls cost the provider twice.
+/// How long a batch that is not full waits for deliveries that are being begun: the next begin of a big order follows
+/// within one round trip, and two half-full calls cost the provider twice.
 const FILLS_FOR: Duration = Duration::from_millis(10);
 
 pub(super) struct SendDone {
-    lane: Lane,
-    rows: Vec<(Id, Envelope)>,
+    priority: Priority,
+    deliveries: Vec<(Id, Envelope)>,
     outcomes: Vec<Outcome>,
-    /// How long the call took; `None` when it was not made.
+    /// Duration of the call; `None` if it was not made.
     took: Option<Duration>,
 }
 
 impl Engine {
-    /// Puts begun rows of one parcel into batches.
-    pub(super) fn dispatch(&mut self, id: Id, rows: &[u16], window: Instant) {
+    /// Puts begun deliveries of one parcel into batches.
+    pub(super) fn dispatch(&mut self, id: Id, deliveries: &[u16], window: Instant) {
         let now = Instant::now();
         let ahead = self.settings.begin_ahead * 4;
         let remembers = self.abilities.idempotent_for;
         let Some(parcel) = self.held.get(id) else { return };
-        let mut sent = Vec::with_capacity(rows.len());
-        for &row in rows {
-            let Some((verdict, reason)) = parcel.withheld(row, now, remembers) else {
-                sent.push(row);
+        let mut sent = Vec::with_capacity(deliveries.len());
+        for &delivery in deliveries {
+            let Some((kind, reason)) = parcel.withheld(delivery, now, remembers) else {
+                sent.push(delivery);
                 continue;
             };
-            let attempt = parcel.outcomes.get(usize::from(row)).map_or(0, |outcome| outcome.attempt);
+            let attempt = parcel.outcomes.get(usize::from(delivery)).map_or(0, |outcome| outcome.attempt);
             parcel.out = parcel.out.saturating_sub(1);
-            parcel.reports.push(Report { row, attempt, verdict, reason, value: 0 });
-            self.meter.outcome(verdict, reason);
+            parcel.reports.push(AttemptReport { delivery, attempt, outcome: kind, reason, value: 0 });
+            self.meter.outcome(kind, reason);
             self.pace.spare(1);
             self.alone = false;
             self.settles.mark(id);
         }
-        let rows = sent;
-        let lane = parcel.head.lane;
-        // A call that began with little of its time left would end as unknown.
+        let deliveries = sent;
+        let priority = parcel.head.priority;
+        // A call that starts with little time left would end as unknown.
         let late = window.checked_sub(self.abilities.send_window / 2).unwrap_or(now);
         let start_by = (now + ahead).min(parcel.lease_until).min(late);
-        let envelopes = rows.iter().filter_map(|row| {
-            let outcome = parcel.outcomes.get(usize::from(*row))?;
-            let to = parcel.rows.get(usize::from(*row))?.clone();
+        let envelopes = deliveries.iter().filter_map(|delivery| {
+            let outcome = parcel.outcomes.get(usize::from(*delivery))?;
+            let to = parcel.deliveries.get(usize::from(*delivery))?.clone();
             let envelope = Envelope {
-                suffix: parcel.at.member.suffix.clone(),
-                parcel: parcel.at.member.number,
-                row: *row,
+                order_id: parcel.at.parcel_id.order_id.clone(),
+                parcel: parcel.at.parcel_id.number,
+                delivery: *delivery,
                 attempt: outcome.attempt,
                 to,
                 content: Arc::clone(&parcel.content),
@@ -87,42 +87,46 @@ impl Engine {
         let mut envelopes: Vec<(Id, Envelope)> = envelopes.collect();
         let (size, batching) = (self.abilities.batching.size(), self.abilities.batching);
         for batch in &mut self.batches {
-            let room = envelopes.first().map_or(0, |(_, first)| batch.room(batching, &first.suffix));
+            let room = envelopes.first().map_or(0, |(_, first)| batch.room(batching, &first.order_id));
             if room == 0 {
                 continue;
             }
             let rest = envelopes.split_off(room.min(envelopes.len()));
-            batch.rows.append(&mut envelopes);
-            batch.lane = batch.lane.min(lane);
+            batch.deliveries.append(&mut envelopes);
+            batch.priority = batch.priority.min(priority);
             batch.deadline = batch.deadline.min(window);
             batch.start_by = batch.start_by.min(start_by);
             envelopes = rest;
         }
         while !envelopes.is_empty() {
             let rest = envelopes.split_off(size.min(envelopes.len()));
-            let batch = Batch { lane, rows: envelopes, deadline: window, start_by, made: now };
+            let batch = Batch { priority, deliveries: envelopes, deadline: window, start_by, made: now };
             envelopes = rest;
             self.batches.push_back(batch);
         }
     }
 
-    /// Starts calls while there are free ones; urgent batches first. What was begun before a pause does not go out in it.
+    /// Starts calls up to the concurrency limit, urgent batches first. Batches begun before a pause are not sent
+    /// during it.
     pub(super) fn send_batches(&mut self, now: Instant) {
         if !self.batches.is_empty()
             && let Some(pause) = self.pace.paused(now)
         {
             let outcome = match pause {
-                Pause::Until(until) => Outcome::Throttled { scope: Scope::Channel, wait: *until - now },
+                Pause::Until(until) => {
+                    Outcome::Throttled { scope: ThrottleScope::Channel, wait: *until - now }
+                }
                 Pause::Stopped(_) => Outcome::Stop(String::new()),
             };
             for batch in std::mem::take(&mut self.batches) {
-                let outcomes = vec![outcome.clone(); batch.rows.len()];
-                self.report_all(batch.rows, outcomes);
+                let outcomes = vec![outcome.clone(); batch.deliveries.len()];
+                self.report_all(batch.deliveries, outcomes);
             }
         }
         while self.calls < self.pace.concurrency() {
             let ready = |batch: &Batch| !self.fills(batch, now);
-            let urgent = self.batches.iter().position(|batch| batch.lane == Lane::Urgent && ready(batch));
+            let urgent =
+                self.batches.iter().position(|batch| batch.priority == Priority::Urgent && ready(batch));
             let Some(first) = urgent.or_else(|| self.batches.iter().position(ready)) else { break };
             let Some(batch) = self.batches.remove(first) else { break };
             self.start_send(batch, now);
@@ -134,7 +138,7 @@ impl Engine {
         }
     }
 
-    /// Whether a batch waits a moment for more rows of its kind.
+    /// Whether a batch waits a moment for more deliveries of its kind.
     fn fills(&self, batch: &Batch, now: Instant) -> bool {
         let batching = self.abilities.batching;
         matches!(batching, Batching::Groups { .. } | Batching::SameOrder(_))
@@ -143,31 +147,31 @@ impl Engine {
             && batch.cost(batching) < batching.size()
     }
 
-    /// When the first batch that waits for more rows goes without them.
+    /// When the first batch that waits for more deliveries is sent without them.
     pub(super) fn next_filled(&self, now: Instant) -> Option<Instant> {
         self.batches.iter().filter(|batch| self.fills(batch, now)).map(|batch| batch.made + FILLS_FOR).min()
     }
 
     /// A begun batch that did not leave.
     pub(super) fn report_unsent(&mut self, batch: Batch) {
-        let outcomes = unsent(batch.rows.len());
-        self.report_all(batch.rows, outcomes);
+        let outcomes = unsent(batch.deliveries.len());
+        self.report_all(batch.deliveries, outcomes);
     }
 
     fn start_send(&mut self, batch: Batch, now: Instant) {
         self.calls += 1;
         let (transport, notes) = (Arc::clone(&self.transport), self.notes.clone());
-        let Batch { lane, rows, deadline, start_by, .. } = batch;
+        let Batch { priority, deliveries, deadline, start_by, .. } = batch;
         let cut = self.cut.clone();
         let (store, channel, meter) = (self.store.clone(), self.channel.clone(), Arc::clone(&self.meter));
         tokio::spawn(async move {
-            let mut envelopes = Vec::with_capacity(rows.len());
-            let mut ids = Vec::with_capacity(rows.len());
-            for (id, envelope) in rows {
+            let mut envelopes = Vec::with_capacity(deliveries.len());
+            let mut ids = Vec::with_capacity(deliveries.len());
+            for (id, envelope) in deliveries {
                 ids.push(id);
                 envelopes.push(envelope);
             }
-            // A process that was stopped in between must not send what others may have taken over.
+            // A process that was suspended in between must not send what other couriers may have taken over.
             let started = Instant::now();
             let made = started < start_by && !cut.is_cancelled();
             let outcomes = if !made {
@@ -188,13 +192,13 @@ impl Engine {
             };
             let took = made.then(|| started - now.min(started) + started.elapsed());
             let tell = async {
-                barred::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
+                suppression_check::tell(&store, &channel, &meter, &envelopes, &outcomes).await;
                 Ok(())
             };
-            // Should it panic, the outcomes are told all the same.
+            // If it panics, the outcomes are still reported.
             let _ = noticed(&meter, "suppress", tell).await;
-            let rows = ids.into_iter().zip(envelopes).collect();
-            let _ = notes.send(Note::Sent(SendDone { lane, rows, outcomes, took }));
+            let deliveries = ids.into_iter().zip(envelopes).collect();
+            let _ = notes.send(Note::Sent(SendDone { priority, deliveries, outcomes, took }));
         });
     }
 
@@ -204,23 +208,23 @@ impl Engine {
             self.alone = false;
         }
         let mut outcomes = done.outcomes;
-        outcomes.resize(done.rows.len(), Outcome::Unknown(Reason::BadAnswer));
-        // What was not asked says nothing of the provider.
+        outcomes.resize(done.deliveries.len(), Outcome::Unknown(Reason::BadAnswer));
+        // A call that was not made says nothing about the provider.
         if let Some(took) = done.took {
-            self.meter.sent(took, done.lane);
+            self.meter.sent(took, done.priority);
             self.adapt(&outcomes);
         }
-        self.report_all(done.rows, outcomes);
+        self.report_all(done.deliveries, outcomes);
         self.feed_hungry(Instant::now());
     }
 
-    /// What the outcomes of a call say about the pace of the channel.
+    /// Adapts the pace of the channel to the outcomes of a call.
     fn adapt(&mut self, outcomes: &[Outcome]) {
         let now = Instant::now();
         let (mut good, mut bad) = (false, false);
         for outcome in outcomes {
             match outcome {
-                Outcome::Throttled { scope: Scope::Channel, wait } => {
+                Outcome::Throttled { scope: ThrottleScope::Channel, wait } => {
                     let wait = backoff::obey(*wait);
                     self.pace.throttled(now, wait);
                     if wait > self.settings.hold_through {
@@ -229,7 +233,7 @@ impl Engine {
                     return;
                 }
                 Outcome::Stop(why) => {
-                    tracing::error!(channel = %self.channel, why, "the channel is stopped: somebody has to mend it");
+                    tracing::error!(channel = %self.channel, why, "channel stopped; operator action required");
                     self.meter.stopped(true);
                     self.pace.stop(why.clone());
                     self.hand_back_waiting(Duration::ZERO);
@@ -245,19 +249,19 @@ impl Engine {
         } else if bad {
             let chance = self.chance();
             if self.pace.failure(now, chance) {
-                tracing::warn!(channel = %self.channel, "the provider fails: the breaker is open");
+                tracing::warn!(channel = %self.channel, "the provider keeps failing; sending pauses (breaker open)");
                 self.meter.alarm("breaker");
             }
         }
     }
 
-    fn report_all(&mut self, rows: Vec<(Id, Envelope)>, outcomes: Vec<Outcome>) {
-        for ((id, envelope), outcome) in rows.into_iter().zip(outcomes) {
+    fn report_all(&mut self, deliveries: Vec<(Id, Envelope)>, outcomes: Vec<Outcome>) {
+        for ((id, envelope), outcome) in deliveries.into_iter().zip(outcomes) {
             self.report(id, &envelope, outcome);
         }
     }
 
-    /// One outcome as a report, and whether the row stays with us.
+    /// Turns an outcome into a report and decides whether the delivery stays with this courier.
     fn report(&mut self, id: Id, envelope: &Envelope, outcome: Outcome) {
         let now = Instant::now();
         let chance = self.chance();
@@ -268,53 +272,59 @@ impl Engine {
             after.map_or_else(|| backoff::wait(base, cap, envelope.tries, chance), backoff::obey)
         };
         let mut again = None;
-        let (verdict, reason, value) = match outcome {
-            Outcome::Accepted => (Verdict::Sent, Reason::None, 0),
-            Outcome::Delivered => (Verdict::Delivered, Reason::None, 0),
-            Outcome::Rejected(reason) | Outcome::Strike { reason, .. } => (Verdict::Failed, reason, 0),
-            Outcome::Suppress(reason) => (Verdict::Suppressed, reason, 0),
-            Outcome::Unknown(reason) => (Verdict::Unknown, reason, 0),
-            // The first attempt's fate is open still, so a repeat that gives up is unknown too.
+        let (kind, reason, value) = match outcome {
+            Outcome::Sent => (OutcomeKind::Sent, Reason::None, 0),
+            Outcome::Delivered => (OutcomeKind::Delivered, Reason::None, 0),
+            Outcome::Failed(reason) | Outcome::Strike { reason, .. } => (OutcomeKind::Failed, reason, 0),
+            Outcome::Suppressed(reason) => (OutcomeKind::Suppressed, reason, 0),
+            Outcome::Unknown(reason) => (OutcomeKind::Unknown, reason, 0),
+            // The outcome of the first attempt is still unknown, so a repeat that gives up is unknown too.
             Outcome::Retry { .. } if envelope.tries + 1 >= max_tries && envelope.repeat => {
-                (Verdict::Unknown, Reason::TriesSpent, 0)
+                (OutcomeKind::Unknown, Reason::TriesSpent, 0)
             }
             Outcome::Retry { .. } if envelope.tries + 1 >= max_tries => {
-                (Verdict::Failed, Reason::TriesSpent, 0)
+                (OutcomeKind::Failed, Reason::TriesSpent, 0)
             }
-            Outcome::Retry { after, reason } => (Verdict::Retry, reason, in_ms(retry_wait(after))),
-            Outcome::NotSent { after, reason } => (Verdict::NotSent, reason, in_ms(retry_wait(after))),
-            Outcome::Stop(_) => (Verdict::NotSent, Reason::Stopped, 0),
+            Outcome::Retry { after, reason } => (OutcomeKind::Retry, reason, in_ms(retry_wait(after))),
+            Outcome::NotSent { after, reason } => (OutcomeKind::NotSent, reason, in_ms(retry_wait(after))),
+            Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::Stopped, 0),
             Outcome::Throttled { scope, wait } => {
                 let wait = backoff::obey(wait);
                 if wait <= hold_through && !self.draining {
                     again = Some(match scope {
-                        Scope::Channel => None,
-                        Scope::Recipient => Some(now + wait),
+                        ThrottleScope::Channel => None,
+                        ThrottleScope::Recipient => Some(now + wait),
                     });
                 }
-                (Verdict::NotSent, Reason::Throttled, in_ms(wait))
+                (OutcomeKind::NotSent, Reason::Throttled, in_ms(wait))
             }
             Outcome::Part(done) => {
                 again = (!self.draining).then_some(None);
-                (Verdict::Part, Reason::None, done)
+                (OutcomeKind::Part, Reason::None, done)
             }
         };
-        let (verdict, reason) = self.as_a_repeat(envelope, verdict, reason);
-        if verdict == Verdict::Unknown {
+        let (kind, reason) = self.as_a_repeat(envelope, kind, reason);
+        if kind == OutcomeKind::Unknown {
             again = None;
         }
-        self.meter.outcome(verdict, reason);
+        self.meter.outcome(kind, reason);
         let Some(parcel) = self.held.get(id) else { return };
         parcel.out = parcel.out.saturating_sub(1);
-        parcel.reports.push(Report { row: envelope.row, attempt: envelope.attempt, verdict, reason, value });
+        parcel.reports.push(AttemptReport {
+            delivery: envelope.delivery,
+            attempt: envelope.attempt,
+            outcome: kind,
+            reason,
+            value,
+        });
         match again {
             Some(at) if !parcel.closed => {
-                if verdict == Verdict::Part
-                    && let Some(outcome) = parcel.outcomes.get_mut(usize::from(envelope.row))
+                if kind == OutcomeKind::Part
+                    && let Some(outcome) = parcel.outcomes.get_mut(usize::from(envelope.delivery))
                 {
                     outcome.token = Some(value);
                 }
-                parcel.again.push((envelope.row, at));
+                parcel.again.push((envelope.delivery, at));
             }
             _ => {}
         }
@@ -323,63 +333,64 @@ impl Engine {
 }
 
 impl Engine {
-    /// What a repeat's outcome says of its row, whose first attempt may have arrived: that it did not leave, or was refused, is
-    /// no news of the first one. What the provider remembers goes back to the resolver, which knows how old the first attempt
-    /// is; what it can be asked about was, before the repeat, and had not arrived.
-    fn as_a_repeat(&self, envelope: &Envelope, verdict: Verdict, reason: Reason) -> (Verdict, Reason) {
+    /// What a repeat's outcome means for its delivery, whose first attempt may have arrived: a repeat that did not
+    /// leave or was rejected says nothing about the first attempt. With a provider that remembers tokens, the
+    /// delivery goes back to the resolver, which knows the age of the first attempt. With a provider that supports
+    /// inquiries, it was asked before the repeat and had not received the first attempt.
+    fn as_a_repeat(&self, envelope: &Envelope, kind: OutcomeKind, reason: Reason) -> (OutcomeKind, Reason) {
         let remembers = self.abilities.remembers();
-        match verdict {
-            _ if !envelope.repeat => (verdict, reason),
-            Verdict::NotSent | Verdict::Retry if remembers => (Verdict::Unknown, reason),
-            Verdict::Failed | Verdict::Suppressed if !remembers && !self.abilities.inquires => {
-                (Verdict::Unknown, Reason::Held)
+        match kind {
+            _ if !envelope.repeat => (kind, reason),
+            OutcomeKind::NotSent | OutcomeKind::Retry if remembers => (OutcomeKind::Unknown, reason),
+            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.abilities.inquires => {
+                (OutcomeKind::Unknown, Reason::Held)
             }
-            _ => (verdict, reason),
+            _ => (kind, reason),
         }
     }
 }
 
 impl Batch {
-    /// How many more envelopes of this order it takes.
-    fn room(&self, batching: Batching, order: &Suffix) -> usize {
-        let free = batching.size().saturating_sub(self.rows.len());
+    /// How many more envelopes of this order fit.
+    fn room(&self, batching: Batching, order: &OrderId) -> usize {
+        let free = batching.size().saturating_sub(self.deliveries.len());
         match batching {
             Batching::Single => 0,
             Batching::Any(_) => free,
-            Batching::SameOrder(_) => match self.rows.first() {
-                Some((_, first)) if first.suffix == *order => free,
+            Batching::SameOrder(_) => match self.deliveries.first() {
+                Some((_, first)) if first.order_id == *order => free,
                 _ => 0,
             },
-            Batching::Groups { groups, rows } => {
+            Batching::Groups { groups, deliveries } => {
                 let of_orders = self.of_orders();
-                let used: usize = of_orders.values().map(|envelopes| envelopes.div_ceil(rows)).sum();
+                let used: usize = of_orders.values().map(|envelopes| envelopes.div_ceil(deliveries)).sum();
                 let mine = of_orders.get(order).copied().unwrap_or(0);
-                groups.saturating_sub(used) * rows + mine.next_multiple_of(rows) - mine
+                groups.saturating_sub(used) * deliveries + mine.next_multiple_of(deliveries) - mine
             }
         }
     }
 
-    /// What it takes of the room of the calls, in envelopes.
+    /// The room it takes in calls, in envelopes.
     pub(super) fn cost(&self, batching: Batching) -> usize {
         match batching {
             Batching::Groups { .. } => {
                 self.of_orders().values().map(|envelopes| batching.cost(*envelopes)).sum()
             }
-            _ => batching.cost(self.rows.len()),
+            _ => batching.cost(self.deliveries.len()),
         }
     }
 
-    fn of_orders(&self) -> BTreeMap<&Suffix, usize> {
+    fn of_orders(&self) -> BTreeMap<&OrderId, usize> {
         let mut of_orders = BTreeMap::new();
-        for (_, envelope) in &self.rows {
-            *of_orders.entry(&envelope.suffix).or_default() += 1;
+        for (_, envelope) in &self.deliveries {
+            *of_orders.entry(&envelope.order_id).or_default() += 1;
         }
         of_orders
     }
 }
 
-fn unsent(rows: usize) -> Vec<Outcome> {
-    vec![Outcome::NotSent { after: Some(Duration::from_secs(1)), reason: Reason::NotConnected }; rows]
+fn unsent(deliveries: usize) -> Vec<Outcome> {
+    vec![Outcome::NotSent { after: Some(Duration::from_secs(1)), reason: Reason::NotConnected }; deliveries]
 }
 
 fn in_ms(wait: Duration) -> u32 {

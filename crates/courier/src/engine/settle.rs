@@ -1,38 +1,38 @@
-//! Settling: reports go to the server in batches, one call a partition at a time or two; what got no answer is said again.
+//! Settling: reports go to the server in batches, a few calls at a time; a call without an answer is repeated.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_store::{Answer, CallError, ParcelCode, Reported, Settled, Settlement};
+use posthaste_store::{CallError, ParcelCode, Reported, ScriptAnswer, Settled, Settlement};
 use tokio::time::Instant;
 
-use super::held::Id;
+use super::leased_parcels::Id;
 use super::reports::Unsettled;
 use super::{Engine, Note};
-use crate::noticed::noticed;
+use crate::panic_guard::noticed;
 use crate::probe::Point;
 
 const MOST_PARCELS: usize = 200;
 const MOST_REPORTS: usize = 2_000;
-/// Calls at once, over all partitions that answer, and of one that does not.
+/// Maximum concurrent calls to all partitions that answer, and to each one that does not.
 const MOST_CALLS: usize = 4;
-/// How long a call may take before its partition counts as one that does not.
+/// How long a call may take before its partition counts as not answering.
 const SLOW: Duration = Duration::from_millis(300);
-/// What is told again when the server may have forgotten it.
+/// Settlements this recent are repeated when the server may have lost them.
 const RECENT: Duration = Duration::from_secs(5);
-/// Settlements remembered for that at most.
+/// Maximum number of settlements remembered for that.
 const MOST_RECENT: usize = 20_000;
 
-/// Settles under way and to come.
+/// Settle calls in progress and pending.
 #[derive(Default)]
 pub(super) struct Settles {
     dirty: VecDeque<Id>,
     marked: HashSet<Id>,
     calls: BTreeMap<u16, Vec<Instant>>,
-    /// Reports in them.
+    /// Number of reports in these calls.
     telling: BTreeMap<u16, usize>,
-    /// Reports in no call yet.
+    /// Number of reports in no call yet.
     unsettled: Unsettled,
     /// Calls without an answer, to be repeated.
     repeats: VecDeque<(Instant, u16, Vec<Id>, Vec<Settlement>)>,
@@ -40,7 +40,7 @@ pub(super) struct Settles {
 }
 
 impl Settles {
-    /// The parcel has something to say.
+    /// The parcel has something to settle.
     pub(super) fn mark(&mut self, id: Id) {
         if self.marked.insert(id) {
             self.dirty.push_back(id);
@@ -51,13 +51,13 @@ impl Settles {
         self.dirty.is_empty() && self.calls.is_empty() && self.repeats.is_empty()
     }
 
-    /// When the next call without an answer may be repeated: one of a partition that can be asked and has no call that hangs.
+    /// When the next unanswered call may be repeated, if its partition is reachable and may get another call.
     pub(super) fn next_try(&self, now: Instant, away: impl Fn(u16) -> bool) -> Option<Instant> {
         let may = |p: u16| !away(p) && self.may_call(p, now);
         self.repeats.iter().filter(|(_, p, ..)| may(*p)).map(|(at, ..)| *at).min()
     }
 
-    /// Whether one more call about a partition may be made. Those that hang keep others from none.
+    /// Whether one more call to a partition may be made. Hanging calls do not block other partitions.
     fn may_call(&self, p: u16, now: Instant) -> bool {
         let hangs =
             |calls: &&Vec<Instant>| calls.iter().any(|begun| now.saturating_duration_since(*begun) >= SLOW);
@@ -85,20 +85,20 @@ impl Settles {
         }
     }
 
-    /// Nobody listens any more.
+    /// Drops everything pending: the database no longer accepts reports.
     pub(super) fn give_up(&mut self) {
         let unsettled = self.unsettled.clone();
         let (calls, telling) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.telling));
         *self = Self { calls, telling, unsettled, ..Self::default() };
     }
 
-    /// Counts the reports of parcels.
+    /// The counter of unsettled reports.
     pub(super) fn unsettled(&self) -> &Unsettled {
         &self.unsettled
     }
 
-    /// Reports the server has not confirmed yet: were the process to die now, their rows would be in doubt. Of partitions that
-    /// are away only those in no call yet.
+    /// Number of reports the server has not confirmed: if the process died now, their deliveries would be in doubt.
+    /// For unreachable partitions, only those in no call yet.
     pub(super) fn untold(&self, away: impl Fn(u16) -> bool) -> usize {
         let telling = self.telling.iter().filter(|(p, _)| !away(**p)).map(|(_, reports)| reports);
         let repeats = self.repeats.iter().filter(|(_, p, ..)| !away(*p));
@@ -107,7 +107,7 @@ impl Settles {
             + repeats.map(|(.., settlements)| reports_in(settlements)).sum::<usize>()
     }
 
-    /// The server was away: what it confirmed last it may have forgotten.
+    /// The server was down and may have lost what it confirmed last: repeats it.
     pub(super) fn repeat_recent(&mut self, now: Instant) {
         let mut again: BTreeMap<u16, Vec<Settlement>> = BTreeMap::new();
         for (at, p, settlement) in self.recent.drain(..) {
@@ -137,11 +137,11 @@ pub(super) struct SettleDone {
     begun: Instant,
     ids: Vec<Id>,
     settlements: Vec<Settlement>,
-    result: Result<Answer<Settled>, CallError>,
+    result: Result<ScriptAnswer<Settled>, CallError>,
 }
 
 impl Engine {
-    /// Starts settle calls for what has been reported.
+    /// Starts settle calls for new reports and unanswered calls.
     pub(super) fn settle_dirty(&mut self) {
         let now = Instant::now();
         while let Some(at) =
@@ -158,7 +158,7 @@ impl Engine {
         }
     }
 
-    /// Nothing is left to be said, but about partitions that can't be asked.
+    /// Everything is settled, except for unreachable partitions.
     pub(super) fn is_settled(&mut self) -> bool {
         if !self.held.some_away() {
             return self.settles.is_idle();
@@ -185,7 +185,7 @@ impl Engine {
             };
             let kept = self.held.is_away(p) || (partition.is_none() && !self.settles.may_call(p, now));
             let Some(parcel) = self.held.get(id) else { continue };
-            // One call at a time for a parcel: its reports stay in order.
+            // One call at a time per parcel keeps its reports in order.
             if kept || parcel.settling || partition.is_some_and(|p| p != parcel.partition) {
                 put_back.push(id);
                 continue;
@@ -227,7 +227,7 @@ impl Engine {
         let answer = match done.result {
             Ok(answer) => answer,
             Err(error) => {
-                // Saying it again is harmless, and forgetting it would leave the rows unknown.
+                // Repeating is harmless; dropping the reports would leave the deliveries unknown.
                 if self.after_failure(&error) {
                     let at = now + Duration::from_millis(100);
                     self.settles.repeats.push_back((at, done.p, done.ids, done.settlements));
@@ -261,14 +261,17 @@ impl Engine {
         }
         match code {
             ParcelCode::Held | ParcelCode::Sending => {
-                // Rows whose report came meanwhile are still `sending` in the record: they follow it.
-                let told = |row: &u16| settled.reports.binary_search_by_key(row, |report| report.row).is_ok();
+                // Deliveries reported after this call started are still `sending` in the record; they wait for the
+                // next call.
+                let told = |delivery: &u16| {
+                    settled.reports.binary_search_by_key(delivery, |report| report.delivery).is_ok()
+                };
                 let again = std::mem::take(&mut parcel.again).into_iter();
-                let (again, untold) = again.partition(|(row, _)| told(row));
+                let (again, untold) = again.partition(|(delivery, _)| told(delivery));
                 parcel.again = untold;
                 let again: Vec<_> = again;
-                for (row, at) in again {
-                    self.held.requeue(id, row, at.map(|at| at.max(now)));
+                for (delivery, at) in again {
+                    self.held.requeue(id, delivery, at.map(|at| at.max(now)));
                 }
             }
             ParcelCode::Ready | ParcelCode::Left => {
@@ -287,7 +290,7 @@ impl Engine {
         self.settle_if_done(id);
     }
 
-    /// A lost parcel is forgotten when nothing of it is out and everything was said.
+    /// Drops a lost parcel when nothing of it is on the wire and everything is settled.
     pub(super) fn drop_if_idle(&mut self, id: Id) {
         if let Some(parcel) = self.held.get(id)
             && parcel.lost
@@ -299,7 +302,7 @@ impl Engine {
         }
     }
 
-    /// Everything is said or there is nothing to send: the parcel leaves its lease.
+    /// Marks the parcel to be settled if it has reports or its lease can end.
     pub(super) fn settle_if_done(&mut self, id: Id) {
         if let Some(parcel) = self.held.get(id)
             && !parcel.settling

@@ -1,32 +1,32 @@
-//! Room kept for rows that are being begun, by partition. A server that has not answered for a while keeps no room from the
-//! others: one that hangs must not stop the rows of all.
+//! Room reserved for deliveries that are being begun, by partition. A server that is slow to answer loses its
+//! reservation: one hanging server must not stop all deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an answer may take before its rows keep no room any more.
+/// How long an answer may take before its deliveries lose their room.
 const SLOW: Duration = Duration::from_millis(300);
 
-/// Calls that begin rows, and how many envelopes each.
+/// Calls that begin deliveries, with the number of envelopes of each.
 #[derive(Debug, Default)]
 pub(super) struct Starting {
     calls: BTreeMap<u16, Vec<(Instant, usize)>>,
-    /// Partitions whose last answer was not confirmed by disk or replica, or did not come. Calls there keep no room at all: with
-    /// many of them there would always be one that does.
+    /// Partitions whose last answer was not confirmed by disk or replica, or did not arrive. Their calls reserve no
+    /// room: with many such partitions, some call would always hold room.
     doubted: BTreeSet<u16>,
 }
 
 impl Starting {
-    /// Room for so many envelopes is kept from now on.
+    /// Reserves room for this many envelopes.
     pub(super) fn add(&mut self, p: u16, now: Instant, envelopes: usize) {
         if envelopes > 0 {
             self.calls.entry(p).or_default().push((now, envelopes));
         }
     }
 
-    /// The answer to what was asked then is there.
+    /// The call made at `asked` was answered.
     pub(super) fn done(&mut self, p: u16, asked: Instant, envelopes: usize) {
         let Some(calls) = self.calls.get_mut(&p) else { return };
         if let Some(at) = calls.iter().position(|call| *call == (asked, envelopes)) {
@@ -37,34 +37,34 @@ impl Starting {
         }
     }
 
-    /// What begins rows there is not confirmed, or not answered.
+    /// Calls that begin deliveries in this partition are not confirmed or not answered.
     pub(super) fn doubt(&mut self, p: u16) {
         self.doubted.insert(p);
     }
 
-    /// It is again.
+    /// They are confirmed again.
     pub(super) fn trust(&mut self, p: u16) {
         self.doubted.remove(&p);
     }
 
-    /// Whether rows of a partition keep no room.
+    /// Whether deliveries of a partition reserve no room.
     pub(super) fn is_doubted(&self, p: u16) -> bool {
         self.doubted.contains(&p)
     }
 
-    /// Whether a call that begins rows there has not been answered.
+    /// Whether a call that begins deliveries in this partition is unanswered.
     pub(super) fn is_begun(&self, p: u16) -> bool {
         self.calls.contains_key(&p)
     }
 
-    /// Envelopes room is kept for.
+    /// Number of envelopes with reserved room.
     pub(super) fn room(&self, now: Instant) -> usize {
         let fresh = |(asked, _): &&(Instant, usize)| now.saturating_duration_since(*asked) < SLOW;
         let trusted = self.calls.iter().filter(|(p, _)| !self.doubted.contains(p));
         trusted.flat_map(|(_, calls)| calls).filter(fresh).map(|(_, envelopes)| envelopes).sum()
     }
 
-    /// Whether no answer is awaited, but of these partitions.
+    /// Whether no answer is pending, except from these partitions.
     pub(super) fn is_idle_but(&self, away: impl Fn(u16) -> bool) -> bool {
         self.calls.keys().all(|p| away(*p))
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_partition_keeps_no_room_and_is_not_forgotten() {
+    fn a_slow_partition_reserves_no_room_but_is_not_forgotten() {
         let (mut starting, then) = (Starting::default(), Instant::now());
         starting.add(0, then, 3);
         starting.add(1, then, 4);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_confirms_nothing_keeps_no_room() {
+    fn a_partition_that_confirms_nothing_reserves_no_room() {
         let (mut starting, then) = (Starting::default(), Instant::now());
         starting.add(0, then, 3);
         starting.add(1, then, 4);

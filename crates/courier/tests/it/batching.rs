@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use posthaste_courier::{Abilities, Batching};
-use posthaste_model::{Lane, Suffix};
+use posthaste_courier::{Batching, Capabilities};
+use posthaste_model::{OrderId, Priority};
 
 use super::house::{House, Order, brisk};
 use super::script::{Script, Seen};
@@ -17,17 +17,17 @@ fn calls(seen: Vec<Seen>) -> Vec<Vec<Seen>> {
     calls.into_values().collect()
 }
 
-async fn sent(batching: Batching, orders: &[Order]) -> (Vec<Suffix>, Vec<Vec<Seen>>) {
+async fn sent(batching: Batching, orders: &[Order]) -> (Vec<OrderId>, Vec<Vec<Seen>>) {
     let house = House::open().await;
-    let abilities = Abilities { batching, concurrency: 2, max_concurrency: 2, ..Abilities::default() };
+    let abilities = Capabilities { batching, concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
     let script = Script::accepting(abilities);
     let mut told = Vec::new();
     for order in orders {
         told.push(house.tell(order).await);
     }
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    for suffix in &told {
-        house.ended(suffix).await;
+    for order_id in &told {
+        house.ended(order_id).await;
     }
     courier.stopped().await;
     assert!(script.times().values().all(|times| *times == 1));
@@ -35,8 +35,8 @@ async fn sent(batching: Batching, orders: &[Order]) -> (Vec<Suffix>, Vec<Vec<See
     (told, calls(script.seen()))
 }
 
-fn order(rows: u32) -> Order {
-    Order { rows, ..Order::default() }
+fn order(deliveries: u32) -> Order {
+    Order { deliveries, ..Order::default() }
 }
 
 #[tokio::test]
@@ -46,45 +46,45 @@ async fn single_envelopes_go_alone() {
 }
 
 #[tokio::test]
-async fn rows_of_one_order_share_a_call() {
+async fn deliveries_of_one_order_share_a_call() {
     let (told, calls) = sent(Batching::SameOrder(10), &[order(600), order(3), order(25)]).await;
     for call in &calls {
-        assert!(call.len() <= 10 && call.iter().all(|seen| seen.suffix == call[0].suffix));
+        assert!(call.len() <= 10 && call.iter().all(|seen| seen.order_id == call[0].order_id));
     }
-    for (suffix, least) in told.iter().zip([60, 1, 3]) {
-        let of = calls.iter().filter(|call| call[0].suffix == *suffix).count();
-        // A call starts with what was begun for it: full but for the odd one at the end of a begin.
-        assert!((least..=least + least / 4 + 2).contains(&of), "{of} calls, {least} would do");
+    for (order_id, least) in told.iter().zip([60, 1, 3]) {
+        let of = calls.iter().filter(|call| call[0].order_id == *order_id).count();
+        // A call starts with what has been begun: calls are full except for a few at the end of a begin.
+        assert!((least..=least + least / 4 + 2).contains(&of), "{of} calls, {least} would be enough");
     }
 }
 
 #[tokio::test]
-async fn rows_of_any_orders_share_a_call() {
+async fn deliveries_of_any_orders_share_a_call() {
     let orders: Vec<Order> = (0..80)
-        .map(|at| Order { lane: if at % 2 == 0 { Lane::Urgent } else { Lane::Bulk }, ..order(1) })
+        .map(|at| Order { priority: if at % 2 == 0 { Priority::Urgent } else { Priority::Bulk }, ..order(1) })
         .collect();
     let (_, calls) = sent(Batching::Any(8), &orders).await;
     assert!(calls.iter().all(|call| call.len() <= 8));
     assert!(calls.iter().any(|call| call.len() == 8), "full calls are made");
-    assert!(calls.iter().any(|call| call[0].suffix != call[call.len() - 1].suffix));
-    assert!(calls.len() < 40, "{} calls for 80 rows", calls.len());
+    assert!(calls.iter().any(|call| call[0].order_id != call[call.len() - 1].order_id));
+    assert!(calls.len() < 40, "{} calls for 80 deliveries", calls.len());
 }
 
 #[tokio::test]
 async fn a_call_has_groups_of_one_order_each() {
     let mut orders: Vec<Order> = (0..30).map(|_| order(1)).collect();
     orders.push(order(37));
-    let batching = Batching::Groups { groups: 4, rows: 10 };
+    let batching = Batching::Groups { groups: 4, deliveries: 10 };
     let (_, calls) = sent(batching, &orders).await;
     for call in &calls {
-        let mut of_orders: BTreeMap<&Suffix, usize> = BTreeMap::new();
+        let mut of_orders: BTreeMap<&OrderId, usize> = BTreeMap::new();
         for seen in call {
-            *of_orders.entry(&seen.suffix).or_default() += 1;
+            *of_orders.entry(&seen.order_id).or_default() += 1;
         }
-        let groups: usize = of_orders.values().map(|rows| rows.div_ceil(10)).sum();
+        let groups: usize = of_orders.values().map(|deliveries| deliveries.div_ceil(10)).sum();
         assert!(groups <= 4, "{groups} groups of {} envelopes", call.len());
     }
-    let full = |call: &Vec<Seen>| call.iter().map(|seen| &seen.suffix).collect::<BTreeSet<_>>().len() == 4;
+    let full = |call: &Vec<Seen>| call.iter().map(|seen| &seen.order_id).collect::<BTreeSet<_>>().len() == 4;
     assert!(calls.iter().any(full), "orders share a call");
-    assert!(calls.iter().any(|call| call.len() > 10), "an order has several groups of a call");
+    assert!(calls.iter().any(|call| call.len() > 10), "an order has several groups in a call");
 }

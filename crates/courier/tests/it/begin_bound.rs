@@ -1,4 +1,4 @@
-//! Begin never marks more than can be on the wire: a kill makes few rows unknown.
+//! Begin never marks more deliveries than can be on the wire, so a kill makes few of them unknown.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -7,36 +7,36 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{Abilities, Batching, Envelope, Outcome, Transport};
-use posthaste_model::{Channel, State, Suffix};
+use posthaste_courier::{Batching, Capabilities, Envelope, Outcome, Transport};
+use posthaste_model::{Channel, OrderId, State};
 use posthaste_store::Store;
 use tokio::time::Instant;
 
 use super::house::{House, brisk, email};
 
-/// Counts at each call the rows that were begun and have no outcome yet.
+/// Counts, at each call, the deliveries that are begun and have no outcome yet.
 struct Counting {
     store: Store,
-    orders: Mutex<Vec<Suffix>>,
-    abilities: Abilities,
+    orders: Mutex<Vec<OrderId>>,
+    abilities: Capabilities,
     answered: AtomicU64,
     most: AtomicU64,
 }
 
 impl Counting {
-    fn new(house: &House, abilities: Abilities) -> Arc<Self> {
+    fn new(house: &House, abilities: Capabilities) -> Arc<Self> {
         let (answered, most) = (AtomicU64::new(0), AtomicU64::new(0));
         Arc::new(Self { store: house.store.clone(), orders: Mutex::default(), abilities, answered, most })
     }
 
-    /// Every row goes out once, so rows not pending were begun. They only grow, as do the answers, which are read last: so
-    /// the difference is never more than was on its way at once.
+    /// Every delivery is sent once, so every delivery that is not pending has been begun. Both numbers only grow, and
+    /// the answers are read last: so the difference is never more than the number that was in progress at one time.
     async fn under_way(&self) -> u64 {
         let orders = self.orders.lock().unwrap().clone();
         let mut begun = 0;
-        for suffix in &orders {
-            let p = self.store.partition_of(suffix);
-            let counters = self.store.load_order(p, suffix).await.unwrap().unwrap().counters[0].1;
+        for order_id in &orders {
+            let p = self.store.partition_of(order_id);
+            let counters = self.store.load_order(p, order_id).await.unwrap().unwrap().counters[0].1;
             begun += counters.accepted() - u64::from(counters[State::Pending]);
         }
         begun.saturating_sub(self.answered.load(Ordering::SeqCst))
@@ -49,55 +49,64 @@ impl Transport for Counting {
         email()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
     async fn send(&self, batch: &[Envelope], _deadline: Instant) -> Vec<Outcome> {
         self.most.fetch_max(self.under_way().await, Ordering::SeqCst);
         self.answered.fetch_add(batch.len() as u64, Ordering::SeqCst);
-        vec![Outcome::Accepted; batch.len()]
+        vec![Outcome::Sent; batch.len()]
     }
 }
 
-/// Tells orders of so many rows each, sends them all, and answers how many rows were under way at once at most.
-async fn most_under_way(house: &House, abilities: Abilities, orders: &[u32]) -> u64 {
+/// Submits and sends orders of these sizes; returns the maximum number of deliveries in progress at one time.
+async fn most_under_way(house: &House, abilities: Capabilities, orders: &[u32]) -> u64 {
     let counting = Counting::new(house, abilities);
-    for rows in orders {
-        let suffix = house.rows(*rows).await;
-        counting.orders.lock().unwrap().push(suffix);
+    for deliveries in orders {
+        let order_id = house.deliveries(*deliveries).await;
+        counting.orders.lock().unwrap().push(order_id);
     }
     let courier = house.courier(Arc::clone(&counting), brisk()).await;
     let told = counting.orders.lock().unwrap().clone();
-    for suffix in &told {
-        house.ended(suffix).await;
-        assert_eq!(house.view(suffix).await.head.rows(&email()), house.counters(suffix).await[State::Sent]);
+    for order_id in &told {
+        house.ended(order_id).await;
+        assert_eq!(
+            house.view(order_id).await.head.deliveries(&email()),
+            house.counters(order_id).await[State::Sent]
+        );
     }
     courier.stopped().await;
     counting.most.load(Ordering::SeqCst)
 }
 
-fn abilities(batching: Batching, calls: usize) -> Abilities {
+fn abilities(batching: Batching, calls: usize) -> Capabilities {
     let send_window = Duration::from_secs(30);
-    Abilities { batching, concurrency: calls, max_concurrency: calls, send_window, ..Abilities::default() }
+    Capabilities {
+        batching,
+        concurrency: calls,
+        max_concurrency: calls,
+        send_window,
+        ..Capabilities::default()
+    }
 }
 
 #[tokio::test]
-async fn rows_of_a_big_order() {
+async fn deliveries_of_a_big_order() {
     let house = House::open().await;
     let most = most_under_way(&house, abilities(Batching::Single, 4), &[200]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
-async fn rows_of_small_orders() {
+async fn deliveries_of_small_orders() {
     let house = House::open().await;
     let most = most_under_way(&house, abilities(Batching::Single, 4), &[1; 40]).await;
     assert!((1..=4).contains(&most), "{most}");
 }
 
 #[tokio::test]
-async fn rows_of_small_orders_in_several_partitions() {
+async fn deliveries_of_small_orders_in_several_partitions() {
     let house = House::with_partitions(4).await;
     let most = most_under_way(&house, abilities(Batching::Single, 4), &[1; 60]).await;
     assert!((1..=4).contains(&most), "{most}");
@@ -125,7 +134,7 @@ async fn batches_of_one_order() {
     assert!((1..=20).contains(&most), "{most}");
 }
 
-/// Each of these calls carries one row, however many it could.
+/// Each of these calls carries one delivery, although it could carry more.
 #[tokio::test]
 async fn small_orders_that_cannot_share_a_call() {
     let house = House::open().await;

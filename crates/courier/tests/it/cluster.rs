@@ -1,4 +1,4 @@
-//! A courier on a cluster: what happens to one server is felt by its own partitions alone, and every message goes out once.
+//! A courier on a cluster: trouble with one server affects only its own partitions, and every message is sent once.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Batching, Courier, Outcome, Settings};
+use posthaste_courier::{Batching, Capabilities, Courier, Outcome, Settings};
 use posthaste_model::{
-    Address, Clock, Content, Durability, Lane, OnUnknown, Row, State, Suffix, SystemClock, Text, UnixMs,
+    Address, Clock, Content, Delivery, Durability, OnUnknown, OrderId, Priority, State, SystemClock, Text,
+    UnixMs,
 };
 use posthaste_ops::config::HumanDuration;
-use posthaste_ops::stop::{self, Stop};
+use posthaste_ops::shutdown::{self, Shutdown};
 use posthaste_rig::servers::Cluster;
-use posthaste_store::{Audited, NewOrder, NewOrderHead, Role, Store};
+use posthaste_store::{NewOrder, NewOrderHead, RepairedIndexes, Role, Store};
 use tokio::time::Instant;
 
 use super::house::{brisk, email, eventually_async};
@@ -23,13 +24,13 @@ use super::script::{Answer, Script};
 
 pub(super) const PARTITIONS: u16 = 8;
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What a healthy partition may be silent beyond what it was before.
+/// How much longer than before a healthy partition may be silent.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
-/// One of these tests at a time: they measure, and each has up to six servers.
+/// Only one of these tests at a time: they measure times, and each has up to six servers.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A cluster, and a connection to look at it.
+/// A cluster, and a connection to inspect it.
 pub(super) struct Town {
     pub(super) cluster: Cluster,
     pub(super) store: Store,
@@ -55,7 +56,7 @@ impl Town {
         let alone = ONE.lock().await;
         let start = move || Cluster::start(primaries, replicas, NODE_TIMEOUT);
         let cluster = tokio::task::spawn_blocking(start).await.unwrap().unwrap();
-        // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+        // With everysec, WAITAOF would take a second each time, longer than these tests wait.
         cluster.write_always().unwrap();
         let store = connect(&cluster, Role::Tool, Durability::Fast).await;
         Self { cluster, store, orders: AtomicU64::new(0), _alone: alone }
@@ -65,42 +66,43 @@ impl Town {
         self.cluster.slot(&format!("epoch:{{{p}}}")).unwrap()
     }
 
-    /// Partitions whose slots a server holds, and the others.
+    /// The partitions whose slots a server holds, and the other partitions.
     pub(super) fn partitions_at(&self, at: usize) -> (Vec<u16>, Vec<u16>) {
         (0..PARTITIONS).partition(|p| self.store.node_of(*p) == Some(self.cluster.address(at)))
     }
 
-    /// An order of one row in a partition, told until it is accepted.
-    pub(super) async fn tell(&self, p: u16, due_in: Option<Duration>) -> Suffix {
-        let suffix = loop {
+    /// Submits an order of one delivery in a partition, until it is accepted.
+    pub(super) async fn tell(&self, p: u16, due_in: Option<Duration>) -> OrderId {
+        let order_id = loop {
             let number = self.orders.fetch_add(1, Ordering::SeqCst);
-            let suffix = Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
-            if self.store.partition_of(&suffix) == p {
-                break suffix;
+            let order_id = OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
+            if self.store.partition_of(&order_id) == p {
+                break order_id;
             }
         };
         let due = due_in.map(|wait| UnixMs(SystemClock.now().0).after(wait));
         let head = NewOrderHead {
-            suffix: suffix.clone(),
+            order_id: order_id.clone(),
             due,
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             not_after: None,
             span: Duration::from_secs(72 * 3600),
             content: Content { text: Text::new("Hello"), ..Content::default() },
         };
-        let address = Address::new(format!("{}@example.org", suffix.as_str().replace(':', ".")));
-        let row = Row { index: 0, recipient: "r0".to_owned(), name: String::new(), address };
-        let order = NewOrder { head, digest: [7; 12], rows: vec![(email(), row)], no_contact: Vec::new() };
-        eventually_async("it is accepted", async || {
+        let address = Address::new(format!("{}@example.org", order_id.as_str().replace(':', ".")));
+        let delivery = Delivery { index: 0, recipient: "r0".to_owned(), name: String::new(), address };
+        let order =
+            NewOrder { head, digest: [7; 12], deliveries: vec![(email(), delivery)], no_contact: Vec::new() };
+        eventually_async("the order is accepted", async || {
             Box::pin(self.store.accept(&order)).await.map_err(|error| format!("{error:?}"))
         })
         .await;
-        suffix
+        order_id
     }
 
-    /// Tells orders in these partitions, one after the other in each, until told to stop; answers all.
-    async fn load(&self, partitions: &[u16], stop: &AtomicBool) -> Vec<Suffix> {
+    /// Submits orders in these partitions, one after the other in each, until `stop` is set; returns them.
+    async fn load(&self, partitions: &[u16], stop: &AtomicBool) -> Vec<OrderId> {
         let of_one = async |p: u16| {
             let mut told = Vec::new();
             let mut ticks = tokio::time::interval(Duration::from_millis(40));
@@ -113,11 +115,11 @@ impl Town {
         futures::future::join_all(partitions.iter().map(|p| of_one(*p))).await.concat()
     }
 
-    pub(super) async fn all_sent_once(&self, script: &Script, told: &[Suffix]) {
+    pub(super) async fn all_sent_once(&self, script: &Script, told: &[OrderId]) {
         eventually_async("every order is sent", async || {
             let mut open = 0;
-            for suffix in told {
-                let order = self.store.load_order(self.store.partition_of(suffix), suffix).await;
+            for order_id in told {
+                let order = self.store.load_order(self.store.partition_of(order_id), order_id).await;
                 let order = order.map_err(|error| error.to_string())?.ok_or("an order is gone")?;
                 open += u32::from(order.counters[0].1[State::Sent] != 1);
             }
@@ -126,19 +128,19 @@ impl Town {
         .await;
         let times = script.times();
         let wrong: Vec<_> =
-            told.iter().filter(|suffix| times.get(&((*suffix).clone(), 0)) != Some(&1)).collect();
+            told.iter().filter(|order_id| times.get(&((*order_id).clone(), 0)) != Some(&1)).collect();
         assert!(wrong.is_empty(), "not sent exactly once: {wrong:?}");
-        assert_eq!(times.len(), told.len(), "sent, but never told");
-        for suffix in told {
-            let p = self.store.partition_of(suffix);
-            match self.store.audit(p, &email(), suffix, 0).await.unwrap().reply {
-                Audited::Ok { mended: 0, .. } => {}
-                other => panic!("the audit of {suffix} found {other:?}"),
+        assert_eq!(times.len(), told.len(), "sent, but never submitted");
+        for order_id in told {
+            let p = self.store.partition_of(order_id);
+            match self.store.repair_indexes(p, &email(), order_id, 0).await.unwrap().reply {
+                RepairedIndexes::Ok { mended: 0, .. } => {}
+                other => panic!("the index check of {order_id} found {other:?}"),
             }
         }
     }
 
-    /// The longest silences of partitions in a span.
+    /// The longest silence of each partition within a time span.
     fn silences(
         &self,
         script: &Script,
@@ -150,7 +152,7 @@ impl Town {
         let of_one = |p: &u16| {
             let mut last = from;
             let mut longest = Duration::ZERO;
-            let mine = seen.iter().filter(|seen| self.store.partition_of(&seen.suffix) == *p);
+            let mine = seen.iter().filter(|seen| self.store.partition_of(&seen.order_id) == *p);
             for at in mine.map(|seen| seen.at).filter(|at| (from..to).contains(at)).chain([to]) {
                 longest = longest.max(at.saturating_duration_since(last));
                 last = at;
@@ -161,9 +163,9 @@ impl Town {
     }
 }
 
-/// A courier at work.
+/// A running courier.
 pub(super) struct AtWork {
-    stop: Stop,
+    stop: Shutdown,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -175,7 +177,7 @@ impl AtWork {
         settings: Settings,
     ) -> Self {
         let store = connect(cluster, Role::Courier(email()), durability).await;
-        let stop = Stop::manual(&stop::Settings {
+        let stop = Shutdown::manual(&shutdown::Settings {
             drain_for: HumanDuration::from_millis(30_000),
             hand_back_for: HumanDuration::from_millis(5_000),
         });
@@ -194,20 +196,20 @@ impl AtWork {
 }
 
 pub(super) fn few_calls() -> Arc<Script> {
-    Script::accepting(Abilities {
+    Script::accepting(Capabilities {
         batching: Batching::Single,
         concurrency: 4,
         max_concurrency: 4,
-        ..Abilities::default()
+        ..Capabilities::default()
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_dies_silences_its_own_partitions_alone() {
+async fn a_primary_that_dies_silences_only_its_own_partitions() {
     let town = Town::open(3, 1).await;
     let script = few_calls();
     let courier = AtWork::start(&town.cluster, &script, Durability::Fast, brisk()).await;
-    // Not the one with the first partition: what all share is there.
+    // Not the server with the first partition, which holds the shared keys.
     let victim =
         (0..3).find(|at| !town.partitions_at(*at).0.contains(&0) && !town.partitions_at(*at).0.is_empty());
     let victim = victim.unwrap();
@@ -218,13 +220,13 @@ async fn a_primary_that_dies_silences_its_own_partitions_alone() {
             told.push(town.tell(*p, Some(3 * NODE_TIMEOUT)).await);
         }
     }
-    // The replica has it all: what is lost by a failover is another matter.
+    // The replica has everything: losses by a failover are tested elsewhere.
     assert_eq!(town.cluster.node(victim).command(&["WAIT", "1", "5000"]).unwrap().int(), Some(1));
     let stop = AtomicBool::new(false);
     let kill = async {
         let begun = Instant::now();
-        // As long as a failover takes: a slow machine is as slow before as after.
-        eventually_async("some time of health", async || {
+        // As long as a failover takes, so that both spans are equally affected by a slow machine.
+        eventually_async("some time without trouble", async || {
             if begun.elapsed() >= 2 * NODE_TIMEOUT { Ok(()) } else { Err("not yet") }
         })
         .await;
@@ -249,7 +251,7 @@ async fn a_primary_that_dies_silences_its_own_partitions_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shard_whose_replica_is_dead_stops_no_other() {
+async fn a_shard_whose_replica_is_dead_does_not_stop_the_others() {
     let mut town = Town::open(2, 1).await;
     let script = few_calls();
     let lease = Duration::from_secs(4);
@@ -259,7 +261,7 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
     town.cluster.node_mut(2).kill9().unwrap();
     let begun = Instant::now();
     let mut told = Vec::new();
-    // More than there are calls, so that they would keep all of them busy.
+    // More orders than concurrent calls, so that they could keep all calls busy.
     for _ in 0..10 {
         for p in &bare {
             told.push(town.tell(*p, None).await);
@@ -273,19 +275,19 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
     }
     eventually_async("the others are delivered", async || {
         let times = script.times();
-        let open = healthy.iter().filter(|suffix| !times.contains_key(&((*suffix).clone(), 0))).count();
+        let open = healthy.iter().filter(|order_id| !times.contains_key(&((*order_id).clone(), 0))).count();
         if open == 0 { Ok(()) } else { Err(format!("{open} open after {:?}", begun.elapsed())) }
     })
     .await;
-    // Long enough for leases to end, and for those who look after them: what is begun and not confirmed stays with its courier.
+    // Long enough for leases to end and be reclaimed: what is begun and not confirmed stays with its courier.
     eventually_async("leases had time to end", async || {
         if begun.elapsed() > 2 * lease { Ok(()) } else { Err("not yet") }
     })
     .await;
-    // Nothing is on its way that could be lost with its server.
+    // Nothing was sent that could be lost with its server.
     let seen = script.times();
     assert!(
-        told.iter().all(|suffix| !seen.contains_key(&(suffix.clone(), 0))),
+        told.iter().all(|order_id| !seen.contains_key(&(order_id.clone(), 0))),
         "sent without a confirmation"
     );
     town.cluster.node_mut(2).restart().unwrap();
@@ -299,14 +301,19 @@ async fn a_shard_whose_replica_is_dead_stops_no_other() {
 async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
     let mut town = Town::open(2, 0).await;
     let script = Script::new(
-        Abilities { batching: Batching::Single, concurrency: 8, max_concurrency: 8, ..Abilities::default() },
-        |_| Answer::Say(Outcome::Accepted),
+        Capabilities {
+            batching: Batching::Single,
+            concurrency: 8,
+            max_concurrency: 8,
+            ..Capabilities::default()
+        },
+        |_| Answer::Say(Outcome::Sent),
     );
     let courier = AtWork::start(&town.cluster, &script, Durability::Fast, brisk()).await;
     let p = town.partitions_at(0).0[0];
     let populate = ["DEBUG", "POPULATE", "100000", &format!("ballast:{{{p}}}"), "8"];
     assert!(town.cluster.node(0).command(&populate).unwrap().error().is_none());
-    // One more server, so that what holds nothing yet is moved to.
+    // The slot moves to a new, empty server.
     let added = town.cluster.add_primary().unwrap();
     let stop = AtomicBool::new(false);
     let slot = town.slot(p);
@@ -321,21 +328,21 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
         let seen_before = script.seen().len();
         cluster.move_slot(slot, 0, added).unwrap();
         let meanwhile = script.seen().split_off(seen_before);
-        eventually_async("it goes on where it is now", async || {
+        eventually_async("the partition goes on at its new server", async || {
             let seen = script.seen().split_off(seen_before + meanwhile.len());
-            let here = seen.iter().filter(|seen| town.store.partition_of(&seen.suffix) == p).count();
+            let here = seen.iter().filter(|seen| town.store.partition_of(&seen.order_id) == p).count();
             if here > 20 { Ok(()) } else { Err(here.to_string()) }
         })
         .await;
         meanwhile.len()
     };
     let runtime = tokio::runtime::Handle::current();
-    // The move holds up a thread of its own, so that the load goes on all the while.
+    // The move blocks a separate thread, so that the load goes on meanwhile.
     let (told, meanwhile) = tokio::task::block_in_place(|| {
         std::thread::scope(|threads| {
             let moving = threads.spawn(|| {
                 let moved = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(moving())));
-                // Also when it failed: the load would have no end.
+                // Also if the move failed: otherwise the load would never end.
                 stop.store(true, Ordering::SeqCst);
                 moved
             });
@@ -343,12 +350,12 @@ async fn a_slot_of_many_keys_moves_under_load_and_nothing_is_half_written() {
             (told, moving.join().unwrap().unwrap())
         })
     });
-    assert!(meanwhile > 0, "the others stood still");
+    assert!(meanwhile > 0, "the other partitions stood still");
     assert_eq!(town.store.node_of(p), Some(town.cluster.address(added)));
     town.all_sent_once(&script, &told).await;
-    // What is idle is woken by the new server's bell, not by the poll.
+    // An idle courier is woken by the new server's bell, not by the poll.
     let due = town.tell(p, Some(Duration::from_millis(1_500))).await;
     let seen = script.eventually(told.len() + 1).await;
-    assert!(seen.iter().any(|seen| seen.suffix == due));
+    assert!(seen.iter().any(|seen| seen.order_id == due));
     courier.stopped().await;
 }

@@ -1,4 +1,4 @@
-//! Servers of a cluster that come and go: one that is dead when a courier starts, and one that is added while it works.
+//! Servers of a cluster that come and go: one is dead when a courier starts, and one is added while it runs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::house::{brisk, eventually_async};
 async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     let mut town = Town::open(3, 0).await;
     let script = few_calls();
-    // Not the one with the first partition: what all share is there.
+    // Not the server with the first partition, which holds the shared keys.
     let holds = |at: usize| town.partitions_at(at).0;
     let victim = (0..3).find(|at| !holds(*at).contains(&0) && !holds(*at).is_empty()).unwrap();
     let (dead, well) = town.partitions_at(victim);
@@ -21,10 +21,10 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     for p in 0..PARTITIONS {
         told.push(town.tell(p, None).await);
     }
-    // Politely, so that it has what it acknowledged when it returns: what a killed one forgets is another matter.
+    // A clean stop, so that the server keeps what it acknowledged: losses of a killed server are tested elsewhere.
     town.cluster.node_mut(victim).stop().unwrap();
     let courier = AtWork::start(&town.cluster, &script, Durability::Fast, brisk()).await;
-    eventually_async("what waited elsewhere is delivered", async || {
+    eventually_async("orders of the other servers are delivered", async || {
         let seen = script.times().len();
         if seen == well.len() { Ok(()) } else { Err(format!("{seen} of {}", well.len())) }
     })
@@ -32,10 +32,10 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     for _ in 0..5 {
         for p in &well {
             let before = Instant::now();
-            let suffix = town.tell(*p, None).await;
-            told.push(suffix.clone());
+            let order_id = town.tell(*p, None).await;
+            told.push(order_id.clone());
             let seen = eventually_async("a healthy partition's order is sent", async || {
-                script.seen().into_iter().find(|seen| seen.suffix == suffix).ok_or("not yet")
+                script.seen().into_iter().find(|seen| seen.order_id == order_id).ok_or("not yet")
             })
             .await;
             let late = seen.at.saturating_duration_since(before);
@@ -43,8 +43,8 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
         }
     }
     let times = script.times();
-    let of_dead = |suffix: &&posthaste_model::Suffix| dead.contains(&town.store.partition_of(suffix));
-    assert!(told.iter().filter(of_dead).all(|suffix| !times.contains_key(&(suffix.clone(), 0))));
+    let of_dead = |order_id: &&posthaste_model::OrderId| dead.contains(&town.store.partition_of(order_id));
+    assert!(told.iter().filter(of_dead).all(|order_id| !times.contains_key(&(order_id.clone(), 0))));
     town.cluster.node_mut(victim).restart().unwrap();
     for p in &dead {
         told.push(town.tell(*p, None).await);
@@ -53,7 +53,7 @@ async fn a_courier_that_starts_while_a_primary_is_dead_serves_the_others() {
     courier.stopped().await;
 }
 
-/// Orders of an added server's partitions wake a courier that sleeps for seconds otherwise.
+/// Orders in partitions of an added server wake a courier that would otherwise sleep for seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn bells_of_an_added_server_wake_within_100_ms() {
     const POLL: Duration = Duration::from_secs(9);
@@ -69,7 +69,7 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
         town.cluster.move_slot(town.slot(*p), 0, added).unwrap();
     }
     let mut told = Vec::new();
-    // The way there is known once something was delivered; from then on nothing is going on but what is told here.
+    // After the first delivery the route to the new server is known; from then on only the orders below cause work.
     for p in &moved {
         told.push(town.tell(*p, None).await);
     }
@@ -80,13 +80,13 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
             // Due at once, and due after a while.
             let wait = Duration::from_millis(200 * (round % 2));
             let due = Instant::now() + wait;
-            let suffix = town.tell(*p, (round % 2 == 1).then_some(wait)).await;
-            told.push(suffix.clone());
-            let seen = eventually_async("it is sent", async || {
-                script.seen().into_iter().find(|seen| seen.suffix == suffix).ok_or("not yet")
+            let order_id = town.tell(*p, (round % 2 == 1).then_some(wait)).await;
+            told.push(order_id.clone());
+            let seen = eventually_async("the order is sent", async || {
+                script.seen().into_iter().find(|seen| seen.order_id == order_id).ok_or("not yet")
             })
             .await;
-            // Moments of orders are in milliseconds.
+            // Times of orders are in milliseconds.
             assert!(seen.at + Duration::from_millis(2) >= due, "{:?} early", due - seen.at);
             late.push(seen.at.saturating_duration_since(due));
         }
@@ -96,7 +96,7 @@ async fn bells_of_an_added_server_wake_within_100_ms() {
     }
     late.sort_unstable();
     let (middle, most) = (late[late.len() / 2], late[late.len() - 1]);
-    // A machine that is busy with other tests may hold up one of them; the poll would hold up each.
+    // A machine busy with other tests may delay some of them; waiting for the poll would delay each.
     assert!(middle < SOON && most < POLL / 3, "middle {middle:?}, most {most:?}");
     town.all_sent_once(&script, &told).await;
     courier.stopped().await;

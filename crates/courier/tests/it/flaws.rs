@@ -1,4 +1,4 @@
-//! The transport to the provider in memory, and the ways in which it can be wrong.
+//! The transport to the provider in memory, and the flaws it can have.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::{Abilities, Envelope, Found, Outcome, Scope, Transport};
-use posthaste_model::{Channel, Reason, Suffix, UnixMs, Verdict};
+use posthaste_courier::{Capabilities, Envelope, LookupResult, Outcome, ThrottleScope, Transport};
+use posthaste_model::{Channel, OrderId, OutcomeKind, Reason, UnixMs};
 use tokio::time::Instant;
 
 use super::memory::{Broken, MOST_LETTERS, Message, Provider, Reply};
 
-/// What is wrong with a transport.
+/// A flaw of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
@@ -42,17 +42,17 @@ pub(crate) enum Flaw {
     RepeatsBehindItsBack,
     TakesANewToken,
     FindsNothing,
-    // These show only under the runtime.
+    // These flaws show only under the runtime.
     RejectsRepeats,
-    CountsRowsInAByte,
+    CountsDeliveriesInAByte,
     SleepsThroughThePause,
 }
 
-/// The spacing of messages, where they have one.
+/// The spacing of messages of a paced transport.
 const SPACING: Duration = Duration::from_millis(25);
 const AHEAD: Duration = Duration::from_millis(250);
 
-/// A rate of the transport's own.
+/// The transport's own rate limit.
 struct Turns {
     next: Instant,
     paused_until: Instant,
@@ -60,7 +60,7 @@ struct Turns {
 
 pub(crate) struct MemoryTransport {
     provider: Arc<Provider>,
-    abilities: Abilities,
+    abilities: Capabilities,
     flaw: Flaw,
     part: Option<usize>,
     connection: Arc<tokio::sync::Mutex<()>>,
@@ -68,14 +68,14 @@ pub(crate) struct MemoryTransport {
     first_text: Mutex<Option<String>>,
     last_outcomes: Mutex<Vec<Outcome>>,
     tokens: AtomicU32,
-    rows: Mutex<HashSet<(Suffix, u8)>>,
+    deliveries: Mutex<HashSet<(OrderId, u8)>>,
     turns: Option<Mutex<Turns>>,
 }
 
 impl MemoryTransport {
     pub(crate) async fn new(
         provider: Arc<Provider>,
-        abilities: Abilities,
+        abilities: Capabilities,
         flaw: Flaw,
         part: Option<usize>,
     ) -> Self {
@@ -94,23 +94,23 @@ impl MemoryTransport {
             first_text: Mutex::default(),
             last_outcomes: Mutex::default(),
             tokens: AtomicU32::new(0),
-            rows: Mutex::default(),
+            deliveries: Mutex::default(),
             turns: None,
         }
     }
 
-    /// The same with a rate of its own.
+    /// The same with its own rate limit.
     pub(crate) fn paced(self) -> Self {
         let now = Instant::now();
         Self { turns: Some(Mutex::new(Turns { next: now, paused_until: now })), ..self }
     }
 
-    /// Waits for the turn of a message; `Err` says who has to wait.
+    /// Waits for the turn of a message; `Err` says what has to wait.
     async fn turn(&self) -> Result<(), Outcome> {
         let Some(turns) = &self.turns else { return Ok(()) };
         let paused = |now: Instant| {
             let wait = turns.lock().unwrap().paused_until.saturating_duration_since(now);
-            let throttled = Outcome::Throttled { scope: Scope::Channel, wait };
+            let throttled = Outcome::Throttled { scope: ThrottleScope::Channel, wait };
             if wait.is_zero() { Ok(()) } else { Err(throttled) }
         };
         let now = Instant::now();
@@ -119,7 +119,7 @@ impl MemoryTransport {
             let mut turns = turns.lock().unwrap();
             let at = turns.next.max(now);
             if at > now + AHEAD {
-                return Err(Outcome::Throttled { scope: Scope::Recipient, wait: at - now });
+                return Err(Outcome::Throttled { scope: ThrottleScope::Recipient, wait: at - now });
             }
             turns.next = at + SPACING;
             at
@@ -128,7 +128,7 @@ impl MemoryTransport {
         if self.flaw == Flaw::SleepsThroughThePause { Ok(()) } else { paused(Instant::now()) }
     }
 
-    /// Remembers what the provider asked for.
+    /// Remembers the pause the provider requested.
     fn pause(&self, outcomes: &[Outcome]) {
         for outcome in outcomes {
             if let (Outcome::Throttled { wait, .. }, Some(turns)) = (outcome, &self.turns) {
@@ -137,7 +137,7 @@ impl MemoryTransport {
         }
     }
 
-    /// The message, and the parts that follow it.
+    /// The message part to send, and whether further parts follow.
     fn message(&self, envelope: &Envelope) -> (Message, bool) {
         let whole = envelope.content.text_for(&self.channel()).expose().to_owned();
         let whole = match self.flaw {
@@ -161,20 +161,20 @@ impl MemoryTransport {
     fn outcome(&self, reply: Reply, more: bool, part: u32) -> Outcome {
         match (reply, self.flaw) {
             (Reply::Ok, _) if more => Outcome::Part(part + 1),
-            (Reply::Ok, _) | (Reply::Nonsense, Flaw::AcceptsNonsense) => Outcome::Accepted,
+            (Reply::Ok, _) | (Reply::Nonsense, Flaw::AcceptsNonsense) => Outcome::Sent,
             (Reply::Nonsense, Flaw::PanicsOnNonsense) => panic!("an answer that makes no sense"),
             (Reply::No, _) | (Reply::BadKey, Flaw::RejectsUnderABadCredential) => {
-                Outcome::Rejected(Reason::Rejected)
+                Outcome::Failed(Reason::Rejected)
             }
-            (Reply::Gone, Flaw::SuppressesAsRejected) => Outcome::Rejected(Reason::Blocked),
+            (Reply::Gone, Flaw::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked),
             (Reply::NotNow, _) | (Reply::Wait(_), Flaw::IgnoresTheWait) => {
                 Outcome::Retry { after: None, reason: Reason::ProviderFailed }
             }
             (Reply::Wait(_), Flaw::ShortensTheWait) => {
-                Outcome::Throttled { scope: Scope::Channel, wait: Duration::ZERO }
+                Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::ZERO }
             }
-            (Reply::Wait(wait), _) => Outcome::Throttled { scope: Scope::Channel, wait },
-            (Reply::Gone, _) => Outcome::Suppress(Reason::Blocked),
+            (Reply::Wait(wait), _) => Outcome::Throttled { scope: ThrottleScope::Channel, wait },
+            (Reply::Gone, _) => Outcome::Suppressed(Reason::Blocked),
             (Reply::BadKey, _) => {
                 self.stopped.store(self.flaw == Flaw::StaysStopped, Ordering::SeqCst);
                 Outcome::Stop("the key is bad".to_owned())
@@ -185,11 +185,11 @@ impl MemoryTransport {
 
     fn broken(&self, how: Broken) -> Outcome {
         match (how, self.flaw) {
-            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Rejected(Reason::NotConnected),
+            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Failed(Reason::NotConnected),
             (Broken::Unreachable, _) | (Broken::Reset, Flaw::NotSentAfterBytesLeft) => {
                 Outcome::NotSent { after: None, reason: Reason::NotConnected }
             }
-            (Broken::Reset, Flaw::AcceptedOnALostAnswer) => Outcome::Accepted,
+            (Broken::Reset, Flaw::AcceptedOnALostAnswer) => Outcome::Sent,
             (Broken::Reset, Flaw::RetryAfterBytesLeft) => {
                 Outcome::Retry { after: None, reason: Reason::ConnectionLost }
             }
@@ -197,30 +197,30 @@ impl MemoryTransport {
         }
     }
 
-    /// Refused here, before a request is made.
+    /// Outcomes decided locally, without a request.
     fn refused(&self, envelope: &Envelope) -> Option<Outcome> {
         if self.stopped.load(Ordering::SeqCst) {
             return Some(Outcome::Stop("the key was bad once".to_owned()));
         }
         if envelope.repeat && self.flaw == Flaw::RejectsRepeats {
-            return Some(Outcome::Rejected(Reason::Rejected));
+            return Some(Outcome::Failed(Reason::Rejected));
         }
-        let row = envelope.row.to_be_bytes()[1];
-        if self.flaw == Flaw::CountsRowsInAByte
-            && !self.rows.lock().unwrap().insert((envelope.suffix.clone(), row))
+        let delivery = envelope.delivery.to_be_bytes()[1];
+        if self.flaw == Flaw::CountsDeliveriesInAByte
+            && !self.deliveries.lock().unwrap().insert((envelope.order_id.clone(), delivery))
             && envelope.attempt == 1
         {
-            return Some(Outcome::Accepted);
+            return Some(Outcome::Sent);
         }
         let letters = envelope.content.text_for(&self.channel()).expose().chars().count();
-        (letters > MOST_LETTERS).then_some(Outcome::Rejected(Reason::Rejected))
+        (letters > MOST_LETTERS).then_some(Outcome::Failed(Reason::Rejected))
     }
 
     async fn request(&self, messages: &[Message]) -> Result<Vec<Reply>, Broken> {
         let locked = Arc::clone(&self.connection).lock_owned().await;
         if self.flaw == Flaw::HoldsALockForEver {
             let (provider, messages) = (Arc::clone(&self.provider), messages.to_vec());
-            // Nobody ends this one when the call is dropped.
+            // This task goes on when the call is dropped.
             let task = tokio::spawn(async move {
                 let _locked = locked;
                 provider.request(&messages).await
@@ -246,7 +246,7 @@ impl Transport for MemoryTransport {
         "memory".parse().unwrap()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
@@ -257,7 +257,7 @@ impl Transport for MemoryTransport {
         let (messages, more): (Vec<Message>, Vec<bool>) =
             open.iter().map(|at| self.message(&batch[*at])).unzip();
         if self.flaw == Flaw::NeverSends {
-            return vec![Outcome::Accepted; batch.len()];
+            return vec![Outcome::Sent; batch.len()];
         }
         if let Err(wait) = self.turn().await {
             return vec![wait; batch.len()];
@@ -284,10 +284,10 @@ impl Transport for MemoryTransport {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> Found {
+    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         match self.provider.knows(&envelope.to.address) {
-            true if self.flaw != Flaw::FindsNothing => Found::Known(Verdict::Sent, Reason::None),
-            _ => Found::Never,
+            true if self.flaw != Flaw::FindsNothing => LookupResult::Known(OutcomeKind::Sent, Reason::None),
+            _ => LookupResult::Never,
         }
     }
 

@@ -1,13 +1,15 @@
-//! What a courier tells of itself: its progress, and numbers that are the documented ones and name nobody.
+//! A courier's health and metrics: the metrics are exactly the documented ones and identify nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::house::eventually_async;
-use posthaste_courier::refusals::Refusals;
-use posthaste_courier::{Abilities, AttemptId, Noted, Outcome, Policy, Receipt, Settings, Word};
-use posthaste_model::{Lane, Reason};
+use posthaste_courier::rejected_callbacks::RejectedCallbacks;
+use posthaste_courier::{
+    AttemptId, Capabilities, DeliveryReceipt, Outcome, Policy, ReceiptResult, ReceiptStatus, Settings,
+};
+use posthaste_model::{Priority, Reason};
 use posthaste_ops::health::{Check, Health};
 use posthaste_ops::metrics::Metrics;
 use tokio::time::Instant;
@@ -15,7 +17,7 @@ use tokio::time::Instant;
 use super::house::{Doomed, HANGS, House, Order, brisk, short_lease};
 use super::script::{Answer, Script};
 
-/// What the documentation promises: names, kinds and labels.
+/// The documented metrics: names, kinds and labels.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let source = include_str!("../../src/metrics.rs");
     let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `"));
@@ -31,7 +33,7 @@ fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     documented
 }
 
-/// Names, kinds and labels as rendered, without those of the store and of the process.
+/// Names, kinds and labels as rendered, without the metrics of the store and of the process.
 fn rendered(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut rendered: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for line in text.lines() {
@@ -55,7 +57,7 @@ fn rendered(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     rendered
 }
 
-/// What only happens when something is wrong that these tests do not break.
+/// Metrics of failures that these tests do not cause.
 const NOT_MET: &[&str] = &[
     "posthaste_stale_reports_total",
     "posthaste_late_reports_total",
@@ -66,28 +68,30 @@ const NOT_MET: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn the_documented_numbers_are_told_and_name_nobody() {
+async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let abilities = Abilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Abilities::default() };
+    let abilities =
+        Capabilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Capabilities::default() };
     let script = Script::new(abilities.clone(), |seen| {
         Answer::Say(match (seen.index, seen.before) {
             (1, 0) => Outcome::Unknown(Reason::TimedOut),
-            (2, _) => Outcome::Rejected(Reason::Provider(1_200)),
-            (4, _) => Outcome::Suppress(Reason::Blocked),
+            (2, _) => Outcome::Failed(Reason::Provider(1_200)),
+            (4, _) => Outcome::Suppressed(Reason::Blocked),
             (3, 0) => Outcome::Stop("a credential nobody may read".to_owned()),
-            _ => Outcome::Accepted,
+            _ => Outcome::Sent,
         })
     });
-    let swept = house.rows(1).await;
+    let swept = house.deliveries(1).await;
     let hanging = Script::new(abilities, |_| Answer::Hang);
     let doomed = Doomed::start(&house, hanging, short_lease()).await;
     house.eventually(&swept, posthaste_model::State::Sending, 1).await;
     doomed.crash();
-    // Members that name nothing, and a parcel that fell out of its index: for the courier whose numbers are looked at.
+    // A parcel missing from its index, and an index member without an order: for the courier whose metrics are
+    // checked.
     let lost = eventually_async("a parcel the dying courier did not take", async || {
-        let lost = house.rows(1).await;
+        let lost = house.deliveries(1).await;
         match house.command(&["ZREM", "ready:{0}:email:bulk", &format!("{lost}:0")]).int() {
             Some(1) => Ok(lost),
             _ => Err(format!("{lost} was taken")),
@@ -99,31 +103,32 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
     let courier =
         house.courier(Arc::clone(&script), Settings { hearing_every: Duration::from_millis(50), ..brisk() });
     let courier = courier.await;
-    let urgent = house.tell(&Order { rows: 5, lane: Lane::Urgent, ..Order::default() }).await;
-    let big = house.rows(90).await;
-    let cancelled =
-        house.tell(&Order { rows: 90, due_in: Some(Duration::from_secs(3_600)), ..Order::default() }).await;
+    let urgent = house.tell(&Order { deliveries: 5, priority: Priority::Urgent, ..Order::default() }).await;
+    let big = house.deliveries(90).await;
+    let cancelled = house
+        .tell(&Order { deliveries: 90, due_in: Some(Duration::from_secs(3_600)), ..Order::default() })
+        .await;
     house.store.cancel(0, &cancelled).await.unwrap();
     for order in [&lost, &swept, &urgent, &big, &cancelled] {
         house.ended(order).await;
     }
 
     let attempt = house.outcomes(&big).await[0].attempt;
-    let receipt = Receipt {
-        attempt: AttemptId { suffix: big.clone(), parcel: 0, row: 0, attempt },
-        word: Word::Delivered,
+    let receipt = DeliveryReceipt {
+        attempt: AttemptId { order_id: big.clone(), parcel: 0, delivery: 0, attempt },
+        word: ReceiptStatus::Delivered,
         reason: Reason::None,
         ban: None,
     };
-    assert_eq!(script.desk().await.receipt(&receipt).await.unwrap(), Noted::Changed);
+    assert_eq!(script.desk().await.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
 
-    Refusals::new(&"email".parse().unwrap(), "callbacks of strangers").add(Instant::now());
+    RejectedCallbacks::new(&"email".parse().unwrap(), "callbacks of strangers").add(Instant::now());
 
     let documented = documented();
     assert!(documented.len() > 15, "the table is read: {documented:?}");
     let mut expected: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
     expected.retain(|name| !NOT_MET.contains(name) && *name != "posthaste_refused_begins_total");
-    eventually_async("all documented numbers", async || {
+    eventually_async("all documented metrics", async || {
         let text = metrics.render();
         let told = rendered(&text);
         let missing: Vec<&&str> = expected.iter().filter(|name| !told.contains_key(**name)).collect();
@@ -144,12 +149,12 @@ async fn the_documented_numbers_are_told_and_name_nobody() {
 }
 
 #[tokio::test]
-async fn health_is_progress() {
+async fn health_follows_progress() {
     let mut house = House::open().await;
     let health = Health::new();
     let claims = Check::progress("claims", Duration::from_millis(700));
     health.watch(&claims, Instant::now());
-    let script = Script::accepting(Abilities::default());
+    let script = Script::accepting(Capabilities::default());
     let courier = house.courier_watched(script, brisk(), Arc::new(()), Some(claims)).await;
     let ready = async |wanted: bool, what: &str| {
         eventually_async(what, async || match health.report(Instant::now()).ready {
@@ -163,16 +168,16 @@ async fn health_is_progress() {
     ready(false, "no progress without a server").await;
     house.server.thaw().unwrap();
     ready(true, "progress again").await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     courier.stopped().await;
     ready(false, "no progress after the end").await;
     house.server.stop().unwrap();
 }
 
-/// A channel that has to wait is not stuck: it looks, rings, and tells how much waits and for how long.
+/// A paused channel is not stuck: it claims, promotes due orders, and reports how much is waiting and for how long.
 #[tokio::test]
-async fn a_channel_that_waits_is_healthy_and_tells_its_queue() {
+async fn a_paused_channel_is_healthy_and_reports_its_queue() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
@@ -180,13 +185,13 @@ async fn a_channel_that_waits_is_healthy_and_tells_its_queue() {
     let claims = Check::progress("claims", Duration::from_millis(700));
     health.watch(&claims, Instant::now());
     let wait = Duration::from_secs(3_600);
-    let script = Script::new(Abilities::default(), move |_| {
-        Answer::Say(Outcome::Throttled { scope: posthaste_courier::Scope::Channel, wait })
+    let script = Script::new(Capabilities::default(), move |_| {
+        Answer::Say(Outcome::Throttled { scope: posthaste_courier::ThrottleScope::Channel, wait })
     });
     let courier = house.courier_watched(script, brisk(), Arc::new(()), Some(claims)).await;
-    house.rows(1).await;
+    house.deliveries(1).await;
     eventually_async("a channel that waits", async || {
-        house.rows(1).await;
+        house.deliveries(1).await;
         let waiting =
             super::pace::value(&metrics, "posthaste_waiting_parcels{channel=\"email\"}").unwrap_or(0.0);
         let overdue = super::pace::value(&metrics, "posthaste_oldest_overdue_seconds{channel=\"email\"}");

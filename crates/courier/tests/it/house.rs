@@ -1,4 +1,4 @@
-//! A private server, orders on it, couriers in this process, and looks at what became of rows.
+//! The test environment: a private server, orders on it, couriers in this process, and access to delivery states.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,43 +8,43 @@ use std::time::Duration;
 
 use posthaste_courier::{Courier, Probe, RunError, Settings, Transport};
 use posthaste_model::{
-    Address, Channel, Clock, Content, Counters, Lane, Member, OnUnknown, Row, State, Suffix, SystemClock,
-    Text,
+    Address, Channel, Clock, Content, Counters, Delivery, OnUnknown, OrderId, ParcelId, Priority, State,
+    SystemClock, Text,
 };
 use posthaste_ops::config::HumanDuration;
 use posthaste_ops::health::Progress;
-use posthaste_ops::stop::{self, Stop};
+use posthaste_ops::shutdown::{self, Shutdown};
 use posthaste_rig::servers::Fsync;
-use posthaste_rig::{PrivateServer, Reply};
-use posthaste_store::{NewOrder, NewOrderHead, OrderView, Role, RowOutcome, Store};
+use posthaste_rig::{PrivateServer, RespReply};
+use posthaste_store::{DeliveryOutcome, NewOrder, NewOrderHead, OrderRecord, Role, Store};
 use tokio::task::JoinHandle;
 
-/// A server and a connection to look at it.
+/// A server and a connection to inspect it.
 pub(crate) struct House {
     pub(crate) server: PrivateServer,
     pub(crate) store: Store,
     orders: AtomicU64,
 }
 
-/// What an order of these tests says.
+/// Properties of a test order.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
-    pub(crate) rows: u32,
+    pub(crate) deliveries: u32,
     pub(crate) channel: Channel,
-    pub(crate) lane: Lane,
+    pub(crate) priority: Priority,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) due_in: Option<Duration>,
     pub(crate) span: Duration,
-    /// Whether its rows go to the same addresses as those of all orders with this.
+    /// Whether its deliveries go to the addresses shared by all orders with this flag.
     pub(crate) same_people: bool,
 }
 
 impl Default for Order {
     fn default() -> Self {
         Self {
-            rows: 1,
+            deliveries: 1,
             channel: email(),
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             due_in: None,
             span: Duration::from_secs(72 * 3600),
@@ -53,7 +53,8 @@ impl Default for Order {
     }
 }
 
-/// Waits for a fact; the tasks of the test go on meanwhile. A probe that is ready at once would never be cut off.
+/// Waits for a condition while the tasks of the test go on. Yields first: a probe that never waits could not be cut
+/// off.
 pub(crate) async fn eventually_async<T, E: std::fmt::Display>(
     what: &str,
     mut probe: impl AsyncFnMut() -> Result<T, E>,
@@ -69,12 +70,12 @@ pub(crate) fn email() -> Channel {
     "email".parse().unwrap()
 }
 
-/// The address of a row of orders to the same people.
+/// The address of a delivery of an order with `same_people`.
 pub(crate) fn person(index: u32) -> Address {
     Address::new(format!("Person{index}@example.org"))
 }
 
-/// Settings that make a courier look, sweep and resolve often.
+/// Settings that make a courier claim, sweep and resolve often.
 pub(crate) fn brisk() -> Settings {
     Settings {
         poll: Duration::from_millis(50),
@@ -86,12 +87,12 @@ pub(crate) fn brisk() -> Settings {
     }
 }
 
-/// The same with a lease that is soon over, for a courier that dies.
+/// The same with a short lease, for a courier that dies.
 pub(crate) fn short_lease() -> Settings {
     Settings { lease: Duration::from_secs(2), renew_every: Duration::from_millis(500), ..brisk() }
 }
 
-/// How long a call hangs that is to be cut off by the crash of its courier, and not by its deadline.
+/// Send window of a call that hangs: long enough that the crash of its courier ends it, not its deadline.
 pub(crate) const HANGS: Duration = Duration::from_secs(3);
 
 impl House {
@@ -105,24 +106,24 @@ impl House {
         Self { server, store, orders: AtomicU64::new(0) }
     }
 
-    /// Tells an order.
-    pub(crate) async fn tell(&self, order: &Order) -> Suffix {
+    /// Submits an order.
+    pub(crate) async fn tell(&self, order: &Order) -> OrderId {
         let number = self.orders.fetch_add(1, Ordering::SeqCst);
-        let suffix = Suffix::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
+        let order_id = OrderId::new(&"u1".parse().unwrap(), SystemClock.now_ns() + number);
         let due = match order.due_in {
             Some(wait) => Some(self.store.server_time().await.unwrap().after(wait)),
             None => None,
         };
         let head = NewOrderHead {
-            suffix: suffix.clone(),
+            order_id: order_id.clone(),
             due,
-            lane: order.lane,
+            priority: order.priority,
             on_unknown: order.on_unknown,
             not_after: None,
             span: order.span,
             content: Content { text: Text::new(format!("Order {number}")), ..Content::default() },
         };
-        let row = |index| Row {
+        let delivery = |index| Delivery {
             index,
             recipient: format!("r{index}"),
             name: String::new(),
@@ -131,74 +132,82 @@ impl House {
                 false => Address::new(format!("r{index}.{number}@example.org")),
             },
         };
-        let rows = (0..order.rows).map(|index| (order.channel.clone(), row(index))).collect();
-        self.store.accept(&NewOrder { head, digest: [7; 12], rows, no_contact: Vec::new() }).await.unwrap();
-        suffix
+        let deliveries =
+            (0..order.deliveries).map(|index| (order.channel.clone(), delivery(index))).collect();
+        self.store
+            .accept(&NewOrder { head, digest: [7; 12], deliveries, no_contact: Vec::new() })
+            .await
+            .unwrap();
+        order_id
     }
 
-    /// Tells an order of so many rows, for now.
-    pub(crate) async fn rows(&self, rows: u32) -> Suffix {
-        self.tell(&Order { rows, ..Order::default() }).await
+    /// Submits an order of this many deliveries, due now.
+    pub(crate) async fn deliveries(&self, deliveries: u32) -> OrderId {
+        self.tell(&Order { deliveries, ..Order::default() }).await
     }
 
-    pub(crate) async fn view(&self, suffix: &Suffix) -> OrderView {
-        self.store.load_order(self.store.partition_of(suffix), suffix).await.unwrap().unwrap()
+    pub(crate) async fn view(&self, order_id: &OrderId) -> OrderRecord {
+        self.store.load_order(self.store.partition_of(order_id), order_id).await.unwrap().unwrap()
     }
 
-    /// Counters of the order's only channel.
-    pub(crate) async fn counters(&self, suffix: &Suffix) -> Counters {
-        self.view(suffix).await.counters[0].1
+    /// The counters of the order's only channel.
+    pub(crate) async fn counters(&self, order_id: &OrderId) -> Counters {
+        self.view(order_id).await.counters[0].1
     }
 
-    /// The rows of an order on its only channel.
-    pub(crate) async fn outcomes(&self, suffix: &Suffix) -> Vec<RowOutcome> {
-        let order = self.view(suffix).await;
+    /// The deliveries of an order on its only channel.
+    pub(crate) async fn outcomes(&self, order_id: &OrderId) -> Vec<DeliveryOutcome> {
+        let order = self.view(order_id).await;
         if let Some((_, outcomes)) = &order.inline {
-            return outcomes.rows().collect();
+            return outcomes.deliveries().collect();
         }
-        let (channel, p) = (&order.head.channels[0].0, self.store.partition_of(suffix));
-        let mut rows = Vec::new();
+        let (channel, p) = (&order.head.channels[0].0, self.store.partition_of(order_id));
+        let mut deliveries = Vec::new();
         for number in 0..order.head.parcels(channel) {
-            let member = Member { suffix: suffix.clone(), number };
-            rows.extend(
-                self.store.load_outcomes(p, channel, &member, &order.head, false).await.unwrap().rows(),
+            let parcel_id = ParcelId { order_id: order_id.clone(), number };
+            deliveries.extend(
+                self.store
+                    .load_outcomes(p, channel, &parcel_id, &order.head, false)
+                    .await
+                    .unwrap()
+                    .deliveries(),
             );
         }
-        rows
+        deliveries
     }
 
-    pub(crate) async fn outcome(&self, suffix: &Suffix) -> RowOutcome {
-        self.outcomes(suffix).await[0]
+    pub(crate) async fn outcome(&self, order_id: &OrderId) -> DeliveryOutcome {
+        self.outcomes(order_id).await[0]
     }
 
-    /// Waits until so many rows are in a state.
-    pub(crate) async fn eventually(&self, suffix: &Suffix, state: State, rows: u32) {
-        eventually_async(&format!("{rows} rows {}", state.word()), async || {
-            let counters = self.counters(suffix).await;
-            if counters[state] == rows { Ok(()) } else { Err(format!("{counters:?}")) }
+    /// Waits until this many deliveries are in a state.
+    pub(crate) async fn eventually(&self, order_id: &OrderId, state: State, deliveries: u32) {
+        eventually_async(&format!("{deliveries} deliveries {}", state.word()), async || {
+            let counters = self.counters(order_id).await;
+            if counters[state] == deliveries { Ok(()) } else { Err(format!("{counters:?}")) }
         })
         .await;
     }
 
     /// Waits until an order has ended.
-    pub(crate) async fn ended(&self, suffix: &Suffix) {
+    pub(crate) async fn ended(&self, order_id: &OrderId) {
         eventually_async("the end of an order", async || {
-            let order = self.view(suffix).await;
+            let order = self.view(order_id).await;
             if order.finished.is_some() { Ok(()) } else { Err(format!("{:?}", order.counters)) }
         })
         .await;
     }
 
-    pub(crate) fn command(&self, words: &[&str]) -> Reply {
+    pub(crate) fn command(&self, words: &[&str]) -> RespReply {
         self.server.command(words).unwrap()
     }
 
-    /// The same with words that are no text.
-    pub(crate) fn command_of_bytes(&self, words: &[&[u8]]) -> Reply {
+    /// The same with binary arguments.
+    pub(crate) fn command_of_bytes(&self, words: &[&[u8]]) -> RespReply {
         self.server.connect().unwrap().command(words).unwrap()
     }
 
-    /// Members of a sorted set.
+    /// Number of members of a sorted set.
     pub(crate) fn size(&self, key: &str) -> i64 {
         self.command(&["ZCARD", key]).int().unwrap()
     }
@@ -208,7 +217,7 @@ impl House {
         self.courier_watched(transport, settings, Arc::new(()), None).await
     }
 
-    /// Starts a courier whose steps and progress are watched.
+    /// Starts a courier with a probe and a progress check.
     pub(crate) async fn courier_watched(
         &self,
         transport: Arc<impl Transport>,
@@ -221,7 +230,7 @@ impl House {
     }
 }
 
-/// Starts a courier on the server of this URL.
+/// Starts a courier on the server at this URL.
 pub(crate) async fn start(
     url: &str,
     partitions: u16,
@@ -233,7 +242,7 @@ pub(crate) async fn start(
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let store = connect(url, Role::Courier(transport.channel()), partitions).await;
     let courier = format!("c{}", NUMBER.fetch_add(1, Ordering::SeqCst)).parse().unwrap();
-    let stop = Stop::manual(&stop::Settings {
+    let stop = Shutdown::manual(&shutdown::Settings {
         drain_for: HumanDuration::from_millis(30_000),
         hand_back_for: HumanDuration::from_millis(5_000),
     });
@@ -247,7 +256,7 @@ pub(crate) async fn connect(url: &str, role: Role, partitions: u16) -> Store {
     Store::connect(settings, role).await.unwrap().0
 }
 
-/// A courier in a runtime of its own, which a crash ends with all its tasks, wherever they are.
+/// A courier in its own runtime; a crash ends all its tasks at once, wherever they are.
 pub(crate) struct Doomed(Option<tokio::runtime::Runtime>);
 
 impl Doomed {
@@ -276,21 +285,21 @@ impl Drop for Doomed {
     }
 }
 
-/// A courier at work.
+/// A running courier.
 pub(crate) struct Running {
-    pub(crate) stop: Stop,
+    pub(crate) stop: Shutdown,
     task: JoinHandle<Result<(), RunError>>,
 }
 
 impl Running {
-    /// Waits for the end of the courier.
+    /// Waits until the courier ends.
     pub(crate) async fn end(mut self) -> Result<(), RunError> {
         let limit = posthaste_rig::patience();
         let ended = tokio::time::timeout(limit, &mut self.task).await;
         ended.expect("the courier ends").expect("the courier does not panic")
     }
 
-    /// Asks for the soft stage of a stop and waits for the end.
+    /// Requests the soft stage of a stop and waits for the end.
     pub(crate) async fn stopped(self) {
         self.stop.soft.cancel();
         self.end().await.unwrap();

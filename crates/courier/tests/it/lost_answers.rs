@@ -1,34 +1,35 @@
-//! Calls to the server whose request or answer is lost, or of which a copy comes late: every row is still sent exactly once.
+//! Calls to the server whose request or reply is lost, or of which a late copy arrives: every delivery is still sent
+//! exactly once.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use posthaste_courier::{Abilities, Settings};
+use posthaste_courier::{Capabilities, Settings};
 use posthaste_model::State;
-use posthaste_ops::stop::Stop;
+use posthaste_ops::shutdown::Shutdown;
 use posthaste_rig::Proxy;
-use posthaste_rig::proxy::{Command, LateCopy, Traffic};
+use posthaste_rig::proxy::{LateCopy, ProxiedCommand, Traffic};
 
 use super::house::{House, Running, brisk, start};
 use super::script::Script;
 
-type Named = fn(&Command) -> bool;
+type Named = fn(&ProxiedCommand) -> bool;
 
-/// A call is known by the keys it names.
+/// A call is identified by the keys it names.
 const CALLS: [(&str, Named); 3] = [
     ("claim", |call| call.contains("request:{0}:email") && call.contains("due:{0}:bulk")),
     ("begin", is_begin),
     ("settle", is_settle),
 ];
 
-fn is_begin(call: &Command) -> bool {
+fn is_begin(call: &ProxiedCommand) -> bool {
     call.contains("token:{0}:email")
 }
 
-/// Release names the same keys; it has no reports, so fewer words.
-fn is_settle(call: &Command) -> bool {
+/// Release names the same keys, but it carries no reports.
+fn is_settle(call: &ProxiedCommand) -> bool {
     call.contains("crashes:{0}:email")
         && call.contains("lease:{0}:email")
         && !call.contains("parked:{0}")
@@ -45,14 +46,14 @@ async fn courier(proxy: &Proxy, script: &Arc<Script>) -> Running {
 }
 
 async fn all_sent_once(house: &House, script: &Arc<Script>, what: &str) {
-    for rows in [1, 3, 90, 1] {
-        let order = house.rows(rows).await;
+    for deliveries in [1, 3, 90, 1] {
+        let order = house.deliveries(deliveries).await;
         house.ended(&order).await;
         let counters = house.counters(&order).await;
-        assert_eq!(counters[State::Sent], rows, "{what}: {counters:?}");
+        assert_eq!(counters[State::Sent], deliveries, "{what}: {counters:?}");
     }
-    for ((order, row), times) in script.times() {
-        assert_eq!(times, 1, "{what}: row {row} of {order}");
+    for ((order, delivery), times) in script.times() {
+        assert_eq!(times, 1, "{what}: delivery {delivery} of {order}");
     }
 }
 
@@ -60,7 +61,7 @@ async fn all_sent_once(house: &House, script: &Arc<Script>, what: &str) {
 async fn lost_answers() {
     for (name, named) in CALLS {
         let house = House::open().await;
-        let (proxy, script) = (behind(&house), Script::accepting(Abilities::default()));
+        let (proxy, script) = (behind(&house), Script::accepting(Capabilities::default()));
         let courier = courier(&proxy, &script).await;
         proxy.drop_replies_of(3, named);
         all_sent_once(&house, &script, name).await;
@@ -73,7 +74,7 @@ async fn lost_answers() {
 async fn lost_requests() {
     for (name, named) in CALLS {
         let house = House::open().await;
-        let (proxy, script) = (behind(&house), Script::accepting(Abilities::default()));
+        let (proxy, script) = (behind(&house), Script::accepting(Capabilities::default()));
         let courier = courier(&proxy, &script).await;
         proxy.drop_requests_of(3, named);
         all_sent_once(&house, &script, name).await;
@@ -86,7 +87,7 @@ async fn lost_requests() {
 async fn late_copies() {
     for (name, named) in CALLS {
         let house = House::open().await;
-        let (proxy, script) = (behind(&house), Script::accepting(Abilities::default()));
+        let (proxy, script) = (behind(&house), Script::accepting(Capabilities::default()));
         let courier = courier(&proxy, &script).await;
         for after in [0, 1, 3] {
             proxy.copy_late(LateCopy::of(named).after(after));
@@ -96,16 +97,17 @@ async fn late_copies() {
     }
 }
 
-/// The courier is asked to stop while it does not know whether rows are begun: they were not sent, and are told so.
+/// A stop is requested while the courier does not know whether deliveries are begun: they were not sent, and are
+/// settled as not sent.
 #[tokio::test]
 async fn a_stop_while_a_call_has_no_answer() {
     for (name, named) in CALLS {
-        for rows in [1, 90] {
+        for deliveries in [1, 90] {
             let house = House::open().await;
-            let (proxy, script) = (behind(&house), Script::accepting(Abilities::default()));
+            let (proxy, script) = (behind(&house), Script::accepting(Capabilities::default()));
             let courier = courier(&proxy, &script).await;
-            let order = if name == "claim" { None } else { Some(house.rows(rows).await) };
-            let asked: Arc<Mutex<Option<Stop>>> = Arc::new(Mutex::new(Some(courier.stop.clone())));
+            let order = if name == "claim" { None } else { Some(house.deliveries(deliveries).await) };
+            let asked: Arc<Mutex<Option<Shutdown>>> = Arc::new(Mutex::new(Some(courier.stop.clone())));
             proxy.drop_replies_of(1, move |call| {
                 let meant = named(call);
                 if meant && let Some(stop) = asked.lock().unwrap().take() {
@@ -115,10 +117,10 @@ async fn a_stop_while_a_call_has_no_answer() {
             });
             let order = match order {
                 Some(order) => order,
-                None => house.rows(rows).await,
+                None => house.deliveries(deliveries).await,
             };
-            // With orders of one row there is no begin of its own.
-            if name == "begin" && rows == 1 {
+            // For orders of one delivery, the claim itself begins; there is no begin call.
+            if name == "begin" && deliveries == 1 {
                 house.ended(&order).await;
                 courier.stopped().await;
                 continue;
@@ -127,7 +129,7 @@ async fn a_stop_while_a_call_has_no_answer() {
             assert_eq!(house.size("leased:{0}:email"), 0, "{name}");
             assert_eq!(house.size("unresolved:{0}:email"), 0, "{name}");
             let counters = house.counters(&order).await;
-            assert_eq!(counters[State::Pending] + counters[State::Sent], rows, "{name}: {counters:?}");
+            assert_eq!(counters[State::Pending] + counters[State::Sent], deliveries, "{name}: {counters:?}");
             let again = self::courier(&proxy, &script).await;
             house.ended(&order).await;
             assert!(script.times().values().all(|times| *times == 1), "{name}");

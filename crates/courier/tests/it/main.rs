@@ -1,4 +1,4 @@
-//! The courier on private servers: the engine, what runs beside it, and the suite for channels.
+//! Tests of the courier on private servers: the engine, its background tasks, and the conformance suite for channels.
 
 mod batching;
 mod begin_bound;
@@ -10,13 +10,13 @@ mod desk;
 mod flaws;
 mod health_and_metrics;
 mod house;
-mod lanes;
 mod leases;
 mod lost_answers;
 mod memory;
 mod pace;
 mod panics;
 mod parts;
+mod priorities;
 mod resolver;
 mod rest;
 mod retries;

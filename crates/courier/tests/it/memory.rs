@@ -1,5 +1,5 @@
-//! A channel in memory for the conformance suite: a stand-in provider with connections that break, and a transport to it that
-//! is right, or wrong in one way.
+//! An in-memory channel for the conformance suite: a fake provider with connections that break, and a transport to it
+//! that is correct or has one flaw.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use posthaste_courier::conformance::{Behaviour, Bench, Shown, Taken, TextCase, TextFate, Toward};
-use posthaste_courier::{Abilities, Transport};
-use posthaste_model::{Address, Content, Row, Text};
+use posthaste_courier::conformance::{Behaviour, Bench, Shown, TakenMessage, TextCase, TextFate, Toward};
+use posthaste_courier::{Capabilities, Transport};
+use posthaste_model::{Address, Content, Delivery, Text};
 use tokio::time::Instant;
 
 use super::flaws::{Flaw, MemoryTransport};
 
-/// Letters of a message at most.
+/// Maximum letters of a message.
 pub(crate) const MOST_LETTERS: usize = 30_000;
 
 /// A message on its way.
@@ -27,7 +27,7 @@ pub(crate) struct Message {
     pub(crate) key: Option<u32>,
 }
 
-/// What the provider says of a message.
+/// The provider's reply to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
     Ok,
@@ -42,17 +42,17 @@ pub(crate) enum Reply {
 /// Why there is no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// Before a byte left.
+    /// No byte was sent.
     Unreachable,
-    /// After the request had left.
+    /// The request had been sent.
     Reset,
 }
 
-/// The stand-in.
+/// The fake provider.
 #[derive(Default)]
 pub(crate) struct Provider {
     treats: Mutex<(Option<Behaviour>, Option<BTreeSet<Address>>)>,
-    taken: Mutex<Vec<Taken>>,
+    taken: Mutex<Vec<TakenMessage>>,
     arrivals: Mutex<Vec<Instant>>,
     keys: Mutex<HashSet<(u32, u32)>>,
     /// Whether a message under a known key is dropped.
@@ -73,11 +73,11 @@ impl Provider {
         let dropped = self.drops_repeats
             && message.key.is_some_and(|key| !self.keys.lock().unwrap().insert((key, message.part)));
         if !dropped {
-            self.taken.lock().unwrap().push(Taken {
+            self.taken.lock().unwrap().push(TakenMessage {
                 identity: message.key.map(|key| key.to_string()),
                 part: message.part,
                 text: Some(Text::new(message.text.clone())),
-                ..Taken::new(message.to.clone())
+                ..TakenMessage::new(message.to.clone())
             });
         }
     }
@@ -132,7 +132,7 @@ impl Provider {
         }
     }
 
-    /// Whether a message under this key was taken.
+    /// Whether a message to this address was accepted.
     pub(crate) fn knows(&self, to: &Address) -> bool {
         self.taken.lock().unwrap().iter().any(|taken| taken.to == *to)
     }
@@ -141,18 +141,18 @@ impl Provider {
 /// The bench of these tests.
 pub(crate) struct MemoryBench {
     pub(crate) provider: Arc<Provider>,
-    pub(crate) abilities: Abilities,
+    pub(crate) abilities: Capabilities,
     pub(crate) flaw: Flaw,
-    /// Letters of a part; longer texts go in several.
+    /// Letters per part; longer texts are sent in several parts.
     pub(crate) part: Option<usize>,
-    /// What the provider has nothing of.
+    /// Behaviours the provider cannot show.
     pub(crate) cannot: Vec<Behaviour>,
     pub(crate) patience: Duration,
     pub(crate) hang_for: Duration,
 }
 
 impl MemoryBench {
-    pub(crate) fn new(abilities: Abilities) -> Self {
+    pub(crate) fn new(abilities: Capabilities) -> Self {
         let drops_repeats = abilities.idempotent_for > Duration::ZERO;
         Self {
             provider: Arc::new(Provider { drops_repeats, ..Provider::default() }),
@@ -165,7 +165,7 @@ impl MemoryBench {
         }
     }
 
-    pub(crate) fn flawed(abilities: Abilities, flaw: Flaw) -> Self {
+    pub(crate) fn flawed(abilities: Capabilities, flaw: Flaw) -> Self {
         let (patience, hang_for) = (Duration::from_secs(4), Duration::from_millis(200));
         Self { flaw, patience, hang_for, ..Self::new(abilities) }
     }
@@ -192,13 +192,15 @@ impl Bench for MemoryBench {
         }
         let only = match toward {
             Toward::Everyone => None,
-            Toward::Only(rows) => Some(rows.iter().map(|row| row.address.clone()).collect()),
+            Toward::Only(deliveries) => {
+                Some(deliveries.iter().map(|delivery| delivery.address.clone()).collect())
+            }
         };
         *self.provider.treats.lock().unwrap() = (Some(behaviour), only);
         Shown::Yes
     }
 
-    async fn taken(&self) -> Vec<Taken> {
+    async fn taken(&self) -> Vec<TakenMessage> {
         self.provider.taken.lock().unwrap().clone()
     }
 
@@ -206,9 +208,9 @@ impl Bench for MemoryBench {
         self.provider.arrivals.lock().unwrap().clone()
     }
 
-    fn row(&self, n: u32) -> Row {
+    fn delivery(&self, n: u32) -> Delivery {
         let address = Address::new(format!("{n}@memory.example"));
-        Row { index: n, recipient: format!("r{n}"), name: String::new(), address }
+        Delivery { index: n, recipient: format!("r{n}"), name: String::new(), address }
     }
 
     fn texts(&self) -> Vec<TextCase> {

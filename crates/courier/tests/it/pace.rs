@@ -1,12 +1,13 @@
-//! The pace of a channel reacts: it grows by successes, falls by rate limits and failures, and the breaker opens.
+//! The pace of a channel: concurrency grows with successes and falls with rate limits and failures, and the breaker
+//! opens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::house::eventually_async;
-use posthaste_courier::adversary::{Adversary, Manner};
-use posthaste_courier::{Abilities, Outcome, Scope, Settings};
+use posthaste_courier::faulty_transports::{FaultyTransport, Misbehaviour};
+use posthaste_courier::{Capabilities, Outcome, Settings, ThrottleScope};
 use posthaste_model::{Reason, State};
 use posthaste_ops::metrics::Metrics;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::house::{House, brisk, email};
 use super::script::{Answer, Script};
 
-/// A number as the courier tells it.
+/// The value of a metric.
 pub(crate) fn value(metrics: &Metrics, series: &str) -> Option<f64> {
     let text = metrics.render();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
@@ -24,12 +25,12 @@ pub(crate) fn value(metrics: &Metrics, series: &str) -> Option<f64> {
 const CONCURRENCY: &str = "posthaste_concurrency{channel=\"email\"}";
 const BREAKER: &str = "posthaste_alarms_total{channel=\"email\",what=\"breaker\"}";
 
-fn four_of_twelve() -> Abilities {
-    Abilities { concurrency: 4, max_concurrency: 12, ..Abilities::default() }
+fn four_of_twelve() -> Capabilities {
+    Capabilities { concurrency: 4, max_concurrency: 12, ..Capabilities::default() }
 }
 
 #[tokio::test]
-async fn calls_at_once_grow_by_successes_and_halve_by_a_rate_limit() {
+async fn concurrency_grows_by_successes_and_is_halved_by_a_rate_limit() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
@@ -37,13 +38,13 @@ async fn calls_at_once_grow_by_successes_and_halve_by_a_rate_limit() {
     let asks = Arc::clone(&throttle);
     let script = Script::new(four_of_twelve(), move |_| {
         Answer::Say(if asks.swap(false, Ordering::SeqCst) {
-            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(1) }
+            Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(1) }
         } else {
-            Outcome::Accepted
+            Outcome::Sent
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(300).await;
+    let order = house.deliveries(300).await;
     house.ended(&order).await;
     eventually_async("all twelve calls", async || match value(&metrics, CONCURRENCY) {
         Some(12.0) => Ok(()),
@@ -52,7 +53,7 @@ async fn calls_at_once_grow_by_successes_and_halve_by_a_rate_limit() {
     .await;
     assert!(script.most_on_wire() <= 12);
     throttle.store(true, Ordering::SeqCst);
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     script.eventually(301).await;
     eventually_async("half of them", async || match value(&metrics, CONCURRENCY) {
         Some(6.0) => Ok(()),
@@ -74,12 +75,12 @@ async fn failures_open_the_breaker_and_a_success_closes_it() {
         Answer::Say(if fails.load(Ordering::SeqCst) {
             Outcome::NotSent { after: None, reason: Reason::NotConnected }
         } else {
-            Outcome::Accepted
+            Outcome::Sent
         })
     });
     let settings = Settings { breaker_after: 5, ..brisk() };
     let courier = house.courier(Arc::clone(&script), settings).await;
-    let order = house.rows(90).await;
+    let order = house.deliveries(90).await;
     eventually_async("an open breaker", async || match value(&metrics, BREAKER) {
         Some(1.0..) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -88,7 +89,7 @@ async fn failures_open_the_breaker_and_a_success_closes_it() {
     let calls = script.calls();
     assert!(calls <= 5 + 4, "{calls} calls before the breaker opened after 5 failures");
     assert_eq!(value(&metrics, CONCURRENCY), Some(1.0));
-    // Half open: one call finds out that nothing is better, and opens it again.
+    // Half open: one call fails and opens the breaker again.
     eventually_async("a breaker that opens again", async || match value(&metrics, BREAKER) {
         Some(2.0..) => Ok(()),
         other => Err(format!("{other:?}")),
@@ -105,8 +106,8 @@ async fn failures_open_the_breaker_and_a_success_closes_it() {
 #[tokio::test]
 async fn a_rate_is_kept() {
     let house = House::open().await;
-    let script = Script::accepting(Abilities { rate: Some(50.0), ..four_of_twelve() });
-    let orders = [house.rows(60).await, house.rows(1).await, house.rows(1).await];
+    let script = Script::accepting(Capabilities { rate: Some(50.0), ..four_of_twelve() });
+    let orders = [house.deliveries(60).await, house.deliveries(1).await, house.deliveries(1).await];
     let start = Instant::now();
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     for order in &orders {
@@ -114,7 +115,7 @@ async fn a_rate_is_kept() {
     }
     let seen = script.seen();
     assert_eq!(seen.len(), 62);
-    // It starts with the worth of one envelope, and gains that of another every fiftieth of a second.
+    // It may send one envelope at the start, and one more every fiftieth of a second.
     for (n, seen) in (0..).zip(&seen) {
         let after = seen.at - start;
         assert!(after >= Duration::from_millis(20) * n, "envelope {n} after {after:?}");
@@ -122,29 +123,29 @@ async fn a_rate_is_kept() {
     courier.stopped().await;
 }
 
-/// The adversaries of the library, all at one channel after the other: whatever they do, every row ends.
+/// All faulty transports of the library, one after the other: whatever they do, every delivery ends.
 #[tokio::test]
-async fn every_adversary_is_survived() {
+async fn every_faulty_transport_is_survived() {
     let manners = [
-        (Manner::AtOnce, 60, 0),
-        (Manner::Slow(Duration::from_millis(5)), 60, 0),
-        (Manner::Throttling { every: 25, wait: Duration::from_millis(10) }, 60, 0),
-        (Manner::RetryFirst, 60, 0),
-        (Manner::PanicsOn("r7".to_owned()), 59, 1),
-        (Manner::Hanging, 0, 60),
+        (Misbehaviour::AtOnce, 60, 0),
+        (Misbehaviour::Slow(Duration::from_millis(5)), 60, 0),
+        (Misbehaviour::Throttling { every: 25, wait: Duration::from_millis(10) }, 60, 0),
+        (Misbehaviour::RetryFirst, 60, 0),
+        (Misbehaviour::PanicsOn("r7".to_owned()), 59, 1),
+        (Misbehaviour::Hanging, 0, 60),
     ];
     for (manner, sent, unknown) in manners {
         let house = House::open().await;
-        let abilities = Abilities {
+        let abilities = Capabilities {
             concurrency: 64,
             max_concurrency: 64,
             send_window: Duration::from_millis(500),
-            ..Abilities::default()
+            ..Capabilities::default()
         };
         let settings = Settings { breaker_after: 1_000, ..brisk() };
-        let adversary = Adversary::new(email(), manner.clone(), abilities, Arc::new(()));
+        let adversary = FaultyTransport::new(email(), manner.clone(), abilities, Arc::new(()));
         let courier = house.courier(Arc::new(adversary), settings).await;
-        let order = house.rows(60).await;
+        let order = house.deliveries(60).await;
         house.ended(&order).await;
         let counters = house.counters(&order).await;
         assert_eq!((counters[State::Sent], counters[State::Unknown]), (sent, unknown), "{manner:?}");

@@ -1,9 +1,9 @@
-//! A task of the engine that panics: it is noticed, told, and the courier goes on.
+//! A call of the engine that panics is detected and counted, and the courier goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use posthaste_courier::{Abilities, Point, Probe};
+use posthaste_courier::{Capabilities, Point, Probe};
 use posthaste_model::State;
 use posthaste_ops::metrics::Metrics;
 
@@ -11,7 +11,7 @@ use super::house::{House, brisk, eventually_async, short_lease};
 use super::pace::value;
 use super::script::Script;
 
-/// Breaks the first calls of one kind.
+/// Makes the first calls of one kind panic.
 struct Breaks {
     at: Point,
     left: AtomicU32,
@@ -19,7 +19,7 @@ struct Breaks {
 
 impl Probe for Breaks {
     fn reached(&self, point: Point) {
-        // Inside the task that makes the call.
+        // This runs inside the task that makes the call.
         let broken = |left: u32| left.checked_sub(1);
         if point == self.at && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, broken).is_ok() {
             panic!("a test's panic");
@@ -28,12 +28,12 @@ impl Probe for Breaks {
 }
 
 #[tokio::test]
-async fn a_claim_that_panics_is_made_again() {
+async fn a_claim_that_panics_is_repeated() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let order = house.rows(3).await;
-    let transport = Script::accepting(Abilities::default());
+    let order = house.deliveries(3).await;
+    let transport = Script::accepting(Capabilities::default());
     let probe = Arc::new(Breaks { at: Point::BeforeClaim, left: AtomicU32::new(3) });
     let courier = house.courier_watched(transport, brisk(), probe, None).await;
     house.ended(&order).await;
@@ -43,23 +43,23 @@ async fn a_claim_that_panics_is_made_again() {
     courier.stopped().await;
 }
 
-/// The courier goes on, its stop does not wait for the call, and the parcel is parked once its lease is over.
+/// The courier goes on, a stop does not wait for the call, and the parcel is parked after its lease is over.
 #[tokio::test]
-async fn parking_that_panics_is_noticed_and_made_again() {
+async fn a_park_call_that_panics_is_repeated() {
     let (recorder, metrics) = Metrics::recorder(&[]).unwrap();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let bad = house.rows(90).await;
+    let bad = house.deliveries(90).await;
     house.command(&["SET", &format!("parcel:{{0}}:{bad}:email:0"), "\u{1}rubbish"]);
-    let transport = Script::accepting(Abilities::default());
+    let transport = Script::accepting(Capabilities::default());
     let probe = Arc::new(Breaks { at: Point::BeforePark, left: AtomicU32::new(1) });
     let courier = house.courier_watched(transport, short_lease(), probe, None).await;
-    let good = house.rows(3).await;
+    let good = house.deliveries(3).await;
     house.ended(&good).await;
     let name = format!("email:{bad}:0");
     eventually_async("the parcel is parked", async || {
         let reply = house.command(&["HGET", "parked_why:{0}", &name]);
-        if reply.text() == Some("rows") { Ok(()) } else { Err(format!("{reply:?}")) }
+        if reply.text() == Some("deliveries") { Ok(()) } else { Err(format!("{reply:?}")) }
     })
     .await;
     let alarms = "posthaste_alarms_total{channel=\"email\",what=\"panic\"}";

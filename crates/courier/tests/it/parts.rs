@@ -1,34 +1,34 @@
-//! A message in several parts: each is begun for itself, and what is through is not sent again.
+//! A message in several parts: each part is begun separately, and accepted parts are not sent again.
 
 use std::sync::Arc;
 
-use posthaste_courier::{Abilities, Outcome, Policy};
+use posthaste_courier::{Capabilities, Outcome, Policy};
 use posthaste_model::{Reason, State};
 use posthaste_ops::metrics::Metrics;
 
 use super::house::{Doomed, HANGS, House, brisk, short_lease};
 use super::script::{Answer, Script, Seen};
 
-/// Takes a message in three parts.
+/// Accepts a message in three parts.
 fn in_three(seen: &Seen) -> Answer {
     Answer::Say(match seen.token.unwrap_or(0) {
         done @ 0..2 => Outcome::Part(done + 1),
-        _ => Outcome::Accepted,
+        _ => Outcome::Sent,
     })
 }
 
 #[tokio::test]
 async fn each_part_is_an_attempt_of_its_own() {
     let house = House::open().await;
-    let script = Script::new(Abilities::default(), in_three);
+    let script = Script::new(Capabilities::default(), in_three);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let orders = [house.rows(1).await, house.rows(90).await];
+    let orders = [house.deliveries(1).await, house.deliveries(90).await];
     for order in &orders {
         house.ended(order).await;
         assert!(house.outcomes(order).await.iter().all(|outcome| outcome.state == State::Sent));
     }
-    for (row, times) in script.times() {
-        assert_eq!(times, 3, "{row:?}");
+    for (delivery, times) in script.times() {
+        assert_eq!(times, 3, "{delivery:?}");
     }
     for seen in script.seen() {
         let expected = [(1, None), (2, Some(1)), (3, Some(2))][seen.before];
@@ -39,15 +39,16 @@ async fn each_part_is_an_attempt_of_its_own() {
 }
 
 #[tokio::test]
-async fn parts_that_are_through_survive_their_courier() {
+async fn accepted_parts_survive_their_courier() {
     let house = House::open().await;
-    let abilities = Abilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Abilities::default() };
+    let abilities =
+        Capabilities { on_unknown: Policy::RetryOnce, send_window: HANGS, ..Capabilities::default() };
     let first = Script::new(abilities.clone(), |seen| match seen.token {
         Some(1) => Answer::Hang,
         _ => in_three(seen),
     });
     let doomed = Doomed::start(&house, Arc::clone(&first), short_lease()).await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     first.eventually(2).await;
     doomed.crash();
 
@@ -61,16 +62,16 @@ async fn parts_that_are_through_survive_their_courier() {
     courier.stopped().await;
 }
 
-/// While one row's report is on its way, the next part of another is not begun too soon.
+/// The next part of a delivery is not begun while the report of its previous part is still being settled.
 #[tokio::test]
-async fn parts_of_many_rows_go_on_side_by_side() {
+async fn parts_of_many_deliveries_go_on_side_by_side() {
     let (recorder, metrics) = Metrics::recorder(&[]).expect("a recorder");
     let _recording = metrics::set_default_local_recorder(&recorder);
     let house = House::open().await;
-    let abilities = Abilities { concurrency: 8, max_concurrency: 8, ..Abilities::default() };
+    let abilities = Capabilities { concurrency: 8, max_concurrency: 8, ..Capabilities::default() };
     let script = Script::new(abilities, in_three);
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(400).await;
+    let order = house.deliveries(400).await;
     house.ended(&order).await;
     assert_eq!(script.seen().len(), 1_200);
     assert_eq!(house.counters(&order).await[State::Sent], 400);

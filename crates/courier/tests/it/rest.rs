@@ -1,26 +1,26 @@
-//! A courier at rest asks the server for little: counted, call by call, not timed.
+//! An idle courier makes few calls to the server. The test counts calls instead of measuring time.
 
 use std::collections::BTreeMap;
 
-use posthaste_courier::{Abilities, Settings};
+use posthaste_courier::{Capabilities, Settings};
 
 use super::house::House;
 use super::script::Script;
 
-/// Looks at the queue that are watched.
+/// Number of claims observed.
 const LOOKS: usize = 60;
 
-/// The name of a command in a line of MONITOR, when it came from a client and not from a script.
+/// The name of the command in a line of MONITOR, if it came from a client and not from a script.
 fn command(line: &str) -> Option<&str> {
     let (origin, rest) = line.split_once("] ")?;
     (!origin.ends_with(" lua")).then(|| rest.split('"').nth(1)).flatten()
 }
 
 #[tokio::test]
-async fn a_courier_at_rest_makes_two_calls_a_look_at_most() {
+async fn an_idle_courier_makes_at_most_two_calls_per_claim() {
     let house = House::open().await;
-    // Everything ten times as often as by default, so that the rounds of the sweeper and the hearing check are among what
-    // is counted; heartbeats of connections are not set here and are counted apart.
+    // Everything runs ten times as often as by default, so that the rounds of the sweeper and the wakeup check are
+    // counted too. Heartbeats of connections are not set here and are counted separately.
     let usual = Settings::default();
     let settings = Settings {
         poll: usual.poll / 10,
@@ -28,8 +28,8 @@ async fn a_courier_at_rest_makes_two_calls_a_look_at_most() {
         hearing_every: usual.hearing_every / 10,
         ..usual
     };
-    let courier = house.courier(Script::accepting(Abilities::default()), settings).await;
-    let order = house.rows(1).await;
+    let courier = house.courier(Script::accepting(Capabilities::default()), settings).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
 
     let url = house.server.endpoint();
@@ -42,9 +42,9 @@ async fn a_courier_at_rest_makes_two_calls_a_look_at_most() {
             let line = monitor.receive().unwrap();
             let text = line.text().unwrap().to_owned();
             let Some(name) = command(&text) else { continue };
-            // A look is a claim: it alone names the due orders, the ready parcels and the leases.
+            // Only a claim names the due orders, the ready parcels and the leases.
             looks += usize::from(text.contains("due:{0}:bulk") && text.contains("leased:{0}:email"));
-            // A script is loaded once in the life of a server.
+            // A script is loaded once per server.
             if name != "SCRIPT" {
                 *counts.entry(name.to_uppercase()).or_default() += 1;
             }
@@ -55,13 +55,13 @@ async fn a_courier_at_rest_makes_two_calls_a_look_at_most() {
     .unwrap();
     let beats = counts.get("PING").copied().unwrap_or(0);
     let calls = counts.values().sum::<usize>() - beats;
-    // The connection that listens says PING every four seconds, which is the time of four looks.
-    assert!(calls + LOOKS / 4 <= LOOKS * 2, "{calls} calls in {LOOKS} looks: {counts:?}");
+    // The connection that listens sends PING every four seconds, the time of four claims at the default poll.
+    assert!(calls + LOOKS / 4 <= LOOKS * 2, "{calls} calls in {LOOKS} claims: {counts:?}");
     courier.stopped().await;
 }
 
 #[test]
-fn lines_of_scripts_are_told_from_lines_of_clients() {
+fn lines_of_scripts_are_distinguished_from_lines_of_clients() {
     assert_eq!(command("1700000000.123456 [0 unix:/tmp/s] \"EVALSHA\" \"abc\""), Some("EVALSHA"));
     assert_eq!(command("1700000000.123456 [0 lua] \"ZCARD\" \"abc\""), None);
 }

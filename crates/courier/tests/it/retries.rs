@@ -1,16 +1,16 @@
-//! Tries: spent by refusals for now, not by what never left; and ended when there are no more.
+//! Tries: spent by temporary rejections, not by attempts that never left; a delivery ends when all are spent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome};
+use posthaste_courier::{Capabilities, Outcome};
 use posthaste_model::{Reason, State};
 
 use super::house::{House, brisk};
 use super::script::{Answer, Script};
 
-fn three_tries() -> Abilities {
-    Abilities { max_tries: 3, ..Abilities::default() }
+fn three_tries() -> Capabilities {
+    Capabilities { max_tries: 3, ..Capabilities::default() }
 }
 
 fn retry(after: Option<Duration>) -> Outcome {
@@ -18,11 +18,11 @@ fn retry(after: Option<Duration>) -> Outcome {
 }
 
 #[tokio::test]
-async fn refusals_for_now_end_when_all_tries_are_spent() {
+async fn temporary_rejections_end_when_all_tries_are_spent() {
     let house = House::open().await;
     let script = Script::new(three_tries(), |_| Answer::Say(retry(None)));
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     let tries: Vec<(u8, u8)> = script.seen().iter().map(|seen| (seen.attempt, seen.tries)).collect();
     assert_eq!(tries, [(1, 0), (2, 1), (3, 2)]);
@@ -32,18 +32,18 @@ async fn refusals_for_now_end_when_all_tries_are_spent() {
 }
 
 #[tokio::test]
-async fn a_hint_is_obeyed_and_others_do_not_wait_for_it() {
+async fn a_requested_wait_is_obeyed_and_others_do_not_wait_for_it() {
     let house = House::open().await;
     let hint = Duration::from_secs(1);
     let script = Script::new(three_tries(), move |seen| match (seen.index, seen.before) {
         (1, 0) => Answer::Say(retry(Some(hint))),
-        _ => Answer::Say(Outcome::Accepted),
+        _ => Answer::Say(Outcome::Sent),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(90).await;
+    let order = house.deliveries(90).await;
     house.eventually(&order, State::Sent, 90).await;
     let seen = script.seen();
-    assert_eq!((seen.len(), seen[90].index), (91, 1), "all the others went before it came back");
+    assert_eq!((seen.len(), seen[90].index), (91, 1), "all the others were sent before the retry");
     let of_one: Vec<_> = seen.iter().filter(|seen| seen.index == 1).collect();
     assert_eq!(of_one.len(), 2);
     assert!(of_one[1].at >= of_one[0].at + hint);
@@ -52,14 +52,14 @@ async fn a_hint_is_obeyed_and_others_do_not_wait_for_it() {
 }
 
 #[tokio::test]
-async fn what_never_left_spends_no_try() {
+async fn attempts_that_never_left_spend_no_try() {
     let house = House::open().await;
     let script = Script::new(three_tries(), |seen| match seen.before {
         0..5 => Answer::Say(Outcome::NotSent { after: None, reason: Reason::NotConnected }),
-        _ => Answer::Say(Outcome::Accepted),
+        _ => Answer::Say(Outcome::Sent),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     let tries: Vec<(u8, u8)> = script.seen().iter().map(|seen| (seen.attempt, seen.tries)).collect();
     assert_eq!(tries, [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)]);
@@ -70,18 +70,18 @@ async fn what_never_left_spends_no_try() {
 #[tokio::test]
 async fn a_repeat_that_gives_up_stays_unknown() {
     let house = House::open().await;
-    let abilities = Abilities {
+    let abilities = Capabilities {
         max_tries: 2,
         on_unknown: posthaste_courier::Policy::RetryOnce,
         send_window: Duration::from_millis(200),
-        ..Abilities::default()
+        ..Capabilities::default()
     };
     let script = Script::new(abilities, |seen| match seen.before {
         0 => Answer::Say(Outcome::Unknown(Reason::ConnectionLost)),
         _ => Answer::Say(retry(None)),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     let outcome = house.outcome(&order).await;
     assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::TriesSpent));
@@ -90,19 +90,19 @@ async fn a_repeat_that_gives_up_stays_unknown() {
 }
 
 #[tokio::test]
-async fn words_that_are_final_end_the_row() {
+async fn final_outcomes_end_the_delivery() {
     let house = House::open().await;
-    let script = Script::new(Abilities::default(), |seen| {
+    let script = Script::new(Capabilities::default(), |seen| {
         Answer::Say(match seen.index {
-            0 => Outcome::Accepted,
+            0 => Outcome::Sent,
             1 => Outcome::Delivered,
-            2 => Outcome::Rejected(Reason::Rejected),
-            3 => Outcome::Suppress(Reason::Blocked),
-            _ => Outcome::Rejected(Reason::Provider(1_234)),
+            2 => Outcome::Failed(Reason::Rejected),
+            3 => Outcome::Suppressed(Reason::Blocked),
+            _ => Outcome::Failed(Reason::Provider(1_234)),
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(5).await;
+    let order = house.deliveries(5).await;
     house.ended(&order).await;
     let ended: Vec<(State, Reason)> =
         house.outcomes(&order).await.iter().map(|outcome| (outcome.state, outcome.reason)).collect();
@@ -117,17 +117,17 @@ async fn words_that_are_final_end_the_row() {
     courier.stopped().await;
 }
 
-/// Two outcomes for three envelopes, and a panic: what has no outcome is unknown, and the courier goes on.
+/// The transport panics for one of three envelopes: its outcome is unknown, and the courier goes on.
 #[tokio::test]
 async fn a_panic_is_unknown_and_ends_nothing_else() {
     let house = House::open().await;
-    let abilities = Abilities { send_window: Duration::from_millis(200), ..Abilities::default() };
+    let abilities = Capabilities { send_window: Duration::from_millis(200), ..Capabilities::default() };
     let script = Script::new(abilities, |seen| match seen.index {
         1 => Answer::Panic,
-        _ => Answer::Say(Outcome::Accepted),
+        _ => Answer::Say(Outcome::Sent),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(3).await;
+    let order = house.deliveries(3).await;
     house.ended(&order).await;
     let states: Vec<State> = house.outcomes(&order).await.iter().map(|outcome| outcome.state).collect();
     assert_eq!(states, [State::Sent, State::Unknown, State::Sent]);

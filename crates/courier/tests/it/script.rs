@@ -1,4 +1,4 @@
-//! A transport that does what a test tells it, envelope by envelope, and writes down what it was asked to send.
+//! A transport scripted by a test, envelope by envelope. It records every envelope.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
@@ -8,43 +8,43 @@ use std::sync::{Arc, Mutex};
 
 use super::house::eventually_async;
 use async_trait::async_trait;
-use posthaste_courier::{Abilities, Desk, Envelope, Found, Outcome, Transport};
-use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_courier::{Capabilities, Envelope, FeedbackSink, LookupResult, Outcome, Transport};
+use posthaste_model::{Channel, OrderId, UnixMs};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What becomes of an envelope.
+/// The answer for an envelope.
 pub(crate) enum Answer {
     Say(Outcome),
-    /// Says it once there is a permit.
+    /// Returns the outcome once there is a permit.
     After(Arc<Semaphore>, Outcome),
     Hang,
     Panic,
 }
 
-/// An envelope as it came.
+/// An envelope as received.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
-    /// Number of the call.
+    /// The number of the call.
     pub(crate) call: u64,
-    pub(crate) suffix: Suffix,
+    pub(crate) order_id: OrderId,
     pub(crate) index: u32,
     pub(crate) attempt: u8,
     pub(crate) token: Option<u32>,
     pub(crate) tries: u8,
     pub(crate) repeat: bool,
-    /// Times this row has been seen before.
+    /// How often this delivery was seen before.
     pub(crate) before: usize,
 }
 
 type Says = dyn Fn(&Seen) -> Answer + Send + Sync;
-type Finds = dyn Fn(&Envelope) -> Found + Send + Sync;
+type Finds = dyn Fn(&Envelope) -> LookupResult + Send + Sync;
 
 pub(crate) struct Script {
     channel: Channel,
-    abilities: Abilities,
+    abilities: Capabilities,
     says: Box<Says>,
     finds: Mutex<Box<Finds>>,
     seen: Mutex<Vec<Seen>>,
@@ -54,20 +54,20 @@ pub(crate) struct Script {
     well: Mutex<Result<(), String>>,
     checks: AtomicU64,
     asked: AtomicU64,
-    desk: Mutex<Option<Arc<dyn Desk>>>,
+    desk: Mutex<Option<Arc<dyn FeedbackSink>>>,
     deaf: Mutex<Option<String>>,
 }
 
 impl Script {
     pub(crate) fn new(
-        abilities: Abilities,
+        abilities: Capabilities,
         says: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             channel: super::house::email(),
             abilities,
             says: Box::new(says),
-            finds: Mutex::new(Box::new(|_| Found::CannotTell)),
+            finds: Mutex::new(Box::new(|_| LookupResult::CannotTell)),
             seen: Mutex::default(),
             calls: AtomicU64::new(0),
             on_wire: AtomicU64::new(0),
@@ -80,16 +80,16 @@ impl Script {
         })
     }
 
-    /// A transport that takes everything at once.
-    pub(crate) fn accepting(abilities: Abilities) -> Arc<Self> {
-        Self::new(abilities, |_| Answer::Say(Outcome::Accepted))
+    /// A transport that accepts everything immediately.
+    pub(crate) fn accepting(abilities: Capabilities) -> Arc<Self> {
+        Self::new(abilities, |_| Answer::Say(Outcome::Sent))
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until so many envelopes were seen, and answers them.
+    /// Waits until this many envelopes were seen, and returns them.
     pub(crate) async fn eventually(&self, envelopes: usize) -> Vec<Seen> {
         eventually_async(&format!("{envelopes} envelopes seen"), async || {
             let seen = self.seen();
@@ -98,21 +98,21 @@ impl Script {
         .await
     }
 
-    /// How often each row was seen.
-    pub(crate) fn times(&self) -> BTreeMap<(Suffix, u32), usize> {
+    /// How often each delivery was seen.
+    pub(crate) fn times(&self) -> BTreeMap<(OrderId, u32), usize> {
         let mut times = BTreeMap::new();
         for seen in self.seen() {
-            *times.entry((seen.suffix, seen.index)).or_default() += 1;
+            *times.entry((seen.order_id, seen.index)).or_default() += 1;
         }
         times
     }
 
-    /// The desk the runtime gave it, once it has.
-    pub(crate) async fn desk(&self) -> Arc<dyn Desk> {
-        eventually_async("a desk", async || self.desk.lock().unwrap().clone().ok_or("none")).await
+    /// The feedback sink passed by the runtime; waits for it.
+    pub(crate) async fn desk(&self) -> Arc<dyn FeedbackSink> {
+        eventually_async("a feedback sink", async || self.desk.lock().unwrap().clone().ok_or("none")).await
     }
 
-    /// It will say that it can't listen.
+    /// Makes `serve` fail with this reason.
     pub(crate) fn set_deaf(&self, why: &str) {
         *self.deaf.lock().unwrap() = Some(why.to_owned());
     }
@@ -121,7 +121,7 @@ impl Script {
         self.calls.load(Ordering::SeqCst)
     }
 
-    /// Calls at once at most, so far.
+    /// Maximum concurrent calls so far.
     pub(crate) fn most_on_wire(&self) -> u64 {
         self.most_on_wire.load(Ordering::SeqCst)
     }
@@ -138,12 +138,12 @@ impl Script {
         self.checks.load(Ordering::SeqCst)
     }
 
-    /// Inquiries so far.
+    /// Number of inquiries so far.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn set_found(&self, finds: impl Fn(&Envelope) -> Found + Send + Sync + 'static) {
+    pub(crate) fn set_found(&self, finds: impl Fn(&Envelope) -> LookupResult + Send + Sync + 'static) {
         *self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Box::new(finds);
     }
 
@@ -154,11 +154,11 @@ impl Script {
         let mut all = self.seen.lock().unwrap();
         let mut answers = Vec::new();
         for envelope in batch {
-            let same = |seen: &&Seen| seen.suffix == envelope.suffix && seen.index == envelope.to.index;
+            let same = |seen: &&Seen| seen.order_id == envelope.order_id && seen.index == envelope.to.index;
             let seen = Seen {
                 at: Instant::now(),
                 call,
-                suffix: envelope.suffix.clone(),
+                order_id: envelope.order_id.clone(),
                 index: envelope.to.index,
                 attempt: envelope.attempt,
                 token: envelope.token,
@@ -173,7 +173,7 @@ impl Script {
     }
 }
 
-/// Counts a call as over when it ends, however it does.
+/// Counts a call as over when it ends, in whatever way.
 struct OnWire<'a>(&'a AtomicU64);
 
 impl Drop for OnWire<'_> {
@@ -188,11 +188,11 @@ impl Transport for Script {
         self.channel.clone()
     }
 
-    fn abilities(&self) -> Abilities {
+    fn abilities(&self) -> Capabilities {
         self.abilities.clone()
     }
 
-    async fn serve(&self, desk: Arc<dyn Desk>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         if let Some(why) = self.deaf.lock().unwrap().clone() {
             return Err(why);
         }
@@ -219,7 +219,7 @@ impl Transport for Script {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> Found {
+    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         self.asked.fetch_add(1, Ordering::SeqCst);
         (self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope)
     }

@@ -1,9 +1,9 @@
-//! Settings that contradict each other are refused by name, before anything opens.
+//! Invalid and contradictory settings are rejected by name, before anything is opened.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, RunError, Settings};
+use posthaste_courier::{Capabilities, RunError, Settings};
 
 use super::house::House;
 use super::script::Script;
@@ -13,22 +13,26 @@ async fn bad_settings_are_refused_by_name() {
     let house = House::open().await;
     let fine = Settings::default();
     let ms = Duration::from_millis;
-    let cases: Vec<(&str, Settings, Abilities)> = vec![
-        ("lease", Settings { lease: ms(100), ..fine.clone() }, Abilities::default()),
+    let cases: Vec<(&str, Settings, Capabilities)> = vec![
+        ("lease", Settings { lease: ms(100), ..fine.clone() }, Capabilities::default()),
         (
             "renew_every",
             Settings { renew_every: Duration::from_secs(6), ..fine.clone() },
-            Abilities::default(),
+            Capabilities::default(),
         ),
-        ("claim_limit", Settings { claim_limit: 0, ..fine.clone() }, Abilities::default()),
-        ("claim_limit", Settings { claim_limit: 201, ..fine.clone() }, Abilities::default()),
-        ("max_rows", Settings { max_rows: 499, ..fine.clone() }, Abilities::default()),
-        ("urgent_reserve", Settings { urgent_reserve: 91, ..fine.clone() }, Abilities::default()),
-        ("poll", Settings { poll: Duration::ZERO, ..fine.clone() }, Abilities::default()),
-        ("poll", Settings { poll: Duration::from_secs(11), ..fine.clone() }, Abilities::default()),
-        ("max_tries", fine.clone(), Abilities { max_tries: 0, ..Abilities::default() }),
-        ("max_tries", fine.clone(), Abilities { max_tries: 16, ..Abilities::default() }),
-        ("send_window", fine.clone(), Abilities { send_window: Duration::ZERO, ..Abilities::default() }),
+        ("claim_limit", Settings { claim_limit: 0, ..fine.clone() }, Capabilities::default()),
+        ("claim_limit", Settings { claim_limit: 201, ..fine.clone() }, Capabilities::default()),
+        ("max_deliveries", Settings { max_deliveries: 499, ..fine.clone() }, Capabilities::default()),
+        ("urgent_reserve", Settings { urgent_reserve: 91, ..fine.clone() }, Capabilities::default()),
+        ("poll", Settings { poll: Duration::ZERO, ..fine.clone() }, Capabilities::default()),
+        ("poll", Settings { poll: Duration::from_secs(11), ..fine.clone() }, Capabilities::default()),
+        ("max_tries", fine.clone(), Capabilities { max_tries: 0, ..Capabilities::default() }),
+        ("max_tries", fine.clone(), Capabilities { max_tries: 16, ..Capabilities::default() }),
+        (
+            "send_window",
+            fine.clone(),
+            Capabilities { send_window: Duration::ZERO, ..Capabilities::default() },
+        ),
     ];
     let before = house.command(&["DBSIZE"]).int();
     for (key, settings, abilities) in cases {

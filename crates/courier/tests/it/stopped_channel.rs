@@ -1,11 +1,11 @@
-//! A channel that says stop: it loses nothing, asks little, and goes on when it is mended.
+//! A stopped channel loses nothing, makes few calls, and resumes when it works again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::house::eventually_async;
-use posthaste_courier::{Abilities, Outcome, Settings};
+use posthaste_courier::{Capabilities, Outcome, Settings};
 use posthaste_model::State;
 
 use super::house::{House, Order, brisk};
@@ -13,11 +13,11 @@ use super::script::{Answer, Script};
 
 fn stopping(bad: &Arc<AtomicBool>) -> Arc<Script> {
     let bad = Arc::clone(bad);
-    Script::new(Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() }, move |_| {
+    Script::new(Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() }, move |_| {
         Answer::Say(if bad.load(Ordering::SeqCst) {
             Outcome::Stop("the credential is bad".to_owned())
         } else {
-            Outcome::Accepted
+            Outcome::Sent
         })
     })
 }
@@ -30,27 +30,27 @@ async fn checked(script: &Script, times: u64) {
 }
 
 #[tokio::test]
-async fn a_stopped_channel_keeps_its_queue_and_goes_on_when_mended() {
+async fn a_stopped_channel_keeps_its_queue_and_resumes_when_fixed() {
     let house = House::open().await;
     let bad = Arc::new(AtomicBool::new(true));
     let script = stopping(&bad);
     script.set_well(Err("the credential is bad".to_owned()));
-    let orders = [house.rows(1).await, house.rows(3).await, house.rows(120).await];
+    let orders = [house.deliveries(1).await, house.deliveries(3).await, house.deliveries(120).await];
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     checked(&script, 3).await;
-    let later = house.rows(1).await;
+    let later = house.deliveries(1).await;
     checked(&script, 6).await;
-    assert!(script.calls() <= 2, "{} calls under a bad credential", script.calls());
+    assert!(script.calls() <= 2, "{} calls with a bad credential", script.calls());
     assert_eq!(house.size("leased:{0}:email"), 0, "others may try");
     for order in orders.iter().chain([&later]) {
-        let rows = house.outcomes(order).await;
-        assert!(rows.iter().all(|row| row.state == State::Pending && row.tries == 0));
+        let deliveries = house.outcomes(order).await;
+        assert!(deliveries.iter().all(|delivery| delivery.state == State::Pending && delivery.tries == 0));
     }
-    // Meanwhile it still rings for all the others.
+    // Meanwhile it still promotes due orders of all channels.
     let sms = "sms".parse().unwrap();
     let due = Order { channel: sms, due_in: Some(Duration::from_millis(50)), ..Order::default() };
     house.tell(&due).await;
-    eventually_async("an order of another channel is rung", async || {
+    eventually_async("an order of another channel is promoted", async || {
         match house.size("ready:{0}:sms:bulk") {
             1 => Ok(()),
             n => Err(n),
@@ -62,18 +62,18 @@ async fn a_stopped_channel_keeps_its_queue_and_goes_on_when_mended() {
     script.set_well(Ok(()));
     for order in orders.iter().chain([&later]) {
         house.ended(order).await;
-        assert!(house.outcomes(order).await.iter().all(|row| row.state == State::Sent));
+        assert!(house.outcomes(order).await.iter().all(|delivery| delivery.state == State::Sent));
     }
     courier.stopped().await;
 }
 
-/// A check that knows nothing of the credential must not make a courier hammer its provider.
+/// A check that does not test the credential must not make a courier hammer its provider.
 #[tokio::test]
-async fn a_check_that_is_always_well_does_not_make_it_hammer() {
+async fn a_check_that_always_passes_does_not_cause_hammering() {
     let house = House::open().await;
     let bad = Arc::new(AtomicBool::new(true));
     let script = stopping(&bad);
-    house.rows(1).await;
+    house.deliveries(1).await;
     let settings = Settings { check_every: Duration::from_secs(1), ..brisk() };
     let courier = house.courier(Arc::clone(&script), settings).await;
     let seen = script.eventually(3).await;

@@ -1,9 +1,9 @@
-//! Rate limits: the channel waits as a whole, a recipient waits alone and is returned to at the end.
+//! Rate limits: the whole channel waits, or a single recipient waits while the others go first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Outcome, Scope, Settings};
+use posthaste_courier::{Capabilities, Outcome, Settings, ThrottleScope};
 use posthaste_model::{Reason, State};
 use posthaste_rig::Proxy;
 use posthaste_rig::proxy::Traffic;
@@ -13,27 +13,27 @@ use super::house::{House, brisk, start};
 use super::script::{Answer, Script};
 
 const WAIT: Duration = Duration::from_secs(1);
-/// Others are told and sent meanwhile.
+/// Long enough to submit and send other orders meanwhile.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 const LONGER_WAIT: Duration = Duration::from_secs(8);
 
-fn one_call() -> Abilities {
-    Abilities { concurrency: 1, max_concurrency: 1, ..Abilities::default() }
+fn one_call() -> Capabilities {
+    Capabilities { concurrency: 1, max_concurrency: 1, ..Capabilities::default() }
 }
 
-fn throttled(scope: Scope, wait: Duration) -> Answer {
+fn throttled(scope: ThrottleScope, wait: Duration) -> Answer {
     Answer::Say(Outcome::Throttled { scope, wait })
 }
 
 #[tokio::test]
-async fn the_channel_waits_as_a_whole() {
+async fn the_whole_channel_waits() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        2 => throttled(Scope::Channel, WAIT),
-        _ => Answer::Say(Outcome::Accepted),
+        2 => throttled(ThrottleScope::Channel, WAIT),
+        _ => Answer::Say(Outcome::Sent),
     });
-    let big = house.rows(90).await;
-    let small = house.rows(1).await;
+    let big = house.deliveries(90).await;
+    let small = house.deliveries(1).await;
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     house.ended(&big).await;
     house.ended(&small).await;
@@ -50,30 +50,30 @@ async fn the_channel_waits_as_a_whole() {
 async fn a_recipient_waits_and_everyone_else_goes_first() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        0 => throttled(Scope::Recipient, LONG_WAIT),
-        _ => Answer::Say(Outcome::Accepted),
+        0 => throttled(ThrottleScope::Recipient, LONG_WAIT),
+        _ => Answer::Say(Outcome::Sent),
     });
-    let order = house.rows(5).await;
+    let order = house.deliveries(5).await;
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     script.eventually(5).await;
-    let later = house.rows(1).await;
+    let later = house.deliveries(1).await;
     house.ended(&order).await;
     house.ended(&later).await;
     let seen = script.seen();
     let indexes: Vec<u32> = seen.iter().map(|seen| seen.index).collect();
-    assert_eq!(indexes, [0, 1, 2, 3, 4, 0, 0], "five rows, the later order, and the one that waited");
-    assert_eq!((&seen[5].suffix, &seen[6].suffix), (&later, &order));
+    assert_eq!(indexes, [0, 1, 2, 3, 4, 0, 0], "five deliveries, the later order, and the one that waited");
+    assert_eq!((&seen[5].order_id, &seen[6].order_id), (&later, &order));
     assert!(seen[6].at >= seen[0].at + LONG_WAIT);
     assert_eq!((seen[6].attempt, seen[6].tries), (2, 0));
     courier.stopped().await;
 }
 
 #[tokio::test]
-async fn a_long_wait_hands_the_lease_back() {
+async fn a_long_wait_releases_the_lease() {
     let house = House::open().await;
-    let hour = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(3600) };
+    let hour = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(3600) };
     let script = Script::new(one_call(), move |_| Answer::Say(hour.clone()));
-    let orders = [house.rows(90).await, house.rows(3).await];
+    let orders = [house.deliveries(90).await, house.deliveries(3).await];
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     script.eventually(1).await;
     super::house::eventually_async("no lease", async || match house.size("leased:{0}:email") {
@@ -90,16 +90,16 @@ async fn a_long_wait_hands_the_lease_back() {
 }
 
 #[tokio::test]
-async fn a_recipient_that_waits_too_long_is_left_to_the_queue_and_comes_back() {
+async fn a_recipient_that_waits_too_long_returns_to_the_queue_and_is_sent_later() {
     let house = House::open().await;
     let script = Script::new(one_call(), |seen| match seen.call {
-        0 => throttled(Scope::Recipient, LONGER_WAIT),
-        _ => Answer::Say(Outcome::Accepted),
+        0 => throttled(ThrottleScope::Recipient, LONGER_WAIT),
+        _ => Answer::Say(Outcome::Sent),
     });
-    let order = house.rows(5).await;
+    let order = house.deliveries(5).await;
     let settings = Settings { hold_through: WAIT, ..brisk() };
     let courier = house.courier(Arc::clone(&script), settings).await;
-    // Everyone else is through and the courier has let go of the one that waits.
+    // All others are sent and the courier has released the one that waits.
     script.eventually(5).await;
     super::house::eventually_async("no lease", async || match house.size("leased:{0}:email") {
         0 => Ok(()),
@@ -117,30 +117,30 @@ async fn a_recipient_that_waits_too_long_is_left_to_the_queue_and_comes_back() {
     courier.stopped().await;
 }
 
-/// The answer to the begin of the second row is on its way while the first call brings the rate limit.
+/// The first call is throttled while the answer to the begin of the second delivery is still on its way.
 #[tokio::test]
-async fn what_was_begun_when_the_limit_came_is_not_sent_during_it() {
+async fn what_was_begun_before_a_rate_limit_is_not_sent_during_it() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
-    let abilities = Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() };
+    let abilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
     let script = Script::new(abilities, move |seen| match seen.call {
         1 => Answer::After(
             Arc::clone(&waits),
-            Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(10) },
+            Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(10) },
         ),
-        _ => Answer::Say(Outcome::Accepted),
+        _ => Answer::Say(Outcome::Sent),
     });
     let proxy = Proxy::unix(house.server.endpoint(), Traffic::Resp).unwrap();
     let courier = start(&proxy.url(), 1, Arc::clone(&script), brisk(), Arc::new(()), None).await;
-    // Every script is loaded by now, so that each call is one question and one answer.
-    let before = house.rows(1).await;
+    // After this order every script is loaded, so that each call is one request and one reply.
+    let before = house.deliveries(1).await;
     house.ended(&before).await;
-    let first = house.rows(1).await;
+    let first = house.deliveries(1).await;
     script.eventually(2).await;
-    // Well below the silence after which the store gives a connection up.
+    // Well below the time after which the store closes a silent connection.
     proxy.set_latency(Duration::from_secs(1));
-    let second = house.rows(1).await;
+    let second = house.deliveries(1).await;
     house.eventually(&second, State::Sending, 1).await;
     gate.add_permits(1);
     house.eventually(&first, State::Pending, 1).await;

@@ -1,59 +1,59 @@
-//! Tokens: one a row, the same for every attempt of it.
+//! Tokens: one per delivery, the same for every attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_courier::{Abilities, Batching, Outcome, Scope};
+use posthaste_courier::{Batching, Capabilities, Outcome, ThrottleScope};
 use posthaste_model::{OnUnknown, Reason, State};
 use tokio::sync::Semaphore;
 
 use super::house::{Doomed, HANGS, House, Order, brisk, short_lease};
 use super::script::{Answer, Script};
 
-fn with_tokens(idempotent_for: Duration) -> Abilities {
+fn with_tokens(idempotent_for: Duration) -> Capabilities {
     let send_window = Duration::from_millis(300);
-    Abilities { tokens: true, idempotent_for, send_window, ..Abilities::default() }
+    Capabilities { tokens: true, idempotent_for, send_window, ..Capabilities::default() }
 }
 
 #[tokio::test]
-async fn every_row_has_a_token_of_its_own_and_keeps_it() {
+async fn every_delivery_has_its_own_token_and_keeps_it() {
     let house = House::open().await;
     let script = Script::new(with_tokens(Duration::ZERO), |seen| {
         Answer::Say(match (seen.index % 3, seen.before) {
             (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderFailed },
-            (1, 0) => Outcome::Throttled { scope: Scope::Recipient, wait: Duration::from_secs(1) },
-            _ => Outcome::Accepted,
+            (1, 0) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait: Duration::from_secs(1) },
+            _ => Outcome::Sent,
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let orders = [house.rows(1).await, house.rows(3).await, house.rows(90).await];
+    let orders = [house.deliveries(1).await, house.deliveries(3).await, house.deliveries(90).await];
     for order in &orders {
         house.ended(order).await;
     }
     let seen = script.seen();
     let tokens: BTreeSet<u32> = seen.iter().map(|seen| seen.token.unwrap_or(0)).collect();
     assert!(!tokens.contains(&0));
-    assert_eq!(tokens.len(), 94, "as many tokens as rows");
+    assert_eq!(tokens.len(), 94, "as many tokens as deliveries");
     for again in seen.iter().filter(|seen| seen.before > 0) {
         let same = |first: &&_| -> bool {
             let first: &super::script::Seen = first;
-            first.suffix == again.suffix && first.index == again.index && first.before == 0
+            first.order_id == again.order_id && first.index == again.index && first.before == 0
         };
         assert_eq!(seen.iter().find(same).and_then(|first| first.token), again.token);
     }
     courier.stopped().await;
 }
 
-/// The provider drops the repeat, so it is made even for an order that must not be sent twice.
+/// The provider drops a repeat, so it is made even for an order that must not be sent twice.
 #[tokio::test]
 async fn an_unknown_is_repeated_under_its_token() {
     let house = House::open().await;
-    // The second repeat is due when a 64th of it has passed.
+    // The second repeat is due after a 64th of this time.
     let script = Script::new(with_tokens(Duration::from_secs(60)), |seen| {
         Answer::Say(match seen.before {
             0 | 1 => Outcome::Unknown(Reason::TimedOut),
-            _ => Outcome::Accepted,
+            _ => Outcome::Sent,
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
@@ -81,20 +81,21 @@ async fn a_token_the_provider_has_forgotten_is_not_repeated() {
     courier.stopped().await;
 }
 
-/// The repeat was decided in time, and then the channel had to wait for too long.
+/// The repeat was decided in time, but then the channel had to wait too long.
 #[tokio::test]
 async fn a_repeat_that_comes_too_late_is_not_made() {
     let house = House::open().await;
-    // Both are there from the beginning, and go before the channel waits.
-    let (order, other) = (house.rows(1).await, house.rows(1).await);
-    let abilities = Abilities { send_window: Duration::from_secs(2), ..with_tokens(Duration::from_secs(7)) };
+    // Both orders exist from the beginning and are sent before the channel is throttled.
+    let (order, other) = (house.deliveries(1).await, house.deliveries(1).await);
+    let abilities =
+        Capabilities { send_window: Duration::from_secs(2), ..with_tokens(Duration::from_secs(7)) };
     let gate = Arc::new(Semaphore::new(0));
     let (unknown, waits) = (order.clone(), Arc::clone(&gate));
-    let throttled = Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(8) };
+    let throttled = Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(8) };
     let script = Script::new(abilities, move |seen| match seen.before {
-        0 if seen.suffix == unknown => Answer::Say(Outcome::Unknown(Reason::TimedOut)),
+        0 if seen.order_id == unknown => Answer::Say(Outcome::Unknown(Reason::TimedOut)),
         0 => Answer::After(Arc::clone(&waits), throttled.clone()),
-        _ => Answer::Say(Outcome::Accepted),
+        _ => Answer::Say(Outcome::Sent),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     script.eventually(2).await;
@@ -108,19 +109,19 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
     courier.stopped().await;
 }
 
-/// The repeat itself was told to wait, for longer than the provider remembers the first attempt.
+/// The repeat itself was throttled for longer than the provider remembers the first attempt.
 #[tokio::test]
-async fn a_repeat_that_is_put_off_for_too_long_is_not_made() {
+async fn a_repeat_that_is_throttled_for_too_long_is_not_made() {
     let house = House::open().await;
     let script = Script::new(with_tokens(Duration::from_secs(8)), |seen| {
         Answer::Say(match seen.before {
             0 => Outcome::Unknown(Reason::TimedOut),
-            1 => Outcome::Throttled { scope: Scope::Channel, wait: Duration::from_secs(9) },
-            _ => Outcome::Accepted,
+            1 => Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::from_secs(9) },
+            _ => Outcome::Sent,
         })
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let order = house.rows(1).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     let outcome = house.outcome(&order).await;
     assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
@@ -128,17 +129,17 @@ async fn a_repeat_that_is_put_off_for_too_long_is_not_made() {
     courier.stopped().await;
 }
 
-/// What went out as one message goes out as one once more, when its courier died with it, and with nothing beside it.
+/// Deliveries sent as one message when their courier died are repeated as one message, with nothing else on the wire.
 #[tokio::test]
-async fn rows_of_one_token_are_repeated_together_when_their_courier_died() {
+async fn deliveries_of_one_token_are_repeated_together_when_their_courier_died() {
     let house = House::open().await;
-    let abilities = || Abilities {
-        batching: Batching::Groups { groups: 2, rows: 10 },
-        rows_a_token: 10,
+    let abilities = || Capabilities {
+        batching: Batching::Groups { groups: 2, deliveries: 10 },
+        deliveries_a_token: 10,
         send_window: HANGS,
         ..with_tokens(Duration::from_secs(3_600))
     };
-    let order = house.rows(20).await;
+    let order = house.deliveries(20).await;
     let dying = Script::new(abilities(), |_| Answer::Hang);
     let doomed = Doomed::start(&house, Arc::clone(&dying), short_lease()).await;
     dying.eventually(20).await;

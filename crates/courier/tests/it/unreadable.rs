@@ -1,21 +1,21 @@
-//! Records that can't be read: damaged ones are parked, those of a later version are left to a newer program. Neither stands
-//! in anybody's way, nothing of them is begun, and no try is spent.
+//! Unreadable records: damaged ones are parked, those of a later version are left to a newer program. Neither blocks
+//! other orders, nothing of them is begun, and no try is spent.
 
 use std::sync::Arc;
 
-use posthaste_courier::Abilities;
-use posthaste_model::{State, Suffix};
+use posthaste_courier::Capabilities;
+use posthaste_model::{OrderId, State};
 
 use super::house::{House, brisk, eventually_async};
 use super::script::Script;
 
-/// An order that was refused by nobody and begun by nobody.
-async fn untouched(house: &House, order: &Suffix, rows: u32) {
+/// Checks that all deliveries of an order are still pending.
+async fn untouched(house: &House, order: &OrderId, deliveries: u32) {
     let counters = house.counters(order).await;
-    assert_eq!(counters[State::Pending], rows, "none of it is lost");
+    assert_eq!(counters[State::Pending], deliveries, "none of it is lost");
 }
 
-async fn is_parked(house: &House, order: &Suffix, why: &str) {
+async fn is_parked(house: &House, order: &OrderId, why: &str) {
     let name = format!("email:{order}:0");
     eventually_async("the parcel is parked", async || {
         let reply = house.command(&["HGET", "parked_why:{0}", &name]);
@@ -27,12 +27,12 @@ async fn is_parked(house: &House, order: &Suffix, why: &str) {
     assert!(ready.text().is_none(), "{ready:?}");
 }
 
-/// Every damage to what is fetched of a big order, and what it is parked as.
+/// Damages each record that is loaded for a big order; the parcel is parked with the right reason.
 #[tokio::test]
 async fn a_damaged_parcel_is_parked_and_stops_nobody() {
     let house = House::open().await;
-    let script = Script::accepting(Abilities::default());
-    let spoil = |order: &Suffix, damage: usize| {
+    let script = Script::accepting(Capabilities::default());
+    let spoil = |order: &OrderId, damage: usize| {
         let key = |family: &str| format!("{family}:{{0}}:{order}:email:0");
         let text = format!("text:{{0}}:{order}");
         match damage {
@@ -44,15 +44,15 @@ async fn a_damaged_parcel_is_parked_and_stops_nobody() {
             _ => house.command(&["SET", &key("outcome"), "rubbish"]),
         };
     };
-    let whys = ["rows", "rows", "content", "content", "outcomes", "outcomes"];
+    let whys = ["deliveries", "deliveries", "content", "content", "outcomes", "outcomes"];
     let mut bad = Vec::new();
     for damage in 0..whys.len() {
-        let order = house.rows(90).await;
+        let order = house.deliveries(90).await;
         spoil(&order, damage);
         bad.push(order);
     }
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let good = house.rows(90).await;
+    let good = house.deliveries(90).await;
     house.ended(&good).await;
     for (order, why) in bad.iter().zip(whys) {
         is_parked(&house, order, why).await;
@@ -64,22 +64,22 @@ async fn a_damaged_parcel_is_parked_and_stops_nobody() {
     courier.stopped().await;
 }
 
-/// Text that no script can tell from a sound one, in an order whose row the claim has begun already.
+/// Damaged text that no script can detect, in an order whose delivery the claim has already begun.
 #[tokio::test]
-async fn a_row_begun_with_its_claim_that_cannot_be_read_is_parked_unspent() {
+async fn a_delivery_begun_with_its_claim_that_cannot_be_read_is_parked_unspent() {
     let house = House::open().await;
-    let bad = house.rows(1).await;
+    let bad = house.deliveries(1).await;
     let key = format!("history:{{0}}:{bad}");
-    // The text's second letter is no UTF-8 any more.
+    // The text's second letter is not valid UTF-8 any more.
     let piece = house.command(&["HGET", &key, "b0"]).bytes().expect("a piece").to_vec();
     let mut spoilt = piece.clone();
     spoilt[4] = 0xff;
     house.command_of_bytes(&[b"HSET", key.as_bytes(), b"b0", &spoilt]);
-    let script = Script::accepting(Abilities::default());
+    let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     is_parked(&house, &bad, "content").await;
-    assert!(script.seen().is_empty(), "nothing of it left");
-    let good = house.rows(1).await;
+    assert!(script.seen().is_empty(), "nothing of it was sent");
+    let good = house.deliveries(1).await;
     house.ended(&good).await;
     // Repaired and released, it is sent like any other.
     house.command_of_bytes(&[b"HSET", key.as_bytes(), b"b0", &piece]);
@@ -89,12 +89,12 @@ async fn a_row_begun_with_its_claim_that_cannot_be_read_is_parked_unspent() {
     courier.stopped().await;
 }
 
-/// A made-up next version wrote these: another version of the text, of the rows, of the outcomes, a field nobody here knows.
+/// Records of an invented next version: another version of the text or of the parcel, or an unknown field.
 #[tokio::test]
 async fn records_of_a_later_version_are_left_to_a_newer_program() {
     let house = House::open().await;
-    let small = house.rows(1).await;
-    let big = [house.rows(90).await, house.rows(90).await, house.rows(90).await];
+    let small = house.deliveries(1).await;
+    let big = [house.deliveries(90).await, house.deliveries(90).await, house.deliveries(90).await];
     let key = format!("history:{{0}}:{small}");
     let piece = house.command(&["HGET", &key, "b0"]).bytes().expect("a piece").to_vec();
     let mut later = piece.clone();
@@ -103,15 +103,15 @@ async fn records_of_a_later_version_are_left_to_a_newer_program() {
     house.command(&["SETRANGE", &format!("text:{{0}}:{}", big[0]), "0", "\u{2}"]);
     house.command(&["SETRANGE", &format!("text:{{0}}:{}", big[1]), "1", "\u{a}"]);
     house.command(&["SETRANGE", &format!("parcel:{{0}}:{}:email:0", big[2]), "0", "\u{2}"]);
-    let script = Script::accepting(Abilities::default());
+    let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let good = house.rows(90).await;
+    let good = house.deliveries(90).await;
     house.ended(&good).await;
-    for (order, rows) in [(&small, 1), (&big[0], 90), (&big[1], 90), (&big[2], 90)] {
-        let member = format!("{order}:0");
+    for (order, deliveries) in [(&small, 1), (&big[0], 90), (&big[1], 90), (&big[2], 90)] {
+        let parcel_id = format!("{order}:0");
         let soon = house.store.server_time().await.expect("the time").0;
-        eventually_async("the parcel waits for somebody else", async || {
-            let reply = house.command(&["ZSCORE", "ready:{0}:email:bulk", &member]);
+        eventually_async("the parcel waits for a newer program", async || {
+            let reply = house.command(&["ZSCORE", "ready:{0}:email:bulk", &parcel_id]);
             match reply.text().and_then(|score| score.parse::<u64>().ok()) {
                 Some(ready) if ready > soon => Ok(()),
                 other => Err(format!("{other:?}")),
@@ -122,25 +122,26 @@ async fn records_of_a_later_version_are_left_to_a_newer_program() {
         let record = house.command(&["HGET", &format!("history:{{0}}:{order}"), "o"]);
         assert!(record.text().is_none(), "nothing was begun: {record:?}");
         if order != &small {
-            untouched(&house, order, rows).await;
+            untouched(&house, order, deliveries).await;
             let record = house.command(&["EXISTS", &format!("outcome:{{0}}:{order}:email:0")]);
             assert_eq!(record.int(), Some(0), "nothing was begun");
         }
     }
-    // Whoever can read it takes it: here the same program, once the field is one it knows.
+    // A program that can read the record sends it: here the same program, once the original record is restored.
     house.command_of_bytes(&[b"HSET", key.as_bytes(), b"b0", &piece]);
     house.command(&["ZADD", "ready:{0}:email:bulk", "XX", "1", &format!("{small}:0")]);
     house.ended(&small).await;
     courier.stopped().await;
 }
 
-/// One record nobody can read, in each place housekeeping looks at: the other partitions and orders are kept in order.
+/// Unreadable records in each place that housekeeping reads do not keep it from repairing other partitions and
+/// orders.
 #[tokio::test]
 async fn housekeeping_goes_on_around_what_cannot_be_read() {
     let house = House::with_partitions(4).await;
     let mut bad = Vec::new();
     for _ in 0..16 {
-        let order = house.rows(1).await;
+        let order = house.deliveries(1).await;
         let p = house.store.partition_of(&order);
         house.command(&["SET", &format!("history:{{{p}}}:{order}"), "of another type"]);
         bad.push((p, order));
@@ -149,9 +150,9 @@ async fn housekeeping_goes_on_around_what_cannot_be_read() {
         house.command(&["RPUSH", &format!("orders:{{{p}}}"), "nobody's"]);
         house.command(&["HSET", &format!("channels:{{{p}}}"), "No channel", "x"]);
     }
-    let script = Script::accepting(Abilities::default());
+    let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    // Orders that fell out of their index, in every partition, are found by the rounds that meet the bad ones.
+    // In every partition, rounds that meet the bad records still find the orders missing from their index.
     let mut fallen = Vec::new();
     for _ in 0..16 {
         let order = house

@@ -1,27 +1,27 @@
-//! A database that was wiped: the courier sends nothing more and waits for somebody to decide. One that is another one: it ends.
+//! A wiped database: the courier sends nothing more and waits for an operator. A replaced database: the courier ends.
 
 use std::sync::Arc;
 
-use posthaste_courier::{Abilities, Outcome, RunError};
+use posthaste_courier::{Capabilities, Outcome, RunError};
 use tokio::sync::Semaphore;
 
 use super::house::{House, brisk, eventually_async};
 use super::script::{Answer, Script};
 
 #[tokio::test]
-async fn a_wiped_database_stops_the_courier_with_rows_on_the_wire() {
+async fn a_wiped_database_stops_the_courier_with_deliveries_on_the_wire() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
     let waits = Arc::clone(&gate);
-    let abilities = Abilities { concurrency: 2, max_concurrency: 2, ..Abilities::default() };
-    let script = Script::new(abilities, move |_| Answer::After(Arc::clone(&waits), Outcome::Accepted));
+    let abilities = Capabilities { concurrency: 2, max_concurrency: 2, ..Capabilities::default() };
+    let script = Script::new(abilities, move |_| Answer::After(Arc::clone(&waits), Outcome::Sent));
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    house.rows(90).await;
-    house.rows(1).await;
+    house.deliveries(90).await;
+    house.deliveries(1).await;
     script.eventually(2).await;
     house.command(&["FLUSHALL"]);
     gate.add_permits(100);
-    eventually_async("the halt is written down", async || {
+    eventually_async("the halt is stored", async || {
         match house.command(&["EXISTS", "epoch:{0}", "halted:{0}"]).int() {
             Some(2) => Ok(()),
             other => Err(format!("{other:?}")),
@@ -40,12 +40,12 @@ async fn a_wiped_database_stops_the_courier_with_rows_on_the_wire() {
 }
 
 #[tokio::test]
-async fn another_database_ends_an_idle_courier() {
+async fn a_replaced_database_ends_an_idle_courier() {
     let house = House::open().await;
-    let courier = house.courier(Script::accepting(Abilities::default()), brisk()).await;
-    let order = house.rows(1).await;
+    let courier = house.courier(Script::accepting(Capabilities::default()), brisk()).await;
+    let order = house.deliveries(1).await;
     house.ended(&order).await;
     house.command(&["SET", "epoch:{0}", "somebody-elses"]);
-    let error = courier.end().await.expect_err("it does not go on");
+    let error = courier.end().await.expect_err("the courier ends");
     assert!(matches!(error, RunError::Engine(_)), "{error}");
 }

@@ -1,8 +1,8 @@
-//! Reads the caller's type out of the merged table.
+//! Deserializes the caller's type from the merged table.
 //!
-//! figment's own reader cannot be used: it guesses the type of a variable from its text (a password of digits becomes a
-//! number), repeats refused values in its messages (a password among them), and lets unknown keys pass unless the
-//! type forbids them. This one lets the type decide, repeats no text, and refuses every unknown key.
+//! figment's own deserializer cannot be used: it guesses the type of a variable from its text (a password of digits becomes a
+//! number), repeats refused values in its messages (even passwords), and accepts unknown keys unless the type forbids them.
+//! This one lets the type decide, repeats no text, and refuses every unknown key.
 
 use std::collections::btree_map;
 use std::fmt::Display;
@@ -17,19 +17,19 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Unexpecte
 pub(super) struct Problem {
     /// The parts of the dotted key.
     pub(super) path: Vec<String>,
-    /// The value at fault; `None` for a missing one.
+    /// The invalid value; `None` if it is missing.
     pub(super) tag: Option<Tag>,
     pub(super) fault: Fault,
 }
 
-/// The kinds of problem, as far as their texts differ.
+/// The kinds of problem, by their texts.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// Nobody set it.
+    /// The setting is not set.
     Missing,
-    /// A text that repeats nothing of the value.
+    /// A text that does not repeat the value.
     Plain(String),
-    /// A text of the setting's type, which may repeat the value.
+    /// A text from the setting's type, which may repeat the value.
     Quoting(String),
 }
 
@@ -58,7 +58,7 @@ impl Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// What was found, without its content: texts may be secrets.
+/// The kind of value found, without its content: texts may be secrets.
 fn kind(found: &Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "true or false",
@@ -110,20 +110,20 @@ impl de::Error for Problem {
     }
 }
 
-/// Reads one value.
+/// Deserializes one value.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     value: &'a Value,
-    /// The keys of the table the value stands in, for the message about an unknown one.
+    /// The keys of the table that contains the value, for the message about an unknown key.
     siblings: &'static [&'static str],
-    /// Keys of this table that are passed over when its type does not know them.
+    /// Keys of this table that are ignored if its type does not know them.
     elsewhere: &'static [&'static str],
-    /// Whether a value arrived as text whatever its setting's type is.
+    /// Whether a value came as text, whatever the type of its setting.
     is_text: &'a dyn Fn(Tag) -> bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a whole table of settings; `elsewhere` are the sections that may be meant for somebody else.
+    /// Reads a whole table of settings; `elsewhere` are the sections that may belong to another process.
     pub(super) fn new(
         value: &'a Value,
         elsewhere: &'static [&'static str],
@@ -218,7 +218,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    /// A list in a variable or flag is written with commas.
+    /// In a variable or flag, the items of a list are separated by commas.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let Some(text) = self.text() else { return self.deserialize_any(visitor) };
         let word = |word: &str| Value::String(self.value.tag(), word.trim().to_owned());
@@ -259,7 +259,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Called for a key its type does not know: refused, whether the type says `deny_unknown_fields` or not.
+    /// Called for a key that the type does not know: refused, with or without `deny_unknown_fields`.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Problem> {
         Err(de::Error::unknown_field("", self.siblings))
     }
@@ -302,7 +302,7 @@ impl<'de> de::MapAccess<'de> for Table<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let Some((key, value)) = self.value.take() else {
-            return Err(de::Error::custom("a value was asked for before its key"));
+            return Err(de::Error::custom("a value was requested before its key"));
         };
         let reader = self.reader.inside(value, self.fields);
         seed.deserialize(reader).map_err(|problem| problem.at(key, value.tag()))

@@ -1,7 +1,7 @@
 //! Settings from environment variables: `POSTHASTE_SECTION__KEY` is the setting `section.key`.
 //!
-//! Variables are given as values, so tests pass their own. Values stay text; the type of the setting decides how
-//! the text is read (a password of digits stays a password).
+//! Variables are passed in, so tests can supply their own. Values stay text; the type of the setting decides how the text is
+//! parsed (a password of digits stays a password).
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ use super::origin::Origin;
 /// The prefix of every variable of the project.
 pub(super) const PREFIX: &str = "POSTHASTE_";
 const SEPARATOR: &str = "__";
-/// Parts of a name at most. Tables within tables are read and dropped by recursion.
+/// Maximum parts of a name. Nested tables are parsed and dropped recursively.
 const MOST_PARTS: usize = 8;
 
 /// The variable that sets a dotted key.
@@ -23,8 +23,8 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', SEPARATOR).to_ascii_uppercase())
 }
 
-/// One layer per variable with our prefix. An empty variable counts as not set, because compose files pass
-/// `${NAME:-}` on for what is not set.
+/// One layer per variable with our prefix. An empty variable counts as not set, because compose files pass `${NAME:-}` for
+/// variables that are not set.
 pub(super) fn layers(
     variables: Vec<(OsString, OsString)>,
     reserved: &[&str],
@@ -43,37 +43,37 @@ pub(super) fn layers(
                 continue;
             }
             return Err(refuse(
-                "not a setting; settings are written POSTHASTE_SECTION__KEY, with two underscores",
+                "not a setting; write settings as POSTHASTE_SECTION__KEY, with two underscores",
             ));
         }
         let parts: Vec<String> = rest.split(SEPARATOR).map(str::to_ascii_lowercase).collect();
         if parts.len() > MOST_PARTS {
-            // A name of 100 kB is nothing to repeat.
+            // Do not repeat a name of 100 kB.
             return Err(ConfigError::Variable {
                 name: name.chars().take(40).chain(['…']).collect(),
-                why: format!("its name has {} parts, {MOST_PARTS} are the most", parts.len()),
+                why: format!("its name has {} parts; at most {MOST_PARTS} are allowed", parts.len()),
             });
         }
         if parts.iter().any(|part| part.is_empty() || part.contains('.')) {
-            return Err(refuse("a part of its name is empty or holds a dot"));
+            return Err(refuse("a part of its name is empty or contains a dot"));
         }
         layers.push(Layer {
             origin: Origin::Environment(name.to_owned()),
             dict: leaf(&parts.join("."), value),
         });
     }
-    // The order of the environment is the system's; a fixed order makes messages and precedence repeatable.
+    // The system decides the order of the environment; sorting makes messages and precedence repeatable.
     layers.sort_by_key(|layer| layer.origin.to_string());
     Ok(layers)
 }
 
-/// A table with one text at a dotted key.
+/// A table with a single text at a dotted key.
 pub(super) fn leaf(key: &str, value: String) -> Dict {
     nest(key, Value::from(value)).into_dict().unwrap_or_default()
 }
 
-/// Kubernetes sets `<NAME>_SERVICE_HOST`, `<NAME>_PORT_80_TCP` and the like for a service called `posthaste…` in
-/// every pod beside it; these must not stop a start.
+/// Kubernetes sets `<NAME>_SERVICE_HOST`, `<NAME>_PORT_80_TCP` and the like in every pod of the namespace for a service called
+/// `posthaste…`; these must not prevent a start.
 fn is_service_link(rest: &str, value: &str) -> bool {
     let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let names_protocol = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.contains(protocol));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn service_links_of_kubernetes_are_passed_over() {
+    fn service_links_of_kubernetes_are_ignored() {
         let found = read(&[
             ("POSTHASTE_SERVICE_HOST", "10.0.0.7"),
             ("POSTHASTE_QUEUE_SERVICE_PORT", "80"),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_too_many_parts_are_refused_before_they_are_tables() {
+    fn names_of_too_many_parts_are_refused_before_they_become_tables() {
         for parts in [2 * MOST_PARTS, 40_000] {
             let refused = read(&[(&format!("POSTHASTE_A{}", "__A".repeat(parts - 1)), "1")]);
             let told = refused.expect_err("too many parts");

@@ -1,4 +1,4 @@
-//! Why settings are refused. Every variant ends the start of the process (exit code 78).
+//! Why settings are refused. With any of these errors the process does not start (exit code 78).
 
 use std::io;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ pub enum ConfigError {
     Setting {
         /// The dotted key.
         key: String,
-        /// What is wrong, with the allowed values where they are known.
+        /// What is wrong, with the allowed values if known.
         what: String,
         /// Where the value came from.
         origin: Origin,
     },
-    /// A setting without a default that nobody gave.
+    /// A setting that has no default and was not set.
     #[error("{key}: missing; set it in the settings file or as environment variable {variable}")]
     Missing {
         /// The dotted key.
@@ -27,14 +27,14 @@ pub enum ConfigError {
         /// The environment variable that would set it.
         variable: String,
     },
-    /// A setting given twice in one place, directly and as the name of a file.
+    /// A setting given twice in one place, directly and as a file name.
     #[error("{key}: given both by {first} and by {second}; keep one")]
     Twice {
         /// The dotted key.
         key: String,
-        /// The value itself.
+        /// The direct value.
         first: Origin,
-        /// The name of the file with the value.
+        /// The file name.
         second: Origin,
     },
     /// The settings file cannot be read.
@@ -75,8 +75,8 @@ pub enum ConfigError {
     },
     /// A settings file that everyone may read or write holds a secret.
     #[error(
-        "{key}: settings file {path} holds this secret and can be read or written by everyone; take the rights away with \
-         chmod o-rw, or name a file of its own as {key}_file"
+        "{key}: settings file {path} holds this secret and can be read or written by everyone; run chmod o-rw on it, or put \
+         the secret into a separate file and name it as {key}_file"
     )]
     OpenFile {
         /// The dotted key.
@@ -84,7 +84,7 @@ pub enum ConfigError {
         /// The settings file.
         path: PathBuf,
     },
-    /// An environment variable with our prefix that is no setting.
+    /// An environment variable with our prefix that is not a setting.
     #[error("environment variable {name}: {why}")]
     Variable {
         /// The variable.

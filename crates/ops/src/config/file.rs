@@ -1,4 +1,4 @@
-//! A settings file, and what it must not be: readable by everyone while it holds a secret.
+//! Reads a settings file. A file that holds a secret must not be readable by everyone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use figment::value::{Dict, Value};
 
 use super::layer::lookup;
 use super::secret_file::OTHERS;
-use crate::mask;
+use crate::redact;
 
 /// A settings file larger than this is refused.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> io::Result<(String, bool)> {
     Ok((text, is_open))
 }
 
-/// The first of the keys whose value here is a secret.
+/// The first of these keys whose value in the file is a secret.
 pub(super) fn secret_of<'a>(dict: &Dict, secrets: &[&'a str]) -> Option<&'a str> {
     secrets.iter().copied().find(|key| {
         let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
@@ -35,10 +35,10 @@ pub(super) fn secret_of<'a>(dict: &Dict, secrets: &[&'a str]) -> Option<&'a str>
     })
 }
 
-/// An address is a secret only with credentials in it; an empty text is none.
+/// A URL is a secret only if it contains credentials; an empty text is not a secret.
 fn is_secret(value: &Value) -> bool {
     match value {
-        Value::String(_, text) if text.contains("://") => mask::credentials(text) != text.as_str(),
+        Value::String(_, text) if text.contains("://") => redact::credentials(text) != text.as_str(),
         Value::String(_, text) => !text.is_empty(),
         Value::Array(_, items) => items.iter().any(is_secret),
         _ => true,

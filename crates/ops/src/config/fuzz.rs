@@ -1,4 +1,4 @@
-//! A settings file of any bytes.
+//! A settings file with arbitrary bytes.
 
 use std::path::PathBuf;
 
@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::*;
-use crate::{admin, stop, telemetry};
+use crate::{admin, shutdown, telemetry};
 
-/// Settings a process has, and a section that takes anything.
+/// Settings of a process, and a section that accepts anything.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only read")]
 struct Settings {
     log: telemetry::Settings,
     admin: admin::Settings,
-    stop: stop::Settings,
+    stop: shutdown::Settings,
     #[serde(default)]
     any: IgnoredAny,
 }
 
-/// The text of a settings file. Nothing of a line that can't be read is told but its place.
+/// Parses the text of a settings file. Errors give only the position of an invalid line, never its text.
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let origin = Origin::File(PathBuf::from("FILE"));

@@ -1,20 +1,20 @@
-//! A layer of settings: a table and where it came from; and the merge of all layers.
+//! A layer of settings (a table and its origin), and the merge of all layers.
 //!
-//! Layers come in groups of one rank (the defaults, each file, the environment, the flags). figment merges the
-//! tables and remembers for each value which layer gave it.
+//! Layers are grouped by rank (the defaults, each file, the environment, the flags). figment merges the tables and remembers
+//! which layer each value came from.
 
 use std::path::Path;
 
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
+use super::duration_size::HumanDuration;
 use super::error::ConfigError;
-use super::origin::{Entry, Origin};
+use super::origin::{Origin, SettingEntry};
 use super::secret_file;
-use super::units::HumanDuration;
-use crate::mask;
+use crate::redact;
 
-/// Durations by which nothing is meant when they are zero: not to wait, not to spread, to ask at once, to look up each time.
+/// Durations that may be zero: do not wait, do not spread, ask at once.
 const MAY_BE_ZERO: &[&str] = &["redis.wait_at_start", "quiet_hours.jitter", "twilio.ask_after"];
 
 /// A table of settings from one place.
@@ -26,14 +26,14 @@ pub(super) struct Layer {
 /// Layers of one rank.
 pub(super) type Group = Vec<Layer>;
 
-/// The merged table, and the way from a value's tag to its origin.
+/// The merged table, and the origin of each value by its tag.
 pub(super) struct Merged {
     figment: Figment,
     origins: Vec<Origin>,
     pub(super) root: Value,
 }
 
-/// Gives one layer to figment; the name of its metadata is the number of its origin.
+/// Passes one layer to figment; the name in its metadata is the index of its origin.
 struct Numbered<'a> {
     number: usize,
     dict: &'a Dict,
@@ -57,24 +57,24 @@ pub(super) fn merge(groups: Vec<Group>) -> Merged {
         figment = figment.merge(Numbered { number: origins.len(), dict: &layer.dict });
         origins.push(layer.origin);
     }
-    // Our providers never fail, so the merged table is always there.
+    // Our providers never fail, so there always is a merged table.
     let dict = figment.data().ok().and_then(|mut map| map.remove(&Profile::Default)).unwrap_or_default();
     Merged { figment, origins, root: Value::from(dict) }
 }
 
 impl Merged {
-    /// The origin of the value with this tag. A table nobody wrote has none of its own: the defaults.
+    /// The origin of the value with this tag. A table that no source contains has the defaults as its origin.
     pub(super) fn origin(&self, tag: Tag) -> &Origin {
         let number = self.figment.get_metadata(tag).and_then(|metadata| metadata.name.parse::<usize>().ok());
         number.and_then(|number| self.origins.get(number)).unwrap_or(&Origin::Defaults)
     }
 
-    /// Whether the value arrived as text although its setting may be of another type.
+    /// Whether the value came as text although its setting may be of another type.
     pub(super) fn is_text(&self, tag: Tag) -> bool {
         matches!(self.origin(tag), Origin::Environment(_) | Origin::Flag(_))
     }
 
-    /// A duration that came as nothing where the defaults have one: its key and its origin.
+    /// A duration that is zero although its default is not: its key and origin.
     pub(super) fn zero_duration(&self, defaults: &[&Dict]) -> Option<(String, Origin)> {
         let is_zero = |text: &str| text.parse::<HumanDuration>().is_ok_and(|time| time.get().is_zero());
         let entries = self.entries(&[]);
@@ -84,7 +84,7 @@ impl Merged {
                 let table = section.map_or(Some(*dict), |section| lookup(dict, section));
                 table.and_then(|table| table.get(name)).and_then(Value::as_str)
             });
-            // A default that is nothing means something by it.
+            // If the default is zero, zero has a meaning.
             let is_time = default.is_some_and(|text| text.parse::<HumanDuration>().is_ok() && !is_zero(text));
             is_time && is_zero(&entry.shown) && !MAY_BE_ZERO.contains(&entry.key.as_str())
         });
@@ -92,7 +92,7 @@ impl Merged {
     }
 
     /// Every leaf in order of its key, secrets masked.
-    pub(super) fn entries(&self, secrets: &[&str]) -> Vec<Entry> {
+    pub(super) fn entries(&self, secrets: &[&str]) -> Vec<SettingEntry> {
         let mut entries = Vec::new();
         self.collect(&self.root, &mut Vec::new(), secrets, &mut entries);
         entries
@@ -103,7 +103,7 @@ impl Merged {
         value: &'a Value,
         path: &mut Vec<&'a str>,
         secrets: &[&str],
-        entries: &mut Vec<Entry>,
+        entries: &mut Vec<SettingEntry>,
     ) {
         if let Value::Dict(_, dict) = value {
             for (key, value) in dict {
@@ -117,9 +117,9 @@ impl Merged {
         let shown = if secrets.contains(&key.as_str()) {
             "***".to_owned()
         } else {
-            mask::credentials(&show(value)).into_owned()
+            redact::credentials(&show(value)).into_owned()
         };
-        entries.push(Entry { key, shown, origin: self.origin(value.tag()).clone() });
+        entries.push(SettingEntry { key, shown, origin: self.origin(value.tag()).clone() });
     }
 }
 
@@ -127,14 +127,14 @@ fn show(value: &Value) -> String {
     match value {
         Value::String(_, text) => text.clone(),
         Value::Array(_, items) => items.iter().map(show).collect::<Vec<_>>().join(", "),
-        // Numbers and truth values; a table inside a list is shown as JSON.
+        // Numbers and booleans; a table inside a list is shown as JSON.
         other => serde_json::to_string(other).unwrap_or_default(),
     }
 }
 
-/// Replaces `…_file` settings of secrets by what the files hold.
+/// Replaces `…_file` settings of secrets by the contents of the files.
 ///
-/// Only the highest rank that names a secret counts, in either form, so a file that is not used is not read.
+/// Only the highest rank that sets a secret, in either form, counts; so a file that is not used is not read.
 pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(), ConfigError> {
     for key in secrets {
         let by_file = format!("{key}_file");
@@ -153,7 +153,7 @@ pub(super) fn read_secrets(groups: &mut [Group], secrets: &[&str]) -> Result<(),
                 return Err(ConfigError::Twice { key: (*key).to_owned(), first, second: named_by });
             }
             let Some(path) = path.into_string() else {
-                let what = "expected the path of a file".to_owned();
+                let what = "expected a file path".to_owned();
                 return Err(ConfigError::Setting { key: by_file, what, origin: named_by });
             };
             let text = secret_file::read(key, Path::new(&path), &named_by)?;
@@ -177,7 +177,7 @@ fn find(group: &Group, key: &str) -> Option<Origin> {
         .map(|layer| layer.origin.clone())
 }
 
-/// Takes a key out of a group; the number says which layer had it.
+/// Removes a key from a group. Returns the index of its layer and the value.
 fn take(group: &mut Group, key: &str) -> Option<(usize, Value)> {
     let (section, name) = split(key);
     group.iter_mut().enumerate().find_map(|(index, layer)| {

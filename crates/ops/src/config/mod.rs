@@ -1,13 +1,13 @@
 //! Layered settings, each with a known origin.
 //!
-//! From low to high rank: the defaults inside the program (a commented TOML text per part), settings files, environment
-//! variables `POSTHASTE_SECTION__KEY`, command-line flags. The result is read into the caller's own type. An unknown
-//! key or a value of the wrong type or unit is refused with its key, its origin and what would be right. Only whole
-//! sections that another process of ours has are passed over, so that all of them can share a file and an environment.
+//! From low to high rank: the built-in defaults (a commented TOML text per part), settings files, environment variables
+//! `POSTHASTE_SECTION__KEY`, command-line flags. The result is deserialized into the caller's own type. An unknown key, or a
+//! value of the wrong type or unit, is refused with its key, its origin and what is expected. Only whole sections of our other
+//! processes are ignored, so that all of them can share a file and an environment.
 //!
-//! A secret (named by the caller) may also be given as the path of a file, in any layer: `password_file` in a
-//! settings file, `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone, and neither
-//! must a settings file that holds a secret itself. Durations must be longer than 0 unless 0 has a meaning of its own.
+//! A secret (named by the caller) may also be given as a file path, in any layer: `password_file` in a settings file,
+//! `POSTHASTE_REDIS__PASSWORD_FILE` in the environment. Such a file must not be readable by everyone; nor must a settings file
+//! that holds a secret itself. Durations must be longer than 0, unless 0 has a meaning.
 //!
 //! ```
 //! use posthaste_ops::config::{HumanDuration, Sources};
@@ -35,6 +35,7 @@
 //! ```
 
 mod deserialize;
+mod duration_size;
 mod environment;
 mod error;
 mod file;
@@ -43,7 +44,6 @@ pub(crate) mod fuzz;
 mod layer;
 mod origin;
 mod secret_file;
-mod units;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,17 +54,17 @@ use serde::de::DeserializeOwned;
 use self::deserialize::{Fault, Problem, Reader};
 use self::layer::{Group, Layer, Merged};
 
+pub use self::duration_size::{ByteSize, HumanDuration, UnitError};
 pub use self::error::ConfigError;
-pub use self::origin::{Entry, Origin, Origins};
-pub use self::units::{ByteSize, HumanDuration, UnitError};
+pub use self::origin::{Origin, Origins, SettingEntry};
 
-/// The defaults of this crate's own parts, as sections `log`, `admin` and `stop`; a process adds them with
+/// The defaults of this crate's own parts, as sections `log`, `admin` and `stop`. A process adds them with
 /// [`Sources::defaults`] and reads them as [`telemetry::Settings`](crate::telemetry::Settings),
-/// [`admin::Settings`](crate::admin::Settings) and [`stop::Settings`](crate::stop::Settings).
+/// [`admin::Settings`](crate::admin::Settings) and [`shutdown::Settings`](crate::shutdown::Settings).
 pub const SECTIONS: &str = include_str!("sections.toml");
 
-/// The sections of all processes. One settings file and one environment may serve several of them: a process passes over
-/// the sections in this list that it does not have, and the process that has them looks at what is inside.
+/// The sections of all processes. Several of them may share a settings file and an environment: a process ignores the
+/// sections in this list that it does not have, and the process that has them checks their contents.
 const ELSEWHERE: &[&str] = &[
     "redis",
     "admin",
@@ -92,7 +92,7 @@ const ELSEWHERE: &[&str] = &[
     "client",
 ];
 
-/// All places settings are taken from. Holds secrets until it is loaded, so it cannot be printed.
+/// All sources of settings. Holds secrets until it is loaded, so it cannot be printed.
 #[must_use]
 pub struct Sources {
     defaults: Vec<&'static str>,
@@ -103,18 +103,18 @@ pub struct Sources {
     reserved: Vec<&'static str>,
 }
 
-/// Settings as they took effect, and where each came from.
+/// The settings in effect, and their origins.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded<T> {
     /// The settings.
     pub settings: T,
-    /// The origin of each.
+    /// The origin of each setting.
     pub origins: Origins,
 }
 
 impl Sources {
-    /// Begins with the defaults inside the program, a commented TOML text.
+    /// Starts with the built-in defaults, a commented TOML text.
     pub fn new(defaults: &'static str) -> Self {
         Self {
             defaults: vec![defaults],
@@ -126,37 +126,37 @@ impl Sources {
         }
     }
 
-    /// Adds the defaults of another part; a key given twice takes the later value.
+    /// Adds the defaults of another part; if a key is given twice, the later value wins.
     pub fn defaults(mut self, text: &'static str) -> Self {
         self.defaults.push(text);
         self
     }
 
-    /// Names the dotted keys that are secrets: each may be given by file, and none is ever shown.
+    /// Names the dotted keys that are secrets: each may be read from a file, and none is ever shown.
     pub fn secrets(mut self, keys: &[&'static str]) -> Self {
         self.secrets.extend_from_slice(keys);
         self
     }
 
-    /// Names environment variables with our prefix that are no settings (the path of the settings file, say).
+    /// Names environment variables with our prefix that are not settings, such as the path of the settings file.
     pub fn reserved(mut self, variables: &[&'static str]) -> Self {
         self.reserved.extend_from_slice(variables);
         self
     }
 
-    /// Adds a settings file, which must exist; of several the later one wins.
+    /// Adds a settings file, which must exist; of several, the later one wins.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.files.push(path.into());
         self
     }
 
-    /// Adds environment variables; those without our prefix are passed over. A process gives `std::env::vars_os()`.
+    /// Adds environment variables; those without our prefix are ignored. A process passes `std::env::vars_os()`.
     pub fn environment(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         self.variables.extend(variables);
         self
     }
 
-    /// Adds what a command-line flag says about a dotted key, if it was given. `flag` is what the user typed.
+    /// Adds the value of a command-line flag for a dotted key, if it was given. `flag` is the flag as typed by the user.
     pub fn flag(mut self, flag: &str, key: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             self.flags.push((flag.to_owned(), key.to_owned(), value.to_string()));
@@ -164,13 +164,13 @@ impl Sources {
         self
     }
 
-    /// Reads everything into the caller's type.
+    /// Deserializes everything into the caller's type.
     ///
-    /// Keys the type does not know are refused, with or without `deny_unknown_fields` (but a type with
-    /// `serde(flatten)` lets them pass: do not use it).
+    /// Keys that the type does not know are refused, with or without `deny_unknown_fields`. (Do not use
+    /// `serde(flatten)`: a type with it accepts them.)
     ///
     /// # Errors
-    /// The first thing found wrong; nothing is to be opened or bound after one.
+    /// The first problem found. Do not open or bind anything after an error.
     pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, ConfigError> {
         let secrets = self.secrets.clone();
         let mut groups = self.groups()?;
@@ -216,7 +216,7 @@ impl Sources {
 
 fn parse(text: &str, origin: &Origin) -> Result<Dict, ConfigError> {
     toml::from_str(text).map_err(|error| {
-        // The parser's own text repeats the line, which may hold a secret: say only where and what.
+        // The parser's own text repeats the line, which may hold a secret: report only the position and the problem.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -236,7 +236,7 @@ fn explain(problem: Problem, merged: &Merged, secrets: &[&str]) -> ConfigError {
             }
             return ConfigError::Missing { key, variable };
         }
-        Fault::Quoting(_) if is_secret => "not usable (why is withheld, because it is a secret)".to_owned(),
+        Fault::Quoting(_) if is_secret => "not valid (no details, because it is a secret)".to_owned(),
         Fault::Plain(what) | Fault::Quoting(what) => what,
     };
     let origin = problem.tag.map_or(&Origin::Defaults, |tag| merged.origin(tag)).clone();

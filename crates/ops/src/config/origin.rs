@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::error::ConfigError;
 
-/// The place a setting was taken from.
+/// The place a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The defaults inside the program.
+    /// The built-in defaults.
     Defaults,
     /// A settings file.
     File(PathBuf),
@@ -17,7 +17,7 @@ pub enum Origin {
     Environment(String),
     /// A command-line flag, as the user types it.
     Flag(String),
-    /// A file that holds nothing but this secret, and what named the file.
+    /// A file that holds only this secret, and what named the file.
     SecretFile {
         /// The file.
         path: PathBuf,
@@ -40,10 +40,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One setting as it took effect.
+/// One setting in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Entry {
+pub struct SettingEntry {
     /// The dotted key, such as `redis.url`.
     pub key: String,
     /// The value as text; `***` for a secret.
@@ -52,10 +52,10 @@ pub struct Entry {
     pub origin: Origin,
 }
 
-/// Every setting in effect, in order of its key, with its origin. Holds no secret.
+/// Every setting in effect with its origin, ordered by key. Holds no secret.
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<SettingEntry>,
 }
 
 impl Origins {
@@ -65,12 +65,12 @@ impl Origins {
     }
 
     /// All settings in effect, ordered by key.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &SettingEntry> {
         self.entries.iter()
     }
 
-    /// An error about a setting that was read but makes no sense to the caller (two settings that exclude each
-    /// other, say), naming the key and its origin as all others do. `what` must not repeat a secret.
+    /// An error about a setting that was parsed but that the caller refuses (for example, two settings that exclude
+    /// each other). Like all others, it names the key and its origin. `what` must not repeat a secret.
     pub fn refuse(&self, key: &str, what: impl Into<String>) -> ConfigError {
         let origin = self.of(key).cloned().unwrap_or(Origin::Defaults);
         ConfigError::Setting { key: key.to_owned(), what: what.into(), origin }

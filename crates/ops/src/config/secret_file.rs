@@ -1,4 +1,4 @@
-//! Reads a secret from a file of its own.
+//! Reads a secret from a file that holds nothing else.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,15 +8,15 @@ use std::path::Path;
 use super::error::ConfigError;
 use super::origin::Origin;
 
-/// No credential is longer; a larger file is not one.
+/// Larger files are refused: no credential is this long.
 const LIMIT: u64 = 64 * 1024;
 
-/// The rights to read and to write of those who are neither owner nor group.
+/// The permission bits for others to read and write.
 pub(super) const OTHERS: u32 = 0o006;
 
-/// The text of a secret's file without one trailing line end (`\n` or `\r\n`).
+/// The text of a secret file, without one trailing line end (`\n` or `\r\n`).
 ///
-/// Refuses a file that everyone may read or write, that is empty, over 64 KiB, no plain file or not UTF-8.
+/// Refuses a file that everyone may read or write, that is empty, larger than 64 KiB, not a plain file or not UTF-8.
 pub(super) fn read(key: &str, path: &Path, named_by: &Origin) -> Result<String, ConfigError> {
     let refuse = |why: &'static str, source: Option<io::Error>| ConfigError::SecretFile {
         key: key.to_owned(),
@@ -25,7 +25,7 @@ pub(super) fn read(key: &str, path: &Path, named_by: &Origin) -> Result<String, 
         named_by: named_by.clone(),
         source,
     };
-    // Looked at before it is opened: opening a pipe would wait for a writer.
+    // Checked before opening, because opening a pipe would wait for a writer.
     let is_file = path.metadata().map_err(|error| refuse("cannot be read", Some(error)))?.is_file();
     if !is_file {
         return Err(refuse("is not a plain file", None));
@@ -33,7 +33,7 @@ pub(super) fn read(key: &str, path: &Path, named_by: &Origin) -> Result<String, 
     let file = File::open(path).map_err(|error| refuse("cannot be read", Some(error)))?;
     let metadata = file.metadata().map_err(|error| refuse("cannot be read", Some(error)))?;
     if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(refuse("can be read or written by everyone; take the rights away with chmod o-rw", None));
+        return Err(refuse("can be read or written by everyone; run chmod o-rw on it", None));
     }
     let mut text = String::new();
     let read = file.take(LIMIT + 1).read_to_string(&mut text);

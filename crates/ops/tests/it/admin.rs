@@ -1,10 +1,10 @@
-//! What the admin port answers, over TCP and over a unix socket.
+//! Answers of the admin port, over TCP and over a unix socket.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use posthaste_ops::address::Address;
-use posthaste_ops::admin::{Admin, Settings, Subject};
+use posthaste_ops::address::ListenAddress;
+use posthaste_ops::admin::{AdminPort, AdminState, Settings};
 use posthaste_ops::health::{Check, Health};
 use posthaste_ops::listen::Listener;
 use posthaste_ops::metrics::Metrics;
@@ -20,26 +20,26 @@ fn settings(address: &str) -> Settings {
     Settings { address: address.parse().expect("an address") }
 }
 
-fn subject() -> Subject {
+fn subject() -> AdminState {
     let (_, metrics) = Metrics::recorder(&[]).expect("no buckets");
-    Subject { name: "probe", health: Health::new(), metrics, soft: CancellationToken::new() }
+    AdminState { name: "probe", health: Health::new(), metrics, soft: CancellationToken::new() }
 }
 
-async fn ask(admin: &Admin, path: &str) -> (u16, Value) {
+async fn ask(admin: &AdminPort, path: &str) -> (u16, Value) {
     let (status, head, body) = get(admin.address(), path).await;
     assert!(head.contains("content-type: application/json"), "{head}");
     (status, serde_json::from_str(&body).expect("JSON"))
 }
 
 #[tokio::test]
-async fn readiness_lists_every_check_and_why_it_is_not_well() {
+async fn readiness_lists_every_check_and_why_it_fails() {
     let subject = subject();
     let redis = Check::condition("redis");
     let claims = Check::progress("claims", Duration::from_secs(3600));
     subject.health.watch(&redis, Instant::now());
     subject.health.watch(&claims, Instant::now());
     let soft = subject.soft.clone();
-    let admin = Admin::start(&settings(TCP), subject).await.expect("a port");
+    let admin = AdminPort::start(&settings(TCP), subject).await.expect("a port");
 
     redis.failed("no answer for 5 s");
     let (status, body) = ask(&admin, "/readyz").await;
@@ -71,7 +71,7 @@ async fn liveness_fails_only_with_a_vital_check() {
     subject.health.watch(&redis, Instant::now());
     subject.health.watch(&store, Instant::now());
     store.ok();
-    let admin = Admin::start(&settings(TCP), subject).await.expect("a port");
+    let admin = AdminPort::start(&settings(TCP), subject).await.expect("a port");
     assert_eq!(ask(&admin, "/livez").await.0, 200);
     store.failed("wiped");
     let (status, body) = ask(&admin, "/livez").await;
@@ -79,10 +79,10 @@ async fn liveness_fails_only_with_a_vital_check() {
 }
 
 #[tokio::test]
-async fn metrics_are_told_as_prometheus_reads_them() {
+async fn metrics_are_in_the_prometheus_format() {
     let (recorder, metrics) = Metrics::recorder(&[]).expect("no buckets");
     metrics::with_local_recorder(&recorder, || metrics::counter!("claims_total").increment(3));
-    let admin = Admin::start(&settings(TCP), Subject { metrics, ..subject() }).await.expect("a port");
+    let admin = AdminPort::start(&settings(TCP), AdminState { metrics, ..subject() }).await.expect("a port");
     let (status, head, body) = get(admin.address(), "/metrics").await;
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
@@ -96,7 +96,7 @@ async fn a_unix_socket_is_served_and_removed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("admin.sock");
     let wanted = settings(&format!("unix:{}", path.display()));
-    let admin = Admin::start(&wanted, subject()).await.expect("a socket");
+    let admin = AdminPort::start(&wanted, subject()).await.expect("a socket");
     assert_eq!(admin.address(), &wanted.address);
     assert_eq!(get(admin.address(), "/livez").await.0, 200);
     let mode = path.metadata().expect("the socket").permissions().mode();
@@ -109,8 +109,8 @@ async fn a_unix_socket_is_served_and_removed() {
 async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("admin.sock");
-    let address = Address::Unix(path.clone());
-    // A listener of the standard library leaves its file behind, as a killed process does.
+    let address = ListenAddress::Unix(path.clone());
+    // A listener of the standard library leaves its socket file behind, as a killed process does.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
     let first = Listener::bind(&address).await.expect("the dead one is replaced");
     let refused = Listener::bind(&address).await.expect_err("the living one is not");
@@ -119,7 +119,7 @@ async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
     drop(first);
 
     std::fs::write(&path, "no socket").expect("a plain file");
-    Listener::bind(&address).await.expect_err("a file that is no socket is kept");
+    Listener::bind(&address).await.expect_err("a file that is not a socket is kept");
     assert_eq!(std::fs::read_to_string(&path).expect("the file"), "no socket");
 }
 

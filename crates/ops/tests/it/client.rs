@@ -1,12 +1,12 @@
-//! A client that speaks HTTP by hand, so that it can also speak it badly, and the tests' one patience.
+//! A client that writes HTTP by hand, so that it can also send invalid requests; and the common time limit of the tests.
 
 use std::future::Future;
 
-use posthaste_ops::address::Address;
+use posthaste_ops::address::ListenAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-/// The future's result; fails the test when it does not come.
+/// The result of the future; fails the test if it takes too long.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let patience = posthaste_rig::patience();
     tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what}: not within {patience:?}"))
@@ -18,24 +18,24 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Connects to a listener.
-pub(crate) async fn connect(address: &Address) -> Box<dyn Stream> {
+pub(crate) async fn connect(address: &ListenAddress) -> Box<dyn Stream> {
     match address {
-        Address::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("a connection")),
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await.expect("a connection")),
+        ListenAddress::Tcp(address) => Box::new(TcpStream::connect(address).await.expect("a connection")),
+        ListenAddress::Unix(path) => Box::new(UnixStream::connect(path).await.expect("a connection")),
     }
 }
 
 /// Sends text and reads until the other side closes.
 pub(crate) async fn say(stream: &mut dyn Stream, text: &str) -> String {
-    // The other side may have closed already; what it said before is what counts.
+    // The other side may already have closed the connection; only what it sent before counts.
     let _ = stream.write_all(text.as_bytes()).await;
     let mut heard = Vec::new();
     let _ = soon("the end of the connection", stream.read_to_end(&mut heard)).await;
     String::from_utf8(heard).expect("text")
 }
 
-/// Asks for a path on a connection of its own: the status, the head and the body of the answer.
-pub(crate) async fn get(address: &Address, path: &str) -> (u16, String, String) {
+/// Requests a path on a separate connection: the status, the head and the body of the answer.
+pub(crate) async fn get(address: &ListenAddress, path: &str) -> (u16, String, String) {
     let mut stream = connect(address).await;
     let heard = say(&mut *stream, &request(path)).await;
     let (head, body) = heard.split_once("\r\n\r\n").expect("an answer");

@@ -1,16 +1,16 @@
-//! Which layer wins, how text becomes a value, and what is told about origins.
+//! Which layer wins, how text becomes a value, and which origins are reported.
 
 use std::fs;
 
 use posthaste_ops::config::{ByteSize, HumanDuration, Origin, SECTIONS, Sources};
-use posthaste_ops::{admin, stop, telemetry};
+use posthaste_ops::{admin, shutdown, telemetry};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::sample::{Mode, Settings, sources, variables, with};
 
 #[test]
-fn each_layer_beats_the_one_below_and_is_told_as_origin() {
+fn each_layer_beats_the_one_below_and_is_reported_as_origin() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("settings.toml");
     let text = "[redis]\nurl = \"redis://file\"\n[work]\nbatch = 1\nmode = \"strict\"\nshare = 1.0\n";
@@ -40,7 +40,7 @@ fn each_layer_beats_the_one_below_and_is_told_as_origin() {
 }
 
 #[test]
-fn of_two_files_the_later_wins() {
+fn the_later_of_two_files_wins() {
     let folder = tempfile::tempdir().expect("a folder");
     let (first, second) = (folder.path().join("1.toml"), folder.path().join("2.toml"));
     fs::write(&first, "[work]\nbatch = 1\nshare = 0.1\n").expect("a settings file");
@@ -50,7 +50,7 @@ fn of_two_files_the_later_wins() {
 }
 
 #[test]
-fn the_type_of_the_setting_decides_how_a_variable_is_read() {
+fn the_type_of_the_setting_decides_how_a_variable_is_parsed() {
     let loaded = with(&[
         ("POSTHASTE_REDIS__PASSWORD", "0123456"),
         ("POSTHASTE_REDIS__NODES", "a:1, b:2"),
@@ -82,7 +82,7 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 #[test]
-fn what_is_shown_masks_secrets_and_credentials_in_urls() {
+fn shown_settings_mask_secrets_and_credentials_in_urls() {
     let loaded = with(&[
         ("POSTHASTE_REDIS__PASSWORD", "hunter2"),
         ("POSTHASTE_REDIS__URL", "redis://u:hunter2@h/0"),
@@ -109,13 +109,13 @@ fn what_is_shown_masks_secrets_and_credentials_in_urls() {
     assert!(!format!("{loaded:?}").contains("hunter2\""), "a secret must not print");
 }
 
-/// The parts of this crate read their own defaults.
+/// The settings of this crate's own parts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parts {
     log: telemetry::Settings,
     admin: admin::Settings,
-    stop: stop::Settings,
+    stop: shutdown::Settings,
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is refused, and that the refusal says what, where from and what would be right.
+//! Refused settings, and that the message says what is wrong, where it came from and what is expected.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ fn an_unknown_key_is_refused_from_every_place() {
 }
 
 #[test]
-fn sections_of_other_processes_are_passed_over_and_only_whole_ones() {
+fn whole_sections_of_other_processes_are_ignored() {
     let loaded = with(&[("POSTHASTE_SMTP__RELAYS", "a"), ("POSTHASTE_HTTP__LISTEN", "b")]);
     loaded.expect("sections of other processes");
     let folder = tempfile::tempdir().expect("a folder");
@@ -105,7 +105,7 @@ fn a_wrong_type_or_choice_is_refused() {
 }
 
 #[test]
-fn a_setting_nobody_gave_is_named_with_its_variable() {
+fn a_missing_setting_is_named_with_its_variable() {
     #[derive(Debug, serde::Deserialize)]
     struct Wanted {
         #[expect(dead_code, reason = "only its absence matters")]
@@ -130,14 +130,14 @@ fn a_setting_nobody_gave_is_named_with_its_variable() {
 }
 
 #[test]
-fn bad_toml_is_told_by_line_without_repeating_it() {
+fn bad_toml_is_reported_by_line_without_repeating_it() {
     let refused = refused_file("[redis]\n# a comment\npassword = hunter2\n");
     assert!(refused.starts_with("file FILE, line 3, column 12: "), "{refused}");
     assert!(!refused.contains("hunter2"), "{refused}");
 }
 
 #[test]
-fn a_file_that_is_not_there_is_refused() {
+fn a_missing_file_is_refused() {
     let error = sources().file("/nonexistent/settings.toml").load::<Settings>().expect_err("no file");
     assert!(matches!(error, ConfigError::File { .. }));
     let text = chain(&error);
@@ -154,9 +154,9 @@ fn a_caller_refuses_a_setting_with_its_origin() {
     );
 }
 
-/// The reader of TOML ends at 80 levels by itself, in values and in keys.
+/// The TOML parser itself stops at 80 levels, in values and in keys.
 #[test]
-fn settings_within_settings_are_refused() {
+fn deeply_nested_settings_are_refused() {
     for levels in [2 * 80, 20_000] {
         for text in [
             format!("a = {}{}", "[".repeat(levels), "]".repeat(levels)),
@@ -172,13 +172,13 @@ fn settings_within_settings_are_refused() {
 }
 
 #[test]
-fn a_duration_of_nothing_is_refused_unless_nothing_has_a_meaning() {
-    let refused = with(&[("POSTHASTE_REDIS__TIMEOUT", "0s")]).expect_err("nothing");
+fn a_zero_duration_is_refused_unless_zero_has_a_meaning() {
+    let refused = with(&[("POSTHASTE_REDIS__TIMEOUT", "0s")]).expect_err("zero");
     assert_eq!(
         refused.to_string(),
         "redis.timeout: must be longer than 0 (from environment variable POSTHASTE_REDIS__TIMEOUT)"
     );
     assert!(with(&[("POSTHASTE_REDIS__TIMEOUT", "0 ms")]).is_err());
     assert!(with(&[("POSTHASTE_REDIS__TIMEOUT", "1ms")]).is_ok());
-    assert!(with(&[("POSTHASTE_REDIS__URL", "0s")]).is_ok(), "a text is a text");
+    assert!(with(&[("POSTHASTE_REDIS__URL", "0s")]).is_ok(), "a text is not a duration");
 }

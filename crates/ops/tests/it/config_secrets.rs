@@ -1,4 +1,4 @@
-//! Secrets from files, and that no message repeats one.
+//! Secrets from files; and that no message repeats one.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -58,7 +58,7 @@ fn a_file_that_everyone_may_read_is_refused_by_name() {
 }
 
 #[test]
-fn a_file_that_holds_no_secret_is_refused() {
+fn a_file_that_can_not_hold_a_secret_is_refused() {
     for (content, why) in [
         (b"".as_slice(), "is empty"),
         (b"\n", "is empty"),
@@ -147,14 +147,14 @@ fn a_secret_that_its_own_type_refuses_is_not_repeated() {
     let sources = posthaste_ops::config::Sources::new("").secrets(&["keys.pin"]).environment(given);
     let refused = chain(&sources.load::<Sections>().expect_err("no key"));
     assert!(
-        refused.starts_with("keys.pin: not usable") && refused.contains("POSTHASTE_KEYS__PIN"),
+        refused.starts_with("keys.pin: not valid") && refused.contains("POSTHASTE_KEYS__PIN"),
         "{refused}"
     );
     assert!(!refused.contains("hunter2"), "{refused}");
 }
 
 #[test]
-fn a_settings_file_that_everyone_may_read_holds_no_secret() {
+fn a_settings_file_that_everyone_may_read_must_hold_no_secret() {
     let load = |text: &str, mode: u32| {
         let (_folder, path) = secret_file(text.as_bytes(), mode);
         sources().file(&path).load::<Settings>().map(|_| ())

@@ -1,4 +1,4 @@
-//! What the accept loop lets strangers hold, and how it ends.
+//! The limits of the accept loop, and how it ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use posthaste_ops::address::Address;
-use posthaste_ops::listen::{Limits, Listener};
+use posthaste_ops::address::ListenAddress;
+use posthaste_ops::listen::{Listener, ListenerLimits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
@@ -20,8 +20,8 @@ use crate::client::{connect, request, say, soon};
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Limits that no test meets by chance.
-const WIDE: Limits = Limits {
+/// Limits that no test reaches by accident.
+const WIDE: ListenerLimits = ListenerLimits {
     connections: 100,
     header_time: LONG,
     header_bytes: 16 * 1024,
@@ -32,7 +32,7 @@ const WIDE: Limits = Limits {
 };
 
 struct Server {
-    address: Address,
+    address: ListenAddress,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ async fn bind() -> Listener {
     Listener::bind(&"127.0.0.1:0".parse().expect("an address")).await.expect("a port")
 }
 
-async fn serve(router: Router, limits: Limits) -> Server {
+async fn serve(router: Router, limits: ListenerLimits) -> Server {
     let (listener, stop) = (bind().await, CancellationToken::new());
     let address = listener.address().clone();
     let task = tokio::spawn(listener.serve(router, limits, stop.clone()));
@@ -53,15 +53,15 @@ fn hello() -> Router {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_finish_its_headers_is_cut() {
-    let server = serve(hello(), Limits { header_time: SHORT, ..WIDE }).await;
+async fn a_client_that_does_not_finish_its_headers_is_disconnected() {
+    let server = serve(hello(), ListenerLimits { header_time: SHORT, ..WIDE }).await;
     let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: te").await;
     assert!(!heard.contains("hello"), "{heard}");
     let heard = say(&mut *connect(&server.address).await, "").await;
-    assert_eq!(heard, "", "silence is cut too");
+    assert_eq!(heard, "", "a silent client is disconnected too");
     let idle = "GET / HTTP/1.1\r\nhost: test\r\n\r\n";
     let heard = say(&mut *connect(&server.address).await, idle).await;
-    assert!(heard.ends_with("hello"), "an idle connection is cut after its answer: {heard}");
+    assert!(heard.ends_with("hello"), "an idle connection is closed after its answer: {heard}");
 }
 
 #[tokio::test]
@@ -79,10 +79,10 @@ async fn headers_and_bodies_that_are_too_large_are_refused() {
     let heard = say(&mut *connect(&server.address).await, &post("content-length: 2", "ok")).await;
     assert!(heard.ends_with("\r\n\r\nok"), "{heard}");
     let heard = say(&mut *connect(&server.address).await, &post("content-length: 1025", "")).await;
-    assert!(heard.starts_with("HTTP/1.1 413 "), "told by its length: {heard}");
+    assert!(heard.starts_with("HTTP/1.1 413 "), "refused by its declared length: {heard}");
     let chunk = format!("401\r\n{}\r\n0\r\n\r\n", "x".repeat(0x401));
     let heard = say(&mut *connect(&server.address).await, &post("transfer-encoding: chunked", &chunk)).await;
-    assert!(heard.starts_with("HTTP/1.1 413 "), "told by what came: {heard}");
+    assert!(heard.starts_with("HTTP/1.1 413 "), "refused by the bytes received: {heard}");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn no_more_connections_are_served_than_allowed() {
         clients.push(client);
     }
     let router = Router::new().route("/", get(handler));
-    let limits = Limits { connections: 2, ..WIDE };
+    let limits = ListenerLimits { connections: 2, ..WIDE };
     let server = tokio::spawn(listener.serve(router, limits, CancellationToken::new()));
     for _ in 0..10 {
         soon("the next request", entered.acquire()).await.expect("a request").forget();
@@ -120,11 +120,11 @@ async fn no_more_connections_are_served_than_allowed() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+async fn a_client_that_does_not_read_its_answer_is_disconnected() {
     let (tell, gone) = tokio::sync::oneshot::channel::<()>();
     let held = Arc::new(std::sync::Mutex::new(Some(tell)));
     let endless = async move || {
-        // Dropped with the answer's body.
+        // Dropped together with the answer's body.
         let held = held.lock().expect("the lock").take();
         axum::body::Body::from_stream(futures::stream::repeat_with(move || {
             let _held = &held;
@@ -132,22 +132,22 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
         }))
     };
     let router = Router::new().route("/", get(endless));
-    let server = serve(router, Limits { write_time: Some(SHORT), ..WIDE }).await;
+    let server = serve(router, ListenerLimits { write_time: Some(SHORT), ..WIDE }).await;
     let mut client = connect(&server.address).await;
     client.write_all(request("/").as_bytes()).await.expect("a request");
-    // The client reads nothing; the kernel's buffers fill, and then nothing moves.
+    // The client reads nothing; the kernel's buffers fill up, and then the answer is stuck.
     soon("the cut", gone).await.expect_err("the answer is dropped");
 }
 
 #[tokio::test]
-async fn a_connection_ends_with_its_life() {
-    let server = serve(hello(), Limits { connection_life: Some(SHORT), ..WIDE }).await;
+async fn a_connection_ends_after_its_lifetime() {
+    let server = serve(hello(), ListenerLimits { connection_life: Some(SHORT), ..WIDE }).await;
     let heard = say(&mut *connect(&server.address).await, "GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(heard.ends_with("hello"), "{heard}");
 }
 
 #[tokio::test]
-async fn stopping_answers_what_was_begun_and_takes_no_new_connection() {
+async fn stopping_finishes_current_answers_and_accepts_no_new_connection() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (tell, wait) = (begun.clone(), go_on.clone());
     let handler = async move || {
@@ -160,7 +160,7 @@ async fn stopping_answers_what_was_begun_and_takes_no_new_connection() {
     client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("a request");
     soon("the request", begun.notified()).await;
     server.stop.cancel();
-    let Address::Tcp(address) = server.address else { panic!("a TCP address") };
+    let ListenAddress::Tcp(address) = server.address else { panic!("a TCP address") };
     soon("the port to close", async {
         while tokio::net::TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -173,7 +173,7 @@ async fn stopping_answers_what_was_begun_and_takes_no_new_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_is_cut_after_the_linger() {
+async fn a_connection_without_an_answer_is_cut_after_the_linger_time() {
     let begun = Arc::new(Notify::new());
     let tell = begun.clone();
     let handler = async move || {
@@ -181,7 +181,7 @@ async fn an_answer_that_never_comes_is_cut_after_the_linger() {
         std::future::pending::<&str>().await
     };
     let router = Router::new().route("/", get(handler));
-    let server = serve(router, Limits { linger: SHORT, ..WIDE }).await;
+    let server = serve(router, ListenerLimits { linger: SHORT, ..WIDE }).await;
     let mut client = connect(&server.address).await;
     client.write_all(request("/").as_bytes()).await.expect("a request");
     soon("the request", begun.notified()).await;
@@ -193,7 +193,7 @@ async fn an_answer_that_never_comes_is_cut_after_the_linger() {
 }
 
 #[tokio::test]
-async fn requests_over_tcp_tell_the_peer() {
+async fn requests_over_tcp_carry_the_peer_address() {
     let router = Router::new()
         .route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
     let server = serve(router, WIDE).await;

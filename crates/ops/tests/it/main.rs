@@ -1,4 +1,4 @@
-//! The tests of this crate's parts as a caller sees them; what belongs to a whole process is in `tests/process.rs`.
+//! Tests of this crate's parts from a caller's view; tests of whole processes are in `tests/process/`.
 
 mod admin;
 mod client;

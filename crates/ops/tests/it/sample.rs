@@ -1,4 +1,4 @@
-//! Settings of an imagined process, for the configuration tests.
+//! Settings of a sample process, for the configuration tests.
 
 use std::ffi::OsString;
 
@@ -41,7 +41,7 @@ pub(crate) struct Redis {
     pub(crate) password: Option<SecretString>,
 }
 
-/// A section with a value of each kind; it does not forbid unknown keys by itself.
+/// A section with a value of each kind. It does not forbid unknown keys itself.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Work {
     pub(crate) batch: u16,
@@ -61,7 +61,7 @@ pub(crate) enum Mode {
     Strict,
 }
 
-/// The sample's sources without file, variables or flags.
+/// The sample's sources, without file, variables or flags.
 pub(crate) fn sources() -> Sources {
     Sources::new(DEFAULTS).secrets(&["redis.password"])
 }

@@ -1,4 +1,4 @@
-//! The test's own program, started again as one scenario.
+//! The test program, started again as one scenario.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStderr, Command, Stdio};
@@ -9,10 +9,10 @@ use posthaste_rig::patience;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Names the scenario to the child. Without our prefix, so that it is no setting.
+/// The variable that tells the child its scenario. Without our prefix, so that it is not a setting.
 const SCENARIO: &str = "OPS_TEST_SCENARIO";
 
-/// The scenario this process was started for, if it is a child.
+/// The scenario of this process, if it is a child.
 pub(crate) fn asked_for() -> Option<String> {
     std::env::var(SCENARIO).ok()
 }
@@ -79,7 +79,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended; either way nothing is left behind.
+        // The child may already have ended; either way nothing is left behind.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,6 +1,6 @@
-//! What a whole process does: exit codes, the last line, signals, panics, log lines on standard error.
+//! Behaviour of a whole process: exit codes, the last line, signals, panics, log lines on standard error.
 //!
-//! These belong to a process and not to a thread, so the test starts itself again with the name of a scenario.
+//! These concern a process and not a thread, so the test starts itself again with the name of a scenario.
 
 mod child;
 mod scenario;
@@ -25,15 +25,15 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("each_end_has_its_exit_code_and_one_line", each_end_has_its_exit_code_and_one_line),
-        trial("bad_settings_end_the_start_by_name", bad_settings_end_the_start_by_name),
-        trial("a_panic_tells_only_a_fixed_text", a_panic_tells_only_a_fixed_text),
-        trial("a_panic_is_a_log_event_once_lines_are_set_up", a_panic_is_a_log_event_once_lines_are_set_up),
+        trial("bad_settings_end_the_start_and_are_named", bad_settings_end_the_start_and_are_named),
+        trial("only_the_fixed_text_of_a_panic_is_logged", only_the_fixed_text_of_a_panic_is_logged),
+        trial("a_panic_is_a_log_event_once_logging_is_set_up", a_panic_is_a_log_event_once_logging_is_set_up),
         trial("events_of_the_log_facade_are_written", events_of_the_log_facade_are_written),
         trial("lines_to_a_pipe_have_no_colours", lines_to_a_pipe_have_no_colours),
         trial("a_signal_drains_and_a_second_one_cuts_off", a_signal_drains_and_a_second_one_cuts_off),
         trial("work_that_finishes_after_a_signal_ends_well", work_that_finishes_after_a_signal_ends_well),
         trial("the_end_of_the_drain_time_cuts_off", the_end_of_the_drain_time_cuts_off),
-        trial("a_stuck_thread_does_not_hold_the_exit", a_stuck_thread_does_not_hold_the_exit),
+        trial("a_stuck_thread_does_not_delay_the_exit", a_stuck_thread_does_not_delay_the_exit),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -52,7 +52,7 @@ fn each_end_has_its_exit_code_and_one_line() {
     }
 }
 
-fn bad_settings_end_the_start_by_name() {
+fn bad_settings_end_the_start_and_are_named() {
     let ended = Child::start("settings").end();
     assert_eq!(ended.code, Some(78));
     assert_eq!(
@@ -62,14 +62,14 @@ fn bad_settings_end_the_start_by_name() {
     );
 }
 
-fn a_panic_tells_only_a_fixed_text() {
+fn only_the_fixed_text_of_a_panic_is_logged() {
     let ended = Child::start("panic_fixed").end();
     assert_eq!(ended.code, Some(70));
     assert!(
         ended.errors.contains("scenario.rs:") && ended.errors.contains(": the table is empty\n"),
         "{ended:?}"
     );
-    assert!(ended.errors.ends_with("probe: panicked; where is told above\n"), "{ended:?}");
+    assert!(ended.errors.ends_with("probe: panicked; see the message above\n"), "{ended:?}");
 
     let ended = Child::start("panic_with_values").end();
     assert_eq!(ended.code, Some(70));
@@ -77,7 +77,7 @@ fn a_panic_tells_only_a_fixed_text() {
     assert!(!ended.errors.contains("a@b.c"), "{ended:?}");
 }
 
-fn a_panic_is_a_log_event_once_lines_are_set_up() {
+fn a_panic_is_a_log_event_once_logging_is_set_up() {
     let ended = Child::start("panic_in_a_task").end();
     assert_eq!(ended.code, Some(70), "{ended:?}");
     let event = ended.event("panicked");
@@ -131,6 +131,6 @@ fn the_end_of_the_drain_time_cuts_off() {
     assert_eq!(child.end().code, Some(75));
 }
 
-fn a_stuck_thread_does_not_hold_the_exit() {
+fn a_stuck_thread_does_not_delay_the_exit() {
     assert_eq!(Child::start("stuck_thread").end().code, Some(0));
 }

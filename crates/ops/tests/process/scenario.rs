@@ -1,26 +1,26 @@
-//! What the child does in each scenario.
+//! The scenarios of the child.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use posthaste_ops::config::{HumanDuration, SECTIONS, Sources};
-use posthaste_ops::exit::{Exit, Failure, run as run_process};
-use posthaste_ops::stop::{self, Stop};
-use posthaste_ops::telemetry::{self, Format};
+use posthaste_ops::exit::{Exit, ExitFailure, run as run_process};
+use posthaste_ops::shutdown::{self, Shutdown};
+use posthaste_ops::telemetry::{self, LogFormat};
 use serde::Deserialize;
 
-/// Plays the scenario as a process of ours would run.
+/// Runs the scenario the way our processes run.
 pub(crate) fn run(name: &str) -> ExitCode {
     run_process("probe", || async move {
         match name {
             "done" => Ok(Exit::Done),
             "interrupted" => Ok(Exit::Interrupted),
-            "usage" => Err(Failure::usage("the flag is unknown")),
+            "usage" => Err(ExitFailure::usage("the flag is unknown")),
             "refused" => {
-                Err(Failure::refused(Refused { source: io::Error::other("this database is foreign") }))
+                Err(ExitFailure::refused(Refused { source: io::Error::other("this database is foreign") }))
             }
-            "unavailable" => Err(Failure::unavailable("no answer")),
-            "software" => Err(Failure::software("a state that cannot be")),
+            "unavailable" => Err(ExitFailure::unavailable("no answer")),
+            "software" => Err(ExitFailure::software("a state that cannot be")),
             "settings" => settings(),
             "panic_fixed" => panic!("the table is empty"),
             "panic_with_values" => panic!("no row for {}", std::hint::black_box("a@b.c")),
@@ -38,7 +38,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
                 });
                 Ok(Exit::Done)
             }
-            other => Err(Failure::usage(format!("there is no scenario {other}"))),
+            other => Err(ExitFailure::usage(format!("there is no scenario {other}"))),
         }
     })
 }
@@ -57,51 +57,51 @@ struct Settings {
     #[expect(dead_code, reason = "the start is refused")]
     admin: posthaste_ops::admin::Settings,
     #[expect(dead_code, reason = "the start is refused")]
-    stop: stop::Settings,
+    stop: shutdown::Settings,
 }
 
-fn settings() -> Result<Exit, Failure> {
+fn settings() -> Result<Exit, ExitFailure> {
     Sources::new(SECTIONS).flag("--drain-for", "stop.drain_for", Some("20")).load::<Settings>()?;
     Ok(Exit::Done)
 }
 
-fn lines(format: Format) -> Result<(), Failure> {
+fn lines(format: LogFormat) -> Result<(), ExitFailure> {
     let settings = telemetry::Settings { format, filter: "info".to_owned() };
     telemetry::install(&settings)?;
-    // A second time, as two tests in one process would.
+    // A second time, as with two tests in one process.
     Ok(telemetry::install(&settings)?)
 }
 
-fn stop(drain_for: u64) -> Result<Stop, Failure> {
-    let settings = stop::Settings {
+fn stop(drain_for: u64) -> Result<Shutdown, ExitFailure> {
+    let settings = shutdown::Settings {
         drain_for: HumanDuration::from_millis(drain_for),
         hand_back_for: HumanDuration::from_millis(60_000),
     };
-    Stop::on_signals(&settings).map_err(Failure::software)
+    Shutdown::on_signals(&settings).map_err(ExitFailure::software)
 }
 
-async fn panic_in_a_task() -> Result<Exit, Failure> {
-    lines(Format::Json)?;
+async fn panic_in_a_task() -> Result<Exit, ExitFailure> {
+    lines(LogFormat::Json)?;
     let stop = stop(60_000)?;
     stop.spawn("work", async { panic!("the table is empty") });
     Ok(stop.ended().await.into())
 }
 
-fn log_facade() -> Result<Exit, Failure> {
-    lines(Format::Json)?;
+fn log_facade() -> Result<Exit, ExitFailure> {
+    lines(LogFormat::Json)?;
     log::info!(target: "other", "from the facade");
     log::debug!(target: "other", "not asked for");
     Ok(Exit::Done)
 }
 
-fn human_lines() -> Result<Exit, Failure> {
-    lines(Format::Human)?;
+fn human_lines() -> Result<Exit, ExitFailure> {
+    lines(LogFormat::Human)?;
     tracing::info!(rows = 3, "for people");
     Ok(Exit::Done)
 }
 
-/// Works until the soft stage, or through it until the hard one, and tells each step on standard output.
-async fn hold(drain_for: u64, until_hard: bool) -> Result<Exit, Failure> {
+/// Works until the soft stage, or through it until the hard one, and prints each step on standard output.
+async fn hold(drain_for: u64, until_hard: bool) -> Result<Exit, ExitFailure> {
     let stop = stop(drain_for)?;
     let (soft, hard) = (stop.soft.clone(), stop.hard.clone());
     stop.spawn("work", async move {

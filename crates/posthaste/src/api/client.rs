@@ -1,4 +1,4 @@
-//! The connection to the queue: one request, one answer, and failures named by what the user does next.
+//! The connection to the queue: requests and responses, and failures classified by what the user does next.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::Problem;
 use crate::failure::{Failure, Kind, Result};
 use crate::settings;
 
-/// How long a connection may take to be made.
+/// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A stream that says nothing for so long is dead: the server sends a heartbeat every 15 s.
+/// A stream that is silent for this long is dead: the server sends a heartbeat every 15 s.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// The body of a refusal is read up to so many bytes.
+/// At most this many bytes of an error response are read.
 const REFUSAL_BYTES: usize = 4 * 1024 * 1024;
 
 /// The query of a request.
@@ -33,10 +33,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client as the settings say.
+    /// A client from the settings.
     ///
     /// # Errors
-    /// Usage: the address or the key cannot be used.
+    /// Usage: the address or the key is invalid.
     pub(crate) fn new(settings: &settings::Client) -> Result<Self> {
         Self::of(settings.server()?, settings.token(), settings.timeout.get())
     }
@@ -44,7 +44,7 @@ impl Client {
     /// A client of this server.
     ///
     /// # Errors
-    /// Usage: the key cannot stand in a header.
+    /// Usage: the key contains characters that are not allowed in a header.
     pub(crate) fn of(base: Url, token: Option<&str>, timeout: Duration) -> Result<Self> {
         let token = token.map(bearer).transpose()?;
         let mut http = reqwest::Client::builder()
@@ -55,26 +55,26 @@ impl Client {
             http = http.no_proxy();
         }
         let http =
-            http.build().map_err(|error| Failure::error("cannot make an HTTP client").because(error))?;
+            http.build().map_err(|error| Failure::error("cannot create an HTTP client").because(error))?;
         Ok(Self { http, base, token, timeout })
     }
 
-    /// Where the server is.
+    /// The server's address.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
 
-    /// Whether what is sent and the key with it can be read on the way: plain HTTP to another computer.
+    /// Whether others on the network can read the key and the messages: plain HTTP to another computer.
     pub(crate) fn is_in_the_clear(&self) -> bool {
         self.base.scheme() == "http" && !self.base.host_str().is_some_and(is_loopback)
     }
 
-    /// Whether there is a key to show.
+    /// Whether there is an API key.
     pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// A request to a path of the server, such as `/v1/orders`. It has no time limit of its own yet.
+    /// A request to a path of the server, such as `/v1/orders`. It has no timeout yet.
     pub(crate) fn request(&self, method: Method, path: &str, query: &Query<'_>) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -91,13 +91,13 @@ impl Client {
     /// GET of a JSON document.
     ///
     /// # Errors
-    /// No answer, a refusal, or an answer that is not understood.
+    /// No response, an error response, or one that is not understood.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, query: &Query<'_>) -> Result<T> {
         let request = self.request(Method::GET, path, query).timeout(self.timeout);
         self.json(self.answer(request).await?).await
     }
 
-    /// A request with a JSON body, answered by a JSON document.
+    /// A request with a JSON body and a JSON response.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -111,10 +111,10 @@ impl Client {
         self.json(self.answer(request).await?).await
     }
 
-    /// POST of a JSON body; a refusal is the caller's to explain.
+    /// POST of a JSON body; the caller explains an error response.
     ///
     /// # Errors
-    /// No answer, or one that is not understood.
+    /// No response, or one that is not understood.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -128,20 +128,20 @@ impl Client {
         self.problem(answer).await.map(Err)
     }
 
-    /// DELETE; what is answered does not matter.
+    /// DELETE; the body of the response is ignored.
     ///
     /// # Errors
-    /// No answer, or a refusal.
+    /// No response, or an error response.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         self.answer(self.request(Method::DELETE, path, &[]).timeout(self.timeout)).await.map(drop)
     }
 
-    /// GET of a stream that may stay open for hours, but not silent.
+    /// GET of a stream that may stay open for hours, but must not be silent.
     ///
     /// # Errors
-    /// No answer, or a refusal.
+    /// No response, or an error response.
     pub(crate) async fn stream(&self, request: RequestBuilder) -> Result<Response> {
-        // The time until the head of the answer is bounded here, the time between two pieces by whoever reads.
+        // Limits the time until the response headers arrive; the reader limits the time between pieces.
         match tokio::time::timeout(self.timeout, self.answer(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(self.unreachable().because(std::io::Error::from(std::io::ErrorKind::TimedOut))),
@@ -153,10 +153,10 @@ impl Client {
         SILENCE
     }
 
-    /// Sends a request and takes any answer that is no refusal.
+    /// Sends a request and returns a successful response.
     ///
     /// # Errors
-    /// No answer, or a refusal.
+    /// No response, or an error response.
     pub(crate) async fn answer(&self, request: RequestBuilder) -> Result<Response> {
         let answer = request.send().await.map_err(|error| self.lost(error))?;
         if answer.status().is_success() {
@@ -166,10 +166,10 @@ impl Client {
         Err(problem.into_failure(retry_after))
     }
 
-    /// Reads a refusal.
+    /// Reads an error response.
     ///
     /// # Errors
-    /// The connection broke meanwhile.
+    /// The connection was lost meanwhile.
     pub(crate) async fn problem(&self, mut answer: Response) -> Result<(Problem, Option<u64>)> {
         let status = answer.status();
         let retry_after = answer.headers().get(header::RETRY_AFTER);
@@ -181,47 +181,49 @@ impl Client {
         let mut problem = Problem::read(status.as_u16(), &body);
         if problem.title.is_empty() && problem.detail.is_none() {
             problem.title = match status {
-                StatusCode::UNAUTHORIZED => "the key is missing or not known".to_owned(),
-                StatusCode::NOT_FOUND => "there is no such thing".to_owned(),
+                StatusCode::UNAUTHORIZED => "the API key is missing or unknown".to_owned(),
+                StatusCode::NOT_FOUND => "not found".to_owned(),
                 other => other.canonical_reason().unwrap_or_default().to_owned(),
             };
         }
         Ok((problem, retry_after))
     }
 
-    /// Reads an answer as JSON.
+    /// Reads a response as JSON.
     ///
     /// # Errors
-    /// The connection broke, or it is something else.
+    /// The connection was lost, or the body is not the expected JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T> {
         let body = answer.bytes().await.map_err(|error| self.lost(error))?;
         serde_json::from_slice(&body).map_err(|error| self.not_understood(error))
     }
 
-    /// The failure for an answer that is not what was asked for.
+    /// The failure for an unexpected response.
     pub(crate) fn not_understood(&self, error: serde_json::Error) -> Failure {
-        // The parser's text may repeat a piece of the answer; where and what kind of thing is enough.
+        // The parser's text may contain a part of the response; place and kind are enough.
         let what = format!("{:?} at line {} column {}", error.classify(), error.line(), error.column());
-        Failure::error(format!("{} answered something else than expected: {what}", self.base))
-            .mend("Is that address a Posthaste queue of this version?")
+        Failure::error(format!("unexpected response from {}: {what}", self.base))
+            .mend("Check that this is the address of a Posthaste queue of the same version.")
     }
 
-    /// The failure for a request without an answer.
+    /// The failure for a request without a response.
     pub(crate) fn lost(&self, error: reqwest::Error) -> Failure {
-        // Without its URL: the query may hold an address.
+        // Without its URL: the query may contain an address.
         self.unreachable().because(error.without_url())
     }
 
     fn unreachable(&self) -> Failure {
-        Failure::new(Kind::Unreachable, format!("no answer from {}", self.base)).mend(
-            "Is it running? `posthaste dev` starts everything on this computer; --server says where another one is.",
+        Failure::new(Kind::Unreachable, format!("no response from {}", self.base)).mend(
+            "Check that it is running. To start everything on this computer, run `posthaste dev`; to use another server, \
+             add --server URL.",
         )
     }
 }
 
 fn bearer(token: &str) -> Result<header::HeaderValue> {
     let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-        Failure::usage("the key has characters that no key has").mend("Is its file the right one?")
+        Failure::usage("the API key contains invalid characters")
+            .mend("Check that --token-file names the right file.")
     })?;
     value.set_sensitive(true);
     Ok(value)

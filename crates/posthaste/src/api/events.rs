@@ -1,4 +1,4 @@
-//! The events of an order (server-sent events), over as many connections as it takes.
+//! The events of an order (server-sent events), across reconnects.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use futures::{Stream, StreamExt};
 use reqwest::{Method, header};
 use serde_json::Value;
 
-use super::{Client, Order, Told};
+use super::{ApiResponse, Client, Order};
 use crate::failure::{Failure, Kind, Result};
 
-/// Waits between connections.
+/// Pauses between connections.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What is told about an order.
+/// An event of an order.
 pub(crate) enum Event {
-    /// Where it stands.
-    Snapshot(Told<Order>),
-    /// Where it stood when its last row became final; nothing follows.
-    End(Told<Order>),
-    /// The connection is gone; another one is tried. Says why.
+    /// Its current state.
+    Snapshot(ApiResponse<Order>),
+    /// Its state when its last delivery became final; the last event.
+    End(ApiResponse<Order>),
+    /// The connection was lost, with the reason; the client reconnects.
     Away(String),
 }
 
 impl Client {
-    /// The events of an order until its end. A lost connection is made again; what the server refuses ends the stream.
+    /// The events of an order until its end. A lost connection is reestablished; an error response ends the stream.
     pub(crate) fn events(&self, order_id: &str) -> impl Stream<Item = Result<Event>> + use<> {
         let state = Following {
             client: self.clone(),
@@ -108,11 +108,11 @@ impl Following {
         }
         let answer = self.client.stream(request).await?;
         let silence = self.client.silence();
-        // Heartbeats are comments, which the reader of events swallows: silence is watched below it.
+        // Silence is detected on the raw bytes, because the event parser drops comments, which heartbeats are.
         let bytes = futures::stream::unfold(answer.bytes_stream().boxed(), move |mut bytes| async move {
             let piece = match tokio::time::timeout(silence, bytes.next()).await {
                 Ok(piece) => piece?.map_err(|error| error.without_url().to_string()),
-                Err(_) => Err("the server fell silent".to_owned()),
+                Err(_) => Err("the server stopped sending data".to_owned()),
             };
             Some((piece, bytes))
         });
@@ -120,13 +120,13 @@ impl Following {
     }
 
     fn read(&self, event: &eventsource_stream::Event) -> Result<Option<Event>> {
-        let order = |data: &str| -> Result<Told<Order>> {
+        let order = |data: &str| -> Result<ApiResponse<Order>> {
             serde_json::from_str(data).map_err(|error| self.client.not_understood(error))
         };
         match event.event.as_str() {
             "snapshot" => order(&event.data).map(|order| Some(Event::Snapshot(order))),
             "end" => order(&event.data).map(|order| Some(Event::End(order))),
-            // Later versions may tell more.
+            // Later versions may have more events.
             _ => Ok(None),
         }
     }
@@ -142,8 +142,8 @@ impl Event {
         }
     }
 
-    /// The failure for a stream that ended without its end.
+    /// The failure for a stream that ended without an `end` event.
     pub(crate) fn cut() -> Failure {
-        Failure::new(Kind::Unreachable, "the events ended before the order did")
+        Failure::new(Kind::Unreachable, "the connection ended before the order finished")
     }
 }

@@ -1,5 +1,5 @@
-//! The queue's HTTP API, from the side of a client: typed where the command line looks into an answer, untouched where
-//! it only hands it on.
+//! Client of the queue's HTTP API. Fields of a response that the command line uses are typed; the rest is passed through
+//! unchanged.
 
 mod client;
 mod events;
@@ -10,7 +10,7 @@ pub(crate) use client::Client;
 pub(crate) use events::Event;
 pub(crate) use problem::Problem;
 pub(crate) use views::{
-    Accepted, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount, NewKey, Order,
-    Page, Parked, ParkedOrder, PutCount, Recipient, RecipientLine, Retried, Skipped, Suppression, Told,
-    UnreadableRows,
+    Accepted, ApiResponse, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount,
+    NewKey, Order, Page, Parked, ParkedOrder, PutCount, Recipient, RecipientLine, Retried, Skipped,
+    Suppression, UnreadableDeliveries,
 };

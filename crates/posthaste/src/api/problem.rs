@@ -1,29 +1,29 @@
-//! What the queue says when it refuses (RFC 9457), and what kind of failure that is for the user.
+//! Error responses of the queue (RFC 9457), and the kind of failure they are for the user.
 
 use serde::Deserialize;
 
 use crate::failure::{Failure, Kind};
 use crate::terminal::plain;
 
-/// A refusal. It never repeats what was sent.
+/// An error response. It never repeats what was sent.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {
-    /// In short.
+    /// A short title.
     pub(crate) title: String,
     /// The HTTP status.
     pub(crate) status: u16,
-    /// In detail.
+    /// The details.
     pub(crate) detail: Option<String>,
     /// The stable word for programs.
     pub(crate) code: String,
-    /// What is wrong, part by part.
+    /// The faults, one per part of the request.
     pub(crate) errors: Vec<Fault>,
-    /// What to ask the operator about.
+    /// The id under which the server's log has this error.
     pub(crate) trace_id: Option<String>,
 }
 
-/// One part that is wrong.
+/// One invalid part of a request.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Fault {
@@ -33,19 +33,19 @@ pub(crate) struct Fault {
     pub(crate) pointer: Option<String>,
     /// The stable word.
     pub(crate) code: String,
-    /// In words.
+    /// The explanation.
     pub(crate) detail: Option<String>,
 }
 
 impl Fault {
-    /// In words, or at least by its code.
+    /// The explanation, or the code if there is none.
     pub(crate) fn words(&self) -> String {
         plain(self.detail.as_deref().unwrap_or(&self.code))
     }
 }
 
 impl Problem {
-    /// Reads the body of a refusal; of one that is no problem document only the status is known.
+    /// Reads the body of an error response. If it is not a problem document, only the status is known.
     pub(crate) fn read(status: u16, body: &[u8]) -> Self {
         let mut problem: Self = serde_json::from_slice(body).unwrap_or_default();
         problem.status = status;
@@ -63,7 +63,7 @@ impl Problem {
         }
     }
 
-    /// The failure, with one line for each part; `retry_after` is the server's own wait in seconds.
+    /// The failure, with one line per fault; `retry_after` is the wait in seconds that the server requested.
     pub(crate) fn into_failure(self, retry_after: Option<u64>) -> Failure {
         let lines: Vec<String> = self
             .errors
@@ -78,7 +78,7 @@ impl Problem {
         self.into_failure_with(lines, retry_after)
     }
 
-    /// [`Problem::into_failure`] with lines of the caller's for the parts.
+    /// Like [`Problem::into_failure`], with the caller's own lines for the faults.
     pub(crate) fn into_failure_with(self, mut lines: Vec<String>, retry_after: Option<u64>) -> Failure {
         let text = match (&self.detail, self.title.is_empty()) {
             (Some(detail), _) => plain(detail),
@@ -90,11 +90,11 @@ impl Problem {
         lines.extend(retry_after.map(|seconds| format!("Try again in {seconds} s.")));
         lines.extend(match self.kind() {
             Kind::NotAllowed if self.status == 401 => Some(
-                "Give a key: --token-file FILE, POSTHASTE_CLIENT__TOKEN_FILE, or token_file in client.toml."
+                "Set an API key: --token-file FILE, POSTHASTE_CLIENT__TOKEN_FILE, or token_file in client.toml."
                     .to_owned(),
             ),
             Kind::Error | Kind::Unreachable => {
-                self.trace_id.as_ref().map(|id| format!("The server's log knows it as {}.", plain(id)))
+                self.trace_id.as_ref().map(|id| format!("Trace id in the server's log: {}", plain(id)))
             }
             _ => None,
         });
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_every_part() {
+    fn an_error_response_names_every_part() {
         let body = br#"{"title":"Invalid order","detail":"Two parts are wrong","code":"invalid_order",
             "errors":[{"pointer":"/text","code":"empty","detail":"a text is needed"},{"line":7,"code":"bad_mailbox"}]}"#;
         let failure = Problem::read(422, body).into_failure(Some(3));

@@ -1,4 +1,4 @@
-//! `posthaste completion`: what a shell needs to complete commands and options.
+//! `posthaste completion`: completion scripts for shells.
 
 use std::io::{self, Write};
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-/// Writes the completions.
+/// Prints the script.
 ///
 /// # Errors
 /// Standard output cannot be written.

@@ -1,10 +1,10 @@
-//! `posthaste config`: the settings of each process as they take effect, where each came from, and an example file.
+//! `posthaste config`: the effective settings of each process, the origin of each, and an example file.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use posthaste_courier::process::{self, Process};
-use posthaste_ops::config::{ConfigError, Entry, Origins};
+use posthaste_ops::config::{ConfigError, Origins, SettingEntry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,11 +17,11 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste config example email > email.toml     every setting with its default, explained
   posthaste config check email --config email.toml     the same for sms, telegram, vk, queue and sandbox
-  posthaste config show queue --origin            what is in effect, and what set it
+  posthaste config show queue --origin            effective settings, and where each comes from
   posthaste config show client                    the command line's own settings
 ";
 
-/// Whose settings.
+/// A program with settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Part {
     /// The command line.
@@ -44,23 +44,23 @@ pub(crate) enum Part {
 #[derive(Debug, clap::Subcommand)]
 #[command(before_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Show the settings in effect; secrets are hidden.
+    /// Show the effective settings. Secrets are hidden.
     Show {
         #[command(flatten)]
         what: What,
-        /// Say also where each came from.
+        /// Also show where each setting comes from.
         #[arg(long)]
         origin: bool,
     },
-    /// Say whether a process can read these settings, and if not, which one is wrong. `posthaste doctor` says whether a
-    /// provider takes them.
+    /// Check whether a process can read these settings, and name the wrong one if not. `posthaste doctor` checks whether a
+    /// provider accepts them.
     Check {
         #[command(flatten)]
         what: What,
     },
-    /// Write a settings file with every default, explained.
+    /// Print a settings file with every setting, its default and an explanation.
     Example {
-        /// Whose.
+        /// Whose settings.
         #[arg(value_enum)]
         part: Part,
     },
@@ -69,35 +69,35 @@ pub(crate) enum Command {
 /// Which settings.
 #[derive(Debug, clap::Args)]
 pub(crate) struct What {
-    /// Whose.
+    /// Whose settings.
     #[arg(value_enum, default_value = "client")]
     part: Part,
-    /// The settings file the process would be given.
+    /// Settings file of the process.
     #[arg(long, value_name = "FILE", env = "POSTHASTE_CONFIG")]
     config: Option<PathBuf>,
 }
 
-/// A setting in effect.
+/// An effective setting.
 #[derive(Serialize)]
 pub(crate) struct Row {
     /// Its dotted key.
     pub(crate) key: String,
     /// Its value; `***` for a secret.
     pub(crate) value: String,
-    /// What set it.
+    /// Where it comes from.
     pub(crate) origin: String,
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// The settings cannot be used; standard output cannot be written.
+/// The settings are invalid, or standard output cannot be written.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Show { what, origin } => show(&what, origin, context),
         Command::Check { what } => {
             load(&what, context)?;
-            context.terminal.note("These settings can be read: keys, types and units are right.");
+            context.terminal.note("The settings are valid: keys, types and units are correct.");
             Ok(())
         }
         Command::Example { part } => Ok(io::stdout().lock().write_all(example(part).as_bytes())?),
@@ -131,18 +131,18 @@ fn load(what: &What, context: &Context) -> Result<Vec<Row>> {
         Part::Vk => courier::<posthaste_courier_vk::Settings>(posthaste_courier_vk::PROCESS, config)?,
         Part::Sandbox => return crate::sandbox::settings(config),
     };
-    let row = |entry: &Entry| Row {
+    let row = |entry: &SettingEntry| Row {
         key: entry.key.clone(),
         value: entry.shown.clone(),
         origin: entry.origin.to_string(),
     };
-    // Files and environments are shared. What is meant for another process is not in effect here, and which of it is secret
-    // is not known here either.
+    // Processes may share files and environments. Settings of another process have no effect here, and this process does
+    // not know which of them are secret, so only its own sections are shown.
     let own: toml::Table = example(what.part).parse().map_err(|error: toml::de::Error| {
-        Failure::error("the defaults inside the program are no TOML").because(error)
+        Failure::error("the built-in defaults are not valid TOML").because(error)
     })?;
     let is_own =
-        |entry: &&Entry| entry.key.split('.').next().is_some_and(|section| own.contains_key(section));
+        |entry: &&SettingEntry| entry.key.split('.').next().is_some_and(|section| own.contains_key(section));
     Ok(origins.iter().filter(is_own).map(row).collect())
 }
 
@@ -151,7 +151,7 @@ fn queue(config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     Ok(args.load(std::env::vars_os())?.origins)
 }
 
-/// All sections of a courier, so that a wrong key or unit is found as its process would find it.
+/// Loads all sections of a courier, so that a wrong key or unit is reported as its process would report it.
 fn courier<S: DeserializeOwned>(of: Process, config: Option<PathBuf>) -> Result<Origins, ConfigError> {
     of.origins::<S>(&process::Args { config, ..process::Args::default() })
 }

@@ -1,8 +1,8 @@
-//! `posthaste courier`: which couriers there are, and the courier of a channel as a process.
+//! `posthaste courier`: lists couriers, and runs the courier of a channel as a process.
 
 use serde_json::Value;
 
-use crate::api::{Courier, Couriers, Told};
+use crate::api::{ApiResponse, Courier, Couriers};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
@@ -10,29 +10,29 @@ use crate::output::{Column, Format, Reader, tell_missing};
 /// The commands about couriers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// List the channels and whether a courier works on each.
+    /// List the channels and whether each has a running courier.
     List,
-    /// Run the courier of the e-mail channel until it is asked to stop.
+    /// Run the e-mail courier until it is stopped.
     Email(Box<posthaste_courier_email::Args>),
-    /// Run the courier of the SMS channel until it is asked to stop.
+    /// Run the SMS courier until it is stopped.
     Sms(Box<posthaste_courier_sms::Args>),
-    /// Run the courier of the Telegram channel until it is asked to stop.
+    /// Run the Telegram courier until it is stopped.
     Telegram(Box<posthaste_courier_telegram::Args>),
-    /// Run the courier of the VK channel until it is asked to stop.
+    /// Run the VK courier until it is stopped.
     Vk(Box<posthaste_courier_vk::Args>),
 }
 
-/// Lists.
+/// Lists couriers.
 ///
 /// # Errors
-/// The queue does not answer, or refuses.
+/// The queue does not respond, or rejects the request.
 pub(crate) async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let found: Couriers = client.get("/v1/couriers", &[]).await?;
     let columns = [
         Column {
             title: "Channel",
-            cell: |courier: &Told<Courier>, _: &Reader<'_>| courier.seen.channel.clone(),
+            cell: |courier: &ApiResponse<Courier>, _: &Reader<'_>| courier.seen.channel.clone(),
         },
         Column {
             title: "State",
@@ -54,7 +54,7 @@ pub(crate) async fn list(context: &Context) -> Result<()> {
     if output.format() == Format::Table && !found.couriers.iter().any(|courier| courier.seen.present) {
         context
             .terminal
-            .hint("No courier is at work: orders wait. Start those you need:  posthaste courier email --config FILE");
+            .hint("No courier is running, so orders wait. Start the ones you need:  posthaste courier email --config FILE");
     }
     Ok(())
 }

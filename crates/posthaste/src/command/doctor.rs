@@ -1,4 +1,4 @@
-//! `posthaste doctor`: what is wrong, in words, and what to do about it.
+//! `posthaste doctor`: finds problems and explains how to fix them.
 
 mod keys;
 mod store;
@@ -20,37 +20,37 @@ use crate::output::{Column, Format, Reader, missing_words};
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste doctor                          the settings, the queue, the key, the couriers, and what dev needs
-  posthaste doctor --config queue.toml      also the store behind the queue
-  posthaste doctor --email email.toml       also the relays of the e-mail courier, and whether they take its credentials
+  posthaste doctor                          check the settings, queue, API key, couriers, and what `dev` needs
+  posthaste doctor --config queue.toml      also check the queue's Redis
+  posthaste doctor --email email.toml       also check the e-mail relays and whether they accept the credentials
   posthaste doctor --sms sms.toml --telegram telegram.toml --vk vk.toml     the same for the other couriers
-  posthaste doctor --telegram               a courier that is set up by its environment alone
+  posthaste doctor --telegram               a courier configured by environment variables alone
 ";
 
-/// Clocks that differ by more are told.
+/// A larger difference between clocks, in seconds, is reported.
 const SKEW: i64 = 2;
 
 /// Arguments of `posthaste doctor`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Look at the store too, as this settings file of the queue says. Nothing is written to it.
+    /// Also check the Redis server in this settings file of the queue. Nothing is written to it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Look at the store there.
+    /// Also check the Redis server at this address. Nothing is written to it.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Look whether the e-mail courier could work with this settings file, or without one, as the environment says: relays,
-    /// TLS, credentials. Sends nothing.
+    /// Also check the e-mail courier's settings: relays, TLS, credentials. Without FILE, its environment variables are used.
+    /// Sends nothing.
     #[arg(long, value_name = "FILE")]
     email: Option<Option<PathBuf>>,
-    /// Look whether the SMS courier could work, in the same way: its account and credential. Sends nothing.
+    /// Also check the SMS courier's settings in the same way: account and credential. Sends nothing.
     #[arg(long, value_name = "FILE")]
     sms: Option<Option<PathBuf>>,
-    /// Look whether the Telegram courier could work, in the same way: its bots and their tokens. Sends nothing.
+    /// Also check the Telegram courier's settings in the same way: bots and their tokens. Sends nothing.
     #[arg(long, value_name = "FILE")]
     telegram: Option<Option<PathBuf>>,
-    /// Look whether the VK courier could work, in the same way: its token and what that may do. Sends nothing.
+    /// Also check the VK courier's settings in the same way: token and its permissions. Sends nothing.
     #[arg(long, value_name = "FILE")]
     vk: Option<Option<PathBuf>>,
 }
@@ -76,10 +76,10 @@ struct Finding {
     kind: Kind,
 }
 
-/// Looks at everything it can see.
+/// Runs all checks.
 ///
 /// # Errors
-/// Something is bad; all findings are printed first.
+/// A finding is bad; all findings are printed first.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut findings = Findings::default();
     if let Some(client) = settings(context, &mut findings) {
@@ -98,7 +98,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).collect();
     match bad.first() {
         None => Ok(()),
-        Some(first) => Err(Failure::new(first.kind, format!("{} of {} are bad", bad.len(), findings.len()))),
+        Some(first) => Err(Failure::new(
+            first.kind,
+            format!("problems found: {} of {} checks", bad.len(), findings.len()),
+        )),
     }
 }
 
@@ -148,15 +151,17 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
             if client.is_in_the_clear() {
                 findings.note(
                     "connection",
-                    "plain HTTP to another computer: the key and all messages can be read on the way",
-                    "Put a proxy with TLS before the queue, and use https://.",
+                    "not encrypted: others on the network can read the API key and all messages",
+                    "Put a TLS reverse proxy in front of the queue, and use its https:// address.",
                 );
             }
             match client.has_token() {
                 true => findings.say(Verdict::Good, "key", format!("from {token}")),
-                false => {
-                    findings.note("key", "none", "Give one: --token-file FILE, or token_file in client.toml.")
-                }
+                false => findings.note(
+                    "key",
+                    "no API key",
+                    "Set one: --token-file FILE, or token_file in client.toml.",
+                ),
             }
             Some(client)
         }
@@ -173,17 +178,17 @@ async fn queue(client: &Client, findings: &mut Findings) {
         Ok(answer) => answer,
         Err(failure) => return findings.bad("queue", &failure),
     };
-    findings.say(Verdict::Good, "queue", "answers, and takes the key");
+    findings.say(Verdict::Good, "queue", "responds, and accepts the API key");
     let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
     if let Some(there) = date.and_then(|date| rfc2822::parse(date).ok()) {
         let away = (crate::moment::now().timestamp() - there.timestamp()).get_seconds();
         match away.abs() > SKEW {
             true => findings.note(
                 "clock",
-                format!("this computer's clock is {away} s from the queue's"),
-                "Let both keep time (systemd-timesyncd, chrony): \"at 09:00\" is meant by this one.",
+                format!("this computer's clock differs from the queue's by {away} s"),
+                "Synchronize both (systemd-timesyncd, chrony): times such as --at 09:00 use this computer's clock.",
             ),
-            false => findings.say(Verdict::Good, "clock", "as the queue's"),
+            false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
         }
     }
     match client.json::<Couriers>(answer).await {
@@ -192,12 +197,13 @@ async fn queue(client: &Client, findings: &mut Findings) {
                 findings.note(
                     "database",
                     missing_words(&found.partitions_missing, "orders"),
-                    "Start the Redis server that holds them, or let a replica take over. With --config queue.toml doctor names it.",
+                    "Start the Redis server that holds them, or promote its replica. To see which one it is: \
+                     posthaste doctor --config queue.toml",
                 );
             }
             let (there, away): (Vec<_>, Vec<_>) =
                 found.couriers.iter().partition(|courier| courier.seen.present);
-            let names = |couriers: &[&crate::api::Told<crate::api::Courier>]| {
+            let names = |couriers: &[&crate::api::ApiResponse<crate::api::Courier>]| {
                 couriers
                     .iter()
                     .map(|courier| crate::terminal::plain(&courier.seen.channel))
@@ -205,18 +211,18 @@ async fn queue(client: &Client, findings: &mut Findings) {
                     .join(", ")
             };
             if !there.is_empty() {
-                findings.say(Verdict::Good, "couriers", format!("at work: {}", names(&there)));
+                findings.say(Verdict::Good, "couriers", format!("running: {}", names(&there)));
             }
             if !away.is_empty() || there.is_empty() {
                 let who = if away.is_empty() {
-                    "none was ever seen".to_owned()
+                    "no courier has ever run".to_owned()
                 } else {
-                    format!("away: {}", names(&away))
+                    format!("not running: {}", names(&away))
                 };
                 findings.note(
                     "couriers",
                     who,
-                    "What goes there waits. Start one: posthaste courier email --config FILE",
+                    "Messages on these channels wait. Start a courier: posthaste courier email --config FILE",
                 );
             }
         }
@@ -225,9 +231,9 @@ async fn queue(client: &Client, findings: &mut Findings) {
     keys::tell(client, findings).await;
 }
 
-/// Whether couriers with these settings could work.
+/// Checks whether couriers with these settings can work.
 async fn channels(args: &Args, findings: &mut Findings) {
-    // Without a file it is looked at as the courier would start: by its environment, which may name a file.
+    // Without a file, the check uses what the courier would start with: its environment, which may name a file.
     let process = |config: &Option<PathBuf>| posthaste_courier::process::Args {
         config: config.clone().or_else(|| std::env::var_os("POSTHASTE_CONFIG").map(PathBuf::from)),
         ..posthaste_courier::process::Args::default()
@@ -252,18 +258,18 @@ async fn channels(args: &Args, findings: &mut Findings) {
 
 fn channel(
     name: &str,
-    checked: std::result::Result<Checked, posthaste_ops::exit::Failure>,
+    checked: std::result::Result<Checked, posthaste_ops::exit::ExitFailure>,
     findings: &mut Findings,
 ) {
     match checked {
         Ok(Checked::Works(to_set_up)) => {
-            findings.say(Verdict::Good, name, "the provider answers and takes the credentials");
+            findings.say(Verdict::Good, name, "the provider responds and accepts the credentials");
             for line in to_set_up {
                 findings.say(Verdict::Good, name, line);
             }
         }
         Ok(Checked::CannotTell(why)) => {
-            findings.note(name, "whether the provider answers and takes the credentials can't be told", why);
+            findings.note(name, "can't tell whether the provider responds and accepts the credentials", why);
         }
         Err(failure) => {
             let kind = match failure.exit() {
@@ -280,7 +286,7 @@ fn for_dev(findings: &mut Findings) {
         Ok(found) => {
             findings.say(Verdict::Good, "for dev", format!("{} {}", found.program.display(), found.version));
         }
-        // Only dev needs one here, so that it is missing is nothing bad.
+        // Only `dev` needs a server program here, so a missing one is a note.
         Err(failure) => {
             let mut lines = failure.lines().into_iter();
             let found = lines.next().unwrap_or_default();
@@ -296,8 +302,10 @@ fn for_dev(findings: &mut Findings) {
             true => findings.say(Verdict::Good, "for dev", format!("port {port} ({what}) is free")),
             false => findings.note(
                 "for dev",
-                format!("port {port} ({what}) is taken"),
-                format!("If that is no `posthaste dev` of yours: posthaste dev {flag} 0"),
+                format!("port {port} ({what}) is in use"),
+                format!(
+                    "Unless your own `posthaste dev` uses it, choose another one: posthaste dev {flag} 0"
+                ),
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! `posthaste healthcheck`: asks a process how it is, so that an image needs no other program for it.
+//! `posthaste healthcheck`: checks a process, so that a container image needs no other program for it.
 
 use std::time::Duration;
 
@@ -18,21 +18,22 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The process's admin address (`admin.address` in its settings).
+    /// Admin address of the process (admin.address in its settings).
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:9464")]
     admin: String,
-    /// Ask only whether it lives, not whether it can work.
+    /// Check only whether it is alive (/livez), not whether it is ready to work (/readyz).
     #[arg(long)]
     live: bool,
-    /// How long the answer may take, in seconds.
+    /// How long to wait for the response, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     within: u64,
 }
 
-/// Asks.
+/// Runs the check.
 ///
 /// # Errors
-/// It does not answer, or is not well; always exit code 1, the one container runtimes know.
+/// The process does not respond or is unhealthy: exit code 1, the only one that container runtimes know. A wrong address is
+/// a usage error.
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let path = if args.live { "/livez" } else { "/readyz" };
     let asked = async {

@@ -5,12 +5,12 @@ mod direct;
 use std::io::{self, Write};
 
 use posthaste_model::SenderId;
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
-use crate::api::{Key, NewKey, Page, Told};
+use crate::api::{ApiResponse, Key, NewKey, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -30,11 +30,11 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 #[command(before_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Make a key. It is written to standard output, once.
+    /// Create a key and print it to standard output. It is shown only once.
     Create(Box<CreateArgs>),
     /// List the keys, without their secrets.
     List,
-    /// Revoke a key: it stops working within seconds.
+    /// Revoke a key. It stops working within seconds.
     Revoke(RevokeArgs),
 }
 
@@ -42,35 +42,35 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct CreateArgs {
-    /// What it is called. Two live keys may share a name, so that one can take over from the other.
+    /// Name of the key. Two live keys may share a name, so that one can replace the other.
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it may do: enqueue, read, admin, act_as (name any sender in an order).
+    /// What the key may do: enqueue, read, admin, act_as (send as any sender).
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
-    scope: Vec<Scope>,
-    /// The sender it is bound to; needed unless it may act as any.
+    scope: Vec<KeyScope>,
+    /// The sender the key is bound to; required unless the key has act_as.
     #[arg(long, value_name = "ID")]
     sender: Option<SenderId>,
-    /// The role it is bound to.
+    /// The role the key is bound to.
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// A mailbox its orders may be from (From and Reply-To): name@example.org, *@example.org for all of a domain, or "*" for any.
-    /// May be given several times. Without one its orders go out from the installation's own address.
+    /// A mailbox its orders may use in From and Reply-To: name@example.org, *@example.org for a whole domain, or "*" for any.
+    /// May be repeated. Without it, orders are sent from the installation's own address.
     #[arg(long, value_name = "MAILBOX")]
     mailbox: Vec<String>,
-    /// A name its orders may be from, or "*" for any. May be given several times.
+    /// A display name its orders may use, or "*" for any. May be repeated.
     #[arg(long, value_name = "NAME")]
     display_name: Vec<String>,
-    /// When it ends: "+90d", "2027-01-01 00:00".
+    /// When the key expires: "+90d", "2027-01-01 00:00".
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
-    /// Make it straight in the store, without the queue: for the first key of an installation.
+    /// Create the key directly in Redis, without the queue: for the first key of an installation.
     #[arg(long)]
     direct: bool,
-    /// With --direct: the queue's settings file, for its section `redis`.
+    /// With --direct: the queue's settings file; its section `redis` is used.
     #[arg(long, value_name = "FILE", requires = "direct")]
     config: Option<std::path::PathBuf>,
-    /// With --direct: where the store is. A password belongs into POSTHASTE_REDIS__PASSWORD_FILE.
+    /// With --direct: address of Redis. For a password, set POSTHASTE_REDIS__PASSWORD_FILE.
     #[arg(long, value_name = "URL", requires = "direct")]
     redis: Option<String>,
 }
@@ -79,14 +79,14 @@ pub(crate) struct CreateArgs {
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct RevokeArgs {
-    /// The id of the key: the part between ph_ and the next _.
+    /// Id of the key: the part between ph_ and the next _.
     id: posthaste_store::KeyId,
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// The queue or the store does not answer, or refuses.
+/// The queue or the store does not respond, or rejects the request.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Create(args) => create(*args, context).await,
@@ -116,18 +116,18 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
         }
     }
     let (client, _) = context.client()?;
-    let made: Told<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
+    let made: ApiResponse<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
     told(context, &made, &made.seen.id, made.seen.key.expose_secret())
 }
 
-/// Writes a new key: alone on standard output, so that it can go into a file; about it on standard error.
+/// Prints a new key: the key alone on standard output, so that it can be redirected to a file; a note on standard error.
 fn told(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -> Result<()> {
     match context.format() {
         Some(Format::Json | Format::Ndjson) => context.output(Format::Json).json(whole)?,
         _ => writeln!(io::stdout().lock(), "{key}")?,
     }
     context.terminal.note(&format!(
-        "Key {} made. It is shown this once; keep it in a file only you can read.",
+        "Key {} created. It is shown only this once; keep it in a file that only you can read.",
         plain(id)
     ));
     Ok(())
@@ -137,7 +137,7 @@ async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let page: Page<Key> = client.get("/v1/keys", &[]).await?;
     let columns = [
-        Column { title: "Id", cell: |key: &Told<Key>, _| key.seen.id.clone() },
+        Column { title: "Id", cell: |key: &ApiResponse<Key>, _| key.seen.id.clone() },
         Column { title: "Name", cell: |key, _| key.seen.name.clone() },
         Column { title: "Scopes", cell: |key, _| key.seen.scopes.join(",") },
         Column { title: "Sender", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
@@ -151,7 +151,7 @@ async fn list(context: &Context) -> Result<()> {
 
 async fn revoke(args: &RevokeArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    context.terminal.confirm(&format!("Revoke the key {}? Who uses it is refused from then on.", args.id))?;
+    context.terminal.confirm(&format!("Revoke the key {}? Requests with it will be rejected.", args.id))?;
     client.delete(&format!("/v1/keys/{}", args.id)).await?;
     context.terminal.note("Revoked.");
     Ok(())

@@ -1,4 +1,4 @@
-//! `posthaste outbox`: what the sandbox took, as it came over the wire.
+//! `posthaste outbox`: the messages the sandbox received, as they arrived.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::api::{Client, Page, Told};
+use crate::api::{ApiResponse, Client, Page};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader};
@@ -26,7 +26,7 @@ Examples:
 #[derive(Debug, clap::Subcommand)]
 #[command(before_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// List what came, newest first.
+    /// List the messages, newest first.
     List(ListArgs),
     /// Show one message.
     Show(ShowArgs),
@@ -35,7 +35,7 @@ pub(crate) enum Command {
 /// Where the outbox is.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// Where the outbox is; without it that of a running `posthaste dev`.
+    /// Address of the outbox; default: that of a running `posthaste dev`.
     #[arg(long, value_name = "URL")]
     outbox: Option<String>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct ListArgs {
     /// Only messages of this channel.
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<posthaste_model::Channel>,
-    /// At most so many.
+    /// Maximum number of messages.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
     #[command(flatten)]
@@ -59,19 +59,19 @@ pub(crate) struct ListArgs {
 /// Arguments of `posthaste outbox show`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
-    /// Its number in the list.
+    /// Id of the message in the list.
     id: u64,
-    /// Write the bytes as they came.
+    /// Write the bytes as they arrived.
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
     place: Place,
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// The outbox does not answer, or there is no such message.
+/// The outbox does not respond, or there is no such message.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List(args) => list(&args, context).await,
@@ -111,14 +111,14 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     }
     let count = rows.end()?;
     if output.format() == Format::Table && count == 0 {
-        context.terminal.hint(
-            "Nothing came yet. Send something:  posthaste send --email anna@example.org --text \"Hello\"",
-        );
+        context
+            .terminal
+            .hint("No messages yet. Send one:  posthaste send --email anna@example.org --text \"Hello\"");
     }
     Ok(())
 }
 
-fn columns() -> [Column<Told<Value>>; 6] {
+fn columns() -> [Column<ApiResponse<Value>>; 6] {
     [
         Column { title: "Id", cell: |message, _: &Reader<'_>| word(&message.raw["id"]) },
         Column { title: "Came", cell: |message, reader| reader.moment(message.raw["at"].as_str()) },
@@ -137,7 +137,7 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
         let bytes = answer.bytes().await.map_err(|error| client.lost(error))?;
         return Ok(io::stdout().lock().write_all(&bytes)?);
     }
-    let message: Told<Value> = client.get(&format!("/outbox/{}", args.id), &[]).await?;
+    let message: ApiResponse<Value> = client.get(&format!("/outbox/{}", args.id), &[]).await?;
     let raw = &message.raw;
     context.output(Format::Table).one(&message, &columns(), std::slice::from_ref(&message), |out, reader| {
         let mut fact = |title: &str, text: String| match text.is_empty() {
@@ -148,11 +148,11 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
         fact("From", word(&raw["sender"]))?;
         fact("To", recipients(raw, MOST_NAMED))?;
         fact("Subject", word(&raw["subject"]))?;
-        fact("Came", reader.moment(raw["at"].as_str()))?;
+        fact("Received", reader.moment(raw["at"].as_str()))?;
         fact("Order", word(&raw["order"]))?;
         fact("Outcome", outcome(raw))?;
-        fact("Refused", refused(raw))?;
-        fact("Later", statuses(raw))?;
+        fact("Rejected", refused(raw))?;
+        fact("Statuses", statuses(raw))?;
         for (at, line) in word(&raw["text"]).lines().enumerate() {
             writeln!(out, "{}{}", if at == 0 { "\n" } else { "" }, plain(line))?;
         }
@@ -160,7 +160,7 @@ async fn show(args: &ShowArgs, context: &Context) -> Result<()> {
     })
 }
 
-/// A value without quotes; nothing for none.
+/// A value without quotes; empty for null.
 fn word(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -169,7 +169,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// So many recipients are named of one message, and in a list; the rest is counted.
+/// Recipients named when one message is shown, and in a list; the rest is counted.
 const MOST_NAMED: usize = 10;
 const MOST_LISTED: usize = 2;
 
@@ -182,7 +182,7 @@ fn recipients(message: &Value, most: usize) -> String {
     named.join(", ") + &rest
 }
 
-/// Those of several recipients the provider did not take it for, with their codes.
+/// For a message to several recipients: those the provider rejected, with their codes.
 fn refused(message: &Value) -> String {
     let all = all(&message["recipients"]);
     if all.len() < 2 {
@@ -200,7 +200,7 @@ fn refused(message: &Value) -> String {
     named.join(", ") + &rest
 }
 
-/// Statuses that came after the answer, one after the other.
+/// Statuses reported after the response, in order.
 fn statuses(message: &Value) -> String {
     let one = |later: &Value| [word(&later["status"]), word(&later["code"])].join(" ").trim().to_owned();
     all(&message["http"]["statuses"]).iter().map(one).collect::<Vec<_>>().join(", ")
@@ -208,7 +208,7 @@ fn statuses(message: &Value) -> String {
 
 fn outcome(message: &Value) -> String {
     let (total, taken) = (&message["recipients_total"], &message["recipients_taken"]);
-    // E-mail is taken or refused as a whole.
+    // E-mail is accepted or rejected as a whole.
     let is_part = message["provider"] != "smtp" && total.as_u64().is_some_and(|total| total > 1);
     let part = if is_part { format!("{taken} of {total}") } else { String::new() };
     let words = [word(&message["ending"]), word(&message["code"]), part, word(&message["status"])];

@@ -1,12 +1,12 @@
-//! `posthaste parked`: orders that can't be read and wait for an operator.
+//! `posthaste parked`: unreadable orders that wait for an operator.
 
 use std::io::{self, Write};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::api::{Page, Parked, ParkedOrder, Told};
-use crate::command::order::OrderId;
+use crate::api::{ApiResponse, Page, Parked, ParkedOrder};
+use crate::command::order::OrderIdArg;
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
@@ -22,17 +22,18 @@ Examples:
   posthaste parked fail teacher.1763676000000000000
 ";
 
-/// The commands about what is parked.
+/// The commands about parked orders.
 #[derive(Debug, clap::Subcommand)]
 #[command(before_help = EXAMPLES)]
 pub(crate) enum Command {
     /// List orders and parcels whose records can't be read.
     List(ListArgs),
-    /// Show what is parked of an order, and why.
+    /// Show the parked parts of an order, and why they are parked.
     Show(OrderArgs),
-    /// Put an order back for another try: after an upgrade, or when its record was repaired.
+    /// Retry a parked order: after an upgrade, or after its record was repaired.
     Release(OrderArgs),
-    /// End an order: what was not sent fails, what may have been sent is unknown. This can't be undone.
+    /// End a parked order: deliveries that were not sent fail, those that may have been sent become unknown. This can't be
+    /// undone.
     Fail(OrderArgs),
 }
 
@@ -40,7 +41,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct ListArgs {
-    /// At most so many; without it all.
+    /// Maximum number of entries; default: all.
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
 }
@@ -50,13 +51,13 @@ pub(crate) struct ListArgs {
 #[command(before_help = EXAMPLES)]
 pub(crate) struct OrderArgs {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// The queue does not answer, or refuses.
+/// The queue does not respond, or rejects the request.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List(args) => list(&args, context).await,
@@ -66,7 +67,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
-fn columns() -> [Column<Told<Parked>>; 5] {
+fn columns() -> [Column<ApiResponse<Parked>>; 5] {
     [
         Column { title: "Order id", cell: |entry, _| entry.seen.order_id.clone() },
         Column { title: "Channel", cell: |entry, _| entry.seen.channel.clone().unwrap_or_default() },
@@ -86,13 +87,13 @@ fn reason(word: Option<&str>, reader: &Reader<'_>) -> String {
         return word.to_owned();
     }
     match word {
-        "type" => "its key is of another type",
+        "type" => "its key has the wrong type",
         "head" => "its head is damaged",
         "counters" => "its counters are damaged",
-        "member" => "it has no such parcel",
-        "outcomes" => "the outcomes of its rows are damaged",
-        "content" => "its text is damaged",
-        "rows" => "its recipients are damaged",
+        "member" => "the order has no such parcel",
+        "outcomes" => "the outcomes of its deliveries are damaged",
+        "content" => "its content is damaged",
+        "deliveries" => "its deliveries are damaged",
         other => return plain(other),
     }
     .to_owned()
@@ -122,19 +123,20 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let missing: Vec<u16> = missing.into_iter().collect();
     tell_missing(&mut rows, &missing, "entries", &context.terminal)?;
     if rows.end()? == 0 && missing.is_empty() && output.format() == Format::Table {
-        context.terminal.hint("Nothing is parked: every record could be read.");
+        context.terminal.hint("No orders are parked.");
     }
     Ok(())
 }
 
 async fn show(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: Told<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
+    let order: ApiResponse<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
     let output = context.output(Format::Table);
     if output.format() == Format::Table {
         output.list(&columns(), &order.seen.items)?;
         context.terminal.hint(&format!(
-            "Repaired, or upgraded since?  posthaste parked release {0}\nGiven up?  posthaste parked fail {0}",
+            "To retry after an upgrade or a repair:  posthaste parked release {0}\n\
+             To give up and end the order:          posthaste parked fail {0}",
             args.order.as_str()
         ));
         return Ok(());
@@ -142,40 +144,41 @@ async fn show(args: &OrderArgs, context: &Context) -> Result<()> {
     output.one(&order, &columns(), &order.seen.items, |_, _| Ok(()))
 }
 
-fn path(order: &OrderId, verb: &str) -> String {
+fn path(order: &OrderIdArg, verb: &str) -> String {
     format!("{PATH}/{}{verb}", order.as_str())
 }
 
-/// A thing for programs, a sentence for people.
-fn say(context: &Context, thing: &Told<Value>, sentence: &str) -> Result<()> {
+/// Prints the response for programs, or a sentence for people.
+fn say(context: &Context, thing: &ApiResponse<Value>, sentence: &str) -> Result<()> {
     let columns =
-        [Column { title: "Answer", cell: |told: &Told<Value>, _: &Reader<'_>| told.raw.to_string() }];
+        [Column { title: "Answer", cell: |told: &ApiResponse<Value>, _: &Reader<'_>| told.raw.to_string() }];
     let write = |out: &mut dyn Write, _: &Reader<'_>| writeln!(out, "{sentence}");
     context.output(Format::Table).one(thing, &columns, std::slice::from_ref(thing), write)
 }
 
 async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let told: Told<Value> = client.send(Method::POST, &path(&args.order, "/release"), &json!({})).await?;
+    let told: ApiResponse<Value> =
+        client.send(Method::POST, &path(&args.order, "/release"), &json!({})).await?;
     let released = &told.seen["released"];
     say(
         context,
         &told,
-        &format!("{released} put back; what still can't be read is parked again within moments"),
+        &format!("{released} released; those that still can't be read are parked again shortly"),
     )
 }
 
 async fn fail(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: Told<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
+    let order: ApiResponse<ParkedOrder> = client.get(&path(&args.order, ""), &[]).await?;
     let count = order.seen.items.len();
     context
         .terminal
         .confirm(&format!("End the order {} ({count} parked)? This can't be undone.", args.order.as_str()))?;
-    let told: Told<Value> = client.send(Method::POST, &path(&args.order, "/fail"), &json!({})).await?;
+    let told: ApiResponse<Value> = client.send(Method::POST, &path(&args.order, "/fail"), &json!({})).await?;
     let sentence = match told.seen["removed"].as_bool() {
-        Some(true) => "The order was removed as a whole; it is told as ended from now on".to_owned(),
-        _ => format!("{} rows ended", told.seen["rows"]),
+        Some(true) => "The whole order was removed; from now on it is reported as ended".to_owned(),
+        _ => format!("{} deliveries ended", told.seen["deliveries"]),
     };
     say(context, &told, &sentence)
 }

@@ -1,11 +1,11 @@
-//! `posthaste recover`: going on after the database went back (a failover without its last changes, an older copy put back) or
-//! was wiped. All processes are stopped then, and an operator says what is taken for true of the messages in doubt.
+//! `posthaste recover`: resumes work after the database went back (a failover without the last changes, a restored older
+//! copy) or was wiped. All processes are halted then, and an operator decides what to assume about the messages in doubt.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::{Span, Timestamp};
-use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_store::{Assume, HaltCause, Recovery};
 use serde::Serialize;
 
@@ -16,30 +16,30 @@ use crate::output::{Column, Format};
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste recover --assume sent --config queue.toml       what may have gone out is not sent again
-  posthaste recover --assume unsent --config queue.toml     it is sent, perhaps for the second time
+  posthaste recover --assume sent --config queue.toml       never send again what may have been sent
+  posthaste recover --assume unsent --config queue.toml     send it, perhaps for the second time
   posthaste recover --assume sent --since \"2026-11-30 02:15\" --redis redis://10.0.0.5:6379
 ";
 
-/// Orders listed; all are counted.
+/// At most this many orders are listed; all are counted.
 const MOST: usize = 10_000;
 
 /// Arguments of `posthaste recover`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// What is taken for true of messages that may have been sent in the time that is lost: `sent` tells them as unknown and
-    /// never sends them again, `unsent` sends them, and some people may get them twice. There is no default.
+    /// What to assume about messages that may have been sent in the lost time: `sent` reports them as unknown and never sends
+    /// them again; `unsent` sends them, and some people may get them twice. There is no default.
     #[arg(long, value_enum, value_name = "WHAT")]
     assume: Assumed,
-    /// Leave out what had been waiting since before this time: right only when nothing was late then. Also goes on when no
-    /// process was there to notice that an older copy was put back: the time of that copy.
+    /// Exclude messages that were ready to be sent before this time; correct only if there was no backlog then. Also needed
+    /// if an older copy was restored while no process was running to notice it: give the time of that copy.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
-    /// The queue's settings file, for its section `redis`.
+    /// The queue's settings file; its section `redis` is used.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the store is. A password belongs into POSTHASTE_REDIS__PASSWORD_FILE.
+    /// Address of Redis. For a password, set POSTHASTE_REDIS__PASSWORD_FILE.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
 }
@@ -47,9 +47,9 @@ pub(crate) struct Args {
 /// See `--assume`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Assumed {
-    /// What may have been sent was: it is not sent again.
+    /// They were sent: do not send them again.
     Sent,
-    /// What may have been sent was not: it is sent.
+    /// They were not sent: send them.
     Unsent,
 }
 
@@ -63,10 +63,10 @@ struct Line {
     accepted_at: Option<String>,
 }
 
-/// Recovers, and lists what is in doubt and what is lost.
+/// Recovers the database and lists what is in doubt and what is lost.
 ///
 /// # Errors
-/// The store cannot be used, or does not answer; what was not recovered stays stopped.
+/// The store cannot be used or does not respond; partitions that were not recovered stay halted.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let since = args.since.as_deref().map(read_since).transpose()?;
     let settings = crate::store::settings(args.config, args.redis.as_deref())?;
@@ -77,34 +77,34 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     };
     let mut doubts = Doubts::default();
     let recovered = store
-        .recover(assume, since, |found| doubts.add(found.order, found.channel, u64::from(found.rows)))
+        .recover(assume, since, |found| doubts.add(found.order, found.channel, u64::from(found.deliveries)))
         .await;
     store.disconnect().await;
     let recovery = recovered.map_err(|error| {
-        Failure::new(Kind::Unreachable, "not recovered; what was not is still stopped")
+        Failure::new(Kind::Unreachable, "recovery is incomplete; the rest of the database is still halted")
             .because(error)
-            .mend("Give the same command again: it goes on where this one ended.")
+            .mend("Run the same command again: it continues where this one stopped.")
     })?;
     tell(args.assume, &recovery, doubts, context)
 }
 
-/// Rows in doubt by order and channel.
+/// Deliveries in doubt by order and channel.
 #[derive(Default)]
 struct Doubts {
-    orders: BTreeMap<(Suffix, Channel), u64>,
-    rows: u64,
+    orders: BTreeMap<(OrderId, Channel), u64>,
+    deliveries: u64,
     more: u64,
 }
 
 impl Doubts {
-    fn add(&mut self, order: Suffix, channel: Channel, rows: u64) {
-        self.rows += rows;
+    fn add(&mut self, order: OrderId, channel: Channel, deliveries: u64) {
+        self.deliveries += deliveries;
         let full = self.orders.len() >= MOST;
         match self.orders.get_mut(&(order.clone(), channel.clone())) {
-            Some(known) => *known += rows,
-            None if full => self.more += rows,
+            Some(known) => *known += deliveries,
+            None if full => self.more += deliveries,
             None => {
-                self.orders.insert((order, channel), rows);
+                self.orders.insert((order, channel), deliveries);
             }
         }
     }
@@ -112,22 +112,22 @@ impl Doubts {
 
 fn tell(assumed: Assumed, recovery: &Recovery, doubts: Doubts, context: &Context) -> Result<()> {
     let Some(halt) = &recovery.halt else {
-        context.terminal.note("Nothing to recover: nothing has stopped the database.");
+        context.terminal.note("Nothing to recover: the database is not halted.");
         return context.output(Format::Table).list::<Line>(&COLUMNS, &[]);
     };
     let state = match assumed {
         Assumed::Sent => "unknown, not sent again",
         Assumed::Unsent => "sent, perhaps again",
     };
-    let orders = doubts.orders.into_iter().map(|((order, channel), rows)| Line {
-        order_id: order.order_id(),
+    let orders = doubts.orders.into_iter().map(|((order, channel), deliveries)| Line {
+        order_id: order.wire_id(),
         channel: Some(channel.to_string()),
-        deliveries: Some(rows),
+        deliveries: Some(deliveries),
         state,
         accepted_at: None,
     });
     let lost = recovery.lost.iter().take(MOST).map(|(order, accepted)| Line {
-        order_id: order.order_id(),
+        order_id: order.wire_id(),
         channel: None,
         deliveries: None,
         state: "lost",
@@ -137,7 +137,7 @@ fn tell(assumed: Assumed, recovery: &Recovery, doubts: Doubts, context: &Context
     context.output(Format::Table).list(&COLUMNS, &lines)?;
     let what = match (halt.cause, halt.span()) {
         (Some(HaltCause::Wiped), _) => {
-            "The database was wiped: its orders, API keys and suppression lists are gone".to_owned()
+            "The database was wiped: its orders, API keys and suppression lists are lost".to_owned()
         }
         (_, Some(span)) => {
             format!("The database went back by about {} s", span.as_millis().div_ceil(1_000).max(1))
@@ -149,10 +149,10 @@ fn tell(assumed: Assumed, recovery: &Recovery, doubts: Doubts, context: &Context
         more => format!(" ({more} of them in orders not listed)"),
     };
     context.terminal.note(&format!(
-        "{what}. Deliveries in doubt: {}{more}, {state}. Accepted orders lost: {}{}. All processes go on by themselves.",
-        doubts.rows,
+        "{what}. Deliveries in doubt: {}{more}, {state}. Accepted orders lost: {}{}. All processes resume by themselves.",
+        doubts.deliveries,
         recovery.lost.len(),
-        if recovery.lost.is_empty() { "" } else { "; tell their senders" },
+        if recovery.lost.is_empty() { "" } else { "; inform their senders" },
     ));
     Ok(())
 }
@@ -173,7 +173,7 @@ fn time(at: UnixMs) -> Option<String> {
     Some(at.to_string())
 }
 
-/// A moment in the past; `-2h` is two hours ago.
+/// Parses a time in the past; `-2h` means two hours ago.
 fn read_since(text: &str) -> Result<UnixMs> {
     let now = moment::now();
     let refuse = |why: String| Failure::usage(format!("--since: {why}"));
@@ -185,7 +185,7 @@ fn read_since(text: &str) -> Result<UnixMs> {
         None => moment::read(text, &now).map_err(refuse)?,
     };
     if at > now.timestamp() {
-        return Err(refuse("it must lie in the past; write the date as well".to_owned()));
+        return Err(refuse("must be in the past; write the date as well".to_owned()));
     }
     Ok(UnixMs(u64::try_from(at.as_millisecond()).unwrap_or(0)))
 }

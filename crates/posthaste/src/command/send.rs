@@ -1,4 +1,4 @@
-//! `posthaste send`: one message to people from a file, from standard input, or named on the command line.
+//! `posthaste send`: sends one message to recipients from a file, from standard input, or from the command line.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use posthaste_model::{Channel, Lane, OnUnknown, SenderId};
+use posthaste_model::{Channel, OnUnknown, Priority, SenderId};
 use reqwest::{Body, Method, header};
 use serde_json::{Map, Value, json};
 
 use super::order::watch;
-use crate::api::{Accepted, Client, Told};
+use crate::api::{Accepted, ApiResponse, Client};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
-use crate::people::{self, Field, OnInvalid, Options, People, Person, Source, Upload, Uploaded};
+use crate::recipients_file::{self, Field, OnInvalid, Options, People, Person, Source, Upload, Uploaded};
 use crate::terminal::plain;
 
-mod told;
+mod summary;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,101 +29,101 @@ Examples:
   posthaste send --to people.csv --text \"Hello\" --watch | jq .order.totals
 ";
 
-/// A file or a letter larger than this is no text of a message.
+/// A message text larger than this is rejected.
 const LONGEST_TEXT: u64 = 4 * 1024 * 1024;
 
 /// Arguments of `posthaste send`.
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// CSV file of people (RFC 4180), or - for standard input. Delimiter, encoding and columns are found; a file with open or
-    /// stray quotes is refused by line.
-    #[arg(long, value_name = "FILE", help_heading = "To whom")]
+    /// CSV file of recipients (RFC 4180), or - for standard input. Delimiter, encoding and columns are detected. Unclosed or
+    /// stray quotes are reported with their line, and nothing is sent.
+    #[arg(long, value_name = "FILE", help_heading = "Recipients")]
     to: Option<Source>,
-    /// A mailbox. May be given several times, as may the next ones.
-    #[arg(long, value_name = "ADDRESS", help_heading = "To whom")]
+    /// An e-mail address. May be repeated, like the next three options.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Recipients")]
     email: Vec<String>,
     /// A phone number.
-    #[arg(long, value_name = "NUMBER", help_heading = "To whom")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Recipients")]
     sms: Vec<String>,
     /// A Telegram chat id or @name.
-    #[arg(long, value_name = "CHAT", help_heading = "To whom", allow_hyphen_values = true)]
+    #[arg(long, value_name = "CHAT", help_heading = "Recipients", allow_hyphen_values = true)]
     telegram: Vec<String>,
     /// A VK peer id.
-    #[arg(long, value_name = "PEER", help_heading = "To whom", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PEER", help_heading = "Recipients", allow_hyphen_values = true)]
     vk: Vec<String>,
-    /// What a column of the file holds: "Write to=email", "3=name", "Old phone=ignore".
-    #[arg(long, value_name = "COLUMN=FIELD", help_heading = "To whom")]
-    map: Vec<people::Map>,
-    /// What to do about bad rows and addresses.
-    #[arg(long, value_enum, default_value = "stop", help_heading = "To whom")]
+    /// What a column of the file contains: "Write to=email", "3=name", "Old phone=ignore". May be repeated.
+    #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
+    map: Vec<recipients_file::Map>,
+    /// What to do about invalid rows and addresses.
+    #[arg(long, value_enum, default_value = "stop", help_heading = "Recipients")]
     on_invalid: OnInvalid,
-    /// The delimiter, when the one found is wrong: , ; | or tab.
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "To whom")]
+    /// The delimiter, if the detected one is wrong: , ; | or tab.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "Recipients")]
     delimiter: Option<u8>,
-    /// The encoding, when the one found is wrong: utf-8, windows-1251, koi8-r and so on.
-    #[arg(long, value_name = "NAME", value_parser = people::encoding_of, help_heading = "To whom")]
+    /// The encoding, if the detected one is wrong: utf-8, windows-1251, koi8-r and so on.
+    #[arg(long, value_name = "NAME", value_parser = recipients_file::encoding_of, help_heading = "Recipients")]
     encoding: Option<&'static encoding_rs::Encoding>,
-    /// Send to every address of a person, not to the first one of each channel.
-    #[arg(long, help_heading = "To whom")]
+    /// Send to every address of a recipient, not only to the first one of each channel.
+    #[arg(long, help_heading = "Recipients")]
     all_addresses: bool,
-    /// Rows with the same id are one person although their addresses differ: the first row counts.
-    #[arg(long, help_heading = "To whom")]
+    /// Treat rows with the same id as one recipient even if their addresses differ: the first row is used.
+    #[arg(long, help_heading = "Recipients")]
     merge_ids: bool,
-    /// Use only these channels: email, sms, telegram, vk. May be given several times.
-    #[arg(long, value_name = "CHANNEL", help_heading = "To whom")]
+    /// Use only this channel: email, sms, telegram or vk. May be repeated.
+    #[arg(long, value_name = "CHANNEL", help_heading = "Recipients")]
     channel: Vec<Channel>,
 
-    /// The text.
-    #[arg(long, value_name = "TEXT", help_heading = "What", conflicts_with = "file")]
+    /// The text of the message.
+    #[arg(long, value_name = "TEXT", help_heading = "Message", conflicts_with = "file")]
     text: Option<String>,
     /// File with the text, or - for standard input.
-    #[arg(long, value_name = "FILE", help_heading = "What")]
+    #[arg(long, value_name = "FILE", help_heading = "Message")]
     file: Option<Source>,
-    /// The subject, for channels that have one.
-    #[arg(long, value_name = "TEXT", help_heading = "What")]
+    /// The subject, for channels that support one.
+    #[arg(long, value_name = "TEXT", help_heading = "Message")]
     subject: Option<String>,
-    /// File with the text as HTML, for channels that take it.
-    #[arg(long, value_name = "FILE", help_heading = "What")]
+    /// File with the text as HTML, for channels that support it.
+    #[arg(long, value_name = "FILE", help_heading = "Message")]
     html: Option<PathBuf>,
 
-    /// When: "2026-12-24 09:00", "09:00", "tomorrow 09:00", "+2h30m". Without it: now.
-    #[arg(long, value_name = "TIME", help_heading = "When and how")]
+    /// When to send: "2026-12-24 09:00", "09:00", "tomorrow 09:00", "+2h30m". Default: now.
+    #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
     at: Option<String>,
-    /// What could not be sent by then is given up; same forms.
-    #[arg(long, value_name = "TIME", help_heading = "When and how")]
+    /// Messages that could not be sent by this time expire. Same forms as --at.
+    #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
     not_after: Option<String>,
-    /// Urgent goes first everywhere.
-    #[arg(long, value_name = "LANE", value_parser = lane, help_heading = "When and how")]
-    lane: Option<Lane>,
-    /// When nobody knows whether a message arrived: retry (it may come twice) or hold (it may be lost).
-    #[arg(long, value_name = "WHAT", value_parser = on_unknown, help_heading = "When and how")]
+    /// Priority: urgent or bulk. Urgent messages go first.
+    #[arg(long, value_name = "PRIORITY", value_parser = priority, help_heading = "Schedule and options")]
+    priority: Option<Priority>,
+    /// What to do if the outcome of a message is unknown: retry (it may arrive twice) or hold (it may be lost).
+    #[arg(long, value_name = "WHAT", value_parser = on_unknown, help_heading = "Schedule and options")]
     on_unknown: Option<OnUnknown>,
-    /// Who sends, if the key may say so.
-    #[arg(long, value_name = "ID", help_heading = "When and how")]
+    /// Id of the sender, if the API key may choose it.
+    #[arg(long, value_name = "ID", help_heading = "Schedule and options")]
     sender: Option<SenderId>,
-    /// The sender's role, if the key may say so; it decides how many orders a day.
-    #[arg(long, value_name = "ROLE", help_heading = "When and how")]
+    /// Role of the sender, if the API key may choose it. It determines the daily limit of orders.
+    #[arg(long, value_name = "ROLE", help_heading = "Schedule and options")]
     role: Option<String>,
-    /// Sending again with the same word within a day sends nothing twice.
-    #[arg(long, value_name = "WORD", help_heading = "When and how")]
+    /// Repeating the command with the same key within a day sends nothing twice.
+    #[arg(long, value_name = "KEY", help_heading = "Schedule and options")]
     idempotency_key: Option<String>,
 
-    /// Check everything, send nothing.
+    /// Check everything, but send nothing.
     #[arg(short = 'n', long, conflicts_with = "watch")]
     dry_run: bool,
-    /// Follow the order to its end: bars on a terminal, NDJSON in a pipe.
+    /// Watch the order until it finishes: progress bars on a terminal, NDJSON in a pipe.
     #[arg(long)]
     watch: bool,
 }
 
-/// Sends.
+/// Sends the message.
 ///
 /// # Errors
-/// Nothing was sent, unless the kind says otherwise.
+/// Nothing was sent, unless the kind of the failure says otherwise.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if args.to == Some(Source::Stdin) && args.file == Some(Source::Stdin) {
-        return Err(Failure::usage("--to - and --file - both want standard input"));
+        return Err(Failure::usage("--to - and --file - can't both read standard input"));
     }
     let (client, settings) = context.client()?;
     let order = order(&args, &settings.sender)?;
@@ -137,8 +137,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             Some(people)
         }
         None if given.is_empty() => {
-            return Err(Failure::usage("nobody to send to")
-                .mend("Name people: --to people.csv, or --email a@example.org"));
+            return Err(Failure::usage("no recipients given")
+                .mend("Give recipients: --to people.csv, or --email a@example.org"));
         }
         None => None,
     };
@@ -158,39 +158,39 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Err(failure);
     }
     if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Stop {
-        return Err(told::bad_rows(&uploaded));
+        return Err(summary::bad_rows(&uploaded));
     }
-    let accepted: Told<Accepted> = match answer {
+    let accepted: ApiResponse<Accepted> = match answer {
         Sent::Accepted(accepted) => *accepted,
         Sent::Refused(problem, retry_after) => {
-            return Err(told::refused(problem, retry_after, &uploaded, titles.as_ref()));
+            return Err(summary::refused(problem, retry_after, &uploaded, titles.as_ref()));
         }
         Sent::Lost(failure) => {
-            let mend = "It may have been accepted all the same. Repeat the command with\n  \
+            let mend = "It may have been accepted anyway. To try again without sending twice, repeat the command with\n  \
                         --idempotency-key ";
-            return Err(failure.mend(format!("{mend}{key}\nand nothing is sent twice.")));
+            return Err(failure.mend(format!("{mend}{key}")));
         }
     };
-    told::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
+    summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
     let watched = args.watch.then_some(accepted.seen.order_id.as_deref()).flatten();
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
             let ended = watch::follow(&client, order_id, context).await;
-            told::closing(&uploaded, &accepted.seen, context);
+            summary::closing(&uploaded, &accepted.seen, context);
             ended
         }
         None => {
-            told::accepted(&accepted, &uploaded, args.dry_run, context)?;
-            told::closing(&uploaded, &accepted.seen, context);
+            summary::accepted(&accepted, &uploaded, args.dry_run, context)?;
+            summary::closing(&uploaded, &accepted.seen, context);
             Ok(())
         }
     }
 }
 
-/// How the queue answered an upload.
+/// The queue's response to an upload.
 enum Sent {
-    Accepted(Box<Told<Accepted>>),
+    Accepted(Box<ApiResponse<Accepted>>),
     Refused(crate::api::Problem, Option<u64>),
     Lost(Failure),
 }
@@ -205,7 +205,7 @@ async fn send(
     let query: &[(&str, String)] = if dry_run { &[("dry_run", "true".to_owned())] } else { &[] };
     let (body, reading) = upload.start();
     let bar = progress.clone();
-    let body = people::stream(body).inspect(move |piece| {
+    let body = recipients_file::stream(body).inspect(move |piece| {
         if let Ok(piece) = piece {
             bar.inc(piece.len() as u64);
         }
@@ -230,16 +230,16 @@ async fn send(
     };
     progress.finish_and_clear();
     let uploaded =
-        reading.await.map_err(|error| Failure::error("reading the people failed").because(error))?;
+        reading.await.map_err(|error| Failure::error("reading the recipients failed").because(error))?;
     Ok((sent, uploaded))
 }
 
-/// Shows people that something moves; nobody else sees it.
+/// Shows progress on a terminal, and nothing elsewhere.
 fn progress(context: &Context) -> ProgressBar {
     if !context.terminal.is_watched() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new_spinner().with_message("handing over");
+    let bar = ProgressBar::new_spinner().with_message("uploading");
     bar.set_style(
         ProgressStyle::with_template("{spinner} {msg} {bytes}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -261,7 +261,7 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
         (None, Some(source)) => read_text(source)?,
         (None, None) => {
             return Err(
-                Failure::usage("nothing to say").mend("Give a text: --text \"Hello\", or --file letter.txt")
+                Failure::usage("no text given").mend("Give a text: --text \"Hello\", or --file letter.txt")
             );
         }
     };
@@ -272,7 +272,7 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
         about.extend(args.role.as_ref().map(|role| ("role".to_owned(), json!(role))));
         order.insert("sender".to_owned(), about.into());
     } else if args.role.is_some() {
-        return Err(Failure::usage("--role needs --sender"));
+        return Err(Failure::usage("--role requires --sender"));
     }
     let html = args.html.as_ref().map(|path| read_text(&Source::File(path.clone()))).transpose()?;
     let mut put =
@@ -283,7 +283,7 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
     put("channels", (!args.channel.is_empty()).then(|| json!(args.channel)));
     put("deliver_at", read_moment("--at", &args.at)?.map(Value::from));
     put("not_after", read_moment("--not-after", &args.not_after)?.map(Value::from));
-    put("lane", args.lane.map(|lane| json!(lane)));
+    put("priority", args.priority.map(|priority| json!(priority)));
     put("on_unknown", args.on_unknown.map(|what| json!(what)));
     put("addresses", args.all_addresses.then(|| "all".into()));
     put("invalid", Some(args.on_invalid.word().into()));
@@ -305,14 +305,17 @@ fn read_text(source: &Source) -> Result<String> {
     };
     read.map_err(|error| Failure::usage(format!("cannot read {what}")).because(error))?;
     if bytes.len() as u64 > LONGEST_TEXT {
-        return Err(Failure::usage(format!("{what} is larger than 4 MiB: no text of a message")));
+        return Err(Failure::usage(format!(
+            "{what} is larger than 4 MiB, too large for the text of a message"
+        )));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(format!("{what} is no UTF-8")).mend("Save it as UTF-8 and try again."))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Failure::usage(format!("{what} is not UTF-8")).mend("Save it as UTF-8 and try again.")
+    })?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
-/// People named on the command line, one per address.
+/// Recipients given on the command line, one per address.
 fn given(args: &Args) -> Vec<Person> {
     let lists = [
         (Field::Email, &args.email),
@@ -335,16 +338,16 @@ fn delimiter(text: &str) -> Result<u8, String> {
         "tab" | "\\t" | "\t" => Ok(b'\t'),
         _ => match text.as_bytes() {
             [one] if one.is_ascii() && !one.is_ascii_alphanumeric() && !b"\"\r\n".contains(one) => Ok(*one),
-            _ => Err("one of , ; | or tab".to_owned()),
+            _ => Err("must be one of , ; | or tab".to_owned()),
         },
     }
 }
 
-fn lane(text: &str) -> Result<Lane, String> {
+fn priority(text: &str) -> Result<Priority, String> {
     match text {
-        "urgent" => Ok(Lane::Urgent),
-        "bulk" => Ok(Lane::Bulk),
-        _ => Err("urgent or bulk".to_owned()),
+        "urgent" => Ok(Priority::Urgent),
+        "bulk" => Ok(Priority::Bulk),
+        _ => Err("must be urgent or bulk".to_owned()),
     }
 }
 
@@ -352,6 +355,6 @@ fn on_unknown(text: &str) -> Result<OnUnknown, String> {
     match text {
         "retry" => Ok(OnUnknown::Retry),
         "hold" => Ok(OnUnknown::Hold),
-        _ => Err("retry or hold".to_owned()),
+        _ => Err("must be retry or hold".to_owned()),
     }
 }

@@ -1,27 +1,27 @@
-//! The couriers of `posthaste dev`, one a channel, each set up to send to its stand-in in the sandbox. A stand-in that hangs
-//! on purpose is to show within seconds, so they wait for shorter than providers grant.
+//! The couriers of `posthaste dev`, one per channel, each configured to send to its fake provider in the sandbox. Timeouts
+//! are shorter than real providers need, so that a fake provider that hangs on purpose shows within seconds.
 
 use toml::Value;
 
 use super::parts::section;
 use super::ports::Ports;
 
-/// The account the sandbox's Twilio knows.
+/// The account that the sandbox's fake Twilio accepts.
 pub(super) const ACCOUNT: &str = "AC00000000000000000000000000000001";
-/// Where replies of people come in, below the address of the SMS courier.
+/// Path for replies from people, below the address of the SMS courier.
 pub(super) const INBOUND: &str = "/twilio/inbound";
 
-/// A courier: its channel, and its own sections.
+/// A courier: its channel and its own settings.
 pub(super) struct Courier {
-    /// As it is typed after `posthaste courier`.
+    /// The word after `posthaste courier`.
     pub(super) channel: &'static str,
-    /// What its process is called.
+    /// The name of its process.
     pub(super) name: &'static str,
-    /// Sections of its settings, beside those every process has.
+    /// Sections of its settings, in addition to those of every process.
     pub(super) sections: Vec<(&'static str, Value)>,
 }
 
-/// All of them. `word` is the token the stand-in for Twilio signs its callbacks with.
+/// All couriers. `word` is the token with which the fake Twilio signs its callbacks.
 pub(super) fn all(ports: &Ports, word: &str) -> [Courier; 4] {
     [email(ports), sms(ports, word), telegram(ports), vk(ports)]
 }
@@ -44,7 +44,7 @@ fn sms(ports: &Ports, word: &str) -> Courier {
     let sms = section(&[
         ("connect_within", "2s".into()),
         ("send_within", "10s".into()),
-        // What the stand-in bears at once.
+        // The limit of the fake provider.
         ("max_concurrency", 100.into()),
         ("listen", ports.receipts.to_string().into()),
         ("public_url", format!("http://{}", ports.receipts).into()),

@@ -1,47 +1,47 @@
-//! The API key of `posthaste dev`: made straight in the store, kept in a file that only its owner can read.
+//! The API key of `posthaste dev`: created directly in the store, kept in a file that only its owner can read.
 
 use std::fs;
 
 use posthaste_model::{Clock, SystemClock};
 use posthaste_queue::auth::Bearer;
 use posthaste_queue::keys::{MintError, Wanted, mint};
-use posthaste_store::{KeyRecord, Scope, SendAs, Settings, Store};
+use posthaste_store::{KeyRecord, KeyScope, SendAs, Settings, Store};
 
-use super::place::Place;
+use super::dev_dir::DevDir;
 use crate::failure::{Failure, Kind, Result};
 
-/// Who sends when nobody says otherwise.
+/// The default sender.
 pub(super) const SENDER: &str = "dev";
 
-/// What the key is called.
+/// The name of the key.
 const NAME: &str = "posthaste dev";
 
-/// Makes sure that there is a key which works, and that its file holds it.
+/// Makes sure that there is a valid key and that it is in the file.
 ///
 /// # Errors
-/// The store does not answer, or the file cannot be written.
-pub(super) async fn ready(place: &Place, settings: &Settings) -> Result<()> {
+/// The store does not respond, or the file cannot be written.
+pub(super) async fn ready(place: &DevDir, settings: &Settings) -> Result<()> {
     let (store, _) = crate::store::connect(settings.clone()).await?;
     let made = ready_in(place, &store).await;
     store.disconnect().await;
     made
 }
 
-async fn ready_in(place: &Place, store: &Store) -> Result<()> {
+async fn ready_in(place: &DevDir, store: &Store) -> Result<()> {
     if let Some(bearer) = fs::read_to_string(place.key()).ok().and_then(|text| Bearer::read(text.trim())) {
         let found = store.find_key(&bearer.id).await.map_err(unanswered)?;
         if found.is_some_and(|record| is_good(&record, &bearer)) {
             return Ok(());
         }
     }
-    // Two keys of one name may live: of a folder whose file was lost the older one goes.
+    // Only two live keys may share a name. If the key file was lost, the older one is revoked to make room.
     let keys = store.list_keys().await.map_err(unanswered)?;
     for old in keys.iter().filter(|key| key.name == NAME && key.revoked.is_none()).skip(1) {
         store.revoke_key(&old.id).await.map_err(unanswered)?;
     }
     let wanted = Wanted {
         name: NAME.to_owned(),
-        scopes: Scope::ALL.into_iter().collect(),
+        scopes: KeyScope::ALL.into_iter().collect(),
         sender: None,
         role: None,
         send_as: SendAs::any(),
@@ -49,7 +49,7 @@ async fn ready_in(place: &Place, store: &Store) -> Result<()> {
     };
     let minted = mint(store, &wanted).await.map_err(|error| match error {
         MintError::Call(error) | MintError::Unknown(_, error) => unanswered(error),
-        other => Failure::error("no key could be made").because(other),
+        other => Failure::error("no key could be created").because(other),
     })?;
     place.write(&place.key(), &format!("{}\n", minted.bearer.expose()))
 }
@@ -59,5 +59,5 @@ fn is_good(record: &KeyRecord, bearer: &Bearer) -> bool {
 }
 
 fn unanswered(error: posthaste_store::CallError) -> Failure {
-    Failure::new(Kind::Unreachable, "the store does not answer").because(error)
+    Failure::new(Kind::Unreachable, "Redis does not respond").because(error)
 }

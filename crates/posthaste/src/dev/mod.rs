@@ -1,36 +1,36 @@
-//! `posthaste dev`: everything on this computer as child processes of this executable, and nothing leaves it: a private
-//! Redis, the queue, a courier for each channel, and the sandbox that takes what the couriers send.
+//! `posthaste dev`: runs everything on this computer as child processes of this executable: a private Redis, the queue, a
+//! courier for each channel, and the sandbox, which receives what the couriers send. Nothing leaves the computer.
 
+mod banner;
 mod couriers;
-mod crew;
-mod guide;
+mod dev_dir;
 mod key;
-mod parent;
+mod parent_death;
 mod parts;
-mod place;
 mod ports;
 mod server;
+mod supervisor;
 
 use std::path::PathBuf;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::crew::Crew;
-use self::place::Place;
+use self::dev_dir::DevDir;
 use self::ports::Ports;
+use self::supervisor::Supervisor;
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
-pub(crate) use parent::{Args as AsChildArgs, run as as_child};
+pub(crate) use parent_death::{Args as AsChildArgs, run as as_child};
 pub(crate) use ports::{is_free, usual as usual_ports};
 pub(crate) use server::find as find_server;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste dev                            everything is gone when it stops
-  posthaste dev --data ./posthaste-data    everything is kept there
-  posthaste dev --redis redis://127.0.0.1  with a Redis that runs already
-  posthaste dev --port 0 --outbox-port 0 --smtp-port 0    on any free ports
+  posthaste dev                            all data is deleted when it stops
+  posthaste dev --data ./posthaste-data    all data is kept in this folder
+  posthaste dev --redis redis://127.0.0.1  use a Redis that is already running
+  posthaste dev --port 0 --outbox-port 0 --smtp-port 0    use any free ports
 
 While it runs, in another terminal:
   posthaste send --email anna@example.org --sms +12025550123 --telegram 1001 --vk 2001 --text \"Hello\" --watch
@@ -41,19 +41,19 @@ While it runs, in another terminal:
 #[derive(Debug, Clone, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Keep everything in this folder.
+    /// Keep all data in this folder.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Use this Redis or Valkey instead of a private one. A password belongs into POSTHASTE_REDIS__PASSWORD_FILE.
+    /// Use this Redis or Valkey instead of a private one. For a password, set POSTHASTE_REDIS__PASSWORD_FILE.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Port of the API; 0 is any free one.
+    /// Port of the API; 0 means any free port.
     #[arg(long, value_name = "PORT", default_value_t = ports::API)]
     port: u16,
-    /// Port of the outbox.
+    /// Port of the outbox; 0 means any free port.
     #[arg(long, value_name = "PORT", default_value_t = ports::OUTBOX)]
     outbox_port: u16,
-    /// Port of the SMTP server that takes what is sent.
+    /// Port of the SMTP server that receives e-mail; 0 means any free port.
     #[arg(long, value_name = "PORT", default_value_t = ports::SMTP)]
     smtp_port: u16,
 }
@@ -61,24 +61,24 @@ pub(crate) struct Args {
 /// Runs until Ctrl-C.
 ///
 /// # Errors
-/// Something is missing or taken, or did not come up; all that was started is stopped again.
+/// Something is missing or in use, or did not start. Everything that was started is stopped again.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut asked = Asked::new()?;
-    let place = Place::open(args.data.as_deref())?;
+    let place = DevDir::open(args.data.as_deref())?;
     let ports = Ports::choose(args.port, args.outbox_port, args.smtp_port)?;
-    let mut crew = Crew::new(&place)?;
+    let mut crew = Supervisor::new(&place)?;
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;
         crew.start(parts.server).await?;
-        // Before all others: a store that cannot be used is told here, by its name.
+        // Before all others, so that an unusable store is reported here, with its address.
         key::ready(&place, &parts.store).await?;
-        // The sandbox is there before the couriers, so that nothing waits for its provider at first.
+        // The sandbox starts before the couriers, so that they find their providers right away.
         crew.start_all(vec![parts.sandbox, parts.queue]).await?;
         crew.start_all(parts.couriers).await
     };
     let up = tokio::select! {
         up = up => up,
-        () = asked.again() => Err(Failure::new(Kind::Interrupted, "stopped before it was up")),
+        () = asked.again() => Err(Failure::new(Kind::Interrupted, "stopped before everything had started")),
     };
     let note = match up.and_then(|()| place.announce(context.places(), &ports)) {
         Ok(note) => note,
@@ -87,19 +87,19 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             return Err(failure);
         }
     };
-    guide::show(&place, &ports, args.redis.is_some())?;
+    banner::show(&place, &ports, args.redis.is_some())?;
     crew.watch(asked.again()).await;
-    context.terminal.note("Stopping; once more to stop at once.");
+    context.terminal.note("Stopping. Press Ctrl-C again to stop at once.");
     crew.stop(asked.again()).await;
     drop(note);
     match &args.data {
-        Some(data) => context.terminal.note(&format!("Stopped. Everything is in {}.", data.display())),
+        Some(data) => context.terminal.note(&format!("Stopped. All data is in {}.", data.display())),
         None => context.terminal.note("Stopped."),
     }
     Ok(())
 }
 
-/// Ctrl-C, a stop by a service manager, or the terminal closed.
+/// Requests to stop: Ctrl-C, SIGTERM from a service manager, or a closed terminal.
 struct Asked {
     interrupt: Signal,
     terminate: Signal,

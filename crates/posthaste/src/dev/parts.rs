@@ -1,4 +1,4 @@
-//! The processes of `posthaste dev` and the settings each one gets.
+//! The processes of `posthaste dev` and their settings.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,37 +10,37 @@ use toml::{Table, Value};
 
 use super::Args;
 use super::couriers;
-use super::crew::{Part, Ready};
-use super::place::Place;
+use super::dev_dir::DevDir;
 use super::ports::Ports;
 use super::server;
+use super::supervisor::{ProcessSpec, Ready};
 use crate::failure::{Failure, Result};
 
 /// All processes.
 pub(super) struct Parts {
-    /// The private server; none when another one is used.
-    pub(super) server: Option<Part>,
-    /// What takes the messages.
-    pub(super) sandbox: Part,
+    /// The private Redis; `None` if another server is used.
+    pub(super) server: Option<ProcessSpec>,
+    /// The sandbox.
+    pub(super) sandbox: ProcessSpec,
     /// The queue.
-    pub(super) queue: Part,
+    pub(super) queue: ProcessSpec,
     /// A courier for each channel.
-    pub(super) couriers: Vec<Part>,
-    /// How to reach the server, for the key.
+    pub(super) couriers: Vec<ProcessSpec>,
+    /// How to reach Redis, for creating the key.
     pub(super) store: StoreSettings,
 }
 
 /// Writes the settings of all processes into the folder.
 ///
 /// # Errors
-/// There is no server to start; an address holds a password; a file cannot be written.
-pub(super) fn all(args: &Args, place: &Place, ports: &Ports) -> Result<Parts> {
+/// There is no server program, the address contains a password, or a file cannot be written.
+pub(super) fn all(args: &Args, place: &DevDir, ports: &Ports) -> Result<Parts> {
     let (server, redis) = match &args.redis {
         Some(url) => (None, given(url)?),
         None => {
             let found = server::find()?;
             let config = server::configure(place)?;
-            let part = Part {
+            let part = ProcessSpec {
                 name: "redis",
                 program: found.program,
                 args: vec![config.into()],
@@ -53,23 +53,25 @@ pub(super) fn all(args: &Args, place: &Place, ports: &Ports) -> Result<Parts> {
         }
     };
     let own = std::env::current_exe()?;
-    let process = |name: &'static str, words: &[&str], settings: Table, mend, stop_order| -> Result<Part> {
-        let (config, ready) = (place.run(&format!("{name}.toml")), place.run(&format!("{name}.ready.json")));
-        place.write(&config, &settings.to_string())?;
-        let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
-        arguments.extend(["--config".into(), config.into(), "--ready-file".into(), ready.clone().into()]);
-        Ok(Part {
-            name,
-            program: own.clone(),
-            args: arguments,
-            ready: Ready::File(ready),
-            log: place.log(name),
-            mend,
-            stop_order,
-        })
-    };
-    let taken = "A port was taken meanwhile; start `posthaste dev` again, or with other ports (see --help).";
-    // Only who has it can make a callback that the SMS courier believes.
+    let process =
+        |name: &'static str, words: &[&str], settings: Table, mend, stop_order| -> Result<ProcessSpec> {
+            let (config, ready) =
+                (place.run(&format!("{name}.toml")), place.run(&format!("{name}.ready.json")));
+            place.write(&config, &settings.to_string())?;
+            let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+            arguments.extend(["--config".into(), config.into(), "--ready-file".into(), ready.clone().into()]);
+            Ok(ProcessSpec {
+                name,
+                program: own.clone(),
+                args: arguments,
+                ready: Ready::File(ready),
+                log: place.log(name),
+                mend,
+                stop_order,
+            })
+        };
+    let taken = "Another program took the port meanwhile. Run `posthaste dev` again, or with other ports (see --help).";
+    // Callbacks without this token are rejected by the SMS courier.
     let word = format!("{:032x}", rand::random::<u128>());
     let courier = |courier: couriers::Courier| {
         let settings = table([shared(&redis), courier.sections].concat());
@@ -84,7 +86,7 @@ pub(super) fn all(args: &Args, place: &Place, ports: &Ports) -> Result<Parts> {
     })
 }
 
-/// Where the server is.
+/// The address of Redis.
 struct Redis {
     url: String,
     password: Option<String>,
@@ -107,7 +109,7 @@ impl Redis {
     }
 }
 
-/// A server that runs already. Its password is no argument: everybody on the computer could read it.
+/// A server that is already running. Its password is not an argument: other users of this computer could read it.
 fn given(url: &str) -> Result<Redis> {
     let url = crate::store::checked(url)?;
     let from_file = std::env::var_os("POSTHASTE_REDIS__PASSWORD_FILE").map(PathBuf::from);
@@ -143,7 +145,7 @@ fn shared(redis: &Redis) -> Vec<(&'static str, Value)> {
 fn queue(ports: &Ports, redis: &Redis) -> Table {
     let mut sections = shared(redis);
     sections.push(("http", section(&[("address", ports.api.to_string().into()), ("linger", "1s".into())])));
-    // What is sent to the sandbox costs nobody anything.
+    // Messages to the sandbox cost nothing.
     let all: Value = vec!["*"].into();
     sections.push(("orders", section(&[("phone_countries", all)])));
     let limits = ["segments_a_day", "messages_an_hour", "to_prefix_an_hour"];
@@ -151,7 +153,7 @@ fn queue(ports: &Ports, redis: &Redis) -> Table {
     table(sections)
 }
 
-fn sandbox(ports: &Ports, place: &Place, word: &str) -> Table {
+fn sandbox(ports: &Ports, place: &DevDir, word: &str) -> Table {
     let listen = |address: SocketAddr| ("listen", address.to_string().into());
     let mut providers = vec![
         ("smtp", section(&[listen(ports.smtp), ("listen_tls", "127.0.0.1:0".into())])),

@@ -5,19 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::failure::{Failure, Result};
 
-/// Port of the API, unless another is asked for.
+/// Default port of the API.
 pub(super) const API: u16 = 8080;
-/// Port of the outbox.
+/// Default port of the outbox.
 pub(super) const OUTBOX: u16 = 8025;
-/// Port of the sandbox's SMTP server.
+/// Default port of the sandbox's SMTP server.
 pub(super) const SMTP: u16 = 1025;
 
-/// Where any free port is looked for, and how often.
+/// The range in which a free port is searched, and the number of tries.
 const LOWEST: u16 = 15_000;
 const HIGHEST: u16 = 32_000;
 const TRIES: usize = 100;
 
-/// The chosen ones; the processes get them fixed, so that one that is started again is found where it was.
+/// The chosen ports. They are fixed, so that a process that is restarted has the same address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
     /// The API.
@@ -26,33 +26,33 @@ pub(super) struct Ports {
     pub(super) outbox: SocketAddr,
     /// SMTP.
     pub(super) smtp: SocketAddr,
-    /// The stand-in for Telegram.
+    /// The fake Telegram.
     pub(super) telegram: SocketAddr,
-    /// The stand-in for VK.
+    /// The fake VK.
     pub(super) vk: SocketAddr,
-    /// The stand-in for Twilio.
+    /// The fake Twilio.
     pub(super) twilio: SocketAddr,
-    /// Where the SMS courier hears what became of messages.
+    /// Where the SMS courier receives delivery receipts and replies.
     pub(super) receipts: SocketAddr,
 }
 
-/// What listens where by default, for `doctor`.
+/// The default ports, for `doctor`.
 pub(crate) fn usual() -> [(&'static str, &'static str, u16); 3] {
     [("API", "--port", API), ("outbox", "--outbox-port", OUTBOX), ("SMTP", "--smtp-port", SMTP)]
 }
 
-/// Whether nobody listens on this port.
+/// Whether the port is free.
 pub(crate) fn is_free(port: u16) -> bool {
     listen(port).is_ok()
 }
 
 impl Ports {
-    /// Looks whether the ports are free; 0 takes any. Those nobody types take any that is free.
+    /// Checks that the ports are free; 0 means any free port. Ports without a flag are always chosen this way.
     ///
     /// # Errors
-    /// One is taken.
+    /// One is in use.
     pub(super) fn choose(api: u16, outbox: u16, smtp: u16) -> Result<Self> {
-        // All are held until all are chosen, so that no two are the same.
+        // All are held open until the last is chosen, so that no two are the same.
         let api = take("API", "--port", api)?;
         let outbox = take("outbox", "--outbox-port", outbox)?;
         let smtp = take("SMTP server", "--smtp-port", smtp)?;
@@ -74,16 +74,16 @@ fn take(what: &str, flag: &str, port: u16) -> Result<TcpListener> {
     taken.map_err(|error| {
         let mend = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
-                "Another program listens there (perhaps another `posthaste dev`).\n\
-                 {flag} {} takes another one, {flag} 0 any that is free.",
+                "Another program uses it, perhaps another `posthaste dev`.\n\
+                 Choose another port with {flag} {}, or any free one with {flag} 0.",
                 port.saturating_add(10)
             ),
             io::ErrorKind::PermissionDenied => {
-                format!("Ports below 1024 need rights; {flag} 0 takes any that is free.")
+                format!("Ports below 1024 need privileges. Choose any free port with {flag} 0.")
             }
-            _ => format!("{flag} 0 takes any that is free."),
+            _ => format!("Choose any free port with {flag} 0."),
         };
-        Failure::error(format!("port {port} for the {what} cannot be had")).because(error).mend(mend)
+        Failure::error(format!("cannot use port {port} for the {what}")).because(error).mend(mend)
     })
 }
 
@@ -91,8 +91,8 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Any free port, below those the system gives to outgoing connections: a process that is started again must find its
-/// port free.
+/// Any free port below the range the system uses for outgoing connections, so that a restarted process finds its port
+/// free.
 fn any() -> io::Result<TcpListener> {
     let tries = (0..TRIES).map(|_| rand::random_range(LOWEST..HIGHEST));
     tries.into_iter().find_map(|port| listen(port).ok()).map_or_else(|| listen(0), Ok)
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_told_with_the_flag_that_mends_it() {
+    fn a_port_in_use_is_reported_with_the_flag_to_change_it() {
         let taken = listen(0).expect("a port");
         let port = taken.local_addr().expect("an address").port();
         let refused = Ports::choose(port, 0, 0).expect_err("taken").lines().join("\n");

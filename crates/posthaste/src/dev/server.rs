@@ -1,27 +1,27 @@
-//! The private Redis or Valkey: found on the PATH, with its data on disk, on a unix socket of its own.
+//! The private Redis or Valkey: found on the PATH, with its data on disk, on its own unix socket.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::place::Place;
+use super::dev_dir::DevDir;
 use crate::failure::{Failure, Kind, Result};
 
-/// Programs looked for, in this order, and the oldest major and minor version that will do.
+/// Programs to look for, in this order, with the oldest supported major and minor version.
 const PROGRAMS: [(&str, (u32, u32)); 2] = [("redis-server", (7, 0)), ("valkey-server", (7, 2))];
 
-/// A server's program.
+/// A server program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Its path.
     pub(crate) program: PathBuf,
-    /// Its version, as it says.
+    /// Its version, as it reports it.
     pub(crate) version: String,
 }
 
 /// Looks for a server on the PATH.
 ///
 /// # Errors
-/// There is none, or all are too old; says what to type.
+/// There is none, or all are too old. The failure says what to do.
 pub(crate) fn find() -> Result<Found> {
     let mut old = None;
     for (name, oldest) in PROGRAMS {
@@ -32,20 +32,20 @@ pub(crate) fn find() -> Result<Found> {
             _ => old = Some(format!("{name} {version} is too old")),
         }
     }
-    let text = old.unwrap_or_else(|| "there is no redis-server and no valkey-server on the PATH".to_owned());
+    let text = old.unwrap_or_else(|| "neither redis-server nor valkey-server is on the PATH".to_owned());
     Err(Failure::new(Kind::Unreachable, text).mend(
         "Install one (Redis 7.0 or newer, Valkey 7.2 or newer):\n\
          \x20 sudo apt-get install redis-server\n\
-         or use one that runs already:\n\
+         or use one that is already running:\n\
          \x20 posthaste dev --redis redis://127.0.0.1:6379",
     ))
 }
 
-/// Writes the server's configuration and gives its path.
+/// Writes the server's configuration and returns its path.
 ///
 /// # Errors
 /// It cannot be written.
-pub(super) fn configure(place: &Place) -> Result<PathBuf> {
+pub(super) fn configure(place: &DevDir) -> Result<PathBuf> {
     let file = place.run("redis.conf");
     place.write(&file, &config(&place.redis(), place.socket()))?;
     Ok(file)
@@ -54,7 +54,7 @@ pub(super) fn configure(place: &Place) -> Result<PathBuf> {
 fn config(dir: &Path, socket: &Path) -> String {
     let lines = [
         "daemonize no".to_owned(),
-        // Nothing on the network: whoever may open the socket's file may talk to it.
+        // No network port: only users who may open the socket file can connect.
         "port 0".into(),
         format!("unixsocket {}", quoted(socket)),
         "unixsocketperm 700".into(),
@@ -68,7 +68,7 @@ fn config(dir: &Path, socket: &Path) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A path as one word of the configuration.
+/// Quotes a path for the configuration.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -77,7 +77,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// What follows `v=` in `Redis server v=7.0.15 sha=…`, or the word after `Valkey server v=`.
+/// The text after `v=` in `Redis server v=7.0.15 sha=…` or `Valkey server v=…`.
 fn version_of(program: &Path) -> Option<String> {
     let said = Command::new(program).arg("--version").output().ok()?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();

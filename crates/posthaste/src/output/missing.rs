@@ -1,4 +1,4 @@
-//! Partitions of the database that a list could not ask: said to people, and given to programs.
+//! Partitions of the database that did not respond to a list: a warning for people, an entry for programs.
 
 use std::io::Write;
 
@@ -8,13 +8,14 @@ use super::Rows;
 use crate::failure::Result;
 use crate::terminal::Terminal;
 
-/// What a list lacks, as JSON shows it behind the items.
+/// What a list lacks: the last entry of JSON output.
 #[derive(Debug, Serialize)]
 struct Incomplete<'a> {
     partitions_missing: &'a [u16],
 }
 
-/// Says which partitions could not be asked, if any, so that nobody takes the list for a whole one. `held`: what they hold of it.
+/// Reports partitions that did not respond, if any, so that nobody mistakes the list for a complete one. `held` names what
+/// they contain.
 ///
 /// # Errors
 /// It cannot be written.
@@ -31,7 +32,7 @@ pub(crate) fn tell_missing<T: Serialize, W: Write>(
     rows.remark(&Incomplete { partitions_missing: missing })
 }
 
-/// The same in one line: `Incomplete: 2 partitions of the database do not answer (1, 4); their orders are not shown. …`
+/// The same in one line: `Incomplete: 2 partitions of the database do not respond (1, 4); their orders are not shown. …`
 pub(crate) fn missing_words(missing: &[u16], held: &str) -> String {
     let (partitions, their) = match missing.len() {
         1 => ("partition of the database does", "its"),
@@ -39,8 +40,8 @@ pub(crate) fn missing_words(missing: &[u16], held: &str) -> String {
     };
     let numbers: Vec<String> = missing.iter().map(u16::to_string).collect();
     format!(
-        "Incomplete: {} {partitions} not answer ({}); {their} {held} are not shown. They are kept, and come back with the Redis \
-         server that holds them:  posthaste doctor",
+        "Incomplete: {} {partitions} not respond ({}); {their} {held} are not shown. They are not lost: they return with the \
+         Redis server that holds them. To find out more:  posthaste doctor",
         missing.len(),
         numbers.join(", ")
     )
@@ -51,13 +52,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_and_many_are_told_in_words() {
+    fn singular_and_plural_are_worded() {
         let one = missing_words(&[3], "orders");
         assert!(
-            one.starts_with("Incomplete: 1 partition of the database does not answer (3); its orders"),
+            one.starts_with("Incomplete: 1 partition of the database does not respond (3); its orders"),
             "{one}"
         );
         let two = missing_words(&[3, 7], "entries");
-        assert!(two.contains("2 partitions of the database do not answer (3, 7); their entries"), "{two}");
+        assert!(two.contains("2 partitions of the database do not respond (3, 7); their entries"), "{two}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a command was asked for, on standard output: as a table for people, or as JSON, NDJSON or CSV for programs.
+//! Results of commands on standard output: as a table for people, or as JSON, NDJSON or CSV for programs.
 
 mod missing;
 mod reason;
@@ -15,30 +15,30 @@ pub(crate) use missing::{missing_words, tell_missing};
 pub(crate) use reason::suppressed;
 pub(crate) use rows::Rows;
 
-/// How results are written.
+/// The output format of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Columns for people.
+    /// A table for people.
     Table,
     /// One JSON document.
     Json,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
-    /// A header and one line a row.
+    /// A header, and one line per row.
     Csv,
 }
 
 /// Who reads a cell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Reader<'a> {
-    /// People: distances in time from now, counts with words.
+    /// People: times relative to now, words instead of codes.
     People(&'a Zoned),
-    /// Programs: values as the server told them.
+    /// Programs: values as the server sent them.
     Program,
 }
 
 impl Reader<'_> {
-    /// Yes or no for this reader; nothing for what is not known.
+    /// Yes or no for this reader; empty if unknown.
     pub(crate) fn answer(&self, answer: Option<bool>) -> String {
         match (self, answer) {
             (_, None) => String::new(),
@@ -48,7 +48,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A moment for this reader; nothing for none.
+    /// A time for this reader; empty if there is none.
     pub(crate) fn moment(&self, moment: Option<&str>) -> String {
         match (self, moment) {
             (_, None) => String::new(),
@@ -62,7 +62,7 @@ impl Reader<'_> {
 pub(crate) struct Column<T> {
     /// Its title.
     pub(crate) title: &'static str,
-    /// Its cell of an item.
+    /// Returns the cell of an item.
     pub(crate) cell: fn(&T, &Reader<'_>) -> String,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Writes in this format.
+    /// Output in this format.
     pub(crate) fn new(format: Format) -> Self {
         Self { format, now: crate::moment::now() }
     }
@@ -83,7 +83,7 @@ impl Output {
         self.format
     }
 
-    /// Writes a list whole.
+    /// Writes a whole list.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -95,7 +95,7 @@ impl Output {
         rows.end().map(drop)
     }
 
-    /// Begins a list of which the items come one by one; standard output may be replaced by a file.
+    /// Begins a list whose items come one by one, to standard output or a file.
     pub(crate) fn rows<'a, T: Serialize, W: Write>(
         &'a self,
         columns: &'a [Column<T>],
@@ -104,8 +104,8 @@ impl Output {
         Rows::new(self.format, &self.now, columns, to)
     }
 
-    /// Writes one thing: for people as `people` does, otherwise as JSON. One thing is no CSV: its parts are given as
-    /// rows by `rows`.
+    /// Writes one thing: for people with `people`, for programs as JSON. As CSV, its parts are written as the rows in
+    /// `rows`.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -127,7 +127,7 @@ impl Output {
         }
     }
 
-    /// Writes one JSON document, over several lines unless the format is NDJSON.
+    /// Writes one JSON document, on several lines unless the format is NDJSON.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -136,12 +136,12 @@ impl Output {
             Format::Ndjson => serde_json::to_string(thing),
             _ => serde_json::to_string_pretty(thing),
         };
-        let text = text.map_err(|error| Failure::error("a result is no JSON").because(error))?;
+        let text = text.map_err(|error| Failure::error("cannot write a result as JSON").because(error))?;
         Ok(writeln!(io::stdout().lock(), "{text}")?)
     }
 }
 
-/// One table for people, as text with a line end.
+/// A table for people, as text that ends with a line break.
 pub(crate) fn table<T>(columns: &[Column<T>], items: &[T], reader: &Reader<'_>) -> String {
     rows::table(
         columns.iter().map(|column| column.title),

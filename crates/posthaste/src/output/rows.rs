@@ -1,4 +1,4 @@
-//! Lists, written as they come. Only a table is held back, and at most a screenful at a time.
+//! Lists, written item by item. Only table rows are buffered, at most [`MEASURED`] at a time.
 
 use std::io::Write;
 
@@ -10,10 +10,10 @@ use super::{Column, Format, Reader};
 use crate::failure::{Failure, Result};
 use crate::terminal::plain;
 
-/// Rows of a table whose columns are measured together.
+/// Number of table rows whose column widths are computed together.
 const MEASURED: usize = 500;
 
-/// A list under way.
+/// A list being written.
 pub(crate) struct Rows<'a, T, W: Write> {
     columns: &'a [Column<T>],
     now: &'a Zoned,
@@ -42,7 +42,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
         Self { columns, now, count: 0, first: true, escaped: false, to }
     }
 
-    /// Writes cells of CSV so that a spreadsheet takes none for a formula; such a file does not read back the same.
+    /// Escapes CSV cells so that a spreadsheet does not treat them as formulas. Such a file does not read back unchanged.
     pub(crate) fn for_spreadsheet(self, escaped: bool) -> Self {
         Self { escaped, ..self }
     }
@@ -80,7 +80,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
         Ok(())
     }
 
-    /// Writes what is to be said of the list itself behind its items, for programs that read JSON; it counts as no item.
+    /// Writes a remark about the list itself after its items, for programs that read JSON. It is not counted as an item.
     ///
     /// # Errors
     /// It cannot be written.
@@ -99,7 +99,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
         Ok(())
     }
 
-    /// Writes what is still held back, and says how many items there were.
+    /// Writes what is still buffered, and returns the number of items.
     ///
     /// # Errors
     /// It cannot be written.
@@ -123,7 +123,7 @@ impl<'a, T: Serialize, W: Write> Rows<'a, T, W> {
     }
 }
 
-/// A cell that begins as a formula does, with an apostrophe before it.
+/// Puts an apostrophe before a cell that begins like a formula.
 fn escaped(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
 }
@@ -152,7 +152,7 @@ fn flush<T, W: Write>(
     Ok(())
 }
 
-/// Aligned columns without frames, each line without trailing blanks.
+/// Aligned columns without borders, and without trailing blanks.
 pub(super) fn table<'t>(
     titles: impl Iterator<Item = &'t str>,
     rows: impl Iterator<Item = Vec<String>>,
@@ -169,13 +169,13 @@ pub(super) fn table<'t>(
 }
 
 fn json<T: Serialize>(item: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(item).map_err(|error| Failure::error("a result is no JSON").because(error))
+    serde_json::to_vec(item).map_err(|error| Failure::error("cannot write a result as JSON").because(error))
 }
 
 fn unwritten(error: csv::Error) -> Failure {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error.into(),
-        other => Failure::error(format!("a result is no CSV: {other:?}")),
+        other => Failure::error(format!("cannot write a result as CSV: {other:?}")),
     }
 }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_whole_too() {
+    fn an_empty_list_is_complete_output() {
         assert_eq!(written(Format::Json, &[]), "[]\n");
         assert_eq!(written(Format::Csv, &[]), "name,updated_at\n");
         assert_eq!(written(Format::Ndjson, &[]), "");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remark_stands_behind_the_items_of_json_alone() {
+    fn a_remark_follows_the_items_in_json_only() {
         let now: Zoned = "2026-11-20T12:00:00+00:00[UTC]".parse().expect("a moment");
         let told = |format, items: &[serde_json::Value]| {
             let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! One message over all four channels: by e-mail, SMS, Telegram and VK, with everything real but the providers.
+//! One message over all four channels, e-mail, SMS, Telegram and VK, end to end with fake providers.
 
 use posthaste_rig::eventually;
 use posthaste_sandbox::{Sandbox, Settings};
@@ -17,9 +17,9 @@ fn json(ended: &Ended) -> Vec<Value> {
     ended.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Asks until the rows of a channel are in these states, in the order of the file.
+/// Waits until the deliveries of a channel are in these states, in the order of the file.
 fn rows(user: &User, id: &str, channel: &str, states: &[&str]) -> Vec<Value> {
-    eventually("the rows are told", || {
+    eventually("the deliveries are reported", || {
         let args = ["order", "recipients", id, "--channel", channel, "-o", "ndjson"];
         let output = std::process::Command::new(BINARY).args(args).envs(user.env()).output();
         let text = String::from_utf8(output.map_err(|error| error.to_string())?.stdout).expect("UTF-8");
@@ -30,13 +30,13 @@ fn rows(user: &User, id: &str, channel: &str, states: &[&str]) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_message_goes_over_four_channels_and_each_says_what_it_knows() {
+async fn one_message_over_four_channels_with_their_outcomes() {
     let user = User::fresh();
     let dev = up(&user, &[]);
     user.file("people.csv", PEOPLE);
     let send = ["send", "--to", "people.csv", "--subject", "News", "--text", "Привет, all four", "--watch"];
     let sent = user.run(&send).await;
-    assert_eq!(sent.code, 5, "Boris is not to be reached: {sent:?}");
+    assert_eq!(sent.code, 5, "Boris can't be reached: {sent:?}");
     let end = json(&sent).pop().expect("events");
     let id = end["order"]["order_id"].as_str().expect("an id").to_owned();
     assert_eq!(
@@ -49,7 +49,7 @@ async fn one_message_goes_over_four_channels_and_each_says_what_it_knows() {
         assert_eq!(end["order"]["counters"][channel]["accepted"], accepted, "{channel}: {end}");
     }
 
-    // What the stand-in for Twilio says later, by callbacks it signs.
+    // What the fake Twilio reports later in signed callbacks.
     let sms = rows(&user, &id, "sms", &["delivered", "failed", "sent"]);
     assert_eq!(sms[1]["reason"], "undelivered", "{sms:?}");
     for channel in ["email", "telegram", "vk"] {
@@ -59,7 +59,10 @@ async fn one_message_goes_over_four_channels_and_each_says_what_it_knows() {
 
     let shown = user.run(&["order", "show", &id]).await;
     assert!(shown.out.contains("Sent on email, telegram, vk:"), "{shown:?}");
-    assert!(shown.out.contains("Sent on sms: the provider took it, and tells later"), "{shown:?}");
+    assert!(
+        shown.out.contains("Sent on sms: the provider accepted the message and will report"),
+        "{shown:?}"
+    );
     let listed = user.run(&["order", "recipients", &id]).await;
     assert!(listed.err.contains("there are no receipts"), "{listed:?}");
     let couriers = json(&user.run(&["courier", "list", "-o", "ndjson"]).await);
@@ -84,7 +87,7 @@ async fn one_message_goes_over_four_channels_and_each_says_what_it_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
+async fn the_doctor_reports_a_wrong_token_of_each_provider() {
     const RIGHT: &str = "1000000001:right-right-right-right-right-right";
     const SMS_RIGHT: &str = "right0right0right0right";
     const WRONG: &str = "1000000001:canary-canary-canary-canary-canary";
@@ -96,7 +99,7 @@ async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
     settings.telegram.tokens = vec![RIGHT.into()];
     settings.vk.tokens = vec!["right".into()];
     settings.twilio.auth_token = SMS_RIGHT.into();
-    let sandbox = Sandbox::start(settings).await.expect("stand-ins");
+    let sandbox = Sandbox::start(settings).await.expect("fake providers");
     let telegram = |token: &str| {
         format!("[telegram]\ntokens = \"{token}\"\napi_url = \"{}\"\n", sandbox.telegram().url())
     };
@@ -119,7 +122,7 @@ async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
     for (channel, right, wrong, words) in [
         ("telegram", telegram(RIGHT), telegram(WRONG), "token"),
         ("vk", vk("right"), vk("canary"), "token"),
-        ("sms", sms(SMS_RIGHT), sms("canary0canary0canary0"), "refuses the credential"),
+        ("sms", sms(SMS_RIGHT), sms("canary0canary0canary0"), "rejected the credentials"),
     ] {
         let (code, well) = check(channel, right).await;
         assert_eq!((code, &well["verdict"]), (0, &json!("good")), "{well}");
@@ -129,17 +132,17 @@ async fn the_doctor_tells_a_wrong_token_of_each_provider_in_words() {
         let (code, missing) = check(channel, String::new()).await;
         assert_eq!((code, &missing["verdict"]), (3, &json!("bad")), "{missing}");
     }
-    // A gateway that nobody knows how to ask is neither.
+    // A gateway without a way to check it is neither good nor bad.
     let gateway = "[sms]\nprovider = \"gateway\"\n[gateway]\nurl = \"https://gateway.example.org/send\"\n\
                    body = \"to={to}&text={text}\"\n";
     let (code, untold) = check("sms", gateway.to_owned()).await;
     assert_eq!((code, &untold["verdict"]), (0, &json!("note")), "{untold}");
-    assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't be told")), "{untold}");
+    assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't tell")), "{untold}");
     assert!(untold["mend"].as_str().is_some_and(|mend| mend.contains("gateway.check_url")), "{untold}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_looks_at_a_courier_that_is_set_up_by_its_environment() {
+async fn the_doctor_checks_a_courier_configured_by_its_environment() {
     const RIGHT: &str = "1000000001:right-right-right-right-right-right";
 
     let (script, server) = Script::start().await;
@@ -147,7 +150,7 @@ async fn the_doctor_looks_at_a_courier_that_is_set_up_by_its_environment() {
     let mut settings = Settings::default();
     settings.telegram.tokens = vec![RIGHT.into()];
     settings.vk.tokens = vec!["right".into()];
-    let sandbox = Sandbox::start(settings).await.expect("stand-ins");
+    let sandbox = Sandbox::start(settings).await.expect("fake providers");
     let verdicts = async |user: &User, args: &[&str]| {
         let ended = user.run(&[&["doctor", "-o", "json"], args].concat()).await;
         let findings: Vec<Value> = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{ended:?}"));
@@ -164,11 +167,11 @@ async fn the_doctor_looks_at_a_courier_that_is_set_up_by_its_environment() {
     let (good, bad) = (Some(json!("good")), Some(json!("bad")));
     let well = user().with("POSTHASTE_TELEGRAM__TOKENS", RIGHT).with("POSTHASTE_VK__TOKEN", "right");
     assert_eq!(verdicts(&well, &["--telegram", "--vk"]).await, (0, good.clone(), good.clone()));
-    assert_eq!(verdicts(&well, &["--vk"]).await, (0, None, good.clone()), "what was not asked for");
+    assert_eq!(verdicts(&well, &["--vk"]).await, (0, None, good.clone()), "telegram was not requested");
     let wrong = user().with("POSTHASTE_VK__TOKEN", "wrong");
     assert_eq!(verdicts(&wrong, &["--vk"]).await, (7, None, bad.clone()));
     assert_eq!(verdicts(&user(), &["--telegram"]).await, (3, bad.clone(), None), "no token at all");
-    // A file the courier would find is found, and one that is named goes before it.
+    // The file named by POSTHASTE_CONFIG is used, and one given as an argument takes precedence.
     let file = well.file("vk.toml", "[vk]\ntoken = \"right\"\n").display().to_string();
     let found = user().with("POSTHASTE_CONFIG", &file);
     assert_eq!(verdicts(&found, &["--vk"]).await, (0, None, good));

@@ -1,4 +1,4 @@
-//! Running the binary, with folders of its own for settings and state.
+//! Runs the binary with its own folders for settings and state.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,14 +13,14 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_posthaste");
 /// The key that must never be shown.
 pub(crate) const KEY: &str = "ph_canary000000_CanaryCanaryCanaryCanaryCanaryCanaryCanary0";
 
-/// A user with a home of their own.
+/// A user with their own home directory.
 pub(crate) struct User {
     home: TempDir,
     server: Option<String>,
     set: Vec<(String, String)>,
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The exit code.
@@ -43,7 +43,7 @@ impl User {
         user
     }
 
-    /// A user who has set nothing.
+    /// A user without any settings.
     pub(crate) fn fresh() -> Self {
         Self { home: tempfile::tempdir().expect("a folder"), server: None, set: Vec::new() }
     }
@@ -54,7 +54,7 @@ impl User {
         self
     }
 
-    /// A file in the user's home, readable by them alone.
+    /// Writes a file in the user's home that only they can read.
     pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
 
@@ -100,7 +100,7 @@ impl User {
             .spawn()
             .expect("started");
         let mut stdin = child.stdin.take().expect("a pipe");
-        // A command that does not read it may close it.
+        // A command that does not read its input may close it.
         let _ = stdin.write_all(input).await;
         drop(stdin);
         let ended = tokio::time::timeout(patience(), child.wait_with_output()).await;
@@ -118,7 +118,7 @@ impl User {
         ended
     }
 
-    /// Starts a command that is to be signalled.
+    /// Starts a command, so that it can be signalled.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         Child::spawn(Path::new(BINARY), args, self.env()).expect("started")
     }

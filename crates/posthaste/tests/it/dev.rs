@@ -1,4 +1,4 @@
-//! `posthaste dev` with everything real: Redis, queue, courier, sandbox.
+//! `posthaste dev` end to end: Redis, queue, couriers, sandbox.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ pub(crate) const FREE: [&str; 6] = ["--port", "0", "--outbox-port", "0", "--smtp
 /// A server, the queue, the sandbox, and a courier for each channel.
 const ALL: usize = 7;
 
-/// Starts it and waits until it says how to stop.
+/// Starts `dev` and waits for the banner, which says how to stop it.
 pub(crate) fn up(user: &User, more: &[&str]) -> Child {
     let child = user.start(&[&["dev"][..], &FREE, more].concat());
     child.wait_line("the guide", |line| line.contains("Ctrl-C")).expect("up");
@@ -27,7 +27,7 @@ pub(crate) fn stop(child: &Child) {
     assert_eq!(status.code(), Some(0), "{}", child.tail(20));
 }
 
-/// The processes it started, by name.
+/// Its child processes, by name.
 fn crew(parent: &Child) -> BTreeMap<String, u32> {
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -57,14 +57,14 @@ fn name_of(id: u32) -> Option<String> {
 }
 
 fn wait_gone(ids: &BTreeMap<String, u32>) {
-    eventually("all of them have ended", || {
+    eventually("all processes have ended", || {
         let left: Vec<_> = ids.iter().filter(|(_, id)| name_of(**id).is_some()).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
 }
 
 fn wait_crew(parent: &Child, count: usize) -> BTreeMap<String, u32> {
-    eventually("all are at work", || {
+    eventually("all processes are running", || {
         let crew = crew(parent);
         if crew.len() == count && !crew.contains_key("as-child") {
             Ok(crew)
@@ -81,7 +81,7 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     let mut people = "ФИО;Почта\r\n".to_owned();
     for n in 0..10_000 {
         let address = match n {
-            // Refused for good, refused for now, nobody, no mailbox.
+            // Rejected permanently, rejected for now, no address, not a mailbox.
             17 | 5_017 => format!("p{n}+refuse-554-dot@example.org"),
             300..310 => format!("p{n}@greylist-once.test"),
             4_000 => String::new(),
@@ -136,8 +136,8 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     let mailbox = ["--channel", "email", "p18@example.org"];
     let suppression =
         async |verb: &str| user.run(&[&["suppression", verb, "--yes"], &mailbox[..]].concat()).await;
-    assert_eq!(suppression("add").await.out.trim_end(), "1 put on the list of email, 0 were there already");
-    assert!(suppression("find").await.out.contains("put there by an operator"));
+    assert_eq!(suppression("add").await.out.trim_end(), "1 added to the email list, 0 were already on it");
+    assert!(suppression("find").await.out.contains("added by an operator"));
     let listed = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
     assert!(listed.out.contains(",channel,active,by_operator,operator,"), "{listed:?}");
     assert!(suppression("lift").await.out.starts_with("1 lifted"));
@@ -155,7 +155,7 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_keeps_everything_and_is_for_one_at_a_time() {
+async fn a_folder_keeps_all_data_and_is_for_one_dev_at_a_time() {
     let user = User::fresh();
     let data = user.path("data").display().to_string();
     let kept = ["--data", data.as_str()];
@@ -175,7 +175,7 @@ async fn a_folder_keeps_everything_and_is_for_one_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_can_be_read_in_the_outbox() {
+async fn sent_messages_are_in_the_outbox() {
     let user = User::fresh();
     let server = PrivateServer::start().expect("a server");
     let dev = up(&user, &["--redis", &server.url()]);
@@ -196,22 +196,22 @@ async fn what_was_sent_can_be_read_in_the_outbox() {
     stop(&dev);
 }
 
-/// Those that are killed.
+/// The processes to kill.
 const OTHERS: [&str; 7] =
     ["courier-email", "courier-sms", "courier-telegram", "courier-vk", "sandbox", "queue", "redis-server"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_dies_is_started_again_and_that_is_told() {
+async fn a_process_that_dies_is_restarted_and_reported() {
     let user = User::fresh();
     let dev = up(&user, &[]);
     let first = wait_crew(&dev, ALL);
     for name in OTHERS {
         kill(first[name]);
         let said = if name == "redis-server" { "redis ended (signal 9)" } else { name };
-        dev.wait_line("that it ended", |line| line.contains(said) && line.contains("started again"))
+        dev.wait_line("that it ended", |line| line.contains(said) && line.contains("restarting"))
             .expect("told");
     }
-    eventually("all are others", || {
+    eventually("all processes have been replaced", || {
         let now = crew(&dev);
         let others = OTHERS.iter().all(|name| now.get(*name).is_some_and(|id| *id != first[*name]));
         if now.len() == ALL && others { Ok(()) } else { Err(format!("{now:?}")) }
@@ -227,7 +227,7 @@ async fn who_dies_is_started_again_and_that_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_outlives_a_parent_that_was_killed() {
+async fn no_child_outlives_a_killed_parent() {
     let user = User::fresh();
     let data = user.path("data").display().to_string();
     let dev = up(&user, &["--data", &data]);
@@ -237,7 +237,7 @@ async fn nobody_outlives_a_parent_that_was_killed() {
 }
 
 #[tokio::test]
-async fn a_taken_port_and_a_missing_server_are_told_with_the_mend() {
+async fn a_port_in_use_and_a_missing_server_are_reported_with_the_fix() {
     let user = User::fresh();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();

@@ -1,4 +1,4 @@
-//! The binary as its users run it: against a scripted server, and with everything real.
+//! The binary as users run it: against a scripted server, and end to end.
 
 mod channels;
 mod cli;

@@ -1,4 +1,4 @@
-//! What an operator types: first keys, settings, health, what is wrong.
+//! Commands of an operator: first keys, settings, health checks, `doctor`.
 
 use posthaste_rig::PrivateServer;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::cli::User;
 use crate::script::{Script, json_of, of, problem};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_key_is_made_straight_in_the_store() {
+async fn the_first_key_is_created_directly_in_the_store() {
     let server = PrivateServer::start().expect("a server");
     let user = User::fresh();
     user.file("queue.toml", format!("[redis]\nurl = \"{}\"\n", server.url()));
@@ -15,7 +15,7 @@ async fn the_first_key_is_made_straight_in_the_store() {
     let made = user.run(&[&create[..], &["--scope", "admin,act_as", "--expires", "+90d"]].concat()).await;
     assert_eq!(made.code, 0, "{made:?}");
     assert!(made.out.starts_with("ph_") && made.out.trim_end().len() == 3 + 12 + 1 + 43, "{made:?}");
-    assert!(!made.err.contains(made.out.trim_end()), "the secret is told once: {made:?}");
+    assert!(!made.err.contains(made.out.trim_end()), "the secret is shown once: {made:?}");
     let unbound = user.run(&[&create[..], &["--scope", "enqueue"]].concat()).await;
     assert_eq!(unbound.code, 3, "{unbound:?}");
     assert!(unbound.err.contains("bound to a sender"), "{unbound:?}");
@@ -82,7 +82,7 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
             assert_eq!(checked.code, 0, "{part}: {checked:?}");
         }
     }
-    // One file for all of them: nobody shows the secrets of another.
+    // One file for several processes: none shows the secrets of another.
     let secret = "[twilio]\nauth_token = \"canary-word\"\n[sandbox.twilio]\nauth_token = \"canary-word\"\n";
     let file = user.file("secret.toml", secret).display().to_string();
     for (part, key) in [("sms", "twilio.auth_token"), ("sandbox", "sandbox.twilio.auth_token")] {
@@ -93,7 +93,7 @@ async fn settings_are_shown_with_their_origin_checked_and_explained() {
 }
 
 #[tokio::test]
-async fn health_is_zero_or_one() {
+async fn the_healthcheck_exits_with_0_or_1() {
     let (script, server) = Script::start().await;
     let user = User::fresh();
     script.on("GET /livez", of(200, "text/plain", "ok".to_owned()));
@@ -105,7 +105,7 @@ async fn health_is_zero_or_one() {
 }
 
 #[tokio::test]
-async fn the_doctor_names_what_is_wrong_and_the_mend() {
+async fn the_doctor_names_problems_and_fixes() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", problem(401, "unauthorized", json!([])));
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
@@ -124,7 +124,7 @@ async fn the_doctor_names_what_is_wrong_and_the_mend() {
     let well = user.run(&["doctor"]).await;
     assert_eq!(well.code, 0, "{well:?}");
     assert!(
-        well.out.contains("none was ever seen") && well.out.contains("posthaste courier email"),
+        well.out.contains("no courier has ever run") && well.out.contains("posthaste courier email"),
         "{well:?}"
     );
     let away = User::of("http://127.0.0.1:1").run(&["doctor"]).await;
@@ -132,7 +132,7 @@ async fn the_doctor_names_what_is_wrong_and_the_mend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_looks_at_the_store() {
+async fn the_doctor_checks_the_store() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
     let redis = PrivateServer::builder().line("maxmemory-policy allkeys-lru").start().expect("a server");
@@ -143,7 +143,7 @@ async fn the_doctor_looks_at_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_tells_of_a_loss_that_stopped_nobody_and_writes_nothing() {
+async fn the_doctor_reports_a_past_rollback_and_writes_nothing() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
     let redis = PrivateServer::builder().events("").max_memory(4 << 30).start().expect("a server");
@@ -172,13 +172,14 @@ async fn the_doctor_tells_of_a_loss_that_stopped_nobody_and_writes_nothing() {
     }
     let told = look().await;
     assert_eq!(told.code, 0, "{told:?}");
-    let line = "went back by about 3 s at 2025-11-20T22:01:00Z (its server failed over or restarted); nothing confirmed was lost";
+    let line = "went back by about 3 s at 2025-11-20T22:01:00Z (the server failed over or restarted); nothing \
+                confirmed was lost";
     assert!(told.out.contains(line) && told.out.contains("once before"), "{told:?}");
     store.disconnect().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_names_the_server_its_state_and_the_remedy() {
+async fn the_doctor_names_the_server_its_state_and_the_fix() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
     let redis = PrivateServer::builder().tcp().max_memory(4 << 30).start().expect("a server");
@@ -189,7 +190,10 @@ async fn the_doctor_names_the_server_its_state_and_the_remedy() {
         assert!(reply.error().is_none(), "{reply:?}");
     };
     let well = user.run(&["doctor", "--redis", &url]).await;
-    assert!(well.code == 0 && well.out.contains(&format!("{address} answers, and takes writes")), "{well:?}");
+    assert!(
+        well.code == 0 && well.out.contains(&format!("{address} responds and accepts writes")),
+        "{well:?}"
+    );
 
     let says = async |words: &[&str]| {
         let ill = user.run(&["doctor", "--redis", &url]).await;
@@ -259,7 +263,7 @@ async fn the_doctor_says_why_there_is_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_looks_at_a_relay_and_the_credentials() {
+async fn the_doctor_checks_a_relay_and_the_credentials() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/couriers", json_of(200, json!({"couriers": []})));
     let mut settings = posthaste_sandbox::Settings::default();
@@ -275,7 +279,7 @@ async fn the_doctor_looks_at_a_relay_and_the_credentials() {
         user.run(&["doctor", "--email", &file]).await
     };
     let well = check(sandbox.smtp().to_string(), "right").await;
-    assert!(well.code == 0 && well.out.contains("takes the credentials"), "{well:?}");
+    assert!(well.code == 0 && well.out.contains("accepts the credentials"), "{well:?}");
     let ill = check(sandbox.smtp().to_string(), "canary-word").await;
     assert!(ill.code == 7 && ill.out.contains("535"), "{ill:?}");
     assert!(!ill.out.contains("canary-word") && !ill.err.contains("canary-word"), "{ill:?}");
@@ -290,7 +294,7 @@ async fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let written = user.run(&["completion", shell]).await;
         assert!(written.code == 0 && written.out.contains("recipients"), "{shell}");
-        // That the file of a courier may be left out.
+        // The file of a courier is optional.
         let may_be_left_out = |line: &str| line.contains("--vk=[") && line.contains("]::FILE:");
         assert!(shell != "zsh" || written.out.lines().any(may_be_left_out), "{shell}");
     }

@@ -35,7 +35,7 @@ async fn a_list_is_read_page_by_page_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn an_order_is_shown_with_what_can_be_done_next() {
+async fn an_order_is_shown_with_next_steps() {
     let (script, server) = Script::start().await;
     let told = order("finished_with_failures", json!({"accepted": 3, "sent": 1, "failed": 1, "unknown": 1}));
     script.on("GET /v1/orders/dev.17", json_of(200, told.clone()));
@@ -67,7 +67,7 @@ async fn recipients_are_filtered_and_cannot_drive_the_terminal() {
 }
 
 #[tokio::test]
-async fn an_export_is_one_stream_into_a_new_file() {
+async fn an_export_streams_into_a_new_file() {
     let (script, server) = Script::start().await;
     let lines: String = (0..1000).map(|n| row(&format!("p{n}"), "sent").to_string() + "\n").collect();
     script
@@ -84,7 +84,7 @@ async fn an_export_is_one_stream_into_a_new_file() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_back_wants_a_yes() {
+async fn a_cancel_needs_confirmation() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/orders/dev.17", json_of(200, order("running", json!({"accepted": 3, "pending": 3}))));
     script.on("POST /v1/orders/dev.17/cancel", json_of(200, json!({"cancelled": 3, "too_late": 0})));
@@ -109,7 +109,7 @@ async fn an_order_is_moved_and_retried() {
     let moved = user.run(&["order", "move", "dev.17", "--at", "2030-01-01T00:00:00Z", "-o", "csv"]).await;
     assert_eq!((moved.code, moved.out.as_str()), (0, "due_at\n2030-01-01T00:00:00.000Z\n"), "{moved:?}");
     let retried = user.run(&["order", "retry", "dev.17"]).await;
-    assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 to 2\n"), "{retried:?}");
+    assert_eq!((retried.code, retried.out.as_str()), (0, "Order dev.18 (recipients: 2)\n"), "{retried:?}");
     assert_eq!(user.run(&["order", "retry", "dev.17", "--state", "unknown"]).await.code, 3);
     assert_eq!(
         user.run(&["order", "retry", "dev.17", "--recipient", "p1", "--recipient", "p2"]).await.code,
@@ -138,7 +138,7 @@ async fn couriers_and_keys_are_listed() {
     let user = User::of(&server);
     let couriers = user.run(&["courier", "list"]).await;
     assert!(couriers.code == 0 && couriers.out.contains("sms      away"), "{couriers:?}");
-    assert!(couriers.err.contains("No courier is at work"), "{couriers:?}");
+    assert!(couriers.err.contains("No courier is running"), "{couriers:?}");
     let key = user.run(&["key", "create", "--name", "n", "--scope", "enqueue,read", "--sender", "me"]).await;
     assert_eq!((key.code, key.out.as_str()), (0, "ph_abc_secret\n"), "{key:?}");
     assert_eq!(
@@ -150,7 +150,7 @@ async fn couriers_and_keys_are_listed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_is_no_failure() {
+async fn a_closed_pipe_is_not_a_failure() {
     let (script, server) = Script::start().await;
     let item = order("finished", json!({"accepted": 1, "sent": 1}));
     let items = vec![item; 100];
@@ -162,7 +162,7 @@ async fn a_reader_that_leaves_is_no_failure() {
     assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// A partition of the database that does not answer is said to people on stderr, and given to programs in JSON.
+/// A partition of the database that does not respond is reported to people on stderr and to programs in JSON.
 #[tokio::test]
 async fn lists_say_which_partitions_are_missing() {
     let (script, server) = Script::start().await;
@@ -186,32 +186,38 @@ async fn lists_say_which_partitions_are_missing() {
     assert_eq!(json.code, 0, "{json:?}");
     let told: Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!(told, json!([item, item, {"partitions_missing": [3, 7]}]));
-    assert!(json.err.contains("2 partitions of the database do not answer (3, 7); their orders"), "{json:?}");
+    assert!(
+        json.err.contains("2 partitions of the database do not respond (3, 7); their orders"),
+        "{json:?}"
+    );
     for format in ["table", "csv", "ndjson"] {
         let ended = user.run(&["order", "list", "-q", "-o", format]).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         assert_eq!(ended.out.contains("partitions_missing"), format == "ndjson", "{ended:?}");
-        assert!(ended.err.contains("partitions of the database do not answer"), "also when quiet: {ended:?}");
+        assert!(
+            ended.err.contains("partitions of the database do not respond"),
+            "also when quiet: {ended:?}"
+        );
     }
     let parked = user.run(&["parked", "list"]).await;
     assert!(
-        parked.err.contains("1 partition of the database does not answer (3); its entries"),
+        parked.err.contains("1 partition of the database does not respond (3); its entries"),
         "{parked:?}"
     );
-    assert!(!parked.err.contains("Nothing is parked"), "nobody knows: {parked:?}");
+    assert!(!parked.err.contains("No orders are parked"), "nobody knows: {parked:?}");
     let couriers = user.run(&["courier", "list", "-o", "ndjson"]).await;
     assert_eq!(couriers.out.lines().last(), Some("{\"partitions_missing\":[3]}"), "{couriers:?}");
     let doctor = user.run(&["doctor"]).await;
-    assert!(doctor.out.contains("1 partition of the database does not answer (3)"), "{doctor:?}");
+    assert!(doctor.out.contains("1 partition of the database does not respond (3)"), "{doctor:?}");
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_read_are_said_and_not_written() {
+async fn unreadable_deliveries_are_reported_and_not_listed() {
     let (script, server) = Script::start().await;
-    let bad = json!({"channel": "email", "parcel": 1, "rows": 500, "reason": "newer_version"});
-    let page = json!({"items": [row("p1", "failed")], "unreadable_rows": [bad], "next_cursor": null});
+    let bad = json!({"channel": "email", "parcel": 1, "deliveries": 500, "reason": "newer_version"});
+    let page = json!({"items": [row("p1", "failed")], "unreadable_deliveries": [bad], "next_cursor": null});
     script.on("GET /v1/orders/dev.17/recipients", json_of(200, page));
-    let lines = format!("{}\n{}", row("p1", "failed"), json!({"unreadable_rows": bad}));
+    let lines = format!("{}\n{}", row("p1", "failed"), json!({"unreadable_deliveries": bad}));
     script.on("GET /v1/orders/dev.18/recipients", of(200, "application/x-ndjson", lines));
     let user = User::of(&server);
     let listed = user.run(&["order", "recipients", "dev.17"]).await;
@@ -219,7 +225,7 @@ async fn rows_that_cannot_be_read_are_said_and_not_written() {
     for (ended, id) in [(listed, "dev.17"), (exported, "dev.18")] {
         assert_eq!((ended.code, ended.out.lines().count()), (0, 2), "{ended:?}");
         let said =
-            format!("500 rows on email can't be read (newer version): see  posthaste parked show {id}");
+            format!("500 deliveries on email can't be read (newer version): see  posthaste parked show {id}");
         assert!(ended.err.contains(&said), "{ended:?}");
     }
 }

@@ -16,7 +16,7 @@ fn lines(asked: &Script) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_parked_is_listed_page_by_page_and_shown() {
+async fn parked_orders_are_listed_page_by_page_and_shown() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/parked", json_of(200, json!({"items": [entry("outcomes")], "next_cursor": "0-1-1"})));
     script.on("GET /v1/parked", json_of(200, json!({"items": [entry("type")], "next_cursor": null})));
@@ -25,11 +25,11 @@ async fn what_is_parked_is_listed_page_by_page_and_shown() {
     assert_eq!((listed.code, listed.out.lines().count()), (0, 2), "{listed:?}");
     assert_eq!(lines(&script), ["GET /v1/parked?limit=500", "GET /v1/parked?limit=500&cursor=0-1-1"]);
     let table = user.run(&["parked", "list", "--limit", "1"]).await;
-    assert!(table.out.contains("its key is of another type") && table.out.contains("sms"), "{table:?}");
+    assert!(table.out.contains("its key has the wrong type") && table.out.contains("sms"), "{table:?}");
     let order = json!({"order_id": ORDER, "items": [entry("content")]});
     script.on(&format!("GET /v1/parked/{ORDER}"), json_of(200, order.clone()));
     let shown = user.run(&["parked", "show", ORDER]).await;
-    assert!(shown.code == 0 && shown.out.contains("its text is damaged"), "{shown:?}");
+    assert!(shown.code == 0 && shown.out.contains("its content is damaged"), "{shown:?}");
     assert!(shown.err.contains(&format!("posthaste parked release {ORDER}")), "{shown:?}");
     let json = user.run(&["parked", "show", ORDER, "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&json.out).ok(), Some(order));
@@ -41,17 +41,20 @@ async fn an_order_is_released_or_ended() {
     let user = User::of(&server);
     script.on(&format!("POST /v1/parked/{ORDER}/release"), json_of(200, json!({"released": 2})));
     let released = user.run(&["parked", "release", ORDER]).await;
-    assert!(released.code == 0 && released.out.starts_with("2 put back"), "{released:?}");
+    assert!(released.code == 0 && released.out.starts_with("2 released"), "{released:?}");
     script.on(
         &format!("GET /v1/parked/{ORDER}"),
-        json_of(200, json!({"order_id": ORDER, "items": [entry("rows")]})),
+        json_of(200, json!({"order_id": ORDER, "items": [entry("deliveries")]})),
     );
-    script.on(&format!("POST /v1/parked/{ORDER}/fail"), json_of(200, json!({"rows": 7, "removed": false})));
+    script.on(
+        &format!("POST /v1/parked/{ORDER}/fail"),
+        json_of(200, json!({"deliveries": 7, "removed": false})),
+    );
     let unasked = user.run(&["parked", "fail", ORDER, "--no-input"]).await;
     assert_ne!(unasked.code, 0, "it can't be undone: {unasked:?}");
     assert!(script.asked_for(&format!("POST /v1/parked/{ORDER}/fail")).is_empty());
     let failed = user.run(&["parked", "fail", ORDER, "--yes"]).await;
-    assert!(failed.code == 0 && failed.out.contains("7 rows ended"), "{failed:?}");
+    assert!(failed.code == 0 && failed.out.contains("7 deliveries ended"), "{failed:?}");
     script.on("GET /v1/parked/u2.5", problem(404, "nothing_parked", json!([])));
     let none = user.run(&["parked", "show", "u2.5"]).await;
     assert!(none.code != 0 && none.out.is_empty(), "{none:?}");

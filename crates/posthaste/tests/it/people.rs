@@ -1,4 +1,4 @@
-//! `posthaste send` with files of people as they come: refused by line, or every row accounted for.
+//! `posthaste send` with recipient files as they occur in practice: rejected by line, or every row accounted for.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,11 @@ use crate::script::{Script, accepted, json_of, of, problem};
 
 const SEND: [&str; 5] = ["send", "--to", "people.csv", "--text", "Hello"];
 
-/// An answer for so many people.
+/// A response for this many people.
 fn answer(people: u64) -> Value {
     let mut answer = accepted("running");
     answer["recipients"]["accepted"] = json!(people);
-    answer["recipients"]["rows"] = json!({ "email": people });
+    answer["recipients"]["deliveries"] = json!({ "email": people });
     answer
 }
 
@@ -34,11 +34,11 @@ async fn open_and_stray_quotes_send_nothing() {
             assert!(ended.err.contains(line) && ended.err.contains("nothing was sent"), "{ended:?}");
         }
     }
-    assert!(script.asked().iter().all(|asked| asked.body.is_none()), "whatever was begun broke off");
+    assert!(script.asked().iter().all(|asked| asked.body.is_none()), "an upload that had begun was aborted");
 }
 
 #[tokio::test]
-async fn one_id_with_other_addresses_is_refused_unless_asked_for() {
+async fn one_id_with_other_addresses_is_refused_without_merge_ids() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, answer(1)));
     let user = User::of(&server);
@@ -46,7 +46,10 @@ async fn one_id_with_other_addresses_is_refused_unless_asked_for() {
     let mapped = [&SEND[..], &["--map", "Код=id"]].concat();
     let ended = user.run(&mapped).await;
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert!(ended.err.contains("lines 3, 4: the id of an earlier row with other addresses"), "{ended:?}");
+    assert!(
+        ended.err.contains("lines 3, 4: same id as an earlier row, but different addresses"),
+        "{ended:?}"
+    );
     let ended = user.run(&[&mapped[..], &["--merge-ids"]].concat()).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("line 3 with line 2, line 4 with line 2"), "{ended:?}");
@@ -69,7 +72,7 @@ async fn with_watch_every_row_is_in_the_last_line() {
                 bad@,Gleb\n";
     user.file("people.csv", rows);
     let ended = user.run(&[&SEND[..], &["--on-invalid", "skip", "--watch"]].concat()).await;
-    // Anna and Boris; a local part in capitals is another one; the fourth is the queue's to judge.
+    // Sent: Anna and Boris. A local part in capitals is a different address; the queue rejects the fourth.
     assert!(ended.err.contains("line 4: no address"), "{ended:?}");
     assert!(ended.err.contains("line 6 with line 2"), "{ended:?}");
     assert!(ended.err.contains("line 5: \"email\": no mailbox"), "{ended:?}");
@@ -77,7 +80,7 @@ async fn with_watch_every_row_is_in_the_last_line() {
 }
 
 #[tokio::test]
-async fn many_rows_of_one_fault_are_one_line() {
+async fn many_rows_with_one_fault_are_one_line() {
     let (script, server) = Script::start().await;
     let detail = "must start with + and the country code, or set orders.phone_region";
     let fault = |line: u64| json!({"line": line, "pointer": "/contacts/sms/0", "code": "invalid_phone", "detail": detail});
@@ -94,7 +97,7 @@ async fn many_rows_of_one_fault_are_one_line() {
 }
 
 #[tokio::test]
-async fn a_second_mailbox_is_told_and_sent_to_on_request() {
+async fn a_second_address_is_reported_and_used_on_request() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, answer(2)));
     let user = User::of(&server);

@@ -1,4 +1,4 @@
-//! A server that answers what it is told to and remembers what it was asked.
+//! A server with scripted responses that records its requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     status: StatusCode,
@@ -21,14 +21,14 @@ pub(crate) struct Answer {
     stays_open: bool,
 }
 
-/// A question.
+/// A request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     /// `GET /v1/orders?limit=50`.
     pub(crate) line: String,
     /// Its headers.
     pub(crate) headers: HeaderMap,
-    /// Its body; of one that broke off there is none.
+    /// Its body; `None` if it was aborted.
     pub(crate) body: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Asked {
         serde_json::from_str(self.body.as_deref().expect("a body")).expect("JSON")
     }
 
-    /// A header as text; empty when it is missing.
+    /// A header as text; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
@@ -54,7 +54,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Begins to listen, and says where.
+    /// Starts the server and returns its address.
     pub(crate) async fn start() -> (Self, String) {
         let script = Self::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -64,24 +64,24 @@ impl Script {
         (script, format!("http://{address}"))
     }
 
-    /// The next answer to this method and path, as in `GET /v1/orders`; the last one is repeated.
+    /// Adds a response to this method and path, as in `GET /v1/orders`; the last one is repeated.
     pub(crate) fn on(&self, line: &str, answer: Answer) -> &Self {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.entry(line.to_owned()).or_default().push(answer);
         self
     }
 
-    /// Takes all answers to this method and path away.
+    /// Removes all responses to this method and path.
     pub(crate) fn forget(&self, line: &str) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(line);
     }
 
-    /// All questions so far.
+    /// All requests so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The questions with this method and path.
+    /// The requests with this method and path.
     pub(crate) fn asked_for(&self, line: &str) -> Vec<Asked> {
         let is_it = |asked: &Asked| asked.line.split('?').next() == Some(line);
         self.asked().into_iter().filter(is_it).collect()
@@ -115,48 +115,48 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
     (answer.status, [(header::CONTENT_TYPE, answer.kind)], body).into_response()
 }
 
-/// An answer with a JSON document.
+/// A response with a JSON document.
 pub(crate) fn json_of(status: u16, body: Value) -> Answer {
     of(status, "application/json", body.to_string())
 }
 
-/// An answer with this body.
+/// A response with this body.
 pub(crate) fn of(status: u16, kind: &'static str, body: String) -> Answer {
     Answer { status: StatusCode::from_u16(status).expect("a status"), kind, body, stays_open: false }
 }
 
-/// A refusal.
+/// An error response.
 pub(crate) fn problem(status: u16, code: &str, errors: Value) -> Answer {
     let body = json!({"type": "about:blank", "title": "No", "status": status, "detail": "it is refused",
         "code": code, "errors": errors});
     of(status, "application/problem+json", body.to_string())
 }
 
-/// Events, by name and order; then the stream ends.
+/// A stream of events with name, id and data, which then ends.
 pub(crate) fn events(list: &[(&str, u64, Value)]) -> Answer {
     let text =
         list.iter().map(|(name, id, data)| format!(": hello\nevent: {name}\nid: {id}\ndata: {data}\n\n"));
     of(200, "text/event-stream", text.collect())
 }
 
-/// The same, and the stream stays open.
+/// The same, but the stream stays open.
 pub(crate) fn open_events(list: &[(&str, u64, Value)]) -> Answer {
     Answer { stays_open: true, ..events(list) }
 }
 
-/// An order as the queue tells it; `counts` are those of the one channel.
+/// An order as the queue returns it; `counts` are those of its one channel.
 pub(crate) fn order(state: &str, counts: Value) -> Value {
-    json!({"order_id": "dev.17", "history_key": "history:dev:17", "state": state, "lane": "bulk",
+    json!({"order_id": "dev.17", "history_key": "history:dev:17", "state": state, "priority": "bulk",
         "accepted_at": "2026-11-20T12:00:00.000Z", "due_at": "2026-11-20T12:00:00.000Z",
         "not_after": "2026-11-23T12:00:00.000Z", "cancelled_at": null, "finished_at": null, "revision": 3,
         "retry_of": null, "sender_id": "dev", "origin": "cli", "counters": {"email": counts}, "totals": counts})
 }
 
-/// An acceptance.
+/// The response to an accepted order.
 pub(crate) fn accepted(state: &str) -> Value {
     json!({"order_id": "dev.17", "history_key": "history:dev:17", "state": state, "moved_by": null,
         "accepted_at": "2026-11-20T12:00:00.000Z", "due_at": "2026-11-20T12:00:00.000Z", "durability": "fast",
-        "recipients": {"accepted": 2, "rows": {"email": 2}, "skipped": [], "skipped_total": 0,
+        "recipients": {"accepted": 2, "deliveries": {"email": 2}, "skipped": [], "skipped_total": 0,
             "merged": {"recipients": 0, "places": [], "addresses": 0}, "no_contact": {}},
         "channels_without_courier": []})
 }

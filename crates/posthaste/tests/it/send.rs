@@ -1,4 +1,4 @@
-//! `posthaste send`: what reaches the server, and what the user is told.
+//! `posthaste send`: what the server receives, and what the user sees.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ async fn a_file_becomes_an_upload() {
     script.on("POST /v1/orders", json_of(200, accepted("running")));
     let user = User::of(&server);
     user.file("people.csv", PEOPLE);
-    let args = ["send", "--to", "people.csv", "--subject", "News", "--text", "Hello", "--lane", "urgent"];
+    let args = ["send", "--to", "people.csv", "--subject", "News", "--text", "Hello", "--priority", "urgent"];
     let ended = user.run(&[&args[..], &["--sender", "me", "--at", "2030-01-01T00:00:00Z"]].concat()).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("Order       dev.17") && ended.out.contains("2 (email 2)"), "{ended:?}");
@@ -29,7 +29,7 @@ async fn a_file_becomes_an_upload() {
     let sent = lines(asked.body.as_deref().expect("a body"));
     assert_eq!(
         sent[0],
-        json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "lane": "urgent", "invalid": "refuse",
+        json!({"sender": {"id": "me"}, "text": "Hello", "subject": "News", "priority": "urgent", "invalid": "refuse",
             "origin": "cli", "deliver_at": "2030-01-01T00:00:00Z"})
     );
     assert_eq!(
@@ -42,7 +42,7 @@ async fn a_file_becomes_an_upload() {
 }
 
 #[tokio::test]
-async fn standard_input_and_addresses_go_together() {
+async fn standard_input_and_addresses_can_be_combined() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted("running")));
     let user = User::of(&server);
@@ -58,7 +58,7 @@ async fn standard_input_and_addresses_go_together() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_so_to_the_server() {
+async fn a_dry_run_is_requested_from_the_server() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted("dry_run")));
     let user = User::of(&server);
@@ -71,17 +71,17 @@ async fn a_dry_run_says_so_to_the_server() {
 }
 
 #[tokio::test]
-async fn a_bad_row_stops_everything_by_its_line() {
+async fn a_bad_row_stops_the_upload_and_is_named_by_line() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted("running")));
     let user = User::of(&server);
     user.file("people.csv", "email,name\na@b.example,Anna\n,Nobody\nc@d.example,Bo\n,Noone\n");
     let ended = user.run(&["send", "--to", "people.csv", "--text", "Hello"]).await;
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert!(ended.err.contains("2 rows cannot be used; nothing was sent"), "{ended:?}");
+    assert!(ended.err.contains("2 invalid rows; nothing was sent"), "{ended:?}");
     assert!(ended.err.contains("lines 3, 5: no address"), "{ended:?}");
     assert!(ended.err.contains("--on-invalid skip"), "{ended:?}");
-    // What the server saw of it, if anything, broke off.
+    // If the upload had begun, it was aborted.
     assert!(script.asked().iter().all(|asked| asked.body.is_none()));
 }
 
@@ -106,7 +106,7 @@ async fn bad_rows_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn what_the_server_refuses_is_told_by_the_line_of_the_file() {
+async fn server_errors_are_reported_by_line_of_the_file() {
     let (script, server) = Script::start().await;
     let errors = json!([{"line": 3, "pointer": "/contacts/email/0", "code": "invalid_address", "detail": "one mailbox"},
         {"pointer": "/text", "code": "too_long", "detail": "too long"}]);

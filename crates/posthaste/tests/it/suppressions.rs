@@ -1,4 +1,4 @@
-//! `posthaste suppression …` against a scripted server, and with everything real.
+//! `posthaste suppression …` against a scripted server.
 
 use serde_json::{Value, json};
 
@@ -38,14 +38,14 @@ async fn entries_are_listed_page_by_page() {
         ]
     );
     let table = user.run(&["suppression", "list", "--channel", "email", "--limit", "2"]).await;
-    assert!(table.out.starts_with("Id ") && table.out.contains("messages come back"), "{table:?}");
-    assert!(table.out.contains("the provider's reason 1550"), "{table:?}");
+    assert!(table.out.starts_with("Id ") && table.out.contains("messages bounced"), "{table:?}");
+    assert!(table.out.contains("provider code 1550"), "{table:?}");
     let csv = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
     assert!(csv.out.contains(",bounced,bounce,"), "programs get the word: {csv:?}");
 }
 
 #[tokio::test]
-async fn addresses_are_found_in_a_body_and_never_in_a_path() {
+async fn addresses_are_sent_in_a_body_and_never_in_a_path() {
     let (script, server) = Script::start().await;
     let items = json!([
         {"index": 0, "suppressed": true, "entries": [entry("unsubscribed"), entry("opted_out")]},
@@ -60,7 +60,7 @@ async fn addresses_are_found_in_a_body_and_never_in_a_path() {
     let rows: Vec<&str> = found.out.lines().collect();
     assert_eq!(rows.len(), 4, "{found:?}");
     assert!(rows[1].contains("unsubscribed from the sender") && rows[1].contains(ID), "{found:?}");
-    assert!(rows[2].contains("told the provider to stop"), "{found:?}");
+    assert!(rows[2].contains("opted out at the provider"), "{found:?}");
     assert!(rows[3].starts_with("bob@example.org  no"), "{found:?}");
     let asked = script.asked().remove(0);
     assert_eq!(asked.line, "POST /v1/suppressions/find");
@@ -85,7 +85,7 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
     let add = ["suppression", "add", "--channel", "email", "--from"];
     let added = user.run(&[&add[..], &["people.txt"]].concat()).await;
     assert_eq!(added.code, 0, "{added:?}");
-    assert_eq!(added.out.trim_end(), "599 put on the list of email, 1 were there already");
+    assert_eq!(added.out.trim_end(), "599 added to the email list, 1 were already on it");
     let bodies: Vec<Value> = script.asked().iter().map(|asked| asked.json()).collect();
     assert_eq!(bodies[0]["addresses"].as_array().expect("addresses").len(), 500);
     assert_eq!(bodies[1]["addresses"][99], "r599@example.org");
@@ -97,7 +97,7 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
     let refused = user.run_with(&[&add[..], &["-"]].concat(), people.as_bytes()).await;
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("line 502: no mailbox"), "{refused:?}");
-    assert!(refused.err.contains("The 500 addresses before were done."), "{refused:?}");
+    assert!(refused.err.contains("The 500 addresses before these have been processed."), "{refused:?}");
     assert!(!refused.err.contains('@'), "no address is repeated: {refused:?}");
 
     for (args, input) in [(&["-"][..], "\n \n"), (&["absent.txt"], ""), (&["-", "a@b.example"], "")] {
@@ -136,7 +136,7 @@ async fn a_lift_is_confirmed_and_takes_addresses_or_an_id() {
 }
 
 #[tokio::test]
-async fn recipients_tell_why_an_address_got_nothing() {
+async fn recipients_show_why_an_address_is_suppressed() {
     let (script, server) = Script::start().await;
     let row = |reason: &str, state: &str| {
         json!({"index": 0, "recipient_id": "p1", "name": "Ann", "channel": "sms", "address": "+79991234567",
@@ -147,7 +147,7 @@ async fn recipients_tell_why_an_address_got_nothing() {
     script.on("GET /v1/orders/dev.17/recipients", json_of(200, json!({"items": items, "next_cursor": null})));
     let user = User::of(&server);
     let table = user.run(&["order", "recipients", "dev.17"]).await;
-    for words in ["told the provider to stop", "put there by an operator", "bad_address"] {
+    for words in ["opted out at the provider", "added by an operator", "bad_address"] {
         assert!(table.out.contains(words), "{words}: {table:?}");
     }
     let csv = user.run(&["order", "recipients", "dev.17", "-o", "csv"]).await;

@@ -15,7 +15,7 @@ fn finished() -> Value {
 }
 
 #[tokio::test]
-async fn send_and_watch_in_a_pipe_is_ndjson_to_the_end() {
+async fn send_with_watch_in_a_pipe_prints_ndjson() {
     let (script, server) = Script::start().await;
     script.on("POST /v1/orders", json_of(200, accepted("running")));
     script.on("GET /v1/orders/dev.17/events", events(&[("snapshot", 3, running()), ("end", 5, finished())]));
@@ -30,7 +30,7 @@ async fn send_and_watch_in_a_pipe_is_ndjson_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_lost_stream_is_taken_up_where_it_was() {
+async fn a_lost_stream_resumes_where_it_broke_off() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/orders/dev.17/events", events(&[("snapshot", 3, running())]));
     script
@@ -44,7 +44,7 @@ async fn a_lost_stream_is_taken_up_where_it_was() {
 }
 
 #[tokio::test]
-async fn failures_at_the_end_have_an_exit_code_and_counts() {
+async fn failed_deliveries_give_an_exit_code_and_counts() {
     let (script, server) = Script::start().await;
     let end = order("finished_with_failures", json!({"accepted": 10, "sent": 7, "failed": 2, "unknown": 1}));
     script.on("GET /v1/orders/dev.17/events", events(&[("end", 5, end)]));
@@ -60,16 +60,16 @@ async fn an_order_that_is_not_there_ends_the_watch() {
 }
 
 #[tokio::test]
-async fn the_time_to_wait_has_an_end() {
+async fn the_timeout_ends_the_watch() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/orders/dev.17/events", open_events(&[("snapshot", 3, running())]));
     let ended = User::of(&server).run(&["order", "watch", "dev.17", "--timeout", "300ms"]).await;
     assert_eq!(ended.code, 8, "{ended:?}");
-    assert!(ended.err.contains("still runs"), "{ended:?}");
+    assert!(ended.err.contains("still running"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_stops_watching_and_says_that_the_order_goes_on() {
+async fn ctrl_c_stops_watching_and_says_that_the_order_continues() {
     let (script, server) = Script::start().await;
     script.on("GET /v1/orders/dev.17/events", open_events(&[("snapshot", 3, running())]));
     let user = User::of(&server);
@@ -79,8 +79,8 @@ async fn ctrl_c_stops_watching_and_says_that_the_order_goes_on() {
     let status = child.wait_exit().expect("ended");
     assert_eq!(status.code(), Some(130), "{status}: {}", child.tail(20));
     let said = child.output().expect("its output");
-    assert!(said.contains("the order goes on") && said.contains("order cancel dev.17"), "{said}");
-    eventually("one question", || match script.asked().len() {
+    assert!(said.contains("the order continues") && said.contains("order cancel dev.17"), "{said}");
+    eventually("one request", || match script.asked().len() {
         1 => Ok(()),
         other => Err(other),
     });

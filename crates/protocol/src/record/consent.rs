@@ -1,4 +1,5 @@
-//! Notices: what persons say of wanting messages, known by an id so that a copy is no new one, and placed by their moment.
+//! Notices: opt-ins and opt-outs of persons, identified by an id so that a copy does not count again, and ordered by
+//! time.
 
 use std::time::Duration;
 
@@ -9,18 +10,18 @@ use super::suppression::AddressKey;
 /// Bytes of an id.
 const LENGTH: usize = 8;
 
-/// What a notice, and every copy of it, is known by: a keyed hash of the provider's id, or chance where there is none.
+/// Identifies a notice and all its copies: a keyed hash of the provider's id, or random where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NoticeId([u8; LENGTH]);
 
 impl NoticeId {
-    /// The id of a notice that has none of its provider's; `random`: 8 bytes nobody else has.
+    /// The id of a notice without a provider's id; `random`: 8 bytes that are unique.
     #[must_use]
     pub const fn random(random: [u8; LENGTH]) -> Self {
         Self(random)
     }
 
-    /// As it stands in records.
+    /// As stored in records.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; LENGTH] {
         &self.0
@@ -28,7 +29,7 @@ impl NoticeId {
 }
 
 impl AddressKey {
-    /// The id of the numbers that begin so.
+    /// The id of the numbers with this prefix.
     #[must_use]
     pub fn prefix_id(&self, prefix: &str) -> NoticeId {
         let hash = self.hash(&[b"\0prefix\0", prefix.as_bytes()]);
@@ -37,7 +38,7 @@ impl AddressKey {
         NoticeId(id)
     }
 
-    /// The id of a notice a provider names so.
+    /// The id of a notice with this name at its provider.
     #[must_use]
     pub fn notice_id(&self, name: &str) -> NoticeId {
         let hash = self.hash(&[b"\0notice\0", name.as_bytes()]);
@@ -49,24 +50,24 @@ impl AddressKey {
 
 /// When a notice was said, as far as it can be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum NoticeTime {
     /// The provider's time.
     Provider(UnixMs),
     /// This database's time, at the earliest. For opt-ins.
     NotBefore(UnixMs),
-    /// So long ago at least. For opt-outs.
+    /// At least this long ago. For opt-outs.
     Ago(Duration),
     /// Some time before now.
     Unknown,
 }
 
-/// A notice as scripts are told it.
+/// A notice as passed to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Notice {
-    /// What its copies are known by.
+    /// Identifies its copies.
     pub id: NoticeId,
     /// When it was said.
-    pub said: Said,
+    pub said: NoticeTime,
 }
 
 impl Notice {
@@ -74,12 +75,12 @@ impl Notice {
     #[must_use]
     pub fn encode(&self) -> [u8; 15] {
         let (clock, ms) = match self.said {
-            Said::Provider(at) => (b'p', at.0),
-            Said::NotBefore(at) => (b'h', at.0),
-            Said::Ago(ago) => (b'a', u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
-            Said::Unknown => (b'-', 0),
+            NoticeTime::Provider(at) => (b'p', at.0),
+            NoticeTime::NotBefore(at) => (b'h', at.0),
+            NoticeTime::Ago(ago) => (b'a', u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+            NoticeTime::Unknown => (b'-', 0),
         };
-        // More than 48 bits of milliseconds are 9,000 years.
+        // 48 bits of milliseconds are about 9,000 years.
         let ms = ms.min((1 << 48) - 1).to_be_bytes();
         let mut packed = [0; 15];
         packed[..8].copy_from_slice(&self.id.0);
@@ -97,11 +98,11 @@ mod tests {
     fn a_notice_is_written_as_the_scripts_read_it() {
         let id = NoticeId::random(*b"notice-1");
         let of = |said| Notice { id, said }.encode();
-        assert_eq!(&of(Said::Provider(UnixMs(0x0102_0304_0506))), b"notice-1p\x01\x02\x03\x04\x05\x06");
-        assert_eq!(&of(Said::NotBefore(UnixMs(7))), b"notice-1h\0\0\0\0\0\x07");
-        assert_eq!(&of(Said::Ago(Duration::from_millis(256))), b"notice-1a\0\0\0\0\x01\0");
-        assert_eq!(&of(Said::Ago(Duration::MAX)), b"notice-1a\xff\xff\xff\xff\xff\xff");
-        assert_eq!(&of(Said::Unknown), b"notice-1-\0\0\0\0\0\0");
+        assert_eq!(&of(NoticeTime::Provider(UnixMs(0x0102_0304_0506))), b"notice-1p\x01\x02\x03\x04\x05\x06");
+        assert_eq!(&of(NoticeTime::NotBefore(UnixMs(7))), b"notice-1h\0\0\0\0\0\x07");
+        assert_eq!(&of(NoticeTime::Ago(Duration::from_millis(256))), b"notice-1a\0\0\0\0\x01\0");
+        assert_eq!(&of(NoticeTime::Ago(Duration::MAX)), b"notice-1a\xff\xff\xff\xff\xff\xff");
+        assert_eq!(&of(NoticeTime::Unknown), b"notice-1-\0\0\0\0\0\0");
     }
 
     #[test]

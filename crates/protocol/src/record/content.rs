@@ -2,11 +2,11 @@
 
 use posthaste_model::{Content, Text};
 
-use crate::value::Malformed;
+use crate::reply_value::Malformed;
 
 const VERSION: u8 = 1;
 
-/// Appends a number, 7 bits a byte, low ones first.
+/// Appends a number, 7 bits per byte, low bits first.
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: usize) {
     while n >= 128 {
         out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
@@ -29,13 +29,13 @@ pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<usize> {
     None
 }
 
-/// Appends bytes behind their length.
+/// Appends the length of the bytes, then the bytes.
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);
 }
 
-/// Takes bytes behind their length off the front, as text.
+/// Takes a length and that many bytes off the front, as text.
 pub(crate) fn take_text(bytes: &mut &[u8]) -> Option<String> {
     let length = take_varint(bytes)?;
     let (text, rest) = bytes.split_at_checked(length)?;
@@ -70,11 +70,11 @@ pub fn encode_content(content: &Content) -> Vec<u8> {
     out
 }
 
-/// Reads a packed content. Fields of later versions' tags are an error: they would be lost.
+/// Reads a packed content. Fields with tags of later versions are an error: they would be lost.
 ///
 /// # Errors
-/// When the bytes are not a content of this version; `newer` when they are one of a later version, by number or by a tag.
-/// `lua/lib/content.lua` judges the same way.
+/// When the bytes are not a content of this version; `newer` when a number or tag shows a later version.
+/// `lua/lib/content.lua` applies the same rules.
 pub fn decode_content(bytes: &[u8]) -> Result<Content, Malformed> {
     if bytes.first().is_some_and(|version| *version > VERSION) {
         return Err(Malformed::newer("content"));

@@ -1,33 +1,33 @@
 //! The packed head of a history, and its counters.
 
-use posthaste_model::{Channel, Counters, Lane, OnUnknown, PARCEL_ROWS, State, UnixMs};
+use posthaste_model::{Channel, Counters, OnUnknown, PARCEL_DELIVERIES, Priority, State, UnixMs};
 
-use crate::value::Malformed;
+use crate::reply_value::Malformed;
 
-/// The version of head this program writes.
+/// The head version this program writes.
 pub const HEAD_VERSION: u8 = 1;
-/// The oldest version of head this program still reads.
+/// The oldest head version this program can read.
 pub const HEAD_OLDEST: u8 = 1;
 const FIXED: usize = 34;
 
-/// What a history says of its order.
+/// The order data in a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Whether text, rows and outcomes are inside the history.
+    /// Whether text, deliveries and outcomes are inside the history.
     pub inline: bool,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
+    /// Its priority.
+    pub priority: Priority,
+    /// What to do with unknown deliveries.
     pub on_unknown: OnUnknown,
     /// When it was accepted.
     pub accepted: UnixMs,
     /// When it is due.
     pub due: UnixMs,
-    /// When it ends, come what may.
+    /// When it ends in any case.
     pub not_after: UnixMs,
-    /// Digest of the body it was made from.
+    /// Digest of the request body.
     pub digest: [u8; 12],
-    /// Rows of each channel.
+    /// Number of deliveries per channel.
     pub channels: Vec<(Channel, u32)>,
 }
 
@@ -50,7 +50,7 @@ impl Head {
         if !matches!(bytes[1], b'i' | b'p') {
             return Err(bad);
         }
-        let lane = if bytes[2] == b'u' { Lane::Urgent } else { Lane::Bulk };
+        let priority = if bytes[2] == b'u' { Priority::Urgent } else { Priority::Bulk };
         let on_unknown = match bytes[3] {
             b'r' => OnUnknown::Retry,
             b'h' => OnUnknown::Hold,
@@ -60,7 +60,7 @@ impl Head {
         digest.copy_from_slice(&bytes[22..FIXED]);
         Ok(Self {
             inline: bytes[1] == b'i',
-            lane,
+            priority,
             on_unknown,
             accepted: u48(&bytes[4..10]),
             due: u48(&bytes[10..16]),
@@ -70,38 +70,42 @@ impl Head {
         })
     }
 
-    /// Rows of a channel, 0 when it has none.
+    /// Number of deliveries on a channel, 0 when it has none.
     #[must_use]
-    pub fn rows(&self, channel: &Channel) -> u32 {
-        self.channels.iter().find(|(name, _)| name == channel).map_or(0, |(_, rows)| *rows)
+    pub fn deliveries(&self, channel: &Channel) -> u32 {
+        self.channels.iter().find(|(name, _)| name == channel).map_or(0, |(_, deliveries)| *deliveries)
     }
 
-    /// Parcels of a channel.
+    /// Number of parcels on a channel.
     #[must_use]
     pub fn parcels(&self, channel: &Channel) -> u32 {
-        if self.inline { u32::from(self.rows(channel) > 0) } else { self.rows(channel).div_ceil(PARCEL_ROWS) }
+        if self.inline {
+            u32::from(self.deliveries(channel) > 0)
+        } else {
+            self.deliveries(channel).div_ceil(PARCEL_DELIVERIES)
+        }
     }
 
-    /// Rows of the parcel `n` of a channel.
+    /// Number of deliveries in parcel `n` of a channel.
     #[must_use]
-    pub fn parcel_rows(&self, channel: &Channel, n: u32) -> u32 {
-        let rows = self.rows(channel);
+    pub fn parcel_deliveries(&self, channel: &Channel, n: u32) -> u32 {
+        let deliveries = self.deliveries(channel);
         if self.inline {
-            if n == 0 { rows } else { 0 }
+            if n == 0 { deliveries } else { 0 }
         } else {
-            rows.saturating_sub(n.saturating_mul(PARCEL_ROWS)).min(PARCEL_ROWS)
+            deliveries.saturating_sub(n.saturating_mul(PARCEL_DELIVERIES)).min(PARCEL_DELIVERIES)
         }
     }
 }
 
-/// The channels of a head as enqueue takes them: length of the name, name, rows.
+/// The channels of a head as enqueue takes them: length of the name, name, deliveries.
 #[must_use]
 pub fn encode_channels(channels: &[(Channel, u32)]) -> Vec<u8> {
     let mut out = Vec::new();
-    for (channel, rows) in channels {
+    for (channel, deliveries) in channels {
         out.push(u8::try_from(channel.as_str().len()).unwrap_or(u8::MAX));
         out.extend_from_slice(channel.as_str().as_bytes());
-        out.extend_from_slice(&rows.to_be_bytes());
+        out.extend_from_slice(&deliveries.to_be_bytes());
     }
     out
 }
@@ -110,8 +114,8 @@ fn decode_channels(mut bytes: &[u8]) -> Option<Vec<(Channel, u32)>> {
     let mut out = Vec::new();
     while let [length, rest @ ..] = bytes {
         let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-        let (rows, rest) = rest.split_first_chunk::<4>()?;
-        out.push((std::str::from_utf8(name).ok()?.parse().ok()?, u32::from_be_bytes(*rows)));
+        let (deliveries, rest) = rest.split_first_chunk::<4>()?;
+        out.push((std::str::from_utf8(name).ok()?.parse().ok()?, u32::from_be_bytes(*deliveries)));
         bytes = rest;
     }
     (!out.is_empty()).then_some(out)
@@ -120,7 +124,7 @@ fn decode_channels(mut bytes: &[u8]) -> Option<Vec<(Channel, u32)>> {
 /// Reads the counters of one channel: eleven numbers of 4 bytes.
 ///
 /// # Errors
-/// When there are more or fewer.
+/// When the length is different.
 pub fn decode_counters(bytes: &[u8]) -> Result<Counters, Malformed> {
     if bytes.len() != 44 {
         return Err(Malformed::new("counters"));

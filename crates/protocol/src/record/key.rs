@@ -1,4 +1,4 @@
-//! The record of an API key: a hash `key:{p}:<id>` of plain fields. The secret itself is kept nowhere.
+//! The record of an API key: a hash `key:{p}:<id>` of plain fields. The secret itself is never stored.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,14 +9,14 @@ use posthaste_model::{InvalidId, SenderId, UnixMs};
 use subtle::ConstantTimeEq;
 
 use super::SendAs;
-use crate::value::{Malformed, Value};
+use crate::reply_value::{Malformed, ReplyValue};
 
 /// The public part of an API key: `[a-z0-9]{12}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(Box<str>);
 
 impl KeyId {
-    /// As it stands in keys.
+    /// As used in key names.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -28,7 +28,7 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let fits = text.len() == 12 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let invalid = InvalidId { kind: "id of an API key", grammar: "12 of a-z 0-9" };
+        let invalid = InvalidId { kind: "key id", grammar: "12 characters from a-z 0-9" };
         fits.then(|| Self(text.into())).ok_or(invalid)
     }
 }
@@ -41,22 +41,22 @@ impl fmt::Display for KeyId {
 
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
-    /// To order, cancel, move and retry.
+pub enum KeyScope {
+    /// Enqueue, cancel, reschedule and retry orders.
     Enqueue,
-    /// To see orders, recipients and what became of them.
+    /// Read orders, recipients and outcomes.
     Read,
-    /// To make and revoke keys.
+    /// Create and revoke keys.
     Admin,
-    /// To name any sender and role.
+    /// Use any sender and role.
     ActAs,
 }
 
-impl Scope {
+impl KeyScope {
     /// All scopes.
     pub const ALL: [Self; 4] = [Self::Enqueue, Self::Read, Self::Admin, Self::ActAs];
 
-    /// The stable word for records and answers.
+    /// The stable word for records and the API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Scope {
     }
 }
 
-impl FromStr for Scope {
+impl FromStr for KeyScope {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -81,42 +81,42 @@ impl FromStr for Scope {
     }
 }
 
-/// A set of scopes. Formats as words with commas between.
+/// A set of scopes. Formats as words separated by commas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Scopes(u8);
+pub struct KeyScopes(u8);
 
-impl Scopes {
-    /// Whether a scope is among them.
+impl KeyScopes {
+    /// Whether it contains the scope.
     #[must_use]
-    pub fn contains(self, scope: Scope) -> bool {
+    pub fn contains(self, scope: KeyScope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// The same and one more.
+    /// The set with this scope added.
     #[must_use]
-    pub fn with(self, scope: Scope) -> Self {
+    pub fn with(self, scope: KeyScope) -> Self {
         Self(self.0 | scope.bit())
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// All of them.
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
+    /// All scopes of the set.
+    pub fn iter(self) -> impl Iterator<Item = KeyScope> {
+        KeyScope::ALL.into_iter().filter(move |scope| self.contains(*scope))
     }
 }
 
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+impl FromIterator<KeyScope> for KeyScopes {
+    fn from_iter<I: IntoIterator<Item = KeyScope>>(scopes: I) -> Self {
         scopes.into_iter().fold(Self::default(), Self::with)
     }
 }
 
-impl FromStr for Scopes {
+impl FromStr for KeyScopes {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
@@ -124,7 +124,7 @@ impl FromStr for Scopes {
     }
 }
 
-impl fmt::Display for Scopes {
+impl fmt::Display for KeyScopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, scope) in self.iter().enumerate() {
             f.write_str(if at > 0 { "," } else { "" })?;
@@ -139,7 +139,7 @@ impl fmt::Display for Scopes {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    /// Takes a hash as it is.
+    /// Wraps a hash.
     #[must_use]
     pub fn new(hash: [u8; 32]) -> Self {
         Self(hash)
@@ -151,7 +151,7 @@ impl SecretHash {
         &self.0
     }
 
-    /// Whether both are the same, in a time that does not tell where they differ.
+    /// Whether both are the same, compared in constant time.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -164,47 +164,47 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// A key to be kept.
+/// A new key.
 #[derive(Debug, Clone)]
 pub struct NewKey {
     /// Its id.
     pub id: KeyId,
-    /// What people call it; two live keys at most have one name.
+    /// Its display name; at most two live keys may share one.
     pub name: String,
     /// Hash of its secret.
     pub hash: SecretHash,
     /// What it allows.
-    pub scopes: Scopes,
-    /// The only sender it may name, unless it may act as others.
+    pub scopes: KeyScopes,
+    /// The only sender it may use, unless it may act as others.
     pub sender: Option<SenderId>,
-    /// The only role it may name, unless it may act as others.
+    /// The only role it may use, unless it may act as others.
     pub role: Option<String>,
-    /// The mailboxes and names its orders may be from.
+    /// The mailboxes and display names its orders may use as sender.
     pub send_as: SendAs,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires: Option<UnixMs>,
 }
 
-/// A key as it is kept.
+/// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// Its id.
     pub id: KeyId,
-    /// What people call it.
+    /// Its display name.
     pub name: String,
     /// Hash of its secret.
     pub hash: SecretHash,
     /// What it allows.
-    pub scopes: Scopes,
-    /// The only sender it may name, unless it may act as others.
+    pub scopes: KeyScopes,
+    /// The only sender it may use, unless it may act as others.
     pub sender: Option<SenderId>,
-    /// The only role it may name, unless it may act as others.
+    /// The only role it may use, unless it may act as others.
     pub role: Option<String>,
-    /// The mailboxes and names its orders may be from.
+    /// The mailboxes and display names its orders may use as sender.
     pub send_as: SendAs,
-    /// When it was made.
+    /// When it was created.
     pub created: UnixMs,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires: Option<UnixMs>,
     /// When it was last used, to the minute.
     pub last_used: Option<UnixMs>,
@@ -213,15 +213,15 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// Reads the fields of a record, names and values in turn; `None` when there are none.
+    /// Reads the fields of a record, names and values alternating; `None` when there are none.
     ///
     /// # Errors
     /// When a field is missing or can't be read.
-    pub fn decode(id: KeyId, flat: Value) -> Result<Option<Self>, Malformed> {
+    pub fn decode(id: KeyId, flat: ReplyValue) -> Result<Option<Self>, Malformed> {
         let mut flat = flat.array("key")?.into_iter();
         let mut fields: HashMap<String, Bytes> = HashMap::new();
         while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-            fields.insert(name.text("field of a key")?, value.bytes("field of a key")?);
+            fields.insert(name.text("key field")?, value.bytes("key field")?);
         }
         if fields.is_empty() {
             return Ok(None);
@@ -240,11 +240,11 @@ impl KeyRecord {
             id,
             name: text("name")?.ok_or(Malformed::new("name"))?,
             hash: SecretHash(hash.ok_or(Malformed::new("hash"))?),
-            // A scope of a later version allows nothing here.
+            // Scopes of later versions allow nothing here.
             scopes: text("scopes")?
                 .unwrap_or_default()
                 .split(',')
-                .filter_map(|word| word.parse::<Scope>().ok())
+                .filter_map(|word| word.parse::<KeyScope>().ok())
                 .collect(),
             sender: sender.transpose().map_err(|_| Malformed::new("sender"))?,
             role: text("role")?,
@@ -259,7 +259,7 @@ impl KeyRecord {
         }))
     }
 
-    /// Whether the key may be used at a moment.
+    /// Whether the key may be used at this time.
     #[must_use]
     pub fn live_at(&self, now: UnixMs) -> bool {
         self.revoked.is_none() && self.expires.is_none_or(|end| now < end)
@@ -276,12 +276,12 @@ mod tests {
             assert!(bad.parse::<KeyId>().is_err(), "{bad:?}");
         }
         assert_eq!("abc123def456".parse::<KeyId>().unwrap().to_string(), "abc123def456");
-        let scopes: Scopes = [Scope::ActAs, Scope::Enqueue].into_iter().collect();
+        let scopes: KeyScopes = [KeyScope::ActAs, KeyScope::Enqueue].into_iter().collect();
         assert_eq!(scopes.to_string(), "enqueue,act_as");
-        assert_eq!("act_as,enqueue".parse::<Scopes>().unwrap(), scopes);
-        assert_eq!("".parse::<Scopes>().unwrap(), Scopes::default());
-        assert!("enqueue,root".parse::<Scopes>().is_err());
-        assert!(scopes.contains(Scope::ActAs) && !scopes.contains(Scope::Admin));
+        assert_eq!("act_as,enqueue".parse::<KeyScopes>().unwrap(), scopes);
+        assert_eq!("".parse::<KeyScopes>().unwrap(), KeyScopes::default());
+        assert!("enqueue,root".parse::<KeyScopes>().is_err());
+        assert!(scopes.contains(KeyScope::ActAs) && !scopes.contains(KeyScope::Admin));
     }
 
     #[test]

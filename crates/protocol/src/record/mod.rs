@@ -1,4 +1,4 @@
-//! Packed records: what scripts read by position and this program reads by name.
+//! Packed records, which scripts read by position and this program reads by name.
 
 pub mod consent;
 pub mod content;
@@ -9,11 +9,11 @@ pub mod parcel;
 pub mod send_as;
 pub mod suppression;
 
-pub use consent::{Notice, NoticeId, Said};
+pub use consent::{Notice, NoticeId, NoticeTime};
 pub use content::{decode_content, encode_content};
 pub use head::{Head, decode_counters};
-pub use key::{KeyId, KeyRecord, NewKey, Scope, Scopes, SecretHash};
-pub use outcome::{Outcomes, RowOutcome};
+pub use key::{KeyId, KeyRecord, KeyScope, KeyScopes, NewKey, SecretHash};
+pub use outcome::{DeliveryOutcome, Outcomes};
 pub use parcel::{Inline, decode_parcel, encode_parcel};
 pub use send_as::SendAs;
-pub use suppression::{AddressKey, Source, Standing, SuppressionId, SuppressionRecord};
+pub use suppression::{AddressKey, SuppressionId, SuppressionRecord, SuppressionSource, SuppressionStatus};

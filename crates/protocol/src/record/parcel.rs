@@ -1,87 +1,87 @@
-//! The rows of a parcel as bytes, and the blob of an inline order: content and rows in pieces of at most 64 bytes, so that
-//! the server keeps the history in its compact form.
+//! The deliveries of a parcel as bytes, and the blob of an inline order: content and deliveries in pieces of at most
+//! 64 bytes, so that the server keeps the history in its compact encoding.
 
-use posthaste_model::{Address, Content, Row};
+use posthaste_model::{Address, Content, Delivery};
 
 use super::content::{decode_content, encode_content, put_bytes, put_varint, take_text, take_varint};
-use crate::value::Malformed;
+use crate::reply_value::Malformed;
 
 const VERSION: u8 = 1;
-/// Bytes of a blob at most for an order to be inline.
+/// Maximum size in bytes of the blob of an inline order.
 pub const INLINE_BYTES: usize = 2048;
 const PIECE: usize = 64;
 
-/// Packs rows.
+/// Packs deliveries.
 #[must_use]
-pub fn encode_parcel(rows: &[Row]) -> Vec<u8> {
+pub fn encode_parcel(deliveries: &[Delivery]) -> Vec<u8> {
     let mut out = vec![VERSION];
-    for row in rows {
-        put_varint(&mut out, row.index as usize);
-        put_bytes(&mut out, row.recipient.as_bytes());
-        put_bytes(&mut out, row.name.as_bytes());
-        put_bytes(&mut out, row.address.expose().as_bytes());
+    for delivery in deliveries {
+        put_varint(&mut out, delivery.index as usize);
+        put_bytes(&mut out, delivery.recipient.as_bytes());
+        put_bytes(&mut out, delivery.name.as_bytes());
+        put_bytes(&mut out, delivery.address.expose().as_bytes());
     }
     out
 }
 
-/// Reads packed rows.
+/// Reads packed deliveries.
 ///
 /// # Errors
 /// When the bytes are not a parcel of this version.
-pub fn decode_parcel(bytes: &[u8]) -> Result<Vec<Row>, Malformed> {
+pub fn decode_parcel(bytes: &[u8]) -> Result<Vec<Delivery>, Malformed> {
     if bytes.first().is_some_and(|version| *version > VERSION) {
         return Err(Malformed::newer("parcel"));
     }
     read_parcel(bytes).ok_or(Malformed::new("parcel"))
 }
 
-fn read_parcel(bytes: &[u8]) -> Option<Vec<Row>> {
+fn read_parcel(bytes: &[u8]) -> Option<Vec<Delivery>> {
     let (version, mut rest) = bytes.split_first()?;
     if *version != VERSION {
         return None;
     }
-    let mut rows = Vec::new();
+    let mut deliveries = Vec::new();
     while !rest.is_empty() {
         let index = u32::try_from(take_varint(&mut rest)?).ok()?;
         let recipient = take_text(&mut rest)?;
         let name = take_text(&mut rest)?;
         let address = Address::new(take_text(&mut rest)?);
-        rows.push(Row { index, recipient, name, address });
+        deliveries.push(Delivery { index, recipient, name, address });
     }
-    Some(rows)
+    Some(deliveries)
 }
 
-/// Content and rows of an inline order.
+/// Content and deliveries of an inline order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inline {
     /// What it says.
     pub content: Content,
-    /// To whom.
-    pub rows: Vec<Row>,
+    /// Who gets it.
+    pub deliveries: Vec<Delivery>,
 }
 
 impl Inline {
     /// The fields `b0`, `b1`, … of the history; `None` when the order is too big to be inline.
     #[must_use]
-    pub fn encode(content: &Content, rows: &[Row]) -> Option<Vec<(String, Vec<u8>)>> {
+    pub fn encode(content: &Content, deliveries: &[Delivery]) -> Option<Vec<(String, Vec<u8>)>> {
         let mut blob = Vec::new();
         put_bytes(&mut blob, &encode_content(content));
-        blob.extend(encode_parcel(rows));
+        blob.extend(encode_parcel(deliveries));
         if blob.len() > INLINE_BYTES {
             return None;
         }
         Some(blob.chunks(PIECE).enumerate().map(|(i, piece)| (format!("b{i}"), piece.to_vec())).collect())
     }
 
-    /// Reads the blob made of all pieces in order.
+    /// Reads the blob joined from all pieces in order.
     ///
     /// # Errors
-    /// When content or rows can't be read.
+    /// When content or deliveries can't be read.
     pub fn decode(blob: &[u8]) -> Result<Self, Malformed> {
         let mut rest = blob;
         let length = take_varint(&mut rest).ok_or(Malformed::new("inline order"))?;
-        let (content, rows) = rest.split_at_checked(length).ok_or(Malformed::new("inline order"))?;
-        Ok(Self { content: decode_content(content)?, rows: decode_parcel(rows)? })
+        let (content, deliveries) = rest.split_at_checked(length).ok_or(Malformed::new("inline order"))?;
+        Ok(Self { content: decode_content(content)?, deliveries: decode_parcel(deliveries)? })
     }
 }
 
@@ -92,26 +92,23 @@ mod tests {
 
     use super::*;
 
-    fn row() -> impl Strategy<Value = Row> {
-        (any::<u32>(), ".{0,20}", ".{0,20}", ".{1,40}").prop_map(|(index, recipient, name, address)| Row {
-            index,
-            recipient,
-            name,
-            address: Address::new(address),
+    fn delivery() -> impl Strategy<Value = Delivery> {
+        (any::<u32>(), ".{0,20}", ".{0,20}", ".{1,40}").prop_map(|(index, recipient, name, address)| {
+            Delivery { index, recipient, name, address: Address::new(address) }
         })
     }
 
     proptest! {
         #[test]
-        fn what_is_packed_is_read_back(text in ".{0,200}", subject in ".{0,50}", rows in prop::collection::vec(row(), 1..20)) {
+        fn what_is_packed_is_read_back(text in ".{0,200}", subject in ".{0,50}", deliveries in prop::collection::vec(delivery(), 1..20)) {
             let mut content = Content { text: Text::new(text), subject: Text::new(subject), ..Content::default() };
             content.texts.insert("sms".parse().unwrap(), Text::new("short"));
-            if let Some(pieces) = Inline::encode(&content, &rows) {
+            if let Some(pieces) = Inline::encode(&content, &deliveries) {
                 prop_assert!(pieces.iter().all(|(_, piece)| piece.len() <= 64));
                 let blob: Vec<u8> = pieces.into_iter().flat_map(|(_, piece)| piece).collect();
-                prop_assert_eq!(Inline::decode(&blob).unwrap(), Inline { content, rows: rows.clone() });
+                prop_assert_eq!(Inline::decode(&blob).unwrap(), Inline { content, deliveries: deliveries.clone() });
             }
-            prop_assert_eq!(decode_parcel(&encode_parcel(&rows)).unwrap(), rows);
+            prop_assert_eq!(decode_parcel(&encode_parcel(&deliveries)).unwrap(), deliveries);
         }
 
         #[test]

@@ -1,15 +1,15 @@
-//! The mailboxes and names a key may send from.
+//! The mailboxes and display names a key may send from.
 
 use posthaste_model::{Address, Text};
 
-/// Allows everything of its kind.
+/// Allows any value.
 const ANY: &str = "*";
 
-/// What an order of a key may name as its sender's mailbox and display name. By default nothing: such orders go out from the
-/// installation's own address.
+/// The mailboxes and display names that orders of a key may use as sender. Empty by default: such orders are sent
+/// from the installation's own address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SendAs {
-    /// `name@example.org`, `*@example.org` for all of a domain, or `*` for any; for From and Reply-To alike.
+    /// `name@example.org`, `*@example.org` for all of a domain, or `*` for any; for both From and Reply-To.
     pub mailboxes: Vec<Address>,
     /// Display names, or `*` for any.
     pub names: Vec<Text>,
@@ -28,7 +28,7 @@ impl SendAs {
         self.mailboxes.iter().any(|one| one.expose() == ANY)
     }
 
-    /// Whether the mailbox may stand in From or Reply-To. Case does not count.
+    /// Whether the mailbox may be used in From or Reply-To. Ignores case.
     #[must_use]
     pub fn allows_mailbox(&self, mailbox: &str) -> bool {
         let domain = mailbox.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -38,23 +38,23 @@ impl SendAs {
         })
     }
 
-    /// Whether the name may be shown to recipients. Case counts.
+    /// Whether the name may be shown to recipients. Case-sensitive.
     #[must_use]
     pub fn allows_name(&self, name: &str) -> bool {
         self.names.iter().map(Text::expose).any(|allowed| allowed == ANY || allowed == name)
     }
 
-    /// The mailboxes as the record keeps them: one a line.
+    /// The mailboxes as stored in the record: one per line.
     pub(crate) fn mailbox_lines(&self) -> String {
         self.mailboxes.iter().map(Address::expose).collect::<Vec<_>>().join("\n")
     }
 
-    /// The names as the record keeps them: one a line.
+    /// The names as stored in the record: one per line.
     pub(crate) fn name_lines(&self) -> String {
         self.names.iter().map(Text::expose).collect::<Vec<_>>().join("\n")
     }
 
-    /// Reads what the record keeps.
+    /// Reads the fields of a record.
     pub(crate) fn read(mailboxes: &str, names: &str) -> Self {
         Self {
             mailboxes: mailboxes.lines().map(Address::new).collect(),

@@ -1,4 +1,4 @@
-//! The record of an address that gets nothing, the hash it is found by, and the key of that hash.
+//! The record of a suppressed address, the hash it is found by, and the key of that hash.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,21 +8,22 @@ use hmac::{Hmac, Mac};
 use posthaste_model::{Address, InvalidId, Reason, SenderId, UnixMs};
 use sha2::Sha256;
 
-use crate::value::Malformed;
+use crate::reply_value::Malformed;
 
 /// Version of the record, and its length.
 const VERSION: u8 = 1;
 const LENGTH: usize = 19;
-/// Bytes of a hash that are kept: as good as collision-free among the addresses of an installation.
+/// Bytes of a hash that are stored: enough to make collisions among the addresses of an installation practically
+/// impossible.
 const FIELD: usize = 16;
-/// What the check value is a hash of. No scope begins so.
+/// The input of the check value. No scope begins this way.
 const CHECK: &[u8] = b"\0address key";
 
-/// The key under which addresses are hashed: a secret of the installation. Formats masked.
+/// The key used to hash addresses: a secret of the installation. Formats masked.
 #[derive(Clone)]
 pub struct AddressKey {
     key: Box<[u8]>,
-    /// The key worked in: every row of every message is hashed, and this is half of the work.
+    /// The key already processed: every delivery of every message is hashed, and this is half of the work.
     ready: Option<Hmac<Sha256>>,
 }
 
@@ -35,14 +36,14 @@ impl PartialEq for AddressKey {
 impl Eq for AddressKey {}
 
 impl AddressKey {
-    /// Takes a key as it is: 32 random bytes, or the text of a setting.
+    /// A key from bytes: 32 random bytes, or the text of a setting.
     #[must_use]
     pub fn new(key: &[u8]) -> Self {
-        // A key of any length will do.
+        // HMAC accepts a key of any length.
         Self { key: key.into(), ready: Hmac::new_from_slice(key).ok() }
     }
 
-    /// The key itself, for the one call that may keep it.
+    /// The key itself, for the only call that may store it.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.key
@@ -57,20 +58,20 @@ impl AddressKey {
         out
     }
 
-    /// What tells this key from another one and is no help in finding it.
+    /// A value that distinguishes this key from others and does not help to find it.
     #[must_use]
     pub fn check(&self) -> [u8; FIELD] {
         self.hash(&[CHECK])
     }
 
-    /// The field of an address on the list of a channel, or of one sender there.
+    /// The field of an address on the list of a channel, or on a sender's list there.
     #[must_use]
     pub fn id(&self, sender: Option<&SenderId>, address: &Address) -> SuppressionId {
         let scope = sender.map_or("", |sender| sender.as_str());
         self.of(scope, &canonical(address))
     }
 
-    /// The fields of an address on the list of the channel, and on that of this sender there.
+    /// The fields of an address on the list of the channel and on this sender's list there.
     #[must_use]
     pub fn both_ids(&self, sender: &SenderId, address: &Address) -> [SuppressionId; 2] {
         let address = canonical(address);
@@ -88,32 +89,32 @@ impl fmt::Debug for AddressKey {
     }
 }
 
-/// An address as it is hashed: without space around it and in small letters, of all alphabets. Providers take `Ann@Example.ORG`
-/// and `ann@example.org` for one mailbox (so do nearly all that could tell them apart), and who wants nothing more must not
-/// get more because somebody typed a capital. Numbers and ids of chats stay as they are.
+/// An address as it is hashed: trimmed, and lower-cased in all alphabets. Providers treat `Ann@Example.ORG` and
+/// `ann@example.org` as one mailbox (nearly all do, even those that could tell them apart), and a person who opted
+/// out must not get more messages because somebody typed a capital letter. Phone numbers and chat ids stay unchanged.
 fn canonical(address: &Address) -> Cow<'_, str> {
     let address = address.expose().trim();
     let small = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
     if address.bytes().all(small) { Cow::Borrowed(address) } else { Cow::Owned(address.to_lowercase()) }
 }
 
-/// What an entry is found by: the hash of its address. Formats as hex.
+/// The key of an entry: the hash of its address. Formats as hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SuppressionId([u8; FIELD]);
 
 impl SuppressionId {
-    /// As it stands in the list.
+    /// As stored in the list.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; FIELD] {
         &self.0
     }
 
-    /// Reads the field of a list.
+    /// Reads a field of a list.
     ///
     /// # Errors
     /// When it has another length.
     pub fn from_field(field: &[u8]) -> Result<Self, Malformed> {
-        field.try_into().map(Self).map_err(|_| Malformed::new("field of a suppression"))
+        field.try_into().map(Self).map_err(|_| Malformed::new("suppression field"))
     }
 }
 
@@ -127,7 +128,7 @@ impl FromStr for SuppressionId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { kind: "id of a suppression", grammar: "32 of 0-9 a-f" };
+        let invalid = InvalidId { kind: "suppression id", grammar: "32 characters from 0-9 a-f" };
         let mut id = [0; FIELD];
         if text.len() != 2 * FIELD || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(invalid);
@@ -139,22 +140,22 @@ impl FromStr for SuppressionId {
     }
 }
 
-/// Who said that an address gets nothing.
+/// The source of a suppression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum SuppressionSource {
     /// The provider refused it.
     Provider,
-    /// A message came back, or a receipt said that it did not arrive.
+    /// A message bounced, or a receipt said that it did not arrive.
     Bounce,
     /// The person told the provider to stop.
     Stop,
-    /// The person took themselves off a sender's list.
+    /// The person unsubscribed from a sender.
     Unsubscribe,
     /// An operator.
     Operator,
 }
 
-impl Source {
+impl SuppressionSource {
     /// All sources.
     pub const ALL: [Self; 5] = [Self::Provider, Self::Bounce, Self::Stop, Self::Unsubscribe, Self::Operator];
 
@@ -170,7 +171,7 @@ impl Source {
         }
     }
 
-    /// The stable word for answers.
+    /// The stable word for the API.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -183,12 +184,12 @@ impl Source {
     }
 }
 
-/// What an entry says.
+/// The status of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
-    /// The address gets nothing.
+pub enum SuppressionStatus {
+    /// The address gets no messages.
     Active,
-    /// Strikes are counted; it still gets everything.
+    /// Strikes are counted; the address still gets messages.
     Striking,
     /// It was taken off the list.
     Lifted,
@@ -197,19 +198,19 @@ pub enum Standing {
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuppressionRecord {
-    /// What it says.
-    pub standing: Standing,
-    /// Why.
+    /// Its status.
+    pub standing: SuppressionStatus,
+    /// The reason.
     pub reason: Reason,
     /// When the address was put on the list, or got its first strike.
     pub first: UnixMs,
     /// When it became active, got its last strike, or was lifted.
     pub last: UnixMs,
-    /// Strikes counted, 255 at most.
+    /// Number of strikes, at most 255.
     pub strikes: u8,
-    /// Who said so.
-    pub source: Source,
-    /// Whether it is on the list of one sender; else on the channel's.
+    /// Its source.
+    pub source: SuppressionSource,
+    /// Whether it is on a sender's list; otherwise on the channel's.
     pub of_sender: bool,
 }
 
@@ -217,18 +218,18 @@ impl SuppressionRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// When it is none, or one of a later version.
+    /// When it is not a record, or is of a later version.
     pub fn decode(record: &[u8]) -> Result<Self, Malformed> {
         let malformed = || Malformed::new("suppression");
         let record: &[u8; LENGTH] = record.try_into().map_err(|_| malformed())?;
         let moment = |at: usize| UnixMs(record[at..at + 6].iter().fold(0, |n, b| n << 8 | u64::from(*b)));
-        let source = Source::ALL.into_iter().find(|source| source.letter() == record[17]);
+        let source = SuppressionSource::ALL.into_iter().find(|source| source.letter() == record[17]);
         match record[0] {
             VERSION => Ok(Self {
                 standing: match record[1] {
-                    b'a' => Standing::Active,
-                    b's' => Standing::Striking,
-                    b'l' => Standing::Lifted,
+                    b'a' => SuppressionStatus::Active,
+                    b's' => SuppressionStatus::Striking,
+                    b'l' => SuppressionStatus::Lifted,
                     _ => return Err(malformed()),
                 },
                 reason: Reason::from_code(u16::from_be_bytes([record[2], record[3]])),
@@ -300,7 +301,7 @@ mod tests {
         let read = SuppressionRecord::decode(&record).unwrap();
         assert_eq!(
             (read.standing, read.reason, read.source),
-            (Standing::Active, Reason::Suppressed, Source::Unsubscribe)
+            (SuppressionStatus::Active, Reason::Suppressed, SuppressionSource::Unsubscribe)
         );
         assert_eq!((read.first, read.last, read.strikes, read.of_sender), (UnixMs(1), UnixMs(2), 3, false));
         for (at, byte) in [(0, 2), (1, b'x'), (17, b'x'), (18, b'x')] {

@@ -1,11 +1,11 @@
-//! `address_key`: agrees on the key under which addresses are hashed.
+//! `address_key`: agrees on the key used to hash addresses.
 
 use bytes::Bytes;
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::AddressKey;
-use crate::script::Script;
-use crate::value::{Fields, Malformed};
+use crate::script::ScriptCall;
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("address_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}"],
@@ -13,36 +13,36 @@ contract!("address_key", drains: true,
            "a random key (32 bytes), to be kept if there is none; empty: the key is in the settings and is kept nowhere"],
     codes: ["ok", "set", "other", "bad", "epoch"]);
 
-/// Says which key the caller has, or offers one.
+/// Passes the caller's key, or offers a random one.
 #[derive(Debug, Clone)]
 pub struct AgreeOnKey<'a> {
-    /// Keys of the partition that holds all suppressions.
-    pub keys: &'a Keys,
+    /// Keys of the partition that stores all suppressions.
+    pub keys: &'a PartitionKeys,
     /// The key.
     pub key: &'a AddressKey,
-    /// Whether it was made at random for this call; else it is that of the settings.
+    /// Whether it was made at random for this call; otherwise it comes from the settings.
     pub made: bool,
 }
 
-/// What the database says.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyAgreed {
-    /// The caller's own key holds.
+    /// The caller's own key applies.
     Yours,
-    /// This one, which the database keeps.
+    /// This key, which is stored in the database.
     Kept(AddressKey),
-    /// The database knows a key of the settings, and the caller has none.
+    /// The database expects a key from the settings, and the caller has none.
     IsSet,
-    /// Addresses are hashed under another key.
+    /// The database hashes addresses with another key.
     Other {
-        /// Whether that one was made at random and is kept in the database; else it is of other settings.
+        /// Whether that key was made at random and is stored in the database; otherwise it comes from other settings.
         made: bool,
     },
     /// The record can't be read.
     Bad,
 }
 
-impl Script for AgreeOnKey<'_> {
+impl ScriptCall for AgreeOnKey<'_> {
     type Reply = KeyAgreed;
 
     fn contract() -> &'static crate::script::Contract {
@@ -58,7 +58,7 @@ impl Script for AgreeOnKey<'_> {
         vec![Bytes::copy_from_slice(&self.key.check()), Bytes::copy_from_slice(kept)]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<KeyAgreed, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<KeyAgreed, Malformed> {
         Ok(match code {
             "ok" => match f.bytes("address key")? {
                 none if none.is_empty() => KeyAgreed::Yours,

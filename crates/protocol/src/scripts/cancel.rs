@@ -1,39 +1,39 @@
 //! `cancel`: stops what can still be stopped.
 
 use bytes::Bytes;
-use posthaste_model::{Lane, Suffix};
+use posthaste_model::{Priority, OrderId};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("cancel", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<suffix>"],
-    args: ["request id", "epoch", "suffix"],
+    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<order id>"],
+    args: ["request id", "epoch", "order id"],
     codes: ["ok", "again", "final", "gone", "newer", "bad", "epoch"]);
 
 /// Cancels an order.
 #[derive(Debug, Clone)]
 pub struct Cancel<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Which one.
-    pub suffix: &'a Suffix,
+    pub keys: &'a PartitionKeys,
+    /// The order.
+    pub order_id: &'a OrderId,
 }
 
-/// What cancelling did.
+/// The result of cancelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// The mark is set, or was.
+    /// The mark is set, by this call or before.
     Ok {
         /// Whether it was cancelled before.
         again: bool,
-        /// Rows that will not be sent.
+        /// Deliveries that will not be sent.
         stopped: u64,
-        /// Rows it came too late for.
+        /// Deliveries that can no longer be stopped.
         too_late: u64,
     },
-    /// Every row was final.
+    /// Every delivery was final.
     Final,
     /// There is no such order.
     Gone,
@@ -41,7 +41,7 @@ pub enum Cancelled {
     Unreadable,
 }
 
-impl Script for Cancel<'_> {
+impl ScriptCall for Cancel<'_> {
     type Reply = Cancelled;
 
     fn contract() -> &'static crate::script::Contract {
@@ -50,14 +50,14 @@ impl Script for Cancel<'_> {
 
     fn keys(&self) -> Vec<String> {
         let k = self.keys;
-        vec![k.epoch(), k.fence(), k.due(Lane::Urgent), k.due(Lane::Bulk), k.history(self.suffix)]
+        vec![k.epoch(), k.fence(), k.due(Priority::Urgent), k.due(Priority::Bulk), k.history(self.order_id)]
     }
 
     fn args(&self) -> Vec<Bytes> {
-        vec![arg_text(self.suffix.as_str())]
+        vec![arg_text(self.order_id.as_str())]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Cancelled, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Cancelled, Malformed> {
         Ok(match code {
             "ok" | "again" => Cancelled::Ok {
                 again: code == "again",

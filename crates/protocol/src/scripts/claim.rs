@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste_model::{Channel, CourierId, Lane, Member, Suffix, UnixMs};
+use posthaste_model::{Channel, CourierId, Priority, ParcelId, OrderId, UnixMs};
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::{Head, Inline, Outcomes};
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("claim", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "ready:{p}:<channel>:urgent",
@@ -16,104 +16,105 @@ contract!("claim", drains: true,
         "couriers:{p}:<channel>", "channels:{p}", "crashes:{p}:<channel>", "unresolved:{p}:<channel>",
         "parked:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "courier id", "number of the request, growing", "lease in ms",
-        "parcels at most", "bulk parcels at most", "rows to begin at once at most",
+        "parcels at most", "bulk parcels at most", "deliveries to begin at once at most",
         "send window in ms: what is begun must have ended by now + this",
         "1 when the courier has nothing else in hand: should it die now, what is taken alone is the cause"],
     codes: ["ok", "again", "old", "epoch"]);
 
-/// Parcels of one call at most.
+/// Maximum number of parcels per call.
 pub const MOST_PARCELS: u32 = 200;
 
-/// Asks for parcels.
+/// Claims parcels.
 #[derive(Debug, Clone)]
 pub struct Claim<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// For which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// Who asks.
+    /// The courier.
     pub courier: &'a CourierId,
-    /// Number of the request: one higher after every answer, the same for a repeat.
+    /// Number of the request: one higher after every reply, the same for a repeat.
     pub number: u64,
     /// How long the lease lasts.
     pub lease: Duration,
-    /// Parcels at most, 200 at most.
+    /// Maximum number of parcels, up to 200.
     pub limit: u32,
-    /// Bulk parcels among them at most.
+    /// Maximum number of bulk parcels among them.
     pub bulk_limit: u32,
-    /// Rows of inline orders to begin at once at most.
+    /// Maximum number of deliveries of inline orders to begin at once.
     pub begin: u32,
     /// How long a send begun here may take.
     pub send_window: Duration,
-    /// Whether the courier has nothing else in hand: should it die now, a parcel taken alone is the cause.
+    /// Whether the courier holds nothing else: if it dies now, a parcel claimed alone is the cause.
     pub empty_handed: bool,
 }
 
 /// A parcel under the caller's lease.
 #[derive(Debug, Clone)]
-pub struct Claimed {
-    /// Which one.
-    pub member: Member,
-    /// It may be what its couriers died of: claimed alone.
+pub struct ClaimedParcel {
+    /// The parcel.
+    pub parcel_id: ParcelId,
+    /// It may be what its couriers died of; claimed alone.
     pub careful: bool,
     /// Head of its order.
     pub head: Head,
-    /// Content and rows, when they are in the history; else the caller fetches `text:` and `parcel:`.
+    /// Content and deliveries, if they are in the history; otherwise the caller fetches `text:` and `parcel:`.
     pub inline: Option<Inline>,
-    /// Outcomes after this call, when they are in the history; else the caller fetches `outcome:`.
+    /// Outcomes after this call, if they are in the history; otherwise the caller fetches `outcome:`.
     pub outcomes: Option<Outcomes>,
 }
 
-/// What a claim brought.
+/// The result of a claim.
 #[derive(Debug)]
-pub struct Taken {
-    /// Whether this repeats an earlier answer.
+pub struct ClaimedParcels {
+    /// Whether this repeats an earlier reply.
     pub again: bool,
-    /// The next due time, end of a lease or end of a send on this channel; past when more is to be rung or swept now.
+    /// The next due time, end of a lease or end of a send on this channel; in the past when more can be promoted or
+    /// reclaimed now.
     pub next: Option<UnixMs>,
-    /// Ready moment of the first parcel still waiting in ready; may lie ahead.
+    /// Ready time of the first parcel still waiting in ready; may be in the future.
     pub oldest: Option<UnixMs>,
-    /// Parcels still waiting, now or later.
+    /// Parcels still waiting in ready, whether ready now or later.
     pub waiting: u64,
-    /// Parcels rung.
+    /// Parcels promoted.
     pub rung: u64,
-    /// Delivery keys somebody had made persistent.
+    /// Delivery keys that another program had made persistent.
     pub persisted: u64,
     /// Entries of `due` without a record, dropped.
     pub lost: u64,
-    /// Parcels whose order was cancelled or over.
+    /// Parcels whose order was cancelled or expired.
     pub closed: u64,
     /// The parcels.
-    pub parcels: Vec<Claimed>,
-    /// Parcels under the lease whose history this program can't read after all: their holder parks them, or hands them back
-    /// when they are of a later version.
-    pub unreadable: Vec<Unreadable>,
+    pub parcels: Vec<ClaimedParcel>,
+    /// Parcels under the lease whose history this program can't read after all: their holder parks them, or releases
+    /// them if they are of a later version.
+    pub unreadable: Vec<UnreadableParcel>,
     /// Orders and parcels of a later version, left to a newer program. Nothing of them was begun.
     pub newer: u64,
-    /// One of them, to be named.
-    pub newer_suffix: Option<Suffix>,
+    /// One of them, for messages.
+    pub newer_suffix: Option<OrderId>,
 }
 
-/// A parcel that a claim brought and that can't be read here.
+/// A claimed parcel that can't be read here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// Which one.
-    pub member: Member,
-    /// Why.
+pub struct UnreadableParcel {
+    /// The parcel.
+    pub parcel_id: ParcelId,
+    /// The reason.
     pub flaw: Malformed,
 }
 
 /// The reply of a claim.
 #[derive(Debug)]
-pub enum Reply {
+pub enum ClaimReply {
     /// Parcels, perhaps none.
-    Taken(Taken),
-    /// A smaller number than the last: an old copy.
+    Taken(ClaimedParcels),
+    /// The number is smaller than the last: an old copy.
     Old,
 }
 
-impl Script for Claim<'_> {
-    type Reply = Reply;
+impl ScriptCall for Claim<'_> {
+    type Reply = ClaimReply;
 
     fn contract() -> &'static crate::script::Contract {
         &CONTRACT
@@ -124,10 +125,10 @@ impl Script for Claim<'_> {
         vec![
             k.epoch(),
             k.fence(),
-            k.due(Lane::Urgent),
-            k.due(Lane::Bulk),
-            k.ready(c, Lane::Urgent),
-            k.ready(c, Lane::Bulk),
+            k.due(Priority::Urgent),
+            k.due(Priority::Bulk),
+            k.ready(c, Priority::Urgent),
+            k.ready(c, Priority::Bulk),
             k.leased(c),
             k.lease(c),
             k.request(c),
@@ -153,15 +154,15 @@ impl Script for Claim<'_> {
         ]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Reply, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<ClaimReply, Malformed> {
         if code == "old" {
-            return Ok(Reply::Old);
+            return Ok(ClaimReply::Old);
         }
         if code != "ok" && code != "again" {
             return Err(Malformed::new("code of claim"));
         }
         let moment = |ms: u64| (ms > 0).then_some(UnixMs(ms));
-        let mut taken = Taken {
+        let mut taken = ClaimedParcels {
             again: code == "again",
             next: moment(f.u64("next")?),
             oldest: moment(f.u64("oldest")?),
@@ -176,26 +177,26 @@ impl Script for Claim<'_> {
             newer_suffix: None,
         };
         for entry in f.array("parcels")? {
-            let mut entry = Fields::new(entry.array("parcel")?);
-            // A name that is none of ours can have no record; its lease comes to its end.
-            let Ok(member) = entry.text("member")?.parse::<Member>() else { continue };
-            match read_claimed(member.clone(), entry) {
+            let mut entry = ReplyFields::new(entry.array("parcel")?);
+            // A name that is not a parcel id can't have a record; its lease expires.
+            let Ok(parcel_id) = entry.text("member")?.parse::<ParcelId>() else { continue };
+            match read_claimed(parcel_id.clone(), entry) {
                 Ok(claimed) => taken.parcels.push(claimed),
-                Err(flaw) => taken.unreadable.push(Unreadable { member, flaw }),
+                Err(flaw) => taken.unreadable.push(UnreadableParcel { parcel_id, flaw }),
             }
         }
         for name in f.array("newer")? {
             taken.newer += 1;
-            // Orders that could not be rung, and parcels.
+            // Orders that could not be promoted, and parcels.
             let name = name.text("newer").unwrap_or_default();
-            let parcel = || name.parse().ok().map(|member: Member| member.suffix);
+            let parcel = || name.parse().ok().map(|parcel_id: ParcelId| parcel_id.order_id);
             taken.newer_suffix = taken.newer_suffix.or_else(|| name.parse().ok().or_else(parcel));
         }
-        Ok(Reply::Taken(taken))
+        Ok(ClaimReply::Taken(taken))
     }
 }
 
-fn read_claimed(member: Member, mut f: Fields) -> Result<Claimed, Malformed> {
+fn read_claimed(parcel_id: ParcelId, mut f: ReplyFields) -> Result<ClaimedParcel, Malformed> {
     let careful = f.u64("mark")? == 1;
     let mut fields = f.array("fields")?.into_iter();
     let (mut head, mut record) = (None, None);
@@ -214,15 +215,15 @@ fn read_claimed(member: Member, mut f: Fields) -> Result<Claimed, Malformed> {
     }
     let head = head.ok_or(Malformed::new("head"))?;
     if !head.inline {
-        return Ok(Claimed { member, careful, head, inline: None, outcomes: None });
+        return Ok(ClaimedParcel { parcel_id, careful, head, inline: None, outcomes: None });
     }
     pieces.sort_by_key(|(n, _)| *n);
     let blob: Vec<u8> = pieces.into_iter().flat_map(|(_, piece)| piece).collect();
     let inline = Inline::decode(&blob)?;
-    let rows = u32::try_from(inline.rows.len()).map_err(|_| Malformed::new("rows"))?;
-    if head.channels.iter().map(|(_, rows)| *rows).sum::<u32>() != rows {
-        return Err(Malformed::new("rows"));
+    let deliveries = u32::try_from(inline.deliveries.len()).map_err(|_| Malformed::new("deliveries"))?;
+    if head.channels.iter().map(|(_, deliveries)| *deliveries).sum::<u32>() != deliveries {
+        return Err(Malformed::new("deliveries"));
     }
-    let outcomes = Outcomes::decode(record.as_deref(), rows, head.due)?;
-    Ok(Claimed { member, careful, head, inline: Some(inline), outcomes: Some(outcomes) })
+    let outcomes = Outcomes::decode(record.as_deref(), deliveries, head.due)?;
+    Ok(ClaimedParcel { parcel_id, careful, head, inline: Some(inline), outcomes: Some(outcomes) })
 }

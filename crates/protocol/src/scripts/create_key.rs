@@ -1,12 +1,12 @@
-//! `create_key`: keeps a new API key.
+//! `create_key`: stores a new API key.
 
 use bytes::Bytes;
 use posthaste_model::UnixMs;
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::{KeyId, NewKey};
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("create_key", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "keys:{p}", "key:{p}:<id>"],
@@ -15,31 +15,31 @@ contract!("create_key", drains: false,
            "mailboxes its orders may be from, one a line, or empty", "display names, the same"],
     codes: ["ok", "same", "taken", "two", "full", "epoch"]);
 
-/// Keeps a key.
+/// Stores a key.
 #[derive(Debug, Clone)]
 pub struct CreateKey<'a> {
-    /// Keys of the partition that holds all API keys.
-    pub keys: &'a Keys,
+    /// Keys of the partition that stores all API keys.
+    pub keys: &'a PartitionKeys,
     /// The API key.
     pub key: &'a NewKey,
 }
 
-/// Whether it was kept.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyCreated {
-    /// At this moment.
+    /// It was created at this time.
     Created(UnixMs),
-    /// It was there before, since this moment: a repeat.
+    /// It was stored before, at this time: a repeat.
     Same(UnixMs),
-    /// The id belongs to another secret: mint another one.
+    /// The id belongs to another secret: generate a new id.
     Taken,
     /// These live keys have the same name: revoke one first.
     TwoLive(Vec<KeyId>),
-    /// There are as many keys as there may be.
+    /// The maximum number of keys is reached.
     Full,
 }
 
-impl Script for CreateKey<'_> {
+impl ScriptCall for CreateKey<'_> {
     type Reply = KeyCreated;
 
     fn contract() -> &'static crate::script::Contract {
@@ -66,14 +66,14 @@ impl Script for CreateKey<'_> {
         ]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<KeyCreated, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<KeyCreated, Malformed> {
         Ok(match code {
             "ok" => KeyCreated::Created(UnixMs(f.u64("created")?)),
             "same" => KeyCreated::Same(UnixMs(f.u64("created")?)),
             "taken" => KeyCreated::Taken,
             "two" => {
                 let ids = f.array("ids")?.into_iter();
-                let read = |id: crate::Value| id.text("id")?.parse().map_err(|_| Malformed::new("id"));
+                let read = |id: crate::ReplyValue| id.text("id")?.parse().map_err(|_| Malformed::new("id"));
                 KeyCreated::TwoLive(ids.map(read).collect::<Result<_, _>>()?)
             }
             "full" => KeyCreated::Full,

@@ -1,22 +1,22 @@
-//! `enqueue`: accepts an order, whole.
+//! `enqueue`: accepts an order whole.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Lane, OnUnknown, Suffix, UnixMs};
+use posthaste_model::{Channel, Priority, OnUnknown, OrderId, UnixMs};
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::head::encode_channels;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("enqueue", drains: false,
-    keys: ["epoch:{p}", "fence:{p}", "due:{p}:<lane>", "history:{p}:<suffix>", "orders:{p}", "sender:{p}:<sender>",
+    keys: ["epoch:{p}", "fence:{p}", "due:{p}:<priority>", "history:{p}:<order id>", "orders:{p}", "sender:{p}:<sender>",
         "staging:{p}", "channels:{p}"],
-    args: ["request id", "epoch", "suffix", "due ms, 0 or past for now", "lane",
+    args: ["request id", "epoch", "order id", "due ms, 0 or past for now", "priority",
         "what to do with unknowns: d the channel's default, r repeat once, h hold",
         "not_after ms, 0 for the span after the due time", "span in ms", "digest (12 bytes)",
-        "layout: i inline, p parcels", "channels: length of name, name, rows (4 bytes), each",
+        "layout: i inline, p parcels", "channels: length of name, name, deliveries (4 bytes), each",
         "recipients without an address, per channel of ARGV 11 (4 bytes each)", "upload id of the staged parcels, empty for an inline order", "field, value"],
     codes: ["now", "later", "same", "conflict", "late", "unstaged", "incomplete", "bad", "epoch"]);
 
@@ -24,14 +24,14 @@ contract!("enqueue", drains: false,
 #[derive(Debug, Clone)]
 pub struct Enqueue<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Its suffix.
-    pub suffix: &'a Suffix,
+    pub keys: &'a PartitionKeys,
+    /// Its order id.
+    pub order_id: &'a OrderId,
     /// When it is due; `None` for now.
     pub due: Option<UnixMs>,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
+    /// Its priority.
+    pub priority: Priority,
+    /// What to do with unknown deliveries.
     pub on_unknown: OnUnknown,
     /// When it ends; `None` for `span` after the due time.
     pub not_after: Option<UnixMs>,
@@ -39,24 +39,24 @@ pub struct Enqueue<'a> {
     pub span: Duration,
     /// Digest of the body.
     pub digest: [u8; 12],
-    /// Rows of each channel.
+    /// Number of deliveries per channel.
     pub channels: &'a [(Channel, u32)],
-    /// Recipients without an address, for each channel.
+    /// Number of recipients without an address, per channel.
     pub no_contact: &'a [u32],
-    /// The pieces of an inline order; `None` when parcels were staged.
+    /// The pieces of an inline order; `None` if parcels were staged.
     pub inline: Option<&'a [(String, Vec<u8>)]>,
     /// The upload that staged them; empty for an inline order.
     pub upload: &'a str,
 }
 
-/// Why an order was accepted, or not.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enqueued {
     /// It is stored.
     Accepted {
         /// Whether an earlier call stored it.
         again: bool,
-        /// Whether it is due now, as this call saw it.
+        /// Whether it is due now, as of this call.
         now: bool,
         /// When it was accepted.
         accepted: UnixMs,
@@ -65,19 +65,19 @@ pub enum Enqueued {
         /// When a courier of each channel was last seen, in the order of the channels.
         couriers_seen: Vec<Option<UnixMs>>,
     },
-    /// An order of this suffix has another body.
+    /// An order of this id has another body.
     Conflict,
     /// It would end before it is due.
     Late,
     /// Its staged parcels are gone, or another upload took over.
     Unstaged,
-    /// Its staged parcels are not those named.
+    /// Its staged parcels do not match the order.
     Incomplete,
-    /// It names no row, or its history can't be read.
+    /// It has no deliveries, or its history can't be read.
     Bad,
 }
 
-impl Script for Enqueue<'_> {
+impl ScriptCall for Enqueue<'_> {
     type Reply = Enqueued;
 
     fn contract() -> &'static crate::script::Contract {
@@ -85,11 +85,11 @@ impl Script for Enqueue<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        let (k, s) = (self.keys, self.suffix);
+        let (k, s) = (self.keys, self.order_id);
         vec![
             k.epoch(),
             k.fence(),
-            k.due(self.lane),
+            k.due(self.priority),
             k.history(s),
             k.orders(),
             k.sender(s.sender()),
@@ -102,9 +102,9 @@ impl Script for Enqueue<'_> {
         let without: Vec<u8> =
             (0..self.channels.len()).flat_map(|i| self.no_contact.get(i).unwrap_or(&0).to_be_bytes()).collect();
         let mut args = vec![
-            arg_text(self.suffix.as_str()),
+            arg_text(self.order_id.as_str()),
             arg(self.due.map_or(0, |due| due.0)),
-            arg_text(self.lane.as_str()),
+            arg_text(self.priority.as_str()),
             Bytes::copy_from_slice(&[self.on_unknown.letter()]),
             arg(self.not_after.map_or(0, |end| end.0)),
             arg(self.span.as_millis()),
@@ -120,7 +120,7 @@ impl Script for Enqueue<'_> {
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Enqueued, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Enqueued, Malformed> {
         Ok(match code {
             "now" | "later" | "same" => {
                 let (accepted, due) = (UnixMs(f.u64("accepted")?), UnixMs(f.u64("due")?));

@@ -1,40 +1,40 @@
 //! `fail_order`: ends an order whose record can't be read.
 
 use bytes::Bytes;
-use posthaste_model::{Lane, Suffix};
+use posthaste_model::{Priority, OrderId};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("fail_order", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<suffix>", "parked:{p}",
+    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<order id>", "parked:{p}",
         "parked_why:{p}", "channels:{p}"],
-    args: ["request id", "epoch", "suffix", "channel to go on from, empty at first", "parcel to go on from",
+    args: ["request id", "epoch", "order id", "channel to go on from, empty at first", "parcel to go on from",
         "1 to end it though its head can be read, because a parcel of it can't"],
     codes: ["ok", "again", "more", "readable", "gone", "newer", "epoch"]);
 
-/// Ends an order that can't be read, by an operator's word, in bounded steps.
+/// Ends an order that can't be read, at an operator's request, in bounded steps.
 #[derive(Debug, Clone)]
 pub struct FailOrder<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Which order.
-    pub suffix: &'a Suffix,
-    /// Channel and parcel to go on from.
+    pub keys: &'a PartitionKeys,
+    /// The order.
+    pub order_id: &'a OrderId,
+    /// Channel and parcel to continue from.
     pub from: Option<(&'a str, u64)>,
     /// End it though its head can be read.
     pub forced: bool,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailedOrder {
-    /// It is ended.
+    /// It ended now.
     Ended,
-    /// It was ended before.
+    /// It had ended before.
     Again,
-    /// Call again, from this channel and parcel on.
+    /// Call again from this channel and parcel.
     More(String, u64),
     /// Its head can be read: nothing was done.
     Readable,
@@ -44,7 +44,7 @@ pub enum FailedOrder {
     Newer,
 }
 
-impl Script for FailOrder<'_> {
+impl ScriptCall for FailOrder<'_> {
     type Reply = FailedOrder;
 
     fn contract() -> &'static crate::script::Contract {
@@ -56,9 +56,9 @@ impl Script for FailOrder<'_> {
         vec![
             k.epoch(),
             k.fence(),
-            k.due(Lane::Urgent),
-            k.due(Lane::Bulk),
-            k.history(self.suffix),
+            k.due(Priority::Urgent),
+            k.due(Priority::Bulk),
+            k.history(self.order_id),
             k.parked_orders(),
             k.parked_why(),
             k.channels(),
@@ -67,10 +67,10 @@ impl Script for FailOrder<'_> {
 
     fn args(&self) -> Vec<Bytes> {
         let (channel, parcel) = self.from.unwrap_or(("", 0));
-        vec![arg_text(self.suffix.as_str()), arg_text(channel), arg(parcel), arg(u8::from(self.forced))]
+        vec![arg_text(self.order_id.as_str()), arg_text(channel), arg(parcel), arg(u8::from(self.forced))]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<FailedOrder, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<FailedOrder, Malformed> {
         Ok(match code {
             "ok" => FailedOrder::Ended,
             "again" => FailedOrder::Again,

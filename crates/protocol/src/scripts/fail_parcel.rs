@@ -1,11 +1,11 @@
-//! `fail_parcel`: ends the rows of a parked parcel.
+//! `fail_parcel`: ends the deliveries of a parked parcel.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Member};
+use posthaste_model::{Channel, ParcelId};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("fail_parcel", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
@@ -13,33 +13,34 @@ contract!("fail_parcel", drains: true,
     args: ["request id", "epoch", "channel", "member"],
     codes: ["ok", "absent", "leased", "newer", "broken", "epoch"]);
 
-/// Ends the rows of a parked parcel, by an operator's word.
+/// Ends the deliveries of a parked parcel, at an operator's request.
 #[derive(Debug, Clone)]
 pub struct FailParcel<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// Which one.
-    pub member: &'a Member,
+    /// The parcel.
+    pub parcel_id: &'a ParcelId,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedParcel {
-    /// So many rows were ended.
+    /// This many deliveries ended.
     Ended(u64),
     /// It is not parked.
     Absent,
     /// A courier holds it.
     Leased,
-    /// It, or a parcel of its order that would have to be counted, is of a later version: a newer program can read it.
+    /// It, or a parcel of its order that would have to be recounted, is of a later version: a newer program can read
+    /// it.
     Newer,
-    /// Its order can't be read, or is too big to be counted anew: only the whole order can be ended.
+    /// Its order can't be read, or is too big to be recounted: only the whole order can be ended.
     Broken,
 }
 
-impl Script for FailParcel<'_> {
+impl ScriptCall for FailParcel<'_> {
     type Reply = FailedParcel;
 
     fn contract() -> &'static crate::script::Contract {
@@ -61,12 +62,12 @@ impl Script for FailParcel<'_> {
     }
 
     fn args(&self) -> Vec<Bytes> {
-        vec![arg_text(self.channel.as_str()), arg_text(&self.member.to_string())]
+        vec![arg_text(self.channel.as_str()), arg_text(&self.parcel_id.to_string())]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<FailedParcel, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<FailedParcel, Malformed> {
         Ok(match code {
-            "ok" => FailedParcel::Ended(f.u64("rows")?),
+            "ok" => FailedParcel::Ended(f.u64("deliveries")?),
             "absent" => FailedParcel::Absent,
             "leased" => FailedParcel::Leased,
             "newer" => FailedParcel::Newer,

@@ -1,26 +1,26 @@
 //! `halt`: stops all processes of a database that went back or was wiped.
 
 use bytes::Bytes;
-use posthaste_model::{Suffix, UnixMs};
+use posthaste_model::{OrderId, UnixMs};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
-/// Lost orders of one call at most.
+/// Maximum number of lost orders per call.
 pub const CALL_ORDERS: usize = 500;
 
 contract!("halt", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "halted:{p}", "lost:{p}"],
     args: ["request id", "epoch known to the caller", "cause: back or wiped", "mark found, empty when the caller knows of no loss here",
         "highest mark the caller was told before", "since ms, 0 for not known", "last ms, 0 for not known",
-        "accepted ms and suffix of a lost order"],
+        "accepted ms and order id of a lost order"],
     codes: ["ok", "epoch"]);
 
 /// Why a database is halted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HaltCause {
-    /// It shows less than it had told: a failover without the last changes, or an older copy.
+    /// It shows less than it had confirmed: a failover without the last changes, or an older copy.
     WentBack,
     /// It was empty.
     Wiped,
@@ -39,25 +39,25 @@ impl HaltCause {
 
 /// Halts a database, or adds to what is known of its loss.
 #[derive(Debug, Clone)]
-pub struct Halt<'a> {
+pub struct HaltDatabase<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Why.
+    pub keys: &'a PartitionKeys,
+    /// The reason.
     pub cause: HaltCause,
-    /// The mark found; `None` when the caller knows of no loss here.
+    /// The mark found; `None` if the caller knows of no loss here.
     pub found: Option<u64>,
-    /// The highest mark told before.
+    /// The highest mark returned before.
     pub known: u64,
     /// The first change known to be lost.
     pub since: Option<UnixMs>,
     /// The last change known to be lost.
     pub last: Option<UnixMs>,
-    /// Lost orders, [`CALL_ORDERS`] at most, and when they were accepted.
-    pub orders: &'a [(Suffix, UnixMs)],
+    /// Lost orders, at most [`CALL_ORDERS`], and when they were accepted.
+    pub orders: &'a [(OrderId, UnixMs)],
 }
 
-impl Script for Halt<'_> {
-    /// Lost orders known.
+impl ScriptCall for HaltDatabase<'_> {
+    /// Number of lost orders known.
     type Reply = u64;
 
     fn contract() -> &'static crate::script::Contract {
@@ -78,13 +78,13 @@ impl Script for Halt<'_> {
             moment(self.since),
             moment(self.last),
         ];
-        for (suffix, accepted) in self.orders {
-            args.extend([arg(accepted.0), arg_text(suffix.as_str())]);
+        for (order_id, accepted) in self.orders {
+            args.extend([arg(accepted.0), arg_text(order_id.as_str())]);
         }
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<u64, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<u64, Malformed> {
         match code {
             "ok" => f.u64("lost orders"),
             _ => Err(Malformed::new("code of halt")),

@@ -1,14 +1,14 @@
-//! The codec of every script: one file a script, named as its file in `lua/`.
+//! The codec of every script: one file per script, named like its file in `lua/`.
 
 use crate::script::Contract;
 
-/// Ties a script's file to its codec.
+/// Connects a script's file to its codec.
 macro_rules! contract {
     ($name:literal, drains: $drains:literal, keys: [$($key:literal),* $(,)?], args: [$($arg:literal),* $(,)?], codes: [$($code:literal),* $(,)?]) => {
         const SOURCE: &str = include_str!(concat!("../../../../lua/", $name, ".lua"));
         static TEXT: std::sync::LazyLock<$crate::script::ScriptText> =
             std::sync::LazyLock::new(|| $crate::script::ScriptText::assemble($name, SOURCE, $crate::scripts::PARTS));
-        /// What the script's file promises.
+        /// The contract the script's file declares.
         pub static CONTRACT: $crate::script::Contract = $crate::script::Contract {
             text: &TEXT,
             source: SOURCE,
@@ -29,25 +29,25 @@ macro_rules! parts {
 }
 
 parts!(
-    "num",
-    "open",
+    "binary",
+    "prologue",
     "earliest",
     "bell",
     "ready",
     "reason",
     "order",
-    "rows",
-    "single",
+    "deliveries",
+    "single_delivery",
     "lease",
     "token",
     "begin",
     "park",
     "content",
-    "leave",
-    "verdict",
-    "ring",
+    "unlease",
+    "outcome",
+    "promote",
     "staging",
-    "drop",
+    "delete_parcels",
     "suppression",
     "consent"
 );
@@ -62,96 +62,96 @@ macro_rules! scripts {
 }
 
 scripts!(
-    /// Agrees on the key of address hashes.
+    /// Agrees on the key used to hash addresses.
     address_key,
-    /// Puts lost parcels back into their index.
-    audit,
-    /// Marks rows as sending.
+    /// Applies a delivery receipt.
+    apply_receipt,
+    /// Marks deliveries as sending.
     begin,
-    /// Ties an idempotency key to a suffix.
-    bind,
-    /// Stops what can be stopped.
+    /// Binds an idempotency key to an order id.
+    bind_idempotency_key,
+    /// Stops what can still be stopped.
     cancel,
     /// Takes parcels under a lease.
     claim,
-    /// Ends what nobody will come for.
-    close,
-    /// Keeps a new API key.
+    /// Returns parcels with unresolved deliveries.
+    claim_unresolved,
+    /// Stores a new API key.
     create_key,
-    /// Names, or ends, what may have been begun in a span that was lost.
-    doubt,
     /// Accepts an order.
     enqueue,
+    /// Ends deliveries that will never be claimed.
+    expire_parcels,
     /// Ends an order that can't be read.
     fail_order,
-    /// Ends the rows of a parked parcel.
+    /// Ends the deliveries of a parked parcel.
     fail_parcel,
-    /// Stops everybody because the database went back.
+    /// Releases an idempotency key from its order id.
+    free_idempotency_key,
+    /// Stops all processes because the database went back.
     halt,
-    /// Names parcels with unresolved rows.
-    inquire,
     /// Takes an address off a suppression list.
-    lift,
-    /// Tells at which mark each run of the server began.
-    open_run,
+    lift_suppression,
+    /// Limits the rate of calls of an API key.
+    limit_rate,
+    /// Lists, or ends, deliveries that may have been begun in a lost period.
+    list_in_doubt,
+    /// Returns the mark at which each run of the server began.
+    open_server_run,
     /// Lifts a person's own opt-out.
     opt_in,
-    /// Takes parcels out of the way that can't be read.
+    /// Parks parcels that can't be read.
     park,
-    /// Names orders to audit.
-    patrol,
-    /// Takes messages out of what may be sent.
-    quota,
-    /// Lets calls of an API key through.
-    rate,
-    /// A late word from outside.
-    receipt,
+    /// Moves due orders to ready.
+    promote_due,
+    /// Removes old orders.
+    purge_orders,
+    /// Stores the order of a short name.
+    put_alias,
+    /// Takes back expired leases.
+    reclaim_leases,
     /// Ends a halt.
     recover,
-    /// The first word to a database.
+    /// The first call to a database.
     register,
-    /// Hands leases back.
+    /// Gives leases back.
     release,
-    /// Writes down the order of a short name.
-    remember,
-    /// Prolongs leases.
+    /// Extends leases.
     renew,
+    /// Puts lost parcels back into their index.
+    repair_indexes,
     /// Moves an order to another time.
     reschedule,
-    /// Takes a place in the day's limit.
-    reserve,
-    /// Decides unresolved rows.
+    /// Decides unresolved deliveries.
     resolve,
-    /// Removes old orders.
-    retire,
-    /// Ends an API key.
+    /// Returns places in a sender's daily limit.
+    return_daily_places,
+    /// Revokes an API key.
     revoke_key,
-    /// Moves due orders to ready.
-    ring,
-    /// Reports what became of attempts.
+    /// Lists orders whose indexes may need repair.
+    scan_orders,
+    /// Stores the outcomes of attempts.
     settle,
+    /// Takes messages out of a quota.
+    sms_quota,
     /// Stores parcels of a big order.
-    stage,
+    stage_parcels,
     /// Puts addresses on a suppression list.
     suppress,
-    /// Takes back leases that are over.
-    sweep,
-    /// Notes when an API key was last used.
+    /// Takes a place in a sender's daily limit.
+    take_daily_places,
+    /// Records when an API key was last used.
     touch_key,
-    /// Takes an idempotency key off its suffix.
-    unbind,
-    /// Takes what was parked off its list.
+    /// Unparks records.
     unpark,
-    /// Gives places in the day's limit back.
-    unreserve,
-    /// Removes what was staged in vain.
-    unstage,
+    /// Removes staged data that is no longer needed.
+    unstage_parcels,
 );
 
-/// What can't be read.
-pub mod unread;
-pub use unread::ParkedName;
+/// Names of parked records.
+pub mod parked_name;
+pub use parked_name::ParkedName;
 
-/// Which rows a call names, and the codes of whole parcels.
+/// References to parcels, and the codes scripts return for them.
 pub mod parcel_code;
 pub use parcel_code::{ParcelCode, ParcelRef};

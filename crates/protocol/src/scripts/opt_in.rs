@@ -3,10 +3,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use posthaste_model::{Channel, Reason};
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::{AddressKey, Notice, SuppressionId};
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("opt_in", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>",
@@ -16,45 +16,45 @@ contract!("opt_in", drains: true,
            "1: remember it although nothing is known of the address, so that an earlier opt-out is known when it comes late"],
     codes: ["ok", "gone", "again", "older", "other", "bad", "key", "epoch"]);
 
-/// Lifts what a person's own opt-out put on a list, and what the provider said for the same reason.
+/// Lifts the entry of a person's own opt-out, and the provider's entry for the same reason.
 #[derive(Debug, Clone)]
 pub struct OptIn<'a> {
-    /// Keys of the partition that holds all suppressions.
-    pub keys: &'a Keys,
-    /// The key under which addresses are hashed.
+    /// Keys of the partition that stores all suppressions.
+    pub keys: &'a PartitionKeys,
+    /// The key used to hash addresses.
     pub key: &'a AddressKey,
     /// The channel.
     pub channel: &'a Channel,
-    /// Which entry.
+    /// The entry.
     pub id: SuppressionId,
-    /// What the person said, and when.
+    /// The opt-in, and when it was said.
     pub notice: Notice,
-    /// Entries of these reasons are lifted.
+    /// The reasons whose entries are lifted.
     pub reasons: &'a [Reason],
-    /// Whether it is remembered although nothing is known of the address.
+    /// Whether to remember it even if nothing is known of the address.
     pub remember: bool,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptedIn {
-    /// The address is off the list.
+    /// The address was taken off the list.
     Lifted,
     /// It is not on the list.
     Gone,
-    /// The notice was heard before; nothing has changed.
+    /// The notice was received before; nothing changed.
     Repeated,
-    /// The person opted out after it was said, or it can't be proved that they did not; nothing has changed.
+    /// The person opted out after it was said, or it can't be proved that they did not; nothing changed.
     Older,
     /// It stays on the list for this reason.
     OtherReason(Reason),
-    /// A record can't be read; nothing has changed.
+    /// A record can't be read; nothing changed.
     Bad,
-    /// Addresses are hashed under another key.
+    /// The database hashes addresses with another key.
     OtherKey,
 }
 
-impl Script for OptIn<'_> {
+impl ScriptCall for OptIn<'_> {
     type Reply = OptedIn;
 
     fn contract() -> &'static crate::script::Contract {
@@ -79,7 +79,7 @@ impl Script for OptIn<'_> {
         ]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<OptedIn, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<OptedIn, Malformed> {
         Ok(match code {
             "ok" => OptedIn::Lifted,
             "gone" => OptedIn::Gone,

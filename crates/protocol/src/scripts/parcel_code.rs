@@ -1,34 +1,34 @@
-//! What scripts answer about a whole parcel.
+//! What scripts return for a whole parcel.
 
-use posthaste_model::Member;
+use posthaste_model::ParcelId;
 
-use crate::value::Malformed;
+use crate::reply_value::Malformed;
 
-/// A parcel and the fence its holder was given.
+/// A parcel and the fence of its holder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParcelRef {
-    /// Which parcel.
-    pub member: Member,
-    /// Under which fence it was claimed.
+    /// The parcel.
+    pub parcel_id: ParcelId,
+    /// The fence it was claimed with.
     pub fence: u64,
 }
 
-/// What became of a parcel in a call.
+/// The result for a parcel in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParcelCode {
     /// Done (begin).
     Ok,
     /// Still under the caller's lease.
     Held,
-    /// Still leased, because a row is sending.
+    /// Still leased, because a delivery is sending.
     Sending,
-    /// Back in ready: rows are pending.
+    /// Back in ready: it has pending deliveries.
     Ready,
-    /// Out of the indexes: no row is pending.
+    /// Out of the indexes: it has no pending delivery.
     Left,
     /// The caller does not hold the lease.
     Stale,
-    /// The lease is over.
+    /// The lease has expired.
     Over,
     /// The order was cancelled.
     Cancelled,
@@ -48,7 +48,7 @@ impl ParcelCode {
     /// Reads the code of a reply.
     ///
     /// # Errors
-    /// When it is none of them.
+    /// When the code is unknown.
     pub fn read(code: &str) -> Result<Self, Malformed> {
         Ok(match code {
             "ok" => Self::Ok,

@@ -1,11 +1,11 @@
-//! `park`: takes parcels out of the way that can't be read.
+//! `park`: parks parcels that can't be read.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Member};
+use posthaste_model::{Channel, ParcelId};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("park", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
@@ -16,11 +16,11 @@ contract!("park", drains: true,
 /// A parcel to be parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToPark {
-    /// Which one.
-    pub member: Member,
-    /// Under which fence the caller holds it; `None`: nobody holds it, it is one of unresolved rows.
+    /// The parcel.
+    pub parcel_id: ParcelId,
+    /// The fence the caller holds it with; `None`: it is not leased and has unresolved deliveries.
     pub fence: Option<u64>,
-    /// Why, as a stable word.
+    /// The reason, as a stable word.
     pub why: &'static str,
 }
 
@@ -28,15 +28,15 @@ pub struct ToPark {
 #[derive(Debug, Clone)]
 pub struct Park<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// Which ones, 200 at most.
+    /// The parcels, at most 200.
     pub parcels: &'a [ToPark],
 }
 
-impl Script for Park<'_> {
-    /// Of each parcel whether it was parked; not when somebody else holds it.
+impl ScriptCall for Park<'_> {
+    /// For each parcel whether it was parked; it was not if another courier holds it.
     type Reply = Vec<bool>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -51,14 +51,14 @@ impl Script for Park<'_> {
     fn args(&self) -> Vec<Bytes> {
         let mut args = vec![arg_text(self.channel.as_str())];
         for parcel in self.parcels {
-            args.push(arg_text(&parcel.member.to_string()));
+            args.push(arg_text(&parcel.parcel_id.to_string()));
             args.push(arg_text(&parcel.fence.map_or_else(String::new, |fence| fence.to_string())));
             args.push(arg_text(parcel.why));
         }
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Vec<bool>, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Vec<bool>, Malformed> {
         if code != "ok" {
             return Err(Malformed::new("code of park"));
         }

@@ -3,25 +3,25 @@
 use bytes::Bytes;
 
 use crate::SCHEMA;
-use crate::keys::Keys;
-use crate::script::{Script, arg};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("recover", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "halted:{p}", "lost:{p}", "runs:{p}", "schema:{p}"],
     args: ["request id", "epoch", "schema of the caller", "number of partitions"],
     codes: ["ok", "running", "epoch"]);
 
-/// Ends a halt; called under the halted epoch.
+/// Ends a halt; called with the halted epoch.
 #[derive(Debug, Clone)]
 pub struct Recover<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
+    pub keys: &'a PartitionKeys,
     /// Number of partitions of the installation.
     pub partitions: u16,
 }
 
-impl Script for Recover<'_> {
+impl ScriptCall for Recover<'_> {
     /// The new epoch; `None` when it is not halted.
     type Reply = Option<String>;
 
@@ -38,7 +38,7 @@ impl Script for Recover<'_> {
         vec![arg(SCHEMA), arg(self.partitions)]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Option<String>, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Option<String>, Malformed> {
         match code {
             "ok" => f.text("epoch").map(Some),
             "running" => Ok(None),

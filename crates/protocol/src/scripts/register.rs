@@ -1,12 +1,12 @@
-//! `register`: the first word of a process to a database.
+//! `register`: the first call of a process to a database.
 
 use bytes::Bytes;
 use posthaste_model::Channel;
 
 use crate::{OLDEST_SCHEMA, SCHEMA};
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("register", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
@@ -20,34 +20,35 @@ contract!("register", drains: false,
 #[derive(Debug, Clone)]
 pub struct Register<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
+    pub keys: &'a PartitionKeys,
     /// A random id for an empty database.
     pub fresh_epoch: &'a str,
     /// Number of partitions of the installation.
     pub partitions: u16,
     /// The channel of a courier.
     pub channel: Option<&'a Channel>,
-    /// Whether the channel is told what becomes of a message after it was taken, if the courier says so.
+    /// Whether the channel gets receipts for messages after they were accepted, if the courier says so.
     pub receipts: Option<bool>,
 }
 
-/// What the database is. The epoch is in the answer.
+/// What the database is. The epoch is in the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registered {
-    /// Ours.
+    /// It belongs to this installation.
     Ok {
         /// Schema of the data.
         schema: u32,
     },
     /// It holds orders without an epoch, or was set up with another number of partitions.
     Foreign,
-    /// It asks for a newer program.
+    /// It requires a newer program.
     TooOld,
-    /// Ours, and stopped: it went back or was wiped, and nobody has said how to go on.
+    /// It belongs to this installation and is halted: it went back or was wiped, and no operator has decided how to
+    /// continue.
     Halted,
 }
 
-impl Script for Register<'_> {
+impl ScriptCall for Register<'_> {
     type Reply = Registered;
 
     fn contract() -> &'static crate::script::Contract {
@@ -74,7 +75,7 @@ impl Script for Register<'_> {
         ]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Registered, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Registered, Malformed> {
         match code {
             "ok" => Ok(Registered::Ok { schema: f.u32("schema")? }),
             "foreign" => Ok(Registered::Foreign),

@@ -1,4 +1,4 @@
-//! `release`: hands leases back.
+//! `release`: gives leases back.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use posthaste_model::Channel;
 
 use super::{ParcelCode, ParcelRef};
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("release", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
@@ -16,20 +16,20 @@ contract!("release", drains: true,
     args: ["request id", "epoch", "channel", "wait in ms", "member, fence"],
     codes: ["ok", "epoch"]);
 
-/// Hands leases back.
+/// Gives leases back.
 #[derive(Debug, Clone)]
 pub struct Release<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// How long pending rows are to wait at least.
+    /// The minimum wait of pending deliveries.
     pub wait: Duration,
-    /// Which parcels, 200 at most.
+    /// The parcels, at most 200.
     pub parcels: &'a [ParcelRef],
 }
 
-impl Script for Release<'_> {
+impl ScriptCall for Release<'_> {
     type Reply = Vec<ParcelCode>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -43,11 +43,11 @@ impl Script for Release<'_> {
 
     fn args(&self) -> Vec<Bytes> {
         let mut args = vec![arg_text(self.channel.as_str()), arg(self.wait.as_millis())];
-        args.extend(self.parcels.iter().flat_map(|p| [arg(&p.member), arg(p.fence)]));
+        args.extend(self.parcels.iter().flat_map(|p| [arg(&p.parcel_id), arg(p.fence)]));
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Self::Reply, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Self::Reply, Malformed> {
         if code != "ok" {
             return Err(Malformed::new("code of release"));
         }

@@ -1,4 +1,4 @@
-//! `renew`: prolongs leases.
+//! `renew`: extends leases.
 
 use std::time::Duration;
 
@@ -6,40 +6,40 @@ use bytes::Bytes;
 use posthaste_model::Channel;
 
 use super::ParcelRef;
-use crate::keys::Keys;
-use crate::script::{Script, arg};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("renew", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>"],
     args: ["request id", "epoch", "lease in ms", "member, fence"],
     codes: ["ok", "epoch"]);
 
-/// Prolongs leases that are not over.
+/// Extends leases that have not expired.
 #[derive(Debug, Clone)]
 pub struct Renew<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// How long from now.
+    /// The new duration from now.
     pub lease: Duration,
-    /// Which parcels, 200 at most.
+    /// The parcels, at most 200.
     pub parcels: &'a [ParcelRef],
 }
 
-/// What became of a lease.
+/// The result for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
-    /// It lasts longer.
+    /// It was extended.
     Renewed,
-    /// It was over: begin nothing more under it.
+    /// It had expired: begin nothing more under it.
     Over,
-    /// It is somebody else's, or nobody's.
+    /// The caller does not hold it.
     Stale,
 }
 
-impl Script for Renew<'_> {
+impl ScriptCall for Renew<'_> {
     type Reply = Vec<Renewed>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -53,11 +53,11 @@ impl Script for Renew<'_> {
 
     fn args(&self) -> Vec<Bytes> {
         let mut args = vec![arg(self.lease.as_millis())];
-        args.extend(self.parcels.iter().flat_map(|p| [arg(&p.member), arg(p.fence)]));
+        args.extend(self.parcels.iter().flat_map(|p| [arg(&p.parcel_id), arg(p.fence)]));
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Self::Reply, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Self::Reply, Malformed> {
         if code != "ok" {
             return Err(Malformed::new("code of renew"));
         }

@@ -1,27 +1,27 @@
 //! `reschedule`: moves an order to another time.
 
 use bytes::Bytes;
-use posthaste_model::{Lane, Suffix, UnixMs};
+use posthaste_model::{Priority, OrderId, UnixMs};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("reschedule", drains: true,
-    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<suffix>"],
-    args: ["request id", "epoch", "suffix", "new due ms",
+    keys: ["epoch:{p}", "fence:{p}", "due:{p}:urgent", "due:{p}:bulk", "history:{p}:<order id>"],
+    args: ["request id", "epoch", "order id", "new due ms",
         "new not_after ms, 0 to keep the span between due time and end",
         "revision of the order as the caller read it"],
     codes: ["ok", "rung", "moved", "cancelled", "final", "late", "gone", "newer", "bad", "epoch"]);
 
-/// Moves an order.
+/// Moves an order to another time.
 #[derive(Debug, Clone)]
 pub struct Reschedule<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Which one.
-    pub suffix: &'a Suffix,
-    /// To when.
+    pub keys: &'a PartitionKeys,
+    /// The order.
+    pub order_id: &'a OrderId,
+    /// Its new due time.
     pub due: UnixMs,
     /// Its new end; `None` keeps the span.
     pub not_after: Option<UnixMs>,
@@ -29,7 +29,7 @@ pub struct Reschedule<'a> {
     pub revision: u64,
 }
 
-/// What moving did.
+/// The result of moving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rescheduled {
     /// It has a new time.
@@ -41,7 +41,7 @@ pub enum Rescheduled {
     },
     /// Its time has come.
     Rung,
-    /// It changed since it was read; perhaps by this very call, whose answer was lost.
+    /// It changed since it was read; possibly by this same call, whose reply was lost.
     Moved {
         /// Its revision now.
         revision: u64,
@@ -52,7 +52,7 @@ pub enum Rescheduled {
     },
     /// It was cancelled.
     Cancelled,
-    /// Every row is final.
+    /// Every delivery is final.
     Final,
     /// It would end before it is due.
     Late,
@@ -62,7 +62,7 @@ pub enum Rescheduled {
     Unreadable,
 }
 
-impl Script for Reschedule<'_> {
+impl ScriptCall for Reschedule<'_> {
     type Reply = Rescheduled;
 
     fn contract() -> &'static crate::script::Contract {
@@ -71,19 +71,19 @@ impl Script for Reschedule<'_> {
 
     fn keys(&self) -> Vec<String> {
         let k = self.keys;
-        vec![k.epoch(), k.fence(), k.due(Lane::Urgent), k.due(Lane::Bulk), k.history(self.suffix)]
+        vec![k.epoch(), k.fence(), k.due(Priority::Urgent), k.due(Priority::Bulk), k.history(self.order_id)]
     }
 
     fn args(&self) -> Vec<Bytes> {
         vec![
-            arg_text(self.suffix.as_str()),
+            arg_text(self.order_id.as_str()),
             arg(self.due.0),
             arg(self.not_after.map_or(0, |end| end.0)),
             arg(self.revision),
         ]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Rescheduled, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Rescheduled, Malformed> {
         Ok(match code {
             "ok" => Rescheduled::Ok { due: UnixMs(f.u64("due")?), not_after: UnixMs(f.u64("not_after")?) },
             "moved" => Rescheduled::Moved {

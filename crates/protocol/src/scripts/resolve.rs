@@ -1,19 +1,19 @@
-//! `resolve`: decides unresolved rows.
+//! `resolve`: decides unresolved deliveries.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Member, Reason, Verdict};
+use posthaste_model::{Channel, ParcelId, Reason, OutcomeKind};
 
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("resolve", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "unresolved:{p}:<channel>", "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel", "member",
-        "verdicts (row 2 bytes, attempt 1, verdict 1, reason 2, value 4 unused; ascending)"],
+        "outcomes (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4 unused; ascending)"],
     codes: ["ok", "gone", "newer", "bad", "final", "epoch"]);
 
-/// What is to become of an unresolved row.
+/// What to do with an unresolved delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Repeat it, once.
@@ -22,51 +22,51 @@ pub enum Decision {
     Repeat,
     /// Leave it unknown.
     Hold(Reason),
-    /// An inquiry found out. `Sent`, `Delivered`, `Failed` and `Suppressed` count; anything else holds.
-    Found(Verdict, Reason),
+    /// Result of a lookup. `Sent`, `Delivered`, `Failed` and `Suppressed` count; anything else holds.
+    Found(OutcomeKind, Reason),
 }
 
-/// Decides rows of one parcel.
+/// Decides deliveries of one parcel.
 #[derive(Debug, Clone)]
 pub struct Resolve<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// Which parcel.
-    pub member: &'a Member,
-    /// (row, attempt, decision), rows ascending.
+    /// The parcel.
+    pub parcel_id: &'a ParcelId,
+    /// (delivery, attempt, decision), deliveries ascending.
     pub decisions: &'a [(u16, u8, Decision)],
 }
 
-/// What became of a decision.
+/// The result of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decided {
-    /// The row changed.
+    /// The delivery changed.
     Applied,
     /// It was decided before.
     Known,
-    /// Another attempt is recorded.
+    /// The record has another attempt.
     Stale,
     /// Its one repeat is spent.
     RepeatSpent,
 }
 
-/// The reply of a resolve.
+/// The reply of resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved {
-    /// Orders ended, and what became of each decision.
+    /// Orders ended, and the result of each decision.
     Ok {
-        /// Orders whose last row became final.
+        /// Orders whose last delivery became final.
         ended: u64,
         /// In the order of the decisions.
-        rows: Vec<Decided>,
+        deliveries: Vec<Decided>,
     },
-    /// There is no such record, or none that can be read.
+    /// There is no such record, or it can't be read.
     Gone,
 }
 
-impl Script for Resolve<'_> {
+impl ScriptCall for Resolve<'_> {
     type Reply = Resolved;
 
     fn contract() -> &'static crate::script::Contract {
@@ -80,27 +80,27 @@ impl Script for Resolve<'_> {
 
     fn args(&self) -> Vec<Bytes> {
         let mut packed = Vec::with_capacity(self.decisions.len() * 10);
-        for (row, attempt, decision) in self.decisions {
+        for (delivery, attempt, decision) in self.decisions {
             let (letter, reason) = match decision {
                 Decision::Retry => (b'r', Reason::None),
                 Decision::Repeat => (b'R', Reason::None),
                 Decision::Hold(reason) => (b'h', *reason),
-                Decision::Found(verdict, reason) => match verdict {
-                    Verdict::Sent | Verdict::Delivered | Verdict::Failed | Verdict::Suppressed => {
-                        (verdict.letter(), *reason)
+                Decision::Found(outcome, reason) => match outcome {
+                    OutcomeKind::Sent | OutcomeKind::Delivered | OutcomeKind::Failed | OutcomeKind::Suppressed => {
+                        (outcome.letter(), *reason)
                     }
                     _ => (b'h', *reason),
                 },
             };
-            packed.extend(row.to_be_bytes());
+            packed.extend(delivery.to_be_bytes());
             packed.extend([*attempt, letter]);
             packed.extend(reason.code().to_be_bytes());
             packed.extend([0; 4]);
         }
-        vec![arg_text(self.channel.as_str()), arg(self.member), Bytes::from(packed)]
+        vec![arg_text(self.channel.as_str()), arg(self.parcel_id), Bytes::from(packed)]
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Resolved, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Resolved, Malformed> {
         match code {
             "ok" => {}
             "gone" | "newer" | "bad" | "final" => return Ok(Resolved::Gone),
@@ -115,6 +115,6 @@ impl Script for Resolve<'_> {
             b't' => Ok(Decided::RepeatSpent),
             _ => Err(Malformed::new("letter of resolve")),
         };
-        Ok(Resolved::Ok { ended, rows: letters.iter().map(read).collect::<Result<_, _>>()? })
+        Ok(Resolved::Ok { ended, deliveries: letters.iter().map(read).collect::<Result<_, _>>()? })
     }
 }

@@ -1,39 +1,39 @@
-//! `revoke_key`: ends an API key for good.
+//! `revoke_key`: revokes an API key permanently.
 
 use bytes::Bytes;
 use posthaste_model::UnixMs;
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::KeyId;
-use crate::script::Script;
-use crate::value::{Fields, Malformed};
+use crate::script::ScriptCall;
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("revoke_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "key:{p}:<id>"],
     args: ["request id", "epoch"],
     codes: ["ok", "again", "gone", "epoch"]);
 
-/// Ends a key.
+/// Revokes a key.
 #[derive(Debug, Clone)]
 pub struct RevokeKey<'a> {
-    /// Keys of the partition that holds all API keys.
-    pub keys: &'a Keys,
-    /// Which one.
+    /// Keys of the partition that stores all API keys.
+    pub keys: &'a PartitionKeys,
+    /// The key.
     pub id: &'a KeyId,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRevoked {
-    /// It ended at this moment.
+    /// It was revoked at this time.
     Revoked(UnixMs),
-    /// It had ended at this moment.
+    /// It had already been revoked, at this time.
     Before(UnixMs),
     /// There is no such key.
     Gone,
 }
 
-impl Script for RevokeKey<'_> {
+impl ScriptCall for RevokeKey<'_> {
     type Reply = KeyRevoked;
 
     fn contract() -> &'static crate::script::Contract {
@@ -48,7 +48,7 @@ impl Script for RevokeKey<'_> {
         Vec::new()
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<KeyRevoked, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<KeyRevoked, Malformed> {
         Ok(match code {
             "ok" => KeyRevoked::Revoked(UnixMs(f.u64("revoked")?)),
             "again" => KeyRevoked::Before(UnixMs(f.u64("revoked")?)),

@@ -1,80 +1,80 @@
-//! `settle`: reports what became of attempts.
+//! `settle`: stores the outcomes of attempts.
 
 use bytes::Bytes;
-use posthaste_model::{Channel, Reason, Verdict};
+use posthaste_model::{Channel, Reason, OutcomeKind};
 
 use super::{ParcelCode, ParcelRef};
-use crate::keys::Keys;
-use crate::script::{Script, arg, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("settle", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "leased:{p}:<channel>", "lease:{p}:<channel>", "unresolved:{p}:<channel>",
         "crashes:{p}:<channel>"],
     args: ["request id", "epoch", "channel",
-        "member, fence, 1 to leave the lease, reports (row 2 bytes, attempt 1, verdict 1, reason 2, value 4; ascending)"],
+        "member, fence, 1 to leave the lease, reports (delivery 2 bytes, attempt 1, outcome 1, reason 2, value 4; ascending)"],
     codes: ["ok", "epoch"]);
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// Row of the parcel.
-    pub row: u16,
-    /// The attempt spoken of.
+pub struct AttemptReport {
+    /// The delivery within the parcel.
+    pub delivery: u16,
+    /// The attempt it is about.
     pub attempt: u8,
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Why.
+    /// Its outcome.
+    pub outcome: OutcomeKind,
+    /// The reason.
     pub reason: Reason,
-    /// Of `Retry` and `NotSent`: ms from now before which the row is not begun again. Of `Part`: the progress.
+    /// For `Retry` and `NotSent`: ms from now before which the delivery is not begun again. For `Part`: the progress.
     pub value: u32,
 }
 
-/// Reports on one parcel.
+/// The reports on one parcel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// Which parcel, under which fence.
+    /// The parcel and its fence.
     pub parcel: ParcelRef,
     /// Whether the caller is done with it.
     pub leave: bool,
-    /// Its reports, rows ascending.
-    pub reports: Vec<Report>,
+    /// Its reports, deliveries ascending.
+    pub reports: Vec<AttemptReport>,
 }
 
 /// Settles attempts.
 #[derive(Debug, Clone)]
 pub struct Settle<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// Of which channel.
+    pub keys: &'a PartitionKeys,
+    /// The channel.
     pub channel: &'a Channel,
-    /// 200 parcels and 2,000 reports at most.
+    /// At most 200 parcels and 2,000 reports.
     pub settlements: &'a [Settlement],
 }
 
-/// What became of a report.
+/// The result for a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// The row changed.
+    /// The delivery changed.
     Applied,
-    /// The row changed: the report came late, and says the message was taken.
+    /// The delivery changed: the report came late and says that the message was accepted.
     Evidence,
     /// Nothing new.
     Known,
-    /// Refused: it speaks of an attempt that is not the recorded one.
+    /// Refused: it is about another attempt than the recorded one.
     Stale,
 }
 
-/// What settling did.
+/// The result of settling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
-    /// Orders whose last row became final.
+    /// Orders whose last delivery became final.
     pub ended: u64,
-    /// A code a parcel, and what became of each report.
+    /// A code per parcel, and the result for each report.
     pub parcels: Vec<(ParcelCode, Vec<Reported>)>,
 }
 
-impl Script for Settle<'_> {
+impl ScriptCall for Settle<'_> {
     type Reply = Settled;
 
     fn contract() -> &'static crate::script::Contract {
@@ -91,25 +91,25 @@ impl Script for Settle<'_> {
         for settlement in self.settlements {
             let mut packed = Vec::with_capacity(settlement.reports.len() * 10);
             for report in &settlement.reports {
-                packed.extend(report.row.to_be_bytes());
-                packed.extend([report.attempt, report.verdict.letter()]);
+                packed.extend(report.delivery.to_be_bytes());
+                packed.extend([report.attempt, report.outcome.letter()]);
                 packed.extend(report.reason.code().to_be_bytes());
                 packed.extend(report.value.to_be_bytes());
             }
-            let ParcelRef { member, fence } = &settlement.parcel;
-            args.extend([arg(member), arg(fence), arg(u8::from(settlement.leave)), Bytes::from(packed)]);
+            let ParcelRef { parcel_id, fence } = &settlement.parcel;
+            args.extend([arg(parcel_id), arg(fence), arg(u8::from(settlement.leave)), Bytes::from(packed)]);
         }
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Settled, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Settled, Malformed> {
         if code != "ok" {
             return Err(Malformed::new("code of settle"));
         }
         let ended = f.u64("ended")?;
         let mut parcels = Vec::new();
         for value in f.array("parcels")? {
-            let mut p = Fields::new(value.array("parcel")?);
+            let mut p = ReplyFields::new(value.array("parcel")?);
             let code = ParcelCode::read(&p.text("parcel code")?)?;
             let letters = p.bytes("letters")?;
             parcels.push((code, letters.iter().map(|l| read_letter(*l)).collect::<Result<_, _>>()?));

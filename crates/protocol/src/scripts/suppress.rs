@@ -1,12 +1,12 @@
-//! `suppress`: puts addresses on a list of those who get nothing.
+//! `suppress`: puts addresses on a suppression list.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use posthaste_model::{Channel, Reason};
 
-use crate::keys::Keys;
-use crate::record::{AddressKey, Notice, Source, SuppressionId};
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::record::{AddressKey, Notice, SuppressionSource, SuppressionId};
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("suppress", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "address_key:{p}", "suppressed:{p}:<channel>",
@@ -15,7 +15,7 @@ contract!("suppress", drains: true,
            "entries: field (16 bytes), reason (2), source, strikes that suffice (1: at once), whose, notice (15), clock p, a or -"],
     codes: ["ok", "key", "epoch"]);
 
-/// Entries of one call at most.
+/// Maximum number of entries per call.
 pub const MOST_ENTRIES: usize = 500;
 
 /// An address to be put on a list.
@@ -23,24 +23,24 @@ pub const MOST_ENTRIES: usize = 500;
 pub struct NewSuppression {
     /// Its hash.
     pub id: SuppressionId,
-    /// Whether it is the list of one sender; else the channel's.
+    /// Whether it goes on a sender's list; otherwise on the channel's.
     pub of_sender: bool,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Who says so.
-    pub source: Source,
-    /// So many strikes suffice; 1: at once.
+    /// The source.
+    pub source: SuppressionSource,
+    /// Number of strikes needed; 1: at once.
     pub after: u8,
-    /// What says so, and when it was said.
+    /// The notice, and when it was said.
     pub notice: Notice,
 }
 
 /// Puts addresses on lists of a channel, or counts strikes.
 #[derive(Debug, Clone)]
 pub struct PutSuppressions<'a> {
-    /// Keys of the partition that holds all suppressions.
-    pub keys: &'a Keys,
-    /// The key under which the addresses were hashed.
+    /// Keys of the partition that stores all suppressions.
+    pub keys: &'a PartitionKeys,
+    /// The key used to hash addresses.
     pub key: &'a AddressKey,
     /// The channel.
     pub channel: &'a Channel,
@@ -48,27 +48,27 @@ pub struct PutSuppressions<'a> {
     pub entries: &'a [NewSuppression],
 }
 
-/// What became of one.
+/// The result for one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suppressed {
-    /// It is on the list now, and was not before.
+    /// It was added to the list.
     Added,
-    /// It was on the list.
+    /// It was already on the list.
     Again,
-    /// A strike was counted; the address still gets everything.
+    /// A strike was counted; the address still gets messages.
     Struck,
-    /// A strike was counted within the last 20 hours; nothing has changed.
+    /// A strike was counted within the last 20 hours; nothing changed.
     CountedBefore,
-    /// The notice was heard before, and its entry lifted since; nothing has changed.
+    /// The notice was received before, and its entry lifted since; nothing changed.
     Repeated,
-    /// The person opted in after it was said; nothing has changed.
+    /// The person opted in after it was said; nothing changed.
     Outdated,
-    /// There is a record that can't be read; nothing has changed.
+    /// The existing record can't be read; nothing changed.
     Unreadable,
 }
 
-impl Script for PutSuppressions<'_> {
-    /// One an entry, in their order; `None` when addresses are hashed under another key.
+impl ScriptCall for PutSuppressions<'_> {
+    /// One per entry, in their order; `None` when the database hashes addresses with another key.
     type Reply = Option<Vec<Suppressed>>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -95,7 +95,7 @@ impl Script for PutSuppressions<'_> {
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Self::Reply, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Self::Reply, Malformed> {
         if code == "key" {
             return Ok(None);
         }

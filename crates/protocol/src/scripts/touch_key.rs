@@ -1,29 +1,29 @@
-//! `touch_key`: notes when an API key was last used.
+//! `touch_key`: records when an API key was last used.
 
 use bytes::Bytes;
 use posthaste_model::UnixMs;
 
-use crate::keys::Keys;
+use crate::keys::PartitionKeys;
 use crate::record::KeyId;
-use crate::script::Script;
-use crate::value::{Fields, Malformed};
+use crate::script::ScriptCall;
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("touch_key", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "key:{p}:<id>"],
     args: ["request id", "epoch"],
     codes: ["ok", "gone", "epoch"]);
 
-/// Notes a use.
+/// Records a use.
 #[derive(Debug, Clone)]
 pub struct TouchKey<'a> {
-    /// Keys of the partition that holds all API keys.
-    pub keys: &'a Keys,
-    /// Of which key.
+    /// Keys of the partition that stores all API keys.
+    pub keys: &'a PartitionKeys,
+    /// The key.
     pub id: &'a KeyId,
 }
 
-impl Script for TouchKey<'_> {
-    /// The last use, as it stands now; `None` when there is no such key.
+impl ScriptCall for TouchKey<'_> {
+    /// The time of the last use; `None` when there is no such key.
     type Reply = Option<UnixMs>;
 
     fn contract() -> &'static crate::script::Contract {
@@ -38,7 +38,7 @@ impl Script for TouchKey<'_> {
         Vec::new()
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<Option<UnixMs>, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<Option<UnixMs>, Malformed> {
         match code {
             "ok" => Ok(Some(UnixMs(f.u64("used")?))),
             "gone" => Ok(None),

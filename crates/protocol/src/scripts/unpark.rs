@@ -1,29 +1,29 @@
-//! `unpark`: takes what was parked off its list.
+//! `unpark`: takes records off the list of parked ones.
 
 use bytes::Bytes;
 use posthaste_model::Channel;
 
-use crate::keys::Keys;
-use crate::script::{Script, arg_text};
-use crate::value::{Fields, Malformed};
+use crate::keys::PartitionKeys;
+use crate::script::{ScriptCall, arg_text};
+use crate::reply_value::{ReplyFields, Malformed};
 
 contract!("unpark", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "parked:{p}:<channel> or parked:{p}", "parked_why:{p}"],
-    args: ["request id", "epoch", "channel, or empty for orders", "member, or suffix of an order"],
+    args: ["request id", "epoch", "channel, or empty for orders", "member, or order id of an order"],
     codes: ["ok", "epoch"]);
 
-/// Takes names off a list of what is parked.
+/// Takes names off a list of parked records.
 #[derive(Debug, Clone)]
 pub struct Unpark<'a> {
     /// Keys of the partition.
-    pub keys: &'a Keys,
-    /// The channel of parcels; `None`: they are orders.
+    pub keys: &'a PartitionKeys,
+    /// The channel of the parcels; `None` for orders.
     pub channel: Option<&'a Channel>,
-    /// Parcels, or suffixes of orders; 200 at most.
+    /// Parcels or order ids, at most 200.
     pub names: &'a [String],
 }
 
-impl Script for Unpark<'_> {
+impl ScriptCall for Unpark<'_> {
     /// How many were parked.
     type Reply = u64;
 
@@ -43,7 +43,7 @@ impl Script for Unpark<'_> {
         args
     }
 
-    fn decode(code: &str, mut f: Fields) -> Result<u64, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<u64, Malformed> {
         if code != "ok" {
             return Err(Malformed::new("code of unpark"));
         }

@@ -1,18 +1,19 @@
-//! `create_key`, `revoke_key`, `touch_key`, `rate` and `unbind`: what a queue keeps of those who call it.
+//! `create_key`, `revoke_key`, `touch_key`, `limit_rate` and `free_idempotency_key`: the data a queue stores about
+//! its callers.
 
 use std::time::Duration;
 
 use posthaste_model::{Address, Text, UnixMs};
-use posthaste_protocol::Script;
-use posthaste_protocol::record::{KeyId, KeyRecord, NewKey, Scope, SecretHash, SendAs};
-use posthaste_protocol::scripts::bind::{Bind, Bound};
+use posthaste_protocol::ScriptCall;
+use posthaste_protocol::record::{KeyId, KeyRecord, KeyScope, NewKey, SecretHash, SendAs};
+use posthaste_protocol::scripts::bind_idempotency_key::{BindIdempotencyKey, BoundIdempotencyKey};
 use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
-use posthaste_protocol::scripts::rate::{Rate, Rated};
+use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
+use posthaste_protocol::scripts::limit_rate::{LimitRate, RateVerdict};
 use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::touch_key::TouchKey;
-use posthaste_protocol::scripts::unbind::Unbind;
-use posthaste_protocol::{Keys, Value};
-use posthaste_rig::Reply;
+use posthaste_protocol::{PartitionKeys, ReplyValue};
+use posthaste_rig::RespReply;
 
 use crate::db::Db;
 use crate::order::DAY;
@@ -21,13 +22,13 @@ fn id(n: u32) -> KeyId {
     format!("key{n:09}").parse().expect("an id")
 }
 
-/// Key number `n` of a name.
+/// Key number `n` with this name.
 pub(crate) fn key(n: u32, name: &str) -> NewKey {
     NewKey {
         id: id(n),
         name: name.to_owned(),
         hash: SecretHash::new([b'h'; 32]),
-        scopes: [Scope::Enqueue, Scope::Read].into_iter().collect(),
+        scopes: [KeyScope::Enqueue, KeyScope::Read].into_iter().collect(),
         sender: None,
         role: None,
         send_as: SendAs::default(),
@@ -42,12 +43,12 @@ fn create(db: &Db, key: &NewKey) -> KeyCreated {
 /// The record as the store reads it.
 fn found(db: &Db, n: u32) -> Option<KeyRecord> {
     let flat = db.raw(&["HGETALL", &db.keys.api_key(&id(n))]);
-    let bytes = |item: &Reply| Value::Bytes(item.bytes().expect("bytes").to_vec().into());
-    KeyRecord::decode(id(n), Value::Array(flat.items().iter().map(bytes).collect())).expect("a record")
+    let bytes = |item: &RespReply| ReplyValue::Bytes(item.bytes().expect("bytes").to_vec().into());
+    KeyRecord::decode(id(n), ReplyValue::Array(flat.items().iter().map(bytes).collect())).expect("a record")
 }
 
 #[test]
-fn a_key_is_kept_once() {
+fn a_key_is_stored_once() {
     let db = Db::start();
     let plain = key(1, "ci");
     let step = db.step(&CreateKey { keys: &db.keys, key: &plain });
@@ -69,7 +70,7 @@ fn a_key_is_kept_once() {
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn a_stored_key_is_read_back() {
     let db = Db::start();
     assert_eq!(found(&db, 1), None);
     let all = NewKey {
@@ -83,7 +84,7 @@ fn what_is_kept_is_read_back() {
         expires: Some(UnixMs(db.now().0 + 5_000)),
         ..key(1, "имя с пробелом")
     };
-    let KeyCreated::Created(created) = create(&db, &all) else { panic!("not kept") };
+    let KeyCreated::Created(created) = create(&db, &all) else { panic!("not stored") };
     db.reply(&TouchKey { keys: &db.keys, id: &id(1) });
     let record = found(&db, 1).expect("a record");
     let used = record.last_used.expect("a use");
@@ -104,12 +105,12 @@ fn what_is_kept_is_read_back() {
     assert!(record.live_at(db.now()) && !record.live_at(UnixMs(db.now().0 + 6_000)));
     db.raw(&["HDEL", &db.keys.api_key(&id(1)), "hash"]);
     let flat = db.raw(&["HGETALL", &db.keys.api_key(&id(1))]);
-    let bytes = |item: &Reply| Value::Bytes(item.bytes().expect("bytes").to_vec().into());
-    assert!(KeyRecord::decode(id(1), Value::Array(flat.items().iter().map(bytes).collect())).is_err());
+    let bytes = |item: &RespReply| ReplyValue::Bytes(item.bytes().expect("bytes").to_vec().into());
+    assert!(KeyRecord::decode(id(1), ReplyValue::Array(flat.items().iter().map(bytes).collect())).is_err());
 }
 
 #[test]
-fn two_live_keys_have_one_name() {
+fn at_most_two_live_keys_share_a_name() {
     let db = Db::start();
     let soon = UnixMs(db.now().0 + 60_000);
     create(&db, &key(1, "ci"));
@@ -118,7 +119,7 @@ fn two_live_keys_have_one_name() {
     let third = key(4, "ci");
     let third = CreateKey { keys: &db.keys, key: &third };
     assert_eq!(db.unchanged(&third), KeyCreated::TwoLive(vec![id(1), id(2)]));
-    // One that ended by itself makes room, and so does one that was revoked.
+    // An expired key makes room, and so does a revoked one.
     db.raw(&["HSET", &db.keys.api_key(&id(2)), "expires", &(db.now().0 - 1).to_string()]);
     assert!(matches!(db.reply(&third), KeyCreated::Created(_)));
     let fourth = key(5, "ci");
@@ -142,7 +143,7 @@ fn keys_that_ended_long_ago_are_removed() {
         create(&db, &key(n, &format!("k{n}")));
         db.raw(&["HSET", &db.keys.api_key(&id(n)), field, at]);
     }
-    // One whose record is gone, and one whose record is no record.
+    // A key whose record is gone, and one whose record is invalid.
     db.raw(&["ZADD", &db.keys.api_keys(), "1", id(8).as_str(), "1", id(9).as_str()]);
     db.raw(&["SET", &db.keys.api_key(&id(9)), "x"]);
     let new = key(5, "ci");
@@ -154,7 +155,7 @@ fn keys_that_ended_long_ago_are_removed() {
 }
 
 #[test]
-fn there_are_a_thousand_keys_at_most() {
+fn at_most_a_thousand_keys_are_stored() {
     let db = Db::start();
     let mut commands = vec![];
     for n in 0..1_000 {
@@ -173,7 +174,7 @@ fn there_are_a_thousand_keys_at_most() {
 }
 
 #[test]
-fn a_key_ends_once() {
+fn a_key_is_revoked_once() {
     let db = Db::start();
     let (keys, first) = (&db.keys, id(1));
     assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Gone);
@@ -185,13 +186,13 @@ fn a_key_ends_once() {
     step.changed(&[], &["+ key:{0}:key000000001 revoked: @now"]);
     db.again();
     assert_eq!(db.unchanged(&RevokeKey { keys, id: &first }), KeyRevoked::Before(UnixMs(step.now)));
-    // A late copy of what made it does not bring it back.
+    // A late copy of the call that created it does not bring it back.
     db.harmless(created);
     assert!(!found(&db, 1).expect("a record").live_at(db.now()));
 }
 
 #[test]
-fn a_use_is_noted_once_a_minute() {
+fn a_use_is_recorded_once_a_minute() {
     let db = Db::start();
     let (keys, first) = (&db.keys, id(1));
     assert_eq!(db.unchanged(&TouchKey { keys, id: &first }), None);
@@ -223,22 +224,22 @@ fn keys_of_a_wrong_type_stop_a_script_before_it_writes() {
     db.raw(&["DEL", &db.keys.api_key(&id(1))]);
     db.raw(&["SET", &db.keys.api_keys(), "x"]);
     refused(&|| db.call(&CreateKey { keys: &db.keys, key: &made }).is_ok());
-    db.raw(&["HSET", &Keys::rate(&id(1)), "a", "b"]);
-    refused(&|| db.call(&Rate { id: &id(1), cost: 1, per_second: 1, burst: 1 }).is_ok());
+    db.raw(&["HSET", &PartitionKeys::rate(&id(1)), "a", "b"]);
+    refused(&|| db.call(&LimitRate { id: &id(1), cost: 1, per_second: 1, burst: 1 }).is_ok());
 }
 
-/// A thousand calls, of three thousand at once and one a second: the moments between two calls of a test count for nothing.
+/// A thousand calls, three thousand at once and one per second: the time between two calls of a test does not matter.
 fn slow(cost: u32) -> (u32, u32, u32) {
     (cost * 1_000, 1, 3_000)
 }
 
-fn rate(db: &Db, (cost, per_second, burst): (u32, u32, u32)) -> Rated {
-    db.reply(&Rate { id: &id(1), cost, per_second, burst })
+fn rate(db: &Db, (cost, per_second, burst): (u32, u32, u32)) -> RateVerdict {
+    db.reply(&LimitRate { id: &id(1), cost, per_second, burst })
 }
 
-fn left(rated: Rated) -> u32 {
+fn left(rated: RateVerdict) -> u32 {
     match rated {
-        Rated::Allowed { left, .. } => left / 1_000,
+        RateVerdict::Allowed { left, .. } => left / 1_000,
         other => panic!("{other:?}"),
     }
 }
@@ -246,34 +247,34 @@ fn left(rated: Rated) -> u32 {
 #[test]
 fn a_burst_passes_and_then_calls_wait() {
     let db = Db::start();
-    let all = Rate { id: &id(1), cost: 0, per_second: 1, burst: 3_000 };
-    assert_eq!(db.unchanged(&all), Rated::Allowed { left: 3_000, full_in: Duration::ZERO });
+    let all = LimitRate { id: &id(1), cost: 0, per_second: 1, burst: 3_000 };
+    assert_eq!(db.unchanged(&all), RateVerdict::Allowed { left: 3_000, full_in: Duration::ZERO });
     assert_eq!(left(rate(&db, slow(1))), 2);
     let until = db.snapshot().until("rate:{key000000001}").expect("an end");
     let (now, span) = (db.now().0, 1_000_000);
     assert!((now + span - 60_000..=now + span + 1).contains(&until), "{until} at {now}");
     assert_eq!(left(rate(&db, slow(2))), 0);
-    // What is refused is not counted.
+    // Refused calls are not counted.
     let (cost, per_second, burst) = slow(1);
-    let Rated::Wait(wait) = db.unchanged(&Rate { id: &id(1), cost, per_second, burst }) else {
+    let RateVerdict::Wait(wait) = db.unchanged(&LimitRate { id: &id(1), cost, per_second, burst }) else {
         panic!("passed")
     };
     assert!((Duration::from_secs(940)..=Duration::from_secs(1_000)).contains(&wait), "{wait:?}");
-    let never = Rate { id: &id(1), cost: 3_001, per_second, burst };
-    assert_eq!(db.unchanged(&never), Rated::Never);
-    // Another key has its own.
+    let never = LimitRate { id: &id(1), cost: 3_001, per_second, burst };
+    assert_eq!(db.unchanged(&never), RateVerdict::Never);
+    // Another key has its own limit.
     assert!(matches!(
-        db.reply(&Rate { id: &id(2), cost: 1, per_second: 1, burst: 1 }),
-        Rated::Allowed { left: 0, .. }
+        db.reply(&LimitRate { id: &id(2), cost: 1, per_second: 1, burst: 1 }),
+        RateVerdict::Allowed { left: 0, .. }
     ));
 }
 
 #[test]
-fn calls_come_back_one_by_one() {
+fn calls_become_available_one_by_one() {
     let db = Db::start();
     assert_eq!(left(rate(&db, slow(3))), 0);
     for expected in [1, 2, 3] {
-        let key = Keys::rate(&id(1));
+        let key = PartitionKeys::rate(&id(1));
         let free: u64 = db.raw(&["GET", &key]).text().and_then(|text| text.parse().ok()).expect("µs");
         db.raw(&["SET", &key, &(free - 1_000_000_000).to_string(), "KEEPTTL"]);
         let free = left(rate(&db, (0, 1, 3_000)));
@@ -285,27 +286,27 @@ fn calls_come_back_one_by_one() {
 fn a_clock_that_went_back_blocks_for_no_longer_than_a_burst() {
     let db = Db::start();
     let hour_ahead = (db.now().0 + 3_600_000) * 1_000;
-    db.raw(&["SET", &Keys::rate(&id(1)), &hour_ahead.to_string()]);
-    let Rated::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
+    db.raw(&["SET", &PartitionKeys::rate(&id(1)), &hour_ahead.to_string()]);
+    let RateVerdict::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
 }
 
 #[test]
-fn odd_rates_pass_as_many_as_they_say() {
+fn unusual_rates_are_exact() {
     let db = Db::start();
     for (per_second, burst) in [(3, 3), (7, 7), (1_000_000, 5), (999, 11), (1, 1)] {
-        db.raw(&["DEL", &Keys::rate(&id(1))]);
+        db.raw(&["DEL", &PartitionKeys::rate(&id(1))]);
         for _ in 0..burst {
             assert!(
-                matches!(rate(&db, (1, per_second, burst)), Rated::Allowed { .. }),
+                matches!(rate(&db, (1, per_second, burst)), RateVerdict::Allowed { .. }),
                 "{per_second} {burst}"
             );
         }
     }
-    // Out of range is taken as the nearest in range.
-    let wild = Rate { id: &id(3), cost: 1, per_second: 0, burst: 0 };
+    // Values out of range are clamped.
+    let wild = LimitRate { id: &id(3), cost: 1, per_second: 0, burst: 0 };
     assert_eq!(wild.args()[1..], [bytes_of("1"), bytes_of("1")]);
-    assert!(matches!(db.reply(&wild), Rated::Allowed { left: 0, .. }));
+    assert!(matches!(db.reply(&wild), RateVerdict::Allowed { left: 0, .. }));
 }
 
 fn bytes_of(text: &str) -> Vec<u8> {
@@ -313,11 +314,17 @@ fn bytes_of(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_idempotency_key_comes_free_only_from_its_suffix() {
+fn an_idempotency_key_is_freed_only_by_its_order_id() {
     let db = Db::start();
-    let (first, second) = ("u1:5".parse().expect("a suffix"), "u1:6".parse().expect("a suffix"));
-    let bind = |suffix| Bind { owner: "k1", key_digest: "abc", suffix, digest: [b'a'; 12], ttl: DAY };
-    let unbind = |suffix| Unbind { owner: "k1", key_digest: "abc", suffix };
+    let (first, second) = ("u1:5".parse().expect("an order id"), "u1:6".parse().expect("an order id"));
+    let bind = |order_id| BindIdempotencyKey {
+        owner: "k1",
+        key_digest: "abc",
+        order_id,
+        digest: [b'a'; 12],
+        ttl: DAY,
+    };
+    let unbind = |order_id| FreeIdempotencyKey { owner: "k1", key_digest: "abc", order_id };
     assert!(!db.unchanged(&unbind(&first)));
     db.reply(&bind(&first));
     assert!(!db.unchanged(&unbind(&second)));
@@ -326,7 +333,7 @@ fn an_idempotency_key_comes_free_only_from_its_suffix() {
     step.changed(&[], &["- idem:{k1:abc}"]);
     db.again();
     let freed = db.sent() - 1;
-    assert_eq!(db.reply(&bind(&second)), Bound::Fresh);
-    // A late copy leaves the new tie alone.
+    assert_eq!(db.reply(&bind(&second)), BoundIdempotencyKey::Fresh);
+    // A late copy leaves the new binding alone.
     db.harmless(freed);
 }

@@ -1,33 +1,37 @@
-//! `begin`: what may be sent, and what must not be.
+//! `begin`: which deliveries may be sent, and which must not.
 
-use posthaste_model::Verdict;
+use posthaste_model::OutcomeKind;
 use posthaste_protocol::scripts::ParcelCode;
-use posthaste_protocol::scripts::begin::{Begin, RowBegun};
+use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
 use posthaste_protocol::scripts::cancel::Cancel;
 
 use crate::db::Db;
 use crate::order::{Courier, LEASE, Order, SPAN, WINDOW, report};
 
-const BEGUN: RowBegun = RowBegun::Begun { token: 0 };
+const BEGUN: DeliveryBegun = DeliveryBegun::Begun { token: 0 };
 
-/// A claimed order of so many rows.
-fn claimed(db: &Db, big: bool, rows: u32) -> (Order, Courier<'_>, posthaste_protocol::scripts::ParcelRef) {
-    let order = Order::of_layout(big, "u1:5").rows(rows).accept(db).clone();
+/// A claimed order with this many deliveries.
+fn claimed(
+    db: &Db,
+    big: bool,
+    deliveries: u32,
+) -> (Order, Courier<'_>, posthaste_protocol::scripts::ParcelRef) {
+    let order = Order::of_layout(big, "u1:5").deliveries(deliveries).accept(db).clone();
     let courier = Courier::new(db, "c1");
     let parcel = courier.claim_one();
     (order, courier, parcel)
 }
 
 #[test]
-fn rows_are_sending_under_their_next_attempt() {
+fn deliveries_are_sending_under_their_next_attempt() {
     let db = Db::start();
     let (_, courier, parcel) = claimed(&db, false, 3);
     let parcels = [(parcel, vec![(0, 1), (2, 1)])];
-    let begin = |rows_a_token| Begin {
+    let begin = |deliveries_a_token| Begin {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        rows_a_token,
+        deliveries_a_token,
         partitions: 1,
         parcels: &parcels,
     };
@@ -41,7 +45,7 @@ fn rows_are_sending_under_their_next_attempt() {
             "~ lease:{0}:email u1:5:0: 2 0 1 0 c1 -> 2 1 0 @now+30000 c1",
         ],
     );
-    // A repeat answers the same and changes nothing.
+    // A repeat returns the same and changes nothing.
     db.again();
     assert_eq!(db.unchanged(&begin(0)), [(ParcelCode::Ok, vec![BEGUN, BEGUN])]);
     db.sound();
@@ -56,7 +60,7 @@ fn a_big_order_counts_what_is_sending() {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        rows_a_token: 0,
+        deliveries_a_token: 0,
         partitions: 1,
         parcels: &parcels,
     };
@@ -74,7 +78,7 @@ fn a_big_order_counts_what_is_sending() {
 }
 
 #[test]
-fn a_row_is_begun_only_when_the_attempts_before_it_are_recorded() {
+fn a_delivery_is_begun_only_when_the_attempts_before_it_are_recorded() {
     for big in [false, true] {
         let db = Db::start();
         let (_, courier, parcel) = claimed(&db, big, 2);
@@ -85,20 +89,20 @@ fn a_row_is_begun_only_when_the_attempts_before_it_are_recorded() {
             letters[0]
         };
         for attempt in [0, 2, 255] {
-            assert_eq!(try_begin(attempt), RowBegun::OtherAttempt, "{attempt} of a fresh row");
+            assert_eq!(try_begin(attempt), DeliveryBegun::OtherAttempt, "{attempt} of a fresh delivery");
         }
         assert_eq!(try_begin(1), BEGUN);
-        assert_eq!(try_begin(2), RowBegun::OtherAttempt, "the next one while one is sending");
-        courier.settle(&parcel, false, &[report(0, 1, Verdict::Retry)]);
+        assert_eq!(try_begin(2), DeliveryBegun::OtherAttempt, "the next one while one is sending");
+        courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Retry)]);
         // A late copy of the first begin, under the same fence: the reason for attempt numbers.
-        assert_eq!(try_begin(1), RowBegun::OtherAttempt);
+        assert_eq!(try_begin(1), DeliveryBegun::OtherAttempt);
         assert_eq!(try_begin(2), BEGUN);
-        courier.settle(&parcel, false, &[report(0, 2, Verdict::Unknown)]);
-        assert_eq!(try_begin(2), RowBegun::Final, "unresolved");
-        assert_eq!(try_begin(3), RowBegun::Final, "unresolved");
-        courier.settle(&parcel, false, &[report(0, 2, Verdict::Sent)]);
-        assert_eq!(try_begin(3), RowBegun::Final);
-        assert_eq!(courier.begin(&parcel, &[(9, 1)]).1, [RowBegun::NoRow]);
+        courier.settle(&parcel, false, &[report(0, 2, OutcomeKind::Unknown)]);
+        assert_eq!(try_begin(2), DeliveryBegun::Final, "unresolved");
+        assert_eq!(try_begin(3), DeliveryBegun::Final, "unresolved");
+        courier.settle(&parcel, false, &[report(0, 2, OutcomeKind::Sent)]);
+        assert_eq!(try_begin(3), DeliveryBegun::Final);
+        assert_eq!(courier.begin(&parcel, &[(9, 1)]).1, [DeliveryBegun::NoDelivery]);
         db.sound();
     }
 }
@@ -110,10 +114,10 @@ fn attempts_wrap_at_256() {
     for round in 1..=300_u16 {
         let attempt = u8::try_from(round % 256).expect("a byte");
         courier.begun(&parcel, &[(0, attempt)]);
-        courier.settle(&parcel, false, &[report(0, attempt, Verdict::NotSent)]);
+        courier.settle(&parcel, false, &[report(0, attempt, OutcomeKind::NotSent)]);
     }
-    let row = order.row(&db, 0);
-    assert_eq!((row.attempt, row.tries), (44, 0));
+    let delivery = order.delivery(&db, 0);
+    assert_eq!((delivery.attempt, delivery.tries), (44, 0));
     db.sound();
 }
 
@@ -129,7 +133,7 @@ fn only_the_holder_of_the_lease_may_begin() {
     let mut other = parcel.clone();
     other.fence += 1;
     refused(&other, ParcelCode::Stale);
-    other.member.number = 1;
+    other.parcel_id.number = 1;
     refused(&other, ParcelCode::Stale);
     db.later(LEASE);
     refused(&parcel, ParcelCode::Over);
@@ -141,7 +145,7 @@ fn only_the_holder_of_the_lease_may_begin() {
 }
 
 #[test]
-fn nothing_is_begun_of_an_order_that_ended() {
+fn no_delivery_of_an_ended_order_is_begun() {
     let db = Db::start();
     let (order, courier, parcel) = claimed(&db, false, 1);
     let refused = |code| {
@@ -149,7 +153,7 @@ fn nothing_is_begun_of_an_order_that_ended() {
         assert_eq!(courier.begin(&parcel, &[(0, 1)]), (code, vec![]));
         assert!(db.snapshot() == before);
     };
-    let history = db.keys.history(&order.suffix);
+    let history = db.keys.history(&order.order_id);
     let head = db.snapshot().hash(&history)["h"].clone();
     for (head, code) in
         [([[2].as_slice(), &[0; 60]].concat(), ParcelCode::Newer), (vec![1; 9], ParcelCode::Bad)]
@@ -161,18 +165,18 @@ fn nothing_is_begun_of_an_order_that_ended() {
     db.raw(&[b"HSET", history.as_bytes(), b"o", b"x".as_slice()]);
     refused(ParcelCode::Bad);
     db.raw(&["HDEL", &history, "o"]);
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     refused(ParcelCode::Cancelled);
     db.raw(&["HDEL", &history, "x"]);
     db.raw(&["DEL", "leased:{0}:email"]);
     db.later(SPAN);
-    db.raw(&["ZADD", "leased:{0}:email", &(db.now().0 + 60_000).to_string(), &parcel.member.to_string()]);
+    db.raw(&["ZADD", "leased:{0}:email", &(db.now().0 + 60_000).to_string(), &parcel.parcel_id.to_string()]);
     refused(ParcelCode::Expired);
     db.raw(&["DEL", &history]);
     refused(ParcelCode::Gone);
 }
 
-/// A counter far ahead of the clock, so that what comes next does not depend on the moment.
+/// A counter far ahead of the clock, so that the next tokens do not depend on the current time.
 fn ahead(db: &Db) -> u32 {
     let counter =
         u32::try_from((db.now().0 + 1_000_000_000) % u64::from(PLACES)).expect("below the number of places");
@@ -180,64 +184,68 @@ fn ahead(db: &Db) -> u32 {
     counter
 }
 
-/// Tokens of one partition alone.
+/// Number of tokens of a single partition.
 const PLACES: u32 = 2_147_483_646;
 
 #[test]
-fn tokens_are_given_once_and_stay_with_their_row() {
+fn tokens_are_issued_once_and_stay_with_their_delivery() {
     let db = Db::start();
     let (order, courier, parcel) = claimed(&db, true, 3);
     let counter = ahead(&db);
     let nth = |n| (counter + n) % PLACES + 1;
-    let token = |n| RowBegun::Begun { token: nth(n) };
+    let token = |n| DeliveryBegun::Begun { token: nth(n) };
     assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], 1).1, [token(1), token(2)]);
     assert_eq!(courier.begin_with(&parcel, &[(0, 1), (2, 1)], 1).1, [token(1), token(2)], "a repeat");
     assert_eq!(db.raw(&["GET", "token:{0}:email"]).text(), Some(nth(2).to_string().as_str()));
-    courier.settle(&parcel, false, &[report(0, 1, Verdict::NotSent)]);
-    let others = [token(1), token(3), RowBegun::NoRow];
+    courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::NotSent)]);
+    let others = [token(1), token(3), DeliveryBegun::NoDelivery];
     assert_eq!(courier.begin_with(&parcel, &[(0, 2), (1, 1), (7, 1)], 1).1, others);
-    assert_eq!(order.row(&db, 0).token, Some(nth(1)));
+    assert_eq!(order.delivery(&db, 0).token, Some(nth(1)));
     db.sound();
 }
 
 #[test]
-fn rows_begun_together_may_share_a_token_within_their_parcel() {
+fn deliveries_begun_together_may_share_a_token_within_their_parcel() {
     let db = Db::start();
-    Order::big("u1:5").rows(503).accept(&db);
+    Order::big("u1:5").deliveries(503).accept(&db);
     let courier = Courier::new(&db, "c1");
     let mut parcels: Vec<_> = courier.claim().into_iter().map(|parcel| (parcel, Vec::new())).collect();
-    parcels[0].1 = (0..5).map(|row| (row, 1)).collect();
+    parcels[0].1 = (0..5).map(|delivery| (delivery, 1)).collect();
     parcels[1].1 = vec![(0, 1), (1, 1)];
     let counter = ahead(&db);
-    let begin = |rows_a_token| Begin {
+    let begin = |deliveries_a_token| Begin {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        rows_a_token,
+        deliveries_a_token,
         partitions: 1,
         parcels: &parcels,
     };
-    let tokens = |reply: Vec<(ParcelCode, Vec<RowBegun>)>| -> Vec<Vec<u32>> {
-        let nth = |row: RowBegun| match row {
-            RowBegun::Begun { token } => (token + PLACES - 1 - counter) % PLACES,
+    let tokens = |reply: Vec<(ParcelCode, Vec<DeliveryBegun>)>| -> Vec<Vec<u32>> {
+        let nth = |delivery: DeliveryBegun| match delivery {
+            DeliveryBegun::Begun { token } => (token + PLACES - 1 - counter) % PLACES,
             other => panic!("{other:?}"),
         };
-        reply.into_iter().map(|(_, rows)| rows.into_iter().map(nth).collect()).collect()
+        reply.into_iter().map(|(_, deliveries)| deliveries.into_iter().map(nth).collect()).collect()
     };
     let shared = vec![vec![1, 1, 2, 2, 3], vec![4, 4]];
     assert_eq!(tokens(db.reply(&begin(2))), shared);
     assert_eq!(tokens(db.unchanged(&begin(2))), shared, "a repeat");
     assert_eq!(tokens(db.unchanged(&begin(100))), shared, "a repeat that would share otherwise");
-    // A row with a token keeps it, and does not share it anew.
-    courier.settle(&parcels[0].0, false, &[report(1, 1, Verdict::NotSent), report(4, 1, Verdict::NotSent)]);
+    // A delivery with a token keeps it, and does not get a shared one.
+    courier.settle(
+        &parcels[0].0,
+        false,
+        &[report(1, 1, OutcomeKind::NotSent), report(4, 1, OutcomeKind::NotSent)],
+    );
     let (_, again) = courier.begin_with(&parcels[0].0, &[(1, 2), (4, 2), (5, 1), (6, 1)], 100);
     assert_eq!(tokens(vec![(ParcelCode::Ok, again)]), [vec![1, 3, 5, 5]]);
     db.sound();
 }
 
-/// A provider drops what has a token it knows: one given twice would be a message lost in silence.
+/// A provider drops a message with a token it knows: a token issued twice would silently lose a message.
 #[test]
-fn tokens_never_go_back_whatever_becomes_of_the_database() {
+fn tokens_never_go_back_whatever_happens_to_the_database() {
     for (partitions, unit) in [(1, 1), (64, 1), (1_024, 32)] {
         let places = u64::from(PLACES / partitions);
         for stored in [None, Some("not a number"), Some("of 1,000 s ago"), Some("of 1 s ago")] {
@@ -263,11 +271,11 @@ fn tokens_never_go_back_whatever_becomes_of_the_database() {
                 keys: &db.keys,
                 channel: &courier.channel,
                 send_window: WINDOW,
-                rows_a_token: 1,
+                deliveries_a_token: 1,
                 partitions,
                 parcels: &parcels,
             };
-            let RowBegun::Begun { token } = db.reply(&begin)[0].1[0] else { panic!("not begun") };
+            let DeliveryBegun::Begun { token } = db.reply(&begin)[0].1[0] else { panic!("not begun") };
             let (place, own) = ((token - 1) / partitions, (token - 1) % partitions);
             let passed = (u64::from(place) + places - before) % places;
             let took = (clock(&db) + places - before) % places;
@@ -275,35 +283,35 @@ fn tokens_never_go_back_whatever_becomes_of_the_database() {
                 (1..=took + 1).contains(&passed),
                 "{stored:?}: {passed} past the clock, which moved {took}"
             );
-            assert_eq!(own, 0, "the numbers of partition 0 are its own");
+            assert_eq!(own, 0, "partition 0 uses only its own numbers");
         }
     }
 }
 
 #[test]
-fn tokens_go_round_without_a_gap_or_a_zero() {
-    // So many partitions that the circle is small.
+fn tokens_wrap_without_a_gap_or_a_zero() {
+    // So many partitions that the cycle is small.
     let partitions = PLACES / 1_000;
     let db = Db::start();
-    let order = Order::big("u1:5").rows(400);
+    let order = Order::big("u1:5").deliveries(400);
     order.accept(&db);
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
-    // Ahead of the clock, and the wrap is within what is given now, or was just before.
+    // Ahead of the clock, and the wrap happens among the tokens issued now, or just before.
     let ahead = (db.now().0 / 32 + 400) % 1_000;
     db.raw(&["SET", "token:{0}:email", &(ahead * u64::from(partitions) + 1).to_string()]);
-    let parcels = [(parcel, (0..400).map(|row| (row, 1)).collect::<Vec<_>>())];
+    let parcels = [(parcel, (0..400).map(|delivery| (delivery, 1)).collect::<Vec<_>>())];
     let begin = Begin {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        rows_a_token: 1,
+        deliveries_a_token: 1,
         partitions,
         parcels: &parcels,
     };
     let begun = db.reply(&begin).remove(0).1;
-    let places = begun.iter().map(|row| match row {
-        RowBegun::Begun { token } if token % partitions == 1 => u64::from(token / partitions),
+    let places = begun.iter().map(|delivery| match delivery {
+        DeliveryBegun::Begun { token } if token % partitions == 1 => u64::from(token / partitions),
         other => panic!("{other:?}"),
     });
     let wanted = (1..=400).map(|n| (ahead + n) % 1_000);
@@ -312,12 +320,12 @@ fn tokens_go_round_without_a_gap_or_a_zero() {
 }
 
 #[test]
-fn many_parcels_go_in_one_call() {
+fn many_parcels_fit_in_one_call() {
     let db = Db::start();
     for n in 1..=3 {
         Order::inline(&format!("u1:{n}")).accept(&db);
     }
-    let big = Order::big("u2:1").rows(501);
+    let big = Order::big("u2:1").deliveries(501);
     big.accept(&db);
     let courier = Courier::new(&db, "c1");
     let mut parcels: Vec<_> = courier.claim().into_iter().map(|parcel| (parcel, vec![(0, 1)])).collect();
@@ -327,7 +335,7 @@ fn many_parcels_go_in_one_call() {
         keys: &db.keys,
         channel: &courier.channel,
         send_window: WINDOW,
-        rows_a_token: 0,
+        deliveries_a_token: 0,
         partitions: 1,
         parcels: &parcels,
     };

@@ -1,63 +1,68 @@
-//! `sweep`: what a death is blamed on. It is weighed by what was in flight.
+//! `reclaim_leases`: what a courier's death is blamed on. It depends on what was in flight.
 
-use posthaste_model::{Reason, State, Verdict};
+use posthaste_model::{OutcomeKind, Reason, State};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::claim::Claim;
+use posthaste_protocol::scripts::reclaim_leases::{ReclaimLeases, ReclaimedLeases};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
-use posthaste_protocol::scripts::sweep::{Sweep, Swept};
 
 use crate::db::Db;
 use crate::order::{Courier, LEASE, Order, SPAN, WINDOW, report};
 
-const NONE: Swept = Swept { next: None, parcels: 0, unresolved: 0, poison: 0, lost: 0, forgotten: 0 };
+const NONE: ReclaimedLeases =
+    ReclaimedLeases { next: None, parcels: 0, unresolved: 0, poison: 0, lost: 0, forgotten: 0 };
 
-/// Deaths counted against a parcel: upon being taken, and alone on the wire.
-fn mark(db: &Db, member: &str) -> Option<(u64, u64)> {
+/// Deaths counted against a parcel: after a claim, and alone on the wire.
+fn mark(db: &Db, parcel_id: &str) -> Option<(u64, u64)> {
     let marks = db.snapshot().hash("crashes:{0}:email");
-    let text = String::from_utf8(marks.get(member)?.clone()).expect("a mark is text");
+    let text = String::from_utf8(marks.get(parcel_id)?.clone()).expect("a mark is text");
     let mut words = text.split(' ').map(|word| word.parse().expect("a number"));
     Some((words.next().expect("deaths"), words.nth(1).unwrap_or(0)))
 }
 
 fn states(db: &Db, order: &Order) -> Vec<State> {
-    order.try_outcomes(db, 0).expect("outcomes").rows().map(|row| row.state).collect()
+    order.try_outcomes(db, 0).expect("outcomes").deliveries().map(|delivery| delivery.state).collect()
 }
 
-/// Claims alone and dies, with nothing begun.
-fn die_alone(courier: &Courier<'_>) -> Swept {
+/// Claims one parcel alone and dies with nothing begun.
+fn die_alone(courier: &Courier<'_>) -> ReclaimedLeases {
     courier.claim_one();
     courier.crash()
 }
 
-fn resolve(db: &Db, courier: &Courier<'_>, order: &Order, row: u16, attempt: u8, decision: Decision) {
-    let (keys, channel, member) = (&db.keys, &courier.channel, &order.member(0));
-    db.reply(&Resolve { keys, channel, member, decisions: &[(row, attempt, decision)] });
+fn resolve(db: &Db, courier: &Courier<'_>, order: &Order, delivery: u16, attempt: u8, decision: Decision) {
+    let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &order.parcel_id(0));
+    db.reply(&Resolve { keys, channel, parcel_id, decisions: &[(delivery, attempt, decision)] });
 }
 
 #[test]
-fn three_deaths_upon_being_taken_end_a_parcel() {
+fn three_deaths_after_a_claim_end_a_parcel() {
     for big in [false, true] {
         let db = Db::start();
-        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        let order = Order::of_layout(big, "u1:5").deliveries(3).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1)]);
-        assert_eq!(courier.crash(), Swept { parcels: 1, unresolved: 1, ..NONE });
-        assert_eq!(mark(&db, "u1:5:0"), None, "a row was on the wire, and what is not begun is no suspect");
+        assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, unresolved: 1, ..NONE });
+        assert_eq!(
+            mark(&db, "u1:5:0"),
+            None,
+            "a delivery was on the wire, so deliveries not begun are not suspect"
+        );
         for deaths in 1..=2 {
-            assert_eq!(die_alone(&courier), Swept { parcels: 1, ..NONE });
+            assert_eq!(die_alone(&courier), ReclaimedLeases { parcels: 1, ..NONE });
             assert_eq!(mark(&db, "u1:5:0"), Some((deaths, 0)));
             db.sound();
         }
-        assert_eq!(die_alone(&courier), Swept { parcels: 1, poison: 1, ..NONE });
+        assert_eq!(die_alone(&courier), ReclaimedLeases { parcels: 1, poison: 1, ..NONE });
         assert_eq!(
             states(&db, &order),
             [State::Unresolved, State::Failed, State::Failed],
-            "what may be on its way is not failed"
+            "a delivery that may have been sent is not failed"
         );
-        assert_eq!(order.row(&db, 1).reason, Reason::Poison);
+        assert_eq!(order.delivery(&db, 1).reason, Reason::Poison);
         assert!(courier.claim().is_empty());
-        assert!(mark(&db, "u1:5:0").is_some(), "its unresolved row may still be repeated: alone");
+        assert!(mark(&db, "u1:5:0").is_some(), "its unresolved delivery may still be repeated, alone");
         db.sound();
     }
 }
@@ -65,30 +70,30 @@ fn three_deaths_upon_being_taken_end_a_parcel() {
 #[test]
 fn a_parcel_that_ended_leaves_no_mark() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(2).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     for poison in [0, 0, 1] {
         assert_eq!(die_alone(&courier).poison, poison);
     }
-    assert_eq!(order.row(&db, 0).state, State::Failed);
+    assert_eq!(order.delivery(&db, 0).state, State::Failed);
     assert_eq!(mark(&db, "u1:5:0"), None);
     db.sound();
 }
 
 #[test]
-fn what_was_leased_or_on_the_wire_among_others_is_not_blamed() {
+fn parcels_leased_or_sent_among_others_are_not_blamed() {
     let db = Db::start();
     let orders: Vec<_> =
-        (1..=4).map(|n| Order::inline(&format!("u1:{n}")).rows(9).accept(&db).clone()).collect();
+        (1..=4).map(|n| Order::inline(&format!("u1:{n}")).deliveries(9).accept(&db).clone()).collect();
     let courier = Courier::new(&db, "c1");
     for death in 0..8 {
         let parcels = courier.claim();
-        assert_eq!(parcels.len(), 4, "all come back together");
-        // Of one order nothing is ever on the wire.
+        assert_eq!(parcels.len(), 4, "all are ready again together");
+        // Of the first order nothing is ever on the wire.
         for parcel in &parcels[1..] {
             courier.begun(parcel, &[(death, 1)]);
         }
-        assert_eq!(courier.crash(), Swept { parcels: 4, unresolved: 3, ..NONE });
+        assert_eq!(courier.crash(), ReclaimedLeases { parcels: 4, unresolved: 3, ..NONE });
         assert!(db.snapshot().get("crashes:{0}:email").is_none(), "death {death}");
         db.sound();
     }
@@ -103,8 +108,8 @@ fn a_parcel_taken_alone_is_not_blamed_when_its_courier_lived_on() {
     let courier = Courier::new(&db, "c1");
     courier.claim_one();
     courier.take(&Claim { limit: 0, ..courier.next() });
-    assert_eq!(courier.crash(), Swept { parcels: 1, ..NONE });
-    assert_eq!(mark(&db, "u1:1:0"), None, "it asked once more, so it had not died of this one");
+    assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, ..NONE });
+    assert_eq!(mark(&db, "u1:1:0"), None, "it claimed again, so it had not died of this one");
 }
 
 #[test]
@@ -118,28 +123,31 @@ fn a_parcel_taken_beside_others_is_not_blamed_but_claimed_alone() {
         assert_eq!(mark(&db, "u1:1:0"), Some((0, 0)));
     }
     Order::inline("u1:2").accept(&db);
-    assert_eq!(courier.claim_one().member.to_string(), "u1:1:0");
+    assert_eq!(courier.claim_one().parcel_id.to_string(), "u1:1:0");
 }
 
-/// A row that kills whoever sends it: the first time among others, then alone.
+/// A delivery that kills every courier that sends it: the first time among others, then alone.
 #[test]
-fn three_deaths_alone_on_the_wire_hold_the_row_and_spare_its_neighbours() {
+fn three_deaths_alone_on_the_wire_hold_the_delivery_and_spare_its_neighbours() {
     for big in [false, true] {
         let db = Db::start();
-        let order = Order::of_layout(big, "u1:5").rows(4).accept(&db).clone();
+        let order = Order::of_layout(big, "u1:5").deliveries(4).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1), (1, 1)]);
         courier.crash();
-        resolve(&db, &courier, &order, 1, 1, Decision::Found(Verdict::Sent, Reason::None));
+        resolve(&db, &courier, &order, 1, 1, Decision::Found(OutcomeKind::Sent, Reason::None));
         for death in 1..=3_u8 {
             resolve(&db, &courier, &order, 0, death, Decision::Repeat);
             let parcel = courier.claim_one();
             courier.begun(&parcel, &[(0, death + 1)]);
             let poison = u64::from(death == 3);
-            assert_eq!(courier.crash(), Swept { parcels: 1, unresolved: 1, poison, ..NONE });
+            assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, unresolved: 1, poison, ..NONE });
             let reason = if death == 3 { Reason::Poison } else { Reason::CourierDied };
-            assert_eq!((order.row(&db, 0).state, order.row(&db, 0).reason), (State::Unresolved, reason));
+            assert_eq!(
+                (order.delivery(&db, 0).state, order.delivery(&db, 0).reason),
+                (State::Unresolved, reason)
+            );
             assert_eq!(mark(&db, "u1:5:0"), Some((0, u64::from(death % 3))));
             db.again();
             db.sound();
@@ -147,49 +155,55 @@ fn three_deaths_alone_on_the_wire_hold_the_row_and_spare_its_neighbours() {
         resolve(&db, &courier, &order, 0, 4, Decision::Hold(Reason::Poison));
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(2, 1), (3, 1)]);
-        courier.settle(&parcel, true, &[report(2, 1, Verdict::Sent), report(3, 1, Verdict::Sent)]);
+        courier.settle(&parcel, true, &[report(2, 1, OutcomeKind::Sent), report(3, 1, OutcomeKind::Sent)]);
         assert_eq!(states(&db, &order), [State::Unknown, State::Sent, State::Sent, State::Sent]);
-        assert_eq!(order.row(&db, 0).reason, Reason::Poison);
+        assert_eq!(order.delivery(&db, 0).reason, Reason::Poison);
         assert_eq!(mark(&db, "u1:5:0"), None);
         db.sound();
     }
 }
 
-/// Couriers that are killed for other reasons meet many rows of a big parcel alone, and hardly one of them three times.
+/// Couriers killed for other reasons leave many deliveries of a big parcel alone on the wire, but hardly any of them
+/// three times.
 #[test]
-fn deaths_of_different_rows_alone_condemn_none_of_them() {
+fn deaths_with_different_deliveries_give_up_none_of_them() {
     let db = Db::start();
-    let order = Order::of_layout(true, "u1:5").rows(4).accept(&db).clone();
+    let order = Order::of_layout(true, "u1:5").deliveries(4).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1), (3, 1)]);
     courier.crash();
-    for row in 0..4_u16 {
-        resolve(&db, &courier, &order, row, 1, Decision::Repeat);
+    for delivery in 0..4_u16 {
+        resolve(&db, &courier, &order, delivery, 1, Decision::Repeat);
         let parcel = courier.claim_one();
-        courier.begun(&parcel, &[(row, 2)]);
-        assert_eq!(courier.crash(), Swept { parcels: 1, unresolved: 1, ..NONE }, "row {row}");
-        assert_eq!(mark(&db, "u1:5:0"), Some((0, 1)), "row {row}");
-        assert_eq!(order.row(&db, usize::from(row)).reason, Reason::CourierDied);
+        courier.begun(&parcel, &[(delivery, 2)]);
+        assert_eq!(
+            courier.crash(),
+            ReclaimedLeases { parcels: 1, unresolved: 1, ..NONE },
+            "delivery {delivery}"
+        );
+        assert_eq!(mark(&db, "u1:5:0"), Some((0, 1)), "delivery {delivery}");
+        assert_eq!(order.delivery(&db, usize::from(delivery)).reason, Reason::CourierDied);
         db.again();
         db.sound();
     }
 }
 
 #[test]
-fn a_suspect_that_went_out_beside_others_is_not_blamed() {
+fn a_suspect_sent_beside_others_is_not_blamed() {
     // With the others of its parcel, before them, or after them.
     for beside in [vec![vec![0, 1]], vec![vec![0], vec![1]], vec![vec![1], vec![0]]] {
         let db = Db::start();
-        let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+        let order = Order::inline("u1:5").deliveries(2).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1)]);
         courier.crash();
         resolve(&db, &courier, &order, 0, 1, Decision::Retry);
         let parcel = courier.claim_one();
-        for rows in &beside {
-            let named: Vec<_> = rows.iter().map(|row| (*row, if *row == 0 { 2 } else { 1 })).collect();
+        for deliveries in &beside {
+            let named: Vec<_> =
+                deliveries.iter().map(|delivery| (*delivery, if *delivery == 0 { 2 } else { 1 })).collect();
             courier.begun(&parcel, &named);
         }
         assert_eq!(courier.crash().unresolved, 2);
@@ -198,10 +212,10 @@ fn a_suspect_that_went_out_beside_others_is_not_blamed() {
 }
 
 #[test]
-fn a_claim_begins_nothing_that_is_to_go_out_alone() {
-    for rows in [1, 2] {
+fn a_claim_begins_no_delivery_that_must_be_sent_alone() {
+    for deliveries in [1, 2] {
         let db = Db::start();
-        let order = Order::inline("u1:5").rows(rows).accept(&db).clone();
+        let order = Order::inline("u1:5").deliveries(deliveries).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1)]);
@@ -211,21 +225,24 @@ fn a_claim_begins_nothing_that_is_to_go_out_alone() {
         db.later(WINDOW);
         let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
         let outcomes = taken.parcels[0].outcomes.as_ref().expect("outcomes");
-        let begun = u16::try_from(rows - 1).expect("rows");
+        let begun = u16::try_from(deliveries - 1).expect("deliveries");
         assert_eq!(outcomes.counts(), (1, begun, 0));
-        assert_eq!(outcomes.row(0).expect("a row").state, State::Pending);
+        assert_eq!(outcomes.delivery(0).expect("a delivery").state, State::Pending);
     }
 }
 
 #[test]
-fn nobody_is_blamed_when_the_server_was_away() {
+fn nothing_is_blamed_when_the_server_was_away() {
     let db = Db::start();
-    Order::inline("u1:5").rows(2).accept(&db);
+    Order::inline("u1:5").deliveries(2).accept(&db);
     let courier = Courier::new(&db, "c1");
     for _ in 0..4 {
         courier.claim_one();
         db.later(LEASE);
-        assert_eq!(db.reply(&Sweep { blame: false, ..courier.sweeping() }), Swept { parcels: 1, ..NONE });
+        assert_eq!(
+            db.reply(&ReclaimLeases { blame: false, ..courier.sweeping() }),
+            ReclaimedLeases { parcels: 1, ..NONE }
+        );
     }
     assert_eq!(mark(&db, "u1:5:0"), None);
     db.sound();
@@ -248,14 +265,14 @@ fn crashes_three_days_apart_are_not_added_up() {
 #[test]
 fn progress_between_deaths_counts() {
     let db = Db::start();
-    Order::inline("u1:5").rows(9).accept(&db);
+    Order::inline("u1:5").deliveries(9).accept(&db);
     let courier = Courier::new(&db, "c1");
-    for row in 0..8 {
-        assert_eq!(die_alone(&courier).poison, 0, "row {row}");
-        assert_eq!(die_alone(&courier).poison, 0, "row {row}");
+    for delivery in 0..8 {
+        assert_eq!(die_alone(&courier).poison, 0, "delivery {delivery}");
+        assert_eq!(die_alone(&courier).poison, 0, "delivery {delivery}");
         let parcel: ParcelRef = courier.claim_one();
-        courier.begun(&parcel, &[(row, 1)]);
-        courier.settle(&parcel, false, &[report(row, 1, Verdict::Sent)]);
+        courier.begun(&parcel, &[(delivery, 1)]);
+        courier.settle(&parcel, false, &[report(delivery, 1, OutcomeKind::Sent)]);
         courier.crash();
     }
 }

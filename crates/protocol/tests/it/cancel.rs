@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use posthaste_model::{State, Verdict};
+use posthaste_model::{OutcomeKind, State};
 use posthaste_protocol::scripts::cancel::{Cancel, Cancelled};
 use posthaste_protocol::scripts::claim::Claim;
-use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::promote_due::PromoteDue;
 
 use crate::db::{Db, Step};
 use crate::order::{Courier, LEASE, Order, report};
@@ -13,25 +13,25 @@ use crate::order::{Courier, LEASE, Order, report};
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn cancel(db: &Db, order: &Order) -> Step<Cancelled> {
-    db.step(&Cancel { keys: &db.keys, suffix: &order.suffix })
+    db.step(&Cancel { keys: &db.keys, order_id: &order.order_id })
 }
 
 fn ok(stopped: u64, too_late: u64) -> Cancelled {
     Cancelled::Ok { again: false, stopped, too_late }
 }
 
-/// Cancelling once more tells the same, and changes nothing.
+/// Cancelling again returns the same, and changes nothing.
 #[track_caller]
 fn again(db: &Db, order: &Order, stopped: u64, too_late: u64) {
     db.again();
-    let reply = db.unchanged(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    let reply = db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id });
     assert_eq!(reply, Cancelled::Ok { again: true, stopped, too_late });
 }
 
 #[test]
 fn an_inline_order_that_is_not_due_ends_here() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2).due_in(&db, MINUTE).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(2).due_in(&db, MINUTE).accept(&db).clone();
     let step = cancel(&db, &order);
     assert_eq!(step.reply, ok(2, 0));
     let retired = format!("+ retire:{{0}}:{}: u1:5", step.now / 86_400_000);
@@ -79,12 +79,12 @@ fn a_big_order_that_is_not_due_ends_here_without_touching_its_parcels() {
 }
 
 #[test]
-fn an_order_that_was_rung_is_marked_and_its_parcels_end_when_met() {
+fn a_promoted_order_is_marked_and_its_parcels_end_when_reached() {
     for big in [false, true] {
         let db = Db::start();
-        let order = Order::of_layout(big, "u1:5").rows(2).due_in(&db, MINUTE).accept(&db).clone();
+        let order = Order::of_layout(big, "u1:5").deliveries(2).due_in(&db, MINUTE).accept(&db).clone();
         db.later(MINUTE * 2);
-        db.reply(&Ring { keys: &db.keys });
+        db.reply(&PromoteDue { keys: &db.keys });
         let step = cancel(&db, &order);
         assert_eq!(step.reply, ok(2, 0));
         step.changed(&[], &["+ history:{0}:u1:5 x: @now", "+ history:{0}:u1:5 v: 1"]);
@@ -97,24 +97,24 @@ fn an_order_that_was_rung_is_marked_and_its_parcels_end_when_met() {
     }
 }
 
-/// As `again`, when other calls lie between.
+/// Like `again`, with other calls in between.
 #[track_caller]
 fn again_after(db: &Db, order: &Order, stopped: u64, too_late: u64) {
-    let reply = db.unchanged(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    let reply = db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id });
     assert_eq!(reply, Cancelled::Ok { again: true, stopped, too_late });
 }
 
 #[test]
-fn an_order_partly_rung_ends_wholly() {
+fn a_partly_promoted_order_ends_wholly() {
     let db = Db::start();
-    let order = Order::big("u1:5").rows(300_000).due_in(&db, MINUTE).accept(&db).clone();
+    let order = Order::big("u1:5").deliveries(300_000).due_in(&db, MINUTE).accept(&db).clone();
     db.later(MINUTE * 2);
-    assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 500);
+    assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 500);
     let step = cancel(&db, &order);
     assert_eq!(step.reply, ok(300_000, 0));
     assert!(
         step.changes.iter().all(|line| !line.contains("due:")),
-        "the rest is rung too: {:#?}",
+        "the rest is promoted too: {:#?}",
         step.changes
     );
     again(&db, &order, 300_000, 0);
@@ -131,19 +131,23 @@ fn an_order_partly_rung_ends_wholly() {
 }
 
 #[test]
-fn what_is_on_the_wire_finishes() {
+fn messages_on_the_wire_finish() {
     for big in [false, true] {
         let db = Db::start();
-        let order = Order::of_layout(big, "u1:5").rows(4).accept(&db).clone();
+        let order = Order::of_layout(big, "u1:5").deliveries(4).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1)]);
-        courier.settle(&parcel, false, &[report(0, 1, Verdict::Sent), report(2, 1, Verdict::Retry)]);
+        courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Sent), report(2, 1, OutcomeKind::Retry)]);
         assert_eq!(cancel(&db, &order).reply, ok(2, 2));
-        let (_, letters) = courier.settle(&parcel, true, &[report(1, 1, Verdict::Delivered)]);
+        let (_, letters) = courier.settle(&parcel, true, &[report(1, 1, OutcomeKind::Delivered)]);
         assert_eq!(letters, [posthaste_protocol::scripts::settle::Reported::Applied]);
-        let states: Vec<_> =
-            order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+        let states: Vec<_> = order
+            .try_outcomes(&db, 0)
+            .expect("outcomes")
+            .deliveries()
+            .map(|delivery| delivery.state)
+            .collect();
         assert_eq!(states, [State::Sent, State::Delivered, State::Cancelled, State::Cancelled]);
         again_after(&db, &order, 2, 2);
         db.sound();
@@ -158,17 +162,17 @@ fn a_final_order_is_not_cancelled() {
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1)]);
-        courier.settle(&parcel, true, &[report(0, 1, Verdict::Sent)]);
+        courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
         let step = cancel(&db, &order);
         assert_eq!((step.reply, step.changes), (Cancelled::Final, vec![]));
     }
 }
 
 #[test]
-fn a_late_bell_is_no_way_around_a_cancel() {
+fn a_late_bell_does_not_bypass_a_cancel() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE).accept(&db).clone();
-    // Its time has come, but nobody has rung yet.
+    // Its time has come, but it has not been promoted yet.
     db.later(MINUTE * 2);
     assert_eq!(cancel(&db, &order).reply, ok(1, 0));
     assert!(Courier::new(&db, "c1").claim().is_empty());
@@ -176,7 +180,7 @@ fn a_late_bell_is_no_way_around_a_cancel() {
 }
 
 #[test]
-fn an_inline_order_whose_first_channel_has_no_rows() {
+fn an_inline_order_whose_first_channel_has_no_deliveries() {
     let db = Db::start();
     let mut order = Order::inline("u1:5").channels(&[("email", 0), ("sms", 1)]);
     order.no_contact = vec![3, 0];
@@ -187,12 +191,12 @@ fn an_inline_order_whose_first_channel_has_no_rows() {
 }
 
 #[test]
-fn what_is_not_there_or_cannot_be_read() {
+fn missing_and_unreadable_orders_are_refused() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE);
-    let refused = |why| assert_eq!(db.unchanged(&Cancel { keys: &db.keys, suffix: &order.suffix }), why);
+    let refused = |why| assert_eq!(db.unchanged(&Cancel { keys: &db.keys, order_id: &order.order_id }), why);
     refused(Cancelled::Gone);
-    let history = db.keys.history(&order.suffix);
+    let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "x"]);
     refused(Cancelled::Unreadable);
     db.raw(&["DEL", &history]);
@@ -209,9 +213,9 @@ fn what_is_not_there_or_cannot_be_read() {
     db.reset();
     let big = Order::big("u1:5").due_in(&db, MINUTE).accept(&db).clone();
     db.raw(&["HSET", &history, "c:email", "short"]);
-    assert_eq!(db.unchanged(&Cancel { keys: &db.keys, suffix: &big.suffix }), Cancelled::Unreadable);
+    assert_eq!(db.unchanged(&Cancel { keys: &db.keys, order_id: &big.order_id }), Cancelled::Unreadable);
     db.raw(&["HDEL", &history, "c:email"]);
-    assert_eq!(db.unchanged(&Cancel { keys: &db.keys, suffix: &big.suffix }), Cancelled::Unreadable);
+    assert_eq!(db.unchanged(&Cancel { keys: &db.keys, order_id: &big.order_id }), Cancelled::Unreadable);
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn a_parcel_claimed_before_is_not_begun_after() {
     assert_eq!(courier.begin(&parcel, &[(0, 1)]).0, posthaste_protocol::scripts::ParcelCode::Cancelled);
     db.later(LEASE);
     db.reply(&courier.sweeping());
-    assert_eq!(order.row(&db, 0).state, State::Cancelled);
+    assert_eq!(order.delivery(&db, 0).state, State::Cancelled);
     let (taken, parcels) = courier.take(&Claim { begin: 9, ..courier.next() });
     assert!(parcels.is_empty() && taken.closed == 0);
     db.sound();

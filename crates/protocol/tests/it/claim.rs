@@ -1,11 +1,11 @@
-//! `claim`: what is taken, in which order, and what happens to what can't be.
+//! `claim`: what is taken, in which order, and what happens to the rest.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, UnixMs};
-use posthaste_protocol::scripts::begin::RowBegun;
+use posthaste_model::{Priority, UnixMs};
+use posthaste_protocol::scripts::begin::DeliveryBegun;
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply, ClaimedParcels};
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
 use crate::db::Db;
@@ -15,23 +15,23 @@ pub(crate) fn accept(db: &Db, names: &[&str]) -> Vec<Order> {
     names.iter().map(|name| Order::inline(name).accept(db).clone()).collect()
 }
 
-pub(crate) fn members(taken: &Taken) -> Vec<String> {
-    taken.parcels.iter().map(|parcel| parcel.member.to_string()).collect()
+pub(crate) fn parcel_ids(taken: &ClaimedParcels) -> Vec<String> {
+    taken.parcels.iter().map(|parcel| parcel.parcel_id.to_string()).collect()
 }
 
 #[test]
-fn parcels_come_under_a_lease_and_one_fence() {
+fn claimed_parcels_get_a_lease_and_one_fence() {
     let db = Db::start();
     accept(&db, &["u1:1", "u1:2"]);
     let courier = Courier::new(&db, "c1");
     let step = db.step(&courier.next());
-    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
-    assert_eq!(members(taken), ["u1:1:0", "u1:2:0"]);
+    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    assert_eq!(parcel_ids(taken), ["u1:1:0", "u1:2:0"]);
     assert!(!taken.again && taken.unreadable.is_empty() && taken.oldest.is_none());
     assert_eq!((taken.waiting, taken.rung, taken.next), (0, 0, Some(UnixMs(step.now + 10_000))));
     let first = &taken.parcels[0];
     assert!(!first.careful && first.head.inline);
-    assert_eq!(first.inline.as_ref().expect("rows").rows.len(), 1);
+    assert_eq!(first.inline.as_ref().expect("deliveries").deliveries.len(), 1);
     assert_eq!(first.outcomes.as_ref().expect("outcomes").counts(), (1, 0, 0));
     step.changed(
         &[],
@@ -52,11 +52,11 @@ fn parcels_come_under_a_lease_and_one_fence() {
 }
 
 #[test]
-fn nothing_ready_takes_no_fence() {
+fn an_empty_claim_uses_no_fence() {
     let db = Db::start();
     let courier = Courier::new(&db, "c1");
     let step = db.step(&courier.next());
-    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
     assert!(taken.parcels.is_empty() && taken.next.is_none());
     step.changed(
         &[],
@@ -73,28 +73,28 @@ fn a_parcel_claimed_by_itself_is_marked_alone() {
 }
 
 #[test]
-fn a_lost_reply_is_asked_for_again_by_the_same_number() {
+fn a_lost_reply_is_repeated_for_the_same_number() {
     let db = Db::start();
     accept(&db, &["u1:1", "u1:2", "u1:3"]);
     let courier = Courier::new(&db, "c1");
     let first = db.answer(&Claim { limit: 2, ..courier.next() });
-    let Reply::Taken(taken) = &first.reply else { panic!("{first:?}") };
-    // Another courier claims meanwhile.
+    let ClaimReply::Taken(taken) = &first.reply else { panic!("{first:?}") };
+    // Another courier claims in the meantime.
     Order::inline("u1:4").accept(&db);
     let other = Courier::new(&db, "c9");
     other.take(&Claim { limit: 1, ..other.next() });
     let again = db.answer(&courier.same());
-    let Reply::Taken(same) = &again.reply else { panic!("{again:?}") };
+    let ClaimReply::Taken(same) = &again.reply else { panic!("{again:?}") };
     assert!(same.again && first.fence == again.fence);
-    assert_eq!(members(same), members(taken));
+    assert_eq!(parcel_ids(same), parcel_ids(taken));
     assert_eq!((same.waiting, same.parcels[0].head.clone()), (1, taken.parcels[0].head.clone()));
-    assert!(matches!(db.unchanged(&courier.same()), Reply::Taken(_)));
-    // What was settled or handed on meanwhile is not in it any more.
-    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence: first.fence };
+    assert!(matches!(db.unchanged(&courier.same()), ClaimReply::Taken(_)));
+    // Parcels settled or released in the meantime are no longer in the reply.
+    let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence: first.fence };
     courier.begun(&parcel, &[(0, 1)]);
-    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Sent)]);
+    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::OutcomeKind::Sent)]);
     let (same, _) = courier.take(&courier.same());
-    assert_eq!(members(&same), ["u1:2:0"]);
+    assert_eq!(parcel_ids(&same), ["u1:2:0"]);
     courier.crash();
     let other = Courier::new(&db, "c2");
     other.claim();
@@ -109,7 +109,7 @@ fn a_smaller_number_is_an_old_copy() {
     courier.claim();
     accept(&db, &["u1:1"]);
     let old = Claim { number: 1, ..courier.same() };
-    assert!(matches!(db.unchanged(&old), Reply::Old));
+    assert!(matches!(db.unchanged(&old), ClaimReply::Old));
     assert!(courier.take(&courier.same()).1.is_empty(), "a number already answered takes nothing more");
     assert_eq!(courier.claim().len(), 1);
     // Numbers are each courier's own.
@@ -118,7 +118,7 @@ fn a_smaller_number_is_an_old_copy() {
 }
 
 #[test]
-fn urgent_comes_before_bulk_which_has_its_share() {
+fn urgent_comes_before_bulk_and_bulk_has_a_limit() {
     let db = Db::start();
     accept(&db, &["u1:1", "u1:2", "u1:3"]);
     for name in ["u2:1", "u2:2", "u2:3"] {
@@ -126,11 +126,11 @@ fn urgent_comes_before_bulk_which_has_its_share() {
     }
     let courier = Courier::new(&db, "c1");
     let (taken, _) = courier.take(&Claim { limit: 2, bulk_limit: 2, ..courier.next() });
-    assert_eq!(members(&taken), ["u2:1:0", "u2:2:0"]);
+    assert_eq!(parcel_ids(&taken), ["u2:1:0", "u2:2:0"]);
     let (taken, _) = courier.take(&Claim { limit: 4, bulk_limit: 1, ..courier.next() });
-    assert_eq!(members(&taken), ["u2:3:0", "u1:1:0"]);
+    assert_eq!(parcel_ids(&taken), ["u2:3:0", "u1:1:0"]);
     let (taken, _) = courier.take(&Claim { limit: 4, bulk_limit: 0, ..courier.next() });
-    assert!(members(&taken).is_empty() && taken.waiting == 2);
+    assert!(parcel_ids(&taken).is_empty() && taken.waiting == 2);
     assert!(taken.oldest.is_some());
 }
 
@@ -141,10 +141,10 @@ fn a_parcel_that_waits_is_not_taken_early() {
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    let mut retry = crate::order::report(0, 1, posthaste_model::Verdict::Retry);
+    let mut retry = crate::order::report(0, 1, posthaste_model::OutcomeKind::Retry);
     retry.value = 5_000;
     courier.settle(&parcel, true, &[retry]);
-    let until = order.row(&db, 0).not_before.expect("a wait");
+    let until = order.delivery(&db, 0).not_before.expect("a wait");
     let (taken, parcels) = courier.take(&courier.next());
     assert_eq!((parcels.len(), taken.waiting, taken.oldest), (0, 1, Some(until)));
     db.later(Duration::from_millis(5_010));
@@ -152,14 +152,18 @@ fn a_parcel_that_waits_is_not_taken_early() {
 }
 
 #[test]
-fn rows_of_inline_orders_are_begun_at_once() {
+fn deliveries_of_inline_orders_are_begun_at_once() {
     let db = Db::start();
-    let orders =
-        [Order::inline("u1:1").rows(2), Order::big("u1:2"), Order::inline("u1:3"), Order::inline("u1:4")];
+    let orders = [
+        Order::inline("u1:1").deliveries(2),
+        Order::big("u1:2"),
+        Order::inline("u1:3"),
+        Order::inline("u1:4"),
+    ];
     orders.iter().for_each(|order| drop(order.accept(&db).clone()));
     let courier = Courier::new(&db, "c1");
     let step = db.step(&Claim { begin: 3, ..courier.next() });
-    let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+    let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
     let counts: Vec<_> =
         taken.parcels.iter().map(|p| p.outcomes.as_ref().map(|outcomes| outcomes.counts())).collect();
     assert_eq!(counts, [Some((0, 2, 0)), None, Some((0, 1, 0)), Some((1, 0, 0))]);
@@ -168,52 +172,56 @@ fn rows_of_inline_orders_are_begun_at_once() {
     assert_eq!(lease["u1:1:0"], format!("5 1 0 {until} c1").as_bytes());
     assert_eq!(lease["u1:2:0"], b"5 0 0 0 c1");
     assert_eq!(lease["u1:4:0"], b"5 0 0 0 c1");
-    // What the claim told is what is stored, and a repeat begins nothing more.
+    // The reply matches what is stored, and a repeat begins nothing more.
     for (parcel, order) in taken.parcels.iter().zip(&orders).filter(|(_, order)| !order.big) {
         assert_eq!(parcel.outcomes, order.try_outcomes(&db, 0));
     }
-    assert_eq!(members(&courier.take(&courier.same()).0).len(), 4);
+    assert_eq!(parcel_ids(&courier.take(&courier.same()).0).len(), 4);
     db.again();
     db.sound();
 }
 
 #[test]
-fn a_retried_row_is_begun_at_once_under_its_next_attempt() {
+fn a_retried_delivery_is_begun_at_once_under_its_next_attempt() {
     let db = Db::start();
-    for rows in [1, 2] {
+    for deliveries in [1, 2] {
         db.reset();
-        let order = Order::inline("u1:1").rows(rows).accept(&db).clone();
+        let order = Order::inline("u1:1").deliveries(deliveries).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1)]);
-        courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Retry)]);
+        courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::OutcomeKind::Retry)]);
         let (taken, parcels) = courier.take(&Claim { begin: 1, ..courier.next() });
-        let row = taken.parcels[0].outcomes.as_ref().and_then(|outcomes| outcomes.row(0)).expect("a row");
-        assert_eq!((row.state, row.attempt, row.tries), (posthaste_model::State::Sending, 2, 1));
-        assert_eq!(Some(row), order.try_outcomes(&db, 0).and_then(|outcomes| outcomes.row(0)));
+        let delivery =
+            taken.parcels[0].outcomes.as_ref().and_then(|outcomes| outcomes.delivery(0)).expect("a delivery");
+        assert_eq!(
+            (delivery.state, delivery.attempt, delivery.tries),
+            (posthaste_model::State::Sending, 2, 1)
+        );
+        assert_eq!(Some(delivery), order.try_outcomes(&db, 0).and_then(|outcomes| outcomes.delivery(0)));
         let (code, begun) = courier.begin(&parcels[0], &[(0, 2)]);
-        assert_eq!((code, begun), (ParcelCode::Ok, vec![RowBegun::Begun { token: 0 }]), "begun already");
+        assert_eq!((code, begun), (ParcelCode::Ok, vec![DeliveryBegun::Begun { token: 0 }]), "begun already");
         assert_eq!(db.snapshot().hash("history:{0}:u1:1")["v"], b"3", "revisions count on");
         db.sound();
     }
 }
 
 #[test]
-fn rows_that_wait_are_not_begun_at_once() {
+fn deliveries_that_wait_are_not_begun_at_once() {
     let db = Db::start();
     for tokens in [false, true] {
         db.reset();
-        let order = Order::inline("u1:1").rows(2).accept(&db).clone();
+        let order = Order::inline("u1:1").deliveries(2).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begin_with(&parcel, &[(0, 1)], u16::from(tokens));
-        let mut throttled = crate::order::report(0, 1, posthaste_model::Verdict::NotSent);
+        let mut throttled = crate::order::report(0, 1, posthaste_model::OutcomeKind::NotSent);
         throttled.value = 60_000;
         courier.settle(&parcel, true, &[throttled]);
         courier.take(&Claim { begin: 9, ..courier.next() });
         let outcomes = order.try_outcomes(&db, 0).expect("outcomes");
         assert_eq!(outcomes.counts(), (1, 1, 0), "tokens: {tokens}");
-        assert_eq!(outcomes.row(0).expect("a row").attempt, 1);
+        assert_eq!(outcomes.delivery(0).expect("a delivery").attempt, 1);
     }
 }
 
@@ -224,11 +232,11 @@ fn a_marked_parcel_is_claimed_alone() {
     let courier = Courier::new(&db, "c1");
     db.raw(&["HSET", "crashes:{0}:email", "u1:2:0", &format!("0 {}", db.now().0)]);
     let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
-    assert_eq!(members(&taken), ["u1:1:0", "u1:3:0"]);
+    assert_eq!(parcel_ids(&taken), ["u1:1:0", "u1:3:0"]);
     assert!(taken.parcels.iter().all(|p| p.outcomes.as_ref().expect("outcomes").counts() == (0, 1, 0)));
     accept(&db, &["u1:4"]);
     let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
-    assert_eq!(members(&taken), ["u1:2:0"]);
+    assert_eq!(parcel_ids(&taken), ["u1:2:0"]);
     assert!(taken.parcels[0].careful);
     assert_eq!(
         taken.parcels[0].outcomes.as_ref().expect("outcomes").counts(),
@@ -239,13 +247,13 @@ fn a_marked_parcel_is_claimed_alone() {
     let (again, _) = courier.take(&courier.same());
     assert!(again.parcels[0].careful);
     let (taken, _) = courier.take(&courier.next());
-    assert_eq!(members(&taken), ["u1:4:0"]);
+    assert_eq!(parcel_ids(&taken), ["u1:4:0"]);
 }
 
 #[test]
 fn a_marked_bulk_parcel_that_waited_long_goes_before_urgent_ones() {
     let db = Db::start();
-    // On a machine that stands still for a second it has waited long after all: then once more.
+    // On a machine that stalls for a second it has waited long after all: then try again.
     let courier = posthaste_rig::eventually("a claim before it has waited long", || {
         db.reset();
         accept(&db, &["u1:1"]);
@@ -258,47 +266,47 @@ fn a_marked_bulk_parcel_that_waited_long_goes_before_urgent_ones() {
         if db.now().0 >= since + 30_000 {
             return Err("not this time");
         }
-        assert_eq!(members(&taken), ["u1:2:0"], "it has not waited long");
+        assert_eq!(parcel_ids(&taken), ["u1:2:0"], "it has not waited long");
         Ok(courier)
     });
     db.later(Duration::from_secs(2));
     Order::inline("u1:3").urgent().accept(&db);
     let none = Claim { bulk_limit: 0, limit: 0, ..courier.next() };
-    assert_eq!(members(&courier.take(&none).0), [""; 0], "no room for bulk");
+    assert_eq!(parcel_ids(&courier.take(&none).0), [""; 0], "no room for bulk");
     let (taken, _) = courier.take(&courier.next());
-    assert_eq!(members(&taken), ["u1:1:0"]);
+    assert_eq!(parcel_ids(&taken), ["u1:1:0"]);
     assert!(taken.parcels[0].careful);
-    assert_eq!(members(&courier.take(&courier.next()).0), ["u1:3:0"]);
+    assert_eq!(parcel_ids(&courier.take(&courier.next()).0), ["u1:3:0"]);
 }
 
 #[test]
-fn parcels_of_a_cancelled_or_late_order_end_when_they_are_met() {
+fn parcels_of_a_cancelled_or_expired_order_end_when_claimed() {
     for (cancel, word) in [(true, "cancelled#0,cancelled"), (false, "expired#0,not_after_passed")] {
         let db = Db::start();
         let orders = [
-            Order::inline("u1:1").rows(2).accept(&db).clone(),
-            Order::big("u1:2").rows(501).accept(&db).clone(),
+            Order::inline("u1:1").deliveries(2).accept(&db).clone(),
+            Order::big("u1:2").deliveries(501).accept(&db).clone(),
         ];
         let courier = Courier::new(&db, "c1");
-        // Rung, but nobody has claimed.
+        // Promoted, but not claimed.
         courier.take(&Claim { limit: 0, ..courier.next() });
         if cancel {
             for order in &orders {
-                db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+                db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
             }
         } else {
             db.later(SPAN);
         }
-        let rows = if cancel { "cancelled" } else { "expired" };
+        let deliveries = if cancel { "cancelled" } else { "expired" };
         let step = db.step(&courier.next());
-        let Reply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
+        let ClaimReply::Taken(taken) = &step.reply else { panic!("{:?}", step.reply) };
         assert_eq!((taken.closed, taken.parcels.len()), (3, 0));
         let told = |name: &str| step.changes.iter().any(|line| line == name);
         assert!(told(&format!("+ history:{{0}}:u1:1 o: 0/0/0 {word}x2")), "{:#?}", step.changes);
         assert!(told(&format!("+ outcome:{{0}}:u1:2:email:0: 0/0/0 {word}x500")), "{:#?}", step.changes);
         assert!(told(&format!("+ outcome:{{0}}:u1:2:email:1: 0/0/0 {word}")), "{:#?}", step.changes);
         assert!(
-            told(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {rows}=501")),
+            told(&format!("~ history:{{0}}:u1:2 c:email: pending=501 -> {deliveries}=501")),
             "{:#?}",
             step.changes
         );
@@ -310,10 +318,10 @@ fn parcels_of_a_cancelled_or_late_order_end_when_they_are_met() {
 #[test]
 fn closing_is_bounded() {
     let db = Db::start();
-    Order::big("u1:1").rows(5_000).accept(&db);
+    Order::big("u1:1").deliveries(5_000).accept(&db);
     let courier = Courier::new(&db, "c1");
     db.later(SPAN);
-    assert_eq!(courier.take(&courier.next()).0.closed, 8, "4,000 rows a call");
+    assert_eq!(courier.take(&courier.next()).0.closed, 8, "4,000 deliveries per call");
     db.sound();
     assert_eq!(courier.take(&courier.next()).0.closed, 2);
     db.sound();
@@ -327,24 +335,27 @@ fn two_couriers_never_hold_the_same_parcel() {
     let (first, _) = one.take(&Claim { limit: 2, ..one.next() });
     let (second, _) = two.take(&two.next());
     assert_eq!(
-        (members(&first), members(&second)),
+        (parcel_ids(&first), parcel_ids(&second)),
         (vec!["u1:1:0".into(), "u1:2:0".into()], vec!["u1:3:0".to_owned()])
     );
     db.later(LEASE * 2);
-    assert!(two.claim().is_empty(), "a lease that is over is the sweeper's business");
+    assert!(two.claim().is_empty(), "an expired lease is left to reclaim_leases");
 }
 
 #[test]
-fn the_lanes_are_walked_by_age() {
+fn priorities_are_claimed_by_age() {
     let db = Db::start();
     let orders = accept(&db, &["u1:1"]);
     db.later(Duration::from_secs(5));
     accept(&db, &["u1:2"]);
-    let ready = db.snapshot().sorted(&db.keys.ready(&orders[0].channels[0].0, Lane::Bulk));
+    let ready = db.snapshot().sorted(&db.keys.ready(&orders[0].channels[0].0, Priority::Bulk));
     assert!(ready["u1:1:0"] < ready["u1:2:0"]);
     let courier = Courier::new(&db, "c1");
     let (taken, _) = courier.take(&Claim { limit: 1, ..courier.next() });
-    assert_eq!((members(&taken), taken.oldest), (vec!["u1:1:0".to_owned()], Some(UnixMs(ready["u1:2:0"]))));
+    assert_eq!(
+        (parcel_ids(&taken), taken.oldest),
+        (vec!["u1:1:0".to_owned()], Some(UnixMs(ready["u1:2:0"])))
+    );
 }
 
 #[test]
@@ -354,7 +365,7 @@ fn the_next_moment_is_the_first_of_lease_due_time_and_send_by() {
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::Verdict::Unknown)]);
+    courier.settle(&parcel, true, &[crate::order::report(0, 1, posthaste_model::OutcomeKind::Unknown)]);
     let next = || courier.take(&courier.next()).0.next.map(|at| at.0);
     let send_by = db.snapshot().sorted("unresolved:{0}:email")["u1:1:0"];
     assert_eq!(next(), Some(send_by));
@@ -368,14 +379,14 @@ fn the_next_moment_is_the_first_of_lease_due_time_and_send_by() {
 }
 
 #[test]
-fn marks_go_with_what_is_dropped() {
+fn marks_of_dropped_parcels_are_removed() {
     let db = Db::start();
     let orders = accept(&db, &["u1:1", "u1:2"]);
     for order in &orders {
-        db.raw(&["HSET", "crashes:{0}:email", &order.member(0).to_string(), &format!("1 {}", db.now().0)]);
+        db.raw(&["HSET", "crashes:{0}:email", &order.parcel_id(0).to_string(), &format!("1 {}", db.now().0)]);
     }
-    db.raw(&["DEL", &db.keys.history(&orders[0].suffix)]);
-    db.reply(&Cancel { keys: &db.keys, suffix: &orders[1].suffix });
+    db.raw(&["DEL", &db.keys.history(&orders[0].order_id)]);
+    db.reply(&Cancel { keys: &db.keys, order_id: &orders[1].order_id });
     let courier = Courier::new(&db, "c1");
     assert!(courier.claim().is_empty());
     assert!(db.snapshot().get("crashes:{0}:email").is_none());

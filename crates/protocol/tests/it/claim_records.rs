@@ -1,14 +1,14 @@
 //! `claim` among records that can't be read and keys of a wrong type.
 
-use posthaste_protocol::scripts::claim::{Claim, Reply};
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply};
 
-use crate::claim::{accept, members};
+use crate::claim::{accept, parcel_ids};
 use crate::db::Db;
 use crate::order::{Courier, LEASE, Order};
 
-/// Records nobody can read neither stop the others nor stay at the head of ready.
+/// Unreadable records neither block the others nor stay at the head of ready.
 #[test]
-fn records_that_cannot_be_read_stop_nobody() {
+fn unreadable_records_block_no_others() {
     let heads: [(&str, Option<Vec<u8>>, &str); 6] = [
         ("gone", None, "nowhere"),
         ("another type", Some(vec![]), "parked"),
@@ -29,7 +29,7 @@ fn records_that_cannot_be_read_stop_nobody() {
         for begin in [0, 9] {
             let db = Db::start();
             let broken = accept(&db, &["u1:1", "u1:2"]).remove(0);
-            let history = db.keys.history(&broken.suffix);
+            let history = db.keys.history(&broken.order_id);
             match head.as_deref() {
                 None => drop(db.raw(&["DEL", &history])),
                 Some([]) => drop(db.raw(&["SET", &history, "x"])),
@@ -37,8 +37,8 @@ fn records_that_cannot_be_read_stop_nobody() {
             }
             let courier = Courier::new(&db, "c1");
             let answer = db.answer(&Claim { begin, ..courier.next() });
-            let Reply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
-            assert_eq!(members(&taken), ["u1:2:0"], "{name}");
+            let ClaimReply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
+            assert_eq!(parcel_ids(&taken), ["u1:2:0"], "{name}");
             let all = db.snapshot();
             let found = match place {
                 "parked" => all.sorted("parked:{0}:email").get("u1:1:0") == Some(&answer.now.0),
@@ -60,23 +60,23 @@ fn outcomes_that_cannot_be_read_park_their_parcel_when_they_are_needed() {
     ] {
         let db = Db::start();
         let broken = accept(&db, &["u1:1", "u1:2"]).remove(0);
-        db.raw(&[b"HSET", db.keys.history(&broken.suffix).as_bytes(), b"o", &record]);
+        db.raw(&[b"HSET", db.keys.history(&broken.order_id).as_bytes(), b"o", &record]);
         let courier = Courier::new(&db, "c1");
         let (taken, _) = courier.take(&Claim { begin: 9, ..courier.next() });
-        assert_eq!(members(&taken), ["u1:2:0"]);
+        assert_eq!(parcel_ids(&taken), ["u1:2:0"]);
         assert!(db.snapshot().sorted(place).contains_key("u1:1:0"), "{place}");
     }
 }
 
 #[test]
-fn members_that_are_no_parcels_are_dropped() {
+fn members_that_are_not_parcels_are_dropped() {
     let db = Db::start();
     accept(&db, &["u1:1"]);
-    for member in ["", "nonsense", "u1:x", ":0"] {
-        db.raw(&["ZADD", "ready:{0}:email:bulk", "1", member]);
+    for parcel_id in ["", "nonsense", "u1:x", ":0"] {
+        db.raw(&["ZADD", "ready:{0}:email:bulk", "1", parcel_id]);
     }
     let courier = Courier::new(&db, "c1");
-    assert_eq!(members(&courier.take(&courier.next()).0), ["u1:1:0"]);
+    assert_eq!(parcel_ids(&courier.take(&courier.next()).0), ["u1:1:0"]);
     assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
 }
 

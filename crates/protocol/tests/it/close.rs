@@ -1,21 +1,21 @@
-//! `close`: what nobody comes for.
+//! `expire_parcels`: deliveries that will never be claimed.
 
-use posthaste_model::{Lane, State, Verdict};
+use posthaste_model::{OutcomeKind, Priority, State};
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::Claim;
-use posthaste_protocol::scripts::close::{Close, Closed, Index};
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, ExpiredParcels, Index};
 
 use crate::db::Db;
 use crate::mutant::Mutant;
 use crate::order::{Courier, Order, SPAN, report};
 
-const BULK: Index = Index::Ready(Lane::Bulk);
+const BULK: Index = Index::Ready(Priority::Bulk);
 
-fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> Closed {
-    db.reply(&Close { keys: &db.keys, channel: &order.channels[0].0, index, from, limit })
+fn close(db: &Db, order: &Order, index: Index, from: u64, limit: u32) -> ExpiredParcels {
+    db.reply(&ExpireParcels { keys: &db.keys, channel: &order.channels[0].0, index, from, limit })
 }
 
-/// Orders rung, and no courier to claim them.
+/// Promoted orders, and no courier to claim them.
 fn rung(db: &Db, orders: &[Order]) {
     orders.iter().for_each(|order| drop(order.accept(db).clone()));
     let bystander = Courier::on(db, "c0", "vk");
@@ -23,18 +23,25 @@ fn rung(db: &Db, orders: &[Order]) {
 }
 
 #[test]
-fn a_channel_without_courier_ends_too() {
+fn orders_on_a_channel_without_courier_end_too() {
     let db = Db::start();
-    let orders = [Order::inline("u1:1").rows(2), Order::big("u1:2").rows(501), Order::inline("u1:3")];
+    let orders =
+        [Order::inline("u1:1").deliveries(2), Order::big("u1:2").deliveries(501), Order::inline("u1:3")];
     rung(&db, &orders);
-    db.reply(&Cancel { keys: &db.keys, suffix: &orders[2].suffix });
-    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 1, lost: 0 });
-    assert_eq!(orders[2].row(&db, 0).state, State::Cancelled);
+    db.reply(&Cancel { keys: &db.keys, order_id: &orders[2].order_id });
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), ExpiredParcels { next: None, closed: 1, lost: 0 });
+    assert_eq!(orders[2].delivery(&db, 0).state, State::Cancelled);
     db.sound();
     db.later(SPAN);
-    assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 3, lost: 0 });
+    assert_eq!(close(&db, &orders[0], BULK, 0, 200), ExpiredParcels { next: None, closed: 3, lost: 0 });
     for order in &orders[..2] {
-        assert!(order.try_outcomes(&db, 0).expect("outcomes").rows().all(|row| row.state == State::Expired));
+        assert!(
+            order
+                .try_outcomes(&db, 0)
+                .expect("outcomes")
+                .deliveries()
+                .all(|delivery| delivery.state == State::Expired)
+        );
     }
     assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
     db.sound();
@@ -42,73 +49,74 @@ fn a_channel_without_courier_ends_too() {
 }
 
 #[test]
-fn a_walk_goes_on_where_it_stopped() {
+fn a_walk_continues_where_it_stopped() {
     let db = Db::start();
     let order = |n: u32| Order::inline(&format!("u1:{n}"));
     let orders: Vec<Order> = (0..6).map(order).collect();
     rung(&db, &orders);
     for at in [1, 2, 3, 5] {
-        db.reply(&Cancel { keys: &db.keys, suffix: &orders[at].suffix });
+        db.reply(&Cancel { keys: &db.keys, order_id: &orders[at].order_id });
     }
     let walk = |from| close(&db, &orders[0], BULK, from, 2);
     // Ranks move up as members leave: 0 is kept, 1 closed; then 2, 3; then 4 kept and 5 closed.
-    assert_eq!(walk(0), Closed { next: Some(1), closed: 1, lost: 0 });
-    assert_eq!(walk(1), Closed { next: Some(1), closed: 2, lost: 0 });
-    assert_eq!(walk(1), Closed { next: Some(2), closed: 1, lost: 0 });
-    assert_eq!(walk(2), Closed { next: None, closed: 0, lost: 0 });
+    assert_eq!(walk(0), ExpiredParcels { next: Some(1), closed: 1, lost: 0 });
+    assert_eq!(walk(1), ExpiredParcels { next: Some(1), closed: 2, lost: 0 });
+    assert_eq!(walk(1), ExpiredParcels { next: Some(2), closed: 1, lost: 0 });
+    assert_eq!(walk(2), ExpiredParcels { next: None, closed: 0, lost: 0 });
     db.sound();
 }
 
 #[test]
 fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
     let db = Db::start();
-    let order = Order::big("u1:1").rows(5_000);
+    let order = Order::big("u1:1").deliveries(5_000);
     rung(&db, std::slice::from_ref(&order));
     db.later(SPAN);
-    assert_eq!(close(&db, &order, BULK, 0, 3), Closed { next: Some(0), closed: 3, lost: 0 });
-    // 4,000 rows a call, whatever the limit.
+    assert_eq!(close(&db, &order, BULK, 0, 3), ExpiredParcels { next: Some(0), closed: 3, lost: 0 });
+    // 4,000 deliveries per call, whatever the limit.
     db.reset();
-    let order = Order::big("u1:1").rows(6_000);
+    let order = Order::big("u1:1").deliveries(6_000);
     rung(&db, std::slice::from_ref(&order));
     db.later(SPAN);
-    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: Some(0), closed: 8, lost: 0 });
-    assert_eq!(close(&db, &order, BULK, 0, 200), Closed { next: None, closed: 4, lost: 0 });
+    assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: Some(0), closed: 8, lost: 0 });
+    assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: None, closed: 4, lost: 0 });
     db.sound();
 }
 
-/// Orders of one row take a short way through `close`. It ends what the long way ends, as it does.
+/// Orders of one delivery take a fast path through `expire_parcels`. It has the same results as the general path.
 #[test]
-fn an_order_of_one_row_ends_like_any_other() {
+fn an_order_of_one_delivery_ends_like_any_other() {
     let long_way = Mutant {
-        script: Some("close"),
+        script: Some("expire_parcels"),
         guard: "if what == 'ready' and sub(member, -2) == ':0' then",
         instead: "if false then",
     };
     let db = Db::start();
     let mut seen = Vec::new();
-    for (counts, row) in [
+    for (counts, delivery) in [
         (None, [0; 12]),
         (Some([0, 1, 0, 0, 0, 0]), [16, 3, 2, 0, 0, 0, 0, 5, 0, 0, 0, 200]),
-        // One that waits for its repeat after an unknown, one with a token, and both.
+        // A delivery waiting for its repeat after an unknown, one with a token, and both.
         (Some([0, 1, 0, 0, 0, 0]), [16, 1, 16, 0, 1, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 1, 0, 0, 0, 0]), [16, 1, 32, 0, 1, 0, 0, 5, 0, 0, 0, 9]),
         (Some([0, 1, 0, 0, 0, 0]), [16, 1, 49, 0, 1, 0, 0, 5, 0, 0, 0, 9]),
-        // On its way, sent, unresolved; and records that are none.
+        // Sending, sent, unresolved; and invalid records.
         (Some([0, 0, 0, 1, 0, 0]), [17, 1, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 0, 0, 0, 0, 0]), [18, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 0, 0, 0, 0, 1]), [25, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 0, 0, 0, 0, 0]), [16, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
         (Some([0, 1, 0, 0, 0, 0]), [32, 1, 1, 0, 0, 0, 0, 5, 0, 0, 0, 0]),
     ] {
-        // Kept, over, cancelled, cancelled and over; one that is final, one of another channel, and one named twice.
+        // Kept, expired, cancelled, cancelled and expired; one that is final, one of another channel, and one named
+        // twice.
         for what in ["kept", "over", "cancelled", "both", "final", "foreign", "twice"] {
-            let by = |way: &dyn Fn() -> Closed| {
+            let by = |way: &dyn Fn() -> ExpiredParcels| {
                 db.reset();
                 let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
                 rung(&db, &orders);
-                let history = db.keys.history(&orders[0].suffix);
+                let history = db.keys.history(&orders[0].order_id);
                 if let Some(counts) = counts {
-                    let record = [counts.as_slice(), &row].concat();
+                    let record = [counts.as_slice(), &delivery].concat();
                     db.raw(&[b"HSET".as_slice(), history.as_bytes(), b"o", &record]);
                 }
                 if !matches!(what, "kept" | "cancelled") {
@@ -123,9 +131,9 @@ fn an_order_of_one_row_ends_like_any_other() {
                 }
                 let closed = way();
                 let end = |order: &Order| {
-                    let history = db.keys.history(&order.suffix);
+                    let history = db.keys.history(&order.order_id);
                     let o = db.raw(&["HGET", &history, "o"]).bytes().map(<[u8]>::to_vec);
-                    // The moment it ended, in seconds since it was due, is the clock's.
+                    // The time it ended, in seconds since it was due, depends on the clock.
                     let o = o.map(|o| [&o[..11], &o[14..]].concat());
                     let is_final = db.raw(&["HGET", &history, "f"]).text().is_some();
                     (o, is_final, order.revision(&db))
@@ -142,31 +150,37 @@ fn an_order_of_one_row_ends_like_any_other() {
             };
             let call = || close(&db, &Order::inline("u1:1"), BULK, 0, 200);
             let (short, long) = (by(&call), by(&|| long_way.under(call)));
-            assert_eq!(short, long, "{counts:?} {row:?}, {what}");
+            assert_eq!(short, long, "{counts:?} {delivery:?}, {what}");
             seen.push(short.0);
         }
     }
-    // The table shows both: what ends, and what is left alone.
+    // The table contains both: deliveries that end, and ones that are left alone.
     assert!(seen.iter().any(|closed| closed.closed == 2) && seen.iter().any(|closed| closed.closed == 0));
 }
 
 #[test]
 fn unknowns_are_held_when_their_order_is_over() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(3).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(3).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1), (1, 1), (2, 1)]);
-    courier.settle(&parcel, false, &[report(2, 1, Verdict::Sent)]);
+    courier.settle(&parcel, false, &[report(2, 1, OutcomeKind::Sent)]);
     courier.crash();
-    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 0, lost: 0 });
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    assert_eq!(
+        close(&db, &order, Index::Unresolved, 0, 200),
+        ExpiredParcels { next: None, closed: 0, lost: 0 }
+    );
+    db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     assert_eq!(close(&db, &order, Index::Unresolved, 0, 200).closed, 0, "the resolver still has time");
     db.later(SPAN);
-    assert_eq!(close(&db, &order, Index::Unresolved, 0, 200), Closed { next: None, closed: 1, lost: 0 });
-    let row = order.row(&db, 1);
-    assert_eq!((row.state, row.reason), (State::Unknown, posthaste_model::Reason::Held));
-    assert_eq!(order.row(&db, 2).state, State::Sent);
+    assert_eq!(
+        close(&db, &order, Index::Unresolved, 0, 200),
+        ExpiredParcels { next: None, closed: 1, lost: 0 }
+    );
+    let delivery = order.delivery(&db, 1);
+    assert_eq!((delivery.state, delivery.reason), (State::Unknown, posthaste_model::Reason::Held));
+    assert_eq!(order.delivery(&db, 2).state, State::Sent);
     assert!(db.snapshot().get("crashes:{0}:email").is_none());
     db.sound();
 }
@@ -179,12 +193,15 @@ fn members_without_a_record_leave_and_newer_ones_stay() {
         let orders = [Order::inline("u1:1"), Order::inline("u1:2")];
         rung(&db, &orders);
         db.raw(&["ZADD", "ready:{0}:email:bulk", "5", "nonsense"]);
-        let history = db.keys.history(&orders[0].suffix);
+        let history = db.keys.history(&orders[0].order_id);
         match &head {
             None => drop(db.raw(&["DEL", &history])),
             Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
         }
-        assert_eq!(close(&db, &orders[0], BULK, 0, 200), Closed { next: None, closed: 0, lost: lost + 1 });
+        assert_eq!(
+            close(&db, &orders[0], BULK, 0, 200),
+            ExpiredParcels { next: None, closed: 0, lost: lost + 1 }
+        );
         let all = db.snapshot();
         assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), parked);
         assert_eq!(all.sorted("ready:{0}:email:bulk").contains_key("u1:1:0"), lost == 0);

@@ -1,11 +1,12 @@
-//! A person's own newest word wins: every order in which words can be said and arrive, with late copies, as a table.
+//! A person's newest opt-in or opt-out wins: a table of every order in which notices can be said and arrive, with
+//! late copies.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use posthaste_model::{Channel, Reason, UnixMs};
-use posthaste_protocol::record::{Notice, NoticeId, Said, Source, SuppressionId};
-use posthaste_protocol::scripts::lift::LiftSuppression;
+use posthaste_protocol::record::{Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource};
+use posthaste_protocol::scripts::lift_suppression::LiftSuppression;
 use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions, Suppressed};
 
@@ -21,16 +22,16 @@ enum Word {
     In,
 }
 
-/// By whose clock the words of a channel have their moments.
+/// Which clock dates the notices of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clock {
     /// The provider's (Twilio, Telegram).
     Provider,
-    /// The moment at which we heard them (VK, e-mail).
+    /// Our clock, when we received them (VK, e-mail).
     Ours,
 }
 
-/// One address on a list, and what is said of it.
+/// One address on a list, and the notices about it.
 struct Case<'a> {
     db: &'a Db,
     address: SuppressionId,
@@ -56,7 +57,7 @@ impl<'a> Case<'a> {
         UnixMs(self.base.0 + 10_000 * at as u64)
     }
 
-    fn put(&self, reason: Reason, source: Source, notice: Notice) -> Suppressed {
+    fn put(&self, reason: Reason, source: SuppressionSource, notice: Notice) -> Suppressed {
         let entry = NewSuppression { id: self.address, of_sender: false, reason, source, after: 1, notice };
         let (keys, key, channel) = (&self.db.keys, &key(), &sms());
         let script = PutSuppressions { keys, key, channel, entries: &[entry] };
@@ -64,7 +65,7 @@ impl<'a> Case<'a> {
     }
 
     fn out(&self, notice: Notice) -> Suppressed {
-        self.put(Reason::OptedOut, Source::Stop, notice)
+        self.put(Reason::OptedOut, SuppressionSource::Stop, notice)
     }
 
     fn back(&self, notice: Notice) -> OptedIn {
@@ -74,16 +75,16 @@ impl<'a> Case<'a> {
         self.db.reply(&script)
     }
 
-    /// Delivers the word that was said `at`-th.
+    /// Delivers the `at`-th opt-in or opt-out.
     fn say(&self, word: Word, at: usize, id: NoticeId) {
         self.say_at(word, self.moment(at), id);
     }
 
     fn say_at(&self, word: Word, moment: UnixMs, id: NoticeId) {
         let said = match (self.clock, word) {
-            (Clock::Provider, _) => Said::Provider(moment),
-            (Clock::Ours, Word::In) => Said::NotBefore(moment),
-            (Clock::Ours, Word::Out) => Said::Ago(self.db.now().since(moment)),
+            (Clock::Provider, _) => NoticeTime::Provider(moment),
+            (Clock::Ours, Word::In) => NoticeTime::NotBefore(moment),
+            (Clock::Ours, Word::Out) => NoticeTime::Ago(self.db.now().since(moment)),
         };
         match word {
             Word::Out => drop(self.out(Notice { id, said })),
@@ -91,31 +92,31 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// An operator, who looked at the list, takes the address off.
+    /// An operator who has seen the list takes the address off.
     fn lift(&self) {
         let (keys, key, channel) = (&self.db.keys, &key(), &sms());
         let record = self.db.raw(&[b"HGET", LIST.as_bytes(), self.address.as_bytes()]);
-        let posthaste_rig::Reply::Bytes(record) = record else { return };
+        let posthaste_rig::RespReply::Bytes(record) = record else { return };
         let seen = UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)));
         self.db.reply(&LiftSuppression { keys, key, channel, id: self.address, seen });
     }
 
-    /// The reason it gets nothing for.
-    fn barred(&self) -> Option<Reason> {
+    /// The reason it is suppressed for.
+    fn suppressed_for(&self) -> Option<Reason> {
         match self.db.raw(&[b"HGET", LIST.as_bytes(), self.address.as_bytes()]) {
-            posthaste_rig::Reply::Bytes(record) if record[1] == b'a' => {
+            posthaste_rig::RespReply::Bytes(record) if record[1] == b'a' => {
                 Some(Reason::from_code(u16::from_be_bytes([record[2], record[3]])))
             }
             _ => None,
         }
     }
 
-    fn expect(&self, barred: bool, told: impl std::fmt::Debug) -> Result<(), String> {
-        let found = self.barred();
-        if found.is_some() == barred {
+    fn expect(&self, suppressed: bool, told: impl std::fmt::Debug) -> Result<(), String> {
+        let found = self.suppressed_for();
+        if found.is_some() == suppressed {
             return Ok(());
         }
-        Err(format!("{told:?}: {:?} clock, expected barred {barred}, found {found:?}", self.clock))
+        Err(format!("{told:?}: {:?} clock, expected suppressed {suppressed}, found {found:?}", self.clock))
     }
 }
 
@@ -127,7 +128,7 @@ fn notices() -> Vec<NoticeId> {
     (0..12).map(|_| fresh().id).collect()
 }
 
-/// All sequences of so many of these.
+/// All sequences of this length.
 fn sequences<T: Copy>(of: &[T], length: usize) -> Vec<Vec<T>> {
     (0..length).fold(vec![vec![]], |shorter, _| {
         shorter.iter().flat_map(|s| of.iter().map(move |one| [s.as_slice(), &[*one]].concat())).collect()
@@ -140,7 +141,7 @@ fn orders(n: usize) -> Vec<Vec<usize>> {
     sequences(&all, n).into_iter().filter(|order| all.iter().all(|one| order.contains(one))).collect()
 }
 
-/// An order of deliveries, and each that has one late copy more.
+/// An order of deliveries, and every variant with one additional late copy.
 fn with_copies(order: &[usize]) -> Vec<Vec<usize>> {
     let mut all = vec![order.to_vec()];
     for first in 0..order.len() {
@@ -155,7 +156,8 @@ fn with_copies(order: &[usize]) -> Vec<Vec<usize>> {
 
 const BOTH: [Word; 2] = [Word::Out, Word::In];
 
-/// The newest word wins, whatever order words and one late copy arrive in; later copies of all calls change nothing.
+/// The newest notice wins, in whatever order the notices and one late copy arrive; later copies of all calls change
+/// nothing.
 fn every_order(db: &Db) -> Result<(), String> {
     for clock in [Clock::Provider, Clock::Ours] {
         for words in (1..=3).flat_map(|length| sequences(&BOTH, length)) {
@@ -174,7 +176,7 @@ fn every_order(db: &Db) -> Result<(), String> {
     Ok(())
 }
 
-/// Where opt-ins of strangers are not remembered words come in order, with late copies (Telegram).
+/// Where opt-ins from unknown addresses are not remembered, notices come in order, with late copies (Telegram).
 fn in_order(db: &Db) -> Result<(), String> {
     for words in (1..=4).flat_map(|length| sequences(&BOTH, length)) {
         let order: Vec<usize> = (0..words.len()).collect();
@@ -190,17 +192,17 @@ fn in_order(db: &Db) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the order can't be proved the entry stands.
+/// If the order can't be proved, the entry stands.
 fn doubts(db: &Db) -> Result<(), String> {
-    let unknown = || Notice { said: Said::Unknown, ..fresh() };
+    let unknown = || Notice { said: NoticeTime::Unknown, ..fresh() };
     for clock in [Clock::Provider, Clock::Ours] {
-        // Said in one second, or one millisecond.
+        // Said in the same second, or the same millisecond.
         for words in [[Word::Out, Word::In], [Word::In, Word::Out]] {
             let case = Case::new(db, clock);
             let moment = case.moment(1);
             match clock {
                 Clock::Provider => words.iter().for_each(|word| case.say_at(*word, moment, fresh().id)),
-                // The clock of a test goes on, so the earlier one is said a moment later.
+                // The test's clock keeps running, so the earlier one is said a moment later.
                 Clock::Ours if words[0] == Word::Out => {
                     case.say_at(Word::Out, moment, fresh().id);
                     case.say_at(Word::In, moment, fresh().id);
@@ -209,35 +211,36 @@ fn doubts(db: &Db) -> Result<(), String> {
             }
             case.expect(true, ("at once", &words))?;
         }
-        // Repeats that were not heard before.
+        // Repeats that were not received before.
         let case = Case::new(db, clock);
         case.say(Word::In, 1, fresh().id);
         case.out(unknown());
-        case.expect(true, "an opt-out of unknown moment")?;
+        case.expect(true, "an opt-out of unknown time")?;
         case.back(unknown());
-        case.expect(true, "an opt-in of unknown moment")?;
+        case.expect(true, "an opt-in of unknown time")?;
         let case = Case::new(db, clock);
         case.back(unknown());
         case.say(Word::Out, 1, fresh().id);
-        case.expect(true, "an opt-out after an opt-in of unknown moment")?;
+        case.expect(true, "an opt-out after an opt-in of unknown time")?;
     }
     let case = Case::new(db, Clock::Ours);
-    case.put(Reason::Bounced, Source::Bounce, fresh());
+    case.put(Reason::Bounced, SuppressionSource::Bounce, fresh());
     case.back(unknown());
-    if case.out(Notice { said: Said::Ago(Duration::from_secs(60)), ..fresh() }) == Suppressed::Outdated {
-        return Err("an opt-in of unknown moment is taken for newer".to_owned());
+    if case.out(Notice { said: NoticeTime::Ago(Duration::from_secs(60)), ..fresh() }) == Suppressed::Outdated
+    {
+        return Err("an opt-in of unknown time is taken for newer".to_owned());
     }
-    // Clocks that may be seconds apart.
-    for (later, barred) in [(0, true), (2_000, true), (4_000, false)] {
+    // Clocks that may differ by seconds.
+    for (later, suppressed) in [(0, true), (2_000, true), (4_000, false)] {
         let case = Case::new(db, Clock::Provider);
         case.out(unknown());
-        let said = Said::Provider(UnixMs(db.now().0 + later));
+        let said = NoticeTime::Provider(UnixMs(db.now().0 + later));
         case.back(Notice { said, ..fresh() });
-        case.expect(barred, ("the provider's clock against ours", later))?;
+        case.expect(suppressed, ("the provider's clock against ours", later))?;
     }
     let case = Case::new(db, Clock::Provider);
-    case.back(Notice { said: Said::Provider(UnixMs(db.now().0 + 2_000)), ..fresh() });
-    case.out(Notice { said: Said::Ago(Duration::ZERO), ..fresh() });
+    case.back(Notice { said: NoticeTime::Provider(UnixMs(db.now().0 + 2_000)), ..fresh() });
+    case.out(Notice { said: NoticeTime::Ago(Duration::ZERO), ..fresh() });
     case.expect(true, "an opt-in by another clock")?;
     // Our clock went back since the opt-in.
     let case = Case::new(db, Clock::Ours);
@@ -246,7 +249,7 @@ fn doubts(db: &Db) -> Result<(), String> {
     db.ahead(CONSENT, Duration::from_secs(9_000));
     case.say(Word::Out, 3, fresh().id);
     case.expect(true, "a clock that went back")?;
-    // An outdated notice stays so, however late a copy of its call comes.
+    // An outdated notice stays outdated, however late a copy of its call comes.
     let case = Case::new(db, Clock::Ours);
     case.say(Word::In, 50, fresh().id);
     case.say(Word::Out, 49, fresh().id);
@@ -256,14 +259,14 @@ fn doubts(db: &Db) -> Result<(), String> {
     case.expect(false, "outdated, an hour later")
 }
 
-/// What a person says lifts nobody else's entry, in whatever order all of it arrives.
-fn other_bars(db: &Db) -> Result<(), String> {
+/// A person's notices lift no entry from another source, in whatever order everything arrives.
+fn other_entries(db: &Db) -> Result<(), String> {
     let bars = [
-        (Reason::Bounced, Source::Bounce),
-        (Reason::OptedOut, Source::Bounce),
-        (Reason::BadAddress, Source::Provider),
-        (Reason::ByOperator, Source::Operator),
-        (Reason::OptedOut, Source::Operator),
+        (Reason::Bounced, SuppressionSource::Bounce),
+        (Reason::OptedOut, SuppressionSource::Bounce),
+        (Reason::BadAddress, SuppressionSource::Provider),
+        (Reason::ByOperator, SuppressionSource::Operator),
+        (Reason::OptedOut, SuppressionSource::Operator),
     ];
     for (reason, source) in bars {
         for words in (0..=3).flat_map(|length| sequences(&BOTH, length)) {
@@ -280,44 +283,44 @@ fn other_bars(db: &Db) -> Result<(), String> {
                 }
                 let told = (reason, source, &words, at);
                 case.expect(true, told)?;
-                // The operator lifts all; a copy of the bar is no new one.
+                // The operator lifts everything; a copy of the entry's notice is not new.
                 case.lift();
                 case.put(reason, source, bar);
                 case.expect(false, (told, "lifted"))?;
-                // Nothing of it is left beneath what the person says next.
+                // Nothing of it is left beneath the person's next entry.
                 case.say(Word::Out, 8, ids[8]);
                 case.say(Word::In, 9, ids[9]);
                 case.expect(false, (told, "lifted, and opted out and in again"))?;
             }
         }
     }
-    // What the provider said for the person's own reason goes with it, unless it is newer.
-    for (ago, barred) in [(0, false), (60_000, true)] {
+    // The provider's entry for the person's own reason is lifted with it, unless it is newer.
+    for (ago, suppressed) in [(0, false), (60_000, true)] {
         for words in [&[][..], &[Word::Out]] {
             let case = Case::new(db, Clock::Provider);
-            case.put(Reason::OptedOut, Source::Provider, fresh());
+            case.put(Reason::OptedOut, SuppressionSource::Provider, fresh());
             words.iter().for_each(|word| case.say(*word, 0, fresh().id));
-            let said = Said::Provider(UnixMs(db.now().0 - ago));
+            let said = NoticeTime::Provider(UnixMs(db.now().0 - ago));
             case.back(Notice { said, ..fresh() });
-            case.expect(barred && words.is_empty(), ("the provider's refusal", ago, words))?;
+            case.expect(suppressed && words.is_empty(), ("the provider's refusal", ago, words))?;
         }
     }
     Ok(())
 }
 
-/// An operator's lift holds against copies of what was lifted, and against nothing that is new (e-mail).
+/// An operator's lift holds against copies of notices about lifted entries, but not against new notices (e-mail).
 fn operators_lifts(db: &Db) -> Result<(), String> {
     for steps in (1..=4).flat_map(|length| sequences(&[true, false], length)) {
         for copied in 0..=steps.len() {
             let (case, ids) = (Case::new(db, Clock::Ours), notices());
             for (at, click) in steps.iter().enumerate() {
                 match click {
-                    true => drop(case.out(Notice { id: ids[at], said: Said::Ago(Duration::ZERO) })),
+                    true => drop(case.out(Notice { id: ids[at], said: NoticeTime::Ago(Duration::ZERO) })),
                     false => case.lift(),
                 }
             }
             if steps.get(copied) == Some(&true) {
-                case.out(Notice { id: ids[copied], said: Said::Ago(Duration::ZERO) });
+                case.out(Notice { id: ids[copied], said: NoticeTime::Ago(Duration::ZERO) });
             }
             case.expect(steps[steps.len() - 1], ("clicks and lifts", &steps, copied))?;
         }
@@ -325,21 +328,21 @@ fn operators_lifts(db: &Db) -> Result<(), String> {
     Ok(())
 }
 
-/// Entries of a program that knew nothing of notices are placed by the moment they were written at.
+/// Entries of a program without notices are dated by the time they were written.
 fn of_earlier_programs(db: &Db) -> Result<(), String> {
-    for (ago, barred) in [(60_000, true), (0, true)] {
+    for (ago, suppressed) in [(60_000, true), (0, true)] {
         let case = Case::new(db, Clock::Provider);
         case.out(fresh());
         db.raw(&[b"HDEL", CONSENT.as_bytes(), case.address.as_bytes()]);
-        case.back(Notice { said: Said::Provider(UnixMs(db.now().0 - ago)), ..fresh() });
-        case.expect(barred, ("written before", ago))?;
-        case.back(Notice { said: Said::Provider(UnixMs(db.now().0 + 5_000)), ..fresh() });
+        case.back(Notice { said: NoticeTime::Provider(UnixMs(db.now().0 - ago)), ..fresh() });
+        case.expect(suppressed, ("written before", ago))?;
+        case.back(Notice { said: NoticeTime::Provider(UnixMs(db.now().0 + 5_000)), ..fresh() });
         case.expect(false, "said after it")?;
     }
     Ok(())
 }
 
-/// Copies of notices long forgotten are told by their moments.
+/// Copies of notices that are no longer stored are recognized by their time.
 fn many(db: &Db) -> Result<(), String> {
     for length in [11, 12] {
         let (case, ids) = (Case::new(db, Clock::Provider), notices());
@@ -364,7 +367,7 @@ pub(crate) fn all(db: &Db) -> Result<(), String> {
     many(db)?;
     operators_lifts(db)?;
     in_order(db)?;
-    other_bars(db)?;
+    other_entries(db)?;
     every_order(db)
 }
 

@@ -1,11 +1,11 @@
-//! A mutant of the scripts of consent for each of their guards: the table of orders must find it.
+//! A mutant for each guard in the consent scripts: the table of orders must detect it.
 
 use crate::consent::{all, ready};
 use crate::mutant::Mutant;
 use crate::suppressions::agree;
 
 #[test]
-fn a_guard_that_is_gone_is_noticed() {
+fn every_missing_guard_is_detected() {
     let mutants = [
         ("if is_heard(told, notice.id) then", "if false then"),
         ("return told.said == 'i'", "return false"),
@@ -49,5 +49,5 @@ fn a_guard_that_is_gone_is_noticed() {
             unnoticed.push(mutant);
         }
     }
-    assert!(unnoticed.is_empty(), "nobody notices: {unnoticed:#?}");
+    assert!(unnoticed.is_empty(), "undetected: {unnoticed:#?}");
 }

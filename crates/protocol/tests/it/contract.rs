@@ -1,4 +1,4 @@
-//! What the head of each script's file promises, beside what its codec expects, and what no script may do.
+//! Compares the header of each script's file with its codec, and checks rules for all scripts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use posthaste_protocol::Contract;
 use posthaste_protocol::scripts::{ALL, PARTS};
 
-/// The head of a script's file.
+/// The header of a script's file.
 #[derive(Debug, Default)]
 struct Header {
     keys: Vec<(u32, bool, String)>,
@@ -60,7 +60,7 @@ fn code_of(text: &str) -> String {
     text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between `open` and the next quote, each time.
+/// The text between `open` and the next quote, each time.
 fn quoted<'a>(text: &'a str, open: &str) -> Vec<&'a str> {
     text.split(open).skip(1).filter_map(|rest| rest.split('\'').next()).collect()
 }
@@ -70,7 +70,7 @@ fn check_numbers(name: &str, what: &str, told: &[(u32, bool, String)], expected:
     assert_eq!(texts, expected, "{what} of {name}");
     for (at, (number, many, _)) in told.iter().enumerate() {
         assert_eq!(*number as usize, at + 1, "{what} of {name}");
-        assert!(!many || at + 1 == told.len(), "only the last {what} of {name} may be many");
+        assert!(!many || at + 1 == told.len(), "only the last {what} of {name} may repeat");
     }
 }
 
@@ -90,19 +90,19 @@ fn check(contract: &Contract) {
     assert_eq!(first, if contract.drains { "#!lua flags=allow-oom" } else { "#!lua" }, "flags of {name}");
     let uses = header.uses.unwrap_or_else(|| panic!("no `uses:` in {name}"));
     for part in &uses {
-        assert!(PARTS.iter().any(|(known, _)| known == part), "{name} uses {part}, which is not there");
+        assert!(PARTS.iter().any(|(known, _)| known == part), "{name} uses {part}, which does not exist");
     }
-    // Every code written down in the script is told in its head.
+    // Every code used in the script is documented in its header.
     let code = code_of(contract.source);
     let written =
         ["return answer('", "return told('", "return { '"].iter().flat_map(|open| quoted(&code, open));
     for word in written {
-        assert!(contract.codes.contains(&word), "{name} answers {word}, its head does not say so");
+        assert!(contract.codes.contains(&word), "{name} returns {word}, which its header does not list");
     }
 }
 
 #[test]
-fn heads_and_codecs_agree() {
+fn headers_and_codecs_agree() {
     ALL.iter().for_each(|contract| check(contract));
 }
 
@@ -113,7 +113,7 @@ fn every_file_has_its_codec() {
     let parts: BTreeSet<String> = PARTS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(parts, names_in(&lua_dir().join("lib")));
     let used: BTreeSet<String> = ALL.iter().filter_map(|c| header(c.source).uses).flatten().collect();
-    assert_eq!(used, parts, "parts nobody uses");
+    assert_eq!(used, parts, "unused parts");
 }
 
 #[test]
@@ -121,7 +121,16 @@ fn only_acceptance_may_be_refused_for_memory() {
     let refused: Vec<&str> = ALL.iter().filter(|c| !c.drains).map(|c| c.text.name).collect();
     assert_eq!(
         refused,
-        ["bind", "create_key", "enqueue", "quota", "register", "remember", "reserve", "stage"]
+        [
+            "bind_idempotency_key",
+            "create_key",
+            "enqueue",
+            "put_alias",
+            "register",
+            "sms_quota",
+            "stage_parcels",
+            "take_daily_places"
+        ]
     );
 }
 

@@ -3,23 +3,23 @@
 use crate::db::Db;
 use crate::order::Order;
 
-/// What a damage makes of a record.
+/// What a damage does to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No version can read it; why it is parked.
+    /// No version can read it; the reason it is parked for.
     Bad(&'static str),
     /// A later version.
     Newer,
 }
 
-/// Where it can be seen.
+/// Where the damage shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Where {
-    /// In the head, by everybody.
+    /// In the head: to every script.
     Head,
-    /// In counters and outcomes, by whoever touches rows.
-    Rows,
-    /// In the pieces of text and recipients, by whoever sends.
+    /// In counters and outcomes: to scripts that touch deliveries.
+    Deliveries,
+    /// In the pieces of text and recipients: to the courier that sends.
     Text,
 }
 
@@ -28,13 +28,13 @@ pub(crate) struct Damage {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) at: Where,
-    /// Only to orders of this layout.
+    /// Only for orders with this layout.
     pub(crate) big: Option<bool>,
     pub(crate) spoil: fn(&Db, &Order),
 }
 
 fn history(db: &Db, order: &Order) -> String {
-    db.keys.history(&order.suffix)
+    db.keys.history(&order.order_id)
 }
 
 fn set(db: &Db, order: &Order, field: &str, value: &[u8]) {
@@ -48,7 +48,7 @@ pub(crate) fn head(db: &Db, order: &Order, change: impl Fn(&mut Vec<u8>)) {
     set(db, order, "h", &head);
 }
 
-/// The only piece of a small order: length, content, rows.
+/// The only piece of a small order: length, content, deliveries.
 pub(crate) fn piece(db: &Db, order: &Order, change: impl Fn(&mut Vec<u8>)) {
     let reply = db.raw(&["HGET", &history(db, order), "b0"]);
     let mut piece = reply.bytes().expect("a piece").to_vec();
@@ -56,16 +56,16 @@ pub(crate) fn piece(db: &Db, order: &Order, change: impl Fn(&mut Vec<u8>)) {
     set(db, order, "b0", &piece);
 }
 
-/// Outcomes of one row that never was: counts, then the row.
+/// Outcomes of one delivery, written directly: counts, then the delivery.
 fn outcomes(db: &Db, order: &Order, value: &[u8]) {
     if order.big {
-        db.raw(&[b"SET", db.keys.outcome(&order.suffix, &order.channels[0].0, 0).as_bytes(), value]);
+        db.raw(&[b"SET", db.keys.outcome(&order.order_id, &order.channels[0].0, 0).as_bytes(), value]);
     } else {
         set(db, order, "o", value);
     }
 }
 
-fn row(counts: [u8; 6], first: u8) -> Vec<u8> {
+fn delivery(counts: [u8; 6], first: u8) -> Vec<u8> {
     [counts.as_slice(), &[first], &[0; 11]].concat()
 }
 
@@ -125,83 +125,83 @@ pub(crate) const DAMAGES: &[Damage] = &[
     Damage {
         name: "no counters",
         kind: Kind::Bad("counters"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: Some(true),
         spoil: |db, order| drop(db.raw(&["HDEL", &history(db, order), "c:email"])),
     },
     Damage {
         name: "counters cut short",
         kind: Kind::Bad("counters"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: Some(true),
         spoil: |db, order| set(db, order, "c:email", &[0; 43]),
     },
     Damage {
-        name: "open rows rubbish",
+        name: "open deliveries rubbish",
         kind: Kind::Bad("counters"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: Some(true),
         spoil: |db, order| set(db, order, "l", b"many"),
     },
     Damage {
         name: "outcomes cut short",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
         spoil: |db, order| outcomes(db, order, &[0; 17]),
     },
     Damage {
         name: "outcomes of another type",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: Some(true),
         spoil: |db, order| {
-            let key = db.keys.outcome(&order.suffix, &order.channels[0].0, 0);
+            let key = db.keys.outcome(&order.order_id, &order.channels[0].0, 0);
             db.raw(&["DEL", &key]);
             db.raw(&["SADD", &key, "x"]);
         },
     },
     Damage {
-        name: "a row of version 0",
+        name: "a delivery of version 0",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 0, 0, 0], 0)),
+        spoil: |db, order| outcomes(db, order, &delivery([0, 1, 0, 0, 0, 0], 0)),
     },
     Damage {
-        name: "a row in no state",
+        name: "a delivery in no state",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 0, 0, 0], 16 + 13)),
+        spoil: |db, order| outcomes(db, order, &delivery([0, 1, 0, 0, 0, 0], 16 + 13)),
     },
     Damage {
-        name: "more open rows than there are",
+        name: "more open deliveries than there are",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 1, 0, 1], 16)),
+        spoil: |db, order| outcomes(db, order, &delivery([0, 1, 0, 1, 0, 1], 16)),
     },
     Damage {
-        name: "fewer open rows than there are",
+        name: "fewer open deliveries than there are",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0; 6], 16)),
+        spoil: |db, order| outcomes(db, order, &delivery([0; 6], 16)),
     },
     Damage {
-        name: "fewer rows on their way than there are",
+        name: "fewer deliveries on their way than there are",
         kind: Kind::Bad("outcomes"),
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 0, 0, 0], 17)),
+        spoil: |db, order| outcomes(db, order, &delivery([0, 1, 0, 0, 0, 0], 17)),
     },
     Damage {
-        name: "a row of a later version",
+        name: "a delivery of a later version",
         kind: Kind::Newer,
-        at: Where::Rows,
+        at: Where::Deliveries,
         big: None,
-        spoil: |db, order| outcomes(db, order, &row([0, 1, 0, 0, 0, 0], 32)),
+        spoil: |db, order| outcomes(db, order, &delivery([0, 1, 0, 0, 0, 0], 32)),
     },
     Damage {
         name: "text rubbish",

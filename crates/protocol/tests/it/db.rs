@@ -1,25 +1,25 @@
-//! A private server with the scripts on it: one call, one decoded answer.
+//! A private server with the scripts: one call, one decoded reply.
 
 use std::cell::{Cell, RefCell};
 
 use posthaste_model::{Channel, UnixMs};
 use posthaste_protocol::scripts::register::{Register, Registered};
-use posthaste_protocol::{Answer, Keys, Refusal, Script, Value};
-use posthaste_rig::{Connection, Fsync, PrivateServer, Reply};
+use posthaste_protocol::{PartitionKeys, Refusal, ReplyValue, ScriptAnswer, ScriptCall};
+use posthaste_rig::{Connection, Fsync, PrivateServer, RespReply};
 
 use crate::mutant;
 use crate::snapshot::Snapshot;
 
-/// The epoch of every database here.
+/// The epoch of every test database.
 pub(crate) const EPOCH: &str = "e1";
 
-/// A server of one's own, and a connection to it.
+/// A private server, and a connection to it.
 pub(crate) struct Db {
     /// The server.
     pub(crate) server: PrivateServer,
     /// Keys of partition 0.
-    pub(crate) keys: Keys,
-    /// The epoch the calls name.
+    pub(crate) keys: PartitionKeys,
+    /// The epoch passed in calls.
     pub(crate) epoch: RefCell<String>,
     connection: RefCell<Connection>,
     requests: Cell<u64>,
@@ -27,25 +27,25 @@ pub(crate) struct Db {
     sent: RefCell<Vec<Vec<Vec<u8>>>>,
 }
 
-/// What a call did: its answer, and every key that changed.
+/// What a call did: its reply, and every key that changed.
 #[derive(Debug)]
 pub(crate) struct Step<R> {
     /// The script's own reply.
     pub(crate) reply: R,
     /// The server's time in the script.
     pub(crate) now: u64,
-    /// A line a change.
+    /// One line per change.
     pub(crate) changes: Vec<String>,
 }
 
 impl Db {
-    /// A server with nothing on it.
+    /// An empty server.
     pub(crate) fn empty() -> Self {
         let server = PrivateServer::builder().fsync(Fsync::Off).start().expect("a server");
         Self::on(server)
     }
 
-    /// A database that is set up.
+    /// An initialized database.
     pub(crate) fn start() -> Self {
         let db = Self::empty();
         db.register();
@@ -57,19 +57,19 @@ impl Db {
         let connection = RefCell::new(server.connect().expect("a connection"));
         let db = Self {
             server,
-            keys: Keys::of_partition(0),
+            keys: PartitionKeys::of_partition(0),
             epoch: RefCell::new(String::new()),
             connection,
             requests: Cell::new(0),
             moments: RefCell::default(),
             sent: RefCell::default(),
         };
-        // Keys expire when they are touched, as with millions of keys: nothing vanishes between two looks.
+        // Keys expire only when touched, as with millions of keys: nothing disappears between two snapshots.
         db.raw(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
         db
     }
 
-    /// Sets the database up under [`EPOCH`].
+    /// Initializes the database with [`EPOCH`].
     pub(crate) fn register(&self) {
         self.epoch.replace(String::new());
         let reply = self.reply(&Register {
@@ -83,7 +83,7 @@ impl Db {
         self.epoch.replace(EPOCH.to_owned());
     }
 
-    /// An empty database, set up again.
+    /// An empty database, initialized again.
     pub(crate) fn reset(&self) {
         self.raw(&["FLUSHALL"]);
         self.moments.borrow_mut().clear();
@@ -92,7 +92,7 @@ impl Db {
     }
 
     /// One raw command. An error reply fails the test.
-    pub(crate) fn raw<A: AsRef<[u8]>>(&self, args: &[A]) -> Reply {
+    pub(crate) fn raw<A: AsRef<[u8]>>(&self, args: &[A]) -> RespReply {
         let reply = self.connection.borrow_mut().command(args).expect("a reply");
         assert!(reply.error().is_none(), "{}: {reply:?}", String::from_utf8_lossy(args[0].as_ref()));
         reply
@@ -110,8 +110,8 @@ impl Db {
         }
     }
 
-    /// Calls a script as a client does: by its digest, and with its text when the server does not know it.
-    pub(crate) fn call<S: Script>(&self, script: &S) -> Result<Answer<S::Reply>, Refusal> {
+    /// Calls a script as a client does: by its digest, and with its text if the server does not know it.
+    pub(crate) fn call<S: ScriptCall>(&self, script: &S) -> Result<ScriptAnswer<S::Reply>, Refusal> {
         self.requests.set(self.requests.get() + 1);
         let request = format!("r{}", self.requests.get());
         let call = mutant::changed(script.invoke(&request, &self.epoch.borrow()));
@@ -143,19 +143,19 @@ impl Db {
         self.sent.borrow_mut().clear();
     }
 
-    /// Delivers call number `at` once more, as a network may that held a copy of it back.
+    /// Delivers call number `at` again, as if the network had delayed a copy of it.
     pub(crate) fn late_copy(&self, at: usize) {
         let args = self.sent.borrow()[at].clone();
         self.raw(&args);
     }
 
-    /// Delivers the last call once more and demands that no key changes.
+    /// Delivers the last call again and requires that no key changes.
     #[track_caller]
     pub(crate) fn again(&self) {
         self.harmless(self.sent() - 1);
     }
 
-    /// Delivers call number `at` once more and demands that no key changes.
+    /// Delivers call number `at` again and requires that no key changes.
     #[track_caller]
     pub(crate) fn harmless(&self, at: usize) {
         let before = self.snapshot();
@@ -164,37 +164,37 @@ impl Db {
         assert!(changes.is_empty(), "a copy of call {at} changed {changes:#?}");
     }
 
-    /// Calls a script that is to answer.
+    /// Calls a script that must succeed.
     #[track_caller]
-    pub(crate) fn answer<S: Script>(&self, script: &S) -> Answer<S::Reply> {
+    pub(crate) fn answer<S: ScriptCall>(&self, script: &S) -> ScriptAnswer<S::Reply> {
         match self.call(script) {
             Ok(answer) => answer,
             Err(refusal) => panic!("{}: {refusal}", S::contract().text.name),
         }
     }
 
-    /// Calls a script that is to answer, for its reply alone.
+    /// Calls a script that must succeed, and returns only its reply.
     #[track_caller]
-    pub(crate) fn reply<S: Script>(&self, script: &S) -> S::Reply {
+    pub(crate) fn reply<S: ScriptCall>(&self, script: &S) -> S::Reply {
         self.answer(script).reply
     }
 
-    /// Calls a script that is to answer and tells what it changed.
+    /// Calls a script that must succeed, and returns what it changed.
     #[track_caller]
-    pub(crate) fn step<S: Script>(&self, script: &S) -> Step<S::Reply> {
+    pub(crate) fn step<S: ScriptCall>(&self, script: &S) -> Step<S::Reply> {
         let before = self.snapshot();
         let answer = self.answer(script);
         let changes = self.snapshot().since(&before, &self.moments.borrow());
         Step { reply: answer.reply, now: answer.now.0, changes }
     }
 
-    /// Calls a script and demands that no key changes; the reply.
+    /// Calls a script and requires that no key changes; returns the reply.
     #[track_caller]
-    pub(crate) fn unchanged<S: Script>(&self, script: &S) -> S::Reply {
+    pub(crate) fn unchanged<S: ScriptCall>(&self, script: &S) -> S::Reply {
         let before = self.snapshot();
         let reply = self.reply(script);
         let after = self.snapshot();
-        // What came to its end meanwhile was not changed by the script.
+        // Keys that expired in the meantime were not changed by the script.
         let now = self.now();
         let (before, after) = (before.living(now), after.living(now));
         let changes = after.since(&before, &self.moments.borrow());
@@ -214,7 +214,7 @@ impl Db {
         UnixMs(number(0) * 1000 + number(1) / 1000)
     }
 
-    /// Waits until the server's clock shows more than `moment`: some milliseconds, never a guess.
+    /// Waits until the server's clock is past `moment`: a few milliseconds, never a guess.
     pub(crate) fn pass(&self, moment: UnixMs) {
         posthaste_rig::eventually("the moment to pass", || match self.now() {
             now if now > moment => Ok(()),
@@ -222,21 +222,21 @@ impl Db {
         });
     }
 
-    /// The moments of all calls so far.
+    /// The times of all calls so far.
     pub(crate) fn moments(&self) -> Vec<u64> {
         self.moments.borrow().clone()
     }
 
-    /// Moves the remembered moments back, as [`crate::travel`] does with all times in the database.
+    /// Moves the remembered times back, as [`crate::travel`] does with all times in the database.
     pub(crate) fn shift_moments(&self, ms: u64) {
         self.moments.borrow_mut().iter_mut().for_each(|moment| *moment -= ms);
     }
 }
 
 impl<R> Step<R> {
-    /// Demands exactly these changes, in any order. `@now` and `@now+N` stand for the time in the script; every other
-    /// `@name` is told in `names`. That a change leaves a mark, and no repeat does, is looked at by `went_back`: the fence is
-    /// compared only where it is named.
+    /// Requires exactly these changes, in any order. `@now` and `@now+N` stand for the time in the script; every
+    /// other `@name` is defined in `names`. `went_back` checks that every change leaves a mark and no repeat does, so
+    /// the fence is compared only where it is listed.
     #[track_caller]
     pub(crate) fn changed(&self, names: &[(&str, u64)], expected: &[&str]) {
         let mut expected: Vec<String> = expected.iter().map(|line| fill(line, self.now, names)).collect();
@@ -257,7 +257,7 @@ impl<R> Step<R> {
     }
 }
 
-/// Puts numbers for `@name` and `@name+N`.
+/// Replaces `@name` and `@name+N` with numbers.
 fn fill(line: &str, now: u64, names: &[(&str, u64)]) -> String {
     let mut out = String::new();
     let mut rest = line;
@@ -267,7 +267,7 @@ fn fill(line: &str, now: u64, names: &[(&str, u64)]) -> String {
         let (name, tail) = after.split_at(end);
         let base =
             if name == "now" { Some(now) } else { names.iter().find(|(n, _)| *n == name).map(|(_, v)| *v) };
-        let base = base.unwrap_or_else(|| panic!("nobody says what @{name} is"));
+        let base = base.unwrap_or_else(|| panic!("@{name} is not defined"));
         let digits =
             tail.strip_prefix('+').map_or(0, |t| t.find(|c: char| !c.is_ascii_digit()).unwrap_or(t.len()));
         let more: u64 = if digits == 0 { 0 } else { tail[1..=digits].parse().expect("digits") };
@@ -282,13 +282,13 @@ pub(crate) fn channel(name: &str) -> Channel {
     name.parse().expect("a channel")
 }
 
-fn value_of(reply: Reply) -> Value {
+fn value_of(reply: RespReply) -> ReplyValue {
     match reply {
-        Reply::Nil => Value::Nil,
-        Reply::Int(n) => Value::Int(n),
-        Reply::Bytes(bytes) => Value::Bytes(bytes.into()),
-        Reply::Status(text) => Value::Bytes(text.into_bytes().into()),
-        Reply::Error(text) => Value::Error(text),
-        Reply::Array(items) => Value::Array(items.into_iter().map(value_of).collect()),
+        RespReply::Nil => ReplyValue::Nil,
+        RespReply::Int(n) => ReplyValue::Int(n),
+        RespReply::Bytes(bytes) => ReplyValue::Bytes(bytes.into()),
+        RespReply::Status(text) => ReplyValue::Bytes(text.into_bytes().into()),
+        RespReply::Error(text) => ReplyValue::Error(text),
+        RespReply::Array(items) => ReplyValue::Array(items.into_iter().map(value_of).collect()),
     }
 }

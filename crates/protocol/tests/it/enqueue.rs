@@ -1,10 +1,10 @@
-//! `enqueue`: every reply, and all keys after it.
+//! `enqueue`: every reply, and all keys afterwards.
 
 use std::time::Duration;
 
 use posthaste_model::{OnUnknown, UnixMs};
 use posthaste_protocol::scripts::enqueue::Enqueued;
-use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::stage_parcels::StageParcels;
 
 use crate::db::{Db, Step};
 use crate::order::{DAY, Order, UPLOAD};
@@ -32,7 +32,7 @@ fn accepted(step: &Step<Enqueued>) -> (bool, bool, u64, u64) {
 #[test]
 fn an_order_for_now_is_ready_at_once() {
     let db = Db::start();
-    let step = step(&db, &Order::inline("u1:5").rows(2));
+    let step = step(&db, &Order::inline("u1:5").deliveries(2));
     assert_eq!(accepted(&step), (false, true, step.now, step.now));
     step.changed(
         &[],
@@ -117,7 +117,7 @@ fn a_big_order_for_now_goes_through_due() {
 }
 
 #[test]
-fn an_inline_order_tells_who_has_no_address() {
+fn an_inline_order_counts_recipients_without_address() {
     let db = Db::start();
     let mut order = Order::inline("u1:5").channels(&[("email", 0), ("sms", 1)]);
     order.no_contact = vec![1, 0];
@@ -125,8 +125,8 @@ fn an_inline_order_tells_who_has_no_address() {
     assert!(step.changes.contains(&"+ history:{0}:u1:5 n:email: 1".to_owned()), "{:?}", step.changes);
     let ready: Vec<_> = step.changes.iter().filter(|line| line.contains("ready:")).collect();
     assert_eq!(ready, [&format!("+ ready:{{0}}:sms:bulk u1:5:0: {}", step.now)]);
-    // The same through `due`: its parcel is found under the channel that has rows.
-    let mut later = Order { suffix: "u1:6".parse().expect("a suffix"), ..order };
+    // The same through `due`: its parcel is ready on the channel that has deliveries.
+    let mut later = Order { order_id: "u1:6".parse().expect("an order id"), ..order };
     later = later.due_in(&db, MINUTE);
     later.accept(&db);
     db.later(MINUTE * 2);
@@ -136,7 +136,7 @@ fn an_inline_order_tells_who_has_no_address() {
 }
 
 #[test]
-fn couriers_seen_are_told_per_channel() {
+fn last_seen_couriers_are_returned_per_channel() {
     let db = Db::start();
     crate::order::Courier::on(&db, "c1", "vk").claim();
     let seen = db.snapshot().hash("channels:{0}")["vk"].clone();
@@ -162,7 +162,7 @@ fn the_same_order_again_gets_the_same_answer() {
     let (_, now, accepted_at, due) = accepted(&first);
     assert_eq!(accepted(&second), (true, now, accepted_at, due));
     assert_eq!(second.changes, Vec::<String>::new());
-    // Also when its digest alone is the same, long after it was sent.
+    // Also if only its digest is the same, long after it was sent.
     db.later(MINUTE * 2);
     crate::order::Courier::new(&db, "c1").claim_one();
     refused_as_same(&db, &order);
@@ -175,7 +175,7 @@ fn refused_as_same(db: &Db, order: &Order) {
 }
 
 #[test]
-fn another_body_under_the_same_suffix_is_a_conflict() {
+fn another_body_with_the_same_order_id_is_a_conflict() {
     let db = Db::start();
     let order = Order::inline("u1:5");
     order.accept(&db);
@@ -218,11 +218,11 @@ fn a_big_order_needs_its_staged_parcels() {
 #[test]
 fn only_the_first_parcel_staged_is_incomplete() {
     let db = Db::start();
-    let order = Order::big("u1:5").rows(1_000);
+    let order = Order::big("u1:5").deliveries(1_000);
     let parcels = [(order.channels[0].0.clone(), 0, vec![1])];
-    db.reply(&Stage {
+    db.reply(&StageParcels {
         keys: &db.keys,
-        suffix: &order.suffix,
+        order_id: &order.order_id,
         upload: UPLOAD,
         open: Some(&[1]),
         parcels: &parcels,
@@ -231,18 +231,18 @@ fn only_the_first_parcel_staged_is_incomplete() {
 }
 
 #[test]
-fn an_order_nobody_could_work_on_is_bad() {
+fn an_order_that_could_not_be_processed_is_bad() {
     let db = Db::start();
-    refused(&db, &Order::inline("u1:5").rows(0), &Enqueued::Bad);
+    refused(&db, &Order::inline("u1:5").deliveries(0), &Enqueued::Bad);
     refused(&db, &Order::inline("u1:5").channels(&[]), &Enqueued::Bad);
     refused(&db, &Order::inline("u1:5").channels(&[("email", 1), ("sms", 1)]), &Enqueued::Bad);
     let order = Order::inline("u1:5");
-    let history = db.keys.history(&order.suffix);
+    let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "something else"]);
     refused(&db, &order, &Enqueued::Bad);
     db.raw(&["DEL", &history]);
     order.accept(&db);
-    // A head of a later version, a head cut short.
+    // A head of a later version, a truncated head.
     for head in [[b"\x02".as_slice(), &[0; 60]].concat(), vec![1; 33]] {
         db.raw(&[b"HSET", history.as_bytes(), b"h", &head]);
         refused(&db, &order, &Enqueued::Bad);

@@ -1,12 +1,12 @@
-//! Which events each server fires for what the scripts do: the bell depends on it.
+//! Which events each server fires for the scripts: the bell depends on them.
 
 use std::time::Duration;
 
 use posthaste_model::UnixMs;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::enqueue::Enqueued;
+use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::reschedule::Reschedule;
-use posthaste_protocol::scripts::ring::Ring;
 use posthaste_rig::{Connection, ServerKind};
 
 use crate::db::Db;
@@ -26,7 +26,7 @@ impl<'a> Listener<'a> {
         Self { db, connection }
     }
 
-    /// What was fired since the last look: `event key`.
+    /// The events fired since the last call: `event key`.
     fn heard(&mut self) -> Vec<String> {
         self.db.raw(&["PUBLISH", "__keyevent@0__:end", "of the list"]);
         let mut heard = Vec::new();
@@ -41,7 +41,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// What a script fires.
+    /// The events a script fires.
     fn of(&mut self, script: &str) -> Vec<String> {
         self.db.raw(&["EVAL", script, "0"]);
         let heard = self.heard();
@@ -51,7 +51,7 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// What a script of the left column fires on Redis, and on Valkey.
+/// What the script in the left column fires on Redis, and on Valkey.
 const TABLE: &[(&str, &str, &str)] = &[
     ("redis.call('SET', 'k', 0, 'PXAT', 1)", "set expire", ""),
     ("redis.call('SET', 'k', 0, 'PXAT', 1) redis.call('EXISTS', 'k')", "set expire expired", ""),
@@ -67,7 +67,7 @@ const TABLE: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn what_each_server_fires() {
+fn each_server_fires_these_events() {
     let db = Db::empty();
     let valkey = db.server.kind() == ServerKind::Valkey81;
     let mut listener = Listener::new(&db, "KEA");
@@ -77,7 +77,7 @@ fn what_each_server_fires() {
     }
 }
 
-/// The bell as scripts ring it: exactly one `expired` on every server, and no key left.
+/// The bell as scripts ring it: exactly one `expired` on every server, and no key left behind.
 #[test]
 fn the_bell_fires_once() {
     let db = Db::empty();
@@ -91,11 +91,12 @@ fn the_bell_fires_once() {
     }
 }
 
-/// A key is expired after its moment, not at it, and a script's expiry clock may lag TIME: so ring leaves what is there.
+/// A key expires after its time, not at it, and a script's expiry clock may lag TIME: so promote_due leaves keys that
+/// still exist.
 #[test]
 fn a_key_is_gone_once_its_moment_has_passed() {
     let db = Db::start();
-    // On a slow machine it may be due before it is accepted: then with a longer lead.
+    // On a slow machine it may be due before it is accepted: then try a longer lead.
     let mut lead = Duration::from_millis(20);
     let due = posthaste_rig::eventually("an order that waits", || {
         db.reset();
@@ -108,10 +109,10 @@ fn a_key_is_gone_once_its_moment_has_passed() {
     });
     db.raw(&["CONFIG", "SET", "notify-keyspace-events", "Ex"]);
     let mut listener = Listener::new(&db, "Ex");
-    posthaste_rig::eventually("the order to be rung", || {
-        let answer = db.answer(&Ring { keys: &db.keys });
+    posthaste_rig::eventually("the order to be promoted", || {
+        let answer = db.answer(&PromoteDue { keys: &db.keys });
         if answer.now <= due {
-            assert_eq!((answer.reply.parcels, answer.reply.next), (0, Some(due)), "rung early");
+            assert_eq!((answer.reply.parcels, answer.reply.next), (0, Some(due)), "promoted early");
         }
         if answer.reply.parcels == 0 && answer.now > due {
             assert_eq!(answer.reply.next, Some(UnixMs(answer.now.0 + 1)), "left for the next call");
@@ -135,14 +136,14 @@ fn an_order_for_now_fires_its_own_bell() {
         order.enqueue(&db);
         assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
         order.enqueue(&db);
-        assert!(listener.heard().is_empty(), "a repeat rings nobody");
+        assert!(listener.heard().is_empty(), "a repeat fires nothing");
         Courier::new(&db, "c1").claim();
         assert!(listener.heard().is_empty());
     }
 }
 
 #[test]
-fn what_comes_sooner_than_anything_before_rings_the_bell() {
+fn an_earlier_due_time_rings_the_bell() {
     const BELL: &str = "expired bell:{0}";
     let db = Db::start();
     let mut listener = Listener::new(&db, "Ex");
@@ -159,7 +160,7 @@ fn what_comes_sooner_than_anything_before_rings_the_bell() {
     let move_to = |seconds: u64| {
         let due = UnixMs(db.now().0 + seconds * 1_000);
         let revision = first.revision(&db);
-        db.reply(&Reschedule { keys: &db.keys, suffix: &first.suffix, due, not_after: None, revision });
+        db.reply(&Reschedule { keys: &db.keys, order_id: &first.order_id, due, not_after: None, revision });
     };
     move_to(45);
     assert!(listener.heard().is_empty(), "moved, not to the front");
@@ -180,22 +181,22 @@ fn a_parcel_back_in_ready_rings_the_bell_when_it_is_the_first() {
     let mut listener = Listener::new(&db, "Ex");
     for (parcel, expected) in parcels.iter().zip([vec!["expired bell:{0}"], vec![]]) {
         courier.begun(parcel, &[(0, 1)]);
-        let verdict = posthaste_model::Verdict::NotSent;
-        courier.settle(parcel, true, &[crate::order::report(0, 1, verdict)]);
+        let outcome = posthaste_model::OutcomeKind::NotSent;
+        courier.settle(parcel, true, &[crate::order::report(0, 1, outcome)]);
         assert_eq!(listener.heard(), expected);
         db.pass(db.now());
     }
 }
 
 #[test]
-fn a_persisted_bell_is_rung_all_the_same() {
+fn a_persisted_bell_is_replaced_by_the_partitions_bell() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
     order.accept(&db);
     db.raw(&["PERSIST", "delivery:{0}:u1:5"]);
     db.later(Duration::from_secs(61));
     let mut listener = Listener::new(&db, "Ex");
-    assert_eq!(db.reply(&Ring { keys: &db.keys }).persisted, 1);
+    assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).persisted, 1);
     assert_eq!(listener.heard(), ["expired bell:{0}"]);
     assert!(db.snapshot().get("delivery:{0}:u1:5").is_none());
 }
@@ -206,22 +207,22 @@ fn a_cancelled_order_fires_no_bell() {
     let order = Order::inline("u1:5").due_in(&db, Duration::from_secs(60));
     order.accept(&db);
     let mut listener = Listener::new(&db, "Ex");
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     assert!(listener.heard().is_empty());
 }
 
-/// Trackers listen to the history of their order: one event a settle, however many rows.
+/// Trackers subscribe to the history of their order: one event per settle, however many deliveries.
 #[test]
 fn a_settle_writes_a_history_once() {
     let db = Db::start();
-    let order = Order::big("u1:5").rows(3);
+    let order = Order::big("u1:5").deliveries(3);
     order.accept(&db);
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1), (2, 1)]);
     let mut connection = db.server.connect().expect("a connection");
     connection.command(&["SUBSCRIBE", "__keyspace@0__:history:{0}:u1:5"]).expect("subscribed");
-    let sent = posthaste_model::Verdict::Sent;
+    let sent = posthaste_model::OutcomeKind::Sent;
     courier.settle(&parcel, false, &[crate::order::report(0, 1, sent), crate::order::report(2, 1, sent)]);
     db.raw(&["PUBLISH", "__keyspace@0__:history:{0}:u1:5", "end"]);
     let mut heard =

@@ -1,17 +1,17 @@
-//! Scores and names in an index that are none of ours, and refusals that say nothing about a record.
+//! Scores and names in an index that Posthaste never writes, and errors that say nothing about a record.
 
-use posthaste_model::Member;
-use posthaste_protocol::scripts::audit::Audit;
-use posthaste_protocol::scripts::close::{Close, Index};
-use posthaste_protocol::scripts::patrol::Patrol;
+use posthaste_model::ParcelId;
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
+use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
+use posthaste_protocol::scripts::scan_orders::ScanOrders;
 
-use crate::claim::members;
+use crate::claim::parcel_ids;
 use crate::db::Db;
 use crate::order::{Courier, Order, WINDOW};
 
-/// Scores that are no moments, and names that are none of ours, in every index.
+/// Invalid scores and foreign names, in every index.
 #[test]
-fn foreign_scores_and_names_stop_nobody() {
+fn foreign_scores_and_names_block_no_others() {
     let db = Db::start();
     let (courier, order) = (Courier::new(&db, "c1"), Order::inline("u1:1"));
     let channel = &courier.channel;
@@ -32,30 +32,36 @@ fn foreign_scores_and_names_stop_nobody() {
             db.raw(&["HSET", "channels:{0}", "Not a channel", "x"]);
             order.accept(&db);
             let (taken, _) = courier.take(&courier.next());
-            assert_eq!(members(&taken), ["u1:1:0"], "{score} {name:?}");
+            assert_eq!(parcel_ids(&taken), ["u1:1:0"], "{score} {name:?}");
             db.reply(&courier.sweeping());
-            db.reply(&Patrol { keys: &db.keys, from: 0, limit: 500 });
-            db.reply(&Close { keys: &db.keys, channel, index: Index::Unresolved, from: 0, limit: 200 });
-            let inquire = posthaste_protocol::scripts::inquire::Inquire {
+            db.reply(&ScanOrders { keys: &db.keys, from: 0, limit: 500 });
+            db.reply(&ExpireParcels {
+                keys: &db.keys,
+                channel,
+                index: Index::Unresolved,
+                from: 0,
+                limit: 200,
+            });
+            let claim = posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved {
                 keys: &db.keys,
                 channel,
                 limit: 9,
                 put_off: WINDOW,
             };
             assert!(
-                db.reply(&inquire)
-                    .members
+                db.reply(&claim)
+                    .parcel_ids
                     .iter()
-                    .all(|member| *member == "u9:9:0".parse::<Member>().expect("a member"))
+                    .all(|parcel_id| *parcel_id == "u9:9:0".parse::<ParcelId>().expect("a member"))
             );
         }
     }
 }
 
-/// A score nobody would come for is put right: in `ready` and `unresolved` by the walk of the index, in `due` and `leased` by
-/// the audit that patrol asks for.
+/// A score that no claim would ever reach is corrected: in `ready` and `unresolved` when the index is walked, in
+/// `due` and `leased` by `repair_indexes` after `scan_orders` listed the order.
 #[test]
-fn a_score_nobody_would_come_for_is_put_right() {
+fn a_score_out_of_reach_is_corrected() {
     for (index, due) in [("ready:{0}:email:bulk", false), ("leased:{0}:email", false), ("due:{0}:bulk", true)]
     {
         let db = Db::start();
@@ -67,24 +73,35 @@ fn a_score_nobody_would_come_for_is_put_right() {
         }
         let name = if due { "u1:1" } else { "u1:1:0" };
         db.raw(&["ZADD", index, "XX", "+inf", name]);
-        assert_eq!(db.reply(&Patrol { keys: &db.keys, from: 0, limit: 500 }).named.len(), 1, "{index}");
-        db.reply(&Audit { keys: &db.keys, channel: &courier.channel, suffix: &order.suffix, from: 0 });
+        assert_eq!(db.reply(&ScanOrders { keys: &db.keys, from: 0, limit: 500 }).named.len(), 1, "{index}");
+        db.reply(&RepairIndexes {
+            keys: &db.keys,
+            channel: &courier.channel,
+            order_id: &order.order_id,
+            from: 0,
+        });
         let score = db.snapshot().sorted(index)[name];
         assert!(score <= order.due.unwrap_or(db.now()).0, "{index}: {score}");
-        assert_eq!(db.reply(&Patrol { keys: &db.keys, from: 0, limit: 500 }).named.len(), 0, "{index}");
+        assert_eq!(db.reply(&ScanOrders { keys: &db.keys, from: 0, limit: 500 }).named.len(), 0, "{index}");
     }
     let db = Db::start();
     let order = Order::inline("u1:1");
     order.accept(&db);
     db.raw(&["ZADD", "ready:{0}:email:bulk", "XX", "+inf", "u1:1:0"]);
     let channel = &order.channels[0].0;
-    db.reply(&Close { keys: &db.keys, channel, index: Index::Ready(order.lane), from: 0, limit: 200 });
+    db.reply(&ExpireParcels {
+        keys: &db.keys,
+        channel,
+        index: Index::Ready(order.priority),
+        from: 0,
+        limit: 200,
+    });
     assert!(db.snapshot().sorted("ready:{0}:email:bulk")["u1:1:0"] <= db.now().0);
 }
 
-/// A refusal that says nothing about the record parks nothing: here a missing right to read one order.
+/// An error that says nothing about the record parks nothing: here a missing permission to read one order.
 #[test]
-fn a_missing_right_is_no_bad_record() {
+fn a_missing_permission_parks_nothing() {
     let db = Db::start();
     let bad = Order::inline("u1:1");
     bad.accept(&db);
@@ -115,7 +132,7 @@ fn a_missing_right_is_no_bad_record() {
         connection.command(args).expect("a reply")
     };
     let courier = Courier::new(&db, "c1");
-    let call = posthaste_protocol::Script::invoke(&courier.next(), "r", crate::db::EPOCH);
+    let call = posthaste_protocol::ScriptCall::invoke(&courier.next(), "r", crate::db::EPOCH);
     let count = call.keys.len().to_string();
     let args: Vec<String> = call.args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
     let mut words = vec!["EVAL", call.script.body.as_str(), &count];

@@ -1,12 +1,12 @@
-//! `renew` and `release`: a lease goes on, or is handed back.
+//! `renew` and `release`: a lease is extended, or given back.
 
 use std::time::Duration;
 
-use posthaste_model::Verdict;
+use posthaste_model::OutcomeKind;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::{Renew, Renewed};
-use posthaste_protocol::scripts::settle::Report;
+use posthaste_protocol::scripts::settle::AttemptReport;
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
 use crate::db::{Db, Step};
@@ -34,7 +34,7 @@ fn a_lease_is_renewed_from_now_on() {
     let step = db.step(&renew(&courier, &db, &parcels));
     assert_eq!(step.reply, [Renewed::Renewed, Renewed::Stale]);
     step.changed(&[("until", until - 3_000)], &["~ leased:{0}:email u1:1:0: @until -> @now+10000"]);
-    // A copy that asks for less changes nothing: ends only move on.
+    // A copy with a shorter time changes nothing: a lease is never shortened.
     let shorter = Renew { lease: Duration::from_millis(1), ..renew(&courier, &db, &parcels) };
     assert_eq!(db.unchanged(&shorter)[0], Renewed::Renewed);
     assert_eq!(db.unchanged(&renew(&courier, &db, &[])), []);
@@ -55,15 +55,15 @@ fn a_lease_that_is_over_is_not_renewed() {
 }
 
 #[test]
-fn what_is_handed_back_is_ready_at_once_and_counts_no_crash() {
+fn released_parcels_are_ready_at_once_and_count_no_crash() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(2).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     db.pass(db.now());
     let step = release(&courier, &db, Duration::ZERO, &parcel);
     assert_eq!(step.reply, [ParcelCode::Ready]);
-    // In the place it had: before what came meanwhile.
+    // In its former place: before parcels that came in the meantime.
     step.changed(
         &[("due", order.head(&db).due.0)],
         &["- leased:{0}:email u1:5:0", "- lease:{0}:email u1:5:0", "+ ready:{0}:email:bulk u1:5:0: @due"],
@@ -74,14 +74,14 @@ fn what_is_handed_back_is_ready_at_once_and_counts_no_crash() {
 }
 
 #[test]
-fn what_is_handed_back_may_wait() {
+fn released_parcels_may_wait() {
     let db = Db::start();
     let order = Order::inline("u1:5").accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     let step = release(&courier, &db, Duration::from_secs(60), &parcel);
     assert!(step.changes.contains(&format!("+ ready:{{0}}:email:bulk u1:5:0: {}", step.now + 60_000)));
-    // But never beyond its end.
+    // But never past its end.
     db.later(Duration::from_secs(61));
     let parcel = courier.claim_one();
     let step = release(&courier, &db, Duration::from_secs(100 * 3600), &parcel);
@@ -90,24 +90,25 @@ fn what_is_handed_back_may_wait() {
 }
 
 #[test]
-fn a_parcel_is_ready_when_the_first_of_its_rows_may_be_begun() {
+fn a_parcel_is_ready_when_the_first_of_its_deliveries_may_be_begun() {
     for waits in [[60_000, 5_000], [5_000, 60_000]] {
         let db = Db::start();
-        let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+        let order = Order::inline("u1:5").deliveries(2).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 1), (1, 1)]);
-        let throttled = |row, value| Report { value, ..report(row, 1, Verdict::NotSent) };
+        let throttled =
+            |delivery, value| AttemptReport { value, ..report(delivery, 1, OutcomeKind::NotSent) };
         courier.settle(&parcel, true, &[throttled(0, waits[0]), throttled(1, waits[1])]);
-        let first = (0..2).filter_map(|i| order.row(&db, i).not_before).min().expect("a wait");
+        let first = (0..2).filter_map(|i| order.delivery(&db, i).not_before).min().expect("a wait");
         assert_eq!(db.snapshot().sorted("ready:{0}:email:bulk")["u1:5:0"], first.0);
     }
 }
 
 #[test]
-fn a_parcel_with_a_row_on_the_wire_stays() {
+fn a_parcel_with_a_delivery_on_the_wire_stays() {
     let db = Db::start();
-    Order::inline("u1:5").rows(2).accept(&db);
+    Order::inline("u1:5").deliveries(2).accept(&db);
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
@@ -116,27 +117,27 @@ fn a_parcel_with_a_row_on_the_wire_stays() {
 }
 
 #[test]
-fn a_parcel_without_pending_rows_leaves() {
+fn a_parcel_without_pending_deliveries_leaves() {
     let db = Db::start();
-    Order::inline("u1:5").rows(2).accept(&db);
+    Order::inline("u1:5").deliveries(2).accept(&db);
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1), (1, 1)]);
-    courier.settle(&parcel, false, &[report(0, 1, Verdict::Sent)]);
-    courier.settle(&parcel, false, &[report(1, 1, Verdict::Unknown)]);
+    courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Sent)]);
+    courier.settle(&parcel, false, &[report(1, 1, OutcomeKind::Unknown)]);
     let step = release(&courier, &db, Duration::ZERO, &parcel);
-    assert_eq!(step.reply, [ParcelCode::Stale], "it left when its last row was settled");
+    assert_eq!(step.reply, [ParcelCode::Stale], "it left when its last delivery was settled");
     db.sound();
 }
 
 #[test]
-fn rows_of_a_cancelled_order_end_when_it_is_handed_back() {
+fn deliveries_of_a_cancelled_order_end_when_it_is_released() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(2).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     db.raw(&["HSET", "crashes:{0}:email", "u1:5:0", "1 5"]);
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     let step = release(&courier, &db, Duration::ZERO, &parcel);
     assert_eq!(step.reply, [ParcelCode::Left]);
     let day = step.now / 86_400_000;
@@ -157,7 +158,7 @@ fn rows_of_a_cancelled_order_end_when_it_is_handed_back() {
 }
 
 #[test]
-fn records_that_cannot_be_read_stay_for_the_sweeper() {
+fn unreadable_records_stay_for_reclaim_leases() {
     let newer = [[2].as_slice(), &[0; 60]].concat();
     for (head, code) in
         [(None, ParcelCode::Gone), (Some(newer), ParcelCode::Newer), (Some(vec![1; 9]), ParcelCode::Bad)]
@@ -166,7 +167,7 @@ fn records_that_cannot_be_read_stay_for_the_sweeper() {
         let order = Order::inline("u1:5").accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
-        let history = db.keys.history(&order.suffix);
+        let history = db.keys.history(&order.order_id);
         match head {
             None => drop(db.raw(&["DEL", &history])),
             Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", &head])),

@@ -1,4 +1,5 @@
-//! The scripts on a real server: their contract, every reply, every key they leave behind, and what they never do.
+//! The scripts on a real server: their contract, every reply, every key they leave behind, and what they must never
+//! do.
 
 mod acceptance;
 mod api_keys;
@@ -24,7 +25,6 @@ mod mutant;
 mod order;
 mod parked;
 mod parked_mutants;
-mod patrol;
 mod print;
 mod quota;
 mod quota_mutants;
@@ -34,6 +34,7 @@ mod register;
 mod reschedule;
 mod resolve;
 mod ring;
+mod scan_orders;
 mod settle;
 mod settle_twice;
 mod smoke;

@@ -1,4 +1,4 @@
-//! Scripts with one guard taken out: a table that shows what the guard is for must find it.
+//! Scripts with one guard removed: the table that covers the guard must detect it.
 
 use std::cell::Cell;
 
@@ -9,10 +9,10 @@ thread_local! {
     static HUNTED: Cell<Option<Mutant>> = const { Cell::new(None) };
 }
 
-/// A guard, and what stands in its place.
+/// A guard, and its replacement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mutant {
-    /// The script it is taken out of; `None`: of each that has it.
+    /// The script it is removed from; `None`: every script that has it.
     pub(crate) script: Option<&'static str>,
     pub(crate) guard: &'static str,
     pub(crate) instead: &'static str,
@@ -23,10 +23,10 @@ impl Mutant {
         self.script.is_none_or(|name| name == script.name) && script.body.contains(self.guard)
     }
 
-    /// Runs a table on the mutant: whatever this thread calls meanwhile has it.
+    /// Runs a table on the mutant: every call of this thread uses it in the meantime.
     pub(crate) fn under<T>(self, table: impl FnOnce() -> T) -> T {
-        assert!(ALL.iter().any(|contract| self.is_in(contract.text)), "no script has it: {self:?}");
-        // The next table of this thread is not hunted by accident, also when this one panics.
+        assert!(ALL.iter().any(|contract| self.is_in(contract.text)), "no script has this guard: {self:?}");
+        // The mutant must not stay active for the next table of this thread, even if this one panics.
         struct Over;
         impl Drop for Over {
             fn drop(&mut self) {
@@ -39,7 +39,7 @@ impl Mutant {
     }
 }
 
-/// The call as it is made: with the mutant that is hunted, if its script has the guard.
+/// The call as it is made: with the active mutant, if its script has the guard.
 pub(crate) fn changed(call: Invocation) -> Invocation {
     let Some(mutant) = HUNTED.get().filter(|mutant| mutant.is_in(call.script)) else { return call };
     let body = call.script.body.replace(mutant.guard, mutant.instead);

@@ -1,18 +1,19 @@
-//! Orders and couriers to test with: they reach every state through the scripts themselves.
+//! Orders and couriers for tests: they reach every state through the scripts themselves.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use posthaste_model::{
-    Address, Channel, Content, CourierId, Lane, Member, OnUnknown, Reason, Row, Suffix, Text, UnixMs, Verdict,
+    Address, Channel, Content, CourierId, Delivery, OnUnknown, OrderId, OutcomeKind, ParcelId, Priority,
+    Reason, Text, UnixMs,
 };
-use posthaste_protocol::record::{Head, Inline, Outcomes, RowOutcome, encode_content, encode_parcel};
-use posthaste_protocol::scripts::begin::{Begin, RowBegun};
-use posthaste_protocol::scripts::claim::{Claim, Reply, Taken};
+use posthaste_protocol::record::{DeliveryOutcome, Head, Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply, ClaimedParcels};
 use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
-use posthaste_protocol::scripts::settle::{Report, Reported, Settle, Settlement};
-use posthaste_protocol::scripts::stage::{Stage, Staged};
-use posthaste_protocol::scripts::sweep::{Sweep, Swept};
+use posthaste_protocol::scripts::reclaim_leases::{ReclaimLeases, ReclaimedLeases};
+use posthaste_protocol::scripts::settle::{AttemptReport, Reported, Settle, Settlement};
+use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 
 use crate::db::{Db, channel};
@@ -21,20 +22,20 @@ use crate::db::{Db, channel};
 pub(crate) const UPLOAD: &str = "up";
 /// A day.
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
-/// How long an order lives when it says nothing.
+/// How long an order lives by default.
 pub(crate) const SPAN: Duration = Duration::from_secs(72 * 3600);
 /// How long a lease lasts.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// How long a send may take.
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 
-/// An order to be accepted.
+/// An order to accept.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
-    pub(crate) suffix: Suffix,
+    pub(crate) order_id: OrderId,
     pub(crate) channels: Vec<(Channel, u32)>,
     pub(crate) no_contact: Vec<u32>,
-    pub(crate) lane: Lane,
+    pub(crate) priority: Priority,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) due: Option<UnixMs>,
     pub(crate) not_after: Option<UnixMs>,
@@ -44,13 +45,13 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// A bulk order for now with one row on `email`, inside its history.
-    pub(crate) fn inline(suffix: &str) -> Self {
+    /// A bulk order due now with one delivery on `email`, stored inline.
+    pub(crate) fn inline(order_id: &str) -> Self {
         Self {
-            suffix: suffix.parse().expect("a suffix"),
+            order_id: order_id.parse().expect("an order id"),
             channels: vec![(channel("email"), 1)],
             no_contact: vec![],
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             due: None,
             not_after: None,
@@ -60,28 +61,28 @@ impl Order {
         }
     }
 
-    /// The same with parcels of its own.
-    pub(crate) fn big(suffix: &str) -> Self {
-        Self { big: true, ..Self::inline(suffix) }
+    /// The same, stored with parcels.
+    pub(crate) fn big(order_id: &str) -> Self {
+        Self { big: true, ..Self::inline(order_id) }
     }
 
-    /// In one of the two layouts.
-    pub(crate) fn of_layout(big: bool, suffix: &str) -> Self {
-        Self { big, ..Self::inline(suffix) }
+    /// With one of the two layouts.
+    pub(crate) fn of_layout(big: bool, order_id: &str) -> Self {
+        Self { big, ..Self::inline(order_id) }
     }
 
-    pub(crate) fn rows(mut self, rows: u32) -> Self {
-        self.channels = vec![(channel("email"), rows)];
+    pub(crate) fn deliveries(mut self, deliveries: u32) -> Self {
+        self.channels = vec![(channel("email"), deliveries)];
         self
     }
 
     pub(crate) fn channels(mut self, channels: &[(&str, u32)]) -> Self {
-        self.channels = channels.iter().map(|(name, rows)| (channel(name), *rows)).collect();
+        self.channels = channels.iter().map(|(name, deliveries)| (channel(name), *deliveries)).collect();
         self
     }
 
     pub(crate) fn urgent(mut self) -> Self {
-        self.lane = Lane::Urgent;
+        self.priority = Priority::Urgent;
         self
     }
 
@@ -96,22 +97,23 @@ impl Order {
     }
 
     /// Its parcel `n`.
-    pub(crate) fn member(&self, n: u32) -> Member {
-        Member { suffix: self.suffix.clone(), number: n }
+    pub(crate) fn parcel_id(&self, n: u32) -> ParcelId {
+        ParcelId { order_id: self.order_id.clone(), number: n }
     }
 
     pub(crate) fn pieces(&self) -> Option<Vec<(String, Vec<u8>)>> {
-        let rows = self.channels.iter().map(|(_, rows)| *rows).sum();
-        (!self.big).then(|| Inline::encode(&content(), &some_rows(0, rows)).expect("a small order"))
+        let deliveries = self.channels.iter().map(|(_, deliveries)| *deliveries).sum();
+        (!self.big)
+            .then(|| Inline::encode(&content(), &some_deliveries(0, deliveries)).expect("a small order"))
     }
 
     /// The call that accepts it.
     pub(crate) fn call<'a>(&'a self, db: &'a Db, pieces: Option<&'a [(String, Vec<u8>)]>) -> Enqueue<'a> {
         Enqueue {
             keys: &db.keys,
-            suffix: &self.suffix,
+            order_id: &self.order_id,
             due: self.due,
-            lane: self.lane,
+            priority: self.priority,
             on_unknown: self.on_unknown,
             not_after: self.not_after,
             span: self.span,
@@ -123,26 +125,32 @@ impl Order {
         }
     }
 
-    /// Accepts it; its parcels are staged already if it is a big one.
+    /// Accepts it; if it is big, its parcels must already be staged.
     pub(crate) fn enqueue(&self, db: &Db) -> Enqueued {
         let pieces = self.pieces();
         db.reply(&self.call(db, pieces.as_deref()))
     }
 
-    /// Stages its parcels, 100 a call, with as few bytes as parcels can have when there are many.
+    /// Stages its parcels, 100 per call; with as few bytes per parcel as possible when there are many.
     pub(crate) fn stage(&self, db: &Db) {
         let mut parcels = Vec::new();
-        for (name, rows) in &self.channels {
-            for n in 0..rows.div_ceil(500) {
-                let rows = if *rows > 5_000 { 0 } else { (rows - n * 500).min(500) };
-                parcels.push((name.clone(), n, encode_parcel(&some_rows(n * 500, rows))));
+        for (name, deliveries) in &self.channels {
+            for n in 0..deliveries.div_ceil(500) {
+                let deliveries = if *deliveries > 5_000 { 0 } else { (deliveries - n * 500).min(500) };
+                parcels.push((name.clone(), n, encode_parcel(&some_deliveries(n * 500, deliveries))));
             }
         }
         let open = encode_content(&content());
         for (at, parcels) in parcels.chunks(100).enumerate() {
             let open = (at == 0).then_some(open.as_slice());
             assert_eq!(
-                db.reply(&Stage { keys: &db.keys, suffix: &self.suffix, upload: UPLOAD, open, parcels }),
+                db.reply(&StageParcels {
+                    keys: &db.keys,
+                    order_id: &self.order_id,
+                    upload: UPLOAD,
+                    open,
+                    parcels
+                }),
                 Staged::Ok
             );
         }
@@ -150,11 +158,11 @@ impl Order {
 
     /// Its revision now.
     pub(crate) fn revision(&self, db: &Db) -> u64 {
-        let revision = db.raw(&["HGET", &db.keys.history(&self.suffix), "v"]);
+        let revision = db.raw(&["HGET", &db.keys.history(&self.order_id), "v"]);
         revision.text().and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
-    /// Stages it if need be, and accepts it.
+    /// Stages it if necessary, and accepts it.
     #[track_caller]
     pub(crate) fn accept(&self, db: &Db) -> &Self {
         if self.big {
@@ -163,35 +171,35 @@ impl Order {
         let reply = self.enqueue(db);
         assert!(matches!(reply, Enqueued::Accepted { again: false, .. }), "{reply:?}");
         if self.big && self.due.is_none() {
-            // A big order for now goes through `due`, and an entry counts only when its moment has passed.
+            // A big order due now goes through `due`, and an entry is due only when its time has passed.
             let Enqueued::Accepted { due, .. } = reply else { return self };
             db.pass(due);
         }
         self
     }
 
-    /// The head of its history as it is now.
+    /// The current head of its history.
     pub(crate) fn head(&self, db: &Db) -> Head {
-        let head = db.raw(&["HGET", &db.keys.history(&self.suffix), "h"]);
+        let head = db.raw(&["HGET", &db.keys.history(&self.order_id), "h"]);
         Head::decode(head.bytes().expect("a head")).expect("a head")
     }
 
-    /// The outcomes of its parcel `n` on its first channel, if it has rows.
+    /// The outcomes of its parcel `n` on its first channel, if it has deliveries.
     pub(crate) fn try_outcomes(&self, db: &Db, n: u32) -> Option<Outcomes> {
         let (name, head) = (&self.channels[0].0, self.head(db));
         let record = if head.inline {
-            db.raw(&["HGET", &db.keys.history(&self.suffix), "o"])
+            db.raw(&["HGET", &db.keys.history(&self.order_id), "o"])
         } else {
-            db.raw(&["GET", &db.keys.outcome(&self.suffix, name, n)])
+            db.raw(&["GET", &db.keys.outcome(&self.order_id, name, n)])
         };
-        let rows = head.parcel_rows(name, n);
-        (rows > 0).then(|| Outcomes::decode(record.bytes(), rows, head.due).expect("outcomes"))
+        let deliveries = head.parcel_deliveries(name, n);
+        (deliveries > 0).then(|| Outcomes::decode(record.bytes(), deliveries, head.due).expect("outcomes"))
     }
 
-    /// Makes the row `i` of its parcel `n` on its first channel one of a later version.
-    pub(crate) fn age_row(&self, db: &Db, n: u32, i: usize) {
-        let (history, big) = (db.keys.history(&self.suffix), !self.head(db).inline);
-        let outcome = db.keys.outcome(&self.suffix, &self.channels[0].0, n);
+    /// Turns delivery `i` of its parcel `n` on its first channel into one of a later version.
+    pub(crate) fn age_delivery(&self, db: &Db, n: u32, i: usize) {
+        let (history, big) = (db.keys.history(&self.order_id), !self.head(db).inline);
+        let outcome = db.keys.outcome(&self.order_id, &self.channels[0].0, n);
         let record = if big { db.raw(&["GET", &outcome]) } else { db.raw(&["HGET", &history, "o"]) };
         let mut record = record.bytes().expect("outcomes").to_vec();
         record[6 + 12 * i] += 16;
@@ -202,20 +210,20 @@ impl Order {
         }
     }
 
-    /// The row `i` of its first parcel.
-    pub(crate) fn row(&self, db: &Db, i: usize) -> RowOutcome {
-        self.try_outcomes(db, 0).expect("rows").row(i).expect("a row")
+    /// The delivery `i` of its first parcel.
+    pub(crate) fn delivery(&self, db: &Db, i: usize) -> DeliveryOutcome {
+        self.try_outcomes(db, 0).expect("deliveries").delivery(i).expect("a delivery")
     }
 }
 
-/// What the orders say.
+/// The content of all test orders.
 pub(crate) fn content() -> Content {
     Content { text: Text::new("hello"), ..Content::default() }
 }
 
-fn some_rows(first: u32, count: u32) -> Vec<Row> {
+fn some_deliveries(first: u32, count: u32) -> Vec<Delivery> {
     (first..first + count)
-        .map(|index| Row {
+        .map(|index| Delivery {
             index,
             recipient: format!("r{index}"),
             name: String::new(),
@@ -224,7 +232,7 @@ fn some_rows(first: u32, count: u32) -> Vec<Row> {
         .collect()
 }
 
-/// A courier that talks to a database by hand.
+/// A courier whose calls are made by hand.
 pub(crate) struct Courier<'a> {
     db: &'a Db,
     /// Its channel.
@@ -250,7 +258,7 @@ impl<'a> Courier<'a> {
         self.same()
     }
 
-    /// The last claim once more.
+    /// The last claim again.
     pub(crate) fn same(&self) -> Claim<'_> {
         Claim {
             keys: &self.db.keys,
@@ -266,17 +274,18 @@ impl<'a> Courier<'a> {
         }
     }
 
-    /// Makes a claim that is to be answered with parcels.
+    /// Makes a claim that must succeed.
     #[track_caller]
-    pub(crate) fn take(&self, claim: &Claim<'_>) -> (Taken, Vec<ParcelRef>) {
+    pub(crate) fn take(&self, claim: &Claim<'_>) -> (ClaimedParcels, Vec<ParcelRef>) {
         let answer = self.db.answer(claim);
-        let Reply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
+        let ClaimReply::Taken(taken) = answer.reply else { panic!("{:?}", answer.reply) };
         let fence = answer.fence;
-        let parcels = taken.parcels.iter().map(|p| ParcelRef { member: p.member.clone(), fence }).collect();
+        let parcels =
+            taken.parcels.iter().map(|p| ParcelRef { parcel_id: p.parcel_id.clone(), fence }).collect();
         (taken, parcels)
     }
 
-    /// Claims whatever is ready.
+    /// Claims everything that is ready.
     #[track_caller]
     pub(crate) fn claim(&self) -> Vec<ParcelRef> {
         self.take(&self.next()).1
@@ -290,38 +299,42 @@ impl<'a> Courier<'a> {
         parcels.remove(0)
     }
 
-    /// The call that begins rows of one parcel.
+    /// The call that begins deliveries of one parcel.
     #[track_caller]
-    pub(crate) fn begin(&self, parcel: &ParcelRef, rows: &[(u16, u8)]) -> (ParcelCode, Vec<RowBegun>) {
-        self.begin_with(parcel, rows, 0)
+    pub(crate) fn begin(
+        &self,
+        parcel: &ParcelRef,
+        deliveries: &[(u16, u8)],
+    ) -> (ParcelCode, Vec<DeliveryBegun>) {
+        self.begin_with(parcel, deliveries, 0)
     }
 
-    /// Begins rows, with tokens if asked to.
+    /// Begins deliveries, with tokens if requested.
     #[track_caller]
     pub(crate) fn begin_with(
         &self,
         parcel: &ParcelRef,
-        rows: &[(u16, u8)],
-        rows_a_token: u16,
-    ) -> (ParcelCode, Vec<RowBegun>) {
-        let parcels = [(parcel.clone(), rows.to_vec())];
+        deliveries: &[(u16, u8)],
+        deliveries_a_token: u16,
+    ) -> (ParcelCode, Vec<DeliveryBegun>) {
+        let parcels = [(parcel.clone(), deliveries.to_vec())];
         let begin = Begin {
             keys: &self.db.keys,
             channel: &self.channel,
             send_window: WINDOW,
-            rows_a_token,
+            deliveries_a_token,
             partitions: 1,
             parcels: &parcels,
         };
         self.db.reply(&begin).remove(0)
     }
 
-    /// Begins rows that are to be begun.
+    /// Begins deliveries, which must succeed.
     #[track_caller]
-    pub(crate) fn begun(&self, parcel: &ParcelRef, rows: &[(u16, u8)]) {
-        let (code, letters) = self.begin(parcel, rows);
+    pub(crate) fn begun(&self, parcel: &ParcelRef, deliveries: &[(u16, u8)]) {
+        let (code, letters) = self.begin(parcel, deliveries);
         assert_eq!(code, ParcelCode::Ok);
-        assert!(letters.iter().all(|l| matches!(l, RowBegun::Begun { .. })), "{letters:?}");
+        assert!(letters.iter().all(|l| matches!(l, DeliveryBegun::Begun { .. })), "{letters:?}");
     }
 
     /// Reports on one parcel.
@@ -330,7 +343,7 @@ impl<'a> Courier<'a> {
         &self,
         parcel: &ParcelRef,
         leave: bool,
-        reports: &[Report],
+        reports: &[AttemptReport],
     ) -> (ParcelCode, Vec<Reported>) {
         let settlements = [Settlement { parcel: parcel.clone(), leave, reports: reports.to_vec() }];
         let mut settled =
@@ -338,20 +351,26 @@ impl<'a> Courier<'a> {
         settled.parcels.remove(0)
     }
 
-    /// The call that sweeps its channel.
-    pub(crate) fn sweeping(&self) -> Sweep<'_> {
-        Sweep { keys: &self.db.keys, channel: &self.channel, limit: 200, blame: true, forget_after: DAY }
+    /// The call that takes back the expired leases of its channel.
+    pub(crate) fn sweeping(&self) -> ReclaimLeases<'_> {
+        ReclaimLeases {
+            keys: &self.db.keys,
+            channel: &self.channel,
+            limit: 200,
+            blame: true,
+            forget_after: DAY,
+        }
     }
 
-    /// Lets all leases end, and sweeps.
+    /// Lets all leases expire, and takes them back.
     #[track_caller]
-    pub(crate) fn crash(&self) -> Swept {
+    pub(crate) fn crash(&self) -> ReclaimedLeases {
         self.db.later(LEASE);
         self.db.reply(&self.sweeping())
     }
 }
 
 /// A report without reason and value.
-pub(crate) fn report(row: u16, attempt: u8, verdict: Verdict) -> Report {
-    Report { row, attempt, verdict, reason: Reason::None, value: 0 }
+pub(crate) fn report(delivery: u16, attempt: u8, outcome: OutcomeKind) -> AttemptReport {
+    AttemptReport { delivery, attempt, outcome, reason: Reason::None, value: 0 }
 }

@@ -1,11 +1,11 @@
-//! Packed records as words, so that a table of changes can be read.
+//! Prints packed records as words, so that a table of changes is readable.
 
 use posthaste_model::{Reason, State, UnixMs};
 use posthaste_protocol::record::{Head, Outcomes, SuppressionRecord, decode_counters};
 
 use crate::snapshot::{Held, Snapshot};
 
-/// Prints what one key holds.
+/// Prints the value of one key.
 pub(crate) struct Printer<'a> {
     family: &'a str,
     head: Option<Head>,
@@ -38,9 +38,12 @@ impl<'a> Printer<'a> {
     pub(crate) fn text(&self, value: &[u8]) -> String {
         match (self.family, &self.parcel) {
             ("outcome", Some((channel, n))) => {
-                let rows =
-                    self.head.as_ref().zip(channel.parse().ok()).map(|(head, c)| head.parcel_rows(&c, *n));
-                self.outcomes(value, rows.unwrap_or(0))
+                let deliveries = self
+                    .head
+                    .as_ref()
+                    .zip(channel.parse().ok())
+                    .map(|(head, c)| head.parcel_deliveries(&c, *n));
+                self.outcomes(value, deliveries.unwrap_or(0))
             }
             _ => plain(value),
         }
@@ -60,23 +63,26 @@ impl<'a> Printer<'a> {
         match field {
             "h" => self.head.as_ref().map_or_else(|| plain(value), head),
             "o" => {
-                let rows = self.head.as_ref().map_or(0, |h| h.channels.iter().map(|(_, rows)| *rows).sum());
-                self.outcomes(value, rows)
+                let deliveries = self
+                    .head
+                    .as_ref()
+                    .map_or(0, |h| h.channels.iter().map(|(_, deliveries)| *deliveries).sum());
+                self.outcomes(value, deliveries)
             }
             _ if field.starts_with("c:") => counters(value),
             _ => plain(value),
         }
     }
 
-    fn outcomes(&self, record: &[u8], rows: u32) -> String {
+    fn outcomes(&self, record: &[u8], deliveries: u32) -> String {
         let due = self.head.as_ref().map_or(UnixMs(0), |head| head.due);
-        let Ok(outcomes) = Outcomes::decode(Some(record), rows, due) else { return plain(record) };
+        let Ok(outcomes) = Outcomes::decode(Some(record), deliveries, due) else { return plain(record) };
         let (pending, sending, unresolved) = outcomes.counts();
         let mut out = format!("{pending}/{sending}/{unresolved}");
-        let told: Vec<String> = outcomes.rows().map(|row| self.row(&row, due)).collect();
+        let told: Vec<String> = outcomes.deliveries().map(|delivery| self.delivery(&delivery, due)).collect();
         let mut at = 0;
         while at < told.len() {
-            let same = told[at..].iter().take_while(|row| **row == told[at]).count();
+            let same = told[at..].iter().take_while(|delivery| **delivery == told[at]).count();
             out.push_str(&format!(" {}", told[at]));
             if same > 1 {
                 out.push_str(&format!("x{same}"));
@@ -86,25 +92,25 @@ impl<'a> Printer<'a> {
         out
     }
 
-    fn row(&self, row: &posthaste_protocol::record::RowOutcome, due: UnixMs) -> String {
-        let mut out = format!("{:?}#{}", row.state, row.attempt).to_lowercase();
-        if row.tries > 0 {
-            out.push_str(&format!(",tries={}", row.tries));
+    fn delivery(&self, delivery: &posthaste_protocol::record::DeliveryOutcome, due: UnixMs) -> String {
+        let mut out = format!("{:?}#{}", delivery.state, delivery.attempt).to_lowercase();
+        if delivery.tries > 0 {
+            out.push_str(&format!(",tries={}", delivery.tries));
         }
-        if row.repeated {
+        if delivery.repeated {
             out.push_str(",repeated");
         }
-        if row.reason != Reason::None {
-            out.push_str(&format!(",{}", row.reason.word()));
+        if delivery.reason != Reason::None {
+            out.push_str(&format!(",{}", delivery.reason.word()));
         }
-        let seconds = row.changed.0.saturating_sub(due.0) / 1000;
+        let seconds = delivery.changed.0.saturating_sub(due.0) / 1000;
         let of_a_call = self.moments.iter().any(|moment| moment.saturating_sub(due.0) / 1000 == seconds);
         if !of_a_call && seconds > 0 {
             out.push_str(&format!(",s={seconds}"));
         }
-        if let Some(token) = row.token {
+        if let Some(token) = delivery.token {
             out.push_str(&format!(",token={token}"));
-        } else if let Some(until) = row.not_before {
+        } else if let Some(until) = delivery.not_before {
             out.push_str(&format!(",wait={}", until.0));
         }
         out
@@ -112,11 +118,12 @@ impl<'a> Printer<'a> {
 }
 
 fn head(head: &Head) -> String {
-    let channels: Vec<String> = head.channels.iter().map(|(c, rows)| format!("{c}={rows}")).collect();
+    let channels: Vec<String> =
+        head.channels.iter().map(|(c, deliveries)| format!("{c}={deliveries}")).collect();
     format!(
         "{} {} {} accepted {} due {} until {} digest {} {}",
         if head.inline { "inline" } else { "parcels" },
-        head.lane.as_str(),
+        head.priority.as_str(),
         char::from(head.on_unknown.letter()),
         head.accepted.0,
         head.due.0,
@@ -139,7 +146,7 @@ fn entry(record: &SuppressionRecord) -> String {
     )
 }
 
-/// Said, clock, moment, what lies beneath, notices heard.
+/// Said, clock, moment, the entry beneath, number of notices received.
 fn consent(record: &[u8]) -> String {
     if record.len() < 12 || record[0] != 1 || !(record.len() - 12).is_multiple_of(8) {
         return plain(record);

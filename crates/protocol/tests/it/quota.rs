@@ -1,8 +1,8 @@
-//! `quota`: what may be sent in a day and an hour, taken by an order and given back.
+//! `sms_quota`: what may be sent in a day and an hour, taken by an order and returned.
 
-use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::record::{KeyId, NoticeId};
-use posthaste_protocol::scripts::quota::{Limits, MOST_PREFIXES, Quota, Share, TakeQuota};
+use posthaste_protocol::scripts::sms_quota::{MOST_PREFIXES, Quota, QuotaStep, SmsLimits, SmsQuota};
 
 use crate::db::{Db, channel};
 
@@ -14,7 +14,7 @@ struct Case {
     db: Db,
     channel: Channel,
     keys: [KeyId; 2],
-    orders: Vec<Suffix>,
+    orders: Vec<OrderId>,
 }
 
 impl Case {
@@ -25,14 +25,14 @@ impl Case {
     }
 
     /// Order `n` of caller `key`: three messages of two segments, two of them to one prefix.
-    fn ask(&self, n: usize, key: usize, limits: Limits) -> TakeQuota<'_> {
+    fn ask(&self, n: usize, key: usize, limits: SmsLimits) -> SmsQuota<'_> {
         const PREFIXES: [(NoticeId, u32); 2] = [(id(1), 2), (id(2), 1)];
-        TakeQuota {
+        SmsQuota {
             channel: &self.channel,
             day: UnixMs(1000),
             hour: UnixMs(2000),
-            share: Share::Take,
-            suffix: &self.orders[n],
+            share: QuotaStep::Take,
+            order_id: &self.orders[n],
             segments: 6,
             messages: 3,
             key: &self.keys[key],
@@ -51,32 +51,32 @@ const fn id(n: u8) -> NoticeId {
     NoticeId::random([n; 8])
 }
 
-const FREE: Limits = Limits { segments_a_day: 0, messages_an_hour: 0, to_prefix_an_hour: 0 };
+const FREE: SmsLimits = SmsLimits { segments_a_day: 0, messages_an_hour: 0, to_prefix_an_hour: 0 };
 
 #[test]
-fn a_day_has_so_many_segments_for_all_keys_together() {
+fn the_daily_limit_counts_all_keys_together() {
     let case = Case::new();
-    let limits = Limits { segments_a_day: 13, ..FREE };
+    let limits = SmsLimits { segments_a_day: 13, ..FREE };
     let ask = |n, key| case.ask(n, key, limits);
     assert_eq!(case.db.reply(&ask(0, 0)), Quota::Done { before: 0, now: 6 });
     case.db.again();
-    // The same order, by whoever asks.
-    assert_eq!(case.db.reply(&TakeQuota { taking: [9; 8], ..ask(0, 1) }), Quota::Same(6));
+    // The same order, whichever key is used.
+    assert_eq!(case.db.reply(&SmsQuota { taking: [9; 8], ..ask(0, 1) }), Quota::Same(6));
     assert_eq!(case.db.reply(&ask(1, 1)), Quota::Done { before: 6, now: 12 });
     for key in [0, 1] {
         assert_eq!(case.db.unchanged(&ask(2, key)), Quota::Day(12));
     }
     assert_eq!(
-        case.db.unchanged(&TakeQuota { share: Share::Look, segments: 1, ..ask(3, 0) }),
+        case.db.unchanged(&SmsQuota { share: QuotaStep::Look, segments: 1, ..ask(3, 0) }),
         Quota::Done { before: 12, now: 12 }
     );
     assert_eq!(
-        case.db.unchanged(&TakeQuota { share: Share::Look, segments: 2, ..ask(3, 0) }),
+        case.db.unchanged(&SmsQuota { share: QuotaStep::Look, segments: 2, ..ask(3, 0) }),
         Quota::Day(12)
     );
-    // Another day begins with nothing.
+    // Another day starts at zero.
     assert_eq!(
-        case.db.reply(&TakeQuota { day: UnixMs(9000), ..ask(2, 0) }),
+        case.db.reply(&SmsQuota { day: UnixMs(9000), ..ask(2, 0) }),
         Quota::Done { before: 0, now: 6 }
     );
     let (day, hour) = (case.db.snapshot().until(DAY), case.db.snapshot().until(HOUR));
@@ -84,63 +84,64 @@ fn a_day_has_so_many_segments_for_all_keys_together() {
 }
 
 #[test]
-fn an_order_that_was_not_stored_gives_its_segments_back_once() {
+fn an_order_that_was_not_stored_returns_its_segments_once() {
     let case = Case::new();
-    let limits = Limits { segments_a_day: 6, ..FREE };
-    let (take, back) = (case.ask(0, 0, limits), TakeQuota { share: Share::Return, ..case.ask(0, 0, limits) });
+    let limits = SmsLimits { segments_a_day: 6, ..FREE };
+    let (take, back) =
+        (case.ask(0, 0, limits), SmsQuota { share: QuotaStep::Return, ..case.ask(0, 0, limits) });
     assert_eq!(case.db.unchanged(&back), Quota::Same(0));
     assert_eq!(case.db.reply(&take), Quota::Done { before: 0, now: 6 });
     let taken_at = case.db.sent() - 1;
-    // Of another taking it is not the one to give back.
-    assert_eq!(case.db.unchanged(&TakeQuota { taking: [7; 8], ..back.clone() }), Quota::Same(6));
+    // Another taking is not returned.
+    assert_eq!(case.db.unchanged(&SmsQuota { taking: [7; 8], ..back.clone() }), Quota::Same(6));
     assert_eq!(case.db.reply(&back), Quota::Done { before: 6, now: 0 });
     case.db.again();
     case.db.harmless(taken_at);
-    // It may be asked for anew, and then an old copy of what gave it back takes nothing away.
+    // It may be taken again, and then an old copy of the return takes nothing away.
     let returned_at = case.db.sent() - 1;
-    assert_eq!(case.db.reply(&TakeQuota { taking: [8; 8], ..take }), Quota::Done { before: 0, now: 6 });
+    assert_eq!(case.db.reply(&SmsQuota { taking: [8; 8], ..take }), Quota::Done { before: 0, now: 6 });
     case.db.harmless(returned_at);
     case.db.harmless(taken_at);
     assert_eq!(case.held(DAY, "segments"), Some(6));
-    // The hour forgets no try.
+    // The hour counts every attempt.
     assert_eq!(case.held(HOUR, "k:abcdefghijkl"), Some(6));
 }
 
 #[test]
 fn one_key_never_uses_up_the_hour_of_another() {
     let case = Case::new();
-    let limits = Limits { messages_an_hour: 7, ..FREE };
+    let limits = SmsLimits { messages_an_hour: 7, ..FREE };
     assert_eq!(case.db.reply(&case.ask(0, 0, limits)), Quota::Done { before: 0, now: 6 });
     assert_eq!(case.db.reply(&case.ask(1, 0, limits)), Quota::Done { before: 6, now: 12 });
     assert_eq!(case.db.unchanged(&case.ask(2, 0, limits)), Quota::Key(6));
     assert_eq!(case.db.reply(&case.ask(2, 1, limits)), Quota::Done { before: 12, now: 18 });
     // The next hour.
-    let later = TakeQuota { hour: UnixMs(3000), ..case.ask(3, 0, limits) };
+    let later = SmsQuota { hour: UnixMs(3000), ..case.ask(3, 0, limits) };
     assert_eq!(case.db.reply(&later), Quota::Done { before: 18, now: 24 });
 }
 
 #[test]
-fn numbers_of_one_prefix_get_so_many_from_all_keys_together() {
+fn the_prefix_limit_counts_all_keys_together() {
     let case = Case::new();
-    let limits = Limits { to_prefix_an_hour: 4, ..FREE };
+    let limits = SmsLimits { to_prefix_an_hour: 4, ..FREE };
     assert_eq!(case.db.reply(&case.ask(0, 0, limits)), Quota::Done { before: 0, now: 6 });
     assert_eq!(case.db.reply(&case.ask(1, 1, limits)), Quota::Done { before: 6, now: 12 });
     // The second prefix has room for two more, the first for none: nothing is taken.
     assert_eq!(case.db.unchanged(&case.ask(2, 1, limits)), Quota::Prefix(4));
     let other = [(id(2), 2)];
     assert_eq!(
-        case.db.reply(&TakeQuota { prefixes: &other, ..case.ask(2, 1, limits) }),
+        case.db.reply(&SmsQuota { prefixes: &other, ..case.ask(2, 1, limits) }),
         Quota::Done { before: 12, now: 18 }
     );
 }
 
 #[test]
-fn five_hundred_prefixes_are_told_at_once() {
+fn five_hundred_prefixes_fit_in_one_call() {
     let case = Case::new();
-    let limits = Limits { to_prefix_an_hour: 2, ..FREE };
+    let limits = SmsLimits { to_prefix_an_hour: 2, ..FREE };
     let many: Vec<_> =
         (0..MOST_PREFIXES + 9).map(|n| (NoticeId::random((n as u64).to_be_bytes()), 1)).collect();
-    let ask = |n| TakeQuota { prefixes: &many, ..case.ask(n, 0, limits) };
+    let ask = |n| SmsQuota { prefixes: &many, ..case.ask(n, 0, limits) };
     assert!(matches!(case.db.reply(&ask(0)), Quota::Done { .. }));
     assert!(matches!(case.db.reply(&ask(1)), Quota::Done { .. }));
     assert_eq!(case.db.unchanged(&ask(2)), Quota::Prefix(2));
@@ -153,7 +154,7 @@ fn a_record_of_another_type_is_an_error_before_anything_is_written() {
     for key in [DAY, HOUR] {
         case.db.raw(&["SADD", key, "x"]);
         let before = case.db.snapshot();
-        assert!(case.db.call(&case.ask(0, 0, Limits { messages_an_hour: 9, ..FREE })).is_err());
+        assert!(case.db.call(&case.ask(0, 0, SmsLimits { messages_an_hour: 9, ..FREE })).is_err());
         assert!(case.db.snapshot() == before, "{key}");
         case.db.raw(&["DEL", key]);
     }

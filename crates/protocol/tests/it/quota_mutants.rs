@@ -1,28 +1,28 @@
-//! A mutant of `quota` for each of its guards: a day of callers must find it.
+//! A mutant of `sms_quota` for each of its guards: a day of calls must detect it.
 
 use posthaste_model::UnixMs;
 use posthaste_protocol::record::NoticeId;
-use posthaste_protocol::scripts::quota::{Limits, Quota, Share, TakeQuota};
+use posthaste_protocol::scripts::sms_quota::{Quota, QuotaStep, SmsLimits, SmsQuota};
 
 use crate::db::{Db, channel};
 use crate::mutant::Mutant;
 
-const LIMITED: Limits = Limits { segments_a_day: 12, messages_an_hour: 5, to_prefix_an_hour: 4 };
-const FREE: Limits = Limits { segments_a_day: 0, messages_an_hour: 0, to_prefix_an_hour: 0 };
+const LIMITED: SmsLimits = SmsLimits { segments_a_day: 12, messages_an_hour: 5, to_prefix_an_hour: 4 };
+const FREE: SmsLimits = SmsLimits { segments_a_day: 0, messages_an_hour: 0, to_prefix_an_hour: 0 };
 
-/// What is asked, and what must be answered.
+/// A call and its expected reply.
 struct Call {
-    share: Share,
+    share: QuotaStep,
     order: u8,
     key: usize,
     taking: u8,
     messages: u32,
     prefix: u8,
-    limits: Limits,
+    limits: SmsLimits,
     answer: Quota,
 }
 
-/// The calls of a day, each message of two segments.
+/// The calls of one day, each message with two segments.
 fn day() -> Vec<Call> {
     let call = |share, (order, taking), key, (messages, prefix), answer| Call {
         share,
@@ -36,25 +36,25 @@ fn day() -> Vec<Call> {
     };
     let done = |before, now| Quota::Done { before, now };
     let mut calls = vec![
-        // What was never taken is not given back.
-        call(Share::Return, (0, 0), 0, (0, b'a'), Quota::Same(0)),
-        call(Share::Take, (0, 0), 0, (2, b'a'), done(0, 4)),
-        call(Share::Take, (0, 9), 1, (2, b'a'), Quota::Same(4)),
+        // A share that was never taken is not returned.
+        call(QuotaStep::Return, (0, 0), 0, (0, b'a'), Quota::Same(0)),
+        call(QuotaStep::Take, (0, 0), 0, (2, b'a'), done(0, 4)),
+        call(QuotaStep::Take, (0, 9), 1, (2, b'a'), Quota::Same(4)),
         // A look takes nothing.
-        call(Share::Look, (1, 1), 1, (2, b'b'), done(4, 4)),
-        call(Share::Take, (1, 1), 1, (3, b'a'), Quota::Prefix(2)),
-        call(Share::Take, (1, 1), 0, (4, b'b'), Quota::Key(2)),
-        call(Share::Take, (1, 1), 1, (4, b'b'), done(4, 12)),
-        call(Share::Take, (2, 2), 2, (1, b'c'), Quota::Day(12)),
-        // Of another taking, then of this one, then again.
-        call(Share::Return, (1, 7), 1, (0, b'b'), Quota::Same(12)),
-        call(Share::Return, (1, 1), 1, (0, b'b'), done(12, 4)),
-        call(Share::Return, (1, 1), 1, (0, b'b'), Quota::Same(4)),
-        // A late copy of what was given back, and another try of the same order.
-        call(Share::Take, (1, 1), 2, (4, b'c'), Quota::Same(4)),
-        call(Share::Take, (1, 3), 2, (4, b'c'), done(4, 12)),
+        call(QuotaStep::Look, (1, 1), 1, (2, b'b'), done(4, 4)),
+        call(QuotaStep::Take, (1, 1), 1, (3, b'a'), Quota::Prefix(2)),
+        call(QuotaStep::Take, (1, 1), 0, (4, b'b'), Quota::Key(2)),
+        call(QuotaStep::Take, (1, 1), 1, (4, b'b'), done(4, 12)),
+        call(QuotaStep::Take, (2, 2), 2, (1, b'c'), Quota::Day(12)),
+        // With another taking, then with this one, then again.
+        call(QuotaStep::Return, (1, 7), 1, (0, b'b'), Quota::Same(12)),
+        call(QuotaStep::Return, (1, 1), 1, (0, b'b'), done(12, 4)),
+        call(QuotaStep::Return, (1, 1), 1, (0, b'b'), Quota::Same(4)),
+        // A late copy of a returned taking, and another try of the same order.
+        call(QuotaStep::Take, (1, 1), 2, (4, b'c'), Quota::Same(4)),
+        call(QuotaStep::Take, (1, 3), 2, (4, b'c'), done(4, 12)),
     ];
-    let free = call(Share::Take, (3, 4), 0, (9, b'a'), done(12, 30));
+    let free = call(QuotaStep::Take, (3, 4), 0, (9, b'a'), done(12, 30));
     calls.push(Call { limits: FREE, ..free });
     calls
 }
@@ -63,14 +63,14 @@ fn all(db: &Db) -> Result<(), String> {
     let sms = channel("sms");
     let keys = ["abcdefghijkl", "mnopqrstuvwx", "abcdefghijkx"].map(|key| key.parse().expect("a key"));
     for (at, call) in day().into_iter().enumerate() {
-        let suffix = format!("u1:{}", call.order).parse().expect("an order");
+        let order_id = format!("u1:{}", call.order).parse().expect("an order");
         let prefixes = [(NoticeId::random([call.prefix; 8]), call.messages)];
-        let script = TakeQuota {
+        let script = SmsQuota {
             channel: &sms,
             day: UnixMs(1_000),
             hour: UnixMs(2_000),
             share: call.share,
-            suffix: &suffix,
+            order_id: &order_id,
             segments: u64::from(call.messages) * 2,
             messages: call.messages.into(),
             key: &keys[call.key],
@@ -87,7 +87,7 @@ fn all(db: &Db) -> Result<(), String> {
 }
 
 #[test]
-fn a_guard_that_is_gone_is_noticed() {
+fn every_missing_guard_is_detected() {
     let mutants = [
         ("if what == 'return' then", "if false then"),
         ("taking ~= ARGV[10] or share == ''", "share == ''"),
@@ -109,10 +109,10 @@ fn a_guard_that_is_gone_is_noticed() {
     let mut unnoticed = Vec::new();
     for (guard, instead) in mutants {
         db.reset();
-        let mutant = Mutant { script: Some("quota"), guard, instead };
+        let mutant = Mutant { script: Some("sms_quota"), guard, instead };
         if mutant.under(|| all(&db)).is_ok() {
             unnoticed.push(mutant);
         }
     }
-    assert!(unnoticed.is_empty(), "nobody notices: {unnoticed:#?}");
+    assert!(unnoticed.is_empty(), "undetected: {unnoticed:#?}");
 }

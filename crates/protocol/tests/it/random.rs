@@ -1,4 +1,5 @@
-//! Random sequences of calls, lost time and late copies: what has to hold holds after each, and everything accepted ends.
+//! Random sequences of calls, lost time and late copies: the invariants hold after each, and everything accepted
+//! ends.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,34 +14,37 @@ use crate::db::Db;
 use crate::random_walk::{Walk, any_act};
 use crate::snapshot::Held;
 
-/// State and attempt of every row that has a record.
-type Rows = BTreeMap<(String, usize), (State, u8)>;
+/// State and attempt of every delivery that has a record.
+type Deliveries = BTreeMap<(String, usize), (State, u8)>;
 
-fn rows_of(walk: &Walk<'_>) -> Rows {
+fn deliveries_of(walk: &Walk<'_>) -> Deliveries {
     let all = walk.db.snapshot();
-    let mut rows = Rows::new();
+    let mut deliveries = Deliveries::new();
     for order in &walk.orders {
-        let fields = all.hash(&walk.db.keys.history(&order.suffix));
+        let fields = all.hash(&walk.db.keys.history(&order.order_id));
         let Some(head) = fields.get("h").and_then(|h| Head::decode(h).ok()) else { continue };
         for channel in Walk::channels() {
             for n in 0..head.parcels(&channel) {
-                let key = walk.db.keys.outcome(&order.suffix, &channel, n);
+                let key = walk.db.keys.outcome(&order.order_id, &channel, n);
                 let record = match all.get(&key) {
                     Some(Held::Text(record)) => Some(record),
                     _ => fields.get("o"),
                 };
-                let outcomes =
-                    Outcomes::decode(record.map(Vec::as_slice), head.parcel_rows(&channel, n), head.due);
-                for (i, row) in outcomes.expect("outcomes").rows().enumerate() {
-                    rows.insert((key.clone(), i), (row.state, row.attempt));
+                let outcomes = Outcomes::decode(
+                    record.map(Vec::as_slice),
+                    head.parcel_deliveries(&channel, n),
+                    head.due,
+                );
+                for (i, delivery) in outcomes.expect("outcomes").deliveries().enumerate() {
+                    deliveries.insert((key.clone(), i), (delivery.state, delivery.attempt));
                 }
             }
         }
     }
-    rows
+    deliveries
 }
 
-/// Pairs of states one call may lead from and to: a cell, or two in a row (a report, then the end of its order).
+/// State changes one call may make: one cell, or two in a row (a report, then the end of its order).
 fn allowed() -> Moves {
     let one: BTreeSet<_> = TABLE.iter().map(|(from, _, to)| (*from, *to)).collect();
     let two = one
@@ -51,19 +55,29 @@ fn allowed() -> Moves {
 
 type Moves = BTreeSet<(State, State)>;
 
-fn check_moves(before: &Rows, after: &Rows, allowed: &Moves, act: &impl std::fmt::Debug, seen: &mut Moves) {
-    for (row, (to, attempt)) in after {
-        let (from, last) = before.get(row).copied().unwrap_or((State::Pending, 0));
-        assert!(from == *to || allowed.contains(&(from, *to)), "{row:?}: {from:?} -> {to:?} by {act:?}");
+fn check_moves(
+    before: &Deliveries,
+    after: &Deliveries,
+    allowed: &Moves,
+    act: &impl std::fmt::Debug,
+    seen: &mut Moves,
+) {
+    for (delivery, (to, attempt)) in after {
+        let (from, last) = before.get(delivery).copied().unwrap_or((State::Pending, 0));
+        assert!(from == *to || allowed.contains(&(from, *to)), "{delivery:?}: {from:?} -> {to:?} by {act:?}");
         if from != *to {
             seen.insert((from, *to));
         }
         let begun = from == State::Pending && *to == State::Sending;
-        assert_eq!(*attempt, last.wrapping_add(u8::from(begun)), "{row:?}: {from:?} -> {to:?} by {act:?}");
+        assert_eq!(
+            *attempt,
+            last.wrapping_add(u8::from(begun)),
+            "{delivery:?}: {from:?} -> {to:?} by {act:?}"
+        );
     }
 }
 
-/// Walks of so many steps; `PROPTEST_CASES` (256 unless it is set) divided by `share` is their number.
+/// Walks of this many steps; their number is `PROPTEST_CASES` (256 by default) divided by `share`.
 fn walk(share: u32, length: usize) -> Moves {
     let db = Db::start();
     let (allowed, seen) = (allowed(), RefCell::new(BTreeSet::new()));
@@ -73,10 +87,10 @@ fn walk(share: u32, length: usize) -> Moves {
     let acts = prop::collection::vec(any_act(), 1..length);
     let outcome = TestRunner::new(config).run(&acts, |acts| {
         let mut walk = Walk::new(&db);
-        let mut before = rows_of(&walk);
+        let mut before = deliveries_of(&walk);
         for act in &acts {
             walk.act(act);
-            let after = rows_of(&walk);
+            let after = deliveries_of(&walk);
             check_moves(&before, &after, &allowed, act, &mut seen.borrow_mut());
             before = after;
             let faults = db.faults();

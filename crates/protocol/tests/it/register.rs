@@ -2,41 +2,41 @@
 
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Reason, Suffix, UnixMs, Verdict};
+use posthaste_model::{Channel, OrderId, OutcomeKind, Priority, Reason, UnixMs};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::address_key::AgreeOnKey;
-use posthaste_protocol::scripts::audit::Audit;
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
 use posthaste_protocol::scripts::create_key::CreateKey;
-use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
-use posthaste_protocol::scripts::halt::{Halt, HaltCause};
-use posthaste_protocol::scripts::inquire::Inquire;
-use posthaste_protocol::scripts::lift::LiftSuppression;
-use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
+use posthaste_protocol::scripts::lift_suppression::LiftSuppression;
+use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::park::{Park, ToPark};
-use posthaste_protocol::scripts::patrol::Patrol;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::promote_due::PromoteDue;
+use posthaste_protocol::scripts::purge_orders::PurgeOrders;
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::{Register, Registered};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
+use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
-use posthaste_protocol::scripts::retire::Retire;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
-use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::scan_orders::ScanOrders;
 use posthaste_protocol::scripts::settle::{Settle, Settlement};
-use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::stage_parcels::StageParcels;
 use posthaste_protocol::scripts::suppress::PutSuppressions;
 use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::scripts::unpark::Unpark;
-use posthaste_protocol::scripts::unstage::Unstage;
-use posthaste_protocol::{Refusal, Script, scripts};
+use posthaste_protocol::scripts::unstage_parcels::Unstage;
+use posthaste_protocol::{Refusal, ScriptCall, scripts};
 
 use crate::db::{Db, EPOCH, channel};
 use crate::order::{Courier, LEASE, Order, WINDOW, report};
@@ -52,7 +52,7 @@ fn an_empty_database_is_set_up() {
     let step = db.step(&register(&db, Some(&email)));
     assert_eq!(step.reply, Registered::Ok { schema: 1 });
     step.changed(&[], &["+ epoch:{0}: e1", "+ schema:{0}: 1 1 1", "+ channels:{0} email: @now"]);
-    // The next one finds its epoch, whatever it would have set.
+    // The next process finds this epoch, whatever it would have set.
     let other = Register { fresh_epoch: "e2", ..register(&db, None) };
     let answer = db.answer(&other);
     assert_eq!((answer.reply, answer.epoch.as_str(), answer.fence), (Registered::Ok { schema: 1 }, EPOCH, 0));
@@ -74,9 +74,9 @@ fn a_courier_says_whether_its_channel_has_receipts() {
     let said = |receipts| Register { receipts: Some(receipts), ..register(&db, Some(&sms)) };
     let step = db.step(&said(true));
     step.changed(&[], &["+ channels:{0} sms: @now", "+ channels:{0} sms:receipts: 1"]);
-    db.call(&register(&db, Some(&sms))).expect("one that says nothing");
-    assert_eq!(db.snapshot().hash("channels:{0}")["sms:receipts"].as_slice(), b"1", "takes nothing back");
-    db.call(&said(false)).expect("the next one");
+    db.call(&register(&db, Some(&sms))).expect("a courier that says nothing");
+    assert_eq!(db.snapshot().hash("channels:{0}")["sms:receipts"].as_slice(), b"1", "keeps the last value");
+    db.call(&said(false)).expect("another courier");
     assert_eq!(db.snapshot().hash("channels:{0}")["sms:receipts"].as_slice(), b"0", "the last one counts");
 }
 
@@ -106,7 +106,7 @@ fn another_number_of_partitions_is_foreign() {
 }
 
 #[test]
-fn a_database_that_asks_for_a_newer_program_says_so() {
+fn a_database_may_require_a_newer_program() {
     let (db, email) = (Db::start(), channel("email"));
     db.raw(&["SET", "schema:{0}", "3 2 1"]);
     assert_eq!(db.unchanged(&register(&db, Some(&email))), Registered::TooOld);
@@ -115,7 +115,7 @@ fn a_database_that_asks_for_a_newer_program_says_so() {
 }
 
 #[test]
-fn another_epoch_than_the_known_one_is_told() {
+fn a_different_epoch_is_reported() {
     let db = Db::start();
     for (found, set) in [("e9", true), ("", false)] {
         db.raw(&if set { vec!["SET", "epoch:{0}", found] } else { vec!["DEL", "epoch:{0}"] });
@@ -125,14 +125,14 @@ fn another_epoch_than_the_known_one_is_told() {
     }
 }
 
-/// Calls one script under a wrong epoch and demands that it refuses and writes nothing.
-fn refused<S: Script>(db: &Db, script: &S, tried: &mut Vec<&'static str>) {
+/// Calls one script with a wrong epoch and requires that it refuses and writes nothing.
+fn refused<S: ScriptCall>(db: &Db, script: &S, tried: &mut Vec<&'static str>) {
     let name = S::contract().text.name;
     let before = db.snapshot();
     match db.call(script) {
         Err(Refusal::Epoch { found }) => assert_eq!(found, EPOCH, "{name}"),
         Err(other) => panic!("{name}: {other}"),
-        Ok(_) => panic!("{name} was answered"),
+        Ok(_) => panic!("{name} succeeded"),
     }
     assert!(db.snapshot() == before, "{name}");
     tried.push(name);
@@ -141,30 +141,38 @@ fn refused<S: Script>(db: &Db, script: &S, tried: &mut Vec<&'static str>) {
 #[test]
 fn every_script_refuses_another_database() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(2);
+    let order = Order::inline("u1:5").deliveries(2);
     order.accept(&db);
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
     db.epoch.replace("e2".to_owned());
-    let (keys, email, suffix, member) = (&db.keys, &courier.channel, &order.suffix, &order.member(0));
-    let (parcels, other): (&[ParcelRef], Suffix) =
-        (std::slice::from_ref(&parcel), "u1:6".parse().expect("a suffix"));
-    let (rows, reason) = ([(parcel.clone(), vec![(1, 1)])], Reason::None);
+    let (keys, email, order_id, parcel_id) =
+        (&db.keys, &courier.channel, &order.order_id, &order.parcel_id(0));
+    let (parcels, other): (&[ParcelRef], OrderId) =
+        (std::slice::from_ref(&parcel), "u1:6".parse().expect("an order id"));
+    let (deliveries, reason) = ([(parcel.clone(), vec![(1, 1)])], Reason::None);
     let settlements =
-        [Settlement { parcel: parcel.clone(), leave: true, reports: vec![report(0, 1, Verdict::Sent)] }];
-    let (wait, index) = (Duration::ZERO, Index::Ready(Lane::Bulk));
+        [Settlement { parcel: parcel.clone(), leave: true, reports: vec![report(0, 1, OutcomeKind::Sent)] }];
+    let (wait, index) = (Duration::ZERO, Index::Ready(Priority::Bulk));
     let mut tried = vec![];
     let t = &mut tried;
-    refused(&db, &Audit { keys, channel: email, suffix, from: 0 }, t);
+    refused(&db, &RepairIndexes { keys, channel: email, order_id, from: 0 }, t);
     refused(
         &db,
-        &Begin { keys, channel: email, send_window: WINDOW, rows_a_token: 1, partitions: 1, parcels: &rows },
+        &Begin {
+            keys,
+            channel: email,
+            send_window: WINDOW,
+            deliveries_a_token: 1,
+            partitions: 1,
+            parcels: &deliveries,
+        },
         t,
     );
-    refused(&db, &Cancel { keys, suffix }, t);
+    refused(&db, &Cancel { keys, order_id }, t);
     refused(&db, &courier.next(), t);
-    refused(&db, &Close { keys, channel: email, index, from: 0, limit: 9 }, t);
+    refused(&db, &ExpireParcels { keys, channel: email, index, from: 0, limit: 9 }, t);
     let new = Order::inline("u1:7");
     refused(&db, &new.call(&db, new.pieces().as_deref()), t);
     let (id, key) = (&"abcdefghijkl".parse().expect("an id"), &crate::api_keys::key(1, "ci"));
@@ -172,34 +180,42 @@ fn every_script_refuses_another_database() {
     refused(&db, &RevokeKey { keys, id }, t);
     refused(&db, &TouchKey { keys, id }, t);
     let (index, halted) = (DoubtIndex::Leased, UnixMs(1));
-    refused(&db, &Doubt { keys, channel: email, index, halted, end: true, from: 0, limit: 9 }, t);
-    refused(&db, &FailOrder { keys, suffix, from: None, forced: true }, t);
-    refused(&db, &FailParcel { keys, channel: email, member }, t);
+    refused(&db, &ListInDoubt { keys, channel: email, index, halted, end: true, from: 0, limit: 9 }, t);
+    refused(&db, &FailOrder { keys, order_id, from: None, forced: true }, t);
+    refused(&db, &FailParcel { keys, channel: email, parcel_id }, t);
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
-    refused(&db, &Halt { keys, cause, found, known: 1, since, last, orders: &[] }, t);
-    refused(&db, &OpenRun { keys, lost: None }, t);
+    refused(&db, &HaltDatabase { keys, cause, found, known: 1, since, last, orders: &[] }, t);
+    refused(&db, &OpenServerRun { keys, lost: None }, t);
     refused(&db, &Recover { keys, partitions: 1 }, t);
-    refused(&db, &Inquire { keys, channel: email, limit: 9, put_off: WINDOW }, t);
-    let to_park = [ToPark { member: member.clone(), fence: None, why: "rows" }];
+    refused(&db, &ClaimUnresolved { keys, channel: email, limit: 9, put_off: WINDOW }, t);
+    let to_park = [ToPark { parcel_id: parcel_id.clone(), fence: None, why: "deliveries" }];
     refused(&db, &Park { keys, channel: email, parcels: &to_park }, t);
-    refused(&db, &Patrol { keys, from: 0, limit: 9 }, t);
+    refused(&db, &ScanOrders { keys, from: 0, limit: 9 }, t);
     refused(
         &db,
-        &Receipt { keys, channel: email, member, row: 0, attempt: 1, word: Word::Delivered, reason },
+        &ApplyReceipt {
+            keys,
+            channel: email,
+            parcel_id,
+            delivery: 0,
+            attempt: 1,
+            status: ReceiptStatus::Delivered,
+            reason,
+        },
         t,
     );
     refused(&db, &register(&db, Some(email)), t);
     refused(&db, &Release { keys, channel: email, wait, parcels }, t);
     refused(&db, &Renew { keys, channel: email, lease: LEASE, parcels }, t);
-    refused(&db, &Reschedule { keys, suffix, due: UnixMs(1), not_after: None, revision: 0 }, t);
-    refused(&db, &Resolve { keys, channel: email, member, decisions: &[(0, 1, Decision::Retry)] }, t);
-    refused(&db, &Retire { keys, day: 1, retention_days: 1 }, t);
-    refused(&db, &Ring { keys }, t);
+    refused(&db, &Reschedule { keys, order_id, due: UnixMs(1), not_after: None, revision: 0 }, t);
+    refused(&db, &Resolve { keys, channel: email, parcel_id, decisions: &[(0, 1, Decision::Retry)] }, t);
+    refused(&db, &PurgeOrders { keys, day: 1, retention_days: 1 }, t);
+    refused(&db, &PromoteDue { keys }, t);
     refused(&db, &Settle { keys, channel: email, settlements: &settlements }, t);
-    refused(&db, &Stage { keys, suffix: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
+    refused(&db, &StageParcels { keys, order_id: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
     refused(&db, &courier.sweeping(), t);
-    refused(&db, &Unpark { keys, channel: None, names: &[suffix.to_string()] }, t);
-    refused(&db, &Unstage { keys, suffix: None, upload: None }, t);
+    refused(&db, &Unpark { keys, channel: None, names: &[order_id.to_string()] }, t);
+    refused(&db, &Unstage { keys, order_id: None, upload: None }, t);
     let (key, entries) = (&suppressions::key(), [suppressions::refusal(1)]);
     refused(&db, &AgreeOnKey { keys, key, made: true }, t);
     refused(&db, &PutSuppressions { keys, key, channel: email, entries: &entries }, t);
@@ -207,20 +223,28 @@ fn every_script_refuses_another_database() {
     refused(&db, &LiftSuppression { keys, key, channel: email, id, seen }, t);
     let (notice, reasons) = (suppressions::fresh(), &[reason]);
     refused(&db, &OptIn { keys, key, channel: email, id, notice, reasons, remember: true }, t);
-    // The others touch slots of their own, which hold nothing that could be lost.
-    tried.extend(["bind", "quota", "rate", "remember", "reserve", "unbind", "unreserve"]);
+    // The others use their own slots, which hold nothing that could be lost.
+    tried.extend([
+        "bind_idempotency_key",
+        "sms_quota",
+        "limit_rate",
+        "put_alias",
+        "take_daily_places",
+        "free_idempotency_key",
+        "return_daily_places",
+    ]);
     tried.sort_unstable();
     assert_eq!(tried, scripts::ALL.iter().map(|c| c.text.name).collect::<Vec<_>>());
 }
 
-/// A newer program raises what is written of the database, and nothing lowers it; one that is too old is refused.
+/// A newer program raises the stored schema, and it is never lowered; a program that is too old is refused.
 #[test]
 fn a_newer_program_raises_the_schema() {
     let db = Db::start();
     let call = |schema: &str, oldest: &str| {
         let keys = db.keys.clone();
         let register = register(&db, None);
-        let call = posthaste_protocol::Script::invoke(&register, "r", EPOCH);
+        let call = posthaste_protocol::ScriptCall::invoke(&register, "r", EPOCH);
         let mut words: Vec<Vec<u8>> = vec![b"EVAL".to_vec(), call.script.body.clone().into_bytes()];
         words.push(call.keys.len().to_string().into_bytes());
         words.extend(call.keys.iter().map(|key| key.clone().into_bytes()));
@@ -234,9 +258,9 @@ fn a_newer_program_raises_the_schema() {
     };
     let told = |code: &str, stored: &str| (code.to_owned(), stored.to_owned());
     assert_eq!(call("1", "1"), told("ok", "1 1 1"));
-    assert_eq!(call("2", "1"), told("ok", "2 1 1"), "a next version that leaves room for this one");
-    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "this one goes on beside it, and lowers nothing");
-    assert_eq!(call("3", "2"), told("ok", "3 2 1"), "one that does not");
+    assert_eq!(call("2", "1"), told("ok", "2 1 1"), "a newer version that allows this one");
+    assert_eq!(call("1", "1"), told("ok", "2 1 1"), "this one keeps running beside it, and lowers nothing");
+    assert_eq!(call("3", "2"), told("ok", "3 2 1"), "one that does not allow it");
     assert_eq!(call("1", "1"), told("old", "3 2 1"));
     assert_eq!(call("2", "1"), told("ok", "3 2 1"));
 }

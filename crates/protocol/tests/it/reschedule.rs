@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use posthaste_model::{UnixMs, Verdict};
+use posthaste_model::{OutcomeKind, UnixMs};
 use posthaste_protocol::scripts::cancel::Cancel;
+use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::reschedule::{Reschedule, Rescheduled};
-use posthaste_protocol::scripts::ring::Ring;
 
 use crate::db::Db;
 use crate::order::{Courier, Order, report};
@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn to<'a>(db: &'a Db, order: &'a Order, due: UnixMs) -> Reschedule<'a> {
     let revision = order.revision(db);
-    Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision }
+    Reschedule { keys: &db.keys, order_id: &order.order_id, due, not_after: None, revision }
 }
 
 #[test]
@@ -42,11 +42,11 @@ fn an_order_moves_with_its_bell_and_its_end() {
             ],
         );
         db.sound();
-        // Nothing is rung at the old time, and it is at the new one.
+        // Nothing is promoted at the old time; the order is at the new one.
         db.later(MINUTE * 2);
-        assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 0);
+        assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 0);
         db.later(MINUTE * 30);
-        assert_eq!(db.reply(&Ring { keys: &db.keys }).parcels, 1);
+        assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 1);
     }
 }
 
@@ -69,19 +69,19 @@ fn an_old_copy_moves_nothing_back() {
         let old = to(&db, &order, first);
         db.reply(&old);
         let not_after = first.after(crate::order::SPAN);
-        // Its answer was lost: the same call again tells that it was done.
+        // Its reply was lost: the same call again shows that it was done.
         assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 1, due: first, not_after });
         db.reply(&to(&db, &order, then));
         let not_after = then.after(crate::order::SPAN);
         assert_eq!(db.unchanged(&old), Rescheduled::Moved { revision: 2, due: then, not_after });
-        // Not even where it was once.
+        // Not even to its former time.
         db.reply(&to(&db, &order, order.head(&db).due));
         assert!(matches!(db.unchanged(&old), Rescheduled::Moved { revision: 3, .. }));
     }
 }
 
 #[test]
-fn an_order_may_be_called_for_now() {
+fn an_order_may_be_moved_to_now() {
     for big in [false, true] {
         let db = Db::start();
         let order = Order::of_layout(big, "u1:5").due_in(&db, MINUTE).accept(&db).clone();
@@ -108,47 +108,48 @@ fn an_order_may_get_another_end() {
 }
 
 #[test]
-fn what_has_begun_to_ring_does_not_move() {
+fn a_promoted_order_does_not_move() {
     let db = Db::start();
-    let order = Order::big("u1:5").rows(300_000).due_in(&db, MINUTE).accept(&db).clone();
+    let order = Order::big("u1:5").deliveries(300_000).due_in(&db, MINUTE).accept(&db).clone();
     let later = db.now().after(MINUTE * 9);
     db.later(MINUTE * 2);
     assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "its time has come");
-    db.reply(&Ring { keys: &db.keys });
+    db.reply(&PromoteDue { keys: &db.keys });
     assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "some parcels are in ready");
-    db.reply(&Ring { keys: &db.keys });
+    db.reply(&PromoteDue { keys: &db.keys });
     assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "all parcels are in ready");
     let now = Order::inline("u1:6").accept(&db).clone();
     assert_eq!(db.unchanged(&to(&db, &now, later)), Rescheduled::Rung, "it was for now");
 }
 
 #[test]
-fn what_ended_does_not_move() {
+fn an_ended_order_does_not_move() {
     let db = Db::start();
     let later = db.now().after(MINUTE * 9);
     let done = Order::inline("u1:5").accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    courier.settle(&parcel, true, &[report(0, 1, Verdict::Sent)]);
+    courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
     assert_eq!(db.unchanged(&to(&db, &done, later)), Rescheduled::Final);
     for big in [false, true] {
         let order =
             Order::of_layout(big, if big { "u1:6" } else { "u1:7" }).due_in(&db, MINUTE).accept(&db).clone();
-        db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+        db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
         assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Cancelled);
     }
 }
 
 #[test]
-fn what_is_not_there_or_cannot_be_read() {
+fn missing_and_unreadable_orders_are_refused() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE);
     let later = db.now().after(MINUTE * 9);
-    let call = Reschedule { keys: &db.keys, suffix: &order.suffix, due: later, not_after: None, revision: 0 };
+    let call =
+        Reschedule { keys: &db.keys, order_id: &order.order_id, due: later, not_after: None, revision: 0 };
     let refused = |why| assert_eq!(db.unchanged(&call), why);
     refused(Rescheduled::Gone);
-    let history = db.keys.history(&order.suffix);
+    let history = db.keys.history(&order.order_id);
     db.raw(&["SET", &history, "x"]);
     refused(Rescheduled::Unreadable);
     db.raw(&["DEL", &history]);

@@ -1,13 +1,13 @@
-//! All keys of a database with all they hold, and what differs between two of them.
+//! All keys of a database with their values, and the differences between two snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_model::UnixMs;
-use posthaste_rig::Reply;
+use posthaste_rig::RespReply;
 
 use crate::print::Printer;
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Held {
     /// A string.
@@ -16,11 +16,11 @@ pub(crate) enum Held {
     Hash(BTreeMap<String, Vec<u8>>),
     /// A sorted set.
     Sorted(BTreeMap<String, String>),
-    /// A list, or what a test put in its place: a set, which nothing here uses.
+    /// A list, or what a test put in its place: a set, which no script uses.
     List(Vec<String>),
 }
 
-/// All keys, and the moment at which each expires (-1: never).
+/// All keys, and when each expires (-1: never).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
     keys: BTreeMap<String, (Held, i64)>,
@@ -46,20 +46,20 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return out";
 
-fn text(reply: &Reply) -> String {
+fn text(reply: &RespReply) -> String {
     String::from_utf8_lossy(&bytes(reply)).into_owned()
 }
 
-fn bytes(reply: &Reply) -> Vec<u8> {
+fn bytes(reply: &RespReply) -> Vec<u8> {
     match reply {
-        Reply::Bytes(bytes) => bytes.clone(),
+        RespReply::Bytes(bytes) => bytes.clone(),
         other => other.text().unwrap_or_default().into(),
     }
 }
 
 impl Snapshot {
-    /// Reads everything, in one call.
-    pub(crate) fn take(raw: impl Fn(&[&str]) -> Reply) -> Self {
+    /// Reads everything in one call.
+    pub(crate) fn take(raw: impl Fn(&[&str]) -> RespReply) -> Self {
         let mut keys = BTreeMap::new();
         for entry in raw(&["EVAL", DUMP, "0"]).items() {
             let [key, kind, until, value] = entry.items() else { panic!("{entry:?}") };
@@ -67,7 +67,7 @@ impl Snapshot {
             let held = match text(kind).as_str() {
                 "string" => Held::Text(bytes(value)),
                 "hash" => Held::Hash(pairs().map(|(field, value)| (field, bytes(value))).collect()),
-                "zset" => Held::Sorted(pairs().map(|(member, score)| (member, text(score))).collect()),
+                "zset" => Held::Sorted(pairs().map(|(parcel_id, score)| (parcel_id, text(score))).collect()),
                 "list" | "set" => Held::List(value.items().iter().map(text).collect()),
                 other => panic!("a key of type {other}"),
             };
@@ -76,7 +76,7 @@ impl Snapshot {
         Self { keys }
     }
 
-    /// The keys that have not expired by this moment.
+    /// The keys that have not expired by this time.
     pub(crate) fn living(mut self, now: UnixMs) -> Self {
         self.keys.retain(|_, (_, until)| !u64::try_from(*until).is_ok_and(|until| until <= now.0));
         self
@@ -87,7 +87,7 @@ impl Snapshot {
         self.keys.keys().map(String::as_str)
     }
 
-    /// What a key holds.
+    /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Held> {
         self.keys.get(key).map(|(held, _)| held)
     }
@@ -109,16 +109,16 @@ impl Snapshot {
     /// A sorted set with scores in ms; an empty one when there is no such key.
     pub(crate) fn sorted(&self, key: &str) -> BTreeMap<String, u64> {
         match self.get(key) {
-            Some(Held::Sorted(members)) => {
-                members.iter().map(|(m, score)| (m.clone(), score.parse().expect("whole ms"))).collect()
+            Some(Held::Sorted(parcel_ids)) => {
+                parcel_ids.iter().map(|(m, score)| (m.clone(), score.parse().expect("whole ms"))).collect()
             }
             None => BTreeMap::new(),
             other => panic!("{key}: {other:?}"),
         }
     }
 
-    /// A line for everything that is different now: `+` new, `-` gone, `~` changed. Moments of rows are told only when
-    /// they are those of no call.
+    /// One line for every difference: `+` new, `-` gone, `~` changed. Times of deliveries are printed only if they
+    /// match no call.
     pub(crate) fn since(&self, before: &Self, moments: &[u64]) -> Vec<String> {
         let (old, new) = (before.lines(moments), self.lines(moments));
         let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -144,9 +144,9 @@ impl Snapshot {
                         fields.iter().map(|(f, v)| (format!("{key} {f}"), printer.field(f, v) + &until)),
                     );
                 }
-                Held::Sorted(members) => {
+                Held::Sorted(parcel_ids) => {
                     out.extend(
-                        members.iter().map(|(m, score)| (format!("{key} {m}"), score.clone() + &until)),
+                        parcel_ids.iter().map(|(m, score)| (format!("{key} {m}"), score.clone() + &until)),
                     );
                 }
                 Held::List(items) => drop(out.insert(key.clone(), items.join(" ") + &until)),

@@ -1,10 +1,10 @@
-//! What holds in every database at every moment: sums are right, and each parcel is in exactly the indexes its record asks
-//! for.
+//! Invariants of every database at all times: sums are right, and each parcel is in exactly the indexes where its
+//! record belongs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_model::{Channel, Counters, Lane, State, Suffix};
-use posthaste_protocol::Keys;
+use posthaste_model::{Channel, Counters, OrderId, Priority, State};
+use posthaste_protocol::PartitionKeys;
 use posthaste_protocol::record::{Head, Outcomes, decode_counters};
 
 use crate::db::Db;
@@ -13,46 +13,46 @@ use crate::snapshot::{Held, Snapshot};
 /// One readable order.
 struct Seen<'a> {
     all: &'a Snapshot,
-    keys: &'a Keys,
-    suffix: Suffix,
+    keys: &'a PartitionKeys,
+    order_id: OrderId,
     head: Head,
     fields: BTreeMap<String, Vec<u8>>,
 }
 
 impl Db {
-    /// Fails with all that is wrong in the database.
+    /// Fails with everything that is wrong in the database.
     #[track_caller]
     pub(crate) fn sound(&self) {
         let faults = self.faults();
         assert!(faults.is_empty(), "{faults:#?}\n{:#?}", self.snapshot().since(&Snapshot::default(), &[]));
     }
 
-    /// All that is wrong in the database.
+    /// Everything that is wrong in the database.
     pub(crate) fn faults(&self) -> Vec<String> {
         let all = self.snapshot();
         let mut faults = Vec::new();
         let mut known = BTreeSet::new();
         for name in all.names().filter(|name| name.starts_with("history:")) {
-            let (suffix, fields) = (suffix_in(name), all.hash(name));
+            let (order_id, fields) = (order_id_in(name), all.hash(name));
             let Some(head) = fields.get("h").and_then(|h| Head::decode(h).ok()) else { continue };
-            known.insert(suffix.to_string());
-            Seen { all: &all, keys: &self.keys, suffix, head, fields }.check(&mut faults);
+            known.insert(order_id.to_string());
+            Seen { all: &all, keys: &self.keys, order_id, head, fields }.check(&mut faults);
         }
         strays(&all, &known, &mut faults);
         faults
     }
 }
 
-fn suffix_in(name: &str) -> Suffix {
+fn order_id_in(name: &str) -> OrderId {
     let parts: Vec<&str> = name.split(':').collect();
-    format!("{}:{}", parts[2], parts[3]).parse().expect("a suffix")
+    format!("{}:{}", parts[2], parts[3]).parse().expect("an order id")
 }
 
 impl Seen<'_> {
     fn check(&self, faults: &mut Vec<String>) {
         let mut open = 0;
         let mut before = 0;
-        let fault = |text: String| format!("{}: {text}", self.suffix);
+        let fault = |text: String| format!("{}: {text}", self.order_id);
         for (channel, _) in &self.head.channels {
             let mut sum = Counters::default();
             for n in 0..self.head.parcels(channel) {
@@ -74,22 +74,22 @@ impl Seen<'_> {
             }
         }
         if !self.head.inline && self.number("l") != Some(open) {
-            faults.push(fault(format!("says {:?} open rows, has {open}", self.number("l"))));
+            faults.push(fault(format!("says {:?} open deliveries, has {open}", self.number("l"))));
         }
         let retired =
             self.all.names().filter(|name| name.starts_with("retire:")).map(|name| self.in_list(name));
         let retired: usize = retired.sum();
         if self.fields.contains_key("f") != (open == 0) || retired != usize::from(open == 0) {
             faults.push(fault(format!(
-                "{open} open rows, {retired} times to be retired, {:?}",
+                "{open} open deliveries, {retired} times to be retired, {:?}",
                 self.fields.get("f")
             )));
         }
         let due = self.due();
         if due.is_some_and(|at| at != self.head.due.0) || (due.is_some() && open == 0) {
-            faults.push(fault(format!("in due at {due:?} with {open} open rows")));
+            faults.push(fault(format!("in due at {due:?} with {open} open deliveries")));
         }
-        for index in [self.keys.orders(), self.keys.sender(self.suffix.sender())] {
+        for index in [self.keys.orders(), self.keys.sender(self.order_id.sender())] {
             if self.in_list(&index) != 1 {
                 faults.push(fault(format!("{} times in {index}", self.in_list(&index))));
             }
@@ -102,27 +102,27 @@ impl Seen<'_> {
 
     fn in_list(&self, key: &str) -> usize {
         let Some(Held::List(items)) = self.all.get(key) else { return 0 };
-        items.iter().filter(|item| **item == self.suffix.as_str()).count()
+        items.iter().filter(|item| **item == self.order_id.as_str()).count()
     }
 
     fn due(&self) -> Option<u64> {
-        self.all.sorted(&self.keys.due(self.head.lane)).get(self.suffix.as_str()).copied()
+        self.all.sorted(&self.keys.due(self.head.priority)).get(self.order_id.as_str()).copied()
     }
 
     fn outcomes(&self, channel: &Channel, n: u32) -> Result<Outcomes, String> {
         let record = if self.head.inline {
             self.fields.get("o")
         } else {
-            match self.all.get(&self.keys.outcome(&self.suffix, channel, n)) {
+            match self.all.get(&self.keys.outcome(&self.order_id, channel, n)) {
                 Some(Held::Text(record)) => Some(record),
                 _ => None,
             }
         };
-        let rows = self.head.parcel_rows(channel, n);
-        Outcomes::decode(record.map(Vec::as_slice), rows, self.head.due).map_err(|e| e.to_string())
+        let deliveries = self.head.parcel_deliveries(channel, n);
+        Outcomes::decode(record.map(Vec::as_slice), deliveries, self.head.due).map_err(|e| e.to_string())
     }
 
-    /// The counters of one parcel, the `number`th of the order, if all about it is right.
+    /// The counters of one parcel, the `number`th of the order, if everything about it is right.
     fn parcel(&self, channel: &Channel, n: u32, number: u32) -> Result<Counters, String> {
         let outcomes = self.outcomes(channel, n)?;
         let mut counters = outcomes.counters();
@@ -131,41 +131,41 @@ impl Seen<'_> {
         if counted != [u32::from(pending), u32::from(sending), u32::from(unresolved)] {
             return Err(format!("counts {:?}, has {counted:?}", outcomes.counts()));
         }
-        let key = self.keys.outcome(&self.suffix, channel, n);
+        let key = self.keys.outcome(&self.order_id, channel, n);
         if !self.head.inline
             && self.all.get(&key).is_none()
             && self.fields.contains_key("f")
             && self.fields.contains_key("x")
         {
-            // Cancelled before it was due: no record was ever made.
+            // Cancelled before it was due: it never got a record.
             counters = Counters::default();
-            counters[State::Cancelled] = self.head.parcel_rows(channel, n);
+            counters[State::Cancelled] = self.head.parcel_deliveries(channel, n);
         }
         self.places(channel, n, number, &counters)?;
         Ok(counters)
     }
 
     fn places(&self, channel: &Channel, n: u32, number: u32, counters: &Counters) -> Result<(), String> {
-        let member = format!("{}:{n}", self.suffix);
-        let has = |key: &str| self.all.sorted(key).contains_key(&member);
-        let ready = has(&self.keys.ready(channel, self.head.lane));
-        let other = if self.head.lane == Lane::Urgent { Lane::Bulk } else { Lane::Urgent };
+        let parcel_id = format!("{}:{n}", self.order_id);
+        let has = |key: &str| self.all.sorted(key).contains_key(&parcel_id);
+        let ready = has(&self.keys.ready(channel, self.head.priority));
+        let other = if self.head.priority == Priority::Urgent { Priority::Bulk } else { Priority::Urgent };
         let leased = has(&self.keys.leased(channel));
         let unresolved = has(&self.keys.unresolved(channel));
-        let lease = self.all.hash(&self.keys.lease(channel)).contains_key(&member);
-        let crashed = self.all.hash(&self.keys.crashes(channel)).contains_key(&member);
+        let lease = self.all.hash(&self.keys.lease(channel)).contains_key(&parcel_id);
+        let crashed = self.all.hash(&self.keys.crashes(channel)).contains_key(&parcel_id);
         let rung = self.due().is_none() || self.number("g").is_some_and(|g| u64::from(number) < g);
         let (pending, sending) = (counters[State::Pending] > 0, counters[State::Sending] > 0);
         let rules = [
-            (!has(&self.keys.ready(channel, other)), "in the other lane"),
+            (!has(&self.keys.ready(channel, other)), "of the other priority"),
             (leased == lease, "leased without a lease, or the other way round"),
             (!(ready && leased), "ready and leased"),
-            (rung || !(ready || leased || unresolved || crashed), "in an index before it was rung"),
-            (!(rung && pending) || ready || leased, "pending rows nobody will come for"),
-            (!ready || pending, "ready without pending rows"),
+            (rung || !(ready || leased || unresolved || crashed), "in an index before it was promoted"),
+            (!(rung && pending) || ready || leased, "pending deliveries that will never be claimed"),
+            (!ready || pending, "ready without pending deliveries"),
             (!sending || leased, "sending without a lease"),
-            (unresolved == (counters[State::Unresolved] > 0), "unresolved rows and index differ"),
-            (!crashed || counters.open() > 0 || leased, "a crash mark without open rows"),
+            (unresolved == (counters[State::Unresolved] > 0), "unresolved deliveries and index differ"),
+            (!crashed || counters.open() > 0 || leased, "a crash mark without open deliveries"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, text)) => Err(format!("{text}: {counters:?}")),
@@ -174,34 +174,37 @@ impl Seen<'_> {
     }
 }
 
-/// What belongs to no order.
+/// Keys and entries that belong to no order.
 fn strays(all: &Snapshot, known: &BTreeSet<String>, faults: &mut Vec<String>) {
     let staging =
         all.names().find(|name| name.starts_with("staging:")).map_or_else(BTreeMap::new, |n| all.sorted(n));
     for name in all.names() {
         let family = name.split(':').next().unwrap_or_default();
         let owners: Vec<String> = match (family, all.get(name)) {
-            ("ready" | "leased" | "unresolved", Some(Held::Sorted(members))) => {
-                members.keys().map(|m| m.rsplit_once(':').expect("a parcel").0.to_owned()).collect()
+            ("ready" | "leased" | "unresolved", Some(Held::Sorted(parcel_ids))) => {
+                parcel_ids.keys().map(|m| m.rsplit_once(':').expect("a parcel").0.to_owned()).collect()
             }
-            ("lease" | "crashes", Some(Held::Hash(members))) => {
-                members.keys().map(|m| m.rsplit_once(':').expect("a parcel").0.to_owned()).collect()
+            ("lease" | "crashes", Some(Held::Hash(parcel_ids))) => {
+                parcel_ids.keys().map(|m| m.rsplit_once(':').expect("a parcel").0.to_owned()).collect()
             }
-            ("due", Some(Held::Sorted(members))) => members.keys().cloned().collect(),
-            ("outcome" | "delivery", _) => vec![suffix_in(name).to_string()],
+            ("due", Some(Held::Sorted(parcel_ids))) => parcel_ids.keys().cloned().collect(),
+            ("outcome" | "delivery", _) => vec![order_id_in(name).to_string()],
             ("text" | "parcel" | "staged", _) => {
-                let suffix = suffix_in(name).to_string();
-                let there =
-                    if family == "staged" { staging.contains_key(&suffix) } else { known.contains(&suffix) };
-                if !there && !staging.contains_key(&suffix) {
-                    faults.push(format!("{name} belongs to nobody"));
+                let order_id = order_id_in(name).to_string();
+                let there = if family == "staged" {
+                    staging.contains_key(&order_id)
+                } else {
+                    known.contains(&order_id)
+                };
+                if !there && !staging.contains_key(&order_id) {
+                    faults.push(format!("{name} belongs to no order"));
                 }
                 vec![]
             }
             _ => vec![],
         };
         for owner in owners.into_iter().filter(|owner| !known.contains(owner)) {
-            faults.push(format!("{name} names {owner}, which is not there"));
+            faults.push(format!("{name} names {owner}, which does not exist"));
         }
         if all.until(name).is_some() && family != "delivery" && family != "bell" && family != "idem" {
             faults.push(format!("{name} expires"));

@@ -1,11 +1,12 @@
-//! `stage` and `unstage`: parcels of a big order that streams in, and what becomes of one that never comes.
+//! `stage_parcels` and `unstage_parcels`: parcels of a big order being uploaded, and the removal of abandoned
+//! uploads.
 
 use std::time::Duration;
 
-use posthaste_model::{Channel, Suffix};
+use posthaste_model::{Channel, OrderId};
 use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
-use posthaste_protocol::scripts::stage::{Stage, Staged};
-use posthaste_protocol::scripts::unstage::{Unstage, Unstaged};
+use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
+use posthaste_protocol::scripts::unstage_parcels::{Unstage, Unstaged};
 
 use crate::db::{Db, channel};
 use crate::order::{Order, UPLOAD};
@@ -18,28 +19,28 @@ fn parcels(list: &[(&str, u32)]) -> Parcels {
     list.iter().map(|(name, n)| (channel(name), *n, vec![1, 2, 3])).collect()
 }
 
-fn suffix() -> Suffix {
-    "u1:5".parse().expect("a suffix")
+fn order_id() -> OrderId {
+    "u1:5".parse().expect("an order id")
 }
 
-fn stage<'a>(db: &'a Db, suffix: &'a Suffix, open: bool, parcels: &'a Parcels) -> Stage<'a> {
-    upload(db, suffix, UPLOAD, open, parcels)
+fn stage<'a>(db: &'a Db, order_id: &'a OrderId, open: bool, parcels: &'a Parcels) -> StageParcels<'a> {
+    upload(db, order_id, UPLOAD, open, parcels)
 }
 
 fn upload<'a>(
     db: &'a Db,
-    suffix: &'a Suffix,
+    order_id: &'a OrderId,
     upload: &'a str,
     open: bool,
     parcels: &'a Parcels,
-) -> Stage<'a> {
-    Stage { keys: &db.keys, suffix, upload, open: open.then_some(b"content".as_slice()), parcels }
+) -> StageParcels<'a> {
+    StageParcels { keys: &db.keys, order_id, upload, open: open.then_some(b"content".as_slice()), parcels }
 }
 
 #[test]
-fn the_first_call_opens_and_the_next_ones_go_on() {
-    let (db, suffix) = (Db::start(), suffix());
-    let step = db.step(&stage(&db, &suffix, true, &parcels(&[("email", 0), ("sms", 0), ("email", 1)])));
+fn the_first_call_opens_and_the_next_ones_continue() {
+    let (db, order_id) = (Db::start(), order_id());
+    let step = db.step(&stage(&db, &order_id, true, &parcels(&[("email", 0), ("sms", 0), ("email", 1)])));
     assert_eq!(step.reply, Staged::Ok);
     step.changed(
         &[],
@@ -58,7 +59,7 @@ fn the_first_call_opens_and_the_next_ones_go_on() {
     );
     let opened = step.now;
     db.later(SILENCE - Duration::from_secs(1));
-    let step = db.step(&stage(&db, &suffix, false, &parcels(&[("sms", 1)])));
+    let step = db.step(&stage(&db, &order_id, false, &parcels(&[("sms", 1)])));
     assert_eq!(step.reply, Staged::Ok);
     step.changed(
         &[("opened", opened - 899_000)],
@@ -73,14 +74,14 @@ fn the_first_call_opens_and_the_next_ones_go_on() {
 }
 
 #[test]
-fn what_was_stored_before_is_stored_again() {
-    let (db, suffix) = (Db::start(), suffix());
+fn stored_parcels_are_stored_again() {
+    let (db, order_id) = (Db::start(), order_id());
     let first = parcels(&[("email", 0), ("email", 1)]);
-    let opened = db.step(&stage(&db, &suffix, true, &first)).now;
-    db.reply(&stage(&db, &suffix, false, &parcels(&[("email", 2)])));
+    let opened = db.step(&stage(&db, &order_id, true, &first)).now;
+    db.reply(&stage(&db, &order_id, false, &parcels(&[("email", 2)])));
     // A copy of the first call counts as progress and loses nothing.
     db.pass(posthaste_model::UnixMs(opened));
-    let step = db.step(&stage(&db, &suffix, true, &first));
+    let step = db.step(&stage(&db, &order_id, true, &first));
     assert_eq!(step.reply, Staged::Ok);
     assert!(step.changes.iter().all(|line| line.starts_with("~ staging:{0} u1:5: ")), "{:?}", step.changes);
     assert_eq!(db.snapshot().hash("staged:{0}:u1:5")["email"], b"3");
@@ -88,83 +89,83 @@ fn what_was_stored_before_is_stored_again() {
 
 #[test]
 fn a_number_beyond_the_next_one_is_a_hole() {
-    let (db, suffix) = (Db::start(), suffix());
-    let unchanged = |open, list: &[(&str, u32)]| db.unchanged(&stage(&db, &suffix, open, &parcels(list)));
+    let (db, order_id) = (Db::start(), order_id());
+    let unchanged = |open, list: &[(&str, u32)]| db.unchanged(&stage(&db, &order_id, open, &parcels(list)));
     assert_eq!(unchanged(true, &[("email", 1)]), Staged::Hole);
-    db.reply(&stage(&db, &suffix, true, &parcels(&[("email", 0)])));
+    db.reply(&stage(&db, &order_id, true, &parcels(&[("email", 0)])));
     assert_eq!(unchanged(false, &[("email", 2)]), Staged::Hole);
     assert_eq!(unchanged(false, &[("email", 1), ("email", 3)]), Staged::Hole);
     assert_eq!(unchanged(false, &[("email", 1), ("sms", 1)]), Staged::Hole);
 }
 
 #[test]
-fn what_is_not_open_is_gone() {
-    let (db, suffix) = (Db::start(), suffix());
+fn an_upload_that_is_not_open_is_gone() {
+    let (db, order_id) = (Db::start(), order_id());
     let one = parcels(&[("email", 0)]);
-    let unchanged = |open| db.unchanged(&stage(&db, &suffix, open, &one));
+    let unchanged = |open| db.unchanged(&stage(&db, &order_id, open, &one));
     assert_eq!(unchanged(false), Staged::Gone, "never opened");
-    db.reply(&stage(&db, &suffix, true, &one));
+    db.reply(&stage(&db, &order_id, true, &one));
     db.later(SILENCE);
-    assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "silent too long");
+    assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "idle too long");
     db.raw(&["ZADD", "staging:{0}", "0", "u1:5"]);
     assert_eq!((unchanged(true), unchanged(false)), (Staged::Gone, Staged::Gone), "given up");
-    let unstage = Unstage { keys: &db.keys, suffix: None, upload: None };
+    let unstage = Unstage { keys: &db.keys, order_id: None, upload: None };
     assert_eq!(db.reply(&unstage), Unstaged::Done(Some("u1:5".into())));
     assert_eq!(unchanged(false), Staged::Gone, "removed");
-    assert_eq!(db.reply(&stage(&db, &suffix, true, &one)), Staged::Ok, "opened again");
+    assert_eq!(db.reply(&stage(&db, &order_id, true, &one)), Staged::Ok, "opened again");
 }
 
 #[test]
 fn another_upload_takes_over_and_the_two_never_mix() {
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 1_000)]);
-    let suffix = &order.suffix;
+    let order_id = &order.order_id;
     let (one, two, second) =
         (parcels(&[("email", 0)]), parcels(&[("email", 0), ("email", 1)]), parcels(&[("email", 1)]));
-    db.reply(&upload(&db, suffix, "a", true, &one));
-    let step = db.step(&upload(&db, suffix, "b", true, &two));
+    db.reply(&upload(&db, order_id, "a", true, &one));
+    let step = db.step(&upload(&db, order_id, "b", true, &two));
     assert_eq!(step.reply, Staged::Ok);
     let staged = |db: &Db| {
         let staged = db.snapshot().hash("staged:{0}:u1:5");
         ["#", "#email", "email"].map(|field| String::from_utf8_lossy(&staged[field]).into_owned())
     };
     assert_eq!(staged(&db), ["b", "2", "2"]);
-    assert_eq!(db.unchanged(&upload(&db, suffix, "a", false, &second)), Staged::Gone);
+    assert_eq!(db.unchanged(&upload(&db, order_id, "a", false, &second)), Staged::Gone);
     assert_eq!(
-        db.unchanged(&Unstage { keys: &db.keys, suffix: Some(suffix), upload: Some("a") }),
+        db.unchanged(&Unstage { keys: &db.keys, order_id: Some(order_id), upload: Some("a") }),
         Unstaged::Done(None)
     );
     let enqueue = |upload| Enqueue { upload, ..order.call(&db, None) };
     assert_eq!(db.unchanged(&enqueue("a")), Enqueued::Unstaged);
-    // One that takes over starts from nothing, and what the other has left beyond it is no part of the order.
-    db.reply(&upload(&db, suffix, "c", true, &one));
+    // An upload that takes over starts from nothing, and parcels of the other beyond it are not part of the order.
+    db.reply(&upload(&db, order_id, "c", true, &one));
     assert_eq!(staged(&db), ["c", "1", "2"]);
     assert_eq!(db.unchanged(&enqueue("c")), Enqueued::Incomplete);
     let short = Order::big("u1:5").channels(&[("email", 500)]);
     assert_eq!(db.unchanged(&Enqueue { upload: "c", ..short.call(&db, None) }), Enqueued::Incomplete);
-    db.reply(&upload(&db, suffix, "c", false, &second));
+    db.reply(&upload(&db, order_id, "c", false, &second));
     assert!(matches!(db.reply(&enqueue("c")), Enqueued::Accepted { again: false, .. }));
     db.sound();
 }
 
 #[test]
-fn an_order_of_that_suffix_exists() {
+fn an_order_with_this_id_exists() {
     let db = Db::start();
     let order = Order::big("u1:5");
     order.accept(&db);
     let one = parcels(&[("email", 0)]);
     for open in [true, false] {
-        assert_eq!(db.unchanged(&stage(&db, &order.suffix, open, &one)), Staged::Exists);
+        assert_eq!(db.unchanged(&stage(&db, &order.order_id, open, &one)), Staged::Exists);
     }
 }
 
 #[test]
-fn nothing_is_left_of_an_order_that_never_came() {
+fn an_abandoned_upload_leaves_nothing() {
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 2), ("sms", 1)]);
     order.stage(&db);
-    let silent = Unstage { keys: &db.keys, suffix: None, upload: None };
-    assert_eq!(db.unchanged(&silent), Unstaged::Done(None), "it may still come");
+    let silent = Unstage { keys: &db.keys, order_id: None, upload: None };
+    assert_eq!(db.unchanged(&silent), Unstaged::Done(None), "it may still be enqueued");
     db.later(SILENCE);
     let step = db.step(&silent);
     assert_eq!(step.reply, Unstaged::Done(Some("u1:5".into())));
@@ -187,11 +188,11 @@ fn nothing_is_left_of_an_order_that_never_came() {
 }
 
 #[test]
-fn one_may_be_given_up_by_name() {
+fn an_upload_may_be_given_up_by_name() {
     let db = Db::start();
     let orders = ["u1:5", "u1:6"].map(Order::big);
     orders.iter().for_each(|order| order.stage(&db));
-    let named = Unstage { keys: &db.keys, suffix: Some(&orders[1].suffix), upload: None };
+    let named = Unstage { keys: &db.keys, order_id: Some(&orders[1].order_id), upload: None };
     assert_eq!(db.reply(&named), Unstaged::Done(Some("u1:6".into())));
     assert!(db.snapshot().names().all(|name| !name.contains("u1:6")));
     assert!(db.snapshot().sorted("staging:{0}").contains_key("u1:5"));
@@ -203,16 +204,16 @@ fn unstaging_goes_in_steps_and_from_the_first_step_on_nothing_can_be_accepted() 
     let db = Db::start();
     let order = Order::big("u1:5").channels(&[("email", 350_000), ("sms", 150_500)]);
     order.stage(&db);
-    let unstage = Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None };
+    let unstage = Unstage { keys: &db.keys, order_id: Some(&order.order_id), upload: None };
     let keys = || db.raw(&["DBSIZE"]).int().expect("a number");
     let before = keys();
     assert_eq!(db.reply(&unstage), Unstaged::More("u1:5".into()));
     assert!(keys() >= before - 501, "{} of {before} keys left", keys());
     let refused = db.unchanged(&order.call(&db, None));
     assert_eq!(refused, Enqueued::Unstaged);
-    assert_eq!(db.unchanged(&stage(&db, &order.suffix, false, &parcels(&[("email", 0)]))), Staged::Gone);
-    // Another process goes on with it, without knowing its name.
-    let silent = Unstage { keys: &db.keys, suffix: None, upload: None };
+    assert_eq!(db.unchanged(&stage(&db, &order.order_id, false, &parcels(&[("email", 0)]))), Staged::Gone);
+    // Another process continues, without knowing the order id.
+    let silent = Unstage { keys: &db.keys, order_id: None, upload: None };
     assert_eq!(db.reply(&silent), Unstaged::More("u1:5".into()));
     assert_eq!(db.reply(&silent), Unstaged::Done(Some("u1:5".into())));
     assert!(db.snapshot().names().all(|name| !name.contains("u1")));
@@ -224,7 +225,7 @@ fn an_accepted_order_is_not_unstaged() {
     let order = Order::big("u1:5");
     order.accept(&db);
     db.later(SILENCE);
-    let named = Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None };
+    let named = Unstage { keys: &db.keys, order_id: Some(&order.order_id), upload: None };
     assert_eq!(db.unchanged(&named), Unstaged::Done(None));
     db.sound();
 }

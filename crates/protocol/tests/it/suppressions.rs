@@ -1,12 +1,14 @@
-//! `address_key`, `suppress` and `lift`: who gets nothing, and the key under which addresses are hashed.
+//! `address_key`, `suppress` and `lift_suppression`: which addresses are suppressed, and the key used to hash them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use posthaste_model::{Channel, Reason, UnixMs};
-use posthaste_protocol::record::{AddressKey, Notice, NoticeId, Said, Source, SuppressionId};
+use posthaste_protocol::record::{
+    AddressKey, Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource,
+};
 use posthaste_protocol::scripts::address_key::{AgreeOnKey, KeyAgreed};
-use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
@@ -22,7 +24,7 @@ pub(crate) fn key() -> AddressKey {
     AddressKey::new(&[7; 32])
 }
 
-/// A hash that can be read, of number `n`.
+/// A readable hash, number `n`.
 pub(crate) fn id(n: u32) -> SuppressionId {
     SuppressionId::from_field(format!("hash-of-{n:08}").as_bytes()).expect("an id")
 }
@@ -33,30 +35,31 @@ pub(crate) fn refusal(n: u32) -> NewSuppression {
         id: id(n),
         of_sender: false,
         reason: Reason::BadAddress,
-        source: Source::Provider,
+        source: SuppressionSource::Provider,
         after: 1,
         notice: fresh(),
     }
 }
 
-/// A notice nobody heard before, said now.
+/// A new notice, said now.
 pub(crate) fn fresh() -> Notice {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let id = NoticeId::random(COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    Notice { id, said: Said::Ago(Duration::ZERO) }
+    Notice { id, said: NoticeTime::Ago(Duration::ZERO) }
 }
 
 fn strike(n: u32, after: u8) -> NewSuppression {
-    NewSuppression { source: Source::Bounce, reason: Reason::Bounced, after, ..refusal(n) }
+    NewSuppression { source: SuppressionSource::Bounce, reason: Reason::Bounced, after, ..refusal(n) }
 }
 
-/// Makes the key known to the database.
+/// Stores the key's check value in the database.
 pub(crate) fn agree(db: &Db) {
     let key = AgreeOnKey { keys: &db.keys, key: &key(), made: true };
     assert!(matches!(db.reply(&key), KeyAgreed::Kept(_)));
 }
 
-/// A step of a random walk: agrees on the key, puts address `n` on the list or counts a strike, lifts it, hears that its person opts in.
+/// A step of a random walk: agrees on the key, suppresses address `n` or counts a strike, lifts it, or applies an
+/// opt-in.
 pub(crate) fn step(db: &Db, n: u32, what: u8) {
     match what {
         0 => agree(db),
@@ -87,7 +90,7 @@ fn email() -> Channel {
     channel("email")
 }
 
-/// Puts entries on the list; what became of them, and what changed.
+/// Puts entries on the list; returns the results and what changed.
 fn put(db: &Db, entries: &[NewSuppression]) -> crate::db::Step<Option<Vec<Suppressed>>> {
     db.step(&PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries })
 }
@@ -96,7 +99,7 @@ fn put_one(db: &Db, entry: &NewSuppression) -> Suppressed {
     put(db, std::slice::from_ref(entry)).reply.expect("the same key").remove(0)
 }
 
-/// Demands that nothing changes but what was heard, and the mark of that; what became of it.
+/// Requires that nothing changes but the received notices and the mark of that; returns the result.
 fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
     let step = put(db, std::slice::from_ref(entry));
     let is_of_hearing = |line: &String| line.contains(" consent:") || line.starts_with("~ fence:");
@@ -105,7 +108,7 @@ fn put_in_vain(db: &Db, entry: &NewSuppression) -> Suppressed {
     step.reply.expect("the same key").remove(0)
 }
 
-/// Demands that nothing changes; what became of it.
+/// Requires that nothing changes; returns the result.
 fn put_unheard(db: &Db, entry: &NewSuppression) -> Suppressed {
     let entries = std::slice::from_ref(entry);
     let put = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries };
@@ -128,7 +131,7 @@ fn lift_seen(db: &Db, n: u32, seen: UnixMs) -> Lifted {
 }
 
 #[test]
-fn a_random_key_is_kept_once() {
+fn a_random_key_is_stored_once() {
     let db = Db::start();
     let (first, second) = (key(), AddressKey::new(&[8; 32]));
     let made = |key| AgreeOnKey { keys: &db.keys, key, made: true };
@@ -140,7 +143,7 @@ fn a_random_key_is_kept_once() {
 }
 
 #[test]
-fn a_key_of_the_settings_is_kept_nowhere() {
+fn a_key_from_the_settings_is_never_stored() {
     let db = Db::start();
     let own = |key| AgreeOnKey { keys: &db.keys, key, made: false };
     let (first, second) = (key(), AddressKey::new(&[8; 32]));
@@ -151,18 +154,18 @@ fn a_key_of_the_settings_is_kept_nowhere() {
     assert_eq!(db.unchanged(&own(&first)), KeyAgreed::Yours);
     let made = AgreeOnKey { keys: &db.keys, key: &second, made: true };
     assert_eq!(db.unchanged(&made), KeyAgreed::IsSet);
-    // Another one may follow only as long as nothing is on a list.
+    // Another key may replace it only while no list has an entry.
     assert_eq!(db.reply(&own(&second)), KeyAgreed::Yours);
     assert_eq!(db.reply(&own(&first)), KeyAgreed::Yours);
     put_one(&db, &refusal(1));
     assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
-    // A lifted entry is one: its late copies are to be known.
+    // A lifted entry counts: its late copies must be recognized.
     lift(&db, 1);
     assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
 }
 
 #[test]
-fn a_key_of_the_settings_follows_a_random_one_over_empty_lists() {
+fn a_key_from_the_settings_replaces_a_random_one_if_lists_are_empty() {
     let db = ready();
     let second = AddressKey::new(&[8; 32]);
     let own = AgreeOnKey { keys: &db.keys, key: &second, made: false };
@@ -172,7 +175,7 @@ fn a_key_of_the_settings_follows_a_random_one_over_empty_lists() {
     let step = db.step(&own);
     assert_eq!(step.reply, KeyAgreed::Yours);
     step.changed(&[], &["- address_key:{0} key"]);
-    // Who has the old one writes nothing any more.
+    // A process with the old key can no longer write.
     let entries = [refusal(2)];
     let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
     assert_eq!(db.unchanged(&late), None);
@@ -189,7 +192,7 @@ fn a_refusal_counts_at_once_and_once() {
     let of_sender = NewSuppression {
         of_sender: true,
         reason: Reason::Unsubscribed,
-        source: Source::Unsubscribe,
+        source: SuppressionSource::Unsubscribe,
         ..refusal(2)
     };
     let step = put(&db, &[refusal(1), of_sender, refusal(1)]);
@@ -206,7 +209,7 @@ fn a_refusal_counts_at_once_and_once() {
     );
     db.again();
     db.later(DAY * 200);
-    let other = NewSuppression { reason: Reason::Blocked, source: Source::Bounce, ..refusal(1) };
+    let other = NewSuppression { reason: Reason::Blocked, source: SuppressionSource::Bounce, ..refusal(1) };
     assert_eq!(put_in_vain(&db, &other), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
     let step = put(&db, &[refusal(3)]);
@@ -215,13 +218,13 @@ fn a_refusal_counts_at_once_and_once() {
 }
 
 #[test]
-fn an_operators_entry_outweighs_a_persons_and_a_persons_a_providers() {
+fn an_operators_entry_outweighs_a_persons_and_that_a_providers() {
     let db = ready();
     let by = |source, reason| NewSuppression { source, reason, ..refusal(1) };
     put_one(&db, &refusal(1));
     db.later(HOUR);
     let first = last(&db, 1).0;
-    let stop = by(Source::Stop, Reason::OptedOut);
+    let stop = by(SuppressionSource::Stop, Reason::OptedOut);
     let step = put(&db, std::slice::from_ref(&stop));
     assert_eq!(step.reply, Some(vec![Suppressed::Again]));
     step.changed(
@@ -231,20 +234,23 @@ fn an_operators_entry_outweighs_a_persons_and_a_persons_a_providers() {
            "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 1 -> o h @now over bad_address,p heard 2"],
     );
     db.again();
-    // As heavy is not heavier, and a strike weighs nothing.
-    assert_eq!(put_in_vain(&db, &by(Source::Unsubscribe, Reason::Unsubscribed)), Suppressed::Again);
-    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    // Equal weight does not replace, and a strike has no weight.
     assert_eq!(
-        put_in_vain(&db, &NewSuppression { after: 3, ..by(Source::Operator, Reason::ByOperator) }),
+        put_in_vain(&db, &by(SuppressionSource::Unsubscribe, Reason::Unsubscribed)),
         Suppressed::Again
     );
-    let operator = by(Source::Operator, Reason::ByOperator);
+    assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
+    assert_eq!(
+        put_in_vain(&db, &NewSuppression { after: 3, ..by(SuppressionSource::Operator, Reason::ByOperator) }),
+        Suppressed::Again
+    );
+    let operator = by(SuppressionSource::Operator, Reason::ByOperator);
     assert_eq!(put_one(&db, &operator), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &stop), Suppressed::Again);
 }
 
 #[test]
-fn strikes_of_different_days_suffice() {
+fn strikes_on_different_days_suffice() {
     let db = ready();
     let step = put(&db, &[strike(1, 3), strike(1, 3)]);
     assert_eq!(step.reply, Some(vec![Suppressed::Struck, Suppressed::CountedBefore]));
@@ -280,7 +286,7 @@ fn strikes_of_different_days_suffice() {
 }
 
 #[test]
-fn old_strikes_are_forgotten_and_a_ban_needs_none() {
+fn old_strikes_are_forgotten_and_a_refusal_needs_none() {
     let db = ready();
     for n in [1, 2] {
         put_one(&db, &strike(n, 2));
@@ -289,17 +295,17 @@ fn old_strikes_are_forgotten_and_a_ban_needs_none() {
     assert_eq!(put_one(&db, &strike(1, 2)), Suppressed::Added);
     db.later(HOUR);
     assert_eq!(put_one(&db, &strike(2, 2)), Suppressed::Struck);
-    // A ban comes at once, the day of a strike too, and says why.
+    // A refusal counts at once, also on the day of a strike, and sets the reason.
     let step = put(&db, &[refusal(2)]);
     assert_eq!(step.reply, Some(vec![Suppressed::Added]));
     let banned = |line: &String| line.contains("-> active bad_address provider channel 1");
     assert!(step.changes.iter().any(banned), "{:?}", step.changes);
-    // None is as good as one.
+    // Zero strikes count as one.
     assert_eq!(put_one(&db, &strike(3, 0)), Suppressed::Added);
 }
 
 #[test]
-fn what_was_lifted_stays_so_for_its_late_copies_and_what_is_new_counts_at_once() {
+fn late_copies_do_not_undo_a_lift_and_new_notices_count_at_once() {
     let db = ready();
     let first = refusal(1);
     put_one(&db, &first);
@@ -320,7 +326,7 @@ fn what_was_lifted_stays_so_for_its_late_copies_and_what_is_new_counts_at_once()
     db.harmless(put_at);
     assert_eq!(put_unheard(&db, &first), Suppressed::Repeated);
     assert_eq!(put_unheard(&db, &NewSuppression { after: 2, ..first.clone() }), Suppressed::Repeated);
-    // Another notice is new, without any delay; a late copy of the lift then finds another record.
+    // Another notice is new and counts at once; a late copy of the lift then finds another record.
     db.pass(lifted);
     assert_eq!(put_one(&db, &refusal(1)), Suppressed::Added);
     let again_at = db.sent() - 1;
@@ -332,7 +338,7 @@ fn what_was_lifted_stays_so_for_its_late_copies_and_what_is_new_counts_at_once()
 }
 
 #[test]
-fn a_lift_says_what_it_may_lift() {
+fn a_lift_names_the_record_it_may_lift() {
     let db = ready();
     put(&db, &[refusal(1), refusal(2), strike(3, 3)]);
     let at = last(&db, 1);
@@ -342,7 +348,7 @@ fn a_lift_says_what_it_may_lift() {
     assert_eq!(db.unchanged(&call(9, at)), Lifted::Gone);
     assert_eq!(db.reply(&call(1, at)), Lifted::Lifted);
     db.again();
-    // Strikes are forgiven too.
+    // Strikes are reset too.
     assert_eq!(lift(&db, 3), Lifted::Lifted);
     db.later(DAY);
     assert_eq!(put_one(&db, &strike(3, 2)), Suppressed::Struck);
@@ -353,7 +359,7 @@ fn a_lift_says_what_it_may_lift() {
 }
 
 #[test]
-fn five_hundred_are_put_at_once() {
+fn five_hundred_entries_fit_in_one_call() {
     let db = ready();
     let number = |n: usize| u32::try_from(n).expect("a number");
     let all: Vec<_> = (0..MOST_ENTRIES).map(|n| refusal(number(n))).collect();

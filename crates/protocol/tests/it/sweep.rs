@@ -1,44 +1,46 @@
-//! `sweep`: leases that are over, what was on the wire, and who is to blame.
+//! `reclaim_leases`: expired leases, deliveries that were on the wire, and what is to blame.
 
 use std::time::Duration;
 
-use posthaste_model::{State, UnixMs, Verdict};
+use posthaste_model::{OutcomeKind, State, UnixMs};
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::Claim;
-use posthaste_protocol::scripts::sweep::{Sweep, Swept};
+use posthaste_protocol::scripts::reclaim_leases::{ReclaimLeases, ReclaimedLeases};
 
 use crate::db::Db;
 use crate::order::{Courier, DAY, LEASE, Order, report};
 
-const NONE: Swept = Swept { next: None, parcels: 0, unresolved: 0, poison: 0, lost: 0, forgotten: 0 };
+const NONE: ReclaimedLeases =
+    ReclaimedLeases { next: None, parcels: 0, unresolved: 0, poison: 0, lost: 0, forgotten: 0 };
 
-fn mark(db: &Db, member: &str) -> Option<String> {
+fn mark(db: &Db, parcel_id: &str) -> Option<String> {
     let marks = db.snapshot().hash("crashes:{0}:email");
-    marks.get(member).map(|mark| String::from_utf8_lossy(mark).into_owned())
+    marks.get(parcel_id).map(|mark| String::from_utf8_lossy(mark).into_owned())
 }
 
 #[test]
-fn leases_that_go_on_are_left_alone() {
+fn running_leases_are_left_alone() {
     let db = Db::start();
     let courier = Courier::new(&db, "c1");
     assert_eq!(db.unchanged(&courier.sweeping()), NONE);
     Order::inline("u1:5").accept(&db);
     let until = db.answer(&courier.next()).now.after(LEASE);
-    assert_eq!(db.unchanged(&courier.sweeping()), Swept { next: Some(until), ..NONE });
+    assert_eq!(db.unchanged(&courier.sweeping()), ReclaimedLeases { next: Some(until), ..NONE });
 }
 
 #[test]
-fn what_was_not_begun_is_ready_again() {
+fn deliveries_not_begun_are_ready_again() {
     let db = Db::start();
-    let first = Order::inline("u1:1").rows(2).accept(&db).clone();
+    let first = Order::inline("u1:1").deliveries(2).accept(&db).clone();
     let second = Order::inline("u1:2").accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     courier.claim();
     db.later(LEASE);
     Order::inline("u1:3").accept(&db);
     let step = db.step(&courier.sweeping());
-    assert_eq!(step.reply, Swept { parcels: 2, ..NONE });
-    // In the place they had, before what came meanwhile; and nothing of them was on the wire, so nothing is marked.
+    assert_eq!(step.reply, ReclaimedLeases { parcels: 2, ..NONE });
+    // In their former place, before parcels that came in the meantime; nothing of them was on the wire, so nothing is
+    // marked.
     step.changed(
         &[("first", first.head(&db).due.0), ("second", second.head(&db).due.0)],
         &[
@@ -52,7 +54,7 @@ fn what_was_not_begun_is_ready_again() {
     );
     db.again();
     db.sound();
-    let next: Vec<_> = courier.claim().iter().map(|parcel| parcel.member.to_string()).collect();
+    let next: Vec<_> = courier.claim().iter().map(|parcel| parcel.parcel_id.to_string()).collect();
     assert_eq!(next, ["u1:1:0", "u1:2:0", "u1:3:0"]);
 }
 
@@ -63,20 +65,22 @@ fn a_wait_outlasts_the_lease() {
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    let throttled =
-        posthaste_protocol::scripts::settle::Report { value: 60_000, ..report(0, 1, Verdict::NotSent) };
+    let throttled = posthaste_protocol::scripts::settle::AttemptReport {
+        value: 60_000,
+        ..report(0, 1, OutcomeKind::NotSent)
+    };
     courier.settle(&parcel, false, &[throttled]);
-    let until = order.row(&db, 0).not_before.expect("a wait");
+    let until = order.delivery(&db, 0).not_before.expect("a wait");
     courier.crash();
     let ready = db.snapshot().sorted("ready:{0}:email:bulk")["u1:5:0"];
-    assert_eq!(ready, until.0 - 10_000, "what waits is not ready earlier because its courier died");
+    assert_eq!(ready, until.0 - 10_000, "a wait does not get shorter because the courier died");
 }
 
 #[test]
-fn what_was_begun_is_unresolved_until_its_send_by() {
+fn begun_deliveries_are_unresolved_until_their_send_by() {
     for big in [false, true] {
         let db = Db::start();
-        let order = Order::of_layout(big, "u1:5").rows(3).accept(&db).clone();
+        let order = Order::of_layout(big, "u1:5").deliveries(3).accept(&db).clone();
         let courier = Courier::new(&db, "c1");
         let parcel = courier.claim_one();
         let send_by = {
@@ -87,9 +91,9 @@ fn what_was_begun_is_unresolved_until_its_send_by() {
         };
         db.later(LEASE);
         let step = db.step(&courier.sweeping());
-        assert_eq!(step.reply, Swept { parcels: 1, unresolved: 2, ..NONE });
+        assert_eq!(step.reply, ReclaimedLeases { parcels: 1, unresolved: 2, ..NONE });
         let outcome = if big { "outcome:{0}:u1:5:email:0" } else { "history:{0}:u1:5 o" };
-        let rows = format!(
+        let deliveries = format!(
             "~ {outcome}: 1/2/0 sending#1 pending#0 sending#1 -> \
              1/0/2 unresolved#1,courier_died pending#0 unresolved#1,courier_died"
         );
@@ -99,7 +103,7 @@ fn what_was_begun_is_unresolved_until_its_send_by() {
             "+ ready:{0}:email:bulk u1:5:0: @due",
             "+ unresolved:{0}:email u1:5:0: @sendby",
             "~ history:{0}:u1:5 v: 1 -> 2",
-            &rows,
+            &deliveries,
         ];
         if big {
             expected.push("~ history:{0}:u1:5 c:email: pending=1 sending=2 -> pending=1 unresolved=2");
@@ -107,12 +111,12 @@ fn what_was_begun_is_unresolved_until_its_send_by() {
         step.changed(&[("sendby", send_by - 10_000), ("due", order.head(&db).due.0)], &expected);
         db.again();
         db.sound();
-        assert_eq!(order.row(&db, 0).attempt, 1);
+        assert_eq!(order.delivery(&db, 0).attempt, 1);
     }
 }
 
 #[test]
-fn a_send_by_that_is_over_asks_for_the_resolver_now() {
+fn a_past_send_by_is_due_for_the_resolver_now() {
     let db = Db::start();
     Order::inline("u1:5").accept(&db);
     let courier = Courier::new(&db, "c1");
@@ -128,60 +132,61 @@ fn a_send_by_that_is_over_asks_for_the_resolver_now() {
 }
 
 #[test]
-fn an_unresolved_row_keeps_the_moment_of_its_begin() {
+fn an_unresolved_delivery_keeps_the_moment_of_its_begin() {
     let db = Db::start();
     let order = Order::inline("u1:5").accept(&db).clone();
     db.later(Duration::from_secs(100));
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    let begun = order.row(&db, 0).changed;
+    let begun = order.delivery(&db, 0).changed;
     assert!(begun.since(order.head(&db).due) >= Duration::from_secs(100));
     db.later(Duration::from_secs(50));
     db.reply(&courier.sweeping());
-    assert_eq!(order.row(&db, 0).changed, UnixMs(begun.0 - 50_000));
+    assert_eq!(order.delivery(&db, 0).changed, UnixMs(begun.0 - 50_000));
 }
 
 #[test]
-fn a_parcel_with_nothing_left_is_let_go_without_blame() {
+fn a_parcel_with_nothing_left_is_dropped_without_blame() {
     let db = Db::start();
-    let order = Order::inline("u1:5").rows(1).accept(&db).clone();
+    let order = Order::inline("u1:5").deliveries(1).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    let (keys, channel, member) = (&db.keys, &courier.channel, &order.member(0));
+    let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &order.parcel_id(0));
     let (word, reason) =
-        (posthaste_protocol::scripts::receipt::Word::Delivered, posthaste_model::Reason::None);
-    db.reply(&posthaste_protocol::scripts::receipt::Receipt {
+        (posthaste_protocol::scripts::apply_receipt::ReceiptStatus::Delivered, posthaste_model::Reason::None);
+    db.reply(&posthaste_protocol::scripts::apply_receipt::ApplyReceipt {
         keys,
         channel,
-        member,
-        row: 0,
+        parcel_id,
+        delivery: 0,
         attempt: 1,
-        word,
+        status: word,
         reason,
     });
-    assert_eq!(courier.crash(), Swept { parcels: 1, ..NONE });
+    assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, ..NONE });
     assert_eq!(mark(&db, "u1:5:0"), None);
     db.sound();
 }
 
 #[test]
-fn rows_of_a_cancelled_order_end_with_their_lease() {
+fn deliveries_of_a_cancelled_order_end_with_their_lease() {
     let db = Db::start();
-    let order = Order::big("u1:5").rows(3).accept(&db).clone();
+    let order = Order::big("u1:5").deliveries(3).accept(&db).clone();
     let courier = Courier::new(&db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1)]);
-    db.reply(&Cancel { keys: &db.keys, suffix: &order.suffix });
+    db.reply(&Cancel { keys: &db.keys, order_id: &order.order_id });
     courier.crash();
-    let states: Vec<_> = order.try_outcomes(&db, 0).expect("outcomes").rows().map(|row| row.state).collect();
+    let states: Vec<_> =
+        order.try_outcomes(&db, 0).expect("outcomes").deliveries().map(|delivery| delivery.state).collect();
     assert_eq!(states, [State::Unresolved, State::Cancelled, State::Cancelled]);
     db.sound();
 }
 
 #[test]
-fn members_without_a_record_are_let_go() {
+fn members_without_a_record_are_dropped() {
     let newer = [[2].as_slice(), &[0; 60]].concat();
     for (head, lost, place) in
         [(None, 1, "nowhere"), (Some(vec![1; 9]), 1, "parked"), (Some(newer), 0, "leased")]
@@ -192,7 +197,7 @@ fn members_without_a_record_are_let_go() {
         let courier = Courier::new(&db, "c1");
         courier.claim();
         db.raw(&["HSET", "crashes:{0}:email", "u1:1:0", &format!("1 {}", db.now().0)]);
-        let history = db.keys.history(&broken.suffix);
+        let history = db.keys.history(&broken.order_id);
         match &head {
             None => drop(db.raw(&["DEL", &history])),
             Some(head) => drop(db.raw(&[b"HSET", history.as_bytes(), b"h", head])),
@@ -200,7 +205,7 @@ fn members_without_a_record_are_let_go() {
         db.later(LEASE);
         let step = db.step(&courier.sweeping());
         let next = (place == "leased").then_some(UnixMs(step.now + 10_000));
-        assert_eq!(step.reply, Swept { next, parcels: 1, lost, ..NONE });
+        assert_eq!(step.reply, ReclaimedLeases { next, parcels: 1, lost, ..NONE });
         let all = db.snapshot();
         assert_eq!(all.sorted("parked:{0}:email").contains_key("u1:1:0"), place == "parked");
         assert_eq!(
@@ -228,12 +233,12 @@ fn a_member_without_a_lease_record_is_taken_back() {
         };
     }
     db.later(LEASE);
-    assert_eq!(db.reply(&courier.sweeping()), Swept { parcels: 1, unresolved: 1, ..NONE });
+    assert_eq!(db.reply(&courier.sweeping()), ReclaimedLeases { parcels: 1, unresolved: 1, ..NONE });
     db.sound();
 }
 
 #[test]
-fn sweeping_is_bounded() {
+fn reclaiming_is_bounded() {
     let db = Db::start();
     for n in 0..5 {
         Order::inline(&format!("u1:{n}")).accept(&db);
@@ -241,21 +246,21 @@ fn sweeping_is_bounded() {
     let courier = Courier::new(&db, "c1");
     courier.claim();
     db.later(LEASE);
-    let sweep = |limit| db.reply(&Sweep { limit, ..courier.sweeping() });
+    let sweep = |limit| db.reply(&ReclaimLeases { limit, ..courier.sweeping() });
     let first = sweep(3);
     assert!(first.parcels == 3 && first.next.is_some_and(|next| next <= db.now()), "{first:?}");
-    assert_eq!(sweep(3), Swept { parcels: 2, ..NONE });
+    assert_eq!(sweep(3), ReclaimedLeases { parcels: 2, ..NONE });
 }
 
 #[test]
-fn silent_couriers_are_forgotten() {
+fn idle_couriers_are_forgotten() {
     let db = Db::start();
     let (gone, here) = (Courier::new(&db, "c1"), Courier::new(&db, "c2"));
     gone.claim();
     db.later(DAY);
     here.claim();
     let step = db.step(&here.sweeping());
-    assert_eq!(step.reply, Swept { forgotten: 1, ..NONE });
+    assert_eq!(step.reply, ReclaimedLeases { forgotten: 1, ..NONE });
     step.changed(&[], &["- request:{0}:email c1", "- couriers:{0}:email c1"]);
     let claim: Claim<'_> = gone.same();
     assert!(!gone.take(&claim).0.again, "its number is free again");

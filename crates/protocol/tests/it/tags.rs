@@ -1,20 +1,21 @@
-//! Every key a script touches lies in the slot of its first key: seen with MONITOR while a random walk calls them all.
+//! Every key a script touches is in the slot of its first key: checked with MONITOR while a random walk calls all
+//! scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posthaste_model::{Lane, Member, UnixMs};
+use posthaste_model::{ParcelId, Priority, UnixMs};
 use posthaste_protocol::keys::crc16;
 use posthaste_protocol::record::NoticeId;
 use posthaste_protocol::scripts::ALL;
-use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
-use posthaste_protocol::scripts::halt::{Halt, HaltCause};
-use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
+use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::park::{Park, ToPark};
-use posthaste_protocol::scripts::quota::{Limits, Share, TakeQuota};
+use posthaste_protocol::scripts::put_alias::PutAlias;
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::remember::Remember;
+use posthaste_protocol::scripts::sms_quota::{QuotaStep, SmsLimits, SmsQuota};
 use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
@@ -23,7 +24,7 @@ use proptest::test_runner::TestRunner;
 use crate::db::{Db, EPOCH, channel};
 use crate::random_walk::{Walk, any_act};
 
-/// One command as MONITOR prints it: who (`lua` or an address), and its words.
+/// One command as MONITOR prints it: its source (`lua` or an address), and its words.
 fn parse(line: &str) -> (bool, Vec<Vec<u8>>) {
     let (head, rest) = line.split_once(']').expect("who");
     let mut words = Vec::new();
@@ -53,7 +54,7 @@ fn parse(line: &str) -> (bool, Vec<Vec<u8>>) {
     (head.ends_with("lua"), words)
 }
 
-/// The keys of a command, by the few commands the scripts use.
+/// The keys of a command, for the few commands the scripts use.
 fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
     let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
     match text(&words[0]).to_ascii_lowercase().as_str() {
@@ -66,7 +67,7 @@ fn keys_of(words: &[Vec<u8>]) -> Vec<String> {
         | "lindex" | "lrange" | "ltrim" => {
             vec![text(&words[1])]
         }
-        other => panic!("a command nobody told this test about: {other}"),
+        other => panic!("a command this test does not know: {other}"),
     }
 }
 
@@ -94,29 +95,29 @@ impl Monitor {
     }
 }
 
-/// A parcel is parked and put back, parked again and ended, and its order with it.
+/// A parcel is parked and released, parked again and ended, and its order with it.
 fn park_and_fail(db: &Db) {
-    let (keys, channel, suffix) = (&db.keys, &channel("email"), &"u1:5".parse().expect("a suffix"));
-    let member: Member = "u1:5:0".parse().expect("a member");
-    let parcels = [ToPark { member: member.clone(), fence: None, why: "rows" }];
+    let (keys, channel, order_id) = (&db.keys, &channel("email"), &"u1:5".parse().expect("an order id"));
+    let parcel_id: ParcelId = "u1:5:0".parse().expect("a member");
+    let parcels = [ToPark { parcel_id: parcel_id.clone(), fence: None, why: "deliveries" }];
     db.reply(&Park { keys, channel, parcels: &parcels });
-    db.reply(&Unpark { keys, channel: Some(channel), names: &[member.to_string()] });
+    db.reply(&Unpark { keys, channel: Some(channel), names: &[parcel_id.to_string()] });
     db.reply(&Park { keys, channel, parcels: &parcels });
-    db.reply(&FailParcel { keys, channel, member: &member });
-    db.reply(&FailOrder { keys, suffix, from: None, forced: true });
+    db.reply(&FailParcel { keys, channel, parcel_id: &parcel_id });
+    db.reply(&FailOrder { keys, order_id, from: None, forced: true });
 }
 
 fn take_quota(db: &Db) {
-    db.reply(&TakeQuota {
+    db.reply(&SmsQuota {
         channel: &channel("sms"),
         day: UnixMs(1_000),
         hour: UnixMs(2_000),
-        share: Share::Take,
-        suffix: &"u1:5".parse().expect("a suffix"),
+        share: QuotaStep::Take,
+        order_id: &"u1:5".parse().expect("an order id"),
         segments: 2,
         messages: 1,
         key: &"abcdefghijkl".parse().expect("a key"),
-        limits: Limits::default(),
+        limits: SmsLimits::default(),
         taking: [7; 8],
         prefixes: &[(NoticeId::random([1; 8]), 1)],
     });
@@ -125,15 +126,17 @@ fn take_quota(db: &Db) {
 /// The database goes back, and is recovered.
 fn go_back(db: &Db) {
     let (keys, channel, halted) = (&db.keys, &channel("email"), db.now());
-    db.reply(&OpenRun { keys, lost: None });
-    let orders = [("u1:5".parse().expect("a suffix"), halted)];
+    db.reply(&OpenServerRun { keys, lost: None });
+    let orders = [("u1:5".parse().expect("an order id"), halted)];
     let (cause, found, since, last) = (HaltCause::WentBack, Some(0), None, None);
-    db.reply(&Halt { keys, cause, found, known: 1, since, last, orders: &orders });
+    db.reply(&HaltDatabase { keys, cause, found, known: 1, since, last, orders: &orders });
     db.epoch.replace(format!("!{EPOCH}"));
-    for index in
-        [DoubtIndex::Leased, DoubtIndex::Parked, DoubtIndex::Ready { lane: Lane::Bulk, from: UnixMs(0) }]
-    {
-        db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 100 });
+    for index in [
+        DoubtIndex::Leased,
+        DoubtIndex::Parked,
+        DoubtIndex::Ready { priority: Priority::Bulk, from: UnixMs(0) },
+    ] {
+        db.reply(&ListInDoubt { keys, channel, index, halted, end: true, from: 0, limit: 100 });
     }
     db.reply(&Recover { keys, partitions: 1 });
 }
@@ -146,7 +149,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
     let names: BTreeMap<&str, &str> = ALL.iter().map(|c| (c.text.sha.as_str(), c.text.name)).collect();
     let mut called = BTreeSet::new();
     let mut touched = 0;
-    // The same walk each time: this is about keys, not about luck.
+    // The same walk each time: this test is about keys, not about chance.
     let mut runner = TestRunner::deterministic();
     for round in 0..20 {
         let mut walk = Walk::new(&db);
@@ -154,7 +157,7 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
             let act = any_act().new_tree(&mut runner).expect("an act").current();
             walk.act(&act);
         }
-        db.reply(&Remember { name: &format!("name-{round}"), order: &"u1:5".parse().expect("a suffix") });
+        db.reply(&PutAlias { name: &format!("name-{round}"), order: &"u1:5".parse().expect("an order id") });
         take_quota(&db);
         park_and_fail(&db);
         go_back(&db);
@@ -178,7 +181,17 @@ fn every_key_touched_has_the_tag_of_the_first_one() {
     let missing: Vec<_> = names.values().filter(|name| !called.contains(*name)).collect();
     // These have one key each, and touch no other.
     assert_eq!(
-        missing.iter().filter(|n| !["bind", "rate", "reserve", "unbind", "unreserve"].contains(**n)).count(),
+        missing
+            .iter()
+            .filter(|n| ![
+                "bind_idempotency_key",
+                "limit_rate",
+                "take_daily_places",
+                "free_idempotency_key",
+                "return_daily_places"
+            ]
+            .contains(**n))
+            .count(),
         0,
         "{missing:?}"
     );

@@ -1,12 +1,12 @@
-//! The table of state × event → state on a real server: every cell of it, and that whatever is not in it changes nothing.
+//! The table of state × event → state on a real server: every cell, and that any other event changes nothing.
 
 use posthaste_model::transition::{TABLE, next};
-use posthaste_model::{Event, Lane, Reason, State, UnixMs, Verdict};
-use posthaste_protocol::record::RowOutcome;
+use posthaste_model::{DeliveryEvent, OutcomeKind, Priority, Reason, State, UnixMs};
+use posthaste_protocol::record::DeliveryOutcome;
 use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 
@@ -14,10 +14,10 @@ use crate::db::Db;
 use crate::order::{Courier, Order, SPAN, report};
 use crate::snapshot::Snapshot;
 
-/// The attempt recorded for the row under test; the one before it was retried.
+/// The attempt recorded for the delivery under test; the one before it was retried.
 const ATTEMPT: u8 = 2;
 
-/// An order of two rows. Row 0 is under test; row 1 keeps the parcel alive where the state allows it.
+/// An order of two deliveries. Delivery 0 is under test; delivery 1 keeps the parcel open where the state allows it.
 struct Case<'a> {
     db: &'a Db,
     order: Order,
@@ -27,36 +27,36 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Brings row 0 into a state, through the scripts alone.
+    /// Brings delivery 0 into a state, using only the scripts.
     fn reach(db: &'a Db, big: bool, state: State) -> Self {
         db.reset();
-        let order = Order::of_layout(big, "u1:5").rows(2);
+        let order = Order::of_layout(big, "u1:5").deliveries(2);
         order.accept(db);
         let courier = Courier::new(db, "c1");
         let parcel = courier.claim_one();
         let case = Self { db, order, courier, parcel };
         case.courier.begun(&case.parcel, &[(0, 1)]);
-        case.courier.settle(&case.parcel, false, &[report(0, 1, Verdict::Retry)]);
+        case.courier.settle(&case.parcel, false, &[report(0, 1, OutcomeKind::Retry)]);
         case.courier.begun(&case.parcel, &[(0, ATTEMPT)]);
-        let settle = |verdict| drop(case.courier.settle(&case.parcel, true, &[report(0, ATTEMPT, verdict)]));
+        let settle = |outcome| drop(case.courier.settle(&case.parcel, true, &[report(0, ATTEMPT, outcome)]));
         match state {
             State::Sending => {}
-            State::Pending => settle(Verdict::NotSent),
-            State::Sent => settle(Verdict::Sent),
-            State::Delivered => settle(Verdict::Delivered),
-            State::Failed => settle(Verdict::Failed),
-            State::Suppressed => settle(Verdict::Suppressed),
-            State::Unresolved => settle(Verdict::Unknown),
+            State::Pending => settle(OutcomeKind::NotSent),
+            State::Sent => settle(OutcomeKind::Sent),
+            State::Delivered => settle(OutcomeKind::Delivered),
+            State::Failed => settle(OutcomeKind::Failed),
+            State::Suppressed => settle(OutcomeKind::Suppressed),
+            State::Unresolved => settle(OutcomeKind::Unknown),
             State::Unknown => {
-                settle(Verdict::Unknown);
+                settle(OutcomeKind::Unknown);
                 case.resolve(Decision::Hold(Reason::Held));
             }
             State::Expired => {
-                settle(Verdict::NotSent);
+                settle(OutcomeKind::NotSent);
                 case.expire();
             }
             State::Cancelled => {
-                settle(Verdict::NotSent);
+                settle(OutcomeKind::NotSent);
                 case.cancel();
             }
         }
@@ -66,23 +66,31 @@ impl<'a> Case<'a> {
     }
 
     fn state(&self) -> State {
-        self.order.row(self.db, 0).state
+        self.order.delivery(self.db, 0).state
     }
 
     fn resolve(&self, decision: Decision) {
-        let (member, decisions) = (self.order.member(0), [(0, ATTEMPT, decision)]);
+        let (parcel_id, decisions) = (self.order.parcel_id(0), [(0, ATTEMPT, decision)]);
         let (keys, channel) = (&self.db.keys, &self.courier.channel);
-        self.db.reply(&Resolve { keys, channel, member: &member, decisions: &decisions });
+        self.db.reply(&Resolve { keys, channel, parcel_id: &parcel_id, decisions: &decisions });
     }
 
-    fn receipt(&self, word: Word, attempt: u8) {
-        let (keys, channel, member) = (&self.db.keys, &self.courier.channel, &self.order.member(0));
-        self.db.reply(&Receipt { keys, channel, member, row: 0, attempt, word, reason: Reason::None });
+    fn receipt(&self, word: ReceiptStatus, attempt: u8) {
+        let (keys, channel, parcel_id) = (&self.db.keys, &self.courier.channel, &self.order.parcel_id(0));
+        self.db.reply(&ApplyReceipt {
+            keys,
+            channel,
+            parcel_id,
+            delivery: 0,
+            attempt,
+            status: word,
+            reason: Reason::None,
+        });
     }
 
-    /// Cancels, and lets claim or the holder of the lease meet the rows.
+    /// Cancels, and lets a claim or the lease holder reach the deliveries.
     fn cancel(&self) {
-        self.db.reply(&Cancel { keys: &self.db.keys, suffix: &self.order.suffix });
+        self.db.reply(&Cancel { keys: &self.db.keys, order_id: &self.order.order_id });
         self.meet();
     }
 
@@ -110,94 +118,109 @@ impl<'a> Case<'a> {
         let (key, now) = (self.db.keys.crashes(&self.courier.channel), self.db.now().0);
         let leased = self.db.snapshot().sorted(&self.db.keys.leased(&self.courier.channel));
         if !leased.is_empty() {
-            self.db.raw(&["HSET", &key, &self.parcel.member.to_string(), &format!("2 {now}")]);
+            self.db.raw(&["HSET", &key, &self.parcel.parcel_id.to_string(), &format!("2 {now}")]);
         }
         self.courier.crash();
     }
 
-    /// Lets an event happen. `false` for those that nothing can express.
-    fn happen(&mut self, event: Event) -> bool {
-        let settle = |me: &Self, attempt, verdict| {
-            drop(me.courier.settle(&me.parcel, false, &[report(0, attempt, verdict)]));
+    /// Applies an event. `false` for events that no script can express.
+    fn happen(&mut self, event: DeliveryEvent) -> bool {
+        let settle = |me: &Self, attempt, outcome| {
+            drop(me.courier.settle(&me.parcel, false, &[report(0, attempt, outcome)]));
         };
         match event {
-            Event::Begin => {
+            DeliveryEvent::Begin => {
                 self.hold();
                 self.courier.begin(&self.parcel, &[(0, ATTEMPT + 1)]);
             }
-            Event::Settle(verdict) => settle(self, ATTEMPT, verdict),
-            Event::Evidence(verdict) => settle(self, ATTEMPT - 1, verdict),
-            Event::Receipt(Verdict::Sent) => self.receipt(Word::Sent, ATTEMPT),
-            Event::Receipt(Verdict::Delivered) => self.receipt(Word::Delivered, ATTEMPT),
-            Event::Receipt(Verdict::Failed) => self.receipt(Word::Failed, ATTEMPT),
-            Event::Receipt(_) => return false,
-            Event::ResolveRetry => self.resolve(Decision::Retry),
-            Event::ResolveRepeat => self.resolve(Decision::Repeat),
-            Event::ResolveHold => self.resolve(Decision::Hold(Reason::Held)),
-            Event::Resolve(verdict) if next(State::Unresolved, event).is_some() => {
-                self.resolve(Decision::Found(verdict, Reason::None));
+            DeliveryEvent::Settle(outcome) => settle(self, ATTEMPT, outcome),
+            DeliveryEvent::Evidence(outcome) => settle(self, ATTEMPT - 1, outcome),
+            DeliveryEvent::Receipt(OutcomeKind::Sent) => self.receipt(ReceiptStatus::Sent, ATTEMPT),
+            DeliveryEvent::Receipt(OutcomeKind::Delivered) => self.receipt(ReceiptStatus::Delivered, ATTEMPT),
+            DeliveryEvent::Receipt(OutcomeKind::Failed) => self.receipt(ReceiptStatus::Failed, ATTEMPT),
+            DeliveryEvent::Receipt(_) => return false,
+            DeliveryEvent::ResolveRetry => self.resolve(Decision::Retry),
+            DeliveryEvent::ResolveRepeat => self.resolve(Decision::Repeat),
+            DeliveryEvent::ResolveHold => self.resolve(Decision::Hold(Reason::Held)),
+            DeliveryEvent::Resolve(outcome) if next(State::Unresolved, event).is_some() => {
+                self.resolve(Decision::Found(outcome, Reason::None));
             }
-            Event::Resolve(_) => return false,
-            Event::LeaseOver => {
+            DeliveryEvent::Resolve(_) => return false,
+            DeliveryEvent::LeaseOver => {
                 self.hold();
                 self.courier.crash();
             }
-            Event::Cancel => self.cancel(),
-            Event::Expire => self.expire(),
-            Event::GiveUp => self.give_up(),
-            Event::EndRepeated => return false,
-            Event::InDoubt => self.doubt(),
+            DeliveryEvent::Cancel => self.cancel(),
+            DeliveryEvent::Expire => self.expire(),
+            DeliveryEvent::GiveUp => self.give_up(),
+            DeliveryEvent::EndRepeated => return false,
+            DeliveryEvent::InDoubt => self.doubt(),
         }
         true
     }
 
-    /// Ends what may have been begun in a span that was lost.
+    /// Ends deliveries that may have been begun in a lost period.
     fn doubt(&self) {
         let (keys, channel, halted) = (&self.db.keys, &self.courier.channel, self.db.now());
-        let ready = |lane| DoubtIndex::Ready { lane, from: UnixMs(0) };
+        let ready = |priority| DoubtIndex::Ready { priority, from: UnixMs(0) };
         for index in [
             DoubtIndex::Leased,
             DoubtIndex::Unresolved,
             DoubtIndex::Parked,
-            ready(Lane::Urgent),
-            ready(Lane::Bulk),
+            ready(Priority::Urgent),
+            ready(Priority::Bulk),
         ] {
-            // Rows that wait to be sent again are in doubt as well, for all that is known here.
+            // Deliveries waiting to be sent again are in doubt as well, as the halt is set to a day later.
             let halted = UnixMs(halted.0 + 86_400_000);
-            self.db.reply(&Doubt { keys, channel, index, halted, end: true, from: 0, limit: 9 });
+            self.db.reply(&ListInDoubt { keys, channel, index, halted, end: true, from: 0, limit: 9 });
         }
     }
 }
 
-fn all_events() -> Vec<Event> {
-    let of_verdicts = |event: fn(Verdict) -> Event| Verdict::ALL.map(event);
-    let mut events = vec![Event::Begin, Event::ResolveRetry, Event::ResolveRepeat, Event::ResolveHold];
-    events.extend([Event::LeaseOver, Event::Cancel, Event::Expire, Event::GiveUp, Event::EndRepeated]);
-    events.push(Event::InDoubt);
-    for event in [Event::Settle, Event::Evidence, Event::Receipt, Event::Resolve] {
-        events.extend(of_verdicts(event));
+fn all_events() -> Vec<DeliveryEvent> {
+    let of_outcomes = |event: fn(OutcomeKind) -> DeliveryEvent| OutcomeKind::ALL.map(event);
+    let mut events = vec![
+        DeliveryEvent::Begin,
+        DeliveryEvent::ResolveRetry,
+        DeliveryEvent::ResolveRepeat,
+        DeliveryEvent::ResolveHold,
+    ];
+    events.extend([
+        DeliveryEvent::LeaseOver,
+        DeliveryEvent::Cancel,
+        DeliveryEvent::Expire,
+        DeliveryEvent::GiveUp,
+        DeliveryEvent::EndRepeated,
+    ]);
+    events.push(DeliveryEvent::InDoubt);
+    for event in
+        [DeliveryEvent::Settle, DeliveryEvent::Evidence, DeliveryEvent::Receipt, DeliveryEvent::Resolve]
+    {
+        events.extend(of_outcomes(event));
     }
     events
 }
 
-/// Events that touch row 0 alone: where the table names no cell, no key changes at all.
-fn is_report(event: Event) -> bool {
-    use Event::{Evidence, Receipt, Resolve, ResolveHold, ResolveRepeat, ResolveRetry, Settle};
+/// Events that touch only delivery 0: where the table has no cell, no key changes at all.
+fn is_report(event: DeliveryEvent) -> bool {
+    use DeliveryEvent::{Evidence, Receipt, Resolve, ResolveHold, ResolveRepeat, ResolveRetry, Settle};
     matches!(
         event,
         Settle(_) | Evidence(_) | Receipt(_) | Resolve(_) | ResolveRetry | ResolveRepeat | ResolveHold
     )
 }
 
-/// The state to be found, and whether the row changes.
-fn expected(state: State, event: Event) -> Option<State> {
+/// The expected state, and whether the delivery changes.
+fn expected(state: State, event: DeliveryEvent) -> Option<State> {
     match event {
-        // A courier whose attempt is recorded, but closed: what it says counts as evidence.
-        Event::Settle(verdict) if !matches!(state, State::Sending | State::Unresolved | State::Unknown) => {
-            next(state, Event::Evidence(verdict))
+        // A courier whose attempt is recorded and closed: its report counts as evidence.
+        DeliveryEvent::Settle(outcome)
+            if !matches!(state, State::Sending | State::Unresolved | State::Unknown) =>
+        {
+            next(state, DeliveryEvent::Evidence(outcome))
         }
-        // Giving a parcel up begins with the end of its lease.
-        Event::GiveUp if state == State::Sending => next(state, Event::LeaseOver),
+        // Giving up a parcel begins with the end of its lease.
+        DeliveryEvent::GiveUp if state == State::Sending => next(state, DeliveryEvent::LeaseOver),
         _ => next(state, event),
     }
 }
@@ -208,7 +231,7 @@ fn try_all(big: bool, states: &[State]) {
     for state in states {
         for event in all_events() {
             let mut case = Case::reach(&db, big, *state);
-            let (before, row) = (db.snapshot(), told(&case));
+            let (before, delivery) = (db.snapshot(), told(&case));
             if !case.happen(event) {
                 continue;
             }
@@ -217,7 +240,7 @@ fn try_all(big: bool, states: &[State]) {
             match expected(*state, event) {
                 Some(to) => assert_eq!(case.state(), to, "{name}"),
                 None if is_report(event) => assert_same(&db, &before, &name),
-                None => assert_eq!(told(&case), row, "{name}"),
+                None => assert_eq!(told(&case), delivery, "{name}"),
             }
             let faults = db.faults();
             assert!(faults.is_empty(), "{name}: {faults:#?}");
@@ -226,12 +249,12 @@ fn try_all(big: bool, states: &[State]) {
     assert_eq!(tried, states.len() * 32, "events tried on each state");
 }
 
-/// All a record says of row 0; moments count from the due time.
-fn told(case: &Case<'_>) -> RowOutcome {
-    let (mut row, due) = (case.order.row(case.db, 0), case.order.head(case.db).due.0);
-    row.changed.0 -= due;
-    row.not_before = row.not_before.map(|at| UnixMs(at.0 - due));
-    row
+/// Everything a record says about delivery 0; times count from the due time.
+fn told(case: &Case<'_>) -> DeliveryOutcome {
+    let (mut delivery, due) = (case.order.delivery(case.db, 0), case.order.head(case.db).due.0);
+    delivery.changed.0 -= due;
+    delivery.not_before = delivery.not_before.map(|at| UnixMs(at.0 - due));
+    delivery
 }
 
 #[track_caller]
@@ -251,17 +274,17 @@ fn every_cell_of_a_big_order() {
 }
 
 #[test]
-fn a_row_that_waits_for_its_repeat_ends_as_unknown() {
+fn a_delivery_that_waits_for_its_repeat_ends_as_unknown() {
     let db = Db::start();
     for big in [false, true] {
-        for event in [Event::Cancel, Event::Expire, Event::GiveUp] {
+        for event in [DeliveryEvent::Cancel, DeliveryEvent::Expire, DeliveryEvent::GiveUp] {
             let mut case = Case::reach(&db, big, State::Unresolved);
             case.resolve(Decision::Retry);
             assert_eq!(case.state(), State::Pending);
             case.happen(event);
-            assert_eq!(Some(case.state()), next(State::Pending, Event::EndRepeated), "{event:?}");
+            assert_eq!(Some(case.state()), next(State::Pending, DeliveryEvent::EndRepeated), "{event:?}");
             let ballast = next(State::Pending, event).expect("a cell");
-            assert_eq!(case.order.row(&db, 1).state, ballast, "{event:?}");
+            assert_eq!(case.order.delivery(&db, 1).state, ballast, "{event:?}");
             db.sound();
         }
     }

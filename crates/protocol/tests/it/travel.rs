@@ -1,4 +1,4 @@
-//! Time passes without waiting: every time in the database moves back instead.
+//! Lets time pass without waiting: all times in the database move back instead.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const TIMED: [&str; 8] = ["due", "ready", "leased", "couriers", "unresolved", "p
 const MOVED: [&str; 6] = ["history", "channels", "lease", "crashes", "suppressed", "consent"];
 
 impl Db {
-    /// As if `span` had passed since everything so far.
+    /// As if `span` had passed since all changes so far.
     pub(crate) fn later(&self, span: Duration) {
         let ms = u64::try_from(span.as_millis()).expect("a span");
         let all = self.snapshot();
@@ -20,10 +20,15 @@ impl Db {
         for key in all.names() {
             let family = key.split(':').next().unwrap_or_default();
             match all.get(key).expect("a key") {
-                Held::Sorted(members) if TIMED.contains(&family) => {
-                    for (member, score) in members.iter().filter(|(_, score)| *score != "0") {
+                Held::Sorted(parcel_ids) if TIMED.contains(&family) => {
+                    for (parcel_id, score) in parcel_ids.iter().filter(|(_, score)| *score != "0") {
                         let score = score.parse::<u64>().expect("whole ms") - ms;
-                        command(&[b"ZADD", key.as_bytes(), score.to_string().as_bytes(), member.as_bytes()]);
+                        command(&[
+                            b"ZADD",
+                            key.as_bytes(),
+                            score.to_string().as_bytes(),
+                            parcel_id.as_bytes(),
+                        ]);
                     }
                 }
                 Held::Hash(fields) if MOVED.contains(&family) => {
@@ -64,7 +69,7 @@ impl Db {
         }
     }
 
-    /// Puts all orders that became final down for a day 91 days ago; that day, or `None` when there are none.
+    /// Moves all final orders to the retirement list of 91 days ago; returns that day, or `None` when there are none.
     pub(crate) fn age_final(&self) -> Option<u64> {
         let all = self.snapshot();
         let long_ago = self.now().0 / 86_400_000 - 91;
@@ -73,8 +78,8 @@ impl Db {
             let Some(Held::List(suffixes)) = all.get(name) else { panic!("{name}") };
             let target = self.keys.retire(long_ago);
             if target != name {
-                for suffix in suffixes {
-                    self.raw(&["RPUSH", &target, suffix]);
+                for order_id in suffixes {
+                    self.raw(&["RPUSH", &target, order_id]);
                 }
                 self.raw(&["DEL", name]);
             }
@@ -110,7 +115,7 @@ fn moved_entry(record: &[u8], to: impl Fn(u64) -> u64) -> Vec<u8> {
     record
 }
 
-/// The moment of a consent record that is of this server's clock.
+/// The moment of a consent record, if it is from this server's clock.
 fn moved_consent(record: &[u8], to: impl Fn(u64) -> u64) -> Vec<u8> {
     let mut record = record.to_vec();
     if record.len() >= 12 && record[0] == 1 && record[2] == b'h' {

@@ -3,27 +3,28 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use posthaste_model::{Lane, Reason, Verdict};
-use posthaste_protocol::Script;
+use posthaste_model::{OutcomeKind, Priority, Reason};
+use posthaste_protocol::ScriptCall;
 use posthaste_protocol::scripts::ParcelRef;
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::close::{Close, Index};
-use posthaste_protocol::scripts::inquire::Inquire;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::settle::{Settle, Settlement};
-use posthaste_protocol::scripts::stage::Stage;
-use posthaste_protocol::scripts::unstage::Unstage;
+use posthaste_protocol::scripts::stage_parcels::StageParcels;
+use posthaste_protocol::scripts::unstage_parcels::Unstage;
 
 use crate::db::Db;
 use crate::order::{Courier, LEASE, Order, SPAN, UPLOAD, WINDOW, report};
 
-/// Spoils one key of a call after the other, and demands of each refused call that nothing changed. `run` sets the stage,
-/// has the key spoiled by its second argument, and says whether the call was answered. Answers how many were refused.
+/// Spoils one key of a call after the other, and requires that each refused call changed nothing. `run` sets up the
+/// case, has the key spoiled by its second argument, and returns whether the call succeeded. Returns how many calls
+/// were refused.
 fn each_key(run: impl Fn(&Db, &dyn Fn(&[String])) -> bool) -> usize {
     let mut refused = 0;
     let db = Db::start();
@@ -31,7 +32,7 @@ fn each_key(run: impl Fn(&Db, &dyn Fn(&[String])) -> bool) -> usize {
         db.reset();
         let before = RefCell::new(None);
         let spoil = |keys: &[String]| {
-            // The keys of a call, and one it finds by its members.
+            // The keys of a call, and one it builds from its members.
             let ready = "ready:{0}:email:bulk".to_owned();
             if let Some(key) = keys.iter().chain([&ready]).nth(at) {
                 db.raw(&["DEL", key]);
@@ -50,18 +51,18 @@ fn each_key(run: impl Fn(&Db, &dyn Fn(&[String])) -> bool) -> usize {
     refused
 }
 
-fn call<S: Script>(db: &Db, spoil: &dyn Fn(&[String]), script: &S) -> bool {
+fn call<S: ScriptCall>(db: &Db, spoil: &dyn Fn(&[String]), script: &S) -> bool {
     spoil(&script.keys());
     db.call(script).is_ok()
 }
 
-/// A claimed order of four rows: one sending, one unresolved, two pending.
+/// A claimed order of four deliveries: one sending, one unresolved, two pending.
 fn claimed<'a>(db: &'a Db, big: bool) -> (Order, Courier<'a>, ParcelRef) {
-    let order = Order::of_layout(big, "u1:5").rows(4).accept(db).clone();
+    let order = Order::of_layout(big, "u1:5").deliveries(4).accept(db).clone();
     let courier = Courier::new(db, "c1");
     let parcel = courier.claim_one();
     courier.begun(&parcel, &[(0, 1), (1, 1)]);
-    courier.settle(&parcel, false, &[report(1, 1, Verdict::Unknown)]);
+    courier.settle(&parcel, false, &[report(1, 1, OutcomeKind::Unknown)]);
     db.raw(&["HSET", "crashes:{0}:email", "u1:5:0", &format!("1 {}", db.now().0)]);
     (order, courier, parcel)
 }
@@ -69,7 +70,7 @@ fn claimed<'a>(db: &'a Db, big: bool) -> (Order, Courier<'a>, ParcelRef) {
 #[test]
 fn scripts_of_a_courier() {
     for big in [false, true] {
-        let begin = |rows_a_token| {
+        let begin = |deliveries_a_token| {
             each_key(|db, spoil| {
                 let (_, courier, parcel) = claimed(db, big);
                 let (keys, channel, parcels) = (&db.keys, &courier.channel, [(parcel, vec![(2, 1)])]);
@@ -80,7 +81,7 @@ fn scripts_of_a_courier() {
                         keys,
                         channel,
                         send_window: WINDOW,
-                        rows_a_token,
+                        deliveries_a_token,
                         partitions: 1,
                         parcels: &parcels,
                     },
@@ -88,21 +89,21 @@ fn scripts_of_a_courier() {
             })
         };
         assert_eq!((begin(0), begin(1)), (2, 3));
-        for verdict in [Verdict::Sent, Verdict::Unknown, Verdict::Retry] {
+        for outcome in [OutcomeKind::Sent, OutcomeKind::Unknown, OutcomeKind::Retry] {
             let refused = each_key(|db, spoil| {
                 let (_, courier, parcel) = claimed(db, big);
-                let settlements = [Settlement { parcel, leave: true, reports: vec![report(0, 1, verdict)] }];
+                let settlements = [Settlement { parcel, leave: true, reports: vec![report(0, 1, outcome)] }];
                 call(
                     db,
                     spoil,
                     &Settle { keys: &db.keys, channel: &courier.channel, settlements: &settlements },
                 )
             });
-            assert_eq!(refused, 5, "{verdict:?}");
+            assert_eq!(refused, 5, "{outcome:?}");
         }
         let refused = each_key(|db, spoil| {
             let (_, courier, parcel) = claimed(db, big);
-            courier.settle(&parcel, false, &[report(0, 1, Verdict::Retry)]);
+            courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Retry)]);
             let (keys, channel, parcels) = (&db.keys, &courier.channel, &[parcel]);
             call(db, spoil, &Release { keys, channel, wait: Duration::ZERO, parcels })
         });
@@ -127,17 +128,21 @@ fn late_evidence() {
             let courier = Courier::new(db, "c1");
             let parcel = courier.claim_one();
             courier.begun(&parcel, &[(0, 1)]);
-            courier.settle(&parcel, true, &[report(0, 1, Verdict::Retry)]);
-            let (keys, channel, member) = (&db.keys, &courier.channel, &order.member(0));
-            let (word, reason) = (Word::Delivered, Reason::None);
-            call(db, spoil, &Receipt { keys, channel, member, row: 0, attempt: 1, word, reason })
+            courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Retry)]);
+            let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &order.parcel_id(0));
+            let (word, reason) = (ReceiptStatus::Delivered, Reason::None);
+            call(
+                db,
+                spoil,
+                &ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt: 1, status: word, reason },
+            )
         });
         assert_eq!(refused, 3);
     }
 }
 
 #[test]
-fn scripts_of_sweepers_and_resolvers() {
+fn scripts_of_housekeeping_and_resolvers() {
     for big in [false, true] {
         let refused = each_key(|db, spoil| {
             let (_, courier, _) = claimed(db, big);
@@ -148,11 +153,11 @@ fn scripts_of_sweepers_and_resolvers() {
         let refused = each_key(|db, spoil| {
             let (order, courier, _) = claimed(db, big);
             courier.crash();
-            let (keys, channel, member) = (&db.keys, &courier.channel, &order.member(0));
-            call(db, spoil, &Resolve { keys, channel, member, decisions: &[(1, 1, Decision::Retry)] })
+            let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &order.parcel_id(0));
+            call(db, spoil, &Resolve { keys, channel, parcel_id, decisions: &[(1, 1, Decision::Retry)] })
         });
         assert_eq!(refused, 4);
-        for index in [Index::Ready(Lane::Bulk), Index::Unresolved] {
+        for index in [Index::Ready(Priority::Bulk), Index::Unresolved] {
             let refused = each_key(|db, spoil| {
                 let (_, courier, _) = claimed(db, big);
                 courier.crash();
@@ -160,7 +165,7 @@ fn scripts_of_sweepers_and_resolvers() {
                 call(
                     db,
                     spoil,
-                    &Close { keys: &db.keys, channel: &courier.channel, index, from: 0, limit: 9 },
+                    &ExpireParcels { keys: &db.keys, channel: &courier.channel, index, from: 0, limit: 9 },
                 )
             });
             assert!(refused >= 4, "{index:?}: {refused}");
@@ -170,7 +175,11 @@ fn scripts_of_sweepers_and_resolvers() {
         let (_, courier, _) = claimed(db, false);
         courier.crash();
         db.later(SPAN);
-        call(db, spoil, &Inquire { keys: &db.keys, channel: &courier.channel, limit: 9, put_off: WINDOW })
+        call(
+            db,
+            spoil,
+            &ClaimUnresolved { keys: &db.keys, channel: &courier.channel, limit: 9, put_off: WINDOW },
+        )
     });
     assert_eq!(refused, 1);
 }
@@ -182,9 +191,9 @@ fn scripts_of_senders() {
         let waiting = |db: &Db| order.clone().due_in(db, WINDOW).accept(db).clone();
         let refused = each_key(|db, spoil| {
             let order = waiting(db);
-            call(db, spoil, &Cancel { keys: &db.keys, suffix: &order.suffix })
+            call(db, spoil, &Cancel { keys: &db.keys, order_id: &order.order_id })
         });
-        // A history of a wrong type is an answer.
+        // A history of a wrong type gets a normal reply.
         assert_eq!(refused, 1);
         let refused = each_key(|db, spoil| {
             let order = waiting(db);
@@ -192,7 +201,7 @@ fn scripts_of_senders() {
             call(
                 db,
                 spoil,
-                &Reschedule { keys: &db.keys, suffix: &order.suffix, due, not_after: None, revision: 0 },
+                &Reschedule { keys: &db.keys, order_id: &order.order_id, due, not_after: None, revision: 0 },
             )
         });
         assert_eq!(refused, 1);
@@ -205,13 +214,19 @@ fn scripts_of_senders() {
         call(
             db,
             spoil,
-            &Stage { keys: &db.keys, suffix: &order.suffix, upload: UPLOAD, open: None, parcels: &parcels },
+            &StageParcels {
+                keys: &db.keys,
+                order_id: &order.order_id,
+                upload: UPLOAD,
+                open: None,
+                parcels: &parcels,
+            },
         )
     });
     assert_eq!(refused, 1);
     let refused = each_key(|db, spoil| {
         staged(db);
-        call(db, spoil, &Unstage { keys: &db.keys, suffix: Some(&order.suffix), upload: None })
+        call(db, spoil, &Unstage { keys: &db.keys, order_id: Some(&order.order_id), upload: None })
     });
     assert_eq!(refused, 1);
 }

@@ -1,30 +1,30 @@
-//! Every damage to a record, against every script that reads it: the others go on, and what can't be read is parked, or left
-//! to a newer program. Nothing of it is begun.
+//! Every kind of damage to a record, against every script that reads it: the others continue, and the unreadable
+//! record is parked or left to a newer program. Nothing of it is begun.
 
 use std::time::Duration;
 
-use posthaste_model::{Reason, State, Verdict};
+use posthaste_model::{OutcomeKind, Reason, State};
 use posthaste_protocol::scripts::ParcelCode;
-use posthaste_protocol::scripts::audit::Audit;
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::Claim;
-use posthaste_protocol::scripts::close::{Close, Index};
-use posthaste_protocol::scripts::patrol::Patrol;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
+use posthaste_protocol::scripts::promote_due::PromoteDue;
+use posthaste_protocol::scripts::purge_orders::{PurgeOrders, PurgedOrders};
 use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
-use posthaste_protocol::scripts::retire::{Retire, Retired};
-use posthaste_protocol::scripts::ring::Ring;
+use posthaste_protocol::scripts::scan_orders::ScanOrders;
 use posthaste_protocol::scripts::settle::{Settle, Settlement};
 
-use crate::claim::members;
+use crate::claim::parcel_ids;
 use crate::damage::{DAMAGES, Damage, Kind, Where, head, piece};
 use crate::db::Db;
 use crate::order::{Courier, LEASE, Order, SPAN, WINDOW, report};
 
-/// A bad order and a sound one, and the damage that is to be done to the first.
+/// A bad order and a sound one, and the damage to do to the first.
 fn each(test: impl Fn(&Db, &Damage, &Order, &Order)) {
     let db = Db::start();
     for damage in DAMAGES {
@@ -43,7 +43,7 @@ fn why(db: &Db, name: &str) -> Option<String> {
     db.raw(&["HGET", "parked_why:{0}", name]).text().map(str::to_owned)
 }
 
-/// Whether it was put aside as its kind asks for: parked with its reason, or looked at again in ten seconds.
+/// Requires that it was set aside: parked with its reason, or to be tried again in ten seconds.
 #[track_caller]
 fn put_aside(db: &Db, damage: &Damage, index: &str, now: u64) {
     let all = db.snapshot();
@@ -61,14 +61,14 @@ fn put_aside(db: &Db, damage: &Damage, index: &str, now: u64) {
 }
 
 #[test]
-pub(crate) fn ring_moves_the_others() {
+pub(crate) fn promote_due_moves_the_others() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.clone().due_in(db, Duration::from_secs(60)).accept(db);
         }
         db.later(Duration::from_secs(120));
         (damage.spoil)(db, bad);
-        let answer = db.answer(&Ring { keys: &db.keys });
+        let answer = db.answer(&PromoteDue { keys: &db.keys });
         let all = db.snapshot();
         assert!(all.sorted("ready:{0}:email:bulk").contains_key("u1:2:0"), "{}", damage.name);
         let due = all.sorted("due:{0}:bulk");
@@ -91,16 +91,19 @@ pub(crate) fn claim_takes_the_others_and_begins_nothing_of_it() {
         for order in [bad, sound] {
             order.accept(db);
         }
-        db.reply(&Ring { keys: &db.keys });
+        db.reply(&PromoteDue { keys: &db.keys });
         (damage.spoil)(db, bad);
         let before = (damage.at != Where::Head).then(|| db.raw(&["HGET", "history:{0}:u1:1", "o"]));
         let courier = Courier::new(db, "c1");
         let answer = db.answer(&Claim { begin: 9, ..courier.next() });
-        let posthaste_protocol::scripts::claim::Reply::Taken(taken) = answer.reply else { panic!("taken") };
-        // What only rows or text show of a big order is found when they are fetched.
-        let taken_too = bad.big && damage.at == Where::Rows && !matches!(damage.kind, Kind::Bad("counters"));
+        let posthaste_protocol::scripts::claim::ClaimReply::Taken(taken) = answer.reply else {
+            panic!("taken")
+        };
+        // Damage that only deliveries or text of a big order show is found when they are fetched.
+        let taken_too =
+            bad.big && damage.at == Where::Deliveries && !matches!(damage.kind, Kind::Bad("counters"));
         let expected: &[&str] = if taken_too { &["u1:1:0", "u1:2:0"] } else { &["u1:2:0"] };
-        assert_eq!(members(&taken), expected, "{}", damage.name);
+        assert_eq!(parcel_ids(&taken), expected, "{}", damage.name);
         if !taken_too {
             put_aside(db, damage, "ready:{0}:email:bulk", answer.now.0);
             assert_eq!(taken.newer, u64::from(damage.kind == Kind::Newer), "{}", damage.name);
@@ -117,7 +120,7 @@ pub(crate) fn claim_takes_the_others_and_begins_nothing_of_it() {
 }
 
 #[test]
-pub(crate) fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
+pub(crate) fn settle_reclaim_and_release_continue_with_the_others() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -128,27 +131,33 @@ pub(crate) fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
         (damage.spoil)(db, bad);
         let (keys, channel) = (&db.keys, &courier.channel);
         let begun = [(parcels[0].clone(), vec![(0, 1)]), (parcels[1].clone(), vec![(0, 1)])];
-        let begin =
-            Begin { keys, channel, send_window: WINDOW, rows_a_token: 0, partitions: 1, parcels: &begun };
+        let begin = Begin {
+            keys,
+            channel,
+            send_window: WINDOW,
+            deliveries_a_token: 0,
+            partitions: 1,
+            parcels: &begun,
+        };
         let begun = db.reply(&begin);
         assert_eq!(begun[1].0, ParcelCode::Ok, "{}", damage.name);
         let settlement = |parcel: usize| Settlement {
             parcel: parcels[parcel].clone(),
             leave: true,
-            reports: vec![report(0, 1, Verdict::Sent)],
+            reports: vec![report(0, 1, OutcomeKind::Sent)],
         };
         let settled = db.reply(&Settle { keys, channel, settlements: &[settlement(0), settlement(1)] });
         assert_eq!(settled.parcels[1].0, ParcelCode::Left, "{}", damage.name);
         db.reply(&Release { keys, channel, wait: Duration::ZERO, parcels: &parcels });
-        let member = bad.member(0);
-        db.reply(&Resolve { keys, channel, member: &member, decisions: &[(0, 1, Decision::Retry)] });
-        let receipt = Receipt {
+        let parcel_id = bad.parcel_id(0);
+        db.reply(&Resolve { keys, channel, parcel_id: &parcel_id, decisions: &[(0, 1, Decision::Retry)] });
+        let receipt = ApplyReceipt {
             keys,
             channel,
-            member: &member,
-            row: 0,
+            parcel_id: &parcel_id,
+            delivery: 0,
             attempt: 1,
-            word: Word::Sent,
+            status: ReceiptStatus::Sent,
             reason: Reason::None,
         };
         db.reply(&receipt);
@@ -159,65 +168,76 @@ pub(crate) fn whoever_settles_sweeps_or_hands_back_does_so_with_the_others() {
         }
         assert!(
             damage.kind == Kind::Newer || db.snapshot().sorted("leased:{0}:email").is_empty(),
-            "swept for ever: {}",
+            "reclaimed again forever: {}",
             damage.name
         );
     });
 }
 
 #[test]
-pub(crate) fn housekeeping_goes_on_and_names_what_it_met() {
+pub(crate) fn housekeeping_continues_and_parks_unreadable_records() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
         }
-        db.reply(&Ring { keys: &db.keys });
-        // Both fall out of their index.
+        db.reply(&PromoteDue { keys: &db.keys });
+        // Both are lost from their index.
         db.raw(&["DEL", "ready:{0}:email:bulk"]);
         (damage.spoil)(db, bad);
-        let named = db.reply(&Patrol { keys: &db.keys, from: 0, limit: 500 }).named;
-        assert!(named.contains(&sound.suffix), "{}", damage.name);
+        let named = db.reply(&ScanOrders { keys: &db.keys, from: 0, limit: 500 }).named;
+        assert!(named.contains(&sound.order_id), "{}", damage.name);
         for order in [bad, sound] {
             let channel = &order.channels[0].0;
-            db.reply(&Audit { keys: &db.keys, channel, suffix: &order.suffix, from: 0 });
+            db.reply(&RepairIndexes { keys: &db.keys, channel, order_id: &order.order_id, from: 0 });
         }
         let all = db.snapshot();
         assert!(all.sorted("ready:{0}:email:bulk").contains_key("u1:2:0"), "{}", damage.name);
         if let (Where::Head, Kind::Bad(reason)) = (damage.at, damage.kind) {
             assert_eq!(why(db, "u1:1").as_deref(), Some(reason), "{}", damage.name);
         }
-        // Parked once is enough: the walk changes nothing when it comes again.
-        db.unchanged(&Patrol { keys: &db.keys, from: 0, limit: 500 });
-        for index in [Index::Ready(posthaste_model::Lane::Bulk), Index::Unresolved] {
-            db.reply(&Close { keys: &db.keys, channel: &sound.channels[0].0, index, from: 0, limit: 200 });
+        // They are parked once: a second walk changes nothing.
+        db.unchanged(&ScanOrders { keys: &db.keys, from: 0, limit: 500 });
+        for index in [Index::Ready(posthaste_model::Priority::Bulk), Index::Unresolved] {
+            db.reply(&ExpireParcels {
+                keys: &db.keys,
+                channel: &sound.channels[0].0,
+                index,
+                from: 0,
+                limit: 200,
+            });
         }
     });
 }
 
 #[test]
-pub(crate) fn what_is_over_ends_beside_it() {
+pub(crate) fn expired_orders_end_beside_unreadable_ones() {
     each(|db, damage, bad, sound| {
         for by_claim in [false, true] {
             db.reset();
             for order in [bad, sound] {
                 order.accept(db);
             }
-            db.reply(&Ring { keys: &db.keys });
+            db.reply(&PromoteDue { keys: &db.keys });
             (damage.spoil)(db, bad);
             db.later(SPAN);
             if by_claim {
                 Courier::new(db, "c1").claim();
             } else {
-                let (channel, index) = (&sound.channels[0].0, Index::Ready(posthaste_model::Lane::Bulk));
-                db.reply(&Close { keys: &db.keys, channel, index, from: 0, limit: 200 });
+                let (channel, index) = (&sound.channels[0].0, Index::Ready(posthaste_model::Priority::Bulk));
+                db.reply(&ExpireParcels { keys: &db.keys, channel, index, from: 0, limit: 200 });
             }
-            assert_eq!(sound.row(db, 0).state, State::Expired, "{}, by a claim: {by_claim}", damage.name);
+            assert_eq!(
+                sound.delivery(db, 0).state,
+                State::Expired,
+                "{}, by a claim: {by_claim}",
+                damage.name
+            );
         }
     });
 }
 
 #[test]
-pub(crate) fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
+pub(crate) fn an_unreadable_order_keeps_no_other_from_retirement() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.accept(db);
@@ -225,14 +245,14 @@ pub(crate) fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
         let courier = Courier::new(db, "c1");
         for parcel in courier.claim() {
             courier.begun(&parcel, &[(0, 1)]);
-            courier.settle(&parcel, true, &[report(0, 1, Verdict::Sent)]);
+            courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Sent)]);
         }
         let day = db.age_final().expect("final orders");
         (damage.spoil)(db, bad);
-        let retired = db.reply(&Retire { keys: &db.keys, day, retention_days: 90 });
-        // What only rows or text show does not keep an order from being removed.
+        let retired = db.reply(&PurgeOrders { keys: &db.keys, day, retention_days: 90 });
+        // Damage that only deliveries or text show does not keep an order from being removed.
         let removed = if damage.at == Where::Head { 1 } else { 2 };
-        assert_eq!(retired, Retired::Done(removed), "{}", damage.name);
+        assert_eq!(retired, PurgedOrders::Done(removed), "{}", damage.name);
         assert!(db.snapshot().get("history:{0}:u1:2").is_none(), "{}", damage.name);
         assert!(db.snapshot().get(&db.keys.retire(day)).is_none(), "{}", damage.name);
         if let (Where::Head, Kind::Bad(reason)) = (damage.at, damage.kind) {
@@ -242,7 +262,7 @@ pub(crate) fn an_order_that_cannot_be_read_keeps_no_other_from_retirement() {
 }
 
 #[test]
-pub(crate) fn a_sender_gets_an_answer() {
+pub(crate) fn a_sender_gets_a_reply() {
     each(|db, damage, bad, sound| {
         for order in [bad, sound] {
             order.clone().due_in(db, Duration::from_secs(60)).accept(db);
@@ -250,46 +270,48 @@ pub(crate) fn a_sender_gets_an_answer() {
         (damage.spoil)(db, bad);
         let (keys, due) = (&db.keys, db.now().after(Duration::from_secs(90)));
         for order in [bad, sound] {
-            let suffix = &order.suffix;
-            db.reply(&Reschedule { keys, suffix, due, not_after: None, revision: 0 });
-            db.reply(&Cancel { keys, suffix });
+            let order_id = &order.order_id;
+            db.reply(&Reschedule { keys, order_id, due, not_after: None, revision: 0 });
+            db.reply(&Cancel { keys, order_id });
         }
         assert!(db.raw(&["HGET", "history:{0}:u1:2", "x"]).text().is_some(), "{}", damage.name);
     });
 }
 
-/// A made-up next version beside this one: it takes what this one leaves, and what this one wrote; this one goes on with its own.
+/// A simulated newer version beside this one: it handles what this one leaves and what this one wrote; this one
+/// continues with its own.
 #[test]
-pub(crate) fn a_next_version_takes_what_this_one_leaves() {
+pub(crate) fn a_newer_version_handles_what_this_one_leaves() {
     let next = |body: &str| {
         let changed = body
             .replace(
-                "HEAD_OLDEST, HEAD_VERSION, PARCEL_ROWS, MOST_ROWS = 1, 1,",
-                "HEAD_OLDEST, HEAD_VERSION, PARCEL_ROWS, MOST_ROWS = 1, 2,",
+                "HEAD_OLDEST, HEAD_VERSION, PARCEL_DELIVERIES, MOST_DELIVERIES = 1, 1,",
+                "HEAD_OLDEST, HEAD_VERSION, PARCEL_DELIVERIES, MOST_DELIVERIES = 1, 2,",
             )
             .replace(
                 "local LAST_FIELD, TEXT_OF_CHANNEL = 9, 16",
                 "local LAST_FIELD, TEXT_OF_CHANNEL = 10, 16",
             );
         assert_ne!(changed.len(), 0);
-        assert!(changed.contains("MOST_ROWS = 1, 2,") && changed.contains("TEXT_OF_CHANNEL = 10, 16"));
+        assert!(changed.contains("MOST_DELIVERIES = 1, 2,") && changed.contains("TEXT_OF_CHANNEL = 10, 16"));
         changed
     };
     let db = Db::start();
-    for suffix in ["u1:1", "u1:2", "u1:3"] {
-        Order::inline(suffix).accept(&db);
+    for order_id in ["u1:1", "u1:2", "u1:3"] {
+        Order::inline(order_id).accept(&db);
     }
     head(&db, &Order::inline("u1:1"), |head| head[0] = 2);
     piece(&db, &Order::inline("u1:2"), |piece| piece[2] = 10);
     let old = Courier::new(&db, "old");
     let (taken, _) = old.take(&Claim { begin: 9, limit: 200, ..old.next() });
-    assert_eq!(members(&taken), ["u1:3:0"]);
+    assert_eq!(parcel_ids(&taken), ["u1:3:0"]);
     assert_eq!((taken.newer, taken.newer_suffix.is_some()), (2, true));
     db.later(Duration::from_secs(10));
     Order::inline("u1:4").accept(&db);
-    // The next version's claim brings both, begun, and the one of this version.
+    // The newer version's claim returns both, begun, and the one of this version.
     let new = Courier::new(&db, "new");
-    let call = posthaste_protocol::Script::invoke(&Claim { begin: 9, ..new.next() }, "r", crate::db::EPOCH);
+    let call =
+        posthaste_protocol::ScriptCall::invoke(&Claim { begin: 9, ..new.next() }, "r", crate::db::EPOCH);
     let mut words: Vec<Vec<u8>> = vec![b"EVAL".to_vec(), next(&call.script.body).into_bytes()];
     words.push(call.keys.len().to_string().into_bytes());
     words.extend(call.keys.iter().map(|key| key.clone().into_bytes()));
@@ -301,21 +323,21 @@ pub(crate) fn a_next_version_takes_what_this_one_leaves() {
         .map(|entry| entry.items()[0].text().expect("a member").to_owned())
         .collect();
     assert_eq!(claimed, ["u1:1:0", "u1:2:0", "u1:4:0"]);
-    for suffix in ["u1:1", "u1:2", "u1:4"] {
-        let record = db.raw(&["HGET", &format!("history:{{0}}:{suffix}"), "o"]);
-        assert_eq!(record.bytes().expect("outcomes")[6], 16 + 1, "{suffix} is being sent");
+    for order_id in ["u1:1", "u1:2", "u1:4"] {
+        let record = db.raw(&["HGET", &format!("history:{{0}}:{order_id}"), "o"]);
+        assert_eq!(record.bytes().expect("outcomes")[6], 16 + 1, "{order_id} is being sent");
     }
-    // What is of a later version is not this one's to settle or to spoil.
+    // Records of a later version must not be settled or damaged by this one.
     let settled = db.reply(&Settle {
         keys: &db.keys,
         channel: &old.channel,
         settlements: &[Settlement {
             parcel: posthaste_protocol::scripts::ParcelRef {
-                member: Order::inline("u1:1").member(0),
+                parcel_id: Order::inline("u1:1").parcel_id(0),
                 fence: 2,
             },
             leave: true,
-            reports: vec![report(0, 1, Verdict::Sent)],
+            reports: vec![report(0, 1, OutcomeKind::Sent)],
         }],
     });
     assert_eq!(settled.parcels[0].0, ParcelCode::Newer);

@@ -1,4 +1,4 @@
-//! The key as it is sent: `ph_<12 of a-z 0-9>_<43 of base64url>`.
+//! The API key as sent: `ph_<12 of a-z 0-9>_<43 of base64url>`.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const ID: usize = 12;
 /// 32 bytes in base64 without padding.
 const SECRET: usize = 43;
 
-/// The secret part of a key. Not printed.
+/// The secret part of a key. Never printed.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -27,13 +27,13 @@ pub struct Bearer {
 }
 
 impl Secret {
-    /// The secret of 256 random bits.
+    /// A secret of 256 random bits.
     #[must_use]
     pub fn from_bits(bits: [u8; 32]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(bits))
     }
 
-    /// What is stored of it.
+    /// The hash that is stored.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash::new(Sha256::digest(self.0.as_bytes()).into())
@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Bearer {
-    /// The key of a request; `None` unless there is exactly one and it has the right shape.
+    /// The key of a request; `None` unless there is exactly one key and it is well formed.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut all = headers.get_all(header::AUTHORIZATION).iter();
@@ -56,7 +56,7 @@ impl Bearer {
         if scheme.eq_ignore_ascii_case("bearer") { Self::read(key.trim()) } else { None }
     }
 
-    /// Reads `ph_<id>_<secret>`.
+    /// Parses `ph_<id>_<secret>`.
     #[must_use]
     pub fn read(key: &str) -> Option<Self> {
         let rest = key.strip_prefix(PREFIX)?;
@@ -69,7 +69,7 @@ impl Bearer {
         Some(Self { id: id.parse().ok()?, secret: Secret(secret.to_owned()) })
     }
 
-    /// The whole key, to be shown once to who it is for.
+    /// The whole key, to be shown once to its owner.
     #[must_use]
     pub fn expose(&self) -> String {
         format!("{PREFIX}{}_{}", self.id, self.secret.0)

@@ -1,49 +1,49 @@
-//! What the key of a request allows.
+//! What the API key of a request allows.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use posthaste_model::{SenderId, Suffix, UnixMs};
-use posthaste_store::{KeyId, KeyRecord, Scope, Scopes, SendAs};
+use posthaste_model::{OrderId, SenderId, UnixMs};
+use posthaste_store::{KeyId, KeyRecord, KeyScope, KeyScopes, SendAs};
 use tokio::time::Instant;
 
 use super::{OpenKey, Share};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
-/// Whose request it is. Handlers take it as an argument.
+/// The caller of a request. Handlers take it as an argument.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The public part of the key.
     pub key_id: KeyId,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// The sender it is bound to; `None` only with [`Scope::ActAs`], or when it can neither send nor read.
+    /// The scopes of the key.
+    pub scopes: KeyScopes,
+    /// The sender it is bound to; `None` only with [`KeyScope::ActAs`], or if it can neither send nor read.
     pub sender: Option<SenderId>,
     /// The role it is bound to.
     pub role: Option<String>,
-    /// The mailboxes and names its orders may be from.
+    /// The mailboxes and names its orders may be sent from.
     pub send_as: Arc<SendAs>,
     /// When the key expires.
     pub expires: Option<UnixMs>,
     /// What the key may hold.
     pub(crate) share: Arc<Share>,
-    /// When the key was found in the store.
+    /// When the key was read from the store.
     found: Instant,
 }
 
 impl Caller {
-    /// The caller with this key, which was found in the store then.
+    /// The caller with this key, which was read from the store at `found`.
     pub(super) fn new(state: &AppState, record: KeyRecord, found: Instant) -> Self {
         let share = state.shares.of(&record.id);
         let KeyRecord { id, scopes, sender, role, send_as, expires, .. } = record;
         Self { key_id: id, scopes, sender, role, send_as: Arc::new(send_as), expires, share, found }
     }
 
-    /// A caller with these scopes, bound to nobody, who may send from anywhere.
+    /// A caller with these scopes, not bound to a sender, who may send under any name.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn sample(scopes: Scopes) -> Self {
+    pub(crate) fn sample(scopes: KeyScopes) -> Self {
         let whole = super::Whole { requests: 1, trackers: 1, body_kib: 1, checks: 1 };
         Self {
             key_id: "abcdefghij01".parse().expect("an id"),
@@ -57,40 +57,40 @@ impl Caller {
         }
     }
 
-    /// Watches the key for a request that stays open.
+    /// Watches the key of a request that stays open.
     pub(crate) fn stay(&self, state: &AppState) -> OpenKey {
         state.key_watch.watch(&self.key_id, self.expires, self.found)
     }
 
     /// Whether the key allows this.
     #[must_use]
-    pub fn has(&self, scope: Scope) -> bool {
+    pub fn has(&self, scope: KeyScope) -> bool {
         self.scopes.contains(scope)
     }
 
-    /// As [`Caller::has`], as a refusal.
+    /// Like [`Caller::has`], but returns the refusal.
     ///
     /// # Errors
     /// 403 `scope_missing`, which names the scope.
-    pub fn needs(&self, scope: Scope) -> Result<(), Problem> {
+    pub fn needs(&self, scope: KeyScope) -> Result<(), Problem> {
         if self.has(scope) {
             return Ok(());
         }
-        Err(Problem::new(Code::ScopeMissing, format!("the key lacks the scope {}", scope.word())))
+        Err(Problem::new(Code::ScopeMissing, format!("the key needs the scope {}", scope.word())))
     }
 
-    /// Whether orders of this sender are the caller's to see and to give.
+    /// Whether the caller may see and create orders of this sender.
     #[must_use]
     pub fn acts_for(&self, sender: &str) -> bool {
-        self.has(Scope::ActAs) || self.sender.as_ref().is_some_and(|bound| bound.as_str() == sender)
+        self.has(KeyScope::ActAs) || self.sender.as_ref().is_some_and(|bound| bound.as_str() == sender)
     }
 
-    /// Whether an order is the caller's. Another's is told as not found.
+    /// Checks that an order is the caller's. An order of another sender is reported as not found.
     ///
     /// # Errors
     /// 404 `order_not_found`.
-    pub fn sees(&self, suffix: &Suffix) -> Result<(), Problem> {
-        if self.acts_for(suffix.sender()) { Ok(()) } else { Err(Problem::order_not_found()) }
+    pub fn sees(&self, order_id: &OrderId) -> Result<(), Problem> {
+        if self.acts_for(order_id.sender()) { Ok(()) } else { Err(Problem::order_not_found()) }
     }
 }
 
@@ -98,12 +98,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // A route that was mounted outside of the authenticated ones has no caller.
+        // A route outside the authenticated ones has no caller.
         parts
             .extensions
             .get::<Self>()
             .cloned()
-            .ok_or_else(|| Problem::new(Code::Unauthorized, "no key was checked"))
+            .ok_or_else(|| Problem::new(Code::Unauthorized, "this request was not authenticated"))
     }
 }
 
@@ -120,7 +120,7 @@ impl<S: Sync> FromRequestParts<S> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        caller.needs(Scope::Admin).map(|()| Self(caller))
+        caller.needs(KeyScope::Admin).map(|()| Self(caller))
     }
 }
 
@@ -129,11 +129,11 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        caller.needs(Scope::Read).map(|()| Self(caller))
+        caller.needs(KeyScope::Read).map(|()| Self(caller))
     }
 }
 
-/// A caller that may give orders. As the first argument of a handler it refuses others before the body is read.
+/// A caller that may create orders. As the first argument of a handler it refuses others before the body is read.
 #[derive(Debug, Clone)]
 pub struct Enqueuer(pub Caller);
 
@@ -142,6 +142,6 @@ impl<S: Sync> FromRequestParts<S> for Enqueuer {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        caller.needs(Scope::Enqueue).map(|()| Self(caller))
+        caller.needs(KeyScope::Enqueue).map(|()| Self(caller))
     }
 }

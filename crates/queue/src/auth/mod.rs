@@ -1,11 +1,11 @@
-//! Who asks: the key of a request, what it allows, and how often it may ask.
+//! Authentication: the API key of a request, what it allows, and its rate limit.
 //!
-//! A key is `ph_<id>_<secret>` in `Authorization: Bearer …`; the store knows the SHA-256 of the secret alone. The key of a
-//! request is checked, and its rate counted, before anything of the body is read.
+//! A key is `ph_<id>_<secret>` in `Authorization: Bearer …`; the store only holds the SHA-256 of the secret. The key
+//! of a request is checked, and its rate counted, before any of the body is read.
 
 mod bearer;
 mod caller;
-mod known;
+mod key_cache;
 mod rate;
 mod share;
 mod watch;
@@ -18,15 +18,15 @@ use tokio::time::Instant;
 
 pub use bearer::{Bearer, Secret};
 pub use caller::{Admin, Caller, Enqueuer, Reader};
-pub(crate) use known::KnownKeys;
-pub use posthaste_store::{Scope, Scopes};
+pub(crate) use key_cache::KeyCache;
+pub use posthaste_store::{KeyScope, KeyScopes};
 pub(crate) use share::{Held, Share, Shares, Whole};
 pub(crate) use watch::{KeyWatch, OpenKey};
 
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
 
-/// Lets requests with a good key pass, with their [`Caller`] among the extensions.
+/// Admits requests with a valid key, and adds their [`Caller`] to the extensions.
 pub(crate) async fn authenticate(
     State(state): State<AppState>,
     mut request: Request,
@@ -55,7 +55,7 @@ pub(crate) async fn authenticate(
 async fn identify(state: &AppState, bearer: Option<Bearer>) -> Result<(KeyRecord, Instant), Problem> {
     let bearer = bearer.ok_or_else(unauthorized)?;
     let found = state.known.look_up(&state.store, &bearer.id).await?;
-    // A key that is not there takes the same steps.
+    // An unknown key takes the same steps.
     let hash = found.as_ref().map_or(SecretHash::new([0; 32]), |(record, _)| record.hash.clone());
     let same = hash.same(&bearer.secret.hash());
     match found {
@@ -67,7 +67,7 @@ async fn identify(state: &AppState, bearer: Option<Bearer>) -> Result<(KeyRecord
     }
 }
 
-/// The same for no key, an unknown, wrong, expired or revoked one.
+/// The same response for a missing, unknown, wrong, expired or revoked key.
 pub(crate) fn unauthorized() -> Problem {
     Problem::new(Code::Unauthorized, "send one valid key as Authorization: Bearer ph_…")
 }

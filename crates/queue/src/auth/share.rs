@@ -1,5 +1,5 @@
-//! What one key may hold of what there is: `keys.share` of the places for requests and trackers, of the memory for bodies
-//! and of the threads that check big ones. Whatever a key does, others find the rest.
+//! What one key may use: the share `keys.share` of the places for requests and trackers, of the memory for bodies and
+//! of the threads that check large ones. Whatever a key does, the rest is left for others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,15 +8,15 @@ use std::time::Duration;
 use posthaste_store::KeyId;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::edge::guard::LARGEST_KIB;
+use crate::middleware::guard::LARGEST_KIB;
 use crate::problem::{Code, Problem};
 
-/// Entries of keys that hold nothing are swept when there are so many.
+/// Entries of keys that hold nothing are removed once there are this many.
 const SWEEP_AT: usize = 1_024;
-/// How soon to ask again when a key holds its share.
+/// When to retry if a key uses its whole share.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How much there is of each.
+/// The total amounts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whole {
     /// Places for requests.
@@ -36,7 +36,7 @@ pub(crate) struct Shares {
     keys: Mutex<HashMap<KeyId, Weak<Share>>>,
 }
 
-/// The share of one key; kept as long as one of its requests is, or something that is held of it.
+/// The share of one key; kept as long as one of its requests lasts, or something taken from it is held.
 #[derive(Debug)]
 pub(crate) struct Share {
     requests: Arc<Semaphore>,
@@ -45,7 +45,7 @@ pub(crate) struct Share {
     checks: Arc<Semaphore>,
 }
 
-/// Something a key holds. With the share itself, so that its next request finds the same one.
+/// Something a key holds. It includes the share itself, so that the key's next request finds the same one.
 #[derive(Debug)]
 pub(crate) struct Held {
     _permit: OwnedSemaphorePermit,
@@ -53,7 +53,7 @@ pub(crate) struct Held {
 }
 
 impl Shares {
-    /// Shares of this size, 0 to 1; one place at least, and memory for one of the largest bodies.
+    /// Shares of this size, 0 to 1; at least one place, and memory for one body of the largest size.
     pub(crate) fn new(share: f64, whole: Whole) -> Self {
         let of =
             |count: usize, least: usize| part(count, share).max(least.min(count)).min(Semaphore::MAX_PERMITS);
@@ -69,7 +69,7 @@ impl Shares {
 
     /// The share of a key.
     pub(crate) fn of(&self, id: &KeyId) -> Arc<Share> {
-        // A plain map: whole even if a holder panicked.
+        // A plain map: intact even if a holder panicked.
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = keys.get(id).and_then(Weak::upgrade) {
             return share;
@@ -105,24 +105,24 @@ impl Share {
     }
 
     /// # Errors
-    /// 429 when the key holds its share.
+    /// 429 when the key uses its whole share.
     pub(crate) fn request(self: &Arc<Self>) -> Result<Held, Problem> {
-        self.take(&self.requests, 1, "too many requests of this key at a time")
+        self.take(&self.requests, 1, "too many requests with this key at the same time")
     }
 
     /// # Errors
-    /// 429 when the key holds its share.
+    /// 429 when the key uses its whole share.
     pub(crate) fn tracker(self: &Arc<Self>) -> Result<Held, Problem> {
-        self.take(&self.trackers, 1, "too many trackers of this key are open")
+        self.take(&self.trackers, 1, "too many open trackers with this key")
     }
 
     /// # Errors
-    /// 429 when the key holds its share.
+    /// 429 when the key uses its whole share.
     pub(crate) fn body(self: &Arc<Self>, kib: u32) -> Result<Held, Problem> {
-        self.take(&self.body_kib, kib, "too much of this key is being read at a time")
+        self.take(&self.body_kib, kib, "too many or too large bodies with this key at the same time")
     }
 
-    /// Waits for the key's turn to check a big body.
+    /// Waits for the key's turn to check a large body.
     ///
     /// # Errors
     /// Never: the semaphore is not closed.
@@ -145,11 +145,11 @@ mod tests {
     const WHOLE: Whole = Whole { requests: 10, trackers: 3, body_kib: 100_000, checks: 1 };
 
     #[test]
-    fn a_key_holds_its_share_and_others_have_theirs() {
+    fn a_key_gets_its_share_and_others_get_theirs() {
         let shares = Shares::new(0.5, WHOLE);
         let (one, two) = ("aaaaaaaaaaaa".parse().expect("an id"), "bbbbbbbbbbbb".parse().expect("an id"));
         let held: Vec<_> = (0..5).map(|_| shares.of(&one).request().expect("a place")).collect();
-        // The share is gone from all handlers, and found again for what is held of it.
+        // No handler holds the share any more, but it is found again through what is held of it.
         let share = shares.of(&one);
         assert_eq!(share.request().expect_err("full").code(), Code::RateLimited);
         assert!(share.tracker().is_ok());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_share_is_told_and_the_smallest_is_one() {
+    fn a_full_share_is_refused_and_the_smallest_is_one() {
         let shares = Shares::new(0.5, WHOLE);
         let share = shares.of(&"aaaaaaaaaaaa".parse().expect("an id"));
         let held = [share.tracker().expect("a place")];

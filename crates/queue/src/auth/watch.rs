@@ -1,8 +1,8 @@
-//! Keys of requests that stay open: event streams, long polls, answers of many lines.
+//! Keys of requests that stay open: event streams, long polls, long NDJSON responses.
 //!
-//! One task for each key that has such requests asks the store about it [`CHECKS`] times in `keys.known_for`, past what is
-//! known of it already. An open request ends when its key was revoked or has expired. While the store can't be asked, what was
-//! found last counts for `keys.known_for`; after that nothing more is told, until the key was found again.
+//! One task for each key with such requests asks the store about it [`CHECKS`] times per `keys.known_for`, bypassing
+//! the cache. An open request ends when its key was revoked or has expired. While the store is unreachable, the last
+//! result is valid for `keys.known_for`; after that nothing more is sent until the key was found again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,16 +15,16 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{KnownKeys, unauthorized};
+use super::{KeyCache, unauthorized};
 use crate::problem::{Code, Problem, STORE_RETRY};
 
-/// How often a key is looked up in `keys.known_for`.
+/// How often a key is looked up per `keys.known_for`.
 const CHECKS: u32 = 3;
-/// Between two looks at least.
+/// Minimum time between two lookups.
 const SHORTEST: Duration = Duration::from_millis(20);
-/// How long an answer waits for the store to tell whether its key is live.
+/// How long a response waits for the store to confirm that its key is live.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks at least while the store refuses.
+/// Minimum time between two lookups while the store refuses.
 const REFUSED: Duration = Duration::from_millis(250);
 
 /// What is known of the key of an open request.
@@ -32,17 +32,17 @@ const REFUSED: Duration = Duration::from_millis(250);
 struct Found {
     /// When it was last found to be live.
     at: Instant,
-    /// Whether it is over.
+    /// Whether it was revoked or has expired.
     over: bool,
 }
 
 type Entries = Arc<Mutex<HashMap<KeyId, Weak<Watched>>>>;
 
-/// The keys of requests that are open.
+/// The keys of open requests.
 pub(crate) struct KeyWatch {
     store: Store,
     clock: Arc<dyn Clock>,
-    known: Arc<KnownKeys>,
+    known: Arc<KeyCache>,
     known_for: Duration,
     entries: Entries,
 }
@@ -56,7 +56,7 @@ struct Watched {
     entries: Entries,
 }
 
-/// The key of one open request, watched as long as this is kept.
+/// The key of one open request, watched until this is dropped.
 #[derive(Debug)]
 pub(crate) struct OpenKey {
     found: watch::Receiver<Found>,
@@ -65,7 +65,7 @@ pub(crate) struct OpenKey {
 }
 
 fn lock(entries: &Entries) -> MutexGuard<'_, HashMap<KeyId, Weak<Watched>>> {
-    // A plain map: whole even if a holder panicked.
+    // A plain map: intact even if a holder panicked.
     entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -73,13 +73,13 @@ impl KeyWatch {
     pub(crate) fn new(
         store: Store,
         clock: Arc<dyn Clock>,
-        known: Arc<KnownKeys>,
+        known: Arc<KeyCache>,
         known_for: Duration,
     ) -> Self {
         Self { store, clock, known, known_for, entries: Entries::default() }
     }
 
-    /// Watches the key of a request, which was found in the store at `found`.
+    /// Watches the key of a request, which was read from the store at `found`.
     pub(crate) fn watch(&self, id: &KeyId, expires: Option<UnixMs>, found: Instant) -> OpenKey {
         let mut entries = lock(&self.entries);
         if let Some(watched) = entries.get(id).and_then(Weak::upgrade) {
@@ -119,7 +119,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.task.abort();
         let mut entries = lock(&self.entries);
-        // Somebody may have begun to watch it anew meanwhile.
+        // Another request may have started to watch it again meanwhile.
         if entries.get(&self.id).is_some_and(|entry| entry.strong_count() == 0) {
             entries.remove(&self.id);
         }
@@ -127,17 +127,17 @@ impl Drop for Watched {
 }
 
 impl OpenKey {
-    /// Waits until the key is over. May be dropped and called again at any time.
+    /// Waits until the key is revoked or expired. Cancel-safe: may be dropped and called again at any time.
     pub(crate) async fn over(&mut self) {
-        // No error: this holds the sender.
+        // This can't fail: `self` holds the sender.
         drop(self.found.wait_for(|found| found.over).await);
     }
 
-    /// Waits until the key was found live within `keys.known_for`; false when it is over. Ready at once as a rule. May be
-    /// dropped and called again at any time.
+    /// Waits until the key was found live within `keys.known_for`; usually ready at once. Cancel-safe: may be dropped
+    /// and called again at any time.
     ///
     /// # Errors
-    /// 503 when the store could not be asked for another [`PATIENCE`], 401 when the key is over.
+    /// 503 when the store could not be asked for another [`PATIENCE`], 401 when the key is revoked or expired.
     pub(crate) async fn must_tell(&mut self) -> Result<(), Problem> {
         match timeout(PATIENCE, self.may_tell()).await {
             Ok(true) => Ok(()),
@@ -147,7 +147,7 @@ impl OpenKey {
         }
     }
 
-    /// As [`OpenKey::must_tell`], for as long as it takes; false when the key is over.
+    /// Like [`OpenKey::must_tell`], but waits as long as it takes; false when the key is revoked or expired.
     pub(crate) async fn may_tell(&mut self) -> bool {
         let known_for = self.known_for;
         let settled = self.found.wait_for(|found| found.over || found.at.elapsed() < known_for).await;
@@ -159,7 +159,7 @@ impl OpenKey {
 struct Watcher {
     store: Store,
     clock: Arc<dyn Clock>,
-    known: Arc<KnownKeys>,
+    known: Arc<KeyCache>,
     id: KeyId,
     every: Duration,
     expires: Option<UnixMs>,
@@ -171,7 +171,7 @@ impl Watcher {
         loop {
             sleep(self.until_expiry().map_or(pause, |left| pause.min(left))).await;
             let asked = Instant::now();
-            // Expiry needs no answer of the store.
+            // Expiry needs no reply from the store.
             let live = match self.until_expiry() {
                 Some(Duration::ZERO) => Ok(false),
                 _ => self.store.find_key(&self.id).await.map(|found| self.is_live(found.as_ref())),
@@ -187,7 +187,7 @@ impl Watcher {
                     return;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, key = %self.id, "the key of an open request could not be looked up");
+                    tracing::debug!(%error, key = %self.id, "could not look up the key of an open request");
                     pause = self.every.min(REFUSED);
                 }
             }
@@ -198,7 +198,7 @@ impl Watcher {
         found.is_some_and(|record| record.live_at(self.clock.now()))
     }
 
-    /// How long until the key expires; zero when it has.
+    /// How long until the key expires; zero if it has expired.
     fn until_expiry(&self) -> Option<Duration> {
         let left = |end: UnixMs| Duration::from_millis(end.0.saturating_sub(self.clock.now().0));
         self.expires.map(left)

@@ -1,55 +1,56 @@
-//! From a checked order to a stored one: its key is tied, its place in the day taken, then it is stored whole.
+//! From a validated order to a stored one: bind its idempotency key, take its place in the day, then store it whole.
 //!
-//! Each of the three steps is harmless when repeated, so a client that got no answer asks again and learns the truth. What
-//! the first two wrote is taken back only with a proof that the order was refused ([`NothingStored`]): while it may be
-//! stored, its key stays tied and its place taken, so that a repeat finds the same order and counts as one.
+//! Each of the three steps is safe to repeat, so a client that got no response repeats the request and learns the
+//! outcome. What the first two steps wrote is undone only with proof that the order was refused ([`NothingStored`]):
+//! as long as it may be stored, its key stays bound and its place taken, so that a repeat finds the same order and
+//! counts once.
 
-use posthaste_model::{Suffix, UnixMs};
-use posthaste_store::{AcceptError, Accepted, CallError, NewOrder, NothingStored, Place};
+use posthaste_model::{OrderId, UnixMs};
+use posthaste_store::{AcceptError, AcceptedOrder, CallError, DailyPlace, NewOrder, NothingStored};
 
 use super::answer::{AcceptedView, history_key, recipients, stored, without_courier};
-use super::daily::{self, Day, NoPlace};
-use super::draft::{Draft, Times};
-use super::flaw::{Flaw, FlawCode, refused};
-use super::key::{Key, Tie, outcome_unknown, reused};
-use super::quota::{self, Paid, Taken};
-use super::sieve::{Rows, Sorted, Tally};
-use crate::moment::Moment;
+use super::daily_limit::{self, Day, NoPlace};
+use super::idempotency::{IdempotencyBinding, IdempotencyKey, outcome_unknown, reused};
+use super::recipient_validator::{Deliveries, Sorted, Tally};
+use super::sms_limits::{self, Paid, Taken};
+use super::validated_order::{Times, ValidatedOrder};
+use super::validation_error::{FlawCode, ValidationError, refused};
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
+use crate::timestamp::ApiTime;
 
-/// Ids tried for one order whose partitions go away one after the other.
+/// How many ids are tried for one order if their partitions become unreachable one after the other.
 const TRIES: u32 = 3;
 
-/// What a request is known by, as it was given.
+/// What identifies a request, as the client sent it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
-    /// The order's id.
-    pub(crate) id: Option<Suffix>,
-    /// Its idempotency key.
-    pub(crate) key: Option<Key>,
+    /// The order id.
+    pub(crate) id: Option<OrderId>,
+    /// The idempotency key.
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
-/// An order that may be stored: all that comes before is done.
+/// An order that may be stored: all preceding steps are done.
 #[derive(Debug)]
 pub(crate) struct Cleared {
-    pub(crate) tie: Tie,
+    pub(crate) tie: IdempotencyBinding,
     pub(crate) times: Times,
-    /// Its place in the day, when it was taken just now.
-    place: Option<Place>,
-    /// Its share of what may be sent by SMS, when it was taken just now.
+    /// Its place in the day, if this request took it.
+    place: Option<DailyPlace>,
+    /// Its share of the SMS limits, if this request took it.
     share: Option<Taken>,
 }
 
 impl Cleared {
-    /// Takes the order's share of what may be sent by SMS. When there is too little left, what was written before is taken back.
+    /// Takes the order's share of the SMS limits. If too little is left, undoes what was written before.
     pub(crate) async fn paid(
         mut self,
         state: &AppState,
-        draft: &Draft,
+        draft: &ValidatedOrder,
         paid: &Paid,
     ) -> Result<Self, Problem> {
-        match quota::take(state, draft, &self.tie.suffix, paid).await {
+        match sms_limits::take(state, draft, &self.tie.order_id, paid).await {
             Ok(share) => {
                 self.share = share;
                 Ok(self)
@@ -59,20 +60,21 @@ impl Cleared {
     }
 }
 
-/// Ties the key, finds the times and takes the place in the day. `digest`: what the key is tied to.
-/// `whole`: digest of the whole order, once it is known.
+/// Binds the key, determines the times and takes the place in the day. `digest`: what the key is bound to. `whole`:
+/// digest of the whole order, once it is known.
 pub(crate) async fn clear(
     state: &AppState,
-    draft: &Draft,
+    draft: &ValidatedOrder,
     known: &Known,
     digest: [u8; 12],
     whole: Option<[u8; 12]>,
 ) -> Result<Cleared, Problem> {
-    let tie = Tie::new(state, &draft.sender, known.id.as_ref(), known.key.as_ref(), digest).await?;
+    let tie =
+        IdempotencyBinding::new(state, &draft.sender, known.id.as_ref(), known.key.as_ref(), digest).await?;
     match cleared(state, draft, &tie, whole).await {
         Ok((times, place)) => Ok(Cleared { tie, times, place, share: None }),
         Err(NoPlace { problem, lost }) => {
-            // A place that may be taken is found again by the suffix the key is tied to.
+            // A place that may be taken is found again through the order id that the key is bound to.
             let alone = if lost { !tie.before } else { tie.undo(state, &NothingStored::never_tried()).await };
             Err(tie.told(state, problem, alone).await)
         }
@@ -81,17 +83,17 @@ pub(crate) async fn clear(
 
 async fn cleared(
     state: &AppState,
-    draft: &Draft,
-    tie: &Tie,
+    draft: &ValidatedOrder,
+    tie: &IdempotencyBinding,
     whole: Option<[u8; 12]>,
-) -> Result<(Times, Option<Place>), NoPlace> {
+) -> Result<(Times, Option<DailyPlace>), NoPlace> {
     let failed = |problem: Problem| NoPlace { problem, lost: false };
     let now = state.clock.now();
-    let times = match draft.times(&tie.suffix, now, &state.rules) {
+    let times = match draft.times(&tie.order_id, now, &state.rules) {
         Ok(times) => times,
         Err(flaws) => {
-            // The time of a repeated order may have passed: it keeps the times it got.
-            let before = if tie.before { state.store.glance(&tie.suffix, None).await } else { Ok(None) };
+            // The times of a repeated order may have passed: it keeps the times it got.
+            let before = if tie.before { state.store.glance(&tie.order_id, None).await } else { Ok(None) };
             let before = before.map_err(|error| failed(error.into()))?;
             match before {
                 Some(glance) if whole.is_none_or(|whole| whole == glance.head.digest) => {
@@ -103,41 +105,44 @@ async fn cleared(
         }
     };
     let place = match draft.daily {
-        Some(daily) => daily::take(state, &draft.sender, (&tie.suffix, tie.before), daily, now).await?,
+        Some(daily) => {
+            daily_limit::take(state, &draft.sender, (&tie.order_id, tie.before), daily, now).await?
+        }
         None => None,
     };
     Ok((times, place))
 }
 
-/// Stores an order whose recipients are all known, or only says what would be.
+/// Stores an order whose recipients are all known.
 pub(crate) async fn accept(
     state: &AppState,
-    draft: Draft,
+    draft: ValidatedOrder,
     known: &Known,
     sorted: Sorted,
-    rows: Rows,
+    deliveries: Deliveries,
 ) -> Result<AcceptedView, Problem> {
     let Sorted { digest, no_contact, tally } = sorted;
-    let mut rest = (rows, no_contact);
+    let mut rest = (deliveries, no_contact);
     let mut tries = 1;
     loop {
         let cleared = clear(state, &draft, known, digest, Some(digest)).await?;
         let cleared = cleared.paid(state, &draft, &tally.paid).await?;
-        let (head, (rows, no_contact)) = (draft.head(&cleared.tie.suffix, cleared.times, &state.rules), rest);
-        let order = NewOrder { head, digest, rows, no_contact };
+        let (head, (deliveries, no_contact)) =
+            (draft.head(&cleared.tie.order_id, cleared.times, &state.rules), rest);
+        let order = NewOrder { head, digest, deliveries, no_contact };
         let accepted = match state.store.accept(&order).await {
-            // Something else was streamed under this id before; it is removed now.
+            // A different upload was streamed under this id before; it is removed now.
             Err(AcceptError::Gone) => state.store.accept(&order).await,
             other => other,
         };
         if tries < TRIES
             && known.id.is_none()
             && let Err(error) = &accepted
-            && let Some(proof) = went_away(state, error, &cleared.tie.suffix)
+            && let Some(proof) = went_away(state, error, &cleared.tie.order_id)
         {
-            // Nothing is stored, and the id was made here: another one lies where it can be stored.
+            // Nothing is stored, and the id was made here: try another id in a partition that is reachable.
             abandon(state, &draft, &cleared, &proof, problem(error, &cleared.tie)).await;
-            rest = (order.rows, order.no_contact);
+            rest = (order.deliveries, order.no_contact);
             tries += 1;
             continue;
         }
@@ -145,20 +150,22 @@ pub(crate) async fn accept(
     }
 }
 
-/// The proof that an order is not stored, when it was refused because its partition is away while others are there.
-fn went_away(state: &AppState, error: &AcceptError, suffix: &Suffix) -> Option<NothingStored> {
-    let AcceptError::Refused(CallError::Away(_) | CallError::Later { .. }) = error else { return None };
-    let (store, p) = (&state.store, state.store.partition_of(suffix));
+/// The proof that an order is not stored, if it was refused because its partition is unreachable while others are reachable.
+fn went_away(state: &AppState, error: &AcceptError, order_id: &OrderId) -> Option<NothingStored> {
+    let AcceptError::Refused(CallError::NoReply(_) | CallError::Retryable { .. }) = error else {
+        return None;
+    };
+    let (store, p) = (&state.store, state.store.partition_of(order_id));
     let others = || (0..store.partitions()).any(|other| store.can_ask(other));
     if !store.can_ask(p) && others() { error.nothing_stored() } else { None }
 }
 
-/// Makes the answer of what the store said, and takes back what was written for nothing.
+/// Builds the response from the store's reply, and undoes what was written if the order is not new.
 pub(crate) async fn conclude(
     state: &AppState,
-    draft: &Draft,
+    draft: &ValidatedOrder,
     cleared: Cleared,
-    accepted: Result<Accepted, AcceptError>,
+    accepted: Result<AcceptedOrder, AcceptError>,
     tally: Tally,
 ) -> Result<AcceptedView, Problem> {
     match accepted {
@@ -171,7 +178,7 @@ pub(crate) async fn conclude(
         }
         Err(error) => {
             if matches!(error, AcceptError::Conflict)
-                && let Ok(Some(other)) = state.store.glance(&cleared.tie.suffix, None).await
+                && let Ok(Some(other)) = state.store.glance(&cleared.tie.order_id, None).await
             {
                 give_second_back(state, draft, &cleared, other.head.accepted).await;
             }
@@ -184,20 +191,20 @@ pub(crate) async fn conclude(
     }
 }
 
-/// Counts what was accepted; repeats are not counted.
-pub(crate) fn count(accepted: &Accepted) {
+/// Counts accepted orders; repeats are not counted.
+pub(crate) fn count(accepted: &AcceptedOrder) {
     if !accepted.again {
-        let rows: u64 = accepted.channels.iter().map(|one| u64::from(one.rows)).sum();
+        let deliveries: u64 = accepted.channels.iter().map(|one| u64::from(one.deliveries)).sum();
         metrics::counter!("posthaste_queue_accepted_orders_total").increment(1);
-        metrics::counter!("posthaste_queue_accepted_recipients_total").increment(rows);
+        metrics::counter!("posthaste_queue_accepted_recipients_total").increment(deliveries);
     }
 }
 
-/// Takes back what was written for an order that is refused and not stored; answers what is told. The place stays when
-/// another request may store the order: that one counts on it.
+/// Undoes what was written for an order that is refused and not stored; returns the problem to send. The place is
+/// kept if another request may store the order, because that request relies on it.
 pub(crate) async fn abandon(
     state: &AppState,
-    draft: &Draft,
+    draft: &ValidatedOrder,
     cleared: &Cleared,
     proof: &NothingStored,
     problem: Problem,
@@ -210,9 +217,9 @@ pub(crate) async fn abandon(
     cleared.tie.told(state, problem, alone).await
 }
 
-/// Gives back the place of an order that was there before. It has its place in the day it was accepted: when that is today,
-/// the place is its own.
-async fn give_second_back(state: &AppState, draft: &Draft, cleared: &Cleared, accepted: UnixMs) {
+/// Gives back the place taken for an order that already existed. The order keeps its place in the day it was
+/// accepted: if that is today, the place taken is its own.
+async fn give_second_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, accepted: UnixMs) {
     give_share_back(state, draft, cleared, &NothingStored::never_tried()).await;
     let today = Day::of(state.clock.now(), &state.rules.day_zone);
     if accepted < today.start {
@@ -220,66 +227,72 @@ async fn give_second_back(state: &AppState, draft: &Draft, cleared: &Cleared, ac
     }
 }
 
-async fn give_back(state: &AppState, draft: &Draft, cleared: &Cleared, proof: &NothingStored) {
+async fn give_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
     let Some(place) = &cleared.place else { return };
-    if let Err(error) = state.store.unreserve(&draft.sender, place, proof).await {
-        tracing::debug!(%error, "a place in a day was not given back; it is found when the day is full");
+    if let Err(error) = state.store.return_daily_places(&draft.sender, place, proof).await {
+        tracing::debug!(%error, "could not return a place in the daily limit; it is recovered when the day is full");
     }
 }
 
-async fn give_share_back(state: &AppState, draft: &Draft, cleared: &Cleared, proof: &NothingStored) {
+async fn give_share_back(state: &AppState, draft: &ValidatedOrder, cleared: &Cleared, proof: &NothingStored) {
     let Some(share) = &cleared.share else { return };
-    if let Err(error) = quota::give_back(state, draft, &cleared.tie.suffix, share, proof).await {
-        tracing::warn!(%error, "segments of an order that was not stored were not given back; they count until the day is over");
+    if let Err(error) = sms_limits::give_back(state, draft, &cleared.tie.order_id, share, proof).await {
+        tracing::warn!(%error, "could not return the SMS segments of a refused order; they count until the day ends");
     }
 }
 
-fn conflict(tie: &Tie) -> Problem {
+fn conflict(tie: &IdempotencyBinding) -> Problem {
     if tie.keyed {
         return reused();
     }
-    Problem::new(Code::OrderExists, "there is another order of this id")
-        .with("order_id", tie.suffix.order_id())
+    Problem::new(Code::OrderExists, "an order with this id already exists")
+        .with("order_id", tie.order_id.wire_id())
 }
 
-/// What an order that was not accepted is told.
-pub(crate) fn problem(error: &AcceptError, tie: &Tie) -> Problem {
-    let wrong = |pointer: &str, code, detail: &'static str| refused(vec![Flaw::new(pointer, code, detail)]);
+/// The problem for an order that was not accepted.
+pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem {
+    let wrong = |pointer: &str, code, detail: &'static str| {
+        refused(vec![ValidationError::new(pointer, code, detail)])
+    };
     match error {
         AcceptError::Conflict => conflict(tie),
-        AcceptError::Late => wrong("/not_after", FlawCode::EndsBeforeDue, "it must be after the due time"),
-        AcceptError::Empty => wrong("/recipients", FlawCode::NoRows, "nobody named can be reached"),
-        AcceptError::TooBig => wrong("/channels", FlawCode::TooMany, "fewer channels or rows"),
+        AcceptError::Late => wrong("/not_after", FlawCode::EndsBeforeDue, "must be after the due time"),
+        AcceptError::Empty => {
+            wrong("/recipients", FlawCode::NoDeliveries, "no recipient has a usable address")
+        }
+        AcceptError::TooBig => {
+            wrong("/channels", FlawCode::TooMany, "too many channels or deliveries; split the order")
+        }
         AcceptError::Gone => {
-            Problem::new(Code::UploadInterrupted, "another request took over this id; give it again")
+            Problem::new(Code::UploadInterrupted, "another upload took over this id; send the order again")
         }
         AcceptError::NoSource => Problem::order_not_found(),
         AcceptError::Refused(error) => error.into(),
         AcceptError::Unknown(error) => {
-            if let CallError::Fault(_) | CallError::Stop(_) = error {
-                tracing::error!(%error, "an order may be stored: the answer of the store could not be used");
+            if let CallError::InvalidReply(_) | CallError::Fatal(_) = error {
+                tracing::error!(%error, "the store sent an invalid reply; the order may be stored");
             }
-            outcome_unknown(&tie.suffix)
+            outcome_unknown(&tie.order_id)
         }
     }
 }
 
-/// What is told when another write of this order was not answered.
-pub(crate) fn unanswered(error: &CallError, suffix: &Suffix) -> Problem {
+/// The problem for another write to this order that got no reply.
+pub(crate) fn unanswered(error: &CallError, order_id: &OrderId) -> Problem {
     let told = Problem::of_write(error);
-    if told.code() == Code::OutcomeUnknown { outcome_unknown(suffix) } else { told }
+    if told.code() == Code::OutcomeUnknown { outcome_unknown(order_id) } else { told }
 }
 
-fn view(state: &AppState, draft: &Draft, accepted: &Accepted, tally: Tally) -> AcceptedView {
-    let (suffix, due) = (&accepted.suffix, accepted.due);
+fn view(state: &AppState, draft: &ValidatedOrder, accepted: &AcceptedOrder, tally: Tally) -> AcceptedView {
+    let (order_id, due) = (&accepted.order_id, accepted.due);
     let stored = stored(accepted);
     AcceptedView {
-        order_id: suffix.order_id(),
-        history_key: history_key(suffix),
+        order_id: order_id.wire_id(),
+        history_key: history_key(order_id),
         state: if accepted.now { "running" } else { "scheduled" },
-        accepted_at: Moment(accepted.accepted),
-        due_at: Moment(due),
-        moved_by: moved_by(state, draft, suffix, accepted.accepted, due),
+        accepted_at: ApiTime(accepted.accepted),
+        due_at: ApiTime(due),
+        moved_by: moved_by(state, draft, order_id, accepted.accepted, due),
         durability: accepted.durability,
         channels_without_courier: without_courier(&stored, state.clock.now().max(accepted.accepted)),
         recipients: recipients(tally, &stored),
@@ -287,14 +300,14 @@ fn view(state: &AppState, draft: &Draft, accepted: &Accepted, tally: Tally) -> A
     }
 }
 
-/// Whether the due time is the one quiet hours made of what was asked when it was accepted.
+/// Whether the due time is the one that quiet hours made of the requested time when the order was accepted.
 fn moved_by(
     state: &AppState,
-    draft: &Draft,
-    suffix: &Suffix,
+    draft: &ValidatedOrder,
+    order_id: &OrderId,
     accepted: UnixMs,
     due: UnixMs,
 ) -> Option<&'static str> {
-    let times = draft.times(suffix, accepted, &state.rules).ok()?;
+    let times = draft.times(order_id, accepted, &state.rules).ok()?;
     (times.moved && times.due == Some(due)).then_some("quiet_hours")
 }

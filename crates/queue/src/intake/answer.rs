@@ -1,4 +1,4 @@
-//! What is answered to an order that was accepted.
+//! The response to an accepted order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{Durability, Suffix, UnixMs};
-use posthaste_store::Accepted;
+use posthaste_model::{Durability, OrderId, UnixMs};
+use posthaste_store::AcceptedOrder;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::flaw::Place;
-use super::key::REPLAYED;
-use super::sieve::Tally;
-use crate::moment::Moment;
+use super::idempotency::REPLAYED;
+use super::recipient_validator::Tally;
+use super::validation_error::Place;
 use crate::problem::Violation;
+use crate::timestamp::ApiTime;
 
-/// A courier not seen for so long is not there.
+/// A courier not seen for this long counts as absent.
 const COURIER_GONE: Duration = Duration::from_secs(15);
 
 /// An accepted order.
@@ -26,57 +26,57 @@ pub(crate) struct AcceptedView {
     /// `<sender id>.<nanoseconds>`.
     #[schema(example = "u17.1763618400000000000")]
     pub(crate) order_id: String,
-    /// The same, as the history is called.
+    /// The same id as a history key.
     #[schema(example = "history:u17:1763618400000000000")]
     pub(crate) history_key: String,
     /// `scheduled`, `running`, or `dry_run`.
     pub(crate) state: &'static str,
     /// When it was accepted.
-    pub(crate) accepted_at: Moment,
+    pub(crate) accepted_at: ApiTime,
     /// When it is due.
-    pub(crate) due_at: Moment,
-    /// `quiet_hours` when they moved it.
+    pub(crate) due_at: ApiTime,
+    /// `quiet_hours` if quiet hours moved the order.
     pub(crate) moved_by: Option<&'static str>,
-    /// What "accepted" means: `fast`, `strict` or `replicated`.
+    /// The durability of "accepted": `fast`, `strict` or `replicated`.
     #[schema(value_type = String, example = "strict")]
     pub(crate) durability: Durability,
-    /// What became of the recipients.
+    /// How the recipients were handled.
     pub(crate) recipients: RecipientsView,
-    /// Channels of the order whose courier has not been seen of late; their rows wait.
+    /// Channels of the order whose courier was not seen recently; their deliveries wait.
     pub(crate) channels_without_courier: Vec<String>,
     #[serde(skip)]
     pub(crate) again: bool,
 }
 
-/// What became of the recipients of an order.
+/// How the recipients of an order were handled.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RecipientsView {
-    /// Recipients taken.
+    /// Number of recipients accepted.
     pub(crate) accepted: u32,
-    /// Rows to deliver, by channel.
-    pub(crate) rows: BTreeMap<String, u32>,
-    /// Bad recipients and addresses that were left out, the first 100.
+    /// Number of deliveries to send, by channel.
+    pub(crate) deliveries: BTreeMap<String, u32>,
+    /// Invalid recipients and addresses that were skipped; the first 100.
     pub(crate) skipped: Vec<Violation>,
-    /// How many were left out.
+    /// Number of recipients and addresses skipped.
     pub(crate) skipped_total: u64,
-    /// What was named twice.
+    /// Recipients and addresses given more than once.
     pub(crate) merged: MergedView,
-    /// Taken recipients without an address, by channel.
+    /// Number of accepted recipients without an address, by channel.
     pub(crate) no_contact: BTreeMap<String, u32>,
 }
 
-/// What was named twice: the first counts.
+/// Recipients and addresses given more than once: the first one counts.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct MergedView {
-    /// Recipients whose id was there before.
+    /// Number of recipients whose id was already given.
     pub(crate) recipients: u64,
-    /// Where the first 100 of them stand.
+    /// The places of the first 100 of them.
     pub(crate) places: Vec<PlaceView>,
-    /// Addresses that were there before on their channel.
+    /// Number of addresses that were already given on their channel.
     pub(crate) addresses: u64,
 }
 
-/// Where something stands in a body.
+/// A place in a body.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PlaceView {
     /// JSON pointer.
@@ -93,24 +93,24 @@ impl From<Place> for PlaceView {
     }
 }
 
-/// Rows stored, or not, of one channel.
+/// Number of deliveries of one channel, and of recipients without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) channel: String,
-    pub(crate) rows: u32,
+    pub(crate) deliveries: u32,
     pub(crate) merged: u64,
     pub(crate) no_contact: u32,
     pub(crate) courier_seen: Option<UnixMs>,
 }
 
-/// What the recipients of an order became, all told.
+/// Summarizes how the recipients of an order were handled.
 pub(crate) fn recipients(tally: Tally, stored: &[Stored]) -> RecipientsView {
     let by_channel = |count: fn(&Stored) -> u32| {
         stored.iter().filter(|one| count(one) > 0).map(|one| (one.channel.clone(), count(one))).collect()
     };
     RecipientsView {
         accepted: tally.accepted,
-        rows: by_channel(|one| one.rows),
+        deliveries: by_channel(|one| one.deliveries),
         skipped: tally.skipped.into_vec().into_iter().map(Violation::from).collect(),
         skipped_total: tally.skipped_total,
         merged: MergedView {
@@ -122,11 +122,11 @@ pub(crate) fn recipients(tally: Tally, stored: &[Stored]) -> RecipientsView {
     }
 }
 
-/// What the store says of the channels.
-pub(crate) fn stored(accepted: &Accepted) -> Vec<Stored> {
+/// The counts of each channel, from the store's reply.
+pub(crate) fn stored(accepted: &AcceptedOrder) -> Vec<Stored> {
     let channels = accepted.channels.iter().map(|one| Stored {
         channel: one.channel.to_string(),
-        rows: one.rows,
+        deliveries: one.deliveries,
         merged: u64::from(one.merged),
         no_contact: one.no_contact,
         courier_seen: one.courier_seen,
@@ -134,20 +134,21 @@ pub(crate) fn stored(accepted: &Accepted) -> Vec<Stored> {
     channels.collect()
 }
 
-/// Channels with rows whose courier is not there.
+/// Channels with deliveries whose courier is absent.
 pub(crate) fn without_courier(stored: &[Stored], now: UnixMs) -> Vec<String> {
-    let gone =
-        |one: &&Stored| one.rows > 0 && one.courier_seen.is_none_or(|seen| now.since(seen) > COURIER_GONE);
+    let gone = |one: &&Stored| {
+        one.deliveries > 0 && one.courier_seen.is_none_or(|seen| now.since(seen) > COURIER_GONE)
+    };
     stored.iter().filter(gone).map(|one| one.channel.clone()).collect()
 }
 
-/// The history of an order as the ancestor called it.
-pub(crate) fn history_key(suffix: &Suffix) -> String {
-    format!("history:{suffix}")
+/// The history key of an order, as in the legacy API.
+pub(crate) fn history_key(order_id: &OrderId) -> String {
+    format!("history:{order_id}")
 }
 
 impl AcceptedView {
-    /// 200 when it is due now, or was only tried; 202 later.
+    /// 200 if it is due now or was a dry run, 202 if it is due later.
     pub(crate) fn status(&self) -> StatusCode {
         if self.state == "scheduled" { StatusCode::ACCEPTED } else { StatusCode::OK }
     }

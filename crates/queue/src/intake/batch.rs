@@ -1,4 +1,4 @@
-//! `POST /v1/orders/batch`: many orders, one a line, each accepted or refused by itself.
+//! `POST /v1/orders/batch`: many orders, one per line, each accepted or refused independently.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -12,31 +12,31 @@ use utoipa::ToSchema;
 
 use super::accept::{Known, accept};
 use super::answer::AcceptedView;
-use super::flaw::{Flaw, FlawCode, refused};
+use super::idempotency::IdempotencyKey;
 use super::json;
-use super::key::Key;
 use super::lines::Lines;
 use super::order::OrderBody;
 use super::orders::check;
 use super::upload::MEDIA_TYPE;
-use crate::aside::SMALL_BODY;
+use super::validation_error::{FlawCode, ValidationError, refused};
 use crate::auth::{Caller, Enqueuer};
-use crate::edge::body::expect;
-use crate::edge::trace;
+use crate::middleware::body::expect;
+use crate::middleware::trace;
+use crate::offload::SMALL_BODY;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderId;
+use crate::read::OrderIdPath;
 use crate::state::AppState;
 
-/// Bytes of a batch at most.
+/// Maximum bytes of a batch.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes of one order at most.
+/// Maximum bytes of one order.
 const MOST_ORDER: usize = 4 * 1024 * 1024;
-/// Orders worked on at a time.
+/// Maximum orders processed at the same time.
 const AT_A_TIME: usize = 64;
-/// Bytes of the orders worked on at a time, from which on no further one is begun.
+/// Once the orders in progress have this many bytes, no further one is started.
 const BYTES_AT_A_TIME: usize = 4 * 1024 * 1024;
 
-/// What became of one order of a batch.
+/// The result for one order of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum BatchLine {
@@ -49,14 +49,14 @@ enum BatchLine {
 /// An order of a batch that was accepted.
 #[derive(Debug, Serialize, ToSchema)]
 struct BatchAccepted {
-    /// Its place among the orders of the batch, from 0.
+    /// Its index among the orders of the batch, from 0.
     index: usize,
-    /// 200 or 202, as of the order alone.
+    /// 200 or 202, as for a single order.
     status: u16,
     /// The order.
     #[serde(flatten)]
     accepted: AcceptedView,
-    /// Whether it had been accepted before; `false` when left out.
+    /// Whether it had already been accepted; left out if `false`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     replayed: bool,
@@ -65,26 +65,26 @@ struct BatchAccepted {
 /// An order of a batch that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 struct BatchRefused {
-    /// Its place among the orders of the batch, from 0.
+    /// Its index among the orders of the batch, from 0.
     index: usize,
     /// The status of the problem.
     status: u16,
-    /// Why.
+    /// The problem.
     #[schema(value_type = ProblemDocument)]
     problem: Value,
 }
 
-/// Give many orders
+/// Create many orders
 ///
-/// One order a line (NDJSON), 10,000 lines and 64 MiB at most. Every order is accepted or refused by itself; the answer has a
-/// line for each, in their order. An order may carry its own `order_id`. With `Idempotency-Key` the orders of a repeated batch
-/// are the same orders. Needs the scope `enqueue`.
+/// One order per line (NDJSON), at most 10,000 lines and 64 MiB. Each order is accepted or refused independently; the
+/// response has one line for each, in the same order. An order may include its own `order_id`. With
+/// `Idempotency-Key`, a repeated batch finds the same orders again. Needs the scope `enqueue`.
 #[utoipa::path(
     post, path = "/v1/orders/batch", tag = "orders", operation_id = "createOrders",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The client's own name of this batch.")),
-    request_body(content = String, content_type = "application/x-ndjson", description = "One `Order` a line."),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A unique name for this batch.")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "One `Order` per line."),
     responses(
-        (status = 200, description = "A line for each order.", body = BatchLine, content_type = "application/x-ndjson"),
+        (status = 200, description = "One line for each order.", body = BatchLine, content_type = "application/x-ndjson"),
         (status = "default", description = "A problem of the whole batch.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -94,12 +94,17 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     expect(request.headers(), MEDIA_TYPE)?;
-    let key = Key::of(request.headers())?;
+    let key = IdempotencyKey::of(request.headers())?;
     let told = Box::pin(all(state, caller, key, request.into_body())).await?;
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, MEDIA_TYPE)], told).into_response())
 }
 
-async fn all(state: AppState, caller: Caller, key: Option<Key>, body: Body) -> Result<Vec<u8>, Problem> {
+async fn all(
+    state: AppState,
+    caller: Caller,
+    key: Option<IdempotencyKey>,
+    body: Body,
+) -> Result<Vec<u8>, Problem> {
     let mut lines = Lines::new(Body::new(Limited::new(body, MOST_BYTES)), MOST_ORDER);
     let mut told: Vec<Vec<u8>> = Vec::new();
     let mut work: JoinSet<Worked> = JoinSet::new();
@@ -109,7 +114,7 @@ async fn all(state: AppState, caller: Caller, key: Option<Key>, body: Body) -> R
             Ok(Some(line)) => line,
             Ok(None) => break,
             Err(problem) => {
-                // What was begun goes on; asked again with ids or a key it is the same.
+                // Orders already started are completed; a repeat with ids or a key finds the same orders.
                 work.detach_all();
                 return Err(problem);
             }
@@ -118,7 +123,7 @@ async fn all(state: AppState, caller: Caller, key: Option<Key>, body: Body) -> R
         if index == state.rules.max_batch {
             work.detach_all();
             let detail =
-                format!("{} orders at most in one batch; those before may have been accepted", index);
+                format!("at most {} orders in one batch; earlier orders may have been accepted", index);
             return Err(Problem::new(Code::TooManyRecipients, detail).with("limit", index));
         }
         told.push(Vec::new());
@@ -142,10 +147,10 @@ async fn all(state: AppState, caller: Caller, key: Option<Key>, body: Body) -> R
     Ok(lines.flat_map(|(index, line)| if line.is_empty() { lost(index) } else { line }).collect())
 }
 
-/// An order that was worked on: its index, its bytes, and the line of the answer.
+/// An order that was processed: its index, its bytes, and its line of the response.
 type Worked = (usize, usize, Vec<u8>);
 
-/// Puts an answer where it belongs; answers how many bytes are free again.
+/// Puts a response line in its place; returns how many bytes are free again.
 fn note(told: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> usize {
     match ended {
         Some(Ok((index, length, line))) => {
@@ -154,7 +159,7 @@ fn note(told: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> usize
             }
             length
         }
-        // It panicked: told as unknown.
+        // It panicked: reported as unknown.
         _ => 0,
     }
 }
@@ -162,7 +167,7 @@ fn note(told: &mut [Vec<u8>], ended: Option<Result<Worked, JoinError>>) -> usize
 async fn one(
     state: &AppState,
     caller: &Caller,
-    key: Option<Key>,
+    key: Option<IdempotencyKey>,
     line: Bytes,
 ) -> Result<AcceptedView, Problem> {
     let (rules, caller) = (state.rules.clone(), caller.clone());
@@ -171,20 +176,26 @@ async fn one(
         let mut parsed: OrderBody<'_> = json::object(&line)?;
         let id = match parsed.order_id.take() {
             Some(id) => {
-                let flaw = || Flaw::new("/order_id", FlawCode::InvalidId, "<sender id>.<nanoseconds>");
-                let OrderId(id) = id.parse::<OrderId>().map_err(|_| refused(vec![flaw()]))?;
+                let flaw = || {
+                    ValidationError::new(
+                        "/order_id",
+                        FlawCode::InvalidId,
+                        "must be <sender id>.<nanoseconds>",
+                    )
+                };
+                let OrderIdPath(id) = id.parse::<OrderIdPath>().map_err(|_| refused(vec![flaw()]))?;
                 Some(id)
             }
             None => None,
         };
-        let (draft, sorted, rows) = check(parsed, &caller, id.as_ref(), &rules)?;
-        Ok((id, draft, sorted, rows))
+        let (draft, sorted, deliveries) = check(parsed, &caller, id.as_ref(), &rules)?;
+        Ok((id, draft, sorted, deliveries))
     });
-    let (id, draft, sorted, rows) = checked.await?;
-    accept(state, draft, &Known { id, key }, sorted, rows).await
+    let (id, draft, sorted, deliveries) = checked.await?;
+    accept(state, draft, &Known { id, key }, sorted, deliveries).await
 }
 
-/// The line of the log that a request of its own would have had.
+/// The log line that a separate request would have had.
 fn log(index: usize, status: u16, code: Code) {
     let (route, trace_id, code) = ("/v1/orders/batch", trace::current(), code.word());
     match status {

@@ -1,93 +1,94 @@
-//! `PATCH /v1/orders/{id}` and `POST /v1/orders/{id}/cancel`: another time, or not at all.
+//! `PATCH /v1/orders/{id}` and `POST /v1/orders/{id}/cancel`: reschedule or cancel an order.
 
 use axum::Json;
 use axum::extract::State;
-use posthaste_model::Suffix;
-use posthaste_store::{Cancelled, Glance, Rescheduled};
+use posthaste_model::OrderId;
+use posthaste_store::{Cancelled, OrderSummary, Rescheduled};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accept::unanswered;
-use super::flaw::{Flaw, FlawCode, refused};
-use super::quiet::QuietHours;
+use super::quiet_hours::QuietHours;
 use super::times;
+use super::validation_error::{FlawCode, ValidationError, refused};
 use crate::auth::Enqueuer;
-use crate::edge::body::SmallJson;
-use crate::moment::Moment;
+use crate::middleware::body::SmallJson;
+use crate::order_response::OrderState;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderId;
+use crate::read::OrderIdPath;
 use crate::state::AppState;
-use crate::view::OrderState;
+use crate::timestamp::ApiTime;
 
-/// Tries of a move while others change the order too.
+/// How often a move is tried while other requests change the order too.
 const TRIES: u32 = 4;
 
-/// Another time.
+/// The new times.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MoveBody {
-    /// When it is due now (RFC 3339 with an offset).
+    /// The new due time (RFC 3339 with an offset).
     deliver_at: String,
-    /// When it ends now; the span between due time and end stays when left out.
+    /// The new expiry; if left out, the span between due time and expiry stays the same.
     not_after: Option<String>,
 }
 
-/// The new times.
+/// The order's times after the move.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MovedView {
     /// When it is due.
-    due_at: Moment,
-    /// When it ends.
-    not_after: Moment,
-    /// `quiet_hours` when they moved it on.
+    due_at: ApiTime,
+    /// When it expires.
+    not_after: ApiTime,
+    /// `quiet_hours` if quiet hours moved the order.
     moved_by: Option<&'static str>,
 }
 
-/// What cancelling did.
+/// The effect of cancelling.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CancelledView {
-    /// Rows that will not be sent.
+    /// Deliveries that will not be sent.
     cancelled: u64,
-    /// Rows it came too late for.
+    /// Deliveries that can no longer be stopped.
     too_late: u64,
 }
 
 /// Move an order to another time
 ///
-/// Only before its time has come: else 409, and the member `state` says how far it is. Needs the scope `enqueue`.
+/// Only possible before the order is due; afterwards the response is 409, and the member `state` gives the order's
+/// state. Needs the scope `enqueue`.
 #[utoipa::path(
     patch, path = "/v1/orders/{id}", tag = "orders", operation_id = "moveOrder",
     params(("id" = String, Path, description = "The order's id.")),
     request_body = MoveBody,
     responses(
-        (status = 200, description = "It was moved.", body = MovedView),
+        (status = 200, description = "The order was moved.", body = MovedView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn reschedule(
     Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
-    OrderId(suffix): OrderId,
+    OrderIdPath(order_id): OrderIdPath,
     SmallJson(body): SmallJson<MoveBody>,
 ) -> Result<Json<MovedView>, Problem> {
-    caller.sees(&suffix)?;
-    let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
+    caller.sees(&order_id)?;
+    let glance = state.store.glance(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
     let (now, rules) = (state.clock.now(), &state.rules);
     let asked = times::due(&body.deliver_at, now, rules.max_ahead).map_err(|flaw| refused(vec![flaw]))?;
     let base = asked.unwrap_or(now);
-    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, glance.head.lane, &suffix));
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, glance.head.priority, &order_id));
     let due = moved.unwrap_or(base);
     let not_after = match &body.not_after {
         Some(text) => Some(times::not_after(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
         None => None,
     };
-    let p = state.store.partition_of(&suffix);
+    let p = state.store.partition_of(&order_id);
     let mut revision = glance.revision;
     let mut tries = 1;
     let reply = loop {
-        let answer = state.store.reschedule(p, &suffix, due, not_after, revision).await;
-        match answer.map_err(|error| unanswered(&error, &suffix))?.reply {
-            // It is as was asked, or was changed by somebody else in between.
+        let answer = state.store.reschedule(p, &order_id, due, not_after, revision).await;
+        match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
+            // Either the order is already as requested, or another request changed it in between.
             Rescheduled::Moved { due: is, not_after: ends, .. }
                 if is == due && not_after.is_none_or(|end| end == ends) =>
             {
@@ -101,25 +102,28 @@ pub(super) async fn reschedule(
     };
     match reply {
         Rescheduled::Ok { due, not_after } => Ok(Json(MovedView {
-            due_at: Moment(due),
-            not_after: Moment(not_after),
+            due_at: ApiTime(due),
+            not_after: ApiTime(not_after),
             moved_by: moved.map(|_| "quiet_hours"),
         })),
-        Rescheduled::Moved { .. } => Err(in_state("others are moving it too", OrderState::Scheduled)),
+        Rescheduled::Moved { .. } => {
+            Err(in_state("other requests are moving it too; try again", OrderState::Scheduled))
+        }
         reply @ (Rescheduled::Rung | Rescheduled::Final) => {
-            let now = state.store.glance(&suffix, Some(&glance)).await.ok().flatten().unwrap_or(glance);
-            // A repeat of a move whose answer was lost, and whose time has come meanwhile.
-            if let Some(view) = moved_before(&body, rules.quiet.as_ref(), &suffix, &now) {
+            let now = state.store.glance(&order_id, Some(&glance)).await.ok().flatten().unwrap_or(glance);
+            // A repeat of a move whose reply was lost, after the order became due.
+            if let Some(view) = moved_before(&body, rules.quiet.as_ref(), &order_id, &now) {
                 return Ok(Json(view));
             }
             Err(match reply {
-                Rescheduled::Rung => in_state("its time has come", OrderState::Running),
-                _ => in_state("every row is final", OrderState::of(&now)),
+                Rescheduled::Rung => in_state("the order is already due", OrderState::Running),
+                _ => in_state("every delivery of the order is final", OrderState::of(&now)),
             })
         }
-        Rescheduled::Cancelled => Err(in_state("it was cancelled", OrderState::Cancelled)),
+        Rescheduled::Cancelled => Err(in_state("the order was cancelled", OrderState::Cancelled)),
         Rescheduled::Late => {
-            let flaw = Flaw::new("/not_after", FlawCode::EndsBeforeDue, "it must be after the due time");
+            let flaw =
+                ValidationError::new("/not_after", FlawCode::EndsBeforeDue, "must be after the due time");
             Err(refused(vec![flaw]))
         }
         Rescheduled::Gone => Err(Problem::order_not_found()),
@@ -129,56 +133,56 @@ pub(super) async fn reschedule(
 
 /// Cancel an order
 ///
-/// Stops what can still be stopped, and says how much that is. Cancelling again answers the same; an order whose every row is
-/// final answers 409. Needs the scope `enqueue`.
+/// Stops the deliveries that can still be stopped, and returns how many there are. Cancelling again returns the same;
+/// if every delivery is already final, the response is 409. Needs the scope `enqueue`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
     params(("id" = String, Path, description = "The order's id.")),
     responses(
-        (status = 200, description = "It is cancelled.", body = CancelledView),
+        (status = 200, description = "The order is cancelled.", body = CancelledView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn cancel(
     Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
-    OrderId(suffix): OrderId,
+    OrderIdPath(order_id): OrderIdPath,
 ) -> Result<Json<CancelledView>, Problem> {
-    caller.sees(&suffix)?;
-    let answer = state.store.cancel(state.store.partition_of(&suffix), &suffix).await;
-    match answer.map_err(|error| unanswered(&error, &suffix))?.reply {
+    caller.sees(&order_id)?;
+    let answer = state.store.cancel(state.store.partition_of(&order_id), &order_id).await;
+    match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
         Cancelled::Ok { stopped, too_late, .. } => Ok(Json(CancelledView { cancelled: stopped, too_late })),
         Cancelled::Final => {
-            let glance = state.store.glance(&suffix, None).await?.ok_or_else(Problem::order_not_found)?;
-            Err(ended(&state, &suffix, glance).await)
+            let glance = state.store.glance(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
+            Err(ended(&state, &order_id, glance).await)
         }
         Cancelled::Gone => Err(Problem::order_not_found()),
         Cancelled::Unreadable => Err(unreadable()),
     }
 }
 
-/// The times of an order that has exactly those asked for.
+/// The times of the order, if they are exactly those requested.
 fn moved_before(
     body: &MoveBody,
     quiet: Option<&QuietHours>,
-    suffix: &Suffix,
-    now: &Glance,
+    order_id: &OrderId,
+    now: &OrderSummary,
 ) -> Option<MovedView> {
     let (head, asked) = (&now.head, times::parse(&body.deliver_at)?);
-    let moved = quiet.and_then(|quiet| quiet.moved(asked, head.lane, suffix));
+    let moved = quiet.and_then(|quiet| quiet.moved(asked, head.priority, order_id));
     let ends = body.not_after.as_deref().map(times::parse);
     let same = head.due == moved.unwrap_or(asked) && ends.is_none_or(|end| end == Some(head.not_after));
     (same && now.cancelled.is_none()).then(|| MovedView {
-        due_at: Moment(head.due),
-        not_after: Moment(head.not_after),
+        due_at: ApiTime(head.due),
+        not_after: ApiTime(head.not_after),
         moved_by: moved.map(|_| "quiet_hours"),
     })
 }
 
-/// Every row is final: with or without failures, as the record says now.
-async fn ended(state: &AppState, suffix: &Suffix, before: Glance) -> Problem {
-    let now = state.store.glance(suffix, Some(&before)).await.ok().flatten().unwrap_or(before);
-    in_state("every row is final", OrderState::of(&now))
+/// The problem when every delivery is final: with or without failures, as the record says now.
+async fn ended(state: &AppState, order_id: &OrderId, before: OrderSummary) -> Problem {
+    let now = state.store.glance(order_id, Some(&before)).await.ok().flatten().unwrap_or(before);
+    in_state("every delivery of the order is final", OrderState::of(&now))
 }
 
 fn in_state(detail: &'static str, state: OrderState) -> Problem {
@@ -186,5 +190,5 @@ fn in_state(detail: &'static str, state: OrderState) -> Problem {
 }
 
 fn unreadable() -> Problem {
-    Problem::unreadable(posthaste_store::Unreadable::Damaged)
+    Problem::unreadable(posthaste_store::UnreadableRecord::Damaged)
 }

@@ -1,6 +1,7 @@
-//! The digest of an order as it was given: by it a repeated order is known, and another one under the same id or key.
+//! The digest of an order as given: it identifies a repeat of the same order, and detects a different one under the
+//! same id or key.
 //!
-//! It covers what was read, not how it was written: white space and the order of fields do not matter, and a list of
+//! It covers the parsed content, not its spelling: white space and the order of fields do not matter, and a list of
 //! recipients has the same digest in JSON and in NDJSON.
 
 use sha2::{Digest as _, Sha256};
@@ -8,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 use super::address::Given;
 use super::order::{OrderBody, RecipientBody};
 
-/// A digest that grows with what is read. Every part is preceded by its length, so that no two orders read alike.
+/// An incremental digest. Each part is preceded by its length, so that no two orders feed the same bytes.
 #[derive(Clone)]
 pub(crate) struct Digest(Sha256);
 
 impl Digest {
-    /// Of all of an order but its recipients.
+    /// Digest of the order without its recipients.
     pub(crate) fn of(order: &OrderBody<'_>) -> Self {
         let mut digest = Self(Sha256::new());
         let sender = order.sender.clone().unwrap_or_default();
@@ -32,12 +33,12 @@ impl Digest {
         for single in singles {
             digest.maybe(single.as_deref());
         }
-        // Sorted by name; what can't be read is refused anyway.
+        // Sorted by name; unreadable metadata is refused anyway.
         let metadata = order.metadata.map(|raw| serde_json::from_str::<serde_json::Value>(raw.get()));
         let metadata = metadata.map(|read| read.map(|read| read.to_string()).unwrap_or_default());
         digest.maybe(metadata.as_deref());
         let words = [
-            order.lane.map(|lane| lane.as_str()),
+            order.priority.map(|priority| priority.as_str()),
             order.on_unknown.map(|policy| {
                 if policy.letter() == b'r' {
                     "r"
@@ -50,7 +51,7 @@ impl Digest {
             order.addresses.map(|used| if used == super::order::Addresses::All { "all" } else { "first" }),
             order
                 .invalid
-                .map(|invalid| if invalid == super::order::Invalid::Skip { "skip" } else { "refuse" }),
+                .map(|invalid| if invalid == super::order::OnInvalid::Skip { "skip" } else { "refuse" }),
         ];
         for word in words {
             digest.maybe(word);
@@ -67,7 +68,7 @@ impl Digest {
         digest
     }
 
-    /// One recipient more.
+    /// Adds a recipient.
     pub(crate) fn recipient(&mut self, recipient: &RecipientBody<'_>) {
         self.maybe(recipient.id.as_deref());
         self.maybe(recipient.name.as_deref());
@@ -84,7 +85,7 @@ impl Digest {
         self.maybe(None);
     }
 
-    /// One recipient more that could not be read.
+    /// Adds a recipient that could not be parsed.
     pub(crate) fn unread(&mut self, raw: &str) {
         self.0.update([2]);
         self.maybe(Some(raw));
@@ -101,7 +102,7 @@ impl Digest {
         }
     }
 
-    /// The digest as the store keeps it.
+    /// The digest as stored.
     pub(crate) fn finish(self) -> [u8; 12] {
         short(&self.0.finalize())
     }
@@ -141,20 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn the_way_it_is_written_does_not_matter() {
+    fn spelling_does_not_matter() {
         let one = digest(
-            "{\"text\":\"a\",\"lane\":\"bulk\",\"metadata\":{\"a\":1,\"b\":2}}",
+            "{\"text\":\"a\",\"priority\":\"bulk\",\"metadata\":{\"a\":1,\"b\":2}}",
             &["{\"id\":\"1\",\"name\":\"b\"}"],
         );
         let two = digest(
-            "{ \"metadata\": {\"b\":2, \"a\":1}, \"lane\":\"bulk\", \"text\":\"\\u0061\" }",
+            "{ \"metadata\": {\"b\":2, \"a\":1}, \"priority\":\"bulk\", \"text\":\"\\u0061\" }",
             &["{ \"name\":\"b\",\"id\":\"1\" }"],
         );
         assert_eq!(one, two);
     }
 
     #[test]
-    fn whatever_is_said_matters() {
+    fn every_part_of_the_content_matters() {
         let recipient = "{\"id\":\"1\",\"contacts\":{\"sms\":[\"a\",\"b\"]}}";
         let all = [
             digest("{\"text\":\"a\"}", &[]),
@@ -162,7 +163,7 @@ mod tests {
             digest("{\"text\":\"b\"}", &[]),
             digest("{\"text\":\"a\",\"channels\":[\"sms\"]}", &[]),
             digest("{\"text\":\"a\",\"texts\":{\"sms\":\"b\"}}", &[]),
-            digest("{\"text\":\"a\",\"lane\":\"urgent\"}", &[]),
+            digest("{\"text\":\"a\",\"priority\":\"urgent\"}", &[]),
             digest("{\"text\":\"a\",\"on_unknown\":\"hold\"}", &[]),
             digest("{\"text\":\"a\",\"invalid\":\"skip\"}", &[]),
             digest("{\"text\":\"a\",\"addresses\":\"all\"}", &[]),

@@ -1,4 +1,4 @@
-//! Bodies and addresses of any bytes, read and checked as far as it can be done without a store.
+//! Arbitrary bytes as bodies and addresses, parsed and checked as far as possible without a store.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -6,41 +6,41 @@ use std::sync::{Arc, LazyLock};
 use axum::body::{Body, Bytes};
 use futures::{FutureExt, stream};
 use posthaste_model::{Channel, UnixMs};
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 
 use super::address::{Given, PhoneRules, Strictness, normalise};
 use super::lines::Lines;
 use super::order::{OrderBody, RecipientBody};
 use super::settings::Rules;
-use super::{flaw, json, orders};
+use super::{json, orders, validation_error};
 use crate::auth::Caller;
-use crate::edge::strict;
+use crate::middleware::strict;
 use crate::problem::Problem;
 use crate::settings::Args;
 
-/// The rules of the defaults.
+/// The rules of the default settings.
 static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| {
     let settings = Args::default().load([]).expect("the defaults").settings;
     Arc::new(Rules::new(&settings.orders, &settings.quiet_hours, &settings.daily_limits).expect("rules"))
 });
 
 fn caller() -> Caller {
-    Caller::sample(Scope::ALL.into_iter().collect())
+    Caller::sample(KeyScope::ALL.into_iter().collect())
 }
 
-/// A refusal is one of the client's, and bounded whatever was refused.
+/// A refusal is a client error, and its size is bounded whatever was refused.
 fn is_sound(problem: &Problem) {
     let (status, told) = (problem.code().status(), problem.document().to_string());
     assert!(status.is_client_error(), "{status}");
-    assert!(told.len() < 64 * 1024, "{} bytes are told", told.len());
+    assert!(told.len() < 64 * 1024, "the response has {} bytes", told.len());
 }
 
-/// A JSON body: an order with its recipients, checked as far as it can be without a store.
+/// A JSON body: an order with its recipients, checked as far as possible without a store.
 pub fn order_body(data: &[u8]) {
     if let Err(problem) = order(data) {
         is_sound(&problem);
     }
-    // The other reader, of all other bodies: what it takes is JSON to anybody.
+    // The strict parser for all other bodies: whatever it accepts is valid JSON.
     match strict::object::<serde_json::Value>(data) {
         Ok(read) => assert_eq!(serde_json::from_slice::<serde_json::Value>(data).ok(), Some(read)),
         Err(problem) => is_sound(&problem),
@@ -50,19 +50,19 @@ pub fn order_body(data: &[u8]) {
 fn order(data: &[u8]) -> Result<(), Problem> {
     let body: OrderBody<'_> = json::object(data)?;
     let (draft, ..) = orders::check(body, &caller(), None, &RULES)?;
-    let suffix = "u1:7".parse().expect("an order");
-    draft.times(&suffix, UnixMs(1_795_000_000_000), &RULES).map_err(flaw::refused)?;
+    let order_id = "u1:7".parse().expect("an order");
+    draft.times(&order_id, UnixMs(1_795_000_000_000), &RULES).map_err(validation_error::refused)?;
     Ok(())
 }
 
-/// An upload: lines, whatever pieces they come in. The first byte is the size of the pieces.
+/// An upload: lines, split into chunks of any size. The first byte is the chunk size.
 pub fn order_lines(data: &[u8]) {
     let Some((size, body)) = data.split_first() else { return };
     let whole = lines(body, body.len().max(1));
-    assert_eq!(whole, lines(body, usize::from(*size).max(1)), "pieces change what is read");
+    assert_eq!(whole, lines(body, usize::from(*size).max(1)), "chunks change what is read");
 }
 
-/// Number and bytes of each line, and how it ended; read as recipients on the way.
+/// Number and bytes of each line, and how the body ended; each line is parsed as a recipient.
 fn lines(body: &[u8], piece: usize) -> (Vec<(u64, Vec<u8>)>, Option<&'static str>) {
     let pieces: Vec<_> =
         body.chunks(piece).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
@@ -85,7 +85,7 @@ fn lines(body: &[u8], piece: usize) -> (Vec<(u64, Vec<u8>)>, Option<&'static str
     }
 }
 
-/// An address of each channel: what was made of it once stays as it is.
+/// An address of each channel: a normalised address does not change when normalised again.
 pub fn addresses(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for strictness in [Strictness::Possible, Strictness::Valid] {

@@ -1,21 +1,21 @@
-//! Ids of recipients an upload has named so far, as 128-bit hashes under a key of its own.
+//! Ids of the recipients seen so far in an upload, as 128-bit hashes under a random key.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use sha2::{Digest, Sha256};
 
-/// Growing one of many small tables needs little room beside the others.
+/// With many small tables, growing one needs little extra memory.
 const SHARDS: usize = 64;
 
-/// The set.
+/// The set of ids.
 #[derive(Debug)]
 pub(crate) struct Ids {
     key: [u8; 16],
     shards: Vec<HashSet<u128, BuildHasherDefault<Low>>>,
 }
 
-/// A hash is as random as any hash of it.
+/// The ids are already random hashes: hashing them again is not needed.
 #[derive(Debug, Default)]
 struct Low(u64);
 
@@ -32,12 +32,12 @@ impl Hasher for Low {
 }
 
 impl Ids {
-    /// An empty set; `key` is random, so that nobody can make two ids meet.
+    /// An empty set; `key` is random, so that nobody can construct colliding ids.
     pub(crate) fn new(key: [u8; 16]) -> Self {
         Self { key, shards: vec![HashSet::default(); SHARDS] }
     }
 
-    /// Notes an id; false when it was there before.
+    /// Adds an id; false if it was already there.
     pub(crate) fn insert(&mut self, id: &str) -> bool {
         let mut hash = Sha256::new();
         hash.update(self.key);

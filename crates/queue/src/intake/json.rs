@@ -1,44 +1,46 @@
-//! Reads JSON and says what is wrong with it by place and code, never by its words.
+//! Parses JSON and reports errors by place and code, never by the text of the input.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment};
 
-use super::flaw::{Flaw, FlawCode, Unread};
+use super::validation_error::{FlawCode, Unread, ValidationError};
 
-/// Brackets around anything at most. What is read with types stops there by itself, what is passed over does not.
+/// Maximum nesting depth. Typed parsing stops there by itself; skipped values do not.
 const DEEPEST: usize = 100;
 
-/// Channels whose names may be shown.
+/// Channels whose names may be shown in errors.
 const CHANNELS: &[&str] = &["email", "sms", "telegram", "vk"];
 
-/// Reads one JSON object. The fast way first; only what can't be read is read again to find the place.
+/// Parses one JSON object. The fast way first; only input that fails is parsed again, to find the place.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
-    let text = std::str::from_utf8(json).map_err(|_| malformed("it is not UTF-8"))?;
+    let text = std::str::from_utf8(json).map_err(|_| malformed("the body is not UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        let flaw = Flaw::new("", FlawCode::NotAnObject, "it is not a JSON object");
+        let flaw = ValidationError::new("", FlawCode::NotAnObject, "must be a JSON object");
         return Err(Unread::Malformed(flaw));
     }
     if is_deep(text.as_bytes()) {
-        return Err(malformed("it is nested too deep"));
+        return Err(malformed("the JSON is nested too deeply"));
     }
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
-/// Reads one JSON object that is a part of something: anything else is of the wrong type there.
+/// Parses one JSON object that is part of a body: anything else has the wrong type there.
 pub(crate) fn part<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unread> {
     object(json).map_err(|unread| match unread {
         Unread::Malformed(flaw) if flaw.code == FlawCode::NotAnObject => {
             match serde_json::from_slice::<IgnoredAny>(json) {
-                Ok(_) => Unread::Misshapen(Flaw::new("", FlawCode::WrongType, "a JSON object")),
-                Err(_) => malformed("it is not JSON"),
+                Ok(_) => {
+                    Unread::Misshapen(ValidationError::new("", FlawCode::WrongType, "must be a JSON object"))
+                }
+                Err(_) => malformed("not valid JSON"),
             }
         }
         other => other,
     })
 }
 
-/// Whether anything stands in more than [`DEEPEST`] brackets.
+/// Whether anything is nested deeper than [`DEEPEST`].
 fn is_deep(text: &[u8]) -> bool {
     let opening = |byte: &&u8| matches!(byte, b'[' | b'{');
     if text.iter().filter(opening).count() <= DEEPEST {
@@ -62,63 +64,71 @@ fn is_deep(text: &[u8]) -> bool {
 }
 
 fn malformed(detail: &'static str) -> Unread {
-    Unread::Malformed(Flaw::new("", FlawCode::MalformedJson, detail))
+    Unread::Malformed(ValidationError::new("", FlawCode::MalformedJson, detail))
 }
 
-/// Where and what: the first reading told only line and column.
+/// Place and error: the first pass reported only line and column.
 fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> Unread {
     let reader = &mut serde_json::Deserializer::from_str(text);
     let (path, error) = match serde_path_to_error::deserialize::<_, T>(reader) {
         Ok(_) => (String::new(), None),
         Err(error) => (pointer(error.path()), Some(error.into_inner())),
     };
-    // What follows a whole object is found by the first reading alone.
+    // Text after a complete object is only detected by the first pass.
     let error = error.as_ref().unwrap_or(first);
     let told = error.to_string();
     if told.starts_with("duplicate field") {
-        return Unread::Malformed(Flaw::new(
+        return Unread::Malformed(ValidationError::new(
             path,
             FlawCode::DuplicateKey,
-            "a name stands twice in one object",
+            "a name appears twice in one object",
         ));
     }
     if told.starts_with("number out of range") {
-        return Unread::Misshapen(Flaw::new(path, FlawCode::BadNumber, "the number is out of range"));
+        return Unread::Misshapen(ValidationError::new(
+            path,
+            FlawCode::BadNumber,
+            "the number is out of range",
+        ));
     }
     if told.starts_with("expected value") && serde_json::from_str::<IgnoredAny>(text).is_ok() {
-        // A word was expected where something else stands.
-        return Unread::Misshapen(Flaw::new(path, FlawCode::WrongType, "one of the words there are"));
+        // A value from a fixed list was expected, but something else was given.
+        return Unread::Misshapen(ValidationError::new(
+            path,
+            FlawCode::WrongType,
+            "must be one of the allowed values",
+        ));
     }
     if !error.is_data() {
-        let detail = format!("no JSON at line {}, column {}", error.line(), error.column());
-        return Unread::Malformed(Flaw::new("", FlawCode::MalformedJson, detail));
+        let detail = format!("not valid JSON at line {}, column {}", error.line(), error.column());
+        return Unread::Malformed(ValidationError::new("", FlawCode::MalformedJson, detail));
     }
     let (code, detail) = shape(&told);
     let mut path = path;
     if code == FlawCode::UnknownField {
-        // Its name is the client's own word: the object it stands in is told.
+        // The name is the client's own text: report the object that contains it.
         path.truncate(path.rfind('/').unwrap_or(0));
     }
-    Unread::Misshapen(Flaw::new(path, code, detail))
+    Unread::Misshapen(ValidationError::new(path, code, detail))
 }
 
-/// What serde refuses, in our words and the part of its own that says what it expected.
+/// Translates serde's error: our words, and the part of serde's text that says what was expected.
 fn shape(told: &str) -> (FlawCode, String) {
     let told = told.rsplit_once(" at line ").map_or(told, |(told, _)| told);
     let expected = told.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
     if told.starts_with("unknown field") {
-        return (FlawCode::UnknownField, "there is no such field here".to_owned());
+        return (FlawCode::UnknownField, "unknown field".to_owned());
     }
     if told.starts_with("unknown variant") {
         return (FlawCode::UnknownValue, expected.to_owned());
     }
     if told.starts_with("too many names") {
-        return (FlawCode::TooMany, "there are too many names".to_owned());
+        return (FlawCode::TooMany, "too many names".to_owned());
     }
     (FlawCode::WrongType, expected.to_owned())
 }
 
-/// The pointer, as far as its names are ours: others are the client's own words.
+/// The pointer, as far as its names are ours: the rest is the client's own text.
 fn pointer(path: &Path) -> String {
     let mut out = String::new();
     for segment in path {
@@ -131,7 +141,7 @@ fn pointer(path: &Path) -> String {
             _ => break,
         }
     }
-    // Below these the names are channels, and there are others than ours.
+    // Below these, the names are channels, which may be unknown to us.
     for parent in ["/contacts", "/texts"] {
         if let Some(at) = out.find(parent).map(|at| at + parent.len())
             && let Some(name) =
@@ -160,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_object_is_malformed() {
+    fn anything_but_a_json_object_is_malformed() {
         let deep = |field| format!("{{\"{field}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         let (deep, deeper) = (deep("metadata"), deep("recipients"));
         let cases: &[&[u8]] = &[
@@ -191,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_is_malformed() {
+    fn a_repeated_name_is_malformed() {
         for (json, place) in [
             ("{\"text\":\"a\",\"text\":\"b\"}", ""),
             ("{\"texts\":{\"sms\":\"a\",\"sms\":\"b\"}}", "/texts"),
@@ -206,12 +216,12 @@ mod tests {
     }
 
     #[test]
-    fn wrong_fields_are_named_by_place() {
+    fn invalid_fields_are_named_by_place() {
         for (json, place, code) in [
             ("{\"admin\":true}", "", FlawCode::UnknownField),
             ("{\"text\":5}", "/text", FlawCode::WrongType),
-            ("{\"lane\":\"fast\"}", "/lane", FlawCode::UnknownValue),
-            ("{\"lane\":1}", "/lane", FlawCode::WrongType),
+            ("{\"priority\":\"fast\"}", "/priority", FlawCode::UnknownValue),
+            ("{\"priority\":1}", "/priority", FlawCode::WrongType),
             ("{\"sender\":{\"fence\":9}}", "/sender", FlawCode::UnknownField),
             ("{\"deliver_at\":1795000000}", "/deliver_at", FlawCode::WrongType),
             ("{\"recipients\":{}}", "/recipients", FlawCode::WrongType),
@@ -237,13 +247,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_of_the_input_is_in_what_is_told(
+        fn nothing_of_the_input_is_in_the_error(
             shape in 0..9_usize,
             name in "canary[a-z]{4}",
         ) {
             let json = match shape {
                 0 => format!("{{\"{name}@example.org\":1}}"),
-                1 => format!("{{\"lane\":\"{name}\"}}"),
+                1 => format!("{{\"priority\":\"{name}\"}}"),
                 2 => format!("{{\"text\":[\"{name}\"]}}"),
                 3 => format!("{{\"sender\":\"{name}\"}}"),
                 4 => format!("{{\"channels\":\"{name}\"}}"),
@@ -258,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[{}\\[\\]\",:a-z0-9\\\\]{0,60}") {
+        fn no_input_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[{}\\[\\]\",:a-z0-9\\\\]{0,60}") {
             let _ = object::<OrderBody<'_>>(&bytes).is_ok();
             let _ = object::<RecipientBody<'_>>(text.as_bytes()).is_ok();
         }

@@ -1,16 +1,16 @@
-//! Reads a body line by line, holding one line and what came with it.
+//! Reads a body line by line. Only one line, and the bytes received with it, are in memory.
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::StreamExt;
 
-use crate::edge::body::refusal;
+use crate::middleware::body::refusal;
 use crate::problem::{Code, Problem};
 
-/// A body of lines. Lines end with LF, or CR LF, or the body; empty ones are passed over but counted.
+/// A body of lines. Lines end with LF, CR LF, or the end of the body; empty lines are skipped but counted.
 pub(crate) struct Lines {
     body: BodyDataStream,
     held: Vec<u8>,
-    /// Where the next line begins in what is held, and up to where there is no LF.
+    /// Where the next line begins in the buffer, and up to where there is no LF.
     begin: usize,
     looked: usize,
     ended: bool,
@@ -25,13 +25,13 @@ pub(crate) struct Line<'l> {
 }
 
 impl Lines {
-    /// Reads lines of `most` bytes at most.
+    /// Reads lines of at most `most` bytes.
     pub(crate) fn new(body: Body, most: usize) -> Self {
         let body = body.into_data_stream();
         Self { body, held: Vec::new(), begin: 0, looked: 0, ended: false, line: 0, most }
     }
 
-    /// From now on lines have `most` bytes at most.
+    /// From now on, lines may have at most `most` bytes.
     pub(crate) fn limit(&mut self, most: usize) {
         self.most = most;
     }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_count_and_are_passed_over() {
+    fn empty_lines_are_counted_and_skipped() {
         let told = read("{\"a\":1}\r\n\n  \n{\"b\":2}", 3, 100).unwrap();
         assert_eq!(told, [(1, "{\"a\":1}".to_owned()), (4, "{\"b\":2}".to_owned())]);
         assert_eq!(read("", 3, 100).unwrap(), []);
@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_the_lines_are_the_same(text in "[a\\n]{0,60}", chunk in 1..20_usize) {
+        fn chunk_boundaries_do_not_change_the_lines(text in "[a\\n]{0,60}", chunk in 1..20_usize) {
             let wanted: Vec<(u64, String)> = text
                 .split('\n')
                 .enumerate()

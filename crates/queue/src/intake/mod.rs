@@ -1,58 +1,58 @@
-//! Acceptance: orders come in, are checked and normalised, and are stored before they are answered.
+//! Acceptance: orders are received, checked and normalised, and stored before the response is sent.
 //!
 //! ```text
-//! body ─ json ─▶ OrderBody ─ draft ─▶ Draft ┐
-//!                recipients ─ sieve ─▶ rows ┴▶ accept: tie key ─▶ place in the day ─▶ store ─▶ answer
+//! body ─ json ─▶ OrderBody ─ check ─▶ ValidatedOrder ┐
+//!                recipients ─ validator ─▶ deliveries ┴▶ accept: bind key ─▶ place in the day ─▶ store ─▶ response
 //! ```
 //!
-//! What is refused is refused before anything is written, named by place and code and never repeated. What was not confirmed
-//! in time is told as unknown: the same request again learns the truth.
+//! Invalid input is refused before anything is written; errors give its place and a code and never repeat it. A write
+//! that was not confirmed in time is reported as unknown: repeating the same request returns the outcome.
 
 mod accept;
 mod address;
-mod ancestor;
 mod answer;
 mod batch;
 mod change;
-mod daily;
-mod desk;
+mod daily_limit;
 mod digest;
-mod draft;
-mod dry;
-mod flaw;
+mod dry_run;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod idempotency;
 mod ids;
+mod in_flight;
 mod json;
-mod key;
+mod legacy_api;
 mod lines;
 mod order;
 mod order_ids;
 mod orders;
 #[cfg(test)]
 mod properties;
-mod quiet;
-pub mod quota;
+mod quiet_hours;
+mod recipient_validator;
 mod retry;
 mod send_as;
 pub mod settings;
-mod sieve;
+pub mod sms_limits;
 mod text;
 mod times;
 mod upload;
+mod validated_order;
+mod validation_error;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use address::{Given, mailbox, normalise};
-pub use daily::{LimitView, limit_of};
-pub(crate) use desk::Desk;
-pub use order::Invalid;
+pub use daily_limit::{LimitView, limit_of};
+pub(crate) use in_flight::InFlight;
+pub use order::OnInvalid;
 pub(crate) use text::name as display_name;
 
 use crate::state::AppState;
 
-/// The routes that take orders and change them, the ancestor's among them.
+/// The routes that accept and change orders, including the legacy API.
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(order_ids::create))
@@ -61,7 +61,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(orders::put, change::reschedule))
         .routes(routes!(change::cancel))
         .routes(routes!(retry::retry))
-        .routes(routes!(ancestor::key))
-        .routes(routes!(ancestor::queue))
-        .routes(routes!(ancestor::limit))
+        .routes(routes!(legacy_api::key))
+        .routes(routes!(legacy_api::queue))
+        .routes(routes!(legacy_api::limit))
 }

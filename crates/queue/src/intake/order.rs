@@ -1,9 +1,9 @@
-//! Bodies of orders, as clients write them. Strict: no unknown field, no name twice.
+//! Request bodies of orders. Strict: unknown fields and repeated names are refused.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use posthaste_model::{Lane, OnUnknown};
+use posthaste_model::{OnUnknown, Priority};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -11,18 +11,18 @@ use utoipa::ToSchema;
 use super::address::Given;
 use super::settings::MOST_RECIPIENTS;
 
-/// Names in one object of channels at most.
+/// Maximum names in one object of channels.
 const MOST_NAMES: usize = 64;
-/// Addresses of a recipient on one channel at most.
+/// Maximum addresses of a recipient on one channel.
 pub(crate) const MOST_ADDRESSES: usize = 32;
 
-/// What becomes of an order when some of its recipients are bad.
+/// What happens to an order if some of its recipients are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Invalid {
-    /// It is refused whole, and the bad places are named.
+pub enum OnInvalid {
+    /// The whole order is refused, and the invalid places are listed.
     Refuse,
-    /// It is accepted without them, and they are named.
+    /// The order is accepted without them, and they are listed.
     Skip,
 }
 
@@ -30,26 +30,26 @@ pub enum Invalid {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Addresses {
-    /// The first good one of each channel.
+    /// The first valid one of each channel.
     #[default]
     First,
     /// All of them.
     All,
 }
 
-/// Who sends.
+/// The sender.
 #[derive(Default, Clone, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Sender)]
 pub(crate) struct SenderBody {
-    /// The sender's id, `[A-Za-z0-9_-]{1,64}`. May be left out when the key, or the order's id, names it.
+    /// The sender's id, `[A-Za-z0-9_-]{1,64}`. May be left out if the key or the order's id determines it.
     pub(crate) id: Option<String>,
     /// The name shown to recipients: one of the key's `display_names`.
     pub(crate) name: Option<String>,
-    /// The role, which limits orders a day.
+    /// The sender's role, which determines the daily limit.
     pub(crate) role: Option<String>,
-    /// The mailbox it is from, where the e-mail courier's settings let it stand in From, else the one for answers: one of the
-    /// key's `mailboxes`.
+    /// The sender's mailbox: used in From if the e-mail courier's settings allow it, otherwise in Reply-To. Must be
+    /// one of the key's `mailboxes`.
     pub(crate) email: Option<String>,
 }
 
@@ -58,42 +58,42 @@ pub(crate) struct SenderBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = Order)]
 pub(crate) struct OrderBody<'a> {
-    /// Only in a batch: the id of the order, as of `POST /order-ids`; one is made when there is none.
+    /// Only in a batch: the order id, from `POST /v1/order-ids`; created if left out.
     pub(crate) order_id: Option<String>,
-    /// Who sends.
+    /// The sender.
     pub(crate) sender: Option<SenderBody>,
-    /// To whom; 10,000 at most. In an NDJSON upload one a line, after this object.
+    /// The recipients; at most 10,000. In an NDJSON upload, one per line after this object.
     #[serde(borrow)]
     #[schema(value_type = Option<Vec<RecipientBody>>)]
     pub(crate) recipients: Option<RawRecipients<'a>>,
-    /// The text, for every channel that has none of its own.
+    /// The text, for every channel without a text of its own.
     pub(crate) text: Option<String>,
     /// The subject, for channels that have one.
     pub(crate) subject: Option<String>,
-    /// The HTML form of the text, for channels that take it.
+    /// The HTML version of the text, for channels that support it.
     pub(crate) html: Option<String>,
-    /// Texts of single channels.
+    /// Texts for single channels.
     #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     pub(crate) texts: Option<Named<String>>,
-    /// The channels to use; all for which there are addresses when left out.
+    /// The channels to use; default: all for which recipients have addresses.
     pub(crate) channels: Option<Vec<String>>,
-    /// When it is due (RFC 3339 with an offset); now when left out or past.
+    /// When it is due (RFC 3339 with an offset); default: now. A past time means now.
     pub(crate) deliver_at: Option<String>,
-    /// When it ends, whatever is left of it (RFC 3339 with an offset).
+    /// When it expires: deliveries not sent by then are dropped (RFC 3339 with an offset).
     pub(crate) not_after: Option<String>,
-    /// Urgent orders go first.
-    #[schema(value_type = Option<LaneWord>)]
-    pub(crate) lane: Option<Lane>,
-    /// What becomes of a send whose outcome is unknown.
+    /// Urgent orders are sent first.
+    #[schema(value_type = Option<PriorityWord>)]
+    pub(crate) priority: Option<Priority>,
+    /// What happens to deliveries whose outcome is unknown.
     #[schema(value_type = Option<OnUnknownWord>)]
     pub(crate) on_unknown: Option<OnUnknown>,
     /// Which addresses of a recipient are used.
     pub(crate) addresses: Option<Addresses>,
-    /// What becomes of the order when some recipients are bad.
-    pub(crate) invalid: Option<Invalid>,
+    /// What happens to the order if some recipients are invalid.
+    pub(crate) invalid: Option<OnInvalid>,
     /// Where the order came from, in the client's words.
     pub(crate) origin: Option<String>,
-    /// The client's own data: an object of 8 KiB and 64 names at most.
+    /// The client's own data: an object of at most 8 KiB and 64 names.
     #[serde(borrow)]
     #[schema(value_type = Option<Object>)]
     pub(crate) metadata: Option<&'a RawValue>,
@@ -104,22 +104,23 @@ pub(crate) struct OrderBody<'a> {
 #[serde(deny_unknown_fields)]
 #[schema(as = Recipient)]
 pub(crate) struct RecipientBody<'a> {
-    /// The sender's own id of them, `[A-Za-z0-9_-]{1,64}`. Of several recipients with one id the first counts.
+    /// The client's own id of the recipient, `[A-Za-z0-9_-]{1,64}`. If several recipients have the same id, the first
+    /// one counts.
     pub(crate) id: Option<String>,
-    /// Their name.
+    /// The recipient's name.
     pub(crate) name: Option<String>,
-    /// Their addresses by channel: mailboxes, phone numbers, chat ids or `@names`, peer ids.
+    /// The recipient's addresses by channel: mailboxes, phone numbers, chat ids or `@names`, peer ids.
     #[serde(borrow)]
     #[schema(value_type = Option<std::collections::BTreeMap<String, Vec<serde_json::Value>>>)]
     pub(crate) contacts: Option<Named<Few<Given<'a>>>>,
 }
 
-/// As in [`Lane`].
+/// As in [`Priority`].
 #[derive(ToSchema)]
-#[schema(as = Lane, rename_all = "snake_case")]
+#[schema(as = Priority, rename_all = "snake_case")]
 #[expect(dead_code, reason = "only describes")]
-pub(crate) enum LaneWord {
-    /// Goes first, everywhere.
+pub(crate) enum PriorityWord {
+    /// Sent first, on every channel.
     Urgent,
     /// Everything else.
     Bulk,
@@ -130,28 +131,28 @@ pub(crate) enum LaneWord {
 #[schema(as = OnUnknown, rename_all = "snake_case")]
 #[expect(dead_code, reason = "only describes")]
 pub(crate) enum OnUnknownWord {
-    /// As the channel does by default.
+    /// Use the channel's default.
     Default,
-    /// Repeat once: a duplicate is possible.
+    /// Retry once: a duplicate is possible.
     Retry,
     /// Leave it unknown: a loss is possible.
     Hold,
 }
 
-/// Recipients not read yet, and how many more there are than one body may name.
+/// Unparsed recipients, and how many more there are than one body may have.
 #[derive(Default)]
 pub(crate) struct RawRecipients<'a> {
     /// The first ones.
     pub(crate) first: Vec<&'a RawValue>,
-    /// How many came after them.
+    /// How many followed.
     pub(crate) more: usize,
 }
 
-/// An object with a value for each of a few names, in the order they were given.
+/// An object with a value for each of a few names, in the given order.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Named<T>(pub(crate) Vec<(String, T)>);
 
-/// A list with room for one more than allowed, so that too many can be told and need no memory.
+/// A list that keeps one entry more than allowed, so that an overlong list is detected without using memory.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Few<T>(pub(crate) Vec<T>);
 
@@ -197,7 +198,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
     type Value = Named<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object by channel")
+        f.write_str("an object of channels")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {

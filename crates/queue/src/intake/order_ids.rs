@@ -1,4 +1,4 @@
-//! `POST /v1/order-ids`: an id for an order that will come. Nothing is stored until it comes.
+//! `POST /v1/order-ids`: an id for a future order. Nothing is stored until the order is created.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::history_key;
-use super::draft;
 use super::order::SenderBody;
+use super::validated_order;
 use crate::auth::Enqueuer;
-use crate::edge::body::SmallJson;
+use crate::middleware::body::SmallJson;
 use crate::problem::{Problem, ProblemDocument};
 use crate::state::AppState;
 
-/// Whose order it will be.
+/// The sender of the future order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderIdBody {
-    /// The sender; that of the key when left out.
+    /// The sender; default: the sender of the key.
     sender_id: Option<String>,
 }
 
-/// An id that no other order has.
+/// A unique order id.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrderIdView {
-    /// For `PUT /v1/orders/{id}`.
+    /// For use in `PUT /v1/orders/{id}`.
     #[schema(example = "u17.1763618400000000000")]
     order_id: String,
-    /// The same, as the history will be called.
+    /// The same id as a history key.
     #[schema(example = "history:u17:1763618400000000000")]
     history_key: String,
 }
 
-/// Make an id for an order
+/// Create an order id
 ///
-/// Nothing is stored until the order comes; it may be tracked before. Needs the scope `enqueue`.
+/// Nothing is stored until the order is created; the order may be tracked before. Needs the scope `enqueue`.
 #[utoipa::path(
     post, path = "/v1/order-ids", tag = "orders", operation_id = "createOrderId",
     request_body = OrderIdBody,
@@ -49,7 +49,7 @@ pub(super) async fn create(
     SmallJson(body): SmallJson<OrderIdBody>,
 ) -> Result<Json<OrderIdView>, Problem> {
     let sender = SenderBody { id: body.sender_id, ..SenderBody::default() };
-    let (sender, _) = draft::sender(&caller, Some(&sender), None)?;
-    let suffix = state.mint(&sender);
-    Ok(Json(OrderIdView { order_id: suffix.order_id(), history_key: history_key(&suffix) }))
+    let (sender, _) = validated_order::sender(&caller, Some(&sender), None)?;
+    let order_id = state.mint(&sender);
+    Ok(Json(OrderIdView { order_id: order_id.wire_id(), history_key: history_key(&order_id) }))
 }

@@ -1,19 +1,19 @@
-//! What holds for every order, whatever stands in it.
+//! Properties that hold for every order, whatever its content.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use posthaste_model::UnixMs;
-use posthaste_store::{Scope, Scopes};
+use posthaste_store::{KeyScope, KeyScopes};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::json;
 use super::order::OrderBody;
 use super::orders::check;
+use super::recipient_validator::{Deliveries, Sorted};
 use super::settings::Rules;
-use super::sieve::{Rows, Sorted};
+use super::validated_order::ValidatedOrder;
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::settings::Args;
@@ -24,19 +24,19 @@ fn rules() -> Arc<Rules> {
 }
 
 fn caller() -> Caller {
-    let scopes: Scopes = Scope::ALL.into_iter().collect();
+    let scopes: KeyScopes = KeyScope::ALL.into_iter().collect();
     Caller::sample(scopes)
 }
 
-fn checked(order: &str, rules: &Arc<Rules>) -> Result<(Draft, Sorted, Rows), Problem> {
+fn checked(order: &str, rules: &Arc<Rules>) -> Result<(ValidatedOrder, Sorted, Deliveries), Problem> {
     let body: OrderBody<'_> = json::object(order.as_bytes())?;
-    let (draft, sorted, rows) = check(body, &caller(), None, rules)?;
-    let suffix = "u1:7".parse().unwrap();
-    draft.times(&suffix, UnixMs(1_795_000_000_000), rules).map_err(super::flaw::refused)?;
-    Ok((draft, sorted, rows))
+    let (draft, sorted, deliveries) = check(body, &caller(), None, rules)?;
+    let order_id = "u1:7".parse().unwrap();
+    draft.times(&order_id, UnixMs(1_795_000_000_000), rules).map_err(super::validation_error::refused)?;
+    Ok((draft, sorted, deliveries))
 }
 
-/// Any JSON, of names that mean something and of others.
+/// Any JSON, with known and unknown names.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -77,7 +77,7 @@ fn names() -> impl Strategy<Value = String> {
         "channels",
         "deliver_at",
         "not_after",
-        "lane",
+        "priority",
         "on_unknown",
         "addresses",
         "invalid",
@@ -88,7 +88,7 @@ fn names() -> impl Strategy<Value = String> {
     prop_oneof![8 => proptest::sample::select(known).prop_map(str::to_owned), 1 => "\\PC{0,8}"]
 }
 
-/// A recipient, and whether it is good.
+/// A recipient, and whether it is valid.
 fn recipient() -> impl Strategy<Value = (Value, bool)> {
     let good = (0..40_u32, 0..20_u32).prop_map(|(id, address)| {
         (json!({"id": format!("r{id}"), "contacts": {"email": [format!("a{address}@example.org")]}}), true)
@@ -107,7 +107,7 @@ fn recipient() -> impl Strategy<Value = (Value, bool)> {
 
 proptest! {
     #[test]
-    fn no_order_makes_it_panic_or_is_told_as_our_mistake(body in anything()) {
+    fn no_order_causes_a_panic_or_a_server_error(body in anything()) {
         let rules = rules();
         for body in [body.clone(), json!({"sender": {"id": "u1"}, "text": "x", "recipients": [body]})] {
             if let Err(problem) = checked(&body.to_string(), &rules) {
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn an_order_is_refused_when_a_recipient_is_bad_or_accepted_without_it(
+    fn an_order_with_an_invalid_recipient_is_refused_or_accepted_without_it(
         recipients in proptest::collection::vec(recipient(), 1..60),
     ) {
         let rules = rules();
@@ -130,12 +130,12 @@ proptest! {
         prop_assert_eq!(refused.is_ok(), good == recipients.len() && good > 0);
         match checked(&order("skip"), &rules) {
             Err(_) => prop_assert_eq!(good, 0),
-            Ok((_, sorted, rows)) => {
+            Ok((_, sorted, deliveries)) => {
                 let tally = &sorted.tally;
-                let ids: HashSet<_> = rows.iter().map(|(_, row)| row.recipient.clone()).collect();
-                prop_assert_eq!(ids.len(), rows.len(), "one row for each id");
-                prop_assert_eq!(usize::try_from(tally.accepted).unwrap(), rows.len());
-                prop_assert_eq!(rows.len() + usize::try_from(tally.repeated_total).unwrap(), good);
+                let ids: HashSet<_> = deliveries.iter().map(|(_, delivery)| delivery.recipient.clone()).collect();
+                prop_assert_eq!(ids.len(), deliveries.len(), "one delivery for each id");
+                prop_assert_eq!(usize::try_from(tally.accepted).unwrap(), deliveries.len());
+                prop_assert_eq!(deliveries.len() + usize::try_from(tally.repeated_total).unwrap(), good);
                 prop_assert_eq!(usize::try_from(tally.skipped_total).unwrap(), recipients.len() - good);
             }
         }

@@ -1,4 +1,4 @@
-//! `POST /v1/orders/{id}/retry`: a new order from chosen rows of an old one.
+//! `POST /v1/orders/{id}/retry`: a new order from selected deliveries of an old one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -7,42 +7,43 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use posthaste_model::{Channel, SenderId, State as RowState, Suffix, UnixMs};
-use posthaste_store::{AcceptError, CallError, Glance, Head, NothingStored, RetryAsk};
+use posthaste_model::{Channel, OrderId, SenderId, State as DeliveryState, UnixMs};
+use posthaste_store::{AcceptError, CallError, Head, NothingStored, OrderSummary, RetryRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accept::{count, problem};
 use super::answer::{history_key, stored};
-use super::flaw::{Flaw, FlawCode, refused};
-use super::key::{Key, REPLAYED, Tie, outcome_unknown};
-use super::quota::{self, Paid};
+use super::idempotency::{IdempotencyBinding, IdempotencyKey, REPLAYED, outcome_unknown};
 use super::settings::is_role;
+use super::sms_limits::{self, Paid};
+use super::validation_error::{FlawCode, ValidationError, refused};
 use super::{digest, send_as, times};
 use crate::auth::{Caller, Enqueuer};
-use crate::edge::body::SmallJson;
-use crate::moment::Moment;
+use crate::middleware::body::SmallJson;
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::read::OrderId;
+use crate::read::OrderIdPath;
 use crate::state::AppState;
+use crate::timestamp::ApiTime;
 
-/// Recipients named at most.
+/// Maximum recipients that may be named.
 const MOST_RECIPIENTS: usize = 1_000;
-/// What may be repeated without naming whom: it did not get through, or nobody knows.
-const LOST: &[RowState] = &[RowState::Failed, RowState::Unknown, RowState::Expired, RowState::Cancelled];
-/// What may be repeated for recipients that are named: it got through, so it is a duplicate that was asked for.
-const THROUGH: &[RowState] = &[RowState::Sent, RowState::Delivered];
+/// States that may be retried without naming recipients: the message did not get through, or the outcome is unknown.
+const LOST: &[DeliveryState] =
+    &[DeliveryState::Failed, DeliveryState::Unknown, DeliveryState::Expired, DeliveryState::Cancelled];
+/// States that may be retried only for named recipients: the message got through, so the duplicate is intended.
+const THROUGH: &[DeliveryState] = &[DeliveryState::Sent, DeliveryState::Delivered];
 
-/// Which rows.
+/// Which deliveries to retry.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryBody {
-    /// Rows in these states: `failed`, `unknown`, `expired`, `cancelled`; with `recipient_ids` also `sent`, `delivered`. All of
-    /// the first four when left out.
+    /// Deliveries in these states: `failed`, `unknown`, `expired`, `cancelled`; with `recipient_ids` also `sent`,
+    /// `delivered`. Default: the first four.
     states: Option<Vec<String>>,
-    /// Rows of these recipients, 1,000 at most; of all when left out.
+    /// Deliveries of these recipients, at most 1,000; default: all recipients.
     recipient_ids: Option<Vec<String>>,
-    /// When the new order is due (RFC 3339 with an offset); now when left out or past.
+    /// When the new order is due (RFC 3339 with an offset); default: now. A past time means now.
     deliver_at: Option<String>,
 }
 
@@ -51,37 +52,37 @@ pub(super) struct RetryBody {
 pub(super) struct RetryView {
     /// Its id.
     order_id: String,
-    /// The same, as the history is called.
+    /// The same id as a history key.
     history_key: String,
-    /// The order whose rows it repeats.
+    /// The order whose deliveries are retried.
     retry_of: String,
-    /// Rows it repeats.
+    /// Number of deliveries retried.
     recipients: u32,
     /// The same, by channel.
-    rows: BTreeMap<String, u32>,
+    deliveries: BTreeMap<String, u32>,
     /// When it is due.
-    due_at: Moment,
-    /// `quiet_hours` when they moved it.
+    due_at: ApiTime,
+    /// `quiet_hours` if quiet hours moved the order.
     moved_by: Option<&'static str>,
 }
 
-/// Which rows, once it is checked.
+/// The checked selection.
 #[derive(Debug)]
 struct Choice {
-    states: Vec<RowState>,
+    states: Vec<DeliveryState>,
     recipients: Option<HashSet<String>>,
 }
 
-/// Repeat rows of an order
+/// Retry deliveries of an order
 ///
-/// Makes a new order with the text of the old one, which stays as it is. A row whose outcome is still being found out is not
-/// taken. `Idempotency-Key` makes a repeated request the same one for 24 hours. Does not count for the day's limit. Needs the
-/// scope `enqueue`.
+/// Creates a new order with the text of the old one, which is not changed. Deliveries whose outcome is still being
+/// resolved are not included. With `Idempotency-Key`, a repeat within 24 hours returns the same order. A retry does
+/// not count towards the daily limit. Needs the scope `enqueue`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/retry", tag = "orders", operation_id = "retryOrder",
     params(
         ("id" = String, Path, description = "The order's id."),
-        ("Idempotency-Key" = Option<String>, Header, description = "The client's own name of this request."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A unique name for this request."),
     ),
     request_body = RetryBody,
     responses(
@@ -92,26 +93,26 @@ struct Choice {
 pub(super) async fn retry(
     Enqueuer(caller): Enqueuer,
     State(state): State<AppState>,
-    OrderId(old): OrderId,
+    OrderIdPath(old): OrderIdPath,
     headers: HeaderMap,
     SmallJson(body): SmallJson<RetryBody>,
 ) -> Result<Response, Problem> {
     caller.sees(&old)?;
-    let key = Key::of(&headers)?;
+    let key = IdempotencyKey::of(&headers)?;
     let choice = choice(&body)?;
-    // The new order has the text of the old one, sender and all: another key may have been allowed that.
+    // The new order has the text and sender of the old one, which may have been allowed for another key.
     if let Some(content) = state.store.order_content(&old).await? {
         send_as::check(&caller, content.sender_name.expose(), content.sender_email.expose())?;
     }
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
     let glance = state.store.glance(&old, None).await?.ok_or_else(Problem::order_not_found)?;
-    let tie = Tie::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;
+    let tie = IdempotencyBinding::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;
     if tie.before {
-        // The rows of the old order may have changed since: the answer is made from what was stored.
-        let stored = state.store.glance_confirmed(&tie.suffix).await;
-        let stored = stored.map_err(|error| unanswered_before(&error, &tie.suffix))?;
+        // The old order's deliveries may have changed since: build the response from what was stored.
+        let stored = state.store.glance_confirmed(&tie.order_id).await;
+        let stored = stored.map_err(|error| unanswered_before(&error, &tie.order_id))?;
         if let Some(glance) = stored {
-            return Ok(replay(&state, &old, &tie.suffix, &body, &glance));
+            return Ok(replay(&state, &old, &tie.order_id, &body, &glance));
         }
     }
     match make(&state, &old, &tie, &body, &choice, (&glance.head, &caller)).await {
@@ -124,27 +125,33 @@ pub(super) async fn retry(
     }
 }
 
-/// What is told when nobody can see what an earlier request stored.
-fn unanswered_before(error: &CallError, suffix: &Suffix) -> Problem {
-    if let CallError::Stop(_) = error { error.into() } else { outcome_unknown(suffix) }
+/// The problem when it can't be read what an earlier request stored.
+fn unanswered_before(error: &CallError, order_id: &OrderId) -> Problem {
+    if let CallError::Fatal(_) = error { error.into() } else { outcome_unknown(order_id) }
 }
 
-/// The answer to a retry that was accepted before.
-fn replay(state: &AppState, old: &Suffix, suffix: &Suffix, body: &RetryBody, glance: &Glance) -> Response {
+/// The response to a retry that was accepted before.
+fn replay(
+    state: &AppState,
+    old: &OrderId,
+    order_id: &OrderId,
+    body: &RetryBody,
+    glance: &OrderSummary,
+) -> Response {
     let (head, rules) = (&glance.head, &state.rules);
     let asked =
         body.deliver_at.as_deref().and_then(|text| times::parse(text).filter(|at| *at > head.accepted));
     let base = asked.unwrap_or(head.accepted);
-    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.lane, suffix));
-    let rows = head.channels.iter().map(|(channel, rows)| (channel.to_string(), *rows));
-    let rows = rows.filter(|(_, rows)| *rows > 0).collect();
-    show(old, suffix, rows, (head.due, moved), true)
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.priority, order_id));
+    let deliveries = head.channels.iter().map(|(channel, deliveries)| (channel.to_string(), *deliveries));
+    let deliveries = deliveries.filter(|(_, deliveries)| *deliveries > 0).collect();
+    show(old, order_id, deliveries, (head.due, moved), true)
 }
 
 async fn make(
     state: &AppState,
-    old: &Suffix,
-    tie: &Tie,
+    old: &OrderId,
+    tie: &IdempotencyBinding,
     body: &RetryBody,
     choice: &Choice,
     (head, caller): (&Head, &Caller),
@@ -156,38 +163,39 @@ async fn make(
         None => None,
     };
     let base = asked.unwrap_or(now);
-    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.lane, &tie.suffix));
-    let ask = RetryAsk { suffix: tie.suffix.clone(), due: moved.or(asked), digest: digest(old, body) };
-    let chosen = |row: &posthaste_model::Row, outcome: RowState| {
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, head.priority, &tie.order_id));
+    let ask =
+        RetryRequest { order_id: tie.order_id.clone(), due: moved.or(asked), digest: digest(old, body) };
+    let chosen = |delivery: &posthaste_model::Delivery, outcome: DeliveryState| {
         choice.states.contains(&outcome)
-            && choice.recipients.as_ref().is_none_or(|wanted| wanted.contains(&row.recipient))
+            && choice.recipients.as_ref().is_none_or(|wanted| wanted.contains(&delivery.recipient))
     };
-    // Which rows these are is known when they are stored; so they are counted then, and none are stored when nothing is left.
+    // The selection is only known when it is stored, so its messages are counted then; if nothing is left, nothing is stored.
     let never_tried = |problem| (problem, Some(NothingStored::never_tried()));
-    let paid = head.channels.iter().map(|(channel, _)| channel).find(|channel| quota::is_paid(channel));
+    let paid = head.channels.iter().map(|(channel, _)| channel).find(|channel| sms_limits::is_paid(channel));
     let content = match paid {
         Some(_) => state.store.order_content(old).await.map_err(|error| never_tried(error.into()))?,
         None => None,
     };
-    let by = (&caller.key_id, &tie.suffix);
+    let by = (&caller.key_id, &tie.order_id);
     if let (Some(channel), Some(content)) = (paid, &content) {
-        quota::look(state, by, content, channel).await.map_err(never_tried)?;
+        sms_limits::look(state, by, content, channel).await.map_err(never_tried)?;
     }
     let counted = Mutex::new(Paid::default());
-    let choose = |channel: &Channel, row: &posthaste_model::Row, outcome: RowState| {
-        let chosen = chosen(row, outcome);
+    let choose = |channel: &Channel, delivery: &posthaste_model::Delivery, outcome: DeliveryState| {
+        let chosen = chosen(delivery, outcome);
         if chosen && content.is_some() {
-            counted.lock().unwrap_or_else(PoisonError::into_inner).add(channel, &row.address);
+            counted.lock().unwrap_or_else(PoisonError::into_inner).add(channel, &delivery.address);
         }
         chosen
     };
-    let accepted =
-        state.store.retry_order(old, &ask, |channel, row, outcome| choose(channel, row, outcome.state)).await;
+    let accepted = state
+        .store
+        .retry_order(old, &ask, |channel, delivery, outcome| choose(channel, delivery, outcome.state))
+        .await;
     let accepted = accepted.map_err(|error| {
         let told = match &error {
-            AcceptError::Empty => {
-                Problem::new(Code::NothingToRetry, "no row of the order is in these states")
-            }
+            AcceptError::Empty => Problem::new(Code::NothingToRetry, "no delivery of the order matches"),
             error => problem(error, tie),
         };
         (told, error.nothing_stored())
@@ -195,27 +203,30 @@ async fn make(
     count(&accepted);
     if let Some(content) = content.as_ref().filter(|_| !accepted.again) {
         let counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        quota::count(state, by, content, &counted).await;
+        sms_limits::count(state, by, content, &counted).await;
     }
-    let rows = stored(&accepted).into_iter().filter(|one| one.rows > 0).map(|one| (one.channel, one.rows));
-    Ok(show(old, &accepted.suffix, rows.collect(), (accepted.due, moved), accepted.again))
+    let deliveries = stored(&accepted)
+        .into_iter()
+        .filter(|one| one.deliveries > 0)
+        .map(|one| (one.channel, one.deliveries));
+    Ok(show(old, &accepted.order_id, deliveries.collect(), (accepted.due, moved), accepted.again))
 }
 
-/// The answer. `moved`: where quiet hours move what was asked for.
+/// The response. `moved`: the time that quiet hours move the requested one to.
 fn show(
-    old: &Suffix,
-    suffix: &Suffix,
-    rows: BTreeMap<String, u32>,
+    old: &OrderId,
+    order_id: &OrderId,
+    deliveries: BTreeMap<String, u32>,
     (due, moved): (UnixMs, Option<UnixMs>),
     again: bool,
 ) -> Response {
     let view = RetryView {
-        order_id: suffix.order_id(),
-        history_key: history_key(suffix),
-        retry_of: old.order_id(),
-        recipients: rows.values().sum(),
-        rows,
-        due_at: Moment(due),
+        order_id: order_id.wire_id(),
+        history_key: history_key(order_id),
+        retry_of: old.wire_id(),
+        recipients: deliveries.values().sum(),
+        deliveries,
+        due_at: ApiTime(due),
         moved_by: moved.filter(|moved| *moved == due).map(|_| "quiet_hours"),
     };
     let location = HeaderValue::from_str(&format!("/v1/orders/{}", view.order_id));
@@ -238,28 +249,27 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
         match allowed {
             Some(state) => states.push(*state),
             None => {
-                let detail =
-                    "failed, unknown, expired or cancelled; with recipient_ids also sent or delivered";
-                flaws.push(Flaw::new(format!("/states/{at}"), FlawCode::UnknownValue, detail));
+                let detail = "must be failed, unknown, expired or cancelled; with recipient_ids also sent or delivered";
+                flaws.push(ValidationError::new(format!("/states/{at}"), FlawCode::UnknownValue, detail));
             }
         }
     }
     if body.states.as_ref().is_some_and(Vec::is_empty) {
-        flaws.push(Flaw::new("/states", FlawCode::Missing, "name one at least, or leave it out"));
+        flaws.push(ValidationError::new("/states", FlawCode::Missing, "name at least one, or leave it out"));
     }
     let ids = body.recipient_ids.as_deref().unwrap_or_default();
     if body.recipient_ids.is_some() && (ids.is_empty() || ids.len() > MOST_RECIPIENTS) {
-        flaws.push(Flaw::new("/recipient_ids", FlawCode::TooMany, "1 to 1,000"));
+        flaws.push(ValidationError::new("/recipient_ids", FlawCode::TooMany, "must have 1 to 1,000 entries"));
     }
     for (at, _) in ids.iter().enumerate().filter(|(_, id)| !is_role(id)) {
-        flaws.push(Flaw::new(
+        flaws.push(ValidationError::new(
             format!("/recipient_ids/{at}"),
             FlawCode::InvalidId,
-            "1 to 64 of A-Z a-z 0-9 _ -",
+            "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
         ));
     }
     if !flaws.is_empty() {
-        flaws.truncate(super::flaw::MOST_FLAWS);
+        flaws.truncate(super::validation_error::MOST_FLAWS);
         return Err(refused(flaws));
     }
     if states.is_empty() {
@@ -268,8 +278,8 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
     Ok(Choice { states, recipients: body.recipient_ids.clone().map(HashSet::from_iter) })
 }
 
-/// A repeated request is known by what it asks for.
-fn digest(old: &Suffix, body: &RetryBody) -> [u8; 12] {
+/// A repeated request is recognised by its content.
+fn digest(old: &OrderId, body: &RetryBody) -> [u8; 12] {
     let join = |list: &Option<Vec<String>>| list.as_ref().map(|list| list.join(",")).unwrap_or_default();
     let (states, ids) = (join(&body.states), join(&body.recipient_ids));
     let at = body.deliver_at.as_deref().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! From whom an order may be: the mailboxes and names its key is bound to.
+//! Who an order may be sent as: the mailboxes and names its key is bound to.
 
 use crate::auth::Caller;
 use crate::problem::{Code, Problem, Violation};
 
-/// Refuses a mailbox or display name that the key may not use; an empty one is none.
+/// Refuses a mailbox or display name that the key may not use; an empty one counts as none.
 ///
 /// # Errors
 /// 403 `sender_not_allowed`, with the places.
@@ -11,7 +11,7 @@ pub(super) fn check(caller: &Caller, name: &str, mailbox: &str) -> Result<(), Pr
     let mut errors = Vec::new();
     if !mailbox.is_empty() && !caller.send_as.allows_mailbox(mailbox) {
         let rule =
-            "the key may not send from this mailbox; without it the installation's own address is used";
+            "the key may not send from this mailbox; leave it out to use the installation's own address";
         errors.push(Violation::at("/sender/email", "not_allowed", rule));
     }
     if !name.is_empty() && !caller.send_as.allows_name(name) {

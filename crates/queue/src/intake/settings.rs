@@ -1,4 +1,4 @@
-//! Settings of acceptance, and the rules they become once they are checked.
+//! Settings of acceptance, and the rules built from them once they are checked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,48 +11,49 @@ use serde::Deserialize;
 
 use super::address::PhoneRules;
 pub use super::address::Strictness;
-use super::order::Invalid;
-use super::quiet::QuietHours;
+use super::order::OnInvalid;
+use super::quiet_hours::QuietHours;
 
-/// Recipients of one JSON body at most, whatever the settings say: all of it is in memory at once.
+/// Maximum recipients in one JSON body, whatever the settings say: the whole body is in memory at once.
 pub(crate) const MOST_RECIPIENTS: usize = 10_000;
-/// Recipients of one upload at most, whatever the settings say.
+/// Maximum recipients in one upload, whatever the settings say.
 pub(crate) const MOST_UPLOADED: u32 = 2_000_000;
 
-/// What orders may be: the section `[orders]`.
+/// What orders may contain: the section `[orders]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderSettings {
-    /// Recipients of one JSON body at most, 1 to 10,000.
+    /// Maximum recipients in one JSON body, 1 to 10,000.
     pub max_recipients: usize,
-    /// Recipients of one NDJSON upload at most, 1 to 2,000,000.
+    /// Maximum recipients in one NDJSON upload, 1 to 2,000,000.
     pub max_uploaded_recipients: u32,
-    /// Orders of one batch at most, 1 to 10,000.
+    /// Maximum orders in one batch, 1 to 10,000.
     pub max_batch: usize,
-    /// Characters of a text at most.
+    /// Maximum characters in a text.
     pub max_text: usize,
-    /// Characters of an HTML part at most.
+    /// Maximum characters in an HTML part.
     pub max_html: usize,
-    /// How long after its due time an order ends when it names no `not_after`.
+    /// How long after its due time an order expires if it has no `not_after`.
     pub span: HumanDuration,
-    /// The longest such time an order may name.
+    /// The longest such time an order may set.
     pub max_span: HumanDuration,
-    /// How far ahead an order may be due.
+    /// How far ahead an order may be scheduled.
     pub max_ahead: HumanDuration,
-    /// Region (two capital letters) of phone numbers written without a country; empty: such numbers are refused.
+    /// Region (two capital letters) of phone numbers written without a country code; empty: such numbers are refused.
     pub phone_region: String,
-    /// Countries (two capital letters) whose numbers get messages; `*` alone: all. Empty: that of `phone_region`, or none.
+    /// Countries (two capital letters) whose numbers may receive messages; `*` alone: all. Empty: that of
+    /// `phone_region`, or none.
     pub phone_countries: Vec<String>,
-    /// How sure a phone number must be.
+    /// How strictly phone numbers are checked.
     pub phone_strictness: Strictness,
-    /// What an order with bad recipients becomes when it does not say: refused, or accepted without them.
-    pub invalid: Invalid,
-    /// Channels an order may name.
+    /// What happens to an order with invalid recipients if it does not say: refused, or accepted without them.
+    pub invalid: OnInvalid,
+    /// Channels an order may use.
     pub channels: Vec<Channel>,
 }
 
 impl OrderSettings {
-    /// The countries whose numbers get messages, in words; `None`: no country's.
+    /// The countries whose numbers may receive messages, in words; `None`: none.
     #[must_use]
     pub fn sms_countries(&self) -> Option<String> {
         match self.phone_countries.as_slice() {
@@ -63,7 +64,7 @@ impl OrderSettings {
     }
 }
 
-/// When nobody is to be disturbed: the section `[quiet_hours]`.
+/// When orders are held back: the section `[quiet_hours]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuietHoursSettings {
@@ -73,35 +74,35 @@ pub struct QuietHoursSettings {
     pub zone: String,
     /// When they begin, as `HH:MM`.
     pub from: Time,
-    /// When they end, as `HH:MM`; before `from`: on the next day.
+    /// When they end, as `HH:MM`; if before `from`, on the next day.
     pub to: Time,
-    /// Moved orders are spread over this time, so that they do not all come at once.
+    /// Moved orders are spread over this time, so that they are not all sent at once.
     pub jitter: HumanDuration,
-    /// Whether urgent orders go out all the same.
+    /// Whether urgent orders ignore quiet hours.
     pub urgent_exempt: bool,
 }
 
-/// How many orders a day a role may give: the section `[daily_limits]`.
+/// Orders per day for each role: the section `[daily_limits]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DailyLimitSettings {
     /// IANA name of the time zone in which a day begins.
     pub zone: String,
-    /// Orders a day of each role there is; 0: without limit.
+    /// Orders per day for each role; 0: no limit.
     pub roles: BTreeMap<String, u32>,
 }
 
-/// A setting that can't be used, by its key.
+/// An invalid setting, by its key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct SettingError {
-    /// The key, as it stands in the settings file.
+    /// The key, as in the settings file.
     pub key: &'static str,
-    /// Why; holds no secret.
+    /// The reason; contains no secret.
     pub why: String,
 }
 
-/// The rules by which orders are accepted: settings that have been checked.
+/// The rules for accepting orders: checked settings.
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub(crate) max_recipients: usize,
@@ -113,7 +114,7 @@ pub struct Rules {
     pub(crate) max_span: Duration,
     pub(crate) max_ahead: Duration,
     pub(crate) phones: PhoneRules,
-    pub(crate) invalid: Invalid,
+    pub(crate) invalid: OnInvalid,
     pub(crate) channels: Vec<Channel>,
     pub(crate) quiet: Option<QuietHours>,
     pub(crate) day_zone: TimeZone,
@@ -140,20 +141,25 @@ impl Rules {
         within("orders.max_span", orders.max_span.get(), year)?;
         within("orders.max_ahead", orders.max_ahead.get(), year)?;
         if orders.channels.is_empty() {
-            return Err(SettingError { key: "orders.channels", why: "name one at least".to_owned() });
+            return Err(SettingError {
+                key: "orders.channels",
+                why: "must list at least one channel".to_owned(),
+            });
         }
         let phones = PhoneRules::new(&orders.phone_region, orders.phone_strictness)
-            .ok_or(SettingError { key: "orders.phone_region", why: "no such region".to_owned() })?;
+            .ok_or(SettingError { key: "orders.phone_region", why: "unknown region".to_owned() })?;
         let phones = phones.to(&orders.phone_countries).ok_or(SettingError {
             key: "orders.phone_countries",
-            why: "countries by two capital letters, as [\"RU\", \"KZ\"], or [\"*\"] alone for all".to_owned(),
+            why:
+                "must be countries as two capital letters, such as [\"RU\", \"KZ\"], or [\"*\"] alone for all"
+                    .to_owned(),
         })?;
         let quiet_zone = zone("quiet_hours.zone", &quiet.zone)?;
         let hours =
             QuietHours::new(quiet_zone, (quiet.from, quiet.to), quiet.jitter.get(), quiet.urgent_exempt)
                 .map_err(|why| SettingError { key: "quiet_hours", why: why.to_owned() })?;
         if let Some(role) = daily.roles.keys().find(|role| !is_role(role)) {
-            let why = format!("{role:?}: 1 to 64 of A-Z a-z 0-9 _ -");
+            let why = format!("{role:?}: a role must be 1 to 64 characters of A-Z a-z 0-9 _ -");
             return Err(SettingError { key: "daily_limits.roles", why });
         }
         Ok(Self {
@@ -175,13 +181,13 @@ impl Rules {
     }
 }
 
-/// Whether this is the name of a role: the same grammar as ids.
+/// Whether this is a valid role name: the same grammar as ids.
 pub(crate) fn is_role(text: &str) -> bool {
     text.parse::<posthaste_model::SenderId>().is_ok()
 }
 
 fn zone(key: &'static str, name: &str) -> Result<TimeZone, SettingError> {
-    TimeZone::get(name).map_err(|_| SettingError { key, why: format!("{name:?} is no IANA time zone") })
+    TimeZone::get(name).map_err(|_| SettingError { key, why: format!("{name:?} is not an IANA time zone") })
 }
 
 fn within<T: PartialOrd + Default + std::fmt::Debug>(
@@ -192,5 +198,5 @@ fn within<T: PartialOrd + Default + std::fmt::Debug>(
     if value > T::default() && value <= most {
         return Ok(());
     }
-    Err(SettingError { key, why: format!("more than zero and at most {most:?}") })
+    Err(SettingError { key, why: format!("must be more than zero and at most {most:?}") })
 }

@@ -1,63 +1,67 @@
-//! Texts and names: which characters they may hold, how long they may be, and whether there is anything to see.
+//! Texts and names: allowed characters, maximum length, and whether anything is visible.
 
-use super::flaw::{Flaw, FlawCode};
+use super::validation_error::{FlawCode, ValidationError};
 
-/// Characters of a name at most.
+/// Maximum characters of a name.
 pub(crate) const MOST_NAME: usize = 256;
-/// Characters of a subject at most.
+/// Maximum characters of a subject.
 const MOST_SUBJECT: usize = 255;
-/// Characters that say where an order came from, at most.
+/// Maximum characters of an order's origin.
 const MOST_ORIGIN: usize = 256;
 
-/// A text of a message: something visible, lines and tabs, no other control characters.
-pub(crate) fn message(text: &str, most: usize, pointer: &str) -> Result<(), Flaw> {
+/// A message text: something visible; line breaks and tabs are allowed, other control characters are not.
+pub(crate) fn message(text: &str, most: usize, pointer: &str) -> Result<(), ValidationError> {
     let most = length(text, most, pointer)?;
     if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
         return Err(controls(pointer));
     }
     if !text.chars().any(is_visible) {
-        let detail = format!("a text of 1 to {most} characters with something to see in it");
-        return Err(Flaw::new(pointer, FlawCode::EmptyText, detail));
+        let detail = format!("must be 1 to {most} characters, some of them visible");
+        return Err(ValidationError::new(pointer, FlawCode::EmptyText, detail));
     }
     Ok(())
 }
 
-/// A subject: one line; it becomes a header.
-pub(crate) fn subject(text: &str, pointer: &str) -> Result<(), Flaw> {
+/// A subject: one line, because it becomes a header.
+pub(crate) fn subject(text: &str, pointer: &str) -> Result<(), ValidationError> {
     line(text, MOST_SUBJECT, pointer)
 }
 
-/// A name of a person: one line; it becomes a header.
-pub(crate) fn name(text: &str, pointer: &str) -> Result<(), Flaw> {
+/// A person's name: one line, because it becomes a header.
+pub(crate) fn name(text: &str, pointer: &str) -> Result<(), ValidationError> {
     line(text, MOST_NAME, pointer)
 }
 
 /// Where an order came from, in the client's words.
-pub(crate) fn origin(text: &str, pointer: &str) -> Result<(), Flaw> {
+pub(crate) fn origin(text: &str, pointer: &str) -> Result<(), ValidationError> {
     line(text, MOST_ORIGIN, pointer)
 }
 
-fn line(text: &str, most: usize, pointer: &str) -> Result<(), Flaw> {
+fn line(text: &str, most: usize, pointer: &str) -> Result<(), ValidationError> {
     length(text, most, pointer)?;
-    // The separators of Unicode end a line as well as its control characters do.
+    // Unicode separators end a line just like control characters do.
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(controls(pointer));
     }
     Ok(())
 }
 
-fn length(text: &str, most: usize, pointer: &str) -> Result<usize, Flaw> {
+fn length(text: &str, most: usize, pointer: &str) -> Result<usize, ValidationError> {
     if text.len() > most && text.chars().count() > most {
-        return Err(Flaw::new(pointer, FlawCode::TooLong, format!("{most} characters at most")));
+        return Err(ValidationError::new(
+            pointer,
+            FlawCode::TooLong,
+            format!("must be at most {most} characters"),
+        ));
     }
     Ok(most)
 }
 
-fn controls(pointer: &str) -> Flaw {
-    Flaw::new(pointer, FlawCode::InvalidText, "no control characters")
+fn controls(pointer: &str) -> ValidationError {
+    ValidationError::new(pointer, FlawCode::InvalidText, "must not contain control characters")
 }
 
-/// Whether there is anything to see of a character: no space, no filler, no mark that only steers others.
+/// Whether a character is visible: not a space, a filler or a mark that only controls others.
 pub(crate) fn is_visible(c: char) -> bool {
     let invisible = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_anything_to_see_is_refused() {
+    fn a_text_without_visible_characters_is_refused() {
         for empty in [
             "",
             " ",
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_and_too_much_are_refused() {
+    fn control_characters_and_overlong_texts_are_refused() {
         for bad in ["a\0", "a\u{1b}[31m", "a\u{7f}", "a\u{85}"] {
             assert_eq!(told(bad), Some(FlawCode::InvalidText), "{bad:?}");
         }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use posthaste_model::UnixMs;
 
-use super::flaw::{Flaw, FlawCode};
-use crate::moment::Moment;
+use super::validation_error::{FlawCode, ValidationError};
+use crate::timestamp::ApiTime;
 
-/// How long ago a due time may be; it means "now". Older ones are mistakes: seconds given for milliseconds, a wrong year.
+/// How far in the past a due time may be; it then means "now". Older times are mistakes: seconds instead of
+/// milliseconds, a wrong year.
 const PAST: Duration = Duration::from_secs(24 * 3_600);
 
-/// Reads an RFC 3339 time. A part of a millisecond counts as a whole one, so that nothing is early.
+/// Parses an RFC 3339 time. Fractions of a millisecond are rounded up, so that nothing is early.
 pub(crate) fn parse(text: &str) -> Option<UnixMs> {
     if !is_rfc3339(text.as_bytes()) {
         return None;
@@ -23,8 +24,8 @@ pub(crate) fn parse(text: &str) -> Option<UnixMs> {
     Some(UnixMs(if whole { ms } else { ms + 1 }))
 }
 
-/// `YYYY-MM-DDTHH:MM:SS`, perhaps a fraction, `Z` or `±HH:MM`. The calendar itself is left to the library, which would take
-/// more than this: no offset beside a zone, hours up to 25 in offsets, second 60.
+/// `YYYY-MM-DDTHH:MM:SS`, optionally a fraction, then `Z` or `±HH:MM`. The library checks the calendar, but would
+/// accept more than this: no offset besides a zone, offset hours up to 25, second 60.
 fn is_rfc3339(text: &[u8]) -> bool {
     let Some((stamp, rest)) = text.split_at_checked(19) else { return false };
     let digits = |at: usize, most: u8| {
@@ -63,34 +64,38 @@ fn is_offset(rest: &[u8]) -> bool {
     }
 }
 
-/// Reads a due time; `None` when it is now or past.
-pub(crate) fn due(text: &str, now: UnixMs, ahead: Duration) -> Result<Option<UnixMs>, Flaw> {
+/// Parses a due time; `None` if it is now or in the past.
+pub(crate) fn due(text: &str, now: UnixMs, ahead: Duration) -> Result<Option<UnixMs>, ValidationError> {
     let due = parse(text).ok_or_else(|| invalid("/deliver_at"))?;
     let (first, last) = (UnixMs(now.0.saturating_sub(millis(PAST))), now.after(ahead));
     if due < first || due > last {
-        let window = format!("a time from {} to {}", Moment(first), Moment(last));
-        return Err(Flaw::new("/deliver_at", FlawCode::OutOfWindow, window));
+        let window = format!("must be from {} to {}", ApiTime(first), ApiTime(last));
+        return Err(ValidationError::new("/deliver_at", FlawCode::OutOfWindow, window));
     }
     Ok((due > now).then_some(due))
 }
 
-/// Reads the end of an order that is due then.
-pub(crate) fn not_after(text: &str, due: UnixMs, longest: Duration) -> Result<UnixMs, Flaw> {
+/// Parses the expiry of an order with this due time.
+pub(crate) fn not_after(text: &str, due: UnixMs, longest: Duration) -> Result<UnixMs, ValidationError> {
     let end = parse(text).ok_or_else(|| invalid("/not_after"))?;
     if end <= due {
-        let detail = format!("it must be after the due time, {}", Moment(due));
-        return Err(Flaw::new("/not_after", FlawCode::EndsBeforeDue, detail));
+        let detail = format!("must be after the due time, {}", ApiTime(due));
+        return Err(ValidationError::new("/not_after", FlawCode::EndsBeforeDue, detail));
     }
     let last = due.after(longest);
     if end > last {
-        let detail = format!("at most {}", Moment(last));
-        return Err(Flaw::new("/not_after", FlawCode::OutOfWindow, detail));
+        let detail = format!("must be at most {}", ApiTime(last));
+        return Err(ValidationError::new("/not_after", FlawCode::OutOfWindow, detail));
     }
     Ok(end)
 }
 
-fn invalid(pointer: &str) -> Flaw {
-    Flaw::new(pointer, FlawCode::InvalidTime, "an RFC 3339 time with an offset, as 2026-11-20T09:00:00+03:00")
+fn invalid(pointer: &str) -> ValidationError {
+    ValidationError::new(
+        pointer,
+        FlawCode::InvalidTime,
+        "must be an RFC 3339 time with an offset, such as 2026-11-20T09:00:00+03:00",
+    )
 }
 
 fn millis(span: Duration) -> u64 {
@@ -104,7 +109,7 @@ mod tests {
     use super::*;
 
     fn show(moment: UnixMs) -> String {
-        Moment(moment).to_string()
+        ApiTime(moment).to_string()
     }
 
     const NOW: UnixMs = UnixMs(1_795_000_000_000);
@@ -156,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_now_and_what_is_far_is_refused() {
+    fn past_times_mean_now_and_far_ones_are_refused() {
         let told = |ms: u64| due(&show(UnixMs(ms)), NOW, YEAR);
         assert_eq!(told(NOW.0), Ok(None));
         assert_eq!(told(NOW.0 - 86_000_000), Ok(None));
@@ -184,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
+        fn no_input_makes_it_panic(text in ".{0,40}") {
             let _ = parse(&text);
         }
     }

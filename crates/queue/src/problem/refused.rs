@@ -1,23 +1,29 @@
-//! What a refusal of the database for now means to a client.
+//! What a temporary refusal by the database means to a client.
 
-use posthaste_store::Later;
+use posthaste_store::Retryable;
 
 use super::{Code, FULL_RETRY, Problem, STORE_RETRY};
 
 impl Problem {
-    /// The database refused the whole request: nothing was changed. The member `reason` is the stable word of why.
-    pub(super) fn refused_for_now(why: Later) -> Self {
+    /// The database refused the whole request: nothing was changed. The member `reason` says why, as a stable word.
+    pub(super) fn refused_for_now(why: Retryable) -> Self {
         let (code, wait) = match why {
-            Later::Memory | Later::NearlyFull => (Code::StoreFull, FULL_RETRY),
-            // Somebody has to do something first.
-            Later::Disk | Later::NoReplicas | Later::MasterDown => (Code::StoreUnavailable, FULL_RETRY),
+            Retryable::Memory | Retryable::NearlyFull => (Code::StoreFull, FULL_RETRY),
+            // An operator must act first.
+            Retryable::Disk | Retryable::NoReplicas | Retryable::MasterDown => {
+                (Code::StoreUnavailable, FULL_RETRY)
+            }
             _ => (Code::StoreUnavailable, STORE_RETRY),
         };
         let then = match why {
-            Later::Memory | Later::NearlyFull => "new orders are taken again once it has more memory",
-            Later::Disk => "requests are taken again once its disk can be written",
-            Later::NoReplicas | Later::MasterDown => "requests are taken again once its replication works",
-            _ => "this usually passes by itself",
+            Retryable::Memory | Retryable::NearlyFull => {
+                "new orders are accepted again once it has more memory"
+            }
+            Retryable::Disk => "requests are accepted again once it can write to its disk",
+            Retryable::NoReplicas | Retryable::MasterDown => {
+                "requests are accepted again once its replication works"
+            }
+            _ => "this usually passes without action",
         };
         let detail = format!("the database (Redis) {}; nothing was changed. Retry later: {then}", why.is());
         Self::new(code, detail).with("reason", why.word()).retry_after(wait)
@@ -33,21 +39,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_of_the_store_has_words_and_a_wait() {
+    fn each_refusal_of_the_store_has_a_detail_and_a_wait() {
         for (why, code, wait) in [
-            (Later::Memory, Code::StoreFull, 5),
-            (Later::NearlyFull, Code::StoreFull, 5),
-            (Later::Disk, Code::StoreUnavailable, 5),
-            (Later::NoReplicas, Code::StoreUnavailable, 5),
-            (Later::MasterDown, Code::StoreUnavailable, 5),
-            (Later::Loading, Code::StoreUnavailable, 1),
-            (Later::ReadOnly, Code::StoreUnavailable, 1),
-            (Later::Busy, Code::StoreUnavailable, 1),
-            (Later::ClusterDown, Code::StoreUnavailable, 1),
-            (Later::Moving, Code::StoreUnavailable, 1),
-            (Later::Backlog, Code::StoreUnavailable, 1),
+            (Retryable::Memory, Code::StoreFull, 5),
+            (Retryable::NearlyFull, Code::StoreFull, 5),
+            (Retryable::Disk, Code::StoreUnavailable, 5),
+            (Retryable::NoReplicas, Code::StoreUnavailable, 5),
+            (Retryable::MasterDown, Code::StoreUnavailable, 5),
+            (Retryable::Loading, Code::StoreUnavailable, 1),
+            (Retryable::ReadOnly, Code::StoreUnavailable, 1),
+            (Retryable::Busy, Code::StoreUnavailable, 1),
+            (Retryable::ClusterDown, Code::StoreUnavailable, 1),
+            (Retryable::Moving, Code::StoreUnavailable, 1),
+            (Retryable::Backlog, Code::StoreUnavailable, 1),
         ] {
-            let problem = Problem::from(CallError::Later { why });
+            let problem = Problem::from(CallError::Retryable { why });
             assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));
             let document = problem.document();
             assert_eq!(document["reason"], why.word());

@@ -2,20 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::moment::Moment;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
+use crate::timestamp::ApiTime;
 
-/// The channels there are.
+/// All channels.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Couriers {
     couriers: Vec<Courier>,
-    /// Partitions of the database that do not answer now: couriers were looked for in the others. Missing when all answer.
+    /// Partitions of the database that are unreachable now: couriers were only looked for in the others. Left out if
+    /// all partitions answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     partitions_missing: Vec<u16>,
 }
@@ -23,20 +24,20 @@ pub(super) struct Couriers {
 /// One channel.
 #[derive(Debug, Serialize, ToSchema)]
 struct Courier {
-    /// Its name.
+    /// The channel's name.
     #[schema(example = "email")]
     channel: String,
-    /// When a courier of it was last seen.
-    last_seen: Option<Moment>,
-    /// Whether one is there now.
+    /// When one of its couriers was last seen.
+    last_seen: Option<ApiTime>,
+    /// Whether a courier is running now.
     present: bool,
-    /// Whether word comes of what became of a message after its provider took it; `null` as long as no courier said so.
+    /// Whether the provider reports what happened to a message after taking it; `null` until a courier has reported it.
     receipts: Option<bool>,
 }
 
-/// Channels and their couriers
+/// List channels and their couriers
 ///
-/// All channels that couriers or orders named. Needs the scope `read` or `admin`.
+/// All channels that couriers or orders have named. Needs the scope `read` or `admin`.
 #[utoipa::path(
     get, path = "/v1/couriers", tag = "couriers", operation_id = "listCouriers",
     responses(
@@ -45,14 +46,14 @@ struct Courier {
     ),
 )]
 pub(super) async fn list(caller: Caller, State(state): State<AppState>) -> Result<Json<Couriers>, Problem> {
-    if !caller.has(Scope::Read) && !caller.has(Scope::Admin) {
-        return Err(Problem::new(Code::ScopeMissing, "the key lacks the scopes read and admin"));
+    if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Admin) {
+        return Err(Problem::new(Code::ScopeMissing, "the key needs the scope read or admin"));
     }
     let receipts = state.receipts.said().await?;
     let couriers = state.store.couriers().await?.into_iter().map(|seen| Courier {
         receipts: receipts.get(&seen.channel).copied(),
         channel: seen.channel.to_string(),
-        last_seen: seen.last_seen.map(Moment),
+        last_seen: seen.last_seen.map(ApiTime),
         present: seen.present,
     });
     let partitions_missing = state.store.partitions_away();

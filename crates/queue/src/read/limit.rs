@@ -12,23 +12,23 @@ use crate::intake::{LimitView, limit_of};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
 
-/// What is asked for.
+/// Query of the limit.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// The role whose limit counts; that of the key if not given.
+pub(super) struct LimitQuery {
+    /// The role whose limit applies; default: the role of the key.
     role: Option<String>,
 }
 
-/// The day's limit of a sender
+/// Show the daily limit of a sender
 ///
 /// Needs the scope `read` or `enqueue`.
 #[utoipa::path(
     get, path = "/v1/senders/{id}/limit", tag = "senders", operation_id = "getLimit",
-    params(("id" = String, Path, description = "The sender's id."), Asked),
+    params(("id" = String, Path, description = "The sender's id."), LimitQuery),
     responses(
-        (status = 200, description = "What is left of the day.", body = LimitView),
+        (status = 200, description = "Orders sent today, and the limit.", body = LimitView),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -36,14 +36,15 @@ pub(super) async fn show(
     caller: Caller,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(asked): Parameters<LimitQuery>,
 ) -> Result<Json<LimitView>, Problem> {
-    use posthaste_store::Scope;
-    if !caller.has(Scope::Read) && !caller.has(Scope::Enqueue) {
-        return Err(Problem::new(Code::ScopeMissing, "the key lacks the scopes read and enqueue"));
+    use posthaste_store::KeyScope;
+    if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Enqueue) {
+        return Err(Problem::new(Code::ScopeMissing, "the key needs the scope read or enqueue"));
     }
-    let sender: SenderId =
-        id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "1 to 64 of A-Z a-z 0-9 _ -"))?;
+    let sender: SenderId = id.parse().map_err(|_| {
+        Problem::parameter("id", "invalid_id", "must be 1 to 64 characters of A-Z a-z 0-9 _ -")
+    })?;
     if !caller.acts_for(sender.as_str()) {
         return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender"));
     }

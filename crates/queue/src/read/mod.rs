@@ -1,19 +1,19 @@
-//! Reading: orders, their recipients, couriers, limits.
+//! Reads orders, their recipients, couriers and limits.
 
 mod couriers;
+mod deliveries;
 mod limit;
 mod orders;
 mod page;
 mod parameters;
 mod recipients;
-mod rows;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use orders::provenance;
 pub(crate) use page::link;
-pub(crate) use parameters::{OrderId, Parameters, flag, number};
+pub(crate) use parameters::{OrderIdPath, Parameters, flag, number};
 
 use crate::state::AppState;
 

@@ -5,41 +5,41 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, stream};
-use posthaste_model::{SenderId, Suffix};
-use posthaste_store::{CallError, OrderCursor, OrderFilter, Scope, Unreadable};
+use posthaste_model::{OrderId, SenderId};
+use posthaste_store::{CallError, KeyScope, OrderCursor, OrderFilter, UnreadableRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::link;
-use super::{OrderId, Parameters, number};
+use super::{OrderIdPath, Parameters, number};
 use crate::auth::{Caller, Reader};
-use crate::moment::Moment;
+use crate::order_response::{OrderState, OrderView, Provenance};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
-use crate::view::{OrderState, OrderView, Provenance};
+use crate::timestamp::ApiTime;
 
 /// Contents read at the same time for one page.
 const AT_ONCE: usize = 16;
 
-/// What a list is asked for.
+/// Query of the list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Of this sender only. A bound key sees its own sender's orders alone.
+pub(super) struct OrdersQuery {
+    /// Only orders of this sender. A bound key sees only its own sender's orders.
     sender_id: Option<String>,
-    /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`; several with commas.
+    /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`; separate several with commas.
     state: Option<String>,
     /// Accepted at this time or later (RFC 3339).
-    #[param(value_type = Option<Moment>)]
+    #[param(value_type = Option<ApiTime>)]
     from: Option<String>,
     /// Accepted before this time (RFC 3339).
-    #[param(value_type = Option<Moment>)]
+    #[param(value_type = Option<ApiTime>)]
     to: Option<String>,
-    /// Orders of a page, 1 to 200; 50 if not given. A page may be shorter and still have a next one.
+    /// Orders per page, 1 to 200; default 50. A page may be shorter even when more follow.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -48,67 +48,73 @@ pub(super) struct Asked {
 pub(super) struct OrderPage {
     /// Newest first.
     items: Vec<OrderView>,
-    /// Orders of the page that can't be read, each with the reason; left out when there is none. When `state` is asked for, none
-    /// is told: their state is not known.
+    /// Orders of the page that can't be read, each with the reason; left out if there are none. If `state` is given,
+    /// none are listed, because their state is unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<UnreadableOrder>,
-    /// Asks for the next page; missing on the last one.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
-    /// Partitions of the database that do not answer now: their orders are missing here. Missing when all answer.
+    /// Partitions of the database that are unreachable now: their orders are missing here. Left out if all partitions answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     partitions_missing: Vec<u16>,
 }
 
-/// An order of which no more can be told.
+/// An order that can't be shown.
 #[derive(Debug, Serialize, ToSchema)]
 struct UnreadableOrder {
     /// Its id.
     order_id: String,
-    /// Why: `newer_version`, `wrong_type`, `damaged`, or `ended_by_operator` when it was ended for that.
+    /// Why: `newer_version`, `wrong_type`, `damaged`, or `ended_by_operator` if an operator ended it because it could
+    /// not be read.
     #[schema(example = "damaged")]
     reason: &'static str,
 }
 
 impl UnreadableOrder {
-    fn new(suffix: &Suffix, why: Unreadable) -> Self {
-        Self { order_id: suffix.order_id(), reason: why.word() }
+    fn new(order_id: &OrderId, why: UnreadableRecord) -> Self {
+        Self { order_id: order_id.wire_id(), reason: why.word() }
     }
 }
 
-/// Orders, newest first
+/// List orders, newest first
 ///
 /// Needs the scope `read`.
 #[utoipa::path(
-    get, path = "/v1/orders", tag = "orders", operation_id = "listOrders", params(Asked),
+    get, path = "/v1/orders", tag = "orders", operation_id = "listOrders", params(OrdersQuery),
     responses(
-        (status = 200, description = "A page of orders; `Link` names the next one.", body = OrderPage),
+        (status = 200, description = "A page of orders; `Link` points to the next page.", body = OrderPage),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list(
     Reader(caller): Reader,
     State(state): State<AppState>,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(asked): Parameters<OrdersQuery>,
 ) -> Result<Response, Problem> {
     let filter = filter(&caller, &asked)?;
     let states = states(asked.state.as_deref())?;
     let limit = number("limit", asked.limit.as_deref(), 1..=200, 50)?;
-    let forged =
-        || Problem::parameter("cursor", "invalid_cursor", "the next_cursor of a page of the same filter");
+    let forged = || {
+        Problem::parameter(
+            "cursor",
+            "invalid_cursor",
+            "must be the next_cursor of a page with the same filter",
+        )
+    };
     let cursor = asked.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
-    let keep = |_: &Suffix, glance: &_| states.is_empty() || states.contains(&OrderState::of(glance));
+    let keep = |_: &OrderId, glance: &_| states.is_empty() || states.contains(&OrderState::of(glance));
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
     let partitions_missing = page.away;
     let receipts = &*state.receipts.said().await?;
-    let views = page.orders.into_iter().map(|(suffix, glance)| {
+    let views = page.orders.into_iter().map(|(order_id, glance)| {
         let state = &state;
         async move {
-            match provenance(state, &suffix).await {
-                Ok(provenance) => Ok(Ok(OrderView::new(&suffix, &glance, provenance, receipts))),
-                // What it says can't be read: the order is named, and the page goes on.
-                Err(error) => Ok::<_, CallError>(Err((suffix, error.unreadable().ok_or(error)?))),
+            match provenance(state, &order_id).await {
+                Ok(provenance) => Ok(Ok(OrderView::new(&order_id, &glance, provenance, receipts))),
+                // Its record can't be read: list the order as unreadable and continue with the page.
+                Err(error) => Ok::<_, CallError>(Err((order_id, error.unreadable().ok_or(error)?))),
             }
         }
     });
@@ -122,11 +128,11 @@ pub(super) async fn list(
         }
     }
     let unreadable: Vec<_> =
-        unreadable.iter().map(|(suffix, why)| UnreadableOrder::new(suffix, *why)).collect();
+        unreadable.iter().map(|(order_id, why)| UnreadableOrder::new(order_id, *why)).collect();
     let next_cursor = page.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
-        let again = |at: Option<posthaste_model::UnixMs>| at.map(|at| Moment(at).to_string());
+        let again = |at: Option<posthaste_model::UnixMs>| at.map(|at| ApiTime(at).to_string());
         let states: Vec<_> = states.iter().map(|state| state.word()).collect();
         let parameters = [
             (
@@ -144,23 +150,23 @@ pub(super) async fn list(
     Ok((headers, Json(OrderPage { items, unreadable, next_cursor, partitions_missing })).into_response())
 }
 
-fn filter(caller: &Caller, asked: &Asked) -> Result<OrderFilter, Problem> {
+fn filter(caller: &Caller, asked: &OrdersQuery) -> Result<OrderFilter, Problem> {
     let sender = asked.sender_id.as_deref().map(str::parse::<SenderId>).transpose();
     let sender = sender.map_err(|error| Problem::parameter("sender_id", "invalid_id", error.to_string()))?;
     let sender = match sender {
         Some(sender) if caller.acts_for(sender.as_str()) => Some(sender),
         Some(_) => return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to another sender")),
-        None if caller.has(Scope::ActAs) => None,
+        None if caller.has(KeyScope::ActAs) => None,
         None => match &caller.sender {
             Some(bound) => Some(bound.clone()),
-            None => return Err(Problem::new(Code::SenderNotAllowed, "the key is bound to no sender")),
+            None => return Err(Problem::new(Code::SenderNotAllowed, "the key is not bound to a sender")),
         },
     };
     let moment = |name, text: Option<&str>| {
-        text.map(Moment::read).transpose().map_err(|rule| Problem::parameter(name, "invalid_time", rule))
+        text.map(ApiTime::read).transpose().map_err(|rule| Problem::parameter(name, "invalid_time", rule))
     };
     let (from, to) = (moment("from", asked.from.as_deref())?, moment("to", asked.to.as_deref())?);
-    Ok(OrderFilter { sender, from: from.map(|Moment(at)| at), to: to.map(|Moment(at)| at) })
+    Ok(OrderFilter { sender, from: from.map(|ApiTime(at)| at), to: to.map(|ApiTime(at)| at) })
 }
 
 fn states(given: Option<&str>) -> Result<Vec<OrderState>, Problem> {
@@ -168,43 +174,43 @@ fn states(given: Option<&str>) -> Result<Vec<OrderState>, Problem> {
     let read = |word: &str| OrderState::ALL.into_iter().find(|state| state.word() == word);
     given.split(',').map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
         let words = OrderState::ALL.map(OrderState::word).join(", ");
-        Problem::parameter("state", "unknown_value", format!("some of {words}"))
+        Problem::parameter("state", "unknown_value", format!("must be one or more of {words}"))
     })
 }
 
 /// What the content of an order adds to its view.
-pub(crate) async fn provenance(state: &AppState, suffix: &Suffix) -> Result<Provenance, CallError> {
-    let content = state.store.order_content(suffix).await?;
+pub(crate) async fn provenance(state: &AppState, order_id: &OrderId) -> Result<Provenance, CallError> {
+    let content = state.store.order_content(order_id).await?;
     Ok(content.as_deref().map(Provenance::from).unwrap_or_default())
 }
 
-/// One order
+/// Show an order
 ///
-/// With `ETag`; `If-None-Match` is answered with 304 when nothing changed. Needs the scope `read`.
+/// The response has an `ETag`; `If-None-Match` returns 304 if nothing changed. Needs the scope `read`.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
     params(
         ("id" = String, Path, description = "The order's id."),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier response."),
     ),
     responses(
         (status = 200, description = "The order.", body = OrderView),
-        (status = 304, description = "Nothing changed."),
+        (status = 304, description = "The order has not changed."),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn show(
     Reader(caller): Reader,
     State(state): State<AppState>,
-    OrderId(suffix): OrderId,
+    OrderIdPath(order_id): OrderIdPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.sees(&suffix)?;
-    let Some(glance) = state.store.glance(&suffix, None).await? else {
-        return Err(missing(&state, &suffix).await);
+    caller.sees(&order_id)?;
+    let Some(glance) = state.store.glance(&order_id, None).await? else {
+        return Err(missing(&state, &order_id).await);
     };
     let receipts = state.receipts.said().await?;
-    let view = OrderView::new(&suffix, &glance, provenance(&state, &suffix).await?, &receipts);
+    let view = OrderView::new(&order_id, &glance, provenance(&state, &order_id).await?, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -218,20 +224,20 @@ pub(super) async fn show(
     Ok(response)
 }
 
-/// What is told of an order that is not there: that an operator ended it since it could not be read, or that there is none.
-pub(super) async fn missing(state: &AppState, suffix: &Suffix) -> Problem {
-    match state.store.ended_unreadable(suffix).await {
+/// The problem for an order that is missing: either an operator ended it because it could not be read, or it never existed.
+pub(super) async fn missing(state: &AppState, order_id: &OrderId) -> Problem {
+    match state.store.ended_unreadable(order_id).await {
         Ok(Some(at)) => Problem::new(
             Code::OrderEndedUnreadable,
-            "its record could not be read; `ended_at` says when it was ended",
+            "the order's record could not be read, so an operator ended it; `ended_at` says when",
         )
-        .with("ended_at", Moment(at).to_string()),
+        .with("ended_at", ApiTime(at).to_string()),
         Ok(None) => Problem::order_not_found(),
         Err(error) => error.into(),
     }
 }
 
-/// Whether `If-None-Match` names this version, weakly compared as RFC 9110 asks.
+/// Whether `If-None-Match` names this version, with the weak comparison of RFC 9110.
 fn matches(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let named = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     named

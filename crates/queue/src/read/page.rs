@@ -1,9 +1,9 @@
-//! The link to the next page, beside the cursor in the body.
+//! The link to the next page, in addition to the cursor in the body.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Adds `Link: <path?…&cursor=…>; rel="next"`. Names and values are ours or have been read by us: the grammar of each is
-/// checked before, so that only what a URL may hold comes here.
+/// Adds `Link: <path?…&cursor=…>; rel="next"`. Names and values are ours or have been validated: the grammar of each
+/// is checked before, so only what a URL may contain arrives here.
 pub(crate) fn link(headers: &mut HeaderMap, path: &str, parameters: &[(&str, Option<String>)], cursor: &str) {
     let mut target = format!("{path}?");
     for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
@@ -15,7 +15,7 @@ pub(crate) fn link(headers: &mut HeaderMap, path: &str, parameters: &[(&str, Opt
     }
 }
 
-/// Percent-encodes all but the unreserved characters of a URL, and the comma and colon.
+/// Percent-encodes everything except the unreserved characters of a URL, the comma and the colon.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_repeats_what_was_asked() {
+    fn the_link_repeats_the_query() {
         let mut headers = HeaderMap::new();
         let parameters =
             [("state", Some("failed".to_owned())), ("from", None), ("to", Some("1+2".to_owned()))];

@@ -1,38 +1,39 @@
-//! Parameters of paths and queries, named when they are wrong and never repeated.
+//! Parameters of paths and queries. Errors name them and never repeat their values.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use posthaste_model::Suffix;
+use posthaste_model::OrderId;
 use serde::de::DeserializeOwned;
 
 use crate::problem::{Code, Problem};
 
-/// The order of a path: `u17.1763618400000000000`, or `history:u17:1763618400000000000` as the ancestor wrote it.
+/// The order id of a path: `u17.1763618400000000000`, or `history:u17:1763618400000000000` as the legacy API wrote it.
 #[derive(Debug, Clone)]
-pub(crate) struct OrderId(pub Suffix);
+pub(crate) struct OrderIdPath(pub OrderId);
 
-impl FromStr for OrderId {
+impl FromStr for OrderIdPath {
     type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Problem> {
         let read = match text.strip_prefix("history:") {
-            Some(suffix) => suffix.parse(),
-            None => Suffix::from_order_id(text),
+            Some(order_id) => order_id.parse(),
+            None => OrderId::from_wire_id(text),
         };
-        read.map(Self).map_err(|_| Problem::parameter("id", "invalid_id", "<sender id>.<nanoseconds>"))
+        read.map(Self)
+            .map_err(|_| Problem::parameter("id", "invalid_id", "must be <sender id>.<nanoseconds>"))
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for OrderId {
+impl<S: Send + Sync> FromRequestParts<S> for OrderIdPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(id) = Path::<String>::from_request_parts(parts, state)
             .await
-            .map_err(|_| Problem::parameter("id", "invalid_id", "<sender id>.<nanoseconds>"))?;
+            .map_err(|_| Problem::parameter("id", "invalid_id", "must be <sender id>.<nanoseconds>"))?;
         id.parse()
     }
 }
@@ -47,13 +48,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let read = Query::<T>::try_from_uri(&parts.uri);
         read.map(|Query(read)| Self(read)).map_err(|_| {
-            let detail = "the query names a parameter that is not known here, or one twice";
+            let detail = "the query has an unknown parameter, or one parameter twice";
             Problem::new(Code::InvalidParameter, detail)
         })
     }
 }
 
-/// `true` or `false` in a query; `false` when it is not given.
+/// `true` or `false` in a query; `false` if left out.
 ///
 /// # Errors
 /// 422.
@@ -61,11 +62,11 @@ pub(crate) fn flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
     match given {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::parameter(name, "invalid", "true or false")),
+        Some(_) => Err(Problem::parameter(name, "invalid", "must be true or false")),
     }
 }
 
-/// A whole number of a query, within bounds; `default` when it is not given.
+/// A whole number of a query, within bounds; `default` if left out.
 ///
 /// # Errors
 /// 422, with the bounds.
@@ -80,7 +81,7 @@ pub(crate) fn number(
     match text.parse() {
         Ok(number) if plain && bounds.contains(&number) => Ok(number),
         _ => {
-            let rule = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+            let rule = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
             Err(Problem::parameter(name, "out_of_range", rule))
         }
     }
@@ -93,15 +94,15 @@ mod tests {
     #[test]
     fn both_spellings_of_an_order_are_read() {
         for text in ["u-1.17", "history:u-1:17"] {
-            assert_eq!(text.parse::<OrderId>().unwrap().0.as_str(), "u-1:17");
+            assert_eq!(text.parse::<OrderIdPath>().unwrap().0.as_str(), "u-1:17");
         }
         for text in ["", "u1", "u1.x", "{0}.1", "u 1.1", "history:u1.1", "__proto__", "due:{0}:urgent"] {
-            assert_eq!(text.parse::<OrderId>().expect_err(text).code(), Code::InvalidParameter);
+            assert_eq!(text.parse::<OrderIdPath>().expect_err(text).code(), Code::InvalidParameter);
         }
     }
 
     #[test]
-    fn numbers_keep_their_bounds() {
+    fn numbers_outside_the_bounds_are_refused() {
         assert_eq!(number("limit", None, 1..=200, 50).unwrap(), 50);
         assert_eq!(number("limit", Some("200"), 1..=200, 50).unwrap(), 200);
         for text in ["-1", "0", "1000000000", "", "+1", "1.0", "99999999999999999999999"] {

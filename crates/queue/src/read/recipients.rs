@@ -1,4 +1,4 @@
-//! `GET /v1/orders/{id}/recipients`: a page, or everything as lines.
+//! `GET /v1/orders/{id}/recipients`: one page, or all deliveries as NDJSON.
 
 use std::time::Duration;
 
@@ -8,53 +8,55 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use posthaste_model::{Channel, State as RowState, Suffix, UnixMs};
-use posthaste_store::{Head, ListedRow, RowCursor, RowFilter, RowPage, UnreadableRows};
+use posthaste_model::{Channel, OrderId, State as DeliveryState, UnixMs};
+use posthaste_store::{
+    DeliveryCursor, DeliveryFilter, DeliveryPage, Head, ListedDelivery, UnreadableParcelPart,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::deliveries::RecipientDelivery;
 use super::orders::missing;
 use super::page::link;
-use super::rows::RecipientRow;
-use super::{OrderId, Parameters, number};
+use super::{OrderIdPath, Parameters, number};
 use crate::auth::{OpenKey, Reader};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::state::AppState;
 
 const LINES: &str = "application/x-ndjson";
-/// Rows read at a time when everything is asked for.
+/// Deliveries read at a time when all are requested.
 const AT_ONCE: usize = 1_000;
 
-/// What is asked for.
+/// Query of the list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Of this channel only.
+pub(super) struct RecipientsQuery {
+    /// Only deliveries on this channel.
     channel: Option<String>,
-    /// In these states only, with commas.
+    /// Only deliveries in these states; separate several with commas.
     state: Option<String>,
-    /// Rows of a page, 1 to 5,000; 500 if not given. A page may be shorter and still have a next one.
+    /// Deliveries per page, 1 to 5,000; default 500. A page may be shorter even when more follow.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
     limit: Option<String>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// A page of rows.
+/// A page of deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RecipientPage {
     /// Channel by channel, in the order of the recipients.
-    items: Vec<RecipientRow>,
-    /// Rows of the same span that can't be read, parcel by parcel; left out when there are none. They are told whatever `state`
-    /// asks for, since their states may not be known.
+    items: Vec<RecipientDelivery>,
+    /// Deliveries of the same span that can't be read, parcel by parcel; left out if there are none. They are listed
+    /// whatever `state` says, because their states may be unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable_rows: Vec<UnreadableView>,
-    /// Asks for the next page; missing on the last one.
+    unreadable_deliveries: Vec<UnreadableView>,
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// Rows that can't be read: an operator finds them among what is parked once a courier came upon them.
+/// Deliveries that can't be read: an operator finds them in `GET /v1/parked` once a courier has tried to read them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UnreadableView {
     /// Their channel.
@@ -63,36 +65,37 @@ pub(super) struct UnreadableView {
     /// The number of their parcel on the channel, as in `GET /v1/parked`.
     parcel: u32,
     /// How many there are.
-    rows: u32,
+    deliveries: u32,
     /// Why: `newer_version`, `wrong_type` or `damaged`.
     #[schema(example = "damaged")]
     reason: &'static str,
 }
 
-impl From<UnreadableRows> for UnreadableView {
-    fn from(rows: UnreadableRows) -> Self {
-        let UnreadableRows { channel, parcel, rows, why } = rows;
-        Self { channel: channel.to_string(), parcel, rows, reason: why.word() }
+impl From<UnreadableParcelPart> for UnreadableView {
+    fn from(deliveries: UnreadableParcelPart) -> Self {
+        let UnreadableParcelPart { channel, parcel, deliveries, why } = deliveries;
+        Self { channel: channel.to_string(), parcel, deliveries, reason: why.word() }
     }
 }
 
-/// A line of rows that can't be read.
+/// A line for deliveries that can't be read.
 #[derive(Debug, Serialize)]
 struct UnreadableLine {
-    unreadable_rows: UnreadableView,
+    unreadable_deliveries: UnreadableView,
 }
 
-/// The recipients of an order
+/// List the recipients of an order
 ///
-/// One row for each address: what became of it, why, and what it waits for. With `Accept: application/x-ndjson` all rows
-/// that fit, one a line. An answer of lines that could not be finished breaks off. Rows that can't be read are named in
-/// `unreadable_rows`, in lines by a line `{"unreadable_rows": {…}}` for each parcel. Needs the scope `read`.
+/// One delivery for each address: its state, the reason, and what it waits for. With `Accept: application/x-ndjson`,
+/// all matching deliveries, one per line. If such a response can't be completed, the connection breaks off.
+/// Deliveries that can't be read are listed in `unreadable_deliveries`; in NDJSON, as a line
+/// `{"unreadable_deliveries": {…}}` for each parcel. Needs the scope `read`.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/recipients", tag = "orders", operation_id = "listRecipients",
-    params(("id" = String, Path, description = "The order's id."), Asked),
+    params(("id" = String, Path, description = "The order's id."), RecipientsQuery),
     responses(
-        (status = 200, description = "A page of rows, or all as lines.", content(
-            (RecipientPage = "application/json"), (RecipientRow = "application/x-ndjson"),
+        (status = 200, description = "A page of deliveries, or all deliveries as NDJSON.", content(
+            (RecipientPage = "application/json"), (RecipientDelivery = "application/x-ndjson"),
         )),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
@@ -100,25 +103,29 @@ struct UnreadableLine {
 pub(super) async fn list(
     Reader(caller): Reader,
     State(state): State<AppState>,
-    OrderId(suffix): OrderId,
-    Parameters(asked): Parameters<Asked>,
+    OrderIdPath(order_id): OrderIdPath,
+    Parameters(asked): Parameters<RecipientsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    caller.sees(&suffix)?;
+    caller.sees(&order_id)?;
     let filter = filter(&asked)?;
     let limit = number("limit", asked.limit.as_deref(), 1..=5_000, 500)?;
-    let cursor = asked.cursor.as_deref().map(str::parse::<RowCursor>).transpose().map_err(|_| {
-        Problem::parameter("cursor", "invalid_cursor", "the next_cursor of a page of the same filter")
+    let cursor = asked.cursor.as_deref().map(str::parse::<DeliveryCursor>).transpose().map_err(|_| {
+        Problem::parameter(
+            "cursor",
+            "invalid_cursor",
+            "must be the next_cursor of a page with the same filter",
+        )
     })?;
     let lines = wants_lines(&headers)?;
     let limit = if lines { AT_ONCE } else { usize::try_from(limit).unwrap_or(AT_ONCE) };
-    let first = state.store.recipients(&suffix, &filter, cursor.as_ref(), limit).await?;
-    let Some(first) = first else { return Err(missing(&state, &suffix).await) };
+    let first = state.store.recipients(&order_id, &filter, cursor.as_ref(), limit).await?;
+    let Some(first) = first else { return Err(missing(&state, &order_id).await) };
     if lines {
         let key = caller.stay(&state);
-        return Ok(stream_all(state, key, suffix, filter, first));
+        return Ok(stream_all(state, key, order_id, filter, first));
     }
-    let quiet = moved(&state, &suffix, &first.glance.head);
+    let quiet = moved(&state, &order_id, &first.glance.head);
     let next_cursor = first.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
@@ -128,28 +135,29 @@ pub(super) async fn list(
             ("state", (!states.is_empty()).then(|| states.join(","))),
             ("limit", asked.limit.is_some().then(|| limit.to_string())),
         ];
-        link(&mut headers, &format!("/v1/orders/{}/recipients", suffix.order_id()), &parameters, cursor);
+        link(&mut headers, &format!("/v1/orders/{}/recipients", order_id.wire_id()), &parameters, cursor);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let items = first.rows.into_iter().map(|row| RecipientRow::new(row, quiet)).collect();
-    let unreadable_rows = first.unreadable.into_iter().map(UnreadableView::from).collect();
-    Ok((headers, Json(RecipientPage { items, unreadable_rows, next_cursor })).into_response())
+    let items =
+        first.deliveries.into_iter().map(|delivery| RecipientDelivery::new(delivery, quiet)).collect();
+    let unreadable_deliveries = first.unreadable.into_iter().map(UnreadableView::from).collect();
+    Ok((headers, Json(RecipientPage { items, unreadable_deliveries, next_cursor })).into_response())
 }
 
-fn filter(asked: &Asked) -> Result<RowFilter, Problem> {
+fn filter(asked: &RecipientsQuery) -> Result<DeliveryFilter, Problem> {
     let channel = asked.channel.as_deref().map(str::parse::<Channel>).transpose();
     let channel = channel.map_err(|error| Problem::parameter("channel", "invalid_id", error.to_string()))?;
-    let read = |word: &str| RowState::ALL.into_iter().find(|state| state.word() == word);
+    let read = |word: &str| DeliveryState::ALL.into_iter().find(|state| state.word() == word);
     let words = asked.state.as_deref().into_iter().flat_map(|list| list.split(','));
     let states = words.map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
         let rule =
-            "some of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";
+            "must be one or more of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";
         Problem::parameter("state", "unknown_value", rule)
     })?;
-    Ok(RowFilter { channel, states })
+    Ok(DeliveryFilter { channel, states })
 }
 
-/// Whether `Accept` prefers lines to JSON.
+/// Whether `Accept` prefers NDJSON to JSON.
 fn wants_lines(headers: &HeaderMap) -> Result<bool, Problem> {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut any = false;
@@ -162,26 +170,32 @@ fn wants_lines(headers: &HeaderMap) -> Result<bool, Problem> {
         }
     }
     if any {
-        Err(Problem::new(Code::NotAcceptable, "application/json or application/x-ndjson"))
+        Err(Problem::new(Code::NotAcceptable, "this path returns application/json or application/x-ndjson"))
     } else {
         Ok(false)
     }
 }
 
-/// Whether the order was moved to the end of quiet hours: a moment just inside of them leads to the very millisecond it is
-/// due, which depends on its id.
-fn moved(state: &AppState, suffix: &Suffix, head: &Head) -> bool {
+/// Whether quiet hours moved the order: any time inside them is moved to the exact millisecond the order is due,
+/// which depends on its id.
+fn moved(state: &AppState, order_id: &OrderId, head: &Head) -> bool {
     let Some(quiet) = &state.rules.quiet else { return false };
     let span = state.settings.quiet_hours.jitter.get() + Duration::from_millis(1);
     let before = head.due.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    quiet.moved(UnixMs(before), head.lane, suffix) == Some(head.due)
+    quiet.moved(UnixMs(before), head.priority, order_id) == Some(head.due)
 }
 
-/// Reads page after page as the client takes them: one page is in memory at a time.
-fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, first: RowPage) -> Response {
-    let quiet = moved(&state, &suffix, &first.glance.head);
+/// Reads page after page as the client reads the response: one page is in memory at a time.
+fn stream_all(
+    state: AppState,
+    key: OpenKey,
+    order_id: OrderId,
+    filter: DeliveryFilter,
+    first: DeliveryPage,
+) -> Response {
+    let quiet = moved(&state, &order_id, &first.glance.head);
     let pages = stream::unfold(Some((state, key, Next::Page(Box::new(first)))), move |at| {
-        let (suffix, filter) = (suffix.clone(), filter.clone());
+        let (order_id, filter) = (order_id.clone(), filter.clone());
         async move {
             let (state, mut key, next) = at?;
             let page = match next {
@@ -190,19 +204,19 @@ fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, 
                     if key.must_tell().await.is_err() {
                         return Some((Err(Broken), None));
                     }
-                    match state.store.recipients(&suffix, &filter, Some(&cursor), AT_ONCE).await {
+                    match state.store.recipients(&order_id, &filter, Some(&cursor), AT_ONCE).await {
                         Ok(Some(page)) => page,
-                        // The status is sent: the broken transfer tells that something is missing.
+                        // The status line is already sent: the broken transfer shows the client that data is missing.
                         Ok(None) => return Some((Err(Broken), None)),
                         Err(error) => {
-                            tracing::warn!(%error, "an answer of lines broke off");
+                            tracing::warn!(%error, "could not finish an NDJSON response; the connection was closed");
                             return Some((Err(Broken), None));
                         }
                     }
                 }
             };
             let next = page.next.map(|cursor| (state, key, Next::Cursor(cursor)));
-            Some((Ok(as_lines(page.rows, page.unreadable, quiet)), next))
+            Some((Ok(as_lines(page.deliveries, page.unreadable, quiet)), next))
         }
     });
     let mut response = Body::from_stream(pages).into_response();
@@ -212,27 +226,29 @@ fn stream_all(state: AppState, key: OpenKey, suffix: Suffix, filter: RowFilter, 
     response
 }
 
-/// What comes next.
+/// The next step.
 enum Next {
-    Page(Box<RowPage>),
-    Cursor(RowCursor),
+    Page(Box<DeliveryPage>),
+    Cursor(DeliveryCursor),
 }
 
-/// The answer can't be finished.
+/// The response can't be completed.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer can't be finished")]
+#[error("the response can't be completed")]
 struct Broken;
 
-fn as_lines(rows: Vec<ListedRow>, unreadable: Vec<UnreadableRows>, quiet: bool) -> Bytes {
-    let mut out = Vec::with_capacity(rows.len() * 192);
-    for row in rows {
-        // Rows hold texts and numbers alone: writing them into memory cannot fail.
-        if serde_json::to_writer(&mut out, &RecipientRow::new(row, quiet)).is_ok() {
+fn as_lines(deliveries: Vec<ListedDelivery>, unreadable: Vec<UnreadableParcelPart>, quiet: bool) -> Bytes {
+    let mut out = Vec::with_capacity(deliveries.len() * 192);
+    for delivery in deliveries {
+        // Deliveries hold only texts and numbers: serializing them into memory cannot fail.
+        if serde_json::to_writer(&mut out, &RecipientDelivery::new(delivery, quiet)).is_ok() {
             out.push(b'\n');
         }
     }
-    for rows in unreadable {
-        if serde_json::to_writer(&mut out, &UnreadableLine { unreadable_rows: rows.into() }).is_ok() {
+    for deliveries in unreadable {
+        if serde_json::to_writer(&mut out, &UnreadableLine { unreadable_deliveries: deliveries.into() })
+            .is_ok()
+        {
             out.push(b'\n');
         }
     }

@@ -1,7 +1,7 @@
-//! Who gets nothing: looking into the suppression lists, putting addresses there, and lifting them. Addresses come in bodies
-//! alone, never in a path or query, where logs and proxies would keep them; none is ever told.
+//! Suppression lists: look up, add and lift addresses. Addresses are only accepted in bodies, never in a path or
+//! query, where logs and proxies would keep them; no response contains one.
 
-mod asked;
+mod request;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use posthaste_model::Reason;
 use posthaste_store::{
-    CallError, Notice, Source, Suppress, Suppressed, Suppression, SuppressionCursor, SuppressionId,
+    CallError, ConsentNotice, Suppress, Suppressed, SuppressionCursor, SuppressionEntry, SuppressionId,
+    SuppressionSource,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -18,51 +19,51 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::asked::{AddressesBody, Changer, Looker};
+use self::request::{AddressesBody, Changer, Looker};
 use crate::auth::Admin;
-use crate::edge::body::SmallJson;
-use crate::moment::Moment;
+use crate::middleware::body::SmallJson;
+use crate::order_response::reason_word;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::read::{Parameters, link, number};
 use crate::state::AppState;
-use crate::view::reason_word;
+use crate::timestamp::ApiTime;
 
-/// Addresses worked on at the same time for one request.
+/// Addresses processed at the same time for one request.
 const AT_ONCE: usize = 64;
 
 /// An entry of a suppression list.
 #[derive(Debug, Serialize, ToSchema)]
 struct SuppressionView {
-    /// What it can be lifted by: a keyed hash, from which the address can't be told.
+    /// The id to lift the entry by: a keyed hash that does not reveal the address.
     #[schema(example = "5bdcc146bf60754e6a042426089575c7")]
     id: String,
-    /// `channel`: holds for all senders; `sender`: for one, whose name is in the hash alone.
+    /// `channel`: applies to all senders; `sender`: applies to one sender, named only inside the hash.
     #[schema(example = "channel")]
     list: &'static str,
-    /// `active`: the address gets nothing; `striking`: failures are counted, it still gets everything.
+    /// `active`: the address receives nothing; `striking`: failures are being counted, the address still receives everything.
     #[schema(example = "active")]
     state: &'static str,
-    /// Why, as a stable word; a provider's own reasons are `provider_` and their number.
+    /// Why, as a stable word; a provider's own reason is `provider_` and its number.
     #[schema(example = "bounced")]
     reason: String,
-    /// Who said so: `provider`, `bounce`, `stop`, `unsubscribe`, `operator`.
+    /// The source of the entry: `provider`, `bounce`, `stop`, `unsubscribe`, `operator`.
     #[schema(example = "bounce")]
     source: &'static str,
-    /// Since when it is active, or the first strike.
-    since: Moment,
+    /// When it became active, or the time of the first strike.
+    since: ApiTime,
     /// Strikes counted.
     strikes: u8,
 }
 
-impl From<Suppression> for SuppressionView {
-    fn from(entry: Suppression) -> Self {
+impl From<SuppressionEntry> for SuppressionView {
+    fn from(entry: SuppressionEntry) -> Self {
         Self {
             id: entry.id.to_string(),
             list: if entry.of_sender { "sender" } else { "channel" },
             state: if entry.active { "active" } else { "striking" },
             reason: reason_word(entry.reason).unwrap_or_default(),
             source: entry.source.word(),
-            since: Moment(entry.since),
+            since: ApiTime(entry.since),
             strikes: entry.strikes,
         }
     }
@@ -71,60 +72,60 @@ impl From<Suppression> for SuppressionView {
 /// A page of a channel's entries.
 #[derive(Debug, Serialize, ToSchema)]
 struct SuppressionPage {
-    /// In no order.
+    /// Entries, in no particular order.
     items: Vec<SuppressionView>,
-    /// Asks for the next page; missing on the last one.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// What was found of each address.
+/// The result of the lookup.
 #[derive(Debug, Serialize, ToSchema)]
 struct FoundList {
-    /// One an address, in the order of the body.
+    /// One item for each address, in the order of the body.
     items: Vec<Found>,
 }
 
-/// What was found of one address.
+/// The result for one address.
 #[derive(Debug, Serialize, ToSchema)]
 struct Found {
     /// Position in the body, from 0.
     index: usize,
-    /// Whether it gets nothing.
+    /// Whether the address receives nothing.
     suppressed: bool,
-    /// Its entries: that of the channel, and that of the sender.
+    /// Its entries: on the list of the channel, and on the list of the sender.
     entries: Vec<SuppressionView>,
 }
 
-/// What became of addresses put on a list.
+/// The result of adding addresses.
 #[derive(Debug, Serialize, ToSchema)]
 struct Put {
-    /// Newly on the list.
+    /// Addresses newly on the list.
     added: usize,
-    /// Were there already.
+    /// Addresses already on the list.
     unchanged: usize,
 }
 
-/// What became of addresses taken off a list.
+/// The result of lifting addresses.
 #[derive(Debug, Serialize, ToSchema)]
 struct Lifted {
-    /// Taken off.
+    /// Addresses taken off the list.
     lifted: usize,
-    /// Were not there.
+    /// Addresses that were not on the list.
     not_there: usize,
 }
 
-/// What a list is asked for.
+/// Query of the list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListAsked {
-    /// The channel; needed.
+    /// The channel; required.
     #[param(required, value_type = String)]
     channel: Option<String>,
-    /// Entries of a page, 1 to 1000; 100 if not given. A page may be shorter, or somewhat longer.
+    /// Entries per page, 1 to 1000; default 100. A page may be shorter or slightly longer.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -137,13 +138,14 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(lift_entry))
 }
 
-/// Entries of a channel's lists
+/// List the suppressions of a channel
 ///
-/// The channel's own and those of all senders. While the lists change an entry may be told twice. Needs the scope `admin`.
+/// The channel's own list and those of all senders. If the lists change while they are read, an entry may appear
+/// twice. Needs the scope `admin`.
 #[utoipa::path(
     get, path = "/v1/suppressions", tag = "suppressions", operation_id = "listSuppressions", params(ListAsked),
     responses(
-        (status = 200, description = "A page of entries; `Link` names the next one.", body = SuppressionPage),
+        (status = 200, description = "A page of entries; `Link` points to the next page.", body = SuppressionPage),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -152,12 +154,12 @@ async fn list(
     State(state): State<AppState>,
     Parameters(asked): Parameters<ListAsked>,
 ) -> Result<Response, Problem> {
-    let no_channel = || Problem::parameter("channel", "unknown_value", "the name of a channel");
-    let channel = asked.channel.as_deref().and_then(asked::channel).ok_or_else(no_channel)?;
+    let no_channel = || Problem::parameter("channel", "unknown_value", "must be the name of a channel");
+    let channel = asked.channel.as_deref().and_then(request::channel).ok_or_else(no_channel)?;
     let limit = number("limit", asked.limit.as_deref(), 1..=1_000, 100)?;
     let cursor = asked.cursor.as_deref().map(str::parse::<SuppressionCursor>).transpose();
     let cursor = cursor.map_err(|_| {
-        Problem::parameter("cursor", "invalid_cursor", "the next_cursor of a page of this list")
+        Problem::parameter("cursor", "invalid_cursor", "must be the next_cursor of a page of this list")
     })?;
     let page = state.store.list_suppressions(&channel, cursor, usize::try_from(limit).unwrap_or(1)).await?;
     let next_cursor = page.next.map(|cursor| cursor.to_string());
@@ -176,15 +178,16 @@ async fn list(
     Ok((headers, Json(SuppressionPage { items, next_cursor })).into_response())
 }
 
-/// Put addresses on a list
+/// Suppress addresses
 ///
-/// From now on they get nothing on this channel, from anybody or from the sender. Needs the scope `admin`; for the list of the
-/// sender a key acts for, `enqueue`. An address that is wrong is told, and then nothing is put there. May be repeated.
+/// From now on these addresses receive nothing on this channel: from any sender, or from the named sender. Needs the
+/// scope `admin`; for the list of a sender the key acts for, `enqueue`. If an address is invalid, the error names its
+/// place and nothing is added. Safe to repeat.
 #[utoipa::path(
     post, path = "/v1/suppressions", tag = "suppressions", operation_id = "addSuppressions",
     request_body = AddressesBody,
     responses(
-        (status = 200, description = "They are on the list.", body = Put),
+        (status = 200, description = "The addresses are on the list.", body = Put),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -194,7 +197,7 @@ async fn add(
     SmallJson(body): SmallJson<AddressesBody>,
 ) -> Result<Json<Put>, Problem> {
     let asked = body.read(caller, &state, true).await?;
-    let notice = Notice::heard(Instant::now());
+    let notice = ConsentNotice::heard(Instant::now());
     let all: Vec<Suppress> = asked
         .addresses
         .into_iter()
@@ -202,7 +205,7 @@ async fn add(
             sender: asked.sender.clone(),
             address,
             reason: Reason::ByOperator,
-            source: Source::Operator,
+            source: SuppressionSource::Operator,
             after: 1,
             notice: notice.clone(),
         })
@@ -212,22 +215,25 @@ async fn add(
     let count = |wanted| put.iter().filter(|one| **one == wanted).count();
     let (added, unchanged) = (count(Suppressed::Added), count(Suppressed::Again));
     if added + unchanged < put.len() {
-        // A record of a later version.
-        return Err(Problem::new(Code::StoreUnavailable, "not all of them are on the list; ask again"));
+        // The record was written by a newer version.
+        return Err(Problem::new(
+            Code::StoreUnavailable,
+            "not all addresses are on the list; repeat the request",
+        ));
     }
-    tracing::info!(channel = %asked.channel, added, "addresses were suppressed by an operator");
+    tracing::info!(channel = %asked.channel, added, "addresses suppressed");
     Ok(Json(Put { added, unchanged }))
 }
 
-/// Look addresses up
+/// Look up addresses
 ///
-/// Whether they get nothing, and why: by the list of the channel, or by that of the sender. Needs the scope `admin`; for the
-/// sender a key acts for, `read`.
+/// Whether each address is suppressed, and why: by the list of the channel, or by that of the sender. Needs the scope
+/// `admin`; for a sender the key acts for, `read`.
 #[utoipa::path(
     post, path = "/v1/suppressions/find", tag = "suppressions", operation_id = "findSuppressions",
     request_body = AddressesBody,
     responses(
-        (status = 200, description = "What is known of each.", body = FoundList),
+        (status = 200, description = "The entries of each address.", body = FoundList),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -255,15 +261,15 @@ async fn find(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(FoundList { items })).into_response())
 }
 
-/// Take addresses off a list
+/// Lift suppressions
 ///
-/// Off the one list that is named, strikes too. Needs the scope `admin`; for the list of the sender a key acts for, `enqueue`.
-/// May be repeated.
+/// Takes addresses, and their strikes, off the one list that is named. Needs the scope `admin`; for the list of a
+/// sender the key acts for, `enqueue`. Safe to repeat.
 #[utoipa::path(
     post, path = "/v1/suppressions/lift", tag = "suppressions", operation_id = "liftSuppressions",
     request_body = AddressesBody,
     responses(
-        (status = 200, description = "They are off the list.", body = Lifted),
+        (status = 200, description = "The addresses are off the list.", body = Lifted),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -279,26 +285,26 @@ async fn lift(
     let done: Vec<Result<bool, CallError>> = all.buffered(AT_ONCE).collect().await;
     let failed: Vec<&CallError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
     if let Some(error) = failed.iter().find(|error| error.may_have_happened()).or(failed.first()) {
-        // Of several some may be off the list although others were refused.
+        // Some of several addresses may be off the list although others failed.
         let none = failed.len() == done.len();
         return Err(if none { Problem::of_write(error) } else { Problem::outcome_unknown() });
     }
     let lifted = done.iter().flatten().filter(|lifted| **lifted).count();
-    tracing::info!(%channel, lifted, "suppressions were lifted");
+    tracing::info!(%channel, lifted, "suppressions lifted");
     Ok(Json(Lifted { lifted, not_there: done.len() - lifted }))
 }
 
-/// Take one entry off its list
+/// Lift one suppression
 ///
 /// Needs the scope `admin`.
 #[utoipa::path(
     delete, path = "/v1/suppressions/{channel}/{id}", tag = "suppressions", operation_id = "liftSuppression",
     params(
         ("channel" = String, Path, description = "The channel."),
-        ("id" = String, Path, description = "The id of the entry, as it is listed."),
+        ("id" = String, Path, description = "The id of the entry, as listed."),
     ),
     responses(
-        (status = 204, description = "It is off the list."),
+        (status = 204, description = "The entry is off the list."),
         (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
@@ -307,14 +313,14 @@ async fn lift_entry(
     State(state): State<AppState>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let no_channel = || Problem::parameter("channel", "unknown_value", "the name of a channel");
-    let channel = asked::channel(&name).ok_or_else(no_channel)?;
+    let no_channel = || Problem::parameter("channel", "unknown_value", "must be the name of a channel");
+    let channel = request::channel(&name).ok_or_else(no_channel)?;
     let id: SuppressionId =
-        id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "32 of 0-9 a-f"))?;
+        id.parse().map_err(|_| Problem::parameter("id", "invalid_id", "must be 32 characters of 0-9 a-f"))?;
     let lifted = state.store.lift_entry(&channel, id).await;
     if lifted.map_err(|error| Problem::of_write(&error))? {
-        tracing::info!(%channel, "a suppression was lifted");
+        tracing::info!(%channel, "suppression lifted");
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Problem::new(Code::SuppressionNotFound, "no entry of this channel has this id"))
+    Err(Problem::new(Code::SuppressionNotFound, "this channel has no entry with this id"))
 }

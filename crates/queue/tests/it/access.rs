@@ -1,16 +1,16 @@
-//! Who may do what: keys, scopes, senders, rate.
+//! Access control: keys, scopes, senders, rate limits.
 
 use std::time::Instant;
 
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 
 use crate::client::{Answer, ask, get};
-use crate::service::{Replica, Service, suffix};
+use crate::service::{Replica, Service, order_id};
 
 const WRONG: &str = "ph_aaaaaaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[tokio::test]
-async fn without_one_good_key_all_are_told_the_same() {
+async fn without_exactly_one_valid_key_all_get_the_same_response() {
     let service = Service::start().await;
     let good = service.master().await;
     let tampered = format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
@@ -40,24 +40,24 @@ async fn without_one_good_key_all_are_told_the_same() {
     assert_eq!(service.ask(get("/v1/orders").key(&good)).await.status, 200);
 }
 
-/// What each scope opens. Every answer but 401 and 403 means that the key was let through.
+/// What each scope allows. Any response other than 401 and 403 means that the key was admitted.
 #[tokio::test]
-async fn each_route_asks_for_its_scope() {
+async fn each_route_needs_its_scope() {
     let service = Service::start().await;
-    let order = suffix("u1", 1);
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let enqueue = service.key(&[Scope::Enqueue], Some("u1")).await;
-    let read = service.key(&[Scope::Read], Some("u1")).await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let enqueue = service.key(&[KeyScope::Enqueue], Some("u1")).await;
+    let read = service.key(&[KeyScope::Read], Some("u1")).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     let keys = [("enqueue", &enqueue), ("read", &read), ("admin", &admin)];
-    let one = format!("/v1/orders/{}", order.order_id());
+    let one = format!("/v1/orders/{}", order.wire_id());
     let wait = format!("{one}/wait?timeout=0");
-    let (rows, cancel, retry) =
+    let (deliveries, cancel, retry) =
         (format!("{one}/recipients"), format!("{one}/cancel"), format!("{one}/retry"));
     for (method, path, open_to) in [
         ("GET", "/v1/orders", &["read"][..]),
         ("GET", &one, &["read"]),
-        ("GET", &rows, &["read"]),
+        ("GET", &deliveries, &["read"]),
         ("GET", &wait, &["read"]),
         ("GET", "/v1/senders/u1/limit", &["enqueue", "read"]),
         ("GET", "/v1/couriers", &["read", "admin"]),
@@ -99,15 +99,15 @@ async fn each_route_asks_for_its_scope() {
 }
 
 #[tokio::test]
-async fn another_senders_orders_are_not_there() {
+async fn orders_of_another_sender_are_not_found() {
     let service = Service::start().await;
-    let (mine, theirs) = (suffix("u1", 1), suffix("u2", 1));
+    let (mine, theirs) = (order_id("u1", 1), order_id("u2", 1));
     let due = service.in_an_hour().await;
     service.order(&mine, 1, Some(due)).await;
     service.order(&theirs, 1, Some(due)).await;
-    let bound = service.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
+    let bound = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
     let any = service.master().await;
-    let id = theirs.order_id();
+    let id = theirs.wire_id();
     for path in [
         format!("/v1/orders/{id}"),
         format!("/v1/orders/{id}/recipients"),
@@ -143,11 +143,11 @@ async fn another_senders_orders_are_not_there() {
 }
 
 #[tokio::test]
-async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
+async fn a_key_above_its_rate_limit_learns_when_to_retry() {
     let service = Service::with(&[("rate.per_second", "1"), ("rate.burst", "3")]).await;
     let key = service.master().await;
     let (begun, mut allowed) = (Instant::now(), 0);
-    let last = posthaste_rig::eventually_async("one too many", async || {
+    let last = posthaste_rig::eventually_async("the rate limit is exceeded", async || {
         let answer = service.ask(get("/v1/couriers").key(&key)).await;
         assert_eq!(answer.header("ratelimit-policy").as_deref(), Some("\"key\";q=3;w=3"));
         if answer.status == 200 {
@@ -163,17 +163,17 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert!((1..=3).contains(&wait), "{wait}");
     assert!(last.header("ratelimit").expect("a limit").starts_with("\"key\";r=0;t="), "{last:?}");
     let other = service.master().await;
-    assert_eq!(service.ask(get("/v1/couriers").key(&other)).await.status, 200, "each key has its own");
+    assert_eq!(service.ask(get("/v1/couriers").key(&other)).await.status, 200, "each key has its own limit");
 }
 
 #[tokio::test]
-async fn replicas_count_and_know_keys_together() {
+async fn replicas_share_rate_limits_and_keys() {
     let settings = [("rate.per_second", "1"), ("rate.burst", "4"), ("keys.known_for", "50ms")];
     let one = Service::with(&settings).await;
     let two = Replica::with(&one.redis, &settings, posthaste_queue::api::router).await;
     let key = one.master().await;
     let (begun, mut allowed) = (Instant::now(), 0);
-    let status = posthaste_rig::eventually_async("one too many", async || {
+    let status = posthaste_rig::eventually_async("the rate limit is exceeded", async || {
         let address = if allowed % 2 == 0 { one.address } else { two.address };
         let status = get("/v1/couriers").key(&key).send(address).await.status;
         if status == 200 {
@@ -190,7 +190,7 @@ async fn replicas_count_and_know_keys_together() {
     assert_eq!(get("/v1/couriers").key(&doomed).send(two.address).await.status, 200);
     let path = format!("/v1/keys/{}", &doomed[3..15]);
     assert_eq!(one.ask(ask("DELETE", &path).key(&master)).await.status, 204);
-    posthaste_rig::eventually_async("the other replica knows that it was revoked", async || {
+    posthaste_rig::eventually_async("the other replica refuses the revoked key", async || {
         match get("/v1/couriers").key(&doomed).send(two.address).await.status {
             401 => Ok(()),
             status => Err(status),

@@ -1,4 +1,4 @@
-//! The store is away: 503, never a success, and ready again when it is back.
+//! The store is unreachable: 503, never a success, and ready again once it is back.
 
 use posthaste_rig::eventually_async;
 
@@ -6,7 +6,7 @@ use crate::client::{ask, get};
 use crate::service::Service;
 
 #[tokio::test]
-async fn without_the_store_nothing_is_answered_with_success() {
+async fn without_the_store_no_request_succeeds() {
     let mut service = Service::with(&[("redis.call_timeout", "1s"), ("keys.known_for", "1h")]).await;
     let key = service.master().await;
     assert_eq!(service.ask(get("/v1/orders").key(&key)).await.status, 200);
@@ -40,9 +40,9 @@ async fn without_the_store_nothing_is_answered_with_success() {
         assert!(matches!(code.as_str(), "store_unavailable" | "outcome_unknown"), "{code}");
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
     }
-    assert_eq!(service.ask(get("/docs")).await.status, 200, "what needs no store is there");
+    assert_eq!(service.ask(get("/docs")).await.status, 200, "pages that need no store are served");
     service.redis.restart().expect("restarted");
-    eventually_async("the service is well again", async || {
+    eventually_async("the service works again", async || {
         match service.ask(get("/v1/orders").key(&key)).await.status {
             200 => Ok(()),
             status => Err(status),

@@ -1,4 +1,4 @@
-//! Bodies that take long to check hold nobody up.
+//! Bodies that take long to check block no other request.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::client::{ask, get};
 use crate::intake::lines;
 use crate::service::Service;
 
-/// What a small request may take beside big ones, of a hundred the slowest.
+/// What a small request may take beside large ones: the slowest of a hundred.
 const SOON: Duration = Duration::from_millis(50);
-/// Small requests measured at least.
+/// Minimum number of small requests measured.
 const LEAST: usize = 30;
 
-/// So many recipients with numbers of all countries in turn.
+/// This many recipients, with numbers of all countries in turn.
 fn recipients(count: usize) -> impl Iterator<Item = Value> {
     let lines = include_str!("../data/phone_examples.csv").lines().filter(|line| !line.starts_with('#'));
     let costly = |line: &&str| {
@@ -45,9 +45,9 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-// One worker for everything: what is checked on it holds all others up.
+// One worker for everything: a check on it would block all other requests.
 #[tokio::test]
-async fn small_requests_are_answered_while_big_ones_are_checked() {
+async fn small_requests_are_answered_while_large_ones_are_checked() {
     let service = Service::with(&[("orders.phone_countries", "*")]).await;
     let key = service.master().await;
     let order = json!({"sender": {"id": "u1"}, "text": "Hello"});
@@ -83,8 +83,8 @@ async fn small_requests_are_answered_while_big_ones_are_checked() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()["recipients"]["accepted"], 10_000);
     }
-    assert!(beside.len() >= LEAST, "{} small requests beside the big ones", beside.len());
-    // A machine that is busy with other things is slow without big requests as well.
+    assert!(beside.len() >= LEAST, "{} small requests beside the large ones", beside.len());
+    // A busy machine is slow even without large requests.
     let (quiet, beside) = (p99(quiet), p99(beside));
-    assert!(beside < SOON.max(quiet * 5), "p99 {beside:?} beside big requests, {quiet:?} without");
+    assert!(beside < SOON.max(quiet * 5), "p99 {beside:?} beside large requests, {quiet:?} without");
 }

@@ -1,4 +1,4 @@
-//! A client that speaks HTTP by hand, so that it can also speak it badly.
+//! An HTTP client written by hand, so that it can also send malformed requests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The future's result; fails the test when it does not come.
+/// The future's result; fails the test if it takes too long.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let patience: Duration = posthaste_rig::patience();
     tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what}: not within {patience:?}"))
 }
 
-/// A request to be made.
+/// A request to send.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ask<'a> {
     method: &'a str,
@@ -22,7 +22,7 @@ pub(crate) struct Ask<'a> {
     body: Option<Vec<u8>>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -76,22 +76,22 @@ impl<'a> Ask<'a> {
     pub(crate) async fn send(&self, address: SocketAddr) -> Answer {
         raw(address, &self.bytes())
             .await
-            .unwrap_or_else(|| panic!("{} {}: no answer", self.method, self.path))
+            .unwrap_or_else(|| panic!("{} {}: no response", self.method, self.path))
     }
 }
 
-/// Sends bytes and reads until the other side closes; `None` without an answer.
+/// Sends bytes and reads until the peer closes; `None` without a response.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
-    // The other side may have closed already; what it said before is what counts.
+    // The peer may have closed already; what it sent before that counts.
     let _ = stream.write_all(bytes).await;
     read(&mut stream).await
 }
 
-/// Reads an answer until the other side closes.
+/// Reads a response until the peer closes.
 pub(crate) async fn read(stream: &mut TcpStream) -> Option<Answer> {
     let mut heard = Vec::new();
-    let _ = soon("the end of the answer", stream.read_to_end(&mut heard)).await;
+    let _ = soon("the end of the response", stream.read_to_end(&mut heard)).await;
     let end = heard.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8(heard[..end].to_vec()).expect("a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
@@ -117,7 +117,7 @@ fn dechunk(mut bytes: &[u8]) -> Vec<u8> {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -132,7 +132,7 @@ impl Answer {
             .map(|(_, value)| value.to_owned())
     }
 
-    /// The code of a problem that is whole: media type, status, trace id.
+    /// The code of a complete problem: media type, status and trace id are checked.
     #[track_caller]
     pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type").as_deref(), Some("application/problem+json"), "{self:?}");
@@ -144,7 +144,7 @@ impl Answer {
     }
 }
 
-/// An answer that goes on.
+/// A response that continues.
 pub(crate) struct Stream {
     stream: TcpStream,
     heard: String,
@@ -157,7 +157,7 @@ impl Stream {
         Self { stream, heard: String::new() }
     }
 
-    /// Reads until this was heard, and gives what was heard up to its end.
+    /// Reads until this was received, and returns everything received up to its end.
     pub(crate) async fn until(&mut self, what: &str) -> String {
         loop {
             if let Some(at) = self.heard.find(what) {
@@ -167,7 +167,7 @@ impl Stream {
         }
     }
 
-    /// Reads to the end and gives what was heard.
+    /// Reads to the end and returns everything received.
     pub(crate) async fn end(mut self) -> String {
         while self.more("the end").await {}
         self.heard

@@ -1,4 +1,5 @@
-//! A cluster with a primary that is dead and not replaced: what is elsewhere is served, and what is there is told as such.
+//! A cluster with a primary that is dead and not replaced: reachable partitions are served, and the others are
+//! reported as missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,8 +22,8 @@ async fn orders_of(address: SocketAddr, key: &str) -> Result<Value, String> {
 }
 
 #[tokio::test]
-async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
-    // Nobody takes over while the test runs.
+async fn reachable_partitions_are_served_while_a_primary_is_dead() {
+    // No replica takes over while the test runs.
     let start = || Cluster::start(3, 1, Duration::from_secs(300));
     let mut cluster = tokio::task::spawn_blocking(start).await.expect("a task").expect("a cluster");
     let settings = Settings { url: cluster.url().into(), partitions: PARTITIONS, ..Settings::default() };
@@ -37,17 +38,17 @@ async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
         let answer = post(&key, &order(1)).send(address).await;
         assert!(answer.status < 300, "{answer:?}");
         let id = answer.json()["order_id"].as_str().expect("an id").to_owned();
-        let suffix = id.replace('.', ":").parse().expect("a suffix");
-        told.insert(tool.partition_of(&suffix), id);
+        let order_id = id.replace('.', ":").parse().expect("an order id");
+        told.insert(tool.partition_of(&order_id), id);
     }
     let whole = orders_of(address, &key).await.expect("a page");
     assert!(whole.get("partitions_missing").is_none(), "{whole}");
-    // With the first partition, where keys and suppression lists are.
+    // Including the first partition, which holds keys and suppression lists.
     let victim = (0..3).find(|at| tool.node_of(0) == Some(cluster.address(*at))).expect("a primary");
     let gone: Vec<u16> = (0..PARTITIONS).filter(|p| tool.node_of(*p) == tool.node_of(0)).collect();
     assert_eq!(cluster.node(victim).command(&["WAIT", "1", "5000"]).expect("a reply").int(), Some(1));
     cluster.node_mut(victim).kill9().expect("it dies");
-    let page = eventually_async("the page tells what is missing", async || {
+    let page = eventually_async("the page lists the missing partitions", async || {
         let page = orders_of(address, &key).await?;
         let missing = page.get("partitions_missing").cloned().unwrap_or_default();
         if missing == serde_json::json!(gone) { Ok(page) } else { Err(missing.to_string()) }
@@ -64,15 +65,15 @@ async fn what_is_elsewhere_is_served_while_a_primary_is_dead() {
             assert_eq!(answer.status, 200, "{p}: {answer:?}");
         }
     }
-    // A key that nobody knows is still told from one that can't be looked up.
+    // An unknown key is still distinguished from one that can't be looked up.
     let other =
         get("/v1/orders").key("ph_0123456789abcdef_00000000000000000000000000000000").send(address).await;
     assert_eq!(other.status, 401, "{other:?}");
     cluster.node_mut(victim).restart().expect("it comes back");
-    is_noticed_to_be_back(address, &key).await;
+    sees_all_partitions_again(address, &key).await;
 }
 
-/// A cluster without replicas in which nobody takes over, and a service on it.
+/// A cluster without replicas, so that nothing takes over, and a service on it.
 async fn three_primaries() -> (Cluster, Store, SocketAddr, String) {
     let start = || Cluster::start(3, 0, Duration::from_secs(300));
     let cluster = tokio::task::spawn_blocking(start).await.expect("a task").expect("a cluster");
@@ -84,7 +85,7 @@ async fn three_primaries() -> (Cluster, Store, SocketAddr, String) {
     (cluster, tool, address, key)
 }
 
-/// A primary that holds some partitions but not the first one, and which they are.
+/// A primary that holds some partitions but not the first one, and the list of them.
 fn without_the_first(cluster: &Cluster, tool: &Store) -> (usize, Vec<u16>) {
     let here = |at: usize, p: u16| tool.node_of(p) == Some(cluster.address(at));
     let victim = (0..3).find(|at| !here(*at, 0) && (1..PARTITIONS).any(|p| here(*at, p)));
@@ -102,10 +103,10 @@ async fn is_noticed(address: SocketAddr, key: &str, gone: &[u16]) {
 }
 
 #[tokio::test]
-async fn new_orders_are_given_to_the_partitions_that_are_there() {
+async fn new_orders_go_to_reachable_partitions() {
     let (mut cluster, tool, address, key) = three_primaries().await;
     let (victim, gone) = without_the_first(&cluster, &tool);
-    // All partitions are used while all are there.
+    // All partitions are used while all are reachable.
     let mut before = BTreeSet::new();
     while before.len() < usize::from(PARTITIONS) {
         let answer = post(&key, &order(1)).send(address).await;
@@ -113,7 +114,7 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
         before.insert(partition(&tool, &answer.json()));
     }
     let keyed = |key_of: &str, body: &Value| post(&key, body).header("idempotency-key", key_of);
-    // A key whose own record is elsewhere and whose order is in a partition that goes away.
+    // A key whose own record is elsewhere, and whose order is in a partition that becomes unreachable.
     let mut tied = None;
     for n in 0..1_000 {
         let name = format!("k{n}");
@@ -125,7 +126,8 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
         }
     }
     let (tied, tied_id) = tied.expect("a key");
-    // Politely, so that it has what it acknowledged when it returns: what a killed one forgets is another matter.
+    // Stopped cleanly, so that it still has what it acknowledged when it returns; data lost by a killed node is not
+    // tested here.
     cluster.node_mut(victim).stop().expect("it ends");
     is_noticed(address, &key, &gone).await;
     let mut ids = BTreeSet::new();
@@ -137,7 +139,7 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
         ids.insert(body["order_id"].as_str().expect("an id").to_owned());
     }
     assert_eq!(ids.len(), 60);
-    // A batch, an upload, a retry and an id made beforehand likewise.
+    // The same for a batch, an upload, a retry and an id made beforehand.
     let line = order(1).to_string();
     let batch =
         upload(&key, "/v1/orders/batch", [line.as_str(); 20].join("\n").as_bytes()).send(address).await;
@@ -150,20 +152,20 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
         let made = ask("POST", "/v1/order-ids").key(&key).json("{\"sender_id\": \"u1\"}").send(address).await;
         assert!(!gone.contains(&partition(&tool, &made.json())), "{made:?}");
     }
-    // What can't be elsewhere is told to come again, and refused without being stored.
+    // Requests bound to the unreachable partition must be retried, and nothing is stored.
     let id = (1..).map(|n| format!("u1.{n}")).find(|id| gone.contains(&of_id(&tool, id))).expect("an id");
     let path = format!("/v1/orders/{id}");
     let body = order(1).to_string();
     let put = || ask("PUT", &path).key(&key).json(&body);
-    is_told_to_come_again(&put().send(address).await);
+    must_be_retried(&put().send(address).await);
     let again = keyed(&tied, &order(1)).send(address).await;
-    is_told_to_come_again(&again);
-    // A key is at a place of its own, which its name decides: some are away, all others work.
+    must_be_retried(&again);
+    // The record of a key is in a slot determined by its name: some are unreachable, all others work.
     let (mut served, mut away) = (0, 0);
     for n in 0..40 {
         let answer = keyed(&format!("new{n}"), &order(1)).send(address).await;
         if answer.status == 503 {
-            is_told_to_come_again(&answer);
+            must_be_retried(&answer);
             away += 1;
         } else {
             assert!((200..300).contains(&answer.status), "{answer:?}");
@@ -173,7 +175,7 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
     }
     assert!(served > 0 && away > 0, "{served} served, {away} away");
     cluster.node_mut(victim).restart().expect("it comes back");
-    is_noticed_to_be_back(address, &key).await;
+    sees_all_partitions_again(address, &key).await;
     let put = put().send(address).await;
     assert!((200..300).contains(&put.status), "{put:?}");
     let again = keyed(&tied, &order(1)).send(address).await;
@@ -181,23 +183,23 @@ async fn new_orders_are_given_to_the_partitions_that_are_there() {
 }
 
 fn of_id(tool: &Store, id: &str) -> u16 {
-    tool.partition_of(&id.replace('.', ":").parse().expect("a suffix"))
+    tool.partition_of(&id.replace('.', ":").parse().expect("an order id"))
 }
 
-/// The partition of the order an answer names.
+/// The partition of the order in a response.
 fn partition(tool: &Store, answer: &Value) -> u16 {
     of_id(tool, answer["order_id"].as_str().unwrap_or_else(|| panic!("no id: {answer}")))
 }
 
 #[track_caller]
-fn is_told_to_come_again(answer: &Answer) {
+fn must_be_retried(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
     let code = answer.problem();
     assert!(["store_unavailable", "outcome_unknown"].contains(&code.as_str()), "{answer:?}");
 }
 
-async fn is_noticed_to_be_back(address: SocketAddr, key: &str) {
+async fn sees_all_partitions_again(address: SocketAddr, key: &str) {
     eventually_async("nothing is missing", async || {
         let page = orders_of(address, key).await?;
         if page.get("partitions_missing").is_none() { Ok(()) } else { Err(page.to_string()) }

@@ -1,4 +1,4 @@
-//! The description of the interface and the reference page.
+//! The OpenAPI description and the reference page.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use posthaste_queue::api::openapi_json;
 use crate::client::get;
 use crate::service::Service;
 
-/// Set, the description in the repository is written anew.
+/// If set, the description in the repository is regenerated.
 const REWRITE: &str = "POSTHASTE_REWRITE_OPENAPI";
 
 #[test]
-fn the_description_in_the_repository_is_that_of_the_code() {
+fn the_description_in_the_repository_matches_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let code = openapi_json();
     if std::env::var_os(REWRITE).is_some() {
@@ -21,8 +21,8 @@ fn the_description_in_the_repository_is_that_of_the_code() {
     let line = kept.lines().zip(code.lines()).position(|(kept, code)| kept != code);
     assert!(
         kept == code,
-        "crates/queue/openapi.json differs from the code (first at line {:?}); write it anew with\n    {REWRITE}=1 cargo \
-         test -p posthaste-queue --test it description\nand look at what changed",
+        "crates/queue/openapi.json differs from the code (first at line {:?}); regenerate it with\n    {REWRITE}=1 cargo \
+         test -p posthaste-queue --test it description\nand review the changes",
         line.map(|line| line + 1)
     );
 }
@@ -67,7 +67,7 @@ async fn the_description_is_served_and_names_every_path() {
 }
 
 #[tokio::test]
-async fn the_reference_page_tells_all_and_loads_nothing() {
+async fn the_reference_page_is_complete_and_loads_nothing() {
     let service = Service::start().await;
     let answer = service.ask(get("/docs")).await;
     assert_eq!(answer.status, 200);

@@ -1,4 +1,4 @@
-//! Hostile and malformed requests: each has its answer, nothing is echoed, nothing is written, nothing is a 5xx.
+//! Hostile and malformed requests: each gets a client error, nothing is echoed, nothing is written, nothing is a 5xx.
 
 use axum::Router;
 use axum::routing;
@@ -8,10 +8,10 @@ use posthaste_rig::PrivateServer;
 use crate::client::{Ask, ask, get, raw};
 use crate::service::{Replica, Service};
 
-/// Found nowhere but in what the tests send.
+/// Appears nowhere except in what the tests send.
 const CANARY: &str = "canary7f3a";
 
-/// Names of all keys of the database but those that every request may write (rates and last uses).
+/// Names of all keys of the database, except those that every request may write (rates and last uses).
 fn written(redis: &PrivateServer) -> Vec<String> {
     let reply = redis.command(&["KEYS", "*"]).expect("keys");
     let names = reply.items().iter().filter_map(|key| key.text().map(str::to_owned));
@@ -28,7 +28,7 @@ async fn refused(service: &Service, asked: Ask<'_>, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_is_expected() {
+async fn malformed_bodies_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -133,7 +133,7 @@ async fn paths_methods_and_parameters() {
 }
 
 #[tokio::test]
-async fn methods_that_are_allowed_are_named_and_no_other_origin_is() {
+async fn allowed_methods_are_listed_and_no_other_origin_is_allowed() {
     let service = Service::start().await;
     let answer = service.ask(ask("DELETE", "/v1/couriers")).await;
     assert_eq!(answer.header("allow").as_deref(), Some("GET,HEAD"), "{answer:?}");
@@ -147,14 +147,14 @@ async fn methods_that_are_allowed_are_named_and_no_other_origin_is() {
 }
 
 #[tokio::test]
-async fn requests_that_are_not_framed_as_http_asks() {
+async fn requests_with_invalid_http_framing_are_refused() {
     let service = Service::start().await;
     let head = |rest: &str| format!("POST /v1/keys HTTP/1.1\r\nhost: test\r\n{rest}\r\n\r\n");
     let many: String = (0..1_000).map(|n| format!("x-{n}: 1\r\n")).collect();
     for (rest, statuses) in [
         ("content-length: 2\r\ncontent-length: 3".to_owned(), &[400][..]),
         ("content-length: -1".to_owned(), &[400]),
-        // The chunks count, as RFC 9112 allows, and the connection is not used again.
+        // The chunked encoding counts, as RFC 9112 allows, and the connection is not reused.
         ("content-length: 2\r\ntransfer-encoding: chunked".to_owned(), &[401]),
         ("transfer-encoding: chunked\r\ncontent-length: 2".to_owned(), &[401]),
         ("transfer-encoding: gzip".to_owned(), &[400]),
@@ -164,7 +164,7 @@ async fn requests_that_are_not_framed_as_http_asks() {
         (" folded: yes".to_owned(), &[400]),
     ] {
         let answer = raw(service.address, format!("{}{{}}", head(&rest)).as_bytes()).await;
-        let answer = answer.unwrap_or_else(|| panic!("no answer: {rest:.60}"));
+        let answer = answer.unwrap_or_else(|| panic!("no response: {rest:.60}"));
         assert!(statuses.contains(&answer.status), "{rest:.60}: {}", answer.head);
         assert_eq!(answer.header("connection").as_deref(), Some("close"), "{rest:.60}: {}", answer.head);
     }
@@ -179,7 +179,7 @@ async fn requests_that_are_not_framed_as_http_asks() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_problem_that_tells_nothing() {
+async fn a_panic_becomes_a_problem_without_details() {
     let service = Service::start().await;
     let broken = || async {
         if CANARY.len() > 3 {
@@ -191,11 +191,11 @@ async fn a_panic_is_a_problem_that_tells_nothing() {
     let answer = get("/broken").send(replica.address).await;
     assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
     assert!(!answer.text().contains(CANARY), "{answer:?}");
-    assert_eq!(get("/other").send(replica.address).await.status, 404, "and it goes on");
+    assert_eq!(get("/other").send(replica.address).await.status, 404, "the service continues");
 }
 
 #[tokio::test]
-async fn what_looks_like_a_rule_is_not_repeated_either() {
+async fn input_that_looks_like_a_rule_is_not_repeated() {
     let service = Service::start().await;
     let key = service.master().await;
     for (path, body) in [

@@ -1,4 +1,4 @@
-//! Heads and connections that are not as HTTP asks, and the lines of a batch.
+//! Invalid HTTP heads and connections, and the lines of a batch.
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -37,11 +37,11 @@ async fn a_request_has_one_valid_host_and_one_type() {
     let same = ask("POST", "/v1/keys").key(&key).header("content-type", "application/json").json(body);
     assert_eq!(service.ask(same).await.status, 400);
     let listed = service.ask(get("/v1/keys").key(&key)).await.json();
-    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "nothing was made: {listed}");
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "no key was created: {listed}");
 }
 
 #[tokio::test]
-async fn who_says_that_nothing_more_comes_is_answered() {
+async fn a_half_closed_connection_gets_its_response() {
     let service = Service::start().await;
     let key = service.master().await;
     for asked in [
@@ -55,7 +55,7 @@ async fn who_says_that_nothing_more_comes_is_answered() {
         let answer = soon("an answer", read(&mut stream)).await.expect("an answer");
         assert_eq!(answer.status, 200, "{asked:?}: {answer:?}");
     }
-    // Half a request is none.
+    // Half a request is not a request.
     let mut stream = TcpStream::connect(service.address).await.expect("a connection");
     let bytes = ask("POST", "/v1/order-ids").key(&key).json(r#"{"sender_id":"u1"}"#).bytes();
     stream.write_all(&bytes[..bytes.len() - 4]).await.expect("half a request");
@@ -64,7 +64,7 @@ async fn who_says_that_nothing_more_comes_is_answered() {
     assert!(answer.is_none_or(|answer| answer.status == 400));
 }
 
-/// What the schema of a line says of it: the members it must have, and those it may have.
+/// Whether a line fits its schema: the required members, and the allowed ones.
 fn fits(api: &Value, schema: &Value, line: &Value) -> bool {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().expect("a name");
@@ -114,12 +114,12 @@ async fn lines_of_a_batch_fit_their_schema_and_carry_the_trace_id() {
     for line in &lines[1..] {
         assert_eq!(line["problem"]["trace_id"], trace, "{line}");
         let without = json!({"index": 0, "status": 422});
-        assert!(!fits(&api, schema, &without), "the schema asks for something");
+        assert!(!fits(&api, schema, &without), "the schema has required members");
     }
 }
 
 #[tokio::test]
-async fn every_refusal_is_described_under_its_status() {
+async fn every_error_is_described_under_its_status() {
     let service = Service::start().await;
     let key = service.master().await;
     let api: Value = serde_json::from_str(&posthaste_queue::api::openapi_json()).expect("JSON");
@@ -141,7 +141,7 @@ async fn every_refusal_is_described_under_its_status() {
             if let Some(body) = body {
                 one = one.json(body);
             }
-            // A stream has no end here: refusals alone are looked at.
+            // A stream does not end here, so only refusals are checked.
             if concrete.ends_with("/events") || concrete.ends_with("/wait") {
                 continue;
             }

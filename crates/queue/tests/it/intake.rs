@@ -1,4 +1,4 @@
-//! What the tests of acceptance share: orders as clients write them, and what the database holds.
+//! Shared by the tests of acceptance: orders as clients write them, and what the database holds.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use crate::client::{Answer, Ask, ask, read};
 use crate::service::Service;
 
-/// Found nowhere but in what the tests send.
+/// Appears nowhere except in what the tests send.
 pub(crate) const CANARY: &str = "canary7f3a";
 
-/// Names of all keys of the database but those that every request may write (rates).
+/// Names of all keys of the database, except those that every request may write (rates).
 pub(crate) fn written(redis: &PrivateServer) -> Vec<String> {
     let reply = redis.command(&["KEYS", "*"]).expect("keys");
     let names = reply.items().iter().filter_map(|key| key.text().map(str::to_owned));
@@ -23,7 +23,7 @@ pub(crate) fn written(redis: &PrivateServer) -> Vec<String> {
     names
 }
 
-/// An order of `u1` to so many mailboxes.
+/// An order of `u1` to this many mailboxes.
 pub(crate) fn order(recipients: usize) -> Value {
     let recipients: Vec<Value> = (0..recipients).map(recipient).collect();
     json!({"sender": {"id": "u1"}, "text": "Hello", "recipients": recipients})
@@ -33,7 +33,7 @@ pub(crate) fn recipient(n: usize) -> Value {
     json!({"id": format!("r{n}"), "contacts": {"email": [format!("r{n}@example.org")]}})
 }
 
-/// The order with a member more, or another one.
+/// The order with one member added or replaced.
 pub(crate) fn with(mut order: Value, name: &str, value: Value) -> Value {
     order[name] = value;
     order
@@ -60,7 +60,7 @@ pub(crate) fn upload<'a>(key: &str, path: &'a str, body: &[u8]) -> Ask<'a> {
     ask("POST", path).key(key).header("content-type", "application/x-ndjson").body(body)
 }
 
-/// Refused with this status and code, and nothing of what was sent is repeated.
+/// Asserts a refusal with this status and code, in which nothing of the input is repeated.
 #[track_caller]
 pub(crate) fn is_refused(answer: &Answer, status: u16, code: &str, what: &str) {
     let what: String = what.chars().take(300).collect();
@@ -68,7 +68,7 @@ pub(crate) fn is_refused(answer: &Answer, status: u16, code: &str, what: &str) {
     assert!(!answer.text().contains(CANARY) && !answer.head.contains(CANARY), "echoed: {answer:?}");
 }
 
-/// The first wrong place of a refusal: where (pointer, or line and pointer) and what.
+/// The first invalid place of a refusal: where (pointer, or line and pointer) and its code.
 #[track_caller]
 pub(crate) fn first_flaw(answer: &Answer) -> (String, String) {
     let error = &answer.json()["errors"][0];
@@ -77,13 +77,13 @@ pub(crate) fn first_flaw(answer: &Answer) -> (String, String) {
     (format!("{line}{pointer}"), error["code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// A zone for the day of limits in which it is nowhere near midnight, so that no test sees two days.
+/// A time zone for the daily limit in which it is nowhere near midnight, so that no test spans two days.
 pub(crate) fn day_zone() -> (&'static str, &'static str) {
     let hour = SystemClock.now().0 / 3_600_000 % 24;
     ("daily_limits.zone", if (6..18).contains(&hour) { "UTC" } else { "Etc/GMT-12" })
 }
 
-/// A request of which only a part was sent. Dropped, its connection breaks.
+/// A request of which only a part was sent. When dropped, its connection breaks.
 pub(crate) struct Half(TcpStream);
 
 impl Half {

@@ -1,4 +1,4 @@
-//! Orders that are accepted: what is stored, what is answered, and the same again.
+//! Accepted orders: what is stored, what the response says, and repeats.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::service::Service;
 type Given<'a> = &'a [(&'a str, &'a str)];
 
 #[tokio::test]
-async fn an_order_for_now_is_stored_and_told() {
+async fn an_order_for_now_is_stored_and_reported() {
     let service = Service::start().await;
     let key = service.master().await;
     let answer = give(&service, &key, &order(3)).await;
@@ -25,7 +25,7 @@ async fn an_order_for_now_is_stored_and_told() {
     assert_eq!(told["accepted_at"], told["due_at"]);
     assert_eq!(told["moved_by"], json!(null));
     assert_eq!(told["recipients"]["accepted"], 3);
-    assert_eq!(told["recipients"]["rows"], json!({"email": 3}));
+    assert_eq!(told["recipients"]["deliveries"], json!({"email": 3}));
     assert_eq!(told["channels_without_courier"], json!(["email"]));
     let read = service.ask(get(&format!("/v1/orders/{id}")).key(&key)).await.json();
     assert_eq!(read["totals"]["accepted"], 3, "{read}");
@@ -36,12 +36,12 @@ async fn an_order_for_now_is_stored_and_told() {
 async fn an_order_for_later_waits() {
     let service = Service::start().await;
     let key = service.master().await;
-    let due = posthaste_queue::moment::Moment(service.in_an_hour().await).to_string();
+    let due = posthaste_queue::timestamp::ApiTime(service.in_an_hour().await).to_string();
     let answer = give(&service, &key, &with(order(1), "deliver_at", json!(due))).await;
     assert_eq!((answer.status, answer.json()["state"].as_str()), (202, Some("scheduled")), "{answer:?}");
     assert_eq!(answer.json()["due_at"], due);
-    // What is past is now.
-    let past = posthaste_queue::moment::Moment(posthaste_model::UnixMs(
+    // A past due time means now.
+    let past = posthaste_queue::timestamp::ApiTime(posthaste_model::UnixMs(
         service.in_an_hour().await.0 - 2 * 3_600_000,
     ));
     let answer = give(&service, &key, &with(order(1), "deliver_at", json!(past.to_string()))).await;
@@ -49,7 +49,7 @@ async fn an_order_for_later_waits() {
 }
 
 #[tokio::test]
-async fn addresses_are_stored_the_one_way_and_merged() {
+async fn addresses_are_normalised_and_merged() {
     let service = Service::with(&[("orders.phone_region", "RU")]).await;
     let key = service.master().await;
     let body = json!({
@@ -68,19 +68,20 @@ async fn addresses_are_stored_the_one_way_and_merged() {
     let told = answer.json();
     let recipients = &told["recipients"];
     assert_eq!(recipients["accepted"], 3);
-    assert_eq!(recipients["rows"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
+    assert_eq!(recipients["deliveries"], json!({"email": 2, "sms": 1, "telegram": 2, "vk": 1}));
     assert_eq!(
         recipients["merged"],
         json!({"recipients": 1, "places": [{"pointer": "/recipients/2"}], "addresses": 2})
     );
     assert_eq!(recipients["no_contact"], json!({"email": 1, "sms": 1, "telegram": 2, "vk": 2}));
     let id = told["order_id"].as_str().expect("an id");
-    let rows = service.ask(get(&format!("/v1/orders/{id}/recipients?limit=100")).key(&key)).await.json();
-    let mut addresses: Vec<_> = rows["items"]
+    let deliveries =
+        service.ask(get(&format!("/v1/orders/{id}/recipients?limit=100")).key(&key)).await.json();
+    let mut addresses: Vec<_> = deliveries["items"]
         .as_array()
-        .expect("rows")
+        .expect("deliveries")
         .iter()
-        .map(|row| row["address"].as_str().expect("one"))
+        .map(|delivery| delivery["address"].as_str().expect("one"))
         .collect();
     addresses.sort_unstable();
     let wanted = ["+79991234567", "123", "45", "@some_name", "Ann@example.org", "ann@xn--e1afmkfd.xn--p1ai"];
@@ -88,7 +89,7 @@ async fn addresses_are_stored_the_one_way_and_merged() {
 }
 
 #[tokio::test]
-async fn messages_go_to_the_countries_of_the_settings_and_never_to_costly_numbers() {
+async fn messages_go_to_allowed_countries_and_never_to_costly_numbers() {
     let numbers = [
         "+79991234567",
         "+77011234567",
@@ -102,7 +103,7 @@ async fn messages_go_to_the_countries_of_the_settings_and_never_to_costly_number
     let (country, number) = (Some("country_not_allowed"), Some("number_not_allowed"));
     let costly = [number; 4];
     let head: [(Given<'_>, [Option<&str>; 4]); 5] = [
-        // Nobody said where to.
+        // No country is configured.
         (&[], [country; 4]),
         (&[("orders.phone_region", "RU")], [None, country, country, country]),
         (
@@ -132,7 +133,7 @@ async fn messages_go_to_the_countries_of_the_settings_and_never_to_costly_number
         for (at, wanted) in wanted.iter().chain(&costly).enumerate() {
             assert_eq!(code(at).as_deref(), *wanted, "{settings:?} {}", numbers[at]);
         }
-        // One by one they refuse the order, and nothing of the number is repeated.
+        // On its own it refuses the order, and nothing of the number is repeated.
         let alone = json!([{"contacts": {"sms": [numbers[5]]}}]);
         let told = give(&service, &key, &with(order(1), "recipients", alone)).await;
         is_refused(&told, 422, "invalid_order", "a satellite phone");
@@ -141,7 +142,7 @@ async fn messages_go_to_the_countries_of_the_settings_and_never_to_costly_number
 }
 
 #[tokio::test]
-async fn bad_recipients_are_named_or_left_out() {
+async fn invalid_recipients_are_named_or_skipped() {
     let service = Service::with(&[("orders.phone_countries", "RU")]).await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -182,16 +183,16 @@ async fn bad_recipients_are_named_or_left_out() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
     assert_eq!(told["recipients"]["accepted"], 2, "{told}");
-    assert_eq!(told["recipients"]["rows"], json!({"email": 1, "sms": 1}));
+    assert_eq!(told["recipients"]["deliveries"], json!({"email": 1, "sms": 1}));
     assert_eq!(told["recipients"]["skipped_total"], 5);
     assert_eq!(told["recipients"]["skipped"][0]["pointer"], "/recipients/1/contacts/email/0");
     assert!(!answer.text().contains(CANARY));
 }
 
 #[tokio::test]
-async fn the_same_order_under_an_id_is_the_same_and_another_is_a_conflict() {
+async fn the_same_order_under_an_id_is_a_repeat_and_another_is_a_conflict() {
     let service = Service::start().await;
-    let key = service.key(&[posthaste_store::Scope::Enqueue], Some("u1")).await;
+    let key = service.key(&[posthaste_store::KeyScope::Enqueue], Some("u1")).await;
     let id = service.ask(ask("POST", "/v1/order-ids").key(&key).json("{}")).await.json();
     let path = format!("/v1/orders/{}", id["order_id"].as_str().expect("an id"));
     let put = |body: &serde_json::Value| ask("PUT", &path).key(&key).json(&body.to_string());
@@ -221,7 +222,7 @@ async fn the_same_order_under_an_id_is_the_same_and_another_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_all_and_writes_nothing() {
+async fn a_dry_run_reports_everything_and_writes_nothing() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -236,14 +237,14 @@ async fn a_dry_run_tells_all_and_writes_nothing() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
     assert_eq!(told["state"], "dry_run");
-    assert_eq!(told["recipients"]["rows"], json!({"email": 4}));
+    assert_eq!(told["recipients"]["deliveries"], json!({"email": 4}));
     assert_eq!(told["recipients"]["merged"]["recipients"], 1);
     assert_eq!(told["recipients"]["merged"]["addresses"], 1);
     assert_eq!(answer.header("location"), None);
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     let many = lines(&head, (0..9_000).map(recipient));
     let answer = service.ask(upload(&key, "/v1/orders?dry_run=true", &many)).await;
-    assert_eq!(answer.json()["recipients"]["rows"], json!({"email": 9_000}), "{answer:?}");
+    assert_eq!(answer.json()["recipients"]["deliveries"], json!({"email": 9_000}), "{answer:?}");
     let bad = with(order(1), "text", json!(" "));
     let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&bad.to_string())).await;
     is_refused(&answer, 422, "invalid_order", "an empty text");
@@ -251,10 +252,10 @@ async fn a_dry_run_tells_all_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn senders_and_roles_are_those_of_the_key() {
+async fn senders_and_roles_must_match_the_key() {
     let service = Service::start().await;
-    let bound = service.key(&[posthaste_store::Scope::Enqueue], Some("u1")).await;
-    let reader = service.key(&[posthaste_store::Scope::Read], Some("u1")).await;
+    let bound = service.key(&[posthaste_store::KeyScope::Enqueue], Some("u1")).await;
+    let reader = service.key(&[posthaste_store::KeyScope::Read], Some("u1")).await;
     let before = written(&service.redis);
     let other = with(order(1), "sender", json!({"id": "u2"}));
     is_refused(&give(&service, &bound, &other).await, 403, "sender_not_allowed", "another sender");
@@ -265,7 +266,7 @@ async fn senders_and_roles_are_those_of_the_key() {
     is_refused(&service.ask(put).await, 403, "sender_not_allowed", "another's id");
     let master = service.master().await;
     let unknown = with(order(1), "sender", json!({"id": "u1", "role": CANARY}));
-    is_refused(&give(&service, &master, &unknown).await, 403, "unknown_role", "a role nobody has");
+    is_refused(&give(&service, &master, &unknown).await, 403, "unknown_role", "an unknown role");
     let mut nobody = order(1);
     nobody.as_object_mut().expect("an object").remove("sender");
     is_refused(&give(&service, &master, &nobody).await, 422, "invalid_order", "no sender");

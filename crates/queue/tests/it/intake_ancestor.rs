@@ -1,4 +1,4 @@
-//! The ancestor's paths, called as its clients call them.
+//! The paths of the legacy API, called as its clients call them.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ async fn queue(service: &Service, key: &str, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn a_key_is_made_then_tracked_then_the_order_comes() {
+async fn a_key_is_made_then_tracked_then_the_order_is_created() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -39,17 +39,21 @@ async fn a_key_is_made_then_tracked_then_the_order_comes() {
     assert_eq!(written(&service.redis), before, "nothing is stored yet");
     let track = json!({"history_key": history, "touch_count": 1, "timeout": 0}).to_string();
     let track = || service.ask(ask("POST", "/track").key(&key).json(&track));
-    assert_eq!(track().await.json(), json!({"history": null, "timeouted": true}), "there is no order yet");
+    assert_eq!(
+        track().await.json(),
+        json!({"history": null, "timeouted": true}),
+        "the order does not exist yet"
+    );
     let queued = queue(&service, &key, &body(&history)).await;
     assert_eq!(queued.status, 200, "{queued:?}");
     let (tracked, told) = (track().await, queued.json());
     assert_eq!(told["history_key"], history);
-    assert_eq!(told["recipients"]["rows"], json!({"email": 2, "telegram": 1}), "{told}");
+    assert_eq!(told["recipients"]["deliveries"], json!({"email": 2, "telegram": 1}), "{told}");
     assert_eq!(tracked.status, 200, "{tracked:?}");
     assert_eq!(tracked.json()["history"]["history_key"], history);
     assert_eq!(tracked.json()["history"]["origin"], "web");
     let again = queue(&service, &key, &body(&history)).await;
-    assert_eq!(again.json(), told, "asked again it is the same order");
+    assert_eq!(again.json(), told, "a repeat returns the same order");
     let limit = service.ask(get("/queue/limit?uid=u1&role=trainer").key(&key)).await.json();
     assert_eq!((limit["value"].clone(), limit["daily"].clone()), (json!(1), json!(4)));
     assert!(limit["ttl"].is_u64());
@@ -60,13 +64,13 @@ async fn an_order_for_later_answers_with_the_time() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
-    let due = posthaste_queue::moment::Moment(service.in_an_hour().await).to_string();
+    let due = posthaste_queue::timestamp::ApiTime(service.in_an_hour().await).to_string();
     let answer = queue(&service, &key, &with(body(&history), "deliver_at", json!(due))).await;
     assert_eq!((answer.status, answer.json()["due_at"].clone()), (202, json!(due)), "{answer:?}");
 }
 
 #[tokio::test]
-async fn roles_and_limits_are_kept() {
+async fn roles_and_limits_apply() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
@@ -87,7 +91,7 @@ async fn roles_and_limits_are_kept() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named() {
+async fn invalid_fields_are_named() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let history = history_key(&service, &key).await;
@@ -102,7 +106,7 @@ async fn what_is_wrong_is_named() {
         ("recipients", json!([]), "/recipients"),
         ("deliver_at", json!(CANARY), "/deliver_at"),
         ("provider", json!("a\r\nb"), "/provider"),
-        ("lane", json!("urgent"), ""),
+        ("priority", json!("urgent"), ""),
     ] {
         let wrong = with(body(&history), name, value);
         let answer = queue(&service, &key, &wrong).await;

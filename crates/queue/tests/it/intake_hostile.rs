@@ -1,4 +1,4 @@
-//! Orders that are refused: each has its answer, nothing is written, nothing is repeated, nothing is a 5xx.
+//! Orders that are refused: each gets a client error, nothing is written, nothing is repeated, nothing is a 5xx.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::intake::*;
 use crate::service::Service;
 
 #[tokio::test]
-async fn bodies_that_are_no_orders() {
+async fn bodies_that_are_not_orders_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -54,18 +54,18 @@ async fn bodies_that_are_no_orders() {
 }
 
 #[tokio::test]
-async fn fields_that_are_wrong() {
+async fn invalid_fields_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
     let many = serde_json::Map::from_iter((0..10_000).map(|n| (format!("k{n}"), json!(n))));
     let cases: Vec<(&str, Value, &str, &str)> = vec![
-        ("recipients", json!([]), "/recipients", "no_rows"),
-        ("recipients", json!([{"id": "a"}]), "/recipients", "no_rows"),
+        ("recipients", json!([]), "/recipients", "no_deliveries"),
+        ("recipients", json!([{"id": "a"}]), "/recipients", "no_deliveries"),
         ("channels", json!([]), "/channels", "missing"),
         ("channels", json!([CANARY]), "/channels/0", "unknown_channel"),
         ("channels", json!(["email", "Email "]), "/channels/1", "unknown_channel"),
-        ("channels", json!(["sms"]), "/recipients", "no_rows"),
+        ("channels", json!(["sms"]), "/recipients", "no_deliveries"),
         ("deliver_at", json!("9999-12-30T00:00:00Z"), "/deliver_at", "out_of_window"),
         ("deliver_at", json!("1970-01-01T00:00:00Z"), "/deliver_at", "out_of_window"),
         ("deliver_at", json!("57000-01-01T00:00:00Z"), "/deliver_at", "invalid_time"),
@@ -81,8 +81,8 @@ async fn fields_that_are_wrong() {
         ("not_after", json!("1970-01-01T00:00:00Z"), "/not_after", "ends_before_due"),
         ("not_after", json!("2099-01-01T00:00:00Z"), "/not_after", "out_of_window"),
         ("not_after", json!(0), "/not_after", "wrong_type"),
-        ("lane", json!(CANARY), "/lane", "unknown_value"),
-        ("lane", json!(7), "/lane", "wrong_type"),
+        ("priority", json!(CANARY), "/priority", "unknown_value"),
+        ("priority", json!(7), "/priority", "wrong_type"),
         ("on_unknown", json!(CANARY), "/on_unknown", "unknown_value"),
         ("addresses", json!(CANARY), "/addresses", "unknown_value"),
         ("invalid", json!(CANARY), "/invalid", "unknown_value"),
@@ -132,7 +132,7 @@ async fn fields_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_wrong() {
+async fn invalid_addresses_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -178,7 +178,7 @@ async fn addresses_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn too_much_is_told_by_its_limit() {
+async fn exceeded_limits_are_reported_with_the_limit() {
     let service = Service::with(&[("orders.max_uploaded_recipients", "5000")]).await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -195,7 +195,7 @@ async fn too_much_is_told_by_its_limit() {
 }
 
 #[tokio::test]
-async fn names_that_mean_something_elsewhere_are_plain_text_here() {
+async fn names_with_a_meaning_elsewhere_are_plain_text_here() {
     let service = Service::start().await;
     let key = service.master().await;
     for id in ["__proto__", "due", "lease", "constructor", "history"] {

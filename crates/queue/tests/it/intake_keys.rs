@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeated request is the same one, another is refused.
+//! Idempotency keys: the same request is a repeat, a different one is refused.
 
 use serde_json::json;
 
@@ -11,13 +11,16 @@ fn keyed<'a>(key: &str, name: &str, order: &serde_json::Value) -> crate::client:
 }
 
 #[tokio::test]
-async fn the_same_key_and_order_get_the_same_answer() {
+async fn the_same_key_and_order_get_the_same_response() {
     let service = Service::start().await;
     let key = service.master().await;
     let first = service.ask(keyed(&key, CANARY, &order(3))).await;
     assert_eq!((first.status, first.header("idempotent-replayed")), (200, None), "{first:?}");
     let stored = written(&service.redis);
-    assert!(stored.iter().all(|name| !name.contains(CANARY)), "the client's word is in no key: {stored:?}");
+    assert!(
+        stored.iter().all(|name| !name.contains(CANARY)),
+        "the client's key is in no database key: {stored:?}"
+    );
     let again = service.ask(keyed(&key, CANARY, &order(3))).await;
     assert_eq!(
         (again.status, again.header("idempotent-replayed").as_deref()),
@@ -28,13 +31,13 @@ async fn the_same_key_and_order_get_the_same_answer() {
     let other = service.ask(keyed(&key, CANARY, &order(2))).await;
     is_refused(&other, 422, "idempotency_key_reused", "another order");
     assert_eq!(written(&service.redis), stored);
-    // Another sender's key is another key.
+    // The same key of another sender is another key.
     let another = with(order(3), "sender", json!({"id": "u2"}));
     assert_eq!(service.ask(keyed(&key, CANARY, &another)).await.status, 200);
 }
 
 #[tokio::test]
-async fn many_at_once_with_one_key_are_one_order() {
+async fn many_concurrent_requests_with_one_key_are_one_order() {
     let service = Service::start().await;
     let key = service.master().await;
     let asks = (0..20).map(|_| service.ask(keyed(&key, "k", &order(3))));
@@ -56,7 +59,7 @@ async fn many_at_once_with_one_key_are_one_order() {
 }
 
 #[tokio::test]
-async fn a_key_of_an_upload_that_still_runs_is_in_use() {
+async fn the_key_of_a_running_upload_is_in_use() {
     let service = Service::start().await;
     let key = service.master().await;
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
@@ -64,7 +67,7 @@ async fn a_key_of_an_upload_that_still_runs_is_in_use() {
     let asked = upload(&key, "/v1/orders", &whole).header("idempotency-key", "k");
     let bytes = asked.bytes();
     let mut running = Half::begin(service.address, &bytes[..bytes.len() - 5]).await;
-    posthaste_rig::eventually_async("the key is tied", async || {
+    posthaste_rig::eventually_async("the key is bound", async || {
         let tied = written(&service.redis).iter().any(|name| name.starts_with("idem:"));
         if tied { Ok(()) } else { Err("no key yet") }
     })
@@ -80,14 +83,14 @@ async fn a_key_of_an_upload_that_still_runs_is_in_use() {
         (200, Some("true")),
         "{again:?}"
     );
-    assert_eq!(again.json()["recipients"]["rows"], json!({"email": 20_000}));
+    assert_eq!(again.json()["recipients"]["deliveries"], json!({"email": 20_000}));
     let other = lines(&head, (1..20_001).map(recipient));
     let other = service.ask(upload(&key, "/v1/orders", &other).header("idempotency-key", "k")).await;
     is_refused(&other, 422, "idempotency_key_reused", "other recipients");
 }
 
 #[tokio::test]
-async fn a_refused_request_does_not_use_its_key_up() {
+async fn a_refused_request_does_not_use_up_its_key() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -109,13 +112,13 @@ async fn a_refused_request_does_not_use_its_key_up() {
 async fn a_repeated_order_keeps_the_times_it_got() {
     let service = Service::start().await;
     let key = service.master().await;
-    // As soon as this machine can store two orders.
+    // As short as this machine allows for storing two orders.
     let (mut span, mut n) = (std::time::Duration::from_millis(1_500), 0);
     let (soon, body, path, name, first, tied) = loop {
         n += 1;
         let (path, name) = (format!("/v1/orders/u1.7{n}"), format!("k{n}"));
         let now = service.store.server_time().await.expect("the time");
-        let soon = posthaste_queue::moment::Moment(now.after(span));
+        let soon = posthaste_queue::timestamp::ApiTime(now.after(span));
         let body = with(order(1), "not_after", json!(soon.to_string()));
         let first = service.ask(ask("PUT", &path).key(&key).json(&body.to_string())).await;
         let tied = service.ask(keyed(&key, &name, &body)).await;
@@ -140,7 +143,7 @@ async fn a_repeated_order_keeps_the_times_it_got() {
 }
 
 #[tokio::test]
-async fn a_batch_answers_for_each_order() {
+async fn a_batch_responds_for_each_order() {
     let service = Service::start().await;
     let key = service.master().await;
     let mut body = Vec::new();

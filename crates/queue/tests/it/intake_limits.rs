@@ -1,7 +1,7 @@
-//! Orders a day and quiet hours.
+//! Daily limits of orders, and quiet hours.
 
 use posthaste_model::UnixMs;
-use posthaste_queue::moment::Moment;
+use posthaste_queue::timestamp::ApiTime;
 use serde_json::{Value, json};
 
 use crate::client::{ask, get};
@@ -13,7 +13,7 @@ fn of(role: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_role_gives_so_many_orders_a_day() {
+async fn a_role_has_a_daily_limit_of_orders() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let limit = async || service.ask(get("/v1/senders/u1/limit?role=trainer").key(&key)).await.json();
@@ -32,14 +32,14 @@ async fn a_role_gives_so_many_orders_a_day() {
     let told = limit().await;
     assert_eq!((told["value"].clone(), told["daily"].clone()), (json!(4), json!(4)));
     assert!(told["ttl"].as_u64().is_some_and(|ttl| ttl <= 86_400), "{told}");
-    // Another sender has a day of its own, and so has a sender without a role.
+    // Another sender has its own daily limit, and a sender without a role has none.
     let other = with(order(1), "sender", json!({"id": "u2", "role": "trainer"}));
     assert_eq!(give(&service, &key, &other).await.status, 200);
     assert_eq!(give(&service, &key, &order(1)).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_repeated_order_takes_no_second_place() {
+async fn a_repeated_order_does_not_count_twice() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     let put = |n: u32| {
@@ -50,7 +50,7 @@ async fn a_repeated_order_takes_no_second_place() {
         assert_eq!(service.ask(put(n)).await.status, 200);
     }
     for n in 1..=4 {
-        assert_eq!(service.ask(put(n)).await.status, 200, "also when the day is full");
+        assert_eq!(service.ask(put(n)).await.status, 200, "even if the limit is reached");
     }
     is_refused(&service.ask(put(5)).await, 429, "daily_limit", "a fifth order");
 }
@@ -80,61 +80,61 @@ async fn a_refused_order_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn places_of_orders_that_never_came_are_found_when_the_day_is_full() {
+async fn places_of_orders_never_stored_are_recovered_when_the_day_is_full() {
     let service = Service::with(&[day_zone()]).await;
     let key = service.master().await;
     for _ in 0..3 {
         assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);
     }
     let now = service.store.server_time().await.expect("the time").0;
-    // Taken eleven minutes ago by a request that died.
+    // Taken eleven minutes ago by a request that failed.
     let long_ago = (now - 11 * 60_000).to_string();
     service.redis.command(&["ZADD", "limit:{u1}", &long_ago, "u1:17"]).expect("a place");
     assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);
     is_refused(&give(&service, &key, &of("trainer")).await, 429, "daily_limit", "a fifth order");
 }
 
-/// Noon in UTC, some days ahead.
+/// Noon in UTC, a few days ahead.
 async fn a_noon(service: &Service) -> UnixMs {
     let now = service.store.server_time().await.expect("the time").0;
     UnixMs((now / 86_400_000 + 3) * 86_400_000 + 12 * 3_600_000)
 }
 
 #[tokio::test]
-async fn quiet_hours_move_what_is_due_in_them() {
+async fn quiet_hours_move_orders_due_in_them() {
     let settings =
         [("quiet_hours.enabled", "true"), ("quiet_hours.from", "11:00"), ("quiet_hours.to", "14:00")];
     let service = Service::with(&settings).await;
     let key = service.master().await;
     let noon = a_noon(&service).await;
-    let at = |moment: UnixMs| with(order(1), "deliver_at", json!(Moment(moment).to_string()));
+    let at = |moment: UnixMs| with(order(1), "deliver_at", json!(ApiTime(moment).to_string()));
     let answer = give(&service, &key, &at(noon)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let told = answer.json();
     assert_eq!(told["moved_by"], "quiet_hours", "{told}");
-    let due = Moment::read(told["due_at"].as_str().expect("a time")).expect("a time").0;
+    let due = ApiTime::read(told["due_at"].as_str().expect("a time")).expect("a time").0;
     let (first, last) = (noon.0 + 2 * 3_600_000, noon.0 + 2 * 3_600_000 + 359_000);
     assert!((first..=last).contains(&due.0), "{told}");
     let morning = give(&service, &key, &at(UnixMs(noon.0 - 2 * 3_600_000))).await.json();
     assert_eq!(morning["moved_by"], json!(null), "{morning}");
-    let urgent = give(&service, &key, &with(at(noon), "lane", json!("urgent"))).await.json();
+    let urgent = give(&service, &key, &with(at(noon), "priority", json!("urgent"))).await.json();
     assert_eq!(
         (urgent["moved_by"].clone(), urgent["due_at"].clone()),
-        (json!(null), json!(Moment(noon).to_string()))
+        (json!(null), json!(ApiTime(noon).to_string()))
     );
-    // It would end before the time it is moved to.
+    // The order would expire before the time it is moved to.
     let before = written(&service.redis);
-    let short = with(at(noon), "not_after", json!(Moment(UnixMs(noon.0 + 3_600_000)).to_string()));
+    let short = with(at(noon), "not_after", json!(ApiTime(UnixMs(noon.0 + 3_600_000)).to_string()));
     let answer = give(&service, &key, &short).await;
     is_refused(&answer, 422, "invalid_order", "an end in the quiet hours");
     assert_eq!(first_flaw(&answer), ("/not_after".to_owned(), "ends_before_due".to_owned()));
     assert_eq!(written(&service.redis), before);
-    // The same id is always moved to the same time, and a moved order stays there when it is repeated.
+    // The same id is always moved to the same time, and a repeat of a moved order keeps that time.
     let put = || ask("PUT", "/v1/orders/u1.7").key(&key).json(&at(noon).to_string());
     let (one, two) = (service.ask(put()).await.json(), service.ask(put()).await.json());
     assert_eq!((one["moved_by"].as_str(), &one), (Some("quiet_hours"), &two));
-    // Moving by hand is moved on as well.
-    let body = json!({"deliver_at": Moment(noon).to_string()}).to_string();
+    // A time set by PATCH is moved out of the quiet hours too.
+    let body = json!({"deliver_at": ApiTime(noon).to_string()}).to_string();
     let id = morning["order_id"].as_str().expect("an id");
     let moved = service.ask(ask("PATCH", &format!("/v1/orders/{id}")).key(&key).json(&body)).await.json();
     assert_eq!(moved["moved_by"], "quiet_hours", "{moved}");

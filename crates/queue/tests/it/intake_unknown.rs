@@ -1,4 +1,4 @@
-//! Writes whose answer is lost, or not confirmed in time: told as unknown, and truly when asked again.
+//! Writes whose reply is lost, or not confirmed in time: reported as unknown, and with the outcome when repeated.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use posthaste_model::SystemClock;
 use posthaste_ops::listen::Listener;
 use posthaste_queue::keys::{Wanted, mint};
 use posthaste_queue::{AppState, Args, api, limits};
-use posthaste_rig::proxy::{Command, Traffic};
+use posthaste_rig::proxy::{ProxiedCommand, Traffic};
 use posthaste_rig::{PrivateServer, Proxy};
-use posthaste_store::{Role, Scope, SendAs, Settings, Store};
+use posthaste_store::{KeyScope, Role, SendAs, Settings, Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Answer, Ask, ask, get};
 use crate::intake::*;
 
-/// A key that may do everything.
+/// A key that allows everything.
 pub(crate) async fn master_key(tool: &Store) -> String {
     let wanted = Wanted {
         name: "master".to_owned(),
-        scopes: Scope::ALL.into_iter().collect(),
+        scopes: KeyScope::ALL.into_iter().collect(),
         sender: None,
         role: None,
         send_as: SendAs::any(),
@@ -41,7 +41,7 @@ pub(crate) async fn service(
     (serve(url, more).await, key)
 }
 
-/// A service on the server this URL reaches.
+/// A service on the server at this URL.
 pub(crate) async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     let variable = |(key, value): &(&str, &str)| {
         (format!("POSTHASTE_{}", key.replace('.', "__").to_uppercase()).into(), (*value).into())
@@ -53,7 +53,9 @@ pub(crate) async fn serve(url: &str, more: &[(&str, &str)]) -> SocketAddr {
     let (http, soft) = (settings.http.clone(), CancellationToken::new());
     let state = AppState::new(store, settings, Arc::new(SystemClock), soft.clone()).expect("a state");
     let listener = Listener::bind(&http.address).await.expect("a port");
-    let posthaste_ops::address::Address::Tcp(address) = *listener.address() else { panic!("a TCP address") };
+    let posthaste_ops::address::ListenAddress::Tcp(address) = *listener.address() else {
+        panic!("a TCP address")
+    };
     tokio::spawn(listener.serve(api::router(state), limits(&http), soft));
     address
 }
@@ -65,8 +67,8 @@ pub(crate) async fn behind_proxy(more: &[(&str, &str)]) -> (PrivateServer, Proxy
     (server, proxy, address, key)
 }
 
-/// Whether a command stores an order or a part of one.
-fn stores(command: &Command) -> bool {
+/// Whether a command stores an order or part of one.
+fn stores(command: &ProxiedCommand) -> bool {
     command.is("EVALSHA") && command.contains("staging:")
 }
 
@@ -86,15 +88,15 @@ fn histories(server: &PrivateServer) -> usize {
 }
 
 #[tokio::test]
-async fn lost_answers_are_told_as_unknown_and_then_truly() {
+async fn lost_replies_are_unknown_until_repeated() {
     let (server, proxy, address, key) = behind_proxy(&[]).await;
-    // The scripts are known to the server, so that one reply is one run.
+    // The server already has the scripts, so that one reply is one run.
     assert_eq!(post(&key, &order(1)).send(address).await.status, 200);
     proxy.drop_replies_of(3, stores);
     let first = keyed(&key).send(address).await;
     let id = is_unknown(&first);
     assert_eq!(proxy.report().dropped_replies, 3);
-    assert_eq!(histories(&server), 2, "it happened");
+    assert_eq!(histories(&server), 2, "the order was stored");
     let again = keyed(&key).send(address).await;
     assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
     assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
@@ -102,24 +104,24 @@ async fn lost_answers_are_told_as_unknown_and_then_truly() {
 }
 
 #[tokio::test]
-async fn lost_requests_are_told_as_unknown_and_then_done() {
+async fn lost_requests_are_unknown_and_stored_when_repeated() {
     let (server, proxy, address, key) = behind_proxy(&[]).await;
     assert_eq!(post(&key, &order(1)).send(address).await.status, 200);
     proxy.drop_requests_of(3, stores);
     let id = is_unknown(&keyed(&key).send(address).await);
-    assert_eq!(histories(&server), 1, "it did not happen");
+    assert_eq!(histories(&server), 1, "the order was not stored");
     let put = ask("PUT", "/v1/orders/u1.7").key(&key).json(&order(2).to_string());
     proxy.drop_requests_of(3, stores);
     assert_eq!(is_unknown(&put.send(address).await), "u1.7");
     assert_eq!(put.send(address).await.status, 200);
     let again = keyed(&key).send(address).await;
     assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
-    assert_eq!(again.header("idempotent-replayed"), None, "it is the first that was stored");
+    assert_eq!(again.header("idempotent-replayed"), None, "the repeat was the first to be stored");
     assert_eq!(histories(&server), 3);
 }
 
 #[tokio::test]
-async fn an_upload_whose_end_is_lost_is_unknown_and_then_told() {
+async fn an_upload_whose_last_reply_is_lost_is_unknown_until_repeated() {
     let (server, proxy, address, key) = behind_proxy(&[]).await;
     assert_eq!(post(&key, &order(1)).send(address).await.status, 200);
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
@@ -129,12 +131,12 @@ async fn an_upload_whose_end_is_lost_is_unknown_and_then_told() {
     let id = is_unknown(&asked().send(address).await);
     let again = asked().send(address).await;
     assert_eq!((again.status, again.json()["order_id"].clone()), (200, json!(id)), "{again:?}");
-    assert_eq!(again.json()["recipients"]["rows"], json!({"email": 9_000}));
+    assert_eq!(again.json()["recipients"]["deliveries"], json!({"email": 9_000}));
     assert_eq!(histories(&server), 2);
 }
 
 #[tokio::test]
-async fn what_is_not_confirmed_is_unknown_until_it_is() {
+async fn unconfirmed_writes_are_unknown_until_confirmed() {
     let server = PrivateServer::builder()
         .max_memory(4 << 30)
         .tcp()
@@ -144,16 +146,16 @@ async fn what_is_not_confirmed_is_unknown_until_it_is() {
     let (durable, within) = (("redis.durability", "replicated"), "redis.confirm_timeout");
     let (address, key) = service(&server, &server.url(), &[durable, (within, "300ms")]).await;
     let id = is_unknown(&keyed(&key).send(address).await);
-    assert_eq!(is_unknown(&keyed(&key).send(address).await), id, "and stays so");
+    assert_eq!(is_unknown(&keyed(&key).send(address).await), id, "and remains unknown");
     let cancel = format!("/v1/orders/{id}/cancel");
     assert_eq!(is_unknown(&ask("POST", &cancel).key(&key).send(address).await), id);
     let read = get(&format!("/v1/orders/{id}")).key(&key).send(address).await;
-    assert_eq!(read.json()["state"], "cancelled", "it happened: {read:?}");
+    assert_eq!(read.json()["state"], "cancelled", "the order was cancelled: {read:?}");
 
     let replica = PrivateServer::start().expect("a replica");
     let port = server.tcp_addr().expect("an address").port().to_string();
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).expect("a replica");
-    // Since Redis 7.2 it is confirmed when both have written it to their files, which they do each second.
+    // Since Redis 7.2, a write is confirmed once both have written it to their files, which they do every second.
     let address = serve(&server.url(), &[durable, (within, "10s")]).await;
     let again = posthaste_rig::eventually_async("the replica has it", async || {
         let answer = keyed(&key).send(address).await;
@@ -186,7 +188,7 @@ async fn a_full_store_refuses_and_keeps_nothing() {
     assert!(answer.header("retry-after").is_some());
     assert_eq!(written(&server), before);
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).expect("no limit");
-    let answer = posthaste_rig::eventually_async("there is room", async || {
+    let answer = posthaste_rig::eventually_async("the store has memory again", async || {
         let answer = asked().send(address).await;
         if answer.status == 200 { Ok(answer) } else { Err(format!("{answer:?}")) }
     })

@@ -1,4 +1,4 @@
-//! NDJSON uploads: as long as they may be, whole or not at all.
+//! NDJSON uploads: up to the maximum length, stored whole or not at all.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn a_long_upload_is_one_order() {
     let answer = service.ask(upload(&key, "/v1/orders", &lines(&head(), recipients))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let told = answer.json();
-    assert_eq!(told["recipients"]["rows"], json!({"email": 30_001}));
+    assert_eq!(told["recipients"]["deliveries"], json!({"email": 30_001}));
     assert_eq!(told["recipients"]["accepted"], 30_001);
     assert_eq!(told["recipients"]["merged"]["places"], json!([{"line": 30_002}]));
     let id = told["order_id"].as_str().expect("an id");
@@ -29,7 +29,7 @@ async fn a_long_upload_is_one_order() {
 }
 
 #[tokio::test]
-async fn a_bad_line_refuses_all_and_nothing_stays() {
+async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -52,9 +52,9 @@ async fn a_bad_line_refuses_all_and_nothing_stays() {
         let answer = service.ask(asked).await;
         is_refused(&answer, status, problem, &bad);
         assert_eq!(first_flaw(&answer), (place.to_owned(), code.to_owned()), "{answer:?}");
-        assert_eq!(written(&service.redis), before, "nothing stays");
+        assert_eq!(written(&service.redis), before, "nothing is left");
     }
-    // Left out, they are told by line.
+    // Skipped lines are reported by number.
     let skipping = with(head(), "invalid", json!("skip"));
     let mut body = lines(&skipping, (0..6_000).map(recipient));
     body.extend_from_slice(format!("{{\"id\":\"{CANARY}\n\n7\n").as_bytes());
@@ -68,7 +68,7 @@ async fn a_bad_line_refuses_all_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn first_lines_that_are_wrong() {
+async fn invalid_first_lines_are_refused() {
     let service = Service::start().await;
     let key = service.master().await;
     let before = written(&service.redis);
@@ -87,7 +87,7 @@ async fn first_lines_that_are_wrong() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_is_no_order() {
+async fn an_upload_that_breaks_off_is_not_an_order() {
     let service = Service::start().await;
     let key = service.master().await;
     let whole = lines(&head(), (0..30_000).map(recipient));
@@ -95,16 +95,13 @@ async fn an_upload_that_breaks_off_is_no_order() {
     let bytes = asked.bytes();
     let running = Half::begin(service.address, &bytes[..bytes.len() - 5_000]).await;
     let has = |what: &str| written(&service.redis).iter().any(|name| name.starts_with(what));
-    posthaste_rig::eventually_async(
-        "it streams in",
-        async || {
-            if has("parcel:") { Ok(()) } else { Err("no parcel") }
-        },
-    )
+    posthaste_rig::eventually_async("the upload is streaming in", async || {
+        if has("parcel:") { Ok(()) } else { Err("no parcel") }
+    })
     .await;
     drop(running);
-    // What is left of it is either removed at once or marked for the sweeper; it never becomes an order.
-    posthaste_rig::eventually_async("it is given up", async || {
+    // What is left of it is either removed at once or marked for housekeeping; it never becomes an order.
+    posthaste_rig::eventually_async("the upload is given up", async || {
         let listed = service.ask(get("/v1/orders?sender_id=u1").key(&key)).await.json();
         if has("history:") {
             return Err(format!("{listed}"));

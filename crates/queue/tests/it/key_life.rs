@@ -1,11 +1,11 @@
-//! The life of a key: made, shown once, used, replaced, expired, revoked.
+//! The life of a key: created, shown once, used, replaced, expired, revoked.
 
 use std::time::Duration;
 
 use posthaste_model::{Clock, SystemClock};
 use posthaste_queue::keys::{MintError, Wanted, mint};
 use posthaste_rig::eventually_async;
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 
 use crate::client::{ask, get};
 use crate::service::Service;
@@ -36,7 +36,7 @@ async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
         (&"timetable".into(), &"u1".into(), &"trainer".into())
     );
     assert_eq!(mine["scopes"], serde_json::json!(["read"]));
-    eventually_async("the last use is told", async || {
+    eventually_async("the last use is shown", async || {
         let listed = service.ask(get("/v1/keys").key(&master)).await.json();
         let items = listed["items"].as_array().expect("items").clone();
         let used = items.iter().any(|item| item["id"] == id && item["last_used_at"].is_string());
@@ -47,13 +47,13 @@ async fn a_key_is_shown_once_and_works_until_it_is_revoked() {
     let path = format!("/v1/keys/{id}");
     assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204);
     assert_eq!(service.ask(get("/v1/orders").key(key)).await.status, 401, "at once, here");
-    assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204, "again is harmless");
+    assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204, "safe to repeat");
     let gone = service.ask(ask("DELETE", "/v1/keys/aaaaaaaaaaaa").key(&master)).await;
     assert_eq!((gone.status, gone.problem().as_str()), (404, "key_not_found"));
 }
 
 #[tokio::test]
-async fn two_live_keys_of_a_name_and_no_third() {
+async fn two_live_keys_may_share_a_name_but_not_three() {
     let service = Service::start().await;
     let master = service.master().await;
     let body = r#"{"name":"rotated","scopes":["read"],"sender_id":"u1"}"#;
@@ -64,21 +64,21 @@ async fn two_live_keys_of_a_name_and_no_third() {
     let old = first.json();
     let path = format!("/v1/keys/{}", old["id"].as_str().expect("an id"));
     assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204);
-    assert_eq!(make().await.status, 201, "the old one is out of the way");
+    assert_eq!(make().await.status, 201, "the old one no longer counts");
     let key = second.json()["key"].as_str().expect("a key").to_owned();
     assert_eq!(service.ask(get("/v1/orders").key(&key)).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_key_ends_when_it_was_to_end() {
+async fn a_key_expires_on_time() {
     let service = Service::start().await;
-    // As soon as this machine can use it before.
+    // As short as this machine allows for using the key before it expires.
     let mut span = Duration::from_millis(1_500);
     let key = loop {
         let expires = SystemClock.now().after(span);
         let wanted = Wanted {
             name: "short".to_owned(),
-            scopes: [Scope::Read].into_iter().collect(),
+            scopes: [KeyScope::Read].into_iter().collect(),
             sender: Some("u1".parse().expect("a sender")),
             expires: Some(expires),
             ..Wanted::default()
@@ -91,7 +91,7 @@ async fn a_key_ends_when_it_was_to_end() {
         }
         span *= 2;
     };
-    eventually_async("the key is over", async || {
+    eventually_async("the key has expired", async || {
         match service.ask(get("/v1/orders").key(&key)).await.status {
             401 => Ok(()),
             status => Err(status),
@@ -105,26 +105,26 @@ async fn a_key_ends_when_it_was_to_end() {
 }
 
 #[tokio::test]
-async fn a_key_that_could_be_anybody_must_say_so() {
+async fn an_unbound_key_needs_act_as() {
     let service = Service::start().await;
-    let wanted = |scopes: &[Scope], sender: Option<&str>| Wanted {
+    let wanted = |scopes: &[KeyScope], sender: Option<&str>| Wanted {
         name: "n".to_owned(),
         scopes: scopes.iter().copied().collect(),
         sender: sender.map(|sender| sender.parse().expect("a sender")),
         ..Wanted::default()
     };
-    let unbound = mint(&service.store, &wanted(&[Scope::Read], None)).await.expect_err("unbound");
+    let unbound = mint(&service.store, &wanted(&[KeyScope::Read], None)).await.expect_err("unbound");
     assert!(matches!(unbound, MintError::Unbound), "{unbound}");
-    let bound = mint(&service.store, &wanted(&Scope::ALL, Some("u1"))).await.expect_err("bound");
+    let bound = mint(&service.store, &wanted(&KeyScope::ALL, Some("u1"))).await.expect_err("bound");
     assert!(matches!(bound, MintError::Bound), "{bound}");
     let powerless = mint(&service.store, &wanted(&[], None)).await.expect_err("powerless");
     assert!(matches!(powerless, MintError::Powerless), "{powerless}");
     let keys: std::collections::HashSet<String> = {
         let mut keys = std::collections::HashSet::new();
         for _ in 0..20 {
-            keys.insert(service.key(&[Scope::Admin], None).await);
+            keys.insert(service.key(&[KeyScope::Admin], None).await);
         }
         keys
     };
-    assert_eq!(keys.len(), 20, "each is another");
+    assert_eq!(keys.len(), 20, "all keys differ");
 }

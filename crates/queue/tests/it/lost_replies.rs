@@ -1,11 +1,11 @@
-//! Every answer after every lost reply in acceptance: the reply of one step is lost, its second try is answered in every way
-//! a server can refuse, and the client repeats its request as it was. There is one order in the end, it counts once, and no
-//! answer on the way said that nothing is stored while something was.
+//! Every response after every lost reply in acceptance: the reply of one step is lost, its second try meets every
+//! refusal a server can give, and the client repeats its request unchanged. In the end there is one order, it counts
+//! once, and no response on the way said that nothing is stored while something was.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use posthaste_rig::proxy::Command;
+use posthaste_rig::proxy::ProxiedCommand;
 use posthaste_rig::{PrivateServer, Proxy, eventually_async};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::client::{Answer, Ask, ask};
 use crate::intake::*;
 use crate::intake_unknown::behind_proxy;
 
-/// How an order is given.
+/// How an order is created.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Way {
     Post,
@@ -24,7 +24,7 @@ pub(crate) enum Way {
     Retry,
 }
 
-/// A call on the way of an order.
+/// A call made while creating an order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     Bind,
@@ -35,8 +35,9 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether a command is this call. Of one key, and with four words behind it, are only `bind` and `reserve`.
-    pub(crate) fn is(self, command: &Command) -> bool {
+    /// Whether a command is this call. Only `bind_idempotency_key` and `take_daily_places` have one key followed by
+    /// four arguments.
+    pub(crate) fn is(self, command: &ProxiedCommand) -> bool {
         let words = command.args();
         let key =
             |at: usize, name: &str| words.get(at + 2).is_some_and(|word| word.starts_with(name.as_bytes()));
@@ -54,7 +55,7 @@ impl Step {
     }
 }
 
-/// What a server may say to the second try.
+/// What a server may reply to the second try.
 const ANSWERS: &[(&str, &str)] = &[
     ("full", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
     ("loading", "-LOADING Redis is loading the dataset in memory\r\n"),
@@ -74,30 +75,30 @@ const ANSWERS: &[(&str, &str)] = &[
 enum Loss {
     /// With its connection.
     Cut,
-    /// Something else comes in its place.
+    /// Something else arrives in its place.
     Garbled,
 }
 
 /// What the second try meets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Then {
-    /// Nothing bad.
+    /// A normal reply.
     Well,
-    /// This answer, and so does every later one.
+    /// This reply, as does every later try.
     Answer(&'static str),
     /// No connection.
     Refused,
 }
 
-/// One sender's request, and what became of it.
+/// One sender's request and its result.
 pub(crate) struct Trial<'a> {
     pub(crate) server: &'a PrivateServer,
     pub(crate) key: &'a str,
     pub(crate) way: Way,
     pub(crate) sender: String,
-    /// The order a retry is made from.
+    /// The order that a retry is made from.
     old: Option<String>,
-    /// The order, as soon as it was named.
+    /// The order id, once a response named it.
     id: Option<String>,
 }
 
@@ -112,7 +113,7 @@ impl<'a> Trial<'a> {
         let mut trial = Self { server, key, way, sender: format!("s{number}"), old: None, id: None };
         if way == Way::Retry {
             let order = with(order(3), "sender", json!({"id": trial.sender}));
-            let tomorrow = posthaste_queue::moment::Moment(posthaste_model::UnixMs(
+            let tomorrow = posthaste_queue::timestamp::ApiTime(posthaste_model::UnixMs(
                 posthaste_model::Clock::now(&posthaste_model::SystemClock).0 + 86_400_000,
             ));
             let given =
@@ -187,7 +188,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Notes an answer: what it says of the order is true. True when it is the last word.
+    /// Checks a response: what it says about the order is true. True if it is final.
     pub(crate) fn note(&mut self, answer: &Answer, what: &str) -> bool {
         let (status, document, _) = self.read(answer);
         let orders = self.orders();
@@ -201,14 +202,14 @@ impl<'a> Trial<'a> {
                 assert!(orders <= 1, "{what}: {answer:?}");
             }
             (503 | 500, "store_full" | "store_unavailable" | "internal") => {
-                assert_eq!(orders, 0, "{what}: it is stored, and told as refused: {answer:?}");
+                assert_eq!(orders, 0, "{what}: stored, but reported as refused: {answer:?}");
             }
             _ => panic!("{what}: {answer:?}"),
         }
         status < 300
     }
 
-    /// Repeats until there is a last word, and looks at what is there.
+    /// Repeats until a response is final, and checks what is stored.
     pub(crate) async fn conclude(mut self, address: SocketAddr, what: &str) {
         eventually_async("the order is accepted", async || {
             let answer = self.request().send(address).await;
@@ -231,18 +232,18 @@ async fn walk(way: Way, steps: &[Step]) {
     walk_on((&server, &proxy, address, &key), way, steps).await;
 }
 
-/// A service behind a proxy: its server, the proxy, where it listens, a key for it.
+/// A service behind a proxy: its server, the proxy, its address, a key for it.
 type Site<'a> = (&'a PrivateServer, &'a Proxy, SocketAddr, &'a str);
 
 pub(crate) async fn walk_on((server, proxy, address, key): Site<'_>, way: Way, steps: &[Step]) {
     let mut number = 0;
-    // The scripts are known to the server, so that one reply is one run.
+    // The server already has the scripts, so that one reply is one run.
     Trial::new(server, address, key, way, number).await.conclude(address, "warming up").await;
     let answers = ANSWERS.iter().map(|(_, answer)| Then::Answer(answer));
     let thens: Vec<Then> = answers.chain([Then::Well, Then::Refused]).collect();
     for step in steps {
         for loss in [Loss::Cut, Loss::Garbled] {
-            // Thousands of rows each time: what is no different from a small order is not walked again.
+            // An upload has thousands of deliveries each time: skip cases that do not differ from a small order.
             let short = way == Way::Upload && loss == Loss::Garbled;
             for then in if short { &thens[..2] } else { &thens[..] } {
                 number += 1;
@@ -267,7 +268,7 @@ async fn case(
         Loss::Garbled => proxy.replace_replies_of(1, *b"+what\r\n", move |command| step.is(command)),
     }
     let seen = AtomicU32::new(0);
-    let later = move |command: &Command| step.is(command) && seen.fetch_add(1, Ordering::SeqCst) > 0;
+    let later = move |command: &ProxiedCommand| step.is(command) && seen.fetch_add(1, Ordering::SeqCst) > 0;
     match then {
         Then::Well => {}
         Then::Answer(answer) => proxy.answer_instead(u32::MAX, answer, later),
@@ -278,7 +279,7 @@ async fn case(
     let lost = (after.dropped_replies + after.made_replies) - (before.dropped_replies + before.made_replies);
     assert!(lost >= 1, "{what}: no reply was lost: {first:?}");
     trial.note(&first, what);
-    // As soon as it can, while things are as bad. Without a connection not even the client's key can be looked up.
+    // The repeat is sent at once, while the fault lasts. Without a connection not even the client's key can be looked up.
     if then != Then::Refused {
         let second = trial.request().send(address).await;
         trial.note(&second, what);
@@ -289,31 +290,31 @@ async fn case(
 }
 
 #[tokio::test]
-async fn an_order_is_one_whatever_follows_a_lost_reply() {
+async fn an_order_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Post, &[Step::Bind, Step::Reserve, Step::Enqueue]).await;
 }
 
 #[tokio::test]
-async fn an_order_of_a_batch_is_one_whatever_follows_a_lost_reply() {
+async fn an_order_of_a_batch_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Batch, &[Step::Bind, Step::Reserve, Step::Enqueue]).await;
 }
 
 #[tokio::test]
-async fn an_upload_is_one_order_whatever_follows_a_lost_reply() {
+async fn an_upload_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Upload, &[Step::Stage, Step::Enqueue]).await;
 }
 
 #[tokio::test]
-async fn an_order_with_an_id_is_one_whatever_follows_a_lost_reply() {
+async fn an_order_with_an_id_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Put, &[Step::Reserve, Step::Enqueue]).await;
 }
 
 #[tokio::test]
-async fn an_order_of_the_ancestor_is_one_whatever_follows_a_lost_reply() {
+async fn an_order_of_the_legacy_api_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Ancestor, &[Step::Reserve, Step::Enqueue]).await;
 }
 
 #[tokio::test]
-async fn a_retry_is_one_order_whatever_follows_a_lost_reply() {
+async fn a_retry_is_stored_once_whatever_follows_a_lost_reply() {
     walk(Way::Retry, &[Step::Bind, Step::Enqueue]).await;
 }

@@ -1,5 +1,5 @@
-//! Lost replies in acceptance that a table of answers does not show: the word of a replica, a database that is another one,
-//! and repeats that come while the first request still runs.
+//! Lost replies in acceptance that a table of replies does not cover: the confirmation by a replica, a database that
+//! is another one, and repeats that arrive while the first request still runs.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use crate::intake_unknown::{behind_proxy, serve, service};
 use crate::lost_replies::{Step, Trial, Way, walk_on};
 
 #[tokio::test]
-async fn an_order_is_one_whatever_follows_a_lost_word_of_a_replica() {
+async fn an_order_is_stored_once_whatever_follows_a_lost_confirmation() {
     let builder = PrivateServer::builder().max_memory(4 << 30).tcp().line("repl-diskless-sync-delay 0");
     let server = builder.start().expect("a server");
     let replica = PrivateServer::start().expect("a replica");
@@ -28,7 +28,7 @@ async fn an_order_is_one_whatever_follows_a_lost_word_of_a_replica() {
 }
 
 #[tokio::test]
-async fn an_order_is_one_when_the_second_try_meets_another_database() {
+async fn an_order_is_stored_once_when_the_second_try_meets_another_database() {
     for way in [Way::Post, Way::Batch, Way::Upload, Way::Put, Way::Ancestor, Way::Retry] {
         let what = format!("{way:?}");
         let (server, proxy, address, key) = behind_proxy(&[]).await;
@@ -54,17 +54,17 @@ async fn an_order_is_one_when_the_second_try_meets_another_database() {
             "{what}"
         );
         assert!(first.text().contains("outcome_unknown"), "{what}: {first:?}");
-        // The old database is there again, and the service was started anew.
+        // The old database is back, and the service was restarted.
         server.command(&["SET", "epoch:{0}", &epoch]).expect("set");
         proxy.forget_rules();
         trial.conclude(serve(&server.url(), &[]).await, &what).await;
     }
 }
 
-/// The first request stands before its last step while another process takes the repeat; then the store refuses the first.
-/// What it gives back is not what the repeat needs.
+/// The first request waits before its last step while another process handles the repeat; then the store refuses the
+/// first. What the first gives back is not what the repeat needs.
 #[tokio::test]
-async fn a_repeat_at_another_process_keeps_key_and_place_from_a_first_that_is_refused() {
+async fn a_repeat_at_another_process_keeps_its_key_and_place_when_the_first_is_refused() {
     for (way, step) in [
         (Way::Post, Step::Enqueue),
         (Way::Batch, Step::Enqueue),
@@ -83,7 +83,7 @@ async fn a_repeat_at_another_process_keeps_key_and_place_from_a_first_that_is_re
         let (go, goes) = mpsc::channel::<()>();
         let goes = Mutex::new(goes);
         proxy.answer_instead(1, *b"-OOM command not allowed\r\n", move |command| {
-            // The command waits at the proxy until the repeat was answered.
+            // The command waits at the proxy until the repeat got its response.
             step.is(command) && arrive.send(()).is_ok() && goes.lock().expect("one waits").recv().is_ok()
         });
         let asked = trial.request();
@@ -100,7 +100,7 @@ async fn a_repeat_at_another_process_keeps_key_and_place_from_a_first_that_is_re
 
 /// The client gives up while its request is on the way to the server, and repeats it.
 #[tokio::test]
-async fn a_client_that_gives_up_and_repeats_has_one_order() {
+async fn a_client_that_gives_up_and_repeats_gets_one_order() {
     for (way, step) in [
         (Way::Post, Step::Bind),
         (Way::Post, Step::Reserve),

@@ -1,4 +1,4 @@
-//! The service over real HTTP, on a private server.
+//! The service over real HTTP, on a private Redis server.
 
 mod client;
 mod intake;

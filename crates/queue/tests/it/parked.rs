@@ -1,12 +1,12 @@
-//! Orders that can't be read: no page fails because of one, each is told by a stable code, and an operator ends or releases it.
+//! Orders that can't be read: no page fails because of one, each has a stable code, and an operator fails or releases it.
 
-use posthaste_model::Suffix;
-use posthaste_store::Scope;
+use posthaste_model::OrderId;
+use posthaste_store::KeyScope;
 
 use crate::client::{ask, get};
-use crate::service::{Service, suffix};
+use crate::service::{Service, order_id};
 
-/// A damage, the reason it is told by, and whether an order of rows inside its record can still be counted.
+/// A kind of damage, and the reason it is reported with.
 const DAMAGES: &[(&str, &str)] = &[
     ("type", "wrong_type"),
     ("head", "damaged"),
@@ -17,7 +17,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ("newer outcomes", "newer_version"),
 ];
 
-fn spoil(service: &Service, order: &Suffix, damage: &str) {
+fn spoil(service: &Service, order: &OrderId, damage: &str) {
     let key = format!("history:{{0}}:{order}");
     let set = |field: &[u8], value: &[u8]| service.redis.command(&[b"HSET", key.as_bytes(), field, value]);
     let done = match damage {
@@ -33,19 +33,19 @@ fn spoil(service: &Service, order: &Suffix, damage: &str) {
 }
 
 #[tokio::test]
-async fn one_order_that_cannot_be_read_fails_no_page() {
+async fn one_unreadable_order_fails_no_page() {
     let service = Service::start().await;
     let key = service.master().await;
     let due = service.in_an_hour().await;
     for (at, (damage, reason)) in DAMAGES.iter().enumerate() {
         service.redis.command(&["DEL", "orders:{0}", "sender:{0}:u1"]).expect("a reply");
-        let order = |n: u64| suffix("u1", at as u64 * 10 + n);
+        let order = |n: u64| order_id("u1", at as u64 * 10 + n);
         for n in 1..=5 {
             service.order(&order(n), 1, Some(due)).await;
         }
         let bad = order(3);
         spoil(&service, &bad, damage);
-        let id = bad.order_id();
+        let id = bad.wire_id();
         for query in ["", "?limit=2", "?sender_id=u1", "?to=2099-01-01T00:00:00Z&from=2020-01-01T00:00:00Z"] {
             let (mut items, mut unreadable) = (Vec::new(), Vec::new());
             let mut path = format!("/v1/orders{query}");
@@ -61,7 +61,7 @@ async fn one_order_that_cannot_be_read_fails_no_page() {
                 let join = if query.is_empty() { "?" } else { "&" };
                 path = format!("/v1/orders{query}{join}cursor={cursor}");
             }
-            let sound: Vec<_> = [5, 4, 2, 1].map(|n| order(n).order_id()).to_vec();
+            let sound: Vec<_> = [5, 4, 2, 1].map(|n| order(n).wire_id()).to_vec();
             assert_eq!(items, sound, "{damage} {query}");
             assert_eq!(unreadable.len(), 1, "{damage} {query}");
             assert_eq!(
@@ -93,10 +93,10 @@ async fn one_order_that_cannot_be_read_fails_no_page() {
 }
 
 #[tokio::test]
-async fn what_others_put_into_the_indexes_fails_no_view() {
+async fn foreign_entries_in_the_indexes_fail_no_view() {
     let service = Service::start().await;
     let key = service.master().await;
-    service.order(&suffix("u1", 1), 1, Some(service.in_an_hour().await)).await;
+    service.order(&order_id("u1", 1), 1, Some(service.in_an_hour().await)).await;
     for command in [
         &["HSET", "channels:{0}", "Not a channel", "1"][..],
         &["HSET", "channels:{0}", "sms", "rubbish", "email:receipts", "rubbish"],
@@ -126,12 +126,12 @@ async fn what_others_put_into_the_indexes_fails_no_view() {
 }
 
 #[tokio::test]
-async fn an_operator_sees_releases_and_ends_what_is_parked() {
+async fn an_operator_lists_releases_and_fails_parked_orders() {
     let service = Service::start().await;
     let key = service.master().await;
-    let reader = service.key(&[Scope::Read], Some("u1")).await;
+    let reader = service.key(&[KeyScope::Read], Some("u1")).await;
     let due = service.in_an_hour().await;
-    let (first, second) = (suffix("u1", 1), suffix("u1", 2));
+    let (first, second) = (order_id("u1", 1), order_id("u1", 2));
     for order in [&first, &second] {
         service.order(order, 1, Some(due)).await;
     }
@@ -141,7 +141,7 @@ async fn an_operator_sees_releases_and_ends_what_is_parked() {
     for order in [&first, &second] {
         spoil(&service, order, "head");
     }
-    service.store.patrol(0, 0, 500).await.expect("a walk");
+    service.store.scan_orders(0, 0, 500).await.expect("a walk");
 
     for (method, path) in [
         ("GET", "/v1/parked"),
@@ -175,9 +175,9 @@ async fn an_operator_sees_releases_and_ends_what_is_parked() {
     let order = service.ask(get("/v1/orders/u1.1").key(&key)).await.json();
     assert_eq!(order["state"], "scheduled", "{order}");
 
-    // The other one is given up.
+    // The other one is failed.
     let failed = service.ask(ask("POST", "/v1/parked/u1.2/fail").key(&key)).await;
-    assert_eq!((failed.status, failed.json()), (200, serde_json::json!({"rows": 0, "removed": true})));
+    assert_eq!((failed.status, failed.json()), (200, serde_json::json!({"deliveries": 0, "removed": true})));
     for path in ["/v1/orders/u1.2", "/v1/orders/u1.2/recipients"] {
         let gone = service.ask(get(path).key(&key)).await;
         assert_eq!((gone.status, &gone.json()["code"]), (410, &"order_ended_unreadable".into()), "{path}");
@@ -192,22 +192,22 @@ async fn an_operator_sees_releases_and_ends_what_is_parked() {
     assert_eq!((bad.status, &bad.json()["code"]), (422, &"invalid_parameter".into()));
 }
 
-/// A page of a big order's recipients tells what can be read and names the rest, parcel by parcel, as pages and as lines.
+/// A page of a large order's recipients shows what can be read and names the rest, parcel by parcel, as pages and as NDJSON.
 #[tokio::test]
-async fn recipients_beside_a_damaged_parcel_are_told() {
+async fn recipients_beside_a_damaged_parcel_are_listed() {
     let service = Service::start().await;
     let key = service.master().await;
-    let order = suffix("u1", 1);
+    let order = order_id("u1", 1);
     service.order(&order, 1_700, Some(service.in_an_hour().await)).await;
     let redis = |words: &[&str]| service.redis.command(words).expect("a reply");
-    // Of four parcels the second has no readable rows, the third is of another type, the fourth of a later version.
+    // Of four parcels the second has no readable deliveries, the third has the wrong type, the fourth is of a newer version.
     redis(&["SET", &format!("parcel:{{0}}:{order}:email:1"), "\u{1}rubbish"]);
     redis(&["DEL", &format!("outcome:{{0}}:{order}:email:2")]);
     redis(&["LPUSH", &format!("outcome:{{0}}:{order}:email:2"), "x"]);
     redis(&["SETRANGE", &format!("parcel:{{0}}:{order}:email:3"), "0", "\u{2}"]);
-    let told = |parcel: u32, rows: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "rows": rows, "reason": reason});
+    let told = |parcel: u32, deliveries: u32, reason: &str| serde_json::json!({"channel": "email", "parcel": parcel, "deliveries": deliveries, "reason": reason});
     let bad = [told(1, 500, "damaged"), told(2, 500, "wrong_type"), told(3, 200, "newer_version")];
-    let base = format!("/v1/orders/{}/recipients", order.order_id());
+    let base = format!("/v1/orders/{}/recipients", order.wire_id());
     for query in ["", "?limit=200", "?limit=500", "?limit=5000", "?state=pending&limit=499"] {
         let (mut indexes, mut unreadable) = (Vec::new(), Vec::new());
         let mut path = format!("{base}{query}");
@@ -217,26 +217,25 @@ async fn recipients_beside_a_damaged_parcel_are_told() {
             let page = answer.json();
             let items = page["items"].as_array().expect("items");
             indexes.extend(items.iter().map(|item| item["index"].as_u64().expect("an index")));
-            unreadable.extend(page["unreadable_rows"].as_array().cloned().unwrap_or_default());
+            unreadable.extend(page["unreadable_deliveries"].as_array().cloned().unwrap_or_default());
             let Some(link) = answer.header("link") else { break };
             path = link.trim_start_matches('<').split('>').next().expect("a target").to_owned();
         }
         assert_eq!(indexes, (0..500).collect::<Vec<u64>>(), "{query}");
         assert_eq!(unreadable, bad, "{query}");
     }
-    // No row has failed; of what can't be read that is not known.
+    // No delivery has failed; for those that can't be read this is unknown.
     let failed = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
     assert_eq!(failed["items"], serde_json::json!([]));
     let lines = service.ask(get(&base).key(&key).header("accept", "application/x-ndjson")).await.text();
     let lines: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
     assert_eq!(lines.len(), 503);
-    let named: Vec<_> = lines[500..].iter().map(|line| line["unreadable_rows"].clone()).collect();
+    let named: Vec<_> = lines[500..].iter().map(|line| line["unreadable_deliveries"].clone()).collect();
     assert_eq!(named, bad);
-    // A sound order has no such field.
-    let sound = suffix("u1", 2);
+    // A readable order has no such field.
+    let sound = order_id("u1", 2);
     service.order(&sound, 600, Some(service.in_an_hour().await)).await;
-    let page =
-        service.ask(get(&format!("/v1/orders/{}/recipients", sound.order_id())).key(&key)).await.json();
-    assert!(page.get("unreadable_rows").is_none(), "{page}");
+    let page = service.ask(get(&format!("/v1/orders/{}/recipients", sound.wire_id())).key(&key)).await.json();
+    assert!(page.get("unreadable_deliveries").is_none(), "{page}");
 }

@@ -1,13 +1,13 @@
-//! Clients that take their time, and too many of them.
+//! Slow clients, and too many of them.
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::client::{Stream, ask, get, raw, read};
-use crate::service::{Service, suffix};
+use crate::service::{Service, order_id};
 
 #[tokio::test]
-async fn heads_that_trickle_are_cut_and_others_served() {
+async fn slow_heads_are_cut_off_and_others_are_served() {
     let service = Service::with(&[("http.header_time", "100ms")]).await;
     let mut slow = TcpStream::connect(service.address).await.expect("a connection");
     slow.write_all(b"GET /docs HTTP/1.1\r\nhost: te").await.expect("a part");
@@ -20,7 +20,7 @@ async fn heads_that_trickle_are_cut_and_others_served() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_is_answered_with_408() {
+async fn a_slow_body_gets_408() {
     let service = Service::with(&[("http.body_time", "100ms")]).await;
     let key = service.master().await;
     for path in ["/v1/keys", "/v1/orders", "/v1/orders/batch"] {
@@ -28,7 +28,7 @@ async fn a_body_that_trickles_is_answered_with_408() {
         let whole =
             ask("POST", path).key(&key).header("content-type", media_type).body(&[b' '; 1_000]).bytes();
         let answer = raw(service.address, &whole[..whole.len() - 900]).await;
-        let answer = answer.unwrap_or_else(|| panic!("no answer from {path}"));
+        let answer = answer.unwrap_or_else(|| panic!("no response from {path}"));
         assert_eq!((answer.status, answer.problem().as_str()), (408, "body_timeout"), "{path}");
         assert_eq!(answer.header("connection").as_deref(), Some("close"));
     }
@@ -47,25 +47,25 @@ async fn a_body_that_breaks_off_changes_nothing() {
 }
 
 #[tokio::test]
-async fn further_connections_wait_until_one_is_free() {
+async fn excess_connections_wait_until_one_is_free() {
     let service = Service::with(&[("http.connections", "2")]).await;
     let one = TcpStream::connect(service.address).await.expect("a connection");
     let two = TcpStream::connect(service.address).await.expect("a connection");
-    let mut third = TcpStream::connect(service.address).await.expect("the kernel takes it");
+    let mut third = TcpStream::connect(service.address).await.expect("the kernel accepts it");
     third.write_all(&get("/docs").bytes()).await.expect("a request");
     drop((one, two));
     assert_eq!(read(&mut third).await.expect("an answer").status, 200);
 }
 
 #[tokio::test]
-async fn further_requests_are_refused_before_their_bodies_are_read() {
+async fn excess_requests_are_refused_before_their_bodies_are_read() {
     let service = Service::with(&[("http.requests", "1")]).await;
     let key = service.master().await;
     let whole = ask("POST", "/v1/keys").key(&key).json(r#"{"name":"x","scopes":["admin"]}"#).bytes();
     let mut first = TcpStream::connect(service.address).await.expect("a connection");
     first.write_all(&whole[..whole.len() - 1]).await.expect("most of it");
     posthaste_rig::eventually_async("the place is taken", async || {
-        // This one has no body at all: what is refused is refused before.
+        // This request has no body at all: a refusal comes before the body is read.
         let answer =
             raw(service.address, &ask("POST", "/v1/keys").header("content-length", "10").bytes()).await;
         match answer {
@@ -83,7 +83,7 @@ async fn further_requests_are_refused_before_their_bodies_are_read() {
 }
 
 #[tokio::test]
-async fn bodies_are_refused_when_too_much_is_being_read() {
+async fn bodies_are_refused_when_too_many_are_being_read() {
     let service = Service::with(&[("http.body_memory", "16MiB")]).await;
     let key = service.master().await;
     let large = |length: u32| {
@@ -94,7 +94,8 @@ async fn bodies_are_refused_when_too_much_is_being_read() {
     };
     let mut first = None;
     posthaste_rig::eventually_async("the memory is taken", async || {
-        // Its body never comes: what is told is what is kept free for it. Anew each time, for the other may have been first.
+        // Its body never arrives: the declared length reserves the memory. Opened again each time, because the other
+        // request may have been first.
         let mut stream = TcpStream::connect(service.address).await.expect("a connection");
         stream.write_all(&large(15 << 20).bytes()).await.expect("a head");
         first = Some(stream);
@@ -104,23 +105,31 @@ async fn bodies_are_refused_when_too_much_is_being_read() {
         }
     })
     .await;
-    assert_eq!(service.ask(get("/v1/couriers").key(&key)).await.status, 200, "small requests find room");
+    assert_eq!(
+        service.ask(get("/v1/couriers").key(&key)).await.status,
+        200,
+        "small requests still have room"
+    );
     drop(first);
 }
 
 #[tokio::test]
-async fn trackers_have_places_of_their_own() {
+async fn trackers_have_their_own_permits() {
     let service = Service::with(&[("trackers.most", "1"), ("http.requests", "1")]).await;
     let key = service.master().await;
-    let order = suffix("u1", 1);
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     stream.until("event: snapshot").await;
     let second = service.ask(get(&path).key(&key)).await;
     assert_eq!((second.status, second.problem().as_str()), (503, "overloaded"));
     assert!(second.header("retry-after").is_some());
-    assert_eq!(service.ask(get("/v1/couriers").key(&key)).await.status, 200, "work is not kept out by them");
+    assert_eq!(
+        service.ask(get("/v1/couriers").key(&key)).await.status,
+        200,
+        "trackers do not block other work"
+    );
     drop(stream);
     posthaste_rig::eventually_async("the place is free again", async || {
         let mut stream = Stream::open(service.address, get(&path).key(&key)).await;

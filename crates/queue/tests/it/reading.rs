@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 
 use crate::client::get;
-use crate::service::{Service, suffix};
+use crate::service::{Service, order_id};
 
 #[tokio::test]
-async fn an_order_is_told_with_its_version() {
+async fn an_order_is_shown_with_its_version() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 17);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 17);
     service.order(&order, 3, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}", order.order_id());
+    let path = format!("/v1/orders/{}", order.wire_id());
     let answer = service.ask(get(&path).key(&key)).await;
     let view = answer.json();
     assert_eq!(view["order_id"], "u1.17", "{view}");
     assert_eq!(view["history_key"], "history:u1:17");
-    assert_eq!((&view["state"], &view["lane"]), (&"scheduled".into(), &"bulk".into()));
+    assert_eq!((&view["state"], &view["priority"]), (&"scheduled".into(), &"bulk".into()));
     assert_eq!((&view["origin"], &view["sender_id"]), (&"timetable".into(), &"u1".into()));
     assert_eq!((&view["counters"]["email"]["pending"], &view["totals"]["accepted"]), (&3.into(), &3.into()));
     assert!(view["cancelled_at"].is_null() && view["finished_at"].is_null(), "{view}");
     let spelled = service.ask(get("/v1/orders/history:u1:17").key(&key)).await;
-    assert_eq!(spelled.json(), view, "the other spelling is the same");
+    assert_eq!(spelled.json(), view, "the other spelling returns the same");
 
     let etag = answer.header("etag").expect("a version");
     for sent in [etag.clone(), format!("\"other\", W/{etag}"), "*".to_owned()] {
@@ -40,13 +40,13 @@ async fn an_order_is_told_with_its_version() {
 #[tokio::test]
 async fn lists_are_paged_newest_first() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
     let due = service.in_an_hour().await;
     for n in 1..=5 {
-        service.order(&suffix("u1", n), 1, Some(due)).await;
-        service.order(&suffix("u2", n), 1, Some(due)).await;
+        service.order(&order_id("u1", n), 1, Some(due)).await;
+        service.order(&order_id("u2", n), 1, Some(due)).await;
     }
-    service.store.cancel(0, &suffix("u1", 2)).await.expect("cancelled");
+    service.store.cancel(0, &order_id("u1", 2)).await.expect("cancelled");
     let mut seen = Vec::new();
     let mut path = "/v1/orders?limit=2".to_owned();
     loop {
@@ -80,42 +80,45 @@ async fn lists_are_paged_newest_first() {
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (422, "invalid_parameter"),
-        "a cursor of another list"
+        "the cursor belongs to another list"
     );
 }
 
 #[tokio::test]
-async fn recipients_come_as_pages_or_as_lines() {
+async fn recipients_are_returned_as_pages_or_as_ndjson() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1_200, Some(service.in_an_hour().await)).await;
-    let base = format!("/v1/orders/{}/recipients", order.order_id());
-    let mut rows = Vec::new();
+    let base = format!("/v1/orders/{}/recipients", order.wire_id());
+    let mut deliveries = Vec::new();
     let mut path = format!("{base}?limit=500&state=pending&channel=email");
     loop {
         let answer = service.ask(get(&path).key(&key)).await;
         let page = answer.json();
-        rows.extend(page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone());
+        deliveries.extend(page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone());
         let Some(link) = answer.header("link") else { break };
         path = link.trim_start_matches('<').split('>').next().expect("a target").to_owned();
     }
-    assert_eq!(rows.len(), 1_200);
-    let row = &rows[700];
-    assert_eq!((&row["index"], &row["recipient_id"]), (&700.into(), &"r700".into()), "{row}");
-    assert_eq!((&row["channel"], &row["address"]), (&"email".into(), &"r700@example.org".into()));
+    assert_eq!(deliveries.len(), 1_200);
+    let delivery = &deliveries[700];
+    assert_eq!((&delivery["index"], &delivery["recipient_id"]), (&700.into(), &"r700".into()), "{delivery}");
+    assert_eq!((&delivery["channel"], &delivery["address"]), (&"email".into(), &"r700@example.org".into()));
     assert_eq!(
-        (&row["state"], &row["attempts"], &row["waits_for"]),
+        (&delivery["state"], &delivery["attempts"], &delivery["waits_for"]),
         (&"pending".into(), &0.into(), &"due".into())
     );
-    assert!(row["next_at"].is_string() && row["reason"].is_null() && row["updated_at"].is_null(), "{row}");
+    assert!(
+        delivery["next_at"].is_string() && delivery["reason"].is_null() && delivery["updated_at"].is_null(),
+        "{delivery}"
+    );
 
     let lines = service.ask(get(&base).key(&key).header("accept", "application/x-ndjson")).await;
     assert_eq!(lines.header("content-type").as_deref(), Some("application/x-ndjson"));
     let text = lines.text();
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
-    assert_eq!(lines, rows, "the same rows, one a line");
+    assert_eq!(lines, deliveries, "the same deliveries, one per line");
     let none = service.ask(get(&format!("{base}?state=failed")).key(&key)).await.json();
     assert_eq!(none["items"], serde_json::json!([]));
     let image = service.ask(get(&base).key(&key).header("accept", "image/png")).await;
@@ -123,12 +126,12 @@ async fn recipients_come_as_pages_or_as_lines() {
 }
 
 #[tokio::test]
-async fn a_row_says_what_it_waits_for() {
+async fn a_delivery_shows_what_it_waits_for() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1, None).await;
-    let path = format!("/v1/orders/{}/recipients", order.order_id());
+    let path = format!("/v1/orders/{}/recipients", order.wire_id());
     let page = service.ask(get(&path).key(&key)).await.json();
     assert_eq!(page["items"][0]["waits_for"], "no_courier", "{page}");
     let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
@@ -145,7 +148,7 @@ async fn a_row_says_what_it_waits_for() {
 
 #[tokio::test]
 async fn an_order_moved_out_of_the_quiet_hours_waits_for_their_end() {
-    // Quiet all day but for an hour that is far off: whenever the test runs, the order is moved.
+    // Quiet all day except for one hour that is far off: whenever the test runs, the order is moved.
     let service = Service::start().await;
     let now = service.store.server_time().await.expect("the time");
     let hour = now.0 / 3_600_000 % 24;
@@ -156,36 +159,40 @@ async fn an_order_moved_out_of_the_quiet_hours_waits_for_their_end() {
         ("quiet_hours.to", &to),
     ])
     .await;
-    let key = quiet.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
-    let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x","lane":"bulk"}"#;
+    let key = quiet.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
+    let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x","priority":"bulk"}"#;
     let made = quiet.ask(crate::client::ask("POST", "/v1/orders").key(&key).json(body)).await;
     assert_eq!(made.status, 202, "{made:?}");
     let id = made.json()["order_id"].as_str().expect("an id").to_owned();
     let page = quiet.ask(get(&format!("/v1/orders/{id}/recipients")).key(&key)).await.json();
     assert_eq!(page["items"][0]["waits_for"], "quiet_hours", "{page}");
     assert!(page["items"][0]["next_at"].is_string(), "{page}");
-    let order = suffix("u1", 5);
+    let order = order_id("u1", 5);
     quiet.order(&order, 1, Some(now.after(Duration::from_secs(50 * 3600)))).await;
     let page = quiet.ask(get("/v1/orders/u1.5/recipients").key(&key)).await.json();
     assert_eq!(page["items"][0]["waits_for"], "due", "this one was not moved: {page}");
 }
 
 #[tokio::test]
-async fn an_order_says_whether_sent_is_the_last_word_of_its_channel() {
+async fn an_order_shows_whether_its_channel_has_receipts() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let (with, without) = (suffix("u1", 1), suffix("u1", 2));
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let (with, without) = (order_id("u1", 1), order_id("u1", 2));
     service.order(&with, 1, None).await;
     let courier = service.courier_with(true).await;
-    let order = service.ask(get(&format!("/v1/orders/{}", with.order_id())).key(&key)).await.json();
+    let order = service.ask(get(&format!("/v1/orders/{}", with.wire_id())).key(&key)).await.json();
     assert_eq!(order["receipts"], serde_json::json!({"email": true}), "{order}");
     let couriers = service.ask(get("/v1/couriers").key(&key)).await.json();
     assert_eq!(couriers["couriers"][0]["receipts"], true, "{couriers}");
     courier.disconnect().await;
 
     let another = Service::start().await;
-    let key = another.key(&[Scope::Read], Some("u1")).await;
+    let key = another.key(&[KeyScope::Read], Some("u1")).await;
     another.order(&without, 1, None).await;
     let list = another.ask(get("/v1/orders").key(&key)).await.json();
-    assert_eq!(list["items"][0]["receipts"], serde_json::json!({"email": null}), "nobody said so: {list}");
+    assert_eq!(
+        list["items"][0]["receipts"],
+        serde_json::json!({"email": null}),
+        "no courier has reported it: {list}"
+    );
 }

@@ -1,20 +1,20 @@
-//! Planted words that must be found in no log line.
+//! Planted secrets that must appear in no log line.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use posthaste_ops::telemetry::{Format, Settings, subscriber};
+use posthaste_ops::telemetry::{LogFormat, Settings, subscriber};
 use serde_json::{Value, json};
 
 use crate::client::{ask, get};
 use crate::service::Service;
 
-/// Keeps all that is logged.
+/// Keeps everything that is logged.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
-    /// The lines that were logged, but for the driver's own trace of commands, which no process switches on. A line that is no
+    /// The logged lines, without the driver's own trace of commands, which no process enables. A line that is not
     /// JSON fails the test.
     fn lines(&self) -> Vec<Value> {
         let log = String::from_utf8(self.0.lock().expect("the log").clone()).expect("text");
@@ -36,16 +36,16 @@ impl Write for Kept {
     }
 }
 
-/// What is logged from now on by this thread, line by line as JSON, until the guard is dropped.
+/// What this thread logs from now on, line by line as JSON, until the guard is dropped.
 fn listen() -> (Kept, tracing::subscriber::DefaultGuard) {
     let kept = Kept::default();
     let writer = kept.clone();
-    let settings = Settings { format: Format::Json, filter: "trace".to_owned() };
+    let settings = Settings { format: LogFormat::Json, filter: "trace".to_owned() };
     let subscriber = subscriber(&settings, move || writer.clone(), false).expect("a filter");
     (kept, tracing::subscriber::set_default(subscriber))
 }
 
-/// One thread runs the whole test, the service among it, so that this subscriber hears everything.
+/// One thread runs the whole test including the service, so that this subscriber receives everything.
 #[tokio::test]
 async fn neither_keys_nor_texts_nor_addresses_are_logged() {
     let (kept, _guard) = listen();
@@ -78,14 +78,14 @@ async fn neither_keys_nor_texts_nor_addresses_are_logged() {
     let log = String::from_utf8(kept.0.lock().expect("the log").clone()).expect("text");
     assert!(log.contains("posthaste"), "something was logged");
     assert!(!log.contains(&secret), "the secret of a key is in the log");
-    // Everything but the driver's own trace of commands, which no process switches on.
+    // Everything except the driver's own trace of commands, which no process enables.
     let ours: Vec<&str> = log.lines().filter(|line| !line.contains("\"target\":\"fred")).collect();
     let found: Vec<_> = ours.iter().filter(|line| line.contains("canary")).collect();
     assert!(found.is_empty(), "{found:?}");
 }
 
 #[tokio::test]
-async fn each_refused_order_of_a_batch_has_its_line_with_the_trace_of_its_answer() {
+async fn each_refused_order_of_a_batch_has_a_log_line_with_its_trace_id() {
     let (kept, _guard) = listen();
     let service = Service::start().await;
     let key = service.master().await;
@@ -112,7 +112,7 @@ async fn each_refused_order_of_a_batch_has_its_line_with_the_trace_of_its_answer
 }
 
 #[tokio::test]
-async fn no_input_makes_a_line_of_the_log() {
+async fn no_input_can_forge_a_log_line() {
     const FORGED: &str = "x\r\n{\"level\":\"ERROR\",\"fields\":{\"message\":\"forged\"}}\n\u{1b}[2J";
     let (kept, _guard) = listen();
     let service = Service::start().await;
@@ -151,10 +151,7 @@ async fn no_input_makes_a_line_of_the_log() {
     let refusals = log.iter().filter(|line| line["event"] == "request.refused").count();
     assert!(refusals >= 8, "{log:?}");
     for line in &log {
-        assert!(
-            line["level"].is_string() && line["target"].is_string(),
-            "a line of another's making: {line}"
-        );
+        assert!(line["level"].is_string() && line["target"].is_string(), "a forged line: {line}");
         assert!(!line.to_string().contains("forged"), "{line}");
     }
 }

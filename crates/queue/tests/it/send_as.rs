@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use posthaste_model::Verdict;
-use posthaste_store::Scope;
+use posthaste_model::OutcomeKind;
+use posthaste_store::KeyScope;
 
 use crate::client::{Answer, ask, get};
 use crate::service::Service;
 
-/// A key of the sender `office`, made over HTTP.
+/// A key of the sender `office`, created over HTTP.
 async fn key(service: &Service, master: &str, mailboxes: Value, names: Value) -> String {
     let body = json!({
         "name": format!("{mailboxes}").chars().take(64).collect::<String>(), "scopes": ["enqueue", "read"],
@@ -39,7 +39,7 @@ fn places(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_key_sends_from_its_own_mailboxes_and_names_alone() {
+async fn a_key_sends_only_from_its_own_mailboxes_and_names() {
     let service = Service::start().await;
     let master = service.master().await;
     let plain = key(&service, &master, json!([]), json!([])).await;
@@ -75,7 +75,7 @@ async fn a_key_sends_from_its_own_mailboxes_and_names_alone() {
 }
 
 #[tokio::test]
-async fn every_path_that_takes_orders_asks() {
+async fn every_path_that_accepts_orders_checks_mailboxes() {
     let service = Service::start().await;
     let master = service.master().await;
     let intern = key(&service, &master, json!(["intern@example.org"]), json!([])).await;
@@ -112,24 +112,24 @@ async fn every_path_that_takes_orders_asks() {
 }
 
 #[tokio::test]
-async fn a_retry_repeats_no_mailbox_that_its_key_may_not_use() {
+async fn a_retry_uses_no_mailbox_that_its_key_may_not_use() {
     let service = Service::start().await;
     let master = service.master().await;
     let boss = key(&service, &master, json!(["boss@example.org"]), json!([])).await;
     let intern = key(&service, &master, json!(["intern@example.org"]), json!([])).await;
     let made = send(&service, &boss, json!({"id": "office", "email": "boss@example.org"})).await.json();
-    let order = crate::intake_change::deliver(&service, &[(0, Verdict::Failed)]).await;
-    assert_eq!(made["order_id"], order.order_id());
-    let path = format!("/v1/orders/{}/retry", order.order_id());
+    let order = crate::intake_change::deliver(&service, &[(0, OutcomeKind::Failed)]).await;
+    assert_eq!(made["order_id"], order.wire_id());
+    let path = format!("/v1/orders/{}/retry", order.wire_id());
     let answer = service.ask(ask("POST", &path).key(&intern).json("{}")).await;
     assert_eq!((answer.status, answer.problem().as_str()), (403, "sender_not_allowed"), "{answer:?}");
     assert_eq!(service.ask(ask("POST", &path).key(&boss).json("{}")).await.status, 202);
 }
 
 #[tokio::test]
-async fn a_key_names_mailboxes_as_they_are_written() {
+async fn mailboxes_of_a_key_are_checked_and_normalised() {
     let service = Service::start().await;
-    let master = service.key(&Scope::ALL, None).await;
+    let master = service.key(&KeyScope::ALL, None).await;
     for (field, wrong) in [
         ("mailboxes", json!(["canary"])),
         ("mailboxes", json!(["*@canary"])),

@@ -1,4 +1,4 @@
-//! A service on a private server, and orders put there without it.
+//! A service on a private server, and orders stored there directly.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::Router;
 use posthaste_model::{
-    Address, Channel, Content, Lane, OnUnknown, Row, SenderId, Suffix, SystemClock, Text, UnixMs,
+    Address, Channel, Content, Delivery, OnUnknown, OrderId, Priority, SenderId, SystemClock, Text, UnixMs,
 };
 use posthaste_ops::listen::Listener;
 use posthaste_queue::keys::{Wanted, mint};
 use posthaste_queue::{AppState, Args, api, limits};
 use posthaste_rig::PrivateServer;
-use posthaste_store::{NewOrder, NewOrderHead, Role, Scope, SendAs, Settings as StoreSettings, Store};
+use posthaste_store::{KeyScope, NewOrder, NewOrderHead, Role, SendAs, Settings as StoreSettings, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,10 +41,10 @@ impl Service {
         Self { redis, store, address, soft, task }
     }
 
-    /// A key with these scopes, bound to this sender; without one it may act as any.
-    pub(crate) async fn key(&self, scopes: &[Scope], sender: Option<&str>) -> String {
-        // What may act as anybody may send from any mailbox; a bound key from the installation's own.
-        let free = scopes.contains(&Scope::ActAs);
+    /// A key with these scopes, bound to this sender; without a sender it may act as any.
+    pub(crate) async fn key(&self, scopes: &[KeyScope], sender: Option<&str>) -> String {
+        // A key with `act_as` may send from any mailbox; a bound key only from the installation's own.
+        let free = scopes.contains(&KeyScope::ActAs);
         let wanted = Wanted {
             name: format!("{scopes:?}{sender:?}{}", rand_name()),
             scopes: scopes.iter().copied().collect(),
@@ -55,26 +55,26 @@ impl Service {
         mint(&self.store, &wanted).await.expect("a key").bearer.expose()
     }
 
-    /// A key that may do everything.
+    /// A key that allows everything.
     pub(crate) async fn master(&self) -> String {
-        self.key(&Scope::ALL, None).await
+        self.key(&KeyScope::ALL, None).await
     }
 
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Answer {
         ask.send(self.address).await
     }
 
-    /// Another program's own connection to the same database.
+    /// A separate connection to the same database.
     pub(crate) async fn tool(&self) -> Store {
         self.joined(Role::Tool).await
     }
 
-    /// A courier that is there and does nothing.
+    /// A courier that is connected and does nothing.
     pub(crate) async fn courier(&self) -> Store {
         self.joined(Role::Courier(email())).await
     }
 
-    /// The same, and it says whether its channel has receipts.
+    /// The same, and it reports whether its channel has receipts.
     pub(crate) async fn courier_with(&self, receipts: bool) -> Store {
         self.joined(Role::CourierWith { channel: email(), receipts }).await
     }
@@ -84,13 +84,13 @@ impl Service {
         Store::connect(settings, role).await.expect("a store").0
     }
 
-    /// Puts an order there: so many rows by e-mail, due then, or now.
-    pub(crate) async fn order(&self, suffix: &Suffix, rows: u32, due: Option<UnixMs>) {
+    /// Stores an order: this many e-mail deliveries, due then, or now.
+    pub(crate) async fn order(&self, order_id: &OrderId, deliveries: u32, due: Option<UnixMs>) {
         let order = NewOrder {
             head: NewOrderHead {
-                suffix: suffix.clone(),
+                order_id: order_id.clone(),
                 due,
-                lane: Lane::Bulk,
+                priority: Priority::Bulk,
                 on_unknown: OnUnknown::Default,
                 not_after: None,
                 span: Duration::from_secs(72 * 3600),
@@ -101,7 +101,7 @@ impl Service {
                 },
             },
             digest: [7; 12],
-            rows: (0..rows).map(|index| (email(), row(index))).collect(),
+            deliveries: (0..deliveries).map(|index| (email(), delivery(index))).collect(),
             no_contact: Vec::new(),
         };
         self.store.accept(&order).await.expect("an order");
@@ -113,7 +113,7 @@ impl Service {
     }
 }
 
-/// One process of the service on a server that others may use too.
+/// One process of the service, on a server that others may use too.
 pub(crate) struct Replica {
     pub(crate) store: Store,
     pub(crate) address: SocketAddr,
@@ -142,7 +142,7 @@ impl Replica {
         let state =
             AppState::new(store.clone(), settings, Arc::new(SystemClock), soft.clone()).expect("a state");
         let listener = Listener::bind(&http.address).await.expect("a port");
-        let posthaste_ops::address::Address::Tcp(address) = *listener.address() else {
+        let posthaste_ops::address::ListenAddress::Tcp(address) = *listener.address() else {
             panic!("a TCP address")
         };
         let task = tokio::spawn(listener.serve(routes(state), limits(&http), soft.clone()));
@@ -160,12 +160,12 @@ pub(crate) fn email() -> Channel {
     "email".parse().expect("a channel")
 }
 
-pub(crate) fn suffix(sender: &str, n: u64) -> Suffix {
-    Suffix::new(&sender.parse::<SenderId>().expect("a sender"), n)
+pub(crate) fn order_id(sender: &str, n: u64) -> OrderId {
+    OrderId::new(&sender.parse::<SenderId>().expect("a sender"), n)
 }
 
-fn row(index: u32) -> Row {
-    Row {
+fn delivery(index: u32) -> Delivery {
+    Delivery {
         index,
         recipient: format!("r{index}"),
         name: String::new(),

@@ -1,20 +1,20 @@
-//! One key takes its share and leaves the rest to others.
+//! One key uses its share and leaves the rest to others.
 
 use serde_json::json;
 
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 
 use crate::client::{Stream, ask, get};
-use crate::service::{Service, suffix};
+use crate::service::{Service, order_id};
 
 #[tokio::test]
 async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
     let service = Service::with(&[("trackers.most", "4"), ("trackers.heartbeat", "100ms")]).await;
     let (greedy, other) =
-        (service.key(&[Scope::Read], Some("u1")).await, service.key(&[Scope::Read], Some("u1")).await);
-    let order = suffix("u1", 1);
+        (service.key(&[KeyScope::Read], Some("u1")).await, service.key(&[KeyScope::Read], Some("u1")).await);
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut open = Vec::new();
     for _ in 0..2 {
         let mut stream = Stream::open(service.address, get(&path).key(&greedy)).await;
@@ -24,12 +24,12 @@ async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
     let third = service.ask(get(&path).key(&greedy)).await;
     assert_eq!((third.status, third.problem().as_str()), (429, "rate_limited"), "{third:?}");
     assert!(third.header("retry-after").is_some());
-    let poll = format!("/v1/orders/{}/wait?timeout=5", order.order_id());
+    let poll = format!("/v1/orders/{}/wait?timeout=5", order.wire_id());
     assert_eq!(service.ask(get(&poll).key(&greedy)).await.status, 429);
     let mut theirs = Stream::open(service.address, get(&path).key(&other)).await;
     theirs.until("event: snapshot").await;
     drop(open);
-    posthaste_rig::eventually_async("its places are free again", async || {
+    posthaste_rig::eventually_async("its permits are free again", async || {
         match service.ask(get(&format!("{poll}&touch_count=1&since=0")).key(&greedy)).await.status {
             200 => Ok(()),
             status => Err(status),
@@ -40,9 +40,9 @@ async fn a_key_with_all_its_trackers_open_leaves_trackers_to_others() {
 
 #[tokio::test]
 async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
-    // Two places and memory for one large body each.
+    // Two permits, and memory for one large body each.
     let service = Service::with(&[("http.requests", "4"), ("http.body_memory", "32MiB")]).await;
-    let scopes = [Scope::Enqueue, Scope::Read];
+    let scopes = [KeyScope::Enqueue, KeyScope::Read];
     let (greedy, other) = (service.key(&scopes, Some("u1")).await, service.key(&scopes, Some("u1")).await);
     let upload = |key: &str| {
         ask("POST", "/v1/orders")
@@ -52,7 +52,7 @@ async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
     };
     let mut open = Vec::new();
     for _ in 0..2 {
-        // A body that never comes.
+        // A body that never arrives.
         open.push(Stream::open(service.address, upload(&greedy)).await);
     }
     let refused = posthaste_rig::eventually_async("both are being read", async || {
@@ -60,7 +60,7 @@ async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
         if answer.status == 429 {
             return Ok(answer);
         }
-        // This request may have had the place when an upload came.
+        // This request may have had the permit when an upload arrived.
         open.push(Stream::open(service.address, upload(&greedy)).await);
         Err(answer.status)
     })
@@ -72,7 +72,7 @@ async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
     assert_eq!(given.status, 200, "{given:?}");
     drop(open);
 
-    // A body of which the length tells that it takes all the memory of the key.
+    // A body whose declared length takes all the memory of the key.
     let large = |key: &str| {
         let length = (16_u64 << 20).to_string();
         ask("POST", "/v1/orders")
@@ -82,7 +82,7 @@ async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
     };
     let mut held = None;
     posthaste_rig::eventually_async("its memory is taken", async || {
-        // Anew each time, for the small one may have been first.
+        // Opened again each time, because the small request may have been first.
         held = Some(Stream::open(service.address, large(&greedy)).await);
         let answer = service.ask(ask("POST", "/v1/orders").key(&greedy).json(&order.to_string())).await;
         if answer.status == 429 { Ok(()) } else { Err(answer.status) }
@@ -94,7 +94,7 @@ async fn a_key_with_all_its_uploads_open_leaves_places_and_memory_to_others() {
 }
 
 #[tokio::test]
-async fn one_body_has_so_many_addresses_judged_and_no_more() {
+async fn the_addresses_checked_in_one_body_are_limited() {
     let service = Service::start().await;
     let key = service.master().await;
     let recipients: Vec<_> = (0..2_000)

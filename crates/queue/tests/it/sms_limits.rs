@@ -1,8 +1,8 @@
-//! What may be sent by SMS: segments a day, messages an hour of a key and to numbers of one block.
+//! Limits on SMS: segments per day, messages per hour for one key and to numbers of one block.
 
-use posthaste_model::{Clock, SystemClock, Verdict};
+use posthaste_model::{Clock, OutcomeKind, SystemClock};
 use posthaste_rig::eventually_async;
-use posthaste_store::Scope;
+use posthaste_store::KeyScope;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, ask};
@@ -12,9 +12,9 @@ use crate::service::Service;
 
 const COUNTRIES: (&str, &str) = ("orders.phone_countries", "RU");
 
-/// A service with these limits alone, in an hour that is not about to end.
+/// A service with only these limits, in an hour that is not about to end.
 async fn service(limits: &[(&str, &str)]) -> Service {
-    eventually_async("an hour that goes on", async || match SystemClock.now().0 % 3_600_000 {
+    eventually_async("an hour that is not about to end", async || match SystemClock.now().0 % 3_600_000 {
         late @ 3_540_000.. => Err(late),
         _ => Ok(()),
     })
@@ -32,7 +32,7 @@ async fn service(limits: &[(&str, &str)]) -> Service {
     Service::with(&all).await
 }
 
-/// To so many numbers of the block after `block`.
+/// To this many numbers of the block that starts with `block`.
 fn to(block: &str, count: usize) -> Value {
     let people =
         (0..count).map(|n| json!({"id": format!("r{n}"), "contacts": {"sms": [format!("{block}{n:04}")]}}));
@@ -53,10 +53,10 @@ fn refused_by(answer: &Answer, limit: &str, most: u64) {
 }
 
 #[tokio::test]
-async fn a_day_has_so_many_segments_for_all_keys() {
+async fn segments_per_day_are_limited_for_all_keys_together() {
     let service = service(&[("sms_limits.segments_a_day", "10")]).await;
     let (one, other) = (service.master().await, service.master().await);
-    // Two segments each: 71 letters that are no GSM.
+    // Two segments each: 71 letters outside the GSM alphabet.
     let long = with(to("+7999000", 3), "text", json!("ы".repeat(71)));
     assert_eq!(give(&service, &one, &long).await.status, 200);
     assert_eq!(give(&service, &other, &to("+7999001", 4)).await.status, 200);
@@ -70,14 +70,14 @@ async fn a_day_has_so_many_segments_for_all_keys() {
     let head = json!({"sender": {"id": "u1"}, "text": "Hello"});
     refused_by(&service.ask(upload(&one, "/v1/orders", &lines(&head, many))).await, "segments_a_day", 10);
     assert_eq!(written(&service.redis), full, "nothing is written");
-    // Other channels have no such limit, and neither has a look at what would be.
+    // Other channels have no such limit, and neither has a dry run.
     assert_eq!(give(&service, &one, &order(20)).await.status, 200);
     let dry = ask("POST", "/v1/orders?dry_run=true").key(&one).json(&to("+7999002", 9).to_string());
     assert_eq!(service.ask(dry).await.status, 200);
 }
 
 #[tokio::test]
-async fn an_order_counts_once_and_one_that_is_refused_does_not() {
+async fn an_order_counts_once_and_a_refused_one_does_not() {
     let service = service(&[("sms_limits.segments_a_day", "10")]).await;
     let key = service.master().await;
     let put = |n: u32, body: &Value| {
@@ -87,14 +87,14 @@ async fn an_order_counts_once_and_one_that_is_refused_does_not() {
     for _ in 0..3 {
         assert_eq!(service.ask(put(1, &to("+7999000", 6))).await.status, 200);
     }
-    // Too big for what is left, and then one that fits.
+    // Too many for what is left, and then one that fits.
     refused_by(&service.ask(put(2, &to("+7999001", 5))).await, "segments_a_day", 10);
     // Refused for another reason after its share was taken: another order has the id.
     is_refused(&service.ask(put(1, &to("+7999000", 3))).await, 409, "order_exists", "another body");
     assert_eq!(service.ask(put(2, &to("+7999001", 4))).await.status, 200);
     for n in [1, 2] {
         let body = if n == 1 { to("+7999000", 6) } else { to("+7999001", 4) };
-        assert_eq!(service.ask(put(n, &body)).await.status, 200, "repeated when the day is spent");
+        assert_eq!(service.ask(put(n, &body)).await.status, 200, "repeated when the limit is reached");
     }
     refused_by(&service.ask(put(3, &to("+7999002", 1))).await, "segments_a_day", 10);
 }
@@ -104,11 +104,11 @@ async fn a_retry_counts_too() {
     let service = service(&[("sms_limits.segments_a_day", "5")]).await;
     let key = service.master().await;
     assert_eq!(give(&service, &key, &to("+7999000", 2)).await.status, 200);
-    let failed = [(0, Verdict::Failed), (1, Verdict::Failed)];
-    let old = deliver_over(&service, &"sms".parse().expect("a channel"), &failed).await.order_id();
+    let failed = [(0, OutcomeKind::Failed), (1, OutcomeKind::Failed)];
+    let old = deliver_over(&service, &"sms".parse().expect("a channel"), &failed).await.wire_id();
     let path = format!("/v1/orders/{old}/retry");
     let retry = || ask("POST", &path).key(&key).json("{}");
-    // 4 of 5, and then 6: which rows there are is known when they are stored.
+    // 4 of 5, and then 6: the deliveries are only known when they are stored.
     for status in [202, 202] {
         let answer = service.ask(retry()).await;
         assert_eq!(answer.status, status, "{answer:?}");
@@ -119,10 +119,12 @@ async fn a_retry_counts_too() {
 }
 
 #[tokio::test]
-async fn one_key_never_uses_up_the_hour_of_another() {
+async fn one_key_never_uses_up_the_hourly_limit_of_another() {
     let service = service(&[("sms_limits.messages_an_hour", "5")]).await;
-    let (one, other) =
-        (service.key(&[Scope::Enqueue], Some("u1")).await, service.key(&[Scope::Enqueue], Some("u1")).await);
+    let (one, other) = (
+        service.key(&[KeyScope::Enqueue], Some("u1")).await,
+        service.key(&[KeyScope::Enqueue], Some("u1")).await,
+    );
     assert_eq!(give(&service, &one, &to("+7999000", 5)).await.status, 200);
     refused_by(&give(&service, &one, &to("+7999001", 1)).await, "messages_an_hour", 5);
     assert_eq!(give(&service, &other, &to("+7999001", 5)).await.status, 200);
@@ -130,7 +132,7 @@ async fn one_key_never_uses_up_the_hour_of_another() {
 }
 
 #[tokio::test]
-async fn a_block_of_numbers_gets_so_many_from_all_keys_together() {
+async fn messages_to_a_block_of_numbers_are_limited_for_all_keys_together() {
     let service = service(&[("sms_limits.to_prefix_an_hour", "4")]).await;
     let (one, other) = (service.master().await, service.master().await);
     assert_eq!(give(&service, &one, &to("+7999000", 4)).await.status, 200);

@@ -1,9 +1,9 @@
-//! Who gets nothing: listed, found, put on a list and lifted, by those who may.
+//! Suppressions: listed, found, added and lifted by authorised keys.
 
 use std::collections::BTreeSet;
 
 use posthaste_model::{Address, Reason};
-use posthaste_store::{Notice, Scope, Source, Suppress, Suppressed};
+use posthaste_store::{ConsentNotice, KeyScope, Suppress, Suppressed, SuppressionSource};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, ask, get};
@@ -25,7 +25,7 @@ fn of_sender(sender: &str, addresses: &[&str]) -> Value {
     json!({"channel": "email", "addresses": addresses, "sender_id": sender})
 }
 
-/// Of each address whether it gets nothing.
+/// For each address, whether it is suppressed.
 async fn suppressed(service: &Service, key: &str, body: &Value) -> Vec<bool> {
     let answer = post(service, key, FIND, body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -33,10 +33,10 @@ async fn suppressed(service: &Service, key: &str, body: &Value) -> Vec<bool> {
     items.iter().map(|item| item["suppressed"].as_bool().expect("a word")).collect()
 }
 
-/// All suppression keys of the database, which nothing wrong may change.
+/// All suppression keys of the database, which no refused request may change.
 fn stored(service: &Service) -> String {
     let lists = service.redis.command(&["KEYS", "suppressed:*"]).expect("a reply");
-    let dump = |key: &posthaste_rig::Reply| {
+    let dump = |key: &posthaste_rig::RespReply| {
         let key = key.text().expect("a key").to_owned();
         format!("{key} {:?}", service.redis.command(&["HGETALL", &key]).expect("a reply"))
     };
@@ -44,9 +44,9 @@ fn stored(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn an_address_is_put_on_the_list_found_and_lifted() {
+async fn an_address_is_suppressed_found_and_lifted() {
     let service = Service::start().await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     let both = of_channel(&["ann@example.org", "bob@example.org"]);
     assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
     let put = post(&service, &admin, PATH, &of_channel(&["Ann@Example.org"])).await;
@@ -72,26 +72,26 @@ async fn an_address_is_put_on_the_list_found_and_lifted() {
     let lifted = post(&service, &admin, LIFT, &both).await;
     assert_eq!((lifted.status, lifted.json()), (200, json!({"lifted": 1, "not_there": 1})));
     assert_eq!(suppressed(&service, &admin, &both).await, [false, false]);
-    // An operator may change their mind at once.
+    // An operator may suppress an address again at once.
     assert_eq!(post(&service, &admin, PATH, &both).await.json(), json!({"added": 2, "unchanged": 0}));
 }
 
 #[tokio::test]
-async fn a_sender_keeps_a_list_of_their_own_and_sees_no_other() {
+async fn a_sender_has_its_own_list_and_sees_no_other() {
     let service = Service::start().await;
-    let admin = service.key(&[Scope::Admin], None).await;
-    let bound = service.key(&[Scope::Read, Scope::Enqueue], Some("u1")).await;
-    let other = service.key(&[Scope::Read, Scope::Enqueue], Some("u2")).await;
-    let any = service.key(&[Scope::Read, Scope::Enqueue, Scope::ActAs], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
+    let bound = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u1")).await;
+    let other = service.key(&[KeyScope::Read, KeyScope::Enqueue], Some("u2")).await;
+    let any = service.key(&[KeyScope::Read, KeyScope::Enqueue, KeyScope::ActAs], None).await;
     let ann = ["ann@example.org"];
-    // Without a sender a bound key means its own list.
+    // Without a sender, a bound key uses its own list.
     assert_eq!(post(&service, &bound, PATH, &of_channel(&ann)).await.json()["added"], 1);
     assert_eq!(suppressed(&service, &bound, &of_channel(&ann)).await, [true]);
     assert_eq!(suppressed(&service, &any, &of_sender("u1", &ann)).await, [true]);
     assert_eq!(suppressed(&service, &admin, &of_sender("u1", &ann)).await, [true]);
     assert_eq!(suppressed(&service, &other, &of_channel(&ann)).await, [false]);
     assert_eq!(suppressed(&service, &admin, &of_channel(&ann)).await, [false]);
-    // Nobody lifts from another's list, or from the channel's.
+    // A key can't lift from another sender's list, or from the channel's.
     assert_eq!(post(&service, &other, LIFT, &of_channel(&ann)).await.json()["lifted"], 0);
     for path in [PATH, FIND, LIFT] {
         let refused = post(&service, &other, path, &of_sender("u1", &ann)).await;
@@ -101,13 +101,13 @@ async fn a_sender_keeps_a_list_of_their_own_and_sees_no_other() {
     }
     post(&service, &admin, PATH, &of_channel(&ann)).await;
     assert_eq!(post(&service, &bound, LIFT, &of_channel(&ann)).await.json()["lifted"], 1);
-    // The channel's word holds for them too, and they are told.
+    // The channel's list also applies to the sender, and shows up in the lookup.
     let found = post(&service, &bound, FIND, &of_channel(&ann)).await.json();
     assert_eq!(found["items"][0]["entries"].as_array().expect("entries").len(), 1, "{found}");
     assert_eq!(found["items"][0]["entries"][0]["list"], "channel");
-    // Reading is not changing, and the other way round.
-    let reads = service.key(&[Scope::Read], Some("u1")).await;
-    let sends = service.key(&[Scope::Enqueue], Some("u1")).await;
+    // A key that may read may not change, and vice versa.
+    let reads = service.key(&[KeyScope::Read], Some("u1")).await;
+    let sends = service.key(&[KeyScope::Enqueue], Some("u1")).await;
     for (key, path, status) in [
         (&reads, FIND, 200),
         (&reads, PATH, 403),
@@ -125,14 +125,14 @@ async fn a_sender_keeps_a_list_of_their_own_and_sees_no_other() {
 #[tokio::test]
 async fn all_entries_are_listed_page_by_page() {
     let service = Service::start().await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     let entry = |n: u32| Suppress {
         sender: n.is_multiple_of(2).then(|| "u1".parse().expect("a sender")),
         address: Address::new(format!("r{n}@example.org")),
         reason: Reason::Provider(1_550),
-        source: Source::Bounce,
+        source: SuppressionSource::Bounce,
         after: if n == 0 { 3 } else { 1 },
-        notice: Notice::heard(tokio::time::Instant::now()),
+        notice: ConsentNotice::heard(tokio::time::Instant::now()),
     };
     let all: Vec<_> = (0..700).map(entry).collect();
     let put = service.store.suppress(&"email".parse().expect("a channel"), &all).await.expect("stored");
@@ -159,9 +159,9 @@ async fn all_entries_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_by_place_and_changes_nothing() {
+async fn invalid_requests_are_reported_by_place_and_change_nothing() {
     let service = Service::start().await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
     let before = stored(&service);
     let many: Vec<_> = (0..501).map(|n| format!("canary{n}@example.org")).collect();
@@ -192,7 +192,7 @@ async fn what_is_wrong_is_told_by_place_and_changes_nothing() {
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{path} {body}: {problem}");
         }
     }
-    // A channel nobody can order on has no list to add to; what it has may still be lifted.
+    // Addresses can't be added for a channel that orders may not use; existing entries may still be lifted.
     let pager = json!({"channel": "pager", "addresses": ["17"]});
     assert_eq!(post(&service, &admin, PATH, &pager).await.status, 422);
     assert_eq!(post(&service, &admin, LIFT, &pager).await.status, 200);
@@ -221,9 +221,9 @@ async fn what_is_wrong_is_told_by_place_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn no_address_is_in_the_database_an_answer_or_an_id() {
+async fn no_address_is_in_the_database_a_response_or_an_id() {
     let service = Service::start().await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     let body = of_channel(&["canary-ann@example.org"]);
     let mut told = String::new();
     for path in [PATH, FIND, LIFT, PATH] {
@@ -236,9 +236,9 @@ async fn no_address_is_in_the_database_an_answer_or_an_id() {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_did_not_come_is_told_as_such() {
+async fn a_change_whose_reply_is_lost_is_reported_as_such() {
     let mut service = Service::with(&[("redis.call_timeout", "2s")]).await;
-    let admin = service.key(&[Scope::Admin], None).await;
+    let admin = service.key(&[KeyScope::Admin], None).await;
     assert_eq!(service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.status, 200);
     service.redis.kill9().expect("killed");
     let told = post(&service, &admin, PATH, &of_channel(&["ann@example.org"])).await;
@@ -247,10 +247,10 @@ async fn a_change_whose_answer_did_not_come_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn strictness_is_for_what_is_added_not_for_what_was() {
+async fn strictness_applies_to_new_entries_not_to_existing_ones() {
     let service = Service::with(&[("orders.phone_strictness", "valid")]).await;
-    let admin = service.key(&[Scope::Admin], None).await;
-    // Of a length there is, in a range that is nobody's: stored, it may be, before the setting was changed.
+    let admin = service.key(&[KeyScope::Admin], None).await;
+    // The length is valid, but the range is unassigned: it may have been stored before the setting was changed.
     let unused = json!({"channel": "sms", "addresses": ["+7 000 123 45 67"]});
     let added = post(&service, &admin, PATH, &unused).await;
     assert_eq!((added.status, added.json()["errors"][0]["code"].as_str()), (422, Some("invalid_phone")));

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use posthaste_model::{Member, Reason, Verdict};
+use posthaste_model::{OutcomeKind, ParcelId, Reason};
 use posthaste_rig::eventually;
-use posthaste_store::{Scope, Word};
+use posthaste_store::{KeyScope, ReceiptStatus};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::client::{Stream, ask, get};
-use crate::service::{Service, email, suffix};
+use crate::service::{Service, email, order_id};
 
-/// The event that was heard last: its name, id and data.
+/// The last event received: its name, id and data.
 fn event(heard: &str) -> (String, String, Value) {
     let start = heard.rfind("event: ").expect("an event");
     let field = |name: &str| {
@@ -32,13 +32,13 @@ async fn next(stream: &mut Stream) -> (String, String, Value) {
 }
 
 #[tokio::test]
-async fn a_stream_tells_every_change_and_the_end() {
+async fn a_stream_reports_every_change_and_the_end() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     let due = service.in_an_hour().await;
     service.order(&order, 2, Some(due)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     let head = stream.until("\r\n\r\n").await.to_ascii_lowercase();
     for line in ["content-type: text/event-stream", "x-accel-buffering: no", "cache-control: no-store"] {
@@ -68,14 +68,14 @@ async fn a_stream_tells_every_change_and_the_end() {
 }
 
 #[tokio::test]
-async fn many_changes_are_told_in_few_snapshots() {
+async fn many_changes_are_sent_in_few_snapshots() {
     let pause = Duration::from_millis(300);
     let service = Service::with(&[("trackers.pause", "300ms")]).await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     let due = service.in_an_hour().await;
     service.order(&order, 1, Some(due)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let started = Instant::now();
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     let (_, _, first) = next(&mut stream).await;
@@ -92,18 +92,18 @@ async fn many_changes_are_told_in_few_snapshots() {
             (_, _, end) => break end,
         }
     };
-    assert!(end["revision"].as_u64() > Some(revision + 50), "all were changes: {end}");
+    assert!(end["revision"].as_u64() > Some(revision + 50), "every move was a change: {end}");
     let most = started.elapsed().as_millis() / pause.as_millis() + 2;
-    assert!(snapshots <= most, "{snapshots} snapshots, {most} at most");
+    assert!(snapshots <= most, "{snapshots} snapshots, expected at most {most}");
 }
 
 #[tokio::test]
-async fn who_comes_again_is_told_only_what_is_new() {
+async fn a_client_that_reconnects_gets_only_news() {
     let service = Service::with(&[("trackers.heartbeat", "100ms")]).await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let open = async |last: &str| {
         Stream::open(service.address, get(&path).key(&key).header("last-event-id", last)).await
     };
@@ -117,18 +117,18 @@ async fn who_comes_again_is_told_only_what_is_new() {
     assert_eq!((name.as_str(), &view["state"]), ("snapshot", &"cancelled".into()));
     let mut ended = open(&last).await;
     let (name, _, _) = next(&mut ended).await;
-    assert_eq!(name, "end", "who knows the last snapshot is told the end alone");
+    assert_eq!(name, "end", "a client that has the last snapshot only gets the end");
     let forged = service.ask(get(&path).key(&key).header("last-event-id", "x")).await;
     assert_eq!((forged.status, forged.problem().as_str()), (422, "invalid_parameter"));
 }
 
 #[tokio::test]
-async fn many_who_follow_one_order_look_once() {
+async fn many_followers_of_one_order_share_one_read() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut streams = Vec::new();
     for _ in 0..50 {
         let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
@@ -141,7 +141,7 @@ async fn many_who_follow_one_order_look_once() {
         assert_eq!(next(stream).await.2["state"], "cancelled");
     }
     drop(streams);
-    posthaste_rig::eventually_async("nobody watches", async || match service.store.watched() {
+    posthaste_rig::eventually_async("no order is watched", async || match service.store.watched() {
         0 => Ok(()),
         watched => Err(watched),
     })
@@ -149,11 +149,11 @@ async fn many_who_follow_one_order_look_once() {
 }
 
 #[tokio::test]
-async fn an_order_may_be_followed_before_it_is_there() {
+async fn an_order_may_be_followed_before_it_exists() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     stream.until("retry: ").await;
     let waiting = tokio::spawn({
@@ -170,7 +170,7 @@ async fn an_order_may_be_followed_before_it_is_there() {
     .await;
     let due = service.in_an_hour().await;
     service.order(&order, 1, Some(due)).await;
-    service.order(&suffix("u1", 2), 1, Some(due)).await;
+    service.order(&order_id("u1", 2), 1, Some(due)).await;
     assert_eq!(next(&mut stream).await.2["order_id"], "u1.1");
     let tracked = waiting.await.expect("no panic").json();
     assert_eq!(tracked["history"]["order_id"], "u1.2", "{tracked}");
@@ -178,19 +178,19 @@ async fn an_order_may_be_followed_before_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_changes_or_the_end_of_its_time() {
+async fn a_long_poll_responds_to_changes_or_times_out() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     let due = service.in_an_hour().await;
-    let base = format!("/v1/orders/{}/wait", order.order_id());
+    let base = format!("/v1/orders/{}/wait", order.wire_id());
     let nothing = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
     assert_eq!((&nothing["history"], &nothing["timed_out"]), (&Value::Null, &true.into()));
     service.order(&order, 1, Some(due)).await;
     let now = service.ask(get(&format!("{base}?timeout=0")).key(&key)).await.json();
     assert_eq!((&now["history"]["state"], &now["timed_out"]), (&"scheduled".into(), &true.into()));
 
-    // Counted from a revision, nothing between two polls is missed.
+    // Counting from a revision misses nothing between two polls.
     let revision = now["history"]["revision"].as_u64().expect("a number");
     service
         .store
@@ -218,18 +218,18 @@ async fn a_long_poll_answers_changes_or_the_end_of_its_time() {
     assert_eq!(
         (&ended["timed_out"], &ended["history"]["state"]),
         (&false.into(), &"cancelled".into()),
-        "the end counts"
+        "the end counts as a change"
     );
     assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]
-async fn changes_are_told_without_events_too() {
+async fn changes_are_sent_without_events_too() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1, Some(service.in_an_hour().await)).await;
-    let path = format!("/v1/orders/{}/events", order.order_id());
+    let path = format!("/v1/orders/{}/events", order.wire_id());
     service.redis.command(&["CONFIG", "SET", "notify-keyspace-events", ""]).expect("set");
     let mut stream = Stream::open(service.address, get(&path).key(&key)).await;
     next(&mut stream).await;
@@ -237,17 +237,17 @@ async fn changes_are_told_without_events_too() {
     assert_eq!(next(&mut stream).await.2["state"], "cancelled");
 }
 
-/// What a provider tells after the end reaches who asked to be told.
+/// Receipts that arrive after the end reach trackers with `past_end`.
 #[tokio::test]
-async fn receipts_after_the_end_are_told_to_who_waits_for_them() {
+async fn receipts_after_the_end_reach_trackers_that_wait_for_them() {
     let service = Service::start().await;
-    let key = service.key(&[Scope::Read], Some("u1")).await;
-    let order = suffix("u1", 1);
+    let key = service.key(&[KeyScope::Read], Some("u1")).await;
+    let order = order_id("u1", 1);
     service.order(&order, 1, None).await;
-    let path = format!("/v1/orders/{}", order.order_id());
+    let path = format!("/v1/orders/{}", order.wire_id());
     let mut stream =
         Stream::open(service.address, get(&format!("{path}/events?past_end=true")).key(&key)).await;
-    assert_eq!(crate::intake_change::deliver(&service, &[(0, Verdict::Sent)]).await, order);
+    assert_eq!(crate::intake_change::deliver(&service, &[(0, OutcomeKind::Sent)]).await, order);
     let end = loop {
         match next(&mut stream).await {
             (name, _, end) if name == "end" => break end,
@@ -262,12 +262,13 @@ async fn receipts_after_the_end_are_told_to_who_waits_for_them() {
         async move { get(&asked).key(&key).send(address).await.json() }
     });
 
-    let member = Member { suffix: order.clone(), number: 0 };
+    let parcel_id = ParcelId { order_id: order.clone(), number: 0 };
     let store = service.tool().await;
-    let receipt = store.receipt(0, &email(), &member, 0, 1, Word::Delivered, Reason::None).await;
+    let receipt =
+        store.apply_receipt(0, &email(), &parcel_id, 0, 1, ReceiptStatus::Delivered, Reason::None).await;
     assert!(receipt.expect("stored").reply.is_some());
     let (name, _, later) = next(&mut stream).await;
-    assert_eq!(name, "snapshot", "the end is told once");
+    assert_eq!(name, "snapshot", "the end is sent once");
     assert_eq!((&later["totals"]["sent"], &later["totals"]["delivered"]), (&0.into(), &1.into()));
     let waited = waiting.await.expect("an answer");
     assert_eq!((&waited["timed_out"], &waited["history"]["totals"]["delivered"]), (&false.into(), &1.into()));

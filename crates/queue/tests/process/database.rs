@@ -1,5 +1,5 @@
-//! The database is not there yet, full, read-only or can't write: the process says so by itself, in words, on every way there
-//! is to look at it, and goes on when it is well again.
+//! The database is not there yet, full, read-only or unable to write: the process reports it without being asked, in
+//! plain words, in the log, in /readyz, in metrics and in responses, and continues once it works again.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ const JSON: (&str, &str) = ("POSTHASTE_LOG__FORMAT", "json");
 const ORDER: &str =
     r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x"}"#;
 
-/// The lines of the log that are events of this name.
+/// The log lines that are events with this name.
 fn events(service: &Process, event: &str) -> Vec<Value> {
     let lines = service.child.lines().expect("the log");
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("no JSON: {text}"));
@@ -30,7 +30,7 @@ async fn told(service: &Process, event: &str, phase: &str) -> Value {
     .await
 }
 
-/// Waits until the admin port answers so to a path.
+/// Waits until the admin port responds with this status on a path.
 async fn becomes(admin: SocketAddr, path: &'static str, status: u16) -> Answer {
     eventually_async(path, async || {
         let answer = get(path).send(admin).await;
@@ -39,7 +39,7 @@ async fn becomes(admin: SocketAddr, path: &'static str, status: u16) -> Answer {
     .await
 }
 
-/// Where the admin port of a process is that is not ready yet.
+/// The address of the admin port of a process that is not ready yet.
 fn admin_of(service: &Process) -> SocketAddr {
     let line =
         service.child.wait_line("the admin port", |line| line.contains("admin port open")).expect("a line");
@@ -80,7 +80,7 @@ pub(super) fn it_waits_for_its_database() {
             "{}",
             why(&unready)
         );
-        assert_eq!(get("/livez").send(admin).await.status, 200, "a restart would not mend it");
+        assert_eq!(get("/livez").send(admin).await.status, 200, "a restart would not help");
         assert_eq!(get("/metrics").send(admin).await.status, 200);
         redis.restart().expect("restarted");
         let (_, same) = service.ready().await;
@@ -136,7 +136,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             ),
         ] {
             set(&redis, name, bad);
-            // Nobody calls: it looks by itself.
+            // No request is made: the process checks by itself.
             let unready = becomes(admin, "/readyz", 503).await;
             assert!(why(&unready).contains(words), "{}", why(&unready));
             let began = told(&service, event, "began").await;
@@ -152,7 +152,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             assert_eq!((refused.status, refused.problem().as_str()), (503, code), "{refused:?}");
             assert_eq!(refused.header("retry-after").as_deref(), Some(wait));
             let problem = refused.json();
-            // Which of both the order met first is a matter of half a second.
+            // Which of the two the order meets first depends on half a second.
             let reason = problem["reason"].as_str().expect("a reason");
             assert!(reason == state || (state, reason) == ("memory_full", "memory_nearly_full"), "{problem}");
             assert!(problem["detail"].as_str().is_some_and(|text| text.contains("Retry later")), "{problem}");
@@ -190,7 +190,7 @@ pub(super) fn what_keeps_it_from_storing_is_told_everywhere() {
             (Some("unauthorized"), Some("INFO")),
             "{refused}"
         );
-        assert_eq!(refused["route"], "/v1/orders/{id}", "the route and not what a client wrote: {refused}");
+        assert_eq!(refused["route"], "/v1/orders/{id}", "the route, not what the client wrote: {refused}");
     });
 }
 

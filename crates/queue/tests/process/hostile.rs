@@ -1,4 +1,4 @@
-//! Hostile bodies at a real process: small requests and the admin port are answered meanwhile.
+//! Hostile bodies sent to a real process: small requests and the admin port are still answered.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use crate::client::{Ask, ask, get};
 use crate::process::{Process, key};
 
-/// What a small request may take beside hostile bodies, of a hundred the slowest.
+/// What a small request may take beside hostile bodies: the slowest of a hundred.
 const SOON: Duration = Duration::from_millis(50);
-/// Small requests measured in quiet, and beside hostile bodies at least.
+/// Minimum number of small requests measured, without and beside hostile bodies.
 const MEASURED: usize = 100;
 
-/// 10,000 recipients with numbers of mobile phones of all countries in turn: 409 KB and more.
+/// 10,000 recipients with mobile phone numbers of all countries in turn: at least 409 KB.
 fn hostile() -> String {
     let lines =
         include_str!("../data/phone_examples.csv").lines().map(|line| line.split(';').collect::<Vec<_>>());
@@ -40,7 +40,7 @@ fn p99(times: &mut [Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Two keys send two hostile bodies each at the same time; a third asks small things, and the admin port is looked at.
+/// Two keys send two hostile bodies each at the same time; a third makes small requests, and the admin port is queried.
 #[expect(clippy::print_stdout, reason = "the figures of a test, shown when it is run with --nocapture")]
 pub(crate) fn bodies_hold_nobody_up() {
     super::run(async {
@@ -80,8 +80,10 @@ pub(crate) fn bodies_hold_nobody_up() {
         }
         let took = begun.elapsed() / bodies;
         let (quiet, beside, lives) = (p99(&mut quiet), p99(&mut beside), p99(&mut lives));
-        println!("p99 quiet {quiet:?}, beside hostile bodies {beside:?}, /livez {lives:?}; {took:?} a body");
-        // A machine that is busy with other things is slow without hostile bodies as well.
+        println!(
+            "p99 quiet {quiet:?}, beside hostile bodies {beside:?}, /livez {lives:?}; {took:?} per body"
+        );
+        // A busy machine is slow even without hostile bodies.
         let most = SOON.max(quiet * 5);
         assert!(beside < most && lives < most, "p99 {beside:?}, /livez {lives:?}, {quiet:?} in quiet");
     });

@@ -1,4 +1,4 @@
-//! The service as a whole process: ports, readiness, signals, exit codes, what it costs to be followed by thousands.
+//! The service as a whole process: ports, readiness, signals, exit codes, the memory that thousands of trackers cost.
 //!
 //! The test starts itself again as the service.
 
@@ -12,9 +12,9 @@ mod upload;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use posthaste_model::{Address, Content, Lane, OnUnknown, Row, Text};
+use posthaste_model::{Address, Content, Delivery, OnUnknown, Priority, Text};
 use posthaste_rig::{PrivateServer, Sig, eventually_async};
-use posthaste_store::{NewOrder, NewOrderHead, Role, Scope, Settings, Store};
+use posthaste_store::{KeyScope, NewOrder, NewOrderHead, Role, Settings, Store};
 
 use self::client::{Stream, ask, get, soon};
 use self::process::{Process, key};
@@ -30,9 +30,9 @@ fn main() -> ExitCode {
         })
     };
     let trials = vec![
-        trial("it_is_ready_when_it_can_store", it_is_ready_when_it_can_store),
-        trial("a_signal_ends_it_with_streams_open", a_signal_ends_it_with_streams_open),
-        trial("a_bad_start_ends_with_its_code", a_bad_start_ends_with_its_code),
+        trial("the_service_is_ready_when_it_can_store", the_service_is_ready_when_it_can_store),
+        trial("a_signal_stops_the_service_with_streams_open", a_signal_stops_the_service_with_streams_open),
+        trial("a_failed_start_exits_with_its_code", a_failed_start_exits_with_its_code),
         trial("it_waits_for_its_database", database::it_waits_for_its_database),
         trial("a_signal_ends_the_wait", database::a_signal_ends_the_wait),
         trial(
@@ -55,7 +55,7 @@ fn server() -> PrivateServer {
     PrivateServer::builder().max_memory(4 << 30).start().expect("a server")
 }
 
-fn it_is_ready_when_it_can_store() {
+fn the_service_is_ready_when_it_can_store() {
     run(async {
         let mut redis = server();
         let service = Process::start(&redis, &[]);
@@ -80,7 +80,10 @@ fn it_is_ready_when_it_can_store() {
         ] {
             assert!(metrics.contains(line), "{line} is not in\n{metrics}");
         }
-        assert!(!metrics.to_lowercase().contains("canary"), "what clients write is no label: {metrics}");
+        assert!(
+            !metrics.to_lowercase().contains("canary"),
+            "input of clients is not used as a label: {metrics}"
+        );
         for path in ["/metrics", "/livez", "/readyz"] {
             assert_eq!(get(path).send(address).await.status, 404, "{path} has a port of its own");
         }
@@ -88,13 +91,13 @@ fn it_is_ready_when_it_can_store() {
         redis.kill9().expect("killed");
         let unready = becomes("/readyz", 503).await.json();
         assert_eq!(unready["checks"][0]["name"], "store", "{unready}");
-        assert_eq!(get("/livez").send(admin).await.status, 200, "a restart would not mend it");
+        assert_eq!(get("/livez").send(admin).await.status, 200, "a restart would not help");
         redis.restart().expect("restarted");
         becomes("/readyz", 200).await;
     });
 }
 
-fn a_signal_ends_it_with_streams_open() {
+fn a_signal_stops_the_service_with_streams_open() {
     run(async {
         let redis = server();
         let service = Process::start(&redis, &[]);
@@ -103,14 +106,14 @@ fn a_signal_ends_it_with_streams_open() {
         let mut stream = Stream::open(address, get("/v1/orders/u1.1/events").key(&key)).await;
         stream.until("retry: ").await;
         service.child.signal(Sig::Term).expect("signalled");
-        assert!(stream.end().await.ends_with("0\r\n\r\n"), "the stream ends as it should");
+        assert!(stream.end().await.ends_with("0\r\n\r\n"), "the stream ends properly");
         let status = service.child.wait_exit().expect("it ends");
         assert_eq!(status.code(), Some(0), "{}", service.child.tail(20));
         assert!(!service.child.tail(1_000).contains(&key[16..]), "the secret of a key is in the log");
     });
 }
 
-fn a_bad_start_ends_with_its_code() {
+fn a_failed_start_exits_with_its_code() {
     run(async {
         let mut redis = server();
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -130,7 +133,7 @@ fn a_bad_start_ends_with_its_code() {
         redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).expect("set");
         let service = Process::start(&redis, &[]);
         let status = service.child.wait_exit().expect("it ends");
-        assert_eq!(status.code(), Some(78), "a server that would lose messages: {}", service.child.tail(5));
+        assert_eq!(status.code(), Some(78), "the server would lose messages: {}", service.child.tail(5));
         redis.kill9().expect("killed");
         let service = Process::start(&redis, &[("POSTHASTE_REDIS__WAIT_AT_START", "0s")]);
         let status = service.child.wait_exit().expect("it ends");
@@ -138,16 +141,16 @@ fn a_bad_start_ends_with_its_code() {
     });
 }
 
-/// Trackers that are open at the same time: one in ten on an order of its own, the others on one.
+/// Trackers open at the same time: one in ten on an order of its own, the others on one order.
 const TRACKERS: usize = 5_000;
-/// What they may cost together. The HTTP library's two buffers of a connection, 8 KiB each, are 82 MB of it.
+/// Maximum memory for all of them. The HTTP library's two buffers of a connection, 8 KiB each, account for 82 MB of it.
 const MOST_BYTES: f64 = 130e6;
 
 fn thousands_of_trackers_cost_little() {
     run(async {
         process::allow_open_files();
         let redis = server();
-        // All of them with one key.
+        // All of them use one key.
         let service = Process::start(&redis, &[("POSTHASTE_KEYS__SHARE", "1.0")]);
         let (address, admin) = service.ready().await;
         let settings = Settings { url: redis.url().into(), ..Settings::default() };
@@ -173,16 +176,12 @@ fn thousands_of_trackers_cost_little() {
         assert_eq!(open, TRACKERS as f64);
         assert!(cost < MOST_BYTES, "{TRACKERS} trackers cost {cost} bytes");
         let further = get("/v1/orders/u1.0/events").key(&key).send(address).await;
-        assert_eq!(
-            (further.status, further.problem().as_str()),
-            (503, "overloaded"),
-            "one more finds no place"
-        );
-        // Acceptance goes on beside them, and all who follow the order hear of it.
+        assert_eq!((further.status, further.problem().as_str()), (503, "overloaded"), "one more is refused");
+        // Meanwhile orders are still accepted, and all followers of the order are notified.
         let body = r#"{"sender":{"id":"u1"},"recipients":[{"id":"r","contacts":{"email":["a@example.org"]}}],"text":"x"}"#;
         let made = soon("an answer", ask("POST", "/v1/orders").key(&key).json(body).send(address)).await;
         assert_eq!(made.status, 200, "{made:?}");
-        let first = order(0, due).head.suffix;
+        let first = order(0, due).head.order_id;
         store.cancel(0, &first).await.expect("cancelled");
         for stream in streams.iter_mut().skip(orders) {
             stream.until("event: end").await;
@@ -191,7 +190,7 @@ fn thousands_of_trackers_cost_little() {
 }
 
 fn order(n: usize, due: posthaste_model::UnixMs) -> NewOrder {
-    let row = Row {
+    let delivery = Delivery {
         index: 0,
         recipient: "r".to_owned(),
         name: String::new(),
@@ -199,16 +198,16 @@ fn order(n: usize, due: posthaste_model::UnixMs) -> NewOrder {
     };
     NewOrder {
         head: NewOrderHead {
-            suffix: format!("u1:{n}").parse().expect("a suffix"),
+            order_id: format!("u1:{n}").parse().expect("an order id"),
             due: Some(due),
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Default,
             not_after: None,
             span: std::time::Duration::from_secs(72 * 3_600),
             content: Content { text: Text::new("Hello"), ..Content::default() },
         },
         digest: [7; 12],
-        rows: vec![("email".parse().expect("a channel"), row)],
+        deliveries: vec![("email".parse().expect("a channel"), delivery)],
         no_contact: Vec::new(),
     }
 }
@@ -218,5 +217,5 @@ fn number(metrics: &str, name: &str) -> f64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} is not in\n{metrics}"))
 }
 
-/// Every scope there is.
-const SCOPES: [Scope; 4] = Scope::ALL;
+/// All scopes.
+const SCOPES: [KeyScope; 4] = KeyScope::ALL;

@@ -1,4 +1,4 @@
-//! The test's own program, started again as the service.
+//! The test program, started again as the service.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,17 +11,17 @@ use posthaste_rig::{Child, PrivateServer, eventually_async};
 use posthaste_store::{Role, SendAs, Settings, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Names the ready file to the child. Without our prefix, so that it is no setting.
+/// Passes the path of the ready file to the child. It does not have our prefix, so it is not a setting.
 const READY: &str = "QUEUE_TEST_READY_FILE";
 
-/// The exit code of the service, if this process was started to be it.
+/// Runs the service and returns its exit code, if this process was started for that.
 pub(crate) fn as_service() -> Option<ExitCode> {
     let ready = PathBuf::from(std::env::var_os(READY)?);
     let args = Args { ready_file: Some(ready), ..Args::default() };
     Some(exit::run("posthaste-queue", || async { run(args).await.map(|()| Exit::Done) }))
 }
 
-/// A service that runs.
+/// A running service.
 pub(crate) struct Process {
     pub(crate) child: Child,
     ready: PathBuf,
@@ -46,13 +46,14 @@ impl Process {
         Self { child, ready, _folder: folder }
     }
 
-    /// Waits until it is ready: the addresses for clients and for who runs it.
+    /// Waits until it is ready: the addresses for clients and for the operator.
     pub(crate) async fn ready(&self) -> (SocketAddr, SocketAddr) {
         let text = eventually_async("the service is ready", async || {
             std::fs::read_to_string(&self.ready).map_err(|error| format!("{error}\n{}", self.child.tail(5)))
         })
         .await;
-        let told: serde_json::Value = serde_json::from_str(&text).expect("whole as soon as it is there");
+        let told: serde_json::Value =
+            serde_json::from_str(&text).expect("the file is complete once it exists");
         let address = |name: &str| {
             let url = told[name].as_str().expect("an address");
             url.strip_prefix("http://").expect("a URL").parse().expect("an address")
@@ -61,7 +62,7 @@ impl Process {
     }
 }
 
-/// A key that may do everything, put into the store directly.
+/// A key that allows everything, stored directly.
 pub(crate) async fn key(redis: &PrivateServer) -> String {
     let settings = Settings { url: redis.url().into(), ..Settings::default() };
     let (store, _) = Store::connect(settings, Role::Tool).await.expect("a store");
@@ -78,7 +79,7 @@ pub(crate) async fn key(redis: &PrivateServer) -> String {
     minted.bearer.expose()
 }
 
-/// Lets this process have as many files open as it may.
+/// Raises the limit on open files to the maximum.
 pub(crate) fn allow_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the limit is raised");

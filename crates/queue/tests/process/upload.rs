@@ -1,4 +1,4 @@
-//! What a long upload costs: memory for what tells its recipients and addresses apart, and for a few parcels.
+//! The memory cost of a long upload: for detecting repeated recipients and addresses, and for a few parcels.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use crate::client::{ask, soon};
 use crate::process::{Process, key};
 
 const RECIPIENTS: usize = 150_000;
-/// At its peak, over what the service needs anyway: about 100 bytes a recipient.
+/// Peak memory above what the service needs anyway: about 100 bytes per recipient.
 const MOST_BYTES: u64 = 15_000_000;
 
-/// The largest memory a process has had, in bytes.
+/// The peak memory of a process, in bytes.
 fn peak(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
@@ -31,7 +31,7 @@ pub(crate) fn costs_little() {
             let asked = ask("POST", "/v1/orders").key(&key).header("content-type", "application/x-ndjson");
             let answer = soon("an answer", asked.body(body.as_bytes()).send(address)).await;
             assert_eq!(answer.status, 200, "{answer:?}");
-            assert_eq!(answer.json()["recipients"]["rows"]["email"], recipients);
+            assert_eq!(answer.json()["recipients"]["deliveries"]["email"], recipients);
         };
         upload(5_000).await;
         let before = peak(service.child.id());

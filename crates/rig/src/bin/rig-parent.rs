@@ -1,5 +1,5 @@
-//! Starts a child through the rig, prints its process id and waits: the test of what happens to children of a
-//! killed parent kills this program.
+//! Starts a child through the rig, prints its process id and waits. A test kills this program to see what happens to
+//! the children of a killed parent.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Finding programs, starting them so that they die with us, and reading what their threads do.
+//! Finds programs, starts them so that they die with this process, and reads the states of their threads.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,8 +38,8 @@ pub(crate) fn target_dir() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("target"))
 }
 
-/// A command for `binary` that the kernel kills when the thread that starts it dies, where that can be had
-/// without unsafe code of ours.
+/// A command for `binary` that the kernel kills when the thread that started it dies, where that is possible
+/// without unsafe code of our own.
 pub(crate) fn command(binary: &Path) -> Result<Command> {
     let program = find_program(binary).ok_or_else(|| Error::Install {
         what: binary.display().to_string(),
@@ -55,7 +55,7 @@ pub(crate) fn command(binary: &Path) -> Result<Command> {
     })
 }
 
-/// `setpriv` of util-linux, if it is there and knows the option (busybox's does not).
+/// `setpriv` of util-linux, if present and if it supports the option (busybox's does not).
 fn watchdog() -> Option<&'static Path> {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
     SETPRIV
@@ -78,7 +78,7 @@ pub(crate) fn thread_states(pid: u32) -> Vec<char> {
     tasks
         .flatten()
         .filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok())
-        // The name in brackets may hold anything, so the state is looked for behind the last bracket.
+        // The name in brackets may contain anything, so the state is searched after the last bracket.
         .filter_map(|stat| stat.rsplit_once(')')?.1.trim_start().chars().next())
         .collect()
 }

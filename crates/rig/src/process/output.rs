@@ -1,4 +1,4 @@
-//! The captured output of a child, bounded, readable while it still runs.
+//! The captured output of a child: bounded, and readable while it still runs.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStderr, ChildStdout};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
-/// How many bytes of output are kept per process; what comes after is counted and not kept.
+/// How many bytes of output are kept per process; further ones are only counted.
 pub const MAX_OUTPUT: usize = 64 * 1024 * 1024;
 
 /// Longer lines are cut into pieces of this many bytes.
@@ -15,35 +15,35 @@ const MAX_LINE: u64 = 256 * 1024;
 
 /// Which stream a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum OutputStream {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
 }
 
-/// One line of output without its line end; bytes that are no UTF-8 are replaced.
+/// One line of output without its line end; bytes that are not UTF-8 are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OutputLine {
     /// Where it was written.
-    pub source: Source,
+    pub source: OutputStream,
     /// What was written.
     pub text: String,
 }
 
 /// The result of waiting for a line.
 pub(super) enum Found {
-    /// Here it is.
+    /// The line was found.
     Line(String),
-    /// The process closed its output without writing it.
+    /// The process closed its output without it.
     End,
-    /// Time is up.
+    /// The time is over.
     Nothing,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    lines: Vec<Line>,
+    lines: Vec<OutputLine>,
     bytes: usize,
     overflow: bool,
     open: usize,
@@ -61,15 +61,15 @@ impl Output {
     ) -> Result<Self> {
         let output = Self::default();
         if let Some(stdout) = stdout {
-            output.follow(what, Source::Stdout, stdout)?;
+            output.follow(what, OutputStream::Stdout, stdout)?;
         }
         if let Some(stderr) = stderr {
-            output.follow(what, Source::Stderr, stderr)?;
+            output.follow(what, OutputStream::Stderr, stderr)?;
         }
         Ok(output)
     }
 
-    fn follow(&self, what: &str, source: Source, stream: impl Read + Send + 'static) -> Result<()> {
+    fn follow(&self, what: &str, source: OutputStream, stream: impl Read + Send + 'static) -> Result<()> {
         self.lock().open += 1;
         let me = self.clone();
         std::thread::Builder::new()
@@ -83,7 +83,7 @@ impl Output {
         Ok(())
     }
 
-    fn read_all(&self, source: Source, mut stream: impl BufRead) {
+    fn read_all(&self, source: OutputStream, mut stream: impl BufRead) {
         let mut buffer = Vec::new();
         loop {
             buffer.clear();
@@ -94,7 +94,7 @@ impl Output {
         }
     }
 
-    fn keep(&self, source: Source, raw: &[u8]) {
+    fn keep(&self, source: OutputStream, raw: &[u8]) {
         let text = String::from_utf8_lossy(raw.strip_suffix(b"\n").unwrap_or(raw)).into_owned();
         let mut kept = self.lock();
         if kept.bytes + raw.len() > MAX_OUTPUT {
@@ -102,7 +102,7 @@ impl Output {
             return;
         }
         kept.bytes += raw.len();
-        kept.lines.push(Line { source, text });
+        kept.lines.push(OutputLine { source, text });
         drop(kept);
         self.0.1.notify_all();
     }
@@ -132,7 +132,7 @@ impl Output {
     /// Waits until both streams are closed; a grandchild may hold them open, hence the bound.
     pub(super) fn wait_closed(&self, at_most: Duration) {
         let kept = self.lock();
-        // Whether it was in time does not matter: what was read so far is what there is.
+        // A timeout does not matter: the result is what was read so far.
         let _ = self.0.1.wait_timeout_while(kept, at_most, |kept| kept.open > 0);
     }
 
@@ -140,8 +140,8 @@ impl Output {
         self.lock().lines.len()
     }
 
-    /// All lines, or `None` when some were not kept.
-    pub(super) fn lines(&self) -> Option<Vec<Line>> {
+    /// All lines, or `None` when some were dropped.
+    pub(super) fn lines(&self) -> Option<Vec<OutputLine>> {
         let kept = self.lock();
         (!kept.overflow).then(|| kept.lines.clone())
     }
@@ -162,12 +162,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_kept_makes_the_whole_output_unreadable() {
+    fn dropped_output_makes_the_whole_output_unreadable() {
         let output = Output::default();
-        output.keep(Source::Stdout, b"first\n");
+        output.keep(OutputStream::Stdout, b"first\n");
         assert_eq!(output.lines().map(|l| l.len()), Some(1));
         output.lock().bytes = MAX_OUTPUT;
-        output.keep(Source::Stdout, b"one too many\n");
+        output.keep(OutputStream::Stdout, b"one too many\n");
         assert_eq!(output.lines(), None);
         assert_eq!(output.tail(5), "first");
     }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_last_line_without_its_end_is_a_line() {
         let output = Output::default();
-        output.read_all(Source::Stderr, &b"one\ntwo"[..]);
+        output.read_all(OutputStream::Stderr, &b"one\ntwo"[..]);
         assert_eq!(output.tail(2), "one\ntwo");
     }
 }

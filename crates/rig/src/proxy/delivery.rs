@@ -1,21 +1,21 @@
-//! Delivering a late copy on a connection of its own.
+//! Delivers a late copy on a connection of its own.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::rule::{Command, Delivered};
+use super::rule::{Delivered, ProxiedCommand};
 use super::shared::{Held, Shared};
 use super::socket::Socket;
 use crate::eventually::patience;
-use crate::resp::{Kind, Reply, Scanner, encode_command, parse_reply};
+use crate::resp::{Kind, RespReply, Scanner, encode_command, parse_reply};
 
 /// Delivers the copies one after the other, reports each, and returns when all are delivered. They are
-/// delivered even if the caller stops waiting, as it does when its own connection is cut.
+/// delivered even if the caller stops waiting, which happens when its own connection is cut.
 pub(super) async fn deliver(shared: &Arc<Shared>, copies: Vec<Held>) {
     if !copies.is_empty() {
-        // Fails only when the proxy is being dropped.
+        // Fails only while the proxy is being dropped.
         let _ = tokio::spawn(deliver_all(Arc::clone(shared), copies)).await;
     }
 }
@@ -31,7 +31,7 @@ async fn deliver_all(shared: Arc<Shared>, copies: Vec<Held>) {
     }
 }
 
-async fn ask(shared: &Shared, held: &Held) -> io::Result<Reply> {
+async fn ask(shared: &Shared, held: &Held) -> io::Result<RespReply> {
     let mut socket = Socket::connect(&shared.upstream).await?;
     for command in &held.login {
         roundtrip(&mut socket, command).await?;
@@ -39,7 +39,7 @@ async fn ask(shared: &Shared, held: &Held) -> io::Result<Reply> {
     roundtrip(&mut socket, &held.command).await
 }
 
-async fn roundtrip(socket: &mut Socket, command: &Command) -> io::Result<Reply> {
+async fn roundtrip(socket: &mut Socket, command: &ProxiedCommand) -> io::Result<RespReply> {
     socket.write_all(&encode_command(command.args())).await?;
     let (mut answer, mut scanner, mut chunk) = (Vec::new(), Scanner::default(), vec![0; 16 * 1024]);
     loop {

@@ -1,4 +1,4 @@
-//! Moving bytes between one client and the server, and doing to them what the rules say.
+//! Moves bytes between one client and the server, and applies the rules to them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,25 +11,25 @@ use tokio::time::Instant;
 
 use super::Traffic;
 use super::delivery::deliver;
-use super::rule::Command;
+use super::rule::ProxiedCommand;
 use super::shared::{Mode, Pending, Shared, Verdict};
 use super::socket::{Listener, Socket};
 use crate::resp::{Kind, Scanner};
 
 const CHUNK: usize = 64 * 1024;
-/// Chunks that wait for their time while latency is on; beyond that the server is not read.
+/// Chunks queued while latency is on; above this the server is not read.
 const DELAYED: usize = 256;
-/// A command of more bytes ends its connection.
+/// A larger command ends its connection.
 const MAX_COMMAND: usize = 512 * 1024 * 1024;
-/// What the server gets instead of a command that is answered here.
+/// Sent to the server in place of a command that is answered here.
 const BLANK: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-/// Commands forwarded and not answered; a client that sends more waits.
+/// Commands forwarded and not yet answered; above this the client waits.
 const MAX_PENDING: usize = 65_536;
 
 /// Why a connection ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// One side closed it: let the other know in the same manner.
+    /// One side closed it: close the other side the same way.
     Closed,
     /// A fault: reset it.
     Cut,
@@ -47,7 +47,7 @@ pub(super) async fn serve(listener: Listener, shared: Arc<Shared>) {
                     tokio::spawn(connection(client, Arc::clone(&shared)));
                 }
             }
-            // Out of descriptors, most likely: give others the time to close some.
+            // Probably out of file descriptors: wait until others close some.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
@@ -70,7 +70,7 @@ async fn connection(mut client: Socket, shared: Arc<Shared>) {
         tokio::select! {
             _ = cuts.changed() => End::Cut,
             end = there.run(from_client) => end,
-            // The way back ends when everything that was still on its way has arrived.
+            // The direction to the client ends when everything in flight has arrived.
             end = async { tokio::join!(back.run(from_server), arrive(due, to_client)).0 } => end,
         }
     };
@@ -131,20 +131,20 @@ impl<W: AsyncWrite + Unpin> Forth<'_, W> {
                 return End::Closed;
             }
         }
-        // The client has no more to say but may still listen; the server decides when it is over.
+        // The client has finished sending but may still read; the server decides when to end.
         if self.to_server.shutdown().await.is_err() {
             return End::Closed;
         }
         std::future::pending().await
     }
 
-    /// Forwards the commands that are complete by now; `false` when one of them is to be lost.
+    /// Forwards the commands that are complete; `false` when one of them is to be lost.
     async fn commands(
         &mut self,
         chunk: &[u8],
         held: &mut Vec<u8>,
         scanner: &mut Scanner,
-        login: &mut Vec<Command>,
+        login: &mut Vec<ProxiedCommand>,
     ) -> io::Result<bool> {
         let mut begin = 0;
         for (end, _) in scanner.feed(chunk).map_err(io::Error::other)? {
@@ -167,7 +167,7 @@ impl<W: AsyncWrite + Unpin> Forth<'_, W> {
             self.shared.lock().report.forwarded += 1;
         }
         held.extend_from_slice(&chunk[begin..]);
-        if held.len() > MAX_COMMAND { Err(io::Error::other("a command without end")) } else { Ok(true) }
+        if held.len() > MAX_COMMAND { Err(io::Error::other("the command is too long")) } else { Ok(true) }
     }
 }
 
@@ -205,7 +205,7 @@ impl Back<'_> {
             if kind == Kind::Push {
                 continue;
             }
-            // An answer nobody waits for is a message of a RESP2 subscription.
+            // An answer without a waiting command is a message of a RESP2 subscription.
             let Some(pending) = self.waiting.lock().pop_front() else { continue };
             let ready = self.shared.answered(&pending);
             deliver(self.shared, ready).await;
@@ -215,7 +215,7 @@ impl Back<'_> {
             self.pass(pending.instead.as_deref().unwrap_or(&chunk[begin..end])).await?;
             begin = end;
         }
-        // The rest is the beginning of the next answer; if that one is to be lost or replaced, so is its beginning.
+        // The rest is the beginning of the next answer; if that one is lost or replaced, so is its beginning.
         let lost = |pending: &Pending| pending.drop_reply || pending.instead.is_some();
         let lost = self.waiting.lock().front().is_some_and(lost);
         if lost { Ok(()) } else { self.pass(&chunk[begin..]).await }
@@ -230,7 +230,7 @@ impl Back<'_> {
     }
 }
 
-/// Hands each chunk to the client when its time has come.
+/// Passes each chunk to the client when its time has come.
 async fn arrive(mut due: Receiver<(Instant, Vec<u8>)>, mut client: impl AsyncWrite + Unpin) {
     while let Some((time, bytes)) = due.recv().await {
         tokio::time::sleep_until(time).await;

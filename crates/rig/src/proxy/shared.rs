@@ -1,4 +1,4 @@
-//! What all connections of a proxy share: the weather, the rules, the copies that wait.
+//! State shared by all connections of a proxy: the mode, the rules, the waiting copies.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Traffic;
-use super::rule::{Action, Command, Predicate, Report, Rule};
+use super::rule::{Action, Predicate, ProxiedCommand, ProxyReport, Rule};
 use crate::resp::{Endpoint, decode_command};
 
 /// Whether anything passes.
@@ -31,16 +31,16 @@ pub(super) struct State {
     pub(super) latency: Duration,
     pub(super) rules: Vec<Rule>,
     pub(super) held: Vec<Held>,
-    pub(super) report: Report,
+    pub(super) report: ProxyReport,
     next_id: u64,
 }
 
-/// A copy that waits for its moment.
+/// A copy waiting for delivery.
 pub(super) struct Held {
     id: u64,
-    pub(super) command: Command,
+    pub(super) command: ProxiedCommand,
     /// The commands that prepared the original's connection, for example AUTH and SELECT.
-    pub(super) login: Vec<Command>,
+    pub(super) login: Vec<ProxiedCommand>,
     counting: Predicate,
     original_answered: bool,
     left: u64,
@@ -52,7 +52,7 @@ pub(super) struct Pending {
     pub(super) drop_reply: bool,
     /// What the client gets instead of the answer.
     pub(super) instead: Option<Vec<u8>>,
-    /// Whether the server gets something harmless instead of the command, so that the order of answers stays.
+    /// Whether the server gets something harmless instead of the command, to keep the order of answers.
     pub(super) blank: bool,
     original_of: Vec<u64>,
     counts_for: Vec<u64>,
@@ -97,10 +97,10 @@ impl Shared {
         self.cuts.subscribe()
     }
 
-    /// Reads a command of a client, decides its fate and takes note of it. `login` collects the commands that
+    /// Parses a client's command, decides what happens to it and records it. `login` collects the commands that
     /// prepare a connection.
-    pub(super) fn judge(&self, raw: &[u8], login: &mut Vec<Command>) -> Verdict {
-        let command = Command(decode_command(raw).unwrap_or_default());
+    pub(super) fn judge(&self, raw: &[u8], login: &mut Vec<ProxiedCommand>) -> Verdict {
+        let command = ProxiedCommand(decode_command(raw).unwrap_or_default());
         let mut guard = self.lock();
         let state = &mut *guard;
         state.report.commands += 1;
@@ -139,8 +139,8 @@ impl Shared {
         Verdict::Forward(pending)
     }
 
-    /// Takes note that a command was answered, or that nobody waits for its answer any more. Returns the
-    /// copies whose moment has come.
+    /// Records that a command was answered, or that its answer is no longer awaited. Returns the
+    /// copies that are due.
     pub(super) fn answered(&self, pending: &Pending) -> Vec<Held> {
         let mut state = self.lock();
         if pending.drop_reply {

@@ -52,10 +52,10 @@ impl Socket {
         }
     }
 
-    /// Closes with a reset where the protocol knows one.
+    /// Closes with a reset where the protocol supports it.
     pub(super) fn reset(self) {
         if let Self::Tcp(stream) = &self {
-            // On failure the connection ends by an ordinary close, which is the next worst thing.
+            // If this fails, the connection is closed normally, which is the closest alternative.
             let _ = stream.set_zero_linger();
         }
     }

@@ -1,6 +1,6 @@
-//! Where one RESP message ends and the next begins, and the words of a command.
+//! Finds the boundaries of RESP messages, and the arguments of a command.
 
-/// A header line longer than this is no RESP.
+/// A longer header line is invalid RESP.
 const MAX_HEADER: usize = 64 * 1024;
 
 /// Writes a command as an array of bulk strings.
@@ -14,7 +14,7 @@ pub fn encode_command<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
     out
 }
 
-/// Reads the words of one whole command as clients send it (an array of bulk strings, or an inline line).
+/// Parses the arguments of one whole command as clients send it (an array of bulk strings, or an inline line).
 /// `None` when it is neither.
 pub fn decode_command(raw: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (header, mut rest) = split_line(raw)?;
@@ -46,11 +46,11 @@ fn number(digits: &[u8]) -> Option<u64> {
 pub(crate) enum Kind {
     /// A command, or the answer to one.
     Message,
-    /// A RESP3 push: it answers nothing.
+    /// A RESP3 push: not an answer to a command.
     Push,
 }
 
-/// Finds the ends of messages in a stream of bytes that arrives in any pieces. It looks at every byte of a
+/// Finds the ends of messages in a stream of bytes that arrives in arbitrary pieces. It looks at every byte of a
 /// header once and skips bodies, so large messages cost nothing extra.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
@@ -63,8 +63,7 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Takes bytes; returns for each message that ended how many of these bytes belong to it at most, that is
-    /// the position just behind it.
+    /// Consumes bytes. For each message that ended, returns the position after it in these bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<(usize, Kind)>, String> {
         let mut ends = Vec::new();
         let mut at = 0;
@@ -95,21 +94,21 @@ impl Scanner {
 
     fn keep(&mut self, part: &[u8]) -> Result<(), String> {
         self.header.extend_from_slice(part);
-        if self.header.len() > MAX_HEADER { Err("a header line without end".into()) } else { Ok(()) }
+        if self.header.len() > MAX_HEADER { Err("a header line is too long".into()) } else { Ok(()) }
     }
 
     fn header_done(&mut self) -> Result<(), String> {
         let line = std::mem::take(&mut self.header);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let begins = self.open == 0;
-        // The element this header describes has come; what it contains is added to what is open.
+        // The element of this header is complete; what it contains is added to the open ones.
         self.open = self.open.saturating_sub(1);
         let Some((kind, rest)) = line.split_first() else { return Ok(()) };
         let count = || -> Result<u64, String> {
             match std::str::from_utf8(rest).ok().and_then(|text| text.parse::<i64>().ok()) {
                 Some(-1) => Ok(0),
                 Some(n) if n >= 0 => Ok(n.unsigned_abs()),
-                _ => Err(format!("a length that is none: {:?}", String::from_utf8_lossy(rest))),
+                _ => Err(format!("invalid length: {:?}", String::from_utf8_lossy(rest))),
             }
         };
         match kind {
@@ -120,7 +119,7 @@ impl Scanner {
                 self.open += count()?;
             }
             b'%' => self.open += count()?.saturating_mul(2),
-            // An attribute comes before the element it belongs to.
+            // An attribute precedes the element it belongs to.
             b'|' => self.open += count()?.saturating_mul(2) + 1,
             _ => {}
         }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_is_told_apart() {
+    fn a_push_is_recognized() {
         let raw = b">2\r\n+message\r\n+hello\r\n:1\r\n";
         assert_eq!(ends(raw, 3), [(22, Kind::Push), (26, Kind::Message)]);
     }

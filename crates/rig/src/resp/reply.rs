@@ -1,4 +1,4 @@
-//! One reply of a server, and reading it.
+//! One reply of a server, and its parser.
 
 use std::io::{BufRead, Read};
 
@@ -6,7 +6,7 @@ use super::Stop;
 
 /// A RESP2 reply.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reply {
+pub enum RespReply {
     /// The nil bulk string or nil array.
     Nil,
     /// An integer.
@@ -18,10 +18,10 @@ pub enum Reply {
     /// An error line such as `WRONGTYPE …`.
     Error(String),
     /// An array of replies.
-    Array(Vec<Reply>),
+    Array(Vec<RespReply>),
 }
 
-impl Reply {
+impl RespReply {
     /// The integer, if it is one.
     pub fn int(&self) -> Option<i64> {
         if let Self::Int(n) = self { Some(*n) } else { None }
@@ -32,7 +32,7 @@ impl Reply {
         if let Self::Bytes(bytes) = self { Some(bytes) } else { None }
     }
 
-    /// A bulk string, status or error as text; `None` for other types and for bytes that are no UTF-8.
+    /// A bulk string, status or error as text; `None` for other types and for bytes that are not UTF-8.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
@@ -42,7 +42,7 @@ impl Reply {
     }
 
     /// The elements of an array; an empty slice for everything else.
-    pub fn items(&self) -> &[Reply] {
+    pub fn items(&self) -> &[RespReply] {
         if let Self::Array(items) = self { items } else { &[] }
     }
 
@@ -52,34 +52,36 @@ impl Reply {
     }
 }
 
-/// A bulk string of more bytes is refused: nothing the tests ask for is that large.
+/// A larger bulk string is refused: the tests request nothing that large.
 const MAX_BULK: u64 = 512 * 1024 * 1024;
-/// A status, error, integer or length line of more bytes is refused.
+/// A longer status, error, integer or length line is refused.
 const MAX_LINE: u64 = 64 * 1024;
 const MAX_DEPTH: u8 = 32;
 
-pub(super) fn read(stream: &mut impl BufRead) -> Result<Reply, Stop> {
+pub(super) fn read(stream: &mut impl BufRead) -> Result<RespReply, Stop> {
     read_at(stream, 0)
 }
 
-fn read_at(stream: &mut impl BufRead, depth: u8) -> Result<Reply, Stop> {
+fn read_at(stream: &mut impl BufRead, depth: u8) -> Result<RespReply, Stop> {
     if depth > MAX_DEPTH {
         return Err(Stop::NotResp(format!("arrays nested deeper than {MAX_DEPTH}")));
     }
     let line = read_line(stream)?;
     let (kind, rest) = line.split_at_checked(1).ok_or_else(|| Stop::NotResp("an empty line".into()))?;
     match kind {
-        "+" => Ok(Reply::Status(rest.to_owned())),
-        "-" => Ok(Reply::Error(rest.to_owned())),
-        ":" => Ok(Reply::Int(number(rest)?)),
+        "+" => Ok(RespReply::Status(rest.to_owned())),
+        "-" => Ok(RespReply::Error(rest.to_owned())),
+        ":" => Ok(RespReply::Int(number(rest)?)),
         "$" => match length(rest)? {
-            None => Ok(Reply::Nil),
+            None => Ok(RespReply::Nil),
             Some(n) if n > MAX_BULK => Err(Stop::NotResp(format!("a bulk string of {n} bytes"))),
             Some(n) => read_bulk(stream, n),
         },
         "*" => match length(rest)? {
-            None => Ok(Reply::Nil),
-            Some(n) => (0..n).map(|_| read_at(stream, depth + 1)).collect::<Result<_, _>>().map(Reply::Array),
+            None => Ok(RespReply::Nil),
+            Some(n) => {
+                (0..n).map(|_| read_at(stream, depth + 1)).collect::<Result<_, _>>().map(RespReply::Array)
+            }
         },
         _ => Err(Stop::NotResp(format!("a line that begins with {kind:?}"))),
     }
@@ -93,22 +95,22 @@ fn read_line(stream: &mut impl BufRead) -> Result<String, Stop> {
     }
     match line.strip_suffix(b"\r\n") {
         Some(line) => Ok(String::from_utf8_lossy(line).into_owned()),
-        None => Err(Stop::NotResp("a line without its end, or too long".into())),
+        None => Err(Stop::NotResp("a line without an end, or too long".into())),
     }
 }
 
-fn read_bulk(stream: &mut impl BufRead, length: u64) -> Result<Reply, Stop> {
-    // `take` grows the buffer with what really comes, not with what a header promises.
+fn read_bulk(stream: &mut impl BufRead, length: u64) -> Result<RespReply, Stop> {
+    // `take` grows the buffer with the bytes received, not with the announced length.
     let mut bytes = Vec::new();
     stream.take(length + 2).read_to_end(&mut bytes)?;
     match bytes.strip_suffix(b"\r\n") {
-        Some(body) if body.len() as u64 == length => Ok(Reply::Bytes(body.to_vec())),
-        _ => Err(Stop::NotResp("a bulk string of another length than announced".into())),
+        Some(body) if body.len() as u64 == length => Ok(RespReply::Bytes(body.to_vec())),
+        _ => Err(Stop::NotResp("a bulk string differs from its announced length".into())),
     }
 }
 
 fn number(text: &str) -> Result<i64, Stop> {
-    text.parse().map_err(|_| Stop::NotResp(format!("{text:?} is no number")))
+    text.parse().map_err(|_| Stop::NotResp(format!("{text:?} is not a number")))
 }
 
 fn length(text: &str) -> Result<Option<u64>, Stop> {
@@ -122,7 +124,7 @@ fn length(text: &str) -> Result<Option<u64>, Stop> {
 mod tests {
     use super::*;
 
-    fn parse(raw: &[u8]) -> Result<Reply, Stop> {
+    fn parse(raw: &[u8]) -> Result<RespReply, Stop> {
         read(&mut &*raw)
     }
 
@@ -133,12 +135,12 @@ mod tests {
         assert_eq!(
             reply.items(),
             [
-                Reply::Status("OK".into()),
-                Reply::Error("ERR no".into()),
-                Reply::Int(-7),
-                Reply::Bytes(b"a\nb".to_vec()),
-                Reply::Nil,
-                Reply::Array(vec![Reply::Nil]),
+                RespReply::Status("OK".into()),
+                RespReply::Error("ERR no".into()),
+                RespReply::Int(-7),
+                RespReply::Bytes(b"a\nb".to_vec()),
+                RespReply::Nil,
+                RespReply::Array(vec![RespReply::Nil]),
             ]
         );
         assert_eq!(reply.items()[0].text(), Some("OK"));
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_resp() {
+    fn refuses_invalid_resp() {
         let deep = b"*1\r\n".repeat(40);
         for raw in
             [&b"hello\r\n"[..], b":x\r\n", b"$-2\r\n", b"$3\r\nabcde\r\n", b"\r\n", b"+no end\n", &deep]

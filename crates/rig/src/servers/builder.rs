@@ -1,14 +1,14 @@
-//! What a private server is to be like, written as its configuration file.
+//! Settings of a private server, written as its configuration file.
 
 use std::path::Path;
 
 use super::{PrivateServer, ServerKind};
 use crate::Result;
 
-/// When the append-only file is forced to disk.
+/// When the append-only file is synced to disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// No append-only file at all: a restart comes back empty.
+    /// No append-only file: after a restart the server is empty.
     Off,
     /// Once a second, in the background.
     EverySecond,
@@ -16,7 +16,7 @@ pub enum Fsync {
     Always,
 }
 
-/// Settings of a private server; [`PrivateServer::builder`] begins one.
+/// Settings of a private server; [`PrivateServer::builder`] creates them.
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(super) kind: Option<ServerKind>,
@@ -43,49 +43,49 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Which server; without this call, the one of [`ServerKind::from_env`].
+    /// Which server; default: the one of [`ServerKind::from_env`].
     #[must_use]
     pub fn kind(mut self, kind: ServerKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Listen on a port of 127.0.0.1 too, not only on the unix socket.
+    /// Also listen on a port of 127.0.0.1, not only on the unix socket.
     #[must_use]
     pub fn tcp(mut self) -> Self {
         self.tcp = true;
         self
     }
 
-    /// The append-only file; [`Fsync::EverySecond`] without this call.
+    /// The append-only file; default: [`Fsync::EverySecond`].
     #[must_use]
     pub fn fsync(mut self, fsync: Fsync) -> Self {
         self.fsync = fsync;
         self
     }
 
-    /// `notify-keyspace-events`; `KEhx` without this call, an empty text switches all off.
+    /// `notify-keyspace-events`; default: `KEhx`. An empty text switches all off.
     #[must_use]
     pub fn events(mut self, flags: &str) -> Self {
         self.events = flags.to_owned();
         self
     }
 
-    /// `maxmemory` in bytes, with the policy `noeviction` unless a [`Builder::line`] says otherwise.
+    /// `maxmemory` in bytes, with the policy `noeviction` unless a [`Builder::line`] sets another.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes;
         self
     }
 
-    /// A password every client must give. Letters and digits only: it becomes part of an URL.
+    /// A password every client must give. Letters and digits only: it becomes part of a URL.
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self
     }
 
-    /// One more line of the configuration file, after all others, so it wins.
+    /// An extra line of the configuration file, after all others, so it takes precedence.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push(line.to_owned());
@@ -97,12 +97,12 @@ impl Builder {
     /// # Errors
     ///
     /// [`crate::Error::Install`] when the server's program is missing, [`crate::Error::Dead`] with the end of
-    /// its log when it does not come up.
+    /// its log when it does not start.
     pub fn start(self) -> Result<PrivateServer> {
         PrivateServer::start_with(self)
     }
 
-    /// The configuration file for a server in `dir` that listens on `socket` and perhaps on `port`.
+    /// The configuration file for a server in `dir` that listens on `socket` and optionally on `port`.
     pub(super) fn config(&self, dir: &Path, socket: &Path, port: u16) -> String {
         let (append_only, fsync) = match self.fsync {
             Fsync::Off => ("no", "everysec"),
@@ -124,7 +124,7 @@ impl Builder {
             format!("notify-keyspace-events \"{}\"", self.events),
             format!("maxmemory {}", self.max_memory),
             "maxmemory-policy noeviction".into(),
-            // Tests may stop the expire cycle, look into encodings, or let the server sleep.
+            // Tests stop the expire cycle, inspect encodings, or make the server sleep.
             "enable-debug-command local".into(),
         ];
         lines.extend(self.password.iter().map(|password| format!("requirepass {password}")));

@@ -1,18 +1,18 @@
-//! A Redis Cluster of one's own: primaries and replicas on ports of 127.0.0.1, with slots that can be moved step by step.
+//! A private Redis Cluster: primaries and replicas on ports of 127.0.0.1, with slots that can be moved step by step.
 
 use std::time::Duration;
 
 use super::{Builder, Fsync, PrivateServer, until};
-use crate::resp::Reply;
+use crate::resp::RespReply;
 use crate::{Error, Result};
 
-/// Slots of a cluster.
+/// Slots in a cluster.
 const SLOTS: usize = 16_384;
-/// Keys moved by one MIGRATE.
+/// Keys moved per MIGRATE.
 const KEYS_AT_ONCE: usize = 100;
 
-/// A cluster that belongs to one test. Servers are named by their place: first the primaries it began with, then their
-/// replicas in the same order, once or more often, then those that were added.
+/// A cluster that belongs to one test. Servers are identified by index: first the initial primaries, then their
+/// replicas in the same order, once or more often, then those added later.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<PrivateServer>,
@@ -20,11 +20,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster of so many primaries, each with so many replicas. A server silent for `node_timeout` is held to be down by the
-    /// others, and then its replica takes over. Servers go on when others are down (`cluster-require-full-coverage no`).
+    /// A cluster of `primaries`, each with `replicas`. A server that is silent for `node_timeout` is considered down
+    /// by the others, and its replica takes over. Servers keep working when others are down
+    /// (`cluster-require-full-coverage no`).
     ///
     /// # Errors
-    /// As [`Builder::start`]; [`Error::TooLate`] when the servers don't agree.
+    /// As [`Builder::start`]; [`Error::TooLate`] when the servers do not agree.
     pub fn start(primaries: usize, replicas: usize, node_timeout: Duration) -> Result<Self> {
         let mut cluster = Self { nodes: Vec::new(), node_timeout };
         for _ in 0..primaries * (1 + replicas) {
@@ -62,7 +63,7 @@ impl Cluster {
             .line("repl-diskless-sync-delay 0")
     }
 
-    /// How many servers there are, dead ones included.
+    /// How many servers there are, including dead ones.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -72,24 +73,24 @@ impl Cluster {
         self.nodes.is_empty()
     }
 
-    /// One of them.
+    /// One of the servers.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no such index.
     pub fn node(&self, at: usize) -> &PrivateServer {
         &self.nodes[at]
     }
 
-    /// The same, to be killed or restarted.
+    /// The same, to kill or restart it.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no such index.
     pub fn node_mut(&mut self, at: usize) -> &mut PrivateServer {
         &mut self.nodes[at]
     }
 
-    /// Lets every server write each command to disk at once, until it is restarted. With a write once a second a confirmation by
-    /// WAITAOF takes a second or two.
+    /// Sets `appendfsync always` on every server until it is restarted. With `everysec`, a confirmation by WAITAOF takes a second
+    /// or two.
     ///
     /// # Errors
     /// As [`PrivateServer::command`].
@@ -100,7 +101,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// `redis-cluster://…`, with all servers there are.
+    /// `redis-cluster://…`, with all servers.
     pub fn url(&self) -> String {
         let mut addresses =
             self.nodes.iter().filter_map(PrivateServer::tcp_addr).map(|addr| addr.to_string());
@@ -112,14 +113,14 @@ impl Cluster {
     /// `127.0.0.1:port` of a server.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no such index.
     pub fn address(&self, at: usize) -> String {
         self.nodes[at].tcp_addr().map(|address| address.to_string()).unwrap_or_default()
     }
 
     fn ask(&self, at: usize, words: &[&str]) -> Result<String> {
         match self.nodes[at].command(words)? {
-            Reply::Error(text) => Err(Error::Protocol(format!("{} answered {text}", words.join(" ")))),
+            RespReply::Error(text) => Err(Error::Protocol(format!("{} answered {text}", words.join(" ")))),
             reply => Ok(reply.text().unwrap_or_default().to_owned()),
         }
     }
@@ -171,10 +172,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Which server that answers holds a slot, as it says itself.
+    /// The running server that holds a slot, according to itself.
     ///
     /// # Errors
-    /// [`Error::Protocol`] when nobody says so.
+    /// [`Error::Protocol`] when none holds it.
     pub fn holder(&self, slot: u16) -> Result<usize> {
         let holds = |at: &usize| {
             let Ok(nodes) = self.ask(*at, &["CLUSTER", "NODES"]) else { return false };
@@ -187,7 +188,7 @@ impl Cluster {
                 }
             })
         };
-        let none = || Error::Protocol(format!("nobody holds slot {slot}"));
+        let none = || Error::Protocol(format!("no server holds slot {slot}"));
         (0..self.nodes.len()).find(holds).ok_or_else(none)
     }
 
@@ -198,11 +199,11 @@ impl Cluster {
     pub fn slot(&self, key: &str) -> Result<u16> {
         let alive =
             (0..self.nodes.len()).find_map(|at| self.nodes[at].command(&["CLUSTER", "KEYSLOT", key]).ok());
-        let slot = alive.as_ref().and_then(Reply::int).and_then(|slot| u16::try_from(slot).ok());
+        let slot = alive.as_ref().and_then(RespReply::int).and_then(|slot| u16::try_from(slot).ok());
         slot.ok_or_else(|| Error::Protocol(format!("KEYSLOT answered {alive:?}")))
     }
 
-    /// Adds a primary without slots; its place.
+    /// Adds a primary without slots; returns its index.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -215,7 +216,7 @@ impl Cluster {
         Ok(at)
     }
 
-    /// Marks a slot as on the move, at the new server first, as `redis-cli` does.
+    /// Marks a slot as moving, at the new server first, as `redis-cli` does.
     ///
     /// # Errors
     /// As [`PrivateServer::command`].
@@ -225,7 +226,7 @@ impl Cluster {
         self.ask(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.id(to)?]).map(drop)
     }
 
-    /// Moves some keys of a slot, 100 at most; how many.
+    /// Moves some keys of a slot, 100 at most; returns how many.
     ///
     /// # Errors
     /// As [`PrivateServer::command`].
@@ -243,12 +244,12 @@ impl Cluster {
         let words: Vec<Vec<u8>> = head.iter().map(|word| word.as_bytes().to_vec()).chain(keys).collect();
         let moved = words.len() - head.len();
         match self.nodes[from].command(&words)? {
-            Reply::Error(text) => Err(Error::Protocol(format!("MIGRATE answered {text}"))),
+            RespReply::Error(text) => Err(Error::Protocol(format!("MIGRATE answered {text}"))),
             _ => Ok(moved),
         }
     }
 
-    /// Gives a slot whose keys have been moved to its new server, and tells all others.
+    /// Assigns a slot whose keys have been moved to its new server, and informs all others.
     ///
     /// # Errors
     /// As [`PrivateServer::command`].
@@ -257,7 +258,7 @@ impl Cluster {
         self.ask(to, &["CLUSTER", "SETSLOT", &slot, "NODE", &id])?;
         self.ask(from, &["CLUSTER", "SETSLOT", &slot, "NODE", &id])?;
         for at in (0..self.nodes.len()).filter(|at| *at != from && *at != to) {
-            // A replica hears it from its primary, and a dead server not at all.
+            // A replica learns it from its primary, and a dead server not at all.
             let _ = self.ask(at, &["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Which server, and where its program is.
+//! Which server to use, and where its program is.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::process::find_program;
 use crate::{Error, Result};
 
-/// The environment variable that chooses the server: `redis` (default), `redis8` or `valkey8`.
+/// The environment variable that selects the server: `redis` (default), `redis8` or `valkey8`.
 pub const TEST_SERVER: &str = "RIG_SERVER";
 
 /// The environment variable with the folder of the unpacked servers.
@@ -23,7 +23,7 @@ pub enum ServerKind {
     Valkey81,
 }
 
-/// A program and the words that come before its own arguments.
+/// A program and the arguments before its own arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Launcher {
     pub(super) program: PathBuf,
@@ -34,7 +34,7 @@ impl ServerKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Redis70, Self::Redis80, Self::Valkey81];
 
-    /// The server this test run is to use.
+    /// The server for this test run.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl ServerKind {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] when nothing has that name.
+    /// [`Error::Setting`] when there is none with that name.
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "" => Ok(Self::Redis70),
@@ -76,7 +76,7 @@ impl ServerKind {
         self == Self::Valkey81
     }
 
-    /// Whether its program is there.
+    /// Checks that its program is installed.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ pub fn servers_dir() -> PathBuf {
     }
 }
 
-/// The loader and the library folder of the unpacked system, whatever the architecture.
+/// The loader and the library folder of the unpacked system, for any architecture.
 fn loader(dir: &Path) -> Option<(PathBuf, PathBuf)> {
     let folders = std::fs::read_dir(dir.join("usr/lib")).ok()?;
     folders.flatten().find_map(|folder| {

@@ -1,4 +1,4 @@
-//! A running private server and what can be done to it.
+//! A running private server and the operations on it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use super::kind::Launcher;
 use super::{Builder, ServerKind};
 use crate::eventually::patience;
-use crate::resp::{Connection, Endpoint, Reply};
+use crate::resp::{Connection, Endpoint, RespReply};
 use crate::{Child, Error, Result, Sig};
 
-/// The kernel's bound on the path of a unix socket, with room for the names below the folder.
+/// The kernel's limit on the path of a unix socket, with room for the names below the folder.
 const LONGEST_DIR: usize = 80;
 
 /// A server that belongs to one test. Dropping it kills it and removes its folder.
@@ -31,12 +31,12 @@ pub struct PrivateServer {
 }
 
 impl PrivateServer {
-    /// Begins the settings of a server.
+    /// Creates the settings of a server.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A server with all defaults: unix socket only, append-only file forced to disk every second, events on.
+    /// A server with all defaults: unix socket only, append-only file synced every second, events on.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl PrivateServer {
         loop {
             server.port = if server.builder.tcp { next_port() } else { 0 };
             match server.launch() {
-                // Somebody else has the port: nothing was reserved beforehand, so take another.
+                // The port is in use (none was reserved beforehand), so try another.
                 Err(Error::Dead { last_words, .. })
                     if server.builder.tcp
                         && last_words.contains("ddress already in use")
@@ -69,22 +69,22 @@ impl PrivateServer {
         let config_file = self.dir.path().join("server.conf");
         let config = self.builder.config(self.dir.path(), &self.socket(), self.port);
         std::fs::write(&config_file, config).map_err(Error::io("writing the server's configuration"))?;
-        // Each start begins a new log, so that its last words are those of this start.
+        // Each start begins a new log, so that its last lines belong to that start.
         let _ = std::fs::remove_file(self.log_file());
         let args = self.launcher.before.iter().cloned().chain([OsString::from(config_file)]);
-        // An unpacked server finds no locales; the plain one is built in.
+        // An unpacked server finds no locales; the C locale is built in.
         let child = Child::spawn(&self.launcher.program, args, [("LC_ALL", "C")])?;
         let child = self.child.insert(child);
         let deadline = Instant::now() + patience();
         let mut pause = Duration::from_millis(1);
         loop {
             let seen = match ping(&self.dir.path().join("s"), self.builder.password.as_deref()) {
-                Ok(Reply::Status(pong)) if pong == "PONG" => return Ok(()),
+                Ok(RespReply::Status(pong)) if pong == "PONG" => return Ok(()),
                 Ok(other) => format!("{other:?}"),
                 Err(error) => error.to_string(),
             };
             if child.exit_status()?.is_some() {
-                // Until its output is read to the end the reason may be missing from it.
+                // The reason may be missing until its output is read to the end.
                 child.wait_exit()?;
                 let last_words = format!("{}\n{}", child.tail(20), self.log_tail(20));
                 self.child = None;
@@ -119,7 +119,7 @@ impl PrivateServer {
         Endpoint::Unix(self.socket())
     }
 
-    /// The TCP address, if the builder asked for one.
+    /// The TCP address, if the builder enabled it.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
         (self.port != 0).then(|| (Ipv4Addr::LOCALHOST, self.port).into())
     }
@@ -147,12 +147,12 @@ impl PrivateServer {
         connect(&self.socket(), self.builder.password.as_deref(), patience())
     }
 
-    /// One command on a connection of its own. Error replies are a [`Reply::Error`].
+    /// One command on a connection of its own. Error replies are a [`RespReply::Error`].
     ///
     /// # Errors
     ///
     /// As [`Connection::command`].
-    pub fn command<A: AsRef<[u8]>>(&self, args: &[A]) -> Result<Reply> {
+    pub fn command<A: AsRef<[u8]>>(&self, args: &[A]) -> Result<RespReply> {
         self.connect()?.command(args)
     }
 
@@ -197,7 +197,7 @@ impl PrivateServer {
         self.child.take().map_or(Ok(()), |child| child.kill9().map(drop))
     }
 
-    /// SIGKILL to a server that is only looked at, as a cluster's is under load. It counts as running until [`Self::kill9`] or
+    /// SIGKILL through a shared reference, as for a cluster under load. It counts as running until [`Self::kill9`] or
     /// [`Self::restart`].
     ///
     /// # Errors
@@ -207,11 +207,11 @@ impl PrivateServer {
         self.running()?.signal(Sig::Kill)
     }
 
-    /// A polite stop (SIGTERM): the server writes what it has to and leaves.
+    /// Graceful stop (SIGTERM): the server saves its data and exits.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLate`] when it does not leave.
+    /// [`Error::TooLate`] when it does not exit.
     pub fn stop(&mut self) -> Result<()> {
         let Some(child) = self.child.take() else { return Ok(()) };
         child.signal(Sig::Term)?;
@@ -222,7 +222,7 @@ impl PrivateServer {
     ///
     /// # Errors
     ///
-    /// As [`Builder::start`]; [`Error::Dead`] also when somebody else has taken the port meanwhile.
+    /// As [`Builder::start`]; [`Error::Dead`] also when another process has taken the port meanwhile.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.launch()
@@ -276,7 +276,7 @@ fn connect(socket: &Path, password: Option<&str>, limit: Duration) -> Result<Con
     Ok(connection)
 }
 
-fn ping(socket: &Path, password: Option<&str>) -> Result<Reply> {
+fn ping(socket: &Path, password: Option<&str>) -> Result<RespReply> {
     connect(socket, password, Duration::from_secs(2))?.command(&["PING"])
 }
 
@@ -287,8 +287,8 @@ pub(crate) fn short_tempdir() -> Result<TempDir> {
     tempfile::Builder::new().prefix("rig-").tempdir_in(place).map_err(Error::io("making a folder"))
 }
 
-/// A port to try: below the range from which the kernel takes ports for outgoing connections, and begun at a
-/// place that differs between processes. Whether it is free shows when the server binds it.
+/// A port to try: below the range from which the kernel takes ports for outgoing connections, starting at a
+/// position that differs between processes. Whether it is free shows when the server binds it.
 pub(super) fn next_port() -> u16 {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let step = COUNTER.fetch_add(1, Ordering::Relaxed);

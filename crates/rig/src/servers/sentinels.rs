@@ -1,4 +1,4 @@
-//! A primary, replicas that follow it with a lag, and three sentinels that promote one of them when it dies.
+//! A primary, replicas that follow it with a delay, and three sentinels that promote one of them when it dies.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,17 +10,19 @@ use super::kind::Launcher;
 use super::private::{next_port, short_tempdir};
 use super::{Fsync, PrivateServer, until};
 use crate::proxy::{Proxy, Traffic};
-use crate::resp::{Connection, Endpoint, Reply};
+use crate::resp::{Connection, Endpoint, RespReply};
 use crate::{Child, Error, Result};
 
-/// The name the sentinels know the primary by.
+/// The sentinels' name for the primary.
 const NAME: &str = "main";
-/// How many sentinels there are; two of them agree on a failover.
+/// Number of sentinels; two of them must agree on a failover.
 const SENTINELS: usize = 3;
-/// Sentinels send a replica that follows somebody else to the primary after so long, past the proxy: longer than a test.
+/// After this time, sentinels redirect a replica that follows another server to the primary, bypassing the proxy:
+/// longer than a test.
 const LEAVE_REPLICAS_ALONE: Duration = Duration::from_secs(600);
 
-/// A replicated server under sentinels that belongs to one test. Servers are named by their place: 0 is the first primary.
+/// A replicated server under sentinels that belongs to one test. Servers are identified by index: 0 is the first
+/// primary.
 #[derive(Debug)]
 pub struct Sentinels {
     sentinels: Vec<Sentinel>,
@@ -29,11 +31,11 @@ pub struct Sentinels {
 }
 
 impl Sentinels {
-    /// A primary and so many replicas, each of which has all that the primary has. A primary silent for `down_after` is held to
-    /// be down by the sentinels, and then a replica takes over.
+    /// A primary and `replicas`, each in sync with it. A primary that is silent for `down_after` is considered
+    /// down by the sentinels, and a replica takes over.
     ///
     /// # Errors
-    /// As [`super::Builder::start`]; [`Error::TooLate`] when the servers don't find each other.
+    /// As [`super::Builder::start`]; [`Error::TooLate`] when the servers do not find each other.
     pub fn start(replicas: usize, down_after: Duration) -> Result<Self> {
         let builder = || {
             PrivateServer::builder()
@@ -62,21 +64,21 @@ impl Sentinels {
     /// One of the servers.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no such index.
     pub fn node(&self, at: usize) -> &PrivateServer {
         &self.nodes[at]
     }
 
-    /// The same, to be killed or restarted.
+    /// The same, to kill or restart it.
     ///
     /// # Panics
-    /// When there are not so many.
+    /// If there is no such index.
     pub fn node_mut(&mut self, at: usize) -> &mut PrivateServer {
         &mut self.nodes[at]
     }
 
-    /// What the first primary tells its replicas goes through here: [`Proxy::set_latency`] makes them lag, and after
-    /// [`Proxy::black_hole`] they hear nothing more of it, while the sentinels see them alive.
+    /// The proxy between the first primary and its replicas: [`Proxy::set_latency`] makes them lag, and after
+    /// [`Proxy::black_hole`] they receive nothing more from it, while the sentinels see them alive.
     pub fn lag(&self) -> &Proxy {
         &self.lag
     }
@@ -89,26 +91,26 @@ impl Sentinels {
         format!("redis-sentinel://{first}?sentinelServiceName={NAME}{others}")
     }
 
-    /// Which server all sentinels name as the primary.
+    /// The server that all sentinels name as the primary.
     ///
     /// # Errors
-    /// [`Error::Protocol`] while they don't agree, or name none that is one.
+    /// [`Error::Protocol`] while they do not agree, or name one that is not a primary.
     pub fn primary(&self) -> Result<usize> {
         let mut named = None;
         for sentinel in &self.sentinels {
             let reply = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME])?;
-            let words: Vec<&str> = reply.items().iter().filter_map(Reply::text).collect();
+            let words: Vec<&str> = reply.items().iter().filter_map(RespReply::text).collect();
             let address = words.join(":");
             let at = self
                 .nodes
                 .iter()
                 .position(|node| node.tcp_addr().is_some_and(|node| node.to_string() == address));
             if at.is_none() || named.is_some_and(|named| at != Some(named)) {
-                return Err(Error::Protocol(format!("the sentinels name {address} and others")));
+                return Err(Error::Protocol(format!("the sentinels disagree: {address} and others")));
             }
             named = at;
         }
-        let at = named.ok_or_else(|| Error::Protocol("there is no sentinel".to_owned()))?;
+        let at = named.ok_or_else(|| Error::Protocol("no sentinel names a primary".to_owned()))?;
         match self.nodes[at].info("replication")?.get("role").map(String::as_str) {
             Some("master") => Ok(at),
             role => Err(Error::Protocol(format!("the server named is a {role:?}"))),
@@ -136,7 +138,7 @@ impl Sentinels {
                 return Err(Error::Protocol(format!("a sentinel knows {found:?}")));
             }
             let reply = sentinel.ask(&["SENTINEL", "REPLICAS", NAME])?;
-            let well = |replica: &Reply| {
+            let well = |replica: &RespReply| {
                 let found = fields(replica);
                 found.contains(&("flags", "slave")) && found.contains(&("master-link-status", "ok"))
             };
@@ -148,9 +150,9 @@ impl Sentinels {
     }
 }
 
-/// Names and values, as sentinels tell them.
-fn fields(reply: &Reply) -> Vec<(&str, &str)> {
-    let words: Vec<&str> = reply.items().iter().filter_map(Reply::text).collect();
+/// Names and values, as reported by sentinels.
+fn fields(reply: &RespReply) -> Vec<(&str, &str)> {
+    let words: Vec<&str> = reply.items().iter().filter_map(RespReply::text).collect();
     words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
 }
 
@@ -171,7 +173,7 @@ impl Sentinel {
     fn start(primary: SocketAddr, down_after: Duration) -> Result<Self> {
         let launcher = super::ServerKind::from_env()?.launcher()?;
         let mut refused = None;
-        // Somebody else may have the port: nothing was reserved beforehand, so another one is taken.
+        // The port may be in use (none was reserved beforehand); then another one is tried.
         until("a sentinel starts", || match Self::start_at(&launcher, next_port(), primary, down_after) {
             Err(Error::Dead { last_words, .. }) if last_words.contains("ddress already in use") => {
                 Err(Error::Protocol(last_words))
@@ -215,14 +217,14 @@ impl Sentinel {
         Ok(Self { _child: child, address, _dir: dir })
     }
 
-    fn ask(&self, words: &[&str]) -> Result<Reply> {
+    fn ask(&self, words: &[&str]) -> Result<RespReply> {
         ask(self.address, words)
     }
 }
 
-fn ask(address: SocketAddr, words: &[&str]) -> Result<Reply> {
+fn ask(address: SocketAddr, words: &[&str]) -> Result<RespReply> {
     match Connection::open(&Endpoint::Tcp(address))?.command(words)? {
-        Reply::Error(text) => Err(Error::Protocol(format!("{} answered {text}", words.join(" ")))),
+        RespReply::Error(text) => Err(Error::Protocol(format!("{} answered {text}", words.join(" ")))),
         reply => Ok(reply),
     }
 }

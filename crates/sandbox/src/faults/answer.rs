@@ -1,4 +1,4 @@
-//! A refusal: a code and a text, with a fitting text for codes that are given alone.
+//! A refusal: a code and a text. A code without text gets its usual text.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// What a provider answers when it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
-    /// The code; of SMTP 400 to 599. A 421 also closes the connection, as servers do.
+pub struct RefusalAnswer {
+    /// The code; for SMTP 400 to 599. A 421 also closes the connection, as real servers do.
     pub code: u16,
-    /// The text, of SMTP with the enhanced code in front. Control characters become spaces.
+    /// The text; for SMTP it starts with the enhanced code. Control characters become spaces.
     #[serde(default)]
     pub text: Cow<'static, str>,
 }
 
-impl Answer {
+impl RefusalAnswer {
     /// An answer with the usual text of its code.
     #[must_use]
     pub fn of(code: u16) -> Self {
@@ -28,14 +28,14 @@ impl Answer {
         Self { code, text: text.into() }
     }
 
-    /// The text, or the usual one of the code.
+    /// The text, or the usual text of the code.
     #[must_use]
     pub fn text(&self) -> &str {
         if self.text.is_empty() { usual_text(self.code) } else { &self.text }
     }
 }
 
-/// The enhanced code and the words servers use most with a code.
+/// The enhanced code and the text servers use most often with a code.
 fn usual_text(code: u16) -> &'static str {
     match code {
         421 => "4.3.2 Service not available, closing the connection",

@@ -1,20 +1,20 @@
-//! Magic addresses: a recipient whose name says what shall happen to it, so that faults need no set-up.
+//! Magic addresses: the name of a recipient says what happens to it, so no setup is needed.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::RefusalAnswer;
 use super::fault::{Action, Fault};
-use crate::record::Stage;
+use crate::record::AttemptStage;
 
-/// How magic addresses behave.
+/// Settings of magic addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MagicSettings {
-    /// Whether there are any.
+    /// Whether they are active.
     pub enabled: bool,
     /// How long `greylist` refuses.
     #[serde(with = "humantime_serde")]
@@ -52,28 +52,29 @@ const fn name(name: &'static str, does: &'static str) -> MagicName {
 }
 
 /// All magic names. Each works as local part (`hang@example.org`), as tag (`ann+hang@example.org`) and as domain
-/// (`ann@hang.test`, `ann@mail.hang.test`), and where they differ in this order: `slow@hang.test` is slow. Each but `greylist`
-/// and `throttle` also with `-once` behind it, which strikes the first time for each recipient only.
+/// (`ann@hang.test`, `ann@mail.hang.test`); if they disagree, this order decides: `slow@hang.test` is slow. All
+/// except `greylist` and `throttle` also work with the suffix `-once`, which strikes each recipient only the first
+/// time.
 pub const MAGIC_NAMES: &[MagicName] = &[
     name("refuse", "550 5.1.1 to RCPT: no such mailbox"),
     name(
         "refuse-CODE",
-        "any code from 400 to 599 to RCPT; with -data or -dot behind it to DATA or after the final dot",
+        "any code from 400 to 599 to RCPT; with the suffix -data or -dot to DATA or after the final dot",
     ),
     name("blocked", "550 5.7.1 to RCPT: refused by policy"),
     name("full", "452 4.2.2 to RCPT: mailbox full"),
     name("spam", "554 5.7.1 after the final dot"),
-    name("greylist", "450 4.7.1 to RCPT until tried again after a wait"),
-    name("throttle", "451 4.7.1 to RCPT above a number each second"),
-    name("throttle-421", "421 4.7.28 to RCPT above a number each second, and the connection closes"),
-    name("slow", "waits after the final dot, then takes the message"),
+    name("greylist", "450 4.7.1 to RCPT until retried after a wait"),
+    name("throttle", "451 4.7.1 to RCPT above a number per second"),
+    name("throttle-421", "421 4.7.28 to RCPT above a number per second, and the connection closes"),
+    name("slow", "waits after the final dot, then accepts the message"),
     name(
         "hang",
-        "takes the message and never answers; with -rcpt, -data or -body behind it says nothing more there",
+        "accepts the message and never answers; with the suffix -rcpt, -data or -body it hangs there",
     ),
-    name("reset", "takes the message and resets; with -rcpt, -data or -body behind it resets there"),
-    name("drop-before-dot", "closes the connection after 354, the message is not taken"),
-    name("drop-after-dot", "takes the message and closes the connection without answer"),
+    name("reset", "accepts the message and resets; with the suffix -rcpt, -data or -body it resets there"),
+    name("drop-before-dot", "closes the connection after 354; the message is not accepted"),
+    name("drop-after-dot", "accepts the message and closes the connection without an answer"),
     name("babble", "answers RCPT with a line of a million bytes that does not end"),
 ];
 
@@ -103,30 +104,30 @@ fn by_name(name: &str, settings: &MagicSettings) -> Option<Fault> {
     };
     let fault = plain_fault(plain, settings)?;
     let fault = if once { fault.times_each(1) } else { fault };
-    // The name is the identity: what a rule remembers is kept under it.
+    // The name is the id under which the state of a rule is kept.
     Some(Fault { id: Some(name), ..fault })
 }
 
 fn plain_fault(name: &str, settings: &MagicSettings) -> Option<Fault> {
-    let refuse = |stage, code, text| Some(Fault::new(stage, Action::Refuse(Answer::new(code, text))));
+    let refuse = |stage, code, text| Some(Fault::new(stage, Action::Refuse(RefusalAnswer::new(code, text))));
     let throttle = |answer| {
         let (limit, per) = (settings.throttle_per_second, Duration::from_secs(1));
-        Some(Fault::new(Stage::Rcpt, Action::Throttle { limit, per, answer }))
+        Some(Fault::new(AttemptStage::Rcpt, Action::Throttle { limit, per, answer }))
     };
     match name {
-        "refuse" => refuse(Stage::Rcpt, 550, "5.1.1 No such mailbox"),
-        "blocked" => refuse(Stage::Rcpt, 550, "5.7.1 Refused by policy"),
-        "full" => refuse(Stage::Rcpt, 452, "4.2.2 Mailbox full"),
-        "spam" => refuse(Stage::Dot, 554, "5.7.1 Message refused as spam"),
-        "greylist" => Some(Fault::new(Stage::Rcpt, Action::Greylist { wait: settings.greylist_for })),
-        "throttle" => throttle(Answer::new(451, "4.7.1 Too many messages, slow down")),
-        "throttle-421" => throttle(Answer::new(421, "4.7.28 Rate limited, closing the connection")),
-        "slow" => Some(Fault::new(Stage::Dot, Action::Slow { by: settings.slow_by })),
-        "babble" => Some(Fault::new(Stage::Rcpt, Action::Babble { bytes: 1_000_000 })),
-        "hang" => Some(Fault::new(Stage::Dot, Action::Hang)),
-        "reset" => Some(Fault::new(Stage::Dot, Action::Reset)),
-        "drop-before-dot" => Some(Fault::new(Stage::Body, Action::Drop)),
-        "drop-after-dot" => Some(Fault::new(Stage::Dot, Action::Drop)),
+        "refuse" => refuse(AttemptStage::Rcpt, 550, "5.1.1 No such mailbox"),
+        "blocked" => refuse(AttemptStage::Rcpt, 550, "5.7.1 Refused by policy"),
+        "full" => refuse(AttemptStage::Rcpt, 452, "4.2.2 Mailbox full"),
+        "spam" => refuse(AttemptStage::Dot, 554, "5.7.1 Message refused as spam"),
+        "greylist" => Some(Fault::new(AttemptStage::Rcpt, Action::Greylist { wait: settings.greylist_for })),
+        "throttle" => throttle(RefusalAnswer::new(451, "4.7.1 Too many messages, slow down")),
+        "throttle-421" => throttle(RefusalAnswer::new(421, "4.7.28 Rate limited, closing the connection")),
+        "slow" => Some(Fault::new(AttemptStage::Dot, Action::Slow { by: settings.slow_by })),
+        "babble" => Some(Fault::new(AttemptStage::Rcpt, Action::Babble { bytes: 1_000_000 })),
+        "hang" => Some(Fault::new(AttemptStage::Dot, Action::Hang)),
+        "reset" => Some(Fault::new(AttemptStage::Dot, Action::Reset)),
+        "drop-before-dot" => Some(Fault::new(AttemptStage::Body, Action::Drop)),
+        "drop-after-dot" => Some(Fault::new(AttemptStage::Dot, Action::Drop)),
         _ => with_stage(name),
     }
 }
@@ -135,20 +136,20 @@ fn plain_fault(name: &str, settings: &MagicSettings) -> Option<Fault> {
 fn with_stage(name: &str) -> Option<Fault> {
     let (verb, rest) = name.split_once('-')?;
     let stage = |name: &str| match name {
-        "rcpt" => Some(Stage::Rcpt),
-        "data" => Some(Stage::Data),
-        "body" => Some(Stage::Body),
-        "dot" => Some(Stage::Dot),
+        "rcpt" => Some(AttemptStage::Rcpt),
+        "data" => Some(AttemptStage::Data),
+        "body" => Some(AttemptStage::Body),
+        "dot" => Some(AttemptStage::Dot),
         _ => None,
     };
     match verb {
         "refuse" => {
             let (code, at) = match rest.split_once('-') {
-                Some((code, at)) => (code, stage(at).filter(|at| *at != Stage::Body)?),
-                None => (rest, Stage::Rcpt),
+                Some((code, at)) => (code, stage(at).filter(|at| *at != AttemptStage::Body)?),
+                None => (rest, AttemptStage::Rcpt),
             };
             let code = code.parse().ok().filter(|code| (400..600).contains(code))?;
-            Some(Fault::new(at, Action::Refuse(Answer::of(code))))
+            Some(Fault::new(at, Action::Refuse(RefusalAnswer::of(code))))
         }
         "hang" => Some(Fault::new(stage(rest)?, Action::Hang)),
         "reset" => Some(Fault::new(stage(rest)?, Action::Reset)),
@@ -161,7 +162,7 @@ fn with_stage(name: &str) -> Option<Fault> {
 mod tests {
     use super::*;
 
-    fn of(address: &str) -> Option<(Stage, Action, bool)> {
+    fn of(address: &str) -> Option<(AttemptStage, Action, bool)> {
         let fault = fault_of(address, &MagicSettings::default())?;
         fault.check().unwrap();
         Some((fault.stage, fault.action, fault.times_each.is_some()))
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_name_works_as_local_part_tag_and_domain() {
-        let expected = Some((Stage::Dot, Action::Hang, false));
+        let expected = Some((AttemptStage::Dot, Action::Hang, false));
         for address in
             ["hang@example.org", "HANG@x", "ann+hang@example.org", "ann@hang.test", "a@mx.Hang.TEST"]
         {
@@ -204,12 +205,12 @@ mod tests {
 
     #[test]
     fn codes_stages_and_once() {
-        let refuse = |code| Action::Refuse(Answer::of(code));
-        assert_eq!(of("refuse-452@x.org"), Some((Stage::Rcpt, refuse(452), false)));
-        assert_eq!(of("refuse-554-dot@x.org"), Some((Stage::Dot, refuse(554), false)));
+        let refuse = |code| Action::Refuse(RefusalAnswer::of(code));
+        assert_eq!(of("refuse-452@x.org"), Some((AttemptStage::Rcpt, refuse(452), false)));
+        assert_eq!(of("refuse-554-dot@x.org"), Some((AttemptStage::Dot, refuse(554), false)));
         assert_eq!(of("refuse-250@x.org"), None);
         assert_eq!(of("refuse-554-body@x.org"), None);
-        assert_eq!(of("reset-data-once@x.org"), Some((Stage::Data, Action::Reset, true)));
-        assert_eq!(of("drop-after-dot-once@x.org"), Some((Stage::Dot, Action::Drop, true)));
+        assert_eq!(of("reset-data-once@x.org"), Some((AttemptStage::Data, Action::Reset, true)));
+        assert_eq!(of("drop-after-dot-once@x.org"), Some((AttemptStage::Dot, Action::Drop, true)));
     }
 }

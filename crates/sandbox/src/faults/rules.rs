@@ -1,4 +1,4 @@
-//! The faults in force, what they remember, and the decision at each stage.
+//! The faults in force, their state, and the decision at each stage.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
@@ -13,38 +13,38 @@ use posthaste_model::Channel;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::answer::Answer;
+use super::answer::RefusalAnswer;
 use super::fault::{Action, Fault, InvalidFault};
 use super::magic::{self, MagicSettings};
-use crate::record::{Cut, Stage};
+use crate::record::{AttemptStage, Cut};
 
-/// More rules than this are refused.
+/// Maximum number of rules.
 const MOST_RULES: usize = 1_000;
-/// What is remembered of recipients and buckets; the longest unused is forgotten first.
+/// Most recipients and buckets remembered; the least recently used are forgotten first.
 const MOST_MEMORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
 
-/// What is asked at a stage.
+/// The situation at a stage.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Occasion<'a> {
     pub(crate) channel: &'a Channel,
-    pub(crate) stage: Stage,
+    pub(crate) stage: AttemptStage,
     pub(crate) peer: IpAddr,
     pub(crate) sender: Option<&'a str>,
-    /// At the stage `rcpt` the one asked about, later all that were taken.
+    /// At the stage `rcpt` the current one, later all that were accepted.
     pub(crate) recipients: &'a [&'a str],
 }
 
-/// What is to be done at a stage: wait, then perhaps something else than going on.
+/// What to do at a stage: wait, then perhaps do something other than continue.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Decision {
     pub(crate) wait: Duration,
     pub(crate) then: Option<Then>,
 }
 
-/// Something else than going on.
+/// Something other than to continue.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Then {
-    Refuse(Answer),
+    Refuse(RefusalAnswer),
     Cut(Cut),
     Babble(u32),
 }
@@ -68,7 +68,7 @@ struct Rule {
     struck: AtomicU64,
 }
 
-/// All faults. The first rule that strikes decides; rules come before magic addresses; waits add up.
+/// All faults. The first rule that strikes decides; rules come before magic addresses; delays add up.
 #[derive(Debug)]
 pub(crate) struct Faults {
     rules: RwLock<Vec<Arc<Rule>>>,
@@ -84,7 +84,7 @@ struct Memory {
     struck: LruCache<u64, u32>,
     /// When greylisting first saw a sender and recipient.
     seen: LruCache<u64, Instant>,
-    /// When a bucket will have run empty.
+    /// When a bucket will be empty.
     buckets: LruCache<u64, Instant>,
 }
 
@@ -102,7 +102,7 @@ impl Faults {
         Ok(this)
     }
 
-    /// Puts these in the place of all. Nothing changes if one of them makes no sense.
+    /// Replaces all faults. Changes nothing if one of them is invalid.
     pub(crate) fn replace(&self, faults: Vec<Fault>) -> Result<(), InvalidFault> {
         let mut rules = Vec::new();
         for fault in faults {
@@ -112,7 +112,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Adds one at the end and returns its id; one with the same id is replaced where it stands.
+    /// Adds one at the end and returns its id; one with the same id is replaced in place.
     pub(crate) fn add(&self, fault: Fault) -> Result<String, InvalidFault> {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         self.insert(&mut rules, fault)
@@ -136,7 +136,7 @@ impl Faults {
         Ok(id)
     }
 
-    /// Takes one away; false if there is none of this id.
+    /// Removes one; false if none has this id.
     pub(crate) fn remove(&self, id: &str) -> bool {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         let before = rules.len();
@@ -174,7 +174,7 @@ impl Faults {
                 }
             }
         }
-        if self.magic.enabled && occasion.stage >= Stage::Rcpt {
+        if self.magic.enabled && occasion.stage >= AttemptStage::Rcpt {
             for recipient in occasion.recipients {
                 let fault = magic::fault_of(recipient, &self.magic);
                 let Some(fault) = fault.filter(|fault| fault.stage == occasion.stage) else { continue };
@@ -191,7 +191,7 @@ impl Faults {
         decision
     }
 
-    /// Counts a strike on this recipient; false if there were enough.
+    /// Counts a strike on this recipient; false if the limit is reached.
     fn once_more(&self, rule: &str, key: &str, most: u32) -> bool {
         let mut memory = self.memory();
         let key = memory.key(&(rule, key.to_ascii_lowercase()));
@@ -201,7 +201,7 @@ impl Faults {
         more
     }
 
-    /// What the action comes to now, `None` if it lets this one pass.
+    /// What the action does now; `None` if it lets this one pass.
     fn act(
         &self,
         rule: &str,
@@ -222,7 +222,10 @@ impl Faults {
                     return None;
                 }
                 let seconds = left.as_secs() + 1;
-                Then::Refuse(Answer::new(450, format!("4.7.1 Greylisted, try again in {seconds} seconds")))
+                Then::Refuse(RefusalAnswer::new(
+                    450,
+                    format!("4.7.1 Greylisted, try again in {seconds} seconds"),
+                ))
             }
             Action::Throttle { limit, per, answer } => {
                 let mut memory = self.memory();
@@ -231,7 +234,7 @@ impl Faults {
                 *empty = (*empty).max(now);
                 let one = *per / limit.get();
                 if empty.saturating_duration_since(now).saturating_add(one) <= *per {
-                    // Spans are bounded by a day, so this is a moment.
+                    // Times are at most a day, so this cannot overflow.
                     *empty = empty.checked_add(one).unwrap_or(now);
                     return None;
                 }
@@ -258,7 +261,7 @@ enum Strike {
 }
 
 impl Strike {
-    /// True if the decision is made.
+    /// True if the decision is final.
     fn add_to(self, decision: &mut Decision) -> bool {
         match self {
             Self::Wait(by) => {
@@ -278,13 +281,13 @@ impl Rule {
         self.fault.times.map_or(u64::MAX, std::num::NonZeroU64::get)
     }
 
-    /// Counts a strike; false if another connection took the last one.
+    /// Counts a strike; false if another connection used the last one.
     fn strike(&self) -> bool {
         let one_more = |struck| (struck < self.most()).then_some(struck + 1);
         self.struck.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
     }
 
-    /// Whether it strikes this time, counting.
+    /// Whether it strikes this time; counts it.
     fn is_due(&self, faults: &Faults, key: &str) -> bool {
         let fitted = self.fitted.fetch_add(1, Ordering::Relaxed) + 1;
         if self.fault.every.is_some_and(|every| fitted % every != 0) {
@@ -297,7 +300,7 @@ impl Rule {
     }
 }
 
-/// The recipient a fault fits, or any text that stands for the occasion if it is for no recipient in particular.
+/// The matching recipient; for a fault without recipient, a text that stands for the situation.
 fn fit<'a>(fault: &Fault, occasion: &Occasion<'a>) -> Option<&'a str> {
     if fault.channel.as_ref().is_some_and(|channel| channel != occasion.channel) {
         return None;

@@ -1,4 +1,4 @@
-//! The gateway: its two shapes, one set of answers.
+//! The gateway: two request shapes, one set of answers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,33 +12,34 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::magic;
-use crate::record::{Recipient, Record};
-use crate::standin::{
-    self, Action, Answer, Ask, Bounds, Common, Fate, Fault, Form, Message, Opening, Provider, Reply,
-    StartError, Verdict, any_port, bearer,
+use crate::fake_provider::{
+    self, Answer, Ask, Bounds, Common, FakeServerError, Form, MessageAction, MessageFault, Opening, Provider,
+    ProviderAnswer, Reply, RequestFate, SeenMessage, any_port, bearer,
 };
+use crate::record::{AttemptRecipient, Record};
 
-/// Recipients of one request, and characters of a text, at most.
+/// Most recipients per request, and most characters of a text.
 const MOST_NUMBERS: usize = 100;
 const MOST_CHARACTERS: usize = 1_600;
 
-/// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses, and takes anybody.
+/// Settings of the fake gateway. [`Settings::default`] listens on loopback, on a port the system picks, and accepts
+/// any credentials.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where it listens.
+    /// Listen address.
     pub listen: SocketAddr,
-    /// What it takes as `psw`, `apikey` or Bearer; with none, anything.
+    /// Accepted values of `psw`, `apikey` or the Bearer token; if empty, any are accepted.
     pub secrets: Vec<SecretString>,
-    /// Faults from the start.
-    pub faults: Vec<Fault>,
-    /// Whether magic numbers have their way.
+    /// Initial faults.
+    pub faults: Vec<MessageFault>,
+    /// Whether magic numbers are active.
     pub magic: bool,
-    /// How long it waits before each answer, as a far server would.
+    /// Delay before each answer, to simulate a distant server.
     #[serde(with = "humantime_serde")]
     pub reply_after: Duration,
-    /// How much it holds.
+    /// Limits on what it holds.
     pub bounds: Bounds,
 }
 
@@ -55,31 +56,34 @@ impl Default for Settings {
     }
 }
 
-/// The stand-in, listening.
-pub type Server = standin::Server<Gateway>;
+/// The fake gateway, listening.
+pub type GatewayServer = fake_provider::FakeServer<FakeGateway>;
 
-/// What the gateway knows.
+/// State of the gateway.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct FakeGateway {
     secrets: Vec<SecretString>,
     revoked: AtomicBool,
     last: AtomicU64,
     banned_until: Mutex<Option<Instant>>,
 }
 
-impl Server {
-    /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
+impl GatewayServer {
+    /// Starts it and returns once it is listening. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, or a fault makes no sense.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// The address is in use, or a fault is invalid.
+    pub async fn start(settings: Settings) -> Result<Self, FakeServerError> {
         Self::start_with(settings, None)
     }
 
-    pub(crate) fn start_with(settings: Settings, record: Option<Arc<Record>>) -> Result<Self, StartError> {
+    pub(crate) fn start_with(
+        settings: Settings,
+        record: Option<Arc<Record>>,
+    ) -> Result<Self, FakeServerError> {
         let Settings { listen, secrets, faults, magic, reply_after, bounds } = settings;
         let common = Common { listen, faults, magic, reply_after, bounds };
-        Self::open(Opening { common, record }, |_| Gateway {
+        Self::open(Opening { common, record }, |_| FakeGateway {
             secrets,
             revoked: AtomicBool::new(false),
             last: AtomicU64::new(0),
@@ -87,7 +91,7 @@ impl Server {
         })
     }
 
-    /// From now on all credentials are refused, or taken again.
+    /// From now on, refuses all credentials or accepts them again.
     pub fn revoke(&self, revoked: bool) {
         self.shared.provider.revoked.store(revoked, Ordering::Relaxed);
     }
@@ -100,37 +104,37 @@ enum Shape {
     Json,
 }
 
-/// What a request is to send.
+/// What a request wants to send.
 struct Wanted {
     numbers: Vec<String>,
     from: String,
     text: String,
 }
 
-impl Provider for Gateway {
+impl Provider for FakeGateway {
     const NAME: &'static str = "gateway";
     const CHANNEL: &'static str = "sms";
 
-    fn knows(action: &Action) -> bool {
+    fn knows(action: &MessageAction) -> bool {
         !matches!(
             action,
-            Action::RefuseCall { .. }
-                | Action::RefuseRecipient { .. }
-                | Action::Migrate { .. }
-                | Action::Strange
-                | Action::End { .. }
-                | Action::Callbacks(_)
+            MessageAction::RefuseCall { .. }
+                | MessageAction::RefuseRecipient { .. }
+                | MessageAction::Migrate { .. }
+                | MessageAction::Strange
+                | MessageAction::End { .. }
+                | MessageAction::Callbacks(_)
         )
     }
 
-    fn treat(&self, ask: &Ask<'_>) -> Verdict {
+    fn treat(&self, ask: &Ask<'_>) -> ProviderAnswer {
         let whole = ask.whole;
         let (shape, method) = match (whole.verb.as_str(), whole.place()) {
             ("GET" | "POST", "/sys/send.php") => (Shape::Form, "send"),
             ("POST", "/v1/messages") => (Shape::Json, "send"),
             ("GET" | "POST", "/sys/balance.php") => (Shape::Form, "balance"),
             ("GET", "/v1/balance") => (Shape::Json, "balance"),
-            _ => return Verdict::refused("", "", Answer::html(404)),
+            _ => return ProviderAnswer::refused("", "", Answer::html(404)),
         };
         let form = Form::of(whole);
         let wanted = match shape {
@@ -146,8 +150,8 @@ impl Provider for Gateway {
             && secret.is_some_and(|secret| self.secrets.is_empty() || known(secret));
         if method == "balance" {
             return match admitted {
-                true => Verdict::done("", method, Answer::json(200, &json!({ "balance": "100.00" }))),
-                false => Verdict::refused("", method, refusal(shape, 2, "")),
+                true => ProviderAnswer::done("", method, Answer::json(200, &json!({ "balance": "100.00" }))),
+                false => ProviderAnswer::refused("", method, refusal(shape, 2, "")),
             };
         }
         let (reply, fate, code, id) = match (admitted, &wanted) {
@@ -158,29 +162,35 @@ impl Provider for Gateway {
         let id = id.map(|id| id.to_string());
         let wanted =
             wanted.unwrap_or(Wanted { numbers: Vec::new(), from: String::new(), text: String::new() });
-        let recipient = |number: String| Recipient {
+        let recipient = |number: String| AttemptRecipient {
             address: Address::new(number),
             code,
             id: id.as_deref().map(Into::into),
         };
-        let message = Message {
+        let message = SeenMessage {
             sender: Address::new(wanted.from),
             recipients: wanted.numbers.into_iter().map(recipient).collect(),
             text: Text::new(wanted.text),
-            ..Message::default()
+            ..SeenMessage::default()
         };
-        Verdict { account: String::new(), method: method.to_owned(), reply, fate, message: Some(message) }
+        ProviderAnswer {
+            account: String::new(),
+            method: method.to_owned(),
+            reply,
+            fate,
+            message: Some(message),
+        }
     }
 }
 
-impl Gateway {
+impl FakeGateway {
     fn banned_until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.banned_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, shape: Shape, wanted: &Wanted, ask: &Ask<'_>) -> Treated {
         if self.banned_until().is_some_and(|until| until > ask.now) {
-            return (no(shape, 9, "").0, Fate::InBan, 9, None);
+            return (no(shape, 9, "").0, RequestFate::InBan, 9, None);
         }
         if wanted.numbers.is_empty() || wanted.numbers.len() > MOST_NUMBERS || wanted.text.is_empty() {
             return no(shape, 1, "");
@@ -192,15 +202,15 @@ impl Gateway {
             ask.faults.strike(number, "").or_else(|| ask.magic.then(|| magic::action(number)).flatten())
         });
         match &action {
-            Some(Action::Refuse { code, description }) => return no(shape, *code, description),
-            Some(Action::Throttle { retry_after }) => {
+            Some(MessageAction::Refuse { code, description }) => return no(shape, *code, description),
+            Some(MessageAction::Throttle { retry_after }) => {
                 *self.banned_until() = ask.now.checked_add(Duration::from_secs(*retry_after));
                 let answer = refusal(shape, 9, "").retry_after(*retry_after);
-                return (Reply::say(answer), Fate::Refused(9), 9, None);
+                return (Reply::say(answer), RequestFate::Refused(9), 9, None);
             }
             Some(action) => {
                 if let Some((reply, fate)) = action.instead() {
-                    let code = if let Fate::Refused(status @ 300..) = fate { status } else { 0 };
+                    let code = if let RequestFate::Refused(status @ 300..) = fate { status } else { 0 };
                     return (reply, fate, code, None);
                 }
             }
@@ -214,7 +224,7 @@ impl Gateway {
             Shape::Form => Answer::json(200, &json!({ "id": id, "cnt": wanted.numbers.len() })),
             Shape::Json => Answer::json(201, &json!({ "id": id.to_string(), "status": "queued" })),
         };
-        let (reply, fate) = Action::deliver(action.as_ref(), answer);
+        let (reply, fate) = MessageAction::deliver(action.as_ref(), answer);
         (reply, fate, 200, Some(id))
     }
 }
@@ -236,11 +246,11 @@ fn is_number(text: &str) -> bool {
     (6..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The answer, what became of it, the code of each recipient, and the number of the message.
-type Treated = (Reply, Fate, u16, Option<u64>);
+/// The answer, its fate, the code for each recipient, and the message id.
+type Treated = (Reply, RequestFate, u16, Option<u64>);
 
 fn no(shape: Shape, code: u16, description: &str) -> Treated {
-    (Reply::say(refusal(shape, code, description)), Fate::Refused(code), code, None)
+    (Reply::say(refusal(shape, code, description)), RequestFate::Refused(code), code, None)
 }
 
 /// An error, with the codes SMSC gives; the JSON shape has a status and a name for each.

@@ -1,16 +1,16 @@
-//! The stand-in over real sockets, with a real client.
+//! The fake gateway over real sockets, with a real client.
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::standin::client;
+use crate::fake_provider::client;
 
-async fn form(server: &Server, fields: &[(&str, &str)]) -> Value {
+async fn form(server: &GatewayServer, fields: &[(&str, &str)]) -> Value {
     let request = client().post(format!("{}/sys/send.php", server.url())).form(fields);
     request.send().await.unwrap().json().await.unwrap()
 }
 
-async fn post(server: &Server, body: &Value) -> (u16, Value) {
+async fn post(server: &GatewayServer, body: &Value) -> (u16, Value) {
     let request = client().post(format!("{}/v1/messages", server.url())).bearer_auth("secret").json(body);
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
@@ -24,7 +24,7 @@ fn fields<'a>(phones: &'a str, text: &'a str) -> Vec<(&'a str, &'a str)> {
 
 #[tokio::test]
 async fn both_shapes_take_messages() {
-    let server = Server::start(Settings::default()).await.unwrap();
+    let server = GatewayServer::start(Settings::default()).await.unwrap();
     assert_eq!(form(&server, &fields("79990000001,79990000002", "Привет")).await, json!({"id": 1, "cnt": 2}));
     let body = json!({"to": "+79990000001", "from": "Club", "text": "Hello"});
     assert_eq!(post(&server, &body).await, (201, json!({"id": "2", "status": "queued"})));
@@ -35,9 +35,10 @@ async fn both_shapes_take_messages() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_in_each_shape() {
-    let server =
-        Server::start(Settings { secrets: vec!["secret".into()], ..Settings::default() }).await.unwrap();
+async fn refusals_come_in_each_shape() {
+    let server = GatewayServer::start(Settings { secrets: vec!["secret".into()], ..Settings::default() })
+        .await
+        .unwrap();
     for (fields, code) in [
         (vec![("login", "me"), ("psw", "wrong"), ("phones", "79990000001"), ("mes", "x")], 2),
         (fields("79990000001", ""), 1),
@@ -66,18 +67,20 @@ async fn refusals_are_told_in_each_shape() {
 
 #[tokio::test]
 async fn faults_do_what_they_say() {
-    let server = Server::start(Settings::default()).await.unwrap();
-    for (action, taken) in [(Action::Reset, 0), (Action::TakeAndReset, 1), (Action::TakeAndCut, 1)] {
+    let server = GatewayServer::start(Settings::default()).await.unwrap();
+    for (action, taken) in
+        [(MessageAction::Reset, 0), (MessageAction::TakeAndReset, 1), (MessageAction::TakeAndCut, 1)]
+    {
         server.clear();
-        server.add_fault(Fault::new(action.clone()).times(1)).unwrap();
+        server.add_fault(MessageFault::new(action.clone()).times(1)).unwrap();
         let request =
             client().post(format!("{}/sys/send.php", server.url())).form(&fields("79990000001", "x"));
         let answer = async { request.send().await?.bytes().await };
         answer.await.unwrap_err();
         assert_eq!(server.messages().len(), taken, "{action:?}");
     }
-    server.add_fault(Fault::new(Action::Throttle { retry_after: 60 }).times(1)).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 60 }).times(1)).unwrap();
     assert_eq!(form(&server, &fields("79990000001", "x")).await["error_code"], 9);
     assert_eq!(form(&server, &fields("79990000001", "x")).await["error_code"], 9);
-    assert!(server.add_fault(Fault::new(Action::Strange)).is_err());
+    assert!(server.add_fault(MessageFault::new(MessageAction::Strange)).is_err());
 }

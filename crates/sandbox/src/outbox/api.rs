@@ -1,4 +1,4 @@
-//! What was recorded, as JSON.
+//! The record as JSON.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use super::Outbox;
 use super::message::{self, Taken};
 use super::problem::Problem;
 use super::query::Wanted;
-use crate::record::{Attempt, Counts, Later, Outcome, Protocol, SmtpFacts};
+use crate::record::{Attempt, AttemptOutcome, LaterStatus, Protocol, RecordCounts, SmtpFacts};
 
-/// Attempts on a page unless another number is asked for.
+/// Attempts on a page by default.
 const USUAL: usize = 50;
 /// Recipients of an attempt shown in a list.
 const MOST_LISTED: usize = 100;
@@ -36,18 +36,18 @@ struct Item {
     /// In a list the first hundred.
     recipients: Vec<ItemRecipient>,
     recipients_total: usize,
-    /// How many of them the provider took it for.
+    /// How many of them the provider accepted.
     recipients_taken: usize,
     order: Option<String>,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     size: u64,
     subject: Option<String>,
     /// `smtp`, `telegram`, `vk`, `twilio` or `gateway`.
     provider: &'static str,
     /// The last status that came after the answer.
     status: Option<String>,
-    /// The beginning of the text; of e-mail the subject.
+    /// The beginning of the text; for e-mail the subject.
     snippet: Option<String>,
 }
 
@@ -59,7 +59,7 @@ struct ItemRecipient {
     message_id: Option<String>,
 }
 
-/// An attempt alone.
+/// A single attempt.
 #[derive(Debug, Serialize)]
 struct Whole {
     #[serde(flatten)]
@@ -74,13 +74,13 @@ struct Whole {
     raw_base64: String,
 }
 
-/// What HTTP knows of an attempt.
+/// What is specific to HTTP providers.
 #[derive(Debug, Serialize)]
 struct Http {
     method: String,
     account: String,
     /// Statuses that came later, oldest first.
-    statuses: Vec<Later>,
+    statuses: Vec<LaterStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Json<P
 /// A page of attempts, and the cursor of the next one if there is one.
 pub(super) fn page(outbox: &Outbox, wanted: &Wanted, usual: usize) -> (Vec<Arc<Attempt>>, Option<u64>) {
     let (before, limit) = wanted.page(usual);
-    // One more tells whether there is a next page.
+    // One more shows whether there is a next page.
     let mut found = outbox.record.newest_first(before, limit + 1, |attempt| wanted.fits(attempt));
     let more = found.len() > limit;
     found.truncate(limit);
@@ -108,13 +108,13 @@ pub(super) fn page(outbox: &Outbox, wanted: &Wanted, usual: usize) -> (Vec<Arc<A
 
 #[derive(Debug, Serialize)]
 pub(super) struct Count {
-    /// Attempts kept that fit the filter.
+    /// Kept attempts that match the filter.
     count: usize,
     #[serde(flatten)]
-    counts: Counts,
+    counts: RecordCounts,
 }
 
-/// `GET /outbox/count`: how many of those kept fit, and how many were seen at all.
+/// `GET /outbox/count`: how many kept attempts match, and how many were seen in all.
 pub(super) async fn count(State(outbox): State<Outbox>, wanted: Wanted) -> Json<Count> {
     let count = outbox.record.count(|attempt| wanted.fits(attempt));
     Json(Count { count, counts: outbox.record.counts() })
@@ -151,10 +151,10 @@ pub(super) async fn show(State(outbox): State<Outbox>, Path(id): Path<String>) -
     Ok(Json(whole).into_response())
 }
 
-/// `GET /outbox/{id}/raw`: the message as a reader's program would get it; of HTTP the body of the request.
+/// `GET /outbox/{id}/raw`: the message as a mail program would get it; for HTTP the body of the request.
 pub(super) async fn raw(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
     let attempt = find(&outbox, &id)?;
-    // A body came from outside: nothing that shows pages may take it for one.
+    // A body comes from outside: no browser may take it for a page.
     let (kind, ending) = match attempt.protocol {
         Protocol::Smtp(_) => ("message/rfc822", "eml"),
         Protocol::Http(_) => ("text/plain; charset=utf-8", "txt"),
@@ -178,10 +178,10 @@ pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The attempt of an id in a path.
+/// The attempt with the id in a path.
 pub(super) fn find(outbox: &Outbox, id: &str) -> Result<Arc<Attempt>, Problem> {
     let attempt = id.parse().ok().and_then(|id| outbox.record.get(id));
-    attempt.ok_or_else(|| Problem::not_found("no attempt of this id is kept"))
+    attempt.ok_or_else(|| Problem::not_found("no attempt with this id is kept"))
 }
 
 fn item(attempt: &Attempt, most: usize) -> Item {

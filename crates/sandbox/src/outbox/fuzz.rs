@@ -1,4 +1,4 @@
-//! A message of any bytes, taken apart for readers.
+//! Parses a message of arbitrary bytes as the outbox does.
 
 use super::message::take_apart;
 

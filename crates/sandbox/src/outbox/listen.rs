@@ -1,4 +1,4 @@
-//! The accept loop of the HTTP port: so many connections, headers in time, and only names it knows.
+//! The accept loop of the HTTP port: a limit on connections, a timeout for headers, and known host names only.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
@@ -23,12 +23,12 @@ use super::problem::Problem;
 const MOST_CONNECTIONS: usize = 256;
 const HEADER_TIME: Duration = Duration::from_secs(10);
 const HEADER_BYTES: usize = 16 * 1024;
-/// How long a connection may live: bounds clients that send a body or take an answer slowly.
+/// Longest life of a connection: bounds clients that send a body or read an answer slowly.
 const LIFE: Duration = Duration::from_secs(300);
 const LINGER: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_millis(100);
 
-/// Names the port may be asked for by.
+/// Host names the port answers to.
 #[derive(Debug, Clone)]
 pub(crate) struct Doors(pub(crate) Arc<[String]>);
 
@@ -67,7 +67,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
-    // What goes wrong on one connection concerns nobody else.
+    // An error on one connection does not affect the others.
     tokio::select! {
         _ = connection.as_mut() => {}
         _ = tokio::time::timeout(LIFE, stop.cancelled()) => {
@@ -77,7 +77,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
     }
 }
 
-/// Refuses names a web page could have made point here (DNS rebinding).
+/// Refuses names that a web page could have pointed here (DNS rebinding).
 async fn known_host(State(doors): State<Doors>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let known = match (hosts.next(), hosts.next()) {
@@ -88,7 +88,7 @@ async fn known_host(State(doors): State<Doors>, request: Request, next: Next) ->
 }
 
 fn is_known(host: &str, names: &[String]) -> bool {
-    // `[address]` or a name without a colon, then a port or nothing: what is left over is refused.
+    // `[address]` or a name without a colon, then a port or nothing. Anything else is refused.
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() => ("localhost", port),

@@ -1,4 +1,4 @@
-//! A message taken apart for readers. It is done when somebody looks, so that taking mail costs nothing for it.
+//! Parses a message for display. This happens on request, so that accepting mail costs nothing extra.
 
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 use serde::Serialize;
@@ -15,14 +15,14 @@ pub(super) struct Taken {
     pub(super) parts: Vec<Part>,
 }
 
-/// A header, its value unfolded and, where that can be, decoded.
+/// A header; its value is unfolded and, where possible, decoded.
 #[derive(Debug, Serialize)]
 pub(super) struct Header {
     pub(super) name: String,
     pub(super) value: String,
 }
 
-/// A part that is no container.
+/// A part that is not a container.
 #[derive(Debug, Serialize)]
 pub(super) struct Part {
     content_type: String,
@@ -30,7 +30,7 @@ pub(super) struct Part {
     size: usize,
 }
 
-/// A subject is looked for in so many bytes of a message.
+/// The subject is searched in this many bytes of a message.
 const MOST_HEAD_BYTES: usize = 64 * 1024;
 
 /// The subject, decoded.
@@ -41,10 +41,10 @@ pub(super) fn subject(attempt: &Attempt) -> Option<String> {
     MessageParser::default().parse_headers(&head[..])?.subject().map(str::to_owned)
 }
 
-/// So many characters of a text are shown in a list.
+/// Characters of a text shown in a list.
 const MOST_SNIPPET: usize = 120;
 
-/// What a list shows of a message: the beginning of its text, on one line; of e-mail its subject.
+/// What a list shows of a message: the beginning of its text, on one line; for e-mail its subject.
 pub(super) fn snippet(attempt: &Attempt) -> Option<String> {
     let Protocol::Http(facts) = &attempt.protocol else { return subject(attempt) };
     let text = facts.text.expose();
@@ -56,7 +56,7 @@ pub(super) fn snippet(attempt: &Attempt) -> Option<String> {
     (!short.trim().is_empty()).then_some(short)
 }
 
-/// What an attempt brought, for readers.
+/// The content of an attempt, for display.
 pub(super) fn taken(attempt: &Attempt) -> Taken {
     match &attempt.protocol {
         Protocol::Smtp(_) => take_apart(&attempt.message()),
@@ -64,7 +64,7 @@ pub(super) fn taken(attempt: &Attempt) -> Taken {
     }
 }
 
-/// Takes a whole message apart. Of what is no message, nothing comes out.
+/// Parses a whole message. Anything that is not a message gives an empty result.
 pub(super) fn take_apart(message: &[u8]) -> Taken {
     let Some(parsed) = MessageParser::default().parse_headers(message) else { return Taken::default() };
     let decoded = |name: &str| match name {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_within_a_message_is_a_part_and_stays_closed() {
+    fn a_nested_message_is_one_unopened_part() {
         let message = "Subject: a\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n\
             --x\r\nContent-Type: multipart/alternative; boundary=y\r\n\r\n--y\r\n\r\none\r\n--y\r\n\
             Content-Type: text/html\r\n\r\n<b>one</b>\r\n--y--\r\n\

@@ -1,4 +1,4 @@
-//! The HTTP port: what was recorded, as JSON and as a plain page, and faults at run time.
+//! The HTTP port: the record, as JSON and as a plain page, and faults at run time.
 
 mod api;
 #[cfg(any(test, fuzzing))]
@@ -7,8 +7,8 @@ mod listen;
 mod message;
 mod page;
 mod parts;
-mod places;
 mod problem;
+mod providers;
 mod query;
 mod setting;
 mod style;
@@ -23,16 +23,16 @@ use crate::faults::Faults;
 use crate::record::Record;
 
 pub(crate) use self::listen::{Doors, serve};
-pub(crate) use self::places::Providers;
+pub(crate) use self::providers::Providers;
 
-/// What the routes read and change.
+/// State the routes read and change.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox {
     pub(crate) record: Arc<Record>,
     pub(crate) faults: Arc<Faults>,
     /// The authority's certificate, PEM.
     pub(crate) authority: Arc<str>,
-    /// The stand-ins that speak HTTP.
+    /// The fake providers over HTTP.
     pub(crate) providers: Providers,
 }
 
@@ -47,15 +47,15 @@ pub(crate) fn router(outbox: Outbox) -> Router {
         .route("/outbox/{id}/raw", get(api::raw))
         .route("/faults", get(setting::list).put(setting::replace).post(setting::add).delete(setting::clear))
         .route("/faults/{id}", axum::routing::delete(setting::remove))
-        .route("/providers", get(places::list))
-        .route("/providers/twilio/replies", post(places::reply))
-        .route("/providers/telegram/people", post(places::does))
-        .route("/providers/{name}", get(places::one).patch(places::change))
+        .route("/providers", get(providers::list))
+        .route("/providers/twilio/replies", post(providers::reply))
+        .route("/providers/telegram/people", post(providers::does))
+        .route("/providers/{name}", get(providers::one).patch(providers::change))
         .route(
             "/providers/{name}/faults",
-            get(places::faults).put(places::replace).post(places::add).delete(places::clear),
+            get(providers::faults).put(providers::replace).post(providers::add).delete(providers::clear),
         )
-        .route("/providers/{name}/faults/{id}", axum::routing::delete(places::remove))
+        .route("/providers/{name}/faults/{id}", axum::routing::delete(providers::remove))
         .route("/certificate", get(api::certificate))
         .route("/livez", get(api::livez))
         .fallback(problem::no_such_path)

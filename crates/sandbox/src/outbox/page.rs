@@ -1,5 +1,5 @@
-//! A plain page to list messages. No script, and nothing from elsewhere: the policy in its headers forbids it also to what a
-//! message brings along.
+//! A plain page that lists messages. No scripts, and nothing loaded from elsewhere: the policy in its headers forbids
+//! it, also for the content of a message.
 
 use std::fmt::Write as _;
 
@@ -12,14 +12,14 @@ use super::message;
 use super::query::Wanted;
 use super::style::{escape, html, percent};
 use crate::faults::MAGIC_NAMES;
-use crate::record::{Attempt, Counts, Ending, Protocol, Recipient};
+use crate::record::{Attempt, AttemptRecipient, Ending, Protocol, RecordCounts};
 
 const USUAL: usize = 100;
 
-/// Channels there may be messages of.
+/// Channels that may have messages.
 const CHANNELS: [&str; 4] = ["email", "sms", "telegram", "vk"];
 
-/// A channel as people call it.
+/// Display name of a channel.
 pub(super) fn channel(name: &str) -> &str {
     match name {
         "email" => "E-mail",
@@ -36,16 +36,16 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Respon
     let counts = outbox.record.counts();
     let totals = counts.totals;
     let mut body = format!(
-        "<h1>Outbox</h1><p>{} messages taken, {} refused, {} cut, {} left. Nothing leaves this sandbox.</p>",
+        "<h1>Outbox</h1><p>{} messages accepted, {} refused, {} cut, {} left. Nothing leaves this sandbox.</p>",
         totals.messages, totals.refused, totals.cut, totals.left
     );
     channels(&mut body, &wanted, &counts);
     form(&mut body, &wanted);
     if found.is_empty() {
-        body.push_str("<p>There is nothing here yet.</p>");
+        body.push_str("<p>No messages yet.</p>");
     } else {
         body.push_str(
-            "<table class=rows><thead><tr><th>Time<th>Channel<th>To<th>Message<th>What became of it</thead><tbody>",
+            "<table class=rows><thead><tr><th>Time<th>Channel<th>To<th>Message<th>Result</thead><tbody>",
         );
         for attempt in &found {
             row(&mut body, attempt);
@@ -63,7 +63,7 @@ pub(super) async fn list(State(outbox): State<Outbox>, wanted: Wanted) -> Respon
     html("Outbox", &body)
 }
 
-fn channels(body: &mut String, wanted: &Wanted, counts: &Counts) {
+fn channels(body: &mut String, wanted: &Wanted, counts: &RecordCounts) {
     let is = |name: Option<&str>| if wanted.channel.as_deref() == name { " aria-current=page" } else { "" };
     let _ = write!(body, "<nav><a href=\"/?{}\"{}>All</a>", filter(wanted, None), is(None));
     for name in CHANNELS {
@@ -107,7 +107,7 @@ fn form(body: &mut String, wanted: &Wanted) {
     let _ = write!(
         body,
         "<label>To <input name=to value=\"{}\" placeholder=\"*@example.org\"></label> \
-         <label><input type=checkbox name=all value=true{checked}> also what was not taken</label> \
+         <label><input type=checkbox name=all value=true{checked}> also messages not accepted</label> \
          <button>Show</button></form>",
         escape(to)
     );
@@ -136,13 +136,13 @@ fn row(body: &mut String, attempt: &Attempt) {
     );
 }
 
-/// A moment for people: to the second, in UTC.
+/// A time for display: to the second, in UTC.
 pub(super) fn clock(at: posthaste_model::UnixMs) -> String {
     let at = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
 }
 
-/// What became of an attempt, as HTML: its ending, for how many, and the last status that came later.
+/// The result of an attempt, as HTML: its ending, for how many recipients, and the last later status.
 pub(super) fn became(attempt: &Attempt) -> String {
     let outcome = attempt.outcome;
     let class = match outcome.ending {
@@ -157,9 +157,10 @@ pub(super) fn became(attempt: &Attempt) -> String {
             let _ = write!(text, " at {}", outcome.stage.as_str());
         }
         Protocol::Http(facts) => {
-            let count =
-                |wanted: fn(&Recipient) -> bool| attempt.recipients.iter().filter(|to| wanted(to)).count();
-            let (taken, new) = (count(Recipient::is_taken), count(Recipient::is_new));
+            let count = |wanted: fn(&AttemptRecipient) -> bool| {
+                attempt.recipients.iter().filter(|to| wanted(to)).count()
+            };
+            let (taken, new) = (count(AttemptRecipient::is_taken), count(AttemptRecipient::is_new));
             if attempt.recipients.len() > 1 {
                 let _ = write!(text, ", {taken} of {}", attempt.recipients.len());
             }

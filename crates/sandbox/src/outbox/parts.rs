@@ -1,17 +1,17 @@
-//! The parts of a message that are no containers. Containers are divided here, to a depth of [`MOST_DEPTH`]: the parser of mail keeps
-//! messages within messages as a tree, and one of thousands of levels ends the process when it is dropped. It is given heads and
-//! single parts alone.
+//! The parts of a message that are not containers. Containers are split here, to a depth of [`MOST_DEPTH`]: the mail
+//! parser keeps nested messages as a tree, and dropping a tree of thousands of levels aborts the process. So the
+//! parser gets only heads and single parts.
 
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 
-/// Containers within containers that are looked into; below, one is shown as a part.
+/// Depth of nested containers that are parsed; a deeper one is shown as a part.
 const MOST_DEPTH: usize = 8;
 /// Parts that are shown.
 const MOST_PARTS: usize = 1_000;
-/// The head of a part that has none (RFC 2045 5.2).
+/// The head of a part without one (RFC 2045 5.2).
 const PLAIN: &[u8] = b"Content-Type: text/plain\r\n";
 
-/// A part that is no container, or one that is left closed: a message within the message, something too deep.
+/// A part that is not a container, or one that is not opened: a message within the message, or one nested too deeply.
 pub(super) struct Leaf<'a> {
     pub(super) head: Message<'a>,
     whole: &'a [u8],
@@ -26,7 +26,7 @@ impl<'a> Leaf<'a> {
         Some(Self { head, whole, body: body(whole), is_closed: false })
     }
 
-    /// Type and subtype, in small letters.
+    /// Type and subtype, in lower case.
     pub(super) fn kind(&self) -> String {
         match self.head.content_type() {
             Some(of) => format!("{}/{}", of.ctype(), of.subtype().unwrap_or("*")),
@@ -34,16 +34,16 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// What it holds, decoded; nothing when it is closed.
+    /// Its content, decoded; nothing if it is not opened.
     pub(super) fn contents(&self) -> Option<PartType<'a>> {
         if self.is_closed || self.is_message() {
             return None;
         }
-        // With the same head it finds what was found above: no container.
+        // With the same head it finds the same as above: not a container.
         Some(MessageParser::default().parse(self.whole)?.parts.into_iter().next()?.body)
     }
 
-    /// Bytes of what it holds, as they came.
+    /// Bytes of its content, as received.
     pub(super) fn size(&self) -> usize {
         self.body.len()
     }
@@ -57,7 +57,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The parts of a message, in their order.
+/// The parts of a message, in order.
 pub(super) fn leaves(message: &[u8]) -> Vec<Leaf<'_>> {
     let mut leaves = Vec::new();
     let mut left: Vec<_> = Leaf::read(message).map(|leaf| (leaf, 0)).into_iter().collect();
@@ -68,7 +68,7 @@ pub(super) fn leaves(message: &[u8]) -> Vec<Leaf<'_>> {
         match leaf.boundary() {
             Some(boundary) if depth < MOST_DEPTH && !boundary.is_empty() => {
                 let parts = divided(leaf.body, boundary.as_bytes());
-                // The next one to be looked at is the last one of these.
+                // The last one of these is processed next.
                 let inner = parts.into_iter().rev().filter_map(Leaf::read).map(|leaf| (leaf, depth + 1));
                 left.extend(inner);
             }
@@ -88,8 +88,8 @@ fn body(whole: &[u8]) -> &[u8] {
     rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")).unwrap_or(rest)
 }
 
-/// Divides at lines that hold two dashes, the boundary, and nothing but white space behind it (RFC 2046 5.1.1).
-/// Written for itself: a stand-in that read mail by the courier's own code would share its mistakes.
+/// Splits at lines that hold two dashes, the boundary, and then only white space (RFC 2046 5.1.1). Implemented
+/// separately: a fake provider that parsed mail with the courier's own code would share its bugs.
 fn divided<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let (mut parts, mut begin, mut at) = (Vec::new(), None, 0);
     for line in body.split_inclusive(|byte| *byte == b'\n') {
@@ -101,7 +101,7 @@ fn divided<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
             Some(b"--") => true,
             _ => continue,
         };
-        // The line end before it belongs to the boundary.
+        // The line end before the boundary belongs to it.
         parts.extend(begin.map(|begin: usize| {
             let part = &body[begin..line_at.max(begin)];
             let part = part.strip_suffix(b"\n").unwrap_or(part);

@@ -1,10 +1,10 @@
-//! Refusals of the HTTP port, in the form of RFC 9457.
+//! Errors of the HTTP port, in the form of RFC 9457.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// A refusal. The detail never repeats what was sent.
+/// An error. The detail never repeats what was sent.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -22,7 +22,8 @@ impl Problem {
     }
 
     pub(super) fn misdirected() -> Self {
-        let detail = "the outbox is asked for by address or as localhost; other names stand in its settings";
+        let detail =
+            "unknown host name; use an IP address or localhost, or add the name to sandbox.outbox.hosts";
         Self { status: StatusCode::MISDIRECTED_REQUEST, code: "unknown_host", detail: detail.to_owned() }
     }
 
@@ -45,9 +46,9 @@ impl IntoResponse for Problem {
 }
 
 pub(super) async fn no_such_path() -> Problem {
-    Problem::not_found("there is nothing at this path")
+    Problem::not_found("no such path")
 }
 
 pub(super) async fn no_such_method() -> Problem {
-    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not know the method")
+    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, "method not allowed on this path")
 }

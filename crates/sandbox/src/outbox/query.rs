@@ -1,11 +1,11 @@
-//! Which attempts are asked for.
+//! Which attempts are requested.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::problem::Problem;
-use crate::faults::Pattern;
+use crate::faults::AddressPattern;
 use crate::record::{Attempt, Ending};
 
 /// Most attempts on one page.
@@ -17,13 +17,13 @@ const MOST: usize = 500;
 pub(super) struct Wanted {
     /// The channel.
     pub(super) channel: Option<String>,
-    /// A recipient; `*` for any characters.
-    pub(super) to: Option<Pattern>,
+    /// A recipient; `*` matches any characters.
+    pub(super) to: Option<AddressPattern>,
     /// The order, as the message's header names it.
     pub(super) order: Option<String>,
-    /// How it ended; asks for attempts of this ending, messages or not.
+    /// How it ended; selects all attempts that ended like this, accepted or not.
     pub(super) ending: Option<Ending>,
-    /// Also attempts whose message was not taken.
+    /// Also attempts whose message was not accepted.
     pub(super) all: bool,
     /// Only attempts older than this id.
     pub(super) cursor: Option<u64>,
@@ -32,20 +32,21 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Whether an attempt fits the filter.
+    /// Whether an attempt matches the filter.
     pub(super) fn fits(&self, attempt: &Attempt) -> bool {
         let ending = match self.ending {
             Some(ending) => attempt.outcome.ending == ending,
             None => self.all || attempt.is_message(),
         };
-        let to = |pattern: &Pattern| attempt.recipients.iter().any(|to| pattern.fits(to.address.expose()));
+        let to =
+            |pattern: &AddressPattern| attempt.recipients.iter().any(|to| pattern.fits(to.address.expose()));
         ending
             && self.channel.as_ref().is_none_or(|channel| attempt.channel.as_str() == channel)
             && self.order.as_ref().is_none_or(|order| attempt.order.as_ref() == Some(order))
             && self.to.as_ref().is_none_or(to)
     }
 
-    /// The page: ids below this, and so many.
+    /// The page: ids below this, and how many.
     pub(super) fn page(&self, usual: usize) -> (u64, usize) {
         (self.cursor.unwrap_or(u64::MAX), self.limit.unwrap_or(usual))
     }
@@ -57,15 +58,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(wanted) = Query::<Self>::from_request_parts(parts, state).await.map_err(|_| {
             Problem::invalid(
-                "the filter knows channel, to, order, ending (accepted, taken, refused, cut, left), all=true, \
+                "invalid filter; use channel, to, order, ending (accepted, taken, refused, cut, left), all=true, \
                  cursor (a number) and limit (a number)",
             )
         })?;
         if wanted.limit.is_some_and(|limit| !(1..=MOST).contains(&limit)) {
-            return Err(Problem::invalid("limit is a number from 1 to 500"));
+            return Err(Problem::invalid("limit must be a number from 1 to 500"));
         }
-        if wanted.to.as_ref().is_some_and(Pattern::is_long) {
-            return Err(Problem::invalid("to has at most 512 bytes"));
+        if wanted.to.as_ref().is_some_and(AddressPattern::is_long) {
+            return Err(Problem::invalid("to must be at most 512 bytes"));
         }
         Ok(wanted)
     }

@@ -25,7 +25,7 @@ pub(super) async fn list(State(outbox): State<Outbox>) -> Json<List> {
     all(&outbox)
 }
 
-/// `PUT /faults`: a list in the place of all.
+/// `PUT /faults`: replaces all faults.
 pub(super) async fn replace(
     State(outbox): State<Outbox>,
     body: Result<Json<Vec<Fault>>, JsonRejection>,
@@ -35,7 +35,7 @@ pub(super) async fn replace(
     Ok(all(&outbox))
 }
 
-/// `POST /faults`: one more.
+/// `POST /faults`: adds one.
 pub(super) async fn add(
     State(outbox): State<Outbox>,
     body: Result<Json<Fault>, JsonRejection>,

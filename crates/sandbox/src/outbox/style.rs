@@ -1,11 +1,11 @@
-//! The frame of the pages: headers, style, and text made safe for HTML.
+//! The frame of the pages: headers, style, and HTML escaping.
 
 use std::fmt::Write as _;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-/// Scripts, frames of others, forms to others, images from elsewhere: nothing of it.
+/// Blocks scripts, framing by other sites, forms to other sites and external images.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
@@ -30,7 +30,7 @@ const STYLE: &str = "\
     .bubble{background:var(--soft);border-radius:.75rem;padding:.75rem 1rem;max-width:36rem;white-space:pre-wrap;\
     overflow-wrap:anywhere}";
 
-/// A whole page.
+/// A complete page.
 pub(super) fn html(title: &str, body: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport \
@@ -56,7 +56,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            // No control character has a meaning in a page, and some confuse readers of it.
+            // Control characters have no meaning in a page, and some confuse browsers.
             c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push(' '),
             c => safe.push(c),
         }

@@ -11,7 +11,7 @@ use super::message;
 use super::page::{became, channel, clock};
 use super::problem::Problem;
 use super::style::{escape, html};
-use crate::record::{Attempt, HttpFacts, Protocol, Recipient, SmtpFacts};
+use crate::record::{Attempt, AttemptRecipient, HttpFacts, Protocol, SmtpFacts};
 
 /// `GET /view/{id}`.
 pub(super) async fn view(State(outbox): State<Outbox>, Path(id): Path<String>) -> Result<Response, Problem> {
@@ -55,7 +55,7 @@ fn mail(body: &mut String, attempt: &Attempt, facts: &SmtpFacts) {
         let _ = write!(body, "<h2>Text</h2><pre>{}</pre>", escape(text));
     }
     if let Some(page) = &taken.html {
-        // Sandboxed without any right, and under the policy of this page: it can neither run nor load anything.
+        // Sandboxed without any permission, and under the policy of this page: it can neither run nor load anything.
         let _ = write!(
             body,
             "<h2>HTML</h2><iframe sandbox title=\"HTML part\" srcdoc=\"{}\"></iframe>",
@@ -68,16 +68,14 @@ fn mail(body: &mut String, attempt: &Attempt, facts: &SmtpFacts) {
 fn short(body: &mut String, attempt: &Attempt, facts: &HttpFacts) {
     let _ = write!(body, "<div class=bubble>{}</div>", escape(facts.text.expose()));
     let _ = write!(body, "<h2>Request</h2><table><tr><th>Provider<td>{}", escape(facts.provider));
-    let _ = write!(body, "<tr><th>Asked for<td>{}", escape(&facts.method));
+    let _ = write!(body, "<tr><th>Method<td>{}", escape(&facts.method));
     if !attempt.sender.expose().is_empty() {
         let _ = write!(body, "<tr><th>From<td>{}", escape(attempt.sender.expose()));
     }
     if let Some(order) = &attempt.order {
         let _ = write!(body, "<tr><th>Order<td>{}", escape(order));
     }
-    body.push_str(
-        "</table><h2>Recipients</h2><table><thead><tr><th>To<th>What became of it<th>Number</thead><tbody>",
-    );
+    body.push_str("</table><h2>Recipients</h2><table><thead><tr><th>To<th>Result<th>Id</thead><tbody>");
     for to in attempt.recipients.iter() {
         let _ = write!(
             body,
@@ -115,12 +113,12 @@ fn conversation(body: &mut String, attempt: &Attempt, how: &str) {
     );
 }
 
-/// What a recipient's code says.
-fn said(to: &Recipient) -> String {
+/// The meaning of a recipient's code.
+fn said(to: &AttemptRecipient) -> String {
     match to.code {
         0 => "<span class=bad>no answer</span>".to_owned(),
         _ if !to.is_taken() => format!("<span class=bad>error {}</span>", to.code),
-        _ if to.is_new() => "<span class=good>taken</span>".to_owned(),
-        _ => "a repeat, dropped".to_owned(),
+        _ if to.is_new() => "<span class=good>accepted</span>".to_owned(),
+        _ => "repeat dropped".to_owned(),
     }
 }

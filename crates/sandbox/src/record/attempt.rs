@@ -1,4 +1,4 @@
-//! One attempt to hand over a message: who, to whom, what was answered, and the bytes.
+//! One attempt to hand over a message: sender, recipients, answers, and the bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +10,11 @@ use bytes::Bytes;
 use posthaste_model::{Address, Channel, Text, UnixMs};
 use serde::{Deserialize, Serialize};
 
-/// The code of a repeat the provider dropped: HTTP's "already reported".
+/// The code of a dropped repeat: HTTP's "already reported".
 pub(crate) const REPEATED: u16 = 208;
 
-/// One attempt: from the first word about a message to its end, however it ended. A connection that came to nothing
-/// because the sandbox refused or cut it is an attempt without recipients, and so is an HTTP request that broke off.
+/// One attempt: from the first command of a message to its end, however it ended. A connection that the sandbox
+/// refused or cut before any message is an attempt without recipients, and so is an HTTP request that broke off.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -30,52 +30,52 @@ pub struct Attempt {
     pub connection: u64,
     /// Who connected.
     pub peer: IpAddr,
-    /// The sender of the envelope; empty for the null sender and when none was named.
+    /// The sender of the envelope; empty for the null sender, and if none was named.
     pub sender: Address,
     /// The recipients, in the order they were named, each with its answer.
-    pub recipients: Arc<[Recipient]>,
-    /// The order it belongs to, read from the header the settings name.
+    pub recipients: Arc<[AttemptRecipient]>,
+    /// The order it belongs to, from the header named in the settings.
     pub order: Option<String>,
     /// How it ended.
-    pub outcome: Outcome,
-    /// The bytes of the message as they came over the wire: of e-mail all between the answer to DATA and the end of the
-    /// final dot, dots still doubled; of HTTP the body, or the query of a request without one, tokens masked.
+    pub outcome: AttemptOutcome,
+    /// The bytes of the message as received: for e-mail everything from the answer to DATA to the end of the final
+    /// dot, dots still doubled; for HTTP the body, or the query of a request without one, tokens masked.
     pub raw: Bytes,
-    /// How many bytes came; more than `raw` holds if the message was larger than allowed.
+    /// How many bytes were received; more than `raw` holds if the message was too large.
     pub size: u64,
-    /// What was said, line by line, `C: ` and `S: ` before each; passwords masked; cut off after 16 KiB.
+    /// The dialogue, line by line, each prefixed `C: ` or `S: `; passwords masked; cut off after 16 KiB.
     pub dialogue: Text,
-    /// What only this provider's protocol knows.
+    /// What is specific to the provider's protocol.
     pub protocol: Protocol,
 }
 
 /// One recipient of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Recipient {
+pub struct AttemptRecipient {
     /// The address.
     pub address: Address,
-    /// The code answered, 0 if there was no answer. Of HTTP 200 or so when it was taken, 208 when it was a repeat the provider
-    /// dropped, else the provider's own code of the error.
+    /// The code answered, 0 if there was no answer. For HTTP 200 or similar when accepted, 208 for a dropped repeat,
+    /// else the provider's own error code.
     pub code: u16,
-    /// The provider's number of the message, where it gives one for each recipient.
+    /// The provider's message id, if it gives one per recipient.
     pub id: Option<Box<str>>,
 }
 
-impl Recipient {
-    /// Whether the provider took the message for this one, or had it already.
+impl AttemptRecipient {
+    /// Whether the provider accepted the message for this recipient, or had it already.
     #[must_use]
     pub fn is_taken(&self) -> bool {
         self.code / 100 == 2
     }
 
-    /// Whether the message was taken now, and was no repeat.
+    /// Whether the message was accepted now, and was not a repeat.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_taken() && self.code != REPEATED
     }
 
-    /// About how many bytes of memory these take.
+    /// Approximate memory size in bytes.
     pub(crate) fn weight(all: &[Self]) -> usize {
         let one = |to: &Self| to.address.expose().len() + to.id.as_deref().map_or(0, str::len) + 80;
         all.iter().map(one).sum()
@@ -85,14 +85,14 @@ impl Recipient {
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct AttemptOutcome {
     /// What became of it.
     pub ending: Ending,
     /// The stage in which it ended.
-    pub stage: Stage,
+    pub stage: AttemptStage,
     /// The last code answered in this stage, if any.
     pub code: Option<u16>,
-    /// How it was cut, of [`Ending::Taken`] and [`Ending::Cut`].
+    /// How it was cut, for [`Ending::Taken`] and [`Ending::Cut`].
     pub cut: Option<Cut>,
 }
 
@@ -101,15 +101,15 @@ pub struct Outcome {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Ending {
-    /// The message was taken, and a yes was answered.
+    /// The message was accepted, and the sender got the answer.
     Accepted,
-    /// The message was taken, and no answer was given: the sender cannot know.
+    /// The message was accepted, but no answer was sent: the sender cannot know.
     Taken,
-    /// A no was answered.
+    /// It was refused.
     Refused,
-    /// The sandbox hung, dropped or reset before it had taken the message.
+    /// The sandbox hung, dropped or reset before it had accepted the message.
     Cut,
-    /// The client left, or gave the message up.
+    /// The client left, or abandoned the message.
     Left,
 }
 
@@ -118,9 +118,9 @@ pub enum Ending {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cut {
-    /// It says nothing more and leaves the connection open.
+    /// It stops answering and leaves the connection open.
     Hang,
-    /// It closes the connection in order (FIN).
+    /// It closes the connection normally (FIN).
     Drop,
     /// It resets the connection (RST).
     Reset,
@@ -130,7 +130,7 @@ pub enum Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Stage {
+pub enum AttemptStage {
     /// Connected, before the greeting.
     Greeting,
     /// EHLO or HELO.
@@ -143,57 +143,57 @@ pub enum Stage {
     Mail,
     /// RCPT TO.
     Rcpt,
-    /// The command DATA, before its 354.
+    /// The DATA command, before its 354.
     Data,
-    /// After 354, while the message is coming, before its final dot.
+    /// After 354, while the message arrives, before its final dot.
     Body,
     /// After the final dot.
     Dot,
-    /// The one stage of providers that speak HTTP: a request and its answer.
+    /// The only stage of HTTP providers: a request and its answer.
     Call,
 }
 
-/// What only the protocol of one kind of provider knows.
+/// What is specific to the protocol of one kind of provider.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Protocol {
     /// SMTP.
     Smtp(SmtpFacts),
-    /// A provider that speaks HTTP: Telegram, VK, Twilio, a gateway.
+    /// An HTTP provider: Telegram, VK, Twilio, a gateway.
     Http(HttpFacts),
 }
 
-/// What a provider that speaks HTTP knows of an attempt. Formats without the text.
+/// What is specific to HTTP providers. Its `Debug` omits the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpFacts {
     /// `telegram`, `vk`, `twilio` or `gateway`.
     pub provider: &'static str,
-    /// What was asked for, such as `messages.send`.
+    /// The method requested, such as `messages.send`.
     pub method: String,
-    /// Who asked, as the stand-in's journal tells it.
+    /// Who sent the request, as in the fake provider's journal.
     pub account: String,
-    /// What the message says; of a request with several the first.
+    /// The text of the message; for a request with several, of the first.
     pub text: Text,
-    /// Statuses that came later, oldest first.
-    pub statuses: Vec<Later>,
+    /// Later statuses, oldest first.
+    pub statuses: Vec<LaterStatus>,
 }
 
 /// A status of a message after its request was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Later {
+pub struct LaterStatus {
     /// As the provider calls it, such as `delivered`.
     pub status: String,
     /// When, in milliseconds since 1970.
     pub at: u64,
     /// The error code that came with it.
     pub code: Option<u16>,
-    /// What became of telling the sender: `told`, `refused`, `lost`, `not_asked`, and so on.
+    /// The result of the callback to the sender: `told`, `refused`, `lost`, `not_asked`, and so on.
     pub callback: &'static str,
 }
 
-/// What SMTP knows of an attempt.
+/// What is specific to SMTP.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SmtpFacts {
@@ -201,22 +201,22 @@ pub struct SmtpFacts {
     pub hello: String,
     /// Whether the connection was encrypted.
     pub tls: bool,
-    /// Who authenticated.
+    /// The authenticated user.
     pub user: Option<String>,
-    /// The parameters of MAIL, as they came.
+    /// The parameters of MAIL, as received.
     pub parameters: String,
-    /// Whether a bare CR or LF was taken for the end of a line.
+    /// Whether a bare CR or LF was accepted as the end of a line.
     pub lenient: bool,
 }
 
 impl Attempt {
-    /// Whether the sandbox has taken the message, be it that the sender was told or not.
+    /// Whether the sandbox accepted the message, whether or not the sender got an answer.
     #[must_use]
     pub fn is_message(&self) -> bool {
         matches!(self.outcome.ending, Ending::Accepted | Ending::Taken)
     }
 
-    /// The message itself: of e-mail the raw bytes without the final dot and without doubled dots, of HTTP the body.
+    /// The message itself: for e-mail the raw bytes without the final dot and with dots undoubled, for HTTP the body.
     #[must_use]
     pub fn message(&self) -> Cow<'_, [u8]> {
         match &self.protocol {
@@ -225,15 +225,15 @@ impl Attempt {
         }
     }
 
-    /// Whether one of the recipients is `address`, case ignored.
+    /// Whether one of the recipients is `address`, ignoring case.
     #[must_use]
     pub fn is_to(&self, address: &str) -> bool {
         self.recipients.iter().any(|recipient| recipient.address.expose().eq_ignore_ascii_case(address))
     }
 
-    /// About how many bytes of memory it takes.
+    /// Approximate memory size in bytes.
     pub(super) fn weight(&self) -> usize {
-        let recipients = Recipient::weight(&self.recipients);
+        let recipients = AttemptRecipient::weight(&self.recipients);
         let facts = match &self.protocol {
             Protocol::Smtp(facts) => {
                 facts.hello.len() + facts.parameters.len() + facts.user.as_ref().map_or(0, String::len)
@@ -249,14 +249,14 @@ impl Attempt {
     }
 }
 
-impl Outcome {
-    /// An outcome without cut.
-    pub(crate) fn new(ending: Ending, stage: Stage, code: Option<u16>) -> Self {
+impl AttemptOutcome {
+    /// An outcome that was not cut.
+    pub(crate) fn new(ending: Ending, stage: AttemptStage, code: Option<u16>) -> Self {
         Self { ending, stage, code, cut: None }
     }
 }
 
-impl Stage {
+impl AttemptStage {
     /// The name in settings and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -289,7 +289,7 @@ impl Ending {
     }
 }
 
-/// Without the message and with masked addresses.
+/// Omits the message and masks addresses.
 impl fmt::Debug for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempt")

@@ -1,4 +1,4 @@
-//! The record file: one JSON object a line for each attempt, in the order of their ids.
+//! The record file: one JSON object per line and attempt, in the order of their ids.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::attempt::{Attempt, HttpFacts, Later, Outcome, Protocol, SmtpFacts};
+use super::attempt::{Attempt, AttemptOutcome, HttpFacts, LaterStatus, Protocol, SmtpFacts};
 
 /// The file, open for appending.
 #[derive(Debug)]
@@ -16,12 +16,12 @@ pub(super) struct RecordFile(File);
 
 impl RecordFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        // Messages are personal: nobody else may read what this process makes.
+        // Messages are personal data: other users may not read files this process creates.
         use std::os::unix::fs::OpenOptionsExt;
         OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(Self)
     }
 
-    /// Writes one line, which is `{"id":<id>` and what [`line`] made. One write, so that a process that is killed leaves
+    /// Writes one line: `{"id":<id>` and the result of [`line`]. It is a single write, so a killed process leaves
     /// whole lines.
     pub(super) fn append(&mut self, id: u64, rest: &[u8]) -> io::Result<()> {
         let mut whole = Vec::with_capacity(rest.len() + 32);
@@ -31,13 +31,13 @@ impl RecordFile {
     }
 }
 
-/// The line of a later status from behind the id of its attempt: `{"id":7,"later":{…}}`.
-pub(super) fn later(later: &Later) -> Vec<u8> {
+/// The line of a later status, after its attempt's id: `{"id":7,"later":{…}}`.
+pub(super) fn later(later: &LaterStatus) -> Vec<u8> {
     ending(serde_json::to_vec(&LaterLine { later }))
 }
 
-/// Without the opening brace, with the end of the line. Strings, numbers and no maps: this cannot fail. If it ever did, the line
-/// would still be JSON.
+/// Without the opening brace, with the end of the line. The data are strings and numbers and no maps, so this cannot
+/// fail. If it ever did, the line would still be JSON.
 fn ending(text: serde_json::Result<Vec<u8>>) -> Vec<u8> {
     let mut text = text.unwrap_or_else(|_| b"{\"later\":null}".to_vec());
     text.push(b'\n');
@@ -45,7 +45,7 @@ fn ending(text: serde_json::Result<Vec<u8>>) -> Vec<u8> {
     text
 }
 
-/// The line of an attempt from behind its id.
+/// The line of an attempt, after its id.
 pub(super) fn line(attempt: &Attempt) -> Vec<u8> {
     let (smtp, http) = match &attempt.protocol {
         Protocol::Smtp(facts) => (Some(facts), None),
@@ -76,7 +76,7 @@ pub(super) fn line(attempt: &Attempt) -> Vec<u8> {
 
 #[derive(Serialize)]
 struct LaterLine<'a> {
-    later: &'a Later,
+    later: &'a LaterStatus,
 }
 
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ struct Line<'a> {
     recipients: Vec<RecipientLine<'a>>,
     order: Option<&'a str>,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     smtp: Option<&'a SmtpFacts>,

@@ -1,4 +1,4 @@
-//! What happened: every attempt of every channel, in a ring bounded in bytes and, on request, in a file.
+//! The record: every attempt of every channel, in a ring bounded in bytes and, on request, in a file.
 
 mod attempt;
 mod file;
@@ -7,9 +7,10 @@ mod seen;
 
 pub(crate) use self::attempt::REPEATED;
 pub use self::attempt::{
-    Attempt, Cut, Ending, HttpFacts, Later, Outcome, Protocol, Recipient, SmtpFacts, Stage,
+    Attempt, AttemptOutcome, AttemptRecipient, AttemptStage, Cut, Ending, HttpFacts, LaterStatus, Protocol,
+    SmtpFacts,
 };
-pub use self::ring::{Counts, Totals};
+pub use self::ring::{RecordCounts, Totals};
 pub(crate) use self::seen::{Broken, Seen};
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 use self::file::RecordFile;
 use self::ring::Ring;
 
-/// All attempts. Shared by whoever writes them and whoever reads them.
+/// All attempts. Shared by writers and readers.
 #[derive(Debug)]
 pub(crate) struct Record {
     inner: Mutex<Inner>,
@@ -36,13 +37,13 @@ struct Inner {
     next: u64,
 }
 
-/// An attempt could not be written to the record file, so it must not be said to have been taken.
+/// An attempt could not be written to the record file, so its message must not be reported as accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the record file")]
 pub(crate) struct NotRecorded(#[source] std::io::Error);
 
 impl Record {
-    /// Opens the record; `file` is appended to, and made if it is not there.
+    /// Opens the record; `file` is appended to, and created if missing.
     pub(crate) fn open(bytes: usize, attempts: usize, file: Option<&Path>) -> std::io::Result<Self> {
         let file = file.map(RecordFile::open).transpose()?;
         let has_file = file.is_some();
@@ -51,14 +52,14 @@ impl Record {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Nothing under this lock panics; if it did, the ring would still be whole.
+        // Nothing under this lock panics; even if it did, the ring would be intact.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the attempt its id, writes it to the file and keeps it. It is in the file before this returns, so that
-    /// the provider's answer never comes before the record of it.
+    /// Gives the attempt its id, writes it to the file and keeps it. It is in the file before this returns, so the
+    /// provider's answer never precedes its record.
     pub(crate) fn put(&self, mut attempt: Attempt) -> Result<u64, NotRecorded> {
-        // Encoding a big message takes milliseconds: not under the lock.
+        // Encoding a big message takes milliseconds, so it happens outside the lock.
         let line = if self.has_file { Some(file::line(&attempt)) } else { None };
         let mut inner = self.inner();
         attempt.id = inner.next;
@@ -74,7 +75,7 @@ impl Record {
     }
 
     /// Adds a later status to an attempt, in the file and, if it is still kept, in memory.
-    pub(crate) fn add_later(&self, id: u64, later: Later) -> Result<(), NotRecorded> {
+    pub(crate) fn add_later(&self, id: u64, later: LaterStatus) -> Result<(), NotRecorded> {
         let mut inner = self.inner();
         if let Some(file) = &mut inner.file {
             file.append(id, &file::later(&later)).map_err(NotRecorded)?;
@@ -87,12 +88,12 @@ impl Record {
         Ok(())
     }
 
-    /// All that is kept, oldest first.
+    /// All kept attempts, oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Attempt>> {
         self.inner().ring.iter().cloned().collect()
     }
 
-    /// At most `limit` kept attempts with an id below `before` that `wanted` says yes to, newest first.
+    /// At most `limit` kept attempts with an id below `before` for which `wanted` is true, newest first.
     pub(crate) fn newest_first(
         &self,
         before: u64,
@@ -104,7 +105,7 @@ impl Record {
         older.filter(|attempt| wanted(attempt)).take(limit).cloned().collect()
     }
 
-    /// How many of those kept `wanted` says yes to.
+    /// How many kept attempts `wanted` is true for.
     pub(crate) fn count(&self, wanted: impl Fn(&Attempt) -> bool) -> usize {
         self.inner().ring.iter().filter(|attempt| wanted(attempt)).count()
     }
@@ -114,16 +115,16 @@ impl Record {
         self.inner().ring.get(id).cloned()
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> RecordCounts {
         self.inner().ring.counts().clone()
     }
 
-    /// Forgets all that is kept and sets the counts to zero; ids go on. Returns how many were kept.
+    /// Forgets all kept attempts and resets the counts to zero; ids continue. Returns how many were kept.
     pub(crate) fn clear(&self) -> u64 {
         self.inner().ring.clear()
     }
 
-    /// Tells the id of the newest attempt whenever it changes.
+    /// Reports the id of the newest attempt whenever it changes.
     pub(crate) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }

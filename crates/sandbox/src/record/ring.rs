@@ -1,4 +1,4 @@
-//! The attempts kept in memory: a ring bounded in bytes and in number; what falls out is counted.
+//! The attempts kept in memory: a ring bounded in bytes and in number; dropped ones are counted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,32 +7,32 @@ use serde::Serialize;
 
 use super::attempt::{Attempt, Ending};
 
-/// How much was seen since the start or the last clearing, and how much of it is kept.
+/// How many attempts were seen since the start or the last clearing, and how many are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct RecordCounts {
     /// Over all channels.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Attempts that fell out of the ring to make room.
+    /// Attempts dropped from the ring to make room.
     pub pruned: u64,
     /// Attempts kept.
     pub kept: u64,
-    /// About the bytes they take.
+    /// Their approximate size in bytes.
     pub kept_bytes: u64,
     /// By channel.
     pub channels: BTreeMap<String, Totals>,
 }
 
-/// How many attempts ended how.
+/// Counts of attempts by ending.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Totals {
     /// All attempts.
     pub attempts: u64,
-    /// Messages taken, answered or not: `accepted` and `taken` together.
+    /// Messages accepted, answered or not: `accepted` and `taken` together.
     pub messages: u64,
-    /// Recipients of the messages taken.
+    /// Recipients of the accepted messages.
     pub recipients: u64,
     /// [`Ending::Accepted`].
     pub accepted: u64,
@@ -65,7 +65,7 @@ impl Totals {
     }
 }
 
-/// The ring itself.
+/// The ring.
 #[derive(Debug)]
 pub(super) struct Ring {
     /// Ids grow from front to back.
@@ -73,12 +73,12 @@ pub(super) struct Ring {
     most_bytes: usize,
     most_attempts: usize,
     bytes: usize,
-    counts: Counts,
+    counts: RecordCounts,
 }
 
 impl Ring {
     pub(super) fn new(most_bytes: usize, most_attempts: usize) -> Self {
-        Self { kept: VecDeque::new(), most_bytes, most_attempts, bytes: 0, counts: Counts::default() }
+        Self { kept: VecDeque::new(), most_bytes, most_attempts, bytes: 0, counts: RecordCounts::default() }
     }
 
     pub(super) fn push(&mut self, attempt: Arc<Attempt>) {
@@ -108,7 +108,7 @@ impl Ring {
         self.kept.get(at).map(|(_, attempt)| attempt)
     }
 
-    /// Changes an attempt that is still kept. Who holds it already keeps what it was.
+    /// Changes an attempt that is still kept. Existing references keep the old value.
     pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Attempt)) {
         let Ok(at) = self.kept.binary_search_by_key(&id, |(_, attempt)| attempt.id) else { return };
         if let Some((weight, attempt)) = self.kept.get_mut(at) {
@@ -120,7 +120,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn counts(&self) -> &Counts {
+    pub(super) fn counts(&self) -> &RecordCounts {
         &self.counts
     }
 
@@ -142,7 +142,7 @@ mod tests {
     use posthaste_model::{Address, Text, UnixMs};
 
     use super::*;
-    use crate::record::{Outcome, Protocol, Recipient, SmtpFacts, Stage};
+    use crate::record::{AttemptOutcome, AttemptRecipient, AttemptStage, Protocol, SmtpFacts};
 
     fn attempt(id: u64, ending: Ending, bytes: usize) -> Arc<Attempt> {
         Arc::new(Attempt {
@@ -153,9 +153,10 @@ mod tests {
             connection: 1,
             peer: std::net::Ipv4Addr::LOCALHOST.into(),
             sender: Address::new(""),
-            recipients: vec![Recipient { address: Address::new("a@b.test"), code: 250, id: None }].into(),
+            recipients: vec![AttemptRecipient { address: Address::new("a@b.test"), code: 250, id: None }]
+                .into(),
             order: None,
-            outcome: Outcome::new(ending, Stage::Dot, Some(250)),
+            outcome: AttemptOutcome::new(ending, AttemptStage::Dot, Some(250)),
             raw: Bytes::from(vec![b'x'; bytes]),
             size: 0,
             dialogue: Text::default(),

@@ -1,4 +1,4 @@
-//! What a stand-in that speaks HTTP saw, as an attempt of the record.
+//! Turns a request to an HTTP fake provider into an attempt of the record.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,15 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use posthaste_model::{Address, Channel, Text, UnixMs};
 
-use super::attempt::{Attempt, Cut, Ending, HttpFacts, Outcome, Protocol, Recipient, Stage};
-use crate::standin::{Fate, How, Message, Reply, Whole};
+use super::attempt::{
+    Attempt, AttemptOutcome, AttemptRecipient, AttemptStage, Cut, Ending, HttpFacts, Protocol,
+};
+use crate::fake_provider::{How, Reply, RequestFate, SeenMessage, Whole};
 
-/// So much of an answer is shown.
+/// Bytes of an answer that are shown.
 const MOST_ANSWER: usize = 4 * 1024;
-/// Parameters whose values nobody is to read in a record.
+/// Parameters whose values are masked in the record.
 const SECRETS: [&str; 5] = ["access_token", "psw", "apikey", "login", "token"];
 
-/// A request that was to send a message, and what became of it.
+/// A request to send a message, and its result.
 pub(crate) struct Seen<'a> {
     pub(crate) channel: &'a Channel,
     pub(crate) provider: &'static str,
@@ -26,9 +28,9 @@ pub(crate) struct Seen<'a> {
     pub(crate) peer: IpAddr,
     pub(crate) account: &'a str,
     pub(crate) method: &'a str,
-    pub(crate) message: &'a Message,
-    pub(crate) recipients: Arc<[Recipient]>,
-    pub(crate) fate: Fate,
+    pub(crate) message: &'a SeenMessage,
+    pub(crate) recipients: Arc<[AttemptRecipient]>,
+    pub(crate) fate: RequestFate,
     pub(crate) reply: &'a Reply,
     pub(crate) whole: &'a Whole,
 }
@@ -66,28 +68,28 @@ impl Seen<'_> {
         }
     }
 
-    fn outcome(&self) -> Outcome {
-        let taken = self.recipients.iter().any(Recipient::is_taken);
+    fn outcome(&self) -> AttemptOutcome {
+        let taken = self.recipients.iter().any(AttemptRecipient::is_taken);
         let first = self.recipients.first().map(|to| to.code).filter(|code| *code != 0);
         let (ending, code) = match self.fate {
-            Fate::Done if taken => (Ending::Accepted, Some(self.reply.answer.status)),
-            Fate::Taken if taken => (Ending::Taken, None),
-            Fate::Done => (Ending::Refused, first),
-            Fate::Refused(code) => (Ending::Refused, first.or(Some(code))),
-            Fate::InBan => (Ending::Refused, Some(429)),
-            Fate::Taken | Fate::Cut => (Ending::Cut, None),
-            Fate::Broken => (Ending::Left, None),
+            RequestFate::Done if taken => (Ending::Accepted, Some(self.reply.answer.status)),
+            RequestFate::Taken if taken => (Ending::Taken, None),
+            RequestFate::Done => (Ending::Refused, first),
+            RequestFate::Refused(code) => (Ending::Refused, first.or(Some(code))),
+            RequestFate::InBan => (Ending::Refused, Some(429)),
+            RequestFate::Taken | RequestFate::Cut => (Ending::Cut, None),
+            RequestFate::Broken => (Ending::Left, None),
         };
         let cut = match self.reply.how {
             How::Whole => None,
             How::Hang => Some(Cut::Hang),
             How::Reset | How::Part => Some(Cut::Reset),
         };
-        Outcome { ending, stage: Stage::Call, code, cut }
+        AttemptOutcome { ending, stage: AttemptStage::Call, code, cut }
     }
 }
 
-/// What came of a request that broke off, or was none, and what was answered, if anything was.
+/// An incomplete or invalid request, and its answer, if any.
 pub(crate) struct Broken<'a> {
     pub(crate) channel: &'a Channel,
     pub(crate) provider: &'static str,
@@ -95,12 +97,12 @@ pub(crate) struct Broken<'a> {
     pub(crate) connection: u64,
     pub(crate) peer: IpAddr,
     pub(crate) status: Option<u16>,
-    /// As far as its head tells; `None` when not even that is whole.
+    /// As far as its head goes; `None` when even that is incomplete.
     pub(crate) part: Option<&'a Whole>,
 }
 
 impl Broken<'_> {
-    /// The attempt, without recipients, still without its number. A head may hold a token and is not shown.
+    /// The attempt, without recipients, still without its number. The head may hold a token and is not shown.
     pub(crate) fn attempt(&self) -> Attempt {
         let (verb, size) = self.part.map_or(("", 0), |part| (part.verb.as_str(), part.body.len()));
         let said = self.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
@@ -115,7 +117,7 @@ impl Broken<'_> {
             sender: Address::new(""),
             recipients: Arc::new([]),
             order: None,
-            outcome: Outcome::new(ending, Stage::Call, self.status),
+            outcome: AttemptOutcome::new(ending, AttemptStage::Call, self.status),
             size: size.try_into().unwrap_or(u64::MAX),
             raw: self.part.map(body).unwrap_or_default(),
             dialogue: Text::new(format!("C: {verb} (broken)\nS: {said}\n")),

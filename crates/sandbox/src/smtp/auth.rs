@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::session::{Session, Stop};
 use super::wire::Line;
-use crate::record::{Ending, Outcome, Stage};
+use crate::record::{AttemptOutcome, AttemptStage, Ending};
 use crate::settings::Extension;
 
 /// What a client claims to be.
@@ -25,10 +25,14 @@ impl Session<'_> {
             return self.answer(503, "5.5.1 Bad sequence of commands");
         }
         if settings.only_over_tls && !self.wire.is_tls() {
-            return self.refuse_early(Stage::Auth, 538, "5.7.11 Encryption required for this authentication");
+            return self.refuse_early(
+                AttemptStage::Auth,
+                538,
+                "5.7.11 Encryption required for this authentication",
+            );
         }
-        if let Some(answer) = self.meet(Stage::Auth, &[]).await? {
-            return self.refuse_early(Stage::Auth, answer.code, answer.text());
+        if let Some(answer) = self.meet(AttemptStage::Auth, &[]).await? {
+            return self.refuse_early(AttemptStage::Auth, answer.code, answer.text());
         }
         let claim = if mechanism.eq_ignore_ascii_case("PLAIN") {
             self.plain(initial).await?
@@ -46,7 +50,7 @@ impl Session<'_> {
             self.user = Some(claim.user);
             return self.answer(235, "2.7.0 Authenticated");
         }
-        self.refuse_early(Stage::Auth, 535, "5.7.8 Authentication credentials invalid")
+        self.refuse_early(AttemptStage::Auth, 535, "5.7.8 Authentication credentials invalid")
     }
 
     async fn plain(&mut self, initial: Option<&str>) -> Result<Option<Claim>, Stop> {
@@ -77,7 +81,7 @@ impl Session<'_> {
         Ok(Some(Claim { user, password: password.into() }))
     }
 
-    /// Asks for a line of base64. `None`: the client gave up; `Some(None)`: it is not base64 of a text.
+    /// Requests a line of base64. `None`: the client gave up; `Some(None)`: it is not base64 of a text.
     async fn ask(&mut self, challenge: &str) -> Result<Option<Option<String>>, Stop> {
         self.answer(334, challenge)?;
         let line = self.wire.line().await?;
@@ -89,10 +93,10 @@ impl Session<'_> {
         })
     }
 
-    /// Refuses before any message was named, which is an attempt all the same.
-    pub(super) fn refuse_early(&mut self, stage: Stage, code: u16, text: &str) -> Result<(), Stop> {
+    /// Refuses before any message was named, which still counts as an attempt.
+    pub(super) fn refuse_early(&mut self, stage: AttemptStage, code: u16, text: &str) -> Result<(), Stop> {
         let answered = self.answer(code, text);
-        self.conclude_early(Outcome::new(Ending::Refused, stage, Some(code)));
+        self.conclude_early(AttemptOutcome::new(Ending::Refused, stage, Some(code)));
         answered
     }
 }

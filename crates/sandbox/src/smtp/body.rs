@@ -1,15 +1,15 @@
-//! The end of a message: finding the final dot, undoing doubled dots, and what a strict server complains about.
+//! The end of a message: finds the final dot, undoubles dots, and finds what a strict server refuses.
 
 use memchr::memchr2;
 
-/// Finds the end of a message that comes in pieces.
+/// Finds the end of a message that arrives in pieces.
 #[derive(Debug)]
 pub(super) struct DotFinder {
     lenient: bool,
     at: At,
 }
 
-/// Where in a line the last byte was.
+/// The position in the line after the last byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Start,
@@ -27,8 +27,8 @@ impl DotFinder {
         Self { lenient, at: At::Start }
     }
 
-    /// How many bytes of the piece belong to the message, its final dot included; `None` if all do and it goes on.
-    /// A lenient end is found at a bare CR too, an LF behind it is left to the caller.
+    /// How many bytes of the piece belong to the message, including its final dot; `None` if all do and it continues.
+    /// A lenient end is also found at a bare CR; an LF after it is left to the caller.
     pub(super) fn find(&mut self, piece: &[u8]) -> Option<usize> {
         let mut i = 0;
         while let Some(&byte) = piece.get(i) {
@@ -74,7 +74,7 @@ impl DotFinder {
     }
 }
 
-/// The message inside wire bytes: without the final dot, and with single dots again.
+/// The message in bytes from the wire: without the final dot, and with dots undoubled.
 pub(crate) fn undotted(wire: &[u8], lenient: bool) -> Vec<u8> {
     let mut message = Vec::with_capacity(wire.len());
     let mut at_start = true;
@@ -97,7 +97,7 @@ pub(crate) fn undotted(wire: &[u8], lenient: bool) -> Vec<u8> {
     message
 }
 
-/// The first thing in wire bytes a strict server does not take, as the text of its 554.
+/// The first thing a strict server refuses in bytes from the wire, as the text of its 554.
 pub(super) fn complaint(wire: &[u8], eight_bit: bool) -> Option<&'static str> {
     let mut before = 0;
     let mut length = 0_usize;

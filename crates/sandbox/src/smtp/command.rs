@@ -1,12 +1,12 @@
-//! Reading command lines.
+//! Parses command lines.
 
-/// A command, its arguments checked for form.
+/// A command; the form of its arguments is checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     Ehlo(&'a str),
     Helo(&'a str),
     StartTls,
-    /// The mechanism and, if given with it, the initial response.
+    /// The mechanism and, if present, the initial response.
     Auth(&'a str, Option<&'a str>),
     Mail(Path<'a>),
     Rcpt(Path<'a>),
@@ -18,23 +18,23 @@ pub(super) enum Command<'a> {
     Quit,
 }
 
-/// What stands between the angle brackets, and the parameters behind them.
+/// The text between the angle brackets, and the parameters after them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Path<'a> {
     pub(super) address: &'a str,
     pub(super) parameters: &'a str,
 }
 
-/// The longest address that is taken; RFC 5321 asks for 256.
+/// The longest accepted address; RFC 5321 requires 256.
 pub(super) const MOST_ADDRESS_BYTES: usize = 512;
 
-/// Why a line is no command: the code and text to answer.
+/// Why a line is not a command: the code and text to answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadCommand(pub(super) u16, pub(super) &'static str);
 
 const SYNTAX: BadCommand = BadCommand(501, "5.5.4 Syntax error in the arguments");
 
-/// Reads a line without its end.
+/// Parses a line without its end.
 pub(super) fn parse(line: &[u8]) -> Result<Command<'_>, BadCommand> {
     let text = std::str::from_utf8(line).map_err(|_| BadCommand(500, "5.5.2 The line is not UTF-8"))?;
     if text.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
@@ -93,7 +93,7 @@ fn path<'a>(rest: &'a str, word: &str) -> Result<Path<'a>, BadCommand> {
     Ok(Path { address, parameters: rest.trim_start_matches(' ') })
 }
 
-/// Where the bracket closes, quoted ones passed over.
+/// Where the bracket closes; quoted ones are skipped.
 fn closing(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -108,7 +108,8 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// Rough: a local part, quoted or without blanks and brackets, `@`, and a domain without blanks. `postmaster` is one too.
+/// Rough: a local part, quoted or without blanks and brackets, `@`, and a domain without blanks. `postmaster` alone is
+/// valid too.
 fn is_mailbox(address: &str) -> bool {
     let Some((local, domain)) = address.rsplit_once('@') else {
         return address.eq_ignore_ascii_case("postmaster");

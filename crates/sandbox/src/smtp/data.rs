@@ -1,4 +1,4 @@
-//! DATA: taking a message in, within bounds, and the verdict on it.
+//! DATA: receives a message, within bounds, and decides on it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,13 +7,13 @@ use bytes::{Buf, Bytes};
 use super::body::{self, DotFinder};
 use super::session::{Session, Stop};
 use super::wire::Lost;
-use crate::record::{Cut, Ending, Outcome, Stage};
+use crate::record::{AttemptOutcome, AttemptStage, Cut, Ending};
 use crate::settings::Tolerance;
 
-/// Room is asked for in steps of this many bytes.
+/// Room is reserved in steps of this many bytes.
 const STEP: usize = 64 * 1024;
 
-/// A message as it comes in.
+/// A message being received.
 struct Incoming<'a> {
     raw: Vec<u8>,
     size: u64,
@@ -21,7 +21,7 @@ struct Incoming<'a> {
     room: Room<'a>,
 }
 
-/// Bytes taken from what all connections together may hold; given back when dropped.
+/// Bytes reserved from what all connections together may hold; returned when dropped.
 struct Room<'a> {
     receiving: &'a AtomicUsize,
     held: usize,
@@ -57,36 +57,37 @@ impl Session<'_> {
         if transaction.taken.is_empty() {
             return self.answer(554, "5.5.1 No valid recipients");
         }
-        // A copy, because asking for faults needs all of the session.
+        // A copy, because checking for faults needs the whole session.
         let taken = transaction.taken.clone();
         let recipients: Vec<&str> = taken.iter().map(String::as_str).collect();
-        let met = self.meet(Stage::Data, &recipients).await;
+        let met = self.meet(AttemptStage::Data, &recipients).await;
         if let Some(answer) = met? {
-            return self.refuse_early(Stage::Data, answer.code, answer.text());
+            return self.refuse_early(AttemptStage::Data, answer.code, answer.text());
         }
         if self.wire.has_input() && self.server.settings.tolerance == Tolerance::Strict {
-            self.refuse_early(Stage::Data, 503, "5.5.1 Nothing may follow DATA before 354")?;
+            self.refuse_early(AttemptStage::Data, 503, "5.5.1 Nothing may follow DATA before 354")?;
             return Err(Stop::Close);
         }
         self.answer(354, "End data with <CR><LF>.<CR><LF>")?;
         self.wire.flush().await?;
-        match self.meet(Stage::Body, &recipients).await {
+        match self.meet(AttemptStage::Body, &recipients).await {
             Err(Stop::Cut(cut)) if cut != Cut::Hang => return self.cut_body(cut).await,
             met => met.map(drop)?,
         }
         self.receive(&recipients).await
     }
 
-    /// Cuts the connection when the first bytes of the message have come.
+    /// Cuts the connection once the first bytes of the message have arrived.
     async fn cut_body(&mut self, cut: Cut) -> Result<(), Stop> {
         let raw = match self.wire.piece().await {
             Ok(piece) => piece.split().freeze(),
             Err(_) => Bytes::new(),
         };
-        let outcome = Outcome { ending: Ending::Cut, stage: Stage::Body, code: None, cut: Some(cut) };
+        let outcome =
+            AttemptOutcome { ending: Ending::Cut, stage: AttemptStage::Body, code: None, cut: Some(cut) };
         let size = raw.len();
         self.finish(outcome, raw.to_vec(), u64::try_from(size).unwrap_or(u64::MAX));
-        self.stage = Stage::Dot;
+        self.stage = AttemptStage::Dot;
         Err(Stop::Cut(cut))
     }
 
@@ -120,7 +121,7 @@ impl Session<'_> {
 
     /// The client left in the middle of the message.
     fn left(&mut self, incoming: Incoming<'_>, lost: Lost) -> Stop {
-        self.finish(Outcome::new(Ending::Left, Stage::Body, None), incoming.raw, incoming.size);
+        self.finish(AttemptOutcome::new(Ending::Left, AttemptStage::Body, None), incoming.raw, incoming.size);
         Stop::Lost(lost)
     }
 
@@ -130,15 +131,15 @@ impl Session<'_> {
             incoming.refusal = body::complaint(&incoming.raw, eight_bit).map(|text| (554, text));
         }
         if let Some((code, text)) = incoming.refusal {
-            let outcome = Outcome::new(Ending::Refused, Stage::Dot, Some(code));
+            let outcome = AttemptOutcome::new(Ending::Refused, AttemptStage::Dot, Some(code));
             self.finish(outcome, incoming.raw, incoming.size);
             return self.answer(code, text);
         }
-        let met = self.meet(Stage::Dot, recipients).await;
-        self.stage = Stage::Dot;
+        let met = self.meet(AttemptStage::Dot, recipients).await;
+        self.stage = AttemptStage::Dot;
         match met {
             Ok(None) => {
-                let outcome = Outcome::new(Ending::Accepted, Stage::Dot, Some(250));
+                let outcome = AttemptOutcome::new(Ending::Accepted, AttemptStage::Dot, Some(250));
                 let answered = self.put(outcome, incoming.raw, incoming.size);
                 match answered {
                     Some(id) => self.answer(250, &format!("2.0.0 Ok: queued as {id}")),
@@ -146,44 +147,48 @@ impl Session<'_> {
                 }
             }
             Ok(Some(answer)) => {
-                let outcome = Outcome::new(Ending::Refused, Stage::Dot, Some(answer.code));
+                let outcome = AttemptOutcome::new(Ending::Refused, AttemptStage::Dot, Some(answer.code));
                 self.finish(outcome, incoming.raw, incoming.size);
                 self.answer(answer.code, answer.text())
             }
             Err(stop) => {
-                // The message has come to its end: what goes wrong now, the sender cannot tell from a yes that was lost.
+                // The message is complete: the sender cannot tell an error here from a lost positive answer.
                 let cut = match stop {
                     Stop::Cut(cut) => cut,
                     _ => Cut::Drop,
                 };
-                let outcome =
-                    Outcome { ending: Ending::Taken, stage: Stage::Dot, code: None, cut: Some(cut) };
+                let outcome = AttemptOutcome {
+                    ending: Ending::Taken,
+                    stage: AttemptStage::Dot,
+                    code: None,
+                    cut: Some(cut),
+                };
                 self.finish(outcome, incoming.raw, incoming.size);
                 Err(stop)
             }
         }
     }
 
-    /// Writes the attempt down; its id, or nothing if the record file cannot be written.
-    fn put(&mut self, outcome: Outcome, raw: Vec<u8>, size: u64) -> Option<u64> {
-        // Boxed, because the ring counts the bytes of the message, not those set aside for it.
+    /// Records the attempt. Returns its id, or nothing if the record file cannot be written.
+    fn put(&mut self, outcome: AttemptOutcome, raw: Vec<u8>, size: u64) -> Option<u64> {
+        // Boxed, because the ring counts the bytes of the message, not the allocated capacity.
         match self.conclude(outcome, Bytes::from(raw.into_boxed_slice()), size) {
             Ok(id) => Some(id),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "an attempt is missing in the record file");
+                tracing::warn!(error, "could not write an attempt to the record file");
                 None
             }
         }
     }
 
-    fn finish(&mut self, outcome: Outcome, raw: Vec<u8>, size: u64) {
+    fn finish(&mut self, outcome: AttemptOutcome, raw: Vec<u8>, size: u64) {
         self.put(outcome, raw, size);
     }
 }
 
 impl Incoming<'_> {
-    /// Adds a piece, or only counts it once the message cannot be taken any more.
+    /// Adds a piece, or only counts it once the message can no longer be accepted.
     fn take(&mut self, piece: &[u8], (most_message, most_receiving): (usize, usize)) {
         self.size += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         if self.refusal.is_some() {
@@ -198,7 +203,7 @@ impl Incoming<'_> {
             self.raw.extend_from_slice(piece);
             return;
         }
-        // The beginning is kept to show what it was.
+        // Keep the beginning, to show what it was.
         self.raw.truncate(STEP);
         self.raw.shrink_to_fit();
     }

@@ -3,7 +3,7 @@
 use super::command::Path;
 use super::session::{Session, Stop};
 use super::transaction::Transaction;
-use crate::record::Stage;
+use crate::record::AttemptStage;
 use crate::settings::Extension;
 
 impl Session<'_> {
@@ -17,24 +17,24 @@ impl Session<'_> {
         }
         let most = settings.messages_per_connection;
         if most > 0 && self.messages >= most {
-            return self.refuse_early(Stage::Mail, 421, "4.7.0 Enough messages on this connection");
+            return self.refuse_early(AttemptStage::Mail, 421, "4.7.0 Enough messages on this connection");
         }
         if settings.auth.required && self.user.is_none() {
-            return self.refuse_early(Stage::Mail, 530, "5.7.0 Authentication required");
+            return self.refuse_early(AttemptStage::Mail, 530, "5.7.0 Authentication required");
         }
         let mut transaction = Transaction::begin(self.server.clock.now(), path.address, path.parameters);
         let refusal = self.parameters(path, &mut transaction);
         self.transaction = Some(transaction);
         if let Some((code, text)) = refusal {
-            return self.refuse_early(Stage::Mail, code, text);
+            return self.refuse_early(AttemptStage::Mail, code, text);
         }
-        if let Some(answer) = self.meet(Stage::Mail, &[]).await? {
-            return self.refuse_early(Stage::Mail, answer.code, answer.text());
+        if let Some(answer) = self.meet(AttemptStage::Mail, &[]).await? {
+            return self.refuse_early(AttemptStage::Mail, answer.code, answer.text());
         }
         self.answer(250, "2.1.0 Ok")
     }
 
-    /// Reads the parameters of MAIL; the refusal if they cannot be had.
+    /// Parses the parameters of MAIL; returns the refusal if they are not valid.
     fn parameters(&self, path: &Path<'_>, transaction: &mut Transaction) -> Option<(u16, &'static str)> {
         for parameter in path.parameters.split_ascii_whitespace() {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -80,7 +80,7 @@ impl Session<'_> {
         if let Some((code, text)) = refusal {
             return self.recipient(path.address, code, text);
         }
-        match self.meet(Stage::Rcpt, &[path.address]).await {
+        match self.meet(AttemptStage::Rcpt, &[path.address]).await {
             Ok(None) => self.recipient(path.address, 250, "2.1.5 Ok"),
             Ok(Some(answer)) => self.recipient(path.address, answer.code, answer.text()),
             Err(stop) => {

@@ -1,4 +1,4 @@
-//! The SMTP listeners: each connection in a task of its own, so many at a time and no more.
+//! The SMTP listeners: each connection in a task of its own, up to a limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,21 +15,21 @@ use tokio_util::task::TaskTracker;
 use super::session;
 use crate::faults::Faults;
 use crate::record::Record;
-use crate::settings::SmtpSettings;
+use crate::settings::SmtpServerSettings;
 
-/// How long a listener rests when the system refuses a connection (no file descriptors left, mostly).
+/// Pause of a listener when the system refuses a connection (usually: no file descriptors left).
 const REST: Duration = Duration::from_millis(100);
 
-/// What all connections share.
+/// State shared by all connections.
 pub(crate) struct Server {
-    pub(crate) settings: SmtpSettings,
+    pub(crate) settings: SmtpServerSettings,
     pub(crate) channel: Channel,
     pub(crate) order_header: String,
     pub(crate) record: Arc<Record>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tls: TlsAcceptor,
-    /// Bytes of messages on their way in.
+    /// Bytes of messages being received.
     pub(crate) receiving: AtomicUsize,
     /// Connections so far.
     pub(crate) connections: AtomicU64,
@@ -37,7 +37,7 @@ pub(crate) struct Server {
     pub(crate) places: Arc<Semaphore>,
 }
 
-/// Takes connections until `stop`. With `implicit_tls` they begin with the handshake.
+/// Accepts connections until `stop`. With `implicit_tls` they begin with the handshake.
 pub(crate) async fn serve(
     server: Arc<Server>,
     listener: TcpListener,
@@ -66,14 +66,14 @@ pub(crate) async fn serve(
         let number = server.connections.fetch_add(1, Ordering::Relaxed) + 1;
         tasks.spawn(async move {
             let conversation = session::converse(&server, stream, peer.ip(), number, implicit_tls);
-            // Boxed, so that the task of a waiting connection is small.
+            // Boxed, to keep the task of a waiting connection small.
             stop.run_until_cancelled(Box::pin(conversation)).await;
             drop(place);
         });
     }
 }
 
-/// Says why, if that takes no waiting, and closes.
+/// Sends the reason, if that does not block, and closes.
 async fn turn_away(mut stream: TcpStream, implicit_tls: bool) {
     if !implicit_tls {
         let say = stream.write_all(b"421 4.3.2 Too many connections, try again later\r\n");

@@ -1,4 +1,4 @@
-//! The conversation of one connection: the loop over commands, what belongs to no message, and the faults on the way.
+//! The conversation of one connection: the command loop, the commands outside a message, and the faults on the way.
 
 use std::net::IpAddr;
 
@@ -11,21 +11,21 @@ use super::command::{self, BadCommand, Command};
 use super::listen::Server;
 use super::transaction::{Dialogue, Transaction};
 use super::wire::{Line, Lost, Wire};
-use crate::faults::{Answer, Decision, Occasion, Then};
-use crate::record::{Attempt, Cut, Ending, NotRecorded, Outcome, Protocol, SmtpFacts, Stage};
+use crate::faults::{Decision, Occasion, RefusalAnswer, Then};
+use crate::record::{Attempt, AttemptOutcome, AttemptStage, Cut, Ending, NotRecorded, Protocol, SmtpFacts};
 use crate::settings::{Extension, Tolerance};
 
-/// Lines that are no commands, or out of order, before the connection is answered 421.
+/// Invalid or out-of-order commands before the connection is answered 421.
 const MOST_BAD: u32 = 50;
 
-/// Bytes shown of a line that is no command.
+/// Bytes shown of a line that is not a command.
 const MOST_SHOWN: usize = 200;
 
 /// Why a conversation ends.
 #[derive(Debug)]
 pub(super) enum Stop {
     Lost(Lost),
-    /// All is said.
+    /// The conversation is finished.
     Close,
     Cut(Cut),
     Babble(u32),
@@ -51,8 +51,8 @@ pub(super) struct Session<'a> {
     pub(super) messages: u64,
     bad: u32,
     pub(super) transaction: Option<Transaction>,
-    /// Where an attempt would end if the connection ended now.
-    pub(super) stage: Stage,
+    /// The stage an attempt would have if the connection ended now.
+    pub(super) stage: AttemptStage,
 }
 
 /// Talks with one client to the end.
@@ -80,14 +80,14 @@ pub(super) async fn converse(
         messages: 0,
         bad: 0,
         transaction: None,
-        stage: Stage::Greeting,
+        stage: AttemptStage::Greeting,
     };
     let stop = session.talk().await;
     session.end(stop).await;
 }
 
 impl Session<'_> {
-    /// Until the end, and why it ended.
+    /// Runs to the end; returns why it ended.
     async fn talk(&mut self) -> Stop {
         if let Err(stop) = self.greet().await {
             return stop;
@@ -100,11 +100,11 @@ impl Session<'_> {
     }
 
     async fn greet(&mut self) -> Result<(), Stop> {
-        if let Some(answer) = self.meet(Stage::Greeting, &[]).await? {
-            self.refuse_early(Stage::Greeting, answer.code, answer.text())?;
+        if let Some(answer) = self.meet(AttemptStage::Greeting, &[]).await? {
+            self.refuse_early(AttemptStage::Greeting, answer.code, answer.text())?;
             return Err(Stop::Close);
         }
-        let greeting = format!("{} ESMTP stand-in, nothing leaves here", self.server.settings.host);
+        let greeting = format!("{} ESMTP fake provider, nothing leaves here", self.server.settings.host);
         self.answer(220, &greeting)
     }
 
@@ -122,7 +122,7 @@ impl Session<'_> {
         }
         match command::parse(&text) {
             Err(BadCommand(code, answer)) => {
-                // A password may stand in it.
+                // It may hold a password.
                 let is_auth = text.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"));
                 let start = text.get(..MOST_SHOWN).unwrap_or(&text);
                 let shown = if is_auth { "AUTH ***".to_owned() } else { start.escape_ascii().to_string() };
@@ -130,7 +130,7 @@ impl Session<'_> {
                 self.bad(code, answer)
             }
             Ok(command) => {
-                // The parser lets UTF-8 pass only.
+                // The parser accepts only UTF-8.
                 let said = String::from_utf8_lossy(&text);
                 match &command {
                     Command::Auth(mechanism, _) => self.dialogue.add('C', &format!("AUTH {mechanism} ***")),
@@ -168,11 +168,11 @@ impl Session<'_> {
     async fn hello(&mut self, name: &str, extended: bool) -> Result<(), Stop> {
         self.give_up();
         name.clone_into(&mut self.hello);
-        if let Some(answer) = self.meet(Stage::Ehlo, &[]).await? {
-            return self.refuse_early(Stage::Ehlo, answer.code, answer.text());
+        if let Some(answer) = self.meet(AttemptStage::Ehlo, &[]).await? {
+            return self.refuse_early(AttemptStage::Ehlo, answer.code, answer.text());
         }
         self.extended = extended;
-        self.stage = Stage::Ehlo;
+        self.stage = AttemptStage::Ehlo;
         let host = &self.server.settings.host;
         if !extended {
             return self.answer(250, host);
@@ -210,8 +210,8 @@ impl Session<'_> {
         if self.wire.is_tls() || self.transaction.is_some() {
             return self.answer(503, "5.5.1 Bad sequence of commands");
         }
-        if let Some(answer) = self.meet(Stage::Starttls, &[]).await? {
-            return self.refuse_early(Stage::Starttls, answer.code, answer.text());
+        if let Some(answer) = self.meet(AttemptStage::Starttls, &[]).await? {
+            return self.refuse_early(AttemptStage::Starttls, answer.code, answer.text());
         }
         if self.wire.has_input() && self.server.settings.tolerance == Tolerance::Strict {
             self.answer(503, "5.5.1 Nothing may follow STARTTLS before the handshake")?;
@@ -219,7 +219,7 @@ impl Session<'_> {
         }
         self.answer(220, "2.0.0 Go ahead")?;
         self.wire.flush().await?;
-        // What came in clear must not count as said under encryption (CVE-2011-0411).
+        // Clear-text input must not be treated as if it had been encrypted (CVE-2011-0411).
         self.wire.discard_input();
         self.wire.encrypt(&self.server.tls).await?;
         self.hello.clear();
@@ -228,17 +228,17 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Whether an extension is known here.
+    /// Whether an extension is active.
     pub(super) fn has(&self, extension: Extension) -> bool {
         !self.server.settings.without.contains(&extension)
     }
 
-    /// Whether the client has said who it is.
+    /// Whether the client has sent EHLO or HELO.
     pub(super) fn said_hello(&self) -> bool {
         !self.hello.is_empty()
     }
 
-    /// Says a reply of one line. After a 421 the conversation is over.
+    /// Sends a reply of one line. After a 421 the conversation ends.
     pub(super) fn answer(&mut self, code: u16, text: &str) -> Result<(), Stop> {
         let text = if self.has(Extension::EnhancedStatusCodes) { text } else { without_enhanced(text) };
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -248,7 +248,7 @@ impl Session<'_> {
         if code == 421 { Err(Stop::Close) } else { Ok(()) }
     }
 
-    /// Answers a line that makes no sense; too many of them end the conversation.
+    /// Answers an invalid line; too many of them end the conversation.
     pub(super) fn bad(&mut self, code: u16, text: &str) -> Result<(), Stop> {
         self.bad += 1;
         if self.bad > MOST_BAD {
@@ -257,9 +257,13 @@ impl Session<'_> {
         self.answer(code, text)
     }
 
-    /// Asks for faults at a stage and does what is not left to the caller: waiting, cutting, babbling. Gives the refusal
-    /// to say, if there is one.
-    pub(super) async fn meet(&mut self, stage: Stage, recipients: &[&str]) -> Result<Option<Answer>, Stop> {
+    /// Checks for faults at a stage and does what is not left to the caller: waiting, cutting, babbling. Returns the
+    /// refusal to send, if there is one.
+    pub(super) async fn meet(
+        &mut self,
+        stage: AttemptStage,
+        recipients: &[&str],
+    ) -> Result<Option<RefusalAnswer>, Stop> {
         let occasion = Occasion {
             channel: &self.server.channel,
             stage,
@@ -268,7 +272,7 @@ impl Session<'_> {
             recipients,
         };
         let Decision { wait, then } = self.server.faults.decide(&occasion, Instant::now());
-        if stage < Stage::Dot {
+        if stage < AttemptStage::Dot {
             self.stage = stage;
         }
         if !wait.is_zero() {
@@ -283,30 +287,35 @@ impl Session<'_> {
         }
     }
 
-    /// The message under way, if any, ends without a verdict on it.
+    /// Ends the current message, if any, without a result.
     pub(super) fn give_up(&mut self) {
         let Some(transaction) = &self.transaction else { return };
         let outcome = match transaction.last_refusal {
             Some(code) if transaction.taken.is_empty() => {
-                Outcome::new(Ending::Refused, Stage::Rcpt, Some(code))
+                AttemptOutcome::new(Ending::Refused, AttemptStage::Rcpt, Some(code))
             }
-            _ => Outcome::new(Ending::Left, self.stage, None),
+            _ => AttemptOutcome::new(Ending::Left, self.stage, None),
         };
         self.conclude_early(outcome);
     }
 
-    /// As [`Self::conclude`], of an attempt that brought no message.
-    pub(super) fn conclude_early(&mut self, outcome: Outcome) {
+    /// As [`Self::conclude`], for an attempt without a message.
+    pub(super) fn conclude_early(&mut self, outcome: AttemptOutcome) {
         if let Err(error) = self.conclude(outcome, Bytes::new(), 0) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "an attempt is missing in the record file"
+                "could not write an attempt to the record file"
             );
         }
     }
 
-    /// Writes the attempt down and gives its id; there is no message under way then.
-    pub(super) fn conclude(&mut self, outcome: Outcome, raw: Bytes, size: u64) -> Result<u64, NotRecorded> {
+    /// Records the attempt and returns its id; afterwards there is no current message.
+    pub(super) fn conclude(
+        &mut self,
+        outcome: AttemptOutcome,
+        raw: Bytes,
+        size: u64,
+    ) -> Result<u64, NotRecorded> {
         let server = self.server;
         let transaction =
             self.transaction.take().unwrap_or_else(|| Transaction::begin(server.clock.now(), "", ""));
@@ -337,13 +346,13 @@ impl Session<'_> {
 
     async fn end(mut self, stop: Stop) {
         match &stop {
-            Stop::Cut(cut) if self.stage < Stage::Dot => {
-                let outcome = Outcome::new(Ending::Cut, self.stage, None);
-                self.conclude_early(Outcome { cut: Some(*cut), ..outcome });
+            Stop::Cut(cut) if self.stage < AttemptStage::Dot => {
+                let outcome = AttemptOutcome::new(Ending::Cut, self.stage, None);
+                self.conclude_early(AttemptOutcome { cut: Some(*cut), ..outcome });
             }
-            Stop::Babble(_) if self.stage < Stage::Dot => {
-                let outcome = Outcome::new(Ending::Cut, self.stage, None);
-                self.conclude_early(Outcome { cut: Some(Cut::Drop), ..outcome });
+            Stop::Babble(_) if self.stage < AttemptStage::Dot => {
+                let outcome = AttemptOutcome::new(Ending::Cut, self.stage, None);
+                self.conclude_early(AttemptOutcome { cut: Some(Cut::Drop), ..outcome });
             }
             _ => self.give_up(),
         }
@@ -354,7 +363,7 @@ impl Session<'_> {
                 self.wire.close().await;
             }
             Stop::Close | Stop::Cut(Cut::Drop) => self.wire.close().await,
-            // What was said before is sent first. A client that is gone meanwhile needs no more.
+            // Replies from before are sent first. A client that has left does not need them.
             Stop::Cut(cut) => {
                 let _ = self.wire.flush().await;
                 match cut {
@@ -384,7 +393,7 @@ impl Session<'_> {
     }
 }
 
-/// A text without the enhanced code in front.
+/// A text without its leading enhanced code.
 fn without_enhanced(text: &str) -> &str {
     match text.split_once(' ') {
         Some((code, rest)) if code.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest,

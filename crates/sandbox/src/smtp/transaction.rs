@@ -1,15 +1,15 @@
-//! What is gathered of an attempt while it is under way.
+//! The data of an attempt in progress.
 
 use std::time::Duration;
 
 use posthaste_model::{Address, UnixMs};
 use tokio::time::Instant;
 
-use crate::record::Recipient;
+use crate::record::AttemptRecipient;
 
-/// Most bytes of what was said that an attempt keeps.
+/// Most bytes of dialogue kept per attempt.
 const MOST_DIALOGUE_BYTES: usize = 16 * 1024;
-/// Refused recipients kept of one attempt, beside those that were taken.
+/// Most refused recipients kept per attempt, beside the accepted ones.
 const MOST_REFUSED: usize = 1_000;
 
 /// A message from MAIL on.
@@ -21,12 +21,12 @@ pub(super) struct Transaction {
     pub(super) parameters: String,
     pub(super) eight_bit: bool,
     pub(super) utf8: bool,
-    /// The addresses that were taken.
+    /// The accepted addresses.
     pub(super) taken: Vec<String>,
-    /// Those that were taken and those that were refused, in the order they came.
-    pub(super) recipients: Vec<Recipient>,
+    /// Accepted and refused ones, in order of arrival.
+    pub(super) recipients: Vec<AttemptRecipient>,
     refused: usize,
-    /// The code the last refused recipient was answered.
+    /// The code answered to the last refused recipient.
     pub(super) last_refusal: Option<u16>,
 }
 
@@ -50,7 +50,7 @@ impl Transaction {
         self.begun.elapsed()
     }
 
-    /// Writes down what a recipient was answered, 0 for nothing.
+    /// Records the code answered to a recipient, 0 for no answer.
     pub(super) fn answered(&mut self, address: &str, code: u16) {
         if code / 100 == 2 {
             self.taken.push(address.to_owned());
@@ -61,11 +61,11 @@ impl Transaction {
                 return;
             }
         }
-        self.recipients.push(Recipient { address: Address::new(address), code, id: None });
+        self.recipients.push(AttemptRecipient { address: Address::new(address), code, id: None });
     }
 }
 
-/// What was said, line by line.
+/// The dialogue, line by line.
 #[derive(Debug, Default)]
 pub(super) struct Dialogue {
     text: String,
@@ -89,14 +89,14 @@ impl Dialogue {
         self.text.push('\n');
     }
 
-    /// All of it; begins anew.
+    /// Returns all of it and starts over.
     pub(super) fn take(&mut self) -> String {
         self.full = false;
         std::mem::take(&mut self.text)
     }
 }
 
-/// The value of a header in the head of a message, on its first line; at most 200 bytes of it.
+/// The value of a header in the head of a message, from its first line; at most 200 bytes.
 pub(super) fn header(message: &[u8], name: &str) -> Option<String> {
     for line in message.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -12,21 +12,21 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The longest command line; RFC 5321 asks for 512, with extensions about 2,000.
+/// The longest command line; RFC 5321 requires 512, with extensions about 2,000.
 const MOST_LINE_BYTES: usize = 4_096;
 const READ_BYTES: usize = 16 * 1024;
-/// Replies are sent when they take this much, though more commands wait.
+/// Replies are sent once they reach this size, even if more commands wait.
 const MOST_REPLY_BYTES: usize = 16 * 1024;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
-/// How often a hanging connection looks whether the client is still there.
+/// How often a hanging connection checks whether the client is still there.
 const HANG_LOOK: Duration = Duration::from_millis(100);
 
-/// The conversation is over, for the reason given. Not an error of ours.
+/// The conversation has ended, for this reason. Not an error of the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     /// The client closed or reset.
     Gone,
-    /// The client said nothing for too long.
+    /// The client was idle for too long.
     Idle,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Lost {
 pub(super) enum Line {
     Whole {
         text: Bytes,
-        /// Whether CR LF ended it, not a bare LF.
+        /// Whether CR LF ended it, rather than a bare LF.
         crlf: bool,
     },
     TooLong,
@@ -47,7 +47,7 @@ pub(super) struct Wire {
     output: Vec<u8>,
     idle_for: Duration,
     reply_after: Duration,
-    /// Passes over an LF that belongs to a CR already taken for the end of a message.
+    /// Skip an LF that follows a CR already taken as the end of a message.
     skip_lf: bool,
 }
 
@@ -59,7 +59,7 @@ enum Stream {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, idle_for: Duration, reply_after: Duration) -> Self {
-        // Without it small replies may wait for the client's acknowledgement; a failure only costs time.
+        // Without it, small replies may wait for the client's acknowledgement; a failure only costs time.
         let _ = stream.set_nodelay(true);
         let (input, output) = (BytesMut::new(), Vec::new());
         Self { stream: Stream::Plain(stream), input, output, idle_for, reply_after, skip_lf: false }
@@ -74,7 +74,7 @@ impl Wire {
         !self.input.is_empty()
     }
 
-    /// Forgets what the client has sent and was not read.
+    /// Discards unread input from the client.
     pub(super) fn discard_input(&mut self) {
         self.input.clear();
     }
@@ -83,7 +83,7 @@ impl Wire {
         self.skip_lf = true;
     }
 
-    /// The next command line. Replies are sent when there is nothing left to read, so that a group of commands gets one
+    /// The next command line. Replies are sent when there is nothing left to read, so a group of commands gets one
     /// group of replies.
     pub(super) async fn line(&mut self) -> Result<Line, Lost> {
         let mut too_long = false;
@@ -115,7 +115,7 @@ impl Wire {
         }
     }
 
-    /// The next piece of a message: what was read, or at least one byte more.
+    /// The next piece of a message: the unread rest of the buffer, or at least one new byte.
     pub(super) async fn piece(&mut self) -> Result<&mut BytesMut, Lost> {
         self.drop_skipped_lf();
         while self.input.is_empty() {
@@ -134,7 +134,7 @@ impl Wire {
         }
     }
 
-    /// Sends what is to be said, then reads.
+    /// Sends waiting replies, then reads.
     async fn fill(&mut self) -> Result<(), Lost> {
         self.flush().await?;
         self.input.reserve(READ_BYTES);
@@ -145,18 +145,18 @@ impl Wire {
         }
     }
 
-    /// Puts a line of a reply behind those that wait to be sent.
+    /// Queues a line of a reply.
     pub(super) fn say(&mut self, line: &str) {
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
     }
 
-    /// Puts raw bytes behind what waits to be sent.
+    /// Queues raw bytes.
     pub(super) fn say_raw(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Sends what waits.
+    /// Sends everything queued.
     pub(super) async fn flush(&mut self) -> Result<(), Lost> {
         if self.output.is_empty() {
             return Ok(());
@@ -168,7 +168,7 @@ impl Wire {
             self.stream.write_all(&self.output).await?;
             self.stream.flush().await
         };
-        // A client that does not read what it is told is as good as silent.
+        // A client that does not read its replies is treated as idle.
         match timeout(self.idle_for, write).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Lost::Gone),
@@ -178,7 +178,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Does the TLS handshake. What was read before it is the caller's to forget.
+    /// Does the TLS handshake. The caller discards input read before it.
     pub(super) async fn encrypt(&mut self, acceptor: &TlsAcceptor) -> Result<(), Lost> {
         self.stream = match std::mem::replace(&mut self.stream, Stream::Closed) {
             Stream::Plain(stream) => match timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
@@ -191,26 +191,26 @@ impl Wire {
         Ok(())
     }
 
-    /// Says what waits and closes in order.
+    /// Sends what is queued and closes normally.
     pub(super) async fn close(mut self) {
         let _ = self.flush().await;
-        // A client that does not take the end gets it when the connection is dropped.
+        // A client that does not accept the close gets it when the connection is dropped.
         let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 
-    /// Resets the connection; what waits to be said is lost.
+    /// Resets the connection; queued replies are lost.
     pub(super) fn reset(self) {
         if let Some(tcp) = self.tcp() {
-            // If it fails the connection is closed in order, which is no worse than most networks.
+            // If this fails, the connection is closed normally instead, which is acceptable.
             let _ = tcp.set_zero_linger();
         }
     }
 
-    /// Says and reads nothing more until the client is gone or `longest` is over.
+    /// Sends and reads nothing more until the client is gone or `longest` is over.
     pub(super) async fn hang(self, longest: Duration) {
         let Some(tcp) = self.tcp() else { return };
         let gone = async {
-            // Reading would free the client's buffer, which a hanging server does not do.
+            // Reading would free the client's buffer, and a hanging server does not do that.
             while let Ok(ready) = tcp.ready(Interest::READABLE | Interest::WRITABLE).await {
                 if ready.is_read_closed() || ready.is_error() {
                     return;

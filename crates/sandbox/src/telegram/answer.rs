@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::standin::Answer;
+use crate::fake_provider::Answer;
 
 /// `{"ok":true,"result":…}`.
 pub(super) fn result(result: &Value) -> Answer {
@@ -23,7 +23,7 @@ pub(super) fn wait(seconds: u64) -> Answer {
     Answer::json(429, &body).retry_after(seconds)
 }
 
-/// Somebody else asks for the bot's updates.
+/// Another client requests the bot's updates.
 pub(super) fn conflict() -> Answer {
     refusal(
         409,
@@ -31,7 +31,7 @@ pub(super) fn conflict() -> Answer {
     )
 }
 
-/// The group has another number now.
+/// The group has a new id.
 pub(super) fn moved(to: i64) -> Answer {
     let body = json!({
         "ok": false, "error_code": 400,

@@ -1,4 +1,5 @@
-//! The limits of the Bot API: messages a second of a bot, to a person, and to a group in a minute. Pure: time comes in.
+//! The limits of the Bot API: messages per second of a bot, to a person, and per minute to a group. Pure: the time is
+//! a parameter.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,19 +8,19 @@ use lru::LruCache;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::standin::Window;
+use crate::fake_provider::Window;
 
-/// Bots and chats remembered; the one unused for longest is forgotten first.
+/// Bots and chats remembered; the least recently used is forgotten first.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(199_999);
 
-/// How much is taken. The real limits are soft and told as "about".
+/// The limits. The real ones are soft and documented as "about".
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct BotLimits {
     /// Messages of one bot in a second.
     pub bot_per_second: usize,
-    /// Seconds a bot that goes beyond it is banned for.
+    /// How many seconds a bot above this is banned.
     pub ban: u64,
     /// Messages to one person in three seconds: one a second, with short bursts.
     pub person_per_three_seconds: usize,
@@ -27,14 +28,14 @@ pub struct Limits {
     pub group_per_minute: usize,
 }
 
-impl Default for Limits {
+impl Default for BotLimits {
     fn default() -> Self {
         Self { bot_per_second: 33, ban: 3, person_per_three_seconds: 5, group_per_minute: 20 }
     }
 }
 
-impl Limits {
-    /// None that is ever met.
+impl BotLimits {
+    /// Limits that are never reached.
     #[must_use]
     pub fn none() -> Self {
         let most = usize::MAX;
@@ -42,10 +43,10 @@ impl Limits {
     }
 }
 
-/// What was sent of late.
+/// What was sent recently.
 #[derive(Debug)]
 pub(super) struct Counting {
-    limits: Limits,
+    limits: BotLimits,
     bots: LruCache<u64, Bot>,
     chats: LruCache<(u64, String), Window>,
 }
@@ -65,11 +66,11 @@ pub(super) struct Limited {
 }
 
 impl Counting {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: BotLimits) -> Self {
         Self { limits, bots: LruCache::new(MOST), chats: LruCache::new(MOST) }
     }
 
-    pub(super) fn set(&mut self, limits: Limits) {
+    pub(super) fn set(&mut self, limits: BotLimits) {
         *self = Self::new(limits);
     }
 
@@ -80,14 +81,14 @@ impl Counting {
         bot.banned_until = Some(bot.banned_until.map_or(until, |other| other.max(until)));
     }
 
-    /// The ban a bot is under.
+    /// The current ban of a bot.
     pub(super) fn banned(&mut self, bot: u64, now: Instant) -> Option<Limited> {
         let until = self.bots.get_mut(&bot)?.banned_until?;
         let left = until.saturating_duration_since(now);
         (!left.is_zero()).then(|| Limited { retry_after: seconds(left), in_ban: true })
     }
 
-    /// Counts a message of this bot to this chat, or tells the limit it meets.
+    /// Counts a message of this bot to this chat, or returns the limit it exceeds.
     pub(super) fn count(&mut self, bot: u64, chat: &str, now: Instant) -> Result<(), Limited> {
         let limited = |left| Err(Limited { retry_after: seconds(left), in_ban: false });
         let is_person = chat.bytes().all(|byte| byte.is_ascii_digit());
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_bot_that_goes_too_fast_is_banned_with_all_its_chats() {
-        let (now, limits) = (Instant::now(), Limits { bot_per_second: 2, ..Limits::default() });
+        let (now, limits) = (Instant::now(), BotLimits { bot_per_second: 2, ..BotLimits::default() });
         let mut counting = Counting::new(limits);
         assert_eq!(counting.count(1, "7", now), Ok(()));
         assert_eq!(counting.count(1, "8", now), Ok(()));
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn persons_and_groups_have_their_own() {
         let now = Instant::now();
-        let mut counting = Counting::new(Limits { bot_per_second: 99, ..Limits::default() });
+        let mut counting = Counting::new(BotLimits { bot_per_second: 99, ..BotLimits::default() });
         for _ in 0..5 {
             assert_eq!(counting.count(1, "7", now), Ok(()));
         }

@@ -1,4 +1,4 @@
-//! What the methods of the Bot API check and answer.
+//! What the Bot API methods check and answer.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use posthaste_model::UnixMs;
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::standin::{Answer, Whole};
+use crate::fake_provider::{Answer, Whole};
 
-/// UTF-16 units of a text at most.
+/// Most UTF-16 units of a text.
 const MOST_UNITS: usize = 4096;
 
-/// Where a request goes: `/bot<token>[/test]/<method>`.
+/// The target of a request: `/bot<token>[/test]/<method>`.
 pub(super) struct Place {
     pub(super) bot: u64,
     pub(super) token: String,
     pub(super) method: String,
 }
 
-/// Reads a path; `None` for any other.
+/// Parses a path; `None` for any other.
 pub(super) fn place(path: &str) -> Option<Place> {
     let path = path.split('?').next()?.strip_prefix("/bot")?;
     let mut parts = path.split('/');
@@ -47,7 +47,7 @@ pub(super) fn parameters(request: &Whole) -> Option<Value> {
     };
     let pairs: HashMap<String, String> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     let value = |(name, text): (String, String)| {
-        // Forms carry numbers, lists and objects as JSON in a text.
+        // Forms carry numbers, lists and objects as JSON text.
         let is_text = matches!(name.as_str(), "text" | "parse_mode");
         let value = if is_text { None } else { serde_json::from_str(&text).ok() };
         (name, value.unwrap_or(Value::String(text)))
@@ -55,7 +55,7 @@ pub(super) fn parameters(request: &Whole) -> Option<Value> {
     Some(Value::Object(pairs.into_iter().map(value).collect()))
 }
 
-/// The chat a message is to, as addresses have it; empty when it names none.
+/// The chat of a message, written as in addresses; empty when it names none.
 pub(super) fn chat(parameters: &Value) -> String {
     match &parameters["chat_id"] {
         Value::Number(number) => number.to_string(),
@@ -64,7 +64,7 @@ pub(super) fn chat(parameters: &Value) -> String {
     }
 }
 
-/// What the real one refuses by itself.
+/// Refuses what the real API refuses.
 pub(super) fn check(parameters: &Value) -> Result<(), Answer> {
     let refuse = |description: &str| Err(answer::refusal(400, &format!("Bad Request: {description}")));
     let chat = chat(parameters);
@@ -86,7 +86,7 @@ pub(super) fn check(parameters: &Value) -> Result<(), Answer> {
         return refuse("message is too long");
     }
     if parameters["parse_mode"].is_string() && parameters["entities"].is_array() {
-        // The real one takes the parse mode and forgets the entities; nobody wants that.
+        // The real API applies the parse mode and drops the entities; no client wants that.
         return refuse("can't parse entities: both parse_mode and entities are given");
     }
     match &parameters["entities"] {
@@ -102,7 +102,7 @@ fn is_entity(entity: &Value, units: usize) -> bool {
     entity["type"].is_string() && length > 0 && offset.checked_add(length).is_some_and(|end| end <= units)
 }
 
-/// The answer to a message taken.
+/// The answer to an accepted message.
 pub(super) fn sent(parameters: &Value, bot: u64, id: u64, now: UnixMs) -> Answer {
     let chat = chat(parameters);
     let chat = match chat.parse::<i64>() {

@@ -1,5 +1,6 @@
-//! What people do in their chats with a bot, as its updates tell it: they block it, let it in again, write to it. Updates are kept
-//! until a question confirms them; one question of a bot waits for the next. Pure: time comes in.
+//! What people do in their chats with a bot, as the bot's updates show it: they block it, unblock it, write to it.
+//! Updates are kept until a `getUpdates` request confirms them; one request per bot can wait for the next update.
+//! Pure: the time is a parameter.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -13,36 +14,36 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{answer, methods};
-use crate::standin::{Answer, Poll, Reply};
+use crate::fake_provider::{Answer, Poll, Reply};
 
-/// Bots remembered, and people who blocked one; who was unused for longest is forgotten first.
+/// Bots remembered, and people who blocked one; the least recently used is forgotten first.
 const BOTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 const BLOCKS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
-/// Updates kept of a bot; the oldest go first. The real one keeps them for a day.
+/// Updates kept per bot; the oldest are dropped first. The real API keeps them for a day.
 const MOST_KEPT: usize = 10_000;
-/// Updates of one answer at most, and how long a question stays open, as the real one has it.
+/// Most updates per answer, and how long a request may stay open, as in the real API.
 const MOST_TOLD: usize = 100;
 const LONGEST: u64 = 50;
-/// Before the number of a bot's first update.
+/// The number before a bot's first update.
 const BEFORE: i64 = 700_000_000;
 
-/// What came in for all bots.
+/// The inboxes of all bots.
 #[derive(Debug)]
 pub(super) struct People {
     inboxes: LruCache<u64, Inbox>,
     /// Who blocked which bot.
     blocks: LruCache<(u64, i64), ()>,
-    /// The bot that asked for something last.
+    /// The bot that made the latest request.
     last: Option<u64>,
 }
 
-/// The same for the outbox, where people do things on request.
+/// Shared with the outbox, where people act on request.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowd(pub(super) Arc<Mutex<People>>);
 
 impl Crowd {
-    /// What a person does to a bot, or to the one that asked for something last: the bot, and the number of the update. `None`
-    /// when none has asked.
+    /// A person acts on a bot, or on the one that made the latest request. Returns the bot and the number of the
+    /// update; `None` if no bot has made a request.
     pub(crate) fn does(&self, bot: Option<u64>, person: i64, does: &Does, at: UnixMs) -> Option<(u64, i64)> {
         let mut people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let bot = bot.or(people.last)?;
@@ -54,13 +55,13 @@ impl Crowd {
     }
 }
 
-/// What a person does.
+/// An action of a person.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Does {
     Block,
     Unblock,
-    /// Writes this.
+    /// Writes this text.
     Write(String),
 }
 
@@ -71,7 +72,7 @@ struct Inbox {
     asking: Option<Asking>,
 }
 
-/// A question that is open.
+/// An open request.
 #[derive(Debug)]
 struct Asking {
     tell: oneshot::Sender<Answer>,
@@ -84,7 +85,7 @@ impl Inbox {
         answer::result(&json!(updates))
     }
 
-    /// Drops what a question confirms: all below its offset, or all but so many of the last.
+    /// Drops what a request confirms: all below its offset, or all but the last few if the offset is negative.
     fn confirm(&mut self, offset: i64) {
         if offset < 0 {
             let most = usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX);
@@ -105,7 +106,7 @@ impl People {
         self.inboxes.get_or_insert_mut(bot, new)
     }
 
-    /// This bot asks for something.
+    /// This bot made a request.
     pub(super) fn seen(&mut self, bot: u64) {
         self.last = Some(bot);
     }
@@ -114,7 +115,7 @@ impl People {
         person.parse().is_ok_and(|person| self.blocks.contains(&(bot, person)))
     }
 
-    /// `getUpdates`. A question of the same bot that is still open ends with a conflict, as the real one has it.
+    /// `getUpdates`. An open request of the same bot ends with a conflict, as in the real API.
     pub(super) fn ask(&mut self, bot: u64, parameters: &Value) -> Reply {
         let number = |name: &str| parameters[name].as_i64();
         let limit = number("limit").and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MOST_TOLD);
@@ -122,7 +123,7 @@ impl People {
         let open = number("timeout").and_then(|open| u64::try_from(open).ok()).unwrap_or(0).min(LONGEST);
         let inbox = self.inbox(bot);
         if let Some(other) = inbox.asking.take() {
-            // Whoever asked may be gone.
+            // The other client may have left.
             let _ = other.tell.send(answer::conflict());
         }
         if let Some(offset) = number("offset") {
@@ -137,7 +138,7 @@ impl People {
         reply.poll(Poll { told, most: Duration::from_secs(open) })
     }
 
-    /// A person blocks a bot, or lets it in again. Gives the number of the update.
+    /// A person blocks or unblocks a bot. Returns the number of the update.
     pub(super) fn block(&mut self, bot: u64, person: i64, blocked: bool, at: UnixMs) -> i64 {
         let known = match blocked {
             true => self.blocks.put((bot, person), ()).is_some(),
@@ -154,7 +155,7 @@ impl People {
         self.come(bot, "my_chat_member", change)
     }
 
-    /// A person writes to a bot, which nobody can who blocks it. Gives the number of the update.
+    /// A person writes to a bot; not possible while they block it. Returns the number of the update.
     pub(super) fn write(&mut self, bot: u64, person: i64, text: &str, at: UnixMs) -> i64 {
         if self.blocks.contains(&(bot, person)) {
             self.block(bot, person, false, at);

@@ -1,4 +1,4 @@
-//! Updates, questions that wait for them, and blocks.
+//! Updates, requests that wait for them, and blocks.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn asked(people: &mut People, parameters: &Value) -> Reply {
 }
 
 #[test]
-fn updates_are_told_until_they_are_confirmed() {
+fn updates_are_returned_until_they_are_confirmed() {
     let mut people = People::new();
     let all: Vec<i64> = (1..=5).map(|person| people.write(BOT, person, "x", AT)).collect();
     assert_eq!(all, (BEFORE + 1..=BEFORE + 5).collect::<Vec<_>>());
@@ -37,14 +37,14 @@ fn updates_are_told_until_they_are_confirmed() {
 }
 
 #[test]
-fn a_question_stays_open_until_something_comes_or_somebody_else_asks() {
+fn a_request_stays_open_until_an_update_or_another_request() {
     let mut people = People::new();
     let mut poll = asked(&mut people, &json!({"timeout": 600})).poll.unwrap();
     assert_eq!(poll.most, Duration::from_secs(50));
     assert!(poll.told.try_recv().is_err());
     let number = people.block(BOT, 7, true, AT);
     assert_eq!(numbers(&poll.told.try_recv().unwrap()), [number]);
-    // It is not confirmed, so the next one has it at once.
+    // It is not confirmed, so the next request gets it at once.
     assert!(asked(&mut people, &json!({"timeout": 25})).poll.is_none());
     let confirms = json!({"timeout": 25, "offset": number + 1});
     let mut first = asked(&mut people, &confirms).poll.unwrap();
@@ -55,7 +55,7 @@ fn a_question_stays_open_until_something_comes_or_somebody_else_asks() {
 }
 
 #[test]
-fn who_blocks_is_not_reached_until_they_unblock_or_write() {
+fn a_blocker_is_not_reached_until_they_unblock_or_write() {
     let mut people = People::new();
     people.block(BOT, 7, true, AT);
     assert!(people.has_blocked(BOT, "7") && !people.has_blocked(BOT, "8") && !people.has_blocked(43, "7"));

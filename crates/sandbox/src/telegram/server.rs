@@ -11,34 +11,35 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::limits::{Counting, Limits};
+use super::limits::{BotLimits, Counting};
 use super::people::{Crowd, People};
 use super::{answer, magic, methods};
-use crate::record::{Recipient, Record};
-use crate::standin::{
-    self, Action, Answer, Ask, Bounds, Common, Fate, Fault, Message, Opening, Provider, Reply, StartError,
-    Verdict, any_port, is_known,
+use crate::fake_provider::{
+    self, Answer, Ask, Bounds, Common, FakeServerError, MessageAction, MessageFault, Opening, Provider,
+    ProviderAnswer, Reply, RequestFate, SeenMessage, any_port, is_known,
 };
+use crate::record::{AttemptRecipient, Record};
 
-/// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses, and takes any token.
+/// Settings of the fake Bot API. [`Settings::default`] listens on loopback, on a port the system picks, and accepts
+/// any token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where it listens.
+    /// Listen address.
     pub listen: SocketAddr,
-    /// The tokens it takes; if there are none, any.
+    /// Accepted tokens; if empty, any are accepted.
     pub tokens: Vec<SecretString>,
-    /// How much it takes.
-    pub limits: Limits,
-    /// Faults from the start.
-    pub faults: Vec<Fault>,
-    /// Whether magic chats have their way.
+    /// Its limits.
+    pub limits: BotLimits,
+    /// Initial faults.
+    pub faults: Vec<MessageFault>,
+    /// Whether magic chats are active.
     pub magic: bool,
-    /// How long it waits before each answer, as a far server would.
+    /// Delay before each answer, to simulate a distant server.
     #[serde(with = "humantime_serde")]
     pub reply_after: Duration,
-    /// How much it holds.
+    /// Limits on what it holds.
     pub bounds: Bounds,
 }
 
@@ -47,7 +48,7 @@ impl Default for Settings {
         Self {
             listen: any_port(),
             tokens: Vec::new(),
-            limits: Limits::default(),
+            limits: BotLimits::default(),
             faults: Vec::new(),
             magic: true,
             reply_after: Duration::ZERO,
@@ -56,12 +57,12 @@ impl Default for Settings {
     }
 }
 
-/// The stand-in, listening.
-pub type Server = standin::Server<Telegram>;
+/// The fake Bot API, listening.
+pub type TelegramServer = fake_provider::FakeServer<FakeTelegram>;
 
-/// What the Bot API knows.
+/// State of the Bot API.
 #[derive(Debug)]
-pub struct Telegram {
+pub struct FakeTelegram {
     tokens: Vec<SecretString>,
     revoked: Mutex<BTreeSet<u64>>,
     counting: Mutex<Counting>,
@@ -69,19 +70,22 @@ pub struct Telegram {
     people: Arc<Mutex<People>>,
 }
 
-impl Server {
-    /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
+impl TelegramServer {
+    /// Starts it and returns once it is listening. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, or a fault makes no sense.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// The address is in use, or a fault is invalid.
+    pub async fn start(settings: Settings) -> Result<Self, FakeServerError> {
         Self::start_with(settings, None)
     }
 
-    pub(crate) fn start_with(settings: Settings, record: Option<Arc<Record>>) -> Result<Self, StartError> {
+    pub(crate) fn start_with(
+        settings: Settings,
+        record: Option<Arc<Record>>,
+    ) -> Result<Self, FakeServerError> {
         let Settings { listen, tokens, limits, faults, magic, reply_after, bounds } = settings;
         let common = Common { listen, faults, magic, reply_after, bounds };
-        Self::open(Opening { common, record }, |_| Telegram {
+        Self::open(Opening { common, record }, |_| FakeTelegram {
             tokens,
             revoked: Mutex::default(),
             counting: Mutex::new(Counting::new(limits)),
@@ -90,13 +94,13 @@ impl Server {
         })
     }
 
-    /// A person blocks this bot, or lets it in again: an update tells it, and meanwhile messages to them are refused. Gives the
-    /// number of the update.
+    /// A person blocks or unblocks this bot: an update reports it, and while blocked, messages to them are refused.
+    /// Returns the number of the update.
     pub fn block(&self, bot: u64, person: i64, blocked: bool) -> i64 {
         self.shared.provider.people().block(bot, person, blocked, SystemClock.now())
     }
 
-    /// A person writes to this bot; one who had blocked it lets it in first. Gives the number of the update.
+    /// A person writes to this bot; one who had blocked it unblocks it first. Returns the number of the update.
     pub fn write(&self, bot: u64, person: i64, text: &str) -> i64 {
         self.shared.provider.people().write(bot, person, text, SystemClock.now())
     }
@@ -107,11 +111,11 @@ impl Server {
     }
 
     /// Sets other limits, and forgets what was sent.
-    pub fn set_limits(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: BotLimits) {
         self.shared.provider.counting().set(limits);
     }
 
-    /// From now on the token of this bot is refused, or taken again.
+    /// From now on, refuses this bot's token or accepts it again.
     pub fn revoke(&self, bot: u64, revoked: bool) {
         let mut all = self.shared.provider.revoked.lock().unwrap_or_else(PoisonError::into_inner);
         if revoked {
@@ -122,32 +126,32 @@ impl Server {
     }
 }
 
-impl Provider for Telegram {
+impl Provider for FakeTelegram {
     const NAME: &'static str = "telegram";
     const CHANNEL: &'static str = "telegram";
 
-    fn knows(action: &Action) -> bool {
+    fn knows(action: &MessageAction) -> bool {
         match action {
-            Action::Refuse { code, .. } => (400..600).contains(code),
-            Action::RefuseCall { .. }
-            | Action::RefuseRecipient { .. }
-            | Action::End { .. }
-            | Action::Callbacks(_) => false,
+            MessageAction::Refuse { code, .. } => (400..600).contains(code),
+            MessageAction::RefuseCall { .. }
+            | MessageAction::RefuseRecipient { .. }
+            | MessageAction::End { .. }
+            | MessageAction::Callbacks(_) => false,
             _ => true,
         }
     }
 
-    fn treat(&self, ask: &Ask<'_>) -> Verdict {
+    fn treat(&self, ask: &Ask<'_>) -> ProviderAnswer {
         let whole = ask.whole;
         let Some(place) = methods::place(&whole.path) else {
-            return Verdict::refused("", "", answer::refusal(404, "Not Found"));
+            return ProviderAnswer::refused("", "", answer::refusal(404, "Not Found"));
         };
         let (bot, method) = (place.bot.to_string(), place.method.as_str());
-        let refuse = |code, words| Verdict::refused(&bot, method, answer::refusal(code, words));
+        let refuse = |code, words| ProviderAnswer::refused(&bot, method, answer::refusal(code, words));
         let is_message = method == "sendmessage";
         let parameters = methods::parameters(whole);
-        // What is shown of a message is shown also of one that is refused for its token.
-        let shown = |verdict: Verdict, code: u16| match &parameters {
+        // A message refused for its token is shown like any other.
+        let shown = |verdict: ProviderAnswer, code: u16| match &parameters {
             Some(parameters) if is_message => verdict.with(message(parameters, &bot, code)),
             _ => verdict,
         };
@@ -163,25 +167,28 @@ impl Provider for Telegram {
             "getupdates" => match &parameters {
                 Some(parameters) => {
                     let reply = self.people().ask(place.bot, parameters);
-                    Verdict { reply, ..Verdict::done(&bot, method, answer::result(&Value::Null)) }
+                    ProviderAnswer {
+                        reply,
+                        ..ProviderAnswer::done(&bot, method, answer::result(&Value::Null))
+                    }
                 }
                 None => refuse(400, "Bad Request: can't parse request"),
             },
-            "getme" => Verdict::done(&bot, method, methods::me(place.bot)),
+            "getme" => ProviderAnswer::done(&bot, method, methods::me(place.bot)),
             "sendmessage" => {
                 let Some(parameters) = &parameters else {
                     return refuse(400, "Bad Request: can't parse request");
                 };
                 let (reply, fate) = self.message(parameters, place.bot, ask);
                 let code = match fate {
-                    Fate::Done | Fate::Taken => 200,
-                    // A page nobody asked for: nothing is taken.
-                    Fate::Refused(200) => 0,
-                    Fate::Refused(status) => status,
-                    Fate::InBan => 429,
-                    Fate::Cut | Fate::Broken => 0,
+                    RequestFate::Done | RequestFate::Taken => 200,
+                    // An unrelated page: nothing is accepted.
+                    RequestFate::Refused(200) => 0,
+                    RequestFate::Refused(status) => status,
+                    RequestFate::InBan => 429,
+                    RequestFate::Cut | RequestFate::Broken => 0,
                 };
-                let verdict = Verdict {
+                let verdict = ProviderAnswer {
                     account: bot.clone(),
                     method: place.method.clone(),
                     reply,
@@ -196,17 +203,17 @@ impl Provider for Telegram {
 }
 
 /// A message as it is shown.
-fn message(parameters: &Value, bot: &str, code: u16) -> Message {
-    let to = Recipient { address: Address::new(methods::chat(parameters)), code, id: None };
-    Message {
+fn message(parameters: &Value, bot: &str, code: u16) -> SeenMessage {
+    let to = AttemptRecipient { address: Address::new(methods::chat(parameters)), code, id: None };
+    SeenMessage {
         sender: Address::new(bot),
         recipients: vec![to],
         text: Text::new(parameters["text"].as_str().unwrap_or_default()),
-        ..Message::default()
+        ..SeenMessage::default()
     }
 }
 
-impl Telegram {
+impl FakeTelegram {
     fn people(&self) -> MutexGuard<'_, People> {
         self.people.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,14 +222,14 @@ impl Telegram {
         self.counting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn message(&self, parameters: &Value, bot: u64, ask: &Ask<'_>) -> (Reply, Fate) {
+    fn message(&self, parameters: &Value, bot: u64, ask: &Ask<'_>) -> (Reply, RequestFate) {
         let refuse = |answer: Answer| {
             let status = answer.status;
-            (Reply::say(answer), Fate::Refused(status))
+            (Reply::say(answer), RequestFate::Refused(status))
         };
         let (chat, now) = (methods::chat(parameters), ask.now);
         if let Some(ban) = self.counting().banned(bot, now) {
-            return (Reply::say(answer::wait(ban.retry_after)), Fate::InBan);
+            return (Reply::say(answer::wait(ban.retry_after)), RequestFate::InBan);
         }
         if let Err(answer) = methods::check(parameters) {
             return refuse(answer);
@@ -233,9 +240,11 @@ impl Telegram {
         let magic = || ask.magic.then(|| magic::action(&chat)).flatten();
         let action = ask.faults.strike(&chat, &bot.to_string()).or_else(magic);
         match &action {
-            Some(Action::Refuse { code, description }) => return refuse(answer::refusal(*code, description)),
-            Some(Action::Migrate { to }) => return refuse(answer::moved(*to)),
-            Some(Action::Throttle { retry_after }) => {
+            Some(MessageAction::Refuse { code, description }) => {
+                return refuse(answer::refusal(*code, description));
+            }
+            Some(MessageAction::Migrate { to }) => return refuse(answer::moved(*to)),
+            Some(MessageAction::Throttle { retry_after }) => {
                 self.counting().ban(bot, now, *retry_after);
                 return refuse(answer::wait(*retry_after));
             }
@@ -250,10 +259,10 @@ impl Telegram {
             return refuse(answer::wait(limited.retry_after));
         }
         let id = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
-        if action == Some(Action::Strange) {
+        if action == Some(MessageAction::Strange) {
             let strange = serde_json::json!({ "message_id": [id], "rich_message": {} });
-            return (Reply::say(answer::result(&strange)), Fate::Done);
+            return (Reply::say(answer::result(&strange)), RequestFate::Done);
         }
-        Action::deliver(action.as_ref(), methods::sent(parameters, bot, id, ask.at))
+        MessageAction::deliver(action.as_ref(), methods::sent(parameters, bot, id, ask.at))
     }
 }

@@ -1,4 +1,4 @@
-//! The stand-in over real sockets, spoken to byte by byte.
+//! The fake Bot API over real sockets, addressed byte by byte.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const TOKEN: &str = "42:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr";
 struct Client(TcpStream);
 
 impl Client {
-    async fn connect(server: &Server) -> Self {
+    async fn connect(server: &TelegramServer) -> Self {
         Self(TcpStream::connect(server.address()).await.unwrap())
     }
 
@@ -57,8 +57,8 @@ impl Client {
     }
 }
 
-async fn started() -> Server {
-    Server::start(Settings::default()).await.unwrap()
+async fn started() -> TelegramServer {
+    TelegramServer::start(Settings::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_message_is_taken_and_written_down_with_all_its_bytes() {
     let message = &messages[0];
     assert_eq!(
         (message.account.as_str(), message.method.as_str(), message.fate),
-        ("42", "sendmessage", Fate::Done)
+        ("42", "sendmessage", RequestFate::Done)
     );
     assert_eq!((message.to(), message.text.expose()), ("7", " hello "));
     assert!(message.raw.starts_with(b"POST /bot42:") && message.raw.ends_with(body.to_string().as_bytes()));
@@ -103,7 +103,7 @@ async fn a_form_a_query_the_test_centre_and_pipelining_are_understood() {
 }
 
 #[tokio::test]
-async fn what_the_real_one_refuses_is_refused() {
+async fn refuses_what_the_real_api_refuses() {
     let server = started().await;
     let mut client = Client::connect(&server).await;
     let long = "x".repeat(4097);
@@ -135,7 +135,7 @@ async fn what_the_real_one_refuses_is_refused() {
 #[tokio::test]
 async fn tokens_are_known_and_revoked() {
     let settings = Settings { tokens: vec![TOKEN.into()], ..Settings::default() };
-    let server = Server::start(settings).await.unwrap();
+    let server = TelegramServer::start(settings).await.unwrap();
     let mut client = Client::connect(&server).await;
     let me = client.post(&format!("/bot{TOKEN}/getMe"), &json!({})).await.unwrap();
     assert_eq!((me.0, &me.1["result"]["id"]), (200, &json!(42)));
@@ -151,7 +151,7 @@ async fn tokens_are_known_and_revoked() {
 async fn limits_are_answered_with_the_wait() {
     let server = started().await;
     let mut client = Client::connect(&server).await;
-    // On a slow machine six messages may take longer than the limit looks back: then those to another chat.
+    // On a slow machine six messages may take longer than the limit's window; then send them to another chat.
     let mut chat = 100;
     let (status, answer) = eventually_async("six messages within a second", async || {
         chat += 1;
@@ -165,29 +165,29 @@ async fn limits_are_answered_with_the_wait() {
     .await;
     assert_eq!(status, 429);
     assert!((1..=3).contains(&answer["parameters"]["retry_after"].as_u64().unwrap()), "{answer}");
-    // Another chat is not concerned.
+    // Another chat is not affected.
     assert_eq!(client.send(8).await.unwrap().0, 200);
-    server.add_fault(Fault::new(Action::Throttle { retry_after: 30 }).to("9")).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 30 }).to("9")).unwrap();
     assert_eq!(client.send(9).await.unwrap().0, 429);
-    // A ban is the bot's.
+    // The ban covers the whole bot.
     let (status, answer) = client.send(10).await.unwrap();
     assert_eq!(status, 429);
     let requests = server.requests();
     let [.., first, second] = &requests[..] else { panic!("no requests") };
-    assert_eq!((first.fate, second.fate), (Fate::Refused(429), Fate::InBan));
+    assert_eq!((first.fate, second.fate), (RequestFate::Refused(429), RequestFate::InBan));
     let passed = (second.instant - first.instant).as_secs();
     let wait = answer["parameters"]["retry_after"].as_u64().unwrap();
     assert!((29 - passed..=30).contains(&wait), "{wait} after {passed}");
-    server.set_limits(Limits::none());
+    server.set_limits(BotLimits::none());
     for _ in 0..50 {
         assert_eq!(client.send(7).await.unwrap().0, 200);
     }
 }
 
 #[tokio::test]
-async fn the_header_tells_the_wait_too() {
+async fn the_retry_after_header_has_the_wait() {
     let server = started().await;
-    server.add_fault(Fault::new(Action::Throttle { retry_after: 7 })).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 7 })).unwrap();
     let mut client = Client::connect(&server).await;
     client
         .say(&format!("GET /bot{TOKEN}/sendMessage?chat_id=7&text=x HTTP/1.1\r\nconnection: close\r\n\r\n"))
@@ -199,18 +199,18 @@ async fn the_header_tells_the_wait_too() {
 #[tokio::test]
 async fn faults_do_what_they_say_as_often_as_they_say() {
     let server = started().await;
-    server.set_limits(Limits::none());
-    let fault = |action| Fault::new(action).to("7").times(1);
+    server.set_limits(BotLimits::none());
+    let fault = |action| MessageFault::new(action).to("7").times(1);
     for (action, taken, status) in [
-        (Action::Reset, 0, None),
-        (Action::TakeAndReset, 1, None),
-        (Action::TakeAndCut, 1, None),
-        (Action::Html { status: 502 }, 0, Some(502)),
-        (Action::Malformed, 0, Some(200)),
-        (Action::Strange, 1, Some(200)),
-        (Action::Slow { by: Duration::from_millis(20) }, 1, Some(200)),
-        (Action::Migrate { to: -100 }, 0, Some(400)),
-        (Action::Refuse { code: 403, description: "Forbidden: x".to_owned() }, 0, Some(403)),
+        (MessageAction::Reset, 0, None),
+        (MessageAction::TakeAndReset, 1, None),
+        (MessageAction::TakeAndCut, 1, None),
+        (MessageAction::Html { status: 502 }, 0, Some(502)),
+        (MessageAction::Malformed, 0, Some(200)),
+        (MessageAction::Strange, 1, Some(200)),
+        (MessageAction::Slow { by: Duration::from_millis(20) }, 1, Some(200)),
+        (MessageAction::Migrate { to: -100 }, 0, Some(400)),
+        (MessageAction::Refuse { code: 403, description: "Forbidden: x".to_owned() }, 0, Some(403)),
     ] {
         server.clear();
         server.add_fault(fault(action.clone())).unwrap();
@@ -218,11 +218,11 @@ async fn faults_do_what_they_say_as_often_as_they_say() {
         let answer = client.send(7).await;
         assert_eq!(answer.map(|(status, _)| status), status, "{action:?}");
         assert_eq!(server.messages().len(), taken, "{action:?}");
-        // Spent.
+        // The fault is used up.
         assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
     }
     server.clear_faults();
-    server.add_fault(Fault::new(Action::Html { status: 500 }).by("42").every(3)).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Html { status: 500 }).by("42").every(3)).unwrap();
     let mut client = Client::connect(&server).await;
     let mut statuses = Vec::new();
     for chat in 100..106 {
@@ -241,7 +241,7 @@ async fn a_hang_answers_nothing_and_keeps_the_connection() {
         Some(request) => Ok(request.fate),
         None => Err("none"),
     });
-    assert_eq!(fate.await, Fate::Cut);
+    assert_eq!(fate.await, RequestFate::Cut);
     server.stop().await;
     assert_eq!(client.hear().await, None);
 }
@@ -250,10 +250,10 @@ async fn a_hang_answers_nothing_and_keeps_the_connection() {
 async fn magic_chats_do_what_the_table_says() {
     let server = started().await;
     for magic in MAGIC_CHATS {
-        // A ban would reach the next ones.
-        server.set_limits(Limits::none());
+        // A ban would affect the next ones.
+        server.set_limits(BotLimits::none());
         let mut client = Client::connect(&server).await;
-        // Of one that hangs nothing is heard, however long one waits.
+        // One that hangs never answers, however long the test waits.
         let hangs = magic.does.starts_with("hangs");
         let wait = if hangs { Duration::from_millis(50) } else { posthaste_rig::patience() };
         let answer = tokio::time::timeout(wait, client.send(magic.name.parse().unwrap())).await;
@@ -263,7 +263,7 @@ async fn magic_chats_do_what_the_table_says() {
             Some(status) if status == "200" => assert!(magic.does.contains("answers")),
             Some(status) => assert!(magic.does.starts_with(&status), "{} {status}", magic.does),
             None => assert!(
-                ["hangs", "resets", "takes the message and resets"]
+                ["hangs", "resets", "accepts the message and resets"]
                     .iter()
                     .any(|word| magic.does.starts_with(word)),
                 "{}",
@@ -274,22 +274,26 @@ async fn magic_chats_do_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn faults_without_sense_are_refused_and_read_from_json() {
+async fn invalid_faults_are_refused_and_valid_ones_read_from_json() {
     let server = started().await;
     for action in [
-        Action::Refuse { code: 200, description: String::new() },
-        Action::Refuse { code: 400, description: "x".repeat(1_001) },
-        Action::Html { status: 99 },
-        Action::Throttle { retry_after: 0 },
-        Action::RefuseCall { code: 7 },
+        MessageAction::Refuse { code: 200, description: String::new() },
+        MessageAction::Refuse { code: 400, description: "x".repeat(1_001) },
+        MessageAction::Html { status: 99 },
+        MessageAction::Throttle { retry_after: 0 },
+        MessageAction::RefuseCall { code: 7 },
     ] {
-        server.add_fault(Fault::new(action)).unwrap_err();
+        server.add_fault(MessageFault::new(action)).unwrap_err();
     }
-    let settings = Settings { faults: vec![Fault::new(Action::Html { status: 99 })], ..Settings::default() };
-    assert!(matches!(Server::start(settings).await, Err(StartError::Fault(_))));
-    let read: Fault = serde_json::from_str(r#"{"to":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
-    assert_eq!(read, Fault::new(Action::Slow { by: Duration::from_secs(2) }).to("7").times(3));
-    serde_json::from_str::<Fault>(r#"{"action":"dance"}"#).unwrap_err();
+    let settings = Settings {
+        faults: vec![MessageFault::new(MessageAction::Html { status: 99 })],
+        ..Settings::default()
+    };
+    assert!(matches!(TelegramServer::start(settings).await, Err(FakeServerError::Fault(_))));
+    let read: MessageFault =
+        serde_json::from_str(r#"{"to":"7","action":{"slow":{"by":"2s"}},"times":3}"#).unwrap();
+    assert_eq!(read, MessageFault::new(MessageAction::Slow { by: Duration::from_secs(2) }).to("7").times(3));
+    serde_json::from_str::<MessageFault>(r#"{"action":"dance"}"#).unwrap_err();
 }
 
 #[tokio::test]
@@ -312,24 +316,26 @@ async fn hostile_bytes_end_the_connection_and_nothing_else() {
         );
     }
     assert_eq!(Client::connect(&server).await.send(7).await.unwrap().0, 200);
-    let fates: Vec<Fate> = server.requests().iter().map(|request| request.fate).collect();
-    assert_eq!(fates, [[Fate::Broken; 5].as_slice(), &[Fate::Done]].concat());
+    let fates: Vec<RequestFate> = server.requests().iter().map(|request| request.fate).collect();
+    assert_eq!(fates, [[RequestFate::Broken; 5].as_slice(), &[RequestFate::Done]].concat());
 }
 
 #[tokio::test]
-async fn what_came_of_a_broken_request_is_written_down() {
+async fn a_broken_request_is_recorded() {
     let server = started().await;
     let half = format!("POST /bot{TOKEN}/sendMessage HTTP/1.1\r\ncontent-length: 40\r\n\r\n{{\"chat_id\": 7");
     let broken = async |last: &str| {
         eventually_async("what broke", async || match server.requests().pop() {
-            Some(request) if request.fate == Fate::Broken && request.raw.ends_with(last.as_bytes()) => {
+            Some(request)
+                if request.fate == RequestFate::Broken && request.raw.ends_with(last.as_bytes()) =>
+            {
                 Ok(request)
             }
             other => Err(format!("{other:?}")),
         })
         .await
     };
-    // Who leaves in the middle; the request before is one of its own.
+    // A client that leaves in the middle; the request before it stands alone.
     let before = tokio::time::Instant::now();
     let mut client = Client::connect(&server).await;
     client.send(7).await.unwrap();
@@ -339,14 +345,14 @@ async fn what_came_of_a_broken_request_is_written_down() {
     assert_eq!((request.raw.len(), request.is_message, request.connection), (half.len(), false, 1));
     assert!(request.instant >= before && request.at.0 > 0 && !request.is_taken());
     assert!(!format!("{request:?}").contains("AAbb"));
-    // Whoever waits behind a request that ends the connection.
-    server.add_fault(Fault::new(Action::Reset).times(1)).unwrap();
+    // A request behind one that ends the connection.
+    server.add_fault(MessageFault::new(MessageAction::Reset).times(1)).unwrap();
     let mut client = Client::connect(&server).await;
     let behind = "GET /behind HTTP/1.1\r\n\r\n";
     client.say(&format!("GET /bot{TOKEN}/sendMessage?chat_id=7&text=x HTTP/1.1\r\n\r\n{behind}")).await;
     assert_eq!(client.hear().await, None);
     broken(behind).await;
-    // And when it is the server that goes.
+    // And the case where the server leaves.
     let mut client = Client::connect(&server).await;
     client.say("POST /cut").await;
     // The server may not have read it yet.
@@ -365,10 +371,10 @@ async fn what_came_of_a_broken_request_is_written_down() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_bounded() {
-    let server = Server::start(Settings {
+async fn kept_requests_are_bounded() {
+    let server = TelegramServer::start(Settings {
         bounds: Bounds { keep_requests: 3, ..Bounds::default() },
-        limits: Limits::none(),
+        limits: BotLimits::none(),
         ..Settings::default()
     })
     .await

@@ -1,4 +1,4 @@
-//! Requests the sandbox makes: to loopback addresses only, whatever URL it is given.
+//! Requests the sandbox makes: only to loopback addresses, whatever URL it is given.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,25 +10,25 @@ use url::{Host, Url};
 use super::settings::Settings;
 use super::sign::signature;
 
-/// Requests under way at most.
+/// Most requests in flight.
 pub(super) const MOST_CALLS: usize = 64;
 
-/// How a URL is called.
+/// The target of a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    /// What is signed.
+    /// The URL that is signed.
     url: String,
-    /// What is connected to.
+    /// The URL that is connected to.
     local: String,
-    /// The name it believes to be asked by.
+    /// The Host header.
     host: String,
 }
 
 impl Target {
-    /// `None` when the URL leads beyond this computer, or is none.
+    /// `None` when the URL leads beyond this computer, or is invalid.
     pub(super) fn of(text: &str, settings: &Settings) -> Option<Self> {
         let mut url = Url::parse(text).ok()?;
-        // Twilio reads settings of its own behind the #, and never sends them.
+        // Twilio reads settings of its own after the #, and never sends them.
         url.set_fragment(None);
         let name = url.host_str()?.to_owned();
         let port = url.port_or_known_default()?;
@@ -54,7 +54,7 @@ fn is_here(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// A client that follows nobody, uses no proxy and trusts nobody: what it calls is plain HTTP.
+/// A client that follows no redirects, uses no proxy and trusts no certificates: it calls plain HTTP only.
 pub(super) fn client(within: Duration) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .redirect(Policy::none())
@@ -64,7 +64,7 @@ pub(super) fn client(within: Duration) -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Posts a form, once. The status of the answer.
+/// Posts a form once. Returns the status of the answer.
 pub(super) async fn post(
     client: &reqwest::Client,
     target: &Target,

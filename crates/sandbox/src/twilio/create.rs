@@ -1,13 +1,13 @@
-//! What Twilio checks of a new message, in its order.
+//! What Twilio checks in a new message, in its order.
 
 use super::magic;
 use super::settings::Settings;
-use crate::standin::Form;
+use crate::fake_provider::Form;
 
-/// Characters of a body at most.
+/// Most characters of a body.
 const MOST_CHARACTERS: usize = 1_600;
 
-/// A message that is in order.
+/// A valid message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct New {
     pub(super) to: String,
@@ -17,7 +17,7 @@ pub(super) struct New {
     pub(super) callback: Option<String>,
 }
 
-/// Reads it, or tells the code of what is wrong.
+/// Reads it, or returns the error code.
 pub(super) fn read(form: &Form, settings: &Settings, magic: bool) -> Result<New, u16> {
     let to = form.get("To").ok_or(21_604_u16)?;
     let (from, service) = (form.get("From"), form.get("MessagingServiceSid"));
@@ -90,7 +90,7 @@ pub(super) fn is_sid(text: &str, kind: &str) -> bool {
         .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// The order a StatusCallback belongs to: a part of its path, or a value of its query, that is an order's id and three numbers.
+/// The order of a StatusCallback: a part of its path, or a value of its query, that is an order id and three numbers.
 pub(super) fn order(callback: &str) -> Option<String> {
     let url = url::Url::parse(callback).ok()?;
     let path = url.path_segments()?.map(str::to_owned);

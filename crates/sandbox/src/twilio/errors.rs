@@ -1,10 +1,10 @@
-//! Error codes of Twilio with their words, and the answers made of them.
+//! Error codes of Twilio with their texts, and the answers made from them.
 
 use serde_json::json;
 
-use crate::standin::Answer;
+use crate::fake_provider::Answer;
 
-/// The words of a code.
+/// The text of a code.
 pub(super) fn words(code: u16) -> &'static str {
     match code {
         20001 => "Invalid parameter",
@@ -40,7 +40,7 @@ pub(super) fn words(code: u16) -> &'static str {
     }
 }
 
-/// The status an error comes with.
+/// The HTTP status of an error.
 pub(super) fn status(code: u16) -> u16 {
     match code {
         20003 => 401,
@@ -52,7 +52,7 @@ pub(super) fn status(code: u16) -> u16 {
     }
 }
 
-/// An error as Twilio answers it.
+/// An error in Twilio's format.
 pub(super) fn refusal(code: u16, description: &str) -> Answer {
     let words = if description.is_empty() { words(code) } else { description };
     let status = status(code);

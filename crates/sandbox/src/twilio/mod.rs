@@ -1,5 +1,5 @@
-//! A stand-in for Twilio's messages: its paths, field names, answers and limits, on plain HTTP. It takes every message that is in
-//! order, lets its status advance, and tells each new status to the message's StatusCallback with a valid signature.
+//! A fake Twilio Messaging API: its paths, field names, answers and limits, over plain HTTP. It accepts every valid
+//! message, advances its status, and reports each new status to the message's StatusCallback with a valid signature.
 //!
 //! | request | what it does |
 //! | --- | --- |
@@ -8,12 +8,11 @@
 //! | `GET …/Messages/{Sid}.json` | one |
 //! | `GET /2010-04-01/Accounts/{Sid}.json` | the account |
 //!
-//! Statuses go queued (with a Messaging Service accepted first), sending, sent, delivered, as the settings time them. Nothing
-//! beyond this computer is ever called: a callback goes to a loopback address, or to a public name which the settings say is
-//! reached at one. `DateSent` of a message that is not sent yet is when it was created.
+//! The statuses are queued (with a Messaging Service accepted first), sending, sent, delivered; the settings set the
+//! times. Nothing beyond this computer is ever called: a callback goes to a loopback address, or to a public name that
+//! the settings map to one. `DateSent` of a message that is not sent yet is its creation time.
 
 mod callback;
-mod course;
 mod create;
 mod errors;
 mod magic;
@@ -23,16 +22,18 @@ mod segments;
 mod server;
 mod settings;
 mod sign;
+mod status_timeline;
 
 pub use self::magic::MAGIC_NUMBERS;
 pub(crate) use self::magic::transport;
 pub use self::replies::Replied;
 pub(crate) use self::server::Inside;
-pub use self::server::{Server, Twilio};
+pub use self::server::{FakeTwilio, TwilioServer};
 pub use self::settings::Settings;
 pub use self::sign::signature;
-pub use crate::standin::{
-    Action, Bounds, Callbacks, Fate, Fault, Invalid, MOST_FAULTS, Magic, Request, StartError,
+pub use crate::fake_provider::{
+    Bounds, Callbacks, FakeServerError, InvalidMessageFault, JournalEntry, MOST_FAULTS, Magic, MessageAction,
+    MessageFault, RequestFate,
 };
 
 #[cfg(test)]

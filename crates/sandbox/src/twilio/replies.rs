@@ -1,4 +1,4 @@
-//! People who reply: STOP and START change who may be written to, and every reply goes to the webhook of the settings.
+//! People who reply: STOP and START change who may be written to, and every reply goes to the configured webhook.
 
 use posthaste_model::{Clock, SystemClock};
 use secrecy::ExposeSecret;
@@ -7,24 +7,24 @@ use serde::Serialize;
 use super::callback::Target;
 use super::create;
 use super::resource::Kept;
-use super::server::{Inside, Server};
+use super::server::{Inside, TwilioServer};
 
 const STOP: [&str; 8] = ["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"];
 const START: [&str; 3] = ["START", "YES", "UNSTOP"];
 
-/// What became of a reply.
+/// The result of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Replied {
-    /// Whether the number has opted out now.
+    /// Whether the number is opted out now.
     pub opted_out: bool,
-    /// What became of the webhook: `told`, `refused`, `lost`, `not_asked` when the settings name none, `not_called` when it leads
-    /// beyond this computer.
+    /// The result of the webhook: `told`, `refused`, `lost`, `not_asked` when none is configured, `not_called` when it
+    /// leads beyond this computer.
     pub webhook: &'static str,
 }
 
-impl Server {
-    /// Lets a person at this number reply with this text. `None`: that is no number.
+impl TwilioServer {
+    /// A person at this number replies with this text. `None`: it is not a phone number.
     pub async fn reply(&self, number: &str, text: &str) -> Option<Replied> {
         self.shared.provider.inside.reply(number, text).await
     }

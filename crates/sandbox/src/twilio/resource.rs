@@ -1,4 +1,4 @@
-//! The messages kept, bounded in number, and their form as Twilio tells them.
+//! The kept messages, bounded in number, and their form in Twilio's answers.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,7 +6,7 @@ use posthaste_model::UnixMs;
 use serde_json::{Value, json};
 
 use super::errors;
-use crate::standin::Form;
+use crate::fake_provider::Form;
 
 /// A message.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Kept {
 
     pub(super) fn json(&self, account: &str) -> Value {
         let uri = format!("/2010-04-01/Accounts/{account}/Messages/{}", self.sid);
-        // With a service no sender is chosen yet when it is taken.
+        // With a service, no sender is chosen yet when the message is accepted.
         let segments = if self.status == "accepted" { 0 } else { self.segments };
         json!({
             "account_sid": account,
@@ -78,7 +78,7 @@ fn date(at: UnixMs) -> String {
 pub(super) struct Messages {
     by_sid: HashMap<String, Kept>,
     order: VecDeque<String>,
-    /// How many of a sender wait.
+    /// How many messages of a sender wait.
     waiting: HashMap<String, usize>,
 }
 
@@ -105,7 +105,7 @@ impl Messages {
         self.waiting.get(sender).copied().unwrap_or(0)
     }
 
-    /// A new status, and the message as it is then.
+    /// Sets a new status; returns the message with it.
     pub(super) fn advance(
         &mut self,
         sid: &str,
@@ -141,7 +141,7 @@ impl Messages {
         newest.filter(|kept| kept.to == number).take(1).next()
     }
 
-    /// A page of them, as the query wants them. `Err`: a parameter makes no sense.
+    /// A page of them, selected by the query. `Err`: a parameter is invalid.
     pub(super) fn list(&self, account: &str, form: &Form) -> Result<Value, ()> {
         let number =
             |name: &str, usual: usize| form.get(name).map_or(Ok(usual), |text| text.parse().map_err(|_| ()));
@@ -177,7 +177,7 @@ impl Messages {
 struct Filter<'a> {
     to: Option<&'a str>,
     from: Option<&'a str>,
-    /// Milliseconds, from and before.
+    /// Milliseconds, from (inclusive) and before (exclusive).
     dates: Vec<(i64, i64)>,
 }
 
@@ -207,7 +207,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// What a date means: a day, or the second of a moment.
+/// The span of a date: a whole day, or the second of a time.
 fn span(text: &str) -> Option<(i64, i64)> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         let second = moment.as_second().checked_mul(1_000)?;

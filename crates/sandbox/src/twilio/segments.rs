@@ -1,5 +1,5 @@
-//! Segments of a text: 160 characters of GSM-7 or 153 in each of several, 70 or 67 units of UCS-2. Two-unit characters of either
-//! are not divided between segments.
+//! Segments of a text: 160 characters of GSM-7, or 153 each if there are several; 70 or 67 units of UCS-2. Characters
+//! of two units are not split between segments.
 
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿\
                      abcdefghijklmnopqrstuvwxyzäöñüà";
@@ -48,7 +48,7 @@ mod tests {
             ("a".repeat(307), 3),
             ("€".repeat(80), 1),
             ("€".repeat(81), 2),
-            // An escape is not divided from its character: 152 units in the first, 9 in the second.
+            // An escape is not split from its character: 152 units in the first, 9 in the second.
             (format!("{}€{}", "a".repeat(152), "a".repeat(7)), 2),
             ("я".repeat(70), 1),
             ("я".repeat(71), 2),

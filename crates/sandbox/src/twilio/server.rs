@@ -13,30 +13,30 @@ use serde_json::json;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::course::{self, Plan};
 use super::create::{self, New};
 use super::resource::{Kept, Messages};
 use super::settings::Settings;
+use super::status_timeline::{self, Plan};
 use super::{callback, errors, magic, segments};
-use crate::record::{Recipient, Record};
-use crate::standin::{
-    self, Action, Answer, Ask, Back, Common, Fate, Form, Message, Opening, Provider, StartError, Verdict,
-    basic,
+use crate::fake_provider::{
+    self, Answer, Ask, Back, Common, FakeServerError, Form, MessageAction, Opening, Provider, ProviderAnswer,
+    RequestFate, SeenMessage, basic,
 };
+use crate::record::{AttemptRecipient, Record};
 
-/// Numbers and senders remembered at most.
+/// Most numbers and senders remembered.
 const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(199_999);
 
-/// The stand-in, listening.
-pub type Server = standin::Server<Twilio>;
+/// The fake Twilio API, listening.
+pub type TwilioServer = fake_provider::FakeServer<FakeTwilio>;
 
-/// What Twilio knows.
+/// State of the API.
 #[derive(Debug)]
-pub struct Twilio {
+pub struct FakeTwilio {
     pub(super) inside: Arc<Inside>,
 }
 
-/// The same, for tasks that go on after a request was answered.
+/// State that tasks keep using after a request was answered.
 #[derive(Debug)]
 pub(crate) struct Inside {
     pub(super) settings: Settings,
@@ -45,10 +45,10 @@ pub(crate) struct Inside {
     pub(super) calls: Semaphore,
     messages: Mutex<Messages>,
     opted_out: Mutex<LruCache<String, ()>>,
-    /// Until when a sender's segments take.
+    /// Until when a sender is busy with its segments.
     turns: Mutex<LruCache<String, Instant>>,
     banned_until: Mutex<Option<Instant>>,
-    /// Messages taken whose attempt has no number yet.
+    /// Accepted messages whose attempt has no number yet.
     begun: Mutex<HashMap<u64, Begun>>,
     revoked: AtomicBool,
     last: AtomicU64,
@@ -61,25 +61,28 @@ struct Begun {
     answered: Option<oneshot::Sender<()>>,
 }
 
-impl Server {
-    /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
+impl TwilioServer {
+    /// Starts it and returns once it is listening. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, or a setting or a fault makes no sense.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// The address is in use, or a setting or a fault is invalid.
+    pub async fn start(settings: Settings) -> Result<Self, FakeServerError> {
         Self::start_with(settings, None)
     }
 
-    pub(crate) fn start_with(settings: Settings, record: Option<Arc<Record>>) -> Result<Self, StartError> {
+    pub(crate) fn start_with(
+        settings: Settings,
+        record: Option<Arc<Record>>,
+    ) -> Result<Self, FakeServerError> {
         if !create::is_sid(&settings.account, "AC") {
-            return Err(StartError::Setting("the account of twilio is AC and 32 hexadecimal digits"));
+            return Err(FakeServerError::Setting("twilio.account must be AC and 32 hexadecimal digits"));
         }
         let (listen, magic, reply_after) = (settings.listen, settings.magic, settings.reply_after);
         let common =
             Common { listen, faults: settings.faults.clone(), magic, reply_after, bounds: settings.bounds };
         let client = callback::client(settings.callback_within)
-            .map_err(|_| StartError::Setting("no client for callbacks can be made"))?;
-        Self::open(Opening { common, record }, |back| Twilio {
+            .map_err(|_| FakeServerError::Setting("cannot create the HTTP client for callbacks"))?;
+        Self::open(Opening { common, record }, |back| FakeTwilio {
             inside: Arc::new(Inside {
                 settings,
                 back,
@@ -96,7 +99,7 @@ impl Server {
         })
     }
 
-    /// From now on the credentials are refused, or taken again.
+    /// From now on, refuses the credentials or accepts them again.
     pub fn revoke(&self, revoked: bool) {
         self.shared.provider.inside.revoked.store(revoked, Ordering::Relaxed);
     }
@@ -106,36 +109,36 @@ impl Server {
     }
 }
 
-/// Where a request goes.
+/// The target of a request.
 enum Place<'a> {
     Account,
     Messages,
     Message(&'a str),
 }
 
-impl Provider for Twilio {
+impl Provider for FakeTwilio {
     const NAME: &'static str = "twilio";
     const CHANNEL: &'static str = "sms";
 
-    fn knows(action: &Action) -> bool {
+    fn knows(action: &MessageAction) -> bool {
         !matches!(
             action,
-            Action::RefuseCall { .. }
-                | Action::RefuseRecipient { .. }
-                | Action::Migrate { .. }
-                | Action::Strange
+            MessageAction::RefuseCall { .. }
+                | MessageAction::RefuseRecipient { .. }
+                | MessageAction::Migrate { .. }
+                | MessageAction::Strange
         )
     }
 
-    fn treat(&self, ask: &Ask<'_>) -> Verdict {
+    fn treat(&self, ask: &Ask<'_>) -> ProviderAnswer {
         let (inside, whole) = (&self.inside, ask.whole);
         let account = inside.settings.account.as_str();
-        let refuse = |method: &str, code| Verdict::refused(account, method, errors::refusal(code, ""));
+        let refuse = |method: &str, code| ProviderAnswer::refused(account, method, errors::refusal(code, ""));
         let Some((of, place)) = place(whole.place()) else { return refuse("", 20_404) };
         let form = Form::of(whole);
         let verb = whole.verb.as_str();
         let creates = matches!(place, Place::Messages) && verb == "POST";
-        let shown = |verdict: Verdict, code: u16| match creates {
+        let shown = |verdict: ProviderAnswer, code: u16| match creates {
             true => verdict.with(message(&form, code, None)),
             false => verdict,
         };
@@ -155,11 +158,11 @@ impl Provider for Twilio {
         match (place, verb) {
             (Place::Messages, "POST") => self.create(&form, method, ask),
             (Place::Messages, "GET") => match messages().list(account, &form) {
-                Ok(page) => Verdict::done(account, method, Answer::json(200, &page)),
+                Ok(page) => ProviderAnswer::done(account, method, Answer::json(200, &page)),
                 Err(()) => refuse(method, 20_001),
             },
             (Place::Message(sid), "GET") => match messages().get(sid) {
-                Some(kept) => Verdict::done(account, method, Answer::json(200, &kept.json(account))),
+                Some(kept) => ProviderAnswer::done(account, method, Answer::json(200, &kept.json(account))),
                 None => refuse(method, 20_404),
             },
             (Place::Account, "GET") => {
@@ -167,9 +170,9 @@ impl Provider for Twilio {
                     "sid": account, "friendly_name": "Sandbox", "status": "active", "type": "Full",
                     "owner_account_sid": account, "uri": format!("/2010-04-01/Accounts/{account}.json"),
                 });
-                Verdict::done(account, method, Answer::json(200, &body))
+                ProviderAnswer::done(account, method, Answer::json(200, &body))
             }
-            _ => Verdict::refused(
+            _ => ProviderAnswer::refused(
                 account,
                 method,
                 Answer { status: 405, ..errors::refusal(20_004, "Method not allowed") },
@@ -177,41 +180,42 @@ impl Provider for Twilio {
         }
     }
 
-    fn recorded(&self, message: &Message, attempt: Option<u64>) {
+    fn recorded(&self, message: &SeenMessage, attempt: Option<u64>) {
         let Some(Begun { kept, plan, answered }) = self.inside.begun().remove(&message.ticket) else {
             return;
         };
         let (inside, stop) = (Arc::clone(&self.inside), self.inside.back.stop.clone());
         self.inside.back.tasks.spawn(async move {
-            stop.run_until_cancelled(course::run(inside, kept, plan, attempt, answered)).await;
+            stop.run_until_cancelled(status_timeline::run(inside, kept, plan, attempt, answered)).await;
         });
     }
 }
 
-impl Twilio {
-    fn create(&self, form: &Form, method: &str, ask: &Ask<'_>) -> Verdict {
+impl FakeTwilio {
+    fn create(&self, form: &Form, method: &str, ask: &Ask<'_>) -> ProviderAnswer {
         let inside = &self.inside;
         let account = inside.settings.account.as_str();
         let refuse = |code, words: &str| {
-            Verdict::refused(account, method, errors::refusal(code, words)).with(message(form, code, None))
+            ProviderAnswer::refused(account, method, errors::refusal(code, words))
+                .with(message(form, code, None))
         };
         if inside.banned_until().is_some_and(|until| until > ask.now) {
-            return Verdict { fate: Fate::InBan, ..refuse(20_429, "") };
+            return ProviderAnswer { fate: RequestFate::InBan, ..refuse(20_429, "") };
         }
         let to = form.get("To").unwrap_or_default();
         let magic = || ask.magic.then(|| magic::action(to)).flatten();
         let action = ask.faults.strike(to, account).or_else(magic);
         match &action {
-            Some(Action::Refuse { code, description }) => return refuse(*code, description),
-            Some(Action::Throttle { retry_after }) => {
+            Some(MessageAction::Refuse { code, description }) => return refuse(*code, description),
+            Some(MessageAction::Throttle { retry_after }) => {
                 *inside.banned_until() = ask.now.checked_add(Duration::from_secs(*retry_after));
                 let answer = errors::refusal(20_429, "").retry_after(*retry_after);
-                return Verdict::refused(account, method, answer).with(message(form, 20_429, None));
+                return ProviderAnswer::refused(account, method, answer).with(message(form, 20_429, None));
             }
             Some(action) => {
                 if let Some((reply, fate)) = action.instead() {
-                    let code = if let Fate::Refused(status @ 300..) = fate { status } else { 0 };
-                    let verdict = Verdict { reply, fate, ..refuse(20_500, "") };
+                    let code = if let RequestFate::Refused(status @ 300..) = fate { status } else { 0 };
+                    let verdict = ProviderAnswer { reply, fate, ..refuse(20_500, "") };
                     return verdict.with(message(form, code, None));
                 }
             }
@@ -230,8 +234,8 @@ impl Twilio {
         }
         let (ticket, kept) = inside.take(new, ask.at);
         let answer = Answer::json(201, &kept.json(account));
-        let (mut reply, fate) = Action::deliver(action.as_ref(), answer);
-        let shown = Message { ticket, ..message(form, 201, Some(&kept.sid)) };
+        let (mut reply, fate) = MessageAction::deliver(action.as_ref(), answer);
+        let shown = SeenMessage { ticket, ..message(form, 201, Some(&kept.sid)) };
         let plan = Plan::of(action.as_ref());
         let mut answered = None;
         if plan.is_early() {
@@ -240,7 +244,7 @@ impl Twilio {
         }
         inside.begun().insert(ticket, Begun { kept, plan, answered });
         let (account, method) = (account.to_owned(), method.to_owned());
-        Verdict { account, method, reply, fate, message: Some(shown) }
+        ProviderAnswer { account, method, reply, fate, message: Some(shown) }
     }
 }
 
@@ -266,7 +270,7 @@ impl Inside {
         !self.revoked.load(Ordering::Relaxed) && secret.is_some_and(|secret| secret.expose_secret() == word)
     }
 
-    /// A new number of a message, as we count and as Twilio tells it.
+    /// A new message number, as our counter and as Twilio's sid.
     pub(super) fn sid(&self, at: UnixMs) -> (u64, String) {
         let last = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         (last, format!("SM{:016x}{last:016x}", at.0))
@@ -294,7 +298,7 @@ impl Inside {
         (ticket, kept)
     }
 
-    /// Takes the next turn of a sender, which lasts so long; how long it is until then.
+    /// Reserves the next turn of a sender, of length `span`; returns the wait until it starts.
     pub(super) fn take_turn(&self, sender: &str, span: Duration) -> Duration {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -304,7 +308,7 @@ impl Inside {
         begins - now
     }
 
-    /// A number opts out or in; whether it is out then.
+    /// A number opts out or in; returns whether it is opted out now.
     pub(super) fn opt(&self, number: &str, kind: Option<&str>) -> bool {
         let mut all = self.opted_out.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
@@ -320,7 +324,7 @@ impl Inside {
     }
 }
 
-/// Reads a path: the account and what of it.
+/// Parses a path: the account and the resource.
 fn place(path: &str) -> Option<(&str, Place<'_>)> {
     let rest = path.strip_prefix("/2010-04-01/Accounts/")?;
     match rest.split_once('/') {
@@ -334,11 +338,11 @@ fn place(path: &str) -> Option<(&str, Place<'_>)> {
 }
 
 /// A message as it is shown.
-fn message(form: &Form, code: u16, sid: Option<&str>) -> Message {
+fn message(form: &Form, code: u16, sid: Option<&str>) -> SeenMessage {
     let word = |name: &str| form.get(name).unwrap_or_default();
-    let to = Recipient { address: Address::new(word("To")), code, id: sid.map(Into::into) };
+    let to = AttemptRecipient { address: Address::new(word("To")), code, id: sid.map(Into::into) };
     let sender = form.get("From").or_else(|| form.get("MessagingServiceSid")).unwrap_or_default();
-    Message {
+    SeenMessage {
         sender: Address::new(sender),
         recipients: vec![to],
         text: Text::new(word("Body")),

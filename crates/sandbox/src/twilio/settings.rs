@@ -1,4 +1,4 @@
-//! Settings of the stand-in.
+//! Settings of the fake Twilio API.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::standin::{Bounds, Fault, any_port};
+use crate::fake_provider::{Bounds, MessageFault, any_port};
 
-/// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses; account and token are
-/// `AC00000000000000000000000000000001` and `sandboxauthtoken`.
+/// Settings of the fake Twilio API. [`Settings::default`] listens on loopback, on a port the system picks; account and
+/// token are `AC00000000000000000000000000000001` and `sandboxauthtoken`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where it listens.
+    /// Listen address.
     pub listen: SocketAddr,
     /// The account: AC and 32 hexadecimal digits.
     pub account: String,
-    /// Its primary token: password of requests, and key of signatures.
+    /// Its primary token: request password and signature key.
     pub auth_token: SecretString,
-    /// API keys and their secrets, also taken as name and password.
+    /// API keys and their secrets, also accepted as name and password.
     pub keys: BTreeMap<String, SecretString>,
-    /// Numbers and names messages may be from; with none, any.
+    /// Numbers and names that messages may be sent from; if empty, any are accepted.
     pub senders: Vec<String>,
-    /// Requests in flight at most; further ones are answered 429 with code 20429.
+    /// Most requests in flight; further ones are refused with 429 and code 20429.
     pub concurrency: usize,
-    /// Messages of one sender that are not sent yet, at most; further ones are refused with 21611.
+    /// Most unsent messages per sender; further ones are refused with 21611.
     pub queue: usize,
-    /// Segments of one sender in a second; the queue drains this fast. 0 for no limit.
+    /// Segments per sender and second; the queue drains at this rate. 0 means no limit.
     pub segments_per_second: u32,
     /// How long a message is queued, then sending, then sent, before the next status.
     #[serde(with = "humantime_serde")]
@@ -40,28 +40,29 @@ pub struct Settings {
     /// See `queued_for`.
     #[serde(with = "humantime_serde")]
     pub sent_for: Duration,
-    /// How often a callback is tried that is answered with 5xx or not at all, and how long it waits between.
+    /// How many tries a callback gets when the answer is 5xx or missing, and the wait between tries.
     pub callback_tries: u32,
     /// See `callback_tries`.
     #[serde(with = "humantime_serde")]
     pub callback_wait: Duration,
-    /// How long a callback's answer may take.
+    /// Timeout of a callback's answer.
     #[serde(with = "humantime_serde")]
     pub callback_within: Duration,
-    /// Public names of callbacks, and the loopback address each is reached at: as a proxy in front of the receiver would.
+    /// Public host names in callback URLs and the loopback address of each, as a proxy in front of the receiver would
+    /// map them.
     pub reach: BTreeMap<String, SocketAddr>,
-    /// Where replies of people go, such as STOP.
+    /// Where replies from people are posted, such as STOP.
     pub inbound_url: Option<String>,
-    /// Messages kept to be asked for.
+    /// Messages kept for queries.
     pub keep_messages: usize,
-    /// Faults from the start.
-    pub faults: Vec<Fault>,
-    /// Whether magic numbers have their way.
+    /// Initial faults.
+    pub faults: Vec<MessageFault>,
+    /// Whether magic numbers are active.
     pub magic: bool,
-    /// How long it waits before each answer, as a far server would.
+    /// Delay before each answer, to simulate a distant server.
     #[serde(with = "humantime_serde")]
     pub reply_after: Duration,
-    /// How much it holds.
+    /// Limits on what it holds.
     pub bounds: Bounds,
 }
 

@@ -1,17 +1,17 @@
-//! Signatures as Twilio makes them: the URL, then name and value of each parameter in the order of their names.
+//! Signatures as Twilio computes them: over the URL, then name and value of each parameter, sorted by name.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
-/// The value of `X-Twilio-Signature` for a form that is posted to `url`. Of a name with equal values one counts.
+/// The value of `X-Twilio-Signature` for a form that is posted to `url`. Equal values of one name count once.
 #[must_use]
 pub fn signature(key: &str, url: &str, parameters: &[(&str, &str)]) -> String {
     let mut sorted: Vec<_> = parameters.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
-    // A key of any length is one.
+    // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(key.as_bytes()) else { return String::new() };
     mac.update(url.as_bytes());
     for (name, value) in sorted {

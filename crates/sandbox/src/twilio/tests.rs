@@ -1,4 +1,4 @@
-//! The stand-in over real sockets, with a real client and a real receiver of callbacks.
+//! The fake Twilio API over real sockets, with a real client and a real receiver of callbacks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use posthaste_rig::eventually_async;
 use serde_json::Value;
 
 use super::*;
-use crate::standin::client;
+use crate::fake_provider::client;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const WORD: &str = "sandboxauthtoken";
@@ -19,16 +19,16 @@ const TO: &str = "+15005550100";
 
 type Heard = (String, Vec<(String, String)>, String);
 
-/// Whoever is called back.
+/// The receiver of callbacks.
 #[derive(Clone, Default)]
 struct Receiver {
     heard: Arc<Mutex<Vec<Heard>>>,
-    /// Answers of 503 it still gives.
+    /// How many more 503 answers it gives.
     refusing: Arc<Mutex<usize>>,
 }
 
 impl Receiver {
-    /// Starts one; where it is.
+    /// Starts one; returns its URL.
     async fn start(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -89,24 +89,24 @@ fn quick() -> Settings {
     }
 }
 
-async fn started() -> Server {
-    Server::start(quick()).await.unwrap()
+async fn started() -> TwilioServer {
+    TwilioServer::start(quick()).await.unwrap()
 }
 
-async fn post(server: &Server, form: &[(&str, &str)], word: &str) -> reqwest::Result<(u16, Value)> {
+async fn post(server: &TwilioServer, form: &[(&str, &str)], word: &str) -> reqwest::Result<(u16, Value)> {
     let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}/Messages.json", server.url());
     let answer = client().post(url).basic_auth(ACCOUNT, Some(word)).form(form).send().await?;
     let status = answer.status().as_u16();
     Ok((status, serde_json::from_str(&answer.text().await?).unwrap_or(Value::Null)))
 }
 
-async fn send(server: &Server, to: &str, more: &[(&str, &str)]) -> (u16, Value) {
+async fn send(server: &TwilioServer, to: &str, more: &[(&str, &str)]) -> (u16, Value) {
     let form: Vec<_> =
         [("To", to), ("From", "+15005550006"), ("Body", "Hello")].iter().chain(more).copied().collect();
     post(server, &form, WORD).await.unwrap()
 }
 
-async fn get(server: &Server, path: &str) -> (u16, Value) {
+async fn get(server: &TwilioServer, path: &str) -> (u16, Value) {
     let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}{path}", server.url());
     let answer = client().get(url).basic_auth(ACCOUNT, Some(WORD)).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
@@ -154,10 +154,11 @@ async fn a_service_takes_it_as_accepted() {
 }
 
 #[tokio::test]
-async fn what_twilio_refuses_is_refused_with_its_codes() {
-    let server = Server::start(Settings { senders: vec!["+15005550006".into(), "Club".into()], ..quick() })
-        .await
-        .unwrap();
+async fn refuses_what_twilio_refuses_with_its_codes() {
+    let server =
+        TwilioServer::start(Settings { senders: vec!["+15005550006".into(), "Club".into()], ..quick() })
+            .await
+            .unwrap();
     let long = "x".repeat(1_601);
     let from = ("From", "+15005550006");
     for (form, code) in [
@@ -192,8 +193,9 @@ async fn what_twilio_refuses_is_refused_with_its_codes() {
 
 #[tokio::test]
 async fn credentials_paths_and_methods() {
-    let server =
-        Server::start(Settings { keys: [("SK1".into(), "key".into())].into(), ..quick() }).await.unwrap();
+    let server = TwilioServer::start(Settings { keys: [("SK1".into(), "key".into())].into(), ..quick() })
+        .await
+        .unwrap();
     let form = [("To", TO), ("From", "+15005550006"), ("Body", "x")];
     let (status, answer) = post(&server, &form, "wrong").await.unwrap();
     assert_eq!((status, &answer["code"]), (401, &20_003.into()));
@@ -209,8 +211,8 @@ async fn credentials_paths_and_methods() {
     server.revoke(false);
     assert_eq!(get(&server, ".json").await.0, 200);
     assert!(matches!(
-        Server::start(Settings { account: "AC1".into(), ..quick() }).await,
-        Err(StartError::Setting(_))
+        TwilioServer::start(Settings { account: "AC1".into(), ..quick() }).await,
+        Err(FakeServerError::Setting(_))
     ));
 }
 
@@ -242,22 +244,22 @@ async fn messages_are_listed_filtered_and_paged() {
 }
 
 #[tokio::test]
-async fn too_many_at_once_are_told_to_wait_and_the_queue_has_an_end() {
+async fn too_many_at_once_get_429_and_the_queue_is_bounded() {
     let slow = Settings { concurrency: 1, reply_after: Duration::from_secs(4), ..quick() };
-    let server = Server::start(slow).await.unwrap();
+    let server = TwilioServer::start(slow).await.unwrap();
     let (first, second) = tokio::join!(send(&server, TO, &[]), send(&server, TO, &[]));
     let mut statuses = [first.0, second.0];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 429]);
     let limited = Settings { queue: 2, queued_for: Duration::from_secs(3_600), ..quick() };
-    let server = Server::start(limited).await.unwrap();
+    let server = TwilioServer::start(limited).await.unwrap();
     for expected in [201, 201, 400] {
         let (status, answer) = send(&server, TO, &[]).await;
         assert_eq!(status, expected, "{answer}");
     }
-    server.add_fault(Fault::new(Action::Throttle { retry_after: 60 }).times(1)).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 60 }).times(1)).unwrap();
     assert_eq!((send(&server, TO, &[]).await.0, send(&server, TO, &[]).await.0), (429, 429));
-    assert_eq!(server.requests().last().unwrap().fate, Fate::InBan);
+    assert_eq!(server.requests().last().unwrap().fate, RequestFate::InBan);
 }
 
 #[tokio::test]
@@ -271,7 +273,7 @@ async fn a_message_that_does_not_arrive_says_so() {
     send(&server, "+15007830008", &[("StatusCallback", &url)]).await;
     assert_eq!(receiver.until(1).await, ["failed"]);
     receiver.heard.lock().unwrap().clear();
-    server.add_fault(Fault::new(Action::End { status: "sent".into(), code: None })).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::End { status: "sent".into(), code: None })).unwrap();
     send(&server, TO, &[("StatusCallback", &url)]).await;
     assert_eq!(receiver.until(2).await, ["sending", "sent"]);
 }
@@ -281,7 +283,7 @@ async fn callbacks_go_wrong_on_request() {
     let (server, receiver) = (started().await, Receiver::default());
     let url = receiver.start().await;
     let callback = [("StatusCallback", url.as_str())];
-    // Early: all of them are here when the request is answered.
+    // Early: all of them have arrived when the request is answered.
     send(&server, "+15007902001", &callback).await;
     assert_eq!(receiver.statuses(), ["sending", "sent", "delivered"]);
     receiver.heard.lock().unwrap().clear();
@@ -322,7 +324,7 @@ async fn a_callback_is_tried_again_after_5xx() {
 async fn people_reply_stop_and_start() {
     let receiver = Receiver::default();
     let url = format!("{}/inbound", receiver.start().await);
-    let server = Server::start(Settings { inbound_url: Some(url), ..quick() }).await.unwrap();
+    let server = TwilioServer::start(Settings { inbound_url: Some(url), ..quick() }).await.unwrap();
     assert_eq!(send(&server, TO, &[]).await.0, 201);
     let replied = server.reply(TO, " stop ").await.unwrap();
     assert_eq!((replied.opted_out, replied.webhook), (true, "told"));
@@ -336,7 +338,7 @@ async fn people_reply_stop_and_start() {
     assert_eq!((field(form, "OptOutType"), field(form, "NumMedia")), ("STOP".into(), "0".into()));
     let (status, answer) = send(&server, TO, &[]).await;
     assert_eq!((status, &answer["code"]), (400, &21_610.into()));
-    assert!(server.reply(TO, "please stop").await.unwrap().opted_out, "more than a word changes nothing");
+    assert!(server.reply(TO, "please stop").await.unwrap().opted_out, "more than one word changes nothing");
     assert!(!server.reply(TO, "START").await.unwrap().opted_out);
     assert_eq!(send(&server, TO, &[]).await.0, 201);
     assert_eq!(server.reply("nobody", "STOP").await, None);
@@ -346,22 +348,26 @@ async fn people_reply_stop_and_start() {
 async fn faults_do_what_they_say() {
     let server = started().await;
     for (action, taken, status) in [
-        (Action::Reset, 0, None),
-        (Action::TakeAndReset, 1, None),
-        (Action::TakeAndCut, 1, None),
-        (Action::Html { status: 503 }, 0, Some(503)),
-        (Action::Malformed, 0, Some(200)),
-        (Action::Slow { by: Duration::from_millis(20) }, 1, Some(201)),
-        (Action::Refuse { code: 20_500, description: String::new() }, 0, Some(500)),
-        (Action::Refuse { code: 21_408, description: "Not there".into() }, 0, Some(400)),
+        (MessageAction::Reset, 0, None),
+        (MessageAction::TakeAndReset, 1, None),
+        (MessageAction::TakeAndCut, 1, None),
+        (MessageAction::Html { status: 503 }, 0, Some(503)),
+        (MessageAction::Malformed, 0, Some(200)),
+        (MessageAction::Slow { by: Duration::from_millis(20) }, 1, Some(201)),
+        (MessageAction::Refuse { code: 20_500, description: String::new() }, 0, Some(500)),
+        (MessageAction::Refuse { code: 21_408, description: "Not there".into() }, 0, Some(400)),
     ] {
         server.clear();
-        server.add_fault(Fault::new(action.clone()).to("+1500555010*").times(1)).unwrap();
+        server.add_fault(MessageFault::new(action.clone()).to("+1500555010*").times(1)).unwrap();
         let form = [("To", TO), ("From", "+15005550006"), ("Body", "x")];
         let answer = post(&server, &form, WORD).await;
         assert_eq!(answer.ok().map(|(status, _)| status), status, "{action:?}");
         assert_eq!((server.messages().len(), server.reached(TO)), (taken, taken), "{action:?}");
     }
-    assert!(server.add_fault(Fault::new(Action::RefuseCall { code: 1 })).is_err());
-    assert!(server.add_fault(Fault::new(Action::End { status: "lost".into(), code: None })).is_err());
+    assert!(server.add_fault(MessageFault::new(MessageAction::RefuseCall { code: 1 })).is_err());
+    assert!(
+        server
+            .add_fault(MessageFault::new(MessageAction::End { status: "lost".into(), code: None }))
+            .is_err()
+    );
 }

@@ -3,26 +3,26 @@
 use serde_json::{Map, Value};
 
 use super::errors::Failure;
-use crate::standin::Form;
+use crate::fake_provider::Form;
 
-/// Peers of one call at most, and characters of a text.
+/// Most peers per call, and most characters of a text.
 const MOST_PEERS: usize = 100;
 const MOST_CHARACTERS: usize = 4_096;
 
-/// A call whose parameters were looked at.
+/// A checked call.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// As they were named; none when they make no sense.
+    /// As they were named; empty when they are invalid.
     pub(super) peers: Vec<i64>,
-    /// Named as `peer_ids`: then each has a result of its own.
+    /// Named as `peer_ids`: then each has its own result.
     pub(super) is_many: bool,
     pub(super) text: String,
     pub(super) random: i64,
-    /// Why it cannot be.
+    /// Why it fails.
     pub(super) wrong: Option<Failure>,
 }
 
-/// The parameters of a form as a program would have them.
+/// The parameters of a form, as a program would pass them.
 pub(super) fn parameters(form: &Form) -> Value {
     let own = |(name, value): (&str, &str)| (name.to_owned(), Value::String(value.to_owned()));
     Value::Object(form.pairs().map(own).collect::<Map<_, _>>())
@@ -78,7 +78,7 @@ fn peers(parameters: &Value) -> Result<Vec<i64>, Failure> {
     }
 }
 
-/// A text or a number as a text.
+/// A text or a number, as a text.
 fn word(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,10 +1,10 @@
-//! Error codes of VK with their words, as its schema has them, and the answers made of them.
+//! Error codes of VK with their texts from its schema, and the answers made from them.
 
 use serde_json::{Value, json};
 
-use crate::standin::{Answer, Form};
+use crate::fake_provider::{Answer, Form};
 
-/// The words of a code.
+/// The text of a code.
 pub(super) fn words(code: u16) -> &'static str {
     match code {
         1 => "Unknown error occurred",
@@ -54,12 +54,12 @@ pub(super) fn words(code: u16) -> &'static str {
     }
 }
 
-/// Codes that fail a whole request and no single peer.
+/// Codes that fail a whole request rather than a single peer.
 pub(super) fn is_of_request(code: u16) -> bool {
     matches!(code, 1..=6 | 8..=14 | 16 | 17 | 20..=29 | 32 | 34..=36 | 42 | 43 | 1117 | 3300)
 }
 
-/// An error, before it is an answer.
+/// An error, before it becomes an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) code: u16,

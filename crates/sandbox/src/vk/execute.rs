@@ -1,10 +1,10 @@
-//! The code of `execute`, as far as couriers write it: one call, or a flat list of calls, each with an object of JSON.
+//! The code of `execute`, as far as couriers write it: one call, or a flat list of calls, each with a JSON object.
 
 use serde_json::Value;
 
 use super::errors::Failure;
 
-/// Calls of one `execute` at most.
+/// Most calls per `execute`.
 const MOST_CALLS: usize = 25;
 
 /// A call of a method.
@@ -21,9 +21,9 @@ pub(super) struct Program {
     pub(super) is_list: bool,
 }
 
-/// Reads a program.
+/// Parses a program.
 ///
-/// What is not understood does not compile: error 12. More than 25 calls compile and fail when they run: error 13.
+/// Code outside this subset does not compile: error 12. More than 25 calls compile and fail at run time: error 13.
 pub(super) fn compile(code: &str) -> Result<Program, Failure> {
     let mut reader = Reader(code.trim());
     let program = reader.program().ok_or_else(|| {
@@ -39,7 +39,7 @@ pub(super) fn compile(code: &str) -> Result<Program, Failure> {
     Ok(program)
 }
 
-/// What is still to be read.
+/// The rest to be parsed.
 struct Reader<'a>(&'a str);
 
 impl Reader<'_> {
@@ -56,7 +56,7 @@ impl Reader<'_> {
                     break;
                 }
                 self.word(",")?;
-                // A comma may stand before the end.
+                // A trailing comma is allowed.
                 if self.word("]").is_some() {
                     break;
                 }
@@ -86,7 +86,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// Takes a word and the space behind it.
+    /// Consumes a word and the space after it.
     fn word(&mut self, word: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(word)?.trim_start();
         Some(())
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_does_not_compile_and_what_is_too_much_does_not_run() {
+    fn unsupported_code_does_not_compile_and_too_many_calls_do_not_run() {
         for code in [
             "",
             "return",
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(compile(&format!("return [{many}];")).unwrap_err().code, 13);
     }
 
-    /// The reader of JSON ends at 128 levels by itself; the rest of the language has none.
+    /// The JSON parser stops at 128 levels; the rest of the language has no nesting.
     #[test]
     fn programs_within_programs_do_not_compile() {
         for levels in [2 * 128, 1_000_000] {

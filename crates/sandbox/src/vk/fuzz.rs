@@ -1,8 +1,8 @@
-//! A program of any bytes.
+//! Compiles a program of arbitrary bytes.
 
 use super::execute::compile;
 
-/// The code of `execute`. What compiles has no more calls than VK runs.
+/// The code of `execute`. Whatever compiles has no more calls than VK runs.
 pub fn vk_programs(data: &[u8]) {
     let Ok(code) = std::str::from_utf8(data) else { return };
     if let Ok(program) = compile(code) {

@@ -1,4 +1,5 @@
-//! What VK remembers: requests of late, random ids, the numbers of messages. All of it bounded; the longest unused goes first.
+//! What VK remembers: recent requests, random ids, message numbers. All bounded; the least recently used is forgotten
+//! first.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::standin::Window;
+use crate::fake_provider::Window;
 
 const MOST_TOKENS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 const MOST_PEERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(199_999);
@@ -19,7 +20,7 @@ const MOST_RANDOM: NonZeroUsize = NonZeroUsize::MIN.saturating_add(499_999);
 pub(super) struct Numbers {
     pub(super) message: u64,
     pub(super) in_conversation: u64,
-    /// It was there already.
+    /// The message was there already.
     pub(super) is_repeat: bool,
 }
 
@@ -38,10 +39,10 @@ struct Token {
     banned_until: Option<Instant>,
 }
 
-/// Why a request may not be.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TooMany {
-    /// More than so many in the second.
+    /// Too many in this second.
     InSecond,
     /// A fault has banned the token.
     InBan,
@@ -75,7 +76,7 @@ impl Memory {
         self.tokens.get_or_insert_mut(token.to_owned(), Token::default).banned_until = Some(until);
     }
 
-    /// The numbers of a message to a peer: those it has already if its random id was seen of late. 0 is no id.
+    /// The numbers of a message to a peer: the existing ones if its random id was seen recently. 0 is not an id.
     pub(super) fn number(&mut self, peer: i64, random: i64, keep: Duration, now: Instant) -> Numbers {
         let key = self.hasher.hash_one((peer, random));
         if random != 0
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_requests_in_a_second() {
+    fn requests_per_second_are_limited() {
         let (mut memory, now) = (Memory::new(), Instant::now());
         assert_eq!(memory.ask("a", 2, now), Ok(()));
         assert_eq!(memory.ask("a", 2, now), Ok(()));

@@ -1,4 +1,4 @@
-//! Messages: what faults, checks and the memory of random ids make of one call or of the calls of an `execute`.
+//! Messages: applies faults, checks and remembered random ids to one call or to the calls of an `execute`.
 
 use posthaste_model::{Address, Text};
 use serde_json::{Value, json};
@@ -6,35 +6,35 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::errors::{self, Failure};
 use super::magic;
-use super::server::Vk;
-use crate::record::{REPEATED, Recipient};
-use crate::standin::{Action, Ask, Fate, Message, Reply};
+use super::server::FakeVk;
+use crate::fake_provider::{Ask, MessageAction, Reply, RequestFate, SeenMessage};
+use crate::record::{AttemptRecipient, REPEATED};
 
-/// What is answered to the whole request, and what there is to see.
+/// The answer to the whole request, and the message to record.
 pub(super) struct Sent {
-    pub(super) message: Message,
+    pub(super) message: SeenMessage,
     pub(super) then: Then,
 }
 
-/// How it goes on.
+/// How to answer.
 pub(super) enum Then {
-    /// A value or an error for each call, in order; the answer goes out as this action says.
-    Each(Vec<Result<Value, Failure>>, Option<Action>),
+    /// A value or an error for each call, in order; the answer is sent as this action says.
+    Each(Vec<Result<Value, Failure>>, Option<MessageAction>),
     /// The request fails as a whole.
     Fail(Failure),
-    /// It is answered by what providers have in common.
-    Instead(Reply, Fate),
+    /// The answer is one that all providers share.
+    Instead(Reply, RequestFate),
 }
 
-/// What happens to the peers of the calls, one after the other.
+/// What happens to the peers of the calls, in order.
 struct Course {
     /// For each call, for each peer.
-    actions: Vec<Vec<Option<Action>>>,
-    delivery: Option<Action>,
+    actions: Vec<Vec<Option<MessageAction>>>,
+    delivery: Option<MessageAction>,
 }
 
-impl Vk {
-    /// Sends what these calls say, by this token.
+impl FakeVk {
+    /// Sends the messages of these calls, with this token.
     pub(super) fn send(&self, calls: &[Call], mark: &str, ask: &Ask<'_>) -> Sent {
         let course = match course(calls, mark, ask) {
             Ok(course) => course,
@@ -52,13 +52,13 @@ impl Vk {
     fn one(
         &self,
         call: &Call,
-        actions: &[Option<Action>],
-        recipients: &mut Vec<Recipient>,
+        actions: &[Option<MessageAction>],
+        recipients: &mut Vec<AttemptRecipient>,
         ask: &Ask<'_>,
     ) -> Result<Value, Failure> {
         let fails = actions.iter().flatten().find_map(|action| match action {
-            Action::RefuseCall { code } => Some(Failure::of(*code)),
-            Action::RefuseRecipient { code } if !call.is_many => Some(Failure::of(*code)),
+            MessageAction::RefuseCall { code } => Some(Failure::of(*code)),
+            MessageAction::RefuseRecipient { code } if !call.is_many => Some(Failure::of(*code)),
             _ => None,
         });
         if let Some(failure) = call.wrong.clone().or(fails) {
@@ -68,7 +68,7 @@ impl Vk {
         let mut memory = self.memory();
         let mut items = Vec::with_capacity(call.peers.len());
         for (peer, action) in call.peers.iter().zip(actions) {
-            if let Some(Action::RefuseRecipient { code }) = action {
+            if let Some(MessageAction::RefuseRecipient { code }) = action {
                 let error = json!({ "code": code, "description": errors::words(*code) });
                 items.push(json!({ "peer_id": peer, "error": error }));
                 recipients.push(recipient(*peer, *code, None));
@@ -89,23 +89,23 @@ impl Vk {
         Ok(if call.is_many { Value::Array(items) } else { items.pop().unwrap_or(Value::Null) })
     }
 
-    /// What one action does to a whole request.
-    fn whole(&self, calls: &[Call], mark: &str, action: &Action, ask: &Ask<'_>) -> Sent {
+    /// Applies one action to a whole request.
+    fn whole(&self, calls: &[Call], mark: &str, action: &MessageAction, ask: &Ask<'_>) -> Sent {
         let (then, code) = match action {
-            Action::Throttle { retry_after } => {
+            MessageAction::Throttle { retry_after } => {
                 self.memory().ban(mark, ask.now + std::time::Duration::from_secs(*retry_after));
                 (Then::Fail(Failure::of(6)), 6)
             }
-            Action::Refuse { code, description } if description.is_empty() => {
+            MessageAction::Refuse { code, description } if description.is_empty() => {
                 (Then::Fail(Failure::of(*code)), *code)
             }
-            Action::Refuse { code, description } => {
+            MessageAction::Refuse { code, description } => {
                 (Then::Fail(Failure { code: *code, words: description.clone() }), *code)
             }
             other => match other.instead() {
                 Some((reply, fate)) => {
-                    let code = if let Fate::Refused(status) = fate { status } else { 0 };
-                    // A page with status 200 takes nothing either.
+                    let code = if let RequestFate::Refused(status) = fate { status } else { 0 };
+                    // A page with status 200 accepts nothing either.
                     (Then::Instead(reply, fate), if code == 200 { 0 } else { code })
                 }
                 None => (Then::Fail(Failure::of(10)), 10),
@@ -115,8 +115,8 @@ impl Vk {
     }
 }
 
-/// What happens to each peer, or the first action that concerns the whole request.
-fn course(calls: &[Call], mark: &str, ask: &Ask<'_>) -> Result<Course, Action> {
+/// What happens to each peer, or the first action that affects the whole request.
+fn course(calls: &[Call], mark: &str, ask: &Ask<'_>) -> Result<Course, MessageAction> {
     let mut course = Course { actions: Vec::new(), delivery: None };
     for call in calls {
         let mut actions = Vec::with_capacity(call.peers.len());
@@ -124,8 +124,14 @@ fn course(calls: &[Call], mark: &str, ask: &Ask<'_>) -> Result<Course, Action> {
             let fault = ask.faults.strike(&peer.to_string(), mark);
             let action = fault.or_else(|| ask.magic.then(|| magic::action(*peer)).flatten());
             actions.push(match action {
-                Some(action @ (Action::RefuseCall { .. } | Action::RefuseRecipient { .. })) => Some(action),
-                Some(action @ (Action::TakeAndReset | Action::TakeAndCut | Action::Slow { .. })) => {
+                Some(action @ (MessageAction::RefuseCall { .. } | MessageAction::RefuseRecipient { .. })) => {
+                    Some(action)
+                }
+                Some(
+                    action @ (MessageAction::TakeAndReset
+                    | MessageAction::TakeAndCut
+                    | MessageAction::Slow { .. }),
+                ) => {
                     course.delivery.get_or_insert(action);
                     None
                 }
@@ -138,18 +144,18 @@ fn course(calls: &[Call], mark: &str, ask: &Ask<'_>) -> Result<Course, Action> {
     Ok(course)
 }
 
-/// A message nobody got, for this reason.
-pub(super) fn refused(calls: &[Call], mark: &str, code: u16) -> Message {
+/// A message that nobody received, for this reason.
+pub(super) fn refused(calls: &[Call], mark: &str, code: u16) -> SeenMessage {
     let peers = calls.iter().flat_map(|call| &call.peers);
     message(calls, mark, peers.map(|peer| recipient(*peer, code, None)).collect())
 }
 
-fn message(calls: &[Call], mark: &str, recipients: Vec<Recipient>) -> Message {
+fn message(calls: &[Call], mark: &str, recipients: Vec<AttemptRecipient>) -> SeenMessage {
     let text = calls.first().map(|call| call.text.clone()).unwrap_or_default();
-    Message { sender: Address::new(mark), recipients, text: Text::new(text), ..Message::default() }
+    SeenMessage { sender: Address::new(mark), recipients, text: Text::new(text), ..SeenMessage::default() }
 }
 
-fn recipient(peer: i64, code: u16, id: Option<u64>) -> Recipient {
+fn recipient(peer: i64, code: u16, id: Option<u64>) -> AttemptRecipient {
     let id = id.map(|id| id.to_string().into_boxed_str());
-    Recipient { address: Address::new(peer.to_string()), code, id }
+    AttemptRecipient { address: Address::new(peer.to_string()), code, id }
 }

@@ -14,18 +14,18 @@ use super::execute::{self, Program};
 use super::memory::{Memory, TooMany};
 use super::send::{self, Sent, Then};
 use super::settings::Settings;
-use crate::record::Record;
-use crate::standin::{
-    self, Action, Answer, Ask, Common, Fate, Form, Message, Opening, Provider, Reply, StartError, Verdict,
-    bearer, is_known,
+use crate::fake_provider::{
+    self, Answer, Ask, Common, FakeServerError, Form, MessageAction, Opening, Provider, ProviderAnswer,
+    Reply, RequestFate, SeenMessage, bearer, is_known,
 };
+use crate::record::Record;
 
-/// The stand-in, listening.
-pub type Server = standin::Server<Vk>;
+/// The fake VK API, listening.
+pub type VkServer = fake_provider::FakeServer<FakeVk>;
 
-/// What VK knows.
+/// State of the API.
 #[derive(Debug)]
-pub struct Vk {
+pub struct FakeVk {
     tokens: Vec<SecretString>,
     group: u64,
     permissions: Vec<String>,
@@ -36,19 +36,22 @@ pub struct Vk {
     memory: Mutex<Memory>,
 }
 
-impl Server {
-    /// Starts it, and returns when it listens. Must be called inside a tokio runtime.
+impl VkServer {
+    /// Starts it and returns once it is listening. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// The address is taken, or a fault makes no sense.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    /// The address is in use, or a fault is invalid.
+    pub async fn start(settings: Settings) -> Result<Self, FakeServerError> {
         Self::start_with(settings, None)
     }
 
-    pub(crate) fn start_with(settings: Settings, record: Option<Arc<Record>>) -> Result<Self, StartError> {
+    pub(crate) fn start_with(
+        settings: Settings,
+        record: Option<Arc<Record>>,
+    ) -> Result<Self, FakeServerError> {
         let Settings { listen, faults, magic, reply_after, bounds, .. } = settings;
         let common = Common { listen, faults, magic, reply_after, bounds };
-        Self::open(Opening { common, record }, |_| Vk {
+        Self::open(Opening { common, record }, |_| FakeVk {
             tokens: settings.tokens,
             group: settings.group,
             permissions: settings.permissions,
@@ -59,7 +62,7 @@ impl Server {
         })
     }
 
-    /// From now on this token is refused, or taken again.
+    /// From now on, refuses this token or accepts it again.
     pub fn revoke(&self, token: &str, revoked: bool) {
         let mut all = self.shared.provider.revoked.lock().unwrap_or_else(PoisonError::into_inner);
         if revoked {
@@ -70,29 +73,32 @@ impl Server {
     }
 }
 
-/// A short mark of a token: tells tokens apart, and tells nobody what they are.
+/// A short mark that identifies a token without revealing it.
 pub(super) fn mark(token: &str) -> String {
     Sha1::digest(token).iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-impl Provider for Vk {
+impl Provider for FakeVk {
     const NAME: &'static str = "vk";
     const CHANNEL: &'static str = "vk";
 
-    fn knows(action: &Action) -> bool {
+    fn knows(action: &MessageAction) -> bool {
         !matches!(
             action,
-            Action::Migrate { .. } | Action::Strange | Action::End { .. } | Action::Callbacks(_)
+            MessageAction::Migrate { .. }
+                | MessageAction::Strange
+                | MessageAction::End { .. }
+                | MessageAction::Callbacks(_)
         )
     }
 
-    fn treat(&self, ask: &Ask<'_>) -> Verdict {
+    fn treat(&self, ask: &Ask<'_>) -> ProviderAnswer {
         let whole = ask.whole;
         let Some(method) = whole.place().strip_prefix("/method/") else {
-            return Verdict::refused("", "", Answer::html(404));
+            return ProviderAnswer::refused("", "", Answer::html(404));
         };
         if !matches!(whole.verb.as_str(), "GET" | "POST") {
-            return Verdict::refused("", method, Answer::html(405));
+            return ProviderAnswer::refused("", method, Answer::html(405));
         }
         let form = Form::of(whole);
         let token = bearer(whole).or_else(|| form.get("access_token"));
@@ -102,29 +108,29 @@ impl Provider for Vk {
             Ok(()) => match &wants {
                 Wants::Send(Ok(_)) | Wants::Other(None) => None,
                 Wants::Send(Err(failure)) | Wants::Other(Some(failure)) => {
-                    Some((failure.clone(), Fate::Refused(failure.code)))
+                    Some((failure.clone(), RequestFate::Refused(failure.code)))
                 }
             },
             Err(refused) => Some(refused),
         };
         let calls = wants.calls();
-        let with = |verdict: Verdict, message: Message| match &wants {
+        let with = |verdict: ProviderAnswer, message: SeenMessage| match &wants {
             Wants::Send(_) => verdict.with(message),
             Wants::Other(_) => verdict,
         };
         if let Some((failure, fate)) = failure {
             let answer = errors::refusal(&failure, method, &form);
-            let verdict = Verdict::plain(&mark, method, answer, fate);
+            let verdict = ProviderAnswer::plain(&mark, method, answer, fate);
             return with(verdict, send::refused(&calls, &mark, failure.code));
         }
         let Wants::Send(Ok(program)) = &wants else {
-            return Verdict::done(&mark, method, errors::response(&self.tell(method)));
+            return ProviderAnswer::done(&mark, method, errors::response(&self.tell(method)));
         };
         let Sent { message, then } = self.send(&calls, &mark, ask);
         let (reply, fate) = match then {
             Then::Instead(reply, fate) => (reply, fate),
             Then::Fail(failure) => {
-                (Reply::say(errors::refusal(&failure, method, &form)), Fate::Refused(failure.code))
+                (Reply::say(errors::refusal(&failure, method, &form)), RequestFate::Refused(failure.code))
             }
             Then::Each(values, delivery) => {
                 let answer = match method {
@@ -136,25 +142,26 @@ impl Provider for Vk {
                         .map(|value| errors::response(&value)),
                 };
                 match answer {
-                    Ok(answer) => Action::deliver(delivery.as_ref(), answer),
-                    Err(failure) => {
-                        (Reply::say(errors::refusal(&failure, method, &form)), Fate::Refused(failure.code))
-                    }
+                    Ok(answer) => MessageAction::deliver(delivery.as_ref(), answer),
+                    Err(failure) => (
+                        Reply::say(errors::refusal(&failure, method, &form)),
+                        RequestFate::Refused(failure.code),
+                    ),
                 }
             }
         };
         with(
-            Verdict { account: mark.clone(), method: method.to_owned(), reply, fate, message: None },
+            ProviderAnswer { account: mark.clone(), method: method.to_owned(), reply, fate, message: None },
             message,
         )
     }
 }
 
-/// What a request is about.
+/// The content of a request.
 enum Wants {
-    /// Messages: a program, of `messages.send` one with one call.
+    /// Messages: a program; for `messages.send` one with a single call.
     Send(Result<Program, Failure>),
-    /// Something else, or why not.
+    /// Something else, or an error.
     Other(Option<Failure>),
 }
 
@@ -182,7 +189,7 @@ impl Wants {
     }
 }
 
-/// The answer to `execute`: what each call gave, `false` and an entry for those that failed.
+/// The answer to `execute`: the result of each call, `false` and an entry for those that failed.
 fn executed(program: &Program, sent: Vec<Result<Value, Failure>>) -> Answer {
     let mut sent = sent.into_iter();
     let (mut values, mut wrong) = (Vec::new(), Vec::new());
@@ -206,22 +213,22 @@ fn executed(program: &Program, sent: Vec<Result<Value, Failure>>) -> Answer {
     Answer::json(200, &body)
 }
 
-impl Vk {
+impl FakeVk {
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request may be at all.
+    /// Whether a request is admitted.
     fn admit(
         &self,
         token: Option<&str>,
         mark: &str,
         form: &Form,
         ask: &Ask<'_>,
-    ) -> Result<(), (Failure, Fate)> {
+    ) -> Result<(), (Failure, RequestFate)> {
         let refuse = |failure: Failure| {
             let code = failure.code;
-            Err((failure, Fate::Refused(code)))
+            Err((failure, RequestFate::Refused(code)))
         };
         if form.get("v").is_none() {
             return refuse(Failure::because(8, "v is required"));
@@ -234,11 +241,11 @@ impl Vk {
         match self.memory().ask(mark, self.per_second, ask.now) {
             Ok(()) => Ok(()),
             Err(TooMany::InSecond) => refuse(Failure::of(6)),
-            Err(TooMany::InBan) => Err((Failure::of(6), Fate::InBan)),
+            Err(TooMany::InBan) => Err((Failure::of(6), RequestFate::InBan)),
         }
     }
 
-    /// The methods that only tell.
+    /// The methods that only return information.
     fn tell(&self, method: &str) -> Value {
         if method == "groups.getById" {
             let group = json!({

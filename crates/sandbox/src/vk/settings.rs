@@ -1,4 +1,4 @@
-//! Settings of the stand-in.
+//! Settings of the fake VK API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,34 +6,35 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::standin::{Bounds, Fault, any_port};
+use crate::fake_provider::{Bounds, MessageFault, any_port};
 
-/// Settings of the stand-in. [`Settings::default`] listens on loopback, on a port the system chooses, and takes any token.
+/// Settings of the fake VK API. [`Settings::default`] listens on loopback, on a port the system picks, and accepts any
+/// token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where it listens.
+    /// Listen address.
     pub listen: SocketAddr,
-    /// The tokens it takes; if there are none, any.
+    /// Accepted tokens; if empty, any are accepted.
     pub tokens: Vec<SecretString>,
-    /// The community's number.
+    /// The community's id.
     pub group: u64,
-    /// What the token may do, as `groups.getTokenPermissions` tells it.
+    /// The permissions of the token, as returned by `groups.getTokenPermissions`.
     pub permissions: Vec<String>,
-    /// Requests of one token in a second.
+    /// Requests per token and second.
     pub per_second: usize,
     /// How long a `random_id` is remembered.
     #[serde(with = "humantime_serde")]
     pub random_for: Duration,
-    /// Faults from the start.
-    pub faults: Vec<Fault>,
-    /// Whether magic peers have their way.
+    /// Initial faults.
+    pub faults: Vec<MessageFault>,
+    /// Whether magic peers are active.
     pub magic: bool,
-    /// How long it waits before each answer, as a far server would.
+    /// Delay before each answer, to simulate a distant server.
     #[serde(with = "humantime_serde")]
     pub reply_after: Duration,
-    /// How much it holds.
+    /// Limits on what it holds.
     pub bounds: Bounds,
 }
 

@@ -1,21 +1,21 @@
-//! The stand-in over real sockets, with a real client.
+//! The fake VK API over real sockets, with a real client.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::standin::client;
+use crate::fake_provider::client;
 
 const TOKEN: &str = "vk1.a.canary-token";
 
-async fn started() -> Server {
-    Server::start(Settings { per_second: usize::MAX, ..Settings::default() }).await.unwrap()
+async fn started() -> VkServer {
+    VkServer::start(Settings { per_second: usize::MAX, ..Settings::default() }).await.unwrap()
 }
 
 /// The form of a request, without and with token.
 async fn raw(
-    server: &Server,
+    server: &VkServer,
     method: &str,
     form: &[(&str, &str)],
     bearer: &str,
@@ -25,14 +25,14 @@ async fn raw(
     Ok((answer.status().as_u16(), answer.text().await?))
 }
 
-async fn call(server: &Server, method: &str, form: &[(&str, &str)]) -> Value {
+async fn call(server: &VkServer, method: &str, form: &[(&str, &str)]) -> Value {
     let form: Vec<_> = form.iter().copied().chain([("v", "5.199")]).collect();
     let (status, body) = raw(server, method, &form, TOKEN).await.unwrap();
     assert_eq!(status, 200, "errors come with 200 too: {body}");
     serde_json::from_str(&body).unwrap()
 }
 
-async fn send(server: &Server, peers: &str, random: &str) -> Value {
+async fn send(server: &VkServer, peers: &str, random: &str) -> Value {
     call(
         server,
         "messages.send",
@@ -63,7 +63,7 @@ async fn peers_are_answered_one_by_one_and_everything_is_written_down() {
     let request = &server.messages()[0];
     assert_eq!(
         (request.method.as_str(), request.text.expose(), request.fate),
-        ("messages.send", "Hello & привет", Fate::Done)
+        ("messages.send", "Hello & привет", RequestFate::Done)
     );
     let codes: Vec<u16> = request.recipients.iter().map(|to| to.code).collect();
     assert_eq!((codes, request.recipients[2].id.as_deref()), (vec![200, 901, 200], Some("2")));
@@ -95,20 +95,20 @@ async fn a_repeat_with_the_same_random_id_is_dropped_and_answered_the_same() {
     assert_eq!(send(&server, "7,8", "11").await, first);
     assert_eq!((server.reached("7"), server.messages().len()), (1, 2));
     assert_eq!(server.messages()[1].recipients[0].code, 208);
-    // Another peer under the same id is another message; so is 0, which is no id.
+    // Another peer with the same id is another message; so is 0, which is not an id.
     send(&server, "9", "11").await;
     send(&server, "9", "0").await;
     send(&server, "9", "0").await;
     assert_eq!(server.reached("9"), 3);
     let short = Settings { random_for: Duration::ZERO, ..Settings::default() };
-    let server = Server::start(short).await.unwrap();
+    let server = VkServer::start(short).await.unwrap();
     send(&server, "7", "11").await;
     send(&server, "7", "11").await;
     assert_eq!(server.reached("7"), 2, "after its time it is forgotten");
 }
 
 #[tokio::test]
-async fn what_vk_refuses_is_refused() {
+async fn refuses_what_vk_refuses() {
     let server = started().await;
     let many = (1..=101).map(|peer| peer.to_string()).collect::<Vec<_>>().join(",");
     let long = "я".repeat(4_097);
@@ -143,7 +143,7 @@ async fn what_vk_refuses_is_refused() {
 #[tokio::test]
 async fn tokens_are_known_and_revoked_and_come_as_header_or_parameter() {
     let settings = Settings { tokens: vec![TOKEN.into()], group: 77, ..Settings::default() };
-    let server = Server::start(settings).await.unwrap();
+    let server = VkServer::start(settings).await.unwrap();
     assert_eq!(call(&server, "groups.getById", &[]).await["response"]["groups"][0]["id"], 77);
     let rights = call(&server, "groups.getTokenPermissions", &[]).await;
     assert_eq!(rights["response"]["mask"], 4_096 + 262_144);
@@ -180,7 +180,7 @@ async fn execute_runs_calls_and_pairs_what_fails() {
     let request = &server.messages()[0];
     let codes: Vec<u16> = request.recipients.iter().map(|to| to.code).collect();
     assert_eq!((codes, request.text.expose()), (vec![200, 200, 10, 200, 200, 900], text));
-    // What cannot be run.
+    // Code that cannot be run.
     assert_eq!(code(&call(&server, "execute", &[("code", "while (1) {}")]).await), 12);
     let many = vec![json!({"peer_id": 1, "message": "x", "random_id": 1}); 26];
     assert_eq!(code(&call(&server, "execute", &[("code", &program(&many))]).await), 13);
@@ -209,16 +209,16 @@ async fn two_thousand_five_hundred_people_are_one_request_and_little_work() {
 }
 
 #[tokio::test]
-async fn a_token_that_goes_too_fast_is_told_so() {
-    let server = Server::start(Settings { per_second: 3, ..Settings::default() }).await.unwrap();
+async fn a_token_above_its_rate_gets_error_6() {
+    let server = VkServer::start(Settings { per_second: 3, ..Settings::default() }).await.unwrap();
     let mut answers = Vec::new();
     for random in 1..=4 {
         answers.push(send(&server, "7", &random.to_string()).await);
     }
-    // The four took no second, or the machine is too slow to tell.
+    // The four took less than a second, or the machine is too slow to tell.
     let requests = server.requests();
     if requests[3].instant - requests[0].instant < Duration::from_secs(1) {
-        assert_eq!((code(&answers[3]), requests[3].fate), (6, Fate::Refused(6)));
+        assert_eq!((code(&answers[3]), requests[3].fate), (6, RequestFate::Refused(6)));
     }
     assert!(answers[..3].iter().all(|answer| answer["response"].is_array()));
 }
@@ -226,17 +226,17 @@ async fn a_token_that_goes_too_fast_is_told_so() {
 #[tokio::test]
 async fn faults_do_what_they_say() {
     let server = started().await;
-    let fault = |action| Fault::new(action).to("7").times(1);
+    let fault = |action| MessageFault::new(action).to("7").times(1);
     for (action, taken, status) in [
-        (Action::Reset, 0, None),
-        (Action::TakeAndReset, 1, None),
-        (Action::TakeAndCut, 1, None),
-        (Action::Html { status: 502 }, 0, Some(502)),
-        (Action::Malformed, 0, Some(200)),
-        (Action::Slow { by: Duration::from_millis(20) }, 1, Some(200)),
-        (Action::Refuse { code: 10, description: String::new() }, 0, Some(200)),
-        (Action::RefuseCall { code: 7 }, 0, Some(200)),
-        (Action::RefuseRecipient { code: 901 }, 0, Some(200)),
+        (MessageAction::Reset, 0, None),
+        (MessageAction::TakeAndReset, 1, None),
+        (MessageAction::TakeAndCut, 1, None),
+        (MessageAction::Html { status: 502 }, 0, Some(502)),
+        (MessageAction::Malformed, 0, Some(200)),
+        (MessageAction::Slow { by: Duration::from_millis(20) }, 1, Some(200)),
+        (MessageAction::Refuse { code: 10, description: String::new() }, 0, Some(200)),
+        (MessageAction::RefuseCall { code: 7 }, 0, Some(200)),
+        (MessageAction::RefuseRecipient { code: 901 }, 0, Some(200)),
     ] {
         server.clear();
         server.add_fault(fault(action.clone())).unwrap();
@@ -244,23 +244,23 @@ async fn faults_do_what_they_say() {
         let answer = raw(&server, "messages.send", &form, TOKEN).await;
         assert_eq!(answer.ok().map(|(status, _)| status), status, "{action:?}");
         assert_eq!((server.messages().len(), server.reached("7")), (taken, taken), "{action:?}");
-        assert!(send(&server, "7", "0").await["response"].is_array(), "it is spent: {action:?}");
+        assert!(send(&server, "7", "0").await["response"].is_array(), "it is used up: {action:?}");
     }
-    server.add_fault(Fault::new(Action::Throttle { retry_after: 60 }).to("9")).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::Throttle { retry_after: 60 }).to("9")).unwrap();
     assert_eq!(code(&send(&server, "8,9", "0").await), 6);
-    assert_eq!(code(&send(&server, "10", "0").await), 6, "a ban is the token's");
-    assert_eq!(server.requests().last().unwrap().fate, Fate::InBan);
-    assert!(server.add_fault(Fault::new(Action::Migrate { to: 1 })).is_err());
-    assert!(server.add_fault(Fault::new(Action::RefuseCall { code: 0 })).is_err());
+    assert_eq!(code(&send(&server, "10", "0").await), 6, "the ban covers the token");
+    assert_eq!(server.requests().last().unwrap().fate, RequestFate::InBan);
+    assert!(server.add_fault(MessageFault::new(MessageAction::Migrate { to: 1 })).is_err());
+    assert!(server.add_fault(MessageFault::new(MessageAction::RefuseCall { code: 0 })).is_err());
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_found_again_by_its_random_id() {
     let server = started().await;
-    server.add_fault(Fault::new(Action::TakeAndReset).times(1)).unwrap();
+    server.add_fault(MessageFault::new(MessageAction::TakeAndReset).times(1)).unwrap();
     let form = [("peer_ids", "7"), ("random_id", "5"), ("message", "x"), ("v", "5.199")];
     raw(&server, "messages.send", &form, TOKEN).await.unwrap_err();
-    assert_eq!(server.messages()[0].fate, Fate::Taken);
+    assert_eq!(server.messages()[0].fate, RequestFate::Taken);
     assert_eq!(send(&server, "7", "5").await["response"][0]["message_id"], 1);
     assert_eq!(server.reached("7"), 1);
 }
@@ -285,12 +285,12 @@ async fn magic_peers_do_what_the_table_says() {
         assert!(answer.is_err() || answer.unwrap().is_err(), "{peer}");
     }
     let plain = Settings { magic: false, ..Settings::default() };
-    let server = Server::start(plain).await.unwrap();
+    let server = VkServer::start(plain).await.unwrap();
     assert_eq!(send(&server, "999000006", "1").await["response"][0]["message_id"], 1);
 }
 
 #[tokio::test]
-async fn it_can_be_down_for_a_while() {
+async fn can_be_taken_down_and_up_again() {
     let server = started().await;
     send(&server, "7", "1").await;
     server.down().await;

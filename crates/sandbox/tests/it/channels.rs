@@ -1,8 +1,8 @@
-//! The outbox with all four channels: what came by HTTP, later statuses, and faults of every stand-in.
+//! The outbox with all four channels: messages over HTTP, later statuses, and faults of every fake provider.
 
 use posthaste_rig::eventually_async;
-use posthaste_sandbox::standin::{Action, Fault};
-use posthaste_sandbox::{Ending, Protocol, Sandbox, Settings, Stage};
+use posthaste_sandbox::fake_provider::{MessageAction, MessageFault};
+use posthaste_sandbox::{AttemptStage, Ending, Protocol, Sandbox, Settings};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -53,7 +53,7 @@ async fn vk(sandbox: &Sandbox, peers: &str) -> Value {
 
 async fn sms(sandbox: &Sandbox, to: &str) -> u16 {
     let url = format!("{}/2010-04-01/Accounts/{ACCOUNT}/Messages.json", sandbox.twilio().url());
-    // The port of the stand-in itself answers callbacks with 404: enough to see what became of them.
+    // The fake provider's own port answers callbacks with 404, which is enough to see their result.
     let callback = format!("{}/status/gym.1790000000000000000.0.3.1", sandbox.twilio().url());
     let form =
         [("To", to), ("From", "+15005550006"), ("Body", "Short"), ("StatusCallback", callback.as_str())];
@@ -125,7 +125,7 @@ async fn all_channels_are_listed_with_what_became_of_each() {
         (&json!("2"), &json!("To a community"))
     );
     assert_eq!((&whole["http"]["method"], whole.get("smtp")), (&json!("messages.send"), None));
-    // No token is anywhere in the record.
+    // No token appears anywhere in the record.
     for id in 2..=6 {
         let whole = get(&sandbox, &format!("/outbox/{id}")).await.to_string();
         assert!(!whole.contains("canary"), "{whole}");
@@ -240,7 +240,7 @@ async fn the_pages_show_all_channels_escaped() {
 }
 
 #[tokio::test]
-async fn faults_of_every_stand_in_are_set_over_http() {
+async fn faults_of_every_fake_provider_are_set_over_http() {
     let sandbox = start().await;
     let fault = json!({"to": "7", "action": {"refuse_recipient": {"code": 902}}, "times": 1});
     assert_eq!(ask(&sandbox, "POST", "/providers/vk/faults", Some(&fault)).await.0, 200);
@@ -272,7 +272,7 @@ async fn faults_of_every_stand_in_are_set_over_http() {
 }
 
 #[tokio::test]
-async fn a_stand_in_is_taken_down_and_up_and_people_reply_over_http() {
+async fn a_fake_provider_goes_down_and_up_and_people_reply_over_http() {
     let sandbox = start().await;
     let view =
         ask(&sandbox, "PATCH", "/providers/telegram", Some(&json!({"down": true, "reply_after": "5ms"})))
@@ -306,14 +306,17 @@ async fn a_request_for_very_many_is_one_attempt_of_bounded_size() {
             format!("API.messages.send({call})")
         })
         .collect();
-    sandbox.vk().add_fault(Fault::new(Action::RefuseRecipient { code: 900 }).every(500)).unwrap();
+    sandbox
+        .vk()
+        .add_fault(MessageFault::new(MessageAction::RefuseRecipient { code: 900 }).every(500))
+        .unwrap();
     let form = [("code", format!("return [{}];", calls.join(","))), ("v", "5.199".to_owned())];
     let url = format!("{}/method/execute", sandbox.vk().url());
     http().post(url).bearer_auth("x").form(&form).send().await.unwrap();
     let attempt = sandbox.attempts().pop().unwrap();
     assert_eq!(
         (attempt.outcome.ending, attempt.outcome.stage, attempt.recipients.len()),
-        (Ending::Accepted, Stage::Call, 2_500)
+        (Ending::Accepted, AttemptStage::Call, 2_500)
     );
     assert!(matches!(&attempt.protocol, Protocol::Http(facts) if facts.text.expose() == "Hello"));
     let counts = sandbox.counts();

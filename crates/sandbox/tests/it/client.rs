@@ -1,4 +1,5 @@
-//! A bare SMTP client that says exactly what it is told, every wait bounded by the patience of all tests.
+//! A bare SMTP client that sends exactly what the test says; every wait is bounded by the common patience of all
+//! tests.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(crate) async fn start() -> Sandbox {
     Sandbox::start(Settings::default()).await.unwrap()
 }
 
-/// Waits until the sandbox has recorded `n` attempts, and gives them.
+/// Waits until the sandbox has recorded `n` attempts, and returns them.
 pub(crate) async fn attempts(sandbox: &Sandbox, n: usize) -> Vec<Arc<Attempt>> {
     eventually_async(&format!("{n} attempts"), async || {
         let attempts = sandbox.attempts();
@@ -87,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Says a line and gives the text of the reply, which must have this code.
+    /// Sends a line and returns the text of the reply, which must have this code.
     pub(crate) async fn expect(&mut self, line: &str, code: u16) -> String {
         self.send(format!("{line}\r\n")).await;
         let (answered, text) = self.reply().await;
@@ -101,14 +102,14 @@ impl Client {
         self.expect(&format!("RCPT TO:<{to}>"), 250).await;
     }
 
-    /// MAIL, RCPT, DATA, a short message and the dot, all but the reply to it.
+    /// MAIL, RCPT, DATA, a short message and the dot; everything except its reply.
     pub(crate) async fn message(&mut self, to: &str) {
         self.envelope(to).await;
         self.expect("DATA", 354).await;
         self.send("Subject: Hello\r\n\r\nHello.\r\n.\r\n").await;
     }
 
-    /// How the connection ends: `Ok` in order, `Err` reset.
+    /// How the connection ends: `Ok` normally, `Err` by a reset.
     pub(crate) async fn ending(&mut self) -> io::Result<()> {
         let mut rest = Vec::new();
         let read = timeout(patience(), self.0.read_to_end(&mut rest)).await;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use posthaste_sandbox::{Action, Answer, Fault, Protocol, Sandbox, Settings, SmtpFacts, Stage, Tolerance};
+use posthaste_sandbox::{
+    Action, AttemptStage, Fault, Protocol, RefusalAnswer, Sandbox, Settings, SmtpFacts, Tolerance,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -72,7 +74,7 @@ async fn a_usual_client_sends_with_starttls_and_with_tls_and_authenticates() {
 }
 
 #[tokio::test]
-async fn what_comes_in_clear_behind_starttls_is_forgotten() {
+async fn clear_text_after_starttls_is_discarded() {
     let sandbox = start().await;
     let mut client = Client::ready(&sandbox).await;
     client.send("STARTTLS\r\nMAIL FROM:<injected@client.test>\r\n").await;
@@ -112,7 +114,7 @@ async fn the_certificate_is_for_its_names_alone() {
 }
 
 #[tokio::test]
-async fn authentication_that_fails_is_told_and_recorded_without_the_password() {
+async fn failed_authentication_is_refused_and_recorded_without_the_password() {
     let mut settings = Settings::default();
     settings.smtp.auth.required = true;
     settings.smtp.auth.users.insert("courier".into(), "s3cret".into());
@@ -133,7 +135,10 @@ async fn authentication_that_fails_is_told_and_recorded_without_the_password() {
     let attempts = attempts(&sandbox, 3).await;
     let stages: Vec<_> =
         attempts.iter().map(|attempt| (attempt.outcome.stage, attempt.outcome.code)).collect();
-    assert_eq!(stages, [(Stage::Mail, Some(530)), (Stage::Auth, Some(535)), (Stage::Dot, Some(250))]);
+    assert_eq!(
+        stages,
+        [(AttemptStage::Mail, Some(530)), (AttemptStage::Auth, Some(535)), (AttemptStage::Dot, Some(250))]
+    );
     for attempt in attempts {
         let dialogue = attempt.dialogue.expose();
         assert!(!dialogue.contains("Y2FuYXJ5") && !dialogue.contains("czNjcmV0"), "{dialogue}");
@@ -143,9 +148,9 @@ async fn authentication_that_fails_is_told_and_recorded_without_the_password() {
 #[tokio::test]
 async fn a_fault_can_break_starttls() {
     let sandbox = start().await;
-    sandbox.add_fault(Fault::new(Stage::Starttls, Action::Refuse(Answer::of(454)))).unwrap();
+    sandbox.add_fault(Fault::new(AttemptStage::Starttls, Action::Refuse(RefusalAnswer::of(454)))).unwrap();
     Client::ready(&sandbox).await.expect("STARTTLS", 454).await;
-    sandbox.set_faults(vec![Fault::new(Stage::Starttls, Action::Reset)]).unwrap();
+    sandbox.set_faults(vec![Fault::new(AttemptStage::Starttls, Action::Reset)]).unwrap();
     let mut client = Client::ready(&sandbox).await;
     client.send("STARTTLS\r\n").await;
     client.ending().await.unwrap_err();

@@ -1,6 +1,6 @@
-//! Answers to commands that are wrong, out of order or beyond a limit.
+//! Answers to commands that are invalid, out of order or above a limit.
 
-use posthaste_sandbox::{Ending, Sandbox, Settings, Stage};
+use posthaste_sandbox::{AttemptStage, Ending, Sandbox, Settings};
 
 use crate::client::{Client, start};
 
@@ -58,10 +58,16 @@ async fn limits_are_answered_with_their_codes() {
     let endings: Vec<_> =
         sandbox.attempts().iter().map(|attempt| (attempt.outcome.ending, attempt.outcome.stage)).collect();
     let refused = |stage| (Ending::Refused, stage);
-    let taken = (Ending::Accepted, Stage::Dot);
+    let taken = (Ending::Accepted, AttemptStage::Dot);
     assert_eq!(
         endings,
-        [refused(Stage::Mail), refused(Stage::Mail), refused(Stage::Dot), taken, refused(Stage::Mail)]
+        [
+            refused(AttemptStage::Mail),
+            refused(AttemptStage::Mail),
+            refused(AttemptStage::Dot),
+            taken,
+            refused(AttemptStage::Mail)
+        ]
     );
 }
 

@@ -5,11 +5,13 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use posthaste_rig::eventually_async;
-use posthaste_sandbox::{Action, Answer, Attempt, Cut, Ending, Fault, Sandbox, Settings, Stage};
+use posthaste_sandbox::{
+    Action, Attempt, AttemptStage, Cut, Ending, Fault, RefusalAnswer, Sandbox, Settings,
+};
 
 use crate::client::{Client, attempts, start};
 
-fn ended(attempt: &Attempt) -> (Ending, Stage, Option<u16>, Option<Cut>) {
+fn ended(attempt: &Attempt) -> (Ending, AttemptStage, Option<u16>, Option<Cut>) {
     let outcome = attempt.outcome;
     (outcome.ending, outcome.stage, outcome.code, outcome.cut)
 }
@@ -17,8 +19,8 @@ fn ended(attempt: &Attempt) -> (Ending, Stage, Option<u16>, Option<Cut>) {
 #[tokio::test]
 async fn refusals_at_every_stage() {
     let sandbox = start().await;
-    let refuse = |stage, code, text| Fault::new(stage, Action::Refuse(Answer::new(code, text)));
-    sandbox.set_faults(vec![refuse(Stage::Mail, 451, "4.3.0 Not now").times(1)]).unwrap();
+    let refuse = |stage, code, text| Fault::new(stage, Action::Refuse(RefusalAnswer::new(code, text)));
+    sandbox.set_faults(vec![refuse(AttemptStage::Mail, 451, "4.3.0 Not now").times(1)]).unwrap();
     let mut client = Client::ready(&sandbox).await;
     assert_eq!(client.expect("MAIL FROM:<a@b.test>", 451).await, " 4.3.0 Not now\n");
     client.expect("MAIL FROM:<a@b.test>", 250).await;
@@ -35,10 +37,15 @@ async fn refusals_at_every_stage() {
     let attempts = sandbox.attempts();
     let refused = |stage, code| (Ending::Refused, stage, Some(code), None);
     let endings: Vec<_> = attempts.iter().map(|attempt| ended(attempt)).collect();
-    let accepted = (Ending::Accepted, Stage::Dot, Some(250), None);
+    let accepted = (Ending::Accepted, AttemptStage::Dot, Some(250), None);
     assert_eq!(
         endings,
-        [refused(Stage::Mail, 451), refused(Stage::Data, 554), refused(Stage::Dot, 554), accepted]
+        [
+            refused(AttemptStage::Mail, 451),
+            refused(AttemptStage::Data, 554),
+            refused(AttemptStage::Dot, 554),
+            accepted
+        ]
     );
     let codes: Vec<u16> = attempts[1].recipients.iter().map(|recipient| recipient.code).collect();
     assert_eq!(codes, [550, 250, 552, 250]);
@@ -48,19 +55,22 @@ async fn refusals_at_every_stage() {
 #[tokio::test]
 async fn refusals_before_any_message() {
     let sandbox = start().await;
-    for (stage, code) in
-        [(Stage::Greeting, 554), (Stage::Ehlo, 550), (Stage::Starttls, 454), (Stage::Auth, 535)]
-    {
-        sandbox.set_faults(vec![Fault::new(stage, Action::Refuse(Answer::of(code)))]).unwrap();
+    for (stage, code) in [
+        (AttemptStage::Greeting, 554),
+        (AttemptStage::Ehlo, 550),
+        (AttemptStage::Starttls, 454),
+        (AttemptStage::Auth, 535),
+    ] {
+        sandbox.set_faults(vec![Fault::new(stage, Action::Refuse(RefusalAnswer::of(code)))]).unwrap();
         let mut client = Client::connected(&sandbox).await;
         let mut answer = client.reply().await.0;
         for line in ["EHLO client.test", "STARTTLS"] {
-            if answer / 100 == 2 && stage != Stage::Auth {
+            if answer / 100 == 2 && stage != AttemptStage::Auth {
                 client.send(format!("{line}\r\n")).await;
                 answer = client.reply().await.0;
             }
         }
-        if stage == Stage::Auth {
+        if stage == AttemptStage::Auth {
             client.expect("EHLO client.test", 250).await;
             client.send("AUTH PLAIN AGEAYg==\r\n").await;
             answer = client.reply().await.0;
@@ -79,7 +89,7 @@ async fn a_421_closes() {
     client.expect("RCPT TO:<refuse-421@b.test>", 421).await;
     client.ending().await.unwrap();
     let attempt = attempts(&sandbox, 1).await.remove(0);
-    assert_eq!(ended(&attempt), (Ending::Refused, Stage::Rcpt, Some(421), None));
+    assert_eq!(ended(&attempt), (Ending::Refused, AttemptStage::Rcpt, Some(421), None));
 }
 
 #[tokio::test]
@@ -94,13 +104,13 @@ async fn after_the_final_dot_the_message_is_taken_and_no_answer_comes() {
             _ => ending.unwrap(),
         }
         let attempt = sandbox.messages().pop().unwrap();
-        assert_eq!(ended(&attempt), (Ending::Taken, Stage::Dot, None, Some(cut)));
+        assert_eq!(ended(&attempt), (Ending::Taken, AttemptStage::Dot, None, Some(cut)));
         assert!(attempt.is_to(to));
     }
     let mut client = Client::ready(&sandbox).await;
     client.message("hang@b.test").await;
     let attempt = attempts(&sandbox, 3).await.remove(2);
-    assert_eq!(ended(&attempt), (Ending::Taken, Stage::Dot, None, Some(Cut::Hang)));
+    assert_eq!(ended(&attempt), (Ending::Taken, AttemptStage::Dot, None, Some(Cut::Hang)));
     assert_eq!(sandbox.counts().totals.taken, 3);
 }
 
@@ -115,7 +125,7 @@ async fn before_the_final_dot_nothing_is_taken() {
         let ending = client.ending().await;
         assert_eq!(ending.is_err(), cut == Cut::Reset, "{ending:?}");
         let attempt = sandbox.attempts().pop().unwrap();
-        assert_eq!(ended(&attempt), (Ending::Cut, Stage::Body, None, Some(cut)));
+        assert_eq!(ended(&attempt), (Ending::Cut, AttemptStage::Body, None, Some(cut)));
         assert_eq!(&attempt.raw[..], b"Subject: Hello\r\n");
     }
     assert_eq!(sandbox.messages().len(), 0);
@@ -125,9 +135,9 @@ async fn before_the_final_dot_nothing_is_taken() {
 async fn a_hang_at_a_stage_says_nothing_and_ends_with_the_client() {
     let sandbox = start().await;
     for (stage, to) in [
-        (Stage::Rcpt, "hang-rcpt@b.test"),
-        (Stage::Data, "hang-data@b.test"),
-        (Stage::Body, "hang-body@b.test"),
+        (AttemptStage::Rcpt, "hang-rcpt@b.test"),
+        (AttemptStage::Data, "hang-data@b.test"),
+        (AttemptStage::Body, "hang-body@b.test"),
     ] {
         let before = sandbox.attempts().len();
         let mut client = Client::ready(&sandbox).await;
@@ -151,10 +161,10 @@ async fn a_hang_is_over_after_its_time() {
 #[tokio::test]
 async fn hang_at_the_greeting() {
     let sandbox = start().await;
-    sandbox.add_fault(Fault::new(Stage::Greeting, Action::Hang)).unwrap();
+    sandbox.add_fault(Fault::new(AttemptStage::Greeting, Action::Hang)).unwrap();
     let _client = Client::connected(&sandbox).await;
     let attempt = attempts(&sandbox, 1).await.remove(0);
-    assert_eq!(ended(&attempt), (Ending::Cut, Stage::Greeting, None, Some(Cut::Hang)));
+    assert_eq!(ended(&attempt), (Ending::Cut, AttemptStage::Greeting, None, Some(Cut::Hang)));
 }
 
 #[tokio::test]
@@ -184,8 +194,8 @@ async fn a_throttle_lets_so_many_pass() {
     let sandbox = start().await;
     let limit = NonZeroU32::new(3).unwrap();
     let per = Duration::from_secs(3_600);
-    let answer = Answer::new(451, "4.7.1 Slow down");
-    sandbox.add_fault(Fault::new(Stage::Rcpt, Action::Throttle { limit, per, answer })).unwrap();
+    let answer = RefusalAnswer::new(451, "4.7.1 Slow down");
+    sandbox.add_fault(Fault::new(AttemptStage::Rcpt, Action::Throttle { limit, per, answer })).unwrap();
     let mut client = Client::ready(&sandbox).await;
     client.expect("MAIL FROM:<a@b.test>", 250).await;
     for code in [250, 250, 250, 451, 451] {
@@ -197,7 +207,7 @@ async fn a_throttle_lets_so_many_pass() {
 async fn slow_waits_and_takes() {
     let sandbox = start().await;
     let by = Duration::from_millis(150);
-    sandbox.add_fault(Fault::new(Stage::Dot, Action::Slow { by }).to("slowly@*")).unwrap();
+    sandbox.add_fault(Fault::new(AttemptStage::Dot, Action::Slow { by }).to("slowly@*")).unwrap();
     let mut client = Client::ready(&sandbox).await;
     let begun = Instant::now();
     client.message("slowly@b.test").await;
@@ -222,7 +232,7 @@ async fn once_strikes_each_recipient_once() {
 #[tokio::test]
 async fn rules_strike_every_nth_time_and_are_counted_replaced_and_removed() {
     let sandbox = start().await;
-    let mut fault = Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(550)));
+    let mut fault = Fault::new(AttemptStage::Rcpt, Action::Refuse(RefusalAnswer::of(550)));
     fault.every = std::num::NonZeroU64::new(3);
     let id = sandbox.add_fault(fault.clone()).unwrap();
     let mut client = Client::ready(&sandbox).await;
@@ -238,7 +248,7 @@ async fn rules_strike_every_nth_time_and_are_counted_replaced_and_removed() {
     client.expect("RCPT TO:<ann@b.test>", 550).await;
     assert!(sandbox.remove_fault(&id) && !sandbox.remove_fault(&id));
     client.expect("RCPT TO:<ann@b.test>", 250).await;
-    sandbox.add_fault(Fault::new(Stage::Rcpt, Action::Refuse(Answer::of(200)))).unwrap_err();
+    sandbox.add_fault(Fault::new(AttemptStage::Rcpt, Action::Refuse(RefusalAnswer::of(200)))).unwrap_err();
 }
 
 #[tokio::test]
@@ -249,5 +259,5 @@ async fn babble_is_a_line_without_end() {
     client.send("RCPT TO:<babble@b.test>\r\n").await;
     client.line().await.unwrap_err();
     let attempt = attempts(&sandbox, 1).await.remove(0);
-    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Cut, Stage::Rcpt));
+    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Cut, AttemptStage::Rcpt));
 }

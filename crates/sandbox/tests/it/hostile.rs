@@ -1,7 +1,7 @@
-//! Input meant to break it: it answers or cuts, keeps its bounds, and goes on serving others.
+//! Input meant to break it: it answers or cuts, keeps its bounds, and continues to serve others.
 
 use posthaste_rig::eventually_async;
-use posthaste_sandbox::{Ending, Sandbox, Settings, Stage};
+use posthaste_sandbox::{AttemptStage, Ending, Sandbox, Settings};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -67,14 +67,14 @@ async fn a_giant_message_is_read_to_its_end_and_not_kept() {
     client.send(".\r\n").await;
     assert_eq!(client.reply().await.0, 552);
     let attempt = attempts(&sandbox, 1).await.remove(0);
-    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Refused, Stage::Dot));
+    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Refused, AttemptStage::Dot));
     assert_eq!(attempt.size, 10_000_003);
     assert!(attempt.raw.len() <= 64 * 1024);
     assert_eq!(client.expect("NOOP", 250).await, " 2.0.0 Ok\n");
 }
 
 #[tokio::test]
-async fn all_connections_together_hold_so_much_and_no_more() {
+async fn all_connections_together_have_one_memory_limit() {
     let mut settings = Settings::default();
     settings.smtp.receiving_bytes = 200_000;
     let sandbox = Sandbox::start(settings).await.unwrap();
@@ -107,7 +107,7 @@ async fn thousands_of_connections_are_turned_away_and_others_are_served() {
     let mut idle = Vec::new();
     for round in 0..2_000 {
         let Ok(mut stream) = TcpStream::connect(sandbox.smtp()).await else { continue };
-        // Half-open: it says half a word, or nothing, and half of them go at once.
+        // Half-open: it sends half a line, or nothing, and half of them leave at once.
         if round % 3 == 0 {
             let _ = stream.write_all(b"EHL").await;
         }
@@ -132,7 +132,7 @@ async fn thousands_of_connections_are_turned_away_and_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_silent_client_is_sent_away() {
+async fn an_idle_client_is_disconnected() {
     let mut settings = Settings::default();
     settings.smtp.idle_for = std::time::Duration::from_millis(50);
     let sandbox = Sandbox::start(settings).await.unwrap();

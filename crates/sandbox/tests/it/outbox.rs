@@ -32,7 +32,7 @@ async fn get(sandbox: &Sandbox, path: &str) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Three messages taken and one refused.
+/// Three accepted messages and a refused one.
 async fn filled() -> Sandbox {
     let sandbox = start().await;
     let mut client = Client::ready(&sandbox).await;
@@ -135,7 +135,7 @@ async fn faults_are_set_at_run_time() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_and_changes_nothing() {
+async fn invalid_requests_are_refused_and_change_nothing() {
     let sandbox = filled().await;
     for (request, body, status) in [
         ("GET /outbox/9", "", 404),
@@ -184,7 +184,7 @@ async fn the_page_shows_everything_escaped_and_loads_nothing() {
     }
     let page = ask(&sandbox, "GET /", "").await.2;
     assert!(
-        page.contains("To &lt;b&gt;ann@example.org&lt;/b&gt;") && page.contains("3 messages taken"),
+        page.contains("To &lt;b&gt;ann@example.org&lt;/b&gt;") && page.contains("3 messages accepted"),
         "{page}"
     );
     let page = ask(&sandbox, "GET /view/1", "").await.2;

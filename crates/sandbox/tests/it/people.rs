@@ -1,4 +1,4 @@
-//! What people do in their chats with a bot, over the outbox's port, and what the bot hears of it.
+//! What people do in their chats with a bot, through the outbox port, and the updates the bot receives.
 
 use posthaste_sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn a_person_blocks_writes_and_unblocks_over_http() {
     let block = &updates["result"][0];
     assert_eq!(block["update_id"], told["update_id"]);
     assert_eq!(block["my_chat_member"]["new_chat_member"]["status"], "kicked");
-    // The next question is open when the person is back.
+    // The next request is open when the person is back.
     let next = told["update_id"].as_i64().unwrap() + 1;
     let (back, heard) = tokio::join!(
         does(&sandbox, json!({"bot": 42, "person": 7, "does": "unblock"})),
@@ -54,7 +54,7 @@ async fn a_person_blocks_writes_and_unblocks_over_http() {
 }
 
 #[tokio::test]
-async fn a_second_question_ends_the_first_with_a_conflict() {
+async fn a_second_request_ends_the_first_with_a_conflict() {
     let sandbox = start().await;
     let (first, second) = tokio::join!(call(&sandbox, "getUpdates", json!({"timeout": 25})), async {
         posthaste_rig::eventually_async("the first is open", async || match sandbox.telegram().seen() {

@@ -26,7 +26,7 @@ fn arguments(folder: &Path) -> Vec<OsString> {
 }
 
 #[test]
-fn it_says_where_it_is_and_stops_when_told() {
+fn reports_its_addresses_and_stops_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let child = Child::spawn(PROGRAM, arguments(folder.path()), [("RUST_BACKTRACE", "1")]).unwrap();
     let ready: Value = eventually("the ready file", || {
@@ -43,7 +43,7 @@ fn it_says_where_it_is_and_stops_when_told() {
     }
     assert!(folder.path().join("attempts.ndjson").exists());
 
-    // A second one on the same port says so and ends.
+    // A second one on the same port reports that and exits.
     let second = program().args(["--smtp", &smtp.to_string()]).output().unwrap();
     assert_eq!(second.status.code(), Some(69));
     let said = String::from_utf8(second.stderr).unwrap();

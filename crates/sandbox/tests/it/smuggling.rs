@@ -6,7 +6,7 @@ use crate::client::{Client, attempts};
 
 const HIDDEN: &str = "MAIL FROM:<evil@b.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nhidden\r\n.\r\n";
 
-/// The endings of all attempts after a message that holds `inner` and another message behind it.
+/// The endings of all attempts after a message that holds `inner` and another message after it.
 async fn endings(tolerance: Tolerance, inner: &str) -> Vec<Ending> {
     let mut settings = Settings::default();
     settings.smtp.tolerance = tolerance;

@@ -1,8 +1,8 @@
-//! Messages that are taken, and what is kept of them.
+//! Messages that are accepted, and what is kept of them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use posthaste_sandbox::{Ending, Extension, Protocol, Sandbox, Settings, Stage};
+use posthaste_sandbox::{AttemptStage, Ending, Extension, Protocol, Sandbox, Settings};
 
 use crate::client::{Client, attempts, start};
 
@@ -35,7 +35,7 @@ async fn a_message_is_kept_with_its_envelope_and_every_byte() {
 }
 
 #[tokio::test]
-async fn what_is_kept_prints_masked() {
+async fn kept_requests_print_masked() {
     let sandbox = start().await;
     let mut client = Client::ready(&sandbox).await;
     client.message("canary@example.org").await;
@@ -61,7 +61,7 @@ async fn a_group_of_commands_gets_a_group_of_replies_and_the_next_group_may_begi
 }
 
 #[tokio::test]
-async fn a_message_given_up_is_an_attempt_and_a_look_is_none() {
+async fn an_abandoned_message_is_an_attempt_and_a_bare_connection_is_not() {
     let sandbox = start().await;
     let mut client = Client::ready(&sandbox).await;
     client.expect("NOOP", 250).await;
@@ -73,14 +73,14 @@ async fn a_message_given_up_is_an_attempt_and_a_look_is_none() {
     drop(client);
     let attempts = attempts(&sandbox, 2).await;
     for attempt in &attempts {
-        assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Left, Stage::Rcpt));
+        assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Left, AttemptStage::Rcpt));
         assert!(attempt.is_to("ann@example.org"));
     }
     assert_eq!(sandbox.messages().len(), 0);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_the_message_leaves_what_it_said() {
+async fn a_message_cut_short_by_the_client_is_recorded() {
     let sandbox = start().await;
     let mut client = Client::ready(&sandbox).await;
     client.envelope("ann@example.org").await;
@@ -88,7 +88,7 @@ async fn a_client_that_leaves_in_the_message_leaves_what_it_said() {
     client.send("half a mess").await;
     drop(client);
     let attempt = attempts(&sandbox, 1).await.remove(0);
-    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Left, Stage::Body));
+    assert_eq!((attempt.outcome.ending, attempt.outcome.stage), (Ending::Left, AttemptStage::Body));
     assert_eq!(&attempt.raw[..], b"half a mess");
 }
 

@@ -1,110 +1,110 @@
 //! What can happen next.
 
-use posthaste_model::{Lane, State as RowState};
-use posthaste_protocol::scripts::close::Index;
-use posthaste_protocol::scripts::receipt::Word;
+use posthaste_model::{Priority, State as DeliveryState};
+use posthaste_protocol::scripts::apply_receipt::ReceiptStatus;
+use posthaste_protocol::scripts::expire_parcels::Index;
 
 use super::Explorer;
 use super::command::RENEWED_MS;
-use super::state::{Courier, Held, Row, State};
+use super::state::{Delivery, ExplorerState, HeldParcel, ModelCourier};
 
-/// What becomes of a request and its reply.
+/// What happens to a request and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It arrives once and the reply is heard.
+pub enum CallFate {
+    /// It arrives once and the reply is received.
     Heard,
     /// The script runs; the reply is lost.
     Lost,
-    /// It arrives, the reply is heard, and a second copy stays on its way.
+    /// It arrives, the reply is received, and a second copy stays in flight.
     Copied,
-    /// Its sender dies; it stays on its way and arrives later.
+    /// Its sender dies; it stays in flight and arrives later.
     Orphaned,
 }
 
-/// What a provider call does, and what the courier hears of it.
+/// What a provider call does, and what the courier learns about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// The provider takes it and says so.
+    /// The provider takes it and the courier gets the answer.
     Taken,
-    /// The provider takes it and nobody hears.
+    /// The provider takes it and the answer is lost.
     TakenUntold,
-    /// Bytes leave, the provider never sees them, and nobody hears.
+    /// Bytes leave, the provider never sees them, and there is no answer.
     Unheard,
-    /// "Not now": the row goes back.
+    /// "Not now": the delivery is returned for later.
     Later,
-    /// Throttled: the courier begins it again itself.
+    /// Throttled: the same courier begins it again.
     Throttled,
-    /// Refused for good.
+    /// Refused permanently.
     Refused,
-    /// Nothing left, for sure.
+    /// Certainly nothing was sent.
     NotSent,
-    /// The courier slept since the begin, sees it, and does not send.
+    /// The courier slept since the begin, notices it, and does not send.
     Overslept,
-    /// The courier slept after its last look at the clock: the provider takes it late and says so.
+    /// The courier slept after its last look at the clock: the provider takes it late and the courier gets the answer.
     TakenAsleep,
-    /// As before, and nobody hears.
+    /// As before, and the answer is lost.
     TakenAsleepUntold,
-    /// The provider says at once that it arrived.
+    /// The provider reports at once that it was delivered.
     Delivered,
     /// The address must not be used again.
     Suppressed,
-    /// One part of several is through.
+    /// One part of several is sent.
     Part,
 }
 
-/// A step. Couriers, parcels held, orders and channels are named by their places.
+/// A step. Couriers, held parcels, orders and channels are identified by index.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "places")]
-pub enum Action {
-    /// A courier asks for parcels.
-    Claim { courier: usize, begin: u32, fate: Fate },
-    /// It fetches the rows of a big order.
+pub enum Step {
+    /// A courier claims parcels.
+    Claim { courier: usize, begin: u32, fate: CallFate },
+    /// It fetches the deliveries of a big order.
     Load { courier: usize, held: usize },
-    /// It begins one row, or all that wait.
-    Begin { courier: usize, held: usize, row: Option<usize>, fate: Fate },
-    /// It gives a begun row to the provider.
-    Send { courier: usize, held: usize, row: usize, call: Call },
-    /// It tells what it has to tell.
-    Settle { courier: usize, held: usize, fate: Fate },
+    /// It begins one delivery, or all that wait.
+    Begin { courier: usize, held: usize, delivery: Option<usize>, fate: CallFate },
+    /// It gives a begun delivery to the provider.
+    Send { courier: usize, held: usize, delivery: usize, call: Call },
+    /// It settles its reports.
+    Settle { courier: usize, held: usize, fate: CallFate },
     /// It hands a parcel back.
-    Release { courier: usize, held: usize, fate: Fate },
-    /// It prolongs a lease.
-    Renew { courier: usize, held: usize, fate: Fate },
-    /// It sees by its own clock that a lease is over.
+    Release { courier: usize, held: usize, fate: CallFate },
+    /// It renews a lease.
+    Renew { courier: usize, held: usize, fate: CallFate },
+    /// It sees by its own clock that a lease has ended.
     Notice { courier: usize, held: usize },
-    /// It is told to stop.
+    /// It is asked to stop.
     Stop { courier: usize },
     /// It dies.
     Crash { courier: usize },
-    /// Some courier sweeps a channel.
+    /// Some courier reclaims the leases of a channel.
     Sweep { channel: usize },
-    /// Some courier's resolver asks what there is, and reads it.
+    /// Some courier's resolver claims unresolved deliveries and reads them.
     Inquire { channel: usize },
-    /// It tells its decisions.
-    Resolve { channel: usize, fate: Fate },
-    /// A request that was on its way arrives.
+    /// It sends its decisions.
+    Resolve { channel: usize, fate: CallFate },
+    /// A request in flight arrives.
     Deliver { late: usize },
-    /// Time passes until something can happen by time alone.
+    /// Time passes until the next moment at which time alone can change something.
     Jump,
-    /// The time of all orders is over.
+    /// All orders expire.
     Expire,
     /// An order is accepted.
-    Accept { order: usize, fate: Fate },
-    /// Somebody comes who expects another database.
+    Accept { order: usize, fate: CallFate },
+    /// A caller that expects another database.
     Stranger,
     /// An order is cancelled.
     Cancel { order: usize },
-    /// An order is moved: to now, or two units on.
-    Move { order: usize, now: bool, fate: Fate },
-    /// The provider tells about a row it took.
-    Receipt { parcel: usize, row: usize, attempt: u8, word: Word },
-    /// Somebody rings.
+    /// An order is moved: to now, or two units later.
+    Move { order: usize, now: bool, fate: CallFate },
+    /// The provider sends a receipt about a delivery it took.
+    Receipt { parcel: usize, delivery: usize, attempt: u8, word: ReceiptStatus },
+    /// Some process promotes due orders.
     Ring,
-    /// A sweeper walks an index.
+    /// Some process expires the parcels of an index.
     Close { channel: usize, index: Index },
-    /// A sweeper audits an order.
+    /// Some process repairs the indexes of an order.
     Audit { order: usize, channel: usize },
-    /// A sweeper retires a day.
+    /// Some process purges a day of ended orders.
     Retire,
     /// Half a year passes.
     Rest,
@@ -112,7 +112,7 @@ pub enum Action {
 
 impl Explorer {
     /// All steps possible in a state, always in the same order.
-    pub(super) fn possible(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(super) fn possible(&self, state: &ExplorerState, actions: &mut Vec<Step>) {
         if state.fault.is_some() {
             return;
         }
@@ -121,49 +121,49 @@ impl Explorer {
         }
         self.of_channels(state, actions);
         for late in 0..state.late.len() {
-            actions.push(Action::Deliver { late });
+            actions.push(Step::Deliver { late });
         }
         self.of_outside(state, actions);
         if state.view.next_instant().is_some() {
-            actions.push(Action::Jump);
+            actions.push(Step::Jump);
         }
         if self.scenario.wide {
             self.of_sweepers(state, actions);
         }
     }
 
-    /// A request in each fate that the budgets allow; `orphan` if its sender may die with it on its way.
-    fn fates(&self, state: &State, orphan: bool, mut push: impl FnMut(Fate)) {
-        push(Fate::Heard);
+    /// A request with each fate the budgets allow; `orphan` if its sender may die while it is in flight.
+    fn fates(&self, state: &ExplorerState, orphan: bool, mut push: impl FnMut(CallFate)) {
+        push(CallFate::Heard);
         if state.left.lost > 0 {
-            push(Fate::Lost);
+            push(CallFate::Lost);
         }
         if state.left.copies > 0 && state.late.len() < self.most_late() {
-            push(Fate::Copied);
+            push(CallFate::Copied);
             if orphan && state.left.crashes > 0 {
-                push(Fate::Orphaned);
+                push(CallFate::Orphaned);
             }
         }
     }
 
-    /// Requests on their way at once.
+    /// Most requests in flight.
     fn most_late(&self) -> usize {
         if self.scenario.wide { 8 } else { usize::from(self.scenario.budgets.copies) }
     }
 
-    fn of_courier(&self, state: &State, at: usize, courier: &Courier, actions: &mut Vec<Action>) {
+    fn of_courier(&self, state: &ExplorerState, at: usize, courier: &ModelCourier, actions: &mut Vec<Step>) {
         let s = &self.scenario;
         if let Some(begin) = courier.asking {
             self.fates(state, true, |fate| {
-                // What is lost twice is lost once, and later.
-                if fate != Fate::Lost {
-                    actions.push(Action::Claim { courier: at, begin, fate });
+                // Losing the reply twice is the same as losing it once, later.
+                if fate != CallFate::Lost {
+                    actions.push(Step::Claim { courier: at, begin, fate });
                 }
             });
         } else if !courier.stopping && courier.held.len() < s.most_held && self.may_bring(state, courier) {
             for begin in &s.claim_begins {
                 self.fates(state, true, |fate| {
-                    actions.push(Action::Claim { courier: at, begin: *begin, fate })
+                    actions.push(Step::Claim { courier: at, begin: *begin, fate })
                 });
             }
         }
@@ -171,15 +171,15 @@ impl Explorer {
             self.of_held(state, at, place, held, courier.stopping, actions);
         }
         if !courier.is_blank() && state.left.crashes > 0 {
-            actions.push(Action::Crash { courier: at });
+            actions.push(Step::Crash { courier: at });
         }
         if !courier.is_blank() && !courier.stopping && state.left.stops > 0 {
-            actions.push(Action::Stop { courier: at });
+            actions.push(Step::Stop { courier: at });
         }
     }
 
-    /// Whether a claim may bring something; else it changes nothing.
-    fn may_bring(&self, state: &State, courier: &Courier) -> bool {
+    /// Whether a claim can return anything; otherwise it changes nothing.
+    fn may_bring(&self, state: &ExplorerState, courier: &ModelCourier) -> bool {
         let parcels = state.view.parcels.iter().zip(&self.scenario.parcels);
         parcels.into_iter().any(|(view, spec)| spec.channel == courier.channel && view.ready.is_some())
             || state.view.orders.iter().any(|order| order.due.is_some())
@@ -187,59 +187,61 @@ impl Explorer {
 
     fn of_held(
         &self,
-        state: &State,
+        state: &ExplorerState,
         courier: usize,
         held: usize,
-        it: &Held,
+        it: &HeldParcel,
         stopping: bool,
-        actions: &mut Vec<Action>,
+        actions: &mut Vec<Step>,
     ) {
         let s = &self.scenario;
         if !it.loaded && !stopping {
-            actions.push(Action::Load { courier, held });
+            actions.push(Step::Load { courier, held });
         }
         let waiting: Vec<usize> = it
-            .rows
+            .deliveries
             .iter()
             .enumerate()
-            .filter(|(_, row)| matches!(row, Row::Waiting(_)))
+            .filter(|(_, delivery)| matches!(delivery, Delivery::Waiting(_)))
             .map(|(i, _)| i)
             .collect();
         if !waiting.is_empty() {
-            self.fates(state, true, |fate| actions.push(Action::Begin { courier, held, row: None, fate }));
+            self.fates(state, true, |fate| actions.push(Step::Begin { courier, held, delivery: None, fate }));
             if s.single_begins && waiting.len() > 1 {
-                for row in &waiting {
-                    let row = Some(*row);
-                    self.fates(state, true, |fate| actions.push(Action::Begin { courier, held, row, fate }));
+                for delivery in &waiting {
+                    let delivery = Some(*delivery);
+                    self.fates(state, true, |fate| {
+                        actions.push(Step::Begin { courier, held, delivery, fate })
+                    });
                 }
             }
         }
-        for (row, memory) in it.rows.iter().enumerate() {
-            if let Row::Begun(_, at) = memory {
+        for (delivery, memory) in it.deliveries.iter().enumerate() {
+            if let Delivery::Begun(_, at) = memory {
                 self.calls(state, *at == state.view.now, |call| {
-                    actions.push(Action::Send { courier, held, row, call });
+                    actions.push(Step::Send { courier, held, delivery, call });
                 });
             }
         }
         let whole = s.partial || (!it.is_out() && waiting.is_empty());
         let leaving = it.loaded && !stopping && !it.lost && it.is_done();
         if it.settling.is_some() || (whole && it.has_reports()) || leaving {
-            self.fates(state, true, |fate| actions.push(Action::Settle { courier, held, fate }));
+            self.fates(state, true, |fate| actions.push(Step::Settle { courier, held, fate }));
         }
         if stopping && !it.lost && it.is_idle() {
-            self.fates(state, true, |fate| actions.push(Action::Release { courier, held, fate }));
+            self.fates(state, true, |fate| actions.push(Step::Release { courier, held, fate }));
         }
         let ends = state.view.parcels[it.parcel].leased.unwrap_or(0);
         if state.left.renewals > 0 && !it.lost && ends < state.view.now + RENEWED_MS {
-            self.fates(state, false, |fate| actions.push(Action::Renew { courier, held, fate }));
+            self.fates(state, false, |fate| actions.push(Step::Renew { courier, held, fate }));
         }
         if !it.closed && state.view.now >= it.lease_until {
-            actions.push(Action::Notice { courier, held });
+            actions.push(Step::Notice { courier, held });
         }
     }
 
     /// What a provider call may do; `awake` if no time passed since the begin.
-    fn calls(&self, state: &State, awake: bool, mut push: impl FnMut(Call)) {
+    fn calls(&self, state: &ExplorerState, awake: bool, mut push: impl FnMut(Call)) {
         let left = &state.left;
         if !awake {
             if left.overslept > 0 {
@@ -266,83 +268,83 @@ impl Explorer {
         }
     }
 
-    fn of_channels(&self, state: &State, actions: &mut Vec<Action>) {
+    fn of_channels(&self, state: &ExplorerState, actions: &mut Vec<Step>) {
         let view = &state.view;
         for channel in 0..self.scenario.channels.len() {
             let mine =
                 || view.parcels.iter().zip(&self.scenario.parcels).filter(|(_, p)| p.channel == channel);
             if mine().any(|(parcel, _)| parcel.leased.is_some()) {
-                actions.push(Action::Sweep { channel });
+                actions.push(Step::Sweep { channel });
             }
             if state.resolvers[channel].is_some() {
-                self.fates(state, false, |fate| actions.push(Action::Resolve { channel, fate }));
+                self.fates(state, false, |fate| actions.push(Step::Resolve { channel, fate }));
             } else if mine().any(|(parcel, _)| parcel.unresolved.is_some()) {
-                actions.push(Action::Inquire { channel });
+                actions.push(Step::Inquire { channel });
             }
         }
     }
 
-    fn of_outside(&self, state: &State, actions: &mut Vec<Action>) {
+    fn of_outside(&self, state: &ExplorerState, actions: &mut Vec<Step>) {
         let view = &state.view;
         for (order, it) in view.orders.iter().enumerate() {
             if it.head.is_none() && !self.scenario.orders[order].accepted && !state.retired[order] {
-                self.fates(state, false, |fate| actions.push(Action::Accept { order, fate }));
+                self.fates(state, false, |fate| actions.push(Step::Accept { order, fate }));
             }
             if it.head.is_none() {
                 continue;
             }
             if state.left.cancels > 0 && !it.cancelled && !it.ended {
-                actions.push(Action::Cancel { order });
+                actions.push(Step::Cancel { order });
             }
             if state.left.moves > 0 && it.due.is_some() {
                 for now in [true, false] {
-                    self.fates(state, false, |fate| actions.push(Action::Move { order, now, fate }));
+                    self.fates(state, false, |fate| actions.push(Step::Move { order, now, fate }));
                 }
             }
         }
         if self.scenario.strangers {
-            actions.push(Action::Stranger);
+            actions.push(Step::Stranger);
         }
         if state.left.expiries > 0 && !self.scenario.wide && view.now < self.over(state) {
-            actions.push(Action::Expire);
+            actions.push(Step::Expire);
         }
         if state.left.receipts == 0 {
             return;
         }
-        for (parcel, rows) in state.truth.iter().enumerate() {
-            for (row, truth) in rows.iter().enumerate() {
-                let there = view.parcels[parcel].rows.get(row);
-                if there.is_none_or(|row| row.state == RowState::Delivered) {
+        for (parcel, deliveries) in state.truth.iter().enumerate() {
+            for (delivery, truth) in deliveries.iter().enumerate() {
+                let there = view.parcels[parcel].deliveries.get(delivery);
+                if there.is_none_or(|delivery| delivery.state == DeliveryState::Delivered) {
                     continue;
                 }
                 for attempt in &truth.taken {
-                    for word in [Word::Sent, Word::Delivered, Word::Failed] {
-                        actions.push(Action::Receipt { parcel, row, attempt: *attempt, word });
+                    for word in [ReceiptStatus::Sent, ReceiptStatus::Delivered, ReceiptStatus::Failed] {
+                        actions.push(Step::Receipt { parcel, delivery, attempt: *attempt, word });
                     }
                 }
             }
         }
     }
 
-    fn of_sweepers(&self, state: &State, actions: &mut Vec<Action>) {
-        actions.push(Action::Ring);
+    fn of_sweepers(&self, state: &ExplorerState, actions: &mut Vec<Step>) {
+        actions.push(Step::Ring);
         for channel in 0..self.scenario.channels.len() {
-            for index in [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved] {
-                actions.push(Action::Close { channel, index });
+            for index in [Index::Ready(Priority::Urgent), Index::Ready(Priority::Bulk), Index::Unresolved] {
+                actions.push(Step::Close { channel, index });
             }
         }
         for (order, it) in state.view.orders.iter().enumerate() {
             if it.head.is_some() && !it.ended {
                 let channels = self.scenario.orders[order].channels.iter();
-                actions.extend(channels.map(|(channel, _)| Action::Audit { order, channel: *channel }));
+                actions.extend(channels.map(|(channel, _)| Step::Audit { order, channel: *channel }));
             }
         }
         if state.view.now < self.over(state) {
-            actions.push(Action::Expire);
+            actions.push(Step::Expire);
         }
         if state.view.orders.iter().any(|order| order.retirements > 0) {
-            actions.push(Action::Rest);
-            actions.push(Action::Retire);
+            actions.push(Step::Rest);
+            actions.push(Step::Retire);
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The properties: what must hold in every state, and of every change.
+//! The properties: what must hold in every state, and for every change.
 
-use posthaste_model::transition::{Event, TABLE};
-use posthaste_model::{Counters, OnUnknown, State as RowState, Verdict};
-use posthaste_protocol::scripts::begin::RowBegun;
+use posthaste_model::transition::{DeliveryEvent, TABLE};
+use posthaste_model::{Counters, OnUnknown, OutcomeKind, State as DeliveryState};
+use posthaste_protocol::scripts::begin::DeliveryBegun;
 use posthaste_protocol::scripts::resolve::Decision;
 
 use super::Explorer;
-use super::command::{Command, Heard};
+use super::command::{ScriptRequest, ServerAnswer};
+use super::coverage::Window;
 use super::scenario::Resolver;
-use super::state::{Fault, State};
-use super::view::{OrderView, ParcelView, View, at};
-use super::windows::Window;
+use super::state::{BrokenProperty, ExplorerState};
+use super::view::{DatabaseView, ModelOrder, ParcelView, at};
 
 /// Names of all properties.
 pub const PROPERTIES: [&str; 13] = [
@@ -18,15 +18,15 @@ pub const PROPERTIES: [&str; 13] = [
     "sums are right",
     "indexes agree with records",
     "nothing is sending without a lease",
-    "rows change as the table says",
-    "final rows stay final",
+    "deliveries change as the table says",
+    "final deliveries stay final",
     "nothing goes out early or unbegun",
     "sent again only after an unknown, and once",
-    "what is told is true",
-    "every row can still become final",
+    "what is reported is true",
+    "every delivery can still become final",
     "an old request takes and moves nothing",
-    "a lease is ended and prolonged by its holder, or swept",
-    "poison is what couriers died of with nothing beside it",
+    "a lease is ended and renewed only by its holder, or reclaimed",
+    "only what was alone when its courier died is poison",
 ];
 pub(super) const ANSWERS: &str = PROPERTIES[0];
 const SUMS: &str = PROPERTIES[1];
@@ -41,32 +41,41 @@ pub(super) const COMPLETES: &str = PROPERTIES[9];
 pub(super) const OLD: &str = PROPERTIES[10];
 const HOLDER: &str = PROPERTIES[11];
 
-impl State {
-    /// Remembers the first thing found to be wrong.
+impl ExplorerState {
+    /// Records the first violation.
     pub(super) fn found(&mut self, property: &'static str, text: impl FnOnce() -> String) {
         if self.fault.is_none() {
-            self.fault = Some(Fault { property, text: text() });
+            self.fault = Some(BrokenProperty { property, text: text() });
         }
     }
 }
 
 impl Explorer {
-    /// A row goes out: it must have been begun, its time must have come, and it must not have gone out before unless the
+    /// A delivery is sent: it must have been begun, it must be due, and it must not have been sent before unless the
     /// order allows it.
-    pub(super) fn check_send(&self, state: &mut State, parcel: usize, row: usize, attempt: u8, taken: bool) {
+    pub(super) fn check_send(
+        &self,
+        state: &mut ExplorerState,
+        parcel: usize,
+        delivery: usize,
+        attempt: u8,
+        taken: bool,
+    ) {
         let order = self.scenario.parcels[parcel].order;
         let view = std::sync::Arc::clone(&state.view);
-        let recorded = view.parcels[parcel].rows.get(row);
-        if !recorded.is_some_and(|row| row.attempt == attempt || row.attempt.wrapping_sub(attempt) < 128) {
+        let recorded = view.parcels[parcel].deliveries.get(delivery);
+        if !recorded.is_some_and(|delivery| {
+            delivery.attempt == attempt || delivery.attempt.wrapping_sub(attempt) < 128
+        }) {
             state.found(EARLY, || {
-                format!("row {row} goes out under attempt {attempt}, recorded: {recorded:?}")
+                format!("delivery {delivery} goes out under attempt {attempt}, recorded: {recorded:?}")
             });
         }
         if !taken {
             return;
         }
         let policy = self.scenario.orders[order].on_unknown;
-        let truth = &mut state.truth[parcel][row];
+        let truth = &mut state.truth[parcel][delivery];
         // Under a token the provider drops the second copy.
         if self.scenario.tokens && !truth.taken.is_empty() {
             return;
@@ -77,73 +86,84 @@ impl Explorer {
             state.entered.push(Window::SecondSend);
         }
         let most = match self.scenario.resolver {
-            // The provider says truly that nothing came; then the sleeper wakes and sends what its clock forbids.
+            // The provider truly says that nothing arrived; then the sleeper wakes and sends what its clock forbids.
             Resolver::Asking => 1 + usize::from(truth.sleeps),
             _ if policy == OnUnknown::Retry => 2,
             _ => 1,
         };
         if times > most || (times > 1 && !told_unknown) {
-            let truth = state.truth[parcel][row].clone();
-            state.found(TWICE, || format!("row {row} of parcel {parcel}, {policy:?}: {truth:?}"));
+            let truth = state.truth[parcel][delivery].clone();
+            state.found(TWICE, || format!("delivery {delivery} of parcel {parcel}, {policy:?}: {truth:?}"));
         }
     }
 
-    /// Looks at what a call changed.
-    pub(super) fn check_change(&self, state: &mut State, before: &View, command: Option<&Command>) {
+    /// Checks what a call changed.
+    pub(super) fn check_change(
+        &self,
+        state: &mut ExplorerState,
+        before: &DatabaseView,
+        command: Option<&ScriptRequest>,
+    ) {
         let after = std::sync::Arc::clone(&state.view);
         for (parcel, (old, new)) in before.parcels.iter().zip(&after.parcels).enumerate() {
             self.check_lease(state, parcel, old, new, command);
             self.check_poison(state, parcel, old, new);
-            if old.rows.len() != new.rows.len() {
-                if !old.rows.is_empty() && !new.rows.is_empty() {
-                    state.found(CHANGES, || format!("parcel {parcel} has {} rows", new.rows.len()));
+            if old.deliveries.len() != new.deliveries.len() {
+                if !old.deliveries.is_empty() && !new.deliveries.is_empty() {
+                    state.found(CHANGES, || {
+                        format!("parcel {parcel} has {} deliveries", new.deliveries.len())
+                    });
                 }
                 continue;
             }
-            for (row, (old, new)) in old.rows.iter().zip(&new.rows).enumerate() {
+            for (delivery, (old, new)) in old.deliveries.iter().zip(&new.deliveries).enumerate() {
                 if old.state == new.state {
                     if old.attempt != new.attempt {
                         state.found(CHANGES, || {
-                            format!("row {row}: attempt {} to {}", old.attempt, new.attempt)
+                            format!("delivery {delivery}: attempt {} to {}", old.attempt, new.attempt)
                         });
                     }
                     continue;
                 }
                 if !old.state.is_open() && new.state.is_open() {
-                    state.found(FINAL, || format!("row {row}: {:?} to {:?}", old.state, new.state));
+                    state.found(FINAL, || format!("delivery {delivery}: {:?} to {:?}", old.state, new.state));
                 }
                 if !command.is_some_and(|command| may_lead(command, old.state, new.state)) {
-                    state.found(CHANGES, || format!("row {row}: {:?} to {:?}", old.state, new.state));
+                    state.found(CHANGES, || {
+                        format!("delivery {delivery}: {:?} to {:?}", old.state, new.state)
+                    });
                 }
                 self.check_begin(state, parcel, before, old.state, new.state);
-                self.check_repeat(state, parcel, row, before, command, new.state);
-                note(state, parcel, row, old.state, old.repeated, new.state, command);
+                self.check_repeat(state, parcel, delivery, before, command, new.state);
+                note(state, parcel, delivery, old.state, old.repeated, new.state, command);
             }
         }
     }
 
-    /// A lease ends by its holder's word, or by a sweep when it is over.
+    /// A lease is ended by its holder, or reclaimed when it has expired.
     fn check_lease(
         &self,
-        state: &mut State,
+        state: &mut ExplorerState,
         parcel: usize,
         old: &ParcelView,
         new: &ParcelView,
-        command: Option<&Command>,
+        command: Option<&ScriptRequest>,
     ) {
         let (Some(lease), after) = (&old.lease, &new.lease) else { return };
         if after.as_ref().is_some_and(|after| after.fence == lease.fence) {
             let alive = old.leased.is_some_and(|ends| ends > state.view.now);
             let by_right =
-                matches!(command, Some(Command::Renew { fence, .. }) if *fence == lease.fence && alive);
+                matches!(command, Some(ScriptRequest::Renew { fence, .. }) if *fence == lease.fence && alive);
             if new.leased > old.leased && !by_right {
-                state.found(HOLDER, || format!("parcel {parcel}: {lease:?} prolonged by {command:?}"));
+                state.found(HOLDER, || format!("parcel {parcel}: {lease:?} renewed by {command:?}"));
             }
             return;
         }
         let by_right = match command {
-            Some(Command::Settle { fence, .. } | Command::Release { fence, .. }) => *fence == lease.fence,
-            Some(Command::Sweep { .. }) => old.leased.is_some_and(|ends| ends <= state.view.now),
+            Some(ScriptRequest::Settle { fence, .. } | ScriptRequest::Release { fence, .. }) => {
+                *fence == lease.fence
+            }
+            Some(ScriptRequest::Sweep { .. }) => old.leased.is_some_and(|ends| ends <= state.view.now),
             _ => false,
         };
         if !by_right {
@@ -151,26 +171,42 @@ impl Explorer {
         }
     }
 
-    /// A row answered as begun is on record under the attempt that was named, and no other row was begun.
-    pub(super) fn check_answer(&self, state: &mut State, command: &Command, heard: Option<&Heard>) {
-        let (Command::Begin { parcel, rows, .. }, Some(Heard::Begun(_, letters))) = (command, heard) else {
+    /// A delivery answered as begun is on record under the attempt that was named, and no other delivery was begun.
+    pub(super) fn check_answer(
+        &self,
+        state: &mut ExplorerState,
+        command: &ScriptRequest,
+        heard: Option<&ServerAnswer>,
+    ) {
+        let (ScriptRequest::Begin { parcel, deliveries, .. }, Some(ServerAnswer::Begun(_, letters))) =
+            (command, heard)
+        else {
             return;
         };
         let view = std::sync::Arc::clone(&state.view);
-        for ((row, attempt), letter) in rows.iter().zip(letters) {
-            let recorded = view.parcels[*parcel].rows.get(usize::from(*row));
-            let so = recorded.is_some_and(|row| row.state == RowState::Sending && row.attempt == *attempt);
-            if matches!(letter, RowBegun::Begun { .. }) && !so {
+        for ((delivery, attempt), letter) in deliveries.iter().zip(letters) {
+            let recorded = view.parcels[*parcel].deliveries.get(usize::from(*delivery));
+            let so = recorded.is_some_and(|delivery| {
+                delivery.state == DeliveryState::Sending && delivery.attempt == *attempt
+            });
+            if matches!(letter, DeliveryBegun::Begun { .. }) && !so {
                 state.found(EARLY, || {
-                    format!("row {row} is begun as attempt {attempt}, recorded: {recorded:?}")
+                    format!("delivery {delivery} is begun as attempt {attempt}, recorded: {recorded:?}")
                 });
             }
         }
     }
 
-    /// Nothing is begun of an order that was cancelled or is over.
-    fn check_begin(&self, state: &mut State, parcel: usize, before: &View, old: RowState, new: RowState) {
-        if (old, new) != (RowState::Pending, RowState::Sending) {
+    /// Nothing is begun of an order that is cancelled or expired.
+    fn check_begin(
+        &self,
+        state: &mut ExplorerState,
+        parcel: usize,
+        before: &DatabaseView,
+        old: DeliveryState,
+        new: DeliveryState,
+    ) {
+        if (old, new) != (DeliveryState::Pending, DeliveryState::Sending) {
             return;
         }
         let (now, leased) = (before.now, before.parcels[parcel].leased);
@@ -191,31 +227,31 @@ impl Explorer {
     /// What was begun is repeated only when its send must have ended.
     fn check_repeat(
         &self,
-        state: &mut State,
+        state: &mut ExplorerState,
         parcel: usize,
-        row: usize,
-        before: &View,
-        command: Option<&Command>,
-        new: RowState,
+        delivery: usize,
+        before: &DatabaseView,
+        command: Option<&ScriptRequest>,
+        new: DeliveryState,
     ) {
         let window = self.scenario.window_units * super::scenario::UNIT_MS;
-        let truth = &mut state.truth[parcel][row];
-        if new == RowState::Sending {
+        let truth = &mut state.truth[parcel][delivery];
+        if new == DeliveryState::Sending {
             truth.send_by = before.now + window;
         }
         let send_by = truth.send_by;
-        if new == RowState::Pending
-            && matches!(command, Some(Command::Resolve { .. }))
+        if new == DeliveryState::Pending
+            && matches!(command, Some(ScriptRequest::Resolve { .. }))
             && before.now < send_by
         {
             state.found(EARLY, || {
-                format!("row {row} of parcel {parcel} is repeated while it may be on the wire")
+                format!("delivery {delivery} of parcel {parcel} is repeated while it may be on the wire")
             });
         }
     }
 
-    /// Looks at a whole state.
-    pub(super) fn check_state(&self, state: &mut State) {
+    /// Checks a whole state.
+    pub(super) fn check_state(&self, state: &mut ExplorerState) {
         let view = std::sync::Arc::clone(&state.view);
         if let Some(stray) = &view.strays {
             state.found(INDEXES, || stray.clone());
@@ -229,36 +265,39 @@ impl Explorer {
         for (parcel, it) in view.parcels.iter().enumerate() {
             let order = &view.orders[s.parcels[parcel].order];
             let Some(head) = &order.head else { continue };
-            if it.rows.is_empty() {
+            if it.deliveries.is_empty() {
                 state.found(SUMS, || format!("parcel {parcel} has no readable record"));
                 continue;
             }
             self.check_parcel(state, parcel, it, order, view.now);
             let early = view.now < at(head.due);
             if early && (it.has_record || it.ready.is_some() || it.leased.is_some()) && !order.cancelled {
-                state.found(EARLY, || format!("parcel {parcel} is on its way before it is due"));
+                state.found(EARLY, || format!("parcel {parcel} is in flight before it is due"));
             }
             self.check_truth(state, parcel, it);
         }
     }
 
-    fn check_order(&self, state: &mut State, order: usize, it: &OrderView, view: &View) {
+    fn check_order(&self, state: &mut ExplorerState, order: usize, it: &ModelOrder, view: &DatabaseView) {
         let s = &self.scenario;
         let parcels = || view.parcels.iter().zip(&s.parcels).filter(|(_, spec)| spec.order == order);
         let mut open = 0;
-        for (channel, rows) in &s.orders[order].channels {
+        for (channel, deliveries) in &s.orders[order].channels {
             let mut sum = Counters::default();
-            for row in parcels().filter(|(_, spec)| spec.channel == *channel).flat_map(|(p, _)| &p.rows) {
-                sum[row.state] += 1;
+            for delivery in
+                parcels().filter(|(_, spec)| spec.channel == *channel).flat_map(|(p, _)| &p.deliveries)
+            {
+                sum[delivery.state] += 1;
             }
             open += sum.open();
             let stored = it.counters[*channel];
-            if sum.accepted() != u64::from(*rows) || (s.orders[order].big && stored != Some(sum)) {
+            if sum.accepted() != u64::from(*deliveries) || (s.orders[order].big && stored != Some(sum)) {
                 state.found(SUMS, || format!("order {order}: {stored:?} is stored, {sum:?} is there"));
             }
         }
         if s.orders[order].big && it.open != Some(open) {
-            state.found(SUMS, || format!("order {order}: {:?} open rows stored, {open} there", it.open));
+            state
+                .found(SUMS, || format!("order {order}: {:?} open deliveries stored, {open} there", it.open));
         }
         if it.ended != (open == 0) || it.retirements != usize::from(open == 0) {
             state.found(SUMS, || {
@@ -270,13 +309,21 @@ impl Explorer {
         }
     }
 
-    fn check_parcel(&self, state: &mut State, parcel: usize, it: &ParcelView, order: &OrderView, now: i64) {
+    fn check_parcel(
+        &self,
+        state: &mut ExplorerState,
+        parcel: usize,
+        it: &ParcelView,
+        order: &ModelOrder,
+        now: i64,
+    ) {
         let mut sum = Counters::default();
-        for row in &it.rows {
-            sum[row.state] += 1;
+        for delivery in &it.deliveries {
+            sum[delivery.state] += 1;
         }
         let [pending, sending, unresolved] =
-            [RowState::Pending, RowState::Sending, RowState::Unresolved].map(|state| sum[state]);
+            [DeliveryState::Pending, DeliveryState::Sending, DeliveryState::Unresolved]
+                .map(|state| sum[state]);
         let counts = (u32::from(it.counts.0), u32::from(it.counts.1), u32::from(it.counts.2));
         if counts != (pending, sending, unresolved) {
             state.found(SUMS, || format!("parcel {parcel} counts {counts:?}, has {sum:?}"));
@@ -284,15 +331,15 @@ impl Explorer {
         if sending > 0 && (it.leased.is_none() || it.lease.is_none()) {
             state.found(LEASES, || format!("parcel {parcel}: {it:?}"));
         }
-        let number = u64::from(self.scenario.parcels[parcel].member.number);
+        let number = u64::from(self.scenario.parcels[parcel].parcel_id.number);
         let rung = order.due.is_none() || order.rung.is_some_and(|rung| number < rung);
         let anywhere = it.ready.is_some() || it.leased.is_some() || it.unresolved.is_some();
         let rules = [
-            (!it.wrong_lane, "it is in the other lane"),
+            (!it.wrong_priority, "it is in the index of the other priority"),
             (!it.parked, "it is parked"),
             (it.leased.is_some() == it.lease.is_some(), "leased without a lease, or the other way round"),
             (!(it.ready.is_some() && it.leased.is_some()), "ready and leased"),
-            (rung || !anywhere, "in an index before it was rung"),
+            (rung || !anywhere, "in an index before it was promoted"),
             (!rung || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
             (it.ready.is_none() || pending > 0, "ready with nothing pending"),
             (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
@@ -302,7 +349,7 @@ impl Explorer {
                     .is_none_or(|(ready, head)| ready <= now.max(at(head.not_after))),
                 "ready only when its order is over",
             ),
-            (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark of nothing"),
+            (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark without reason"),
         ];
         for (holds, text) in rules {
             if !holds {
@@ -311,89 +358,100 @@ impl Explorer {
         }
     }
 
-    /// What is told must be true, as far as it was not told as unknown before.
-    fn check_truth(&self, state: &mut State, parcel: usize, it: &ParcelView) {
-        for (row, told) in it.rows.iter().enumerate() {
-            let truth = &state.truth[parcel][row];
+    /// What is reported must be true, unless it was reported as unknown before.
+    fn check_truth(&self, state: &mut ExplorerState, parcel: usize, it: &ParcelView) {
+        for (delivery, told) in it.deliveries.iter().enumerate() {
+            let truth = &state.truth[parcel][delivery];
             let taken = !truth.taken.is_empty();
             let holds = match told.state {
-                RowState::Sent | RowState::Delivered => taken,
-                RowState::Cancelled | RowState::Expired => !taken || truth.sleeps > 0,
-                RowState::Failed | RowState::Suppressed => {
+                DeliveryState::Sent | DeliveryState::Delivered => taken,
+                DeliveryState::Cancelled | DeliveryState::Expired => !taken || truth.sleeps > 0,
+                DeliveryState::Failed | DeliveryState::Suppressed => {
                     !taken || truth.told_unknown || self.scenario.budgets.receipts > 0
                 }
                 _ => true,
             };
             if !holds {
                 let truth = truth.clone();
-                state.found(TRUE, || format!("row {row} of parcel {parcel} is {:?}: {truth:?}", told.state));
+                state.found(TRUE, || {
+                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", told.state)
+                });
             }
         }
     }
 }
 
-/// Remembers what was told of a row.
+/// Remembers what was reported about a delivery.
 fn note(
-    state: &mut State,
+    state: &mut ExplorerState,
     parcel: usize,
-    row: usize,
-    old: RowState,
+    delivery: usize,
+    old: DeliveryState,
     repeated: bool,
-    new: RowState,
-    command: Option<&Command>,
+    new: DeliveryState,
+    command: Option<&ScriptRequest>,
 ) {
-    if matches!(new, RowState::Unresolved | RowState::Unknown) {
-        state.truth[parcel][row].told_unknown = true;
+    if matches!(new, DeliveryState::Unresolved | DeliveryState::Unknown) {
+        state.truth[parcel][delivery].told_unknown = true;
     }
-    let resolved = matches!(command, Some(Command::Resolve { .. }));
+    let resolved = matches!(command, Some(ScriptRequest::Resolve { .. }));
     let repeats = |at: usize| match command {
-        Some(Command::Resolve { decisions, .. }) => {
-            decisions.iter().any(|(row, _, it)| usize::from(*row) == at && *it == Decision::Repeat)
+        Some(ScriptRequest::Resolve { decisions, .. }) => {
+            decisions.iter().any(|(delivery, _, it)| usize::from(*delivery) == at && *it == Decision::Repeat)
         }
         _ => false,
     };
     let window = match (old, new) {
-        (RowState::Pending, RowState::Cancelled) => Window::Cancelled,
-        (RowState::Pending, RowState::Expired) => Window::Expired,
-        (RowState::Pending, RowState::Unknown) if repeated => Window::EndedUnknown,
-        (RowState::Unresolved, RowState::Pending) if repeats(row) => Window::ResolvedRepeat,
-        (RowState::Unresolved, RowState::Pending) if resolved => Window::ResolvedRetry,
-        (RowState::Unresolved, RowState::Unknown) if resolved => Window::ResolvedHold,
+        (DeliveryState::Pending, DeliveryState::Cancelled) => Window::Cancelled,
+        (DeliveryState::Pending, DeliveryState::Expired) => Window::Expired,
+        (DeliveryState::Pending, DeliveryState::Unknown) if repeated => Window::EndedUnknown,
+        (DeliveryState::Unresolved, DeliveryState::Pending) if repeats(delivery) => Window::ResolvedRepeat,
+        (DeliveryState::Unresolved, DeliveryState::Pending) if resolved => Window::ResolvedRetry,
+        (DeliveryState::Unresolved, DeliveryState::Unknown) if resolved => Window::ResolvedHold,
         _ => return,
     };
     state.entered.push(window);
 }
 
 /// Whether the table allows a call to lead from one state to another, in one step or two.
-fn may_lead(command: &Command, from: RowState, to: RowState) -> bool {
-    let step = |from: RowState, to: RowState| {
+fn may_lead(command: &ScriptRequest, from: DeliveryState, to: DeliveryState) -> bool {
+    let step = |from: DeliveryState, to: DeliveryState| {
         TABLE.iter().any(|(state, event, next)| *state == from && *next == to && may_cause(command, *event))
     };
-    step(from, to) || RowState::ALL.into_iter().any(|between| step(from, between) && step(between, to))
+    step(from, to) || DeliveryState::ALL.into_iter().any(|between| step(from, between) && step(between, to))
 }
 
 /// Whether a call may cause an event.
-fn may_cause(command: &Command, event: Event) -> bool {
-    let ends = matches!(event, Event::Cancel | Event::Expire | Event::EndRepeated);
+fn may_cause(command: &ScriptRequest, event: DeliveryEvent) -> bool {
+    let ends = matches!(event, DeliveryEvent::Cancel | DeliveryEvent::Expire | DeliveryEvent::EndRepeated);
     match command {
-        Command::Claim { .. } => ends || event == Event::Begin,
-        Command::Begin { .. } => event == Event::Begin,
-        Command::Settle { .. } => ends || matches!(event, Event::Settle(_) | Event::Evidence(_)),
-        Command::Release { .. } => ends,
-        Command::Sweep { .. } => ends || matches!(event, Event::LeaseOver | Event::GiveUp),
-        Command::Resolve { .. } => {
+        ScriptRequest::Claim { .. } => ends || event == DeliveryEvent::Begin,
+        ScriptRequest::Begin { .. } => event == DeliveryEvent::Begin,
+        ScriptRequest::Settle { .. } => {
+            ends || matches!(event, DeliveryEvent::Settle(_) | DeliveryEvent::Evidence(_))
+        }
+        ScriptRequest::Release { .. } => ends,
+        ScriptRequest::Sweep { .. } => {
+            ends || matches!(event, DeliveryEvent::LeaseOver | DeliveryEvent::GiveUp)
+        }
+        ScriptRequest::Resolve { .. } => {
             ends || matches!(
                 event,
-                Event::ResolveRetry | Event::ResolveRepeat | Event::ResolveHold | Event::Resolve(_)
+                DeliveryEvent::ResolveRetry
+                    | DeliveryEvent::ResolveRepeat
+                    | DeliveryEvent::ResolveHold
+                    | DeliveryEvent::Resolve(_)
             )
         }
-        Command::Receipt { .. } => {
-            let Event::Evidence(verdict) = event else { return matches!(event, Event::Receipt(_)) };
-            matches!(verdict, Verdict::Sent | Verdict::Delivered)
+        ScriptRequest::Receipt { .. } => {
+            let DeliveryEvent::Evidence(outcome) = event else {
+                return matches!(event, DeliveryEvent::Receipt(_));
+            };
+            matches!(outcome, OutcomeKind::Sent | OutcomeKind::Delivered)
         }
-        Command::Cancel { .. } => event == Event::Cancel,
-        Command::Close { .. } => ends || event == Event::ResolveHold,
-        Command::Audit { .. } => event == Event::LeaseOver,
+        ScriptRequest::Cancel { .. } => event == DeliveryEvent::Cancel,
+        ScriptRequest::Close { .. } => ends || event == DeliveryEvent::ResolveHold,
+        ScriptRequest::Audit { .. } => event == DeliveryEvent::LeaseOver,
         _ => false,
     }
 }

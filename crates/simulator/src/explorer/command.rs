@@ -1,35 +1,36 @@
-//! What is asked of the server: every call as a value, so that it can stay on its way and arrive again.
+//! Requests to the server: every call as a value, so that it can stay in flight and arrive again.
 
 use posthaste_model::{
-    Address, Content, CourierId, Member, OnUnknown, Reason, Row, State as RowState, Text, UnixMs, Verdict,
+    Address, Content, CourierId, Delivery, OnUnknown, OutcomeKind, ParcelId, Reason, State as DeliveryState,
+    Text, UnixMs,
 };
-use posthaste_protocol::record::{Inline, Outcomes, RowOutcome, encode_content, encode_parcel};
-use posthaste_protocol::scripts::audit::Audit;
-use posthaste_protocol::scripts::begin::{Begin, RowBegun};
+use posthaste_protocol::record::{DeliveryOutcome, Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
+use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::claim::{Claim, Reply as ClaimReply};
-use posthaste_protocol::scripts::close::{Close, Index};
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply};
+use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
 use posthaste_protocol::scripts::enqueue::Enqueue;
-use posthaste_protocol::scripts::inquire::Inquire;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
+use posthaste_protocol::scripts::promote_due::PromoteDue;
+use posthaste_protocol::scripts::purge_orders::PurgeOrders;
+use posthaste_protocol::scripts::reclaim_leases::ReclaimLeases;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::{Renew, Renewed};
+use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolve, Resolved};
-use posthaste_protocol::scripts::retire::Retire;
-use posthaste_protocol::scripts::ring::Ring;
-use posthaste_protocol::scripts::settle::{Report as SettleReport, Reported, Settle, Settlement};
-use posthaste_protocol::scripts::stage::Stage;
-use posthaste_protocol::scripts::sweep::Sweep;
+use posthaste_protocol::scripts::settle::{AttemptReport as SettleReport, Reported, Settle, Settlement};
+use posthaste_protocol::scripts::stage_parcels::StageParcels;
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
-use posthaste_protocol::{Answer, Refusal, Script};
+use posthaste_protocol::{Refusal, ScriptAnswer, ScriptCall};
 
 use super::scenario::{Resolver, Scenario, UNIT_MS, ms};
-use super::state::{Report, Truth};
-use crate::world::Event;
-use crate::{RunError, Scripts, World};
+use super::state::{PendingReport, Truth};
+use crate::fake_redis::Event;
+use crate::{FakeRedis, ScriptRunError, Scripts};
 
-/// How long a claimed parcel is leased, an unresolved one put off, a refused row kept waiting, in ms.
+/// How long a claimed parcel is leased, an unresolved one deferred, and a refused delivery kept waiting, in ms.
 const SPAN_MS: i64 = UNIT_MS;
 
 /// How long a renewed lease lasts: longer than at first, because time jumps from end to end.
@@ -38,18 +39,18 @@ pub(super) const RENEWED_MS: i64 = 2 * UNIT_MS;
 /// A call of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
-pub enum Command {
+pub enum ScriptRequest {
     Enqueue { order: usize },
     Ring,
     Claim { courier: usize, life: u16, number: u64, begin: u32 },
-    Begin { parcel: usize, fence: u64, rows: Vec<(u16, u8)> },
-    Settle { parcel: usize, fence: u64, leave: bool, reports: Vec<(u16, Report)> },
+    Begin { parcel: usize, fence: u64, deliveries: Vec<(u16, u8)> },
+    Settle { parcel: usize, fence: u64, leave: bool, reports: Vec<(u16, PendingReport)> },
     Release { parcel: usize, fence: u64 },
     Renew { parcel: usize, fence: u64 },
     Sweep { channel: usize },
     Inquire { channel: usize },
     Resolve { parcel: usize, decisions: Vec<(u16, u8, Decision)> },
-    Receipt { parcel: usize, row: u16, attempt: u8, word: Word },
+    Receipt { parcel: usize, delivery: u16, attempt: u8, word: ReceiptStatus },
     Cancel { order: usize },
     Move { order: usize, due: i64, revision: u64 },
     Close { channel: usize, index: Index },
@@ -60,35 +61,35 @@ pub enum Command {
 /// What the server answered.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
-pub enum Heard {
+pub enum ServerAnswer {
     Taken { again: bool, fence: u64, parcels: Vec<(usize, Option<Outcomes>)> },
     Old,
-    Begun(ParcelCode, Vec<RowBegun>),
+    Begun(ParcelCode, Vec<DeliveryBegun>),
     Settled(ParcelCode, Vec<Reported>),
     Released(ParcelCode),
     Renewed(Renewed),
     Swept { unresolved: u64, poison: u64, parcels: u64 },
-    Members(Vec<Member>),
+    Members(Vec<ParcelId>),
     Resolved(Vec<Decided>),
     Receipt(Option<Reported>),
     Mended(u32),
     Done,
 }
 
-/// Why a call had no answer: always a defect, of a script or of what is around it.
+/// Why a call had no answer: always a defect, in a script or in the code around it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFault {
-    /// The script failed in a way no server answers.
+    /// The script failed in a way that no server would answer.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] ScriptRunError),
     /// The codec refused the reply.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-/// A running of the scripts: the protocol's own, or mutants of them.
-pub struct Server<'a> {
-    /// What is explored.
+/// Runs the scripts: the protocol's own, or mutants of them.
+pub struct ScriptServer<'a> {
+    /// The scenario being explored.
     pub scenario: &'a Scenario,
     /// The scripts.
     pub scripts: &'a Scripts,
@@ -96,13 +97,13 @@ pub struct Server<'a> {
     pub epoch: &'a str,
 }
 
-impl Server<'_> {
-    fn call<S: Script>(
+impl ScriptServer<'_> {
+    fn call<S: ScriptCall>(
         &self,
-        world: &mut World,
+        world: &mut FakeRedis,
         events: &mut Vec<Event>,
         script: &S,
-    ) -> Result<Answer<S::Reply>, CallFault> {
+    ) -> Result<ScriptAnswer<S::Reply>, CallFault> {
         let called = self.scripts.call(world, script, "r", self.epoch)?;
         events.extend(called.run.events);
         Ok(called.answer?)
@@ -110,33 +111,34 @@ impl Server<'_> {
 
     /// Whether a call from another epoch is refused.
     #[must_use]
-    pub fn refuses(&self, world: &mut World, command: &Command) -> bool {
-        let stranger = Server { epoch: "other", ..*self };
+    pub fn refuses(&self, world: &mut FakeRedis, command: &ScriptRequest) -> bool {
+        let stranger = ScriptServer { epoch: "other", ..*self };
         let answer = stranger.answer(world, &mut Vec::new(), command);
         matches!(answer, Err(CallFault::Refused(Refusal::Epoch { .. })))
     }
 
-    /// Makes a call; what subscribers hear goes to `events`.
+    /// Makes a call; the events for subscribers go to `events`.
     ///
     /// # Errors
     /// A script that fails, or a reply that its codec refuses.
     pub fn answer(
         &self,
-        world: &mut World,
+        world: &mut FakeRedis,
         events: &mut Vec<Event>,
-        command: &Command,
-    ) -> Result<Heard, CallFault> {
+        command: &ScriptRequest,
+    ) -> Result<ServerAnswer, CallFault> {
         let s = self.scenario;
         let keys = &s.keys;
         let channel_of = |parcel: usize| &s.channels[s.parcels[parcel].channel];
-        let at = |parcel: usize, fence: u64| ParcelRef { member: s.parcels[parcel].member.clone(), fence };
+        let at =
+            |parcel: usize, fence: u64| ParcelRef { parcel_id: s.parcels[parcel].parcel_id.clone(), fence };
         Ok(match command {
-            Command::Enqueue { order } => self.enqueue(world, events, *order)?,
-            Command::Ring => {
-                self.call(world, events, &Ring { keys })?;
-                Heard::Done
+            ScriptRequest::Enqueue { order } => self.enqueue(world, events, *order)?,
+            ScriptRequest::Ring => {
+                self.call(world, events, &PromoteDue { keys })?;
+                ServerAnswer::Done
             }
-            Command::Claim { courier, life, number, begin } => {
+            ScriptRequest::Claim { courier, life, number, begin } => {
                 let channel = s.couriers[*courier];
                 let most = if s.most_held > 1 { 3 } else { 1 };
                 let claim = Claim {
@@ -153,68 +155,83 @@ impl Server<'_> {
                 };
                 let answer = self.call(world, events, &claim)?;
                 match answer.reply {
-                    ClaimReply::Old => Heard::Old,
+                    ClaimReply::Old => ServerAnswer::Old,
                     ClaimReply::Taken(taken) => {
                         let parcels = taken.parcels.into_iter();
-                        let place = |member: &Member| s.parcel(channel, member);
-                        let parcels =
-                            parcels.filter_map(|claimed| Some((place(&claimed.member)?, claimed.outcomes)));
-                        Heard::Taken { again: taken.again, fence: answer.fence, parcels: parcels.collect() }
+                        let place = |parcel_id: &ParcelId| s.parcel(channel, parcel_id);
+                        let parcels = parcels
+                            .filter_map(|claimed| Some((place(&claimed.parcel_id)?, claimed.outcomes)));
+                        ServerAnswer::Taken {
+                            again: taken.again,
+                            fence: answer.fence,
+                            parcels: parcels.collect(),
+                        }
                     }
                 }
             }
-            Command::Begin { parcel, fence, rows } => {
-                let parcels = [(at(*parcel, *fence), rows.clone())];
+            ScriptRequest::Begin { parcel, fence, deliveries } => {
+                let parcels = [(at(*parcel, *fence), deliveries.clone())];
                 let begin = Begin {
                     keys,
                     channel: channel_of(*parcel),
                     send_window: s.window(),
-                    rows_a_token: u16::from(s.tokens),
+                    deliveries_a_token: u16::from(s.tokens),
                     partitions: 1,
                     parcels: &parcels,
                 };
                 let reply = self.call(world, events, &begin)?.reply.pop();
-                reply.map_or(Heard::Done, |(code, rows)| Heard::Begun(code, rows))
+                reply.map_or(ServerAnswer::Done, |(code, deliveries)| ServerAnswer::Begun(code, deliveries))
             }
-            Command::Settle { parcel, fence, leave, reports } => {
-                let reports = reports.iter().map(|(row, report)| settle_report(*row, report)).collect();
+            ScriptRequest::Settle { parcel, fence, leave, reports } => {
+                let reports =
+                    reports.iter().map(|(delivery, report)| settle_report(*delivery, report)).collect();
                 let settlements = [Settlement { parcel: at(*parcel, *fence), leave: *leave, reports }];
                 let settle = Settle { keys, channel: channel_of(*parcel), settlements: &settlements };
                 let reply = self.call(world, events, &settle)?.reply.parcels.pop();
-                reply.map_or(Heard::Done, |(code, rows)| Heard::Settled(code, rows))
+                reply.map_or(ServerAnswer::Done, |(code, deliveries)| ServerAnswer::Settled(code, deliveries))
             }
-            Command::Release { parcel, fence } => {
+            ScriptRequest::Release { parcel, fence } => {
                 let parcels = [at(*parcel, *fence)];
                 let release = Release { keys, channel: channel_of(*parcel), wait: ms(0), parcels: &parcels };
-                self.call(world, events, &release)?.reply.pop().map_or(Heard::Done, Heard::Released)
+                self.call(world, events, &release)?
+                    .reply
+                    .pop()
+                    .map_or(ServerAnswer::Done, ServerAnswer::Released)
             }
-            Command::Renew { parcel, fence } => {
+            ScriptRequest::Renew { parcel, fence } => {
                 let parcels = [at(*parcel, *fence)];
                 let renew =
                     Renew { keys, channel: channel_of(*parcel), lease: ms(RENEWED_MS), parcels: &parcels };
-                self.call(world, events, &renew)?.reply.pop().map_or(Heard::Done, Heard::Renewed)
+                self.call(world, events, &renew)?
+                    .reply
+                    .pop()
+                    .map_or(ServerAnswer::Done, ServerAnswer::Renewed)
             }
-            Command::Resolve { parcel, decisions } => {
+            ScriptRequest::Resolve { parcel, decisions } => {
                 let spec = &s.parcels[*parcel];
-                let resolve =
-                    Resolve { keys, channel: &s.channels[spec.channel], member: &spec.member, decisions };
-                match self.call(world, events, &resolve)?.reply {
-                    Resolved::Ok { rows, .. } => Heard::Resolved(rows),
-                    Resolved::Gone => Heard::Done,
-                }
-            }
-            Command::Receipt { parcel, row, attempt, word } => {
-                let spec = &s.parcels[*parcel];
-                let receipt = Receipt {
+                let resolve = Resolve {
                     keys,
                     channel: &s.channels[spec.channel],
-                    member: &spec.member,
-                    row: *row,
+                    parcel_id: &spec.parcel_id,
+                    decisions,
+                };
+                match self.call(world, events, &resolve)?.reply {
+                    Resolved::Ok { deliveries, .. } => ServerAnswer::Resolved(deliveries),
+                    Resolved::Gone => ServerAnswer::Done,
+                }
+            }
+            ScriptRequest::Receipt { parcel, delivery, attempt, word } => {
+                let spec = &s.parcels[*parcel];
+                let receipt = ApplyReceipt {
+                    keys,
+                    channel: &s.channels[spec.channel],
+                    parcel_id: &spec.parcel_id,
+                    delivery: *delivery,
                     attempt: *attempt,
-                    word: *word,
+                    status: *word,
                     reason: Reason::None,
                 };
-                Heard::Receipt(self.call(world, events, &receipt)?.reply)
+                ServerAnswer::Receipt(self.call(world, events, &receipt)?.reply)
             }
             other => self.answer_rare(world, events, other)?,
         })
@@ -223,15 +240,15 @@ impl Server<'_> {
     /// Calls that name a channel or an order.
     fn answer_rare(
         &self,
-        world: &mut World,
+        world: &mut FakeRedis,
         events: &mut Vec<Event>,
-        command: &Command,
-    ) -> Result<Heard, CallFault> {
+        command: &ScriptRequest,
+    ) -> Result<ServerAnswer, CallFault> {
         let s = self.scenario;
         let keys = &s.keys;
         match command {
-            Command::Sweep { channel } => {
-                let sweep = Sweep {
+            ScriptRequest::Sweep { channel } => {
+                let sweep = ReclaimLeases {
                     keys,
                     channel: &s.channels[*channel],
                     limit: 200,
@@ -239,57 +256,71 @@ impl Server<'_> {
                     forget_after: ms(86_400_000),
                 };
                 let swept = self.call(world, events, &sweep)?.reply;
-                return Ok(Heard::Swept {
+                return Ok(ServerAnswer::Swept {
                     unresolved: swept.unresolved,
                     poison: swept.poison,
                     parcels: swept.parcels,
                 });
             }
-            Command::Inquire { channel } => {
+            ScriptRequest::Inquire { channel } => {
                 let channel = &s.channels[*channel];
-                let inquire = Inquire { keys, channel, limit: 1, put_off: ms(SPAN_MS) };
-                return Ok(Heard::Members(self.call(world, events, &inquire)?.reply.members));
+                let inquire = ClaimUnresolved { keys, channel, limit: 1, put_off: ms(SPAN_MS) };
+                return Ok(ServerAnswer::Members(self.call(world, events, &inquire)?.reply.parcel_ids));
             }
-            Command::Cancel { order } => {
-                self.call(world, events, &Cancel { keys, suffix: &s.orders[*order].suffix })?;
+            ScriptRequest::Cancel { order } => {
+                self.call(world, events, &Cancel { keys, order_id: &s.orders[*order].order_id })?;
             }
-            Command::Move { order, due, revision } => {
-                let suffix = &s.orders[*order].suffix;
+            ScriptRequest::Move { order, due, revision } => {
+                let order_id = &s.orders[*order].order_id;
                 let due = UnixMs(u64::try_from(*due).unwrap_or(0));
                 self.call(
                     world,
                     events,
-                    &Reschedule { keys, suffix, due, not_after: None, revision: *revision },
+                    &Reschedule { keys, order_id, due, not_after: None, revision: *revision },
                 )?;
             }
-            Command::Close { channel, index } => {
-                let close =
-                    Close { keys, channel: &s.channels[*channel], index: *index, from: 0, limit: 200 };
+            ScriptRequest::Close { channel, index } => {
+                let close = ExpireParcels {
+                    keys,
+                    channel: &s.channels[*channel],
+                    index: *index,
+                    from: 0,
+                    limit: 200,
+                };
                 self.call(world, events, &close)?;
             }
-            Command::Audit { order, channel } => {
-                let audit =
-                    Audit { keys, channel: &s.channels[*channel], suffix: &s.orders[*order].suffix, from: 0 };
-                use posthaste_protocol::scripts::audit::Audited;
-                if let Audited::Ok { mended, .. } = self.call(world, events, &audit)?.reply {
-                    return Ok(Heard::Mended(mended));
+            ScriptRequest::Audit { order, channel } => {
+                let audit = RepairIndexes {
+                    keys,
+                    channel: &s.channels[*channel],
+                    order_id: &s.orders[*order].order_id,
+                    from: 0,
+                };
+                use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
+                if let RepairedIndexes::Ok { mended, .. } = self.call(world, events, &audit)?.reply {
+                    return Ok(ServerAnswer::Mended(mended));
                 }
             }
-            Command::Retire { day } => {
-                self.call(world, events, &Retire { keys, day: *day, retention_days: 90 })?;
+            ScriptRequest::Retire { day } => {
+                self.call(world, events, &PurgeOrders { keys, day: *day, retention_days: 90 })?;
             }
             _ => {}
         }
-        Ok(Heard::Done)
+        Ok(ServerAnswer::Done)
     }
 
-    /// Accepts an order, with everything that is staged before.
-    fn enqueue(&self, world: &mut World, events: &mut Vec<Event>, order: usize) -> Result<Heard, CallFault> {
+    /// Accepts an order, including everything that is staged before.
+    fn enqueue(
+        &self,
+        world: &mut FakeRedis,
+        events: &mut Vec<Event>,
+        order: usize,
+    ) -> Result<ServerAnswer, CallFault> {
         let s = self.scenario;
         let spec = &s.orders[order];
         let content = Content { text: Text::new("x"), ..Content::default() };
         let now = world.clock().ms();
-        let row = |index| Row {
+        let delivery = |index| Delivery {
             index,
             recipient: String::new(),
             name: String::new(),
@@ -301,30 +332,34 @@ impl Server<'_> {
             let staged: Vec<_> = parcels
                 .iter()
                 .map(|parcel| {
-                    let rows: Vec<Row> = (0..parcel.rows).map(row).collect();
-                    (s.channels[parcel.channel].clone(), parcel.member.number, encode_parcel(&rows))
+                    let deliveries: Vec<Delivery> = (0..parcel.deliveries).map(delivery).collect();
+                    (s.channels[parcel.channel].clone(), parcel.parcel_id.number, encode_parcel(&deliveries))
                 })
                 .collect();
             let open = encode_content(&content);
-            let stage = Stage {
+            let stage = StageParcels {
                 keys: &s.keys,
-                suffix: &spec.suffix,
+                order_id: &spec.order_id,
                 upload: "1",
                 open: Some(&open),
                 parcels: &staged,
             };
             self.call(world, events, &stage)?;
         } else {
-            let rows: Vec<Row> = (0..spec.channels.iter().map(|(_, rows)| *rows).sum()).map(row).collect();
-            inline = Inline::encode(&content, &rows);
+            let deliveries: Vec<Delivery> =
+                (0..spec.channels.iter().map(|(_, deliveries)| *deliveries).sum()).map(delivery).collect();
+            inline = Inline::encode(&content, &deliveries);
         }
-        let channels: Vec<_> =
-            spec.channels.iter().map(|(channel, rows)| (s.channels[*channel].clone(), *rows)).collect();
+        let channels: Vec<_> = spec
+            .channels
+            .iter()
+            .map(|(channel, deliveries)| (s.channels[*channel].clone(), *deliveries))
+            .collect();
         let enqueue = Enqueue {
             keys: &s.keys,
-            suffix: &spec.suffix,
+            order_id: &spec.order_id,
             due: spec.due_in.map(|span| UnixMs(u64::try_from(now).unwrap_or(0)).after(span)),
-            lane: spec.lane,
+            priority: spec.priority,
             on_unknown: spec.on_unknown,
             not_after: None,
             span: ms(s.life_ms),
@@ -335,7 +370,7 @@ impl Server<'_> {
             upload: if spec.big { "1" } else { "" },
         };
         self.call(world, events, &enqueue)?;
-        Ok(Heard::Done)
+        Ok(ServerAnswer::Done)
     }
 }
 
@@ -345,26 +380,34 @@ fn name(courier: usize, life: u16) -> CourierId {
     name.unwrap_or_else(|_| unreachable!("letters, digits and a dash are a courier id"))
 }
 
-fn settle_report(row: u16, report: &Report) -> SettleReport {
-    let reason = match report.verdict {
-        Verdict::Unknown => Reason::TimedOut,
-        Verdict::Failed => Reason::Rejected,
-        Verdict::Retry | Verdict::NotSent => Reason::Throttled,
+fn settle_report(delivery: u16, report: &PendingReport) -> SettleReport {
+    let reason = match report.outcome {
+        OutcomeKind::Unknown => Reason::TimedOut,
+        OutcomeKind::Failed => Reason::Rejected,
+        OutcomeKind::Retry | OutcomeKind::NotSent => Reason::Throttled,
         _ => Reason::None,
     };
-    SettleReport { row, attempt: report.attempt, verdict: report.verdict, reason, value: report.value }
+    SettleReport { delivery, attempt: report.attempt, outcome: report.outcome, reason, value: report.value }
 }
 
-/// What the channel's resolver does with an unresolved row. `truth` is what the provider knows of it, if it can be asked.
+/// What the channel's resolver does with an unresolved delivery. `truth` is what the provider knows of it, if it can
+/// be asked.
 #[must_use]
-pub fn plan(scenario: &Scenario, parcel: usize, row: &RowOutcome, truth: Option<&Truth>) -> Decision {
+pub fn plan(
+    scenario: &Scenario,
+    parcel: usize,
+    delivery: &DeliveryOutcome,
+    truth: Option<&Truth>,
+) -> Decision {
     let policy = scenario.orders[scenario.parcels[parcel].order].on_unknown;
     let trusting = scenario.resolver == Resolver::Trusting && truth.is_some();
-    match (policy, row.repeated && !trusting) {
-        _ if row.reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
-        _ if scenario.tokens && row.token.is_some() => Decision::Repeat,
+    match (policy, delivery.repeated && !trusting) {
+        _ if delivery.reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
+        _ if scenario.tokens && delivery.token.is_some() => Decision::Repeat,
         _ if scenario.resolver == Resolver::Asking => match truth {
-            Some(truth) if truth.taken.contains(&row.attempt) => Decision::Found(Verdict::Sent, Reason::None),
+            Some(truth) if truth.taken.contains(&delivery.attempt) => {
+                Decision::Found(OutcomeKind::Sent, Reason::None)
+            }
             Some(_) => Decision::Repeat,
             None => Decision::Hold(Reason::Held),
         },
@@ -374,8 +417,8 @@ pub fn plan(scenario: &Scenario, parcel: usize, row: &RowOutcome, truth: Option<
     }
 }
 
-/// Whether a row in this state waits for a resolver.
+/// Whether a delivery in this state waits for a resolver.
 #[must_use]
-pub fn is_unresolved(state: RowState) -> bool {
-    state == RowState::Unresolved
+pub fn is_unresolved(state: DeliveryState) -> bool {
+    state == DeliveryState::Unresolved
 }

@@ -1,46 +1,46 @@
-//! Mutants: the scripts with one guard taken out. Each must be found out by an exploration, or it is said why not.
+//! Mutants: the scripts with one guard removed. Each must be detected by an exploration, or state why it is not.
 
 mod list;
 
 use posthaste_protocol::{ScriptText, scripts};
 
-use super::report::{Limits, Report, explore};
+use super::report::{ExplorationLimits, ExplorationReport, explore};
 use super::scenario::Scenario;
 use crate::{ScriptError, Scripts};
 
 pub use list::MUTANTS;
 
-/// A guard taken out.
+/// A removed guard.
 #[derive(Clone, Copy, Debug)]
 pub struct Mutant {
     /// What is missing.
     pub name: &'static str,
     /// The file: a script's verb, or `lib/` and a shared part.
     pub file: &'static str,
-    /// The text, which must be there exactly once.
+    /// The original text, which must occur exactly once.
     pub text: &'static str,
-    /// What stands there instead.
+    /// The text in its place.
     pub instead: &'static str,
     /// The system in which it is hunted.
     pub hunted_in: fn() -> Scenario,
-    /// Why it may survive: something else guards the same.
+    /// Why it may survive: another guard protects the same.
     pub survives: Option<&'static str>,
 }
 
-/// Why a mutant can't be made.
+/// Why a mutant cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum MutantError {
-    /// The text is not there, or more than once: the script changed, and the mutant must follow.
-    #[error("{name}: its text is {times} times in lua/{file}.lua")]
+    /// The text does not occur, or more than once: the script changed, and the mutant must be adapted.
+    #[error("{name}: its text occurs {times} times in lua/{file}.lua, expected once")]
     Gone {
         /// Which mutant.
         name: &'static str,
         /// In which file.
         file: &'static str,
-        /// How often the text is there.
+        /// How often the text occurs.
         times: usize,
     },
-    /// It is no script any more.
+    /// The result is not a valid script.
     #[error(transparent)]
     Script(#[from] ScriptError),
 }
@@ -48,26 +48,26 @@ pub enum MutantError {
 /// How a hunt ended.
 #[derive(Clone, Debug)]
 pub enum Hunt {
-    /// A property was broken.
-    Killed(Report),
-    /// None was, in any reachable state.
-    Survived(Report),
+    /// A property was violated.
+    Killed(ExplorationReport),
+    /// No property was violated in any reachable state.
+    Survived(ExplorationReport),
 }
 
 impl Mutant {
-    /// Explores the system of this mutant until it is found out.
+    /// Explores the mutant's system until the mutant is detected.
     ///
     /// # Errors
-    /// When the mutant can't be made.
+    /// When the mutant cannot be built.
     pub fn hunt(&self) -> Result<Hunt, MutantError> {
-        let report = explore((self.hunted_in)(), self.scripts()?, Limits::NONE);
+        let report = explore((self.hunted_in)(), self.scripts()?, ExplorationLimits::NONE);
         Ok(if report.failure.is_some() { Hunt::Killed(report) } else { Hunt::Survived(report) })
     }
 
-    /// The scripts with this guard taken out.
+    /// The scripts with this guard removed.
     ///
     /// # Errors
-    /// When the text to be replaced is not there exactly once.
+    /// When the text to be replaced does not occur exactly once.
     pub fn scripts(&self) -> Result<Scripts, MutantError> {
         let replaced = |source: &str| {
             let times = source.matches(self.text).count();

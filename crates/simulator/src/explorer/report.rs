@@ -1,4 +1,4 @@
-//! An exploration from beginning to end, and what it found.
+//! Runs an exploration and reports what it found.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,64 +9,64 @@ use std::time::{Duration, Instant};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use super::Explorer;
+use super::coverage::Window;
 use super::scenario::Scenario;
-use super::windows::Window;
 use crate::Scripts;
 
-/// How far an exploration goes. One with a limit proves nothing about what lies beyond it.
+/// Limits of an exploration. One with a limit proves nothing about the unexplored rest.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// Steps taken, at most; roughly, each thread looks only now and then.
+pub struct ExplorationLimits {
+    /// Most steps; approximate, since each thread checks only now and then.
     pub steps: Option<NonZeroUsize>,
-    /// Time, at most.
+    /// Most time.
     pub time: Option<Duration>,
-    /// Threads; one if 0.
+    /// Threads; 0 counts as 1.
     pub threads: usize,
 }
 
-impl Limits {
-    /// To the very end, on one thread.
+impl ExplorationLimits {
+    /// Complete, on one thread.
     pub const NONE: Self = Self { steps: None, time: None, threads: 1 };
 }
 
-/// A broken property and the way to it.
+/// A broken property and the path to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Which property.
+pub struct ExplorationFailure {
+    /// The property.
     pub property: &'static str,
-    /// How it is broken.
+    /// How it is violated.
     pub text: String,
-    /// The steps that lead there from the beginning.
+    /// The steps that lead there from the initial state.
     pub steps: Vec<String>,
 }
 
-/// What an exploration found.
+/// The result of an exploration.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ExplorationReport {
     /// What was explored.
     pub name: String,
-    /// States that differ.
+    /// Number of distinct states.
     pub states: usize,
-    /// Steps taken, also those that led to a state known before.
+    /// Steps taken, including those that led to a known state.
     pub steps: usize,
-    /// Steps of the longest path.
+    /// Length of the longest path.
     pub depth: usize,
     /// Databases that a healthy courier brought to their end.
     pub databases: usize,
     /// How often each window was entered.
     pub windows: BTreeMap<Window, u64>,
     /// The first broken property, if any.
-    pub failure: Option<Failure>,
+    pub failure: Option<ExplorationFailure>,
     /// Every reachable state was seen: there was no limit, and nothing was left.
     pub exhaustive: bool,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Explores a scenario on some scripts until a property is broken, a limit is met, or nothing is left. Paths to what is
-/// broken are the shortest when there is one thread.
+/// Explores a scenario with some scripts until a property is violated, a limit is reached, or nothing is left. With
+/// one thread, the path to a violation is the shortest.
 #[must_use]
-pub fn explore(scenario: Scenario, scripts: Scripts, limits: Limits) -> Report {
+pub fn explore(scenario: Scenario, scripts: Scripts, limits: ExplorationLimits) -> ExplorationReport {
     let began = Instant::now();
     let name = scenario.to_string();
     let mut explorer = Explorer::new(scenario, scripts);
@@ -78,13 +78,13 @@ pub fn explore(scenario: Scenario, scripts: Scripts, limits: Limits) -> Report {
         builder = builder.target_state_count(steps.get());
     }
     let checker = builder.spawn_bfs().join();
-    let failure = checker.discoveries().into_iter().next().map(|(property, path)| Failure {
+    let failure = checker.discoveries().into_iter().next().map(|(property, path)| ExplorationFailure {
         property,
         text: path.last_state().fault.as_ref().map(|fault| fault.text.clone()).unwrap_or_default(),
         steps: path.into_actions().iter().map(|action| format!("{action:?}")).collect(),
     });
     let limited = limits.steps.is_some() || limits.time.is_some();
-    Report {
+    ExplorationReport {
         name,
         states: checker.unique_state_count(),
         steps: checker.state_count(),
@@ -97,7 +97,7 @@ pub fn explore(scenario: Scenario, scripts: Scripts, limits: Limits) -> Report {
     }
 }
 
-impl Report {
+impl ExplorationReport {
     /// Those of the windows that were not entered.
     #[must_use]
     pub fn missed(&self, windows: &[Window]) -> Vec<Window> {
@@ -105,7 +105,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ExplorationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = match (&self.failure, self.exhaustive) {
             (Some(_), _) => "broken",
@@ -127,7 +127,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ExplorationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "broken: {}\n  {}", self.property, self.text)?;
         self.steps.iter().try_for_each(|step| write!(f, "\n  {step}"))

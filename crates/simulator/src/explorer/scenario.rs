@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use posthaste_model::{Channel, Lane, Member, OnUnknown, SenderId, Suffix};
-use posthaste_protocol::Keys;
+use posthaste_model::{Channel, OnUnknown, OrderId, ParcelId, Priority, SenderId};
+use posthaste_protocol::PartitionKeys;
 
-/// The time everything here is measured in: leases, waits and put-offs last one unit, so that they end together and
+/// The unit of time in explorations: leases, waits and deferrals last one unit, so that they end together and
 /// states that differ only in idle time meet.
 pub const UNIT_MS: i64 = 10_000;
 /// When an exploration begins.
@@ -16,7 +16,7 @@ pub const EPOCH: &str = "e";
 
 macro_rules! budgets {
     ($($(#[$doc:meta])* $name:ident;)*) => {
-        /// How often each adversity may still happen. [`Budgets::UNLIMITED`] is never spent.
+        /// How often each adversity may still happen. [`Budgets::UNLIMITED`] is never used up.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub struct Budgets {
             $($(#[$doc])* pub $name: u8,)*
@@ -48,31 +48,31 @@ macro_rules! budgets {
 budgets! {
     /// A courier dies; another takes its place under a new id.
     crashes;
-    /// The script ran and its reply never came.
+    /// The script ran and its reply was lost.
     lost;
-    /// A request stays on its way and arrives a second time, at any later point; or its sender dies before it arrives.
+    /// A request stays in flight and arrives a second time, at any later point; or its sender dies before it arrives.
     copies;
     /// The provider says "not now".
     later;
-    /// The provider refuses for good.
+    /// The provider refuses permanently.
     refused;
-    /// The provider throttles; the courier keeps the row and begins it again.
+    /// The provider throttles; the courier keeps the delivery and begins it again.
     throttled;
-    /// A call whose outcome nobody learns.
+    /// A call whose outcome remains unknown.
     unknown;
-    /// Nothing left, for sure.
+    /// Certainly nothing was sent.
     not_sent;
     /// A courier slept between begin and send, noticed, and did not send.
     overslept;
     /// A courier slept between its last look at the clock and the send, and did send.
     zombies;
-    /// A courier is told to stop and hands its leases back.
+    /// A courier is asked to stop and hands its leases back.
     stops;
     /// An order is cancelled.
     cancels;
-    /// The time of all orders is over.
+    /// All orders expire.
     expiries;
-    /// A late word of the provider.
+    /// A late receipt from the provider.
     receipts;
     /// A lease is renewed.
     renewals;
@@ -80,7 +80,7 @@ budgets! {
     moves;
 }
 
-/// As `crashes=2 copies=1`; what never happens is left out.
+/// Such as `crashes=2 copies=1`; adversities that never happen are left out.
 impl fmt::Display for Budgets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = self.each().into_iter().filter(|(_, times)| *times > 0);
@@ -90,11 +90,11 @@ impl fmt::Display for Budgets {
 }
 
 impl Budgets {
-    /// A budget that is never spent.
+    /// A budget that is never used up.
     pub const UNLIMITED: u8 = u8::MAX;
     /// Nothing goes wrong.
     pub const NONE: Self = Self::all(0);
-    /// Everything goes wrong, as often as it likes.
+    /// Everything may go wrong, without limit.
     pub const ALL: Self = Self::all(Self::UNLIMITED);
 
     /// Takes one from a budget, if there is one left.
@@ -113,49 +113,49 @@ impl Budgets {
 /// An order of the exploration.
 #[derive(Clone, Debug)]
 pub struct OrderSpec {
-    /// Its suffix.
-    pub suffix: Suffix,
-    /// Rows of each channel, by the channel's place in [`Scenario::channels`].
+    /// Its order id.
+    pub order_id: OrderId,
+    /// Deliveries of each channel, by the channel's index in [`Scenario::channels`].
     pub channels: Vec<(usize, u32)>,
-    /// Whether its rows are in parcels of their own.
+    /// Whether its deliveries are in parcels of their own.
     pub big: bool,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
+    /// Its priority.
+    pub priority: Priority,
+    /// How unknowns are handled.
     pub on_unknown: OnUnknown,
-    /// Time until it is due, from its acceptance; `None` for now.
+    /// Time from acceptance until it is due; `None` for now.
     pub due_in: Option<Duration>,
-    /// Whether it is there from the beginning.
+    /// Whether it exists from the beginning.
     pub accepted: bool,
 }
 
-/// A parcel of the exploration. Elsewhere parcels are named by their place in [`Scenario::parcels`].
+/// A parcel of the exploration. Elsewhere parcels are identified by their index in [`Scenario::parcels`].
 #[derive(Clone, Debug)]
 pub struct ParcelSpec {
-    /// Place of its order.
+    /// Index of its order.
     pub order: usize,
-    /// Place of its channel.
+    /// Index of its channel.
     pub channel: usize,
     /// Its name in the indexes.
-    pub member: Member,
+    pub parcel_id: ParcelId,
     /// The same as bytes.
     pub member_key: Vec<u8>,
-    /// Its rows.
-    pub rows: u32,
+    /// Its deliveries.
+    pub deliveries: u32,
 }
 
-/// How a resolver decides about unknown rows.
+/// How a resolver decides about unknown deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolver {
-    /// As the order says, and it looks at what was repeated before.
+    /// As the order asks; it checks what was repeated before.
     ByPolicy,
-    /// As the order says; whether a repeat is spent it leaves to the script.
+    /// As the order asks; whether the repeat is used up is left to the script.
     Trusting,
-    /// It asks the provider, who knows: what was taken is sent, what never came is repeated.
+    /// It asks the provider, who knows: what was taken is sent, what never arrived is repeated.
     Asking,
 }
 
-/// A life that no sequence of single jumps outlasts.
+/// A life longer than any sequence of single jumps.
 pub const LONG_LIFE_MS: i64 = 1_000 * UNIT_MS;
 
 /// A closed system to explore.
@@ -164,7 +164,7 @@ pub struct Scenario {
     /// Its name in reports.
     pub name: String,
     /// Keys of its only partition.
-    pub keys: Keys,
+    pub keys: PartitionKeys,
     /// All channels.
     pub channels: Vec<Channel>,
     /// All orders.
@@ -175,11 +175,11 @@ pub struct Scenario {
     pub couriers: Vec<usize>,
     /// What may go wrong.
     pub budgets: Budgets,
-    /// How many rows a claim may begin at once: each of these is tried.
+    /// How many deliveries a claim may begin at once: each of these values is tried.
     pub claim_begins: Vec<u32>,
-    /// Whether reports may be settled before the other rows of the parcel are done.
+    /// Whether reports may be settled before the other deliveries of the parcel are done.
     pub partial: bool,
-    /// Whether rows are begun one by one too.
+    /// Whether deliveries are also begun one by one.
     pub single_begins: bool,
     /// The send window, in units.
     pub window_units: i64,
@@ -187,32 +187,33 @@ pub struct Scenario {
     pub life_ms: i64,
     /// How far `TIME` in a script runs ahead of the clock by which keys expire, in ms.
     pub lead_ms: i64,
-    /// Whether rows get a token, and unknown ones are repeated under it.
+    /// Whether deliveries get a token, and unknown ones are repeated under it.
     pub tokens: bool,
     /// How the channel's resolver decides.
     pub resolver: Resolver,
-    /// Whether somebody comes with the epoch of another database.
+    /// Whether a caller comes with the epoch of another database.
     pub strangers: bool,
-    /// Whether lease ends are blamed on the courier.
+    /// Whether ended leases are blamed on the courier's parcel.
     pub blame: bool,
-    /// Whether the rarer verbs take part: close, audit, ring, retire, receipts of any kind, parts, deliveries.
+    /// Whether the rarer scripts take part: expire_parcels, repair_indexes, promote_due, purge_orders, receipts of any
+    /// kind, parts, deliveries.
     pub wide: bool,
-    /// Parcels a courier holds at once.
+    /// Most parcels a courier holds at once.
     pub most_held: usize,
 }
 
 impl Scenario {
-    /// Two couriers on one channel and one order of `rows` rows in one parcel; nothing goes wrong yet.
+    /// Two couriers on one channel and one order of `deliveries` deliveries in one parcel; nothing goes wrong yet.
     ///
     /// # Panics
-    /// Never: its names are names.
+    /// Never: its names are valid.
     #[must_use]
-    pub fn small(name: &str, on_unknown: OnUnknown, big: bool, rows: u32) -> Self {
+    pub fn small(name: &str, on_unknown: OnUnknown, big: bool, deliveries: u32) -> Self {
         let order = OrderSpec {
-            suffix: suffix(0),
-            channels: vec![(0, rows)],
+            order_id: order_id(0),
+            channels: vec![(0, deliveries)],
             big,
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown,
             due_in: None,
             accepted: true,
@@ -226,23 +227,29 @@ impl Scenario {
         let channels = channels.iter().filter_map(|name| name.parse().ok()).collect();
         let mut parcels = Vec::new();
         for (at, order) in orders.iter().enumerate() {
-            for (channel, rows) in &order.channels {
-                let most = if order.big { posthaste_model::PARCEL_ROWS } else { *rows };
-                let mut left = *rows;
+            for (channel, deliveries) in &order.channels {
+                let most = if order.big { posthaste_model::PARCEL_DELIVERIES } else { *deliveries };
+                let mut left = *deliveries;
                 let mut number = 0;
                 while left > 0 {
-                    let member = Member { suffix: order.suffix.clone(), number };
-                    let member_key = member.to_string().into_bytes();
-                    let rows = left.min(most);
-                    parcels.push(ParcelSpec { order: at, channel: *channel, member, member_key, rows });
-                    left -= rows;
+                    let parcel_id = ParcelId { order_id: order.order_id.clone(), number };
+                    let member_key = parcel_id.to_string().into_bytes();
+                    let deliveries = left.min(most);
+                    parcels.push(ParcelSpec {
+                        order: at,
+                        channel: *channel,
+                        parcel_id,
+                        member_key,
+                        deliveries,
+                    });
+                    left -= deliveries;
                     number += 1;
                 }
             }
         }
         Self {
             name: name.to_owned(),
-            keys: Keys::of_partition(0),
+            keys: PartitionKeys::of_partition(0),
             channels,
             orders,
             parcels,
@@ -263,10 +270,10 @@ impl Scenario {
         }
     }
 
-    /// The place of a parcel.
+    /// The index of a parcel.
     #[must_use]
-    pub fn parcel(&self, channel: usize, member: &Member) -> Option<usize> {
-        self.parcels.iter().position(|parcel| parcel.channel == channel && parcel.member == *member)
+    pub fn parcel(&self, channel: usize, parcel_id: &ParcelId) -> Option<usize> {
+        self.parcels.iter().position(|parcel| parcel.channel == channel && parcel.parcel_id == *parcel_id)
     }
 
     /// How long a send may take.
@@ -289,12 +296,12 @@ pub fn ms(span: i64) -> Duration {
     Duration::from_millis(u64::try_from(span).unwrap_or(0))
 }
 
-/// The suffix of the order at a place.
+/// The order id of the order with this index.
 ///
 /// # Panics
-/// Never: the sender's name is a name.
+/// Never: the sender's name is valid.
 #[must_use]
-pub fn suffix(place: usize) -> Suffix {
+pub fn order_id(place: usize) -> OrderId {
     let sender: SenderId = "u".parse().unwrap_or_else(|_| unreachable!("a letter is a sender id"));
-    Suffix::new(&sender, place as u64)
+    OrderId::new(&sender, place as u64)
 }

@@ -1,18 +1,18 @@
-//! The systems that are explored to their end in every run of the tests, and larger ones for more time.
+//! The systems that every test run explores completely, and larger ones for more time.
 //!
-//! In every one of them two couriers work on one order; at any moment any of them may sleep as long as it likes, leases and
-//! sends run out, no event is heard, and reports are settled one by one or together. What else may happen, and how often,
-//! is in its [`Budgets`].
+//! In each of them two couriers work on one order. At any moment any of them may sleep as long as it likes, leases and
+//! sends run out, no event is received, and reports are settled one by one or together. What else may happen, and how
+//! often, is in its [`Budgets`].
 
 use posthaste_model::OnUnknown;
 
+use super::coverage::Window::{self, *};
 use super::scenario::{Budgets, Resolver, Scenario, UNIT_MS, ms};
-use super::windows::Window::{self, *};
 
-/// A system to explore, and the windows it is there for.
+/// A system to explore, and the windows it covers.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What it is about.
+    /// Its topic.
     pub group: &'static str,
     /// The system.
     pub scenario: Scenario,
@@ -20,7 +20,7 @@ pub struct Case {
     pub windows: Vec<Window>,
 }
 
-/// What is done about unknowns, and whether the order is in parcels of its own.
+/// How unknowns are handled, and whether the order is in parcels of its own.
 type Kind = (OnUnknown, bool);
 
 const FOUR: &[Kind] = &[HOLD_INLINE, HOLD_BIG, RETRY_INLINE, RETRY_BIG];
@@ -34,7 +34,7 @@ const RETRY_BIG: Kind = (OnUnknown::Retry, true);
 /// Two couriers die.
 const DEATHS: Budgets = Budgets { crashes: 2, ..Budgets::NONE };
 
-/// The names of all groups explored in every run of the tests.
+/// The names of all groups explored in every test run.
 pub const GROUPS: &[&str] = &[
     "accepted_late",
     "begun_one_by_one",
@@ -67,7 +67,7 @@ pub const GROUPS: &[&str] = &[
     "zombies",
 ];
 
-/// Explored to the end in every run of the tests: the cases of a group.
+/// The cases of a group, explored completely in every test run.
 #[must_use]
 pub fn gate(group: &str) -> Vec<Case> {
     let Some(group) = GROUPS.iter().copied().find(|known| *known == group) else { return Vec::new() };
@@ -217,7 +217,7 @@ fn together(group: &'static str) -> Vec<Case> {
     all.into_iter().flat_map(|(kinds, budgets, windows)| cases(group, kinds, budgets, windows)).collect()
 }
 
-/// Larger than what is explored in every run of the tests; they may take very long.
+/// Larger than what every test run explores; they may take very long.
 #[must_use]
 pub fn larger() -> Vec<Case> {
     let group = "larger";
@@ -234,7 +234,7 @@ pub fn larger() -> Vec<Case> {
     ]
     .concat();
     larger.extend(FOUR.iter().map(|(policy, big)| {
-        let scenario = rows(*policy, *big, 3, Budgets { copies: 1, ..d });
+        let scenario = deliveries(*policy, *big, 3, Budgets { copies: 1, ..d });
         Case { group, scenario, windows: Vec::new() }
     }));
     let crowd =
@@ -243,7 +243,7 @@ pub fn larger() -> Vec<Case> {
     larger
 }
 
-/// A system for each kind of order, with the windows of its policy beside those named.
+/// A system for each kind of order, with the windows of its policy in addition to those given.
 fn cases(group: &'static str, kinds: &[Kind], budgets: Budgets, windows: &[Window]) -> Vec<Case> {
     let mut cases = bare(group, kinds, budgets, windows);
     for (case, (policy, _)) in cases.iter_mut().zip(kinds) {
@@ -256,13 +256,13 @@ fn cases(group: &'static str, kinds: &[Kind], budgets: Budgets, windows: &[Windo
 
 fn bare(group: &'static str, kinds: &[Kind], budgets: Budgets, windows: &[Window]) -> Vec<Case> {
     let case = |(policy, big): &Kind| {
-        let scenario = two_rows(*policy, *big, budgets);
+        let scenario = two_deliveries(*policy, *big, budgets);
         Case { group, scenario, windows: windows.to_vec() }
     };
     kinds.iter().map(case).collect()
 }
 
-/// The same cases with their systems changed.
+/// The same cases with changed systems.
 fn shaped(cases: Vec<Case>, shape: impl Fn(Scenario) -> Scenario) -> Vec<Case> {
     cases.into_iter().map(|case| Case { scenario: shape(case.scenario), ..case }).collect()
 }
@@ -273,23 +273,24 @@ fn due(mut s: Scenario) -> Scenario {
     s
 }
 
-/// Two couriers and one order of some rows in one parcel.
+/// Two couriers and one order of some deliveries in one parcel.
 #[must_use]
-pub fn rows(on_unknown: OnUnknown, big: bool, rows: u32, budgets: Budgets) -> Scenario {
+pub fn deliveries(on_unknown: OnUnknown, big: bool, deliveries: u32, budgets: Budgets) -> Scenario {
     let policy = if on_unknown == OnUnknown::Retry { "retry" } else { "hold" };
     let layout = if big { "big" } else { "inline" };
-    let s = Scenario::small(&format!("{policy} {layout} {rows} rows"), on_unknown, big, rows);
+    let s =
+        Scenario::small(&format!("{policy} {layout} {deliveries} deliveries"), on_unknown, big, deliveries);
     Scenario { budgets, blame: false, single_begins: false, ..s }
 }
 
-/// Two couriers and one order of two rows in one parcel.
+/// Two couriers and one order of two deliveries in one parcel.
 #[must_use]
-pub fn two_rows(on_unknown: OnUnknown, big: bool, budgets: Budgets) -> Scenario {
-    rows(on_unknown, big, 2, budgets)
+pub fn two_deliveries(on_unknown: OnUnknown, big: bool, budgets: Budgets) -> Scenario {
+    deliveries(on_unknown, big, 2, budgets)
 }
 
-/// Two couriers and one order of one row.
+/// Two couriers and one order of one delivery.
 #[must_use]
-pub fn one_row(on_unknown: OnUnknown, budgets: Budgets) -> Scenario {
-    Scenario { single_begins: true, ..rows(on_unknown, false, 1, budgets) }
+pub fn one_delivery(on_unknown: OnUnknown, budgets: Budgets) -> Scenario {
+    Scenario { single_begins: true, ..deliveries(on_unknown, false, 1, budgets) }
 }

@@ -1,69 +1,69 @@
-//! What the database says, decoded: all that properties and couriers' choices need.
+//! The content of the database, decoded: everything that properties and couriers' choices need.
 
-use posthaste_model::{State as RowState, UnixMs};
-use posthaste_protocol::record::{Head, Outcomes, RowOutcome, decode_counters};
+use posthaste_model::{State as DeliveryState, UnixMs};
+use posthaste_protocol::record::{DeliveryOutcome, Head, Outcomes, decode_counters};
 
 use super::scenario::Scenario;
-use crate::World;
+use crate::FakeRedis;
 
 /// The database at one moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct View {
+pub struct DatabaseView {
     /// The server's time in ms, as scripts read it.
     pub now: i64,
     /// How far it runs ahead of the clock by which keys expire.
     pub lead: i64,
     /// Every order of the scenario.
-    pub orders: Vec<OrderView>,
+    pub orders: Vec<ModelOrder>,
     /// Every parcel of the scenario.
     pub parcels: Vec<ParcelView>,
-    /// What belongs to nobody.
+    /// Entries that belong to no order.
     pub strays: Option<String>,
 }
 
-/// An order's record and places.
+/// An order's record and index entries.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OrderView {
-    /// Its head; nothing if there is no record, or none that can be read.
+pub struct ModelOrder {
+    /// Its head; `None` if there is no readable record.
     pub head: Option<Head>,
     /// It was cancelled.
     pub cancelled: bool,
-    /// Every row is final.
+    /// Every delivery is final.
     pub ended: bool,
-    /// Open rows, of an order in parcels.
+    /// Open deliveries, for an order in parcels.
     pub open: Option<u64>,
-    /// Parcels rung so far, while it is being rung.
+    /// Parcels promoted so far, while it is being promoted.
     pub rung: Option<u64>,
     /// Its score in the index of due orders.
     pub due: Option<i64>,
-    /// How often it is put down for retirement.
+    /// How often it is queued for purging.
     pub retirements: usize,
-    /// Its bell is there.
+    /// Its bell exists.
     pub bell: bool,
-    /// The counters of each channel of the scenario, of an order in parcels.
+    /// The counters of each channel of the scenario, for an order in parcels.
     pub counters: Vec<Option<posthaste_model::Counters>>,
 }
 
-/// A parcel's record and places.
+/// A parcel's record and index entries.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ParcelView {
-    /// Its rows; nothing if there is no order, or a record that can't be read.
-    pub rows: Vec<RowOutcome>,
+    /// Its deliveries; empty if there is no order, or no readable record.
+    pub deliveries: Vec<DeliveryOutcome>,
     /// Whether it was ever begun, so that it has a record.
     pub has_record: bool,
-    /// The stored counts of pending, sending and unresolved rows.
+    /// The stored counts of pending, sending and unresolved deliveries.
     pub counts: (u16, u16, u16),
-    /// Its score in the ready index of its lane.
+    /// Its score in the ready index of its priority.
     pub ready: Option<i64>,
-    /// It is in the ready index of the other lane.
-    pub wrong_lane: bool,
+    /// It is in the ready index of the other priority.
+    pub wrong_priority: bool,
     /// The end of its lease.
     pub leased: Option<i64>,
     /// The record of its lease.
     pub lease: Option<LeaseView>,
     /// Its score in the index of unresolved parcels.
     pub unresolved: Option<i64>,
-    /// Deaths without progress, upon being taken and alone on the wire.
+    /// Deaths without progress: upon being taken, and alone on the wire.
     pub crashes: Option<(u64, u64)>,
     /// It was parked as unreadable.
     pub parked: bool,
@@ -72,11 +72,11 @@ pub struct ParcelView {
 /// The record of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseView {
-    /// Of which fence.
+    /// Its fence.
     pub fence: u64,
     /// Something was begun under it.
     pub begun: bool,
-    /// Nothing but its parcel can be what its courier dies of.
+    /// Only its parcel can be what its courier dies of.
     pub alone: bool,
     /// Its courier claimed nothing since; false where deaths are not blamed.
     pub last: bool,
@@ -88,7 +88,7 @@ pub struct LeaseView {
 #[derive(Clone, Debug)]
 pub struct Names {
     history: Vec<Vec<u8>>,
-    delivery: Vec<Vec<u8>>,
+    bells: Vec<Vec<u8>>,
     due: Vec<Vec<u8>>,
     outcome: Vec<Vec<u8>>,
     ready: Vec<[Vec<u8>; 2]>,
@@ -102,16 +102,16 @@ pub struct Names {
 }
 
 impl Names {
-    /// How often the record of an order was written, as readers of it are told.
+    /// How often the record of an order was written, as reported to its readers.
     #[must_use]
-    pub fn revision(&self, world: &World, order: usize) -> u64 {
+    pub fn revision(&self, world: &FakeRedis, order: usize) -> u64 {
         digits(world.hash_at(&self.history[order]).and_then(|fields| fields.get(b"v"))).unwrap_or(0)
     }
 
     /// The names of the keys a scenario can touch.
     #[must_use]
     pub fn new(s: &Scenario) -> Self {
-        use posthaste_model::Lane::{Bulk, Urgent};
+        use posthaste_model::Priority::{Bulk, Urgent};
         let k = &s.keys;
         let orders = |name: &dyn Fn(&super::scenario::OrderSpec) -> String| {
             s.orders.iter().map(|order| name(order).into_bytes()).collect()
@@ -120,17 +120,19 @@ impl Names {
             s.channels.iter().map(|channel| name(channel).into_bytes()).collect()
         };
         Self {
-            history: orders(&|order| k.history(&order.suffix)),
-            delivery: orders(&|order| k.delivery(&order.suffix)),
-            due: orders(&|order| k.due(order.lane)),
+            history: orders(&|order| k.history(&order.order_id)),
+            bells: orders(&|order| k.bell_of(&order.order_id)),
+            due: orders(&|order| k.due(order.priority)),
             outcome: (s.parcels.iter())
-                .map(|p| k.outcome(&p.member.suffix, &s.channels[p.channel], p.member.number).into_bytes())
+                .map(|p| {
+                    k.outcome(&p.parcel_id.order_id, &s.channels[p.channel], p.parcel_id.number).into_bytes()
+                })
                 .collect(),
             ready: (s.parcels.iter())
                 .map(|p| {
-                    let lane = s.orders[p.order].lane;
-                    let other = if lane == Urgent { Bulk } else { Urgent };
-                    [lane, other].map(|lane| k.ready(&s.channels[p.channel], lane).into_bytes())
+                    let priority = s.orders[p.order].priority;
+                    let other = if priority == Urgent { Bulk } else { Urgent };
+                    [priority, other].map(|priority| k.ready(&s.channels[p.channel], priority).into_bytes())
                 })
                 .collect(),
             leased: channels(&|c| k.leased(c)),
@@ -145,15 +147,15 @@ impl Names {
 
     /// The key whose expiry announces an order.
     #[must_use]
-    pub fn delivery(&self, order: usize) -> &[u8] {
-        &self.delivery[order]
+    pub fn bell_of(&self, order: usize) -> &[u8] {
+        &self.bells[order]
     }
 
-    /// The last claim remembered of a courier's process: its number, fence and parcels.
+    /// The last remembered claim of a courier's process: its number, fence and parcels.
     #[must_use]
     pub fn request(
         &self,
-        world: &World,
+        world: &FakeRedis,
         channel: usize,
         courier: usize,
         life: u16,
@@ -166,25 +168,25 @@ impl Names {
     }
 }
 
-fn digits(bytes: Option<&crate::world::Str>) -> Option<u64> {
+fn digits(bytes: Option<&crate::fake_redis::Str>) -> Option<u64> {
     std::str::from_utf8(bytes?).ok()?.parse().ok()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "scores are whole milliseconds")]
-fn score(world: &World, key: &[u8], member: &[u8]) -> Option<i64> {
-    world.sorted_at(key)?.score(member).map(|score| score as i64)
+fn score(world: &FakeRedis, key: &[u8], parcel_id: &[u8]) -> Option<i64> {
+    world.sorted_at(key)?.score(parcel_id).map(|score| score as i64)
 }
 
-impl View {
-    /// Reads a world.
+impl DatabaseView {
+    /// Decodes a world.
     #[must_use]
-    pub fn read(s: &Scenario, names: &Names, world: &World) -> Self {
+    pub fn read(s: &Scenario, names: &Names, world: &FakeRedis) -> Self {
         let retired: Vec<&[u8]> = (world.entries())
             .filter(|(key, _)| key.starts_with(b"retire:"))
             .filter_map(|(key, _)| world.list_at(key))
-            .flat_map(|list| list.iter().map(|suffix| &**suffix))
+            .flat_map(|list| list.iter().map(|order_id| &**order_id))
             .collect();
-        let orders: Vec<OrderView> =
+        let orders: Vec<ModelOrder> =
             (0..s.orders.len()).map(|order| read_order(s, names, world, order, &retired)).collect();
         let parcels =
             (0..s.parcels.len()).map(|parcel| read_parcel(s, names, world, parcel, &orders)).collect();
@@ -192,13 +194,13 @@ impl View {
         Self { now: world.clock().running_ms(), lead: world.clock().lead_ms(), orders, parcels, strays }
     }
 
-    /// Whether every row of every accepted order is final.
+    /// Whether every delivery of every accepted order is final.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        self.parcels.iter().all(|parcel| parcel.rows.iter().all(|row| !row.state.is_open()))
+        self.parcels.iter().all(|parcel| parcel.deliveries.iter().all(|delivery| !delivery.state.is_open()))
     }
 
-    /// Whether a parcel is in no index any more.
+    /// Whether a parcel is no longer in any index.
     #[must_use]
     pub fn is_still(&self) -> bool {
         let still = |p: &ParcelView| {
@@ -207,7 +209,7 @@ impl View {
         self.parcels.iter().all(still)
     }
 
-    /// The next moment at which something can happen by time alone.
+    /// The next moment at which time alone can change something.
     #[must_use]
     pub fn next_instant(&self) -> Option<i64> {
         let later = |at: &i64| *at > self.now;
@@ -221,19 +223,19 @@ impl View {
     }
 }
 
-fn read_order(s: &Scenario, names: &Names, world: &World, order: usize, retired: &[&[u8]]) -> OrderView {
-    let suffix = s.orders[order].suffix.as_str().as_bytes();
+fn read_order(s: &Scenario, names: &Names, world: &FakeRedis, order: usize, retired: &[&[u8]]) -> ModelOrder {
+    let order_id = s.orders[order].order_id.as_str().as_bytes();
     let fields = world.hash_at(&names.history[order]);
     let field = |name: &[u8]| fields.and_then(|fields| fields.get(name));
-    OrderView {
+    ModelOrder {
         head: field(b"h").and_then(|head| Head::decode(head).ok()),
         cancelled: field(b"x").is_some(),
         ended: field(b"f").is_some(),
         open: digits(field(b"l")),
         rung: digits(field(b"g")),
-        due: score(world, &names.due[order], suffix),
-        retirements: retired.iter().filter(|entry| **entry == suffix).count(),
-        bell: world.entry(&names.delivery[order]).is_some(),
+        due: score(world, &names.due[order], order_id),
+        retirements: retired.iter().filter(|entry| **entry == order_id).count(),
+        bell: world.entry(&names.bells[order]).is_some(),
         counters: names.counters.iter().map(|name| decode_counters(field(name)?).ok()).collect(),
     }
 }
@@ -241,28 +243,28 @@ fn read_order(s: &Scenario, names: &Names, world: &World, order: usize, retired:
 fn read_parcel(
     s: &Scenario,
     names: &Names,
-    world: &World,
+    world: &FakeRedis,
     parcel: usize,
-    orders: &[OrderView],
+    orders: &[ModelOrder],
 ) -> ParcelView {
     let spec = &s.parcels[parcel];
-    let (member, channel) = (&spec.member_key[..], spec.channel);
+    let (parcel_id, channel) = (&spec.member_key[..], spec.channel);
     let order = &orders[spec.order];
-    let lease = world.hash_at(&names.lease[channel]).and_then(|leases| leases.get(member));
-    let crash = world.hash_at(&names.crashes[channel]).and_then(|marks| marks.get(member));
+    let lease = world.hash_at(&names.lease[channel]).and_then(|leases| leases.get(parcel_id));
+    let crash = world.hash_at(&names.crashes[channel]).and_then(|marks| marks.get(parcel_id));
     let mut view = ParcelView {
-        ready: score(world, &names.ready[parcel][0], member),
-        wrong_lane: score(world, &names.ready[parcel][1], member).is_some(),
-        leased: score(world, &names.leased[channel], member),
+        ready: score(world, &names.ready[parcel][0], parcel_id),
+        wrong_priority: score(world, &names.ready[parcel][1], parcel_id).is_some(),
+        leased: score(world, &names.leased[channel], parcel_id),
         lease: lease.and_then(|record| read_lease(record)),
-        unresolved: score(world, &names.unresolved[channel], member),
+        unresolved: score(world, &names.unresolved[channel], parcel_id),
         crashes: crash.and_then(|mark| read_mark(mark)),
-        parked: score(world, &names.parked[channel], member).is_some(),
+        parked: score(world, &names.parked[channel], parcel_id).is_some(),
         ..ParcelView::default()
     };
     if let (true, Some(record), Some(lease)) = (s.blame, lease, &mut view.lease) {
         let requests = world.hash_at(&names.requests[channel]);
-        lease.last = is_last_taken(record, member, |courier| Some(requests?.get(courier)?.to_vec()));
+        lease.last = is_last_taken(record, parcel_id, |courier| Some(requests?.get(courier)?.to_vec()));
     }
     let Some(head) = &order.head else { return view };
     let record = if head.inline {
@@ -275,13 +277,13 @@ fn read_parcel(
     };
     view.has_record = record.is_some();
     let outcomes = if record.is_none() && !head.inline && order.cancelled && order.ended {
-        Outcomes::all_cancelled(spec.rows, head.due)
+        Outcomes::all_cancelled(spec.deliveries, head.due)
     } else {
-        Outcomes::decode(record, spec.rows, head.due)
+        Outcomes::decode(record, spec.deliveries, head.due)
     };
     if let Ok(outcomes) = outcomes {
         view.counts = outcomes.counts();
-        view.rows = outcomes.rows().collect();
+        view.deliveries = outcomes.deliveries().collect();
     }
     view
 }
@@ -304,23 +306,24 @@ fn read_mark(mark: &[u8]) -> Option<(u64, u64)> {
     Some((taken, words.nth(1).map_or(Some(0), |wire| wire.parse().ok())?))
 }
 
-/// Whether a parcel was all that the last claim of its courier took.
-fn is_last_taken(lease: &[u8], member: &[u8], request: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
+/// Whether a parcel was the only one in its courier's last claim.
+fn is_last_taken(lease: &[u8], parcel_id: &[u8], request: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
     let mut words = lease.splitn(5, |byte| *byte == b' ');
     let (Some(fence), Some(courier)) = (words.next(), words.nth(3)) else { return false };
-    let taken = [fence, b" ", member].concat();
+    let taken = [fence, b" ", parcel_id].concat();
     request(courier).is_some_and(|last| last.splitn(2, |byte| *byte == b' ').nth(1) == Some(&taken[..]))
 }
 
-/// Members of indexes that are no parcel of the scenario.
-fn strays(s: &Scenario, names: &Names, world: &World) -> Option<String> {
+/// Members of indexes that are not parcels of the scenario.
+fn strays(s: &Scenario, names: &Names, world: &FakeRedis) -> Option<String> {
     for channel in 0..s.channels.len() {
-        let known = |member: &[u8]| s.parcels.iter().any(|p| p.channel == channel && p.member_key == member);
+        let known =
+            |parcel_id: &[u8]| s.parcels.iter().any(|p| p.channel == channel && p.member_key == parcel_id);
         for key in [&names.leased[channel], &names.unresolved[channel]] {
-            let members = world.sorted_at(key).into_iter().flat_map(|set| set.iter());
-            for (member, _) in members {
-                if !known(member) {
-                    return Some(format!("{} names {}", key.escape_ascii(), member.escape_ascii()));
+            let parcel_ids = world.sorted_at(key).into_iter().flat_map(|set| set.iter());
+            for (parcel_id, _) in parcel_ids {
+                if !known(parcel_id) {
+                    return Some(format!("{} names {}", key.escape_ascii(), parcel_id.escape_ascii()));
                 }
             }
         }
@@ -328,14 +331,14 @@ fn strays(s: &Scenario, names: &Names, world: &World) -> Option<String> {
     None
 }
 
-/// A moment of the domain as ms.
+/// A time of the model as ms.
 #[must_use]
 pub fn at(moment: UnixMs) -> i64 {
     i64::try_from(moment.0).unwrap_or(i64::MAX)
 }
 
-/// Whether a row waits to be begun, and may be by now.
+/// Whether a delivery waits to be begun, and may be begun now.
 #[must_use]
-pub fn is_ripe(row: &RowOutcome, now: i64) -> bool {
-    row.state == RowState::Pending && row.not_before.is_none_or(|moment| at(moment) <= now)
+pub fn is_ripe(delivery: &DeliveryOutcome, now: i64) -> bool {
+    delivery.state == DeliveryState::Pending && delivery.not_before.is_none_or(|moment| at(moment) <= now)
 }

@@ -1,55 +1,55 @@
 //! Random walks through systems far too large to explore: several orders, channels, couriers and parcels, and every
-//! adversity as often as it likes. A seed names a walk, whatever the machine and the time it is given.
+//! adversity without limit. A seed determines a walk, on any machine and with any time limit.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use posthaste_model::{Lane, OnUnknown};
+use posthaste_model::{OnUnknown, Priority};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::Explorer;
-use super::action::{Action, Call, Fate};
-use super::report::Failure;
-use super::scenario::{Budgets, LONG_LIFE_MS, OrderSpec, Resolver, Scenario, UNIT_MS, ms, suffix};
-use super::state::State;
-use super::windows::{Counts, Window};
+use super::action::{Call, CallFate, Step};
+use super::coverage::{Window, WindowCounts};
+use super::report::ExplorationFailure;
+use super::scenario::{Budgets, LONG_LIFE_MS, OrderSpec, Resolver, Scenario, UNIT_MS, ms, order_id};
+use super::state::ExplorerState;
 use crate::Scripts;
 
-/// Steps in one system at most; then comes the next.
+/// Most steps in one system; then the next one follows.
 const SYSTEM_STEPS: u64 = 1_500;
-/// After so many steps it is looked whether a healthy courier could still end everything.
+/// After this many steps it is checked whether a healthy courier could still end everything.
 const COMPLETION_EVERY: u64 = 25;
 
 /// A walk so far.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
-    /// What names it.
+    /// Its seed.
     pub seed: u64,
     /// Steps taken.
     pub steps: u64,
     /// Systems walked through, each with its own orders and couriers.
     pub systems: u64,
-    /// Systems in which every row came to its end on the way.
+    /// Systems in which every delivery came to its end on the way.
     pub ended: u64,
     /// Orders in all of them.
     pub orders: u64,
-    /// Rows in all of them.
-    pub rows: u64,
+    /// Deliveries in all of them.
+    pub deliveries: u64,
     /// How often each window was entered.
     pub windows: BTreeMap<Window, u64>,
-    /// The first broken property: the walk ends there.
-    pub failure: Option<Failure>,
+    /// The first violation: the walk ends there.
+    pub failure: Option<ExplorationFailure>,
 }
 
-/// Walks as long as `goes_on` says, which is asked after each step.
+/// Walks as long as `goes_on` returns true, which is called after each step.
 #[must_use]
 pub fn walk(seed: u64, scripts: &Scripts, mut goes_on: impl FnMut(&Walked) -> bool) -> Walked {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut walked = Walked { seed, ..Walked::default() };
-    let counts = Arc::new(Counts::default());
+    let counts = Arc::new(WindowCounts::default());
     let mut more = goes_on(&walked);
     while more && walked.failure.is_none() {
         let mut explorer = Explorer::new(some_system(&mut rng), scripts.clone());
@@ -60,7 +60,7 @@ pub fn walk(seed: u64, scripts: &Scripts, mut goes_on: impl FnMut(&Walked) -> bo
     walked
 }
 
-/// Walks through one system. False if it is enough.
+/// Walks through one system. False to stop.
 fn through(
     explorer: &Explorer,
     rng: &mut StdRng,
@@ -70,7 +70,7 @@ fn through(
     let s = &explorer.scenario;
     walked.systems += 1;
     walked.orders += s.orders.len() as u64;
-    walked.rows += s.parcels.iter().map(|parcel| u64::from(parcel.rows)).sum::<u64>();
+    walked.deliveries += s.parcels.iter().map(|parcel| u64::from(parcel.deliveries)).sum::<u64>();
     let mut state = explorer.first();
     let mut taken = Vec::new();
     let mut actions = Vec::new();
@@ -92,7 +92,7 @@ fn through(
         }
     }
     walked.ended += u64::from(is_over(&state));
-    walked.failure = state.fault.map(|fault| Failure {
+    walked.failure = state.fault.map(|fault| ExplorationFailure {
         property: fault.property,
         text: format!("seed {}, system {}: {s}: {}", walked.seed, walked.systems, fault.text),
         steps: taken.iter().map(|action| format!("{action:?}")).collect(),
@@ -100,14 +100,14 @@ fn through(
     more
 }
 
-/// Whether every order came, ended, and was removed or waits for nothing any more.
-fn is_over(state: &State) -> bool {
+/// Whether every order was accepted, ended, and was purged or no longer waits for anything.
+fn is_over(state: &ExplorerState) -> bool {
     let view = &state.view;
     let mut orders = view.orders.iter().zip(&state.retired);
     orders.all(|(order, retired)| order.ended || *retired) && view.is_still() && state.late.is_empty()
 }
 
-/// A system that no other seed has.
+/// A system determined by the seed.
 fn some_system(rng: &mut StdRng) -> Scenario {
     let channels = &["sms", "email", "vk"][..rng.random_range(1..=3)];
     let mut couriers: Vec<usize> = (0..channels.len()).collect();
@@ -138,30 +138,32 @@ fn some_system(rng: &mut StdRng) -> Scenario {
 
 fn some_order(rng: &mut StdRng, at: usize, channels: usize, large: bool) -> OrderSpec {
     let big = large || rng.random_bool(0.4);
-    let mut rows: Vec<(usize, u32)> = Vec::new();
+    let mut deliveries: Vec<(usize, u32)> = Vec::new();
     for channel in 0..channels {
-        // A small order has all its rows on one channel.
-        if rng.random_bool(0.6) && (big || rows.is_empty()) {
-            rows.push((channel, if large { rng.random_range(501..=1_003) } else { rng.random_range(1..=6) }));
+        // A small order has all its deliveries on one channel.
+        if rng.random_bool(0.6) && (big || deliveries.is_empty()) {
+            deliveries
+                .push((channel, if large { rng.random_range(501..=1_003) } else { rng.random_range(1..=6) }));
         }
     }
-    if rows.is_empty() {
-        rows.push((rng.random_range(0..channels), rng.random_range(1..=6)));
+    if deliveries.is_empty() {
+        deliveries.push((rng.random_range(0..channels), rng.random_range(1..=6)));
     }
     OrderSpec {
-        suffix: suffix(at),
-        channels: rows,
+        order_id: order_id(at),
+        channels: deliveries,
         big,
-        lane: if rng.random_bool(0.3) { Lane::Urgent } else { Lane::Bulk },
+        priority: if rng.random_bool(0.3) { Priority::Urgent } else { Priority::Bulk },
         on_unknown: if rng.random_bool(0.5) { OnUnknown::Retry } else { OnUnknown::Hold },
         due_in: rng.random_bool(0.5).then(|| ms(UNIT_MS * rng.random_range(1..=4))),
         accepted: rng.random_bool(0.5),
     }
 }
 
-/// One of the steps: first which kind, by how often that happens, then one of that kind, mostly one that goes well.
-fn choose<'a>(rng: &mut StdRng, actions: &'a [Action]) -> Option<&'a Action> {
-    let mut kinds: BTreeMap<u32, Vec<&Action>> = BTreeMap::new();
+/// Picks a step: first its kind, weighted by how often that happens, then one of that kind, preferring those that go
+/// well.
+fn choose<'a>(rng: &mut StdRng, actions: &'a [Step]) -> Option<&'a Step> {
+    let mut kinds: BTreeMap<u32, Vec<&Step>> = BTreeMap::new();
     for action in actions {
         kinds.entry(kind(action).0).or_default().push(action);
     }
@@ -170,51 +172,51 @@ fn choose<'a>(rng: &mut StdRng, actions: &'a [Action]) -> Option<&'a Action> {
     kind.choose_weighted(rng, |action| ease(action)).ok().copied()
 }
 
-/// A number for the kind of a step, and how often it happens beside the others.
-fn kind(action: &Action) -> (u32, u32) {
+/// A number for the kind of a step, and its weight among the kinds.
+fn kind(action: &Step) -> (u32, u32) {
     match action {
-        Action::Claim { .. } => (0, 600),
-        Action::Load { .. } => (1, 900),
-        Action::Begin { .. } => (2, 800),
-        Action::Send { .. } => (3, 1500),
-        Action::Settle { .. } => (4, 700),
-        Action::Release { .. } => (5, 400),
-        Action::Renew { .. } => (6, 60),
-        Action::Notice { .. } => (7, 300),
-        Action::Stop { .. } => (8, 20),
-        Action::Crash { .. } => (9, 40),
-        Action::Sweep { .. } => (10, 300),
-        Action::Inquire { .. } => (11, 300),
-        Action::Resolve { .. } => (12, 400),
-        Action::Deliver { .. } => (13, 200),
-        Action::Jump => (14, 250),
-        Action::Expire => (15, 2),
-        Action::Accept { .. } => (16, 200),
-        Action::Stranger => (17, 10),
-        Action::Cancel { .. } => (18, 15),
-        Action::Move { .. } => (19, 60),
-        Action::Receipt { .. } => (20, 60),
-        Action::Ring => (21, 40),
-        Action::Close { .. } => (22, 40),
-        Action::Audit { .. } => (23, 40),
-        Action::Retire => (24, 20),
-        Action::Rest => (25, 2),
+        Step::Claim { .. } => (0, 600),
+        Step::Load { .. } => (1, 900),
+        Step::Begin { .. } => (2, 800),
+        Step::Send { .. } => (3, 1500),
+        Step::Settle { .. } => (4, 700),
+        Step::Release { .. } => (5, 400),
+        Step::Renew { .. } => (6, 60),
+        Step::Notice { .. } => (7, 300),
+        Step::Stop { .. } => (8, 20),
+        Step::Crash { .. } => (9, 40),
+        Step::Sweep { .. } => (10, 300),
+        Step::Inquire { .. } => (11, 300),
+        Step::Resolve { .. } => (12, 400),
+        Step::Deliver { .. } => (13, 200),
+        Step::Jump => (14, 250),
+        Step::Expire => (15, 2),
+        Step::Accept { .. } => (16, 200),
+        Step::Stranger => (17, 10),
+        Step::Cancel { .. } => (18, 15),
+        Step::Move { .. } => (19, 60),
+        Step::Receipt { .. } => (20, 60),
+        Step::Ring => (21, 40),
+        Step::Close { .. } => (22, 40),
+        Step::Audit { .. } => (23, 40),
+        Step::Retire => (24, 20),
+        Step::Rest => (25, 2),
     }
 }
 
-/// How often one step of a kind happens beside the others of that kind.
-fn ease(action: &Action) -> u32 {
-    let of_fate = |fate: &Fate| if *fate == Fate::Heard { 10 } else { 1 };
+/// The weight of a step among those of its kind.
+fn ease(action: &Step) -> u32 {
+    let of_fate = |fate: &CallFate| if *fate == CallFate::Heard { 10 } else { 1 };
     match action {
-        Action::Claim { fate, .. }
-        | Action::Settle { fate, .. }
-        | Action::Release { fate, .. }
-        | Action::Renew { fate, .. }
-        | Action::Resolve { fate, .. }
-        | Action::Move { fate, .. }
-        | Action::Accept { fate, .. } => of_fate(fate),
-        Action::Begin { fate, row, .. } => of_fate(fate) * if row.is_none() { 4 } else { 1 },
-        Action::Send { call: Call::Taken, .. } => 12,
+        Step::Claim { fate, .. }
+        | Step::Settle { fate, .. }
+        | Step::Release { fate, .. }
+        | Step::Renew { fate, .. }
+        | Step::Resolve { fate, .. }
+        | Step::Move { fate, .. }
+        | Step::Accept { fate, .. } => of_fate(fate),
+        Step::Begin { fate, delivery, .. } => of_fate(fate) * if delivery.is_none() { 4 } else { 1 },
+        Step::Send { call: Call::Taken, .. } => 12,
         _ => 1,
     }
 }
@@ -229,12 +231,12 @@ impl Walked {
 
 impl fmt::Display for Walked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, steps, systems, ended, orders, rows, windows, failure } = self;
+        let Self { seed, steps, systems, ended, orders, deliveries, windows, failure } = self;
         let windows = windows.len();
         write!(
             f,
             "walk {seed}: {steps} steps through {systems} systems ({ended} came to their end) with {orders} orders of \
-             {rows} rows, {windows} windows"
+             {deliveries} deliveries, {windows} windows"
         )?;
         failure.iter().try_for_each(|failure| write!(f, "\n{failure}"))
     }

@@ -2,15 +2,15 @@
 
 use mlua::{IntoLua, Lua, LuaString, Table, Value as LuaValue};
 
-use super::engine::RunError;
+use super::engine::ScriptRunError;
 use crate::Value;
-use crate::world::{Flavour, Reply, format_argument};
+use crate::fake_redis::{Flavour, Reply, format_argument};
 
-/// How deep a returned table may be nested. A server stops at its Lua stack's end, about 2,000 levels, and
-/// sends what it has: no caller could use that.
+/// Deepest nesting of a returned table. A server stops at the end of its Lua stack, about 2,000 levels, and
+/// sends what it has, which no caller could use.
 const DEEPEST: usize = 1_000;
 
-/// A command's answer on its way to the script.
+/// A command's answer, to be converted for the script.
 pub(super) struct Pushed(pub(super) Reply);
 
 impl IntoLua for Pushed {
@@ -19,7 +19,7 @@ impl IntoLua for Pushed {
     }
 }
 
-/// Turns a command's answer into what the script gets: nothing is `false`, a status is `{ok = …}`.
+/// Converts a command's answer for the script: nil is `false`, a status is `{ok = …}`.
 pub(super) fn to_lua(lua: &Lua, reply: Pushed) -> mlua::Result<LuaValue> {
     Ok(match reply.0 {
         Reply::Nil => LuaValue::Boolean(false),
@@ -35,7 +35,7 @@ pub(super) fn to_lua(lua: &Lua, reply: Pushed) -> mlua::Result<LuaValue> {
     })
 }
 
-/// The names that give a returned table another meaning than a list.
+/// Field names that mark a returned table as something other than a list.
 pub(super) struct Names {
     err: LuaString,
     ok: LuaString,
@@ -58,16 +58,16 @@ impl Names {
         })
     }
 
-    /// Turns what a script returned into the reply that the caller gets: numbers are cut to whole ones, `false`
-    /// and `nil` are nothing, `true` is 1, a list ends before its first `nil`.
+    /// Converts the value a script returned into the caller's reply: numbers are truncated to integers, `false`
+    /// and `nil` are nil, `true` is 1, a list ends before its first `nil`.
     ///
     /// # Errors
-    /// For a table nested too deep or meant for RESP3.
-    pub(super) fn to_value(&self, value: &LuaValue, flavour: Flavour) -> Result<Value, RunError> {
+    /// For a table that is nested too deeply or meant for RESP3.
+    pub(super) fn to_value(&self, value: &LuaValue, flavour: Flavour) -> Result<Value, ScriptRunError> {
         self.nested(value, flavour, 0)
     }
 
-    fn nested(&self, value: &LuaValue, flavour: Flavour, depth: usize) -> Result<Value, RunError> {
+    fn nested(&self, value: &LuaValue, flavour: Flavour, depth: usize) -> Result<Value, ScriptRunError> {
         match value {
             LuaValue::String(text) => Ok(Value::Bytes(text.as_bytes().to_vec())),
             LuaValue::Integer(number) => Ok(Value::Int(*number)),
@@ -78,9 +78,9 @@ impl Names {
         }
     }
 
-    fn table(&self, table: &Table, flavour: Flavour, depth: usize) -> Result<Value, RunError> {
+    fn table(&self, table: &Table, flavour: Flavour, depth: usize) -> Result<Value, ScriptRunError> {
         if depth == DEEPEST {
-            return Err(RunError::TooDeep);
+            return Err(ScriptRunError::TooDeep);
         }
         if let LuaValue::String(text) = table.raw_get(&self.err)? {
             return Ok(Value::Error(one_line(&text.as_bytes())));
@@ -98,7 +98,10 @@ impl Names {
         }
         for name in &self.others {
             if matches!(table.raw_get(name)?, LuaValue::Table(_) | LuaValue::String(_)) {
-                return Err(RunError::Unmodelled(format!("a reply of kind {}", name.to_string_lossy())));
+                return Err(ScriptRunError::Unmodelled(format!(
+                    "a reply of kind {}",
+                    name.to_string_lossy()
+                )));
             }
         }
         let mut items = Vec::new();
@@ -111,7 +114,7 @@ impl Names {
         Ok(Value::Array(items))
     }
 
-    /// The error reply for a table that was raised; nothing if it has no text.
+    /// The error reply for a raised table; `None` if it has no text.
     pub(super) fn raised_text(&self, table: &Table) -> mlua::Result<Option<String>> {
         Ok(match table.raw_get(&self.err)? {
             LuaValue::String(text) => Some(one_line(&text.as_bytes())),
@@ -122,14 +125,14 @@ impl Names {
     }
 }
 
-/// Text for a simple reply: as C sees it, up to the first zero byte; ends of lines become spaces.
+/// Text for a simple reply: like a C string, up to the first zero byte; line ends become spaces.
 pub(super) fn one_line(text: &[u8]) -> String {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).replace(['\r', '\n'], " ")
 }
 
-/// What `redis.error_reply` makes of a text: the first word is the code if a second one follows, else `ERR` is
-/// put before it.
+/// The result of `redis.error_reply` for a text: the first word is the code if a second one follows, otherwise `ERR`
+/// is prepended.
 pub(super) fn error_text(text: &[u8]) -> Vec<u8> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = text.strip_prefix(b"-").unwrap_or(text);
@@ -138,15 +141,15 @@ pub(super) fn error_text(text: &[u8]) -> Vec<u8> {
     if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() }
 }
 
-/// A number as a whole one, as C casts it on x86-64: towards zero, the smallest for all that does not fit.
+/// A number as an integer, as C casts it on x86-64: towards zero; the minimum for everything that does not fit.
 pub(super) fn cut(number: f64) -> i64 {
     const END: f64 = 9_223_372_036_854_775_808.0;
     if (-END..END).contains(&number) { number as i64 } else { i64::MIN }
 }
 
-/// A number as Lua 5.1 writes it itself: 14 digits.
+/// A number as Lua 5.1 itself formats it: 14 digits.
 pub(super) fn lua_text(number: f64) -> String {
-    crate::world::format_lua(number)
+    crate::fake_redis::format_lua(number)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One Lua state per thread, and a run of a script in it.
+//! One Lua state per thread, and the execution of a script in it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,27 +10,27 @@ use thiserror::Error;
 use super::convert::{Names, lua_text, one_line};
 use super::library::{self, Raised};
 use super::sandbox::Sandbox;
-use super::script::{Flags, Script, ScriptError};
+use super::script::{Flags, ScriptError, ScriptProgram};
 use crate::Value;
-use crate::world::{Argv, Event, Fault, Flavour, World, tag};
+use crate::fake_redis::{Argv, CommandError, Event, FakeRedis, Flavour, tag};
 
-/// The most instructions of Lua that one run may take (counted by the thousand).
+/// The most Lua instructions per run (counted in thousands).
 pub const INSTRUCTION_LIMIT: u64 = 5_000_000;
-/// The most bytes that a thread's Lua state may hold (checked as often; `string.rep` at
+/// The most bytes that a thread's Lua state may hold (checked at the same interval; for `string.rep` at
 /// once).
 pub const MEMORY_LIMIT: usize = 64 * 1024 * 1024;
-/// How often the limits are looked at, in instructions. A limit inside Lua's allocator would be exact, but it
-/// makes every step of ours into Lua a protected call and costs a third of the speed.
+/// How often the limits are checked, in instructions. A limit inside Lua's allocator would be exact, but it
+/// turns every call from Rust into Lua into a protected call and costs a third of the speed.
 const INSTRUCTION_STEP: u32 = 1_000;
-/// The most compiled scripts that a thread keeps.
+/// The most compiled scripts kept per thread.
 const SCRIPTS_KEPT: usize = 512;
 
-/// What a run did, apart from changing the world.
+/// The result of a run, apart from the changes to the world.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// What the caller gets.
+pub struct ScriptRun {
+    /// The caller's reply.
     pub reply: Value,
-    /// What subscribers hear, in order.
+    /// The events for subscribers, in order.
     pub events: Vec<Event>,
     /// What the script wrote to the server's log.
     pub log: Vec<LogLine>,
@@ -49,23 +49,23 @@ pub struct LogLine {
     pub text: Vec<u8>,
 }
 
-/// Why a run has no reply: a defect of the script or a gap of this model, never the system's behaviour.
+/// Why a run has no reply: a defect of the script or a gap in this model, never the behaviour of the system.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RunError {
+pub enum ScriptRunError {
     /// More than [`INSTRUCTION_LIMIT`] instructions.
     #[error("the script ran for more than {INSTRUCTION_LIMIT} instructions")]
     Instructions,
     /// More than [`MEMORY_LIMIT`] bytes.
     #[error("the script needs more than {MEMORY_LIMIT} bytes")]
     Memory,
-    /// A command, option or kind of reply that this model does not know.
-    #[error("this model of Redis does not know {0}")]
+    /// A command, option or kind of reply that this model does not support.
+    #[error("this model of Redis does not support {0}")]
     Unmodelled(String),
-    /// A key outside the slot of `KEYS[1]`; see [`Script::in_one_slot`].
+    /// A key outside the slot of `KEYS[1]`; see [`ScriptProgram::in_one_slot`].
     #[error("the script touches a key in another slot: {0}")]
     OtherSlot(String),
-    /// A reply nested too deep to be sent.
-    #[error("the script returns a table nested too deep")]
+    /// A reply nested too deeply to be sent.
+    #[error("the script returns a table that is nested too deeply")]
     TooDeep,
     /// `error({…})` without a text in `err`. It crashes real servers (seen on Redis 7.0.15 and 8.0.2 and on
     /// Valkey 8.1.1).
@@ -76,22 +76,22 @@ pub enum RunError {
     Lua(String),
 }
 
-impl From<mlua::Error> for RunError {
+impl From<mlua::Error> for ScriptRunError {
     fn from(error: mlua::Error) -> Self {
         match error {
-            mlua::Error::MemoryError(_) => RunError::Memory,
-            other => RunError::Lua(other.to_string()),
+            mlua::Error::MemoryError(_) => ScriptRunError::Memory,
+            other => ScriptRunError::Lua(other.to_string()),
         }
     }
 }
 
-/// What the functions of the `redis` table work on during a run.
+/// State of a run that the functions of the `redis` table use.
 #[derive(Default)]
 pub(super) struct Session {
-    pub(super) world: World,
+    pub(super) world: FakeRedis,
     pub(super) argv: Argv,
     pub(super) flags: Flags,
-    /// The tag that every key must have, if the script is held to one slot.
+    /// The tag that every key must have, if the script is restricted to one slot.
     pub(super) slot: Option<Vec<u8>>,
     pub(super) log: Vec<LogLine>,
     pub(super) calls: u32,
@@ -110,8 +110,8 @@ thread_local! {
     static ENGINE: RefCell<Option<Engine>> = const { RefCell::new(None) };
 }
 
-/// Compiles a script on this thread, unless it is.
-pub(super) fn compile(script: &Script) -> Result<(), ScriptError> {
+/// Compiles a script on this thread, if needed.
+pub(super) fn compile(script: &ScriptProgram) -> Result<(), ScriptError> {
     with_engine(|engine| engine.function(script).map(|_| ()))?.map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => ScriptError::Syntax(message),
         other => ScriptError::Run(other.into()),
@@ -120,20 +120,20 @@ pub(super) fn compile(script: &Script) -> Result<(), ScriptError> {
 
 /// Runs a script on this thread.
 pub(super) fn run<K: AsRef<[u8]>, A: AsRef<[u8]>>(
-    script: &Script,
-    world: &mut World,
+    script: &ScriptProgram,
+    world: &mut FakeRedis,
     keys: &[K],
     args: &[A],
-) -> Result<Run, RunError> {
+) -> Result<ScriptRun, ScriptRunError> {
     let run = with_engine(|engine| engine.run(script, world, keys, args))?;
-    if matches!(run, Err(RunError::Memory | RunError::Lua(_))) {
-        // Such a state is not trusted again.
+    if matches!(run, Err(ScriptRunError::Memory | ScriptRunError::Lua(_))) {
+        // This state may be broken: create a new one next time.
         ENGINE.with_borrow_mut(|engine| *engine = None);
     }
     run
 }
 
-fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Result<T, RunError> {
+fn with_engine<T>(work: impl FnOnce(&mut Engine) -> T) -> Result<T, ScriptRunError> {
     ENGINE.with_borrow_mut(|slot| {
         let engine = match slot {
             Some(engine) => engine,
@@ -153,10 +153,10 @@ impl Engine {
         sandbox.lua.set_hook(triggers, move |lua, _| {
             counted.set(counted.get() + u64::from(INSTRUCTION_STEP));
             if counted.get() > INSTRUCTION_LIMIT {
-                return Err(mlua::Error::external(Raised::Defect(RunError::Instructions)));
+                return Err(mlua::Error::external(Raised::Defect(ScriptRunError::Instructions)));
             }
             if lua.used_memory() > MEMORY_LIMIT {
-                return Err(mlua::Error::external(Raised::Defect(RunError::Memory)));
+                return Err(mlua::Error::external(Raised::Defect(ScriptRunError::Memory)));
             }
             Ok(VmState::Continue)
         })?;
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// The compiled form of a script.
-    fn function(&mut self, script: &Script) -> mlua::Result<Function> {
+    fn function(&mut self, script: &ScriptProgram) -> mlua::Result<Function> {
         if let Some(function) = self.compiled.get(&script.serial()) {
             return Ok(function.clone());
         }
@@ -174,7 +174,7 @@ impl Engine {
         let function = chunk.into_function()?;
         if self.compiled.len() >= SCRIPTS_KEPT {
             self.compiled.clear();
-            // Else what was dropped would count towards the memory of the scripts to come.
+            // Otherwise garbage would count towards the memory of later scripts.
             self.sandbox.lua.gc_collect()?;
         }
         self.compiled.insert(script.serial(), function.clone());
@@ -183,14 +183,14 @@ impl Engine {
 
     fn run<K: AsRef<[u8]>, A: AsRef<[u8]>>(
         &mut self,
-        script: &Script,
-        world: &mut World,
+        script: &ScriptProgram,
+        world: &mut FakeRedis,
         keys: &[K],
         args: &[A],
-    ) -> Result<Run, RunError> {
+    ) -> Result<ScriptRun, ScriptRunError> {
         let flags = script.flags();
         if world.is_memory_full() && flags.declared && !flags.allow_oom && !flags.no_writes {
-            return Ok(Run::refused(Fault::Full.said_by(world.flavour())));
+            return Ok(ScriptRun::refused(CommandError::Full.said_by(world.flavour())));
         }
         let function = self.function(script)?;
         let lua = &self.sandbox.lua;
@@ -224,14 +224,14 @@ impl Engine {
             (true, value) => self.names.to_value(&value, flavour)?,
             (false, raised) => Value::Error(self.raised(&raised, flavour)?),
         };
-        Ok(Run { reply, events, log, calls, wrote })
+        Ok(ScriptRun { reply, events, log, calls, wrote })
     }
 
     /// The error reply for what a script raised.
-    fn raised(&self, raised: &LuaValue, flavour: Flavour) -> Result<String, RunError> {
+    fn raised(&self, raised: &LuaValue, flavour: Flavour) -> Result<String, ScriptRunError> {
         Ok(match raised {
-            LuaValue::Table(table) => self.names.raised_text(table)?.ok_or(RunError::RaisedTable)?,
-            LuaValue::String(text) if *text == "not enough memory" => return Err(RunError::Memory),
+            LuaValue::Table(table) => self.names.raised_text(table)?.ok_or(ScriptRunError::RaisedTable)?,
+            LuaValue::String(text) if *text == "not enough memory" => return Err(ScriptRunError::Memory),
             LuaValue::String(text) => one_line(&[b"ERR ", &text.as_bytes()[..]].concat()),
             LuaValue::Nil => "ERR nil".to_owned(),
             LuaValue::Boolean(flag) => format!("ERR {flag}"),
@@ -248,9 +248,9 @@ impl Engine {
     }
 }
 
-impl Run {
+impl ScriptRun {
     fn refused(text: String) -> Self {
-        Run { reply: Value::Error(text), events: Vec::new(), log: Vec::new(), calls: 0, wrote: false }
+        ScriptRun { reply: Value::Error(text), events: Vec::new(), log: Vec::new(), calls: 0, wrote: false }
     }
 }
 

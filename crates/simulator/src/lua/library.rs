@@ -7,31 +7,33 @@ use mlua::{Lua, MultiValue, Table, Value as LuaValue};
 use thiserror::Error;
 
 use super::convert::{self, Pushed};
-use super::engine::{LogLine, RunError, Session};
+use super::engine::{LogLine, ScriptRunError, Session};
 use super::script::sha1_hex;
-use crate::world::{Access, Argv, Fault, Flavour, World, command_named, format_argument, tag};
+use crate::fake_redis::{
+    Access, Argv, CommandError, FakeRedis, Flavour, command_named, format_argument, tag,
+};
 
-/// The most lines that one run may log.
+/// The most log lines per run.
 const LOG_LIMIT: usize = 1_000;
 
-/// What a script's run is ended by from inside a function of ours.
+/// Why one of our functions ends a run.
 #[derive(Clone, Debug, Error)]
 pub(super) enum Raised {
-    /// A refusal, told to the caller as an error reply.
+    /// A refusal, returned to the caller as an error reply.
     #[error("{0}")]
-    Refused(Fault),
-    /// A refusal in other words.
+    Refused(CommandError),
+    /// A refusal with another text.
     #[error("{0}")]
     Said(String),
-    /// Something no server would answer.
+    /// Something that no server would answer.
     #[error(transparent)]
-    Defect(#[from] RunError),
+    Defect(#[from] ScriptRunError),
 }
 
-impl From<Fault> for Raised {
-    fn from(fault: Fault) -> Self {
+impl From<CommandError> for Raised {
+    fn from(fault: CommandError) -> Self {
         match fault {
-            Fault::Unmodelled(what) => Raised::Defect(RunError::Unmodelled(what)),
+            CommandError::Unmodelled(what) => Raised::Defect(ScriptRunError::Unmodelled(what)),
             fault => Raised::Refused(fault),
         }
     }
@@ -143,7 +145,7 @@ fn log_line(words: &MultiValue, flavour: Flavour) -> mlua::Result<LogLine> {
     Ok(LogLine { level, text: words.join(&b' ') })
 }
 
-/// A string, or a number as Lua itself writes it.
+/// A string, or a number as Lua itself formats it.
 fn word_bytes(word: &LuaValue) -> Option<Vec<u8>> {
     match word {
         LuaValue::String(text) => Some(text.as_bytes().to_vec()),
@@ -161,38 +163,38 @@ impl Session {
         let command = command_named(&self.argv)?;
         if command.access != Access::Read {
             if self.flags.no_writes {
-                return Err(Raised::Refused(Fault::ReadOnly));
+                return Err(Raised::Refused(CommandError::ReadOnly));
             }
             // A script without a first line may finish what it has begun.
             let closed = self.world.is_memory_full() && !self.flags.declared && !self.wrote;
             if closed && command.access == Access::Grow {
-                return Err(Raised::Refused(Fault::Full));
+                return Err(Raised::Refused(CommandError::Full));
             }
             self.wrote = true;
         }
         if let Some(slot) = &self.slot
             && let Some(key) = command.keys_of(&self.argv).find(|key| tag(key) != slot)
         {
-            return Err(RunError::OtherSlot(key.escape_ascii().to_string()).into());
+            return Err(ScriptRunError::OtherSlot(key.escape_ascii().to_string()).into());
         }
         Ok(Pushed(command.run(&mut self.world, &self.argv)?))
     }
 }
 
 /// Writes the arguments of a call into the buffer, numbers as the server writes them.
-fn gather(argv: &mut Argv, words: &MultiValue, world: &World) -> Result<(), Fault> {
+fn gather(argv: &mut Argv, words: &MultiValue, world: &FakeRedis) -> Result<(), CommandError> {
     argv.clear();
     for word in words {
         match word {
             LuaValue::String(text) => argv.push(&text.as_bytes()),
             LuaValue::Integer(number) => push_number(argv, *number as f64, world),
             LuaValue::Number(number) => push_number(argv, *number, world),
-            _ => return Err(Fault::NotAString),
+            _ => return Err(CommandError::NotAString),
         }
     }
     Ok(())
 }
 
-fn push_number(argv: &mut Argv, number: f64, world: &World) {
+fn push_number(argv: &mut Argv, number: f64, world: &FakeRedis) {
     argv.push(format_argument(number, world.flavour()).as_bytes());
 }

@@ -1,12 +1,12 @@
-//! What a script can see.
+//! The environment visible to a script.
 
-use super::engine::{MEMORY_LIMIT, RunError};
+use super::engine::{MEMORY_LIMIT, ScriptRunError};
 use super::library::Raised;
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, chunk::ChunkMode};
 
-/// Builds the environment. Gets Lua's own globals, the `redis` table, the table that holds `KEYS` and `ARGV`,
-/// the most bytes a string may have and what to call when it would have more; answers the environment of
-/// scripts. Everything in it is read through an empty table that refuses writes, as the server's tables are
+/// Builds the environment. Takes Lua's own globals, the `redis` table, the table that holds `KEYS` and `ARGV`,
+/// the most bytes a string may have and the function to call when it would have more; returns the environment of
+/// scripts. Scripts access it through an empty table that refuses writes, because the server's tables are
 /// read-only.
 const BUILD: &str = r#"
 local lua, redis, inputs, longest, too_long = ...
@@ -44,21 +44,21 @@ return sealed(lua.setmetatable(inputs, { __index = unknown }))
 /// A Lua state with the environment of scripts.
 pub(super) struct Sandbox {
     pub(super) lua: Lua,
-    /// What scripts see as their globals.
+    /// The globals of scripts.
     pub(super) environment: Table,
-    /// Where `KEYS` and `ARGV` are put before each run.
+    /// Holds `KEYS` and `ARGV`, set before each run.
     pub(super) inputs: Table,
-    /// Lua's own `pcall`, which scripts cannot reach: it hands over a raised value as it is.
+    /// Lua's own `pcall`, which scripts cannot reach: it returns a raised value unchanged.
     pub(super) pcall: Function,
 }
 
 impl Sandbox {
-    /// Makes a state with nothing but the three libraries, and the environment around `redis`.
+    /// Creates a state with only the three libraries, and the environment around `redis`.
     pub(super) fn new(redis: impl FnOnce(&Lua) -> mlua::Result<Table>) -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::STRING | StdLib::TABLE | StdLib::MATH, LuaOptions::new())?;
         let inputs = lua.create_table()?;
         let too_long = lua.create_function(|_, ()| -> mlua::Result<()> {
-            Err(mlua::Error::external(Raised::Defect(RunError::Memory)))
+            Err(mlua::Error::external(Raised::Defect(ScriptRunError::Memory)))
         })?;
         let build = lua.load(BUILD).set_mode(ChunkMode::Text).set_name("=sandbox");
         let environment = build.call((lua.globals(), redis(&lua)?, &inputs, MEMORY_LIMIT, too_long))?;

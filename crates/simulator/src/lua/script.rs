@@ -6,36 +6,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha1::{Digest, Sha1};
 use thiserror::Error;
 
-use super::engine::{self, Run, RunError};
-use crate::World;
+use super::engine::{self, ScriptRun, ScriptRunError};
+use crate::FakeRedis;
 
-/// Why a text is no script. The server says the same at `SCRIPT LOAD` or `EVAL`.
+/// Why a text is not a valid script. The server reports the same at `SCRIPT LOAD` or `EVAL`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScriptError {
     /// `#!` without an end of the line.
-    #[error("the first line of the script has no end")]
+    #[error("the first line of the script does not end")]
     OpenFirstLine,
-    /// `#!` names something else than `lua`.
-    #[error("the script asks for an unknown engine: {0}")]
+    /// `#!` names an engine other than `lua`.
+    #[error("the script names an unknown engine: {0}")]
     Engine(String),
     /// A flag that the server does not know.
     #[error("the script has an unknown flag: {0}")]
     Flag(String),
-    /// Something else than `flags=…` on the first line.
+    /// An option other than `flags=…` on the first line.
     #[error("the first line of the script has an unknown option: {0}")]
     Option(String),
-    /// Lua does not take the text. Its message.
+    /// Lua cannot compile the text; with its message.
     #[error("the script does not compile: {0}")]
     Syntax(String),
-    /// No Lua state could be made.
+    /// No Lua state could be created.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] ScriptRunError),
 }
 
-/// How the server treats a script, as its first line asks.
+/// How the server treats a script, according to its first line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
-    /// There is a first line: the script as a whole is let in or not.
+    /// There is a first line: the script is admitted or refused as a whole.
     pub(crate) declared: bool,
     /// Writes are refused.
     pub(crate) no_writes: bool,
@@ -45,14 +45,14 @@ pub(crate) struct Flags {
 
 /// A script that can be run on any thread. Cloning is cheap and keeps the compiled form.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct ScriptProgram {
     inner: Arc<Inner>,
     one_slot: bool,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// Names the compiled form in each thread's cache: every text parsed gets its own number.
+    /// Identifies the compiled form in each thread's cache: every parsed text gets its own number.
     serial: u64,
     /// The text from the end of the `#!` line on, so that line numbers stay right.
     body: String,
@@ -62,8 +62,8 @@ struct Inner {
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
-impl Script {
-    /// Reads the first line (`#!lua flags=…`, if any) and compiles the text.
+impl ScriptProgram {
+    /// Parses the first line (`#!lua flags=…`, if any) and compiles the text.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -80,8 +80,8 @@ impl Script {
         Ok(script)
     }
 
-    /// The same script, held to one slot of a cluster: a run ends in [`RunError::OtherSlot`] when it touches a
-    /// key without the hash tag of `KEYS[1]`.
+    /// The same script, restricted to one slot of a cluster: a run fails with [`ScriptRunError::OtherSlot`] when it
+    /// touches a key without the hash tag of `KEYS[1]`.
     #[must_use]
     pub fn in_one_slot(mut self) -> Self {
         self.one_slot = true;
@@ -94,19 +94,19 @@ impl Script {
         &self.inner.sha1
     }
 
-    /// Runs the script once. The world is frozen at its clock for the time of the run.
+    /// Runs the script once. The world's clock is frozen during the run.
     ///
-    /// What the script did before an error stays done, as on a server.
+    /// Changes made before an error stay, as on a server.
     ///
     /// # Errors
-    /// Only for what no server would answer: a limit was hit, or the script uses what this model does not know.
-    /// Refusals by a command or by the script itself are replies ([`crate::Value::Error`]).
+    /// Only for what no server would answer: a limit was exceeded, or the script uses what this model does not
+    /// support. Refusals by a command or by the script itself are replies ([`crate::Value::Error`]).
     pub fn run<K: AsRef<[u8]>, A: AsRef<[u8]>>(
         &self,
-        world: &mut World,
+        world: &mut FakeRedis,
         keys: &[K],
         args: &[A],
-    ) -> Result<Run, RunError> {
+    ) -> Result<ScriptRun, ScriptRunError> {
         engine::run(self, world, keys, args)
     }
 
@@ -132,7 +132,7 @@ pub(super) fn sha1_hex(bytes: &[u8]) -> String {
     Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Takes the `#!` line off a text and reads it.
+/// Removes the `#!` line from a text and parses it.
 fn first_line(text: &str) -> Result<(Flags, &str), ScriptError> {
     let mut flags = Flags::default();
     if !text.starts_with("#!") {
@@ -180,12 +180,12 @@ mod tests {
 
     #[test]
     fn the_digest_is_of_the_whole_text() {
-        let script = Script::new("return 1").expect("a script");
+        let script = ScriptProgram::new("return 1").expect("a script");
         assert_eq!(script.sha1(), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
     }
 
     #[test]
     fn a_text_that_lua_refuses_is_refused() {
-        assert!(matches!(Script::new("return return"), Err(ScriptError::Syntax(_))));
+        assert!(matches!(ScriptProgram::new("return return"), Err(ScriptError::Syntax(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! Random commands over few keys, few members and odd numbers, so that they meet.
+//! Random commands over few keys, few members and odd numbers, so that they interact.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use rand::seq::IndexedRandom;
 pub(crate) enum Form {
     /// One command, its words as strings.
     Single,
-    /// One command, what looks like a number as a number.
+    /// One command; words that look like a number are passed as numbers.
     Numbers,
     /// Several commands; refusals are values.
     Many,
     /// Several commands, up to the first refusal.
     UntilError,
-    /// As single, and many keys have a deadline in the past.
+    /// As `Single`, and many keys have a deadline in the past.
     Overdue,
 }
 
@@ -89,7 +89,7 @@ impl Step {
         }
     }
 
-    /// Whether a reply tells how long a key has to live.
+    /// Whether a reply contains the remaining lifetime of a key.
     pub(crate) fn asks_for_lifetime(&self) -> bool {
         self.commands
             .iter()
@@ -97,12 +97,12 @@ impl Step {
     }
 }
 
-/// Steps that belong together, beginning with an empty database.
+/// Steps that belong together, starting from an empty database.
 pub(crate) fn sequence(rng: &mut StdRng, form: Form) -> Vec<Step> {
     (0..rng.random_range(4..24)).map(|_| Step::new(rng, form)).collect()
 }
 
-/// Words that belong together in a reply without a defined order, if the command's replies are such.
+/// How many words belong together in a reply without a defined order, if the command's replies are such.
 pub(crate) fn has_undefined_order(command: &[Vec<u8>]) -> Option<usize> {
     match command.first()?.to_ascii_lowercase().as_slice() {
         b"hgetall" => Some(2),
@@ -177,7 +177,7 @@ const SHAPES: &[(&str, &str)] = &[
 
 fn command(rng: &mut StdRng, form: Form) -> Vec<Vec<u8>> {
     if form == Form::Overdue && rng.random_bool(0.25) {
-        // Something to be found past its time.
+        // Something that will be found expired.
         let key = word(rng, 'k');
         return [&b"set"[..], &key, b"7", b"PXAT", b"5"].map(<[u8]>::to_vec).to_vec();
     }
@@ -196,7 +196,7 @@ fn command(rng: &mut StdRng, form: Form) -> Vec<Vec<u8>> {
             }
         }
     }
-    // Now and then a word too few or too many.
+    // Sometimes a word too few or too many.
     match rng.random_range(0..40) {
         0 => drop(words.pop()),
         1 => words.push(word(rng, 'v')),
@@ -216,7 +216,7 @@ fn one(rng: &mut StdRng, words: &[&str]) -> Vec<u8> {
 /// One word: a key (k any, S H Z L T of a type), m member, v value, i index or number, j index of LSET,
 /// o offset, c count, s score, b end of a range of scores, D deadline, A option of ZADD, Y the word BYSCORE.
 fn word(rng: &mut StdRng, kind: char) -> Vec<u8> {
-    // Numbers are usually well formed, so that sequences get somewhere.
+    // Numbers are usually well formed, so that sequences make progress.
     let odd = rng.random_bool(0.08);
     match kind {
         'S' | 'H' | 'Z' | 'L' | 'T' if rng.random_bool(0.95) => {
@@ -236,7 +236,7 @@ fn word(rng: &mut StdRng, kind: char) -> Vec<u8> {
             rng,
             &["abc", "1.5", "", "-0", " 1", "9223372036854775807", "-9223372036854775808", "+1", "1e3"],
         ),
-        // Redis 8.0 takes the index of LSET modulo 2^32; no number of that size is tried.
+        // Redis 8.0 takes the index of LSET modulo 2^32, so no number of that size is used.
         'j' if odd => one(rng, &["abc", "1.5", "", "-0", "2147483647"]),
         'i' | 'j' => one(rng, &["0", "1", "2", "3", "-1", "-2", "-3", "5", "100", "-100"]),
         'o' if odd => one(rng, &["-1", "x", "536870912", "9223372036854775807", ""]),
@@ -282,7 +282,7 @@ fn word(rng: &mut StdRng, kind: char) -> Vec<u8> {
     }
 }
 
-/// Longer than what a compact hash takes.
+/// Longer than what fits into a compact hash.
 const LONG: &str = "a member that is longer than the sixty-four bytes which a listpack takes";
 
 fn set_option(rng: &mut StdRng) -> Vec<Vec<u8>> {

@@ -1,8 +1,8 @@
-//! Scripts written by hand, for the corners of the conversions and of time.
+//! Handwritten scripts for edge cases of conversions and of time.
 
-use posthaste_simulator::world::Flavour;
+use posthaste_simulator::fake_redis::Flavour;
 
-/// One script and what it is given.
+/// One script and its arguments.
 pub(crate) struct Case {
     pub(crate) script: &'static str,
     pub(crate) keys: &'static [&'static str],
@@ -276,7 +276,7 @@ const TIME: &[&str] = &[
     "redis.call('DEL', 'p') redis.call('SET', 'p', 1, 'PXAT', 1) redis.call('APPEND', 'p', 'x') return redis.call('PTTL', 'p')",
 ];
 
-/// The clocks of one script call on Redis 7.0: expiry stands still, deadlines run on.
+/// The clocks of one script call on Redis 7.0: the expiry clock is frozen, the deadline clock runs on.
 const TIME_ON_REDIS_7: &[&str] = &[
     "local t = redis.call('TIME') local ms = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)) redis.call('SET', 'now', 1, 'PXAT', ms) return redis.call('EXISTS', 'now') + redis.call('DEL', 'now')",
     "local t = redis.call('TIME') local ms = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)) redis.call('SET', 'now', 1) return {redis.call('PEXPIREAT', 'now', ms), redis.call('EXISTS', 'now')}",

@@ -1,4 +1,4 @@
-//! Random Lua expressions: whatever a script may return, and whatever it may give to a command as a number.
+//! Random Lua expressions: values that a script may return, and numbers that it may pass to a command.
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -37,7 +37,7 @@ fn one(rng: &mut StdRng, words: &[&str]) -> String {
     words.choose(rng).expect("a word").to_string()
 }
 
-/// A script that sends values one way or the other.
+/// A script that passes values in one direction or the other.
 pub(crate) fn script(rng: &mut StdRng) -> String {
     let number = number(rng);
     match rng.random_range(0..8) {

@@ -1,8 +1,8 @@
-//! The model and a real server, given the same scripts, answer the same, hold the same keys after and tell
-//! their subscribers the same.
+//! The model and a real server, given the same scripts, return the same answers, hold the same keys afterwards and
+//! publish the same events.
 //!
-//! `RIG_SERVER` chooses the server. The sequences are drawn from fixed seeds; `POSTHASTE_SEED`, a
-//! number, moves them to others.
+//! `RIG_SERVER` selects the server. The sequences are drawn from fixed seeds; `POSTHASTE_SEED`, a
+//! number, shifts them to others.
 
 mod commands;
 mod corpus;
@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use commands::{Form, Step, sequence};
 use pair::{Pair, shortest_failing};
 use posthaste_protocol::scripts;
-use posthaste_simulator::{RunError, Value};
+use posthaste_simulator::{ScriptRunError, Value};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use walk::Walk;
@@ -31,7 +31,7 @@ fn first_seed(test: u64) -> u64 {
     moved.wrapping_add(test * 10_000_000)
 }
 
-/// Runs sequences of random commands, all in one form, and shows the shortest that tells the two apart.
+/// Runs sequences of random commands, all in one form, and shows the shortest one on which the two differ.
 fn sequences(test: u64, count: u64, form: Form) {
     let mut pair = Pair::start();
     let first = first_seed(test);
@@ -135,7 +135,7 @@ fn full_memory_refuses_the_same() {
 }
 
 #[test]
-fn what_the_model_does_not_know_ends_the_run() {
+fn unsupported_commands_end_the_run() {
     let mut pair = Pair::start();
     for script in [
         "return redis.call('FLUSHALL')",
@@ -145,8 +145,8 @@ fn what_the_model_does_not_know_ends_the_run() {
         "return { map = { 1, 2 } }",
     ] {
         let run = pair.run_in_world(script);
-        assert!(matches!(run, Err(RunError::Unmodelled(_))), "{script}: {run:?}");
+        assert!(matches!(run, Err(ScriptRunError::Unmodelled(_))), "{script}: {run:?}");
     }
-    assert_eq!(pair.run_in_world("error({ text = 1 })"), Err(RunError::RaisedTable));
+    assert_eq!(pair.run_in_world("error({ text = 1 })"), Err(ScriptRunError::RaisedTable));
     assert_eq!(pair.run_in_world("return 1").map(|run| run.reply), Ok(Value::Int(1)));
 }

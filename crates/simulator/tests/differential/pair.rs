@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use posthaste_rig::resp::{Connection, Reply};
+use posthaste_rig::resp::{Connection, RespReply};
 use posthaste_rig::servers::{Fsync, PrivateServer, ServerKind};
-use posthaste_simulator::world::{COMPACT_BYTES, Classes, Clock, Data, Event, Flavour, World};
-use posthaste_simulator::{Run, RunError, Script, Value};
+use posthaste_simulator::fake_redis::{COMPACT_BYTES, Classes, Data, Event, FakeClock, FakeRedis, Flavour};
+use posthaste_simulator::{ScriptProgram, ScriptRun, ScriptRunError, Value};
 
 use crate::commands::{Step, has_undefined_order};
 
-/// Deadlines and lifetimes may differ by this: the real server's clock goes on, from one `empty` to the next.
+/// Deadlines and lifetimes may differ by this, because the real server's clock runs on from one `empty` to the next.
 const TOLERANCE_MS: i64 = 60_000;
 
 /// Reads every living key by its type, in the order of keys: key, type, deadline, form, content.
@@ -27,32 +27,32 @@ for i, key in ipairs(keys) do
 end
 return { redis.call('DBSIZE'), out }";
 
-/// The two, on the same road.
+/// The two, kept in step.
 pub(crate) struct Pair {
     /// The model.
-    pub(crate) world: World,
+    pub(crate) world: FakeRedis,
     connection: Connection,
     listener: Connection,
     published: u64,
-    scripts: HashMap<String, Script>,
+    scripts: HashMap<String, ScriptProgram>,
     _server: PrivateServer,
 }
 
 /// The server's time.
-fn clock_of(connection: &mut Connection) -> Clock {
+fn clock_of(connection: &mut Connection) -> FakeClock {
     let time = connection.command(&["TIME"]).expect("the time");
     let seconds: i64 = time.items()[0].text().and_then(|text| text.parse().ok()).expect("seconds");
-    Clock::at_ms(seconds * 1000)
+    FakeClock::at_ms(seconds * 1000)
 }
 
 impl Pair {
-    /// Starts a server that leaves expiry to us and tells everything, and a world of its kind at its time.
+    /// Starts a server that leaves expiry to the test and publishes all events, and a world of its kind at its time.
     pub(crate) fn start() -> Self {
         let server = PrivateServer::builder().fsync(Fsync::Off).events("EA").start().expect("a server");
         let mut connection = server.connect().expect("a connection");
         let mut listener = server.connect().expect("a connection");
         let answer = connection.command(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]).expect("an answer");
-        assert_eq!(answer, Reply::Status("OK".into()));
+        assert_eq!(answer, RespReply::Status("OK".into()));
         listener.command(&["PSUBSCRIBE", "*"]).expect("a subscription");
         let flavour = match server.kind() {
             ServerKind::Redis70 => Flavour::Redis70,
@@ -60,7 +60,7 @@ impl Pair {
             ServerKind::Valkey81 => Flavour::Valkey81,
         };
         let clock = clock_of(&mut connection);
-        let mut world = World::new(flavour, clock).watching(Classes::ALL);
+        let mut world = FakeRedis::new(flavour, clock).watching(Classes::ALL);
         world.set_listeners(1);
         Self { world, connection, listener, published: 0, scripts: HashMap::new(), _server: server }
     }
@@ -69,12 +69,12 @@ impl Pair {
     pub(crate) fn fill_memory(&mut self) {
         for (name, value) in [("maxmemory-policy", "noeviction"), ("maxmemory", "1")] {
             let answer = self.connection.command(&["CONFIG", "SET", name, value]).expect("an answer");
-            assert_eq!(answer, Reply::Status("OK".into()));
+            assert_eq!(answer, RespReply::Status("OK".into()));
         }
         self.world.set_memory_full(true);
     }
 
-    /// Empties both and plays the steps; says how the two differ, if they do.
+    /// Empties both and runs the steps; returns any difference.
     pub(crate) fn play(&mut self, steps: &[Step]) -> Result<(), String> {
         self.empty();
         for (at, step) in steps.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Pair {
         self.world.set_clock(clock);
     }
 
-    /// Runs one script on both; says how the two differ, if they do, else what both answer.
+    /// Runs one script on both; returns the difference, or the common answer.
     pub(crate) fn eval<K: AsRef<[u8]>, A: AsRef<[u8]>>(
         &mut self,
         script: &str,
@@ -103,8 +103,8 @@ impl Pair {
     }
 
     /// Runs one script in the world alone.
-    pub(crate) fn run_in_world(&mut self, script: &str) -> Result<Run, RunError> {
-        Script::new(script).expect("a script").run::<&str, &str>(&mut self.world, &[], &[])
+    pub(crate) fn run_in_world(&mut self, script: &str) -> Result<ScriptRun, ScriptRunError> {
+        ScriptProgram::new(script).expect("a script").run::<&str, &str>(&mut self.world, &[], &[])
     }
 
     fn compare<K: AsRef<[u8]>, A: AsRef<[u8]>>(
@@ -116,13 +116,13 @@ impl Pair {
     ) -> Result<Value, String> {
         let before = self.world.clone();
         if !self.scripts.contains_key(text) {
-            let script = Script::new(text).map_err(|error| error.to_string())?;
+            let script = ScriptProgram::new(text).map_err(|error| error.to_string())?;
             self.scripts.insert(text.to_owned(), script);
         }
         let script = &self.scripts[text];
         let run = match script.run(&mut self.world, keys, args) {
-            // Not claimed to be known: nothing to compare.
-            Err(RunError::Unmodelled(_)) => {
+            // Not supported by the model: nothing to compare.
+            Err(ScriptRunError::Unmodelled(_)) => {
                 self.world = before;
                 return Ok(Value::Nil);
             }
@@ -149,7 +149,7 @@ impl Pair {
         }
         let told: Vec<(String, Vec<u8>)> = run.events.iter().map(spoken).collect();
         if told != heard {
-            return Err(format!("the model tells\n  {told:?}\nthe server\n  {heard:?}"));
+            return Err(format!("the model publishes\n  {told:?}\nthe server\n  {heard:?}"));
         }
         self.compare_keys()?;
         Ok(modelled)
@@ -159,7 +159,7 @@ impl Pair {
         Exactness { clocks_differ, digits_differ: self.world.flavour() != Flavour::Redis70 }
     }
 
-    /// What the server has told its subscribers up to now.
+    /// The events the server has published up to now.
     fn heard(&mut self) -> Vec<(String, Vec<u8>)> {
         self.published += 1;
         let mark = self.published.to_string();
@@ -219,7 +219,7 @@ impl Pair {
     }
 }
 
-/// Sorts the pairs of a hash in the form without order.
+/// Sorts the pairs of a hash that has no defined order.
 fn order_table(entry: &mut Value) {
     if let Value::Array(parts) = entry
         && parts[3] == Value::Bytes(b"hashtable".into())
@@ -229,15 +229,15 @@ fn order_table(entry: &mut Value) {
     }
 }
 
-/// Field and value, two by two, in the order of fields.
+/// Fields and values in pairs, in the order of fields.
 pub(crate) fn sorted_pairs(words: &[Value]) -> Vec<Value> {
     let mut pairs: Vec<&[Value]> = words.chunks(2).collect();
     pairs.sort_by_key(|pair| pair[0].as_bytes().map(<[u8]>::to_vec));
     pairs.concat()
 }
 
-/// What a key holds, as the model itself would answer it.
-fn content(world: &World, key: &[u8], data: &Data) -> Vec<Value> {
+/// The content of a key, as the model itself would return it.
+fn content(world: &FakeRedis, key: &[u8], data: &Data) -> Vec<Value> {
     let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
     match data {
         Data::Text(text) => vec![bytes(text)],
@@ -252,7 +252,7 @@ fn content(world: &World, key: &[u8], data: &Data) -> Vec<Value> {
             members.as_array().unwrap_or_default().to_vec()
         }
         Data::List(list) => list.iter().map(|item| bytes(item)).collect(),
-        Data::Set(set) => set.iter().map(|member| bytes(member)).collect(),
+        Data::Set(set) => set.iter().map(|parcel_id| bytes(parcel_id)).collect(),
     }
 }
 
@@ -265,27 +265,27 @@ fn spoken(event: &Event) -> (String, Vec<u8>) {
     }
 }
 
-fn value(reply: Reply) -> Value {
+fn value(reply: RespReply) -> Value {
     match reply {
-        Reply::Nil => Value::Nil,
-        Reply::Int(number) => Value::Int(number),
-        Reply::Bytes(bytes) => Value::Bytes(bytes),
-        Reply::Status(text) => Value::Status(text),
-        Reply::Array(items) => Value::Array(items.into_iter().map(value).collect()),
-        Reply::Error(text) => {
-            // The model does not say where in the script.
+        RespReply::Nil => Value::Nil,
+        RespReply::Int(number) => Value::Int(number),
+        RespReply::Bytes(bytes) => Value::Bytes(bytes),
+        RespReply::Status(text) => Value::Status(text),
+        RespReply::Array(items) => Value::Array(items.into_iter().map(value).collect()),
+        RespReply::Error(text) => {
+            // The model does not report the position in the script.
             let end = text.rfind(" script: ").unwrap_or(text.len());
             Value::Error(text[..end].to_owned())
         }
     }
 }
 
-/// How exactly two replies have to agree.
+/// How exactly two replies must agree.
 #[derive(Clone, Copy)]
 struct Exactness {
     /// Large numbers may differ as clocks do.
     clocks_differ: bool,
-    /// The same number of many digits may be written with one more.
+    /// The same number of many digits may have one more.
     digits_differ: bool,
 }
 
@@ -308,7 +308,7 @@ impl Exactness {
     }
 }
 
-/// Takes steps out for as long as the two still differ.
+/// Removes steps for as long as the two still differ.
 pub(crate) fn shortest_failing(
     pair: &mut Pair,
     mut steps: Vec<Step>,
@@ -329,7 +329,7 @@ pub(crate) fn shortest_failing(
 impl Step {
     /// Sorts what has no defined order in a reply: the fields of a large hash.
     fn put_in_order(&self, reply: &mut Value, large: bool) {
-        // A large hash may also have come and gone within the step.
+        // A large hash may also have been created and removed within the step.
         let passing = self.many && self.words.iter().any(|word| word.len() > COMPACT_BYTES);
         if !large && !passing {
             return;
@@ -346,7 +346,7 @@ impl Step {
     }
 }
 
-fn has_large_hash(world: &World) -> bool {
+fn has_large_hash(world: &FakeRedis) -> bool {
     world.entries().any(|(_, entry)| matches!(&entry.data, Data::Hash(hash) if !hash.is_compact()))
 }
 

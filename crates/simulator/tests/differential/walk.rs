@@ -1,12 +1,13 @@
-//! Random walks through the protocol: its own scripts, called as couriers and queue call them, mostly rightly.
+//! Random walks through the protocol: its own scripts, called as couriers and queue call them, usually correctly.
 //!
-//! Both sides read the time and the run of the server from a key, so that leases, windows, days and failovers pass at will.
+//! Both sides read the time and the server's run from a key, so that leases, windows, days and failovers can pass at
+//! will.
 
-use posthaste_model::{Channel, CourierId, Member, Suffix};
+use posthaste_model::{Channel, CourierId, OrderId, ParcelId};
 use posthaste_protocol::record::{Head, Outcomes};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::register::Register;
-use posthaste_protocol::{Answer, Invocation, Keys, Refusal, Script};
+use posthaste_protocol::{Invocation, PartitionKeys, Refusal, ScriptAnswer, ScriptCall};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -21,19 +22,19 @@ const EPOCH: &str = "epoch-1";
 pub(crate) struct Walk<'p> {
     pub(crate) pair: &'p mut Pair,
     pub(crate) rng: StdRng,
-    pub(crate) keys: Keys,
+    pub(crate) keys: PartitionKeys,
     pub(crate) now: u64,
     pub(crate) requests: u64,
-    pub(crate) orders: Vec<(Suffix, Vec<Channel>)>,
+    pub(crate) orders: Vec<(OrderId, Vec<Channel>)>,
     pub(crate) couriers: Vec<Courier>,
     pub(crate) sent: Vec<Invocation>,
-    /// The epoch of the database, `!` before it while it is halted.
+    /// The epoch of the database, prefixed with `!` while it is halted.
     pub(crate) epoch: String,
     /// The run of the server.
     pub(crate) run: u32,
 }
 
-/// A courier, by hand.
+/// A courier, driven by the test.
 pub(crate) struct Courier {
     pub(crate) id: CourierId,
     pub(crate) channel: Channel,
@@ -45,8 +46,8 @@ pub(crate) struct Courier {
 pub(crate) type Differ<T = ()> = Result<T, String>;
 
 impl<'p> Walk<'p> {
-    /// An empty database, set up. Time begins far in the past or in the future, so that what has a deadline is
-    /// always, or never, past it for the servers' own clock.
+    /// An empty database, set up. Time begins far in the past or in the future, so that by the servers' own clock
+    /// deadlines have always, or never, passed.
     pub(crate) fn start(pair: &'p mut Pair, mut rng: StdRng) -> Differ<Self> {
         pair.empty();
         let real = u64::try_from(pair.world.clock().ms()).expect("a time");
@@ -58,7 +59,7 @@ impl<'p> Walk<'p> {
             held: Vec::new(),
         };
         let couriers = vec![courier("c1", "email"), courier("c2", "email"), courier("c3", "sms")];
-        let keys = Keys::of_partition(0);
+        let keys = PartitionKeys::of_partition(0);
         let mut walk = Self {
             pair,
             rng,
@@ -83,7 +84,7 @@ impl<'p> Walk<'p> {
         Ok(walk)
     }
 
-    /// So many steps.
+    /// Takes `steps` steps.
     pub(crate) fn go(&mut self, steps: u32) -> Differ {
         for step in 0..steps {
             let act = self.rng.random_range(0..64_u32);
@@ -99,7 +100,7 @@ impl<'p> Walk<'p> {
         self.pair.eval(set, &["clock"], &[seconds, micros, run]).map(drop)
     }
 
-    fn invoke(&mut self, call: Invocation) -> Differ<posthaste_protocol::Value> {
+    fn invoke(&mut self, call: Invocation) -> Differ<posthaste_protocol::ReplyValue> {
         let text = call.script.body.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')");
         let text = text.replace("redis.call('INFO', 'server')", "redis.call('HGET', 'clock', 'run')");
         let reply = self.pair.eval(&text, &call.keys, &call.args);
@@ -109,10 +110,13 @@ impl<'p> Walk<'p> {
         Ok(reply.into())
     }
 
-    pub(crate) fn call<S: Script>(&mut self, script: &S) -> Differ<Result<Answer<S::Reply>, Refusal>> {
+    pub(crate) fn call<S: ScriptCall>(
+        &mut self,
+        script: &S,
+    ) -> Differ<Result<ScriptAnswer<S::Reply>, Refusal>> {
         self.requests += 1;
         let request = format!("r{}", self.requests);
-        // Now and then the caller comes from another database.
+        // Sometimes the caller expects another database.
         let epoch = if self.rng.random_bool(0.01) { "other" } else { &self.epoch };
         let call = script.invoke(&request, epoch);
         let reply = self.invoke(call)?;
@@ -123,47 +127,50 @@ impl<'p> Walk<'p> {
         Ok(answer)
     }
 
-    pub(crate) fn order(&mut self) -> Option<(Suffix, Vec<Channel>)> {
+    pub(crate) fn order(&mut self) -> Option<(OrderId, Vec<Channel>)> {
         let recent = self.orders.len().saturating_sub(6);
         self.orders[recent..].choose(&mut self.rng).cloned()
     }
 
-    /// A courier, a parcel it was given, and the attempts recorded for its rows.
+    /// A courier, a parcel it was given, and the attempts recorded for its deliveries.
     pub(crate) fn parcel(&mut self) -> Option<(usize, ParcelRef, Vec<u8>)> {
         let courier = self.rng.random_range(0..self.couriers.len());
         let held = &self.couriers[courier].held;
         let parcel = held[held.len().saturating_sub(5)..].choose(&mut self.rng)?.clone();
-        let attempts = self.attempts(&parcel.member, &self.couriers[courier].channel);
+        let attempts = self.attempts(&parcel.parcel_id, &self.couriers[courier].channel);
         Some((courier, parcel, attempts))
     }
 
-    pub(crate) fn attempts(&self, member: &Member, channel: &Channel) -> Vec<u8> {
+    pub(crate) fn attempts(&self, parcel_id: &ParcelId, channel: &Channel) -> Vec<u8> {
         let read = || {
             let world = &self.pair.world;
-            let history = world.hash_at(self.keys.history(&member.suffix).as_bytes())?;
+            let history = world.hash_at(self.keys.history(&parcel_id.order_id).as_bytes())?;
             let head = Head::decode(history.get(b"h")?).ok()?;
-            let outcome = self.keys.outcome(&member.suffix, channel, member.number);
+            let outcome = self.keys.outcome(&parcel_id.order_id, channel, parcel_id.number);
             let record =
                 world.text(outcome.as_bytes()).or_else(|| history.get(b"o").map(|record| &record[..]));
             let outcomes =
-                Outcomes::decode(record, head.parcel_rows(channel, member.number), head.due).ok()?;
-            Some(outcomes.rows().map(|row| row.attempt).collect())
+                Outcomes::decode(record, head.parcel_deliveries(channel, parcel_id.number), head.due).ok()?;
+            Some(outcomes.deliveries().map(|delivery| delivery.attempt).collect())
         };
         read().unwrap_or_default()
     }
 
-    /// Some of the rows, in order.
-    pub(crate) fn rows(&mut self, attempts: &[u8]) -> Vec<(u16, u8)> {
+    /// Some of the deliveries, in order.
+    pub(crate) fn deliveries(&mut self, attempts: &[u8]) -> Vec<(u16, u8)> {
         let wrong = self.rng.random_bool(0.1);
-        let rows = attempts.iter().enumerate().filter(|_| self.rng.random_bool(0.6));
+        let deliveries = attempts.iter().enumerate().filter(|_| self.rng.random_bool(0.6));
         let off = u8::from(wrong);
-        rows.map(|(row, attempt)| (u16::try_from(row).expect("a row"), attempt.wrapping_add(off)))
+        deliveries
+            .map(|(delivery, attempt)| {
+                (u16::try_from(delivery).expect("a delivery"), attempt.wrapping_add(off))
+            })
             .take(500)
             .collect()
     }
 
     fn step(&mut self, act: u32) -> Differ {
-        // Sending is stopped: most of what happens is about that.
+        // Sending is halted: most steps are about that.
         let act = if self.epoch.starts_with('!') && self.rng.random_bool(0.5) { 63 } else { act };
         match act {
             0..8 => self.accept(),

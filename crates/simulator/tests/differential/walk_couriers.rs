@@ -1,22 +1,22 @@
-//! What couriers do on a walk: claim, begin, settle, sweep, and look after their channel.
+//! Steps of couriers on a walk: claim, begin, settle, reclaim, and maintain their channel.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, Reason, Verdict};
-use posthaste_protocol::Answer;
+use posthaste_model::{OutcomeKind, Priority, Reason};
+use posthaste_protocol::ScriptAnswer;
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::begin::Begin;
-use posthaste_protocol::scripts::claim::{Claim, Reply as Claimed};
-use posthaste_protocol::scripts::close::{Close, Index};
-use posthaste_protocol::scripts::inquire::Inquire;
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply as Claimed};
+use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
+use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
+use posthaste_protocol::scripts::promote_due::PromoteDue;
+use posthaste_protocol::scripts::purge_orders::PurgeOrders;
+use posthaste_protocol::scripts::reclaim_leases::ReclaimLeases;
 use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
-use posthaste_protocol::scripts::retire::Retire;
-use posthaste_protocol::scripts::ring::Ring;
-use posthaste_protocol::scripts::settle::{Report, Settle, Settlement};
-use posthaste_protocol::scripts::sweep::Sweep;
-use posthaste_protocol::scripts::unstage::Unstage;
+use posthaste_protocol::scripts::settle::{AttemptReport, Settle, Settlement};
+use posthaste_protocol::scripts::unstage_parcels::Unstage;
 use rand::Rng;
 
 use crate::walk::{Courier, DAY, Differ, Walk};
@@ -43,8 +43,9 @@ impl Walk<'_> {
             send_window: WINDOW,
             empty_handed: self.rng.random_bool(0.5),
         };
-        if let Ok(Answer { reply: Claimed::Taken(taken), fence, .. }) = self.call(&claim)? {
-            let parcels = taken.parcels.into_iter().map(|parcel| ParcelRef { member: parcel.member, fence });
+        if let Ok(ScriptAnswer { reply: Claimed::Taken(taken), fence, .. }) = self.call(&claim)? {
+            let parcels =
+                taken.parcels.into_iter().map(|parcel| ParcelRef { parcel_id: parcel.parcel_id, fence });
             self.couriers[at].held.extend(parcels);
         }
         Ok(())
@@ -54,31 +55,34 @@ impl Walk<'_> {
         let keys = self.keys.clone();
         let Some((at, parcel, attempts)) = self.parcel() else { return Ok(()) };
         let channel = self.couriers[at].channel.clone();
-        let rows = self.rows(&attempts);
+        let deliveries = self.deliveries(&attempts);
         match act {
             0 => {
-                let rows = rows.into_iter().map(|(row, attempt)| (row, attempt.wrapping_add(1))).collect();
-                let (rows_a_token, parcels) = (self.rng.random_range(0..3), [(parcel, rows)]);
+                let deliveries = deliveries
+                    .into_iter()
+                    .map(|(delivery, attempt)| (delivery, attempt.wrapping_add(1)))
+                    .collect();
+                let (deliveries_a_token, parcels) = (self.rng.random_range(0..3), [(parcel, deliveries)]);
                 let partitions = [1, 64, 1_024][self.rng.random_range(0..3)];
                 let begin = Begin {
                     keys: &keys,
                     channel: &channel,
                     send_window: WINDOW,
-                    rows_a_token,
+                    deliveries_a_token,
                     partitions,
                     parcels: &parcels,
                 };
                 self.call(&begin)?.ok();
             }
             1 => {
-                let report = |(row, attempt)| Report {
-                    row,
+                let report = |(delivery, attempt)| AttemptReport {
+                    delivery,
                     attempt,
-                    verdict: Verdict::ALL[self.rng.random_range(0..Verdict::ALL.len())],
+                    outcome: OutcomeKind::ALL[self.rng.random_range(0..OutcomeKind::ALL.len())],
                     reason: Reason::Rejected,
                     value: self.rng.random_range(0..3_000),
                 };
-                let reports = rows.into_iter().map(report).collect();
+                let reports = deliveries.into_iter().map(report).collect();
                 let settlements = [Settlement { parcel, leave: self.rng.random(), reports }];
                 self.call(&Settle { keys: &keys, channel: &channel, settlements: &settlements })?.ok();
             }
@@ -103,14 +107,27 @@ impl Walk<'_> {
             0 => {
                 let blame = self.rng.random();
                 let forget_after = Duration::from_millis(DAY);
-                self.call(&Sweep { keys: &keys, channel: &channel, limit: 200, blame, forget_after })?.ok();
+                self.call(&ReclaimLeases {
+                    keys: &keys,
+                    channel: &channel,
+                    limit: 200,
+                    blame,
+                    forget_after,
+                })?
+                .ok();
             }
             1 => {
-                let index = [Index::Ready(Lane::Urgent), Index::Ready(Lane::Bulk), Index::Unresolved];
+                let index = [Index::Ready(Priority::Urgent), Index::Ready(Priority::Bulk), Index::Unresolved];
                 let index = index.into_iter().nth(self.rng.random_range(0..3)).unwrap_or(Index::Unresolved);
-                self.call(&Close { keys: &keys, channel: &channel, index, from: 0, limit: 200 })?.ok();
+                self.call(&ExpireParcels { keys: &keys, channel: &channel, index, from: 0, limit: 200 })?
+                    .ok();
             }
-            2 => drop(self.call(&Inquire { keys: &keys, channel: &channel, limit: 10, put_off: WINDOW })?),
+            2 => drop(self.call(&ClaimUnresolved {
+                keys: &keys,
+                channel: &channel,
+                limit: 10,
+                put_off: WINDOW,
+            })?),
             3 => {
                 let register = Register {
                     keys: &keys,
@@ -123,10 +140,10 @@ impl Walk<'_> {
             }
             4 => {
                 let day = self.now / DAY - self.rng.random_range(0..100);
-                self.call(&Retire { keys: &keys, day, retention_days: 90 })?.ok();
+                self.call(&PurgeOrders { keys: &keys, day, retention_days: 90 })?.ok();
             }
-            5 => drop(self.call(&Unstage { keys: &keys, suffix: None, upload: None })?),
-            _ => drop(self.call(&Ring { keys: &keys })?),
+            5 => drop(self.call(&Unstage { keys: &keys, order_id: None, upload: None })?),
+            _ => drop(self.call(&PromoteDue { keys: &keys })?),
         }
         Ok(())
     }

@@ -1,31 +1,32 @@
-//! What the queue and the resolver do on a walk: accept, cancel, move, decide, reserve.
+//! Steps of the queue and the resolver on a walk: accept, cancel, move, decide, reserve.
 
 use std::time::Duration;
 
 use posthaste_model::{
-    Address, Channel, Content, Lane, Member, OnUnknown, Reason, Row, SenderId, Suffix, Text, UnixMs, Verdict,
+    Address, Channel, Content, Delivery, OnUnknown, OrderId, OutcomeKind, ParcelId, Priority, Reason,
+    SenderId, Text, UnixMs,
 };
 use posthaste_protocol::record::{
-    Inline, KeyId, NewKey, NoticeId, Scope, SecretHash, SendAs, encode_content, encode_parcel,
+    Inline, KeyId, KeyScope, NewKey, NoticeId, SecretHash, SendAs, encode_content, encode_parcel,
 };
-use posthaste_protocol::scripts::audit::Audit;
-use posthaste_protocol::scripts::bind::Bind;
+use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
+use posthaste_protocol::scripts::bind_idempotency_key::BindIdempotencyKey;
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
-use posthaste_protocol::scripts::patrol::Patrol;
-use posthaste_protocol::scripts::quota::{Limits, Share, TakeQuota};
-use posthaste_protocol::scripts::rate::Rate;
-use posthaste_protocol::scripts::receipt::{Receipt, Word};
-use posthaste_protocol::scripts::remember::Remember;
+use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
+use posthaste_protocol::scripts::limit_rate::LimitRate;
+use posthaste_protocol::scripts::put_alias::PutAlias;
+use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
-use posthaste_protocol::scripts::reserve::{Place, Reserve};
 use posthaste_protocol::scripts::resolve::{Decision, Resolve};
+use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
-use posthaste_protocol::scripts::stage::Stage;
+use posthaste_protocol::scripts::scan_orders::ScanOrders;
+use posthaste_protocol::scripts::sms_quota::{QuotaStep, SmsLimits, SmsQuota};
+use posthaste_protocol::scripts::stage_parcels::StageParcels;
+use posthaste_protocol::scripts::take_daily_places::{DailyPlace, TakeDailyPlaces};
 use posthaste_protocol::scripts::touch_key::TouchKey;
-use posthaste_protocol::scripts::unbind::Unbind;
-use posthaste_protocol::scripts::unreserve::Unreserve;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -35,34 +36,40 @@ use crate::walk::{DAY, Differ, Walk};
 impl Walk<'_> {
     pub(crate) fn accept(&mut self) -> Differ {
         let keys = self.keys.clone();
-        let suffix: Suffix =
-            format!("u{}:{}", self.orders.len() % 3, self.orders.len() + 1).parse().expect("a suffix");
+        let order_id: OrderId =
+            format!("u{}:{}", self.orders.len() % 3, self.orders.len() + 1).parse().expect("an order id");
         let (email, sms): (Channel, Channel) = ("email".parse().expect("one"), "sms".parse().expect("one"));
         let big = self.rng.random_bool(0.3);
-        let rows = if big && self.rng.random_bool(0.2) { 502 } else { self.rng.random_range(1..4) };
+        let deliveries = if big && self.rng.random_bool(0.2) { 502 } else { self.rng.random_range(1..4) };
         let channels = match self.rng.random_range(0..4) {
-            0 => vec![(email, rows), (sms, 2)],
-            1 => vec![(sms, rows)],
-            _ => vec![(email, rows)],
+            0 => vec![(email, deliveries), (sms, 2)],
+            1 => vec![(sms, deliveries)],
+            _ => vec![(email, deliveries)],
         };
-        let all: u32 = channels.iter().map(|(_, rows)| rows).sum();
+        let all: u32 = channels.iter().map(|(_, deliveries)| deliveries).sum();
         let content = Content { text: Text::new("some text of a message"), ..Content::default() };
-        let pieces = if big { None } else { Inline::encode(&content, &some_rows(0, all)) };
+        let pieces = if big { None } else { Inline::encode(&content, &some_deliveries(0, all)) };
         let upload = if pieces.is_some() { "" } else { ["a", "b"][self.rng.random_range(0..2)] };
         if pieces.is_none() {
             let mut parcels = Vec::new();
-            for (channel, rows) in &channels {
-                for n in 0..rows.div_ceil(500) {
+            for (channel, deliveries) in &channels {
+                for n in 0..deliveries.div_ceil(500) {
                     parcels.push((
                         channel.clone(),
                         n,
-                        encode_parcel(&some_rows(n * 500, (rows - n * 500).min(500))),
+                        encode_parcel(&some_deliveries(n * 500, (deliveries - n * 500).min(500))),
                     ));
                 }
             }
             let open = encode_content(&content);
-            self.call(&Stage { keys: &keys, suffix: &suffix, upload, open: Some(&open), parcels: &parcels })?
-                .ok();
+            self.call(&StageParcels {
+                keys: &keys,
+                order_id: &order_id,
+                upload,
+                open: Some(&open),
+                parcels: &parcels,
+            })?
+            .ok();
             if self.rng.random_bool(0.1) {
                 return Ok(());
             }
@@ -70,9 +77,9 @@ impl Walk<'_> {
         let due = [None, None, Some(self.now + 5_000), Some(self.now + 60_000), Some(self.now - 1)];
         let enqueue = Enqueue {
             keys: &keys,
-            suffix: &suffix,
+            order_id: &order_id,
             due: due.choose(&mut self.rng).copied().flatten().map(UnixMs),
-            lane: if self.rng.random_bool(0.3) { Lane::Urgent } else { Lane::Bulk },
+            priority: if self.rng.random_bool(0.3) { Priority::Urgent } else { Priority::Bulk },
             on_unknown: [OnUnknown::Default, OnUnknown::Retry, OnUnknown::Hold][self.rng.random_range(0..3)],
             not_after: None,
             span: Duration::from_secs(if self.rng.random_bool(0.2) { 30 } else { 259_200 }),
@@ -86,61 +93,72 @@ impl Walk<'_> {
         if self.rng.random_bool(0.1) {
             self.call(&enqueue)?.ok();
         }
-        self.orders.push((suffix, channels.into_iter().map(|(channel, _)| channel).collect()));
+        self.orders.push((order_id, channels.into_iter().map(|(channel, _)| channel).collect()));
         Ok(())
     }
 
     pub(crate) fn of_order(&mut self, act: u32) -> Differ {
         let keys = self.keys.clone();
-        let Some((suffix, channels)) = self.order() else { return Ok(()) };
+        let Some((order_id, channels)) = self.order() else { return Ok(()) };
         let channel = channels[0].clone();
-        let member = Member { suffix: suffix.clone(), number: 0 };
-        let attempts = self.attempts(&member, &channel);
-        let rows = self.rows(&attempts);
+        let parcel_id = ParcelId { order_id: order_id.clone(), number: 0 };
+        let attempts = self.attempts(&parcel_id, &channel);
+        let deliveries = self.deliveries(&attempts);
         match act {
-            0 => drop(self.call(&Cancel { keys: &keys, suffix: &suffix })?),
+            0 => drop(self.call(&Cancel { keys: &keys, order_id: &order_id })?),
             1 => {
                 let due = UnixMs(self.now + self.rng.random_range(0..90_000));
                 let revision = self.rng.random_range(0..3);
-                self.call(&Reschedule { keys: &keys, suffix: &suffix, due, not_after: None, revision })?.ok();
+                self.call(&Reschedule { keys: &keys, order_id: &order_id, due, not_after: None, revision })?
+                    .ok();
             }
             2 => {
                 let decide = |rng: &mut StdRng| match rng.random_range(0..6) {
                     0 => Decision::Retry,
                     1 => Decision::Repeat,
                     2 => Decision::Hold(Reason::Held),
-                    3 => Decision::Found(Verdict::Delivered, Reason::None),
-                    4 => Decision::Found(Verdict::Failed, Reason::Rejected),
-                    _ => Decision::Found(Verdict::Sent, Reason::None),
+                    3 => Decision::Found(OutcomeKind::Delivered, Reason::None),
+                    4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected),
+                    _ => Decision::Found(OutcomeKind::Sent, Reason::None),
                 };
-                let decisions: Vec<_> =
-                    rows.into_iter().map(|(row, attempt)| (row, attempt, decide(&mut self.rng))).collect();
+                let decisions: Vec<_> = deliveries
+                    .into_iter()
+                    .map(|(delivery, attempt)| (delivery, attempt, decide(&mut self.rng)))
+                    .collect();
                 self.call(&Resolve {
                     keys: &keys,
                     channel: &channel,
-                    member: &member,
+                    parcel_id: &parcel_id,
                     decisions: &decisions,
                 })?
                 .ok();
             }
             3 => {
-                let Some((row, attempt)) = rows.choose(&mut self.rng).copied() else { return Ok(()) };
-                let word = [Word::Sent, Word::Delivered, Word::Failed][self.rng.random_range(0..3)];
+                let Some((delivery, attempt)) = deliveries.choose(&mut self.rng).copied() else {
+                    return Ok(());
+                };
+                let word = [ReceiptStatus::Sent, ReceiptStatus::Delivered, ReceiptStatus::Failed]
+                    [self.rng.random_range(0..3)];
                 let reason = Reason::None;
-                self.call(&Receipt {
+                self.call(&ApplyReceipt {
                     keys: &keys,
                     channel: &channel,
-                    member: &member,
-                    row,
+                    parcel_id: &parcel_id,
+                    delivery,
                     attempt,
-                    word,
+                    status: word,
                     reason,
                 })?
                 .ok();
             }
             _ => {
-                drop(self.call(&Patrol { keys: &keys, from: 0, limit: 20 })?);
-                drop(self.call(&Audit { keys: &keys, channel: &channel, suffix: &suffix, from: 0 })?);
+                drop(self.call(&ScanOrders { keys: &keys, from: 0, limit: 20 })?);
+                drop(self.call(&RepairIndexes {
+                    keys: &keys,
+                    channel: &channel,
+                    order_id: &order_id,
+                    from: 0,
+                })?);
             }
         }
         Ok(())
@@ -148,21 +166,24 @@ impl Walk<'_> {
 
     pub(crate) fn of_sender(&mut self, act: u32) -> Differ {
         let sender: SenderId = format!("u{}", self.rng.random_range(0..2)).parse().expect("an id");
-        let suffix = Suffix::new(&sender, self.rng.random_range(1..5));
+        let order_id = OrderId::new(&sender, self.rng.random_range(1..5));
         match act {
             0 => {
                 let (key_digest, digest) =
                     (["a", "b"][self.rng.random_range(0..2)], [self.rng.random_range(0..2); 12]);
                 let ttl = Duration::from_millis(DAY * 100_000);
-                self.call(&Bind { owner: "o", key_digest, suffix: &suffix, digest, ttl })?.ok();
+                self.call(&BindIdempotencyKey { owner: "o", key_digest, order_id: &order_id, digest, ttl })?
+                    .ok();
             }
             1 => {
                 let day_start = UnixMs(self.now - self.now % DAY);
-                self.call(&Reserve { sender: &sender, suffix: &suffix, daily: 2, day_start })?.ok();
+                self.call(&TakeDailyPlaces { sender: &sender, order_id: &order_id, daily: 2, day_start })?
+                    .ok();
             }
             _ => {
                 let taken = UnixMs(self.now - self.rng.random_range(0..2));
-                self.call(&Unreserve { sender: &sender, places: &[Place { suffix, taken }] })?.ok();
+                self.call(&ReturnDailyPlaces { sender: &sender, places: &[DailyPlace { order_id, taken }] })?
+                    .ok();
             }
         }
         Ok(())
@@ -170,26 +191,27 @@ impl Walk<'_> {
 }
 
 impl Walk<'_> {
-    /// What a queue keeps of those who call it.
+    /// What a queue stores about its callers.
     pub(crate) fn of_caller(&mut self, act: u32) -> Differ {
         let keys = self.keys.clone();
         let id: KeyId = format!("key{:09}", self.rng.random_range(0..4)).parse().expect("an id");
         match act {
             0 => {
-                let suffix: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
+                let order_id: OrderId =
+                    format!("u1:{}", self.rng.random_range(1..5)).parse().expect("an order id");
                 let key_digest = ["a", "b"][self.rng.random_range(0..2)];
-                self.call(&Unbind { owner: "o", key_digest, suffix: &suffix })?.ok();
+                self.call(&FreeIdempotencyKey { owner: "o", key_digest, order_id: &order_id })?.ok();
             }
             1 => {
-                // So slow that nothing comes free while the walk lasts.
+                // So slow that nothing becomes free during the walk.
                 let cost = self.rng.random_range(0..4) * 1_000_000;
-                self.call(&Rate { id: &id, cost, per_second: 1, burst: 3_000_000 })?.ok();
+                self.call(&LimitRate { id: &id, cost, per_second: 1, burst: 3_000_000 })?.ok();
             }
             2 => {
                 let key = NewKey {
                     hash: SecretHash::new([self.rng.random_range(0..2); 32]),
                     name: ["a", "b"][self.rng.random_range(0..2)].to_owned(),
-                    scopes: Scope::ALL.into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
+                    scopes: KeyScope::ALL.into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
                     sender: self.rng.random_bool(0.5).then(|| "u1".parse().expect("an id")),
                     role: None,
                     send_as: match self.rng.random_bool(0.3) {
@@ -204,27 +226,29 @@ impl Walk<'_> {
             3 => drop(self.call(&RevokeKey { keys: &keys, id: &id })?),
             4 => {
                 let name = ["a", "b"][self.rng.random_range(0..2)];
-                let order: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
-                self.call(&Remember { name, order: &order })?.ok();
+                let order: OrderId =
+                    format!("u1:{}", self.rng.random_range(1..5)).parse().expect("an order id");
+                self.call(&PutAlias { name, order: &order })?.ok();
             }
             5 => {
                 let sms: Channel = "sms".parse().expect("a channel");
-                let suffix: Suffix = format!("u1:{}", self.rng.random_range(1..5)).parse().expect("a suffix");
-                let shares = [Share::Take, Share::Take, Share::Look, Share::Return];
+                let order_id: OrderId =
+                    format!("u1:{}", self.rng.random_range(1..5)).parse().expect("an order id");
+                let shares = [QuotaStep::Take, QuotaStep::Take, QuotaStep::Look, QuotaStep::Return];
                 let prefix = NoticeId::random([self.rng.random_range(0..3); 8]);
                 let messages = self.rng.random_range(1..4);
                 let share = *shares.choose(&mut self.rng).expect("a share");
                 let taking = [self.rng.random_range(0..3); 8];
-                self.call(&TakeQuota {
+                self.call(&SmsQuota {
                     channel: &sms,
                     day: UnixMs(self.now - self.now % DAY),
                     hour: UnixMs(self.now - self.now % 3_600_000),
                     share,
-                    suffix: &suffix,
+                    order_id: &order_id,
                     segments: u64::from(messages) * 2,
                     messages: messages.into(),
                     key: &id,
-                    limits: Limits { segments_a_day: 12, messages_an_hour: 4, to_prefix_an_hour: 5 },
+                    limits: SmsLimits { segments_a_day: 12, messages_an_hour: 4, to_prefix_an_hour: 5 },
                     taking,
                     prefixes: &[(prefix, messages)],
                 })?
@@ -236,12 +260,12 @@ impl Walk<'_> {
     }
 }
 
-fn some_rows(first: u32, count: u32) -> Vec<Row> {
-    let row = |index| Row {
+fn some_deliveries(first: u32, count: u32) -> Vec<Delivery> {
+    let delivery = |index| Delivery {
         index,
         recipient: format!("r{index}"),
         name: String::new(),
         address: Address::new(format!("a{index}@b.c")),
     };
-    (first..first + count).map(row).collect()
+    (first..first + count).map(delivery).collect()
 }

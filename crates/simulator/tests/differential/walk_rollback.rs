@@ -1,12 +1,12 @@
-//! What processes and operators do about a database that went back: compare the runs of its server, halt it, name what is in
-//! doubt, recover it.
+//! Steps of processes and operators after a database went back: compare the runs of its server, halt it, list what is
+//! in doubt, recover it.
 
 use std::time::Duration;
 
-use posthaste_model::{Lane, UnixMs};
-use posthaste_protocol::scripts::doubt::{Doubt, DoubtIndex};
-use posthaste_protocol::scripts::halt::{Halt, HaltCause};
-use posthaste_protocol::scripts::open_run::OpenRun;
+use posthaste_model::{Priority, UnixMs};
+use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
+use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
+use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::recover::Recover;
 use rand::Rng;
 
@@ -34,7 +34,7 @@ impl Walk<'_> {
         let noted = format!("{:08x}", self.run.saturating_sub(self.rng.random_range(0..3)));
         let lost = Duration::from_millis(self.rng.random_range(0..5_000));
         let lost = self.rng.random_bool(0.3).then_some((noted.as_str(), lost));
-        if let Ok(answer) = self.call(&OpenRun { keys: &keys, lost })? {
+        if let Ok(answer) = self.call(&OpenServerRun { keys: &keys, lost })? {
             let runs = answer.reply;
             assert_eq!(runs.last().map(|run| run.id.clone()), Some(format!("{:08x}", self.run)));
             assert!(runs.len() <= 16, "they are bounded");
@@ -48,11 +48,16 @@ impl Walk<'_> {
         let some = |walk: &mut Self| walk.rng.random_bool(0.5).then_some(UnixMs(walk.now));
         let (since, last) = (some(self), some(self));
         let found = self.rng.random_bool(0.6).then(|| self.rng.random_range(0..50));
-        let lost: Vec<_> =
-            self.orders.iter().rev().take(3).map(|(suffix, _)| (suffix.clone(), UnixMs(self.now))).collect();
+        let lost: Vec<_> = self
+            .orders
+            .iter()
+            .rev()
+            .take(3)
+            .map(|(order_id, _)| (order_id.clone(), UnixMs(self.now)))
+            .collect();
         let cause = if self.rng.random_bool(0.3) { HaltCause::Wiped } else { HaltCause::WentBack };
         let known = self.rng.random_range(0..100);
-        let script = Halt { keys: &keys, cause, found, known, since, last, orders: &lost };
+        let script = HaltDatabase { keys: &keys, cause, found, known, since, last, orders: &lost };
         if self.call(&script)?.is_ok() && !self.epoch.starts_with('!') {
             self.epoch.insert(0, '!');
         }
@@ -63,18 +68,18 @@ impl Walk<'_> {
         let keys = self.keys.clone();
         let courier = self.rng.random_range(0..self.couriers.len());
         let channel = self.couriers[courier].channel.clone();
-        let lane = if self.rng.random() { Lane::Urgent } else { Lane::Bulk };
+        let priority = if self.rng.random() { Priority::Urgent } else { Priority::Bulk };
         let index = match self.rng.random_range(0..4) {
             0 => DoubtIndex::Leased,
             1 => DoubtIndex::Unresolved,
             2 => DoubtIndex::Parked,
-            _ => DoubtIndex::Ready { lane, from: UnixMs(self.now.saturating_sub(100_000)) },
+            _ => DoubtIndex::Ready { priority, from: UnixMs(self.now.saturating_sub(100_000)) },
         };
         let (end, halted) = (self.rng.random_bool(0.6), UnixMs(self.now + 5_000));
         let limit = self.rng.random_range(1..=5);
         let mut next = Some(0);
         while let Some(from) = next {
-            let script = Doubt { keys: &keys, channel: &channel, index, halted, end, from, limit };
+            let script = ListInDoubt { keys: &keys, channel: &channel, index, halted, end, from, limit };
             next = self.call(&script)?.ok().and_then(|answer| answer.reply.next);
         }
         Ok(())

@@ -1,11 +1,13 @@
-//! Who gets nothing, on a walk: a key agreed on, addresses put on a list, struck and lifted.
+//! Suppressions on a walk: agreeing on a key, addresses added to a list, struck and removed.
 
 use std::time::Duration;
 
 use posthaste_model::{Channel, Reason, UnixMs};
-use posthaste_protocol::record::{AddressKey, Notice, NoticeId, Said, Source, SuppressionId};
+use posthaste_protocol::record::{
+    AddressKey, Notice, NoticeId, NoticeTime, SuppressionId, SuppressionSource,
+};
 use posthaste_protocol::scripts::address_key::AgreeOnKey;
-use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
 use posthaste_protocol::scripts::opt_in::OptIn;
 use posthaste_protocol::scripts::suppress::{NewSuppression, PutSuppressions};
 use rand::Rng;
@@ -13,7 +15,7 @@ use rand::Rng;
 use crate::walk::{Differ, Walk};
 
 impl Walk<'_> {
-    /// Some calls about suppressions. One call alone would mostly meet an empty list.
+    /// Some calls about suppressions. A single call would mostly meet an empty list.
     pub(crate) fn of_suppressions(&mut self) -> Differ {
         let keys = self.keys.clone();
         let channel: Channel = "email".parse().expect("one");
@@ -34,11 +36,11 @@ impl Walk<'_> {
                             true => Reason::Blocked,
                             false => Reason::from_code(self.rng.random_range(0..2_000)),
                         },
-                        source: Source::ALL[self.rng.random_range(0..5)],
+                        source: SuppressionSource::ALL[self.rng.random_range(0..5)],
                         after: self.rng.random_range(0..3),
                         notice: self.notice(false),
                     };
-                    // The second one of an address sees what the first one did.
+                    // The second entry for an address sees the effect of the first one.
                     let entries = vec![entry; self.rng.random_range(1..3)];
                     let (keys, channel, key) = (&keys, &channel, &key);
                     self.call(&PutSuppressions { keys, key, channel, entries: &entries })?.ok();
@@ -62,14 +64,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Of few ids and moments, so that copies come, and notices of one moment.
+    /// From few ids and times, so that copies occur, and notices with the same time.
     fn notice(&mut self, back: bool) -> Notice {
         let moment = UnixMs(self.now.saturating_sub(1000 * self.rng.random_range(0..8)));
         let said = match self.rng.random_range(0..4) {
-            0 => Said::Unknown,
-            1 => Said::Provider(moment),
-            _ if back => Said::NotBefore(moment),
-            _ => Said::Ago(Duration::from_secs(self.rng.random_range(0..8))),
+            0 => NoticeTime::Unknown,
+            1 => NoticeTime::Provider(moment),
+            _ if back => NoticeTime::NotBefore(moment),
+            _ => NoticeTime::Ago(Duration::from_secs(self.rng.random_range(0..8))),
         };
         Notice { id: NoticeId::random([self.rng.random_range(0..40); 8]), said }
     }

@@ -1,9 +1,9 @@
-//! Every reachable state of small systems, one test for each group of them: two couriers, an order of two rows in one
+//! Every reachable state of small systems, one test per group: two couriers, an order of two deliveries in one
 //! parcel, two crashes, and what the group is named after. Every property holds in every state, and every window the
-//! system is there for was entered.
+//! system is meant to cover was entered.
 
 use posthaste_simulator::Scripts;
-use posthaste_simulator::explorer::report::{Limits, explore};
+use posthaste_simulator::explorer::report::{ExplorationLimits, explore};
 use posthaste_simulator::explorer::suite;
 
 fn holds(group: &str) {
@@ -12,7 +12,7 @@ fn holds(group: &str) {
     let scripts = Scripts::load().expect("the scripts of lua/");
     for case in cases {
         assert_eq!(case.scenario.budgets.crashes, 2);
-        let report = explore(case.scenario, scripts.clone(), Limits::NONE);
+        let report = explore(case.scenario, scripts.clone(), ExplorationLimits::NONE);
         println!("{report}");
         assert!(report.failure.is_none(), "{report}");
         assert!(report.exhaustive && report.states > 100, "{report}");

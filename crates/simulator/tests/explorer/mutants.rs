@@ -1,16 +1,16 @@
-//! A script without one of its guards is found out, unless something else guards the same: then it is said what.
+//! A script without one of its guards is detected, unless another guard protects the same; then the reason is stated.
 
 use posthaste_simulator::explorer::mutants::{Hunt, MUTANTS};
 
 #[test]
-fn mutants_are_found_out() {
+fn mutants_are_detected() {
     let mut killed = 0;
     let mut surviving = 0;
     for mutant in MUTANTS {
         match mutant.hunt().expect("its text is in the script once") {
             Hunt::Killed(report) => {
                 println!("killed {}: {report}", mutant.name);
-                assert!(mutant.survives.is_none(), "{} does not survive any more", mutant.name);
+                assert!(mutant.survives.is_none(), "{} no longer survives", mutant.name);
                 killed += 1;
             }
             Hunt::Survived(report) => {

@@ -1,5 +1,5 @@
-//! States that count as one: whatever can follow one of them can follow the other. Else an exploration would leave out
-//! what only the other leads to.
+//! States that count as equal: whatever can follow one of them can follow the other. Otherwise an exploration would
+//! miss what only the other leads to.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -7,14 +7,14 @@ use posthaste_model::OnUnknown;
 use posthaste_simulator::Scripts;
 use posthaste_simulator::explorer::Explorer;
 use posthaste_simulator::explorer::scenario::{Budgets, Scenario, UNIT_MS, ms};
-use posthaste_simulator::explorer::state::State;
-use posthaste_simulator::explorer::suite::two_rows;
+use posthaste_simulator::explorer::state::ExplorerState;
+use posthaste_simulator::explorer::suite::two_deliveries;
 use stateright::Model;
 
 const STATES: usize = 6_000;
 const PAIRS_OF_EACH: usize = 4;
 
-fn following(explorer: &Explorer, state: &State) -> Vec<State> {
+fn following(explorer: &Explorer, state: &ExplorerState) -> Vec<ExplorerState> {
     let mut actions = Vec::new();
     explorer.actions(state, &mut actions);
     actions.into_iter().filter_map(|action| explorer.next_state(state, action)).collect()
@@ -35,7 +35,11 @@ fn are_one(scenario: Scenario) {
         let fingerprints: BTreeSet<u64> = next.iter().map(|state| state.fingerprint).collect();
         match known.get_mut(&state.fingerprint) {
             Some((before, times)) => {
-                assert_eq!(*before, fingerprints, "{} is not one with another: {state:?}", explorer.scenario);
+                assert_eq!(
+                    *before, fingerprints,
+                    "{}: an equal state has other successors: {state:?}",
+                    explorer.scenario
+                );
                 *times += 1;
                 pairs += 1;
             }
@@ -51,30 +55,30 @@ fn are_one(scenario: Scenario) {
 
 #[test]
 fn crashes_and_copies() {
-    are_one(two_rows(OnUnknown::Retry, false, Budgets { crashes: 1, copies: 1, ..Budgets::NONE }));
+    are_one(two_deliveries(OnUnknown::Retry, false, Budgets { crashes: 1, copies: 1, ..Budgets::NONE }));
 }
 
 #[test]
 fn lost_replies_of_a_big_order() {
-    are_one(two_rows(OnUnknown::Retry, true, Budgets { crashes: 1, lost: 1, ..Budgets::NONE }));
+    are_one(two_deliveries(OnUnknown::Retry, true, Budgets { crashes: 1, lost: 1, ..Budgets::NONE }));
 }
 
 #[test]
 fn waits_and_sleepers() {
     let budgets = Budgets { later: 1, overslept: 1, zombies: 1, ..Budgets::NONE };
-    are_one(Scenario { blame: true, ..two_rows(OnUnknown::Retry, false, budgets) });
+    are_one(Scenario { blame: true, ..two_deliveries(OnUnknown::Retry, false, budgets) });
 }
 
 #[test]
 fn ends_of_an_order_that_is_due_later() {
     let budgets = Budgets { crashes: 1, copies: 1, cancels: 1, expiries: 1, moves: 1, ..Budgets::NONE };
-    let mut scenario = two_rows(OnUnknown::Hold, false, budgets);
+    let mut scenario = two_deliveries(OnUnknown::Hold, false, budgets);
     scenario.orders[0].due_in = Some(ms(UNIT_MS));
     are_one(scenario);
 }
 
 #[test]
-fn words_from_outside() {
+fn receipts_from_outside() {
     let budgets = Budgets { receipts: 1, renewals: 1, stops: 1, throttled: 1, unknown: 1, ..Budgets::NONE };
-    are_one(Scenario { single_begins: true, ..two_rows(OnUnknown::Retry, false, budgets) });
+    are_one(Scenario { single_begins: true, ..two_deliveries(OnUnknown::Retry, false, budgets) });
 }

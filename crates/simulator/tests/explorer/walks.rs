@@ -1,9 +1,9 @@
-//! Random walks through large systems, by seeds and numbers of steps that never change, so that a run is the same
+//! Random walks through large systems, with fixed seeds and numbers of steps, so that a run is the same
 //! everywhere. Longer ones: `explore -- walk` (see `docs/simulator.md`).
 
 use posthaste_simulator::Scripts;
+use posthaste_simulator::explorer::coverage::Window;
 use posthaste_simulator::explorer::walk::{Walked, walk};
-use posthaste_simulator::explorer::windows::Window;
 
 const STEPS: u64 = 25_000;
 
@@ -25,7 +25,7 @@ fn walks_meet_the_windows_and_break_nothing() {
         .copied()
         .filter(|window| walks.iter().all(|walked| !walked.windows.contains_key(window)))
         .collect();
-    // The rarest come by chance; the systems explored to the end are held to each of theirs.
+    // The rarest windows depend on chance; the completely explored systems must enter each of theirs.
     assert!(missed.len() <= 3, "never entered: {missed:?}");
 }
 

@@ -1,5 +1,6 @@
-//! A database that goes back, in every way: whatever was told and is lost shows, what is not lost does not, no fence is given
-//! out twice, and a halted database answers nobody who does not know of it. Scripts without a guard of this are found out.
+//! A database that goes back, in every way: whatever was reported and is lost shows, what is not lost does not, no
+//! fence is given out twice, and a halted database refuses every caller that does not know of the halt. Scripts
+//! without one of these guards are detected.
 
 mod parked;
 
@@ -7,38 +8,39 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use posthaste_model::{
-    Address, Channel, Content, CourierId, Lane, OnUnknown, Reason, Row, Suffix, Text, UnixMs, Verdict,
+    Address, Channel, Content, CourierId, Delivery, OnUnknown, OrderId, OutcomeKind, Priority, Reason, Text,
+    UnixMs,
 };
-use posthaste_protocol::record::{Inline, KeyId, NewKey, Scope, SecretHash, SendAs};
+use posthaste_protocol::record::{Inline, KeyId, KeyScope, NewKey, SecretHash, SendAs};
 use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::cancel::Cancel;
-use posthaste_protocol::scripts::claim::{Claim, Reply as Claimed};
+use posthaste_protocol::scripts::claim::{Claim, ClaimReply as Claimed};
 use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
-use posthaste_protocol::scripts::halt::{Halt, HaltCause};
-use posthaste_protocol::scripts::open_run::{OpenRun, Run};
+use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
+use posthaste_protocol::scripts::open_server_run::{OpenServerRun, ServerRun};
 use posthaste_protocol::scripts::recover::Recover;
 use posthaste_protocol::scripts::register::Register;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
-use posthaste_protocol::scripts::settle::{Report, Reported, Settle, Settlement};
-use posthaste_protocol::{Keys, Script};
+use posthaste_protocol::scripts::settle::{AttemptReport, Reported, Settle, Settlement};
+use posthaste_protocol::{PartitionKeys, ScriptCall};
 use posthaste_simulator::explorer::mutants::Mutant;
 use posthaste_simulator::explorer::suite;
-use posthaste_simulator::world::{Clock, Flavour};
-use posthaste_simulator::{Scripts, World};
+use posthaste_simulator::fake_redis::{FakeClock, Flavour};
+use posthaste_simulator::{FakeRedis, Scripts};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Walks of each kind of scripts.
+/// Walks for each set of scripts.
 const WALKS: u64 = 300;
 
-/// What a process was told, and at which step of which line of events.
+/// What a process learned, and at which step of which line of events.
 struct Told {
     what: &'static str,
     mark: u64,
-    /// The place in `Walk::line` of the world in which it is true first.
+    /// The index in `Walk::line` of the first world in which it is true.
     at: usize,
     lost: bool,
 }
@@ -46,13 +48,13 @@ struct Told {
 struct Walk<'s> {
     scripts: &'s Scripts,
     rng: StdRng,
-    keys: Keys,
-    world: World,
+    keys: PartitionKeys,
+    world: FakeRedis,
     /// The worlds up to now that were not lost, each after one step.
-    line: Vec<World>,
+    line: Vec<FakeRedis>,
     told: Vec<Told>,
     fences: BTreeSet<u64>,
-    orders: Vec<(Suffix, bool)>,
+    orders: Vec<(OrderId, bool)>,
     held: Vec<ParcelRef>,
     runs: u64,
     requests: u64,
@@ -61,8 +63,8 @@ struct Walk<'s> {
 
 impl<'s> Walk<'s> {
     fn start(scripts: &'s Scripts, seed: u64) -> Self {
-        let world = World::new(Flavour::Redis70, Clock::at_ms(1_790_000_000_000));
-        let (rng, keys) = (StdRng::seed_from_u64(seed), Keys::of_partition(0));
+        let world = FakeRedis::new(Flavour::Redis70, FakeClock::at_ms(1_790_000_000_000));
+        let (rng, keys) = (StdRng::seed_from_u64(seed), PartitionKeys::of_partition(0));
         let mut walk = Self {
             scripts,
             rng,
@@ -87,13 +89,13 @@ impl<'s> Walk<'s> {
         };
         walk.call(&register);
         walk.epoch = "e".to_owned();
-        walk.call(&OpenRun { keys: &keys, lost: None });
+        walk.call(&OpenServerRun { keys: &keys, lost: None });
         walk.line.push(walk.world.clone());
         walk
     }
 
-    /// Calls a script, and remembers what it told: its answer, and its mark.
-    fn call<S: Script>(&mut self, script: &S) -> Option<(S::Reply, u64, bool)> {
+    /// Calls a script, and remembers what it reported: its answer, and its mark.
+    fn call<S: ScriptCall>(&mut self, script: &S) -> Option<(S::Reply, u64, bool)> {
         self.requests += 1;
         self.world.advance_ms(1);
         let (request, epoch, before) =
@@ -103,7 +105,7 @@ impl<'s> Walk<'s> {
         Some((answer.reply, answer.fence, self.world != before))
     }
 
-    /// Whoever is told `mark` keeps it. `changed`: the answer says that something happened.
+    /// The process that receives `mark` keeps it. `changed`: the answer says that something happened.
     fn tell(&mut self, what: &'static str, mark: u64, changed: bool) {
         if changed {
             self.told.push(Told { what, mark, at: self.line.len(), lost: false });
@@ -121,12 +123,12 @@ impl<'s> Walk<'s> {
                 let attempts = vec![(0, 1)];
                 let parcels = [(parcel, attempts)];
                 let send_window = Duration::from_secs(30);
-                let (rows_a_token, partitions, channel) = (0, 1, email());
+                let (deliveries_a_token, partitions, channel) = (0, 1, email());
                 let begin = Begin {
                     keys: &keys,
                     channel: &channel,
                     send_window,
-                    rows_a_token,
+                    deliveries_a_token,
                     partitions,
                     parcels: &parcels,
                 };
@@ -136,13 +138,18 @@ impl<'s> Walk<'s> {
             }
             5 => {
                 let Some(parcel) = self.parcel() else { return };
-                let report =
-                    Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
+                let report = AttemptReport {
+                    delivery: 0,
+                    attempt: 1,
+                    outcome: OutcomeKind::Sent,
+                    reason: Reason::None,
+                    value: 0,
+                };
                 let settlements = [Settlement { parcel, leave: true, reports: vec![report] }];
                 if let Some((settled, mark, _)) =
                     self.call(&Settle { keys: &keys, channel: &email(), settlements: &settlements })
                 {
-                    // A lease that came back tells nobody anything.
+                    // A lease that came back reports nothing to anybody.
                     let applied =
                         |reported: &Reported| matches!(reported, Reported::Applied | Reported::Evidence);
                     let any = settled.parcels.iter().any(|(_, reports)| reports.iter().any(applied));
@@ -150,15 +157,16 @@ impl<'s> Walk<'s> {
                 }
             }
             6 => {
-                let Some((suffix, _)) = self.order() else { return };
-                if let Some((_, mark, changed)) = self.call(&Cancel { keys: &keys, suffix: &suffix }) {
+                let Some((order_id, _)) = self.order() else { return };
+                if let Some((_, mark, changed)) = self.call(&Cancel { keys: &keys, order_id: &order_id }) {
                     self.tell("cancel", mark, changed);
                 }
             }
             7 => {
-                let Some((suffix, _)) = self.order() else { return };
+                let Some((order_id, _)) = self.order() else { return };
                 let due = UnixMs(1_790_000_900_000 + self.requests);
-                let move_it = Reschedule { keys: &keys, suffix: &suffix, due, not_after: None, revision: 0 };
+                let move_it =
+                    Reschedule { keys: &keys, order_id: &order_id, due, not_after: None, revision: 0 };
                 if let Some((_, mark, changed)) = self.call(&move_it) {
                     self.tell("reschedule", mark, changed);
                 }
@@ -172,20 +180,20 @@ impl<'s> Walk<'s> {
     fn accept(&mut self) {
         let keys = self.keys.clone();
         let later = self.rng.random_bool(0.3);
-        let suffix: Suffix = format!("u:{}", self.requests + 1).parse().expect("a suffix");
+        let order_id: OrderId = format!("u:{}", self.requests + 1).parse().expect("an order id");
         let content = Content { text: Text::new("a text"), ..Content::default() };
-        let row = Row {
+        let delivery = Delivery {
             index: 0,
             recipient: "r".to_owned(),
             name: String::new(),
             address: Address::new("a@b.c".to_owned()),
         };
-        let pieces = Inline::encode(&content, &[row]).expect("it is small");
+        let pieces = Inline::encode(&content, &[delivery]).expect("it is small");
         let enqueue = Enqueue {
             keys: &keys,
-            suffix: &suffix,
+            order_id: &order_id,
             due: later.then_some(UnixMs(1_790_000_800_000)),
-            lane: Lane::Bulk,
+            priority: Priority::Bulk,
             on_unknown: OnUnknown::Hold,
             not_after: None,
             span: Duration::from_secs(259_200),
@@ -196,7 +204,7 @@ impl<'s> Walk<'s> {
             upload: "",
         };
         if let Some((_, mark, changed)) = self.call(&enqueue) {
-            self.orders.push((suffix, later));
+            self.orders.push((order_id, later));
             self.tell("enqueue", mark, changed);
         }
     }
@@ -221,7 +229,8 @@ impl<'s> Walk<'s> {
         if any {
             assert!(self.fences.insert(fence), "the fence {fence} was given out twice");
         }
-        self.held.extend(taken.parcels.into_iter().map(|parcel| ParcelRef { member: parcel.member, fence }));
+        self.held
+            .extend(taken.parcels.into_iter().map(|parcel| ParcelRef { parcel_id: parcel.parcel_id, fence }));
         self.tell("claim", fence, any);
     }
 
@@ -232,7 +241,7 @@ impl<'s> Walk<'s> {
             let key = NewKey {
                 hash: SecretHash::new([1; 32]),
                 name: "a key".to_owned(),
-                scopes: Scope::ALL.into_iter().collect(),
+                scopes: KeyScope::ALL.into_iter().collect(),
                 sender: None,
                 role: None,
                 send_as: SendAs::any(),
@@ -247,7 +256,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    fn order(&mut self) -> Option<(Suffix, bool)> {
+    fn order(&mut self) -> Option<(OrderId, bool)> {
         let at = self.rng.random_range(0..self.orders.len().max(1));
         self.orders.get(at).cloned()
     }
@@ -257,7 +266,7 @@ impl<'s> Walk<'s> {
         self.held.get(at).cloned()
     }
 
-    /// Another server takes over, with less than was told; the first process to call it compares.
+    /// Another server takes over, with less than was reported; the first process to call it compares.
     fn goes_back(&mut self) {
         let to = self.rng.random_range(0..self.line.len());
         let clock = self.world.clock();
@@ -265,33 +274,33 @@ impl<'s> Walk<'s> {
         self.line.truncate(to + 1);
         self.runs += 1;
         self.world.set_run(self.runs);
-        // Now and then its clock is a little behind.
+        // Sometimes its clock is a little behind.
         let behind = if self.rng.random_bool(0.2) { self.rng.random_range(0..3) } else { 0 };
         self.world.set_clock(clock.later_by_ms(-behind));
         for told in &mut self.told {
             told.lost |= told.at > to;
         }
         let keys = self.keys.clone();
-        let (runs, ..) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
+        let (runs, ..) = self.call(&OpenServerRun { keys: &keys, lost: None }).expect("an answer");
         self.compare(&runs);
-        // By whoever comes next.
-        let (again, _, changed) = self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
+        // The next process opens it again.
+        let (again, _, changed) = self.call(&OpenServerRun { keys: &keys, lost: None }).expect("an answer");
         assert!(again == runs && !changed, "opened twice: {runs:?} {again:?}");
         self.line.push(self.world.clone());
     }
 
-    fn compare(&self, runs: &[Run]) {
+    fn compare(&self, runs: &[ServerRun]) {
         for told in &self.told {
             let shown = runs.iter().any(|run| run.lost(told.mark));
             assert_eq!(shown, told.lost, "{} at mark {}: {runs:?}", told.what, told.mark);
         }
     }
 
-    /// Somebody stops it, and somebody goes on.
+    /// An operator halts it and recovers it.
     fn is_halted(&mut self) {
         let keys = self.keys.clone();
         let known = self.told.iter().map(|told| told.mark).max().unwrap_or(0);
-        let halt = Halt {
+        let halt = HaltDatabase {
             keys: &keys,
             cause: HaltCause::WentBack,
             found: Some(known),
@@ -301,7 +310,7 @@ impl<'s> Walk<'s> {
             orders: &[],
         };
         self.call(&halt).expect("it is halted");
-        // Nobody who has not heard of it changes anything.
+        // A process that does not know of the halt changes nothing.
         for _ in 0..10 {
             let before = self.world.clone();
             self.step();
@@ -313,14 +322,14 @@ impl<'s> Walk<'s> {
         let (epoch, fence, _) = self.call(&Recover { keys: &keys, partitions: 1 }).expect("an answer");
         let epoch = epoch.expect("it was halted");
         assert!(fence > known && self.fences.iter().all(|given| *given < fence), "{fence}");
-        // Late: one who noticed before the recovery.
+        // Late: a process that noticed before the recovery.
         self.epoch = running;
-        assert!(self.call(&halt).is_none(), "halted again by one who is late");
+        assert!(self.call(&halt).is_none(), "halted again by a late process");
         self.epoch = epoch;
         let (again, _, changed) = self.call(&Recover { keys: &keys, partitions: 1 }).expect("an answer");
         assert!(again.is_none() && !changed, "recovered twice");
-        self.call(&OpenRun { keys: &keys, lost: None }).expect("an answer");
-        // Everybody begins anew.
+        self.call(&OpenServerRun { keys: &keys, lost: None }).expect("an answer");
+        // All processes start over.
         self.told.clear();
         self.line = vec![self.world.clone()];
     }
@@ -330,7 +339,7 @@ fn email() -> Channel {
     "email".parse().expect("a channel")
 }
 
-/// Walks through servers that go back again and again; how the first walk fails, if one does.
+/// Walks through servers that go back repeatedly; returns how the first walk fails, if one does.
 fn walks(scripts: &Scripts) -> Option<String> {
     (0..WALKS).find_map(|seed| {
         let walked = std::panic::catch_unwind(|| {
@@ -352,12 +361,12 @@ fn walks(scripts: &Scripts) -> Option<String> {
 }
 
 #[test]
-fn what_was_told_and_is_lost_shows_and_nothing_else() {
+fn only_what_was_reported_and_lost_shows() {
     assert_eq!(walks(&Scripts::load().expect("the scripts of lua/")), None);
 }
 
 #[test]
-fn scripts_without_a_guard_are_found_out() {
+fn scripts_without_a_guard_are_detected() {
     let mark = |file| (file, "leave_mark()", "");
     let mutants = [
         mark("enqueue"),
@@ -371,10 +380,10 @@ fn scripts_without_a_guard_are_found_out() {
         mark("unpark"),
         mark("fail_parcel"),
         mark("fail_order"),
-        ("open_run", "if last ~= run then", "if not last then"),
-        ("open_run", "if found > 0 or last then", "if false then"),
-        ("open_run", "raised = found < micros and micros or", "raised ="),
-        ("open_run", "or found + MARGIN * (1 + tonumber(sub(run, 1, 3), 16))", "or found + 1"),
+        ("open_server_run", "if last ~= run then", "if not last then"),
+        ("open_server_run", "if found > 0 or last then", "if false then"),
+        ("open_server_run", "raised = found < micros and micros or", "raised ="),
+        ("open_server_run", "or found + MARGIN * (1 + tonumber(sub(run, 1, 3), 16))", "or found + 1"),
         ("halt", "epoch = '!' .. name", "epoch = name"),
         ("halt", "or later > generation", ""),
         ("recover", "if sub(epoch, 1, 1) ~= '!' then", "if false then"),
@@ -384,6 +393,6 @@ fn scripts_without_a_guard_are_found_out() {
         let hunted_in = || suite::gate("crashes").remove(0).scenario;
         let mutant = Mutant { name: "of a roll-back", file, text, instead, hunted_in, survives: None };
         let scripts = mutant.scripts().unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(walks(&scripts).is_some(), "{file} without `{text}` was not found out");
+        assert!(walks(&scripts).is_some(), "{file} without `{text}` was not detected");
     }
 }

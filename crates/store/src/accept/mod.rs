@@ -1,14 +1,15 @@
-//! Accepting orders: small ones in one call, big ones streamed in bounded memory and taken over whole at the end.
+//! Accepting orders: small ones in one call; big ones are streamed in bounded memory and accepted as a whole at the
+//! end.
 
+mod address_set;
 mod retry;
-mod seen;
 mod writer;
 
 use std::time::Duration;
 
-use posthaste_model::{Channel, Content, Durability, Lane, OnUnknown, Row, Suffix, UnixMs};
+use posthaste_model::{Channel, Content, Delivery, Durability, OnUnknown, OrderId, Priority, UnixMs};
 
-pub use retry::RetryAsk;
+pub use retry::RetryRequest;
 pub use writer::OrderWriter;
 
 use crate::error::CallError;
@@ -17,19 +18,19 @@ use crate::store::Store;
 /// An order without its recipients.
 #[derive(Debug, Clone)]
 pub struct NewOrderHead {
-    /// Its suffix, which no other order has.
-    pub suffix: Suffix,
-    /// When it is due; `None` for now.
+    /// Its order id, which is unique.
+    pub order_id: OrderId,
+    /// When it is due; `None` means now.
     pub due: Option<UnixMs>,
-    /// Its lane.
-    pub lane: Lane,
-    /// What becomes of unknowns.
+    /// Its priority.
+    pub priority: Priority,
+    /// What happens to unknown deliveries.
     pub on_unknown: OnUnknown,
-    /// When it ends; `None` for `span` after the due time.
+    /// When it expires; `None` means `span` after the due time.
     pub not_after: Option<UnixMs>,
     /// See `not_after`.
     pub span: Duration,
-    /// What it says.
+    /// The message.
     pub content: Content,
 }
 
@@ -38,41 +39,41 @@ pub struct NewOrderHead {
 pub struct NewOrder {
     /// All but the recipients.
     pub head: NewOrderHead,
-    /// Digest of the body it was made from: an order of the same suffix and digest is the same order.
+    /// Digest of the body it was made from: an order with the same order id and digest is the same order.
     pub digest: [u8; 12],
-    /// Its rows. Equal addresses of one channel are merged: the first counts.
-    pub rows: Vec<(Channel, Row)>,
-    /// Recipients without an address, of each channel.
+    /// Its deliveries. Equal addresses of one channel are merged: the first counts.
+    pub deliveries: Vec<(Channel, Delivery)>,
+    /// Recipients without an address, per channel.
     pub no_contact: Vec<(Channel, u32)>,
 }
 
-/// What was accepted.
+/// The result of an acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its suffix.
-    pub suffix: Suffix,
+pub struct AcceptedOrder {
+    /// Its order id.
+    pub order_id: OrderId,
     /// Whether an earlier call had stored it.
     pub again: bool,
-    /// Whether it is due now, as the server saw it.
+    /// Whether it is due now, by the server's clock.
     pub now: bool,
     /// When it was accepted.
     pub accepted: UnixMs,
     /// When it is due.
     pub due: UnixMs,
-    /// What "accepted" means.
+    /// What "accepted" means here.
     pub durability: Durability,
-    /// Of each channel what was stored and who is there.
+    /// For each channel, what was stored and when its courier was last seen.
     pub channels: Vec<AcceptedChannel>,
 }
 
 /// What was accepted for one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedChannel {
-    /// Which one.
+    /// The channel.
     pub channel: Channel,
-    /// Rows stored.
-    pub rows: u32,
-    /// Rows left out because their address was there before.
+    /// Deliveries stored.
+    pub deliveries: u32,
+    /// Deliveries left out because their address was already in the order.
     pub merged: u32,
     /// Recipients without an address.
     pub no_contact: u32,
@@ -83,41 +84,43 @@ pub struct AcceptedChannel {
 /// Why an order was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// Take another suffix: there is an order of this one with another body.
-    #[error("there is another order of this suffix")]
+    /// Choose another order id: an order with this id but another body already exists.
+    #[error("an order with this id already exists")]
     Conflict,
-    /// Correct the times: it would end before it is due.
-    #[error("it would end before it is due")]
+    /// Correct the times: the order would expire before it is due.
+    #[error("the order would expire before it is due")]
     Late,
-    /// Name somebody: it has no row.
-    #[error("it names no row")]
+    /// Add a delivery: the order has none.
+    #[error("the order has no deliveries")]
     Empty,
-    /// Name fewer channels, or rows.
-    #[error("it has more channels or rows than an order may have")]
+    /// Use fewer channels or deliveries.
+    #[error("the order has too many channels or deliveries")]
     TooBig,
-    /// Give it again from the start: what was streamed of it is gone.
-    #[error("what was streamed of it is gone: it was silent for too long, or given up")]
+    /// Send it again from the start: its staged data is gone.
+    #[error(
+        "the staged data of this order is gone: it was idle for too long or was abandoned; send the order again"
+    )]
     Gone,
-    /// What it was to be made from does not exist, or can't be read.
-    #[error("there is no such order to take rows from")]
+    /// The source order does not exist, or can't be read.
+    #[error("the order to take deliveries from does not exist")]
     NoSource,
-    /// Try again later: refused whole, and no earlier try was without an answer. Nothing of it is stored.
-    #[error("refused, nothing is stored")]
+    /// Try again later: it was refused as a whole, and every earlier try was answered. Nothing of it is stored.
+    #[error("refused; nothing is stored")]
     Refused(#[source] CallError),
-    /// Keep all that was written for it and give it again under the same suffix, to learn the truth: it may be stored. The
-    /// answer of a try was lost or could not be used, or it was not confirmed in time; whatever came after that says
-    /// nothing of that try.
-    #[error("it may be stored")]
+    /// It may be stored. Keep everything that was written for it, and send it again under the same order id to find
+    /// out. The answer of a try was lost or invalid, or the try was not confirmed in time; the results of later tries
+    /// say nothing about that try.
+    #[error("the order may have been stored; send it again with the same id to find out")]
     Unknown(#[source] CallError),
 }
 
 impl AcceptError {
-    /// A call that enqueues the order ended so.
+    /// Classifies the error of a call that enqueues the order.
     fn of_enqueue(error: CallError) -> Self {
         if error.may_have_happened() { Self::Unknown(error) } else { Self::Refused(error) }
     }
 
-    /// What allows giving back all that was written for the order; `None` when it may be stored.
+    /// Permission to take back everything that was written for the order; `None` when the order may be stored.
     #[must_use]
     pub fn nothing_stored(&self) -> Option<NothingStored> {
         match self {
@@ -133,13 +136,13 @@ impl AcceptError {
     }
 }
 
-/// Says that a request stored no order: every try was answered, by a refusal. Whoever holds one may give back what was
-/// written for the order: its idempotency key and its place in the day.
+/// Proof that a request stored no order: every try was answered with a refusal. The holder may take back what was
+/// written for the order: its idempotency key and its daily place.
 #[derive(Debug)]
 pub struct NothingStored(());
 
 impl NothingStored {
-    /// For an order that was never handed to [`Store::accept`], [`Store::retry_order`] or [`OrderWriter::finish`].
+    /// For an order that was never passed to [`Store::accept`], [`Store::retry_order`] or [`OrderWriter::finish`].
     #[must_use]
     pub fn never_tried() -> Self {
         Self(())
@@ -150,11 +153,11 @@ impl Store {
     /// Accepts a whole order.
     ///
     /// # Errors
-    /// An [`AcceptError`]; unless it is `Unknown`, nothing of the order is there.
-    pub async fn accept(&self, order: &NewOrder) -> Result<Accepted, AcceptError> {
+    /// An [`AcceptError`]; unless it is `Unknown`, nothing of the order is stored.
+    pub async fn accept(&self, order: &NewOrder) -> Result<AcceptedOrder, AcceptError> {
         let mut writer = self.open_order(order.head.clone())?;
-        for (channel, row) in &order.rows {
-            writer.push(channel, row.clone()).await?;
+        for (channel, delivery) in &order.deliveries {
+            writer.push(channel, delivery.clone()).await?;
         }
         writer.finish(order.digest, &order.no_contact).await
     }

@@ -1,43 +1,45 @@
-//! A new order from chosen rows of an old one, parcel by parcel.
+//! Creates a new order from chosen deliveries of an old one, parcel by parcel.
 
 use std::time::Duration;
 
-use posthaste_model::{Channel, Member, Row, Suffix, UnixMs};
-use posthaste_protocol::record::RowOutcome;
+use posthaste_model::{Channel, Delivery, OrderId, ParcelId, UnixMs};
+use posthaste_protocol::record::DeliveryOutcome;
 
-use super::{AcceptError, Accepted, NewOrderHead};
+use super::{AcceptError, AcceptedOrder, NewOrderHead};
 use crate::error::CallError;
 use crate::store::Store;
-use crate::verbs::OrderView;
+use crate::verbs::OrderRecord;
 
-/// What the new order is to be. Content, lane and policy are the old one's.
+/// The new order. Its content, priority and policy are those of the old one.
 #[derive(Debug, Clone)]
-pub struct RetryAsk {
-    /// Its suffix.
-    pub suffix: Suffix,
-    /// When it is due; `None` for now.
+pub struct RetryRequest {
+    /// Its order id.
+    pub order_id: OrderId,
+    /// When it is due; `None` means now.
     pub due: Option<UnixMs>,
-    /// Digest of the request, so that a repeated one is known.
+    /// Digest of the request, to recognise a repeated one.
     pub digest: [u8; 12],
 }
 
 impl Store {
-    /// Accepts a new order from the rows of `old` that `choose` wants, in bounded memory. The old one stays as it is.
+    /// Accepts a new order from the deliveries of `old` that `choose` selects, in bounded memory. The old order is
+    /// not changed.
     ///
     /// # Errors
-    /// An [`AcceptError`]: `NoSource` when there is no old order, `Empty` when no row was chosen.
+    /// An [`AcceptError`]: `NoSource` when the old order does not exist, `Empty` when no delivery was chosen.
     pub async fn retry_order(
         &self,
-        old: &Suffix,
-        ask: &RetryAsk,
-        choose: impl Fn(&Channel, &Row, &RowOutcome) -> bool,
-    ) -> Result<Accepted, AcceptError> {
+        old: &OrderId,
+        ask: &RetryRequest,
+        choose: impl Fn(&Channel, &Delivery, &DeliveryOutcome) -> bool,
+    ) -> Result<AcceptedOrder, AcceptError> {
         let p = self.partition_of(old);
         // Nothing is stored before the writer finishes.
         let view = self.load_order(p, old).await.map_err(AcceptError::Refused)?;
         let view = view.ok_or(AcceptError::NoSource)?;
         match self.retry_once(p, old, &view, ask, &choose).await {
-            // Rows changed between an attempt that was cut off and this one; what that left is removed now.
+            // Deliveries changed between an interrupted attempt and this one; `Gone` has removed the staged data of
+            // the earlier attempt.
             Err(AcceptError::Gone) => self.retry_once(p, old, &view, ask, &choose).await,
             other => other,
         }
@@ -46,11 +48,11 @@ impl Store {
     async fn retry_once(
         &self,
         p: u16,
-        old: &Suffix,
-        view: &OrderView,
-        ask: &RetryAsk,
-        choose: &impl Fn(&Channel, &Row, &RowOutcome) -> bool,
-    ) -> Result<Accepted, AcceptError> {
+        old: &OrderId,
+        view: &OrderRecord,
+        ask: &RetryRequest,
+        choose: &impl Fn(&Channel, &Delivery, &DeliveryOutcome) -> bool,
+    ) -> Result<AcceptedOrder, AcceptError> {
         let head = &view.head;
         let mut content = match &view.inline {
             Some((inline, _)) => inline.content.clone(),
@@ -58,9 +60,9 @@ impl Store {
         };
         content.retry_of = old.to_string();
         let mut writer = self.open_order(NewOrderHead {
-            suffix: ask.suffix.clone(),
+            order_id: ask.order_id.clone(),
             due: ask.due,
-            lane: head.lane,
+            priority: head.priority,
             on_unknown: head.on_unknown,
             not_after: None,
             span: head.not_after.since(head.due).max(Duration::from_millis(1)),
@@ -68,16 +70,16 @@ impl Store {
         })?;
         for (channel, _) in &head.channels {
             for number in 0..head.parcels(channel) {
-                let (rows, outcomes) = match &view.inline {
-                    Some((inline, outcomes)) => (inline.rows.clone(), outcomes.clone()),
+                let (deliveries, outcomes) = match &view.inline {
+                    Some((inline, outcomes)) => (inline.deliveries.clone(), outcomes.clone()),
                     None => {
                         let read = self.old_parcel(p, channel, old, number, view).await;
                         read.map_err(AcceptError::Refused)?
                     }
                 };
-                for (row, outcome) in rows.into_iter().zip(outcomes.rows()) {
-                    if choose(channel, &row, &outcome) {
-                        writer.push(channel, row).await?;
+                for (delivery, outcome) in deliveries.into_iter().zip(outcomes.deliveries()) {
+                    if choose(channel, &delivery, &outcome) {
+                        writer.push(channel, delivery).await?;
                     }
                 }
             }
@@ -89,15 +91,15 @@ impl Store {
         &self,
         p: u16,
         channel: &Channel,
-        old: &Suffix,
+        old: &OrderId,
         number: u32,
-        view: &OrderView,
-    ) -> Result<(Vec<Row>, crate::Outcomes), CallError> {
-        let member = Member { suffix: old.clone(), number };
+        view: &OrderRecord,
+    ) -> Result<(Vec<Delivery>, crate::Outcomes), CallError> {
+        let parcel_id = ParcelId { order_id: old.clone(), number };
         let ended = view.ended_unrung();
         futures::future::try_join(
-            self.load_rows(p, channel, &member),
-            self.load_outcomes(p, channel, &member, &view.head, ended),
+            self.load_deliveries(p, channel, &parcel_id),
+            self.load_outcomes(p, channel, &parcel_id, &view.head, ended),
         )
         .await
     }

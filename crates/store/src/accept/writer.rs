@@ -1,43 +1,44 @@
-//! Streams an order in: rows become parcels of 500, parcels go out while the next rows come in, one call at a time.
+//! Streams an order: deliveries are collected into parcels of 500; parcels are sent while the next deliveries arrive,
+//! one call at a time.
 
-use posthaste_model::{Channel, PARCEL_ROWS, Row};
+use posthaste_model::{Channel, Delivery, PARCEL_DELIVERIES};
 use posthaste_protocol::record::{Inline, encode_content, encode_parcel};
 use posthaste_protocol::scripts::enqueue::{Enqueue, Enqueued};
-use posthaste_protocol::scripts::stage::{Stage, Staged};
-use posthaste_protocol::scripts::unstage::Unstaged;
+use posthaste_protocol::scripts::stage_parcels::{StageParcels, Staged};
+use posthaste_protocol::scripts::unstage_parcels::Unstaged;
 use tokio::task::JoinHandle;
 
-use super::seen::Seen;
-use super::{AcceptError, Accepted, AcceptedChannel, NewOrderHead};
+use super::address_set::AddressSet;
+use super::{AcceptError, AcceptedChannel, AcceptedOrder, NewOrderHead};
 use crate::error::CallError;
 use crate::store::Store;
 use crate::verbs::malformed;
 
-/// Parcels of one call at most, and bytes from which on it is made.
+/// Most parcels of one call, and the number of bytes at which a call is made.
 const CALL_PARCELS: usize = 8;
 const CALL_BYTES: usize = 512 * 1024;
-/// Channels of one order at most: each has a parcel being filled in memory.
+/// Most channels of one order: each has one parcel in memory.
 const MOST_CHANNELS: usize = 64;
 
 type Parcels = Vec<(Channel, u32, Vec<u8>)>;
 
-/// An order that is streaming in. Nothing of it is an order before [`OrderWriter::finish`]. Dropped before, what was
-/// streamed is swept after 15 minutes of silence; [`OrderWriter::abort`] removes it at once.
+/// An order that is being streamed. It becomes an order only with [`OrderWriter::finish`]. If it is dropped before
+/// that, its staged data is removed after 15 minutes without activity; [`OrderWriter::abort`] removes it at once.
 #[derive(Debug)]
 #[must_use = "nothing is accepted before `finish`"]
 pub struct OrderWriter {
     store: Store,
     p: u16,
     head: NewOrderHead,
-    /// Names this upload: another of the same suffix never mixes with it.
+    /// Identifies this upload: another upload with the same order id never mixes with it.
     upload: String,
-    seen: Seen,
+    seen: AddressSet,
     channels: Vec<Filling>,
     full: Parcels,
     full_bytes: usize,
-    /// The first call opens.
+    /// The first call opens the upload.
     opened: bool,
-    /// An order of this suffix is there: nothing more needs to be streamed.
+    /// An order with this id already exists: nothing more needs to be streamed.
     exists: bool,
     under_way: Option<JoinHandle<Result<Staged, CallError>>>,
 }
@@ -46,7 +47,7 @@ pub struct OrderWriter {
 #[derive(Debug)]
 struct Filling {
     channel: Channel,
-    rows: Vec<Row>,
+    deliveries: Vec<Delivery>,
     parcels: u32,
     total: u32,
     merged: u32,
@@ -54,18 +55,18 @@ struct Filling {
 }
 
 impl Store {
-    /// Opens an order whose rows will come one after the other.
+    /// Opens an order whose deliveries are added one by one.
     ///
     /// # Errors
-    /// As any call, before anything is stored.
+    /// As for any call, before anything is stored.
     pub fn open_order(&self, head: NewOrderHead) -> Result<OrderWriter, AcceptError> {
         self.0.guard.check().map_err(AcceptError::Refused)?;
         Ok(OrderWriter {
-            p: self.partition_of(&head.suffix),
+            p: self.partition_of(&head.order_id),
             store: self.clone(),
             head,
             upload: format!("{:016x}", rand::random::<u64>()),
-            seen: Seen::new(),
+            seen: AddressSet::new(),
             channels: Vec::new(),
             full: Vec::new(),
             full_bytes: 0,
@@ -77,20 +78,20 @@ impl Store {
 }
 
 impl OrderWriter {
-    /// Adds a row; false when its address was there before on this channel, so that it was left out.
+    /// Adds a delivery; false when its address is already in the order on this channel and the delivery was left out.
     ///
     /// # Errors
-    /// After any error the order can only be given up, or given again from the start.
-    pub async fn push(&mut self, channel: &Channel, row: Row) -> Result<bool, AcceptError> {
+    /// After any error the order can only be aborted, or sent again from the start.
+    pub async fn push(&mut self, channel: &Channel, delivery: Delivery) -> Result<bool, AcceptError> {
         let at = self.filling(channel)?;
-        if !self.seen.insert(channel, &row.address) {
+        if !self.seen.insert(channel, &delivery.address) {
             self.channels[at].merged += 1;
             return Ok(false);
         }
         let filling = &mut self.channels[at];
         filling.total = filling.total.checked_add(1).ok_or(AcceptError::TooBig)?;
-        filling.rows.push(row);
-        if filling.rows.len() == PARCEL_ROWS as usize {
+        filling.deliveries.push(delivery);
+        if filling.deliveries.len() == PARCEL_DELIVERIES as usize {
             self.close_parcel(at);
             if self.full.len() >= CALL_PARCELS || self.full_bytes >= CALL_BYTES {
                 self.send_full().await?;
@@ -109,7 +110,7 @@ impl OrderWriter {
         let channel = channel.clone();
         self.channels.push(Filling {
             channel,
-            rows: Vec::new(),
+            deliveries: Vec::new(),
             parcels: 0,
             total: 0,
             merged: 0,
@@ -120,14 +121,14 @@ impl OrderWriter {
 
     fn close_parcel(&mut self, at: usize) {
         let filling = &mut self.channels[at];
-        let packed = encode_parcel(&filling.rows);
-        filling.rows.clear();
+        let packed = encode_parcel(&filling.deliveries);
+        filling.deliveries.clear();
         self.full_bytes += packed.len();
         self.full.push((filling.channel.clone(), filling.parcels, packed));
         filling.parcels += 1;
     }
 
-    /// Starts the call for all full parcels, once the one before it is answered.
+    /// Starts the call for all full parcels, once the previous one is answered.
     async fn send_full(&mut self) -> Result<(), AcceptError> {
         self.answered().await?;
         let parcels = std::mem::take(&mut self.full);
@@ -137,14 +138,14 @@ impl OrderWriter {
         }
         let open = (!self.opened).then(|| encode_content(&self.head.content));
         self.opened = true;
-        let (store, p, suffix) = (self.store.clone(), self.p, self.head.suffix.clone());
+        let (store, p, order_id) = (self.store.clone(), self.p, self.head.order_id.clone());
         let upload = self.upload.clone();
         self.under_way = Some(tokio::spawn(async move {
             let at = store.0.partition(p)?;
             store.0.room(at).await?;
             let (keys, open) = (&at.keys, open.as_deref());
-            let script = Stage { keys, suffix: &suffix, upload: &upload, open, parcels: &parcels };
-            // A parcel stored twice is the same parcel.
+            let script = StageParcels { keys, order_id: &order_id, upload: &upload, open, parcels: &parcels };
+            // Storing a parcel twice stores the same parcel.
             Ok(store.0.call_repeated(p, &script).await?.reply)
         }));
         Ok(())
@@ -153,7 +154,7 @@ impl OrderWriter {
     async fn answered(&mut self) -> Result<(), AcceptError> {
         let Some(call) = self.under_way.take() else { return Ok(()) };
         let staged = call.await.unwrap_or_else(|_| Err(malformed("a call that ended by itself")));
-        // What is staged is no order.
+        // Staged data is not an order yet.
         match staged.map_err(AcceptError::Refused)? {
             Staged::Ok => Ok(()),
             Staged::Exists => {
@@ -165,16 +166,16 @@ impl OrderWriter {
         }
     }
 
-    /// Accepts the order, all of it or nothing. `digest`: of the body it was made from. `no_contact`: recipients without
-    /// an address, of each channel.
+    /// Accepts the order, as a whole or not at all. `digest` is that of the body it was made from, `no_contact` the
+    /// recipients without an address per channel.
     ///
     /// # Errors
-    /// An [`AcceptError`]; with `Unknown` it may be there: give it again under the same suffix.
+    /// An [`AcceptError`]; with `Unknown` it may be stored: send it again under the same order id.
     pub async fn finish(
         mut self,
         digest: [u8; 12],
         no_contact: &[(Channel, u32)],
-    ) -> Result<Accepted, AcceptError> {
+    ) -> Result<AcceptedOrder, AcceptError> {
         for (channel, count) in no_contact {
             let at = self.filling(channel)?;
             self.channels[at].no_contact = *count;
@@ -185,7 +186,7 @@ impl OrderWriter {
         let inline = self.inline();
         if inline.is_none() {
             for at in 0..self.channels.len() {
-                if !self.channels[at].rows.is_empty() {
+                if !self.channels[at].deliveries.is_empty() {
                     self.close_parcel(at);
                 }
                 if self.full.len() >= CALL_PARCELS || self.full_bytes >= CALL_BYTES {
@@ -198,11 +199,12 @@ impl OrderWriter {
         self.enqueue(digest, inline.as_deref()).await
     }
 
-    /// The pieces of a small order: one channel has rows, one parcel, and nothing was streamed.
+    /// The pieces of a small order: only one channel has deliveries, they fit in one parcel, and nothing was
+    /// streamed.
     fn inline(&self) -> Option<Vec<(String, Vec<u8>)>> {
         let mut holders = self.channels.iter().filter(|filling| filling.total > 0);
         match (holders.next(), holders.next()) {
-            (Some(one), None) if one.parcels == 0 => Inline::encode(&self.head.content, &one.rows),
+            (Some(one), None) if one.parcels == 0 => Inline::encode(&self.head.content, &one.deliveries),
             _ => None,
         }
     }
@@ -211,9 +213,9 @@ impl OrderWriter {
         &self,
         digest: [u8; 12],
         inline: Option<&[(String, Vec<u8>)]>,
-    ) -> Result<Accepted, AcceptError> {
+    ) -> Result<AcceptedOrder, AcceptError> {
         let (inner, head) = (&self.store.0, &self.head);
-        // Until here nothing was sent that makes an order.
+        // Nothing sent so far creates an order.
         inner.guard.check().map_err(AcceptError::Refused)?;
         let at = inner.partition(self.p).map_err(AcceptError::Refused)?;
         inner.room(at).await.map_err(AcceptError::Refused)?;
@@ -221,9 +223,9 @@ impl OrderWriter {
         let no_contact: Vec<u32> = self.channels.iter().map(|one| one.no_contact).collect();
         let script = Enqueue {
             keys: &at.keys,
-            suffix: &head.suffix,
+            order_id: &head.order_id,
             due: head.due,
-            lane: head.lane,
+            priority: head.priority,
             on_unknown: head.on_unknown,
             not_after: head.not_after,
             span: head.span,
@@ -237,13 +239,13 @@ impl OrderWriter {
         match answer.reply {
             Enqueued::Accepted { again, now, accepted, due, couriers_seen } => {
                 inner.confirmed(self.p, answer.before).await.map_err(AcceptError::Unknown)?;
-                // What an earlier try of this call stored is new.
+                // What an earlier try of this call stored is new, too.
                 if !again || answer.lost {
-                    inner.guard.accepts.keep(self.p, answer.fence, &self.head.suffix, accepted);
+                    inner.guard.accepts.keep(self.p, answer.fence, &self.head.order_id, accepted);
                 }
                 Ok(self.accepted((again && !answer.lost, now, accepted, due), couriers_seen))
             }
-            // The script looks for the order first: what it refuses was not stored by an earlier try either.
+            // The script first looks for the order, so an order it refuses was not stored by an earlier try either.
             Enqueued::Conflict => Err(AcceptError::Conflict),
             Enqueued::Late => {
                 self.remove_staged().await;
@@ -251,12 +253,12 @@ impl OrderWriter {
             }
             Enqueued::Unstaged => Err(AcceptError::Gone),
             Enqueued::Incomplete => {
-                // Another body was streamed under this suffix before.
+                // Another body was streamed under this id before.
                 self.remove_staged().await;
                 Err(AcceptError::Gone)
             }
-            // Something is stored under this suffix.
-            Enqueued::Bad => Err(AcceptError::Unknown(malformed("history of this suffix"))),
+            // Something is already stored under this id.
+            Enqueued::Bad => Err(AcceptError::Unknown(malformed("history of this id"))),
         }
     }
 
@@ -264,17 +266,17 @@ impl OrderWriter {
         &self,
         (again, now, accepted, due): (bool, bool, posthaste_model::UnixMs, posthaste_model::UnixMs),
         seen: Vec<Option<posthaste_model::UnixMs>>,
-    ) -> Accepted {
+    ) -> AcceptedOrder {
         let channels = self.channels.iter().zip(seen.into_iter().chain(std::iter::repeat(None)));
         let channels = channels.map(|(filling, courier_seen)| AcceptedChannel {
             channel: filling.channel.clone(),
-            rows: filling.total,
+            deliveries: filling.total,
             merged: filling.merged,
             no_contact: filling.no_contact,
             courier_seen,
         });
-        Accepted {
-            suffix: self.head.suffix.clone(),
+        AcceptedOrder {
+            order_id: self.head.order_id.clone(),
             again,
             now,
             accepted,
@@ -284,19 +286,19 @@ impl OrderWriter {
         }
     }
 
-    /// Gives the order up and removes what was streamed of it.
+    /// Aborts the order and removes its staged data.
     ///
     /// # Errors
-    /// As any call; what is left then is swept after 15 minutes.
+    /// As for any call; what remains is removed after 15 minutes.
     pub async fn abort(mut self) -> Result<(), CallError> {
-        // What it brings does not matter, only that it is over.
+        // The result does not matter, only that the call is over.
         let _ = self.answered().await;
         self.unstage().await
     }
 
     async fn remove_staged(&self) {
         if let Err(error) = self.unstage().await {
-            tracing::debug!(%error, "what was streamed of a refused order is swept later");
+            tracing::debug!(%error, "cannot remove the staged data of a refused order now; it is removed later");
         }
     }
 
@@ -305,7 +307,7 @@ impl OrderWriter {
             return Ok(());
         }
         loop {
-            match self.store.unstage(self.p, Some((&self.head.suffix, &self.upload))).await?.reply {
+            match self.store.unstage(self.p, Some((&self.head.order_id, &self.upload))).await?.reply {
                 Unstaged::Done(_) => return Ok(()),
                 Unstaged::More(_) => {}
             }

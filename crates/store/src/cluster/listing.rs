@@ -9,13 +9,13 @@ use super::SLOTS;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Address {
+pub(crate) struct NodeAddress {
     /// A name or an IP address; an IPv6 address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -25,7 +25,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl FromStr for Address {
+impl FromStr for NodeAddress {
     type Err = Malformed;
 
     /// Reads `host:port`, `[::1]:port` and, as servers write it, `::1:port`. The host may be empty.
@@ -37,8 +37,8 @@ impl FromStr for Address {
     }
 }
 
-impl Address {
-    /// This address, on the host of the server that named it where none is given.
+impl NodeAddress {
+    /// This address; an empty host is replaced by the host of the server that was asked.
     pub(crate) fn seen_from(mut self, asked: &Self) -> Self {
         if self.host.is_empty() {
             self.host.clone_from(&asked.host);
@@ -47,36 +47,36 @@ impl Address {
     }
 }
 
-/// One server, as another one (or itself) describes it.
+/// One server, as another server (or itself) describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) id: String,
-    pub(crate) address: Address,
-    /// The name it wants to be called by, if it has one: certificates are for names.
+    pub(crate) address: NodeAddress,
+    /// Its preferred host name, if it has one: certificates are issued for names.
     pub(crate) hostname: Option<String>,
     /// Whether this is the server that answered.
     pub(crate) myself: bool,
     pub(crate) primary: bool,
     /// The id of its primary, for a replica.
     pub(crate) replica_of: Option<String>,
-    /// Most primaries agree that it is down (`fail`; not `fail?`, which is one server's suspicion).
+    /// Most primaries agree that it is down (`fail`; not `fail?`, which is the suspicion of a single server).
     pub(crate) failed: bool,
-    /// It can't be talked to yet, or any more.
+    /// It can't be connected to yet, or any more.
     pub(crate) nowhere: bool,
-    /// The higher one counts when two claim a slot.
+    /// When two servers claim a slot, the higher epoch counts.
     pub(crate) epoch: u64,
-    /// Slots from … to …, both included.
+    /// Ranges of slots, both ends included.
     pub(crate) slots: Vec<(u16, u16)>,
-    /// Slots being moved from or to it. A server tells only its own.
+    /// Slots being moved from or to it. A server reports only its own.
     pub(crate) moving: Vec<u16>,
 }
 
-/// Reads an answer of the server at `asked`.
-pub(crate) fn read(text: &str, asked: &Address) -> Result<Vec<Listed>, Malformed> {
+/// Parses an answer of the server at `asked`.
+pub(crate) fn read(text: &str, asked: &NodeAddress) -> Result<Vec<Listed>, Malformed> {
     text.lines().filter(|line| !line.trim().is_empty()).map(|line| read_line(line, asked)).collect()
 }
 
-fn read_line(line: &str, asked: &Address) -> Result<Listed, Malformed> {
+fn read_line(line: &str, asked: &NodeAddress) -> Result<Listed, Malformed> {
     let mut words = line.split_ascii_whitespace();
     let mut word = |what| words.next().ok_or(Malformed::new(what));
     let (id, place, flags) =
@@ -108,8 +108,8 @@ fn read_line(line: &str, asked: &Address) -> Result<Listed, Malformed> {
     })
 }
 
-/// `address@bus-port`, and behind commas a name (7.0) and more (`key=value`, 7.2).
-fn read_place(place: &str) -> Result<(Address, Option<String>), Malformed> {
+/// `address@bus-port`, then after commas a host name (7.0) and more (`key=value`, 7.2).
+fn read_place(place: &str) -> Result<(NodeAddress, Option<String>), Malformed> {
     let mut parts = place.split(',');
     let endpoint = parts.next().unwrap_or_default();
     let (endpoint, _bus) = endpoint.split_once('@').unwrap_or((endpoint, ""));
@@ -137,7 +137,7 @@ fn read_mark(mark: &str) -> Result<u16, Malformed> {
 mod tests {
     use super::*;
 
-    fn asked() -> Address {
+    fn asked() -> NodeAddress {
         "10.0.0.9:7000".parse().unwrap()
     }
 
@@ -168,19 +168,19 @@ mod tests {
     #[test]
     fn addresses_are_read_as_they_are_shown() {
         for text in ["10.0.0.1:7000", "[fe80::1]:7000", "db-1.example:7000"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<NodeAddress>().unwrap().to_string(), text);
         }
-        assert_eq!("fe80::1:7000".parse::<Address>().unwrap(), "[fe80::1]:7000".parse().unwrap());
-        assert!("7000".parse::<Address>().is_err());
-        assert!("h:70000".parse::<Address>().is_err());
+        assert_eq!("fe80::1:7000".parse::<NodeAddress>().unwrap(), "[fe80::1]:7000".parse().unwrap());
+        assert!("7000".parse::<NodeAddress>().is_err());
+        assert!("h:70000".parse::<NodeAddress>().is_err());
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_and_nothing_panics() {
+    fn invalid_lines_are_refused_and_nothing_panics() {
         let good = "a 127.0.0.1:1@2 myself,master - 0 0 1 connected 0-5460 [93->-b]";
         assert!(read(good, &asked()).is_ok());
         for end in 0..good.len() {
-            // Cut anywhere: an error or a shorter list of slots.
+            // Cut anywhere: either an error or a shorter list of slots.
             let _ = read(&good[..end], &asked());
         }
         for bad in ["0-16384", "9-8", "x", "[93]", "[x->-b]", "-5", "1-2-3"] {

@@ -1,39 +1,41 @@
-//! What several servers say of their cluster, put together.
+//! Merges the views that several servers have of their cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Address, Listed, SLOTS};
+use super::{Listed, NodeAddress, SLOTS};
 
-/// What one server says.
+/// The view of one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View(pub(crate) Vec<Listed>);
 
-/// Who holds what, by all that was said.
+/// Which server holds which slots, by all views.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Map {
-    /// Servers to be connected to: those that hold slots, and those that may get some.
-    pub(crate) primaries: BTreeSet<Address>,
-    /// Those of them that most primaries hold to be down.
-    pub(crate) failed: BTreeSet<Address>,
-    /// The name each wants to be called by.
-    pub(crate) hostnames: BTreeMap<Address, String>,
-    /// All others, and whose replicas they are.
-    pub(crate) replicas: BTreeMap<Address, Option<Address>>,
-    /// Of each slot, who holds it: a place among `primaries`. Small, because there are 16,384 and a look every second.
+    /// Servers to connect to: those that hold slots, and those that may get some.
+    pub(crate) primaries: BTreeSet<NodeAddress>,
+    /// Those of them that most primaries consider down.
+    pub(crate) failed: BTreeSet<NodeAddress>,
+    /// The preferred host name of each.
+    pub(crate) hostnames: BTreeMap<NodeAddress, String>,
+    /// All other servers, and whose replicas they are.
+    pub(crate) replicas: BTreeMap<NodeAddress, Option<NodeAddress>>,
+    /// The owner of each slot, as an index into `primaries`. Compact, because there are 16,384 slots and a refresh
+    /// every second.
     pub(crate) owners: Vec<Option<u16>>,
-    /// Slots that are on the move.
+    /// Slots that are being moved.
     pub(crate) moving: BTreeSet<u16>,
 }
 
-/// What is known best of one server.
+/// The best knowledge about one server.
 struct Known<'a> {
     listed: &'a Listed,
     failed: bool,
 }
 
 impl Map {
-    /// Puts views together: of two servers that claim a slot the one with the higher epoch has it; a server speaks best of
-    /// itself, except that it does not know that the others have given it up. The order of views and lines does not matter.
+    /// Merges views. When two servers claim a slot, the one with the higher epoch has it. A server's view of itself
+    /// is the best, except that it does not know when the others have given it up. The order of views and lines does
+    /// not matter.
     pub(crate) fn of(views: &[View]) -> Self {
         let mut known: BTreeMap<&str, Known<'_>> = BTreeMap::new();
         let mut owners: Vec<Option<(u64, &str)>> = vec![None; usize::from(SLOTS)];
@@ -82,7 +84,7 @@ impl Map {
             u16::try_from(map.primaries.iter().position(|primary| primary == address)?).ok()
         };
         let places: BTreeMap<&str, Option<u16>> = holders.iter().map(|id| (*id, place_of(id))).collect();
-        // Neighbours mostly have the same owner.
+        // Neighbouring slots mostly have the same owner.
         let mut last: (&str, Option<u16>) = ("", None);
         let owned = owners.iter().map(|owner| {
             let (_, id) = (*owner)?;
@@ -95,13 +97,14 @@ impl Map {
         map
     }
 
-    /// Who holds a slot.
-    pub(crate) fn owner(&self, slot: u16) -> Option<&Address> {
+    /// The server that holds a slot.
+    pub(crate) fn owner(&self, slot: u16) -> Option<&NodeAddress> {
         self.primaries.iter().nth(usize::from((*self.owners.get(usize::from(slot))?)?))
     }
 }
 
-/// How much a line counts beside others about the same server. The end only makes it the same whatever came first.
+/// How much a line counts against others about the same server. The last fields only make the result independent of
+/// the order.
 fn rank(listed: &Listed) -> impl Ord + '_ {
     let Listed { epoch, myself, primary, nowhere, address, hostname, .. } = listed;
     (*epoch, *myself, *primary, !*nowhere, address, hostname)
@@ -114,7 +117,7 @@ mod tests {
     use super::super::listing::read;
     use super::*;
 
-    fn address(text: &str) -> Address {
+    fn address(text: &str) -> NodeAddress {
         text.parse().unwrap()
     }
 
@@ -144,12 +147,12 @@ mod tests {
             view("10.0.0.3:7000", &[A, B, C, D]),
         ]);
         assert_eq!(map.owner(16_383), Some(&address("10.0.0.4:7000")));
-        // It holds nothing any more, and nobody can talk to it.
+        // It holds no slots any more, and nobody can reach it.
         assert!(!map.primaries.contains(&address("10.0.0.3:7000")) && map.failed.is_empty());
     }
 
     #[test]
-    fn a_primary_without_slots_is_known_and_a_slot_without_primary_is_nobodys() {
+    fn a_primary_without_slots_is_known_and_a_slot_without_primary_has_no_owner() {
         let new = "e 10.0.0.5:7000@17000 master - 0 0 0 connected";
         let map = Map::of(&[view("10.0.0.1:7000", &[A, B, D, new])]);
         assert!(map.primaries.contains(&address("10.0.0.5:7000")));
@@ -193,7 +196,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever servers say, in whatever order, the map is the same, and consistent in itself.
+        /// Whatever the servers report, in whatever order, the map is the same, and consistent in itself.
         #[test]
         fn the_order_of_lines_and_views_does_not_matter(
             lines in prop::collection::vec(line(), 0..8),
@@ -204,7 +207,7 @@ mod tests {
             let map = Map::of(&[text(&lines), text(&other)]);
             let mut turned = lines.clone();
             turned.rotate_left(turn.min(lines.len()));
-            // Not shown when they differ: there are 16,384 slots.
+            // Not printed when they differ: there are 16,384 slots.
             prop_assert!(map == Map::of(&[text(&other), text(&turned)]));
             turned.reverse();
             prop_assert!(map == Map::of(&[text(&turned), text(&other)]));

@@ -1,4 +1,4 @@
-//! Keeping the map fresh: every second, after a redirection, and when a link is lost.
+//! Keeps the map current: every second, after a redirection, and when a link is lost.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Weak;
@@ -11,60 +11,63 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::listing::{Address, read};
+use super::listing::{NodeAddress, read};
 use super::map::{Map, View};
-use crate::error::{CallError, ConnectError, Fault, Lost};
+use crate::error::{CallError, ConnectError, InvalidReply, NoReplyCause};
 use crate::node::Node;
 use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
 use crate::routing::config_of;
 use crate::store::Inner;
 
-/// How often the servers are asked, and how often at most.
+/// How often the servers are queried, and the shortest time between two queries.
 const EVERY: Duration = Duration::from_secs(1);
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
-/// How long one may take to answer.
+/// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Servers that must answer before those are asked that there is no connection to.
+/// When fewer servers answer, servers without a connection are queried too.
 const ENOUGH: usize = 2;
-/// How long slots must be on the move before it is told, and told again.
+/// How long slots must have been moving before it is logged, and logged again.
 const LONG: Duration = Duration::from_secs(30);
 
-async fn ask(node: &Node, asked: &Address) -> Result<View, CallError> {
+async fn ask(node: &Node, asked: &NodeAddress) -> Result<View, CallError> {
     let text = node.ask("CLUSTER", vec![Arg::from_static_str("NODES")], 0).await?;
     let listed = text.text("nodes of the cluster").and_then(|text| read(&text, asked));
-    listed.map(View).map_err(Fault::Malformed).map_err(CallError::Fault)
+    listed.map(View).map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)
 }
 
-/// Asks a server there is no connection to.
-async fn ask_apart(config: &Config, address: &Address) -> Result<View, ConnectError> {
+/// Queries a server that has no connection.
+async fn ask_apart(config: &Config, address: &NodeAddress) -> Result<View, ConnectError> {
     let client = pool::client(&config_of(config, address, None), PATIENCE, UNRESPONSIVE, OWN_EVENTS);
     let joined = timeout(PATIENCE, client.init()).await;
     let view = match joined {
         Ok(Ok(_)) => ask(&Node::any(&client), address).await.map_err(ConnectError::from),
         Ok(Err(error)) => Err(ConnectError::connecting(error)),
-        Err(_) => Err(ConnectError::Unreachable(Lost::NotConnected)),
+        Err(_) => Err(ConnectError::Unreachable(NoReplyCause::NotConnected)),
     };
     tokio::spawn(crate::supervise::quit([client]));
     view
 }
 
-/// The first map: what the servers named in the settings say.
+/// The first map, from the servers named in the settings.
 pub(crate) async fn first_look(config: &Config) -> Result<(Map, Instant), ConnectError> {
     let asked = Instant::now();
     let hosts = config.server.hosts();
-    let seeds: Vec<Address> = hosts
+    let seeds: Vec<NodeAddress> = hosts
         .iter()
-        .map(|server| Address { host: server.host.trim_matches(['[', ']']).to_owned(), port: server.port })
+        .map(|server| NodeAddress {
+            host: server.host.trim_matches(['[', ']']).to_owned(),
+            port: server.port,
+        })
         .collect();
     let answers = join_all(seeds.iter().map(|seed| ask_apart(config, seed))).await;
     let (mut views, mut why) = (Vec::new(), None);
     for answer in answers {
         match answer {
             Ok(view) => views.push(view),
-            Err(ConnectError::Call(CallError::Fault(Fault::Server(text))))
+            Err(ConnectError::Call(CallError::InvalidReply(InvalidReply::Server(text))))
                 if text.contains("cluster support disabled") =>
             {
-                let why = "the server is not part of a cluster: begin the URL with redis:// or rediss://"
+                let why = "the server is not part of a cluster; begin the URL with redis:// or rediss://"
                     .to_owned();
                 return Err(ConnectError::Settings { key: "url", why });
             }
@@ -73,12 +76,12 @@ pub(crate) async fn first_look(config: &Config) -> Result<(Map, Instant), Connec
     }
     match (views.is_empty(), why) {
         (true, Some(why)) => Err(why),
-        (true, None) => Err(ConnectError::Settings { key: "url", why: "it names no server".to_owned() }),
+        (true, None) => Err(ConnectError::Settings { key: "url", why: "the URL names no server".to_owned() }),
         (false, _) => Ok((Map::of(&views), asked)),
     }
 }
 
-/// Asks for the map again and again until told to stop.
+/// Refreshes the map until cancelled.
 pub(crate) async fn keep_fresh(inner: Weak<Inner>, stop: CancellationToken) {
     let mut known = Known::default();
     loop {
@@ -112,15 +115,16 @@ pub(crate) async fn keep_fresh(inner: Weak<Inner>, stop: CancellationToken) {
 /// What was found so far.
 #[derive(Default)]
 struct Known {
-    /// What each primary said last. Marks of slots are told by their servers alone: those of one that does not answer stay.
-    last: HashMap<Address, View>,
-    replicas: BTreeSet<Address>,
-    /// Since when slots are on the move, and when that was told last.
+    /// The last answer of each primary. Only a server itself reports that its slots are moving: if it does not
+    /// answer, its last report stays valid.
+    last: HashMap<NodeAddress, View>,
+    replicas: BTreeSet<NodeAddress>,
+    /// Since when slots have been moving, and when that was last logged.
     moving: Option<(Instant, Instant)>,
 }
 
 impl Known {
-    /// Asks all primaries there is a link to, and others when those are few; `None` when nobody answers.
+    /// Queries all connected primaries, and other servers when those are few; `None` when no server answers.
     async fn look(&mut self, inner: &Inner) -> Option<Map> {
         let primaries = inner.routes.primaries();
         let linked = primaries.iter().filter_map(|primary| {
@@ -139,7 +143,7 @@ impl Known {
             }
         }
         if views.len() < ENOUGH {
-            let apart: Vec<Address> = self.replicas.iter().take(2 * ENOUGH).cloned().collect();
+            let apart: Vec<NodeAddress> = self.replicas.iter().take(2 * ENOUGH).cloned().collect();
             let answers = join_all(apart.iter().map(|address| ask_apart(&inner.config, address))).await;
             views.extend(answers.into_iter().flatten());
         }
@@ -155,7 +159,7 @@ impl Known {
         Some(map)
     }
 
-    /// Slots that are on the move are held; for how long is for an operator to know.
+    /// Slots that are being moved are held; logs for how long, for the operator.
     fn tell_moving(&mut self, map: &Map) {
         let now = Instant::now();
         if map.moving.is_empty() {
@@ -170,7 +174,8 @@ impl Known {
                 seconds,
                 slots,
                 first = map.moving.first(),
-                "slots of the cluster are being moved: their orders wait until they have settled. If nobody moves them, run redis-cli --cluster fix"
+                "cluster slots are being moved; their orders wait until the move is finished. If nobody is \
+                 moving them, run redis-cli --cluster fix"
             );
         }
     }

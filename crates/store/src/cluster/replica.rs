@@ -1,5 +1,6 @@
-//! Asking a replica what all partitions need to know, while its primary is away: who must not be sent anything, and who may call.
-//! What the replica lacks of its primary is lost with it when the replica takes over, so it tells what will be true.
+//! Queries a replica for the data that all partitions need (suppressions and API keys) while its primary is away.
+//! Anything the replica lacks of its primary's data is lost when the replica takes over, so its answer is what will
+//! be true.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::Value as Arg;
-use posthaste_protocol::Value;
+use posthaste_protocol::ReplyValue;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::Address;
+use super::NodeAddress;
 use crate::error::CallError;
 use crate::node;
 use crate::pool::{self, OWN_EVENTS, UNRESPONSIVE};
@@ -19,28 +20,28 @@ use crate::routing::{Moved, config_of};
 use crate::store::Inner;
 use crate::supervise::quit;
 
-/// How long a replica may take to be reached.
+/// How long connecting to a replica may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The replicas there are connections to.
+/// The connected replicas.
 #[derive(Debug, Default)]
-pub(crate) struct Replicas(Mutex<HashMap<Address, Client>>);
+pub(crate) struct Replicas(Mutex<HashMap<NodeAddress, Client>>);
 
 impl Inner {
-    /// Asks a replica of the primary that has a slot; `None` when none answers.
+    /// Queries a replica of the primary that has a slot; `None` when none answers.
     pub(crate) async fn ask_replica(
         &self,
         slot: u16,
         command: &'static str,
         args: &[Arg],
-    ) -> Option<Result<Value, CallError>> {
+    ) -> Option<Result<ReplyValue, CallError>> {
         for address in self.routes.replicas_of(slot) {
             let Some(client) = self.replica(&address).await else { continue };
             match ask(&client, command, args).await {
                 Ok(value) => return Some(Ok(value)),
                 Err(error) => {
-                    tracing::debug!(node = %address, %error, "a replica does not answer");
-                    if matches!(error, CallError::Away(_)) {
+                    tracing::debug!(node = %address, %error, "a replica did not answer");
+                    if matches!(error, CallError::NoReply(_)) {
                         self.replicas.0.lock().await.remove(&address);
                         tokio::spawn(quit([client]));
                     }
@@ -50,8 +51,8 @@ impl Inner {
         None
     }
 
-    async fn replica(&self, address: &Address) -> Option<Client> {
-        // Those who come meanwhile want the same one.
+    async fn replica(&self, address: &NodeAddress) -> Option<Client> {
+        // Other callers that wait here want the same client.
         let mut known = self.replicas.0.lock().await;
         if let Some(client) = known.get(address) {
             return Some(client.clone());
@@ -72,15 +73,15 @@ impl Inner {
     }
 }
 
-/// A new connection to a replica is told that it is to answer by itself.
-async fn ask(client: &Client, command: &'static str, args: &[Arg]) -> Result<Value, CallError> {
+/// A new connection to a replica is switched to answer by itself (`READONLY`).
+async fn ask(client: &Client, command: &'static str, args: &[Arg]) -> Result<ReplyValue, CallError> {
     let mut value = node::send(client, command, args.to_vec()).await?;
-    if matches!(&value, Value::Error(text) if Moved::read(text).is_some()) {
+    if matches!(&value, ReplyValue::Error(text) if Moved::read(text).is_some()) {
         node::send(client, "READONLY", Vec::new()).await?;
         value = node::send(client, command, args.to_vec()).await?;
     }
     match value {
-        Value::Error(text) => Err(crate::error::server_error(&text)),
+        ReplyValue::Error(text) => Err(crate::error::server_error(&text)),
         value => Ok(value),
     }
 }

@@ -3,8 +3,8 @@
 use fred::types::Value as Arg;
 use posthaste_model::Durability;
 
-use super::{Confirm, Level, Report};
-use crate::error::{CallError, Fault, Later};
+use super::{Confirm, PreflightReport, Severity};
+use crate::error::{CallError, InvalidReply, Retryable};
 use crate::node::{Info, Node};
 
 const EVENTS: &str = "notify-keyspace-events";
@@ -13,12 +13,13 @@ const NEEDED_FLAGS: &str = "KEhx";
 /// What `A` stands for.
 const ALL_FLAGS: &str = "g$lshzxetd";
 
-/// Looks at one server, and sets its notifications right if it may; answers its run id and how to confirm on it.
+/// Checks one server, and corrects its notification setting if allowed; returns its run id and how to confirm writes
+/// on it.
 pub(super) async fn look_at(
     node: &Node,
     durability: Durability,
     may_set: bool,
-    report: &mut Report,
+    report: &mut PreflightReport,
 ) -> Result<(String, Confirm), CallError> {
     let info = node.info(&["server", "replication", "persistence", "memory"]).await?;
     let waits_for_disk = version(&info, report);
@@ -31,7 +32,7 @@ pub(super) async fn look_at(
     Ok((info.get("run_id").unwrap_or_default().to_owned(), confirm))
 }
 
-/// A setting, or `None` when this user may not see it or the server has none such.
+/// A setting, or `None` when this user may not read it or the server does not have it.
 async fn seen(node: &Node, name: &'static str) -> Result<Option<String>, CallError> {
     match node.setting(name).await {
         Ok(value) => Ok(value),
@@ -43,13 +44,13 @@ async fn seen(node: &Node, name: &'static str) -> Result<Option<String>, CallErr
 fn is_refused(error: &CallError) -> bool {
     matches!(
         error,
-        CallError::Fault(Fault::Server(_))
-            | CallError::Later { why: Later::Memory | Later::ReadOnly | Later::Disk }
+        CallError::InvalidReply(InvalidReply::Server(_))
+            | CallError::Retryable { why: Retryable::Memory | Retryable::ReadOnly | Retryable::Disk }
     )
 }
 
-/// Whether the version will do, and whether it has WAITAOF.
-fn version(info: &Info, report: &mut Report) -> bool {
+/// Whether the version is supported, and whether it has WAITAOF.
+fn version(info: &Info, report: &mut PreflightReport) -> bool {
     let valkey = info.get("server_name") == Some("valkey") || info.get("valkey_version").is_some();
     let (name, text, least) = if valkey {
         ("Valkey", info.get("valkey_version").or(info.get("redis_version")), (7, 2))
@@ -57,18 +58,19 @@ fn version(info: &Info, report: &mut Report) -> bool {
         ("Redis", info.get("redis_version"), (7, 0))
     };
     let Some((text, version)) = text.and_then(|text| Some((text, major_minor(text)?))) else {
-        report.say(Level::Unseen, "version", "the server does not tell its version");
+        let text = "the server does not report its version; Redis 7.0 or Valkey 7.2 or newer is needed";
+        report.say(Severity::Unseen, "version", text);
         return false;
     };
     if version < least {
         let (major, minor) = least;
         report.say(
-            Level::Refuse,
+            Severity::Refuse,
             "version",
             format!("{name} {text} is too old: {major}.{minor} or newer is needed"),
         );
     } else {
-        report.say(Level::Ok, "version", format!("{name} {text}"));
+        report.say(Severity::Ok, "version", format!("{name} {text}"));
     }
     version >= (7, 2)
 }
@@ -78,83 +80,92 @@ fn major_minor(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
-fn role(info: &Info, report: &mut Report) {
+fn role(info: &Info, report: &mut PreflightReport) {
     match info.get("role") {
-        Some("master") => report.say(Level::Ok, "role", "master"),
-        Some(_) => report.say(Level::Refuse, "role", "a replica: connect to its master"),
-        None => report.say(Level::Unseen, "role", "the server does not tell its role"),
+        Some("master") => report.say(Severity::Ok, "role", "master"),
+        Some(_) => report.say(Severity::Refuse, "role", "the server is a replica: connect to its master"),
+        None => {
+            report.say(Severity::Unseen, "role", "the server does not report its role; it must be a master")
+        }
     }
 }
 
-async fn memory(node: &Node, info: &Info, report: &mut Report) -> Result<(), CallError> {
+async fn memory(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<(), CallError> {
     let policy = match seen(node, "maxmemory-policy").await? {
         Some(policy) => Some(policy),
         None => info.get("maxmemory_policy").map(str::to_owned),
     };
     match policy.as_deref() {
-        Some("noeviction") => report.say(Level::Ok, "maxmemory-policy", "noeviction"),
+        Some("noeviction") => report.say(Severity::Ok, "maxmemory-policy", "noeviction"),
         Some(other) => {
-            let text = format!("{other} deletes messages when memory is full: set it to noeviction");
-            report.say(Level::Refuse, "maxmemory-policy", text);
+            let text = format!(
+                "{other}: Redis deletes messages when memory is full; set maxmemory-policy noeviction"
+            );
+            report.say(Severity::Refuse, "maxmemory-policy", text);
         }
-        None => report.say(Level::Unseen, "maxmemory-policy", "make sure it is noeviction"),
+        None => {
+            report.say(Severity::Unseen, "maxmemory-policy", "could not be read; make sure it is noeviction")
+        }
     }
     match info.number("maxmemory") {
         Some(0) => {
-            let text =
-                "not set: with memory full the system ends the server, where it could refuse new orders";
-            report.say(Level::Warn, "maxmemory", text);
+            let text = "not set: when memory runs out, the system kills Redis; with maxmemory set, Redis only refuses new orders";
+            report.say(Severity::Warn, "maxmemory", text);
         }
-        Some(bytes) => report.say(Level::Ok, "maxmemory", format!("{bytes} bytes")),
-        None => report.say(Level::Unseen, "maxmemory", "the server does not tell it"),
+        Some(bytes) => report.say(Severity::Ok, "maxmemory", format!("{bytes} bytes")),
+        None => {
+            report.say(Severity::Unseen, "maxmemory", "the server does not report it; make sure it is set")
+        }
     }
     Ok(())
 }
 
-async fn events(node: &Node, may_set: bool, report: &mut Report) -> Result<(), CallError> {
+async fn events(node: &Node, may_set: bool, report: &mut PreflightReport) -> Result<(), CallError> {
     let Some(flags) = seen(node, EVENTS).await? else {
-        let text = format!("make sure it has {NEEDED_FLAGS}; without, couriers look once a second");
-        report.say(Level::Unseen, EVENTS, text);
+        let text = format!(
+            "could not be read; make sure it has {NEEDED_FLAGS}, otherwise couriers only poll once a second"
+        );
+        report.say(Severity::Unseen, EVENTS, text);
         return Ok(());
     };
     let missing = missing_flags(&flags);
     if missing.is_empty() {
-        report.say(Level::Ok, EVENTS, flags);
+        report.say(Severity::Ok, EVENTS, flags);
         return Ok(());
     }
     if !may_set {
-        let text = format!("\"{flags}\" lacks {missing}: the first process that connects tries to set it");
-        report.say(Level::Warn, EVENTS, text);
+        let text = format!("\"{flags}\" lacks {missing}: the first process that connects tries to add it");
+        report.say(Severity::Warn, EVENTS, text);
         return Ok(());
     }
     let wanted = format!("{flags}{missing}");
     let args = vec![Arg::from_static_str("SET"), Arg::from_static_str(EVENTS), Arg::from(wanted.clone())];
     match node.ask("CONFIG", args, 0).await {
-        Ok(_) => report.say(Level::Ok, EVENTS, format!("set to {wanted}; it was \"{flags}\"")),
+        Ok(_) => report.say(Severity::Ok, EVENTS, format!("set to {wanted}; it was \"{flags}\"")),
         Err(error) if is_refused(&error) => {
             let text = format!(
-                "\"{flags}\" lacks {missing}, and setting it was refused: couriers look once a second"
+                "\"{flags}\" lacks {missing}, and Redis refused to change it: couriers only poll once a second"
             );
-            report.say(Level::Warn, EVENTS, text);
+            report.say(Severity::Warn, EVENTS, text);
         }
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-/// In a cluster: whether servers go on when another one is down.
-async fn coverage(node: &Node, report: &mut Report) -> Result<(), CallError> {
+/// In a cluster: whether the other servers go on when one is down.
+async fn coverage(node: &Node, report: &mut PreflightReport) -> Result<(), CallError> {
     if seen(node, "cluster-enabled").await?.as_deref() != Some("yes") {
         return Ok(());
     }
     match seen(node, COVERAGE).await?.as_deref() {
-        Some("no") => report.say(Level::Ok, COVERAGE, "no"),
+        Some("no") => report.say(Severity::Ok, COVERAGE, "no"),
         Some(_) => {
-            let text = "yes: while one slot has no server, all servers refuse all calls; set it to no on every server, so that \
-                only the orders of that slot wait";
-            report.say(Level::Warn, COVERAGE, text);
+            let text = "yes: while one slot has no server, all servers refuse all calls; set it to no on every server, and \
+                then only the orders of that slot wait";
+            report.say(Severity::Warn, COVERAGE, text);
         }
-        None => report.say(Level::Unseen, COVERAGE, "make sure it is no"),
+        None => report.say(Severity::Unseen, COVERAGE, "could not be read; make sure it is no"),
     }
     Ok(())
 }
@@ -164,7 +175,7 @@ fn missing_flags(flags: &str) -> String {
     NEEDED_FLAGS.chars().filter(|flag| !has(*flag)).collect()
 }
 
-/// What is known of the append-only file.
+/// What is known about the append-only file.
 struct Disk {
     append_only: Option<bool>,
     /// Whether every write is on disk before it is answered.
@@ -172,55 +183,65 @@ struct Disk {
 }
 
 impl Disk {
-    /// What an operator is told of the time a confirmation takes, where the disk is asked by WAITAOF.
+    /// A note for the operator on how long a confirmation by WAITAOF takes.
     fn wait(&self) -> &'static str {
         match (self.append_only, self.always) {
             (Some(true), false) => {
-                "; each answer waits up to 2 s for the disk (appendfsync everysec), with appendfsync always some milliseconds"
+                "; each answer waits up to 2 s for the disk (appendfsync everysec); with appendfsync always, a few milliseconds"
             }
             _ => "",
         }
     }
 }
 
-async fn disk(node: &Node, info: &Info, report: &mut Report) -> Result<Disk, CallError> {
+async fn disk(node: &Node, info: &Info, report: &mut PreflightReport) -> Result<Disk, CallError> {
     let append_only = match seen(node, "appendonly").await? {
         Some(value) => Some(value == "yes"),
         None => info.number("aof_enabled").map(|on| on == 1),
     };
     match append_only {
-        Some(true) => report.say(Level::Ok, "appendonly", "yes"),
+        Some(true) => report.say(Severity::Ok, "appendonly", "yes"),
         Some(false) => {
             report.say(
-                Level::Warn,
+                Severity::Warn,
                 "appendonly",
-                "no: a restart of the server loses what it was given since its last save",
+                "appendonly is off: a Redis restart loses recent messages; set appendonly yes",
             );
         }
-        None => report.say(Level::Unseen, "appendonly", "make sure it is yes"),
+        None => report.say(Severity::Unseen, "appendonly", "could not be read; make sure it is yes"),
     }
     let fsync = seen(node, "appendfsync").await?;
     if append_only == Some(true) {
         match fsync.as_deref() {
-            Some("always") => report.say(Level::Ok, "appendfsync", "always"),
+            Some("always") => report.say(Severity::Ok, "appendfsync", "always"),
             Some("everysec") => {
-                report.say(Level::Ok, "appendfsync", "everysec: a power cut may lose the last second")
+                report.say(Severity::Ok, "appendfsync", "everysec: a power cut may lose the last second")
             }
             Some(other) => {
-                report.say(Level::Warn, "appendfsync", format!("{other}: a power cut may lose much"))
+                let text = format!(
+                    "{other}: a power cut may lose many messages; set appendfsync everysec or always"
+                );
+                report.say(Severity::Warn, "appendfsync", text)
             }
-            None => report.say(Level::Unseen, "appendfsync", "make sure it is everysec or always"),
+            None => report.say(
+                Severity::Unseen,
+                "appendfsync",
+                "could not be read; make sure it is everysec or always",
+            ),
         }
     }
     let pauses = seen(node, "no-appendfsync-on-rewrite").await?;
     if append_only == Some(true) && pauses.as_deref() == Some("yes") {
-        let text = "yes: while the file is rewritten nothing is forced to disk";
-        report.say(Level::Warn, "no-appendfsync-on-rewrite", text);
+        let text =
+            "yes: during a rewrite of the file nothing is forced to disk; set no-appendfsync-on-rewrite no";
+        report.say(Severity::Warn, "no-appendfsync-on-rewrite", text);
     }
     if info.get("aof_last_write_status") == Some("err")
         || info.get("aof_last_bgrewrite_status") == Some("err")
     {
-        report.say(Level::Warn, "aof", "the last write of the append-only file failed");
+        let text =
+            "the last write or rewrite of the append-only file failed; check the server's log and disk";
+        report.say(Severity::Warn, "aof", text);
     }
     let always =
         append_only == Some(true) && fsync.as_deref() == Some("always") && pauses.as_deref() != Some("yes");
@@ -232,38 +253,43 @@ fn confirm(
     disk: &Disk,
     waits_for_disk: bool,
     info: &Info,
-    report: &mut Report,
+    report: &mut PreflightReport,
 ) -> Confirm {
     match durability {
         Durability::Fast => Confirm::Reply,
         Durability::Strict if disk.always => {
-            report.say(Level::Ok, "durability", "strict: every write is on disk before its answer");
+            report.say(Severity::Ok, "durability", "strict: every write is on disk before it is answered");
             Confirm::Reply
         }
         Durability::Strict if waits_for_disk && disk.append_only != Some(false) => {
-            report.say(Level::Ok, "durability", format!("strict: by WAITAOF{}", disk.wait()));
+            report.say(Severity::Ok, "durability", format!("strict: confirmed by WAITAOF{}", disk.wait()));
             Confirm::Disk(0)
         }
         Durability::Strict => {
-            let text = "strict needs appendonly yes with appendfsync always (and no-appendfsync-on-rewrite no), or a server with WAITAOF";
-            report.say(Level::Refuse, "durability", text);
+            let text = "strict requires appendonly yes with appendfsync always (and no-appendfsync-on-rewrite no), or a \
+                        server with WAITAOF and appendonly yes";
+            report.say(Severity::Refuse, "durability", text);
             Confirm::Reply
         }
         Durability::Replicated => {
             match info.number("connected_slaves") {
                 Some(0) => report.say(
-                    Level::Warn,
+                    Severity::Warn,
                     "durability",
-                    "replicated, but there is no replica: nothing will be accepted",
+                    "replicated, but no replica is connected: no order is accepted until one is",
                 ),
                 Some(count) => {
                     let wait = if waits_for_disk { disk.wait() } else { "" };
-                    report.say(Level::Ok, "durability", format!("replicated: {count} connected{wait}"));
+                    report.say(
+                        Severity::Ok,
+                        "durability",
+                        format!("replicated: {count} replicas connected{wait}"),
+                    );
                 }
                 None => report.say(
-                    Level::Unseen,
+                    Severity::Unseen,
                     "durability",
-                    "replicated, but the server does not tell its replicas",
+                    "replicated, but the server does not report its replicas; make sure one is connected",
                 ),
             }
             if waits_for_disk && disk.append_only == Some(true) {
@@ -280,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_that_are_there_are_not_asked_for() {
+    fn flags_that_are_set_are_not_missing() {
         assert_eq!(missing_flags(""), "KEhx");
         assert_eq!(missing_flags("Ex"), "Kh");
         assert_eq!(missing_flags("AK"), "E");

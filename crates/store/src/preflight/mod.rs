@@ -1,6 +1,7 @@
-//! What must be true of a server before messages are given to it. Asked at the start and after every reconnection.
+//! Requirements that a server must meet before it is used. Checked at the start and after every reconnection.
 //!
-//! What would lose messages is refused; what makes them late or less safe is a warning; what could not be seen is said.
+//! A setting that would lose messages is refused; one that makes them late or less safe is a warning; what could not
+//! be read is reported as unseen.
 
 mod checks;
 mod report;
@@ -8,34 +9,34 @@ mod report;
 use fred::clients::Client;
 use posthaste_model::Durability;
 
-pub use report::{Level, Line, Report};
+pub use report::{Finding, PreflightReport, Severity};
 
 use crate::error::CallError;
 use crate::node::Node;
 use crate::settings::Role;
 
-/// How it is made sure that something is as safe as was asked.
+/// How a write is confirmed to be as safe as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Confirm {
-    /// The reply itself says so.
+    /// The reply itself is the confirmation.
     Reply,
-    /// `WAIT`: so many replicas have it.
+    /// `WAIT`: this many replicas have it.
     Replicas(u8),
-    /// `WAITAOF`: it is on the server's disk, and on that of so many replicas.
+    /// `WAITAOF`: it is on the server's disk, and on the disk of this many replicas.
     Disk(u8),
 }
 
-/// What was found.
+/// The result of the checks.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) report: Report,
+    pub(crate) report: PreflightReport,
     pub(crate) run_id: String,
     pub(crate) confirm: Confirm,
 }
 
-/// Looks at the server the client is connected to. One who only looks leaves the server's settings as they are.
+/// Checks the server the client is connected to. An inspector leaves the server's settings unchanged.
 pub(crate) async fn look(client: &Client, durability: Durability, role: &Role) -> Result<Found, CallError> {
-    let mut report = Report::default();
+    let mut report = PreflightReport::default();
     let may_set = *role != Role::Inspector;
     let (run_id, confirm) = checks::look_at(&Node::any(client), durability, may_set, &mut report).await?;
     Ok(Found { report, run_id, confirm })

@@ -1,13 +1,13 @@
-//! What preflight found, line by line.
+//! The findings of preflight, one per line.
 
 use std::fmt;
 
-/// What a finding means.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
+pub enum Severity {
     /// As it should be.
     Ok,
-    /// It could not be seen.
+    /// It could not be read.
     Unseen,
     /// It works, but later or less safely than it could.
     Warn,
@@ -15,7 +15,7 @@ pub enum Level {
     Refuse,
 }
 
-impl Level {
+impl Severity {
     /// The word that begins the line.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -30,53 +30,53 @@ impl Level {
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct Finding {
     /// What it means.
-    pub level: Level,
-    /// What was looked at, as the server names it.
+    pub level: Severity,
+    /// What was checked, as the server names it.
     pub topic: &'static str,
     /// What was found, and what to do about it.
     pub text: String,
 }
 
-/// All findings; of a cluster those of each server, one after the other.
+/// All findings; in a cluster, those of each server one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// In the order they were looked at.
-    pub lines: Vec<Line>,
+pub struct PreflightReport {
+    /// In the order of the checks.
+    pub lines: Vec<Finding>,
 }
 
-impl Report {
-    pub(crate) fn say(&mut self, level: Level, topic: &'static str, text: impl Into<String>) {
-        self.lines.push(Line { level, topic, text: text.into() });
+impl PreflightReport {
+    pub(crate) fn say(&mut self, level: Severity, topic: &'static str, text: impl Into<String>) {
+        self.lines.push(Finding { level, topic, text: text.into() });
     }
 
-    /// The worst of all findings.
+    /// The most serious of all findings.
     #[must_use]
-    pub fn worst(&self) -> Level {
-        self.lines.iter().map(|line| line.level).max().unwrap_or(Level::Ok)
+    pub fn worst(&self) -> Severity {
+        self.lines.iter().map(|line| line.level).max().unwrap_or(Severity::Ok)
     }
 
-    /// The worst finding about one thing; `None` when it was not looked at.
+    /// The most serious finding about one topic; `None` when it was not checked.
     #[must_use]
-    pub fn level_of(&self, topic: &str) -> Option<Level> {
+    pub fn level_of(&self, topic: &str) -> Option<Severity> {
         self.lines.iter().filter(|line| line.topic == topic).map(|line| line.level).max()
     }
 
-    /// Writes what is not as it should be into the log.
+    /// Logs the findings; what is not as it should be is logged above debug level.
     pub(crate) fn log(&self) {
         for line in &self.lines {
             match line.level {
-                Level::Ok => tracing::debug!(topic = line.topic, "{}", line.text),
-                Level::Unseen => tracing::info!(topic = line.topic, "not seen: {}", line.text),
-                Level::Warn => tracing::warn!(topic = line.topic, "{}", line.text),
-                Level::Refuse => tracing::error!(topic = line.topic, "{}", line.text),
+                Severity::Ok => tracing::debug!(topic = line.topic, "{}", line.text),
+                Severity::Unseen => tracing::info!(topic = line.topic, "not verified: {}", line.text),
+                Severity::Warn => tracing::warn!(topic = line.topic, "{}", line.text),
+                Severity::Refuse => tracing::error!(topic = line.topic, "{}", line.text),
             }
         }
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for PreflightReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, line) in self.lines.iter().enumerate() {
             let end = if at == 0 { "" } else { "\n" };

@@ -1,4 +1,4 @@
-//! When states begin, last and end, and which lines that makes. The time is an argument everywhere.
+//! When states begin, last and end, and the log lines that result. The time is an argument everywhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,15 @@ use std::time::Duration;
 use posthaste_model::{Clock, SystemClock, UnixMs};
 use tokio::time::Instant;
 
-use super::{RedisState, Trouble};
+use super::{RedisState, ServerTrouble};
 use crate::cause::Cause;
 
-/// How often a state that lasts is told again.
+/// How often a lasting state is logged again.
 pub const TOLD_EVERY: Duration = Duration::from_secs(30);
-/// How long a state must have been over before that is told.
+/// How long a state must have been over before its end is logged.
 const SETTLED: Duration = Duration::from_secs(3);
-/// Slowness is a state when answers were slow in so many of the last [`SLOW_SPAN`] seconds: a single stall is none.
+/// Slowness is a state when answers were slow in this many of the last [`SLOW_SPAN`] seconds: a single stall does not
+/// count.
 const SLOW_SECONDS: usize = 3;
 const SLOW_SPAN: u64 = 10;
 
@@ -22,21 +23,21 @@ const SLOW_SPAN: u64 = 10;
 pub(super) struct Kept {
     pub(super) nodes: Vec<Arc<str>>,
     spells: Vec<Spell>,
-    /// Why a connection was lost, or could not be made, the last time.
+    /// Why the last connection was lost, or could not be made.
     pub(super) lost: Option<Cause>,
-    /// When answers were slow, by server: seconds since the first.
+    /// When answers were slow, by server: in seconds since the first.
     slow: Vec<(Arc<str>, Instant, Vec<u64>)>,
 }
 
-/// A state from its beginning until its end is told.
+/// A state from its beginning until its end has been logged.
 #[derive(Debug)]
 struct Spell {
-    trouble: Trouble,
+    trouble: ServerTrouble,
     told: Instant,
     ended: Option<Instant>,
 }
 
-/// What a line says.
+/// What a log line reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Began,
@@ -44,8 +45,8 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// A line to be written, once no lock is held.
-pub(super) type Line = (Phase, Trouble, Duration);
+/// A line to be logged once no lock is held.
+pub(super) type Line = (Phase, ServerTrouble, Duration);
 
 impl Kept {
     pub(super) fn begin(
@@ -63,7 +64,7 @@ impl Kept {
             }
             return Vec::new();
         }
-        let trouble = Trouble {
+        let trouble = ServerTrouble {
             node: Arc::clone(node),
             state,
             since: now,
@@ -120,7 +121,8 @@ impl Kept {
             }
         }
         self.spells.retain_mut(|spell| {
-            let lasted = |until: Instant, trouble: &Trouble| until.saturating_duration_since(trouble.since);
+            let lasted =
+                |until: Instant, trouble: &ServerTrouble| until.saturating_duration_since(trouble.since);
             match spell.ended {
                 Some(ended) if now.saturating_duration_since(ended) >= SETTLED => {
                     lines.push((Phase::Ended, spell.trouble.clone(), lasted(ended, &spell.trouble)));
@@ -146,10 +148,10 @@ impl Kept {
         }
     }
 
-    /// These servers there are now; what a look told of others has ended.
+    /// Sets the current servers; states found by the prober at any other server have ended.
     pub(super) fn keep_only(&mut self, nodes: Vec<Arc<str>>, now: Instant) {
         for spell in self.spells.iter_mut().filter(|spell| !nodes.contains(&spell.trouble.node)) {
-            // What calls tell of a whole cluster is told under the addresses of its settings.
+            // States that calls report for a whole cluster are kept under the addresses in the settings.
             if spell.trouble.state.is_seen() {
                 spell.ended.get_or_insert(now);
             }
@@ -162,8 +164,8 @@ impl Kept {
         self.spells.iter().any(|spell| spell.ended.is_none() && this(spell))
     }
 
-    pub(super) fn shown(&self) -> Vec<Trouble> {
-        let mut shown: Vec<Trouble> = self
+    pub(super) fn shown(&self) -> Vec<ServerTrouble> {
+        let mut shown: Vec<ServerTrouble> = self
             .spells
             .iter()
             .filter(|spell| spell.ended.is_none())
@@ -190,7 +192,7 @@ pub(super) fn tell((phase, trouble, span): Line) {
             since,
             seconds,
             refused_calls,
-            "{}, for {seconds} s so far; {refused_calls} calls failed. {} {}",
+            "{}. It has lasted {seconds} s so far; {refused_calls} calls failed. {} {}",
             trouble.happened(),
             trouble.state.means(),
             trouble.state.remedy(),
@@ -203,7 +205,7 @@ pub(super) fn tell((phase, trouble, span): Line) {
             since,
             seconds,
             refused_calls,
-            "Redis at {node} {}, after {seconds} s; {refused_calls} calls failed meanwhile",
+            "Redis at {node} {}, after {seconds} s; {refused_calls} calls failed in that time",
             trouble.state.over(),
         ),
     }
@@ -227,26 +229,29 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_told_when_it_begins_every_half_minute_and_when_it_ends() {
+    fn a_state_is_logged_when_it_begins_every_half_minute_and_when_it_ends() {
         let (mut kept, start) = (Kept::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let state = RedisState::MemoryFull;
         assert_eq!(phases(&kept.begin(&node(), state, None, start)), [(Phase::Began, state, 0)]);
         let mut told = Vec::new();
         for second in 1..=70 {
-            assert!(kept.begin(&node(), state, None, at(second)).is_empty(), "a state that lasts is no news");
+            assert!(
+                kept.begin(&node(), state, None, at(second)).is_empty(),
+                "a lasting state is not logged at every call"
+            );
             told.extend(phases(&kept.tick(at(second))));
         }
         assert_eq!(told, [(Phase::Continues, state, 30), (Phase::Continues, state, 60)]);
         kept.end(&node(), |one| one == state, at(71));
-        assert!(kept.shown().is_empty(), "who looks sees the end at once");
+        assert!(kept.shown().is_empty(), "the end is visible at once");
         assert!(kept.tick(at(73)).is_empty());
         assert_eq!(phases(&kept.tick(at(74))), [(Phase::Ended, state, 71)]);
         assert!(kept.tick(at(200)).is_empty());
     }
 
     #[test]
-    fn a_state_that_flickers_is_told_once() {
+    fn a_flickering_state_is_logged_once() {
         let (mut kept, start) = (Kept::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut told = Vec::new();
@@ -259,11 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn slowness_is_a_state_when_it_comes_again() {
+    fn slowness_is_a_state_when_it_recurs() {
         let (mut kept, start) = (Kept::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         for millis in 0..900 {
-            assert!(kept.slow(&node(), None, at(millis)).is_empty(), "one stall is none");
+            assert!(kept.slow(&node(), None, at(millis)).is_empty(), "a single stall does not count");
         }
         assert!(kept.slow(&node(), None, at(1_500)).is_empty());
         let told = phases(&kept.slow(&node(), None, at(2_500)));

@@ -1,5 +1,5 @@
-//! How far a server has got with loading its data, and why it can't write its disk, asked over a connection of its own: without
-//! a password the client begins every connection with a PING, which such a server refuses.
+//! How far a server has got with loading its data, and why it can't write to its disk. Asked over a separate
+//! connection: without a password the client begins every connection with a PING, which such a server refuses.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::timeout;
 
 use crate::node::Info;
 
-/// How long all of it may take.
+/// Time limit for the whole query.
 const WITHIN: Duration = Duration::from_secs(2);
 /// Most bytes of the answer that are read.
 const MOST: u64 = 16 * 1024;
 
-/// The progress in words; `None` when it can't be asked this way (TLS, a password, several servers).
+/// The progress as text; `None` when it can't be queried this way (TLS, a password, several servers).
 pub(crate) async fn progress(config: &Config) -> Option<String> {
     words(&persistence(config).await?)
 }
 
-/// What the server wrote last and could not; `None` as for [`progress`].
+/// Which write of the server failed last; `None` as for [`progress`].
 pub(crate) async fn disk(config: &Config) -> Option<String> {
     disk_words(&persistence(config).await?)
 }
@@ -41,7 +41,7 @@ async fn persistence(config: &Config) -> Option<Info> {
     timeout(WITHIN, asked).await.ok()?.map(Info::from)
 }
 
-/// Asks, says goodbye, and reads to the end.
+/// Sends the query and QUIT, and reads to the end.
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<String> {
     stream.write_all(b"*2\r\n$4\r\nINFO\r\n$11\r\npersistence\r\n*1\r\n$4\r\nQUIT\r\n").await.ok()?;
     let mut text = Vec::new();
@@ -49,14 +49,14 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<String> 
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The progress that INFO tells.
+/// The progress from INFO.
 pub(crate) fn words(info: &Info) -> Option<String> {
     let percent = info.get("loading_loaded_perc")?;
     let left = info.number("loading_eta_seconds").map_or_else(String::new, |s| format!(", about {s} s left"));
     Some(format!("{percent}% loaded{left}"))
 }
 
-/// What INFO tells of writes that failed.
+/// Failed writes from INFO.
 pub(crate) fn disk_words(info: &Info) -> Option<String> {
     let failed = |field| info.get(field) == Some("err");
     match (failed("aof_last_write_status"), failed("rdb_last_bgsave_status")) {

@@ -1,10 +1,10 @@
-//! What is wrong with each server, told once when it begins, again while it lasts, and once when it ends.
+//! The troubles of each server, logged once when they begin, again while they last, and once when they end.
 //!
-//! A prober ([`probe`]) looks at every server once a second and whenever a call failed, so a state is known while nobody
-//! calls. Calls only count themselves and tell of slowness; none of them writes a line. A state that ends for less than
-//! three seconds counts as one that lasted.
+//! A prober ([`probe`]) checks every server once a second and whenever a call failed, so a state is known even while
+//! there are no calls. Calls only count themselves and report slowness; none of them writes a log line. A state that
+//! ends for less than three seconds counts as one that lasted.
 //!
-//! | metric | tells |
+//! | metric | meaning |
 //! |---|---|
 //! | `posthaste_redis_state{state,node}` | 1 while the state lasts |
 //! | `posthaste_redis_refused_calls_total{state}` | calls that failed because of it |
@@ -29,19 +29,19 @@ use kept::{Kept, Line, tell};
 pub use state::{RedisState, Work};
 
 use crate::cause::Cause;
-use crate::error::{CallError, Later, Lost};
+use crate::error::{CallError, NoReplyCause, Retryable};
 
-/// An answer that takes so long is slow.
+/// An answer that takes this long is slow.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
 
-/// A state of a server that lasts.
+/// A state of a server that lasts now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ServerTrouble {
     /// The address of the server, without credentials.
     pub node: Arc<str>,
-    /// What it is.
+    /// Which state.
     pub state: RedisState,
-    /// Since when.
+    /// When it began.
     pub since: Instant,
     /// The same by the wall clock.
     pub began: UnixMs,
@@ -51,43 +51,43 @@ pub struct Trouble {
     pub refused: u64,
 }
 
-impl Trouble {
-    /// What is so: `Redis at 127.0.0.1:6379 cannot be reached (connection refused)`.
+impl ServerTrouble {
+    /// What happened: `Redis at 127.0.0.1:6379 cannot be reached (connection refused)`.
     #[must_use]
     pub fn happened(&self) -> String {
         let detail = self.detail.as_ref().map_or_else(String::new, |detail| format!(" ({detail})"));
         format!("Redis at {} {}{detail}", self.node, self.state.is())
     }
 
-    /// What is so, what it means and what to do, as sentences.
+    /// What happened, what it means and what to do, as sentences.
     #[must_use]
     pub fn text(&self) -> String {
         format!("{}. {} {}", self.happened(), self.state.means(), self.state.remedy())
     }
 }
 
-/// The states of all servers of a store; clones are the same.
+/// The states of all servers of a store; clones share them.
 #[derive(Debug, Clone)]
-pub struct Troubles(Arc<Shared>);
+pub struct ServerTroubles(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     kept: Mutex<Kept>,
-    shown: watch::Sender<Vec<Trouble>>,
-    /// Asks the prober to look now.
+    shown: watch::Sender<Vec<ServerTrouble>>,
+    /// Tells the prober to check now.
     kick: Notify,
-    /// Whether writes are not confirmed, so that each one that is need not take the lock.
+    /// Whether some write was not confirmed, so that a confirmed write need not take the lock.
     unconfirmed: AtomicBool,
 }
 
-impl Default for Troubles {
+impl Default for ServerTroubles {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Troubles {
-    /// None yet.
+impl ServerTroubles {
+    /// No states yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
@@ -98,15 +98,15 @@ impl Troubles {
         }))
     }
 
-    /// What lasts now, the gravest first, as it changes.
+    /// The current states, the most serious first, as they change.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Vec<Trouble>> {
+    pub fn watch(&self) -> watch::Receiver<Vec<ServerTrouble>> {
         self.0.shown.subscribe()
     }
 
-    /// The gravest state that keeps this work from being done at every server; of a cluster, one that works is enough.
+    /// The most serious state that prevents this work at every server; in a cluster, one working server is enough.
     #[must_use]
-    pub fn preventing(&self, work: Work) -> Option<Trouble> {
+    pub fn preventing(&self, work: Work) -> Option<ServerTrouble> {
         let kept = self.lock();
         let shown = kept.shown();
         let mut found = shown.iter().filter(|trouble| trouble.state.prevents(work));
@@ -115,25 +115,25 @@ impl Troubles {
         if kept.nodes.iter().all(prevented) { found.next().cloned() } else { None }
     }
 
-    /// Tells the gravest state that keeps this work from being done, now and whenever it changes, for as long as it is
-    /// awaited.
-    pub async fn follow(&self, work: Work, mut tell: impl FnMut(Option<Trouble>)) -> Infallible {
+    /// Calls `tell` with the most serious state that prevents this work, now and whenever it changes, for as long as
+    /// the future is polled.
+    pub async fn follow(&self, work: Work, mut tell: impl FnMut(Option<ServerTrouble>)) -> Infallible {
         let mut changes = self.watch();
         loop {
             changes.mark_unchanged();
             tell(self.preventing(work));
             if changes.changed().await.is_err() {
-                // Cannot happen: who says so lives as long as this.
+                // Cannot happen: the sender lives as long as this value.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// These servers there are now. What a look told of others has ended.
+    /// Sets the current servers. States found by the prober at any other server have ended.
     pub(crate) fn nodes(&self, nodes: Vec<Arc<str>>) {
         self.change(|kept| {
             for node in nodes.iter().filter(|node| !kept.nodes.contains(node)) {
-                // So that its gauges are there before anything happens.
+                // So that the gauges of a new server exist before anything happens.
                 for state in RedisState::ALL {
                     gauge(node, *state, kept.lasts(node, *state));
                 }
@@ -148,12 +148,12 @@ impl Troubles {
         self.change(|kept| kept.begin(node, state, detail, Instant::now()));
     }
 
-    /// A state of a server is over, if it was.
+    /// A state of a server has ended, if it lasted.
     pub(crate) fn end(&self, node: &Arc<str>, state: RedisState) {
         self.change(|kept| kept.end(node, |one| one == state, Instant::now()));
     }
 
-    /// What a look at a server found: all that can be seen by a look, so what it did not find has ended.
+    /// The findings of one check of a server. They are complete, so every visible state that is missing has ended.
     pub(crate) fn saw(&self, node: &Arc<str>, found: Vec<(RedisState, Option<String>)>) {
         let now = Instant::now();
         self.change(|kept| {
@@ -165,14 +165,16 @@ impl Troubles {
         });
     }
 
-    /// A call failed: it is counted, and the servers are looked at now.
+    /// A call failed: counts it, and has the servers checked now.
     pub(crate) fn failed(&self, error: &CallError) {
         let state = match error {
-            CallError::Later { why } => RedisState::of(*why),
-            CallError::Away(Lost::NotConnected | Lost::Connection(_)) => Some(RedisState::Away),
-            CallError::Away(Lost::OnTheMove) => RedisState::of(Later::Moving),
-            CallError::Undurable => Some(RedisState::Unconfirmed),
-            CallError::Stop(_) | CallError::Fault(_) => None,
+            CallError::Retryable { why } => RedisState::of(*why),
+            CallError::NoReply(NoReplyCause::NotConnected | NoReplyCause::Connection(_)) => {
+                Some(RedisState::Away)
+            }
+            CallError::NoReply(NoReplyCause::OnTheMove) => RedisState::of(Retryable::Moving),
+            CallError::NotDurable => Some(RedisState::Unconfirmed),
+            CallError::Fatal(_) | CallError::InvalidReply(_) => None,
         };
         let Some(state) = state else { return };
         metrics::counter!("posthaste_redis_refused_calls_total", "state" => state.word()).increment(1);
@@ -186,7 +188,7 @@ impl Troubles {
         self.look_now();
     }
 
-    /// The state of a server to which there is no connection.
+    /// The state of a server that has no connection.
     pub(crate) fn why_lost(&self) -> (RedisState, Option<String>) {
         match &self.lock().lost {
             Some(cause @ Cause::AccessDenied(_)) => (RedisState::AccessDenied, Some(cause.to_string())),
@@ -195,7 +197,7 @@ impl Troubles {
         }
     }
 
-    /// An answer of a server took so long.
+    /// An answer of a server took this long.
     pub(crate) fn took(&self, node: &Arc<str>, span: Duration) {
         if span >= SLOW {
             let detail = Some(format!("an answer took {} ms", span.as_millis()));
@@ -219,17 +221,17 @@ impl Troubles {
         self.lock().lasts(node, state)
     }
 
-    /// Asks the prober to look at the servers now.
+    /// Tells the prober to check the servers now.
     pub(crate) fn look_now(&self) {
         self.0.kick.notify_one();
     }
 
-    /// Waits until somebody asks to look now.
+    /// Waits until a check is requested.
     pub(crate) async fn asked(&self) {
         self.0.kick.notified().await;
     }
 
-    /// Tells what lasts and what has ended, when it is time to. Called about once a second.
+    /// Logs what lasts and what has ended, when it is due. Called about once a second.
     pub(crate) fn tick(&self) {
         self.change(|kept| kept.tick(Instant::now()));
     }
@@ -238,7 +240,7 @@ impl Troubles {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is kept, shows it, and writes the lines that makes.
+    /// Changes the kept states, publishes them, and writes the resulting log lines.
     fn change(&self, change: impl FnOnce(&mut Kept) -> Vec<Line>) {
         let mut kept = self.lock();
         let lines = change(&mut kept);
@@ -261,7 +263,7 @@ impl Troubles {
     }
 }
 
-fn lasts(shown: &[Trouble], trouble: &Trouble) -> bool {
+fn lasts(shown: &[ServerTrouble], trouble: &ServerTrouble) -> bool {
     shown.iter().any(|one| one.node == trouble.node && one.state == trouble.state)
 }
 
@@ -275,17 +277,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_kept_apart_and_the_gravest_state_comes_first() {
-        let troubles = Troubles::new();
+    fn servers_are_kept_apart_and_the_most_serious_state_comes_first() {
+        let troubles = ServerTroubles::new();
         let (one, two): (Arc<str>, Arc<str>) = (Arc::from("a:1"), Arc::from("b:2"));
         troubles.nodes(vec![Arc::clone(&one), Arc::clone(&two)]);
         troubles.begin(&one, RedisState::Slow, None);
         troubles.saw(&two, vec![(RedisState::MemoryFull, Some("used 1 of 1".to_owned()))]);
-        troubles.failed(&CallError::Later { why: crate::error::Later::Memory });
+        troubles.failed(&CallError::Retryable { why: crate::error::Retryable::Memory });
         let shown: Vec<_> =
             troubles.watch().borrow().iter().map(|one| (one.node.to_string(), one.state)).collect();
         assert_eq!(shown, [("b:2".to_owned(), RedisState::MemoryFull), ("a:1".to_owned(), RedisState::Slow)]);
-        assert_eq!(troubles.preventing(Work::Accept), None, "the other one stores what is for it");
+        assert_eq!(troubles.preventing(Work::Accept), None, "the other server still stores its orders");
         troubles.begin(&one, RedisState::Away, None);
         assert_eq!(troubles.preventing(Work::Deliver), None);
         troubles.nodes(vec![Arc::clone(&two)]);
@@ -296,8 +298,8 @@ mod tests {
         );
         troubles.begin(&two, RedisState::Slow, None);
         troubles.saw(&two, Vec::new());
-        assert!(troubles.lasts(&two, RedisState::Slow), "a look does not tell that");
-        assert!(!troubles.lasts(&one, RedisState::Away), "a server that is gone is not looked at");
+        assert!(troubles.lasts(&two, RedisState::Slow), "a check does not show slowness");
+        assert!(!troubles.lasts(&one, RedisState::Away), "a removed server is not checked");
         assert_eq!(troubles.preventing(Work::Accept), None);
     }
 }

@@ -1,8 +1,8 @@
-//! Looks at every server once a second, and at once when a call failed: could it store something now? A courier calls each
-//! second anyway and learns most states by that, so it looks every fifth second.
+//! Checks every server once a second, and at once when a call failed: could it store something now? A courier makes a
+//! call every second anyway, which shows most states, so it checks only every fifth second.
 //!
-//! The question is a script that writes nothing. A server refuses it before its first line for the same reasons as any
-//! script of ours that stores something new, so its answer is the truth about memory, disk, role and replicas.
+//! The query is a script that writes nothing. A server refuses it before its first line for the same reasons as any
+//! of our scripts that stores something new, so the answer is reliable for memory, disk, role and replicas.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,41 +12,42 @@ use fred::types::Value as Arg;
 use fred::types::config::{Server, ServerConfig};
 use futures::future::join_all;
 use posthaste_model::Durability;
-use posthaste_protocol::Value;
+use posthaste_protocol::ReplyValue;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{RedisState, Troubles, loading};
+use super::{RedisState, ServerTroubles, loading};
 use crate::cause::Cause;
-use crate::error::{CallError, Fault, Later, Lost};
-use crate::guard::Partition;
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, InvalidReply, NoReplyCause, Retryable};
 use crate::missing::holds;
 use crate::node::{Info, Node, text};
-use crate::preflight::{Confirm, Level, Report};
+use crate::preflight::{Confirm, PreflightReport, Severity};
 use crate::primary::Primary;
 use crate::settings::Role;
 use crate::store::Inner;
 
-/// Asks whether a script may store something, and stores nothing.
+/// Tests whether a script may store something, and stores nothing.
 const QUESTION: &str = "#!lua\nreturn 1";
-/// The same for what drains the queue, which is let in when memory is full: a server names one reason at a time.
+/// The same for scripts that drain the queue, which may run when memory is full: a server gives only one reason at a
+/// time.
 const DRAINING: &str = "#!lua flags=allow-oom\nreturn 1";
-/// Between two looks.
+/// Time between two checks.
 const EVERY: Duration = Duration::from_secs(1);
-/// Seconds between two looks of a process that calls each second anyway.
+/// Seconds between two checks of a process that makes a call every second anyway.
 const COURIERS_EVERY: u32 = 5;
-/// Between two looks that were asked for.
+/// Least time before a requested check.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a server may take to answer a look.
+/// How long a server may take to answer a check.
 const WITHIN: Duration = Duration::from_secs(2);
-/// Share of `maxmemory` from which on nothing new is accepted, in percent.
+/// Percentage of `maxmemory` above which nothing new is accepted.
 pub(crate) const FULL_PERCENT: u64 = 90;
 
-/// What one look found.
+/// The findings of one check.
 pub(crate) type Found = Vec<(RedisState, Option<String>)>;
 
-/// Looks until told to stop, or until the store is gone.
-pub(crate) async fn watch(inner: Weak<Inner>, troubles: Troubles, stop: CancellationToken) {
+/// Checks until cancelled, or until the store is gone.
+pub(crate) async fn watch(inner: Weak<Inner>, troubles: ServerTroubles, stop: CancellationToken) {
     let mut quiet = 0;
     loop {
         if let Some(inner) = inner.upgrade() {
@@ -71,13 +72,13 @@ pub(crate) async fn watch(inner: Weak<Inner>, troubles: Troubles, stop: Cancella
 }
 
 impl Inner {
-    /// What preflight said of a connection: unfit settings are a state.
-    pub(crate) fn judged(&self, node: &Arc<str>, report: &Report) {
+    /// Takes the result of preflight for a connection: unsuitable settings are a state.
+    pub(crate) fn judged(&self, node: &Arc<str>, report: &PreflightReport) {
         let unfit: Vec<&str> = report
             .lines
             .iter()
-            // A replica is a state of its own, seen by every look.
-            .filter(|line| line.level == Level::Refuse && line.topic != "role")
+            // A replica is a state of its own, found by every check.
+            .filter(|line| line.level == Severity::Refuse && line.topic != "role")
             .map(|line| line.text.as_str())
             .collect();
         if unfit.is_empty() {
@@ -98,7 +99,7 @@ impl Inner {
         let (name, begun) = (&primary.address, Instant::now());
         let worker = match primary.pool.pick() {
             Some(worker) => Some(worker),
-            // One that is not checked yet can still say why.
+            // A worker that is not checked yet can still give the reason.
             None => primary.pool.workers.iter().find(|worker| worker.client.is_connected()),
         };
         let Some(worker) = worker else {
@@ -117,7 +118,7 @@ impl Inner {
             Err(_) => vec![(RedisState::Away, Some(format!("no answer within {} s", WITHIN.as_secs())))],
         };
         if found.is_empty() && !primary.link.is_up() {
-            // It answers this connection, but calls have none that was checked yet.
+            // The server answers this connection, but there is no checked connection for calls yet.
             return;
         }
         if found.is_empty() {
@@ -127,7 +128,7 @@ impl Inner {
         self.look_at_confirming(primary, node).await;
     }
 
-    /// Adds which partitions a server of a cluster holds: they wait for it, and no others.
+    /// Adds which partitions a server of a cluster holds: only these wait for it.
     fn holds(&self, primary: &Primary, detail: Option<String>) -> String {
         let holds = holds(&self.partitions_of(primary));
         match detail {
@@ -136,7 +137,7 @@ impl Inner {
         }
     }
 
-    /// Whether a server that did not confirm does so now; and whether it could, before anybody asks it to.
+    /// Whether a server that did not confirm writes does so now; and whether it could, before a call needs it to.
     async fn look_at_confirming(&self, primary: &Primary, node: &Node) {
         let name = &primary.address;
         if self.settings.durability == Durability::Fast
@@ -164,7 +165,7 @@ impl Inner {
             |at: &&Partition| self.routes.home(at.slot).is_some_and(|home| std::ptr::eq(&*home, primary));
         for at in self.guard.all().iter().filter(here) {
             match node.ask("EXISTS", vec![text(at.keys.fence())], at.slot).await {
-                Ok(Value::Int(0)) => {}
+                Ok(ReplyValue::Int(0)) => {}
                 Ok(_) => return self.confirmed(at.number, self.before_confirm(at.number)).await.is_ok(),
                 Err(_) => return false,
             }
@@ -178,27 +179,27 @@ pub(crate) async fn look(node: &Node, clustered: bool) -> Found {
     let ask = |question| node.ask("EVAL", vec![Arg::from_static_str(question), Arg::Integer(0)], 0);
     let mut asked = ask(QUESTION).await;
     let mut found = Vec::new();
-    if matches!(asked, Err(CallError::Later { why: Later::Memory })) {
+    if matches!(asked, Err(CallError::Retryable { why: Retryable::Memory })) {
         found.push((RedisState::MemoryFull, detail(node, RedisState::MemoryFull).await));
         asked = ask(DRAINING).await;
     }
     match &asked {
         Ok(_) => {}
-        Err(CallError::Later { why }) => {
+        Err(CallError::Retryable { why }) => {
             if let Some(state) = RedisState::of(*why) {
                 found.push((state, detail(node, state).await));
             }
         }
-        Err(CallError::Away(lost)) => found.push((RedisState::Away, cause(lost))),
-        Err(CallError::Fault(Fault::Server(text))) if is_denied(text) => {
+        Err(CallError::NoReply(lost)) => found.push((RedisState::Away, cause(lost))),
+        Err(CallError::InvalidReply(InvalidReply::Server(text))) if is_denied(text) => {
             found.push((RedisState::AccessDenied, Some(text.clone())));
         }
-        Err(CallError::Fault(Fault::Client(error))) => {
+        Err(CallError::InvalidReply(InvalidReply::Client(error))) => {
             if let Cause::AccessDenied(text) = Cause::of(&error.0) {
                 found.push((RedisState::AccessDenied, Some(text)));
             }
         }
-        // A user who may not ask the question can still be told the rest.
+        // A user who may not run the script may still be able to query the rest.
         Err(_) => {}
     }
     if found.iter().all(|(state, _)| !matches!(state, RedisState::Away | RedisState::AccessDenied)) {
@@ -220,17 +221,19 @@ fn is_denied(text: &str) -> bool {
     ["NOAUTH", "WRONGPASS"].iter().any(|word| text.starts_with(word))
 }
 
-fn cause(lost: &Lost) -> Option<String> {
+fn cause(lost: &NoReplyCause) -> Option<String> {
     match lost {
-        Lost::NotConnected | Lost::OnTheMove => None,
-        Lost::Connection(error) => Some(Cause::of(&error.0).to_string()),
+        NoReplyCause::NotConnected | NoReplyCause::OnTheMove => None,
+        NoReplyCause::Connection(error) => Some(Cause::of(&error.0).to_string()),
     }
 }
 
-/// A server of a cluster says of itself whether the cluster works.
+/// The state of the cluster as one of its servers sees it.
 async fn cluster(node: &Node) -> Result<Found, CallError> {
     let text = node.ask("CLUSTER", vec![Arg::from_static_str("INFO")], 0).await?;
-    let info = Info::from(text.text("cluster info").map_err(Fault::Malformed).map_err(CallError::Fault)?);
+    let info = Info::from(
+        text.text("cluster info").map_err(InvalidReply::Malformed).map_err(CallError::InvalidReply)?,
+    );
     if info.get("cluster_state") != Some("fail") {
         return Ok(Vec::new());
     }
@@ -238,7 +241,7 @@ async fn cluster(node: &Node) -> Result<Found, CallError> {
     Ok(vec![(RedisState::ClusterDown, slots)])
 }
 
-/// Whether so much of the memory is used that nothing new is accepted; `None` when the server does not tell.
+/// Whether so much memory is used that nothing new is accepted; `None` when the server does not report it.
 pub(crate) fn nearly_full(info: &Info) -> Option<bool> {
     let (used, most) = (info.number("used_memory")?, info.number("maxmemory")?);
     Some(most > 0 && u128::from(used) * 100 >= u128::from(most) * u128::from(FULL_PERCENT))
@@ -257,7 +260,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// The figures of a state, as far as the server tells them.
+/// The figures of a state, as far as the server reports them.
 async fn detail(node: &Node, state: RedisState) -> Option<String> {
     let section = match state {
         RedisState::MemoryFull | RedisState::MemoryNearlyFull => "memory",
@@ -284,11 +287,11 @@ async fn detail(node: &Node, state: RedisState) -> Option<String> {
 
 /// A server as text.
 pub(crate) fn name(server: &Server) -> String {
-    // A unix socket has a path for a host, and no port.
+    // For a unix socket the host is its path, and there is no port.
     if server.port == 0 { server.host.to_string() } else { format!("{}:{}", server.host, server.port) }
 }
 
-/// Where a client was told to look, as text, without credentials.
+/// The configured address of a client, as text without credentials.
 pub(crate) fn address(server: &ServerConfig) -> Arc<str> {
     let hosts = server.hosts().iter().map(name).collect::<Vec<_>>().join(",");
     match server {
@@ -304,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_told_as_people_read_them() {
+    fn figures_are_shown_in_readable_units() {
         assert_eq!(bytes(900), "900 bytes");
         assert_eq!(bytes(1_536), "1.5 KiB");
         assert_eq!(bytes(4 << 30), "4.0 GiB");
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_without_credentials() {
+    fn an_address_is_shown_without_credentials() {
         let server = ServerConfig::new_centralized("host.example", 7000);
         assert_eq!(&*address(&server), "host.example:7000");
         assert_eq!(&*address(&ServerConfig::new_unix_socket("/run/redis.sock")), "/run/redis.sock");

@@ -1,4 +1,4 @@
-//! Waiting for a server that is not there yet, or refuses for now, when a service starts.
+//! Waiting at the start of a service for a server that is not up yet, or refuses for now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,53 +6,53 @@ use std::time::Duration;
 use fred::interfaces::ClientLike;
 use tokio::time::{Instant, sleep};
 
-use super::{RedisState, Troubles, loading};
+use super::{RedisState, ServerTroubles, loading};
 use crate::cause::Cause;
 use crate::endpoint;
-use crate::error::{CallError, ConnectError, Lost};
-use crate::preflight::Report;
+use crate::error::{CallError, ConnectError, NoReplyCause};
+use crate::preflight::PreflightReport;
 use crate::settings::{Role, Settings};
 use crate::store::Store;
 use crate::supervise;
 use crate::trouble::probe::address;
 
-/// Between two tries.
+/// Pause between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
 impl Store {
-    /// What is wrong with the servers now, kept true also while nobody calls.
+    /// The current troubles of the servers, kept up to date also while there are no calls.
     #[must_use]
-    pub fn troubles(&self) -> Troubles {
+    pub fn troubles(&self) -> ServerTroubles {
         self.0.troubles.clone()
     }
 
-    /// [`Store::connect`], telling of the servers' states in `troubles`.
+    /// [`Store::connect`], which reports the servers' states in `troubles`.
     pub(crate) async fn connect_with(
         settings: Settings,
         role: Role,
-        troubles: Troubles,
-    ) -> Result<(Self, Report), ConnectError> {
+        troubles: ServerTroubles,
+    ) -> Result<(Self, PreflightReport), ConnectError> {
         let mut opened = Vec::new();
         let connected = Self::assemble(settings, role, troubles, &mut opened).await;
         if connected.is_err() {
-            // Whoever tries again must not leave connections behind.
+            // A retry must not leave connections behind.
             supervise::quit(opened.into_iter().filter(ClientLike::is_connected)).await;
         }
         connected
     }
 
-    /// Connects like [`Store::connect`], but waits for a server that is not there yet or refuses for now, at most
-    /// `settings.wait_at_start`. What it waits for is told in `troubles`, and in the log at once and every 30 s. May be
+    /// Connects like [`Store::connect`], but waits at most `settings.wait_at_start` for a server that is not up yet
+    /// or refuses for now. What it waits for is reported in `troubles`, and logged at once and every 30 s. May be
     /// dropped at any time, which ends the wait.
     ///
     /// # Errors
-    /// A [`ConnectError`]: at once when waiting can't help (settings, credentials, an unfit server, another database),
-    /// else when the time is over.
+    /// A [`ConnectError`]: at once when waiting does not help (settings, credentials, unsuitable server, another
+    /// database), otherwise when the time is over.
     pub async fn connect_when_ready(
         settings: Settings,
         role: Role,
-        troubles: Troubles,
-    ) -> Result<(Self, Report), ConnectError> {
+        troubles: ServerTroubles,
+    ) -> Result<(Self, PreflightReport), ConnectError> {
         let config = endpoint::config(&settings)?;
         let place = address(&config.server);
         troubles.nodes(vec![Arc::clone(&place)]);
@@ -89,7 +89,7 @@ impl Store {
                 tracing::info!(
                     event = "redis.waiting_at_start",
                     node = &*node,
-                    "waiting for Redis at {node}, {most} s at most (redis.wait_at_start)"
+                    "waiting up to {most} s for Redis at {node} (redis.wait_at_start)"
                 );
             }
             troubles.tick();
@@ -98,24 +98,26 @@ impl Store {
     }
 }
 
-/// The state that passes without anybody changing our settings; `None` when waiting can't help.
+/// The state that may pass without a change of our settings; `None` when waiting does not help.
 fn waits_for(error: &ConnectError) -> Option<(RedisState, Option<String>)> {
     match error {
-        ConnectError::Unreachable(Lost::NotConnected | Lost::OnTheMove) => Some((RedisState::Away, None)),
-        ConnectError::Unreachable(Lost::Connection(error)) => {
+        ConnectError::Unreachable(NoReplyCause::NotConnected | NoReplyCause::OnTheMove) => {
+            Some((RedisState::Away, None))
+        }
+        ConnectError::Unreachable(NoReplyCause::Connection(error)) => {
             Some((RedisState::Away, Some(Cause::of(&error.0).to_string())))
         }
         ConnectError::FirstPartition { why, .. } => {
             let state = match why {
-                CallError::Later { why } => RedisState::of(*why).unwrap_or(RedisState::Away),
+                CallError::Retryable { why } => RedisState::of(*why).unwrap_or(RedisState::Away),
                 _ => RedisState::Away,
             };
             Some((state, Some("it holds partition 0, with the API keys and suppression lists".to_owned())))
         }
-        ConnectError::Call(CallError::Later { why }) => {
+        ConnectError::Call(CallError::Retryable { why }) => {
             Some((RedisState::of(*why).unwrap_or(RedisState::Away), None))
         }
-        ConnectError::Call(CallError::Away(_)) => Some((RedisState::Away, None)),
+        ConnectError::Call(CallError::NoReply(_)) => Some((RedisState::Away, None)),
         ConnectError::Settings { .. }
         | ConnectError::Refused(_)
         | ConnectError::Stop(_)

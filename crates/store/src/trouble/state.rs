@@ -1,19 +1,19 @@
-//! The states in which a server does not do what is asked of it, each with the words an operator reads.
+//! The states in which a server does not do its work, each with the text an operator reads.
 
 use std::fmt;
 
-use crate::error::Later;
+use crate::error::Retryable;
 
-/// What work asks of a server.
+/// What a server is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
     /// Storing new orders.
     Accept,
-    /// Claiming and settling what is stored; the server may be out of memory meanwhile.
+    /// Claiming and settling what is stored; this works even while the server is out of memory.
     Deliver,
 }
 
-/// A state of a server in which some work cannot be done, or is done late.
+/// A state of a server in which some work cannot be done, or is late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RedisState {
     /// No connection, or no answer.
@@ -22,17 +22,17 @@ pub enum RedisState {
     AccessDenied,
     /// Its settings would lose messages, so it is not used.
     Unsuitable,
-    /// It reads its data from disk.
+    /// It is loading its data from disk.
     Loading,
     /// It is a replica.
     ReadOnly,
     /// It is a replica without its primary.
     PrimaryDown,
-    /// The cluster it belongs to does not serve.
+    /// The cluster it belongs to is down.
     ClusterDown,
-    /// Somebody's script or function blocks it.
+    /// A script or function of another client blocks it.
     Busy,
-    /// It cannot write its disk.
+    /// It cannot write to its disk.
     Disk,
     /// It has too few replicas to accept writes.
     NoReplicas,
@@ -46,23 +46,23 @@ pub enum RedisState {
     Slow,
 }
 
-/// The words of a state.
+/// The texts of a state.
 struct Words {
     word: &'static str,
     event: &'static str,
-    /// Behind "Redis at 127.0.0.1:6379 …".
+    /// Follows "Redis at 127.0.0.1:6379 …".
     is: &'static str,
-    /// The same when it has ended.
+    /// The same for its end.
     over: &'static str,
     means: &'static str,
     remedy: &'static str,
 }
 
-const NOTHING: &str = "Nothing is accepted or sent meanwhile; what is stored is kept.";
-const NO_NEW: &str = "New orders are refused; deliveries that are stored go on.";
+const NOTHING: &str = "Until then nothing is accepted or sent; stored orders are kept.";
+const NO_NEW: &str = "New orders are refused; stored orders are still sent.";
 
 impl RedisState {
-    /// All of them, the gravest first.
+    /// All of them, the most serious first.
     pub const ALL: &'static [Self] = &[
         Self::Away,
         Self::AccessDenied,
@@ -89,14 +89,14 @@ impl RedisState {
                 "redis.away",
                 "cannot be reached",
                 "answers again",
-                "Nothing that it holds is accepted or sent meanwhile; what is stored is kept.",
-                "Check that the server runs, and that this host reaches it under this address.",
+                "Until it can be reached, orders on it are neither accepted nor sent; stored orders are kept.",
+                "Check that the server is running and that this host can reach it at this address.",
             ),
             Self::AccessDenied => words(
                 "access_denied",
                 "redis.access_denied",
                 "refuses our credentials",
-                "takes our credentials again",
+                "accepts our credentials again",
                 NOTHING,
                 "Correct redis.username and redis.password (or password_file), or the server's ACL.",
             ),
@@ -106,7 +106,7 @@ impl RedisState {
                 "has settings with which messages would be lost, so it is not used",
                 "has suitable settings again",
                 NOTHING,
-                "Correct these settings of the server; posthaste doctor lists all of them.",
+                "Correct these settings of the server; `posthaste doctor` lists all of them.",
             ),
             Self::Loading => words(
                 "loading",
@@ -114,7 +114,7 @@ impl RedisState {
                 "is loading its data from disk",
                 "has finished loading",
                 NOTHING,
-                "Wait: it goes on by itself.",
+                "Wait: sending resumes by itself.",
             ),
             Self::ReadOnly => words(
                 "read_only",
@@ -122,7 +122,7 @@ impl RedisState {
                 "is a read-only replica",
                 "accepts writes again",
                 NOTHING,
-                "Point redis.url at the primary; with redis-sentinel:// or redis-cluster:// a failover is followed.",
+                "Point redis.url at the primary; a redis-sentinel:// or redis-cluster:// URL follows a failover by itself.",
             ),
             Self::PrimaryDown => words(
                 "master_down",
@@ -138,15 +138,17 @@ impl RedisState {
                 "belongs to a cluster that is down",
                 "belongs to a working cluster again",
                 NOTHING,
-                "Look at CLUSTER INFO and CLUSTER NODES: a slot without a primary stops all others unless cluster-require-full-coverage is no.",
+                "Check CLUSTER INFO and CLUSTER NODES: a slot without a primary stops all others unless \
+                 cluster-require-full-coverage is no.",
             ),
             Self::Busy => words(
                 "busy",
                 "redis.busy",
-                "is blocked by a script or function that runs for long",
+                "is blocked by a script or function that has been running for long",
                 "is no longer blocked",
                 NOTHING,
-                "Find whose it is (CLIENT LIST, SLOWLOG GET); SCRIPT KILL or FUNCTION KILL ends one that has written nothing.",
+                "Find its owner (CLIENT LIST, SLOWLOG GET). SCRIPT KILL or FUNCTION KILL ends a script that has \
+                 written nothing.",
             ),
             Self::Disk => words(
                 "disk",
@@ -154,7 +156,8 @@ impl RedisState {
                 "cannot write to its disk and refuses all writes (MISCONF)",
                 "writes to its disk again",
                 NOTHING,
-                "Free space on the disk of its data directory and check the directory's permissions; the server's own log names the file.",
+                "Free space on the disk of its data directory and check the directory's permissions; the \
+                 server's log names the file.",
             ),
             Self::NoReplicas => words(
                 "no_replicas",
@@ -167,9 +170,9 @@ impl RedisState {
             Self::Unconfirmed => words(
                 "unconfirmed",
                 "redis.unconfirmed",
-                "does not confirm writes in time, on disk or at a replica, as redis.durability asks",
+                "does not confirm writes on disk or at a replica in time, as redis.durability requires",
                 "confirms writes again",
-                "Orders may be stored but are answered as unknown, and no delivery is begun.",
+                "Orders may be stored, but callers get an error with an unknown outcome; no delivery is begun.",
                 "Check that a replica is connected and keeps up (INFO replication), and that the disk does not stall.",
             ),
             Self::MemoryFull => words(
@@ -194,12 +197,12 @@ impl RedisState {
                 "answers slowly",
                 "answers in time again",
                 "Orders are accepted and sent late.",
-                "Look at SLOWLOG GET, at LATENCY DOCTOR, at processor, swap and disk of its host, and at the network.",
+                "Check SLOWLOG GET and LATENCY DOCTOR, the CPU, swap and disk of its host, and the network.",
             ),
         }
     }
 
-    /// The stable word for metrics and answers.
+    /// The stable word for metrics and API answers.
     #[must_use]
     pub fn word(self) -> &'static str {
         self.words().word
@@ -211,31 +214,31 @@ impl RedisState {
         self.words().event
     }
 
-    /// What is so, as the rest of a sentence that begins with the server.
+    /// The state, as the rest of a sentence that begins with the server.
     #[must_use]
     pub fn is(self) -> &'static str {
         self.words().is
     }
 
-    /// What is so again when it has ended, in the same form.
+    /// The end of the state, in the same form.
     #[must_use]
     pub fn over(self) -> &'static str {
         self.words().over
     }
 
-    /// What it means for orders: a sentence.
+    /// What it means for orders, as a sentence.
     #[must_use]
     pub fn means(self) -> &'static str {
         self.words().means
     }
 
-    /// What to do: a sentence.
+    /// What to do, as a sentence.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         self.words().remedy
     }
 
-    /// Whether this work cannot be done while it lasts.
+    /// Whether this state prevents the work.
     #[must_use]
     pub fn prevents(self, work: Work) -> bool {
         match self {
@@ -245,24 +248,24 @@ impl RedisState {
         }
     }
 
-    /// Whether a look at the server settles that it lasts or has ended. The others end by what calls tell.
+    /// Whether a check of the server shows that it lasts or has ended. The other states end by the results of calls.
     pub(super) fn is_seen(self) -> bool {
         !matches!(self, Self::Slow | Self::Unconfirmed | Self::Unsuitable)
     }
 
-    /// The state a refusal of the server speaks of; `None` when it speaks of this process or of one partition.
-    pub(crate) fn of(why: Later) -> Option<Self> {
+    /// The state behind a refusal of the server; `None` when the refusal concerns this process or one partition.
+    pub(crate) fn of(why: Retryable) -> Option<Self> {
         Some(match why {
-            Later::Memory => Self::MemoryFull,
-            Later::NearlyFull => Self::MemoryNearlyFull,
-            Later::Loading => Self::Loading,
-            Later::ReadOnly => Self::ReadOnly,
-            Later::Disk => Self::Disk,
-            Later::Busy => Self::Busy,
-            Later::ClusterDown => Self::ClusterDown,
-            Later::MasterDown => Self::PrimaryDown,
-            Later::NoReplicas => Self::NoReplicas,
-            Later::Moving | Later::Backlog | Later::Recovered => return None,
+            Retryable::Memory => Self::MemoryFull,
+            Retryable::NearlyFull => Self::MemoryNearlyFull,
+            Retryable::Loading => Self::Loading,
+            Retryable::ReadOnly => Self::ReadOnly,
+            Retryable::Disk => Self::Disk,
+            Retryable::Busy => Self::Busy,
+            Retryable::ClusterDown => Self::ClusterDown,
+            Retryable::MasterDown => Self::PrimaryDown,
+            Retryable::NoReplicas => Self::NoReplicas,
+            Retryable::Moving | Retryable::Backlog | Retryable::Recovered => return None,
         })
     }
 }
@@ -278,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_has_words_of_its_own() {
+    fn every_state_has_its_own_texts() {
         for (at, state) in RedisState::ALL.iter().enumerate() {
             assert_eq!(state.event(), format!("redis.{}", state.word()));
             assert!(state.means().ends_with('.') && state.remedy().ends_with('.'), "{state}");
@@ -290,21 +293,21 @@ mod tests {
     }
 
     #[test]
-    fn words_of_refusals_and_of_states_are_the_same() {
+    fn refusals_and_states_use_the_same_words() {
         for why in [
-            Later::Memory,
-            Later::NearlyFull,
-            Later::Loading,
-            Later::ReadOnly,
-            Later::Disk,
-            Later::Busy,
-            Later::ClusterDown,
-            Later::MasterDown,
-            Later::NoReplicas,
+            Retryable::Memory,
+            Retryable::NearlyFull,
+            Retryable::Loading,
+            Retryable::ReadOnly,
+            Retryable::Disk,
+            Retryable::Busy,
+            Retryable::ClusterDown,
+            Retryable::MasterDown,
+            Retryable::NoReplicas,
         ] {
             assert_eq!(RedisState::of(why).map(RedisState::word), Some(why.word()));
         }
-        assert_eq!((RedisState::of(Later::Moving), RedisState::of(Later::Backlog)), (None, None));
+        assert_eq!((RedisState::of(Retryable::Moving), RedisState::of(Retryable::Backlog)), (None, None));
     }
 
     #[test]

@@ -9,12 +9,13 @@ use posthaste_model::{Channel, UnixMs};
 use crate::error::CallError;
 use crate::store::Store;
 
-/// A courier claims every second, also when there is nothing to do; one silent for so long is away, or stopped.
+/// A courier claims every second, also when there is nothing to do; one that is silent for this long is away or
+/// stopped.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// A channel, and when one of its couriers was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CourierSeen {
+pub struct CourierPresence {
     /// The channel.
     pub channel: Channel,
     /// When a courier was last seen; `None`: never.
@@ -23,17 +24,18 @@ pub struct CourierSeen {
     pub present: bool,
 }
 
-/// Whether a courier seen at a moment (0: never) is there at another one.
+/// Whether a courier last seen at `seen` (0: never) is present at `now`.
 pub(super) fn is_present(seen: UnixMs, now: UnixMs) -> bool {
     seen.0 > 0 && now.since(seen) <= SILENCE
 }
 
 impl Store {
-    /// All channels that orders or couriers named, by name. Over all partitions that can be asked: couriers come to each.
+    /// All channels named by orders or couriers, sorted by name. Covers all partitions that can be reached; couriers
+    /// register with each.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn couriers(&self) -> Result<Vec<CourierSeen>, CallError> {
+    pub async fn couriers(&self) -> Result<Vec<CourierPresence>, CallError> {
         let there: Vec<u16> = (0..self.partitions()).filter(|p| self.can_ask(*p)).collect();
         let asked = if there.is_empty() { vec![0] } else { there };
         let of_all = try_join_all(asked.into_iter().map(|p| self.channels(p)));
@@ -43,7 +45,7 @@ impl Store {
             let latest = last.entry(channel).or_default();
             *latest = seen.max(*latest);
         }
-        let seen = |(channel, at): (Channel, UnixMs)| CourierSeen {
+        let seen = |(channel, at): (Channel, UnixMs)| CourierPresence {
             channel,
             last_seen: (at.0 > 0).then_some(at),
             present: is_present(at, now),

@@ -1,4 +1,4 @@
-//! API keys. All are in the first partition: there are few, and scripts guard them by its epoch.
+//! API keys. All are in the first partition: there are few, and its epoch guards them in scripts.
 
 use futures::future::try_join_all;
 use posthaste_protocol::record::{KeyId, KeyRecord, NewKey};
@@ -7,15 +7,15 @@ use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::touch_key::TouchKey;
 
 use super::malformed;
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, InvalidReply};
 use crate::node::{Node, text};
 use crate::store::Store;
 
-/// Where they are.
+/// The partition that holds them.
 const PARTITION: u16 = 0;
 
 impl Store {
-    /// Keeps a new key. Harmless when repeated.
+    /// Stores a new key. Harmless when repeated.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -27,16 +27,17 @@ impl Store {
         Ok(answer.reply)
     }
 
-    /// The record of a key; `None` when there is none. Revoked and expired ones are found too, see
+    /// The record of a key; `None` when there is none. Also finds revoked and expired keys, see
     /// [`KeyRecord::live_at`].
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when the record can't be read.
+    /// A [`CallError`]; `InvalidReply` when the record can't be read.
     pub async fn find_key(&self, id: &KeyId) -> Result<Option<KeyRecord>, CallError> {
         self.key_of(&self.0.reader().await?.or_replica(), id.clone()).await
     }
 
-    /// All keys, newest first, revoked and expired ones included: 1,000 at most. One that can't be read is left out.
+    /// All keys, newest first, including revoked and expired ones; 1,000 at most. Keys that can't be read are left
+    /// out.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -45,13 +46,17 @@ impl Store {
         let node = &self.0.reader().await?;
         let args = vec![text(at.keys.api_keys()), (-1_000).into(), (-1).into()];
         let ids = node.ask("ZRANGE", args, at.slot).await?;
-        let ids = ids.array("keys").map_err(|m| CallError::Fault(Fault::Malformed(m)))?.into_iter().rev();
-        let read = |id: posthaste_protocol::Value| async move {
+        let ids = ids
+            .array("keys")
+            .map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?
+            .into_iter()
+            .rev();
+        let read = |id: posthaste_protocol::ReplyValue| async move {
             let id =
                 id.text("id").ok().and_then(|id| id.parse().ok()).ok_or_else(|| malformed("id of a key"))?;
             match self.key_of(node, id).await {
-                Err(CallError::Fault(fault)) => {
-                    tracing::warn!(%fault, "the record of an API key can't be read");
+                Err(CallError::InvalidReply(fault)) => {
+                    tracing::warn!(%fault, "cannot read the record of an API key; it is left out of the list");
                     Ok(None)
                 }
                 other => other,
@@ -60,7 +65,7 @@ impl Store {
         Ok(try_join_all(ids.map(read)).await?.into_iter().flatten().collect())
     }
 
-    /// Ends a key for good. Harmless when repeated.
+    /// Revokes a key permanently. Harmless when repeated.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -72,7 +77,7 @@ impl Store {
         Ok(answer.reply)
     }
 
-    /// Notes that a key was used, once a minute at most; false when there is no such key.
+    /// Records that a key was used, at most once a minute; false when there is no such key.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -84,6 +89,6 @@ impl Store {
     async fn key_of(&self, node: &Node, id: KeyId) -> Result<Option<KeyRecord>, CallError> {
         let at = self.0.partition(PARTITION)?;
         let flat = node.ask("HGETALL", vec![text(at.keys.api_key(&id))], at.slot).await?;
-        KeyRecord::decode(id, flat).map_err(|m| CallError::Fault(Fault::Malformed(m)))
+        KeyRecord::decode(id, flat).map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))
     }
 }

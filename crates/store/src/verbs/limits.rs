@@ -1,13 +1,13 @@
-//! What is counted of callers: the rate of an API key, the day of a sender; and an idempotency key given back.
+//! Limits for callers: the rate of an API key, the daily places of a sender; and freeing an idempotency key.
 
 use futures::future::join_all;
-use posthaste_model::{SenderId, Suffix, UnixMs};
-use posthaste_protocol::Keys;
+use posthaste_model::{OrderId, SenderId, UnixMs};
+use posthaste_protocol::PartitionKeys;
 use posthaste_protocol::record::KeyId;
-use posthaste_protocol::scripts::rate::{Rate, Rated};
-use posthaste_protocol::scripts::reserve::Place;
-use posthaste_protocol::scripts::unbind::Unbind;
-use posthaste_protocol::scripts::unreserve::Unreserve;
+use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
+use posthaste_protocol::scripts::limit_rate::{LimitRate, RateVerdict};
+use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
+use posthaste_protocol::scripts::take_daily_places::DailyPlace;
 
 use super::malformed;
 use crate::accept::NothingStored;
@@ -15,25 +15,31 @@ use crate::error::CallError;
 use crate::node::{slot_of, text};
 use crate::store::Store;
 
-/// Looks at once whether orders exist.
+/// How many orders are looked up at the same time.
 const LOOKS: usize = 16;
 
 impl Store {
-    /// Whether so many calls of a key may pass now, for all who ask this database together. `per_second` and `burst` are
-    /// 1 and more; a cost of 0 only looks.
+    /// Whether this many calls with a key may pass now, counted over all processes on this database. `per_second` and
+    /// `burst` are at least 1; a cost of 0 only checks.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn rate(&self, id: &KeyId, cost: u32, per_second: u32, burst: u32) -> Result<Rated, CallError> {
-        self.0.call_apart(&Rate { id, cost, per_second, burst }).await
+    pub async fn limit_rate(
+        &self,
+        id: &KeyId,
+        cost: u32,
+        per_second: u32,
+        burst: u32,
+    ) -> Result<RateVerdict, CallError> {
+        self.0.call_apart(&LimitRate { id, cost, per_second, burst }).await
     }
 
-    /// Places taken in a sender's day.
+    /// Daily places a sender has taken.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn day(&self, sender: &SenderId, day_start: UnixMs) -> Result<u32, CallError> {
-        let key = Keys::limit(sender);
+        let key = PartitionKeys::limit(sender);
         let slot = slot_of(&key);
         let args = vec![text(key), text(day_start.0.to_string()), "+inf".into()];
         let count = self.0.reader().await?.ask("ZCOUNT", args, slot).await?;
@@ -41,31 +47,31 @@ impl Store {
         count.ok_or_else(|| malformed("places"))
     }
 
-    /// Takes an idempotency key off this suffix, so that it may come back with another body. False when it was not tied to
-    /// it, or when a repeat was told the suffix meanwhile: that one may store its order under it. `key_digest`: of the client's
-    /// key, in hex.
+    /// Frees an idempotency key from this order id, so that it can be used with another body. False when it was not
+    /// bound to the id, or when a repeat has received the order id meanwhile and may store its order under it.
+    /// `key_digest` is the digest of the client's key, in hex.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn unbind(
+    pub async fn free_idempotency_key(
         &self,
         owner: &SenderId,
         key_digest: &str,
-        suffix: &Suffix,
+        order_id: &OrderId,
         _: &NothingStored,
     ) -> Result<bool, CallError> {
-        self.0.call_apart(&Unbind { owner: owner.as_str(), key_digest, suffix }).await
+        self.0.call_apart(&FreeIdempotencyKey { owner: owner.as_str(), key_digest, order_id }).await
     }
 
-    /// Gives places back whose orders are not there, 100 at most; answers how many. For places old enough that no request
-    /// still works on their orders.
+    /// Returns places whose orders do not exist, 100 at most, and answers how many. Only for places so old that no
+    /// request is still working on their orders.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn free_places(&self, sender: &SenderId, places: &[Place]) -> Result<u32, CallError> {
+    pub async fn free_places(&self, sender: &SenderId, places: &[DailyPlace]) -> Result<u32, CallError> {
         let mut never = Vec::new();
         for some in places.chunks(LOOKS) {
-            let looks: Vec<_> = some.iter().map(|place| self.glance(&place.suffix, None)).collect();
+            let looks: Vec<_> = some.iter().map(|place| self.glance(&place.order_id, None)).collect();
             for (place, found) in some.iter().zip(join_all(looks).await) {
                 if found?.is_none() {
                     never.push(place.clone());
@@ -75,6 +81,6 @@ impl Store {
         if never.is_empty() {
             return Ok(0);
         }
-        self.0.call_apart(&Unreserve { sender, places: &never }).await
+        self.0.call_apart(&ReturnDailyPlaces { sender, places: &never }).await
     }
 }

@@ -1,41 +1,42 @@
 //! Orders, newest first, merged from the lists of all partitions.
 
 use futures::future::{join_all, try_join_all};
-use posthaste_model::Suffix;
+use posthaste_model::OrderId;
 
-use super::glance::Glance;
 use super::order_cursor::{OrderCursor, OrderFilter, Told};
+use super::order_summary::OrderSummary;
 use super::order_walk::{Entry, Walk};
-use crate::error::{CallError, Unreadable};
-use crate::guard::Partition;
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, UnreadableRecord};
 use crate::node::Node;
 use crate::store::{Inner, Store};
 
-/// Orders of a page at most.
+/// Most orders of a page.
 const MOST_ORDERS: usize = 500;
-/// Entries of lists looked at for one page, about.
+/// Approximate number of list entries read for one page.
 const MOST_LOOKS: u64 = 5_000;
-/// Entries read from one list at once, at least.
+/// Least number of entries read from one list at once.
 const FEWEST: u64 = 8;
 
-/// Some orders.
+/// A page of orders.
 #[derive(Debug, Clone)]
-pub struct OrderPage {
-    /// The orders, newest acceptance first.
-    pub orders: Vec<(Suffix, Glance)>,
+pub struct OrderListPage {
+    /// The orders, most recently accepted first.
+    pub orders: Vec<(OrderId, OrderSummary)>,
     /// Orders of the span that can't be read, and why. They count as orders of the page.
-    pub unreadable: Vec<(Suffix, Unreadable)>,
-    /// Where the next page begins; `None`: there is none.
+    pub unreadable: Vec<(OrderId, UnreadableRecord)>,
+    /// Where the next page begins; `None` after the last page.
     pub next: Option<OrderCursor>,
-    /// Partitions that could not be asked: their orders are missing.
+    /// Partitions that could not be reached: their orders are missing.
     pub away: Vec<u16>,
 }
 
 impl Store {
-    /// Orders that `keep` wants, newest acceptance first; `None` when the cursor is not one of this list. `limit`: 1 to 500.
-    /// Looks at some 5,000 orders at most, so a page may be short, or empty, and still have a next one. An order that can't be
-    /// read is named apart, and stops no other; partitions that can't be asked are named, and with nothing else to tell they
-    /// are the error. Where a server's clock went back, orders of the span may be told in the order of its list.
+    /// Orders that `keep` selects, most recently accepted first; `None` when the cursor does not belong to this list.
+    /// `limit`: 1 to 500. Reads about 5,000 orders at most, so a page may be short or empty and still have a next
+    /// one. An order that can't be read is listed separately and does not affect the others. Partitions that can't be
+    /// reached are listed; if there is nothing else to return, they are the error. If a server's clock went back,
+    /// orders of the span may be returned in the order of its list.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -44,12 +45,13 @@ impl Store {
         filter: &OrderFilter,
         cursor: Option<&OrderCursor>,
         limit: usize,
-        keep: impl Fn(&Suffix, &Glance) -> bool,
-    ) -> Result<Option<OrderPage>, CallError> {
+        keep: impl Fn(&OrderId, &OrderSummary) -> bool,
+    ) -> Result<Option<OrderListPage>, CallError> {
         let partitions = self.0.guard.all();
         let limit = limit.clamp(1, MOST_ORDERS);
         let node = &self.0.reader().await?;
-        // How far each is told; one that can't be asked stays where it is, or is left out when it was not begun.
+        // How far each partition has been returned; one that can't be reached stays where it is, or is left out if it
+        // was not begun.
         let mut ends = match cursor {
             None => vec![Told::default(); partitions.len()],
             Some(cursor) => match cursor.told(filter, self.partitions()) {
@@ -92,9 +94,11 @@ impl Store {
             let glances = try_join_all(taken.iter().map(|(at, entry)| glance(node, at, entry))).await?;
             for ((_, entry), glance) in taken.into_iter().zip(glances) {
                 match glance {
-                    Ok(Some(glance)) if keep(&entry.suffix, &glance) => orders.push((entry.suffix, glance)),
+                    Ok(Some(glance)) if keep(&entry.order_id, &glance) => {
+                        orders.push((entry.order_id, glance))
+                    }
                     Ok(_) => {}
-                    Err(why) => unreadable.push((entry.suffix, why)),
+                    Err(why) => unreadable.push((entry.order_id, why)),
                 }
             }
             if done {
@@ -103,7 +107,7 @@ impl Store {
         }
         let nothing = orders.is_empty() && unreadable.is_empty();
         match why {
-            // There is nothing to tell but of what can't be asked.
+            // There is nothing to return except the partitions that can't be reached.
             Some(why) if nothing && walks.iter().all(Walk::is_read) => return Err(why),
             _ => {}
         }
@@ -114,14 +118,14 @@ impl Store {
         }
         away.sort_unstable();
         let next = OrderCursor::behind(filter, ends);
-        Ok(Some(OrderPage { orders, unreadable, next, away }))
+        Ok(Some(OrderListPage { orders, unreadable, next, away }))
     }
 }
 
-/// A partition that can't be asked now is missing; any other error ends the page.
+/// A partition that can't be reached now is missing; any other error ends the page.
 fn missing(at: &Partition, error: CallError, away: &mut Vec<u16>) -> Result<CallError, CallError> {
     match error {
-        error @ (CallError::Away(_) | CallError::Later { .. }) => {
+        error @ (CallError::NoReply(_) | CallError::Retryable { .. }) => {
             away.push(at.number);
             Ok(error)
         }
@@ -129,7 +133,7 @@ fn missing(at: &Partition, error: CallError, away: &mut Vec<u16>) -> Result<Call
     }
 }
 
-/// Takes the newest orders of all walks, as long as it is known of each what comes next.
+/// Takes the newest orders of all walks, as long as the next entry of each is known.
 fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> {
     let mut taken = Vec::new();
     while taken.len() < most && walks.iter().all(|walk| walk.next().is_some() || walk.is_read()) {
@@ -142,17 +146,17 @@ fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> 
     taken
 }
 
-/// `None` when the order is gone; why, when it can't be read.
+/// `None` when the order is gone; an error when it can't be read.
 async fn glance(
     node: &Node,
     at: &Partition,
     entry: &Entry,
-) -> Result<Result<Option<Glance>, Unreadable>, CallError> {
+) -> Result<Result<Option<OrderSummary>, UnreadableRecord>, CallError> {
     let head = match &entry.head {
         Ok(head) => head,
         Err(why) => return Ok(Err(*why)),
     };
-    match Inner::glance(node, at, &entry.suffix, head, true).await {
+    match Inner::order_summary(node, at, &entry.order_id, head, true).await {
         Ok(glance) => Ok(Ok(glance)),
         Err(error) => Ok(Err(error.unreadable().ok_or(error)?)),
     }

@@ -1,31 +1,31 @@
-//! Small questions: channels, the server's clock, days to retire; and ringing one's own bell.
+//! Small queries: channels, the server's clock, days to purge; and ringing the partition's own bell.
 
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use posthaste_model::{Channel, Suffix, UnixMs};
-use posthaste_protocol::{Fields, Malformed, Value};
+use posthaste_model::{Channel, OrderId, UnixMs};
+use posthaste_protocol::{Malformed, ReplyFields, ReplyValue};
 
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, InvalidReply};
 use crate::node::{Node, text};
 use crate::store::{Inner, Store};
 
 const DAY_MS: u64 = 86_400_000;
-/// Days looked at by one call of [`Store::days_to_retire`].
+/// Most days checked by one call of [`Store::days_to_retire`].
 const DAYS_AT_ONCE: u64 = 1_000;
 
-/// Something in an index that is none of ours is passed over, and told.
+/// Counts and logs a foreign entry in an index, which is skipped.
 pub(super) fn passed_over(partition: u16, index: &'static str, what: &'static str) {
     metrics::counter!("posthaste_store_passed_over_total", "index" => index).increment(1);
     tracing::warn!(partition, index, "{what}");
 }
 
 fn fault(malformed: Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(malformed))
+    CallError::InvalidReply(InvalidReply::Malformed(malformed))
 }
 
 impl Store {
-    /// The channels that orders or couriers named, and when a courier was last seen; 0: never.
+    /// The channels that orders or couriers named, and when a courier was last seen; 0 means never.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -33,18 +33,18 @@ impl Store {
         Ok(self.channel_records(p).await?.0)
     }
 
-    /// Of each channel whose courier ever said so: whether word comes of what became of a message after its provider took
-    /// it (delivered, or come back). Where none comes, `sent` is the last that will be known. As the courier said that came
-    /// last.
+    /// For each channel whose courier has reported it: whether delivery receipts arrive after the provider has taken
+    /// a message (delivered, or returned). Where none arrive, `sent` is the last known state. The latest report of a
+    /// courier counts.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn receipts(&self) -> Result<BTreeMap<Channel, bool>, CallError> {
-        // Couriers say it to every partition.
+        // Couriers report it to every partition.
         Ok(self.channel_records(self.first_there()).await?.1)
     }
 
-    /// Channels by name with the moment a courier was last seen, and what couriers said of receipts.
+    /// Channels by name with the time a courier was last seen, and what couriers reported about receipts.
     async fn channel_records(
         &self,
         p: u16,
@@ -54,8 +54,12 @@ impl Store {
         let flat = node.ask("HGETALL", vec![text(at.keys.channels())], at.slot).await;
         let flat = match flat.map_err(CallError::of_record) {
             Err(error) if error.unreadable().is_some() => {
-                passed_over(p, "channels", "the list of channels is of another type; no channel is told");
-                Value::Nil
+                passed_over(
+                    p,
+                    "channels",
+                    "the list of channels has another Redis type; it is treated as empty",
+                );
+                ReplyValue::Nil
             }
             flat => flat?,
         };
@@ -65,7 +69,11 @@ impl Store {
             let name = name.text("channel").unwrap_or_default();
             let (channel, what) = name.split_once(':').unwrap_or((&name, ""));
             let Ok(channel) = channel.parse::<Channel>() else {
-                passed_over(p, "channels", "a name in the list of channels is not a channel name");
+                passed_over(
+                    p,
+                    "channels",
+                    "an entry in the list of channels is not a channel name; it is skipped",
+                );
                 continue;
             };
             match what {
@@ -75,7 +83,7 @@ impl Store {
                         receipts.insert(channel, said == 1);
                     }
                 }
-                // Of a newer program.
+                // A field of a newer program.
                 _ => {}
             }
         }
@@ -83,7 +91,7 @@ impl Store {
         Ok((channels, receipts))
     }
 
-    /// The server's clock; in a cluster that of a server which can be asked.
+    /// The server's clock; in a cluster, the clock of a server that can be reached.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -91,7 +99,7 @@ impl Store {
         self.time_of(self.first_there()).await
     }
 
-    /// The first partition that can be asked.
+    /// The first partition that can be reached.
     fn first_there(&self) -> u16 {
         (0..self.partitions()).find(|p| self.can_ask(*p)).unwrap_or(0)
     }
@@ -100,13 +108,13 @@ impl Store {
     pub(crate) async fn time_of(&self, p: u16) -> Result<UnixMs, CallError> {
         let slot = self.0.partition(p)?.slot;
         let reply = self.0.reader().await?.ask("TIME", Vec::new(), slot).await?;
-        let mut fields = Fields::new(reply.array("time").map_err(fault)?);
+        let mut fields = ReplyFields::new(reply.array("time").map_err(fault)?);
         let (seconds, micros) = (fields.u64("time").map_err(fault)?, fields.u64("time").map_err(fault)?);
         Ok(UnixMs(seconds.saturating_mul(1_000) + micros / 1_000))
     }
 
-    /// Days (since 1970, oldest first) whose finished orders may be removed, given how long they are kept. Looks from the
-    /// day of the oldest order on, 1,000 days at most.
+    /// Days (since 1970, oldest first) whose finished orders may be removed, given the retention. Checks from the day
+    /// of the oldest order on, 1,000 days at most.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -119,14 +127,15 @@ impl Store {
         if oldest.is_empty() {
             return Ok(Vec::new());
         }
-        // Lists are in the order of acceptance; the first orders may be gone already.
+        // Lists are in order of acceptance; the first orders may already be gone.
         let mut first = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days) + DAYS_AT_ONCE);
-        for suffix in oldest {
-            // Names that are none of ours, and records that can't be read, say nothing: the next one is asked.
-            let Some(suffix) = suffix.text("suffix").ok().and_then(|name| name.parse::<Suffix>().ok()) else {
+        for order_id in oldest {
+            // Foreign names and unreadable records give no date: try the next entry.
+            let Some(order_id) = order_id.text("order id").ok().and_then(|name| name.parse::<OrderId>().ok())
+            else {
                 continue;
             };
-            match Inner::head(node, at, &suffix).await {
+            match Inner::head(node, at, &order_id).await {
                 Ok(Some(head)) => {
                     first = first.max(head.accepted.0 / DAY_MS);
                     break;
@@ -136,7 +145,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        // The day must be over, and the retention behind it: as `retire` counts.
+        // The day and the retention after it must be over, as `purge_orders` counts.
         let end = (now.0 / DAY_MS).saturating_sub(u64::from(retention_days)).min(first + DAYS_AT_ONCE);
         let days: Vec<u64> = (first..end).collect();
         let asked = days.iter().map(|day| node.ask("EXISTS", vec![text(at.keys.retire(*day))], at.slot));
@@ -144,23 +153,23 @@ impl Store {
         Ok(days
             .into_iter()
             .zip(there)
-            .filter(|(_, there)| matches!(there, Value::Int(1)))
+            .filter(|(_, there)| matches!(there, ReplyValue::Int(1)))
             .map(|(day, _)| day)
             .collect())
     }
 
-    /// Rings the bell of a partition: whoever listens hears it, us included. Without an effect on any order.
+    /// Rings the bell of a partition: all listeners hear it, including this process. It has no effect on any order.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn ring_own_bell(&self, p: u16) -> Result<(), CallError> {
         let at = self.0.partition(p)?;
         self.0.guard.check()?;
-        // One connection: the four come one behind the other.
+        // One connection, so that the four commands arrive in order.
         let node = &Node::any(&self.0.worker_at(at.slot).await?.client);
         let key = at.keys.bell();
-        // As scripts do it: Redis announces the first pair, Valkey the second, each exactly one of them. The four are
-        // written one behind the other on one connection.
+        // As in the scripts: Redis announces the first pair, Valkey the second; each announces exactly one. The four
+        // are written one after another on one connection.
         let set_past = vec![text(key.clone()), 0.into(), "PXAT".into(), 1.into()];
         let commands = [
             ("SET", set_past),

@@ -1,17 +1,18 @@
-//! The verbs, grouped by who uses them.
+//! The verbs, grouped by their users.
 
+mod aliases;
 mod consent;
 mod courier;
 mod couriers;
-mod glance;
+mod housekeeping;
 mod keys;
 mod limits;
 mod listing;
 mod lists;
 mod load;
-mod names;
 mod order;
 mod order_cursor;
+mod order_summary;
 mod order_walk;
 mod orders;
 mod parked;
@@ -19,21 +20,22 @@ mod parked_cursor;
 mod quota;
 mod recipients;
 mod suppressions;
-mod sweeper;
-mod waits;
+mod waiting_for;
 
-pub use consent::{Notice, Said};
-pub use courier::ClaimAsk;
-pub use couriers::CourierSeen;
-pub use glance::Glance;
-pub use listing::OrderPage;
-pub use load::Loaded;
+pub use consent::{ConsentNotice, NoticeMoment};
+pub use courier::ClaimRequest;
+pub use couriers::CourierPresence;
+pub use listing::OrderListPage;
+pub use load::LoadedParcel;
 pub(crate) use load::malformed;
-pub use order::OrderView;
+pub use order::OrderRecord;
 pub use order_cursor::{OrderCursor, OrderFilter};
+pub use order_summary::OrderSummary;
 pub use parked::{ParkedEntry, ParkedFailed, ParkedPage};
 pub use parked_cursor::ParkedCursor;
-pub use quota::QuotaAsk;
-pub use recipients::{InvalidCursor, ListedRow, RowCursor, RowFilter, RowPage, UnreadableRows};
-pub use suppressions::{Suppress, Suppression, SuppressionCursor, SuppressionPage};
-pub use waits::WaitsFor;
+pub use quota::QuotaRequest;
+pub use recipients::{
+    DeliveryCursor, DeliveryFilter, DeliveryPage, InvalidCursor, ListedDelivery, UnreadableParcelPart,
+};
+pub use suppressions::{Suppress, SuppressionCursor, SuppressionEntry, SuppressionPage};
+pub use waiting_for::WaitingFor;

@@ -1,12 +1,12 @@
-//! The record of one order, as histories and checkers read it.
+//! The record of one order, as read by histories and checkers.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures::future::try_join3;
-use posthaste_model::{Channel, Counters, Lane, Suffix, UnixMs};
+use posthaste_model::{Channel, Counters, OrderId, Priority, UnixMs};
 use posthaste_protocol::record::{Head, Inline, Outcomes, decode_counters};
-use posthaste_protocol::{Malformed, Value};
+use posthaste_protocol::{Malformed, ReplyValue};
 
 use crate::error::CallError;
 use crate::node::text;
@@ -14,28 +14,28 @@ use crate::store::Store;
 
 /// The record of an order.
 #[derive(Debug, Clone)]
-pub struct OrderView {
+pub struct OrderRecord {
     /// Its head.
     pub head: Head,
-    /// Rows by state, of each channel in the order of the head.
+    /// Deliveries by state, for each channel in the order of the head.
     pub counters: Vec<(Channel, Counters)>,
     /// Grows with every change.
     pub revision: u64,
     /// When it was cancelled.
     pub cancelled: Option<UnixMs>,
-    /// When its last row became final.
+    /// When its last delivery became final.
     pub finished: Option<UnixMs>,
-    /// When it is due, as long as not all of it has been rung.
+    /// When it is due, as long as not all of it has been promoted.
     pub waits_until: Option<UnixMs>,
-    /// Parcels rung so far, while a big order is being rung.
+    /// Parcels promoted so far, while a big order is being promoted.
     pub rung: Option<u32>,
-    /// Content, rows and outcomes, when they are inside the record.
+    /// Content, deliveries and outcomes, if they are inside the record.
     pub inline: Option<(Inline, Outcomes)>,
 }
 
-impl OrderView {
-    /// Whether it was cancelled before it was rung: parcels of a big one have no outcome records then, and all their
-    /// rows are cancelled.
+impl OrderRecord {
+    /// Whether it was cancelled before it was promoted: then the parcels of a big order have no outcome records, and
+    /// all their deliveries are cancelled.
     #[must_use]
     pub fn ended_unrung(&self) -> bool {
         self.cancelled.is_some() && self.finished.is_some()
@@ -45,23 +45,25 @@ impl OrderView {
 type Record = HashMap<Bytes, Bytes>;
 
 impl Store {
-    /// The record of an order; `None` when there is none.
+    /// The record of an order; `None` when it does not exist.
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when the record can't be read.
-    pub async fn load_order(&self, p: u16, suffix: &Suffix) -> Result<Option<OrderView>, CallError> {
+    /// A [`CallError`]; `InvalidReply` when the record can't be read.
+    pub async fn load_order(&self, p: u16, order_id: &OrderId) -> Result<Option<OrderRecord>, CallError> {
         let at = self.0.partition(p)?;
         let node = &self.0.reader().await?;
-        let score =
-            |lane| node.ask("ZSCORE", vec![text(at.keys.due(lane)), text(suffix.to_string())], at.slot);
+        let score = |priority| {
+            node.ask("ZSCORE", vec![text(at.keys.due(priority)), text(order_id.to_string())], at.slot)
+        };
         let record = async {
-            let record = node.ask("HGETALL", vec![text(at.keys.history(suffix))], at.slot).await;
+            let record = node.ask("HGETALL", vec![text(at.keys.history(order_id))], at.slot).await;
             record.map_err(CallError::of_record)
         };
-        let (record, urgent, bulk) = try_join3(record, score(Lane::Urgent), score(Lane::Bulk)).await?;
-        let due = if matches!(urgent, Value::Nil) { bulk } else { urgent };
+        let (record, urgent, bulk) =
+            try_join3(record, score(Priority::Urgent), score(Priority::Bulk)).await?;
+        let due = if matches!(urgent, ReplyValue::Nil) { bulk } else { urgent };
         let record = fields(record)?;
-        // Of an order an operator ended since nobody could read it, nothing but that is left.
+        // An unreadable order that an operator ended has only this field left.
         if record.is_empty() || (record.contains_key(&b"t"[..]) && !record.contains_key(&b"h"[..])) {
             return Ok(None);
         }
@@ -69,7 +71,7 @@ impl Store {
     }
 }
 
-fn fields(flat: Value) -> Result<Record, CallError> {
+fn fields(flat: ReplyValue) -> Result<Record, CallError> {
     let mut flat = flat.array("history").map_err(fault)?.into_iter();
     let mut record = Record::new();
     while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
@@ -90,14 +92,14 @@ fn number(record: &Record, field: &str) -> Option<u64> {
     std::str::from_utf8(record.get(field.as_bytes())?).ok()?.parse().ok()
 }
 
-fn view(record: &Record, due: Value) -> Result<OrderView, CallError> {
+fn view(record: &Record, due: ReplyValue) -> Result<OrderRecord, CallError> {
     let head = Head::decode(record.get(&b"h"[..]).ok_or_else(|| malformed("head"))?).map_err(fault)?;
     let inline = if head.inline { Some(inline(record, &head)?) } else { None };
     let mut counters = Vec::new();
     for (channel, _) in &head.channels {
         let mut of_channel = match (&inline, record.get(format!("c:{channel}").as_bytes())) {
-            // An inline order has one channel with rows; others only have recipients without an address.
-            (Some((_, outcomes)), _) if head.rows(channel) > 0 => outcomes.counters(),
+            // An inline order has one channel with deliveries; the others only have recipients without an address.
+            (Some((_, outcomes)), _) if head.deliveries(channel) > 0 => outcomes.counters(),
             (Some(_), _) => Counters::default(),
             (None, Some(packed)) => decode_counters(packed).map_err(fault)?,
             (None, None) => return Err(malformed("counters")),
@@ -109,7 +111,7 @@ fn view(record: &Record, due: Value) -> Result<OrderView, CallError> {
         counters.push((channel.clone(), of_channel));
     }
     let moment = |field| number(record, field).map(UnixMs);
-    Ok(OrderView {
+    Ok(OrderRecord {
         counters,
         revision: number(record, "v").unwrap_or(0),
         cancelled: moment("x"),
@@ -129,10 +131,11 @@ fn inline(record: &Record, head: &Head) -> Result<(Inline, Outcomes), CallError>
         n += 1;
     }
     let inline = Inline::decode(&blob).map_err(fault)?;
-    let rows = u32::try_from(inline.rows.len()).map_err(|_| malformed("rows"))?;
-    if rows != head.channels.iter().map(|(_, rows)| *rows).sum::<u32>() {
-        return Err(malformed("rows: another number of them than their head says"));
+    let deliveries = u32::try_from(inline.deliveries.len()).map_err(|_| malformed("deliveries"))?;
+    if deliveries != head.channels.iter().map(|(_, deliveries)| *deliveries).sum::<u32>() {
+        return Err(malformed("deliveries: another number of them than their head says"));
     }
-    let outcomes = Outcomes::decode(record.get(&b"o"[..]).map(|o| &o[..]), rows, head.due).map_err(fault)?;
+    let outcomes =
+        Outcomes::decode(record.get(&b"o"[..]).map(|o| &o[..]), deliveries, head.due).map_err(fault)?;
     Ok((inline, outcomes))
 }

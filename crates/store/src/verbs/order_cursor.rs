@@ -1,7 +1,9 @@
-//! Where a page of orders begins: for each partition, down to which entry of its list everything is told.
+//! Where a page of orders begins: for each partition, the entry of its list down to which everything has been
+//! returned.
 //!
-//! Lists grow at their tail and lose their oldest entries at the head, so a position may have moved down since. An entry
-//! is therefore named by its position and a mark of its name, and looked for from the position downwards.
+//! Lists grow at the tail and lose their oldest entries at the head, so the position of an entry may have moved down
+//! since. An entry is therefore identified by its position and a hash of its name, and looked for from that position
+//! downwards.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,13 +16,13 @@ use sha2::{Digest, Sha256};
 use super::recipients::InvalidCursor;
 
 const VERSION: u8 = 1;
-/// Characters of a cursor at most.
+/// Most characters of a cursor.
 const LONGEST: usize = 32 * 1024;
 
-/// Which orders.
+/// Filter for orders.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderFilter {
-    /// Of one sender; `None`: of all.
+    /// Orders of one sender; `None` for all senders.
     pub sender: Option<SenderId>,
     /// Accepted at this moment or later.
     pub from: Option<UnixMs>,
@@ -36,18 +38,18 @@ impl OrderFilter {
     }
 }
 
-/// A short mark of a name, the same in every process.
+/// A short hash of a name, the same in every process.
 pub(super) fn mark_of(name: &str) -> u32 {
     let digest = Sha256::digest(name);
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
-/// How far a list is told. The default is: to its end.
+/// How far a list has been returned. The default is to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Told {
-    /// Everything from here on is told; 0: everything is.
+    /// Everything from here upwards has been returned; 0 means everything.
     pub(super) down_to: u64,
-    /// The mark of the entry that was there, itself told.
+    /// The mark of the entry at that place, which has been returned too.
     pub(super) mark: Option<u32>,
 }
 
@@ -59,13 +61,13 @@ pub struct OrderCursor {
 }
 
 impl OrderCursor {
-    /// The cursor behind what is told of each partition; `None` when that is everything.
+    /// The cursor after what has been returned of each partition; `None` when that is everything.
     pub(super) fn behind(filter: &OrderFilter, told: Vec<Told>) -> Option<Self> {
         let more = told.iter().any(|told| told.down_to > 0);
         more.then(|| Self { filter: filter.digest(), told })
     }
 
-    /// What is told of each of so many partitions; `None` when the cursor is of another list.
+    /// How far each of this many partitions has been returned; `None` when the cursor belongs to another list.
     pub(super) fn told(&self, filter: &OrderFilter, partitions: u16) -> Option<&[Told]> {
         let fits = self.filter == filter.digest() && self.told.len() == usize::from(partitions);
         fits.then_some(&self.told[..])
@@ -108,7 +110,7 @@ impl FromStr for OrderCursor {
     }
 }
 
-/// Appends a number, 7 bits a byte, low ones first.
+/// Appends a number, 7 bits per byte, low bits first.
 fn put_number(out: &mut Vec<u8>, mut n: u64) {
     while n >= 128 {
         out.push(u8::try_from(n % 128).unwrap_or(0) | 128);
@@ -117,7 +119,7 @@ fn put_number(out: &mut Vec<u8>, mut n: u64) {
     out.push(u8::try_from(n).unwrap_or(0));
 }
 
-/// Takes a number of at most 49 bits off the front.
+/// Removes a number of at most 49 bits from the front.
 fn take_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut n = 0;
     for shift in (0..49).step_by(7) {
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_none() {
+    fn other_texts_are_not_cursors() {
         let long = "A".repeat(LONGEST + 4);
         for bad in ["", "x", "AQ", "AgAAAAAB", "AQAAAAD_", "AQAAAAAD", "AQAAAAD_______8B", "*", &long] {
             assert_eq!(bad.parse::<OrderCursor>(), Err(InvalidCursor), "{bad:?}");
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_of_one_list() {
+    fn a_cursor_belongs_to_one_list() {
         let filter = OrderFilter { sender: Some("u1".parse().unwrap()), ..OrderFilter::default() };
         let cursor = OrderCursor::behind(&filter, vec![Told { down_to: 3, mark: None }]).unwrap();
         assert!(cursor.told(&filter, 1).is_some() && cursor.told(&filter, 2).is_none());

@@ -1,44 +1,44 @@
-//! One partition's list of orders, from its newest entry down.
+//! The list of orders of one partition, from its newest entry down.
 
 use std::collections::VecDeque;
 
 use futures::future::try_join_all;
-use posthaste_model::{Suffix, UnixMs};
+use posthaste_model::{OrderId, UnixMs};
 use posthaste_protocol::record::Head;
 
-use super::glance::Looked;
 use super::lists::passed_over;
 use super::order_cursor::{OrderFilter, Told, mark_of};
-use crate::error::{CallError, Fault, Unreadable};
-use crate::guard::Partition;
+use super::order_summary::RawSummary;
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, InvalidReply, UnreadableRecord};
 use crate::node::{Node, text};
 use crate::store::Inner;
 
-/// Entries looked at around one that is gone, when a moment is searched for.
+/// Number of entries read around one that is gone, when searching for a moment.
 const AROUND: u64 = 50;
 
 /// An order found.
 #[derive(Debug)]
 pub(super) struct Entry {
     at: u64,
-    pub(super) suffix: Suffix,
-    /// When it was accepted; of one that can't be read: as the one above it.
+    pub(super) order_id: OrderId,
+    /// When it was accepted; for an unreadable order, the time of the entry above it.
     pub(super) accepted: UnixMs,
-    pub(super) head: Result<Head, Unreadable>,
+    pub(super) head: Result<Head, UnreadableRecord>,
 }
 
-/// A name in a list of orders.
+/// An entry of a list of orders.
 struct Name {
     text: String,
-    /// `None`: it is none of ours.
-    suffix: Option<Suffix>,
+    /// `None`: it is not an order id.
+    order_id: Option<OrderId>,
 }
 
-/// What an entry of a list turned out to be.
+/// What an entry of a list refers to.
 enum Seen {
     Head(Head),
-    Unreadable(Unreadable),
-    /// Gone, or none of ours.
+    Unreadable(UnreadableRecord),
+    /// The order is gone, or the name is not an order id.
     Nothing,
 }
 
@@ -48,17 +48,17 @@ pub(super) struct Walk<'a> {
     pub(super) at: &'a Partition,
     filter: &'a OrderFilter,
     list: String,
-    /// Down to where everything was taken.
+    /// How far down everything was taken.
     told: Told,
-    /// Down to where everything was read.
+    /// How far down everything was read.
     read: Told,
     found: VecDeque<Entry>,
-    /// The acceptance of the last entry read.
+    /// When the order of the last read entry was accepted.
     above: UnixMs,
 }
 
 impl<'a> Walk<'a> {
-    /// A walk that goes on where another one stopped; `None`: from the newest order the filter wants.
+    /// A walk that continues where an earlier one stopped; `None` starts at the newest order that the filter selects.
     pub(super) async fn start(
         node: &'a Node,
         at: &'a Partition,
@@ -80,7 +80,8 @@ impl<'a> Walk<'a> {
             Some(told) => told,
             None => {
                 let length = node.ask("LLEN", vec![text(walk.list.clone())], at.slot).await?;
-                let length = length.u64("length").map_err(|m| CallError::Fault(Fault::Malformed(m)))?;
+                let length =
+                    length.u64("length").map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?;
                 let down_to = match filter.to {
                     Some(to) => walk.first_from(to, length).await?,
                     None => length,
@@ -92,12 +93,12 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// Whether nothing is left to be read.
+    /// Whether nothing is left to read.
     pub(super) fn is_read(&self) -> bool {
         self.read.down_to == 0
     }
 
-    /// The next order, left where it is.
+    /// The next order, without taking it.
     pub(super) fn next(&self) -> Option<&Entry> {
         self.found.front()
     }
@@ -105,28 +106,29 @@ impl<'a> Walk<'a> {
     /// Takes the next order.
     pub(super) fn take(&mut self) -> Option<Entry> {
         let entry = self.found.pop_front()?;
-        self.told = Told { down_to: entry.at, mark: Some(mark_of(entry.suffix.as_str())) };
+        self.told = Told { down_to: entry.at, mark: Some(mark_of(entry.order_id.as_str())) };
         Some(entry)
     }
 
-    /// How far it was told.
+    /// How far the list has been returned.
     pub(super) fn told(&self) -> Told {
         if self.found.is_empty() { self.read } else { self.told }
     }
 
-    /// Reads so many entries more; answers how many were looked at.
+    /// Reads this many more entries, and returns how many were looked at.
     pub(super) async fn read(&mut self, count: u64) -> Result<u64, CallError> {
         let top = self.read.down_to;
         let low = top.saturating_sub(count);
         let mark = self.read.mark.take();
-        // With a mark, the entry that bears it is read too: it tells whether the list lost its oldest entries since.
+        // With a mark, the entry that has it is read too: it shows whether the list has lost its oldest entries
+        // since.
         let mut names = self.names(low, if mark.is_some() { top } else { top.saturating_sub(1) }).await?;
         let looked = names.len() as u64;
         if let Some(mark) = mark {
             match names.iter().rposition(|name| mark_of(&name.text) == mark) {
                 Some(place) => names.truncate(place),
                 None => {
-                    // Lower still, or gone, and then so is everything older.
+                    // Further down; or gone, and then everything older is gone as well.
                     self.read = Told { down_to: low, mark: (low > 0).then_some(mark) };
                     return Ok(looked);
                 }
@@ -142,7 +144,7 @@ impl<'a> Walk<'a> {
                 Seen::Unreadable(why) => Err(why),
                 Seen::Nothing => continue,
             };
-            let Some(suffix) = name.suffix else { continue };
+            let Some(order_id) = name.order_id else { continue };
             let accepted = head.as_ref().map_or(self.above, |head| head.accepted);
             if self.filter.from.is_some_and(|from| accepted < from) {
                 self.read = Told::default();
@@ -150,7 +152,7 @@ impl<'a> Walk<'a> {
             }
             self.above = accepted;
             if self.filter.to.is_none_or(|to| accepted < to) {
-                self.found.push_back(Entry { at, suffix, accepted, head });
+                self.found.push_back(Entry { at, order_id, accepted, head });
             }
         }
         Ok(looked)
@@ -160,29 +162,33 @@ impl<'a> Walk<'a> {
     async fn names(&self, low: u64, high: u64) -> Result<Vec<Name>, CallError> {
         let args = vec![text(self.list.clone()), text(low.to_string()), text(high.to_string())];
         let names = self.node.ask("LRANGE", args, self.at.slot).await?;
-        let names = names.array("list").map_err(|m| CallError::Fault(Fault::Malformed(m)))?;
+        let names = names.array("list").map_err(|m| CallError::InvalidReply(InvalidReply::Malformed(m)))?;
         let read = names.into_iter().map(|name| {
-            let bytes = name.bytes("suffix").unwrap_or_default();
+            let bytes = name.bytes("order id").unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            let suffix = text.parse().ok();
-            if suffix.is_none() {
-                passed_over(self.at.number, "orders", "a name in a list of orders is not that of an order");
+            let order_id = text.parse().ok();
+            if order_id.is_none() {
+                passed_over(
+                    self.at.number,
+                    "orders",
+                    "an entry in a list of orders is not an order id; it is skipped",
+                );
             }
-            Name { text, suffix }
+            Name { text, order_id }
         });
         Ok(read.collect())
     }
 
-    /// What the entries of these names are.
+    /// What the entries with these names refer to.
     async fn heads(&self, names: &[Name]) -> Result<Vec<Seen>, CallError> {
         let head = |name: &'_ Name| {
-            let suffix = name.suffix.clone();
+            let order_id = name.order_id.clone();
             async move {
-                let Some(suffix) = suffix else { return Ok(Seen::Nothing) };
-                Ok(match Inner::look(self.node, self.at, &suffix).await {
-                    Ok(Looked::Head(head)) => Seen::Head(head),
-                    Ok(Looked::Ended(_)) => Seen::Unreadable(Unreadable::Ended),
-                    Ok(Looked::Gone) => Seen::Nothing,
+                let Some(order_id) = order_id else { return Ok(Seen::Nothing) };
+                Ok(match Inner::look(self.node, self.at, &order_id).await {
+                    Ok(RawSummary::Head(head)) => Seen::Head(head),
+                    Ok(RawSummary::Ended(_)) => Seen::Unreadable(UnreadableRecord::Ended),
+                    Ok(RawSummary::Gone) => Seen::Nothing,
                     Err(error) => Seen::Unreadable(error.unreadable().ok_or(error)?),
                 })
             }
@@ -190,7 +196,7 @@ impl<'a> Walk<'a> {
         try_join_all(names.iter().map(head)).await
     }
 
-    /// The lowest place from which on all orders were accepted at a moment or later, in a list of this length.
+    /// The lowest place from which on all orders were accepted at `moment` or later, in a list of this length.
     async fn first_from(&self, moment: UnixMs, length: u64) -> Result<u64, CallError> {
         let (mut low, mut high) = (0, length);
         while low < high {
@@ -201,14 +207,14 @@ impl<'a> Walk<'a> {
             }
             match found {
                 Some((at, accepted)) if accepted >= moment => high = at,
-                // Of those that are gone nothing is known: they are looked at once more rather than passed over.
+                // Nothing is known about orders that are gone: rather read them again than skip any.
                 _ => low = middle + 1,
             }
         }
         Ok(high)
     }
 
-    /// Place and acceptance of the newest order between two places that is not gone.
+    /// Place and time of acceptance of the newest order between two places that still exists.
     async fn newest(&self, low: u64, high: u64) -> Result<Option<(u64, UnixMs)>, CallError> {
         let seen = self.heads(&self.names(low, high).await?).await?;
         let there = (low..).zip(seen).filter_map(|(at, seen)| match seen {

@@ -1,46 +1,49 @@
-//! What a queue does around orders: idempotency keys, the day's limit, cancelling and moving.
+//! Operations of a queue service on orders: idempotency keys, the daily limit, cancelling and rescheduling.
 
 use std::time::Duration;
 
-use posthaste_model::{SenderId, Suffix, UnixMs};
-use posthaste_protocol::scripts::bind::{Bind, Bound, decode_tie};
+use posthaste_model::{OrderId, SenderId, UnixMs};
+use posthaste_protocol::scripts::bind_idempotency_key::{
+    BindIdempotencyKey, BoundIdempotencyKey, decode_tie,
+};
 use posthaste_protocol::scripts::cancel::{Cancel, Cancelled};
 use posthaste_protocol::scripts::reschedule::{Reschedule, Rescheduled};
-use posthaste_protocol::scripts::reserve::{Place, Reserve, Reserved};
-use posthaste_protocol::scripts::unreserve::Unreserve;
-use posthaste_protocol::{Answer, Keys};
+use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
+use posthaste_protocol::scripts::take_daily_places::{DailyPlace, DailyPlaces, TakeDailyPlaces};
+use posthaste_protocol::{PartitionKeys, ScriptAnswer};
 
 use crate::accept::NothingStored;
 use crate::call::TRIES;
-use crate::error::{CallError, Fault};
+use crate::error::{CallError, InvalidReply};
 use crate::node::slot_of;
 use crate::store::{Inner, Store};
 
 impl Store {
-    /// Ties an idempotency key to a suffix and a body. `key_digest`: of the client's key, in hex. Repeated while its
-    /// answer is lost; a repeat of the same call is answered as the first.
+    /// Binds an idempotency key to an order id and a body. `key_digest` is the digest of the client's key, in hex.
+    /// Repeated while its answer is lost; a repeat of the same call gets the same answer.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn bind(
+    pub async fn bind_idempotency_key(
         &self,
         owner: &SenderId,
         key_digest: &str,
-        suffix: &Suffix,
+        order_id: &OrderId,
         digest: [u8; 12],
         ttl: Duration,
-    ) -> Result<Bound, CallError> {
-        let script = Bind { owner: owner.as_str(), key_digest, suffix, digest, ttl };
+    ) -> Result<BoundIdempotencyKey, CallError> {
+        let script = BindIdempotencyKey { owner: owner.as_str(), key_digest, order_id, digest, ttl };
         let mut tries = 1;
         loop {
             match self.0.call_apart(&script).await {
-                Err(CallError::Away(_)) if tries < TRIES => tries += 1,
+                Err(CallError::NoReply(_)) if tries < TRIES => tries += 1,
                 answer => return answer,
             }
         }
     }
 
-    /// The suffix and the digest of the body an idempotency key is tied to, by reading alone; `None` when it is free.
+    /// The order id and the digest of the body to which an idempotency key is bound, by only reading; `None` when it
+    /// is free.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -48,67 +51,67 @@ impl Store {
         &self,
         owner: &SenderId,
         key_digest: &str,
-    ) -> Result<Option<(Suffix, [u8; 12])>, CallError> {
-        let key = Keys::idempotency(owner.as_str(), key_digest);
+    ) -> Result<Option<(OrderId, [u8; 12])>, CallError> {
+        let key = PartitionKeys::idempotency(owner.as_str(), key_digest);
         let held = Inner::get(&self.0.reader().await?, slot_of(&key), key).await?;
         let tie = held.map(|held| decode_tie(&held)).transpose();
-        tie.map_err(|malformed| CallError::Fault(Fault::Malformed(malformed)))
+        tie.map_err(|malformed| CallError::InvalidReply(InvalidReply::Malformed(malformed)))
     }
 
-    /// Takes a place in a sender's day for an order.
+    /// Takes a daily place of a sender for an order.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn reserve(
+    pub async fn take_daily_places(
         &self,
         sender: &SenderId,
-        suffix: &Suffix,
+        order_id: &OrderId,
         daily: u32,
         day_start: UnixMs,
-    ) -> Result<Reserved, CallError> {
-        self.0.call_apart(&Reserve { sender, suffix, daily, day_start }).await
+    ) -> Result<DailyPlaces, CallError> {
+        self.0.call_apart(&TakeDailyPlaces { sender, order_id, daily, day_start }).await
     }
 
-    /// Gives the place of an order back; false when it was taken anew since.
+    /// Returns the place of an order; false when it was taken again since.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn unreserve(
+    pub async fn return_daily_places(
         &self,
         sender: &SenderId,
-        place: &Place,
+        place: &DailyPlace,
         _: &NothingStored,
     ) -> Result<bool, CallError> {
         let places = std::slice::from_ref(place);
-        Ok(self.0.call_apart(&Unreserve { sender, places }).await? > 0)
+        Ok(self.0.call_apart(&ReturnDailyPlaces { sender, places }).await? > 0)
     }
 
-    /// Stops what can still be stopped of an order.
+    /// Stops those deliveries of an order that can still be stopped.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn cancel(&self, p: u16, suffix: &Suffix) -> Result<Answer<Cancelled>, CallError> {
+    pub async fn cancel(&self, p: u16, order_id: &OrderId) -> Result<ScriptAnswer<Cancelled>, CallError> {
         let before = self.0.before_confirm(p);
-        let answer = self.0.call(p, &Cancel { keys: &self.0.partition(p)?.keys, suffix }).await?;
+        let answer = self.0.call(p, &Cancel { keys: &self.0.partition(p)?.keys, order_id }).await?;
         self.0.confirmed(p, before).await?;
         Ok(answer)
     }
 
-    /// Moves an order to another time. `not_after`: its new end; `None` keeps the span. `revision`: of the order as it was
-    /// read; one that changed since is not moved.
+    /// Moves an order to another time. `not_after` is its new end; `None` keeps the span. `revision` is that of the
+    /// order when it was read; an order that has changed since is not moved.
     ///
     /// # Errors
     /// A [`CallError`].
     pub async fn reschedule(
         &self,
         p: u16,
-        suffix: &Suffix,
+        order_id: &OrderId,
         due: UnixMs,
         not_after: Option<UnixMs>,
         revision: u64,
-    ) -> Result<Answer<Rescheduled>, CallError> {
+    ) -> Result<ScriptAnswer<Rescheduled>, CallError> {
         let before = self.0.before_confirm(p);
-        let script = Reschedule { keys: &self.0.partition(p)?.keys, suffix, due, not_after, revision };
+        let script = Reschedule { keys: &self.0.partition(p)?.keys, order_id, due, not_after, revision };
         let answer = self.0.call(p, &script).await?;
         self.0.confirmed(p, before).await?;
         Ok(answer)

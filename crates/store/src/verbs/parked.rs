@@ -1,71 +1,73 @@
-//! What is parked because it can't be read: told, put back for another try, or ended by an operator's word.
+//! Parked records, which can't be read: listed, put back for another try, or ended by an operator.
 
-use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::scripts::ParkedName;
-use posthaste_protocol::scripts::audit::Audited;
 use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
 use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
 use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
 use posthaste_protocol::scripts::unpark::Unpark;
 
-use super::glance::Looked;
+use super::order_summary::RawSummary;
 use super::parked_cursor::ParkedCursor;
-use crate::error::{CallError, Fault};
-use crate::guard::Partition;
+use crate::epoch_guard::Partition;
+use crate::error::{CallError, InvalidReply};
 use crate::node::{Node, text};
 use crate::store::{Inner, Store};
 
-/// Entries of a page at most.
+/// Most entries of a page.
 const MOST: usize = 500;
-/// Lists looked at for one page.
+/// Most lists read for one page.
 const MOST_LISTS: usize = 2_000;
-/// Entries read at once, and taken off a list by one call.
+/// Entries read at once, and removed from a list by one call.
 const AT_ONCE: usize = 200;
 /// Entries of one list looked at to find those of one order.
 const MOST_LOOKS: u64 = 200_000;
-/// Calls that end one order, or put it back, at most.
+/// Most calls that end one order or put it back.
 const MOST_CALLS: usize = 100_000;
 
-/// Something that is parked.
+/// A parked record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedEntry {
     /// An order, or a parcel of one.
     pub name: ParkedName,
-    /// Why, as a stable word: `type`, `head`, `counters`, `member`, `outcomes`, `content`, `rows`; empty when it was not noted.
+    /// The reason as a stable word: `type`, `head`, `counters`, `parcel_id`, `outcomes`, `content`, `deliveries`;
+    /// empty when it was not recorded.
     pub why: String,
-    /// Since when.
+    /// When it was parked.
     pub since: UnixMs,
 }
 
-/// Some of what is parked.
+/// A page of parked records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedPage {
     /// By partition and channel, the longest parked first.
     pub entries: Vec<ParkedEntry>,
-    /// Where the next page begins; `None`: there is none.
+    /// Where the next page begins; `None` after the last page.
     pub next: Option<ParkedCursor>,
-    /// Partitions that could not be asked: what is parked there is missing.
+    /// Partitions that could not be reached: their parked records are missing.
     pub away: Vec<u16>,
 }
 
-/// What became of an order that an operator ended.
+/// The result of ending a parked order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParkedFailed {
-    /// So many rows were ended: failed, or unknown where they may have left. The order goes on, or is finished.
-    Rows(u64),
-    /// The order could not be told from anything: all of it was removed, and its place says so.
+    /// This many deliveries were ended: failed, or unknown if they may have been sent. The order goes on, or is
+    /// finished.
+    Deliveries(u64),
+    /// Nothing of the order could be read: all of it was removed, and a note was left in its place.
     Order,
-    /// A courier works on it at this moment.
+    /// A courier is working on it.
     Busy,
-    /// It is of a later version: a newer program reads it.
+    /// It has a later version: only a newer program can read it.
     Newer,
 }
 
 fn fault(malformed: posthaste_protocol::Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(malformed))
+    CallError::InvalidReply(InvalidReply::Malformed(malformed))
 }
 
-/// The lists of a partition: what is in them, and under which key.
+/// The lists of a partition: what they contain, and their keys.
 fn lists(at: &Partition, channels: Vec<Channel>) -> Vec<(Option<Channel>, String)> {
     let of_channels = channels.into_iter().map(|channel| {
         let key = at.keys.parked(&channel);
@@ -75,7 +77,7 @@ fn lists(at: &Partition, channels: Vec<Channel>) -> Vec<(Option<Channel>, String
 }
 
 impl Inner {
-    /// Entries of one list from a rank on, and how many were looked at.
+    /// Entries of one list from a rank on, and how many were read.
     async fn parked(
         node: &Node,
         at: &Partition,
@@ -86,7 +88,7 @@ impl Inner {
         let to = from + count as u64 - 1;
         let args = vec![text(key.clone()), text(from.to_string()), text(to.to_string()), "WITHSCORES".into()];
         let flat = match node.ask("ZRANGE", args, at.slot).await.map_err(CallError::of_record) {
-            // A list of another type holds nothing that could be told.
+            // A list of another type contains nothing that could be listed.
             Err(error) if error.unreadable().is_some() => return Ok((Vec::new(), 0)),
             flat => flat?.array("parked").map_err(fault)?,
         };
@@ -123,7 +125,8 @@ impl Inner {
 }
 
 impl Store {
-    /// Parks parcels that their holder can't read, 200 at most; of each whether it was done, not when somebody else holds it.
+    /// Parks parcels that their holder can't read, 200 at most. Returns for each whether it was parked; false if
+    /// another courier holds it.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -131,11 +134,11 @@ impl Store {
         Ok(self.0.call(p, &Park { keys: &self.0.partition(p)?.keys, channel, parcels }).await?.reply)
     }
 
-    /// What is parked, page by page; `limit` 1 to 500. Channels nobody named any more are not looked at. Partitions of a cluster
-    /// that can't be asked are passed over and named.
+    /// Parked records, page by page; `limit` 1 to 500. Channels that are no longer named anywhere are not searched.
+    /// Partitions of a cluster that can't be reached are skipped and listed.
     ///
     /// # Errors
-    /// A [`CallError`]; `Away` or `Later` only when no partition can be asked.
+    /// A [`CallError`]; `NoReply` or `Retryable` only when no partition can be reached.
     pub async fn list_parked(
         &self,
         cursor: Option<ParkedCursor>,
@@ -146,7 +149,7 @@ impl Store {
         self.parked_until(all, cursor.unwrap_or_default(), limit, some).await
     }
 
-    /// The same, of one partition.
+    /// The same for one partition.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -160,7 +163,8 @@ impl Store {
         self.parked_until(p.saturating_add(1), from, limit, false).await
     }
 
-    /// What is parked from a place on, in partitions below one. `passes`: partitions that can't be asked are passed over.
+    /// Parked records from a place on, in the partitions below `end`. `passes`: skip partitions that can't be
+    /// reached.
     async fn parked_until(
         &self,
         end: u16,
@@ -178,7 +182,7 @@ impl Store {
                     page.next = Some(from);
                     return Ok(page);
                 }
-                Err(CallError::Away(_) | CallError::Later { .. })
+                Err(CallError::NoReply(_) | CallError::Retryable { .. })
                     if passes && !self.can_ask(from.partition) =>
                 {
                     page.away.push(from.partition);
@@ -190,7 +194,8 @@ impl Store {
         Ok(page)
     }
 
-    /// Adds what is parked in one partition, from a place on; false when the page is full, or enough was looked at.
+    /// Adds the parked records of one partition, from a place on; false when the page is full, or enough lists were
+    /// read.
     async fn parked_in(
         &self,
         node: &Node,
@@ -221,7 +226,7 @@ impl Store {
         Ok(true)
     }
 
-    /// How many entries a partition's lists hold.
+    /// How many entries the lists of a partition contain.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -239,12 +244,12 @@ impl Store {
         Ok(count)
     }
 
-    /// What is parked of one order; empty when nothing is.
+    /// The parked records of one order.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn parked_of(&self, suffix: &Suffix) -> Result<Vec<ParkedEntry>, CallError> {
-        let p = self.partition_of(suffix);
+    pub async fn parked_of(&self, order_id: &OrderId) -> Result<Vec<ParkedEntry>, CallError> {
+        let p = self.partition_of(order_id);
         let at = self.0.partition(p)?;
         let channels = self.channels(p).await?.into_iter().map(|(channel, _)| channel).collect();
         let node = &self.0.reader().await?;
@@ -253,7 +258,7 @@ impl Store {
             let mut rank = 0;
             while rank < MOST_LOOKS {
                 let (some, looked) = Inner::parked(node, at, &list, rank, AT_ONCE).await?;
-                found.extend(some.into_iter().filter(|entry| entry.name.suffix() == suffix));
+                found.extend(some.into_iter().filter(|entry| entry.name.order_id() == order_id));
                 rank += looked as u64;
                 if looked < AT_ONCE {
                     break;
@@ -264,15 +269,15 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes these entries of one order off their lists.
+    /// Removes these entries of one order from their lists.
     async fn unpark(&self, p: u16, entries: &[ParkedEntry]) -> Result<u64, CallError> {
         let keys = &self.0.partition(p)?.keys;
         let mut taken = 0;
         let mut by_channel: std::collections::BTreeMap<Option<&Channel>, Vec<String>> = Default::default();
         for entry in entries {
             let (channel, name) = match &entry.name {
-                ParkedName::Parcel { channel, member } => (Some(channel), member.to_string()),
-                ParkedName::Order(suffix) => (None, suffix.to_string()),
+                ParkedName::Parcel { channel, parcel_id } => (Some(channel), parcel_id.to_string()),
+                ParkedName::Order(order_id) => (None, order_id.to_string()),
             };
             by_channel.entry(channel).or_default().push(name);
         }
@@ -284,31 +289,31 @@ impl Store {
         Ok(taken)
     }
 
-    /// Puts what is parked of an order back where its records ask for, for another try; answers how many entries. What still
-    /// can't be read is parked again by whoever meets it.
+    /// Puts the parked records of an order back into the indexes that its records require, for another try; returns
+    /// how many entries. Records that still can't be read are parked again when they are next read.
     ///
     /// # Errors
     /// A [`CallError`]. It may be repeated.
-    pub async fn release_parked(&self, suffix: &Suffix) -> Result<u64, CallError> {
-        let p = self.partition_of(suffix);
-        let entries = self.parked_of(suffix).await?;
+    pub async fn release_parked(&self, order_id: &OrderId) -> Result<u64, CallError> {
+        let p = self.partition_of(order_id);
+        let entries = self.parked_of(order_id).await?;
         let before = self.0.before_confirm(p);
         let taken = self.unpark(p, &entries).await?;
         let node = &self.0.reader().await?;
-        match Inner::look(node, self.0.partition(p)?, suffix).await {
-            Ok(Looked::Head(head)) => {
-                for (channel, _) in head.channels.iter().filter(|(_, rows)| *rows > 0) {
+        match Inner::look(node, self.0.partition(p)?, order_id).await {
+            Ok(RawSummary::Head(head)) => {
+                for (channel, _) in head.channels.iter().filter(|(_, deliveries)| *deliveries > 0) {
                     let mut from = 0;
                     for _ in 0..MOST_CALLS {
-                        match self.audit(p, channel, suffix, from).await?.reply {
-                            Audited::Ok { next: Some(next), .. } => from = next,
-                            Audited::Ok { .. } | Audited::Unreadable => break,
+                        match self.repair_indexes(p, channel, order_id, from).await?.reply {
+                            RepairedIndexes::Ok { next: Some(next), .. } => from = next,
+                            RepairedIndexes::Ok { .. } | RepairedIndexes::Unreadable => break,
                         }
                     }
                 }
             }
             Ok(_) => {}
-            // It is found and parked again by the next patrol.
+            // The next scan finds it and parks it again.
             Err(error) if error.unreadable().is_some() => {}
             Err(error) => return Err(error),
         }
@@ -316,18 +321,18 @@ impl Store {
         Ok(taken)
     }
 
-    /// Ends what is parked of an order; `None` when nothing is.
+    /// Ends the parked records of an order; `None` when there are none.
     ///
     /// # Errors
     /// A [`CallError`]. It may be repeated.
-    pub async fn fail_parked(&self, suffix: &Suffix) -> Result<Option<ParkedFailed>, CallError> {
-        let p = self.partition_of(suffix);
-        let entries = self.parked_of(suffix).await?;
+    pub async fn fail_parked(&self, order_id: &OrderId) -> Result<Option<ParkedFailed>, CallError> {
+        let p = self.partition_of(order_id);
+        let entries = self.parked_of(order_id).await?;
         if entries.is_empty() {
             return Ok(None);
         }
         let before = self.0.before_confirm(p);
-        let failed = self.fail_entries(p, suffix, &entries).await?;
+        let failed = self.fail_entries(p, order_id, &entries).await?;
         self.0.confirmed(p, before).await?;
         Ok(Some(failed))
     }
@@ -335,46 +340,50 @@ impl Store {
     async fn fail_entries(
         &self,
         p: u16,
-        suffix: &Suffix,
+        order_id: &OrderId,
         entries: &[ParkedEntry],
     ) -> Result<ParkedFailed, CallError> {
         let keys = &self.0.partition(p)?.keys;
-        let (mut rows, mut busy, mut newer, mut forced) = (0, false, false, false);
+        let (mut deliveries, mut busy, mut newer, mut forced) = (0, false, false, false);
         for entry in entries {
-            let ParkedName::Parcel { channel, member } = &entry.name else { continue };
-            match self.0.call(p, &FailParcel { keys, channel, member }).await?.reply {
-                FailedParcel::Ended(ended) => rows += ended,
+            let ParkedName::Parcel { channel, parcel_id } = &entry.name else { continue };
+            match self.0.call(p, &FailParcel { keys, channel, parcel_id }).await?.reply {
+                FailedParcel::Ended(ended) => deliveries += ended,
                 FailedParcel::Absent => {}
                 FailedParcel::Leased => busy = true,
                 FailedParcel::Newer => newer = true,
                 FailedParcel::Broken => forced = true,
             }
         }
-        // An order with a parcel of a later version is not ended as a whole: a newer program can read that one.
+        // An order with a parcel of a later version is not ended as a whole: a newer program can read that parcel.
         if newer {
-            return Ok(if rows == 0 { ParkedFailed::Newer } else { ParkedFailed::Rows(rows) });
+            return Ok(if deliveries == 0 {
+                ParkedFailed::Newer
+            } else {
+                ParkedFailed::Deliveries(deliveries)
+            });
         }
         let whole = entries.iter().any(|entry| matches!(entry.name, ParkedName::Order(_)));
         if whole || forced {
             let mut from: Option<(String, u64)> = None;
             for _ in 0..MOST_CALLS {
                 let at = from.as_ref().map(|(channel, parcel)| (channel.as_str(), *parcel));
-                match self.0.call(p, &FailOrder { keys, suffix, from: at, forced }).await?.reply {
+                match self.0.call(p, &FailOrder { keys, order_id, from: at, forced }).await?.reply {
                     FailedOrder::More(channel, parcel) => from = Some((channel, parcel)),
                     FailedOrder::Ended | FailedOrder::Again | FailedOrder::Gone => {
-                        // What was parked of it has no record any more.
+                        // Its parked parcels no longer have a record.
                         self.unpark(p, entries).await?;
                         return Ok(ParkedFailed::Order);
                     }
                     FailedOrder::Newer => return Ok(ParkedFailed::Newer),
                     FailedOrder::Readable => {
-                        // Its head can be read again: it is no order that can't be told.
-                        self.release_parked(suffix).await?;
+                        // Its head can be read again, so it need not be ended.
+                        self.release_parked(order_id).await?;
                         break;
                     }
                 }
             }
         }
-        Ok(if busy && rows == 0 { ParkedFailed::Busy } else { ParkedFailed::Rows(rows) })
+        Ok(if busy && deliveries == 0 { ParkedFailed::Busy } else { ParkedFailed::Deliveries(deliveries) })
     }
 }

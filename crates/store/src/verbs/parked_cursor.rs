@@ -1,11 +1,11 @@
-//! Where a page of what is parked begins.
+//! Where a page of parked records begins.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::recipients::InvalidCursor;
 
-/// Where a page begins: a partition, a list in it (0: orders, then the channels by name), and a rank.
+/// Where a page begins: a partition, a list in it (0: orders, then channels by name), and a rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParkedCursor {
     pub(super) partition: u16,
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_back_and_nothing_else_is() {
+    fn only_a_cursor_is_read_back() {
         let cursor = ParkedCursor { partition: 3, list: 2, rank: 500 };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for bad in ["", "1-2", "1-2-3-4", "-1-2-3", "1-2-x", "+1-2-3", "70000-0-0"] {

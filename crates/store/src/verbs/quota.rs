@@ -1,57 +1,57 @@
-//! What may be sent on a channel in a day and an hour.
+//! The SMS quota of a channel per day and hour.
 
-use posthaste_model::{Channel, Suffix, UnixMs};
+use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::record::KeyId;
-use posthaste_protocol::scripts::quota::{Limits, Quota, Share, TakeQuota};
+use posthaste_protocol::scripts::sms_quota::{Quota, QuotaStep, SmsLimits, SmsQuota};
 
 use crate::error::CallError;
 use crate::store::Store;
 
-/// A share of what may be sent.
+/// A share of the quota.
 #[derive(Debug, Clone, Copy)]
-pub struct QuotaAsk<'a> {
+pub struct QuotaRequest<'a> {
     /// The channel.
     pub channel: &'a Channel,
-    /// When the day began, which names it.
+    /// When the day began; this identifies it.
     pub day: UnixMs,
     /// When the hour began.
     pub hour: UnixMs,
-    /// For which order.
-    pub suffix: &'a Suffix,
-    /// Who gives it.
+    /// The order.
+    pub order_id: &'a OrderId,
+    /// The API key of the caller.
     pub key: &'a KeyId,
-    /// Segments of all its messages.
+    /// Segments of all messages of the order.
     pub segments: u64,
-    /// Its messages.
+    /// Messages of the order.
     pub messages: u64,
-    /// What may be sent.
-    pub limits: Limits,
-    /// Which taking it is, and which one is given back: chance.
+    /// The limits.
+    pub limits: SmsLimits,
+    /// A random id of this taking, by which it is given back.
     pub taking: [u8; 8],
 }
 
 impl Store {
-    /// Takes a share for an order, gives it back, or looks whether it would be given. `prefixes`: the messages by the beginnings
-    /// of their numbers; those beyond the first 500 are not counted.
+    /// Takes a share for an order, gives it back, or checks whether it would be granted. `prefixes`: the number of
+    /// messages by number prefix; prefixes beyond the first 500 are not counted.
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn quota(
+    pub async fn sms_quota(
         &self,
-        share: Share,
-        ask: &QuotaAsk<'_>,
+        share: QuotaStep,
+        ask: &QuotaRequest<'_>,
         prefixes: &[(String, u32)],
     ) -> Result<Quota, CallError> {
         let address_key = self.0.address_key()?;
         let prefixes: Vec<_> =
             prefixes.iter().map(|(prefix, messages)| (address_key.prefix_id(prefix), *messages)).collect();
-        let QuotaAsk { channel, day, hour, suffix, key, segments, messages, limits, taking } = *ask;
-        let script = TakeQuota {
+        let QuotaRequest { channel, day, hour, order_id, key, segments, messages, limits, taking } = *ask;
+        let script = SmsQuota {
             channel,
             day,
             hour,
             share,
-            suffix,
+            order_id,
             segments,
             messages,
             key,

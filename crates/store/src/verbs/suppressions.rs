@@ -1,74 +1,74 @@
-//! Who gets nothing: the suppression lists of the channels. All are in the first partition; addresses are kept as hashes.
+//! The suppression lists of the channels. All are in the first partition; addresses are stored as hashes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use futures::future::try_join_all;
 use posthaste_model::{Address, Channel, Reason, SenderId, UnixMs};
-use posthaste_protocol::Value;
-use posthaste_protocol::record::{Source, Standing, SuppressionId, SuppressionRecord};
-use posthaste_protocol::scripts::lift::{LiftSuppression, Lifted};
+use posthaste_protocol::ReplyValue;
+use posthaste_protocol::record::{SuppressionId, SuppressionRecord, SuppressionSource, SuppressionStatus};
+use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
 use posthaste_protocol::scripts::suppress::{MOST_ENTRIES, NewSuppression, PutSuppressions, Suppressed};
 
-use super::consent::Notice;
+use super::consent::ConsentNotice;
 use super::recipients::InvalidCursor;
 use crate::address_key::PARTITION;
-use crate::error::{CallError, Fault, Later, StopWhy};
+use crate::error::{CallError, FatalReason, InvalidReply, Retryable};
 use crate::node::{Node, text};
 use crate::store::Store;
 
-/// Fields of one HMGET at most.
+/// Most fields of one HMGET.
 const MOST_FIELDS: usize = 2_000;
-/// Entries of a page at most, about.
+/// Approximate maximum of entries on a page.
 const MOST_LISTED: usize = 1_000;
-/// Calls for one page at most.
+/// Most calls for one page.
 const MOST_SCANS: usize = 20;
-/// How often a lift looks again when the entry changes under its hands.
+/// How often a lift is retried when the entry changes at the same time.
 const MOST_LOOKS: usize = 10;
 
-/// An address to be put on a list.
+/// An address to add to a list.
 #[derive(Debug, Clone)]
 pub struct Suppress {
-    /// On the list of this sender; `None`: on the channel's.
+    /// The list of this sender; `None`: the list of the channel.
     pub sender: Option<SenderId>,
     /// The address.
     pub address: Address,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Who says so.
-    pub source: Source,
-    /// So many strikes, on different days, suffice; 1: at once.
+    /// The source of the suppression.
+    pub source: SuppressionSource,
+    /// How many strikes, on different days, are needed; 1 means at once.
     pub after: u8,
-    /// What says so, and when it was said. A copy of it changes nothing.
-    pub notice: Notice,
+    /// The notice behind it, and when it was given. A copy of the notice changes nothing.
+    pub notice: ConsentNotice,
 }
 
 /// An entry of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Suppression {
-    /// What it is found by.
+pub struct SuppressionEntry {
+    /// The id by which it is found.
     pub id: SuppressionId,
-    /// Whether it is on the list of one sender, whose name is in the hash alone; else on the channel's.
+    /// Whether it is on the list of one sender, whose name is only in the hash; otherwise on the channel's list.
     pub of_sender: bool,
-    /// Whether the address gets nothing; else strikes are counted and it still gets everything.
+    /// Whether the address gets no messages; otherwise strikes are only counted, and it still gets everything.
     pub active: bool,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Who said so.
-    pub source: Source,
-    /// Since when it is active, or the first strike.
+    /// The source of the suppression.
+    pub source: SuppressionSource,
+    /// When it became active, or the time of the first strike.
     pub since: UnixMs,
     /// Strikes counted, 255 at most.
     pub strikes: u8,
 }
 
-impl Suppression {
-    /// `None` for one that was lifted.
+impl SuppressionEntry {
+    /// `None` for a lifted entry.
     fn read(id: SuppressionId, record: &SuppressionRecord) -> Option<Self> {
         let active = match record.standing {
-            Standing::Active => true,
-            Standing::Striking => false,
-            Standing::Lifted => return None,
+            SuppressionStatus::Active => true,
+            SuppressionStatus::Striking => false,
+            SuppressionStatus::Lifted => return None,
         };
         let since = if active { record.last } else { record.first };
         let SuppressionRecord { reason, source, strikes, of_sender, .. } = *record;
@@ -95,39 +95,39 @@ impl FromStr for SuppressionCursor {
     }
 }
 
-/// Some entries of a list.
+/// A page of entries of a list.
 #[derive(Debug, Clone)]
 pub struct SuppressionPage {
-    /// The entries, in no order.
-    pub entries: Vec<Suppression>,
-    /// Where the next page begins; `None`: there is none.
+    /// The entries, in no particular order.
+    pub entries: Vec<SuppressionEntry>,
+    /// Where the next page begins; `None` after the last page.
     pub next: Option<SuppressionCursor>,
 }
 
 fn fault(malformed: posthaste_protocol::Malformed) -> CallError {
-    CallError::Fault(Fault::Malformed(malformed))
+    CallError::InvalidReply(InvalidReply::Malformed(malformed))
 }
 
-/// The reason of a record, if its address gets nothing. What can't be read, being of a later version, counts as a wish to get
-/// nothing: better one message too few.
-fn reason(value: Value) -> Result<Option<Reason>, CallError> {
-    if matches!(value, Value::Nil) {
+/// The reason of a record, if its address gets no messages. A record of a later version can't be read and counts as
+/// an active suppression: better one message too few.
+fn reason(value: ReplyValue) -> Result<Option<Reason>, CallError> {
+    if matches!(value, ReplyValue::Nil) {
         return Ok(None);
     }
     Ok(match SuppressionRecord::decode(&value.bytes("suppression").map_err(fault)?) {
-        Ok(SuppressionRecord { standing: Standing::Active, reason, .. }) => Some(reason),
+        Ok(SuppressionRecord { standing: SuppressionStatus::Active, reason, .. }) => Some(reason),
         Ok(_) => None,
         Err(_) => {
-            tracing::warn!("a suppression can't be read and is taken for one");
+            tracing::warn!("cannot read a suppression; its address is treated as suppressed");
             Some(Reason::Suppressed)
         }
     })
 }
 
 impl Store {
-    /// Of each address asked for, with the sender who writes to it: why it gets nothing, if it is on the list of the channel or
-    /// on that of the sender. The channel's word goes first. One question for all, and none when nothing is asked.
-    ///
+    /// For each address, with the sender who writes to it: why it gets no messages, if it is on the list of the
+    /// channel or of the sender. The channel's list takes precedence. Makes one query for all addresses, and none
+    /// when there are no addresses.
     /// # Errors
     /// A [`CallError`].
     pub async fn suppressed(
@@ -142,7 +142,7 @@ impl Store {
         let mut ids = Vec::with_capacity(asked.len() * 2);
         let mut last: Option<SenderId> = None;
         for (sender, address) in asked {
-            // Rows of an order follow each other, and have one sender.
+            // Deliveries of an order come one after another and have the same sender.
             let sender = match last.take().filter(|last| last.as_str() == *sender) {
                 Some(same) => last.insert(same),
                 None => last.insert(sender.parse().map_err(|_| super::malformed("sender"))?),
@@ -159,10 +159,11 @@ impl Store {
         Ok(answers)
     }
 
-    /// Puts addresses on lists of a channel, or counts strikes; what became of each, in their order. Harmless when repeated.
+    /// Adds addresses to lists of a channel, or counts strikes; returns the result for each, in the same order.
+    /// Harmless when repeated.
     ///
     /// # Errors
-    /// A [`CallError`]. What stands in the first calls may be done then: repeat all.
+    /// A [`CallError`]. Then the entries of the first calls may already be stored: repeat all.
     pub async fn suppress(&self, channel: &Channel, all: &[Suppress]) -> Result<Vec<Suppressed>, CallError> {
         let before = self.0.before_confirm(PARTITION);
         let at = self.0.partition(PARTITION)?;
@@ -181,7 +182,7 @@ impl Store {
         for entries in entries.chunks(MOST_ENTRIES) {
             let script = PutSuppressions { keys: &at.keys, key: &key, channel, entries };
             let letters = self.0.call(PARTITION, &script).await?.reply;
-            let letters = letters.ok_or_else(|| self.0.guard.stop(StopWhy::AddressKey))?;
+            let letters = letters.ok_or_else(|| self.0.guard.stop(FatalReason::AddressKey))?;
             if letters.len() != entries.len() {
                 return Err(super::malformed("letters of suppress"));
             }
@@ -193,8 +194,8 @@ impl Store {
         Ok(done)
     }
 
-    /// Takes an address off the list of a sender, or of the channel, for an operator, and forgets its strikes there. False when
-    /// there was nothing to lift.
+    /// Removes an address from the list of a sender, or of the channel, for an operator, and forgets its strikes
+    /// there. False when there was nothing to lift.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -208,7 +209,7 @@ impl Store {
         self.lift_entry(channel, id).await
     }
 
-    /// Takes an entry off its list. False when there was nothing to lift.
+    /// Removes an entry from its list. False when there was nothing to lift.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -223,36 +224,37 @@ impl Store {
             let lifted = match self.0.call(PARTITION, &script).await?.reply {
                 Lifted::Changed(_) => continue,
                 Lifted::Lifted => true,
-                // Asked again: a lift that was not confirmed may be by now.
+                // Confirmed again: an earlier lift that was not confirmed may be by now.
                 Lifted::Before(_) => false,
                 Lifted::Gone => return Ok(false),
                 Lifted::Bad => return Err(super::malformed("suppression")),
-                Lifted::OtherKey => return Err(self.0.guard.stop(StopWhy::AddressKey)),
+                Lifted::OtherKey => return Err(self.0.guard.stop(FatalReason::AddressKey)),
             };
             self.0.confirmed(PARTITION, before).await?;
             return Ok(lifted);
         }
-        Err(CallError::Later { why: Later::Backlog })
+        Err(CallError::Retryable { why: Retryable::Backlog })
     }
 
-    /// The entry of an address on the list of a sender, or of the channel; `None` when there is none, or it was lifted.
+    /// The entry of an address on the list of a sender, or of the channel; `None` when there is none, or it was
+    /// lifted.
     ///
     /// # Errors
-    /// A [`CallError`]; `Fault` when the record can't be read.
+    /// A [`CallError`]; `InvalidReply` when the record can't be read.
     pub async fn find_suppression(
         &self,
         channel: &Channel,
         address: &Address,
         sender: Option<&SenderId>,
-    ) -> Result<Option<Suppression>, CallError> {
+    ) -> Result<Option<SuppressionEntry>, CallError> {
         let id = self.0.address_key()?.id(sender, address);
         let record = self.record(&self.0.reader().await?, channel, id).await?;
-        Ok(record.and_then(|record| Suppression::read(id, &record)))
+        Ok(record.and_then(|record| SuppressionEntry::read(id, &record)))
     }
 
-    /// The entries of a channel, its own and those of all senders, in no order. `limit`: 1 to 1,000. A page may be shorter, or
-    /// somewhat longer, and still have a next one; while the list changes an entry may be told twice. One that can't be read
-    /// is left out.
+    /// The entries of a channel, its own and those of all senders, in no particular order. `limit`: 1 to 1,000. A
+    /// page may be shorter or somewhat longer, and still have a next one; while the list changes, an entry may be
+    /// returned twice. Entries that can't be read are left out.
     ///
     /// # Errors
     /// A [`CallError`].
@@ -275,15 +277,15 @@ impl Store {
                 text(count),
             ];
             let reply = node.ask("HSCAN", args, at.slot).await?.array("page").map_err(fault)?;
-            let mut reply = posthaste_protocol::Fields::new(reply);
+            let mut reply = posthaste_protocol::ReplyFields::new(reply);
             cursor = reply.u64("cursor").map_err(fault)?;
             let mut flat = reply.array("entries").map_err(fault)?.into_iter();
             while let (Some(field), Some(record)) = (flat.next(), flat.next()) {
                 let id = SuppressionId::from_field(&field.bytes("field").map_err(fault)?);
                 let record = SuppressionRecord::decode(&record.bytes("suppression").map_err(fault)?);
                 match (id, record) {
-                    (Ok(id), Ok(record)) => entries.extend(Suppression::read(id, &record)),
-                    _ => tracing::warn!("a suppression can't be read"),
+                    (Ok(id), Ok(record)) => entries.extend(SuppressionEntry::read(id, &record)),
+                    _ => tracing::warn!("cannot read a suppression; it is left out of the list"),
                 }
             }
             if cursor == 0 || entries.len() >= limit {
@@ -293,13 +295,13 @@ impl Store {
         Ok(SuppressionPage { entries, next: (cursor > 0).then_some(SuppressionCursor(cursor)) })
     }
 
-    /// Records of a list as they are, in the order of the ids.
+    /// Raw records of a list, in the order of the ids.
     async fn records(
         &self,
         node: &Node,
         channel: &Channel,
         ids: &[SuppressionId],
-    ) -> Result<Vec<Value>, CallError> {
+    ) -> Result<Vec<ReplyValue>, CallError> {
         let at = self.0.partition(PARTITION)?;
         let mut args = Vec::with_capacity(ids.len() + 1);
         args.push(text(at.keys.suppressed(channel)));
@@ -316,7 +318,7 @@ impl Store {
         id: SuppressionId,
     ) -> Result<Option<SuppressionRecord>, CallError> {
         match self.records(node, channel, &[id]).await?.pop() {
-            None | Some(Value::Nil) => Ok(None),
+            None | Some(ReplyValue::Nil) => Ok(None),
             Some(record) => {
                 let record = record.bytes("suppression").map_err(fault)?;
                 SuppressionRecord::decode(&record).map(Some).map_err(fault)
@@ -324,9 +326,9 @@ impl Store {
         }
     }
 
-    /// Whether there is an entry, lifted or not.
+    /// Whether an entry exists, lifted or not.
     pub(super) async fn is_listed(&self, channel: &Channel, id: SuppressionId) -> Result<bool, CallError> {
         let records = self.records(&self.0.reader().await?, channel, &[id]).await?;
-        Ok(records.iter().any(|record| !matches!(record, Value::Nil)))
+        Ok(records.iter().any(|record| !matches!(record, ReplyValue::Nil)))
     }
 }

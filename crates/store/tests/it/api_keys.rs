@@ -1,11 +1,11 @@
-//! API keys, their rate, and what is given back.
+//! API keys, their rate, and the return of places and idempotency keys.
 
 use std::time::Duration;
 
 use posthaste_model::{SenderId, UnixMs};
 use posthaste_store::{
-    Bound, KeyCreated, KeyId, KeyRevoked, NewKey, NothingStored, Rated, Reserved, Role, Scope, SecretHash,
-    SendAs, Store,
+    BoundIdempotencyKey, DailyPlaces, KeyCreated, KeyId, KeyRevoked, KeyScope, NewKey, NothingStored,
+    RateVerdict, Role, SecretHash, SendAs, Store,
 };
 
 use crate::house::*;
@@ -19,7 +19,7 @@ fn key(n: u32) -> NewKey {
         id: id(n),
         name: "ci".into(),
         hash: SecretHash::new([u8::try_from(n).unwrap(); 32]),
-        scopes: [Scope::Read].into_iter().collect(),
+        scopes: [KeyScope::Read].into_iter().collect(),
         sender: Some("u1".parse().unwrap()),
         role: Some("staff".into()),
         send_as: SendAs::any(),
@@ -28,7 +28,7 @@ fn key(n: u32) -> NewKey {
 }
 
 #[tokio::test]
-async fn a_key_lives_and_ends() {
+async fn a_key_is_created_used_and_revoked() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!(store.find_key(&id(1)).await.unwrap(), None);
@@ -40,7 +40,7 @@ async fn a_key_lives_and_ends() {
     assert_eq!(store.create_key(&key(1)).await.unwrap(), KeyCreated::Same(created));
     assert!(store.touch_key(&id(1)).await.unwrap());
     let record = store.find_key(&id(1)).await.unwrap().unwrap();
-    assert!(record.hash.same(&key(1).hash) && record.scopes.contains(Scope::Read));
+    assert!(record.hash.same(&key(1).hash) && record.scopes.contains(KeyScope::Read));
     assert_eq!((record.role.as_deref(), record.created), (Some("staff"), created));
     assert!(record.last_used >= Some(created) && record.live_at(created));
 
@@ -58,7 +58,7 @@ async fn keys_are_listed_newest_first() {
     for n in 1..=3 {
         let name = format!("k{n}");
         store.create_key(&NewKey { name, ..key(n) }).await.unwrap();
-        // As if it had been made a while before the next.
+        // As if it had been created some time before the next.
         server.command(&["ZADD", "keys:{0}", &n.to_string(), id(n).as_str()]).unwrap();
     }
     let ids = async |store: &Store| {
@@ -66,7 +66,7 @@ async fn keys_are_listed_newest_first() {
         keys.into_iter().map(|key| key.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(&store).await, [id(3), id(2), id(1)]);
-    // One that can't be read hides no other.
+    // An unreadable record does not hide the others.
     server.command(&["HDEL", "key:{0}:key000000002", "hash"]).unwrap();
     assert_eq!(ids(&store).await, [id(3), id(1)]);
     assert!(store.find_key(&id(2)).await.is_err());
@@ -76,46 +76,50 @@ async fn keys_are_listed_newest_first() {
 async fn all_processes_share_one_rate() {
     let server = server();
     let (first, second) = (tool(&server).await, tool(&server).await);
-    let thousand = async |store: &Store| store.rate(&id(1), 1_000, 1, 2_000).await.unwrap();
-    assert!(matches!(thousand(&first).await, Rated::Allowed { left: 1_000..1_999, .. }));
-    assert!(matches!(thousand(&second).await, Rated::Allowed { left: 0..999, .. }));
+    let thousand = async |store: &Store| store.limit_rate(&id(1), 1_000, 1, 2_000).await.unwrap();
+    assert!(matches!(thousand(&first).await, RateVerdict::Allowed { left: 1_000..1_999, .. }));
+    assert!(matches!(thousand(&second).await, RateVerdict::Allowed { left: 0..999, .. }));
     for store in [&first, &second] {
-        assert!(matches!(thousand(store).await, Rated::Wait(wait) if wait <= Duration::from_secs(1_000)));
+        assert!(
+            matches!(thousand(store).await, RateVerdict::Wait(wait) if wait <= Duration::from_secs(1_000))
+        );
     }
-    assert_eq!(first.rate(&id(1), 2_001, 1, 2_000).await.unwrap(), Rated::Never);
+    assert_eq!(first.limit_rate(&id(1), 2_001, 1, 2_000).await.unwrap(), RateVerdict::Never);
 }
 
 #[tokio::test]
-async fn what_was_taken_is_counted_and_given_back() {
+async fn taken_places_are_counted_and_returned() {
     let server = server();
     let store = tool(&server).await;
     let (sender, ttl): (SenderId, _) = ("u1".parse().unwrap(), Duration::from_secs(60));
     assert_eq!(store.day(&sender, UnixMs(0)).await.unwrap(), 0);
     for n in 1..=2 {
-        let reserved = store.reserve(&sender, &suffix(n), 5, UnixMs(0)).await.unwrap();
-        assert!(matches!(reserved, Reserved::Ok { .. }));
+        let reserved = store.take_daily_places(&sender, &order_id(n), 5, UnixMs(0)).await.unwrap();
+        assert!(matches!(reserved, DailyPlaces::Ok { .. }));
     }
     assert_eq!(store.day(&sender, UnixMs(0)).await.unwrap(), 2);
     assert_eq!(store.day(&sender, store.server_time().await.unwrap().after(ttl)).await.unwrap(), 0);
 
     let proof = NothingStored::never_tried();
-    let unbind = async |n| store.unbind(&sender, "abc", &suffix(n), &proof).await.unwrap();
-    let bind = async |n, digest| store.bind(&sender, "abc", &suffix(n), [digest; 12], ttl).await.unwrap();
+    let unbind = async |n| store.free_idempotency_key(&sender, "abc", &order_id(n), &proof).await.unwrap();
+    let bind = async |n, digest| {
+        store.bind_idempotency_key(&sender, "abc", &order_id(n), [digest; 12], ttl).await.unwrap()
+    };
     let bound = async || store.bound(&sender, "abc").await.unwrap();
     assert!(!unbind(1).await);
     assert_eq!(bound().await, None);
-    assert_eq!(bind(1, 1).await, Bound::Fresh);
+    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Fresh);
     assert!(!unbind(2).await);
     assert!(unbind(1).await);
-    assert_eq!(bind(2, 2).await, Bound::Fresh);
-    // Shared with a repeat it stays.
-    assert_eq!(bind(3, 2).await, Bound::Same(suffix(2)));
+    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Fresh);
+    // It stays when it is shared with a repeat.
+    assert_eq!(bind(3, 2).await, BoundIdempotencyKey::Same(order_id(2)));
     assert!(!unbind(2).await);
-    assert_eq!(bound().await, Some((suffix(2), [2; 12])));
+    assert_eq!(bound().await, Some((order_id(2), [2; 12])));
 }
 
 #[tokio::test]
-async fn couriers_of_all_partitions_are_seen() {
+async fn couriers_of_all_partitions_are_found() {
     let server = server();
     let settings = posthaste_store::Settings { partitions: 3, ..settings(&server.url()) };
     let (store, _) = Store::connect(settings.clone(), Role::Queue).await.unwrap();

@@ -1,14 +1,15 @@
-//! A cluster: every partition where its slot is, whatever becomes of the others.
+//! A cluster: every partition is served where its slot is, whatever happens to the others.
 
 use std::time::{Duration, Instant};
 
-use posthaste_model::{Durability, Suffix};
-use posthaste_protocol::Keys;
+use posthaste_model::{Durability, OrderId};
+use posthaste_protocol::PartitionKeys;
 use posthaste_protocol::keys::crc16;
-use posthaste_rig::Reply;
+use posthaste_rig::RespReply;
 use posthaste_rig::servers::Cluster;
 use posthaste_store::{
-    AcceptError, CallError, ClaimAsk, ClaimReply, HearingEvent, Later, Lost, Role, Settings, Store,
+    AcceptError, CallError, ClaimReply, ClaimRequest, NoReplyCause, Retryable, Role, Settings, Store,
+    WakeupEvent,
 };
 
 use crate::house::*;
@@ -36,9 +37,9 @@ pub(crate) fn slot(p: u16) -> u16 {
     crc16(p.to_string().as_bytes()) % 16_384
 }
 
-/// An order's suffix in a partition.
-pub(crate) fn suffix_in(store: &Store, p: u16, n: u64) -> Suffix {
-    let found = (n * 1_000..).map(suffix).find(|suffix| store.partition_of(suffix) == p);
+/// The id of an order in a partition.
+pub(crate) fn suffix_in(store: &Store, p: u16, n: u64) -> OrderId {
+    let found = (n * 1_000..).map(order_id).find(|order_id| store.partition_of(order_id) == p);
     found.unwrap()
 }
 
@@ -56,7 +57,7 @@ pub(crate) async fn accepted(what: &str, store: &Store, p: u16, n: u64) {
 }
 
 #[tokio::test]
-async fn every_partition_is_where_its_slot_is() {
+async fn every_partition_is_served_where_its_slot_is() {
     let cluster = cluster(3, 0).await;
     let store = store(&cluster).await;
     assert_eq!(store.partitions_away(), Vec::<u16>::new());
@@ -64,14 +65,16 @@ async fn every_partition_is_where_its_slot_is() {
         accept(&store, p, 1).await.unwrap();
         let holder = cluster.holder(slot(p)).unwrap();
         assert_eq!(store.node_of(p), Some(cluster.address(holder)));
-        let key = Keys::of_partition(p).history(&suffix_in(&store, p, 1));
+        let key = PartitionKeys::of_partition(p).history(&suffix_in(&store, p, 1));
         assert_eq!(cluster.node(holder).command(&["EXISTS", &key]).unwrap().int(), Some(1), "{p}");
     }
     let page = store.list_orders(&Default::default(), None, 100, |_, _| true).await.unwrap().unwrap();
     assert_eq!(page.orders.len(), usize::from(PARTITIONS));
     let report = store.report();
     assert_eq!(report.lines.iter().filter(|line| line.topic == "cluster-require-full-coverage").count(), 3);
-    assert!(report.level_of("cluster-require-full-coverage") == Some(posthaste_store::preflight::Level::Ok));
+    assert!(
+        report.level_of("cluster-require-full-coverage") == Some(posthaste_store::preflight::Severity::Ok)
+    );
     cluster.node(0).command(&["CONFIG", "SET", "cluster-require-full-coverage", "yes"]).unwrap();
     let (_, report) = Store::connect(
         Settings { url: cluster.url().into(), partitions: PARTITIONS, ..Settings::default() },
@@ -80,41 +83,45 @@ async fn every_partition_is_where_its_slot_is() {
     .await
     .unwrap();
     assert!(
-        report.level_of("cluster-require-full-coverage") == Some(posthaste_store::preflight::Level::Warn)
+        report.level_of("cluster-require-full-coverage") == Some(posthaste_store::preflight::Severity::Warn)
     );
 }
 
 #[tokio::test]
-async fn a_slot_that_has_moved_is_followed_and_met_there_as_at_first() {
+async fn a_moved_slot_is_followed_and_registered_with_again() {
     let cluster = cluster(3, 0).await;
     let store = store(&cluster).await;
     let mut hearing = store.hearing();
     let p = partitions_at(&cluster, 0)[0];
-    eventually("all are heard", || if hearing.listening() { Ok(()) } else { Err("deaf") }).await;
+    eventually("all servers are listened to", || {
+        if hearing.listening() { Ok(()) } else { Err("not listening") }
+    })
+    .await;
     let mut watch = store.watch_history(&suffix_in(&store, p, 2));
     accept(&store, p, 1).await.unwrap();
     cluster.move_slot(slot(p), 0, 1).unwrap();
-    // At once: the map is older than the move, or says that it goes on.
+    // At once: the map is older than the move, or says that it is still going on.
     accepted("it is accepted where it is now", &store, p, 2).await;
     assert_eq!(store.node_of(p), Some(cluster.address(1)));
     let moved = store.load_order(p, &suffix_in(&store, p, 1)).await.unwrap();
     assert!(moved.is_some());
-    // Who watches is subscribed at the new server, and bells come from there.
+    // Watchers are subscribed at the new server, and bells come from there.
     eventually("it is watched there", || if watch.listening() { Ok(()) } else { Err("not yet") }).await;
     watch.changed().await;
     while tokio::time::timeout(Duration::ZERO, hearing.wait()).await.is_ok() {}
     let before = hearing.bells_of(p);
     store.ring_own_bell(p).await.unwrap();
-    while hearing.wait().await != HearingEvent::Bell {}
+    while hearing.wait().await != WakeupEvent::Bell {}
     assert_eq!(hearing.bells_of(p), before + 1);
-    // Another program that was wiped meanwhile would be found out: the partition is registered with before the first call.
+    // A database that was wiped in another process's absence would be detected: the partition is registered with
+    // before the first call.
     let other = partitions_at(&cluster, 0).into_iter().find(|other| *other != p).unwrap();
     cluster.move_slot(slot(other), 0, 2).unwrap();
-    let epoch = Keys::of_partition(other).epoch();
+    let epoch = PartitionKeys::of_partition(other).epoch();
     cluster.node(2).command(&["SET", &epoch, "another"]).unwrap();
     posthaste_rig::eventually_async("another epoch is noticed", async || {
         match store.accept(&order(suffix_in(&store, other, 1), 1)).await {
-            Err(AcceptError::Refused(CallError::Stop(why))) => {
+            Err(AcceptError::Refused(CallError::Fatal(why))) => {
                 assert!(why.to_string().contains("epoch"));
                 Ok(())
             }
@@ -124,7 +131,7 @@ async fn a_slot_that_has_moved_is_followed_and_met_there_as_at_first() {
     .await;
 }
 
-/// How often a server was asked something, by its own count.
+/// How often a server received a command, by its own count.
 fn asked(cluster: &Cluster, at: usize, command: &str) -> u64 {
     let stats = cluster.node(at).info("commandstats").unwrap();
     let calls = stats.get(&format!("cmdstat_{command}")).and_then(|text| text.split(['=', ',']).nth(1));
@@ -132,7 +139,7 @@ fn asked(cluster: &Cluster, at: usize, command: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_slot_on_the_move_is_held_and_ask_is_never_followed() {
+async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
     let cluster = cluster(2, 0).await;
     let store = store(&cluster).await;
     let p = partitions_at(&cluster, 0)[0];
@@ -148,20 +155,21 @@ async fn a_slot_on_the_move_is_held_and_ask_is_never_followed() {
     for n in 151..=190 {
         match store.accept(&order(suffix_in(&store, p, n), 1)).await {
             Err(
-                AcceptError::Refused(CallError::Later { why: Later::Moving })
-                | AcceptError::Unknown(CallError::Away(Lost::OnTheMove)),
+                AcceptError::Refused(CallError::Retryable { why: Retryable::Moving })
+                | AcceptError::Unknown(CallError::NoReply(NoReplyCause::OnTheMove)),
             ) => {}
             other => panic!("{other:?}"),
         }
-        // Its neighbour on the same server does not notice.
+        // Other slots on the same server are not affected.
         accept(&store, other, n).await.unwrap();
     }
     match store.load_order(p, &suffix_in(&store, p, 1)).await {
-        Err(CallError::Later { why: Later::Moving }) => {}
+        Err(CallError::Retryable { why: Retryable::Moving }) => {}
         other => panic!("{other:?}"),
     }
     assert_eq!(store.partitions_away(), [p]);
-    // Nothing was written of what was refused, and no server was ever told to answer for a slot it does not hold yet.
+    // Nothing was written by the refused calls, and no server was ever asked to answer for a slot it does not hold
+    // yet.
     assert_eq!(keys(0).unwrap().int().unwrap() + keys(1).unwrap().int().unwrap(), all);
     assert_eq!((asked(&cluster, 0, "asking"), asked(&cluster, 1, "asking")), (0, 0));
     while cluster.move_keys(slot(p), 0, 1).unwrap() > 0 {}
@@ -174,11 +182,14 @@ async fn a_slot_on_the_move_is_held_and_ask_is_never_followed() {
 }
 
 #[tokio::test]
-async fn one_primary_that_dies_takes_only_its_own_partitions() {
+async fn a_dead_primary_affects_only_its_own_partitions() {
     let mut cluster = cluster(3, 1).await;
     let store = store(&cluster).await;
     let hearing = store.hearing();
-    eventually("all are heard", || if hearing.listening() { Ok(()) } else { Err("deaf") }).await;
+    eventually("all servers are listened to", || {
+        if hearing.listening() { Ok(()) } else { Err("not listening") }
+    })
+    .await;
     let victim = cluster.holder(slot(1)).unwrap();
     let (dead, well): (Vec<u16>, Vec<u16>) =
         (0..PARTITIONS).partition(|p| cluster.holder(slot(*p)).unwrap() == victim);
@@ -186,7 +197,7 @@ async fn one_primary_that_dies_takes_only_its_own_partitions() {
     let killed = Instant::now();
     let mut n = 0;
     let mut longest = Duration::ZERO;
-    // The others answer at once, until the replica has taken over and for as long.
+    // The others answer at once, the whole time until the replica has taken over.
     posthaste_rig::eventually_async("the replica takes over", async || {
         n += 1;
         for p in &well {
@@ -205,8 +216,11 @@ async fn one_primary_that_dies_takes_only_its_own_partitions() {
     for p in dead {
         accepted("all go on", &store, p, 1).await;
     }
-    eventually("the new one is heard", || if hearing.listening() { Ok(()) } else { Err("deaf") }).await;
-    // What was the primary comes back as a replica, and is none of ours.
+    eventually("the new primary is listened to", || {
+        if hearing.listening() { Ok(()) } else { Err("not listening") }
+    })
+    .await;
+    // The old primary returns as a replica, and is no longer used.
     cluster.node_mut(victim).restart().unwrap();
     eventually("nothing is away", || match store.partitions_away() {
         away if away.is_empty() => Ok(()),
@@ -216,16 +230,19 @@ async fn one_primary_that_dies_takes_only_its_own_partitions() {
 }
 
 #[tokio::test]
-async fn an_added_primary_is_heard_before_it_holds_anything() {
+async fn an_added_primary_is_listened_to_before_it_holds_anything() {
     let mut cluster = cluster(2, 0).await;
     let store = store(&cluster).await;
     let mut hearing = store.hearing();
-    eventually("all are heard", || if hearing.listening() { Ok(()) } else { Err("deaf") }).await;
+    eventually("all servers are listened to", || {
+        if hearing.listening() { Ok(()) } else { Err("not listening") }
+    })
+    .await;
     let added = cluster.add_primary().unwrap();
     let address = cluster.address(added);
     eventually("a subscription is there", || {
         match cluster.node(added).command(&["PUBSUB", "NUMSUB", "__keyevent@0__:expired"]).unwrap() {
-            Reply::Array(reply) if reply.get(1).and_then(Reply::int) == Some(1) => Ok(()),
+            RespReply::Array(reply) if reply.get(1).and_then(RespReply::int) == Some(1) => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
@@ -236,9 +253,9 @@ async fn an_added_primary_is_heard_before_it_holds_anything() {
     assert_eq!(store.node_of(p), Some(address));
     let before = hearing.bells_of(p);
     store.ring_own_bell(p).await.unwrap();
-    eventually("its bell is heard", || if hearing.bells_of(p) > before { Ok(()) } else { Err("not yet") })
+    eventually("its bell is received", || if hearing.bells_of(p) > before { Ok(()) } else { Err("not yet") })
         .await;
-    assert_eq!(hearing.wait().await, HearingEvent::Gap);
+    assert_eq!(hearing.wait().await, WakeupEvent::Gap);
 }
 
 #[tokio::test]
@@ -260,11 +277,11 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
     for n in 1..=20 {
         let begun = Instant::now();
         accept(&store, well, n).await.unwrap();
-        // Far from what the other one takes, and from what a disk that is busy with other things may.
+        // Far from the time the other one needs, and from what a busy disk may need.
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
     match refused.await.unwrap() {
-        Err(AcceptError::Unknown(CallError::Undurable)) => {}
+        Err(AcceptError::Unknown(CallError::NotDurable)) => {}
         other => panic!("{other:?}"),
     }
     cluster.node_mut(2).restart().unwrap();
@@ -272,10 +289,10 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
 }
 
 #[tokio::test]
-async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
+async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lost() {
     const LEASE: Duration = Duration::from_secs(2);
     let mut cluster = cluster(2, 1).await;
-    // Where WAITAOF confirms, it is waited for no longer than a disk needs that is written at once.
+    // With everysec, WAITAOF would take a second each time, longer than these tests wait.
     cluster.write_always().unwrap();
     let settings = Settings {
         durability: Durability::Replicated,
@@ -287,7 +304,7 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
     accepted("its replica has it", &store, p, 1).await;
     cluster.node_mut(2).kill9().unwrap();
     let (channel, courier) = (email(), courier_id());
-    let ask = |begin| ClaimAsk {
+    let ask = |begin| ClaimRequest {
         channel: &channel,
         courier: &courier,
         number: 1,
@@ -299,10 +316,10 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
         empty_handed: false,
     };
     let undurable = |answer| match answer {
-        Err(CallError::Undurable) => Ok(()),
+        Err(CallError::NotDurable) => Ok(()),
         other => Err(format!("{other:?}")),
     };
-    posthaste_rig::eventually_async("its row is begun, and not confirmed", async || {
+    posthaste_rig::eventually_async("its delivery is begun, and not confirmed", async || {
         match store.claim(p, &ask(4)).await {
             Ok(answer) => match answer.reply {
                 ClaimReply::Taken(taken) => panic!("handed out: {taken:?}"),
@@ -312,11 +329,11 @@ async fn what_a_claim_began_is_never_handed_out_unconfirmed_and_never_lost() {
         }
     })
     .await;
-    // Asked again by a courier whose calls are all busy meanwhile, for longer than the lease.
+    // Repeated by a courier whose calls were all busy meanwhile, for longer than the lease.
     let begun = Instant::now();
     posthaste_rig::eventually_async("the lease had time to end", async || {
         undurable(store.claim(p, &ask(0)).await).unwrap();
-        store.sweep(p, &channel, 100, false).await.unwrap();
+        store.reclaim_leases(p, &channel, 100, false).await.unwrap();
         if begun.elapsed() > 2 * LEASE { Ok(()) } else { Err("not yet") }
     })
     .await;

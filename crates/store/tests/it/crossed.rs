@@ -1,17 +1,17 @@
-//! A reply that belongs to another request is noticed, and its connection replaced.
+//! A reply that belongs to another request is detected, and its connection replaced.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use posthaste_rig::patience;
-use posthaste_store::{CallError, Fault, Role, Settings, Store};
+use posthaste_store::{CallError, InvalidReply, Role, Settings, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::house::*;
 
-/// Passes everything on, but changes the number behind the request id in so many replies.
+/// Passes everything on, but changes the number in the request id of this many replies.
 async fn mix_up(listener: UnixListener, upstream: PathBuf, replies: Arc<AtomicU32>) {
     while let Ok((client, _)) = listener.accept().await {
         let server = UnixStream::connect(&upstream).await.unwrap();
@@ -51,12 +51,12 @@ async fn a_reply_of_another_request_is_a_fault_and_costs_the_connection() {
     let url = format!("redis+unix://{}", socket.display());
     let one = Settings { connections: 1, call_timeout: patience(), ..settings(&url) };
     let (store, _) = Store::connect(one, Role::Tool).await.unwrap();
-    store.ring(0).await.unwrap();
+    store.promote_due(0).await.unwrap();
     let mut link = store.connection();
     left.store(1, Ordering::SeqCst);
-    let told = store.ring(0).await;
-    assert!(matches!(told, Err(CallError::Fault(Fault::Crossed))), "{told:?}");
-    store.ring(0).await.unwrap();
+    let told = store.promote_due(0).await;
+    assert!(matches!(told, Err(CallError::InvalidReply(InvalidReply::Crossed))), "{told:?}");
+    store.promote_due(0).await.unwrap();
     tokio::time::timeout(patience(), link.wait_for(|link| link.up && link.losses == 1))
         .await
         .unwrap()

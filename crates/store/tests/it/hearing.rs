@@ -1,45 +1,45 @@
-//! Bells are heard, gaps are told.
+//! Bells are received, gaps are reported.
 
 use std::time::Duration;
 
 use posthaste_rig::patience;
-use posthaste_store::{Hearing, HearingEvent, Role, Settings, Store};
+use posthaste_store::{Role, Settings, Store, WakeupEvent, WakeupListener};
 
 use crate::house::*;
 
-async fn next(hearing: &mut Hearing) -> HearingEvent {
-    tokio::time::timeout(patience(), hearing.wait()).await.expect("something to hear")
+async fn next(hearing: &mut WakeupListener) -> WakeupEvent {
+    tokio::time::timeout(patience(), hearing.wait()).await.expect("an event")
 }
 
-/// One that has told its first gap.
-async fn listening(store: &Store) -> Hearing {
+/// A listener that has returned its first gap.
+async fn listening(store: &Store) -> WakeupListener {
     let mut hearing = store.hearing();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Gap);
     assert!(hearing.listening());
     hearing
 }
 
 #[tokio::test]
-async fn an_order_for_now_is_heard() {
+async fn an_order_due_now_rings_a_bell() {
     let server = server();
     let store = tool(&server).await;
     let mut hearing = listening(&store).await;
     assert_eq!((hearing.bells(), hearing.last_bell()), (0, None));
-    store.accept(&order(suffix(1), 1)).await.unwrap();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    store.accept(&order(order_id(1), 1)).await.unwrap();
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
     assert_eq!(hearing.bells(), 1);
     assert!(hearing.last_bell().is_some());
 }
 
 #[tokio::test]
-async fn ones_own_bell_is_heard_once_and_leaves_nothing() {
+async fn the_own_bell_is_received_once_and_leaves_no_key() {
     let server = server();
     let store = tool(&server).await;
     let mut hearing = listening(&store).await;
     let before = keys(&server);
     for n in 1..=3 {
         store.ring_own_bell(0).await.unwrap();
-        assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+        assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
         assert_eq!(hearing.bells(), n);
     }
     assert_eq!(keys(&server), before);
@@ -55,27 +55,27 @@ async fn other_events_are_not_bells() {
         server.command(&words).unwrap();
     }
     store.ring_own_bell(0).await.unwrap();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
     assert_eq!(hearing.bells(), 1);
 }
 
 #[tokio::test]
-async fn a_cut_connection_is_a_gap_and_then_bells_are_heard_again() {
+async fn a_cut_connection_is_a_gap_and_then_bells_are_received_again() {
     let server = server();
     let store = tool(&server).await;
     let mut hearing = listening(&store).await;
     for _ in 0..2 {
         assert_eq!(int(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap()), 1);
-        assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+        assert_eq!(next(&mut hearing).await, WakeupEvent::Gap);
         assert!(hearing.listening());
         store.ring_own_bell(0).await.unwrap();
-        assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+        assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
     }
     assert_eq!(hearing.gaps(), 3);
 }
 
 #[tokio::test]
-async fn all_who_listen_hear() {
+async fn all_listeners_receive_bells() {
     let server = server();
     let store = tool(&server).await;
     let mut first = listening(&store).await;
@@ -83,26 +83,26 @@ async fn all_who_listen_hear() {
     let mut third = first.clone();
     store.ring_own_bell(0).await.unwrap();
     for hearing in [&mut first, &mut second, &mut third] {
-        assert_eq!(next(hearing).await, HearingEvent::Bell);
+        assert_eq!(next(hearing).await, WakeupEvent::Bell);
     }
     // A flag, not a queue.
     for _ in 0..5 {
         store.ring_own_bell(0).await.unwrap();
     }
     eventually("all are counted", || if first.bells() == 6 { Ok(()) } else { Err(first.bells()) }).await;
-    assert_eq!(next(&mut first).await, HearingEvent::Bell);
+    assert_eq!(next(&mut first).await, WakeupEvent::Bell);
     assert!(tokio::time::timeout(Duration::ZERO, first.wait()).await.is_err());
 }
 
 #[tokio::test]
-async fn the_bells_of_ones_own_database_are_heard() {
+async fn only_bells_of_the_own_database_number_are_received() {
     let server = server();
     let url = format!("{}?db=3", server.url());
     let (store, _) = Store::connect(settings(&url), Role::Tool).await.unwrap();
     let mut hearing = listening(&store).await;
     tool(&server).await.ring_own_bell(0).await.unwrap();
     store.ring_own_bell(0).await.unwrap();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
     assert_eq!(hearing.bells(), 1);
 }
 
@@ -114,7 +114,7 @@ async fn a_restart_of_the_server_is_a_gap() {
     let mut hearing = listening(&store).await;
     server.kill9().unwrap();
     server.restart().unwrap();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Gap);
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Gap);
     store.ring_own_bell(0).await.unwrap();
-    assert_eq!(next(&mut hearing).await, HearingEvent::Bell);
+    assert_eq!(next(&mut hearing).await, WakeupEvent::Bell);
 }

@@ -1,12 +1,14 @@
-//! A private server and stores on it, and the orders of these tests.
+//! A private server with stores, and the orders of these tests.
 
 use std::time::Duration;
 
-use posthaste_model::{Address, Channel, Content, CourierId, Lane, OnUnknown, Row, Suffix, Text, UnixMs};
+use posthaste_model::{
+    Address, Channel, Content, CourierId, Delivery, OnUnknown, OrderId, Priority, Text, UnixMs,
+};
 use posthaste_rig::servers::Builder;
-use posthaste_rig::{PrivateServer, Reply};
+use posthaste_rig::{PrivateServer, RespReply};
 use posthaste_store::{
-    CallError, ClaimAsk, ClaimReply, NewOrder, NewOrderHead, Role, Settings, Store, Taken,
+    CallError, ClaimReply, ClaimRequest, ClaimedParcels, NewOrder, NewOrderHead, Role, Settings, Store,
 };
 
 pub(crate) const SPAN: Duration = Duration::from_secs(72 * 3600);
@@ -15,7 +17,7 @@ pub(crate) fn settings(url: &str) -> Settings {
     Settings { url: url.to_owned().into(), ..Settings::default() }
 }
 
-/// A server with a limit of memory, so that preflight has nothing to say.
+/// A server with a memory limit, so that preflight has no findings.
 pub(crate) fn builder() -> Builder {
     PrivateServer::builder().max_memory(4 << 30)
 }
@@ -40,12 +42,12 @@ pub(crate) fn courier_id() -> CourierId {
     "c1".parse().unwrap()
 }
 
-pub(crate) fn suffix(n: u64) -> Suffix {
+pub(crate) fn order_id(n: u64) -> OrderId {
     format!("u1:{n}").parse().unwrap()
 }
 
-pub(crate) fn row(index: u32) -> Row {
-    Row {
+pub(crate) fn delivery(index: u32) -> Delivery {
+    Delivery {
         index,
         recipient: format!("r{index}"),
         name: format!("Recipient {index}"),
@@ -53,11 +55,11 @@ pub(crate) fn row(index: u32) -> Row {
     }
 }
 
-pub(crate) fn head(suffix: Suffix) -> NewOrderHead {
+pub(crate) fn head(order_id: OrderId) -> NewOrderHead {
     NewOrderHead {
-        suffix,
+        order_id,
         due: None,
-        lane: Lane::Urgent,
+        priority: Priority::Urgent,
         on_unknown: OnUnknown::Default,
         not_after: None,
         span: SPAN,
@@ -65,19 +67,23 @@ pub(crate) fn head(suffix: Suffix) -> NewOrderHead {
     }
 }
 
-/// An order of so many rows by e-mail.
-pub(crate) fn order(suffix: Suffix, rows: u32) -> NewOrder {
+/// An order of this many deliveries by e-mail.
+pub(crate) fn order(order_id: OrderId, deliveries: u32) -> NewOrder {
     NewOrder {
-        head: head(suffix),
+        head: head(order_id),
         digest: [7; 12],
-        rows: (0..rows).map(|index| (email(), row(index))).collect(),
+        deliveries: (0..deliveries).map(|index| (email(), delivery(index))).collect(),
         no_contact: Vec::new(),
     }
 }
 
-pub(crate) async fn claim(store: &Store, number: u64, begin: u32) -> Result<(Taken, u64), CallError> {
+pub(crate) async fn claim(
+    store: &Store,
+    number: u64,
+    begin: u32,
+) -> Result<(ClaimedParcels, u64), CallError> {
     let (channel, courier) = (email(), courier_id());
-    let ask = ClaimAsk {
+    let ask = ClaimRequest {
         channel: &channel,
         courier: &courier,
         number,
@@ -104,7 +110,7 @@ pub(crate) fn keys(server: &PrivateServer) -> Vec<String> {
     keys
 }
 
-pub(crate) fn int(reply: Reply) -> i64 {
+pub(crate) fn int(reply: RespReply) -> i64 {
     reply.int().unwrap_or_else(|| panic!("not a number: {reply:?}"))
 }
 
@@ -112,7 +118,7 @@ pub(crate) fn in_an_hour(now: UnixMs) -> UnixMs {
     now.after(Duration::from_secs(3600))
 }
 
-/// Waits for a fact; the tasks of the test go on meanwhile.
+/// Waits for a condition while the other tasks of the test go on.
 pub(crate) async fn eventually<T, E: std::fmt::Display>(
     what: &str,
     mut probe: impl FnMut() -> Result<T, E>,

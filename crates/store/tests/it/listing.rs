@@ -1,12 +1,12 @@
-//! Lists of orders: whole, in order, page by page, whatever is removed meanwhile.
+//! Lists of orders are complete and in order, page by page, whatever is removed meanwhile.
 
-use posthaste_model::{Suffix, UnixMs};
+use posthaste_model::{OrderId, UnixMs};
 use posthaste_rig::PrivateServer;
-use posthaste_store::{Glance, OrderCursor, OrderFilter, Role, Settings, Store};
+use posthaste_store::{OrderCursor, OrderFilter, OrderSummary, Role, Settings, Store};
 
 use crate::house::*;
 
-/// Orders made by hand, each accepted at a moment of one's choice.
+/// Orders made by hand, each accepted at a chosen moment.
 struct Book {
     server: PrivateServer,
     store: Store,
@@ -18,7 +18,7 @@ impl Book {
         let server = server();
         let settings = Settings { partitions, ..settings(&server.url()) };
         let (store, _) = Store::connect(settings, Role::Queue).await.unwrap();
-        let first: Suffix = "first:1".parse().unwrap();
+        let first: OrderId = "first:1".parse().unwrap();
         store.accept(&order(first.clone(), 1)).await.unwrap();
         let history = format!("history:{{{}}}:first:1", store.partition_of(&first));
         let head = server.command(&["HGET", &history, "h"]).unwrap().bytes().unwrap().to_vec();
@@ -32,32 +32,32 @@ impl Book {
         assert!(reply.error().is_none(), "{reply:?}");
     }
 
-    fn key(&self, family: &str, suffix: &str, rest: &str) -> String {
-        format!("{family}:{{{}}}{rest}", self.store.partition_of(&suffix.parse().unwrap()))
+    fn key(&self, family: &str, order_id: &str, rest: &str) -> String {
+        format!("{family}:{{{}}}{rest}", self.store.partition_of(&order_id.parse().unwrap()))
     }
 
-    fn accept(&self, suffix: &str, at: u64) {
+    fn accept(&self, order_id: &str, at: u64) {
         let mut head = self.head.clone();
         head[4..10].copy_from_slice(&at.to_be_bytes()[2..]);
-        let history = self.key("history", suffix, &format!(":{suffix}"));
+        let history = self.key("history", order_id, &format!(":{order_id}"));
         self.command(&[b"HSET".as_slice(), history.as_bytes(), b"h", &head]);
-        self.note(suffix);
+        self.note(order_id);
     }
 
-    /// Puts a suffix into the lists alone, as if its order were retired.
-    fn note(&self, suffix: &str) {
-        let sender = suffix.split(':').next().unwrap();
-        self.command(&["RPUSH", &self.key("orders", suffix, ""), suffix]);
-        self.command(&["RPUSH", &self.key("sender", suffix, &format!(":{sender}")), suffix]);
+    /// Adds an order id only to the lists, as if its order had been purged.
+    fn note(&self, order_id: &str) {
+        let sender = order_id.split(':').next().unwrap();
+        self.command(&["RPUSH", &self.key("orders", order_id, ""), order_id]);
+        self.command(&["RPUSH", &self.key("sender", order_id, &format!(":{sender}")), order_id]);
     }
 
-    /// Removes an order; its names too when they are the oldest.
-    fn retire(&self, suffix: &str) {
-        self.command(&["DEL", &self.key("history", suffix, &format!(":{suffix}"))]);
-        let sender = suffix.split(':').next().unwrap();
-        for list in [self.key("orders", suffix, ""), self.key("sender", suffix, &format!(":{sender}"))] {
+    /// Removes an order; its entries in the lists too if they are the oldest.
+    fn retire(&self, order_id: &str) {
+        self.command(&["DEL", &self.key("history", order_id, &format!(":{order_id}"))]);
+        let sender = order_id.split(':').next().unwrap();
+        for list in [self.key("orders", order_id, ""), self.key("sender", order_id, &format!(":{sender}"))] {
             let first = self.server.command(&["LINDEX", &list, "0"]).unwrap();
-            if first.bytes() == Some(suffix.as_bytes()) {
+            if first.bytes() == Some(order_id.as_bytes()) {
                 self.command(&["LPOP", &list]);
             }
         }
@@ -71,10 +71,10 @@ impl Book {
     ) -> (Vec<String>, Option<OrderCursor>) {
         let page = self.store.list_orders(filter, cursor, limit, |_, _| true).await.unwrap().unwrap();
         let next = page.next.map(|next| next.to_string().parse().unwrap());
-        (page.orders.iter().map(|(suffix, _)| suffix.to_string()).collect(), next)
+        (page.orders.iter().map(|(order_id, _)| order_id.to_string()).collect(), next)
     }
 
-    /// All pages; between them, `between` may do what it likes.
+    /// All pages; `between` is called after each and may change anything.
     async fn pages(
         &self,
         filter: &OrderFilter,
@@ -108,7 +108,7 @@ fn between(from: u64, to: u64) -> OrderFilter {
     OrderFilter { sender: None, from: Some(UnixMs(from)), to: Some(UnixMs(to)) }
 }
 
-/// Orders 1 to `count` of two senders, accepted at ten times their number; newest first.
+/// Orders 1 to `count` of two senders, each accepted at ten times its number; newest first.
 fn fill(book: &Book, count: u64) -> Vec<String> {
     let names = (1..=count).map(|n| (format!("u{}:{n}", n % 2), n));
     let mut told: Vec<String> = names
@@ -122,7 +122,7 @@ fn fill(book: &Book, count: u64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pages_of_any_size_tell_every_order_once_newest_first() {
+async fn pages_of_any_size_return_every_order_once_newest_first() {
     for partitions in [1, 3, 40] {
         let book = Book::new(partitions).await;
         let told = fill(&book, 60);
@@ -136,7 +136,7 @@ async fn pages_of_any_size_tell_every_order_once_newest_first() {
 }
 
 #[tokio::test]
-async fn orders_of_one_moment_are_told_once() {
+async fn orders_of_one_moment_are_returned_once() {
     let book = Book::new(3).await;
     let mut names: Vec<String> = (0..40).map(|n| format!("u1:{n}")).collect();
     names.iter().for_each(|name| book.accept(name, 77));
@@ -147,7 +147,7 @@ async fn orders_of_one_moment_are_told_once() {
 }
 
 #[tokio::test]
-async fn a_span_of_time_is_told() {
+async fn a_span_of_time_can_be_listed() {
     for partitions in [1, 3] {
         let book = Book::new(partitions).await;
         let told = fill(&book, 80);
@@ -167,7 +167,7 @@ async fn a_span_of_time_is_told() {
 }
 
 #[tokio::test]
-async fn orders_accepted_and_removed_meanwhile_disturb_no_page() {
+async fn orders_accepted_and_removed_meanwhile_do_not_disturb_pages() {
     for partitions in [1, 3] {
         let book = Book::new(partitions).await;
         let told = fill(&book, 100);
@@ -177,7 +177,7 @@ async fn orders_accepted_and_removed_meanwhile_disturb_no_page() {
         let pages = book.pages(&everything, 10, |so_far| {
             new += 1;
             book.accept(&format!("u1:{new}"), new * 10);
-            // The oldest two go, as at the end of their retention.
+            // The oldest two are removed, as at the end of their retention.
             for _ in 0..2 {
                 if oldest.len() > so_far.len() {
                     book.retire(&oldest.pop().unwrap());
@@ -191,16 +191,16 @@ async fn orders_accepted_and_removed_meanwhile_disturb_no_page() {
 }
 
 #[tokio::test]
-async fn more_may_go_than_a_page_looks_at() {
+async fn more_orders_may_be_removed_than_a_page_reads() {
     let book = Book::new(1).await;
     let told = fill(&book, 100);
     let (first, cursor) = book.page(&OrderFilter::default(), None, 3).await;
     assert_eq!(first, told[..3]);
-    // All but ten, the last one told among those that stay.
+    // All but ten are removed; the last one returned stays.
     told[10..].iter().rev().for_each(|name| book.retire(name));
     let (second, cursor) = book.page(&OrderFilter::default(), cursor.as_ref(), 3).await;
     assert_eq!(second, told[3..6]);
-    // And now the last one told goes too, and all that are older.
+    // Now the last one returned is removed too, with all that are older.
     told[..10].iter().rev().for_each(|name| book.retire(name));
     let (third, cursor) = book.page(&OrderFilter::default(), cursor.as_ref(), 3).await;
     assert_eq!((third, cursor), (vec![], None));
@@ -209,7 +209,7 @@ async fn more_may_go_than_a_page_looks_at() {
 #[tokio::test]
 async fn a_long_stretch_of_removed_orders_takes_more_than_one_page() {
     let book = Book::new(2).await;
-    // One that is due in a year keeps the names behind it in the lists.
+    // An order that is due in a year keeps the names behind it in the lists.
     book.accept("u1:1", 10);
     for n in 2..12_000_u64 {
         book.note(&format!("u1:{n}"));
@@ -223,12 +223,12 @@ async fn a_long_stretch_of_removed_orders_takes_more_than_one_page() {
 }
 
 #[tokio::test]
-async fn only_what_is_wanted_counts() {
+async fn only_selected_orders_count() {
     let book = Book::new(2).await;
     let told = fill(&book, 30);
-    let third = |suffix: &Suffix, _: &Glance| suffix.as_str().ends_with('3');
+    let third = |order_id: &OrderId, _: &OrderSummary| order_id.as_str().ends_with('3');
     let page = book.store.list_orders(&OrderFilter::default(), None, 2, third).await.unwrap().unwrap();
-    let names: Vec<_> = page.orders.iter().map(|(suffix, _)| suffix.to_string()).collect();
+    let names: Vec<_> = page.orders.iter().map(|(order_id, _)| order_id.to_string()).collect();
     assert_eq!(names, [told[7].clone(), told[17].clone()]);
     let rest = book.store.list_orders(&OrderFilter::default(), page.next.as_ref(), 2, third).await.unwrap();
     assert_eq!(rest.unwrap().orders.len(), 1);
@@ -245,7 +245,7 @@ async fn a_cursor_of_another_list_is_refused() {
 }
 
 #[tokio::test]
-async fn a_record_that_can_not_be_read_hides_no_other() {
+async fn an_unreadable_record_does_not_hide_others() {
     let book = Book::new(1).await;
     let told = fill(&book, 5);
     book.command(&["HSET", &format!("history:{{0}}:{}", told[1]), "h", "nonsense"]);

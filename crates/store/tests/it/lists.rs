@@ -1,18 +1,20 @@
-//! Channels, idempotency keys, the day's limit, days to retire.
+//! Channels, idempotency keys, the daily limit, days to purge.
 
 use std::time::Duration;
 
 use posthaste_model::{SenderId, UnixMs};
-use posthaste_store::{Bound, NothingStored, Place, Reserved, Retired, Role, Store};
+use posthaste_store::{
+    BoundIdempotencyKey, DailyPlace, DailyPlaces, NothingStored, PurgedOrders, Role, Store,
+};
 
 use crate::house::*;
 
 #[tokio::test]
-async fn couriers_make_their_channel_known() {
+async fn couriers_register_their_channel() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!(store.channels(0).await.unwrap(), []);
-    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let accepted = store.accept(&order(order_id(1), 1)).await.unwrap();
     assert_eq!(accepted.channels[0].courier_seen, None);
     assert_eq!(store.receipts().await.unwrap(), [].into());
     let role = Role::CourierWith { channel: email(), receipts: true };
@@ -21,7 +23,7 @@ async fn couriers_make_their_channel_known() {
     let channels = store.channels(0).await.unwrap();
     assert_eq!(channels.len(), 1);
     assert_eq!(channels[0].0, email());
-    let accepted = store.accept(&order(suffix(2), 1)).await.unwrap();
+    let accepted = store.accept(&order(order_id(2), 1)).await.unwrap();
     assert_eq!(accepted.channels[0].courier_seen, Some(channels[0].1));
 }
 
@@ -31,27 +33,29 @@ async fn keys_are_bound_once_and_places_taken_once() {
     let store = tool(&server).await;
     let sender: SenderId = "u1".parse().unwrap();
     let ttl = Duration::from_secs(60);
-    let bind = async |n, digest| store.bind(&sender, "abc", &suffix(n), [digest; 12], ttl).await.unwrap();
-    assert_eq!(bind(1, 1).await, Bound::Fresh);
-    assert_eq!(bind(2, 1).await, Bound::Same(suffix(1)));
-    assert_eq!(bind(2, 2).await, Bound::Other);
+    let bind = async |n, digest| {
+        store.bind_idempotency_key(&sender, "abc", &order_id(n), [digest; 12], ttl).await.unwrap()
+    };
+    assert_eq!(bind(1, 1).await, BoundIdempotencyKey::Fresh);
+    assert_eq!(bind(2, 1).await, BoundIdempotencyKey::Same(order_id(1)));
+    assert_eq!(bind(2, 2).await, BoundIdempotencyKey::Other);
 
-    let reserve = async |n| store.reserve(&sender, &suffix(n), 1, UnixMs(0)).await.unwrap();
-    let Reserved::Ok { used: 1, again: false, taken } = reserve(1).await else { panic!("no place") };
-    assert_eq!(reserve(1).await, Reserved::Ok { used: 1, again: true, taken });
-    assert!(matches!(reserve(2).await, Reserved::Full { used: 1, .. }));
-    let (place, proof) = (Place { suffix: suffix(1), taken }, NothingStored::never_tried());
-    assert!(store.unreserve(&sender, &place, &proof).await.unwrap());
-    assert!(!store.unreserve(&sender, &place, &proof).await.unwrap());
-    assert!(matches!(reserve(2).await, Reserved::Ok { used: 1, again: false, .. }));
+    let reserve = async |n| store.take_daily_places(&sender, &order_id(n), 1, UnixMs(0)).await.unwrap();
+    let DailyPlaces::Ok { used: 1, again: false, taken } = reserve(1).await else { panic!("no place") };
+    assert_eq!(reserve(1).await, DailyPlaces::Ok { used: 1, again: true, taken });
+    assert!(matches!(reserve(2).await, DailyPlaces::Full { used: 1, .. }));
+    let (place, proof) = (DailyPlace { order_id: order_id(1), taken }, NothingStored::never_tried());
+    assert!(store.return_daily_places(&sender, &place, &proof).await.unwrap());
+    assert!(!store.return_daily_places(&sender, &place, &proof).await.unwrap());
+    assert!(matches!(reserve(2).await, DailyPlaces::Ok { used: 1, again: false, .. }));
 }
 
 #[tokio::test]
-async fn days_to_retire_are_found_from_the_oldest_order_on() {
+async fn days_to_purge_are_found_from_the_oldest_order_on() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!(store.days_to_retire(0, 90).await.unwrap(), Vec::<u64>::new());
-    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let accepted = store.accept(&order(order_id(1), 1)).await.unwrap();
     let today = accepted.accepted.0 / 86_400_000;
     assert_eq!(store.days_to_retire(0, 0).await.unwrap(), Vec::<u64>::new());
     // As if it had been accepted and finished long ago.
@@ -65,7 +69,7 @@ async fn days_to_retire_are_found_from_the_oldest_order_on() {
     }
     assert_eq!(store.days_to_retire(0, 10).await.unwrap(), [today - 35, today - 30]);
     assert_eq!(store.days_to_retire(0, 0).await.unwrap(), [today - 35, today - 30, today - 1]);
-    assert_eq!(store.retire(0, today - 35, 10).await.unwrap().reply, Retired::Done(1));
-    assert_eq!(store.retire(0, today, 10).await.unwrap().reply, Retired::Early);
-    assert!(store.load_order(0, &suffix(1)).await.unwrap().is_none());
+    assert_eq!(store.purge_orders(0, today - 35, 10).await.unwrap().reply, PurgedOrders::Done(1));
+    assert_eq!(store.purge_orders(0, today, 10).await.unwrap().reply, PurgedOrders::Early);
+    assert!(store.load_order(0, &order_id(1)).await.unwrap().is_none());
 }

@@ -1,4 +1,4 @@
-//! The store on real servers, one file a behaviour.
+//! The store on real servers; one file per behaviour.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 

@@ -1,10 +1,11 @@
-//! With memory full nothing new is accepted, whole or not at all, and what is queued still drains.
+//! When memory is full, no new order is accepted, not even in part, and the queue still drains.
 
 use std::time::Duration;
 
-use posthaste_model::{Reason, SenderId, Verdict};
+use posthaste_model::{OutcomeKind, Reason, SenderId};
 use posthaste_store::{
-    AcceptError, CallError, ConnectError, Later, ParcelRef, Report, Reported, Role, Settlement, Store,
+    AcceptError, AttemptReport, CallError, ConnectError, ParcelRef, Reported, Retryable, Role, Settlement,
+    Store,
 };
 
 use crate::house::*;
@@ -13,53 +14,60 @@ use crate::house::*;
 async fn new_orders_wait_and_old_ones_drain() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory", "100kb"]).unwrap();
     let before = keys(&server);
 
-    // The script itself refuses, whatever the gate knows.
+    // The script itself refuses, whatever the memory guard knows.
     let sender: SenderId = "u1".parse().unwrap();
-    let bound = store.bind(&sender, "abc", &suffix(2), [0; 12], Duration::from_secs(1)).await;
-    assert!(matches!(bound, Err(CallError::Later { why: Later::Memory })), "{bound:?}");
-    // The gate learns it within half a second; until then the script refuses.
+    let bound =
+        store.bind_idempotency_key(&sender, "abc", &order_id(2), [0; 12], Duration::from_secs(1)).await;
+    assert!(matches!(bound, Err(CallError::Retryable { why: Retryable::Memory })), "{bound:?}");
+    // The memory guard learns it within half a second; until then the script refuses.
     for big in [1, 6_000] {
-        let told = store.accept(&order(suffix(3), big)).await;
+        let told = store.accept(&order(order_id(3), big)).await;
         let full = matches!(
             told,
-            Err(AcceptError::Refused(CallError::Later { why: Later::Memory | Later::NearlyFull }))
+            Err(AcceptError::Refused(CallError::Retryable {
+                why: Retryable::Memory | Retryable::NearlyFull
+            }))
         );
         assert!(full, "{told:?}");
     }
     assert_eq!(keys(&server), before);
 
-    // A courier that starts now can drain as well, but nobody can set up another database.
+    // A courier that starts now can drain the queue as well, but no other database can be set up.
     let (store, _) = Store::connect(settings(&server.url()), Role::Courier(email())).await.unwrap();
     let other = format!("{}?db=1", server.url());
     let told = Store::connect(settings(&other), Role::Queue).await;
-    assert!(matches!(told, Err(ConnectError::Call(CallError::Later { why: Later::Memory }))), "{told:?}");
+    assert!(
+        matches!(told, Err(ConnectError::Call(CallError::Retryable { why: Retryable::Memory }))),
+        "{told:?}"
+    );
     let (taken, fence) = claim(&store, 1, 10).await.unwrap();
-    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
-    let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
+    let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
+    let report =
+        AttemptReport { delivery: 0, attempt: 1, outcome: OutcomeKind::Sent, reason: Reason::None, value: 0 };
     let settlement = Settlement { parcel, leave: true, reports: vec![report] };
     let settled = store.settle(0, &email(), &[settlement]).await.unwrap().reply;
     assert_eq!(settled.parcels[0].1, [Reported::Applied]);
 }
 
 #[tokio::test]
-async fn from_nine_tenths_on_nothing_new_is_accepted() {
+async fn above_90_percent_nothing_new_is_accepted() {
     let server = server();
     let store = tool(&server).await;
     let used: u64 = server.info("memory").unwrap()["used_memory"].parse().unwrap();
-    // Full, or nearly so when something is freed meanwhile.
+    // Full, or nearly full if something is freed meanwhile.
     server.command(&["CONFIG", "SET", "maxmemory", &used.to_string()]).unwrap();
-    let told = store.accept(&order(suffix(1), 1)).await;
+    let told = store.accept(&order(order_id(1), 1)).await;
     assert!(
-        matches!(told, Err(AcceptError::Refused(CallError::Later { why: Later::NearlyFull }))),
+        matches!(told, Err(AcceptError::Refused(CallError::Retryable { why: Retryable::NearlyFull }))),
         "{told:?}"
     );
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).unwrap();
-    posthaste_rig::eventually_async("there is room again", async || {
-        store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
+    posthaste_rig::eventually_async("there is memory again", async || {
+        store.accept(&order(order_id(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
 }

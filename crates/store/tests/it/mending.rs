@@ -1,19 +1,19 @@
-//! Scripts are loaded again, connections made again.
+//! Scripts are loaded again, and connections re-established.
 
 use std::time::Duration;
 
 use posthaste_rig::{PrivateServer, patience};
-use posthaste_store::{CallError, ConnectError, Lost, Role, Settings, Store};
+use posthaste_store::{CallError, ConnectError, NoReplyCause, Role, Settings, Store};
 
 use crate::house::*;
 
 #[tokio::test]
-async fn a_flushed_script_cache_is_filled_again() {
+async fn scripts_are_loaded_again_after_a_flush() {
     let server = server();
     let store = tool(&server).await;
     for n in 1..=3 {
         server.command(&["SCRIPT", "FLUSH"]).unwrap();
-        let accepted = store.accept(&order(suffix(n), 1)).await.unwrap();
+        let accepted = store.accept(&order(order_id(n), 1)).await.unwrap();
         assert!(!accepted.again);
     }
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
@@ -32,11 +32,11 @@ async fn killed_connections_come_back() {
     let after = after.unwrap().unwrap().clone();
     assert_eq!((after.run_id, after.restarts), (before.run_id, 0));
     assert!(after.since > before.since);
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn one_lost_connection_of_several_stops_nothing() {
+async fn losing_one_of_several_connections_stops_nothing() {
     let server = server();
     let store = tool(&server).await;
     let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).unwrap().text().unwrap().to_owned();
@@ -45,10 +45,10 @@ async fn one_lost_connection_of_several_stops_nothing() {
     server.command(&["CLIENT", "KILL", "ID", &id]).unwrap();
     let mut answered = 0;
     while answered < 20 {
-        match store.ring(0).await {
+        match store.promote_due(0).await {
             Ok(_) => answered += 1,
-            // The one under way on that connection.
-            Err(CallError::Away(_)) => {}
+            // The call in flight on that connection.
+            Err(CallError::NoReply(_)) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -56,13 +56,13 @@ async fn one_lost_connection_of_several_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_restarted_server_is_told_and_used_again() {
+async fn a_restarted_server_is_reported_and_used_again() {
     let mut server = server();
     let patient = Settings { call_timeout: patience(), ..settings(&server.url()) };
     let (store, _) = Store::connect(patient, Role::Tool).await.unwrap();
     let (epoch, run_id) = (store.epoch(), store.connection().borrow().run_id.clone());
     assert_eq!(epoch.len(), 32);
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     server.stop().unwrap();
     let mut link = store.connection();
     tokio::time::timeout(patience(), link.wait_for(|link| !link.up)).await.unwrap().unwrap();
@@ -76,33 +76,36 @@ async fn a_restarted_server_is_told_and_used_again() {
 }
 
 #[tokio::test]
-async fn without_a_server_calls_are_away_after_their_time() {
+async fn without_a_server_calls_fail_after_their_time_limit() {
     let mut server = server();
     let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.kill9().unwrap();
     let mut link = store.connection();
     tokio::time::timeout(patience(), link.wait_for(|link| !link.up)).await.unwrap().unwrap();
-    assert!(matches!(store.ring(0).await, Err(CallError::Away(Lost::NotConnected))));
-    assert!(matches!(store.load_order(0, &suffix(1)).await, Err(CallError::Away(Lost::NotConnected))));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::NoReply(NoReplyCause::NotConnected))));
+    assert!(matches!(
+        store.load_order(0, &order_id(1)).await,
+        Err(CallError::NoReply(NoReplyCause::NotConnected))
+    ));
 }
 
 #[tokio::test]
-async fn a_frozen_server_is_away_and_back_when_it_thaws() {
+async fn a_frozen_server_is_away_until_it_resumes() {
     let server = server();
     let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.freeze().unwrap();
-    assert!(matches!(store.ring(0).await, Err(CallError::Away(_))));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::NoReply(_))));
     server.thaw().unwrap();
     posthaste_rig::eventually_async("calls are answered", async || {
-        store.ring(0).await.map(drop).map_err(|error| error.to_string())
+        store.promote_due(0).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
 }
 
 #[tokio::test]
-async fn without_a_server_there_is_no_store() {
+async fn without_a_server_connecting_fails() {
     let mut server = PrivateServer::start().unwrap();
     server.kill9().unwrap();
     let told = Store::connect(settings(&server.url()), Role::Tool).await;
@@ -118,12 +121,12 @@ async fn a_store_leaves_no_connection_behind() {
     };
     let store = tool(&server).await;
     let hearing = store.hearing();
-    eventually("it listens", || if hearing.listening() { Ok(()) } else { Err("deaf") }).await;
+    eventually("it listens", || if hearing.listening() { Ok(()) } else { Err("not listening") }).await;
     assert_eq!(count(), 4);
     drop(store);
     eventually("dropped, all are closed", || if count() == 1 { Ok(()) } else { Err(count()) }).await;
     let store = tool(&server).await;
     store.disconnect().await;
     eventually("disconnected, all are closed", || if count() == 1 { Ok(()) } else { Err(count()) }).await;
-    assert!(matches!(store.clone().ring(0).await, Err(CallError::Away(_))));
+    assert!(matches!(store.clone().promote_due(0).await, Err(CallError::NoReply(_))));
 }

@@ -1,19 +1,19 @@
-//! What is refused, mended, warned of, and said to be unseen.
+//! What preflight refuses, corrects, warns of, and reports as unseen.
 
 use std::time::Duration;
 
 use posthaste_rig::servers::Fsync;
 use posthaste_rig::{PrivateServer, patience};
-use posthaste_store::preflight::{Level, Report};
+use posthaste_store::preflight::{PreflightReport, Severity};
 use posthaste_store::{CallError, ConnectError, Role, Settings, Store};
 
 use crate::house::*;
 
-async fn report(server: &PrivateServer) -> Report {
+async fn report(server: &PrivateServer) -> PreflightReport {
     Store::connect(settings(&server.url()), Role::Tool).await.unwrap().1
 }
 
-async fn refused(server: &PrivateServer) -> Report {
+async fn refused(server: &PrivateServer) -> PreflightReport {
     match Store::connect(settings(&server.url()), Role::Tool).await {
         Err(ConnectError::Refused(report)) => report,
         other => panic!("{other:?}"),
@@ -28,9 +28,9 @@ fn flags(server: &PrivateServer) -> String {
 }
 
 #[tokio::test]
-async fn a_good_server_gives_no_cause_for_complaint() {
+async fn a_good_server_has_no_findings() {
     let report = report(&server()).await;
-    assert_eq!(report.worst(), Level::Ok, "{report}");
+    assert_eq!(report.worst(), Severity::Ok, "{report}");
     assert!(report.lines.len() >= 7, "{report}");
 }
 
@@ -39,7 +39,7 @@ async fn a_policy_that_deletes_messages_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
         let server = builder().line(&format!("maxmemory-policy {policy}")).start().unwrap();
         let report = refused(&server).await;
-        assert_eq!(report.level_of("maxmemory-policy"), Some(Level::Refuse));
+        assert_eq!(report.level_of("maxmemory-policy"), Some(Severity::Refuse));
         assert!(report.to_string().contains(policy), "{report}");
         assert!(keys(&server).is_empty());
     }
@@ -56,7 +56,7 @@ async fn missing_flags_are_set_and_others_kept() {
 }
 
 #[tokio::test]
-async fn what_this_user_may_not_see_is_said() {
+async fn settings_this_user_may_not_read_are_reported() {
     let server = builder().events("").start().unwrap();
     server.command(&["ACL", "SETUSER", "ann", "on", ">secret", "~*", "&*", "+@all", "-config"]).unwrap();
     let as_ann = Settings {
@@ -65,17 +65,17 @@ async fn what_this_user_may_not_see_is_said() {
         ..settings(&server.url())
     };
     let (store, report) = Store::connect(as_ann, Role::Tool).await.unwrap();
-    assert_eq!(report.level_of("notify-keyspace-events"), Some(Level::Unseen), "{report}");
-    assert_eq!(report.level_of("appendfsync"), Some(Level::Unseen), "{report}");
-    // INFO tells these as well.
-    assert_eq!(report.level_of("maxmemory-policy"), Some(Level::Ok), "{report}");
-    assert_eq!(report.level_of("appendonly"), Some(Level::Ok), "{report}");
+    assert_eq!(report.level_of("notify-keyspace-events"), Some(Severity::Unseen), "{report}");
+    assert_eq!(report.level_of("appendfsync"), Some(Severity::Unseen), "{report}");
+    // INFO reports these as well.
+    assert_eq!(report.level_of("maxmemory-policy"), Some(Severity::Ok), "{report}");
+    assert_eq!(report.level_of("appendonly"), Some(Severity::Ok), "{report}");
     assert_eq!(flags(&server), "");
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn flags_that_may_be_read_but_not_set_are_warned_of() {
+async fn a_warning_shows_flags_that_may_be_read_but_not_set() {
     let server = builder().events("").start().unwrap();
     server.command(&["ACL", "SETUSER", "ann", "on", ">secret", "~*", "&*", "+@all", "-config|set"]).unwrap();
     let as_ann = Settings {
@@ -84,19 +84,19 @@ async fn flags_that_may_be_read_but_not_set_are_warned_of() {
         ..settings(&server.url())
     };
     let (_, report) = Store::connect(as_ann, Role::Tool).await.unwrap();
-    assert_eq!(report.level_of("notify-keyspace-events"), Some(Level::Warn), "{report}");
+    assert_eq!(report.level_of("notify-keyspace-events"), Some(Severity::Warn), "{report}");
 }
 
 #[tokio::test]
-async fn what_is_less_safe_than_it_could_be_is_warned_of() {
+async fn less_safe_settings_are_warned_of() {
     let server = PrivateServer::builder().fsync(Fsync::Off).start().unwrap();
     let found = report(&server).await;
-    assert_eq!(found.level_of("appendonly"), Some(Level::Warn), "{found}");
-    assert_eq!(found.level_of("maxmemory"), Some(Level::Warn), "{found}");
+    assert_eq!(found.level_of("appendonly"), Some(Severity::Warn), "{found}");
+    assert_eq!(found.level_of("maxmemory"), Some(Severity::Warn), "{found}");
     let server = builder().line("no-appendfsync-on-rewrite yes").line("appendfsync no").start().unwrap();
     let found = report(&server).await;
-    assert_eq!(found.level_of("no-appendfsync-on-rewrite"), Some(Level::Warn), "{found}");
-    assert_eq!(found.level_of("appendfsync"), Some(Level::Warn), "{found}");
+    assert_eq!(found.level_of("no-appendfsync-on-rewrite"), Some(Severity::Warn), "{found}");
+    assert_eq!(found.level_of("appendfsync"), Some(Severity::Warn), "{found}");
 }
 
 #[tokio::test]
@@ -105,26 +105,26 @@ async fn a_replica_is_refused() {
     let replica = server();
     let port = primary.tcp_addr().unwrap().port().to_string();
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
-    assert_eq!(refused(&replica).await.level_of("role"), Some(Level::Refuse));
+    assert_eq!(refused(&replica).await.level_of("role"), Some(Severity::Refuse));
 }
 
 #[tokio::test]
-async fn a_policy_changed_meanwhile_is_noticed_at_the_next_connection() {
+async fn a_changed_policy_is_noticed_at_the_next_connection() {
     let server = server();
     let quick = Settings { call_timeout: Duration::from_secs(2), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
     server.command(&["CONFIG", "SET", "notify-keyspace-events", ""]).unwrap();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
-    eventually("it is told", || match store.report().level_of("maxmemory-policy") {
-        Some(Level::Refuse) => Ok(()),
+    eventually("it is reported", || match store.report().level_of("maxmemory-policy") {
+        Some(Severity::Refuse) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
-    assert!(matches!(store.ring(0).await, Err(CallError::Away(_))));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::NoReply(_))));
     server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
     let mut link = store.connection();
     tokio::time::timeout(patience(), link.wait_for(|link| link.up)).await.unwrap().unwrap();
-    store.ring(0).await.unwrap();
+    store.promote_due(0).await.unwrap();
     assert_eq!(flags(&server), "EKhx");
 }

@@ -1,21 +1,22 @@
-//! A database that lost its last changes is noticed by its marks, stops everybody, and goes on as somebody decides.
+//! A database that lost its last changes is detected by its marks, halts all processes, and goes on as the operator
+//! decides.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use posthaste_model::{Durability, Reason, State, Verdict};
+use posthaste_model::{Durability, OutcomeKind, Reason, State};
 use posthaste_rig::patience;
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::{
-    AcceptError, Assume, CallError, ClaimAsk, Halt, HaltCause, InDoubt, ParcelRef, Report, Reported, Role,
-    Settings, Settlement, StopWhy, Store,
+    AcceptError, Assume, AttemptReport, CallError, ClaimRequest, FatalReason, HaltCause, HaltState, InDoubt,
+    ParcelRef, Reported, Role, Settings, Settlement, Store,
 };
 
 use crate::house::*;
 
-fn halted(store: &Store) -> Result<Halt, String> {
+fn halted(store: &Store) -> Result<HaltState, String> {
     match store.stopped() {
-        Some(StopWhy::Halted(halt)) => Ok(*halt),
+        Some(FatalReason::Halted(halt)) => Ok(*halt),
         other => Err(format!("{other:?}")),
     }
 }
@@ -32,7 +33,7 @@ async fn inspector(server: &PrivateServer) -> Store {
     Store::connect(settings(&server.url()), Role::Inspector).await.unwrap().0
 }
 
-/// A server that has written down all that it answered.
+/// A server that has written everything it answered to disk.
 fn careful() -> PrivateServer {
     builder().fsync(Fsync::Always).start().unwrap()
 }
@@ -58,7 +59,7 @@ impl Copy {
         Self { files, kept }
     }
 
-    /// The server comes back with it.
+    /// The server returns with the copy.
     fn put_back(&self, server: &mut PrivateServer) {
         server.kill9().unwrap();
         std::fs::remove_dir_all(&self.files).unwrap();
@@ -68,26 +69,27 @@ impl Copy {
 }
 
 #[tokio::test]
-async fn a_mark_that_went_back_stops_all_but_reports() {
+async fn a_mark_that_went_back_stops_all_calls_except_reports() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     let (taken, fence) = claim(&store, 1, 1).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
-    assert!(matches!(claim(&store, 2, 0).await, Err(CallError::Stop(_))));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::Fatal(FatalReason::Halted(_)))));
+    assert!(matches!(claim(&store, 2, 0).await, Err(CallError::Fatal(_))));
     assert!(matches!(
-        store.accept(&order(suffix(2), 1)).await,
-        Err(AcceptError::Refused(CallError::Stop(_)))
+        store.accept(&order(order_id(2), 1)).await,
+        Err(AcceptError::Refused(CallError::Fatal(_)))
     ));
 
-    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
-    let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
+    let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
+    let report =
+        AttemptReport { delivery: 0, attempt: 1, outcome: OutcomeKind::Sent, reason: Reason::None, value: 0 };
     let settlement = Settlement { parcel, leave: true, reports: vec![report] };
     let settled = store.settle(0, &email(), &[settlement]).await.unwrap().reply;
     assert_eq!(settled.parcels[0].1, [Reported::Applied]);
 
-    // It is written down, so whoever comes later knows.
+    // The halt is recorded, so that processes that start later know it.
     eventually("the halt is stored", || match server.command(&["GET", "epoch:{0}"]).unwrap().text() {
         Some(epoch) if epoch.starts_with('!') => Ok(()),
         other => Err(format!("{other:?}")),
@@ -99,39 +101,39 @@ async fn a_mark_that_went_back_stops_all_but_reports() {
         (Some(HaltCause::WentBack), 1)
     );
     goes_on(&store).await;
-    store.accept(&order(suffix(2), 1)).await.unwrap();
+    store.accept(&order(order_id(2), 1)).await.unwrap();
     let (_, fence) = claim(&store, 2, 0).await.unwrap();
     assert!(fence > 1_000_000, "{fence}");
-    // Again it finds nothing to do.
+    // A second time it finds nothing to do.
     let again = inspector(&server).await.recover(Assume::Unsent, None, |_| {}).await.unwrap();
     assert_eq!((again.halt, again.partitions), (None, 0));
 }
 
-/// The answer that shows the roll-back is that of an order which was stored.
+/// The answer that shows the roll-back is that of an order that was stored.
 #[tokio::test]
 async fn an_order_whose_answer_shows_the_roll_back_may_be_stored() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     claim(&store, 1, 1).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
-    let told = store.accept(&order(suffix(2), 1)).await.unwrap_err();
-    assert!(matches!(told, AcceptError::Unknown(CallError::Stop(StopWhy::Halted(_)))), "{told:?}");
-    let never = store.accept(&order(suffix(3), 1)).await.unwrap_err();
-    assert!(matches!(never, AcceptError::Refused(CallError::Stop(_))), "{never:?}");
+    let told = store.accept(&order(order_id(2), 1)).await.unwrap_err();
+    assert!(matches!(told, AcceptError::Unknown(CallError::Fatal(FatalReason::Halted(_)))), "{told:?}");
+    let never = store.accept(&order(order_id(3), 1)).await.unwrap_err();
+    assert!(matches!(never, AcceptError::Refused(CallError::Fatal(_))), "{never:?}");
     let histories = keys(&server).into_iter().filter(|key| key.starts_with("history:")).count();
     assert_eq!(histories, 2);
 }
 
 #[tokio::test]
-async fn a_claim_told_again_is_no_roll_back() {
+async fn a_repeated_claim_answer_is_not_a_roll_back() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     let (_, first) = claim(&store, 1, 0).await.unwrap();
-    store.accept(&order(suffix(2), 1)).await.unwrap();
+    store.accept(&order(order_id(2), 1)).await.unwrap();
     let (channel, other) = (email(), "c2".parse().unwrap());
-    let ask = ClaimAsk {
+    let ask = ClaimRequest {
         channel: &channel,
         courier: &other,
         number: 1,
@@ -146,7 +148,7 @@ async fn a_claim_told_again_is_no_roll_back() {
     let (taken, fence) = claim(&store, 1, 0).await.unwrap();
     assert!(taken.again);
     assert_eq!(fence, first);
-    store.ring(0).await.unwrap();
+    store.promote_due(0).await.unwrap();
     assert_eq!(store.stopped(), None);
 }
 
@@ -154,7 +156,7 @@ async fn a_claim_told_again_is_no_roll_back() {
 async fn a_restart_that_lost_nothing_goes_on_under_a_raised_fence() {
     let mut server = careful();
     let store = tool(&server).await;
-    let now = store.accept(&order(suffix(1), 1)).await.unwrap().accepted;
+    let now = store.accept(&order(order_id(1), 1)).await.unwrap().accepted;
     server.kill9().unwrap();
     server.restart().unwrap();
     let (_, fence) = posthaste_rig::eventually_async("it is back", async || {
@@ -166,26 +168,26 @@ async fn a_restart_that_lost_nothing_goes_on_under_a_raised_fence() {
 }
 
 #[tokio::test]
-async fn lost_acceptances_are_named_by_an_idle_process_and_after_a_restart() {
+async fn lost_orders_are_listed_by_an_idle_process_and_after_a_restart() {
     let mut server = careful();
     let store = tool(&server).await;
-    let kept = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let kept = store.accept(&order(order_id(1), 1)).await.unwrap();
     let older = Copy::of(&server);
     let mut lost = Vec::new();
     for n in 2..=4 {
-        let mut later = order(suffix(n), 1);
+        let mut later = order(order_id(n), 1);
         later.head.due = Some(in_an_hour(kept.accepted));
-        lost.push((suffix(n), store.accept(&later).await.unwrap().accepted));
+        lost.push((order_id(n), store.accept(&later).await.unwrap().accepted));
     }
     older.put_back(&mut server);
     let halt = eventually("it is noticed without a call", || halted(&store)).await;
     assert_eq!((halt.lost, halt.ends.clone()), (3, Some([lost[0].clone(), lost[2].clone()])));
     let words = halt.to_string();
     assert!(words.contains("the database went back by about 1 s"), "{words}");
-    assert!(words.contains("lost are 3 accepted orders, u1.2 of 20"), "{words}");
-    assert!(words.contains("sending is stopped; run `posthaste recover --assume sent`"), "{words}");
+    assert!(words.contains("3 accepted orders are lost, from u1.2 (20"), "{words}");
+    assert!(words.contains("sending is stopped; to go on, run `posthaste recover --assume sent`"), "{words}");
 
-    // Whoever starts now stays, and knows the same.
+    // A process that starts now halts too, and knows the same.
     let late = tool(&server).await;
     let told = eventually("it knows as well", || {
         halted(&late).and_then(|halt| match halt.lost {
@@ -195,27 +197,27 @@ async fn lost_acceptances_are_named_by_an_idle_process_and_after_a_restart() {
     })
     .await;
     assert_eq!((told.ends, told.since), (halt.ends, halt.since));
-    assert!(matches!(late.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
+    assert!(matches!(late.promote_due(0).await, Err(CallError::Fatal(FatalReason::Halted(_)))));
 
     let recovery = inspector(&server).await.recover(Assume::Sent, None, |_| {}).await.unwrap();
     assert_eq!(recovery.lost, lost);
     for store in [&store, &late] {
         goes_on(store).await;
-        store.ring(0).await.unwrap();
+        store.promote_due(0).await.unwrap();
     }
-    store.accept(&order(suffix(2), 1)).await.unwrap();
+    store.accept(&order(order_id(2), 1)).await.unwrap();
 }
 
-/// An order that was begun, of which the database knows nothing any more.
+/// An order that was begun, but is missing from the database.
 async fn begun_and_lost() -> (PrivateServer, Store, ParcelRef) {
     let mut server = careful();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     let older = Copy::of(&server);
     let (taken, fence) = claim(&store, 1, 1).await.unwrap();
     older.put_back(&mut server);
     eventually("it is noticed", || halted(&store)).await;
-    let parcel = ParcelRef { member: taken.parcels[0].member.clone(), fence };
+    let parcel = ParcelRef { parcel_id: taken.parcels[0].parcel_id.clone(), fence };
     (server, store, parcel)
 }
 
@@ -225,21 +227,23 @@ async fn what_may_have_been_sent_is_unknown_and_never_sent_again() {
     let mut doubts = Vec::new();
     let inspector = inspector(&server).await;
     inspector.recover(Assume::Sent, None, |found| doubts.push(found)).await.unwrap();
-    assert_eq!(doubts, [InDoubt { order: suffix(1), channel: email(), rows: 1 }]);
+    assert_eq!(doubts, [InDoubt { order: order_id(1), channel: email(), deliveries: 1 }]);
     goes_on(&store).await;
-    let row =
-        async || store.load_order(0, &suffix(1)).await.unwrap().unwrap().inline.unwrap().1.row(0).unwrap();
-    assert_eq!((row().await.state, row().await.reason), (State::Unknown, Reason::WentBack));
+    let delivery = async || {
+        store.load_order(0, &order_id(1)).await.unwrap().unwrap().inline.unwrap().1.delivery(0).unwrap()
+    };
+    assert_eq!((delivery().await.state, delivery().await.reason), (State::Unknown, Reason::WentBack));
     assert!(claim(&store, 2, 1).await.unwrap().0.parcels.is_empty());
-    // What became of the lost attempt is still heard.
-    let report = Report { row: 0, attempt: 1, verdict: Verdict::Sent, reason: Reason::None, value: 0 };
+    // The outcome of the lost attempt is still accepted.
+    let report =
+        AttemptReport { delivery: 0, attempt: 1, outcome: OutcomeKind::Sent, reason: Reason::None, value: 0 };
     let settlement = Settlement { parcel, leave: true, reports: vec![report] };
     store.settle(0, &email(), &[settlement]).await.unwrap();
-    assert_eq!(row().await.state, State::Sent);
+    assert_eq!(delivery().await.state, State::Sent);
 }
 
 #[tokio::test]
-async fn what_is_taken_for_unsent_is_sent() {
+async fn deliveries_assumed_unsent_are_sent() {
     let (server, store, _) = begun_and_lost().await;
     let mut doubts = Vec::new();
     let inspector = inspector(&server).await;
@@ -250,19 +254,22 @@ async fn what_is_taken_for_unsent_is_sent() {
 }
 
 #[tokio::test]
-async fn an_older_copy_nobody_noticed_is_recovered_by_its_time() {
+async fn an_unnoticed_older_copy_is_recovered_by_its_time() {
     let mut server = careful();
     let store = tool(&server).await;
-    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap().accepted;
+    let accepted = store.accept(&order(order_id(1), 1)).await.unwrap().accepted;
     store.disconnect().await;
     server.kill9().unwrap();
     server.restart().unwrap();
     let inspector = inspector(&server).await;
-    let mut rows = 0;
+    let mut deliveries = 0;
     let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
     assert_eq!((recovery.halt, recovery.partitions), (None, 0), "nothing is halted");
-    let recovery = inspector.recover(Assume::Sent, Some(accepted), |found| rows += found.rows).await.unwrap();
-    assert_eq!((recovery.partitions, rows), (1, 1));
+    let recovery = inspector
+        .recover(Assume::Sent, Some(accepted), |found| deliveries += found.deliveries)
+        .await
+        .unwrap();
+    assert_eq!((recovery.partitions, deliveries), (1, 1));
     assert!(claim(&tool(&server).await, 1, 1).await.unwrap().0.parcels.is_empty());
 }
 
@@ -270,7 +277,7 @@ async fn an_older_copy_nobody_noticed_is_recovered_by_its_time() {
 async fn a_roll_back_while_away_is_noticed_before_any_call() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     claim(&store, 1, 0).await.unwrap();
     server.command(&["SET", "fence:{0}", "0"]).unwrap();
     server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
@@ -278,7 +285,7 @@ async fn a_roll_back_while_away_is_noticed_before_any_call() {
 }
 
 #[tokio::test]
-async fn where_nothing_confirmed_was_lost_it_goes_on_by_itself() {
+async fn work_goes_on_by_itself_if_nothing_confirmed_was_lost() {
     let mut server = builder().tcp().fsync(Fsync::Always).start().unwrap();
     let replica = PrivateServer::start().unwrap();
     let port = server.tcp_addr().unwrap().port().to_string();
@@ -291,30 +298,31 @@ async fn where_nothing_confirmed_was_lost_it_goes_on_by_itself() {
     let (store, _) = Store::connect(patient(patience()), Role::Tool).await.unwrap();
     let (brief, _) = Store::connect(patient(Duration::from_millis(50)), Role::Tool).await.unwrap();
     posthaste_rig::eventually_async("the replica has it", async || {
-        store.accept(&order(suffix(1), 1)).await.map_err(|error| error.to_string())
+        store.accept(&order(order_id(1), 1)).await.map_err(|error| error.to_string())
     })
     .await;
     let older = Copy::of(&server);
     replica.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
-    let told = brief.accept(&order(suffix(2), 1)).await;
-    assert!(matches!(told, Err(AcceptError::Unknown(CallError::Undurable))), "{told:?}");
+    let told = brief.accept(&order(order_id(2), 1)).await;
+    assert!(matches!(told, Err(AcceptError::Unknown(CallError::NotDurable))), "{told:?}");
     older.put_back(&mut server);
     replica.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
-    // What it had acknowledged is there.
+    // Everything it had acknowledged is there.
     let (_, fence) = posthaste_rig::eventually_async("it goes on", async || {
         claim(&brief, 1, 0).await.map_err(|error| error.to_string())
     })
     .await;
     assert!(fence > 1_000_000, "{fence}");
     assert_eq!((store.stopped(), brief.stopped()), (None, None));
-    assert!(brief.load_order(0, &suffix(2)).await.unwrap().is_none());
-    // It is noted for whoever asks later.
+    assert!(brief.load_order(0, &order_id(2)).await.unwrap().is_none());
+    // It is recorded for later queries.
     let inspector = inspector(&server).await;
-    let told = posthaste_rig::eventually_async("it is noted", async || match inspector.rollbacks().await {
-        Ok(told) if told.len() == 1 => Ok(told),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
+    let told =
+        posthaste_rig::eventually_async("it is recorded", async || match inspector.rollbacks().await {
+            Ok(told) if told.len() == 1 => Ok(told),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
     let words = told[0].to_string();
     assert!(
         words.starts_with("went back by about 1 s at 20") && words.contains("work went on by itself"),

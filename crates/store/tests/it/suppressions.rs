@@ -1,13 +1,13 @@
-//! Who gets nothing: put on a list, found, counted, lifted; and the key under which addresses are hashed.
+//! Suppressions: added to a list, found, counted, lifted; and the key under which addresses are hashed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use posthaste_model::{Address, Member, Reason, SenderId};
+use posthaste_model::{Address, ParcelId, Reason, SenderId};
 use posthaste_rig::{PrivateServer, eventually_async};
 use posthaste_store::{
-    CallError, ConnectError, Notice, Role, Said, Settings, Source, StopWhy, Store, Suppress, Suppressed,
-    SuppressionCursor,
+    CallError, ConnectError, ConsentNotice, FatalReason, NoticeMoment, Role, Settings, Store, Suppress,
+    Suppressed, SuppressionCursor, SuppressionSource,
 };
 
 use tokio::time::Instant;
@@ -29,14 +29,14 @@ fn of_channel(text: &str) -> Suppress {
         sender: None,
         address: address(text),
         reason: Reason::BadAddress,
-        source: Source::Provider,
+        source: SuppressionSource::Provider,
         after: 1,
-        notice: Notice::heard(Instant::now()),
+        notice: ConsentNotice::heard(Instant::now()),
     }
 }
 
 fn by_operator(text: &str) -> Suppress {
-    Suppress { reason: Reason::ByOperator, source: Source::Operator, ..of_channel(text) }
+    Suppress { reason: Reason::ByOperator, source: SuppressionSource::Operator, ..of_channel(text) }
 }
 
 async fn reason_of(store: &Store, who: &str, text: &str) -> Option<Reason> {
@@ -45,7 +45,7 @@ async fn reason_of(store: &Store, who: &str, text: &str) -> Option<Reason> {
 }
 
 #[tokio::test]
-async fn an_address_gets_nothing_until_it_is_lifted() {
+async fn an_address_is_suppressed_until_it_is_lifted() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!(store.suppressed(&email(), &[]).await.unwrap(), []);
@@ -53,7 +53,7 @@ async fn an_address_gets_nothing_until_it_is_lifted() {
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     let all = [of_channel("Ann@Example.org"), of_channel("ann@example.org ")];
     assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::Again]);
-    // Another process sees it, on this channel alone.
+    // Another process sees it, only on this channel.
     let other = tool(&server).await;
     assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::BadAddress));
     let ann = address("ann@example.org");
@@ -62,22 +62,23 @@ async fn an_address_gets_nothing_until_it_is_lifted() {
     let found = other.find_suppression(&email(), &ann, None).await.unwrap().unwrap();
     assert_eq!(
         (found.reason, found.source, found.active, found.of_sender),
-        (Reason::BadAddress, Source::Provider, true, false)
+        (Reason::BadAddress, SuppressionSource::Provider, true, false)
     );
     assert!(other.lift(&email(), &ann, None).await.unwrap());
     assert!(!other.lift(&email(), &ann, None).await.unwrap());
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
-    // A copy of a notice that is named changes nothing; a new one counts at once.
+    // A copy of a named notice changes nothing; a new one counts at once.
     let bounce = Suppress {
-        notice: Notice::named("a1", Said::Heard(Instant::now())),
+        notice: ConsentNotice::named("a1", NoticeMoment::Heard(Instant::now())),
         ..of_channel("bob@example.org")
     };
     let tell = async || store.suppress(&email(), std::slice::from_ref(&bounce)).await.unwrap()[0];
     assert_eq!(tell().await, Suppressed::Added);
     assert!(other.lift(&email(), &bounce.address, None).await.unwrap());
     assert_eq!(tell().await, Suppressed::Repeated);
-    let other_bounce = Suppress { notice: Notice::named("a2", Said::Unknown), ..bounce.clone() };
+    let other_bounce =
+        Suppress { notice: ConsentNotice::named("a2", NoticeMoment::Unknown), ..bounce.clone() };
     assert_eq!(store.suppress(&email(), &[other_bounce]).await.unwrap(), [Suppressed::Added]);
     assert_eq!(
         store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap(),
@@ -90,14 +91,14 @@ async fn an_address_gets_nothing_until_it_is_lifted() {
 }
 
 #[tokio::test]
-async fn a_senders_list_is_theirs_alone() {
+async fn a_senders_list_applies_only_to_that_sender() {
     let server = server();
     let store = tool(&server).await;
     let (u1, ann) = (sender("u1"), address("ann@example.org"));
     let left = Suppress {
         sender: Some(u1.clone()),
         reason: Reason::Unsubscribed,
-        source: Source::Unsubscribe,
+        source: SuppressionSource::Unsubscribe,
         ..of_channel("ann@example.org")
     };
     store.suppress(&email(), std::slice::from_ref(&left)).await.unwrap();
@@ -106,7 +107,7 @@ async fn a_senders_list_is_theirs_alone() {
     assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [None, Some(Reason::Unsubscribed), None]);
     assert_eq!(store.find_suppression(&email(), &ann, None).await.unwrap(), None);
     assert!(store.find_suppression(&email(), &ann, Some(&u1)).await.unwrap().unwrap().of_sender);
-    // The channel's word goes first, and each list is lifted apart.
+    // The channel's list takes precedence, and each list is lifted separately.
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
     assert!(store.lift(&email(), &ann, Some(&u1)).await.unwrap());
@@ -114,29 +115,33 @@ async fn a_senders_list_is_theirs_alone() {
 }
 
 #[tokio::test]
-async fn who_opts_in_is_taken_off_for_their_own_word_alone() {
+async fn an_opt_in_lifts_only_the_persons_own_opt_out() {
     let server = server();
     let store = tool(&server).await;
     let (ann, reasons) = (address("ann@example.org"), [Reason::OptedOut]);
     let stop = |name: &str, said| Suppress {
         reason: Reason::OptedOut,
-        source: Source::Stop,
-        notice: Notice::named(name, said),
+        source: SuppressionSource::Stop,
+        notice: ConsentNotice::named(name, said),
         ..of_channel("ann@example.org")
     };
     let out = async |one: Suppress| store.suppress(&email(), &[one]).await.unwrap()[0];
-    let back = async |notice: Notice| store.opt_in(&email(), &ann, None, &reasons, &notice).await.unwrap();
+    let back =
+        async |notice: ConsentNotice| store.opt_in(&email(), &ann, None, &reasons, &notice).await.unwrap();
     let first = Instant::now();
-    // Nothing is known of them, and nothing is kept but what is to be remembered.
-    assert!(!back(Notice::named("i0", Said::Heard(first))).await);
+    // The address is on no list, and only a remembered notice is kept.
+    assert!(!back(ConsentNotice::named("i0", NoticeMoment::Heard(first))).await);
     assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(0));
-    assert!(!back(Notice::named("i1", Said::Heard(Instant::now())).remembered()).await);
+    assert!(!back(ConsentNotice::named("i1", NoticeMoment::Heard(Instant::now())).remembered()).await);
     assert_eq!(server.command(&["EXISTS", "consent:{0}:email"]).unwrap().int(), Some(1));
-    // Heard before the opt-in, stored after it.
-    assert_eq!(out(stop("o1", Said::Heard(first - Duration::from_secs(1)))).await, Suppressed::Outdated);
-    assert_eq!(out(stop("o2", Said::Unknown)).await, Suppressed::Added);
-    assert!(!back(Notice::named("i2", Said::Heard(first))).await);
-    assert!(!back(Notice::named("i3", Said::Unknown)).await);
+    // Received before the opt-in, stored after it.
+    assert_eq!(
+        out(stop("o1", NoticeMoment::Heard(first - Duration::from_secs(1)))).await,
+        Suppressed::Outdated
+    );
+    assert_eq!(out(stop("o2", NoticeMoment::Unknown)).await, Suppressed::Added);
+    assert!(!back(ConsentNotice::named("i2", NoticeMoment::Heard(first))).await);
+    assert!(!back(ConsentNotice::named("i3", NoticeMoment::Unknown)).await);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::OptedOut));
     let before = store.server_time().await.unwrap();
     eventually_async("the next millisecond", async || {
@@ -144,11 +149,11 @@ async fn who_opts_in_is_taken_off_for_their_own_word_alone() {
         if now > before { Ok(()) } else { Err(format!("{now:?}")) }
     })
     .await;
-    assert!(back(Notice::named("i4", Said::Heard(Instant::now()))).await);
-    assert_eq!(out(stop("o2", Said::Unknown)).await, Suppressed::Repeated);
+    assert!(back(ConsentNotice::named("i4", NoticeMoment::Heard(Instant::now()))).await);
+    assert_eq!(out(stop("o2", NoticeMoment::Unknown)).await, Suppressed::Repeated);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
     assert_eq!(out(by_operator("ann@example.org")).await, Suppressed::Added);
-    assert!(!back(Notice::named("i5", Said::Heard(Instant::now()))).await);
+    assert!(!back(ConsentNotice::named("i5", NoticeMoment::Heard(Instant::now()))).await);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::ByOperator));
 }
 
@@ -156,7 +161,7 @@ async fn who_opts_in_is_taken_off_for_their_own_word_alone() {
 async fn strikes_are_counted_and_forgiven() {
     let server = server();
     let store = tool(&server).await;
-    let strike = Suppress { after: 2, source: Source::Bounce, ..of_channel("ann@example.org") };
+    let strike = Suppress { after: 2, source: SuppressionSource::Bounce, ..of_channel("ann@example.org") };
     let put = async |one: &Suppress| store.suppress(&email(), std::slice::from_ref(one)).await.unwrap()[0];
     assert_eq!((put(&strike).await, put(&strike).await), (Suppressed::Struck, Suppressed::CountedBefore));
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
@@ -167,7 +172,7 @@ async fn strikes_are_counted_and_forgiven() {
 }
 
 #[tokio::test]
-async fn thousands_are_asked_and_put_in_one_go() {
+async fn thousands_are_looked_up_and_added_in_one_call() {
     let server = server();
     let store = tool(&server).await;
     let all: Vec<_> = (0..1_200).map(|n| of_channel(&format!("r{n}@example.org"))).collect();
@@ -192,7 +197,7 @@ async fn thousands_are_asked_and_put_in_one_go() {
         pages += 1;
         match page.next {
             None => break,
-            // As it goes through a client and back.
+            // As when it passes through a client.
             next => cursor = next.map(|next| next.to_string().parse().unwrap()),
         }
     }
@@ -214,7 +219,7 @@ async fn a_record_of_a_later_version_counts_and_stays() {
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Suppressed));
     let put = store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap();
     assert_eq!(put, [Suppressed::Unreadable]);
-    assert!(matches!(store.lift_entry(&email(), id).await, Err(CallError::Fault(_))));
+    assert!(matches!(store.lift_entry(&email(), id).await, Err(CallError::InvalidReply(_))));
     assert_eq!(store.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
 }
 
@@ -223,7 +228,7 @@ async fn with_key(server: &PrivateServer, key: Option<&str>) -> Result<Store, Co
     Store::connect(settings, Role::Queue).await.map(|(store, _)| store)
 }
 
-/// What a refused start says.
+/// The text of a refused start.
 async fn refused(server: &PrivateServer, key: Option<&str>) -> String {
     match with_key(server, key).await {
         Err(ConnectError::Settings { key: "address_key", why }) => why,
@@ -242,12 +247,12 @@ async fn a_process_with_another_key_does_not_start() {
     for printed in [format!("{same:?}"), refused(&server, Some(&KEY.to_uppercase())).await] {
         assert!(!printed.to_lowercase().contains(KEY), "{printed}");
     }
-    assert!(refused(&server, None).await.contains("give this process the same one"));
-    assert!(refused(&server, Some(&KEY.to_uppercase())).await.contains("would find nobody"));
-    // A tool may do without, as long as it asks nothing about addresses.
+    assert!(refused(&server, None).await.contains("set the same key for this process"));
+    assert!(refused(&server, Some(&KEY.to_uppercase())).await.contains("no address on them would be found"));
+    // A tool may do without a key, as long as it makes no calls about addresses.
     let tool = tool(&server).await;
     let ann = address("ann@example.org");
-    assert!(matches!(tool.suppressed(&email(), &[("u1", &ann)]).await, Err(CallError::Fault(_))));
+    assert!(matches!(tool.suppressed(&email(), &[("u1", &ann)]).await, Err(CallError::InvalidReply(_))));
     assert_eq!(tool.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
     // The key is nowhere in the database.
     let kept = server.command(&["HGETALL", "address_key:{0}"]).unwrap();
@@ -256,24 +261,24 @@ async fn a_process_with_another_key_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_settings_comes_only_over_empty_lists() {
+async fn a_key_of_the_settings_is_accepted_only_with_empty_lists() {
     let server = server();
     let first = with_key(&server, None).await.unwrap();
-    // The same key for all who come later, at once too.
+    // The same key for all processes that start later, also at the same time.
     let (second, third) = tokio::join!(with_key(&server, None), with_key(&server, None));
     first.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     for store in [&second.unwrap(), &third.unwrap()] {
         assert_eq!(reason_of(store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
     }
     let why = refused(&server, Some(KEY)).await;
-    assert!(why.contains("would be forgotten") && why.contains("Leave the setting out"), "{why}");
+    assert!(why.contains("no address on them would be found") && why.contains("Remove the setting"), "{why}");
     server.command(&["DEL", "suppressed:{0}:email"]).unwrap();
     let own = with_key(&server, Some(KEY)).await.unwrap();
     own.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
-    // Who still has the old key notices before it writes.
+    // A process that still has the old key notices before it writes.
     let told = first.suppress(&email(), &[of_channel("bob@example.org")]).await;
-    assert!(matches!(told, Err(CallError::Stop(StopWhy::AddressKey))), "{told:?}");
-    assert_eq!(first.stopped(), Some(StopWhy::AddressKey));
+    assert!(matches!(told, Err(CallError::Fatal(FatalReason::AddressKey))), "{told:?}");
+    assert_eq!(first.stopped(), Some(FatalReason::AddressKey));
     assert_eq!(own.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
 }
 
@@ -283,29 +288,29 @@ async fn a_short_name_leads_to_its_order_for_a_while() {
     let store = tool(&server).await;
     assert_eq!(store.recall_order("aB_-9").await.unwrap(), None);
     let keep = Duration::from_secs(3601);
-    store.remember_order("aB_-9", &suffix(1), keep).await.unwrap();
-    store.remember_order("aB_-9", &suffix(2), keep).await.unwrap();
-    assert_eq!(store.recall_order("aB_-9").await.unwrap(), Some(suffix(2)));
+    store.remember_order("aB_-9", &order_id(1), keep).await.unwrap();
+    store.remember_order("aB_-9", &order_id(2), keep).await.unwrap();
+    assert_eq!(store.recall_order("aB_-9").await.unwrap(), Some(order_id(2)));
     let left = int(server.command(&["PTTL", "order-name:{aB_-9}"]).unwrap());
     assert!((1..=3_601_000).contains(&left), "{left}");
     for bad in ["", "a b", "a}b", "é", "a:b", &"a".repeat(65)] {
         assert!(store.recall_order(bad).await.is_err(), "{bad:?}");
         for keep in [keep, Duration::from_secs(60)] {
-            assert!(store.remember_order(bad, &suffix(1), keep).await.is_err(), "{bad:?}");
+            assert!(store.remember_order(bad, &order_id(1), keep).await.is_err(), "{bad:?}");
         }
     }
     assert!(keys(&server).iter().filter(|key| key.starts_with("order-name")).count() == 1);
 }
 
 #[tokio::test]
-async fn thousands_of_names_for_an_hour_are_few_keys() {
+async fn thousands_of_names_for_an_hour_need_few_keys() {
     let server = server();
     let store = tool(&server).await;
     let hour = Duration::from_secs(3600);
     let names: Vec<String> = (0..3_000).map(|n| format!("SM{n:032x}")).collect();
     let begun = std::time::Instant::now();
     for (n, name) in names.iter().enumerate() {
-        store.remember_order(name, &suffix(n as u64), hour).await.unwrap();
+        store.remember_order(name, &order_id(n as u64), hour).await.unwrap();
     }
     let kept: Vec<_> = keys(&server).into_iter().filter(|key| key.starts_with("order-name")).collect();
     // A span may end meanwhile.
@@ -316,37 +321,37 @@ async fn thousands_of_names_for_an_hour_are_few_keys() {
         assert!((least..=4_200_000).contains(&left), "{key} {left}");
     }
     for (n, name) in names.iter().enumerate().step_by(100) {
-        assert_eq!(store.recall_order(name).await.unwrap(), Some(suffix(n as u64)));
+        assert_eq!(store.recall_order(name).await.unwrap(), Some(order_id(n as u64)));
     }
     assert_eq!(store.recall_order("SM").await.unwrap(), None);
-    // Another order takes the name over, from whatever span it is of.
+    // Another order takes over the name, whatever span it was kept for.
     let name = &names[0];
-    let places = posthaste_protocol::Keys::order_names(name);
+    let places = posthaste_protocol::PartitionKeys::order_names(name);
     for place in &places {
-        server.command(&["HSET", place, name, suffix(0).as_str()]).unwrap();
+        server.command(&["HSET", place, name, order_id(0).as_str()]).unwrap();
     }
-    store.remember_order(name, &suffix(7), hour).await.unwrap();
-    assert_eq!(store.recall_order(name).await.unwrap(), Some(suffix(7)));
+    store.remember_order(name, &order_id(7), hour).await.unwrap();
+    assert_eq!(store.recall_order(name).await.unwrap(), Some(order_id(7)));
     let holding = places.iter().filter(|place| int(server.command(&["HEXISTS", place, name]).unwrap()) == 1);
     assert_eq!(holding.count(), 1);
 }
 
 #[tokio::test]
-async fn the_address_of_a_row_is_found() {
+async fn the_address_of_a_delivery_is_found() {
     let server = server();
     let store = tool(&server).await;
-    store.accept(&order(suffix(1), 3)).await.unwrap();
-    store.accept(&order(suffix(2), 600)).await.unwrap();
-    let of = async |order: u64, number: u32, row: u16| {
-        let member = Member { suffix: suffix(order), number };
-        let found = store.row_address(&email(), &member, row).await.unwrap();
+    store.accept(&order(order_id(1), 3)).await.unwrap();
+    store.accept(&order(order_id(2), 600)).await.unwrap();
+    let of = async |order: u64, number: u32, delivery: u16| {
+        let parcel_id = ParcelId { order_id: order_id(order), number };
+        let found = store.delivery_address(&email(), &parcel_id, delivery).await.unwrap();
         found.map(|address| address.expose().to_owned())
     };
     assert_eq!(of(1, 0, 2).await.as_deref(), Some("r2@example.org"));
     assert_eq!(of(2, 1, 99).await.as_deref(), Some("r599@example.org"));
-    for (order, number, row) in [(1, 0, 3), (1, 1, 0), (2, 1, 100), (2, 2, 0), (3, 0, 0)] {
-        assert_eq!(of(order, number, row).await, None, "{order} {number} {row}");
+    for (order, number, delivery) in [(1, 0, 3), (1, 1, 0), (2, 1, 100), (2, 2, 0), (3, 0, 0)] {
+        assert_eq!(of(order, number, delivery).await, None, "{order} {number} {delivery}");
     }
-    let member = Member { suffix: suffix(1), number: 0 };
-    assert_eq!(store.row_address(&sms(), &member, 0).await.unwrap(), None);
+    let parcel_id = ParcelId { order_id: order_id(1), number: 0 };
+    assert_eq!(store.delivery_address(&sms(), &parcel_id, 0).await.unwrap(), None);
 }

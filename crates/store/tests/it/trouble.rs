@@ -1,18 +1,18 @@
-//! Each state of a server is told in words when it begins and when it ends, known while nobody calls, and kept apart from
-//! the others by what it keeps from being done.
+//! Each state of a server is logged when it begins and when it ends, is known while there are no calls, and is
+//! distinguished from the others by the work it prevents.
 
 use std::time::Duration;
 
 use posthaste_model::Durability;
 use posthaste_rig::proxy::Traffic;
 use posthaste_rig::servers::Fsync;
-use posthaste_rig::{PrivateServer, Proxy, Written, patience};
-use posthaste_store::{RedisState, Role, Settings, Store, Trouble, Work};
+use posthaste_rig::{CapturedLogs, PrivateServer, Proxy, patience};
+use posthaste_store::{RedisState, Role, ServerTrouble, Settings, Store, Work};
 
 use crate::house::*;
 
-/// Waits until a state lasts, and gives it as it is told.
-async fn begins(store: &Store, state: RedisState) -> Trouble {
+/// Waits until a state lasts, and returns it.
+async fn begins(store: &Store, state: RedisState) -> ServerTrouble {
     let troubles = store.troubles().watch();
     eventually(&format!("the state {state}"), || {
         let lasting = troubles.borrow().clone();
@@ -31,17 +31,17 @@ async fn is_well(store: &Store) {
     .await;
 }
 
-/// The lines of a state in a phase.
-fn lines(log: &Written, state: RedisState, phase: &str) -> Vec<String> {
+/// The log lines of a state in a phase.
+fn lines(log: &CapturedLogs, state: RedisState, phase: &str) -> Vec<String> {
     let (event, phase) = (format!("event=\"{}\"", state.event()), format!("phase=\"{phase}\""));
     let text = log.text();
     text.lines().filter(|line| line.contains(&event) && line.contains(&phase)).map(str::to_owned).collect()
 }
 
-/// Waits for the line that tells the end of a state, and looks that each of both was written once.
-async fn told_once(log: &Written, state: RedisState, server: &str) {
+/// Waits for the log line about the end of a state, and checks that each of both was written once.
+async fn told_once(log: &CapturedLogs, state: RedisState, server: &str) {
     let ended =
-        eventually("the end is told", || lines(log, state, "ended").pop().ok_or_else(|| log_of(log))).await;
+        eventually("the end is logged", || lines(log, state, "ended").pop().ok_or_else(|| log_of(log))).await;
     assert!(ended.contains(" INFO ") && ended.contains(state.over()) && ended.contains(server), "{ended}");
     assert_eq!(lines(log, state, "ended").len(), 1);
     let began = lines(log, state, "began");
@@ -52,8 +52,8 @@ async fn told_once(log: &Written, state: RedisState, server: &str) {
     assert!(line.contains("since=\"20") && line.contains(&format!("node=\"{server}\"")), "{line}");
 }
 
-/// What our own lines say.
-fn log_of(log: &Written) -> String {
+/// Our own log lines.
+fn log_of(log: &CapturedLogs) -> String {
     log.text().lines().filter(|line| line.contains("event=")).collect::<Vec<_>>().join("\n")
 }
 
@@ -67,8 +67,8 @@ fn address(server: &PrivateServer) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_told_once_and_no_call_writes_a_line() {
-    let log = Written::by_this_thread();
+async fn a_server_that_is_away_is_logged_once_and_calls_log_nothing() {
+    let log = CapturedLogs::by_this_thread();
     let mut server = server();
     let quick = Settings { call_timeout: Duration::from_millis(200), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Tool).await.unwrap();
@@ -77,19 +77,19 @@ async fn a_server_that_is_away_is_told_once_and_no_call_writes_a_line() {
     let away = begins(&store, RedisState::Away).await;
     assert_eq!(*away.node, *address(&server));
     for _ in 0..10 {
-        assert!(store.ring(0).await.is_err());
+        assert!(store.promote_due(0).await.is_err());
     }
     assert_eq!(store.troubles().preventing(Work::Deliver).map(|one| one.state), Some(RedisState::Away));
     server.restart().unwrap();
     is_well(&store).await;
     told_once(&log, RedisState::Away, &address(&server)).await;
     let ended = lines(&log, RedisState::Away, "ended").pop().unwrap();
-    assert!(ended.contains("10 calls failed meanwhile"), "{ended}");
+    assert!(ended.contains("10 calls failed in that time"), "{ended}");
 }
 
 #[tokio::test]
-async fn full_memory_is_known_while_nobody_calls_and_keeps_only_orders_out() {
-    let log = Written::by_this_thread();
+async fn full_memory_is_known_without_calls_and_stops_only_new_orders() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     set(&server, "maxmemory", "1");
@@ -108,8 +108,8 @@ async fn full_memory_is_known_while_nobody_calls_and_keeps_only_orders_out() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told_with_its_primary() {
-    let log = Written::by_this_thread();
+async fn a_replica_is_reported_with_its_primary() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     server.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
@@ -122,12 +122,13 @@ async fn a_replica_is_told_with_its_primary() {
 }
 
 #[tokio::test]
-async fn a_disk_that_takes_nothing_is_told_as_that() {
-    let log = Written::by_this_thread();
+async fn a_full_disk_is_reported_as_such() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     set(&server, "save", "3600 1");
-    // Whoever runs this may write anywhere, but nobody can put a file in the place of a folder that is not empty.
+    // The user of this test may be allowed to write anywhere, but nobody can replace a folder that is not empty by a
+    // file.
     let dump = server.dir().join("dump.rdb");
     std::fs::create_dir_all(dump.join("in the way")).unwrap();
     server.command(&["BGSAVE"]).unwrap();
@@ -141,8 +142,8 @@ async fn a_disk_that_takes_nothing_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn too_few_replicas_are_told() {
-    let log = Written::by_this_thread();
+async fn too_few_replicas_are_reported() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     set(&server, "min-replicas-to-write", "1");
@@ -154,8 +155,8 @@ async fn too_few_replicas_are_told() {
 }
 
 #[tokio::test]
-async fn a_script_that_blocks_the_server_is_told() {
-    let log = Written::by_this_thread();
+async fn a_script_that_blocks_the_server_is_reported() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     set(&server, "busy-reply-threshold", "50");
@@ -169,8 +170,8 @@ async fn a_script_that_blocks_the_server_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_loads_is_told_with_its_progress() {
-    let log = Written::by_this_thread();
+async fn a_loading_server_is_reported_with_its_progress() {
+    let log = CapturedLogs::by_this_thread();
     let mut server = loads_slowly();
     let store = tool(&server).await;
     let node = address(&server);
@@ -184,7 +185,7 @@ async fn a_server_that_loads_is_told_with_its_progress() {
     told_once(&log, RedisState::Loading, &node).await;
 }
 
-/// A server that takes some seconds to load, and answers meanwhile that it does.
+/// A server that takes some seconds to load, and answers meanwhile that it is loading.
 fn loads_slowly() -> PrivateServer {
     let slow = builder()
         .fsync(Fsync::Off)
@@ -197,23 +198,23 @@ fn loads_slowly() -> PrivateServer {
 }
 
 #[tokio::test]
-async fn answers_that_stay_slow_are_told() {
-    let log = Written::by_this_thread();
+async fn answers_that_stay_slow_are_reported() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let proxy = Proxy::unix(server.endpoint(), Traffic::Resp).unwrap();
     let (store, _) = Store::connect(settings(&proxy.url()), Role::Tool).await.unwrap();
     proxy.set_latency(Duration::from_millis(400));
     let slow = begins(&store, RedisState::Slow).await;
     assert!(slow.detail.as_ref().unwrap().starts_with("an answer took "), "{slow:?}");
-    assert_eq!(store.troubles().preventing(Work::Accept), None, "late is not never");
+    assert_eq!(store.troubles().preventing(Work::Accept), None, "slowness prevents nothing");
     proxy.set_latency(Duration::ZERO);
     is_well(&store).await;
     told_once(&log, RedisState::Slow, &slow.node).await;
 }
 
 #[tokio::test]
-async fn without_a_replica_nothing_is_confirmed_and_that_is_told_before_anybody_asks() {
-    let log = Written::by_this_thread();
+async fn a_missing_replica_is_reported_before_a_call_needs_it() {
+    let log = CapturedLogs::by_this_thread();
     let server = builder().tcp().line("repl-diskless-sync-delay 0").start().unwrap();
     let replicated = Settings { durability: Durability::Replicated, ..settings(&server.url()) };
     let (store, _) = Store::connect(replicated, Role::Tool).await.unwrap();
@@ -223,12 +224,12 @@ async fn without_a_replica_nothing_is_confirmed_and_that_is_told_before_anybody_
     let _replica = builder().line(&format!("replicaof 127.0.0.1 {port}")).start().unwrap();
     is_well(&store).await;
     told_once(&log, RedisState::Unconfirmed, &address(&server)).await;
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_changed_password_is_told_as_that() {
-    let log = Written::by_this_thread();
+async fn a_changed_password_is_reported_as_such() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     let mut operator = server.connect().unwrap();
@@ -242,7 +243,7 @@ async fn a_changed_password_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn unfit_settings_are_told_when_it_comes_back_with_them() {
+async fn unsuitable_settings_are_reported_when_a_server_returns_with_them() {
     let server = server();
     let store = tool(&server).await;
     set(&server, "maxmemory-policy", "allkeys-lru");
@@ -254,8 +255,8 @@ async fn unfit_settings_are_told_when_it_comes_back_with_them() {
 }
 
 #[tokio::test]
-async fn a_state_that_lasts_is_told_again() {
-    let log = Written::by_this_thread();
+async fn a_lasting_state_is_logged_again() {
+    let log = CapturedLogs::by_this_thread();
     let server = server();
     let store = tool(&server).await;
     set(&server, "min-replicas-to-write", "1");
@@ -269,6 +270,6 @@ async fn a_state_that_lasts_is_told_again() {
         }
     });
     let line = waiting.await.unwrap();
-    assert!(line.contains("for 30 s so far") && line.contains(RedisState::NoReplicas.remedy()), "{line}");
+    assert!(line.contains("lasted 30 s so far") && line.contains(RedisState::NoReplicas.remedy()), "{line}");
     assert_eq!(lines(&log, RedisState::NoReplicas, "began").len(), 1);
 }

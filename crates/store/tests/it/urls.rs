@@ -1,4 +1,4 @@
-//! The ways to a server that can be tried on one machine, and settings as they are read.
+//! The kinds of URL that can be tried on one machine, and reading settings.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use posthaste_store::{ConnectError, Role, Settings, Store};
 use crate::house::*;
 
 #[tokio::test]
-async fn a_password_is_given_in_the_url_or_beside_it() {
+async fn a_password_can_be_in_the_url_or_separate() {
     let server = builder().tcp().password("sesame").start().unwrap();
     for url in [server.url(), server.tcp_url().unwrap()] {
         Store::connect(settings(&url), Role::Tool).await.unwrap();
@@ -25,7 +25,7 @@ async fn a_password_is_given_in_the_url_or_beside_it() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused_before_connecting() {
+async fn invalid_settings_are_refused_before_connecting() {
     let bad = [
         ("partitions", Settings { partitions: 0, ..Settings::default() }),
         ("connections", Settings { connections: 0, ..Settings::default() }),

@@ -1,12 +1,13 @@
-//! A service that starts before its server waits for it and says so; what waiting can't mend ends it at once.
+//! A service that starts before its server waits for it and logs that; problems that waiting can't solve end it at
+//! once.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
 use posthaste_rig::servers::Fsync;
-use posthaste_rig::{Written, patience};
-use posthaste_store::{ConnectError, RedisState, Role, Settings, Store, Troubles};
+use posthaste_rig::{CapturedLogs, patience};
+use posthaste_store::{ConnectError, RedisState, Role, ServerTroubles, Settings, Store};
 use tokio::time::Instant;
 
 use crate::house::*;
@@ -15,9 +16,9 @@ fn waiting(url: &str) -> Settings {
     Settings { wait_at_start: patience(), ..settings(url) }
 }
 
-async fn shows(troubles: &Troubles, state: RedisState) {
+async fn shows(troubles: &ServerTroubles, state: RedisState) {
     let lasting = troubles.watch();
-    eventually("it is told what is waited for", || {
+    eventually("it is reported what is waited for", || {
         let lasting = lasting.borrow().clone();
         if lasting.iter().any(|one| one.state == state) { Ok(()) } else { Err(format!("{lasting:?}")) }
     })
@@ -25,15 +26,15 @@ async fn shows(troubles: &Troubles, state: RedisState) {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_later_is_waited_for() {
-    let log = Written::by_this_thread();
+async fn a_server_that_starts_later_is_waited_for() {
+    let log = CapturedLogs::by_this_thread();
     let mut server = server();
     server.kill9().unwrap();
-    let troubles = Troubles::new();
+    let troubles = ServerTroubles::new();
     let connecting = Store::connect_when_ready(waiting(&server.url()), Role::Queue, troubles.clone());
     let connecting = tokio::spawn(connecting);
     shows(&troubles, RedisState::Away).await;
-    let told = eventually("the wait is told", || {
+    let told = eventually("the wait is reported", || {
         let text = log.text();
         text.lines().find(|line| line.contains("redis.waiting_at_start")).map(str::to_owned).ok_or(text)
     })
@@ -41,14 +42,14 @@ async fn a_server_that_comes_later_is_waited_for() {
     assert!(told.contains(&server.socket().display().to_string()), "{told}");
     server.restart().unwrap();
     let (store, _) = connecting.await.unwrap().unwrap();
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     let lasting = store.troubles().watch();
     eventually("nothing is wrong", || if lasting.borrow().is_empty() { Ok(()) } else { Err("wrong") }).await;
     assert_eq!(log.text().matches("redis.waiting_at_start").count(), 1);
 }
 
 #[tokio::test]
-async fn a_server_that_loads_is_waited_for_and_no_connection_is_left() {
+async fn a_loading_server_is_waited_for_and_no_connection_is_left() {
     let slow = builder()
         .fsync(Fsync::Off)
         .line("key-load-delay 1000")
@@ -59,23 +60,23 @@ async fn a_server_that_loads_is_waited_for_and_no_connection_is_left() {
     let url = server.url();
     server.kill9().unwrap();
     let restarting = tokio::task::spawn_blocking(move || server.restart().map(|()| server));
-    let troubles = Troubles::new();
+    let troubles = ServerTroubles::new();
     let connecting = tokio::spawn(Store::connect_when_ready(waiting(&url), Role::Queue, troubles.clone()));
     shows(&troubles, RedisState::Loading).await;
     let (store, _) = connecting.await.unwrap().unwrap();
     let server = restarting.await.unwrap().unwrap();
     let clients = || server.command(&["CLIENT", "LIST"]).unwrap().text().unwrap().lines().count();
-    // Two for calls, and the one that asks.
+    // Two for calls, and the one that runs this query.
     eventually("those of earlier tries are gone", || if clients() == 3 { Ok(()) } else { Err(clients()) })
         .await;
     drop(store);
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_writes_for_now_is_waited_for() {
+async fn a_server_that_temporarily_refuses_writes_is_waited_for() {
     let server = server();
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]).unwrap();
-    let troubles = Troubles::new();
+    let troubles = ServerTroubles::new();
     let connecting =
         tokio::spawn(Store::connect_when_ready(waiting(&server.url()), Role::Queue, troubles.clone()));
     shows(&troubles, RedisState::NoReplicas).await;
@@ -90,14 +91,14 @@ async fn the_wait_has_an_end() {
     for wait in [Duration::ZERO, Duration::from_millis(700)] {
         let begun = Instant::now();
         let settings = Settings { wait_at_start: wait, ..settings(&server.url()) };
-        let told = Store::connect_when_ready(settings, Role::Queue, Troubles::new()).await;
+        let told = Store::connect_when_ready(settings, Role::Queue, ServerTroubles::new()).await;
         assert!(matches!(told, Err(ConnectError::Unreachable(_))), "{told:?}");
         assert!(begun.elapsed() >= wait);
     }
 }
 
 #[tokio::test]
-async fn what_waiting_cannot_mend_ends_it_at_once() {
+async fn problems_that_waiting_cannot_solve_end_it_at_once() {
     let server = builder().tcp().password("right").start().unwrap();
     let plain = server.tcp_url().unwrap();
     let address = plain.split('@').nth(1).unwrap().to_owned();
@@ -111,7 +112,7 @@ async fn what_waiting_cannot_mend_ends_it_at_once() {
         ("redis://h:1/canary7361".to_owned(), "url", ""),
     ] {
         let settings = Settings { ca_file: ca_file.clone(), ..waiting(&url) };
-        let connecting = Store::connect_when_ready(settings, Role::Queue, Troubles::new());
+        let connecting = Store::connect_when_ready(settings, Role::Queue, ServerTroubles::new());
         let told = tokio::time::timeout(patience() / 2, connecting).await.expect("no wait");
         let Err(ConnectError::Settings { key: told, why }) = told else { panic!("{url}: {told:?}") };
         assert_eq!(told, key, "{url}: {why}");
@@ -120,12 +121,12 @@ async fn what_waiting_cannot_mend_ends_it_at_once() {
     }
     let unfit = crate::house::server();
     unfit.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
-    let told = Store::connect_when_ready(waiting(&unfit.url()), Role::Queue, Troubles::new()).await;
+    let told = Store::connect_when_ready(waiting(&unfit.url()), Role::Queue, ServerTroubles::new()).await;
     assert!(matches!(told, Err(ConnectError::Refused(_))), "{told:?}");
 }
 
 #[tokio::test]
-async fn why_there_is_no_connection_is_told_with_what_to_do() {
+async fn connection_errors_name_the_cause_and_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let free = taken.local_addr().unwrap();
     drop(taken);
@@ -141,7 +142,7 @@ async fn why_there_is_no_connection_is_told_with_what_to_do() {
     }
 }
 
-/// A server that says this to everybody.
+/// A server that gives every client this answer.
 fn speaking(words: &'static [u8]) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

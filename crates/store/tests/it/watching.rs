@@ -1,25 +1,25 @@
-//! Histories are watched: changes are told, gaps are told, and nobody pays for what nobody watches.
+//! Watching histories: changes and gaps are reported, and only watched histories cause events.
 
 use std::time::Duration;
 
-use posthaste_model::Suffix;
+use posthaste_model::OrderId;
 use posthaste_rig::{PrivateServer, patience};
-use posthaste_store::{HistoryWatch, Role, Settings, Store};
+use posthaste_store::{OrderWatch, Role, Settings, Store};
 
 use crate::house::*;
 
-async fn told(watch: &mut HistoryWatch) {
-    tokio::time::timeout(patience(), watch.changed()).await.expect("something to see");
+async fn told(watch: &mut OrderWatch) {
+    tokio::time::timeout(patience(), watch.changed()).await.expect("a change");
 }
 
-/// Whether nothing is left to be told.
-async fn quiet(watch: &mut HistoryWatch) -> bool {
+/// Whether no change is left to report.
+async fn quiet(watch: &mut OrderWatch) -> bool {
     tokio::time::timeout(Duration::ZERO, watch.changed()).await.is_err()
 }
 
-/// A watch whose subscription stands.
-async fn watching(store: &Store, suffix: &Suffix) -> HistoryWatch {
-    let mut watch = store.watch_history(suffix);
+/// A watch whose subscription is active.
+async fn watching(store: &Store, order_id: &OrderId) -> OrderWatch {
+    let mut watch = store.watch_history(order_id);
     told(&mut watch).await;
     assert!(watch.listening());
     watch
@@ -35,7 +35,7 @@ fn subscriptions(server: &PrivateServer) -> usize {
 }
 
 async fn left(server: &PrivateServer, expected: usize) {
-    eventually("the subscriptions wanted are those there are", || match subscriptions(server) {
+    eventually("the subscriptions match the wanted ones", || match subscriptions(server) {
         count if count == expected => Ok(()),
         count => Err(count),
     })
@@ -43,46 +43,46 @@ async fn left(server: &PrivateServer, expected: usize) {
 }
 
 #[tokio::test]
-async fn an_order_on_its_way_is_seen() {
+async fn changes_of_an_order_in_progress_are_seen() {
     let server = server();
     let store = tool(&server).await;
-    let mut watch = watching(&store, &suffix(1)).await;
+    let mut watch = watching(&store, &order_id(1)).await;
     assert!(quiet(&mut watch).await);
-    store.accept(&order(suffix(1), 2)).await.unwrap();
+    store.accept(&order(order_id(1), 2)).await.unwrap();
     told(&mut watch).await;
-    let before = store.glance(&suffix(1), None).await.unwrap().unwrap();
+    let before = store.glance(&order_id(1), None).await.unwrap().unwrap();
     claim(&store, 1, 1).await.unwrap();
     told(&mut watch).await;
-    let after = store.glance(&suffix(1), Some(&before)).await.unwrap().unwrap();
+    let after = store.glance(&order_id(1), Some(&before)).await.unwrap().unwrap();
     assert!(after.revision > before.revision);
 }
 
 #[tokio::test]
-async fn only_what_is_watched_is_told_and_many_changes_are_one() {
+async fn only_watched_changes_are_reported_and_many_are_merged() {
     let server = server();
     let store = tool(&server).await;
-    let mut first = watching(&store, &suffix(1)).await;
-    let mut second = watching(&store, &suffix(2)).await;
+    let mut first = watching(&store, &order_id(1)).await;
+    let mut second = watching(&store, &order_id(2)).await;
     for _ in 0..20 {
         change(&server, 1);
         change(&server, 3);
     }
     change(&server, 2);
-    // Events come in the order of the changes: when the last is told, all before it are.
+    // Events arrive in the order of the changes: when the last one has arrived, so have all before it.
     told(&mut second).await;
     told(&mut first).await;
     assert!(quiet(&mut first).await && quiet(&mut second).await);
 }
 
 #[tokio::test]
-async fn all_who_watch_one_history_share_a_subscription() {
+async fn all_watchers_of_one_history_share_a_subscription() {
     let server = server();
     let store = tool(&server).await;
     assert_eq!((store.watched(), subscriptions(&server)), (0, 0));
-    let mut first = watching(&store, &suffix(1)).await;
-    // One who comes later is told at once that it stands.
-    let mut second = watching(&store, &suffix(1)).await;
-    let other = watching(&store, &suffix(2)).await;
+    let mut first = watching(&store, &order_id(1)).await;
+    // A later watcher learns at once that the subscription is active.
+    let mut second = watching(&store, &order_id(1)).await;
+    let other = watching(&store, &order_id(2)).await;
     assert_eq!((store.watched(), subscriptions(&server)), (2, 2));
     change(&server, 1);
     told(&mut first).await;
@@ -95,8 +95,8 @@ async fn all_who_watch_one_history_share_a_subscription() {
     drop(second);
     left(&server, 0).await;
     assert_eq!(store.watched(), 0);
-    // And after the last one another may come.
-    let mut again = watching(&store, &suffix(1)).await;
+    // After the last watcher has gone, another may come.
+    let mut again = watching(&store, &order_id(1)).await;
     change(&server, 1);
     told(&mut again).await;
 }
@@ -105,7 +105,7 @@ async fn all_who_watch_one_history_share_a_subscription() {
 async fn five_thousand_histories_are_watched() {
     let server = server();
     let store = tool(&server).await;
-    let mut watches: Vec<_> = (0..5_000).map(|n| store.watch_history(&suffix(n))).collect();
+    let mut watches: Vec<_> = (0..5_000).map(|n| store.watch_history(&order_id(n))).collect();
     for watch in &mut watches {
         told(watch).await;
     }
@@ -117,7 +117,7 @@ async fn five_thousand_histories_are_watched() {
     for watch in &mut watches {
         told(watch).await;
     }
-    // Half of them go, and those that stay still hear.
+    // Half of them leave, and the rest still receive changes.
     let mut stay: Vec<_> = watches.into_iter().step_by(2).collect();
     left(&server, 2_500).await;
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap();
@@ -130,12 +130,12 @@ async fn five_thousand_histories_are_watched() {
 }
 
 #[tokio::test]
-async fn changes_are_told_while_others_come_and_go() {
+async fn changes_are_reported_while_other_watchers_come_and_go() {
     let server = server();
     let store = tool(&server).await;
-    let mut watch = watching(&store, &suffix(0)).await;
+    let mut watch = watching(&store, &order_id(0)).await;
     for round in 1..=50 {
-        let others: Vec<_> = (1..20).map(|n| store.watch_history(&suffix(round * 100 + n))).collect();
+        let others: Vec<_> = (1..20).map(|n| store.watch_history(&order_id(round * 100 + n))).collect();
         change(&server, 0);
         told(&mut watch).await;
         drop(others);
@@ -144,10 +144,10 @@ async fn changes_are_told_while_others_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_says_look_again() {
+async fn a_cut_connection_triggers_a_look() {
     let server = server();
     let store = tool(&server).await;
-    let mut watch = watching(&store, &suffix(1)).await;
+    let mut watch = watching(&store, &order_id(1)).await;
     for _ in 0..2 {
         assert_eq!(int(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).unwrap()), 1);
         told(&mut watch).await;
@@ -158,15 +158,15 @@ async fn a_cut_connection_says_look_again() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_server_says_look_again() {
+async fn a_restart_of_the_server_triggers_a_look() {
     let mut server = server();
     let quick = Settings { call_timeout: patience(), ..settings(&server.url()) };
     let (store, _) = Store::connect(quick, Role::Queue).await.unwrap();
-    let mut watch = watching(&store, &suffix(1)).await;
+    let mut watch = watching(&store, &order_id(1)).await;
     server.kill9().unwrap();
     eventually("it is noticed", || if watch.listening() { Err("listening") } else { Ok(()) }).await;
-    // One who comes meanwhile is served later.
-    let mut other = store.watch_history(&suffix(2));
+    // A watcher that comes meanwhile is served later.
+    let mut other = store.watch_history(&order_id(2));
     server.restart().unwrap();
     told(&mut watch).await;
     told(&mut other).await;
@@ -175,21 +175,21 @@ async fn a_restart_of_the_server_says_look_again() {
 }
 
 #[tokio::test]
-async fn ones_own_database_is_watched() {
+async fn the_own_database_number_is_watched() {
     let server = server();
     let (store, _) = Store::connect(settings(&format!("{}?db=3", server.url())), Role::Queue).await.unwrap();
-    let mut watch = watching(&store, &suffix(1)).await;
+    let mut watch = watching(&store, &order_id(1)).await;
     change(&server, 1);
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     told(&mut watch).await;
     assert!(quiet(&mut watch).await);
 }
 
 #[tokio::test]
-async fn a_watch_outlives_its_store_in_silence() {
+async fn a_watch_outlives_its_store_without_events() {
     let server = server();
     let store = tool(&server).await;
-    let mut watch = watching(&store, &suffix(1)).await;
+    let mut watch = watching(&store, &order_id(1)).await;
     store.disconnect().await;
     drop(store);
     eventually("it is noticed", || if watch.listening() { Err("listening") } else { Ok(()) }).await;

@@ -1,33 +1,33 @@
-//! Another database than before stops everything.
+//! A database other than before stops everything.
 
 use posthaste_model::Durability;
 use posthaste_rig::patience;
 use posthaste_rig::servers::Fsync;
-use posthaste_store::preflight::Level;
-use posthaste_store::{Assume, CallError, ConnectError, HaltCause, Role, Settings, StopWhy, Store};
+use posthaste_store::preflight::Severity;
+use posthaste_store::{Assume, CallError, ConnectError, FatalReason, HaltCause, Role, Settings, Store};
 
 use crate::house::*;
 
 fn wiped(store: &Store) -> Result<(), String> {
     match store.stopped() {
-        Some(StopWhy::Halted(halt)) if halt.cause == Some(HaltCause::Wiped) => Ok(()),
+        Some(FatalReason::Halted(halt)) if halt.cause == Some(HaltCause::Wiped) => Ok(()),
         other => Err(format!("{other:?}")),
     }
 }
 
 #[tokio::test]
-async fn a_wiped_database_stops_all_calls_and_all_who_come_later() {
+async fn a_wiped_database_stops_all_calls_and_later_processes() {
     let server = server();
     let store = tool(&server).await;
-    let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+    let accepted = store.accept(&order(order_id(1), 1)).await.unwrap();
     let epoch = store.epoch();
     server.command(&["FLUSHALL"]).unwrap();
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(StopWhy::Halted(_)))));
+    assert!(matches!(store.promote_due(0).await, Err(CallError::Fatal(FatalReason::Halted(_)))));
     wiped(&store).unwrap();
-    assert!(matches!(store.load_order(0, &suffix(1)).await, Err(CallError::Stop(_))));
-    assert!(store.open_order(head(suffix(1))).is_err());
-    // Nothing is written but that it is stopped, and what is known to be lost.
-    eventually("it is written down", || match keys(&server) {
+    assert!(matches!(store.load_order(0, &order_id(1)).await, Err(CallError::Fatal(_))));
+    assert!(store.open_order(head(order_id(1))).is_err());
+    // Only the halt is written, and what is known to be lost.
+    eventually("it is recorded", || match keys(&server) {
         keys if keys == ["epoch:{0}", "halted:{0}", "lost:{0}"] => Ok(()),
         other => Err(format!("{other:?}")),
     })
@@ -39,26 +39,27 @@ async fn a_wiped_database_stops_all_calls_and_all_who_come_later() {
 
     let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
     let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
-    assert_eq!(recovery.lost, [(suffix(1), accepted.accepted)]);
+    assert_eq!(recovery.lost, [(order_id(1), accepted.accepted)]);
     for store in [&store, &late] {
         eventually("it goes on", || store.stopped().map_or(Ok(()), |why| Err(why.to_string()))).await;
         assert_eq!(store.epoch(), format!("{epoch}+1"));
     }
-    store.accept(&order(suffix(1), 1)).await.unwrap();
+    store.accept(&order(order_id(1), 1)).await.unwrap();
     let (_, fence) = claim(&late, 1, 0).await.unwrap();
     assert!(fence > 1_000_000, "{fence}");
 }
 
-/// Two processes knew what is lost; the second comes when the first has stopped everybody, and has read nothing of it yet.
+/// Two processes know what is lost; the second makes its call when the first has halted the database, and has not
+/// read anything of the halt yet.
 #[tokio::test]
-async fn the_first_refusal_after_another_process_noticed_is_true_and_both_name_what_is_lost() {
+async fn the_first_refusal_after_a_foreign_halt_is_correct_and_both_list_what_is_lost() {
     for (cause, word) in [
         (HaltCause::Wiped, "the database was wiped"),
         (HaltCause::WentBack, "the database went back by about 1 s"),
     ] {
         let server = server();
         let store = tool(&server).await;
-        let accepted = store.accept(&order(suffix(1), 1)).await.unwrap();
+        let accepted = store.accept(&order(order_id(1), 1)).await.unwrap();
         let epoch = store.epoch();
         match cause {
             HaltCause::Wiped => drop(server.command(&["FLUSHALL"]).unwrap()),
@@ -67,7 +68,7 @@ async fn the_first_refusal_after_another_process_noticed_is_true_and_both_name_w
                 server.command(&["RPUSH", "runs:{0}", "other 0 1000000 5"]).unwrap();
             }
         }
-        // As the other process writes it, with what it was told itself: nothing of this order.
+        // As the other process writes it, from its own knowledge: nothing about this order.
         let halt = [
             "HSET",
             "halted:{0}",
@@ -87,14 +88,16 @@ async fn the_first_refusal_after_another_process_noticed_is_true_and_both_name_w
         for command in transaction {
             connection.command(command).unwrap();
         }
-        let Err(CallError::Stop(told)) = store.ring(0).await else { panic!("it is stopped") };
+        let Err(CallError::Fatal(told)) = store.promote_due(0).await else { panic!("it is stopped") };
         let told = told.to_string();
-        let (both, plain) =
-            ("the database went back or was wiped; sending is stopped; run `posthaste recover", word);
+        let (both, plain) = (
+            "the database went back or was wiped; sending is stopped; to go on, run `posthaste recover",
+            word,
+        );
         assert!(told.starts_with(both) || told.starts_with(plain), "{told}");
-        eventually("the cause and the loss are told", || {
+        eventually("the cause and the loss are reported", || {
             let words = store.stopped().map_or_else(String::new, |why| why.to_string());
-            if words.starts_with(word) && words.contains("lost are 1 accepted orders") {
+            if words.starts_with(word) && words.contains("1 accepted orders are lost") {
                 Ok(())
             } else {
                 Err(words)
@@ -103,13 +106,13 @@ async fn the_first_refusal_after_another_process_noticed_is_true_and_both_name_w
         .await;
         let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
         let recovery = inspector.recover(Assume::Sent, None, |_| {}).await.unwrap();
-        assert_eq!(recovery.lost, [(suffix(1), accepted.accepted)]);
+        assert_eq!(recovery.lost, [(order_id(1), accepted.accepted)]);
     }
 }
 
-/// Whatever it asks for: settings of the server stay as well, and no confirmation is written.
+/// Whatever it requests: the settings of the server are unchanged too, and no confirmation is written.
 #[tokio::test]
-async fn who_only_looks_changes_nothing() {
+async fn an_inspector_changes_nothing() {
     let server = builder().events("").start().unwrap();
     let written = || server.info("persistence").unwrap()["rdb_changes_since_last_save"].clone();
     let events = || server.command(&["CONFIG", "GET", "notify-keyspace-events"]).unwrap();
@@ -117,20 +120,20 @@ async fn who_only_looks_changes_nothing() {
     for durability in [Durability::Fast, Durability::Replicated] {
         let asked = Settings { durability, ..settings(&server.url()) };
         let (inspector, report) = Store::connect(asked, Role::Inspector).await.unwrap();
-        assert_eq!(report.level_of("notify-keyspace-events"), Some(Level::Warn), "{report}");
-        assert!(inspector.load_order(0, &suffix(1)).await.unwrap().is_none());
+        assert_eq!(report.level_of("notify-keyspace-events"), Some(Severity::Warn), "{report}");
+        assert!(inspector.load_order(0, &order_id(1)).await.unwrap().is_none());
         // A script finds nothing, and sets nothing up.
-        assert_eq!(inspector.ring(0).await.unwrap().reply.parcels, 0);
+        assert_eq!(inspector.promote_due(0).await.unwrap().reply.parcels, 0);
         inspector.disconnect().await;
     }
     assert!(keys(&server).is_empty(), "{:?}", keys(&server));
     assert_eq!((written(), events()), (before, flags.clone()));
     tool(&server).await;
-    assert_ne!(events(), flags, "who works sets them");
+    assert_ne!(events(), flags, "a working process sets them");
 }
 
 #[tokio::test]
-async fn who_only_looks_leaves_an_empty_database_empty() {
+async fn an_inspector_leaves_an_empty_database_empty() {
     let server = server();
     let (inspector, _) = Store::connect(settings(&server.url()), Role::Inspector).await.unwrap();
     assert_eq!((inspector.epoch(), inspector.stopped()), (String::new(), None));
@@ -140,12 +143,12 @@ async fn who_only_looks_leaves_an_empty_database_empty() {
 }
 
 #[tokio::test]
-async fn a_database_set_up_anew_is_another_one() {
+async fn a_newly_set_up_database_is_another_one() {
     let server = server();
     let store = tool(&server).await;
     server.command(&["SET", "epoch:{0}", "somebody-elses"]).unwrap();
-    let why = StopWhy::Epoch { partition: 0, found: "somebody-elses".to_owned() };
-    assert!(matches!(store.ring(0).await, Err(CallError::Stop(told)) if told == why));
+    let why = FatalReason::Epoch { partition: 0, found: "somebody-elses".to_owned() };
+    assert!(matches!(store.promote_due(0).await, Err(CallError::Fatal(told)) if told == why));
     assert_eq!(store.stopped(), Some(why));
     assert_eq!(server.command(&["GET", "epoch:{0}"]).unwrap().text(), Some("somebody-elses"));
 }
@@ -157,7 +160,7 @@ async fn a_server_that_came_back_empty_is_noticed_before_any_call() {
     server.kill9().unwrap();
     server.restart().unwrap();
     eventually("it is noticed", || wiped(&store)).await;
-    eventually("it is written down", || match keys(&server) {
+    eventually("it is recorded", || match keys(&server) {
         keys if keys == ["epoch:{0}", "halted:{0}"] => Ok(()),
         other => Err(format!("{other:?}")),
     })
@@ -167,10 +170,10 @@ async fn a_server_that_came_back_empty_is_noticed_before_any_call() {
 #[tokio::test]
 async fn a_database_that_lost_its_epoch_is_foreign() {
     let server = server();
-    tool(&server).await.accept(&order(suffix(1), 1)).await.unwrap();
+    tool(&server).await.accept(&order(order_id(1), 1)).await.unwrap();
     server.command(&["DEL", "epoch:{0}"]).unwrap();
     let told = Store::connect(settings(&server.url()), Role::Queue).await;
-    assert!(matches!(told, Err(ConnectError::Stop(StopWhy::Foreign { partition: 0 }))), "{told:?}");
+    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))), "{told:?}");
 }
 
 #[tokio::test]
@@ -179,13 +182,13 @@ async fn another_number_of_partitions_is_foreign() {
     let many = Settings { partitions: 4, call_timeout: patience(), ..settings(&server.url()) };
     let (store, _) = Store::connect(many.clone(), Role::Tool).await.unwrap();
     assert_eq!(store.partitions(), 4);
-    let p = store.partition_of(&suffix(1));
+    let p = store.partition_of(&order_id(1));
     assert!(p < 4);
-    store.accept(&order(suffix(1), 1)).await.unwrap();
-    assert!(store.load_order(p, &suffix(1)).await.unwrap().is_some());
+    store.accept(&order(order_id(1), 1)).await.unwrap();
+    assert!(store.load_order(p, &order_id(1)).await.unwrap().is_some());
     let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Stop(StopWhy::Foreign { partition: 0 }))), "{told:?}");
-    // All who come later find what the first one set up.
+    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::Foreign { partition: 0 }))), "{told:?}");
+    // All later processes find what the first one set up.
     assert_eq!(Store::connect(many, Role::Tool).await.unwrap().0.epoch(), store.epoch());
 }
 
@@ -195,5 +198,5 @@ async fn a_database_for_newer_programs_is_left_alone() {
     tool(&server).await;
     server.command(&["SET", "schema:{0}", "9 9 1"]).unwrap();
     let told = Store::connect(settings(&server.url()), Role::Tool).await;
-    assert!(matches!(told, Err(ConnectError::Stop(StopWhy::TooOld { partition: 0 }))), "{told:?}");
+    assert!(matches!(told, Err(ConnectError::Stop(FatalReason::TooOld { partition: 0 }))), "{told:?}");
 }

@@ -1,4 +1,4 @@
-//! The text of a script: putting it together, and reading it without comments.
+//! The text of a script: assembled from its parts, and with comments blanked.
 
 use anyhow::{Context, Result};
 
@@ -11,7 +11,7 @@ pub(crate) struct Part {
     pub(crate) text: String,
 }
 
-/// A script, `lua/<name>.lua`, with the parts its line `-- uses:` names, in that order.
+/// A script, `lua/<name>.lua`, with the parts named in its line `-- uses:`, in that order.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) name: String,
@@ -21,19 +21,19 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// The text as servers run it: the parts come right behind the first line.
+    /// The text as servers run it: the parts follow the first line.
     pub(crate) fn assembled(&self) -> String {
         let (first, rest) = self.text.split_once('\n').unwrap_or((&self.text, ""));
         let parts: String = self.parts.iter().map(|part| part.text.as_str()).collect();
         format!("{first}\n{parts}{rest}")
     }
 
-    /// The same with the first line, which is no Lua, made a comment.
+    /// The same, with the first line (which is not Lua) turned into a comment.
     pub(super) fn checkable(&self) -> String {
         format!("-- {}", self.assembled())
     }
 
-    /// The file and line that a line of the assembled text comes from, both counted from 1.
+    /// The file and line that a line of the assembled text comes from, both 1-based.
     pub(super) fn origin(&self, line: usize) -> (&str, usize) {
         let mut left = line.saturating_sub(1);
         if left == 0 {
@@ -62,7 +62,7 @@ fn script(file: &File, files: &[File]) -> Result<Script> {
         let path = format!("lua/lib/{part}.lua");
         let found = files.iter().find(|file| file.path == path);
         let found = found.with_context(|| format!("{} uses {part}, but there is no {path}", file.path))?;
-        // A part without a last line end would run into the next one.
+        // A part without a final line end would run into the next one.
         let end = if found.text.ends_with('\n') { "" } else { "\n" };
         Ok(Part { path, text: format!("{}{end}", found.text) })
     });
@@ -78,7 +78,7 @@ fn script_name(path: &str) -> Option<&str> {
     path.strip_prefix("lua/")?.strip_suffix(".lua").filter(|name| !name.contains('/'))
 }
 
-/// The text with comments and the content of strings blanked; line ends stay where they are.
+/// The text with comments and the content of strings blanked; line ends stay in place.
 pub(crate) fn code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -106,7 +106,7 @@ fn up_to(text: &str, end: &str) -> usize {
     text.find(end).map_or(text.len(), |at| at + end.len())
 }
 
-/// The length of a quoted string with its quotes.
+/// The length of a quoted string, including its quotes.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -136,7 +136,7 @@ mod tests {
             file("lua/lib/two.lua", "-- Two.\nlocal two = 2\n"),
         ];
         let scripts = scripts(&files).expect("scripts");
-        assert_eq!(scripts.len(), 1, "parts are no scripts");
+        assert_eq!(scripts.len(), 1, "parts are not scripts");
         let expected = "#!lua flags=allow-oom\n-- Two.\nlocal two = 2\n-- One.\nlocal one = 1\n\
             -- claim: takes.\n-- uses: two one\nreturn f()\n";
         assert_eq!(scripts[0].assembled(), expected);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn code_is_what_is_neither_comment_nor_string() {
+    fn comments_and_strings_are_blanked() {
         let text = "#!lua\nlocal a = 'pcall \\' --' -- bit\n--[[ struct\n]] b = [[cjson]] .. \"x\"\n";
         let code = code(text);
         assert_eq!(code.lines().count(), 4);

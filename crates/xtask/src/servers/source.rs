@@ -1,10 +1,10 @@
-//! The machine's own Debian source, to be asked for another release.
+//! The machine's own Debian source, for use with another release.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Where packages come from, without the release.
+/// The address of packages, without the release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     addresses: String,
@@ -19,7 +19,7 @@ impl Source {
     }
 }
 
-/// Looks through the sources in `/etc/apt` for the one that has `main` of this machine's release.
+/// Searches the sources in `/etc/apt` for the one that has `main` of this machine's release.
 pub(super) fn find(etc: &Path, codename: &str) -> Result<Source> {
     let mut files = vec![etc.join("sources.list")];
     let parts = std::fs::read_dir(etc.join("sources.list.d")).into_iter().flatten().flatten();

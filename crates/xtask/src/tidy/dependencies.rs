@@ -1,4 +1,4 @@
-//! Which crate of ours may use which. The table is the one of the design; ARCHITECTURE.md explains it.
+//! Which of our crates may use which. The table follows the design; ARCHITECTURE.md explains it.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::Finding;
 
 const PREFIX: &str = "posthaste-";
 
-/// What a crate may use of ours in its normal and build dependencies.
+/// Which of our crates a crate may use in its normal and build dependencies.
 #[derive(Clone, Copy)]
 enum May {
     Use(&'static [&'static str]),
@@ -15,7 +15,7 @@ enum May {
 
 const CHANNEL: May = May::Use(&["model", "courier", "ops"]);
 
-/// Crates without their prefix.
+/// Crates, without the name prefix.
 const TABLE: &[(&str, May)] = &[
     ("model", May::Use(&[])),
     ("protocol", May::Use(&["model"])),
@@ -39,7 +39,7 @@ const TABLE: &[(&str, May)] = &[
 /// Tests of every crate may also use these.
 const IN_TESTS: &[&str] = &["rig", "model"];
 
-/// Libraries that only one crate may name, so that they can be replaced in one place.
+/// Libraries that only one crate may use directly, so that they can be replaced in one place.
 const BEHIND: &[(&str, &str)] = &[("fred", "store"), ("mlua", "simulator"), ("stateright", "simulator")];
 
 /// Reads the output of `cargo metadata --no-deps`.
@@ -50,7 +50,7 @@ pub(super) fn check(metadata: &Value) -> Vec<Finding> {
         let me = short(name);
         let Some((_, may)) = TABLE.iter().find(|(known, _)| *known == me) else {
             findings
-                .push(Finding::new(name, "is not in the table of crates: decide what it may use of ours"));
+                .push(Finding::new(name, "is not in the table of crates: add it with the crates it may use"));
             continue;
         };
         for dependency in list(package, "dependencies") {

@@ -1,4 +1,4 @@
-//! Every file says at its top what it is for.
+//! Every file states its purpose at the top.
 
 use super::Finding;
 use crate::workspace::File;

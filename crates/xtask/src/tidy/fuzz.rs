@@ -1,4 +1,4 @@
-//! What is fuzzed is replayed: each target of `fuzz/` is in its manifest, has kept inputs, and a test that gives them to it.
+//! Every fuzz target is replayed: it is in the manifest of `fuzz/`, has a corpus, and a test runs it on that corpus.
 
 use std::path::Path;
 
@@ -27,8 +27,8 @@ fn found(files: &[File], manifest: &str, kept: impl Fn(&str) -> bool) -> Vec<Fin
             files.iter().any(|file| file.path.starts_with("crates/") && file.text.contains(&replay));
         for (holds, what) in [
             (manifest.contains(&format!("name = \"{target}\"")), "is not in fuzz/Cargo.toml".to_owned()),
-            (kept(target), format!("keeps nothing: put small inputs into fuzz/corpus/{target}")),
-            (is_replayed, format!("is replayed by no test: call `{replay}…)` of posthaste_rig::corpus")),
+            (kept(target), format!("has no corpus: put small inputs into fuzz/corpus/{target}")),
+            (is_replayed, format!("is not replayed by any test: call `{replay}…)` of posthaste_rig::corpus")),
         ] {
             if !holds {
                 findings.push(Finding::new(&file.path, what));

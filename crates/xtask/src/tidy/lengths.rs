@@ -1,4 +1,4 @@
-//! Files that fit a reader's head.
+//! Files that are short enough to read in one go.
 
 use super::Finding;
 use crate::workspace::File;
@@ -13,7 +13,7 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
         if lines > MOST {
             findings.push(Finding::new(
                 &file.path,
-                format!("has {lines} lines, {MOST} are the most: split it by verb"),
+                format!("has {lines} lines, at most {MOST} are allowed: split it by verb"),
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Names that say nothing are not given to files and folders.
+//! Files and folders have no names without meaning.
 
 use super::Finding;
 use crate::workspace::File;
@@ -13,7 +13,7 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
         let words = without_extension.split(['/', '_', '-']);
         for word in words.filter(|word| EMPTY_WORDS.contains(word)) {
             findings
-                .push(Finding::new(&file.path, format!("`{word}` says nothing: name it by what it does")));
+                .push(Finding::new(&file.path, format!("`{word}` has no meaning: name it by what it does")));
         }
     }
     findings

@@ -1,5 +1,5 @@
-//! Rules of the scripts: a first line with flags, a header, no library that differs between servers, the time
-//! read once. The header against its codec is compared by a test of the protocol crate.
+//! Rules for scripts: a first line with flags, a header, no library that differs between servers, the time
+//! read once. A test of the protocol crate compares the header with its codec.
 
 use super::Finding;
 use crate::lua::{Script, code, scripts};
@@ -7,20 +7,20 @@ use crate::workspace::File;
 
 const FLAGS: &[&str] = &["no-writes", "allow-oom", "allow-stale"];
 
-/// Words that must not occur in code, and why.
+/// Words that must not occur in code, and the reason.
 const BANNED: &[(&str, &str)] = &[
     ("cjson", "turns empty lists into objects and large numbers into floats"),
     ("cmsgpack", "records are packed by hand, the same way in Rust and Lua"),
     ("struct", "records are packed by hand, the same way in Rust and Lua"),
     ("bit", "records are packed by hand, the same way in Rust and Lua"),
-    ("pcall", "an error must stop the script, all checks come before the first write"),
-    ("xpcall", "an error must stop the script, all checks come before the first write"),
-    ("loadstring", "scripts build no code"),
-    ("setfenv", "scripts build no code"),
-    ("random", "a script with the same arguments does the same"),
+    ("pcall", "an error must stop the script; all checks come before the first write"),
+    ("xpcall", "an error must stop the script; all checks come before the first write"),
+    ("loadstring", "scripts must not build code"),
+    ("setfenv", "scripts must not build code"),
+    ("random", "a script must do the same for the same arguments"),
 ];
 
-/// Calls whose error a script may look at, because they change nothing.
+/// Commands whose error a script may handle, because they change nothing.
 const READS: &[&str] = &["GET", "HGET", "HGETALL", "HMGET"];
 const PCALL: &str = "redis.pcall";
 
@@ -44,17 +44,18 @@ fn part(file: &File, findings: &mut Vec<Finding>) {
         findings.push(Finding::line(
             &file.path,
             1,
-            "a shared part begins with a comment that says what it holds",
+            "a shared part begins with a comment that says what it contains",
         ));
     }
     if file.text.contains("-- uses:") {
-        findings.push(Finding::new(&file.path, "a shared part names no other parts: the script does"));
+        findings
+            .push(Finding::new(&file.path, "a shared part names no other parts; name them in the script"));
     }
 }
 
 fn words(file: &File, findings: &mut Vec<Finding>) {
     for (number, (line, full)) in code(&file.text).lines().zip(file.text.lines()).enumerate() {
-        // A refused write must stop the script; a record of a wrong type may be looked at without stopping it.
+        // A refused write must stop the script; reading a record of a wrong type need not.
         let calls = full.match_indices(PCALL).map(|(at, _)| &full[at + PCALL.len()..]);
         let writes = calls.filter(|call| {
             line.contains(PCALL) && !READS.iter().any(|read| call.starts_with(&format!("('{read}'")))
@@ -63,7 +64,7 @@ fn words(file: &File, findings: &mut Vec<Finding>) {
             findings.push(Finding::line(
                 &file.path,
                 number + 1,
-                "`redis.pcall` is for these reads only: ".to_owned() + &READS.join(", "),
+                "`redis.pcall` is allowed for these reads only: ".to_owned() + &READS.join(", "),
             ));
         }
         let line = line.replace(PCALL, "");
@@ -83,16 +84,16 @@ fn header(script: &Script, findings: &mut Vec<Finding>) {
         Some(rest) => match rest.strip_prefix(" flags=") {
             Some(flags) => {
                 for flag in flags.split(',').filter(|flag| !FLAGS.contains(flag)) {
-                    say(1, format!("`{flag}` is none of the flags {FLAGS:?}"));
+                    say(1, format!("`{flag}` is not one of the flags {FLAGS:?}"));
                 }
             }
-            None => say(1, "the first line is `#!lua` or `#!lua flags=a,b`".into()),
+            None => say(1, "the first line must be `#!lua` or `#!lua flags=a,b`".into()),
         },
-        None => say(1, "the first line is `#!lua` or `#!lua flags=a,b`".into()),
+        None => say(1, "the first line must be `#!lua` or `#!lua flags=a,b`".into()),
     }
     let title = format!("-- {}: ", script.name);
     if !lines.get(1).is_some_and(|line| line.starts_with(&title)) {
-        say(2, format!("the second line is `{title}…` and says what the script does"));
+        say(2, format!("the second line must be `{title}…` and say what the script does"));
     }
     let header: Vec<&str> = lines.iter().skip(1).take_while(|line| line.starts_with("--")).copied().collect();
     for field in ["-- KEYS ", "-- ARGV ", "-- REPLY ", "-- BOUND "] {
@@ -101,11 +102,14 @@ fn header(script: &Script, findings: &mut Vec<Finding>) {
         }
     }
     if header.last().is_none_or(|line| !line.starts_with("-- uses:")) {
-        say(header.len() + 1, "the header ends with the line `-- uses: …`, empty if nothing is used".into());
+        say(
+            header.len() + 1,
+            "the header must end with the line `-- uses: …`, empty if nothing is used".into(),
+        );
     }
     let times = script.assembled().matches("'TIME'").count();
     if times > 1 {
-        say(1, format!("the time is read {times} times, parts included: once is right"));
+        say(1, format!("the time is read {times} times, including the parts: read it once"));
     }
 }
 

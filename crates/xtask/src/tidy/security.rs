@@ -1,4 +1,4 @@
-//! SECURITY.md says of each promise which test holds it; that test must be there.
+//! SECURITY.md names the test that verifies each promise; that test must exist.
 //!
 //! A test is named `<package>::<name of the function>`, in a cell or sentence between backticks: `queue::paths_methods_and_parameters`.
 //! The package is the folder in `crates/`, or `tests`.
@@ -9,7 +9,7 @@ use super::Finding;
 use crate::workspace::File;
 
 const PAGE: &str = "SECURITY.md";
-/// Fewer named tests than this, and the page was taken apart, or its form is no longer read.
+/// With fewer named tests than this, the page was cut down, or its form is no longer recognized.
 const FEWEST: usize = 50;
 
 pub(super) fn check(root: &Path, files: &[File]) -> Vec<Finding> {
@@ -35,12 +35,12 @@ fn found(page: &str, files: &[File], fewest: usize) -> Vec<Finding> {
             findings.push(Finding::line(
                 PAGE,
                 at + 1,
-                "a row without a test: name one, or say why none applies",
+                "a table row without a test: name one, or say why there is none",
             ));
         }
     }
     if count < fewest {
-        findings.push(Finding::new(PAGE, format!("names {count} tests, {fewest} are the fewest")));
+        findings.push(Finding::new(PAGE, format!("names {count} tests, expected at least {fewest}")));
     }
     findings
 }
@@ -52,7 +52,7 @@ fn named(text: &str) -> Option<(&str, &str)> {
     (is_package && is_name && !test.is_empty()).then_some((package, test))
 }
 
-/// A function of this name right behind a test attribute, or inside `proptest!`.
+/// Whether there is a function of this name right after a test attribute, or inside `proptest!`.
 fn is_there(files: &[File], package: &str, test: &str) -> bool {
     let folder = if package == "tests" { "tests/".to_owned() } else { format!("crates/{package}/") };
     files.iter().filter(|file| file.path.starts_with(&folder)).any(|file| is_in(&file.text, test))
@@ -61,7 +61,7 @@ fn is_there(files: &[File], package: &str, test: &str) -> bool {
 fn is_in(text: &str, test: &str) -> bool {
     let mut is_marked = false;
     for line in text.lines().map(str::trim) {
-        // A test that another one runs on mutants is seen outside its module.
+        // A test that is also run on mutants is visible outside its module.
         let name = line.trim_start_matches("pub(crate) ").trim_start_matches("async ").strip_prefix("fn ");
         if is_marked
             && name.and_then(|name| name.strip_prefix(test)).is_some_and(|rest| rest.starts_with('('))
@@ -70,7 +70,7 @@ fn is_in(text: &str, test: &str) -> bool {
         }
         is_marked = match line {
             _ if line.starts_with("#[test]") || line.starts_with("#[tokio::test") => true,
-            // Other attributes and comments may stand between.
+            // Other attributes and comments may come between.
             _ if line.starts_with("#[") || line.starts_with("//") => is_marked,
             _ => false,
         };
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_test_or_of_another_package_is_missed() {
+    fn missing_tests_and_tests_of_other_packages_are_reported() {
         for page in ["`queue::helper`", "`queue::on`", "`queue::three`", "`store::one`", "`tests::one`"] {
             assert_eq!(found(page, &files(), 1).len(), 1, "{page}");
         }

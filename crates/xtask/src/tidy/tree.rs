@@ -1,15 +1,15 @@
-//! Packages that must not be in what we ship or build with: two TLS back ends at once panic at the first use.
+//! Packages that must not be in our dependency tree: two TLS back ends at once panic at first use.
 
 use super::Finding;
 
 const BANNED: &[(&str, &str)] = &[
-    ("aws-lc-rs", "ring is our only TLS back end; switch the feature that brings this one off"),
-    ("aws-lc-sys", "ring is our only TLS back end; switch the feature that brings this one off"),
+    ("aws-lc-rs", "ring is our only TLS back end; disable the feature that pulls this in"),
+    ("aws-lc-sys", "ring is our only TLS back end; disable the feature that pulls this in"),
     ("openssl-sys", "rustls is our only TLS"),
     ("native-tls", "rustls is our only TLS"),
 ];
 
-/// Reads the output of `cargo tree --prefix none --format {p}`: lines `name vX.Y.Z …`.
+/// Parses the output of `cargo tree --prefix none --format {p}`: lines `name vX.Y.Z …`.
 pub(super) fn check(tree: &str) -> Vec<Finding> {
     let present = |name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
     let found = BANNED.iter().filter(|(name, _)| present(name));

@@ -1,5 +1,5 @@
-//! Words that hide a problem instead of solving it: switched-off tests, switched-off lints, assertions that
-//! cannot fail, tests without content. Comments and texts may say them; code may not.
+//! Code that hides a problem instead of solving it: ignored tests, disabled lints, assertions that
+//! cannot fail, tests without content. Comments and strings may contain these words; code may not.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -11,7 +11,7 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
     for file in files.iter().filter(|file| file.is("rs")) {
         match file.text.parse::<TokenStream>() {
             Ok(tokens) => look(file, tokens, &mut findings),
-            Err(error) => findings.push(Finding::new(&file.path, format!("is no Rust: {error}"))),
+            Err(error) => findings.push(Finding::new(&file.path, format!("is not valid Rust: {error}"))),
         }
     }
     findings
@@ -51,11 +51,13 @@ fn attribute(file: &File, line: usize, inside: &TokenStream, findings: &mut Vec<
     for word in inside.clone() {
         let TokenTree::Ident(word) = word else { continue };
         match word.to_string().as_str() {
-            "ignore" => findings.push(Finding::line(&file.path, line, "this test is switched off: repair it or delete it")),
+            "ignore" => {
+                findings.push(Finding::line(&file.path, line, "this test is ignored: repair it or delete it"))
+            }
             "allow" => findings.push(Finding::line(
                 &file.path,
                 line,
-                "a lint is switched off: use `expect` with a reason, which complains when it is no longer needed",
+                "a lint is disabled: use `expect` with a reason, which warns when it is no longer needed",
             )),
             "cfg_attr" => {
                 let groups = inside.clone().into_iter().filter_map(|token| match token {
@@ -69,7 +71,7 @@ fn attribute(file: &File, line: usize, inside: &TokenStream, findings: &mut Vec<
     }
 }
 
-/// Whether these tokens end in `#[…test] … fn name()`.
+/// Whether these tokens end with `#[…test] … fn name()`.
 fn is_test(before: &[TokenTree]) -> bool {
     let Some(item) =
         before.iter().rposition(|token| matches!(token, TokenTree::Ident(word) if *word == "fn"))
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rust_is_found() {
+    fn invalid_rust_is_reported() {
         assert_eq!(found("fn a( {"), ["a.rs"]);
     }
 }

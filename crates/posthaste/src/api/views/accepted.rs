@@ -1,14 +1,14 @@
-//! What became of a request to send, to send once more, or to cancel.
+//! Responses to requests to send, retry or cancel.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// An order was accepted, or would be.
+/// An accepted order, or the result of a dry run.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Accepted {
-    /// `<sender id>.<ns>`; of a dry run it may be missing.
+    /// `<sender id>.<ns>`; may be missing for a dry run.
     #[serde(default)]
     pub(crate) order_id: Option<String>,
     /// `running`, `scheduled` or `dry_run`.
@@ -17,52 +17,52 @@ pub(crate) struct Accepted {
     /// When it is due.
     #[serde(default)]
     pub(crate) due_at: Option<String>,
-    /// What moved it from the moment that was asked for, `quiet_hours` say.
+    /// What moved it from the requested time, such as `quiet_hours`.
     #[serde(default)]
     pub(crate) moved_by: Option<String>,
-    /// Whom it goes to.
+    /// The recipients.
     #[serde(default)]
     pub(crate) recipients: Recipients,
-    /// Channels of the order that no courier works on.
+    /// Channels of the order without a running courier.
     #[serde(default)]
     pub(crate) channels_without_courier: Vec<String>,
 }
 
-/// Whom an order goes to.
+/// The recipients of an order.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Recipients {
-    /// Recipients, after repeated ones were merged.
+    /// Recipients, after duplicates were merged.
     pub(crate) accepted: u64,
-    /// Rows to deliver, per channel.
-    pub(crate) rows: BTreeMap<String, u64>,
-    /// The first parts that were left out, and why.
+    /// Deliveries per channel.
+    pub(crate) deliveries: BTreeMap<String, u64>,
+    /// The first skipped parts, and why they were skipped.
     pub(crate) skipped: Vec<Skipped>,
-    /// How many were left out.
+    /// Number of skipped parts.
     pub(crate) skipped_total: u64,
-    /// What was named twice.
+    /// Duplicates.
     pub(crate) merged: Merged,
     /// Recipients without an address, per channel.
     pub(crate) no_contact: BTreeMap<String, u64>,
 }
 
-/// What was named twice; the first counts.
+/// Duplicates; the first occurrence is used.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Merged {
-    /// Recipients whose id was there before.
+    /// Recipients with the id of an earlier one.
     pub(crate) recipients: u64,
-    /// Addresses that were there before on their channel.
+    /// Addresses that occurred earlier on the same channel.
     pub(crate) addresses: u64,
 }
 
-/// A part that was left out.
+/// A skipped part.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Skipped {
     /// The line of the upload, from 1.
     pub(crate) line: Option<u64>,
-    /// The place, as a JSON pointer into the body, or into the line.
+    /// Its place, as a JSON pointer into the body or the line.
     pub(crate) pointer: Option<String>,
     /// Why, as a stable word.
     pub(crate) code: String,
@@ -73,26 +73,26 @@ pub(crate) struct Skipped {
 /// A cancelled order.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Cancelled {
-    /// Rows that will not be sent.
+    /// Deliveries that will not be sent.
     #[serde(default)]
     pub(crate) cancelled: u64,
-    /// Rows that were already on their way or done.
+    /// Deliveries that were already on their way or done.
     #[serde(default)]
     pub(crate) too_late: u64,
 }
 
-/// A new order made of rows of an old one.
+/// A new order made of deliveries of an old one.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Retried {
     /// The new order.
     pub(crate) order_id: String,
-    /// How many it goes to: a number, or what an acceptance tells.
+    /// Its recipients: a number, or the same object as in [`Accepted`].
     #[serde(default)]
     pub(crate) recipients: Value,
 }
 
 impl Retried {
-    /// How many recipients the new order has, if it was told.
+    /// The number of recipients of the new order, if the response has it.
     pub(crate) fn count(&self) -> Option<u64> {
         self.recipients.as_u64().or_else(|| self.recipients.get("accepted")?.as_u64())
     }

@@ -1,4 +1,4 @@
-//! Answers of the queue. What an answer has beyond these fields is kept by [`Told`], so that JSON output shows it all.
+//! Responses of the queue. [`ApiResponse`] keeps the fields that are not typed here, so that JSON output shows all of them.
 
 mod accepted;
 mod operator;
@@ -18,16 +18,16 @@ pub(crate) use order::{Counters, Order, Recipient};
 pub(crate) use parked::{Parked, ParkedOrder};
 pub(crate) use suppression::{Found, FoundList, LiftedCount, PutCount, Suppression};
 
-/// An answer, both as the server wrote it and as it is understood.
+/// A response, both as the server sent it and as typed fields.
 #[derive(Clone)]
-pub(crate) struct Told<T> {
-    /// As written.
+pub(crate) struct ApiResponse<T> {
+    /// As sent.
     pub(crate) raw: Value,
-    /// As understood.
+    /// The typed fields.
     pub(crate) seen: T,
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Told<T> {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for ApiResponse<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Value::deserialize(from)?;
         let seen = T::deserialize(&raw).map_err(serde::de::Error::custom)?;
@@ -35,7 +35,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Told<T> {
     }
 }
 
-impl<T> Serialize for Told<T> {
+impl<T> Serialize for ApiResponse<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.raw.serialize(to)
     }
@@ -46,57 +46,57 @@ impl<T> Serialize for Told<T> {
 #[serde(bound(deserialize = "T: DeserializeOwned"))]
 pub(crate) struct Page<T> {
     /// The items, in the list's order.
-    pub(crate) items: Vec<Told<T>>,
+    pub(crate) items: Vec<ApiResponse<T>>,
     /// Where the next page begins, if there is one.
     #[serde(default)]
     pub(crate) next_cursor: Option<String>,
-    /// Orders of the page of which no more can be told.
+    /// Orders of the page that can't be read.
     #[serde(default)]
     pub(crate) unreadable: Vec<Unreadable>,
-    /// Rows of the page that can't be read.
+    /// Deliveries of the page that can't be read.
     #[serde(default)]
-    pub(crate) unreadable_rows: Vec<UnreadableRows>,
-    /// Partitions of the database that could not be asked: what they hold is missing.
+    pub(crate) unreadable_deliveries: Vec<UnreadableDeliveries>,
+    /// Partitions of the database that did not respond; their items are missing.
     #[serde(default)]
     pub(crate) partitions_missing: Vec<u16>,
 }
 
-/// Rows of one parcel that can't be read.
+/// Deliveries of one parcel that can't be read.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct UnreadableRows {
+pub(crate) struct UnreadableDeliveries {
     /// Their channel.
     pub(crate) channel: String,
     /// How many there are.
     #[serde(default)]
-    pub(crate) rows: u64,
+    pub(crate) deliveries: u64,
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,
 }
 
-impl UnreadableRows {
-    /// Said to people: `500 rows on email can't be read (damaged)`.
+impl UnreadableDeliveries {
+    /// For people: `500 deliveries on email can't be read (damaged)`.
     pub(crate) fn words(&self) -> String {
         let (channel, why) = (plain(&self.channel), plain(&self.reason.replace('_', " ")));
-        let rows = if self.rows == 1 { "row" } else { "rows" };
-        format!("{} {rows} on {channel} can't be read ({why})", self.rows)
+        let deliveries = if self.deliveries == 1 { "delivery" } else { "deliveries" };
+        format!("{} {deliveries} on {channel} can't be read ({why})", self.deliveries)
     }
 }
 
-/// A line of an export: a row, or rows that can't be read.
+/// A line of an export: a delivery, or deliveries that can't be read.
 pub(crate) enum RecipientLine {
-    /// A row.
-    Row(Box<Told<Recipient>>),
-    /// Rows that can't be read.
-    Unreadable(UnreadableRows),
+    /// A delivery.
+    Delivery(Box<ApiResponse<Recipient>>),
+    /// Deliveries that can't be read.
+    Unreadable(UnreadableDeliveries),
 }
 
 impl<'de> Deserialize<'de> for RecipientLine {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Value::deserialize(from)?;
-        let read = match raw.get("unreadable_rows") {
-            Some(rows) => UnreadableRows::deserialize(rows).map(Self::Unreadable),
-            None => Told::deserialize(raw).map(|row| Self::Row(Box::new(row))),
+        let read = match raw.get("unreadable_deliveries") {
+            Some(deliveries) => UnreadableDeliveries::deserialize(deliveries).map(Self::Unreadable),
+            None => ApiResponse::deserialize(raw).map(|delivery| Self::Delivery(Box::new(delivery))),
         };
         read.map_err(serde::de::Error::custom)
     }

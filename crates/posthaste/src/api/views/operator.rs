@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Told;
+use super::ApiResponse;
 
-/// All channels that were ever worked on.
+/// All channels that have ever had a courier.
 #[derive(Deserialize)]
 pub(crate) struct Couriers {
     /// One per channel.
-    pub(crate) couriers: Vec<Told<Courier>>,
-    /// Partitions of the database that could not be asked: couriers may be known there as well.
+    pub(crate) couriers: Vec<ApiResponse<Courier>>,
+    /// Partitions of the database that did not respond; they may know more couriers.
     #[serde(default)]
     pub(crate) partitions_missing: Vec<u16>,
 }
@@ -23,10 +23,10 @@ pub(crate) struct Courier {
     /// When one was last seen.
     #[serde(default)]
     pub(crate) last_seen: Option<Value>,
-    /// Whether one works on it now.
+    /// Whether one is running now.
     #[serde(default)]
     pub(crate) present: bool,
-    /// Whether word comes of what became of a message that was sent; `None` when none said so.
+    /// Whether the channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
     pub(crate) receipts: Option<bool>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Courier {
 pub(crate) struct Key {
     /// The part of the key that may be shown.
     pub(crate) id: String,
-    /// What it is called.
+    /// Its name.
     #[serde(default)]
     pub(crate) name: String,
     /// What it may do.
@@ -45,7 +45,7 @@ pub(crate) struct Key {
     /// The sender it is bound to.
     #[serde(default)]
     pub(crate) sender_id: Option<String>,
-    /// The mailboxes its orders may be from.
+    /// The mailboxes its orders may send from.
     #[serde(default)]
     pub(crate) mailboxes: Vec<String>,
     /// When it stops working.
@@ -59,7 +59,7 @@ pub(crate) struct Key {
     pub(crate) revoked_at: Option<String>,
 }
 
-/// A new API key; the only time its secret is seen.
+/// A new API key; its secret is shown only here.
 #[derive(Deserialize)]
 pub(crate) struct NewKey {
     /// The part that may be shown.

@@ -1,45 +1,45 @@
-//! An order, its counters, its rows.
+//! An order, its counters, its deliveries.
 
 use std::collections::BTreeMap;
 
 use posthaste_model::{Address, Text};
 use serde::{Deserialize, Deserializer};
 
-/// Rows of one channel by state.
+/// Deliveries of one channel by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counters {
-    /// All rows.
+    /// All deliveries.
     pub(crate) accepted: u64,
     /// To be sent.
     pub(crate) pending: u64,
     /// Begun.
     pub(crate) sending: u64,
-    /// Taken by the provider.
+    /// Accepted by the provider.
     pub(crate) sent: u64,
-    /// Arrived.
+    /// Reported as arrived.
     pub(crate) delivered: u64,
-    /// Refused for good.
+    /// Failed permanently.
     pub(crate) failed: u64,
-    /// Nobody knows.
+    /// Outcome unknown.
     pub(crate) unknown: u64,
     /// The address is on the suppression list.
     pub(crate) suppressed: u64,
-    /// Their time was over first.
+    /// Expired before they were sent.
     pub(crate) expired: u64,
-    /// Cancelled first.
+    /// Cancelled before they were sent.
     pub(crate) cancelled: u64,
-    /// Recipients without an address on the channel; no rows.
+    /// Recipients without an address on the channel; these are not deliveries.
     pub(crate) no_contact: u64,
 }
 
 impl Counters {
-    /// Rows that nothing more happens to by itself.
+    /// Deliveries that are neither pending nor sending.
     pub(crate) fn settled(&self) -> u64 {
         self.accepted.saturating_sub(self.pending + self.sending)
     }
 
-    /// Rows that reached nobody, for all that is known.
+    /// Deliveries that, as far as is known, did not arrive.
     pub(crate) fn unreached(&self) -> u64 {
         self.failed + self.unknown + self.suppressed + self.expired
     }
@@ -60,7 +60,7 @@ impl Counters {
     }
 }
 
-/// An order and where it stands.
+/// An order and its progress.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Order {
     /// `<sender id>.<ns>`.
@@ -69,23 +69,23 @@ pub(crate) struct Order {
     pub(crate) state: String,
     /// `urgent` or `bulk`.
     #[serde(default)]
-    pub(crate) lane: Option<String>,
+    pub(crate) priority: Option<String>,
     /// When it was accepted.
     #[serde(default)]
     pub(crate) accepted_at: Option<String>,
     /// When it is due.
     #[serde(default)]
     pub(crate) due_at: Option<String>,
-    /// After this moment nothing of it is begun.
+    /// After this time no delivery of it is begun.
     #[serde(default)]
     pub(crate) not_after: Option<String>,
-    /// When its last row became final.
+    /// When its last delivery became final.
     #[serde(default)]
     pub(crate) finished_at: Option<String>,
-    /// The order this one repeats rows of.
+    /// The order whose deliveries this one repeats.
     #[serde(default)]
     pub(crate) retry_of: Option<String>,
-    /// Who sends.
+    /// The sender.
     #[serde(default)]
     pub(crate) sender_id: Option<String>,
     /// Per channel.
@@ -94,45 +94,45 @@ pub(crate) struct Order {
     /// Over all channels.
     #[serde(default)]
     pub(crate) totals: Counters,
-    /// Of each channel: whether word comes of what became of a message that was sent; `None` when nobody said so.
+    /// Whether each channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
     pub(crate) receipts: BTreeMap<String, Option<bool>>,
 }
 
 impl Order {
-    /// Channels with rows that are `sent`, of which word may still come, or of which none does.
+    /// Channels with `sent` deliveries and with receipts, or without (`word_comes`).
     pub(crate) fn sent_on(&self, word_comes: bool) -> Vec<&str> {
         let said = |channel: &str| self.receipts.get(channel).copied().flatten() == Some(word_comes);
         let sent = self.counters.iter().filter(|(channel, counters)| counters.sent > 0 && said(channel));
         sent.map(|(channel, _)| channel.as_str()).collect()
     }
 
-    /// Whether nothing more happens to it by itself.
+    /// Whether its deliveries no longer change by themselves.
     pub(crate) fn is_final(&self) -> bool {
         match self.state.as_str() {
             "finished" | "finished_with_failures" => true,
-            // Rows on the wire when it was cancelled are still told.
+            // Deliveries that were on the wire when it was cancelled still get an outcome.
             "cancelled" => self.totals.pending + self.totals.sending == 0,
             _ => false,
         }
     }
 }
 
-/// One row: one address of one recipient on one channel.
+/// One delivery: one address of one recipient on one channel.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Recipient {
-    /// The sender's own id of the recipient.
+    /// The sender's own id for the recipient.
     #[serde(default)]
     pub(crate) recipient_id: Option<String>,
-    /// Their name.
+    /// The recipient's name.
     #[serde(default, deserialize_with = "text")]
     pub(crate) name: Text,
     /// The channel.
     pub(crate) channel: String,
-    /// Where the message goes.
+    /// The address the message goes to.
     #[serde(default = "nowhere", deserialize_with = "address")]
     pub(crate) address: Address,
-    /// The row's state.
+    /// The delivery's state.
     pub(crate) state: String,
     /// Why it is in that state.
     #[serde(default)]

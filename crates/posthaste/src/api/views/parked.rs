@@ -1,8 +1,8 @@
-//! What is parked because it can't be read.
+//! Parked records, which can't be read.
 
 use serde::Deserialize;
 
-use super::Told;
+use super::ApiResponse;
 
 /// An order, or a parcel of one, that can't be read.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,9 +23,9 @@ pub(crate) struct Parked {
     pub(crate) since: String,
 }
 
-/// What is parked of one order.
+/// The parked parts of one order.
 #[derive(Deserialize)]
 pub(crate) struct ParkedOrder {
     /// The order itself, or its parcels.
-    pub(crate) items: Vec<Told<Parked>>,
+    pub(crate) items: Vec<ApiResponse<Parked>>,
 }

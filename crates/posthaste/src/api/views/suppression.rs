@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 
-use super::Told;
+use super::ApiResponse;
 
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Suppression {
-    /// What it is lifted by.
+    /// The id for lifting it.
     pub(crate) id: String,
     /// `channel` or `sender`.
     #[serde(default)]
@@ -18,7 +18,7 @@ pub(crate) struct Suppression {
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,
-    /// Who said so.
+    /// Where it comes from.
     #[serde(default)]
     pub(crate) source: String,
     /// Since when.
@@ -29,36 +29,36 @@ pub(crate) struct Suppression {
     pub(crate) strikes: u64,
 }
 
-/// What is known of addresses, in the order they were asked for.
+/// Suppressions of addresses, in the order of the request.
 #[derive(Deserialize)]
 pub(crate) struct FoundList {
-    /// One an address.
+    /// One per address.
     pub(crate) items: Vec<Found>,
 }
 
-/// What is known of one address.
+/// Suppressions of one address.
 #[derive(Deserialize)]
 pub(crate) struct Found {
-    /// Whether it gets nothing.
+    /// Whether it gets no messages.
     pub(crate) suppressed: bool,
     /// Its entries.
-    pub(crate) entries: Vec<Told<Suppression>>,
+    pub(crate) entries: Vec<ApiResponse<Suppression>>,
 }
 
-/// Addresses that were put on a list.
+/// Addresses added to a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct PutCount {
-    /// Newly.
+    /// Newly added.
     pub(crate) added: u64,
-    /// There before.
+    /// Already on the list.
     pub(crate) unchanged: u64,
 }
 
-/// Addresses that were taken off a list.
+/// Addresses removed from a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct LiftedCount {
-    /// Taken off.
+    /// Removed.
     pub(crate) lifted: u64,
-    /// Not there.
+    /// Not on the list.
     pub(crate) not_there: u64,
 }

@@ -1,13 +1,13 @@
-//! Keys that may do more than most need.
+//! Keys that may do more than most users need.
 
 use super::{Findings, Verdict};
-use crate::api::{Client, Key, Page, Told};
+use crate::api::{ApiResponse, Client, Key, Page};
 
-/// Tells which keys may send from any mailbox. Only a key with `admin` sees the others; without it nothing is told.
+/// Reports keys that may send from any mailbox. Listing keys needs the scope `admin`; without it nothing is reported.
 pub(super) async fn tell(client: &Client, findings: &mut Findings) {
     let Ok(page) = client.get::<Page<Key>>("/v1/keys", &[]).await else { return };
-    let is_live = |key: &&Told<Key>| key.seen.revoked_at.is_none();
-    let any = |key: &&Told<Key>| key.seen.mailboxes.iter().any(|mailbox| mailbox == "*");
+    let is_live = |key: &&ApiResponse<Key>| key.seen.revoked_at.is_none();
+    let any = |key: &&ApiResponse<Key>| key.seen.mailboxes.iter().any(|mailbox| mailbox == "*");
     let free: Vec<String> = page
         .items
         .iter()
@@ -21,12 +21,12 @@ pub(super) async fn tell(client: &Client, findings: &mut Findings) {
         true => findings.say(
             Verdict::Good,
             "keys",
-            "each sends from mailboxes that are named, or from the installation's",
+            "each may send only from the mailboxes it names, or from the installation's own",
         ),
         false => findings.note(
             "keys",
-            format!("may send from any mailbox: {}", free.join(", ")),
-            "Make keys that name their mailboxes instead: posthaste key create --mailbox name@example.org",
+            format!("these keys may send from any mailbox: {}", free.join(", ")),
+            "Replace them with keys that name their mailboxes: posthaste key create --mailbox name@example.org",
         ),
     }
 }

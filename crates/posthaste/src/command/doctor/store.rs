@@ -1,33 +1,33 @@
-//! What the store behind the queue says of itself, and where its settings let SMS go.
+//! The state of the store behind the queue, and to which countries its settings allow SMS.
 
 use std::path::{Path, PathBuf};
 
 use posthaste_store::Work;
-use posthaste_store::preflight::Level;
+use posthaste_store::preflight::Severity;
 
 use super::{Findings, Verdict};
 use crate::failure::{Failure, Kind};
 
-/// Where SMS may go, and how many: nothing here tells whether it is what was meant.
+/// Reports the countries SMS may go to and the limits, for the operator to compare with what was intended.
 pub(super) fn sms_limits(config: &Path, findings: &mut Findings) {
     let args = posthaste_queue::Args { config: Some(config.to_owned()), ..Default::default() };
-    // What is wrong with the file was told already.
+    // Errors in the file have been reported already.
     let Ok(loaded) = args.load(std::env::vars_os()) else { return };
     let (orders, limits) = (&loaded.settings.orders, &loaded.settings.sms_limits);
     let found = limits.to_string();
     match orders.sms_countries() {
         Some(countries) => {
-            findings.say(Verdict::Good, "sms", format!("numbers of {countries} get messages; {found}"))
+            findings.say(Verdict::Good, "sms", format!("SMS are sent to numbers of {countries}; {found}"))
         }
         None => findings.note(
             "sms",
-            format!("numbers of no country get messages; {found}"),
+            format!("SMS are sent to no country; {found}"),
             "To send SMS, name the countries: orders.phone_countries = [\"RU\"]",
         ),
     }
 }
 
-/// Looks at the store behind the queue; nothing is written to it.
+/// Checks the store behind the queue. Nothing is written to it.
 pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &mut Findings) {
     let settings = match crate::store::settings(config, url) {
         Ok(settings) => settings,
@@ -40,9 +40,9 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
         Ok((store, report)) => {
             for line in &report.lines {
                 let verdict = match line.level {
-                    Level::Ok => Verdict::Good,
-                    Level::Unseen | Level::Warn => Verdict::Note,
-                    Level::Refuse => Verdict::Bad,
+                    Severity::Ok => Verdict::Good,
+                    Severity::Unseen | Severity::Warn => Verdict::Note,
+                    Severity::Refuse => Verdict::Bad,
                 };
                 findings.say(verdict, &format!("store {}", line.topic), line.text.clone());
             }
@@ -53,38 +53,40 @@ pub(super) async fn look(config: Option<PathBuf>, url: Option<&str>, findings: &
     }
 }
 
-/// Whether the database is set up, and what it was.
+/// Reports whether the database is set up, whether it is halted, and past rollbacks.
 async fn database(store: &posthaste_store::Store, findings: &mut Findings) {
     match store.stopped() {
         Some(why) => findings.bad("database", &Failure::refused(why.to_string())),
         None if store.epoch().is_empty() => {
-            findings.note("database", "empty", "The first process of the installation sets it up.");
+            findings.note(
+                "database",
+                "empty",
+                "The first process of the installation sets it up when it starts.",
+            );
         }
-        None => findings.say(Verdict::Good, "database", "set up, and nothing stopped it"),
+        None => findings.say(Verdict::Good, "database", "set up, not halted"),
     }
     match store.rollbacks().await {
         Ok(rollbacks) => {
             if let Some(latest) = rollbacks.first() {
                 let before = match rollbacks.len() - 1 {
                     0 => String::new(),
-                    1 => "; once before".to_owned(),
-                    times => format!("; {times} times before"),
+                    1 => "; once before that".to_owned(),
+                    times => format!("; {times} times before that"),
                 };
                 findings.note(
                     "database",
                     format!("{latest}{before}"),
-                    "What was lost had been confirmed to nobody: its clients were told that the outcome is unknown. Look at why \
-                     the server failed, and how far its replicas lag.",
+                    "No confirmed data was lost: the clients of lost requests were told that the outcome is unknown. Find out \
+                     why the server failed, and how far its replicas lag.",
                 );
             }
         }
-        Err(error) => {
-            findings.note("database", "whether it went back before can't be told", error.to_string())
-        }
+        Err(error) => findings.note("database", "can't tell whether it went back before", error.to_string()),
     }
 }
 
-/// Looks what state each server is in, and says what to do about it. Whether it is worth going on.
+/// Reports the state of each server and what to do about it. Returns whether further checks make sense.
 async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) -> bool {
     let troubles = match posthaste_store::examine(settings).await {
         Ok(troubles) => troubles,
@@ -95,7 +97,7 @@ async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) ->
     };
     if troubles.is_empty() {
         let address = settings.address().unwrap_or_default();
-        findings.say(Verdict::Good, "redis", format!("{address} answers, and takes writes"));
+        findings.say(Verdict::Good, "redis", format!("{address} responds and accepts writes"));
     }
     for trouble in &troubles {
         let failure = Failure::new(Kind::Unreachable, trouble.happened()).mend(format!(

@@ -1,4 +1,4 @@
-//! A key made straight in the store: the first one of an installation, which no key can be asked for yet.
+//! A key created directly in the store: for the first key of an installation, when no key exists yet to request one with.
 
 use jiff::Timestamp;
 use posthaste_model::UnixMs;
@@ -8,13 +8,13 @@ use super::{CreateArgs, told};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 
-/// Makes it.
+/// Creates the key.
 ///
 /// # Errors
-/// The store cannot be used; the key makes no sense.
+/// The store cannot be used, or the key is not valid.
 pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, context: &Context) -> Result<()> {
     let send_as = send_as(&args.mailbox, &args.display_name)
-        .map_err(|error| Failure::usage("no key was made").because(error))?;
+        .map_err(|error| Failure::usage("no key was created").because(error))?;
     let settings = crate::store::settings(args.config.clone(), args.redis.as_deref())?;
     let (store, _) = crate::store::connect(settings).await?;
     let wanted = Wanted {
@@ -28,13 +28,14 @@ pub(super) async fn create(args: &CreateArgs, expires: Option<Timestamp>, contex
     let minted = mint(&store, &wanted).await;
     store.disconnect().await;
     let minted = minted.map_err(|error| match error {
-        MintError::Call(error) => Failure::new(Kind::Unreachable, "the store does not answer").because(error),
+        MintError::Call(error) => Failure::new(Kind::Unreachable, "Redis does not respond").because(error),
         MintError::Unknown(ref id, _) => {
-            let hint = format!("a key {id} may have been made, and its secret is lost; see `posthaste key list`, and revoke it");
+            let hint =
+                format!("key {id} may have been created, but its secret is lost; if `posthaste key list` has it, revoke it");
             Failure::new(Kind::Unreachable, hint).because(error)
         }
-        MintError::Random(_) => Failure::error("no key could be made").because(error),
-        other => Failure::refused("no key was made").because(other),
+        MintError::Random(_) => Failure::error("no key could be created").because(error),
+        other => Failure::refused("no key was created").because(other),
     })?;
     let (id, key) = (minted.bearer.id.to_string(), minted.bearer.expose());
     told(context, &serde_json::json!({"id": id, "key": key}), &id, &key)

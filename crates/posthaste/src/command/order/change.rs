@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{OrderId, watch};
-use crate::api::{Cancelled, Order, Retried, Told};
+use super::{OrderIdArg, watch};
+use crate::api::{ApiResponse, Cancelled, Order, Retried};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -13,7 +13,7 @@ use crate::terminal::plain;
 
 const RETRY_EXAMPLES: &str = "\
 Examples:
-  posthaste order retry teacher.1763676000000000000 --watch          those that failed
+  posthaste order retry teacher.1763676000000000000 --watch          deliveries that failed
   posthaste order retry teacher.1763676000000000000 --state failed,unknown
   posthaste order retry teacher.1763676000000000000 --recipient line-17 --recipient line-88
 ";
@@ -34,14 +34,14 @@ Examples:
 #[command(before_help = RETRY_EXAMPLES)]
 pub(crate) struct RetryArgs {
     /// The order.
-    order: OrderId,
-    /// Rows in these states. Who is unknown may get the message twice.
+    order: OrderIdArg,
+    /// Deliveries in these states; default: failed. Those that are unknown may arrive twice.
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = ["failed", "unknown", "expired", "cancelled"])]
     state: Vec<String>,
-    /// These recipients, by their ids.
+    /// Only this recipient, by id. May be repeated.
     #[arg(long, value_name = "ID", conflicts_with = "state")]
     recipient: Vec<String>,
-    /// Follow the new order to its end.
+    /// Watch the new order until it finishes.
     #[arg(long)]
     watch: bool,
 }
@@ -51,7 +51,7 @@ pub(crate) struct RetryArgs {
 #[command(before_help = CANCEL_EXAMPLES)]
 pub(crate) struct CancelArgs {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
 }
 
 /// Arguments of `posthaste order move`.
@@ -59,40 +59,40 @@ pub(crate) struct CancelArgs {
 #[command(before_help = MOVE_EXAMPLES)]
 pub(crate) struct MoveArgs {
     /// The order.
-    order: OrderId,
-    /// When it is to be sent instead.
+    order: OrderIdArg,
+    /// The new time: "tomorrow 09:00", "+2h" and so on.
     #[arg(long, value_name = "TIME")]
     at: String,
 }
 
-/// Makes a new order of rows of an old one.
+/// Makes a new order from deliveries of an old one.
 ///
 /// # Errors
-/// Not confirmed, the queue refuses, or as the watch.
+/// Not confirmed, the queue rejects the request, or the errors of [`watch::follow`].
 pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let mut body = Map::new();
     if args.recipient.is_empty() {
         let states = if args.state.is_empty() { vec!["failed".to_owned()] } else { args.state };
         if states.iter().any(|state| state == "unknown") {
-            context
-                .terminal
-                .confirm("Who is unknown may have got the message and gets it twice then. Go on?")?;
+            context.terminal.confirm(
+                "Recipients in state unknown may already have the message and would get it twice. Continue?",
+            )?;
         }
         body.insert("states".to_owned(), json!(states));
     } else {
         body.insert("recipient_ids".to_owned(), json!(args.recipient));
     }
-    let retried: Told<Retried> =
+    let retried: ApiResponse<Retried> =
         client.send(Method::POST, &args.order.path("/retry"), &Value::from(body)).await?;
     let id = plain(&retried.seen.order_id);
-    let count = retried.seen.count().map_or_else(String::new, |count| format!(" to {count}"));
+    let count = retried.seen.count().map_or_else(String::new, |count| format!(" (recipients: {count})"));
     if args.watch {
         context.terminal.note(&format!("order {id}{count} accepted"));
         return watch::follow(&client, &retried.seen.order_id, context).await;
     }
     let columns = [
-        Column { title: "Order id", cell: |retried: &Told<Retried>, _| retried.seen.order_id.clone() },
+        Column { title: "Order id", cell: |retried: &ApiResponse<Retried>, _| retried.seen.order_id.clone() },
         Column {
             title: "Recipients",
             cell: |retried, _| retried.seen.count().map(|count| count.to_string()).unwrap_or_default(),
@@ -103,29 +103,32 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
         writeln!(out, "Order {id}{count}")
     })?;
     if output.format() == Format::Table {
-        context.terminal.hint(&format!("Follow it:  posthaste order watch {id}"));
+        context.terminal.hint(&format!("Watch it:  posthaste order watch {id}"));
     }
     Ok(())
 }
 
-/// Stops what is not sent yet.
+/// Cancels the messages that are not sent yet.
 ///
 /// # Errors
-/// Not confirmed, or the queue refuses.
+/// Not confirmed, or the queue rejects the request.
 pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: Told<Order> = client.get(&args.order.path(""), &[]).await?;
+    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
     let open = order.seen.totals.pending;
     if open == 0 && order.seen.is_final() {
         let state = plain(&order.seen.state.replace('_', " "));
         return Err(Failure::refused(format!("the order is {state}; there is nothing to cancel")));
     }
     let total = order.seen.totals.accepted;
-    context.terminal.confirm(&format!("Cancel {open} of {total} messages that are not sent yet?"))?;
-    let cancelled: Told<Cancelled> =
+    context.terminal.confirm(&format!("Cancel the messages that are not sent yet ({open} of {total})?"))?;
+    let cancelled: ApiResponse<Cancelled> =
         client.send(Method::POST, &args.order.path("/cancel"), &json!({})).await?;
     let columns = [
-        Column { title: "Cancelled", cell: |told: &Told<Cancelled>, _| told.seen.cancelled.to_string() },
+        Column {
+            title: "Cancelled",
+            cell: |told: &ApiResponse<Cancelled>, _| told.seen.cancelled.to_string(),
+        },
         Column { title: "Too late", cell: |told, _| told.seen.too_late.to_string() },
     ];
     context.output(Format::Table).one(&cancelled, &columns, std::slice::from_ref(&cancelled), |out, _| {
@@ -136,16 +139,16 @@ pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
 /// Moves an order to another time.
 ///
 /// # Errors
-/// The time is none, or the queue refuses.
+/// The time is invalid, or the queue rejects the request.
 pub(crate) async fn move_to(args: MoveArgs, context: &Context) -> Result<()> {
     let now = moment::now();
     let at = moment::read(&args.at, &now).map_err(|why| Failure::usage(format!("--at: {why}")))?;
     let (client, _) = context.client()?;
     let body = json!({"deliver_at": at.to_string()});
-    let moved: Told<Value> = client.send(Method::PATCH, &args.order.path(""), &body).await?;
+    let moved: ApiResponse<Value> = client.send(Method::PATCH, &args.order.path(""), &body).await?;
     let columns = [Column {
         title: "Due at",
-        cell: |moved: &Told<Value>, reader| reader.moment(moved.seen["due_at"].as_str()),
+        cell: |moved: &ApiResponse<Value>, reader| reader.moment(moved.seen["due_at"].as_str()),
     }];
     context.output(Format::Table).one(&moved, &columns, std::slice::from_ref(&moved), |out, reader| {
         writeln!(out, "Due {}", reader.moment(moved.seen["due_at"].as_str()))

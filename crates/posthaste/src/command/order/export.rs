@@ -1,4 +1,4 @@
-//! `posthaste order export`: all recipients of an order, however many, in bounded memory.
+//! `posthaste order export`: all recipients of an order, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use futures::StreamExt;
 use reqwest::{Method, header};
 
-use super::OrderId;
+use super::OrderIdArg;
 use super::recipients::{Filter, columns};
-use crate::api::{Client, Recipient, RecipientLine, Told, UnreadableRows};
+use crate::api::{ApiResponse, Client, Recipient, RecipientLine, UnreadableDeliveries};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Rows};
@@ -21,7 +21,7 @@ Examples:
   posthaste order export teacher.1763676000000000000 -o ndjson | jq -r .reason | sort | uniq -c
 ";
 
-/// A line longer than this is no recipient.
+/// Longer lines are rejected.
 const LONGEST_LINE: usize = 256 * 1024;
 
 /// Arguments of `posthaste order export`.
@@ -29,22 +29,22 @@ const LONGEST_LINE: usize = 256 * 1024;
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
     #[command(flatten)]
     filter: Filter,
     /// Write to this file instead of standard output. It must not exist.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Put an apostrophe before cells of CSV that a spreadsheet would take for formulas (they begin with = + - @). Without it
-    /// the file reads back as it was.
+    /// Put an apostrophe before CSV cells that a spreadsheet would treat as formulas (they begin with = + - @). Such a file
+    /// does not read back unchanged.
     #[arg(long)]
     for_spreadsheet: bool,
 }
 
-/// Exports.
+/// Exports the recipients.
 ///
 /// # Errors
-/// The queue does not answer, there is no such order, or the file cannot be written.
+/// The queue does not respond, there is no such order, or the file cannot be written.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Csv);
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         ));
     }
     if let Some(path) = &args.to {
-        context.terminal.note(&format!("{count} rows written to {}", path.display()));
+        context.terminal.note(&format!("{count} deliveries written to {}", path.display()));
     }
     Ok(())
 }
@@ -77,8 +77,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 async fn read(
     client: &Client,
     args: &Args,
-    rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>,
-) -> Result<Vec<UnreadableRows>> {
+    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+) -> Result<Vec<UnreadableDeliveries>> {
     let mut unreadable = Vec::new();
     let request = client
         .request(Method::GET, &args.order.path("/recipients"), &args.filter.query())
@@ -92,7 +92,7 @@ async fn read(
             Err(_) => {
                 return Err(Failure::new(
                     Kind::Unreachable,
-                    "the server fell silent; the export is not complete",
+                    "the server stopped sending data; the export is incomplete",
                 ));
             }
         };
@@ -104,24 +104,24 @@ async fn read(
         }
         held.drain(..begin);
         if held.len() > LONGEST_LINE {
-            return Err(Failure::error("the server sent a line that is no recipient"));
+            return Err(Failure::error("the server sent a line that is too long to be a recipient"));
         }
     }
     unreadable.extend(row(client, &held, rows)?);
     Ok(unreadable)
 }
 
-/// Writes the row of a line, or answers what the line says can't be read.
+/// Writes the delivery of a line, or returns the deliveries that the line reports as unreadable.
 fn row(
     client: &Client,
     line: &[u8],
-    rows: &mut Rows<'_, Told<Recipient>, Box<dyn Write>>,
-) -> Result<Option<UnreadableRows>> {
+    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+) -> Result<Option<UnreadableDeliveries>> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
     match serde_json::from_slice(line).map_err(|error| client.not_understood(error))? {
-        RecipientLine::Row(row) => rows.push(&*row).map(|()| None),
+        RecipientLine::Delivery(row) => rows.push(&*row).map(|()| None),
         RecipientLine::Unreadable(unreadable) => Ok(Some(unreadable)),
     }
 }

@@ -2,7 +2,7 @@
 
 use posthaste_model::SenderId;
 
-use crate::api::{Order, Page, Told};
+use crate::api::{ApiResponse, Order, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -15,8 +15,8 @@ Examples:
   posthaste order list --state running
   posthaste order list --from \"2026-11-20 00:00\" --limit 1000 -o csv
 
-While a part of the database does not answer, the list is incomplete: that is said on stderr, and JSON has a last entry
-{\"partitions_missing\": [...]}.
+If a part of the database does not respond, the list is incomplete. A warning on stderr says so, and the last entry of
+JSON output is {\"partitions_missing\": [...]}.
 ";
 
 /// Arguments of `posthaste order list`.
@@ -35,15 +35,15 @@ pub(crate) struct Args {
     /// Only orders accepted before this time.
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// At most so many.
+    /// Maximum number of orders.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
 }
 
-/// Lists.
+/// Lists orders.
 ///
 /// # Errors
-/// The queue does not answer, or refuses.
+/// The queue does not respond, or rejects the request.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let now = moment::now();
@@ -90,14 +90,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
                 .terminal
                 .hint("No orders. Send one:  posthaste send --to people.csv --text \"Hello\" --watch");
         } else if cursor.is_some() {
-            context.terminal.hint(&format!("The newest {count}; --limit shows more."));
+            context.terminal.hint(&format!("These are the newest {count}. To see more, use --limit."));
         }
     }
     Ok(())
 }
 
-/// The columns of orders.
-pub(super) fn columns() -> [Column<Told<Order>>; 9] {
+/// The columns of a list of orders.
+pub(super) fn columns() -> [Column<ApiResponse<Order>>; 9] {
     [
         Column { title: "Order id", cell: |order, _| order.seen.order_id.clone() },
         Column { title: "State", cell: |order, _| order.seen.state.clone() },

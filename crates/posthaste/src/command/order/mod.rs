@@ -1,4 +1,4 @@
-//! `posthaste order …`: look at orders, follow, retry, cancel and move them.
+//! `posthaste order …`: list, show, watch, export, retry, cancel and move orders.
 
 mod change;
 mod export;
@@ -9,7 +9,7 @@ pub(crate) mod watch;
 
 use std::str::FromStr;
 
-use posthaste_model::ids::Suffix;
+use posthaste_model::ids::OrderId;
 
 use crate::context::Context;
 use crate::failure::Result;
@@ -19,26 +19,26 @@ use crate::failure::Result;
 pub(crate) enum Command {
     /// List orders, newest first.
     List(list::Args),
-    /// Show one order: where each channel stands.
+    /// Show one order and the progress of each channel.
     Show(show::Args),
-    /// Follow an order to its end.
+    /// Watch an order until it finishes.
     Watch(watch::Args),
-    /// List whom it went to, each with state and reason.
+    /// List the recipients of an order, with state and reason.
     Recipients(recipients::Args),
-    /// Send once more to those it did not reach, as a new order.
+    /// Send again to those the order did not reach, as a new order.
     Retry(change::RetryArgs),
-    /// Stop what is not sent yet.
+    /// Cancel the messages that are not sent yet.
     Cancel(change::CancelArgs),
     /// Move an order that is not due yet to another time.
     Move(change::MoveArgs),
-    /// Write every recipient with state and reason, as CSV unless -o says otherwise.
+    /// Write all recipients with state and reason, as CSV by default.
     Export(export::Args),
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// As each of them.
+/// Those of the command.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List(args) => list::run(args, context).await,
@@ -54,29 +54,29 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
 
 /// The id of an order, checked before it becomes part of a path.
 #[derive(Debug, Clone)]
-pub(crate) struct OrderId(String);
+pub(crate) struct OrderIdArg(String);
 
-impl OrderId {
-    /// As it is written.
+impl OrderIdArg {
+    /// The id as text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A path below the order, such as `/cancel`; the order itself for an empty one.
+    /// A path below the order, such as `/cancel`; an empty one is the order itself.
     pub(crate) fn path(&self, below: &str) -> String {
         format!("/v1/orders/{}{below}", self.0)
     }
 }
 
-impl FromStr for OrderId {
+impl FromStr for OrderIdArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // What the ancestor printed is taken too.
-        let suffix = match text.strip_prefix("history:") {
-            Some(suffix) => suffix.parse(),
-            None => Suffix::from_order_id(text),
+        // Ids in the form of the legacy API are accepted too.
+        let order_id = match text.strip_prefix("history:") {
+            Some(order_id) => order_id.parse(),
+            None => OrderId::from_wire_id(text),
         };
-        suffix.map(|suffix| Self(suffix.order_id())).map_err(|error| error.to_string())
+        order_id.map(|order_id| Self(order_id.wire_id())).map_err(|error| error.to_string())
     }
 }

@@ -2,9 +2,9 @@
 
 use posthaste_model::Channel;
 
-use super::OrderId;
+use super::OrderIdArg;
 use super::show::last_words;
-use crate::api::{Order, Page, Recipient, Told};
+use crate::api::{ApiResponse, Order, Page, Recipient};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, suppressed};
@@ -14,16 +14,16 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste order recipients teacher.1763676000000000000 --failed
   posthaste order recipients teacher.1763676000000000000 --channel email --state pending
-  posthaste order export teacher.1763676000000000000 > all.csv          (all of them, as a file)
+  posthaste order export teacher.1763676000000000000 > all.csv          (all, to a file)
 ";
 
-/// States of rows that reached nobody, for all that is known.
+/// States of deliveries that, as far as is known, did not arrive.
 const UNREACHED: &str = "failed,unknown,suppressed,expired";
 
-/// Which rows.
+/// Which deliveries.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Filter {
-    /// Only those it did not reach: failed, unknown, suppressed, expired.
+    /// Only those the order did not reach: failed, unknown, suppressed, expired.
     #[arg(long, conflicts_with = "state")]
     failed: bool,
     /// Only these states: pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled.
@@ -53,18 +53,18 @@ impl Filter {
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
     #[command(flatten)]
     filter: Filter,
-    /// At most so many.
+    /// Maximum number of deliveries.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
 }
 
-/// Lists.
+/// Lists recipients.
 ///
 /// # Errors
-/// The queue does not answer, or there is no such order.
+/// The queue does not respond, or there is no such order.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Table);
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             some_sent |= row.seen.state == "sent";
             rows.push(row)?;
         }
-        for unreadable in &page.unreadable_rows {
+        for unreadable in &page.unreadable_deliveries {
             context.terminal.warn(&format!(
                 "{}: see  posthaste parked show {}",
                 unreadable.words(),
@@ -98,20 +98,20 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Ok(());
     }
     if some_sent {
-        let order: Told<Order> = client.get(&args.order.path(""), &[]).await?;
+        let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
         last_words(&order.seen).iter().for_each(|line| context.terminal.hint(line));
     }
     if cursor.is_some() {
         let id = args.order.as_str();
-        context
-            .terminal
-            .hint(&format!("The first {count}. All of them:  posthaste order export {id} > all.csv"));
+        context.terminal.hint(&format!(
+            "These are the first {count}. To get all:  posthaste order export {id} > all.csv"
+        ));
     }
     Ok(())
 }
 
 /// The columns of recipients.
-pub(super) fn columns() -> [Column<Told<Recipient>>; 10] {
+pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 10] {
     [
         Column { title: "Recipient", cell: |row, _| row.seen.recipient_id.clone().unwrap_or_default() },
         Column { title: "Name", cell: |row, _| row.seen.name.expose().to_owned() },

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::OrderId;
-use crate::api::{Counters, Order, Told};
+use super::OrderIdArg;
+use crate::api::{ApiResponse, Counters, Order};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{self, Column, Format, Reader};
@@ -20,7 +20,7 @@ Examples:
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
 }
 
 /// Counts of one channel.
@@ -33,13 +33,13 @@ struct ChannelRow {
     receipts: Option<bool>,
 }
 
-/// Shows.
+/// Shows an order.
 ///
 /// # Errors
-/// The queue does not answer, or there is no such order.
+/// The queue does not respond, or there is no such order.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: Told<Order> = client.get(&args.order.path(""), &[]).await?;
+    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
     let output = context.output(Format::Table);
     let rows = channel_rows(&order.seen);
     output.one(&order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;
@@ -59,7 +59,7 @@ pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Orde
     };
     let moment = |moment: &Option<String>| moment.as_deref().map(|moment| reader.moment(Some(moment)));
     fact("Sender", order.sender_id.as_deref().map(plain))?;
-    fact("Lane", order.lane.as_deref().map(plain))?;
+    fact("Priority", order.priority.as_deref().map(plain))?;
     fact("Retry of", order.retry_of.as_deref().map(plain))?;
     fact("Accepted", moment(&order.accepted_at))?;
     fact("Due", moment(&order.due_at))?;
@@ -72,34 +72,36 @@ pub(super) fn write_order(out: &mut dyn Write, reader: &Reader<'_>, order: &Orde
     }
 }
 
-/// What "sent" means on each channel that has such rows: whether anything more will be known.
+/// What "sent" means on each channel that has sent deliveries: whether a receipt may still follow.
 pub(super) fn last_words(order: &Order) -> Vec<String> {
     let on = |word_comes| order.sent_on(word_comes).into_iter().map(plain).collect::<Vec<_>>().join(", ");
     let mut lines = Vec::new();
     let (more, last) = (on(true), on(false));
     if !more.is_empty() {
-        lines.push(format!("Sent on {more}: the provider took it, and tells later whether it arrived."));
+        lines.push(format!(
+            "Sent on {more}: the provider accepted the message and will report whether it arrived."
+        ));
     }
     if !last.is_empty() {
         lines.push(format!(
-            "Sent on {last}: the provider took it; there are no receipts, so nothing more is known."
+            "Sent on {last}: the provider accepted the message; there are no receipts, so arrival is never confirmed."
         ));
     }
     lines
 }
 
-/// Says what can be done next about an order.
+/// Prints possible next steps for an order.
 pub(super) fn hints(order: &Order, context: &Context) {
     let id = plain(&order.order_id);
     if !order.is_final() {
-        context.terminal.hint(&format!("Follow it:  posthaste order watch {id}"));
+        context.terminal.hint(&format!("Watch it:  posthaste order watch {id}"));
     }
     if order.totals.unreached() > 0 {
         context
             .terminal
             .hint(&format!("Who did not get it, and why:  posthaste order recipients {id} --failed"));
     }
-    // Suppressed ones are not asked again: their addresses refused for good.
+    // Suppressed deliveries can't be retried: their addresses get no messages.
     let again = [
         ("failed", order.totals.failed),
         ("expired", order.totals.expired),
@@ -111,7 +113,7 @@ pub(super) fn hints(order: &Order, context: &Context) {
             if states == ["failed"] { String::new() } else { format!(" --state {}", states.join(",")) };
         context
             .terminal
-            .hint(&format!("Once more, to those only:     posthaste order retry {id}{states} --watch"));
+            .hint(&format!("Send again, to those only:    posthaste order retry {id}{states} --watch"));
     }
 }
 

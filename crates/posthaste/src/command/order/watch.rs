@@ -1,4 +1,4 @@
-//! `posthaste order watch`, and the end of `send --watch` and `order retry --watch`.
+//! `posthaste order watch`, and the watching part of `send --watch` and `order retry --watch`.
 
 mod bars;
 
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bars::Bars;
-use super::{OrderId, show};
+use super::{OrderIdArg, show};
 use crate::api::{Client, Event, Order};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
@@ -22,7 +22,7 @@ Examples:
   posthaste order watch teacher.1763676000000000000 --timeout 10m
   posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.totals
 
-Ctrl-C stops watching; the order goes on.
+Ctrl-C stops watching; the order continues.
 ";
 
 /// Arguments of `posthaste order watch`.
@@ -30,27 +30,27 @@ Ctrl-C stops watching; the order goes on.
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The order.
-    order: OrderId,
+    order: OrderIdArg,
 }
 
-/// Follows.
+/// Watches an order.
 ///
 /// # Errors
-/// As [`follow`].
+/// Those of [`follow`].
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     follow(&client, args.order.as_str(), context).await
 }
 
-/// Follows an order to its end: bars for people, one line of JSON an event for programs.
+/// Watches an order until it finishes: progress bars for people, one line of JSON per event for programs.
 ///
 /// # Errors
-/// Some failed; the time to wait is over; Ctrl-C; the queue refuses.
+/// Some deliveries failed, the timeout passed, Ctrl-C, or the queue rejects the request.
 pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -> Result<()> {
     let people = context.terminal.is_watched() && matches!(context.format(), None | Some(Format::Table));
     let mut watcher: Watcher = if people { Watcher::People(Bars::new()) } else { Watcher::Programs };
     let patience = context.patience()?;
-    // Listened for from here on: the first events may come before a select has looked at all of its branches.
+    // Registered now, because the first events may arrive before a select has polled all of its branches.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let waited = async {
         match patience {
@@ -63,13 +63,15 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
         order = to_the_end(client, order_id, &mut watcher) => order?,
         () = waited => {
             watcher.leave();
-            return Err(Failure::new(Kind::StillRunning, format!("order {id} still runs; time to wait is over"))
-                .mend(format!("Go on watching: posthaste order watch {id}")));
+            return Err(Failure::new(Kind::StillRunning, format!("order {id} is still running after --timeout"))
+                .mend(format!("To keep watching: posthaste order watch {id}")));
         }
         _ = interrupt.recv() => {
             watcher.leave();
-            return Err(Failure::new(Kind::Interrupted, "stopped watching; the order goes on")
-                .mend(format!("posthaste order cancel {id}   stops it\nposthaste order watch {id}    watches on")));
+            return Err(Failure::new(Kind::Interrupted, "stopped watching; the order continues")
+                .mend(format!(
+                    "To cancel it:      posthaste order cancel {id}\nTo keep watching:  posthaste order watch {id}"
+                )));
         }
     };
     watcher.leave();
@@ -83,7 +85,7 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
     verdict(&order)
 }
 
-/// Whether a finished order is a success for whoever started the command.
+/// Whether a finished order counts as success for the user.
 pub(super) fn verdict(order: &Order) -> Result<()> {
     let not_reached = order.totals.unreached() + order.totals.cancelled;
     if not_reached == 0 && order.state != "finished_with_failures" {
@@ -116,7 +118,7 @@ async fn to_the_end(client: &Client, order_id: &str, watcher: &mut Watcher) -> R
     Err(Event::cut())
 }
 
-/// Who watches.
+/// Who reads the output.
 enum Watcher {
     People(Bars),
     Programs,
@@ -145,7 +147,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     fn leave(&self) {
         if let Self::People(bars) = self {
             bars.clear();

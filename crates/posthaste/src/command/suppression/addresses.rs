@@ -1,4 +1,4 @@
-//! Whose suppression is meant: addresses of the command line or of a file, asked about some hundred at a time.
+//! Selects addresses from the command line or a file, and sends them to the queue in requests of [`TOGETHER`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use crate::api::Client;
 use crate::failure::{Failure, Result};
 
-/// Addresses of one request.
+/// Addresses per request.
 const TOGETHER: usize = 500;
 
-/// Bytes of a list of addresses at most.
+/// Maximum size of a list of addresses in bytes.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// Which addresses of which list.
@@ -23,25 +23,25 @@ pub(super) struct Which {
     /// The channel.
     #[arg(long, value_name = "CHANNEL")]
     pub(super) channel: Channel,
-    /// The list of this sender. Without it the channel's, which holds for all senders; with a key that is not an admin's, its
-    /// own sender's.
+    /// Use the list of this sender. Default: the channel's list, which applies to all senders, or with a key without the scope
+    /// admin, the list of its own sender.
     #[arg(long, value_name = "ID")]
     sender: Option<SenderId>,
-    /// File with one address a line; - reads standard input.
+    /// File with one address per line; - reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
     from: Option<PathBuf>,
-    /// Addresses. (Everybody on the computer can read arguments: --from can be read by you alone.)
+    /// Addresses. (Other users of this computer can see arguments; a file given with --from can be private.)
     #[arg(value_name = "ADDRESS", value_parser = address, allow_negative_numbers = true)]
     addresses: Vec<Address>,
 }
 
-// What clap wants of a parser.
-#[expect(clippy::unnecessary_wraps, reason = "every text may be an address; the queue knows more")]
+// clap requires a `Result`.
+#[expect(clippy::unnecessary_wraps, reason = "any text may be an address; the queue validates it")]
 fn address(text: &str) -> Result<Address, std::convert::Infallible> {
     Ok(Address::new(text.trim()))
 }
 
-/// An address, and where it was found.
+/// An address and its position.
 pub(super) struct Given {
     pub(super) address: Address,
     /// `line 7`, `address 2`.
@@ -49,15 +49,16 @@ pub(super) struct Given {
 }
 
 impl Which {
-    /// All of them, in their order.
+    /// All addresses in order.
     ///
     /// # Errors
-    /// Usage: the file cannot be read, or holds none.
+    /// Usage: none are given, or the file cannot be read or contains none.
     pub(super) fn read(&self) -> Result<Vec<Given>> {
         let Some(path) = &self.from else {
             if self.addresses.is_empty() {
-                return Err(Failure::usage("no address is named")
-                    .mend("Name some, or a file with one a line: --from FILE (- reads standard input)."));
+                return Err(Failure::usage("no addresses given").mend(
+                    "Give addresses, or a file with one per line: --from FILE (- reads standard input).",
+                ));
             }
             let given = |(at, address): (usize, &Address)| Given {
                 address: address.clone(),
@@ -79,8 +80,10 @@ impl Which {
             return Err(Failure::usage("the list of addresses is larger than 64 MiB")
                 .mend("Split it, and run the command for each part."));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::usage("the list of addresses is no UTF-8").mend("One address a line."))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::usage("the list of addresses is not UTF-8")
+                .mend("Save it as UTF-8, with one address per line.")
+        })?;
         let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
         let given = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(at, line)| Given {
             address: Address::new(line.trim()),
@@ -88,16 +91,16 @@ impl Which {
         });
         let given: Vec<_> = given.collect();
         if given.is_empty() {
-            return Err(Failure::usage("there is no address").mend("One address a line."));
+            return Err(Failure::usage("the list of addresses is empty").mend("Write one address per line."));
         }
         Ok(given)
     }
 
-    /// Asks about them, one request after the other, and hands each answer on with its addresses.
+    /// Sends the addresses, one request after the other, and passes each response to `told` with its addresses.
     ///
     /// # Errors
-    /// The queue does not answer, or refuses: an address is wrong, say, and is named by its place. What was asked before stays
-    /// done, and is told.
+    /// The queue does not respond, or rejects a request. An invalid address is named by its position. Earlier requests remain
+    /// in effect, and the failure says so.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         client: &Client,
@@ -131,7 +134,10 @@ impl Which {
                         })
                         .collect();
                     if at > 0 {
-                        lines.push(format!("The {} addresses before were done.", at * TOGETHER));
+                        lines.push(format!(
+                            "The {} addresses before these have been processed.",
+                            at * TOGETHER
+                        ));
                     }
                     return Err(problem.into_failure_with(lines, retry_after));
                 }

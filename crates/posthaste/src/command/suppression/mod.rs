@@ -1,4 +1,4 @@
-//! `posthaste suppression`: addresses that get nothing.
+//! `posthaste suppression`: addresses that get no messages.
 
 mod addresses;
 
@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Value, json};
 
 use self::addresses::{Given, Which};
-use crate::api::{Found, FoundList, LiftedCount, Page, PutCount, Suppression, Told};
+use crate::api::{ApiResponse, Found, FoundList, LiftedCount, Page, PutCount, Suppression};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, suppressed};
@@ -31,11 +31,11 @@ Examples:
 pub(crate) enum Command {
     /// List the entries of a channel: hashes of addresses, never addresses.
     List(ListArgs),
-    /// Say of addresses whether they get nothing, and why.
+    /// Check whether addresses are suppressed, and why.
     Find(FindArgs),
-    /// Put addresses on the list: they get nothing from now on.
+    /// Suppress addresses: they get no messages from now on.
     Add(AddArgs),
-    /// Take addresses off the list: they get messages again.
+    /// Lift suppressions: the addresses get messages again.
     Lift(LiftArgs),
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct ListArgs {
     /// The channel.
     #[arg(long, value_name = "CHANNEL")]
     channel: Channel,
-    /// At most so many; without it all.
+    /// Maximum number of entries; default: all.
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
 }
@@ -71,17 +71,17 @@ pub(crate) struct AddArgs {
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct LiftArgs {
-    /// The entry of this id, as `list` and `find` tell it, in place of addresses.
+    /// Id of the entry as shown by `list` and `find`, instead of addresses.
     #[arg(long, value_name = "ID", conflicts_with_all = ["sender", "from", "addresses"])]
     id: Option<SuppressionId>,
     #[command(flatten)]
     which: Which,
 }
 
-/// Runs one of them.
+/// Runs a command.
 ///
 /// # Errors
-/// The queue does not answer, or refuses.
+/// The queue does not respond, or rejects the request.
 pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::List(args) => list(&args, context).await,
@@ -95,7 +95,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Table);
     let columns = [
-        Column { title: "Id", cell: |entry: &Told<Suppression>, _| entry.seen.id.clone() },
+        Column { title: "Id", cell: |entry: &ApiResponse<Suppression>, _| entry.seen.id.clone() },
         Column { title: "List", cell: |entry, _| entry.seen.list.clone() },
         Column { title: "State", cell: |entry, _| entry.seen.state.clone() },
         Column { title: "Reason", cell: |entry, reader| suppressed(&entry.seen.reason, reader) },
@@ -122,7 +122,8 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     rows.end().map(drop)
 }
 
-/// One line of `find`: for people an entry of an address, or that there is none; for programs the address with all of them.
+/// One line of `find`: for people, one entry of an address, or that it has none; for programs, the address with all its
+/// entries.
 struct Line {
     address: Address,
     found: Found,
@@ -184,7 +185,7 @@ async fn find(which: &Which, context: &Context) -> Result<()> {
     rows.end().map(drop)
 }
 
-/// Two counts: for people a sentence, for programs an object.
+/// Prints two counts: a sentence for people, an object for programs.
 fn counts(
     context: &Context,
     names: [&'static str; 2],
@@ -217,21 +218,23 @@ async fn add(which: &Which, context: &Context) -> Result<()> {
             Ok(())
         })
         .await?;
-    let sentence = format!("{added} put on the list of {}, {unchanged} were there already", which.channel);
+    let sentence = format!("{added} added to the {} list, {unchanged} were already on it", which.channel);
     counts(context, ["added", "unchanged"], (added, unchanged), sentence)
 }
 
 async fn lift(args: &LiftArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let channel = &args.which.channel;
-    let who = "They get messages again, also where they asked for none.";
+    let who = "They get messages again, even if they opted out.";
     let (lifted, not_there) = if let Some(id) = &args.id {
-        context.terminal.confirm(&format!("Lift the entry {id} of {channel}? {who}"))?;
+        context.terminal.confirm(&format!("Lift the {channel} suppression {id}? {who}"))?;
         client.delete(&format!("{PATH}/{channel}/{id}")).await?;
         (1, 0)
     } else {
         let all = args.which.read()?;
-        context.terminal.confirm(&format!("Lift {} of {channel}? {who}", all.len()))?;
+        context
+            .terminal
+            .confirm(&format!("Lift suppressions on {channel} (addresses: {})? {who}", all.len()))?;
         let (mut lifted, mut not_there) = (0, 0);
         let path = format!("{PATH}/lift");
         args.which
@@ -243,6 +246,6 @@ async fn lift(args: &LiftArgs, context: &Context) -> Result<()> {
             .await?;
         (lifted, not_there)
     };
-    let sentence = format!("{lifted} lifted, {not_there} were not on the list of {channel}");
+    let sentence = format!("{lifted} lifted, {not_there} were not on the {channel} list");
     counts(context, ["lifted", "not_there"], (lifted, not_there), sentence)
 }

@@ -1,14 +1,15 @@
 //! Chats of Telegram and peers of VK.
 
 use super::{Given, Wrong};
-use crate::intake::flaw::FlawCode;
+use crate::intake::validation_error::FlawCode;
 
-/// Ids have at most 52 significant bits, so that every program can hold them.
+/// Ids have at most 52 significant bits, so that every program can represent them.
 const MOST_ID: u64 = 1 << 52;
 
-/// A chat: its id, negative for groups, or the public name with its `@`, which is written in lower case.
+/// A chat: its id (negative for groups), or its public name with the `@`, written in lower case.
 pub(crate) fn telegram(given: &Given<'_>) -> Result<String, Wrong> {
-    const WRONG: Wrong = (FlawCode::InvalidChat, "a chat id, not 0, or a name as @example");
+    const WRONG: Wrong =
+        (FlawCode::InvalidChat, "must be a chat id other than 0, or a name such as @example");
     if let Given::Text(text) = given
         && let Some(name) = text.strip_prefix('@')
     {
@@ -20,9 +21,9 @@ pub(crate) fn telegram(given: &Given<'_>) -> Result<String, Wrong> {
     id(given).ok_or(WRONG)
 }
 
-/// A peer: its id, negative for communities.
+/// A peer: its id (negative for communities).
 pub(crate) fn peer(given: &Given<'_>) -> Result<String, Wrong> {
-    id(given).ok_or((FlawCode::InvalidPeer, "a peer id, not 0"))
+    id(given).ok_or((FlawCode::InvalidPeer, "must be a peer id other than 0"))
 }
 
 /// A number, or its plain decimal form.
@@ -34,7 +35,7 @@ fn id(given: &Given<'_>) -> Option<String> {
     let written = id.to_string();
     let same = match given {
         Given::Number(_) => true,
-        // No plus, no leading zero.
+        // No plus sign, no leading zero.
         Given::Text(text) => **text == *written,
     };
     (same && id != 0 && id.unsigned_abs() <= MOST_ID).then_some(written)

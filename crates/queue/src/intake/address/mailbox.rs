@@ -1,26 +1,26 @@
-//! Mailboxes: `local@domain`, one of them, that every mail server takes and that cannot be read as anything else.
+//! Mailboxes: a single `local@domain` that every mail server accepts and that can't be read as anything else.
 
 use std::str::FromStr;
 
 use email_address::EmailAddress;
 
 use super::Wrong;
-use crate::intake::flaw::FlawCode;
 use crate::intake::text::is_visible;
+use crate::intake::validation_error::FlawCode;
 
 const MOST_LOCAL: usize = 64;
 const MOST_DOMAIN: usize = 253;
 
 const WRONG: Wrong = (
     FlawCode::InvalidMailbox,
-    "one mailbox, as name@example.org: unquoted ASCII before the @, a host name with a dot after it",
+    "must be one mailbox such as name@example.org: unquoted ASCII before the @, a host name with a dot after it",
 );
 
-/// Reads a mailbox. The domain is written in lower case, one of other letters in its ASCII form (punycode); what stands
-/// before the `@` is the receiving server's business and stays as it is.
+/// Parses a mailbox. The domain is written in lower case, and a non-ASCII domain in its ASCII form (punycode); the
+/// part before the `@` is up to the receiving server and is not changed.
 ///
-/// Stricter than the RFCs: no quoted or non-ASCII local part, no leading `-` (an option to some programs), no address
-/// literal, no host without a dot, no comment, no display name, no list.
+/// Stricter than the RFCs: no quoted or non-ASCII local part, no leading `-` (some programs read it as an option), no
+/// address literal, no host without a dot, no comment, no display name, no list.
 pub(crate) fn mailbox(text: &str) -> Result<String, Wrong> {
     let (local, domain) = text.rsplit_once('@').ok_or(WRONG)?;
     if !is_local(local) {
@@ -29,7 +29,7 @@ pub(crate) fn mailbox(text: &str) -> Result<String, Wrong> {
     let domain = if domain.is_ascii() {
         domain.to_ascii_lowercase()
     } else {
-        // Characters that don't show are dropped on the way to ASCII: nobody meant to write them.
+        // The conversion to ASCII drops invisible characters: nobody meant to write them.
         if !domain.chars().all(is_visible) {
             return Err(WRONG);
         }
@@ -39,12 +39,12 @@ pub(crate) fn mailbox(text: &str) -> Result<String, Wrong> {
         return Err(WRONG);
     }
     let written = format!("{local}@{domain}");
-    // A second opinion, by whoever reads the RFCs for a living.
+    // A second check, by a library that follows the RFCs.
     EmailAddress::from_str(&written).map_err(|_| WRONG)?;
     Ok(written)
 }
 
-/// Words of the characters of an atom, with single dots between them.
+/// Non-empty words of atom characters, separated by single dots.
 fn is_local(local: &str) -> bool {
     let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
     local.len() <= MOST_LOCAL
@@ -52,7 +52,7 @@ fn is_local(local: &str) -> bool {
         && local.split('.').all(|word| !word.is_empty() && word.bytes().all(atom))
 }
 
-/// Labels of letters, digits and inner hyphens; two of them at least, the last one no number.
+/// Labels of letters, digits and inner hyphens; at least two, the last one not a number.
 fn is_host(domain: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mailboxes_are_written_one_way() {
+    fn mailboxes_are_normalised() {
         for (given, written) in [
             ("Ann.Lee+x@Example.ORG", "Ann.Lee+x@example.org"),
             ("a@b.co", "a@b.co"),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_plain_mailbox_is_refused() {
+    fn anything_but_a_single_plain_mailbox_is_refused() {
         let long_local = format!("{}@example.org", "a".repeat(65));
         let long_domain = format!("a@{}.org", vec!["a".repeat(60); 5].join("."));
         let long_label = format!("a@{}.org", "a".repeat(64));

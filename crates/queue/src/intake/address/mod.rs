@@ -1,4 +1,5 @@
-//! Addresses of recipients: read, checked and written the one way a channel expects, so that equal ones are equal.
+//! Addresses of recipients: parsed, checked and normalised to the one form a channel expects, so that equal addresses
+//! compare equal.
 
 mod chat;
 mod mailbox;
@@ -14,12 +15,12 @@ pub(crate) use mailbox::mailbox;
 pub(crate) use phone::PhoneRules;
 pub use phone::Strictness;
 
-use super::flaw::FlawCode;
+use super::validation_error::FlawCode;
 
-/// Bytes of an address of a channel nothing is known about, at most.
+/// Maximum bytes of an address of a channel without rules of its own.
 const MOST_BYTES: usize = 512;
 
-/// An address as it was given: a text, or a whole number.
+/// An address as given: a string or a whole number.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Given<'a> {
     /// A whole number, as chats and peers have.
@@ -46,7 +47,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
     type Value = Given<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a whole number")
+        f.write_str("a string or a whole number")
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Given<'de>, E> {
@@ -66,16 +67,18 @@ impl<'de> Visitor<'de> for GivenVisitor {
     }
 }
 
-/// What is wrong with an address: the code, and what would be right.
+/// What is wrong with an address: the code and the rule.
 pub(crate) type Wrong = (FlawCode, &'static str);
 
-/// Reads an address of a channel and writes it the one way there is.
+/// Parses an address of a channel and normalises it.
 pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRules) -> Result<Address, Wrong> {
     let written = match (channel.as_str(), given) {
         ("email", Given::Text(text)) => mailbox(text),
-        ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox is a text")),
+        ("email", Given::Number(_)) => Err((FlawCode::WrongType, "a mailbox must be a string")),
         ("sms", Given::Text(text)) => phone::number(text, phones),
-        ("sms", Given::Number(_)) => Err((FlawCode::WrongType, "a phone number is a text, as +79991234567")),
+        ("sms", Given::Number(_)) => {
+            Err((FlawCode::WrongType, "a phone number must be a string such as \"+79991234567\""))
+        }
         ("telegram", given) => chat::telegram(given),
         ("vk", given) => chat::peer(given),
         (_, Given::Number(number)) => Ok(number.to_string()),
@@ -84,13 +87,13 @@ pub(crate) fn normalise(channel: &Channel, given: &Given<'_>, phones: &PhoneRule
     Ok(Address::new(written))
 }
 
-/// An address of a channel that came later: its courier knows more.
+/// An address of a channel added later: its courier has the full rules.
 fn plain(text: &str) -> Result<String, Wrong> {
     let fits = (1..=MOST_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits && text.trim() == text {
         return Ok(text.to_owned());
     }
-    Err((FlawCode::InvalidAddress, "1 to 512 bytes without control characters and spaces around"))
+    Err((FlawCode::InvalidAddress, "must be 1 to 512 bytes without control characters or surrounding spaces"))
 }
 
 #[cfg(test)]
@@ -105,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_normalised_once_stays_as_it_is(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}") {
+        fn normalised_addresses_do_not_change(text in "\\PC{0,40}|[+0-9() .-]{3,20}|[a-z.+-]{1,9}@[a-zа-я0-9-]{1,9}\\.[a-zа-я]{2,6}|@[a-zA-Z0-9_]{1,40}|-?[0-9]{1,20}") {
             for channel in ["email", "sms", "telegram", "vk", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("RU");
@@ -119,7 +122,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_an_address_panic(text in any::<String>(), number in any::<i64>()) {
+        fn no_input_makes_an_address_panic(text in any::<String>(), number in any::<i64>()) {
             for channel in ["email", "sms", "telegram", "vk", "pager"] {
                 let channel: Channel = channel.parse().unwrap();
                 let region = phones("");

@@ -1,10 +1,10 @@
 //! Phone numbers: written as E.164, `+` and the digits.
 //!
-//! A number that begins with `+` or `00` names its country: it is read without the region of the settings, which would change
-//! it (the national prefix of the region taken off another country's number is somebody else's number).
+//! A number that begins with `+` or `00` includes its country: it is parsed without the region of the settings, which
+//! would change it (removing the region's national prefix from another country's number gives a number of somebody else).
 //!
-//! Who pays for messages to numbers they name pays toll fraud: messages go only to countries the settings name, and never to
-//! premium-rate numbers, satellite phones and the like.
+//! Attackers who make a service send paid messages to their own numbers commit toll fraud. Therefore messages go only
+//! to countries that the settings list, and never to premium-rate numbers, satellite phones and the like.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNum
 use serde::Deserialize;
 
 use super::Wrong;
-use crate::intake::flaw::FlawCode;
+use crate::intake::validation_error::FlawCode;
 
-/// Characters of a number as people write it, at most; those that do not show are not counted.
+/// Maximum characters of a number as written; invisible ones are not counted.
 const MOST_GIVEN: usize = 40;
-/// Bytes of the same, with those that do not show.
+/// Maximum bytes of the same, including invisible characters.
 const MOST_BYTES: usize = 256;
 
 const fn wrong(detail: &'static str) -> Wrong {
@@ -25,74 +25,76 @@ const fn wrong(detail: &'static str) -> Wrong {
 
 const NO_NUMBER: Wrong = wrong("not a phone number; it looks like +79991234567");
 const NO_COUNTRY: Wrong = wrong("must start with + and the country code, or set orders.phone_region");
-const UNKNOWN_COUNTRY: Wrong = wrong("no country has this code; a number looks like +79991234567");
+const UNKNOWN_COUNTRY: Wrong = wrong("unknown country code; a number looks like +79991234567");
 const TOO_SHORT: Wrong = wrong("too few digits for a phone number of its country");
 const TOO_LONG: Wrong = wrong("too many digits for a phone number of its country");
 const OTHER_LENGTH: Wrong = wrong("no phone number of its country has this many digits");
 const LOCAL: Wrong = wrong("the area code is missing");
 const NOT_IN_USE: Wrong =
-    wrong("no such number in the numbering plan of its country (orders.phone_strictness is \"valid\")");
+    wrong("not in the numbering plan of its country (orders.phone_strictness is \"valid\")");
 const TWO_READINGS: Wrong =
-    wrong("the national prefix is doubled; write + , the country code and the number");
-const SPREADSHEET: Wrong = wrong("ends in .0: a spreadsheet made a decimal of it; format the column as text");
-const SECOND_PLUS: Wrong = wrong("a + may only stand at the beginning; one number for each address");
-const SECOND_NUMBER: Wrong = wrong("a comma, semicolon or slash; one number for each address");
+    wrong("the national prefix appears twice; write +, the country code and the number");
+const SPREADSHEET: Wrong =
+    wrong("ends in .0: a spreadsheet turned it into a decimal; format the column as text");
+const SECOND_PLUS: Wrong = wrong("a + is only allowed at the beginning; give one number per address");
+const SECOND_NUMBER: Wrong = wrong("contains a comma, semicolon or slash; give one number per address");
 const OTHER_DIGIT: Wrong = wrong("its digits must be 0 to 9");
-const LETTER: Wrong = wrong("a letter; write digits alone, without extension");
-const CONTROL: Wrong = wrong("a line break or another control character");
+const LETTER: Wrong = wrong("contains a letter; write only digits, without an extension");
+const CONTROL: Wrong = wrong("contains a line break or another control character");
 const OTHER_CHARACTER: Wrong =
-    wrong("a character that is not part of a phone number; digits, spaces, dashes, dots and brackets are");
+    wrong("contains a character other than digits, spaces, dashes, dots and brackets");
 
 const OTHER_COUNTRY: Wrong =
-    (FlawCode::CountryNotAllowed, "its country gets no messages from here (orders.phone_countries)");
+    (FlawCode::CountryNotAllowed, "messages to this country are not allowed (orders.phone_countries)");
 const PREMIUM: Wrong = (
     FlawCode::NumberNotAllowed,
-    "a premium-rate or shared-cost number, a satellite phone or an international network; none of them gets messages",
+    "premium-rate and shared-cost numbers, satellite phones and international networks are not allowed",
 );
 
-/// What a setting names all countries by.
+/// The value of a setting that means all countries.
 const ALL: &str = "*";
 
-/// How sure a number must be.
+/// How strictly phone numbers are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strictness {
-    /// Its country exists and has numbers of this length. Numbering plans change faster than libraries.
+    /// The country exists and has numbers of this length. Numbering plans change faster than libraries.
     Possible,
-    /// It also lies in a range that the library knows to be in use.
+    /// The number is also in a range that the library knows to be in use.
     Valid,
 }
 
-/// A region of the library's.
+/// A region of the library.
 type Id = rlibphonenumber::Region;
 
-/// Which countries get messages.
+/// Countries whose numbers may receive messages.
 #[derive(Debug, Clone)]
 enum Countries {
     All,
     Only(Arc<[Id]>),
 }
 
-/// How numbers are read: where one without a country belongs, how sure it must be, and which ones get messages.
+/// How numbers are parsed: the region of numbers without a country code, how strict the check is, and which countries
+/// may receive messages.
 #[derive(Debug, Clone)]
 pub(crate) struct PhoneRules {
     region: Option<Id>,
     strictness: Strictness,
-    /// `None`: whatever is a number is read.
+    /// `None`: any number is accepted.
     countries: Option<Countries>,
 }
 
 impl PhoneRules {
-    /// With the region of two capital letters, or none for an empty name; `None` when there is no such region. All countries
-    /// get messages.
+    /// Rules with a region of two capital letters, or none for an empty name; `None` if the region does not exist.
+    /// All countries are allowed.
     pub(crate) fn new(region: &str, strictness: Strictness) -> Option<Self> {
         let found = supported(region);
         let countries = Some(Countries::All);
         (region.is_empty() || found.is_some()).then_some(Self { region: found, strictness, countries })
     }
 
-    /// The same, with messages to these countries alone: two capital letters each, or `*` for all. Without any: to that of the
-    /// region, if there is one. `None` when there is no such country.
+    /// The same, with messages allowed only to these countries: two capital letters each, or `*` for all. An empty
+    /// list allows only the region's country, if there is one. `None` if a country does not exist.
     pub(crate) fn to(self, countries: &[String]) -> Option<Self> {
         let countries = match countries {
             [all] if all == ALL => Countries::All,
@@ -102,25 +104,25 @@ impl PhoneRules {
         Some(Self { countries: Some(countries), ..self })
     }
 
-    /// The same, taking whatever may be a number: for looking up what was taken under other settings.
+    /// The same, accepting anything that may be a number: for looking up addresses that were accepted under other settings.
     pub(crate) fn lenient(self) -> Self {
         Self { strictness: Strictness::Possible, ..self.anywhere() }
     }
 
-    /// The same for numbers that get no message by it.
+    /// The same for numbers that will receive no message, so that all countries are allowed.
     pub(crate) fn anywhere(self) -> Self {
         Self { countries: None, ..self }
     }
 }
 
 fn supported(name: &str) -> Option<Id> {
-    // Asking also loads the library's tables (5 ms), which the first request would wait for otherwise.
+    // This also loads the library's tables (5 ms), which the first request would otherwise wait for.
     PHONE_NUMBER_UTIL.get_supported_regions().find(|id| id.to_string() == name)
 }
 
 impl Countries {
-    /// Whether numbers of this one's country get messages. One of a range that is nobody's counts as one of the main country
-    /// of its code.
+    /// Whether this number's country may receive messages. A number in an unassigned range counts as one of the main
+    /// country of its country code.
     fn have(&self, number: &PhoneNumber) -> bool {
         let Self::Only(countries) = self else { return true };
         let code = number.country_code;
@@ -139,8 +141,8 @@ impl Countries {
     }
 }
 
-/// Whether nobody's phone is there, or one that costs who writes to it more than a message: premium and shared cost, and all that
-/// belongs to no country (satellites, international networks, universal numbers).
+/// Whether the number belongs to no phone, or makes messages cost more than usual: premium-rate and shared-cost
+/// numbers, and numbers that belong to no country (satellites, international networks, universal numbers).
 fn is_premium(number: &PhoneNumber) -> bool {
     let of_code = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code);
     if of_code.is_none_or(|region| region.to_string() == "001") {
@@ -152,18 +154,18 @@ fn is_premium(number: &PhoneNumber) -> bool {
     )
 }
 
-/// Reads a phone number: digits of ASCII, a leading `+` or `00` for a country, and what people put between digits.
+/// Parses a phone number: ASCII digits, a leading `+` or `00` for a country, and the characters people put between digits.
 ///
 /// # Errors
-/// In words, what to change; nothing of the number is repeated.
+/// The rule that is violated; nothing of the number is repeated.
 pub(crate) fn number(text: &str, rules: &PhoneRules) -> Result<String, Wrong> {
     let digits = digits(text)?;
-    // Of a number that names its country the region has no say.
+    // The region does not apply to a number that includes its country.
     let region = if digits.starts_with('+') { None } else { Some(rules.region.ok_or(NO_COUNTRY)?) };
     let number = PHONE_NUMBER_UTIL.parse(&digits, region).map_err(|error| unread(&error))?;
     exists(&number, rules.strictness)?;
     let written = written(&number)?;
-    // A prefix that is taken off a second time would make another number of what was stored.
+    // If parsing removed a prefix a second time, the stored number would become another one.
     let again = PHONE_NUMBER_UTIL.parse(&written, None).map_err(|error| unread(&error))?;
     if again != number {
         return Err(TWO_READINGS);
@@ -203,11 +205,11 @@ fn exists(number: &PhoneNumber, strictness: Strictness) -> Result<(), Wrong> {
         Err(ValidationError::InvalidCountryCode) => UNKNOWN_COUNTRY,
         Err(_) => OTHER_LENGTH,
     };
-    // A few short numbers are in use although they have the length of a part.
+    // A few short numbers are in use although they have the length of a partial number.
     if is_valid() { Ok(()) } else { Err(refused) }
 }
 
-/// As E.164: plus and 6 to 15 digits, whatever the library makes of it.
+/// As E.164: a plus and 6 to 15 digits, whatever the library produced.
 fn written(number: &PhoneNumber) -> Result<String, Wrong> {
     let written = PHONE_NUMBER_UTIL.format(number, PhoneNumberFormat::E164);
     let Some(rest) = written.strip_prefix('+') else { return Err(NO_NUMBER) };
@@ -221,7 +223,7 @@ fn written(number: &PhoneNumber) -> Result<String, Wrong> {
     }
 }
 
-/// Without what people put between digits, with `+` for `00`.
+/// Removes the characters people put between digits, and writes `+` for `00`.
 fn digits(text: &str) -> Result<String, Wrong> {
     if text.len() > MOST_BYTES {
         return Err(TOO_LONG);
@@ -254,14 +256,14 @@ fn digits(text: &str) -> Result<String, Wrong> {
     }
     match out.len() {
         0..4 => Err(TOO_SHORT),
-        // With a national prefix in front, 16 digits may still be a number.
+        // With a national prefix, 16 digits may still be a number.
         4..=17 if shown <= MOST_GIVEN => Ok(out),
         _ => Err(TOO_LONG),
     }
 }
 
-/// Whether a spreadsheet took the number for an amount: `436641234567.0`. The last group of a number written with dots
-/// (`044.668.18.00`) is no such thing.
+/// Whether a spreadsheet turned the number into a decimal: `436641234567.0`. The last group of a number written with
+/// dots (`044.668.18.00`) does not count.
 fn is_decimal(text: &str) -> bool {
     let text = text.trim_end_matches(|c| is_blank(c) || is_hidden(c));
     match text.rsplit_once('.') {
@@ -273,12 +275,12 @@ fn is_decimal(text: &str) -> bool {
     }
 }
 
-/// Spaces of all widths, the ones that hold a line together too.
+/// Spaces of all widths, including non-breaking ones.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
 }
 
-/// Hyphen, dashes, minus, and their like.
+/// Hyphens, dashes, minus signs and similar.
 fn is_dash(c: char) -> bool {
     matches!(
         c,
@@ -286,7 +288,7 @@ fn is_dash(c: char) -> bool {
     )
 }
 
-/// What comes along from address books and web pages and does not show: soft hyphens, joiners, marks of direction.
+/// Invisible characters that come from address books and web pages: soft hyphens, joiners, direction marks.
 fn is_hidden(c: char) -> bool {
     matches!(
         c,

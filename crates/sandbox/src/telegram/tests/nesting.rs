@@ -1,8 +1,9 @@
-//! Bodies nested deeper than the reader of JSON goes.
+//! Bodies nested deeper than the JSON parser goes.
 
 use super::*;
 
-/// The reader of JSON ends at 128 levels by itself: deeper bodies are none, deeper entities are a text, and the next message is taken.
+/// The JSON parser stops at 128 levels: deeper bodies are invalid, deeper entities are a text, and the next message is
+/// accepted.
 #[tokio::test]
 async fn messages_within_messages_are_refused_and_end_nothing() {
     let server = started().await;

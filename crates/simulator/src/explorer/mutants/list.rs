@@ -3,7 +3,7 @@
 use posthaste_model::OnUnknown;
 
 use super::super::scenario::{Budgets, Resolver, Scenario, UNIT_MS, ms};
-use super::super::suite::{one_row, two_rows};
+use super::super::suite::{one_delivery, two_deliveries};
 use super::Mutant;
 
 const fn mutant(
@@ -25,56 +25,56 @@ const RETRY: OnUnknown = OnUnknown::Retry;
 const ONE: Budgets = Budgets { crashes: 1, copies: 1, ..Budgets::NONE };
 
 fn copies() -> Scenario {
-    two_rows(HOLD, false, ONE)
+    two_deliveries(HOLD, false, ONE)
 }
 
 fn in_parcels() -> Scenario {
-    two_rows(HOLD, true, ONE)
+    two_deliveries(HOLD, true, ONE)
 }
 
 fn throttled() -> Scenario {
-    two_rows(HOLD, false, Budgets { crashes: 0, throttled: 1, ..ONE })
+    two_deliveries(HOLD, false, Budgets { crashes: 0, throttled: 1, ..ONE })
 }
 
 fn overslept() -> Scenario {
-    two_rows(HOLD, false, Budgets { overslept: 1, ..ONE })
+    two_deliveries(HOLD, false, Budgets { overslept: 1, ..ONE })
 }
 
 fn cancelled() -> Scenario {
-    two_rows(RETRY, false, Budgets { cancels: 1, unknown: 1, ..Budgets::NONE })
+    two_deliveries(RETRY, false, Budgets { cancels: 1, unknown: 1, ..Budgets::NONE })
 }
 
 fn expiring() -> Scenario {
-    let s = two_rows(RETRY, false, Budgets { expiries: 1, unknown: 1, ..Budgets::NONE });
+    let s = two_deliveries(RETRY, false, Budgets { expiries: 1, unknown: 1, ..Budgets::NONE });
     Scenario { life_ms: UNIT_MS / 2, ..s }
 }
 
 fn short_life() -> Scenario {
-    let s = two_rows(HOLD, false, Budgets { later: 1, ..Budgets::NONE });
+    let s = two_deliveries(HOLD, false, Budgets { later: 1, ..Budgets::NONE });
     Scenario { life_ms: UNIT_MS / 2, ..s }
 }
 
 fn lost_replies() -> Scenario {
-    two_rows(HOLD, false, Budgets { lost: 1, crashes: 0, ..ONE })
+    two_deliveries(HOLD, false, Budgets { lost: 1, crashes: 0, ..ONE })
 }
 
 fn slow_sends() -> Scenario {
-    let s = two_rows(RETRY, false, Budgets { crashes: 1, unknown: 1, ..Budgets::NONE });
+    let s = two_deliveries(RETRY, false, Budgets { crashes: 1, unknown: 1, ..Budgets::NONE });
     Scenario { window_units: 2, ..s }
 }
 
 fn trusting() -> Scenario {
-    let s = two_rows(RETRY, false, Budgets { crashes: 2, ..Budgets::NONE });
+    let s = two_deliveries(RETRY, false, Budgets { crashes: 2, ..Budgets::NONE });
     Scenario { resolver: Resolver::Trusting, ..s }
 }
 
 fn asking() -> Scenario {
-    let s = one_row(HOLD, Budgets { crashes: 2, copies: 1, ..Budgets::NONE });
+    let s = one_delivery(HOLD, Budgets { crashes: 2, copies: 1, ..Budgets::NONE });
     Scenario { resolver: Resolver::Asking, ..s }
 }
 
 fn receipts() -> Scenario {
-    two_rows(HOLD, false, Budgets { receipts: 1, ..ONE })
+    two_deliveries(HOLD, false, Budgets { receipts: 1, ..ONE })
 }
 
 fn strangers() -> Scenario {
@@ -82,11 +82,11 @@ fn strangers() -> Scenario {
 }
 
 fn single() -> Scenario {
-    one_row(HOLD, Budgets { throttled: 1, ..ONE })
+    one_delivery(HOLD, Budgets { throttled: 1, ..ONE })
 }
 
 fn single_begun_at_once() -> Scenario {
-    let s = one_row(HOLD, Budgets { cancels: 1, ..ONE });
+    let s = one_delivery(HOLD, Budgets { cancels: 1, ..ONE });
     Scenario { claim_begins: vec![0, 1], ..s }
 }
 
@@ -111,18 +111,18 @@ fn accepted_late() -> Scenario {
 }
 
 fn moved() -> Scenario {
-    let mut s = two_rows(HOLD, false, Budgets { moves: 2, copies: 1, ..Budgets::NONE });
+    let mut s = two_deliveries(HOLD, false, Budgets { moves: 2, copies: 1, ..Budgets::NONE });
     s.orders[0].due_in = Some(ms(UNIT_MS));
     s
 }
 
 fn renewed() -> Scenario {
-    two_rows(HOLD, false, Budgets { renewals: 1, ..ONE })
+    two_deliveries(HOLD, false, Budgets { renewals: 1, ..ONE })
 }
 
-/// A row comes to three deaths only where it may be repeated more than once: under a token.
+/// Three deaths of one delivery are possible only where it may be repeated more than once: under a token.
 fn blamed() -> Scenario {
-    let s = two_rows(RETRY, false, Budgets { crashes: 3, ..Budgets::NONE });
+    let s = two_deliveries(RETRY, false, Budgets { crashes: 3, ..Budgets::NONE });
     Scenario { blame: true, single_begins: true, tokens: true, ..s }
 }
 
@@ -157,25 +157,35 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("begin: send_by in the lease", ["begin", "math.max(until_ms, send_by)", "until_ms"], slow_sends),
     mutant(
         "settle: the attempt",
-        ["lib/verdict", "if k == q and ((state == SENDING", "if ((state == SENDING"],
+        ["lib/outcome", "if k == q and ((state == SENDING", "if ((state == SENDING"],
         throttled,
     ),
     mutant(
         "settle: the holder of the lease",
-        ["lib/verdict", "(state == SENDING and current)", "(state == SENDING)"],
+        ["lib/outcome", "(state == SENDING and current)", "(state == SENDING)"],
         overslept,
     )
-    .may_survive("an attempt number is used once, so who names that of a sending row holds its lease"),
+    .may_survive(
+        "an attempt number is used once, so whoever names that of a sending delivery holds its lease",
+    ),
     mutant(
         "settle: who may leave the lease",
         ["settle", "local current = holds(leases[p], holder)", "local current = leases[p]"],
         copies,
     ),
-    mutant("settle: a single row's lease", ["settle", "or not holds(record, holder) then", "then"], single)
-        .may_survive("as for the holder of the lease"),
     mutant(
-        "settle: a single row's attempt",
-        ["lib/single", "if s ~= ROW_VERSION + SENDING or q ~= k then", "if s ~= ROW_VERSION + SENDING then"],
+        "settle: a single delivery's lease",
+        ["settle", "or not holds(record, holder) then", "then"],
+        single,
+    )
+    .may_survive("as for the holder of the lease"),
+    mutant(
+        "settle: a single delivery's attempt",
+        [
+            "lib/single_delivery",
+            "if s ~= DELIVERY_VERSION + SENDING or q ~= k then",
+            "if s ~= DELIVERY_VERSION + SENDING then",
+        ],
         single,
     )
     .may_survive("under one lease no other attempt follows one with a final report"),
@@ -185,70 +195,80 @@ pub const MUTANTS: &[Mutant] = &[
         overslept,
     ),
     mutant(
-        "settle: a late report makes a row ready",
+        "settle: a late report makes a delivery ready",
         ["settle", "      back_to_ready(parcel, member)\n", ""],
         overslept,
     ),
     mutant("settle: evidence empties ready", ["settle", "      out_of_ready(parcel, member)\n", ""], || {
-        two_rows(RETRY, false, Budgets { crashes: 0, ..ONE })
+        two_deliveries(RETRY, false, Budgets { crashes: 0, ..ONE })
     }),
     mutant(
         "evidence: ranks only move up",
-        ["lib/verdict", "  s = { [PENDING] = true,", "  s = { [DELIVERED] = true, [PENDING] = true,"],
+        ["lib/outcome", "  s = { [PENDING] = true,", "  s = { [DELIVERED] = true, [PENDING] = true,"],
         receipts,
     ),
     mutant(
         "evidence: the attempt was begun",
-        ["lib/verdict", "return k ~= q and (q - k) % 256 < 128", "return k ~= q"],
+        ["lib/outcome", "return k ~= q and (q - k) % 256 < 128", "return k ~= q"],
         throttled,
     )
-    .may_survive("nobody honest reports an attempt that was never begun"),
+    .may_survive("an honest courier never reports an attempt that was never begun"),
     mutant(
-        "sweep: what was begun is unresolved",
-        ["sweep", "put_row(parcel, i, SENDING, UNRESOLVED, q,", "put_row(parcel, i, SENDING, PENDING, q,"],
+        "reclaim: what was begun is unresolved",
+        [
+            "reclaim_leases",
+            "put_delivery(parcel, i, SENDING, UNRESOLVED, q,",
+            "put_delivery(parcel, i, SENDING, PENDING, q,",
+        ],
         copies,
     ),
-    mutant("sweep: rows on the wire", ["sweep", "if was_sending > 0 then", "if false then"], copies),
+    mutant(
+        "reclaim: deliveries on the wire",
+        ["reclaim_leases", "if was_sending > 0 then", "if false then"],
+        copies,
+    ),
     mutant(
         "leave: what is sending stays leased",
         [
-            "lib/leave",
+            "lib/unlease",
             "if parcel.sending > 0 then\n    return 'sending'",
             "if false then\n    return 'sending'",
         ],
-        || two_rows(HOLD, false, Budgets { stops: 1, lost: 1, ..Budgets::NONE }),
+        || two_deliveries(HOLD, false, Budgets { stops: 1, lost: 1, ..Budgets::NONE }),
     ),
     mutant(
         "leave: a wait never outlasts the order",
-        ["lib/leave", "math.min(at, order.not_after)))", "at))"],
+        ["lib/unlease", "math.min(at, order.not_after)))", "at))"],
         short_life,
     ),
     mutant(
-        "leave: unresolved rows wait for send_by",
-        ["lib/leave", "> 0 and math.max(now, send_by or 0, known or 0)", "> 0 and now"],
+        "leave: unresolved deliveries wait for send_by",
+        ["lib/unlease", "> 0 and math.max(now, send_by or 0, known or 0)", "> 0 and now"],
         slow_sends,
     ),
     mutant(
         "leave: what is resolved leaves the index",
-        ["lib/leave", "unresolved_out[#unresolved_out + 1] = member", "local _ = member"],
+        ["lib/unlease", "unresolved_out[#unresolved_out + 1] = member", "local _ = member"],
         copies,
     ),
     mutant(
         "ended while waiting for a repeat is unknown",
-        ["lib/rows", "local to = flags % TOKEN >= REPEATED and UNKNOWN or state", "local to = state"],
+        ["lib/deliveries", "local to = flags % TOKEN >= REPEATED and UNKNOWN or state", "local to = state"],
         cancelled,
     ),
     mutant(
         "counters of the order",
-        ["lib/rows", "      count_move(parcel.order, from, to)\n", ""],
+        ["lib/deliveries", "      count_move(parcel.order, from, to)\n", ""],
         in_parcels,
     ),
     mutant(
         "counters only when the state changes",
-        ["lib/rows", "  if from ~= to then\n", "  if true then\n"],
+        ["lib/deliveries", "  if from ~= to then\n", "  if true then\n"],
         in_parcels,
     )
-    .may_survive("a row is never written in the state it had, and one more and one less is none"),
+    .may_survive(
+        "a delivery is never written in the state it had, and adding and subtracting one cancel out",
+    ),
     mutant(
         "resolve: the attempt",
         ["resolve", "if state == UNRESOLVED and q == k then", "if state == UNRESOLVED then"],
@@ -256,12 +276,12 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "resolve: the one repeat",
-        ["resolve", "if verdict == 'r' and repeated then", "if false then"],
+        ["resolve", "if outcome == 'r' and repeated then", "if false then"],
         trusting,
     ),
     mutant(
-        "inquire: only after send_by",
-        ["inquire", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"],
+        "claim_unresolved: only after send_by",
+        ["claim_unresolved", "'-inf', now, 'LIMIT'", "'-inf', '+inf', 'LIMIT'"],
         slow_sends,
     ),
     mutant(
@@ -280,31 +300,33 @@ pub const MUTANTS: &[Mutant] = &[
         two_begun_at_once,
     ),
     mutant(
-        "claim: a single row cancelled",
+        "claim: a single delivery cancelled",
         ["claim", "elseif name == 'x' or name == 'f' then", "elseif name == 'f' then"],
         single_begun_at_once,
     ),
     mutant(
         "release: the fence",
         ["release", "if holds(leases[p], ARGV[4 + 2 * p]) then", "if leases[p] then"],
-        || two_rows(HOLD, false, Budgets { stops: 1, copies: 1, ..Budgets::NONE }),
+        || two_deliveries(HOLD, false, Budgets { stops: 1, copies: 1, ..Budgets::NONE }),
     ),
-    mutant("open: the epoch", ["lib/open", "if epoch ~= ARGV[2] then", "if false then"], strangers),
+    mutant("open: the epoch", ["lib/prologue", "if epoch ~= ARGV[2] then", "if false then"], strangers),
     mutant(
-        "ring: strictly past",
-        ["lib/ring", "'-inf', '(' .. now_text, 'WITHSCORES'", "'-inf', now_text, 'WITHSCORES'"],
+        "promote: strictly past",
+        ["lib/promote", "'-inf', '(' .. now_text, 'WITHSCORES'", "'-inf', now_text, 'WITHSCORES'"],
         due,
     )
-    .may_survive("at that millisecond the bell is still there, and the next guard leaves the order alone"),
+    .may_survive("at that millisecond the bell still exists, and the next guard leaves the order alone"),
     mutant(
-        "ring: not before the bell",
-        ["lib/ring", "if there and now - due[i + 1] < RING_LAG then", "if false then"],
+        "promote: not before the bell",
+        ["lib/promote", "if there and now - due[i + 1] < RING_LAG then", "if false then"],
         due_with_lead,
     ),
     mutant("enqueue: the same order again", ["enqueue", "if known then\n", "if false then\n"], accepted_late),
-    mutant("receipt: pending rows leave ready", ["receipt", "  out_of_ready(parcel, member)\n", ""], || {
-        two_rows(RETRY, false, Budgets { receipts: 2, crashes: 1, ..Budgets::NONE })
-    }),
+    mutant(
+        "receipt: pending deliveries leave ready",
+        ["apply_receipt", "  out_of_ready(parcel, member)\n", ""],
+        || two_deliveries(RETRY, false, Budgets { receipts: 2, crashes: 1, ..Budgets::NONE }),
+    ),
     mutant(
         "reschedule: the revision",
         ["reschedule", "if revision ~= tonumber(ARGV[6]) then", "if false then"],
@@ -326,19 +348,23 @@ pub const MUTANTS: &[Mutant] = &[
         renewed,
     ),
     mutant(
-        "sweep: blames what was alone on the wire",
-        ["sweep", "if blame and was_sending > 0 and alone == '1' then", "if blame and was_sending > 0 then"],
-        blamed,
-    ),
-    mutant(
-        "begin: what is no suspect is not alone",
-        ["begin", "        if not is_suspect(row) then\n          alone = 0\n        end\n", ""],
-        blamed,
-    ),
-    mutant(
-        "sweep: ended leases only",
+        "reclaim: blames what was alone on the wire",
         [
-            "sweep",
+            "reclaim_leases",
+            "if blame and was_sending > 0 and alone == '1' then",
+            "if blame and was_sending > 0 then",
+        ],
+        blamed,
+    ),
+    mutant(
+        "begin: a delivery that is no suspect makes it not alone",
+        ["begin", "        if not is_suspect(delivery) then\n          alone = 0\n        end\n", ""],
+        blamed,
+    ),
+    mutant(
+        "reclaim: ended leases only",
+        [
+            "reclaim_leases",
             "redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT'",
             "redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '+inf', 'LIMIT'",
         ],

@@ -27,7 +27,7 @@ impl Bars {
         Self { all, channels: BTreeMap::new(), totals, first: None }
     }
 
-    /// Shows where the order stands.
+    /// Shows the progress of the order.
     pub(super) fn show(&mut self, order: &Order) {
         for (channel, counters) in &order.counters {
             if !self.channels.contains_key(channel) {
@@ -51,13 +51,13 @@ impl Bars {
         self.totals.tick();
     }
 
-    /// Says something above the bars.
+    /// Prints a line above the bars.
     pub(super) fn say(&self, text: &str) {
-        // Only the terminal can fail here, and then nobody reads it.
+        // This fails only if the terminal is gone, and then nobody reads it.
         let _ = self.all.println(text);
     }
 
-    /// Takes the bars away.
+    /// Removes the bars.
     pub(super) fn clear(&self) {
         // A bar that is only dropped would be drawn once more.
         self.channels.values().for_each(ProgressBar::finish_and_clear);
@@ -66,10 +66,10 @@ impl Bars {
     }
 }
 
-/// What became of the rows, in signs beside a bar.
+/// Outcomes of the deliveries as signs next to a bar.
 fn outcomes(counters: &Counters) -> String {
     let signs = [
-        // That the provider took it, and that it says it arrived, are two things.
+        // Accepted by the provider and reported as arrived are shown separately.
         ("✔ delivered", counters.delivered),
         ("✔ sent", counters.sent),
         ("✖", counters.failed + counters.suppressed + counters.expired),
@@ -80,7 +80,7 @@ fn outcomes(counters: &Counters) -> String {
     shown.map(|(sign, count)| format!("{sign} {count}")).collect::<Vec<_>>().join("  ")
 }
 
-/// What became of the rows, in words.
+/// Outcomes of the deliveries in words.
 fn totals(counters: &Counters) -> String {
     let shown = counters.by_state().into_iter().filter(|(_, count)| *count > 0);
     let words: Vec<String> = shown.map(|(state, count)| format!("{count} {state}")).collect();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_tell_outcomes_not_hand_offs() {
+    fn bars_show_outcomes_not_hand_offs() {
         let counters = Counters {
             accepted: 10,
             pending: 2,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_is_one() {
+    fn the_template_is_valid() {
         assert!(ProgressStyle::with_template(BAR).is_ok());
     }
 }

@@ -1,0 +1,210 @@
+//! Interprets a message to a return path: a delivery report (RFC 3464, RFC 6533), a complaint (RFC 5965), or nothing
+//! to act upon.
+//!
+//! A report may be about several recipients: the address was a list or an alias, and some members were not reached.
+//! The best status counts, and of failures the mildest: a list with one dead member is not dead.
+//!
+//! Only reports are acted upon. A message that merely looks like a bounce of an old server is not: its text may quote
+//! anything, and automatic replies come to the same address.
+
+use posthaste_courier::{ReceiptStatus, SuppressAfter};
+use posthaste_model::Reason;
+
+use crate::parts::{Part, raw_headers};
+use crate::reply_rules::{ReplyAction, ReplyRules, SmtpReply, SmtpStage, enhanced};
+
+/// Types of parts with fields about recipients.
+const STATUS: [&str; 2] = ["message/delivery-status", "message/global-delivery-status"];
+/// Maximum number of field groups of a report that are read.
+const MOST_GROUPS: usize = 1_000;
+
+/// What a message reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BounceReport {
+    /// The status of the delivery.
+    Word {
+        /// What became of it.
+        word: ReceiptStatus,
+        /// Why.
+        reason: Reason,
+        /// Whether and when to suppress the address.
+        ban: Option<SuppressAfter>,
+    },
+    /// The recipient reported the message as spam.
+    Complaint,
+    /// Nothing to act upon.
+    Nothing(Kind),
+}
+
+/// Why there is nothing to act upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The relay is still trying.
+    Delayed,
+    /// A report whose content is missing or unknown.
+    Unclear,
+    /// An automatic reply, such as an out-of-office note.
+    Automatic,
+    /// A reply of a person, a bounce in free text, anything else.
+    Other,
+}
+
+impl BounceReport {
+    /// Its label in metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Word { word: ReceiptStatus::Failed, ban: Some(_), .. } => "bounced",
+            Self::Word { word: ReceiptStatus::Failed, ban: None, .. } => "failed",
+            Self::Word { word: ReceiptStatus::Delivered, .. } => "delivered",
+            Self::Word { word: ReceiptStatus::Sent, .. } => "relayed",
+            Self::Complaint => "complaint",
+            Self::Nothing(Kind::Delayed) => "delayed",
+            Self::Nothing(Kind::Unclear) => "unclear",
+            Self::Nothing(Kind::Automatic) => "automatic",
+            Self::Nothing(Kind::Other) => "other",
+        }
+    }
+
+    /// The better the status, the higher the rank.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Nothing(Kind::Automatic | Kind::Other | Kind::Unclear) | Self::Complaint => 0,
+            Self::Word { word: ReceiptStatus::Failed, ban: Some(SuppressAfter::Now), .. } => 1,
+            Self::Word { word: ReceiptStatus::Failed, ban: Some(SuppressAfter::After(_)), .. } => 2,
+            Self::Word { word: ReceiptStatus::Failed, ban: None, .. } => 3,
+            Self::Nothing(Kind::Delayed) => 4,
+            Self::Word { word: ReceiptStatus::Sent, .. } => 5,
+            Self::Word { word: ReceiptStatus::Delivered, .. } => 6,
+        }
+    }
+}
+
+/// Reads a message, complete or cut off at its end.
+pub(crate) fn read(message: &[u8], replies: &ReplyRules) -> BounceReport {
+    let Some(message) = Part::read(message) else { return BounceReport::Nothing(Kind::Other) };
+    match message.report_type() {
+        Some("feedback-report") => match message.find(&["message/feedback-report"]) {
+            Some(fields) if is_complaint(&fields) => BounceReport::Complaint,
+            _ => BounceReport::Nothing(Kind::Unclear),
+        },
+        // Some servers omit the report type. Read receipts have another type and no such part.
+        Some("delivery-status" | "") => match message.find(&STATUS) {
+            Some(fields) => delivery(&fields, replies),
+            None => BounceReport::Nothing(Kind::Unclear),
+        },
+        _ if is_automatic(&message) => BounceReport::Nothing(Kind::Automatic),
+        _ => BounceReport::Nothing(Kind::Other),
+    }
+}
+
+fn is_automatic(message: &Part<'_>) -> bool {
+    let raw = |name: &'static str| message.field(name).map(str::to_ascii_lowercase);
+    raw("Auto-Submitted").is_some_and(|text| !text.starts_with("no"))
+        || ["X-Autoreply", "X-Autorespond"].iter().any(|name| raw(name).is_some())
+        || raw("Precedence").is_some_and(|text| text == "auto_reply")
+}
+
+/// Lower-case names and values of a group of fields, parsed like the head of a message.
+fn fields(group: &str) -> Vec<(String, String)> {
+    let Some(read) = raw_headers().parse_headers(group) else { return Vec::new() };
+    let unfolded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    read.headers_raw().map(|(name, value)| (name.trim().to_ascii_lowercase(), unfolded(value))).collect()
+}
+
+/// Groups of fields, separated by blank lines.
+fn groups(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
+    let mut groups = vec![String::new()];
+    for line in text.lines() {
+        if line.trim().is_empty() {
+            if groups.len() > MOST_GROUPS {
+                break;
+            }
+            groups.push(String::new());
+        } else if let Some(group) = groups.last_mut() {
+            group.push_str(line);
+            group.push_str("\r\n");
+        }
+    }
+    groups.into_iter().filter(|group| !group.is_empty()).map(|group| group + "\r\n").collect()
+}
+
+fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn is_complaint(text: &[u8]) -> bool {
+    groups(text).iter().any(|group| {
+        let fields = fields(group);
+        value(&fields, "feedback-type").is_some_and(|kind| kind.eq_ignore_ascii_case("abuse"))
+    })
+}
+
+fn delivery(text: &[u8], replies: &ReplyRules) -> BounceReport {
+    let of_recipients = groups(text).into_iter().filter_map(|group| recipient(&fields(&group), replies));
+    of_recipients.max_by_key(|heard| heard.rank()).unwrap_or(BounceReport::Nothing(Kind::Unclear))
+}
+
+/// What a group reports about one recipient; `None` if it is about the message.
+fn recipient(fields: &[(String, String)], replies: &ReplyRules) -> Option<BounceReport> {
+    let action = value(fields, "action")?.split(['(', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+    let word = |word| BounceReport::Word { word, reason: Reason::None, ban: None };
+    Some(match action.as_str() {
+        "failed" => failed(fields, replies),
+        "delayed" => BounceReport::Nothing(Kind::Delayed),
+        "delivered" => word(ReceiptStatus::Delivered),
+        "relayed" | "expanded" => word(ReceiptStatus::Sent),
+        _ => BounceReport::Nothing(Kind::Unclear),
+    })
+}
+
+/// Why it failed, by the table of replies: a bounce reports the reply that another server got.
+fn failed(fields: &[(String, String)], replies: &ReplyRules) -> BounceReport {
+    let status = value(fields, "status").and_then(enhanced);
+    let diagnostic = value(fields, "diagnostic-code").and_then(|text| text.split_once(';'));
+    let said = diagnostic.filter(|(kind, _)| kind.trim().eq_ignore_ascii_case("smtp")).map(|(_, said)| said);
+    let text = said.unwrap_or_default();
+    let (code, said) = said.map(reply).unwrap_or_default();
+    // x.0.0 says nothing. Otherwise the status takes precedence: it is the reporting server's own judgement.
+    let clear =
+        |code: Option<(u16, u16, u16)>| code.filter(|(_, subject, detail)| (*subject, *detail) != (0, 0));
+    let judged = clear(status).or(clear(said));
+    let class = status.or(said).map(|(class, ..)| class).or(code.map(|code| code / 100));
+    if class != Some(5) {
+        // It was deferred until the relay gave up, or the cause is unknown.
+        return BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Undelivered, ban: None };
+    }
+    let reply = match (judged, code) {
+        (Some(judged), code) => {
+            SmtpReply::of(code.filter(|code| code / 100 == 5).unwrap_or(550), Some(judged), text)
+        }
+        (None, Some(code)) => SmtpReply::of(code, None, text),
+        (None, None) => {
+            return BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban: None };
+        }
+    };
+    let verdict = replies.judge(SmtpStage::Rcpt, &reply);
+    let ban = match verdict.meaning {
+        ReplyAction::Suppress => Some(SuppressAfter::Now),
+        ReplyAction::Strike => Some(SuppressAfter::After(verdict.of)),
+        // These would be retried, or stop the channel, if our own relay had replied so; a bounce is final.
+        ReplyAction::Reject | ReplyAction::Retry | ReplyAction::Relay | ReplyAction::Stop => None,
+    };
+    BounceReport::Word { word: ReceiptStatus::Failed, reason: Reason::Bounced, ban }
+}
+
+/// The codes of `550 5.1.1 text` in a diagnostic; also of `550-5.1.1`, `550 #5.1.1` and `550 (5.1.1)`.
+fn reply(text: &str) -> (Option<u16>, Option<(u16, u16, u16)>) {
+    let mut words = text.split(|c: char| c.is_whitespace() || c == '-').filter(|word| !word.is_empty());
+    let three = |word: &str| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let first = words.next().unwrap_or_default();
+    if !three(first) {
+        return (None, enhanced(first));
+    }
+    let second = words.next().unwrap_or_default().trim_matches(['#', '(', ')', '<', '>', ':', '[', ']']);
+    (first.parse().ok(), enhanced(second))
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -1,0 +1,31 @@
+//! Small and big orders, due now and later: sent once, never early, never before they are begun.
+
+use std::time::Duration;
+
+use posthaste_model::OnUnknown;
+
+use super::harness::Yard;
+use crate::conformance::report::ConformanceFailure;
+
+/// Deliveries of an order that is too big to be stored inline and is streamed.
+const BIG: u32 = 300;
+const LATER: Duration = Duration::from_millis(300);
+
+impl Yard<'_> {
+    pub(super) async fn delivers(&mut self) -> Result<(), ConformanceFailure> {
+        let check = "orders are sent once, when due, after they are begun";
+        self.accept_again().await?;
+        let running = self.usual_courier().await?;
+        let mut told = Vec::new();
+        for (deliveries, due_in) in [(1, None), (1, Some(LATER)), (3, None), (3, Some(LATER)), (BIG, None)] {
+            told.push(self.tell(deliveries, due_in, OnUnknown::Default).await?);
+        }
+        for told in &told {
+            self.ended(check, told).await?;
+            self.all_sent_once(check, told).await?;
+        }
+        running.stopped(check).await?;
+        self.report.passed(check);
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Callbacks that failed authentication. A public endpoint attracts forged requests, but a wrong secret in our
+//! settings also rejects every genuine callback of the provider. So all are counted, and logged at a limited rate.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::counter;
+use posthaste_model::Channel;
+use tokio::time::Instant;
+
+/// Minimum time between two log lines.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Rejected callbacks of one channel.
+#[derive(Debug)]
+pub struct RejectedCallbacks {
+    channel: String,
+    hint: &'static str,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<Instant>,
+    since: u64,
+}
+
+impl RejectedCallbacks {
+    /// No rejections yet. `hint` is the log text: what was rejected, and which setting may be wrong.
+    #[must_use]
+    pub fn new(channel: &Channel, hint: &'static str) -> Self {
+        Self { channel: channel.to_string(), hint, told: Mutex::default() }
+    }
+
+    /// Counts a callback rejected at `now`.
+    pub fn add(&self, now: Instant) {
+        counter!("posthaste_callbacks_refused_total", "channel" => self.channel.clone()).increment(1);
+        if let Some(times) = self.due(now) {
+            tracing::warn!(channel = self.channel, times, "{}", self.hint);
+        }
+    }
+
+    /// Counts one more. Returns how many to log if a line is due: the first at once, later all since the last line.
+    fn due(&self, now: Instant) -> Option<u64> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.since += 1;
+        if told.last.is_some_and(|last| now.saturating_duration_since(last) < EVERY) {
+            return None;
+        }
+        told.last = Some(now);
+        Some(std::mem::take(&mut told.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_logged_at_once_and_the_others_once_a_minute() {
+        let refusals = RejectedCallbacks::new(&"sms".parse().unwrap(), "refused");
+        let begun = Instant::now();
+        let at = |seconds| refusals.due(begun + Duration::from_secs(seconds));
+        assert_eq!(at(0), Some(1));
+        assert_eq!((at(0), at(1), at(59)), (None, None, None));
+        assert_eq!(at(60), Some(4));
+        assert_eq!(at(119), None);
+        assert_eq!(at(600), Some(2));
+    }
+}

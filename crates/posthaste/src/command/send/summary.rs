@@ -1,0 +1,205 @@
+//! What `posthaste send` prints: what was accepted, what was left out, and which rows were invalid.
+
+use std::io::{self, Write};
+
+use crate::api::{Accepted, ApiResponse, Problem, Skipped};
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::output::{Column, Format, Reader};
+use crate::recipients_file::{Columns, Reasons, Uploaded};
+use crate::terminal::plain;
+
+/// The queue names at most this many faults of an order; with this many, there may be more.
+const MOST_FAULTS: usize = 100;
+
+/// The failure for invalid rows.
+pub(super) fn bad_rows(uploaded: &Uploaded) -> Failure {
+    let count = uploaded.errors.count();
+    let mut lines: Vec<String> = uploaded.errors.lines().collect();
+    lines.push("Fix them, or skip them with --on-invalid skip.".to_owned());
+    Failure::refused(format!("{count} invalid {}; nothing was sent", rows(count))).mend(lines.join("\n"))
+}
+
+/// The failure for an order the queue rejected, with line numbers of the file.
+pub(super) fn refused(
+    problem: Problem,
+    retry_after: Option<u64>,
+    uploaded: &Uploaded,
+    columns: Option<&Columns>,
+) -> Failure {
+    let mut reasons = Reasons::default();
+    for fault in &problem.errors {
+        let words = fault.words();
+        let (line, what) = place(fault.line, fault.pointer.as_deref(), &words, uploaded, columns);
+        reasons.add(line, &what);
+    }
+    let mut lines: Vec<String> = reasons.lines().collect();
+    if problem.errors.len() >= MOST_FAULTS {
+        lines.push(format!("These are the first {MOST_FAULTS}; there may be more."));
+    }
+    if problem.errors.iter().any(|fault| fault.line.is_some()) {
+        lines.push("Fix them, or skip them with --on-invalid skip.".to_owned());
+    }
+    problem.into_failure_with(lines, retry_after)
+}
+
+/// Prints what was left out.
+pub(super) fn skipped(
+    uploaded: &Uploaded,
+    accepted: &Accepted,
+    columns: Option<&Columns>,
+    context: &Context,
+) {
+    let by_queue = &accepted.recipients.skipped;
+    let told = accepted.recipients.skipped_total.max(by_queue.len() as u64);
+    let mut reasons = Reasons::default();
+    for Skipped { line, pointer, code, detail } in by_queue {
+        let words = plain(detail.as_deref().unwrap_or(code));
+        let (line, what) = place(*line, pointer.as_deref(), &words, uploaded, columns);
+        reasons.add(line, &what);
+    }
+    let warn = |lines: &mut dyn Iterator<Item = String>| {
+        lines.for_each(|line| context.terminal.warn(&format!("  {line}")));
+    };
+    let count = uploaded.errors.count() + uploaded.unreachable.count() + told;
+    if count > 0 {
+        context.terminal.warn(&format!("{count} left out:"));
+        warn(&mut uploaded.errors.lines().chain(uploaded.unreachable.lines()).chain(reasons.lines()));
+        warn(&mut more(told, by_queue.len()).into_iter());
+    }
+    warn(&mut uploaded.spare.lines());
+    if uploaded.merged.count > 0 {
+        let pairs = uploaded.merged.first.iter();
+        let pairs: Vec<_> = pairs.map(|(line, with)| format!("line {line} with line {with}")).collect();
+        let rest = if uploaded.merged.count > pairs.len() as u64 { ", …" } else { "" };
+        let text = format!("merged, the first row is used: {}{rest}", pairs.join(", "));
+        context.terminal.warn(&text);
+    }
+}
+
+/// Prints the last line: what became of every row. Its numbers add up to the rows of the file plus the recipients given
+/// on the command line.
+pub(super) fn closing(uploaded: &Uploaded, accepted: &Accepted, context: &Context) {
+    if uploaded.rows == 0 {
+        return;
+    }
+    let told = &accepted.recipients;
+    let merged = uploaded.merged.count + told.merged.recipients;
+    let by_queue = uploaded.people.saturating_sub(told.accepted + told.merged.recipients);
+    let left = uploaded.errors.count() + uploaded.unreachable.count() + by_queue;
+    let sent = match accepted.state.as_str() {
+        "dry_run" => "would be sent",
+        "scheduled" => "will be sent",
+        _ => "sent",
+    };
+    let named = match uploaded.given {
+        0 => String::new(),
+        given => format!(" and {given} from the command line"),
+    };
+    let (all, rows) = (uploaded.rows, rows(uploaded.rows));
+    let text = format!(
+        "{all} {rows} of the file{named}: {} {sent}, {merged} merged, {left} left out",
+        told.accepted
+    );
+    context.terminal.note(&text);
+}
+
+/// Prints what was accepted, or would be.
+pub(super) fn accepted(
+    told: &ApiResponse<Accepted>,
+    uploaded: &Uploaded,
+    dry_run: bool,
+    context: &Context,
+) -> Result<()> {
+    let accepted = &told.seen;
+    let columns = [
+        Column {
+            title: "Order id",
+            cell: |order: &ApiResponse<Accepted>, _: &Reader<'_>| {
+                order.seen.order_id.clone().unwrap_or_default()
+            },
+        },
+        Column { title: "State", cell: |order, _| order.seen.state.clone() },
+        Column { title: "Due at", cell: |order, reader| reader.moment(order.seen.due_at.as_deref()) },
+        Column { title: "Recipients", cell: |order, _| order.seen.recipients.accepted.to_string() },
+    ];
+    let output = context.output(Format::Table);
+    output.one(told, &columns, std::slice::from_ref(told), |out, reader| {
+        people(out, reader, accepted, uploaded, dry_run)
+    })?;
+    if let (Format::Table, Some(id), false) = (output.format(), &accepted.order_id, dry_run) {
+        context.terminal.hint(&format!("Watch it:  posthaste order watch {}", plain(id)));
+    }
+    Ok(())
+}
+
+fn people(
+    out: &mut dyn Write,
+    reader: &Reader<'_>,
+    accepted: &Accepted,
+    uploaded: &Uploaded,
+    dry_run: bool,
+) -> io::Result<()> {
+    match (&accepted.order_id, dry_run) {
+        (Some(id), false) => writeln!(out, "Order       {}", plain(id))?,
+        _ => writeln!(out, "Dry run     nothing was sent or stored")?,
+    }
+    let told = &accepted.recipients;
+    let mut channels: Vec<String> =
+        told.deliveries.iter().map(|(channel, count)| format!("{} {count}", plain(channel))).collect();
+    if channels.is_empty() {
+        channels = uploaded.reachable.iter().map(|(channel, count)| format!("{channel} {count}")).collect();
+    }
+    writeln!(out, "Recipients  {} ({})", told.accepted, channels.join(", "))?;
+    if told.merged.recipients + told.merged.addresses > 0 {
+        let (people, addresses) = (told.merged.recipients, told.merged.addresses);
+        writeln!(out, "            duplicates merged: {people} recipients, {addresses} addresses")?;
+    }
+    for (channel, count) in accepted.recipients.no_contact.iter().filter(|(_, count)| **count > 0) {
+        writeln!(out, "            {count} without an address on {}", plain(channel))?;
+    }
+    if let Some(due) = &accepted.due_at {
+        let moved = match &accepted.moved_by {
+            Some(by) => format!(", moved by {}", plain(&by.replace('_', " "))),
+            None => String::new(),
+        };
+        writeln!(out, "Due         {}{moved}", reader.moment(Some(due)))?;
+    }
+    for channel in &accepted.channels_without_courier {
+        writeln!(out, "Waits       no courier is running for {}; its messages wait", plain(channel))?;
+    }
+    Ok(())
+}
+
+/// The place of a fault in terms of the file, and its text: line 17, `"Почта": one mailbox`.
+fn place(
+    line: Option<u64>,
+    pointer: Option<&str>,
+    words: &str,
+    uploaded: &Uploaded,
+    columns: Option<&Columns>,
+) -> (Option<u64>, String) {
+    let file_line = line.and_then(|line| uploaded.line_of(line));
+    let word = pointer.and_then(|pointer| pointer.split('/').rev().find(|part| is_word(part)));
+    let title = word.and_then(|word| columns?.title_of(word));
+    let what = match (file_line, title, pointer) {
+        (Some(_), Some(title), _) => format!("\"{title}\": {words}"),
+        (_, _, Some(pointer)) if !pointer.is_empty() => format!("{}: {words}", plain(pointer)),
+        _ => words.to_owned(),
+    };
+    (file_line, what)
+}
+
+/// Whether a part of a pointer is a name, not a number.
+fn is_word(part: &str) -> bool {
+    !part.is_empty() && part.bytes().any(|b| !b.is_ascii_digit())
+}
+
+fn rows(count: u64) -> &'static str {
+    if count == 1 { "row" } else { "rows" }
+}
+
+fn more(count: u64, shown: usize) -> Option<String> {
+    let rest = count.saturating_sub(shown as u64);
+    (rest > 0).then(|| format!("… and {rest} more"))
+}

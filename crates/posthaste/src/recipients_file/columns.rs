@@ -1,0 +1,368 @@
+//! Detects what each column contains: by common English or Russian titles, or by `--map`.
+
+use std::str::FromStr;
+
+use super::Field;
+use super::person::{is_blank, trim};
+use crate::failure::{Failure, Result};
+use crate::terminal::plain;
+
+/// Common column titles in lower case, with blanks for `_ - .` and е for ё. A code ("Код") often identifies a group, so it is
+/// not an id unless it is mapped.
+const TITLES: &[(Field, &[&str])] = &[
+    (Field::Id, &["id", "recipient id", "recipient", "uid", "user id", "person id", "ид", "табельный номер"]),
+    (
+        Field::Name,
+        &[
+            "name",
+            "full name",
+            "fullname",
+            "first name",
+            "firstname",
+            "given name",
+            "middle name",
+            "last name",
+            "lastname",
+            "surname",
+            "family name",
+            "имя",
+            "фамилия",
+            "отчество",
+            "фио",
+            "ф и о",
+            "полное имя",
+            "получатель",
+            "имя и фамилия",
+            "фамилия имя",
+            "фамилия имя отчество",
+        ],
+    ),
+    (
+        Field::Email,
+        &[
+            "email",
+            "e mail",
+            "mail",
+            "email address",
+            "e mail address",
+            "mailbox",
+            "почта",
+            "эл почта",
+            "электронная почта",
+            "адрес электронной почты",
+            "адрес эл почты",
+            "емейл",
+            "имейл",
+            "емайл",
+            "мейл",
+            "e mail адрес",
+            "email адрес",
+        ],
+    ),
+    (
+        Field::Sms,
+        &[
+            "sms",
+            "phone",
+            "phone number",
+            "mobile",
+            "mobile phone",
+            "mobile number",
+            "cell",
+            "cell phone",
+            "tel",
+            "telephone",
+            "телефон",
+            "номер телефона",
+            "мобильный",
+            "мобильный телефон",
+            "сотовый",
+            "сотовый телефон",
+            "тел",
+            "моб",
+            "моб телефон",
+            "смс",
+        ],
+    ),
+    (
+        Field::Telegram,
+        &[
+            "telegram",
+            "telegram id",
+            "telegram chat id",
+            "telegram username",
+            "tg",
+            "tg id",
+            "chat id",
+            "телеграм",
+            "телеграмм",
+            "тг",
+        ],
+    ),
+    (Field::Vk, &["vk", "vk id", "vkontakte", "vk peer id", "peer id", "вк", "вконтакте", "вк id", "id вк"]),
+];
+
+/// One `--map`: a column by its title or its number from 1, and what it contains; `None` ignores the column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Map {
+    column: String,
+    field: Option<Field>,
+}
+
+impl FromStr for Map {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words = || {
+            let words: Vec<&str> = Field::ALL.iter().map(|(_, word)| *word).collect();
+            format!("must be COLUMN=FIELD, where FIELD is one of {}, phone, ignore", words.join(", "))
+        };
+        let (column, field) = text.rsplit_once('=').ok_or_else(words)?;
+        let field = match field.trim().to_lowercase().as_str() {
+            "ignore" => None,
+            "phone" => Some(Field::Sms),
+            word => Some(Field::ALL.into_iter().find(|(_, known)| *known == word).ok_or_else(words)?.0),
+        };
+        match column.trim() {
+            "" => Err(words()),
+            column => Ok(Self { column: column.to_owned(), field }),
+        }
+    }
+}
+
+/// What each column contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Columns {
+    fields: Vec<Option<Field>>,
+    titles: Vec<String>,
+    /// Whether the first row contains titles.
+    pub(crate) has_header: bool,
+}
+
+impl Columns {
+    /// Detects what each column contains from the first row.
+    ///
+    /// # Errors
+    /// Usage: `--map` names a column that does not exist, or no column contains addresses.
+    pub(crate) fn find(first: &[&str], maps: &[Map]) -> Result<Self> {
+        // A title may contain a sample address. A cell with an address that is not a known title belongs to a person.
+        let is_person = |cell: &&str| is_address(cell) || (has_mailbox(cell) && field_of(cell).is_none());
+        let has_header = !first.iter().any(is_person);
+        let titles: Vec<String> = first
+            .iter()
+            .enumerate()
+            .map(|(at, cell)| match has_header {
+                true => plain(cell.trim()),
+                false => format!("column {}", at + 1),
+            })
+            .collect();
+        let mut fields: Vec<Option<Field>> = match has_header {
+            true => first.iter().map(|title| field_of(title)).collect(),
+            false => first.iter().map(|cell| guess(cell)).collect(),
+        };
+        for map in maps {
+            let at = position(&map.column, &titles).ok_or_else(|| {
+                Failure::usage(format!("--map: there is no column {:?}", plain(&map.column)))
+                    .mend(format!("The columns are: {}", titles.join(" · ")))
+            })?;
+            fields[at] = map.field;
+        }
+        if !fields.iter().flatten().any(|field| field.is_address()) {
+            return Err(Failure::usage("no column contains addresses").mend(format!(
+                "The columns are: {}\nAssign a column to a field: --map \"{}=email\" (or sms, telegram, vk, name, id)",
+                titles.join(" · "),
+                titles.first().map_or("1", String::as_str)
+            )));
+        }
+        Ok(Self { fields, titles, has_header })
+    }
+
+    /// What the column at `at` (from 0) contains.
+    pub(crate) fn field(&self, at: usize) -> Option<Field> {
+        self.fields.get(at).copied().flatten()
+    }
+
+    /// Number of columns.
+    pub(crate) fn count(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// The title of the first column with this field, for messages.
+    pub(crate) fn title_of(&self, word: &str) -> Option<&str> {
+        let at = self.fields.iter().position(|field| field.is_some_and(|field| field.word() == word))?;
+        self.titles.get(at).map(String::as_str)
+    }
+
+    /// In words: `"Почта" → email, "ФИО" → name; not used: "Отдел"`.
+    pub(crate) fn words(&self) -> String {
+        let pairs = || self.titles.iter().zip(&self.fields);
+        let used: Vec<String> = pairs()
+            .filter_map(|(title, field)| field.map(|field| format!("\"{title}\" → {}", field.word())))
+            .collect();
+        let unused: Vec<String> =
+            pairs().filter(|(_, field)| field.is_none()).map(|(title, _)| format!("\"{title}\"")).collect();
+        match unused.is_empty() {
+            true => used.join(", "),
+            false => format!("{}; not used: {}", used.join(", "), unused.join(", ")),
+        }
+    }
+}
+
+fn position(column: &str, titles: &[String]) -> Option<usize> {
+    let wanted = usual(column);
+    let by_title = titles.iter().position(|title| usual(title) == wanted);
+    let by_number = || column.parse::<usize>().ok()?.checked_sub(1).filter(|at| *at < titles.len());
+    by_title.or_else(by_number)
+}
+
+/// What a column with this title contains: matches the whole title, or the title without an explanation
+/// (`Email (e.g. name@example.org)`, `Phone*`).
+pub(super) fn field_of(title: &str) -> Option<Field> {
+    if is_address(title) {
+        return None;
+    }
+    let known = |title: &str| {
+        let title = usual(title);
+        TITLES.iter().find(|(_, usual)| usual.contains(&title.as_str())).map(|(field, _)| *field)
+    };
+    let without_samples = || {
+        let words = title.split_whitespace().filter(|word| !word.contains('@'));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let begin = || title.split(['(', '[', '{', '*', ':', ',', '/', '—', '–', '\n']).next();
+    let before_sample = || {
+        let small = title.to_lowercase();
+        ["e.g.", "for example", "example", "напр", "пример"]
+            .iter()
+            .find_map(|word| small.find(word))
+            .map(|at| small[..at].to_owned())
+    };
+    known(title)
+        .or_else(|| known(begin()?))
+        .or_else(|| known(&without_samples()))
+        .or_else(|| known(&before_sample()?))
+}
+
+/// A title in the form used by [`TITLES`].
+fn usual(title: &str) -> String {
+    let small = title.to_lowercase().replace('ё', "е");
+    let words = small.split(|c: char| c.is_whitespace() || "_-.:\u{feff}".contains(c));
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a cell contains one or several addresses and nothing else.
+pub(super) fn is_address(cell: &str) -> bool {
+    guess(cell).is_some_and(Field::is_address)
+}
+
+/// Whether a cell contains a mailbox.
+fn has_mailbox(cell: &str) -> bool {
+    cell.split(|c: char| c.is_whitespace() || "<>()[]:;,\"'".contains(c)).any(is_mailbox)
+}
+
+fn is_mailbox(part: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !"<>()[]:;,\"".contains(c);
+    part.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') && !domain.contains('@') && part.chars().all(plain)
+    })
+}
+
+fn guess(cell: &str) -> Option<Field> {
+    let cell = trim(cell);
+    let mut parts =
+        cell.split(|c: char| c.is_whitespace() || ";,".contains(c)).filter(|part| !part.is_empty());
+    let digits = cell.bytes().filter(u8::is_ascii_digit).count();
+    let between = |c: char| {
+        is_blank(c) || matches!(c, '+' | '-' | '(' | ')' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+    };
+    let is_phone = cell.chars().all(|c| c.is_ascii_digit() || between(c)) && digits >= 10;
+    match cell.contains('@') {
+        true if parts.all(is_mailbox) => Some(Field::Email),
+        false if is_phone => Some(Field::Sms),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(first: &[&str], maps: &[&str]) -> Result<String, String> {
+        let maps: Vec<Map> = maps.iter().map(|map| map.parse().expect("a map")).collect();
+        Columns::find(first, &maps).map(|found| found.words()).map_err(|failure| failure.lines().join(" "))
+    }
+
+    #[test]
+    fn common_titles_are_known_in_two_languages() {
+        assert_eq!(
+            words(&["ID", "Full_Name", "E-mail", "Phone", "Telegram ID", "VK", "Team"], &[]),
+            Ok("\"ID\" → id, \"Full_Name\" → name, \"E-mail\" → email, \"Phone\" → sms, \"Telegram ID\" → telegram, \
+                \"VK\" → vk; not used: \"Team\""
+                .to_owned())
+        );
+        assert_eq!(
+            words(&["Фамилия", "Имя", "Эл. почта", "Номер телефона", "Телеграм", "ВКонтакте"], &[]),
+            Ok("\"Фамилия\" → name, \"Имя\" → name, \"Эл. почта\" → email, \"Номер телефона\" → sms, \
+                \"Телеграм\" → telegram, \"ВКонтакте\" → vk"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn a_title_with_a_sample_address_is_a_title() {
+        for (title, field) in [
+            ("Email (e.g. name@company.com)", Some(Field::Email)),
+            ("E-mail: name@company.com", Some(Field::Email)),
+            ("Email, name@company.com", Some(Field::Email)),
+            ("Email e.g. name@company.com", Some(Field::Email)),
+            ("Почта (например, anna@example.org)", Some(Field::Email)),
+            ("Email address*", Some(Field::Email)),
+            ("Телефон (+7 901 123-45-67)", Some(Field::Sms)),
+            ("Phone [with country code]", Some(Field::Sms)),
+            ("name@company.com", None),
+            ("Anna <name@company.com>", None),
+            ("Anna name@company.com", None),
+        ] {
+            assert_eq!(field_of(title), field, "{title}");
+            let email = "2=email".parse().expect("a map");
+            let found = Columns::find(&[title, "Email"], &[email]).expect("columns");
+            assert_eq!(found.has_header, field.is_some(), "{title}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_not_an_id_unless_it_is_mapped() {
+        for code in ["Код", "code", "Code"] {
+            assert_eq!(words(&[code, "Email"], &[]), Ok(format!("\"Email\" → email; not used: \"{code}\"")));
+            let map = format!("{code}=id");
+            assert_eq!(words(&[code, "Email"], &[&map]), Ok(format!("\"{code}\" → id, \"Email\" → email")));
+        }
+    }
+
+    #[test]
+    fn a_map_overrides_the_title_and_may_use_column_numbers() {
+        assert_eq!(
+            words(&["Who", "Write to", "Phone"], &["Write to=email", "1=name", "phone=ignore"]),
+            Ok("\"Who\" → name, \"Write to\" → email; not used: \"Phone\"".to_owned())
+        );
+        let refused = words(&["Who", "Email"], &["Mail=email"]).expect_err("no such column");
+        assert!(refused.contains("Who · Email"), "{refused}");
+        assert!("Email".parse::<Map>().is_err());
+        assert!("Email=emial".parse::<Map>().is_err());
+        assert!("=email".parse::<Map>().is_err());
+    }
+
+    #[test]
+    fn columns_without_titles_are_detected_from_the_first_row() {
+        let columns = Columns::find(&["a@b.example", "+7\u{a0}901 000\u{2013}00\u{2013}01", "x"], &[])
+            .expect("columns");
+        assert!(!columns.has_header);
+        assert_eq!(columns.words(), "\"column 1\" → email, \"column 2\" → sms; not used: \"column 3\"");
+    }
+
+    #[test]
+    fn a_file_without_addresses_is_refused_with_the_titles() {
+        let refused = words(&["Who", "Where"], &[]).expect_err("no addresses");
+        assert!(refused.contains("Who · Where") && refused.contains("--map"), "{refused}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The daily limit of orders: a place is taken before an order is stored, and given back if it is not stored.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use posthaste_model::{OrderId, SenderId, UnixMs};
+use posthaste_store::{CallError, DailyPlace, DailyPlaces};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::validated_order;
+use crate::problem::{Code, Problem};
+use crate::state::AppState;
+
+/// How often a call is tried if its reply is lost.
+const TRIES: u32 = 3;
+
+/// A day: its beginning and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub(crate) start: UnixMs,
+    pub(crate) end: UnixMs,
+}
+
+impl Day {
+    /// The day of this moment in the time zone.
+    pub(crate) fn of(moment: UnixMs, zone: &TimeZone) -> Self {
+        let fallback = Self { start: moment, end: moment.after(Duration::from_secs(86_400)) };
+        Self::read(moment, zone).unwrap_or(fallback)
+    }
+
+    fn read(moment: UnixMs, zone: &TimeZone) -> Option<Self> {
+        let at = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
+        let local = at.to_zoned(zone.clone());
+        let start = local.start_of_day().ok()?;
+        let end = local.tomorrow().ok()?.start_of_day().ok()?;
+        let ms = |at: jiff::Zoned| u64::try_from(at.timestamp().as_millisecond()).ok().map(UnixMs);
+        Some(Self { start: ms(start)?, end: ms(end)? })
+    }
+}
+
+/// Why an order got no place.
+#[derive(Debug)]
+pub(crate) struct NoPlace {
+    /// The problem to return.
+    pub(crate) problem: Problem,
+    /// Whether the reply to a try was lost: then the order may have its place after all.
+    pub(crate) lost: bool,
+}
+
+/// Takes a place in the sender's day for an order; `None` if the order already had one, or is stored already.
+/// `before`: an earlier request may have taken one.
+pub(crate) async fn take(
+    state: &AppState,
+    sender: &SenderId,
+    (order_id, before): (&OrderId, bool),
+    daily: u32,
+    now: UnixMs,
+) -> Result<Option<DailyPlace>, NoPlace> {
+    let day = Day::of(now, &state.rules.day_zone);
+    let (mut looked, mut lost, mut tries) = (false, false, 1);
+    loop {
+        let reserved = match state.store.take_daily_places(sender, order_id, daily, day.start).await {
+            Ok(reserved) => reserved,
+            Err(error) => {
+                lost |= error.may_have_happened();
+                if matches!(error, CallError::NoReply(_)) && tries < TRIES {
+                    tries += 1;
+                    continue;
+                }
+                return Err(NoPlace { problem: error.into(), lost });
+            }
+        };
+        let failed = |problem: Problem| NoPlace { problem, lost: false };
+        match reserved {
+            // Taken by a try of this request whose reply was lost.
+            DailyPlaces::Ok { again: true, taken, .. } if lost && !before => {
+                return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
+            }
+            DailyPlaces::Ok { again: true, .. } => return Ok(None),
+            DailyPlaces::Ok { again: false, taken, .. } => {
+                return Ok(Some(DailyPlace { order_id: order_id.clone(), taken }));
+            }
+            DailyPlaces::Full { to_check, .. } => {
+                // A repeated order does not count again.
+                let found = state.store.glance(order_id, None).await.map_err(|error| failed(error.into()))?;
+                if found.is_some() {
+                    return Ok(None);
+                }
+                let freed = if looked { Ok(0) } else { state.store.free_places(sender, &to_check).await };
+                if freed.map_err(|error| failed(error.into()))? == 0 {
+                    let wait = day.end.since(now).max(Duration::from_secs(1));
+                    let detail = format!(
+                        "the daily limit of {daily} orders is reached; the next day begins after Retry-After"
+                    );
+                    return Err(failed(Problem::new(Code::DailyLimit, detail).retry_after(wait)));
+                }
+                looked = true;
+            }
+        }
+    }
+}
+
+/// How many orders a sender has sent today, and may send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LimitView {
+    /// Orders sent today.
+    pub value: u32,
+    /// Seconds until the next day begins.
+    pub ttl: u64,
+    /// Orders per day; `null`: no limit.
+    pub daily: Option<u32>,
+}
+
+/// The limit of a sender with this role.
+///
+/// # Errors
+/// 403 if the role does not exist; errors of the store.
+pub async fn limit_of(state: &AppState, sender: &SenderId, role: Option<&str>) -> Result<LimitView, Problem> {
+    let daily = validated_order::daily(role, &state.rules)?;
+    let now = state.clock.now();
+    let day = Day::of(now, &state.rules.day_zone);
+    let value = state.store.day(sender, day.start).await?;
+    Ok(LimitView { value, ttl: day.end.since(now).as_secs(), daily })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(moment: &str, zone: &str) -> (String, String) {
+        let at: Timestamp = moment.parse().unwrap();
+        let zone = TimeZone::get(zone).unwrap();
+        let day = Day::of(UnixMs(u64::try_from(at.as_millisecond()).unwrap()), &zone);
+        let show = |at: UnixMs| crate::timestamp::ApiTime(at).to_string();
+        (show(day.start), show(day.end))
+    }
+
+    #[test]
+    fn a_day_follows_the_time_zone_and_may_have_23_or_25_hours() {
+        let told = day("2026-11-20T22:00:00Z", "Europe/Moscow");
+        assert_eq!(told, ("2026-11-20T21:00:00.000Z".to_owned(), "2026-11-21T21:00:00.000Z".to_owned()));
+        let told = day("2026-03-29T12:00:00Z", "Europe/Berlin");
+        assert_eq!(told, ("2026-03-28T23:00:00.000Z".to_owned(), "2026-03-29T22:00:00.000Z".to_owned()));
+        let told = day("2026-10-25T12:00:00Z", "Europe/Berlin");
+        assert_eq!(told, ("2026-10-24T22:00:00.000Z".to_owned(), "2026-10-25T23:00:00.000Z".to_owned()));
+    }
+}

@@ -1,0 +1,84 @@
+//! A dry run: everything is checked, nothing is written.
+
+use posthaste_model::Channel;
+
+use super::answer::{AcceptedView, Stored, history_key, recipients};
+use super::ids::Ids;
+use super::recipient_validator::{Deliveries, Sorted};
+use super::validated_order::ValidatedOrder;
+use super::validation_error::refused;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::timestamp::ApiTime;
+
+/// Counts deliveries as the store would.
+pub(crate) struct Count {
+    seen: Ids,
+    channels: Vec<(Channel, u32, u64)>,
+}
+
+impl Count {
+    pub(crate) fn new(chance: [u8; 16]) -> Self {
+        Self { seen: Ids::new(chance), channels: Vec::new() }
+    }
+
+    /// Counts these deliveries and drops them.
+    pub(crate) fn add(&mut self, deliveries: &mut Deliveries) {
+        for (channel, delivery) in deliveries.drain(..) {
+            let at = match self.channels.iter().position(|(known, ..)| *known == channel) {
+                Some(at) => at,
+                None => {
+                    self.channels.push((channel.clone(), 0, 0));
+                    self.channels.len() - 1
+                }
+            };
+            let (_, fresh, merged) = &mut self.channels[at];
+            if self.seen.insert(&format!("{channel}\0{}", delivery.address.expose())) {
+                *fresh += 1;
+            } else {
+                *merged += 1;
+            }
+        }
+    }
+}
+
+/// The response that a real run would get.
+pub(crate) fn answer(
+    state: &AppState,
+    draft: &ValidatedOrder,
+    id: Option<&posthaste_model::OrderId>,
+    sorted: Sorted,
+    count: &Count,
+) -> Result<AcceptedView, Problem> {
+    let now = state.clock.now();
+    let order_id = id.cloned().unwrap_or_else(|| state.mint(&draft.sender));
+    let times = draft.times(&order_id, now, &state.rules).map_err(refused)?;
+    let stored: Vec<Stored> = sorted
+        .no_contact
+        .iter()
+        .map(|(channel, no_contact)| {
+            let counted = count.channels.iter().find(|(known, ..)| known == channel);
+            let (deliveries, merged) =
+                counted.map_or((0, 0), |(_, deliveries, merged)| (*deliveries, *merged));
+            Stored {
+                channel: channel.to_string(),
+                deliveries,
+                merged,
+                no_contact: *no_contact,
+                courier_seen: None,
+            }
+        })
+        .collect();
+    Ok(AcceptedView {
+        order_id: order_id.wire_id(),
+        history_key: history_key(&order_id),
+        state: "dry_run",
+        accepted_at: ApiTime(now),
+        due_at: ApiTime(times.due.unwrap_or(now)),
+        moved_by: times.moved.then_some("quiet_hours"),
+        durability: state.store.durability(),
+        recipients: recipients(sorted.tally, &stored),
+        channels_without_courier: Vec::new(),
+        again: false,
+    })
+}

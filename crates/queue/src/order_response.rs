@@ -1,0 +1,216 @@
+//! An order as responses show it.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderValue;
+use posthaste_model::{Channel, Content, Counters, OrderId, Priority, Reason, State as DeliveryState};
+use posthaste_store::OrderSummary;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::timestamp::ApiTime;
+
+/// The state of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// Not due yet.
+    Scheduled,
+    /// Due; deliveries are being sent or waiting to be sent.
+    Running,
+    /// Every delivery is final, and all are sent or delivered.
+    Finished,
+    /// Every delivery is final, and some are neither sent nor delivered, or their outcome is unknown.
+    FinishedWithFailures,
+    /// The order was cancelled; deliveries already in progress then are still reported.
+    Cancelled,
+}
+
+impl OrderState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::Scheduled, Self::Running, Self::Finished, Self::FinishedWithFailures, Self::Cancelled];
+
+    /// The state of an order.
+    #[must_use]
+    pub fn of(glance: &OrderSummary) -> Self {
+        if glance.cancelled.is_some() {
+            return Self::Cancelled;
+        }
+        if glance.finished.is_some() {
+            let totals = glance.totals();
+            let through =
+                u64::from(totals[DeliveryState::Sent]) + u64::from(totals[DeliveryState::Delivered]);
+            return if through == totals.accepted() { Self::Finished } else { Self::FinishedWithFailures };
+        }
+        // A large order whose parcels are being made ready is still in `due`, but already running.
+        if glance.waits_until.is_some() && glance.rung.is_none_or(|rung| rung == 0) {
+            Self::Scheduled
+        } else {
+            Self::Running
+        }
+    }
+
+    /// The stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::FinishedWithFailures => "finished_with_failures",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Number of deliveries by state. `accepted` is the sum of all others except `no_contact`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct Counts {
+    /// All deliveries of the order.
+    pub accepted: u64,
+    /// Waiting to be sent.
+    pub pending: u64,
+    /// Being sent to the provider.
+    pub sending: u64,
+    /// Taken by the provider.
+    pub sent: u64,
+    /// Delivered, according to the provider.
+    pub delivered: u64,
+    /// Rejected for good.
+    pub failed: u64,
+    /// The outcome is unknown: the message may have arrived.
+    pub unknown: u64,
+    /// Not sent, because the address is on the suppression list.
+    pub suppressed: u64,
+    /// Not sent, because the order expired.
+    pub expired: u64,
+    /// Not sent, because the order was cancelled.
+    pub cancelled: u64,
+    /// Recipients without an address on this channel; not deliveries.
+    pub no_contact: u64,
+}
+
+impl From<&Counters> for Counts {
+    fn from(counters: &Counters) -> Self {
+        let of = |state: DeliveryState| u64::from(counters[state]);
+        Self {
+            accepted: counters.accepted(),
+            pending: of(DeliveryState::Pending),
+            sending: of(DeliveryState::Sending),
+            sent: of(DeliveryState::Sent),
+            delivered: of(DeliveryState::Delivered),
+            failed: of(DeliveryState::Failed),
+            unknown: of(DeliveryState::Unknown) + of(DeliveryState::Unresolved),
+            suppressed: of(DeliveryState::Suppressed),
+            expired: of(DeliveryState::Expired),
+            cancelled: of(DeliveryState::Cancelled),
+            no_contact: u64::from(counters.no_contact),
+        }
+    }
+}
+
+/// An order: its times, state and counters.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OrderView {
+    /// `<sender id>.<nanoseconds>`.
+    #[schema(example = "u17.1763618400000000000")]
+    pub order_id: String,
+    /// The same id as a history key.
+    #[schema(example = "history:u17:1763618400000000000")]
+    pub history_key: String,
+    /// The state of the order.
+    pub state: OrderState,
+    /// `urgent` or `bulk`.
+    #[schema(value_type = String, example = "bulk")]
+    pub priority: Priority,
+    /// When it was accepted.
+    pub accepted_at: ApiTime,
+    /// When it is due.
+    pub due_at: ApiTime,
+    /// When deliveries that were not started expire.
+    pub not_after: ApiTime,
+    /// When it was cancelled.
+    pub cancelled_at: Option<ApiTime>,
+    /// When its last delivery became final.
+    pub finished_at: Option<ApiTime>,
+    /// Increases with every change.
+    pub revision: u64,
+    /// The order whose deliveries this one retries.
+    pub retry_of: Option<String>,
+    /// The sender.
+    pub sender_id: String,
+    /// Where the order came from, in the client's words.
+    pub origin: Option<String>,
+    /// Number of deliveries by state, for each channel.
+    pub counters: BTreeMap<String, Counts>,
+    /// Number of deliveries by state, for all channels.
+    pub totals: Counts,
+    /// For each channel: whether the provider reports what happened to a message after taking it. If `true`, a `sent`
+    /// delivery may still become `delivered` or `failed` (for e-mail, only bounces are reported). If `false`, `sent`
+    /// is the last state that will be known. `null` until a courier of the channel has reported it. The value is what
+    /// the channel's last courier reported when it started.
+    pub receipts: BTreeMap<String, Option<bool>>,
+}
+
+/// What the order's content adds to its view. It never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Provenance {
+    retry_of: Option<String>,
+    origin: Option<String>,
+}
+
+impl From<&Content> for Provenance {
+    fn from(content: &Content) -> Self {
+        let retry_of = content.retry_of.parse::<OrderId>().ok().map(|order_id| order_id.wire_id());
+        let origin = (!content.origin.is_empty()).then(|| content.origin.clone());
+        Self { retry_of, origin }
+    }
+}
+
+impl OrderView {
+    /// The view of an order.
+    #[must_use]
+    pub fn new(
+        order_id: &OrderId,
+        glance: &OrderSummary,
+        provenance: Provenance,
+        receipts: &BTreeMap<Channel, bool>,
+    ) -> Self {
+        let head = &glance.head;
+        let said = |name: &Channel| (name.to_string(), receipts.get(name).copied());
+        Self {
+            order_id: order_id.wire_id(),
+            history_key: format!("history:{order_id}"),
+            state: OrderState::of(glance),
+            priority: head.priority,
+            accepted_at: ApiTime(head.accepted),
+            due_at: ApiTime(head.due),
+            not_after: ApiTime(head.not_after),
+            cancelled_at: glance.cancelled.map(ApiTime),
+            finished_at: glance.finished.map(ApiTime),
+            revision: glance.revision,
+            retry_of: provenance.retry_of,
+            sender_id: order_id.sender().to_owned(),
+            origin: provenance.origin,
+            counters: glance.counters.iter().map(|(name, of)| (name.to_string(), Counts::from(of))).collect(),
+            totals: Counts::from(&glance.totals()),
+            receipts: glance.counters.iter().map(|(name, _)| said(name)).collect(),
+        }
+    }
+
+    /// Identifies this version of the order. It includes the state, because an order starts running without a change
+    /// to its record.
+    #[must_use]
+    pub fn etag(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&format!("\"{}-{}\"", self.revision, self.state.word())).ok()
+    }
+}
+/// A reason as responses show it: its stable word, or `provider_` and the provider's number.
+pub(crate) fn reason_word(reason: Reason) -> Option<String> {
+    match reason {
+        Reason::None => None,
+        Reason::Provider(code) => Some(format!("provider_{code}")),
+        other => Some(other.word().to_owned()),
+    }
+}

@@ -1,0 +1,66 @@
+//! A delivery of an order as responses show it.
+
+use posthaste_model::{State, UnixMs};
+use posthaste_store::{ListedDelivery, WaitingFor};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::order_response::reason_word;
+use crate::timestamp::ApiTime;
+
+/// One address of one recipient, and the state of its delivery.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RecipientDelivery {
+    /// Position of the recipient in the order, from 0.
+    index: u32,
+    /// The client's own id of the recipient.
+    recipient_id: Option<String>,
+    /// The recipient's name.
+    name: Option<String>,
+    /// The channel.
+    #[schema(example = "email")]
+    channel: String,
+    /// The address in its normalised form.
+    address: String,
+    /// `pending`, `sending`, `sent`, `delivered`, `failed`, `unknown`, `suppressed`, `expired` or `cancelled`.
+    state: &'static str,
+    /// Why it is in this state, as a stable word; a provider's own reason is `provider_` and its number.
+    reason: Option<String>,
+    /// Attempts started so far.
+    attempts: u8,
+    /// When it last changed, to the second; `null` if nothing has happened yet.
+    updated_at: Option<ApiTime>,
+    /// The earliest time it continues, if known.
+    next_at: Option<ApiTime>,
+    /// What it waits for: `due` (its due time), `quiet_hours` (their end), `retry`, `throttle` (the provider asked to
+    /// wait), `channel_stopped` (the provider refused the credentials), `no_courier`, `courier` (its turn),
+    /// `provider` (a reply), `resolver`.
+    waits_for: Option<&'static str>,
+}
+
+impl RecipientDelivery {
+    /// `quiet`: quiet hours moved the order.
+    pub(super) fn new(listed: ListedDelivery, quiet: bool) -> Self {
+        let ListedDelivery { channel, delivery, outcome, waits_for } = listed;
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        let untouched =
+            outcome.state == State::Pending && outcome.attempt == 0 && outcome.not_before.is_none();
+        let next_at: Option<UnixMs> = waits_for.and_then(WaitingFor::at);
+        Self {
+            index: delivery.index,
+            recipient_id: given(delivery.recipient),
+            name: given(delivery.name),
+            channel: channel.to_string(),
+            address: delivery.address.expose().to_owned(),
+            state: outcome.state.word(),
+            reason: reason_word(outcome.reason),
+            attempts: outcome.attempt,
+            updated_at: (!untouched).then_some(ApiTime(outcome.changed)),
+            next_at: next_at.map(ApiTime),
+            waits_for: waits_for.map(|what| match what {
+                WaitingFor::Due(_) if quiet => "quiet_hours",
+                other => other.word(),
+            }),
+        }
+    }
+}

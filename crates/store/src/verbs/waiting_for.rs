@@ -1,0 +1,158 @@
+//! What a delivery that is not final is waiting for.
+
+use posthaste_model::{Reason, State, UnixMs};
+use posthaste_protocol::record::DeliveryOutcome;
+
+use super::order_summary::OrderSummary;
+
+/// What a delivery is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WaitingFor {
+    /// Its order is due at this moment.
+    Due(UnixMs),
+    /// It failed temporarily and is tried again at this moment.
+    Retry(UnixMs),
+    /// The provider asked to wait until this moment.
+    Throttle(UnixMs),
+    /// The channel is stopped: its credential was refused.
+    Stopped,
+    /// No courier of its channel was seen recently.
+    NoCourier,
+    /// Its turn at a courier.
+    Courier,
+    /// The provider's answer.
+    Answer,
+    /// Its outcome is unknown; the channel's resolver decides.
+    Resolver,
+}
+
+impl WaitingFor {
+    /// The stable word for API answers.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Due(_) => "due",
+            Self::Retry(_) => "retry",
+            Self::Throttle(_) => "throttle",
+            Self::Stopped => "channel_stopped",
+            Self::NoCourier => "no_courier",
+            Self::Courier => "courier",
+            Self::Answer => "provider",
+            Self::Resolver => "resolver",
+        }
+    }
+
+    /// Until when, if that is known.
+    #[must_use]
+    pub fn at(self) -> Option<UnixMs> {
+        match self {
+            Self::Due(at) | Self::Retry(at) | Self::Throttle(at) => Some(at),
+            Self::Stopped | Self::NoCourier | Self::Courier | Self::Answer | Self::Resolver => None,
+        }
+    }
+}
+
+/// What a delivery is waiting for at a moment, given whether its channel has a courier; `None` when it is final or
+/// about to end.
+pub(super) fn waits_for(
+    outcome: &DeliveryOutcome,
+    order: &OrderSummary,
+    courier: bool,
+    now: UnixMs,
+) -> Option<WaitingFor> {
+    match outcome.state {
+        State::Sending => Some(WaitingFor::Answer),
+        State::Unresolved => Some(WaitingFor::Resolver),
+        State::Pending if order.cancelled.is_none() => Some(pending(outcome, order, courier, now)),
+        _ => None,
+    }
+}
+
+fn pending(outcome: &DeliveryOutcome, order: &OrderSummary, courier: bool, now: UnixMs) -> WaitingFor {
+    if let Some(due) = order.waits_until.filter(|due| *due > now) {
+        return WaitingFor::Due(due);
+    }
+    let not_before = outcome.not_before.filter(|at| *at > now);
+    match (outcome.reason, not_before) {
+        (Reason::Stopped, not_before) if not_before.is_some() || !courier => WaitingFor::Stopped,
+        (Reason::Throttled, Some(at)) => WaitingFor::Throttle(at),
+        (_, Some(at)) => WaitingFor::Retry(at),
+        (_, None) if courier => WaitingFor::Courier,
+        (_, None) => WaitingFor::NoCourier,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use posthaste_model::{OnUnknown, Priority};
+    use posthaste_protocol::record::Head;
+
+    use super::*;
+
+    fn order(waits_until: Option<u64>) -> OrderSummary {
+        OrderSummary {
+            head: Head {
+                inline: true,
+                priority: Priority::Bulk,
+                on_unknown: OnUnknown::Default,
+                accepted: UnixMs(0),
+                due: UnixMs(0),
+                not_after: UnixMs(1_000),
+                digest: [0; 12],
+                channels: vec![],
+            },
+            counters: vec![],
+            revision: 0,
+            cancelled: None,
+            finished: None,
+            waits_until: waits_until.map(UnixMs),
+            rung: None,
+        }
+    }
+
+    fn delivery(state: State, reason: Reason, not_before: Option<u64>) -> DeliveryOutcome {
+        DeliveryOutcome {
+            state,
+            attempt: 1,
+            tries: 1,
+            repeated: false,
+            reason,
+            changed: UnixMs(0),
+            token: None,
+            not_before: not_before.map(UnixMs),
+        }
+    }
+
+    #[test]
+    fn every_open_delivery_waits_for_something() {
+        let now = UnixMs(100);
+        let told = |outcome: DeliveryOutcome, order: &OrderSummary, courier| {
+            waits_for(&outcome, order, courier, now).map(|w| (w.word(), w.at().map(|at| at.0)))
+        };
+        let (rung, waiting, late) = (order(None), order(Some(200)), order(Some(99)));
+        let pending = |reason, not_before| delivery(State::Pending, reason, not_before);
+        let cases = [
+            (pending(Reason::None, None), &waiting, true, ("due", Some(200))),
+            (pending(Reason::None, None), &late, true, ("courier", None)),
+            (pending(Reason::None, None), &late, false, ("no_courier", None)),
+            (pending(Reason::None, None), &rung, true, ("courier", None)),
+            (pending(Reason::ProviderFailed, Some(150)), &rung, true, ("retry", Some(150))),
+            (pending(Reason::ProviderFailed, Some(99)), &rung, true, ("courier", None)),
+            (pending(Reason::Throttled, Some(150)), &rung, false, ("throttle", Some(150))),
+            (pending(Reason::Throttled, Some(99)), &rung, false, ("no_courier", None)),
+            (pending(Reason::Stopped, Some(150)), &rung, true, ("channel_stopped", None)),
+            (pending(Reason::Stopped, None), &rung, false, ("channel_stopped", None)),
+            (pending(Reason::Stopped, None), &rung, true, ("courier", None)),
+            (delivery(State::Sending, Reason::None, None), &rung, true, ("provider", None)),
+            (delivery(State::Unresolved, Reason::TimedOut, None), &rung, true, ("resolver", None)),
+        ];
+        for (outcome, order, courier, expected) in cases {
+            assert_eq!(told(outcome, order, courier), Some(expected), "{outcome:?}");
+        }
+        let cancelled = OrderSummary { cancelled: Some(UnixMs(50)), ..order(None) };
+        assert_eq!(told(pending(Reason::None, None), &cancelled, true), None);
+        for state in State::ALL.into_iter().filter(|state| !state.is_open()) {
+            assert_eq!(told(delivery(state, Reason::None, None), &rung, true), None);
+        }
+    }
+}

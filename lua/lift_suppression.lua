@@ -1,0 +1,40 @@
+#!lua flags=allow-oom
+-- lift_suppression: takes an address off a list for an operator, whatever the source of the entry, and resets its
+-- strikes. The caller names the record it saw by its last ms, so that a late copy does not lift an entry added since.
+-- Notices received so far stay known.
+--
+-- KEYS 1 epoch:{p}
+-- KEYS 2 fence:{p}
+-- KEYS 3 address_key:{p}
+-- KEYS 4 suppressed:{p}:<channel>
+-- ARGV 1 request id
+-- ARGV 2 epoch
+-- ARGV 3 check value of the address key (16 bytes)
+-- ARGV 4 field (16 bytes)
+-- ARGV 5 last ms of the record the caller saw
+-- REPLY ok
+-- REPLY again lifted ms; it was lifted before
+-- REPLY gone it is not on the list
+-- REPLY changed last ms; it is not the record the caller saw
+-- REPLY bad a record that can't be read
+-- REPLY key addresses are hashed under another key
+-- REPLY epoch another database
+-- BOUND one record
+-- uses: binary prologue suppression
+local record = redis.call('HGET', KEYS[4], ARGV[4])
+if not record then
+  return answer('gone')
+end
+if not is_suppression(record) then
+  return answer('bad')
+end
+local last = u48(record, 11)
+if sub(record, 2, 2) == LIFTED then
+  return answer('again', last)
+end
+if last ~= tonumber(ARGV[5]) then
+  return answer('changed', last)
+end
+leave_mark()
+redis.call('HSET', KEYS[4], ARGV[4], lifted(record))
+return answer('ok')

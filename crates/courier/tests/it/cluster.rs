@@ -221,7 +221,7 @@ async fn a_primary_that_dies_silences_only_its_own_partitions() {
         }
     }
     // The replica has everything: losses by a failover are tested elsewhere.
-    assert_eq!(town.cluster.node(victim).command(&["WAIT", "1", "5000"]).unwrap().int(), Some(1));
+    town.cluster.node(victim).wait_for_replicas(1).unwrap();
     let stop = AtomicBool::new(false);
     let kill = async {
         let begun = Instant::now();

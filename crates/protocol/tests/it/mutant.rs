@@ -26,15 +26,15 @@ impl Mutant {
     /// Runs a table on the mutant: every call of this thread uses it in the meantime.
     pub(crate) fn under<T>(self, table: impl FnOnce() -> T) -> T {
         assert!(ALL.iter().any(|contract| self.is_in(contract.text)), "no script has this guard: {self:?}");
-        // The mutant must not stay active for the next table of this thread, even if this one panics.
-        struct Over;
+        // The mutant must not stay active for the next table of this thread, even if this one panics. A table may run mutants of its
+        // own.
+        struct Over(Option<Mutant>);
         impl Drop for Over {
             fn drop(&mut self) {
-                HUNTED.set(None);
+                HUNTED.set(self.0);
             }
         }
-        HUNTED.set(Some(self));
-        let _over = Over;
+        let _over = Over(HUNTED.replace(Some(self)));
         table()
     }
 }

@@ -46,8 +46,8 @@ fn every_missing_guard_is_detected() {
         ),
         ("fail_parcel", "if flaw == 'newer' then\n  return answer('newer')\nelseif flaw and", "if flaw and"),
         ("fail_parcel", "flaw = deliveries_flaw(parcel)", ""),
-        ("fail_parcel", "if unreadable == 'newer' or (", "if ("),
-        ("fail_parcel", "or (counted and deliveries_flaw(counted) == 'newer') then", "then"),
+        ("fail_parcel", "if unreadable == 'newer' then", "if false then"),
+        ("fail_parcel", "if state >= DELIVERY_VERSION then", "if false then"),
         (
             "fail_parcel",
             "if s == DELIVERY_VERSION + SENDING or s == DELIVERY_VERSION + UNRESOLVED then",

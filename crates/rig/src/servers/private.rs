@@ -169,6 +169,33 @@ impl PrivateServer {
         Ok(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    /// Waits until this many replicas have acknowledged everything written so far, by any connection. (`WAIT` only covers what its
+    /// own connection wrote.) Replicas acknowledge once a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::command`]; [`Error::TooLate`] when they do not.
+    pub fn wait_for_replicas(&self, count: usize) -> Result<()> {
+        let info = self.info("replication")?;
+        let offset = info.get("master_repl_offset").and_then(|at| at.parse::<u64>().ok());
+        let written = offset.ok_or_else(|| Error::Protocol(format!("no offset in {info:?}")))?;
+        let has_all = |replica: &str| {
+            let at = replica.split(',').find_map(|field| field.strip_prefix("offset="));
+            at.and_then(|at| at.parse().ok()).is_some_and(|at: u64| at >= written)
+                && replica.contains("state=online")
+        };
+        super::until("the replicas have everything", || {
+            let info = self.info("replication")?;
+            let replicas = (0..).map_while(|at| info.get(&format!("slave{at}")));
+            let there = replicas.filter(|replica| has_all(replica)).count();
+            if there >= count {
+                Ok(())
+            } else {
+                Err(Error::Protocol(format!("{there} of {count} have everything: {info:?}")))
+            }
+        })
+    }
+
     /// Processor seconds the server has used since it started, in user and system mode together.
     ///
     /// # Errors

@@ -193,6 +193,8 @@ async fn a_dead_primary_affects_only_its_own_partitions() {
     let victim = cluster.holder(slot(1)).unwrap();
     let (dead, well): (Vec<u16>, Vec<u16>) =
         (0..PARTITIONS).partition(|p| cluster.holder(slot(*p)).unwrap() == victim);
+    // What the replica lacks would be lost, and told.
+    cluster.node(victim).wait_for_replicas(1).unwrap();
     cluster.node_mut(victim).kill9().unwrap();
     let killed = Instant::now();
     let mut n = 0;
@@ -292,7 +294,7 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
 async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lost() {
     const LEASE: Duration = Duration::from_secs(2);
     let mut cluster = cluster(2, 1).await;
-    // With everysec, WAITAOF would take a second each time, longer than these tests wait.
+    // With everysec, WAITAOF would take a second each time, longer than this test waits.
     cluster.write_always().unwrap();
     let settings = Settings {
         durability: Durability::Replicated,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use posthaste_model::Channel;
 use posthaste_ops::shutdown::Shutdown;
-use posthaste_store::{CallError, Store};
+use posthaste_store::{CallError, Link, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -17,34 +17,56 @@ use crate::metrics::Meter;
 
 /// Leases per call.
 const LEASES: u32 = 100;
-/// For this long after the server was down, an expired lease does not mean that its courier died.
+/// For this long after holders had time to reconnect, an expired lease does not mean that its courier died.
 const NO_BLAME: Duration = Duration::from_secs(15);
 /// Minimum time between two runs: at most ten per second.
 const REST: Duration = Duration::from_millis(100);
 /// How soon to run again after a call failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Whether an expired lease of a partition means that its courier died. It does not if the partition's server was
-/// recently down or replaced by another one.
+/// What an expired lease means in one partition. While its server was down nobody could renew anything, so afterwards every
+/// holder has one lease time to reconnect; otherwise, deliveries it began but has not sent would be reported as unknown. For a
+/// while longer, an expired lease does not mean that its courier died.
 #[derive(Default)]
-pub(crate) struct Blame {
-    /// The run id of its server, and how often the connection to it was lost; `None` before the first run.
-    server: Option<Option<(String, u64)>>,
-    /// From when on it does again.
-    from: Option<Instant>,
+pub(crate) struct Outages {
+    /// The connection at the last run.
+    seen: Option<Link>,
+    /// Until when holders may reconnect.
+    spared_until: Option<Instant>,
+    /// From when on an expired lease means a crash.
+    blamed_from: Option<Instant>,
 }
 
-impl Blame {
-    fn holds(&mut self, store: &Store, p: u16) -> bool {
-        let now = Instant::now();
-        let link = store.link_of(p).map(|link| (link.run_id, link.losses));
+/// What to do with expired leases.
+#[derive(Debug, PartialEq, Eq)]
+enum Over {
+    /// Leave them to their holders until then.
+    Spare(Instant),
+    /// Reclaim them; `blame`: each means that its courier crashed.
+    Reclaim { blame: bool },
+}
+
+impl Outages {
+    /// Another loss of the connection does not extend the time: otherwise nothing would ever be reclaimed where connections
+    /// keep breaking.
+    fn look(&mut self, link: &Link, lease: Duration, now: Instant) -> Over {
         // Connections lost before the first run count too.
-        let known = self.server.get_or_insert_with(|| link.clone().map(|(run_id, _)| (run_id, 0)));
-        if *known != link {
-            *known = link;
-            self.from = Some(now + NO_BLAME);
+        let was_away = match &self.seen {
+            Some(seen) => !seen.is_same_connection(link),
+            None => link.losses > 0,
+        };
+        if was_away {
+            self.spared_until.get_or_insert(now + lease);
+            self.blamed_from = Some(now + lease + NO_BLAME);
         }
-        self.from.is_none_or(|from| now >= from)
+        self.seen = Some(link.clone());
+        if let Some(until) = self.spared_until {
+            if now < until {
+                return Over::Spare(until);
+            }
+            self.spared_until = None;
+        }
+        Over::Reclaim { blame: self.blamed_from.is_none_or(|from| now >= from) }
     }
 }
 
@@ -52,22 +74,24 @@ impl Blame {
 pub(crate) struct Leases {
     pub(crate) store: Store,
     pub(crate) meter: Arc<Meter>,
+    /// How long a lease lasts.
+    pub(crate) lease: Duration,
 }
 
 impl Leases {
     /// Reclaims the expired leases of a channel until stopped. `kicks`: one per partition, notified when a lease may
     /// be over.
-    pub(crate) async fn run(self, channel: Channel, lease: Duration, kicks: Arc<[Notify]>, stop: Shutdown) {
+    pub(crate) async fn run(self, channel: Channel, kicks: Arc<[Notify]>, stop: Shutdown) {
         let partitions = (0..self.store.partitions()).zip(kicks.iter());
-        join_all(partitions.map(|(p, kick)| self.watch(p, &channel, lease, kick, &stop))).await;
+        join_all(partitions.map(|(p, kick)| self.watch(p, &channel, kick, &stop))).await;
     }
 
-    async fn watch(&self, p: u16, channel: &Channel, lease: Duration, kick: &Notify, stop: &Shutdown) {
-        let mut blame = Blame::default();
+    async fn watch(&self, p: u16, channel: &Channel, kick: &Notify, stop: &Shutdown) {
+        let mut outages = Outages::default();
         loop {
             let looked = Instant::now();
-            let wait = match self.sweep(p, channel, &mut blame).await {
-                Ok(next) => next.map_or(lease, |next| next.min(lease)),
+            let wait = match self.sweep(p, channel, &mut outages).await {
+                Ok(next) => next.map_or(self.lease, |next| next.min(self.lease)),
                 Err(CallError::Fatal(_)) => return,
                 Err(error) => {
                     if matches!(error, CallError::InvalidReply(_)) {
@@ -90,15 +114,21 @@ impl Leases {
         }
     }
 
-    /// Reclaims expired leases. Returns the time until the next lease ends, plus one millisecond.
+    /// Reclaims expired leases, unless their holders may still reconnect. Returns the time until the next lease ends, plus one millisecond.
     pub(crate) async fn sweep(
         &self,
         p: u16,
         channel: &Channel,
-        blame: &mut Blame,
+        outages: &mut Outages,
     ) -> Result<Option<Duration>, CallError> {
         loop {
-            let answer = self.store.reclaim_leases(p, channel, LEASES, blame.holds(&self.store, p)).await?;
+            let link = self.store.reached(p).await?;
+            let now = Instant::now();
+            let blame = match outages.look(&link, self.lease, now) {
+                Over::Spare(until) => return Ok(Some(until - now)),
+                Over::Reclaim { blame } => blame,
+            };
+            let answer = self.store.reclaim_leases(p, channel, LEASES, blame, Some(&link)).await?;
             let swept = answer.reply;
             self.meter.add("posthaste_swept_parcels_total", swept.parcels);
             self.meter.add("posthaste_unresolved_deliveries_total", swept.unresolved);
@@ -122,5 +152,61 @@ impl Leases {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn link(run: &str, losses: u64) -> Link {
+        Link { up: true, since: Instant::now(), run_id: run.to_owned(), losses, restarts: 0 }
+    }
+
+    #[test]
+    fn expired_leases_mean_a_crash_while_the_server_stays_up() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        for at in 0..100 {
+            let over = outages.look(&link("a", 0), LEASE, now + at * SECOND);
+            assert_eq!(over, Over::Reclaim { blame: true }, "after {at} s");
+        }
+    }
+
+    #[test]
+    fn holders_have_one_lease_time_to_reconnect_and_are_not_blamed_for_a_while() {
+        for after in [link("a", 1), link("b", 0)] {
+            let mut outages = Outages::default();
+            let now = Instant::now();
+            assert_eq!(outages.look(&link("a", 0), LEASE, now), Over::Reclaim { blame: true });
+            for (at, wanted) in [
+                (1, Over::Spare(now + 11 * SECOND)),
+                (10, Over::Spare(now + 11 * SECOND)),
+                (11, Over::Reclaim { blame: false }),
+                (25, Over::Reclaim { blame: false }),
+                (26, Over::Reclaim { blame: true }),
+            ] {
+                assert_eq!(outages.look(&after, LEASE, now + at * SECOND), wanted, "{after:?}, {at} s");
+            }
+        }
+    }
+
+    #[test]
+    fn connections_lost_before_the_first_run_count() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        assert_eq!(outages.look(&link("a", 2), LEASE, now), Over::Spare(now + LEASE));
+    }
+
+    #[test]
+    fn a_connection_that_keeps_breaking_does_not_stop_reclaiming() {
+        let mut outages = Outages::default();
+        let now = Instant::now();
+        let looks = (0..33).map(|at| outages.look(&link("a", at.into()), LEASE, now + at * SECOND));
+        let reclaimed = looks.filter(|over| *over == Over::Reclaim { blame: false }).count();
+        assert_eq!(reclaimed, 2, "once per lease time and a second");
     }
 }

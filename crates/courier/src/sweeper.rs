@@ -13,7 +13,7 @@ use posthaste_ops::shutdown::Shutdown;
 use posthaste_store::{CallError, Index, PurgedOrders, RepairedIndexes, Store, Unstaged};
 use tokio::time::Instant;
 
-use crate::leases::{Blame, Leases};
+use crate::leases::{Leases, Outages};
 use crate::metrics::Meter;
 use crate::settings::Settings;
 
@@ -43,7 +43,7 @@ pub(crate) struct Sweeper {
     meter: Arc<Meter>,
     leases: Leases,
     /// For each partition: whether an expired lease means a crash.
-    blames: HashMap<u16, Blame>,
+    outages: HashMap<u16, Outages>,
     /// The position of the walk through the indexes.
     walk: Walk,
     round: u64,
@@ -72,14 +72,14 @@ struct Walk {
 
 impl Sweeper {
     pub(crate) fn new(store: Store, channel: Channel, settings: Settings, meter: Arc<Meter>) -> Self {
-        let leases = Leases { store: store.clone(), meter: Arc::clone(&meter) };
+        let leases = Leases { store: store.clone(), meter: Arc::clone(&meter), lease: settings.lease };
         Self {
             store,
             channel,
             settings,
             meter,
             leases,
-            blames: HashMap::new(),
+            outages: HashMap::new(),
             walk: Walk::default(),
             round: 0,
             more: false,
@@ -168,8 +168,8 @@ impl Sweeper {
     async fn other_channels_of(&mut self, p: u16) -> Result<(), CallError> {
         for (channel, _) in self.store.channels(p).await? {
             if channel != self.channel {
-                let blame = self.blames.entry(p).or_default();
-                let swept = self.leases.sweep(p, &channel, blame).await.map(drop);
+                let outages = self.outages.entry(p).or_default();
+                let swept = self.leases.sweep(p, &channel, outages).await.map(drop);
                 self.apart(p, "sweep", swept)?;
             }
         }

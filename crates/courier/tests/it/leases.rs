@@ -71,7 +71,7 @@ async fn after_a_lost_lease_nothing_more_is_begun_under_it() {
     let parcel_id = reply.items()[0].text().unwrap().to_owned();
     house.command(&["ZADD", "leased:{0}:email", "1", &parcel_id]);
     // The test reclaims the lease, unless the courier's own lease watcher does first.
-    house.store.reclaim_leases(0, &email(), 10, true).await.unwrap();
+    house.store.reclaim_leases(0, &email(), 10, true, None).await.unwrap();
     house.eventually(&order, State::Unresolved, 1).await;
 
     // The other deliveries are claimed again under another fence; the report of the one on the wire counts as

@@ -15,7 +15,8 @@ use posthaste_protocol::scripts::scan_orders::{ScanOrders, ScannedOrders};
 use posthaste_protocol::scripts::settle::Reported;
 use posthaste_protocol::scripts::unstage_parcels::{Unstage, Unstaged};
 
-use crate::error::CallError;
+use crate::error::{CallError, NoReplyCause};
+use crate::link::Link;
 use crate::store::Store;
 
 /// After this much silence a courier's last request is forgotten: far longer than a copy of it can be in transit.
@@ -23,18 +24,27 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Store {
     /// Reclaims expired leases of a channel, `limit` (200) at most. `blame`: such a lease means a crash; this is not
-    /// so just after the server was away.
+    /// so just after the server was away. `link`: only if the connection is still this one, from which `blame` was concluded.
     ///
     /// # Errors
-    /// A [`CallError`].
+    /// A [`CallError`]; `NoReply` also when the connection is another one than `link`.
     pub async fn reclaim_leases(
         &self,
         p: u16,
         channel: &Channel,
         limit: u32,
         blame: bool,
+        link: Option<&Link>,
     ) -> Result<ScriptAnswer<ReclaimedLeases>, CallError> {
-        let keys = &self.0.partition(p)?.keys;
+        let partition = self.0.partition(p)?;
+        if let Some(link) = link {
+            // The call may have had to wait for a connection.
+            self.0.worker_of(partition).await?;
+            if !self.link_of(p).is_some_and(|now| now.is_same_connection(link)) {
+                return Err(CallError::NoReply(NoReplyCause::NotConnected));
+            }
+        }
+        let keys = &partition.keys;
         self.0.call(p, &ReclaimLeases { keys, channel, limit, blame, forget_after: FORGET_AFTER }).await
     }
 

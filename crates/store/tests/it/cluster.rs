@@ -335,7 +335,7 @@ async fn deliveries_begun_by_a_claim_are_never_returned_unconfirmed_and_never_lo
     let begun = Instant::now();
     posthaste_rig::eventually_async("the lease had time to end", async || {
         undurable(store.claim(p, &ask(0)).await).unwrap();
-        store.reclaim_leases(p, &channel, 100, false).await.unwrap();
+        store.reclaim_leases(p, &channel, 100, false, None).await.unwrap();
         if begun.elapsed() > 2 * LEASE { Ok(()) } else { Err("not yet") }
     })
     .await;

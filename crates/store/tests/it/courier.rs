@@ -70,7 +70,7 @@ async fn a_lease_can_be_released_and_the_housekeeping_verbs_answer() {
     assert_eq!(released.reply, [ParcelCode::Ready]);
     assert_eq!(claim(&store, 2, 0).await.unwrap().0.parcels.len(), 1);
 
-    let swept = store.reclaim_leases(0, &email(), 200, true).await.unwrap().reply;
+    let swept = store.reclaim_leases(0, &email(), 200, true, None).await.unwrap().reply;
     assert_eq!((swept.parcels, swept.next.is_some()), (0, true));
     let inquiry = store.claim_unresolved(0, &email(), 10, Duration::from_secs(1)).await.unwrap().reply;
     assert_eq!(inquiry.parcel_ids, []);

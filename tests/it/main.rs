@@ -1,6 +1,6 @@
 //! Scenarios: real servers, real courier processes, one behaviour per file.
 
-mod blocks_are_heard_of;
+mod blocked_bots_are_suppressed;
 mod cancels_and_moves_race_the_bell;
 mod couriers_come_before_and_after_orders;
 mod couriers_share_a_big_order;
@@ -14,6 +14,7 @@ mod killed_after_the_provider_took_it;
 mod killed_before_claim;
 mod killed_mid_send;
 mod kills_under_a_backlog;
+mod legacy_client_keeps_working;
 mod listeners_are_killed_again_and_again;
 mod memory_is_full;
 mod network_copies_and_loses;
@@ -30,5 +31,4 @@ mod strangers_at_every_port;
 mod ten_thousand_by_mail;
 mod ten_thousand_fall_due_while_all_couriers_are_down;
 mod ten_thousand_over_four_channels;
-mod the_ancestors_client_moves_over;
 mod urgent_overtakes_a_backlog;

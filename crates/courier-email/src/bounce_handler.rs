@@ -16,7 +16,7 @@ use crate::reply_rules::ReplyRules;
 use crate::verp::{AttemptInPath, ReturnPaths, is_named};
 
 /// Timeout of the feedback sink.
-const DESK: Duration = Duration::from_secs(30);
+const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The bounce is not stored; the sending server must retry.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub(crate) enum Again {
 pub(crate) struct BounceHandler {
     pub(crate) paths: Arc<ReturnPaths>,
     pub(crate) replies: Arc<ReplyRules>,
-    pub(crate) desk: Arc<dyn FeedbackSink>,
+    pub(crate) feedback: Arc<dyn FeedbackSink>,
 }
 
 impl BounceHandler {
@@ -50,7 +50,7 @@ impl BounceHandler {
 
     /// Passes a report to the feedback sink; stored when this returns.
     pub(crate) async fn tell(&self, of: &AttemptInPath, heard: BounceReport) -> Result<(), Again> {
-        let told = match timeout(DESK, self.told(of, heard)).await {
+        let told = match timeout(FEEDBACK_TIMEOUT, self.told(of, heard)).await {
             Ok(told) => told?,
             Err(_) => return Err(Again::TooLong),
         };
@@ -75,13 +75,13 @@ impl BounceHandler {
         let Some(attempt) = self.attempt(of).await? else { return Ok(Some(ReceiptResult::NoSuchAttempt)) };
         match heard {
             BounceReport::Word { word, reason, ban } => {
-                self.desk.receipt(&DeliveryReceipt { attempt, word, reason, ban }).await.map(Some)
+                self.feedback.receipt(&DeliveryReceipt { attempt, word, reason, ban }).await.map(Some)
             }
             BounceReport::Complaint => {
                 // A message has one complaint at most; its server may deliver it several times.
                 let notice =
                     ConsentNotice::named(format!("{attempt} complaint"), NoticeMoment::Heard(Instant::now()));
-                leaves(self.desk.as_ref(), &attempt, &notice).await.map(Some)
+                leaves(self.feedback.as_ref(), &attempt, &notice).await.map(Some)
             }
             BounceReport::Nothing(_) => Ok(None),
         }
@@ -92,19 +92,19 @@ impl BounceHandler {
             AttemptInPath::Attempt(attempt) => return Ok(Some(attempt.clone())),
             AttemptInPath::Short { name, parcel, delivery, attempt } => (name, *parcel, *delivery, *attempt),
         };
-        let order = self.desk.recall(name).await?.filter(|order| is_named(order, name));
+        let order = self.feedback.recall(name).await?.filter(|order| is_named(order, name));
         Ok(order.map(|order_id| AttemptId { order_id, parcel, delivery, attempt }))
     }
 }
 
 /// Suppresses the address of an attempt for the sender of its order.
 pub(crate) async fn leaves(
-    desk: &dyn FeedbackSink,
+    feedback: &dyn FeedbackSink,
     attempt: &AttemptId,
     notice: &ConsentNotice,
 ) -> Result<ReceiptResult, NotStored> {
     let Ok(sender) = attempt.order_id.sender().parse::<SenderId>() else {
         return Ok(ReceiptResult::NoSuchAttempt);
     };
-    desk.suppress_recipient(attempt, &SuppressionList::Sender(sender), Reason::Unsubscribed, notice).await
+    feedback.suppress_recipient(attempt, &SuppressionList::Sender(sender), Reason::Unsubscribed, notice).await
 }

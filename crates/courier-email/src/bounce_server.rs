@@ -378,5 +378,5 @@ fn reply(is_stored: bool) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "postbox_tests.rs"]
+#[path = "bounce_server_tests.rs"]
 mod tests;

@@ -20,7 +20,7 @@ const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A name older than this is stored again, so that it lasts even if an order takes weeks.
 const AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// Timeout of the feedback sink; a message does not wait longer.
-const DESK: Duration = Duration::from_secs(3);
+const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Size of the cache of orders known to be stored.
 const KNOWN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
 
@@ -54,11 +54,11 @@ impl ReturnPathStore {
         &self,
         letter: &mut OutgoingMessage,
         attempt: &AttemptId,
-        desk: Option<&Arc<dyn FeedbackSink>>,
+        feedback: Option<&Arc<dyn FeedbackSink>>,
     ) {
         let Some(path) = self.paths.of(attempt) else { return count("no_form") };
         if let Some(name) = path.name
-            && let Err(why) = self.remember(name, attempt, desk).await
+            && let Err(why) = self.remember(name, attempt, feedback).await
         {
             return count(why);
         }
@@ -70,7 +70,7 @@ impl ReturnPathStore {
         &self,
         name: String,
         attempt: &AttemptId,
-        desk: Option<&Arc<dyn FeedbackSink>>,
+        feedback: Option<&Arc<dyn FeedbackSink>>,
     ) -> Result<(), &'static str> {
         let known = |name: &str| {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,9 +79,9 @@ impl ReturnPathStore {
         if known(&name) {
             return Ok(());
         }
-        let desk = desk.ok_or("no_desk")?;
+        let feedback = feedback.ok_or("no_feedback")?;
         let since = tokio::time::Instant::now();
-        match timeout(DESK, desk.remember(&name, &attempt.order_id, KEEP)).await {
+        match timeout(FEEDBACK_TIMEOUT, feedback.remember(&name, &attempt.order_id, KEEP)).await {
             Ok(Ok(())) => {
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).put(name, since);
                 Ok(())

@@ -54,7 +54,7 @@ pub struct EmailTransport {
     links: Option<Arc<Links>>,
     ports: Ports,
     /// The feedback sink passed to `serve`.
-    desk: OnceLock<Arc<dyn FeedbackSink>>,
+    feedback: OnceLock<Arc<dyn FeedbackSink>>,
 }
 
 /// The listeners for bounces and clicks.
@@ -104,8 +104,8 @@ impl EmailTransport {
             ..Capabilities::default()
         });
         tokio::spawn(tidy(Arc::downgrade(&relays), smtp.idle_for.get()));
-        let desk = OnceLock::new();
-        Ok(Self { channel, abilities, composer, relays, replies, returns, links, ports, desk })
+        let feedback = OnceLock::new();
+        Ok(Self { channel, abilities, composer, relays, replies, returns, links, ports, feedback })
     }
 
     /// Where it listens, once [`Transport::serve`] has bound its listeners.
@@ -132,7 +132,7 @@ impl Transport for EmailTransport {
             outcomes.push(match self.composer.compose(envelope) {
                 Ok(mut letter) => {
                     if let Some(returns) = &self.returns {
-                        returns.put(&mut letter, &envelope.id(), self.desk.get()).await;
+                        returns.put(&mut letter, &envelope.id(), self.feedback.get()).await;
                     }
                     Box::pin(self.relays.send(envelope, &letter, ours)).await
                 }
@@ -146,8 +146,8 @@ impl Transport for EmailTransport {
         Box::pin(self.relays.check()).await
     }
 
-    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
-        let desk = Arc::clone(self.desk.get_or_init(|| desk));
+    async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
+        let feedback = Arc::clone(self.feedback.get_or_init(|| feedback));
         let Ports { bounces, conversations, per_peer, read_at_most, take_at_most, .. } = &self.ports;
         let Ports { unsubscribe, connections, open, .. } = &self.ports;
         let bounces = match bounces {
@@ -177,17 +177,18 @@ impl Transport for EmailTransport {
         let taking_bounces = async {
             if let (Some(listener), Some(returns)) = (bounces, &self.returns) {
                 let (paths, replies) = (returns.paths(), Arc::clone(&self.replies));
-                let hearing = BounceHandler { paths, replies, desk: Arc::clone(&desk) };
+                let hearing = BounceHandler { paths, replies, feedback: Arc::clone(&feedback) };
                 let waits = BounceTimeouts::default();
                 let places = Arc::new(ConnectionLimits::new(*conversations, *per_peer, waits.silent));
                 let (waiting, read_at_most, take_at_most) = (*conversations, *read_at_most, *take_at_most);
-                let postbox = BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits };
-                postbox.serve(listener, stop.clone()).await;
+                let bounce_server =
+                    BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits };
+                bounce_server.serve(listener, stop.clone()).await;
             }
         };
         let answering_links = async {
             if let (Some(listener), Some(links)) = (clicks, &self.links) {
-                let router = unsubscribe::router(Arc::clone(links), Arc::clone(&desk));
+                let router = unsubscribe::router(Arc::clone(links), Arc::clone(&feedback));
                 listener.serve(router, unsubscribe::limits(*connections), stop.clone()).await;
             }
         };

@@ -32,7 +32,7 @@ const MOST_TOKEN: usize = 200;
 /// Limits a header with a link to one line.
 const MOST_URL: usize = 300;
 /// Timeout of the feedback sink.
-const DESK: Duration = Duration::from_secs(10);
+const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The field of a one-click request and its value.
 const FIELD: (&str, &str) = ("List-Unsubscribe", "One-Click");
 
@@ -129,17 +129,17 @@ pub(crate) fn limits(connections: usize) -> ListenerLimits {
 
 struct Port {
     links: Arc<Links>,
-    desk: Arc<dyn FeedbackSink>,
+    feedback: Arc<dyn FeedbackSink>,
     policy: String,
 }
 
 /// The handler of links.
-pub(crate) fn router(links: Arc<Links>, desk: Arc<dyn FeedbackSink>) -> Router {
+pub(crate) fn router(links: Arc<Links>, feedback: Arc<dyn FeedbackSink>) -> Router {
     let style = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
-    Router::new().fallback(answer).with_state(Arc::new(Port { links, desk, policy }))
+    Router::new().fallback(answer).with_state(Arc::new(Port { links, feedback, policy }))
 }
 
 async fn answer(State(port): State<Arc<Port>>, request: Request) -> Response {
@@ -173,24 +173,25 @@ impl Port {
         }
         // Each click is a new notice: a person who clicks after an operator lifted the suppression wants it back.
         let notice = ConsentNotice::heard(Instant::now());
-        let (status, became, says) = match timeout(DESK, leaves(self.desk.as_ref(), attempt, &notice)).await {
-            Ok(Ok(ReceiptResult::Changed)) => (
-                StatusCode::OK,
-                "taken",
-                "You are unsubscribed. You will get no more messages from this sender.",
-            ),
-            Ok(Ok(ReceiptResult::NoSuchAttempt)) => (
-                StatusCode::GONE,
-                "too_old",
-                "This link has expired. Please use the link in a newer message.",
-            ),
-            // The page confirms only when the address is on the suppression list.
-            Ok(Ok(ReceiptResult::Known) | Err(_)) | Err(_) => {
-                tracing::warn!("unsubscribe request not stored; the person was asked to try again");
-                let says = "Your request could not be saved. Please try again in a minute.";
-                (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)
-            }
-        };
+        let (status, became, says) =
+            match timeout(FEEDBACK_TIMEOUT, leaves(self.feedback.as_ref(), attempt, &notice)).await {
+                Ok(Ok(ReceiptResult::Changed)) => (
+                    StatusCode::OK,
+                    "taken",
+                    "You are unsubscribed. You will get no more messages from this sender.",
+                ),
+                Ok(Ok(ReceiptResult::NoSuchAttempt)) => (
+                    StatusCode::GONE,
+                    "too_old",
+                    "This link has expired. Please use the link in a newer message.",
+                ),
+                // The page confirms only when the address is on the suppression list.
+                Ok(Ok(ReceiptResult::Known) | Err(_)) | Err(_) => {
+                    tracing::warn!("unsubscribe request not stored; the person was asked to try again");
+                    let says = "Your request could not be saved. Please try again in a minute.";
+                    (StatusCode::SERVICE_UNAVAILABLE, "not_stored", says)
+                }
+            };
         counter!("posthaste_unsubscribes_total", "became" => became).increment(1);
         let mut answer = self.says(status, says);
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -45,8 +45,8 @@ pub(crate) trait Provider: Send + Sync + 'static {
     /// Sends a message. Ends by `deadline`.
     async fn send(&self, message: Message<'_>, deadline: Instant) -> Outcome;
 
-    /// As [`posthaste_courier::Transport::inquire`].
-    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
+    /// As [`posthaste_courier::Transport::look_up`].
+    async fn look_up(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
         LookupResult::CannotTell
     }
 
@@ -64,5 +64,5 @@ pub(crate) trait Provider: Send + Sync + 'static {
     }
 
     /// Takes the feedback sink, and returns the routes of the public listener.
-    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router;
+    fn open(&self, feedback: Arc<dyn FeedbackSink>) -> Router;
 }

@@ -196,8 +196,8 @@ impl Transport for SmsTransport {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
-        self.provider.inquire(envelope, begun, now).await
+    async fn look_up(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
+        self.provider.look_up(envelope, begun, now).await
     }
 
     async fn check(&self) -> Result<(), String> {
@@ -214,8 +214,8 @@ impl Transport for SmsTransport {
         self.provider.to_set_up()
     }
 
-    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
-        let routes = self.provider.open(desk);
+    async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
+        let routes = self.provider.open(feedback);
         match &self.public {
             Some(public) => public.serve(routes, stop).await,
             None => Ok(()),

@@ -27,6 +27,8 @@ use crate::split::TextPart;
 use crate::token;
 use crate::updates::{Updates, Waits};
 
+mod pauses;
+
 /// The slowest rate of a bot, in messages per second.
 const SLOWEST: f64 = 0.5;
 /// How long a begun message waits for its turn inside the transport; longer waits are left to the runtime.
@@ -300,42 +302,6 @@ impl TelegramTransport {
         Ok(now)
     }
 
-    /// A bot pauses for `wait` from `now`. If no other bot is active, the whole channel pauses.
-    fn paused(&self, wait: Duration, now: Instant) -> Outcome {
-        let pauses: Option<Vec<Duration>> = self.bots.iter().map(|sender| sender.pause(now)).collect();
-        match pauses.and_then(|all| all.into_iter().min()) {
-            Some(shortest) => Outcome::Throttled { scope: ThrottleScope::Channel, wait: shortest },
-            None => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
-        }
-    }
-
-    /// An answer received at `now` asked to wait. The chat waits if its own limit explains it and the bot was not refused
-    /// elsewhere; otherwise the bot pauses.
-    fn throttled(
-        &self,
-        sender: &BotSender,
-        to: &Chat,
-        sent: Instant,
-        now: Instant,
-        told: Duration,
-    ) -> Outcome {
-        let wait = told + SPREAD.mul_f64(rand::random());
-        let mut chats = self.chats();
-        if chats.is_own(sender.bot.number(), to, now, told) && sender.pause(now).is_none() {
-            chats.wait(sender.bot.number(), to, now + wait);
-            return Outcome::Throttled { scope: ThrottleScope::Recipient, wait };
-        }
-        chats.give_back(to);
-        drop(chats);
-        sender.budget().throttled(sent, now, wait);
-        tracing::warn!(
-            bot = sender.bot.number(),
-            seconds = wait.as_secs(),
-            "Telegram rate limit; bot pauses"
-        );
-        self.paused(wait, now)
-    }
-
     /// Logs a fault of the message or the program, once per order.
     fn tell(&self, envelope: &Envelope, verdict: ResponseVerdict, code: u16) {
         if verdict.alarm && self.told.is_new(&envelope.order_id) {
@@ -386,7 +352,7 @@ impl Transport for TelegramTransport {
         if well { Ok(()) } else { refused.map_or(Ok(()), Err) }
     }
 
-    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         if !self.settings.updates {
             return Ok(());
         }
@@ -394,8 +360,9 @@ impl Transport for TelegramTransport {
         for sender in &self.bots {
             let settings = &self.settings;
             let waits = Waits { again: settings.updates_again.get(), rest: settings.updates_rest.get() };
-            let (desk, channel, alone) = (Arc::clone(&desk), self.channel.clone(), self.bots.len() == 1);
-            let updates = Updates::new(sender.bot.clone(), desk, channel, waits, alone);
+            let (feedback, channel, alone) =
+                (Arc::clone(&feedback), self.channel.clone(), self.bots.len() == 1);
+            let updates = Updates::new(sender.bot.clone(), feedback, channel, waits, alone);
             bots.spawn(stop.clone().run_until_cancelled_owned(updates.run()));
         }
         while let Some(ended) = bots.join_next().await {

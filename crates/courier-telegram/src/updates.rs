@@ -38,7 +38,7 @@ const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::BadAddress];
 /// The updates of one bot.
 pub(crate) struct Updates {
     bot: Bot,
-    desk: Arc<dyn FeedbackSink>,
+    feedback: Arc<dyn FeedbackSink>,
     channel: Channel,
     waits: Waits,
     /// Whether this is the channel's only bot, so that no other may reach a chat this one can't.
@@ -97,13 +97,24 @@ pub(crate) struct GetUpdatesAnswer {
 impl Updates {
     pub(crate) fn new(
         bot: Bot,
-        desk: Arc<dyn FeedbackSink>,
+        feedback: Arc<dyn FeedbackSink>,
         channel: Channel,
         waits: Waits,
         alone: bool,
     ) -> Self {
         let known = LruCache::new(REMEMBERED);
-        Self { bot, desk, channel, waits, alone, limit: MOST, next: None, known, told: None, conflicts: 0 }
+        Self {
+            bot,
+            feedback,
+            channel,
+            waits,
+            alone,
+            limit: MOST,
+            next: None,
+            known,
+            told: None,
+            conflicts: 0,
+        }
     }
 
     /// Requests and handles updates for ever. May be dropped at any point: Telegram repeats what was not confirmed.
@@ -217,12 +228,14 @@ impl Updates {
             UpdateEvent::Gone(_) if !self.alone => {}
             UpdateEvent::Gone(addresses) => {
                 for address in addresses {
-                    self.desk.suppress(&address, &SuppressionList::Channel, Reason::Blocked, notice).await?;
+                    self.feedback
+                        .suppress(&address, &SuppressionList::Channel, Reason::Blocked, notice)
+                        .await?;
                 }
             }
             UpdateEvent::Here(addresses) => {
                 for address in addresses {
-                    self.desk.opt_in(&address, &SuppressionList::Channel, &FORGIVEN, notice).await?;
+                    self.feedback.opt_in(&address, &SuppressionList::Channel, &FORGIVEN, notice).await?;
                 }
             }
         }

@@ -51,7 +51,7 @@ pub(crate) struct Inbound {
 struct Open {
     place: Inbound,
     refusals: RejectedCallbacks,
-    desk: Arc<dyn FeedbackSink>,
+    feedback: Arc<dyn FeedbackSink>,
     /// Ids of events received.
     seen: Mutex<LruCache<String, Seen>>,
 }
@@ -104,7 +104,7 @@ impl Inbound {
     pub(crate) async fn serve(
         &self,
         channel: &Channel,
-        desk: Arc<dyn FeedbackSink>,
+        feedback: Arc<dyn FeedbackSink>,
         stop: CancellationToken,
     ) -> Result<(), String> {
         let listener = Listener::bind(&self.listen).await.map_err(|error| {
@@ -114,7 +114,7 @@ impl Inbound {
         tracing::info!(address = %listener.address(), "listening for VK callbacks");
         let seen = Mutex::new(LruCache::new(REMEMBERED));
         let refusals = RejectedCallbacks::new(channel, REFUSED);
-        let open = Arc::new(Open { place: self.clone(), refusals, desk, seen });
+        let open = Arc::new(Open { place: self.clone(), refusals, feedback, seen });
         let routes = Router::new().route(self.path.expose_secret(), post(hear)).with_state(open);
         listener.serve(routes, LIMITS, stop).await;
         Ok(())
@@ -180,7 +180,7 @@ impl Open {
                 Some(peer) => {
                     let address = peer.address();
                     let told =
-                        self.desk.suppress(&address, &SuppressionList::Channel, Reason::Blocked, &notice);
+                        self.feedback.suppress(&address, &SuppressionList::Channel, Reason::Blocked, &notice);
                     told.await.map(|_| ())
                 }
                 None => Ok(()),
@@ -199,7 +199,8 @@ impl Open {
         match peer {
             Some(peer) => {
                 let address = peer.address();
-                let told = self.desk.opt_in(&address, &SuppressionList::Channel, &[Reason::Blocked], notice);
+                let told =
+                    self.feedback.opt_in(&address, &SuppressionList::Channel, &[Reason::Blocked], notice);
                 told.await.map(|_| ())
             }
             None => Ok(()),

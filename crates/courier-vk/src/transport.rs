@@ -146,9 +146,9 @@ impl Transport for VkTransport {
         }
     }
 
-    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         match &self.inbound {
-            Some(inbound) => inbound.serve(&self.channel, desk, stop).await,
+            Some(inbound) => inbound.serve(&self.channel, feedback, stop).await,
             None => Ok(()),
         }
     }

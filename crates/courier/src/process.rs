@@ -27,9 +27,13 @@ use posthaste_ops::health::{Check, Condition, Health};
 use posthaste_ops::metrics::{Buckets, Metrics};
 use posthaste_ops::shutdown::{self, Shutdown};
 use posthaste_ops::telemetry;
-use posthaste_store::{ConnectError, Role, ServerTrouble, ServerTroubles, Store, TypedUrlError, Work};
+use posthaste_store::{Role, ServerTrouble, ServerTroubles, Store, TypedUrlError, Work};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+mod exits;
+
+use exits::{ended_by_itself, refused};
 
 use crate::ready::{announce, withdraw};
 use crate::run::{Courier, RunError};
@@ -383,22 +387,4 @@ async fn tell_health(troubles: &ServerTroubles, check: &Condition, otherwise: &'
 fn name(transport: &dyn Transport) -> Result<CourierId, ExitFailure> {
     let (channel, now) = (transport.channel(), SystemClock.now_ns());
     format!("{channel}-{now}-{:08x}", rand::random::<u32>()).parse().map_err(ExitFailure::software)
-}
-
-fn refused(error: ConnectError) -> ExitFailure {
-    match error {
-        ConnectError::Settings { .. } => ExitFailure::usage(error),
-        ConnectError::Refused(_) | ConnectError::Stop(_) => ExitFailure::refused(error),
-        ConnectError::Unreachable(_) | ConnectError::FirstPartition { .. } | ConnectError::Call(_) => {
-            ExitFailure::unavailable(error)
-        }
-    }
-}
-
-fn ended_by_itself(error: RunError) -> ExitFailure {
-    match error {
-        RunError::Settings(_) => ExitFailure::usage(error),
-        RunError::Engine(_) => ExitFailure::refused(error),
-        RunError::Serve(_) => ExitFailure::unavailable(error),
-    }
 }

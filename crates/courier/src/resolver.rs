@@ -63,7 +63,7 @@ pub(crate) fn plan(
             Plan::Decide(Decision::Repeat)
         };
     }
-    if abilities.inquires {
+    if abilities.looks_up {
         return Plan::Ask;
     }
     Plan::Decide(without_asking(abilities, order, delivery))
@@ -243,7 +243,7 @@ impl Resolver {
             repeat: delivery.repeated,
         };
         let inquiry =
-            AssertUnwindSafe(self.transport.inquire(&envelope, delivery.changed, now)).catch_unwind();
+            AssertUnwindSafe(self.transport.look_up(&envelope, delivery.changed, now)).catch_unwind();
         let found =
             tokio::time::timeout(abilities.send_window, inquiry).await.unwrap_or(Ok(LookupResult::NotNow));
         let found = found.unwrap_or_else(|_| {
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_can_tell_is_asked() {
-        let abilities = Capabilities { inquires: true, ..Capabilities::default() };
+        let abilities = Capabilities { looks_up: true, ..Capabilities::default() };
         assert_eq!(decide(&abilities, OnUnknown::Retry, &delivery(false, None)), Plan::Ask);
     }
 }

@@ -67,8 +67,8 @@ impl Courier {
         self.settings.check(&self.transport.abilities())?;
         let channel = self.transport.channel();
         let meter = Arc::new(Meter::new(&channel, self.progress.clone()));
-        let desk = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
-        let mut serving = Serving::start(Arc::clone(&self.transport), desk, &stop);
+        let feedback = Arc::new(StoreFeedback::new(self.store.clone(), channel.clone(), Arc::clone(&meter)));
+        let mut serving = Serving::start(Arc::clone(&self.transport), feedback, &stop);
         tracing::info!(%channel, "the courier is running");
         let mut halts = 0;
         let result = loop {
@@ -171,10 +171,10 @@ struct Serving(JoinHandle<Result<(), String>>);
 impl Serving {
     /// A transport that can't listen stops the courier: without receipts the channel would report less than it
     /// promises.
-    fn start(transport: Arc<dyn Transport>, desk: Arc<dyn FeedbackSink>, stop: &Shutdown) -> Self {
+    fn start(transport: Arc<dyn Transport>, feedback: Arc<dyn FeedbackSink>, stop: &Shutdown) -> Self {
         let soft = stop.soft.clone();
         Self(tokio::spawn(async move {
-            let served = transport.serve(desk, soft.child_token()).await;
+            let served = transport.serve(feedback, soft.child_token()).await;
             if let Err(why) = &served {
                 tracing::error!(channel = %transport.channel(), why, "the channel cannot receive feedback; stopping");
                 soft.cancel();

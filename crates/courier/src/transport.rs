@@ -173,8 +173,8 @@ pub struct Capabilities {
     pub deliveries_a_token: u16,
     /// How long the provider drops repeats under the same token; zero if it does not.
     pub idempotent_for: Duration,
-    /// Whether [`Transport::inquire`] can find out what became of an attempt.
-    pub inquires: bool,
+    /// Whether [`Transport::look_up`] can find out what became of an attempt.
+    pub looks_up: bool,
     /// What to do with unknown deliveries when the order leaves it to the channel.
     pub on_unknown: Policy,
     /// Maximum number of tries, 1 to 15.
@@ -207,7 +207,7 @@ impl Default for Capabilities {
             tokens: false,
             deliveries_a_token: 1,
             idempotent_for: Duration::ZERO,
-            inquires: false,
+            looks_up: false,
             on_unknown: Policy::Hold,
             max_tries: 8,
             receipts: false,
@@ -250,9 +250,9 @@ pub trait Transport: Send + Sync + 'static {
     /// `deadline` the runtime drops the future and treats envelopes without an outcome as unknown.
     async fn send(&self, batch: &[Envelope], deadline: Instant) -> Vec<Outcome>;
 
-    /// Asks the provider about an attempt of unknown outcome that was begun at `begun`. Called only if `inquires` is
+    /// Asks the provider about an attempt of unknown outcome that was begun at `begun`. Called only if `looks_up` is
     /// set. Both times are of the server's clock.
-    async fn inquire(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
+    async fn look_up(&self, _envelope: &Envelope, _begun: UnixMs, _now: UnixMs) -> LookupResult {
         LookupResult::CannotTell
     }
 
@@ -279,7 +279,7 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// # Errors
     /// When it can't listen; the process ends with this text.
-    async fn serve(&self, _desk: Arc<dyn FeedbackSink>, _stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, _feedback: Arc<dyn FeedbackSink>, _stop: CancellationToken) -> Result<(), String> {
         Ok(())
     }
 }

@@ -33,18 +33,18 @@ impl OrderState {
 
     /// The state of an order.
     #[must_use]
-    pub fn of(glance: &OrderSummary) -> Self {
-        if glance.cancelled.is_some() {
+    pub fn of(summary: &OrderSummary) -> Self {
+        if summary.cancelled.is_some() {
             return Self::Cancelled;
         }
-        if glance.finished.is_some() {
-            let totals = glance.totals();
+        if summary.finished.is_some() {
+            let totals = summary.totals();
             let through =
                 u64::from(totals[DeliveryState::Sent]) + u64::from(totals[DeliveryState::Delivered]);
             return if through == totals.accepted() { Self::Finished } else { Self::FinishedWithFailures };
         }
         // A large order whose parcels are being made ready is still in `due`, but already running.
-        if glance.waits_until.is_some() && glance.rung.is_none_or(|rung| rung == 0) {
+        if summary.waits_until.is_some() && summary.rung.is_none_or(|rung| rung == 0) {
             Self::Scheduled
         } else {
             Self::Running
@@ -173,29 +173,33 @@ impl OrderView {
     #[must_use]
     pub fn new(
         order_id: &OrderId,
-        glance: &OrderSummary,
+        summary: &OrderSummary,
         provenance: Provenance,
         receipts: &BTreeMap<Channel, bool>,
     ) -> Self {
-        let head = &glance.head;
+        let head = &summary.head;
         let said = |name: &Channel| (name.to_string(), receipts.get(name).copied());
         Self {
             order_id: order_id.wire_id(),
             history_key: format!("history:{order_id}"),
-            state: OrderState::of(glance),
+            state: OrderState::of(summary),
             priority: head.priority,
             accepted_at: ApiTime(head.accepted),
             due_at: ApiTime(head.due),
             not_after: ApiTime(head.not_after),
-            cancelled_at: glance.cancelled.map(ApiTime),
-            finished_at: glance.finished.map(ApiTime),
-            revision: glance.revision,
+            cancelled_at: summary.cancelled.map(ApiTime),
+            finished_at: summary.finished.map(ApiTime),
+            revision: summary.revision,
             retry_of: provenance.retry_of,
             sender_id: order_id.sender().to_owned(),
             origin: provenance.origin,
-            counters: glance.counters.iter().map(|(name, of)| (name.to_string(), Counts::from(of))).collect(),
-            totals: Counts::from(&glance.totals()),
-            receipts: glance.counters.iter().map(|(name, _)| said(name)).collect(),
+            counters: summary
+                .counters
+                .iter()
+                .map(|(name, of)| (name.to_string(), Counts::from(of)))
+                .collect(),
+            totals: Counts::from(&summary.totals()),
+            receipts: summary.counters.iter().map(|(name, _)| said(name)).collect(),
         }
     }
 

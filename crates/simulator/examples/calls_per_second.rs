@@ -17,7 +17,7 @@ use posthaste_protocol::scripts::begin::Begin;
 use posthaste_protocol::scripts::claim::Claim;
 use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::reclaim_leases::ReclaimLeases;
-use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::scripts::settle::{AttemptReport, Settle, Settlement};
 use posthaste_protocol::{Invocation, PartitionKeys, ScriptCall as _};
 use posthaste_simulator::fake_redis::{Classes, FakeClock, Flavour};
@@ -154,12 +154,17 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
     };
     let settlements = [Settlement { parcel, leave: true, reports: vec![report(0), report(1)] }];
     let settle = Settle { keys: &keys, channel: &channel, settlements: &settlements };
-    let register =
-        Register { keys: &keys, fresh_epoch: "e", partitions: 1, channel: Some(&channel), receipts: None };
+    let register = RegisterProcess {
+        keys: &keys,
+        fresh_epoch: "e",
+        partitions: 1,
+        channel: Some(&channel),
+        receipts: None,
+    };
     let sweep =
         ReclaimLeases { keys: &keys, channel: &channel, limit: 200, blame: true, forget_after: minute };
     Ok(vec![
-        ("register", register.invoke("r1", "")),
+        ("register_process", register.invoke("r1", "")),
         ("enqueue", enqueue.invoke("r2", "e")),
         ("claim", claim.invoke("r3", "e")),
         ("begin", begin.invoke("r4", "e")),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use posthaste_protocol::scripts::open_server_run::OpenServerRun;
-use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::scripts::register_process::{RegisterProcess, Registered};
 use posthaste_protocol::{SCHEMA, ScriptAnswer};
 
 use crate::address_key::PARTITION;
@@ -49,7 +49,7 @@ impl Inner {
     ) -> Result<(), CallError> {
         partition.set_confirms_itself(primary.confirm() == Confirm::Reply);
         let fresh = format!("{:032x}", rand::random::<u128>());
-        let script = Register {
+        let script = RegisterProcess {
             keys: &partition.keys,
             fresh_epoch: &fresh,
             partitions: self.settings.partitions,

@@ -66,7 +66,7 @@ struct Options {
 }
 
 /// Writes lines, and ends or freezes the process at the configured step.
-struct Witness {
+struct SendLog {
     channel: Channel,
     file: Mutex<File>,
     step: Option<(String, Signal)>,
@@ -74,7 +74,7 @@ struct Witness {
     visits: AtomicU64,
 }
 
-impl Witness {
+impl SendLog {
     fn line(&self, what: &str, envelope: &Envelope) {
         let now = SystemClock.now_ns() / 1_000;
         let Envelope { order_id, parcel, delivery, attempt, .. } = envelope;
@@ -99,7 +99,7 @@ impl Witness {
     }
 }
 
-impl SendRecorder for Witness {
+impl SendRecorder for SendLog {
     fn leaving(&self, envelope: &Envelope) {
         self.line("leaving", envelope);
         self.visit("mid-send");
@@ -111,7 +111,7 @@ impl SendRecorder for Witness {
     }
 }
 
-impl Probe for Witness {
+impl Probe for SendLog {
     fn reached(&self, point: Point) {
         self.visit(match point {
             Point::BeforeClaim => "before-claim",
@@ -150,13 +150,13 @@ fn manner(text: &str) -> anyhow::Result<Misbehaviour> {
     })
 }
 
-fn witness(options: &Options) -> Result<Witness, ExitFailure> {
+fn send_log(options: &Options) -> Result<SendLog, ExitFailure> {
     let file =
         OpenOptions::new().create(true).append(true).open(&options.record).map_err(ExitFailure::software)?;
     let killed = options.kill_at.clone().map(|step| (step, Signal::KILL));
     let frozen = options.freeze_at.clone().map(|step| (step, Signal::STOP));
     let stopped = options.stop_at.clone().map(|step| (step, Signal::TERM));
-    Ok(Witness {
+    Ok(SendLog {
         channel: options.channel.clone(),
         file: Mutex::new(file),
         step: killed.or(frozen).or(stopped),
@@ -166,7 +166,7 @@ fn witness(options: &Options) -> Result<Witness, ExitFailure> {
 }
 
 fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
-    let witness = Arc::new(witness(options)?);
+    let send_log = Arc::new(send_log(options)?);
     let abilities = Capabilities {
         concurrency: options.concurrency,
         max_concurrency: options.concurrency,
@@ -184,7 +184,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
             options.channel.clone(),
             manner,
             abilities,
-            witness.clone(),
+            send_log.clone(),
         )),
         settings: Settings {
             lease,
@@ -199,7 +199,7 @@ fn courier(options: &Options, store: Store) -> Result<Courier, ExitFailure> {
         },
         courier: id,
         progress: None,
-        probe: witness,
+        probe: send_log,
     })
 }
 

@@ -1,15 +1,15 @@
 //! Tests of the e-mail channel on real servers.
 
+mod bounce_server;
 mod bounces;
 mod clicks;
 mod client;
 mod conformance;
-mod desk;
+mod fake_feedback;
 mod house;
 mod no_dsn;
 mod plan;
 mod policy;
-mod postbox;
 mod process;
 mod relays;
 mod scripted;

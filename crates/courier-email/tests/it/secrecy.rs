@@ -6,7 +6,7 @@ use posthaste_rig::CapturedLogs;
 
 use crate::clicks::{click, path};
 use crate::client::{BOUNCES, Client, report};
-use crate::desk::Served;
+use crate::fake_feedback::Served;
 use crate::house::{envelope, send, transport};
 use crate::server::{Kind, Server};
 
@@ -30,7 +30,7 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
     let mail = server.taken().remove(0);
     let mut shown = String::new();
     for away in [false, true] {
-        served.desk.away.store(away, Ordering::SeqCst);
+        served.feedback.away.store(away, Ordering::SeqCst);
         for message in
             [report("failed", "5.1.1"), report("delayed", "4.4.1"), format!("From: {ADDRESS}\n\n{ADDRESS}\n")]
         {
@@ -51,7 +51,10 @@ async fn nothing_shows_an_address_a_key_or_a_link() {
     ] {
         shown += &client.ask(&line).await;
     }
-    assert!(served.desk.receipts().len() == 1 && served.desk.leavers().len() == 1, "both were stored");
+    assert!(
+        served.feedback.receipts().len() == 1 && served.feedback.leavers().len() == 1,
+        "both were stored"
+    );
     let said = log.text();
     assert!(said.contains("listening for bounces") && said.contains("could not be stored"), "{said}");
     let token = path(&mail);

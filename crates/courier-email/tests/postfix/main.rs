@@ -6,8 +6,8 @@
 //! cargo test -p posthaste-courier-email --test postfix
 //! ```
 
-#[path = "../it/desk.rs"]
-mod desk;
+#[path = "../it/fake_feedback.rs"]
+mod fake_feedback;
 #[path = "../it/house.rs"]
 mod house;
 mod postfix;

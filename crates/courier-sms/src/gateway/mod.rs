@@ -52,7 +52,7 @@ pub(crate) struct GatewayProvider {
     answers: Answers,
     check: Option<Address>,
     receipts: Option<Arc<Receipts>>,
-    desk: OnceLock<Arc<dyn FeedbackSink>>,
+    feedback: OnceLock<Arc<dyn FeedbackSink>>,
     sender: Arc<SenderHealth>,
 }
 
@@ -97,7 +97,7 @@ impl GatewayProvider {
             answers,
             check,
             receipts,
-            desk: OnceLock::new(),
+            feedback: OnceLock::new(),
             sender,
         };
         gateway.has_what_it_names(section)?;
@@ -265,11 +265,11 @@ impl Provider for GatewayProvider {
         self.check.is_none().then(|| why.to_owned())
     }
 
-    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router {
+    fn open(&self, feedback: Arc<dyn FeedbackSink>) -> Router {
         match &self.receipts {
             Some(receipts) => {
-                let desk = Arc::clone(self.desk.get_or_init(|| desk));
-                receipts::routes(Arc::clone(receipts), desk)
+                let feedback = Arc::clone(self.feedback.get_or_init(|| feedback));
+                receipts::routes(Arc::clone(receipts), feedback)
             }
             None => Router::new(),
         }

@@ -137,13 +137,13 @@ pub(super) struct Heard {
 
 type Place = (Arc<Receipts>, Arc<dyn FeedbackSink>);
 
-pub(super) fn routes(receipts: Arc<Receipts>, desk: Arc<dyn FeedbackSink>) -> Router {
-    let place: Place = (receipts, desk);
+pub(super) fn routes(receipts: Arc<Receipts>, feedback: Arc<dyn FeedbackSink>) -> Router {
+    let place: Place = (receipts, feedback);
     Router::new().route(&format!("{PATH}{{attempt}}/{{mark}}"), get(status).post(status)).with_state(place)
 }
 
 async fn status(
-    State((receipts, desk)): State<Place>,
+    State((receipts, feedback)): State<Place>,
     Path((attempt, mark)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -159,7 +159,7 @@ async fn status(
     let Some(heard) = receipts.word(&fields) else { return StatusCode::NO_CONTENT };
     let Heard { word, reason, ban, by_policy } = heard;
     let receipt = DeliveryReceipt { attempt, word, reason, ban };
-    match timeout(STORE_WITHIN, desk.receipt(&receipt)).await {
+    match timeout(STORE_WITHIN, feedback.receipt(&receipt)).await {
         Ok(Ok(noted)) => {
             tracing::debug!(order = %receipt.attempt.order_id, ?noted, "receipt processed");
             if noted == ReceiptResult::Changed {

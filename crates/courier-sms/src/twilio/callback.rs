@@ -130,7 +130,7 @@ async fn status(
         tracing::debug!(order = %attempt.order_id, "ignored a receipt with an unknown status");
         return Ok(StatusCode::NO_CONTENT);
     };
-    let Some(desk) = twilio.desk() else { return Err(Refused(StatusCode::SERVICE_UNAVAILABLE)) };
+    let Some(feedback) = twilio.feedback() else { return Err(Refused(StatusCode::SERVICE_UNAVAILABLE)) };
     if word.alarm {
         let order = &attempt.order_id;
         let reason = word.reason.code();
@@ -141,7 +141,7 @@ async fn status(
         twilio.remember(sid, &attempt, Instant::now() + STORE_WITHIN).await;
     }
     let receipt = DeliveryReceipt { attempt, word: word.rank, reason: word.reason, ban: word.ban };
-    let noted = stored(desk.receipt(&receipt)).await?;
+    let noted = stored(feedback.receipt(&receipt)).await?;
     if noted == ReceiptResult::Changed {
         twilio.sender.is_told(word.rank, word.by_policy.as_deref());
     }

@@ -116,7 +116,7 @@ impl Inner {
             return Ok(());
         }
         let Some(wish) = self.words.wish(told.get("OptOutType"), told.get("Body")) else { return Ok(()) };
-        let Some(desk) = self.desk() else { return Err(Refused::away()) };
+        let Some(feedback) = self.feedback() else { return Err(Refused::away()) };
         let (address, list) = (Address::new(from), SuppressionList::Channel);
         let sid = told.get("MessageSid");
         let said = match (self.said(sid).await, wish) {
@@ -131,11 +131,11 @@ impl Inner {
         let notice = ConsentNotice::named(sid, said).remembered();
         match wish {
             Wish::Out => {
-                let noted = stored(desk.suppress(&address, &list, Reason::OptedOut, &notice)).await?;
+                let noted = stored(feedback.suppress(&address, &list, Reason::OptedOut, &notice)).await?;
                 tracing::info!(?noted, "recipient opted out by reply");
             }
             Wish::In => {
-                let lifted = stored(desk.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
+                let lifted = stored(feedback.opt_in(&address, &list, &[Reason::OptedOut], &notice)).await?;
                 tracing::info!(lifted, "recipient opted in by reply");
             }
         }

@@ -192,8 +192,8 @@ impl Inner {
         if let Some(order) = self.seen.whose(sid) {
             return Ok(Some(order));
         }
-        let Some(desk) = self.desk() else { return Ok(None) };
-        match tokio::time::timeout_at(deadline, desk.recall(sid)).await {
+        let Some(feedback) = self.feedback() else { return Ok(None) };
+        match tokio::time::timeout_at(deadline, feedback.recall(sid)).await {
             Ok(Ok(order)) => Ok(order),
             _ => Err(NOT_NOW),
         }
@@ -202,8 +202,8 @@ impl Inner {
     /// Stores that a message is ours, before it is reported.
     async fn claim(&self, envelope: &Envelope, message: &Message, deadline: Instant) -> Result<(), Doubt> {
         let sid = message.sid.as_deref().unwrap_or_default();
-        if let Some(desk) = self.desk() {
-            let told = desk.remember(sid, &envelope.order_id, sid_cache::KEEP);
+        if let Some(feedback) = self.feedback() {
+            let told = feedback.remember(sid, &envelope.order_id, sid_cache::KEEP);
             match tokio::time::timeout_at(deadline, told).await {
                 Ok(Ok(())) => {}
                 _ => return Err(NOT_NOW),
@@ -219,14 +219,14 @@ impl Inner {
         let word = self.read(message.status.as_deref().unwrap_or_default(), code.as_deref());
         // The message exists, so it was sent, whatever its status.
         let Some(word) = word else { return Ok(LookupResult::Known(OutcomeKind::Sent, Reason::None)) };
-        if let (Some(_), Some(desk)) = (word.ban, self.desk()) {
+        if let (Some(_), Some(feedback)) = (word.ban, self.feedback()) {
             let receipt = DeliveryReceipt {
                 attempt: envelope.id(),
                 word: word.rank,
                 reason: word.reason,
                 ban: word.ban,
             };
-            desk.receipt(&receipt).await.map_err(|_| NOT_NOW)?;
+            feedback.receipt(&receipt).await.map_err(|_| NOT_NOW)?;
         }
         self.sender.is_told(word.rank, word.by_policy.as_deref());
         let verdict = match word.rank {

@@ -60,7 +60,7 @@ struct Inner {
     refusals: RejectedCallbacks,
     words: Words,
     seen: SidCache,
-    desk: OnceLock<Arc<dyn FeedbackSink>>,
+    feedback: OnceLock<Arc<dyn FeedbackSink>>,
     sender: Arc<SenderHealth>,
     send_within: Duration,
     /// One lookup at a time, so that two attempts of one text do not both find the same message.
@@ -96,7 +96,7 @@ impl TwilioProvider {
             refusals,
             words,
             seen: SidCache::default(),
-            desk: OnceLock::new(),
+            feedback: OnceLock::new(),
             sender,
             send_within: sms.send_within.get(),
             asking: tokio::sync::Mutex::default(),
@@ -105,8 +105,8 @@ impl TwilioProvider {
 }
 
 impl Inner {
-    fn desk(&self) -> Option<&Arc<dyn FeedbackSink>> {
-        self.desk.get()
+    fn feedback(&self) -> Option<&Arc<dyn FeedbackSink>> {
+        self.feedback.get()
     }
 
     /// The text as Twilio sends it.
@@ -178,7 +178,7 @@ fn is_sender(from: &str) -> bool {
 #[async_trait]
 impl Provider for TwilioProvider {
     fn abilities(&self, channel: Capabilities) -> Capabilities {
-        Capabilities { inquires: true, receipts: self.0.receipts.is_some(), ..channel }
+        Capabilities { looks_up: true, receipts: self.0.receipts.is_some(), ..channel }
     }
 
     fn count(&self, text: &str) -> Counted {
@@ -189,7 +189,7 @@ impl Provider for TwilioProvider {
         self.0.create(message, deadline).await
     }
 
-    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
+    async fn look_up(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
         self.0.look(envelope, begun, now).await
     }
 
@@ -209,12 +209,12 @@ impl Provider for TwilioProvider {
         )]
     }
 
-    fn open(&self, desk: Arc<dyn FeedbackSink>) -> Router {
+    fn open(&self, feedback: Arc<dyn FeedbackSink>) -> Router {
         for line in self.to_set_up() {
             tracing::info!("{line}");
         }
         // Called once; if called again, the first feedback sink is kept.
-        let _ = self.0.desk.set(desk);
+        let _ = self.0.feedback.set(feedback);
         callback::routes(Arc::clone(&self.0))
     }
 }

@@ -125,8 +125,8 @@ impl Inner {
     pub(super) async fn remember(&self, sid: &str, attempt: &AttemptId, deadline: Instant) {
         self.seen.note(sid, attempt);
         let until = deadline.min(Instant::now() + NOTE_WITHIN);
-        if let Some(desk) = self.desk() {
-            let told = timeout_at(until, desk.remember(sid, &attempt.order_id, sid_cache::KEEP)).await;
+        if let Some(feedback) = self.feedback() {
+            let told = timeout_at(until, feedback.remember(sid, &attempt.order_id, sid_cache::KEEP)).await;
             if !matches!(told, Ok(Ok(()))) {
                 tracing::debug!(order = %attempt.order_id, "the SID of a message could not be stored");
             }

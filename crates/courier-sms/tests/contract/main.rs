@@ -123,9 +123,9 @@ async fn requests_fit_the_contract() {
         let message = envelope("+79160000001", "Встреча в девять");
         assert_eq!(send(&twilio, &message).await, Outcome::Sent);
         let later = message.due.after(Duration::from_secs(120));
-        assert!(matches!(twilio.inquire(&message, message.due, later).await, LookupResult::Known(..)));
+        assert!(matches!(twilio.look_up(&message, message.due, later).await, LookupResult::Known(..)));
         assert_eq!(
-            twilio.inquire(&envelope("+79160000002", "x"), message.due, later).await,
+            twilio.look_up(&envelope("+79160000002", "x"), message.due, later).await,
             LookupResult::Never
         );
     }

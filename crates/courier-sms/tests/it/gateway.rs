@@ -51,7 +51,7 @@ async fn a_form_says_what_the_example_tells() {
     assert_eq!(request.form(), wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!((request.verb.as_str(), request.path.as_str()), ("POST", "/sys/send.php"));
     let abilities = gateway.abilities();
-    assert_eq!((abilities.receipts, abilities.inquires), (false, false));
+    assert_eq!((abilities.receipts, abilities.looks_up), (false, false));
 }
 
 #[tokio::test]
@@ -248,16 +248,16 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
         ("status=-3", None),
         ("", None),
     ] {
-        let before = place.desk.told().len();
+        let before = place.feedback.told().len();
         assert_eq!(place.post(&path, FORM, "", body.as_bytes()).await.0, 204, "{body}");
-        let told = place.desk.told();
+        let told = place.feedback.told();
         assert_eq!(told.get(before), wanted.as_ref(), "{body}");
     }
-    let told = place.desk.told().len();
+    let told = place.feedback.told().len();
     assert_eq!(place.post(&path, "application/json", "", br#"{"status":1}"#).await.0, 204);
     let get = format!("GET {path}?status=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert_eq!(place.raw(get.as_bytes()).await.0, 204);
-    assert_eq!(place.desk.told().len(), told + 2);
+    assert_eq!(place.feedback.told().len(), told + 2);
     // Another attempt, or a signature that is short or wrong.
     let mark = path.rsplit('/').next().unwrap();
     for forged in [
@@ -268,10 +268,10 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     ] {
         assert_eq!(place.post(&forged, FORM, "", b"status=1").await.0, 403, "{forged}");
     }
-    assert_eq!(place.desk.told().len(), told + 2);
+    assert_eq!(place.feedback.told().len(), told + 2);
     let refused = "posthaste_callbacks_refused_total{channel=\"sms\"} 4\n";
     assert!(metrics.render().contains(refused), "{}", metrics.render());
-    place.desk.is_away(true);
+    place.feedback.is_away(true);
     assert_eq!(place.post(&path, FORM, "", b"status=1").await.0, 503);
     place.close().await;
 }

@@ -11,7 +11,7 @@ use posthaste_model::{OutcomeKind, Reason};
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{envelope, send, transport};
-use super::desk::FakeDesk;
+use super::fake_feedback::FakeFeedback;
 use super::provider::{Message, Provider, Reply};
 
 const TO: &str = "+79160000001";
@@ -19,7 +19,7 @@ const SENT: LookupResult = LookupResult::Known(OutcomeKind::Sent, Reason::None);
 
 /// The result of a lookup two minutes after the attempt.
 async fn ask(twilio: &SmsTransport, envelope: &Envelope) -> LookupResult {
-    twilio.inquire(envelope, envelope.due, envelope.due.after(Duration::from_secs(120))).await
+    twilio.look_up(envelope, envelope.due, envelope.due.after(Duration::from_secs(120))).await
 }
 
 /// Twilio accepts messages, changed like this, and the responses get lost.
@@ -41,16 +41,20 @@ async fn lost(twilio: &SmsTransport, text: &str) -> Envelope {
 }
 
 /// A transport with a feedback sink.
-async fn at_desk(provider: &Provider, desk: &Arc<FakeDesk>, changes: &[(&str, &str)]) -> SmsTransport {
+async fn with_feedback(
+    provider: &Provider,
+    feedback: &Arc<FakeFeedback>,
+    changes: &[(&str, &str)],
+) -> SmsTransport {
     let twilio = transport(provider, changes);
-    twilio.serve(Arc::clone(desk) as _, CancellationToken::new()).await.unwrap();
+    twilio.serve(Arc::clone(feedback) as _, CancellationToken::new()).await.unwrap();
     twilio
 }
 
 #[tokio::test]
 async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "Встреча в девять\r\n").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -66,7 +70,7 @@ async fn a_message_with_a_lost_answer_is_found_and_another_is_not() {
 #[tokio::test]
 async fn a_message_that_never_came_may_be_sent_again() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     provider.script(vec![Reply::Reset]);
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, LookupResult::Never);
@@ -80,16 +84,16 @@ async fn twilio_is_not_asked_before_a_receipt_had_its_time() {
     let twilio = transport(&provider, &[]);
     let message = envelope(TO, "x");
     let early = message.due.after(Duration::from_secs(59));
-    assert_eq!(twilio.inquire(&message, message.due, early).await, LookupResult::NotNow);
+    assert_eq!(twilio.look_up(&message, message.due, early).await, LookupResult::NotNow);
     assert_eq!(provider.log().len(), 0);
     let later = message.due.after(Duration::from_secs(60));
-    assert_eq!(twilio.inquire(&message, message.due, later).await, LookupResult::Never);
+    assert_eq!(twilio.look_up(&message, message.due, later).await, LookupResult::Never);
 }
 
 #[tokio::test]
 async fn a_message_that_waits_with_twilio_is_found_too() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     loses_answers(&provider, |message| message.waits = true);
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -97,22 +101,24 @@ async fn a_message_that_waits_with_twilio_is_found_too() {
 
 #[tokio::test]
 async fn equal_texts_of_two_orders_are_told_apart_by_whose_is_written_down() {
-    let (provider, desk) = (Provider::start().await, FakeDesk::new());
-    let (here, there) = (at_desk(&provider, &desk, &[]).await, at_desk(&provider, &desk, &[]).await);
+    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
+    let (here, there) =
+        (with_feedback(&provider, &feedback, &[]).await, with_feedback(&provider, &feedback, &[]).await);
     // The message of one order was accepted, through another courier; this one's never arrived.
     assert_eq!(send(&there, &envelope(TO, "equal")).await, Outcome::Sent);
     provider.script(vec![Reply::Reset]);
     let message = lost(&here, "equal").await;
     assert_eq!(ask(&here, &message).await, LookupResult::Never);
     // If the feedback sink can't return the order, there is no result.
-    desk.is_away(true);
+    feedback.is_away(true);
     assert_eq!(ask(&here, &message).await, LookupResult::NotNow);
 }
 
 #[tokio::test]
 async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
-    let (provider, desk) = (Provider::start().await, FakeDesk::new());
-    let (here, there) = (at_desk(&provider, &desk, &[]).await, at_desk(&provider, &desk, &[]).await);
+    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
+    let (here, there) =
+        (with_feedback(&provider, &feedback, &[]).await, with_feedback(&provider, &feedback, &[]).await);
     loses_answers(&provider, |_| {});
     let first = lost(&here, "equal").await;
     provider.script(vec![Reply::Reset]);
@@ -124,20 +130,20 @@ async fn of_two_lost_answers_and_one_message_only_one_finds_it() {
 
 #[tokio::test]
 async fn two_lost_answers_and_two_messages_find_one_each() {
-    let (provider, desk) = (Provider::start().await, FakeDesk::new());
-    let twilio = at_desk(&provider, &desk, &[]).await;
+    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
+    let twilio = with_feedback(&provider, &feedback, &[]).await;
     loses_answers(&provider, |_| {});
     let (first, second) = (lost(&twilio, "equal").await, lost(&twilio, "equal").await);
     let (one, other) = tokio::join!(ask(&twilio, &first), ask(&twilio, &second));
     assert_eq!((one, other), (SENT, SENT));
-    assert_eq!(desk.names.lock().unwrap().len(), 2);
+    assert_eq!(feedback.names.lock().unwrap().len(), 2);
     assert_eq!(ask(&twilio, &envelope(TO, "equal")).await, LookupResult::Never);
 }
 
 #[tokio::test]
 async fn an_older_or_later_message_of_the_same_text_is_another() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "equal").await;
     for apart in [-61_000_i64, 92_000] {
@@ -149,16 +155,16 @@ async fn an_older_or_later_message_of_the_same_text_is_another() {
 }
 
 #[tokio::test]
-async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_desk() {
-    let (provider, desk) = (Provider::start().await, FakeDesk::new());
-    let twilio = at_desk(&provider, &desk, &[]).await;
+async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback() {
+    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
+    let twilio = with_feedback(&provider, &feedback, &[]).await;
     loses_answers(&provider, |message| {
         message.status = "undelivered".to_owned();
         message.error_code = Some(30006);
     });
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Failed, Reason::BadAddress));
-    let told = desk.told();
+    let told = feedback.told();
     assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
     provider.twilio().change(|message| message.status = "delivered".to_owned());
     assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Delivered, Reason::None));
@@ -167,7 +173,7 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_desk() {
 #[tokio::test]
 async fn texts_are_compared_as_twilio_shows_them() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[("twilio.smart_encoding", "true")]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[("twilio.smart_encoding", "true")]).await;
     for (text, shown) in [
         ("“quoted” — so", "\"quoted\" - so"),
         ("two\r\nlines ", "two\nlines"),
@@ -187,7 +193,7 @@ async fn texts_are_compared_as_twilio_shows_them() {
 #[tokio::test]
 async fn a_long_list_is_read_and_one_without_end_is_not() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let shown: Vec<_> = provider.twilio().all().iter().map(Message::shown).collect();
@@ -203,7 +209,7 @@ async fn a_text_a_service_made_smart_by_itself_is_found() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";
     let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
-    let twilio = at_desk(&provider, &FakeDesk::new(), &changes).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &changes).await;
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's so".to_owned());
     assert_eq!(ask(&twilio, &lost(&twilio, "“quoted” — it’s so").await).await, SENT);
     loses_answers(&provider, |message| message.body = "\"quoted\" - it's not so".to_owned());
@@ -218,7 +224,7 @@ async fn messages_of_a_service_are_known_by_it() {
     let provider = Provider::start().await;
     let service = "MG0123456789abcdef0123456789abcdef";
     let changes = [("twilio.from", ""), ("twilio.messaging_service_sid", service)];
-    let twilio = at_desk(&provider, &FakeDesk::new(), &changes).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &changes).await;
     loses_answers(&provider, |message| message.from = "+12025550111".to_owned());
     let message = lost(&twilio, "x").await;
     assert_eq!(ask(&twilio, &message).await, SENT);
@@ -231,7 +237,7 @@ async fn messages_of_a_service_are_known_by_it() {
 #[tokio::test]
 async fn all_pages_are_looked_at_and_no_other_place() {
     let provider = Provider::start().await;
-    let twilio = at_desk(&provider, &FakeDesk::new(), &[]).await;
+    let twilio = with_feedback(&provider, &FakeFeedback::new(), &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "the first").await;
     for n in 0..7 {
@@ -279,15 +285,15 @@ async fn what_twilio_does_not_answer_is_asked_again_later() {
     assert_eq!(ask(&twilio, &message).await, LookupResult::NotNow);
     // But not forever.
     let late = message.due.after(Duration::from_secs(3601));
-    assert_eq!(twilio.inquire(&message, message.due, late).await, LookupResult::CannotTell);
+    assert_eq!(twilio.look_up(&message, message.due, late).await, LookupResult::CannotTell);
 }
 
 #[tokio::test]
 async fn an_attempt_so_old_that_it_may_be_forgotten_finds_nothing_by_chance() {
-    let (provider, desk) = (Provider::start().await, FakeDesk::new());
-    let twilio = at_desk(&provider, &desk, &[]).await;
+    let (provider, feedback) = (Provider::start().await, FakeFeedback::new());
+    let twilio = with_feedback(&provider, &feedback, &[]).await;
     loses_answers(&provider, |_| {});
     let message = lost(&twilio, "x").await;
     let late = message.due.after(Duration::from_secs(3600));
-    assert_eq!(twilio.inquire(&message, message.due, late).await, LookupResult::CannotTell);
+    assert_eq!(twilio.look_up(&message, message.due, late).await, LookupResult::CannotTell);
 }

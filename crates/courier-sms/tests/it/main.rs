@@ -3,7 +3,7 @@
 mod bench;
 mod callbacks;
 mod conformance;
-mod desk;
+mod fake_feedback;
 mod gateway;
 mod inbound;
 mod inquiries;

@@ -36,7 +36,7 @@ async fn a_text_goes_as_it_is() {
     }
     assert_eq!(provider.messages().len(), texts.len());
     let abilities = twilio.abilities();
-    assert_eq!((abilities.receipts, abilities.inquires, abilities.concurrency), (false, true, 20));
+    assert_eq!((abilities.receipts, abilities.looks_up, abilities.concurrency), (false, true, 20));
 }
 
 #[tokio::test]

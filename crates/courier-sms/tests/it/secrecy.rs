@@ -53,14 +53,14 @@ async fn nothing_shows_a_token_a_number_or_a_text() {
             let message = envelope(NUMBER, TEXT);
             shown += &format!("{:?} {:?}\n", send(sms, &message).await, sms.check().await);
             let later = message.due.after(Duration::from_secs(120));
-            shown += &format!("{:?}\n", sms.inquire(&message, message.due, later).await);
+            shown += &format!("{:?}\n", sms.look_up(&message, message.due, later).await);
         }
     }
     provider.answer(|_| Reply::Hang);
     let soon = Instant::now() + Duration::from_millis(50);
     shown += &format!("{:?}\n", twilio.send(&[envelope(NUMBER, TEXT)], soon).await);
     for (kind, status) in [("failed", 503), ("delivered", 204)] {
-        place.desk.is_away(status == 503);
+        place.feedback.is_away(status == 503);
         let fields = [
             ("MessageStatus", kind),
             ("ErrorCode", "30034"),

@@ -3,6 +3,7 @@
 mod bench;
 mod bots;
 mod conformance;
+mod fake_feedback;
 mod parts;
 mod process;
 mod provider;

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{CANARY, envelope, send, transport};
+use super::fake_feedback::FakeFeedback;
 use super::provider::{Provider, Reply};
-use super::updates::{Book, place, tell, written};
+use super::updates::{place, tell, written};
 
 const CHAT: &str = "7700770077007";
 const TEXT: &str = "the canary sings at nine";
@@ -75,12 +76,15 @@ async fn listen(provider: &Provider, telegram: &posthaste_courier_telegram::Tele
         Some(reply) => reply,
         None => tell(request, &[place(1, chat, "kicked"), written(2, chat, TEXT)]),
     });
-    let (book, stop) = (Arc::new(Book::closed()), CancellationToken::new());
-    let serving = telegram.serve(Arc::clone(&book) as _, stop.clone());
+    let (feedback, stop) = (Arc::new(FakeFeedback::closed()), CancellationToken::new());
+    let serving = telegram.serve(Arc::clone(&feedback) as _, stop.clone());
     let listening = async {
-        eventually_async("the sink refuses", async || if book.refused() { Ok(()) } else { Err("not yet") })
-            .await;
-        book.open();
+        eventually_async(
+            "the sink refuses",
+            async || if feedback.refused() { Ok(()) } else { Err("not yet") },
+        )
+        .await;
+        feedback.open();
         eventually_async("all is confirmed", async || match provider.log().last() {
             Some(last) if last.body["offset"] == 3 => Ok(()),
             _ => Err("not yet"),

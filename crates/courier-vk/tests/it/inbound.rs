@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{TOKEN, try_transport};
-use super::desk::{FakeDesk, Told};
+use super::fake_feedback::{FakeFeedback, Told};
 
 pub(crate) const PATH: &str = "/vk/CANARYcanaryCANARYpath";
 pub(crate) const SECRET: &str = "CANARYcanaryCANARYsecret";
@@ -24,7 +24,7 @@ const GROUP: u64 = 42;
 
 /// A channel whose public endpoint is open.
 pub(crate) struct Place {
-    pub(crate) desk: Arc<FakeDesk>,
+    pub(crate) feedback: Arc<FakeFeedback>,
     folder: tempfile::TempDir,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), String>>,
@@ -42,12 +42,12 @@ impl Place {
             ("secret", SECRET),
             ("group_id", "42"),
         ]);
-        let (vk, desk, stop) = (vk.unwrap(), FakeDesk::new(), CancellationToken::new());
+        let (vk, feedback, stop) = (vk.unwrap(), FakeFeedback::new(), CancellationToken::new());
         let serving = {
-            let (desk, stop) = (Arc::clone(&desk), stop.clone());
-            tokio::spawn(async move { vk.serve(desk, stop).await })
+            let (feedback, stop) = (Arc::clone(&feedback), stop.clone());
+            tokio::spawn(async move { vk.serve(feedback, stop).await })
         };
-        let place = Self { desk, folder, stop, serving };
+        let place = Self { feedback, folder, stop, serving };
         eventually_async("the place", async || UnixStream::connect(place.socket()).await.map(drop)).await;
         place
     }
@@ -120,7 +120,7 @@ async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_wri
         assert_eq!(place.tell(&event).await, ok(), "{event}");
     }
     let told = [Told::Suppress("7".to_owned()), Told::Lift("7".to_owned()), Told::Lift("9".to_owned())];
-    assert_eq!(place.desk.told(), told);
+    assert_eq!(place.feedback.told(), told);
     place.close().await;
 }
 
@@ -128,20 +128,20 @@ async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_wri
 async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowledged() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
-    place.desk.is_away(true);
+    place.feedback.is_away(true);
     assert_eq!(place.tell(&denied).await.0, 503);
-    place.desk.is_away(false);
+    place.feedback.is_away(false);
     for _ in 0..3 {
         assert_eq!(place.tell(&denied).await, ok());
     }
-    assert_eq!(place.desk.told(), [Told::Suppress("7".to_owned())]);
+    assert_eq!(place.feedback.told(), [Told::Suppress("7".to_owned())]);
     assert_eq!(place.tell(&event("message_deny", "e2", json!({"user_id": 7}))).await, ok());
     // Without an id, no event counts as a repeat of another.
     let nameless = event("message_deny", "", json!({"user_id": 8}));
     for _ in 0..2 {
         assert_eq!(place.tell(&nameless).await, ok());
     }
-    assert_eq!(place.desk.told().len(), 4);
+    assert_eq!(place.feedback.told().len(), 4);
     place.close().await;
 }
 
@@ -149,7 +149,7 @@ async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowle
 async fn an_event_counts_from_when_it_was_first_received() {
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7}));
-    place.desk.is_away(true);
+    place.feedback.is_away(true);
     assert_eq!(place.tell(&denied).await.0, 503);
     let other = event("message_allow", "e2", json!({"user_id": 7}));
     let retry = async |event: &Value, count: &str| {
@@ -158,14 +158,14 @@ async fn an_event_counts_from_when_it_was_first_received() {
     };
     // An event first received by another process happened at an unknown earlier time, and that does not change here.
     assert_eq!(retry(&other, "1").await.0, 503);
-    place.desk.is_away(false);
+    place.feedback.is_away(false);
     assert_eq!(retry(&denied, "1").await, ok());
     assert_eq!(retry(&other, "2").await, ok());
     assert_eq!(
         retry(&event("message_new", "e3", json!({"message": {"from_id": 7, "peer_id": 7}})), "0").await,
         ok()
     );
-    let notices = place.desk.notices.lock().unwrap().clone();
+    let notices = place.feedback.notices.lock().unwrap().clone();
     let [first, unknown, again, still, new] = notices.as_slice() else { panic!("{notices:?}") };
     assert_eq!((first, unknown), (again, still));
     assert_eq!((first.name(), unknown.name(), new.name()), (Some("e1"), Some("e2"), Some("e3")));
@@ -228,7 +228,7 @@ async fn forged_and_broken_events_change_nothing() {
     assert_eq!(place.post_to(PATH, &vec![b' '; (1 << 20) + 1]).await.0, 413);
     assert_eq!(place.post_to(PATH, "[".repeat(100_000).as_bytes()).await.0, 400);
     assert_eq!(place.post_to(PATH, b"\xff\xfe").await.0, 400);
-    assert_eq!(place.desk.told(), []);
+    assert_eq!(place.feedback.told(), []);
     // The endpoint still works.
     assert_eq!(place.tell(&good).await, ok());
     place.close().await;

@@ -3,7 +3,7 @@
 mod answers;
 mod bench;
 mod conformance;
-mod desk;
+mod fake_feedback;
 mod inbound;
 mod process;
 mod provider;

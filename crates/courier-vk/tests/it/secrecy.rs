@@ -50,9 +50,9 @@ async fn nothing_shows_a_token_a_peer_or_a_text() {
 
     let place = Place::open().await;
     let denied = event("message_deny", "e1", json!({"user_id": 7_700_770_077_007_i64, "text": TEXT}));
-    place.desk.is_away(true);
+    place.feedback.is_away(true);
     shown += &format!("{:?}\n", place.tell(&denied).await);
-    place.desk.is_away(false);
+    place.feedback.is_away(false);
     shown += &format!("{:?}\n", place.tell(&denied).await);
     shown += &format!("{:?}\n", place.post_to(PATH, TEXT.as_bytes()).await);
     place.close().await;

@@ -9,7 +9,7 @@ use posthaste_store::{CallError, ClaimReply, ClaimRequest, ClaimedParcels, Parce
 use tokio::time::Instant;
 
 use super::intake::Under;
-use super::suppression_check::{self, Barred};
+use super::suppression_check::{self, SuppressedDeliveries};
 use super::{Engine, Note};
 use crate::panic_guard::noticed;
 use crate::probe::Point;
@@ -86,7 +86,7 @@ pub(super) struct ClaimDone {
     bulk_limit: u32,
     begin: usize,
     /// The suppressed deliveries of each parcel.
-    barred: Result<Vec<Barred>, CallError>,
+    suppressed: Result<Vec<SuppressedDeliveries>, CallError>,
     result: Result<ScriptAnswer<ClaimReply>, CallError>,
 }
 
@@ -179,14 +179,14 @@ impl Engine {
             let call = async {
                 probe.reached(Point::BeforeClaim);
                 let answer = store.claim(p, &ask).await?;
-                let barred = suppression_check::of_claim(&store, &channel, &answer.reply).await;
-                Ok((answer, barred))
+                let suppressed = suppression_check::of_claim(&store, &channel, &answer.reply).await;
+                Ok((answer, suppressed))
             };
-            let (result, barred) = match noticed(&meter, "claim", call).await {
-                Ok((answer, barred)) => (Ok(answer), barred),
+            let (result, suppressed) = match noticed(&meter, "claim", call).await {
+                Ok((answer, suppressed)) => (Ok(answer), suppressed),
                 Err(error) => (Err(error), Ok(Vec::new())),
             };
-            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, barred, result };
+            let done = ClaimDone { p, first_asked, asked, limit, bulk_limit, begin, suppressed, result };
             let _ = notes.send(Note::Claimed(done));
         });
     }
@@ -272,7 +272,7 @@ impl Engine {
         let lease_until = done.first_asked + self.settings.lease - self.settings.lease / 10;
         let window = done.first_asked + self.abilities.send_window;
         let some = !taken.parcels.is_empty();
-        if let Err(error) = &done.barred {
+        if let Err(error) = &done.suppressed {
             tracing::warn!(channel = %self.channel, %error, "suppression lookup failed; leases released");
             self.meter.alarm("suppression");
             self.after_failure(error);
@@ -286,11 +286,11 @@ impl Engine {
             let parcel = ParcelRef { parcel_id: unreadable.parcel_id.clone(), fence: answer.fence };
             self.put_aside(done.p, parcel, &unreadable.flaw);
         }
-        let mut barred = done.barred.ok().map(Vec::into_iter);
+        let mut suppressed = done.suppressed.ok().map(Vec::into_iter);
         for claimed in taken.parcels {
-            let barred = barred.as_mut().map(|barred| barred.next().unwrap_or_default());
+            let suppressed = suppressed.as_mut().map(|suppressed| suppressed.next().unwrap_or_default());
             let under = Under { fence: answer.fence, lease_until, window, now: answer.now };
-            self.take_in(done.p, claimed, barred, under);
+            self.take_in(done.p, claimed, suppressed, under);
         }
         if some {
             // The first claims take few parcels; claim more at once while there are free calls.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::leased_parcels::{Id, Parcel};
 use super::reports::Reports;
-use super::suppression_check::{self, Barred};
+use super::suppression_check::{self, SuppressedDeliveries};
 use super::{Engine, Note};
 use crate::panic_guard::noticed;
 use crate::probe::Point;
@@ -30,7 +30,7 @@ pub(super) struct LoadDone {
     now: UnixMs,
     met: Instant,
     /// With the suppressed deliveries, if the lookup succeeded.
-    result: Result<(LoadedParcel, Option<Barred>), CallError>,
+    result: Result<(LoadedParcel, Option<SuppressedDeliveries>), CallError>,
 }
 
 /// What all parcels of a claim have in common.
@@ -44,8 +44,14 @@ pub(super) struct Under {
 }
 
 impl Engine {
-    /// `barred`: `None` if the suppression lookup failed; then nothing is sent.
-    pub(super) fn take_in(&mut self, p: u16, claimed: ClaimedParcel, barred: Option<Barred>, under: Under) {
+    /// `suppressed`: `None` if the suppression lookup failed; then nothing is sent.
+    pub(super) fn take_in(
+        &mut self,
+        p: u16,
+        claimed: ClaimedParcel,
+        suppressed: Option<SuppressedDeliveries>,
+        under: Under,
+    ) {
         let Under { fence, lease_until, window, now } = under;
         let (Some(inline), Some(outcomes)) = (claimed.inline.as_ref(), claimed.outcomes.as_ref()) else {
             if self.takes_nothing() {
@@ -58,7 +64,7 @@ impl Engine {
             return self.start_load(p, claimed, fence, lease_until, now);
         };
         let outcomes: Vec<DeliveryOutcome> = outcomes.deliveries().collect();
-        let known = barred.is_some();
+        let known = suppressed.is_some();
         let parcel = Parcel {
             partition: p,
             at: ParcelRef { parcel_id: claimed.parcel_id, fence },
@@ -76,7 +82,7 @@ impl Engine {
             lease_until,
             lost: false,
             settling: false,
-            barred: barred.unwrap_or_default(),
+            suppressed: suppressed.unwrap_or_default(),
             remembers: self.abilities.remembers(),
         };
         self.hold(parcel, now, window, known);
@@ -136,8 +142,8 @@ impl Engine {
     pub(super) fn on_loaded(&mut self, done: LoadDone) {
         self.held.expected -= done.expected;
         let at = ParcelRef { parcel_id: done.claimed.parcel_id.clone(), fence: done.fence };
-        let (loaded, barred) = match done.result {
-            Ok((loaded, Some(barred))) if !self.takes_nothing() => (loaded, barred),
+        let (loaded, suppressed) = match done.result {
+            Ok((loaded, Some(suppressed))) if !self.takes_nothing() => (loaded, suppressed),
             Ok((_, None)) => {
                 self.meter.alarm("suppression");
                 return self.release_one(done.p, at, UNKNOWN_WHO);
@@ -172,7 +178,7 @@ impl Engine {
             lease_until: done.lease_until,
             lost: false,
             settling: false,
-            barred,
+            suppressed,
             remembers: self.abilities.remembers(),
         };
         self.hold(parcel, done.now, done.lease_until, true);
@@ -185,7 +191,7 @@ async fn load(
     p: u16,
     channel: &Channel,
     claimed: &ClaimedParcel,
-) -> Result<(LoadedParcel, Option<Barred>), CallError> {
+) -> Result<(LoadedParcel, Option<SuppressedDeliveries>), CallError> {
     let loaded = store.load(p, channel, &claimed.parcel_id, &claimed.head).await?;
     let sender = claimed.parcel_id.order_id.sender();
     let asked: Vec<_> = loaded.deliveries.iter().map(|delivery| (sender, &delivery.address)).collect();

@@ -9,7 +9,7 @@ use posthaste_store::{AttemptReport, DeliveryOutcome, Head, ParcelRef};
 use tokio::time::Instant;
 
 use super::reports::Reports;
-use super::suppression_check::Barred;
+use super::suppression_check::SuppressedDeliveries;
 
 /// A local id of a parcel held by this courier: the same parcel may be held twice, under two fences, while sends
 /// under the first one are still on the wire.
@@ -46,7 +46,7 @@ pub(super) struct Parcel {
     /// A settle call for it is in progress.
     pub(super) settling: bool,
     /// Deliveries whose address is suppressed.
-    pub(super) barred: Barred,
+    pub(super) suppressed: SuppressedDeliveries,
     /// Whether the provider drops a repeat under a token it has seen.
     pub(super) remembers: bool,
 }
@@ -76,7 +76,7 @@ impl Parcel {
         remembers: Duration,
     ) -> Option<(OutcomeKind, Reason)> {
         let repeated = self.outcomes.get(usize::from(delivery)).is_some_and(|outcome| outcome.repeated);
-        match self.barred.get(&delivery) {
+        match self.suppressed.get(&delivery) {
             Some(_) if repeated => Some((OutcomeKind::Unknown, Reason::Held)),
             Some(reason) => Some((OutcomeKind::Suppressed, *reason)),
             None => {

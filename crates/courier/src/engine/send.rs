@@ -342,7 +342,7 @@ impl Engine {
         match kind {
             _ if !envelope.repeat => (kind, reason),
             OutcomeKind::NotSent | OutcomeKind::Retry if remembers => (OutcomeKind::Unknown, reason),
-            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.abilities.inquires => {
+            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.abilities.looks_up => {
                 (OutcomeKind::Unknown, Reason::Held)
             }
             _ => (kind, reason),

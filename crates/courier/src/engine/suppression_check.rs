@@ -12,7 +12,7 @@ use crate::store_feedback::of_attempt;
 use crate::transport::{Envelope, Outcome};
 
 /// Deliveries of a parcel whose address is suppressed, with the reason.
-pub(super) type Barred = BTreeMap<u16, Reason>;
+pub(super) type SuppressedDeliveries = BTreeMap<u16, Reason>;
 
 /// How often a failed call is tried, and the wait in between.
 const TRIES: usize = 3;
@@ -42,7 +42,7 @@ pub(super) async fn of_claim(
     store: &Store,
     channel: &Channel,
     reply: &ClaimReply,
-) -> Result<Vec<Barred>, CallError> {
+) -> Result<Vec<SuppressedDeliveries>, CallError> {
     let ClaimReply::Taken(taken) = reply else { return Ok(Vec::new()) };
     let asked: Vec<_> = taken.parcels.iter().flat_map(deliveries).collect();
     let mut found = look_up(store, channel, &asked).await?.into_iter();
@@ -59,7 +59,7 @@ fn deliveries(parcel: &ClaimedParcel) -> impl Iterator<Item = (&str, &Address)> 
 }
 
 /// The suppressed deliveries of one parcel; `found` is in the order of its deliveries.
-pub(super) fn of_deliveries(found: impl Iterator<Item = Option<Reason>>) -> Barred {
+pub(super) fn of_deliveries(found: impl Iterator<Item = Option<Reason>>) -> SuppressedDeliveries {
     let numbered = (0..=u16::MAX).zip(found);
     numbered.filter_map(|(delivery, found)| found.map(|reason| (delivery, reason))).collect()
 }

@@ -28,7 +28,7 @@ fn with_tokens() -> Capabilities {
 #[tokio::test]
 async fn every_flaw_of_a_transport_is_named() {
     let single = Capabilities::default;
-    let inquires = || Capabilities { inquires: true, ..Capabilities::default() };
+    let looks_up = || Capabilities { looks_up: true, ..Capabilities::default() };
     let lost = "the request had left and no complete answer was received";
     let cases: Vec<(Flaw, Capabilities, &str, String)> = vec![
         (
@@ -87,7 +87,7 @@ async fn every_flaw_of_a_transport_is_named() {
         (Flaw::TakesANewToken, with_tokens(), "under the token", "the provider saw two identities".into()),
         (
             Flaw::FindsNothing,
-            inquires(),
+            looks_up(),
             "inquiry",
             "it returned never, but the provider had accepted the message".into(),
         ),

@@ -55,7 +55,7 @@ async fn under_tokens() {
 
 #[tokio::test]
 async fn with_inquiries() {
-    let report = passes(&MemoryBench::new(Capabilities { inquires: true, ..Capabilities::default() })).await;
+    let report = passes(&MemoryBench::new(Capabilities { looks_up: true, ..Capabilities::default() })).await;
     assert!(report.to_string().contains("an inquiry finds what the provider accepted"), "{report}");
 }
 

@@ -284,7 +284,7 @@ impl Transport for MemoryTransport {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
+    async fn look_up(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         match self.provider.knows(&envelope.to.address) {
             true if self.flaw != Flaw::FindsNothing => LookupResult::Known(OutcomeKind::Sent, Reason::None),
             _ => LookupResult::Never,

@@ -120,7 +120,7 @@ async fn exactly_the_documented_metrics_are_exported_and_identify_nobody() {
         reason: Reason::None,
         ban: None,
     };
-    assert_eq!(script.desk().await.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
+    assert_eq!(script.feedback().await.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
 
     RejectedCallbacks::new(&"email".parse().unwrap(), "callbacks of strangers").add(Instant::now());
 

@@ -6,7 +6,7 @@ mod cluster;
 mod cluster_nodes;
 mod conformance_broken;
 mod conformance_passes;
-mod desk;
+mod feedback;
 mod flaws;
 mod health_and_metrics;
 mod house;

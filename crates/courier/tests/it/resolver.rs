@@ -16,8 +16,8 @@ use super::script::{Answer, Script};
 
 const WINDOW: Duration = Duration::from_millis(300);
 
-fn abilities(on_unknown: Policy, inquires: bool) -> Capabilities {
-    Capabilities { on_unknown, inquires, send_window: WINDOW, ..Capabilities::default() }
+fn abilities(on_unknown: Policy, looks_up: bool) -> Capabilities {
+    Capabilities { on_unknown, looks_up, send_window: WINDOW, ..Capabilities::default() }
 }
 
 /// Returns unknown for the first `times` attempts, then sent.

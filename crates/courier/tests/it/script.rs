@@ -54,7 +54,7 @@ pub(crate) struct Script {
     well: Mutex<Result<(), String>>,
     checks: AtomicU64,
     asked: AtomicU64,
-    desk: Mutex<Option<Arc<dyn FeedbackSink>>>,
+    feedback: Mutex<Option<Arc<dyn FeedbackSink>>>,
     deaf: Mutex<Option<String>>,
 }
 
@@ -75,7 +75,7 @@ impl Script {
             well: Mutex::new(Ok(())),
             checks: AtomicU64::new(0),
             asked: AtomicU64::new(0),
-            desk: Mutex::new(None),
+            feedback: Mutex::new(None),
             deaf: Mutex::new(None),
         })
     }
@@ -108,8 +108,9 @@ impl Script {
     }
 
     /// The feedback sink passed by the runtime; waits for it.
-    pub(crate) async fn desk(&self) -> Arc<dyn FeedbackSink> {
-        eventually_async("a feedback sink", async || self.desk.lock().unwrap().clone().ok_or("none")).await
+    pub(crate) async fn feedback(&self) -> Arc<dyn FeedbackSink> {
+        eventually_async("a feedback sink", async || self.feedback.lock().unwrap().clone().ok_or("none"))
+            .await
     }
 
     /// Makes `serve` fail with this reason.
@@ -192,11 +193,11 @@ impl Transport for Script {
         self.abilities.clone()
     }
 
-    async fn serve(&self, desk: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
+    async fn serve(&self, feedback: Arc<dyn FeedbackSink>, stop: CancellationToken) -> Result<(), String> {
         if let Some(why) = self.deaf.lock().unwrap().clone() {
             return Err(why);
         }
-        *self.desk.lock().unwrap() = Some(desk);
+        *self.feedback.lock().unwrap() = Some(feedback);
         stop.cancelled().await;
         Ok(())
     }
@@ -219,7 +220,7 @@ impl Transport for Script {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
+    async fn look_up(&self, envelope: &Envelope, _: UnixMs, _: UnixMs) -> LookupResult {
         self.asked.fetch_add(1, Ordering::SeqCst);
         (self.finds.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(envelope)
     }

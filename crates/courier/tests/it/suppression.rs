@@ -62,24 +62,26 @@ async fn a_senders_list_applies_to_that_sender_only() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let (ours, theirs) = ("u1".parse().unwrap(), "u2".parse().unwrap());
-    desk.suppress(
-        &person(0),
-        &SuppressionList::Sender(ours),
-        Reason::Unsubscribed,
-        &ConsentNotice::heard(Instant::now()),
-    )
-    .await
-    .unwrap();
-    desk.suppress(
-        &person(1),
-        &SuppressionList::Sender(theirs),
-        Reason::Unsubscribed,
-        &ConsentNotice::heard(Instant::now()),
-    )
-    .await
-    .unwrap();
+    feedback
+        .suppress(
+            &person(0),
+            &SuppressionList::Sender(ours),
+            Reason::Unsubscribed,
+            &ConsentNotice::heard(Instant::now()),
+        )
+        .await
+        .unwrap();
+    feedback
+        .suppress(
+            &person(1),
+            &SuppressionList::Sender(theirs),
+            Reason::Unsubscribed,
+            &ConsentNotice::heard(Instant::now()),
+        )
+        .await
+        .unwrap();
     let order = house.tell(&to_the_same(2)).await;
     house.ended(&order).await;
     let deliveries = house.outcomes(&order).await;

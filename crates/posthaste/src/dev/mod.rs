@@ -66,15 +66,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let mut asked = Asked::new()?;
     let place = DevDir::open(args.data.as_deref())?;
     let ports = Ports::choose(args.port, args.outbox_port, args.smtp_port)?;
-    let mut crew = Supervisor::new(&place)?;
+    let mut supervisor = Supervisor::new(&place)?;
     let up = async {
         let parts = parts::all(&args, &place, &ports)?;
-        crew.start(parts.server).await?;
+        supervisor.start(parts.server).await?;
         // Before all others, so that an unusable store is reported here, with its address.
         key::ready(&place, &parts.store).await?;
         // The sandbox starts before the couriers, so that they find their providers right away.
-        crew.start_all(vec![parts.sandbox, parts.queue]).await?;
-        crew.start_all(parts.couriers).await
+        supervisor.start_all(vec![parts.sandbox, parts.queue]).await?;
+        supervisor.start_all(parts.couriers).await
     };
     let up = tokio::select! {
         up = up => up,
@@ -83,14 +83,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let note = match up.and_then(|()| place.announce(context.places(), &ports)) {
         Ok(note) => note,
         Err(failure) => {
-            crew.stop(asked.again()).await;
+            supervisor.stop(asked.again()).await;
             return Err(failure);
         }
     };
     banner::show(&place, &ports, args.redis.is_some())?;
-    crew.watch(asked.again()).await;
+    supervisor.watch(asked.again()).await;
     context.terminal.note("Stopping. Press Ctrl-C again to stop at once.");
-    crew.stop(asked.again()).await;
+    supervisor.stop(asked.again()).await;
     drop(note);
     match &args.data {
         Some(data) => context.terminal.note(&format!("Stopped. All data is in {}.", data.display())),

@@ -1,7 +1,7 @@
 //! Recipients from a CSV file: detects encoding, delimiter and columns, and reads one person per row.
 
 mod columns;
-mod dialect;
+mod delimiter;
 mod encoding;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -11,7 +11,7 @@ use encoding_rs_io::DecodeReaderBytesBuilder;
 use super::columns::is_address;
 use super::person::is_blank;
 use super::scan::{BadRow, Scan};
-use super::{Columns, Map, Person, dialect, encoding};
+use super::{Columns, Map, Person, delimiter, encoding};
 use crate::failure::{Failure, Result};
 
 /// Bytes at the beginning that are examined to detect the delimiter, the columns and, for standard input, the encoding.
@@ -100,8 +100,8 @@ impl People {
         raw.by_ref().take(SAMPLE).read_to_end(&mut begin)?;
         let encoding = options.encoding.or(found).unwrap_or_else(|| encoding::guess(&begin));
         let (text, _, _) = encoding.decode(&begin);
-        let told = dialect::told(&text);
-        let delimiter = options.delimiter.or(told).unwrap_or_else(|| dialect::delimiter(&text));
+        let told = delimiter::told(&text);
+        let delimiter = options.delimiter.or(told).unwrap_or_else(|| delimiter::delimiter(&text));
         drop(text);
         let whole = Cursor::new(begin).chain(raw);
         let decoded: Box<dyn Read + Send> = if encoding == UTF_8 {
@@ -145,7 +145,7 @@ impl People {
 
     /// How the file is read, in words: `UTF-8, comma`.
     pub(crate) fn words(&self) -> String {
-        format!("{}, {}", self.encoding.name(), dialect::word(self.delimiter))
+        format!("{}, {}", self.encoding.name(), delimiter::word(self.delimiter))
     }
 
     /// The next row: its line and the person; `None` after the last one. Reading continues after an invalid row.

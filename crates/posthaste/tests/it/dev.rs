@@ -28,7 +28,7 @@ pub(crate) fn stop(child: &Child) {
 }
 
 /// Its child processes, by name.
-fn crew(parent: &Child) -> BTreeMap<String, u32> {
+fn children(parent: &Child) -> BTreeMap<String, u32> {
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
     let ids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let children = ids.filter(|id| parent_of(*id) == Some(parent.id()));
@@ -63,13 +63,13 @@ fn wait_gone(ids: &BTreeMap<String, u32>) {
     });
 }
 
-fn wait_crew(parent: &Child, count: usize) -> BTreeMap<String, u32> {
+fn wait_children(parent: &Child, count: usize) -> BTreeMap<String, u32> {
     eventually("all processes are running", || {
-        let crew = crew(parent);
-        if crew.len() == count && !crew.contains_key("as-child") {
-            Ok(crew)
+        let children = children(parent);
+        if children.len() == count && !children.contains_key("as-child") {
+            Ok(children)
         } else {
-            Err(format!("{crew:?}"))
+            Err(format!("{children:?}"))
         }
     })
 }
@@ -146,9 +146,9 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     assert_eq!(healthy.code, 0, "{healthy:?}");
     assert!(user.run(&["courier", "list"]).await.out.contains("at work"));
 
-    let crew = wait_crew(&dev, ALL);
+    let children = wait_children(&dev, ALL);
     stop(&dev);
-    wait_gone(&crew);
+    wait_gone(&children);
     assert!(!user.path("state/posthaste/dev.toml").exists());
     let after = user.run(&["order", "list", "--server", "http://127.0.0.1:1"]).await;
     assert_eq!(after.code, 7, "{after:?}");
@@ -179,7 +179,7 @@ async fn sent_messages_are_in_the_outbox() {
     let user = User::fresh();
     let server = PrivateServer::start().expect("a server");
     let dev = up(&user, &["--redis", &server.url()]);
-    assert_eq!(wait_crew(&dev, ALL - 1).len(), ALL - 1, "no server of its own");
+    assert_eq!(wait_children(&dev, ALL - 1).len(), ALL - 1, "no server of its own");
     let to = ["send", "--email", "anna@example.org", "--email", "bo@example.org", "--subject", "Привет"];
     let sent = user.run(&[&to[..], &["--text", "First line\nSecond line", "--watch"]].concat()).await;
     assert_eq!(sent.code, 0, "{sent:?}");
@@ -204,7 +204,7 @@ const OTHERS: [&str; 7] =
 async fn a_process_that_dies_is_restarted_and_reported() {
     let user = User::fresh();
     let dev = up(&user, &[]);
-    let first = wait_crew(&dev, ALL);
+    let first = wait_children(&dev, ALL);
     for name in OTHERS {
         kill(first[name]);
         let said = if name == "redis-server" { "redis ended (signal 9)" } else { name };
@@ -212,7 +212,7 @@ async fn a_process_that_dies_is_restarted_and_reported() {
             .expect("told");
     }
     eventually("all processes have been replaced", || {
-        let now = crew(&dev);
+        let now = children(&dev);
         let others = OTHERS.iter().all(|name| now.get(*name).is_some_and(|id| *id != first[*name]));
         if now.len() == ALL && others { Ok(()) } else { Err(format!("{now:?}")) }
     });
@@ -231,9 +231,9 @@ async fn no_child_outlives_a_killed_parent() {
     let user = User::fresh();
     let data = user.path("data").display().to_string();
     let dev = up(&user, &["--data", &data]);
-    let crew = wait_crew(&dev, ALL);
+    let children = wait_children(&dev, ALL);
     dev.kill9().expect("killed");
-    wait_gone(&crew);
+    wait_gone(&children);
 }
 
 #[tokio::test]

@@ -94,6 +94,8 @@ scripts!(
     lift_suppression,
     /// Limits the rate of calls of an API key.
     limit_rate,
+    /// Takes messages out of a quota.
+    limit_sms,
     /// Lists, or ends, deliveries that may have been begun in a lost period.
     list_in_doubt,
     /// Returns the mark at which each run of the server began.
@@ -113,9 +115,11 @@ scripts!(
     /// Ends a halt.
     recover,
     /// The first call to a database.
-    register,
+    register_process,
     /// Gives leases back.
     release,
+    /// Takes records off the list of parked ones.
+    release_parked,
     /// Extends leases.
     renew,
     /// Puts lost parcels back into their index.
@@ -132,8 +136,6 @@ scripts!(
     scan_orders,
     /// Stores the outcomes of attempts.
     settle,
-    /// Takes messages out of a quota.
-    sms_quota,
     /// Stores parcels of a big order.
     stage_parcels,
     /// Puts addresses on a suppression list.
@@ -142,8 +144,6 @@ scripts!(
     take_daily_places,
     /// Records when an API key was last used.
     touch_key,
-    /// Unparks records.
-    unpark,
     /// Removes staged data that is no longer needed.
     unstage_parcels,
 );

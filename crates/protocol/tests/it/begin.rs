@@ -48,7 +48,7 @@ fn deliveries_are_sending_under_their_next_attempt() {
     // A repeat returns the same and changes nothing.
     db.again();
     assert_eq!(db.unchanged(&begin(0)), [(ParcelCode::Ok, vec![BEGUN, BEGUN])]);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_big_order_counts_what_is_sending() {
             "~ lease:{0}:email u1:5:0: 2 0 1 0 c1 -> 2 1 0 @now+30000 c1",
         ],
     );
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_delivery_is_begun_only_when_the_attempts_before_it_are_recorded() {
         courier.settle(&parcel, false, &[report(0, 2, OutcomeKind::Sent)]);
         assert_eq!(try_begin(3), DeliveryBegun::Final);
         assert_eq!(courier.begin(&parcel, &[(9, 1)]).1, [DeliveryBegun::NoDelivery]);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -118,7 +118,7 @@ fn attempts_wrap_at_256() {
     }
     let delivery = order.delivery(&db, 0);
     assert_eq!((delivery.attempt, delivery.tries), (44, 0));
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn tokens_are_issued_once_and_stay_with_their_delivery() {
     let others = [token(1), token(3), DeliveryBegun::NoDelivery];
     assert_eq!(courier.begin_with(&parcel, &[(0, 2), (1, 1), (7, 1)], 1).1, others);
     assert_eq!(order.delivery(&db, 0).token, Some(nth(1)));
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn deliveries_begun_together_may_share_a_token_within_their_parcel() {
     );
     let (_, again) = courier.begin_with(&parcels[0].0, &[(1, 2), (4, 2), (5, 1), (6, 1)], 100);
     assert_eq!(tokens(vec![(ParcelCode::Ok, again)]), [vec![1, 3, 5, 5]]);
-    db.sound();
+    db.check_invariants();
 }
 
 /// A provider drops a message with a token it knows: a token issued twice would silently lose a message.
@@ -316,7 +316,7 @@ fn tokens_wrap_without_a_gap_or_a_zero() {
     });
     let wanted = (1..=400).map(|n| (ahead + n) % 1_000);
     assert_eq!(places.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn many_parcels_fit_in_one_call() {
     assert!(
         step.changes.contains(&"~ history:{0}:u2:1 c:email: pending=501 -> pending=499 sending=2".to_owned())
     );
-    db.sound();
+    db.check_invariants();
     let nothing = Begin { parcels: &[], ..begin };
     assert_eq!(db.unchanged(&nothing), []);
 }

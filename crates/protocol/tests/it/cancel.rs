@@ -48,7 +48,7 @@ fn an_inline_order_that_is_not_due_ends_here() {
         ],
     );
     again(&db, &order, 2, 0);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_big_order_that_is_not_due_ends_here_without_touching_its_parcels() {
         ],
     );
     again(&db, &order, 503, 0);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -89,11 +89,11 @@ fn a_promoted_order_is_marked_and_its_parcels_end_when_reached() {
         assert_eq!(step.reply, ok(2, 0));
         step.changed(&[], &["+ history:{0}:u1:5 x: @now", "+ history:{0}:u1:5 v: 1"]);
         again(&db, &order, 2, 0);
-        db.sound();
+        db.check_invariants();
         let courier = Courier::new(&db, "c1");
         assert_eq!(courier.take(&courier.next()).0.closed, 1);
         again_after(&db, &order, 2, 0);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -118,7 +118,7 @@ fn a_partly_promoted_order_ends_wholly() {
         step.changes
     );
     again(&db, &order, 300_000, 0);
-    db.sound();
+    db.check_invariants();
     let courier = Courier::new(&db, "c1");
     let mut closed = 0;
     while closed < 600 {
@@ -127,7 +127,7 @@ fn a_partly_promoted_order_ends_wholly() {
         closed += taken.closed;
     }
     again_after(&db, &order, 300_000, 0);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn messages_on_the_wire_finish() {
             .collect();
         assert_eq!(states, [State::Sent, State::Delivered, State::Cancelled, State::Cancelled]);
         again_after(&db, &order, 2, 2);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -176,7 +176,7 @@ fn a_late_bell_does_not_bypass_a_cancel() {
     db.later(MINUTE * 2);
     assert_eq!(cancel(&db, &order).reply, ok(1, 0));
     assert!(Courier::new(&db, "c1").claim().is_empty());
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn an_inline_order_whose_first_channel_has_no_deliveries() {
     let order = order.due_in(&db, MINUTE).accept(&db).clone();
     assert_eq!(cancel(&db, &order).reply, ok(1, 0));
     again(&db, &order, 1, 0);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -231,5 +231,5 @@ fn a_parcel_claimed_before_is_not_begun_after() {
     assert_eq!(order.delivery(&db, 0).state, State::Cancelled);
     let (taken, parcels) = courier.take(&Claim { begin: 9, ..courier.next() });
     assert!(parcels.is_empty() && taken.closed == 0);
-    db.sound();
+    db.check_invariants();
 }

@@ -48,7 +48,7 @@ fn claimed_parcels_get_a_lease_and_one_fence() {
             "~ channels:{0} email: 0 -> @now",
         ],
     );
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn deliveries_of_inline_orders_are_begun_at_once() {
     }
     assert_eq!(parcel_ids(&courier.take(&courier.same()).0).len(), 4);
     db.again();
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_retried_delivery_is_begun_at_once_under_its_next_attempt() {
         let (code, begun) = courier.begin(&parcels[0], &[(0, 2)]);
         assert_eq!((code, begun), (ParcelCode::Ok, vec![DeliveryBegun::Begun { token: 0 }]), "begun already");
         assert_eq!(db.snapshot().hash("history:{0}:u1:1")["v"], b"3", "revisions count on");
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -310,7 +310,7 @@ fn parcels_of_a_cancelled_or_expired_order_end_when_claimed() {
             "{:#?}",
             step.changes
         );
-        db.sound();
+        db.check_invariants();
         assert_eq!(courier.take(&courier.next()).0.closed, 0);
     }
 }
@@ -322,9 +322,9 @@ fn closing_is_bounded() {
     let courier = Courier::new(&db, "c1");
     db.later(SPAN);
     assert_eq!(courier.take(&courier.next()).0.closed, 8, "4,000 deliveries per call");
-    db.sound();
+    db.check_invariants();
     assert_eq!(courier.take(&courier.next()).0.closed, 2);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

@@ -125,9 +125,9 @@ fn only_acceptance_may_be_refused_for_memory() {
             "bind_idempotency_key",
             "create_key",
             "enqueue",
+            "limit_sms",
             "put_alias",
-            "register",
-            "sms_quota",
+            "register_process",
             "stage_parcels",
             "take_daily_places"
         ]

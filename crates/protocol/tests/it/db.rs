@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use posthaste_model::{Channel, UnixMs};
-use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::scripts::register_process::{RegisterProcess, Registered};
 use posthaste_protocol::{PartitionKeys, Refusal, ReplyValue, ScriptAnswer, ScriptCall};
 use posthaste_rig::{Connection, Fsync, PrivateServer, RespReply};
 
@@ -72,7 +72,7 @@ impl Db {
     /// Initializes the database with [`EPOCH`].
     pub(crate) fn register(&self) {
         self.epoch.replace(String::new());
-        let reply = self.reply(&Register {
+        let reply = self.reply(&RegisterProcess {
             keys: &self.keys,
             fresh_epoch: EPOCH,
             partitions: 1,
@@ -227,7 +227,7 @@ impl Db {
         self.moments.borrow().clone()
     }
 
-    /// Moves the remembered times back, as [`crate::travel`] does with all times in the database.
+    /// Moves the remembered times back, as [`crate::time_shift`] does with all times in the database.
     pub(crate) fn shift_moments(&self, ms: u64) {
         self.moments.borrow_mut().iter_mut().for_each(|moment| *moment -= ms);
     }

@@ -121,7 +121,7 @@ fn a_key_is_gone_once_its_moment_has_passed() {
         if answer.reply.parcels == 1 { Ok(()) } else { Err("not yet") }
     });
     assert_eq!(listener.heard(), ["expired delivery:{0}:u1:5"]);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

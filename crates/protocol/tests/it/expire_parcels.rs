@@ -33,7 +33,7 @@ fn orders_on_a_channel_without_courier_end_too() {
     db.reply(&Cancel { keys: &db.keys, order_id: &orders[2].order_id });
     assert_eq!(close(&db, &orders[0], BULK, 0, 200), ExpiredParcels { next: None, closed: 1, lost: 0 });
     assert_eq!(orders[2].delivery(&db, 0).state, State::Cancelled);
-    db.sound();
+    db.check_invariants();
     db.later(SPAN);
     assert_eq!(close(&db, &orders[0], BULK, 0, 200), ExpiredParcels { next: None, closed: 3, lost: 0 });
     for order in &orders[..2] {
@@ -46,7 +46,7 @@ fn orders_on_a_channel_without_courier_end_too() {
         );
     }
     assert!(db.snapshot().get("ready:{0}:email:bulk").is_none());
-    db.sound();
+    db.check_invariants();
     db.again();
 }
 
@@ -65,7 +65,7 @@ fn a_walk_continues_where_it_stopped() {
     assert_eq!(walk(1), ExpiredParcels { next: Some(1), closed: 2, lost: 0 });
     assert_eq!(walk(1), ExpiredParcels { next: Some(2), closed: 1, lost: 0 });
     assert_eq!(walk(2), ExpiredParcels { next: None, closed: 0, lost: 0 });
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_walk_that_closed_all_it_saw_is_not_at_its_end() {
     db.later(SPAN);
     assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: Some(0), closed: 8, lost: 0 });
     assert_eq!(close(&db, &order, BULK, 0, 200), ExpiredParcels { next: None, closed: 4, lost: 0 });
-    db.sound();
+    db.check_invariants();
 }
 
 /// Orders of one delivery take a fast path through `expire_parcels`. It has the same results as the general path.
@@ -227,7 +227,7 @@ fn unknowns_are_held_when_their_order_is_over() {
     assert_eq!((delivery.state, delivery.reason), (State::Unknown, posthaste_model::Reason::Held));
     assert_eq!(order.delivery(&db, 2).state, State::Sent);
     assert!(db.snapshot().get("crashes:{0}:email").is_none());
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn released_parcels_are_ready_at_once_and_count_no_crash() {
     );
     db.again();
     assert_eq!(release(&courier, &db, Duration::ZERO, &parcel).reply, [ParcelCode::Stale]);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_parcel_without_pending_deliveries_leaves() {
     courier.settle(&parcel, false, &[report(1, 1, OutcomeKind::Unknown)]);
     let step = release(&courier, &db, Duration::ZERO, &parcel);
     assert_eq!(step.reply, [ParcelCode::Stale], "it left when its last delivery was settled");
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn deliveries_of_a_cancelled_order_end_when_it_is_released() {
             &retired,
         ],
     );
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
 use posthaste_protocol::scripts::fail_parcel::FailedParcel;
-use posthaste_protocol::scripts::unpark::Unpark;
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 
 use crate::db::Db;
 use crate::order::Order;
 use crate::parked::{fail_order, fail_parcel, parked};
-use crate::went_back::{fence, runs};
+use crate::rollback::{fence, runs};
 
 #[test]
 fn operator_actions_on_parked_records_leave_a_mark_and_repeats_none() {
@@ -15,12 +15,12 @@ fn operator_actions_on_parked_records_leave_a_mark_and_repeats_none() {
     let words: [Word; 4] = [
         ("release of a parcel", |db, order| {
             let (channel, names) = (Some(&order.channels[0].0), [order.parcel_id(0).to_string()]);
-            assert_eq!(db.reply(&Unpark { keys: &db.keys, channel, names: &names }), 1);
+            assert_eq!(db.reply(&ReleaseParked { keys: &db.keys, channel, names: &names }), 1);
         }),
         ("release of an order", |db, order| {
             db.raw(&["ZADD", "parked:{0}", "1", order.order_id.as_str()]);
             let names = [order.order_id.to_string()];
-            assert_eq!(db.reply(&Unpark { keys: &db.keys, channel: None, names: &names }), 1);
+            assert_eq!(db.reply(&ReleaseParked { keys: &db.keys, channel: None, names: &names }), 1);
         }),
         ("end of a parcel", |db, order| assert_eq!(fail_parcel(db, order, 0), FailedParcel::Ended(2))),
         ("end of an order", |db, order| assert_eq!(fail_order(db, order, true), FailedOrder::Ended)),

@@ -18,7 +18,7 @@ use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::PurgeOrders;
 use posthaste_protocol::scripts::put_alias::PutAlias;
-use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
@@ -80,7 +80,7 @@ fn acceptance_is_refused_whole() {
     refused(&db, &TakeDailyPlaces { sender: &sender, order_id, daily: 9, day_start });
     let key = crate::api_keys::key(1, "ci");
     refused(&db, &CreateKey { keys, key: &key });
-    refused(&db, &Register { keys, fresh_epoch: "e", partitions: 1, channel: None, receipts: None });
+    refused(&db, &RegisterProcess { keys, fresh_epoch: "e", partitions: 1, channel: None, receipts: None });
     // A refused client may return its place, and its staged data is removed.
     assert_eq!(
         db.reply(&ReturnDailyPlaces {
@@ -172,10 +172,10 @@ fn scripts_that_drain_keep_working() {
     });
     db.reply(&RepairIndexes { keys, channel, order_id: &second.order_id, from: 0 });
     db.reply(&ScanOrders { keys, from: 0, limit: 9 });
-    db.sound();
+    db.check_invariants();
     later(&db, crate::order::SPAN);
     db.reply(&ExpireParcels { keys, channel, index: Index::Ready(Priority::Bulk), from: 0, limit: 200 });
-    db.sound();
+    db.check_invariants();
     let states: Vec<_> =
         first.try_outcomes(&db, 0).expect("outcomes").deliveries().map(|delivery| delivery.state).collect();
     assert_eq!(states, [State::Delivered, State::Unknown, State::Expired]);

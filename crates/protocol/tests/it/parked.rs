@@ -11,9 +11,9 @@ use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
 use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::{PurgeOrders, PurgedOrders};
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use posthaste_protocol::scripts::repair_indexes::{RepairIndexes, RepairedIndexes};
 use posthaste_protocol::scripts::scan_orders::ScanOrders;
-use posthaste_protocol::scripts::unpark::Unpark;
 
 use crate::db::Db;
 use crate::order::{Courier, Order, report};
@@ -73,8 +73,8 @@ pub(crate) fn released_records_are_put_back_by_repair() {
         let order = parked(&db, big);
         let (keys, channel) = (&db.keys, Some(&order.channels[0].0));
         let names = [order.parcel_id(0).to_string()];
-        assert_eq!(db.reply(&Unpark { keys, channel, names: &names }), 1);
-        assert_eq!(db.unchanged(&Unpark { keys, channel, names: &names }), 0);
+        assert_eq!(db.reply(&ReleaseParked { keys, channel, names: &names }), 1);
+        assert_eq!(db.unchanged(&ReleaseParked { keys, channel, names: &names }), 0);
         assert!(
             db.snapshot().get("parked_why:{0}").is_none() && db.snapshot().get("parked:{0}:email").is_none()
         );
@@ -111,7 +111,7 @@ pub(crate) fn deliveries_that_can_be_read_fail_and_the_order_ends() {
             }),
             FailedParcel::Absent
         );
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn unreadable_deliveries_become_unknown_and_the_counters_agree() {
             all.deliveries()
                 .all(|delivery| delivery.state == State::Unknown && delivery.reason == Reason::Unreadable)
         );
-        db.sound();
+        db.check_invariants();
         assert_eq!(db.raw(&["HGET", &db.keys.history(&order.order_id), "f"]).text().is_some(), !big);
     }
 }
@@ -281,7 +281,7 @@ pub(crate) fn deliveries_that_may_have_been_sent_end_as_unknown() {
             .map(|delivery| delivery.state)
             .collect();
         assert_eq!(states, [State::Sent, State::Unknown, State::Failed]);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -316,7 +316,7 @@ pub(crate) fn one_invalid_or_no_delivery_makes_the_whole_parcel_unknown() {
             all.deliveries()
                 .all(|delivery| delivery.state == State::Unknown && delivery.reason == Reason::Unreadable)
         );
-        db.sound();
+        db.check_invariants();
     }
 }
 

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::db::Db;
-use crate::random_walk::{Walk, any_act};
+use crate::random_step::any_act;
+use crate::random_walk::Walk;
 use crate::snapshot::Held;
 
 /// State and attempt of every delivery that has a record.

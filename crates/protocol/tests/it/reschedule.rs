@@ -41,7 +41,7 @@ fn an_order_moves_with_its_bell_and_its_end() {
                 "~ delivery:{0}:u1:5: 0 until @was -> 0 until @due",
             ],
         );
-        db.sound();
+        db.check_invariants();
         // Nothing is promoted at the old time; the order is at the new one.
         db.later(MINUTE * 2);
         assert_eq!(db.reply(&PromoteDue { keys: &db.keys }).parcels, 0);
@@ -88,10 +88,10 @@ fn an_order_may_be_moved_to_now() {
         let step = db.step(&to(&db, &order, UnixMs(5)));
         let now = UnixMs(step.now);
         assert_eq!(step.reply, Rescheduled::Ok { due: now, not_after: now.after(crate::order::SPAN) });
-        db.sound();
+        db.check_invariants();
         db.pass(now);
         assert_eq!(Courier::new(&db, "c1").claim().len(), 1);
-        db.sound();
+        db.check_invariants();
     }
 }
 

@@ -93,7 +93,7 @@ fn an_unknown_is_repeated_once() {
         db.again();
         let again = resolve(&db, &courier, &order, &retry);
         assert_eq!((deliveries(&again), again.changes), (vec![Decided::Known], vec![]));
-        db.sound();
+        db.check_invariants();
         // Unknown again: the one repeat is spent.
         let parcel = courier.claim_one();
         courier.begun(&parcel, &[(0, 2)]);
@@ -105,7 +105,7 @@ fn an_unknown_is_repeated_once() {
             deliveries(&resolve(&db, &courier, &order, &[(0, 2, Decision::Repeat)])),
             [Decided::Applied]
         );
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -135,7 +135,7 @@ fn a_repeat_is_under_the_same_token() {
         courier.settle(&parcel, true, &[report(0, attempt + 1, OutcomeKind::Unknown)]);
         assert_eq!(order.delivery(&db, 0).changed, begun, "nor one that is unknown again");
     }
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn held_deliveries_stay_unknown() {
     );
     assert_eq!(order.delivery(&db, 0).changed, begun);
     db.again();
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn the_result_of_a_lookup_counts() {
             let delivery = order.delivery(&db, 1);
             assert_eq!((delivery.state, delivery.reason), (state, Reason::Rejected));
             assert!(db.snapshot().get("crashes:{0}:email").is_none(), "no mark is left");
-            db.sound();
+            db.check_invariants();
         }
     }
 }
@@ -233,10 +233,10 @@ fn a_parcel_under_a_lease_is_not_made_ready() {
     courier.settle(&parcel, false, &[report(0, 1, OutcomeKind::Unknown)]);
     let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Retry)]);
     assert!(step.changes.iter().all(|line| !line.contains("ready:")), "{:#?}", step.changes);
-    db.sound();
+    db.check_invariants();
     let (code, _) = courier.settle(&parcel, true, &[]);
     assert_eq!(code, posthaste_protocol::scripts::ParcelCode::Ready);
-    db.sound();
+    db.check_invariants();
 }
 
 /// Every reply of `resolve` and `apply_receipt` for records that can't be read.
@@ -308,7 +308,7 @@ fn a_receipt_before_the_settle_wins() {
             assert_eq!(letters, [Reported::Known], "{outcome:?}");
         }
         assert_eq!(order.delivery(&db, 0).state, State::Delivered);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -329,7 +329,7 @@ fn a_receipt_resolves_an_unknown_and_clears_its_mark() {
             assert!(step.changes.contains(&gone.to_owned()), "{:#?}", step.changes);
         }
         db.again();
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -345,7 +345,7 @@ fn a_receipt_ends_a_delivery_that_waits_for_its_repeat() {
         let step = db.step(&receipt(&db, &courier, &parcel_id, 1, ReceiptStatus::Sent));
         assert_eq!(step.reply, Some(Reported::Applied));
         assert!(step.changes.contains(&"- ready:{0}:email:bulk u1:5:0".to_owned()), "{:#?}", step.changes);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -366,7 +366,7 @@ fn a_receipt_of_an_earlier_attempt_is_evidence_that_it_was_taken() {
         courier.settle(&parcel, true, &[report(0, 2, OutcomeKind::Failed)]);
         let end = if state == State::Sending { State::Failed } else { state };
         assert_eq!(order.delivery(&db, 0).state, end);
-        db.sound();
+        db.check_invariants();
     }
 }
 

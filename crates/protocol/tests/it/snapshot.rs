@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use posthaste_model::UnixMs;
 use posthaste_rig::RespReply;
 
-use crate::print::Printer;
+use crate::print_records::Printer;
 
 /// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::db::{Db, channel};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-const LIST: &str = "suppressed:{0}:email";
+pub(crate) const LIST: &str = "suppressed:{0}:email";
 
 /// The key of these tests.
 pub(crate) fn key() -> AddressKey {
@@ -80,13 +80,13 @@ pub(crate) fn step(db: &Db, n: u32, what: u8) {
     }
 }
 
-fn ready() -> Db {
+pub(crate) fn ready() -> Db {
     let db = Db::start();
     agree(&db);
     db
 }
 
-fn email() -> Channel {
+pub(crate) fn email() -> Channel {
     channel("email")
 }
 
@@ -95,7 +95,7 @@ fn put(db: &Db, entries: &[NewSuppression]) -> crate::db::Step<Option<Vec<Suppre
     db.step(&PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries })
 }
 
-fn put_one(db: &Db, entry: &NewSuppression) -> Suppressed {
+pub(crate) fn put_one(db: &Db, entry: &NewSuppression) -> Suppressed {
     put(db, std::slice::from_ref(entry)).reply.expect("the same key").remove(0)
 }
 
@@ -121,69 +121,13 @@ fn last(db: &Db, n: u32) -> UnixMs {
     UnixMs(record[10..16].iter().fold(0, |n, b| n << 8 | u64::from(*b)))
 }
 
-fn lift(db: &Db, n: u32) -> Lifted {
+pub(crate) fn lift(db: &Db, n: u32) -> Lifted {
     lift_seen(db, n, last(db, n))
 }
 
-fn lift_seen(db: &Db, n: u32, seen: UnixMs) -> Lifted {
+pub(crate) fn lift_seen(db: &Db, n: u32, seen: UnixMs) -> Lifted {
     let (keys, channel) = (&db.keys, &email());
     db.reply(&LiftSuppression { keys, key: &key(), channel, id: id(n), seen })
-}
-
-#[test]
-fn a_random_key_is_stored_once() {
-    let db = Db::start();
-    let (first, second) = (key(), AddressKey::new(&[8; 32]));
-    let made = |key| AgreeOnKey { keys: &db.keys, key, made: true };
-    let step = db.step(&made(&first));
-    assert_eq!(step.reply, KeyAgreed::Kept(first.clone()));
-    step.changed(&[], &["+ address_key:{0} check: <16 bytes>", "+ address_key:{0} key: <32 bytes>"]);
-    db.again();
-    assert_eq!(db.unchanged(&made(&second)), KeyAgreed::Kept(first));
-}
-
-#[test]
-fn a_key_from_the_settings_is_never_stored() {
-    let db = Db::start();
-    let own = |key| AgreeOnKey { keys: &db.keys, key, made: false };
-    let (first, second) = (key(), AddressKey::new(&[8; 32]));
-    let step = db.step(&own(&first));
-    assert_eq!(step.reply, KeyAgreed::Yours);
-    step.changed(&[], &["+ address_key:{0} check: <16 bytes>"]);
-    db.again();
-    assert_eq!(db.unchanged(&own(&first)), KeyAgreed::Yours);
-    let made = AgreeOnKey { keys: &db.keys, key: &second, made: true };
-    assert_eq!(db.unchanged(&made), KeyAgreed::IsSet);
-    // Another key may replace it only while no list has an entry.
-    assert_eq!(db.reply(&own(&second)), KeyAgreed::Yours);
-    assert_eq!(db.reply(&own(&first)), KeyAgreed::Yours);
-    put_one(&db, &refusal(1));
-    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
-    // A lifted entry counts: its late copies must be recognized.
-    lift(&db, 1);
-    assert_eq!(db.unchanged(&own(&second)), KeyAgreed::Other { made: false });
-}
-
-#[test]
-fn a_key_from_the_settings_replaces_a_random_one_if_lists_are_empty() {
-    let db = ready();
-    let second = AddressKey::new(&[8; 32]);
-    let own = AgreeOnKey { keys: &db.keys, key: &second, made: false };
-    put_one(&db, &refusal(1));
-    assert_eq!(db.unchanged(&own), KeyAgreed::Other { made: true });
-    db.raw(&["DEL", LIST]);
-    let step = db.step(&own);
-    assert_eq!(step.reply, KeyAgreed::Yours);
-    step.changed(&[], &["- address_key:{0} key"]);
-    // A process with the old key can no longer write.
-    let entries = [refusal(2)];
-    let late = PutSuppressions { keys: &db.keys, key: &key(), channel: &email(), entries: &entries };
-    assert_eq!(db.unchanged(&late), None);
-    assert_eq!(lift_seen(&db, 2, UnixMs(1)), Lifted::OtherKey);
-    db.raw(&["DEL", "address_key:{0}"]);
-    assert_eq!(db.unchanged(&late), None);
-    db.raw(&["SET", "address_key:{0}", "x"]);
-    assert_eq!(db.unchanged(&own), KeyAgreed::Bad);
 }
 
 #[test]

@@ -10,19 +10,20 @@ use posthaste_protocol::scripts::ALL;
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
+use posthaste_protocol::scripts::limit_sms::{LimitSms, QuotaStep, SmsLimits};
 use posthaste_protocol::scripts::list_in_doubt::{DoubtIndex, ListInDoubt};
 use posthaste_protocol::scripts::open_server_run::OpenServerRun;
 use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::put_alias::PutAlias;
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::sms_quota::{QuotaStep, SmsLimits, SmsQuota};
-use posthaste_protocol::scripts::unpark::Unpark;
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use posthaste_rig::Connection;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use crate::db::{Db, EPOCH, channel};
-use crate::random_walk::{Walk, any_act};
+use crate::random_step::any_act;
+use crate::random_walk::Walk;
 
 /// One command as MONITOR prints it: its source (`lua` or an address), and its words.
 fn parse(line: &str) -> (bool, Vec<Vec<u8>>) {
@@ -101,14 +102,14 @@ fn park_and_fail(db: &Db) {
     let parcel_id: ParcelId = "u1:5:0".parse().expect("a member");
     let parcels = [ToPark { parcel_id: parcel_id.clone(), fence: None, why: "deliveries" }];
     db.reply(&Park { keys, channel, parcels: &parcels });
-    db.reply(&Unpark { keys, channel: Some(channel), names: &[parcel_id.to_string()] });
+    db.reply(&ReleaseParked { keys, channel: Some(channel), names: &[parcel_id.to_string()] });
     db.reply(&Park { keys, channel, parcels: &parcels });
     db.reply(&FailParcel { keys, channel, parcel_id: &parcel_id });
     db.reply(&FailOrder { keys, order_id, from: None, forced: true });
 }
 
 fn take_quota(db: &Db) {
-    db.reply(&SmsQuota {
+    db.reply(&LimitSms {
         channel: &channel("sms"),
         day: UnixMs(1_000),
         hour: UnixMs(2_000),

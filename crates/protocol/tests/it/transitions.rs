@@ -61,7 +61,7 @@ impl<'a> Case<'a> {
             }
         }
         assert_eq!(case.state(), state);
-        db.sound();
+        db.check_invariants();
         case
     }
 
@@ -285,7 +285,7 @@ fn a_delivery_that_waits_for_its_repeat_ends_as_unknown() {
             assert_eq!(Some(case.state()), next(State::Pending, DeliveryEvent::EndRepeated), "{event:?}");
             let ballast = next(State::Pending, event).expect("a cell");
             assert_eq!(case.order.delivery(&db, 1).state, ballast, "{event:?}");
-            db.sound();
+            db.check_invariants();
         }
     }
 }

@@ -93,10 +93,11 @@ async fn cleared(
         Ok(times) => times,
         Err(flaws) => {
             // The times of a repeated order may have passed: it keeps the times it got.
-            let before = if tie.before { state.store.glance(&tie.order_id, None).await } else { Ok(None) };
+            let before =
+                if tie.before { state.store.order_summary(&tie.order_id, None).await } else { Ok(None) };
             let before = before.map_err(|error| failed(error.into()))?;
             match before {
-                Some(glance) if whole.is_none_or(|whole| whole == glance.head.digest) => {
+                Some(summary) if whole.is_none_or(|whole| whole == summary.head.digest) => {
                     return Ok((Times { due: None, not_after: None, moved: false }, None));
                 }
                 Some(_) => return Err(failed(conflict(tie))),
@@ -178,7 +179,7 @@ pub(crate) async fn conclude(
         }
         Err(error) => {
             if matches!(error, AcceptError::Conflict)
-                && let Ok(Some(other)) = state.store.glance(&cleared.tie.order_id, None).await
+                && let Ok(Some(other)) = state.store.order_summary(&cleared.tie.order_id, None).await
             {
                 give_second_back(state, draft, &cleared, other.head.accepted).await;
             }

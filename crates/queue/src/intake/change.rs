@@ -72,18 +72,18 @@ pub(super) async fn reschedule(
     SmallJson(body): SmallJson<MoveBody>,
 ) -> Result<Json<MovedView>, Problem> {
     caller.sees(&order_id)?;
-    let glance = state.store.glance(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
+    let summary = state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
     let (now, rules) = (state.clock.now(), &state.rules);
     let asked = times::due(&body.deliver_at, now, rules.max_ahead).map_err(|flaw| refused(vec![flaw]))?;
     let base = asked.unwrap_or(now);
-    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, glance.head.priority, &order_id));
+    let moved = rules.quiet.as_ref().and_then(|quiet| quiet.moved(base, summary.head.priority, &order_id));
     let due = moved.unwrap_or(base);
     let not_after = match &body.not_after {
         Some(text) => Some(times::not_after(text, due, rules.max_span).map_err(|flaw| refused(vec![flaw]))?),
         None => None,
     };
     let p = state.store.partition_of(&order_id);
-    let mut revision = glance.revision;
+    let mut revision = summary.revision;
     let mut tries = 1;
     let reply = loop {
         let answer = state.store.reschedule(p, &order_id, due, not_after, revision).await;
@@ -110,7 +110,8 @@ pub(super) async fn reschedule(
             Err(in_state("other requests are moving it too; try again", OrderState::Scheduled))
         }
         reply @ (Rescheduled::Rung | Rescheduled::Final) => {
-            let now = state.store.glance(&order_id, Some(&glance)).await.ok().flatten().unwrap_or(glance);
+            let now =
+                state.store.order_summary(&order_id, Some(&summary)).await.ok().flatten().unwrap_or(summary);
             // A repeat of a move whose reply was lost, after the order became due.
             if let Some(view) = moved_before(&body, rules.quiet.as_ref(), &order_id, &now) {
                 return Ok(Json(view));
@@ -153,8 +154,9 @@ pub(super) async fn cancel(
     match answer.map_err(|error| unanswered(&error, &order_id))?.reply {
         Cancelled::Ok { stopped, too_late, .. } => Ok(Json(CancelledView { cancelled: stopped, too_late })),
         Cancelled::Final => {
-            let glance = state.store.glance(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
-            Err(ended(&state, &order_id, glance).await)
+            let summary =
+                state.store.order_summary(&order_id, None).await?.ok_or_else(Problem::order_not_found)?;
+            Err(ended(&state, &order_id, summary).await)
         }
         Cancelled::Gone => Err(Problem::order_not_found()),
         Cancelled::Unreadable => Err(unreadable()),
@@ -181,7 +183,7 @@ fn moved_before(
 
 /// The problem when every delivery is final: with or without failures, as the record says now.
 async fn ended(state: &AppState, order_id: &OrderId, before: OrderSummary) -> Problem {
-    let now = state.store.glance(order_id, Some(&before)).await.ok().flatten().unwrap_or(before);
+    let now = state.store.order_summary(order_id, Some(&before)).await.ok().flatten().unwrap_or(before);
     in_state("every delivery of the order is final", OrderState::of(&now))
 }
 

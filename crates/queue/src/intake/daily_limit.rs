@@ -84,7 +84,8 @@ pub(crate) async fn take(
             }
             DailyPlaces::Full { to_check, .. } => {
                 // A repeated order does not count again.
-                let found = state.store.glance(order_id, None).await.map_err(|error| failed(error.into()))?;
+                let found =
+                    state.store.order_summary(order_id, None).await.map_err(|error| failed(error.into()))?;
                 if found.is_some() {
                     return Ok(None);
                 }

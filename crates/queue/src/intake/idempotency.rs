@@ -129,7 +129,8 @@ impl IdempotencyBinding {
             return problem;
         }
         // A request with the same key may have stored the order, or may still run; an id may be new.
-        let may_be_there = self.keyed || !matches!(state.store.glance(&self.order_id, None).await, Ok(None));
+        let may_be_there =
+            self.keyed || !matches!(state.store.order_summary(&self.order_id, None).await, Ok(None));
         if may_be_there { outcome_unknown(&self.order_id) } else { problem }
     }
 }

@@ -105,17 +105,17 @@ pub(super) async fn retry(
         send_as::check(&caller, content.sender_name.expose(), content.sender_email.expose())?;
     }
     let sender: SenderId = old.sender().parse().map_err(|_| Problem::order_not_found())?;
-    let glance = state.store.glance(&old, None).await?.ok_or_else(Problem::order_not_found)?;
+    let summary = state.store.order_summary(&old, None).await?.ok_or_else(Problem::order_not_found)?;
     let tie = IdempotencyBinding::new(&state, &sender, None, key.as_ref(), digest(&old, &body)).await?;
     if tie.before {
         // The old order's deliveries may have changed since: build the response from what was stored.
-        let stored = state.store.glance_confirmed(&tie.order_id).await;
+        let stored = state.store.confirmed_order_summary(&tie.order_id).await;
         let stored = stored.map_err(|error| unanswered_before(&error, &tie.order_id))?;
-        if let Some(glance) = stored {
-            return Ok(replay(&state, &old, &tie.order_id, &body, &glance));
+        if let Some(summary) = stored {
+            return Ok(replay(&state, &old, &tie.order_id, &body, &summary));
         }
     }
-    match make(&state, &old, &tie, &body, &choice, (&glance.head, &caller)).await {
+    match make(&state, &old, &tie, &body, &choice, (&summary.head, &caller)).await {
         Ok(made) => Ok(made),
         Err((problem, proof)) => {
             let Some(proof) = proof else { return Err(problem) };
@@ -136,9 +136,9 @@ fn replay(
     old: &OrderId,
     order_id: &OrderId,
     body: &RetryBody,
-    glance: &OrderSummary,
+    summary: &OrderSummary,
 ) -> Response {
-    let (head, rules) = (&glance.head, &state.rules);
+    let (head, rules) = (&summary.head, &state.rules);
     let asked =
         body.deliver_at.as_deref().and_then(|text| times::parse(text).filter(|at| *at > head.accepted));
     let base = asked.unwrap_or(head.accepted);

@@ -181,7 +181,7 @@ async fn charge(
         taking: taken.taking,
     };
     let hour_left = Duration::from_millis(HOUR - now.0 % HOUR);
-    let (limit, most, wait) = match state.store.sms_quota(share, &ask, &paid.prefixes()).await? {
+    let (limit, most, wait) = match state.store.limit_sms(share, &ask, &paid.prefixes()).await? {
         Quota::Done { before, now: spent } => {
             tell(before, spent, state.settings.sms_limits.segments_a_day);
             return Ok(Some(taken));
@@ -192,7 +192,7 @@ async fn charge(
         Quota::Prefix(_) => ("to_prefix_an_hour", limits.to_prefix_an_hour, hour_left),
     };
     // A repeated order does not count again.
-    if state.store.glance(order_id, None).await?.is_some() {
+    if state.store.order_summary(order_id, None).await?.is_some() {
         return Ok(None);
     }
     metrics::counter!("posthaste_queue_sms_refused_total", "limit" => limit).increment(1);
@@ -235,7 +235,7 @@ pub(crate) async fn give_back(
         limits: QuotaLimits::default(),
         taking: taken.taking,
     };
-    state.store.sms_quota(QuotaStep::Return, &ask, &[]).await.map(|_| ())
+    state.store.limit_sms(QuotaStep::Return, &ask, &[]).await.map(|_| ())
 }
 
 /// Warns once when the day's segments are nearly used up.

@@ -102,17 +102,17 @@ pub(super) async fn list(
         )
     };
     let cursor = asked.cursor.as_deref().map(str::parse::<OrderCursor>).transpose().map_err(|_| forged())?;
-    let keep = |_: &OrderId, glance: &_| states.is_empty() || states.contains(&OrderState::of(glance));
+    let keep = |_: &OrderId, summary: &_| states.is_empty() || states.contains(&OrderState::of(summary));
     let page =
         state.store.list_orders(&filter, cursor.as_ref(), usize::try_from(limit).unwrap_or(1), keep).await?;
     let page = page.ok_or_else(forged)?;
     let partitions_missing = page.away;
     let receipts = &*state.receipts.said().await?;
-    let views = page.orders.into_iter().map(|(order_id, glance)| {
+    let views = page.orders.into_iter().map(|(order_id, summary)| {
         let state = &state;
         async move {
             match provenance(state, &order_id).await {
-                Ok(provenance) => Ok(Ok(OrderView::new(&order_id, &glance, provenance, receipts))),
+                Ok(provenance) => Ok(Ok(OrderView::new(&order_id, &summary, provenance, receipts))),
                 // Its record can't be read: list the order as unreadable and continue with the page.
                 Err(error) => Ok::<_, CallError>(Err((order_id, error.unreadable().ok_or(error)?))),
             }
@@ -206,11 +206,11 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.sees(&order_id)?;
-    let Some(glance) = state.store.glance(&order_id, None).await? else {
+    let Some(summary) = state.store.order_summary(&order_id, None).await? else {
         return Err(missing(&state, &order_id).await);
     };
     let receipts = state.receipts.said().await?;
-    let view = OrderView::new(&order_id, &glance, provenance(&state, &order_id).await?, &receipts);
+    let view = OrderView::new(&order_id, &summary, provenance(&state, &order_id).await?, &receipts);
     let etag = view.etag();
     let mut response = if etag.as_ref().is_some_and(|etag| matches(&headers, etag)) {
         StatusCode::NOT_MODIFIED.into_response()

@@ -125,7 +125,7 @@ pub(super) async fn list(
         let key = caller.stay(&state);
         return Ok(stream_all(state, key, order_id, filter, first));
     }
-    let quiet = moved(&state, &order_id, &first.glance.head);
+    let quiet = moved(&state, &order_id, &first.summary.head);
     let next_cursor = first.next.map(|cursor| cursor.to_string());
     let mut headers = HeaderMap::new();
     if let Some(cursor) = &next_cursor {
@@ -193,7 +193,7 @@ fn stream_all(
     filter: DeliveryFilter,
     first: DeliveryPage,
 ) -> Response {
-    let quiet = moved(&state, &order_id, &first.glance.head);
+    let quiet = moved(&state, &order_id, &first.summary.head);
     let pages = stream::unfold(Some((state, key, Next::Page(Box::new(first)))), move |at| {
         let (order_id, filter) = (order_id.clone(), filter.clone());
         async move {

@@ -207,7 +207,7 @@ impl Watcher {
         last: &mut Option<OrderSummary>,
         provenance: &mut Option<Provenance>,
     ) -> Result<Looked, CallError> {
-        let Some(glance) = self.store.glance(&self.order_id, last.as_ref()).await? else {
+        let Some(summary) = self.store.order_summary(&self.order_id, last.as_ref()).await? else {
             return Ok(Looked::Absent);
         };
         if provenance.is_none() {
@@ -215,9 +215,10 @@ impl Watcher {
             *provenance = Some(content.as_deref().map(Provenance::from).unwrap_or_default());
         }
         let receipts = self.receipts.said().await?;
-        let view = OrderView::new(&self.order_id, &glance, provenance.clone().unwrap_or_default(), &receipts);
-        let ended = glance.finished.is_some();
-        *last = Some(glance);
+        let view =
+            OrderView::new(&self.order_id, &summary, provenance.clone().unwrap_or_default(), &receipts);
+        let ended = summary.finished.is_some();
+        *last = Some(summary);
         // A view holds only texts and numbers: serializing it cannot fail.
         let json = serde_json::to_vec(&view).unwrap_or_default().into();
         Ok(Looked::Seen(Arc::new(Seen { revision: view.revision, state: view.state, ended, json })))

@@ -128,12 +128,12 @@ impl Poll {
         state: &AppState,
         order_id: &OrderId,
     ) -> Result<(Option<Box<RawValue>>, bool), Problem> {
-        let Some(glance) = state.store.glance(order_id, None).await? else { return Ok((None, true)) };
+        let Some(summary) = state.store.order_summary(order_id, None).await? else { return Ok((None, true)) };
         let provenance = crate::read::provenance(state, order_id).await?;
-        let view = OrderView::new(order_id, &glance, provenance, &*state.receipts.said().await?);
+        let view = OrderView::new(order_id, &summary, provenance, &*state.receipts.said().await?);
         let since = self.since.unwrap_or(view.revision);
         let timed_out =
-            view.revision.saturating_sub(since) < self.touches && !(self.ends && glance.finished.is_some());
+            view.revision.saturating_sub(since) < self.touches && !(self.ends && summary.finished.is_some());
         Ok((serde_json::to_vec(&view).ok().as_deref().and_then(raw), timed_out))
     }
 

@@ -121,6 +121,14 @@ fn is_mailbox(address: &str) -> bool {
     (1..=MOST_ADDRESS_BYTES).contains(&address.len()) && (quoted || plain(local)) && plain(domain)
 }
 
+/// A text without its leading enhanced code.
+pub(super) fn without_enhanced_code(text: &str) -> &str {
+    match text.split_once(' ') {
+        Some((code, rest)) if code.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest,
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

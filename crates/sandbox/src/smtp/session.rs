@@ -240,7 +240,11 @@ impl Session<'_> {
 
     /// Sends a reply of one line. After a 421 the conversation ends.
     pub(super) fn answer(&mut self, code: u16, text: &str) -> Result<(), Stop> {
-        let text = if self.has(Extension::EnhancedStatusCodes) { text } else { without_enhanced(text) };
+        let text = if self.has(Extension::EnhancedStatusCodes) {
+            text
+        } else {
+            command::without_enhanced_code(text)
+        };
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line = format!("{code} {text}");
         self.dialogue.add('S', &line);
@@ -390,13 +394,5 @@ impl Session<'_> {
             }
             left -= some;
         }
-    }
-}
-
-/// A text without its leading enhanced code.
-fn without_enhanced(text: &str) -> &str {
-    match text.split_once(' ') {
-        Some((code, rest)) if code.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => rest,
-        _ => text,
     }
 }

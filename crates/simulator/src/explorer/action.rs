@@ -6,7 +6,7 @@ use posthaste_protocol::scripts::expire_parcels::Index;
 
 use super::Explorer;
 use super::command::RENEWED_MS;
-use super::state::{Delivery, ExplorerState, HeldParcel, ModelCourier};
+use super::state::{CourierDelivery, ExplorerState, HeldParcel, ModelCourier};
 
 /// What happens to a request and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub enum Step {
     /// Some courier reclaims the leases of a channel.
     Sweep { channel: usize },
     /// Some courier's resolver claims unresolved deliveries and reads them.
-    Inquire { channel: usize },
+    ClaimUnresolved { channel: usize },
     /// It sends its decisions.
     Resolve { channel: usize, fate: CallFate },
     /// A request in flight arrives.
@@ -202,7 +202,7 @@ impl Explorer {
             .deliveries
             .iter()
             .enumerate()
-            .filter(|(_, delivery)| matches!(delivery, Delivery::Waiting(_)))
+            .filter(|(_, delivery)| matches!(delivery, CourierDelivery::Waiting(_)))
             .map(|(i, _)| i)
             .collect();
         if !waiting.is_empty() {
@@ -217,7 +217,7 @@ impl Explorer {
             }
         }
         for (delivery, memory) in it.deliveries.iter().enumerate() {
-            if let Delivery::Begun(_, at) = memory {
+            if let CourierDelivery::Begun(_, at) = memory {
                 self.calls(state, *at == state.view.now, |call| {
                     actions.push(Step::Send { courier, held, delivery, call });
                 });
@@ -279,7 +279,7 @@ impl Explorer {
             if state.resolvers[channel].is_some() {
                 self.fates(state, false, |fate| actions.push(Step::Resolve { channel, fate }));
             } else if mine().any(|(parcel, _)| parcel.unresolved.is_some()) {
-                actions.push(Step::Inquire { channel });
+                actions.push(Step::ClaimUnresolved { channel });
             }
         }
     }

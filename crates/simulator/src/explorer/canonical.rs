@@ -18,7 +18,9 @@ use posthaste_protocol::scripts::resolve::Decision;
 use super::Explorer;
 use super::command::ScriptRequest;
 use super::scenario::UNIT_MS;
-use super::state::{Delivery, ExplorerState, HeldParcel, ModelCourier, PendingReport, SentSettle, Truth};
+use super::state::{
+    CourierDelivery, ExplorerState, HeldParcel, ModelCourier, PendingReport, SentSettle, Truth,
+};
 use super::view::{DatabaseView, at};
 
 /// Events in between are never that far ahead.
@@ -240,11 +242,11 @@ impl Writer<'_> {
         left(now, held.lease_until).hash(hasher);
         for place in 0..held.deliveries.len() {
             let memory = match held.deliveries[self.naming.delivery(place)] {
-                Delivery::NotOurs => (0, 0, false, None),
-                Delivery::Waiting(last) => (1, last, false, None),
-                Delivery::Begun(attempt, at) => (2, attempt, at == now, None),
-                Delivery::Report(it) => (3, 0, false, Some(report(&it))),
-                Delivery::Again(last) => (4, last, false, None),
+                CourierDelivery::NotOurs => (0, 0, false, None),
+                CourierDelivery::Waiting(last) => (1, last, false, None),
+                CourierDelivery::Begun(attempt, at) => (2, attempt, at == now, None),
+                CourierDelivery::Report(it) => (3, 0, false, Some(report(&it))),
+                CourierDelivery::Again(last) => (4, last, false, None),
             };
             memory.hash(hasher);
         }

@@ -1,7 +1,7 @@
-//! The properties: what must hold in every state, and for every change.
+//! The properties, and those of every change; `check_state` has those of a whole state.
 
 use posthaste_model::transition::{DeliveryEvent, TABLE};
-use posthaste_model::{Counters, OnUnknown, OutcomeKind, State as DeliveryState};
+use posthaste_model::{OnUnknown, OutcomeKind, State as DeliveryState};
 use posthaste_protocol::scripts::begin::DeliveryBegun;
 use posthaste_protocol::scripts::resolve::Decision;
 
@@ -10,7 +10,7 @@ use super::command::{ScriptRequest, ServerAnswer};
 use super::coverage::Window;
 use super::scenario::Resolver;
 use super::state::{BrokenProperty, ExplorerState};
-use super::view::{DatabaseView, ModelOrder, ParcelView, at};
+use super::view::{DatabaseView, ParcelView, at};
 
 /// Names of all properties.
 pub const PROPERTIES: [&str; 13] = [
@@ -29,14 +29,14 @@ pub const PROPERTIES: [&str; 13] = [
     "only what was alone when its courier died is poison",
 ];
 pub(super) const ANSWERS: &str = PROPERTIES[0];
-const SUMS: &str = PROPERTIES[1];
+pub(super) const SUMS: &str = PROPERTIES[1];
 pub(super) const INDEXES: &str = PROPERTIES[2];
-const LEASES: &str = PROPERTIES[3];
+pub(super) const LEASES: &str = PROPERTIES[3];
 const CHANGES: &str = PROPERTIES[4];
 const FINAL: &str = PROPERTIES[5];
-const EARLY: &str = PROPERTIES[6];
+pub(super) const EARLY: &str = PROPERTIES[6];
 const TWICE: &str = PROPERTIES[7];
-const TRUE: &str = PROPERTIES[8];
+pub(super) const TRUE: &str = PROPERTIES[8];
 pub(super) const COMPLETES: &str = PROPERTIES[9];
 pub(super) const OLD: &str = PROPERTIES[10];
 const HOLDER: &str = PROPERTIES[11];
@@ -247,136 +247,6 @@ impl Explorer {
             state.found(EARLY, || {
                 format!("delivery {delivery} of parcel {parcel} is repeated while it may be on the wire")
             });
-        }
-    }
-
-    /// Checks a whole state.
-    pub(super) fn check_state(&self, state: &mut ExplorerState) {
-        let view = std::sync::Arc::clone(&state.view);
-        if let Some(stray) = &view.strays {
-            state.found(INDEXES, || stray.clone());
-        }
-        let s = &self.scenario;
-        for (order, it) in view.orders.iter().enumerate() {
-            if it.head.is_some() {
-                self.check_order(state, order, it, &view);
-            }
-        }
-        for (parcel, it) in view.parcels.iter().enumerate() {
-            let order = &view.orders[s.parcels[parcel].order];
-            let Some(head) = &order.head else { continue };
-            if it.deliveries.is_empty() {
-                state.found(SUMS, || format!("parcel {parcel} has no readable record"));
-                continue;
-            }
-            self.check_parcel(state, parcel, it, order, view.now);
-            let early = view.now < at(head.due);
-            if early && (it.has_record || it.ready.is_some() || it.leased.is_some()) && !order.cancelled {
-                state.found(EARLY, || format!("parcel {parcel} is in flight before it is due"));
-            }
-            self.check_truth(state, parcel, it);
-        }
-    }
-
-    fn check_order(&self, state: &mut ExplorerState, order: usize, it: &ModelOrder, view: &DatabaseView) {
-        let s = &self.scenario;
-        let parcels = || view.parcels.iter().zip(&s.parcels).filter(|(_, spec)| spec.order == order);
-        let mut open = 0;
-        for (channel, deliveries) in &s.orders[order].channels {
-            let mut sum = Counters::default();
-            for delivery in
-                parcels().filter(|(_, spec)| spec.channel == *channel).flat_map(|(p, _)| &p.deliveries)
-            {
-                sum[delivery.state] += 1;
-            }
-            open += sum.open();
-            let stored = it.counters[*channel];
-            if sum.accepted() != u64::from(*deliveries) || (s.orders[order].big && stored != Some(sum)) {
-                state.found(SUMS, || format!("order {order}: {stored:?} is stored, {sum:?} is there"));
-            }
-        }
-        if s.orders[order].big && it.open != Some(open) {
-            state
-                .found(SUMS, || format!("order {order}: {:?} open deliveries stored, {open} there", it.open));
-        }
-        if it.ended != (open == 0) || it.retirements != usize::from(open == 0) {
-            state.found(SUMS, || {
-                format!("order {order}: {open} open, ended {}, retired {}", it.ended, it.retirements)
-            });
-        }
-        if it.due.is_some_and(|due| it.head.as_ref().is_some_and(|head| at(head.due) != due) || open == 0) {
-            state.found(INDEXES, || format!("order {order} is due at {:?}", it.due));
-        }
-    }
-
-    fn check_parcel(
-        &self,
-        state: &mut ExplorerState,
-        parcel: usize,
-        it: &ParcelView,
-        order: &ModelOrder,
-        now: i64,
-    ) {
-        let mut sum = Counters::default();
-        for delivery in &it.deliveries {
-            sum[delivery.state] += 1;
-        }
-        let [pending, sending, unresolved] =
-            [DeliveryState::Pending, DeliveryState::Sending, DeliveryState::Unresolved]
-                .map(|state| sum[state]);
-        let counts = (u32::from(it.counts.0), u32::from(it.counts.1), u32::from(it.counts.2));
-        if counts != (pending, sending, unresolved) {
-            state.found(SUMS, || format!("parcel {parcel} counts {counts:?}, has {sum:?}"));
-        }
-        if sending > 0 && (it.leased.is_none() || it.lease.is_none()) {
-            state.found(LEASES, || format!("parcel {parcel}: {it:?}"));
-        }
-        let number = u64::from(self.scenario.parcels[parcel].parcel_id.number);
-        let rung = order.due.is_none() || order.rung.is_some_and(|rung| number < rung);
-        let anywhere = it.ready.is_some() || it.leased.is_some() || it.unresolved.is_some();
-        let rules = [
-            (!it.wrong_priority, "it is in the index of the other priority"),
-            (!it.parked, "it is parked"),
-            (it.leased.is_some() == it.lease.is_some(), "leased without a lease, or the other way round"),
-            (!(it.ready.is_some() && it.leased.is_some()), "ready and leased"),
-            (rung || !anywhere, "in an index before it was promoted"),
-            (!rung || pending == 0 || it.ready.is_some() || it.leased.is_some(), "pending in no index"),
-            (it.ready.is_none() || pending > 0, "ready with nothing pending"),
-            (it.unresolved.is_some() == (unresolved > 0), "the index of unresolved parcels differs"),
-            (
-                it.ready
-                    .zip(order.head.as_ref())
-                    .is_none_or(|(ready, head)| ready <= now.max(at(head.not_after))),
-                "ready only when its order is over",
-            ),
-            (it.crashes.is_none() || sum.open() > 0 || it.leased.is_some(), "a crash mark without reason"),
-        ];
-        for (holds, text) in rules {
-            if !holds {
-                state.found(INDEXES, || format!("parcel {parcel}, {text}: {it:?}"));
-            }
-        }
-    }
-
-    /// What is reported must be true, unless it was reported as unknown before.
-    fn check_truth(&self, state: &mut ExplorerState, parcel: usize, it: &ParcelView) {
-        for (delivery, told) in it.deliveries.iter().enumerate() {
-            let truth = &state.truth[parcel][delivery];
-            let taken = !truth.taken.is_empty();
-            let holds = match told.state {
-                DeliveryState::Sent | DeliveryState::Delivered => taken,
-                DeliveryState::Cancelled | DeliveryState::Expired => !taken || truth.sleeps > 0,
-                DeliveryState::Failed | DeliveryState::Suppressed => {
-                    !taken || truth.told_unknown || self.scenario.budgets.receipts > 0
-                }
-                _ => true,
-            };
-            if !holds {
-                let truth = truth.clone();
-                state.found(TRUE, || {
-                    format!("delivery {delivery} of parcel {parcel} is {:?}: {truth:?}", told.state)
-                });
-            }
         }
     }
 }

@@ -1,16 +1,12 @@
 //! Requests to the server: every call as a value, so that it can stay in flight and arrive again.
 
-use posthaste_model::{
-    Address, Content, CourierId, Delivery, OnUnknown, OutcomeKind, ParcelId, Reason, State as DeliveryState,
-    Text, UnixMs,
-};
-use posthaste_protocol::record::{DeliveryOutcome, Inline, Outcomes, encode_content, encode_parcel};
+use posthaste_model::{CourierId, OnUnknown, OutcomeKind, ParcelId, Reason, State as DeliveryState, UnixMs};
+use posthaste_protocol::record::{DeliveryOutcome, Outcomes};
 use posthaste_protocol::scripts::apply_receipt::{ApplyReceipt, ReceiptStatus};
 use posthaste_protocol::scripts::begin::{Begin, DeliveryBegun};
 use posthaste_protocol::scripts::cancel::Cancel;
 use posthaste_protocol::scripts::claim::{Claim, ClaimReply};
 use posthaste_protocol::scripts::claim_unresolved::ClaimUnresolved;
-use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::PurgeOrders;
@@ -21,7 +17,6 @@ use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::resolve::{Decided, Decision, Resolve, Resolved};
 use posthaste_protocol::scripts::settle::{AttemptReport as SettleReport, Reported, Settle, Settlement};
-use posthaste_protocol::scripts::stage_parcels::StageParcels;
 use posthaste_protocol::scripts::{ParcelCode, ParcelRef};
 use posthaste_protocol::{Refusal, ScriptAnswer, ScriptCall};
 
@@ -48,7 +43,7 @@ pub enum ScriptRequest {
     Release { parcel: usize, fence: u64 },
     Renew { parcel: usize, fence: u64 },
     Sweep { channel: usize },
-    Inquire { channel: usize },
+    ClaimUnresolved { channel: usize },
     Resolve { parcel: usize, decisions: Vec<(u16, u8, Decision)> },
     Receipt { parcel: usize, delivery: u16, attempt: u8, word: ReceiptStatus },
     Cancel { order: usize },
@@ -98,7 +93,7 @@ pub struct ScriptServer<'a> {
 }
 
 impl ScriptServer<'_> {
-    fn call<S: ScriptCall>(
+    pub(super) fn call<S: ScriptCall>(
         &self,
         world: &mut FakeRedis,
         events: &mut Vec<Event>,
@@ -262,10 +257,10 @@ impl ScriptServer<'_> {
                     parcels: swept.parcels,
                 });
             }
-            ScriptRequest::Inquire { channel } => {
+            ScriptRequest::ClaimUnresolved { channel } => {
                 let channel = &s.channels[*channel];
-                let inquire = ClaimUnresolved { keys, channel, limit: 1, put_off: ms(SPAN_MS) };
-                return Ok(ServerAnswer::Members(self.call(world, events, &inquire)?.reply.parcel_ids));
+                let request = ClaimUnresolved { keys, channel, limit: 1, put_off: ms(SPAN_MS) };
+                return Ok(ServerAnswer::Members(self.call(world, events, &request)?.reply.parcel_ids));
             }
             ScriptRequest::Cancel { order } => {
                 self.call(world, events, &Cancel { keys, order_id: &s.orders[*order].order_id })?;
@@ -306,70 +301,6 @@ impl ScriptServer<'_> {
             }
             _ => {}
         }
-        Ok(ServerAnswer::Done)
-    }
-
-    /// Accepts an order, including everything that is staged before.
-    fn enqueue(
-        &self,
-        world: &mut FakeRedis,
-        events: &mut Vec<Event>,
-        order: usize,
-    ) -> Result<ServerAnswer, CallFault> {
-        let s = self.scenario;
-        let spec = &s.orders[order];
-        let content = Content { text: Text::new("x"), ..Content::default() };
-        let now = world.clock().ms();
-        let delivery = |index| Delivery {
-            index,
-            recipient: String::new(),
-            name: String::new(),
-            address: Address::new(index.to_string()),
-        };
-        let mut inline = None;
-        if spec.big {
-            let parcels: Vec<_> = s.parcels.iter().filter(|parcel| parcel.order == order).collect();
-            let staged: Vec<_> = parcels
-                .iter()
-                .map(|parcel| {
-                    let deliveries: Vec<Delivery> = (0..parcel.deliveries).map(delivery).collect();
-                    (s.channels[parcel.channel].clone(), parcel.parcel_id.number, encode_parcel(&deliveries))
-                })
-                .collect();
-            let open = encode_content(&content);
-            let stage = StageParcels {
-                keys: &s.keys,
-                order_id: &spec.order_id,
-                upload: "1",
-                open: Some(&open),
-                parcels: &staged,
-            };
-            self.call(world, events, &stage)?;
-        } else {
-            let deliveries: Vec<Delivery> =
-                (0..spec.channels.iter().map(|(_, deliveries)| *deliveries).sum()).map(delivery).collect();
-            inline = Inline::encode(&content, &deliveries);
-        }
-        let channels: Vec<_> = spec
-            .channels
-            .iter()
-            .map(|(channel, deliveries)| (s.channels[*channel].clone(), *deliveries))
-            .collect();
-        let enqueue = Enqueue {
-            keys: &s.keys,
-            order_id: &spec.order_id,
-            due: spec.due_in.map(|span| UnixMs(u64::try_from(now).unwrap_or(0)).after(span)),
-            priority: spec.priority,
-            on_unknown: spec.on_unknown,
-            not_after: None,
-            span: ms(s.life_ms),
-            digest: [1; 12],
-            channels: &channels,
-            no_contact: &[],
-            inline: inline.as_deref(),
-            upload: if spec.big { "1" } else { "" },
-        };
-        self.call(world, events, &enqueue)?;
         Ok(ServerAnswer::Done)
     }
 }

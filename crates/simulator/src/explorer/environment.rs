@@ -39,7 +39,7 @@ impl Explorer {
                 ];
                 state.entered.extend(windows.into_iter().filter(|(is, _)| *is).map(|(_, window)| window));
             }
-            Step::Inquire { channel } => self.inquire(state, channel),
+            Step::ClaimUnresolved { channel } => self.claim_unresolved(state, channel),
             Step::Resolve { channel, fate } => {
                 let Some(Resolving { parcel, decisions }) = state.resolvers[channel].take() else {
                     return false;
@@ -160,8 +160,8 @@ impl Explorer {
         self.perform(state, Deed::Time(at));
     }
 
-    fn inquire(&self, state: &mut ExplorerState, channel: usize) {
-        let heard = self.run(state, &ScriptRequest::Inquire { channel });
+    fn claim_unresolved(&self, state: &mut ExplorerState, channel: usize) {
+        let heard = self.run(state, &ScriptRequest::ClaimUnresolved { channel });
         let Some(ServerAnswer::Members(parcel_ids)) = heard else { return };
         let s = &self.scenario;
         let Some(parcel) = parcel_ids.first().and_then(|parcel_id| s.parcel(channel, parcel_id)) else {

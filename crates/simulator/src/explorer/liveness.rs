@@ -106,7 +106,7 @@ impl Explorer {
 
     fn resolve(&self, world: &mut FakeRedis, view: &DatabaseView, channel: usize) -> Result<(), CallFault> {
         let server = self.server();
-        let heard = server.answer(world, &mut Vec::new(), &ScriptRequest::Inquire { channel })?;
+        let heard = server.answer(world, &mut Vec::new(), &ScriptRequest::ClaimUnresolved { channel })?;
         let ServerAnswer::Members(parcel_ids) = heard else { return Ok(()) };
         let parcels = parcel_ids.iter().filter_map(|parcel_id| self.scenario.parcel(channel, parcel_id));
         for parcel in parcels {

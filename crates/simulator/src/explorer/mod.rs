@@ -64,11 +64,13 @@
 //!   names are one. Time and fences count by what can be told apart, so that nothing grows forever.
 //! - A call on a known database is looked up instead of run: the result depends only on these two.
 
+mod accept;
 pub mod action;
 mod blame;
 mod call_cache;
 mod canonical;
 pub mod check;
+mod check_state;
 pub mod command;
 pub mod coverage;
 mod environment;

@@ -77,7 +77,7 @@ pub struct HeldParcel {
     /// Whether its deliveries are known; those of a big order are fetched after the claim.
     pub loaded: bool,
     /// What the courier knows of each delivery.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<CourierDelivery>,
     /// After this moment nothing is begun under this lease, in ms of the server's clock, which here everybody shares.
     pub lease_until: i64,
     /// Nothing more of it is begun.
@@ -90,7 +90,7 @@ pub struct HeldParcel {
 
 /// What a courier knows of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Delivery {
+pub enum CourierDelivery {
     /// Must not be sent by it.
     NotOurs,
     /// To be begun, after this last attempt.
@@ -151,21 +151,21 @@ impl HeldParcel {
     /// Whether nothing of it is on the wire.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.deliveries.iter().any(|delivery| matches!(delivery, Delivery::Begun(..)))
+        self.deliveries.iter().any(|delivery| matches!(delivery, CourierDelivery::Begun(..)))
     }
 
     /// Whether there is something to report.
     #[must_use]
     pub fn has_reports(&self) -> bool {
-        self.deliveries.iter().any(|delivery| matches!(delivery, Delivery::Report(_)))
+        self.deliveries.iter().any(|delivery| matches!(delivery, CourierDelivery::Report(_)))
     }
 
     /// Whether its next settle may leave the lease.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        let more = |delivery: &Delivery| match delivery {
-            Delivery::Waiting(_) | Delivery::Again(_) => true,
-            Delivery::Report(report) => report.again,
+        let more = |delivery: &CourierDelivery| match delivery {
+            CourierDelivery::Waiting(_) | CourierDelivery::Again(_) => true,
+            CourierDelivery::Report(report) => report.again,
             _ => false,
         };
         !self.is_out() && (self.closed || !self.deliveries.iter().any(more))
@@ -176,8 +176,10 @@ impl HeldParcel {
         self.closed = true;
         for delivery in &mut self.deliveries {
             match delivery {
-                Delivery::Waiting(_) | Delivery::Again(_) => *delivery = Delivery::NotOurs,
-                Delivery::Report(report) => report.again = false,
+                CourierDelivery::Waiting(_) | CourierDelivery::Again(_) => {
+                    *delivery = CourierDelivery::NotOurs
+                }
+                CourierDelivery::Report(report) => report.again = false,
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use super::action::{Call, CallFate, Step};
 use super::command::{RENEWED_MS, ScriptRequest, ServerAnswer};
 use super::coverage::Window;
 use super::scenario::{Budgets, UNIT_MS};
-use super::state::{Delivery, ExplorerState, HeldParcel, ModelCourier, PendingReport, SentSettle};
+use super::state::{CourierDelivery, ExplorerState, HeldParcel, ModelCourier, PendingReport, SentSettle};
 use super::view::is_ripe;
 
 impl Explorer {
@@ -95,8 +95,8 @@ impl Explorer {
                 windows.push(Window::CrashHolding);
             }
             let truth = &state.truth[held.parcel];
-            let said = |(delivery, memory): (usize, &Delivery)| match memory {
-                Delivery::Report(report) if truth[delivery].taken.contains(&report.attempt) => {
+            let said = |(delivery, memory): (usize, &CourierDelivery)| match memory {
+                CourierDelivery::Report(report) if truth[delivery].taken.contains(&report.attempt) => {
                     Window::CrashTaken
                 }
                 _ => Window::CrashReported,
@@ -104,7 +104,7 @@ impl Explorer {
             windows.extend(
                 deliveries()
                     .enumerate()
-                    .filter(|(_, delivery)| matches!(delivery, Delivery::Report(_)))
+                    .filter(|(_, delivery)| matches!(delivery, CourierDelivery::Report(_)))
                     .map(said),
             );
         }
@@ -175,7 +175,7 @@ impl Explorer {
         let held = &state.couriers[courier].held[place];
         let mut deliveries = Vec::new();
         for (at, memory) in held.deliveries.iter().enumerate() {
-            if let Delivery::Waiting(last) = memory
+            if let CourierDelivery::Waiting(last) = memory
                 && only.is_none_or(|only| only == at)
                 && let Ok(delivery) = u16::try_from(at)
             {
@@ -201,8 +201,8 @@ impl Explorer {
             ParcelCode::Ok => {
                 for ((delivery, attempt), what) in deliveries.into_iter().zip(begun) {
                     held.deliveries[usize::from(delivery)] = match what {
-                        DeliveryBegun::Begun { .. } => Delivery::Begun(attempt, now),
-                        _ => Delivery::NotOurs,
+                        DeliveryBegun::Begun { .. } => CourierDelivery::Begun(attempt, now),
+                        _ => CourierDelivery::NotOurs,
                     };
                     match what {
                         DeliveryBegun::Begun { .. } if repeated => state.entered.push(Window::BeginRepeated),
@@ -225,7 +225,7 @@ impl Explorer {
     fn send(&self, state: &mut ExplorerState, courier: usize, place: usize, delivery: usize, call: Call) {
         let held = &state.couriers[courier].held[place];
         let (parcel, closed) = (held.parcel, held.closed);
-        let Delivery::Begun(attempt, _) = held.deliveries[delivery] else { return };
+        let CourierDelivery::Begun(attempt, _) = held.deliveries[delivery] else { return };
         let left = &mut state.left;
         let (outcome, again, value) = match call {
             Call::Taken | Call::TakenAsleep => (OutcomeKind::Sent, false, 0),
@@ -266,7 +266,7 @@ impl Explorer {
             || asleep;
         self.check_send(state, parcel, delivery, attempt, taken);
         let report = PendingReport { attempt, outcome, again, value };
-        state.couriers[courier].held[place].deliveries[delivery] = Delivery::Report(report);
+        state.couriers[courier].held[place].deliveries[delivery] = CourierDelivery::Report(report);
     }
 
     fn settle(&self, state: &mut ExplorerState, courier: usize, place: usize, fate: CallFate) {
@@ -275,9 +275,13 @@ impl Explorer {
             let leave = held.is_done();
             let mut reports = Vec::new();
             for (at, memory) in held.deliveries.iter_mut().enumerate() {
-                if let (Delivery::Report(report), Ok(delivery)) = (*memory, u16::try_from(at)) {
+                if let (CourierDelivery::Report(report), Ok(delivery)) = (*memory, u16::try_from(at)) {
                     reports.push((delivery, report));
-                    *memory = if report.again { Delivery::Again(report.attempt) } else { Delivery::NotOurs };
+                    *memory = if report.again {
+                        CourierDelivery::Again(report.attempt)
+                    } else {
+                        CourierDelivery::NotOurs
+                    };
                 }
             }
             SentSettle { reports, leave }
@@ -301,8 +305,12 @@ impl Explorer {
         match code {
             ParcelCode::Held | ParcelCode::Sending => {
                 for memory in &mut held.deliveries {
-                    if let Delivery::Again(last) = *memory {
-                        *memory = if held.closed { Delivery::NotOurs } else { Delivery::Waiting(last) };
+                    if let CourierDelivery::Again(last) = *memory {
+                        *memory = if held.closed {
+                            CourierDelivery::NotOurs
+                        } else {
+                            CourierDelivery::Waiting(last)
+                        };
                     }
                 }
             }
@@ -350,12 +358,12 @@ impl Explorer {
 
 /// What a courier knows of the deliveries of a parcel it was given, as recorded; `begun` if the claim may have begun
 /// some.
-fn memories(state: &ExplorerState, parcel: usize, begun: bool) -> Vec<Delivery> {
+fn memories(state: &ExplorerState, parcel: usize, begun: bool) -> Vec<CourierDelivery> {
     let now = state.view.now;
     let memory = |delivery: &posthaste_protocol::record::DeliveryOutcome| match delivery.state {
-        DeliveryState::Sending if begun => Delivery::Begun(delivery.attempt, now),
-        _ if is_ripe(delivery, now) => Delivery::Waiting(delivery.attempt),
-        _ => Delivery::NotOurs,
+        DeliveryState::Sending if begun => CourierDelivery::Begun(delivery.attempt, now),
+        _ if is_ripe(delivery, now) => CourierDelivery::Waiting(delivery.attempt),
+        _ => CourierDelivery::NotOurs,
     };
     state.view.parcels[parcel].deliveries.iter().map(memory).collect()
 }

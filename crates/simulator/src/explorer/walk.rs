@@ -186,7 +186,7 @@ fn kind(action: &Step) -> (u32, u32) {
         Step::Stop { .. } => (8, 20),
         Step::Crash { .. } => (9, 40),
         Step::Sweep { .. } => (10, 300),
-        Step::Inquire { .. } => (11, 300),
+        Step::ClaimUnresolved { .. } => (11, 300),
         Step::Resolve { .. } => (12, 400),
         Step::Deliver { .. } => (13, 200),
         Step::Jump => (14, 250),

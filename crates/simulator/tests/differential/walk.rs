@@ -6,7 +6,7 @@
 use posthaste_model::{Channel, CourierId, OrderId, ParcelId};
 use posthaste_protocol::record::{Head, Outcomes};
 use posthaste_protocol::scripts::ParcelRef;
-use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::{Invocation, PartitionKeys, Refusal, ScriptAnswer, ScriptCall};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -73,7 +73,7 @@ impl<'p> Walk<'p> {
             run: 0,
         };
         walk.set_clock()?;
-        let register = Register {
+        let register = RegisterProcess {
             keys: &walk.keys.clone(),
             fresh_epoch: EPOCH,
             partitions: 1,

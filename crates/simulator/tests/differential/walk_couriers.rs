@@ -12,7 +12,7 @@ use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::PurgeOrders;
 use posthaste_protocol::scripts::reclaim_leases::ReclaimLeases;
-use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::scripts::release::Release;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::settle::{AttemptReport, Settle, Settlement};
@@ -129,7 +129,7 @@ impl Walk<'_> {
                 put_off: WINDOW,
             })?),
             3 => {
-                let register = Register {
+                let register = RegisterProcess {
                     keys: &keys,
                     fresh_epoch: "epoch-2",
                     partitions: 1,

@@ -16,6 +16,7 @@ use posthaste_protocol::scripts::create_key::CreateKey;
 use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
 use posthaste_protocol::scripts::limit_rate::LimitRate;
+use posthaste_protocol::scripts::limit_sms::{LimitSms, QuotaStep, SmsLimits};
 use posthaste_protocol::scripts::put_alias::PutAlias;
 use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
@@ -23,7 +24,6 @@ use posthaste_protocol::scripts::resolve::{Decision, Resolve};
 use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::scan_orders::ScanOrders;
-use posthaste_protocol::scripts::sms_quota::{QuotaStep, SmsLimits, SmsQuota};
 use posthaste_protocol::scripts::stage_parcels::StageParcels;
 use posthaste_protocol::scripts::take_daily_places::{DailyPlace, TakeDailyPlaces};
 use posthaste_protocol::scripts::touch_key::TouchKey;
@@ -239,7 +239,7 @@ impl Walk<'_> {
                 let messages = self.rng.random_range(1..4);
                 let share = *shares.choose(&mut self.rng).expect("a share");
                 let taking = [self.rng.random_range(0..3); 8];
-                self.call(&SmsQuota {
+                self.call(&LimitSms {
                     channel: &sms,
                     day: UnixMs(self.now - self.now % DAY),
                     hour: UnixMs(self.now - self.now % 3_600_000),

@@ -4,7 +4,7 @@ use posthaste_model::ParcelId;
 use posthaste_protocol::scripts::fail_order::FailOrder;
 use posthaste_protocol::scripts::fail_parcel::FailParcel;
 use posthaste_protocol::scripts::park::{Park, ToPark};
-use posthaste_protocol::scripts::unpark::Unpark;
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use rand::Rng;
 
 use crate::walk::{Differ, Walk};
@@ -29,7 +29,7 @@ impl Walk<'_> {
             }
             1 => {
                 let names = [parcel_id.to_string()];
-                self.call(&Unpark { keys: &keys, channel: Some(&channel), names: &names })?.ok();
+                self.call(&ReleaseParked { keys: &keys, channel: Some(&channel), names: &names })?.ok();
             }
             2 => {
                 self.call(&FailParcel { keys: &keys, channel: &channel, parcel_id: &parcel_id })?.ok();

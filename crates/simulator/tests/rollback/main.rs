@@ -21,7 +21,7 @@ use posthaste_protocol::scripts::enqueue::Enqueue;
 use posthaste_protocol::scripts::halt::{HaltCause, HaltDatabase};
 use posthaste_protocol::scripts::open_server_run::{OpenServerRun, ServerRun};
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::register::Register;
+use posthaste_protocol::scripts::register_process::RegisterProcess;
 use posthaste_protocol::scripts::reschedule::Reschedule;
 use posthaste_protocol::scripts::revoke_key::RevokeKey;
 use posthaste_protocol::scripts::settle::{AttemptReport, Reported, Settle, Settlement};
@@ -80,7 +80,7 @@ impl<'s> Walk<'s> {
             epoch: String::new(),
         };
         let keys = walk.keys.clone();
-        let register = Register {
+        let register = RegisterProcess {
             keys: &keys,
             fresh_epoch: "e",
             partitions: 1,
@@ -377,7 +377,7 @@ fn scripts_without_a_guard_are_detected() {
         mark("reschedule"),
         mark("create_key"),
         mark("revoke_key"),
-        mark("unpark"),
+        mark("release_parked"),
         mark("fail_parcel"),
         mark("fail_order"),
         ("open_server_run", "if last ~= run then", "if not last then"),

@@ -4,7 +4,7 @@ use posthaste_protocol::scripts::ParcelRef;
 use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
 use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
 use posthaste_protocol::scripts::park::{Park, ToPark};
-use posthaste_protocol::scripts::unpark::Unpark;
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use rand::Rng;
 
 use super::{Walk, email};
@@ -21,9 +21,9 @@ impl Walk<'_> {
         self.line.push(self.world.clone());
         if self.rng.random() {
             let names = [parcel_id.to_string()];
-            let script = Unpark { keys: &keys, channel: Some(&channel), names: &names };
+            let script = ReleaseParked { keys: &keys, channel: Some(&channel), names: &names };
             if let Some((released, mark, _)) = self.call(&script) {
-                self.tell("unpark", mark, released > 0);
+                self.tell("release_parked", mark, released > 0);
             }
         } else if let Some((failed, mark, _)) =
             self.call(&FailParcel { keys: &keys, channel: &channel, parcel_id: &parcel_id })

@@ -71,7 +71,7 @@ impl Store {
     pub async fn free_places(&self, sender: &SenderId, places: &[DailyPlace]) -> Result<u32, CallError> {
         let mut never = Vec::new();
         for some in places.chunks(LOOKS) {
-            let looks: Vec<_> = some.iter().map(|place| self.glance(&place.order_id, None)).collect();
+            let looks: Vec<_> = some.iter().map(|place| self.order_summary(&place.order_id, None)).collect();
             for (place, found) in some.iter().zip(join_all(looks).await) {
                 if found?.is_none() {
                     never.push(place.clone());

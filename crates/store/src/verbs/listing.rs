@@ -91,11 +91,11 @@ impl Store {
             });
             let taken = take(&mut walks, limit - orders.len() - unreadable.len());
             let done = taken.is_empty() && walks.iter().all(Walk::is_read);
-            let glances = try_join_all(taken.iter().map(|(at, entry)| glance(node, at, entry))).await?;
-            for ((_, entry), glance) in taken.into_iter().zip(glances) {
-                match glance {
-                    Ok(Some(glance)) if keep(&entry.order_id, &glance) => {
-                        orders.push((entry.order_id, glance))
+            let summaries = try_join_all(taken.iter().map(|(at, entry)| summary(node, at, entry))).await?;
+            for ((_, entry), summary) in taken.into_iter().zip(summaries) {
+                match summary {
+                    Ok(Some(summary)) if keep(&entry.order_id, &summary) => {
+                        orders.push((entry.order_id, summary))
                     }
                     Ok(_) => {}
                     Err(why) => unreadable.push((entry.order_id, why)),
@@ -147,7 +147,7 @@ fn take<'a>(walks: &mut [Walk<'a>], most: usize) -> Vec<(&'a Partition, Entry)> 
 }
 
 /// `None` when the order is gone; an error when it can't be read.
-async fn glance(
+async fn summary(
     node: &Node,
     at: &Partition,
     entry: &Entry,
@@ -157,7 +157,7 @@ async fn glance(
         Err(why) => return Ok(Err(*why)),
     };
     match Inner::order_summary(node, at, &entry.order_id, head, true).await {
-        Ok(glance) => Ok(Ok(glance)),
+        Ok(summary) => Ok(Ok(summary)),
         Err(error) => Ok(Err(error.unreadable().ok_or(error)?)),
     }
 }

@@ -197,8 +197,9 @@ impl Inner {
         };
         let values = async { node.ask("HMGET", args, at.slot).await.map_err(CallError::of_record) };
         let (values, due) = try_join(values, due).await?;
-        let glance = read(values, layout).map_err(CallError::record)?;
-        Ok(glance.map(|glance| OrderSummary { waits_until: due.u64("due time").ok().map(UnixMs), ..glance }))
+        let summary = read(values, layout).map_err(CallError::record)?;
+        Ok(summary
+            .map(|summary| OrderSummary { waits_until: due.u64("due time").ok().map(UnixMs), ..summary }))
     }
 }
 
@@ -208,7 +209,7 @@ impl Store {
     ///
     /// # Errors
     /// A [`CallError`]; `InvalidReply::Record` when it can't be read.
-    pub async fn glance(
+    pub async fn order_summary(
         &self,
         order_id: &OrderId,
         before: Option<&OrderSummary>,
@@ -251,14 +252,17 @@ impl Store {
     ///
     /// # Errors
     /// A [`CallError`]; `NotDurable` when it exists, but is not yet that safe.
-    pub async fn glance_confirmed(&self, order_id: &OrderId) -> Result<Option<OrderSummary>, CallError> {
+    pub async fn confirmed_order_summary(
+        &self,
+        order_id: &OrderId,
+    ) -> Result<Option<OrderSummary>, CallError> {
         let p = self.partition_of(order_id);
         let before = self.0.before_confirm(p);
-        let glance = self.glance(order_id, None).await?;
-        if glance.is_some() {
+        let summary = self.order_summary(order_id, None).await?;
+        if summary.is_some() {
             self.0.confirmed(p, before).await?;
         }
-        Ok(glance)
+        Ok(summary)
     }
 
     /// The content of an order, small or big; `None` when the order does not exist.

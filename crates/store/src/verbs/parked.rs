@@ -5,8 +5,8 @@ use posthaste_protocol::scripts::ParkedName;
 use posthaste_protocol::scripts::fail_order::{FailOrder, FailedOrder};
 use posthaste_protocol::scripts::fail_parcel::{FailParcel, FailedParcel};
 use posthaste_protocol::scripts::park::{Park, ToPark};
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
-use posthaste_protocol::scripts::unpark::Unpark;
 
 use super::order_summary::RawSummary;
 use super::parked_cursor::ParkedCursor;
@@ -270,7 +270,7 @@ impl Store {
     }
 
     /// Removes these entries of one order from their lists.
-    async fn unpark(&self, p: u16, entries: &[ParkedEntry]) -> Result<u64, CallError> {
+    async fn unlist_parked(&self, p: u16, entries: &[ParkedEntry]) -> Result<u64, CallError> {
         let keys = &self.0.partition(p)?.keys;
         let mut taken = 0;
         let mut by_channel: std::collections::BTreeMap<Option<&Channel>, Vec<String>> = Default::default();
@@ -283,7 +283,7 @@ impl Store {
         }
         for (channel, names) in by_channel {
             for names in names.chunks(AT_ONCE) {
-                taken += self.0.call(p, &Unpark { keys, channel, names }).await?.reply;
+                taken += self.0.call(p, &ReleaseParked { keys, channel, names }).await?.reply;
             }
         }
         Ok(taken)
@@ -298,7 +298,7 @@ impl Store {
         let p = self.partition_of(order_id);
         let entries = self.parked_of(order_id).await?;
         let before = self.0.before_confirm(p);
-        let taken = self.unpark(p, &entries).await?;
+        let taken = self.unlist_parked(p, &entries).await?;
         let node = &self.0.reader().await?;
         match Inner::look(node, self.0.partition(p)?, order_id).await {
             Ok(RawSummary::Head(head)) => {
@@ -372,7 +372,7 @@ impl Store {
                     FailedOrder::More(channel, parcel) => from = Some((channel, parcel)),
                     FailedOrder::Ended | FailedOrder::Again | FailedOrder::Gone => {
                         // Its parked parcels no longer have a record.
-                        self.unpark(p, entries).await?;
+                        self.unlist_parked(p, entries).await?;
                         return Ok(ParkedFailed::Order);
                     }
                     FailedOrder::Newer => return Ok(ParkedFailed::Newer),

@@ -2,7 +2,7 @@
 
 use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::record::KeyId;
-use posthaste_protocol::scripts::sms_quota::{Quota, QuotaStep, SmsLimits, SmsQuota};
+use posthaste_protocol::scripts::limit_sms::{LimitSms, Quota, QuotaStep, SmsLimits};
 
 use crate::error::CallError;
 use crate::store::Store;
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// A [`CallError`].
-    pub async fn sms_quota(
+    pub async fn limit_sms(
         &self,
         share: QuotaStep,
         ask: &QuotaRequest<'_>,
@@ -46,7 +46,7 @@ impl Store {
         let prefixes: Vec<_> =
             prefixes.iter().map(|(prefix, messages)| (address_key.prefix_id(prefix), *messages)).collect();
         let QuotaRequest { channel, day, hour, order_id, key, segments, messages, limits, taking } = *ask;
-        let script = SmsQuota {
+        let script = LimitSms {
             channel,
             day,
             hour,

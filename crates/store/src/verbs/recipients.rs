@@ -104,7 +104,7 @@ pub struct UnreadableParcelPart {
 #[derive(Debug, Clone)]
 pub struct DeliveryPage {
     /// The order, as it was just before.
-    pub glance: OrderSummary,
+    pub summary: OrderSummary,
     /// The deliveries, channel by channel as in the head, in order of acceptance.
     pub deliveries: Vec<ListedDelivery>,
     /// Deliveries of the same span that can't be read, whatever states were requested. They do not count as
@@ -116,7 +116,7 @@ pub struct DeliveryPage {
 
 /// A page that is being built.
 struct Page<'a> {
-    glance: &'a OrderSummary,
+    summary: &'a OrderSummary,
     filter: &'a DeliveryFilter,
     limit: usize,
     now: UnixMs,
@@ -148,7 +148,7 @@ impl Page<'_> {
         error: CallError,
     ) -> Result<(), CallError> {
         let why = error.unreadable().ok_or(error)?;
-        let channel = self.glance.head.channels[channel].0.clone();
+        let channel = self.summary.head.channels[channel].0.clone();
         let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
         self.unreadable.push(UnreadableParcelPart { channel, parcel, deliveries, why });
         Ok(())
@@ -170,10 +170,10 @@ impl Page<'_> {
             }
             let courier = self.couriers.get(channel).copied().unwrap_or(false);
             self.deliveries.push(ListedDelivery {
-                channel: self.glance.head.channels[channel].0.clone(),
+                channel: self.summary.head.channels[channel].0.clone(),
                 delivery: delivery.clone(),
                 outcome: *outcome,
-                waits_for: waits_for(outcome, self.glance, courier, self.now),
+                waits_for: waits_for(outcome, self.summary, courier, self.now),
             });
         }
         None
@@ -197,24 +197,24 @@ impl Store {
         let p = self.partition_of(order_id);
         let node = &self.0.reader().await?;
         let Some(head) = Inner::head(node, self.0.partition(p)?, order_id).await? else { return Ok(None) };
-        let (glance, inline) = if head.inline {
+        let (summary, inline) = if head.inline {
             let Some(view) = self.load_order(p, order_id).await? else { return Ok(None) };
             (OrderSummary::from(&view), view.inline)
         } else {
             let at = self.0.partition(p)?;
-            let Some(glance) = Inner::order_summary(node, at, order_id, &head, true).await? else {
+            let Some(summary) = Inner::order_summary(node, at, order_id, &head, true).await? else {
                 return Ok(None);
             };
-            (glance, None)
+            (summary, None)
         };
         let (now, seen) = try_join(self.server_time(), self.channels(p)).await?;
         let present = |channel: &Channel| seen.iter().any(|(c, at)| c == channel && is_present(*at, now));
         let mut page = Page {
-            couriers: glance.head.channels.iter().map(|(channel, _)| present(channel)).collect(),
+            couriers: summary.head.channels.iter().map(|(channel, _)| present(channel)).collect(),
             limit: limit.clamp(1, MOST_DELIVERIES),
             deliveries: Vec::new(),
             unreadable: Vec::new(),
-            glance: &glance,
+            summary: &summary,
             filter,
             now,
         };
@@ -222,8 +222,8 @@ impl Store {
         let next = match inline {
             Some((inline, outcomes)) => {
                 let holder =
-                    glance.head.channels.iter().position(|(_, deliveries)| *deliveries > 0).unwrap_or(0);
-                let wants = filter.wants_some(&glance.head.channels[holder].0, &glance.counters[holder].1);
+                    summary.head.channels.iter().position(|(_, deliveries)| *deliveries > 0).unwrap_or(0);
+                let wants = filter.wants_some(&summary.head.channels[holder].0, &summary.counters[holder].1);
                 if wants && from.channel <= holder {
                     let first = if from.channel == holder { from.delivery } else { 0 };
                     let wanted = page.wanted(&outcomes, usize::try_from(first).unwrap_or(usize::MAX));
@@ -235,7 +235,7 @@ impl Store {
             None => self.big(p, order_id, &mut page, from).await?,
         };
         let Page { deliveries, unreadable, .. } = page;
-        Ok(Some(DeliveryPage { deliveries, unreadable, next, glance }))
+        Ok(Some(DeliveryPage { deliveries, unreadable, next, summary }))
     }
 
     /// Fills a page from the parcels of a big order; returns where the next page begins.
@@ -246,10 +246,10 @@ impl Store {
         page: &mut Page<'_>,
         from: DeliveryCursor,
     ) -> Result<Option<DeliveryCursor>, CallError> {
-        let glance = page.glance;
-        let (head, ended) = (&glance.head, glance.ended_unrung());
+        let summary = page.summary;
+        let (head, ended) = (&summary.head, summary.ended_unrung());
         let mut looks = 0;
-        for (at, (channel, counters)) in glance.counters.iter().enumerate().skip(from.channel) {
+        for (at, (channel, counters)) in summary.counters.iter().enumerate().skip(from.channel) {
             if !page.filter.wants_some(channel, counters) {
                 continue;
             }

@@ -38,7 +38,7 @@ pub(crate) fn slot(p: u16) -> u16 {
 }
 
 /// The id of an order in a partition.
-pub(crate) fn suffix_in(store: &Store, p: u16, n: u64) -> OrderId {
+pub(crate) fn order_id_in(store: &Store, p: u16, n: u64) -> OrderId {
     let found = (n * 1_000..).map(order_id).find(|order_id| store.partition_of(order_id) == p);
     found.unwrap()
 }
@@ -49,7 +49,7 @@ pub(crate) fn partitions_at(cluster: &Cluster, at: usize) -> Vec<u16> {
 }
 
 pub(crate) async fn accept(store: &Store, p: u16, n: u64) -> Result<(), String> {
-    store.accept(&order(suffix_in(store, p, n), 1)).await.map(drop).map_err(|error| format!("{error:?}"))
+    store.accept(&order(order_id_in(store, p, n), 1)).await.map(drop).map_err(|error| format!("{error:?}"))
 }
 
 pub(crate) async fn accepted(what: &str, store: &Store, p: u16, n: u64) {
@@ -65,7 +65,7 @@ async fn every_partition_is_served_where_its_slot_is() {
         accept(&store, p, 1).await.unwrap();
         let holder = cluster.holder(slot(p)).unwrap();
         assert_eq!(store.node_of(p), Some(cluster.address(holder)));
-        let key = PartitionKeys::of_partition(p).history(&suffix_in(&store, p, 1));
+        let key = PartitionKeys::of_partition(p).history(&order_id_in(&store, p, 1));
         assert_eq!(cluster.node(holder).command(&["EXISTS", &key]).unwrap().int(), Some(1), "{p}");
     }
     let page = store.list_orders(&Default::default(), None, 100, |_, _| true).await.unwrap().unwrap();
@@ -97,13 +97,13 @@ async fn a_moved_slot_is_followed_and_registered_with_again() {
         if hearing.listening() { Ok(()) } else { Err("not listening") }
     })
     .await;
-    let mut watch = store.watch_history(&suffix_in(&store, p, 2));
+    let mut watch = store.watch_history(&order_id_in(&store, p, 2));
     accept(&store, p, 1).await.unwrap();
     cluster.move_slot(slot(p), 0, 1).unwrap();
     // At once: the map is older than the move, or says that it is still going on.
     accepted("it is accepted where it is now", &store, p, 2).await;
     assert_eq!(store.node_of(p), Some(cluster.address(1)));
-    let moved = store.load_order(p, &suffix_in(&store, p, 1)).await.unwrap();
+    let moved = store.load_order(p, &order_id_in(&store, p, 1)).await.unwrap();
     assert!(moved.is_some());
     // Watchers are subscribed at the new server, and bells come from there.
     eventually("it is watched there", || if watch.listening() { Ok(()) } else { Err("not yet") }).await;
@@ -120,7 +120,7 @@ async fn a_moved_slot_is_followed_and_registered_with_again() {
     let epoch = PartitionKeys::of_partition(other).epoch();
     cluster.node(2).command(&["SET", &epoch, "another"]).unwrap();
     posthaste_rig::eventually_async("another epoch is noticed", async || {
-        match store.accept(&order(suffix_in(&store, other, 1), 1)).await {
+        match store.accept(&order(order_id_in(&store, other, 1), 1)).await {
             Err(AcceptError::Refused(CallError::Fatal(why))) => {
                 assert!(why.to_string().contains("epoch"));
                 Ok(())
@@ -153,7 +153,7 @@ async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
     let moved = cluster.move_keys(slot(p), 0, 1).unwrap();
     assert!(moved > 0 && i64::try_from(moved).unwrap() < all, "{moved} of {all}");
     for n in 151..=190 {
-        match store.accept(&order(suffix_in(&store, p, n), 1)).await {
+        match store.accept(&order(order_id_in(&store, p, n), 1)).await {
             Err(
                 AcceptError::Refused(CallError::Retryable { why: Retryable::Moving })
                 | AcceptError::Unknown(CallError::NoReply(NoReplyCause::OnTheMove)),
@@ -163,7 +163,7 @@ async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
         // Other slots on the same server are not affected.
         accept(&store, other, n).await.unwrap();
     }
-    match store.load_order(p, &suffix_in(&store, p, 1)).await {
+    match store.load_order(p, &order_id_in(&store, p, 1)).await {
         Err(CallError::Retryable { why: Retryable::Moving }) => {}
         other => panic!("{other:?}"),
     }
@@ -176,7 +176,7 @@ async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
     cluster.end_move(slot(p), 0, 1).unwrap();
     accepted("it goes on where it is now", &store, p, 191).await;
     for n in 1..=150 {
-        assert!(store.load_order(p, &suffix_in(&store, p, n)).await.unwrap().is_some(), "{n}");
+        assert!(store.load_order(p, &order_id_in(&store, p, n)).await.unwrap().is_some(), "{n}");
     }
     assert_eq!(asked(&cluster, 1, "asking"), 0);
 }
@@ -274,7 +274,7 @@ async fn a_shard_without_a_replica_confirms_nothing_and_the_others_do() {
     cluster.node_mut(2).kill9().unwrap();
     let refused = tokio::spawn({
         let store = store.clone();
-        async move { store.accept(&order(suffix_in(&store, bare, 2), 1)).await }
+        async move { store.accept(&order(order_id_in(&store, bare, 2), 1)).await }
     });
     for n in 1..=20 {
         let begun = Instant::now();

@@ -72,7 +72,7 @@ async fn start_without(mut cluster: Cluster, noticed: bool) {
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     }
     // Reported at once, and refused as a whole.
-    match store.accept(&order(suffix_in(&store, dead[0], 2), 1)).await {
+    match store.accept(&order(order_id_in(&store, dead[0], 2), 1)).await {
         Err(AcceptError::Refused(CallError::NoReply(NoReplyCause::NotConnected))) => {}
         other => panic!("{other:?}"),
     }
@@ -91,7 +91,7 @@ async fn start_without(mut cluster: Cluster, noticed: bool) {
     .await;
     for p in &dead {
         accept(&store, *p, 2).await.unwrap();
-        assert!(store.load_order(*p, &suffix_in(&store, *p, 1)).await.unwrap().is_some(), "{p}");
+        assert!(store.load_order(*p, &order_id_in(&store, *p, 1)).await.unwrap().is_some(), "{p}");
         // As at a start: this process is registered there, and the start of the server's run is recorded.
         let keys = PartitionKeys::of_partition(*p);
         let seen = cluster.node(victim).command(&["HEXISTS", &keys.channels(), "email"]).unwrap();
@@ -103,7 +103,7 @@ async fn start_without(mut cluster: Cluster, noticed: bool) {
     // Its epoch is known: another database in its place would be detected.
     cluster.node(victim).command(&["SET", &PartitionKeys::of_partition(dead[0]).epoch(), "another"]).unwrap();
     eventually_async("another epoch is noticed", async || {
-        match store.accept(&order(suffix_in(&store, dead[0], 3), 1)).await {
+        match store.accept(&order(order_id_in(&store, dead[0], 3), 1)).await {
             Err(AcceptError::Refused(CallError::Fatal(FatalReason::Epoch { .. }))) => Ok(()),
             other => Err(format!("{other:?}")),
         }

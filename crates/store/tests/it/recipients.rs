@@ -147,7 +147,7 @@ async fn a_waiting_order_shows_until_when() {
     new.head.due = Some(due);
     store.accept(&new).await.unwrap();
     let waiting = page(&store, &DeliveryFilter::default(), None, 5_000).await;
-    assert_eq!(waiting.glance.waits_until, Some(due));
+    assert_eq!(waiting.summary.waits_until, Some(due));
     assert!(waiting.deliveries.iter().all(|listed| listed.waits_for == Some(WaitingFor::Due(due))));
     store.cancel(0, &order_id(1)).await.unwrap();
     let ended = page(&store, &in_states(&[State::Cancelled]), None, 5_000).await;
@@ -203,7 +203,7 @@ async fn odd_cursors_and_missing_orders_are_answered() {
         }
     }
     assert_eq!(
-        store.glance(&order_id(3), None).await.unwrap().map(|glance| glance.head.due > UnixMs(0)),
+        store.order_summary(&order_id(3), None).await.unwrap().map(|summary| summary.head.due > UnixMs(0)),
         Some(true)
     );
 }

@@ -53,8 +53,8 @@ async fn a_refusal_counts_only_when_no_reply_was_lost_before() {
     let unknown = store.accept(&order(order_id(3), 1)).await.unwrap_err();
     assert!(matches!(unknown, AcceptError::Unknown(CallError::NoReply(_))), "{unknown:?}");
     assert!(unknown.nothing_stored().is_none());
-    assert!(store.glance(&order_id(2), None).await.unwrap().is_none());
-    assert!(store.glance(&order_id(3), None).await.unwrap().is_some());
+    assert!(store.order_summary(&order_id(2), None).await.unwrap().is_none());
+    assert!(store.order_summary(&order_id(3), None).await.unwrap().is_some());
     assert!(store.accept(&order(order_id(3), 1)).await.unwrap().again);
 }
 

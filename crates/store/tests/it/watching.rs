@@ -50,10 +50,10 @@ async fn changes_of_an_order_in_progress_are_seen() {
     assert!(quiet(&mut watch).await);
     store.accept(&order(order_id(1), 2)).await.unwrap();
     told(&mut watch).await;
-    let before = store.glance(&order_id(1), None).await.unwrap().unwrap();
+    let before = store.order_summary(&order_id(1), None).await.unwrap().unwrap();
     claim(&store, 1, 1).await.unwrap();
     told(&mut watch).await;
-    let after = store.glance(&order_id(1), Some(&before)).await.unwrap().unwrap();
+    let after = store.order_summary(&order_id(1), Some(&before)).await.unwrap().unwrap();
     assert!(after.revision > before.revision);
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use posthaste_model::OnUnknown;
 
-use super::harness::Yard;
+use super::harness::Harness;
 use crate::conformance::report::ConformanceFailure;
 
 /// Deliveries of an order that is too big to be stored inline and is streamed.
 const BIG: u32 = 300;
 const LATER: Duration = Duration::from_millis(300);
 
-impl Yard<'_> {
+impl Harness<'_> {
     pub(super) async fn delivers(&mut self) -> Result<(), ConformanceFailure> {
         let check = "orders are sent once, when due, after they are begun";
         self.accept_again().await?;

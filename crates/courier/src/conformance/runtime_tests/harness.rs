@@ -13,7 +13,7 @@ use posthaste_store::{DeliveryOutcome, NewOrder, NewOrderHead, OrderRecord, Role
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::recording_transport::{Gate, Witness};
+use super::recording_transport::{Gate, RecordingTransport};
 use crate::conformance::bench::{Behaviour, Bench, Shown, Toward};
 use crate::conformance::report::{ConformanceFailure, ConformanceReport};
 use crate::run::{Courier, RunError};
@@ -26,7 +26,7 @@ const CALLS: usize = 4;
 const SPAN: Duration = Duration::from_secs(3600);
 
 /// The environment of the second half.
-pub(super) struct Yard<'a> {
+pub(super) struct Harness<'a> {
     pub(super) bench: &'a dyn Bench,
     pub(super) report: ConformanceReport,
     pub(super) channel: Channel,
@@ -39,7 +39,7 @@ pub(super) struct Yard<'a> {
 
 /// A running courier.
 pub(super) struct Running {
-    pub(super) witness: Arc<Witness>,
+    pub(super) recorder: Arc<RecordingTransport>,
     stop: Shutdown,
     task: JoinHandle<Result<(), RunError>>,
     patience: Duration,
@@ -67,7 +67,7 @@ pub(super) struct Told {
     pub(super) deliveries: Vec<Delivery>,
 }
 
-impl<'a> Yard<'a> {
+impl<'a> Harness<'a> {
     pub(super) async fn open(bench: &'a dyn Bench, url: &str) -> Result<Self, ConformanceFailure> {
         let sender = "conformance".parse().map_err(|_| ConformanceFailure::Bench("no sender".to_owned()))?;
         let channel = bench.transport().await.channel();
@@ -109,7 +109,7 @@ impl<'a> Yard<'a> {
         let send_window = drive.send_window.map_or(theirs.send_window, |most| most.min(theirs.send_window));
         let abilities = Capabilities { send_window, concurrency: calls, max_concurrency: calls, ..theirs };
         let store = connect(&self.url, Role::Courier(self.channel.clone())).await?;
-        let witness = Arc::new(Witness::new(transport, store.clone(), abilities, drive.gate));
+        let recorder = Arc::new(RecordingTransport::new(transport, store.clone(), abilities, drive.gate));
         self.next_courier += 1;
         let name = format!("conformance-{}-{}", SystemClock.now_ns(), self.next_courier);
         let courier: CourierId =
@@ -128,10 +128,10 @@ impl<'a> Yard<'a> {
             drain_for: HumanDuration::from_millis(30_000),
             hand_back_for: HumanDuration::from_millis(5_000),
         });
-        let transport = Arc::clone(&witness) as _;
+        let transport = Arc::clone(&recorder) as _;
         let courier = Courier { store, transport, settings, courier, progress: None, probe: Arc::new(()) };
         let task = tokio::spawn(courier.run(stop.clone()));
-        Ok(Running { witness, stop, task, patience: self.bench.patience() })
+        Ok(Running { recorder, stop, task, patience: self.bench.patience() })
     }
 
     /// Starts a courier with a few concurrent calls.
@@ -261,7 +261,7 @@ impl Running {
         self.stop.request();
     }
 
-    /// Stops, and checks what the witness recorded.
+    /// Stops, and checks what the recorder recorded.
     pub(super) async fn stopped(self, check: &str) -> Result<(), ConformanceFailure> {
         self.stop.soft.cancel();
         match tokio::time::timeout(self.patience, self.task).await {
@@ -269,7 +269,7 @@ impl Running {
             Ok(Err(_)) => return Err(ConformanceFailure::broken(check, "the courier panicked")),
             Err(_) => return Err(ConformanceFailure::broken(check, "the courier did not stop")),
         }
-        match self.witness.faults().into_iter().next() {
+        match self.recorder.faults().into_iter().next() {
             Some(fault) => Err(ConformanceFailure::broken(check, fault)),
             None => Ok(()),
         }

@@ -9,7 +9,7 @@ mod waiting;
 
 use super::bench::{Behaviour, Bench, Shown, Toward};
 use super::report::{ConformanceFailure, ConformanceReport};
-use harness::Yard;
+use harness::Harness;
 
 /// Checks the transport under the real runtime. `server_url` is a Redis or Valkey server used by this call alone.
 ///
@@ -19,21 +19,21 @@ pub async fn through_runtime(
     bench: &dyn Bench,
     server_url: &str,
 ) -> Result<ConformanceReport, ConformanceFailure> {
-    let mut yard = Yard::open(bench, server_url).await?;
-    Box::pin(yard.delivers()).await?;
-    Box::pin(yard.resolves_unknowns()).await?;
-    Box::pin(yard.waits_until_mended()).await?;
-    Box::pin(yard.waits_for_rate_limits()).await?;
-    Box::pin(yard.hands_back()).await?;
-    Ok(yard.close().await)
+    let mut harness = Harness::open(bench, server_url).await?;
+    Box::pin(harness.delivers()).await?;
+    Box::pin(harness.resolves_unknowns()).await?;
+    Box::pin(harness.waits_until_mended()).await?;
+    Box::pin(harness.waits_for_rate_limits()).await?;
+    Box::pin(harness.hands_back()).await?;
+    Ok(harness.close().await)
 }
 
 /// Sets a behaviour toward everyone. Returns false if the provider can't show it, and notes that in the report.
-async fn behaves(yard: &mut Yard<'_>, behaviour: Behaviour) -> bool {
-    match yard.bench.behave(behaviour, Toward::Everyone).await {
+async fn behaves(harness: &mut Harness<'_>, behaviour: Behaviour) -> bool {
+    match harness.bench.behave(behaviour, Toward::Everyone).await {
         Shown::Yes => true,
         Shown::No(why) => {
-            yard.report.lacks(behaviour, why);
+            harness.report.lacks(behaviour, why);
             false
         }
     }

@@ -31,7 +31,7 @@ pub(super) enum Gate {
 }
 
 /// The transport between the runtime and the one under test.
-pub(super) struct Witness {
+pub(super) struct RecordingTransport {
     inner: Arc<dyn Transport>,
     store: Store,
     abilities: Capabilities,
@@ -41,7 +41,7 @@ pub(super) struct Witness {
     checks: AtomicU64,
 }
 
-impl Witness {
+impl RecordingTransport {
     pub(super) fn new(inner: Arc<dyn Transport>, store: Store, abilities: Capabilities, gate: Gate) -> Self {
         let (calls, faults) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         Self { inner, store, abilities, gate, calls, faults, checks: AtomicU64::new(0) }
@@ -117,7 +117,7 @@ async fn pass(gate: &Semaphore) {
 }
 
 #[async_trait]
-impl Transport for Witness {
+impl Transport for RecordingTransport {
     fn channel(&self) -> Channel {
         self.inner.channel()
     }
@@ -152,8 +152,8 @@ impl Transport for Witness {
         outcomes
     }
 
-    async fn inquire(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
-        self.inner.inquire(envelope, begun, now).await
+    async fn look_up(&self, envelope: &Envelope, begun: UnixMs, now: UnixMs) -> LookupResult {
+        self.inner.look_up(envelope, begun, now).await
     }
 
     async fn check(&self) -> Result<(), String> {

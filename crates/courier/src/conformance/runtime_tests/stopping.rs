@@ -5,13 +5,13 @@ use std::sync::Arc;
 use posthaste_model::{OnUnknown, State};
 use tokio::sync::Semaphore;
 
-use super::harness::{Drive, Yard};
+use super::harness::{Drive, Harness};
 use super::recording_transport::Gate;
 use crate::conformance::report::ConformanceFailure;
 
 const ORDERS: usize = 12;
 
-impl Yard<'_> {
+impl Harness<'_> {
     pub(super) async fn hands_back(&mut self) -> Result<(), ConformanceFailure> {
         let check = "a stop finishes calls on the wire and releases the rest";
         self.accept_again().await?;
@@ -19,8 +19,8 @@ impl Yard<'_> {
         let drive = Drive { calls: 1, gate: Gate::Calls(Arc::clone(&gate)), ..Drive::default() };
         let running = self.courier(drive).await?;
         let mut told = vec![self.tell(1, None, OnUnknown::Default).await?];
-        let witness = &running.witness;
-        self.until(check, "nothing has been sent", async || Ok(!witness.calls().is_empty())).await?;
+        let recorder = &running.recorder;
+        self.until(check, "nothing has been sent", async || Ok(!recorder.calls().is_empty())).await?;
         // The only call waits at the gate; the courier claims some of these orders and can send none.
         for _ in 1..ORDERS {
             told.push(self.tell(1, None, OnUnknown::Default).await?);

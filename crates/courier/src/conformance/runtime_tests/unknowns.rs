@@ -7,7 +7,7 @@ use posthaste_model::{OnUnknown, Reason, State};
 use tokio::sync::Semaphore;
 
 use super::behaves;
-use super::harness::{Drive, Running, Told, Yard};
+use super::harness::{Drive, Harness, Running, Told};
 use super::recording_transport::Gate;
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::ConformanceFailure;
@@ -19,7 +19,7 @@ const LOST: [Behaviour; 3] = [Behaviour::Hang, Behaviour::ResetAfterRequest, Beh
 /// before their repeats have waited this long once more.
 const WINDOW: Duration = Duration::from_secs(2);
 
-impl Yard<'_> {
+impl Harness<'_> {
     pub(super) async fn resolves_unknowns(&mut self) -> Result<(), ConformanceFailure> {
         for behaviour in LOST {
             let check = format!("`{behaviour}` is settled as unknown, then held or repeated once");
@@ -34,9 +34,9 @@ impl Yard<'_> {
             for policy in [OnUnknown::Hold, OnUnknown::Retry] {
                 told.push((policy, self.tell(1, None, policy).await?));
             }
-            let witness = &running.witness;
+            let recorder = &running.recorder;
             let all_left = async || {
-                let calls = witness.calls();
+                let calls = recorder.calls();
                 let sent = told
                     .iter()
                     .all(|(_, told)| calls.iter().any(|call| call.deliveries.contains(&told.order_id)));
@@ -63,8 +63,9 @@ impl Yard<'_> {
         told: &Told,
         running: &Running,
     ) -> Result<(), ConformanceFailure> {
-        let abilities = running.witness.abilities();
-        let first = running.witness.calls().into_iter().find(|call| call.deliveries.contains(&told.order_id));
+        let abilities = running.recorder.abilities();
+        let first =
+            running.recorder.calls().into_iter().find(|call| call.deliveries.contains(&told.order_id));
         if let Some((_, said)) = first.and_then(|call| call.said)
             && let Some(wrong) = said.iter().find(|outcome| !matches!(outcome, Outcome::Unknown(_)))
         {
@@ -89,7 +90,7 @@ impl Yard<'_> {
         let right = match policy {
             _ if dropped_by_provider => sent,
             // Any result of an inquiry is right.
-            _ if abilities.inquires => true,
+            _ if abilities.looks_up => true,
             // On a slow machine the only repeat may have been made before the provider worked again.
             OnUnknown::Retry => sent || delivery.reason == Reason::RepeatSpent,
             _ => delivery.state == State::Unknown,

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::behaves;
-use super::harness::{Drive, Yard};
+use super::harness::{Drive, Harness};
 use super::recording_transport::{Call, Gate};
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::ConformanceFailure;
@@ -26,7 +26,7 @@ const ON_THE_WIRE: Duration = Duration::from_millis(100);
 /// Requests a provider may see during a ban, besides those on the wire.
 const MOST: usize = 1;
 
-impl Yard<'_> {
+impl Harness<'_> {
     pub(super) async fn waits_until_mended(&mut self) -> Result<(), ConformanceFailure> {
         let check = "a stopped channel loses nothing and resumes when it works again";
         if !behaves(self, Behaviour::BadCredential).await {
@@ -37,9 +37,9 @@ impl Yard<'_> {
         for _ in 0..ORDERS {
             told.push(self.tell(1, None, OnUnknown::Default).await?);
         }
-        let witness = &running.witness;
-        self.until(check, "the channel has not stopped", async || Ok(witness.checks() >= LOOKS)).await?;
-        let (sends, at_once) = (witness.calls().len(), witness.abilities().max_concurrency);
+        let recorder = &running.recorder;
+        self.until(check, "the channel has not stopped", async || Ok(recorder.checks() >= LOOKS)).await?;
+        let (sends, at_once) = (recorder.calls().len(), recorder.abilities().max_concurrency);
         if sends > at_once {
             let what =
                 format!("{sends} calls were made with a bad credential; at most {at_once} are allowed");
@@ -77,11 +77,11 @@ impl Yard<'_> {
         let gate = Arc::new(Semaphore::new(0));
         let drive = Drive { calls: AT_ONCE, gate: Gate::Calls(Arc::clone(&gate)), ..Drive::default() };
         let running = self.courier_with(transport, drive).await?;
-        let witness = &running.witness;
+        let recorder = &running.recorder;
         // All calls reach the gate before the first one passes.
-        let at_once = witness.abilities().max_concurrency;
+        let at_once = recorder.abilities().max_concurrency;
         let crowd = async || {
-            let calls = witness.calls();
+            let calls = recorder.calls();
             Ok(calls.len() >= at_once
                 || calls.iter().map(|call| call.deliveries.len()).sum::<usize>() >= CROWD)
         };
@@ -89,14 +89,14 @@ impl Yard<'_> {
         gate.add_permits(Semaphore::MAX_PERMITS);
         // The limit must be hit a second time after the wait of the first.
         let twice = |bans: &[Ban]| bans.iter().any(|ban| bans.iter().any(|later| later.began >= ban.until));
-        let met = async || Ok(twice(&witness.calls().iter().filter_map(ban).collect::<Vec<_>>()));
+        let met = async || Ok(twice(&recorder.calls().iter().filter_map(ban).collect::<Vec<_>>()));
         self.until(check, "the limit was not hit twice", met).await?;
         self.accept_again().await?;
         for told in &told {
             self.ended(check, told).await?;
             self.all_sent_once(check, told).await?;
         }
-        let (calls, arrivals) = (witness.calls(), self.bench.arrivals().await);
+        let (calls, arrivals) = (recorder.calls(), self.bench.arrivals().await);
         for call in &calls {
             let Some(ban) = ban(call) else { continue };
             // While the whole channel waits, the transport may still be called: count what the provider sees. If only

@@ -58,7 +58,7 @@ pub async fn on_transport(bench: &dyn Bench) -> Result<ConformanceReport, Confor
     suite.carries_texts().await?;
     suite.checks_its_credential().await?;
     suite.repeats_under_one_token().await?;
-    suite.inquires_truly().await?;
+    suite.looks_up_truly().await?;
     // Duplicates may arrive late, so everything is counted once more at the end.
     suite.count("at the end").await?;
     suite.report.passed("nothing was sent twice, and every outcome agrees with what the provider accepted");

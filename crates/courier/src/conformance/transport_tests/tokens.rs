@@ -55,8 +55,8 @@ impl Suite<'_> {
     }
 
     /// The result of an inquiry agrees with what the provider accepted.
-    pub(super) async fn inquires_truly(&mut self) -> Result<(), ConformanceFailure> {
-        if !self.abilities.inquires {
+    pub(super) async fn looks_up_truly(&mut self) -> Result<(), ConformanceFailure> {
+        if !self.abilities.looks_up {
             return Ok(());
         }
         let check = "an inquiry finds what the provider accepted";
@@ -93,7 +93,7 @@ impl Suite<'_> {
     async fn ask(&self, check: &str, envelope: &Envelope) -> Result<LookupResult, ConformanceFailure> {
         // Sample envelopes are begun when they are created.
         let (begun, now) = (envelope.due, envelope.due.after(LATER));
-        let inquiry = self.transport.inquire(envelope, begun, now);
+        let inquiry = self.transport.look_up(envelope, begun, now);
         let asked = tokio::time::timeout(self.bench.patience(), inquiry).await;
         asked.map_err(|_| ConformanceFailure::broken(check, "it returned no answer"))
     }

@@ -1,5 +1,5 @@
 #!lua
--- register: the first call of every process to a database: sets up an empty one, otherwise returns what it is. A
+-- register_process: the first call of every process to a database: sets up an empty one, otherwise returns what it is. A
 -- database that holds orders but no epoch is refused instead of set up: something was lost.
 --
 -- KEYS 1 epoch:{p}

@@ -52,7 +52,7 @@ fn three_deaths_after_a_claim_end_a_parcel() {
         for deaths in 1..=2 {
             assert_eq!(die_alone(&courier), ReclaimedLeases { parcels: 1, ..NONE });
             assert_eq!(mark(&db, "u1:5:0"), Some((deaths, 0)));
-            db.sound();
+            db.check_invariants();
         }
         assert_eq!(die_alone(&courier), ReclaimedLeases { parcels: 1, poison: 1, ..NONE });
         assert_eq!(
@@ -63,7 +63,7 @@ fn three_deaths_after_a_claim_end_a_parcel() {
         assert_eq!(order.delivery(&db, 1).reason, Reason::Poison);
         assert!(courier.claim().is_empty());
         assert!(mark(&db, "u1:5:0").is_some(), "its unresolved delivery may still be repeated, alone");
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -77,7 +77,7 @@ fn a_parcel_that_ended_leaves_no_mark() {
     }
     assert_eq!(order.delivery(&db, 0).state, State::Failed);
     assert_eq!(mark(&db, "u1:5:0"), None);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn parcels_leased_or_sent_among_others_are_not_blamed() {
         }
         assert_eq!(courier.crash(), ReclaimedLeases { parcels: 4, unresolved: 3, ..NONE });
         assert!(db.snapshot().get("crashes:{0}:email").is_none(), "death {death}");
-        db.sound();
+        db.check_invariants();
     }
     assert_eq!(states(&db, &orders[0]), [State::Pending; 9]);
     assert_eq!(states(&db, &orders[1])[7..], [State::Unresolved, State::Pending]);
@@ -150,7 +150,7 @@ fn three_deaths_alone_on_the_wire_hold_the_delivery_and_spare_its_neighbours() {
             );
             assert_eq!(mark(&db, "u1:5:0"), Some((0, u64::from(death % 3))));
             db.again();
-            db.sound();
+            db.check_invariants();
         }
         resolve(&db, &courier, &order, 0, 4, Decision::Hold(Reason::Poison));
         let parcel = courier.claim_one();
@@ -159,7 +159,7 @@ fn three_deaths_alone_on_the_wire_hold_the_delivery_and_spare_its_neighbours() {
         assert_eq!(states(&db, &order), [State::Unknown, State::Sent, State::Sent, State::Sent]);
         assert_eq!(order.delivery(&db, 0).reason, Reason::Poison);
         assert_eq!(mark(&db, "u1:5:0"), None);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -185,7 +185,7 @@ fn deaths_with_different_deliveries_give_up_none_of_them() {
         assert_eq!(mark(&db, "u1:5:0"), Some((0, 1)), "delivery {delivery}");
         assert_eq!(order.delivery(&db, usize::from(delivery)).reason, Reason::CourierDied);
         db.again();
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -245,7 +245,7 @@ fn nothing_is_blamed_when_the_server_was_away() {
         );
     }
     assert_eq!(mark(&db, "u1:5:0"), None);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

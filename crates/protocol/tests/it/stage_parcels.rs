@@ -70,7 +70,7 @@ fn the_first_call_opens_and_the_next_ones_continue() {
             "+ parcel:{0}:u1:5:sms:1: <3 bytes>",
         ],
     );
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn another_upload_takes_over_and_the_two_never_mix() {
     assert_eq!(db.unchanged(&Enqueue { upload: "c", ..short.call(&db, None) }), Enqueued::Incomplete);
     db.reply(&upload(&db, order_id, "c", false, &second));
     assert!(matches!(db.reply(&enqueue("c")), Enqueued::Accepted { again: false, .. }));
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -227,5 +227,5 @@ fn an_accepted_order_is_not_unstaged() {
     db.later(SILENCE);
     let named = Unstage { keys: &db.keys, order_id: Some(&order.order_id), upload: None };
     assert_eq!(db.unchanged(&named), Unstaged::Done(None));
-    db.sound();
+    db.check_invariants();
 }

@@ -15,7 +15,7 @@ use posthaste_model::{Address, OrderId, Reason};
 
 /// The feedback sink.
 #[derive(Default)]
-pub(crate) struct FakeDesk {
+pub(crate) struct FakeFeedback {
     pub(crate) receipts: Mutex<Vec<DeliveryReceipt>>,
     pub(crate) suppressed: Mutex<Vec<(String, Reason)>>,
     pub(crate) lifted: Mutex<Vec<(String, Reason)>>,
@@ -26,7 +26,7 @@ pub(crate) struct FakeDesk {
     away: AtomicBool,
 }
 
-impl FakeDesk {
+impl FakeFeedback {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -49,7 +49,7 @@ impl FakeDesk {
 }
 
 #[async_trait]
-impl FeedbackSink for FakeDesk {
+impl FeedbackSink for FakeFeedback {
     async fn receipt(&self, receipt: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         self.there()?;
         let known = self.told().contains(receipt);

@@ -1,4 +1,4 @@
-//! `sms_quota`: takes the messages of an order out of the quotas of a channel.
+//! `limit_sms`: takes the messages of an order out of the quotas of a channel.
 
 use bytes::Bytes;
 use posthaste_model::{Channel, OrderId, UnixMs};
@@ -8,7 +8,7 @@ use crate::record::{KeyId, NoticeId};
 use crate::script::{ScriptCall, arg, arg_text};
 use crate::reply_value::{ReplyFields, Malformed};
 
-contract!("sms_quota", drains: false,
+contract!("limit_sms", drains: false,
     keys: ["quota:{<channel>}:<day>", "quota:{<channel>}:<hour>"],
     args: ["request id", "what: take, return, or look (is anything left?)", "order id", "segments of the order",
            "segments a day; 0: without limit", "API key", "messages of the order",
@@ -43,7 +43,7 @@ pub struct SmsLimits {
 
 /// Takes a share, returns it, or checks whether it would be granted.
 #[derive(Debug, Clone)]
-pub struct SmsQuota<'a> {
+pub struct LimitSms<'a> {
     /// The channel.
     pub channel: &'a Channel,
     /// When the day began, which identifies it.
@@ -88,7 +88,7 @@ pub enum Quota {
     Prefix(u64),
 }
 
-impl ScriptCall for SmsQuota<'_> {
+impl ScriptCall for LimitSms<'_> {
     type Reply = Quota;
 
     fn contract() -> &'static crate::script::Contract {
@@ -131,7 +131,7 @@ impl ScriptCall for SmsQuota<'_> {
             "day" => Quota::Day(count),
             "key" => Quota::Key(count),
             "prefix" => Quota::Prefix(count),
-            _ => return Err(Malformed::new("code of sms_quota")),
+            _ => return Err(Malformed::new("code of limit_sms")),
         })
     }
 }

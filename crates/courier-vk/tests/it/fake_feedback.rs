@@ -21,14 +21,14 @@ pub(crate) enum Told {
 
 /// The feedback sink.
 #[derive(Default)]
-pub(crate) struct FakeDesk {
+pub(crate) struct FakeFeedback {
     told: Mutex<Vec<Told>>,
     /// Every notice it received, stored or not.
     pub(crate) notices: Mutex<Vec<ConsentNotice>>,
     away: AtomicBool,
 }
 
-impl FakeDesk {
+impl FakeFeedback {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -53,7 +53,7 @@ impl FakeDesk {
 }
 
 #[async_trait]
-impl FeedbackSink for FakeDesk {
+impl FeedbackSink for FakeFeedback {
     async fn receipt(&self, _: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         panic!("VK has no receipts")
     }

@@ -113,14 +113,14 @@ impl FeedbackSink for Nobody {
 }
 
 /// A bounce server with these timeouts, and a return path it accepts.
-fn postbox(byte: Duration, message: Duration) -> (BounceServer, String) {
+fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let (key, none) = (SecretString::from("k".repeat(32)), SecretString::from(String::new()));
     let seals = HmacTags::new(Purpose::Bounce, ("key", &key), ("old", &none)).expect("a key");
     let paths = Arc::new(ReturnPaths::new("b+{}@example.org", seals).expect("a form"));
     let order_id = "u1:7".parse().expect("an order");
     let path = paths.of(&AttemptId { order_id, parcel: 0, delivery: 0, attempt: 1 }).expect("a return path");
     let replies = Arc::new(ReplyRules::embedded().expect("the table"));
-    let hearing = BounceHandler { paths, replies, desk: Arc::new(Nobody) };
+    let hearing = BounceHandler { paths, replies, feedback: Arc::new(Nobody) };
     let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
     let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));
     let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);
@@ -155,26 +155,26 @@ async fn said(post: BounceServer, says: String, drips: Option<Duration>) -> Stri
 async fn silent_and_dripping_clients_are_let_go() {
     let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
     let begun = Instant::now();
-    let (post, to) = postbox(short, long);
+    let (post, to) = bounce_server(short, long);
     let idle = "220 posthaste bounce server\r\n421 4.4.2 idle for too long\r\n";
     assert_eq!(said(post, String::new(), None).await, idle);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     // A command sent byte by byte does not count as activity.
     let begun = Instant::now();
-    let (post, _) = postbox(short, long);
+    let (post, _) = bounce_server(short, long);
     assert_eq!(said(post, "NO".to_owned(), Some(Duration::from_secs(1))).await, idle);
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
     let begun = Instant::now();
-    let (post, _) = postbox(short, long);
+    let (post, _) = bounce_server(short, long);
     let said = said(post, message, Some(Duration::from_secs(1))).await;
     assert!(said.ends_with("354 send the message\r\n"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(62), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_desk_that_says_nothing_is_not_waited_for_without_end() {
-    let (post, to) = postbox(Duration::from_secs(300), Duration::from_secs(600));
+async fn feedback_that_says_nothing_is_not_waited_for_without_end() {
+    let (post, to) = bounce_server(Duration::from_secs(300), Duration::from_secs(600));
     let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
         Content-Type: message/delivery-status\r\n\r\nAction: failed\r\nStatus: 5.1.1\r\n--b--\r\n.\r\nQUIT\r\n";
     let message = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{to}>\r\nDATA\r\n{report}");

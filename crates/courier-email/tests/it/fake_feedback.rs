@@ -23,7 +23,7 @@ pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The recorded calls.
 #[derive(Default)]
-pub(crate) struct FakeDesk {
+pub(crate) struct FakeFeedback {
     receipts: Mutex<Vec<DeliveryReceipt>>,
     leavers: Mutex<Vec<(AttemptId, SuppressionList, Reason)>>,
     pub(crate) names: Mutex<BTreeMap<String, (OrderId, Duration)>>,
@@ -38,7 +38,7 @@ pub(crate) struct FakeDesk {
     pub(crate) knows_nobody: AtomicBool,
 }
 
-impl FakeDesk {
+impl FakeFeedback {
     pub(crate) fn receipts(&self) -> Vec<DeliveryReceipt> {
         self.receipts.lock().unwrap().clone()
     }
@@ -53,7 +53,7 @@ impl FakeDesk {
 }
 
 #[async_trait]
-impl FeedbackSink for FakeDesk {
+impl FeedbackSink for FakeFeedback {
     async fn receipt(&self, receipt: &DeliveryReceipt) -> Result<ReceiptResult, NotStored> {
         self.is_there()?;
         let mut receipts = self.receipts.lock().unwrap();
@@ -118,7 +118,7 @@ impl FeedbackSink for FakeDesk {
 /// A transport that listens.
 pub(crate) struct Served {
     pub(crate) email: Arc<EmailTransport>,
-    pub(crate) desk: Arc<FakeDesk>,
+    pub(crate) feedback: Arc<FakeFeedback>,
     pub(crate) open: Open,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<Result<(), String>>,
@@ -126,13 +126,14 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(email: EmailTransport) -> Self {
-        let (email, desk, stop) = (Arc::new(email), Arc::new(FakeDesk::default()), CancellationToken::new());
+        let (email, feedback, stop) =
+            (Arc::new(email), Arc::new(FakeFeedback::default()), CancellationToken::new());
         let task = tokio::spawn({
-            let (email, desk, stop) = (Arc::clone(&email), Arc::clone(&desk), stop.clone());
-            async move { email.serve(desk, stop).await }
+            let (email, feedback, stop) = (Arc::clone(&email), Arc::clone(&feedback), stop.clone());
+            async move { email.serve(feedback, stop).await }
         });
         let open = eventually("the ports", || email.open().cloned().ok_or("not open"));
-        Self { email, desk, open, stop, task }
+        Self { email, feedback, open, stop, task }
     }
 
     pub(crate) fn bounces(&self) -> SocketAddr {

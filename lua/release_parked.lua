@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- unpark: takes parcels of one channel, or orders, off the list of unreadable records. repair_indexes puts them back
--- into the indexes where their records belong; one that still can't be read is parked again by the next script that
--- reads it.
+-- release_parked: takes parcels of one channel, or orders, off the list of unreadable records. repair_indexes puts
+-- them back into the indexes where their records belong; one that still can't be read is parked again by the next
+-- script that reads it.
 --
 -- KEYS 1 epoch:{p}
 -- KEYS 2 fence:{p}

@@ -1,8 +1,8 @@
-//! A mutant of `sms_quota` for each of its guards: a day of calls must detect it.
+//! A mutant of `limit_sms` for each of its guards: a day of calls must detect it.
 
 use posthaste_model::UnixMs;
 use posthaste_protocol::record::NoticeId;
-use posthaste_protocol::scripts::sms_quota::{Quota, QuotaStep, SmsLimits, SmsQuota};
+use posthaste_protocol::scripts::limit_sms::{LimitSms, Quota, QuotaStep, SmsLimits};
 
 use crate::db::{Db, channel};
 use crate::mutant::Mutant;
@@ -65,7 +65,7 @@ fn all(db: &Db) -> Result<(), String> {
     for (at, call) in day().into_iter().enumerate() {
         let order_id = format!("u1:{}", call.order).parse().expect("an order");
         let prefixes = [(NoticeId::random([call.prefix; 8]), call.messages)];
-        let script = SmsQuota {
+        let script = LimitSms {
             channel: &sms,
             day: UnixMs(1_000),
             hour: UnixMs(2_000),
@@ -109,7 +109,7 @@ fn every_missing_guard_is_detected() {
     let mut unnoticed = Vec::new();
     for (guard, instead) in mutants {
         db.reset();
-        let mutant = Mutant { script: Some("sms_quota"), guard, instead };
+        let mutant = Mutant { script: Some("limit_sms"), guard, instead };
         if mutant.under(|| all(&db)).is_ok() {
             unnoticed.push(mutant);
         }

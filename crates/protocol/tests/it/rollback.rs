@@ -12,7 +12,7 @@ use posthaste_protocol::scripts::open_server_run::{OpenServerRun, ServerRun};
 use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::scripts::register_process::{RegisterProcess, Registered};
 
 use crate::db::{Db, EPOCH};
 use crate::order::{Courier, Order, report};
@@ -148,7 +148,8 @@ fn a_halted_database_refuses_calls_and_accepts_reports() {
     assert_eq!(record, ["back", "2", "9", "900", "3000"]);
     let found = format!("!{EPOCH}");
     assert_eq!(db.call(&PromoteDue { keys: &db.keys }), Err(Refusal::Epoch { found }));
-    let fresh = Register { keys: &db.keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
+    let fresh =
+        RegisterProcess { keys: &db.keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
     db.epoch.replace(String::new());
     assert_eq!(db.unchanged(&fresh), Registered::Halted, "a process that starts now");
     db.epoch.replace(EPOCH.to_owned());
@@ -196,7 +197,7 @@ fn a_recovery_raises_fence_and_generation_once() {
     db.epoch.replace("!e1+2".to_owned());
     assert_eq!(db.reply(&Recover { keys, partitions: 1 }).as_deref(), Some("e1+3"));
     db.epoch.replace("e1+3".to_owned());
-    let known = Register { keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
+    let known = RegisterProcess { keys, fresh_epoch: "e2", partitions: 1, channel: None, receipts: None };
     assert_eq!(db.reply(&known), Registered::Ok { schema: 1 });
 }
 
@@ -247,7 +248,7 @@ fn deliveries_possibly_begun_are_listed_and_ended() {
         assert!(db.snapshot().since(&before, &db.moments()).is_empty(), "listing changes nothing");
         assert_eq!(doubt(&db, &courier, now, true), expected, "ended");
         assert_eq!(doubt(&db, &courier, now, true), [], "once");
-        db.sound();
+        db.check_invariants();
         for (order, delivery, state) in [
             (&leased, 0, State::Unknown),
             (&leased, 1, State::Sent),
@@ -264,7 +265,7 @@ fn deliveries_possibly_begun_are_listed_and_ended() {
         let (word, reason) = (ReceiptStatus::Delivered, Reason::None);
         db.reply(&ApplyReceipt { keys, channel, parcel_id, delivery: 0, attempt: 1, status: word, reason });
         assert_eq!(ready.delivery(&db, 0).state, State::Delivered);
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -289,7 +290,7 @@ fn parked_deliveries_may_have_been_begun() {
             db.snapshot().get("parked:{0}:email").is_none() && db.snapshot().get("parked_why:{0}").is_none()
         );
         assert!(db.raw(&["HGET", &db.keys.history(&order.order_id), "f"]).text().is_some(), "it is final");
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -342,5 +343,5 @@ fn a_delivery_that_waits_beyond_the_halt_was_not_begun() {
     assert_eq!(doubt(&db, &courier, db.now(), true), [("u1:1:0".to_owned(), 1)]);
     let states = [order.delivery(&db, 0).state, order.delivery(&db, 1).state];
     assert_eq!(states, [State::Pending, State::Unknown]);
-    db.sound();
+    db.check_invariants();
 }

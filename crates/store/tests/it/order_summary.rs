@@ -7,10 +7,10 @@ use crate::house::*;
 
 /// Reads the summary in both ways, and compares it with the whole record.
 async fn checked(store: &Store, order_id: &OrderId, before: Option<&OrderSummary>) -> OrderSummary {
-    let fresh = store.glance(order_id, None).await.unwrap().unwrap();
+    let fresh = store.order_summary(order_id, None).await.unwrap().unwrap();
     let view = store.load_order(0, order_id).await.unwrap().unwrap();
     assert_eq!(fresh, OrderSummary::from(&view));
-    let known = store.glance(order_id, before.or(Some(&fresh))).await.unwrap().unwrap();
+    let known = store.order_summary(order_id, before.or(Some(&fresh))).await.unwrap().unwrap();
     assert_eq!(known, fresh);
     fresh
 }
@@ -67,13 +67,13 @@ async fn the_content_is_found_in_both_layouts() {
 async fn missing_and_unreadable_orders_are_reported() {
     let server = server();
     let store = tool(&server).await;
-    assert_eq!(store.glance(&order_id(5), None).await.unwrap(), None);
+    assert_eq!(store.order_summary(&order_id(5), None).await.unwrap(), None);
     assert!(store.order_content(&order_id(5)).await.unwrap().is_none());
     store.accept(&order(order_id(5), 1)).await.unwrap();
-    let before = store.glance(&order_id(5), None).await.unwrap().unwrap();
+    let before = store.order_summary(&order_id(5), None).await.unwrap().unwrap();
     server.command(&["HSET", "history:{0}:u1:5", "h", "nonsense"]).unwrap();
-    assert!(store.glance(&order_id(5), None).await.is_err());
-    assert!(store.glance(&order_id(5), Some(&before)).await.is_err());
+    assert!(store.order_summary(&order_id(5), None).await.is_err());
+    assert!(store.order_summary(&order_id(5), Some(&before)).await.is_err());
     server.command(&["DEL", "history:{0}:u1:5"]).unwrap();
-    assert_eq!(store.glance(&order_id(5), Some(&before)).await.unwrap(), None);
+    assert_eq!(store.order_summary(&order_id(5), Some(&before)).await.unwrap(), None);
 }

@@ -22,7 +22,7 @@ struct Seen<'a> {
 impl Db {
     /// Fails with everything that is wrong in the database.
     #[track_caller]
-    pub(crate) fn sound(&self) {
+    pub(crate) fn check_invariants(&self) {
         let faults = self.faults();
         assert!(faults.is_empty(), "{faults:#?}\n{:#?}", self.snapshot().since(&Snapshot::default(), &[]));
     }

@@ -40,7 +40,7 @@ fn lost_index_entries_are_put_back() {
             if index != "leased" {
                 courier.settle(&parcel, true, &[report(0, 1, OutcomeKind::Unknown)]);
             }
-            db.sound();
+            db.check_invariants();
             assert_eq!(audit(&db, &order), RepairedIndexes::Ok { next: None, mended: 0 });
             assert_eq!(scan(&db), if big { vec!["u1:5"] } else { vec![] }, "big ones are always checked");
             let key =
@@ -51,7 +51,7 @@ fn lost_index_entries_are_put_back() {
             assert_eq!(scan(&db), ["u1:5"]);
             assert_eq!(audit(&db, &order), RepairedIndexes::Ok { next: None, mended: 1 });
             db.again();
-            db.sound();
+            db.check_invariants();
             let states: Vec<_> = order
                 .try_outcomes(&db, 0)
                 .expect("outcomes")
@@ -92,7 +92,7 @@ fn an_order_lost_from_due_is_not_sent_early() {
         assert_eq!(step.reply, RepairedIndexes::Ok { next: None, mended: 1 });
         step.changed(&[("due", due)], &["+ due:{0}:urgent u1:5: @due", "+ delivery:{0}:u1:5: 0 until @due"]);
         db.again();
-        db.sound();
+        db.check_invariants();
     }
 }
 
@@ -107,7 +107,7 @@ fn an_order_lost_from_due_after_its_time_goes_to_ready() {
     assert_eq!(from(0), RepairedIndexes::Ok { next: Some(100), mended: 100 });
     assert_eq!(from(100), RepairedIndexes::Ok { next: None, mended: 20 });
     assert_eq!(from(0), RepairedIndexes::Ok { next: Some(100), mended: 0 });
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn retiring_is_bounded_by_orders_too() {
     }
     let day = db.age_final().expect("final orders");
     assert_eq!(db.reply(&retire(&db, day)), PurgedOrders::More(100));
-    db.sound();
+    db.check_invariants();
     assert_eq!(db.reply(&retire(&db, day)), PurgedOrders::Done(50));
     nothing_left(&db);
 }

@@ -1,8 +1,8 @@
-//! `sms_quota`: what may be sent in a day and an hour, taken by an order and returned.
+//! `limit_sms`: what may be sent in a day and an hour, taken by an order and returned.
 
 use posthaste_model::{Channel, OrderId, UnixMs};
 use posthaste_protocol::record::{KeyId, NoticeId};
-use posthaste_protocol::scripts::sms_quota::{MOST_PREFIXES, Quota, QuotaStep, SmsLimits, SmsQuota};
+use posthaste_protocol::scripts::limit_sms::{LimitSms, MOST_PREFIXES, Quota, QuotaStep, SmsLimits};
 
 use crate::db::{Db, channel};
 
@@ -25,9 +25,9 @@ impl Case {
     }
 
     /// Order `n` of caller `key`: three messages of two segments, two of them to one prefix.
-    fn ask(&self, n: usize, key: usize, limits: SmsLimits) -> SmsQuota<'_> {
+    fn ask(&self, n: usize, key: usize, limits: SmsLimits) -> LimitSms<'_> {
         const PREFIXES: [(NoticeId, u32); 2] = [(id(1), 2), (id(2), 1)];
-        SmsQuota {
+        LimitSms {
             channel: &self.channel,
             day: UnixMs(1000),
             hour: UnixMs(2000),
@@ -61,22 +61,22 @@ fn the_daily_limit_counts_all_keys_together() {
     assert_eq!(case.db.reply(&ask(0, 0)), Quota::Done { before: 0, now: 6 });
     case.db.again();
     // The same order, whichever key is used.
-    assert_eq!(case.db.reply(&SmsQuota { taking: [9; 8], ..ask(0, 1) }), Quota::Same(6));
+    assert_eq!(case.db.reply(&LimitSms { taking: [9; 8], ..ask(0, 1) }), Quota::Same(6));
     assert_eq!(case.db.reply(&ask(1, 1)), Quota::Done { before: 6, now: 12 });
     for key in [0, 1] {
         assert_eq!(case.db.unchanged(&ask(2, key)), Quota::Day(12));
     }
     assert_eq!(
-        case.db.unchanged(&SmsQuota { share: QuotaStep::Look, segments: 1, ..ask(3, 0) }),
+        case.db.unchanged(&LimitSms { share: QuotaStep::Look, segments: 1, ..ask(3, 0) }),
         Quota::Done { before: 12, now: 12 }
     );
     assert_eq!(
-        case.db.unchanged(&SmsQuota { share: QuotaStep::Look, segments: 2, ..ask(3, 0) }),
+        case.db.unchanged(&LimitSms { share: QuotaStep::Look, segments: 2, ..ask(3, 0) }),
         Quota::Day(12)
     );
     // Another day starts at zero.
     assert_eq!(
-        case.db.reply(&SmsQuota { day: UnixMs(9000), ..ask(2, 0) }),
+        case.db.reply(&LimitSms { day: UnixMs(9000), ..ask(2, 0) }),
         Quota::Done { before: 0, now: 6 }
     );
     let (day, hour) = (case.db.snapshot().until(DAY), case.db.snapshot().until(HOUR));
@@ -88,18 +88,18 @@ fn an_order_that_was_not_stored_returns_its_segments_once() {
     let case = Case::new();
     let limits = SmsLimits { segments_a_day: 6, ..FREE };
     let (take, back) =
-        (case.ask(0, 0, limits), SmsQuota { share: QuotaStep::Return, ..case.ask(0, 0, limits) });
+        (case.ask(0, 0, limits), LimitSms { share: QuotaStep::Return, ..case.ask(0, 0, limits) });
     assert_eq!(case.db.unchanged(&back), Quota::Same(0));
     assert_eq!(case.db.reply(&take), Quota::Done { before: 0, now: 6 });
     let taken_at = case.db.sent() - 1;
     // Another taking is not returned.
-    assert_eq!(case.db.unchanged(&SmsQuota { taking: [7; 8], ..back.clone() }), Quota::Same(6));
+    assert_eq!(case.db.unchanged(&LimitSms { taking: [7; 8], ..back.clone() }), Quota::Same(6));
     assert_eq!(case.db.reply(&back), Quota::Done { before: 6, now: 0 });
     case.db.again();
     case.db.harmless(taken_at);
     // It may be taken again, and then an old copy of the return takes nothing away.
     let returned_at = case.db.sent() - 1;
-    assert_eq!(case.db.reply(&SmsQuota { taking: [8; 8], ..take }), Quota::Done { before: 0, now: 6 });
+    assert_eq!(case.db.reply(&LimitSms { taking: [8; 8], ..take }), Quota::Done { before: 0, now: 6 });
     case.db.harmless(returned_at);
     case.db.harmless(taken_at);
     assert_eq!(case.held(DAY, "segments"), Some(6));
@@ -116,7 +116,7 @@ fn one_key_never_uses_up_the_hour_of_another() {
     assert_eq!(case.db.unchanged(&case.ask(2, 0, limits)), Quota::Key(6));
     assert_eq!(case.db.reply(&case.ask(2, 1, limits)), Quota::Done { before: 12, now: 18 });
     // The next hour.
-    let later = SmsQuota { hour: UnixMs(3000), ..case.ask(3, 0, limits) };
+    let later = LimitSms { hour: UnixMs(3000), ..case.ask(3, 0, limits) };
     assert_eq!(case.db.reply(&later), Quota::Done { before: 18, now: 24 });
 }
 
@@ -130,7 +130,7 @@ fn the_prefix_limit_counts_all_keys_together() {
     assert_eq!(case.db.unchanged(&case.ask(2, 1, limits)), Quota::Prefix(4));
     let other = [(id(2), 2)];
     assert_eq!(
-        case.db.reply(&SmsQuota { prefixes: &other, ..case.ask(2, 1, limits) }),
+        case.db.reply(&LimitSms { prefixes: &other, ..case.ask(2, 1, limits) }),
         Quota::Done { before: 12, now: 18 }
     );
 }
@@ -141,7 +141,7 @@ fn five_hundred_prefixes_fit_in_one_call() {
     let limits = SmsLimits { to_prefix_an_hour: 2, ..FREE };
     let many: Vec<_> =
         (0..MOST_PREFIXES + 9).map(|n| (NoticeId::random((n as u64).to_be_bytes()), 1)).collect();
-    let ask = |n| SmsQuota { prefixes: &many, ..case.ask(n, 0, limits) };
+    let ask = |n| LimitSms { prefixes: &many, ..case.ask(n, 0, limits) };
     assert!(matches!(case.db.reply(&ask(0)), Quota::Done { .. }));
     assert!(matches!(case.db.reply(&ask(1)), Quota::Done { .. }));
     assert_eq!(case.db.unchanged(&ask(2)), Quota::Prefix(2));

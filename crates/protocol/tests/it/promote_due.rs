@@ -47,7 +47,7 @@ fn a_due_order_is_ready_on_all_its_channels() {
         ],
     );
     db.again();
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn promoted_past_a_persisted_bell(db: &Db, lead: Duration) -> u32 {
         if now >= due + 5 {
             assert_eq!((rung.parcels, rung.persisted), (1, 1));
             assert!(db.snapshot().get(&delivery).is_none());
-            db.sound();
+            db.check_invariants();
             return left;
         }
         assert_eq!((rung.parcels, rung.persisted), (0, 0));
@@ -119,13 +119,13 @@ fn a_big_order_is_promoted_500_parcels_per_call() {
     let due = Some(order.due.map(|due| UnixMs(due.0 - 120_000)).expect("a due time"));
     assert_eq!(db.reply(&ring(&db)), Promoted { next: due, parcels: 500, persisted: 0, lost: 0 });
     assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (500, 0, Some(b"500".to_vec())));
-    db.sound();
+    db.check_invariants();
     assert_eq!(db.reply(&ring(&db)), Promoted { next: due, parcels: 500, persisted: 0, lost: 0 });
     assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (700, 300, Some(b"1000".to_vec())));
-    db.sound();
+    db.check_invariants();
     assert_eq!(db.reply(&ring(&db)), Promoted { next: None, parcels: 201, persisted: 0, lost: 0 });
     assert_eq!((ready(&db, "email"), ready(&db, "sms"), progress()), (700, 501, None));
-    db.sound();
+    db.check_invariants();
     assert_eq!(db.unchanged(&ring(&db)).parcels, 0);
 }
 
@@ -136,7 +136,7 @@ fn every_claim_promotes_for_all_channels() {
     let courier = Courier::on(&db, "c1", "vk");
     let rung: Vec<u64> = (0..4).map(|_| courier.take(&courier.next()).0.rung).collect();
     assert_eq!(rung, [500, 500, 201, 0]);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

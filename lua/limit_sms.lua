@@ -1,5 +1,5 @@
 #!lua
--- sms_quota: takes the messages of one order out of the quotas of a channel: segments per day for the installation,
+-- limit_sms: takes the messages of one order out of the quotas of a channel: segments per day for the installation,
 -- messages per hour for an API key, and messages per hour to numbers that share a prefix. All or nothing. The same
 -- order counts once. An order that was not stored gives its segments back, but not its share of the hour, because
 -- rates count attempts. A return names the taking it reverses, and a late copy of either call changes nothing.

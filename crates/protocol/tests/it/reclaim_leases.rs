@@ -53,7 +53,7 @@ fn deliveries_not_begun_are_ready_again() {
         ],
     );
     db.again();
-    db.sound();
+    db.check_invariants();
     let next: Vec<_> = courier.claim().iter().map(|parcel| parcel.parcel_id.to_string()).collect();
     assert_eq!(next, ["u1:1:0", "u1:2:0", "u1:3:0"]);
 }
@@ -110,7 +110,7 @@ fn begun_deliveries_are_unresolved_until_their_send_by() {
         }
         step.changed(&[("sendby", send_by - 10_000), ("due", order.head(&db).due.0)], &expected);
         db.again();
-        db.sound();
+        db.check_invariants();
         assert_eq!(order.delivery(&db, 0).attempt, 1);
     }
 }
@@ -167,7 +167,7 @@ fn a_parcel_with_nothing_left_is_dropped_without_blame() {
     });
     assert_eq!(courier.crash(), ReclaimedLeases { parcels: 1, ..NONE });
     assert_eq!(mark(&db, "u1:5:0"), None);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn deliveries_of_a_cancelled_order_end_with_their_lease() {
     let states: Vec<_> =
         order.try_outcomes(&db, 0).expect("outcomes").deliveries().map(|delivery| delivery.state).collect();
     assert_eq!(states, [State::Unresolved, State::Cancelled, State::Cancelled]);
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_member_without_a_lease_record_is_taken_back() {
     }
     db.later(LEASE);
     assert_eq!(db.reply(&courier.sweeping()), ReclaimedLeases { parcels: 1, unresolved: 1, ..NONE });
-    db.sound();
+    db.check_invariants();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `register`, and the epoch: what a database is, and that nothing is ever written to another one.
+//! `register_process`, and the epoch: what a database is, and that nothing is ever written to another one.
 
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ use posthaste_protocol::scripts::park::{Park, ToPark};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::PurgeOrders;
 use posthaste_protocol::scripts::recover::Recover;
-use posthaste_protocol::scripts::register::{Register, Registered};
+use posthaste_protocol::scripts::register_process::{RegisterProcess, Registered};
 use posthaste_protocol::scripts::release::Release;
+use posthaste_protocol::scripts::release_parked::ReleaseParked;
 use posthaste_protocol::scripts::renew::Renew;
 use posthaste_protocol::scripts::repair_indexes::RepairIndexes;
 use posthaste_protocol::scripts::reschedule::Reschedule;
@@ -34,7 +35,6 @@ use posthaste_protocol::scripts::settle::{Settle, Settlement};
 use posthaste_protocol::scripts::stage_parcels::StageParcels;
 use posthaste_protocol::scripts::suppress::PutSuppressions;
 use posthaste_protocol::scripts::touch_key::TouchKey;
-use posthaste_protocol::scripts::unpark::Unpark;
 use posthaste_protocol::scripts::unstage_parcels::Unstage;
 use posthaste_protocol::{Refusal, ScriptCall, scripts};
 
@@ -42,8 +42,8 @@ use crate::db::{Db, EPOCH, channel};
 use crate::order::{Courier, LEASE, Order, WINDOW, report};
 use crate::suppressions;
 
-fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> Register<'a> {
-    Register { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel, receipts: None }
+fn register<'a>(db: &'a Db, channel: Option<&'a Channel>) -> RegisterProcess<'a> {
+    RegisterProcess { keys: &db.keys, fresh_epoch: EPOCH, partitions: 1, channel, receipts: None }
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn an_empty_database_is_set_up() {
     assert_eq!(step.reply, Registered::Ok { schema: 1 });
     step.changed(&[], &["+ epoch:{0}: e1", "+ schema:{0}: 1 1 1", "+ channels:{0} email: @now"]);
     // The next process finds this epoch, whatever it would have set.
-    let other = Register { fresh_epoch: "e2", ..register(&db, None) };
+    let other = RegisterProcess { fresh_epoch: "e2", ..register(&db, None) };
     let answer = db.answer(&other);
     assert_eq!((answer.reply, answer.epoch.as_str(), answer.fence), (Registered::Ok { schema: 1 }, EPOCH, 0));
     assert_eq!(db.unchanged(&other), Registered::Ok { schema: 1 });
@@ -71,7 +71,7 @@ fn a_courier_is_seen() {
 fn a_courier_says_whether_its_channel_has_receipts() {
     let (db, sms) = (Db::start(), channel("sms"));
     db.epoch.replace(EPOCH.to_owned());
-    let said = |receipts| Register { receipts: Some(receipts), ..register(&db, Some(&sms)) };
+    let said = |receipts| RegisterProcess { receipts: Some(receipts), ..register(&db, Some(&sms)) };
     let step = db.step(&said(true));
     step.changed(&[], &["+ channels:{0} sms: @now", "+ channels:{0} sms:receipts: 1"]);
     db.call(&register(&db, Some(&sms))).expect("a courier that says nothing");
@@ -98,7 +98,7 @@ fn orders_without_an_epoch_are_foreign() {
 fn another_number_of_partitions_is_foreign() {
     let db = Db::start();
     db.epoch.replace(String::new());
-    assert_eq!(db.unchanged(&Register { partitions: 64, ..register(&db, None) }), Registered::Foreign);
+    assert_eq!(db.unchanged(&RegisterProcess { partitions: 64, ..register(&db, None) }), Registered::Foreign);
     for schema in ["", "nonsense", "1 1"] {
         db.raw(&["SET", "schema:{0}", schema]);
         assert_eq!(db.unchanged(&register(&db, None)), Registered::Foreign, "{schema:?}");
@@ -214,7 +214,7 @@ fn every_script_refuses_another_database() {
     refused(&db, &Settle { keys, channel: email, settlements: &settlements }, t);
     refused(&db, &StageParcels { keys, order_id: &other, upload: "1", open: Some(b"x"), parcels: &[] }, t);
     refused(&db, &courier.sweeping(), t);
-    refused(&db, &Unpark { keys, channel: None, names: &[order_id.to_string()] }, t);
+    refused(&db, &ReleaseParked { keys, channel: None, names: &[order_id.to_string()] }, t);
     refused(&db, &Unstage { keys, order_id: None, upload: None }, t);
     let (key, entries) = (&suppressions::key(), [suppressions::refusal(1)]);
     refused(&db, &AgreeOnKey { keys, key, made: true }, t);
@@ -226,7 +226,7 @@ fn every_script_refuses_another_database() {
     // The others use their own slots, which hold nothing that could be lost.
     tried.extend([
         "bind_idempotency_key",
-        "sms_quota",
+        "limit_sms",
         "limit_rate",
         "put_alias",
         "take_daily_places",

@@ -31,15 +31,15 @@ async fn a_receipt_improves_what_is_known() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     for (deliveries, parcel, delivery) in [(1, 0, 0), (700, 1, 150)] {
         let order = house.deliveries(deliveries).await;
         house.ended(&order).await;
         let of = attempt(&order, parcel, delivery);
-        let sent = desk.receipt(&says(of.clone(), ReceiptStatus::Sent)).await.unwrap();
-        let delivered = desk.receipt(&says(of.clone(), ReceiptStatus::Delivered)).await.unwrap();
-        let again = desk.receipt(&says(of.clone(), ReceiptStatus::Delivered)).await.unwrap();
-        let after = desk.receipt(&says(of, ReceiptStatus::Failed)).await.unwrap();
+        let sent = feedback.receipt(&says(of.clone(), ReceiptStatus::Sent)).await.unwrap();
+        let delivered = feedback.receipt(&says(of.clone(), ReceiptStatus::Delivered)).await.unwrap();
+        let again = feedback.receipt(&says(of.clone(), ReceiptStatus::Delivered)).await.unwrap();
+        let after = feedback.receipt(&says(of, ReceiptStatus::Failed)).await.unwrap();
         let all = [sent, delivered, again, after];
         assert_eq!(
             all,
@@ -58,10 +58,10 @@ async fn a_receipt_that_comes_before_the_answer_wins() {
     let script =
         Script::new(Capabilities::default(), move |_| Answer::After(Arc::clone(&held), Outcome::Sent));
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let order = house.deliveries(1).await;
     script.eventually(1).await;
-    let noted = desk.receipt(&says(attempt(&order, 0, 0), ReceiptStatus::Delivered)).await.unwrap();
+    let noted = feedback.receipt(&says(attempt(&order, 0, 0), ReceiptStatus::Delivered)).await.unwrap();
     assert_eq!(noted, ReceiptResult::Changed);
     gate.add_permits(1);
     courier.stopped().await;
@@ -73,7 +73,7 @@ async fn a_receipt_for_an_unknown_attempt_changes_nothing() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let order = house.tell(&Order { same_people: true, ..Order::default() }).await;
     house.ended(&order).await;
     let never = OrderId::new(&"nobody".parse().unwrap(), 1);
@@ -89,7 +89,7 @@ async fn a_receipt_for_an_unknown_attempt_changes_nothing() {
             reason: Reason::Bounced,
             ..says(of, ReceiptStatus::Failed)
         };
-        assert_eq!(desk.receipt(&receipt).await.unwrap(), ReceiptResult::NoSuchAttempt);
+        assert_eq!(feedback.receipt(&receipt).await.unwrap(), ReceiptResult::NoSuchAttempt);
     }
     assert_eq!(house.outcome(&order).await.state, State::Sent);
     assert_eq!(house.command(&["EXISTS", "suppressed:{0}:email"]).int().unwrap(), 0);
@@ -101,7 +101,7 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let people = Order { deliveries: 3, same_people: true, ..Order::default() };
     let order = house.tell(&people).await;
     house.ended(&order).await;
@@ -113,7 +113,7 @@ async fn a_returned_message_fails_and_suppresses_its_address() {
     for receipt in
         [bounced(0, None), bounced(1, Some(SuppressAfter::Now)), bounced(2, Some(SuppressAfter::After(2)))]
     {
-        assert_eq!(desk.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
+        assert_eq!(feedback.receipt(&receipt).await.unwrap(), ReceiptResult::Changed);
     }
     assert_eq!(house.counters(&order).await[State::Failed], 3);
     let next = house.tell(&people).await;
@@ -129,21 +129,25 @@ async fn an_opt_in_lifts_the_persons_own_reason() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let people = Order { deliveries: 1, same_people: true, ..Order::default() };
     let first = house.tell(&people).await;
     house.ended(&first).await;
     let of = attempt(&first, 0, 0);
-    let barred =
-        desk.suppress_recipient(&of, &SuppressionList::Channel, Reason::OptedOut, &now()).await.unwrap();
-    assert_eq!(barred, ReceiptResult::Changed);
-    assert!(!desk.opt_in(&person(0), &SuppressionList::Channel, &[Reason::Blocked], &now()).await.unwrap());
+    let suppressed =
+        feedback.suppress_recipient(&of, &SuppressionList::Channel, Reason::OptedOut, &now()).await.unwrap();
+    assert_eq!(suppressed, ReceiptResult::Changed);
+    assert!(
+        !feedback.opt_in(&person(0), &SuppressionList::Channel, &[Reason::Blocked], &now()).await.unwrap()
+    );
     let second = house.tell(&people).await;
     house.eventually(&second, State::Suppressed, 1).await;
     // The opt-in is provably later only from the next millisecond on.
     eventually_async("the opt-in", async || {
-        let back =
-            desk.opt_in(&person(0), &SuppressionList::Channel, &[Reason::OptedOut], &now()).await.unwrap();
+        let back = feedback
+            .opt_in(&person(0), &SuppressionList::Channel, &[Reason::OptedOut], &now())
+            .await
+            .unwrap();
         if back { Ok(()) } else { Err("within the millisecond of the opt-out") }
     })
     .await;
@@ -157,13 +161,13 @@ async fn a_persons_latest_notice_counts_at_once_and_a_copy_is_ignored() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk = script.desk().await;
+    let feedback = script.feedback().await;
     let second = |n: u64| NoticeMoment::Provider(UnixMs(1_700_000_000_000 + 1000 * n));
     let says = |name: &str, n| ConsentNotice::named(name, second(n)).remembered();
     let (ann, list, reasons) = (&person(0), &SuppressionList::Channel, &[Reason::OptedOut]);
     let out =
-        async |notice: ConsentNotice| desk.suppress(ann, list, Reason::OptedOut, &notice).await.unwrap();
-    let back = async |notice: ConsentNotice| desk.opt_in(ann, list, reasons, &notice).await.unwrap();
+        async |notice: ConsentNotice| feedback.suppress(ann, list, Reason::OptedOut, &notice).await.unwrap();
+    let back = async |notice: ConsentNotice| feedback.opt_in(ann, list, reasons, &notice).await.unwrap();
     assert_eq!(out(says("1", 1)).await, ReceiptResult::Changed);
     assert!(back(says("2", 2)).await);
     assert_eq!(out(says("1", 1)).await, ReceiptResult::Known);
@@ -178,9 +182,12 @@ async fn a_persons_latest_notice_counts_at_once_and_a_copy_is_ignored() {
     for list in ["suppressed:{0}:email", "consent:{0}:email"] {
         let before = house.command_of_bytes(&[b"HGET", list.as_bytes(), field]);
         house.command_of_bytes(&[b"HSET", list.as_bytes(), field, b"of a later version"]);
-        let told = desk.suppress(ann, &SuppressionList::Channel, Reason::OptedOut, &says("4", 4)).await;
+        let told = feedback.suppress(ann, &SuppressionList::Channel, Reason::OptedOut, &says("4", 4)).await;
         assert!(told.is_err(), "{list}");
-        assert!(desk.opt_in(ann, &SuppressionList::Channel, reasons, &says("5", 5)).await.is_err(), "{list}");
+        assert!(
+            feedback.opt_in(ann, &SuppressionList::Channel, reasons, &says("5", 5)).await.is_err(),
+            "{list}"
+        );
         let posthaste_rig::RespReply::Bytes(before) = before else { panic!("no record") };
         house.command_of_bytes(&[b"HSET", list.as_bytes(), field, &before]);
     }
@@ -192,11 +199,11 @@ async fn orders_are_remembered_by_short_names() {
     let house = House::open().await;
     let script = Script::accepting(Capabilities::default());
     let courier = house.courier(Arc::clone(&script), brisk()).await;
-    let desk: Arc<dyn FeedbackSink> = script.desk().await;
+    let feedback: Arc<dyn FeedbackSink> = script.feedback().await;
     let order = house.deliveries(1).await;
-    desk.remember("short", &order, Duration::from_secs(3600)).await.unwrap();
-    assert_eq!(desk.recall("short").await.unwrap(), Some(order));
-    assert_eq!(desk.recall("other").await.unwrap(), None);
+    feedback.remember("short", &order, Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(feedback.recall("short").await.unwrap(), Some(order));
+    assert_eq!(feedback.recall("other").await.unwrap(), None);
     courier.stopped().await;
 }
 

@@ -10,11 +10,11 @@ use posthaste_tests::Site;
 const BOT: u64 = 42;
 
 /// Waits until a person is on the channel's suppression list, or off it.
-async fn is_barred(site: &Site, person: &str, barred: bool) {
+async fn is_suppressed(site: &Site, person: &str, suppressed: bool) {
     eventually_async("the list", async || {
         let find = ["suppression", "find", "--channel", "telegram", person, "-o", "ndjson"];
         let found = site.deliveries(&find).map_err(|error| error.to_string())?;
-        match found.first().map(|found| found["suppressed"] == barred) {
+        match found.first().map(|found| found["suppressed"] == suppressed) {
             Some(true) => Ok(()),
             _ => Err(format!("{found:?}")),
         }
@@ -53,7 +53,7 @@ async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::
         let person = number.to_string();
         ensure!(told(&site, &person).await? == "sent");
         telegram.block(BOT, number, true);
-        is_barred(&site, &person, true).await;
+        is_suppressed(&site, &person, true).await;
         ensure!(told(&site, &person).await? == "suppressed");
         next_second().await;
         if writes {
@@ -61,7 +61,7 @@ async fn a_person_who_blocks_the_bot_is_spared_until_they_are_back() -> anyhow::
         } else {
             telegram.block(BOT, number, false);
         }
-        is_barred(&site, &person, false).await;
+        is_suppressed(&site, &person, false).await;
         ensure!(told(&site, &person).await? == "sent");
         ensure!(telegram.reached(&person) == 2);
     }

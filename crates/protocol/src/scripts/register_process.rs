@@ -1,4 +1,4 @@
-//! `register`: the first call of a process to a database.
+//! `register_process`: the first call of a process to a database.
 
 use bytes::Bytes;
 use posthaste_model::Channel;
@@ -8,7 +8,7 @@ use crate::keys::PartitionKeys;
 use crate::script::{ScriptCall, arg, arg_text};
 use crate::reply_value::{ReplyFields, Malformed};
 
-contract!("register", drains: false,
+contract!("register_process", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "schema:{p}", "orders:{p}", "channels:{p}"],
     args: ["request id", "epoch known to the caller, empty at its first start", "epoch to set in an empty database",
         "schema of the caller", "number of partitions", "channel of a courier, or empty",
@@ -18,7 +18,7 @@ contract!("register", drains: false,
 
 /// Registers a process.
 #[derive(Debug, Clone)]
-pub struct Register<'a> {
+pub struct RegisterProcess<'a> {
     /// Keys of the partition.
     pub keys: &'a PartitionKeys,
     /// A random id for an empty database.
@@ -48,7 +48,7 @@ pub enum Registered {
     Halted,
 }
 
-impl ScriptCall for Register<'_> {
+impl ScriptCall for RegisterProcess<'_> {
     type Reply = Registered;
 
     fn contract() -> &'static crate::script::Contract {
@@ -81,7 +81,7 @@ impl ScriptCall for Register<'_> {
             "foreign" => Ok(Registered::Foreign),
             "old" => Ok(Registered::TooOld),
             "halted" => Ok(Registered::Halted),
-            _ => Err(Malformed::new("code of register")),
+            _ => Err(Malformed::new("code of register_process")),
         }
     }
 }

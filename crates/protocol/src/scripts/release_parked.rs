@@ -1,4 +1,4 @@
-//! `unpark`: takes records off the list of parked ones.
+//! `release_parked`: takes records off the list of parked ones.
 
 use bytes::Bytes;
 use posthaste_model::Channel;
@@ -7,14 +7,14 @@ use crate::keys::PartitionKeys;
 use crate::script::{ScriptCall, arg_text};
 use crate::reply_value::{ReplyFields, Malformed};
 
-contract!("unpark", drains: true,
+contract!("release_parked", drains: true,
     keys: ["epoch:{p}", "fence:{p}", "parked:{p}:<channel> or parked:{p}", "parked_why:{p}"],
     args: ["request id", "epoch", "channel, or empty for orders", "member, or order id of an order"],
     codes: ["ok", "epoch"]);
 
 /// Takes names off a list of parked records.
 #[derive(Debug, Clone)]
-pub struct Unpark<'a> {
+pub struct ReleaseParked<'a> {
     /// Keys of the partition.
     pub keys: &'a PartitionKeys,
     /// The channel of the parcels; `None` for orders.
@@ -23,7 +23,7 @@ pub struct Unpark<'a> {
     pub names: &'a [String],
 }
 
-impl ScriptCall for Unpark<'_> {
+impl ScriptCall for ReleaseParked<'_> {
     /// How many were parked.
     type Reply = u64;
 
@@ -45,7 +45,7 @@ impl ScriptCall for Unpark<'_> {
 
     fn decode(code: &str, mut f: ReplyFields) -> Result<u64, Malformed> {
         if code != "ok" {
-            return Err(Malformed::new("code of unpark"));
+            return Err(Malformed::new("code of release_parked"));
         }
         f.u64("taken")
     }

@@ -42,7 +42,7 @@ pub(crate) struct Sweeper {
     settings: Settings,
     meter: Arc<Meter>,
     leases: Leases,
-    /// For each partition: whether an expired lease means a crash.
+    /// For each partition: what an expired lease means.
     outages: HashMap<u16, Outages>,
     /// The position of the walk through the indexes.
     walk: Walk,

@@ -163,7 +163,7 @@ local function look(member)
       return 'leave'
     end
     closed_deliveries = closed_deliveries + parcel.deliveries
-    end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
+    end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_EXPIRED)
     return 'closed'
   end
   if order.inline then

@@ -22,7 +22,7 @@
 -- REPLY ok created ms
 -- REPLY same created ms; the key was there before
 -- REPLY taken the id belongs to another secret
--- REPLY two ids of the live keys of this name
+-- REPLY name_taken ids of the live keys of this name
 -- REPLY full there are 1,000 keys
 -- REPLY epoch another database
 -- BOUND 1,000 keys
@@ -55,7 +55,7 @@ for i = 1, #ids do
   end
 end
 if #live >= 2 then
-  return answer('two', live)
+  return answer('name_taken', live)
 end
 if #ids - #over >= MOST then
   return answer('full')

@@ -30,7 +30,7 @@
 -- REPLY later accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY same accepted ms, due ms, last seen ms of a courier per channel (0: never)
 -- REPLY conflict an order of this order id has another body
--- REPLY late not_after is not after the due time
+-- REPLY expires_before_due not_after is not after the due time
 -- REPLY unstaged the staged parcels are gone, or another upload took over
 -- REPLY incomplete the staged parcels are not those of the order
 -- REPLY bad the order names no delivery, or is inline with deliveries on two channels, or its history can't be read
@@ -89,7 +89,7 @@ if not_after == 0 then
   not_after = due + tonumber(ARGV[8])
 end
 if not_after <= due then
-  return answer('late')
+  return answer('expires_before_due')
 end
 local big = layout == 'p'
 if big then

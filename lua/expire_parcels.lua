@@ -34,13 +34,13 @@ local function hold_unresolved(parcel)
     local delivery = delivery_at(parcel, i)
     local s, q, flags = byte(delivery, 1, 3)
     if s == DELIVERY_VERSION + UNRESOLVED then
-      put_delivery(parcel, i, UNRESOLVED, UNKNOWN, q, flags, p16(R_HELD) .. sub(delivery, 6, 12))
+      put_delivery(parcel, i, UNRESOLVED, UNKNOWN, q, flags, p16(R_NOT_RETRIED) .. sub(delivery, 6, 12))
     end
   end
 end
 
 -- An order of one delivery and nothing else: `closed`, or `kept` until its time; nil leaves it to the general path.
-local EXPIRED_NOW, CANCELLED_NOW = p16(R_NOT_AFTER), p16(R_CANCELLED)
+local EXPIRED_NOW, CANCELLED_NOW = p16(R_EXPIRED), p16(R_CANCELLED)
 local function close_single(member)
   local order_id = sub(member, 1, -3)
   local r = readable(redis.pcall('HMGET', HISTORY .. order_id, 'h', 'o', 'v', 'x', 'f'))
@@ -81,7 +81,7 @@ local function close_member(member, score)
   if parcel then
     deliveries = deliveries + parcel.deliveries
     if what == 'ready' then
-      end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
+      end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_EXPIRED)
     else
       hold_unresolved(parcel)
     end

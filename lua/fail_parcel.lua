@@ -58,17 +58,17 @@ local ended
 
 if parcel then
   ended = parcel.pending + parcel.sending + parcel.unresolved
-  end_pending(parcel, FAILED, R_UNREADABLE)
+  end_pending(parcel, FAILED, R_RECORD_UNREADABLE)
   for i = 0, parcel.deliveries - 1 do
     local delivery = delivery_at(parcel, i)
     local s, q, flags = byte(delivery, 1, 3)
     if s == DELIVERY_VERSION + SENDING or s == DELIVERY_VERSION + UNRESOLVED then
-      put_delivery(parcel, i, s - DELIVERY_VERSION, UNKNOWN, q, flags, p16(R_UNREADABLE) .. sub(delivery, 6, 12))
+      put_delivery(parcel, i, s - DELIVERY_VERSION, UNKNOWN, q, flags, p16(R_RECORD_UNREADABLE) .. sub(delivery, 6, 12))
     end
   end
 else
   ended = parcel_deliveries(order, n)
-  local unknown = char(DELIVERY_VERSION + UNKNOWN, 0, 0) .. p16(R_UNREADABLE) .. since_due(order) .. '\0\0\0\0'
+  local unknown = char(DELIVERY_VERSION + UNKNOWN, 0, 0) .. p16(R_RECORD_UNREADABLE) .. since_due(order) .. '\0\0\0\0'
   local made = { order = order, n = n, deliveries = ended, set = {}, list = {}, fresh = true, touched = true }
   for i = 0, ended - 1 do
     made.set[i] = unknown

@@ -48,13 +48,13 @@ local function doubt(parcel)
     if state == SENDING or state == UNRESOLVED then
       count = count + 1
       if ends then
-        put_delivery(parcel, i, state, UNKNOWN, q, flags, p16(R_WENT_BACK) .. sub(delivery, 6, 12))
+        put_delivery(parcel, i, state, UNKNOWN, q, flags, p16(R_DATABASE_WENT_BACK) .. sub(delivery, 6, 12))
       end
     elseif state == PENDING and not parcel.order.cancelled and wait_of(parcel.order, delivery) <= halted then
       count = count + 1
       if ends then
         put_delivery(parcel, i, PENDING, UNKNOWN, (q + 1) % 256, flags % TOKEN,
-          p16(R_WENT_BACK) .. since_due(parcel.order) .. '\0\0\0\0')
+          p16(R_DATABASE_WENT_BACK) .. since_due(parcel.order) .. '\0\0\0\0')
       end
     end
   end

@@ -14,11 +14,11 @@
 -- ARGV 5 new not_after ms, 0 to keep the span between due time and end
 -- ARGV 6 revision of the order as the caller read it
 -- REPLY ok due ms, not_after ms
--- REPLY rung its time has come, or parcels are on their way
+-- REPLY started its time has come, or parcels are on their way
 -- REPLY moved revision, due ms, not_after ms; it changed since it was read
 -- REPLY cancelled it was cancelled
 -- REPLY final every delivery is final
--- REPLY late not_after is not after the new time
+-- REPLY expires_before_due not_after is not after the new time
 -- REPLY gone no such order
 -- REPLY newer a record of a later version
 -- REPLY bad a record that can't be read
@@ -47,7 +47,7 @@ end
 local key = byte(head, 3) == URGENT and KEYS[3] or KEYS[4]
 local due = redis.call('ZSCORE', key, order_id)
 if not due or r[4] or tonumber(due) <= now then
-  return answer('rung')
+  return answer('started')
 end
 local revision = tonumber(r[5]) or 0
 if revision ~= tonumber(ARGV[6]) then
@@ -59,7 +59,7 @@ if not_after == 0 then
   not_after = new_due + u48(head, 17) - u48(head, 11)
 end
 if not_after <= new_due then
-  return answer('late')
+  return answer('expires_before_due')
 end
 local first = earliest(key)
 leave_mark()

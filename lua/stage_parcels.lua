@@ -17,7 +17,7 @@
 -- REPLY ok parcels stored
 -- REPLY gone not open: never opened, silent too long, given up, enqueued, or taken over by another upload
 -- REPLY exists an order has this order id already
--- REPLY hole a number beyond the next one
+-- REPLY gap a number beyond the next one
 -- REPLY epoch another database
 -- BOUND 100 parcels, 130 fields of the upload before
 -- uses: binary prologue staging
@@ -44,7 +44,7 @@ for a = 7, #ARGV, 3 do
     held[channel] = tonumber(found[2] or 0)
   end
   if n > counts[channel] then
-    return answer('hole')
+    return answer('gap')
   end
   counts[channel] = math.max(counts[channel], n + 1)
   held[channel] = math.max(held[channel], n + 1)

@@ -57,7 +57,7 @@ local function leave(parcel, member, not_before, keeps_place)
   left_members[#left_members + 1] = member
   local order = parcel.order
   if parcel.pending > 0 and (order.cancelled or now >= order.not_after) then
-    end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_NOT_AFTER)
+    end_pending(parcel, order.cancelled and CANCELLED or EXPIRED, order.cancelled and R_CANCELLED or R_EXPIRED)
   end
   if parcel.pending > 0 then
     back_to_ready(parcel, member, not_before, keeps_place)

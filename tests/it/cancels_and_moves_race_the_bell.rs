@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use posthaste_model::{Clock, State, SystemClock, UnixMs};
 use posthaste_rig::eventually_async;
 use posthaste_store::{AcceptedOrder, Cancelled, Rescheduled, Store};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 const ORDERS: u64 = 360;
 const AT_ONCE: u64 = 120;
@@ -43,7 +43,7 @@ async fn shift(store: &Store, order: &AcceptedOrder, by: i64, asked: &mut Asked)
     let read = store.load_order(p, &order.order_id).await?.map_or(0, |view| view.revision);
     match store.reschedule(p, &order.order_id, due, None, read).await?.reply {
         Rescheduled::Ok { due, .. } => asked.moved = Some(due),
-        Rescheduled::Rung | Rescheduled::Final | Rescheduled::Cancelled | Rescheduled::Moved { .. } => {}
+        Rescheduled::Started | Rescheduled::Final | Rescheduled::Cancelled | Rescheduled::Moved { .. } => {}
         other => anyhow::bail!("moving answered {other:?}"),
     }
     Ok(())
@@ -81,7 +81,11 @@ async fn trouble(store: &Store, n: u64, order: &AcceptedOrder) -> anyhow::Result
     Ok(asked)
 }
 
-async fn accepted_and_disturbed(scene: &Scene, n: u64, told: Told) -> anyhow::Result<(AcceptedOrder, Asked)> {
+async fn accepted_and_disturbed(
+    scene: &Scene,
+    n: u64,
+    told: OrderSpec,
+) -> anyhow::Result<(AcceptedOrder, Asked)> {
     let order = scene.store.accept(&scene.order(&told)?).await?;
     let asked = trouble(&scene.store, n, &order).await?;
     Ok((order, asked))
@@ -98,7 +102,11 @@ async fn cancels_and_moves_race_the_bell() -> anyhow::Result<()> {
     // slow machine.
     let (accepted, asked): (Vec<AcceptedOrder>, Vec<Asked>) = stream::iter(0..ORDERS)
         .map(|n| {
-            Box::pin(accepted_and_disturbed(&scene, n, Told::of(deliveries(n)).due_in(700 + n % AT_ONCE * 4)))
+            Box::pin(accepted_and_disturbed(
+                &scene,
+                n,
+                OrderSpec::of(deliveries(n)).due_in(700 + n % AT_ONCE * 4),
+            ))
         })
         .buffered(usize::try_from(AT_ONCE)?)
         .try_collect::<Vec<_>>()

@@ -1,13 +1,13 @@
 //! Two couriers of one channel share a big order: both send, and no delivery twice.
 
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn couriers_share_a_big_order() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let options = CourierOptions::default().with("manner", "slow:5");
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
-    scene.tell(&Told::of(6_000)).await?;
+    scene.accept(&OrderSpec::of(6_000)).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), 6_000);
     balance.all_sent_once()?;

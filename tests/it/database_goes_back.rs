@@ -9,7 +9,7 @@ use posthaste_model::State;
 use posthaste_rig::eventually_async;
 use posthaste_rig::servers::{Fsync, PrivateServer};
 use posthaste_store::{AcceptedOrder, Assume, FatalReason, Role, Settings, Store};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 use secrecy::SecretString;
 
 const FILES: &str = "appendonlydir";
@@ -39,13 +39,13 @@ async fn database_goes_back() -> anyhow::Result<()> {
     let mut scene = Scene::open_on(server).await?;
     let options = CourierOptions::default().with("manner", "slow:700").with("lease-ms", 20_000);
     let courier = scene.courier(&options)?;
-    let first = scene.tell(&Told::of(10)).await?;
+    let first = scene.accept(&OrderSpec::of(10)).await?;
     scene.until("all are on the wire", |record| record.leaving.len() == 10).await;
-    let doubtful = scene.tell(&Told::of(3).due_in(1_500)).await?;
+    let doubtful = scene.accept(&OrderSpec::of(3).due_in(1_500)).await?;
     // In the copy the first deliveries are begun, without outcomes; the others are waiting.
     let (files, kept) = (scene.server.dir().join(FILES), scene.folder().join("kept"));
     copy(&files, &kept)?;
-    let lost = scene.tell(&Told::of(1)).await?;
+    let lost = scene.accept(&OrderSpec::of(1)).await?;
     scene.settle_up().await?.all_sent_once()?;
     // So the scene's own store knows the latest mark.
     scene.store.promote_due(0).await?;
@@ -96,7 +96,7 @@ async fn database_goes_back() -> anyhow::Result<()> {
 
     // All continue by themselves.
     let next = eventually_async("it is accepted again", async || {
-        scene.tell(&Told::of(3)).await.map_err(|error| error.to_string())
+        scene.accept(&OrderSpec::of(3)).await.map_err(|error| error.to_string())
     })
     .await;
     eventually_async("new orders are sent", async || {

@@ -4,14 +4,14 @@
 use anyhow::ensure;
 use posthaste_rig::eventually_async;
 use posthaste_store::{Assume, Role, Settings, Store};
-use posthaste_tests::{CourierOptions, Scene, Told, left};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene, left};
 use secrecy::SecretString;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell_all((0..200).map(|_| Told::of(1))).await?;
-    scene.tell(&Told::of(5_000)).await?;
+    scene.accept_all((0..200).map(|_| OrderSpec::of(1))).await?;
+    scene.accept(&OrderSpec::of(5_000)).await?;
     let busy = CourierOptions::default().with("manner", "slow:20");
     let idle = CourierOptions::default().channel("sms");
     let mut couriers = vec![scene.courier(&busy)?, scene.courier(&busy)?, scene.courier(&idle)?];
@@ -26,7 +26,7 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     couriers.push(late);
     // At first it may know only that others have halted it.
     eventually_async("a wiped database refuses orders, and the reason is given", async || {
-        let refused = scene.tell(&Told::of(1)).await.expect_err("it is refused");
+        let refused = scene.accept(&OrderSpec::of(1)).await.expect_err("it is refused");
         let words = format!("{refused:#}");
         if words.contains("wiped") { Ok(()) } else { Err(words) }
     })
@@ -44,7 +44,7 @@ async fn database_is_wiped_under_running_couriers() -> anyhow::Result<()> {
     ensure!(inspector.recover(Assume::Sent, None, |_| {}).await?.partitions == 1, "it is recovered");
     let before = scene.record()?.deliveries_taken();
     eventually_async("it is accepted again", async || {
-        scene.tell(&Told::of(1)).await.map(drop).map_err(|error| error.to_string())
+        scene.accept(&OrderSpec::of(1)).await.map(drop).map_err(|error| error.to_string())
     })
     .await;
     scene.until("it is sent", |record| record.deliveries_taken() > before).await;

@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use posthaste_model::{OnUnknown, State};
 use posthaste_rig::{eventually, eventually_async};
 use posthaste_tests::death::MOST_BEGUN;
-use posthaste_tests::{Balance, CourierOptions, Record, Scene, Told};
+use posthaste_tests::{Balance, CourierOptions, OrderSpec, Record, Scene};
 
 const LEASE: Duration = Duration::from_millis(600);
 const DELIVERIES: u64 = 620;
@@ -25,7 +25,7 @@ fn until_still(pid: u32) {
 /// Freezes courier 0 at a step of its work on a big order, lets courier 1 finish the order, and thaws courier 0.
 async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, Record)> {
     let mut scene = Scene::open().await?;
-    scene.tell(&Told::of(u32::try_from(DELIVERIES)?).on_unknown(on_unknown)).await?;
+    scene.accept(&OrderSpec::of(u32::try_from(DELIVERIES)?).on_unknown(on_unknown)).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500).with("manner", "slow:3");
     let slept = options
         .clone()
@@ -45,7 +45,7 @@ async fn freeze(step: &str, on_unknown: OnUnknown) -> anyhow::Result<(Balance, R
     frozen.thaw()?;
     // Alone now, it must be able to continue with something new.
     awake.kill9()?;
-    scene.tell(&Told::of(3)).await?;
+    scene.accept(&OrderSpec::of(3)).await?;
     // Whatever was taken is shown as sent in the end, even if it was reported late.
     let balance = eventually_async("its late reports are taken as evidence", async || {
         let balance = scene.settle_up().await.map_err(|error| error.to_string())?;
@@ -92,7 +92,7 @@ fn check(step: &str, on_unknown: OnUnknown, balance: &Balance, record: &Record) 
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen_courier_finds_another_at_its_parcel() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell(&Told::of(u32::try_from(DELIVERIES)?)).await?;
+    scene.accept(&OrderSpec::of(u32::try_from(DELIVERIES)?)).await?;
     let slept =
         CourierOptions::default().with("lease-ms", LEASE.as_millis()).with("freeze-at", "after-claim");
     let frozen = scene.courier(&slept)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use posthaste_model::{OnUnknown, State};
 use posthaste_rig::process::Child;
 use posthaste_rig::{eventually, eventually_async};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 const KILLS: usize = 40;
 /// Number of kills after which the return of the deliveries is measured.
@@ -68,10 +68,10 @@ fn leased(scene: &Scene, courier: &Child) -> (BTreeSet<String>, BTreeSet<String>
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_under_a_backlog_delay_little_and_poison_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    let small = (0..4_000).map(|_| Told::of(1).on_unknown(OnUnknown::Retry));
-    scene.tell_all(small).await?;
-    let big = (0..12).map(|_| Told::of(500).on_unknown(OnUnknown::Retry));
-    scene.tell_all(big).await?;
+    let small = (0..4_000).map(|_| OrderSpec::of(1).on_unknown(OnUnknown::Retry));
+    scene.accept_all(small).await?;
+    let big = (0..12).map(|_| OrderSpec::of(500).on_unknown(OnUnknown::Retry));
+    scene.accept_all(big).await?;
     let options = CourierOptions::default()
         .with("manner", "slow:50")
         .with("lease-ms", LEASE.as_millis())

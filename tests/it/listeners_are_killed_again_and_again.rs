@@ -2,14 +2,14 @@
 //! interval at most.
 
 use posthaste_rig::eventually;
-use posthaste_tests::{CourierOptions, LATE_MS, Scene, Told};
+use posthaste_tests::{CourierOptions, LATE_MS, OrderSpec, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listeners_are_killed_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier = scene.courier(&CourierOptions::default())?;
-    let far = scene.tell(&Told::in_an_hour()).await?;
-    scene.tell_all((0..300).map(|n| Told::of(1).due_in(n * 10))).await?;
+    let far = scene.accept(&OrderSpec::in_an_hour()).await?;
+    scene.accept_all((0..300).map(|n| OrderSpec::of(1).due_in(n * 10))).await?;
     for _ in 0..10 {
         eventually("a listener is killed", || {
             match scene.server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]) {
@@ -18,7 +18,7 @@ async fn listeners_are_killed_again_and_again() -> anyhow::Result<()> {
             }
         });
         // Accepted while the courier may receive no notifications.
-        scene.tell_all((0..5).map(|n| Told::of(1).due_in(n * 20))).await?;
+        scene.accept_all((0..5).map(|n| OrderSpec::of(1).due_in(n * 20))).await?;
     }
     // The last ones are accepted while the courier receives notifications, or polls.
     scene.until("all others are sent", |record| record.deliveries_taken() == 350).await;

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use posthaste_rig::eventually_async;
 use posthaste_store::{AcceptError, CallError, Retryable};
-use posthaste_tests::{CourierOptions, Scene, Told, left};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene, left};
 
 fn keys(scene: &Scene) -> anyhow::Result<BTreeSet<String>> {
     left::keys(&mut scene.server.connect()?)
 }
 
-async fn refused(scene: &Scene, told: &Told) -> anyhow::Result<()> {
+async fn refused(scene: &Scene, told: &OrderSpec) -> anyhow::Result<()> {
     let before = keys(scene)?;
     let order = scene.order(told)?;
     match scene.store.accept(&order).await {
@@ -29,12 +29,12 @@ async fn refused(scene: &Scene, told: &Told) -> anyhow::Result<()> {
 async fn memory_is_full() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let courier = scene.courier(&CourierOptions::default().channel("sms"))?;
-    scene.tell_all((0..400).map(|_| Told::of(1))).await?;
+    scene.accept_all((0..400).map(|_| OrderSpec::of(1))).await?;
     scene
-        .tell_all([
-            Told::of(3_000),
-            Told::of(1).due_in(800),
-            Told { deliveries: vec![("sms", 700)], ..Told::of(1) },
+        .accept_all([
+            OrderSpec::of(3_000),
+            OrderSpec::of(1).due_in(800),
+            OrderSpec { deliveries: vec![("sms", 700)], ..OrderSpec::of(1) },
         ])
         .await?;
     // Far less than is used, so that memory stays full during all of this.
@@ -52,11 +52,11 @@ async fn memory_is_full() -> anyhow::Result<()> {
     })
     .await;
     for deliveries in [1, 40, 1_700, 4] {
-        refused(&scene, &Told::of(deliveries))
+        refused(&scene, &OrderSpec::of(deliveries))
             .await
             .with_context(|| format!("an order of {deliveries} deliveries"))?;
     }
-    refused(&scene, &Told::of(2).due_in(60_000)).await?;
+    refused(&scene, &OrderSpec::of(2).due_in(60_000)).await?;
 
     // A courier that starts now works, and one whose connections are closed continues.
     let late = scene.courier(&CourierOptions::default().with("manner", "slow:5"))?;
@@ -68,7 +68,7 @@ async fn memory_is_full() -> anyhow::Result<()> {
     ensure!(courier.exit_status()?.is_none() && late.exit_status()?.is_none());
 
     scene.server.command(&["CONFIG", "SET", "maxmemory", "0"])?;
-    let order = scene.order(&Told::of(600))?;
+    let order = scene.order(&OrderSpec::of(600))?;
     let accepted =
         eventually_async("orders are accepted again", async || scene.store.accept(&order).await).await;
     scene.accepted.push(accepted);

@@ -5,7 +5,7 @@ use anyhow::ensure;
 use futures::future::try_join_all;
 use posthaste_rig::eventually_async;
 use posthaste_rig::proxy::{LateCopy, ProxiedCommand, Proxy, Traffic};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 /// Which script a call runs, recognized by the keys that only it declares.
 fn is_call(command: &ProxiedCommand, script: &str) -> bool {
@@ -23,8 +23,10 @@ fn is_call(command: &ProxiedCommand, script: &str) -> bool {
 }
 
 async fn work(scene: &mut Scene) -> anyhow::Result<()> {
-    scene.tell_all((0..150).map(|n| Told::of(1).due_in(n * 4))).await?;
-    scene.tell_all([Told::of(700), Told::of(30).due_in(100), Told::of(520).due_in(400)]).await
+    scene.accept_all((0..150).map(|n| OrderSpec::of(1).due_in(n * 4))).await?;
+    scene
+        .accept_all([OrderSpec::of(700), OrderSpec::of(30).due_in(100), OrderSpec::of(520).due_in(400)])
+        .await
 }
 
 async fn copies(script: &'static str, after: u64) -> anyhow::Result<()> {
@@ -72,7 +74,7 @@ async fn losses(script: &'static str, what: Lost) -> anyhow::Result<()> {
             Lost::Request => proxy.drop_requests_of(1, move |command| is_call(command, script)),
             Lost::Reply => proxy.drop_replies_of(1, move |command| is_call(command, script)),
         }
-        scene.tell_all((0..20).map(|_| Told::of(1)).chain([Told::of(60)])).await?;
+        scene.accept_all((0..20).map(|_| OrderSpec::of(1)).chain([OrderSpec::of(60)])).await?;
         eventually_async("something is lost", async || match proxy.report() {
             report if report.dropped_requests + report.dropped_replies >= losses => Ok(()),
             report => Err(format!("{report:?}")),

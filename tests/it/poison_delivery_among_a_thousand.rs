@@ -4,22 +4,22 @@
 use posthaste_model::{OnUnknown, State};
 use posthaste_rig::eventually_async;
 use posthaste_tests::death::MOST_BEGUN;
-use posthaste_tests::{Balance, CourierOptions, Scene, Told, balance};
+use posthaste_tests::{Balance, CourierOptions, OrderSpec, Scene, balance};
 
-fn poisoned() -> Told {
-    Told { poison: Some((537, "venom")), ..Told::of(1_000).on_unknown(OnUnknown::Retry) }
+fn poisoned() -> OrderSpec {
+    OrderSpec { poison: Some((537, "venom")), ..OrderSpec::of(1_000).on_unknown(OnUnknown::Retry) }
 }
 
 fn check(balance: &Balance) {
     assert_eq!(balance.count(State::Sent), 999, "{balance:#?}");
     assert_eq!(balance.count(State::Unknown), 1, "{balance:#?}");
-    assert_eq!(balance.reasons.get("repeat_spent"), Some(&1), "{balance:#?}");
+    assert_eq!(balance.reasons.get("retry_unconfirmed"), Some(&1), "{balance:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_delivery_makes_the_transport_panic() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell(&poisoned()).await?;
+    scene.accept(&poisoned()).await?;
     let options = CourierOptions::default().with("manner", "panics:venom").with("send-window-ms", 1_000);
     let courier = scene.courier(&options)?;
     let balance = scene.settle_up().await?;
@@ -32,7 +32,7 @@ async fn poison_delivery_makes_the_transport_panic() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_delivery_ends_the_process() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell(&poisoned()).await?;
+    scene.accept(&poisoned()).await?;
     let options = CourierOptions::default()
         .with("manner", "aborts:venom")
         .with("send-window-ms", 1_000)

@@ -2,14 +2,14 @@
 //! once, as its order asks.
 
 use posthaste_model::{OnUnknown, State};
-use posthaste_tests::{CourierOptions, Record, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Record, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier = scene.courier(&CourierOptions::default().with("manner", "throttling:40:50"))?;
-    scene.tell_all((0..40).map(|n| Told::of(1).due_in(n * 10))).await?;
-    scene.tell_all([Told::of(60), Told::of(8)]).await?;
+    scene.accept_all((0..40).map(|n| OrderSpec::of(1).due_in(n * 10))).await?;
+    scene.accept_all([OrderSpec::of(60), OrderSpec::of(8)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), 108);
     assert_eq!(balance.tries, 0, "waiting for a rate limit costs no try");
@@ -20,7 +20,14 @@ async fn provider_asks_the_channel_to_wait() -> anyhow::Result<()> {
 async fn provider_refuses_each_delivery_once() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier = scene.courier(&CourierOptions::default().with("manner", "retry-first"))?;
-    scene.tell_all([Told::of(1), Told::of(3), Told::of(1).due_in(600), Told::of(4).due_in(700)]).await?;
+    scene
+        .accept_all([
+            OrderSpec::of(1),
+            OrderSpec::of(3),
+            OrderSpec::of(1).due_in(600),
+            OrderSpec::of(4).due_in(700),
+        ])
+        .await?;
     let balance = scene.settle_up().await?;
     assert_eq!((balance.all(), balance.tries), (9, 9));
     balance.all_sent_once()
@@ -31,7 +38,7 @@ async fn provider_is_slower_than_the_lease() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let options = CourierOptions::default().with("manner", "slow:1500").with("lease-ms", 1_000);
     let _couriers = [scene.courier(&options)?, scene.courier(&options)?];
-    scene.tell_all([Told::of(70), Told::of(1), Told::of(12)]).await?;
+    scene.accept_all([OrderSpec::of(70), OrderSpec::of(1), OrderSpec::of(12)]).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.all(), 83);
     balance.all_sent_once()
@@ -42,11 +49,16 @@ async fn provider_never_answers() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier =
         scene.courier(&CourierOptions::default().with("manner", "hanging").with("send-window-ms", 400))?;
-    scene.tell_all([Told::of(1), Told::of(4)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
-    scene.tell(&Told::of(1).on_unknown(OnUnknown::Retry)).await?;
+    scene
+        .accept_all([OrderSpec::of(1), OrderSpec::of(4)].map(|told| told.on_unknown(OnUnknown::Hold)))
+        .await?;
+    scene.accept(&OrderSpec::of(1).on_unknown(OnUnknown::Retry)).await?;
     let balance = scene.settle_up().await?;
     assert_eq!(balance.count(State::Unknown), 6);
-    assert_eq!((balance.reasons.get("held"), balance.reasons.get("repeat_spent")), (Some(&5), Some(&1)));
+    assert_eq!(
+        (balance.reasons.get("not_retried"), balance.reasons.get("retry_unconfirmed")),
+        (Some(&5), Some(&1))
+    );
     assert_eq!(balance.duplicates, 0, "it took nothing");
     Ok(())
 }
@@ -56,8 +68,8 @@ async fn every_tenth_is_unknown(on_unknown: OnUnknown) -> anyhow::Result<(postha
     let mut scene = Scene::open().await?;
     let options = CourierOptions::default().with("manner", "unknown:10").with("send-window-ms", 1_000);
     let _courier = scene.courier(&options)?;
-    scene.tell_all((0..100).map(|n| Told::of(1).on_unknown(on_unknown).due_in(n * 3))).await?;
-    scene.tell(&Told::of(700).on_unknown(on_unknown)).await?;
+    scene.accept_all((0..100).map(|n| OrderSpec::of(1).on_unknown(on_unknown).due_in(n * 3))).await?;
+    scene.accept(&OrderSpec::of(700).on_unknown(on_unknown)).await?;
     let balance = scene.settle_up().await?;
     Ok((balance, scene.record()?))
 }
@@ -73,7 +85,7 @@ async fn every_tenth_is_unknown_and_repeated() -> anyhow::Result<()> {
     let sends = record.taken.values().map(Vec::len).sum::<usize>() as u64;
     let unknown = (1..=sends).filter(|n| n % 100 < 10).count() as u64;
     assert_eq!((balance.repeated + held, balance.duplicates), (unknown, balance.repeated), "{balance:#?}");
-    assert_eq!(balance.reasons.get("repeat_spent").copied().unwrap_or(0), held, "{balance:#?}");
+    assert_eq!(balance.reasons.get("retry_unconfirmed").copied().unwrap_or(0), held, "{balance:#?}");
     Ok(())
 }
 

@@ -2,14 +2,14 @@
 //! everything it had confirmed, nothing is lost, in doubt, or sent twice.
 
 use posthaste_rig::servers::{Fsync, PrivateServer};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn server_is_killed_under_load() -> anyhow::Result<()> {
     let server = PrivateServer::builder().fsync(Fsync::Always).start()?;
     let mut scene = Scene::open_on(server).await?;
-    scene.tell_all((0..300).map(|_| Told::of(1))).await?;
-    scene.tell(&Told::of(1_200)).await?;
+    scene.accept_all((0..300).map(|_| OrderSpec::of(1))).await?;
+    scene.accept(&OrderSpec::of(1_200)).await?;
     let options =
         CourierOptions::default().with("manner", "slow:10").with("concurrency", 8).with("lease-ms", 20_000);
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];

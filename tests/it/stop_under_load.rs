@@ -8,7 +8,7 @@ use anyhow::ensure;
 use posthaste_model::{OnUnknown, State};
 use posthaste_rig::proxy::{Proxy, Traffic};
 use posthaste_rig::{Child, Sig};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 /// So long that waiting for the end of a lease would exceed the patience of every test.
 const LEASE_MS: u64 = 600_000;
@@ -16,8 +16,8 @@ const LEASE_MS: u64 = 600_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn couriers_are_replaced_again_and_again() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell_all((0..500).map(|n| Told::of(1).due_in(n * 6))).await?;
-    scene.tell_all([Told::of(1_600), Told::of(40), Told::of(1_600).due_in(1_000)]).await?;
+    scene.accept_all((0..500).map(|n| OrderSpec::of(1).due_in(n * 6))).await?;
+    scene.accept_all([OrderSpec::of(1_600), OrderSpec::of(40), OrderSpec::of(1_600).due_in(1_000)]).await?;
     let options = CourierOptions::default().with("manner", "slow:6").with("lease-ms", LEASE_MS);
     let mut courier = scene.courier(&options)?;
     for round in 1..=8 {
@@ -48,7 +48,7 @@ async fn stop_meets_a_claim_on_its_way() -> anyhow::Result<()> {
         ("after-claim", 1),
         ("after-claim", 2),
     ] {
-        scene.tell_all([1, 1, 1, 1, 700, 30].map(Told::of)).await?;
+        scene.accept_all([1, 1, 1, 1, 700, 30].map(OrderSpec::of)).await?;
         let slow = options.clone().at(proxy.url()).with("stop-at", step).with("nth", nth);
         let courier = scene.courier(&slow)?;
         let status = courier.wait_exit()?;
@@ -66,7 +66,9 @@ type Then = fn(&Child) -> posthaste_rig::Result<()>;
 /// The same parcels are cut off four times: more often than the crashes that would make them poison.
 async fn cut_off_four_times(drain_ms: u64, then: Then) -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
-    scene.tell_all([Told::of(800), Told::of(1)].map(|told| told.on_unknown(OnUnknown::Hold))).await?;
+    scene
+        .accept_all([OrderSpec::of(800), OrderSpec::of(1)].map(|told| told.on_unknown(OnUnknown::Hold)))
+        .await?;
     let options = CourierOptions::default().with("lease-ms", LEASE_MS);
     // Calls that hang must not end by themselves before they are cut off.
     let hanging = options.clone().with("send-window-ms", 12_000).with("manner", "hanging");

@@ -2,7 +2,7 @@
 //! channels continue, and everything is sent once it is fixed.
 
 use posthaste_rig::eventually;
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_channel_fails_nothing() -> anyhow::Result<()> {
@@ -11,12 +11,14 @@ async fn stopped_channel_fails_nothing() -> anyhow::Result<()> {
     let options = CourierOptions::default().with("manner", format!("stopped-while:{}", broken.display()));
     let couriers = [scene.courier(&options)?, scene.courier(&options)?];
     let _sms = scene.courier(&CourierOptions::default().channel("sms"))?;
-    scene.tell_all([Told::of(100), Told::of(1)]).await?;
+    scene.accept_all([OrderSpec::of(100), OrderSpec::of(1)]).await?;
     scene.until("it works", |record| record.deliveries_taken() == 101).await;
 
     std::fs::write(&broken, "")?;
-    scene.tell_all((0..20).map(|n| Told::of(1).due_in(n * 10))).await?;
-    scene.tell_all([Told::of(900), Told { deliveries: vec![("sms", 30)], ..Told::default() }]).await?;
+    scene.accept_all((0..20).map(|n| OrderSpec::of(1).due_in(n * 10))).await?;
+    scene
+        .accept_all([OrderSpec::of(900), OrderSpec { deliveries: vec![("sms", 30)], ..OrderSpec::default() }])
+        .await?;
     for courier in &couriers {
         courier.wait_line("it reports this", |line| line.contains("channel stopped"))?;
     }

@@ -21,7 +21,7 @@ const MOST_CUT_OFF: u32 = 16;
 /// What a domain does, how many people it has, and the expected end of their deliveries: state, and reason if one is
 /// required.
 const DOMAINS: [(&str, u32, &str, Option<&str>); 6] = [
-    ("refuse.test", 40, "suppressed", Some("bad_address")),
+    ("refuse.test", 40, "suppressed", Some("invalid_address")),
     ("blocked.test", 30, "failed", Some("rejected")),
     ("spam.test", 20, "failed", Some("rejected")),
     ("greylist.test", 30, "sent", None),

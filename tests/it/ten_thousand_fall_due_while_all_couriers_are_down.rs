@@ -3,7 +3,7 @@
 
 use posthaste_model::{Clock, SystemClock};
 use posthaste_rig::eventually_async;
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 const ORDERS: u64 = 10_000;
 
@@ -11,7 +11,7 @@ const ORDERS: u64 = 10_000;
 async fn ten_thousand_fall_due_while_all_couriers_are_down() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     // Five per millisecond.
-    scene.tell_all((0..ORDERS).map(|n| Told::of(1).due_in(3_000 + n / 5))).await?;
+    scene.accept_all((0..ORDERS).map(|n| OrderSpec::of(1).due_in(3_000 + n / 5))).await?;
     let last = scene.accepted.iter().map(|accepted| accepted.due).max().unwrap_or_default();
     eventually_async("the last one is due", async || {
         if SystemClock.now() > last { Ok(()) } else { Err(format!("{last:?} is ahead")) }

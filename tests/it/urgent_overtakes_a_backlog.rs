@@ -1,7 +1,7 @@
 //! Urgent orders accepted in the middle of a bulk backlog go out at once, before nearly all of it.
 
 use posthaste_model::{Clock, Priority, SystemClock};
-use posthaste_tests::{CourierOptions, Scene, Told};
+use posthaste_tests::{CourierOptions, OrderSpec, Scene};
 
 const BULK: usize = 3_000;
 const URGENT: u32 = 40;
@@ -11,13 +11,13 @@ async fn urgent_overtakes_a_backlog() -> anyhow::Result<()> {
     let mut scene = Scene::open().await?;
     let _courier =
         scene.courier(&CourierOptions::default().with("manner", "slow:20").with("concurrency", 8))?;
-    scene.tell(&Told::of(u32::try_from(BULK)? - 500)).await?;
-    scene.tell_all((0..500).map(|_| Told::of(1))).await?;
+    scene.accept(&OrderSpec::of(u32::try_from(BULK)? - 500)).await?;
+    scene.accept_all((0..500).map(|_| OrderSpec::of(1))).await?;
     scene.until("the backlog is worked on", |record| record.deliveries_taken() >= 100).await;
     let bulk = scene.accepted.len();
-    let urgent = |deliveries: u32| Told { priority: Priority::Urgent, ..Told::of(deliveries) };
+    let urgent = |deliveries: u32| OrderSpec { priority: Priority::Urgent, ..OrderSpec::of(deliveries) };
     scene
-        .tell_all(
+        .accept_all(
             (0..URGENT / 2).map(|_| urgent(1)).chain([urgent(URGENT / 4).due_in(50), urgent(URGENT / 4)]),
         )
         .await?;

@@ -226,7 +226,7 @@ fn check_delivery(
         State::Unknown
             if order.head.on_unknown == OnUnknown::Retry
                 && !delivery.repeated
-                && delivery.reason != Reason::TriesSpent =>
+                && delivery.reason != Reason::RetriesExhausted =>
         {
             fault("was held, but its order asks for a repeat".to_owned());
         }

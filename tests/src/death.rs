@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use futures::future::try_join_all;
 use posthaste_model::{OnUnknown, State};
 
-use crate::{Balance, CourierOptions, Record, Scene, Told};
+use crate::{Balance, CourierOptions, OrderSpec, Record, Scene};
 
 /// Deliveries a courier may have begun when it dies: as many as its concurrent calls, and as many that it had not
 /// settled yet.
@@ -92,7 +92,7 @@ pub async fn at(
 async fn dies(step: &'static str, case: Case) -> anyhow::Result<Aftermath> {
     let mut scene = Scene::open().await?;
     let (orders, deliveries) = if case.big { (1, 700) } else { (300, 1) };
-    scene.tell_all((0..orders).map(|_| Told::of(deliveries).on_unknown(case.on_unknown))).await?;
+    scene.accept_all((0..orders).map(|_| OrderSpec::of(deliveries).on_unknown(case.on_unknown))).await?;
     let options = CourierOptions::default().with("send-window-ms", 1_500);
     // In the middle of the work others are on the wire as well.
     let options = if case.nth > 1 { options.with("manner", "slow:5") } else { options };

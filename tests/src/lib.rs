@@ -5,13 +5,13 @@
 pub mod balance;
 pub mod death;
 pub mod left;
+pub mod options;
 pub mod record;
 pub mod scene;
 pub mod site;
-pub mod told;
 
 pub use balance::Balance;
+pub use options::{CourierOptions, LATE_MS, OrderSpec};
 pub use record::{DeliveryName, Record, Sighting};
 pub use scene::Scene;
 pub use site::{Said, Site};
-pub use told::{CourierOptions, LATE_MS, Told};

@@ -13,8 +13,8 @@ use posthaste_store::{AcceptedOrder, Cancelled, NewOrder, NewOrderHead, Role, Se
 use secrecy::SecretString;
 
 use crate::balance::{self, Balance};
+use crate::options::{CourierOptions, OrderSpec};
 use crate::record::Record;
-use crate::told::{CourierOptions, Told};
 
 /// Orders created, or read, at the same time.
 pub(crate) const AT_ONCE: usize = 64;
@@ -111,7 +111,7 @@ impl Scene {
     ///
     /// # Errors
     /// When a channel is not valid.
-    pub fn order(&self, told: &Told) -> anyhow::Result<NewOrder> {
+    pub fn order(&self, told: &OrderSpec) -> anyhow::Result<NewOrder> {
         let n = self.next_order.fetch_add(1, Ordering::SeqCst);
         let sender = "u00001".parse()?;
         let order_id = OrderId::new(&sender, SystemClock.now_ns() + n);
@@ -151,7 +151,7 @@ impl Scene {
     ///
     /// # Errors
     /// When it is not accepted.
-    pub async fn tell(&mut self, told: &Told) -> anyhow::Result<AcceptedOrder> {
+    pub async fn accept(&mut self, told: &OrderSpec) -> anyhow::Result<AcceptedOrder> {
         let order = self.order(told)?;
         let accepted = self.store.accept(&order).await?;
         self.accepted.push(accepted.clone());
@@ -162,7 +162,7 @@ impl Scene {
     ///
     /// # Errors
     /// When one is not accepted.
-    pub async fn tell_all(&mut self, told: impl IntoIterator<Item = Told>) -> anyhow::Result<()> {
+    pub async fn accept_all(&mut self, told: impl IntoIterator<Item = OrderSpec>) -> anyhow::Result<()> {
         let orders = told.into_iter().map(|told| self.order(&told)).collect::<anyhow::Result<Vec<_>>>()?;
         let store = &self.store;
         let accepted: Vec<AcceptedOrder> = stream::iter(&orders)

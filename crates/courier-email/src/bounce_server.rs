@@ -66,7 +66,7 @@ impl Default for BounceTimeouts {
 
 /// The server.
 pub(crate) struct BounceServer {
-    pub(crate) hearing: BounceHandler,
+    pub(crate) handler: BounceHandler,
     pub(crate) places: Arc<ConnectionLimits>,
     /// Connections that may wait for a permit.
     pub(crate) waiting: usize,
@@ -239,7 +239,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             Ok(Request::Rcpt { .. }) if self.to.len() >= MOST_RECIPIENTS => {
                 self.refuse("452 4.5.3 too many recipients").await
             }
-            Ok(Request::Rcpt { to }) => match self.post.hearing.knows(&to.address) {
+            Ok(Request::Rcpt { to }) => match self.post.handler.knows(&to.address) {
                 Some(named) => {
                     self.to.push(named);
                     self.say("250 2.1.5 ok").await.map(|()| Next::Command)
@@ -291,12 +291,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             return Ok(());
         }
         // Parsed off the async threads; a panic of the parser ends here.
-        let hearing = self.post.hearing.clone();
-        let read = tokio::task::spawn_blocking(move || hearing.read(&text)).await;
+        let handler = self.post.handler.clone();
+        let read = tokio::task::spawn_blocking(move || handler.read(&text)).await;
         let heard = read.unwrap_or(BounceReport::Nothing(Kind::Unclear));
         let mut all_stored = true;
         for named in &to {
-            let told = match timeout_at(until, self.post.hearing.tell(named, heard)).await {
+            let told = match timeout_at(until, self.post.handler.tell(named, heard)).await {
                 Ok(told) => told,
                 Err(_) => Err(crate::bounce_handler::Again::TooLong),
             };

@@ -120,11 +120,11 @@ fn bounce_server(byte: Duration, message: Duration) -> (BounceServer, String) {
     let order_id = "u1:7".parse().expect("an order");
     let path = paths.of(&AttemptId { order_id, parcel: 0, delivery: 0, attempt: 1 }).expect("a return path");
     let replies = Arc::new(ReplyRules::embedded().expect("the table"));
-    let hearing = BounceHandler { paths, replies, feedback: Arc::new(Nobody) };
+    let handler = BounceHandler { paths, replies, feedback: Arc::new(Nobody) };
     let waits = BounceTimeouts { command: byte, byte, message, ..BounceTimeouts::default() };
     let places = Arc::new(ConnectionLimits::new(1, 1, waits.silent));
     let (waiting, read_at_most, take_at_most) = (1, 10_000, 10_000);
-    (BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
+    (BounceServer { handler, places, waiting, read_at_most, take_at_most, waits }, path.address.to_string())
 }
 
 /// All replies to a client that sends this and then keeps sending single bytes at the interval `drips`.

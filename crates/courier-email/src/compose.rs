@@ -124,7 +124,7 @@ impl Composer {
     /// Why it can never be sent.
     pub fn compose(&self, envelope: &Envelope) -> Result<OutgoingMessage, Reason> {
         let content = &envelope.content;
-        let to = mailbox::address(envelope.to.address.expose()).map_err(|_| Reason::BadAddress)?;
+        let to = mailbox::address(envelope.to.address.expose()).map_err(|_| Reason::InvalidAddress)?;
         let name = plain(&envelope.to.name)?;
         let subject = match content.subject.expose() {
             "" => self.email.subject.as_str(),

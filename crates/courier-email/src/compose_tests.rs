@@ -195,7 +195,7 @@ fn words_and_addresses_that_would_be_headers_or_commands_are_refused() {
         let sender = Content { sender_email: Text::new(mailbox.clone()), ..saying("x") };
         assert_eq!(content(sender), Some(Reason::Rejected), "{bad:?}");
         let to = refused(&|envelope| envelope.to.address = DeliveryAddress::new(mailbox.clone()));
-        assert_eq!(to, Some(Reason::BadAddress), "{bad:?}");
+        assert_eq!(to, Some(Reason::InvalidAddress), "{bad:?}");
     }
     let long = Content { subject: Text::new("я".repeat(500)), ..saying("x") };
     assert_eq!(content(long), Some(Reason::Rejected));

@@ -149,7 +149,7 @@ impl Relays {
                 Some(wait) if held && after.is_none() => {
                     Outcome::Throttled { scope: ThrottleScope::Channel, wait }
                 }
-                _ => Outcome::NotSent { after, reason: Reason::NotConnected },
+                _ => Outcome::NotSent { after, reason: Reason::ConnectionFailed },
             },
         }
     }
@@ -226,7 +226,7 @@ impl Relays {
                 return Tried::Said(Outcome::Unknown(Reason::ConnectionLost));
             }
             (SmtpErrorKind::Nonsense | SmtpErrorKind::Surplus | SmtpErrorKind::Injected, SmtpStage::Text) => {
-                return Tried::Said(Outcome::Unknown(Reason::BadAnswer));
+                return Tried::Said(Outcome::Unknown(Reason::InvalidProviderResponse));
             }
             // Without the final dot there is no message.
             (_, stage) => {

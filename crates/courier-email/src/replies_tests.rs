@@ -74,11 +74,11 @@ fn replies_mean_what_their_codes_say() {
 fn the_reason_is_a_word_or_the_number_of_the_reply() {
     let replies = ReplyRules::embedded().expect("the table");
     let reason = |stage, code, text| replies.judge(stage, &SmtpReply::new(code, text)).reason;
-    assert_eq!(reason(Rcpt, 550, "5.1.1 x"), Reason::BadAddress);
+    assert_eq!(reason(Rcpt, 550, "5.1.1 x"), Reason::InvalidAddress);
     assert_eq!(reason(Text, 554, "5.7.1 x"), Reason::Rejected);
-    assert_eq!(reason(Rcpt, 451, "4.3.0 x"), Reason::Provider(1451));
+    assert_eq!(reason(Rcpt, 451, "4.3.0 x"), Reason::Provider(451));
     assert_eq!(reason(Rcpt, 450, "4.7.1 x"), Reason::Throttled);
-    assert_eq!(reason(Rcpt, 250, "ok"), Reason::BadAnswer);
+    assert_eq!(reason(Rcpt, 250, "ok"), Reason::InvalidProviderResponse);
     assert!(replies.judge(Rcpt, &SmtpReply::new(555, "x")).alarm);
     assert!(!replies.judge(Rcpt, &SmtpReply::new(550, "5.7.1 x")).alarm);
     assert!(replies.judge(Text, &SmtpReply::new(550, "5.7.26 x")).policy);

@@ -204,7 +204,7 @@ impl ReplyRules {
     /// Decides what an unwanted reply at this stage means.
     #[must_use]
     pub fn judge(&self, stage: SmtpStage, reply: &SmtpReply) -> ReplyVerdict {
-        let of_code = Reason::from_code(1000 + reply.code);
+        let of_code = Reason::Provider(reply.code);
         match self.rules.iter().find(|rule| rule.fits(stage, reply)) {
             Some(rule) => ReplyVerdict {
                 meaning: rule.means,
@@ -220,7 +220,7 @@ impl ReplyRules {
                 meaning: ReplyAction::Retry,
                 after: None,
                 spread: Duration::ZERO,
-                reason: Reason::BadAnswer,
+                reason: Reason::InvalidProviderResponse,
                 of: 0,
                 alarm: false,
                 policy: false,

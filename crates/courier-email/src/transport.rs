@@ -177,12 +177,12 @@ impl Transport for EmailTransport {
         let taking_bounces = async {
             if let (Some(listener), Some(returns)) = (bounces, &self.returns) {
                 let (paths, replies) = (returns.paths(), Arc::clone(&self.replies));
-                let hearing = BounceHandler { paths, replies, feedback: Arc::clone(&feedback) };
+                let handler = BounceHandler { paths, replies, feedback: Arc::clone(&feedback) };
                 let waits = BounceTimeouts::default();
                 let places = Arc::new(ConnectionLimits::new(*conversations, *per_peer, waits.silent));
                 let (waiting, read_at_most, take_at_most) = (*conversations, *read_at_most, *take_at_most);
                 let bounce_server =
-                    BounceServer { hearing, places, waiting, read_at_most, take_at_most, waits };
+                    BounceServer { handler, places, waiting, read_at_most, take_at_most, waits };
                 bounce_server.serve(listener, stop.clone()).await;
             }
         };

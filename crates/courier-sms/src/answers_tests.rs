@@ -17,18 +17,19 @@ fn late(code: &str) -> Verdict {
 #[test]
 fn every_answer_of_twilio_means_what_the_facts_say() {
     use Meaning::{Reject, Retry, Stop, StopAtSecond, Suppress, Unknown, Wait};
-    let (bad_address, undelivered, stopped) = (Reason::BadAddress, Reason::Undelivered, Reason::Stopped);
+    let (invalid_address, undelivered, stopped) =
+        (Reason::InvalidAddress, Reason::Undelivered, Reason::ChannelStopped);
     for (status, codes, meaning, reason) in [
         (429, &["20429", "20001"][..], Wait, Some(Reason::Throttled)),
         (401, &["20003", "20005", "1"], Stop, Some(stopped)),
         (403, &["20003", "20005", "30002", "77777"], Stop, Some(stopped)),
-        (500, &["20500", "21211", "30003"], Unknown, Some(Reason::ProviderFailed)),
-        (503, &["20503"], Unknown, Some(Reason::ProviderFailed)),
+        (500, &["20500", "21211", "30003"], Unknown, Some(Reason::ProviderUnavailable)),
+        (503, &["20503"], Unknown, Some(Reason::ProviderUnavailable)),
         (
             400,
             &["21211", "21214", "21217", "21614", "21635", "21265", "21266", "30005", "30006", "30011"],
             Suppress,
-            Some(bad_address),
+            Some(invalid_address),
         ),
         (400, &["21610"], Suppress, Some(Reason::OptedOut)),
         // A 403 about one country says nothing about the credentials.
@@ -44,7 +45,7 @@ fn every_answer_of_twilio_means_what_the_facts_say() {
     ] {
         for number in codes {
             let verdict = code(status, number);
-            let reason = reason.unwrap_or_else(|| Reason::from_code(number.parse().unwrap_or(u16::MAX)));
+            let reason = reason.unwrap_or_else(|| Reason::Provider(number.parse().unwrap_or(u16::MAX)));
             let reason = if *number == "99999" { Reason::Rejected } else { reason };
             assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{status} {number}");
         }
@@ -123,7 +124,7 @@ fn a_receipt_bans_where_the_facts_suppress() {
         assert_eq!(late(code).ban(), None, "{code}");
     }
     assert_eq!(late("30003").ban(), Some(SuppressAfter::After(5)));
-    assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::BadAddress));
+    assert_eq!((late("21610").reason, late("30006").reason), (Reason::OptedOut, Reason::InvalidAddress));
     assert_eq!((late("63016").reason, late("30003").reason), (Reason::Provider(63016), Reason::Undelivered));
     let none = twilio().judge(Said::default());
     assert_eq!((none.reason, none.ban()), (Reason::Undelivered, None));

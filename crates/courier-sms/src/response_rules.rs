@@ -117,7 +117,7 @@ impl Verdict {
     /// The reason stored for a receipt: the message has ended, so reasons to wait do not apply.
     pub(crate) fn late_reason(self) -> Reason {
         match self.reason {
-            Reason::Throttled | Reason::Stopped => Reason::Undelivered,
+            Reason::Throttled | Reason::ChannelStopped => Reason::Undelivered,
             reason => reason,
         }
     }
@@ -274,7 +274,11 @@ impl Answers {
                 meaning: Meaning::Unknown,
                 after: None,
                 strikes: None,
-                reason: if said.status.is_some() { Reason::BadAnswer } else { Reason::Undelivered },
+                reason: if said.status.is_some() {
+                    Reason::InvalidProviderResponse
+                } else {
+                    Reason::Undelivered
+                },
                 alarm: false,
                 policy: false,
             },
@@ -282,15 +286,14 @@ impl Answers {
     }
 }
 
-/// The provider's code as a reason, 1000 and up; without a code, the status.
+/// The provider's code as a reason; without a code, the status.
 fn of_code(said: Said<'_>) -> Reason {
     let number = match said.code {
         Some(code) => code.parse::<u16>().ok(),
         None => said.status,
     };
-    match number {
-        Some(number @ 1000..) => Reason::from_code(number),
-        Some(number) => Reason::from_code(1000 + number),
+    match number.and_then(Reason::of_provider) {
+        Some(reason) => reason,
         None if said.status.is_none() => Reason::Undelivered,
         None => Reason::Rejected,
     }

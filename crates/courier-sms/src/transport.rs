@@ -86,7 +86,7 @@ impl SmsTransport {
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(to) = number::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::BadAddress);
+            return Outcome::Failed(Reason::InvalidAddress);
         };
         let text = envelope.content.text_for(&self.channel).expose();
         if text.trim().is_empty() || text.chars().count() > self.max_characters {

@@ -13,22 +13,22 @@ fn said(code: u16, description: &str) -> ResponseVerdict {
 #[test]
 fn every_refusal_has_its_meaning() {
     use ResponseAction::{Reject, Retry, Stop, Strike, Suppress, Unknown};
-    let (blocked, bad_address, rejected) = (Reason::Blocked, Reason::BadAddress, Reason::Rejected);
+    let (blocked, invalid_address, rejected) = (Reason::Blocked, Reason::InvalidAddress, Reason::Rejected);
     for (code, text, meaning, reason) in [
-        (400, "Bad Request: chat not found", Strike, bad_address),
-        (400, "Bad Request: private chat not found", Strike, bad_address),
-        (400, "Bad Request: PEER_ID_INVALID", Strike, bad_address),
-        (400, "Bad Request: user not found", Strike, bad_address),
+        (400, "Bad Request: chat not found", Strike, invalid_address),
+        (400, "Bad Request: private chat not found", Strike, invalid_address),
+        (400, "Bad Request: PEER_ID_INVALID", Strike, invalid_address),
+        (400, "Bad Request: user not found", Strike, invalid_address),
         (403, "Forbidden: bot was blocked by the user", Suppress, blocked),
-        (403, "Forbidden: user is deactivated", Suppress, bad_address),
+        (403, "Forbidden: user is deactivated", Suppress, invalid_address),
         (403, "Forbidden: bot can't initiate conversation with a user", Suppress, blocked),
-        (403, "Forbidden: bot can't send messages to bots", Suppress, bad_address),
+        (403, "Forbidden: bot can't send messages to bots", Suppress, invalid_address),
         (403, "Forbidden: bot was kicked from the group chat", Suppress, blocked),
         (403, "Forbidden: bot was kicked from the supergroup chat", Suppress, blocked),
         (403, "Forbidden: bot was kicked from the channel chat", Suppress, blocked),
         (403, "Forbidden: bot is not a member of the supergroup chat", Suppress, blocked),
         (403, "Forbidden: bot is not a member of the channel chat", Suppress, blocked),
-        (403, "Forbidden: the group chat was deleted", Suppress, bad_address),
+        (403, "Forbidden: the group chat was deleted", Suppress, invalid_address),
         (403, "Forbidden: something new", Suppress, blocked),
         (400, "Bad Request: not enough rights to send text messages to the chat", Reject, rejected),
         (400, "Bad Request: need administrator rights in the channel chat", Reject, rejected),
@@ -39,13 +39,13 @@ fn every_refusal_has_its_meaning() {
         (400, "Bad Request: can't parse entities: Can't find end of the entity", Reject, rejected),
         (400, "Bad Request: BUTTON_DATA_INVALID", Reject, rejected),
         (400, "Bad Request: reply markup is too long", Reject, rejected),
-        (400, "Bad Request: something new", Reject, Reason::Provider(1400)),
-        (401, "Unauthorized", Stop, Reason::Provider(1401)),
-        (401, "Unauthorized: invalid token specified", Stop, Reason::Provider(1401)),
-        (404, "Not Found", Stop, Reason::Provider(1404)),
-        (409, "Conflict: terminated by other getUpdates request", Retry, Reason::ProviderFailed),
-        (500, "Internal Server Error: restart", Unknown, Reason::ProviderFailed),
-        (502, "Bad Gateway", Unknown, Reason::ProviderFailed),
+        (400, "Bad Request: something new", Reject, Reason::Provider(400)),
+        (401, "Unauthorized", Stop, Reason::Provider(401)),
+        (401, "Unauthorized: invalid token specified", Stop, Reason::Provider(401)),
+        (404, "Not Found", Stop, Reason::Provider(404)),
+        (409, "Conflict: terminated by other getUpdates request", Retry, Reason::ProviderUnavailable),
+        (500, "Internal Server Error: restart", Unknown, Reason::ProviderUnavailable),
+        (502, "Bad Gateway", Unknown, Reason::ProviderUnavailable),
     ] {
         let verdict = said(code, text);
         assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{code} {text}");

@@ -195,7 +195,7 @@ impl TelegramRules {
     /// What an answer means, other than one that accepts the message.
     #[must_use]
     pub fn judge(&self, answer: &BotAnswer) -> ResponseVerdict {
-        let of_code = Reason::from_code(1000 + answer.code());
+        let of_code = Reason::Provider(answer.code());
         match self.rules.iter().find(|rule| rule.fits(answer)) {
             Some(rule) => ResponseVerdict {
                 meaning: rule.means,
@@ -209,7 +209,7 @@ impl TelegramRules {
                 meaning: ResponseAction::Unknown,
                 wait: SHORTEST,
                 elsewhere: false,
-                reason: Reason::BadAnswer,
+                reason: Reason::InvalidProviderResponse,
                 alarm: false,
                 content: false,
             },

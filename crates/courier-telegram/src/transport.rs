@@ -98,7 +98,7 @@ impl TelegramTransport {
 
     async fn one(&self, envelope: &Envelope, deadline: Instant) -> Outcome {
         let Some(chat) = Chat::read(&envelope.to.address) else {
-            return Outcome::Failed(Reason::BadAddress);
+            return Outcome::Failed(Reason::InvalidAddress);
         };
         let parts = message::parts(&envelope.content, &self.channel, self.settings.subject);
         if parts.is_empty() || parts.len() > self.settings.max_parts {
@@ -164,7 +164,7 @@ impl TelegramTransport {
         }
         match waits {
             Some(wait) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait },
-            None => refused.unwrap_or(Outcome::Failed(Reason::BadAddress)),
+            None => refused.unwrap_or(Outcome::Failed(Reason::InvalidAddress)),
         }
     }
 
@@ -219,7 +219,7 @@ impl TelegramTransport {
                 }
                 HttpResult::NotConnected => {
                     self.chats().give_back(&to);
-                    return (Outcome::NotSent { after: None, reason: Reason::NotConnected }, false);
+                    return (Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }, false);
                 }
                 HttpResult::Lost(reason) => return (Outcome::Unknown(reason), false),
             };
@@ -237,7 +237,7 @@ impl TelegramTransport {
                     let Some((number, next)) =
                         answer.migrated().and_then(|number| Some((number, Chat::number(number)?)))
                     else {
-                        return (Outcome::Failed(Reason::BadAddress), false);
+                        return (Outcome::Failed(Reason::InvalidAddress), false);
                     };
                     self.chats().moved(chat, number);
                     to = next;
@@ -264,7 +264,7 @@ impl TelegramTransport {
                 ResponseAction::Unknown => return (Outcome::Unknown(verdict.reason), false),
             }
         }
-        (Outcome::Failed(Reason::BadAddress), false)
+        (Outcome::Failed(Reason::InvalidAddress), false)
     }
 
     /// Waits for the turn of a message to this chat by this bot, if it comes soon, and returns its moment. `Err` says

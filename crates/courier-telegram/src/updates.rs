@@ -33,7 +33,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// Conflicts in a row after which the bot's updates are left to the other program for a while.
 const CONFLICTS: u32 = 3;
 /// The suppression reasons that a chat's return lifts. Telegram has reported existing chats as missing.
-const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::BadAddress];
+const FORGIVEN: [Reason; 2] = [Reason::Blocked, Reason::InvalidAddress];
 
 /// The updates of one bot.
 pub(crate) struct Updates {
@@ -175,7 +175,7 @@ impl Updates {
         question.offset = self.next;
         let answer = match self.bot.updates(&question, asked + WITHIN).await {
             HttpResult::Answered(answer) => answer,
-            HttpResult::Lost(Reason::BadAnswer) => {
+            HttpResult::Lost(Reason::InvalidProviderResponse) => {
                 self.limit = 1;
                 return Err((Trouble::NoAnswer, None));
             }

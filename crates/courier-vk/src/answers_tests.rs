@@ -11,7 +11,7 @@ fn all(codes: &[u32], at: &[About], meaning: VkErrorAction, reason: Option<Reaso
     for code in codes {
         for about in at {
             let verdict = judge(*code, *about);
-            let wanted = reason.unwrap_or_else(|| Reason::from_code(1000 + u16::try_from(*code).unwrap()));
+            let wanted = reason.unwrap_or_else(|| Reason::Provider(u16::try_from(*code).unwrap()));
             assert_eq!((verdict.meaning, verdict.reason), (meaning, wanted), "{code} at {about:?}");
         }
     }
@@ -32,14 +32,14 @@ fn limits_pause_the_channel_wherever_they_are_reported() {
 
 #[test]
 fn an_error_after_which_the_message_may_have_been_sent_is_unknown() {
-    all(&[1, 10, 32, 36, 43], &About::ALL, Unknown, Some(Reason::ProviderFailed));
-    all(&[13], &[Peer, One, Many], Unknown, Some(Reason::ProviderFailed));
+    all(&[1, 10, 32, 36, 43], &About::ALL, Unknown, Some(Reason::ProviderUnavailable));
+    all(&[13], &[Peer, One, Many], Unknown, Some(Reason::ProviderUnavailable));
     assert!(judge(36, Request).shrink && !judge(36, One).shrink && !judge(10, Request).shrink);
 }
 
 #[test]
 fn a_program_that_fails_is_split() {
-    all(&[13], &[Request], Split, Some(Reason::ProviderFailed));
+    all(&[13], &[Request], Split, Some(Reason::ProviderUnavailable));
     assert!(judge(13, Request).shrink);
     all(&[12], &About::ALL, Apart, Some(Reason::Rejected));
     assert!(judge(12, Request).alarm);
@@ -68,7 +68,7 @@ fn credentials_stop_and_never_fail_a_message_on_their_own() {
 #[test]
 fn addresses_are_suppressed_one_by_one() {
     let (gone, blocked) = ([18, 37, 39, 113, 936, 3610], [900, 901, 902, 950]);
-    all(&gone, &[Peer, One], Suppress, Some(Reason::BadAddress));
+    all(&gone, &[Peer, One], Suppress, Some(Reason::InvalidAddress));
     all(&blocked, &[Peer, One], Suppress, Some(Reason::Blocked));
     all(&gone, &[Many], Apart, None);
     all(&blocked, &[Many], Apart, None);
@@ -94,7 +94,7 @@ fn an_unknown_code_is_final_for_one_and_tried_again_for_more() {
         all(&[code], &[Peer, One], Reject, None);
         all(&[code], &[Many, Request], Retry, None);
     }
-    assert_eq!(judge(4_000_000_000, Peer).reason, Reason::BadAnswer);
+    assert_eq!(judge(4_000_000_000, Peer).reason, Reason::InvalidProviderResponse);
 }
 
 #[test]
@@ -102,16 +102,16 @@ fn answers_of_other_servers_are_judged_by_their_status() {
     let answers = VkRules::embedded().unwrap();
     for (status, meaning, reason) in [
         (429, Wait, Reason::Throttled),
-        (413, Split, Reason::BadAnswer),
-        (414, Split, Reason::BadAnswer),
-        (401, Stop, Reason::BadAnswer),
-        (404, Stop, Reason::BadAnswer),
-        (407, Stop, Reason::BadAnswer),
-        (302, Retry, Reason::BadAnswer),
-        (403, Retry, Reason::BadAnswer),
-        (500, Unknown, Reason::ProviderFailed),
-        (502, Unknown, Reason::ProviderFailed),
-        (200, Unknown, Reason::BadAnswer),
+        (413, Split, Reason::InvalidProviderResponse),
+        (414, Split, Reason::InvalidProviderResponse),
+        (401, Stop, Reason::InvalidProviderResponse),
+        (404, Stop, Reason::InvalidProviderResponse),
+        (407, Stop, Reason::InvalidProviderResponse),
+        (302, Retry, Reason::InvalidProviderResponse),
+        (403, Retry, Reason::InvalidProviderResponse),
+        (500, Unknown, Reason::ProviderUnavailable),
+        (502, Unknown, Reason::ProviderUnavailable),
+        (200, Unknown, Reason::InvalidProviderResponse),
     ] {
         let verdict = answers.judge_status(status, None);
         assert_eq!((verdict.meaning, verdict.reason), (meaning, reason), "{status}");

@@ -79,7 +79,7 @@ pub(crate) fn group(
             continue;
         };
         let Some(peer) = Peer::read(&envelope.to.address) else {
-            outcomes[delivery] = Some(Outcome::Failed(Reason::BadAddress));
+            outcomes[delivery] = Some(Outcome::Failed(Reason::InvalidAddress));
             continue;
         };
         // Without a token, VK is asked not to detect repeats.

@@ -77,7 +77,13 @@ fn an_envelope_that_can_not_be_sent_disturbs_no_other() {
     let rejected = |reason| Some(Outcome::Failed(reason));
     assert_eq!(
         outcomes,
-        [None, rejected(Reason::Rejected), rejected(Reason::Rejected), rejected(Reason::BadAddress), None]
+        [
+            None,
+            rejected(Reason::Rejected),
+            rejected(Reason::Rejected),
+            rejected(Reason::InvalidAddress),
+            None
+        ]
     );
 }
 

@@ -130,8 +130,8 @@ impl VkRules {
     /// What an error of this code means.
     #[must_use]
     pub fn judge(&self, code: u32, about: About) -> VkErrorVerdict<'_> {
-        let of_code = u16::try_from(code).ok().and_then(|code| code.checked_add(1000));
-        let reason = of_code.map_or(Reason::BadAnswer, Reason::from_code);
+        let of_code = u16::try_from(code).ok().and_then(Reason::of_provider);
+        let reason = of_code.unwrap_or(Reason::InvalidProviderResponse);
         self.rule.iter().find(|rule| rule.fits(code, about)).map_or(NOBODY_KNOWS, |rule| rule.verdict(reason))
     }
 
@@ -139,7 +139,7 @@ impl VkRules {
     #[must_use]
     pub fn judge_status(&self, status: u16, retry_after: Option<Duration>) -> VkErrorVerdict<'_> {
         let found = self.status.iter().find(|rule| table::fits(&rule.status, u32::from(status)));
-        let mut verdict = found.map_or(NOBODY_KNOWS, |rule| rule.verdict(Reason::BadAnswer));
+        let mut verdict = found.map_or(NOBODY_KNOWS, |rule| rule.verdict(Reason::InvalidProviderResponse));
         verdict.after = retry_after.or(verdict.after);
         verdict
     }
@@ -156,7 +156,7 @@ const NOBODY_KNOWS: VkErrorVerdict<'static> = VkErrorVerdict {
     meaning: VkErrorAction::Unknown,
     after: None,
     says: "",
-    reason: Reason::BadAnswer,
+    reason: Reason::InvalidProviderResponse,
     shrink: false,
     alarm: false,
 };

@@ -78,7 +78,7 @@ impl<'a> Sending<'a> {
                 }
             }
         }
-        let unclear = || Outcome::Unknown(Reason::BadAnswer);
+        let unclear = || Outcome::Unknown(Reason::InvalidProviderResponse);
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unclear)).collect()
     }
 
@@ -126,7 +126,7 @@ impl<'a> Sending<'a> {
         let answer = match self.vk.api.execute(&program, self.deadline).await {
             HttpResult::Answered(answer) => answer,
             HttpResult::NotConnected => {
-                let not_sent = Outcome::NotSent { after: None, reason: Reason::NotConnected };
+                let not_sent = Outcome::NotSent { after: None, reason: Reason::ConnectionFailed };
                 self.settle_all(&calls, doubt, &not_sent);
                 return Then::End(not_sent);
             }
@@ -251,14 +251,14 @@ impl<'a> Sending<'a> {
                     continue;
                 }
                 Became::Taken if about == About::One => Outcome::Sent,
-                Became::Taken | Became::Unclear(None) => Outcome::Unknown(Reason::BadAnswer),
+                Became::Taken | Became::Unclear(None) => Outcome::Unknown(Reason::InvalidProviderResponse),
                 Became::Unclear(Some(code)) => {
                     // The error can't be matched to a call, but a wait applies to all of them.
                     let verdict = self.vk.answers.judge(code, about);
                     if verdict.meaning == VkErrorAction::Wait {
                         self.vk.throttled(sent, verdict.wait(), code);
                     }
-                    Outcome::Unknown(Reason::BadAnswer)
+                    Outcome::Unknown(Reason::InvalidProviderResponse)
                 }
                 Became::Failed(code) => {
                     let verdict = self.vk.answers.judge(code, about);
@@ -288,7 +288,7 @@ impl<'a> Sending<'a> {
         match word {
             Word::Taken => Outcome::Sent,
             Word::RefusedSomehow => Outcome::Failed(Reason::Rejected),
-            Word::Unclear => Outcome::Unknown(Reason::BadAnswer),
+            Word::Unclear => Outcome::Unknown(Reason::InvalidProviderResponse),
             Word::Refused(code) => {
                 let verdict = self.vk.answers.judge(code, About::Peer);
                 self.vk.tell(&call.order, verdict, code);

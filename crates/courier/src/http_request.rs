@@ -122,7 +122,7 @@ pub async fn exchange(request: RequestBuilder, most: usize, deadline: Instant) -
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= most => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return HttpResult::Lost(Reason::BadAnswer),
+            Ok(Some(_)) => return HttpResult::Lost(Reason::InvalidProviderResponse),
             Ok(None) => return HttpResult::Answered(HttpAnswer { status, retry_after, body }),
             Err(error) => return HttpResult::Lost(lost(&error)),
         }

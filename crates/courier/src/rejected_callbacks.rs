@@ -16,11 +16,11 @@ const EVERY: Duration = Duration::from_secs(60);
 pub struct RejectedCallbacks {
     channel: String,
     hint: &'static str,
-    told: Mutex<Told>,
+    told: Mutex<LogState>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct LogState {
     last: Option<Instant>,
     since: u64,
 }

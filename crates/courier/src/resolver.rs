@@ -46,7 +46,7 @@ pub(crate) fn plan(
     now: UnixMs,
 ) -> Plan {
     // Already decided when it was reported. Poison has ended every courier that sent it alone.
-    if matches!(delivery.reason, Reason::TriesSpent | Reason::Held | Reason::Poison) {
+    if matches!(delivery.reason, Reason::RetriesExhausted | Reason::NotRetried | Reason::Poison) {
         return Plan::Decide(Decision::Hold(delivery.reason));
     }
     if abilities.idempotent_for > Duration::ZERO && delivery.token.is_some() {
@@ -54,9 +54,9 @@ pub(crate) fn plan(
         // try.
         let age = now.since(delivery.changed);
         return if age >= abilities.idempotent_for {
-            Plan::Decide(Decision::Hold(Reason::Held))
+            Plan::Decide(Decision::Hold(Reason::NotRetried))
         } else if delivery.tries >= abilities.max_tries {
-            Plan::Decide(Decision::Hold(Reason::TriesSpent))
+            Plan::Decide(Decision::Hold(Reason::RetriesExhausted))
         } else if delivery.repeated && age < rest(abilities.idempotent_for, delivery.tries) {
             Plan::Wait
         } else {
@@ -87,8 +87,8 @@ pub(crate) fn without_asking(
     };
     match (retry, delivery.repeated) {
         (true, false) => Decision::Retry,
-        (true, true) => Decision::Hold(Reason::RepeatSpent),
-        (false, _) => Decision::Hold(Reason::Held),
+        (true, true) => Decision::Hold(Reason::RetryUnconfirmed),
+        (false, _) => Decision::Hold(Reason::NotRetried),
     }
 }
 
@@ -255,7 +255,7 @@ impl Resolver {
             LookupResult::Known(kind, reason) => Some(Decision::Found(kind, reason)),
             // It never arrived, so sending it again causes no duplicate; but the number of tries is limited.
             LookupResult::Never if delivery.tries >= abilities.max_tries => {
-                Some(Decision::Found(OutcomeKind::Failed, Reason::TriesSpent))
+                Some(Decision::Found(OutcomeKind::Failed, Reason::RetriesExhausted))
             }
             LookupResult::Never => Some(Decision::Repeat),
             LookupResult::CannotTell => Some(without_asking(abilities, head.on_unknown, delivery)),
@@ -300,17 +300,23 @@ mod tests {
         let holds = Capabilities { on_unknown: Policy::Hold, ..Capabilities::default() };
         let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
         let fresh = delivery(false, None);
-        assert_eq!(decide(&holds, OnUnknown::Default, &fresh), Plan::Decide(Decision::Hold(Reason::Held)));
+        assert_eq!(
+            decide(&holds, OnUnknown::Default, &fresh),
+            Plan::Decide(Decision::Hold(Reason::NotRetried))
+        );
         assert_eq!(decide(&holds, OnUnknown::Retry, &fresh), Plan::Decide(Decision::Retry));
         assert_eq!(decide(&retries, OnUnknown::Default, &fresh), Plan::Decide(Decision::Retry));
-        assert_eq!(decide(&retries, OnUnknown::Hold, &fresh), Plan::Decide(Decision::Hold(Reason::Held)));
+        assert_eq!(
+            decide(&retries, OnUnknown::Hold, &fresh),
+            Plan::Decide(Decision::Hold(Reason::NotRetried))
+        );
     }
 
     #[test]
     fn without_a_token_a_delivery_is_repeated_once() {
         let retries = Capabilities { on_unknown: Policy::RetryOnce, ..Capabilities::default() };
         let decision = decide(&retries, OnUnknown::Default, &delivery(true, None));
-        assert_eq!(decision, Plan::Decide(Decision::Hold(Reason::RepeatSpent)));
+        assert_eq!(decision, Plan::Decide(Decision::Hold(Reason::RetryUnconfirmed)));
     }
 
     #[test]
@@ -325,7 +331,7 @@ mod tests {
         let old =
             plan(&abilities, OnUnknown::Retry, &delivery(false, Some(7)), UnixMs(1_000_000 + 3_000_000));
         assert_eq!(young, Plan::Decide(Decision::Repeat));
-        assert_eq!(old, Plan::Decide(Decision::Hold(Reason::Held)));
+        assert_eq!(old, Plan::Decide(Decision::Hold(Reason::NotRetried)));
     }
 
     #[test]
@@ -346,8 +352,8 @@ mod tests {
             assert_eq!(at(tries, minutes(minute)), Plan::Decide(Decision::Repeat), "after {tries} tries");
         }
         assert_eq!(at(7, minutes(64) - 1), Plan::Wait);
-        assert_eq!(at(7, minutes(64)), Plan::Decide(Decision::Hold(Reason::Held)));
-        assert_eq!(at(8, minutes(1)), Plan::Decide(Decision::Hold(Reason::TriesSpent)));
+        assert_eq!(at(7, minutes(64)), Plan::Decide(Decision::Hold(Reason::NotRetried)));
+        assert_eq!(at(8, minutes(1)), Plan::Decide(Decision::Hold(Reason::RetriesExhausted)));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Courier {
         let channel = self.transport.channel();
         let sweep: Arc<[Notify]> = (0..self.store.partitions()).map(|_| Notify::new()).collect();
         let resolve = Arc::new(Notify::new());
-        let hearing = self.store.hearing();
+        let hearing = self.store.wakeup_listener();
         let courier = match halts {
             0 => self.courier.clone(),
             // With the earlier id, a claim would count as a repeat of an earlier claim.

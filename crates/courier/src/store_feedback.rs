@@ -60,7 +60,7 @@ fn source(reason: Reason) -> SuppressionSource {
     match reason {
         Reason::Unsubscribed => SuppressionSource::Unsubscribe,
         Reason::OptedOut | Reason::Blocked => SuppressionSource::Stop,
-        Reason::ByOperator => SuppressionSource::Operator,
+        Reason::Manual => SuppressionSource::Operator,
         _ => SuppressionSource::Bounce,
     }
 }

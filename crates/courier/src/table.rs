@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn reasons_are_found_by_name() {
-        assert_eq!(reason("bad_address"), Ok(Reason::BadAddress));
+        assert_eq!(reason("invalid_address"), Ok(Reason::InvalidAddress));
         assert_eq!(reason("no such"), Err(BadRules::Reason("no such".to_owned())));
     }
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Rings the courier's own bell every `every` and reports whether the event arrived.
 pub(crate) async fn check(store: Store, meter: Arc<Meter>, every: Duration, stop: Shutdown) {
-    let hearing = store.hearing();
+    let hearing = store.wakeup_listener();
     let mut heard_before = true;
     loop {
         tokio::select! {
@@ -87,7 +87,7 @@ mod tests {
             drain_for: HumanDuration::from_millis(1),
             hand_back_for: HumanDuration::from_millis(1),
         });
-        let hearing = store.hearing();
+        let hearing = store.wakeup_listener();
         let ready = async || if hearing.listening() { Ok(()) } else { Err("deaf") };
         eventually_async("events of all servers are received", ready).await;
         assert_eq!(hears_all(&store, &hearing, &stop).await, Some(true));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A name that does not match its grammar. Gives the kind of name, never the text itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind}: expected {grammar}")]
+#[error("invalid {kind}: expected {grammar}")]
 pub struct InvalidId {
     /// The kind of name.
     pub kind: &'static str,
@@ -170,7 +170,7 @@ impl FromStr for ParcelId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let bad = InvalidId { kind: "parcel", grammar: "an order id, a colon, a number" };
+        let bad = InvalidId { kind: "parcel id", grammar: "an order id, a colon, a number" };
         let (order_id, number) = text.rsplit_once(':').ok_or_else(|| bad.clone())?;
         Ok(Self { order_id: order_id.parse()?, number: number.parse().map_err(|_| bad)? })
     }

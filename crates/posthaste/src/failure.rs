@@ -65,7 +65,7 @@ impl Kind {
 pub(crate) struct Failure {
     kind: Kind,
     text: String,
-    mend: Option<String>,
+    remedy: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// A failure of this kind. The text is shown as it is and must contain no secret and no recipient address.
     pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), mend: None, source: None }
+        Self { kind, text: text.into(), remedy: None, source: None }
     }
 
     /// [`Kind::Error`].
@@ -95,8 +95,8 @@ impl Failure {
 
     /// Adds what to do about it.
     #[must_use]
-    pub(crate) fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
         self
     }
 
@@ -130,7 +130,7 @@ impl Failure {
             cause = error.source();
         }
         let mut lines: Vec<String> = first.lines().map(str::to_owned).collect();
-        lines.extend(self.mend.iter().flat_map(|mend| mend.lines()).map(|line| format!("  {line}")));
+        lines.extend(self.remedy.iter().flat_map(|remedy| remedy.lines()).map(|line| format!("  {line}")));
         lines
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     fn a_failure_shows_each_cause_once_and_the_fix_last() {
         let failure = Failure::new(Kind::Unreachable, "cannot reach the server")
             .because(io::Error::other("refused"))
-            .mend("Start it:\n  posthaste dev");
+            .remedy("Start it:\n  posthaste dev");
         assert_eq!(failure.lines(), ["cannot reach the server: refused", "  Start it:", "    posthaste dev"]);
         assert_eq!(failure.kind().code(), 7);
     }

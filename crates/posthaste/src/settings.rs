@@ -88,7 +88,7 @@ impl Places {
         let file = self.config.join(format!("{name}.toml"));
         match is_word && file.is_file() {
             true => Ok(file),
-            false => Err(Failure::usage(format!("profile not found: {}", file.display())).mend(
+            false => Err(Failure::usage(format!("profile not found: {}", file.display())).remedy(
                 "A profile is a settings file next to client.toml. Example: posthaste config example client",
             )),
         }
@@ -147,7 +147,7 @@ impl Client {
     pub(crate) fn outbox(&self) -> Result<Url> {
         if self.outbox.is_empty() {
             return Err(Failure::new(Kind::Unreachable, "the address of the outbox is not set")
-                .mend("Start `posthaste dev`, or name the address: --outbox http://127.0.0.1:8025"));
+                .remedy("Start `posthaste dev`, or name the address: --outbox http://127.0.0.1:8025"));
         }
         web_address(&self.outbox, "--outbox http://127.0.0.1:8025")
     }
@@ -164,9 +164,10 @@ pub(crate) fn web_address(text: &str, example: &str) -> Result<Url> {
     match url {
         Some(url) if url.username().is_empty() && url.password().is_none() => Ok(url),
         Some(_) => Err(Failure::usage("the address contains a user name or password")
-            .mend("Remove them. Pass an API key in a file: --token-file FILE")),
+            .remedy("Remove them. Pass an API key in a file: --token-file FILE")),
         None => {
-            Err(Failure::usage("not a valid http:// or https:// address").mend(format!("Example: {example}")))
+            Err(Failure::usage("not a valid http:// or https:// address")
+                .remedy(format!("Example: {example}")))
         }
     }
 }

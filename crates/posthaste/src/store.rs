@@ -44,7 +44,7 @@ pub(crate) fn failure(settings: &Settings, error: ConnectError) -> Failure {
     };
     let failure = Failure::new(kind, text).because(error);
     match remedy {
-        Some(remedy) => failure.mend(remedy),
+        Some(remedy) => failure.remedy(remedy),
         None => failure,
     }
 }
@@ -68,7 +68,7 @@ pub(crate) fn settings(config: Option<PathBuf>, url: Option<&str>) -> Result<Set
 /// Usage: it is not an address, or it contains a password.
 pub(crate) fn checked(url: &str) -> Result<String> {
     posthaste_store::check_typed_url(url).map_err(|why| {
-        Failure::usage("--redis is invalid").because(why).mend(match why {
+        Failure::usage("--redis is invalid").because(why).remedy(match why {
             TypedUrlError::NoAddress(_) => "Example: --redis redis://127.0.0.1:6379",
             TypedUrlError::Password => {
                 "Put the password in a file, and set POSTHASTE_REDIS__PASSWORD_FILE to its path."

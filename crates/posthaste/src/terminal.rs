@@ -74,7 +74,7 @@ impl Terminal {
         }
         if !self.asks {
             return Err(Failure::refused(format!("not confirmed: {question}"))
-                .mend("Cannot ask for confirmation here. To confirm, add --yes."));
+                .remedy("Cannot ask for confirmation here. To confirm, add --yes."));
         }
         let mut stderr = io::stderr();
         write!(stderr, "{question} [y/N] ")?;

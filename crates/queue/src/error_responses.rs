@@ -14,13 +14,13 @@ use crate::problem::{Code, MEDIA_TYPE};
 const ALWAYS: &[Code] = &[
     Code::BadRequest,
     Code::Unauthorized,
-    Code::ScopeMissing,
+    Code::InsufficientScope,
     Code::UriTooLong,
     Code::RateLimited,
-    Code::Internal,
+    Code::InternalError,
     Code::Overloaded,
-    Code::Stopping,
-    Code::StoreUnavailable,
+    Code::ShuttingDown,
+    Code::StorageUnavailable,
 ];
 /// Codes of operations with a body.
 const BODY: &[Code] = &[
@@ -28,26 +28,25 @@ const BODY: &[Code] = &[
     Code::BodyTimeout,
     Code::BodyTooLarge,
     Code::UnsupportedMediaType,
-    Code::InvalidBody,
+    Code::ValidationFailed,
     Code::SenderNotAllowed,
 ];
 /// Codes of operations that write.
-const WRITE: &[Code] = &[Code::StoreFull, Code::OutcomeUnknown];
+const WRITE: &[Code] = &[Code::StorageFull, Code::OutcomeUnknown];
 /// Codes of operations on one order.
 const ORDER: &[Code] = &[Code::OrderNotFound, Code::RecordUnreadable, Code::OrderEndedUnreadable];
 /// Codes of operations that accept orders.
 const TAKE: &[Code] = &[
-    Code::UnknownRole,
+    Code::RoleNotAllowed,
     Code::IdempotencyKeyInUse,
-    Code::OrderExists,
+    Code::OrderAlreadyExists,
     Code::UploadInterrupted,
     Code::TooManyRecipients,
-    Code::InvalidOrder,
     Code::InvalidParameter,
     Code::IdempotencyKeyReused,
-    Code::DailyLimit,
-    Code::SmsLimit,
-    Code::OrderState,
+    Code::DailyLimitExceeded,
+    Code::SmsLimitExceeded,
+    Code::OrderUnexpectedStatus,
 ];
 
 /// Codes of single operations, by operation id.
@@ -55,22 +54,24 @@ fn own(id: &str) -> &'static [Code] {
     match id {
         "retryOrder" => &[
             Code::NothingToRetry,
-            Code::SmsLimit,
+            Code::SmsLimitExceeded,
             Code::IdempotencyKeyInUse,
             Code::IdempotencyKeyReused,
-            Code::InvalidOrder,
-            Code::OrderState,
+            Code::ValidationFailed,
+            Code::OrderUnexpectedStatus,
         ],
-        "moveOrder" | "cancelOrder" => &[Code::OrderState, Code::InvalidOrder, Code::OutcomeUnknown],
-        "createKey" => &[Code::TooManyKeys],
+        "moveOrder" | "cancelOrder" => {
+            &[Code::OrderUnexpectedStatus, Code::ValidationFailed, Code::OutcomeUnknown]
+        }
+        "createKey" => &[Code::KeyNameTaken, Code::KeyLimitReached],
         "revokeKey" => &[Code::KeyNotFound, Code::InvalidParameter],
         "liftSuppression" => &[Code::SuppressionNotFound, Code::SenderNotAllowed],
-        "getParked" | "failParked" | "releaseParked" => &[Code::NothingParked, Code::OrderState],
+        "getParked" | "failParked" | "releaseParked" => &[Code::NothingParked, Code::OrderUnexpectedStatus],
         "listRecipients" => &[Code::NotAcceptable],
         "track" => &[Code::OrderNotFound, Code::RecordUnreadable],
-        "queueLimit" | "getLimit" => &[Code::UnknownRole, Code::SenderNotAllowed, Code::InvalidBody],
-        "historyKey" => &[Code::InvalidOrder, Code::SenderNotAllowed],
-        "createOrderId" => &[Code::InvalidOrder],
+        "queueLimit" | "getLimit" => &[Code::RoleNotAllowed, Code::SenderNotAllowed, Code::ValidationFailed],
+        "historyKey" => &[Code::ValidationFailed, Code::SenderNotAllowed],
+        "createOrderId" => &[Code::ValidationFailed],
         "listOrders" => &[Code::SenderNotAllowed, Code::RecordUnreadable],
         _ => &[],
     }
@@ -153,7 +154,7 @@ fn reason() -> Value {
     words.dedup();
     json!({
         "type": "string",
-        "description": "The cause, where the code alone does not give it: for `store_unavailable` and `store_full` the state \
+        "description": "The cause, where the code alone does not give it: for `storage_unavailable` and `storage_full` the state \
             of the database, for `record_unreadable` what is wrong with the record.",
         "examples": words,
     })

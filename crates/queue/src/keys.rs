@@ -143,9 +143,10 @@ async fn create(
         }
         MintError::Random(error) => {
             tracing::error!(%error, "could not create a key: the system returned no random numbers");
-            Problem::new(Code::Internal, "the system returned no random numbers")
+            Problem::new(Code::InternalError, "the system returned no random numbers")
         }
-        MintError::TwoLive | MintError::Full => Problem::new(Code::TooManyKeys, error.to_string()),
+        MintError::NameTaken => Problem::new(Code::KeyNameTaken, error.to_string()),
+        MintError::Full => Problem::new(Code::KeyLimitReached, error.to_string()),
         MintError::Name => violation("/name", error.to_string()),
         MintError::Powerless => violation("/scopes", error.to_string()),
         MintError::Unbound | MintError::Bound => violation("/sender_id", error.to_string()),
@@ -173,7 +174,7 @@ async fn create(
 }
 
 fn violation(pointer: &str, detail: String) -> Problem {
-    Problem::new(Code::InvalidBody, "a field of the body is invalid")
+    Problem::new(Code::ValidationFailed, "a field of the body is invalid")
         .with_errors([Violation::at(pointer, "invalid", detail)])
 }
 

@@ -210,11 +210,7 @@ impl OrderView {
         HeaderValue::from_str(&format!("\"{}-{}\"", self.revision, self.state.word())).ok()
     }
 }
-/// A reason as responses show it: its stable word, or `provider_` and the provider's number.
-pub(crate) fn reason_word(reason: Reason) -> Option<String> {
-    match reason {
-        Reason::None => None,
-        Reason::Provider(code) => Some(format!("provider_{code}")),
-        other => Some(other.word().to_owned()),
-    }
+/// A reason as responses show it: its stable word, `None` if there is no particular one.
+pub(crate) fn reason_word(reason: Reason) -> Option<&'static str> {
+    (reason != Reason::None).then(|| reason.word())
 }

@@ -219,7 +219,7 @@ async fn fail(
         Some(ParkedFailed::Deliveries(deliveries)) => Failed { deliveries, removed: false },
         Some(ParkedFailed::Order) => Failed { deliveries: 0, removed: true },
         Some(ParkedFailed::Busy) => {
-            return Err(Problem::new(Code::OrderState, "a courier is working on it; try again"));
+            return Err(Problem::new(Code::OrderUnexpectedStatus, "a courier is working on it; try again"));
         }
         Some(ParkedFailed::Newer) => {
             let detail = "the record was written by a newer version; release it with that version";

@@ -67,11 +67,11 @@ codes! {
     /// The key is missing, wrong, expired or revoked.
     Unauthorized = UNAUTHORIZED, "unauthorized", "A valid key is required";
     /// The key lacks the scope.
-    ScopeMissing = FORBIDDEN, "scope_missing", "The key does not allow this";
+    InsufficientScope = FORBIDDEN, "insufficient_scope", "The key does not allow this";
     /// The key is bound to another sender or role, or to other mailboxes or names.
     SenderNotAllowed = FORBIDDEN, "sender_not_allowed", "The key is bound to another sender, role, mailbox or name";
     /// The role has no daily limit, so it may not send.
-    UnknownRole = FORBIDDEN, "unknown_role", "The role is unknown";
+    RoleNotAllowed = FORBIDDEN, "role_not_allowed", "The role may not send orders";
     /// The path does not exist.
     NotFound = NOT_FOUND, "not_found", "Not found";
     /// The order has nothing parked.
@@ -93,15 +93,17 @@ codes! {
     /// A request with this idempotency key is still running.
     IdempotencyKeyInUse = CONFLICT, "idempotency_key_in_use", "A request with this idempotency key is still running";
     /// An order with this id already exists.
-    OrderExists = CONFLICT, "order_exists", "An order with this id already exists";
+    OrderAlreadyExists = CONFLICT, "order_already_exists", "An order with this id already exists";
     /// The order's state does not allow it; the member `state` names the state.
-    OrderState = CONFLICT, "order_state", "The order's state does not allow this";
+    OrderUnexpectedStatus = CONFLICT, "order_unexpected_status", "The order's state does not allow this";
     /// No delivery matches the retry.
     NothingToRetry = CONFLICT, "nothing_to_retry", "No delivery matches the retry";
     /// Another upload took over, or this one stalled for too long.
     UploadInterrupted = CONFLICT, "upload_interrupted", "The upload was interrupted";
-    /// Two live keys already have this name, or there are too many keys.
-    TooManyKeys = CONFLICT, "too_many_keys", "Two live keys already have this name, or there are too many keys";
+    /// Two live keys already have this name.
+    KeyNameTaken = CONFLICT, "key_name_taken", "Two live keys already have this name";
+    /// There are as many keys as there may be.
+    KeyLimitReached = CONFLICT, "key_limit_reached", "There are too many keys";
     /// The body is larger than allowed.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     /// More recipients than one order may have in this form.
@@ -114,28 +116,26 @@ codes! {
     NotAcceptable = NOT_ACCEPTABLE, "not_acceptable", "None of the accepted media types is available";
     /// A parameter of the query or path is invalid; `errors` names it.
     InvalidParameter = UNPROCESSABLE_ENTITY, "invalid_parameter", "A parameter is invalid";
-    /// A field of the body is invalid; `errors` lists the places.
-    InvalidBody = UNPROCESSABLE_ENTITY, "invalid_body", "A field of the body is invalid";
-    /// The order is invalid; `errors` lists the places.
-    InvalidOrder = UNPROCESSABLE_ENTITY, "invalid_order", "The order is invalid";
+    /// The order or another body is invalid; `errors` lists the places.
+    ValidationFailed = UNPROCESSABLE_ENTITY, "validation_failed", "The body is invalid";
     /// The idempotency key was already used with another body.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another body";
     /// The sender has reached the daily limit of orders.
-    DailyLimit = TOO_MANY_REQUESTS, "daily_limit", "The daily limit of orders is reached";
+    DailyLimitExceeded = TOO_MANY_REQUESTS, "daily_limit_exceeded", "The daily limit of orders is reached";
     /// The order exceeds what may still be sent by SMS; `limit` names the setting.
-    SmsLimit = TOO_MANY_REQUESTS, "sms_limit", "The SMS limit is reached";
+    SmsLimitExceeded = TOO_MANY_REQUESTS, "sms_limit_exceeded", "The SMS limit is reached";
     /// Too many requests with this key.
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "Too many requests with this key";
     /// An internal error of the service.
-    Internal = INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    InternalError = INTERNAL_SERVER_ERROR, "internal_error", "Internal error";
     /// The service is at capacity.
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "The service is at capacity";
     /// The service is stopping.
-    Stopping = SERVICE_UNAVAILABLE, "stopping", "The service is stopping";
+    ShuttingDown = SERVICE_UNAVAILABLE, "shutting_down", "The service is shutting down";
     /// The store does not answer, or refuses for now.
-    StoreUnavailable = SERVICE_UNAVAILABLE, "store_unavailable", "The store is not available";
+    StorageUnavailable = SERVICE_UNAVAILABLE, "storage_unavailable", "The store is not available";
     /// The store accepts nothing new for now.
-    StoreFull = SERVICE_UNAVAILABLE, "store_full", "The store is full";
+    StorageFull = SERVICE_UNAVAILABLE, "storage_full", "The store is full";
     /// The request may have been carried out: repeat it with the same key or id to learn the outcome.
     OutcomeUnknown = SERVICE_UNAVAILABLE, "outcome_unknown", "The outcome is unknown: repeat with the same id or key";
 }
@@ -169,10 +169,10 @@ impl Violation {
 
 /// An error. `IntoResponse` turns it into a problem document.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Problem(Box<Told>);
+pub struct Problem(Box<ProblemParts>);
 
 #[derive(Debug, Clone, PartialEq)]
-struct Told {
+struct ProblemParts {
     code: Code,
     detail: Cow<'static, str>,
     errors: Vec<Violation>,
@@ -206,7 +206,7 @@ pub struct ProblemDocument {
 impl Problem {
     /// An error with this code; `detail` says what is wrong this time, without repeating what was sent.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Told {
+        Self(Box::new(ProblemParts {
             code,
             detail: detail.into(),
             errors: Vec::new(),
@@ -355,14 +355,14 @@ mod tests {
 
     #[test]
     fn the_document_has_the_members_of_the_standard_and_ours() {
-        let problem = Problem::new(Code::OrderState, "the order is being sent")
+        let problem = Problem::new(Code::OrderUnexpectedStatus, "the order is being sent")
             .with("state", "running")
             .with("code", "forged")
             .with_errors([Violation::at("/deliver_at", "past", "must lie in the future")]);
         let document = problem.document();
-        assert_eq!(document["type"], "/docs#order_state");
+        assert_eq!(document["type"], "/docs#order_unexpected_status");
         assert_eq!(document["status"], 409);
-        assert_eq!(document["code"], "order_state", "a member cannot replace ours");
+        assert_eq!(document["code"], "order_unexpected_status", "a member cannot replace ours");
         assert_eq!(document["state"], "running");
         assert_eq!(document["errors"][0]["pointer"], "/deliver_at");
         assert!(document["errors"][0].get("line").is_none());

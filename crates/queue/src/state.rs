@@ -53,7 +53,7 @@ pub struct Shared {
     /// Tracked orders.
     pub(crate) hub: OrderWatchers,
     /// Orders being accepted.
-    pub(crate) desk: InFlight,
+    pub(crate) in_flight: InFlight,
 }
 
 impl AppState {
@@ -61,7 +61,7 @@ impl AppState {
     /// primary blocks no new order.
     pub(crate) fn mint(&self, sender: &SenderId) -> OrderId {
         let there = |order_id: &OrderId| self.store.can_ask(self.store.partition_of(order_id));
-        self.desk.mint_there(sender, &*self.clock, there)
+        self.in_flight.mint_there(sender, &*self.clock, there)
     }
 
     /// Creates the state of a service that uses this store.
@@ -88,7 +88,7 @@ impl AppState {
         Ok(Self(Arc::new(Shared {
             hub: OrderWatchers::new(store.clone(), receipts.clone(), &settings.trackers),
             receipts,
-            desk: InFlight::default(),
+            in_flight: InFlight::default(),
             key_watch: KeyWatch::new(store.clone(), Arc::clone(&clock), Arc::clone(&known), known_for),
             known,
             places: Arc::new(Semaphore::new(settings.http.requests)),

@@ -26,8 +26,10 @@ impl CapturedLogs {
     /// If the program already has another subscriber: a bug in the test.
     pub fn by_all() -> Self {
         let listen = || {
-            let listener =
-                tracing_subscriber::fmt().with_ansi(false).with_max_level(Level::TRACE).with_writer(|| Ear);
+            let listener = tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(Level::TRACE)
+                .with_writer(|| LogWriter);
             assert!(listener.try_init().is_ok(), "the test program already has another log subscriber");
             Self::default()
         };
@@ -65,9 +67,9 @@ impl io::Write for CapturedLogs {
 }
 
 /// Receives every line of the log.
-struct Ear;
+struct LogWriter;
 
-impl io::Write for Ear {
+impl io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(all) = ALL.get() {
             all.clone().write_all(bytes)?;

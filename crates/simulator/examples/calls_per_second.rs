@@ -169,7 +169,7 @@ fn life() -> Result<Vec<(&'static str, Invocation)>, Box<dyn Error>> {
         ("claim", claim.invoke("r3", "e")),
         ("begin", begin.invoke("r4", "e")),
         ("settle", settle.invoke("r5", "e")),
-        ("sweep", sweep.invoke("r6", "e")),
+        ("reclaim_leases", sweep.invoke("r6", "e")),
     ])
 }
 

@@ -114,7 +114,7 @@ pub use posthaste_protocol::scripts::claim_unresolved::UnresolvedParcels;
 pub use posthaste_protocol::scripts::create_key::KeyCreated;
 pub use posthaste_protocol::scripts::expire_parcels::{ExpiredParcels, Index};
 pub use posthaste_protocol::scripts::halt::HaltCause;
-pub use posthaste_protocol::scripts::limit_rate::RateVerdict;
+pub use posthaste_protocol::scripts::limit_rate::RateDecision;
 pub use posthaste_protocol::scripts::limit_sms::{Quota, QuotaStep, SmsLimits as QuotaLimits};
 pub use posthaste_protocol::scripts::park::ToPark;
 pub use posthaste_protocol::scripts::promote_due::Promoted;

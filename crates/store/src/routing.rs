@@ -145,8 +145,8 @@ impl Inner {
         for primary in &change.gone {
             tracing::info!(node = %primary.address, "this server is no longer a primary of the cluster");
             primary.stop.cancel();
-            if let Some(ear) = self.ear.get() {
-                ear.forget(&primary.address);
+            if let Some(receiver) = self.event_receiver.get() {
+                receiver.forget(&primary.address);
             }
             self.tell_links();
         }

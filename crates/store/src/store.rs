@@ -26,7 +26,7 @@ use crate::settings::{Role, Settings};
 use crate::supervise;
 use crate::trouble::ServerTroubles;
 use crate::trouble::probe::{self, address};
-use crate::wakeups::Ear;
+use crate::wakeups::EventReceiver;
 use crate::watchdog;
 use crate::{cluster, endpoint};
 
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     /// Of all servers together; each primary also has its own.
     pub(crate) link: LinkState,
     pub(crate) requests: Requests,
-    pub(crate) ear: OnceLock<Arc<Ear>>,
+    pub(crate) event_receiver: OnceLock<Arc<EventReceiver>>,
     pub(crate) watcher: OnceLock<Arc<Watcher>>,
     pub(crate) contents: ContentCache,
     pub(crate) address_key: RwLock<Option<Arc<AddressKey>>>,
@@ -75,7 +75,7 @@ impl Inner {
             guard: EpochGuard::new(settings.partitions, settings.failover_hold),
             link: LinkState::down(),
             requests: Requests::new(),
-            ear: OnceLock::new(),
+            event_receiver: OnceLock::new(),
             watcher: OnceLock::new(),
             contents: ContentCache::new(),
             address_key: RwLock::default(),

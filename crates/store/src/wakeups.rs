@@ -108,14 +108,14 @@ impl WakeupListener {
 
 /// The sender of received events.
 #[derive(Debug)]
-pub(crate) struct Ear {
+pub(crate) struct EventReceiver {
     heard: watch::Sender<Heard>,
     by_partition: Arc<[AtomicU64]>,
     /// Whether each server has confirmed our subscription.
     servers: Mutex<BTreeMap<Arc<str>, bool>>,
 }
 
-impl Ear {
+impl EventReceiver {
     fn new(partitions: u16) -> Self {
         let by_partition = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         Self { heard: watch::Sender::new(Heard::default()), by_partition, servers: Mutex::default() }
@@ -173,18 +173,18 @@ impl Store {
     /// Listens to the bells of this database. The first call opens the connections for it; until all are open,
     /// [`WakeupListener::listening`] is false.
     #[must_use]
-    pub fn hearing(&self) -> WakeupListener {
+    pub fn wakeup_listener(&self) -> WakeupListener {
         let mut started = false;
-        let ear = self.0.ear.get_or_init(|| {
+        let receiver = self.0.event_receiver.get_or_init(|| {
             started = true;
-            Arc::new(Ear::new(self.partitions()))
+            Arc::new(EventReceiver::new(self.partitions()))
         });
         if started {
             self.0.routes.primaries().iter().for_each(|primary| self.0.listen_at(primary));
         }
-        let heard = ear.heard.subscribe();
+        let heard = receiver.heard.subscribe();
         let (bells, gaps) = (heard.borrow().bells, heard.borrow().gaps);
-        WakeupListener { heard, by_partition: Arc::clone(&ear.by_partition), bells, gaps }
+        WakeupListener { heard, by_partition: Arc::clone(&receiver.by_partition), bells, gaps }
     }
 }
 
@@ -193,11 +193,11 @@ impl Inner {
     pub(crate) fn listen_at(&self, primary: &Primary) {
         let client = || pool::client(&primary.config, self.settings.call_timeout, UNRESPONSIVE, EVENTS_KEPT);
         let (address, stop) = (&primary.address, &primary.stop);
-        if let Some(ear) = self.ear.get()
+        if let Some(receiver) = self.event_receiver.get()
             && primary.begins_to_hear()
         {
-            ear.silent(address);
-            tokio::spawn(listen(Arc::clone(ear), Arc::clone(address), client(), stop.clone()));
+            receiver.silent(address);
+            tokio::spawn(listen(Arc::clone(receiver), Arc::clone(address), client(), stop.clone()));
         }
         if let Some(watcher) = self.watcher.get()
             && primary.begins_to_watch()
@@ -214,7 +214,7 @@ fn channel(client: &Client) -> String {
 }
 
 /// Keeps a client connected and subscribed, and passes on its events, until cancelled.
-async fn listen(ear: Arc<Ear>, server: Arc<str>, client: Client, stop: CancellationToken) {
+async fn listen(receiver: Arc<EventReceiver>, server: Arc<str>, client: Client, stop: CancellationToken) {
     let channel = channel(&client);
     while !stop.is_cancelled() {
         // Subscribed before connecting, so that nothing is missed.
@@ -222,14 +222,14 @@ async fn listen(ear: Arc<Ear>, server: Arc<str>, client: Client, stop: Cancellat
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = Told { events, connected, errors, server: Arc::clone(&server) };
+                let told = ClientEvents { events, connected, errors, server: Arc::clone(&server) };
                 tokio::select! {
                     () = stop.cancelled() => {}
                     end = task => {
                         let reason = end.map(|e| e.err().map(|e| e.kind().clone()));
                         tracing::warn!(node = %server, ?reason, "the client for wake-up events ended; restarting it");
                     }
-                    () = told.pass_on(&ear, &client, &channel) => {}
+                    () = told.pass_on(&receiver, &client, &channel) => {}
                 }
             }
             Err(error) => {
@@ -237,7 +237,7 @@ async fn listen(ear: Arc<Ear>, server: Arc<str>, client: Client, stop: Cancellat
             }
         }
         if !stop.is_cancelled() {
-            ear.silent(&server);
+            receiver.silent(&server);
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -248,15 +248,15 @@ async fn listen(ear: Arc<Ear>, server: Arc<str>, client: Client, stop: Cancellat
 }
 
 /// Event streams of the client.
-struct Told {
+struct ClientEvents {
     events: Receiver<KeyspaceEvent>,
     connected: Receiver<Server>,
     errors: Receiver<(fred::error::Error, Option<Server>)>,
     server: Arc<str>,
 }
 
-impl Told {
-    async fn pass_on(mut self, ear: &Ear, client: &Client, channel: &str) {
+impl ClientEvents {
+    async fn pass_on(mut self, receiver: &EventReceiver, client: &Client, channel: &str) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         let mut subscribe_at: Option<Instant> = None;
         loop {
@@ -268,47 +268,47 @@ impl Told {
                     Err(RecvError::Closed) => return,
                 },
                 error = self.errors.recv() => match error {
-                    Ok(_) | Err(RecvError::Lagged(_)) => ear.silent(&self.server),
+                    Ok(_) | Err(RecvError::Lagged(_)) => receiver.silent(&self.server),
                     Err(RecvError::Closed) => return,
                 },
                 () = until(subscribe_at) => {
                     subscribe_at = match subscribe(client, channel).await {
                         true => {
-                            ear.listens(&self.server);
+                            receiver.listens(&self.server);
                             None
                         }
                         false => Some(Instant::now() + RETRY),
                     };
                 }
                 event = self.events.recv() => match event {
-                    Ok(event) => self.count(ear, &event),
-                    Err(RecvError::Lagged(_)) => ear.gap(),
+                    Ok(event) => self.count(receiver, &event),
+                    Err(RecvError::Lagged(_)) => receiver.gap(),
                     Err(RecvError::Closed) => return,
                 },
-                _ = beat.tick() => if !alive(client).await { ear.silent(&self.server) },
+                _ = beat.tick() => if !alive(client).await { receiver.silent(&self.server) },
             }
         }
     }
 
     /// Counts an event and all that wait behind it, and notifies listeners once.
-    fn count(&mut self, ear: &Ear, first: &KeyspaceEvent) {
-        let mut bells = u64::from(ear.is_bell(first));
+    fn count(&mut self, receiver: &EventReceiver, first: &KeyspaceEvent) {
+        let mut bells = u64::from(receiver.is_bell(first));
         let mut lagged = false;
         loop {
             match self.events.try_recv() {
-                Ok(event) => bells += u64::from(ear.is_bell(&event)),
+                Ok(event) => bells += u64::from(receiver.is_bell(&event)),
                 Err(TryRecvError::Lagged(_)) => lagged = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
         if bells > 0 {
-            ear.heard.send_modify(|heard| {
+            receiver.heard.send_modify(|heard| {
                 heard.bells += bells;
                 heard.last = Some(Instant::now());
             });
         }
         if lagged {
-            ear.gap();
+            receiver.gap();
         }
     }
 }
@@ -350,19 +350,19 @@ mod tests {
 
     #[tokio::test]
     async fn dropped_events_are_a_gap() {
-        let ear = Ear::new(1);
+        let receiver = EventReceiver::new(1);
         let (sender, events) = broadcast::channel(4);
         let (_, connected) = broadcast::channel(1);
         let (_, errors) = broadcast::channel(1);
-        let mut told = Told { events, connected, errors, server: "here".into() };
+        let mut told = ClientEvents { events, connected, errors, server: "here".into() };
         for key in ["delivery:{0}:a:1", "other", "bell:{0}", "delivery:{0}:a:2", "x", "bell:{0}", "delivery"]
         {
             let _ = sender.send(event(key));
         }
-        told.count(&ear, &event("bell:{0}"));
-        let heard = *ear.heard.borrow();
+        told.count(&receiver, &event("bell:{0}"));
+        let heard = *receiver.heard.borrow();
         // Four were kept; two of them are bells, plus the first one.
         assert_eq!((heard.bells, heard.gaps), (3, 1));
-        assert_eq!(ear.by_partition[0].load(Ordering::Acquire), 3);
+        assert_eq!(receiver.by_partition[0].load(Ordering::Acquire), 3);
     }
 }

@@ -101,7 +101,7 @@ async fn addresses_and_headers_that_hold_commands_never_reach_the_server() {
     ] {
         let mut message = envelope("x@mail.example");
         message.to.address = Address::new(bad);
-        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::BadAddress), "{bad:?}");
+        assert_eq!(send(&transport, &message).await, Outcome::Failed(Reason::InvalidAddress), "{bad:?}");
     }
     for bad in
         ["x\r\nBcc: victim@mail.example", "x\n.\nQUIT", "x\r\n\r\nbody", "=?utf-8?q?x=0D=0ABcc:=20v@z?="]

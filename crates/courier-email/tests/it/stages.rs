@@ -110,8 +110,8 @@ async fn answers_without_sense_or_end_are_cut_off() {
             assert_eq!(outcome, "not sent", "{step:?}");
         }
         let told = async |act| told(pipelining, Plan::at(Step::Text, act), &[]).await;
-        assert_eq!(told(endless("250")).await, "unknown bad_answer");
-        assert_eq!(told(Act::Say("what".to_owned())).await, "unknown bad_answer");
+        assert_eq!(told(endless("250")).await, "unknown invalid_provider_response");
+        assert_eq!(told(Act::Say("what".to_owned())).await, "unknown invalid_provider_response");
         assert!(told(Act::Flood).await.starts_with("unknown"));
         assert_eq!(told(Act::Say("250 2.0.0 Спасибо".to_owned())).await, "Accepted");
     }
@@ -136,7 +136,10 @@ async fn a_reply_out_of_step_lets_no_byte_of_a_text_leave() {
         ] {
             assert_eq!(told(pipelining, Plan::says(step, reply), &[]).await, "not sent", "{step:?} {reply}");
         }
-        assert_eq!(told(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await, "unknown bad_answer");
+        assert_eq!(
+            told(pipelining, Plan::says(Step::Text, "354 go on"), &[]).await,
+            "unknown invalid_provider_response"
+        );
     }
 }
 
@@ -154,17 +157,17 @@ async fn replies_are_judged_at_their_stage() {
             (Step::Rcpt, "421 closing", "throttled"),
             (Step::Rcpt, "450 4.7.1 greylisted", "retry throttled"),
             (Step::Rcpt, "452 4.2.2 full", "retry provider"),
-            (Step::Rcpt, "550 5.1.1 unknown user", "suppress bad_address"),
-            (Step::Rcpt, "550 unknown user", "strike bad_address 2"),
+            (Step::Rcpt, "550 5.1.1 unknown user", "suppress invalid_address"),
+            (Step::Rcpt, "550 unknown user", "strike invalid_address 2"),
             (Step::Rcpt, "550-5.7.1 many\r\n550 5.7.1 lines", "rejected rejected"),
             (Step::Rcpt, "552 5.2.2 full", "retry provider"),
-            (Step::Rcpt, "556 null MX", "suppress bad_address"),
+            (Step::Rcpt, "556 null MX", "suppress invalid_address"),
             (Step::Data, "451 4.3.0 later", "retry provider"),
             (Step::Data, "554 5.7.1 no", "rejected rejected"),
             (Step::Data, "421 4.7.28 too fast", "throttled"),
             (Step::Text, "421 4.7.28 too fast", "throttled"),
             (Step::Text, "451 4.7.1 greylisted", "retry throttled"),
-            (Step::Text, "550 5.1.1 unknown user", "suppress bad_address"),
+            (Step::Text, "550 5.1.1 unknown user", "suppress invalid_address"),
             (Step::Text, "554 5.6.0 bad content", "rejected rejected"),
             (Step::Text, "451 4.3.0 later", "retry provider"),
         ] {
@@ -181,7 +184,7 @@ async fn a_bare_refusal_counts_against_the_address_and_is_not_tried_again() {
     for reply in ["550 no such user here", "550 5.2.1 disabled", "550 5.4.4 no route"] {
         server.plan(Plan::says(Step::Rcpt, reply));
         let outcome = send(&transport, &envelope("a@mail.example")).await;
-        assert_eq!(outcome, Outcome::Strike { reason: Reason::BadAddress, of: 2 }, "{reply}");
+        assert_eq!(outcome, Outcome::Strike { reason: Reason::InvalidAddress, of: 2 }, "{reply}");
     }
 }
 
@@ -194,7 +197,7 @@ async fn a_refused_recipient_costs_no_connection() {
         server.plan(Plan { only, ..Plan::says(Step::Rcpt, "550 5.1.1 no such user") });
         for _ in 0..3 {
             let refused = send(&transport, &envelope("bad@mail.example")).await;
-            assert_eq!(refused, Outcome::Suppressed(Reason::BadAddress));
+            assert_eq!(refused, Outcome::Suppressed(Reason::InvalidAddress));
             assert_eq!(send(&transport, &envelope("good@mail.example")).await, Outcome::Sent);
         }
         assert_eq!(server.connections(), 1);

@@ -72,7 +72,7 @@ async fn its_replies_are_understood() {
     let postfix = Postfix::start();
     let transport = transport(&[postfix.plain()], &[]);
     let unknown = send(&transport, &envelope("nobody@mail.example")).await;
-    assert_eq!(unknown, Outcome::Suppressed(Reason::BadAddress));
+    assert_eq!(unknown, Outcome::Suppressed(Reason::InvalidAddress));
     let elsewhere = send(&transport, &envelope("a@elsewhere.example")).await;
     assert_eq!(elsewhere, Outcome::Failed(Reason::Rejected), "relaying is denied by 554 5.7.1");
     let mut big = envelope("a@mail.example");

@@ -228,7 +228,7 @@ impl Provider for GatewayProvider {
             return Outcome::Failed(Reason::Rejected);
         };
         match exchange(self.body.write(request, &values), http_request::SHORT, deadline).await {
-            HttpResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::NotConnected },
+            HttpResult::NotConnected => Outcome::NotSent { after: None, reason: Reason::ConnectionFailed },
             HttpResult::Lost(reason) => Outcome::Unknown(reason),
             HttpResult::Answered(answer) => match self.judge.judge(&answer) {
                 response_parser::Read::Taken => Outcome::Sent,

@@ -27,7 +27,7 @@ pub(super) struct Account {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct AccountStatus {
     sid: Option<String>,
     status: Option<String>,
 }
@@ -111,7 +111,7 @@ impl Account {
         request: RequestBuilder,
         credential: &str,
         deadline: Instant,
-    ) -> Result<Option<Told>, String> {
+    ) -> Result<Option<AccountStatus>, String> {
         let host = self.base.host_str().unwrap_or_default();
         let answer = match exchange(request, http_request::SHORT, deadline).await {
             HttpResult::Answered(answer) => answer,
@@ -131,14 +131,16 @@ impl Account {
     }
 
     /// Checks that a response is about our account, and that the account is active.
-    fn works(&self, told: Option<Told>) -> Result<(), String> {
+    fn works(&self, told: Option<AccountStatus>) -> Result<(), String> {
         let (host, sid) = (self.base.host_str().unwrap_or_default(), &self.sid);
         match told {
             None => Ok(()),
-            Some(Told { status: Some(status), .. }) if matches!(status.as_str(), "suspended" | "closed") => {
+            Some(AccountStatus { status: Some(status), .. })
+                if matches!(status.as_str(), "suspended" | "closed") =>
+            {
                 Err(format!("{host} reports that the account {sid} is {status}"))
             }
-            Some(Told { sid: Some(told), .. }) if told == *sid => Ok(()),
+            Some(AccountStatus { sid: Some(told), .. }) if told == *sid => Ok(()),
             Some(_) => Err(format!("{host} responded for another account than {sid}")),
         }
     }

@@ -51,7 +51,7 @@ impl Inner {
         {
             HttpResult::Answered(answer) => answer,
             HttpResult::NotConnected => {
-                return Outcome::NotSent { after: None, reason: Reason::NotConnected };
+                return Outcome::NotSent { after: None, reason: Reason::ConnectionFailed };
             }
             HttpResult::Lost(reason) => return Outcome::Unknown(reason),
         };

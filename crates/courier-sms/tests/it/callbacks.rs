@@ -167,7 +167,7 @@ async fn receipts_of_every_kind_reach_the_feedback() {
         (
             "failed",
             "30006",
-            receipt(&message, ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now)),
+            receipt(&message, ReceiptStatus::Failed, Reason::InvalidAddress, Some(SuppressAfter::Now)),
         ),
         (
             "failed",
@@ -305,7 +305,7 @@ async fn a_json_receipt_is_proved_by_its_digest() {
     assert_eq!(place.post(&path, json, &signature, body).await.0, 204);
     assert_eq!(
         place.feedback.told(),
-        [receipt(&message, ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now))]
+        [receipt(&message, ReceiptStatus::Failed, Reason::InvalidAddress, Some(SuppressAfter::Now))]
     );
     assert_eq!(place.post(&path, json, &signature, b"{}").await.0, 403);
     let bare = path_of(&message);

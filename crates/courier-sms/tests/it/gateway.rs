@@ -67,10 +67,10 @@ async fn answers_of_an_smsc_become_outcomes() {
         (4, stop("4")),
         (5, Outcome::Failed(Reason::Rejected)),
         (6, Outcome::Failed(Reason::Rejected)),
-        (7, Outcome::Suppressed(Reason::BadAddress)),
+        (7, Outcome::Suppressed(Reason::InvalidAddress)),
         (8, Outcome::Strike { reason: Reason::Undelivered, of: 3 }),
         (9, wait(60)),
-        (77, Outcome::Failed(Reason::Provider(1077))),
+        (77, Outcome::Failed(Reason::Provider(77))),
     ] {
         provider.answer(move |_| Reply::json(200, &json!({"error": "said", "error_code": code})));
         // A transport that no earlier response has paused.
@@ -79,13 +79,13 @@ async fn answers_of_an_smsc_become_outcomes() {
     }
     let html = |status| Reply::Say(status, String::new(), "<html>".to_owned());
     for (reply, wanted) in [
-        (html(200), Outcome::Unknown(Reason::BadAnswer)),
-        (Reply::json(200, &json!({"cnt": 1})), Outcome::Unknown(Reason::BadAnswer)),
-        (Reply::json(500, &json!({"id": 1})), Outcome::Unknown(Reason::ProviderFailed)),
-        (html(503), Outcome::Unknown(Reason::ProviderFailed)),
+        (html(200), Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (Reply::json(200, &json!({"cnt": 1})), Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (Reply::json(500, &json!({"id": 1})), Outcome::Unknown(Reason::ProviderUnavailable)),
+        (html(503), Outcome::Unknown(Reason::ProviderUnavailable)),
         (html(401), Outcome::Stop("the gateway rejected the request (HTTP 401)".to_owned())),
         (html(429), wait(1)),
-        (html(400), Outcome::Retry { after: None, reason: Reason::BadAnswer }),
+        (html(400), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
         (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
     ] {
         provider.answer(move |_| reply.clone());
@@ -115,9 +115,9 @@ async fn a_json_says_what_the_example_tells() {
     for (status, answer, wanted) in [
         (200, json!({"error": {"code": "bad_number"}}), Outcome::Failed(Reason::Rejected)),
         (422, json!({"error": {"code": 1204}}), Outcome::Failed(Reason::Provider(1204))),
-        (400, json!({"message": "no"}), Outcome::Failed(Reason::Provider(1400))),
-        (200, json!({"message": {"status": "no"}}), Outcome::Unknown(Reason::BadAnswer)),
-        (500, json!({"error": {"code": "x"}}), Outcome::Unknown(Reason::ProviderFailed)),
+        (400, json!({"message": "no"}), Outcome::Failed(Reason::Provider(400))),
+        (200, json!({"message": {"status": "no"}}), Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (500, json!({"error": {"code": "x"}}), Outcome::Unknown(Reason::ProviderUnavailable)),
         (
             401,
             json!({"error": {"code": "x"}}),
@@ -158,7 +158,7 @@ async fn a_get_has_everything_in_its_query() {
         (TO.to_owned(), "a&b#c ы?".to_owned(), CANARY.to_owned())
     );
     provider.answer(|_| Reply::Say(200, String::new(), "ERROR 12 no".to_owned()));
-    assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Failed(Reason::Provider(1012)));
+    assert_eq!(send(&gateway, &envelope(TO, "x")).await, Outcome::Failed(Reason::Provider(12)));
     // No check URL, so no request is made.
     let asked = provider.log().len();
     gateway.check().await.unwrap();
@@ -239,7 +239,10 @@ async fn receipts_come_to_an_address_that_only_we_can_make() {
     for (body, wanted) in [
         ("status=0&id=1", Some(of(ReceiptStatus::Sent, Reason::None, None))),
         ("status=1&id=1&err=0", Some(of(ReceiptStatus::Delivered, Reason::None, None))),
-        ("status=20&err=1", Some(of(ReceiptStatus::Failed, Reason::BadAddress, Some(SuppressAfter::Now)))),
+        (
+            "status=20&err=1",
+            Some(of(ReceiptStatus::Failed, Reason::InvalidAddress, Some(SuppressAfter::Now))),
+        ),
         (
             "status=20&err=6",
             Some(of(ReceiptStatus::Failed, Reason::Undelivered, Some(SuppressAfter::After(5)))),

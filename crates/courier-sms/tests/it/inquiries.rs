@@ -163,7 +163,10 @@ async fn a_failure_is_found_with_its_reason_and_its_number_told_to_the_feedback(
         message.error_code = Some(30006);
     });
     let message = lost(&twilio, "x").await;
-    assert_eq!(ask(&twilio, &message).await, LookupResult::Known(OutcomeKind::Failed, Reason::BadAddress));
+    assert_eq!(
+        ask(&twilio, &message).await,
+        LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress)
+    );
     let told = feedback.told();
     assert_eq!((told[0].attempt.clone(), told[0].ban), (message.id(), Some(SuppressAfter::Now)));
     provider.twilio().change(|message| message.status = "delivered".to_owned());

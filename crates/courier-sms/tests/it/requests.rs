@@ -80,7 +80,7 @@ async fn what_can_never_go_is_not_asked_for() {
         ["", "79160000001", "+7916", "+7916000000112345", "whatsapp:+79160000001", "+79160000001&x=1"]
     {
         let outcome = send(&twilio, &envelope(number, "x")).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::BadAddress), "{number}");
+        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{number}");
     }
     for text in ["", " \n", &"ы".repeat(1601)] {
         assert_eq!(send(&twilio, &envelope(TO, text)).await, Outcome::Failed(Reason::Rejected));
@@ -108,14 +108,14 @@ async fn answers_become_outcomes() {
         (message("failed", json!(0)), Outcome::Failed(Reason::Rejected)),
         (message("undelivered", json!(null)), Outcome::Failed(Reason::Undelivered)),
         (message("undelivered", json!(30003)), Outcome::Retry { after: later, reason: Reason::Undelivered }),
-        (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::BadAnswer)),
-        (html(200), Outcome::Unknown(Reason::BadAnswer)),
+        (Reply::json(201, &json!({"sid": "XX01"})), Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (html(200), Outcome::Unknown(Reason::InvalidProviderResponse)),
         (Reply::Half, Outcome::Unknown(Reason::ConnectionLost)),
         (Reply::Reset, Outcome::Unknown(Reason::ConnectionLost)),
-        (html(502), Outcome::Unknown(Reason::ProviderFailed)),
-        (Reply::refusal(500, 21211), Outcome::Unknown(Reason::ProviderFailed)),
-        (html(302), Outcome::Retry { after: None, reason: Reason::BadAnswer }),
-        (Reply::refusal(400, 21211), Outcome::Suppressed(Reason::BadAddress)),
+        (html(502), Outcome::Unknown(Reason::ProviderUnavailable)),
+        (Reply::refusal(500, 21211), Outcome::Unknown(Reason::ProviderUnavailable)),
+        (html(302), Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
+        (Reply::refusal(400, 21211), Outcome::Suppressed(Reason::InvalidAddress)),
         (Reply::refusal(400, 21408), Outcome::Failed(Reason::Provider(21408))),
         (Reply::refusal(403, 20003), Outcome::Stop("Twilio rejected the request (20003)".to_owned())),
         (Reply::refusal(400, 21606), Outcome::Stop("Twilio rejected the request (21606)".to_owned())),
@@ -134,7 +134,7 @@ async fn answers_become_outcomes() {
     let twilio = transport(&provider, &[]);
     provider.close().await;
     let outcome = send(&twilio, &envelope(TO, "x")).await;
-    assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::NotConnected });
+    assert_eq!(outcome, Outcome::NotSent { after: None, reason: Reason::ConnectionFailed });
 }
 
 #[tokio::test]
@@ -148,8 +148,8 @@ async fn an_answer_without_end_is_one_nobody_can_read() {
     };
     for (size, wanted) in [
         (64 << 10, Outcome::Sent),
-        ((64 << 10) + 1, Outcome::Unknown(Reason::BadAnswer)),
-        (8 << 20, Outcome::Unknown(Reason::BadAnswer)),
+        ((64 << 10) + 1, Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (8 << 20, Outcome::Unknown(Reason::InvalidProviderResponse)),
     ] {
         provider.script(vec![of(size)]);
         assert_eq!(send(&twilio, &envelope(TO, "x")).await, wanted, "{size}");
@@ -204,7 +204,7 @@ async fn a_second_number_in_a_row_the_sender_does_not_reach_stops_the_channel() 
         provider.script(vec![Reply::refusal(400, 21211)]);
         assert_eq!(
             send(&twilio, &envelope("+79160000003", "x")).await,
-            Outcome::Suppressed(Reason::BadAddress)
+            Outcome::Suppressed(Reason::InvalidAddress)
         );
         unreachable(&provider, BOTH);
         assert_eq!(send(&twilio, &envelope(BOTH[1], "x")).await, stop);
@@ -222,12 +222,12 @@ async fn an_operator_may_change_the_table() {
     let file = folder.path().join("answers.toml");
     std::fs::write(
         &file,
-        "[[rule]]\ncode = [\"21211\"]\nmeans = \"strike\"\nstrikes = 3\nreason = \"bad_address\"\n",
+        "[[rule]]\ncode = [\"21211\"]\nmeans = \"strike\"\nstrikes = 3\nreason = \"invalid_address\"\n",
     )
     .unwrap();
     let twilio = transport(&provider, &[("sms.answers_file", file.to_str().unwrap())]);
     provider.script(vec![Reply::refusal(400, 21211)]);
-    let strike = Outcome::Strike { reason: Reason::BadAddress, of: 3 };
+    let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
     assert_eq!(send(&twilio, &envelope(TO, "x")).await, strike);
 }
 

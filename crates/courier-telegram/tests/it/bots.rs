@@ -84,7 +84,7 @@ async fn a_chat_no_bot_reaches_gets_the_strongest_outcome() {
     assert_eq!(provider.messages().len(), 3);
     // A deactivated account is gone for all bots.
     provider.answer(|_| Reply::refusal(403, "Forbidden: user is deactivated"));
-    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppressed(Reason::BadAddress));
+    assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Suppressed(Reason::InvalidAddress));
     assert_eq!(provider.messages().len(), 4);
 }
 
@@ -93,7 +93,7 @@ async fn a_chat_no_bot_finds_is_only_a_strike() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[("tokens", &tokens(3))]);
     provider.answer(|_| Reply::refusal(400, "Bad Request: chat not found"));
-    let strike = Outcome::Strike { reason: Reason::BadAddress, of: 3 };
+    let strike = Outcome::Strike { reason: Reason::InvalidAddress, of: 3 };
     assert_eq!(send(&telegram, envelope("7", "x")).await, strike);
     assert_eq!(provider.messages().len(), 3);
 }
@@ -129,7 +129,7 @@ async fn a_group_that_keeps_moving_is_given_up() {
             &json!({"ok": false, "error_code": 400, "description": "moved", "parameters": {"migrate_to_chat_id": next}}),
         )
     });
-    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Failed(Reason::BadAddress));
+    assert_eq!(send(&telegram, envelope("-7", "x")).await, Outcome::Failed(Reason::InvalidAddress));
     assert_eq!(provider.messages().len(), 3);
 }
 

@@ -81,7 +81,11 @@ async fn nothing_is_requested_for_an_invalid_chat() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     for chat in ["0", "-0", "", "name", "9223372036854775808", "1 OR 1", "+79990000000"] {
-        assert_eq!(send(&telegram, envelope(chat, "x")).await, Outcome::Failed(Reason::BadAddress), "{chat}");
+        assert_eq!(
+            send(&telegram, envelope(chat, "x")).await,
+            Outcome::Failed(Reason::InvalidAddress),
+            "{chat}"
+        );
     }
     assert_eq!(provider.log().len(), 0);
 }
@@ -139,10 +143,10 @@ async fn a_success_of_unknown_shape_still_counts_as_sent() {
         outcomes.push(send(&telegram, envelope(&chat.to_string(), "x")).await);
     }
     assert_eq!(outcomes[0], Outcome::Sent);
-    assert_eq!(outcomes[1], Outcome::Unknown(Reason::BadAnswer));
-    assert_eq!(outcomes[2], Outcome::Unknown(Reason::ProviderFailed));
-    assert!(matches!(outcomes[3], Outcome::Retry { reason: Reason::BadAnswer, .. }));
-    assert_eq!(outcomes[4], Outcome::Unknown(Reason::ProviderFailed));
+    assert_eq!(outcomes[1], Outcome::Unknown(Reason::InvalidProviderResponse));
+    assert_eq!(outcomes[2], Outcome::Unknown(Reason::ProviderUnavailable));
+    assert!(matches!(outcomes[3], Outcome::Retry { reason: Reason::InvalidProviderResponse, .. }));
+    assert_eq!(outcomes[4], Outcome::Unknown(Reason::ProviderUnavailable));
     assert_eq!(provider.messages().len(), 5);
 }
 
@@ -151,7 +155,7 @@ async fn a_huge_answer_is_not_read_to_its_end() {
     let provider = Provider::start().await;
     let telegram = transport(&provider, &[]);
     provider.script(vec![Reply::Say(200, String::new(), "x".repeat(5 << 20))]);
-    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Unknown(Reason::BadAnswer));
+    assert_eq!(send(&telegram, envelope("7", "x")).await, Outcome::Unknown(Reason::InvalidProviderResponse));
     assert_eq!(send(&telegram, envelope("8", "x")).await, Outcome::Sent);
 }
 

@@ -98,7 +98,7 @@ async fn blocks_suppress_and_returns_lift_and_each_is_confirmed() {
         [place(900, 7, "kicked"), place(901, 8, "member"), written(902, 7, "/start"), written(950, 9, "x")];
     provider.answer(move |request| tell(request, &waiting));
     let served = serve(&provider, &feedback, &[]);
-    let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} bad_address")];
+    let back = |chat: u8| [format!("-{chat} blocked"), format!("-{chat} invalid_address")];
     let lines = [vec!["+7 blocked".to_owned()], back(8).into(), back(7).into(), back(9).into()].concat();
     feedback.eventually(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
     // Each with Telegram's own moment; a copy has the same name.
@@ -291,6 +291,6 @@ async fn a_block_of_one_of_several_bots_suppresses_nobody() {
     .await;
     let mut lines = feedback.lines();
     lines.sort();
-    assert_eq!(lines, ["-8 bad_address", "-8 blocked", "-9 bad_address", "-9 blocked"]);
+    assert_eq!(lines, ["-8 invalid_address", "-8 blocked", "-9 invalid_address", "-9 blocked"]);
     served.stopped().await;
 }

@@ -122,7 +122,7 @@ async fn an_error_may_be_a_sentence() {
     // The answer does not mention the third peer.
     assert_eq!(
         send(&vk, &to_many(1..=3, "x", 1)).await,
-        [Outcome::Failed(Reason::Rejected), Outcome::Sent, Outcome::Unknown(Reason::BadAnswer)]
+        [Outcome::Failed(Reason::Rejected), Outcome::Sent, Outcome::Unknown(Reason::InvalidProviderResponse)]
     );
 }
 
@@ -141,7 +141,7 @@ async fn errors_are_matched_only_if_their_number_is_right() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     let taken = json!([{"peer_id": 7, "message_id": 1}]);
-    let unknown = Outcome::Unknown(Reason::BadAnswer);
+    let unknown = Outcome::Unknown(Reason::InvalidProviderResponse);
     let places = json!([false, taken, false]);
     assert_eq!(
         three(&vk, &provider, places.clone(), json!([error(901), error(917)])).await,
@@ -178,13 +178,13 @@ async fn a_wait_that_matches_no_call_still_pauses_the_channel() {
 async fn an_answer_of_another_server_is_judged_by_its_status() {
     let provider = Provider::start().await;
     for (status, body, outcome) in [
-        (502, "<html>Bad Gateway</html>", Outcome::Unknown(Reason::ProviderFailed)),
-        (500, r#"{"error":{"error_code":901}}"#, Outcome::Unknown(Reason::ProviderFailed)),
-        (200, r#"{"response":[[{"peer"#, Outcome::Unknown(Reason::BadAnswer)),
-        (200, "", Outcome::Unknown(Reason::BadAnswer)),
-        (302, "", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
-        (403, "<html>", Outcome::Retry { after: None, reason: Reason::BadAnswer }),
-        (413, "<html>", Outcome::Unknown(Reason::BadAnswer)),
+        (502, "<html>Bad Gateway</html>", Outcome::Unknown(Reason::ProviderUnavailable)),
+        (500, r#"{"error":{"error_code":901}}"#, Outcome::Unknown(Reason::ProviderUnavailable)),
+        (200, r#"{"response":[[{"peer"#, Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (200, "", Outcome::Unknown(Reason::InvalidProviderResponse)),
+        (302, "", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
+        (403, "<html>", Outcome::Retry { after: None, reason: Reason::InvalidProviderResponse }),
+        (413, "<html>", Outcome::Unknown(Reason::InvalidProviderResponse)),
         (404, "<html>", Outcome::Stop("vk.api_url or vk.proxy does not lead to the VK API (404)".to_owned())),
     ] {
         let vk = transport(&provider, &[]);

@@ -14,7 +14,7 @@ use posthaste_model::{Address, OrderId, Reason};
 
 /// What it received: an address to put on the list, or to take off it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum FeedbackCall {
     Suppress(String),
     Lift(String),
 }
@@ -22,7 +22,7 @@ pub(crate) enum Told {
 /// The feedback sink.
 #[derive(Default)]
 pub(crate) struct FakeFeedback {
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<FeedbackCall>>,
     /// Every notice it received, stored or not.
     pub(crate) notices: Mutex<Vec<ConsentNotice>>,
     away: AtomicBool,
@@ -38,11 +38,11 @@ impl FakeFeedback {
         self.away.store(away, Ordering::SeqCst);
     }
 
-    pub(crate) fn told(&self) -> Vec<Told> {
+    pub(crate) fn told(&self) -> Vec<FeedbackCall> {
         self.told.lock().unwrap().clone()
     }
 
-    fn note(&self, told: Told, list: &SuppressionList, reason: Reason) -> Result<(), NotStored> {
+    fn note(&self, told: FeedbackCall, list: &SuppressionList, reason: Reason) -> Result<(), NotStored> {
         if self.away.load(Ordering::SeqCst) {
             return Err(NotStored("away".into()));
         }
@@ -66,7 +66,8 @@ impl FeedbackSink for FakeFeedback {
         notice: &ConsentNotice,
     ) -> Result<ReceiptResult, NotStored> {
         self.notices.lock().unwrap().push(notice.clone());
-        self.note(Told::Suppress(address.expose().to_owned()), list, reason).map(|()| ReceiptResult::Changed)
+        self.note(FeedbackCall::Suppress(address.expose().to_owned()), list, reason)
+            .map(|()| ReceiptResult::Changed)
     }
 
     async fn suppress_recipient(
@@ -88,7 +89,7 @@ impl FeedbackSink for FakeFeedback {
     ) -> Result<bool, NotStored> {
         self.notices.lock().unwrap().push(notice.clone());
         let [reason] = reasons else { panic!("{reasons:?}") };
-        self.note(Told::Lift(address.expose().to_owned()), list, *reason).map(|()| true)
+        self.note(FeedbackCall::Lift(address.expose().to_owned()), list, *reason).map(|()| true)
     }
 
     async fn remember(&self, _: &str, _: &OrderId, _: Duration) -> Result<(), NotStored> {

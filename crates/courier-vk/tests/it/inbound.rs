@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bench::{TOKEN, try_transport};
-use super::fake_feedback::{FakeFeedback, Told};
+use super::fake_feedback::{FakeFeedback, FeedbackCall};
 
 pub(crate) const PATH: &str = "/vk/CANARYcanaryCANARYpath";
 pub(crate) const SECRET: &str = "CANARYcanaryCANARYsecret";
@@ -119,7 +119,11 @@ async fn a_person_who_denies_messages_is_suppressed_until_they_allow_them_or_wri
     ] {
         assert_eq!(place.tell(&event).await, ok(), "{event}");
     }
-    let told = [Told::Suppress("7".to_owned()), Told::Lift("7".to_owned()), Told::Lift("9".to_owned())];
+    let told = [
+        FeedbackCall::Suppress("7".to_owned()),
+        FeedbackCall::Lift("7".to_owned()),
+        FeedbackCall::Lift("9".to_owned()),
+    ];
     assert_eq!(place.feedback.told(), told);
     place.close().await;
 }
@@ -134,7 +138,7 @@ async fn a_repeated_event_counts_once_and_one_that_is_not_stored_is_not_acknowle
     for _ in 0..3 {
         assert_eq!(place.tell(&denied).await, ok());
     }
-    assert_eq!(place.feedback.told(), [Told::Suppress("7".to_owned())]);
+    assert_eq!(place.feedback.told(), [FeedbackCall::Suppress("7".to_owned())]);
     assert_eq!(place.tell(&event("message_deny", "e2", json!({"user_id": 7}))).await, ok());
     // Without an id, no event counts as a repeat of another.
     let nameless = event("message_deny", "", json!({"user_id": 8}));

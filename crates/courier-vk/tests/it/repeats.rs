@@ -79,7 +79,7 @@ async fn calls_that_may_have_run_are_unknown_if_they_can_not_be_sent_again() {
     let provider = Provider::start().await;
     let vk = transport(&provider, &[]);
     provider.script(vec![Reply::refusal(13, ""), Reply::refusal(6, "")]);
-    let unknown = Outcome::Unknown(Reason::ProviderFailed);
+    let unknown = Outcome::Unknown(Reason::ProviderUnavailable);
     assert!(send(&vk, &to_many(1..=200, "x", 1)).await.iter().all(|outcome| *outcome == unknown));
     assert_eq!(sizes(&provider), [2, 1]);
     let vk = transport(&provider, &[]);
@@ -213,7 +213,7 @@ async fn a_peer_that_makes_vk_fail_takes_no_others_with_it() {
             true => shop.run_with(request, &|call| peers(call).contains(&guilty).then_some(10)),
             false => accept(shop, request),
         });
-        let unknown = Outcome::Unknown(Reason::ProviderFailed);
+        let unknown = Outcome::Unknown(Reason::ProviderUnavailable);
         // The failure may be temporary, so the search does not start at once.
         let before = provider.messages().len();
         assert_eq!(send(&vk, &batch).await[1], unknown);
@@ -239,6 +239,6 @@ async fn the_search_ends_while_vk_is_down() {
         envelope.repeat = true;
     }
     let outcomes = send(&vk, &batch).await;
-    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Unknown(Reason::ProviderFailed)));
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Unknown(Reason::ProviderUnavailable)));
     assert!((2..=17).contains(&provider.messages().len()), "{}", provider.messages().len());
 }

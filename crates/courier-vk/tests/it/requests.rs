@@ -140,7 +140,7 @@ async fn nothing_is_requested_for_an_invalid_peer() {
     let vk = transport(&provider, &[]);
     for peer in ["0", "-0", "", "name", "9223372036854775808", "1,2", "+79990000000", "1\"", "07"] {
         let outcome = send_one(&vk, envelope(peer, "x", 1)).await;
-        assert_eq!(outcome, Outcome::Failed(Reason::BadAddress), "{peer}");
+        assert_eq!(outcome, Outcome::Failed(Reason::InvalidAddress), "{peer}");
     }
     let long = envelope("5", &"я".repeat(4097), 1);
     assert_eq!(send_one(&vk, long).await, Outcome::Failed(Reason::Rejected));

@@ -77,11 +77,11 @@ impl Parcel {
     ) -> Option<(OutcomeKind, Reason)> {
         let repeated = self.outcomes.get(usize::from(delivery)).is_some_and(|outcome| outcome.repeated);
         match self.suppressed.get(&delivery) {
-            Some(_) if repeated => Some((OutcomeKind::Unknown, Reason::Held)),
+            Some(_) if repeated => Some((OutcomeKind::Unknown, Reason::NotRetried)),
             Some(reason) => Some((OutcomeKind::Suppressed, *reason)),
-            None => {
-                self.is_forgotten(delivery, now, remembers).then_some((OutcomeKind::Unknown, Reason::Held))
-            }
+            None => self
+                .is_forgotten(delivery, now, remembers)
+                .then_some((OutcomeKind::Unknown, Reason::NotRetried)),
         }
     }
 

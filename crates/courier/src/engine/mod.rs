@@ -6,6 +6,7 @@ mod claim;
 mod intake;
 mod lease;
 mod leased_parcels;
+mod repeats;
 mod reports;
 mod send;
 mod settle;

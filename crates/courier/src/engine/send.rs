@@ -184,7 +184,7 @@ impl Engine {
                     biased;
                     ended = call => match ended {
                         Ok(Ok(outcomes)) => outcomes,
-                        Ok(Err(_)) => unknown(Reason::Panicked),
+                        Ok(Err(_)) => unknown(Reason::InternalError),
                         Err(_) => unknown(Reason::TimedOut),
                     },
                     () = cut.cancelled() => unknown(Reason::TimedOut),
@@ -208,7 +208,7 @@ impl Engine {
             self.alone = false;
         }
         let mut outcomes = done.outcomes;
-        outcomes.resize(done.deliveries.len(), Outcome::Unknown(Reason::BadAnswer));
+        outcomes.resize(done.deliveries.len(), Outcome::Unknown(Reason::InvalidProviderResponse));
         // A call that was not made says nothing about the provider.
         if let Some(took) = done.took {
             self.meter.sent(took, done.priority);
@@ -240,7 +240,10 @@ impl Engine {
                     return;
                 }
                 Outcome::NotSent { .. } | Outcome::Unknown(_) => bad = true,
-                Outcome::Retry { reason: Reason::ProviderFailed | Reason::BadAnswer, .. } => bad = true,
+                Outcome::Retry {
+                    reason: Reason::ProviderUnavailable | Reason::InvalidProviderResponse,
+                    ..
+                } => bad = true,
                 _ => good = true,
             }
         }
@@ -280,14 +283,14 @@ impl Engine {
             Outcome::Unknown(reason) => (OutcomeKind::Unknown, reason, 0),
             // The outcome of the first attempt is still unknown, so a repeat that gives up is unknown too.
             Outcome::Retry { .. } if envelope.tries + 1 >= max_tries && envelope.repeat => {
-                (OutcomeKind::Unknown, Reason::TriesSpent, 0)
+                (OutcomeKind::Unknown, Reason::RetriesExhausted, 0)
             }
             Outcome::Retry { .. } if envelope.tries + 1 >= max_tries => {
-                (OutcomeKind::Failed, Reason::TriesSpent, 0)
+                (OutcomeKind::Failed, Reason::RetriesExhausted, 0)
             }
             Outcome::Retry { after, reason } => (OutcomeKind::Retry, reason, in_ms(retry_wait(after))),
             Outcome::NotSent { after, reason } => (OutcomeKind::NotSent, reason, in_ms(retry_wait(after))),
-            Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::Stopped, 0),
+            Outcome::Stop(_) => (OutcomeKind::NotSent, Reason::ChannelStopped, 0),
             Outcome::Throttled { scope, wait } => {
                 let wait = backoff::obey(wait);
                 if wait <= hold_through && !self.draining {
@@ -332,24 +335,6 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// What a repeat's outcome means for its delivery, whose first attempt may have arrived: a repeat that did not
-    /// leave or was rejected says nothing about the first attempt. With a provider that remembers tokens, the
-    /// delivery goes back to the resolver, which knows the age of the first attempt. With a provider that supports
-    /// inquiries, it was asked before the repeat and had not received the first attempt.
-    fn as_a_repeat(&self, envelope: &Envelope, kind: OutcomeKind, reason: Reason) -> (OutcomeKind, Reason) {
-        let remembers = self.abilities.remembers();
-        match kind {
-            _ if !envelope.repeat => (kind, reason),
-            OutcomeKind::NotSent | OutcomeKind::Retry if remembers => (OutcomeKind::Unknown, reason),
-            OutcomeKind::Failed | OutcomeKind::Suppressed if !remembers && !self.abilities.looks_up => {
-                (OutcomeKind::Unknown, Reason::Held)
-            }
-            _ => (kind, reason),
-        }
-    }
-}
-
 impl Batch {
     /// How many more envelopes of this order fit.
     fn room(&self, batching: Batching, order: &OrderId) -> usize {
@@ -390,7 +375,10 @@ impl Batch {
 }
 
 fn unsent(deliveries: usize) -> Vec<Outcome> {
-    vec![Outcome::NotSent { after: Some(Duration::from_secs(1)), reason: Reason::NotConnected }; deliveries]
+    vec![
+        Outcome::NotSent { after: Some(Duration::from_secs(1)), reason: Reason::ConnectionFailed };
+        deliveries
+    ]
 }
 
 fn in_ms(wait: Duration) -> u32 {

@@ -168,7 +168,7 @@ impl MemoryTransport {
             }
             (Reply::Gone, Flaw::SuppressesAsRejected) => Outcome::Failed(Reason::Blocked),
             (Reply::NotNow, _) | (Reply::Wait(_), Flaw::IgnoresTheWait) => {
-                Outcome::Retry { after: None, reason: Reason::ProviderFailed }
+                Outcome::Retry { after: None, reason: Reason::ProviderUnavailable }
             }
             (Reply::Wait(_), Flaw::ShortensTheWait) => {
                 Outcome::Throttled { scope: ThrottleScope::Channel, wait: Duration::ZERO }
@@ -179,15 +179,15 @@ impl MemoryTransport {
                 self.stopped.store(self.flaw == Flaw::StaysStopped, Ordering::SeqCst);
                 Outcome::Stop("the key is bad".to_owned())
             }
-            (Reply::Nonsense, _) => Outcome::Unknown(Reason::BadAnswer),
+            (Reply::Nonsense, _) => Outcome::Unknown(Reason::InvalidProviderResponse),
         }
     }
 
     fn broken(&self, how: Broken) -> Outcome {
         match (how, self.flaw) {
-            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Failed(Reason::NotConnected),
+            (Broken::Unreachable, Flaw::RejectsTheUnreachable) => Outcome::Failed(Reason::ConnectionFailed),
             (Broken::Unreachable, _) | (Broken::Reset, Flaw::NotSentAfterBytesLeft) => {
-                Outcome::NotSent { after: None, reason: Reason::NotConnected }
+                Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }
             }
             (Broken::Reset, Flaw::AcceptedOnALostAnswer) => Outcome::Sent,
             (Broken::Reset, Flaw::RetryAfterBytesLeft) => {

@@ -73,7 +73,7 @@ async fn failures_open_the_breaker_and_a_success_closes_it() {
     let fails = Arc::clone(&down);
     let script = Script::new(four_of_twelve(), move |_| {
         Answer::Say(if fails.load(Ordering::SeqCst) {
-            Outcome::NotSent { after: None, reason: Reason::NotConnected }
+            Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }
         } else {
             Outcome::Sent
         })

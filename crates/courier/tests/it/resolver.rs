@@ -35,11 +35,11 @@ fn unknown_first(abilities: Capabilities, times: usize) -> Arc<Script> {
 async fn order_and_channel_decide() {
     let house = House::open().await;
     let cases = [
-        (Policy::Hold, OnUnknown::Default, 1, State::Unknown, Reason::Held, 1),
+        (Policy::Hold, OnUnknown::Default, 1, State::Unknown, Reason::NotRetried, 1),
         (Policy::RetryOnce, OnUnknown::Default, 1, State::Sent, Reason::None, 2),
-        (Policy::RetryOnce, OnUnknown::Hold, 1, State::Unknown, Reason::Held, 1),
+        (Policy::RetryOnce, OnUnknown::Hold, 1, State::Unknown, Reason::NotRetried, 1),
         (Policy::Hold, OnUnknown::Retry, 1, State::Sent, Reason::None, 2),
-        (Policy::Hold, OnUnknown::Retry, 9, State::Unknown, Reason::RepeatSpent, 2),
+        (Policy::Hold, OnUnknown::Retry, 9, State::Unknown, Reason::RetryUnconfirmed, 2),
     ];
     for (channel, order, unknown, state, reason, sends) in cases {
         let script = unknown_first(abilities(channel, false), unknown);
@@ -66,7 +66,7 @@ async fn a_rejected_repeat_leaves_its_delivery_unknown() {
     let refusals = [
         Outcome::Failed(Reason::Rejected),
         Outcome::Suppressed(Reason::Blocked),
-        Outcome::Strike { reason: Reason::BadAddress, of: 3 },
+        Outcome::Strike { reason: Reason::InvalidAddress, of: 3 },
     ];
     for refusal in refusals {
         let answer = refusal.clone();
@@ -77,7 +77,7 @@ async fn a_rejected_repeat_leaves_its_delivery_unknown() {
         let order = house.deliveries(1).await;
         house.ended(&order).await;
         let outcome = house.outcome(&order).await;
-        assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::Held), "{refusal:?}");
+        assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::NotRetried), "{refusal:?}");
         assert_eq!(script.seen().len(), 2, "{refusal:?}");
         courier.stopped().await;
     }
@@ -101,10 +101,15 @@ async fn what_the_provider_knows_decides() {
     let cases = [
         (LookupResult::Known(OutcomeKind::Delivered, Reason::None), State::Delivered, Reason::None, 1),
         (LookupResult::Known(OutcomeKind::Sent, Reason::None), State::Sent, Reason::None, 1),
-        (LookupResult::Known(OutcomeKind::Failed, Reason::BadAddress), State::Failed, Reason::BadAddress, 1),
+        (
+            LookupResult::Known(OutcomeKind::Failed, Reason::InvalidAddress),
+            State::Failed,
+            Reason::InvalidAddress,
+            1,
+        ),
         // It never arrived, so even an order that must not be sent twice is sent.
         (LookupResult::Never, State::Sent, Reason::None, 2),
-        (LookupResult::CannotTell, State::Unknown, Reason::Held, 1),
+        (LookupResult::CannotTell, State::Unknown, Reason::NotRetried, 1),
     ];
     for (found, state, reason, sends) in cases {
         let script = unknown_first(abilities(Policy::RetryOnce, true), 1);

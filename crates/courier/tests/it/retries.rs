@@ -14,7 +14,7 @@ fn three_tries() -> Capabilities {
 }
 
 fn retry(after: Option<Duration>) -> Outcome {
-    Outcome::Retry { after, reason: Reason::ProviderFailed }
+    Outcome::Retry { after, reason: Reason::ProviderUnavailable }
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn temporary_rejections_end_when_all_tries_are_spent() {
     let tries: Vec<(u8, u8)> = script.seen().iter().map(|seen| (seen.attempt, seen.tries)).collect();
     assert_eq!(tries, [(1, 0), (2, 1), (3, 2)]);
     let outcome = house.outcome(&order).await;
-    assert_eq!((outcome.state, outcome.reason), (State::Failed, Reason::TriesSpent));
+    assert_eq!((outcome.state, outcome.reason), (State::Failed, Reason::RetriesExhausted));
     courier.stopped().await;
 }
 
@@ -55,7 +55,7 @@ async fn a_requested_wait_is_obeyed_and_others_do_not_wait_for_it() {
 async fn attempts_that_never_left_spend_no_try() {
     let house = House::open().await;
     let script = Script::new(three_tries(), |seen| match seen.before {
-        0..5 => Answer::Say(Outcome::NotSent { after: None, reason: Reason::NotConnected }),
+        0..5 => Answer::Say(Outcome::NotSent { after: None, reason: Reason::ConnectionFailed }),
         _ => Answer::Say(Outcome::Sent),
     });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
@@ -84,7 +84,7 @@ async fn a_repeat_that_gives_up_stays_unknown() {
     let order = house.deliveries(1).await;
     house.ended(&order).await;
     let outcome = house.outcome(&order).await;
-    assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::TriesSpent));
+    assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::RetriesExhausted));
     assert_eq!(script.seen().len(), 3);
     courier.stopped().await;
 }

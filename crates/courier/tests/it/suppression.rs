@@ -45,13 +45,13 @@ async fn a_hard_failure_suppresses_the_address_for_later_orders_small_and_big() 
 #[tokio::test]
 async fn failures_on_one_day_are_one_strike() {
     let house = House::open().await;
-    let script = refusing(Outcome::Strike { reason: Reason::BadAddress, of: 2 });
+    let script = refusing(Outcome::Strike { reason: Reason::InvalidAddress, of: 2 });
     let courier = house.courier(Arc::clone(&script), brisk()).await;
     for _ in 0..3 {
         let order = house.tell(&to_the_same(2)).await;
         house.ended(&order).await;
         let delivery = house.outcomes(&order).await[1];
-        assert_eq!((delivery.state, delivery.reason), (State::Failed, Reason::BadAddress));
+        assert_eq!((delivery.state, delivery.reason), (State::Failed, Reason::InvalidAddress));
     }
     assert_eq!(script.calls(), 6);
     courier.stopped().await;

@@ -37,7 +37,7 @@ async fn an_order_on_a_channel_without_courier_expires() {
     for order in [&small, &big] {
         house.ended(order).await;
         for delivery in house.outcomes(order).await {
-            assert_eq!((delivery.state, delivery.reason), (State::Expired, Reason::NotAfter));
+            assert_eq!((delivery.state, delivery.reason), (State::Expired, Reason::Expired));
         }
     }
     assert_eq!(house.outcome(&kept).await.state, State::Pending);

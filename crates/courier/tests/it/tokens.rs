@@ -21,7 +21,7 @@ async fn every_delivery_has_its_own_token_and_keeps_it() {
     let house = House::open().await;
     let script = Script::new(with_tokens(Duration::ZERO), |seen| {
         Answer::Say(match (seen.index % 3, seen.before) {
-            (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderFailed },
+            (0, 0) => Outcome::Retry { after: None, reason: Reason::ProviderUnavailable },
             (1, 0) => Outcome::Throttled { scope: ThrottleScope::Recipient, wait: Duration::from_secs(1) },
             _ => Outcome::Sent,
         })
@@ -76,7 +76,7 @@ async fn a_token_the_provider_has_forgotten_is_not_repeated() {
     let order = house.tell(&Order { on_unknown: OnUnknown::Retry, ..Order::default() }).await;
     house.ended(&order).await;
     let outcome = house.outcome(&order).await;
-    assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::Held));
+    assert_eq!((outcome.state, outcome.reason), (State::Unknown, Reason::NotRetried));
     assert_eq!(script.seen().len(), 1);
     courier.stopped().await;
 }
@@ -103,7 +103,7 @@ async fn a_repeat_that_comes_too_late_is_not_made() {
     house.ended(&order).await;
     house.ended(&other).await;
     let outcome = house.outcome(&order).await;
-    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
+    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::NotRetried, true));
     assert_eq!(script.times()[&(order, 0)], 1);
     assert_eq!(house.outcome(&other).await.state, State::Sent);
     courier.stopped().await;
@@ -124,7 +124,7 @@ async fn a_repeat_that_is_throttled_for_too_long_is_not_made() {
     let order = house.deliveries(1).await;
     house.ended(&order).await;
     let outcome = house.outcome(&order).await;
-    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::Held, true));
+    assert_eq!((outcome.state, outcome.reason, outcome.repeated), (State::Unknown, Reason::NotRetried, true));
     assert_eq!(script.seen().len(), 2);
     courier.stopped().await;
 }

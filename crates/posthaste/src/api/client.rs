@@ -203,7 +203,7 @@ impl Client {
         // The parser's text may contain a part of the response; place and kind are enough.
         let what = format!("{:?} at line {} column {}", error.classify(), error.line(), error.column());
         Failure::error(format!("unexpected response from {}: {what}", self.base))
-            .mend("Check that this is the address of a Posthaste queue of the same version.")
+            .remedy("Check that this is the address of a Posthaste queue of the same version.")
     }
 
     /// The failure for a request without a response.
@@ -213,7 +213,7 @@ impl Client {
     }
 
     fn unreachable(&self) -> Failure {
-        Failure::new(Kind::Unreachable, format!("no response from {}", self.base)).mend(
+        Failure::new(Kind::Unreachable, format!("no response from {}", self.base)).remedy(
             "Check that it is running. To start everything on this computer, run `posthaste dev`; to use another server, \
              add --server URL.",
         )
@@ -223,7 +223,7 @@ impl Client {
 fn bearer(token: &str) -> Result<header::HeaderValue> {
     let mut value = header::HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         Failure::usage("the API key contains invalid characters")
-            .mend("Check that --token-file names the right file.")
+            .remedy("Check that --token-file names the right file.")
     })?;
     value.set_sensitive(true);
     Ok(value)

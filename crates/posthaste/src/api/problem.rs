@@ -98,7 +98,7 @@ impl Problem {
             }
             _ => None,
         });
-        if lines.is_empty() { failure } else { failure.mend(lines.join("\n")) }
+        if lines.is_empty() { failure } else { failure.remedy(lines.join("\n")) }
     }
 }
 
@@ -108,14 +108,14 @@ mod tests {
 
     #[test]
     fn an_error_response_names_every_part() {
-        let body = br#"{"title":"Invalid order","detail":"Two parts are wrong","code":"invalid_order",
+        let body = br#"{"title":"Invalid order","detail":"Two parts are wrong","code":"validation_failed",
             "errors":[{"pointer":"/text","code":"empty","detail":"a text is needed"},{"line":7,"code":"bad_mailbox"}]}"#;
         let failure = Problem::read(422, body).into_failure(Some(3));
         assert_eq!(failure.kind(), Kind::Refused);
         assert_eq!(
             failure.lines(),
             [
-                "Two parts are wrong (422 invalid_order)",
+                "Two parts are wrong (422 validation_failed)",
                 "  /text: a text is needed",
                 "  line 7: bad_mailbox",
                 "  Try again in 3 s."

@@ -71,7 +71,7 @@ struct Finding {
     what: String,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
+    remedy: Option<String>,
     #[serde(skip)]
     kind: Kind,
 }
@@ -114,7 +114,7 @@ impl Findings {
             verdict,
             what: what.into(),
             found: found.into(),
-            mend: None,
+            remedy: None,
             kind: Kind::Error,
         });
     }
@@ -122,15 +122,21 @@ impl Findings {
     fn bad(&mut self, what: &str, failure: &Failure) {
         let mut lines = failure.lines().into_iter();
         let found = lines.next().unwrap_or_default();
-        let mend: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
-        let mend = (!mend.is_empty()).then(|| mend.join("\n"));
-        self.0.push(Finding { verdict: Verdict::Bad, what: what.into(), found, mend, kind: failure.kind() });
+        let remedy: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
+        let remedy = (!remedy.is_empty()).then(|| remedy.join("\n"));
+        self.0.push(Finding {
+            verdict: Verdict::Bad,
+            what: what.into(),
+            found,
+            remedy,
+            kind: failure.kind(),
+        });
     }
 
-    fn note(&mut self, what: &str, found: impl Into<String>, mend: impl Into<String>) {
+    fn note(&mut self, what: &str, found: impl Into<String>, remedy: impl Into<String>) {
         self.say(Verdict::Note, what, found);
         if let Some(last) = self.0.last_mut() {
-            last.mend = Some(mend.into());
+            last.remedy = Some(remedy.into());
         }
     }
 }
@@ -320,7 +326,7 @@ fn print(findings: &[Finding], context: &Context) -> Result<()> {
         },
         Column { title: "What", cell: |finding, _| finding.what.clone() },
         Column { title: "Found", cell: |finding, _| finding.found.clone() },
-        Column { title: "Mend", cell: |finding, _| finding.mend.clone().unwrap_or_default() },
+        Column { title: "Remedy", cell: |finding, _| finding.remedy.clone().unwrap_or_default() },
     ];
     if output.format() != Format::Table {
         return output.list(&columns, findings);
@@ -328,7 +334,7 @@ fn print(findings: &[Finding], context: &Context) -> Result<()> {
     let mut text = String::new();
     for finding in findings {
         text += &format!("{} {:<12} {}\n", finding.verdict.sign(), finding.what, finding.found);
-        for line in finding.mend.iter().flat_map(|mend| mend.lines()) {
+        for line in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
             text += &format!("{:15}{line}\n", "");
         }
     }

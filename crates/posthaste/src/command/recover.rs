@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let recovery = recovered.map_err(|error| {
         Failure::new(Kind::Unreachable, "recovery is incomplete; the rest of the database is still halted")
             .because(error)
-            .mend("Run the same command again: it continues where this one stopped.")
+            .remedy("Run the same command again: it continues where this one stopped.")
     })?;
     tell(args.assume, &recovery, doubts, context)
 }

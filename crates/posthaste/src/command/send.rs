@@ -138,7 +138,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         None if given.is_empty() => {
             return Err(Failure::usage("no recipients given")
-                .mend("Give recipients: --to people.csv, or --email a@example.org"));
+                .remedy("Give recipients: --to people.csv, or --email a@example.org"));
         }
         None => None,
     };
@@ -166,9 +166,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             return Err(summary::refused(problem, retry_after, &uploaded, titles.as_ref()));
         }
         Sent::Lost(failure) => {
-            let mend = "It may have been accepted anyway. To try again without sending twice, repeat the command with\n  \
+            let remedy = "It may have been accepted anyway. To try again without sending twice, repeat the command with\n  \
                         --idempotency-key ";
-            return Err(failure.mend(format!("{mend}{key}")));
+            return Err(failure.remedy(format!("{remedy}{key}")));
         }
     };
     summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
@@ -261,7 +261,7 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
         (None, Some(source)) => read_text(source)?,
         (None, None) => {
             return Err(
-                Failure::usage("no text given").mend("Give a text: --text \"Hello\", or --file letter.txt")
+                Failure::usage("no text given").remedy("Give a text: --text \"Hello\", or --file letter.txt")
             );
         }
     };
@@ -310,7 +310,7 @@ fn read_text(source: &Source) -> Result<String> {
         )));
     }
     let text = String::from_utf8(bytes).map_err(|_| {
-        Failure::usage(format!("{what} is not UTF-8")).mend("Save it as UTF-8 and try again.")
+        Failure::usage(format!("{what} is not UTF-8")).remedy("Save it as UTF-8 and try again.")
     })?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }

@@ -52,7 +52,7 @@ impl DevDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Failure::refused(format!("another `posthaste dev` uses {}", dir.display()))
-                    .mend("Stop it first, or use another folder: --data DIR"));
+                    .remedy("Stop it first, or use another folder: --data DIR"));
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }

@@ -46,7 +46,7 @@ pub(super) fn all(args: &Args, place: &DevDir, ports: &Ports) -> Result<Parts> {
                 args: vec![config.into()],
                 ready: Ready::Ping(place.socket().to_owned()),
                 log: place.log("redis"),
-                mend: "",
+                remedy: "",
                 stop_order: 2,
             };
             (Some(part), Redis { url: format!("redis+unix://{}", place.socket().display()), password: None })
@@ -54,7 +54,7 @@ pub(super) fn all(args: &Args, place: &DevDir, ports: &Ports) -> Result<Parts> {
     };
     let own = std::env::current_exe()?;
     let process =
-        |name: &'static str, words: &[&str], settings: Table, mend, stop_order| -> Result<ProcessSpec> {
+        |name: &'static str, words: &[&str], settings: Table, remedy, stop_order| -> Result<ProcessSpec> {
             let (config, ready) =
                 (place.run(&format!("{name}.toml")), place.run(&format!("{name}.ready.json")));
             place.write(&config, &settings.to_string())?;
@@ -66,7 +66,7 @@ pub(super) fn all(args: &Args, place: &DevDir, ports: &Ports) -> Result<Parts> {
                 args: arguments,
                 ready: Ready::File(ready),
                 log: place.log(name),
-                mend,
+                remedy,
                 stop_order,
             })
         };

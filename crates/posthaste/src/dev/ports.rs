@@ -72,7 +72,7 @@ impl Ports {
 fn take(what: &str, flag: &str, port: u16) -> Result<TcpListener> {
     let taken = if port == 0 { any() } else { listen(port) };
     taken.map_err(|error| {
-        let mend = match error.kind() {
+        let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => format!(
                 "Another program uses it, perhaps another `posthaste dev`.\n\
                  Choose another port with {flag} {}, or any free one with {flag} 0.",
@@ -83,7 +83,7 @@ fn take(what: &str, flag: &str, port: u16) -> Result<TcpListener> {
             }
             _ => format!("Choose any free port with {flag} 0."),
         };
-        Failure::error(format!("cannot use port {port} for the {what}")).because(error).mend(mend)
+        Failure::error(format!("cannot use port {port} for the {what}")).because(error).remedy(remedy)
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn find() -> Result<Found> {
         }
     }
     let text = old.unwrap_or_else(|| "neither redis-server nor valkey-server is on the PATH".to_owned());
-    Err(Failure::new(Kind::Unreachable, text).mend(
+    Err(Failure::new(Kind::Unreachable, text).remedy(
         "Install one (Redis 7.0 or newer, Valkey 7.2 or newer):\n\
          \x20 sudo apt-get install redis-server\n\
          or use one that is already running:\n\

@@ -55,7 +55,7 @@ pub(super) struct ProcessSpec {
     /// Where its output goes.
     pub(super) log: PathBuf,
     /// What to do if it does not start because its port is in use.
-    pub(super) mend: &'static str,
+    pub(super) remedy: &'static str,
     /// Processes with a smaller number are stopped first.
     pub(super) stop_order: u8,
 }
@@ -187,9 +187,10 @@ impl Member {
             }
         };
         let last_words = tail(&part.log, LAST_WORDS);
-        let hint = if last_words.to_lowercase().contains("address already in use") { part.mend } else { "" };
-        let mend = format!("The end of its log ({}):\n{last_words}\n{hint}", part.log.display());
-        Err(Failure::error(ended).mend(mend.trim_end().to_owned()))
+        let hint =
+            if last_words.to_lowercase().contains("address already in use") { part.remedy } else { "" };
+        let remedy = format!("The end of its log ({}):\n{last_words}\n{hint}", part.log.display());
+        Err(Failure::error(ended).remedy(remedy.trim_end().to_owned()))
     }
 
     fn died(&mut self, status: &std::io::Result<ExitStatus>) {

@@ -13,18 +13,14 @@ pub(crate) fn suppressed(reason: &str, reader: &Reader<'_>) -> String {
         "bounced" => "messages bounced",
         "opted_out" => "opted out at the provider",
         "undelivered" => "could not be delivered",
-        "by_operator" => "added by an operator",
-        "bad_address" => "the address is invalid",
+        "manual" => "added by an operator",
+        "invalid_address" => "the address is invalid",
         "blocked" => "has blocked messages from this sender",
         "rejected" => "the provider rejects it",
         "suppressed" => "on the suppression list",
         "" | "none" => "",
-        other => {
-            return match other.strip_prefix("provider_") {
-                Some(code) => format!("provider code {}", plain(code)),
-                None => plain(other),
-            };
-        }
+        "provider_error" => "the provider's own code",
+        other => return plain(other),
     };
     words.to_owned()
 }

@@ -163,12 +163,12 @@ impl Columns {
         for map in maps {
             let at = position(&map.column, &titles).ok_or_else(|| {
                 Failure::usage(format!("--map: there is no column {:?}", plain(&map.column)))
-                    .mend(format!("The columns are: {}", titles.join(" · ")))
+                    .remedy(format!("The columns are: {}", titles.join(" · ")))
             })?;
             fields[at] = map.field;
         }
         if !fields.iter().flatten().any(|field| field.is_address()) {
-            return Err(Failure::usage("no column contains addresses").mend(format!(
+            return Err(Failure::usage("no column contains addresses").remedy(format!(
                 "The columns are: {}\nAssign a column to a field: --map \"{}=email\" (or sms, telegram, vk, name, id)",
                 titles.join(" · "),
                 titles.first().map_or("1", String::as_str)

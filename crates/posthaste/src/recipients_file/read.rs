@@ -220,7 +220,7 @@ fn csv_failure(error: csv::Error) -> Failure {
     let at = line.map_or_else(String::new, |line| format!(" at line {line}"));
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<BadRow>()) => {
-            Failure::refused(format!("{error}; nothing was sent")).mend(
+            Failure::refused(format!("{error}; nothing was sent")).remedy(
                 "Put a field that contains quotes in quotes, and double the quotes inside it: \"12\"\" pipe\" (RFC 4180).",
             )
         }

@@ -138,7 +138,7 @@ async fn the_doctor_reports_a_wrong_token_of_each_provider() {
     let (code, untold) = check("sms", gateway.to_owned()).await;
     assert_eq!((code, &untold["verdict"]), (0, &json!("note")), "{untold}");
     assert!(untold["found"].as_str().is_some_and(|found| found.contains("can't tell")), "{untold}");
-    assert!(untold["mend"].as_str().is_some_and(|mend| mend.contains("gateway.check_url")), "{untold}");
+    assert!(untold["remedy"].as_str().is_some_and(|remedy| remedy.contains("gateway.check_url")), "{untold}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ async fn ten_thousand_people_from_a_file_watched_listed_and_retried() {
     assert_eq!(suppression("add").await.out.trim_end(), "1 added to the email list, 0 were already on it");
     assert!(suppression("find").await.out.contains("added by an operator"));
     let listed = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
-    assert!(listed.out.contains(",channel,active,by_operator,operator,"), "{listed:?}");
+    assert!(listed.out.contains(",channel,active,manual,,operator,"), "{listed:?}");
     assert!(suppression("lift").await.out.starts_with("1 lifted"));
 
     let healthy = user.run(&["doctor"]).await;

@@ -7,7 +7,7 @@ use crate::script::{Script, json_of, of, order};
 
 fn row(id: &str, state: &str) -> Value {
     json!({"index": 0, "recipient_id": id, "name": "Anna, \u{1b}[2J", "channel": "email", "address": "a@b.example",
-        "state": state, "reason": "bad_address", "attempts": 1, "updated_at": "2026-11-20T12:00:01.000Z",
+        "state": state, "reason": "invalid_address", "provider_code": null, "attempts": 1, "updated_at": "2026-11-20T12:00:01.000Z",
         "next_at": null, "waits_for": null})
 }
 
@@ -58,7 +58,7 @@ async fn recipients_are_filtered_and_cannot_drive_the_terminal() {
     let user = User::of(&server);
     let ended = user.run(&["order", "recipients", "dev.17", "--failed", "--channel", "email"]).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.out.contains("Anna, ·[2J") && ended.out.contains("bad_address"), "{ended:?}");
+    assert!(ended.out.contains("Anna, ·[2J") && ended.out.contains("invalid_address"), "{ended:?}");
     let asked = script.asked().remove(0).line;
     assert_eq!(
         asked,

@@ -60,7 +60,8 @@ async fn one_id_with_other_addresses_is_refused_without_merge_ids() {
 async fn with_watch_every_row_is_in_the_last_line() {
     let (script, server) = Script::start().await;
     let mut accepted = answer(2);
-    accepted["recipients"]["skipped"] = json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_mailbox", "detail": "no mailbox"}]);
+    accepted["recipients"]["skipped"] =
+        json!([{"line": 4, "pointer": "/contacts/email/0", "code": "invalid_email", "detail": "no mailbox"}]);
     accepted["recipients"]["skipped_total"] = json!(1);
     script.on("POST /v1/orders", json_of(200, accepted));
     let end = json!({"order_id": "dev.17", "state": "finished", "totals": {"accepted": 2, "sent": 2}});
@@ -85,7 +86,7 @@ async fn many_rows_with_one_fault_are_one_line() {
     let detail = "must start with + and the country code, or set orders.phone_region";
     let fault = |line: u64| json!({"line": line, "pointer": "/contacts/sms/0", "code": "invalid_phone", "detail": detail});
     let errors: Vec<Value> = (2..102).map(fault).collect();
-    script.on("POST /v1/orders", problem(422, "invalid_order", json!(errors)));
+    script.on("POST /v1/orders", problem(422, "validation_failed", json!(errors)));
     let user = User::of(&server);
     let rows: String = (0..300).map(|n| format!("8 (903) 000-{:02}-{:02}\n", n / 100, n % 100)).collect();
     user.file("people.csv", format!("Телефон\n{rows}"));

@@ -110,12 +110,12 @@ async fn server_errors_are_reported_by_line_of_the_file() {
     let (script, server) = Script::start().await;
     let errors = json!([{"line": 3, "pointer": "/contacts/email/0", "code": "invalid_address", "detail": "one mailbox"},
         {"pointer": "/text", "code": "too_long", "detail": "too long"}]);
-    script.on("POST /v1/orders", problem(422, "invalid_order", errors));
+    script.on("POST /v1/orders", problem(422, "validation_failed", errors));
     let user = User::of(&server);
     user.file("people.csv", PEOPLE);
     let ended = user.run(&["send", "--to", "people.csv", "--text", "Hello"]).await;
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert!(ended.err.contains("it is refused (422 invalid_order)"), "{ended:?}");
+    assert!(ended.err.contains("it is refused (422 validation_failed)"), "{ended:?}");
     assert!(ended.err.contains("line 4: \"Почта\": one mailbox"), "{ended:?}");
     assert!(ended.err.contains("/text: too long"), "{ended:?}");
 }
@@ -127,10 +127,10 @@ async fn every_failure_has_its_exit_code() {
     let send = ["send", "--email", "a@b.example", "--text", "Hello"];
     for (answer, code, word) in [
         (problem(401, "unauthorized", json!([])), 4, "--token-file"),
-        (problem(403, "scope_missing", json!([])), 4, "scope_missing"),
-        (problem(429, "daily_limit", json!([])), 3, "daily_limit"),
-        (problem(503, "store_unavailable", json!([])), 7, "store_unavailable"),
-        (problem(500, "internal", json!([])), 1, "internal"),
+        (problem(403, "insufficient_scope", json!([])), 4, "insufficient_scope"),
+        (problem(429, "daily_limit_exceeded", json!([])), 3, "daily_limit_exceeded"),
+        (problem(503, "storage_unavailable", json!([])), 7, "storage_unavailable"),
+        (problem(500, "internal_error", json!([])), 1, "internal_error"),
         (of(200, "text/html", "<html>hello</html>".to_owned()), 1, "--idempotency-key"),
         (of(502, "text/html", "<html>bad</html>".to_owned()), 7, "502"),
     ] {

@@ -8,7 +8,8 @@ use crate::script::{Script, json_of, problem};
 const ID: &str = "5bdcc146bf60754e6a042426089575c7";
 
 fn entry(reason: &str) -> Value {
-    json!({"id": ID, "list": "channel", "state": "active", "reason": reason, "source": "bounce",
+    let code = (reason == "provider_error").then_some(550);
+    json!({"id": ID, "list": "channel", "state": "active", "reason": reason, "provider_code": code, "source": "bounce",
         "since": "2026-11-20T12:00:01.000Z", "strikes": 1})
 }
 
@@ -20,7 +21,7 @@ fn lines(asked: &Script) -> Vec<String> {
 async fn entries_are_listed_page_by_page() {
     let (script, server) = Script::start().await;
     let page =
-        |next: Value| json!({"items": [entry("bounced"), entry("provider_1550")], "next_cursor": next});
+        |next: Value| json!({"items": [entry("bounced"), entry("provider_error")], "next_cursor": next});
     script.on("GET /v1/suppressions", json_of(200, page(json!("77"))));
     script.on("GET /v1/suppressions", json_of(200, page(Value::Null)));
     let user = User::of(&server);
@@ -39,9 +40,10 @@ async fn entries_are_listed_page_by_page() {
     );
     let table = user.run(&["suppression", "list", "--channel", "email", "--limit", "2"]).await;
     assert!(table.out.starts_with("Id ") && table.out.contains("messages bounced"), "{table:?}");
-    assert!(table.out.contains("provider code 1550"), "{table:?}");
+    assert!(table.out.contains("the provider's own code") && table.out.contains(" 550 "), "{table:?}");
     let csv = user.run(&["suppression", "list", "--channel", "email", "-o", "csv"]).await;
-    assert!(csv.out.contains(",bounced,bounce,"), "programs get the word: {csv:?}");
+    assert!(csv.out.contains(",bounced,,bounce,"), "programs get the word: {csv:?}");
+    assert!(csv.out.contains(",provider_error,550,bounce,"), "{csv:?}");
 }
 
 #[tokio::test]
@@ -93,7 +95,7 @@ async fn a_file_is_sent_in_parts_and_a_wrong_line_is_named() {
     let wrong = json!([{"pointer": "/addresses/1", "code": "invalid_address", "detail": "no mailbox"}]);
     script.forget("POST /v1/suppressions");
     script.on("POST /v1/suppressions", json_of(200, json!({"added": 500, "unchanged": 0})));
-    script.on("POST /v1/suppressions", problem(422, "invalid_body", wrong));
+    script.on("POST /v1/suppressions", problem(422, "validation_failed", wrong));
     let refused = user.run_with(&[&add[..], &["-"]].concat(), people.as_bytes()).await;
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("line 502: no mailbox"), "{refused:?}");
@@ -143,13 +145,13 @@ async fn recipients_show_why_an_address_is_suppressed() {
             "state": state, "reason": reason, "attempts": 0})
     };
     let items =
-        [row("opted_out", "suppressed"), row("by_operator", "suppressed"), row("bad_address", "failed")];
+        [row("opted_out", "suppressed"), row("manual", "suppressed"), row("invalid_address", "failed")];
     script.on("GET /v1/orders/dev.17/recipients", json_of(200, json!({"items": items, "next_cursor": null})));
     let user = User::of(&server);
     let table = user.run(&["order", "recipients", "dev.17"]).await;
-    for words in ["opted out at the provider", "added by an operator", "bad_address"] {
+    for words in ["opted out at the provider", "added by an operator", "invalid_address"] {
         assert!(table.out.contains(words), "{words}: {table:?}");
     }
     let csv = user.run(&["order", "recipients", "dev.17", "-o", "csv"]).await;
-    assert!(csv.out.contains(",opted_out,") && csv.out.contains(",by_operator,"), "{csv:?}");
+    assert!(csv.out.contains(",opted_out,") && csv.out.contains(",manual,"), "{csv:?}");
 }

@@ -13,7 +13,7 @@ contract!("create_key", drains: false,
     args: ["request id", "epoch", "id", "name", "SHA-256 of the secret (32 bytes)", "scopes, commas between",
            "sender it is bound to, or empty", "role it is bound to, or empty", "expires ms, 0 for never",
            "mailboxes its orders may be from, one a line, or empty", "display names, the same"],
-    codes: ["ok", "same", "taken", "two", "full", "epoch"]);
+    codes: ["ok", "same", "taken", "name_taken", "full", "epoch"]);
 
 /// Stores a key.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub enum KeyCreated {
     /// The id belongs to another secret: generate a new id.
     Taken,
     /// These live keys have the same name: revoke one first.
-    TwoLive(Vec<KeyId>),
+    NameTaken(Vec<KeyId>),
     /// The maximum number of keys is reached.
     Full,
 }
@@ -71,10 +71,10 @@ impl ScriptCall for CreateKey<'_> {
             "ok" => KeyCreated::Created(UnixMs(f.u64("created")?)),
             "same" => KeyCreated::Same(UnixMs(f.u64("created")?)),
             "taken" => KeyCreated::Taken,
-            "two" => {
+            "name_taken" => {
                 let ids = f.array("ids")?.into_iter();
                 let read = |id: crate::ReplyValue| id.text("id")?.parse().map_err(|_| Malformed::new("id"));
-                KeyCreated::TwoLive(ids.map(read).collect::<Result<_, _>>()?)
+                KeyCreated::NameTaken(ids.map(read).collect::<Result<_, _>>()?)
             }
             "full" => KeyCreated::Full,
             _ => return Err(Malformed::new("code of create_key")),

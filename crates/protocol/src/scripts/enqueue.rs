@@ -18,7 +18,7 @@ contract!("enqueue", drains: false,
         "not_after ms, 0 for the span after the due time", "span in ms", "digest (12 bytes)",
         "layout: i inline, p parcels", "channels: length of name, name, deliveries (4 bytes), each",
         "recipients without an address, per channel of ARGV 11 (4 bytes each)", "upload id of the staged parcels, empty for an inline order", "field, value"],
-    codes: ["now", "later", "same", "conflict", "late", "unstaged", "incomplete", "bad", "epoch"]);
+    codes: ["now", "later", "same", "conflict", "expires_before_due", "unstaged", "incomplete", "bad", "epoch"]);
 
 /// Accepts an order.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub enum Enqueued {
     /// An order of this id has another body.
     Conflict,
     /// It would end before it is due.
-    Late,
+    ExpiresBeforeDue,
     /// Its staged parcels are gone, or another upload took over.
     Unstaged,
     /// Its staged parcels do not match the order.
@@ -136,7 +136,7 @@ impl ScriptCall for Enqueue<'_> {
                 }
             }
             "conflict" => Enqueued::Conflict,
-            "late" => Enqueued::Late,
+            "expires_before_due" => Enqueued::ExpiresBeforeDue,
             "unstaged" => Enqueued::Unstaged,
             "incomplete" => Enqueued::Incomplete,
             "bad" => Enqueued::Bad,

@@ -32,7 +32,7 @@ pub struct LimitRate<'a> {
 
 /// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RateVerdict {
+pub enum RateDecision {
     /// The calls are allowed.
     Allowed {
         /// Calls that may follow at once.
@@ -47,7 +47,7 @@ pub enum RateVerdict {
 }
 
 impl ScriptCall for LimitRate<'_> {
-    type Reply = RateVerdict;
+    type Reply = RateDecision;
 
     fn contract() -> &'static crate::script::Contract {
         &CONTRACT
@@ -61,14 +61,14 @@ impl ScriptCall for LimitRate<'_> {
         vec![arg(self.cost), arg(self.per_second.clamp(1, FASTEST)), arg(self.burst.max(1))]
     }
 
-    fn decode(code: &str, mut f: ReplyFields) -> Result<RateVerdict, Malformed> {
+    fn decode(code: &str, mut f: ReplyFields) -> Result<RateDecision, Malformed> {
         Ok(match code {
-            "ok" => RateVerdict::Allowed {
+            "ok" => RateDecision::Allowed {
                 left: f.u32("calls left")?,
                 full_in: Duration::from_micros(f.u64("until all are free")?),
             },
-            "wait" => RateVerdict::Wait(Duration::from_micros(f.u64("wait")?)),
-            "never" => RateVerdict::Never,
+            "wait" => RateDecision::Wait(Duration::from_micros(f.u64("wait")?)),
+            "never" => RateDecision::Never,
             _ => return Err(Malformed::new("code of limit_rate")),
         })
     }

@@ -12,7 +12,7 @@ contract!("reschedule", drains: true,
     args: ["request id", "epoch", "order id", "new due ms",
         "new not_after ms, 0 to keep the span between due time and end",
         "revision of the order as the caller read it"],
-    codes: ["ok", "rung", "moved", "cancelled", "final", "late", "gone", "newer", "bad", "epoch"]);
+    codes: ["ok", "started", "moved", "cancelled", "final", "expires_before_due", "gone", "newer", "bad", "epoch"]);
 
 /// Moves an order to another time.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub enum Rescheduled {
         not_after: UnixMs,
     },
     /// Its time has come.
-    Rung,
+    Started,
     /// It changed since it was read; possibly by this same call, whose reply was lost.
     Moved {
         /// Its revision now.
@@ -55,7 +55,7 @@ pub enum Rescheduled {
     /// Every delivery is final.
     Final,
     /// It would end before it is due.
-    Late,
+    ExpiresBeforeDue,
     /// There is no such order.
     Gone,
     /// Its record can't be read.
@@ -91,10 +91,10 @@ impl ScriptCall for Reschedule<'_> {
                 due: UnixMs(f.u64("due")?),
                 not_after: UnixMs(f.u64("not_after")?),
             },
-            "rung" => Rescheduled::Rung,
+            "started" => Rescheduled::Started,
             "cancelled" => Rescheduled::Cancelled,
             "final" => Rescheduled::Final,
-            "late" => Rescheduled::Late,
+            "expires_before_due" => Rescheduled::ExpiresBeforeDue,
             "gone" => Rescheduled::Gone,
             "newer" | "bad" => Rescheduled::Unreadable,
             _ => return Err(Malformed::new("code of reschedule")),

@@ -49,7 +49,7 @@ pub enum Decided {
     /// The record has another attempt.
     Stale,
     /// Its one repeat is spent.
-    RepeatSpent,
+    RetryUnconfirmed,
 }
 
 /// The reply of resolve.
@@ -112,7 +112,7 @@ impl ScriptCall for Resolve<'_> {
             b'a' => Ok(Decided::Applied),
             b'n' => Ok(Decided::Known),
             b's' => Ok(Decided::Stale),
-            b't' => Ok(Decided::RepeatSpent),
+            b't' => Ok(Decided::RetryUnconfirmed),
             _ => Err(Malformed::new("letter of resolve")),
         };
         Ok(Resolved::Ok { ended, deliveries: letters.iter().map(read).collect::<Result<_, _>>()? })

@@ -11,7 +11,7 @@ contract!("stage_parcels", drains: false,
     keys: ["epoch:{p}", "fence:{p}", "staging:{p}"],
     args: ["request id", "epoch", "order id", "upload id", "1 for the first call, which opens",
         "content of the order (with the first call, else empty)", "channel, number, parcel"],
-    codes: ["ok", "gone", "exists", "hole", "epoch"]);
+    codes: ["ok", "gone", "exists", "gap", "epoch"]);
 
 /// Stores parcels.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub enum Staged {
     /// An order with this id already exists.
     Exists,
     /// A parcel before these is missing.
-    Hole,
+    Gap,
 }
 
 impl ScriptCall for StageParcels<'_> {
@@ -70,7 +70,7 @@ impl ScriptCall for StageParcels<'_> {
             "ok" => Staged::Ok,
             "gone" => Staged::Gone,
             "exists" => Staged::Exists,
-            "hole" => Staged::Hole,
+            "gap" => Staged::Gap,
             _ => return Err(Malformed::new("code of stage_parcels")),
         })
     }

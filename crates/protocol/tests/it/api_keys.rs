@@ -9,7 +9,7 @@ use posthaste_protocol::record::{KeyId, KeyRecord, KeyScope, NewKey, SecretHash,
 use posthaste_protocol::scripts::bind_idempotency_key::{BindIdempotencyKey, BoundIdempotencyKey};
 use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
-use posthaste_protocol::scripts::limit_rate::{LimitRate, RateVerdict};
+use posthaste_protocol::scripts::limit_rate::{LimitRate, RateDecision};
 use posthaste_protocol::scripts::revoke_key::{KeyRevoked, RevokeKey};
 use posthaste_protocol::scripts::touch_key::TouchKey;
 use posthaste_protocol::{PartitionKeys, ReplyValue};
@@ -118,13 +118,13 @@ fn at_most_two_live_keys_share_a_name() {
     create(&db, &key(3, "other"));
     let third = key(4, "ci");
     let third = CreateKey { keys: &db.keys, key: &third };
-    assert_eq!(db.unchanged(&third), KeyCreated::TwoLive(vec![id(1), id(2)]));
+    assert_eq!(db.unchanged(&third), KeyCreated::NameTaken(vec![id(1), id(2)]));
     // An expired key makes room, and so does a revoked one.
     db.raw(&["HSET", &db.keys.api_key(&id(2)), "expires", &(db.now().0 - 1).to_string()]);
     assert!(matches!(db.reply(&third), KeyCreated::Created(_)));
     let fourth = key(5, "ci");
     let fourth = CreateKey { keys: &db.keys, key: &fourth };
-    assert_eq!(db.unchanged(&fourth), KeyCreated::TwoLive(vec![id(1), id(4)]));
+    assert_eq!(db.unchanged(&fourth), KeyCreated::NameTaken(vec![id(1), id(4)]));
     db.reply(&RevokeKey { keys: &db.keys, id: &id(1) });
     assert!(matches!(db.reply(&fourth), KeyCreated::Created(_)));
 }
@@ -233,13 +233,13 @@ fn slow(cost: u32) -> (u32, u32, u32) {
     (cost * 1_000, 1, 3_000)
 }
 
-fn rate(db: &Db, (cost, per_second, burst): (u32, u32, u32)) -> RateVerdict {
+fn rate(db: &Db, (cost, per_second, burst): (u32, u32, u32)) -> RateDecision {
     db.reply(&LimitRate { id: &id(1), cost, per_second, burst })
 }
 
-fn left(rated: RateVerdict) -> u32 {
+fn left(rated: RateDecision) -> u32 {
     match rated {
-        RateVerdict::Allowed { left, .. } => left / 1_000,
+        RateDecision::Allowed { left, .. } => left / 1_000,
         other => panic!("{other:?}"),
     }
 }
@@ -248,7 +248,7 @@ fn left(rated: RateVerdict) -> u32 {
 fn a_burst_passes_and_then_calls_wait() {
     let db = Db::start();
     let all = LimitRate { id: &id(1), cost: 0, per_second: 1, burst: 3_000 };
-    assert_eq!(db.unchanged(&all), RateVerdict::Allowed { left: 3_000, full_in: Duration::ZERO });
+    assert_eq!(db.unchanged(&all), RateDecision::Allowed { left: 3_000, full_in: Duration::ZERO });
     assert_eq!(left(rate(&db, slow(1))), 2);
     let until = db.snapshot().until("rate:{key000000001}").expect("an end");
     let (now, span) = (db.now().0, 1_000_000);
@@ -256,16 +256,16 @@ fn a_burst_passes_and_then_calls_wait() {
     assert_eq!(left(rate(&db, slow(2))), 0);
     // Refused calls are not counted.
     let (cost, per_second, burst) = slow(1);
-    let RateVerdict::Wait(wait) = db.unchanged(&LimitRate { id: &id(1), cost, per_second, burst }) else {
+    let RateDecision::Wait(wait) = db.unchanged(&LimitRate { id: &id(1), cost, per_second, burst }) else {
         panic!("passed")
     };
     assert!((Duration::from_secs(940)..=Duration::from_secs(1_000)).contains(&wait), "{wait:?}");
     let never = LimitRate { id: &id(1), cost: 3_001, per_second, burst };
-    assert_eq!(db.unchanged(&never), RateVerdict::Never);
+    assert_eq!(db.unchanged(&never), RateDecision::Never);
     // Another key has its own limit.
     assert!(matches!(
         db.reply(&LimitRate { id: &id(2), cost: 1, per_second: 1, burst: 1 }),
-        RateVerdict::Allowed { left: 0, .. }
+        RateDecision::Allowed { left: 0, .. }
     ));
 }
 
@@ -287,7 +287,7 @@ fn a_clock_that_went_back_blocks_for_no_longer_than_a_burst() {
     let db = Db::start();
     let hour_ahead = (db.now().0 + 3_600_000) * 1_000;
     db.raw(&["SET", &PartitionKeys::rate(&id(1)), &hour_ahead.to_string()]);
-    let RateVerdict::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
+    let RateDecision::Wait(wait) = rate(&db, (1, 1, 10)) else { panic!("passed") };
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
 }
 
@@ -298,7 +298,7 @@ fn unusual_rates_are_exact() {
         db.raw(&["DEL", &PartitionKeys::rate(&id(1))]);
         for _ in 0..burst {
             assert!(
-                matches!(rate(&db, (1, per_second, burst)), RateVerdict::Allowed { .. }),
+                matches!(rate(&db, (1, per_second, burst)), RateDecision::Allowed { .. }),
                 "{per_second} {burst}"
             );
         }
@@ -306,7 +306,7 @@ fn unusual_rates_are_exact() {
     // Values out of range are clamped.
     let wild = LimitRate { id: &id(3), cost: 1, per_second: 0, burst: 0 };
     assert_eq!(wild.args()[1..], [bytes_of("1"), bytes_of("1")]);
-    assert!(matches!(db.reply(&wild), RateVerdict::Allowed { left: 0, .. }));
+    assert!(matches!(db.reply(&wild), RateDecision::Allowed { left: 0, .. }));
 }
 
 fn bytes_of(text: &str) -> Vec<u8> {

@@ -281,7 +281,7 @@ fn a_marked_bulk_parcel_that_waited_long_goes_before_urgent_ones() {
 
 #[test]
 fn parcels_of_a_cancelled_or_expired_order_end_when_claimed() {
-    for (cancel, word) in [(true, "cancelled#0,cancelled"), (false, "expired#0,not_after_passed")] {
+    for (cancel, word) in [(true, "cancelled#0,cancelled"), (false, "expired#0,expired")] {
         let db = Db::start();
         let orders = [
             Order::inline("u1:1").deliveries(2).accept(&db).clone(),

@@ -264,8 +264,8 @@ fn other_entries(db: &Db) -> Result<(), String> {
     let bars = [
         (Reason::Bounced, SuppressionSource::Bounce),
         (Reason::OptedOut, SuppressionSource::Bounce),
-        (Reason::BadAddress, SuppressionSource::Provider),
-        (Reason::ByOperator, SuppressionSource::Operator),
+        (Reason::InvalidAddress, SuppressionSource::Provider),
+        (Reason::Manual, SuppressionSource::Operator),
         (Reason::OptedOut, SuppressionSource::Operator),
     ];
     for (reason, source) in bars {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use posthaste_model::Reason;
 use posthaste_protocol::Contract;
 use posthaste_protocol::scripts::{ALL, PARTS};
 
@@ -163,4 +164,23 @@ fn time_is_read_at_most_once() {
         let times = code_of(&contract.text.body).matches("redis.call('TIME')").count();
         assert!(times <= 1, "{} reads the time {times} times", contract.text.name);
     }
+}
+
+#[test]
+fn reasons_of_scripts_are_those_of_the_table() {
+    let (_, text) = PARTS.iter().find(|(name, _)| *name == "reason").expect("lib/reason.lua");
+    let mut found = 0;
+    for line in code_of(text).lines().filter(|line| !line.trim().is_empty()) {
+        let (names, numbers) =
+            line.trim_start_matches("local ").split_once('=').expect("local NAMES = NUMBERS");
+        let (names, numbers): (Vec<_>, Vec<_>) = (names.split(',').collect(), numbers.split(',').collect());
+        assert_eq!(names.len(), numbers.len(), "{line}");
+        for (name, number) in names.iter().zip(numbers) {
+            let word = name.trim().trim_start_matches("R_").to_ascii_lowercase();
+            let reason = Reason::from_code(number.trim().parse().expect("a number"));
+            assert_eq!(reason.word(), word, "{name}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 7);
 }

@@ -188,8 +188,8 @@ fn another_body_with_the_same_order_id_is_a_conflict() {
 fn an_order_that_ends_before_it_is_due_is_late() {
     let db = Db::start();
     let order = Order::inline("u1:5").due_in(&db, MINUTE);
-    refused(&db, &Order { not_after: order.due, ..order.clone() }, &Enqueued::Late);
-    refused(&db, &Order { not_after: Some(UnixMs(5)), ..Order::inline("u1:6") }, &Enqueued::Late);
+    refused(&db, &Order { not_after: order.due, ..order.clone() }, &Enqueued::ExpiresBeforeDue);
+    refused(&db, &Order { not_after: Some(UnixMs(5)), ..Order::inline("u1:6") }, &Enqueued::ExpiresBeforeDue);
     let last = order.due.map(|due| UnixMs(due.0 + 1));
     Order { not_after: last, ..order }.accept(&db);
 }

@@ -224,7 +224,7 @@ fn unknowns_are_held_when_their_order_is_over() {
         ExpiredParcels { next: None, closed: 1, lost: 0 }
     );
     let delivery = order.delivery(&db, 1);
-    assert_eq!((delivery.state, delivery.reason), (State::Unknown, posthaste_model::Reason::Held));
+    assert_eq!((delivery.state, delivery.reason), (State::Unknown, posthaste_model::Reason::NotRetried));
     assert_eq!(order.delivery(&db, 2).state, State::Sent);
     assert!(db.snapshot().get("crashes:{0}:email").is_none());
     db.check_invariants();

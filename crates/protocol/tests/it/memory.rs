@@ -13,7 +13,7 @@ use posthaste_protocol::scripts::create_key::{CreateKey, KeyCreated};
 use posthaste_protocol::scripts::expire_parcels::{ExpireParcels, Index};
 use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
 use posthaste_protocol::scripts::lift_suppression::{LiftSuppression, Lifted};
-use posthaste_protocol::scripts::limit_rate::{LimitRate, RateVerdict};
+use posthaste_protocol::scripts::limit_rate::{LimitRate, RateDecision};
 use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use posthaste_protocol::scripts::promote_due::PromoteDue;
 use posthaste_protocol::scripts::purge_orders::PurgeOrders;
@@ -104,7 +104,7 @@ fn api_keys_can_be_used_limited_and_revoked() {
     fill(&db);
     assert!(matches!(
         db.reply(&LimitRate { id, cost: 1, per_second: 1, burst: 1 }),
-        RateVerdict::Allowed { .. }
+        RateDecision::Allowed { .. }
     ));
     assert!(db.reply(&TouchKey { keys, id }).is_some());
     assert!(db.reply(&FreeIdempotencyKey { owner, key_digest, order_id }));
@@ -158,7 +158,7 @@ fn scripts_that_drain_keep_working() {
         db.reply(&ClaimUnresolved { keys, channel, limit: 9, put_off: MINUTE }).parcel_ids,
         [first.parcel_id(0)]
     );
-    let decisions = [(1, 1, Decision::Hold(Reason::Held))];
+    let decisions = [(1, 1, Decision::Hold(Reason::NotRetried))];
     db.reply(&Resolve { keys, channel, parcel_id: &first.parcel_id(0), decisions: &decisions });
     let (word, reason) = (ReceiptStatus::Delivered, Reason::None);
     db.reply(&ApplyReceipt {

@@ -97,7 +97,7 @@ pub(crate) fn deliveries_that_can_be_read_fail_and_the_order_ends() {
             .deliveries()
             .map(|delivery| (delivery.state, delivery.reason))
             .collect();
-        let failed = (State::Failed, Reason::Unreadable);
+        let failed = (State::Failed, Reason::RecordUnreadable);
         assert_eq!(deliveries, [(State::Sent, Reason::None), failed, failed]);
         assert!(db.raw(&["HGET", &db.keys.history(&order.order_id), "f"]).text().is_some(), "it is final");
         assert!(
@@ -142,7 +142,8 @@ pub(crate) fn unreadable_deliveries_become_unknown_and_the_counters_agree() {
         let all = order.try_outcomes(&db, n).expect("outcomes");
         assert!(
             all.deliveries()
-                .all(|delivery| delivery.state == State::Unknown && delivery.reason == Reason::Unreadable)
+                .all(|delivery| delivery.state == State::Unknown
+                    && delivery.reason == Reason::RecordUnreadable)
         );
         db.check_invariants();
         assert_eq!(db.raw(&["HGET", &db.keys.history(&order.order_id), "f"]).text().is_some(), !big);
@@ -314,7 +315,8 @@ pub(crate) fn one_invalid_or_no_delivery_makes_the_whole_parcel_unknown() {
         let all = order.try_outcomes(&db, 0).expect("outcomes");
         assert!(
             all.deliveries()
-                .all(|delivery| delivery.state == State::Unknown && delivery.reason == Reason::Unreadable)
+                .all(|delivery| delivery.state == State::Unknown
+                    && delivery.reason == Reason::RecordUnreadable)
         );
         db.check_invariants();
     }

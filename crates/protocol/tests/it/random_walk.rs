@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
                 let decision = match decision {
                     0 => Decision::Retry,
                     1 => Decision::Repeat,
-                    2 => Decision::Hold(Reason::Held),
+                    2 => Decision::Hold(Reason::NotRetried),
                     3 => Decision::Found(OutcomeKind::Delivered, Reason::None),
                     4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected),
                     _ => Decision::Found(OutcomeKind::Sent, Reason::None),
@@ -315,7 +315,8 @@ impl<'a> Walk<'a> {
             let attempts = self.attempts(courier, &parcel_id.order_id.to_string(), parcel_id.number);
             let deliveries =
                 attempts.iter().enumerate().map(|(i, k)| (u16::try_from(i).expect("a delivery"), *k));
-            let decisions: Vec<_> = deliveries.map(|(i, k)| (i, k, Decision::Hold(Reason::Held))).collect();
+            let decisions: Vec<_> =
+                deliveries.map(|(i, k)| (i, k, Decision::Hold(Reason::NotRetried))).collect();
             db.reply(&Resolve { keys: &db.keys, channel, parcel_id: &parcel_id, decisions: &decisions });
         }
     }

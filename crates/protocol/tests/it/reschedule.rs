@@ -104,7 +104,7 @@ fn an_order_may_get_another_end() {
     assert_eq!(db.reply(&moved), Rescheduled::Ok { due, not_after: end });
     assert_eq!((order.head(&db).due, order.head(&db).not_after), (due, end));
     let late = Reschedule { not_after: Some(due), ..to(&db, &order, due) };
-    assert_eq!(db.unchanged(&late), Rescheduled::Late);
+    assert_eq!(db.unchanged(&late), Rescheduled::ExpiresBeforeDue);
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn a_promoted_order_does_not_move() {
     let order = Order::big("u1:5").deliveries(300_000).due_in(&db, MINUTE).accept(&db).clone();
     let later = db.now().after(MINUTE * 9);
     db.later(MINUTE * 2);
-    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "its time has come");
+    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Started, "its time has come");
     db.reply(&PromoteDue { keys: &db.keys });
-    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "some parcels are in ready");
+    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Started, "some parcels are in ready");
     db.reply(&PromoteDue { keys: &db.keys });
-    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Rung, "all parcels are in ready");
+    assert_eq!(db.unchanged(&to(&db, &order, later)), Rescheduled::Started, "all parcels are in ready");
     let now = Order::inline("u1:6").accept(&db).clone();
-    assert_eq!(db.unchanged(&to(&db, &now, later)), Rescheduled::Rung, "it was for now");
+    assert_eq!(db.unchanged(&to(&db, &now, later)), Rescheduled::Started, "it was for now");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn an_unknown_is_repeated_once() {
         courier.begun(&parcel, &[(0, 2)]);
         courier.settle(&parcel, true, &[report(0, 2, OutcomeKind::Unknown)]);
         let spent = resolve(&db, &courier, &order, &[(0, 2, Decision::Retry)]);
-        assert_eq!((deliveries(&spent), spent.changes), (vec![Decided::RepeatSpent], vec![]));
+        assert_eq!((deliveries(&spent), spent.changes), (vec![Decided::RetryUnconfirmed], vec![]));
         // With the same token it may still be repeated.
         assert_eq!(
             deliveries(&resolve(&db, &courier, &order, &[(0, 2, Decision::Repeat)])),
@@ -165,13 +165,13 @@ fn held_deliveries_stay_unknown() {
     let db = Db::start();
     let (order, courier) = unresolved(&db, false, 1);
     let begun = order.delivery(&db, 0).changed;
-    let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Hold(Reason::RepeatSpent))]);
+    let step = resolve(&db, &courier, &order, &[(0, 1, Decision::Hold(Reason::RetryUnconfirmed))]);
     assert_eq!(step.reply, Resolved::Ok { ended: 1, deliveries: vec![Decided::Applied] });
     let retired = format!("+ retire:{{0}}:{}: u1:5", step.now / 86_400_000);
     step.changed(
         &[],
         &[
-            "~ history:{0}:u1:5 o: 0/0/1 unresolved#1,courier_died -> 0/0/0 unknown#1,repeat_spent",
+            "~ history:{0}:u1:5 o: 0/0/1 unresolved#1,courier_died -> 0/0/0 unknown#1,retry_unconfirmed",
             "~ history:{0}:u1:5 v: 2 -> 3",
             "+ history:{0}:u1:5 f: @now",
             "- unresolved:{0}:email u1:5:0",
@@ -210,7 +210,7 @@ fn the_result_of_a_lookup_counts() {
 fn a_decision_on_another_attempt_changes_nothing() {
     let db = Db::start();
     let (order, courier) = unresolved(&db, false, 2);
-    let hold = Decision::Hold(Reason::Held);
+    let hold = Decision::Hold(Reason::NotRetried);
     for decision in
         [hold, Decision::Retry, Decision::Repeat, Decision::Found(OutcomeKind::Sent, Reason::None)]
     {

@@ -258,7 +258,7 @@ fn deliveries_possibly_begun_are_listed_and_ended() {
         ] {
             assert_eq!(order.delivery(&db, delivery).state, state, "{} {delivery}", order.order_id);
         }
-        assert_eq!(ready.delivery(&db, 0).reason, Reason::WentBack);
+        assert_eq!(ready.delivery(&db, 0).reason, Reason::DatabaseWentBack);
         assert!(courier.claim().is_empty(), "nothing of it is sent again");
         // A report of the lost attempt is still accepted.
         let (keys, channel, parcel_id) = (&db.keys, &courier.channel, &ready.parcel_id(0));

@@ -37,12 +37,12 @@ fn the_last_report_ends_the_order() {
     for big in [false, true] {
         let db = Db::start();
         let (_, courier, parcel) = sending(&db, big, 1);
-        let failed = AttemptReport { reason: Reason::BadAddress, ..report(0, 1, OutcomeKind::Failed) };
+        let failed = AttemptReport { reason: Reason::InvalidAddress, ..report(0, 1, OutcomeKind::Failed) };
         let (code, letters, step) = settle(&courier, &db, &parcel, false, &[failed]);
         assert_eq!((code, letters, step.reply), (ParcelCode::Left, vec![Reported::Applied], 1));
         let retired = format!("+ retire:{{0}}:{}: u1:5", step.now / 86_400_000);
         let outcome = if big { "outcome:{0}:u1:5:email:0" } else { "history:{0}:u1:5 o" };
-        let delivery = format!("~ {outcome}: 0/1/0 sending#1 -> 0/0/0 failed#1,bad_address");
+        let delivery = format!("~ {outcome}: 0/1/0 sending#1 -> 0/0/0 failed#1,invalid_address");
         let mut expected = vec![
             "- leased:{0}:email u1:5:0",
             "- lease:{0}:email u1:5:0",
@@ -66,24 +66,29 @@ fn the_last_report_ends_the_order() {
 #[test]
 fn every_outcome_does_what_it_says() {
     let cases = [
-        (OutcomeKind::Sent, 0, "0/0/0 sent#1,provider_failed"),
-        (OutcomeKind::Delivered, 0, "0/0/0 delivered#1,provider_failed"),
-        (OutcomeKind::Failed, 0, "0/0/0 failed#1,provider_failed"),
-        (OutcomeKind::Suppressed, 0, "0/0/0 suppressed#1,provider_failed"),
-        (OutcomeKind::Unknown, 0, "0/0/1 unresolved#1,provider_failed"),
-        (OutcomeKind::Retry, 0, "1/0/0 pending#1,tries=1,provider_failed"),
-        (OutcomeKind::Retry, 90_001, "1/0/0 pending#1,tries=1,provider_failed,wait=@wait"),
-        (OutcomeKind::NotSent, 0, "1/0/0 pending#1,provider_failed"),
-        (OutcomeKind::NotSent, 1_000, "1/0/0 pending#1,provider_failed,wait=@wait"),
-        (OutcomeKind::Part, 3, "1/0/0 pending#1,provider_failed,token=3"),
+        (OutcomeKind::Sent, 0, "0/0/0 sent#1,provider_unavailable"),
+        (OutcomeKind::Delivered, 0, "0/0/0 delivered#1,provider_unavailable"),
+        (OutcomeKind::Failed, 0, "0/0/0 failed#1,provider_unavailable"),
+        (OutcomeKind::Suppressed, 0, "0/0/0 suppressed#1,provider_unavailable"),
+        (OutcomeKind::Unknown, 0, "0/0/1 unresolved#1,provider_unavailable"),
+        (OutcomeKind::Retry, 0, "1/0/0 pending#1,tries=1,provider_unavailable"),
+        (OutcomeKind::Retry, 90_001, "1/0/0 pending#1,tries=1,provider_unavailable,wait=@wait"),
+        (OutcomeKind::NotSent, 0, "1/0/0 pending#1,provider_unavailable"),
+        (OutcomeKind::NotSent, 1_000, "1/0/0 pending#1,provider_unavailable,wait=@wait"),
+        (OutcomeKind::Part, 3, "1/0/0 pending#1,provider_unavailable,token=3"),
     ];
     let db = Db::start();
     for (outcome, value, expected) in cases {
         for big in [false, true] {
             db.reset();
             let (order, courier, parcel) = sending(&db, big, 1);
-            let told =
-                AttemptReport { delivery: 0, attempt: 1, outcome, reason: Reason::ProviderFailed, value };
+            let told = AttemptReport {
+                delivery: 0,
+                attempt: 1,
+                outcome,
+                reason: Reason::ProviderUnavailable,
+                value,
+            };
             let (code, letters, step) = settle(&courier, &db, &parcel, true, &[told]);
             assert_eq!(letters, [Reported::Applied], "{outcome:?}");
             let delivery = order.delivery(&db, 0);

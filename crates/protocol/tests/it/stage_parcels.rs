@@ -91,11 +91,11 @@ fn stored_parcels_are_stored_again() {
 fn a_number_beyond_the_next_one_is_a_hole() {
     let (db, order_id) = (Db::start(), order_id());
     let unchanged = |open, list: &[(&str, u32)]| db.unchanged(&stage(&db, &order_id, open, &parcels(list)));
-    assert_eq!(unchanged(true, &[("email", 1)]), Staged::Hole);
+    assert_eq!(unchanged(true, &[("email", 1)]), Staged::Gap);
     db.reply(&stage(&db, &order_id, true, &parcels(&[("email", 0)])));
-    assert_eq!(unchanged(false, &[("email", 2)]), Staged::Hole);
-    assert_eq!(unchanged(false, &[("email", 1), ("email", 3)]), Staged::Hole);
-    assert_eq!(unchanged(false, &[("email", 1), ("sms", 1)]), Staged::Hole);
+    assert_eq!(unchanged(false, &[("email", 2)]), Staged::Gap);
+    assert_eq!(unchanged(false, &[("email", 1), ("email", 3)]), Staged::Gap);
+    assert_eq!(unchanged(false, &[("email", 1), ("sms", 1)]), Staged::Gap);
 }
 
 #[test]

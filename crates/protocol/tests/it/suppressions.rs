@@ -34,7 +34,7 @@ pub(crate) fn refusal(n: u32) -> NewSuppression {
     NewSuppression {
         id: id(n),
         of_sender: false,
-        reason: Reason::BadAddress,
+        reason: Reason::InvalidAddress,
         source: SuppressionSource::Provider,
         after: 1,
         notice: fresh(),
@@ -69,7 +69,7 @@ pub(crate) fn step(db: &Db, n: u32, what: u8) {
         }
         3 => {
             let (keys, key, channel, notice) = (&db.keys, &key(), &email(), fresh());
-            let reasons = &[Reason::BadAddress];
+            let reasons = &[Reason::InvalidAddress];
             db.reply(&OptIn { keys, key, channel, id: id(n), notice, reasons, remember: n == 0 });
         }
         _ => {
@@ -145,7 +145,7 @@ fn a_refusal_counts_at_once_and_once() {
         &[],
         &[
             "+ address_key:{0} on:email: @now",
-            "+ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @now @now",
+            "+ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @now @now",
             "+ suppressed:{0}:email hash-of-00000002: active unsubscribed unsubscribe sender 1 @now @now",
             "+ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 2",
             "+ consent:{0}:email hash-of-00000002: o h @now over nothing heard 1",
@@ -157,7 +157,7 @@ fn a_refusal_counts_at_once_and_once() {
     assert_eq!(put_in_vain(&db, &other), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
     let step = put(&db, &[refusal(3)]);
-    let line = "+ suppressed:{0}:email hash-of-00000003: active bad_address provider channel 1 @now @now";
+    let line = "+ suppressed:{0}:email hash-of-00000003: active invalid_address provider channel 1 @now @now";
     step.changed(&[], &[line, "+ consent:{0}:email hash-of-00000003: - - 0 over nothing heard 1"]);
 }
 
@@ -173,9 +173,9 @@ fn an_operators_entry_outweighs_a_persons_and_that_a_providers() {
     assert_eq!(step.reply, Some(vec![Suppressed::Again]));
     step.changed(
         &[("first", first)],
-        &["~ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @first @first -> active \
+        &["~ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @first @first -> active \
            opted_out stop channel 1 @first @now",
-           "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 1 -> o h @now over bad_address,p heard 2"],
+           "~ consent:{0}:email hash-of-00000001: - - 0 over nothing heard 1 -> o h @now over invalid_address,p heard 2"],
     );
     db.again();
     // Equal weight does not replace, and a strike has no weight.
@@ -185,10 +185,10 @@ fn an_operators_entry_outweighs_a_persons_and_that_a_providers() {
     );
     assert_eq!(put_in_vain(&db, &strike(1, 3)), Suppressed::Again);
     assert_eq!(
-        put_in_vain(&db, &NewSuppression { after: 3, ..by(SuppressionSource::Operator, Reason::ByOperator) }),
+        put_in_vain(&db, &NewSuppression { after: 3, ..by(SuppressionSource::Operator, Reason::Manual) }),
         Suppressed::Again
     );
-    let operator = by(SuppressionSource::Operator, Reason::ByOperator);
+    let operator = by(SuppressionSource::Operator, Reason::Manual);
     assert_eq!(put_one(&db, &operator), Suppressed::Again);
     assert_eq!(put_in_vain(&db, &stop), Suppressed::Again);
 }
@@ -242,7 +242,7 @@ fn old_strikes_are_forgotten_and_a_refusal_needs_none() {
     // A refusal counts at once, also on the day of a strike, and sets the reason.
     let step = put(&db, &[refusal(2)]);
     assert_eq!(step.reply, Some(vec![Suppressed::Added]));
-    let banned = |line: &String| line.contains("-> active bad_address provider channel 1");
+    let banned = |line: &String| line.contains("-> active invalid_address provider channel 1");
     assert!(step.changes.iter().any(banned), "{:?}", step.changes);
     // Zero strikes count as one.
     assert_eq!(put_one(&db, &strike(3, 0)), Suppressed::Added);
@@ -261,8 +261,8 @@ fn late_copies_do_not_undo_a_lift_and_new_notices_count_at_once() {
     assert_eq!(step.reply, Lifted::Lifted);
     step.changed(
         &[("first", banned.0)],
-        &["~ suppressed:{0}:email hash-of-00000001: active bad_address provider channel 1 @first @first -> lifted \
-           bad_address provider channel 0 @first @now"],
+        &["~ suppressed:{0}:email hash-of-00000001: active invalid_address provider channel 1 @first @first -> lifted \
+           invalid_address provider channel 0 @first @now"],
     );
     db.again();
     let (lift_at, lifted) = (db.sent() - 1, UnixMs(step.now));

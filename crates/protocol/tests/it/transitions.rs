@@ -49,7 +49,7 @@ impl<'a> Case<'a> {
             State::Unresolved => settle(OutcomeKind::Unknown),
             State::Unknown => {
                 settle(OutcomeKind::Unknown);
-                case.resolve(Decision::Hold(Reason::Held));
+                case.resolve(Decision::Hold(Reason::NotRetried));
             }
             State::Expired => {
                 settle(OutcomeKind::NotSent);
@@ -141,7 +141,7 @@ impl<'a> Case<'a> {
             DeliveryEvent::Receipt(_) => return false,
             DeliveryEvent::ResolveRetry => self.resolve(Decision::Retry),
             DeliveryEvent::ResolveRepeat => self.resolve(Decision::Repeat),
-            DeliveryEvent::ResolveHold => self.resolve(Decision::Hold(Reason::Held)),
+            DeliveryEvent::ResolveHold => self.resolve(Decision::Hold(Reason::NotRetried)),
             DeliveryEvent::Resolve(outcome) if next(State::Unresolved, event).is_some() => {
                 self.resolve(Decision::Found(outcome, Reason::None));
             }

@@ -71,12 +71,12 @@ impl Caller {
     /// Like [`Caller::has`], but returns the refusal.
     ///
     /// # Errors
-    /// 403 `scope_missing`, which names the scope.
+    /// 403 `insufficient_scope`, which names the scope.
     pub fn needs(&self, scope: KeyScope) -> Result<(), Problem> {
         if self.has(scope) {
             return Ok(());
         }
-        Err(Problem::new(Code::ScopeMissing, format!("the key needs the scope {}", scope.word())))
+        Err(Problem::new(Code::InsufficientScope, format!("the key needs the scope {}", scope.word())))
     }
 
     /// Whether the caller may see and create orders of this sender.

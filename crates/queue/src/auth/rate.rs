@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use posthaste_store::{CallError, KeyId, RateVerdict};
+use posthaste_store::{CallError, KeyId, RateDecision};
 
 use crate::problem::{Code, Problem, whole_seconds};
 use crate::state::AppState;
@@ -13,7 +13,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The rate limit status of a key.
 pub(super) struct RateLimitStatus {
-    rated: RateVerdict,
+    rated: RateDecision,
     per_second: u32,
     burst: u32,
 }
@@ -25,7 +25,7 @@ pub(super) async fn count(state: &AppState, id: &KeyId) -> Result<RateLimitStatu
         // In a cluster, the count of a key is on one server: while that is unreachable, the key's requests to the
         // others are not counted.
         Err(CallError::NoReply(_) | CallError::Retryable { .. }) if some_there(state) => {
-            RateVerdict::Allowed { left: burst, full_in: Duration::ZERO }
+            RateDecision::Allowed { left: burst, full_in: Duration::ZERO }
         }
         rated => rated?,
     };
@@ -40,9 +40,9 @@ impl RateLimitStatus {
     /// The refusal, if the rate limit is exceeded.
     pub(super) fn refusal(&self) -> Option<Problem> {
         let wait = match self.rated {
-            RateVerdict::Allowed { .. } => return None,
-            RateVerdict::Wait(wait) => wait,
-            RateVerdict::Never => Duration::from_secs(1),
+            RateDecision::Allowed { .. } => return None,
+            RateDecision::Wait(wait) => wait,
+            RateDecision::Never => Duration::from_secs(1),
         };
         metrics::counter!("posthaste_queue_rate_limited_total").increment(1);
         Some(Problem::new(Code::RateLimited, "rate limit exceeded").retry_after(wait))
@@ -52,9 +52,9 @@ impl RateLimitStatus {
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
         let window = self.burst.div_ceil(self.per_second).max(1);
         let (left, full) = match self.rated {
-            RateVerdict::Allowed { left, full_in } => (left, full_in),
-            RateVerdict::Wait(wait) => (0, wait),
-            RateVerdict::Never => (0, Duration::ZERO),
+            RateDecision::Allowed { left, full_in } => (left, full_in),
+            RateDecision::Wait(wait) => (0, wait),
+            RateDecision::Never => (0, Duration::ZERO),
         };
         let policy = format!("\"key\";q={};w={window}", self.burst);
         let limit = format!("\"key\";r={left};t={}", whole_seconds(full));

@@ -142,7 +142,7 @@ impl OpenKey {
         match timeout(PATIENCE, self.may_tell()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(unauthorized()),
-            Err(_) => Err(Problem::new(Code::StoreUnavailable, "the store did not answer in time")
+            Err(_) => Err(Problem::new(Code::StorageUnavailable, "the store did not answer in time")
                 .retry_after(STORE_RETRY)),
         }
     }

@@ -246,7 +246,7 @@ fn conflict(tie: &IdempotencyBinding) -> Problem {
     if tie.keyed {
         return reused();
     }
-    Problem::new(Code::OrderExists, "an order with this id already exists")
+    Problem::new(Code::OrderAlreadyExists, "an order with this id already exists")
         .with("order_id", tie.order_id.wire_id())
 }
 
@@ -257,9 +257,11 @@ pub(crate) fn problem(error: &AcceptError, tie: &IdempotencyBinding) -> Problem 
     };
     match error {
         AcceptError::Conflict => conflict(tie),
-        AcceptError::Late => wrong("/not_after", FlawCode::EndsBeforeDue, "must be after the due time"),
+        AcceptError::ExpiresBeforeDue => {
+            wrong("/not_after", FlawCode::ExpiresBeforeDelivery, "must be after the due time")
+        }
         AcceptError::Empty => {
-            wrong("/recipients", FlawCode::NoDeliveries, "no recipient has a usable address")
+            wrong("/recipients", FlawCode::NoReachableRecipient, "no recipient has a usable address")
         }
         AcceptError::TooBig => {
             wrong("/channels", FlawCode::TooMany, "too many channels or deliveries; split the order")

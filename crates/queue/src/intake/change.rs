@@ -109,7 +109,7 @@ pub(super) async fn reschedule(
         Rescheduled::Moved { .. } => {
             Err(in_state("other requests are moving it too; try again", OrderState::Scheduled))
         }
-        reply @ (Rescheduled::Rung | Rescheduled::Final) => {
+        reply @ (Rescheduled::Started | Rescheduled::Final) => {
             let now =
                 state.store.order_summary(&order_id, Some(&summary)).await.ok().flatten().unwrap_or(summary);
             // A repeat of a move whose reply was lost, after the order became due.
@@ -117,14 +117,17 @@ pub(super) async fn reschedule(
                 return Ok(Json(view));
             }
             Err(match reply {
-                Rescheduled::Rung => in_state("the order is already due", OrderState::Running),
+                Rescheduled::Started => in_state("the order is already due", OrderState::Running),
                 _ => in_state("every delivery of the order is final", OrderState::of(&now)),
             })
         }
         Rescheduled::Cancelled => Err(in_state("the order was cancelled", OrderState::Cancelled)),
-        Rescheduled::Late => {
-            let flaw =
-                ValidationError::new("/not_after", FlawCode::EndsBeforeDue, "must be after the due time");
+        Rescheduled::ExpiresBeforeDue => {
+            let flaw = ValidationError::new(
+                "/not_after",
+                FlawCode::ExpiresBeforeDelivery,
+                "must be after the due time",
+            );
             Err(refused(vec![flaw]))
         }
         Rescheduled::Gone => Err(Problem::order_not_found()),
@@ -188,7 +191,7 @@ async fn ended(state: &AppState, order_id: &OrderId, before: OrderSummary) -> Pr
 }
 
 fn in_state(detail: &'static str, state: OrderState) -> Problem {
-    Problem::new(Code::OrderState, detail).with("state", state.word())
+    Problem::new(Code::OrderUnexpectedStatus, detail).with("state", state.word())
 }
 
 fn unreadable() -> Problem {

@@ -95,7 +95,7 @@ pub(crate) async fn take(
                     let detail = format!(
                         "the daily limit of {daily} orders is reached; the next day begins after Retry-After"
                     );
-                    return Err(failed(Problem::new(Code::DailyLimit, detail).retry_after(wait)));
+                    return Err(failed(Problem::new(Code::DailyLimitExceeded, detail).retry_after(wait)));
                 }
                 looked = true;
             }

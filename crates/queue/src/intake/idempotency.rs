@@ -77,7 +77,7 @@ impl IdempotencyBinding {
         digest: [u8; 12],
     ) -> Result<Self, Problem> {
         if let Some(id) = id {
-            let busy = state.desk.begin(id.to_string())?;
+            let busy = state.in_flight.begin(id.to_string())?;
             return Ok(Self {
                 order_id: id.clone(),
                 fresh: None,
@@ -90,7 +90,7 @@ impl IdempotencyBinding {
         let Some(key) = key else {
             return Ok(Self { order_id: minted, fresh: None, keyed: false, before: false, _busy: None });
         };
-        let busy = Some(state.desk.begin(format!("{sender} {}", key.0))?);
+        let busy = Some(state.in_flight.begin(format!("{sender} {}", key.0))?);
         let bound = match state.store.bind_idempotency_key(sender, &key.0, &minted, digest, KNOWN).await {
             Ok(bound) => bound,
             Err(error) => return Err(not_tied(state, sender, key, &minted, digest, error).await),
@@ -124,7 +124,8 @@ impl IdempotencyBinding {
     /// same key or id may have had another outcome, and "nothing is stored" is only returned if that is known.
     /// `alone`: the result of [`Self::undo`].
     pub(crate) async fn told(&self, state: &AppState, problem: Problem, alone: bool) -> Problem {
-        let by_store = matches!(problem.code(), Code::StoreFull | Code::StoreUnavailable | Code::Internal);
+        let by_store =
+            matches!(problem.code(), Code::StorageFull | Code::StorageUnavailable | Code::InternalError);
         if !by_store || alone || state.store.stopped().is_some() {
             return problem;
         }

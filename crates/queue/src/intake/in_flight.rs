@@ -30,7 +30,7 @@ struct Shared {
 /// Held while a key or an id is being processed.
 #[derive(Debug)]
 pub(crate) struct Busy {
-    desk: InFlight,
+    in_flight: InFlight,
     what: String,
 }
 
@@ -65,7 +65,7 @@ impl InFlight {
     pub(crate) fn begin(&self, what: String) -> Result<Busy, Problem> {
         let fresh = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(what.clone());
         if fresh {
-            return Ok(Busy { desk: self.clone(), what });
+            return Ok(Busy { in_flight: self.clone(), what });
         }
         let detail = "another request with this id or idempotency key is still running";
         Err(Problem::new(Code::IdempotencyKeyInUse, detail).retry_after(RUNNING_RETRY))
@@ -74,7 +74,7 @@ impl InFlight {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.desk.0.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.what);
+        self.in_flight.0.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.what);
     }
 }
 
@@ -87,30 +87,30 @@ mod tests {
 
     #[test]
     fn no_two_orders_get_one_id_while_the_clock_stands_still() {
-        let (desk, clock) = (InFlight::default(), StillClock::at(UnixMs(5)));
+        let (in_flight, clock) = (InFlight::default(), StillClock::at(UnixMs(5)));
         let sender: SenderId = "u1".parse().unwrap();
-        let ids: Vec<_> = (0..3).map(|_| desk.mint(&sender, &clock).to_string()).collect();
+        let ids: Vec<_> = (0..3).map(|_| in_flight.mint(&sender, &clock).to_string()).collect();
         assert_eq!(ids, ["u1:5000000", "u1:5000001", "u1:5000002"]);
     }
 
     #[test]
     fn ids_of_unreachable_partitions_are_skipped() {
-        let (desk, clock) = (InFlight::default(), StillClock::at(UnixMs(5)));
+        let (in_flight, clock) = (InFlight::default(), StillClock::at(UnixMs(5)));
         let sender: SenderId = "u1".parse().unwrap();
-        let order_id = desk.mint_there(&sender, &clock, |order_id| order_id.to_string().ends_with('7'));
+        let order_id = in_flight.mint_there(&sender, &clock, |order_id| order_id.to_string().ends_with('7'));
         assert_eq!(order_id.to_string(), "u1:5000007");
         // It also terminates when no partition is reachable.
-        assert_eq!(desk.mint_there(&sender, &clock, |_| false).to_string(), "u1:5000264");
-        assert_eq!(desk.mint_there(&sender, &clock, |_| true).to_string(), "u1:5000265");
+        assert_eq!(in_flight.mint_there(&sender, &clock, |_| false).to_string(), "u1:5000264");
+        assert_eq!(in_flight.mint_there(&sender, &clock, |_| true).to_string(), "u1:5000265");
     }
 
     #[test]
     fn one_request_at_a_time_works_on_a_key() {
-        let desk = InFlight::default();
-        let busy = desk.begin("a".to_owned()).unwrap();
-        assert_eq!(desk.begin("a".to_owned()).unwrap_err().code(), Code::IdempotencyKeyInUse);
-        assert!(desk.begin("b".to_owned()).is_ok());
+        let in_flight = InFlight::default();
+        let busy = in_flight.begin("a".to_owned()).unwrap();
+        assert_eq!(in_flight.begin("a".to_owned()).unwrap_err().code(), Code::IdempotencyKeyInUse);
+        assert!(in_flight.begin("b".to_owned()).is_ok());
         drop(busy);
-        assert!(desk.begin("a".to_owned()).is_ok());
+        assert!(in_flight.begin("a".to_owned()).is_ok());
     }
 }

@@ -87,7 +87,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
     if told.starts_with("number out of range") {
         return Unread::Misshapen(ValidationError::new(
             path,
-            FlawCode::BadNumber,
+            FlawCode::OutOfRange,
             "the number is out of range",
         ));
     }
@@ -232,11 +232,11 @@ mod tests {
         for (json, place, code) in [
             ("{\"contacts\":{\"telegram\":[1.0]}}", "/contacts/telegram/0", FlawCode::WrongType),
             ("{\"contacts\":{\"telegram\":[-0]}}", "/contacts/telegram/0", FlawCode::WrongType),
-            ("{\"contacts\":{\"telegram\":[1e400]}}", "/contacts/telegram/0", FlawCode::BadNumber),
+            ("{\"contacts\":{\"telegram\":[1e400]}}", "/contacts/telegram/0", FlawCode::OutOfRange),
             (
                 "{\"contacts\":{\"telegram\":[18446744073709551615]}}",
                 "/contacts/telegram/0",
-                FlawCode::BadNumber,
+                FlawCode::OutOfRange,
             ),
             ("{\"contacts\":{\"email\":\"a@example.org\"}}", "/contacts/email", FlawCode::WrongType),
             ("{\"contacts\":{\"email\":[null]}}", "/contacts/email/0", FlawCode::WrongType),

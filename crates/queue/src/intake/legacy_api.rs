@@ -203,7 +203,7 @@ fn check(
     let Some(RawRecipients { first, more }) = body.recipients else {
         return Err(refused(vec![ValidationError::new(
             "/recipients",
-            FlawCode::Missing,
+            FlawCode::Required,
             "name the recipients",
         )]));
     };
@@ -214,7 +214,7 @@ fn check(
     }
     let sender = body.sender.unwrap_or_default();
     if sender.role.is_none() && caller.role.is_none() {
-        return Err(Problem::new(Code::UnknownRole, "the sender has no role"));
+        return Err(Problem::new(Code::RoleNotAllowed, "the sender has no role"));
     }
     let order = OrderBody {
         sender: Some(SenderBody {

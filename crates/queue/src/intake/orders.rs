@@ -60,10 +60,10 @@ impl CreateQuery {
 /// sender's day is stored there. Needs the scope `enqueue`.
 ///
 /// Codes of invalid places in `errors`: `malformed_json`, `not_an_object`, `duplicate_key`, `unknown_field`,
-/// `missing`, `wrong_type`, `unknown_value`, `bad_number`, `invalid_id`, `invalid_text`, `empty_text`,
-/// `too_long`, `too_many`, `unknown_channel`, `invalid_mailbox`, `invalid_phone`, `invalid_chat`,
-/// `invalid_peer`, `invalid_address`, `invalid_time`, `out_of_window`, `ends_before_due`, `other_sender`,
-/// `no_deliveries`, `not_here`, `country_not_allowed`, `number_not_allowed`.
+/// `required`, `wrong_type`, `unknown_value`, `out_of_range`, `invalid_id`, `invalid_text`, `empty_text`,
+/// `too_long`, `too_many`, `unknown_channel`, `invalid_email`, `invalid_phone`, `country_not_allowed`,
+/// `number_not_allowed`, `invalid_address`, `invalid_time`, `time_out_of_range`, `expires_before_delivery`,
+/// `sender_mismatch`, `no_reachable_recipient`, `not_allowed_here`.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "createOrder",
     params(CreateQuery, ("Idempotency-Key" = Option<String>, Header, description = "A unique name for this request.")),
@@ -145,7 +145,7 @@ async fn whole(
         let parsed: OrderBody<'_> = json::object(&bytes)?;
         if parsed.order_id.is_some() {
             let detail = "not allowed here; give the id in the path: PUT /v1/orders/{id}";
-            return Err(refused(vec![ValidationError::new("/order_id", FlawCode::NotHere, detail)]));
+            return Err(refused(vec![ValidationError::new("/order_id", FlawCode::NotAllowedHere, detail)]));
         }
         let (draft, sorted, mut deliveries) = check(parsed, &caller, id.as_ref(), &rules)?;
         let count = dry.then(|| {
@@ -173,7 +173,7 @@ pub(super) fn check(
     let Some(RawRecipients { first, more }) = body.recipients.take() else {
         return Err(refused(vec![ValidationError::new(
             "/recipients",
-            FlawCode::Missing,
+            FlawCode::Required,
             "name the recipients",
         )]));
     };

@@ -211,7 +211,7 @@ impl RecipientValidator {
         if !worded && !self.wordless.contains(channel) {
             self.wordless.push(channel.clone());
             let detail = format!("the order has no text for {channel}");
-            self.flaws.add(ValidationError::new("/text", FlawCode::Missing, detail));
+            self.flaws.add(ValidationError::new("/text", FlawCode::Required, detail));
         }
     }
 
@@ -242,7 +242,7 @@ impl RecipientValidator {
         if self.tally.reached.is_empty() {
             let flaw = ValidationError::new(
                 "/recipients",
-                FlawCode::NoDeliveries,
+                FlawCode::NoReachableRecipient,
                 "no recipient has a usable address",
             );
             let mut flaws = vec![flaw];

@@ -255,7 +255,7 @@ fn choice(body: &RetryBody) -> Result<Choice, Problem> {
         }
     }
     if body.states.as_ref().is_some_and(Vec::is_empty) {
-        flaws.push(ValidationError::new("/states", FlawCode::Missing, "name at least one, or leave it out"));
+        flaws.push(ValidationError::new("/states", FlawCode::Required, "name at least one, or leave it out"));
     }
     let ids = body.recipient_ids.as_deref().unwrap_or_default();
     if body.recipient_ids.is_some() && (ids.is_empty() || ids.len() > MOST_RECIPIENTS) {

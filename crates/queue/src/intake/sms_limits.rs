@@ -213,7 +213,10 @@ async fn charge(
         _ => "too many messages to one number prefix in this hour (sms_limits.to_prefix_an_hour)",
     };
     let wait = wait.max(Duration::from_secs(1));
-    Err(Problem::new(Code::SmsLimit, detail).with("limit", limit).with("most", most).retry_after(wait))
+    Err(Problem::new(Code::SmsLimitExceeded, detail)
+        .with("limit", limit)
+        .with("most", most)
+        .retry_after(wait))
 }
 
 /// Gives back the segments of an order that was not stored.

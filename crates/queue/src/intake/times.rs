@@ -70,7 +70,7 @@ pub(crate) fn due(text: &str, now: UnixMs, ahead: Duration) -> Result<Option<Uni
     let (first, last) = (UnixMs(now.0.saturating_sub(millis(PAST))), now.after(ahead));
     if due < first || due > last {
         let window = format!("must be from {} to {}", ApiTime(first), ApiTime(last));
-        return Err(ValidationError::new("/deliver_at", FlawCode::OutOfWindow, window));
+        return Err(ValidationError::new("/deliver_at", FlawCode::TimeOutOfRange, window));
     }
     Ok((due > now).then_some(due))
 }
@@ -80,12 +80,12 @@ pub(crate) fn not_after(text: &str, due: UnixMs, longest: Duration) -> Result<Un
     let end = parse(text).ok_or_else(|| invalid("/not_after"))?;
     if end <= due {
         let detail = format!("must be after the due time, {}", ApiTime(due));
-        return Err(ValidationError::new("/not_after", FlawCode::EndsBeforeDue, detail));
+        return Err(ValidationError::new("/not_after", FlawCode::ExpiresBeforeDelivery, detail));
     }
     let last = due.after(longest);
     if end > last {
         let detail = format!("must be at most {}", ApiTime(last));
-        return Err(ValidationError::new("/not_after", FlawCode::OutOfWindow, detail));
+        return Err(ValidationError::new("/not_after", FlawCode::TimeOutOfRange, detail));
     }
     Ok(end)
 }
@@ -167,9 +167,9 @@ mod tests {
         assert_eq!(told(NOW.0 - 86_000_000), Ok(None));
         assert_eq!(told(NOW.0 + 1), Ok(Some(UnixMs(NOW.0 + 1))));
         for far in [1_795_000_000, 0, NOW.0 - 86_400_001, NOW.0 + 367 * 86_400_000] {
-            assert_eq!(told(far).unwrap_err().code, FlawCode::OutOfWindow, "{far}");
+            assert_eq!(told(far).unwrap_err().code, FlawCode::TimeOutOfRange, "{far}");
         }
-        assert_eq!(due("9999-12-30T00:00:00Z", NOW, YEAR).unwrap_err().code, FlawCode::OutOfWindow);
+        assert_eq!(due("9999-12-30T00:00:00Z", NOW, YEAR).unwrap_err().code, FlawCode::TimeOutOfRange);
         assert!(due("9999-12-31T23:59:59Z", NOW, YEAR).is_err());
         assert!(due("57000-01-01T00:00:00Z", NOW, YEAR).is_err());
     }
@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn an_order_ends_after_it_is_due_and_not_in_ten_years() {
         let told = |ms: u64| not_after(&show(UnixMs(ms)), NOW, YEAR);
-        assert_eq!(told(NOW.0).unwrap_err().code, FlawCode::EndsBeforeDue);
+        assert_eq!(told(NOW.0).unwrap_err().code, FlawCode::ExpiresBeforeDelivery);
         assert_eq!(told(NOW.0 + 1), Ok(UnixMs(NOW.0 + 1)));
-        assert_eq!(told(NOW.0 + 3_660 * 86_400_000).unwrap_err().code, FlawCode::OutOfWindow);
+        assert_eq!(told(NOW.0 + 3_660 * 86_400_000).unwrap_err().code, FlawCode::TimeOutOfRange);
     }
 
     proptest! {

@@ -123,17 +123,17 @@ fn first_line(
     rules: &Rules,
 ) -> Result<(ValidatedOrder, Digest), Problem> {
     let body: OrderBody<'_> = json::object(line)?;
-    let not_here = |pointer: &str, detail: &'static str| {
+    let not_allowed = |pointer: &str, detail: &'static str| {
         Err(refused(vec![ValidationError {
             line: Some(1),
-            ..ValidationError::new(pointer, FlawCode::NotHere, detail)
+            ..ValidationError::new(pointer, FlawCode::NotAllowedHere, detail)
         }]))
     };
     if body.recipients.is_some() {
-        return not_here("/recipients", "not allowed here; put one recipient per line after the order");
+        return not_allowed("/recipients", "not allowed here; put one recipient per line after the order");
     }
     if body.order_id.is_some() {
-        return not_here("/order_id", "not allowed here; give the id in the path: PUT /v1/orders/{id}");
+        return not_allowed("/order_id", "not allowed here; give the id in the path: PUT /v1/orders/{id}");
     }
     let digest = Digest::of(&body);
     Ok((ValidatedOrder::new(body, caller, id, rules)?, digest))

@@ -64,7 +64,7 @@ pub(crate) fn sender(
     let free = caller.has(KeyScope::ActAs);
     let chosen = of_id.or(named).or(bound);
     let Some(chosen) = chosen else {
-        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::Missing, "name the sender")]));
+        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::Required, "name the sender")]));
     };
     let chosen: SenderId = chosen.parse().map_err(|_| {
         refused(vec![ValidationError::new(
@@ -78,7 +78,7 @@ pub(crate) fn sender(
     }
     if named.is_some_and(|named| named != chosen.as_str()) {
         let detail = "must be the sender in the order's id";
-        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::OtherSender, detail)]));
+        return Err(refused(vec![ValidationError::new("/sender/id", FlawCode::SenderMismatch, detail)]));
     }
     let named_role = body.and_then(|sender| sender.role.clone());
     if !free && named_role.is_some() && named_role != caller.role {
@@ -93,7 +93,7 @@ pub(crate) fn daily(role: Option<&str>, rules: &Rules) -> Result<Option<u32>, Pr
     match rules.roles.get(role) {
         Some(0) => Ok(None),
         Some(daily) => Ok(Some(*daily)),
-        None => Err(Problem::new(Code::UnknownRole, "the role is not listed in daily_limits.roles")),
+        None => Err(Problem::new(Code::RoleNotAllowed, "the role is not listed in daily_limits.roles")),
     }
 }
 
@@ -178,7 +178,11 @@ impl ValidatedOrder {
 fn named_channels(names: &[String], rules: &Rules, flaws: &mut ValidationErrors) -> Vec<Channel> {
     let mut out: Vec<Channel> = Vec::new();
     if names.is_empty() {
-        flaws.add(ValidationError::new("/channels", FlawCode::Missing, "name at least one, or leave it out"));
+        flaws.add(ValidationError::new(
+            "/channels",
+            FlawCode::Required,
+            "name at least one, or leave it out",
+        ));
     }
     for (at, name) in names.iter().enumerate() {
         match known_channel(name, rules) {
@@ -234,7 +238,7 @@ fn content(
             out.text = Text::new(given);
         }
         None if body.texts.is_none() => {
-            flaws.add(ValidationError::new("/text", FlawCode::Missing, "the order has no text"))
+            flaws.add(ValidationError::new("/text", FlawCode::Required, "the order has no text"))
         }
         None => {}
     }

@@ -40,13 +40,13 @@ codes! {
     /// This object has no such field.
     UnknownField = "unknown_field";
     /// The field is required.
-    Missing = "missing";
+    Required = "required";
     /// It has the wrong type.
     WrongType = "wrong_type";
     /// It is not one of the allowed values.
     UnknownValue = "unknown_value";
     /// The number is too large, or not a whole number.
-    BadNumber = "bad_number";
+    OutOfRange = "out_of_range";
     /// It does not match the grammar of this kind of id.
     InvalidId = "invalid_id";
     /// It contains characters that are not allowed there.
@@ -59,32 +59,28 @@ codes! {
     TooMany = "too_many";
     /// The channel does not exist.
     UnknownChannel = "unknown_channel";
-    /// It is not a mailbox.
-    InvalidMailbox = "invalid_mailbox";
+    /// It is not an e-mail address.
+    InvalidEmail = "invalid_email";
     /// It is not a phone number.
     InvalidPhone = "invalid_phone";
     /// The settings do not allow messages to numbers of its country.
     CountryNotAllowed = "country_not_allowed";
     /// A premium-rate number, a satellite phone or similar: messages to these are never allowed.
     NumberNotAllowed = "number_not_allowed";
-    /// It is not a chat id or @name.
-    InvalidChat = "invalid_chat";
-    /// It is not a peer id.
-    InvalidPeer = "invalid_peer";
-    /// It is not an address of its channel.
+    /// It is not an address of its channel, such as a chat id or @name on Telegram.
     InvalidAddress = "invalid_address";
     /// It is not an RFC 3339 time with an offset.
     InvalidTime = "invalid_time";
-    /// The time is outside the allowed window.
-    OutOfWindow = "out_of_window";
+    /// The time is too early or too late.
+    TimeOutOfRange = "time_out_of_range";
     /// The order would expire before it is due.
-    EndsBeforeDue = "ends_before_due";
+    ExpiresBeforeDelivery = "expires_before_delivery";
     /// It names another sender than the order's id, or than the key is bound to.
-    OtherSender = "other_sender";
+    SenderMismatch = "sender_mismatch";
     /// No recipient has a usable address on any of the channels.
-    NoDeliveries = "no_deliveries";
+    NoReachableRecipient = "no_reachable_recipient";
     /// It is not allowed here.
-    NotHere = "not_here";
+    NotAllowedHere = "not_allowed_here";
 }
 
 /// One error: where and what.
@@ -211,6 +207,6 @@ impl From<Unread> for Problem {
 
 /// The order is invalid in these places.
 pub(crate) fn refused(flaws: Vec<ValidationError>) -> Problem {
-    Problem::new(Code::InvalidOrder, "the order is invalid; nothing was stored")
+    Problem::new(Code::ValidationFailed, "the order is invalid; nothing was stored")
         .with_errors(flaws.into_iter().map(Violation::from))
 }

@@ -68,7 +68,7 @@ pub enum MintError {
     DisplayName,
     /// Revoke one of them first.
     #[error("two live keys already have this name; revoke one of them first")]
-    TwoLive,
+    NameTaken,
     /// Revoke some first.
     #[error("there are too many keys; revoke some first")]
     Full,
@@ -113,7 +113,7 @@ pub async fn mint(store: &Store, wanted: &Wanted) -> Result<Minted, MintError> {
                 return Ok(Minted { bearer, created });
             }
             KeyCreated::Taken => last = MintError::Full,
-            KeyCreated::TwoLive(_) => return Err(MintError::TwoLive),
+            KeyCreated::NameTaken(_) => return Err(MintError::NameTaken),
             KeyCreated::Full => return Err(MintError::Full),
         }
     }

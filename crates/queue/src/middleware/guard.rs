@@ -39,7 +39,7 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
     let answered = AssertUnwindSafe(pass(state, request, next)).catch_unwind().await;
     let response = answered.unwrap_or_else(|_| {
         // The panic hook logs where and why.
-        Problem::new(Code::Internal, "internal error; the request may be repeated").into_response()
+        Problem::new(Code::InternalError, "internal error; the request may be repeated").into_response()
     });
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     log(&route, known(method.as_str()), &response, took);

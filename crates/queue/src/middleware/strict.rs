@@ -11,7 +11,7 @@ use crate::problem::{Code, Problem, Violation};
 /// Parses one JSON object.
 ///
 /// # Errors
-/// `malformed_json` (400) if it is not one object or repeats a name; `invalid_body` (422) if a field is unknown,
+/// `malformed_json` (400) if it is not one object or repeats a name; `validation_failed` (422) if a field is unknown,
 /// missing, has the wrong type, or contains a NUL.
 pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("the body is not UTF-8"))?;
@@ -48,7 +48,7 @@ fn malformed(detail: &'static str) -> Problem {
 }
 
 fn invalid(violation: Violation) -> Problem {
-    Problem::new(Code::InvalidBody, "a field of the body is invalid").with_errors([violation])
+    Problem::new(Code::ValidationFailed, "a field of the body is invalid").with_errors([violation])
 }
 
 fn syntax(error: &serde_json::Error) -> Problem {
@@ -65,7 +65,7 @@ fn code_of(error: &serde_json::Error) -> &'static str {
     if text.starts_with("unknown field") {
         "unknown_field"
     } else if text.starts_with("missing field") {
-        "missing"
+        "required"
     } else if text.starts_with("unknown variant") {
         "unknown_value"
     } else if text.starts_with("invalid type") {
@@ -225,12 +225,12 @@ mod tests {
             ("{\"count\":-1}", "/count", "invalid"),
             ("{\"count\":1e400}", "", "out_of_range"),
             ("{\"count\":1,\"admin\":true}", "", "unknown_field"),
-            ("{}", "", "missing"),
+            ("{}", "", "required"),
             ("{\"count\":1,\"list\":[{\"name\":\"a\"},{\"name\":7}]}", "/list/1/name", "wrong_type"),
             ("{\"count\":1,\"list\":[{\"name\":\"a\\u0000\"}]}", "", "nul"),
         ] {
             let (found, errors) = read(text);
-            assert_eq!(found, Code::InvalidBody, "{text}");
+            assert_eq!(found, Code::ValidationFailed, "{text}");
             assert_eq!((errors[0].pointer.as_deref(), errors[0].code), (Some(place), code), "{text}");
         }
         let (_, errors) = read("{\"count\":\"canary\"}");

@@ -8,12 +8,12 @@ impl Problem {
     /// The database refused the whole request: nothing was changed. The member `reason` says why, as a stable word.
     pub(super) fn refused_for_now(why: Retryable) -> Self {
         let (code, wait) = match why {
-            Retryable::Memory | Retryable::NearlyFull => (Code::StoreFull, FULL_RETRY),
+            Retryable::Memory | Retryable::NearlyFull => (Code::StorageFull, FULL_RETRY),
             // An operator must act first.
             Retryable::Disk | Retryable::NoReplicas | Retryable::MasterDown => {
-                (Code::StoreUnavailable, FULL_RETRY)
+                (Code::StorageUnavailable, FULL_RETRY)
             }
-            _ => (Code::StoreUnavailable, STORE_RETRY),
+            _ => (Code::StorageUnavailable, STORE_RETRY),
         };
         let then = match why {
             Retryable::Memory | Retryable::NearlyFull => {
@@ -41,17 +41,17 @@ mod tests {
     #[test]
     fn each_refusal_of_the_store_has_a_detail_and_a_wait() {
         for (why, code, wait) in [
-            (Retryable::Memory, Code::StoreFull, 5),
-            (Retryable::NearlyFull, Code::StoreFull, 5),
-            (Retryable::Disk, Code::StoreUnavailable, 5),
-            (Retryable::NoReplicas, Code::StoreUnavailable, 5),
-            (Retryable::MasterDown, Code::StoreUnavailable, 5),
-            (Retryable::Loading, Code::StoreUnavailable, 1),
-            (Retryable::ReadOnly, Code::StoreUnavailable, 1),
-            (Retryable::Busy, Code::StoreUnavailable, 1),
-            (Retryable::ClusterDown, Code::StoreUnavailable, 1),
-            (Retryable::Moving, Code::StoreUnavailable, 1),
-            (Retryable::Backlog, Code::StoreUnavailable, 1),
+            (Retryable::Memory, Code::StorageFull, 5),
+            (Retryable::NearlyFull, Code::StorageFull, 5),
+            (Retryable::Disk, Code::StorageUnavailable, 5),
+            (Retryable::NoReplicas, Code::StorageUnavailable, 5),
+            (Retryable::MasterDown, Code::StorageUnavailable, 5),
+            (Retryable::Loading, Code::StorageUnavailable, 1),
+            (Retryable::ReadOnly, Code::StorageUnavailable, 1),
+            (Retryable::Busy, Code::StorageUnavailable, 1),
+            (Retryable::ClusterDown, Code::StorageUnavailable, 1),
+            (Retryable::Moving, Code::StorageUnavailable, 1),
+            (Retryable::Backlog, Code::StorageUnavailable, 1),
         ] {
             let problem = Problem::from(CallError::Retryable { why });
             assert_eq!((problem.code(), problem.wait()), (code, Some(Duration::from_secs(wait))));

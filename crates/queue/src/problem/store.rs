@@ -28,12 +28,12 @@ impl From<&CallError> for Problem {
         match error {
             CallError::NoReply(_) => {
                 let detail = "the database (Redis) does not answer; it is safe to repeat the request";
-                Self::new(Code::StoreUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
+                Self::new(Code::StorageUnavailable, detail).with("reason", "away").retry_after(STORE_RETRY)
             }
             CallError::Retryable { why } => Self::refused_for_now(*why),
             CallError::Fatal(why) => {
                 // No retry time can be given: an operator decides.
-                Self::new(Code::StoreUnavailable, why.to_string())
+                Self::new(Code::StorageUnavailable, why.to_string())
             }
             CallError::NotDurable => Self::outcome_unknown(),
             CallError::InvalidReply(InvalidReply::Record(_)) => {
@@ -41,7 +41,7 @@ impl From<&CallError> for Problem {
             }
             CallError::InvalidReply(fault) => {
                 tracing::error!(%fault, "the store sent an invalid reply");
-                Self::new(Code::Internal, "the store sent an invalid reply; report this to the operator")
+                Self::new(Code::InternalError, "the store sent an invalid reply; report this to the operator")
             }
         }
     }

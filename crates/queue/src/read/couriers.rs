@@ -47,7 +47,7 @@ struct Courier {
 )]
 pub(super) async fn list(caller: Caller, State(state): State<AppState>) -> Result<Json<Couriers>, Problem> {
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Admin) {
-        return Err(Problem::new(Code::ScopeMissing, "the key needs the scope read or admin"));
+        return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or admin"));
     }
     let receipts = state.receipts.said().await?;
     let couriers = state.store.couriers().await?.into_iter().map(|seen| Courier {

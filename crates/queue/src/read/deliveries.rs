@@ -24,8 +24,13 @@ pub(super) struct RecipientDelivery {
     address: String,
     /// `pending`, `sending`, `sent`, `delivered`, `failed`, `unknown`, `suppressed`, `expired` or `cancelled`.
     state: &'static str,
-    /// Why it is in this state, as a stable word; a provider's own reason is `provider_` and its number.
-    reason: Option<String>,
+    /// Why it is in this state, as a stable word; `provider_error` is one that only the provider's code describes.
+    #[schema(example = "provider_error")]
+    reason: Option<&'static str>,
+    /// The provider's code: an SMTP reply code, an HTTP status, or an error of its own list; `null` unless `reason` is
+    /// `provider_error`.
+    #[schema(example = 550)]
+    provider_code: Option<u16>,
     /// Attempts started so far.
     attempts: u8,
     /// When it last changed, to the second; `null` if nothing has happened yet.
@@ -54,6 +59,7 @@ impl RecipientDelivery {
             address: delivery.address.expose().to_owned(),
             state: outcome.state.word(),
             reason: reason_word(outcome.reason),
+            provider_code: outcome.reason.provider_code(),
             attempts: outcome.attempt,
             updated_at: (!untouched).then_some(ApiTime(outcome.changed)),
             next_at: next_at.map(ApiTime),

@@ -40,7 +40,7 @@ pub(super) async fn show(
 ) -> Result<Json<LimitView>, Problem> {
     use posthaste_store::KeyScope;
     if !caller.has(KeyScope::Read) && !caller.has(KeyScope::Enqueue) {
-        return Err(Problem::new(Code::ScopeMissing, "the key needs the scope read or enqueue"));
+        return Err(Problem::new(Code::InsufficientScope, "the key needs the scope read or enqueue"));
     }
     let sender: SenderId = id.parse().map_err(|_| {
         Problem::parameter("id", "invalid_id", "must be 1 to 64 characters of A-Z a-z 0-9 _ -")

@@ -72,7 +72,7 @@ pub(super) async fn stream(
     let mut key = caller.stay(&state);
     let mut follower = state.hub.follow(&order_id);
     let looked = timeout(FIRST, follower.first()).await.map_err(|_| {
-        Problem::new(Code::StoreUnavailable, "the store did not answer in time")
+        Problem::new(Code::StorageUnavailable, "the store did not answer in time")
             .retry_after(Duration::from_secs(1))
     })?;
     key.must_tell().await?;
@@ -80,7 +80,7 @@ pub(super) async fn stream(
         return Err(Problem::unreadable(why));
     }
     let heartbeat = state.settings.trackers.heartbeat.get();
-    let told = Told {
+    let told = OrderStream {
         key,
         follower,
         next: Some(looked),
@@ -118,7 +118,7 @@ fn known(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// One stream.
-struct Told {
+struct OrderStream {
     key: OpenKey,
     follower: Follower,
     /// The first read, not sent yet.
@@ -137,7 +137,7 @@ struct Told {
     _place: TrackerPermit,
 }
 
-impl Told {
+impl OrderStream {
     /// The next piece of the stream; `None` at its end.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.greeted {

@@ -87,6 +87,6 @@ pub(super) async fn track(
 }
 
 fn violation(pointer: &str, rule: &'static str) -> Problem {
-    Problem::new(Code::InvalidBody, "a field of the body is invalid")
+    Problem::new(Code::ValidationFailed, "a field of the body is invalid")
         .with_errors([Violation::at(pointer, "invalid", rule)])
 }

@@ -24,7 +24,7 @@ impl TrackerPermit {
     /// 503 when all permits are taken or the service is stopping, 429 when the key uses its whole share.
     pub(super) fn take(state: &AppState, caller: &Caller) -> Result<Self, Problem> {
         if state.soft.is_cancelled() {
-            return Err(Problem::new(Code::Stopping, "the service is stopping").retry_after(RETRY));
+            return Err(Problem::new(Code::ShuttingDown, "the service is stopping").retry_after(RETRY));
         }
         let permit = Semaphore::try_acquire_owned(Arc::clone(&state.tracker_places)).map_err(|_| {
             Problem::new(Code::Overloaded, "too many trackers are open; retry later").retry_after(RETRY)

@@ -43,9 +43,12 @@ struct SuppressionView {
     /// `active`: the address receives nothing; `striking`: failures are being counted, the address still receives everything.
     #[schema(example = "active")]
     state: &'static str,
-    /// Why, as a stable word; a provider's own reason is `provider_` and its number.
+    /// Why, as a stable word; `provider_error` is one that only the provider's code describes.
     #[schema(example = "bounced")]
-    reason: String,
+    reason: &'static str,
+    /// The provider's code; `null` unless `reason` is `provider_error`.
+    #[schema(example = 550)]
+    provider_code: Option<u16>,
     /// The source of the entry: `provider`, `bounce`, `stop`, `unsubscribe`, `operator`.
     #[schema(example = "bounce")]
     source: &'static str,
@@ -62,6 +65,7 @@ impl From<SuppressionEntry> for SuppressionView {
             list: if entry.of_sender { "sender" } else { "channel" },
             state: if entry.active { "active" } else { "striking" },
             reason: reason_word(entry.reason).unwrap_or_default(),
+            provider_code: entry.reason.provider_code(),
             source: entry.source.word(),
             since: ApiTime(entry.since),
             strikes: entry.strikes,
@@ -204,7 +208,7 @@ async fn add(
         .map(|address| Suppress {
             sender: asked.sender.clone(),
             address,
-            reason: Reason::ByOperator,
+            reason: Reason::Manual,
             source: SuppressionSource::Operator,
             after: 1,
             notice: notice.clone(),
@@ -217,7 +221,7 @@ async fn add(
     if added + unchanged < put.len() {
         // The record was written by a newer version.
         return Err(Problem::new(
-            Code::StoreUnavailable,
+            Code::StorageUnavailable,
             "not all addresses are on the list; repeat the request",
         ));
     }

@@ -66,7 +66,7 @@ fn admit(caller: &Caller, scope: KeyScope) -> Result<(), Problem> {
     if caller.has(scope) || caller.has(KeyScope::Admin) {
         return Ok(());
     }
-    Err(Problem::new(Code::ScopeMissing, format!("the key needs the scope {} or admin", scope.word())))
+    Err(Problem::new(Code::InsufficientScope, format!("the key needs the scope {} or admin", scope.word())))
 }
 
 impl<S: Sync> FromRequestParts<S> for Changer {
@@ -93,7 +93,7 @@ pub(super) fn channel(name: &str) -> Option<Channel> {
 }
 
 fn invalid(errors: Vec<Violation>) -> Problem {
-    Problem::new(Code::InvalidBody, "a field of the body is invalid").with_errors(errors)
+    Problem::new(Code::ValidationFailed, "a field of the body is invalid").with_errors(errors)
 }
 
 impl AddressesBody {
@@ -112,7 +112,7 @@ impl AddressesBody {
             (None, Some(bound)) => Ok(Some(bound.clone())),
             (None, None) => {
                 let detail = "the list of a whole channel needs the scope admin; set sender_id for the list of a sender";
-                Err(Problem::new(Code::ScopeMissing, detail))
+                Err(Problem::new(Code::InsufficientScope, detail))
             }
         }
     }

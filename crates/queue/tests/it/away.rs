@@ -37,7 +37,7 @@ async fn without_the_store_no_request_succeeds() {
         let answer = service.ask(asked).await;
         let code = answer.problem();
         assert_eq!(answer.status, 503, "{method} {path}: {answer:?}");
-        assert!(matches!(code.as_str(), "store_unavailable" | "outcome_unknown"), "{code}");
+        assert!(matches!(code.as_str(), "storage_unavailable" | "outcome_unknown"), "{code}");
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
     }
     assert_eq!(service.ask(get("/docs")).await.status, 200, "pages that need no store are served");

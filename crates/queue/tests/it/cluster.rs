@@ -60,7 +60,7 @@ async fn reachable_partitions_are_served_while_a_primary_is_dead() {
         assert_eq!(told_by.contains(&id.as_str()), !gone.contains(p), "{p}");
         let answer = get(&format!("/v1/orders/{id}")).key(&key).send(address).await;
         if gone.contains(p) {
-            assert_eq!((answer.status, answer.problem().as_str()), (503, "store_unavailable"), "{p}");
+            assert_eq!((answer.status, answer.problem().as_str()), (503, "storage_unavailable"), "{p}");
         } else {
             assert_eq!(answer.status, 200, "{p}: {answer:?}");
         }
@@ -196,7 +196,7 @@ fn must_be_retried(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
     let code = answer.problem();
-    assert!(["store_unavailable", "outcome_unknown"].contains(&code.as_str()), "{answer:?}");
+    assert!(["storage_unavailable", "outcome_unknown"].contains(&code.as_str()), "{answer:?}");
 }
 
 async fn sees_all_partitions_again(address: SocketAddr, key: &str) {

@@ -44,17 +44,17 @@ async fn malformed_bodies_are_refused() {
         ("\u{feff}{}", 400, "malformed_json"),
         ("{\"name\":\"\\ud800\"}", 400, "malformed_json"),
         (deep.as_str(), 400, "malformed_json"),
-        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"canary7f3a\":true}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"hash\":\"canary7f3a\"}", 422, "invalid_body"),
-        ("{\"name\":\"a\\u0000\",\"scopes\":[\"admin\"]}", 422, "invalid_body"),
-        ("{\"name\":1e400,\"scopes\":[]}", 422, "invalid_body"),
-        ("{\"name\":9007199254740993,\"scopes\":[]}", 422, "invalid_body"),
-        ("{\"name\":\"\",\"scopes\":[\"admin\"]}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"scopes\":[\"canary7f3a\"]}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"scopes\":\"a, expected canary7f3a\"}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"a, expected canary7f3a\":1}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"sender_id\":\"a:{canary7f3a}\"}", 422, "invalid_body"),
-        ("{\"name\":\"a\",\"scopes\":[\"admin\"],\"expires_at\":\"canary7f3a\"}", 422, "invalid_body"),
+        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"canary7f3a\":true}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"hash\":\"canary7f3a\"}", 422, "validation_failed"),
+        ("{\"name\":\"a\\u0000\",\"scopes\":[\"admin\"]}", 422, "validation_failed"),
+        ("{\"name\":1e400,\"scopes\":[]}", 422, "validation_failed"),
+        ("{\"name\":9007199254740993,\"scopes\":[]}", 422, "validation_failed"),
+        ("{\"name\":\"\",\"scopes\":[\"admin\"]}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"scopes\":[\"canary7f3a\"]}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"scopes\":\"a, expected canary7f3a\"}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"a, expected canary7f3a\":1}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"scopes\":[\"read\"],\"sender_id\":\"a:{canary7f3a}\"}", 422, "validation_failed"),
+        ("{\"name\":\"a\",\"scopes\":[\"admin\"],\"expires_at\":\"canary7f3a\"}", 422, "validation_failed"),
     ] {
         refused(&service, post().json(body), status, code).await;
     }
@@ -127,7 +127,7 @@ async fn paths_methods_and_parameters() {
         (r#"{"history_key":"history:u1:1","timeout":11}"#, 422),
         (r#"{"history_key":"history:u1:1","timeout":-1}"#, 422),
     ] {
-        refused(&service, ask("POST", "/track").key(&key).json(body), status, "invalid_body").await;
+        refused(&service, ask("POST", "/track").key(&key).json(body), status, "validation_failed").await;
     }
     assert_eq!(written(&service.redis), before, "nothing is written");
 }
@@ -189,7 +189,7 @@ async fn a_panic_becomes_a_problem_without_details() {
     let routes = |state| api::guarded(Router::new().route("/broken", routing::get(broken)), state);
     let replica = Replica::with(&service.redis, &[], routes).await;
     let answer = get("/broken").send(replica.address).await;
-    assert_eq!((answer.status, answer.problem().as_str()), (500, "internal"));
+    assert_eq!((answer.status, answer.problem().as_str()), (500, "internal_error"));
     assert!(!answer.text().contains(CANARY), "{answer:?}");
     assert_eq!(get("/other").send(replica.address).await.status, 404, "the service continues");
 }
@@ -207,6 +207,6 @@ async fn input_that_looks_like_a_rule_is_not_repeated() {
         ("/v1/suppressions/find", r#"{"channel":{"a, expected canary7f3a":1},"addresses":[]}"#),
         ("/v1/order-ids", r#"{"sender_id":{"a, expected canary7f3a":1}}"#),
     ] {
-        refused(&service, ask("POST", path).key(&key).json(body), 422, "invalid_body").await;
+        refused(&service, ask("POST", path).key(&key).json(body), 422, "validation_failed").await;
     }
 }

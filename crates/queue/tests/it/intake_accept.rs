@@ -136,7 +136,7 @@ async fn messages_go_to_allowed_countries_and_never_to_costly_numbers() {
         // On its own it refuses the order, and nothing of the number is repeated.
         let alone = json!([{"contacts": {"sms": [numbers[5]]}}]);
         let told = give(&service, &key, &with(order(1), "recipients", alone)).await;
-        is_refused(&told, 422, "invalid_order", "a satellite phone");
+        is_refused(&told, 422, "validation_failed", "a satellite phone");
         assert!(!told.text().contains("881612"), "{told:?}");
     }
 }
@@ -156,7 +156,7 @@ async fn invalid_recipients_are_named_or_skipped() {
         {"id": "e", "contacts": {"pager": ["1"]}},
     ]);
     let answer = give(&service, &key, &body).await;
-    is_refused(&answer, 422, "invalid_order", "bad recipients");
+    is_refused(&answer, 422, "validation_failed", "bad recipients");
     let places: Vec<_> = answer.json()["errors"]
         .as_array()
         .expect("errors")
@@ -169,7 +169,7 @@ async fn invalid_recipients_are_named_or_skipped() {
         })
         .collect();
     let wanted = [
-        ("/recipients/1/contacts/email/0", "invalid_mailbox"),
+        ("/recipients/1/contacts/email/0", "invalid_email"),
         ("/recipients/2/id", "invalid_id"),
         ("/recipients/3/contacts/email/0", "wrong_type"),
         ("/recipients/4", "wrong_type"),
@@ -215,9 +215,9 @@ async fn the_same_order_under_an_id_is_a_repeat_and_another_is_a_conflict() {
     let again = service.ask(as_lines).await;
     assert_eq!(again.json(), first.json());
     let other = service.ask(put(&with(order(2), "text", json!(CANARY)))).await;
-    is_refused(&other, 409, "order_exists", "another text");
+    is_refused(&other, 409, "order_already_exists", "another text");
     let other = service.ask(put(&order(3))).await;
-    is_refused(&other, 409, "order_exists", "another recipient");
+    is_refused(&other, 409, "order_already_exists", "another recipient");
     assert_eq!(written(&service.redis), stored);
 }
 
@@ -247,7 +247,7 @@ async fn a_dry_run_reports_everything_and_writes_nothing() {
     assert_eq!(answer.json()["recipients"]["deliveries"], json!({"email": 9_000}), "{answer:?}");
     let bad = with(order(1), "text", json!(" "));
     let answer = service.ask(ask("POST", "/v1/orders?dry_run=true").key(&key).json(&bad.to_string())).await;
-    is_refused(&answer, 422, "invalid_order", "an empty text");
+    is_refused(&answer, 422, "validation_failed", "an empty text");
     assert_eq!(written(&service.redis), before);
 }
 
@@ -261,15 +261,15 @@ async fn senders_and_roles_must_match_the_key() {
     is_refused(&give(&service, &bound, &other).await, 403, "sender_not_allowed", "another sender");
     let role = with(order(1), "sender", json!({"id": "u1", "role": "staff"}));
     is_refused(&give(&service, &bound, &role).await, 403, "sender_not_allowed", "a role");
-    is_refused(&give(&service, &reader, &order(1)).await, 403, "scope_missing", "a reader");
+    is_refused(&give(&service, &reader, &order(1)).await, 403, "insufficient_scope", "a reader");
     let put = ask("PUT", "/v1/orders/u2.5").key(&bound).json(&order(1).to_string());
     is_refused(&service.ask(put).await, 403, "sender_not_allowed", "another's id");
     let master = service.master().await;
     let unknown = with(order(1), "sender", json!({"id": "u1", "role": CANARY}));
-    is_refused(&give(&service, &master, &unknown).await, 403, "unknown_role", "an unknown role");
+    is_refused(&give(&service, &master, &unknown).await, 403, "role_not_allowed", "an unknown role");
     let mut nobody = order(1);
     nobody.as_object_mut().expect("an object").remove("sender");
-    is_refused(&give(&service, &master, &nobody).await, 422, "invalid_order", "no sender");
+    is_refused(&give(&service, &master, &nobody).await, 422, "validation_failed", "no sender");
     let mut after = written(&service.redis);
     after.retain(|name| !before.contains(name));
     assert!(after.iter().all(|name| name.starts_with("key")), "{after:?}");

@@ -83,7 +83,7 @@ async fn an_order_is_cancelled_once_and_repeats_get_the_same_response() {
     let moved = json!({"deliver_at": due}).to_string();
     let path = format!("/v1/orders/{}", id.as_str().expect("an id"));
     let answer = service.ask(ask("PATCH", &path).key(&key).json(&moved)).await;
-    is_refused(&answer, 409, "order_state", "it was cancelled");
+    is_refused(&answer, 409, "order_unexpected_status", "it was cancelled");
     assert_eq!(answer.json()["state"], "cancelled");
     let other = service.key(&[KeyScope::Enqueue], Some("u2")).await;
     for path in [format!("{path}/cancel"), "/v1/orders/u1.5/cancel".to_owned()] {
@@ -106,7 +106,7 @@ async fn final_orders_are_refused_and_deliveries_being_sent_are_too_late() {
     let order_id = deliver(&service, &[(0, OutcomeKind::Sent)]).await;
     let path = format!("/v1/orders/{}/cancel", order_id.wire_id());
     let answer = service.ask(ask("POST", &path).key(&key)).await;
-    is_refused(&answer, 409, "order_state", "all is sent");
+    is_refused(&answer, 409, "order_unexpected_status", "all is sent");
     assert_eq!(answer.json()["state"], "finished");
 }
 
@@ -125,15 +125,15 @@ async fn an_order_can_be_moved_until_it_is_due() {
         assert_eq!((moved.status, moved.json()["due_at"].clone()), (200, json!(ApiTime(later).to_string())));
     }
     for (body, code) in [
-        (json!({"deliver_at": CANARY}), "invalid_order"),
-        (json!({"deliver_at": "9999-01-01T00:00:00Z"}), "invalid_order"),
+        (json!({"deliver_at": CANARY}), "validation_failed"),
+        (json!({"deliver_at": "9999-01-01T00:00:00Z"}), "validation_failed"),
         (
             json!({"deliver_at": ApiTime(later).to_string(), "not_after": ApiTime(hour).to_string()}),
-            "invalid_order",
+            "validation_failed",
         ),
-        (json!({"deliver_at": 5}), "invalid_body"),
-        (json!({}), "invalid_body"),
-        (json!({"deliver_at": ApiTime(later).to_string(), CANARY: 1}), "invalid_body"),
+        (json!({"deliver_at": 5}), "validation_failed"),
+        (json!({}), "validation_failed"),
+        (json!({"deliver_at": ApiTime(later).to_string(), CANARY: 1}), "validation_failed"),
     ] {
         is_refused(&service.ask(patch(&body)).await, 422, code, &body.to_string());
     }
@@ -143,7 +143,7 @@ async fn an_order_can_be_moved_until_it_is_due() {
     let path = format!("/v1/orders/{}", now["order_id"].as_str().expect("an id"));
     let body = json!({"deliver_at": ApiTime(later).to_string()}).to_string();
     let answer = service.ask(ask("PATCH", &path).key(&key).json(&body)).await;
-    is_refused(&answer, 409, "order_state", "its time has come");
+    is_refused(&answer, 409, "order_unexpected_status", "its time has come");
     assert_eq!(answer.json()["state"], "running");
 }
 
@@ -186,15 +186,15 @@ async fn retries_may_be_refused_or_repeated() {
     let old = deliver(&service, &[(0, OutcomeKind::Failed)]).await.wire_id();
     let before = written(&service.redis);
     for (body, status, code) in [
-        (json!({"states": ["sent"]}), 422, "invalid_order"),
-        (json!({"states": ["pending"]}), 422, "invalid_order"),
-        (json!({"states": [CANARY]}), 422, "invalid_order"),
-        (json!({"states": []}), 422, "invalid_order"),
-        (json!({"recipient_ids": []}), 422, "invalid_order"),
-        (json!({"recipient_ids": [format!("{CANARY} x")]}), 422, "invalid_order"),
-        (json!({"deliver_at": CANARY}), 422, "invalid_order"),
-        (json!({"states": 5}), 422, "invalid_body"),
-        (json!({CANARY: 5}), 422, "invalid_body"),
+        (json!({"states": ["sent"]}), 422, "validation_failed"),
+        (json!({"states": ["pending"]}), 422, "validation_failed"),
+        (json!({"states": [CANARY]}), 422, "validation_failed"),
+        (json!({"states": []}), 422, "validation_failed"),
+        (json!({"recipient_ids": []}), 422, "validation_failed"),
+        (json!({"recipient_ids": [format!("{CANARY} x")]}), 422, "validation_failed"),
+        (json!({"deliver_at": CANARY}), 422, "validation_failed"),
+        (json!({"states": 5}), 422, "validation_failed"),
+        (json!({CANARY: 5}), 422, "validation_failed"),
         (json!({"states": ["unknown"]}), 409, "nothing_to_retry"),
         (json!({"recipient_ids": ["nobody"]}), 409, "nothing_to_retry"),
     ] {

@@ -95,9 +95,9 @@ async fn a_refused_request_does_not_use_up_its_key() {
     let key = service.master().await;
     let before = written(&service.redis);
     let bad = with(order(1), "not_after", json!("1970-01-01T00:00:00Z"));
-    is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "invalid_order", "an end that is past");
+    is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "validation_failed", "an end that is past");
     let bad = with(order(1), "text", json!(" "));
-    is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "invalid_order", "an empty text");
+    is_refused(&service.ask(keyed(&key, "k", &bad)).await, 422, "validation_failed", "an empty text");
     assert_eq!(written(&service.redis), before, "nothing is written");
     assert_eq!(service.ask(keyed(&key, "k", &order(1))).await.status, 200);
     for bad in ["", &"k".repeat(10_000), "ключ"] {
@@ -135,7 +135,7 @@ async fn a_repeated_order_keeps_the_times_it_got() {
     })
     .await;
     let fresh = ask("PUT", "/v1/orders/u1.8").key(&key).json(&body.to_string());
-    is_refused(&service.ask(fresh).await, 422, "invalid_order", "a new one would end before it is due");
+    is_refused(&service.ask(fresh).await, 422, "validation_failed", "a new one would end before it is due");
     let again = service.ask(put()).await;
     assert_eq!(again.json(), first.json());
     let again = service.ask(keyed(&key, &name, &body)).await;

@@ -78,7 +78,7 @@ async fn roles_and_limits_apply() {
     for role in [json!(CANARY), json!("student"), json!(null)] {
         let mut wrong = body(&history);
         wrong["sender"]["role"] = role;
-        is_refused(&queue(&service, &key, &wrong).await, 403, "unknown_role", &wrong.to_string());
+        is_refused(&queue(&service, &key, &wrong).await, 403, "role_not_allowed", &wrong.to_string());
     }
     assert_eq!(written(&service.redis), before);
     for _ in 0..4 {
@@ -86,7 +86,7 @@ async fn roles_and_limits_apply() {
         assert_eq!(queue(&service, &key, &body(&history)).await.status, 200);
     }
     let answer = queue(&service, &key, &body(&history)).await;
-    is_refused(&answer, 429, "daily_limit", "a fifth order");
+    is_refused(&answer, 429, "daily_limit_exceeded", "a fifth order");
     assert!(answer.header("retry-after").is_some());
 }
 
@@ -110,7 +110,7 @@ async fn invalid_fields_are_named() {
     ] {
         let wrong = with(body(&history), name, value);
         let answer = queue(&service, &key, &wrong).await;
-        is_refused(&answer, 422, "invalid_order", &wrong.to_string());
+        is_refused(&answer, 422, "validation_failed", &wrong.to_string());
         assert_eq!(first_flaw(&answer).0, place, "{answer:?}");
     }
     for path in ["/history_key?sender_id=a:b", "/history_key?x=1", "/queue/limit?uid=%7B0%7D", "/queue/limit"]

@@ -23,11 +23,11 @@ async fn a_role_has_a_daily_limit_of_orders() {
     }
     let full = written(&service.redis);
     let answer = give(&service, &key, &of("trainer")).await;
-    is_refused(&answer, 429, "daily_limit", "a fifth order");
+    is_refused(&answer, 429, "daily_limit_exceeded", "a fifth order");
     let wait: u64 = answer.header("retry-after").expect("a wait").parse().expect("seconds");
     assert!((1..=86_400).contains(&wait), "{wait}");
     let keyed = post(&key, &of("trainer")).header("idempotency-key", "k");
-    is_refused(&service.ask(keyed).await, 429, "daily_limit", "with a key");
+    is_refused(&service.ask(keyed).await, 429, "daily_limit_exceeded", "with a key");
     assert_eq!(written(&service.redis), full, "nothing is written");
     let told = limit().await;
     assert_eq!((told["value"].clone(), told["daily"].clone()), (json!(4), json!(4)));
@@ -52,7 +52,7 @@ async fn a_repeated_order_does_not_count_twice() {
     for n in 1..=4 {
         assert_eq!(service.ask(put(n)).await.status, 200, "even if the limit is reached");
     }
-    is_refused(&service.ask(put(5)).await, 429, "daily_limit", "a fifth order");
+    is_refused(&service.ask(put(5)).await, 429, "daily_limit_exceeded", "a fifth order");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_refused_order_gives_its_place_back() {
     let other = with(of("staff"), "text", json!("Another"));
     for _ in 0..20 {
         let answer = service.ask(ask("PUT", "/v1/orders/u1.1").key(&key).json(&other.to_string())).await;
-        is_refused(&answer, 409, "order_exists", "another order");
+        is_refused(&answer, 409, "order_already_exists", "another order");
     }
     let head = json!({"sender": {"id": "u1", "role": "staff"}, "text": "Hello"});
     let mut body = lines(&head, (0..6_000).map(recipient));
@@ -91,7 +91,7 @@ async fn places_of_orders_never_stored_are_recovered_when_the_day_is_full() {
     let long_ago = (now - 11 * 60_000).to_string();
     service.redis.command(&["ZADD", "limit:{u1}", &long_ago, "u1:17"]).expect("a place");
     assert_eq!(give(&service, &key, &of("trainer")).await.status, 200);
-    is_refused(&give(&service, &key, &of("trainer")).await, 429, "daily_limit", "a fifth order");
+    is_refused(&give(&service, &key, &of("trainer")).await, 429, "daily_limit_exceeded", "a fifth order");
 }
 
 /// Noon in UTC, a few days ahead.
@@ -126,8 +126,8 @@ async fn quiet_hours_move_orders_due_in_them() {
     let before = written(&service.redis);
     let short = with(at(noon), "not_after", json!(ApiTime(UnixMs(noon.0 + 3_600_000)).to_string()));
     let answer = give(&service, &key, &short).await;
-    is_refused(&answer, 422, "invalid_order", "an end in the quiet hours");
-    assert_eq!(first_flaw(&answer), ("/not_after".to_owned(), "ends_before_due".to_owned()));
+    is_refused(&answer, 422, "validation_failed", "an end in the quiet hours");
+    assert_eq!(first_flaw(&answer), ("/not_after".to_owned(), "expires_before_delivery".to_owned()));
     assert_eq!(written(&service.redis), before);
     // The same id is always moved to the same time, and a repeat of a moved order keeps that time.
     let put = || ask("PUT", "/v1/orders/u1.7").key(&key).json(&at(noon).to_string());

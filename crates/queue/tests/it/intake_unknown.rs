@@ -184,7 +184,7 @@ async fn a_full_store_refuses_and_keeps_nothing() {
     server.command(&["CONFIG", "SET", "maxmemory", "1mb"]).expect("a limit");
     let answer = asked().send(address).await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(answer.problem(), "store_full", "{answer:?}");
+    assert_eq!(answer.problem(), "storage_full", "{answer:?}");
     assert!(answer.header("retry-after").is_some());
     assert_eq!(written(&server), before);
     server.command(&["CONFIG", "SET", "maxmemory", "4gb"]).expect("no limit");

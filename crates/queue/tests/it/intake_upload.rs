@@ -37,7 +37,7 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
         (
             json!({"id": "x", "contacts": {"email": [CANARY]}}).to_string(),
             "15002/contacts/email/0",
-            "invalid_mailbox",
+            "invalid_email",
         ),
         (format!("{{\"id\":\"{CANARY}"), "15002", "malformed_json"),
         ("7".to_owned(), "15002", "wrong_type"),
@@ -47,7 +47,7 @@ async fn an_invalid_line_refuses_the_upload_and_leaves_nothing() {
         body.extend_from_slice(format!("{bad}\n").as_bytes());
         body.extend_from_slice(&lines(&recipient(20_000), (20_001..25_000).map(recipient)));
         let status = if code == "malformed_json" { 400 } else { 422 };
-        let problem = if status == 400 { "malformed_json" } else { "invalid_order" };
+        let problem = if status == 400 { "malformed_json" } else { "validation_failed" };
         let asked = upload(&key, "/v1/orders", &body).header("idempotency-key", "k");
         let answer = service.ask(asked).await;
         is_refused(&answer, status, problem, &bad);
@@ -75,10 +75,10 @@ async fn invalid_first_lines_are_refused() {
     for (first, status, code) in [
         (String::new(), 400, "malformed_json"),
         ("[]".to_owned(), 400, "malformed_json"),
-        (recipient(1).to_string(), 422, "invalid_order"),
-        (order(1).to_string(), 422, "invalid_order"),
-        (with(head(), "text", json!(" ")).to_string(), 422, "invalid_order"),
-        (head().to_string(), 422, "invalid_order"),
+        (recipient(1).to_string(), 422, "validation_failed"),
+        (order(1).to_string(), 422, "validation_failed"),
+        (with(head(), "text", json!(" ")).to_string(), 422, "validation_failed"),
+        (head().to_string(), 422, "validation_failed"),
     ] {
         let answer = service.ask(upload(&key, "/v1/orders", first.as_bytes())).await;
         is_refused(&answer, status, code, &first);

@@ -60,7 +60,7 @@ async fn two_live_keys_may_share_a_name_but_not_three() {
     let make = || service.ask(ask("POST", "/v1/keys").key(&master).json(body));
     let (first, second, third) = (make().await, make().await, make().await);
     assert_eq!((first.status, second.status), (201, 201));
-    assert_eq!((third.status, third.problem().as_str()), (409, "too_many_keys"));
+    assert_eq!((third.status, third.problem().as_str()), (409, "key_name_taken"));
     let old = first.json();
     let path = format!("/v1/keys/{}", old["id"].as_str().expect("an id"));
     assert_eq!(service.ask(ask("DELETE", &path).key(&master)).await.status, 204);

@@ -201,7 +201,7 @@ impl<'a> Trial<'a> {
                 assert!(document["order_id"].is_string(), "{what}: {answer:?}");
                 assert!(orders <= 1, "{what}: {answer:?}");
             }
-            (503 | 500, "store_full" | "store_unavailable" | "internal") => {
+            (503 | 500, "storage_full" | "storage_unavailable" | "internal_error") => {
                 assert_eq!(orders, 0, "{what}: stored, but reported as refused: {answer:?}");
             }
             _ => panic!("{what}: {answer:?}"),

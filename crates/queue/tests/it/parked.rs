@@ -150,7 +150,7 @@ async fn an_operator_lists_releases_and_fails_parked_orders() {
         ("POST", "/v1/parked/u1.1/fail"),
     ] {
         let answer = service.ask(ask(method, path).key(&reader)).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (403, &"scope_missing".into()), "{path}");
+        assert_eq!((answer.status, &answer.json()["code"]), (403, &"insufficient_scope".into()), "{path}");
     }
     let page = service.ask(get("/v1/parked?limit=1").key(&key)).await.json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "{page}");

@@ -143,7 +143,7 @@ async fn mailboxes_of_a_key_are_checked_and_normalised() {
         let mut body = json!({"name": "n", "scopes": ["enqueue"], "sender_id": "office"});
         body[field] = wrong.clone();
         let answer = service.ask(ask("POST", "/v1/keys").key(&master).json(&body.to_string())).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid_body"), "{wrong}");
+        assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{wrong}");
         assert_eq!(places(&answer), [format!("/{field}")], "{wrong}");
         assert!(!answer.text().contains("canary"), "{answer:?}");
     }

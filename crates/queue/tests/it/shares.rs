@@ -108,7 +108,7 @@ async fn the_addresses_checked_in_one_body_are_limited() {
         order["invalid"] = json!(invalid);
         let asked = ask("POST", "/v1/orders?dry_run=true").key(&key).json(&order.to_string());
         let answer = service.ask(asked).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid_order"), "{answer:?}");
+        assert_eq!((answer.status, answer.problem().as_str()), (422, "validation_failed"), "{answer:?}");
         let error = &answer.json()["errors"][0];
         assert_eq!((&error["pointer"], &error["code"]), (&json!("/recipients"), &json!("too_many")));
     }

@@ -41,7 +41,7 @@ fn to(block: &str, count: usize) -> Value {
 
 #[track_caller]
 fn refused_by(answer: &Answer, limit: &str, most: u64) {
-    is_refused(answer, 429, "sms_limit", limit);
+    is_refused(answer, 429, "sms_limit_exceeded", limit);
     assert_eq!(
         (&answer.json()["limit"], &answer.json()["most"]),
         (&json!(limit), &json!(most)),
@@ -90,7 +90,7 @@ async fn an_order_counts_once_and_a_refused_one_does_not() {
     // Too many for what is left, and then one that fits.
     refused_by(&service.ask(put(2, &to("+7999001", 5))).await, "segments_a_day", 10);
     // Refused for another reason after its share was taken: another order has the id.
-    is_refused(&service.ask(put(1, &to("+7999000", 3))).await, 409, "order_exists", "another body");
+    is_refused(&service.ask(put(1, &to("+7999000", 3))).await, 409, "order_already_exists", "another body");
     assert_eq!(service.ask(put(2, &to("+7999001", 4))).await.status, 200);
     for n in [1, 2] {
         let body = if n == 1 { to("+7999000", 6) } else { to("+7999001", 4) };

@@ -60,7 +60,7 @@ async fn an_address_is_suppressed_found_and_lifted() {
     assert_eq!(found["items"][1], json!({"index": 1, "suppressed": false, "entries": []}));
     let entry = &found["items"][0]["entries"][0];
     let told = ["list", "state", "reason", "source"].map(|name| entry[name].as_str().expect("a word"));
-    assert_eq!(told, ["channel", "active", "by_operator", "operator"]);
+    assert_eq!(told, ["channel", "active", "manual", "operator"]);
     assert!(entry["since"].as_str().expect("a time").contains('T'), "{entry}");
 
     let id = entry["id"].as_str().expect("an id");
@@ -97,7 +97,7 @@ async fn a_sender_has_its_own_list_and_sees_no_other() {
         let refused = post(&service, &other, path, &of_sender("u1", &ann)).await;
         assert_eq!((refused.status, refused.problem().as_str()), (403, "sender_not_allowed"), "{path}");
         let refused = post(&service, &any, path, &of_channel(&ann)).await;
-        assert_eq!((refused.status, refused.problem().as_str()), (403, "scope_missing"), "{path}");
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "insufficient_scope"), "{path}");
     }
     post(&service, &admin, PATH, &of_channel(&ann)).await;
     assert_eq!(post(&service, &bound, LIFT, &of_channel(&ann)).await.json()["lifted"], 1);
@@ -129,7 +129,7 @@ async fn all_entries_are_listed_page_by_page() {
     let entry = |n: u32| Suppress {
         sender: n.is_multiple_of(2).then(|| "u1".parse().expect("a sender")),
         address: Address::new(format!("r{n}@example.org")),
-        reason: Reason::Provider(1_550),
+        reason: Reason::Provider(550),
         source: SuppressionSource::Bounce,
         after: if n == 0 { 3 } else { 1 },
         notice: ConsentNotice::heard(tokio::time::Instant::now()),
@@ -145,15 +145,21 @@ async fn all_entries_are_listed_page_by_page() {
         let listed = page.json();
         for item in listed["items"].as_array().expect("items") {
             seen.insert(item["id"].as_str().expect("an id").to_owned());
-            states.insert(format!("{} {} {}", item["list"], item["state"], item["reason"]).replace('"', ""));
+            states.insert(
+                format!("{} {} {} {}", item["list"], item["state"], item["reason"], item["provider_code"])
+                    .replace('"', ""),
+            );
         }
         let Some(cursor) = listed["next_cursor"].as_str() else { break };
         path = format!("/v1/suppressions?channel=email&limit=200&cursor={cursor}");
         assert_eq!(page.header("link"), Some(format!("<{path}>; rel=\"next\"")));
     }
     assert_eq!(seen.len(), 700);
-    let expected =
-        ["channel active provider_1550", "sender active provider_1550", "sender striking provider_1550"];
+    let expected = [
+        "channel active provider_error 550",
+        "sender active provider_error 550",
+        "sender striking provider_error 550",
+    ];
     assert_eq!(states.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     assert_eq!(service.ask(get("/v1/suppressions?channel=sms").key(&admin)).await.json()["items"], json!([]));
 }
@@ -230,7 +236,7 @@ async fn no_address_is_in_the_database_a_response_or_an_id() {
         told += &post(&service, &admin, path, &body).await.text();
     }
     told += &service.ask(get("/v1/suppressions?channel=email").key(&admin)).await.text();
-    assert!(told.contains("by_operator") && !told.contains("canary"), "{told}");
+    assert!(told.contains("manual") && !told.contains("canary"), "{told}");
     let stored = stored(&service);
     assert!(stored.contains("suppressed:{0}:email") && !stored.contains("canary"), "{stored}");
 }

@@ -99,7 +99,7 @@ pub(super) struct Done {
 
 /// The result.
 #[derive(Debug, Serialize)]
-pub(super) struct Told {
+pub(super) struct SentUpdate {
     bot: u64,
     update_id: i64,
 }
@@ -231,7 +231,10 @@ pub(super) async fn reply(State(outbox): State<Outbox>, body: Body<Reply>) -> Re
 }
 
 /// `POST /providers/telegram/people`: `{"person":1001,"does":"block"}`, `"unblock"`, or `{"write":"/start"}`.
-pub(super) async fn does(State(outbox): State<Outbox>, body: Body<Done>) -> Result<Json<Told>, Problem> {
+pub(super) async fn does(
+    State(outbox): State<Outbox>,
+    body: Body<Done>,
+) -> Result<Json<SentUpdate>, Problem> {
     let Done { bot, person, does } = read(body)?;
     if !(1..1 << 52).contains(&person) {
         return Err(Problem::invalid("person must be the id of a person, such as 1001"));
@@ -240,6 +243,6 @@ pub(super) async fn does(State(outbox): State<Outbox>, body: Body<Done>) -> Resu
         return Err(Problem::invalid("the message must have 1 to 4,096 characters"));
     }
     let told = outbox.providers.telegram.does(bot, person, &does, SystemClock.now());
-    let told = told.map(|(bot, update_id)| Json(Told { bot, update_id }));
+    let told = told.map(|(bot, update_id)| Json(SentUpdate { bot, update_id }));
     told.ok_or_else(|| Problem::invalid("bot is missing, and no bot has made a request yet"))
 }

@@ -77,7 +77,7 @@ pub enum Step {
     /// It dies.
     Crash { courier: usize },
     /// Some courier reclaims the leases of a channel.
-    Sweep { channel: usize },
+    ReclaimLeases { channel: usize },
     /// Some courier's resolver claims unresolved deliveries and reads them.
     ClaimUnresolved { channel: usize },
     /// It sends its decisions.
@@ -95,17 +95,17 @@ pub enum Step {
     /// An order is cancelled.
     Cancel { order: usize },
     /// An order is moved: to now, or two units later.
-    Move { order: usize, now: bool, fate: CallFate },
+    Reschedule { order: usize, now: bool, fate: CallFate },
     /// The provider sends a receipt about a delivery it took.
     Receipt { parcel: usize, delivery: usize, attempt: u8, word: ReceiptStatus },
     /// Some process promotes due orders.
-    Ring,
+    PromoteDue,
     /// Some process expires the parcels of an index.
-    Close { channel: usize, index: Index },
+    ExpireParcels { channel: usize, index: Index },
     /// Some process repairs the indexes of an order.
-    Audit { order: usize, channel: usize },
+    RepairIndexes { order: usize, channel: usize },
     /// Some process purges a day of ended orders.
-    Retire,
+    PurgeOrders,
     /// Half a year passes.
     Rest,
 }
@@ -274,7 +274,7 @@ impl Explorer {
             let mine =
                 || view.parcels.iter().zip(&self.scenario.parcels).filter(|(_, p)| p.channel == channel);
             if mine().any(|(parcel, _)| parcel.leased.is_some()) {
-                actions.push(Step::Sweep { channel });
+                actions.push(Step::ReclaimLeases { channel });
             }
             if state.resolvers[channel].is_some() {
                 self.fates(state, false, |fate| actions.push(Step::Resolve { channel, fate }));
@@ -298,7 +298,7 @@ impl Explorer {
             }
             if state.left.moves > 0 && it.due.is_some() {
                 for now in [true, false] {
-                    self.fates(state, false, |fate| actions.push(Step::Move { order, now, fate }));
+                    self.fates(state, false, |fate| actions.push(Step::Reschedule { order, now, fate }));
                 }
             }
         }
@@ -327,16 +327,16 @@ impl Explorer {
     }
 
     fn of_sweepers(&self, state: &ExplorerState, actions: &mut Vec<Step>) {
-        actions.push(Step::Ring);
+        actions.push(Step::PromoteDue);
         for channel in 0..self.scenario.channels.len() {
             for index in [Index::Ready(Priority::Urgent), Index::Ready(Priority::Bulk), Index::Unresolved] {
-                actions.push(Step::Close { channel, index });
+                actions.push(Step::ExpireParcels { channel, index });
             }
         }
         for (order, it) in state.view.orders.iter().enumerate() {
             if it.head.is_some() && !it.ended {
                 let channels = self.scenario.orders[order].channels.iter();
-                actions.extend(channels.map(|(channel, _)| Step::Audit { order, channel: *channel }));
+                actions.extend(channels.map(|(channel, _)| Step::RepairIndexes { order, channel: *channel }));
             }
         }
         if state.view.now < self.over(state) {
@@ -344,7 +344,7 @@ impl Explorer {
         }
         if state.view.orders.iter().any(|order| order.retirements > 0) {
             actions.push(Step::Rest);
-            actions.push(Step::Retire);
+            actions.push(Step::PurgeOrders);
         }
     }
 }

@@ -283,7 +283,7 @@ impl Writer<'_> {
                     decisions.iter().map(|(delivery, attempt, it)| (*delivery, (*attempt, decision(it))));
                 (5, parcel, self.naming.place(decisions)).hash(&mut hasher);
             }
-            ScriptRequest::Move { order, due, revision } => {
+            ScriptRequest::Reschedule { order, due, revision } => {
                 let known = self.explorer.names.revision(&self.state.world, *order);
                 (6, order, left(self.state.view.now, *due), known.cmp(revision)).hash(&mut hasher);
             }

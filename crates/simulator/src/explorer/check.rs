@@ -163,7 +163,9 @@ impl Explorer {
             Some(ScriptRequest::Settle { fence, .. } | ScriptRequest::Release { fence, .. }) => {
                 *fence == lease.fence
             }
-            Some(ScriptRequest::Sweep { .. }) => old.leased.is_some_and(|ends| ends <= state.view.now),
+            Some(ScriptRequest::ReclaimLeases { .. }) => {
+                old.leased.is_some_and(|ends| ends <= state.view.now)
+            }
             _ => false,
         };
         if !by_right {
@@ -301,7 +303,7 @@ fn may_cause(command: &ScriptRequest, event: DeliveryEvent) -> bool {
             ends || matches!(event, DeliveryEvent::Settle(_) | DeliveryEvent::Evidence(_))
         }
         ScriptRequest::Release { .. } => ends,
-        ScriptRequest::Sweep { .. } => {
+        ScriptRequest::ReclaimLeases { .. } => {
             ends || matches!(event, DeliveryEvent::LeaseOver | DeliveryEvent::GiveUp)
         }
         ScriptRequest::Resolve { .. } => {
@@ -313,15 +315,15 @@ fn may_cause(command: &ScriptRequest, event: DeliveryEvent) -> bool {
                     | DeliveryEvent::Resolve(_)
             )
         }
-        ScriptRequest::Receipt { .. } => {
+        ScriptRequest::ApplyReceipt { .. } => {
             let DeliveryEvent::Evidence(outcome) = event else {
                 return matches!(event, DeliveryEvent::Receipt(_));
             };
             matches!(outcome, OutcomeKind::Sent | OutcomeKind::Delivered)
         }
         ScriptRequest::Cancel { .. } => event == DeliveryEvent::Cancel,
-        ScriptRequest::Close { .. } => ends || event == DeliveryEvent::ResolveHold,
-        ScriptRequest::Audit { .. } => event == DeliveryEvent::LeaseOver,
+        ScriptRequest::ExpireParcels { .. } => ends || event == DeliveryEvent::ResolveHold,
+        ScriptRequest::RepairIndexes { .. } => event == DeliveryEvent::LeaseOver,
         _ => false,
     }
 }

@@ -36,21 +36,21 @@ pub(super) const RENEWED_MS: i64 = 2 * UNIT_MS;
 #[expect(missing_docs, reason = "the fields are those of the scripts, which say what they are")]
 pub enum ScriptRequest {
     Enqueue { order: usize },
-    Ring,
+    PromoteDue,
     Claim { courier: usize, life: u16, number: u64, begin: u32 },
     Begin { parcel: usize, fence: u64, deliveries: Vec<(u16, u8)> },
     Settle { parcel: usize, fence: u64, leave: bool, reports: Vec<(u16, PendingReport)> },
     Release { parcel: usize, fence: u64 },
     Renew { parcel: usize, fence: u64 },
-    Sweep { channel: usize },
+    ReclaimLeases { channel: usize },
     ClaimUnresolved { channel: usize },
     Resolve { parcel: usize, decisions: Vec<(u16, u8, Decision)> },
-    Receipt { parcel: usize, delivery: u16, attempt: u8, word: ReceiptStatus },
+    ApplyReceipt { parcel: usize, delivery: u16, attempt: u8, word: ReceiptStatus },
     Cancel { order: usize },
-    Move { order: usize, due: i64, revision: u64 },
-    Close { channel: usize, index: Index },
-    Audit { order: usize, channel: usize },
-    Retire { day: u64 },
+    Reschedule { order: usize, due: i64, revision: u64 },
+    ExpireParcels { channel: usize, index: Index },
+    RepairIndexes { order: usize, channel: usize },
+    PurgeOrders { day: u64 },
 }
 
 /// What the server answered.
@@ -63,11 +63,11 @@ pub enum ServerAnswer {
     Settled(ParcelCode, Vec<Reported>),
     Released(ParcelCode),
     Renewed(Renewed),
-    Swept { unresolved: u64, poison: u64, parcels: u64 },
+    Reclaimed { unresolved: u64, poison: u64, parcels: u64 },
     Members(Vec<ParcelId>),
     Resolved(Vec<Decided>),
     Receipt(Option<Reported>),
-    Mended(u32),
+    Repaired(u32),
     Done,
 }
 
@@ -129,7 +129,7 @@ impl ScriptServer<'_> {
             |parcel: usize, fence: u64| ParcelRef { parcel_id: s.parcels[parcel].parcel_id.clone(), fence };
         Ok(match command {
             ScriptRequest::Enqueue { order } => self.enqueue(world, events, *order)?,
-            ScriptRequest::Ring => {
+            ScriptRequest::PromoteDue => {
                 self.call(world, events, &PromoteDue { keys })?;
                 ServerAnswer::Done
             }
@@ -215,7 +215,7 @@ impl ScriptServer<'_> {
                     Resolved::Gone => ServerAnswer::Done,
                 }
             }
-            ScriptRequest::Receipt { parcel, delivery, attempt, word } => {
+            ScriptRequest::ApplyReceipt { parcel, delivery, attempt, word } => {
                 let spec = &s.parcels[*parcel];
                 let receipt = ApplyReceipt {
                     keys,
@@ -242,7 +242,7 @@ impl ScriptServer<'_> {
         let s = self.scenario;
         let keys = &s.keys;
         match command {
-            ScriptRequest::Sweep { channel } => {
+            ScriptRequest::ReclaimLeases { channel } => {
                 let sweep = ReclaimLeases {
                     keys,
                     channel: &s.channels[*channel],
@@ -251,7 +251,7 @@ impl ScriptServer<'_> {
                     forget_after: ms(86_400_000),
                 };
                 let swept = self.call(world, events, &sweep)?.reply;
-                return Ok(ServerAnswer::Swept {
+                return Ok(ServerAnswer::Reclaimed {
                     unresolved: swept.unresolved,
                     poison: swept.poison,
                     parcels: swept.parcels,
@@ -265,7 +265,7 @@ impl ScriptServer<'_> {
             ScriptRequest::Cancel { order } => {
                 self.call(world, events, &Cancel { keys, order_id: &s.orders[*order].order_id })?;
             }
-            ScriptRequest::Move { order, due, revision } => {
+            ScriptRequest::Reschedule { order, due, revision } => {
                 let order_id = &s.orders[*order].order_id;
                 let due = UnixMs(u64::try_from(*due).unwrap_or(0));
                 self.call(
@@ -274,7 +274,7 @@ impl ScriptServer<'_> {
                     &Reschedule { keys, order_id, due, not_after: None, revision: *revision },
                 )?;
             }
-            ScriptRequest::Close { channel, index } => {
+            ScriptRequest::ExpireParcels { channel, index } => {
                 let close = ExpireParcels {
                     keys,
                     channel: &s.channels[*channel],
@@ -284,7 +284,7 @@ impl ScriptServer<'_> {
                 };
                 self.call(world, events, &close)?;
             }
-            ScriptRequest::Audit { order, channel } => {
+            ScriptRequest::RepairIndexes { order, channel } => {
                 let audit = RepairIndexes {
                     keys,
                     channel: &s.channels[*channel],
@@ -293,10 +293,10 @@ impl ScriptServer<'_> {
                 };
                 use posthaste_protocol::scripts::repair_indexes::RepairedIndexes;
                 if let RepairedIndexes::Ok { mended, .. } = self.call(world, events, &audit)?.reply {
-                    return Ok(ServerAnswer::Mended(mended));
+                    return Ok(ServerAnswer::Repaired(mended));
                 }
             }
-            ScriptRequest::Retire { day } => {
+            ScriptRequest::PurgeOrders { day } => {
                 self.call(world, events, &PurgeOrders { keys, day: *day, retention_days: 90 })?;
             }
             _ => {}
@@ -333,18 +333,18 @@ pub fn plan(
     let policy = scenario.orders[scenario.parcels[parcel].order].on_unknown;
     let trusting = scenario.resolver == Resolver::Trusting && truth.is_some();
     match (policy, delivery.repeated && !trusting) {
-        _ if delivery.reason == Reason::TriesSpent => Decision::Hold(Reason::TriesSpent),
+        _ if delivery.reason == Reason::RetriesExhausted => Decision::Hold(Reason::RetriesExhausted),
         _ if scenario.tokens && delivery.token.is_some() => Decision::Repeat,
         _ if scenario.resolver == Resolver::Asking => match truth {
             Some(truth) if truth.taken.contains(&delivery.attempt) => {
                 Decision::Found(OutcomeKind::Sent, Reason::None)
             }
             Some(_) => Decision::Repeat,
-            None => Decision::Hold(Reason::Held),
+            None => Decision::Hold(Reason::NotRetried),
         },
         (OnUnknown::Retry, false) => Decision::Retry,
-        (OnUnknown::Retry, true) => Decision::Hold(Reason::RepeatSpent),
-        _ => Decision::Hold(Reason::Held),
+        (OnUnknown::Retry, true) => Decision::Hold(Reason::RetryUnconfirmed),
+        _ => Decision::Hold(Reason::NotRetried),
     }
 }
 

@@ -74,8 +74,8 @@ windows! {
     SettleUnresolved = "a report decided a delivery already reported as unknown";
     SettleOver = "a report came after the end of its lease and before that was reclaimed";
     SettlePartial = "a report was settled with other deliveries of its parcel still out";
-    SweptReady = "a lease that ended with nothing begun was reclaimed";
-    SweptUnresolved = "a lease that ended with deliveries begun was reclaimed";
+    ReclaimedReady = "a lease that ended with nothing begun was reclaimed";
+    ReclaimedUnresolved = "a lease that ended with deliveries begun was reclaimed";
     Poison = "a parcel was given up";
     ResolvedRetry = "an unknown delivery was sent to be repeated";
     ResolvedRepeat = "an unknown delivery was sent to be repeated under its token";

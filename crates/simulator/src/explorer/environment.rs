@@ -23,19 +23,19 @@ impl Explorer {
     /// Takes a step outside the couriers. False if it changed nothing.
     pub(super) fn take_elsewhere(&self, state: &mut ExplorerState, action: &Step) -> bool {
         match *action {
-            Step::Sweep { channel } => {
-                let Some(ServerAnswer::Swept { unresolved, poison, parcels }) =
-                    self.run(state, &ScriptRequest::Sweep { channel })
+            Step::ReclaimLeases { channel } => {
+                let Some(ServerAnswer::Reclaimed { unresolved, poison, parcels }) =
+                    self.run(state, &ScriptRequest::ReclaimLeases { channel })
                 else {
                     return true;
                 };
                 let ahead =
                     state.view.parcels.iter().any(|p| p.unresolved.is_some_and(|at| at > state.view.now));
                 let windows = [
-                    (unresolved > 0, Window::SweptUnresolved),
+                    (unresolved > 0, Window::ReclaimedUnresolved),
                     (unresolved > 0 && ahead, Window::SendByAhead),
                     (poison > 0, Window::Poison),
-                    (parcels > 0 && unresolved == 0, Window::SweptReady),
+                    (parcels > 0 && unresolved == 0, Window::ReclaimedReady),
                 ];
                 state.entered.extend(windows.into_iter().filter(|(is, _)| *is).map(|(_, window)| window));
             }
@@ -56,7 +56,7 @@ impl Explorer {
                 };
                 let before = sending(state);
                 let begin = matches!(command, ScriptRequest::Begin { .. });
-                if matches!(command, ScriptRequest::Move { .. }) {
+                if matches!(command, ScriptRequest::Reschedule { .. }) {
                     state.entered.push(Window::CopyMove);
                 }
                 if let Some(heard) = self.run(state, &command) {
@@ -77,11 +77,11 @@ impl Explorer {
                 state.late.clear();
                 self.set_time(state, state.view.now + 91 * DAY_MS);
             }
-            Step::Retire => {
+            Step::PurgeOrders => {
                 let before = std::sync::Arc::clone(&state.view);
                 let day = u64::try_from((state.view.now - 90 * DAY_MS) / DAY_MS).unwrap_or(0);
                 for day in day.saturating_sub(3)..=day {
-                    self.run(state, &ScriptRequest::Retire { day });
+                    self.run(state, &ScriptRequest::PurgeOrders { day });
                 }
                 let orders = state.view.orders.iter().zip(&before.orders);
                 for (gone, (new, old)) in state.retired.iter_mut().zip(orders) {
@@ -93,7 +93,7 @@ impl Explorer {
                 let before =
                     state.view.parcels[parcel].deliveries.get(delivery).map(|delivery| delivery.state);
                 let number = u16::try_from(delivery).unwrap_or(u16::MAX);
-                let command = ScriptRequest::Receipt { parcel, delivery: number, attempt, word };
+                let command = ScriptRequest::ApplyReceipt { parcel, delivery: number, attempt, word };
                 let heard = self.run(state, &command);
                 if heard == Some(ServerAnswer::Receipt(Some(Reported::Applied))) {
                     state.entered.push(match before {
@@ -103,9 +103,9 @@ impl Explorer {
                     });
                 }
             }
-            Step::Audit { order, channel } => {
-                let heard = self.run(state, &ScriptRequest::Audit { order, channel });
-                if matches!(heard, Some(ServerAnswer::Mended(n)) if n > 0) {
+            Step::RepairIndexes { order, channel } => {
+                let heard = self.run(state, &ScriptRequest::RepairIndexes { order, channel });
+                if matches!(heard, Some(ServerAnswer::Repaired(n)) if n > 0) {
                     state.found(check::INDEXES, || {
                         format!("repairing the indexes of order {order} changed something")
                     });
@@ -115,11 +115,12 @@ impl Explorer {
                 Budgets::spend(&mut state.left.cancels);
                 self.run(state, &ScriptRequest::Cancel { order });
             }
-            Step::Move { order, now, fate } => {
+            Step::Reschedule { order, now, fate } => {
                 Budgets::spend(&mut state.left.moves);
                 let due = if now { 0 } else { state.view.orders[order].due.unwrap_or(0) + 2 * UNIT_MS };
                 let revision = self.names.revision(&state.world, order);
-                let heard = self.request(state, None, ScriptRequest::Move { order, due, revision }, fate);
+                let heard =
+                    self.request(state, None, ScriptRequest::Reschedule { order, due, revision }, fate);
                 if heard.is_some() && state.view.orders[order].due.is_some_and(|at| at == due) {
                     state.entered.push(Window::Moved);
                 }
@@ -128,8 +129,10 @@ impl Explorer {
                 drop(self.request(state, None, ScriptRequest::Enqueue { order }, fate))
             }
             Step::Stranger => self.stranger(state),
-            Step::Ring => drop(self.run(state, &ScriptRequest::Ring)),
-            Step::Close { channel, index } => drop(self.run(state, &ScriptRequest::Close { channel, index })),
+            Step::PromoteDue => drop(self.run(state, &ScriptRequest::PromoteDue)),
+            Step::ExpireParcels { channel, index } => {
+                drop(self.run(state, &ScriptRequest::ExpireParcels { channel, index }))
+            }
             _ => return false,
         }
         self.tidy(state);
@@ -217,7 +220,7 @@ fn windows_of_resolve(state: &mut ExplorerState, decided: &[Decided]) {
         Decided::Applied => None,
         Decided::Known => Some(Window::ResolvedKnown),
         Decided::Stale => Some(Window::ResolvedStale),
-        Decided::RepeatSpent => Some(Window::ResolvedSpent),
+        Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
     }));
 }
 
@@ -254,7 +257,7 @@ fn windows_of_copy(state: &mut ExplorerState, began: bool, heard: &ServerAnswer)
             windows.extend(decided.iter().filter_map(|decided| match decided {
                 Decided::Known => Some(Window::CopyResolveKnown),
                 Decided::Stale => Some(Window::CopyResolveStale),
-                Decided::RepeatSpent => Some(Window::ResolvedSpent),
+                Decided::RetryUnconfirmed => Some(Window::ResolvedSpent),
                 Decided::Applied => None,
             }))
         }

@@ -85,7 +85,7 @@ impl Explorer {
         for channel in 0..s.channels.len() {
             let mine = || view.parcels.iter().zip(&s.parcels).filter(|(_, spec)| spec.channel == channel);
             if mine().any(|(parcel, _)| past(parcel.leased)) {
-                server.answer(world, &mut Vec::new(), &ScriptRequest::Sweep { channel })?;
+                server.answer(world, &mut Vec::new(), &ScriptRequest::ReclaimLeases { channel })?;
                 return Ok(true);
             }
             if mine().any(|(parcel, _)| past(parcel.unresolved)) {

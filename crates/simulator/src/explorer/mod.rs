@@ -252,7 +252,7 @@ impl Explorer {
         state: &ExplorerState,
         command: &ScriptRequest,
     ) -> Option<(usize, Option<i64>)> {
-        let ScriptRequest::Move { order, revision, .. } = command else { return None };
+        let ScriptRequest::Reschedule { order, revision, .. } = command else { return None };
         let due = state.view.orders[*order].due;
         let come = due.is_some_and(|due| due <= state.view.now);
         let old = come || self.names.revision(&state.world, *order) != *revision;
@@ -311,7 +311,7 @@ impl Explorer {
         command: &ScriptRequest,
         events: &[Event],
     ) {
-        if !matches!(command, ScriptRequest::Ring | ScriptRequest::Claim { .. }) {
+        if !matches!(command, ScriptRequest::PromoteDue | ScriptRequest::Claim { .. }) {
             return;
         }
         let after = Arc::clone(&state.view);

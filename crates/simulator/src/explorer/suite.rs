@@ -79,7 +79,8 @@ fn alone(group: &'static str) -> Vec<Case> {
     let d = DEATHS;
     match group {
         "crashes" => {
-            let crashed = [CrashHolding, CrashBegun, CrashTaken, SweptReady, SweptUnresolved, SendByOver];
+            let crashed =
+                [CrashHolding, CrashBegun, CrashTaken, ReclaimedReady, ReclaimedUnresolved, SendByOver];
             let slept = [SettlePartial, SettleOver, SettleUnresolved, BeginStale, BeginOver, ResolvedKnown];
             cases(group, FOUR, d, &[crashed, slept].concat())
         }

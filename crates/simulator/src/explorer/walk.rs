@@ -185,7 +185,7 @@ fn kind(action: &Step) -> (u32, u32) {
         Step::Notice { .. } => (7, 300),
         Step::Stop { .. } => (8, 20),
         Step::Crash { .. } => (9, 40),
-        Step::Sweep { .. } => (10, 300),
+        Step::ReclaimLeases { .. } => (10, 300),
         Step::ClaimUnresolved { .. } => (11, 300),
         Step::Resolve { .. } => (12, 400),
         Step::Deliver { .. } => (13, 200),
@@ -194,12 +194,12 @@ fn kind(action: &Step) -> (u32, u32) {
         Step::Accept { .. } => (16, 200),
         Step::Stranger => (17, 10),
         Step::Cancel { .. } => (18, 15),
-        Step::Move { .. } => (19, 60),
+        Step::Reschedule { .. } => (19, 60),
         Step::Receipt { .. } => (20, 60),
-        Step::Ring => (21, 40),
-        Step::Close { .. } => (22, 40),
-        Step::Audit { .. } => (23, 40),
-        Step::Retire => (24, 20),
+        Step::PromoteDue => (21, 40),
+        Step::ExpireParcels { .. } => (22, 40),
+        Step::RepairIndexes { .. } => (23, 40),
+        Step::PurgeOrders => (24, 20),
         Step::Rest => (25, 2),
     }
 }
@@ -213,7 +213,7 @@ fn ease(action: &Step) -> u32 {
         | Step::Release { fate, .. }
         | Step::Renew { fate, .. }
         | Step::Resolve { fate, .. }
-        | Step::Move { fate, .. }
+        | Step::Reschedule { fate, .. }
         | Step::Accept { fate, .. } => of_fate(fate),
         Step::Begin { fate, delivery, .. } => of_fate(fate) * if delivery.is_none() { 4 } else { 1 },
         Step::Send { call: Call::Taken, .. } => 12,

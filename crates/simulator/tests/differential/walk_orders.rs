@@ -116,7 +116,7 @@ impl Walk<'_> {
                 let decide = |rng: &mut StdRng| match rng.random_range(0..6) {
                     0 => Decision::Retry,
                     1 => Decision::Repeat,
-                    2 => Decision::Hold(Reason::Held),
+                    2 => Decision::Hold(Reason::NotRetried),
                     3 => Decision::Found(OutcomeKind::Delivered, Reason::None),
                     4 => Decision::Found(OutcomeKind::Failed, Reason::Rejected),
                     _ => Decision::Found(OutcomeKind::Sent, Reason::None),

@@ -37,7 +37,7 @@ use rand::{Rng, SeedableRng};
 const WALKS: u64 = 300;
 
 /// What a process learned, and at which step of which line of events.
-struct Told {
+struct Acknowledged {
     what: &'static str,
     mark: u64,
     /// The index in `Walk::line` of the first world in which it is true.
@@ -52,7 +52,7 @@ struct Walk<'s> {
     world: FakeRedis,
     /// The worlds up to now that were not lost, each after one step.
     line: Vec<FakeRedis>,
-    told: Vec<Told>,
+    told: Vec<Acknowledged>,
     fences: BTreeSet<u64>,
     orders: Vec<(OrderId, bool)>,
     held: Vec<ParcelRef>,
@@ -108,7 +108,7 @@ impl<'s> Walk<'s> {
     /// The process that receives `mark` keeps it. `changed`: the answer says that something happened.
     fn tell(&mut self, what: &'static str, mark: u64, changed: bool) {
         if changed {
-            self.told.push(Told { what, mark, at: self.line.len(), lost: false });
+            self.told.push(Acknowledged { what, mark, at: self.line.len(), lost: false });
         }
         self.line.push(self.world.clone());
     }

@@ -89,7 +89,7 @@ pub enum AcceptError {
     Conflict,
     /// Correct the times: the order would expire before it is due.
     #[error("the order would expire before it is due")]
-    Late,
+    ExpiresBeforeDue,
     /// Add a delivery: the order has none.
     #[error("the order has no deliveries")]
     Empty,
@@ -126,7 +126,7 @@ impl AcceptError {
         match self {
             Self::Unknown(_) => None,
             Self::Conflict
-            | Self::Late
+            | Self::ExpiresBeforeDue
             | Self::Empty
             | Self::TooBig
             | Self::Gone

@@ -162,7 +162,7 @@ impl OrderWriter {
                 Ok(())
             }
             Staged::Gone => Err(AcceptError::Gone),
-            Staged::Hole => Err(AcceptError::Refused(malformed("a hole in the parcels of an order"))),
+            Staged::Gap => Err(AcceptError::Refused(malformed("a gap in the parcels of an order"))),
         }
     }
 
@@ -247,9 +247,9 @@ impl OrderWriter {
             }
             // The script first looks for the order, so an order it refuses was not stored by an earlier try either.
             Enqueued::Conflict => Err(AcceptError::Conflict),
-            Enqueued::Late => {
+            Enqueued::ExpiresBeforeDue => {
                 self.remove_staged().await;
-                Err(AcceptError::Late)
+                Err(AcceptError::ExpiresBeforeDue)
             }
             Enqueued::Unstaged => Err(AcceptError::Gone),
             Enqueued::Incomplete => {

@@ -106,7 +106,7 @@ pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client
         let errors = client.error_rx();
         match client.init().await {
             Ok(task) => {
-                let told = Told { events, connected, errors, database, home: Arc::clone(&home) };
+                let told = ClientEvents { events, connected, errors, database, home: Arc::clone(&home) };
                 tokio::select! {
                     () = stop.cancelled() => {}
                     end = task => {
@@ -131,7 +131,7 @@ pub(crate) async fn listen(watcher: Arc<Watcher>, home: Arc<str>, client: Client
 }
 
 /// Event streams of the client.
-struct Told {
+struct ClientEvents {
     events: Receiver<KeyspaceEvent>,
     connected: Receiver<Server>,
     errors: Receiver<(fred::error::Error, Option<Server>)>,
@@ -139,7 +139,7 @@ struct Told {
     home: Arc<str>,
 }
 
-impl Told {
+impl ClientEvents {
     async fn pass_on(mut self, watcher: &Watcher, client: &Client) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         let (mut up, mut settle_at) = (false, None);

@@ -2,7 +2,7 @@
 //! copy of a statement is not a new one.
 
 use posthaste_model::{Address, Channel, Reason, SenderId, UnixMs};
-use posthaste_protocol::record::{AddressKey, Notice as Told, NoticeId, NoticeTime as Proved};
+use posthaste_protocol::record::{AddressKey, Notice as StoredNotice, NoticeId, NoticeTime as Proved};
 use posthaste_protocol::scripts::opt_in::{OptIn, OptedIn};
 use tokio::time::Instant;
 
@@ -68,13 +68,13 @@ impl ConsentNotice {
     }
 
     /// The notice as an opt-out: with the latest time it may have been given.
-    pub(super) fn of_opt_out(&self, key: &AddressKey) -> Told {
+    pub(super) fn of_opt_out(&self, key: &AddressKey) -> StoredNotice {
         let said = match self.said {
             NoticeMoment::Provider(at) => Proved::Provider(at),
             NoticeMoment::Heard(at) => Proved::Ago(at.elapsed()),
             NoticeMoment::Unknown => Proved::Unknown,
         };
-        Told { id: self.id(key), said }
+        StoredNotice { id: self.id(key), said }
     }
 }
 
@@ -111,7 +111,7 @@ impl Store {
             }
             NoticeMoment::Unknown => Proved::Unknown,
         };
-        let told = Told { id: notice.id(&key), said };
+        let told = StoredNotice { id: notice.id(&key), said };
         let before = self.0.before_confirm(PARTITION);
         let script = OptIn {
             keys: &at.keys,

@@ -5,7 +5,7 @@ use posthaste_model::{OrderId, SenderId, UnixMs};
 use posthaste_protocol::PartitionKeys;
 use posthaste_protocol::record::KeyId;
 use posthaste_protocol::scripts::free_idempotency_key::FreeIdempotencyKey;
-use posthaste_protocol::scripts::limit_rate::{LimitRate, RateVerdict};
+use posthaste_protocol::scripts::limit_rate::{LimitRate, RateDecision};
 use posthaste_protocol::scripts::return_daily_places::ReturnDailyPlaces;
 use posthaste_protocol::scripts::take_daily_places::DailyPlace;
 
@@ -30,7 +30,7 @@ impl Store {
         cost: u32,
         per_second: u32,
         burst: u32,
-    ) -> Result<RateVerdict, CallError> {
+    ) -> Result<RateDecision, CallError> {
         self.0.call_apart(&LimitRate { id, cost, per_second, burst }).await
     }
 

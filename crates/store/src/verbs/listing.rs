@@ -3,7 +3,7 @@
 use futures::future::{join_all, try_join_all};
 use posthaste_model::OrderId;
 
-use super::order_cursor::{OrderCursor, OrderFilter, Told};
+use super::order_cursor::{ListPosition, OrderCursor, OrderFilter};
 use super::order_summary::OrderSummary;
 use super::order_walk::{Entry, Walk};
 use crate::epoch_guard::Partition;
@@ -53,7 +53,7 @@ impl Store {
         // How far each partition has been returned; one that can't be reached stays where it is, or is left out if it
         // was not begun.
         let mut ends = match cursor {
-            None => vec![Told::default(); partitions.len()],
+            None => vec![ListPosition::default(); partitions.len()],
             Some(cursor) => match cursor.told(filter, self.partitions()) {
                 None => return Ok(None),
                 Some(told) => told.to_vec(),

@@ -46,7 +46,7 @@ pub(super) fn mark_of(name: &str) -> u32 {
 
 /// How far a list has been returned. The default is to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Told {
+pub(super) struct ListPosition {
     /// Everything from here upwards has been returned; 0 means everything.
     pub(super) down_to: u64,
     /// The mark of the entry at that place, which has been returned too.
@@ -57,18 +57,18 @@ pub(super) struct Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderCursor {
     filter: u32,
-    told: Vec<Told>,
+    told: Vec<ListPosition>,
 }
 
 impl OrderCursor {
     /// The cursor after what has been returned of each partition; `None` when that is everything.
-    pub(super) fn behind(filter: &OrderFilter, told: Vec<Told>) -> Option<Self> {
+    pub(super) fn behind(filter: &OrderFilter, told: Vec<ListPosition>) -> Option<Self> {
         let more = told.iter().any(|told| told.down_to > 0);
         more.then(|| Self { filter: filter.digest(), told })
     }
 
     /// How far each of this many partitions has been returned; `None` when the cursor belongs to another list.
-    pub(super) fn told(&self, filter: &OrderFilter, partitions: u16) -> Option<&[Told]> {
+    pub(super) fn told(&self, filter: &OrderFilter, partitions: u16) -> Option<&[ListPosition]> {
         let fits = self.filter == filter.digest() && self.told.len() == usize::from(partitions);
         fits.then_some(&self.told[..])
     }
@@ -104,7 +104,7 @@ impl FromStr for OrderCursor {
                 let (bytes, after) = rest.split_first_chunk::<4>().ok_or(InvalidCursor)?;
                 (mark, rest) = (Some(u32::from_be_bytes(*bytes)), after);
             }
-            told.push(Told { down_to: number / 2, mark });
+            told.push(ListPosition { down_to: number / 2, mark });
         }
         Ok(Self { filter: u32::from_be_bytes(*filter), told })
     }
@@ -138,7 +138,8 @@ mod tests {
     use super::*;
 
     fn cursor(told: &[(u64, Option<u32>)]) -> Option<OrderCursor> {
-        let told = told.iter().map(|(down_to, mark)| Told { down_to: *down_to, mark: *mark }).collect();
+        let told =
+            told.iter().map(|(down_to, mark)| ListPosition { down_to: *down_to, mark: *mark }).collect();
         OrderCursor::behind(&OrderFilter::default(), told)
     }
 
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn a_cursor_belongs_to_one_list() {
         let filter = OrderFilter { sender: Some("u1".parse().unwrap()), ..OrderFilter::default() };
-        let cursor = OrderCursor::behind(&filter, vec![Told { down_to: 3, mark: None }]).unwrap();
+        let cursor = OrderCursor::behind(&filter, vec![ListPosition { down_to: 3, mark: None }]).unwrap();
         assert!(cursor.told(&filter, 1).is_some() && cursor.told(&filter, 2).is_none());
         for other in [
             OrderFilter::default(),

@@ -7,7 +7,7 @@ use posthaste_model::{OrderId, UnixMs};
 use posthaste_protocol::record::Head;
 
 use super::lists::passed_over;
-use super::order_cursor::{OrderFilter, Told, mark_of};
+use super::order_cursor::{ListPosition, OrderFilter, mark_of};
 use super::order_summary::RawSummary;
 use crate::epoch_guard::Partition;
 use crate::error::{CallError, InvalidReply, UnreadableRecord};
@@ -49,9 +49,9 @@ pub(super) struct Walk<'a> {
     filter: &'a OrderFilter,
     list: String,
     /// How far down everything was taken.
-    told: Told,
+    told: ListPosition,
     /// How far down everything was read.
-    read: Told,
+    read: ListPosition,
     found: VecDeque<Entry>,
     /// When the order of the last read entry was accepted.
     above: UnixMs,
@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
         node: &'a Node,
         at: &'a Partition,
         filter: &'a OrderFilter,
-        told: Option<Told>,
+        told: Option<ListPosition>,
     ) -> Result<Self, CallError> {
         let list = filter.sender.as_ref().map_or_else(|| at.keys.orders(), |s| at.keys.sender(s.as_str()));
         let mut walk = Self {
@@ -71,8 +71,8 @@ impl<'a> Walk<'a> {
             at,
             filter,
             list,
-            told: Told::default(),
-            read: Told::default(),
+            told: ListPosition::default(),
+            read: ListPosition::default(),
             found: VecDeque::new(),
             above: UnixMs(filter.to.map_or(u64::MAX, |to| to.0.saturating_sub(1))),
         };
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
                     Some(to) => walk.first_from(to, length).await?,
                     None => length,
                 };
-                Told { down_to, mark: None }
+                ListPosition { down_to, mark: None }
             }
         };
         (walk.told, walk.read) = (told, told);
@@ -106,12 +106,12 @@ impl<'a> Walk<'a> {
     /// Takes the next order.
     pub(super) fn take(&mut self) -> Option<Entry> {
         let entry = self.found.pop_front()?;
-        self.told = Told { down_to: entry.at, mark: Some(mark_of(entry.order_id.as_str())) };
+        self.told = ListPosition { down_to: entry.at, mark: Some(mark_of(entry.order_id.as_str())) };
         Some(entry)
     }
 
     /// How far the list has been returned.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn told(&self) -> ListPosition {
         if self.found.is_empty() { self.read } else { self.told }
     }
 
@@ -129,14 +129,14 @@ impl<'a> Walk<'a> {
                 Some(place) => names.truncate(place),
                 None => {
                     // Further down; or gone, and then everything older is gone as well.
-                    self.read = Told { down_to: low, mark: (low > 0).then_some(mark) };
+                    self.read = ListPosition { down_to: low, mark: (low > 0).then_some(mark) };
                     return Ok(looked);
                 }
             }
         }
         let seen = self.heads(&names).await?;
         let lowest = names.first().map(|name| mark_of(&name.text)).or(mark);
-        self.read = Told { down_to: low, mark: lowest.filter(|_| low > 0) };
+        self.read = ListPosition { down_to: low, mark: lowest.filter(|_| low > 0) };
         let entries: Vec<_> = (low..).zip(names).zip(seen).collect();
         for ((at, name), seen) in entries.into_iter().rev() {
             let head = match seen {
@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
             let Some(order_id) = name.order_id else { continue };
             let accepted = head.as_ref().map_or(self.above, |head| head.accepted);
             if self.filter.from.is_some_and(|from| accepted < from) {
-                self.read = Told::default();
+                self.read = ListPosition::default();
                 break;
             }
             self.above = accepted;

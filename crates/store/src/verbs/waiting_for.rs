@@ -74,7 +74,7 @@ fn pending(outcome: &DeliveryOutcome, order: &OrderSummary, courier: bool, now: 
     }
     let not_before = outcome.not_before.filter(|at| *at > now);
     match (outcome.reason, not_before) {
-        (Reason::Stopped, not_before) if not_before.is_some() || !courier => WaitingFor::Stopped,
+        (Reason::ChannelStopped, not_before) if not_before.is_some() || !courier => WaitingFor::Stopped,
         (Reason::Throttled, Some(at)) => WaitingFor::Throttle(at),
         (_, Some(at)) => WaitingFor::Retry(at),
         (_, None) if courier => WaitingFor::Courier,
@@ -136,13 +136,13 @@ mod tests {
             (pending(Reason::None, None), &late, true, ("courier", None)),
             (pending(Reason::None, None), &late, false, ("no_courier", None)),
             (pending(Reason::None, None), &rung, true, ("courier", None)),
-            (pending(Reason::ProviderFailed, Some(150)), &rung, true, ("retry", Some(150))),
-            (pending(Reason::ProviderFailed, Some(99)), &rung, true, ("courier", None)),
+            (pending(Reason::ProviderUnavailable, Some(150)), &rung, true, ("retry", Some(150))),
+            (pending(Reason::ProviderUnavailable, Some(99)), &rung, true, ("courier", None)),
             (pending(Reason::Throttled, Some(150)), &rung, false, ("throttle", Some(150))),
             (pending(Reason::Throttled, Some(99)), &rung, false, ("no_courier", None)),
-            (pending(Reason::Stopped, Some(150)), &rung, true, ("channel_stopped", None)),
-            (pending(Reason::Stopped, None), &rung, false, ("channel_stopped", None)),
-            (pending(Reason::Stopped, None), &rung, true, ("courier", None)),
+            (pending(Reason::ChannelStopped, Some(150)), &rung, true, ("channel_stopped", None)),
+            (pending(Reason::ChannelStopped, None), &rung, false, ("channel_stopped", None)),
+            (pending(Reason::ChannelStopped, None), &rung, true, ("courier", None)),
             (delivery(State::Sending, Reason::None, None), &rung, true, ("provider", None)),
             (delivery(State::Unresolved, Reason::TimedOut, None), &rung, true, ("resolver", None)),
         ];

@@ -80,7 +80,7 @@ async fn an_order_for_later_waits_and_one_that_ends_before_is_refused() {
 
     order.head.order_id = order_id(2);
     order.head.not_after = Some(now);
-    assert!(matches!(store.accept(&order).await, Err(AcceptError::Late)));
+    assert!(matches!(store.accept(&order).await, Err(AcceptError::ExpiresBeforeDue)));
     assert!(store.load_order(0, &order_id(2)).await.unwrap().is_none());
 }
 

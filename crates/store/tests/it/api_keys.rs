@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthaste_model::{SenderId, UnixMs};
 use posthaste_store::{
     BoundIdempotencyKey, DailyPlaces, KeyCreated, KeyId, KeyRevoked, KeyScope, NewKey, NothingStored,
-    RateVerdict, Role, SecretHash, SendAs, Store,
+    RateDecision, Role, SecretHash, SendAs, Store,
 };
 
 use crate::house::*;
@@ -77,14 +77,14 @@ async fn all_processes_share_one_rate() {
     let server = server();
     let (first, second) = (tool(&server).await, tool(&server).await);
     let thousand = async |store: &Store| store.limit_rate(&id(1), 1_000, 1, 2_000).await.unwrap();
-    assert!(matches!(thousand(&first).await, RateVerdict::Allowed { left: 1_000..1_999, .. }));
-    assert!(matches!(thousand(&second).await, RateVerdict::Allowed { left: 0..999, .. }));
+    assert!(matches!(thousand(&first).await, RateDecision::Allowed { left: 1_000..1_999, .. }));
+    assert!(matches!(thousand(&second).await, RateDecision::Allowed { left: 0..999, .. }));
     for store in [&first, &second] {
         assert!(
-            matches!(thousand(store).await, RateVerdict::Wait(wait) if wait <= Duration::from_secs(1_000))
+            matches!(thousand(store).await, RateDecision::Wait(wait) if wait <= Duration::from_secs(1_000))
         );
     }
-    assert_eq!(first.limit_rate(&id(1), 2_001, 1, 2_000).await.unwrap(), RateVerdict::Never);
+    assert_eq!(first.limit_rate(&id(1), 2_001, 1, 2_000).await.unwrap(), RateDecision::Never);
 }
 
 #[tokio::test]

@@ -91,10 +91,10 @@ async fn every_partition_is_served_where_its_slot_is() {
 async fn a_moved_slot_is_followed_and_registered_with_again() {
     let cluster = cluster(3, 0).await;
     let store = store(&cluster).await;
-    let mut hearing = store.hearing();
+    let mut listener = store.wakeup_listener();
     let p = partitions_at(&cluster, 0)[0];
     eventually("all servers are listened to", || {
-        if hearing.listening() { Ok(()) } else { Err("not listening") }
+        if listener.listening() { Ok(()) } else { Err("not listening") }
     })
     .await;
     let mut watch = store.watch_history(&order_id_in(&store, p, 2));
@@ -108,11 +108,11 @@ async fn a_moved_slot_is_followed_and_registered_with_again() {
     // Watchers are subscribed at the new server, and bells come from there.
     eventually("it is watched there", || if watch.listening() { Ok(()) } else { Err("not yet") }).await;
     watch.changed().await;
-    while tokio::time::timeout(Duration::ZERO, hearing.wait()).await.is_ok() {}
-    let before = hearing.bells_of(p);
+    while tokio::time::timeout(Duration::ZERO, listener.wait()).await.is_ok() {}
+    let before = listener.bells_of(p);
     store.ring_own_bell(p).await.unwrap();
-    while hearing.wait().await != WakeupEvent::Bell {}
-    assert_eq!(hearing.bells_of(p), before + 1);
+    while listener.wait().await != WakeupEvent::Bell {}
+    assert_eq!(listener.bells_of(p), before + 1);
     // A database that was wiped in another process's absence would be detected: the partition is registered with
     // before the first call.
     let other = partitions_at(&cluster, 0).into_iter().find(|other| *other != p).unwrap();
@@ -185,9 +185,9 @@ async fn a_slot_being_moved_is_held_and_ask_is_never_followed() {
 async fn a_dead_primary_affects_only_its_own_partitions() {
     let mut cluster = cluster(3, 1).await;
     let store = store(&cluster).await;
-    let hearing = store.hearing();
+    let listener = store.wakeup_listener();
     eventually("all servers are listened to", || {
-        if hearing.listening() { Ok(()) } else { Err("not listening") }
+        if listener.listening() { Ok(()) } else { Err("not listening") }
     })
     .await;
     let victim = cluster.holder(slot(1)).unwrap();
@@ -219,7 +219,7 @@ async fn a_dead_primary_affects_only_its_own_partitions() {
         accepted("all go on", &store, p, 1).await;
     }
     eventually("the new primary is listened to", || {
-        if hearing.listening() { Ok(()) } else { Err("not listening") }
+        if listener.listening() { Ok(()) } else { Err("not listening") }
     })
     .await;
     // The old primary returns as a replica, and is no longer used.
@@ -235,9 +235,9 @@ async fn a_dead_primary_affects_only_its_own_partitions() {
 async fn an_added_primary_is_listened_to_before_it_holds_anything() {
     let mut cluster = cluster(2, 0).await;
     let store = store(&cluster).await;
-    let mut hearing = store.hearing();
+    let mut listener = store.wakeup_listener();
     eventually("all servers are listened to", || {
-        if hearing.listening() { Ok(()) } else { Err("not listening") }
+        if listener.listening() { Ok(()) } else { Err("not listening") }
     })
     .await;
     let added = cluster.add_primary().unwrap();
@@ -253,11 +253,14 @@ async fn an_added_primary_is_listened_to_before_it_holds_anything() {
     cluster.move_slot(slot(p), 0, added).unwrap();
     accepted("it goes on", &store, p, 1).await;
     assert_eq!(store.node_of(p), Some(address));
-    let before = hearing.bells_of(p);
+    let before = listener.bells_of(p);
     store.ring_own_bell(p).await.unwrap();
-    eventually("its bell is received", || if hearing.bells_of(p) > before { Ok(()) } else { Err("not yet") })
-        .await;
-    assert_eq!(hearing.wait().await, WakeupEvent::Gap);
+    eventually(
+        "its bell is received",
+        || if listener.bells_of(p) > before { Ok(()) } else { Err("not yet") },
+    )
+    .await;
+    assert_eq!(listener.wait().await, WakeupEvent::Gap);
 }
 
 #[tokio::test]

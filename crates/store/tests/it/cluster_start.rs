@@ -162,7 +162,7 @@ async fn a_store_starts_with_the_replica_of_the_first_partition() {
     let entry = Suppress {
         sender: None,
         address: address.clone(),
-        reason: Reason::ByOperator,
+        reason: Reason::Manual,
         source: SuppressionSource::Operator,
         after: 1,
         notice: ConsentNotice::named("n1", NoticeMoment::Unknown),
@@ -178,7 +178,7 @@ async fn a_store_starts_with_the_replica_of_the_first_partition() {
     // Suppressed addresses are known.
     let free = Address::new("free@example.org".to_owned());
     let asked = [("u1", &address), ("u1", &free)];
-    assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [Some(Reason::ByOperator), None]);
+    assert_eq!(store.suppressed(&email(), &asked).await.unwrap(), [Some(Reason::Manual), None]);
     assert_eq!(store.epoch(), epoch);
     for p in &well {
         accept(&store, *p, 1).await.unwrap();

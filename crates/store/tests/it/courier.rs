@@ -45,8 +45,10 @@ async fn a_delivery_goes_from_pending_to_delivered() {
     let repeated = store.settle(0, &email(), &[settlement]).await.unwrap().reply;
     assert!(repeated.parcels[0].1.iter().all(|reported| *reported == Reported::Known), "{repeated:?}");
 
-    let resolved =
-        store.resolve(0, &email(), &parcel.parcel_id, &[(1, 1, Decision::Hold(Reason::Held))]).await.unwrap();
+    let resolved = store
+        .resolve(0, &email(), &parcel.parcel_id, &[(1, 1, Decision::Hold(Reason::NotRetried))])
+        .await
+        .unwrap();
     assert!(matches!(resolved.reply, Resolved::Ok { ended: 1, .. }), "{resolved:?}");
     let word = store
         .apply_receipt(0, &email(), &parcel.parcel_id, 0, 1, ReceiptStatus::Delivered, Reason::None)

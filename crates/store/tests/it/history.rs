@@ -50,7 +50,7 @@ async fn an_order_can_be_rescheduled_as_long_as_it_waits() {
         }
     })
     .await;
-    assert_eq!(store.reschedule(0, &order_id(1), later, None, 2).await.unwrap().reply, Rescheduled::Rung);
+    assert_eq!(store.reschedule(0, &order_id(1), later, None, 2).await.unwrap().reply, Rescheduled::Started);
 }
 
 #[tokio::test]

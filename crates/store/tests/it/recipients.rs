@@ -105,8 +105,8 @@ async fn outcomes_and_what_deliveries_wait_for_are_returned() {
         store.begin(0, &email(), Duration::from_secs(60), 0, &[(parcel, begun)]).await.unwrap();
         let reports = [
             (0, OutcomeKind::Delivered, Reason::None, 0),
-            (1, OutcomeKind::Failed, Reason::BadAddress, 0),
-            (2, OutcomeKind::Retry, Reason::ProviderFailed, 60_000),
+            (1, OutcomeKind::Failed, Reason::InvalidAddress, 0),
+            (2, OutcomeKind::Retry, Reason::ProviderUnavailable, 60_000),
             (3, OutcomeKind::NotSent, Reason::Throttled, 60_000),
         ];
         settle(&store, fence, &reports).await;
@@ -114,7 +114,7 @@ async fn outcomes_and_what_deliveries_wait_for_are_returned() {
         let states: Vec<_> = told.iter().map(|listed| listed.outcome.state).collect();
         let (pending, waits) = (State::Pending, |at: usize| told[at].waits_for.unwrap());
         assert_eq!(states, [State::Delivered, State::Failed, pending, pending, State::Sending, pending]);
-        assert_eq!(told[1].outcome.reason, Reason::BadAddress);
+        assert_eq!(told[1].outcome.reason, Reason::InvalidAddress);
         assert_eq!((told[0].waits_for, told[1].waits_for), (None, None));
         assert_eq!((waits(2).word(), waits(2).at()), ("retry", told[2].outcome.not_before));
         assert_eq!((waits(3).word(), waits(3).at()), ("throttle", told[3].outcome.not_before));

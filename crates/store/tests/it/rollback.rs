@@ -232,7 +232,7 @@ async fn what_may_have_been_sent_is_unknown_and_never_sent_again() {
     let delivery = async || {
         store.load_order(0, &order_id(1)).await.unwrap().unwrap().inline.unwrap().1.delivery(0).unwrap()
     };
-    assert_eq!((delivery().await.state, delivery().await.reason), (State::Unknown, Reason::WentBack));
+    assert_eq!((delivery().await.state, delivery().await.reason), (State::Unknown, Reason::DatabaseWentBack));
     assert!(claim(&store, 2, 1).await.unwrap().0.parcels.is_empty());
     // The outcome of the lost attempt is still accepted.
     let report =

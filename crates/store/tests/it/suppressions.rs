@@ -28,15 +28,15 @@ fn of_channel(text: &str) -> Suppress {
     Suppress {
         sender: None,
         address: address(text),
-        reason: Reason::BadAddress,
+        reason: Reason::InvalidAddress,
         source: SuppressionSource::Provider,
         after: 1,
         notice: ConsentNotice::heard(Instant::now()),
     }
 }
 
-fn by_operator(text: &str) -> Suppress {
-    Suppress { reason: Reason::ByOperator, source: SuppressionSource::Operator, ..of_channel(text) }
+fn manual(text: &str) -> Suppress {
+    Suppress { reason: Reason::Manual, source: SuppressionSource::Operator, ..of_channel(text) }
 }
 
 async fn reason_of(store: &Store, who: &str, text: &str) -> Option<Reason> {
@@ -55,14 +55,14 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     assert_eq!(store.suppress(&email(), &all).await.unwrap(), [Suppressed::Added, Suppressed::Again]);
     // Another process sees it, only on this channel.
     let other = tool(&server).await;
-    assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::BadAddress));
+    assert_eq!(reason_of(&other, "u2", "ANN@example.org").await, Some(Reason::InvalidAddress));
     let ann = address("ann@example.org");
     assert_eq!(other.suppressed(&sms(), &[("u1", &ann)]).await.unwrap(), [None]);
 
     let found = other.find_suppression(&email(), &ann, None).await.unwrap().unwrap();
     assert_eq!(
         (found.reason, found.source, found.active, found.of_sender),
-        (Reason::BadAddress, SuppressionSource::Provider, true, false)
+        (Reason::InvalidAddress, SuppressionSource::Provider, true, false)
     );
     assert!(other.lift(&email(), &ann, None).await.unwrap());
     assert!(!other.lift(&email(), &ann, None).await.unwrap());
@@ -80,11 +80,8 @@ async fn an_address_is_suppressed_until_it_is_lifted() {
     let other_bounce =
         Suppress { notice: ConsentNotice::named("a2", NoticeMoment::Unknown), ..bounce.clone() };
     assert_eq!(store.suppress(&email(), &[other_bounce]).await.unwrap(), [Suppressed::Added]);
-    assert_eq!(
-        store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap(),
-        [Suppressed::Added]
-    );
-    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::ByOperator));
+    assert_eq!(store.suppress(&email(), &[manual("ann@example.org")]).await.unwrap(), [Suppressed::Added]);
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Manual));
     assert!(store.lift_entry(&email(), found.id).await.unwrap());
     assert!(!store.lift_entry(&email(), found.id).await.unwrap());
     assert!(!store.lift_entry(&sms(), found.id).await.unwrap());
@@ -109,9 +106,9 @@ async fn a_senders_list_applies_only_to_that_sender() {
     assert!(store.find_suppression(&email(), &ann, Some(&u1)).await.unwrap().unwrap().of_sender);
     // The channel's list takes precedence, and each list is lifted separately.
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
-    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::InvalidAddress));
     assert!(store.lift(&email(), &ann, Some(&u1)).await.unwrap());
-    assert_eq!(reason_of(&store, "u2", "ann@example.org").await, Some(Reason::BadAddress));
+    assert_eq!(reason_of(&store, "u2", "ann@example.org").await, Some(Reason::InvalidAddress));
 }
 
 #[tokio::test]
@@ -152,9 +149,9 @@ async fn an_opt_in_lifts_only_the_persons_own_opt_out() {
     assert!(back(ConsentNotice::named("i4", NoticeMoment::Heard(Instant::now()))).await);
     assert_eq!(out(stop("o2", NoticeMoment::Unknown)).await, Suppressed::Repeated);
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, None);
-    assert_eq!(out(by_operator("ann@example.org")).await, Suppressed::Added);
+    assert_eq!(out(manual("ann@example.org")).await, Suppressed::Added);
     assert!(!back(ConsentNotice::named("i5", NoticeMoment::Heard(Instant::now()))).await);
-    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::ByOperator));
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Manual));
 }
 
 #[tokio::test]
@@ -168,7 +165,7 @@ async fn strikes_are_counted_and_forgiven() {
     let found = store.find_suppression(&email(), &strike.address, None).await.unwrap().unwrap();
     assert_eq!((found.active, found.strikes), (false, 1));
     assert_eq!(put(&Suppress { after: 1, ..strike.clone() }).await, Suppressed::Added);
-    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::InvalidAddress));
 }
 
 #[tokio::test]
@@ -217,7 +214,7 @@ async fn a_record_of_a_later_version_counts_and_stays() {
     let id = store.find_suppression(&email(), &ann, None).await.unwrap().unwrap().id;
     server.command(&[b"HSET", &b"suppressed:{0}:email"[..], id.as_bytes(), b"\x02later"]).unwrap();
     assert_eq!(reason_of(&store, "u1", "ann@example.org").await, Some(Reason::Suppressed));
-    let put = store.suppress(&email(), &[by_operator("ann@example.org")]).await.unwrap();
+    let put = store.suppress(&email(), &[manual("ann@example.org")]).await.unwrap();
     assert_eq!(put, [Suppressed::Unreadable]);
     assert!(matches!(store.lift_entry(&email(), id).await, Err(CallError::InvalidReply(_))));
     assert_eq!(store.list_suppressions(&email(), None, 10).await.unwrap().entries.len(), 1);
@@ -243,7 +240,7 @@ async fn a_process_with_another_key_does_not_start() {
     let store = with_key(&server, Some(KEY)).await.unwrap();
     store.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     let same = with_key(&server, Some(KEY)).await.unwrap();
-    assert_eq!(reason_of(&same, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+    assert_eq!(reason_of(&same, "u1", "ann@example.org").await, Some(Reason::InvalidAddress));
     for printed in [format!("{same:?}"), refused(&server, Some(&KEY.to_uppercase())).await] {
         assert!(!printed.to_lowercase().contains(KEY), "{printed}");
     }
@@ -268,7 +265,7 @@ async fn a_key_of_the_settings_is_accepted_only_with_empty_lists() {
     let (second, third) = tokio::join!(with_key(&server, None), with_key(&server, None));
     first.suppress(&email(), &[of_channel("ann@example.org")]).await.unwrap();
     for store in [&second.unwrap(), &third.unwrap()] {
-        assert_eq!(reason_of(store, "u1", "ann@example.org").await, Some(Reason::BadAddress));
+        assert_eq!(reason_of(store, "u1", "ann@example.org").await, Some(Reason::InvalidAddress));
     }
     let why = refused(&server, Some(KEY)).await;
     assert!(why.contains("no address on them would be found") && why.contains("Remove the setting"), "{why}");

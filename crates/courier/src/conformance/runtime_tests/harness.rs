@@ -62,7 +62,7 @@ impl Default for Drive {
 
 /// An accepted order and its deliveries.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct TestOrder {
     pub(super) order_id: OrderId,
     pub(super) deliveries: Vec<Delivery>,
 }
@@ -145,7 +145,7 @@ impl<'a> Harness<'a> {
         deliveries: u32,
         due_in: Option<Duration>,
         on_unknown: OnUnknown,
-    ) -> Result<Told, ConformanceFailure> {
+    ) -> Result<TestOrder, ConformanceFailure> {
         let order_id = OrderId::new(&self.sender, SystemClock.now_ns() + u64::from(self.next_delivery));
         let sample = (self.next_delivery..self.next_delivery + deliveries).zip(0..);
         let deliveries: Vec<Delivery> =
@@ -169,7 +169,7 @@ impl<'a> Harness<'a> {
         self.store
             .accept(&NewOrder { head, digest: [0; 12], deliveries: named, no_contact: Vec::new() })
             .await?;
-        Ok(Told { order_id, deliveries })
+        Ok(TestOrder { order_id, deliveries })
     }
 
     pub(super) async fn order(&self, order_id: &OrderId) -> Result<OrderRecord, ConformanceFailure> {
@@ -178,7 +178,10 @@ impl<'a> Harness<'a> {
     }
 
     /// The deliveries of an order according to its history.
-    pub(super) async fn deliveries(&self, told: &Told) -> Result<Vec<DeliveryOutcome>, ConformanceFailure> {
+    pub(super) async fn deliveries(
+        &self,
+        told: &TestOrder,
+    ) -> Result<Vec<DeliveryOutcome>, ConformanceFailure> {
         let order = self.order(&told.order_id).await?;
         if let Some((_, outcomes)) = &order.inline {
             return Ok(outcomes.deliveries().collect());
@@ -194,7 +197,7 @@ impl<'a> Harness<'a> {
     }
 
     /// How many copies of the first part the provider accepted for each delivery.
-    pub(super) async fn copies(&self, told: &Told) -> Vec<usize> {
+    pub(super) async fn copies(&self, told: &TestOrder) -> Vec<usize> {
         let taken = self.bench.taken().await;
         let of =
             |delivery: &Delivery| taken.iter().filter(|m| m.part == 0 && m.to == delivery.address).count();
@@ -202,7 +205,7 @@ impl<'a> Harness<'a> {
     }
 
     /// Waits until an order has ended.
-    pub(super) async fn ended(&self, check: &str, told: &Told) -> Result<(), ConformanceFailure> {
+    pub(super) async fn ended(&self, check: &str, told: &TestOrder) -> Result<(), ConformanceFailure> {
         self.until(check, "an order has not ended", async || {
             Ok(self.order(&told.order_id).await?.finished.is_some())
         })
@@ -210,7 +213,11 @@ impl<'a> Harness<'a> {
     }
 
     /// Checks that every delivery was sent and accepted exactly once.
-    pub(super) async fn all_sent_once(&self, check: &str, told: &Told) -> Result<(), ConformanceFailure> {
+    pub(super) async fn all_sent_once(
+        &self,
+        check: &str,
+        told: &TestOrder,
+    ) -> Result<(), ConformanceFailure> {
         for (at, delivery) in self.deliveries(told).await?.iter().enumerate() {
             if !matches!(delivery.state, State::Sent | State::Delivered) {
                 let what =

@@ -7,7 +7,7 @@ use posthaste_model::{OnUnknown, Reason, State};
 use tokio::sync::Semaphore;
 
 use super::behaves;
-use super::harness::{Drive, Harness, Running, Told};
+use super::harness::{Drive, Harness, Running, TestOrder};
 use super::recording_transport::Gate;
 use crate::conformance::bench::Behaviour;
 use crate::conformance::report::ConformanceFailure;
@@ -60,7 +60,7 @@ impl Harness<'_> {
         &self,
         check: &str,
         policy: OnUnknown,
-        told: &Told,
+        told: &TestOrder,
         running: &Running,
     ) -> Result<(), ConformanceFailure> {
         let abilities = running.recorder.abilities();
@@ -92,7 +92,7 @@ impl Harness<'_> {
             // Any result of an inquiry is right.
             _ if abilities.looks_up => true,
             // On a slow machine the only repeat may have been made before the provider worked again.
-            OnUnknown::Retry => sent || delivery.reason == Reason::RepeatSpent,
+            OnUnknown::Retry => sent || delivery.reason == Reason::RetryUnconfirmed,
             _ => delivery.state == State::Unknown,
         };
         if !right {

@@ -137,6 +137,9 @@ pub(crate) struct Recipient {
     /// Why it is in that state.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// The provider's code, if that is the reason.
+    #[serde(default)]
+    pub(crate) provider_code: Option<u16>,
     /// How often it was begun.
     #[serde(default)]
     pub(crate) attempts: Option<u64>,

@@ -18,6 +18,9 @@ pub(crate) struct Suppression {
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,
+    /// The provider's code, if that is the reason.
+    #[serde(default)]
+    pub(crate) provider_code: Option<u16>,
     /// Where it comes from.
     #[serde(default)]
     pub(crate) source: String,

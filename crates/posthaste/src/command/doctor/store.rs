@@ -100,7 +100,7 @@ async fn redis(settings: &posthaste_store::Settings, findings: &mut Findings) ->
         findings.say(Verdict::Good, "redis", format!("{address} responds and accepts writes"));
     }
     for trouble in &troubles {
-        let failure = Failure::new(Kind::Unreachable, trouble.happened()).mend(format!(
+        let failure = Failure::new(Kind::Unreachable, trouble.happened()).remedy(format!(
             "{}\n{}",
             trouble.state.means(),
             trouble.state.remedy()

@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 }
 
 /// The columns of recipients.
-pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 10] {
+pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 11] {
     [
         Column { title: "Recipient", cell: |row, _| row.seen.recipient_id.clone().unwrap_or_default() },
         Column { title: "Name", cell: |row, _| row.seen.name.expose().to_owned() },
@@ -125,6 +125,10 @@ pub(super) fn columns() -> [Column<ApiResponse<Recipient>>; 10] {
                 Some(reason) if reason != "none" => reason.clone(),
                 _ => String::new(),
             },
+        },
+        Column {
+            title: "Provider code",
+            cell: |row, _| row.seen.provider_code.map(|code| code.to_string()).unwrap_or_default(),
         },
         Column {
             title: "Attempts",

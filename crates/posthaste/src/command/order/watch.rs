@@ -64,12 +64,12 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
         () = waited => {
             watcher.leave();
             return Err(Failure::new(Kind::StillRunning, format!("order {id} is still running after --timeout"))
-                .mend(format!("To keep watching: posthaste order watch {id}")));
+                .remedy(format!("To keep watching: posthaste order watch {id}")));
         }
         _ = interrupt.recv() => {
             watcher.leave();
             return Err(Failure::new(Kind::Interrupted, "stopped watching; the order continues")
-                .mend(format!(
+                .remedy(format!(
                     "To cancel it:      posthaste order cancel {id}\nTo keep watching:  posthaste order watch {id}"
                 )));
         }

@@ -17,7 +17,7 @@ pub(super) fn bad_rows(uploaded: &Uploaded) -> Failure {
     let count = uploaded.errors.count();
     let mut lines: Vec<String> = uploaded.errors.lines().collect();
     lines.push("Fix them, or skip them with --on-invalid skip.".to_owned());
-    Failure::refused(format!("{count} invalid {}; nothing was sent", rows(count))).mend(lines.join("\n"))
+    Failure::refused(format!("{count} invalid {}; nothing was sent", rows(count))).remedy(lines.join("\n"))
 }
 
 /// The failure for an order the queue rejected, with line numbers of the file.

@@ -56,7 +56,7 @@ impl Which {
     pub(super) fn read(&self) -> Result<Vec<Given>> {
         let Some(path) = &self.from else {
             if self.addresses.is_empty() {
-                return Err(Failure::usage("no addresses given").mend(
+                return Err(Failure::usage("no addresses given").remedy(
                     "Give addresses, or a file with one per line: --from FILE (- reads standard input).",
                 ));
             }
@@ -78,11 +78,11 @@ impl Which {
         read.map_err(|error| Failure::usage("cannot read the addresses").because(error))?;
         if bytes.len() as u64 > LONGEST {
             return Err(Failure::usage("the list of addresses is larger than 64 MiB")
-                .mend("Split it, and run the command for each part."));
+                .remedy("Split it, and run the command for each part."));
         }
         let text = String::from_utf8(bytes).map_err(|_| {
             Failure::usage("the list of addresses is not UTF-8")
-                .mend("Save it as UTF-8, with one address per line.")
+                .remedy("Save it as UTF-8, with one address per line.")
         })?;
         let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
         let given = lines.filter(|(_, line)| !line.trim().is_empty()).map(|(at, line)| Given {
@@ -91,7 +91,9 @@ impl Which {
         });
         let given: Vec<_> = given.collect();
         if given.is_empty() {
-            return Err(Failure::usage("the list of addresses is empty").mend("Write one address per line."));
+            return Err(
+                Failure::usage("the list of addresses is empty").remedy("Write one address per line.")
+            );
         }
         Ok(given)
     }

@@ -91,6 +91,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
     }
 }
 
+/// The provider's code of an entry, if it has one.
+fn code(entry: &Suppression) -> String {
+    entry.provider_code.map(|code| code.to_string()).unwrap_or_default()
+}
+
 async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let output = context.output(Format::Table);
@@ -99,6 +104,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
         Column { title: "List", cell: |entry, _| entry.seen.list.clone() },
         Column { title: "State", cell: |entry, _| entry.seen.state.clone() },
         Column { title: "Reason", cell: |entry, reader| suppressed(&entry.seen.reason, reader) },
+        Column { title: "Provider code", cell: |entry, _| code(&entry.seen) },
         Column { title: "Source", cell: |entry, _| entry.seen.source.clone() },
         Column { title: "Since", cell: |entry, reader| reader.moment(Some(&entry.seen.since)) },
         Column { title: "Strikes", cell: |entry, _| entry.seen.strikes.to_string() },
@@ -161,6 +167,7 @@ async fn find(which: &Which, context: &Context) -> Result<()> {
         Column { title: "List", cell: |line, _| line.of(|entry| entry.list.clone()) },
         Column { title: "State", cell: |line, _| line.of(|entry| entry.state.clone()) },
         Column { title: "Reason", cell: |line, reader| line.of(|entry| suppressed(&entry.reason, reader)) },
+        Column { title: "Provider code", cell: |line, _| line.of(code) },
         Column { title: "Source", cell: |line, _| line.of(|entry| entry.source.clone()) },
         Column { title: "Since", cell: |line, reader| line.of(|entry| reader.moment(Some(&entry.since))) },
         Column { title: "Strikes", cell: |line, _| line.of(|entry| entry.strikes.to_string()) },

@@ -12,7 +12,7 @@ const MOST_LOCAL: usize = 64;
 const MOST_DOMAIN: usize = 253;
 
 const WRONG: Wrong = (
-    FlawCode::InvalidMailbox,
+    FlawCode::InvalidEmail,
     "must be one mailbox such as name@example.org: unquoted ASCII before the @, a host name with a dot after it",
 );
 

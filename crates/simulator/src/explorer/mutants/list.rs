@@ -333,7 +333,7 @@ pub const MUTANTS: &[Mutant] = &[
         moved,
     ),
     mutant(
-        "reschedule: rung",
+        "reschedule: already started",
         ["reschedule", "if not due or r[4] or tonumber(due) <= now then", "if not due then"],
         moved,
     ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthaste_model::{OnUnknown, Priority};
 
 /// No delivery may leave later than this, even if its bell was lost: far more than the poll interval of couriers
-/// (300 ms), and far less than [`Told::in_an_hour`] would cost.
+/// (300 ms), and far less than [`OrderSpec::in_an_hour`] would cost.
 pub const LATE_MS: u64 = 20_000;
 
 /// How to start a courier; see `test-courier --help`.
@@ -50,7 +50,7 @@ impl CourierOptions {
 
 /// An order as a scenario specifies it.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct OrderSpec {
     /// Deliveries on each channel.
     pub deliveries: Vec<(&'static str, u32)>,
     /// Due in this many ms; `None` for now.
@@ -65,7 +65,7 @@ pub struct Told {
     pub poison: Option<(u32, &'static str)>,
 }
 
-impl Default for Told {
+impl Default for OrderSpec {
     fn default() -> Self {
         Self {
             deliveries: vec![("email", 1)],
@@ -78,7 +78,7 @@ impl Default for Told {
     }
 }
 
-impl Told {
+impl OrderSpec {
     /// One delivery, due in an hour: how long a courier without notifications would sleep if it did not poll.
     #[must_use]
     pub fn in_an_hour() -> Self {

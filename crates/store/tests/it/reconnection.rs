@@ -120,8 +120,8 @@ async fn a_store_leaves_no_connection_behind() {
         clients.text().unwrap().lines().count()
     };
     let store = tool(&server).await;
-    let hearing = store.hearing();
-    eventually("it listens", || if hearing.listening() { Ok(()) } else { Err("not listening") }).await;
+    let listener = store.wakeup_listener();
+    eventually("it listens", || if listener.listening() { Ok(()) } else { Err("not listening") }).await;
     assert_eq!(count(), 4);
     drop(store);
     eventually("dropped, all are closed", || if count() == 1 { Ok(()) } else { Err(count()) }).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use posthaste_ops::config::{HumanDuration, Loaded};
 
 use crate::api::Client;
-use crate::args::Shared;
 use crate::failure::{Failure, Result};
+use crate::global_options::GlobalOptions;
 use crate::output::{Format, Output};
 use crate::settings::{self, Flags, Places, Settings};
 use crate::terminal::Terminal;
@@ -22,15 +22,15 @@ pub(crate) struct Context {
 
 impl Context {
     /// From the options.
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(options: &GlobalOptions) -> Self {
         Self {
-            terminal: Terminal::new(shared.color, shared.quiet, shared.yes, shared.no_input),
-            format: shared.output.or(shared.json.then_some(Format::Json)),
+            terminal: Terminal::new(options.color, options.quiet, options.yes, options.no_input),
+            format: options.output.or(options.json.then_some(Format::Json)),
             flags: Flags {
-                server: shared.server.clone(),
-                token_file: shared.token_file.clone(),
-                timeout: shared.timeout.clone(),
-                profile: shared.profile.clone(),
+                server: options.server.clone(),
+                token_file: options.token_file.clone(),
+                timeout: options.timeout.clone(),
+                profile: options.profile.clone(),
             },
             places: Places::of_user(),
         }

@@ -1,17 +1,17 @@
 //! `posthaste doctor`: finds problems and explains how to fix them.
 
+mod findings;
 mod keys;
 mod store;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use console::style;
 use jiff::fmt::rfc2822;
 use posthaste_courier::Checked;
 use reqwest::{Method, header};
-use serde::Serialize;
 
+use self::findings::{Finding, Findings, Verdict};
 use crate::api::{Client, Couriers};
 use crate::context::Context;
 use crate::dev;
@@ -55,27 +55,6 @@ pub(crate) struct Args {
     vk: Option<Option<PathBuf>>,
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Good,
-    Note,
-    Bad,
-}
-
-/// One finding.
-#[derive(Debug, Serialize)]
-struct Finding {
-    verdict: Verdict,
-    what: String,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mend: Option<String>,
-    #[serde(skip)]
-    kind: Kind,
-}
-
 /// Runs all checks.
 ///
 /// # Errors
@@ -93,7 +72,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     }
     channels(&args, &mut findings).await;
     for_dev(&mut findings);
-    let findings = findings.0;
+    let findings = findings.into_list();
     print(&findings, context)?;
     let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).collect();
     match bad.first() {
@@ -102,36 +81,6 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             first.kind,
             format!("problems found: {} of {} checks", bad.len(), findings.len()),
         )),
-    }
-}
-
-#[derive(Default)]
-struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn say(&mut self, verdict: Verdict, what: &str, found: impl Into<String>) {
-        self.0.push(Finding {
-            verdict,
-            what: what.into(),
-            found: found.into(),
-            mend: None,
-            kind: Kind::Error,
-        });
-    }
-
-    fn bad(&mut self, what: &str, failure: &Failure) {
-        let mut lines = failure.lines().into_iter();
-        let found = lines.next().unwrap_or_default();
-        let mend: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
-        let mend = (!mend.is_empty()).then(|| mend.join("\n"));
-        self.0.push(Finding { verdict: Verdict::Bad, what: what.into(), found, mend, kind: failure.kind() });
-    }
-
-    fn note(&mut self, what: &str, found: impl Into<String>, mend: impl Into<String>) {
-        self.say(Verdict::Note, what, found);
-        if let Some(last) = self.0.last_mut() {
-            last.mend = Some(mend.into());
-        }
     }
 }
 
@@ -333,22 +282,4 @@ fn print(findings: &[Finding], context: &Context) -> Result<()> {
         }
     }
     Ok(std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?)
-}
-
-impl Verdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Note => "note",
-            Self::Bad => "bad",
-        }
-    }
-
-    fn sign(self) -> String {
-        match self {
-            Self::Good => style("✔").green().to_string(),
-            Self::Note => style("!").yellow().to_string(),
-            Self::Bad => style("✖").red().to_string(),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Keys that may do more than most users need.
 
-use super::{Findings, Verdict};
+use super::findings::{Findings, Verdict};
 use crate::api::{ApiResponse, Client, Key, Page};
 
 /// Reports keys that may send from any mailbox. Listing keys needs the scope `admin`; without it nothing is reported.

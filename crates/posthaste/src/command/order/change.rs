@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{OrderIdArg, watch};
+use super::order_id::OrderIdArg;
+use super::watch;
 use crate::api::{ApiResponse, Cancelled, Order, Retried};
 use crate::context::Context;
 use crate::failure::{Failure, Result};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use futures::StreamExt;
 use reqwest::{Method, header};
 
-use super::OrderIdArg;
+use super::order_id::OrderIdArg;
 use super::recipients::{Filter, columns};
 use crate::api::{ApiResponse, Client, Recipient, RecipientLine, UnreadableDeliveries};
 use crate::context::Context;

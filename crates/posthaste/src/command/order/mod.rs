@@ -3,16 +3,15 @@
 mod change;
 mod export;
 mod list;
+mod order_id;
 mod recipients;
 mod show;
 pub(crate) mod watch;
 
-use std::str::FromStr;
-
-use posthaste_model::ids::OrderId;
-
 use crate::context::Context;
 use crate::failure::Result;
+
+pub(crate) use order_id::OrderIdArg;
 
 /// The commands about orders.
 #[derive(Debug, clap::Subcommand)]
@@ -49,34 +48,5 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Cancel(args) => change::cancel(args, context).await,
         Command::Move(args) => change::move_to(args, context).await,
         Command::Export(args) => export::run(args, context).await,
-    }
-}
-
-/// The id of an order, checked before it becomes part of a path.
-#[derive(Debug, Clone)]
-pub(crate) struct OrderIdArg(String);
-
-impl OrderIdArg {
-    /// The id as text.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// A path below the order, such as `/cancel`; an empty one is the order itself.
-    pub(crate) fn path(&self, below: &str) -> String {
-        format!("/v1/orders/{}{below}", self.0)
-    }
-}
-
-impl FromStr for OrderIdArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // Ids in the form of the legacy API are accepted too.
-        let order_id = match text.strip_prefix("history:") {
-            Some(order_id) => order_id.parse(),
-            None => OrderId::from_wire_id(text),
-        };
-        order_id.map(|order_id| Self(order_id.wire_id())).map_err(|error| error.to_string())
     }
 }

@@ -2,7 +2,7 @@
 
 use posthaste_model::Channel;
 
-use super::OrderIdArg;
+use super::order_id::OrderIdArg;
 use super::show::last_words;
 use crate::api::{ApiResponse, Order, Page, Recipient};
 use crate::context::Context;

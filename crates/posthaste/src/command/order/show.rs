@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::OrderIdArg;
+use super::order_id::OrderIdArg;
 use crate::api::{ApiResponse, Counters, Order};
 use crate::context::Context;
 use crate::failure::Result;

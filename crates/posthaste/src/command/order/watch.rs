@@ -9,7 +9,8 @@ use futures::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bars::Bars;
-use super::{OrderIdArg, show};
+use super::order_id::OrderIdArg;
+use super::show;
 use crate::api::{Client, Event, Order};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use posthaste_client::Client;
 use posthaste_ops::config::{HumanDuration, Loaded};
 
-use crate::api::Client;
 use crate::failure::{Failure, Result};
 use crate::global_options::GlobalOptions;
 use crate::output::{Format, Output};
@@ -65,12 +65,12 @@ impl Context {
     /// Usage: the settings are invalid.
     pub(crate) fn client(&self) -> Result<(Client, settings::Client)> {
         let settings = self.settings()?.settings.client;
-        let client = Client::new(&settings)?;
+        let client = crate::client::new(&settings)?;
         if client.is_in_the_clear() {
             self.terminal.warn(&format!(
                 "the connection to {} is not encrypted: others on the network can read the API key and all messages. \
                  Use https://.",
-                client.base()
+                client.server()
             ));
         }
         Ok((client, settings))

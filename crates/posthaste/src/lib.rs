@@ -1,8 +1,8 @@
 //! `posthaste`, the binary that users start with: everything on one computer (`dev`), the command line of a queue, and the
 //! processes themselves.
 
-mod api;
 mod args;
+mod client;
 mod command;
 mod context;
 mod dev;

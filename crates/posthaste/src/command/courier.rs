@@ -1,8 +1,8 @@
 //! `posthaste courier`: lists couriers, and runs the courier of a channel as a process.
 
+use posthaste_client::{ApiResponse, CourierStatus};
 use serde_json::Value;
 
-use crate::api::{ApiResponse, Courier, Couriers};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, tell_missing};
@@ -28,11 +28,11 @@ pub(crate) enum Command {
 /// The queue does not respond, or rejects the request.
 pub(crate) async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let found: Couriers = client.get("/v1/couriers", &[]).await?;
+    let found = client.couriers().await?;
     let columns = [
         Column {
             title: "Channel",
-            cell: |courier: &ApiResponse<Courier>, _: &Reader<'_>| courier.seen.channel.clone(),
+            cell: |courier: &ApiResponse<CourierStatus>, _: &Reader<'_>| courier.seen.channel.clone(),
         },
         Column {
             title: "State",

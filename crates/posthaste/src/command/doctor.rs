@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
+use posthaste_client::{ApiResponse, Client, CourierStatus, Couriers};
 use posthaste_courier::Checked;
-use reqwest::{Method, header};
 
 use self::findings::{Finding, Findings, Verdict};
-use crate::api::{Client, Couriers};
 use crate::context::Context;
 use crate::dev;
 use crate::failure::{Failure, Kind, Result};
@@ -87,7 +86,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
     let made = context.settings().and_then(|loaded| {
         let origin = |key: &str| loaded.origins.of(key).map(ToString::to_string).unwrap_or_default();
-        let client = Client::new(&loaded.settings.client)?;
+        let client = crate::client::new(&loaded.settings.client)?;
         Ok((client, origin("client.server"), origin("client.token")))
     });
     match made {
@@ -95,7 +94,7 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
             findings.say(
                 Verdict::Good,
                 "settings",
-                format!("the queue is at {} (from {server})", client.base()),
+                format!("the queue is at {} (from {server})", client.server()),
             );
             if client.is_in_the_clear() {
                 findings.note(
@@ -122,14 +121,12 @@ fn settings(context: &Context, findings: &mut Findings) -> Option<Client> {
 }
 
 async fn queue(client: &Client, findings: &mut Findings) {
-    let request = client.request(Method::GET, "/v1/couriers", &[]).timeout(Duration::from_secs(5));
-    let answer = match client.answer(request).await {
+    let answer = match client.fetch(&["v1", "couriers"], &[], Duration::from_secs(5)).await {
         Ok(answer) => answer,
-        Err(failure) => return findings.bad("queue", &failure),
+        Err(error) => return findings.bad("queue", &error.into()),
     };
     findings.say(Verdict::Good, "queue", "responds, and accepts the API key");
-    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
-    if let Some(there) = date.and_then(|date| rfc2822::parse(date).ok()) {
+    if let Some(there) = answer.date().and_then(|date| rfc2822::parse(date).ok()) {
         let away = (crate::moment::now().timestamp() - there.timestamp()).get_seconds();
         match away.abs() > SKEW {
             true => findings.note(
@@ -140,7 +137,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
             false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
         }
     }
-    match client.json::<Couriers>(answer).await {
+    match answer.json::<Couriers>() {
         Ok(found) => {
             if !found.partitions_missing.is_empty() {
                 findings.note(
@@ -152,7 +149,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
             }
             let (there, away): (Vec<_>, Vec<_>) =
                 found.couriers.iter().partition(|courier| courier.seen.present);
-            let names = |couriers: &[&crate::api::ApiResponse<crate::api::Courier>]| {
+            let names = |couriers: &[&ApiResponse<CourierStatus>]| {
                 couriers
                     .iter()
                     .map(|courier| crate::terminal::plain(&courier.seen.channel))
@@ -175,7 +172,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
                 );
             }
         }
-        Err(failure) => findings.bad("couriers", &failure),
+        Err(error) => findings.bad("couriers", &error.into()),
     }
     keys::tell(client, findings).await;
 }

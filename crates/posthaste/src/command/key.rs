@@ -4,13 +4,11 @@ mod direct;
 
 use std::io::{self, Write};
 
+use posthaste_client::{ApiResponse, Key, KeyRequest};
 use posthaste_model::SenderId;
 use posthaste_store::KeyScope;
-use reqwest::Method;
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
 
-use crate::api::{ApiResponse, Key, NewKey, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -102,21 +100,17 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     if args.direct {
         return direct::create(&args, expires, context).await;
     }
-    let scopes: Vec<&str> = args.scope.iter().map(|scope| scope.word()).collect();
-    let mut body =
-        Map::from_iter([("name".to_owned(), json!(args.name)), ("scopes".to_owned(), json!(scopes))]);
-    let mut put =
-        |name: &str, value: Option<String>| body.extend(value.map(|value| (name.to_owned(), json!(value))));
-    put("sender_id", args.sender.as_ref().map(ToString::to_string));
-    put("role", args.role.clone());
-    put("expires_at", expires.map(|moment| moment.to_string()));
-    for (name, list) in [("mailboxes", &args.mailbox), ("display_names", &args.display_name)] {
-        if !list.is_empty() {
-            body.insert(name.to_owned(), json!(list));
-        }
-    }
+    let request = KeyRequest {
+        name: args.name,
+        scopes: args.scope.iter().map(|scope| scope.word().to_owned()).collect(),
+        sender_id: args.sender,
+        role: args.role,
+        mailboxes: args.mailbox,
+        display_names: args.display_name,
+        expires_at: expires.map(|moment| moment.to_string()),
+    };
     let (client, _) = context.client()?;
-    let made: ApiResponse<NewKey> = client.send(Method::POST, "/v1/keys", &Value::from(body)).await?;
+    let made = client.create_key(&request).await?;
     told(context, &made, &made.seen.id, made.seen.key.expose_secret())
 }
 
@@ -135,7 +129,7 @@ fn told(context: &Context, whole: &impl serde::Serialize, id: &str, key: &str) -
 
 async fn list(context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let page: Page<Key> = client.get("/v1/keys", &[]).await?;
+    let page = client.keys().await?;
     let columns = [
         Column { title: "Id", cell: |key: &ApiResponse<Key>, _| key.seen.id.clone() },
         Column { title: "Name", cell: |key, _| key.seen.name.clone() },
@@ -152,7 +146,7 @@ async fn list(context: &Context) -> Result<()> {
 async fn revoke(args: &RevokeArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     context.terminal.confirm(&format!("Revoke the key {}? Requests with it will be rejected.", args.id))?;
-    client.delete(&format!("/v1/keys/{}", args.id)).await?;
+    client.revoke_key(&args.id.to_string()).await?;
     context.terminal.note("Revoked.");
     Ok(())
 }

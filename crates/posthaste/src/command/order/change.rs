@@ -1,11 +1,9 @@
 //! `posthaste order retry`, `cancel` and `move`.
 
-use reqwest::Method;
-use serde_json::{Map, Value, json};
+use posthaste_client::{ApiResponse, CancelledCount, MovedOrder, OrderRetry, Retried};
 
 use super::order_id::OrderIdArg;
 use super::watch;
-use crate::api::{ApiResponse, Cancelled, Order, Retried};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -72,20 +70,16 @@ pub(crate) struct MoveArgs {
 /// Not confirmed, the queue rejects the request, or the errors of [`watch::follow`].
 pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let mut body = Map::new();
-    if args.recipient.is_empty() {
-        let states = if args.state.is_empty() { vec!["failed".to_owned()] } else { args.state };
-        if states.iter().any(|state| state == "unknown") {
+    let mut which = OrderRetry { recipient_ids: args.recipient, ..OrderRetry::default() };
+    if which.recipient_ids.is_empty() {
+        which.states = if args.state.is_empty() { vec!["failed".to_owned()] } else { args.state };
+        if which.states.iter().any(|state| state == "unknown") {
             context.terminal.confirm(
                 "Recipients in state unknown may already have the message and would get it twice. Continue?",
             )?;
         }
-        body.insert("states".to_owned(), json!(states));
-    } else {
-        body.insert("recipient_ids".to_owned(), json!(args.recipient));
     }
-    let retried: ApiResponse<Retried> =
-        client.send(Method::POST, &args.order.path("/retry"), &Value::from(body)).await?;
+    let retried = client.retry_order(args.order.as_str(), &which, None).await?;
     let id = plain(&retried.seen.order_id);
     let count = retried.seen.count().map_or_else(String::new, |count| format!(" (recipients: {count})"));
     if args.watch {
@@ -115,7 +109,7 @@ pub(crate) async fn retry(args: RetryArgs, context: &Context) -> Result<()> {
 /// Not confirmed, or the queue rejects the request.
 pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
+    let order = client.order(args.order.as_str()).await?;
     let open = order.seen.totals.pending;
     if open == 0 && order.seen.is_final() {
         let state = plain(&order.seen.state.replace('_', " "));
@@ -123,12 +117,11 @@ pub(crate) async fn cancel(args: CancelArgs, context: &Context) -> Result<()> {
     }
     let total = order.seen.totals.accepted;
     context.terminal.confirm(&format!("Cancel the messages that are not sent yet ({open} of {total})?"))?;
-    let cancelled: ApiResponse<Cancelled> =
-        client.send(Method::POST, &args.order.path("/cancel"), &json!({})).await?;
+    let cancelled = client.cancel_order(args.order.as_str()).await?;
     let columns = [
         Column {
             title: "Cancelled",
-            cell: |told: &ApiResponse<Cancelled>, _| told.seen.cancelled.to_string(),
+            cell: |told: &ApiResponse<CancelledCount>, _| told.seen.cancelled.to_string(),
         },
         Column { title: "Too late", cell: |told, _| told.seen.too_late.to_string() },
     ];
@@ -145,13 +138,12 @@ pub(crate) async fn move_to(args: MoveArgs, context: &Context) -> Result<()> {
     let now = moment::now();
     let at = moment::read(&args.at, &now).map_err(|why| Failure::usage(format!("--at: {why}")))?;
     let (client, _) = context.client()?;
-    let body = json!({"deliver_at": at.to_string()});
-    let moved: ApiResponse<Value> = client.send(Method::PATCH, &args.order.path(""), &body).await?;
+    let moved = client.move_order(args.order.as_str(), &at.to_string()).await?;
     let columns = [Column {
         title: "Due at",
-        cell: |moved: &ApiResponse<Value>, reader| reader.moment(moved.seen["due_at"].as_str()),
+        cell: |moved: &ApiResponse<MovedOrder>, reader| reader.moment(moved.seen.due_at.as_deref()),
     }];
     context.output(Format::Table).one(&moved, &columns, std::slice::from_ref(&moved), |out, reader| {
-        writeln!(out, "Due {}", reader.moment(moved.seen["due_at"].as_str()))
+        writeln!(out, "Due {}", reader.moment(moved.seen.due_at.as_deref()))
     })
 }

@@ -1,8 +1,8 @@
 //! `posthaste order list`.
 
+use posthaste_client::{ApiResponse, Order, OrderQuery};
 use posthaste_model::SenderId;
 
-use crate::api::{ApiResponse, Order, Page};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::moment;
@@ -47,26 +47,26 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let now = moment::now();
-    let mut query: Vec<(&str, String)> = Vec::new();
-    query.extend(args.sender.map(|sender| ("sender_id", sender.to_string())));
-    query.extend(args.state.map(|state| ("state", state)));
-    for (name, text) in [("from", args.from), ("to", args.to)] {
-        if let Some(text) = text {
-            let moment =
-                moment::read(&text, &now).map_err(|why| Failure::usage(format!("--{name}: {why}")))?;
-            query.push((name, moment.to_string()));
-        }
-    }
+    let read_moment = |name: &str, text: Option<String>| -> Result<Option<String>> {
+        let read = text.map(|text| moment::read(&text, &now)).transpose();
+        let read = read.map_err(|why| Failure::usage(format!("--{name}: {why}")))?;
+        Ok(read.map(|moment| moment.to_string()))
+    };
+    let mut query = OrderQuery {
+        sender_id: args.sender,
+        state: args.state,
+        from: read_moment("from", args.from)?,
+        to: read_moment("to", args.to)?,
+        ..OrderQuery::default()
+    };
     let output = context.output(Format::Table);
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
-    let (mut left, mut cursor) = (args.limit, None);
+    let mut left = args.limit;
     let mut missing = std::collections::BTreeSet::new();
     loop {
-        let mut query = query.clone();
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        query.push(("limit", left.clamp(1, 100).to_string()));
-        let page: Page<Order> = client.get("/v1/orders", &query).await?;
+        query.limit = Some(left.clamp(1, 100));
+        let page = client.orders(&query).await?;
         for order in page.items.iter().take(left) {
             rows.push(order)?;
         }
@@ -76,8 +76,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
         missing.extend(page.partitions_missing);
         left = left.saturating_sub(page.items.len() + page.unreadable.len());
-        cursor = page.next_cursor;
-        if left == 0 || cursor.is_none() {
+        query.cursor = page.next_cursor;
+        if left == 0 || query.cursor.is_none() {
             break;
         }
     }
@@ -89,7 +89,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
             context
                 .terminal
                 .hint("No orders. Send one:  posthaste send --to people.csv --text \"Hello\" --watch");
-        } else if cursor.is_some() {
+        } else if query.cursor.is_some() {
             context.terminal.hint(&format!("These are the newest {count}. To see more, use --limit."));
         }
     }

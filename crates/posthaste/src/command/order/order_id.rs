@@ -13,11 +13,6 @@ impl OrderIdArg {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// A path below the order, such as `/cancel`; an empty one is the order itself.
-    pub(crate) fn path(&self, below: &str) -> String {
-        format!("/v1/orders/{}{below}", self.0)
-    }
 }
 
 impl FromStr for OrderIdArg {

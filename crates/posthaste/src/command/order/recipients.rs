@@ -1,10 +1,10 @@
 //! `posthaste order recipients`.
 
+use posthaste_client::{ApiResponse, Recipient, RecipientQuery, UnreadableDeliveries};
 use posthaste_model::Channel;
 
 use super::order_id::OrderIdArg;
 use super::show::last_words;
-use crate::api::{ApiResponse, Order, Page, Recipient};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, suppressed};
@@ -18,7 +18,7 @@ Examples:
 ";
 
 /// States of deliveries that, as far as is known, did not arrive.
-const UNREACHED: &str = "failed,unknown,suppressed,expired";
+const UNREACHED: [&str; 4] = ["failed", "unknown", "suppressed", "expired"];
 
 /// Which deliveries.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,15 +36,9 @@ pub(super) struct Filter {
 
 impl Filter {
     /// As the query of a request.
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = Vec::new();
-        query.extend(self.channel.as_ref().map(|channel| ("channel", channel.to_string())));
-        if self.failed {
-            query.push(("state", UNREACHED.to_owned()));
-        } else if !self.state.is_empty() {
-            query.push(("state", self.state.join(",")));
-        }
-        query
+    pub(super) fn query(&self) -> RecipientQuery {
+        let states = if self.failed { UNREACHED.map(str::to_owned).to_vec() } else { self.state.clone() };
+        RecipientQuery { channel: self.channel.clone(), states }
     }
 }
 
@@ -70,12 +64,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let output = context.output(Format::Table);
     let columns = columns();
     let mut rows = output.rows(&columns, std::io::stdout());
-    let (mut left, mut cursor, mut some_sent) = (args.limit, None, false);
+    let query = args.filter.query();
+    let (mut left, mut cursor, mut some_sent) = (args.limit, None::<String>, false);
     loop {
-        let mut query = args.filter.query();
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        query.push(("limit", left.clamp(1, 500).to_string()));
-        let page: Page<Recipient> = client.get(&args.order.path("/recipients"), &query).await?;
+        let (id, limit) = (args.order.as_str(), left.clamp(1, 500));
+        let page = client.recipients(id, &query, limit, cursor.as_deref()).await?;
         for row in page.items.iter().take(left) {
             some_sent |= row.seen.state == "sent";
             rows.push(row)?;
@@ -83,7 +76,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         for unreadable in &page.unreadable_deliveries {
             context.terminal.warn(&format!(
                 "{}: see  posthaste parked show {}",
-                unreadable.words(),
+                unreadable_words(unreadable),
                 args.order.as_str()
             ));
         }
@@ -98,7 +91,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         return Ok(());
     }
     if some_sent {
-        let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
+        let order = client.order(args.order.as_str()).await?;
         last_words(&order.seen).iter().for_each(|line| context.terminal.hint(line));
     }
     if cursor.is_some() {
@@ -108,6 +101,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Deliveries that can't be read, for people: `500 deliveries on email can't be read (damaged)`.
+pub(super) fn unreadable_words(unreadable: &UnreadableDeliveries) -> String {
+    let (channel, why) = (plain(&unreadable.channel), plain(&unreadable.reason.replace('_', " ")));
+    let deliveries = if unreadable.deliveries == 1 { "delivery" } else { "deliveries" };
+    format!("{} {deliveries} on {channel} can't be read ({why})", unreadable.deliveries)
 }
 
 /// The columns of recipients.

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use posthaste_client::{DeliveryCounters, Order};
+
 use super::order_id::OrderIdArg;
-use crate::api::{ApiResponse, Counters, Order};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{self, Column, Format, Reader};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 struct ChannelRow {
     channel: String,
     #[serde(skip)]
-    counters: Counters,
+    counters: DeliveryCounters,
     #[serde(skip)]
     receipts: Option<bool>,
 }
@@ -39,7 +40,7 @@ struct ChannelRow {
 /// The queue does not respond, or there is no such order.
 pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
-    let order: ApiResponse<Order> = client.get(&args.order.path(""), &[]).await?;
+    let order = client.order(args.order.as_str()).await?;
     let output = context.output(Format::Table);
     let rows = channel_rows(&order.seen);
     output.one(&order, &columns(), &rows, |out, reader| write_order(out, reader, &order.seen))?;

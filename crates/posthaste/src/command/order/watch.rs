@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use std::pin::pin;
 
 use futures::StreamExt;
+use posthaste_client::{Client, Order, OrderEvent};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bars::Bars;
 use super::order_id::OrderIdArg;
 use super::show;
-use crate::api::{Client, Event, Order};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Reader};
@@ -111,12 +112,12 @@ async fn to_the_end(client: &Client, order_id: &str, watcher: &mut Watcher) -> R
     while let Some(event) = events.next().await {
         let event = event?;
         watcher.tell(&event, away)?;
-        away = matches!(event, Event::Away(_));
-        if let Event::End(order) = event {
+        away = matches!(event, OrderEvent::Away(_));
+        if let OrderEvent::End(order) = event {
             return Ok(order.seen);
         }
     }
-    Err(Event::cut())
+    Err(Failure::new(Kind::Unreachable, "the connection ended before the order finished"))
 }
 
 /// Who reads the output.
@@ -126,22 +127,22 @@ enum Watcher {
 }
 
 impl Watcher {
-    fn tell(&mut self, event: &Event, was_away: bool) -> Result<()> {
+    fn tell(&mut self, event: &OrderEvent, was_away: bool) -> Result<()> {
         match self {
             Self::People(bars) => match event {
-                Event::Snapshot(order) | Event::End(order) => bars.show(&order.seen),
-                Event::Away(why) if !was_away => bars.say(&format!("reconnecting: {}", plain(why))),
-                Event::Away(_) => {}
+                OrderEvent::Snapshot(order) | OrderEvent::End(order) => bars.show(&order.seen),
+                OrderEvent::Away(why) if !was_away => bars.say(&format!("reconnecting: {}", plain(why))),
+                OrderEvent::Away(_) => {}
             },
             Self::Programs => {
-                if let Event::Away(why) = event {
+                if let OrderEvent::Away(why) = event {
                     if !was_away {
                         say(&format!("reconnecting: {}", plain(why)));
                     }
                     return Ok(());
                 }
                 let mut out = io::stdout().lock();
-                writeln!(out, "{}", event.line())?;
+                writeln!(out, "{}", line(event))?;
                 out.flush()?;
             }
         }
@@ -153,5 +154,14 @@ impl Watcher {
         if let Self::People(bars) = self {
             bars.clear();
         }
+    }
+}
+
+/// The event as one line of NDJSON.
+fn line(event: &OrderEvent) -> Value {
+    match event {
+        OrderEvent::Snapshot(order) => json!({"event": "snapshot", "order": order.raw}),
+        OrderEvent::End(order) => json!({"event": "end", "order": order.raw}),
+        OrderEvent::Away(why) => json!({"event": "away", "reason": why}),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use crate::api::{Accepted, ApiResponse, Problem, Skipped};
+use posthaste_client::{Accepted, ApiError, ApiResponse, Skipped};
+
+use crate::client::{failure_with, words};
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::{Column, Format, Reader};
@@ -21,26 +23,21 @@ pub(super) fn bad_rows(uploaded: &Uploaded) -> Failure {
 }
 
 /// The failure for an order the queue rejected, with line numbers of the file.
-pub(super) fn refused(
-    problem: Problem,
-    retry_after: Option<u64>,
-    uploaded: &Uploaded,
-    columns: Option<&Columns>,
-) -> Failure {
+pub(super) fn refused(error: ApiError, uploaded: &Uploaded, columns: Option<&Columns>) -> Failure {
+    let Some(problem) = error.problem() else { return error.into() };
     let mut reasons = Reasons::default();
-    for fault in &problem.errors {
-        let words = fault.words();
-        let (line, what) = place(fault.line, fault.pointer.as_deref(), &words, uploaded, columns);
+    for part in &problem.errors {
+        let (line, what) = place(part.line, part.pointer.as_deref(), &words(part), uploaded, columns);
         reasons.add(line, &what);
     }
     let mut lines: Vec<String> = reasons.lines().collect();
     if problem.errors.len() >= MOST_FAULTS {
         lines.push(format!("These are the first {MOST_FAULTS}; there may be more."));
     }
-    if problem.errors.iter().any(|fault| fault.line.is_some()) {
+    if problem.errors.iter().any(|part| part.line.is_some()) {
         lines.push("Fix them, or skip them with --on-invalid skip.".to_owned());
     }
-    problem.into_failure_with(lines, retry_after)
+    failure_with(error, lines)
 }
 
 /// Prints what was left out.

@@ -4,18 +4,16 @@ mod addresses;
 
 use std::io::{self, Write};
 
+use posthaste_client::{ApiResponse, Found, FoundList, LiftedCount, PutCount, Suppression};
 use posthaste_model::{Address, Channel};
 use posthaste_store::SuppressionId;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Value, json};
 
 use self::addresses::{Given, Which};
-use crate::api::{ApiResponse, Found, FoundList, LiftedCount, Page, PutCount, Suppression};
 use crate::context::Context;
 use crate::failure::Result;
 use crate::output::{Column, Format, Reader, suppressed};
-
-const PATH: &str = "/v1/suppressions";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,10 +104,7 @@ async fn list(args: &ListArgs, context: &Context) -> Result<()> {
     let mut rows = output.rows(&columns, io::stdout());
     let (mut left, mut cursor) = (args.limit.unwrap_or(usize::MAX), None::<String>);
     while left > 0 {
-        let mut query =
-            vec![("channel", args.channel.to_string()), ("limit", left.clamp(1, 1_000).to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: Page<Suppression> = client.get(PATH, &query).await?;
+        let page = client.suppressions(&args.channel, left.clamp(1, 1_000), cursor.as_deref()).await?;
         for entry in page.items.iter().take(left) {
             rows.push(entry)?;
         }
@@ -181,7 +176,7 @@ async fn find(which: &Which, context: &Context) -> Result<()> {
         }
         Ok(())
     };
-    which.ask(&client, &format!("{PATH}/find"), &all, write).await?;
+    which.ask(&all, async |batch| client.find_suppressions(batch).await, write).await?;
     rows.end().map(drop)
 }
 
@@ -212,11 +207,15 @@ async fn add(which: &Which, context: &Context) -> Result<()> {
     let all = which.read()?;
     let (mut added, mut unchanged) = (0, 0);
     which
-        .ask(&client, PATH, &all, |_, told: PutCount| {
-            added += told.added;
-            unchanged += told.unchanged;
-            Ok(())
-        })
+        .ask(
+            &all,
+            async |batch| client.add_suppressions(batch).await,
+            |_, told: PutCount| {
+                added += told.added;
+                unchanged += told.unchanged;
+                Ok(())
+            },
+        )
         .await?;
     let sentence = format!("{added} added to the {} list, {unchanged} were already on it", which.channel);
     counts(context, ["added", "unchanged"], (added, unchanged), sentence)
@@ -228,7 +227,7 @@ async fn lift(args: &LiftArgs, context: &Context) -> Result<()> {
     let who = "They get messages again, even if they opted out.";
     let (lifted, not_there) = if let Some(id) = &args.id {
         context.terminal.confirm(&format!("Lift the {channel} suppression {id}? {who}"))?;
-        client.delete(&format!("{PATH}/{channel}/{id}")).await?;
+        client.lift_suppression(channel, &id.to_string()).await?;
         (1, 0)
     } else {
         let all = args.which.read()?;
@@ -236,13 +235,16 @@ async fn lift(args: &LiftArgs, context: &Context) -> Result<()> {
             .terminal
             .confirm(&format!("Lift suppressions on {channel} (addresses: {})? {who}", all.len()))?;
         let (mut lifted, mut not_there) = (0, 0);
-        let path = format!("{PATH}/lift");
         args.which
-            .ask(&client, &path, &all, |_, told: LiftedCount| {
-                lifted += told.lifted;
-                not_there += told.not_there;
-                Ok(())
-            })
+            .ask(
+                &all,
+                async |batch| client.lift_suppressions(batch).await,
+                |_, told: LiftedCount| {
+                    lifted += told.lifted;
+                    not_there += told.not_there;
+                    Ok(())
+                },
+            )
             .await?;
         (lifted, not_there)
     };

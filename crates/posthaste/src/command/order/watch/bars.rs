@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use posthaste_client::{DeliveryCounters, Order};
 
-use crate::api::{Counters, Order};
 use crate::terminal::plain;
 
 const BAR: &str = "{prefix:<10} {bar:30.cyan/dim} {pos:>7}/{len:<7} {msg}";
@@ -67,7 +67,7 @@ impl Bars {
 }
 
 /// Outcomes of the deliveries as signs next to a bar.
-fn outcomes(counters: &Counters) -> String {
+fn outcomes(counters: &DeliveryCounters) -> String {
     let signs = [
         // Accepted by the provider and reported as arrived are shown separately.
         ("✔ delivered", counters.delivered),
@@ -81,7 +81,7 @@ fn outcomes(counters: &Counters) -> String {
 }
 
 /// Outcomes of the deliveries in words.
-fn totals(counters: &Counters) -> String {
+fn totals(counters: &DeliveryCounters) -> String {
     let shown = counters.by_state().into_iter().filter(|(_, count)| *count > 0);
     let words: Vec<String> = shown.map(|(state, count)| format!("{count} {state}")).collect();
     format!("{} of {} final ({})", counters.settled(), counters.accepted, words.join(", "))
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn bars_show_outcomes_not_hand_offs() {
-        let counters = Counters {
+        let counters = DeliveryCounters {
             accepted: 10,
             pending: 2,
             sending: 1,
@@ -113,7 +113,7 @@ mod tests {
             delivered: 1,
             failed: 1,
             unknown: 1,
-            ..Counters::default()
+            ..DeliveryCounters::default()
         };
         assert_eq!(counters.settled(), 7);
         assert_eq!(outcomes(&counters), "✔ delivered 1  ✔ sent 4  ✖ 1  ? 1");

@@ -6,59 +6,59 @@ use super::ApiResponse;
 
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Suppression {
+pub struct Suppression {
     /// The id for lifting it.
-    pub(crate) id: String,
+    pub id: String,
     /// `channel` or `sender`.
     #[serde(default)]
-    pub(crate) list: String,
+    pub list: String,
     /// `active` or `striking`.
     #[serde(default)]
-    pub(crate) state: String,
+    pub state: String,
     /// Why.
     #[serde(default)]
-    pub(crate) reason: String,
+    pub reason: String,
     /// Where it comes from.
     #[serde(default)]
-    pub(crate) source: String,
+    pub source: String,
     /// Since when.
     #[serde(default)]
-    pub(crate) since: String,
+    pub since: String,
     /// Strikes counted.
     #[serde(default)]
-    pub(crate) strikes: u64,
+    pub strikes: u64,
 }
 
 /// Suppressions of addresses, in the order of the request.
-#[derive(Deserialize)]
-pub(crate) struct FoundList {
+#[derive(Debug, Clone, Deserialize)]
+pub struct FoundList {
     /// One per address.
-    pub(crate) items: Vec<Found>,
+    pub items: Vec<Found>,
 }
 
 /// Suppressions of one address.
-#[derive(Deserialize)]
-pub(crate) struct Found {
+#[derive(Debug, Clone, Deserialize)]
+pub struct Found {
     /// Whether it gets no messages.
-    pub(crate) suppressed: bool,
+    pub suppressed: bool,
     /// Its entries.
-    pub(crate) entries: Vec<ApiResponse<Suppression>>,
+    pub entries: Vec<ApiResponse<Suppression>>,
 }
 
 /// Addresses added to a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct PutCount {
+pub struct PutCount {
     /// Newly added.
-    pub(crate) added: u64,
+    pub added: u64,
     /// Already on the list.
-    pub(crate) unchanged: u64,
+    pub unchanged: u64,
 }
 
 /// Addresses removed from a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct LiftedCount {
+pub struct LiftedCount {
     /// Removed.
-    pub(crate) lifted: u64,
+    pub lifted: u64,
     /// Not on the list.
-    pub(crate) not_there: u64,
+    pub not_there: u64,
 }

@@ -10,7 +10,7 @@ pub(crate) use client::Client;
 pub(crate) use events::Event;
 pub(crate) use problem::Problem;
 pub(crate) use views::{
-    Accepted, ApiResponse, Cancelled, Counters, Courier, Couriers, Found, FoundList, Key, LiftedCount,
-    NewKey, Order, Page, Parked, ParkedOrder, PutCount, Recipient, RecipientLine, Retried, Skipped,
-    Suppression, UnreadableDeliveries,
+    Accepted, ApiResponse, Cancelled, Counts, Courier, DeletedCount, Delivery, DeliveryLine, Found,
+    FoundList, Key, NewKey, Order, Page, Parked, ParkedOrder, PutCount, Retried, Skipped, Suppression,
+    UnreadableDeliveries,
 };

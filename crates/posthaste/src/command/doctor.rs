@@ -12,7 +12,7 @@ use posthaste_courier::Checked;
 use reqwest::{Method, header};
 use serde::Serialize;
 
-use crate::api::{Client, Couriers};
+use crate::api::{ApiResponse, Client, Courier, Page};
 use crate::context::Context;
 use crate::dev;
 use crate::failure::{Failure, Kind, Result};
@@ -191,7 +191,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
             false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
         }
     }
-    match client.json::<Couriers>(answer).await {
+    match client.json::<Page<Courier>>(answer).await {
         Ok(found) => {
             if !found.partitions_missing.is_empty() {
                 findings.note(
@@ -201,9 +201,8 @@ async fn queue(client: &Client, findings: &mut Findings) {
                      posthaste doctor --config queue.toml",
                 );
             }
-            let (there, away): (Vec<_>, Vec<_>) =
-                found.couriers.iter().partition(|courier| courier.seen.present);
-            let names = |couriers: &[&crate::api::ApiResponse<crate::api::Courier>]| {
+            let (there, away): (Vec<_>, Vec<_>) = found.items.iter().partition(|courier| courier.seen.online);
+            let names = |couriers: &[&ApiResponse<Courier>]| {
                 couriers
                     .iter()
                     .map(|courier| crate::terminal::plain(&courier.seen.channel))

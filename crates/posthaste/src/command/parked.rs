@@ -76,7 +76,7 @@ fn columns() -> [Column<ApiResponse<Parked>>; 5] {
             cell: |entry, _| entry.seen.parcel.map(|parcel| parcel.to_string()).unwrap_or_default(),
         },
         Column { title: "Reason", cell: |entry, reader| reason(entry.seen.reason.as_deref(), reader) },
-        Column { title: "Since", cell: |entry, reader| reader.moment(Some(&entry.seen.since)) },
+        Column { title: "Parked at", cell: |entry, reader| reader.moment(Some(&entry.seen.parked_at)) },
     ]
 }
 
@@ -160,7 +160,7 @@ async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let told: ApiResponse<Value> =
         client.send(Method::POST, &path(&args.order, "/release"), &json!({})).await?;
-    let released = &told.seen["released"];
+    let released = &told.seen["released_count"];
     say(
         context,
         &told,
@@ -178,7 +178,7 @@ async fn fail(args: &OrderArgs, context: &Context) -> Result<()> {
     let told: ApiResponse<Value> = client.send(Method::POST, &path(&args.order, "/fail"), &json!({})).await?;
     let sentence = match told.seen["removed"].as_bool() {
         Some(true) => "The whole order was removed; from now on it is reported as ended".to_owned(),
-        _ => format!("{} deliveries ended", told.seen["deliveries"]),
+        _ => format!("{} deliveries ended", told.seen["delivery_count"]),
     };
     say(context, &told, &sentence)
 }

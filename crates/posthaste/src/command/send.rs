@@ -26,7 +26,7 @@ Examples:
   posthaste send --email a@example.org --text \"Hello\"
   posthaste send --to people.csv --file letter.txt --at \"tomorrow 09:00\" --dry-run
   cat people.csv | posthaste send --to - --map \"Write to=email\" --text \"Hello\" --on-invalid skip
-  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.totals
+  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.counts
 ";
 
 /// A message text larger than this is rejected.
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
     map: Vec<recipients_file::Map>,
     /// What to do about invalid rows and addresses.
-    #[arg(long, value_enum, default_value = "stop", help_heading = "Recipients")]
+    #[arg(long, value_enum, default_value = "reject", help_heading = "Recipients")]
     on_invalid: OnInvalid,
     /// The delimiter, if the detected one is wrong: , ; | or tab.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "Recipients")]
@@ -92,7 +92,7 @@ pub(crate) struct Args {
     at: Option<String>,
     /// Messages that could not be sent by this time expire. Same forms as --at.
     #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
-    not_after: Option<String>,
+    expires_at: Option<String>,
     /// Priority: urgent or bulk. Urgent messages go first.
     #[arg(long, value_name = "PRIORITY", value_parser = priority, help_heading = "Schedule and options")]
     priority: Option<Priority>,
@@ -157,7 +157,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(failure) = uploaded.failure {
         return Err(failure);
     }
-    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Stop {
+    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Reject {
         return Err(summary::bad_rows(&uploaded));
     }
     let accepted: ApiResponse<Accepted> = match answer {
@@ -172,7 +172,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     };
     summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
-    let watched = args.watch.then_some(accepted.seen.order_id.as_deref()).flatten();
+    let watched = args.watch.then_some(accepted.seen.id.as_deref()).flatten();
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
@@ -282,12 +282,12 @@ fn order(args: &Args, default_sender: &str) -> Result<Value> {
     put("html", html.map(Value::from));
     put("channels", (!args.channel.is_empty()).then(|| json!(args.channel)));
     put("deliver_at", read_moment("--at", &args.at)?.map(Value::from));
-    put("not_after", read_moment("--not-after", &args.not_after)?.map(Value::from));
+    put("expires_at", read_moment("--expires-at", &args.expires_at)?.map(Value::from));
     put("priority", args.priority.map(|priority| json!(priority)));
     put("on_unknown", args.on_unknown.map(|what| json!(what)));
-    put("addresses", args.all_addresses.then(|| "all".into()));
-    put("invalid", Some(args.on_invalid.word().into()));
-    put("origin", Some("cli".into()));
+    put("address_mode", args.all_addresses.then(|| "all".into()));
+    put("on_invalid", Some(args.on_invalid.word().into()));
+    put("source", Some("cli".into()));
     Ok(order.into())
 }
 

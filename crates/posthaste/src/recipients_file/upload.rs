@@ -26,7 +26,7 @@ const NAMED: usize = 5;
 pub(crate) enum OnInvalid {
     /// Send nothing.
     #[default]
-    Stop,
+    Reject,
     /// Leave them out and list them.
     Skip,
 }
@@ -35,7 +35,7 @@ impl OnInvalid {
     /// The queue's word for it.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Stop => "refuse",
+            Self::Reject => "reject",
             Self::Skip => "skip",
         }
     }
@@ -205,7 +205,7 @@ impl Upload {
                 }
             }
         }
-        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Stop {
+        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Reject {
             return Err(End::Stopped);
         }
         to.blocking_send(Ok(piece.into())).map_err(|_| End::Left)
@@ -334,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_row_aborts_the_body() {
-        let (text, told) = sent(ROWS, OnInvalid::Stop).await;
+        let (text, told) = sent(ROWS, OnInvalid::Reject).await;
         assert_eq!(text, Err("a row is invalid".to_owned()));
         assert_eq!(told.errors.count(), 1);
     }
@@ -347,7 +347,7 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let (body, told) = upload(Value::Null, people, OnInvalid::Stop).start();
+        let (body, told) = upload(Value::Null, people, OnInvalid::Reject).start();
         drop(body);
         assert!(told.await.expect("no panic").people < 100_000);
     }

@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// An accepted order, or the result of a dry run.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Accepted {
     /// `<sender id>.<ns>`; may be missing for a dry run.
     #[serde(default)]
-    pub(crate) order_id: Option<String>,
-    /// `running`, `scheduled` or `dry_run`.
+    pub(crate) id: Option<String>,
+    /// `running` or `scheduled`; missing for a dry run.
     #[serde(default)]
-    pub(crate) state: String,
+    pub(crate) status: Option<String>,
+    /// Whether it was a dry run.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
     /// When it is due.
     #[serde(default)]
-    pub(crate) due_at: Option<String>,
+    pub(crate) deliver_at: Option<String>,
     /// What moved it from the requested time, such as `quiet_hours`.
     #[serde(default)]
-    pub(crate) moved_by: Option<String>,
+    pub(crate) delay_reason: Option<String>,
     /// The recipients.
     #[serde(default)]
     pub(crate) recipients: Recipients,
@@ -33,15 +35,15 @@ pub(crate) struct Accepted {
 #[serde(default)]
 pub(crate) struct Recipients {
     /// Recipients, after duplicates were merged.
-    pub(crate) accepted: u64,
-    /// Deliveries per channel.
-    pub(crate) deliveries: BTreeMap<String, u64>,
+    pub(crate) accepted_count: u64,
+    /// Number of deliveries per channel.
+    pub(crate) delivery_counts: BTreeMap<String, u64>,
     /// The first skipped parts, and why they were skipped.
     pub(crate) skipped: Vec<Skipped>,
     /// Number of skipped parts.
-    pub(crate) skipped_total: u64,
+    pub(crate) skipped_count: u64,
     /// Duplicates.
-    pub(crate) merged: Merged,
+    pub(crate) duplicates: Duplicates,
     /// Recipients without an address, per channel.
     pub(crate) no_contact: BTreeMap<String, u64>,
 }
@@ -49,11 +51,11 @@ pub(crate) struct Recipients {
 /// Duplicates; the first occurrence is used.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Merged {
+pub(crate) struct Duplicates {
     /// Recipients with the id of an earlier one.
-    pub(crate) recipients: u64,
+    pub(crate) recipient_count: u64,
     /// Addresses that occurred earlier on the same channel.
-    pub(crate) addresses: u64,
+    pub(crate) address_count: u64,
 }
 
 /// A skipped part.
@@ -75,25 +77,18 @@ pub(crate) struct Skipped {
 pub(crate) struct Cancelled {
     /// Deliveries that will not be sent.
     #[serde(default)]
-    pub(crate) cancelled: u64,
+    pub(crate) cancelled_count: u64,
     /// Deliveries that were already on their way or done.
     #[serde(default)]
-    pub(crate) too_late: u64,
+    pub(crate) too_late_count: u64,
 }
 
 /// A new order made of deliveries of an old one.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Retried {
     /// The new order.
-    pub(crate) order_id: String,
-    /// Its recipients: a number, or the same object as in [`Accepted`].
+    pub(crate) id: String,
+    /// Number of its deliveries.
     #[serde(default)]
-    pub(crate) recipients: Value,
-}
-
-impl Retried {
-    /// The number of recipients of the new order, if the response has it.
-    pub(crate) fn count(&self) -> Option<u64> {
-        self.recipients.as_u64().or_else(|| self.recipients.get("accepted")?.as_u64())
-    }
+    pub(crate) delivery_count: u64,
 }

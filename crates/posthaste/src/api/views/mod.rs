@@ -13,10 +13,10 @@ use serde_json::Value;
 use crate::terminal::plain;
 
 pub(crate) use accepted::{Accepted, Cancelled, Retried, Skipped};
-pub(crate) use operator::{Courier, Couriers, Key, NewKey};
-pub(crate) use order::{Counters, Order, Recipient};
+pub(crate) use operator::{Courier, Key, NewKey};
+pub(crate) use order::{Counts, Delivery, Order};
 pub(crate) use parked::{Parked, ParkedOrder};
-pub(crate) use suppression::{Found, FoundList, LiftedCount, PutCount, Suppression};
+pub(crate) use suppression::{DeletedCount, Found, FoundList, PutCount, Suppression};
 
 /// A response, both as the server sent it and as typed fields.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ pub(crate) struct UnreadableDeliveries {
     pub(crate) channel: String,
     /// How many there are.
     #[serde(default)]
-    pub(crate) deliveries: u64,
+    pub(crate) delivery_count: u64,
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,
@@ -78,20 +78,20 @@ impl UnreadableDeliveries {
     /// For people: `500 deliveries on email can't be read (damaged)`.
     pub(crate) fn words(&self) -> String {
         let (channel, why) = (plain(&self.channel), plain(&self.reason.replace('_', " ")));
-        let deliveries = if self.deliveries == 1 { "delivery" } else { "deliveries" };
-        format!("{} {deliveries} on {channel} can't be read ({why})", self.deliveries)
+        let deliveries = if self.delivery_count == 1 { "delivery" } else { "deliveries" };
+        format!("{} {deliveries} on {channel} can't be read ({why})", self.delivery_count)
     }
 }
 
 /// A line of an export: a delivery, or deliveries that can't be read.
-pub(crate) enum RecipientLine {
+pub(crate) enum DeliveryLine {
     /// A delivery.
-    Delivery(Box<ApiResponse<Recipient>>),
+    Delivery(Box<ApiResponse<Delivery>>),
     /// Deliveries that can't be read.
     Unreadable(UnreadableDeliveries),
 }
 
-impl<'de> Deserialize<'de> for RecipientLine {
+impl<'de> Deserialize<'de> for DeliveryLine {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Value::deserialize(from)?;
         let read = match raw.get("unreadable_deliveries") {
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for RecipientLine {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Unreadable {
     /// Its id.
-    pub(crate) order_id: String,
+    pub(crate) id: String,
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,

@@ -1,19 +1,6 @@
 //! Couriers and API keys.
 
 use serde::Deserialize;
-use serde_json::Value;
-
-use super::ApiResponse;
-
-/// All channels that have ever had a courier.
-#[derive(Deserialize)]
-pub(crate) struct Couriers {
-    /// One per channel.
-    pub(crate) couriers: Vec<ApiResponse<Courier>>,
-    /// Partitions of the database that did not respond; they may know more couriers.
-    #[serde(default)]
-    pub(crate) partitions_missing: Vec<u16>,
-}
 
 /// The couriers of one channel.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,13 +9,13 @@ pub(crate) struct Courier {
     pub(crate) channel: String,
     /// When one was last seen.
     #[serde(default)]
-    pub(crate) last_seen: Option<Value>,
+    pub(crate) last_seen_at: Option<String>,
     /// Whether one is running now.
     #[serde(default)]
-    pub(crate) present: bool,
+    pub(crate) online: bool,
     /// Whether the channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
-    pub(crate) receipts: Option<bool>,
+    pub(crate) delivery_receipts: Option<bool>,
 }
 
 /// An API key, without its secret.
@@ -66,5 +53,5 @@ pub(crate) struct NewKey {
     #[serde(default)]
     pub(crate) id: String,
     /// The whole key.
-    pub(crate) key: secrecy::SecretString,
+    pub(crate) token: secrecy::SecretString,
 }

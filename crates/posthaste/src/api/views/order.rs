@@ -1,16 +1,16 @@
-//! An order, its counters, its deliveries.
+//! An order, its counts, its deliveries.
 
 use std::collections::BTreeMap;
 
 use posthaste_model::{Address, Text};
 use serde::{Deserialize, Deserializer};
 
-/// Deliveries of one channel by state.
+/// Number of deliveries by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Counters {
+pub(crate) struct Counts {
     /// All deliveries.
-    pub(crate) accepted: u64,
+    pub(crate) total: u64,
     /// To be sent.
     pub(crate) pending: u64,
     /// Begun.
@@ -33,10 +33,10 @@ pub(crate) struct Counters {
     pub(crate) no_contact: u64,
 }
 
-impl Counters {
+impl Counts {
     /// Deliveries that are neither pending nor sending.
     pub(crate) fn settled(&self) -> u64 {
-        self.accepted.saturating_sub(self.pending + self.sending)
+        self.total.saturating_sub(self.pending + self.sending)
     }
 
     /// Deliveries that, as far as is known, did not arrive.
@@ -44,8 +44,8 @@ impl Counters {
         self.failed + self.unknown + self.suppressed + self.expired
     }
 
-    /// The states with their counts, in the order people read them.
-    pub(crate) fn by_state(&self) -> [(&'static str, u64); 9] {
+    /// The statuses with their counts, in the order people read them.
+    pub(crate) fn by_status(&self) -> [(&'static str, u64); 9] {
         [
             ("delivered", self.delivered),
             ("sent", self.sent),
@@ -64,21 +64,21 @@ impl Counters {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Order {
     /// `<sender id>.<ns>`.
-    pub(crate) order_id: String,
+    pub(crate) id: String,
     /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`.
-    pub(crate) state: String,
+    pub(crate) status: String,
     /// `urgent` or `bulk`.
     #[serde(default)]
     pub(crate) priority: Option<String>,
     /// When it was accepted.
     #[serde(default)]
-    pub(crate) accepted_at: Option<String>,
+    pub(crate) created_at: Option<String>,
     /// When it is due.
     #[serde(default)]
-    pub(crate) due_at: Option<String>,
+    pub(crate) deliver_at: Option<String>,
     /// After this time no delivery of it is begun.
     #[serde(default)]
-    pub(crate) not_after: Option<String>,
+    pub(crate) expires_at: Option<String>,
     /// When its last delivery became final.
     #[serde(default)]
     pub(crate) finished_at: Option<String>,
@@ -90,29 +90,29 @@ pub(crate) struct Order {
     pub(crate) sender_id: Option<String>,
     /// Per channel.
     #[serde(default)]
-    pub(crate) counters: BTreeMap<String, Counters>,
+    pub(crate) channel_counts: BTreeMap<String, Counts>,
     /// Over all channels.
     #[serde(default)]
-    pub(crate) totals: Counters,
+    pub(crate) counts: Counts,
     /// Whether each channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
-    pub(crate) receipts: BTreeMap<String, Option<bool>>,
+    pub(crate) delivery_receipts: BTreeMap<String, Option<bool>>,
 }
 
 impl Order {
     /// Channels with `sent` deliveries and with receipts, or without (`word_comes`).
     pub(crate) fn sent_on(&self, word_comes: bool) -> Vec<&str> {
-        let said = |channel: &str| self.receipts.get(channel).copied().flatten() == Some(word_comes);
-        let sent = self.counters.iter().filter(|(channel, counters)| counters.sent > 0 && said(channel));
+        let said = |channel: &str| self.delivery_receipts.get(channel).copied().flatten() == Some(word_comes);
+        let sent = self.channel_counts.iter().filter(|(channel, counts)| counts.sent > 0 && said(channel));
         sent.map(|(channel, _)| channel.as_str()).collect()
     }
 
     /// Whether its deliveries no longer change by themselves.
     pub(crate) fn is_final(&self) -> bool {
-        match self.state.as_str() {
+        match self.status.as_str() {
             "finished" | "finished_with_failures" => true,
             // Deliveries that were on the wire when it was cancelled still get an outcome.
-            "cancelled" => self.totals.pending + self.totals.sending == 0,
+            "cancelled" => self.counts.pending + self.counts.sending == 0,
             _ => false,
         }
     }
@@ -120,35 +120,38 @@ impl Order {
 
 /// One delivery: one address of one recipient on one channel.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Recipient {
+pub(crate) struct Delivery {
     /// The sender's own id for the recipient.
     #[serde(default)]
     pub(crate) recipient_id: Option<String>,
     /// The recipient's name.
     #[serde(default, deserialize_with = "text")]
-    pub(crate) name: Text,
+    pub(crate) recipient_name: Text,
     /// The channel.
     pub(crate) channel: String,
     /// The address the message goes to.
     #[serde(default = "nowhere", deserialize_with = "address")]
     pub(crate) address: Address,
-    /// The delivery's state.
-    pub(crate) state: String,
-    /// Why it is in that state.
+    /// The delivery's status.
+    pub(crate) status: String,
+    /// Why it has that status.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// The provider's own code.
+    #[serde(default)]
+    pub(crate) provider_code: Option<u64>,
     /// How often it was begun.
     #[serde(default)]
-    pub(crate) attempts: Option<u64>,
-    /// When the state last changed.
+    pub(crate) attempt_count: Option<u64>,
+    /// When the status last changed.
     #[serde(default)]
     pub(crate) updated_at: Option<String>,
     /// When it is tried next.
     #[serde(default)]
-    pub(crate) next_at: Option<String>,
+    pub(crate) next_attempt_at: Option<String>,
     /// What it waits for.
     #[serde(default)]
-    pub(crate) waits_for: Option<String>,
+    pub(crate) waiting_for: Option<String>,
 }
 
 fn nowhere() -> Address {

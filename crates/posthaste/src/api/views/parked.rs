@@ -18,9 +18,9 @@ pub(crate) struct Parked {
     /// What can't be read.
     #[serde(default)]
     pub(crate) reason: Option<String>,
-    /// Since when.
+    /// When it was parked.
     #[serde(default)]
-    pub(crate) since: String,
+    pub(crate) parked_at: String,
 }
 
 /// The parked parts of one order.

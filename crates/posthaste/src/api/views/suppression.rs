@@ -7,26 +7,29 @@ use super::ApiResponse;
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Suppression {
-    /// The id for lifting it.
+    /// The id for deleting it.
     pub(crate) id: String,
     /// `channel` or `sender`.
     #[serde(default)]
-    pub(crate) list: String,
-    /// `active` or `striking`.
+    pub(crate) scope: String,
+    /// Whether the address gets no messages; if not, failures are being counted.
     #[serde(default)]
-    pub(crate) state: String,
+    pub(crate) active: bool,
     /// Why.
     #[serde(default)]
     pub(crate) reason: String,
+    /// The provider's own code.
+    #[serde(default)]
+    pub(crate) provider_code: Option<u64>,
     /// Where it comes from.
     #[serde(default)]
     pub(crate) source: String,
     /// Since when.
     #[serde(default)]
-    pub(crate) since: String,
-    /// Strikes counted.
+    pub(crate) created_at: String,
+    /// Failures counted.
     #[serde(default)]
-    pub(crate) strikes: u64,
+    pub(crate) failure_count: u64,
 }
 
 /// Suppressions of addresses, in the order of the request.
@@ -49,16 +52,16 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct PutCount {
     /// Newly added.
-    pub(crate) added: u64,
+    pub(crate) added_count: u64,
     /// Already on the list.
-    pub(crate) unchanged: u64,
+    pub(crate) unchanged_count: u64,
 }
 
 /// Addresses removed from a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct LiftedCount {
+pub(crate) struct DeletedCount {
     /// Removed.
-    pub(crate) lifted: u64,
+    pub(crate) deleted_count: u64,
     /// Not on the list.
-    pub(crate) not_there: u64,
+    pub(crate) not_found_count: u64,
 }

@@ -1,4 +1,4 @@
-//! `posthaste order export`: all recipients of an order, in bounded memory.
+//! `posthaste order export`: all deliveries of an order, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,8 +8,8 @@ use futures::StreamExt;
 use reqwest::{Method, header};
 
 use super::OrderIdArg;
-use super::recipients::{Filter, columns};
-use crate::api::{ApiResponse, Client, Recipient, RecipientLine, UnreadableDeliveries};
+use super::deliveries::{Filter, columns};
+use crate::api::{ApiResponse, Client, Delivery, DeliveryLine, UnreadableDeliveries};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Rows};
@@ -41,7 +41,7 @@ pub(crate) struct Args {
     for_spreadsheet: bool,
 }
 
-/// Exports the recipients.
+/// Exports the deliveries.
 ///
 /// # Errors
 /// The queue does not respond, there is no such order, or the file cannot be written.
@@ -77,11 +77,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 async fn read(
     client: &Client,
     args: &Args,
-    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+    rows: &mut Rows<'_, ApiResponse<Delivery>, Box<dyn Write>>,
 ) -> Result<Vec<UnreadableDeliveries>> {
     let mut unreadable = Vec::new();
     let request = client
-        .request(Method::GET, &args.order.path("/recipients"), &args.filter.query())
+        .request(Method::GET, &args.order.path("/deliveries"), &args.filter.query())
         .header(header::ACCEPT, "application/x-ndjson");
     let mut pieces = client.stream(request).await?.bytes_stream();
     let mut held: Vec<u8> = Vec::new();
@@ -104,7 +104,7 @@ async fn read(
         }
         held.drain(..begin);
         if held.len() > LONGEST_LINE {
-            return Err(Failure::error("the server sent a line that is too long to be a recipient"));
+            return Err(Failure::error("the server sent a line that is too long to be a delivery"));
         }
     }
     unreadable.extend(row(client, &held, rows)?);
@@ -115,13 +115,13 @@ async fn read(
 fn row(
     client: &Client,
     line: &[u8],
-    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+    rows: &mut Rows<'_, ApiResponse<Delivery>, Box<dyn Write>>,
 ) -> Result<Option<UnreadableDeliveries>> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
     match serde_json::from_slice(line).map_err(|error| client.not_understood(error))? {
-        RecipientLine::Delivery(row) => rows.push(&*row).map(|()| None),
-        RecipientLine::Unreadable(unreadable) => Ok(Some(unreadable)),
+        DeliveryLine::Delivery(row) => rows.push(&*row).map(|()| None),
+        DeliveryLine::Unreadable(unreadable) => Ok(Some(unreadable)),
     }
 }

@@ -60,8 +60,10 @@ pub struct KeyView {
     /// The scopes of the key.
     scopes: Vec<&'static str>,
     /// The sender it is bound to.
+    #[schema(required = true)]
     sender_id: Option<String>,
     /// The role it is bound to.
+    #[schema(required = true)]
     role: Option<String>,
     /// Mailboxes its orders may be sent from.
     mailboxes: Vec<String>,
@@ -70,10 +72,13 @@ pub struct KeyView {
     /// When it was created.
     created_at: ApiTime,
     /// When it expires.
+    #[schema(required = true)]
     expires_at: Option<ApiTime>,
     /// When it was last used, to the minute.
+    #[schema(required = true)]
     last_used_at: Option<ApiTime>,
     /// When it was revoked.
+    #[schema(required = true)]
     revoked_at: Option<ApiTime>,
 }
 

@@ -130,16 +130,20 @@ pub struct OrderView {
     /// When deliveries that were not started expire.
     pub expires_at: ApiTime,
     /// When it was cancelled.
+    #[schema(required = true)]
     pub cancelled_at: Option<ApiTime>,
     /// When its last delivery became final.
+    #[schema(required = true)]
     pub finished_at: Option<ApiTime>,
     /// Increases with every change.
     pub revision: u64,
     /// The order whose deliveries this one retries.
+    #[schema(required = true)]
     pub retry_of: Option<String>,
     /// The sender.
     pub sender_id: String,
     /// Where the order came from, in the client's words.
+    #[schema(required = true)]
     pub source: Option<String>,
     /// Number of deliveries by status, for each channel.
     pub channel_counts: BTreeMap<String, Counts>,

@@ -23,11 +23,14 @@ struct ParkedView {
     #[schema(example = "u17.1763618400000000000")]
     order_id: String,
     /// The channel of the parcel; `null` if the order itself can't be read.
+    #[schema(required = true)]
     channel: Option<String>,
     /// The number of the parcel on its channel.
+    #[schema(required = true)]
     parcel: Option<u32>,
     /// What can't be read: `type` (a key has the wrong type), `head`, `counters`, `parcel_id` (no such parcel),
     /// `outcomes`, `content`, `deliveries`; `null` if it was not recorded.
+    #[schema(required = true)]
     reason: Option<String>,
     /// When it was parked.
     parked_at: ApiTime,
@@ -59,6 +62,7 @@ struct ParkedPage {
     /// Within each partition, the longest parked come first.
     items: Vec<ParkedView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
     /// Partitions of the database that are unreachable now: their records are missing here.
     partitions_missing: Vec<u16>,

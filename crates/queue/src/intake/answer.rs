@@ -27,6 +27,7 @@ pub(crate) struct AcceptedView {
     #[schema(example = "u17.1763618400000000000")]
     pub(crate) id: String,
     /// `scheduled` or `running`; `null` after a dry run.
+    #[schema(required = true)]
     pub(crate) status: Option<&'static str>,
     /// Whether this was a dry run: everything was checked, and nothing was stored.
     pub(crate) dry_run: bool,
@@ -35,6 +36,7 @@ pub(crate) struct AcceptedView {
     /// When it is due.
     pub(crate) deliver_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
+    #[schema(required = true)]
     pub(crate) delay_reason: Option<&'static str>,
     /// The durability of "accepted": `fast`, `strict` or `replicated`.
     #[schema(value_type = String, example = "strict")]

@@ -40,6 +40,7 @@ pub(super) struct MovedView {
     /// When it expires.
     expires_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
+    #[schema(required = true)]
     delay_reason: Option<&'static str>,
 }
 

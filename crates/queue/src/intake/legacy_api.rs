@@ -82,6 +82,7 @@ pub(super) struct QueueLimitView {
     /// Seconds until the next day begins.
     ttl: u64,
     /// Orders per day; `null`: no limit.
+    #[schema(required = true)]
     daily: Option<u32>,
 }
 

@@ -61,6 +61,7 @@ pub(super) struct RetryView {
     /// When it is due.
     deliver_at: ApiTime,
     /// `quiet_hours` if quiet hours moved the order.
+    #[schema(required = true)]
     delay_reason: Option<&'static str>,
 }
 

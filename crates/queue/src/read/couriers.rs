@@ -27,10 +27,12 @@ struct Courier {
     #[schema(example = "email")]
     channel: String,
     /// When one of its couriers was last seen.
+    #[schema(required = true)]
     last_seen_at: Option<ApiTime>,
     /// Whether a courier is running now.
     online: bool,
     /// Whether the provider reports what happened to a message after taking it; `null` until a courier has reported it.
+    #[schema(required = true)]
     delivery_receipts: Option<bool>,
 }
 

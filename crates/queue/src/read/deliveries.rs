@@ -53,6 +53,7 @@ pub(super) struct DeliveryPageView {
     /// says, because their statuses may be unknown.
     unreadable_deliveries: Vec<UnreadableView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 

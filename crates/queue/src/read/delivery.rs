@@ -15,8 +15,10 @@ pub(super) struct DeliveryView {
     /// Position of the recipient in the order, from 0.
     recipient_index: u32,
     /// The client's own id of the recipient.
+    #[schema(required = true)]
     recipient_id: Option<String>,
     /// The recipient's name.
+    #[schema(required = true)]
     recipient_name: Option<String>,
     /// The channel.
     #[schema(example = "email")]
@@ -26,19 +28,23 @@ pub(super) struct DeliveryView {
     /// `pending`, `sending`, `sent`, `delivered`, `failed`, `unknown`, `suppressed`, `expired` or `cancelled`.
     status: &'static str,
     /// Why it has this status, as a stable word; `provider_error` for a provider's own reason.
+    #[schema(required = true)]
     reason: Option<&'static str>,
     /// The provider's own code (for e-mail, the SMTP reply code) if `reason` is `provider_error`.
-    #[schema(example = 550)]
+    #[schema(example = 550, required = true)]
     provider_code: Option<u16>,
     /// Number of attempts started so far.
     attempt_count: u8,
     /// When it last changed, to the second; `null` if nothing has happened yet.
+    #[schema(required = true)]
     updated_at: Option<ApiTime>,
     /// The earliest time it continues, if known.
+    #[schema(required = true)]
     next_attempt_at: Option<ApiTime>,
     /// What it waits for: `schedule` (its due time), `quiet_hours` (their end), `retry`, `rate_limit` (the provider
     /// asked to wait), `channel_stopped` (the provider refused the credentials), `no_courier`, `courier` (its turn),
     /// `provider` (a reply), `outcome_check` (whether a message of unknown outcome arrived).
+    #[schema(required = true)]
     waiting_for: Option<&'static str>,
 }
 

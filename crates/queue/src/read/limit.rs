@@ -29,8 +29,10 @@ pub(super) struct DailyLimitView {
     /// Orders sent today.
     used: u32,
     /// Orders per day; `null`: no limit.
+    #[schema(required = true)]
     limit: Option<u32>,
     /// Orders that may still be sent today; `null`: no limit.
+    #[schema(required = true)]
     remaining: Option<u32>,
     /// When the next day begins.
     resets_at: ApiTime,

@@ -52,6 +52,7 @@ pub(super) struct OrderPage {
     /// their status is unknown.
     unreadable: Vec<UnreadableOrder>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
     /// Partitions of the database that are unreachable now: their orders are missing here.
     partitions_missing: Vec<u16>,

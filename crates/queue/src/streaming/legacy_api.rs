@@ -47,7 +47,7 @@ fn ten() -> u64 {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tracked {
     /// The order; null if it does not exist yet.
-    #[schema(value_type = Option<HistoryView>)]
+    #[schema(value_type = Option<HistoryView>, required = true)]
     history: Option<Box<RawValue>>,
     /// Whether the time ran out first.
     timeouted: bool,

@@ -42,7 +42,7 @@ pub(super) struct WaitQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Waited {
     /// The order; `null` if it does not exist yet.
-    #[schema(value_type = Option<OrderView>)]
+    #[schema(value_type = Option<OrderView>, required = true)]
     order: Option<Box<RawValue>>,
     /// Whether the time ran out first.
     timed_out: bool,

@@ -46,7 +46,7 @@ struct SuppressionView {
     #[schema(example = "bounced")]
     reason: &'static str,
     /// The provider's own code (for e-mail, the SMTP reply code) if `reason` is `provider_error`.
-    #[schema(example = 550)]
+    #[schema(example = 550, required = true)]
     provider_code: Option<u16>,
     /// The source of the entry: `provider`, `bounce`, `stop`, `unsubscribe`, `operator`.
     #[schema(example = "bounce")]
@@ -78,6 +78,7 @@ struct SuppressionPage {
     /// Entries, in no particular order.
     items: Vec<SuppressionView>,
     /// Cursor of the next page; `null` on the last page.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 

@@ -1,256 +1,77 @@
-//! `GET /v1/orders/{id}/deliveries`: one page, or all deliveries as NDJSON.
+//! A delivery of an order as responses show it.
 
-use std::time::Duration;
+use posthaste_model::{State, UnixMs};
+use posthaste_store::{ListedDelivery, WaitingFor};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use futures::stream;
-use posthaste_model::{Channel, OrderId, State as DeliveryState, UnixMs};
-use posthaste_store::{
-    DeliveryCursor, DeliveryFilter, DeliveryPage, Head, ListedDelivery, UnreadableParcelPart,
-};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use crate::order_response::reason_word;
+use crate::timestamp::ApiTime;
 
-use super::delivery::DeliveryView;
-use super::orders::missing;
-use super::page::link;
-use super::{OrderIdPath, Parameters, number};
-use crate::auth::{OpenKey, Reader};
-use crate::problem::{Code, Problem, ProblemDocument};
-use crate::state::AppState;
-
-const LINES: &str = "application/x-ndjson";
-/// Deliveries read at a time when all are requested.
-const AT_ONCE: usize = 1_000;
-
-/// Query of the list.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeliveriesQuery {
-    /// Only deliveries on this channel.
-    channel: Option<String>,
-    /// Only deliveries with this status; separate several with commas.
-    status: Option<String>,
-    /// Deliveries per page, 1 to 5,000; default 500. A page may be shorter even when more follow.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 5_000)]
-    limit: Option<String>,
-    /// The `next_cursor` of the previous page.
-    cursor: Option<String>,
-}
-
-/// A page of deliveries.
+/// One address of one recipient, and the status of its delivery.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DeliveryPage)]
-pub(super) struct DeliveryPageView {
-    /// Channel by channel, in the order of the recipients.
-    items: Vec<DeliveryView>,
-    /// Deliveries of the same span that can't be read, parcel by parcel. They are listed whatever `status`
-    /// says, because their statuses may be unknown.
-    unreadable_deliveries: Vec<UnreadableView>,
-    /// Cursor of the next page; `null` on the last page.
+#[schema(as = Delivery)]
+pub(super) struct DeliveryView {
+    /// Position of the recipient in the order, from 0.
+    recipient_index: u32,
+    /// The client's own id of the recipient.
     #[schema(required = true)]
-    next_cursor: Option<String>,
-}
-
-/// Deliveries that can't be read: an operator finds them in `GET /v1/parked` once a courier has tried to read them.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct UnreadableView {
-    /// Their channel.
+    recipient_id: Option<String>,
+    /// The recipient's name.
+    #[schema(required = true)]
+    recipient_name: Option<String>,
+    /// The channel.
     #[schema(example = "email")]
     channel: String,
-    /// The number of their parcel on the channel, as in `GET /v1/parked`.
-    parcel: u32,
-    /// How many there are.
-    delivery_count: u32,
-    /// Why: `newer_version`, `wrong_type` or `damaged`.
-    #[schema(example = "damaged")]
-    reason: &'static str,
+    /// The address in its normalised form.
+    address: String,
+    /// `pending`, `sending`, `sent`, `delivered`, `failed`, `unknown`, `suppressed`, `expired` or `cancelled`.
+    status: &'static str,
+    /// Why it has this status, as a stable word; `provider_error` for a provider's own reason.
+    #[schema(required = true)]
+    reason: Option<&'static str>,
+    /// The provider's own code (for e-mail, the SMTP reply code) if `reason` is `provider_error`.
+    #[schema(example = 550, required = true)]
+    provider_code: Option<u16>,
+    /// Number of attempts started so far.
+    attempt_count: u8,
+    /// When it last changed, to the second; `null` if nothing has happened yet.
+    #[schema(required = true)]
+    updated_at: Option<ApiTime>,
+    /// The earliest time it continues, if known.
+    #[schema(required = true)]
+    next_attempt_at: Option<ApiTime>,
+    /// What it waits for: `schedule` (its due time), `quiet_hours` (their end), `retry`, `rate_limit` (the provider
+    /// asked to wait), `channel_stopped` (the provider refused the credentials), `no_courier`, `courier` (its turn),
+    /// `provider` (a reply), `outcome_check` (whether a message of unknown outcome arrived).
+    #[schema(required = true)]
+    waiting_for: Option<&'static str>,
 }
 
-impl From<UnreadableParcelPart> for UnreadableView {
-    fn from(deliveries: UnreadableParcelPart) -> Self {
-        let UnreadableParcelPart { channel, parcel, deliveries, why } = deliveries;
-        Self { channel: channel.to_string(), parcel, delivery_count: deliveries, reason: why.word() }
-    }
-}
-
-/// A line for deliveries that can't be read.
-#[derive(Debug, Serialize)]
-struct UnreadableLine {
-    unreadable_deliveries: UnreadableView,
-}
-
-/// List the deliveries of an order
-///
-/// One for each address: its status, the reason, and what it waits for. With `Accept: application/x-ndjson`,
-/// all matching deliveries, one per line. If such a response can't be completed, the connection breaks off.
-/// Deliveries that can't be read are listed in `unreadable_deliveries`; in NDJSON, as a line
-/// `{"unreadable_deliveries": {…}}` for each parcel. Needs the scope `read`.
-#[utoipa::path(
-    get, path = "/v1/orders/{id}/deliveries", tag = "orders", operation_id = "listDeliveries",
-    params(("id" = String, Path, description = "The order's id."), DeliveriesQuery),
-    responses(
-        (status = 200, description = "A page of deliveries, or all deliveries as NDJSON.", content(
-            (DeliveryPageView = "application/json"), (DeliveryView = "application/x-ndjson"),
-        )),
-        (status = "default", description = "A problem.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn list(
-    Reader(caller): Reader,
-    State(state): State<AppState>,
-    OrderIdPath(order_id): OrderIdPath,
-    Parameters(asked): Parameters<DeliveriesQuery>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    caller.sees(&order_id)?;
-    let filter = filter(&asked)?;
-    let limit = number("limit", asked.limit.as_deref(), 1..=5_000, 500)?;
-    let cursor = asked.cursor.as_deref().map(str::parse::<DeliveryCursor>).transpose().map_err(|_| {
-        Problem::parameter(
-            "cursor",
-            "invalid_cursor",
-            "must be the next_cursor of a page with the same filter",
-        )
-    })?;
-    let lines = wants_lines(&headers)?;
-    let limit = if lines { AT_ONCE } else { usize::try_from(limit).unwrap_or(AT_ONCE) };
-    let first = state.store.recipients(&order_id, &filter, cursor.as_ref(), limit).await?;
-    let Some(first) = first else { return Err(missing(&state, &order_id).await) };
-    if lines {
-        let key = caller.stay(&state);
-        return Ok(stream_all(state, key, order_id, filter, first));
-    }
-    let quiet = moved(&state, &order_id, &first.glance.head);
-    let next_cursor = first.next.map(|cursor| cursor.to_string());
-    let mut headers = HeaderMap::new();
-    if let Some(cursor) = &next_cursor {
-        let states: Vec<_> = filter.states.iter().map(|state| state.word()).collect();
-        let parameters = [
-            ("channel", filter.channel.as_ref().map(ToString::to_string)),
-            ("status", (!states.is_empty()).then(|| states.join(","))),
-            ("limit", asked.limit.is_some().then(|| limit.to_string())),
-        ];
-        link(&mut headers, &format!("/v1/orders/{}/deliveries", order_id.wire_id()), &parameters, cursor);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let items = first.deliveries.into_iter().map(|delivery| DeliveryView::new(delivery, quiet)).collect();
-    let unreadable_deliveries = first.unreadable.into_iter().map(UnreadableView::from).collect();
-    Ok((headers, Json(DeliveryPageView { items, unreadable_deliveries, next_cursor })).into_response())
-}
-
-fn filter(asked: &DeliveriesQuery) -> Result<DeliveryFilter, Problem> {
-    let channel = asked.channel.as_deref().map(str::parse::<Channel>).transpose();
-    let channel = channel.map_err(|error| Problem::parameter("channel", "invalid_id", error.to_string()))?;
-    let read = |word: &str| DeliveryState::ALL.into_iter().find(|state| state.word() == word);
-    let words = asked.status.as_deref().into_iter().flat_map(|list| list.split(','));
-    let states = words.map(|word| read(word.trim())).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        let rule =
-            "must be one or more of pending, sending, sent, delivered, failed, unknown, suppressed, expired, cancelled";
-        Problem::parameter("status", "unknown_value", rule)
-    })?;
-    Ok(DeliveryFilter { channel, states })
-}
-
-/// Whether `Accept` prefers NDJSON to JSON.
-fn wants_lines(headers: &HeaderMap) -> Result<bool, Problem> {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut any = false;
-    for entry in accepted.flat_map(|list| list.split(',')) {
-        any = true;
-        match entry.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            LINES => return Ok(true),
-            "application/json" | "application/*" | "*/*" => return Ok(false),
-            _ => {}
+impl DeliveryView {
+    /// `quiet`: quiet hours moved the order.
+    pub(super) fn new(listed: ListedDelivery, quiet: bool) -> Self {
+        let ListedDelivery { channel, delivery, outcome, waits_for } = listed;
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        let untouched =
+            outcome.state == State::Pending && outcome.attempt == 0 && outcome.not_before.is_none();
+        let next_at: Option<UnixMs> = waits_for.and_then(WaitingFor::at);
+        Self {
+            recipient_index: delivery.index,
+            recipient_id: given(delivery.recipient),
+            recipient_name: given(delivery.name),
+            channel: channel.to_string(),
+            address: delivery.address.expose().to_owned(),
+            status: outcome.state.word(),
+            reason: reason_word(outcome.reason),
+            provider_code: outcome.reason.provider_code(),
+            attempt_count: outcome.attempt,
+            updated_at: (!untouched).then_some(ApiTime(outcome.changed)),
+            next_attempt_at: next_at.map(ApiTime),
+            waiting_for: waits_for.map(|what| match what {
+                WaitingFor::Due(_) if quiet => "quiet_hours",
+                other => other.word(),
+            }),
         }
     }
-    if any {
-        Err(Problem::new(Code::NotAcceptable, "this path returns application/json or application/x-ndjson"))
-    } else {
-        Ok(false)
-    }
-}
-
-/// Whether quiet hours moved the order: any time inside them is moved to the exact millisecond the order is due,
-/// which depends on its id.
-fn moved(state: &AppState, order_id: &OrderId, head: &Head) -> bool {
-    let Some(quiet) = &state.rules.quiet else { return false };
-    let span = state.settings.quiet_hours.jitter.get() + Duration::from_millis(1);
-    let before = head.due.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    quiet.moved(UnixMs(before), head.priority, order_id) == Some(head.due)
-}
-
-/// Reads page after page as the client reads the response: one page is in memory at a time.
-fn stream_all(
-    state: AppState,
-    key: OpenKey,
-    order_id: OrderId,
-    filter: DeliveryFilter,
-    first: DeliveryPage,
-) -> Response {
-    let quiet = moved(&state, &order_id, &first.glance.head);
-    let pages = stream::unfold(Some((state, key, Next::Page(Box::new(first)))), move |at| {
-        let (order_id, filter) = (order_id.clone(), filter.clone());
-        async move {
-            let (state, mut key, next) = at?;
-            let page = match next {
-                Next::Page(page) => *page,
-                Next::Cursor(cursor) => {
-                    if key.must_tell().await.is_err() {
-                        return Some((Err(Broken), None));
-                    }
-                    match state.store.recipients(&order_id, &filter, Some(&cursor), AT_ONCE).await {
-                        Ok(Some(page)) => page,
-                        // The status line is already sent: the broken transfer shows the client that data is missing.
-                        Ok(None) => return Some((Err(Broken), None)),
-                        Err(error) => {
-                            tracing::warn!(%error, "could not finish an NDJSON response; the connection was closed");
-                            return Some((Err(Broken), None));
-                        }
-                    }
-                }
-            };
-            let next = page.next.map(|cursor| (state, key, Next::Cursor(cursor)));
-            Some((Ok(as_lines(page.deliveries, page.unreadable, quiet)), next))
-        }
-    });
-    let mut response = Body::from_stream(pages).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(LINES));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// The next step.
-enum Next {
-    Page(Box<DeliveryPage>),
-    Cursor(DeliveryCursor),
-}
-
-/// The response can't be completed.
-#[derive(Debug, thiserror::Error)]
-#[error("the response can't be completed")]
-struct Broken;
-
-fn as_lines(deliveries: Vec<ListedDelivery>, unreadable: Vec<UnreadableParcelPart>, quiet: bool) -> Bytes {
-    let mut out = Vec::with_capacity(deliveries.len() * 192);
-    for delivery in deliveries {
-        // Deliveries hold only texts and numbers: serializing them into memory cannot fail.
-        if serde_json::to_writer(&mut out, &DeliveryView::new(delivery, quiet)).is_ok() {
-            out.push(b'\n');
-        }
-    }
-    for deliveries in unreadable {
-        if serde_json::to_writer(&mut out, &UnreadableLine { unreadable_deliveries: deliveries.into() })
-            .is_ok()
-        {
-            out.push(b'\n');
-        }
-    }
-    out.into()
 }

@@ -2,7 +2,7 @@
 
 mod couriers;
 mod deliveries;
-mod delivery;
+mod delivery_list;
 mod limit;
 mod orders;
 mod page;
@@ -22,7 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(orders::list))
         .routes(routes!(orders::show))
-        .routes(routes!(deliveries::list))
+        .routes(routes!(delivery_list::list))
         .routes(routes!(couriers::list))
         .routes(routes!(limit::show))
 }

@@ -13,9 +13,9 @@ use crate::responses::{ApiResponse, CreatedKey, Key, Page};
 pub struct KeyRequest {
     /// A name for people. Two live keys may share it.
     pub name: String,
-    /// What it may do: `enqueue`, `read`, `admin`, `act_as`.
+    /// What it may do: `write`, `read`, `admin`, `any_sender`.
     pub scopes: Vec<String>,
-    /// The sender it is bound to; required unless it has `act_as`.
+    /// The sender it is bound to; required unless it has `any_sender`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender_id: Option<SenderId>,
     /// The role it is bound to.
@@ -38,7 +38,7 @@ impl Client {
     /// # Errors
     /// Those of [`ApiError`].
     pub async fn create_key(&self, key: &KeyRequest) -> Result<ApiResponse<CreatedKey>, ApiError> {
-        self.send(Method::POST, &["v1", "keys"], key, None).await
+        self.send(Method::POST, &["v1", "api-keys"], key, None).await
     }
 
     /// All keys without their secrets, newest first, revoked and expired ones included.
@@ -46,7 +46,7 @@ impl Client {
     /// # Errors
     /// Those of [`ApiError`].
     pub async fn keys(&self) -> Result<Page<Key>, ApiError> {
-        self.get(&["v1", "keys"], &[]).await
+        self.get(&["v1", "api-keys"], &[]).await
     }
 
     /// Revokes a key by its public part. It stops working within seconds.
@@ -54,6 +54,6 @@ impl Client {
     /// # Errors
     /// Those of [`ApiError`].
     pub async fn revoke_key(&self, id: &str) -> Result<(), ApiError> {
-        self.delete(&["v1", "keys", id]).await
+        self.delete(&["v1", "api-keys", id]).await
     }
 }

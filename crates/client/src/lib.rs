@@ -15,8 +15,8 @@
 //! let order = OrderRequest { text: Some(Text::new("The school is closed today.")), ..OrderRequest::default() };
 //! let key = fresh_idempotency_key("example");
 //! let accepted = client.create_order(&order, Submission::Keyed(&key)).await?;
-//! if let Some(order_id) = &accepted.seen.order_id {
-//!     println!("{}", client.order(order_id).await?.seen.state);
+//! if let Some(order_id) = &accepted.seen.id {
+//!     println!("{}", client.order(order_id).await?.seen.status);
 //! }
 //! # Ok(())
 //! # }
@@ -24,6 +24,7 @@
 
 mod client;
 mod couriers;
+mod deliveries;
 mod error;
 mod events;
 mod keys;
@@ -31,22 +32,23 @@ mod order_request;
 mod orders;
 mod parked;
 mod problem;
-mod recipients;
 mod responses;
 mod suppressions;
 
 pub use client::{Client, ClientOptions, Fetched, fresh_idempotency_key};
+pub use deliveries::DeliveryQuery;
 pub use error::ApiError;
 pub use events::OrderEvent;
 pub use keys::KeyRequest;
-pub use order_request::{AddressChoice, InvalidParts, OrderRecipient, OrderRequest, OrderSender};
+pub use order_request::{
+    AddressMode, ChannelOverride, InvalidParts, OrderRecipient, OrderRequest, OrderSender,
+};
 pub use orders::{OrderQuery, OrderRetry, OrderWait, Submission};
 pub use problem::{ApiProblem, InvalidPart};
-pub use recipients::RecipientQuery;
 pub use responses::{
-    Accepted, ApiResponse, BatchResult, CancelledCount, CourierStatus, Couriers, CreatedKey,
-    DeliveryCounters, EndedParked, Found, FoundList, Key, LiftedCount, Merged, MovedOrder, Order, Page,
-    Parked, ParkedOrder, PutCount, Recipient, RecipientLine, Recipients, ReleasedCount, Retried, SenderLimit,
+    Accepted, ApiResponse, BatchResult, CancelledCount, CourierStatus, CreatedKey, DeletedCount,
+    DeliveryCounts, DeliveryLine, Duplicates, EndedParked, Found, FoundList, Key, MovedOrder, Order,
+    OrderDelivery, Page, Parked, ParkedOrder, PutCount, Recipients, ReleasedCount, Retried, SenderLimit,
     Skipped, Suppression, UnreadableDeliveries, UnreadableOrder, WaitedOrder,
 };
 pub use suppressions::AddressBatch;

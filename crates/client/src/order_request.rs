@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct OrderRequest {
     /// Only in a batch: the order's id; created if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_id: Option<String>,
+    pub id: Option<String>,
     /// The sender.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sender: Option<OrderSender>,
@@ -27,9 +27,9 @@ pub struct OrderRequest {
     /// The HTML version of the text, for channels that support it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text")]
     pub html: Option<Text>,
-    /// Texts for single channels.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "texts")]
-    pub texts: BTreeMap<Channel, Text>,
+    /// What differs on single channels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<Channel, ChannelOverride>,
     /// The channels to use; all for which recipients have addresses if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<Channel>,
@@ -38,7 +38,7 @@ pub struct OrderRequest {
     pub deliver_at: Option<String>,
     /// When it expires: deliveries not sent by then are dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_after: Option<String>,
+    pub expires_at: Option<String>,
     /// Urgent orders are sent first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
@@ -47,16 +47,24 @@ pub struct OrderRequest {
     pub on_unknown: Option<OnUnknown>,
     /// Which addresses of a recipient are used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub addresses: Option<AddressChoice>,
+    pub address_mode: Option<AddressMode>,
     /// What happens to the order if some recipients are invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub invalid: Option<InvalidParts>,
+    pub on_invalid: Option<InvalidParts>,
     /// Where the order came from, in the client's words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub origin: Option<String>,
+    pub source: Option<String>,
     /// The client's own data: an object of at most 8 KiB and 64 names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
+}
+
+/// What differs on one channel.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ChannelOverride {
+    /// The text on this channel.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text")]
+    pub text: Option<Text>,
 }
 
 /// The sender of an order.
@@ -93,7 +101,7 @@ pub struct OrderRecipient {
 /// Which addresses of a recipient are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AddressChoice {
+pub enum AddressMode {
     /// The first valid one of each channel.
     First,
     /// All of them.
@@ -104,8 +112,8 @@ pub enum AddressChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InvalidParts {
-    /// The whole order is refused, and they are listed.
-    Refuse,
+    /// The whole order is rejected, and they are listed.
+    Reject,
     /// The order is accepted without them, and they are listed.
     Skip,
 }
@@ -116,10 +124,6 @@ fn text<S: Serializer>(text: &Option<Text>, to: S) -> Result<S::Ok, S::Error> {
 
 fn address<S: Serializer>(address: &Option<Address>, to: S) -> Result<S::Ok, S::Error> {
     address.as_ref().map(Address::expose).serialize(to)
-}
-
-fn texts<S: Serializer>(texts: &BTreeMap<Channel, Text>, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(texts.iter().map(|(channel, text)| (channel, text.expose())))
 }
 
 fn contacts<S: Serializer>(contacts: &BTreeMap<Channel, Vec<Address>>, to: S) -> Result<S::Ok, S::Error> {
@@ -150,11 +154,14 @@ mod tests {
             }),
             recipients: vec![recipient],
             text: Some(Text::new("canary text")),
-            texts: BTreeMap::from([(channel("sms"), Text::new("short canary"))]),
+            overrides: BTreeMap::from([(
+                channel("sms"),
+                ChannelOverride { text: Some(Text::new("short canary")) },
+            )]),
             channels: vec![channel("email")],
             priority: Some(Priority::Urgent),
-            addresses: Some(AddressChoice::All),
-            invalid: Some(InvalidParts::Refuse),
+            address_mode: Some(AddressMode::All),
+            on_invalid: Some(InvalidParts::Reject),
             ..OrderRequest::default()
         }
     }
@@ -165,11 +172,11 @@ mod tests {
             "sender": {"id": "office"},
             "recipients": [{"id": "7", "name": "Canary Anna", "contacts": {"email": ["canary@example.org"]}}],
             "text": "canary text",
-            "texts": {"sms": "short canary"},
+            "overrides": {"sms": {"text": "short canary"}},
             "channels": ["email"],
             "priority": "urgent",
-            "addresses": "all",
-            "invalid": "refuse",
+            "address_mode": "all",
+            "on_invalid": "reject",
         });
         assert_eq!(serde_json::to_value(order()).expect("JSON"), expected);
         assert_eq!(serde_json::to_value(OrderRequest::default()).expect("JSON"), json!({}));

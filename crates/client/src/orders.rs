@@ -34,12 +34,12 @@ pub enum Submission<'a> {
 pub struct OrderQuery {
     /// Only orders of this sender.
     pub sender_id: Option<SenderId>,
-    /// Only orders in this state; several are separated by commas.
-    pub state: Option<String>,
-    /// Only orders accepted at this time or later (RFC 3339).
-    pub from: Option<String>,
-    /// Only orders accepted before this time (RFC 3339).
-    pub to: Option<String>,
+    /// Only orders with this status; several are separated by commas.
+    pub status: Option<String>,
+    /// Only orders created at this time or later (RFC 3339).
+    pub created_after: Option<String>,
+    /// Only orders created before this time (RFC 3339).
+    pub created_before: Option<String>,
     /// Where the page begins: the cursor of the previous page.
     pub cursor: Option<String>,
     /// Orders in the page, 1 to 200; 50 if left out.
@@ -50,21 +50,21 @@ pub struct OrderQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderWait {
     /// Number of changes to wait for, 1 to 16.
-    pub touch_count: u32,
+    pub min_changes: u32,
     /// How long to wait, to the second, at most 60 s.
     pub timeout: Duration,
     /// Count changes from this revision, so that none between two calls is missed; from now on if left out.
-    pub since: Option<u64>,
+    pub since_revision: Option<u64>,
     /// Whether to wait even after the order is finished, for receipts that arrive later.
-    pub past_end: bool,
+    pub after_finish: bool,
 }
 
 /// Which deliveries of an order to send again, as a new order.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct OrderRetry {
-    /// Those in these states; with recipients also `sent` and `delivered`.
+    /// Those with these statuses; with recipients also `sent` and `delivered`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub states: Vec<String>,
+    pub statuses: Vec<String>,
     /// Those of these recipients, at most 1,000; of all if empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recipient_ids: Vec<String>,
@@ -77,9 +77,9 @@ impl OrderQuery {
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let all = [
             ("sender_id", self.sender_id.as_ref().map(ToString::to_string)),
-            ("state", self.state.clone()),
-            ("from", self.from.clone()),
-            ("to", self.to.clone()),
+            ("status", self.status.clone()),
+            ("created_after", self.created_after.clone()),
+            ("created_before", self.created_before.clone()),
             ("cursor", self.cursor.clone()),
             ("limit", self.limit.map(|limit| limit.to_string())),
         ];
@@ -181,11 +181,11 @@ impl Client {
     /// Those of [`ApiError`].
     pub async fn wait_for_order(&self, order_id: &str, wait: OrderWait) -> Result<WaitedOrder, ApiError> {
         let mut query = vec![
-            ("touch_count", wait.touch_count.to_string()),
-            ("timeout", wait.timeout.as_secs().to_string()),
-            ("past_end", wait.past_end.to_string()),
+            ("min_changes", wait.min_changes.to_string()),
+            ("timeout_seconds", wait.timeout.as_secs().to_string()),
+            ("after_finish", wait.after_finish.to_string()),
         ];
-        query.extend(wait.since.map(|since| ("since", since.to_string())));
+        query.extend(wait.since_revision.map(|since| ("since_revision", since.to_string())));
         let path = ["v1", "orders", order_id, "wait"];
         self.fetch(&path, &query, wait.timeout.saturating_add(self.timeout())).await?.json()
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::client::Client;
 use crate::error::ApiError;
-use crate::responses::{FoundList, LiftedCount, Page, PutCount, Suppression};
+use crate::responses::{DeletedCount, FoundList, Page, PutCount, Suppression};
 
 /// Addresses of one list. A request takes at most [`AddressBatch::MOST`].
 #[derive(Debug, Clone, Serialize)]
@@ -47,8 +47,8 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`ApiError`].
-    pub async fn find_suppressions(&self, addresses: &AddressBatch<'_>) -> Result<FoundList, ApiError> {
-        self.send(Method::POST, &["v1", "suppressions", "find"], addresses, None).await
+    pub async fn look_up_suppressions(&self, addresses: &AddressBatch<'_>) -> Result<FoundList, ApiError> {
+        self.send(Method::POST, &["v1", "suppressions", "lookup"], addresses, None).await
     }
 
     /// Suppresses addresses.
@@ -59,19 +59,19 @@ impl Client {
         self.send(Method::POST, &["v1", "suppressions"], addresses, None).await
     }
 
-    /// Lifts the suppressions of addresses.
+    /// Deletes the suppressions of addresses.
     ///
     /// # Errors
-    /// Those of [`ApiError`]; nothing was lifted if an address is invalid.
-    pub async fn lift_suppressions(&self, addresses: &AddressBatch<'_>) -> Result<LiftedCount, ApiError> {
-        self.send(Method::POST, &["v1", "suppressions", "lift"], addresses, None).await
+    /// Those of [`ApiError`]; nothing was deleted if an address is invalid.
+    pub async fn delete_suppressions(&self, addresses: &AddressBatch<'_>) -> Result<DeletedCount, ApiError> {
+        self.send(Method::POST, &["v1", "suppressions", "delete"], addresses, None).await
     }
 
-    /// Lifts one entry by its id.
+    /// Deletes one entry by its id.
     ///
     /// # Errors
     /// Those of [`ApiError`].
-    pub async fn lift_suppression(&self, channel: &Channel, id: &str) -> Result<(), ApiError> {
+    pub async fn delete_suppression(&self, channel: &Channel, id: &str) -> Result<(), ApiError> {
         self.delete(&["v1", "suppressions", channel.as_str(), id]).await
     }
 }

@@ -37,7 +37,17 @@ macro_rules! reasons {
             pub fn word(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)*
-                    Self::Provider(_) => "provider",
+                    Self::Provider(_) => "provider_error",
+                }
+            }
+
+            /// The provider's own code; codes below 1000 are stored 1000 higher.
+            #[must_use]
+            pub fn provider_code(self) -> Option<u16> {
+                match self {
+                    Self::Provider(code @ 1_000..2_000) => Some(code - 1_000),
+                    Self::Provider(code) => Some(code),
+                    _ => None,
                 }
             }
         }
@@ -112,5 +122,12 @@ mod tests {
             assert!(reason.code() < 1000);
         }
         assert_eq!(Reason::from_code(1550), Reason::Provider(1550));
+    }
+
+    #[test]
+    fn providers_codes_are_shown_as_the_provider_wrote_them() {
+        assert_eq!(Reason::from_code(1550).provider_code(), Some(550));
+        assert_eq!(Reason::from_code(30_004).provider_code(), Some(30_004));
+        assert_eq!(Reason::Bounced.provider_code(), None);
     }
 }

@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// An accepted order, or the result of a dry run.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Accepted {
     /// `<sender id>.<ns>`; may be missing for a dry run.
     #[serde(default)]
-    pub order_id: Option<String>,
-    /// `running`, `scheduled` or `dry_run`.
+    pub id: Option<String>,
+    /// `running` or `scheduled`; missing for a dry run.
     #[serde(default)]
-    pub state: String,
+    pub status: Option<String>,
+    /// Whether it was a dry run.
+    #[serde(default)]
+    pub dry_run: bool,
     /// When it is due.
     #[serde(default)]
-    pub due_at: Option<String>,
+    pub deliver_at: Option<String>,
     /// What moved it from the requested time, such as `quiet_hours`.
     #[serde(default)]
-    pub moved_by: Option<String>,
+    pub delay_reason: Option<String>,
     /// The recipients.
     #[serde(default)]
     pub recipients: Recipients,
@@ -33,15 +35,15 @@ pub struct Accepted {
 #[serde(default)]
 pub struct Recipients {
     /// Recipients, after duplicates were merged.
-    pub accepted: u64,
-    /// Deliveries per channel.
-    pub deliveries: BTreeMap<String, u64>,
+    pub accepted_count: u64,
+    /// Number of deliveries per channel.
+    pub delivery_counts: BTreeMap<String, u64>,
     /// The first skipped parts, and why they were skipped.
     pub skipped: Vec<Skipped>,
     /// Number of skipped parts.
-    pub skipped_total: u64,
+    pub skipped_count: u64,
     /// Duplicates.
-    pub merged: Merged,
+    pub duplicates: Duplicates,
     /// Recipients without an address, per channel.
     pub no_contact: BTreeMap<String, u64>,
 }
@@ -49,11 +51,11 @@ pub struct Recipients {
 /// Duplicates; the first occurrence is used.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-pub struct Merged {
+pub struct Duplicates {
     /// Recipients with the id of an earlier one.
-    pub recipients: u64,
+    pub recipient_count: u64,
     /// Addresses that occurred earlier on the same channel.
-    pub addresses: u64,
+    pub address_count: u64,
 }
 
 /// A skipped part.
@@ -75,26 +77,18 @@ pub struct Skipped {
 pub struct CancelledCount {
     /// Deliveries that will not be sent.
     #[serde(default)]
-    pub cancelled: u64,
+    pub cancelled_count: u64,
     /// Deliveries that were already on their way or done.
     #[serde(default)]
-    pub too_late: u64,
+    pub too_late_count: u64,
 }
 
 /// A new order made of deliveries of an old one.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Retried {
     /// The new order.
-    pub order_id: String,
-    /// Its recipients: a number, or the same object as in [`Accepted`].
+    pub id: String,
+    /// Number of its deliveries.
     #[serde(default)]
-    pub recipients: Value,
-}
-
-impl Retried {
-    /// The number of recipients of the new order, if the response has it.
-    #[must_use]
-    pub fn count(&self) -> Option<u64> {
-        self.recipients.as_u64().or_else(|| self.recipients.get("accepted")?.as_u64())
-    }
+    pub delivery_count: u64,
 }

@@ -11,10 +11,10 @@ use crate::problem::ApiProblem;
 pub struct MovedOrder {
     /// When it is due now.
     #[serde(default)]
-    pub due_at: Option<String>,
+    pub deliver_at: Option<String>,
     /// What moved it from the requested time, such as `quiet_hours`.
     #[serde(default)]
-    pub moved_by: Option<String>,
+    pub delay_reason: Option<String>,
 }
 
 /// The result for one order of a batch.
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for BatchResult {
 pub struct ReleasedCount {
     /// How many.
     #[serde(default)]
-    pub released: u64,
+    pub released_count: u64,
 }
 
 /// What became of a parked order that was ended.
@@ -50,7 +50,7 @@ pub struct ReleasedCount {
 pub struct EndedParked {
     /// Deliveries that ended.
     #[serde(default)]
-    pub deliveries: u64,
+    pub delivery_count: u64,
     /// Whether the whole order was removed.
     #[serde(default)]
     pub removed: bool,

@@ -13,12 +13,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-pub use accepted::{Accepted, CancelledCount, Merged, Recipients, Retried, Skipped};
+pub use accepted::{Accepted, CancelledCount, Duplicates, Recipients, Retried, Skipped};
 pub use effects::{BatchResult, EndedParked, MovedOrder, ReleasedCount};
-pub use operator::{CourierStatus, Couriers, CreatedKey, Key, SenderLimit};
-pub use order::{DeliveryCounters, Order, Recipient, WaitedOrder};
+pub use operator::{CourierStatus, CreatedKey, Key, SenderLimit};
+pub use order::{DeliveryCounts, Order, OrderDelivery, WaitedOrder};
 pub use parked::{Parked, ParkedOrder};
-pub use suppression::{Found, FoundList, LiftedCount, PutCount, Suppression};
+pub use suppression::{DeletedCount, Found, FoundList, PutCount, Suppression};
 
 /// A response, both as the server sent it and as typed fields. It is formatted as its typed fields, which print masked, and
 /// serialized as the server sent it.
@@ -77,7 +77,7 @@ pub struct UnreadableDeliveries {
     pub channel: String,
     /// How many there are.
     #[serde(default)]
-    pub deliveries: u64,
+    pub delivery_count: u64,
     /// Why.
     #[serde(default)]
     pub reason: String,
@@ -85,14 +85,14 @@ pub struct UnreadableDeliveries {
 
 /// A line of an export: a delivery, or deliveries that can't be read.
 #[derive(Debug, Clone)]
-pub enum RecipientLine {
+pub enum DeliveryLine {
     /// A delivery.
-    Delivery(Box<ApiResponse<Recipient>>),
+    Delivery(Box<ApiResponse<OrderDelivery>>),
     /// Deliveries that can't be read.
     Unreadable(UnreadableDeliveries),
 }
 
-impl<'de> Deserialize<'de> for RecipientLine {
+impl<'de> Deserialize<'de> for DeliveryLine {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = Value::deserialize(from)?;
         let read = match raw.get("unreadable_deliveries") {
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for RecipientLine {
 #[derive(Debug, Clone, Deserialize)]
 pub struct UnreadableOrder {
     /// Its id.
-    pub order_id: String,
+    pub id: String,
     /// Why.
     #[serde(default)]
     pub reason: String,

@@ -1,19 +1,6 @@
 //! Couriers, API keys and daily limits.
 
 use serde::Deserialize;
-use serde_json::Value;
-
-use super::ApiResponse;
-
-/// All channels that have ever had a courier.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Couriers {
-    /// One per channel.
-    pub couriers: Vec<ApiResponse<CourierStatus>>,
-    /// Partitions of the database that did not respond; they may know more couriers.
-    #[serde(default)]
-    pub partitions_missing: Vec<u16>,
-}
 
 /// The couriers of one channel.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,13 +9,13 @@ pub struct CourierStatus {
     pub channel: String,
     /// When one was last seen.
     #[serde(default)]
-    pub last_seen: Option<Value>,
+    pub last_seen_at: Option<String>,
     /// Whether one is running now.
     #[serde(default)]
-    pub present: bool,
+    pub online: bool,
     /// Whether the channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
-    pub receipts: Option<bool>,
+    pub delivery_receipts: Option<bool>,
 }
 
 /// An API key, without its secret.
@@ -66,16 +53,18 @@ pub struct CreatedKey {
     #[serde(default)]
     pub id: String,
     /// The whole key.
-    pub key: secrecy::SecretString,
+    pub token: secrecy::SecretString,
 }
 
-/// How many orders a sender has sent today, and may send.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// How many orders a sender has sent today, and may still send.
+#[derive(Debug, Clone, Deserialize)]
 pub struct SenderLimit {
     /// Orders sent today.
-    pub value: u64,
-    /// Seconds until the next day begins.
-    pub ttl: u64,
+    pub used: u64,
     /// Orders per day; `None`: no limit.
-    pub daily: Option<u64>,
+    pub limit: Option<u64>,
+    /// Orders that may still be sent today; `None`: no limit.
+    pub remaining: Option<u64>,
+    /// When the next day begins.
+    pub resets_at: String,
 }

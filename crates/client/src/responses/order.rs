@@ -1,4 +1,4 @@
-//! An order, its counters, its deliveries.
+//! An order, its counts, its deliveries.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::ApiResponse;
 
-/// Deliveries of one channel by state.
+/// Number of deliveries by status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
-pub struct DeliveryCounters {
+pub struct DeliveryCounts {
     /// All deliveries.
-    pub accepted: u64,
+    pub total: u64,
     /// To be sent.
     pub pending: u64,
     /// Begun.
@@ -35,11 +35,11 @@ pub struct DeliveryCounters {
     pub no_contact: u64,
 }
 
-impl DeliveryCounters {
+impl DeliveryCounts {
     /// Deliveries that are neither pending nor sending.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.accepted.saturating_sub(self.pending + self.sending)
+        self.total.saturating_sub(self.pending + self.sending)
     }
 
     /// Deliveries that, as far as is known, did not arrive.
@@ -48,9 +48,9 @@ impl DeliveryCounters {
         self.failed + self.unknown + self.suppressed + self.expired
     }
 
-    /// The states with their counts, in the order people read them.
+    /// The statuses with their counts, in the order people read them.
     #[must_use]
-    pub fn by_state(&self) -> [(&'static str, u64); 9] {
+    pub fn by_status(&self) -> [(&'static str, u64); 9] {
         [
             ("delivered", self.delivered),
             ("sent", self.sent),
@@ -69,21 +69,21 @@ impl DeliveryCounters {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Order {
     /// `<sender id>.<ns>`.
-    pub order_id: String,
+    pub id: String,
     /// `scheduled`, `running`, `finished`, `finished_with_failures` or `cancelled`.
-    pub state: String,
+    pub status: String,
     /// `urgent` or `bulk`.
     #[serde(default)]
     pub priority: Option<String>,
     /// When it was accepted.
     #[serde(default)]
-    pub accepted_at: Option<String>,
+    pub created_at: Option<String>,
     /// When it is due.
     #[serde(default)]
-    pub due_at: Option<String>,
+    pub deliver_at: Option<String>,
     /// After this time no delivery of it is begun.
     #[serde(default)]
-    pub not_after: Option<String>,
+    pub expires_at: Option<String>,
     /// When its last delivery became final.
     #[serde(default)]
     pub finished_at: Option<String>,
@@ -95,31 +95,31 @@ pub struct Order {
     pub sender_id: Option<String>,
     /// Per channel.
     #[serde(default)]
-    pub counters: BTreeMap<String, DeliveryCounters>,
+    pub channel_counts: BTreeMap<String, DeliveryCounts>,
     /// Over all channels.
     #[serde(default)]
-    pub totals: DeliveryCounters,
+    pub counts: DeliveryCounts,
     /// Whether each channel has delivery receipts; `None` if no courier has reported it.
     #[serde(default)]
-    pub receipts: BTreeMap<String, Option<bool>>,
+    pub delivery_receipts: BTreeMap<String, Option<bool>>,
 }
 
 impl Order {
     /// Channels with `sent` deliveries and with receipts, or without (`word_comes`).
     #[must_use]
     pub fn sent_on(&self, word_comes: bool) -> Vec<&str> {
-        let said = |channel: &str| self.receipts.get(channel).copied().flatten() == Some(word_comes);
-        let sent = self.counters.iter().filter(|(channel, counters)| counters.sent > 0 && said(channel));
+        let said = |channel: &str| self.delivery_receipts.get(channel).copied().flatten() == Some(word_comes);
+        let sent = self.channel_counts.iter().filter(|(channel, counts)| counts.sent > 0 && said(channel));
         sent.map(|(channel, _)| channel.as_str()).collect()
     }
 
     /// Whether its deliveries no longer change by themselves.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        match self.state.as_str() {
+        match self.status.as_str() {
             "finished" | "finished_with_failures" => true,
             // Deliveries that were on the wire when it was cancelled still get an outcome.
-            "cancelled" => self.totals.pending + self.totals.sending == 0,
+            "cancelled" => self.counts.pending + self.counts.sending == 0,
             _ => false,
         }
     }
@@ -129,7 +129,7 @@ impl Order {
 #[derive(Debug, Clone, Deserialize)]
 pub struct WaitedOrder {
     /// The order; `None` if it does not exist yet.
-    pub history: Option<ApiResponse<Order>>,
+    pub order: Option<ApiResponse<Order>>,
     /// Whether the time ran out first.
     #[serde(default)]
     pub timed_out: bool,
@@ -137,35 +137,38 @@ pub struct WaitedOrder {
 
 /// One delivery: one address of one recipient on one channel.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Recipient {
+pub struct OrderDelivery {
     /// The sender's own id for the recipient.
     #[serde(default)]
     pub recipient_id: Option<String>,
     /// The recipient's name.
     #[serde(default, deserialize_with = "text")]
-    pub name: Text,
+    pub recipient_name: Text,
     /// The channel.
     pub channel: String,
     /// The address the message goes to.
     #[serde(default = "nowhere", deserialize_with = "address")]
     pub address: Address,
-    /// The delivery's state.
-    pub state: String,
-    /// Why it is in that state.
+    /// The delivery's status.
+    pub status: String,
+    /// Why it has that status.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The provider's own code.
+    #[serde(default)]
+    pub provider_code: Option<u64>,
     /// How often it was begun.
     #[serde(default)]
-    pub attempts: Option<u64>,
-    /// When the state last changed.
+    pub attempt_count: Option<u64>,
+    /// When the status last changed.
     #[serde(default)]
     pub updated_at: Option<String>,
     /// When it is tried next.
     #[serde(default)]
-    pub next_at: Option<String>,
+    pub next_attempt_at: Option<String>,
     /// What it waits for.
     #[serde(default)]
-    pub waits_for: Option<String>,
+    pub waiting_for: Option<String>,
 }
 
 fn nowhere() -> Address {

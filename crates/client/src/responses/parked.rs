@@ -18,9 +18,9 @@ pub struct Parked {
     /// What can't be read.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Since when.
+    /// When it was parked.
     #[serde(default)]
-    pub since: String,
+    pub parked_at: String,
 }
 
 /// The parked parts of one order.

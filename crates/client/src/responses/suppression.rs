@@ -7,26 +7,29 @@ use super::ApiResponse;
 /// An entry of a suppression list.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Suppression {
-    /// The id for lifting it.
+    /// The id for deleting it.
     pub id: String,
     /// `channel` or `sender`.
     #[serde(default)]
-    pub list: String,
-    /// `active` or `striking`.
+    pub scope: String,
+    /// Whether the address gets no messages; if not, failures are being counted.
     #[serde(default)]
-    pub state: String,
+    pub active: bool,
     /// Why.
     #[serde(default)]
     pub reason: String,
+    /// The provider's own code.
+    #[serde(default)]
+    pub provider_code: Option<u64>,
     /// Where it comes from.
     #[serde(default)]
     pub source: String,
     /// Since when.
     #[serde(default)]
-    pub since: String,
-    /// Strikes counted.
+    pub created_at: String,
+    /// Failures counted.
     #[serde(default)]
-    pub strikes: u64,
+    pub failure_count: u64,
 }
 
 /// Suppressions of addresses, in the order of the request.
@@ -49,16 +52,16 @@ pub struct Found {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct PutCount {
     /// Newly added.
-    pub added: u64,
+    pub added_count: u64,
     /// Already on the list.
-    pub unchanged: u64,
+    pub unchanged_count: u64,
 }
 
 /// Addresses removed from a list.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub struct LiftedCount {
+pub struct DeletedCount {
     /// Removed.
-    pub lifted: u64,
+    pub deleted_count: u64,
     /// Not on the list.
-    pub not_there: u64,
+    pub not_found_count: u64,
 }

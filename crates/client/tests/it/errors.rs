@@ -71,7 +71,7 @@ async fn a_server_that_is_away_is_named() {
     assert!(matches!(error, ApiError::CannotReach { .. }), "{error:?}");
     scene.close().await;
     // Its query is not in the error.
-    let query = OrderQuery { state: Some("canary".to_owned()), ..OrderQuery::default() };
+    let query = OrderQuery { status: Some("canary".to_owned()), ..OrderQuery::default() };
     let error = refused(scene.client.orders(&query).await);
     let ApiError::CannotReach { server, .. } = &error else { panic!("{error:?}") };
     assert_eq!(server, scene.client.server());
@@ -80,14 +80,14 @@ async fn a_server_that_is_away_is_named() {
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_no_response() {
-    let scene = Scene::with([HttpReply::Half("{\"couriers\": [".to_owned())]).await;
+    let scene = Scene::with([HttpReply::Half("{\"items\": [".to_owned())]).await;
     let error = refused(scene.client.couriers().await);
     assert!(matches!(error, ApiError::CannotReach { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_response_of_something_else_is_not_shown() {
-    let scene = Scene::with([HttpReply::Say(200, String::new(), "{\"couriers\": canary}".to_owned())]).await;
+    let scene = Scene::with([HttpReply::Say(200, String::new(), "{\"items\": canary}".to_owned())]).await;
     let error = refused(scene.client.couriers().await);
     assert!(matches!(error, ApiError::NotUnderstood { .. }), "{error:?}");
     assert!(error.to_string().contains("at line 1 column"), "{error}");
@@ -95,7 +95,7 @@ async fn a_response_of_something_else_is_not_shown() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let target = Scene::with([json(200, json!({"couriers": []}))]).await;
+    let target = Scene::with([json(200, json!({"items": []}))]).await;
     let to = format!("location: {}v1/couriers\r\n", target.client.server());
     let scene = Scene::with([HttpReply::Say(302, to, String::new())]).await;
     let error = refused(scene.client.couriers().await);

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use futures::StreamExt;
-use posthaste_client::{ApiError, OrderEvent, RecipientLine, RecipientQuery};
+use posthaste_client::{ApiError, DeliveryLine, DeliveryQuery, OrderEvent};
 use posthaste_rig::http::HttpReply;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn events(list: &[(&str, u64, Value)]) -> HttpReply {
 }
 
 fn order(state: &str) -> Value {
-    json!({"order_id": "dev.17", "state": state})
+    json!({"id": "dev.17", "status": state})
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_lost_event_stream_continues_where_it_was_lost() {
     else {
         panic!("{told:?}")
     };
-    assert_eq!((first.seen.state.as_str(), last.seen.state.as_str()), ("running", "finished"));
+    assert_eq!((first.seen.status.as_str(), last.seen.status.as_str()), ("running", "finished"));
     assert_eq!((closed.as_str(), starting.as_str()), ("the server closed the stream", "starting (503)"));
     let asked = scene.requests();
     let from: Vec<_> = asked.iter().map(|asked| header(asked, "last-event-id")).collect();
@@ -63,33 +63,32 @@ fn lines(body: &str) -> HttpReply {
 
 #[tokio::test]
 async fn an_export_tells_all_deliveries_and_what_cannot_be_read() {
-    let delivery = json!({"channel": "email", "address": "a@b.example", "state": "sent"});
+    let delivery = json!({"channel": "email", "address": "a@b.example", "status": "sent"});
     let unreadable =
-        json!({"unreadable_deliveries": {"channel": "sms", "deliveries": 500, "reason": "damaged"}});
+        json!({"unreadable_deliveries": {"channel": "sms", "delivery_count": 500, "reason": "damaged"}});
     // The last line has no line break.
     let scene = Scene::with([lines(&format!("{delivery}\n\n{unreadable}\n{delivery}"))]).await;
-    let export =
-        scene.client.export_recipients("dev.17", &RecipientQuery::default()).await.expect("a stream");
-    let told: Vec<RecipientLine> = export.map(|line| line.expect("a line")).collect().await;
-    let [RecipientLine::Delivery(first), RecipientLine::Unreadable(second), RecipientLine::Delivery(_)] =
+    let export = scene.client.export_deliveries("dev.17", &DeliveryQuery::default()).await.expect("a stream");
+    let told: Vec<DeliveryLine> = export.map(|line| line.expect("a line")).collect().await;
+    let [DeliveryLine::Delivery(first), DeliveryLine::Unreadable(second), DeliveryLine::Delivery(_)] =
         told.as_slice()
     else {
         panic!("{told:?}")
     };
-    assert_eq!((first.seen.state.as_str(), second.deliveries), ("sent", 500));
+    assert_eq!((first.seen.status.as_str(), second.delivery_count), ("sent", 500));
     assert_eq!(header(&scene.only(), "accept"), Some("application/x-ndjson"));
 }
 
 #[tokio::test]
 async fn an_export_that_breaks_off_is_an_error() {
-    let delivery = json!({"channel": "email", "address": "canary@b.example", "state": "sent"});
+    let delivery = json!({"channel": "email", "address": "canary@b.example", "status": "sent"});
     for (reply, complete) in [
         (HttpReply::Half(format!("{delivery}\n{{\"chan")), 1),
         (lines(&format!("{delivery}\ncanary\n{delivery}\n")), 1),
         (lines(&"canary".repeat(100_000)), 0),
     ] {
         let scene = Scene::with([reply]).await;
-        let export = scene.client.export_recipients("dev.17", &RecipientQuery::default()).await;
+        let export = scene.client.export_deliveries("dev.17", &DeliveryQuery::default()).await;
         let told: Vec<_> = export.expect("a stream").collect().await;
         assert_eq!(told.len(), complete + 1, "an error is the last item");
         let error = refused(told.into_iter().next_back().expect("an item"));

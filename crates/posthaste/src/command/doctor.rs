@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
-use posthaste_client::{ApiResponse, Client, CourierStatus, Couriers};
+use posthaste_client::{ApiResponse, Client, CourierStatus, Page};
 use posthaste_courier::Checked;
 
 use self::findings::{Finding, Findings, Verdict};
@@ -137,7 +137,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
             false => findings.say(Verdict::Good, "clock", "agrees with the queue's"),
         }
     }
-    match answer.json::<Couriers>() {
+    match answer.json::<Page<CourierStatus>>() {
         Ok(found) => {
             if !found.partitions_missing.is_empty() {
                 findings.note(
@@ -147,8 +147,7 @@ async fn queue(client: &Client, findings: &mut Findings) {
                      posthaste doctor --config queue.toml",
                 );
             }
-            let (there, away): (Vec<_>, Vec<_>) =
-                found.couriers.iter().partition(|courier| courier.seen.present);
+            let (there, away): (Vec<_>, Vec<_>) = found.items.iter().partition(|courier| courier.seen.online);
             let names = |couriers: &[&ApiResponse<CourierStatus>]| {
                 couriers
                     .iter()

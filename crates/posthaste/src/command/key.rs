@@ -17,9 +17,9 @@ use crate::terminal::plain;
 
 const EXAMPLES: &str = "\
 Examples:
-  posthaste key create --name timetable --scope enqueue,read --sender timetable > timetable.key
-  posthaste key create --name office --scope enqueue --sender office --mailbox office@example.org --display-name Office
-  posthaste key create --name first --scope admin,act_as --direct --config queue.toml > admin.key
+  posthaste key create --name timetable --scope write,read --sender timetable > timetable.key
+  posthaste key create --name office --scope write --sender office --mailbox office@example.org --display-name Office
+  posthaste key create --name first --scope admin,any_sender --direct --config queue.toml > admin.key
   posthaste key list
   posthaste key revoke 3f9a0c1b2d4e
 ";
@@ -43,10 +43,10 @@ pub(crate) struct CreateArgs {
     /// Name of the key. Two live keys may share a name, so that one can replace the other.
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What the key may do: enqueue, read, admin, act_as (send as any sender).
+    /// What the key may do: write, read, admin, any_sender (send as any sender).
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
     scope: Vec<KeyScope>,
-    /// The sender the key is bound to; required unless the key has act_as.
+    /// The sender the key is bound to; required unless the key has any_sender.
     #[arg(long, value_name = "ID")]
     sender: Option<SenderId>,
     /// The role the key is bound to.
@@ -111,7 +111,7 @@ async fn create(args: CreateArgs, context: &Context) -> Result<()> {
     };
     let (client, _) = context.client()?;
     let made = client.create_key(&request).await?;
-    told(context, &made, &made.seen.id, made.seen.key.expose_secret())
+    told(context, &made, &made.seen.id, made.seen.token.expose_secret())
 }
 
 /// Prints a new key: the key alone on standard output, so that it can be redirected to a file; a note on standard error.
@@ -134,11 +134,11 @@ async fn list(context: &Context) -> Result<()> {
         Column { title: "Id", cell: |key: &ApiResponse<Key>, _| key.seen.id.clone() },
         Column { title: "Name", cell: |key, _| key.seen.name.clone() },
         Column { title: "Scopes", cell: |key, _| key.seen.scopes.join(",") },
-        Column { title: "Sender", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
-        Column { title: "Sends from", cell: |key, _| key.seen.mailboxes.join(",") },
-        Column { title: "Expires", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
-        Column { title: "Last used", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
-        Column { title: "Revoked", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },
+        Column { title: "Sender id", cell: |key, _| key.seen.sender_id.clone().unwrap_or_default() },
+        Column { title: "Mailboxes", cell: |key, _| key.seen.mailboxes.join(",") },
+        Column { title: "Expires at", cell: |key, reader| reader.moment(key.seen.expires_at.as_deref()) },
+        Column { title: "Last used at", cell: |key, reader| reader.moment(key.seen.last_used_at.as_deref()) },
+        Column { title: "Revoked at", cell: |key, reader| reader.moment(key.seen.revoked_at.as_deref()) },
     ];
     context.output(Format::Table).list(&columns, &page.items)
 }

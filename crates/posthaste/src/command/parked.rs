@@ -72,7 +72,7 @@ fn columns() -> [Column<ApiResponse<Parked>>; 5] {
             cell: |entry, _| entry.seen.parcel.map(|parcel| parcel.to_string()).unwrap_or_default(),
         },
         Column { title: "Reason", cell: |entry, reader| reason(entry.seen.reason.as_deref(), reader) },
-        Column { title: "Since", cell: |entry, reader| reader.moment(Some(&entry.seen.since)) },
+        Column { title: "Parked at", cell: |entry, reader| reader.moment(Some(&entry.seen.parked_at)) },
     ]
 }
 
@@ -149,7 +149,7 @@ fn say<T>(context: &Context, thing: &ApiResponse<T>, sentence: &str) -> Result<(
 async fn release(args: &OrderArgs, context: &Context) -> Result<()> {
     let (client, _) = context.client()?;
     let told = client.release_parked(args.order.as_str()).await?;
-    let released = told.seen.released;
+    let released = told.seen.released_count;
     say(
         context,
         &told,
@@ -167,7 +167,7 @@ async fn fail(args: &OrderArgs, context: &Context) -> Result<()> {
     let told = client.fail_parked(args.order.as_str()).await?;
     let sentence = match told.seen.removed {
         true => "The whole order was removed; from now on it is reported as ended".to_owned(),
-        false => format!("{} deliveries ended", told.seen.deliveries),
+        false => format!("{} deliveries ended", told.seen.delivery_count),
     };
     say(context, &told, &sentence)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use posthaste_client::{
-    Accepted, AddressChoice, ApiError, ApiResponse, Client, InvalidParts, OrderRequest, OrderSender,
+    Accepted, AddressMode, ApiError, ApiResponse, Client, InvalidParts, OrderRequest, OrderSender,
     Submission, fresh_idempotency_key,
 };
 use posthaste_model::{Channel, OnUnknown, Priority, SenderId, Text};
@@ -27,7 +27,7 @@ Examples:
   posthaste send --email a@example.org --text \"Hello\"
   posthaste send --to people.csv --file letter.txt --at \"tomorrow 09:00\" --dry-run
   cat people.csv | posthaste send --to - --map \"Write to=email\" --text \"Hello\" --on-invalid skip
-  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.totals
+  posthaste send --to people.csv --text \"Hello\" --watch | jq .order.counts
 ";
 
 /// A message text larger than this is rejected.
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN=FIELD", help_heading = "Recipients")]
     map: Vec<recipients_file::Map>,
     /// What to do about invalid rows and addresses.
-    #[arg(long, value_enum, default_value = "stop", help_heading = "Recipients")]
+    #[arg(long, value_enum, default_value = "reject", help_heading = "Recipients")]
     on_invalid: OnInvalid,
     /// The delimiter, if the detected one is wrong: , ; | or tab.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter, help_heading = "Recipients")]
@@ -93,7 +93,7 @@ pub(crate) struct Args {
     at: Option<String>,
     /// Messages that could not be sent by this time expire. Same forms as --at.
     #[arg(long, value_name = "TIME", help_heading = "Schedule and options")]
-    not_after: Option<String>,
+    expires_at: Option<String>,
     /// Priority: urgent or bulk. Urgent messages go first.
     #[arg(long, value_name = "PRIORITY", value_parser = priority, help_heading = "Schedule and options")]
     priority: Option<Priority>,
@@ -158,7 +158,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
     if let Some(failure) = uploaded.failure {
         return Err(failure);
     }
-    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Stop {
+    if uploaded.errors.count() > 0 && args.on_invalid == OnInvalid::Reject {
         return Err(summary::bad_rows(&uploaded));
     }
     let accepted = match answer {
@@ -173,7 +173,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
         }
     };
     summary::skipped(&uploaded, &accepted.seen, titles.as_ref(), context);
-    let watched = args.watch.then_some(accepted.seen.order_id.as_deref()).flatten();
+    let watched = args.watch.then_some(accepted.seen.id.as_deref()).flatten();
     match watched {
         Some(order_id) => {
             context.terminal.note(&format!("order {} accepted", plain(order_id)));
@@ -263,15 +263,15 @@ fn order(args: &Args, default_sender: &str) -> Result<OrderRequest> {
         html: html.map(Text::new),
         channels: args.channel.clone(),
         deliver_at: read_moment("--at", &args.at)?,
-        not_after: read_moment("--not-after", &args.not_after)?,
+        expires_at: read_moment("--expires-at", &args.expires_at)?,
         priority: args.priority,
         on_unknown: args.on_unknown,
-        addresses: args.all_addresses.then_some(AddressChoice::All),
-        invalid: Some(match args.on_invalid {
-            OnInvalid::Stop => InvalidParts::Refuse,
+        address_mode: args.all_addresses.then_some(AddressMode::All),
+        on_invalid: Some(match args.on_invalid {
+            OnInvalid::Reject => InvalidParts::Reject,
             OnInvalid::Skip => InvalidParts::Skip,
         }),
-        origin: Some("cli".to_owned()),
+        source: Some("cli".to_owned()),
         ..OrderRequest::default()
     })
 }

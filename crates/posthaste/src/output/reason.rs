@@ -3,8 +3,8 @@
 use super::Reader;
 use crate::terminal::plain;
 
-/// Why an address is suppressed, for this reader.
-pub(crate) fn suppressed(reason: &str, reader: &Reader<'_>) -> String {
+/// Why an address is suppressed, for this reader; `code` is the provider's own.
+pub(crate) fn suppressed(reason: &str, code: Option<u64>, reader: &Reader<'_>) -> String {
     if matches!(reader, Reader::Program) {
         return reason.to_owned();
     }
@@ -20,8 +20,8 @@ pub(crate) fn suppressed(reason: &str, reader: &Reader<'_>) -> String {
         "suppressed" => "on the suppression list",
         "" | "none" => "",
         other => {
-            return match other.strip_prefix("provider_") {
-                Some(code) => format!("provider code {}", plain(code)),
+            return match code {
+                Some(code) => format!("provider code {code}"),
                 None => plain(other),
             };
         }

@@ -26,7 +26,7 @@ const NAMED: usize = 5;
 pub(crate) enum OnInvalid {
     /// Send nothing.
     #[default]
-    Stop,
+    Reject,
     /// Leave them out and list them.
     Skip,
 }
@@ -195,7 +195,7 @@ impl Upload {
                 }
             }
         }
-        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Stop {
+        if told.errors.count() > 0 && self.on_invalid == OnInvalid::Reject {
             return Err(End::Stopped);
         }
         to.blocking_send(Ok(piece.into())).map_err(|_| End::Left)
@@ -327,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bad_row_aborts_the_body() {
-        let (text, told) = sent(ROWS, OnInvalid::Stop).await;
+        let (text, told) = sent(ROWS, OnInvalid::Reject).await;
         assert_eq!(text, Err("a row is invalid".to_owned()));
         assert_eq!(told.errors.count(), 1);
     }
@@ -340,7 +340,7 @@ mod tests {
         let file = dir.path().join("people.csv");
         std::fs::write(&file, csv).expect("a file");
         let people = People::open(&Source::File(file), &Options::default()).expect("opened");
-        let (body, told) = upload(OrderRequest::default(), people, OnInvalid::Stop).start();
+        let (body, told) = upload(OrderRequest::default(), people, OnInvalid::Reject).start();
         drop(body);
         assert!(told.await.expect("no panic").people < 100_000);
     }

@@ -1,14 +1,14 @@
-//! `posthaste order export`: all recipients of an order, in bounded memory.
+//! `posthaste order export`: all deliveries of an order, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use futures::StreamExt;
-use posthaste_client::{ApiError, ApiResponse, Client, Recipient, RecipientLine, UnreadableDeliveries};
+use posthaste_client::{ApiError, ApiResponse, Client, DeliveryLine, OrderDelivery, UnreadableDeliveries};
 
+use super::deliveries::{Filter, columns, unreadable_words};
 use super::order_id::OrderIdArg;
-use super::recipients::{Filter, columns, unreadable_words};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, Result};
 use crate::output::{Format, Rows};
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     for_spreadsheet: bool,
 }
 
-/// Exports the recipients.
+/// Exports the deliveries.
 ///
 /// # Errors
 /// The queue does not respond, there is no such order, or the file cannot be written.
@@ -73,14 +73,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<()> {
 async fn read(
     client: &Client,
     args: &Args,
-    rows: &mut Rows<'_, ApiResponse<Recipient>, Box<dyn Write>>,
+    rows: &mut Rows<'_, ApiResponse<OrderDelivery>, Box<dyn Write>>,
 ) -> Result<Vec<UnreadableDeliveries>> {
     let mut unreadable = Vec::new();
-    let mut lines = client.export_recipients(args.order.as_str(), &args.filter.query()).await?;
+    let mut lines = client.export_deliveries(args.order.as_str(), &args.filter.query()).await?;
     while let Some(line) = lines.next().await {
         match line {
-            Ok(RecipientLine::Delivery(row)) => rows.push(&*row)?,
-            Ok(RecipientLine::Unreadable(deliveries)) => unreadable.push(deliveries),
+            Ok(DeliveryLine::Delivery(row)) => rows.push(&*row)?,
+            Ok(DeliveryLine::Unreadable(deliveries)) => unreadable.push(deliveries),
             Err(error @ ApiError::Silent) => {
                 return Err(Failure::new(Kind::Unreachable, format!("{error}; the export is incomplete")));
             }

@@ -1,10 +1,10 @@
 //! `posthaste order …`: list, show, watch, export, retry, cancel and move orders.
 
 mod change;
+mod deliveries;
 mod export;
 mod list;
 mod order_id;
-mod recipients;
 mod show;
 pub(crate) mod watch;
 
@@ -22,15 +22,15 @@ pub(crate) enum Command {
     Show(show::Args),
     /// Watch an order until it finishes.
     Watch(watch::Args),
-    /// List the recipients of an order, with state and reason.
-    Recipients(recipients::Args),
+    /// List the deliveries of an order, with status and reason.
+    Deliveries(deliveries::Args),
     /// Send again to those the order did not reach, as a new order.
     Retry(change::RetryArgs),
     /// Cancel the messages that are not sent yet.
     Cancel(change::CancelArgs),
     /// Move an order that is not due yet to another time.
     Move(change::MoveArgs),
-    /// Write all recipients with state and reason, as CSV by default.
+    /// Write all deliveries with status and reason, as CSV by default.
     Export(export::Args),
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<()> {
         Command::List(args) => list::run(args, context).await,
         Command::Show(args) => show::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,
-        Command::Recipients(args) => recipients::run(args, context).await,
+        Command::Deliveries(args) => deliveries::run(args, context).await,
         Command::Retry(args) => change::retry(args, context).await,
         Command::Cancel(args) => change::cancel(args, context).await,
         Command::Move(args) => change::move_to(args, context).await,

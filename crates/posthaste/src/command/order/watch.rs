@@ -22,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   posthaste order watch teacher.1763676000000000000
   posthaste order watch teacher.1763676000000000000 --timeout 10m
-  posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.totals
+  posthaste order watch teacher.1763676000000000000 -o ndjson | jq .order.counts
 
 Ctrl-C stops watching; the order continues.
 ";
@@ -89,20 +89,20 @@ pub(crate) async fn follow(client: &Client, order_id: &str, context: &Context) -
 
 /// Whether a finished order counts as success for the user.
 pub(super) fn verdict(order: &Order) -> Result<()> {
-    let not_reached = order.totals.unreached() + order.totals.cancelled;
-    if not_reached == 0 && order.state != "finished_with_failures" {
+    let not_reached = order.counts.unreached() + order.counts.cancelled;
+    if not_reached == 0 && order.status != "finished_with_failures" {
         return Ok(());
     }
     let counts: Vec<String> = order
-        .totals
-        .by_state()
+        .counts
+        .by_status()
         .into_iter()
-        .filter(|(state, count)| {
-            *count > 0 && !matches!(*state, "delivered" | "sent" | "sending" | "pending")
+        .filter(|(status, count)| {
+            *count > 0 && !matches!(*status, "delivered" | "sent" | "sending" | "pending")
         })
-        .map(|(state, count)| format!("{count} {state}"))
+        .map(|(status, count)| format!("{count} {status}"))
         .collect();
-    let text = format!("{} of {}: {}", not_reached, order.totals.accepted, counts.join(", "));
+    let text = format!("{} of {}: {}", not_reached, order.counts.total, counts.join(", "));
     Err(Failure::new(Kind::SomeFailed, text))
 }
 

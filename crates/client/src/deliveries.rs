@@ -7,26 +7,26 @@ use reqwest::{Method, header};
 
 use crate::client::{Client, SILENCE};
 use crate::error::ApiError;
-use crate::responses::{Page, Recipient, RecipientLine};
+use crate::responses::{DeliveryLine, OrderDelivery, Page};
 
 /// Longer lines are refused.
 const LONGEST_LINE: usize = 256 * 1024;
 
 /// Which deliveries of an order.
 #[derive(Debug, Clone, Default)]
-pub struct RecipientQuery {
+pub struct DeliveryQuery {
     /// Only this channel.
     pub channel: Option<Channel>,
-    /// Only these states; all if empty.
-    pub states: Vec<String>,
+    /// Only these statuses; all if empty.
+    pub statuses: Vec<String>,
 }
 
-impl RecipientQuery {
+impl DeliveryQuery {
     fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         pairs.extend(self.channel.as_ref().map(|channel| ("channel", channel.to_string())));
-        if !self.states.is_empty() {
-            pairs.push(("state", self.states.join(",")));
+        if !self.statuses.is_empty() {
+            pairs.push(("status", self.statuses.join(",")));
         }
         pairs
     }
@@ -37,30 +37,30 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`ApiError`].
-    pub async fn recipients(
+    pub async fn deliveries(
         &self,
         order_id: &str,
-        query: &RecipientQuery,
+        query: &DeliveryQuery,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<Page<Recipient>, ApiError> {
+    ) -> Result<Page<OrderDelivery>, ApiError> {
         let mut pairs = query.pairs();
         pairs.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         pairs.push(("limit", limit.to_string()));
-        self.get(&["v1", "orders", order_id, "recipients"], &pairs).await
+        self.get(&["v1", "orders", order_id, "deliveries"], &pairs).await
     }
 
     /// All deliveries of an order. The stream ends after its first error; without one it is complete.
     ///
     /// # Errors
     /// Those of [`ApiError`].
-    pub async fn export_recipients(
+    pub async fn export_deliveries(
         &self,
         order_id: &str,
-        query: &RecipientQuery,
-    ) -> Result<BoxStream<'static, Result<RecipientLine, ApiError>>, ApiError> {
+        query: &DeliveryQuery,
+    ) -> Result<BoxStream<'static, Result<DeliveryLine, ApiError>>, ApiError> {
         let request = self
-            .request(Method::GET, &["v1", "orders", order_id, "recipients"], &query.pairs())
+            .request(Method::GET, &["v1", "orders", order_id, "deliveries"], &query.pairs())
             .header(header::ACCEPT, "application/x-ndjson");
         let pieces = self.stream(request).await?.bytes_stream().boxed();
         let export = Export { client: self.clone(), pieces, held: Vec::new(), begin: 0, over: false };
@@ -86,7 +86,7 @@ struct Export {
 }
 
 impl Export {
-    async fn next(&mut self) -> Result<Option<RecipientLine>, ApiError> {
+    async fn next(&mut self) -> Result<Option<DeliveryLine>, ApiError> {
         loop {
             if let Some(length) = self.held[self.begin..].iter().position(|byte| *byte == b'\n') {
                 let begin = self.begin;
@@ -123,7 +123,7 @@ impl Export {
         self.begin = self.held.len();
     }
 
-    fn read(&self, begin: usize, end: usize) -> Result<Option<RecipientLine>, ApiError> {
+    fn read(&self, begin: usize, end: usize) -> Result<Option<DeliveryLine>, ApiError> {
         let line = &self.held[begin..end];
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
